@@ -1,0 +1,66 @@
+# Shared by the scripts in deps/: where things live, how a step is told, and how a download becomes trusted.
+# A script sources this file, takes the lock, works in $work and renames what is finished into $cache.
+set -euo pipefail
+unset MAKEFLAGS MFLAGS MAKELEVEL
+export LC_ALL=C
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/rlab
+# shellcheck source=deps/pins.sh
+. "$root/deps/pins.sh"
+
+die() {
+  [ -z "${open_line:-}" ] || printf '\n'
+  printf 'rlab: %s\n' "$*" >&2
+  exit 1
+}
+
+# begin VERB TEXT ... ended: one line a step, with the seconds it took.
+begin() {
+  printf '  %-7s %-62s' "$1" "$2"
+  open_line=1 began=${EPOCHREALTIME/./}
+}
+
+ended() {
+  local us=$((${EPOCHREALTIME/./} - began))
+  printf '%5d.%d s\n' $((us / 1000000)) $((us / 100000 % 10))
+  open_line=
+}
+
+note() { printf '  %-7s %s\n' "$1" "$2"; }
+
+kb() { awk -v k="$1" 'BEGIN { if (k < 1000) printf "%d kB", k; else printf "%.1f MB", k / 1024 }'; }
+
+# run TEXT COMMAND...: keeps a command's output for the day it fails, then shows where and the last lines.
+run() {
+  local what=$1
+  shift
+  local status
+  set +e
+  (set -e; "$@") >>"$work/log" 2>&1 </dev/null
+  status=$?
+  set -e
+  [ $status -ne 0 ] || return 0
+  cp "$work/log" "$cache/failed.log"
+  printf '\n'
+  tail -n 12 "$work/log" | sed 's/^/    | /' >&2
+  open_line=
+  die "$what failed; the whole output is in $cache/failed.log"
+}
+
+verify() {
+  local got
+  got=$(sha256sum "$1" | cut -d' ' -f1)
+  [ "$got" = "$2" ] || die "checksum of ${1##*/} differs: expected $2, got $got; nothing was kept"
+}
+
+# Only one fetch at a time on a machine; $work is on the cache's file system, so that a rename is atomic.
+take_lock() {
+  mkdir -p "$cache" || die "cannot write to $cache; set XDG_CACHE_HOME to a folder of yours"
+  exec 9>"$cache/.lock"
+  flock -n 9 || { note wait "for another make that is fetching"; flock 9; }
+  work=$(mktemp -d "$cache/.work.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }

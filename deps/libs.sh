@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# libs.sh OUT: builds the C libraries that the distribution lacks, once per machine, and writes the makefile
+# fragment OUT with the compiler and linker flags of everything that rlab links.
+. "$(dirname "$0")/lib.sh"
+. "$root/deps/source.sh"
+
+packages="libuv libmicrohttpd libcjson libcurl mysqlclient libedit libssl zlib libzstd"
+
+missing=
+for p in lua5.4 $packages; do
+  pkg-config --exists "$p" 2>/dev/null || missing="$missing $p"
+done
+[ -z "$missing" ] || die "development packages are missing ($(echo $missing)); run: make deps"
+
+build_librdkafka() {
+  local src=$1 out=$2
+  (cd "$src" && ./configure --disable-sasl --disable-curl --disable-lz4-ext --disable-debug-symbols \
+    --enable-static --disable-shared && make -j"$(nproc)" -C src librdkafka.a)
+  install -D -m 644 -t "$out/include/librdkafka" "$src/src/rdkafka.h" "$src/src/rdkafka_mock.h"
+  install -D -m 644 -t "$out/lib" "$src/src/librdkafka.a"
+  install -D -m 644 -t "$out" "$src"/LICENSE*
+}
+
+build_hiredis() {
+  local src=$1 out=$2 f
+  for f in alloc async dict hiredis net read sds ssl; do
+    (cd "$src" && cc -std=c99 -O2 -g -fPIC -D_GNU_SOURCE -c "$f.c" -o "$f.o")
+  done
+  mkdir -p "$out/lib"
+  ar rcs "$out/lib/libhiredis.a" "$src"/*.o
+  install -D -m 644 -t "$out/include/hiredis" "$src"/*.h
+  install -D -m 644 -t "$out" "$src/COPYING"
+}
+
+build_hdrhistogram() {
+  local src=$1 out=$2 f
+  [ -d "$src/include" ] || cp -r "$src/src" "$src/include"
+  for f in "$src"/src/hdr_histogram.c; do
+    cc -std=c99 -O2 -g -fPIC -D_GNU_SOURCE -I"$src/include" -I"$src/src" -c "$f" -o "${f%.c}.o"
+  done
+  mkdir -p "$out/lib" "$out/include/hdr"
+  ar rcs "$out/lib/libhdrhistogram.a" "$src"/src/*.o
+  find "$src/include" -name '*.h' -exec install -m 644 -t "$out/include/hdr" {} +
+  for f in "$src"/LICENSE* "$src"/COPYING*; do [ ! -f "$f" ] || install -m 644 -t "$out" "$f"; done
+}
+
+# have NAME VERSION SHA: prints the cache entry that serves NAME, if it is there already.
+have() {
+  local d
+  for d in "$cache/$1-$2-${3:0:8}" "$cache/$1-debian"; do
+    [ -d "$d/lib" ] && { readlink -f "$d"; return; }
+  done
+  return 1
+}
+
+# supply NAME VERSION SHA: fetches, verifies and builds; leaves a complete entry in the cache or nothing.
+supply() {
+  local name=$1 version=$2 sha=$3
+  [ -n "${work:-}" ] || take_lock
+  have "$name" "$version" "$sha" >/dev/null && return
+  source_"$name"
+  begin build "$name $got_version"
+  run "the build of $name $got_version" "build_$name" "$got_dir" "$work/$name.out"
+  mv -T "$work/$name.out" "$cache/$name-$got_version-${got_sha:0:8}"
+  [ "$got_from" != debian ] || ln -sfnT "$name-$got_version-${got_sha:0:8}" "$cache/$name-debian"
+  ended
+}
+
+cflags= libs= files=
+# use NAME VERSION SHA ARCHIVE PKG-CONFIG-TEST...: the system's library where it is new enough, else ours.
+use() {
+  local name=$1 version=$2 sha=$3 archive=$4 dir
+  shift 4
+  if pkg-config --exists "$@" 2>/dev/null; then
+    cflags="$cflags $(pkg-config --cflags "$@")" libs="$libs $(pkg-config --libs "$@")"
+    return
+  fi
+  have "$name" "$version" "$sha" >/dev/null || supply "$name" "$version" "$sha"
+  dir=$(have "$name" "$version" "$sha")
+  cflags="$cflags -I$dir/include" libs="$libs $dir/lib/$archive" files="$files $dir/lib/$archive"
+}
+
+use librdkafka "$LIBRDKAFKA_VERSION" "$LIBRDKAFKA_SHA256" librdkafka.a "rdkafka >= $LIBRDKAFKA_MIN"
+use hiredis "$HIREDIS_VERSION" "$HIREDIS_SHA256" libhiredis.a "hiredis >= $HIREDIS_MIN" hiredis_ssl
+use hdrhistogram "$HDRHISTOGRAM_VERSION" "$HDRHISTOGRAM_SHA256" libhdrhistogram.a "hdr_histogram >= $HDRHISTOGRAM_MIN"
+
+# Foreign headers are system headers to the compiler, so that the warnings speak of our code only.
+as_system() { sed 's/\(^\| \)-I */\1-isystem /g' <<<"$*"; }
+
+mkdir -p "$(dirname "$1")"
+cat >"$1.new" <<END
+LUA_CFLAGS := $(as_system "$(pkg-config --cflags lua5.4)")
+LUA_LIBS := $(pkg-config --libs lua5.4)
+DEP_CFLAGS := $(as_system "$(pkg-config --cflags $packages) $cflags")
+DEP_LIBS := $libs $(pkg-config --libs $packages) -lcrypto -lm -ldl -lpthread -lrt
+DEP_FILES :=$files
+TEST_LIBS := $(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)
+END
+mv "$1.new" "$1"
