@@ -1,2 +1,3 @@
 /* The modules that C gives to Lua, as an X-macro: MODULE(name) stands for `require "rlab.<name>"`, opened by luaopen_rlab_<name>. Sorted. */
 MODULE(core_host)
+MODULE(units)

@@ -35,6 +35,7 @@ struct rl_task {
     rl_task *ready_next, *prev, *next;
     join_wait *joiners;
     bool queued, done, ok, cancel_pending, started, observed;
+    bool was_cancelled; /* then a failure that nobody joins is no news */
 };
 
 static void on_idle(uv_idle_t *idle);
@@ -234,7 +235,7 @@ static void cancel_with_top(lua_State *L, rl_task *t)
         lua_pop(L, 1);
         return;
     }
-    t->cancel_pending = true;
+    t->cancel_pending = t->was_cancelled = true;
     push_task(L, t);
     lua_insert(L, -2);
     lua_setiuservalue(L, -2, 3);
@@ -646,7 +647,7 @@ static int l_live(lua_State *L)
 static int task_gc(lua_State *L)
 {
     rl_task *t = luaL_checkudata(L, 1, TASK_META);
-    if (t->done && !t->ok && !t->observed) {
+    if (t->done && !t->ok && !t->observed && !t->was_cancelled) {
         lua_getiuservalue(L, 1, 2);
         lua_rawgeti(L, -1, 1);
         lua_warning(L, "a task that nobody joined failed: ", 1);

@@ -1,14 +1,17 @@
--- The entry point: picks the command and returns the exit code.
-local core = require "rlab.core.task"
+-- The entry point: main(args) -> exit code. Keeps `rlab --version` free of everything else.
+local exit = require "rlab.exit"
+
+local function version(verbose)
+  print("rlab " .. require "rlab.version")
+  if verbose then
+    for _, line in ipairs(require("rlab.about").lines()) do print("  " .. line) end
+  end
+  return exit.ok
+end
+
 return function(args)
-  local t = core.spawn(function() core.sleep(0.05) return 7 end)
-  print(t:join())
-  local f = function() local x <close> = setmetatable({}, {__close = function() core.sleep(0.1) print "closed" end}); core.sleep(100) end
-  local u = core.spawn(f)
-  core.sleep(0.01)
-  u:cancel()
-  print(u:join())
-  print(select(2, core.spawn(function() error "boom" end):join()))
-  if args[1] == "hang" then core.sleep(10) end
-  return 0
+  if args[1] == "--version" or args[1] == "-V" then
+    return version(args[2] == "--verbose" or args[2] == "-v")
+  end
+  return require("rlab.cli").main(args)
 end

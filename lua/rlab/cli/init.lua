@@ -1,0 +1,131 @@
+-- The command line: finds the command, prints help, turns errors into one line and a documented exit code.
+local exit = require "rlab.exit"
+local host = require "rlab.core_host"
+local err = require "rlab.err"
+local units = require "rlab.units"
+
+local M = {}
+
+-- Each module in this folder returns one command or a list of them: {name=, help=, hidden=, args=function(argparse_command) end,
+-- run=function(args) -> exit code}. A command with `raw = true` gets the remaining words unparsed.
+local function load_commands()
+  local commands = {}
+  for _, file in ipairs(host.embedded_names "lua/rlab/cli/") do
+    local name = file:match "([%w_]+)%.lua$"
+    local found = name ~= "init" and require("rlab.cli." .. name) or {}
+    if found.name then found = { found } end
+    for _, command in ipairs(found) do commands[#commands + 1] = command end
+  end
+  return commands
+end
+
+local function find(commands, name)
+  local names = {}
+  for _, command in ipairs(commands) do
+    if command.name == name then return command end
+    if not command.hidden then names[#names + 1] = command.name end
+  end
+  return nil, units.nearest(name, names)
+end
+
+local head = [[
+usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
+
+  rlab E-012                 run an experiment
+  rlab experiments/mine.lua  run one of your own
+  rlab                       the interactive lab, on the running stack
+]]
+
+local function print_help(commands)
+  print(head)
+  print("commands")
+  for _, command in ipairs(commands) do
+    if not command.hidden then print(("  %-12s %s"):format(command.name, command.help)) end
+  end
+  print("\nrlab COMMAND --help says more. Exit codes: 0 as predicted, 1 a right arm was violated, 2 a wrong arm did not fail,\n" ..
+    "3 inconclusive, 4 threshold missed, 64 usage, 65 script error, 69 a server cannot be reached, 70 a bug in rlab, 130 interrupted.")
+  return exit.ok
+end
+
+local function complain(text)
+  io.stderr:write("rlab: ", text, "\n")
+end
+
+local function parse(command, words)
+  local argparse = require "argparse"
+  local parser = argparse("rlab " .. command.name, command.help):help_max_width(100)
+  if command.args then command.args(parser) end
+  for _, word in ipairs(words) do
+    if word == "--help" or word == "-h" then
+      print(parser:get_help())
+      return nil, exit.ok
+    end
+  end
+  local ok, parsed = parser:pparse(words)
+  if ok then return parsed end
+  complain(command.name .. ": " .. parsed .. " (rlab " .. command.name .. " --help shows the options)")
+  return nil, exit.usage
+end
+
+-- What a failed command means for the caller: servers that cannot be reached, a wrong script, or a bug of ours.
+local function code_of(failure)
+  if err.is(failure) then
+    if failure.exit then return failure.exit end
+    if failure.name == "USAGE" then return exit.usage end
+    if failure.name == "SCRIPT" then return exit.script end
+    if failure.name == "INTERRUPTED" or failure.name == "TERMINATED" then return exit.interrupted end
+    return exit.unreachable
+  end
+  return exit.bug
+end
+
+local function run(command, args)
+  local ok, result = xpcall(command.run, function(failure)
+    if err.is(failure) then return failure end
+    return debug.traceback(tostring(failure), 2)
+  end, args)
+  if ok then return result or exit.ok end
+  local code = code_of(result)
+  if code == exit.interrupted then
+    complain "interrupted"
+  elseif code == exit.bug then
+    complain("a bug in rlab: " .. tostring(result))
+  else
+    complain(err.is(result) and result.message or tostring(result))
+  end
+  return code
+end
+
+local function rest(args, from)
+  return table.move(args, from, #args, 1, {})
+end
+
+local function looks_like_experiment(word)
+  return word:match "^[Ee]%-%d+$" or word:match "%.lua$"
+end
+
+function M.main(args)
+  local commands = load_commands()
+  local word = args[1]
+  if not word then
+    return run(find(commands, "repl"), { words = {} })
+  end
+  if word == "help" and args[2] then word, args = args[2], { args[2], "--help" } end
+  if word == "--help" or word == "-h" or word == "help" then return print_help(commands) end
+  local words = rest(args, 2)
+  if looks_like_experiment(word) then
+    words = rest(args, 1)
+    word = "run"
+  end
+  local command, near = find(commands, word)
+  if not command then
+    complain(("no command '%s'%s; rlab --help lists them"):format(word, near and (", did you mean '" .. near .. "'?") or ""))
+    return exit.usage
+  end
+  if command.raw then return run(command, words) end
+  local parsed, code = parse(command, words)
+  if not parsed then return code end
+  return run(command, parsed)
+end
+
+return M
