@@ -17,7 +17,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPTIMIZE) $(WARNINGS) $(VARIANT_FLAGS) 
 ALL_LDFLAGS = -Wl,-E $(VARIANT_FLAGS) $(LDFLAGS)
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
-quiet-goals := help clean
+quiet-goals := help clean deps
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -29,7 +29,7 @@ EMBED := $(sort $(shell find lua experiments migrations -type f -name '[!.]*' \
          deps/pins.sh $(wildcard /usr/share/lua/5.4/argparse.lua)
 TESTS := $(patsubst spec/unit/c/%.c,$(BUILD)/test/%,$(sort $(wildcard spec/unit/c/test_*.c)))
 
-.PHONY: all clean help FORCE
+.PHONY: all deps clean help FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 $(BUILD)/deps.mk: deps/libs.sh deps/source.sh deps/lib.sh deps/pins.sh $(DEP_FILES)
@@ -70,6 +70,12 @@ $(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
 	@$(CC) $(ALL_CFLAGS) -Ispec/unit/c -MMD -MP -c -o $@ $<
 .PRECIOUS: $(BUILD)/test/%.o
 -include $(OBJ:.o=.d) $(TESTS:=.d)
+
+deps: ## fetch and build everything that is missing: packages, C libraries, Kafka, MySQL
+	@deps/packages.sh
+	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
+	@deps/kafka.sh
+	@deps/mysql.sh
 
 clean: ## remove what was built here (the cache of downloads stays)
 	rm -rf build build-* rlab compile_commands.json

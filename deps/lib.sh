@@ -12,8 +12,19 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/rlab
 die() {
   [ -z "${open_line:-}" ] || printf '\n'
   printf 'rlab: %s\n' "$*" >&2
+  told=1
   exit 1
 }
+
+# No script ends badly without a word, and none leaves its work folder behind.
+leave() {
+  local status=$?
+  [ -z "${work:-}" ] || rm -rf "$work"
+  [ $status -eq 0 ] || [ -n "${told:-}" ] || printf '\nrlab: %s ended early (status %d)\n' "$0" $status >&2
+}
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # begin VERB TEXT ... ended: one line a step, with the seconds it took.
 begin() {
@@ -37,7 +48,7 @@ run() {
   shift
   local status
   set +e
-  (set -e; "$@") >>"$work/log" 2>&1 </dev/null
+  (set -e; "$@") >"$work/log" 2>&1 </dev/null
   status=$?
   set -e
   [ $status -ne 0 ] || return 0
@@ -60,7 +71,6 @@ take_lock() {
   exec 9>"$cache/.lock"
   flock -n 9 || { note wait "for another make that is fetching"; flock 9; }
   work=$(mktemp -d "$cache/.work.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }

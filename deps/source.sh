@@ -21,14 +21,38 @@ pip_source() { # NAME VERSION SPEC SHA KB FOLDER
   got_dir=$work/$1/$6 got_version=$2 got_sha=$4 got_from=pypi
 }
 
+# The way without npm or pip: Debian sid's source package. Its version moves, so MIN is the guard, and the
+# archive's signature stands for the checksum.
+debian_source() { # NAME PACKAGE MIN
+  local orig
+  . "$root/deps/apt.sh"
+  [ -d "$work/apt-deb-src" ] || private_apt deb-src
+  begin fetch "$1, sources from Debian sid"
+  mkdir "$work/$1" "$work/$1/tree"
+  run "fetching the sources of $2" env -C "$work/$1" apt-get -q source --download-only "$2"
+  orig=$(find "$work/$1" -name '*.orig.tar.*' ! -name '*.asc' | head -n 1)
+  [ -n "$orig" ] || die "Debian sid's source package $2 has no upstream tarball"
+  got_version=${orig##*/*_} got_version=${got_version%%.orig*} got_version=${got_version%%[+~]*}
+  [ "$(printf '%s\n' "$3" "$got_version" | sort -V | head -n 1)" = "$3" ] ||
+    die "Debian sid's $2 is $got_version, older than $3; install npm and pip, then run make deps again"
+  got_sha=$(sha256sum "$orig" | cut -d' ' -f1)
+  tar -xf "$orig" -C "$work/$1/tree" --strip-components 1
+  ended
+  note using "$1 $got_version of Debian sid"
+  got_dir=$work/$1/tree got_from=debian
+}
+
 source_librdkafka() {
+  if ! has npm; then debian_source librdkafka librdkafka "$LIBRDKAFKA_MIN"; return; fi
   npm_source librdkafka "$LIBRDKAFKA_VERSION" "$LIBRDKAFKA_NPM" "$LIBRDKAFKA_SHA256" "$LIBRDKAFKA_KB" deps/librdkafka
 }
 
 source_hiredis() {
+  if ! has pip; then debian_source hiredis hiredis "$HIREDIS_MIN"; return; fi
   pip_source hiredis "$HIREDIS_VERSION" "$HIREDIS_PIP" "$HIREDIS_SHA256" "$HIREDIS_KB" vendor/hiredis
 }
 
 source_hdrhistogram() {
+  if ! has npm; then debian_source hdrhistogram libhdr-histogram "$HDRHISTOGRAM_MIN"; return; fi
   npm_source hdrhistogram "$HDRHISTOGRAM_VERSION" "$HDRHISTOGRAM_NPM" "$HDRHISTOGRAM_SHA256" "$HDRHISTOGRAM_KB" HdrHistogram_c
 }
