@@ -1,0 +1,331 @@
+#include "kafka/client.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/units.h"
+
+/* ---- the properties that librdkafka knows ---- */
+
+static struct {
+    pthread_once_t once;
+    char *text;
+    kafka_property *list;
+    const char **names;
+    size_t n;
+} known = {.once = PTHREAD_ONCE_INIT};
+
+static void property_add(const char *name, char scope)
+{
+    for (size_t i = 0; i < known.n; i++)
+        if (strcmp(known.list[i].name, name) == 0)
+            return;
+    known.list = mem_grow(known.list, (known.n + 1) * sizeof *known.list);
+    known.list[known.n++] = (kafka_property){name, scope};
+}
+
+/* A line of librdkafka's own table: "linger.ms  |  P  | 0 .. 900000 | 5 | high | ... <br>*Type: float*". */
+static void property_line(char *line)
+{
+    char *bar = strchr(line, '|');
+    if (!bar || line[0] < 'a' || line[0] > 'z' || strstr(line, "see dedicated API"))
+        return;
+    char scope = bar[1] ? bar[3] : 0;
+    char *end = line + strcspn(line, " |");
+    *end = '\0';
+    if (scope == 'P' || scope == 'C' || scope == '*')
+        property_add(line, scope);
+}
+
+static void properties_load(void)
+{
+    size_t size;
+    FILE *out = open_memstream(&known.text, &size);
+    if (!out)
+        abort();
+    rd_kafka_conf_properties_show(out);
+    fclose(out);
+    char *rest = known.text;
+    for (char *line; (line = strsep(&rest, "\n"));)
+        property_line(line);
+    known.names = mem_alloc((known.n + 1) * sizeof *known.names);
+    for (size_t i = 0; i < known.n; i++)
+        known.names[i] = known.list[i].name;
+    known.names[known.n] = NULL;
+}
+
+static bool same_name(const char *known_name, const char *name)
+{
+    for (; *known_name && *name; known_name++, name++)
+        if (*known_name != *name && !(*known_name == '.' && *name == '_'))
+            return false;
+    return *known_name == *name;
+}
+
+const kafka_property *kafka_property_find(const char *name)
+{
+    pthread_once(&known.once, properties_load);
+    for (size_t i = 0; i < known.n; i++)
+        if (same_name(known.list[i].name, name))
+            return &known.list[i];
+    return NULL;
+}
+
+const char *kafka_property_nearest(const char *name)
+{
+    pthread_once(&known.once, properties_load);
+    char *dotted = mem_strdup(name);
+    for (char *p = dotted; *p; p++)
+        if (*p == '_')
+            *p = '.';
+    const char *near = units_nearest(dotted, known.names);
+    free(dotted);
+    return near;
+}
+
+bool kafka_property_fits(const kafka_property *property, kafka_kind kind)
+{
+    return property->scope == '*' || kind == KAFKA_ADMIN || property->scope == (kind == KAFKA_PRODUCER ? 'P' : 'C');
+}
+
+/* ---- configuration and clients ---- */
+
+rd_kafka_conf_t *kafka_conf_new(kafka_kind kind)
+{
+    static const char *const defaults[][2] = {{"reconnect.backoff.ms", "20"},
+                                              {"reconnect.backoff.max.ms", "200"},
+                                              {"log_level", "0"},
+                                              {"log.connection.close", "false"},
+                                              {"client.id", "rlab"}};
+    (void)kind;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        rd_kafka_conf_set(conf, defaults[i][0], defaults[i][1], NULL, 0);
+    return conf;
+}
+
+rl_err *kafka_conf_put(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char why[512] = "";
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return NULL;
+    return err_lab("USAGE", "%s", why);
+}
+
+void kafka_conf_value(const rd_kafka_conf_t *conf, const char *name, char *out, size_t size)
+{
+    size_t have = size;
+    if (rd_kafka_conf_get(conf, name, out, &have) != RD_KAFKA_CONF_OK)
+        out[0] = '\0';
+}
+
+rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **out)
+{
+    char why[512] = "";
+    rd_kafka_type_t type = kind == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+    *out = rd_kafka_new(type, conf, why, sizeof why);
+    if (*out)
+        return NULL;
+    rd_kafka_resp_err_t code = rd_kafka_last_error();
+    rd_kafka_conf_destroy(conf);
+    return err_new(RL_KAFKA, code, kafka_code_name(code), "the client cannot be made: %s", why);
+}
+
+typedef struct funeral {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    rd_kafka_t *rk;
+    int flags, refs;
+    bool done;
+} funeral;
+
+/* Called with the lock held. */
+static void funeral_leave(funeral *f)
+{
+    bool last = --f->refs == 0;
+    pthread_mutex_unlock(&f->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&f->change);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static void *funeral_main(void *arg)
+{
+    funeral *f = arg;
+    rd_kafka_destroy_flags(f->rk, f->flags);
+    pthread_mutex_lock(&f->lock);
+    f->done = true;
+    pthread_cond_broadcast(&f->change);
+    funeral_leave(f);
+    return NULL;
+}
+
+static void funeral_wait(funeral *f, int deadline_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (int64_t)deadline_ms * 1000000;
+    until.tv_sec += ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_mutex_lock(&f->lock);
+    while (!f->done && pthread_cond_timedwait(&f->change, &f->lock, &until) == 0)
+        ;
+    funeral_leave(f);
+}
+
+static funeral *funeral_new(rd_kafka_t *rk, int flags)
+{
+    funeral *f = mem_zero(sizeof *f);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->change, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&f->lock, NULL);
+    f->rk = rk;
+    f->flags = flags;
+    f->refs = 2;
+    return f;
+}
+
+void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
+{
+    if (!rk)
+        return;
+    pthread_t thread;
+    funeral *f = funeral_new(rk, flags);
+    if (pthread_create(&thread, NULL, funeral_main, f) == 0) {
+        pthread_detach(thread);
+        funeral_wait(f, deadline_ms);
+        return;
+    }
+    f->refs = 1;
+    funeral_main(f);
+}
+
+/* ---- errors ---- */
+
+bool kafka_code_retriable(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+    case RD_KAFKA_RESP_ERR__WAIT_COORD:
+    case RD_KAFKA_RESP_ERR__WAIT_CACHE:
+    case RD_KAFKA_RESP_ERR__IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR__RETRY:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+    case RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS:
+    case RD_KAFKA_RESP_ERR_FETCH_SESSION_ID_NOT_FOUND:
+    case RD_KAFKA_RESP_ERR_INVALID_FETCH_SESSION_EPOCH:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_PREFERRED_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
+    case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
+    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+const char *kafka_code_name(rd_kafka_resp_err_t code)
+{
+    const char *name = rd_kafka_err2name(code);
+    return name ? name : "UNKNOWN";
+}
+
+static rl_err *fatal_err(rd_kafka_t *rk, const char *what)
+{
+    char why[512] = "";
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, why, sizeof why);
+    if (!code)
+        return NULL;
+    rl_err *err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: this client is dead, make a new one: %s", what, why);
+    err->fatal = true;
+    return err;
+}
+
+rl_err *kafka_err(rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *fmt, ...)
+{
+    if (!code)
+        return NULL;
+    char what[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    rl_err *err = rk ? fatal_err(rk, what) : NULL;
+    if (err)
+        return err;
+    err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: %s", what, rd_kafka_err2str(code));
+    err->retriable = kafka_code_retriable(code);
+    err->fatal = code == RD_KAFKA_RESP_ERR__FATAL;
+    return err;
+}
+
+rl_err *kafka_err_take(rd_kafka_t *rk, rd_kafka_error_t *error, const char *what)
+{
+    if (!error)
+        return NULL;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rl_err *err = NULL;
+    if (rk && (rd_kafka_error_is_fatal(error) || code == RD_KAFKA_RESP_ERR__FATAL))
+        err = fatal_err(rk, what);
+    if (!err) {
+        err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: %s", what, rd_kafka_error_string(error));
+        err->retriable = rd_kafka_error_is_retriable(error);
+        err->abortable = rd_kafka_error_txn_requires_abort(error);
+        err->fatal = rd_kafka_error_is_fatal(error);
+    }
+    rd_kafka_error_destroy(error);
+    return err;
+}
+
+/* ---- slices ---- */
+
+bool kafka_stopped(const kafka_stop *stop)
+{
+    return stop && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
+int64_t kafka_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int kafka_slice(int64_t until_ms, int slice_ms)
+{
+    int64_t left = until_ms - kafka_now_ms();
+    if (left <= 0)
+        return 0;
+    return left < slice_ms ? (int)left : slice_ms;
+}
