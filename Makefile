@@ -9,15 +9,19 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
+# What a variant adds; `make BUILD=build-asan` builds it.
+VARIANT := $(patsubst build-%,%,$(filter build-%,$(BUILD)))
+FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_tsan := -O1 -fsanitize=thread
 RLAB := $(if $(filter build,$(BUILD)),rlab,$(BUILD)/rlab)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(if $(filter true,$(CI)),-Werror)
-OPTIMIZE ?= -O2
 CFLAGS ?=
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPTIMIZE) $(WARNINGS) $(VARIANT_FLAGS) -Iengine $(LUA_CFLAGS) $(DEP_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -Wl,-E $(VARIANT_FLAGS) $(LDFLAGS)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g -O2 $(FLAGS_$(VARIANT)) $(WARNINGS) -Iengine $(LUA_CFLAGS) $(DEP_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -Wl,-E $(FLAGS_$(VARIANT)) $(LDFLAGS)
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
-quiet-goals := help clean deps
+# These need no flags, or get them from a make of their own.
+quiet-goals := help clean deps demo test test-fast test-live asan tsan apicheck lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -29,11 +33,11 @@ EMBED := $(sort $(shell find lua experiments migrations -type f -name '[!.]*' \
          deps/pins.sh $(wildcard /usr/share/lua/5.4/argparse.lua)
 TESTS := $(patsubst spec/unit/c/%.c,$(BUILD)/test/%,$(sort $(wildcard spec/unit/c/test_*.c)))
 
-.PHONY: all deps clean help FORCE
+.PHONY: all tests $(quiet-goals) bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 $(BUILD)/deps.mk: deps/libs.sh deps/source.sh deps/lib.sh deps/pins.sh $(DEP_FILES)
-	@deps/libs.sh $@
+	@deps/libs.sh $@ $(VARIANT)
 $(DEP_FILES):
 
 $(RLAB): $(OBJ) $(BUILD)/obj/embed.o $(BUILD)/link.list
@@ -71,14 +75,54 @@ $(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
 .PRECIOUS: $(BUILD)/test/%.o
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
-deps: ## fetch and build everything that is missing: packages, C libraries, Kafka, MySQL
+tests: $(TESTS)
+
+deps: ## fetch and build what is missing: packages, C libraries, Kafka, MySQL
 	@deps/packages.sh
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 	@deps/kafka.sh
 	@deps/mysql.sh
 
+demo: deps ## run E-012 on real servers and show the verdict
+	@$(MAKE) --no-print-directory all
+	@./rlab E-012
+
+test: deps ## everything that passes or fails: unit, asan, apicheck, lint, live
+	@deps/test.sh unit asan apicheck lint live
+test-fast: ## the tests that need no servers
+	@deps/test.sh unit asan apicheck lint
+test-live: ## the tests on a stack of their own
+	@deps/test.sh live
+asan: ## the unit tests under AddressSanitizer and UBSan
+	@deps/test.sh asan
+tsan: ## the unit tests under ThreadSanitizer
+	@deps/test.sh tsan
+apicheck: ## the Lua unit tests on a Lua that checks how its C API is used
+	@deps/test.sh apicheck
+lint: ## luacheck, clang-format and the rules of the house
+	@deps/test.sh lint
+format: ## format the C sources in place
+	@clang-format -i $$(git ls-files engine spec/unit/c bench | grep '\.[ch]$$')
+licences: ## write THIRD-PARTY.md anew
+	@deps/licences.sh
+
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
+bench: all $(BENCH) ## our figures beside the peers'
+	@for b in bench/*.lua; do ./rlab run "$$b" || exit 1; done
+$(BUILD)/bench/%: bench/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(ALL_LIBS)
+
+install: all ## install into PREFIX (default /usr/local); DESTDIR is respected
+	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab LICENSE THIRD-PARTY.md README.md
+
+compile_commands.json: $(BUILD)/flags $(BUILD)/link.list ## for editors
+	@{ echo '['; for f in $(SRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$comma" \
+	    "$(CURDIR)" "$$f" '$(subst ",\",$(CC) $(ALL_CFLAGS)) -c '"$$f"; comma=,; done; echo ']'; } >$@
+
 clean: ## remove what was built here (the cache of downloads stays)
 	rm -rf build build-* rlab compile_commands.json
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(sort Makefile $(wildcard deps/*.mk))
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' Makefile

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# libs.sh OUT: builds the C libraries that the distribution lacks, once per machine, and writes the makefile
+# libs.sh OUT [VARIANT]: builds the C libraries that the distribution lacks, once per machine, and writes the makefile
 # fragment OUT with the compiler and linker flags of everything that rlab links.
 . "$(dirname "$0")/lib.sh"
 . "$root/deps/source.sh"
@@ -44,6 +44,21 @@ build_hdrhistogram() {
   for f in "$src"/LICENSE* "$src"/COPYING*; do [ ! -f "$f" ] || install -m 644 -t "$out" "$f"; done
 }
 
+# Lua for the apicheck variant: every call of its C API is checked. It searches where Debian's Lua searches.
+build_lua() {
+  local src=$1 out=$2 lib=/usr/lib/$(gcc -print-multiarch)/lua/5.4/
+  local path="/usr/local/share/lua/5.4/?.lua;/usr/local/share/lua/5.4/?/init.lua;/usr/share/lua/5.4/?.lua;/usr/share/lua/5.4/?/init.lua;./?.lua"
+  (cd "$src/src" 2>/dev/null || cd "$src"
+   for f in *.c; do
+     case $f in lua.c | luac.c | onelua.c | ltests.c) continue ;; esac
+     cc -std=gnu99 -O2 -g -DLUA_USE_LINUX -DLUA_COMPAT_5_3 -DLUA_USE_APICHECK \
+       "-DLUA_PATH_DEFAULT=\"$path\"" "-DLUA_CPATH_DEFAULT=\"/usr/local/lib/lua/5.4/?.so;$lib?.so;./?.so\"" -c "$f"
+   done
+   mkdir -p "$out/lib" "$out/include"
+   ar rcs "$out/lib/liblua.a" ./*.o
+   install -m 644 -t "$out/include" lua.h luaconf.h lualib.h lauxlib.h)
+}
+
 # have NAME VERSION SHA: prints the cache entry that serves NAME, if it is there already.
 have() {
   local d
@@ -84,13 +99,21 @@ use librdkafka "$LIBRDKAFKA_VERSION" "$LIBRDKAFKA_SHA256" librdkafka.a "rdkafka 
 use hiredis "$HIREDIS_VERSION" "$HIREDIS_SHA256" libhiredis.a "hiredis >= $HIREDIS_MIN" hiredis_ssl
 use hdrhistogram "$HDRHISTOGRAM_VERSION" "$HDRHISTOGRAM_SHA256" libhdrhistogram.a "hdr_histogram >= $HDRHISTOGRAM_MIN"
 
+lua_cflags=$(pkg-config --cflags lua5.4) lua_libs=$(pkg-config --libs lua5.4)
+if [ "${2:-}" = apicheck ]; then
+  cflags_kept=$cflags libs_kept=$libs cflags= libs=
+  use lua "$LUA_VERSION" "$LUA_SHA256" liblua.a "none-such"
+  lua_cflags="$cflags -DLUA_USE_APICHECK" lua_libs="-Wl,--whole-archive $libs -Wl,--no-whole-archive"
+  cflags=$cflags_kept libs=$libs_kept
+fi
+
 # Foreign headers are system headers to the compiler, so that the warnings speak of our code only.
 as_system() { sed 's/\(^\| \)-I */\1-isystem /g' <<<"$*"; }
 
 mkdir -p "$(dirname "$1")"
 cat >"$1.new" <<END
-LUA_CFLAGS := $(as_system "$(pkg-config --cflags lua5.4)")
-LUA_LIBS := $(pkg-config --libs lua5.4)
+LUA_CFLAGS := $(as_system "$lua_cflags")
+LUA_LIBS := $lua_libs
 DEP_CFLAGS := $(as_system "$(pkg-config --cflags $packages) $cflags")
 DEP_LIBS := $libs $(pkg-config --libs $packages) -lcrypto -lm -ldl -lpthread -lrt
 DEP_FILES :=$files

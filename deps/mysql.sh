@@ -51,7 +51,9 @@ version=${version#*:}
 
 bytes=$(apt-get install --print-uris -y $packages | awk '/^\x27/ { sum += $3 } END { print int(sum) }')
 begin fetch "mysql $version, $(kb $((bytes / 1024))), Debian sid's packages"
-run "fetching mysql $version" apt-get -q -y -d install $packages
+# A mirror may have moved on since it handed out its list: then the list is read once more.
+download() { apt-get -q -y -d install $packages || { apt-get -q update && apt-get -q -y -d install $packages; }; }
+run "fetching mysql $version" download
 ended
 
 begin unpack "mysql $version, and pack it for the next time"

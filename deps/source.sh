@@ -1,5 +1,5 @@
 # Where the C sources come from. Each source_NAME fetches one library into $work, checks it, and sets
-# got_dir (its folder), got_version, got_sha and got_from (npm, pypi or debian). Sourced, never run.
+# got_dir (its folder), got_version, got_sha and got_from (npm, pypi, crates or debian). Sourced, never run.
 
 npm_source() { # NAME VERSION SPEC SHA KB FOLDER
   begin fetch "$1 $2, $(kb "$5"), sources from npm"
@@ -29,7 +29,7 @@ debian_source() { # NAME PACKAGE MIN
   [ -d "$work/apt-deb-src" ] || private_apt deb-src
   begin fetch "$1, sources from Debian sid"
   mkdir "$work/$1" "$work/$1/tree"
-  run "fetching the sources of $2" env -C "$work/$1" apt-get -q source --download-only "$2"
+  run "fetching the sources of $2" env -C "$work/$1" apt-get -q source --download-only --tar-only "$2"
   orig=$(find "$work/$1" -name '*.orig.tar.*' ! -name '*.asc' | head -n 1)
   [ -n "$orig" ] || die "Debian sid's source package $2 has no upstream tarball"
   got_version=${orig##*/*_} got_version=${got_version%%.orig*} got_version=${got_version%%[+~]*}
@@ -55,4 +55,19 @@ source_hiredis() {
 source_hdrhistogram() {
   if ! has npm; then debian_source hdrhistogram libhdr-histogram "$HDRHISTOGRAM_MIN"; return; fi
   npm_source hdrhistogram "$HDRHISTOGRAM_VERSION" "$HDRHISTOGRAM_NPM" "$HDRHISTOGRAM_SHA256" "$HDRHISTOGRAM_KB" HdrHistogram_c
+}
+
+# cargo checks a crate against its index; the index's word is then held against ours.
+source_lua() {
+  if ! has cargo; then debian_source lua lua5.4 "$LUA_MIN"; return; fi
+  begin fetch "lua $LUA_VERSION, $(kb "$LUA_KB"), sources from crates.io"
+  mkdir -p "$work/lua/src"
+  printf '[package]\nname = "none"\nversion = "0.0.0"\n[dependencies]\n%s = "=%s"\n' "${LUA_CRATE%@*}" "${LUA_CRATE#*@}" \
+    >"$work/lua/Cargo.toml"
+  : >"$work/lua/src/lib.rs"
+  run "fetching lua $LUA_VERSION with cargo" env -C "$work/lua" cargo vendor -q vendored
+  grep -qF "\"package\":\"$LUA_SHA256\"" "$work/lua/vendored/${LUA_CRATE%@*}/.cargo-checksum.json" ||
+    die "checksum of the crate $LUA_CRATE differs from deps/pins.sh; nothing was kept"
+  ended
+  got_dir=$work/lua/vendored/${LUA_CRATE%@*}/lua-$LUA_VERSION got_version=$LUA_VERSION got_sha=$LUA_SHA256 got_from=crates
 }

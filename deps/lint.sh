@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# lint.sh: the rules of the house as tests, in TAP. A rule that is broken shows where.
+cd "$(dirname "$0")/.." || exit 1
+count=0 failed=0
+
+# rule TEXT COMMAND...: holds when the command prints nothing and succeeds
+rule() {
+  local text=$1 out status
+  shift
+  count=$((count + 1))
+  out=$("$@" 2>&1)
+  status=$?
+  if [ -z "$out" ] && [ $status -eq 0 ]; then echo "ok $count - $text"; return; fi
+  failed=$((failed + 1))
+  echo "not ok $count - $text"
+  sed 's/^/# /' <<<"${out:-status $status}" | head -n 40
+}
+
+tracked() { git ls-files -- "$@" 2>/dev/null || find "$@" -type f; }
+c_files() { tracked engine spec/unit/c bench | grep '\.[ch]$'; }
+lua_files() { tracked lua experiments spec deps bench | grep '\.lua$'; }
+
+format() { c_files | xargs -r clang-format --dry-run -Werror --ferror-limit=3; }
+luacheck_quiet() { lua_files | xargs -r luacheck -q --codes --no-color | grep '^ .*:[0-9]' || true; }
+shell_syntax() { tracked deps .ci bench spec | grep -E '\.sh$|^\.ci/run$' | xargs -r -n 1 bash -n; }
+lua_stays_in_bind() {
+  c_files | grep '^engine/' | grep -v '^engine/bind/' | xargs -r grep -nE '#include *[<"](lua|lauxlib|lualib|lua\.h)[^"]*[>"]'
+  true
+}
+short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines" }'; }
+machine_paths() {
+  { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
+    xargs -r grep -nE '(^|[^a-z$}])/(work|root|home)/' | grep -v '^deps/lint.sh:'
+  true
+}
+unfinished() { { c_files; lua_files; } | xargs -r grep -nE '\b(TODO|FIXME|XXX)\b'; true; }
+exits() { tracked engine | grep '\.c$' | grep -v '^engine/main\.c$' | xargs -r grep -nE '(^|[^_a-zA-Z.>])exit\('; true; }
+
+rule "C is formatted (make format mends it)" format
+rule "luacheck is content" luacheck_quiet
+rule "shell scripts parse" shell_syntax
+rule "only engine/bind includes lua.h" lua_stays_in_bind
+rule "only engine/main.c exits" exits
+rule "no file is longer than 500 lines" short_files
+rule "no paths of one machine" machine_paths
+rule "nothing is marked as unfinished" unfinished
+echo "1..$count"
+[ $failed -eq 0 ]

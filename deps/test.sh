@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# test.sh TIER...: runs tiers (unit asan tsan apicheck lint live), each test speaking TAP, and sums them up.
+# Closes with "N passed, N failed"; a tier that could not run counts as one failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/rlab-test.XXXXXX")
+make=${MAKE:-make}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+seconds() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", to - from }'; }
+
+# tap LABEL LIMIT COMMAND...: runs a command that speaks TAP. What fails is shown in full as it happens; with
+# SHOW=1 each passed test is named too. A command that dies or says nothing counts as one failed test.
+tap() {
+  local label=$1 limit=$2 began=$EPOCHREALTIME log=$scratch/log status ok bad
+  shift 2
+  timeout -k 10 "$limit" "$@" </dev/null 2>&1 | tee "$log" | awk -v show="${SHOW:-0}" '
+    /^ok [0-9]/ { bad = 0; if (show) { sub(/^ok [0-9]+ - /, ""); print "    " $0 } ; next }
+    /^not ok /  { bad = 1; print "    FAILED " $0; fflush(); next }
+    /^1\.\.[0-9]/ { bad = 0; next }
+    { if (bad || /^#|ERROR|runtime error|Sanitizer|rlab:/) print "    " $0 } { fflush() }'
+  status=${PIPESTATUS[0]}
+  ok=$(grep -c '^ok [0-9]' "$log") bad=$(grep -c '^not ok ' "$log")
+  if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
+    bad=1
+    [ "$status" -ne 124 ] || echo "    it did not end within $limit s"
+    echo "    FAILED $label ended with status $status; its last lines:"
+    tail -n 25 "$log" | sed 's/^/    | /'
+  fi
+  passed=$((passed + ok)) failed=$((failed + bad))
+  printf '  %-9s %-44s %5d passed  %d failed  %s\n' "$tier" "$label" "$ok" "$bad" "$(seconds "$began")"
+}
+
+broken() {
+  failed=$((failed + 1))
+  printf '  %-9s %-44s could not run\n' "$tier" "$1"
+}
+
+build() { # BUILD
+  local log=$scratch/build began=$EPOCHREALTIME
+  if ! "$make" --no-print-directory -j"$(nproc)" BUILD="$1" all tests >"$log" 2>&1; then
+    tail -n 30 "$log" | sed 's/^/    | /'
+    broken "make BUILD=$1"
+    return 1
+  fi
+  ! grep -q '^  cc' "$log" || printf '  %-9s %-44s %s\n' "$tier" "built $(grep -c '^  cc' "$log") files" "$(seconds "$began")"
+}
+
+specs() { find "$@" -name '*_spec.lua' 2>/dev/null | grep -q .; }
+
+unit() { # BUILD PROGRAM [lua-only]
+  local t
+  build "$1" || return 0
+  if [ "${3:-}" != lua-only ]; then
+    for t in spec/unit/c/test_*.c; do
+      [ -e "$t" ] || continue
+      t=${t##*/}
+      CMOCKA_MESSAGE_OUTPUT=TAP tap "${t%.c}" 120 "$1/test/${t%.c}"
+    done
+  fi
+  if specs spec/unit; then tap "spec/unit" 600 "$2" busted -o TAP spec/unit; fi
+}
+
+# A block of ports that nobody listens on and no other test run has taken, below the ephemeral range.
+free_block() {
+  local base used
+  used=$(awk 'FNR > 1 && $4 == "0A" { split($2, a, ":"); print a[2] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  for _ in $(seq 100); do
+    base=$((20000 + RANDOM % 30 * 400))
+    exec 8>"${TMPDIR:-/tmp}/rlab-ports-$base.$(id -u).lock" && flock -n 8 || continue
+    awk -v base=$base '{ p = 0; for (i = 1; i <= 4; i++) p = p * 16 + index("0123456789ABCDEF", substr($1, i, 1)) - 1
+                         if (p >= base && p < base + 400) exit 1 }' <<<"$used" && { echo "$base"; return; }
+  done
+  return 1
+}
+
+# Every process of the test stack carries its RLAB_HOME in its environment.
+left_behind() {
+  local p
+  for p in /proc/[0-9]*; do
+    [ "${p#/proc/}" != $$ ] && grep -qzxF "RLAB_HOME=$1" "$p/environ" 2>/dev/null && echo "${p#/proc/}"
+  done
+}
+
+live() {
+  local home=$scratch/home left
+  build build || return 0
+  exec 8>&-
+  RLAB_PORT_BASE=$(free_block) || { broken "no free block of ports"; return 0; }
+  mkdir -p "$home"
+  export RLAB_PORT_BASE
+  SHOW=1
+  for folder in spec/live spec/transcript; do
+    specs $folder || continue
+    RLAB_HOME=$home tap "$folder" 2400 ./rlab busted -o TAP $folder
+  done
+  SHOW=0
+  stop_live
+}
+
+stop_live() {
+  local home=$scratch/home left
+  [ -d "$home" ] || return 0
+  RLAB_HOME=$home timeout 60 ./rlab down >"$scratch/down" 2>&1 || { cat "$scratch/down"; broken "rlab down"; }
+  left=$(left_behind "$home")
+  [ -z "$left" ] || { kill -9 $left; broken "processes left behind: $(echo $left)"; }
+  rm -rf "$home"
+}
+
+finish() { stop_live; rm -rf "$scratch"; }
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+
+for tier in "$@"; do
+  case $tier in
+  unit) unit build ./rlab ;;
+  asan | tsan) unit "build-$tier" "build-$tier/rlab" ;;
+  apicheck) unit build-apicheck build-apicheck/rlab lua-only ;;
+  lint) tap "rules of the house" 300 deps/lint.sh ;;
+  live) live ;;
+  *) broken "no such tier: $tier" ;;
+  esac
+done
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
