@@ -90,6 +90,13 @@ void handle_set(rl_handle *h, void *impl)
     open_handles++;
 }
 
+void handle_settle(rl_handle *h)
+{
+    if (!h->settled)
+        open_handles--;
+    h->settled = true;
+}
+
 static void remember_place(lua_State *L, rl_handle *h)
 {
     lua_Debug ar;
@@ -159,7 +166,7 @@ static void *take_impl(rl_handle *h)
     void *impl = h->impl;
     h->impl = NULL;
     h->closed = true;
-    open_handles--;
+    handle_settle(h);
     return impl;
 }
 
@@ -182,9 +189,11 @@ static int l_gc(lua_State *L)
     rl_handle *h = lua_touserdata(L, 1);
     if (!h->impl)
         return 0;
-    char text[200];
-    snprintf(text, sizeof text, "a %s opened at %s was dropped without close()", h->type->name, h->where);
-    lua_warning(L, text, 0);
+    if (!h->settled) {
+        char text[200];
+        snprintf(text, sizeof text, "a %s opened at %s was dropped without close()", h->type->name, h->where);
+        lua_warning(L, text, 0);
+    }
     reaper_give(h->type->close, take_impl(h));
     return 0;
 }

@@ -27,7 +27,7 @@ struct rl_handle {
     void *impl; /* NULL until opened and again once closing */
     void *extra; /* a binding's own loop-side state, freed by its detach */
     rl_lane lane;
-    bool closed;
+    bool closed, settled;
     char where[80]; /* script.lua:12 */
 };
 
@@ -44,7 +44,10 @@ rl_handle *handle_test(lua_State *L, int idx, const rl_handle_type *type); /* NU
 /* Opens the handle: from now on it owns impl. */
 void handle_set(rl_handle *handle, void *impl);
 
-/* Handles opened and not yet closed, of all types: the leak check of the tests. */
+/* The client has come to its own end (a child has exited): dropping the handle without close() is no leak any more. */
+void handle_settle(rl_handle *handle);
+
+/* Handles opened and neither closed nor settled, of all types: the leak check of the tests. */
 int handle_open_count(void);
 
 /* Waits at most `seconds` for the reaper to empty its queue; at exit. */

@@ -213,7 +213,7 @@ int task_wait(lua_State *L, rl_wait *w)
     return lua_yieldk(L, 0, (lua_KContext)w, on_resumed);
 }
 
-static void require_task(lua_State *L)
+void task_require(lua_State *L)
 {
     if (!task_running(L))
         luaL_error(L, "cannot wait here: this coroutine is no task (use task.spawn instead of coroutine.wrap)");
@@ -404,7 +404,7 @@ int await_job(lua_State *L, int handle_idx, rl_await *a)
         if (a->drop)
             a->drop(a);
         free(a);
-        require_task(L);
+        task_require(L);
     }
     rl_lane *lane = &a->own_lane;
     if (handle_idx) {
@@ -467,7 +467,7 @@ static void sleep_drop(rl_wait *w)
 static int l_sleep(lua_State *L)
 {
     double seconds = arg_duration(L, 1, 0);
-    require_task(L);
+    task_require(L);
     sleep_wait *w = mem_zero(sizeof *w);
     w->wait = (rl_wait){.cancel = sleep_cancel, .push = push_nothing, .drop = sleep_drop};
     uv_timer_init(task_loop(L), &w->timer);
@@ -522,7 +522,7 @@ static int l_event_new(lua_State *L)
 static int l_event_wait(lua_State *L)
 {
     event *e = luaL_checkudata(L, 1, EVENT_META);
-    require_task(L);
+    task_require(L);
     event_wait *w = mem_zero(sizeof *w);
     w->wait = (rl_wait){.cancel = event_cancel, .push = push_nothing, .drop = plain_drop};
     w->event = e;
@@ -597,7 +597,7 @@ static int l_join(lua_State *L)
     rl_task *t = check_task(L);
     if (t->done)
         return joined(L, 0, 0);
-    require_task(L);
+    task_require(L);
     rl_task *me = task_running(L);
     if (me == t)
         return luaL_error(L, "a task cannot join itself");

@@ -29,6 +29,9 @@ struct rl_wait {
 int task_wait(lua_State *L, rl_wait *wait);
 void task_wake(rl_wait *wait); /* loop thread, exactly once a wait */
 
+/* Raises unless L is a running task: for bindings that prepare a wait before task_wait. */
+void task_require(lua_State *L);
+
 /* A blocking call. Allocate with await_new (zeroed, `size` >= sizeof(rl_await), the rl_await first), fill the own fields, then
  * `return await_job(L, idx, a);`. When run leaves an error in a->err the call returns nil and the error table, else what push pushed. */
 struct rl_await {
