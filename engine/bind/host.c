@@ -15,6 +15,7 @@
 #include "bind/errs.h"
 #include "bind/handle.h"
 #include "bind/task.h"
+#include "loop/proc.h"
 
 enum { EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
 
@@ -186,9 +187,14 @@ int luaopen_rlab_core_host(lua_State *L)
 
 static void on_warn(void *ud, const char *text, int more)
 {
-    static bool continued;
+    static bool continued, off;
     (void)ud;
-    if (!continued && text[0] == '@')
+    if (!continued && text[0] == '@') {
+        if (strcmp(text, "@off") == 0 || strcmp(text, "@on") == 0)
+            off = text[2] == 'f';
+        return;
+    }
+    if (off)
         return;
     fprintf(stderr, "%s%s%s", continued ? "" : "rlab: warning: ", text, more ? "" : "\n");
     continued = more;
@@ -198,6 +204,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
     host *h = handle->data;
     if (++h->signals > 1) {
+        proc_kill_all();
         signal(signum, SIG_DFL);
         raise(signum);
         return;
@@ -326,6 +333,7 @@ int host_run(int argc, char **argv)
     if (!task_live(h.L)) {
         lua_close(h.L);
         reaper_drain(5);
+        proc_close_all();
         uv_walk(&h.loop, close_any, NULL);
         uv_run(&h.loop, UV_RUN_DEFAULT);
         uv_loop_close(&h.loop);
