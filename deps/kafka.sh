@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Kafka's own jars by Maven, each checked against deps/kafka.lock. `kafka.sh --lock` writes that file anew.
+# Kafka's own jars by Maven, each checked against deps/kafka.lock. `kafka.sh --lock` writes that file anew,
+# `kafka.sh --licences` prints each jar's name, version and licence.
 . "$(dirname "$0")/lib.sh"
 
 entry=kafka-$KAFKA_VERSION
 lock=$root/deps/kafka.lock
 plugin=org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_DEPENDENCY_VERSION:copy-dependencies
+licences=org.codehaus.mojo:license-maven-plugin:$MAVEN_LICENSE_VERSION:add-third-party
 
 ready() { [ -d "$cache/$entry/libs" ] && [ "$(readlink "$cache/kafka")" = "$entry" ] && cmp -s "$lock" "$cache/$entry/lock"; }
 
-if [ "${1:-}" != --lock ] && ready; then exit 0; fi
-
+if [ -z "${1:-}" ] && ready; then exit 0; fi
 take_lock
-if [ "${1:-}" != --lock ] && ready; then exit 0; fi
+if [ -z "${1:-}" ] && ready; then exit 0; fi
 
 has mvn || die "mvn is missing; run: make deps"
 mkdir -p "$work/kafka/libs"
@@ -29,6 +30,13 @@ cat >"$work/kafka/pom.xml" <<END
   </dependencies>
 </project>
 END
+if [ "${1:-}" = --licences ]; then
+  run "asking Maven for the licences" mvn -q -B -f "$work/kafka/pom.xml" "$licences" \
+    -Dlicense.acceptPomPackaging=true -Dlicense.outputDirectory="$work/kafka"
+  sed -nE 's/^ *\((.*)\) [^()]* \(([^:]*:[^:]*):([^ ]*) - .*/\2|\3|\1/p' "$work/kafka/THIRD-PARTY.txt"
+  exit 0
+fi
+
 begin fetch "kafka $KAFKA_VERSION, $(kb "$KAFKA_KB"), jars by Maven"
 run "fetching kafka $KAFKA_VERSION with mvn" \
   mvn -q -B -f "$work/kafka/pom.xml" "$plugin" -DoutputDirectory="$work/kafka/libs" -DincludeScope=runtime
