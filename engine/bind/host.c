@@ -14,8 +14,10 @@
 #include "base/embed.h"
 #include "bind/errs.h"
 #include "bind/handle.h"
+#include "bind/interrupt.h"
 #include "bind/task.h"
 #include "loop/proc.h"
+#include "term/tty.h"
 
 enum { EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
 
@@ -203,8 +205,11 @@ static void on_warn(void *ud, const char *text, int more)
 static void on_signal(uv_signal_t *handle, int signum)
 {
     host *h = handle->data;
+    if (signum == SIGINT && interrupt_taken(h->L))
+        return;
     if (++h->signals > 1) {
         proc_kill_all();
+        tty_restore();
         signal(signum, SIG_DFL);
         raise(signum);
         return;
