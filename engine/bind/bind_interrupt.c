@@ -6,6 +6,7 @@
 
 #include "bind/errs.h"
 #include "bind/interrupt.h"
+#include "loop/proc.h"
 #include "term/tty.h"
 
 enum { PATIENCE = 3 };
@@ -31,6 +32,7 @@ static void break_hook(lua_State *L, lua_Debug *ar)
 static void give_up(int signum)
 {
     tty_restore();
+    proc_kill_all();
     signal(signum, SIG_DFL);
     raise(signum);
 }
