@@ -1,0 +1,399 @@
+#include "kafka/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000
+#define API_SLOTS 128
+
+typedef struct sent {
+    int api, version;
+    int32_t correlation;
+} sent;
+
+struct wire_conn {
+    int fd;
+    char name[280];
+    int32_t correlation;
+    rl_buf out, in;
+    size_t in_pos, out_pos;
+    sent ahead[WIRE_MAX_AHEAD]; /* a ring: oldest request at `first` */
+    int first, count, abandoned;
+    int64_t heard;
+    bool ready; /* its versions are known */
+    struct {
+        int16_t min, max;
+    } speaks[API_SLOTS];
+};
+
+/* ---- time and cancellation ---- */
+
+int64_t wire_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 * NS_PER_MS + t.tv_nsec;
+}
+
+wire_call wire_call_within(const wire_call *call, int ms)
+{
+    wire_call shorter = *call;
+    int64_t deadline = wire_now() + (int64_t)ms * NS_PER_MS;
+    if (deadline < shorter.deadline)
+        shorter.deadline = deadline;
+    return shorter;
+}
+
+rl_err *wire_cancelled(const wire_call *call)
+{
+    for (int i = 0; i < 2; i++)
+        if (call->stop[i] && atomic_load(call->stop[i]))
+            return err_lab("CANCELLED", "the call was cancelled");
+    return NULL;
+}
+
+static void drain_wake(const struct pollfd *wake)
+{
+    uint64_t n;
+    if (wake->revents && read(wake->fd, &n, sizeof n) < 0)
+        return; /* somebody else took it: the flags are looked at anyway */
+}
+
+/* Waits for the socket. A deadline that has passed still takes what is there already: one slow broker must not cost the answers of the others. */
+static rl_err *wait_fd(const wire_conn *conn, const wire_call *call, short events)
+{
+    for (;;) {
+        rl_err *err = wire_cancelled(call);
+        if (err)
+            return err;
+        int64_t left = call->deadline - wire_now();
+        if (left < 0)
+            left = 0;
+        struct timespec t = {.tv_sec = left / (1000 * NS_PER_MS), .tv_nsec = left % (1000 * NS_PER_MS)};
+        struct pollfd fds[2] = {{.fd = conn->fd, .events = events}, {.fd = call->wake_fd, .events = POLLIN}};
+        int n = ppoll(fds, call->wake_fd >= 0 ? 2 : 1, &t, NULL);
+        if (n < 0 && errno != EINTR)
+            return err_sys(errno, "broker %s", conn->name);
+        if (n > 0 && fds[0].revents)
+            return NULL;
+        if (n > 0)
+            drain_wake(&fds[1]);
+        else if (left == 0)
+            return err_lab("TIMEOUT", "broker %s does not answer", conn->name);
+    }
+}
+
+/* ---- errors ---- */
+
+static bool code_retriable(int code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+rl_err *wire_code(int code, const char *fmt, ...)
+{
+    if (!code)
+        return NULL;
+    char what[512], number[32];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    const char *name = rd_kafka_err2name((rd_kafka_resp_err_t)code);
+    if (!name || !*name || strncmp(name, "ERR_", 4) == 0) {
+        snprintf(number, sizeof number, "BROKER_CODE_%d", code);
+        name = number;
+    }
+    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, rd_kafka_err2str((rd_kafka_resp_err_t)code));
+    err->retriable = code_retriable(code);
+    return err;
+}
+
+/* A connection that cannot be made or broke: librdkafka's word for it, so that callers know one name. */
+static rl_err *broken(const wire_conn *conn, const char *why)
+{
+    rl_err *err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s", conn->name, why);
+    err->retriable = true;
+    return err;
+}
+
+/* ---- connecting ---- */
+
+static rl_err *connect_one(wire_conn *conn, const wire_call *call, const struct addrinfo *address)
+{
+    conn->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0)
+        return err_sys(errno, "a socket for broker %s", conn->name);
+    int on = 1, failed = 0;
+    socklen_t size = sizeof failed;
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(conn->fd, address->ai_addr, address->ai_addrlen) == 0)
+        return NULL;
+    if (errno != EINPROGRESS)
+        return broken(conn, strerror(errno));
+    rl_err *err = wait_fd(conn, call, POLLOUT);
+    if (err)
+        return err;
+    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failed, &size);
+    return failed ? broken(conn, strerror(failed)) : NULL;
+}
+
+/* The name is looked up by the system, which knows no deadline; addresses in digits need no look-up. */
+static rl_err *connect_any(wire_conn *conn, const wire_call *call, const char *host, int port)
+{
+    char service[16];
+    snprintf(service, sizeof service, "%d", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *list = NULL;
+    int rc = getaddrinfo(host, service, &hints, &list);
+    if (rc == EAI_NONAME) {
+        hints.ai_flags = 0;
+        rc = getaddrinfo(host, service, &hints, &list);
+    }
+    if (rc)
+        return broken(conn, gai_strerror(rc));
+    rl_err *err = NULL;
+    for (const struct addrinfo *a = list; a; a = a->ai_next) {
+        err_free(err);
+        if (conn->fd >= 0)
+            close(conn->fd);
+        err = connect_one(conn, call, a);
+        if (!err || !err_is(err, RL_KAFKA, "_TRANSPORT"))
+            break;
+    }
+    freeaddrinfo(list);
+    return err;
+}
+
+rl_err *wire_open(const wire_call *call, const char *host, int port, wire_conn **out)
+{
+    wire_conn *conn = mem_zero(sizeof *conn);
+    conn->fd = -1;
+    snprintf(conn->name, sizeof conn->name, "%.250s:%d", host, port);
+    for (int i = 0; i < API_SLOTS; i++)
+        conn->speaks[i].min = conn->speaks[i].max = -1;
+    rl_err *err = connect_any(conn, call, host, port);
+    if (err) {
+        wire_close(conn);
+        return err;
+    }
+    frame_writer w = wire_begin(conn, FRAME_API_VERSIONS, 0);
+    wire_end(conn, &w);
+    *out = conn;
+    return NULL;
+}
+
+static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r);
+
+rl_err *wire_learn(wire_conn *conn, const wire_call *call)
+{
+    if (conn->ready)
+        return NULL;
+    frame_reader r;
+    rl_err *err = wire_flush(conn, call);
+    if (!err)
+        err = receive_one(conn, call, &r);
+    if (err)
+        return err;
+    int code = frame_i16(&r);
+    for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--) {
+        int api = frame_i16(&r);
+        int16_t min = frame_i16(&r), max = frame_i16(&r);
+        if (r.bad || api < 0 || api >= API_SLOTS)
+            continue;
+        conn->speaks[api].min = min;
+        conn->speaks[api].max = max;
+    }
+    err = frame_end(&r, "ApiVersions response");
+    conn->ready = !err && !code;
+    return err ? err : wire_code(code, "ApiVersions of broker %s", conn->name);
+}
+
+void wire_close(wire_conn *conn)
+{
+    if (!conn)
+        return;
+    if (conn->fd >= 0)
+        close(conn->fd);
+    buf_free(&conn->out);
+    buf_free(&conn->in);
+    free(conn);
+}
+
+const char *wire_name(const wire_conn *conn)
+{
+    return conn->name;
+}
+
+rl_err *wire_speaks(const wire_conn *conn, int api, int version)
+{
+    int min = conn->speaks[api].min, max = conn->speaks[api].max;
+    if (min >= 0 && version >= min && version <= max)
+        return NULL;
+    const char *name = frame_api_name(api);
+    const int code = RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
+    if (min < 0)
+        return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION", "broker %s does not know %s; rlab needs version %d of it",
+                       conn->name, name, version);
+    return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION", "broker %s speaks %s %d to %d; rlab needs version %d",
+                   conn->name, name, min, max, version);
+}
+
+/* ---- requests and responses ---- */
+
+frame_writer wire_begin(wire_conn *conn, int api, int version)
+{
+    int slot = (conn->first + conn->count) % WIRE_MAX_AHEAD;
+    conn->ahead[slot] = (sent){.api = api, .version = version, .correlation = ++conn->correlation};
+    return frame_begin(&conn->out, api, version, conn->correlation, WIRE_CLIENT_ID);
+}
+
+void wire_end(wire_conn *conn, frame_writer *w)
+{
+    frame_finish(w);
+    if (!conn->count)
+        conn->heard = wire_now(); /* silence counts from the first unanswered request */
+    conn->count++;
+}
+
+rl_err *wire_flush(wire_conn *conn, const wire_call *call)
+{
+    if (conn->count > WIRE_MAX_AHEAD)
+        return err_lab("USAGE", "more than %d requests ahead", WIRE_MAX_AHEAD);
+    while (conn->out_pos < conn->out.len) {
+        ssize_t n = send(conn->fd, conn->out.data + conn->out_pos, conn->out.len - conn->out_pos, MSG_NOSIGNAL);
+        if (n >= 0) {
+            conn->out_pos += (size_t)n;
+            continue;
+        }
+        if (errno != EAGAIN && errno != EINTR)
+            return broken(conn, strerror(errno));
+        rl_err *err = wait_fd(conn, call, POLLOUT);
+        if (err)
+            return err;
+    }
+    buf_reset(&conn->out);
+    conn->out_pos = 0;
+    return NULL;
+}
+
+/* Moves what was read but not yet parsed to the front, so that the buffer does not creep. */
+static void compact(wire_conn *conn)
+{
+    if (!conn->in_pos)
+        return;
+    memmove(conn->in.data, conn->in.data + conn->in_pos, conn->in.len - conn->in_pos);
+    conn->in.len -= conn->in_pos;
+    conn->in_pos = 0;
+}
+
+static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
+{
+    compact(conn);
+    while (conn->in.len < need) {
+        size_t room = need - conn->in.len < 16384 ? 16384 : need - conn->in.len;
+        buf_reserve(&conn->in, room);
+        ssize_t n = recv(conn->fd, conn->in.data + conn->in.len, room, 0);
+        if (n > 0) {
+            conn->in.len += (size_t)n;
+            conn->heard = wire_now();
+            continue;
+        }
+        if (n == 0)
+            return broken(conn, "the broker closed the connection");
+        if (errno != EAGAIN && errno != EINTR)
+            return broken(conn, strerror(errno));
+        rl_err *err = wait_fd(conn, call, POLLIN);
+        if (err)
+            return err;
+    }
+    return NULL;
+}
+
+static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r)
+{
+    size_t size;
+    rl_err *err = fill(conn, call, 4);
+    if (!err)
+        err = frame_size(conn->in.data, WIRE_MAX_RESPONSE, &size);
+    if (!err)
+        err = fill(conn, call, 4 + size);
+    if (err)
+        return err;
+    sent request = conn->ahead[conn->first];
+    int32_t correlation;
+    *r = frame_read(conn->in.data + 4, size, false);
+    conn->in_pos = 4 + size;
+    conn->first = (conn->first + 1) % WIRE_MAX_AHEAD;
+    conn->count--;
+    err = frame_response_header(r, request.api, request.version, &correlation);
+    if (!err && correlation != request.correlation)
+        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due", conn->name, correlation,
+                      request.correlation);
+    return err;
+}
+
+rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r)
+{
+    rl_err *err = wire_drain(conn, call);
+    if (err)
+        return err;
+    if (!conn->count)
+        return err_lab("USAGE", "no response is due from broker %s", conn->name);
+    return receive_one(conn, call, r);
+}
+
+void wire_abandon(wire_conn *conn)
+{
+    if (conn->ready)
+        conn->abandoned = conn->count;
+}
+
+rl_err *wire_drain(wire_conn *conn, const wire_call *call)
+{
+    frame_reader unused;
+    for (; conn->abandoned > 0; conn->abandoned--) {
+        rl_err *err = receive_one(conn, call, &unused);
+        if (err)
+            return err;
+    }
+    return NULL;
+}
+
+bool wire_idle(const wire_conn *conn)
+{
+    return conn->count == 0;
+}
+
+int64_t wire_heard(const wire_conn *conn)
+{
+    return conn->heard;
+}
