@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <librdkafka/rdkafka.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +12,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "kafka/client.h"
 
 #define NS_PER_MS 1000000
 #define API_SLOTS 128
@@ -96,26 +97,34 @@ static rl_err *wait_fd(const wire_conn *conn, const wire_call *call, short event
 
 /* ---- errors ---- */
 
-static bool code_retriable(int code)
+/* Codes that brokers send and the librdkafka we build on does not know. */
+static const struct {
+    int code;
+    const char *name, *text;
+} newer_codes[] = {
+    {98, "SNAPSHOT_NOT_FOUND", "Requested snapshot was not found"},
+    {99, "POSITION_OUT_OF_RANGE", "Requested position is outside of the snapshot"},
+    {101, "DUPLICATE_BROKER_REGISTRATION", "This broker id is already in use"},
+    {102, "BROKER_ID_NOT_REGISTERED", "The given broker id was not registered"},
+    {104, "INCONSISTENT_CLUSTER_ID", "The cluster id does not match that of the server"},
+    {105, "TRANSACTIONAL_ID_NOT_FOUND", "The transactional id could not be found"},
+    {106, "FETCH_SESSION_TOPIC_ID_ERROR", "The fetch session mixes topics with and without ids"},
+    {107, "INELIGIBLE_REPLICA", "The new ISR contains at least one ineligible replica"},
+    {108, "NEW_LEADER_ELECTED", "The partition was altered but its leader has changed"},
+    {109, "OFFSET_MOVED_TO_TIERED_STORAGE", "The requested offset is moved to tiered storage"},
+    {134, "GROUP_DELETION_FAILED", "The group could not be deleted"},
+    {136, "CONTROLLER_ID_NOT_REGISTERED", "The given controller id was not registered"},
+};
+
+static void code_words(int code, const char **name, const char **text)
 {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
-    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
-    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
-    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
-    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
-    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
-        return true;
-    default:
-        return false;
+    *name = kafka_code_name((rd_kafka_resp_err_t)code);
+    *text = rd_kafka_err2str((rd_kafka_resp_err_t)code);
+    for (size_t i = 0; strchr(*name, '?') && i < sizeof newer_codes / sizeof *newer_codes; i++) {
+        if (newer_codes[i].code != code)
+            continue;
+        *name = newer_codes[i].name;
+        *text = newer_codes[i].text;
     }
 }
 
@@ -123,18 +132,15 @@ rl_err *wire_code(int code, const char *fmt, ...)
 {
     if (!code)
         return NULL;
-    char what[512], number[32];
+    char what[512];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    const char *name = rd_kafka_err2name((rd_kafka_resp_err_t)code);
-    if (!name || !*name || strncmp(name, "ERR_", 4) == 0) {
-        snprintf(number, sizeof number, "BROKER_CODE_%d", code);
-        name = number;
-    }
-    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, rd_kafka_err2str((rd_kafka_resp_err_t)code));
-    err->retriable = code_retriable(code);
+    const char *name, *text;
+    code_words(code, &name, &text);
+    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, text);
+    err->retriable = kafka_code_retriable((rd_kafka_resp_err_t)code);
     return err;
 }
 

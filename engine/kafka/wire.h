@@ -3,7 +3,7 @@
  * Offers: what librdkafka cannot ask, asked by ourselves. A connection sends any number of requests ahead and takes their responses in order; every wait has a deadline and
  * can be cancelled from another thread; a response is bounded and is parsed by the bounds-checking reader of kafka/frame. A response that came too late is not
  * lost: wire_abandon leaves it outstanding, and it is thrown away when it comes, so that a broker which was frozen for a while keeps its connection.
- * Uses: kafka/frame, librdkafka (names of broker codes only). Thread: one at a time; a wire_call's flags may be set from any thread. */
+ * Uses: kafka/frame, kafka/client (names of broker codes only). Thread: one at a time; a wire_call's flags may be set from any thread. */
 #ifndef RL_KAFKA_WIRE_H
 #define RL_KAFKA_WIRE_H
 
