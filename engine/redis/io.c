@@ -1,0 +1,196 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "redis/internal.h"
+
+double redisc_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+double redisc_deadline(double seconds)
+{
+    return seconds > 0 ? redisc_now() + seconds : 0;
+}
+
+int redisc_poll_ms(double deadline)
+{
+    if (deadline <= 0)
+        return -1;
+    double left = (deadline - redisc_now()) * 1000;
+    if (left <= 0)
+        return 0;
+    return left > 1e9 ? 1000000000 : (int)left + 1;
+}
+
+rl_err *redisc_usable(redisc_conn *conn)
+{
+    if (!conn->broken)
+        return NULL;
+    rl_err *err = err_new(RL_REDIS, 0, "BROKEN",
+                          "the connection is broken (%s); reconnect() mends it", conn->broken);
+    err->retriable = err->fatal = true;
+    return err;
+}
+
+rl_err *redisc_break(redisc_conn *conn, rl_err *err)
+{
+    pthread_mutex_lock(&conn->lock);
+    bool cancelled = conn->cancelled;
+    pthread_mutex_unlock(&conn->lock);
+    if (cancelled) {
+        err_free(err);
+        err = err_lab("CANCELLED", "the call was cancelled");
+    }
+    if (!conn->broken)
+        conn->broken = mem_strdup(err->msg);
+    redisc_hang_up(conn);
+    return err;
+}
+
+static rl_err *lost(redisc_conn *conn, const char *name, const char *what)
+{
+    rl_err *err = err_new(RL_REDIS, 0, name, "%s", what);
+    err->retriable = err->fatal = true;
+    return redisc_break(conn, err);
+}
+
+static rl_err *io_failed(redisc_conn *conn)
+{
+    switch (conn->ctx->err) {
+    case REDIS_ERR_EOF:
+        return lost(conn, "CONNECTION_LOST", "the server closed the connection");
+    case REDIS_ERR_PROTOCOL:
+        return lost(conn, "PROTOCOL", conn->ctx->errstr);
+    default:
+        return lost(conn, "CONNECTION_LOST", conn->ctx->errstr);
+    }
+}
+
+static bool unsent(const redisc_conn *conn)
+{
+    return sdslen(conn->ctx->obuf) > 0;
+}
+
+/* What has been read already: a reply, or NULL. Attributes are commentary on the reply that follows. */
+static rl_err *parsed(redisc_conn *conn, redisReply **reply)
+{
+    void *r = NULL;
+    do {
+        freeReplyObject(r);
+        r = NULL;
+        if (redisGetReplyFromReader(conn->ctx, &r) != REDIS_OK)
+            return io_failed(conn);
+    } while (r && ((redisReply *)r)->type == REDIS_REPLY_ATTR);
+    *reply = r;
+    return NULL;
+}
+
+static rl_err *move_bytes(redisc_conn *conn, short ready)
+{
+    int done;
+    if ((ready & POLLOUT) && unsent(conn) && redisBufferWrite(conn->ctx, &done) != REDIS_OK)
+        return io_failed(conn);
+    if ((ready & (POLLIN | POLLHUP | POLLERR)) && redisBufferRead(conn->ctx) != REDIS_OK)
+        return io_failed(conn);
+    return NULL;
+}
+
+rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **reply)
+{
+    *reply = NULL;
+    rl_err *err = unsent(conn) ? move_bytes(conn, POLLOUT) : NULL;
+    while (!err) {
+        err = parsed(conn, reply);
+        if (err || *reply)
+            return err;
+        struct pollfd p = {.fd = conn->ctx->fd,
+                           .events = (short)(POLLIN | (unsent(conn) ? POLLOUT : 0))};
+        int n = poll(&p, 1, redisc_poll_ms(deadline));
+        if (n < 0 && errno != EINTR)
+            return lost(conn, "CONNECTION_LOST", strerror(errno));
+        if (n == 0)
+            return NULL;
+        if (n > 0)
+            err = move_bytes(conn, p.revents);
+    }
+    return err;
+}
+
+rl_err *redisc_receive(redisc_conn *conn, double deadline, redisReply **reply)
+{
+    rl_err *err = redisc_try_receive(conn, deadline, reply);
+    if (err || *reply)
+        return err;
+    return lost(conn, "TIMEOUT",
+                "no reply in time; whether the command was carried out is unknown");
+}
+
+/* ---- push messages: a ring that forgets the oldest ---- */
+
+static void grow(redisc_conn *conn)
+{
+    size_t cap = conn->push_cap ? conn->push_cap * 2 : 16;
+    redisReply **ring = mem_alloc(cap * sizeof *ring);
+    for (size_t i = 0; i < conn->push_count; i++)
+        ring[i] = conn->pushes[(conn->push_head + i) % conn->push_cap];
+    free(conn->pushes);
+    conn->pushes = ring;
+    conn->push_cap = cap;
+    conn->push_head = 0;
+}
+
+static redisReply *oldest(redisc_conn *conn)
+{
+    redisReply *m = conn->pushes[conn->push_head];
+    conn->push_head = (conn->push_head + 1) % conn->push_cap;
+    conn->push_count--;
+    return m;
+}
+
+void redisc_keep_push(redisc_conn *conn, redisReply *message)
+{
+    if (conn->push_count == REDISC_PUSH_MAX) {
+        freeReplyObject(oldest(conn));
+        conn->pushes_dropped++;
+    }
+    if (conn->push_count == conn->push_cap)
+        grow(conn);
+    conn->pushes[(conn->push_head + conn->push_count++) % conn->push_cap] = message;
+}
+
+static rl_err *stray(redisc_conn *conn, redisReply *reply)
+{
+    freeReplyObject(reply);
+    return lost(conn, "PROTOCOL", "the server sent a reply that no command was waiting for");
+}
+
+rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message)
+{
+    *message = NULL;
+    if (conn->push_count) {
+        *message = oldest(conn);
+        return NULL;
+    }
+    rl_err *err = redisc_usable(conn);
+    if (err)
+        return err;
+    redisReply *reply;
+    err = redisc_try_receive(conn, redisc_now() + seconds, &reply);
+    if (err)
+        return err;
+    if (reply && reply->type != REDIS_REPLY_PUSH)
+        return stray(conn, reply);
+    *message = reply;
+    if (reply)
+        return NULL;
+    err = err_new(RL_REDIS, 0, "TIMEOUT", "no push message came");
+    err->retriable = true;
+    return err;
+}

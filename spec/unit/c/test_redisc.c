@@ -1,0 +1,349 @@
+/* engine/redis against a scripted server: replies of every type, cut into pieces, too late, or not at all. */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "redis/conn.h"
+#include "redis/pipe.h"
+#include "redis/script.h"
+
+/* One step of the script: wait until `expect` was read, then answer; a NULL answer hangs up. */
+typedef struct step {
+    const char *expect, *answer;
+} step;
+
+typedef struct server {
+    int listener, port;
+    const step *steps;
+    int pieces; /* bytes at a time; 0: all at once */
+    pthread_t thread;
+    pthread_mutex_t gate; /* taken by the test while the server shall not answer */
+    bool gated;
+} server;
+
+static void send_in_pieces(int fd, const char *text, size_t piece)
+{
+    size_t len = strlen(text);
+    for (size_t at = 0; at < len; at += piece) {
+        size_t n = piece < len - at ? piece : len - at;
+        if (send(fd, text + at, n, MSG_NOSIGNAL) < 0)
+            return;
+    }
+}
+
+static bool read_until(int fd, const char *expect)
+{
+    rl_buf seen = {0};
+    char chunk[4096];
+    bool found = false;
+    while (!found) {
+        ssize_t n = recv(fd, chunk, sizeof chunk, 0);
+        if (n <= 0)
+            break;
+        buf_add(&seen, chunk, (size_t)n);
+        found = strstr(seen.data, expect) != NULL;
+    }
+    buf_free(&seen);
+    return found;
+}
+
+static void *serve(void *arg)
+{
+    server *s = arg;
+    int fd = accept(s->listener, NULL, NULL);
+    for (const step *st = s->steps; st->expect; st++) {
+        if (!read_until(fd, st->expect))
+            break;
+        if (!st->answer)
+            break;
+        if (s->gated)
+            pthread_mutex_lock(&s->gate);
+        send_in_pieces(fd, st->answer, s->pieces ? (size_t)s->pieces : strlen(st->answer));
+        if (s->gated)
+            pthread_mutex_unlock(&s->gate);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void server_start(server *s, const step *steps)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    s->steps = steps;
+    s->listener = socket(AF_INET, SOCK_STREAM, 0);
+    pthread_mutex_init(&s->gate, NULL);
+    assert_int_equal(bind(s->listener, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(s->listener, 4), 0);
+    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&in, &len), 0);
+    s->port = ntohs(in.sin_port);
+    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void server_stop(server *s)
+{
+    pthread_join(s->thread, NULL);
+    close(s->listener);
+}
+
+#define HELLO_OK                          \
+    {                                     \
+        "HELLO", "%1\r\n+proto\r\n:3\r\n" \
+    }
+
+static redisc_conn *connected(server *s, const step *steps, double timeout)
+{
+    server_start(s, steps);
+    redisc_opts opts = {.port = s->port, .resp = 3, .timeout = timeout, .connect_timeout = 5};
+    redisc_conn *conn = redisc_new(&opts);
+    assert_null(redisc_connect(conn));
+    return conn;
+}
+
+static void expect_err(rl_err *err, const char *name)
+{
+    assert_non_null(err);
+    assert_string_equal(err->name, name);
+    err_free(err);
+}
+
+static redisReply *get(redisc_conn *conn, const char *key)
+{
+    redisReply *reply;
+    const char *argv[] = {"GET", key};
+    assert_null(redisc_call(conn, 2, argv, (size_t[]){3, strlen(key)}, &reply));
+    return reply;
+}
+
+static void types_survive_cutting(void **state)
+{
+    (void)state;
+    static const step steps[] = {
+        HELLO_OK,
+        {"k1", ":-9223372036854775808\r\n"},
+        {"k2", "$5\r\na\xff"
+               "b\r\n\r\n"},
+        {"k3", "|1\r\n+ttl\r\n:5\r\n>2\r\n+invalidate\r\n*1\r\n+k\r\n,1.5\r\n"},
+        {"k4", "#t\r\n"},
+        {"k5", "%1\r\n+a\r\n~2\r\n:1\r\n:2\r\n"},
+        {"k6", "_\r\n"},
+        {NULL, NULL},
+    };
+    server s = {.pieces = 3};
+    redisc_conn *conn = connected(&s, steps, 5);
+    assert_int_equal(redisc_resp(conn), 3);
+    redisReply *r = get(conn, "k1");
+    assert_true(r->integer == INT64_MIN);
+    freeReplyObject(r);
+    r = get(conn, "k2");
+    assert_int_equal(r->len, 5);
+    assert_memory_equal(r->str,
+                        "a\xff"
+                        "b\r\n",
+                        5);
+    freeReplyObject(r);
+    r = get(conn, "k3");
+    assert_int_equal(r->type, REDIS_REPLY_DOUBLE);
+    assert_true(r->dval > 1.4 && r->dval < 1.6);
+    freeReplyObject(r);
+    assert_null(redisc_push(conn, 0, &r));
+    assert_string_equal(r->element[0]->str, "invalidate");
+    freeReplyObject(r);
+    r = get(conn, "k4");
+    assert_int_equal(r->type, REDIS_REPLY_BOOL);
+    freeReplyObject(r);
+    r = get(conn, "k5");
+    assert_int_equal(r->type, REDIS_REPLY_MAP);
+    assert_int_equal(r->element[1]->type, REDIS_REPLY_SET);
+    freeReplyObject(r);
+    r = get(conn, "k6");
+    assert_int_equal(r->type, REDIS_REPLY_NIL);
+    freeReplyObject(r);
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void falls_back_to_resp2_and_says_so(void **state)
+{
+    (void)state;
+    static const step steps[] = {
+        {"HELLO", "-ERR unknown command 'HELLO', with args beginning with: '3'\r\n"},
+        {"k1", "$-1\r\n"},
+        {NULL, NULL},
+    };
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 5);
+    assert_int_equal(redisc_resp(conn), 2);
+    assert_non_null(strstr(redisc_fallback(conn), "unknown command"));
+    redisReply *r = get(conn, "k1");
+    assert_int_equal(r->type, REDIS_REPLY_NIL);
+    freeReplyObject(r);
+    expect_err(redisc_callf(conn, &r, "PING"), "CONNECTION_LOST");
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void wrong_password_is_no_fallback(void **state)
+{
+    (void)state;
+    static const step steps[] = {{"HELLO", "-WRONGPASS invalid username-password pair\r\n"},
+                                 {NULL, NULL}};
+    server s = {0};
+    server_start(&s, steps);
+    redisc_opts opts = {
+        .port = s.port, .resp = 3, .password = "x", .timeout = 5, .connect_timeout = 5};
+    redisc_conn *conn = redisc_new(&opts);
+    expect_err(redisc_connect(conn), "WRONGPASS");
+    assert_non_null(redisc_broken(conn));
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void late_replies_are_never_taken(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK, {"k1", "+late\r\n"}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 0.05);
+    redisReply *r;
+    pthread_mutex_lock(&s.gate);
+    s.gated = true;
+    rl_err *err = redisc_callf(conn, &r, "GET k1");
+    assert_true(err->retriable && err->fatal);
+    expect_err(err, "TIMEOUT");
+    pthread_mutex_unlock(&s.gate);
+    expect_err(redisc_callf(conn, &r, "GET k2"), "BROKEN");
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void strays_break_the_connection(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK, {"k1", "+mine\r\n+stray\r\n"}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 5);
+    freeReplyObject(get(conn, "k1"));
+    redisReply *r;
+    const char *argv[] = {"GET", "k2"};
+    expect_err(redisc_call(conn, 2, argv, (size_t[]){3, 2}, &r), "PROTOCOL");
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void *cancel_soon(void *conn)
+{
+    redisc_cancel(conn);
+    return NULL;
+}
+
+static void cancel_ends_a_call(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK, {"never", ""}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 0);
+    pthread_t thread;
+    redisReply *r;
+    pthread_create(&thread, NULL, cancel_soon, conn);
+    expect_err(redisc_callf(conn, &r, "GET k1"), "CANCELLED");
+    pthread_join(thread, NULL);
+    expect_err(redisc_callf(conn, &r, "GET k1"), "BROKEN");
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void pipelines_keep_errors_in_place(void **state)
+{
+    (void)state;
+    static const step steps[] = {
+        HELLO_OK, {"k3", "+a\r\n-MOVED 3999 127.0.0.1:6381\r\n"}, {"q", ""}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 0.1);
+    redisc_pipe pipe = {0};
+    redisReply *replies[3] = {0};
+    size_t got;
+    for (int i = 1; i <= 3; i++) {
+        char key[] = {'k', (char)('0' + i), 0};
+        redisc_pipe_add(&pipe, 2, (const char *[]){"GET", key}, (size_t[]){3, 2});
+    }
+    expect_err(redisc_pipe_run(conn, &pipe, replies, &got), "TIMEOUT");
+    assert_int_equal(got, 2);
+    rl_err *err = redisc_reply_err(replies[1]);
+    assert_string_equal(err->msg, "3999 127.0.0.1:6381");
+    expect_err(err, "MOVED");
+    freeReplyObject(replies[0]);
+    freeReplyObject(replies[1]);
+    redisc_pipe_free(&pipe);
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void scripts_fall_back_to_eval(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK,
+                                 {"EVALSHA\r\n$40\r\ne0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+                                  "-NOSCRIPT No matching script.\r\n"},
+                                 {"EVAL\r\n$8\r\nreturn 1", ":1\r\n"},
+                                 {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 5);
+    redisc_script script;
+    redisReply *r;
+    redisc_script_init(&script, "return 1", 8);
+    assert_null(redisc_script_call(conn, &script, 0, 0, NULL, NULL, &r));
+    assert_int_equal(r->integer, 1);
+    freeReplyObject(r);
+    redisc_script_free(&script);
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+static void error_names_are_the_servers_words(void **state)
+{
+    (void)state;
+    static const struct {
+        char *text;
+        const char *name;
+        bool retriable;
+    } cases[] = {
+        {"WRONGTYPE Operation against a key", "WRONGTYPE", false},
+        {"BUSY Redis is busy", "BUSY", true},
+        {"no word first", "ERR", false},
+        {"LOADING", "LOADING", true},
+        {"Err mixed case", "ERR", false},
+        {"", "ERR", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        redisReply reply = {
+            .type = REDIS_REPLY_ERROR, .str = cases[i].text, .len = strlen(cases[i].text)};
+        rl_err *err = redisc_reply_err(&reply);
+        assert_int_equal(err->retriable, cases[i].retriable);
+        expect_err(err, cases[i].name);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(types_survive_cutting),
+        cmocka_unit_test(falls_back_to_resp2_and_says_so),
+        cmocka_unit_test(wrong_password_is_no_fallback),
+        cmocka_unit_test(late_replies_are_never_taken),
+        cmocka_unit_test(strays_break_the_connection),
+        cmocka_unit_test(cancel_ends_a_call),
+        cmocka_unit_test(pipelines_keep_errors_in_place),
+        cmocka_unit_test(scripts_fall_back_to_eval),
+        cmocka_unit_test(error_names_are_the_servers_words),
+    };
+    return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
+}
