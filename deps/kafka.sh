@@ -50,7 +50,7 @@ if [ "${1:-}" = --lock ]; then
   exit 0
 fi
 
-differs=$(diff <(sort -k2 "$lock") <(sort -k2 "$work/kafka/lock") | sed -n 's/^[<>] [0-9a-f]*  //p' | sort -u | tr '\n' ' ')
+differs=$(diff <(sort -k2 "$lock") <(sort -k2 "$work/kafka/lock") | sed -n 's/^[<>] [0-9a-f]*  //p' | sort -u | tr '\n' ' ' || true)
 [ -z "$differs" ] || die "checksum of ${differs% } differs from deps/kafka.lock; nothing was kept"
 rm -rf "${cache:?}/$entry"
 mv -T "$work/kafka" "$cache/$entry"
