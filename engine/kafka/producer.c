@@ -1,0 +1,248 @@
+#include "kafka/producer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+enum { CLOSE_MS = 2000, SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30 };
+
+typedef struct topic_entry {
+    char *name;
+    rd_kafka_topic_t *topic;
+} topic_entry;
+
+struct kafka_producer {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *events;
+    kafka_report_fn on_report;
+    void *report_arg;
+    atomic_bool watched, cancelled;
+    topic_entry *topics;
+    size_t ntopics;
+    atomic_llong sent, acked, failed, bytes;
+    kafka_notes notes;
+};
+
+rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
+{
+    rd_kafka_t *rk;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
+    rl_err *err = kafka_client_new(KAFKA_PRODUCER, conf, &rk);
+    if (err)
+        return err;
+    kafka_producer *p = mem_zero(sizeof *p);
+    p->rk = rk;
+    p->events = rd_kafka_queue_get_main(rk);
+    kafka_notes_open(&p->notes);
+    *out = p;
+    return NULL;
+}
+
+void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg)
+{
+    p->on_report = fn;
+    p->report_arg = arg;
+}
+
+void kafka_producer_watch(kafka_producer *p, int fd)
+{
+    static const uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(p->events, fd, fd < 0 ? NULL : &one, fd < 0 ? 0 : sizeof one);
+    atomic_store(&p->watched, fd >= 0);
+}
+
+/* ---- events ---- */
+
+static void take_report(kafka_producer *p, const rd_kafka_message_t *msg)
+{
+    atomic_fetch_add_explicit(msg->err ? &p->failed : &p->acked, 1, memory_order_relaxed);
+    if (p->on_report)
+        p->on_report(p->report_arg, msg);
+}
+
+static void take_error(kafka_producer *p, rd_kafka_event_t *event)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    kafka_notes_error(&p->notes, kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? p->rk : NULL, code, "%s",
+                                           rd_kafka_event_error_string(event)));
+}
+
+static void take_event(kafka_producer *p, rd_kafka_event_t *event)
+{
+    const rd_kafka_message_t *msg;
+    const char *json;
+    switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_DR:
+        while ((msg = rd_kafka_event_message_next(event)))
+            take_report(p, msg);
+        break;
+    case RD_KAFKA_EVENT_ERROR:
+        take_error(p, event);
+        break;
+    case RD_KAFKA_EVENT_STATS:
+        json = rd_kafka_event_stats(event);
+        kafka_notes_stats(&p->notes, json, strlen(json));
+        break;
+    default:
+        break;
+    }
+}
+
+bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events)
+{
+    for (int i = 0; i < max_events; i++) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(p->events, i ? 0 : timeout_ms);
+        if (!event)
+            return false;
+        take_event(p, event);
+        rd_kafka_event_destroy(event);
+    }
+    return true;
+}
+
+/* ---- sending ---- */
+
+rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name)
+{
+    for (size_t i = 0; i < p->ntopics; i++)
+        if (strcmp(p->topics[i].name, name) == 0)
+            return p->topics[i].topic;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(p->rk, name, NULL);
+    if (!topic)
+        return NULL;
+    p->topics = mem_grow(p->topics, (p->ntopics + 1) * sizeof *p->topics);
+    p->topics[p->ntopics++] = (topic_entry){mem_strdup(name), topic};
+    return topic;
+}
+
+static void count_sent(kafka_producer *p, size_t bytes)
+{
+    atomic_fetch_add_explicit(&p->sent, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->bytes, (long long)bytes, memory_order_relaxed);
+}
+
+rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition, const void *key,
+                                           size_t key_len, const void *value, size_t value_len, void *opaque)
+{
+    if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_len, key, key_len, opaque) != 0)
+        return rd_kafka_last_error();
+    count_sent(p, value_len);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *topic, const kafka_record *r, void *opaque)
+{
+    rd_kafka_vu_t vus[8];
+    size_t n = 0;
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = r->partition};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)r->key, r->key_len}};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)r->value, r->value_len}};
+    if (r->timestamp)
+        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = r->timestamp};
+    if (r->headers)
+        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = r->headers};
+    rd_kafka_error_t *error = rd_kafka_produceva(p->rk, vus, n);
+    if (!error)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    return code;
+}
+
+rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *r, void *opaque)
+{
+    rd_kafka_topic_t *topic = kafka_producer_topic(p, r->topic);
+    if (!topic)
+        return rd_kafka_last_error();
+    if (!r->timestamp && !r->headers)
+        return kafka_producer_send_to(p, topic, r->partition, r->key, r->key_len, r->value, r->value_len, opaque);
+    rd_kafka_resp_err_t code = produce_full(p, topic, r, opaque);
+    if (!code)
+        count_sent(p, r->value_len);
+    return code;
+}
+
+/* ---- waiting ---- */
+
+bool kafka_producer_stopped(kafka_producer *p, const kafka_stop *stop)
+{
+    return atomic_load(&p->cancelled) || kafka_stopped(stop);
+}
+
+rl_err *kafka_producer_cancelled(const char *what)
+{
+    return err_lab("CANCELLED", "%s was cancelled", what);
+}
+
+rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
+{
+    int64_t until = kafka_now_ms() + timeout_ms;
+    bool watched = atomic_load(&p->watched);
+    for (;;) {
+        if (kafka_producer_stopped(p, stop))
+            return kafka_producer_cancelled("flush");
+        int slice = kafka_slice(until, watched ? KAFKA_SLICE_MS : SELF_SLICE_MS);
+        if (!watched)
+            kafka_producer_drain(p, 0, DRAIN_ALL);
+        rd_kafka_resp_err_t code = rd_kafka_flush(p->rk, slice);
+        if (code != RD_KAFKA_RESP_ERR__TIMED_OUT || slice == 0)
+            return kafka_err(p->rk, code, "flush: %d records are still in flight", kafka_producer_pending(p));
+    }
+}
+
+void kafka_producer_purge(kafka_producer *p)
+{
+    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+}
+
+int kafka_producer_pending(kafka_producer *p)
+{
+    return rd_kafka_outq_len(p->rk);
+}
+
+kafka_counts kafka_producer_counts(kafka_producer *p)
+{
+    return (kafka_counts){atomic_load(&p->sent), atomic_load(&p->acked), atomic_load(&p->failed), atomic_load(&p->bytes)};
+}
+
+kafka_notes *kafka_producer_notes(kafka_producer *p)
+{
+    return &p->notes;
+}
+
+rd_kafka_t *kafka_producer_rk(kafka_producer *p)
+{
+    return p->rk;
+}
+
+bool kafka_producer_watched(const kafka_producer *p)
+{
+    return atomic_load(&p->watched);
+}
+
+void kafka_producer_cancel(kafka_producer *p)
+{
+    atomic_store(&p->cancelled, true);
+}
+
+void kafka_producer_close(kafka_producer *p)
+{
+    kafka_producer_watch(p, -1);
+    int64_t until = kafka_now_ms() + CLOSE_MS;
+    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    for (int slice; kafka_producer_pending(p) > 0 && (slice = kafka_slice(until, SELF_SLICE_MS)) > 0;)
+        kafka_producer_drain(p, slice, DRAIN_ALL);
+    for (size_t i = 0; i < p->ntopics; i++) {
+        rd_kafka_topic_destroy(p->topics[i].topic);
+        free(p->topics[i].name);
+    }
+    free(p->topics);
+    rd_kafka_queue_destroy(p->events);
+    kafka_client_destroy(p->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, CLOSE_MS);
+    kafka_notes_close(&p->notes);
+    free(p);
+}
