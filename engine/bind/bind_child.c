@@ -24,12 +24,13 @@ typedef struct waiter {
     rl_timed timed; /* first */
     rl_handle *h;
     struct waiter *next;
-    int fd;          /* 0: waits for the exit; else for a line of this stream */
+    int fd; /* 0: waits for the exit; else for a line of this stream */
     uint64_t cursor;
 } waiter;
 
 static void child_detach(rl_handle *h);
-static const rl_handle_type child_type = {.name = "process", .close = proc_bury, .detach = child_detach};
+static const rl_handle_type child_type = {
+    .name = "process", .close = proc_bury, .detach = child_detach};
 
 /* ---- signals ---- */
 
@@ -55,7 +56,9 @@ int signal_arg(lua_State *L, int idx, int def)
         if (name && strcmp(name, bare) == 0)
             return i;
     }
-    return luaL_error(L, "'%s' is no signal; write \"KILL\", \"TERM\", \"STOP\", \"CONT\", ... or a number", text);
+    return luaL_error(
+        L, "'%s' is no signal; write \"KILL\", \"TERM\", \"STOP\", \"CONT\", ... or a number",
+        text);
 }
 
 typedef struct see_job {
@@ -85,7 +88,8 @@ static void see_run(rl_await *a)
         else if (atomic_load(&job->cancelled))
             a->err = err_lab("CANCELLED", "the call was cancelled");
         else if (us >= LIMIT_US)
-            a->err = err_lab("TIMEOUT", "pid %d did not react to %s", job->pid, signal_name(job->signum));
+            a->err = err_lab("TIMEOUT", "pid %d did not react to %s", job->pid,
+                             signal_name(job->signum));
         nanosleep(&(struct timespec){.tv_nsec = STEP_US * 1000}, NULL);
     }
 }
@@ -217,7 +221,8 @@ static char **read_cmd(lua_State *L, int idx)
     for (lua_Integer i = 1; i <= len; i++) {
         int type = lua_geti(L, cmd, i);
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
-            luaL_error(L, "process.spawn: cmd[%I] is a %s, a string is expected", (LUAI_UACINT)i, lua_typename(L, type));
+            luaL_error(L, "process.spawn: cmd[%I] is a %s, a string is expected", (LUAI_UACINT)i,
+                       lua_typename(L, type));
         array_add(L, argv, &n, cmd + 2);
     }
     return argv;
@@ -285,20 +290,23 @@ static proc_io read_io(lua_State *L, int idx, const char *key, const char *def)
         return (proc_io){PROC_AS_STDOUT, NULL};
     if (!strpbrk(text, "/.")) {
         const char *near = units_nearest(text, words);
-        luaL_error(L, "process.spawn: %s = '%s' is neither \"null\", \"inherit\", \"%s\" nor a path%s%s%s", key, text,
-                   input ? "pipe" : "capture", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        luaL_error(
+            L, "process.spawn: %s = '%s' is neither \"null\", \"inherit\", \"%s\" nor a path%s%s%s",
+            key, text, input ? "pipe" : "capture", near ? "; did you mean '" : "", near ? near : "",
+            near ? "'?" : "");
     }
     return (proc_io){PROC_FILE, text};
 }
 
 static proc_opts read_opts(lua_State *L)
 {
-    static const char *const keys[] = {"cmd",    "env",      "clear_env", "cwd", "stdin", "stdout",
-                                       "stderr", "detached", "max_output", NULL};
+    static const char *const keys[] = {"cmd",    "env",    "clear_env", "cwd",        "stdin",
+                                       "stdout", "stderr", "detached",  "max_output", NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     opts_check(L, 1, "process.spawn", keys);
-    proc_opts o = {.detached = opts_bool(L, 1, "detached", false), .cwd = opts_str(L, 1, "cwd", NULL)};
+    proc_opts o = {.detached = opts_bool(L, 1, "detached", false),
+                   .cwd = opts_str(L, 1, "cwd", NULL)};
     int64_t max = opts_size(L, 1, "max_output", MAX_OUTPUT);
     luaL_argcheck(L, max > 0, 1, "max_output must be positive");
     o.max_output = (size_t)max;
@@ -308,7 +316,8 @@ static proc_opts read_opts(lua_State *L)
     o.io[2] = read_io(L, 1, "stderr", out);
     for (int i = 0; i < 3; i++)
         if (o.detached && o.io[i].kind == PROC_PIPE)
-            luaL_error(L, "process.spawn: a detached child outlives rlab; give its output a file path, \"inherit\" or \"null\"");
+            luaL_error(L, "process.spawn: a detached child outlives rlab; give its output a file "
+                          "path, \"inherit\" or \"null\"");
     o.argv = read_cmd(L, 1);
     o.env = read_env(L, 1);
     return o;
@@ -436,7 +445,7 @@ typedef struct write_wait {
     rl_timed timed; /* first */
     struct write_link {
         struct write_wait *waiter; /* NULL once nobody waits any more */
-    } *link;
+    } * link;
     int status;
 } write_wait;
 
@@ -543,7 +552,8 @@ static int l_lines(lua_State *L)
     rl_proc *p = check(L, &h);
     int fd = luaL_checkoption(L, 2, "stdout", names) + 1;
     if (!proc_captures(p, fd))
-        return luaL_error(L, "lines: %s is not captured (spawn with %s = \"capture\")", names[fd - 1], names[fd - 1]);
+        return luaL_error(L, "lines: %s is not captured (spawn with %s = \"capture\")",
+                          names[fd - 1], names[fd - 1]);
     lua_pushvalue(L, 1);
     lua_pushinteger(L, fd);
     lua_pushinteger(L, 0);
@@ -566,14 +576,17 @@ static int l_index(lua_State *L)
 
 void child_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"wait", l_wait},     {"status", l_status}, {"kill", l_kill},
-                                       {"stop", l_stop},     {"cont", l_cont},     {"output", l_output},
-                                       {"write", l_write},   {"lines", l_lines},   {"end_input", l_end_input},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"wait", l_wait},           {"status", l_status}, {"kill", l_kill},   {"stop", l_stop},
+        {"cont", l_cont},           {"output", l_output}, {"write", l_write}, {"lines", l_lines},
+        {"end_input", l_end_input}, {NULL, NULL}};
     handle_type_open(L, &child_type, methods);
     luaL_getmetatable(L, child_type.name);
-    lua_getfield(L, -1, "__index");
-    lua_pushcclosure(L, l_index, 1);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    /* The module may be opened again in one state: the type is not. */
+    if (lua_getfield(L, -1, "__index") == LUA_TTABLE) {
+        lua_pushcclosure(L, l_index, 1);
+        lua_setfield(L, -2, "__index");
+        lua_pushnil(L);
+    }
+    lua_pop(L, 2);
 }

@@ -4,8 +4,8 @@
 
 #include <lua.h>
 
-void child_open(lua_State *L);  /* registers the handle's type */
-int child_spawn(lua_State *L);  /* process.spawn{...} */
+void child_open(lua_State *L);                  /* registers the handle's type */
+int child_spawn(lua_State *L);                  /* process.spawn{...} */
 int signal_arg(lua_State *L, int idx, int def); /* "KILL", "SIGKILL" or a number */
 const char *signal_name(int signum);
 

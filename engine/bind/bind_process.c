@@ -97,7 +97,9 @@ static int l_signal(lua_State *L)
     lua_Integer start = luaL_optinteger(L, 3, 0);
     if (start && !procfs_alive(pid, start))
         return errs_fail(L, err_sys(ESRCH, "signal %s to pid %d", signal_name(signum), pid));
-    return errs_ok(L, kill(pid, signum) == 0 ? NULL : err_sys(errno, "signal %s to pid %d", signal_name(signum), pid));
+    return errs_ok(L, kill(pid, signum) == 0
+                          ? NULL
+                          : err_sys(errno, "signal %s to pid %d", signal_name(signum), pid));
 }
 
 /* stop(pid[, start]), cont(pid[, start]): return when every thread has stopped, or runs again */
@@ -145,12 +147,14 @@ static int l_port_owner(lua_State *L)
 /* free_ports(n[, from]) -> list of n consecutive free ports */
 static int l_free_ports(lua_State *L)
 {
-    lua_Integer n = luaL_checkinteger(L, 1), from = luaL_optinteger(L, 2, FREE_FROM + getpid() % FREE_FROM / 2);
+    lua_Integer n = luaL_checkinteger(L, 1),
+                from = luaL_optinteger(L, 2, FREE_FROM + getpid() % FREE_FROM / 2);
     luaL_argcheck(L, n >= 1 && n <= PORT_LIMIT, 1, "a number of ports expected");
     luaL_argcheck(L, from >= 1 && from <= PORT_LIMIT, 2, "a port expected");
     int first = procfs_free_ports((int)n, (int)from);
     if (!first)
-        return errs_fail(L, err_lab("NO_PORTS", "no %d free ports in a row at or above %d", (int)n, (int)from));
+        return errs_fail(
+            L, err_lab("NO_PORTS", "no %d free ports in a row at or above %d", (int)n, (int)from));
     lua_createtable(L, (int)n, 0);
     for (int i = 0; i < (int)n; i++) {
         lua_pushinteger(L, first + i);
@@ -258,12 +262,21 @@ static int l_wait_gone(lua_State *L)
 
 int luaopen_rlab_process(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"spawn", child_spawn},         {"self", l_self},         {"alive", l_alive},
-        {"start_time", l_start_time},   {"state", l_state},       {"rss", l_rss},
-        {"name", l_name},               {"signal", l_signal},     {"stop", l_stop},
-        {"cont", l_cont},               {"recv_queue", l_recv_queue}, {"port_owner", l_port_owner},
-        {"free_ports", l_free_ports},   {"wait_gone", l_wait_gone},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"spawn", child_spawn},
+                                         {"self", l_self},
+                                         {"alive", l_alive},
+                                         {"start_time", l_start_time},
+                                         {"state", l_state},
+                                         {"rss", l_rss},
+                                         {"name", l_name},
+                                         {"signal", l_signal},
+                                         {"stop", l_stop},
+                                         {"cont", l_cont},
+                                         {"recv_queue", l_recv_queue},
+                                         {"port_owner", l_port_owner},
+                                         {"free_ports", l_free_ports},
+                                         {"wait_gone", l_wait_gone},
+                                         {NULL, NULL}};
     child_open(L);
     luaL_newlib(L, functions);
     return 1;

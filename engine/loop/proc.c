@@ -333,7 +333,8 @@ proc_output proc_output_of(const rl_proc *p, int fd)
 {
     const stream *s = &p->out[fd - 1];
     size_t skip = s->buf.len > p->max_output ? s->buf.len - p->max_output : 0;
-    return (proc_output){s->buf.data ? s->buf.data + skip : "", s->buf.len - skip, s->dropped + skip};
+    return (proc_output){s->buf.data ? s->buf.data + skip : "", s->buf.len - skip,
+                         s->dropped + skip};
 }
 
 rl_err *proc_signal(rl_proc *p, int signum)

@@ -17,7 +17,13 @@
 
 typedef struct rl_proc rl_proc;
 
-typedef enum proc_io_kind { PROC_NULL, PROC_INHERIT, PROC_PIPE, PROC_FILE, PROC_AS_STDOUT } proc_io_kind;
+typedef enum proc_io_kind {
+    PROC_NULL,
+    PROC_INHERIT,
+    PROC_PIPE,
+    PROC_FILE,
+    PROC_AS_STDOUT
+} proc_io_kind;
 
 typedef struct proc_io {
     proc_io_kind kind;
@@ -31,7 +37,8 @@ typedef struct proc_opts {
     proc_io io[3];
     bool detached;
     size_t max_output; /* bytes kept of each captured stream, the last ones */
-    void (*changed)(rl_proc *p, void *arg); /* output has come, a stream or the child has ended; may be NULL */
+    void (*changed)(rl_proc *p,
+                    void *arg); /* output has come, a stream or the child has ended; may be NULL */
     void *arg;
 } proc_opts;
 
@@ -45,13 +52,15 @@ rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *opts, rl_proc **out);
 
 int proc_pid(const rl_proc *p);
 bool proc_exited(const rl_proc *p, int *code, int *signum); /* signum 0: it exited by itself */
-bool proc_stream_ended(const rl_proc *p, int fd);           /* nothing more will come on stdout (1) or stderr (2) */
+bool proc_stream_ended(const rl_proc *p,
+                       int fd); /* nothing more will come on stdout (1) or stderr (2) */
 bool proc_captures(const rl_proc *p, int fd);
 proc_output proc_output_of(const rl_proc *p, int fd);
 rl_err *proc_signal(rl_proc *p, int signum); /* ESRCH once it has exited */
 
 /* Writes to the child's stdin (PROC_PIPE); done(arg, 0 or a uv error) is called once, later, unless an error is returned. */
-rl_err *proc_write(rl_proc *p, const void *bytes, size_t n, void (*done)(void *arg, int status), void *arg);
+rl_err *proc_write(rl_proc *p, const void *bytes, size_t n, void (*done)(void *arg, int status),
+                   void *arg);
 void proc_end_input(rl_proc *p);
 bool proc_takes_input(const rl_proc *p);
 
@@ -62,7 +71,7 @@ void *proc_abandon(rl_proc *p);
 /* Blocks until the killed child is gone, 5 s at most; any thread; frees the grave. */
 void proc_bury(void *grave);
 
-void proc_kill_all(void); /* every child that is not detached; at any exit */
+void proc_kill_all(void);  /* every child that is not detached; at any exit */
 void proc_close_all(void); /* the same and closes their uv handles; before the loop is closed */
 
 #endif

@@ -70,8 +70,9 @@ bool procfs_parse_stat(const char *text, procfs_stat *out)
     unsigned long long start;
     long rss;
     if (sscanf(close + 1,
-               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu %*u %ld", &out->state,
-               &parent, &start, &rss) != 4)
+               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+               "%*u %ld",
+               &out->state, &parent, &start, &rss) != 4)
         return false;
     out->parent = parent;
     out->start = (int64_t)start;
@@ -92,7 +93,8 @@ bool procfs_read(pid_t pid, procfs_stat *out)
 bool procfs_alive(pid_t pid, int64_t start)
 {
     procfs_stat st;
-    return procfs_read(pid, &st) && st.state != 'Z' && st.state != 'X' && (!start || st.start == start);
+    return procfs_read(pid, &st) && st.state != 'Z' && st.state != 'X' &&
+           (!start || st.start == start);
 }
 
 bool procfs_stopped(pid_t pid)
@@ -145,8 +147,10 @@ static const char *first_operand(const char *arg, const char *end, const char *c
 
 void procfs_name_of(const char *cmdline, size_t len, char *out, size_t size)
 {
-    static const char *const loader[] = {"--library-path", "--inhibit-rpath", "--preload", "--argv0", "--audit", NULL};
-    static const char *const jvm[] = {"-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", NULL};
+    static const char *const loader[] = {"--library-path", "--inhibit-rpath", "--preload",
+                                         "--argv0",        "--audit",         NULL};
+    static const char *const jvm[] = {
+        "-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", NULL};
     const char *end = cmdline + len, *arg = cmdline;
     if (strncmp(base_name(arg), "ld-linux", 8) == 0) {
         const char *program = first_operand(arg, end, loader);
@@ -186,8 +190,10 @@ static void walk_tcp(const char *path, tcp_visit visit, void *arg)
     if (slurp(path, &text)) {
         for (char *line = strchr(text.data, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
             tcp_row r;
-            if (sscanf(line + 1, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%x %x %*x:%x %*x:%*x %*x %u %*d %lu", &r.local_port,
-                       &r.remote_port, &r.state, &r.rx_queue, &r.uid, &r.inode) == 6 &&
+            if (sscanf(line + 1,
+                       " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%x %x %*x:%x %*x:%*x %*x %u %*d %lu",
+                       &r.local_port, &r.remote_port, &r.state, &r.rx_queue, &r.uid,
+                       &r.inode) == 6 &&
                 !visit(&r, arg))
                 break;
         }
@@ -244,7 +250,8 @@ typedef struct queue_sum {
 static bool add_queue(const tcp_row *r, void *arg)
 {
     queue_sum *q = arg;
-    if (r->state == TCP_ESTABLISHED_ && r->remote_port == q->remote_port && set_has(&q->mine, r->inode)) {
+    if (r->state == TCP_ESTABLISHED_ && r->remote_port == q->remote_port &&
+        set_has(&q->mine, r->inode)) {
         q->bytes += r->rx_queue;
         q->sockets++;
     }
@@ -319,7 +326,8 @@ static bool can_bind(int family, int port)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     int rc;
     if (family == AF_INET6) {
-        struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
+        struct sockaddr_in6 a = {
+            .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
         rc = bind(fd, (struct sockaddr *)&a, sizeof a);
         if (rc < 0 && errno == EADDRNOTAVAIL)

@@ -20,7 +20,9 @@ typedef struct procfs_stat {
 } procfs_stat;
 
 bool procfs_read(pid_t pid, procfs_stat *out); /* false: no such process */
-bool procfs_parse_stat(const char *text, procfs_stat *out); /* one line of /proc/PID/stat; start without the boot's mark */
+bool procfs_parse_stat(
+    const char *text,
+    procfs_stat *out); /* one line of /proc/PID/stat; start without the boot's mark */
 
 /* Alive and not a zombie; start 0 matches any. */
 bool procfs_alive(pid_t pid, int64_t start);
@@ -30,7 +32,8 @@ bool procfs_stopped(pid_t pid);
 
 /* The program's name from the command line: "mysqld" also when run through ld.so, "java kafka.Kafka" for a JVM. */
 void procfs_name(pid_t pid, char *out, size_t size);
-void procfs_name_of(const char *cmdline, size_t len, char *out, size_t size); /* of NUL-separated arguments */
+void procfs_name_of(const char *cmdline, size_t len, char *out,
+                    size_t size); /* of NUL-separated arguments */
 
 /* Who listens on the TCP port: false when nobody does. The pid is 0 where the owner may not be looked at (another user's); uid is always set. */
 bool procfs_port_owner(int port, pid_t *pid, uid_t *uid);
