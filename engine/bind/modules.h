@@ -1,7 +1,11 @@
 /* The modules that C gives to Lua, as an X-macro: MODULE(name) stands for `require "rlab.<name>"`, opened by luaopen_rlab_<name>. Sorted. */
+MODULE(clock)
 MODULE(core_host)
 MODULE(edit)
+MODULE(fs)
 MODULE(interrupt)
+MODULE(json)
+MODULE(log)
 MODULE(process)
 MODULE(redis)
 MODULE(units)

@@ -1,0 +1,20 @@
+/* Time.
+ *
+ * Offers: a monotonic clock in ns for durations and histories, the wall clock for people and records, and its ISO 8601 text in UTC.
+ * Uses: nothing. Thread: any. */
+#ifndef RL_BASE_CLOCK_H
+#define RL_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CLOCK_ISO_SIZE = 32 };
+
+int64_t clock_ns(void);      /* monotonic, of this boot */
+int64_t clock_unix_ns(void); /* wall */
+int64_t clock_unix_ms(void);
+
+/* "2026-11-23T15:04:05.678Z" */
+void clock_iso(int64_t unix_ms, char out[CLOCK_ISO_SIZE]);
+
+#endif
