@@ -1,0 +1,79 @@
+-- The census: what the stores contain, read over fresh connections that no service under test uses.
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+
+local M = {}
+
+local function header(record, name)
+  for _, pair in ipairs(record.headers or {}) do
+    if pair[1] == name then return pair[2] end
+  end
+end
+
+-- What the census keeps of a record; the id is the header event-id, else the value.
+local function keep(record)
+  return {
+    partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
+    key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp, value = record.value,
+  }
+end
+
+local function all_ended(ends, count)
+  local n = 0
+  for _ in pairs(ends) do n = n + 1 end
+  return n >= count
+end
+
+local function assignment(lab, topic)
+  local list = {}
+  for _, p in ipairs(must(lab.run.admin:topic(topic)).partitions) do
+    list[#list + 1] = { topic = topic, partition = p.partition, offset = "earliest" }
+  end
+  return list
+end
+
+-- read(topic, {isolation="read_committed", at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the log start to the end
+function M.read(lab, topic, opts)
+  opts = opts or {}
+  local consumer <close> = must(kafka.consumer(lab:settings("consumer", {
+    group = lab:name "census", ["isolation.level"] = opts.isolation or "read_committed", ["enable.auto.commit"] = false,
+    ["fetch.wait.max.ms"] = 20, ["socket.timeout.ms"] = 2000,
+  })))
+  local parts = assignment(lab, topic)
+  must(consumer:assign(parts))
+  local records, ends = {}, {}
+  lab:await("the end of " .. topic .. " on the independent reader", function()
+    for record in must(consumer:poll(1000, "100ms")):each() do
+      if record.eof then
+        ends[tostring(record.partition)] = record.offset
+      elseif record.err then
+        lab:give_up("the independent reader of %s: %s", topic, tostring(record.err))
+      else
+        records[#records + 1] = keep(record)
+      end
+    end
+    return all_ended(ends, #parts)
+  end, opts.at_most or "15s")
+  return { records = records, ends = ends }
+end
+
+-- ids(census, filter) -> list of ids in log order; filter(record) is optional
+function M.ids(_, census, filter)
+  local list = {}
+  for _, record in ipairs(census.records) do
+    if not filter or filter(record) then list[#list + 1] = record.id end
+  end
+  return list
+end
+
+-- settled(topic, partition) -> offsets once LSO = HW = LEO: transaction markers trail the call's return by a moment
+function M.settled(lab, topic, partition, at_most)
+  local now
+  lab:await(("LSO = HW = LEO on %s/%d"):format(topic, partition or 0), function()
+    now = lab:offsets(topic, partition or 0)
+    return now and now.lso == now.hw and now.hw == now.leo
+  end, at_most or "5s")
+  return now
+end
+
+return M

@@ -1,0 +1,92 @@
+-- Clients and topics of an arm: the standard right profile, overridden by what the arm sets.
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+
+local M = {}
+
+local common = { ["reconnect.backoff.max.ms"] = 500, ["topic.metadata.refresh.interval.ms"] = 1000 }
+local profiles = {
+  producer = {
+    acks = "all", ["enable.idempotence"] = true, partitioner = "murmur2_random", ["linger.ms"] = 5, ["message.timeout.ms"] = 3000,
+  },
+  consumer = {
+    ["auto.offset.reset"] = "earliest", ["isolation.level"] = "read_committed", ["enable.auto.offset.store"] = false,
+    ["enable.auto.commit"] = true, ["auto.commit.interval.ms"] = 100, ["session.timeout.ms"] = 3000, ["heartbeat.interval.ms"] = 500,
+    ["max.poll.interval.ms"] = 10000, ["fetch.wait.max.ms"] = 100, ["fetch.error.backoff.ms"] = 50, ["enable.partition.eof"] = true,
+  },
+}
+
+local own_keys = { brokers = true, group = true }
+
+-- settings(lab, kind, overrides) -> the full table of client properties
+function M.settings(lab, kind, overrides)
+  local all = { brokers = lab.stack.kafka.brokers }
+  for _, source in ipairs { common, profiles[kind], overrides or {} } do
+    for key, value in pairs(source) do
+      all[own_keys[key] and key or (key:gsub("_", "."))] = value
+    end
+  end
+  return all
+end
+
+local function remember(lab, kind, settings)
+  lab.client_settings = lab.client_settings or {}
+  table.insert(lab.client_settings, { kind = kind, settings = settings })
+end
+
+-- producer{overrides} -> a producer in the standard profile (acks=all, idempotent); closed with the arm
+function M.producer(lab, overrides)
+  local settings = lab:settings("producer", overrides)
+  remember(lab, "producer", settings)
+  return lab:own(must(kafka.producer(settings)))
+end
+
+-- consumer{group=, overrides} -> a consumer in the standard profile (read_committed, offsets stored by hand); closed with the arm
+function M.consumer(lab, overrides)
+  local settings = lab:settings("consumer", overrides)
+  settings.group = settings.group or lab:name "group"
+  lab.run.ledger:add("group", settings.group)
+  remember(lab, "consumer", settings)
+  return lab:own(must(kafka.consumer(settings)))
+end
+
+-- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full name, when every replica is in sync
+function M.topic(lab, word, opts)
+  opts = opts or {}
+  local name = lab:name(word)
+  local configs = { ["min.insync.replicas"] = tostring(opts.min_isr or 2) }
+  for key, value in pairs(opts.configs or {}) do configs[key] = value end
+  lab.run.ledger:add("topic", name)
+  must(lab.run.admin:create_topic {
+    name = name, configs = configs, assignment = opts.assignment,
+    partitions = not opts.assignment and (opts.partitions or 1) or nil,
+    replication_factor = not opts.assignment and (opts.replication_factor or 3) or nil,
+  })
+  return name
+end
+
+-- offsets(topic, partition) -> {low, lso, hw, leo, leader, epoch, ...} | nil, err, from the brokers by the observer's own connections
+function M.offsets(lab, topic, partition)
+  return lab.run.admin:offsets(topic, partition or 0)
+end
+
+-- partition(topic, partition) -> {leader, epoch, replicas, isr} | nil, err
+function M.partition(lab, topic, partition)
+  local found, failure = lab.run.admin:topic(topic)
+  if not found then return nil, failure end
+  return found.partitions[(partition or 0) + 1]
+end
+
+-- isr_is(topic, {1, 2}) -> true when the in-sync replicas of partition 0 are exactly these
+function M.isr_is(lab, topic, want)
+  local found = lab:partition(topic, 0)
+  if not found or #found.isr ~= #want then return false end
+  local have = {}
+  for _, id in ipairs(found.isr) do have[id] = true end
+  for _, id in ipairs(want) do
+    if not have[id] then return false end
+  end
+  return true
+end
+
+return M

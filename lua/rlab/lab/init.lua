@@ -1,0 +1,155 @@
+-- The lab object of one arm (or of the shared setup): everything a story needs, named for the run, closed when the arm ends.
+-- Offers clients in the standard right profile, topics and schemas in the run's namespace, faults with their proof, samples, an operation
+-- history, independent reads of the stores, and the checks. What is opened here is closed here, in reverse order.
+local clock = require "rlab.clock"
+local err = require "rlab.err"
+local must = require "rlab.must"
+local task = require "rlab.task"
+local units = require "rlab.units"
+
+local Lab = {}
+Lab.__index = Lab
+
+local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census", "rlab.lab.sampler" }
+for _, name in ipairs(parts) do
+  for method, f in pairs(require(name)) do Lab[method] = f end
+end
+
+-- new(run, arm or nil) -> Lab; `run` is the run's shared state (rlab.run).
+local function new(run, arm)
+  local self = setmetatable({
+    run = run, arm = arm, stack = run.stack, seed = run.seed, options = run.options, shared = run.shared,
+    label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {}, spans = {}, events = {}, numbers = {}, facts = {},
+    gauges = {}, checks = {},
+  }, Lab)
+  self.rng = run.rng:split "workload"
+  self.check = require("rlab.check").bind(self)
+  return self
+end
+
+-- Seconds since the arm's start.
+function Lab:now()
+  return (clock.ns() - self.started_ns) / 1e9
+end
+
+-- name(word) -> a name that no other run or arm has
+function Lab:name(word)
+  local parts_of_name = { self.run.namespace, word }
+  if self.label then table.insert(parts_of_name, 2, self.label) end
+  return table.concat(parts_of_name, "-")
+end
+
+-- own(handle): closed when the arm ends. Returns the handle.
+function Lab:own(handle)
+  self.owned[#self.owned + 1] = handle
+  return handle
+end
+
+local function close_one(handle)
+  local meta = getmetatable(handle)
+  if meta and meta.__close then meta.__close(handle) elseif handle.close then handle:close() end
+end
+
+-- Closes all that was opened, last first; the failures are collected, not raised.
+function Lab:close()
+  local failures = {}
+  for i = #self.owned, 1, -1 do
+    local ok, failure = pcall(close_one, self.owned[i])
+    if not ok then failures[#failures + 1] = failure end
+    self.owned[i] = nil
+  end
+  return failures
+end
+
+local function inconclusive(reason)
+  return err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = reason }
+end
+
+-- give_up(reason): the arm cannot be judged. Raises.
+function Lab.give_up(_, fmt, ...)
+  error(inconclusive(fmt:format(...)), 0)
+end
+
+-- await(what, pred, at_most) -> pred's value; the arm is inconclusive when it does not come true.
+function Lab:await(what, pred, at_most)
+  local value, failure = task.wait_until(pred, { what = what, at_most = at_most or "10s", every = "10ms" })
+  if not value then error(inconclusive(failure.message), 0) end
+  return value
+end
+
+-- hold(what, pred, for_how_long): pred stays true all that time, else the arm is inconclusive. For windows that are part of the story.
+function Lab:hold(what, pred, how_long)
+  local broken = task.wait_until(function() return not pred() end, { at_most = how_long, every = "20ms", what = what })
+  if broken then self:give_up("%s ended within %s", what, tostring(how_long)) end
+end
+
+-- event(text): a line of the arm's story, on the screen and on the report's time axis.
+function Lab:event(fmt, ...)
+  local text = select("#", ...) > 0 and fmt:format(...) or fmt
+  self.events[#self.events + 1] = { at = self:now(), arm = self.label, text = text }
+  self.run.view:event(self, text)
+  self.run:pause_at_step(text)
+end
+
+-- fact(text): what the setup established, printed under the setup line.
+function Lab:fact(fmt, ...)
+  self.facts[#self.facts + 1] = select("#", ...) > 0 and fmt:format(...) or fmt
+end
+
+-- number(name, value, unit): a measured number of this arm.
+function Lab:number(name, value, unit)
+  self.numbers[#self.numbers + 1] = { name = name, value = value, unit = unit }
+  return value
+end
+
+-- progress(done, total, what): long work, redrawn in place.
+function Lab:progress(done, total, what)
+  self.run.view:progress(self, done, total, what)
+end
+
+-- span(kind, label) -> s; s:over() ends it. Kinds: transaction, window, outage.
+function Lab:span(kind, label)
+  local span = { kind = kind, label = label, arm = self.label, at = self:now() }
+  self.spans[#self.spans + 1] = span
+  local lab = self
+  return { over = function() span["until"] = lab:now() return span end }
+end
+
+-- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named *TIMED_OUT is unknown, not failed.
+function Lab:op(process, f, value, action)
+  local history = self.run.history
+  local tag = self.label and (self.label .. "/" .. process) or process
+  history:invoke(tag, f, value)
+  local results = table.pack(action())
+  if results[1] ~= nil then
+    history:ok(tag, f, value)
+  else
+    local failure = results[2]
+    local unknown = failure and (failure.status == "POSSIBLY_PERSISTED" or tostring(failure.name):find "TIMED_OUT")
+    history[unknown and "info" or "fail"](history, tag, f, value, tostring(failure))
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+-- moment{...}: the picture of the report, see docs/result-schema.md. The last one wins.
+function Lab:moment(picture)
+  self.run.moment = picture
+end
+
+-- database(ddl...) -> db: a schema of this arm's own with the tables of the given statements.
+function Lab:database(...)
+  local mysql = require "rlab.mysql"
+  local name = (self:name "db"):gsub("[^%w]", "_")
+  local at = self.stack.mysql
+  local root = { host = at.host, port = at.port, user = at.user, password = at.password }
+  local db = self:own(must(mysql.connect(root)))
+  must(db:exec("CREATE DATABASE " .. name))
+  must(db:exec("USE " .. name))
+  for _, statement in ipairs { ... } do must(db:exec(statement)) end
+  self.run.ledger:add("database", name)
+  return db, name
+end
+
+Lab.duration = units.duration
+
+return { new = new }

@@ -1,0 +1,31 @@
+-- The child's side of a role: `rlab role FILE ROLE PARENT_PID`. The role function gets a context: args, brokers, mysql, redis, seed, arm,
+-- say(word, fields) for a message to the lab, and fail.point through rlab.fail. It dies with the rlab that started it.
+local err = require "rlab.err"
+local exit = require "rlab.exit"
+local host = require "rlab.core_host"
+local json = require "rlab.json"
+
+local M = {}
+
+local function context()
+  local ctx = json.decode(os.getenv "RLAB_ROLE_ARGS" or "{}")
+  function ctx.say(word, fields)
+    local message = { say = word }
+    for key, value in pairs(fields or {}) do message[key] = value end
+    io.stdout:write(json.encode(message), "\n")
+    io.stdout:flush()
+  end
+  return ctx
+end
+
+function M.main(words)
+  local path, name, parent = words[1], words[2], tonumber(words[3])
+  if not host.die_with_parent(parent or 0) then return exit.interrupted end
+  local exp = require("rlab.experiment").load(path)
+  local role = exp.roles and exp.roles[name]
+  if not role then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = path .. " has no role " .. tostring(name) }, 0) end
+  role(context())
+  return exit.ok
+end
+
+return M

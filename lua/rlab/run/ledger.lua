@@ -1,0 +1,80 @@
+-- What a run created on shared servers, written down before it is created, so that a run that was killed leaves nothing the next one trips over.
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local process = require "rlab.process"
+
+local M = {}
+
+local Ledger = {}
+Ledger.__index = Ledger
+
+local function folder()
+  return (os.getenv "RLAB_HOME" or ".rlab") .. "/open-runs"
+end
+
+local function save(ledger)
+  fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items })
+end
+
+-- open(namespace) -> Ledger of this process
+function M.open(namespace)
+  fs.mkdir(folder())
+  local pid = process.self()
+  local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid, start = process.start_time(pid),
+    items = json.array {}, known = {} }, Ledger)
+  save(ledger)
+  return ledger
+end
+
+function Ledger:add(kind, name)
+  local key = kind .. " " .. name
+  if self.known[key] then return end
+  self.known[key] = true
+  self.items[#self.items + 1] = { kind = kind, name = name }
+  save(self)
+end
+
+local function names_of(items, kind)
+  local list = {}
+  for _, item in ipairs(items) do
+    if item.kind == kind then list[#list + 1] = item.name end
+  end
+  return list
+end
+
+local function drop_databases(stack, names)
+  if #names == 0 then return end
+  local at = stack.mysql
+  local db <close> = require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password }
+  for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
+end
+
+-- remove(stack, admin, items): topics, groups and schemas of a run; what is gone already is fine
+local function remove(stack, admin, items)
+  local topics, groups = names_of(items, "topic"), names_of(items, "group")
+  if admin and #topics > 0 then admin:delete_topics(topics) end
+  if admin and #groups > 0 then admin:delete_groups(groups) end
+  if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
+end
+
+function Ledger:close(stack, admin, keep)
+  if not keep then remove(stack, admin, self.items) end
+  fs.remove(self.path)
+end
+
+-- sweep(stack, admin) -> number of dead runs whose leftovers were removed
+function M.sweep(stack, admin)
+  local swept = 0
+  for _, entry in ipairs(fs.list(folder()) or {}) do
+    local path = folder() .. "/" .. (type(entry) == "table" and entry.name or entry)
+    local ok, found = pcall(json.decode, fs.read(path) or "")
+    if ok and found and not process.alive(found.pid, found.start) then
+      remove(stack, admin, found.items or {})
+      fs.remove(path)
+      swept = swept + 1
+    end
+  end
+  return swept
+end
+
+return M

@@ -1,0 +1,58 @@
+-- From checks and proofs to an arm's outcome and a run's exit code. Without proof of the fault nothing else may be said.
+local exit = require "rlab.exit"
+
+local M = {}
+
+local function first_wrong(checks)
+  for _, check in ipairs(checks) do
+    if check.outcome == "inconclusive" then return check, "inconclusive" end
+  end
+  for _, check in ipairs(checks) do
+    if check.expects and not check.as_expected then return check, "differs" end
+  end
+end
+
+local function predicted_failure(checks)
+  for _, check in ipairs(checks) do
+    if check.expects and check.expects:find "^violated" and check.as_expected then return true end
+  end
+end
+
+local words = {
+  wrong = { good = "fails as predicted", bad = "did not fail" },
+  right = { good = "holds", bad = "violated" },
+  observe = { good = "measured", bad = "inconclusive" },
+}
+
+-- arm(class, checks, failure) -> outcome, reason
+function M.arm(class, checks, failure)
+  if failure then return "inconclusive", failure end
+  local check, kind = first_wrong(checks)
+  if kind == "inconclusive" then return "inconclusive", check.reason or check.sentence end
+  if kind == "differs" then
+    return words[class].bad, ("%s: %s (expected: %s)"):format(check.name, check.sentence, check.expects)
+  end
+  if class == "wrong" and not predicted_failure(checks) then return words.wrong.bad, "no check of this arm showed the anomaly" end
+  if class == "right" and #checks == 0 then return "inconclusive", "this arm has no checks" end
+  return words[class].good
+end
+
+local codes = { inconclusive = exit.inconclusive, violated = exit.right_violated, ["did not fail"] = exit.wrong_held }
+local names = {
+  [exit.ok] = "pass", [exit.right_violated] = "right-violated", [exit.wrong_held] = "wrong-did-not-fail", [exit.inconclusive] = "inconclusive",
+}
+local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
+
+-- run(arms) -> exit code, verdict word; inconclusive outranks a violated right arm, which outranks a wrong arm that held
+function M.run(arms)
+  local worst = exit.ok
+  for _, arm in ipairs(arms) do
+    local code = codes[arm.outcome] or exit.ok
+    if rank[code] > rank[worst] then worst = code end
+  end
+  return worst, names[worst]
+end
+
+M.names = names
+
+return M
