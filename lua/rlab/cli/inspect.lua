@@ -1,0 +1,167 @@
+-- Commands that read: list, explain, check (judge a stored run again), diff (compare two runs).
+local err = require "rlab.err"
+local exit = require "rlab.exit"
+local term = require "rlab.term"
+
+local function usage(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
+end
+
+local function json_flag(parser)
+  parser:flag("--json", "print JSON")
+end
+
+local function print_json(value)
+  print(require("rlab.json").encode(value, { pretty = true }))
+  return exit.ok
+end
+
+local function arms_line(exp)
+  local counts = { wrong = 0, right = 0, observe = 0 }
+  for _, arm in ipairs(exp.arms) do counts[arm.class] = counts[arm.class] + 1 end
+  local words = ("%d wrong, %d right"):format(counts.wrong, counts.right)
+  return counts.observe > 0 and words .. (", %d observed"):format(counts.observe) or words
+end
+
+-- ---- list ----
+
+local list = { name = "list", help = "the experiments that rlab knows", args = json_flag }
+
+function list.run(args)
+  local experiment, rows = require "rlab.experiment", {}
+  for _, path in ipairs(experiment.names()) do
+    local exp = experiment.load(path)
+    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "), arms = arms_line(exp), path = path }
+  end
+  if args.json then return print_json(require("rlab.json").array(rows)) end
+  print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" }, { name = "needs", key = "needs" },
+    { name = "arms", key = "arms" } }, rows))
+  return exit.ok
+end
+
+-- ---- explain ----
+
+local explain = { name = "explain", help = "what an experiment asks, does and checks" }
+
+function explain.args(parser)
+  parser:argument("experiment", "id or file")
+  json_flag(parser)
+end
+
+local function paragraph(head, text)
+  if not text then return end
+  print("\n" .. term.colour("bold", head))
+  for _, line in ipairs(term.wrap(text, 92)) do print("  " .. line) end
+end
+
+function explain.run(args)
+  local experiment = require "rlab.experiment"
+  local exp = experiment.load(experiment.find(args.experiment))
+  if args.json then
+    return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson, needs = exp.needs,
+      arms = exp.arms, why = exp.why, production = exp.production, references = exp.references, path = exp.path }
+  end
+  print(term.colour("bold", exp.id .. "  " .. exp.title))
+  paragraph("question", exp.question)
+  paragraph("claim", exp.claim)
+  print("\n" .. term.colour("bold", "arms"))
+  for _, arm in ipairs(exp.arms) do
+    print("  " .. term.colour(arm.class == "observe" and "observed" or arm.class, term.pad(arm.class, 8)) .. term.pad(arm.name, 24) .. (arm.says or ""))
+  end
+  paragraph("why it happens", exp.why and exp.why.text)
+  if exp.production then
+    print("\n" .. term.colour("bold", "in production"))
+    for _, line in ipairs(exp.production) do print("  - " .. line) end
+  end
+  print(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "), exp.path))
+  return exit.ok
+end
+
+-- ---- check ----
+
+local check = { name = "check", help = "judge a stored run again with today's checkers" }
+
+function check.args(parser)
+  parser:argument("dir", "a run's folder, such as runs/E-012/latest")
+  json_flag(parser)
+end
+
+local function read_json(path)
+  local text = require("rlab.fs").read(path)
+  if not text then usage("%s cannot be read; is it a run's folder?", path) end
+  return require("rlab.json").decode(text)
+end
+
+local function judge_again(exp, arm, seen, shared)
+  local lab = { label = arm.name, arm = arm, class = arm.class, checks = {}, shared = shared }
+  lab.check = require("rlab.check").bind(lab)
+  exp.checks(lab, seen, arm)
+  return lab.checks
+end
+
+function check.run(args)
+  local experiment, verdict = require "rlab.experiment", require "rlab.run.verdict"
+  local stored, evidence = read_json(args.dir .. "/result.json"), read_json(args.dir .. "/evidence.json")
+  local exp = experiment.load(experiment.find(stored.id))
+  local arms, rows = {}, {}
+  for _, old in ipairs(stored.arms) do
+    local arm, seen = exp:arm(old.name), evidence.arms[old.name]
+    if not arm then usage("today's %s has no arm '%s'", exp.id, old.name) end
+    local unproved = old.outcome == "inconclusive" and old.reason or nil
+    local checks = seen and judge_again(exp, arm, seen, evidence.shared) or {}
+    local outcome, reason = verdict.arm(arm.class, checks, not seen and (old.reason or "no evidence was stored") or unproved)
+    arms[#arms + 1] = { name = arm.name, class = arm.class, outcome = outcome, reason = reason, before = old.outcome }
+    for _, one in ipairs(checks) do
+      rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome, expected = one.expects or "measured", sentence = one.sentence }
+    end
+  end
+  local code, word = verdict.run(arms)
+  if args.json then print_json { id = exp.id, verdict = word, exit = code, arms = arms, checks = rows } return code end
+  print(term.grid({ { name = "arm", key = "arm" }, { name = "check", key = "check" }, { name = "outcome", key = "outcome" },
+    { name = "expected", key = "expected" }, { name = "sentence", key = "sentence" } }, rows))
+  for _, arm in ipairs(arms) do
+    if arm.outcome ~= arm.before then print(("  %s: was '%s', is '%s' now"):format(arm.name, arm.before, arm.outcome)) end
+  end
+  print(("  %s judged again: %s"):format(stored.run.name, word))
+  return code
+end
+
+-- ---- diff ----
+
+local diff = { name = "diff", help = "compare two stored runs" }
+
+function diff.args(parser)
+  parser:argument("a", "a run's folder")
+  parser:argument("b", "another run's folder")
+  json_flag(parser)
+end
+
+local function facts_of(result)
+  local facts = { verdict = result.verdict, seed = result.run.seed, duration = ("%.1f s"):format(result.run.duration) }
+  for _, arm in ipairs(result.arms) do
+    facts["arm " .. arm.name] = arm.outcome
+    for _, number in ipairs(arm.numbers or {}) do
+      facts[("%s: %s"):format(arm.name, number.name)] = tostring(number.value) .. (number.unit and " " .. number.unit or "")
+    end
+  end
+  for _, one in ipairs(result.checks) do facts[("check %s/%s"):format(one.arm, one.name)] = one.outcome .. ", " .. one.sentence end
+  for name, version in pairs(result.stack.versions or {}) do facts["version " .. name] = version end
+  return facts
+end
+
+function diff.run(args)
+  local a, b = facts_of(read_json(args.a .. "/result.json")), facts_of(read_json(args.b .. "/result.json"))
+  local names, rows = {}, {}
+  for name in pairs(a) do names[name] = true end
+  for name in pairs(b) do names[name] = true end
+  for name in pairs(names) do
+    if a[name] ~= b[name] then rows[#rows + 1] = { what = name, a = tostring(a[name] or "-"), b = tostring(b[name] or "-") } end
+  end
+  table.sort(rows, function(x, y) return x.what < y.what end)
+  if args.json then return print_json(require("rlab.json").array(rows)) end
+  if #rows == 0 then print "  the two runs say the same" return exit.ok end
+  print(term.grid({ { name = "what", key = "what" }, { name = args.a, key = "a" }, { name = args.b, key = "b" } }, rows))
+  return exit.ok
+end
+
+return { list, explain, check, diff }

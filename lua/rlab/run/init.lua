@@ -1,0 +1,269 @@
+-- The runner: opens the stack, runs each arm in its own namespace, gathers proofs, judges, and leaves a folder that can be judged again.
+local about = require "rlab.about"
+local clock = require "rlab.clock"
+local err = require "rlab.err"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local lab_of = require "rlab.lab"
+local must = require "rlab.must"
+local rng = require "rlab.rng"
+local task = require "rlab.task"
+local verdict = require "rlab.run.verdict"
+
+local M = {}
+
+local Run = {}
+Run.__index = Run
+
+local function run_folder(base, id)
+  local stamp = os.date "!%Y%m%d-%H%M%S"
+  local dir, n = ("%s/%s/%s"):format(base, id, stamp), 1
+  while fs.exists(dir) do
+    n = n + 1
+    dir = ("%s/%s/%s.%d"):format(base, id, stamp, n)
+  end
+  must(fs.mkdir(dir))
+  return dir
+end
+
+local function namespace(exp)
+  local process = require "rlab.process"
+  local seed = clock.ns() ~ (process.self() << 20)
+  return ("%s-%s"):format(exp.id:lower():gsub("[^%w]", ""), rng.new(seed):id():sub(1, 6):lower())
+end
+
+-- `--step`: the story stops at each event until Enter.
+function Run:pause_at_step(text)
+  if self.step then self.step(text) end
+end
+
+local function open_clients(run, exp)
+  run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, say = function(line) run.view:say(line) end })
+  if run.stack.kafka then
+    run.admin = must(require("rlab.kafka").admin { brokers = run.stack.kafka.brokers })
+  end
+end
+
+local function gate(run, when)
+  local mended, failure = run.stack:heal { at_most = "40s" }
+  if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
+end
+
+-- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the run.
+local function reason_of(failure)
+  if not err.is(failure) then
+    error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = tostring(failure) }, 0)
+  end
+  local name = failure.name
+  if name == "INTERRUPTED" or name == "TERMINATED" or name == "CANCELLED" or name == "SCRIPT" then error(failure, 0) end
+  return name == "INCONCLUSIVE" and failure.message or tostring(failure)
+end
+
+local function traced(failure)
+  if err.is(failure) then return failure end
+  return debug.traceback(tostring(failure), 2)
+end
+
+local function call_story(run, lab, f, ...)
+  local args = table.pack(...)
+  local ok, seen = xpcall(function()
+    local result, late = task.timeout(run.experiment.limit or "90s", f, table.unpack(args, 1, args.n))
+    if result == nil and late then error(late, 0) end
+    return result
+  end, traced)
+  local closing = lab:close()
+  if not ok then return nil, reason_of(seen) end
+  if closing[1] then return nil, "closing: " .. tostring(closing[1]) end
+  local unproved = lab:unproved()
+  if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
+  return seen or {}
+end
+
+local function append(list, more)
+  for _, item in ipairs(more) do list[#list + 1] = item end
+end
+
+local function collect(run, lab)
+  for _, list in ipairs { "faults", "spans", "events" } do append(run[list], lab[list]) end
+end
+
+local function judge(run, lab, seen, arm)
+  local ok, failure = xpcall(run.experiment.checks, traced, lab, seen, arm)
+  if not ok then reason_of(failure) end
+  for _, check in ipairs(lab.checks) do
+    if not check.expects and lab.class ~= "observe" then
+      error(err.new { domain = "rlab", code = 0, name = "SCRIPT",
+        message = ("%s: check '%s' of arm '%s' has no :expect"):format(run.experiment.path, check.name, lab.label or "setup") }, 0)
+    end
+  end
+end
+
+local function plain_settings(value)
+  if type(value) ~= "table" then return type(value) == "function" and tostring(value) or value end
+  local copy = {}
+  for key, inner in pairs(value) do copy[key] = plain_settings(inner) end
+  return copy
+end
+
+local function arm_row(lab, arm, outcome, reason, seen)
+  return {
+    name = arm.name, class = arm.class, title = arm.says, started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab:now(),
+    settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome, reason = reason, numbers = lab.numbers,
+    sentence = seen and seen.says or reason or "",
+  }
+end
+
+local function run_arm(run, arm)
+  local lab = lab_of.new(run, arm)
+  run.view:arm_starts(arm)
+  local failure = gate(run, "before the arm")
+  local seen
+  if not failure then
+    lab.started_ns = clock.ns()
+    seen, failure = call_story(run, lab, run.experiment.run, lab, arm)
+  end
+  if seen then
+    run.evidence.arms[arm.name] = seen
+    judge(run, lab, seen, arm)
+  end
+  local outcome, reason = verdict.arm(arm.class, lab.checks, failure)
+  local row = arm_row(lab, arm, outcome, reason, seen)
+  collect(run, lab)
+  append(run.checks, lab.checks)
+  run.arms[#run.arms + 1] = row
+  run.view:arm_ends(row)
+end
+
+local function run_setup(run)
+  if not run.experiment.setup then return end
+  local lab = lab_of.new(run, nil)
+  run.view:setup_starts()
+  local failure = gate(run, "before the setup")
+  local shared
+  if not failure then
+    lab.started_ns = clock.ns()
+    shared, failure = call_story(run, lab, run.experiment.setup, lab)
+  end
+  collect(run, lab)
+  run.setup = { duration = lab:now(), facts = lab.facts }
+  append(run.numbers, lab.numbers)
+  run.shared, run.evidence.shared = shared, shared
+  run.view:setup_ends(run.setup, failure)
+  return failure
+end
+
+local function void_arms(run, arms, reason)
+  for _, arm in ipairs(arms) do
+    local row = { name = arm.name, class = arm.class, started = 0, duration = 0, settings = plain_settings(arm.settings),
+      outcome = "inconclusive", reason = reason, sentence = reason, numbers = {} }
+    run.arms[#run.arms + 1] = row
+    run.view:arm_ends(row)
+  end
+end
+
+local function plain_checks(checks)
+  local plain, list = require("rlab.check").plain, {}
+  for i, check in ipairs(checks) do list[i] = plain(check) end
+  return list
+end
+
+local function verdict_sentence(exp, word, run)
+  if word == "pass" then
+    return exp.verdict and exp.verdict(run.evidence.arms, run.evidence.shared) or exp.sentence or exp.claim
+  end
+  for _, arm in ipairs(run.arms) do
+    if arm.reason then return ("%s %s: %s"):format(arm.name, arm.outcome, arm.reason) end
+  end
+  return word
+end
+
+-- result(run, duration) -> the table of result.json (docs/result-schema.md)
+local function result_of(run, duration)
+  local exp = run.experiment
+  local code, word = verdict.run(run.arms)
+  return {
+    schema = 1, id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson,
+    verdict = word, exit = code, sentence = verdict_sentence(exp, word, run),
+    run = { name = exp.id .. "/" .. run.dir:match "([^/]+)$", seed = run.seed, started = run.started, duration = duration,
+      rlab = require "rlab.version", command = ("rlab %s --seed %d"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path, run.seed),
+      options = run.options, host = about.host() },
+    stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = run.stack.versions,
+      brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
+    setup = run.setup, arms = run.arms, checks = plain_checks(run.checks), faults = run.faults, spans = run.spans, events = run.events,
+    numbers = run.numbers, moment = run.moment, why = exp.why, production = exp.production, references = exp.references,
+  }
+end
+
+local function link_latest(dir)
+  local parent, leaf = dir:match "^(.*)/([^/]+)$"
+  fs.remove(parent .. "/latest")
+  fs.symlink(leaf, parent .. "/latest")
+end
+
+local function write_artifacts(run, result)
+  must(fs.write(run.dir .. "/result.json", json.encode(result, { pretty = true }) .. "\n"))
+  must(fs.write(run.dir .. "/evidence.json", json.encode(run.evidence) .. "\n"))
+  link_latest(run.dir)
+  require("rlab.report").write(run.dir)
+end
+
+local function chosen_arms(exp, names)
+  if not names or #names == 0 then return exp.arms end
+  local list = {}
+  for _, name in ipairs(names) do
+    local arm = exp:arm(name)
+    if not arm then
+      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("%s has no arm '%s'"):format(exp.id, name) }, 0)
+    end
+    list[#list + 1] = arm
+  end
+  return list
+end
+
+local function new_run(exp, opts)
+  local dir = run_folder(opts.runs or "runs", exp.id)
+  local space = namespace(exp)
+  return setmetatable({
+    experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep, step = opts.step,
+    dir = dir, namespace = space, started_ns = clock.ns(), started = clock.iso(), rng = rng.new(opts.seed),
+    samples = assert(io.open(dir .. "/samples.jsonl", "w")), history = must(require("rlab.history").open(dir .. "/history.jsonl")),
+    ledger = require("rlab.run.ledger").open(space), role_count = 0,
+    arms = {}, checks = {}, faults = {}, spans = {}, events = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
+  }, Run)
+end
+
+-- Runs on every way out: the stack is healed, the run's topics, groups and schemas are gone (unless --keep), files are whole.
+local function close_run(run)
+  run.samples:close()
+  run.history:close()
+  if run.stack then
+    run.stack:heal { at_most = "40s" }
+    run.ledger:close(run.stack, run.admin, run.keep)
+  end
+  if run.admin then run.admin:close() end
+  run.view:clear()
+end
+
+-- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=}) -> result table
+function M.execute(exp, opts)
+  local arms = chosen_arms(exp, opts.arms)
+  local run = new_run(exp, opts)
+  local closer <close> = setmetatable({}, { __close = function() close_run(run) end })
+  run.view:header(exp, run)
+  open_clients(run, exp)
+  require("rlab.run.ledger").sweep(run.stack, run.admin)
+  run.view:stack_ready(run)
+  run.started_ns = clock.ns()
+  local failure = run_setup(run)
+  if failure then
+    void_arms(run, arms, failure)
+  else
+    for _, arm in ipairs(arms) do run_arm(run, arm) end
+  end
+  local result = result_of(run, (clock.ns() - run.started_ns) / 1e9)
+  write_artifacts(run, result)
+  result.dir = run.dir
+  return result
+end
+
+return M

@@ -1,0 +1,207 @@
+-- What a run shows while it goes: a live block on a terminal (the arm's story, watermarks, faults), plain lines elsewhere.
+local clock = require "rlab.clock"
+local term = require "rlab.term"
+local units = require "rlab.units"
+
+local M = {}
+
+local View = {}
+View.__index = View
+
+local WIDTH, LABEL, STORY_LINES = 100, 10, 8
+local sep = term.utf8() and " · " or " | "
+
+local function width()
+  return math.min(WIDTH, math.max(80, term.width()))
+end
+
+-- new{quiet=, silent=}: quiet shows the verdict only, silent nothing (for --json)
+function M.new(opts)
+  return setmetatable({ live = term.live(1), quiet = opts.quiet or opts.silent, silent = opts.silent, tty = term.is_tty(1) }, View)
+end
+
+local function emit(self, line)
+  if not self.quiet then self.live:above(line) end
+end
+
+local function label(word, class)
+  return "  " .. term.colour(class or "dim", term.pad(word, LABEL - 2))
+end
+
+local function seconds(s)
+  return units.print_duration(s)
+end
+
+function View:header(exp, run)
+  self.run = run
+  self.names = 12
+  for _, arm in ipairs(exp.arms) do self.names = math.max(self.names, term.display_width(arm.name)) end
+  emit(self, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
+  for _, line in ipairs(term.wrap(exp.question or exp.claim, width() - 7)) do emit(self, "       " .. line) end
+  emit(self, "")
+end
+
+function View:say(line)
+  emit(self, label "stack" .. line)
+end
+
+local function stack_words(stack)
+  local list = {}
+  if stack.kafka then list[1] = ("kafka %s, %d brokers"):format(stack.versions.kafka or "?", #stack.kafka.nodes) end
+  for _, name in ipairs { "mysql", "redis" } do
+    if stack[name] and stack.versions[name] then list[#list + 1] = name .. " " .. stack.versions[name] end
+  end
+  return table.concat(list, sep)
+end
+
+function View:stack_ready(run)
+  local stack = run.stack
+  local age = stack.reused and stack.since and ("reused, up " .. seconds(math.max(0, clock.unix_ms() / 1000 - stack.since))) or "started"
+  emit(self, label "stack" .. term.pad(stack_words(stack), width() - LABEL - #age - 1) .. " " .. age)
+  emit(self, label "run" .. ("%s/%s  seed %d"):format(run.experiment.id, run.dir:match "([^/]+)$", run.seed))
+  emit(self, "")
+end
+
+-- ---- the live block ----
+
+local function marks(row)
+  local words, names = {}, {}
+  for key in pairs(row) do
+    local where = key:match "^(.*)%.hw$"
+    if where then names[#names + 1] = where end
+  end
+  table.sort(names)
+  for i = 1, math.min(#names, 3) do
+    local p = names[i]
+    words[#words + 1] = ("%s LSO %s HW %s LEO %s"):format(p, row[p .. ".lso"] or "?", row[p .. ".hw"] or "?", row[p .. ".leo"] or "?")
+  end
+  return table.concat(words, sep)
+end
+
+local function draw(self)
+  if self.quiet or not self.tty or not self.current then return end
+  local lines = { label(self.current.class, self.current.class) .. self.current.title .. "  " .. seconds((clock.ns() - self.since) / 1e9) }
+  for i = math.max(1, #self.story - STORY_LINES + 1), #self.story do lines[#lines + 1] = (" "):rep(LABEL) .. self.story[i] end
+  if self.bar then lines[#lines + 1] = (" "):rep(LABEL) .. self.bar end
+  if self.marks and self.marks ~= "" then lines[#lines + 1] = (" "):rep(LABEL) .. term.colour("dim", self.marks) end
+  self.live:update(lines)
+end
+
+local function begin(self, class, title)
+  self.current, self.story, self.bar, self.marks, self.since = { class = class, title = title }, {}, nil, nil, clock.ns()
+  draw(self)
+end
+
+local function story(self, at, text, class)
+  local line = ("%s  %s"):format(term.pad("+" .. seconds(at), 8), text)
+  if class then line = term.colour(class, line) end
+  self.story[#self.story + 1] = line
+  if self.tty then draw(self) else emit(self, (" "):rep(LABEL) .. line) end
+end
+
+function View:setup_starts()
+  begin(self, "setup", "")
+end
+
+function View:arm_starts(arm)
+  begin(self, arm.class, arm.name)
+end
+
+function View:event(lab, text)
+  story(self, lab:now(), text)
+end
+
+function View:fault(_, row)
+  story(self, row.at, row.name, "wrong")
+end
+
+function View:sample(_, row)
+  self.marks = marks(row)
+  draw(self)
+end
+
+function View:progress(_, done, total, what)
+  self.bar = ("%s %s %d/%d"):format(term.pad(what or "", 34), term.bar(done / total, 20), done, total)
+  if done == total then self.last_bar = { what = what, done = done, total = total } end
+  draw(self)
+end
+
+function View:setup_ends(setup, failure)
+  self.current = nil
+  self.live:clear()
+  local took = seconds(setup.duration)
+  local bar = self.last_bar
+  local first = table.remove(setup.facts, 1) or ""
+  table.insert(setup.facts, 1, first)
+  local head = bar and ("%s %s %d/%d"):format(term.pad(first, 34), term.bar(1, 20), bar.done, bar.total) or first
+  emit(self, label "setup" .. term.pad(head, width() - LABEL - #took - 1) .. " " .. took)
+  for i = 2, #setup.facts do emit(self, (" "):rep(LABEL) .. setup.facts[i]) end
+  if failure then emit(self, (" "):rep(LABEL) .. term.colour("inconclusive", failure)) end
+  emit(self, "")
+end
+
+local outcome_class = {
+  ["fails as predicted"] = "wrong", holds = "right", measured = "observed", inconclusive = "inconclusive", violated = "inconclusive",
+  ["did not fail"] = "inconclusive",
+}
+
+function View:arm_ends(row)
+  self.current = nil
+  self.live:clear()
+  local class_word = row.class == "observe" and "observe" or row.class
+  local room = width() - LABEL - self.names - 2 - 19
+  local lines = term.wrap(row.sentence ~= "" and row.sentence or row.outcome, room)
+  for i, line in ipairs(lines) do
+    if i == 1 then
+      emit(self, label(class_word, row.class == "observe" and "observed" or row.class) .. term.pad(row.name, self.names) .. "  " ..
+        term.pad(line, room) .. " " .. term.colour(outcome_class[row.outcome], row.outcome))
+    else
+      emit(self, (" "):rep(LABEL + self.names + 2) .. line)
+    end
+  end
+  if row.reason and row.reason ~= row.sentence then
+    for _, line in ipairs(term.wrap(row.reason, width() - LABEL - self.names - 2)) do
+      emit(self, (" "):rep(LABEL + self.names + 2) .. term.colour("inconclusive", line))
+    end
+  end
+end
+
+local verdict_words = {
+  pass = { "PASS", "right" }, ["right-violated"] = { "A RIGHT ARM WAS VIOLATED", "wrong" },
+  ["wrong-did-not-fail"] = { "A WRONG ARM DID NOT FAIL", "inconclusive" }, inconclusive = { "INCONCLUSIVE", "inconclusive" },
+}
+
+local function proofs(result)
+  local list = {}
+  for _, fault in ipairs(result.faults) do
+    if fault.proof then list[#list + 1] = ("%s: %s"):format(fault.name, fault.proof) end
+  end
+  if #list > 3 then
+    local more = #list - 3
+    list = { list[1], list[2], list[3], ("+%d more"):format(more) }
+  end
+  return table.concat(list, sep)
+end
+
+-- finish(result): the proof and the verdict line
+function View:finish(result)
+  if self.silent then return end
+  local word = verdict_words[result.verdict]
+  emit(self, "")
+  local proof = proofs(result)
+  if proof ~= "" then
+    for i, line in ipairs(term.wrap(proof, width() - LABEL)) do emit(self, (i == 1 and label "proof" or (" "):rep(LABEL)) .. line) end
+  end
+  for i, line in ipairs(term.wrap(result.sentence, width() - LABEL)) do
+    emit(self, (i == 1 and label "verdict" or (" "):rep(LABEL)) .. line)
+  end
+  local counts = ("%d arms, %d checks, %s"):format(#result.arms, #result.checks, seconds(result.run.duration))
+  local tail = self.quiet and result.id .. "  " .. result.sentence or "report  " .. result.dir .. "/report.html"
+  self.live:above(("  %s%s    %s"):format(term.colour(word[2], term.pad(word[1], math.max(8, #word[1] + 2))), counts, tail))
+end
+
+function View:clear()
+  self.live:clear()
+end
+
+return M
