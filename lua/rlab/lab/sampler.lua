@@ -4,11 +4,13 @@ local task = require "rlab.task"
 
 local M = {}
 
--- watch(topic, partition, label): low, lso, hw, leo of the partition become series "<label>.hw" ...
+-- watch(topic, partition, label): low, lso, hw, leo of the partition become series "<label>.hw" ... `topic` may be a function that
+-- returns the name once it is known.
 function M.watch(lab, topic, partition, label)
   label = label or ("p" .. partition)
   lab:gauge(function(row)
-    local now = lab:offsets(topic, partition)
+    local name = type(topic) == "function" and topic() or topic
+    local now = name and type(name) == "string" and lab:offsets(name, partition)
     if not now then return end
     for _, name in ipairs { "low", "lso", "hw", "leo" } do row[label .. "." .. name] = now[name] end
   end)
