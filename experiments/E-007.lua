@@ -279,8 +279,9 @@ return experiment {
   verdict = function(arms)
     local wrong, stable, short = arms["random-id"], arms["stable-id"], arms["short-timeout"]
     if not (wrong and stable and short) then return nil end
-    return ("With a random transactional.id %d acknowledged records stayed unseen until the old transaction was ended by hand; a stable id freed them in %.1f s, a short timeout in %.1f s.")
-      :format(#wrong.plain0, stable.unseen_seconds, short.unseen_seconds)
+    local words = "With a random transactional.id %d acknowledged records stayed unseen until the old transaction was ended by hand; "
+      .. "a stable id freed them in %.1f s, a short timeout in %.1f s."
+    return words:format(#wrong.plain0, stable.unseen_seconds, short.unseen_seconds)
   end,
 
   why = {

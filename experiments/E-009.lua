@@ -313,8 +313,8 @@ return experiment {
   verdict = function(arms)
     local wrong, right = arms["acks-1"], arms["all-min-isr-2-rf-3"]
     if not (wrong and right) then return nil end
-    return ("acks=1 lost %d of %d acknowledged records in one leader crash; acks=all with min.insync.replicas 2 lost none of %d."):format(
-      #(bag.from(wrong.A.acked) - bag.from(wrong.in_topic)), #wrong.A.acked, #right.A.acked + #right.B.acked)
+    local words = "acks=1 lost %d of %d acknowledged records in one leader crash; acks=all with min.insync.replicas 2 lost none of %d."
+    return words:format(#(bag.from(wrong.A.acked) - bag.from(wrong.in_topic)), #wrong.A.acked, #right.A.acked + #right.B.acked)
   end,
 
   why = {

@@ -1,13 +1,44 @@
--- What this build is made of, for `rlab --version --verbose`.
+-- What this build is made of and where it runs, for `rlab --version --verbose` and for every result.
 local M = {}
 
 function M.lines()
-  local host = require "rlab.core_host"
-  local lines = { "lua         " .. _VERSION .. " (" .. (host.lua_release or "distribution") .. ")" }
-  for _, entry in ipairs(host.libraries()) do
-    lines[#lines + 1] = ("%-11s %s"):format(entry.name, entry.version)
-  end
+  local lines = {}
+  for _, entry in ipairs(require "rlab.libraries") do lines[#lines + 1] = ("%-11s %s"):format(entry.name, entry.version) end
   return lines
+end
+
+-- librdkafka's version, as results record it
+function M.librdkafka()
+  for _, entry in ipairs(require "rlab.libraries") do
+    if entry.name == "librdkafka" then return entry.version end
+  end
+end
+
+local function first_line(path, pattern)
+  local file = io.open(path)
+  if not file then return nil end
+  local found
+  for line in file:lines() do
+    found = line:match(pattern)
+    if found then break end
+  end
+  file:close()
+  return found
+end
+
+local function count_cpus()
+  local n = 0
+  local file = io.open "/proc/cpuinfo"
+  if not file then return nil end
+  for line in file:lines() do
+    if line:match "^processor%s*:" then n = n + 1 end
+  end
+  file:close()
+  return n
+end
+
+function M.host()
+  return { cpus = count_cpus(), os = first_line("/etc/os-release", '^PRETTY_NAME="?(.-)"?$'), kernel = first_line("/proc/version", "^Linux version (%S+)") }
 end
 
 return M

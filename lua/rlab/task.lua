@@ -93,6 +93,13 @@ local function timeout_error(what, at_most)
   }
 end
 
+local function end_both(worker, timer)
+  worker:cancel()
+  timer:cancel()
+  worker.raw:join()
+  timer.raw:join()
+end
+
 -- timeout(duration, f, ...) -> the results of f | nil, err{name="TIMEOUT"}. f is cancelled at the deadline and its closers are awaited.
 function M.timeout(at_most, f, ...)
   local late = false
@@ -102,10 +109,8 @@ function M.timeout(at_most, f, ...)
     late = true
     worker:cancel(timeout_error("the work", at_most))
   end)
-  local joined <close> = setmetatable({}, { __close = function() worker:cancel() timer:cancel() end })
+  local ended <close> = setmetatable({}, { __close = function() end_both(worker, timer) end })
   local results = table.pack(worker.raw:join())
-  timer:cancel()
-  timer.raw:join()
   if results[1] then return table.unpack(results, 2, results.n) end
   if late then return nil, timeout_error("the work", at_most) end
   error(results[2], 0)

@@ -81,6 +81,17 @@ function Role:expect(word, at_most)
   self.lab:give_up("%s did not say '%s' (%s); its log: %s.log", self.name, word, ok and "it ended" or tostring(failure), self.name)
 end
 
+-- role:said(word) -> every message of that word so far (taken from the inbox); after the role ended all of them
+function Role:said(word)
+  if self.process:wait(0) then self.reader:join() end
+  local list = {}
+  repeat
+    local message = take(self, word)
+    list[#list + 1] = message
+  until not message
+  return list
+end
+
 -- role:kill() -> fault: SIGKILL from outside, proved by the exit status
 function Role:kill()
   local fault = self.lab:fault("SIGKILL " .. self.name):started()

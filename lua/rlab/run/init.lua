@@ -177,6 +177,12 @@ local function verdict_sentence(exp, word, run)
   return word
 end
 
+local function versions_of(stack)
+  local versions = { librdkafka = about.librdkafka() }
+  for name, version in pairs(stack.versions or {}) do versions[name] = version end
+  return versions
+end
+
 -- result(run, duration) -> the table of result.json (docs/result-schema.md)
 local function result_of(run, duration)
   local exp = run.experiment
@@ -187,7 +193,7 @@ local function result_of(run, duration)
     run = { name = exp.id .. "/" .. run.dir:match "([^/]+)$", seed = run.seed, started = run.started, duration = duration,
       rlab = require "rlab.version", command = ("rlab %s --seed %d"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path, run.seed),
       options = run.options, host = about.host() },
-    stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = run.stack.versions,
+    stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = versions_of(run.stack),
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
     setup = run.setup, arms = run.arms, checks = plain_checks(run.checks), faults = run.faults, spans = run.spans, events = run.events,
     numbers = run.numbers, moment = run.moment, why = exp.why, production = exp.production, references = exp.references,

@@ -1,0 +1,44 @@
+/* rlab.libraries: what this program runs with, for `rlab --version --verbose` and the reports: a list of {name, version}. */
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <hiredis/hiredis.h>
+#include <lauxlib.h>
+#include <librdkafka/rdkafka.h>
+#include <lua.h>
+#include <microhttpd.h>
+#include <mysql.h>
+#include <stdio.h>
+#include <uv.h>
+
+int luaopen_rlab_libraries(lua_State *L);
+
+static void add(lua_State *L, const char *name, const char *version)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, version);
+    lua_setfield(L, -2, "version");
+    lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+}
+
+int luaopen_rlab_libraries(lua_State *L)
+{
+    char hiredis[32], mysql[96];
+    snprintf(hiredis, sizeof hiredis, "%d.%d.%d", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+#ifdef MARIADB_PACKAGE_VERSION
+    snprintf(mysql, sizeof mysql, "MariaDB Connector/C %s", mysql_get_client_info());
+#else
+    snprintf(mysql, sizeof mysql, "MySQL %s", mysql_get_client_info());
+#endif
+    lua_newtable(L);
+    add(L, "lua", LUA_RELEASE);
+    add(L, "librdkafka", rd_kafka_version_str());
+    add(L, "hiredis", hiredis);
+    add(L, "mysql", mysql);
+    add(L, "libuv", uv_version_string());
+    add(L, "microhttpd", MHD_get_version());
+    add(L, "curl", curl_version_info(CURLVERSION_NOW)->version);
+    add(L, "cjson", cJSON_Version());
+    return 1;
+}

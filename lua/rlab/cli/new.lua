@@ -1,0 +1,98 @@
+-- rlab new E-0xx: writes a commented skeleton that runs as it is.
+local err = require "rlab.err"
+local exit = require "rlab.exit"
+
+local new = { name = "new", help = "write a commented skeleton of an experiment" }
+
+local skeleton = [=[
+-- %s: say in one line what the reader will see happen.
+-- Run it with: rlab %s
+
+-- A role runs in a process of its own, so a crash is a real SIGKILL. ctx has args, brokers, mysql, redis, seed and say(word).
+local function worker(ctx)
+  local consumer <close> = must(kafka.consumer { brokers = ctx.brokers, group = ctx.args.group, ["auto.offset.reset"] = "earliest",
+    ["enable.auto.commit"] = false, ["enable.partition.eof"] = true })
+  must(consumer:subscribe { ctx.args.topic })
+  local done = false
+  while not done do
+    for record in must(consumer:poll(1, "200ms")):each() do
+      if record.eof then
+        done = true
+      elseif not record.err then
+        if ctx.args.commit == "before-work" then must(consumer:commit(record, { sync = true })) end
+        fail.point("worker.before_work", { offset = record.offset })
+        ctx.say("applied", { id = record.value })
+        if ctx.args.commit == "after-work" then must(consumer:commit(record, { sync = true })) end
+      end
+    end
+  end
+  ctx.say "caught-up"
+end
+
+local RECORDS = 20
+
+return experiment {
+  id = "%s",
+  title = "Offset committed before or after the work",
+  question = "Can a record be lost although Kafka stored it and the consumer read it?",
+  claim = "Commit-first loses the record in work when the consumer dies; commit-last repeats it.",
+  needs = { "kafka" },
+
+  arms = {
+    wrong "commit-first" { commit = "before-work" },
+    right "commit-last" { commit = "after-work" },
+  },
+
+  roles = { worker = worker },
+
+  run = function(lab, arm)
+    local topic, group = lab:topic "orders", lab:name "group"
+    local producer = lab:producer {}
+    local list, ids = {}, {}
+    for i = 1, RECORDS do
+      ids[i] = ("order-%%02d"):format(i)
+      list[i] = { topic = topic, partition = 0, value = ids[i] }
+    end
+    if #must(producer:send_batch(list)):acked() ~= RECORDS then lab:give_up "not every record was acknowledged" end
+
+    -- The fault is armed before the process runs, and must leave its hit record: else the arm is inconclusive.
+    local args = { topic = topic, group = group, commit = arm.settings.commit }
+    local first = lab:start("worker", args, { must_fire = { ["worker.before_work"] = "#10 kill" } })
+    first:wait_exit { signal = "KILL" }
+    local second = lab:start("worker", args)
+    second:expect("caught-up", "30s")
+
+    local applied = {}
+    for _, role in ipairs { first, second } do
+      for _, message in ipairs(role:said "applied") do applied[#applied + 1] = message.id end
+    end
+    return { ids = ids, applied = applied, says = ("%%d of %%d records applied, the tenth was in work"):format(#bag.from(applied):distinct(), RECORDS) }
+  end,
+
+  -- Checks work on what run returned, so `rlab check DIR` can judge a stored run again.
+  checks = function(lab, seen)
+    lab.check.lost { name = "lost-effect", of = seen.ids, in_ = seen.applied }:expect { wrong = { "order-10" }, right = "holds" }
+  end,
+}
+]=]
+
+function new.args(parser)
+  parser:argument("id", "its id, such as E-101")
+  parser:option("--file", "where to write it (default experiments/ID.lua)")
+end
+
+function new.run(args)
+  local fs = require "rlab.fs"
+  local id = args.id:upper()
+  local function usage(text) error(err.new { domain = "rlab", code = 0, name = "USAGE", message = text }, 0) end
+  if not id:match "^E%-%d%d%d+$" then usage(("an id looks like E-101, not '%s'"):format(args.id)) end
+  local path = args.file or ("experiments/" .. id .. ".lua")
+  if fs.exists(path) then usage(path .. " is there already; choose another id or --file") end
+  local folder = path:match "^(.*)/[^/]+$"
+  if folder then require("rlab.must")(fs.mkdir(folder)) end
+  require("rlab.must")(fs.write(path, skeleton:format(id, path, id)))
+  print(("wrote %s; run it: rlab %s"):format(path, path))
+  return exit.ok
+end
+
+return new

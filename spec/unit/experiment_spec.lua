@@ -1,0 +1,71 @@
+local err = require "rlab.err"
+local experiment = require "rlab.experiment"
+
+local function load_text(text)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+  local ok, result = pcall(experiment.load, path)
+  os.remove(path)
+  return ok, result
+end
+
+local body = [[
+return experiment {
+  id = "E-900", title = "t", claim = "c", %s
+  arms = { wrong "a" {}, right "b" {} },
+  run = function() return {} end, checks = function() end,
+}]]
+
+local function refusal(text)
+  local ok, failure = load_text(text)
+  assert.is_false(ok)
+  assert.is_true(err.is(failure))
+  assert.are.equal("SCRIPT", failure.name)
+  return failure.message
+end
+
+describe("an experiment file", function()
+  it("loads, with its arms in order", function()
+    local ok, exp = load_text(body:format "")
+    assert.is_true(ok)
+    assert.are.same({ "wrong", "right" }, { exp.arms[1].class, exp.arms[2].class })
+    assert.are.equal("a", exp:arm("a").name)
+  end)
+
+  it("names an unknown field and the nearest one, with the line", function()
+    local message = refusal(body:format "leson = 'x',")
+    assert.matches("did you mean 'lesson'", message)
+    assert.matches(":1:", message)
+  end)
+
+  it("names a wrong type and an unknown need", function()
+    assert.matches("'needs' must be a table", refusal(body:format "needs = 'kafka',"))
+    assert.matches("did you mean 'kafka'", refusal(body:format "needs = { 'kafla' },"))
+  end)
+
+  it("refuses globals, a missing return and syntax errors with file and line", function()
+    assert.matches("would be a global", refusal "count = 1 return experiment {}")
+    assert.matches("must return experiment", refusal "return 7")
+    assert.matches(":1:", refusal "return experiment {")
+  end)
+
+  it("refuses two arms of one name and an arm that is none", function()
+    assert.matches("two arms are called 'a'", refusal(body:format "":gsub('right "b"', 'right "a"')))
+    assert.matches("arm 2 is no arm", refusal(body:format "":gsub('right "b" {}', '{}')))
+  end)
+
+  it("is found by id in either case, with a suggestion", function()
+    assert.are.equal("experiments/E-012.lua", experiment.find "e-012")
+    local ok, failure = pcall(experiment.find, "E-112")
+    assert.is_false(ok)
+    assert.matches("did you mean E%-012", failure.message)
+  end)
+
+  it("ships experiments that all load", function()
+    local names = experiment.names()
+    assert.is_true(#names >= 3)
+    for _, path in ipairs(names) do assert.is_truthy(experiment.load(path).id) end
+  end)
+end)

@@ -1,0 +1,48 @@
+local verdict = require "rlab.run.verdict"
+
+local function check(outcome, expects, as_expected)
+  return { name = "lost", outcome = outcome, expects = expects, as_expected = as_expected, sentence = "s" }
+end
+
+describe("an arm's outcome", function()
+  local violated_as_predicted = check("violated", "violated", true)
+  local held = check("holds", "violated", false)
+  local holds = check("holds", "holds", true)
+  local broken = check("violated", "holds", false)
+
+  it("wrong: fails as predicted only when an expected violation appeared", function()
+    assert.are.equal("fails as predicted", (verdict.arm("wrong", { violated_as_predicted, holds })))
+    assert.are.equal("did not fail", (verdict.arm("wrong", { held })))
+    assert.are.equal("did not fail", (verdict.arm("wrong", { holds })))
+    assert.are.equal("did not fail", (verdict.arm("wrong", { violated_as_predicted, broken })))
+  end)
+
+  it("right: holds, or is violated", function()
+    assert.are.equal("holds", (verdict.arm("right", { holds })))
+    assert.are.equal("violated", (verdict.arm("right", { holds, broken })))
+    assert.are.equal("inconclusive", (verdict.arm("right", {})))
+  end)
+
+  it("is inconclusive without proof, whatever the checks say", function()
+    assert.are.equal("inconclusive", (verdict.arm("right", { holds }, "no proof that this fault happened")))
+    assert.are.equal("inconclusive", (verdict.arm("wrong", { violated_as_predicted, check("inconclusive", "holds", false) })))
+  end)
+end)
+
+describe("a run's exit code", function()
+  local function code(...)
+    local arms = {}
+    for i, outcome in ipairs { ... } do arms[i] = { outcome = outcome } end
+    return (verdict.run(arms))
+  end
+
+  it("is 0 when everything is as predicted", function()
+    assert.are.equal(0, code("fails as predicted", "holds", "measured"))
+  end)
+
+  it("ranks inconclusive over a violated right arm over a wrong arm that held", function()
+    assert.are.equal(2, code("did not fail", "holds"))
+    assert.are.equal(1, code("did not fail", "violated"))
+    assert.are.equal(3, code("did not fail", "violated", "inconclusive"))
+  end)
+end)
