@@ -285,8 +285,9 @@ return experiment {
   end,
 
   why = {
-    text = "A read_committed consumer reads up to the last stable offset: the first offset of the oldest open transaction in the partition. A producer that dies "
-      .. "leaves its transaction open until its transactional.id is initialised again or transaction.timeout.ms (60 s by default) has passed. "
+    text = "A read_committed consumer reads up to the last stable offset: the first offset of the oldest open transaction in the "
+      .. "partition. A producer that dies leaves its transaction open until its transactional.id is initialised again or "
+      .. "transaction.timeout.ms (60 s by default) has passed. "
       .. "Records of every other producer behind that point are acknowledged and replicated, and stay invisible.",
     sequence = {
       { from = "writer", to = "broker", text = "Produce 10 records, transactional" },

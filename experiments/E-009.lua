@@ -318,8 +318,8 @@ return experiment {
   end,
 
   why = {
-    text = "acks=0 and acks=1 are acknowledged before any follower has the record; min.insync.replicas is only asked for acks=all. When the leader dies, a follower that "
-      .. "never fetched the records is elected, because it is still in the ISR, and its log is the truth: the old leader truncates to it. "
+    text = "acks=0 and acks=1 are acknowledged before any follower has the record; min.insync.replicas is only asked for acks=all. When the leader dies, "
+      .. "a follower that never fetched the records is elected, because it is still in the ISR, and its log is the truth: the old leader truncates to it. "
       .. "With acks=all the acknowledgement waits for every in-sync replica, and min.insync.replicas says how many that must be.",
     sequence = {
       { from = "producer", to = "leader L", text = "Produce A01 .. A20, acks=1" },

@@ -27,9 +27,19 @@ local function sorted_keys(t)
   return list
 end
 
-local function check_keys(def, where)
+-- "file:line" of the field in the source, so that a complaint can be clicked
+local function place(source, key)
+  local line = 1
+  for text in (source.text .. "\n"):gmatch "(.-)\n" do
+    if text:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=") then return ("%s:%d"):format(source.path, line) end
+    line = line + 1
+  end
+  return source.path
+end
+
+local function check_keys(def, source)
   for key, value in pairs(def) do
-    local want = keys[key]
+    local want, where = keys[key], place(source, tostring(key))
     if not want then
       local near = units.nearest(tostring(key), sorted_keys(keys))
       script_error("%s: an experiment has no '%s'%s", where, tostring(key), near and (", did you mean '" .. near .. "'?") or "")
@@ -37,7 +47,7 @@ local function check_keys(def, where)
     if type(value) ~= want then script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value)) end
   end
   for _, key in ipairs(required) do
-    if def[key] == nil then script_error("%s: an experiment needs '%s'", where, key) end
+    if def[key] == nil then script_error("%s: an experiment needs '%s'", source.path, key) end
   end
 end
 
@@ -63,15 +73,13 @@ local function check_needs(def, where)
   end
 end
 
--- experiment { ... } -> Experiment
-function M.experiment(def)
-  local info = debug.getinfo(2, "Sl")
-  local where = info and ("%s:%d"):format(info.short_src, info.currentline) or "experiment"
-  if type(def) ~= "table" then script_error("%s: experiment takes a table", where) end
-  check_keys(def, where)
-  check_arms(def, where)
+-- experiment { ... } -> Experiment; `source` is {path=, text=}
+local function make(def, source)
+  if type(def) ~= "table" then script_error("%s: experiment takes a table", source.path) end
+  check_keys(def, source)
+  check_arms(def, place(source, "arms"))
   def.needs = def.needs or { "kafka" }
-  check_needs(def, where)
+  check_needs(def, place(source, "needs"))
   return setmetatable(def, Experiment)
 end
 
@@ -99,8 +107,8 @@ local modules = { "bag", "clock", "fail", "fs", "hdr", "json", "kafka", "log", "
   "task", "units" }
 
 -- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot be set.
-function M.environment()
-  local own = { experiment = M.experiment, wrong = M.wrong, right = M.right, observe = M.observe }
+function M.environment(source)
+  local own = { experiment = function(def) return make(def, source) end, wrong = M.wrong, right = M.right, observe = M.observe }
   local lazy = {}
   for _, name in ipairs(modules) do lazy[name] = true end
   return setmetatable({}, {
@@ -129,7 +137,7 @@ end
 function M.load(path)
   local text = source_of(path)
   if not text then script_error("%s: there is no such file", path) end
-  local chunk, failure = load(text, "@" .. path, "t", M.environment())
+  local chunk, failure = load(text, "@" .. path, "t", M.environment { path = path, text = text })
   if not chunk then script_error("%s", failure) end
   local ok, found = xpcall(chunk, function(message)
     if err.is(message) then return message end

@@ -109,7 +109,7 @@ function M.timeout(at_most, f, ...)
     late = true
     worker:cancel(timeout_error("the work", at_most))
   end)
-  local ended <close> = setmetatable({}, { __close = function() end_both(worker, timer) end })
+  local _ <close> = setmetatable({}, { __close = function() end_both(worker, timer) end })
   local results = table.pack(worker.raw:join())
   if results[1] then return table.unpack(results, 2, results.n) end
   if late then return nil, timeout_error("the work", at_most) end

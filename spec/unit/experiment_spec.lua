@@ -37,7 +37,7 @@ describe("an experiment file", function()
   it("names an unknown field and the nearest one, with the line", function()
     local message = refusal(body:format "leson = 'x',")
     assert.matches("did you mean 'lesson'", message)
-    assert.matches(":1:", message)
+    assert.matches(":2:", message)
   end)
 
   it("names a wrong type and an unknown need", function()

@@ -12,7 +12,7 @@ function M.watch(lab, topic, partition, label)
     local name = type(topic) == "function" and topic() or topic
     local now = name and type(name) == "string" and lab:offsets(name, partition)
     if not now then return end
-    for _, name in ipairs { "low", "lso", "hw", "leo" } do row[label .. "." .. name] = now[name] end
+    for _, mark in ipairs { "low", "lso", "hw", "leo" } do row[label .. "." .. mark] = now[mark] end
   end)
 end
 

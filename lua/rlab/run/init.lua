@@ -254,7 +254,7 @@ end
 function M.execute(exp, opts)
   local arms = chosen_arms(exp, opts.arms)
   local run = new_run(exp, opts)
-  local closer <close> = setmetatable({}, { __close = function() close_run(run) end })
+  local _ <close> = setmetatable({}, { __close = function() close_run(run) end })
   run.view:header(exp, run)
   open_clients(run, exp)
   require("rlab.run.ledger").sweep(run.stack, run.admin)
