@@ -6,14 +6,14 @@ debian_mirror() {
   local codename dir=/etc/apt
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
   {
-    cat "$dir"/sources.list "$dir"/sources.list.d/*.list 2>/dev/null |
+    { cat "$dir"/sources.list "$dir"/sources.list.d/*.list 2>/dev/null || true; } |
       sed -n 's/^ *deb  *\(\[[^]]*\] *\)\{0,1\}//p'
-    cat "$dir"/sources.list.d/*.sources 2>/dev/null | awk '
+    { cat "$dir"/sources.list.d/*.sources 2>/dev/null || true; } | awk '
       function flush() { if (on && types ~ /(^| )deb( |$)/) print uris, suites, parts; on = 1; types = uris = suites = parts = "" }
       BEGIN { on = 1 }
       /^[ \t]*$/ { flush(); next }
       /^#/ { next }
-      { key = tolower($1); value = $2; if (split($0, w, /:[ \t]*/) < 2) next; sub(/^[^:]*:[ \t]*/, "") }
+      { key = tolower($1); sub(/^[^:]*:[ \t]*/, "") }
       key == "types:" { types = $0 }
       key == "uris:" { split($0, w, " "); uris = w[1] }
       key == "suites:" { split($0, w, " "); suites = w[1] }
@@ -21,7 +21,7 @@ debian_mirror() {
       key == "enabled:" && tolower($0) ~ /^(no|false|0)/ { on = 0 }
       END { flush() }'
   } | awk -v release="$codename" '
-    $1 !~ /^cdrom:/ && $1 ~ /debian\/?$/ && ($2 == release || $2 == "stable" || $2 == "sid") && / main( |$)/ { print $1; exit }'
+    $1 !~ /^cdrom:/ && $1 ~ /debian\/?$/ && ($2 == release || $2 == "stable" || $2 == "sid") && / main( |$)/ && !found++ { print $1 }'
 }
 
 private_apt() { # TYPE (deb or deb-src)

@@ -14,7 +14,8 @@ done
 
 build_librdkafka() {
   local src=$1 out=$2
-  (cd "$src" && ./configure --disable-sasl --disable-curl --disable-lz4-ext --disable-debug-symbols \
+  # its configure insists on a C++ compiler that the C library never uses
+  (cd "$src" && CXX=cc ./configure --disable-sasl --disable-curl --disable-lz4-ext --disable-debug-symbols \
     --enable-static --disable-shared && make -j"$(nproc)" -C src librdkafka.a)
   install -D -m 644 -t "$out/include/librdkafka" "$src/src/rdkafka.h" "$src/src/rdkafka_mock.h"
   install -D -m 644 -t "$out/lib" "$src/src/librdkafka.a"

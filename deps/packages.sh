@@ -32,6 +32,6 @@ run "apt-get update" $sudo apt-get -q update
 ended
 bytes=$(apt-get install --print-uris $options $missing 2>/dev/null | awk '/^\x27/ { sum += $3 } END { print int(sum) }')
 [ "$(wc -w <<<"$missing")" -le 3 ] && names=${missing% } || names="$(wc -w <<<"$missing") packages"
-begin apt "$names, $(kb $((bytes / 1024)))"
+begin apt "$names and what they need, $(kb $((bytes / 1024)))"
 run "installing $names" $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install $options $missing
 ended
