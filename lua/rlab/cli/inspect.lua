@@ -45,35 +45,18 @@ local explain = { name = "explain", help = "what an experiment asks, does and ch
 
 function explain.args(parser)
   parser:argument("experiment", "id or file")
+  parser:flag("--markdown", "the page of docs/experiments")
   json_flag(parser)
 end
 
-local function paragraph(head, text)
-  if not text then return end
-  print("\n" .. term.colour("bold", head))
-  for _, line in ipairs(term.wrap(text, 92)) do print("  " .. line) end
-end
-
 function explain.run(args)
-  local experiment = require "rlab.experiment"
+  local experiment, page = require "rlab.experiment", require "rlab.explain"
   local exp = experiment.load(experiment.find(args.experiment))
   if args.json then
     return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson, needs = exp.needs,
       arms = exp.arms, why = exp.why, production = exp.production, references = exp.references, path = exp.path }
   end
-  print(term.colour("bold", exp.id .. "  " .. exp.title))
-  paragraph("question", exp.question)
-  paragraph("claim", exp.claim)
-  print("\n" .. term.colour("bold", "arms"))
-  for _, arm in ipairs(exp.arms) do
-    print("  " .. term.colour(arm.class == "observe" and "observed" or arm.class, term.pad(arm.class, 8)) .. term.pad(arm.name, 24) .. (arm.says or ""))
-  end
-  paragraph("why it happens", exp.why and exp.why.text)
-  if exp.production then
-    print("\n" .. term.colour("bold", "in production"))
-    for _, line in ipairs(exp.production) do print("  - " .. line) end
-  end
-  print(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "), exp.path))
+  if args.markdown then io.stdout:write(page.markdown(exp)) else print(page.text(exp)) end
   return exit.ok
 end
 

@@ -1,0 +1,15 @@
+-- The generated pages say what the experiments say today: `rlab explain E-0xx --markdown` writes them.
+local experiment = require "rlab.experiment"
+local explain = require "rlab.explain"
+
+describe("docs/experiments", function()
+  for _, path in ipairs(experiment.names()) do
+    it("has today's page of " .. path, function()
+      local exp = experiment.load(path)
+      local file = assert(io.open("docs/experiments/" .. exp.id .. ".md"), "no page: rlab explain " .. exp.id .. " --markdown")
+      local text = file:read "a"
+      file:close()
+      assert.are.equal(explain.markdown(exp), text)
+    end)
+  end
+end)
