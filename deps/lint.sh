@@ -20,7 +20,7 @@ tracked() { git ls-files -- "$@" 2>/dev/null || find "$@" -type f; }
 c_files() { tracked engine spec/unit/c bench | grep '\.[ch]$'; }
 lua_files() { tracked lua experiments spec deps bench | grep '\.lua$'; }
 
-format() { c_files | xargs -r clang-format --dry-run -Werror --ferror-limit=3; }
+format() { c_files | xargs -r clang-format --dry-run -Werror 2>&1 | sed -n 's/: error: .*//p' | sort -t: -u -k1,1; }
 luacheck_quiet() { lua_files | xargs -r luacheck -q --codes --no-color | grep '^ .*:[0-9]' || true; }
 shell_syntax() { tracked deps .ci bench spec | grep -E '\.sh$|^\.ci/run$' | xargs -r -n 1 bash -n; }
 lua_stays_in_bind() {

@@ -16,12 +16,13 @@ tap() {
   local label=$1 limit=$2 began=$EPOCHREALTIME log=$scratch/log status ok bad
   shift 2
   timeout -k 10 "$limit" "$@" </dev/null 2>&1 | tee "$log" | awk -v show="${SHOW:-0}" '
+    /^ok [0-9]+ - # SKIP/ { print "    skipped " $0; next }
     /^ok [0-9]/ { bad = 0; if (show) { sub(/^ok [0-9]+ - /, ""); print "    " $0 } ; next }
     /^not ok /  { bad = 1; print "    FAILED " $0; fflush(); next }
     /^1\.\.[0-9]/ { bad = 0; next }
     { if (bad || /^#|ERROR|runtime error|Sanitizer|rlab:/) print "    " $0 } { fflush() }'
   status=${PIPESTATUS[0]}
-  ok=$(grep -c '^ok [0-9]' "$log") bad=$(grep -c '^not ok ' "$log")
+  ok=$(grep '^ok [0-9]' "$log" | grep -vc '# SKIP') bad=$(grep -c '^not ok ' "$log")
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
     bad=1
     [ "$status" -ne 124 ] || echo "    it did not end within $limit s"
