@@ -1,0 +1,116 @@
+-- The experiments on real servers, as a user runs them: in a process of their own, judged by exit code and files.
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local process = require "rlab.process"
+
+local runs = fs.tmpdir() .. "/rlab-spec-runs-" .. process.self()
+
+-- rlab(words...) -> {code=, signal=}, output
+local function rlab(...)
+  local cmd = { fs.self_exe(), ... }
+  local child <close> = assert(process.spawn { cmd = cmd, stdout = "capture", stderr = "stdout" })
+  local status = assert(child:wait "180s")
+  return status, child:output()
+end
+
+local function result_of(id)
+  return json.decode(assert(fs.read(("%s/%s/latest/result.json"):format(runs, id))))
+end
+
+describe("experiments", function()
+  teardown(function() fs.remove(runs) end)
+
+  for _, id in ipairs { "E-012", "E-007", "E-009" } do
+    it(id .. " is as predicted, with proof of every fault", function()
+      local status, output = rlab(id, "--runs", runs)
+      assert.are.equal(0, status.code, output)
+      local result = result_of(id)
+      assert.are.equal("pass", result.verdict)
+      for _, fault in ipairs(result.faults) do assert.is_true(fault.fired, fault.name) end
+      assert.is_true(#result.checks >= #result.arms)
+      for _, name in ipairs { "report.html", "history.jsonl", "samples.jsonl", "evidence.json" } do
+        assert.is_true(#assert(fs.read(("%s/%s/latest/%s"):format(runs, id, name))) > 0, name)
+      end
+    end)
+
+    it(id .. " is judged the same from what the run stored", function()
+      local status, output = rlab("check", ("%s/%s/latest"):format(runs, id))
+      assert.are.equal(0, status.code, output)
+    end)
+  end
+
+  it("runs the tutorial's scenario", function()
+    local text = assert(fs.read "docs/tutorial.md")
+    local scenario = assert(text:match "```lua\n(.-)```")
+    local path = runs .. "/E-101.lua"
+    assert(fs.mkdir(runs))
+    assert(fs.write(path, scenario))
+    local status, output = rlab(path, "--runs", runs)
+    assert.are.equal(0, status.code, output)
+  end)
+
+  it("runs the skeleton that `rlab new` writes", function()
+    local path = runs .. "/skeleton/E-102.lua"
+    assert.are.equal(0, rlab("new", "E-102", "--file", path).code)
+    local status, output = rlab(path, "--runs", runs)
+    assert.are.equal(0, status.code, output)
+    assert.are.equal(64, rlab("new", "E-102", "--file", path).code)
+  end)
+end)
+
+describe("a verdict can go red", function()
+  local cases = {
+    { file = "right-loses", code = 1, word = "right-violated" },
+    { file = "wrong-holds", code = 2, word = "wrong-did-not-fail" },
+    { file = "fault-never-fires", code = 3, word = "inconclusive" },
+    { file = "wait-runs-out", code = 3, word = "inconclusive" },
+  }
+  for _, case in ipairs(cases) do
+    it(("%s exits %d"):format(case.file, case.code), function()
+      local status, output = rlab(("spec/fixtures/experiments/%s.lua"):format(case.file), "--runs", runs)
+      assert.are.equal(case.code, status.code, output)
+      assert.are.equal(case.word, result_of("E-9" .. (case.code) .. (case.file == "wait-runs-out" and "1" or "0")).verdict)
+    end)
+  end
+
+  it("a script error exits 65 and names the line", function()
+    local status, output = rlab("spec/fixtures/experiments/broken.lua", "--runs", runs)
+    assert.are.equal(65, status.code, output)
+    assert.matches("broken%.lua:%d+", output)
+  end)
+
+  it("wrong words exit 64", function()
+    assert.are.equal(64, rlab("E-012", "--arm", "nobody", "--runs", runs).code)
+    assert.are.equal(64, rlab("E-112").code)
+    assert.are.equal(64, rlab("E-012", "--seed", "many").code)
+  end)
+end)
+
+describe("a killed rlab", function()
+  local function started(signal)
+    local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "E-009", "--runs", runs }, stdout = "capture", stderr = "stdout" })
+    for line in child:lines() do
+      if line:find "SIGSTOP" then break end
+    end
+    child:kill(signal)
+    return assert(child:wait "60s")
+  end
+
+  it("by Ctrl-C ends with 130 and leaves a healthy stack", function()
+    assert.are.equal(130, started("INT").code)
+    local status, output = rlab("E-012", "--runs", runs, "--quiet")
+    assert.are.equal(0, status.code, output)
+  end)
+
+  it("by SIGTERM likewise", function()
+    assert.are.equal(130, started("TERM").code)
+  end)
+
+  it("by SIGKILL leaves nothing that the next run trips over", function()
+    assert.are.equal("KILL", started("KILL").signal)
+    local status, output = rlab("E-009", "--runs", runs)
+    assert.are.equal(0, status.code, output)
+    local home = os.getenv "RLAB_HOME" or ".rlab"
+    assert.are.equal(0, #(fs.list(home .. "/open-runs") or {}))
+  end)
+end)
