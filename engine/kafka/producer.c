@@ -17,7 +17,7 @@ struct kafka_producer {
     rd_kafka_queue_t *events;
     kafka_report_fn on_report;
     void *report_arg;
-    atomic_bool watched, cancelled;
+    atomic_bool watched, cancelled, in_transaction;
     topic_entry *topics;
     size_t ntopics;
     atomic_llong sent, acked, failed, bytes;
@@ -222,6 +222,16 @@ rd_kafka_t *kafka_producer_rk(kafka_producer *p)
 bool kafka_producer_watched(const kafka_producer *p)
 {
     return atomic_load(&p->watched);
+}
+
+bool kafka_producer_in_transaction(const kafka_producer *p)
+{
+    return atomic_load(&p->in_transaction);
+}
+
+void kafka_producer_set_transaction(kafka_producer *p, bool open)
+{
+    atomic_store(&p->in_transaction, open);
 }
 
 void kafka_producer_cancel(kafka_producer *p)

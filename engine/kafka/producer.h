@@ -64,6 +64,10 @@ kafka_notes *kafka_producer_notes(kafka_producer *p);
 rd_kafka_t *kafka_producer_rk(kafka_producer *p);
 bool kafka_producer_watched(const kafka_producer *p);
 
+/* Set by txn.c: between a begin and the commit or abort that ended it. */
+bool kafka_producer_in_transaction(const kafka_producer *p);
+void kafka_producer_set_transaction(kafka_producer *p, bool open);
+
 /* Every blocking call, under way or to come, ends with CANCELLED. */
 void kafka_producer_cancel(kafka_producer *p);
 bool kafka_producer_stopped(kafka_producer *p, const kafka_stop *stop);

@@ -39,7 +39,10 @@ rl_err *kafka_txn_init(kafka_producer *p, int timeout_ms, const kafka_stop *stop
 rl_err *kafka_txn_begin(kafka_producer *p)
 {
     rd_kafka_t *rk = kafka_producer_rk(p);
-    return kafka_err_take(rk, rd_kafka_begin_transaction(rk), "begin");
+    rl_err *err = kafka_err_take(rk, rd_kafka_begin_transaction(rk), "begin");
+    if (!err)
+        kafka_producer_set_transaction(p, true);
+    return err;
 }
 
 rl_err *kafka_txn_offsets(kafka_producer *p, const rd_kafka_topic_partition_list_t *offsets,
@@ -49,12 +52,20 @@ rl_err *kafka_txn_offsets(kafka_producer *p, const rd_kafka_topic_partition_list
     return kafka_err_take(rk, rd_kafka_send_offsets_to_transaction(rk, offsets, group, timeout_ms), "send_offsets");
 }
 
+/* A fatal error ends the transaction as well, by the coordinator's hand. */
+static rl_err *ended(kafka_producer *p, rl_err *err)
+{
+    if (!err || err->fatal)
+        kafka_producer_set_transaction(p, false);
+    return err;
+}
+
 rl_err *kafka_txn_commit(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 {
-    return in_slices(p, rd_kafka_commit_transaction, "commit", timeout_ms, stop);
+    return ended(p, in_slices(p, rd_kafka_commit_transaction, "commit", timeout_ms, stop));
 }
 
 rl_err *kafka_txn_abort(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 {
-    return in_slices(p, rd_kafka_abort_transaction, "abort", timeout_ms, stop);
+    return ended(p, in_slices(p, rd_kafka_abort_transaction, "abort", timeout_ms, stop));
 }

@@ -1,0 +1,49 @@
+#include "bind/bind_kafka.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "bind/bind_kafka_batch.h"
+#include "bind/kafka_conf.h"
+
+int luaopen_rlab_kafka(lua_State *L);
+
+void kafka_client_stats_set(lua_State *L, kafka_notes *notes)
+{
+    char *json = kafka_notes_stats_copy(notes);
+    if (!json)
+        return;
+    lua_pushstring(L, json);
+    lua_setfield(L, -2, "client");
+    free(json);
+}
+
+static int l_version(lua_State *L)
+{
+    lua_pushstring(L, rd_kafka_version_str());
+    return 1;
+}
+
+/* The helpers written in Lua complete the producer's metatable. */
+static void open_helpers(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, "rlab.kafka_helpers");
+    lua_call(L, 1, 1);
+    luaL_getmetatable(L, "kafka.producer");
+    lua_call(L, 1, 0);
+}
+
+int luaopen_rlab_kafka(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"producer", kafka_l_producer}, {"consumer", kafka_l_consumer}, {"version", l_version}, {NULL, NULL}};
+    kafka_batch_open(L);
+    kafka_producer_bind(L);
+    kafka_consumer_bind(L);
+    open_helpers(L);
+    luaL_newlib(L, functions);
+    kafka_conf_push_defaults(L);
+    lua_setfield(L, -2, "defaults");
+    return 1;
+}

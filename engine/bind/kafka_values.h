@@ -1,0 +1,45 @@
+/* Kafka's values between Lua and C: records, headers, partition lists, reports, errors with a status.
+ *
+ * Offers: strict reading of a record table and of lists of partitions and offsets (from batches, records and tables), and pushing of the same. All reading raises
+ * on wrong usage before anything is allocated.
+ * Uses: kafka/client, kafka/producer, bind/errs. Thread: the Lua thread. */
+#ifndef RL_BIND_KAFKA_VALUES_H
+#define RL_BIND_KAFKA_VALUES_H
+
+#include <lua.h>
+
+#include "kafka/notes.h"
+#include "kafka/producer.h"
+
+/* A record table {topic=, key=, value=, partition=, timestamp=, headers={{name, value}, ...}}. Its strings live as long as the table holds them. Headers are
+ * built (the caller's until a send takes them) unless only_check. */
+void kafka_record_read(lua_State *L, int idx, kafka_record *record, bool only_check);
+void kafka_record_drop(kafka_record *record); /* the headers, when no send took them */
+
+/* Headers as {{name, value|null}, ...}; nil when there are none. */
+void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg);
+
+typedef enum kafka_list_kind {
+    KAFKA_PLACES,  /* topic and partition; an offset is ignored */
+    KAFKA_OFFSETS, /* an offset is required; batches and records mean the position after them */
+    KAFKA_STARTS,  /* an offset is optional: "earliest", "latest", "stored" or a number */
+} kafka_list_kind;
+
+/* A batch, a record, {topic=,partition=,offset=}, or a list of the latter two. The caller destroys the list. */
+rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_list_kind kind);
+
+/* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical ones are words. */
+void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);
+
+const char *kafka_status_name(rd_kafka_msg_status_t status);
+
+/* {topic, partition, offset, timestamp, status}, or an error table with status, topic and partition. */
+void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset, int64_t timestamp,
+                       rd_kafka_msg_status_t status);
+void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_msg_status_t status,
+                           const char *topic, int32_t partition);
+
+/* The errors of the notes as a list of error tables with `at` (ms); they are taken. */
+int kafka_notes_push(lua_State *L, kafka_notes *notes);
+
+#endif
