@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static rl_err out_of_memory = {.domain = RL_SYS, .code = 12, .name = "ENOMEM", .msg = "out of memory", .fatal = true};
+static rl_err out_of_memory = {
+    .domain = RL_SYS, .code = 12, .name = "ENOMEM", .msg = "out of memory", .fatal = true};
 
 rl_err *err_newv(rl_domain domain, int code, const char *name, const char *fmt, va_list ap)
 {

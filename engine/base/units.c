@@ -10,11 +10,14 @@ typedef struct unit {
     double factor;
 } unit;
 
-static const unit duration_units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1},    {"m", 60},
-                                      {"min", 60},  {"h", 3600},  {"d", 86400}, {"", 1},     {NULL, 0}};
-static const unit size_units[] = {{"", 1},       {"B", 1},         {"kB", 1e3},        {"KB", 1e3},          {"MB", 1e6},
-                                  {"GB", 1e9},   {"KiB", 1024},    {"MiB", 1048576},   {"GiB", 1073741824.0}, {NULL, 0}};
-static const unit rate_units[] = {{"", 1}, {"/s", 1}, {"/m", 1.0 / 60}, {"/h", 1.0 / 3600}, {NULL, 0}};
+static const unit duration_units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1},
+                                      {"m", 60},    {"min", 60},  {"h", 3600},  {"d", 86400},
+                                      {"", 1},      {NULL, 0}};
+static const unit size_units[] = {
+    {"", 1},     {"B", 1},      {"kB", 1e3},      {"KB", 1e3},           {"MB", 1e6},
+    {"GB", 1e9}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}, {NULL, 0}};
+static const unit rate_units[] = {
+    {"", 1}, {"/s", 1}, {"/m", 1.0 / 60}, {"/h", 1.0 / 3600}, {NULL, 0}};
 
 static bool parse(const char *text, const unit *table, double *out)
 {
@@ -81,7 +84,8 @@ static int distance(const char *a, const char *b)
             int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
             best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
             best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }

@@ -63,12 +63,10 @@ static int l_nearest(lua_State *L)
 
 int luaopen_rlab_units(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"duration", l_duration},
-                                         {"size", l_size},
-                                         {"rate", l_rate},
-                                         {"print_duration", l_print_duration},
-                                         {"nearest", l_nearest},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"duration", l_duration}, {"size", l_size},
+        {"rate", l_rate},         {"print_duration", l_print_duration},
+        {"nearest", l_nearest},   {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

@@ -42,7 +42,8 @@ static int err_test(lua_State *L)
 
 static int null_tostring(lua_State *L)
 {
-    lua_pushstring(L, lua_touserdata(L, 1) == (const void *)&null_address ? "null" : "lightuserdata");
+    lua_pushstring(L,
+                   lua_touserdata(L, 1) == (const void *)&null_address ? "null" : "lightuserdata");
     return 1;
 }
 

@@ -191,7 +191,8 @@ static int l_gc(lua_State *L)
         return 0;
     if (!h->settled) {
         char text[200];
-        snprintf(text, sizeof text, "a %s opened at %s was dropped without close()", h->type->name, h->where);
+        snprintf(text, sizeof text, "a %s opened at %s was dropped without close()", h->type->name,
+                 h->where);
         lua_warning(L, text, 0);
     }
     reaper_give(h->type->close, take_impl(h));
@@ -207,7 +208,8 @@ static int l_tostring(lua_State *L)
 
 void handle_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *methods)
 {
-    static const luaL_Reg meta[] = {{"__close", l_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__close", l_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
     if (!luaL_newmetatable(L, type->name)) {
         lua_pop(L, 1);
         return;

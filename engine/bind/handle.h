@@ -16,15 +16,16 @@
 typedef struct rl_handle rl_handle;
 
 typedef struct rl_handle_type {
-    const char *name;                /* as users know it: "kafka.producer"; also the metatable's name */
-    void (*close)(void *impl);       /* blocking, bounded by a deadline; frees impl */
-    void (*cancel)(void *impl);      /* makes a blocked call return soon; NULL when nothing blocks */
-    void (*detach)(rl_handle *handle); /* loop thread, just before close: stop uv handles; may be NULL */
+    const char *name;           /* as users know it: "kafka.producer"; also the metatable's name */
+    void (*close)(void *impl);  /* blocking, bounded by a deadline; frees impl */
+    void (*cancel)(void *impl); /* makes a blocked call return soon; NULL when nothing blocks */
+    void (*detach)(
+        rl_handle *handle); /* loop thread, just before close: stop uv handles; may be NULL */
 } rl_handle_type;
 
 struct rl_handle {
     const rl_handle_type *type;
-    void *impl; /* NULL until opened and again once closing */
+    void *impl;  /* NULL until opened and again once closing */
     void *extra; /* a binding's own loop-side state, freed by its detach */
     rl_lane lane;
     bool closed, settled;
@@ -39,7 +40,8 @@ rl_handle *handle_new(lua_State *L, const rl_handle_type *type, int user_values)
 
 /* The handle at idx, raising unless it is of the type and open. */
 rl_handle *handle_check(lua_State *L, int idx, const rl_handle_type *type);
-rl_handle *handle_test(lua_State *L, int idx, const rl_handle_type *type); /* NULL when of another type; may be closed */
+rl_handle *handle_test(lua_State *L, int idx,
+                       const rl_handle_type *type); /* NULL when of another type; may be closed */
 
 /* Opens the handle: from now on it owns impl. */
 void handle_set(rl_handle *handle, void *impl);

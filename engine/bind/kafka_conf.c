@@ -66,7 +66,9 @@ static const char *push_text(lua_State *L, const reading *r, const char *name, c
     if (ends_with(name, ".bytes") && units_size(text, &bytes))
         return lua_pushfstring(L, "%I", (LUAI_UACINT)bytes);
     if (ends_with(name, ".ms"))
-        luaL_error(L, "%s: %s: '%s' is no duration; write \"200ms\", \"5s\" or milliseconds as a number", r->call, name, text);
+        luaL_error(
+            L, "%s: %s: '%s' is no duration; write \"200ms\", \"5s\" or milliseconds as a number",
+            r->call, name, text);
     return lua_pushstring(L, text);
 }
 
@@ -108,7 +110,8 @@ static const char *push_value(lua_State *L, const reading *r, const char *name, 
     case LUA_TTABLE:
         return push_list(L, r, name, idx);
     default:
-        luaL_error(L, "%s: %s: text, number, boolean or list expected, got %s", r->call, name, luaL_typename(L, idx));
+        luaL_error(L, "%s: %s: text, number, boolean or list expected, got %s", r->call, name,
+                   luaL_typename(L, idx));
         return NULL;
     }
 }
@@ -135,7 +138,8 @@ static const char *property_name(lua_State *L, const reading *r, const char *key
         luaL_error(L, "%s: unknown option '%s'", r->call, key);
     }
     if (!kafka_property_fits(property, r->kind))
-        luaL_error(L, "%s: '%s' is a property of %s", r->call, property->name, property->scope == 'P' ? "producers" : "consumers");
+        luaL_error(L, "%s: '%s' is a property of %s", r->call, property->name,
+                   property->scope == 'P' ? "producers" : "consumers");
     return property->name;
 }
 
@@ -174,7 +178,8 @@ static void read_defaults(lua_State *L, reading *r)
     int idx = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
-        const kafka_property *property = key ? kafka_property_find(strcmp(key, "group") == 0 ? "group.id" : key) : NULL;
+        const kafka_property *property =
+            key ? kafka_property_find(strcmp(key, "group") == 0 ? "group.id" : key) : NULL;
         if (!property || kafka_property_fits(property, r->kind))
             read_pair(L, r);
     }
@@ -187,12 +192,14 @@ static void need_brokers(lua_State *L, reading *r)
     if (r->have_brokers)
         return;
     if (!env || !*env)
-        luaL_error(L, "%s: no brokers: say brokers = \"host:port,...\" or set RLAB_BROKERS", r->call);
+        luaL_error(L, "%s: no brokers: say brokers = \"host:port,...\" or set RLAB_BROKERS",
+                   r->call);
     rl_err *err = kafka_conf_put(r->conf, "bootstrap.servers", env);
     err_free(err);
 }
 
-rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_kind kind, const char *const *own)
+rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_kind kind,
+                                 const char *const *own)
 {
     int top = lua_gettop(L);
     idx = lua_absindex(L, idx);

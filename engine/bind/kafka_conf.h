@@ -15,7 +15,8 @@
 
 /* The table at idx as a configuration; raises on wrong usage. `call` names the function in messages ("kafka.producer"). Keys in `own` (NULL-terminated, may be
  * NULL) are the binding's and are skipped. */
-rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_kind kind, const char *const *own);
+rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_kind kind,
+                                 const char *const *own);
 
 /* Pushes the table kafka.defaults. */
 void kafka_conf_push_defaults(lua_State *L);

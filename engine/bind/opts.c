@@ -78,9 +78,11 @@ static double top_duration(lua_State *L, double def, const char *what)
     double s = def;
     if (lua_type(L, -1) == LUA_TNUMBER)
         s = lua_tonumber(L, -1);
-    else if (!lua_isnil(L, -1) && (lua_type(L, -1) != LUA_TSTRING || !units_duration(lua_tostring(L, -1), &s)))
-        luaL_error(L, "%s: '%s' is no duration; write \"200ms\", \"5s\", \"1m\" or seconds as a number", what,
-                   luaL_tolstring(L, -1, NULL));
+    else if (!lua_isnil(L, -1) &&
+             (lua_type(L, -1) != LUA_TSTRING || !units_duration(lua_tostring(L, -1), &s)))
+        luaL_error(
+            L, "%s: '%s' is no duration; write \"200ms\", \"5s\", \"1m\" or seconds as a number",
+            what, luaL_tolstring(L, -1, NULL));
     if (!(s >= 0))
         luaL_error(L, "%s: a duration cannot be negative", what);
     return s;

@@ -216,7 +216,8 @@ int task_wait(lua_State *L, rl_wait *w)
 void task_require(lua_State *L)
 {
     if (!task_running(L))
-        luaL_error(L, "cannot wait here: this coroutine is no task (use task.spawn instead of coroutine.wrap)");
+        luaL_error(L, "cannot wait here: this coroutine is no task (use task.spawn instead of "
+                      "coroutine.wrap)");
 }
 
 void task_wake(rl_wait *w)
@@ -385,7 +386,8 @@ static void await_drop(rl_wait *w)
     free(a);
 }
 
-void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *), void (*drop)(rl_await *))
+void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *),
+                void (*drop)(rl_await *))
 {
     assert(size >= sizeof(rl_await));
     rl_await *a = mem_zero(size);
@@ -658,8 +660,9 @@ static int task_gc(lua_State *L)
 
 static int open_task(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"spawn", l_spawn},     {"sleep", l_sleep}, {"event", l_event_new},
-                                         {"current", l_current}, {"live", l_live},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"spawn", l_spawn},     {"sleep", l_sleep},
+                                         {"event", l_event_new}, {"current", l_current},
+                                         {"live", l_live},       {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }
@@ -691,8 +694,10 @@ void *task_open(lua_State *L, uv_loop_t *loop)
     uv_idle_init(loop, &s->idle);
     s->idle.data = s;
 
-    static const luaL_Reg task_methods[] = {{"join", l_join}, {"cancel", l_cancel}, {"done", l_done}, {NULL, NULL}};
-    static const luaL_Reg event_methods[] = {{"wait", l_event_wait}, {"set", l_event_set}, {NULL, NULL}};
+    static const luaL_Reg task_methods[] = {
+        {"join", l_join}, {"cancel", l_cancel}, {"done", l_done}, {NULL, NULL}};
+    static const luaL_Reg event_methods[] = {
+        {"wait", l_event_wait}, {"set", l_event_set}, {NULL, NULL}};
     make_meta(L, TASK_META, task_methods, task_gc);
     make_meta(L, EVENT_META, event_methods, NULL);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

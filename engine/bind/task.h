@@ -19,10 +19,11 @@ typedef struct rl_wait rl_wait;
 typedef struct rl_await rl_await;
 
 struct rl_wait {
-    rl_task *task;                          /* set by task_wait */
-    void (*cancel)(rl_wait *wait);          /* loop thread; leads to task_wake, at once or later */
-    int (*push)(lua_State *L, rl_wait *wait); /* pushes the results of the call, returns their count */
-    void (*drop)(rl_wait *wait);            /* frees; called exactly once, after push or instead of it */
+    rl_task *task;                 /* set by task_wait */
+    void (*cancel)(rl_wait *wait); /* loop thread; leads to task_wake, at once or later */
+    int (*push)(lua_State *L,
+                rl_wait *wait);  /* pushes the results of the call, returns their count */
+    void (*drop)(rl_wait *wait); /* frees; called exactly once, after push or instead of it */
 };
 
 /* Suspends the running task until task_wake(wait). Use as `return task_wait(L, wait);`. Raises when called outside a task. */
@@ -47,7 +48,8 @@ struct rl_await {
     void (*cancel)(rl_await *a);            /* loop thread; NULL: the handle's cancel */
 };
 
-void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *), void (*drop)(rl_await *));
+void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *),
+                void (*drop)(rl_await *));
 
 /* handle_idx: stack index of the handle userdata (its lane serialises the calls, it is kept alive meanwhile), or 0 for none. */
 int await_job(lua_State *L, int handle_idx, rl_await *a);
@@ -56,7 +58,10 @@ int await_job(lua_State *L, int handle_idx, rl_await *a);
 void *task_open(lua_State *L, uv_loop_t *loop);
 rl_task *task_start(lua_State *L, int nargs); /* function and arguments on top of L are taken */
 bool task_done(const rl_task *task);
-int task_result(lua_State *L, rl_task *task); /* of a done task: pushes ok and the results (or the error); returns their count */
+int task_result(
+    lua_State *L,
+    rl_task
+        *task); /* of a done task: pushes ok and the results (or the error); returns their count */
 void task_cancel(lua_State *L, rl_task *task); /* takes the reason (any value) from the top of L */
 void task_cancel_others(lua_State *L, rl_task *except); /* takes the reason likewise */
 int task_live(lua_State *L);

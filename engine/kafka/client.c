@@ -89,7 +89,8 @@ const char *kafka_property_nearest(const char *name)
 
 bool kafka_property_fits(const kafka_property *property, kafka_kind kind)
 {
-    return property->scope == '*' || kind == KAFKA_ADMIN || property->scope == (kind == KAFKA_PRODUCER ? 'P' : 'C');
+    return property->scope == '*' || kind == KAFKA_ADMIN ||
+           property->scope == (kind == KAFKA_PRODUCER ? 'P' : 'C');
 }
 
 /* ---- configuration and clients ---- */
@@ -267,7 +268,8 @@ static rl_err *fatal_err(rd_kafka_t *rk, const char *what)
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, why, sizeof why);
     if (!code)
         return NULL;
-    rl_err *err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: this client is dead, make a new one: %s", what, why);
+    rl_err *err = err_new(RL_KAFKA, code, kafka_code_name(code),
+                          "%s: this client is dead, make a new one: %s", what, why);
     err->fatal = true;
     return err;
 }
@@ -299,7 +301,8 @@ rl_err *kafka_err_take(rd_kafka_t *rk, rd_kafka_error_t *error, const char *what
     if (rk && (rd_kafka_error_is_fatal(error) || code == RD_KAFKA_RESP_ERR__FATAL))
         err = fatal_err(rk, what);
     if (!err) {
-        err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: %s", what, rd_kafka_error_string(error));
+        err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: %s", what,
+                      rd_kafka_error_string(error));
         err->retriable = rd_kafka_error_is_retriable(error);
         err->abortable = rd_kafka_error_txn_requires_abort(error);
         err->fatal = rd_kafka_error_is_fatal(error);

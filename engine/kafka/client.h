@@ -49,7 +49,8 @@ void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms);
 /* ---- errors: NULL for RD_KAFKA_RESP_ERR_NO_ERROR ---- */
 
 /* `rk` may be NULL; when it is in the fatal state, the error is that state's own and says that the client must be replaced. */
-rl_err *kafka_err(rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+rl_err *kafka_err(rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Takes `error`, whose kinds and text are kept. NULL gives NULL. */
 rl_err *kafka_err_take(rd_kafka_t *rk, rd_kafka_error_t *error, const char *what);

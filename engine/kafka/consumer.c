@@ -20,7 +20,8 @@ static void private_group(rd_kafka_conf_t *conf)
     rd_kafka_conf_set(conf, "enable.auto.commit", "false", NULL, 0);
 }
 
-rl_err *kafka_consumer_open(rd_kafka_conf_t *conf, kafka_rebalance_fn fn, void *arg, kafka_consumer **out)
+rl_err *kafka_consumer_open(rd_kafka_conf_t *conf, kafka_rebalance_fn fn, void *arg,
+                            kafka_consumer **out)
 {
     kafka_consumer *c = mem_zero(sizeof *c);
     c->on_rebalance = fn;
@@ -78,7 +79,8 @@ static void free_msgs(rd_kafka_message_t **msgs, int n)
         rd_kafka_message_destroy(msgs[i]);
 }
 
-static void batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n, int generation)
+static void batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n,
+                       int generation)
 {
     atomic_fetch_add(&c->refs, 1);
     *out = (kafka_batch){.owner = c, .msgs = msgs, .n = n, .generation = generation};
@@ -116,7 +118,8 @@ void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch)
 
 /* The first record is waited for, the rest is taken as it lies there. A rebalance is served before the first record comes, so that the generation read
  * then is the record's own; one that is served in the second call makes the batch look old, which is the safe side. */
-static int fetch(kafka_consumer *c, rd_kafka_message_t **msgs, int max, int timeout_ms, int *generation)
+static int fetch(kafka_consumer *c, rd_kafka_message_t **msgs, int max, int timeout_ms,
+                 int *generation)
 {
     ssize_t n = rd_kafka_consume_batch_queue(c->queue, timeout_ms, msgs, 1);
     *generation = atomic_load(&c->generation);
@@ -128,7 +131,8 @@ static int fetch(kafka_consumer *c, rd_kafka_message_t **msgs, int max, int time
     return 1 + (more > 0 ? (int)more : 0);
 }
 
-rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop, kafka_batch *out)
+rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop,
+                            kafka_batch *out)
 {
     *out = (kafka_batch){.generation = atomic_load(&c->generation)};
     if (take_held(c, max, out))
@@ -164,7 +168,8 @@ void kafka_message_position(const rd_kafka_message_t *msg, rd_kafka_topic_partit
         return;
     const char *topic = rd_kafka_topic_name(msg->rkt);
     int64_t next = msg->offset + (msg->err ? 0 : 1);
-    rd_kafka_topic_partition_t *part = rd_kafka_topic_partition_list_find(list, topic, msg->partition);
+    rd_kafka_topic_partition_t *part =
+        rd_kafka_topic_partition_list_find(list, topic, msg->partition);
     if (!part) {
         part = rd_kafka_topic_partition_list_add(list, topic, msg->partition);
         part->offset = -1;
@@ -193,13 +198,14 @@ rd_kafka_topic_partition_list_t *kafka_batch_positions(const kafka_batch *batch)
 }
 
 /* The call's own error, or else the first one that a partition carries. */
-static rl_err *list_err(kafka_consumer *c, rd_kafka_resp_err_t code, const rd_kafka_topic_partition_list_t *list,
-                        const char *what)
+static rl_err *list_err(kafka_consumer *c, rd_kafka_resp_err_t code,
+                        const rd_kafka_topic_partition_list_t *list, const char *what)
 {
     for (int i = 0; list && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *part = &list->elems[i];
         if (part->err)
-            return kafka_err(c->rk, part->err, "%s of %s[%d]", what, part->topic, (int)part->partition);
+            return kafka_err(c->rk, part->err, "%s of %s[%d]", what, part->topic,
+                             (int)part->partition);
     }
     return kafka_err(c->rk, code, "%s", what);
 }
@@ -212,13 +218,15 @@ rl_err *kafka_consumer_store(kafka_consumer *c, rd_kafka_topic_partition_list_t 
     return list_err(c, code, offsets, "store");
 }
 
-rl_err *kafka_consumer_commit_async(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets)
+rl_err *kafka_consumer_commit_async(kafka_consumer *c,
+                                    const rd_kafka_topic_partition_list_t *offsets)
 {
     return kafka_err(c->rk, rd_kafka_commit(c->rk, offsets, 1), "commit");
 }
 
 /* Waits for the answer in slices; the queue may be destroyed while the answer is still to come. */
-static rl_err *commit_wait(kafka_consumer *c, rd_kafka_queue_t *answers, int timeout_ms, const kafka_stop *stop)
+static rl_err *commit_wait(kafka_consumer *c, rd_kafka_queue_t *answers, int timeout_ms,
+                           const kafka_stop *stop)
 {
     int64_t until = kafka_now_ms() + timeout_ms;
     for (int slice; (slice = kafka_slice(until, KAFKA_SLICE_MS)) > 0;) {
@@ -234,21 +242,24 @@ static rl_err *commit_wait(kafka_consumer *c, rd_kafka_queue_t *answers, int tim
         rd_kafka_event_destroy(event);
         return err;
     }
-    return kafka_err(c->rk, RD_KAFKA_RESP_ERR__TIMED_OUT, "commit: no answer in time, it may have happened");
+    return kafka_err(c->rk, RD_KAFKA_RESP_ERR__TIMED_OUT,
+                     "commit: no answer in time, it may have happened");
 }
 
-rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets, int timeout_ms,
-                              const kafka_stop *stop)
+rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets,
+                              int timeout_ms, const kafka_stop *stop)
 {
     rd_kafka_queue_t *answers = rd_kafka_queue_new(c->rk);
     rd_kafka_resp_err_t code = rd_kafka_commit_queue(c->rk, offsets, answers, NULL, NULL);
-    rl_err *err = code ? kafka_err(c->rk, code, "commit") : commit_wait(c, answers, timeout_ms, stop);
+    rl_err *err =
+        code ? kafka_err(c->rk, code, "commit") : commit_wait(c, answers, timeout_ms, stop);
     rd_kafka_queue_destroy(answers);
     return err;
 }
 
 /* A question is asked again with twice the patience, so that the stop flag is looked at now and then. */
-rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms, const kafka_stop *stop)
+rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                                 int timeout_ms, const kafka_stop *stop)
 {
     int64_t until = kafka_now_ms() + timeout_ms;
     for (int patience = FIRST_QUERY_MS;; patience *= 2) {
@@ -261,15 +272,17 @@ rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_lis
     }
 }
 
-rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t partition, int timeout_ms,
-                                  const kafka_stop *stop, int64_t *low, int64_t *high)
+rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t partition,
+                                  int timeout_ms, const kafka_stop *stop, int64_t *low,
+                                  int64_t *high)
 {
     int64_t until = kafka_now_ms() + timeout_ms;
     for (int patience = FIRST_QUERY_MS;; patience *= 2) {
         if (stopped(c, stop))
             return cancelled("watermarks");
         int slice = kafka_slice(until, patience);
-        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(c->rk, topic, partition, low, high, slice);
+        rd_kafka_resp_err_t code =
+            rd_kafka_query_watermark_offsets(c->rk, topic, partition, low, high, slice);
         if (code != RD_KAFKA_RESP_ERR__TIMED_OUT || slice < patience)
             return kafka_err(c->rk, code, "watermarks of %s[%d]", topic, (int)partition);
     }
@@ -280,7 +293,8 @@ rl_err *kafka_consumer_position(kafka_consumer *c, rd_kafka_topic_partition_list
     return kafka_err(c->rk, rd_kafka_position(c->rk, list), "position");
 }
 
-rl_err *kafka_consumer_seek(kafka_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+rl_err *kafka_consumer_seek(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                            int timeout_ms)
 {
     rl_err *err = kafka_err_take(c->rk, rd_kafka_seek_partitions(c->rk, list, timeout_ms), "seek");
     return err ? err : list_err(c, RD_KAFKA_RESP_ERR_NO_ERROR, list, "seek");
@@ -370,7 +384,8 @@ static void leave_group(kafka_consumer *c)
     int64_t until = kafka_now_ms() + c->leave_ms;
     rd_kafka_queue_t *last_words = rd_kafka_queue_new(c->rk);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->rk, last_words);
-    for (int slice; !error && !rd_kafka_consumer_closed(c->rk) && (slice = kafka_slice(until, LEAVE_SLICE_MS)) > 0;) {
+    for (int slice; !error && !rd_kafka_consumer_closed(c->rk) &&
+                    (slice = kafka_slice(until, LEAVE_SLICE_MS)) > 0;) {
         ssize_t n = rd_kafka_consume_batch_queue(last_words, slice, msgs, SOME);
         free_msgs(msgs, n > 0 ? (int)n : 0);
     }

@@ -25,7 +25,7 @@ typedef struct kafka_rebalance {
     struct kafka_rebalance *next;
     kafka_rebalance_type type;
     rd_kafka_topic_partition_list_t *partitions;
-    int64_t at_ms; /* wall clock */
+    int64_t at_ms;  /* wall clock */
     int generation; /* after the event */
     rl_err *err;
 } kafka_rebalance;
@@ -40,7 +40,8 @@ typedef struct kafka_batch {
 } kafka_batch;
 
 /* Takes conf. fn may be NULL. */
-rl_err *kafka_consumer_open(rd_kafka_conf_t *conf, kafka_rebalance_fn fn, void *arg, kafka_consumer **out);
+rl_err *kafka_consumer_open(rd_kafka_conf_t *conf, kafka_rebalance_fn fn, void *arg,
+                            kafka_consumer **out);
 
 rl_err *kafka_consumer_subscribe(kafka_consumer *c, const rd_kafka_topic_partition_list_t *topics);
 rl_err *kafka_consumer_unsubscribe(kafka_consumer *c);
@@ -48,7 +49,8 @@ rl_err *kafka_consumer_assign(kafka_consumer *c, const rd_kafka_topic_partition_
 
 /* Waits at most timeout_ms for the first record and takes what else is there, at most max. No records is no error. EOF events and errors of
  * partitions are records with msg->err. Records that were fetched when the stop came are kept for the next poll. */
-rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop, kafka_batch *out);
+rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop,
+                            kafka_batch *out);
 
 /* Gives records back that nobody has seen: the next poll returns them first. Takes the batch. */
 void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch);
@@ -62,23 +64,27 @@ void kafka_message_position(const rd_kafka_message_t *msg, rd_kafka_topic_partit
 rl_err *kafka_consumer_store(kafka_consumer *c, rd_kafka_topic_partition_list_t *offsets);
 
 /* NULL commits what is stored. The asynchronous one reports a failure as KAFKA_COMMIT_ERROR. The synchronous one leaves the outcome unknown on TIMED_OUT. */
-rl_err *kafka_consumer_commit_async(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets);
-rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets, int timeout_ms,
-                              const kafka_stop *stop);
+rl_err *kafka_consumer_commit_async(kafka_consumer *c,
+                                    const rd_kafka_topic_partition_list_t *offsets);
+rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets,
+                              int timeout_ms, const kafka_stop *stop);
 
 /* Fill in the offsets of the list (RD_KAFKA_OFFSET_INVALID: none). */
-rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms, const kafka_stop *stop);
+rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                                 int timeout_ms, const kafka_stop *stop);
 rl_err *kafka_consumer_position(kafka_consumer *c, rd_kafka_topic_partition_list_t *list);
 
-rl_err *kafka_consumer_seek(kafka_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms);
+rl_err *kafka_consumer_seek(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                            int timeout_ms);
 rl_err *kafka_consumer_pause(kafka_consumer *c, rd_kafka_topic_partition_list_t *list);
 rl_err *kafka_consumer_resume(kafka_consumer *c, rd_kafka_topic_partition_list_t *list);
 rl_err *kafka_consumer_assignment(kafka_consumer *c, rd_kafka_topic_partition_list_t **out);
 rl_err *kafka_consumer_subscription(kafka_consumer *c, rd_kafka_topic_partition_list_t **out);
 
 /* Asks the leader: low and end offset; the end is the LSO under read_committed, else the high watermark. */
-rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t partition, int timeout_ms,
-                                  const kafka_stop *stop, int64_t *low, int64_t *high);
+rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t partition,
+                                  int timeout_ms, const kafka_stop *stop, int64_t *low,
+                                  int64_t *high);
 
 int kafka_consumer_generation(kafka_consumer *c);
 kafka_rebalance *kafka_consumer_events(kafka_consumer *c); /* oldest first, taken by the caller */

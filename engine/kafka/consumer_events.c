@@ -18,7 +18,8 @@ void kafka_rebalance_free(kafka_rebalance *list)
     }
 }
 
-static kafka_rebalance *event_new(kafka_rebalance_type type, const rd_kafka_topic_partition_list_t *partitions)
+static kafka_rebalance *event_new(kafka_rebalance_type type,
+                                  const rd_kafka_topic_partition_list_t *partitions)
 {
     kafka_rebalance *e = mem_zero(sizeof *e);
     e->type = type;
@@ -63,7 +64,8 @@ void consumer_events_free(kafka_consumer *c)
     c->first = c->last = NULL;
 }
 
-static rl_err *answer(rd_kafka_t *rk, kafka_rebalance_type type, rd_kafka_topic_partition_list_t *partitions)
+static rl_err *answer(rd_kafka_t *rk, kafka_rebalance_type type,
+                      rd_kafka_topic_partition_list_t *partitions)
 {
     bool cooperative = strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0;
     if (cooperative && type == KAFKA_ASSIGN)
@@ -80,11 +82,13 @@ static kafka_rebalance_type type_of(rd_kafka_t *rk, rd_kafka_resp_err_t code)
     return rd_kafka_assignment_lost(rk) ? KAFKA_LOST : KAFKA_REVOKE;
 }
 
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions, void *opaque)
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     kafka_consumer *c = opaque;
     kafka_rebalance *e = event_new(type_of(rk, code), partitions);
-    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
+    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
+        code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
         kafka_notes_error(&c->notes, kafka_err(rk, code, "rebalance"));
     e->generation = atomic_load(&c->generation) + 1;
     if (c->on_rebalance)
@@ -94,7 +98,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
     remember(c, e);
 }
 
-static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *offsets, void *opaque)
+static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                      rd_kafka_topic_partition_list_t *offsets, void *opaque)
 {
     kafka_consumer *c = opaque;
     if (!code || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
@@ -112,7 +117,8 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_p
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     kafka_consumer *c = opaque;
-    kafka_notes_error(&c->notes, kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? rk : NULL, code, "%s", reason));
+    kafka_notes_error(&c->notes,
+                      kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? rk : NULL, code, "%s", reason));
 }
 
 static int on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque)

@@ -172,7 +172,8 @@ void frame_tags(frame_reader *r)
 rl_err *frame_end(const frame_reader *r, const char *what)
 {
     if (r->bad)
-        return err_lab("MALFORMED", "%s: the bytes make no sense at %zu of %zu", what, r->pos, r->len);
+        return err_lab("MALFORMED", "%s: the bytes make no sense at %zu of %zu", what, r->pos,
+                       r->len);
     if (r->pos != r->len)
         return err_lab("MALFORMED", "%s: %zu bytes too many", what, r->len - r->pos);
     return NULL;
@@ -218,7 +219,9 @@ rl_err *frame_size(const void *four_bytes, size_t limit, size_t *size)
     frame_reader r = frame_read(four_bytes, 4, false);
     int32_t n = frame_i32(&r);
     if (n < 0 || (size_t)n > limit)
-        return err_lab("MALFORMED", "a frame of %d bytes; this is no Kafka, or above the limit of %zu", n, limit);
+        return err_lab("MALFORMED",
+                       "a frame of %d bytes; this is no Kafka, or above the limit of %zu", n,
+                       limit);
     *size = (size_t)n;
     return NULL;
 }

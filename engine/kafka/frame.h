@@ -57,8 +57,9 @@ uint32_t frame_uvarint(frame_reader *r);
 frame_slice frame_raw(frame_reader *r, size_t n);
 frame_slice frame_str(frame_reader *r);   /* string, compact when the reader is flexible */
 frame_slice frame_bytes(frame_reader *r); /* bytes, likewise */
-int32_t frame_array(frame_reader *r);     /* count of elements, -1 for a null array; never more than bytes are left */
-void frame_tags(frame_reader *r);         /* skips tagged fields; nothing in a classic frame */
+int32_t frame_array(
+    frame_reader *r); /* count of elements, -1 for a null array; never more than bytes are left */
+void frame_tags(frame_reader *r); /* skips tagged fields; nothing in a classic frame */
 /* NULL when all bytes were read and none was missing, else MALFORMED; `what` names the message. */
 rl_err *frame_end(const frame_reader *r, const char *what);
 
@@ -90,7 +91,8 @@ typedef struct frame_writer {
 } frame_writer;
 
 /* Begins a request frame, size and header included, behind what buf already holds; frame_finish sets the size. */
-frame_writer frame_begin(rl_buf *buf, int api, int version, int32_t correlation, const char *client);
+frame_writer frame_begin(rl_buf *buf, int api, int version, int32_t correlation,
+                         const char *client);
 frame_writer frame_begin_response(rl_buf *buf, int api, int version, int32_t correlation);
 void frame_finish(frame_writer *w);
 void frame_put_i8(frame_writer *w, int8_t v);
@@ -102,6 +104,6 @@ void frame_put_str(frame_writer *w, const char *text); /* NULL writes a null str
 void frame_put_slice(frame_writer *w, frame_slice slice);
 void frame_put_bytes(frame_writer *w, const void *data, size_t n);
 void frame_put_array(frame_writer *w, int32_t count); /* -1 writes a null array */
-void frame_put_tags(frame_writer *w);                 /* no tagged fields; nothing in a classic frame */
+void frame_put_tags(frame_writer *w); /* no tagged fields; nothing in a classic frame */
 
 #endif

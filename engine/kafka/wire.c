@@ -81,8 +81,10 @@ static rl_err *wait_fd(const wire_conn *conn, const wire_call *call, short event
         int64_t left = call->deadline - wire_now();
         if (left < 0)
             left = 0;
-        struct timespec t = {.tv_sec = left / (1000 * NS_PER_MS), .tv_nsec = left % (1000 * NS_PER_MS)};
-        struct pollfd fds[2] = {{.fd = conn->fd, .events = events}, {.fd = call->wake_fd, .events = POLLIN}};
+        struct timespec t = {.tv_sec = left / (1000 * NS_PER_MS),
+                             .tv_nsec = left % (1000 * NS_PER_MS)};
+        struct pollfd fds[2] = {{.fd = conn->fd, .events = events},
+                                {.fd = call->wake_fd, .events = POLLIN}};
         int n = ppoll(fds, call->wake_fd >= 0 ? 2 : 1, &t, NULL);
         if (n < 0 && errno != EINTR)
             return err_sys(errno, "broker %s", conn->name);
@@ -147,7 +149,8 @@ rl_err *wire_code(int code, const char *fmt, ...)
 /* A connection that cannot be made or broke: librdkafka's word for it, so that callers know one name. */
 static rl_err *broken(const wire_conn *conn, const char *why)
 {
-    rl_err *err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s", conn->name, why);
+    rl_err *err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s",
+                          conn->name, why);
     err->retriable = true;
     return err;
 }
@@ -267,10 +270,12 @@ rl_err *wire_speaks(const wire_conn *conn, int api, int version)
     const char *name = frame_api_name(api);
     const int code = RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
     if (min < 0)
-        return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION", "broker %s does not know %s; rlab needs version %d of it",
-                       conn->name, name, version);
-    return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION", "broker %s speaks %s %d to %d; rlab needs version %d",
-                   conn->name, name, min, max, version);
+        return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
+                       "broker %s does not know %s; rlab needs version %d of it", conn->name, name,
+                       version);
+    return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
+                   "broker %s speaks %s %d to %d; rlab needs version %d", conn->name, name, min,
+                   max, version);
 }
 
 /* ---- requests and responses ---- */
@@ -295,7 +300,8 @@ rl_err *wire_flush(wire_conn *conn, const wire_call *call)
     if (conn->count > WIRE_MAX_AHEAD)
         return err_lab("USAGE", "more than %d requests ahead", WIRE_MAX_AHEAD);
     while (conn->out_pos < conn->out.len) {
-        ssize_t n = send(conn->fd, conn->out.data + conn->out_pos, conn->out.len - conn->out_pos, MSG_NOSIGNAL);
+        ssize_t n = send(conn->fd, conn->out.data + conn->out_pos, conn->out.len - conn->out_pos,
+                         MSG_NOSIGNAL);
         if (n >= 0) {
             conn->out_pos += (size_t)n;
             continue;
@@ -362,8 +368,8 @@ static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader 
     conn->count--;
     err = frame_response_header(r, request.api, request.version, &correlation);
     if (!err && correlation != request.correlation)
-        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due", conn->name, correlation,
-                      request.correlation);
+        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due", conn->name,
+                      correlation, request.correlation);
     return err;
 }
 

@@ -17,7 +17,7 @@
 
 /* How long a call may take, and whether anybody still wants it. The caller who sets a flag also writes 8 bytes to wake_fd (an eventfd, or -1). */
 typedef struct wire_call {
-    int64_t deadline; /* wire_now() plus so many nanoseconds */
+    int64_t deadline;           /* wire_now() plus so many nanoseconds */
     const atomic_bool *stop[2]; /* may be NULL */
     int wake_fd;
 } wire_call;

@@ -170,7 +170,10 @@ static void test_request_headers(void **state)
 static void test_response_headers(void **state)
 {
     (void)state;
-    static const int cases[][2] = {{FRAME_API_VERSIONS, 0}, {FRAME_API_VERSIONS, 3}, {FRAME_METADATA, 8}, {FRAME_METADATA, 12}};
+    static const int cases[][2] = {{FRAME_API_VERSIONS, 0},
+                                   {FRAME_API_VERSIONS, 3},
+                                   {FRAME_METADATA, 8},
+                                   {FRAME_METADATA, 12}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rl_buf buf = {0};
         int32_t correlation;
@@ -431,9 +434,12 @@ static const struct {
     void (*write)(frame_writer *w);
     rl_err *(*parse)(frame_reader *r, bool look);
 } bodies[] = {
-    {true, write_metadata, parse_metadata}, {true, write_quorum, parse_quorum},
-    {false, write_offset, parse_offset},    {true, write_txns, parse_txns},
-    {true, write_txn, parse_txn},           {true, write_producers, parse_producers},
+    {true, write_metadata, parse_metadata},
+    {true, write_quorum, parse_quorum},
+    {false, write_offset, parse_offset},
+    {true, write_txns, parse_txns},
+    {true, write_txn, parse_txn},
+    {true, write_producers, parse_producers},
     {true, write_coordinator, parse_coordinator},
 };
 
