@@ -295,7 +295,8 @@ static int l_history_save(lua_State *L)
     if (!lua_istable(L, 2))
         buf_printf(&text, "%s\n", lua_tostring(L, 2));
     int fd = open(path, how, 0600);
-    bool ok = fd >= 0 && fchmod(fd, 0600) == 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
+    bool ok =
+        fd >= 0 && fchmod(fd, 0600) == 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
     rl_err *err = ok ? NULL : err_sys(errno, "%s", path);
     if (fd >= 0)
         close(fd);

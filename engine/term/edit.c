@@ -273,7 +273,8 @@ static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
     rl_buf text = {0};
     for (int r = 0; r < rows; r++) {
         for (int i = r; i < shown; i += rows)
-            buf_printf(&text, "%s%*s", list[i] + skip, i + rows < shown ? widest + 2 - text_width(list[i] + skip) : 0, "");
+            buf_printf(&text, "%s%*s", list[i] + skip,
+                       i + rows < shown ? widest + 2 - text_width(list[i] + skip) : 0, "");
         buf_add(&text, "\n", 1);
     }
     if (shown < count)
@@ -283,7 +284,8 @@ static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
     return CC_NORM;
 }
 
-static void replace_word(EditLine *el, const char *line, size_t start, size_t cursor, const char *text, size_t len)
+static void replace_word(EditLine *el, const char *line, size_t start, size_t cursor,
+                         const char *text, size_t len)
 {
     int chars = 0;
     for (size_t i = start; i < cursor; i++)
@@ -305,7 +307,8 @@ static unsigned char on_tab(EditLine *el, int key)
     unsigned char how = CC_REFRESH_BEEP;
     if (list && list[0] && start <= cursor) {
         size_t common = common_prefix(list);
-        bool longer = common > cursor - start || strncmp(line + start, list[0], cursor - start) != 0;
+        bool longer =
+            common > cursor - start || strncmp(line + start, list[0], cursor - start) != 0;
         how = CC_REFRESH;
         if (longer && common)
             replace_word(el, line, start, cursor, list[0], common);
@@ -375,7 +378,8 @@ static void set_up(rl_edit *e)
 rl_err *edit_open(rl_edit **out, int in_fd, int out_fd, rl_edit_complete complete, void *ud)
 {
     if (!isatty(in_fd) || !isatty(out_fd))
-        return err_lab("NOT_A_TERMINAL", "a prompt needs a terminal on both standard input and output");
+        return err_lab("NOT_A_TERMINAL",
+                       "a prompt needs a terminal on both standard input and output");
     rl_edit *e = mem_zero(sizeof *e);
     pthread_mutex_init(&e->lock, NULL);
     e->complete = complete;
@@ -397,7 +401,8 @@ rl_err *edit_open(rl_edit **out, int in_fd, int out_fd, rl_edit_complete complet
         return NULL;
     edit_close(e);
     *out = NULL;
-    return err_lab("TERMINAL", "the line editor cannot drive this terminal (TERM=%s)", getenv("TERM"));
+    return err_lab("TERMINAL", "the line editor cannot drive this terminal (TERM=%s)",
+                   getenv("TERM"));
 }
 
 void edit_close(rl_edit *e)
