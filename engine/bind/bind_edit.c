@@ -279,6 +279,17 @@ static int l_history_load(lua_State *L)
     return 1;
 }
 
+static void make_parents(const char *path)
+{
+    char *copy = mem_strdup(path);
+    for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
+        *p = '\0';
+        mkdir(copy, 0700); /* what is there already stays; open says what is wrong */
+        *p = '/';
+    }
+    free(copy);
+}
+
 /* history_save(path, line | list [, replace]) -> true | nil, err: appends (or replaces) in a file that only its owner can read */
 static int l_history_save(lua_State *L)
 {
@@ -294,6 +305,7 @@ static int l_history_save(lua_State *L)
     }
     if (!lua_istable(L, 2))
         buf_printf(&text, "%s\n", lua_tostring(L, 2));
+    make_parents(path);
     int fd = open(path, how, 0600);
     bool ok =
         fd >= 0 && fchmod(fd, 0600) == 0 && write(fd, text.data, text.len) == (ssize_t)text.len;

@@ -8,6 +8,11 @@ local M = { sleep = core.sleep, current = core.current, live = core.live, event 
 
 local Task = {}
 Task.__index = Task
+Task.__name = "task"
+
+function Task:__tostring()
+  return self.raw:done() and "task (done)" or "task (running)"
+end
 
 -- wrap(core task) -> Task
 local function wrap(raw)

@@ -1,0 +1,82 @@
+-- The session's own connections to the running stack: opened when a word first needs them, closed with the session.
+local err = require "rlab.err"
+
+local M = {}
+M.__index = M
+
+function M.new()
+  return setmetatable({ handles = {} }, M)
+end
+
+local function no_stack(what)
+  return nil, err.new { domain = "rlab", code = 0, name = "NO_STACK",
+    message = what .. ' is not running; start it with `rlab up` or stack.open { needs = { "kafka", "mysql", "redis" }, start = true }' }
+end
+
+--- the running stack | nil
+function M:stack()
+  local ok, stack = pcall(require, "rlab.stack")
+  if not ok then return nil end
+  return (stack.current())
+end
+
+local function address(self, name)
+  local stack = self:stack()
+  local at = stack and stack[name]
+  if not at then return no_stack(name) end
+  return at
+end
+
+local openers = {
+  admin = function(self)
+    local at, failure = address(self, "kafka")
+    if not at then return nil, failure end
+    return require("rlab.kafka").admin { brokers = at.brokers }
+  end,
+  producer = function(self)
+    local at, failure = address(self, "kafka")
+    if not at then return nil, failure end
+    return require("rlab.kafka").producer { brokers = at.brokers, acks = "all", enable_idempotence = true }
+  end,
+  mysql = function(self)
+    local at, failure = address(self, "mysql")
+    if not at then return nil, failure end
+    return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password, database = at.database }
+  end,
+  redis = function(self)
+    local at, failure = address(self, "redis")
+    if not at then return nil, failure end
+    return require("rlab.redis").connect { host = at.host, port = at.port }
+  end,
+}
+
+--- open(name) -> the handle | nil, err: "admin", "producer", "mysql" or "redis"
+function M:open(name)
+  local handle = self.handles[name]
+  if handle then return handle end
+  local opened, failure = openers[name](self)
+  self.handles[name] = opened
+  return opened, failure
+end
+
+--- a consumer of its own for one word; the caller closes it
+function M:consumer(settings)
+  local at, failure = address(self, "kafka")
+  if not at then return nil, failure end
+  local all = { brokers = at.brokers, ["enable.auto.commit"] = false, ["enable.partition.eof"] = true, ["socket.timeout.ms"] = 3000 }
+  for key, value in pairs(settings) do all[key] = value end
+  return require("rlab.kafka").consumer(all)
+end
+
+--- forget(name): the server is gone or was restarted; the next use connects again
+function M:forget(name)
+  local handle = self.handles[name]
+  self.handles[name] = nil
+  if handle then pcall(handle.close, handle) end
+end
+
+function M:close()
+  for name in pairs(self.handles) do self:forget(name) end
+end
+
+return M

@@ -1,0 +1,162 @@
+-- What Tab offers: names of the API and of the session outside quotes, live names of the stores inside.
+-- Called while the prompt waits, so nothing here may wait or call a function of the user's.
+local edit = require "rlab.edit"
+
+local M = {}
+
+local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not",
+  "or", "repeat", "return", "then", "true", "until", "while" }
+
+-- the quote that is open at the end of the text, and where its content starts
+local function open_quote(text)
+  local quote, start, at = nil, nil, 1
+  while at <= #text do
+    local c = text:sub(at, at)
+    if c == "\\" and quote then
+      at = at + 1
+    elseif quote then
+      if c == quote then quote = nil end
+    elseif c == '"' or c == "'" then
+      quote, start = c, at + 1
+    elseif c == "-" and text:sub(at, at + 1) == "--" then
+      return nil
+    end
+    at = at + 1
+  end
+  if quote then return quote, start end
+end
+
+-- which names fit by the word in front of the quote, and by the argument's number
+local BY_WORD = {
+  offsets = { "topics" }, tail = { "topics" }, produce = { "topics" }, topic = { "topics" }, delete_topics = { "topics" },
+  subscribe = { "topics" }, producers = { "topics" },
+  lag = { "groups" }, group = { "groups" }, group_offsets = { "groups" },
+  seek = { "groups", "topics" }, redis = { "keys" }, call = { "commands", "keys" },
+  sql = { "tables" }, query = { "tables" }, exec = { "tables" },
+  help = { "api" }, require = { "modules" },
+}
+local BY_FIELD = { topic = "topics", group = "groups" }
+
+local REDIS = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS", "LLEN", "LPUSH", "LRANGE", "MGET",
+  "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE", "XADD", "XLEN", "XRANGE", "ZADD", "ZRANGE" }
+local SQL = { "select", "from", "where", "order by", "group by", "limit", "insert into", "update", "delete from", "show tables",
+  "show databases", "describe", "explain", "count(*)" }
+
+local function kind_for(before)
+  local field = before:match "([%a_][%w_]*)%s*=%s*$"
+  if field then return BY_FIELD[field] end
+  local word, args = before:match "([%a_][%w_]*)%s*([%(%{]?[^%(%)%{%}]*)$"
+  local kinds = BY_WORD[word or ""]
+  if not kinds then return nil end
+  local number = select(2, args:gsub(",", "")) + 1
+  return kinds[number] or kinds[#kinds]
+end
+
+local function starting_with(prefix, ...)
+  local found, seen = {}, {}
+  for _, list in ipairs { ... } do
+    for _, name in ipairs(list) do
+      if type(name) == "string" and name:sub(1, #prefix) == prefix and not seen[name] then
+        seen[name] = true
+        found[#found + 1] = name
+      end
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+local function tables_and_columns(names)
+  local all = {}
+  for _, full in ipairs(names.tables) do
+    all[#all + 1] = full
+    all[#all + 1] = full:match "%.(.+)$"
+  end
+  return all
+end
+
+local function inside_quote(session, text, start)
+  local names = session.names
+  local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
+  if kind == "api" then return starting_with(content, require("rlab.api").names()), start end
+  if kind == "modules" then return starting_with(content, require("rlab.api").module_names()), start end
+  local word = content:match "[^%s,%(%)]*$"
+  local from = #text - #word + 1
+  if kind == "keys" and from == start or kind == "commands" then
+    if content == "" then return {}, from end
+    return starting_with(word:upper(), REDIS), from
+  end
+  if kind == "tables" then return starting_with(word, tables_and_columns(names), SQL), from end
+  if kind then return starting_with(word, names[kind]), from end
+  return starting_with(content, names.topics, names.groups), start
+end
+
+local function fields(value, found)
+  if type(value) == "table" then
+    for key in next, value do
+      if type(key) == "string" and not key:find "^_" then found[#found + 1] = key end
+    end
+  end
+  local meta = debug.getmetatable(value)
+  local index = type(meta) == "table" and rawget(meta, "__index")
+  if type(index) == "table" and index ~= value then fields(index, found) end
+  return found
+end
+
+-- follows a path such as kafka or p.pool without calling anything of the user's
+local function resolve(session, path)
+  local value
+  for name in path:gmatch "[%a_][%w_]*" do
+    if value == nil then
+      value = rawget(session.env, name)
+      if value == nil then value = session:known(name) end
+    else
+      local meta = debug.getmetatable(value)
+      local index = type(value) == "table" and value or type(meta) == "table" and rawget(meta, "__index")
+      value = type(index) == "table" and rawget(index, name) or nil
+    end
+    if value == nil then return nil end
+  end
+  return value
+end
+
+local function members(session, path, separator, prefix)
+  local found = {}
+  local value = resolve(session, path)
+  if value ~= nil then fields(value, found) end
+  local documented = require("rlab.api").members(path, separator)
+  local names = starting_with(prefix, found, value == nil and {} or documented)
+  for i, name in ipairs(names) do names[i] = path .. separator .. name end
+  return names
+end
+
+local function globals(session)
+  local found = {}
+  for key in next, session.env do found[#found + 1] = key end
+  for key in next, session.words do found[#found + 1] = key end
+  for key in next, _G do
+    if not tostring(key):find "^_" then found[#found + 1] = key end
+  end
+  return found
+end
+
+--- candidates(session, line, cursor) -> list, start
+function M.candidates(session, line, cursor)
+  local text = line:sub(1, cursor)
+  local quote, start = open_quote(text)
+  if quote then return inside_quote(session, text, start) end
+  local path, separator, prefix = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"
+  if path then return members(session, path, separator, prefix), cursor - #path - #prefix end
+  prefix = text:match "[%a_][%w_]*$" or ""
+  if prefix == "" then return {}, cursor + 1 end
+  return starting_with(prefix, globals(session), session.modules(), KEYWORDS), cursor - #prefix + 1
+end
+
+function M.install(session)
+  edit.complete(function(line, cursor)
+    session.names:refresh()
+    return M.candidates(session, line, cursor)
+  end)
+end
+
+return M

@@ -1,0 +1,138 @@
+-- help(), help "name", help(value): the API's own words at the prompt.
+local api = require "rlab.api"
+local out = require "rlab.repl.out"
+local term = require "rlab.term"
+
+local M = {}
+
+local function put(lines, text)
+  lines[#lines + 1] = text or ""
+end
+
+local function paragraph(lines, text, indent)
+  for _, line in ipairs(term.wrap(text, math.min(term.width(), 96) - indent)) do put(lines, (" "):rep(indent) .. line) end
+end
+
+local function short(lines, entries, indent)
+  local width = 0
+  for _, e in ipairs(entries) do width = math.max(width, #e[1]) end
+  for _, e in ipairs(entries) do
+    local room = math.min(term.width(), 110) - indent - width - 3
+    for i, line in ipairs(term.wrap(e[3], room)) do
+      local left = i == 1 and term.colour("bold", term.pad(e[1], width)) or (" "):rep(width)
+      put(lines, (" "):rep(indent) .. left .. "  " .. line)
+    end
+  end
+end
+
+local function overview(lines)
+  put(lines, term.colour("bold", "At this prompt"))
+  local words = api.noun "prompt"
+  short(lines, words.functions, 2)
+  put(lines)
+  put(lines, term.colour("bold", "Modules") .. term.colour("dim", "   help \"kafka\", help(kafka.producer), Tab after a dot"))
+  for _, noun in ipairs(api.nouns()) do
+    if noun.kind == "module" then put(lines, term.fit(("  %s  %s"):format(term.pad(noun.module, 9), noun.doc), term.width() - 1)) end
+  end
+  put(lines)
+  paragraph(lines, [[A line is shown as if it began with return; an unfinished one goes on after "..". A local of one line is a field of
+    the session for the next ones. _ is the last result. Ctrl-C stops what runs, Ctrl-D leaves. What calls a server returns nil and an
+    error; must(...) raises it. spawn(f) goes on while you type.]], 0)
+end
+
+local function module_help(lines, noun)
+  put(lines, term.colour("bold", noun.module) .. "  " .. noun.doc)
+  if noun.functions and #noun.functions > 0 then
+    put(lines)
+    short(lines, noun.functions, 2)
+  end
+  for _, t in ipairs(noun.types or {}) do
+    put(lines)
+    put(lines, term.colour("bold", api.prefix(noun) .. t.name) .. "  " .. t.doc)
+    short(lines, t.methods or {}, 2)
+  end
+end
+
+local function type_help(lines, item)
+  put(lines, term.colour("bold", item.name) .. "  " .. item.entry.doc)
+  short(lines, item.entry.methods or {}, 2)
+  for _, field in ipairs(item.entry.fields or {}) do
+    local p = api.parse_param(field)
+    put(lines, ("  .%s  %s"):format(term.pad(p.name, 14), p.doc ~= "" and p.doc or p.type))
+  end
+end
+
+local function params(lines, list)
+  if not list then return end
+  local width = 0
+  local parsed = {}
+  for i, text in ipairs(list) do
+    parsed[i] = api.parse_param(text)
+    width = math.max(width, #parsed[i].name)
+  end
+  put(lines)
+  for _, p in ipairs(parsed) do
+    local kind = p.type .. (p.default and " = " .. p.default or "")
+    put(lines, ("  %s  %s  %s"):format(term.colour("bold", term.pad(p.name, width)), term.colour("dim", term.pad(kind, 18)), p.doc))
+  end
+end
+
+local function entry_help(lines, item)
+  local e = item.entry
+  put(lines, term.colour("bold", e[2]))
+  paragraph(lines, e[3], 2)
+  params(lines, e.params)
+  if e.returns then put(lines) paragraph(lines, "returns " .. e.returns, 2) end
+  if e.errors then put(lines) paragraph(lines, "errors  " .. e.errors, 2) end
+  if e.example then
+    put(lines)
+    for line in (e.example .. "\n"):gmatch "([^\n]*)\n" do put(lines, "    " .. line) end
+  end
+end
+
+local function item_help(lines, item)
+  if item.kind == "module" then return module_help(lines, item.noun) end
+  if item.kind == "type" then return type_help(lines, item) end
+  entry_help(lines, item)
+end
+
+local function by_name(lines, name)
+  local item, near = api.find(name)
+  if not item then
+    put(lines, ("nothing is called '%s'%s"):format(name, near and ("; did you mean '" .. near .. "'?") or ""))
+    return
+  end
+  item_help(lines, item)
+  local also = {}
+  for _, other in ipairs(api.several(name)) do
+    if other ~= item and other.name ~= item.name then also[#also + 1] = other.name end
+  end
+  if #also > 0 then put(lines) put(lines, term.colour("dim", "also " .. table.concat(also, ", "))) end
+end
+
+local function name_of(session, value)
+  for name, word in pairs(session.words) do
+    if rawequal(word, value) then return name end
+  end
+  return api.name_of(value)
+end
+
+--- text(session, what) -> the help as lines
+function M.text(session, what)
+  local lines = {}
+  if what == nil then
+    overview(lines)
+  elseif type(what) == "string" then
+    by_name(lines, what)
+  else
+    local name = name_of(session, what)
+    if name then by_name(lines, name) else put(lines, "nothing is written about " .. tostring(what) .. "; help() lists what there is") end
+  end
+  return table.concat(lines, "\n")
+end
+
+function M.show(session, what)
+  out.line(M.text(session, what) .. "\n")
+end
+
+return M

@@ -1,0 +1,241 @@
+-- The interactive lab: a prompt on a terminal, a script on a pipe.
+local edit = require "rlab.edit"
+local err = require "rlab.err"
+local exit = require "rlab.exit"
+local interrupt = require "rlab.interrupt"
+local out = require "rlab.repl.out"
+local session_of = require "rlab.repl.session"
+local show = require "rlab.repl.show"
+local task = require "rlab.task"
+local term = require "rlab.term"
+
+local M = {}
+
+local BARE = { help = "help()", quit = "quit()", exit = "quit()" }
+
+local function new_session()
+  local clients = require("rlab.repl.clients").new()
+  local session = session_of.new {}
+  session.clients = clients
+  require("rlab.repl.words").install(session)
+  return session
+end
+
+-- handles that the user opened and did not close; each gets a moment
+local function close_all(session)
+  for name, value in pairs(session.env) do
+    local meta = type(value) == "userdata" and getmetatable(value)
+    if type(meta) == "table" and meta.__close and value ~= nil then
+      task.timeout("5s", function() pcall(meta.__close, value) end)
+      session.env[name] = nil
+    end
+  end
+  task.timeout("5s", function() session.clients:close() end)
+end
+
+-- ---- script ----
+
+local function complain(text)
+  io.stderr:write("rlab: ", text, "\n")
+end
+
+-- when every line is an expression of its own (offsets "a", groups()), each is shown
+local function expressions(session, text)
+  local chunks = {}
+  local number = 0
+  for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    number = number + 1
+    if line:match "%S" and not line:match "^%s*%-%-" then
+      local chunk = load(("\n"):rep(number - 1) .. "return " .. line, "=stdin", "t", session.env)
+      if not chunk then return nil end
+      chunks[#chunks + 1] = chunk
+    end
+  end
+  return #chunks > 0 and chunks or nil
+end
+
+local function show_script_results(results)
+  if results.n == 0 then return exit.ok end
+  if results[1] == nil and err.is(results[2]) then
+    complain(tostring(results[2]))
+    return exit.script
+  end
+  print(show.results(results))
+  return exit.ok
+end
+
+local function frames(trace)
+  return select(2, trace:gsub("\n\t[^\n]+", ""))
+end
+
+-- a traceback tells something only when more than the script's own line is on it
+local function script_failure(failure)
+  if failure.message and frames(failure.trace) > 2 then return failure.trace end
+  return session_of.failure_text(failure)
+end
+
+local function run_script(session, chunks)
+  for _, chunk in ipairs(chunks) do
+    local ok, results = session:run(chunk)
+    if not ok then
+      local failure = results
+      if failure.err and failure.err.name == "INTERRUPTED" then return exit.interrupted end
+      complain(script_failure(failure))
+      return exit.script
+    end
+    local code = show_script_results(results)
+    if code ~= exit.ok then return code end
+  end
+  return exit.ok
+end
+
+--- runs the text of a pipe as one script; errors carry line numbers
+function M.script(text)
+  local session = new_session()
+  local _ <close> = setmetatable({}, { __close = function() close_all(session) end })
+  text = text:gsub("^#[^\n]*", "")
+  local whole = load("return " .. text, "=stdin", "t", session.env)
+  local chunks = whole and { whole } or expressions(session, text)
+  if not chunks then
+    local chunk, message = load(text, "=stdin", "t", session.env)
+    if not chunk then
+      complain(message)
+      return exit.script
+    end
+    chunks = { chunk }
+  end
+  return run_script(session, chunks)
+end
+
+--- the words of the prompt for a scenario draft; closed with the arm
+function M.environment(lab)
+  local session = new_session()
+  lab:own(setmetatable({ close = function() close_all(session) end }, { __close = function() close_all(session) end }))
+  return session.env
+end
+
+-- ---- prompt ----
+
+local function stack_words(stack)
+  local words = {}
+  local versions = stack.versions or {}
+  if stack.kafka then
+    words[1] = ("kafka %s at %s"):format(versions.kafka or "", tostring(stack.kafka.brokers):match "^[^,]+")
+  end
+  for _, name in ipairs { "mysql", "redis" } do
+    if stack[name] then words[#words + 1] = ("%s %s"):format(name, versions[name] or "") end
+  end
+  return table.concat(words, " " .. term.symbol "dot" .. " ")
+end
+
+local function offer_stack()
+  local ok, stack = pcall(require, "rlab.stack")
+  if not ok then return nil end
+  local running = stack.current()
+  if running then return running end
+  local answer = edit.readline "No stack is running. Start kafka, mysql and redis now? [Y/n] "
+  if not answer or not (answer == "" or answer:lower():match "^y") then return nil end
+  local opened, failure = stack.open { needs = { "kafka", "mysql", "redis" }, start = true,
+    say = function(line) out.line("  " .. line) end }
+  if not opened then out.line(term.colour("wrong", tostring(failure))) end
+  return opened
+end
+
+local function banner()
+  out.line(("%s  %s\n"):format(term.colour("bold", "rlab " .. require "rlab.version"),
+    term.colour("dim", "help() shows what there is, Tab completes, Ctrl-D leaves")))
+  local running = offer_stack()
+  out.line(running and "  stack  " .. stack_words(running) .. "\n" or "  stack  none; `stack.up()` starts one\n")
+end
+
+-- read(session) -> text, chunk, message | nil at the end | false when the line was given up
+local function read(session)
+  local text, failure = edit.readline(term.colour("bold", "rlab>") .. " ")
+  while true do
+    if failure then
+      if failure.name == "INTERRUPTED" then return false end
+      error(failure, 0)
+    end
+    if not text then return nil end
+    local chunk, message, incomplete = session:compile(BARE[text:match "^%s*(%a+)%s*$"] or text)
+    if chunk or not incomplete then return text, chunk, message end
+    local more
+    more, failure = edit.readline(term.colour("dim", "   ..") .. " ")
+    text = more and text .. "\n" .. more
+  end
+end
+
+local function without_place(text, source)
+  if source:find "\n" then return (text:gsub("^line:(%d+):", "line %1:")) end
+  return (text:gsub("^line:1: ", ""))
+end
+
+local function show_failure(session, failure, source)
+  local text = without_place(session_of.failure_text(failure), source)
+  local hint = failure.message and frames(failure.trace) > 2 and term.colour("dim", "   traceback() shows where") or ""
+  out.line(term.colour("wrong", text:gsub("\n.*", "")) .. hint)
+  if failure.err and failure.err.name == "INTERRUPTED" then session.clients:close() end
+end
+
+local function evaluate(session, text, chunk)
+  local ok, results = session:run(chunk)
+  if not ok then return show_failure(session, results, text) end
+  if results.n > 0 then
+    if results[1] == nil and err.is(results[2]) then
+      out.line(term.colour("wrong", tostring(results[2])))
+      return
+    end
+    if results[1] ~= nil then session.env._ = results[1] end
+    local shown, drawn = pcall(show.results, results)
+    out.line(shown and drawn or term.colour("wrong", "this value cannot be shown: " .. tostring(drawn)))
+  end
+  session:remember(text)
+end
+
+local function loop(session, history)
+  while not session.ended do
+    local text, chunk, message = read(session)
+    if text == nil then break end
+    if text and text:match "%S" then
+      local kept, failure = history.add(text)
+      if not kept and not session.history_warned then
+        session.history_warned = true
+        out.line(term.colour("dim", "the history is not kept: " .. tostring(failure)))
+      end
+      if chunk then
+        evaluate(session, text, chunk)
+        session.names:refresh()
+      else
+        out.line(term.colour("wrong", without_place(message, text)))
+      end
+    end
+  end
+end
+
+--- the prompt, until Ctrl-D
+function M.interactive()
+  local session = new_session()
+  local history = require "rlab.repl.history"
+  history.load()
+  local _ <close> = out.install()
+  local _ <close> = setmetatable({}, { __close = function()
+    interrupt.set(nil)
+    session.names:close()
+    close_all(session)
+  end })
+  interrupt.set(function() session:interrupt() end)
+  session.names = require("rlab.repl.names").new(session)
+  require("rlab.repl.complete").install(session)
+  banner()
+  session.names:refresh()
+  loop(session, history)
+  if not session.ended then out.line "\n" end
+  return session.code or exit.ok
+end
+
+function M.run()
+  if term.is_tty(0) and term.is_tty(1) then return M.interactive() end
+  return M.script(io.read "a" or "")
+end
+
+return M

@@ -1,0 +1,254 @@
+-- Looking at Kafka: topics, offsets, tail, groups, lag, txns.
+local function unix_ms() return require("rlab.clock").unix_ms() end
+local err = require "rlab.err"
+local must = require "rlab.must"
+local null = require "rlab.null"
+local out = require "rlab.repl.out"
+local show = require "rlab.repl.show"
+local units = require "rlab.units"
+
+local function ids(list)
+  return list and table.concat(list, " ") or ""
+end
+
+local function number(value)
+  return math.type(value) == "integer" and value >= 0 and value or nil
+end
+
+local function need_text(word, value)
+  if type(value) ~= "string" or value == "" then error(('%s takes a name: %s "name"'):format(word, word), 3) end
+  return value
+end
+
+-- positions(admin, topic) -> rows by partition; a partition that cannot be asked says why
+local function positions(admin, topic)
+  local described, failure = admin:topic(topic)
+  if not described then return nil, failure end
+  local rows = {}
+  for i, p in ipairs(described.partitions) do
+    local at, why = admin:offsets(topic, p.partition)
+    at = at or {}
+    rows[i] = { partition = p.partition, low = number(at.low), lso = number(at.lso), hw = number(at.hw), leo = number(at.leo),
+      leader = number(at.leader) or number(p.leader), epoch = number(at.epoch), isr = ids(p.isr), replicas = ids(p.replicas),
+      note = why and why.name or (at.lso and at.hw and at.lso < at.hw and "open transaction") or nil }
+  end
+  return rows
+end
+
+local OFFSETS = { "partition", "low", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" }, { name = "LEO", key = "leo" }, "leader",
+  "epoch", { name = "ISR", key = "isr" }, "replicas", "note" }
+
+local function topic_rows(admin, pattern)
+  local names, failure = admin:topics()
+  if not names then return nil, failure end
+  local rows = {}
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local wanted = pattern and name:find(pattern) or not pattern and not name:find "^__"
+    local found = wanted and admin:topic(name)
+    if found then
+      local row = { topic = name, partitions = #found.partitions, replicas = 0, ["in sync"] = true }
+      for _, p in ipairs(found.partitions) do
+        row.replicas = math.max(row.replicas, #p.replicas)
+        if #p.isr < #p.replicas then row["in sync"] = false end
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+-- reads until every partition said that its end is reached
+local function read_to_end(consumer, partitions)
+  local open, list = #partitions, {}
+  local deadline = require("rlab.clock").ns() + 10 * 1000000000
+  while open > 0 and require("rlab.clock").ns() < deadline do
+    local batch = must(consumer:poll(500, "500ms"))
+    for i = 1, #batch do
+      local r = batch[i]
+      if r.eof then
+        open = open - 1
+      elseif not r.err then
+        list[#list + 1] = { topic = r.topic, partition = r.partition, offset = r.offset, timestamp = r.timestamp,
+          key = r.key, value = r.value, headers = r.headers }
+      end
+    end
+  end
+  return list
+end
+
+local function by_time(a, b)
+  if a.timestamp ~= b.timestamp then return (a.timestamp or 0) < (b.timestamp or 0) end
+  if a.partition ~= b.partition then return a.partition < b.partition end
+  return a.offset < b.offset
+end
+
+local function record_line(r)
+  local value = (r.value == nil or r.value == null) and "tombstone" or show.cell(r.value)
+  return ("%s  %d@%d  %s  %s"):format(show.time(r.timestamp), r.partition, r.offset, show.cell(r.key == nil and null or r.key), value)
+end
+
+local function follow(consumer)
+  while true do
+    local batch = must(consumer:poll(500, "1s"))
+    for i = 1, #batch do
+      local r = batch[i]
+      if not r.eof and not r.err then out.line(record_line(r)) end
+    end
+  end
+end
+
+local function listing_of_records(list)
+  return setmetatable(list, { __name = "records", __tostring = function(self) return show.records(self) end })
+end
+
+local TAIL_KEYS = { n = true, follow = true, isolation = true, partition = true }
+
+local function tail_options(opts)
+  if type(opts) == "number" then opts = { n = opts } end
+  opts = opts or {}
+  for key in pairs(opts) do
+    if not TAIL_KEYS[key] then
+      local near = units.nearest(tostring(key), { "n", "follow", "isolation", "partition" })
+      error(("tail: unknown option '%s'%s"):format(tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+    end
+  end
+  return opts
+end
+
+local function end_of(at, isolation)
+  return isolation == "read_uncommitted" and at.hw or at.lso or at.hw
+end
+
+local function tail(clients, topic, opts)
+  local n, isolation = opts.n or 10, opts.isolation or "read_committed"
+  local admin, failure = clients:open "admin"
+  if not admin then return nil, failure end
+  local rows
+  rows, failure = positions(admin, topic)
+  if not rows then return nil, failure end
+  local assigned = {}
+  for _, row in ipairs(rows) do
+    if row.hw and (not opts.partition or opts.partition == row.partition) then
+      assigned[#assigned + 1] = { topic = topic, partition = row.partition, offset = math.max(row.low or 0, end_of(row, isolation) - n) }
+    end
+  end
+  if #assigned == 0 then
+    return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER", message = ("no partition of %s can be read now"):format(topic) }
+  end
+  local consumer <close> = must(clients:consumer { group = "rlab-tail", isolation_level = isolation })
+  must(consumer:assign(assigned))
+  local list = read_to_end(consumer, assigned)
+  table.sort(list, by_time)
+  if #list > n then list = table.move(list, #list - n + 1, #list, 1, {}) end
+  if not opts.follow then return listing_of_records(list) end
+  for _, r in ipairs(list) do out.line(record_line(r)) end
+  follow(consumer)
+end
+
+local function lag_rows(admin, group)
+  local committed, failure = admin:group_offsets(group)
+  if not committed then return nil, failure end
+  local rows = {}
+  for _, c in ipairs(committed) do
+    local at, why = admin:offsets(c.topic, c.partition)
+    at = at or {}
+    local offset = number(c.offset)
+    local from = offset or number(at.low)
+    rows[#rows + 1] = {
+      topic = c.topic, partition = c.partition, committed = offset, lso = number(at.lso), hw = number(at.hw), note = why and why.name,
+      lag = from and at.hw and at.hw - from or nil, readable = from and at.lso and math.max(0, at.lso - from) or nil,
+    }
+  end
+  table.sort(rows, function(a, b)
+    if a.topic ~= b.topic then return a.topic < b.topic end
+    return a.partition < b.partition
+  end)
+  return rows
+end
+
+local LAG = { "topic", "partition", "committed", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" }, "lag", "readable", "note" }
+
+local function group_rows(admin)
+  local groups, failure = admin:groups()
+  if not groups then return nil, failure end
+  local rows = {}
+  for i, g in ipairs(groups) do
+    local id = type(g) == "table" and (g.id or g.group) or g
+    local described = admin:group(id) or {}
+    rows[i] = { group = id, state = described.state or g.state, protocol = described.type or g.type or described.protocol,
+      members = described.members and #described.members, coordinator = type(described.coordinator) == "table" and described.coordinator.id
+        or described.coordinator }
+  end
+  table.sort(rows, function(a, b) return a.group < b.group end)
+  return rows
+end
+
+-- the partitions whose LSO an open transaction holds back
+local function held_back(admin, partitions)
+  local words = {}
+  for _, p in ipairs(partitions or {}) do
+    local at = admin:offsets(p.topic, p.partition)
+    if at and at.lso and at.hw and at.lso < at.hw then
+      words[#words + 1] = ("%s-%d: LSO %d < HW %d"):format(p.topic, p.partition, at.lso, at.hw)
+    end
+  end
+  return table.concat(words, ", ")
+end
+
+local function txn_rows(admin, all)
+  local list, failure = admin:transactions()
+  if not list then return nil, failure end
+  local rows, now = {}, unix_ms()
+  for _, t in ipairs(list) do
+    local open = t.state == "Ongoing" or tostring(t.state):find "^Prepare"
+    if open or all then
+      local d = admin:transaction(t.id) or {}
+      local start = number(d.start) or number(d.start_ms) or number(d.started)
+      rows[#rows + 1] = { id = t.id, state = t.state, ["producer id"] = t.producer_id, epoch = d.epoch or d.producer_epoch,
+        open = open and start and units.print_duration((now - start) / 1000) or nil,
+        timeout = d.timeout_ms and units.print_duration(d.timeout_ms / 1000) or nil,
+        ["holds back"] = open and held_back(admin, d.partitions) or nil }
+    end
+  end
+  return rows
+end
+
+local TXNS = { "id", "state", "producer id", "epoch", "open", "timeout", { name = "holds back", key = "holds back", max = 80 } }
+
+return function(session, words)
+  local clients = session.clients
+
+  local function listed(columns, f, ...)
+    local admin, failure = clients:open "admin"
+    if not admin then return nil, failure end
+    local rows
+    rows, failure = f(admin, ...)
+    if not rows then return nil, failure end
+    return show.listing(rows, columns)
+  end
+
+  function words.topics(pattern)
+    return listed({ "topic", "partitions", "replicas", "in sync" }, topic_rows, pattern)
+  end
+
+  function words.offsets(topic)
+    return listed(OFFSETS, positions, need_text("offsets", topic))
+  end
+
+  function words.groups()
+    return listed({ "group", "state", "protocol", "members", "coordinator" }, group_rows)
+  end
+
+  function words.lag(group)
+    return listed(LAG, lag_rows, need_text("lag", group))
+  end
+
+  function words.txns(all)
+    return listed(TXNS, txn_rows, all)
+  end
+
+  function words.tail(topic, opts)
+    return tail(clients, need_text("tail", topic), tail_options(opts))
+  end
+end

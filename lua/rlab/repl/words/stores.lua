@@ -1,0 +1,118 @@
+-- MySQL, Redis and the stack in one line.
+local show = require "rlab.repl.show"
+
+local READS = { select = true, show = true, describe = true, desc = true, explain = true, with = true, table = true, values = true }
+
+-- "SET k 'two words'" -> { "SET", "k", "two words" }
+local function split(text)
+  local words, word, quote, at = {}, nil, nil, 1
+  while at <= #text do
+    local c = text:sub(at, at)
+    if quote then
+      if c == "\\" and quote == '"' then
+        at = at + 1
+        word = word .. text:sub(at, at)
+      elseif c == quote then
+        quote = nil
+      else
+        word = word .. c
+      end
+    elseif c == '"' or c == "'" then
+      quote, word = c, word or ""
+    elseif c:match "%s" then
+      if word then words[#words + 1] = word end
+      word = nil
+    else
+      word = (word or "") .. c
+    end
+    at = at + 1
+  end
+  if quote then error("redis: the quote " .. quote .. " is not closed", 3) end
+  if word then words[#words + 1] = word end
+  if #words == 0 then error('redis takes a command: redis "GET key"', 3) end
+  return words
+end
+
+local function lost(failure)
+  return failure.code == 2006 or failure.code == 2013 or failure.name == "CLOSED" or failure.name == "CANCELLED"
+end
+
+-- calls f(handle); a connection that was lost while idle is made again, once, when `again` allows it
+local function with(clients, name, f, again)
+  local handle, failure = clients:open(name)
+  if not handle then return nil, failure end
+  local result = table.pack(f(handle))
+  if result[1] ~= nil or not result[2] or not lost(result[2]) then return table.unpack(result, 1, result.n) end
+  clients:forget(name)
+  if again then return with(clients, name, f, false) end
+  return table.unpack(result, 1, result.n)
+end
+
+local function callable(module, f)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local ok, found = pcall(require, module)
+      return ok and found[key] or nil
+    end,
+    __call = function(_, ...) return f(...) end,
+    __name = module,
+    __tostring = function() return module .. " (call it, or use its functions)" end,
+  })
+end
+
+local function age(since)
+  if not since then return nil end
+  local units, clock = require "rlab.units", require "rlab.clock"
+  return units.print_duration(math.max(0, clock.unix_ms() // 1000 - since // 1))
+end
+
+local function node_row(name, node)
+  return { server = name, id = node.id, state = node.state, port = node.port, pid = node.pid, up = age(node.since) }
+end
+
+local function stack_rows(stack)
+  local rows = {}
+  for _, name in ipairs { "kafka", "mysql", "redis" } do
+    local at = stack[name]
+    if at and at.nodes then
+      for _, node in ipairs(at.nodes) do rows[#rows + 1] = node_row(name, node) end
+    elseif at then
+      rows[#rows + 1] = node_row(name, at)
+    end
+  end
+  return rows
+end
+
+local function stack_status()
+  local stack = require "rlab.stack"
+  local rows = stack.status and stack.status()
+  if not rows then
+    local running = stack.current()
+    rows = running and stack_rows(running) or {}
+  end
+  return #rows > 0 and show.listing(rows, rows.columns) or "no server is running"
+end
+
+return function(session, words)
+  local clients = session.clients
+
+  function words.sql(text, ...)
+    if type(text) ~= "string" then error('sql takes a statement: sql "select 1"', 2) end
+    local args = table.pack(...)
+    local verb = text:match "^[%s%(]*(%a*)":lower()
+    if not READS[verb] then
+      return with(clients, "mysql", function(db) return db:exec(text, table.unpack(args, 1, args.n)) end)
+    end
+    local rows, failure = with(clients, "mysql", function(db) return db:query(text, table.unpack(args, 1, args.n)) end, true)
+    if not rows then return nil, failure end
+    return getmetatable(rows) and rows or show.listing(rows, rows.columns)
+  end
+
+  words.redis = callable("rlab.redis", function(text, ...)
+    if type(text) ~= "string" then error('redis takes a command: redis "GET key"', 3) end
+    local command = select("#", ...) > 0 and { text, ... } or split(text)
+    return with(clients, "redis", function(r) return r:call(table.unpack(command)) end, #command == 2)
+  end)
+
+  words.stack = callable("rlab.stack", stack_status)
+end
