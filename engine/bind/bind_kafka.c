@@ -36,8 +36,10 @@ static void open_helpers(lua_State *L)
 
 int luaopen_rlab_kafka(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"producer", kafka_l_producer}, {"consumer", kafka_l_consumer}, {"version", l_version}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"producer", kafka_l_producer},
+                                         {"consumer", kafka_l_consumer},
+                                         {"version", l_version},
+                                         {NULL, NULL}};
     kafka_batch_open(L);
     kafka_producer_bind(L);
     kafka_consumer_bind(L);

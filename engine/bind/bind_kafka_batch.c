@@ -116,7 +116,8 @@ static int l_header(lua_State *L)
     rd_kafka_headers_t *headers;
     const void *value;
     size_t size;
-    if (rd_kafka_message_headers(msg, &headers) || rd_kafka_header_get_last(headers, name, &value, &size))
+    if (rd_kafka_message_headers(msg, &headers) ||
+        rd_kafka_header_get_last(headers, name, &value, &size))
         return 0;
     push_bytes(L, value, size);
     return 1;
@@ -168,7 +169,9 @@ static int record_tostring(lua_State *L)
     const rd_kafka_message_t *msg = view_message(L, luaL_checkudata(L, 1, RECORD_META));
     push_topic(L, msg);
     const char *topic = luaL_optstring(L, -1, "?");
-    const char *what = is_data(msg) ? "record" : msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ? "eof" : "error";
+    const char *what = is_data(msg)                                   ? "record"
+                       : msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ? "eof"
+                                                                      : "error";
     lua_pushfstring(L, "%s %s[%d]@%I", what, topic, (int)msg->partition, (LUAI_UACINT)msg->offset);
     return 1;
 }
@@ -360,9 +363,13 @@ void kafka_batch_open(lua_State *L)
                                        {"positions", l_positions},
                                        {"close", l_close},
                                        {NULL, NULL}};
-    static const luaL_Reg batch_meta[] = {
-        {"__len", l_len}, {"__gc", l_close}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
-    static const luaL_Reg record_meta[] = {{"__index", record_index}, {"__tostring", record_tostring}, {NULL, NULL}};
+    static const luaL_Reg batch_meta[] = {{"__len", l_len},
+                                          {"__gc", l_close},
+                                          {"__close", l_close},
+                                          {"__tostring", l_tostring},
+                                          {NULL, NULL}};
+    static const luaL_Reg record_meta[] = {
+        {"__index", record_index}, {"__tostring", record_tostring}, {NULL, NULL}};
     luaL_newmetatable(L, BATCH_META);
     luaL_setfuncs(L, batch_meta, 0);
     luaL_newlib(L, methods);

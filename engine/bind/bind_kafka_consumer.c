@@ -199,7 +199,8 @@ static void consumer_cancel(void *impl)
     kafka_consumer_cancel(impl);
 }
 
-const rl_handle_type kafka_consumer_type = {.name = "kafka.consumer", .close = consumer_close, .cancel = consumer_cancel};
+const rl_handle_type kafka_consumer_type = {
+    .name = "kafka.consumer", .close = consumer_close, .cancel = consumer_cancel};
 
 static int closed(lua_State *L, int status, lua_KContext ctx)
 {

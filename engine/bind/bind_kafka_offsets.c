@@ -29,7 +29,8 @@ static void job_drop(rl_await *a)
 }
 
 /* Takes list. */
-static offsets_job *job_new(kafka_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms, void (*run)(rl_await *),
+static offsets_job *job_new(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                            int timeout_ms, void (*run)(rl_await *),
                             int (*push)(lua_State *, rl_await *))
 {
     offsets_job *job = await_new(sizeof *job, run, push, job_drop);
@@ -47,7 +48,8 @@ static int push_list(lua_State *L, rl_await *a)
 }
 
 /* The list at idx, or the whole assignment when there is none. */
-static rl_err *places(lua_State *L, kafka_consumer *c, int idx, rd_kafka_topic_partition_list_t **out)
+static rl_err *places(lua_State *L, kafka_consumer *c, int idx,
+                      rd_kafka_topic_partition_list_t **out)
 {
     if (lua_isnoneornil(L, idx))
         return kafka_consumer_assignment(c, out);
@@ -56,8 +58,9 @@ static rl_err *places(lua_State *L, kafka_consumer *c, int idx, rd_kafka_topic_p
 }
 
 /* A short call on a list, which is destroyed. */
-static int on_list(lua_State *L, rl_err *(*call)(kafka_consumer *, rd_kafka_topic_partition_list_t *), kafka_consumer *c,
-                   rd_kafka_topic_partition_list_t *list)
+static int on_list(lua_State *L,
+                   rl_err *(*call)(kafka_consumer *, rd_kafka_topic_partition_list_t *),
+                   kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
     rl_err *err = call(c, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -178,7 +181,8 @@ static int l_seek(lua_State *L)
     return await_job(L, 1, &job->await);
 }
 
-static int on_places(lua_State *L, rl_err *(*call)(kafka_consumer *, rd_kafka_topic_partition_list_t *))
+static int on_places(lua_State *L,
+                     rl_err *(*call)(kafka_consumer *, rd_kafka_topic_partition_list_t *))
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     rd_kafka_topic_partition_list_t *list;
@@ -201,7 +205,8 @@ static void watermarks_run(rl_await *a)
 {
     offsets_job *job = (offsets_job *)a;
     const rd_kafka_topic_partition_t *place = &job->list->elems[0];
-    a->err = kafka_consumer_watermarks(job->c, place->topic, place->partition, job->timeout_ms, &job->stop, &job->low, &job->high);
+    a->err = kafka_consumer_watermarks(job->c, place->topic, place->partition, job->timeout_ms,
+                                       &job->stop, &job->low, &job->high);
 }
 
 static int watermarks_push(lua_State *L, rl_await *a)

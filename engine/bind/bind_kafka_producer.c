@@ -15,12 +15,12 @@ enum { DRAIN_EVENTS = 256 };
 
 /* A task in p:send(). Two owners: the task's wait and the report. */
 typedef struct send_wait {
-    rl_wait wait;         /* first */
+    rl_wait wait; /* first */
     report_target target;
     atomic_int refs;
     bool woken;
     struct send_wait *prev, *next;
-    producer_side *side;  /* NULL once out of its list */
+    producer_side *side; /* NULL once out of its list */
     rd_kafka_t *rk;
     delivery_report report;
 } send_wait;
@@ -250,7 +250,8 @@ static int send_push(lua_State *L, rl_wait *wait)
         return 1;
     }
     lua_pushnil(L);
-    kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : w->rk, r->code, r->status, topic, r->partition);
+    kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : w->rk, r->code,
+                          r->status, topic, r->partition);
     return 2;
 }
 
@@ -272,7 +273,8 @@ static send_wait *send_new(producer_side *side)
 int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic)
 {
     lua_pushnil(L);
-    kafka_send_error_push(L, kafka_producer_rk(p), code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, topic, -1);
+    kafka_send_error_push(L, kafka_producer_rk(p), code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, topic,
+                          -1);
     return 2;
 }
 
@@ -374,8 +376,10 @@ static void producer_cancel(void *impl)
     kafka_producer_cancel(impl);
 }
 
-const rl_handle_type kafka_producer_type = {
-    .name = "kafka.producer", .close = producer_close, .cancel = producer_cancel, .detach = producer_detach};
+const rl_handle_type kafka_producer_type = {.name = "kafka.producer",
+                                            .close = producer_close,
+                                            .cancel = producer_cancel,
+                                            .detach = producer_detach};
 
 /* kafka.producer{ brokers = ..., any property } -> producer | nil, err */
 int kafka_l_producer(lua_State *L)

@@ -29,7 +29,7 @@ typedef struct delivery_report {
 /* The opaque of a record: first member of what waits for it. */
 typedef struct report_target {
     void (*reported)(struct report_target *target, const rd_kafka_message_t *msg); /* loop thread */
-    void (*drop)(struct report_target *target);                                  /* any thread: no report will be read */
+    void (*drop)(struct report_target *target); /* any thread: no report will be read */
 } report_target;
 
 typedef struct delivery_set delivery_set;

@@ -95,7 +95,8 @@ static delivery_set *set_new(producer_side *side, int n)
     for (int i = 0; i < n; i++) {
         set->slots[i].target = (report_target){.reported = slot_reported, .drop = slot_drop};
         set->slots[i].set = set;
-        set->slots[i].report = (delivery_report){.code = RD_KAFKA_RESP_ERR__IN_PROGRESS, .partition = -1};
+        set->slots[i].report =
+            (delivery_report){.code = RD_KAFKA_RESP_ERR__IN_PROGRESS, .partition = -1};
     }
     set->linked = n > 0;
     if (!set->linked)
@@ -145,7 +146,9 @@ static const char *topic_of(lua_State *L, int set_idx, int i)
 {
     lua_getiuservalue(L, set_idx, 1);
     lua_geti(L, -1, i + 1);
-    const char *topic = lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, "topic") == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    const char *topic = lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, "topic") == LUA_TSTRING
+                            ? lua_tostring(L, -1)
+                            : NULL;
     return topic; /* the list holds it; the caller restores the top */
 }
 
@@ -160,7 +163,8 @@ static void push_slot(lua_State *L, int set_idx, delivery_set *set, int i)
     int top = lua_gettop(L);
     const char *topic = topic_of(L, set_idx, i);
     if (r->code)
-        kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : set->rk, r->code, r->status, topic, r->partition);
+        kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : set->rk, r->code,
+                              r->status, topic, r->partition);
     else
         kafka_report_push(L, topic, r->partition, r->offset, r->timestamp, r->status);
     lua_pushinteger(L, i + 1);
@@ -176,7 +180,8 @@ static int push_some(lua_State *L, bool failed)
     lua_Integer n = 0;
     for (int i = 0; i < set->n; i++) {
         rd_kafka_resp_err_t code = set->slots[i].report.code;
-        if (code == RD_KAFKA_RESP_ERR__IN_PROGRESS || (code != RD_KAFKA_RESP_ERR_NO_ERROR) != failed)
+        if (code == RD_KAFKA_RESP_ERR__IN_PROGRESS ||
+            (code != RD_KAFKA_RESP_ERR_NO_ERROR) != failed)
             continue;
         push_slot(L, 1, set, i);
         lua_rawseti(L, -2, ++n);
@@ -233,8 +238,8 @@ static int set_index(lua_State *L)
 static int set_tostring(lua_State *L)
 {
     delivery_set *set = check_set(L, 1);
-    lua_pushfstring(L, "kafka.deliveries (%d acked, %d failed, %d pending)", set->n - set->pending - set->failed, set->failed,
-                    set->pending);
+    lua_pushfstring(L, "kafka.deliveries (%d acked, %d failed, %d pending)",
+                    set->n - set->pending - set->failed, set->failed, set->pending);
     return 1;
 }
 
@@ -319,7 +324,8 @@ static int submit_from(lua_State *L, int status, lua_KContext ctx)
             return kafka_wait_room(L, i, submit_from);
         if (!code)
             continue;
-        delivery_report failed = {.code = code, .status = RD_KAFKA_MSG_STATUS_NOT_PERSISTED, .partition = -1};
+        delivery_report failed = {
+            .code = code, .status = RD_KAFKA_MSG_STATUS_NOT_PERSISTED, .partition = -1};
         slot_end(&set->slots[i], &failed);
     }
     lua_settop(L, 3);
@@ -353,7 +359,8 @@ static const char *element(lua_State *L, int list, lua_Integer i, const char *wh
     if (type == LUA_TSTRING)
         return lua_tolstring(L, -1, len);
     if (!errs_is_null(L, -1))
-        luaL_error(L, "post_batch: %s[%I]: a string or null expected, got %s", what, (LUAI_UACINT)i, luaL_typename(L, -1));
+        luaL_error(L, "post_batch: %s[%I]: a string or null expected, got %s", what, (LUAI_UACINT)i,
+                   luaL_typename(L, -1));
     *len = 0;
     return NULL;
 }
@@ -380,7 +387,8 @@ static int post_from(lua_State *L, int status, lua_KContext ctx)
         size_t value_len, key_len = 0;
         const char *value = element(L, ARG_VALUES, i, "values", &value_len);
         const char *key = keys ? element(L, ARG_KEYS, i, "keys", &key_len) : NULL;
-        rd_kafka_resp_err_t code = kafka_producer_send_to(p, topic, partition, key, key_len, value, value_len, NULL);
+        rd_kafka_resp_err_t code =
+            kafka_producer_send_to(p, topic, partition, key, key_len, value, value_len, NULL);
         lua_settop(L, ARG_TOPIC);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             return kafka_wait_room(L, (lua_KContext)(i - 1), post_from);
@@ -401,21 +409,27 @@ int kafka_l_post_batch(lua_State *L)
     luaL_checktype(L, 2, LUA_TTABLE);
     opts_check(L, 2, "post_batch", known);
     lua_Integer partition = opts_int(L, 2, "partition", RD_KAFKA_PARTITION_UA);
-    luaL_argcheck(L, lua_getfield(L, 2, "values") == LUA_TTABLE, 2, "post_batch: values must be a list");
+    luaL_argcheck(L, lua_getfield(L, 2, "values") == LUA_TTABLE, 2,
+                  "post_batch: values must be a list");
     int keys = lua_getfield(L, 2, "keys");
     luaL_argcheck(L, keys == LUA_TNIL || keys == LUA_TTABLE, 2, "post_batch: keys must be a list");
     luaL_argcheck(L, keys == LUA_TNIL || lua_rawlen(L, ARG_KEYS) == lua_rawlen(L, ARG_VALUES), 2,
                   "post_batch: there must be as many keys as values");
     lua_pushinteger(L, partition);
-    luaL_argcheck(L, lua_getfield(L, 2, "topic") == LUA_TSTRING, 2, "post_batch: topic must be a string");
+    luaL_argcheck(L, lua_getfield(L, 2, "topic") == LUA_TSTRING, 2,
+                  "post_batch: topic must be a string");
     return post_from(L, LUA_OK, 0);
 }
 
 void kafka_submit_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"wait", l_wait}, {"acked", l_acked}, {"failed", l_failed}, {"counts", l_counts}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", set_gc}, {"__len", set_len}, {"__tostring", set_tostring}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"wait", l_wait},
+                                       {"acked", l_acked},
+                                       {"failed", l_failed},
+                                       {"counts", l_counts},
+                                       {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", set_gc}, {"__len", set_len}, {"__tostring", set_tostring}, {NULL, NULL}};
     luaL_newmetatable(L, SET_META);
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);

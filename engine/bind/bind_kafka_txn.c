@@ -52,7 +52,8 @@ static producer_job *job_new(kafka_producer *p, int timeout_ms)
     return job;
 }
 
-static int simple_job(lua_State *L, double default_s, rl_err *(*call)(kafka_producer *, int, const kafka_stop *))
+static int simple_job(lua_State *L, double default_s,
+                      rl_err *(*call)(kafka_producer *, int, const kafka_stop *))
 {
     kafka_producer *p = kafka_producer_check(L, 1);
     int timeout_ms = arg_duration_ms(L, 2, default_s);

@@ -27,7 +27,8 @@ static lua_Integer integer_at(lua_State *L, const char *field, lua_Integer low, 
     int ok;
     lua_Integer n = lua_tointegerx(L, -1, &ok);
     if (!ok || lua_type(L, -1) != LUA_TNUMBER || n < low || n > high)
-        luaL_error(L, "record.%s: an integer from %I expected, got %s", field, (LUAI_UACINT)low, luaL_tolstring(L, -1, NULL));
+        luaL_error(L, "record.%s: an integer from %I expected, got %s", field, (LUAI_UACINT)low,
+                   luaL_tolstring(L, -1, NULL));
     return n;
 }
 
@@ -37,15 +38,16 @@ static void header_check(lua_State *L)
         luaL_error(L, "record.headers: a list of {name, value} expected");
     int type = lua_geti(L, -2, 2);
     if (type != LUA_TSTRING && type != LUA_TNIL && !errs_is_null(L, -1))
-        luaL_error(L, "record.headers: the value of '%s' must be a string or null, got %s", lua_tostring(L, -2),
-                   luaL_typename(L, -1));
+        luaL_error(L, "record.headers: the value of '%s' must be a string or null, got %s",
+                   lua_tostring(L, -2), luaL_typename(L, -1));
     lua_pop(L, 2);
 }
 
 static void headers_check(lua_State *L, int idx)
 {
     if (lua_type(L, idx) != LUA_TTABLE)
-        luaL_error(L, "record.headers: a list of {name, value} expected, got %s", luaL_typename(L, idx));
+        luaL_error(L, "record.headers: a list of {name, value} expected, got %s",
+                   luaL_typename(L, idx));
     lua_Integer n = luaL_len(L, idx);
     if (n == 0 && (lua_pushnil(L), lua_next(L, idx)))
         luaL_error(L, "record.headers: a list of {name, value} expected: their order counts");
@@ -65,7 +67,8 @@ static rd_kafka_headers_t *headers_build(lua_State *L, int idx)
         lua_geti(L, -1, 1);
         lua_geti(L, -2, 2);
         const char *name = lua_tolstring(L, -2, &name_len);
-        const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &value_len) : NULL;
+        const char *value =
+            lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &value_len) : NULL;
         rd_kafka_header_add(headers, name, (ssize_t)name_len, value, (ssize_t)value_len);
     }
     return headers;
@@ -73,7 +76,8 @@ static rd_kafka_headers_t *headers_build(lua_State *L, int idx)
 
 static void unknown_field(lua_State *L, const char *field)
 {
-    luaL_error(L, "record: unknown field '%s' (topic, key, value, partition, timestamp, headers)", field);
+    luaL_error(L, "record: unknown field '%s' (topic, key, value, partition, timestamp, headers)",
+               field);
 }
 
 /* Key and value lie on top of the stack. */
@@ -103,7 +107,8 @@ void kafka_record_read(lua_State *L, int idx, kafka_record *r, bool only_check)
     idx = lua_absindex(L, idx);
     *r = (kafka_record){.partition = RD_KAFKA_PARTITION_UA};
     if (lua_type(L, idx) != LUA_TTABLE)
-        luaL_error(L, "a record table {topic=, key=, value=, ...} expected, got %s", luaL_typename(L, idx));
+        luaL_error(L, "a record table {topic=, key=, value=, ...} expected, got %s",
+                   luaL_typename(L, idx));
     bool headers = false;
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
@@ -139,7 +144,9 @@ void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
     const char *name;
     const void *value;
     lua_createtable(L, (int)n, 0);
-    for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    for (size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++) {
         lua_createtable(L, 2, 0);
         lua_pushstring(L, name);
         lua_rawseti(L, -2, 1);
@@ -157,7 +164,9 @@ void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
 static const struct {
     const char *word;
     int64_t offset;
-} logical[] = {{"earliest", RD_KAFKA_OFFSET_BEGINNING}, {"latest", RD_KAFKA_OFFSET_END}, {"stored", RD_KAFKA_OFFSET_STORED}};
+} logical[] = {{"earliest", RD_KAFKA_OFFSET_BEGINNING},
+               {"latest", RD_KAFKA_OFFSET_END},
+               {"stored", RD_KAFKA_OFFSET_STORED}};
 
 static int64_t word_offset(lua_State *L, kafka_list_kind kind, const char *word)
 {
@@ -165,7 +174,9 @@ static int64_t word_offset(lua_State *L, kafka_list_kind kind, const char *word)
         if (kind == KAFKA_STARTS && strcmp(word, logical[i].word) == 0)
             return logical[i].offset;
     return luaL_error(L, "offset: %s expected, got '%s'",
-                      kind == KAFKA_STARTS ? "a number, \"earliest\", \"latest\" or \"stored\"" : "a number", word);
+                      kind == KAFKA_STARTS ? "a number, \"earliest\", \"latest\" or \"stored\""
+                                           : "a number",
+                      word);
 }
 
 /* The `offset` of the table at idx. */
@@ -189,15 +200,17 @@ static int64_t read_offset(lua_State *L, int idx, kafka_list_kind kind)
 
 static void check_keys(lua_State *L, int idx)
 {
-    static const char *const known[] = {"topic",    "partition", "offset",    "leader_epoch", "metadata", "generation", "err",
-                                        "position", "committed", "timestamp", "status",       NULL};
+    static const char *const known[] = {"topic",     "partition",  "offset", "leader_epoch",
+                                        "metadata",  "generation", "err",    "position",
+                                        "committed", "timestamp",  "status", NULL};
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
         const char *const *k = known;
         while (*k && strcmp(*k, key) != 0)
             k++;
         if (!*k)
-            luaL_error(L, "unknown field '%s' in {topic=, partition=, offset=}", *key ? key : luaL_tolstring(L, -2, NULL));
+            luaL_error(L, "unknown field '%s' in {topic=, partition=, offset=}",
+                       *key ? key : luaL_tolstring(L, -2, NULL));
     }
 }
 
@@ -215,7 +228,8 @@ static void add_extras(lua_State *L, int idx, rd_kafka_topic_partition_t *part)
 }
 
 /* One table; with list == NULL it is only checked. */
-static void add_table(lua_State *L, int idx, kafka_list_kind kind, rd_kafka_topic_partition_list_t *list)
+static void add_table(lua_State *L, int idx, kafka_list_kind kind,
+                      rd_kafka_topic_partition_list_t *list)
 {
     if (!list)
         check_keys(L, idx);
@@ -237,7 +251,8 @@ static void add_table(lua_State *L, int idx, kafka_list_kind kind, rd_kafka_topi
     lua_pop(L, 2);
 }
 
-static void add_value(lua_State *L, int idx, kafka_list_kind kind, rd_kafka_topic_partition_list_t *list)
+static void add_value(lua_State *L, int idx, kafka_list_kind kind,
+                      rd_kafka_topic_partition_list_t *list)
 {
     const rd_kafka_message_t *msg = kafka_message_test(L, idx);
     if (msg && list)
@@ -245,10 +260,14 @@ static void add_value(lua_State *L, int idx, kafka_list_kind kind, rd_kafka_topi
     else if (!msg && lua_type(L, idx) == LUA_TTABLE)
         add_table(L, idx, kind, list);
     else if (!msg)
-        luaL_error(L, "a batch, a record, {topic=, partition=, offset=} or a list of them expected, got %s", luaL_typename(L, idx));
+        luaL_error(
+            L,
+            "a batch, a record, {topic=, partition=, offset=} or a list of them expected, got %s",
+            luaL_typename(L, idx));
 }
 
-static void add_all(lua_State *L, int idx, kafka_list_kind kind, rd_kafka_topic_partition_list_t *list)
+static void add_all(lua_State *L, int idx, kafka_list_kind kind,
+                    rd_kafka_topic_partition_list_t *list)
 {
     bool single = lua_type(L, idx) != LUA_TTABLE || lua_getfield(L, idx, "topic") != LUA_TNIL;
     if (lua_type(L, idx) == LUA_TTABLE)
@@ -329,7 +348,8 @@ const char *kafka_status_name(rd_kafka_msg_status_t status)
     return names[status];
 }
 
-static void set_place(lua_State *L, const char *topic, int32_t partition, rd_kafka_msg_status_t status)
+static void set_place(lua_State *L, const char *topic, int32_t partition,
+                      rd_kafka_msg_status_t status)
 {
     lua_pushstring(L, kafka_status_name(status));
     lua_setfield(L, -2, "status");
@@ -343,8 +363,8 @@ static void set_place(lua_State *L, const char *topic, int32_t partition, rd_kaf
     }
 }
 
-void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset, int64_t timestamp,
-                       rd_kafka_msg_status_t status)
+void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset,
+                       int64_t timestamp, rd_kafka_msg_status_t status)
 {
     lua_createtable(L, 0, 5);
     set_place(L, topic, partition, status);
@@ -358,8 +378,8 @@ void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64
     }
 }
 
-void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_msg_status_t status,
-                           const char *topic, int32_t partition)
+void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                           rd_kafka_msg_status_t status, const char *topic, int32_t partition)
 {
     bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
     errs_push_table(L, kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?"));

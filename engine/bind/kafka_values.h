@@ -34,10 +34,10 @@ void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);
 const char *kafka_status_name(rd_kafka_msg_status_t status);
 
 /* {topic, partition, offset, timestamp, status}, or an error table with status, topic and partition. */
-void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset, int64_t timestamp,
-                       rd_kafka_msg_status_t status);
-void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_msg_status_t status,
-                           const char *topic, int32_t partition);
+void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset,
+                       int64_t timestamp, rd_kafka_msg_status_t status);
+void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                           rd_kafka_msg_status_t status, const char *topic, int32_t partition);
 
 /* The errors of the notes as a list of error tables with `at` (ms); they are taken. */
 int kafka_notes_push(lua_State *L, kafka_notes *notes);

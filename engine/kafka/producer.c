@@ -64,8 +64,8 @@ static void take_report(kafka_producer *p, const rd_kafka_message_t *msg)
 static void take_error(kafka_producer *p, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    kafka_notes_error(&p->notes, kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? p->rk : NULL, code, "%s",
-                                           rd_kafka_event_error_string(event)));
+    kafka_notes_error(&p->notes, kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? p->rk : NULL, code,
+                                           "%s", rd_kafka_event_error_string(event)));
 }
 
 static void take_event(kafka_producer *p, rd_kafka_event_t *event)
@@ -122,16 +122,19 @@ static void count_sent(kafka_producer *p, size_t bytes)
     atomic_fetch_add_explicit(&p->bytes, (long long)bytes, memory_order_relaxed);
 }
 
-rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition, const void *key,
-                                           size_t key_len, const void *value, size_t value_len, void *opaque)
+rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
+                                           int32_t partition, const void *key, size_t key_len,
+                                           const void *value, size_t value_len, void *opaque)
 {
-    if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_len, key, key_len, opaque) != 0)
+    if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_len, key,
+                         key_len, opaque) != 0)
         return rd_kafka_last_error();
     count_sent(p, value_len);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *topic, const kafka_record *r, void *opaque)
+static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *topic,
+                                        const kafka_record *r, void *opaque)
 {
     rd_kafka_vu_t vus[8];
     size_t n = 0;
@@ -140,7 +143,8 @@ static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *top
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque};
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)r->key, r->key_len}};
-    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)r->value, r->value_len}};
+    vus[n++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)r->value, r->value_len}};
     if (r->timestamp)
         vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = r->timestamp};
     if (r->headers)
@@ -159,7 +163,8 @@ rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *r
     if (!topic)
         return rd_kafka_last_error();
     if (!r->timestamp && !r->headers)
-        return kafka_producer_send_to(p, topic, r->partition, r->key, r->key_len, r->value, r->value_len, opaque);
+        return kafka_producer_send_to(p, topic, r->partition, r->key, r->key_len, r->value,
+                                      r->value_len, opaque);
     rd_kafka_resp_err_t code = produce_full(p, topic, r, opaque);
     if (!code)
         count_sent(p, r->value_len);
@@ -190,7 +195,8 @@ rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop
             kafka_producer_drain(p, 0, DRAIN_ALL);
         rd_kafka_resp_err_t code = rd_kafka_flush(p->rk, slice);
         if (code != RD_KAFKA_RESP_ERR__TIMED_OUT || slice == 0)
-            return kafka_err(p->rk, code, "flush: %d records are still in flight", kafka_producer_pending(p));
+            return kafka_err(p->rk, code, "flush: %d records are still in flight",
+                             kafka_producer_pending(p));
     }
 }
 
@@ -206,7 +212,8 @@ int kafka_producer_pending(kafka_producer *p)
 
 kafka_counts kafka_producer_counts(kafka_producer *p)
 {
-    return (kafka_counts){atomic_load(&p->sent), atomic_load(&p->acked), atomic_load(&p->failed), atomic_load(&p->bytes)};
+    return (kafka_counts){atomic_load(&p->sent), atomic_load(&p->acked), atomic_load(&p->failed),
+                          atomic_load(&p->bytes)};
 }
 
 kafka_notes *kafka_producer_notes(kafka_producer *p)
@@ -243,8 +250,10 @@ void kafka_producer_close(kafka_producer *p)
 {
     kafka_producer_watch(p, -1);
     int64_t until = kafka_now_ms() + CLOSE_MS;
-    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-    for (int slice; kafka_producer_pending(p) > 0 && (slice = kafka_slice(until, SELF_SLICE_MS)) > 0;)
+    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                              RD_KAFKA_PURGE_F_NON_BLOCKING);
+    for (int slice;
+         kafka_producer_pending(p) > 0 && (slice = kafka_slice(until, SELF_SLICE_MS)) > 0;)
         kafka_producer_drain(p, slice, DRAIN_ALL);
     for (size_t i = 0; i < p->ntopics; i++) {
         rd_kafka_topic_destroy(p->topics[i].topic);

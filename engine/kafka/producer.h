@@ -18,7 +18,8 @@ typedef struct kafka_record {
     const char *topic;
     int32_t partition; /* RD_KAFKA_PARTITION_UA: by the partitioner */
     int64_t timestamp; /* ms; 0: now */
-    const void *key;   /* NULL is no key; an empty key is a pointer with length 0. The same for value, where NULL is a tombstone. */
+    const void *
+        key; /* NULL is no key; an empty key is a pointer with length 0. The same for value, where NULL is a tombstone. */
     size_t key_len;
     const void *value;
     size_t value_len;
@@ -26,7 +27,8 @@ typedef struct kafka_record {
 } kafka_record;
 
 typedef struct kafka_counts {
-    int64_t sent, acked, failed, bytes; /* records taken, reports of both kinds, bytes of values taken */
+    int64_t sent, acked, failed,
+        bytes; /* records taken, reports of both kinds, bytes of values taken */
 } kafka_counts;
 
 /* One delivery report: msg->_private is the opaque of the send, msg->err the outcome; rd_kafka_message_status() says whether it may be in the log. */
@@ -45,12 +47,14 @@ void kafka_producer_watch(kafka_producer *p, int fd);
 bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events);
 
 /* Copies and enqueues. _QUEUE_FULL: drain and try again. */
-rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *record, void *opaque);
+rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *record,
+                                        void *opaque);
 
 /* The handle of a topic, kept until close; NULL when librdkafka refuses the name. The fast path: kafka_producer_send_to sends key and value only. */
 rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name);
-rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition, const void *key,
-                                           size_t key_len, const void *value, size_t value_len, void *opaque);
+rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
+                                           int32_t partition, const void *key, size_t key_len,
+                                           const void *value, size_t value_len, void *opaque);
 
 /* Waits until every record has its report. TIMED_OUT leaves them in flight. */
 rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop);

@@ -9,10 +9,12 @@ static bool may_go_on(const rd_kafka_error_t *error, int64_t began_ms, int slice
 {
     if (!error || !rd_kafka_error_is_retriable(error))
         return false;
-    return rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT || kafka_now_ms() - began_ms >= slice;
+    return rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+           kafka_now_ms() - began_ms >= slice;
 }
 
-static rl_err *in_slices(kafka_producer *p, txn_call call, const char *what, int timeout_ms, const kafka_stop *stop)
+static rl_err *in_slices(kafka_producer *p, txn_call call, const char *what, int timeout_ms,
+                         const kafka_stop *stop)
 {
     int64_t until = kafka_now_ms() + timeout_ms;
     bool watched = kafka_producer_watched(p);
@@ -49,7 +51,8 @@ rl_err *kafka_txn_offsets(kafka_producer *p, const rd_kafka_topic_partition_list
                           const rd_kafka_consumer_group_metadata_t *group, int timeout_ms)
 {
     rd_kafka_t *rk = kafka_producer_rk(p);
-    return kafka_err_take(rk, rd_kafka_send_offsets_to_transaction(rk, offsets, group, timeout_ms), "send_offsets");
+    return kafka_err_take(rk, rd_kafka_send_offsets_to_transaction(rk, offsets, group, timeout_ms),
+                          "send_offsets");
 }
 
 /* A fatal error ends the transaction as well, by the coordinator's hand. */

@@ -36,8 +36,8 @@ local function give_up(p, cause)
 end
 
 -- p:transaction(f) -> true, f's results | nil, err
--- f(p) sends and may return nil, err to give up. Retriable errors of commit are retried; an abortable one aborts and the producer is as good as before; after a
--- fatal one (err.fatal) the producer is dead and a new one must be made.
+-- f(p) sends and may return nil, err to give up. Retriable errors of commit are retried; an abortable one aborts and the producer is
+-- as good as before; after a fatal one (err.fatal) it is dead and a new one must be made.
 local function transaction(p, f)
   local ok, e = p:begin()
   if not ok then return nil, e end
