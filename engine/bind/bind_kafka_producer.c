@@ -1,5 +1,6 @@
 #include "bind/bind_kafka_producer.h"
 
+#include <librdkafka/rdkafka_mock.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,7 +22,6 @@ typedef struct send_wait {
     bool woken;
     struct send_wait *prev, *next;
     producer_side *side; /* NULL once out of its list */
-    rd_kafka_t *rk;
     delivery_report report;
 } send_wait;
 
@@ -41,6 +41,12 @@ kafka_producer *kafka_producer_check(lua_State *L, int idx)
 producer_side *kafka_producer_side(lua_State *L, int idx)
 {
     return handle_check(L, idx, &kafka_producer_type)->extra;
+}
+
+rd_kafka_t *kafka_producer_open_rk(lua_State *L, int idx)
+{
+    const rl_handle *h = lua_touserdata(L, idx);
+    return h->impl ? kafka_producer_rk(h->impl) : NULL;
 }
 
 delivery_report kafka_report_of(const rd_kafka_message_t *msg)
@@ -250,8 +256,7 @@ static int send_push(lua_State *L, rl_wait *wait)
         return 1;
     }
     lua_pushnil(L);
-    kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : w->rk, r->code,
-                          r->status, topic, r->partition);
+    kafka_send_error_push(L, kafka_producer_open_rk(L, 1), r->code, r->status, topic, r->partition);
     return 2;
 }
 
@@ -261,7 +266,6 @@ static send_wait *send_new(producer_side *side)
     w->wait = (rl_wait){.cancel = send_cancel, .push = send_push, .drop = send_drop};
     w->target = (report_target){.reported = send_reported, .drop = send_target_drop};
     atomic_init(&w->refs, 2);
-    w->rk = kafka_producer_rk(side->p);
     w->side = side;
     w->next = side->sends;
     if (w->next)
@@ -354,6 +358,16 @@ static int l_stats(lua_State *L)
     return 1;
 }
 
+/* p:mock_brokers() -> "host:port,..." of the cluster inside the client (test.mock.num.brokers) | nil. For our own unit tests: it has no transactions to speak
+ * of and no replication, and proves nothing about Kafka. */
+static int l_mock_brokers(lua_State *L)
+{
+    rd_kafka_t *rk = kafka_producer_rk(kafka_producer_check(L, 1));
+    rd_kafka_mock_cluster_t *mock = rd_kafka_handle_mock_cluster(rk);
+    lua_pushstring(L, mock ? rd_kafka_mock_cluster_bootstraps(mock) : NULL);
+    return 1;
+}
+
 static int l_is_open(lua_State *L)
 {
     const rl_handle *h = luaL_checkudata(L, 1, kafka_producer_type.name);
@@ -414,6 +428,7 @@ void kafka_producer_bind(lua_State *L)
                                        {"stats", l_stats},
                                        {"errors", l_errors},
                                        {"is_open", l_is_open},
+                                       {"mock_brokers", l_mock_brokers},
                                        {NULL, NULL}};
     kafka_submit_open(L);
     handle_type_open(L, &kafka_producer_type, methods);

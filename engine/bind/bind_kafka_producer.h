@@ -52,6 +52,9 @@ struct producer_side {
 kafka_producer *kafka_producer_check(lua_State *L, int idx);
 producer_side *kafka_producer_side(lua_State *L, int idx);
 
+/* Its client, NULL when it is closed: for errors that ask what killed it. */
+rd_kafka_t *kafka_producer_open_rk(lua_State *L, int idx);
+
 delivery_report kafka_report_of(const rd_kafka_message_t *msg);
 
 /* A usage error of librdkafka (_STATE: no transaction), a dead client, or a full queue, as nil, err with a status. */

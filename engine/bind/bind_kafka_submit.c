@@ -30,7 +30,6 @@ struct delivery_set {
     bool linked;
     delivery_set *prev, *next; /* in the producer's list while reports are missing */
     set_link *home;
-    rd_kafka_t *rk;
     set_wait *waits;
     int n, pending, failed;
     slot slots[];
@@ -90,7 +89,6 @@ static delivery_set *set_new(producer_side *side, int n)
     delivery_set *set = mem_zero(sizeof *set + (size_t)n * sizeof(slot));
     atomic_init(&set->refs, 1);
     set->n = set->pending = n;
-    set->rk = kafka_producer_rk(side->p);
     set->home = &side->sets;
     for (int i = 0; i < n; i++) {
         set->slots[i].target = (report_target){.reported = slot_reported, .drop = slot_drop};
@@ -161,10 +159,11 @@ static void push_slot(lua_State *L, int set_idx, delivery_set *set, int i)
         return;
     }
     int top = lua_gettop(L);
+    lua_getiuservalue(L, set_idx, 2);
+    rd_kafka_t *rk = kafka_producer_open_rk(L, -1);
     const char *topic = topic_of(L, set_idx, i);
     if (r->code)
-        kafka_send_error_push(L, r->code == RD_KAFKA_RESP_ERR__DESTROY ? NULL : set->rk, r->code,
-                              r->status, topic, r->partition);
+        kafka_send_error_push(L, rk, r->code, r->status, topic, r->partition);
     else
         kafka_report_push(L, topic, r->partition, r->offset, r->timestamp, r->status);
     lua_pushinteger(L, i + 1);

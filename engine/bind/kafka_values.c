@@ -382,7 +382,10 @@ void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t cod
                            rd_kafka_msg_status_t status, const char *topic, int32_t partition)
 {
     bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
-    errs_push_table(L, kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?"));
+    if (code == RD_KAFKA_RESP_ERR__DESTROY)
+        errs_push_table(L, err_lab("CLOSED", "the producer was closed before the report came"));
+    else
+        errs_push_table(L, kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?"));
     set_place(L, topic, partition, status);
 }
 

@@ -377,7 +377,7 @@ void kafka_consumer_close_within(kafka_consumer *c, int timeout_ms)
 }
 
 /* The client's queue is forwarded into one of our own, which is served until the group has been left: rebalances are answered, records are dropped. */
-static void leave_group(kafka_consumer *c)
+static bool leave_group(kafka_consumer *c)
 {
     enum { SOME = 64 };
     rd_kafka_message_t *msgs[SOME];
@@ -392,6 +392,7 @@ static void leave_group(kafka_consumer *c)
     if (error)
         rd_kafka_error_destroy(error);
     rd_kafka_queue_destroy(last_words);
+    return rd_kafka_consumer_closed(c->rk);
 }
 
 void kafka_consumer_close(kafka_consumer *c)
@@ -400,9 +401,8 @@ void kafka_consumer_close(kafka_consumer *c)
     free(c->held);
     c->held = NULL;
     c->nheld = 0;
-    if (c->leave_ms > 0)
-        leave_group(c);
+    bool left = c->leave_ms <= 0 || leave_group(c);
     rd_kafka_queue_destroy(c->queue);
     c->queue = NULL;
-    unref(c, DESTROY_MS);
+    unref(c, left ? DESTROY_MS : 0); /* a client that cannot leave does not end at once either */
 }
