@@ -1,0 +1,124 @@
+// The time cursor of the timeline (pointer and arrow keys), links that open what they point at, and printing.
+(function () {
+  "use strict";
+
+  function valueAt(series, t) {
+    if (t > series.stop + 0.05) return null;
+    var value = null;
+    for (var i = 0; i < series.points.length && series.points[i] <= t; i += 2) value = series.points[i + 1];
+    return value === false ? null : value;
+  }
+
+  function write(value) {
+    if (value === null || value === undefined) return "–";
+    return value.toLocaleString("en", { maximumFractionDigits: 2 });
+  }
+
+  function timeline(root, data) {
+    var areas = root.querySelectorAll(".lane:not(.axis) .area");
+    var now = root.querySelector(".now");
+    var cells = root.querySelectorAll("[data-s]");
+    var rest = Array.prototype.map.call(cells, function (c) { return c.textContent; });
+    var at = null;
+
+    function each(list, f) { Array.prototype.forEach.call(list, f); }
+
+    function seriesOf(cell) {
+      var key = cell.getAttribute("data-s").split(".");
+      return data.lanes[+key[0]].series[+key[1] - 1];
+    }
+
+    function spoken(t) {
+      return t.toFixed(2) + " seconds. " + data.lanes.map(function (lane) {
+        var values = (lane.series.length ? lane.series : []).map(function (s) {
+          var v = valueAt(s, t);
+          return v === null ? null : s.name + " " + write(v);
+        }).filter(Boolean);
+        return values.length ? lane.name + ": " + values.join(", ") : null;
+      }).filter(Boolean).join("; ");
+    }
+
+    function show(t) {
+      at = Math.max(0, Math.min(data.last, t));
+      var left = 100 * at / data.last + "%";
+      each(areas, function (area) {
+        var line = area.querySelector(".cur");
+        line.hidden = false;
+        line.style.left = left;
+      });
+      now.hidden = false;
+      now.style.left = left;
+      now.textContent = at.toFixed(2);
+      each(cells, function (c) { c.textContent = write(valueAt(seriesOf(c), at)); });
+      root.setAttribute("aria-valuenow", at.toFixed(2));
+    }
+
+    function clear() {
+      at = null;
+      each(areas, function (area) { area.querySelector(".cur").hidden = true; });
+      now.hidden = true;
+      each(cells, function (c, i) { c.textContent = rest[i]; });
+      root.setAttribute("aria-valuetext", "no instant chosen");
+    }
+
+    function nextAnomaly() {
+      var list = data.lanes.map(function (l) { return l.anomaly; })
+        .filter(function (a) { return typeof a === "number"; })
+        .sort(function (a, b) { return a - b; });
+      var after = list.filter(function (a) { return at === null || a > at + 1e-6; });
+      if (list.length) show(after.length ? after[0] : list[0]);
+    }
+
+    root.addEventListener("pointermove", function (event) {
+      var box = areas[0].getBoundingClientRect();
+      var t = (event.clientX - box.left) / box.width * data.last;
+      if (t >= -0.02 * data.last && t <= 1.02 * data.last) show(t); else if (event.pointerType === "mouse") clear();
+    });
+    root.addEventListener("pointerleave", function (event) {
+      if (event.pointerType === "mouse" && document.activeElement !== root) clear();
+    });
+    root.addEventListener("keydown", function (event) {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      var step = event.shiftKey ? data.last / 10 : Math.max(data.last / 100, 0.01);
+      var from = at === null ? 0 : at;
+      switch (event.key) {
+        case "ArrowRight": case "ArrowUp": show(from + step); break;
+        case "ArrowLeft": case "ArrowDown": show(from - step); break;
+        case "PageUp": show(from + data.last / 10); break;
+        case "PageDown": show(from - data.last / 10); break;
+        case "Home": show(0); break;
+        case "End": show(data.last); break;
+        case "a": case "A": nextAnomaly(); break;
+        case "Escape": clear(); return;
+        default: return;
+      }
+      root.setAttribute("aria-valuetext", spoken(at));
+      event.preventDefault();
+    });
+    root.addEventListener("blur", clear);
+    window.addEventListener("beforeprint", clear);
+  }
+
+  function openTarget() {
+    var id = decodeURIComponent(location.hash.slice(1));
+    var target = id && document.getElementById(id);
+    if (!target) return;
+    if (target.tagName === "DETAILS") target.open = true;
+    target.scrollIntoView({ block: "center" });
+  }
+
+  var block = document.getElementById("tl-data");
+  if (block) timeline(document.querySelector(".tl"), JSON.parse(block.textContent));
+  window.addEventListener("hashchange", openTarget);
+  openTarget();
+
+  // On paper nothing unfolds, so the evidence is unfolded before printing and folded again after.
+  var opened = [];
+  window.addEventListener("beforeprint", function () {
+    opened = Array.prototype.filter.call(document.querySelectorAll("details.check"), function (d) { return !d.open; });
+    opened.forEach(function (d) { d.open = true; });
+  });
+  window.addEventListener("afterprint", function () {
+    opened.forEach(function (d) { d.open = false; });
+  });
+})();
