@@ -210,7 +210,9 @@ local function write_artifacts(run, result)
   must(fs.write(run.dir .. "/result.json", json.encode(result, { pretty = true }) .. "\n"))
   must(fs.write(run.dir .. "/evidence.json", json.encode(run.evidence) .. "\n"))
   link_latest(run.dir)
-  require("rlab.report").write(run.dir)
+  run.samples:flush()
+  must(require("rlab.report").write(run.dir))
+  must(require("rlab.report.index").write(run.dir:match "^(.*)/[^/]+/[^/]+$"))
 end
 
 local function chosen_arms(exp, names)
