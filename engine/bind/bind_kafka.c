@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "bind/bind_kafka_admin.h"
 #include "bind/bind_kafka_batch.h"
 #include "bind/kafka_conf.h"
 
@@ -47,5 +48,6 @@ int luaopen_rlab_kafka(lua_State *L)
     luaL_newlib(L, functions);
     kafka_conf_push_defaults(L);
     lua_setfield(L, -2, "defaults");
+    kafka_admin_open(L);
     return 1;
 }

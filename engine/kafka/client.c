@@ -102,10 +102,11 @@ rd_kafka_conf_t *kafka_conf_new(kafka_kind kind)
                                               {"log_level", "0"},
                                               {"log.connection.close", "false"},
                                               {"client.id", "rlab"}};
-    (void)kind;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
         rd_kafka_conf_set(conf, defaults[i][0], defaults[i][1], NULL, 0);
+    if (kind == KAFKA_ADMIN) /* a frozen broker must not freeze the observer */
+        rd_kafka_conf_set(conf, "socket.timeout.ms", "600", NULL, 0);
     return conf;
 }
 

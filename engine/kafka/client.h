@@ -3,7 +3,7 @@
  * Offers: the known librdkafka properties (for strict option tables and "did you mean"), a configuration with our defaults, conversion of librdkafka's
  * errors to rl_err with retriable/abortable/fatal kept apart, a client made from a configuration, and a destroy bounded by a deadline.
  * Our defaults, where they differ from librdkafka's: reconnect.backoff.ms=20 (100), reconnect.backoff.max.ms=200 (10000), log_level=0 (6),
- * log.connection.close=false, client.id=rlab. Everything else, also what is unsafe, is librdkafka's: an experiment says what it wants.
+ * log.connection.close=false, client.id=rlab; for admin clients socket.timeout.ms=600 (60000). Everything else, also what is unsafe, is librdkafka's: an experiment says what it wants.
  * Uses: librdkafka, base/err, base/buf. Thread: any; a configuration belongs to one thread until it is taken. */
 #ifndef RL_KAFKA_CLIENT_H
 #define RL_KAFKA_CLIENT_H

@@ -46,9 +46,9 @@ typedef struct wire_metadata {
     int topic_count;
 } wire_metadata;
 
-/* topics NULL: all of them. Teaches the cluster its brokers. */
-rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, const char *const *topics, int count,
-                          wire_metadata *metadata);
+/* topics NULL: all of them. broker may be WIRE_ANY; another view is of interest only right after a change. Teaches the cluster its brokers. */
+rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
+                          const char *const *topics, int count, wire_metadata *metadata);
 rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *metadata);
 void wire_metadata_free(wire_metadata *metadata);
 /* NULL unless the topic was asked for. */
@@ -63,7 +63,7 @@ typedef struct wire_quorum {
     struct wire_voter {
         int id;
         int64_t leo;
-    } *voters;
+    } * voters;
     int voter_count;
 } wire_quorum;
 
@@ -75,7 +75,7 @@ void wire_quorum_free(wire_quorum *quorum);
 
 typedef struct wire_replica {
     int broker;
-    int64_t leo;  /* WIRE_UNKNOWN with an error */
+    int64_t leo; /* WIRE_UNKNOWN with an error */
     rl_err *err;
 } wire_replica;
 
@@ -89,8 +89,8 @@ typedef struct wire_positions {
 
 /* All positions of a partition: one metadata and one pipelined round to its replicas. What somebody knows is returned though others are silent; an error only when
  * the partition itself cannot be found. */
-rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic, int partition,
-                           wire_positions *positions);
+rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic,
+                           int partition, wire_positions *positions);
 void wire_positions_free(wire_positions *positions);
 
 enum { WIRE_EARLIEST = -2, WIRE_LATEST = -1 };
@@ -99,9 +99,9 @@ enum { WIRE_CONSUMER = -1, WIRE_DEBUGGER = -2 };
 typedef struct wire_offset_query {
     const char *topic;
     int partition;
-    int replica;           /* WIRE_CONSUMER; WIRE_DEBUGGER sees the log end, and may ask followers */
-    bool committed;        /* isolation read_committed */
-    int64_t timestamp;     /* WIRE_EARLIEST, WIRE_LATEST or milliseconds */
+    int replica;       /* WIRE_CONSUMER; WIRE_DEBUGGER sees the log end, and may ask followers */
+    bool committed;    /* isolation read_committed */
+    int64_t timestamp; /* WIRE_EARLIEST, WIRE_LATEST or milliseconds */
 } wire_offset_query;
 
 void wire_offset_write(frame_writer *w, const void *wire_offset_query_arg);
@@ -122,8 +122,8 @@ typedef struct wire_txns {
 } wire_txns;
 
 /* Those of which one broker is the coordinator; adds to what is there. states NULL: in any state. */
-rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker, const char *const *states,
-                       int state_count, wire_txns *txns);
+rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker,
+                       const char *const *states, int state_count, wire_txns *txns);
 rl_err *wire_txns_parse(frame_reader *r, int broker, wire_txns *txns);
 void wire_txns_free(wire_txns *txns);
 
@@ -140,11 +140,13 @@ typedef struct wire_txn_info {
     int topic_count;
 } wire_txn_info;
 
-rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const char *id, wire_txn_info *info);
+rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const char *id,
+                          wire_txn_info *info);
 rl_err *wire_txn_parse(frame_reader *r, const char *id, wire_txn_info *info);
 void wire_txn_info_free(wire_txn_info *info);
 
-rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id, int *broker);
+rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id,
+                             int *broker);
 rl_err *wire_coordinator_parse(frame_reader *r, const char *id, wire_node *node);
 
 typedef struct wire_producer {
@@ -158,9 +160,10 @@ typedef struct wire_producers {
 } wire_producers;
 
 /* The producers that are active in a partition, from its leader. */
-rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic, int partition,
-                           wire_producers *producers);
-rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition, wire_producers *producers);
+rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic,
+                           int partition, wire_producers *producers);
+rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
+                             wire_producers *producers);
 void wire_producers_free(wire_producers *producers);
 
 #endif

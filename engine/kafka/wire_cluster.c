@@ -6,7 +6,8 @@
 
 #define NS_PER_MS 1000000LL
 #define SLOW_BUDGET_MS 40
-#define SILENCE_MS 1000 /* a connection with outstanding answers that was silent for so long is replaced */
+#define SILENCE_MS \
+    1000 /* a connection with outstanding answers that was silent for so long is replaced */
 
 typedef struct peer {
     int id; /* -1 for an address of the bootstrap list of which no metadata has spoken */
@@ -42,7 +43,8 @@ static rl_err *add_bootstrap(wire_cluster *c, const char *from, const char *to)
     char *end;
     long port = colon > from ? strtol(colon + 1, &end, 10) : 0;
     if (colon == from || end != to || port < 1 || port > 65535)
-        return err_lab("USAGE", "'%.*s' is no broker address; write host:port", (int)(to - from), from);
+        return err_lab("USAGE", "'%.*s' is no broker address; write host:port", (int)(to - from),
+                       from);
     bool v6 = *from == '[' && colon[-1] == ']';
     add_peer(c, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, (int)port);
     return NULL;
@@ -95,6 +97,11 @@ bool wire_cluster_knows(const wire_cluster *c, int broker)
     return broker >= 0 && find(c, broker);
 }
 
+int wire_cluster_last(const wire_cluster *c)
+{
+    return c->peers[c->last].id;
+}
+
 static void hang_up(peer *p)
 {
     wire_close(p->conn);
@@ -120,7 +127,8 @@ void wire_cluster_learn(wire_cluster *c, int broker, const char *host, int port)
 
 static bool long_silent(const peer *p)
 {
-    return p->conn && !wire_idle(p->conn) && wire_now() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
+    return p->conn && !wire_idle(p->conn) &&
+           wire_now() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
 }
 
 static rl_err *take(peer *p, const wire_call *call, wire_conn **conn, bool *cached)
@@ -154,7 +162,8 @@ wire_call wire_cluster_budget(const wire_cluster *c, const wire_call *call, int 
     return wire_call_within(call, p && p->slow ? SLOW_BUDGET_MS : c->patience_ms);
 }
 
-rl_err *wire_cluster_take(wire_cluster *c, const wire_call *call, int broker, wire_conn **conn, bool *cached)
+rl_err *wire_cluster_take(wire_cluster *c, const wire_call *call, int broker, wire_conn **conn,
+                          bool *cached)
 {
     peer *p = find(c, broker);
     if (!p)
@@ -169,7 +178,8 @@ void wire_cluster_settle(wire_cluster *c, int broker, const rl_err *err)
         settle(p, err);
 }
 
-static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_question *q, frame_reader *r)
+static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_question *q,
+                        frame_reader *r)
 {
     rl_err *err = wire_speaks(conn, q->api, q->version);
     if (err)
@@ -208,7 +218,8 @@ static int next_peer(const wire_cluster *c, const bool *tried, bool slow)
     return -1;
 }
 
-static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_question *q, frame_reader *r)
+static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_question *q,
+                       frame_reader *r)
 {
     bool *tried = mem_zero((size_t)c->count * sizeof *tried);
     rl_err *err = NULL;
@@ -229,7 +240,8 @@ static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_questi
     return err;
 }
 
-rl_err *wire_ask(wire_cluster *c, const wire_call *call, int broker, const wire_question *q, frame_reader *r)
+rl_err *wire_ask(wire_cluster *c, const wire_call *call, int broker, const wire_question *q,
+                 frame_reader *r)
 {
     if (broker == WIRE_ANY)
         return ask_any(c, call, q, r);

@@ -118,14 +118,14 @@ rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *m)
     return err;
 }
 
-rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, const char *const *topics, int count,
-                          wire_metadata *m)
+rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
+                          const char *const *topics, int count, wire_metadata *m)
 {
     topic_list list = {.topics = topics, .count = count};
     wire_question q = {FRAME_METADATA, METADATA_VERSION, write_metadata, &list};
     frame_reader r;
     *m = (wire_metadata){0};
-    rl_err *err = wire_ask(cluster, call, WIRE_ANY, &q, &r);
+    rl_err *err = wire_ask(cluster, call, broker, &q, &r);
     if (!err)
         err = wire_metadata_parse(&r, m);
     if (err)
@@ -165,7 +165,8 @@ const wire_topic *wire_metadata_topic(const wire_metadata *m, const char *name)
     return NULL;
 }
 
-rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int partition, const wire_partition **found)
+rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int partition,
+                                const wire_partition **found)
 {
     const wire_topic *topic = wire_metadata_topic(m, name);
     int code = topic ? topic->code : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -177,8 +178,8 @@ rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int pa
         *found = &topic->partitions[i];
         return NULL;
     }
-    return wire_code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "%s has %d partitions, none of them %d", name,
-                     topic->count, partition);
+    return wire_code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                     "%s has %d partitions, none of them %d", name, topic->count, partition);
 }
 
 /* ---- the quorum of controllers ---- */

@@ -58,7 +58,8 @@ typedef struct leg {
 
 static void leg_prepare(leg *l, const char *topic, int partition)
 {
-    wire_offset_query q = {.topic = topic, .partition = partition, .replica = WIRE_CONSUMER, .timestamp = WIRE_LATEST};
+    wire_offset_query q = {
+        .topic = topic, .partition = partition, .replica = WIRE_CONSUMER, .timestamp = WIRE_LATEST};
     l->asks[ASK_HW] = l->asks[ASK_LSO] = l->asks[ASK_LOW] = l->asks[ASK_LEO] = q;
     l->asks[ASK_LEO].replica = WIRE_DEBUGGER;
     l->asks[ASK_LSO].committed = true;
@@ -152,12 +153,13 @@ static wire_ids copy_ids(const wire_ids *ids)
 {
     wire_ids copy = {.count = ids->count};
     if (ids->count)
-        copy.id = memcpy(mem_alloc((size_t)ids->count * sizeof *ids->id), ids->id, (size_t)ids->count * sizeof *ids->id);
+        copy.id = memcpy(mem_alloc((size_t)ids->count * sizeof *ids->id), ids->id,
+                         (size_t)ids->count * sizeof *ids->id);
     return copy;
 }
 
-static rl_err *ask_replicas(wire_cluster *cluster, const wire_call *call, const char *topic, const wire_partition *p,
-                            wire_positions *out)
+static rl_err *ask_replicas(wire_cluster *cluster, const wire_call *call, const char *topic,
+                            const wire_partition *p, wire_positions *out)
 {
     int count = p->replicas.count;
     leg *legs = mem_zero((size_t)count * sizeof *legs);
@@ -181,13 +183,14 @@ static rl_err *ask_replicas(wire_cluster *cluster, const wire_call *call, const 
     return err;
 }
 
-rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic, int partition,
-                           wire_positions *out)
+rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic,
+                           int partition, wire_positions *out)
 {
-    *out = (wire_positions){.leader = -1, .low = WIRE_UNKNOWN, .lso = WIRE_UNKNOWN, .hw = WIRE_UNKNOWN};
+    *out = (wire_positions){
+        .leader = -1, .low = WIRE_UNKNOWN, .lso = WIRE_UNKNOWN, .hw = WIRE_UNKNOWN};
     wire_metadata m;
     const wire_partition *p = NULL;
-    rl_err *err = wire_metadata_get(cluster, call, &topic, 1, &m);
+    rl_err *err = wire_metadata_get(cluster, call, WIRE_ANY, &topic, 1, &m);
     if (!err)
         err = wire_metadata_partition(&m, topic, partition, &p);
     if (!err) {

@@ -61,8 +61,8 @@ rl_err *wire_txns_parse(frame_reader *r, int broker, wire_txns *txns)
     return err ? err : wire_code(code, "the transactions of broker %d", broker);
 }
 
-rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker, const char *const *states,
-                       int state_count, wire_txns *txns)
+rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker,
+                       const char *const *states, int state_count, wire_txns *txns)
 {
     state_list list = {.states = states, .count = states ? state_count : 0};
     wire_question q = {FRAME_LIST_TRANSACTIONS, LIST_VERSION, write_list, &list};
@@ -112,7 +112,8 @@ rl_err *wire_coordinator_parse(frame_reader *r, const char *id, wire_node *node)
     return err;
 }
 
-rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id, int *broker)
+rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id,
+                             int *broker)
 {
     wire_question q = {FRAME_FIND_COORDINATOR, COORDINATOR_VERSION, write_coordinator, id};
     frame_reader r;
@@ -184,7 +185,8 @@ rl_err *wire_txn_parse(frame_reader *r, const char *id, wire_txn_info *info)
     return err;
 }
 
-rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const char *id, wire_txn_info *info)
+rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const char *id,
+                          wire_txn_info *info)
 {
     int broker;
     *info = (wire_txn_info){0};
@@ -249,7 +251,8 @@ static void read_producers(frame_reader *r, wire_producers *producers)
     }
 }
 
-rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition, wire_producers *producers)
+rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
+                             wire_producers *producers)
 {
     *producers = (wire_producers){0};
     frame_i32(r); /* throttle time */
@@ -273,8 +276,8 @@ rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition, 
     return err;
 }
 
-rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic, int partition,
-                           wire_producers *producers)
+rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic,
+                           int partition, wire_producers *producers)
 {
     place at = {.topic = topic, .partition = partition};
     wire_question q = {FRAME_DESCRIBE_PRODUCERS, PRODUCERS_VERSION, write_producers, &at};
@@ -282,7 +285,7 @@ rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const c
     wire_metadata m;
     const wire_partition *p = NULL;
     *producers = (wire_producers){0};
-    rl_err *err = wire_metadata_get(cluster, call, &topic, 1, &m);
+    rl_err *err = wire_metadata_get(cluster, call, WIRE_ANY, &topic, 1, &m);
     if (!err)
         err = wire_metadata_partition(&m, topic, partition, &p);
     if (!err && p->leader < 0)
