@@ -1,0 +1,322 @@
+/* The parsers of the wire client: what a broker writes, every prefix of it, and the same with bytes turned. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kafka/wire_api.h"
+
+/* ---- the parsers: a body as a broker writes it, then its prefixes, then with bytes turned ---- */
+
+static void put_ids(frame_writer *w, int n)
+{
+    frame_put_array(w, n);
+    for (int i = 1; i <= n; i++)
+        frame_put_i32(w, i);
+}
+
+static void write_metadata(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 2);
+    for (int i = 1; i <= 2; i++) {
+        frame_put_i32(w, i);
+        frame_put_str(w, "127.0.0.1");
+        frame_put_i32(w, 9090 + i);
+        frame_put_str(w, NULL);
+        frame_put_tags(w);
+    }
+    frame_put_str(w, "cluster");
+    frame_put_i32(w, 2);
+    frame_put_array(w, 1);
+    frame_put_i16(w, 0);
+    frame_put_str(w, "orders");
+    buf_add(w->buf, "0123456789abcdef", 16);
+    frame_put_i8(w, 0);
+    frame_put_array(w, 2);
+    for (int i = 1; i >= 0; i--) {
+        frame_put_i16(w, 0);
+        frame_put_i32(w, i);
+        frame_put_i32(w, i + 1);
+        frame_put_i32(w, 5);
+        put_ids(w, 3);
+        put_ids(w, 2);
+        put_ids(w, 0);
+        frame_put_tags(w);
+    }
+    frame_put_i32(w, INT32_MIN);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_metadata(frame_reader *r, bool look)
+{
+    wire_metadata m;
+    rl_err *err = wire_metadata_parse(r, &m);
+    if (look) {
+        const wire_partition *p;
+        assert_null(err);
+        assert_int_equal(m.node_count, 2);
+        assert_string_equal(m.cluster_id, "cluster");
+        assert_null(wire_metadata_partition(&m, "orders", 1, &p));
+        assert_int_equal(p->leader, 2);
+        assert_int_equal(p->epoch, 5);
+        assert_int_equal(p->isr.count, 2);
+        assert_int_equal(m.topics[0].partitions[0].partition, 0);
+        rl_err *none = wire_metadata_partition(&m, "orders", 2, &p);
+        assert_true(err_is(none, RL_KAFKA, "UNKNOWN_TOPIC_OR_PART"));
+        err_free(none);
+    }
+    wire_metadata_free(&m);
+    return err;
+}
+
+static void write_quorum(frame_writer *w)
+{
+    frame_put_i16(w, 0);
+    frame_put_array(w, 1);
+    frame_put_str(w, "__cluster_metadata");
+    frame_put_array(w, 1);
+    frame_put_i32(w, 0);
+    frame_put_i16(w, 0);
+    frame_put_i32(w, 9);
+    frame_put_i32(w, 3);
+    frame_put_i64(w, 100);
+    for (int list = 0; list < 2; list++) {
+        frame_put_array(w, 1);
+        frame_put_i32(w, 9);
+        frame_put_i64(w, 101);
+        frame_put_tags(w);
+    }
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_quorum(frame_reader *r, bool look)
+{
+    wire_quorum q;
+    rl_err *err = wire_quorum_parse(r, &q);
+    if (look) {
+        assert_null(err);
+        assert_int_equal(q.leader, 9);
+        assert_int_equal(q.voters[0].leo, 101);
+    }
+    wire_quorum_free(&q);
+    return err;
+}
+
+static const wire_offset_query asked = {.topic = "orders", .partition = 1};
+
+static void write_offset(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 1);
+    frame_put_str(w, "orders");
+    frame_put_array(w, 1);
+    frame_put_i32(w, 1);
+    frame_put_i16(w, 0);
+    frame_put_i64(w, -1);
+    frame_put_i64(w, 1234567890123);
+    frame_put_i32(w, 7);
+}
+
+static rl_err *parse_offset(frame_reader *r, bool look)
+{
+    int64_t offset;
+    rl_err *err = wire_offset_parse(r, &asked, &offset);
+    assert_true(look ? offset == 1234567890123 : err || offset != WIRE_UNKNOWN);
+    return err;
+}
+
+static void write_txns(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_i16(w, 0);
+    frame_put_array(w, 0);
+    frame_put_array(w, 2);
+    for (int i = 0; i < 2; i++) {
+        frame_put_str(w, "txn-1");
+        frame_put_i64(w, 1000 + i);
+        frame_put_str(w, "Ongoing");
+        frame_put_tags(w);
+    }
+    frame_put_tags(w);
+}
+
+static rl_err *parse_txns(frame_reader *r, bool look)
+{
+    wire_txns txns = {0};
+    rl_err *err = wire_txns_parse(r, 3, &txns);
+    if (look) {
+        assert_null(err);
+        assert_int_equal(txns.count, 2);
+        assert_string_equal(txns.txns[1].state, "Ongoing");
+        assert_int_equal(txns.txns[1].coordinator, 3);
+    }
+    wire_txns_free(&txns);
+    return err;
+}
+
+static void write_txn(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 1);
+    frame_put_i16(w, 0);
+    frame_put_str(w, "txn-1");
+    frame_put_str(w, "Ongoing");
+    frame_put_i32(w, 60000);
+    frame_put_i64(w, 1700000000000);
+    frame_put_i64(w, 1001);
+    frame_put_i16(w, 4);
+    frame_put_array(w, 1);
+    frame_put_str(w, "orders");
+    put_ids(w, 2);
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_txn(frame_reader *r, bool look)
+{
+    wire_txn_info info;
+    rl_err *err = wire_txn_parse(r, "txn-1", &info);
+    if (look) {
+        assert_null(err);
+        assert_int_equal(info.producer_epoch, 4);
+        assert_int_equal(info.topics[0].partitions.count, 2);
+    }
+    wire_txn_info_free(&info);
+    return err;
+}
+
+static void write_producers(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 1);
+    frame_put_str(w, "orders");
+    frame_put_array(w, 1);
+    frame_put_i32(w, 1);
+    frame_put_i16(w, 0);
+    frame_put_str(w, NULL);
+    frame_put_array(w, 1);
+    frame_put_i64(w, 1001);
+    frame_put_i32(w, 4);
+    frame_put_i32(w, 9);
+    frame_put_i64(w, 1700000000000);
+    frame_put_i32(w, 2);
+    frame_put_i64(w, 55);
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_producers(frame_reader *r, bool look)
+{
+    wire_producers p;
+    rl_err *err = wire_producers_parse(r, "orders", 1, &p);
+    if (look) {
+        assert_null(err);
+        assert_int_equal(p.count, 1);
+        assert_int_equal(p.producers[0].txn_start, 55);
+    }
+    wire_producers_free(&p);
+    return err;
+}
+
+static void write_coordinator(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_i16(w, 0);
+    frame_put_str(w, NULL);
+    frame_put_i32(w, 2);
+    frame_put_str(w, "127.0.0.1");
+    frame_put_i32(w, 9092);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_coordinator(frame_reader *r, bool look)
+{
+    wire_node node;
+    rl_err *err = wire_coordinator_parse(r, "txn-1", &node);
+    if (look)
+        assert_int_equal(node.port, 9092);
+    free(node.host);
+    return err;
+}
+
+static const struct {
+    bool flexible;
+    void (*write)(frame_writer *w);
+    rl_err *(*parse)(frame_reader *r, bool look);
+} bodies[] = {
+    {true, write_metadata, parse_metadata},
+    {true, write_quorum, parse_quorum},
+    {false, write_offset, parse_offset},
+    {true, write_txns, parse_txns},
+    {true, write_txn, parse_txn},
+    {true, write_producers, parse_producers},
+    {true, write_coordinator, parse_coordinator},
+};
+
+#define BODIES (sizeof bodies / sizeof *bodies)
+
+static void write_body(size_t i, rl_buf *buf)
+{
+    frame_writer w = {.buf = buf, .flexible = bodies[i].flexible};
+    bodies[i].write(&w);
+}
+
+static void test_bodies_and_their_prefixes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < BODIES; i++) {
+        rl_buf buf = {0};
+        write_body(i, &buf);
+        frame_reader r = frame_read(buf.data, buf.len, bodies[i].flexible);
+        assert_null(bodies[i].parse(&r, true));
+        for (size_t n = 0; n < buf.len; n++) {
+            char *exact = malloc(n ? n : 1); /* so that a read beyond is seen by the sanitizer */
+            memcpy(exact, buf.data, n);
+            r = frame_read(exact, n, bodies[i].flexible);
+            rl_err *err = bodies[i].parse(&r, false);
+            assert_true(err_is(err, RL_LAB, "MALFORMED"));
+            err_free(err);
+            free(exact);
+        }
+        buf_free(&buf);
+    }
+}
+
+/* Whatever the bytes, a parser returns; that it neither reads beyond nor leaks is for the sanitizers to see. */
+static void test_turned_bytes(void **state)
+{
+    (void)state;
+    uint32_t seed = 20240607;
+    for (int round = 0; round < 20000; round++) {
+        rl_buf buf = {0};
+        write_body((size_t)round % BODIES, &buf);
+        for (int turns = 1 + round % 4; turns > 0; turns--) {
+            seed = seed * 1664525 + 1013904223;
+            buf.data[(seed >> 8) % buf.len] = (char)(seed >> 24);
+        }
+        size_t i = (size_t)round % BODIES;
+        frame_reader r = frame_read(buf.data, buf.len, bodies[i].flexible);
+        err_free(bodies[i].parse(&r, false));
+        buf_free(&buf);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bodies_and_their_prefixes),
+        cmocka_unit_test(test_turned_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
