@@ -17,7 +17,7 @@ RLAB := $(if $(filter build,$(BUILD)),rlab,$(BUILD)/rlab)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(if $(filter true,$(CI)),-Werror)
 CFLAGS ?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g -O2 $(FLAGS_$(VARIANT)) $(WARNINGS) -Iengine $(LUA_CFLAGS) $(DEP_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = -Wl,-E $(FLAGS_$(VARIANT)) $(LDFLAGS)
+ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogram.a $(FLAGS_$(VARIANT)) $(LDFLAGS)
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
@@ -108,7 +108,7 @@ licences: ## write THIRD-PARTY.md anew
 
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 bench: all $(BENCH) ## our figures beside the peers'
-	@for b in bench/*.lua; do ./rlab run "$$b" || exit 1; done
+	@for b in $(sort $(wildcard bench/*.sh)); do BUILD=$(BUILD) bash "$$b" || exit 1; done
 $(BUILD)/bench/%: bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(ALL_LIBS)

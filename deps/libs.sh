@@ -17,6 +17,10 @@ build_librdkafka() {
   # its configure insists on a C++ compiler that the C library never uses
   (cd "$src" && CXX=cc ./configure --disable-sasl --disable-curl --disable-lz4-ext --disable-debug-symbols \
     --enable-static --disable-shared && make -j"$(nproc)" -C src librdkafka.a)
+  # it carries copies of cJSON and lz4: renamed, so that they never stand in for the libraries of these names
+  nm -g --defined-only "$src/src/librdkafka.a" 2>/dev/null |
+    awk 'NF == 3 && $3 ~ /^(cJSON|LZ4|XXH)/ { print $3, "rdk_" $3 }' | sort -u >"$src/renames"
+  objcopy --redefine-syms="$src/renames" "$src/src/librdkafka.a"
   install -D -m 644 -t "$out/include/librdkafka" "$src/src/rdkafka.h" "$src/src/rdkafka_mock.h"
   install -D -m 644 -t "$out/lib" "$src/src/librdkafka.a"
   install -D -m 644 -t "$out" "$src"/LICENSE*

@@ -19,7 +19,7 @@ tap() {
     /^ok [0-9]+ - # SKIP/ { print "    skipped " $0; next }
     /^ok [0-9]/ { bad = 0; if (show) { sub(/^ok [0-9]+ - /, ""); print "    " $0 } ; next }
     /^not ok /  { bad = 1; print "    FAILED " $0; fflush(); next }
-    /^1\.\.[0-9]/ { bad = 0; next }
+    /^1\.\.[0-9]|^# (not )?ok - / { bad = 0; next }
     { if (bad || /^#|ERROR|runtime error|Sanitizer|rlab:/) print "    " $0 } { fflush() }'
   status=${PIPESTATUS[0]}
   ok=$(grep '^ok [0-9]' "$log" | grep -vc '# SKIP') bad=$(grep -c '^not ok ' "$log")
