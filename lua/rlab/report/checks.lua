@@ -17,6 +17,11 @@ local function number_of(check)
   return html.number(#(check.counterexamples or {}) + (check.more or 0))
 end
 
+-- An inconclusive check has neither met nor missed what was expected of it.
+local function surprising(check)
+  return check.as_expected == false and word_of(check) ~= "inconclusive"
+end
+
 local function names_of(list)
   local names, seen = {}, {}
   for _, c in ipairs(list) do
@@ -34,7 +39,7 @@ end
 
 local function cell(check, i, arm)
   if not check then return '<td class="none" data-arm="' .. html.escape(arm.name) .. '"><span aria-label="not checked">·</span></td>' end
-  local unexpected = check.as_expected == false
+  local unexpected = surprising(check)
   return html.fill('<td class="{word} {surprise}" data-arm="{arm}"><a href="#{anchor}"><b>{word}</b> <span class="num">{number}</span>{!note}</a></td>', {
     word = word_of(check), surprise = unexpected and "unexpected" or "expected", arm = arm.name, anchor = anchor(i),
     number = number_of(check), note = unexpected and '<small>not as predicted</small>' or "" })
@@ -92,9 +97,9 @@ local function one(check, i)
   local inner = examples(check)
   local head = html.fill('<span class="verdict {word} {surprise}">{word} <span class="num">{number}</span></span> '
     .. '<span class="what"><b>{name}</b> {sentence}</span> <span class="expect">expected: {expect}{!note}</span>{!reason}', {
-    word = word_of(check), surprise = check.as_expected == false and "unexpected" or "expected",
+    word = word_of(check), surprise = surprising(check) and "unexpected" or "expected",
     number = number_of(check), name = check.name, sentence = check.sentence, expect = check.expect,
-    note = check.as_expected == false and ', <b class="off">not as predicted</b>' or "",
+    note = surprising(check) and ', <b class="off">not as predicted</b>' or "",
     reason = check.reason and html.fill('<span class="reason">{reason}</span>', check) or "" })
   if inner == "" then return ('<div class="check flat" id="%s">%s</div>'):format(anchor(i), head) end
   return ('<details class="check" id="%s"><summary>%s</summary>%s</details>'):format(anchor(i), head, inner)

@@ -407,7 +407,7 @@ local function data_of(lanes, last)
         flat[#flat + 1] = p[1]
         flat[#flat + 1] = p[2]
       end
-      list[s.index] = { name = s.label, points = flat, stop = s.until_t }
+      list[s.index] = { name = s.prefix ~= "" and s.prefix .. " " .. s.label or s.label, points = flat, stop = s.until_t }
     end
     out.lanes[i] = { name = lane_name(lane), anomaly = lane.anomaly and lane.anomaly.at, series = list }
   end
