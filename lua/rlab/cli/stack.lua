@@ -1,0 +1,304 @@
+-- rlab up | down | status | logs | env | doctor: the servers of this machine's stack.
+local exit = require "rlab.exit"
+
+local function json_flag(parser)
+  parser:flag("--json", "print JSON")
+end
+
+local function put_json(value)
+  print(require("rlab.json").encode(value, { pretty = true }))
+  return exit.ok
+end
+
+local function array(list)
+  return require("rlab.json").array(list)
+end
+
+local function must(value, failure)
+  if value == nil or value == false then error(failure, 0) end
+  return value
+end
+
+local function context(say)
+  return must(require("rlab.stack.context").new { say = say })
+end
+
+local function part_words(parser, help)
+  parser:argument("server", help):args "*"
+end
+
+local function parts_of(args)
+  local given = args.server
+  return require("rlab.stack").parts_of(#given > 0 and given or require("rlab.stack.servers").parts)
+end
+
+-- "kafka 4.4.0, 3 brokers · mysql 9.7.4"
+local function summary(stack)
+  local dot, list = " " .. require("rlab.term").symbol "dot" .. " ", {}
+  for _, part in ipairs(stack.parts) do
+    list[#list + 1] = part .. " " .. (stack.versions[part] or "") .. (part == "kafka" and ", 3 brokers" or "")
+  end
+  return table.concat(list, dot)
+end
+
+local function note_other_base(ctx, say)
+  if ctx.wanted_base ~= ctx.base then
+    say(require("rlab.stack.words").line("note", ("it keeps its ports; RLAB_PORT_BASE%s counts after rlab down"):format(
+      ctx.wanted_base and "=" .. ctx.wanted_base or " (unset)")))
+  end
+end
+
+-- ---- up ----
+
+local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis" }
+
+function up.args(parser)
+  part_words(parser, "kafka, mysql, redis (all when none is named)")
+  json_flag(parser)
+end
+
+local function describe(stack, took)
+  return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home, versions = stack.versions,
+    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis }
+end
+
+function up.run(args)
+  local clock, words = require "rlab.clock", require "rlab.stack.words"
+  local began = clock.ns()
+  local say = args.json and function() end or function(line)
+    print(line)
+    io.stdout:flush()
+  end
+  local stack = must(require("rlab.stack").open { needs = parts_of(args), start = true, say = say })
+  local took = clock.ns() - began
+  if args.json then return put_json(describe(stack, took / 1e9)) end
+  note_other_base(stack.ctx, say)
+  if stack.reused then
+    say(words.line("stack", summary(stack), "up " .. words.age(clock.unix_ms() / 1000 - stack.since)))
+  else
+    say(words.line("stack", summary(stack), "up after " .. words.seconds(took)))
+  end
+  return exit.ok
+end
+
+-- ---- down ----
+
+local down = { name = "down", help = "stop the servers; their data stay (--wipe removes them)" }
+
+function down.args(parser)
+  part_words(parser, "kafka, mysql, redis (all when none is named)")
+  parser:flag("--wipe", "remove the data and logs too")
+  parser:flag("--force", "also while another rlab works on the stack")
+  json_flag(parser)
+end
+
+local function refuse_while_used(home)
+  local users = require("rlab.stack.users").list(home)
+  if #users == 0 then return end
+  local err = require "rlab.err"
+  error(err.new { domain = "rlab", code = 0, name = "BUSY",
+    message = ("pid %d (%s) works on this stack; wait for it, or rlab down --force"):format(users[1].pid, users[1].what) }, 0)
+end
+
+function down.run(args)
+  local clock, words = require "rlab.clock", require "rlab.stack.words"
+  local began = clock.ns()
+  local ctx = context(not args.json and print or nil)
+  if not args.force then refuse_while_used(ctx.home) end
+  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(args), { wipe = args.wipe })
+  must(stopped, forced)
+  if args.json then
+    return put_json { stopped = array(stopped), killed = array(forced), wiped = args.wipe or false, seconds = (clock.ns() - began) / 1e9 }
+  end
+  local text = #stopped > 0 and "stopped " .. table.concat(stopped, ", ") or "nothing was running"
+  if #forced > 0 then text = text .. "; had to kill " .. table.concat(forced, ", ") end
+  if args.wipe then text = text .. "; data removed" end
+  print(words.line("down", text, words.seconds(clock.ns() - began)))
+  return exit.ok
+end
+
+-- ---- status ----
+
+local status = { name = "status", help = "what runs, where, since when, and how much memory it takes" }
+
+status.args = json_flag
+
+local function rows_of(ctx)
+  local process, clock = require "rlab.process", require "rlab.clock"
+  local rows = {}
+  for _, name in ipairs(require("rlab.stack.servers").names()) do
+    local entry, word = ctx.state.servers[name] or {}, ctx:word(name)
+    local live = word ~= "down" and word ~= "dead"
+    rows[#rows + 1] = { server = name, state = word, pid = live and entry.pid or nil, port = ctx.ports[name],
+      since = live and entry.since or nil, up_seconds = live and entry.since and clock.unix_ms() // 1000 - entry.since or nil,
+      rss = live and process.rss(entry.pid) or nil }
+  end
+  return rows
+end
+
+local function state_class(word)
+  if word == "up" then return "right" end
+  return word == "down" and "dim" or "wrong"
+end
+
+function status.run(args)
+  local ctx = context()
+  local rows = rows_of(ctx)
+  if args.json then
+    return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions, servers = array(rows),
+      users = array(require("rlab.stack.users").list(ctx.home)) }
+  end
+  local term, words = require "rlab.term", require "rlab.stack.words"
+  for _, row in ipairs(rows) do
+    row.up_text = row.up_seconds and words.age(row.up_seconds) or nil
+    row.rss_text = row.rss and words.size(row.rss) or nil
+    row.state = term.colour(state_class(row.state), row.state)
+  end
+  print(term.grid({ { name = "server" }, { name = "state" }, { name = "pid", align = "right" }, { name = "port", align = "right" },
+    { name = "up", key = "up_text", align = "right" }, { name = "memory", key = "rss_text", align = "right" } }, rows, { indent = 2 }))
+  print(("\n  %s"):format(require("rlab.stack.layout").short(ctx.home)))
+  for _, user in ipairs(require("rlab.stack.users").list(ctx.home)) do
+    print(words.line("in use", ("by pid %d (%s)"):format(user.pid, user.what)))
+  end
+  return exit.ok
+end
+
+-- ---- logs ----
+
+local logs = { name = "logs", help = "print a server's log, or the last lines of all" }
+
+function logs.args(parser)
+  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis, or kafka for all of its nodes"):args "*"
+  parser:flag("-f --follow", "go on as lines come")
+  parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
+end
+
+local function servers_of(given)
+  local servers, units = require "rlab.stack.servers", require "rlab.units"
+  local list = {}
+  for _, word in ipairs(given) do
+    local found = false
+    for _, name in ipairs(servers.names()) do
+      if name == word or servers.of(name).part == word then
+        list[#list + 1], found = name, true
+      end
+    end
+    if not found then
+      local near = units.nearest(word, servers.names())
+      error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
+        message = ("no server '%s'%s"):format(word, near and (", did you mean '" .. near .. "'?") or "") }, 0)
+    end
+  end
+  return #list > 0 and list or servers.names()
+end
+
+local function print_lines(name, text, limit, prefixed)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  for i = math.max(1, #lines - (limit or #lines) + 1), #lines do
+    print(prefixed and require("rlab.term").pad(name, 11) .. lines[i] or lines[i])
+  end
+  io.stdout:flush()
+end
+
+-- The log from an offset on, up to its last whole line; a log that became shorter was begun anew.
+local function read_from(path, at)
+  local f = io.open(path, "rb")
+  if not f then return "", 0 end
+  local size = f:seek "end"
+  if size < at then at = 0 end
+  f:seek("set", at)
+  local text = f:read "a" or ""
+  f:close()
+  local whole = text:match "^.*\n" or ""
+  return whole, at + #whole
+end
+
+function logs.run(args)
+  local ctx, names, offsets = context(), servers_of(args.server), {}
+  local task = require "rlab.task"
+  for _, name in ipairs(names) do
+    local text
+    text, offsets[name] = read_from(ctx:server(name).log, 0)
+    print_lines(name, text, args.lines, #names > 1)
+  end
+  while args.follow do
+    task.sleep "100ms"
+    for _, name in ipairs(names) do
+      local text
+      text, offsets[name] = read_from(ctx:server(name).log, offsets[name])
+      print_lines(name, text, nil, #names > 1)
+    end
+  end
+  return exit.ok
+end
+
+-- ---- env ----
+
+local env = { name = "env", help = "shell exports for kcat, mysql and redis-cli: eval \"$(rlab env)\"" }
+
+env.args = json_flag
+
+local function exports(ctx)
+  local mysql = require "rlab.stack.servers.mysql"
+  local p = ctx.ports
+  return {
+    { "KAFKA_BROKERS", ctx:brokers() },
+    { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", mysql.user }, { "MYSQL_PWD", mysql.password },
+    { "MYSQL_URL", ("mysql://%s:%s@127.0.0.1:%d/rlab"):format(mysql.user, mysql.password, p.mysql) },
+    { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis }, { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
+  }
+end
+
+function env.run(args)
+  local ctx = context()
+  local list = exports(ctx)
+  if args.json then
+    local map = {}
+    for _, pair in ipairs(list) do map[pair[1]] = tostring(pair[2]) end
+    return put_json(map)
+  end
+  for _, pair in ipairs(list) do print(("export %s='%s'"):format(pair[1], pair[2])) end
+  local tools = require "rlab.stack.tools"
+  local server = tools.mysql()
+  local client = tools.which "mysql" or server and server.root and server.root .. "/bin/mysql" or "mysql"
+  print(([[
+# kcat -b "$KAFKA_BROKERS" -L
+# kcat -b "$KAFKA_BROKERS" -C -t TOPIC -o beginning -e -f '%%p/%%o %%k %%s\n'
+# %s --host="$MYSQL_HOST" --port="$MYSQL_TCP_PORT" --user="$MYSQL_USER" rlab
+# redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT"]]):format(client))
+  io.stdout:flush()
+  if not ctx:any_alive() then io.stderr:write("rlab: nothing runs at these addresses yet; start it with: rlab up\n") end
+  return exit.ok
+end
+
+-- ---- doctor ----
+
+local doctor = { name = "doctor", help = "is everything there? versions, ports, memory, disk, java; each failure with its mend" }
+
+doctor.args = json_flag
+
+local SIGN = { ok = { "right", "ok" }, warn = { "inconclusive", "note" }, fail = { "wrong", "missing" } }
+
+function doctor.run(args)
+  local findings = must(require("rlab.stack.doctor").examine())
+  local failed = 0
+  for _, f in ipairs(findings) do
+    if f.level == "fail" then failed = failed + 1 end
+  end
+  local code = failed > 0 and exit.unreachable or exit.ok
+  if args.json then
+    put_json { ok = failed == 0, findings = array(findings) }
+    return code
+  end
+  local term = require "rlab.term"
+  for _, f in ipairs(findings) do
+    local sign = SIGN[f.level]
+    print(("  %s  %s  %s"):format(term.colour(sign[1], term.pad(sign[2], 7)), term.pad(f.topic, 8), f.text))
+    if f.mend then print((" "):rep(21) .. term.colour("dim", f.mend)) end
+  end
+  print(failed == 0 and "\n  all is there" or ("\n  %d missing"):format(failed))
+  return code
+end
+
+return { up, down, status, logs, env, doctor }

@@ -1,0 +1,263 @@
+-- A stack as experiments and the REPL hold it: addresses, the servers as things that can be killed, frozen and mended, and its health.
+local err = require "rlab.err"
+local full = require "rlab.stack.kafka_full"
+local kafka = require "rlab.stack.kafka"
+local layout = require "rlab.stack.layout"
+local lock = require "rlab.stack.lock"
+local mysql = require "rlab.stack.servers.mysql"
+local process = require "rlab.process"
+local servers = require "rlab.stack.servers"
+local supervisor = require "rlab.stack.local"
+local task = require "rlab.task"
+local units = require "rlab.units"
+local clock = require "rlab.clock"
+local users = require "rlab.stack.users"
+
+local M = {}
+
+-- ---- one server ----
+
+local Server = {}
+
+function Server.__index(server, key)
+  if Server[key] then return Server[key] end
+  local entry = server.ctx.state.servers[server.name]
+  if key == "pid" then return entry and entry.pid end
+  if key == "start_time" then return entry and entry.start end
+  return nil
+end
+
+-- "up", "frozen", "starting", "dead", "down"
+function Server:state()
+  return self.ctx:word(self.name)
+end
+
+function Server:alive()
+  return self.ctx:alive(self.name)
+end
+
+local function gone(server)
+  return nil, err.new { domain = "rlab", code = 0, name = "NOT_RUNNING", message = server.name .. " is not running" }
+end
+
+-- SIGKILL; returns when it is gone
+function Server:kill()
+  if not self:alive() then return gone(self) end
+  local pid, start = self.pid, self.start_time
+  local ok, failure = process.signal(pid, "KILL", start)
+  if not ok then return nil, failure end
+  return process.wait_gone(pid, start, "10s")
+end
+
+-- SIGSTOP; returns when every thread has stopped
+function Server:freeze()
+  if not self:alive() then return gone(self) end
+  return process.stop(self.pid, self.start_time)
+end
+
+-- SIGCONT
+function Server:thaw()
+  if not self:alive() then return gone(self) end
+  return process.cont(self.pid, self.start_time)
+end
+
+-- Starts it again on its data; does not wait until it serves (heal does).
+function Server:start()
+  if self:alive() then return true end
+  return supervisor.guarded(function()
+    local held <close>, failure = supervisor.lock(self.ctx, "rlab: starting " .. self.name)
+    if not held then error(failure, 0) end
+    self.ctx:reload()
+    if self:alive() then return true end
+    supervisor.spawn(self.ctx, self.name)
+    return true
+  end)
+end
+
+-- Its log, from an offset on: log(from) -> text, offset behind it
+function Server:log(from)
+  local f = io.open(self.ctx:server(self.name).log, "rb")
+  if not f then return "", 0 end
+  f:seek("set", from or 0)
+  local text = f:read "a" or ""
+  local at = f:seek()
+  f:close()
+  return text, at
+end
+
+Server.__name = "server"
+function Server.__tostring(server)
+  return ("server %s (%s)"):format(server.name, server:state())
+end
+
+-- ---- the stack ----
+
+local Stack = {}
+Stack.__index = Stack
+
+local function has(stack, part)
+  for _, p in ipairs(stack.parts) do
+    if p == part then return true end
+  end
+  return false
+end
+
+-- The running servers of the stack; the state is read again when somebody else may have changed it.
+function Stack:server(name)
+  for _, known in ipairs(servers.names()) do
+    if known == name then
+      self.held[name] = self.held[name] or setmetatable({ name = name, ctx = self.ctx }, Server)
+      return self.held[name]
+    end
+  end
+  local near = units.nearest(name, servers.names())
+  error(("no server named '%s'%s"):format(name, near and (", did you mean '" .. near .. "'?") or ""), 2)
+end
+
+function Stack:servers()
+  local list = {}
+  for _, part in ipairs(self.parts) do
+    for _, name in ipairs(servers.names(part)) do list[#list + 1] = self:server(name) end
+  end
+  return list
+end
+
+local function admin_of(stack)
+  if not stack.admin then
+    local admin, failure = full.admin(stack.ctx)
+    if not admin then return nil, failure end
+    stack.admin = admin
+  end
+  return stack.admin
+end
+
+local function why_not(stack, name, listening)
+  local word = stack.ctx:word(name)
+  if word == "dead" then return "ended: " .. supervisor.why(stack.ctx, name) end
+  if word == "down" or word == "frozen" then return word end
+  if not listening[stack.ctx.ports[name]] then return "does not listen" end
+  return nil
+end
+
+-- health() -> list of {server=, ok=, why=}; ok when all are: quick when all is well
+function Stack:health()
+  local list, listening, all = {}, layout.listening(), true
+  for _, server in ipairs(self:servers()) do
+    local why = why_not(self, server.name, listening)
+    list[#list + 1] = { server = server.name, ok = not why, why = why }
+    all = all and not why
+  end
+  if all and has(self, "kafka") then
+    local admin, failure = admin_of(self)
+    local short = failure and failure.message
+    if admin then short = full.short_of(admin, kafka.BROKERS) end
+    if short then list[#list + 1] = { server = "kafka", ok = false, why = short } end
+    all = not short
+  end
+  if all and has(self, "mysql") and not mysql.ready(self.ctx) then
+    list[#list + 1] = { server = "mysql", ok = false, why = "no login" }
+  end
+  return list
+end
+
+local function mend(stack, mended)
+  local ctx = stack.ctx
+  for _, server in ipairs(stack:servers()) do
+    local word = server:state()
+    if word == "frozen" then
+      local ok, failure = server:thaw()
+      if not ok then return nil, failure end
+      mended[#mended + 1] = server.name .. " thawed"
+    elseif word == "dead" or word == "down" then
+      local ok, failure = server:start()
+      if not ok then return nil, failure end
+      mended[#mended + 1] = server.name .. " restarted"
+    end
+  end
+  for _, server in ipairs(stack:servers()) do
+    if server:state() ~= "up" or not layout.listening()[ctx.ports[server.name]] then
+      supervisor.wait_ready(ctx, server.name)
+      ctx.state.servers[server.name].phase = "ready"
+      ctx:save()
+    end
+  end
+  if not has(stack, "kafka") then return true end
+  local admin, failure = admin_of(stack)
+  if not admin then return nil, failure end
+  local short = full.short_of(admin, kafka.BROKERS)
+  if not short then return true end
+  mended[#mended + 1] = short
+  return full.whole(admin, kafka.BROKERS, "10m") -- heal's own limit ends it
+end
+
+-- heal{at_most="40s"} -> true, list of what was mended | nil, err: thaws the frozen, starts the dead, waits until all are whole
+function Stack:heal(opts)
+  opts = opts or {}
+  local mended = {}
+  local ok, failure = supervisor.guarded(function()
+    return task.timeout(opts.at_most or "40s", function() return mend(self, mended) end)
+  end)
+  if ok then return true, mended end
+  if failure.name == "TIMEOUT" then
+    local sick = {}
+    for _, h in ipairs(self:health()) do
+      if not h.ok then sick[#sick + 1] = h.server .. ": " .. h.why end
+    end
+    failure.message = ("the stack is not whole after %s: %s"):format(units.print_duration(units.duration(opts.at_most or "40s")),
+      #sick > 0 and table.concat(sick, "; ") or "but it is now")
+  end
+  return nil, failure
+end
+
+-- exclusive(what, say) -> lock (closable) | nil, err: for a run that hits shared servers, so that two such runs take turns
+function Stack:exclusive(what, opts)
+  opts = opts or {}
+  return lock.take(self.ctx.home .. "/faults.lock", what, { at_most = opts.at_most or "10m", say = opts.say })
+end
+
+-- close(): lets go; the servers live on
+function Stack:close()
+  if self.admin then self.admin:close() end
+  self.admin = nil
+  if self.user then users.leave(self.user) end
+  self.user = nil
+end
+
+Stack.__close = Stack.close
+Stack.__name = "stack"
+function Stack.__tostring(stack)
+  return ("stack %s (%s)"):format(stack.home, table.concat(stack.parts, ", "))
+end
+
+local function oldest(ctx)
+  local since
+  for _, entry in pairs(ctx.state.servers) do
+    if entry.since and (not since or entry.since < since) then since = entry.since end
+  end
+  return since or clock.unix_ms() // 1000
+end
+
+local function kafka_nodes(ctx)
+  local nodes = {}
+  for i, id in ipairs(kafka.BROKERS) do
+    local name = "kafka-" .. id
+    nodes[i] = { id = id, name = name, port = ctx.ports[name], inter_port = ctx.ports[name .. "-inter"],
+      prox_port = ctx.ports[name .. "-prox"], proxy_port = ctx.ports[name .. "-proxy"] }
+  end
+  return nodes
+end
+
+-- new(ctx, parts, reused, what) -> stack
+function M.new(ctx, parts, reused, what)
+  local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home, held = {}, ports = ctx.ports,
+    since = oldest(ctx), versions = ctx.state.versions }, Stack)
+  if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
+  if has(s, "mysql") then
+    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password }
+  end
+  if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
+  if what then s.user = users.enter(ctx.home, what) end
+  return s
+end
+
+return M

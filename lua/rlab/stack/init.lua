@@ -1,0 +1,87 @@
+-- The stack: the real servers that experiments run on. `local` supervises them on this machine; other kinds join in the table below.
+--   stack.open{needs={"kafka","mysql"}, start=true, say=function(line) end, what="E-012"} -> stack | nil, err
+--   stack.current() -> the running one | nil
+local err = require "rlab.err"
+local units = require "rlab.units"
+
+local M = {}
+
+local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home" }
+
+local function check(opts)
+  for key in pairs(opts) do
+    local known = false
+    for _, k in ipairs(OPEN_KEYS) do known = known or k == key end
+    if not known then
+      local near = units.nearest(tostring(key), OPEN_KEYS)
+      error(("stack.open: unknown option '%s'%s"):format(tostring(key), near and (", did you mean '" .. near .. "'?") or ""), 3)
+    end
+  end
+end
+
+-- Parts in their usual order, each once; raises for a word that is none.
+local function parts_of(words)
+  local servers = require "rlab.stack.servers"
+  local wanted = {}
+  for _, word in ipairs(words) do
+    if not servers.is_part(word) then
+      local near = units.nearest(word, servers.parts)
+      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'%s; there are %s"):format(
+        word, near and (", did you mean '" .. near .. "'?") or "", table.concat(servers.parts, ", ")) }, 0)
+    end
+    wanted[word] = true
+  end
+  local list = {}
+  for _, part in ipairs(servers.parts) do
+    if wanted[part] then list[#list + 1] = part end
+  end
+  return list
+end
+M.parts_of = parts_of
+
+local kinds = {}
+
+kinds["local"] = function(opts)
+  local servers = require "rlab.stack.servers"
+  local supervisor = require "rlab.stack.local"
+  local ctx, failure = require("rlab.stack.context").new { home = opts.home, say = opts.say }
+  if not ctx then return nil, failure end
+  local parts = parts_of(opts.needs or servers.parts)
+  local reused = true
+  if opts.start then
+    local ok
+    ok, reused = supervisor.up(ctx, parts, opts.what and "rlab " .. opts.what)
+    if not ok then return nil, reused end
+  else
+    local down = supervisor.not_serving(ctx, parts)
+    if #down > 0 then
+      return nil, err.new { domain = "rlab", code = 0, name = "NO_STACK",
+        message = ("%s does not run; start it with: rlab up %s"):format(down[1], table.concat(parts, " ")) }
+    end
+  end
+  return require("rlab.stack.handle").new(ctx, parts, reused, opts.what)
+end
+
+function M.open(opts)
+  opts = opts or {}
+  check(opts)
+  local open = kinds[opts.kind or "local"]
+  if not open then error("stack.open: no kind of stack named '" .. tostring(opts.kind) .. "'", 2) end
+  return open(opts)
+end
+
+-- current() -> a stack of the parts that serve now | nil
+function M.current()
+  local servers = require "rlab.stack.servers"
+  local supervisor = require "rlab.stack.local"
+  local ctx = require("rlab.stack.context").new()
+  if not ctx then return nil end
+  local parts = {}
+  for _, part in ipairs(servers.parts) do
+    if #supervisor.not_serving(ctx, { part }) == 0 then parts[#parts + 1] = part end
+  end
+  if #parts == 0 then return nil end
+  return require("rlab.stack.handle").new(ctx, parts, true)
+end
+
+return M

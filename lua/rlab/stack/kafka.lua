@@ -1,0 +1,242 @@
+-- What Kafka's nodes share: their command, their settings, formatted directories and the class archive.
+local clock = require "rlab.clock"
+local err = require "rlab.err"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local tools = require "rlab.stack.tools"
+
+local M = { BROKERS = { 1, 2, 3 }, CONTROLLER = 9 }
+
+-- One core's worth of JVM: the serial collector and the first compiler start fastest and need least.
+local JVM = { "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m", "-Xss512k" }
+
+local SETTINGS = {
+  -- three copies, one may be missing
+  "num.partitions=1", "default.replication.factor=3", "min.insync.replicas=2",
+  "offsets.topic.replication.factor=3", "offsets.topic.num.partitions=4",
+  "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2", "transaction.state.log.num.partitions=4",
+  "share.coordinator.state.topic.replication.factor=3", "share.coordinator.state.topic.min.isr=2",
+  "share.coordinator.state.topic.num.partitions=1",
+  "auto.create.topics.enable=false", -- a typo must not make a topic
+  "auto.leader.rebalance.enable=false", -- leaders move only when a script moves them
+  -- short timers, so that a fault shows within seconds
+  "replica.lag.time.max.ms=2000", "replica.fetch.wait.max.ms=200", "replica.fetch.backoff.ms=100",
+  "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
+  "controller.quorum.election.timeout.ms=500", "controller.quorum.election.backoff.max.ms=100",
+  "controller.quorum.fetch.timeout.ms=1000", "controller.quorum.retry.backoff.ms=20",
+  "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=500",
+  "group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=2000",
+  "group.consumer.min.heartbeat.interval.ms=200", "group.consumer.heartbeat.interval.ms=300",
+  "group.consumer.assignment.interval.ms=0",
+  "group.share.min.record.lock.duration.ms=1000", "group.share.record.lock.duration.ms=1000",
+  "transaction.abort.timed.out.transaction.cleanup.interval.ms=200",
+  "log.retention.check.interval.ms=1000", "log.initial.task.delay.ms=500",
+  -- small: three brokers share one machine with everything else
+  "num.network.threads=2", "num.io.threads=2", "background.threads=2", "num.replica.fetchers=1",
+  "num.recovery.threads.per.data.dir=1", "log.cleaner.threads=1", "log.cleaner.dedupe.buffer.size=2097152",
+  "log.cleaner.io.buffer.size=65536", "log.index.size.max.bytes=1048576",
+}
+
+local LOG4J = [[
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} %m%n%ex
+rootLogger.level = info
+rootLogger.appenderRef.out.ref = out
+logger.config.name = org.apache.kafka.common.config.AbstractConfig
+logger.config.level = warn
+]]
+
+local function listen(name, port)
+  return ("%s://127.0.0.1:%d"):format(name, port)
+end
+
+local function broker_lines(ctx, id)
+  local p, name = ctx.ports, "kafka-" .. id
+  local direct, inter = listen("DIRECT", p[name]), listen("INTER", p[name .. "-inter"])
+  return {
+    "process.roles=broker",
+    ("listeners=%s,%s,%s"):format(direct, inter, listen("PROX", p[name .. "-prox"])),
+    ("advertised.listeners=%s,%s,%s"):format(direct, inter, listen("PROX", p[name .. "-proxy"])),
+    "inter.broker.listener.name=INTER",
+  }
+end
+
+local function controller_lines(ctx)
+  return { "process.roles=controller", "listeners=" .. listen("CONTROLLER", ctx.ports.controller) }
+end
+
+-- properties(ctx, server) -> the text of server.properties
+function M.properties(ctx, server)
+  local lines = server.id == M.CONTROLLER and controller_lines(ctx) or broker_lines(ctx, server.id)
+  for _, line in ipairs {
+    "node.id=" .. server.id,
+    ("controller.quorum.voters=%d@127.0.0.1:%d"):format(M.CONTROLLER, ctx.ports.controller),
+    "controller.listener.names=CONTROLLER",
+    "listener.security.protocol.map=INTER:PLAINTEXT,DIRECT:PLAINTEXT,PROX:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "log.dirs=" .. server.dir .. "/data",
+  } do lines[#lines + 1] = line end
+  table.move(SETTINGS, 1, #SETTINGS, #lines + 1, lines)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- ---- formatted directories ----
+
+local CHECKPOINT = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+-- 16 random bytes as Kafka writes them: base64url without padding. The first is no dash, which its tools would take for an option.
+function M.uuid()
+  local f = assert(io.open("/dev/urandom", "rb"))
+  local bytes = f:read(16)
+  f:close()
+  local out, bits, held = {}, 0, 0
+  for i = 1, #bytes do
+    bits, held = bits << 8 | bytes:byte(i), held + 8
+    while held >= 6 do
+      held = held - 6
+      local six = bits >> held & 63
+      out[#out + 1] = ALPHABET:sub(six + 1, six + 1)
+    end
+  end
+  local last = (bits << (6 - held)) & 63
+  out[#out + 1] = ALPHABET:sub(last + 1, last + 1)
+  local text = table.concat(out)
+  return text:sub(1, 1) == "-" and M.uuid() or text
+end
+
+local function java_failed(what, text)
+  return nil, err.new { domain = "rlab", code = 0, name = "JAVA",
+    message = ("%s: %s"):format(what, M.cause(text) or text:match "[^\n]+" or "no output") }
+end
+
+-- The controller's bootstrap checkpoint depends on nothing but Kafka's version: formatted once, copied ever after.
+local function checkpoint(ctx)
+  local path = ctx.kafka.root .. "/bootstrap.checkpoint"
+  local text = fs.read(path)
+  if text then return text end
+  local tmp, failure = fs.tmpdir "rlab-format"
+  if not tmp then return nil, failure end
+  local _ <close> = setmetatable({}, { __close = function() fs.remove(tmp) end })
+  local server = { name = "controller", id = M.CONTROLLER, dir = tmp }
+  fs.write(tmp .. "/server.properties", M.properties(ctx, server))
+  local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ctx.kafka.classpath,
+    "kafka.tools.StorageTool", "format", "-t", M.uuid(), "-c", tmp .. "/server.properties" }, "60s")
+  if not out then return nil, status end
+  text = status.code == 0 and fs.read(tmp .. "/data/" .. CHECKPOINT)
+  if not text then return java_failed("Kafka's StorageTool failed", out) end
+  local ok, broken = fs.write(path, text)
+  if not ok then return nil, broken end
+  return text
+end
+
+-- format(ctx, server): makes the data directory unless it has one
+function M.format(ctx, server)
+  local data = server.dir .. "/data"
+  if fs.exists(data .. "/meta.properties") then return true end
+  fs.remove(data)
+  if server.id == M.CONTROLLER then
+    local text, failure = checkpoint(ctx)
+    if not text then return nil, failure end
+    local ok, broken = fs.mkdir(data .. "/__cluster_metadata-0")
+    if not ok then return nil, broken end
+    ok, broken = fs.write(data .. "/" .. CHECKPOINT, text)
+    if not ok then return nil, broken end
+  end
+  local ok, failure = fs.mkdir(data)
+  if not ok then return nil, failure end
+  return fs.write(data .. "/meta.properties", ("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n"):format(
+    ctx:cluster_id(), server.id, M.uuid()))
+end
+
+-- files(ctx, server): everything a node reads
+function M.files(ctx, server)
+  local ok, failure = fs.mkdir(server.dir)
+  if not ok then return nil, failure end
+  ok, failure = fs.write(server.dir .. "/server.properties", M.properties(ctx, server))
+  if not ok then return nil, failure end
+  ok, failure = fs.write(server.dir .. "/log4j2.properties", LOG4J)
+  if not ok then return nil, failure end
+  return M.format(ctx, server)
+end
+
+-- ---- the class archive ----
+
+local function archive_paths(ctx)
+  local base = ctx.kafka.root .. "/classes-java" .. ctx.java.version
+  return base .. ".jsa", base .. ".json"
+end
+
+-- An archive is good for one java and one list of jars, each as it was then.
+local function fingerprint(ctx)
+  local jvm = fs.stat(ctx.java.path) or {}
+  return { java = ctx.java.path, built = jvm.mtime or 0, classpath = ctx.kafka.classpath }
+end
+
+-- archive(ctx) -> path | nil when there is none that fits
+function M.archive(ctx)
+  local path, note = archive_paths(ctx)
+  local text = fs.exists(path) and fs.read(note)
+  local made = text and json.decode(text)
+  if type(made) ~= "table" then return nil end
+  for key, value in pairs(fingerprint(ctx)) do
+    if made[key] ~= value then return nil end
+  end
+  return path
+end
+
+-- keep_archive(ctx, made): the file `made` becomes the archive
+function M.keep_archive(ctx, made)
+  local path, note = archive_paths(ctx)
+  fs.remove(note)
+  local ok, failure = fs.rename(made, path)
+  if not ok then return nil, failure end
+  local print_of = fingerprint(ctx)
+  print_of.made = clock.iso()
+  return fs.write(note, json.encode(print_of, { pretty = true }) .. "\n")
+end
+
+-- ---- the process ----
+
+function M.needs(ctx)
+  if ctx.kafka then return true end
+  local java, no_java = tools.java()
+  if not java then return nil, no_java end
+  local kafka, no_kafka = tools.kafka()
+  if not kafka then return nil, no_kafka end
+  ctx.java, ctx.kafka, ctx.versions.kafka = java, kafka, kafka.version
+  return true
+end
+
+function M.command(ctx, server)
+  local cmd = { ctx.java.path, table.unpack(JVM) }
+  local archive = M.archive(ctx)
+  if ctx.training and ctx.training[server.name] then
+    cmd[#cmd + 1] = "-XX:ArchiveClassesAtExit=" .. ctx.training[server.name]
+  elseif archive then
+    cmd[#cmd + 1] = "-XX:SharedArchiveFile=" .. archive
+    cmd[#cmd + 1] = "-Xshare:auto"
+  end
+  for _, word in ipairs {
+    "-Dlog4j2.configurationFile=" .. server.dir .. "/log4j2.properties", "-Djava.awt.headless=true",
+    "-cp", ctx.kafka.classpath, "kafka.Kafka", server.dir .. "/server.properties",
+  } do cmd[#cmd + 1] = word end
+  return { cmd = cmd, cwd = server.dir }
+end
+
+-- The innermost reason of a node that gave up: "java.net.BindException: Address already in use", "java.io.IOException: No space left on device".
+function M.cause(text)
+  local reason, failed
+  for line in text:gmatch "[^\n]+" do
+    local inner = line:match "^Caused by: (.+)$" or line:match "^([%a_][%w_.]+Exception: .+)$" or line:match "^([%a_][%w_.]+Error: .+)$"
+    reason = inner or reason
+    failed = failed or line:match "^%S+ ERROR %S+ (.+)$" or line:match "^%S+ FATAL %S+ (.+)$" or line:match "^Error: (.+)$"
+      or line:match "^Error occurred (.+)$"
+    if line:find("No space left on device", 1, true) then return "No space left on device" end
+  end
+  return reason or failed
+end
+
+return M

@@ -1,0 +1,52 @@
+-- One Redis, durable enough that its data survive `down` and `up`.
+local fs = require "rlab.fs"
+local tools = require "rlab.stack.tools"
+
+return {
+  part = "redis",
+  names = { "redis" },
+  disk = 64 << 20,
+  stop = { signal = "TERM", rank = 1, at_most = "5s" },
+
+  needs = function(ctx)
+    local found, failure = tools.redis()
+    if not found then return nil, failure end
+    ctx.redis_server, ctx.versions.redis = found.path, found.version
+    return true
+  end,
+
+  ports = function(ctx, server) return { server.port } end,
+
+  files = function(ctx, server) return fs.mkdir(server.dir .. "/data") end,
+
+  command = function(ctx, server)
+    return {
+      cwd = server.dir .. "/data",
+      cmd = { ctx.redis_server, "--port", server.port, "--bind", "127.0.0.1", "--dir", ".", "--save", "",
+        "--appendonly", "yes", "--logfile", "", "--daemonize", "no" },
+    }
+  end,
+
+  ready = function(ctx, server)
+    local redis = require("rlab.redis").connect { host = "127.0.0.1", port = server.port, timeout = "1s" }
+    if not redis then return false end
+    local answer = redis:call "PING"
+    redis:close()
+    return answer == "PONG"
+  end,
+
+  title = function(ctx) return "127.0.0.1:" .. ctx.ports.redis end,
+
+  -- "12:C 23 Nov 2026 16:00:00.000 # Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use"
+  cause = function(text)
+    local found
+    for line in text:gmatch "[^\n]+" do
+      local message = line:match "^%d+:%u .- # (.+)$"
+      if message and not message:find "^Warning" and not message:find "^WARNING" and not message:find "oO0Oo" then
+        found = found or message
+      end
+      if line:find "FATAL" then return line end
+    end
+    return found
+  end,
+}

@@ -1,0 +1,128 @@
+-- The programs that the servers are made of: found, their versions known, or one line that says how to get them.
+local err = require "rlab.err"
+local fs = require "rlab.fs"
+local layout = require "rlab.stack.layout"
+local process = require "rlab.process"
+
+local M = { JAVA_MIN = 17, MYSQL_MIN = 8, REDIS_MIN = 6 }
+
+local function missing(message)
+  return nil, err.new { domain = "rlab", code = 0, name = "MISSING", message = message }
+end
+
+-- output(cmd, at_most) -> stdout and stderr together, exit status | nil, err
+function M.output(cmd, at_most, env)
+  local p <close> = process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" }
+  if not p then return missing(cmd[1] .. " cannot be run") end
+  local status, failure = p:wait(at_most or "20s")
+  if not status then return nil, failure end
+  local out, errors = p:output()
+  return (out or "") .. (errors or ""), status
+end
+
+function M.is_root()
+  local self = fs.stat("/proc/" .. process.self())
+  return self ~= nil and self.uid == 0
+end
+
+-- which(name, more) -> path of the first such program in PATH and the folders `more`
+function M.which(name, more)
+  for folder in ((os.getenv "PATH" or "") .. ":" .. (more or "")):gmatch "[^:]+" do
+    local path = folder .. "/" .. name
+    if fs.exists(path) then return path end
+  end
+  return nil
+end
+
+local function release_of(java)
+  local text = fs.read(java:gsub("/bin/java$", "") .. "/release")
+  return text and text:match 'JAVA_VERSION="([^"]+)"'
+end
+
+local function java_at(path)
+  local real = path and fs.realpath(path)
+  if not real then return nil end
+  local version = release_of(real)
+  if not version then
+    local text = M.output({ real, "-version" }, "20s")
+    version = text and text:match 'version "([^"]+)"'
+  end
+  if not version then return nil end
+  local major = version:match "^1%.(%d+)" or version:match "^(%d+)"
+  return { path = real, version = version, major = tonumber(major) or 0 }
+end
+
+local function java_candidates()
+  local list = {}
+  local home = os.getenv "JAVA_HOME"
+  if home and home ~= "" then list[1] = home .. "/bin/java" end
+  list[#list + 1] = M.which "java"
+  for _, name in ipairs(fs.list "/usr/lib/jvm" or {}) do
+    list[#list + 1] = "/usr/lib/jvm/" .. name .. "/bin/java"
+  end
+  return list
+end
+
+local JAVA_MEND = "install it (apt install openjdk-17-jre-headless) or set JAVA_HOME"
+
+-- java() -> {path, version, major} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the first that is new enough.
+function M.java()
+  local old
+  for _, path in ipairs(java_candidates()) do
+    local java = java_at(path)
+    if java and java.major >= M.JAVA_MIN then return java end
+    old = old or java
+  end
+  if old then
+    return missing(("java is too old: %s at %s; Kafka needs Java %d or newer: %s"):format(old.version, old.path, M.JAVA_MIN, JAVA_MEND))
+  end
+  return missing(("no java found; Kafka needs Java %d or newer: %s"):format(M.JAVA_MIN, JAVA_MEND))
+end
+
+-- kafka() -> {root, version, classpath} | nil, err
+function M.kafka()
+  local root = fs.realpath(layout.cache() .. "/kafka")
+  local jars, version = {}, nil
+  for _, name in ipairs(root and fs.list(root .. "/libs") or {}) do
+    if name:match "%.jar$" then jars[#jars + 1] = root .. "/libs/" .. name end
+    version = version or name:match "^kafka_[%d.]+%-([%d.]+)%.jar$"
+  end
+  if not version then return missing "Kafka's jars are missing; run make deps" end
+  table.sort(jars) -- the class archive is bound to this very list
+  return { root = root, version = version, classpath = table.concat(jars, ":") }
+end
+
+local function own_mysqld()
+  local path = M.which("mysqld", "/usr/sbin:/usr/local/sbin:/usr/libexec")
+  if not path then return nil end
+  local text = M.output({ path, "--no-defaults", "--version" }, "20s") or ""
+  local version = text:match "Ver (%d[%d.]*)"
+  if not version or text:find "MariaDB" or tonumber(version:match "^%d+") < M.MYSQL_MIN then return nil end
+  return { path = path, version = version }
+end
+
+-- mysql() -> {path, version, root} | nil, err: the machine's own where it is new enough, else the private one of make deps
+function M.mysql()
+  local own = own_mysqld()
+  if own then return own end
+  local root = fs.realpath(layout.cache() .. "/mysql")
+  local version = root and fs.read(root .. "/version")
+  if not version or not fs.exists(root .. "/bin/mysqld") then
+    return missing(("no mysqld %d or newer found; run make deps"):format(M.MYSQL_MIN))
+  end
+  return { path = root .. "/bin/mysqld", version = version:match "%S+", root = root }
+end
+
+-- redis() -> {path, version} | nil, err
+function M.redis()
+  local path = M.which("redis-server", "/usr/sbin:/usr/local/bin")
+  if not path then return missing "no redis-server found; run make deps (or apt install redis-server)" end
+  local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
+  if not version then return missing(path .. " does not say its version; reinstall redis-server") end
+  if tonumber(version:match "^%d+") < M.REDIS_MIN then
+    return missing(("redis-server %s at %s is too old; version %d or newer is needed"):format(version, path, M.REDIS_MIN))
+  end
+  return { path = path, version = version }
+end
+
+return M
