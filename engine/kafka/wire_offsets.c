@@ -5,6 +5,7 @@
 #include "kafka/wire_api.h"
 
 #define OFFSETS_VERSION 5
+#define LEG_MS 300 /* what is sampled ten times a second had better be incomplete than late */
 
 void wire_offset_write(frame_writer *w, const void *arg)
 {
@@ -162,12 +163,13 @@ static rl_err *ask_replicas(wire_cluster *cluster, const wire_call *call, const 
                             const wire_partition *p, wire_positions *out)
 {
     int count = p->replicas.count;
+    wire_call soon = wire_call_within(call, LEG_MS);
     leg *legs = mem_zero((size_t)count * sizeof *legs);
     for (int i = 0; i < count; i++) {
         out->replicas[i].broker = p->replicas.id[i];
         legs[i].replica = &out->replicas[i];
         legs[i].leader = p->replicas.id[i] == p->leader;
-        legs[i].budget = wire_cluster_budget(cluster, call, p->replicas.id[i]);
+        legs[i].budget = wire_cluster_budget(cluster, &soon, p->replicas.id[i]);
         leg_prepare(&legs[i], topic, p->partition);
     }
     rl_err *err = run_legs(legs, count, cluster, call);
