@@ -105,7 +105,7 @@ end
 
 -- aborted_read{aborted = ids of aborted transactions, of = ids delivered or applied}
 function checkers.aborted_read(lab, a)
-  return empty_set(lab, "aborted-read", bag_of(a.aborted) & bag_of(a.of), a.details or a.of, "no aborted record was delivered",
+  return empty_set(lab, a.name or "aborted-read", bag_of(a.aborted) & bag_of(a.of), a.details or a.of, "no aborted record was delivered",
     "%s of aborted transactions delivered")
 end
 
