@@ -4,7 +4,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 passed=0 failed=0
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/rlab-test.XXXXXX")
+tmp=${TMPDIR:-/tmp}
+scratch=$(mktemp -d "$tmp/rlab-test.XXXXXX")
+export TMPDIR=$scratch/tmp
+mkdir "$TMPDIR"
 make=${MAKE:-make}
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
@@ -48,7 +51,7 @@ build() { # BUILD
   ! grep -q '^  cc' "$log" || printf '  %-9s %-44s %s\n' "$tier" "built $(grep -c '^  cc' "$log") files" "$(seconds "$began")"
 }
 
-specs() { find "$@" -name '*_spec.lua' 2>/dev/null | grep -q .; }
+specs() { [ -n "$(find "$@" -name '*_spec.lua' 2>/dev/null)" ]; }
 
 unit() { # BUILD PROGRAM [lua-only]
   local t
@@ -63,47 +66,56 @@ unit() { # BUILD PROGRAM [lua-only]
   if specs spec/unit; then tap "spec/unit" 600 "$2" busted -o TAP spec/unit; fi
 }
 
-# A block of ports that nobody listens on and no other test run has taken, below the ephemeral range.
+# Sets RLAB_PORT_BASE to a block of ports (room for two stacks) that nobody listens on and no other test run has taken,
+# below the ephemeral range. The lock on descriptor 8 holds as long as this script or a server that it started lives.
 free_block() {
   local base used
   used=$(awk 'FNR > 1 && $4 == "0A" { split($2, a, ":"); print a[2] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
   for _ in $(seq 100); do
     base=$((20000 + RANDOM % 30 * 400))
-    exec 8>"${TMPDIR:-/tmp}/rlab-ports-$base.$(id -u).lock" && flock -n 8 || continue
+    exec 8>"$tmp/rlab-ports-$base.$(id -u).lock" && flock -n 8 || continue
     awk -v base=$base '{ p = 0; for (i = 1; i <= 4; i++) p = p * 16 + index("0123456789ABCDEF", substr($1, i, 1)) - 1
-                         if (p >= base && p < base + 400) exit 1 }' <<<"$used" && { echo "$base"; return; }
+                         if (p >= base && p < base + 400) exit 1 }' <<<"$used" && { RLAB_PORT_BASE=$base; return; }
   done
   return 1
 }
 
-# Every process of the test stack carries its RLAB_HOME in its environment.
+# Every process of the test stack was started with its RLAB_HOME in the environment.
 left_behind() {
   local p
   for p in /proc/[0-9]*; do
-    [ "${p#/proc/}" != $$ ] && grep -qzxF "RLAB_HOME=$1" "$p/environ" 2>/dev/null && echo "${p#/proc/}"
+    ! grep -qzxF "RLAB_HOME=$1" "$p/environ" 2>/dev/null || echo "${p#/proc/}"
   done
 }
 
 live() {
-  local home=$scratch/home left
+  local began=$EPOCHREALTIME
+  specs spec/live spec/transcript || { broken "no specs in spec/live"; return 0; }
   build build || return 0
-  exec 8>&-
-  RLAB_PORT_BASE=$(free_block) || { broken "no free block of ports"; return 0; }
-  mkdir -p "$home"
-  export RLAB_PORT_BASE
-  SHOW=1
-  for folder in spec/live spec/transcript; do
-    specs $folder || continue
-    RLAB_HOME=$home tap "$folder" 2400 ./rlab busted -o TAP $folder
-  done
-  SHOW=0
+  free_block || { broken "no free block of ports"; return 0; }
+  RLAB_HOME=$scratch/home
+  export RLAB_HOME RLAB_PORT_BASE
+  mkdir -p "$RLAB_HOME"
+  if timeout 300 ./rlab up </dev/null >"$scratch/up" 2>&1 && eval "$(./rlab env 2>>"$scratch/up")"; then
+    printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
+    export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL=$MYSQL_HOST:$MYSQL_TCP_PORT RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+    SHOW=1
+    for folder in spec/live spec/transcript; do
+      if specs $folder; then tap "$folder" 2400 ./rlab busted -o TAP $folder; fi
+    done
+    SHOW=0
+  else
+    sed 's/^/    | /' "$scratch/up"
+    broken "rlab up"
+  fi
   stop_live
 }
 
+# Down, then a look whether a process that carries this RLAB_HOME is left.
 stop_live() {
   local home=$scratch/home left
   [ -d "$home" ] || return 0
-  RLAB_HOME=$home timeout 60 ./rlab down >"$scratch/down" 2>&1 || { cat "$scratch/down"; broken "rlab down"; }
+  timeout 60 ./rlab down --force >"$scratch/down" 2>&1 </dev/null || { cat "$scratch/down"; broken "rlab down"; }
   left=$(left_behind "$home")
   [ -z "$left" ] || { kill -9 $left; broken "processes left behind: $(echo $left)"; }
   rm -rf "$home"
