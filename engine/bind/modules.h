@@ -1,6 +1,7 @@
 /* The modules that C gives to Lua, as an X-macro: MODULE(name) stands for `require "rlab.<name>"`, opened by luaopen_rlab_<name>. Sorted. */
 MODULE(clock)
 MODULE(core_host)
+MODULE(core_mysql)
 MODULE(edit)
 MODULE(fs)
 MODULE(interrupt)

@@ -1,0 +1,186 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mysql/errors.h"
+#include "mysql/internal.h"
+
+/* One connect under way. The waiting thread and the connecting one share it; whoever is last frees it. */
+typedef struct dial {
+    my_opts opts;
+    MYSQL *mysql;
+    bool done, abandoned, ok;
+} dial;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    pthread_once_t once;
+} shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+static void init_once(void)
+{
+    pthread_condattr_t attr;
+    mysql_library_init(0, NULL, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&shared.change, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static unsigned whole_seconds(double seconds)
+{
+    return seconds <= 0 ? 0 : (unsigned)(seconds + 0.999);
+}
+
+static void set_tls(MYSQL *m, const my_opts *o)
+{
+#ifdef MARIADB_PACKAGE_VERSION
+    my_bool on = o->tls != MY_TLS_OFF, verify = o->tls == MY_TLS_VERIFY;
+    mysql_options(m, MYSQL_OPT_SSL_ENFORCE, &on);
+    mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+#else
+    static const unsigned modes[] = {SSL_MODE_DISABLED, SSL_MODE_REQUIRED,
+                                     SSL_MODE_VERIFY_IDENTITY};
+    bool ask_for_key = true;
+    mysql_options(m, MYSQL_OPT_SSL_MODE, &modes[o->tls]);
+    mysql_options(m, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &ask_for_key);
+#endif
+    if (o->ca)
+        mysql_options(m, MYSQL_OPT_SSL_CA, o->ca);
+}
+
+/* The library's own timeouts stand behind ours, for the case that a connect was abandoned. */
+static void set_timeouts(MYSQL *m, const my_opts *o)
+{
+    unsigned connect_s = whole_seconds(o->connect_timeout), read_s = whole_seconds(o->read_timeout);
+    unsigned write_s = whole_seconds(o->write_timeout);
+    if (connect_s)
+        mysql_options(m, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
+    read_s = connect_s && read_s ? (connect_s > read_s ? connect_s : read_s) + 1 : 0;
+    if (read_s)
+        mysql_options(m, MYSQL_OPT_READ_TIMEOUT, &read_s);
+    if (write_s)
+        mysql_options(m, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
+}
+
+static MYSQL *prepare(const my_opts *o)
+{
+    unsigned no = 0, protocol = o->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+    MYSQL *m = mysql_init(NULL);
+    if (!m)
+        return NULL;
+    set_timeouts(m, o);
+    set_tls(m, o);
+    mysql_options(m, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    mysql_options(m, MYSQL_OPT_LOCAL_INFILE, &no);
+    mysql_options(m, MYSQL_OPT_PROTOCOL, &protocol);
+    mysql_options4(m, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "rlab");
+    return m;
+}
+
+static void dial_free(dial *d)
+{
+    if (d->mysql)
+        mysql_close(d->mysql);
+    my_opts_free(&d->opts);
+    free(d);
+}
+
+static void *dial_main(void *arg)
+{
+    dial *d = arg;
+    const my_opts *o = &d->opts;
+    unsigned long flags = CLIENT_MULTI_RESULTS | (o->found_rows ? CLIENT_FOUND_ROWS : 0);
+    mysql_thread_init();
+    bool ok =
+        mysql_real_connect(d->mysql, o->socket ? NULL : o->host, o->user, o->password, o->database,
+                           o->socket ? 0 : (unsigned)o->port, o->socket, flags) != NULL;
+    pthread_mutex_lock(&shared.lock);
+    d->ok = ok;
+    d->done = true;
+    bool mine = d->abandoned;
+    pthread_cond_broadcast(&shared.change);
+    pthread_mutex_unlock(&shared.lock);
+    if (mine)
+        dial_free(d);
+    mysql_thread_end();
+    return NULL;
+}
+
+void my_dial_wake(void)
+{
+    pthread_once(&shared.once, init_once);
+    pthread_mutex_lock(&shared.lock);
+    pthread_cond_broadcast(&shared.change);
+    pthread_mutex_unlock(&shared.lock);
+}
+
+static struct timespec after(double seconds)
+{
+    double at = my_now() + seconds;
+    struct timespec ts = {.tv_sec = (time_t)at};
+    ts.tv_nsec = (long)((at - (double)ts.tv_sec) * 1e9);
+    return ts;
+}
+
+/* True when the connect has come to its end; else the other thread owns the dial from now on. */
+static bool wait_for(my_conn *conn, dial *d)
+{
+    struct timespec until = after(conn->opts.connect_timeout);
+    int rc = 0;
+    pthread_mutex_lock(&shared.lock);
+    while (!d->done && rc == 0 && !my_watch_cancelled(&conn->watch))
+        rc = conn->opts.connect_timeout > 0
+                 ? pthread_cond_timedwait(&shared.change, &shared.lock, &until)
+                 : pthread_cond_wait(&shared.change, &shared.lock);
+    d->abandoned = !d->done;
+    bool done = d->done;
+    pthread_mutex_unlock(&shared.lock);
+    return done;
+}
+
+static rl_err *gave_up(my_conn *conn)
+{
+    if (my_watch_cancelled(&conn->watch))
+        return err_lab("CANCELLED", "the call was cancelled");
+    const my_opts *o = &conn->opts;
+    rl_err *err =
+        o->socket
+            ? err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s in time", o->socket)
+            : err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s:%d in time", o->host, o->port);
+    err->retriable = true;
+    return err;
+}
+
+static rl_err *start(dial *d)
+{
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, dial_main, d);
+    if (rc != 0)
+        return err_sys(rc, "cannot start a thread");
+    pthread_detach(thread);
+    return NULL;
+}
+
+rl_err *my_dial(my_conn *conn, MYSQL **mysql)
+{
+    pthread_once(&shared.once, init_once);
+    dial *d = mem_zero(sizeof *d);
+    d->opts = my_opts_copy(&conn->opts);
+    d->mysql = prepare(&d->opts);
+    rl_err *err = d->mysql ? start(d) : err_lab("ENOMEM", "cannot make a MySQL client");
+    if (!err && !wait_for(conn, d))
+        return gave_up(conn);
+    if (!err && !d->ok) {
+        err = my_code_err((int)mysql_errno(d->mysql), mysql_error(d->mysql));
+        err->fatal = false; /* there was no connection yet */
+    }
+    if (!err) {
+        *mysql = d->mysql;
+        d->mysql = NULL;
+    }
+    dial_free(d);
+    return err;
+}

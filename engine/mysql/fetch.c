@@ -1,0 +1,183 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "mysql/internal.h"
+
+enum { SMALL = 192 };
+
+/* Where one column of the current row arrives. */
+typedef struct slot {
+    my_form form;
+    unsigned long length;
+    my_flag null, error;
+    union {
+        long long i;
+        float f;
+        double d;
+        MYSQL_TIME time;
+        char small[SMALL]; /* what is longer is fetched once more, whole */
+    };
+} slot;
+
+struct my_binds {
+    my_stmt *stmt;
+    const MYSQL_FIELD *fields;
+    int n;
+    slot *slots;
+    MYSQL_BIND *binds;
+    rl_buf big;
+};
+
+static void bind_slot(MYSQL_BIND *b, slot *s, const MYSQL_FIELD *field)
+{
+    b->length = &s->length;
+    b->is_null = &s->null;
+    b->error = &s->error;
+    b->buffer = &s->i;
+    switch (s->form) {
+    case MY_FORM_INT:
+    case MY_FORM_UINT:
+        b->buffer_type = MYSQL_TYPE_LONGLONG;
+        b->is_unsigned = s->form == MY_FORM_UINT;
+        break;
+    case MY_FORM_FLOAT:
+        b->buffer_type = MYSQL_TYPE_FLOAT;
+        break;
+    case MY_FORM_DOUBLE:
+        b->buffer_type = MYSQL_TYPE_DOUBLE;
+        break;
+    case MY_FORM_TIME:
+        b->buffer_type = field->type;
+        b->buffer_length = sizeof s->time;
+        break;
+    case MY_FORM_BIT:
+    case MY_FORM_BYTES:
+        b->buffer_type = MYSQL_TYPE_BLOB;
+        b->buffer_length = SMALL;
+        break;
+    }
+}
+
+/* MariaDB's client has no decoder for types it does not know, and calls it all the same. */
+static rl_err *decodable(const MYSQL_FIELD *fields, int n)
+{
+#ifdef MARIADB_PACKAGE_VERSION
+    for (int i = 0; i < n; i++) {
+        int type = (int)fields[i].type;
+        if (type > MYSQL_TYPE_BIT && type < MYSQL_TYPE_JSON)
+            return err_new(
+                RL_MYSQL, 0, "UNSUPPORTED_TYPE",
+                "column '%s' has type %d, which this client cannot read in a prepared statement; "
+                "convert it in SQL or send the statement without parameters",
+                fields[i].name, type);
+    }
+#else
+    (void)fields;
+    (void)n;
+#endif
+    return NULL;
+}
+
+rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int n,
+                      my_binds **out)
+{
+    rl_err *err = decodable(fields, n);
+    if (err)
+        return err;
+    my_binds *b = mem_zero(sizeof *b);
+    *b = (my_binds){.stmt = stmt, .fields = fields, .n = n};
+    b->slots = mem_zero((size_t)n * sizeof *b->slots);
+    b->binds = mem_zero((size_t)n * sizeof *b->binds);
+    for (int i = 0; i < n; i++) {
+        b->slots[i].form = my_form_of(&fields[i]);
+        bind_slot(&b->binds[i], &b->slots[i], &fields[i]);
+    }
+    if (mysql_stmt_bind_result(stmt->stmt, b->binds)) {
+        my_binds_free(b);
+        return my_stmt_failed(conn, stmt);
+    }
+    *out = b;
+    return NULL;
+}
+
+void my_binds_free(my_binds *b)
+{
+    if (!b)
+        return;
+    free(b->slots);
+    free(b->binds);
+    buf_free(&b->big);
+    free(b);
+}
+
+static const char *whole(my_binds *b, int col)
+{
+    slot *s = &b->slots[col];
+    if (s->length <= SMALL)
+        return s->small;
+    buf_reset(&b->big);
+    buf_reserve(&b->big, s->length);
+    MYSQL_BIND one = b->binds[col];
+    unsigned long length = 0;
+    my_flag null = 0, error = 0;
+    one.buffer = b->big.data;
+    one.buffer_length = s->length;
+    one.length = &length;
+    one.is_null = &null;
+    one.error = &error;
+    return mysql_stmt_fetch_column(b->stmt->stmt, &one, (unsigned)col, 0) ? NULL : b->big.data;
+}
+
+static bool put(my_binds *b, int col, my_result *r, my_value *cell)
+{
+    slot *s = &b->slots[col];
+    const char *bytes;
+    if (s->null)
+        return true;
+    switch (s->form) {
+    case MY_FORM_INT:
+        *cell = (my_value){.kind = MY_INT, .i = s->i};
+        return true;
+    case MY_FORM_UINT:
+        my_put_uint(r, cell, (uint64_t)s->i);
+        return true;
+    case MY_FORM_FLOAT:
+        *cell = (my_value){.kind = MY_DOUBLE, .d = my_float_value(s->f)};
+        return true;
+    case MY_FORM_DOUBLE:
+        *cell = (my_value){.kind = MY_DOUBLE, .d = s->d};
+        return true;
+    case MY_FORM_TIME:
+        my_put_time(r, cell, &b->fields[col], &s->time);
+        return true;
+    case MY_FORM_BIT:
+        my_put_bits(r, cell, s->small, s->length);
+        return true;
+    case MY_FORM_BYTES:
+        bytes = whole(b, col);
+        if (bytes)
+            my_put_bytes(r, cell, bytes, s->length);
+        return bytes != NULL;
+    }
+    return false;
+}
+
+int my_binds_fetch(my_binds *b, my_result *r)
+{
+    for (int i = 0; i < b->n; i++) { /* not every client writes these for every type */
+        b->slots[i].error = b->slots[i].null = 0;
+        b->slots[i].length = 0;
+    }
+    int rc = mysql_stmt_fetch(b->stmt->stmt);
+    if (rc == MYSQL_NO_DATA)
+        return 0;
+    if (rc != 0 && rc != MYSQL_DATA_TRUNCATED)
+        return -1;
+    if (!r)
+        return 1;
+    my_value *row = my_result_row(r);
+    for (int i = 0; i < b->n; i++)
+        if (!put(b, i, r, &row[i]))
+            return -1;
+    return 1;
+}

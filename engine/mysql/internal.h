@@ -1,0 +1,96 @@
+/* What the files of engine/mysql share and nobody else needs. Uses: mysql/conn, mysql/query, mysql/watch. Thread: as there. */
+#ifndef RL_MYSQL_INTERNAL_H
+#define RL_MYSQL_INTERNAL_H
+
+#include <mysql.h>
+
+#include "mysql/query.h"
+#include "mysql/watch.h"
+
+#ifdef MARIADB_PACKAGE_VERSION
+typedef my_bool my_flag;
+#else
+typedef bool my_flag;
+#endif
+
+enum { MY_CACHE_MAX = 32, MY_TYPE_VECTOR = 242 };
+
+/* A prepared statement of the cache. */
+typedef struct my_stmt {
+    char *sql;
+    size_t len;
+    MYSQL_STMT *stmt; /* NULL: to be prepared again, after a reconnect */
+    uint64_t used;
+    int pins;
+    struct my_stmt *next;
+} my_stmt;
+
+struct my_conn {
+    my_opts opts; /* its strings are owned */
+    MYSQL *mysql;
+    my_watch watch;
+    _Atomic unsigned long id;
+    char *version, *broken;
+    my_stmt *stmts;
+    uint64_t clock; /* of the cache */
+    my_cursor *cursor;
+    uint64_t serials;
+    _Atomic uint64_t abandoned; /* the serial of a cursor that nobody holds any more */
+};
+
+my_opts my_opts_copy(const my_opts *opts);
+void my_opts_free(my_opts *opts);
+
+/* Connects in a thread of its own, so that a cancel or the deadline needs not wait for the library (dial.c). */
+rl_err *my_dial(my_conn *conn, MYSQL **mysql);
+void my_dial_wake(void); /* after a cancel */
+
+/* Every call to the server stands between these two; begin arms the deadline. */
+rl_err *my_begin(my_conn *conn, double seconds);
+void my_end(my_conn *conn);
+double my_call_limit(const my_conn *conn);
+/* The error of a failed call: the server's, or what our own cancel or deadline did. Breaks the connection where it is lost. */
+rl_err *my_failed(my_conn *conn, unsigned code, const char *text);
+void my_break(my_conn *conn, const char *why);
+
+/* The cache (stmt.c). */
+rl_err *my_stmt_get(my_conn *conn, const my_cmd *cmd, my_stmt **stmt);
+rl_err *my_stmt_failed(my_conn *conn, const my_stmt *stmt);
+rl_err *my_stmt_execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd);
+void my_stmts_drop(
+    my_conn *conn); /* before the connection is closed; keeps the pinned ones' texts */
+void my_stmts_free(my_conn *conn);
+
+/* Columns and values (result.c). */
+typedef enum my_form {
+    MY_FORM_INT,
+    MY_FORM_UINT,
+    MY_FORM_FLOAT,
+    MY_FORM_DOUBLE,
+    MY_FORM_BIT,
+    MY_FORM_TIME,
+    MY_FORM_BYTES
+} my_form;
+
+my_form my_form_of(const MYSQL_FIELD *field);
+my_result *my_result_new(const MYSQL_FIELD *fields, int ncols);
+my_value *
+my_result_row(my_result *result); /* a new row of NULLs; its address is good until the next row */
+void my_put_bytes(my_result *result, my_value *cell, const void *bytes, size_t len);
+void my_put_text(my_result *result, my_value *cell, my_form form, const char *text, size_t len);
+void my_put_uint(my_result *result, my_value *cell, uint64_t value);
+void my_put_bits(my_result *result, my_value *cell, const char *bytes, size_t len);
+void my_put_time(my_result *result, my_value *cell, const MYSQL_FIELD *field,
+                 const MYSQL_TIME *time);
+double my_float_value(float f); /* the double that reads like the float: 0.1f -> 0.1 */
+bool my_is_utf8(const char *text, size_t len);
+
+/* Rows of a prepared statement (fetch.c). */
+typedef struct my_binds my_binds;
+rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int ncols,
+                      my_binds **binds);
+/* 1: a row was added, 0: no more, -1: failed (my_stmt_failed says how). */
+int my_binds_fetch(my_binds *binds, my_result *result);
+void my_binds_free(my_binds *binds);
+
+#endif

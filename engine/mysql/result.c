@@ -1,0 +1,200 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mysql/internal.h"
+
+my_form my_form_of(const MYSQL_FIELD *field)
+{
+    switch ((int)field->type) {
+    case MYSQL_TYPE_TINY:
+    case MYSQL_TYPE_SHORT:
+    case MYSQL_TYPE_INT24:
+    case MYSQL_TYPE_LONG:
+    case MYSQL_TYPE_LONGLONG:
+    case MYSQL_TYPE_YEAR:
+        return (field->flags & UNSIGNED_FLAG) ? MY_FORM_UINT : MY_FORM_INT;
+    case MYSQL_TYPE_FLOAT:
+        return MY_FORM_FLOAT;
+    case MYSQL_TYPE_DOUBLE:
+        return MY_FORM_DOUBLE;
+    case MYSQL_TYPE_BIT:
+        return MY_FORM_BIT;
+    case MYSQL_TYPE_DATE:
+    case MYSQL_TYPE_NEWDATE:
+    case MYSQL_TYPE_TIME:
+    case MYSQL_TYPE_DATETIME:
+    case MYSQL_TYPE_TIMESTAMP:
+        return MY_FORM_TIME;
+    default:
+        return MY_FORM_BYTES;
+    }
+}
+
+my_result *my_result_new(const MYSQL_FIELD *fields, int ncols)
+{
+    my_result *r = mem_zero(sizeof *r);
+    r->ncols = ncols;
+    r->columns = mem_zero(((size_t)ncols + 1) * sizeof *r->columns);
+    for (int i = 0; i < ncols; i++)
+        r->columns[i] = mem_strdup(fields[i].name);
+    return r;
+}
+
+void my_result_free(my_result *r)
+{
+    while (r) {
+        my_result *next = r->next;
+        for (int i = 0; i < r->ncols; i++)
+            free(r->columns[i]);
+        free(r->columns);
+        free(r->cells);
+        buf_free(&r->bytes);
+        free(r);
+        r = next;
+    }
+}
+
+my_value *my_result_row(my_result *r)
+{
+    size_t n = (size_t)r->ncols;
+    if (r->nrows == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 8;
+        r->cells = mem_grow(r->cells, r->cap * n * sizeof *r->cells);
+    }
+    my_value *row = r->cells + r->nrows++ * n;
+    memset(row, 0, n * sizeof *row);
+    return row;
+}
+
+my_value my_cell(const my_result *r, size_t row, int col)
+{
+    my_value v = r->cells[row * (size_t)r->ncols + (size_t)col];
+    if (v.kind == MY_BYTES)
+        v.s = v.len ? r->bytes.data + v.at : "";
+    return v;
+}
+
+void my_put_bytes(my_result *r, my_value *cell, const void *bytes, size_t len)
+{
+    *cell = (my_value){.kind = MY_BYTES, .at = r->bytes.len, .len = len};
+    buf_add(&r->bytes, bytes, len);
+}
+
+void my_put_uint(my_result *r, my_value *cell, uint64_t value)
+{
+    char text[24];
+    if (value <= INT64_MAX)
+        *cell = (my_value){.kind = MY_INT, .i = (int64_t)value};
+    else
+        my_put_bytes(r, cell, text,
+                     (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
+}
+
+void my_put_bits(my_result *r, my_value *cell, const char *bytes, size_t len)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < len; i++)
+        value = value << 8 | (unsigned char)bytes[i];
+    my_put_uint(r, cell, value);
+}
+
+void my_put_text(my_result *r, my_value *cell, my_form form, const char *text, size_t len)
+{
+    switch (form) {
+    case MY_FORM_INT:
+        *cell = (my_value){.kind = MY_INT, .i = strtoll(text, NULL, 10)};
+        break;
+    case MY_FORM_UINT:
+        my_put_uint(r, cell, strtoull(text, NULL, 10));
+        break;
+    case MY_FORM_FLOAT:
+    case MY_FORM_DOUBLE:
+        *cell = (my_value){.kind = MY_DOUBLE, .d = strtod(text, NULL)};
+        break;
+    case MY_FORM_BIT:
+        my_put_bits(r, cell, text, len);
+        break;
+    case MY_FORM_TIME:
+    case MY_FORM_BYTES:
+        my_put_bytes(r, cell, text, len);
+        break;
+    }
+}
+
+static int print_fraction(char *out, size_t size, unsigned long micros, unsigned decimals)
+{
+    char digits[8];
+    if (decimals > 6) /* not known: as many as are needed */
+        decimals = micros ? 6 : 0;
+    if (decimals == 0)
+        return 0;
+    snprintf(digits, sizeof digits, "%06lu", micros % 1000000);
+    return snprintf(out, size, ".%.*s", (int)decimals, digits);
+}
+
+void my_put_time(my_result *r, my_value *cell, const MYSQL_FIELD *field, const MYSQL_TIME *t)
+{
+    char text[64];
+    int n = 0;
+    if (field->type == MYSQL_TYPE_TIME)
+        n = snprintf(text, sizeof text, "%s%02u:%02u:%02u", t->neg ? "-" : "",
+                     t->day * 24 + t->hour, t->minute, t->second);
+    else
+        n = snprintf(text, sizeof text, "%04u-%02u-%02u", t->year, t->month, t->day);
+    if (field->type == MYSQL_TYPE_DATETIME || field->type == MYSQL_TYPE_TIMESTAMP)
+        n += snprintf(text + n, sizeof text - (size_t)n, " %02u:%02u:%02u", t->hour, t->minute,
+                      t->second);
+    if (field->type != MYSQL_TYPE_DATE && field->type != MYSQL_TYPE_NEWDATE)
+        n += print_fraction(text + n, sizeof text - (size_t)n, t->second_part, field->decimals);
+    my_put_bytes(r, cell, text, (size_t)n);
+}
+
+double my_float_value(float f)
+{
+    char text[40];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)f);
+        if (!(strtof(text, NULL) < f) && !(strtof(text, NULL) > f))
+            break;
+    }
+    return strtod(text, NULL);
+}
+
+static size_t utf8_tail(unsigned char lead)
+{
+    if (lead < 0x80)
+        return 0;
+    if (lead >= 0xc2 && lead <= 0xdf)
+        return 1;
+    if (lead >= 0xe0 && lead <= 0xef)
+        return 2;
+    if (lead >= 0xf0 && lead <= 0xf4)
+        return 3;
+    return SIZE_MAX;
+}
+
+/* Overlong forms, surrogates and what lies beyond U+10FFFF. */
+static bool bad_second(unsigned char lead, unsigned char second)
+{
+    return (lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
+           (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f);
+}
+
+bool my_is_utf8(const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    for (size_t i = 0; i < len;) {
+        size_t tail = utf8_tail(s[i]);
+        if (tail == SIZE_MAX || tail >= len - i)
+            return false;
+        if (tail && bad_second(s[i], s[i + 1]))
+            return false;
+        for (size_t k = 1; k <= tail; k++)
+            if ((s[i + k] & 0xc0) != 0x80)
+                return false;
+        i += tail + 1;
+    }
+    return true;
+}
