@@ -132,6 +132,7 @@ end
 function checkers.equals(lab, a)
   local same = a.got == a.want
   return add(lab, a.name, {
+    value = type(a.got) == "number" and a.got or nil,
     outcome = same and "holds" or "violated",
     sentence = same and ("%s %s, as it must be"):format(tostring(a.got), a.what or "")
       or ("%s %s, it must be %s"):format(tostring(a.got), a.what or "", tostring(a.want)),
@@ -143,6 +144,7 @@ end
 function checkers.conservation(lab, a)
   local off = a.view - a.ledger
   return add(lab, "conservation", {
+    value = off, unit = a.unit,
     outcome = off == 0 and "holds" or "violated",
     sentence = off == 0 and ("ledger and view agree on %s"):format(tostring(a.ledger))
       or ("the view is off by %+d %s"):format(off, a.unit or ""),
@@ -160,7 +162,7 @@ function checkers.bound(lab, a)
   local value = math.type(a.value) == "float" and ("%.2f"):format(a.value) or tostring(a.value)
   local inside = a.value >= low and a.value <= high
   return add(lab, a.name, {
-    outcome = inside and "holds" or "violated", bound = limit,
+    outcome = inside and "holds" or "violated", bound = limit, value = a.value, unit = a.unit,
     sentence = ("%s%s%s, limit %s"):format(a.what and a.what .. " " or "", value, a.unit and " " .. a.unit or "", limit),
     counterexamples = inside and {} or { { id = a.name, note = value } },
   })
@@ -210,7 +212,8 @@ end
 function M.plain(check)
   return {
     arm = check.arm, name = check.name, outcome = check.outcome, expect = check.expects or "measured", as_expected = check.as_expected,
-    sentence = check.sentence, reason = check.reason, counterexamples = check.counterexamples, more = check.more,
+    sentence = check.sentence, reason = check.reason, value = check.value, unit = check.unit,
+    counterexamples = check.counterexamples, more = check.more,
   }
 end
 
