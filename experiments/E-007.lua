@@ -132,6 +132,15 @@ local function free(lab, topic, id)
   lab:event "init_transactions of the old id ended it"
 end
 
+-- Where a wrong arm first shows what is wrong with it.
+local function mark_anomaly(lab, arm, seen, main, dirty)
+  if arm.name == "random-id" and not seen_at(main, seen.plain0) then
+    lab:anomaly(("%d records acknowledged, none of them visible"):format(PLAIN))
+  elseif arm.name == "read-uncommitted" and #with_prefix(dirty[0], "tx") > 0 then
+    lab:anomaly "records of a transaction that never committed are delivered"
+  end
+end
+
 local function watch_window(lab, arm, topic, seen, main)
   local window = lab:span("window", "3 s window")
   if arm.class == "wrong" then
@@ -155,6 +164,7 @@ local function story(lab, arm)
   local crashed = lab:now()
   write_behind(lab, topic, seen)
   local fault = prove_window(lab, topic, id, seen)
+  mark_anomaly(lab, arm, seen, main, dirty)
   local from = recover(lab, arm, id)
   if arm.settings.restart == "none" then from = crashed end
   watch_window(lab, arm, topic, seen, main)

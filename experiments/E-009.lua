@@ -145,6 +145,10 @@ local function phase_b(lab, seen)
   seen.failover = lab:now() - seen.killed_at
   lab:event("F leads %.1f s after the kill", seen.failover)
   for _, row in ipairs(of_phase "A") do
+    local now = lab:offsets(row.topic, 0)
+    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("F leads without the acknowledged records", row.name) end
+  end
+  for _, row in ipairs(of_phase "A") do
     if not row.std then row.deliveries.A:wait "5s" end
   end
   for _, row in ipairs(of_phase "B") do send(row, "B") end

@@ -129,6 +129,7 @@ observers["offsets-as-count"] = function(lab, state)
   local now = must(lab:offsets(topic, 0))
   state.claimed = now.hw - now.low
   state.alarms = gaps(state.offsets, now.low, state.ended)
+  lab:anomaly(("%d offsets taken for records, %d records delivered"):format(state.claimed, #state.ids))
   state.says = ("sees %d \"records\", raises %d gap alarms"):format(state.claimed, #state.alarms)
 end
 
@@ -141,6 +142,7 @@ observers["lag-by-watermark"] = function(lab, state)
     must(consumer:commit({ topic = topic, partition = 0, offset = record.offset + 1 }, { sync = true }))
     state.ids[#state.ids + 1], state.committed = id_of(record), record.offset + 1
   end)
+  lab:anomaly(("all records done, the committed offset stops at %d"):format(state.committed))
   for _ = 1, 3 do must(consumer:poll(100, "150ms")) end
   state.committed = committed_offset(lab, group, topic)
   state.lag = must(lab:offsets(topic, 0)).hw - state.committed
@@ -152,6 +154,7 @@ local function applier(lab, state, isolation)
   local db = lab:database("CREATE TABLE account_view (account VARCHAR(20) PRIMARY KEY, balance BIGINT NOT NULL)",
     "CREATE TABLE effect_log (event_id VARCHAR(40) NOT NULL)", "INSERT INTO account_view VALUES ('account', 0)")
   local consumer = lab:consumer { isolation_level = isolation }
+  local aborted, told = bag.from(lab.shared.aborted), false
   must(consumer:subscribe { lab.shared.topic })
   state.ended = read_to_end(lab, consumer, function(record)
     must(db:tx(function(tx)
@@ -160,6 +163,10 @@ local function applier(lab, state, isolation)
       return true
     end))
     must(consumer:store(record))
+    if not told and aborted:count(id_of(record)) > 0 then
+      told = true
+      lab:anomaly(("applied %s, whose transaction was aborted"):format(id_of(record)))
+    end
   end)
   for _, row in ipairs(must(db:query "SELECT event_id FROM effect_log")) do state.ids[#state.ids + 1] = row.event_id end
   state.view = must(db:query "SELECT balance FROM account_view")[1].balance

@@ -91,6 +91,13 @@ function Lab:event(fmt, ...)
   self.run:pause_at_step(text)
 end
 
+-- anomaly(text [, arm]): the instant at which it went wrong, the marker on the report's time axis; the first of an arm counts.
+-- A shared setup names the arm that it happened to.
+function Lab:anomaly(text, arm)
+  self.events[#self.events + 1] = { at = self:now(), arm = arm or self.label, text = text, kind = "anomaly" }
+  self.run.view:event(self, text)
+end
+
 -- fact(text): what the setup established, printed under the setup line.
 function Lab:fact(fmt, ...)
   self.facts[#self.facts + 1] = select("#", ...) > 0 and fmt:format(...) or fmt
