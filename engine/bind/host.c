@@ -16,10 +16,11 @@
 #include "bind/handle.h"
 #include "bind/interrupt.h"
 #include "bind/task.h"
+#include "fault/failpoint.h"
 #include "loop/proc.h"
 #include "term/tty.h"
 
-enum { EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
+enum { EXIT_USAGE = 64, EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
 
 typedef struct host {
     uv_loop_t loop;
@@ -317,6 +318,12 @@ int host_run(int argc, char **argv)
     host h = {0};
     set_pool_size();
     signal(SIGPIPE, SIG_IGN);
+    rl_err *err = fail_init();
+    if (err) {
+        fprintf(stderr, "rlab: %s\n", err->msg);
+        err_free(err);
+        return EXIT_USAGE;
+    }
     if (uv_loop_init(&h.loop) != 0)
         return EXIT_BUG;
     h.L = luaL_newstate();
