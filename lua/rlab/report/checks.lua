@@ -58,7 +58,7 @@ local function grid(list, arms)
       return cell(i and list[i], i, arm)
     end) .. "</tr>"
   end)
-  return '<div class="scroll wide-only" tabindex="0"><table class="grid"><thead><tr><td></td>' .. head .. "</tr></thead><tbody>"
+  return '<div class="scroll wide-only"><table class="grid"><thead><tr><td></td>' .. head .. "</tr></thead><tbody>"
     .. body .. "</tbody></table></div>"
 end
 
@@ -89,7 +89,7 @@ local function examples(check)
   end
   if used.show then head[#head + 1] = "<th scope=col>see it in the live stores (--keep)</th>" end
   local more = (check.more or 0) > 0 and html.fill("<p class=hint>and {n} more, in result.json</p>", { n = html.number(check.more) }) or ""
-  return '<div class="scroll" tabindex="0"><table class="examples"><thead><tr>' .. table.concat(head) .. "</tr></thead><tbody>"
+  return '<div class="scroll"><table class="examples"><thead><tr>' .. table.concat(head) .. "</tr></thead><tbody>"
     .. table.concat(cells) .. "</tbody></table></div>" .. more
 end
 

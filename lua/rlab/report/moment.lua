@@ -386,7 +386,7 @@ local function table_of(partition, links)
       id = c.id, key = c.key, rows = texts[c.offset] })
   end)
   return html.fill("<h4>{name}</h4>", { name = summary_of(partition) })
-    .. '<div class="scroll" tabindex="0"><table><thead><tr><th scope=col class=n>offset</th><th scope=col>what</th><th scope=col>id</th>'
+    .. '<div class="scroll"><table><thead><tr><th scope=col class=n>offset</th><th scope=col>what</th><th scope=col>id</th>'
     .. "<th scope=col>key</th><th scope=col>rows of other stores</th></tr></thead><tbody>" .. body .. "</tbody></table></div>"
 end
 

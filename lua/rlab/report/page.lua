@@ -28,10 +28,11 @@ end
 
 local function tiles(arms)
   local list = html.each(arms, function(arm)
-    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h3>{name}</h3><p class="said">{sentence}</p>'
+    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h3>{name}</h3>{!title}<p class="said">{sentence}</p>'
       .. '<p class="out {out}">{outcome}</p>{!reason}</li>', {
       class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name, sentence = arm.sentence,
       out = OUTCOMES[arm.outcome] or "unsure", outcome = arm.outcome,
+      title = arm.title and html.fill('<p class="does">{title}</p>', arm) or "",
       reason = arm.reason and html.fill('<p class="reason">{reason}</p>', arm) or "" })
   end)
   return ('<ul class="tiles" style="--cols:%d">%s</ul>'):format(columns_for(#arms), list)
@@ -125,7 +126,7 @@ function page.measured(result)
         return values[name] and "<td class=n>" .. html.escape(values[name]) .. "</td>" or '<td class="n none">·</td>'
       end) .. "</tr>"
   end)
-  return '<section id="numbers"><h2>Measured</h2><div class="scroll" tabindex="0"><table class="measured"><thead><tr><td></td>'
+  return '<section id="numbers"><h2>Measured</h2><div class="scroll"><table class="measured"><thead><tr><td></td>'
     .. head .. "</tr></thead><tbody>" .. body .. "</tbody></table></div></section>"
 end
 
@@ -176,7 +177,7 @@ function page.proof(result)
   local listed = #points > 0 and '<p class="hint">Failpoints in this story: ' .. html.each(points, function(p, i)
     return (i > 1 and ", " or "") .. "<code>" .. html.escape(type(p) == "table" and (p.name or "") or p) .. "</code>"
   end) .. "</p>" or ""
-  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll" tabindex="0"><table><thead><tr><th scope=col>fault</th><th scope=col>arm</th>'
+  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table><thead><tr><th scope=col>fault</th><th scope=col>arm</th>'
     .. "<th scope=col class=n>from</th><th scope=col class=n>until</th><th scope=col>proof</th><th scope=col>fired</th></tr></thead><tbody>"
     .. body .. "</tbody></table></div>" .. listed .. "</section>"
 end
@@ -263,7 +264,7 @@ function page.settings(result)
     return html.fill('<th scope=col><span class="cls {class}">{word}</span>{name}</th>', {
       class = html.class_of(arms[i]), word = html.CLASSES[html.class_of(arms[i])], name = arms[i].name })
   end)
-  local diff = #rows > 0 and '<div class="scroll" tabindex="0"><table class="settings"><thead><tr><td></td>' .. head
+  local diff = #rows > 0 and '<div class="scroll"><table class="settings"><thead><tr><td></td>' .. head
     .. "</tr></thead><tbody>" .. table.concat(rows) .. "</tbody></table></div>" or ""
   local fold = #same > 0 and html.fill('<details class="data"><summary>{n} the same in every arm</summary><ul class="same">{!list}</ul></details>', {
     n = html.plural(#same, "setting"), list = table.concat(same) }) or ""
@@ -284,7 +285,7 @@ function page.operations(history)
     end
     if counts[f][h.type] then counts[f][h.type] = counts[f][h.type] + 1 end
   end
-  return '<details class="data"><summary>' .. html.plural(#history, "line") .. ' of history, by operation</summary><div class="scroll" tabindex="0">'
+  return '<details class="data"><summary>' .. html.plural(#history, "line") .. ' of history, by operation</summary><div class="scroll">'
     .. "<table><thead><tr><th scope=col>operation</th><th scope=col class=n>invoked</th><th scope=col class=n>ok</th>"
     .. "<th scope=col class=n>failed</th><th scope=col class=n>unknown</th></tr></thead><tbody>"
     .. html.each(order, function(c)

@@ -389,9 +389,9 @@ local function table_of(lane)
   local events = happenings(lane)
   local thinned = step > 1 and html.fill("<p class=hint>Every {n}th instant; all of them are in samples.jsonl.</p>", { n = step }) or ""
   return html.fill("<h4>{name}</h4>", { name = lane_name(lane) })
-    .. (#list > 0 and '<div class="scroll" tabindex="0"><table><thead><tr><th scope=col class=n>time</th>' .. head
+    .. (#list > 0 and '<div class="scroll"><table><thead><tr><th scope=col class=n>time</th>' .. head
       .. "</tr></thead><tbody>" .. body .. "</tbody></table></div>" .. thinned or "")
-    .. (events ~= "" and '<div class="scroll" tabindex="0"><table><thead><tr><th scope=col>kind</th><th scope=col>what</th>'
+    .. (events ~= "" and '<div class="scroll"><table><thead><tr><th scope=col>kind</th><th scope=col>what</th>'
       .. "<th scope=col class=n>from</th><th scope=col class=n>until</th></tr></thead><tbody>" .. events .. "</tbody></table></div>" or "")
 end
 

@@ -112,6 +112,24 @@
   window.addEventListener("hashchange", openTarget);
   openTarget();
 
+  // A table that is wider than the page scrolls, so the keyboard must be able to reach it.
+  function reachable() {
+    Array.prototype.forEach.call(document.querySelectorAll(".scroll"), function (box) {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "region");
+        box.setAttribute("aria-label", "table, scrolls sideways");
+      } else {
+        box.removeAttribute("tabindex");
+        box.removeAttribute("role");
+        box.removeAttribute("aria-label");
+      }
+    });
+  }
+  window.addEventListener("resize", reachable);
+  document.addEventListener("toggle", reachable, true);
+  reachable();
+
   // On paper nothing unfolds, so the evidence is unfolded before printing and folded again after.
   var opened = [];
   window.addEventListener("beforeprint", function () {
