@@ -1,6 +1,7 @@
 /* rlab.rng: seeded random numbers. new(seed) takes a number or words. */
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -8,7 +9,7 @@
 
 #define RNG_META "rlab.rng"
 
-enum { BYTES_MAX = 1 << 28, ID_LEN = 16, ID_MAX = 64 };
+enum { BYTES_MAX = 1 << 28, ID_LEN = 16, ID_MAX = 64, SAMPLE_MAX = 10000000 };
 
 int luaopen_rlab_rng(lua_State *L);
 
@@ -102,11 +103,11 @@ static int l_pick(lua_State *L)
     return 1;
 }
 
-/* The first n of a shuffled copy. */
-static int push_sample(lua_State *L, rl_rng *rng, lua_Integer n)
+/* The first n of a shuffled copy of the list at 2, or of 1..len when that is a number. */
+static int push_sample(lua_State *L, rl_rng *rng, lua_Integer len, lua_Integer n)
 {
-    lua_Integer len = list_len(L);
-    luaL_argcheck(L, n >= 0 && n <= len, 3, "the list has not so many");
+    bool numbers = lua_type(L, 2) == LUA_TNUMBER;
+    luaL_argcheck(L, n >= 0 && n <= len, 3, "there are not so many");
     lua_Integer *order = lua_newuserdatauv(L, sizeof *order * (size_t)len + 1, 0);
     for (lua_Integer i = 0; i < len; i++)
         order[i] = i + 1;
@@ -114,7 +115,10 @@ static int push_sample(lua_State *L, rl_rng *rng, lua_Integer n)
     for (lua_Integer i = 0; i < n; i++) {
         lua_Integer k = i + (lua_Integer)rng_below(rng, (uint64_t)(len - i)), chosen = order[k];
         order[k] = order[i];
-        lua_geti(L, 2, chosen);
+        if (numbers)
+            lua_pushinteger(L, chosen);
+        else
+            lua_geti(L, 2, chosen);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
@@ -124,14 +128,17 @@ static int push_sample(lua_State *L, rl_rng *rng, lua_Integer n)
 static int l_shuffle(lua_State *L)
 {
     rl_rng *rng = check(L);
-    return push_sample(L, rng, list_len(L));
+    lua_Integer n = list_len(L);
+    return push_sample(L, rng, n, n);
 }
 
-/* sample(list, n) -> n different elements, in random order */
+/* sample(list, n) -> n different elements in random order; sample(m, n) -> n different numbers of 1..m */
 static int l_sample(lua_State *L)
 {
     rl_rng *rng = check(L);
-    return push_sample(L, rng, luaL_checkinteger(L, 3));
+    lua_Integer len = lua_type(L, 2) == LUA_TNUMBER ? luaL_checkinteger(L, 2) : list_len(L);
+    luaL_argcheck(L, len >= 0 && len <= SAMPLE_MAX, 2, "between 0 and ten million");
+    return push_sample(L, rng, len, luaL_checkinteger(L, 3));
 }
 
 static int l_bytes(lua_State *L)
