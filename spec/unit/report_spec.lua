@@ -125,6 +125,31 @@ describe("the report", function()
     assert.is_nil(unbalanced(text))
   end)
 
+  it("is drawn whatever field is missing", function()
+    local function keys_in(v, keys)
+      for k, item in pairs(v) do
+        if type(k) == "string" then keys[k] = true end
+        if type(item) == "table" then keys_in(item, keys) end
+      end
+      return keys
+    end
+    local function without(v, key)
+      local copy = {}
+      for k, item in pairs(v) do
+        if k ~= key then copy[k] = type(item) == "table" and without(item, key) or item end
+      end
+      return copy
+    end
+    for _, name in ipairs { "fixture-E-007", "fixture-E-012" } do
+      local data = load(name)
+      for key in pairs(keys_in(data.result, {})) do
+        local ok, failure = pcall(report.render, without(data.result, key), data.samples, data.history)
+        assert.is_true(ok, ("without '%s': %s"):format(key, tostring(failure)))
+        assert.is_true(pcall(junit.text, without(data.result, key)), key)
+      end
+    end
+  end)
+
   it("is drawn from very little", function()
     local text = report.render({ id = "E-000", verdict = "inconclusive", sentence = "no server",
       arms = { { name = "a", class = "right", outcome = "inconclusive", reason = "no server" } } })

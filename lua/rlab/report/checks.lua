@@ -122,7 +122,6 @@ local function with_strays(list, arms)
   local known, out = {}, { table.unpack(arms) }
   for _, arm in ipairs(arms) do known[arm.name] = true end
   for _, c in ipairs(list) do
-    c.arm = c.arm or "all arms"
     if not known[c.arm] then
       known[c.arm] = true
       out[#out + 1] = { name = c.arm, class = "observe" }

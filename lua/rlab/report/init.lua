@@ -84,6 +84,7 @@ function report.shell(parts)
 end
 
 function report.render(result, samples, history)
+  result = require("rlab.report.shape").sound(result)
   local timeline = require "rlab.report.timeline"
   local moment = require "rlab.report.moment"
   local checks = require "rlab.report.checks"

@@ -1,6 +1,7 @@
 -- JUnit XML for build servers: one suite an experiment, one case for each check of each arm. A check that is not as
 -- expected is a failure, an inconclusive one an error; so is an arm that came to a bad end without a check saying so.
 local html = require "rlab.report.html"
+local shape = require "rlab.report.shape"
 
 local junit = {}
 
@@ -70,8 +71,9 @@ end
 
 -- text(results) -> XML; results is a list of what result.json holds (one table alone is fine too).
 function junit.text(results)
-  if results.id then results = { results } end
+  if results.id or results.arms then results = { results } end
   local suites = html.each(results, function(result)
+    result = shape.sound(result)
     local suite, cases = suite_of(result)
     local run = result.run or {}
     return html.fill([[

@@ -169,10 +169,13 @@ local function split_shared(rows, arms)
   return left, of_arm
 end
 
+-- What happened in a lane, each with a `text`, whatever its kind calls it. Without an instant it cannot be drawn.
 local function in_scope(list, arm, shared)
   local out = {}
   for _, item in ipairs(list or {}) do
-    if item.arm == arm or (shared and item.arm == nil) then out[#out + 1] = item end
+    if type(item.at) == "number" and (item.arm == arm or (shared and item.arm == nil)) then
+      out[#out + 1] = setmetatable({ text = tostring(item.text or item.label or item.name or item.kind or "") }, { __index = item })
+    end
   end
   return out
 end

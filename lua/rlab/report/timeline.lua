@@ -205,18 +205,18 @@ local OUTCOMES = { committed = "committed", aborted = "aborted", open = "open" }
 
 local function outcome_of(span)
   if OUTCOMES[span.outcome] then return span.outcome end
-  local label = tostring(span.label or "")
-  return label:find("abort") and "aborted" or label:find("open") and "open" or "committed"
+  return span.text:find("abort") and "aborted" or span.text:find("open") and "open" or "committed"
 end
 
 local function grouped_spans(spans)
   local groups, order = {}, {}
   for _, span in ipairs(spans) do
-    if not groups[span.kind] then
-      groups[span.kind] = {}
-      order[#order + 1] = span.kind
+    local kind = tostring(span.kind or "span")
+    if not groups[kind] then
+      groups[kind] = {}
+      order[#order + 1] = kind
     end
-    table.insert(groups[span.kind], span)
+    table.insert(groups[kind], span)
   end
   return groups, order
 end
@@ -227,9 +227,9 @@ local function bar_code(kind, list, last)
     local outcome = outcome_of(span)
     if outcome == "aborted" then aborted = aborted + 1 end
     return ('<i class="bar %s" style="left:%s;width:%s" title="%s"></i>'):format(outcome, percent(span.at / last),
-      percent(math.max((span["until"] or span.at) - span.at, 0) / last), html.escape(span.label))
+      percent(math.max((span["until"] or span.at) - span.at, 0) / last), html.escape(span.text))
   end)
-  local text = html.plural(#list, tostring(kind)) .. (aborted > 0 and (", %d aborted"):format(aborted) or "")
+  local text = html.plural(#list, kind) .. (aborted > 0 and (", %d aborted"):format(aborted) or "")
   return ('<div class="bars">%s</div>'):format(bars), text
 end
 
@@ -241,11 +241,9 @@ local function overlays(lane, last)
     labels[#labels + 1] = { at = at, text = text, class = class, brief = brief or text, strong = class ~= "event" }
   end
   for _, f in ipairs(lane.faults) do
-    if type(f.at) == "number" then
-      local class = f.fired == false and "fault missing" or "fault"
-      bands[#bands + 1] = band(class, f.at, f["until"], last, f.name .. ", " .. duration_text(f))
-      if f.arm == name then label(f.at, f.name .. (f.fired == false and " (did not fire)" or ""), class) end
-    end
+    local class = f.fired == false and "fault missing" or "fault"
+    bands[#bands + 1] = band(class, f.at, f["until"], last, f.text .. ", " .. duration_text(f))
+    if f.arm == name then label(f.at, f.text .. (f.fired == false and " (did not fire)" or ""), class) end
   end
   local groups, order = grouped_spans(lane.spans)
   for _, kind in ipairs(order) do
@@ -257,9 +255,9 @@ local function overlays(lane, last)
     else
       for _, span in ipairs(list) do
         local class = kind == "transaction" and "txn " .. outcome_of(span) or kind == "outage" and "fault" or "window"
-        bands[#bands + 1] = band("span " .. class, span.at, span["until"], last, span.label .. ", " .. duration_text(span))
+        bands[#bands + 1] = band("span " .. class, span.at, span["until"], last, span.text .. ", " .. duration_text(span))
         if span.arm == name then
-          label(span.at, (kind == "transaction" and "transaction: " or "") .. span.label, "span " .. class)
+          label(span.at, (kind == "transaction" and "transaction: " or "") .. span.text, "span " .. class)
         end
       end
     end
@@ -340,8 +338,8 @@ end
 local function happenings(lane)
   local list = {}
   local function add(kind, item, text) list[#list + 1] = { kind = kind, at = item.at or 0, till = item["until"], text = text } end
-  for _, f in ipairs(lane.faults) do add("fault", f, f.name) end
-  for _, s in ipairs(lane.spans) do add(s.kind, s, s.label) end
+  for _, f in ipairs(lane.faults) do add("fault", f, f.text) end
+  for _, s in ipairs(lane.spans) do add(s.kind, s, s.text) end
   for _, e in ipairs(lane.events) do add(e.kind == "anomaly" and "first anomaly" or "event", e, e.text) end
   table.sort(list, function(a, b) return a.at < b.at end)
   return html.each(list, function(h)
