@@ -84,10 +84,12 @@ function M.group(f)
     await_members(group)
     return table.unpack(inner, 1, inner.n)
   end))
-  if not results[1] then group:cancel("the group's body failed") end
+  if not results[1] then
+    group.failure = group.failure or results[2] -- not what its members then die of
+    group:cancel("the group's body failed")
+  end
   await_members(group)
   if group.failure then error(group.failure, 0) end
-  if not results[1] then error(results[2], 0) end
   return table.unpack(results, 2, results.n)
 end
 
