@@ -107,6 +107,7 @@ function down.run(args)
   if not args.force then refuse_while_used(ctx.home) end
   local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(args), { wipe = args.wipe })
   must(stopped, forced)
+  require("rlab.stack.kafka_train").sweep()
   if args.json then
     return put_json { stopped = array(stopped), killed = array(forced), wiped = args.wipe or false, seconds = (clock.ns() - began) / 1e9 }
   end

@@ -133,8 +133,8 @@ end
 
 local function why_not(stack, name, listening)
   local word = stack.ctx:word(name)
-  if word == "dead" then return "ended: " .. supervisor.why(stack.ctx, name) end
-  if word == "down" or word == "frozen" then return word end
+  if word == "dead" then return "is gone" end
+  if word == "down" or word == "frozen" then return "is " .. word end
   if not listening[stack.ctx.ports[name]] then return "does not listen" end
   return nil
 end
@@ -155,7 +155,7 @@ function Stack:health()
     all = not short
   end
   if all and has(self, "mysql") and not mysql.ready(self.ctx) then
-    list[#list + 1] = { server = "mysql", ok = false, why = "no login" }
+    list[#list + 1] = { server = "mysql", ok = false, why = "lets nobody log in" }
   end
   return list
 end
@@ -182,6 +182,8 @@ local function mend(stack, mended)
     end
   end
   if not has(stack, "kafka") then return true end
+  local answered, silent = full.answer(ctx, kafka.BROKERS)
+  if not answered then return nil, silent end
   local admin, failure = admin_of(stack)
   if not admin then return nil, failure end
   local short = full.short_of(admin, kafka.BROKERS)
@@ -201,7 +203,7 @@ function Stack:heal(opts)
   if failure.name == "TIMEOUT" then
     local sick = {}
     for _, h in ipairs(self:health()) do
-      if not h.ok then sick[#sick + 1] = h.server .. ": " .. h.why end
+      if not h.ok then sick[#sick + 1] = h.server .. " " .. h.why end
     end
     failure.message = ("the stack is not whole after %s: %s"):format(units.print_duration(units.duration(opts.at_most or "40s")),
       #sick > 0 and table.concat(sick, "; ") or "but it is now")

@@ -61,6 +61,22 @@ function M.whole(admin, want, at_most)
   return not_ready("the cluster is not whole: " .. missing)
 end
 
+-- answer(ctx, brokers) -> true | nil, err: each broker by itself; one that was killed stays in the others' metadata for a while
+function M.answer(ctx, want)
+  for _, id in ipairs(want) do
+    local admin <close>, failure = require("rlab.kafka").admin(impatient(ctx, { brokers = "127.0.0.1:" .. ctx.ports["kafka-" .. id] }))
+    if not admin then return nil, failure end
+    local why
+    local ok = task.wait_until(function()
+      local cluster
+      cluster, why = admin:cluster()
+      return cluster
+    end, { at_most = "30s", every = "30ms" })
+    if not ok then return not_ready(("broker %d does not answer: %s"):format(id, why.message)) end
+  end
+  return true
+end
+
 local function make_topic(admin, name, partitions)
   local failure
   local ok = task.wait_until(function()
@@ -112,7 +128,9 @@ function M.prove(ctx)
   local admin <close>, failure = M.admin(ctx)
   if not admin then return nil, failure end
   local want = require("rlab.stack.kafka").BROKERS
-  local ok, broken = M.whole(admin, want, "60s")
+  local ok, broken = M.answer(ctx, want)
+  if not ok then return nil, broken end
+  ok, broken = M.whole(admin, want, "60s")
   if not ok then return nil, broken end
   local name = ("rlab-ready-%d-%d"):format(process.self(), clock.ns())
   ok, broken = make_topic(admin, name, #want)

@@ -38,6 +38,18 @@ local function exercise(ctx)
   admin:delete_topics { TOPIC }
 end
 
+-- sweep(): ends what an rlab that was killed while training has left behind, unless one trains just now
+function M.sweep()
+  local found = require("rlab.stack.tools").kafka()
+  local home = found and found.root .. "/training"
+  if not home or not fs.exists(home) then return end
+  local guard <close> = fs.lock(found.root .. "/archive.lock", "rlab down (class archive)")
+  if not guard then return end
+  require("rlab.stack.local").down(assert(require("rlab.stack.context").new { home = home }), PART)
+  fs.remove(home)
+  fs.remove(found.root .. "/classes.new.jsa")
+end
+
 local function train(ctx, home, made)
   local supervisor = require "rlab.stack.local"
   local inner = assert(require("rlab.stack.context").new { home = home, base = assert(process.free_ports(200))[1] })

@@ -4,7 +4,7 @@ local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
 local process = require "rlab.process"
 
-local M = { JAVA_MIN = 17, MYSQL_MIN = 8, REDIS_MIN = 6 }
+local M = { JAVA_MIN = 17, MYSQL_MIN = 8, REDIS_MIN = 6.2 }
 
 local function missing(message)
   return nil, err.new { domain = "rlab", code = 0, name = "MISSING", message = message }
@@ -119,8 +119,8 @@ function M.redis()
   if not path then return missing "no redis-server found; run make deps (or apt install redis-server)" end
   local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
   if not version then return missing(path .. " does not say its version; reinstall redis-server") end
-  if tonumber(version:match "^%d+") < M.REDIS_MIN then
-    return missing(("redis-server %s at %s is too old; version %d or newer is needed"):format(version, path, M.REDIS_MIN))
+  if tonumber(version:match "^%d+%.%d+") < M.REDIS_MIN then
+    return missing(("redis-server %s at %s is too old; install version %s or newer"):format(version, path, M.REDIS_MIN))
   end
   return { path = path, version = version }
 end

@@ -23,7 +23,8 @@ return {
     return {
       cwd = server.dir .. "/data",
       cmd = { ctx.redis_server, "--port", server.port, "--bind", "127.0.0.1", "--dir", ".", "--save", "",
-        "--appendonly", "yes", "--logfile", "", "--daemonize", "no" },
+        "--appendonly", "yes", "--logfile", "", "--daemonize", "no",
+        "--set-proc-title", "no" }, -- a title overwrites the environment, by which strays are known
     }
   end,
 

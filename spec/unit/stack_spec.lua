@@ -1,0 +1,211 @@
+local fs = require "rlab.fs"
+local process = require "rlab.process"
+local context = require "rlab.stack.context"
+local kafka = require "rlab.stack.kafka"
+local kafka_broker = require "rlab.stack.servers.kafka_broker"
+local layout = require "rlab.stack.layout"
+local lock = require "rlab.stack.lock"
+local mysql = require "rlab.stack.servers.mysql"
+local redis = require "rlab.stack.servers.redis"
+local servers = require "rlab.stack.servers"
+local stack = require "rlab.stack"
+local state = require "rlab.stack.state"
+local users = require "rlab.stack.users"
+local words = require "rlab.stack.words"
+
+local home
+
+before_each(function() home = assert(fs.tmpdir "rlab-stack") end)
+after_each(function() fs.remove(home) end)
+
+describe("the port map", function()
+  it("keeps a whole stack in its block, no port twice", function()
+    for _, base in ipairs { false, 20000 } do
+      local seen = {}
+      for name, port in pairs(layout.ports(base or nil)) do
+        assert.is_nil(seen[port], ("%s and %s share %d"):format(name, tostring(seen[port]), port))
+        seen[port] = name
+        if base then assert.is_true(port >= base and port < base + layout.BLOCK, name) end
+      end
+    end
+  end)
+
+  it("has the documented ports by default", function()
+    local p = layout.ports()
+    assert.are.same({ 13306, 16379, 18091, 18090, 18080, 18081, 19092, 19093, 19094 },
+      { p.mysql, p.redis, p.registry, p["kafka-ui"], p.command, p.query, p["kafka-1"], p["kafka-2"], p["kafka-3"] })
+  end)
+end)
+
+describe("the state", function()
+  it("survives being written and read", function()
+    local s = state.new(20000)
+    s.servers.redis = { pid = 12, start = math.maxinteger, phase = "ready", port = 20079 }
+    assert(state.save(home, s))
+    assert.are.same(s, state.load(home))
+    state.forget(home)
+    assert.is_nil(state.load(home))
+  end)
+
+  it("ignores a file that is no state", function()
+    for _, text in ipairs { "", "{", "[]", '"x"', '{"version":0,"servers":{}}', '{"version":1,"servers":7}' } do
+      assert(fs.write(home .. "/stack.json", text))
+      assert.is_nil(state.load(home))
+    end
+  end)
+
+  it("knows a process by pid, start time and boot", function()
+    local s, pid, start = state.new(), process.self()
+    s.servers.redis = { pid = pid, start = start, phase = "ready" }
+    assert.are.equal("up", state.word(s, "redis"))
+    s.servers.redis.start = start + 1
+    assert.are.equal("dead", state.word(s, "redis"))
+    s.servers.redis.start, s.boot = start, "another boot"
+    assert.are.equal("dead", state.word(s, "redis"))
+    assert.are.equal("down", state.word(s, "mysql"))
+  end)
+
+  it("tells a frozen process and one that is starting", function()
+    local p <close> = assert(process.spawn { cmd = { "sleep", "60" } })
+    local s = state.new()
+    s.servers.mysql = { pid = p.pid, start = p.start, phase = "starting" }
+    assert.are.equal("starting", state.word(s, "mysql"))
+    assert(p:stop())
+    assert.are.equal("frozen", state.word(s, "mysql"))
+  end)
+
+  it("finds strays by the mark in their environment", function()
+    local p <close> = assert(process.spawn { cmd = { "sleep", "60" }, env = { RLAB_SERVER = home .. "/kafka-2" } })
+    local other <close> = assert(process.spawn { cmd = { "sleep", "60" }, env = { RLAB_SERVER = home .. "-other/kafka-2" } })
+    assert.are.same({ ["kafka-2"] = { { pid = p.pid, start = p.start } } }, state.marked(home))
+    assert.is_true(process.alive(other.pid))
+  end)
+
+  it("forgets the servers of another boot, and keeps the ports of those that live", function()
+    local pid, start = process.self()
+    local s = state.new(20000)
+    s.servers.redis = { pid = pid, start = start, phase = "ready" }
+    assert(state.save(home, s))
+    local ctx = assert(context.new { home = home, base = 30000 })
+    assert.are.equal(20079, ctx.ports.redis)
+    s.boot = "another boot"
+    assert(state.save(home, s))
+    ctx:reload()
+    assert.are.equal(30079, ctx.ports.redis)
+    assert.are.equal("down", ctx:word "redis")
+  end)
+end)
+
+describe("the lock", function()
+  it("names its holder", function()
+    local first <close> = assert(lock.take(home .. "/lock", "rlab up"))
+    local heard
+    local second, failure = lock.take(home .. "/lock", "rlab down", { at_most = "50ms", say = function(who) heard = who end })
+    assert.is_nil(second)
+    assert.are.equal("BUSY", failure.name)
+    local me = ("pid %d (rlab up)"):format(process.self())
+    assert.are.equal(me, heard)
+    assert.matches(me, failure.message, 1, true)
+    first:close()
+    local third <close> = assert(lock.take(home .. "/lock", "rlab down"))
+    assert.is_truthy(third)
+  end)
+end)
+
+describe("users", function()
+  it("are listed while they live", function()
+    local p <close> = assert(process.spawn { cmd = { "sleep", "60" } })
+    local mine = users.enter(home, "E-012")
+    local note = ('{"pid":%d,"start":%d,"what":"E-007"}'):format(p.pid, p.start)
+    assert(fs.write(home .. "/users/1.json", note))
+    assert(fs.write(home .. "/users/2.json", (note:gsub('"start":%d+', '"start":1'))))
+    assert(fs.write(home .. "/users/3.json", "nonsense"))
+    local found = users.list(home)
+    assert.are.equal(1, #found)
+    assert.are.equal("E-007", found[1].what)
+    assert.is_false(fs.exists(home .. "/users/2.json"))
+    users.leave(mine)
+    assert.is_false(fs.exists(mine))
+  end)
+end)
+
+describe("a description of a server", function()
+  it("exists for each name, with all that the supervisor asks for", function()
+    for _, name in ipairs(servers.names()) do
+      local d = servers.of(name)
+      assert.is_true(servers.is_part(d.part))
+      for _, key in ipairs { "needs", "ports", "files", "command", "ready", "cause" } do
+        assert.are.equal("function", type(d[key]), name .. "." .. key)
+      end
+      assert.is_truthy(d.stop.signal and d.stop.rank and d.stop.at_most and d.disk)
+    end
+    assert.are.equal("controller", servers.names("kafka")[1])
+  end)
+
+  it("listens only where the port map says", function()
+    local ctx = assert(context.new { home = home, base = 20000 })
+    local text = kafka.properties(ctx, ctx:server "kafka-2")
+    assert.matches("listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20113\n", text, 1, true)
+    assert.matches("advertised.listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20123\n", text, 1, true)
+    assert.matches("controller.quorum.voters=9@127.0.0.1:20099\n", text, 1, true)
+    assert.are.same({ 20093, 20103, 20113 }, kafka_broker.ports(ctx, ctx:server "kafka-2"))
+  end)
+
+  it("makes ids that Kafka takes", function()
+    local seen = {}
+    for _ = 1, 500 do
+      local id = kafka.uuid()
+      assert.matches("^[%w_][%w_-]+$", id)
+      assert.are.equal(22, #id)
+      assert.matches("[AQgw]$", id) -- the last character carries two bits
+      assert.is_nil(seen[id])
+      seen[id] = true
+    end
+  end)
+
+  it("finds the cause in a log", function()
+    assert.are.equal("java.net.BindException: Address already in use", kafka.cause [[
+2026-11-23T15:52:20.241 ERROR Kafka$ Exiting Kafka due to fatal exception during startup.
+org.apache.kafka.common.KafkaException: Socket server failed to bind to 127.0.0.1:19092
+	at org.apache.kafka.X.y(Z.java:1)
+Caused by: java.net.BindException: Address already in use
+	at java.base/sun.nio.ch.Net.bind0(Native Method)
+]])
+    assert.are.equal("No space left on device", kafka.cause "java.io.IOException: No space left on device\n")
+    assert.are.equal("Could not reserve enough space", kafka.cause "Error: Could not reserve enough space\n")
+    assert.is_nil(kafka.cause "2026-11-23T15:52:20.241 INFO Kafka started\n")
+    assert.are.equal("Can't start server: Bind on TCP/IP port: Address already in use", mysql.cause [[
+2026-11-23T16:00:00.000000Z 0 [System] [MY-010116] [Server] mysqld starting
+2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port: Address already in use
+2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010119] [Server] Aborting
+]])
+    assert.are.equal("Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use", redis.cause [[
+12:C 23 Nov 2026 16:00:00.000 # oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo
+12:M 23 Nov 2026 16:00:00.001 # Warning: Could not create server TCP listening socket
+12:M 23 Nov 2026 16:00:00.001 # Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use
+]])
+  end)
+end)
+
+describe("words", function()
+  it("say ages and sizes", function()
+    assert.are.same({ "4s", "4m12s", "2h05m", "3d4h" }, { words.age(4), words.age(252), words.age(7500), words.age(3 * 86400 + 4 * 3600) })
+    assert.are.same({ "12 MiB", "1.5 GiB" }, { words.size(12 << 20), words.size(3 << 29) })
+  end)
+end)
+
+describe("stack.open", function()
+  it("refuses what it does not know, with a guess", function()
+    assert.error_matches(function() stack.open { need = { "kafka" } } end, "unknown option 'need', did you mean 'needs'")
+    local ok, failure = pcall(stack.open, { needs = { "kafkaa" }, home = home })
+    assert.is_false(ok)
+    assert.matches("no server 'kafkaa', did you mean 'kafka'", tostring(failure))
+  end)
+
+  it("says how to start what does not run", function()
+    local s, failure = stack.open { needs = { "redis", "kafka" }, home = home }
+    assert.is_nil(s)
+    assert.are.equal("NO_STACK", failure.name)
+    assert.matches("rlab up kafka redis", failure.message)
+  end)
+end)
