@@ -368,6 +368,17 @@ static int l_mock_brokers(lua_State *L)
     return 1;
 }
 
+/* p:stop_calls(): flush, commit and the like, running or queued, end with CANCELLED; for close */
+static int l_stop_calls(lua_State *L)
+{
+    rl_handle *h = handle_check(L, 1, &kafka_producer_type);
+    while (h->lane.tail)
+        job_cancel(h->lane.tail);
+    if (h->lane.running)
+        job_cancel(h->lane.running);
+    return 0;
+}
+
 static int l_is_open(lua_State *L)
 {
     const rl_handle *h = luaL_checkudata(L, 1, kafka_producer_type.name);
@@ -428,6 +439,7 @@ void kafka_producer_bind(lua_State *L)
                                        {"stats", l_stats},
                                        {"errors", l_errors},
                                        {"is_open", l_is_open},
+                                       {"stop_calls", l_stop_calls},
                                        {"mock_brokers", l_mock_brokers},
                                        {NULL, NULL}};
     kafka_submit_open(L);

@@ -52,6 +52,10 @@ static void properties_load(void)
     char *rest = known.text;
     for (char *line; (line = strsep(&rest, "\n"));)
         property_line(line);
+    static const char *const hidden[] = {"test.mock.num.brokers", "test.mock.broker.rtt",
+                                         "client.software.name", "client.software.version"};
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        property_add(hidden[i], '*');
     known.names = mem_alloc((known.n + 1) * sizeof *known.names);
     for (size_t i = 0; i < known.n; i++)
         known.names[i] = known.list[i].name;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 
@@ -18,6 +19,7 @@ struct kafka_producer {
     kafka_report_fn on_report;
     void *report_arg;
     atomic_bool watched, cancelled, in_transaction;
+    bool only_errors; /* delivery.report.only.error: acked records are not reported */
     topic_entry *topics;
     size_t ntopics;
     atomic_llong sent, acked, failed, bytes;
@@ -27,12 +29,15 @@ struct kafka_producer {
 rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
 {
     rd_kafka_t *rk;
+    char only_errors[8];
+    kafka_conf_value(conf, "delivery.report.only.error", only_errors, sizeof only_errors);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
     rl_err *err = kafka_client_new(KAFKA_PRODUCER, conf, &rk);
     if (err)
         return err;
     kafka_producer *p = mem_zero(sizeof *p);
     p->rk = rk;
+    p->only_errors = strcmp(only_errors, "true") == 0;
     p->events = rd_kafka_queue_get_main(rk);
     kafka_notes_open(&p->notes);
     *out = p;
@@ -45,11 +50,15 @@ void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg)
     p->report_arg = arg;
 }
 
+/* librdkafka writes only when its queue was empty, so what came before the watch began is announced here. */
 void kafka_producer_watch(kafka_producer *p, int fd)
 {
     static const uint64_t one = 1;
-    rd_kafka_queue_io_event_enable(p->events, fd, fd < 0 ? NULL : &one, fd < 0 ? 0 : sizeof one);
-    atomic_store(&p->watched, fd >= 0);
+    bool on = fd >= 0;
+    rd_kafka_queue_io_event_enable(p->events, fd, on ? &one : NULL, on ? sizeof one : 0);
+    atomic_store(&p->watched, on);
+    if (on && write(fd, &one, sizeof one) < 0)
+        return; /* full, hence readable */
 }
 
 /* ---- events ---- */
@@ -207,7 +216,11 @@ void kafka_producer_purge(kafka_producer *p)
 
 int kafka_producer_pending(kafka_producer *p)
 {
-    return rd_kafka_outq_len(p->rk);
+    if (p->only_errors)
+        return rd_kafka_outq_len(p->rk);
+    long long reported = atomic_load(&p->acked) + atomic_load(&p->failed);
+    long long pending = atomic_load(&p->sent) - reported;
+    return pending > 0 ? (int)pending : 0;
 }
 
 kafka_counts kafka_producer_counts(kafka_producer *p)

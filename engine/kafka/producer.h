@@ -62,6 +62,7 @@ rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop
 /* Fails what is queued or in flight, with reports _PURGE_QUEUE (never sent) and _PURGE_INFLIGHT (may be in the log). */
 void kafka_producer_purge(kafka_producer *p);
 
+/* Records without a report yet. */
 int kafka_producer_pending(kafka_producer *p);
 kafka_counts kafka_producer_counts(kafka_producer *p);
 kafka_notes *kafka_producer_notes(kafka_producer *p);

@@ -53,6 +53,7 @@ end
 -- finish(p, options): what is under way gets a moment; an open transaction is aborted, else others would wait for its timeout
 local function finish(p, options)
   local at_most = options.at_most or CLOSE_WITHIN
+  p:stop_calls()
   if p:in_transaction() and options.abort ~= false then
     p:abort(at_most)
   elseif p:pending() > 0 then

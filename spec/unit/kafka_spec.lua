@@ -1,0 +1,443 @@
+-- The Kafka bindings against librdkafka's in-process mock cluster: our own code only. What brokers do is in spec/live/kafka_spec.lua.
+local kafka = require "rlab.kafka"
+local task = require "rlab.task"
+local null = require "rlab.null"
+local host = require "rlab.core_host"
+
+local mock, brokers
+
+local function producer(options)
+  local o = { brokers = brokers, linger_ms = 0, message_timeout_ms = "5s" }
+  for k, v in pairs(options or {}) do o[k] = v end
+  return assert(kafka.producer(o))
+end
+
+local function consumer(options)
+  local o = { brokers = brokers, auto_offset_reset = "earliest", fetch_wait_max_ms = 20 }
+  for k, v in pairs(options or {}) do o[k] = v end
+  return assert(kafka.consumer(o))
+end
+
+-- n records of a partition as tables {key, value, offset}
+local function read(c, n)
+  local seen = {}
+  task.wait_until(function()
+    local batch <close> = assert(c:poll(n, "200ms"))
+    for r in batch:each() do
+      assert(not r.err, tostring(r.err))
+      seen[#seen + 1] = { key = r.key, value = r.value, offset = r.offset, eof = r.eof }
+    end
+    return #seen >= n
+  end, { at_most = "10s", what = n .. " records" })
+  return seen
+end
+
+local function reader(topic, options)
+  local c = consumer(options)
+  assert(c:assign { { topic = topic, partition = 0, offset = "earliest" } })
+  return c
+end
+
+describe("rlab.kafka", function()
+  local opened
+
+  setup(function()
+    mock = assert(kafka.producer { test_mock_num_brokers = 3 })
+    brokers = mock:mock_brokers()
+  end)
+
+  teardown(function() mock:close() end)
+
+  before_each(function() opened = host.open_handles() end)
+  after_each(function() assert.equal(opened, host.open_handles()) end)
+
+  describe("options", function()
+    it("are strict and helpful", function()
+      assert.error_matches(function() kafka.producer { brokers = "x", linger_m = 5 } end, "unknown option 'linger_m', did you mean 'linger.ms'")
+      assert.error_matches(function() kafka.producer { brokers = "x", group = "g" } end, "'group.id' is a property of consumers")
+      assert.error_matches(function() kafka.consumer { brokers = "x", ["linger.ms"] = 5 } end, "'linger.ms' is a property of producers")
+      assert.error_matches(function() kafka.producer { brokers = "x", acks = "most" } end, "acks")
+      assert.error_matches(function() kafka.producer { brokers = "x", linger_ms = "5 parsecs" } end, "no duration")
+      assert.error_matches(function() kafka.producer { brokers = "x", linger_ms = print } end, "got function")
+      assert.error_matches(function() kafka.producer { brokers = "x", dr_msg_cb = 1 } end, "unknown option 'dr_msg_cb'")
+      assert.error_matches(function() kafka.producer { "x" } end, "name = value")
+      assert.error_matches(function() kafka.producer {} end, "no brokers")
+    end)
+
+    it("take dots, underscores, durations, sizes, booleans and lists", function()
+      local p <close> = producer { ["queue.buffering.max.messages"] = 1000, message_timeout_ms = "3s", socket_send_buffer_bytes = "64KiB",
+        enable_idempotence = true, brokers = { brokers, "localhost:1" }, acks = "all", compression_codec = "lz4" }
+      assert.is_true(p:is_open())
+    end)
+
+    it("that contradict each other are an error, not a crash", function()
+      local p, e = kafka.producer { brokers = brokers, transactional_id = "x", enable_idempotence = false }
+      assert.is_nil(p)
+      assert.equal("_INVALID_ARG", e.name)
+    end)
+
+    it("have defaults that a script can set", function()
+      kafka.defaults.brokers, kafka.defaults.linger_ms, kafka.defaults.group = brokers, 1, "g"
+      local p = assert(kafka.producer {})
+      local c = assert(kafka.consumer {})
+      for k in pairs(kafka.defaults) do kafka.defaults[k] = nil end
+      p:close()
+      c:close()
+    end)
+  end)
+
+  describe("a record", function()
+    it("is checked before it is sent", function()
+      local p <close> = producer()
+      local function wrong(record, pattern)
+        assert.error_matches(function() p:post(record) end, pattern)
+        assert.error_matches(function() p:submit { record } end, pattern)
+      end
+      wrong({ topic = "r", valu = "x" }, "unknown field 'valu'")
+      wrong({ value = "x" }, "topic is missing")
+      wrong({ topic = "r", value = 12 }, "record.value: a string or null expected, got number")
+      wrong({ topic = "r", key = {} }, "record.key: a string or null")
+      wrong({ topic = "r", partition = -1 }, "record.partition")
+      wrong({ topic = "r", timestamp = 1.5 }, "record.timestamp")
+      wrong({ topic = "r", headers = { a = "b" } }, "their order counts")
+      wrong({ topic = "r", headers = { { "a", 1 } } }, "the value of 'a' must be")
+      wrong("text", "record table")
+      assert.equal(0, p:stats().sent)
+    end)
+
+    it("keeps null and empty apart, and every byte of its headers", function()
+      local p <close> = producer()
+      local all = string.char(0, 255, 10, 0)
+      assert(p:send { topic = "nulls", partition = 0, value = null, key = "k" })
+      assert(p:send { topic = "nulls", partition = 0, key = null })
+      assert(p:send { topic = "nulls", partition = 0, value = "", key = "", timestamp = 1234567890123 })
+      assert(p:send { topic = "nulls", partition = 0, value = all, headers = { { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } } })
+      local c <close> = reader "nulls"
+      local seen = {}
+      task.wait_until(function()
+        for r in assert(c:poll(10, "200ms")):each() do seen[#seen + 1] = r end
+        return #seen == 4
+      end, { at_most = "5s" })
+      assert.same({ "k", null }, { seen[1].key, seen[1].value })
+      assert.same({ null, null }, { seen[2].key, seen[2].value })
+      assert.same({ "", "" }, { seen[3].key, seen[3].value })
+      assert.equal(1234567890123, seen[3].timestamp)
+      assert.equal("create", seen[3].timestamp_type)
+      assert.equal(all, seen[4].value)
+      assert.same({ { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } }, seen[4].headers)
+      assert.equal("last", seen[4]:header "h")
+      assert.is_nil(seen[4]:header "none")
+      assert.is_nil(seen[1].headers)
+      assert.error_matches(function() return seen[1].ofset end, "no field 'ofset'")
+    end)
+  end)
+
+  describe("a producer", function()
+    it("reports partition, offset, timestamp and status", function()
+      local p <close> = producer()
+      local first = assert(p:send { topic = "reports", partition = 2, value = "a" })
+      local second = assert(p:send { topic = "reports", partition = 2, value = "b" })
+      assert.equal("reports", first.topic)
+      assert.equal(2, second.partition)
+      assert.equal(first.offset + 1, second.offset)
+      assert.is_true(math.type(second.timestamp) == "integer")
+      assert.equal("PERSISTED", second.status)
+      local n = p:stats()
+      assert.same({ 2, 2, 0, 0, 2 }, { n.sent, n.acked, n.failed, n.pending, n.bytes })
+    end)
+
+    it("says what failed and whether it may be in the log", function()
+      local p <close> = assert(kafka.producer { brokers = "127.0.0.1:1", message_timeout_ms = 150, linger_ms = 0 })
+      local ok, e = p:send { topic = "t", value = "x" }
+      assert.is_nil(ok)
+      assert.equal("_MSG_TIMED_OUT", e.name)
+      assert.equal("NOT_PERSISTED", e.status)
+      ok, e = p:post { topic = "t", value = ("x"):rep(2000000) }
+      assert.is_nil(ok)
+      assert.equal("MSG_SIZE_TOO_LARGE", e.name)
+      task.wait_until(function() return #p:errors() > 0 end, { at_most = "5s", what = "an error event" })
+    end)
+
+    it("serves ten thousand sends at once", function()
+      local p <close> = producer { linger_ms = 5 }
+      local done = 0
+      task.group(function(g)
+        for i = 1, 10000 do
+          g:spawn(function()
+            assert(p:send { topic = "many", key = tostring(i), value = "v" })
+            done = done + 1
+          end)
+        end
+      end)
+      assert.equal(10000, done)
+      assert.equal(10000, p:stats().acked)
+    end)
+
+    it("waits for room instead of failing", function()
+      local p <close> = producer { queue_buffering_max_messages = 10, linger_ms = 0 }
+      local values, list = {}, {}
+      for i = 1, 500 do values[i], list[i] = "v" .. i, { topic = "room", partition = 0, value = "s" .. i } end
+      assert.equal(500, p:post_batch { topic = "room", partition = 0, values = values })
+      local deliveries = p:send_batch(list)
+      assert.same({ 500, 0, 0 }, { deliveries:counts() })
+      task.group(function(g)
+        for i = 1, 100 do g:spawn(function() assert(p:send { topic = "room", partition = 0, value = "x" .. i }) end) end
+      end)
+      local c <close> = reader "room"
+      local seen = read(c, 1100)
+      for i = 1, 500 do
+        assert.equal("v" .. i, seen[i].value)
+        assert.equal("s" .. i, seen[500 + i].value)
+      end
+      local ok, e
+      for _ = 1, 100 do
+        ok, e = p:post { topic = "room", value = "y" }
+        if not ok then break end
+      end
+      assert.is_nil(ok)
+      assert.equal("_QUEUE_FULL", e.name)
+      assert.is_true(e.retriable)
+    end)
+
+    it("submits in order and tells each fate", function()
+      local p <close> = producer { message_max_bytes = 2000 }
+      local deliveries = p:submit { { topic = "fates", partition = 0, value = "a" }, { topic = "fates", partition = 0, value = ("b"):rep(5000) },
+        { topic = "fates", partition = 0, value = "c" } }
+      assert.is_nil(deliveries[1])
+      assert.is_true(deliveries:wait "5s")
+      assert.equal(3, #deliveries)
+      assert.equal(deliveries[1].offset + 1, deliveries[3].offset)
+      assert.equal("MSG_SIZE_TOO_LARGE", deliveries[2].name)
+      assert.same({ 2, 1, 0 }, { deliveries:counts() })
+      assert.equal(3, deliveries:acked()[2].index)
+      assert.same({ 2, "NOT_PERSISTED" }, { deliveries:failed()[1].index, deliveries:failed()[1].status })
+      assert.is_nil(deliveries[4])
+      assert.is_true(p:submit({}):wait())
+    end)
+
+    it("posts batches with keys, nulls and a partition", function()
+      local p <close> = producer()
+      assert.equal(3, p:post_batch { topic = "batch", partition = 0, keys = { "a", null, "" }, values = { null, "x", "" } })
+      assert(p:flush "5s")
+      assert.error_matches(function() p:post_batch { topic = "batch", values = { "a" }, keys = {} } end, "as many keys")
+      assert.error_matches(function() p:post_batch { topic = "batch", values = { 1 } } end, "values%[1%]")
+      assert.error_matches(function() p:post_batch { topic = "batch", value = {} } end, "did you mean 'values'")
+      local c <close> = reader "batch"
+      assert.same({ { key = "a", value = null, offset = 0, eof = false }, { key = null, value = "x", offset = 1, eof = false },
+        { key = "", value = "", offset = 2, eof = false } }, read(c, 3))
+    end)
+
+    it("purges, and a cancelled send does not hurt", function()
+      local p <close> = assert(kafka.producer { brokers = "127.0.0.1:1", linger_ms = 0 })
+      local lost = task.spawn(function() return p:send { topic = "t", value = "x" } end)
+      local left = task.spawn(function() return p:send { topic = "t", value = "y" } end)
+      task.yield()
+      left:cancel()
+      local ok, e = left:join()
+      assert.same({ nil, "CANCELLED" }, { ok, e.name })
+      assert.is_nil(p:flush "20ms")
+      assert.equal(2, p:pending())
+      p:purge()
+      ok, e = lost:join()
+      assert.is_nil(ok)
+      assert.equal("_PURGE_QUEUE", e.name)
+      assert.equal("NOT_PERSISTED", e.status)
+      assert(p:flush "5s")
+    end)
+
+    it("closed, ends every wait and says that it is closed", function()
+      local p = assert(kafka.producer { brokers = "127.0.0.1:1", linger_ms = 0, queue_buffering_max_messages = 3 })
+      local sent = task.spawn(function() return p:send { topic = "t", value = "x" } end)
+      local set = p:submit { { topic = "t", value = "y" }, { topic = "t", value = "z" } }
+      local waiting = task.spawn(function() return set:wait() end)
+      local stuck = task.spawn(function() return p:send { topic = "t", value = "w" } end)
+      local flushing = task.spawn(function() return p:flush() end)
+      task.sleep "20ms"
+      p:close { at_most = "50ms" }
+      local ok, e = sent:join()
+      assert.same({ nil, "CLOSED", "POSSIBLY_PERSISTED" }, { ok, e.name, e.status })
+      assert.is_true(waiting:join())
+      assert.equal("CLOSED", set[1].name)
+      ok, e = stuck:join()
+      assert.is_nil(ok)
+      assert.matches("is closed", tostring(e))
+      ok, e = flushing:join()
+      assert.same({ nil, "CANCELLED" }, { ok, e.name })
+      assert.error_matches(function() p:send { topic = "t", value = "x" } end, "this kafka.producer is closed")
+      p:close()
+    end)
+
+    it("cannot wait outside a task", function()
+      local p <close> = producer()
+      local co = coroutine.wrap(function() return p:send { topic = "t", value = "x" } end)
+      assert.error_matches(co, "cannot wait here")
+    end)
+  end)
+
+  describe("a consumer", function()
+    setup(function()
+      local p <close> = producer()
+      for i = 0, 9 do assert(p:send { topic = "ten", partition = 0, key = "k" .. i, value = ("v"):rep(i) }) end
+    end)
+
+    it("polls batches with lazy records and columns", function()
+      local c <close> = reader("ten", { enable_partition_eof = true })
+      local batch
+      task.wait_until(function()
+        batch = assert(c:poll(100, "1s"))
+        return #batch > 0
+      end, { at_most = "5s" })
+      local records, eof = {}, nil
+      for r in batch:each() do
+        if r.eof then eof = r else records[#records + 1] = r end
+      end
+      while #records < 10 or not eof do
+        for r in assert(c:poll(100, "1s")):each() do
+          if r.eof then eof = r else records[#records + 1] = r end
+        end
+      end
+      assert.equal(10, eof.offset)
+      assert.is_nil(eof.value)
+      assert.is_nil(eof.err)
+      assert.same({ "k3", "vvv", 3, 0, "ten" }, { records[4].key, records[4].value, records[4].offset, records[4].partition, records[4].topic })
+      assert.equal(c:generation(), records[4].generation)
+      assert.equal(c:generation(), batch:generation())
+      assert.equal(#batch:offsets(), #batch:values())
+      assert.equal(#batch:keys(), select(2, batch:bytes()))
+      assert.same({ 0, "k0", "" }, { batch:offsets()[1], batch:keys()[1], batch:values()[1] })
+      assert.is_nil(batch[#batch + 1])
+      assert.error_matches(function() return batch:vlaues() end, "no method 'vlaues'")
+      batch:close()
+      assert.equal(0, #batch)
+      assert.error_matches(function() return records[1].value end, "batch of this record is closed")
+      local empty <close> = assert(c:poll(10, "20ms"))
+      assert.equal(0, #empty)
+    end)
+
+    it("keeps the client alive for its batches", function()
+      local c = reader "ten"
+      local batch
+      repeat batch = assert(c:poll(10, "1s")) until #batch > 0
+      local record = batch[1]
+      c:close()
+      batch = nil
+      collectgarbage()
+      assert.equal("k0", record.key)
+      assert.error_matches(function() c:poll() end, "closed")
+    end)
+
+    it("seeks, pauses and knows its position", function()
+      local c <close> = reader "ten"
+      read(c, 10)
+      assert.equal(10, c:position()[1].offset)
+      assert(c:seek { topic = "ten", partition = 0, offset = 7 })
+      assert.equal(7, read(c, 1)[1].offset)
+      assert(c:seek({ topic = "ten", partition = 0, offset = "earliest" }, "2s"))
+      assert.equal(0, read(c, 1)[1].offset)
+      assert(c:pause())
+      assert(c:seek { topic = "ten", partition = 0, offset = 5 })
+      assert.equal(0, #assert(c:poll(10, "100ms")))
+      assert(c:resume { topic = "ten", partition = 0 })
+      assert.equal(5, read(c, 1)[1].offset)
+      assert.same({ 1, "ten", 0 }, { #c:assignment(), c:assignment()[1].topic, c:assignment()[1].partition })
+      assert.same({ 0, 10 }, { c:watermarks { topic = "ten", partition = 0 } })
+    end)
+
+    it("stores and commits positions, also of EOF events", function()
+      local c <close> = reader("ten", { group = "commits", enable_auto_offset_store = false, enable_auto_commit = false, enable_partition_eof = true })
+      local place = { topic = "ten", partition = 0 }
+      local function committed() return assert(c:committed(place))[1].offset end
+      assert.is_nil(committed())
+      local batch, eof
+      repeat
+        batch = assert(c:poll(100, "1s"))
+        for r in batch:each() do
+          if r.eof then eof = r elseif r.offset == 3 then assert(c:commit(r)) assert.equal(4, committed()) end
+        end
+      until eof
+      assert(c:store { topic = "ten", partition = 0, offset = 6 })
+      assert(c:commit())
+      assert.equal(6, committed())
+      assert(c:commit(batch, { sync = true, at_most = "5s" }))
+      assert.equal(10, committed())
+      assert(c:commit({ { topic = "ten", partition = 0, offset = 2, metadata = "why" } }))
+      assert.same({ 2, "why" }, { committed(), assert(c:committed(place))[1].metadata })
+      assert(c:commit(eof, { sync = false }))
+      task.wait_until(function() return committed() == 10 end, { at_most = "5s" })
+      assert(c:commit(assert(c:poll(1, 0))))
+      assert.error_matches(function() c:commit({ topic = "ten", partition = 0 }) end, "offset is missing")
+      assert.error_matches(function() c:store { topic = "ten", offset = 1 } end, "partition is missing")
+      assert.error_matches(function() c:commit({ topic = "ten", partition = 0, ofset = 1 }) end, "unknown field 'ofset'")
+      assert.error_matches(function() c:assign { topic = "ten", partition = 0, offset = "soon" } end, "\"earliest\"")
+    end)
+
+    it("says why store cannot work", function()
+      local c <close> = reader "ten"
+      local ok, e = c:store { topic = "ten", partition = 0, offset = 1 }
+      assert.is_nil(ok)
+      assert.matches("enable_auto_offset_store", e.message)
+    end)
+
+    it("gives what a cancelled poll fetched to the next one", function()
+      local c <close> = reader "ten"
+      local polling = task.spawn(function() return c:poll(100, "30s") end)
+      polling:cancel()
+      polling:join()
+      for delay = 1, 40 do
+        polling = task.spawn(function() return c:poll(1, "30s") end)
+        task.sleep(delay / 4000)
+        polling:cancel()
+        local batch = polling:join()
+        if batch then assert(c:seek { topic = "ten", partition = 0, offset = batch[1].offset }) end
+      end
+      local seen = read(c, 10)
+      for i = 1, 10 do assert.equal(i - 1, seen[i].offset) end
+    end)
+
+    it("ends a poll when it is closed", function()
+      local c = reader "ten"
+      read(c, 10)
+      local polling = task.spawn(function() return c:poll(1, "60s") end)
+      task.sleep "20ms"
+      c:close()
+      local ok, e = polling:join()
+      assert.same({ nil, "CANCELLED" }, { ok, e.name })
+    end)
+
+    it("shows assignments as events", function()
+      local c = consumer { group = "events", partition_assignment_strategy = "roundrobin" }
+      assert(c:subscribe "ten")
+      assert.same({ "ten" }, c:subscription())
+      task.wait_until(function()
+        c:poll(10, "50ms")
+        return #c:assignment() > 0
+      end, { at_most = "10s" })
+      local events = c:events()
+      assert.equal("assign", events[1].type)
+      assert.equal("ten", events[1].partitions[1].topic)
+      assert.equal(c:generation(), events[#events].generation)
+      assert.is_true(math.abs(events[1].at / 1000 - os.time()) < 60)
+      assert.same({}, c:events())
+      assert(c:unsubscribe())
+      task.wait_until(function()
+        c:poll(10, "50ms")
+        return #c:assignment() == 0
+      end, { at_most = "10s" })
+      assert.equal("revoke", c:events()[1].type)
+      c:close "1s"
+    end)
+  end)
+
+  it("does not block the collector", function()
+    local before = host.open_handles()
+    do
+      local p = producer()
+      p:post { topic = "dropped", value = "x" }
+      local c = reader "ten"
+      c:poll(1, "10ms")
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(before, host.open_handles())
+  end)
+end)
