@@ -1,3 +1,4 @@
+#include <errmsg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,8 +79,8 @@ static rl_err *ready(my_conn *conn, const char *sql, size_t len, my_stmt **out)
     if (!s)
         s = add(conn, sql, len);
     s->used = ++conn->clock;
-    *out = s;
     rl_err *err = s->stmt ? NULL : prepare(conn, s);
+    *out = err ? NULL : s;
     if (err && !s->pins)
         remove_stmt(conn, s);
     return err;
@@ -127,7 +128,7 @@ static void bind_one(MYSQL_BIND *bind, const my_value *v, unsigned long *length)
     }
 }
 
-rl_err *my_stmt_execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
+static rl_err *execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
 {
     size_t n = (size_t)cmd->nparams;
     MYSQL_BIND *binds = mem_zero((n + 1) * sizeof *binds);
@@ -140,6 +141,19 @@ rl_err *my_stmt_execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
     free(lengths);
     free(binds);
     return err;
+}
+
+/* When the table has got other columns since, MariaDB's client gives up on the rows it was just sent: once more, with a new statement. Only
+ * statements with rows come here, so nothing is done twice. */
+rl_err *my_stmt_execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
+{
+    rl_err *err = execute(conn, s, cmd);
+    if (!err || err->code != CR_NEW_STMT_METADATA)
+        return err;
+    err_free(err);
+    close_stmt(s);
+    err = prepare(conn, s);
+    return err ? err : execute(conn, s, cmd);
 }
 
 void my_stmts_drop(my_conn *conn)

@@ -253,7 +253,7 @@ local function give_back(pool, db)
     discard(pool, db)
   else
     if db:in_transaction() then
-      warn("@on", "rlab.mysql: a transaction was left open in a pool's connection and is rolled back") -- luacheck: ignore 113
+      warn("rlab.mysql: a transaction was left open in a pool's connection and is rolled back")
       db:exec "ROLLBACK"
     end
     pool.idle[#pool.idle + 1] = db

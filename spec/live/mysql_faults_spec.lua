@@ -1,0 +1,169 @@
+local clock = require "rlab.clock"
+local err = require "rlab.err"
+local mysqld = require "spec.support.mysqld"
+local server = require "spec.support.mysql_server"
+local task = require "rlab.task"
+
+local ok = server.ok
+
+local function seconds(f)
+  local from = clock.ns()
+  local results = table.pack(f())
+  return (clock.ns() - from) / 1e9, table.unpack(results, 1, results.n)
+end
+
+describe("mysql under faults", function()
+  local db
+
+  describe("on a healthy server:", function()
+    before_each(function() db = server.connect { database = "" } end)
+    after_each(function() db:close() end)
+
+    it("a cancel ends a query at once, and no late result is taken for the next one's", function()
+      local took, _, failure = seconds(function()
+        return task.timeout("100ms", function() return db:query "SELECT SLEEP(30), 'late'" end)
+      end)
+      assert.are.equal("TIMEOUT", failure.name)
+      assert.is_true(took < 1)
+      local none, broken = db:query "SELECT 1"
+      assert.is_nil(none)
+      assert.are.equal("BROKEN", broken.name)
+      assert.is_true(broken.retriable and broken.fatal)
+      assert.matches("cancelled", db:broken())
+      ok(db:reconnect())
+      assert.is_nil((db:broken()))
+      assert.are.equal(1, ok(db:value "SELECT 1"))
+    end)
+
+    it("a cancelled prepared statement and stream end at once too", function()
+      for _, call in ipairs {
+        function() return db:query("SELECT SLEEP(?)", 30) end,
+        function() for _ in db:rows "SELECT 1 UNION ALL SELECT SLEEP(30)" do ok(true) end end,
+        function() for _ in db:rows("SELECT 1 UNION ALL SELECT SLEEP(?)", 30) do ok(true) end end,
+      } do
+        local took, _, failure = seconds(function() return task.timeout("50ms", call) end)
+        assert.are.equal("TIMEOUT", failure.name)
+        assert.is_true(took < 1)
+        ok(db:reconnect())
+      end
+    end)
+
+    it("a read timeout breaks the connection, to the millisecond rather than the second", function()
+      local hasty <close> = server.connect { database = "", read_timeout = "150ms" }
+      local took, none, failure = seconds(function() return hasty:query "SELECT SLEEP(30)" end)
+      assert.is_nil(none)
+      assert.are.equal("TIMEOUT", failure.name)
+      assert.are.equal(2013, failure.code)
+      assert.is_true(failure.retriable and failure.fatal)
+      assert.is_true(took > 0.1 and took < 0.8)
+      assert.are.equal("BROKEN", select(2, hasty:query "SELECT 1").name)
+      ok(hasty:reconnect())
+      assert.are.equal(1, ok(hasty:value "SELECT 1"))
+    end)
+
+    it("kill ends another connection's statement, which lives on", function()
+      local other <close> = server.connect { database = "" }
+      for _, call in ipairs {
+        function() return db:query "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c" end,
+        function() return db:query("SELECT COUNT(*) + ? FROM information_schema.columns a, information_schema.columns b, information_schema.columns c", 1) end,
+      } do
+        local victim = task.spawn(call)
+        ok(task.wait_until(function()
+          return ok(other:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND command <> 'Sleep'", db:id())) == 1
+        end))
+        assert.is_true(other:kill(db:id()))
+        local none, failure = victim:join()
+        assert.is_nil(none)
+        assert.are.equal("ER_QUERY_INTERRUPTED", failure.name)
+        assert.is_false(failure.fatal)
+        assert.are.equal(1, ok(db:value "SELECT 1"))
+      end
+      assert.is_true(other:kill(db:id(), { connection = true }))
+      local _, failure = db:query "SELECT 1"
+      assert.is_true(failure.fatal and failure.retriable)
+    end)
+
+    it("a closed handle ends the query that runs on it", function()
+      local running = task.spawn(function() return db:query "SELECT SLEEP(30)" end)
+      task.sleep(0)
+      local took = seconds(function() db:close() end)
+      local _, failure = running:join()
+      assert.is_true(err.is(failure))
+      assert.is_true(took < 1)
+      db = server.connect { database = "" }
+    end)
+  end)
+
+  describe("on a server of its own:", function()
+    local own
+
+    setup(function() own = mysqld.beside(server.port) end)
+    teardown(function() own:stop() end)
+
+    it("a frozen server runs into the read timeout", function()
+      db = assert(own:connect { read_timeout = "200ms" })
+      own.child:stop()
+      local took, none, failure = seconds(function() return db:query "SELECT 1" end)
+      assert.is_nil(none)
+      assert.are.equal("TIMEOUT", failure.name)
+      assert.is_true(took > 0.1 and took < 1)
+      none, failure = db:query "SELECT 1"
+      assert.is_nil(none)
+      assert.are.equal("BROKEN", failure.name)
+      own.child:cont()
+      ok(db:reconnect())
+      assert.are.equal(1, ok(db:value "SELECT 1"))
+      db:close()
+    end)
+
+    it("a frozen server runs into the connect timeout, and a cancel does not wait for it", function()
+      own.child:stop()
+      local took, none, failure = seconds(function() return own:connect { connect_timeout = "200ms" } end)
+      assert.is_nil(none)
+      assert.are.equal("TIMEOUT", failure.name)
+      assert.is_true(failure.retriable)
+      assert.is_true(took < 1)
+      took, none, failure = seconds(function()
+        return task.timeout("100ms", function() return own:connect { connect_timeout = "1m" } end)
+      end)
+      assert.is_nil(none)
+      assert.are.equal("TIMEOUT", failure.name)
+      assert.is_true(took < 1)
+      own.child:cont()
+      local again <close> = assert(own:connect {})
+      assert.are.equal(1, ok(again:value "SELECT 1"))
+    end)
+
+    it("a killed server is a lost connection; what it acknowledged is there afterwards", function()
+      db = assert(own:connect {})
+      ok(db:exec "CREATE DATABASE IF NOT EXISTS kept")
+      ok(db:exec "CREATE TABLE IF NOT EXISTS kept.t (id INT PRIMARY KEY)")
+      local statement = assert(db:prepare "INSERT INTO kept.t VALUES (?)")
+      for i = 1, 20 do ok(statement:exec(i)) end
+      local running = task.spawn(function() return db:query "SELECT SLEEP(30)" end)
+      local watcher = assert(own:connect {})
+      ok(task.wait_until(function()
+        return ok(watcher:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND command <> 'Sleep'", db:id())) == 1
+      end))
+      own:kill()
+      local none, failure = running:join()
+      assert.is_nil(none)
+      assert.are.equal("CR_SERVER_LOST", failure.name)
+      assert.is_true(failure.retriable and failure.fatal)
+      none, failure = watcher:query "SELECT 1"
+      assert.is_nil(none)
+      assert.is_true(failure.name == "CR_SERVER_GONE_ERROR" or failure.name == "CR_SERVER_LOST")
+      none, failure = db:reconnect()
+      assert.is_nil(none)
+      assert.is_true(failure.name == "CR_CONNECTION_ERROR" or failure.name == "CR_CONN_HOST_ERROR")
+      own:start()
+      ok(db:reconnect())
+      assert.are.equal(20, ok(db:value "SELECT COUNT(*) FROM kept.t"))
+      ok(statement:exec(21))
+      ok(watcher:reconnect())
+      assert.are.equal(21, ok(watcher:value "SELECT COUNT(*) FROM kept.t"))
+      watcher:close()
+      db:close()
+    end)
+  end)
+end)

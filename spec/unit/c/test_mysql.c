@@ -1,0 +1,243 @@
+/* The parts of engine/mysql that need no server: error names, values, deadlines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "mysql/errors.h"
+#include "mysql/internal.h"
+
+static void errors_have_names_and_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        const char *name;
+        bool retriable, abortable, fatal;
+    } cases[] = {
+        {1213, "ER_LOCK_DEADLOCK", true, true, false},
+        {1205, "ER_LOCK_WAIT_TIMEOUT", true, false, false},
+        {1062, "ER_DUP_ENTRY", false, false, false},
+        {2006, "CR_SERVER_GONE_ERROR", true, false, true},
+        {2013, "CR_SERVER_LOST", true, false, true},
+        {1317, "ER_QUERY_INTERRUPTED", false, false, false},
+        {1040, "ER_CON_COUNT_ERROR", true, false, false},
+        {5432, "ER_5432", false, false, false},
+        {2048, "CR_2048", false, false, false},
+        {1005, "ER_CANT_CREATE_TABLE", false, false, false},
+        {4031, "ER_CLIENT_INTERACTION_TIMEOUT", true, false, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rl_err *err = my_code_err(cases[i].code, "text");
+        assert_string_equal(err->name, cases[i].name);
+        assert_int_equal(err->retriable, cases[i].retriable);
+        assert_int_equal(err->abortable, cases[i].abortable);
+        assert_int_equal(err->fatal, cases[i].fatal);
+        err_free(err);
+    }
+}
+
+static void every_name_can_be_found(void **state)
+{
+    (void)state;
+    int found = 0;
+    for (int code = 1000; code < 6000; code++)
+        found += my_code_name(code) != NULL;
+    assert_true(found > 90); /* a table out of order would lose some */
+    assert_null(my_code_name(0));
+    assert_null(my_code_name(-1));
+}
+
+static void utf8_is_told_from_bytes(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\xff",         "\xc0\x80",         "\xc3", "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\xe2\x82"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(my_is_utf8(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(my_is_utf8(bad[i], strlen(bad[i])));
+    assert_true(my_is_utf8("a\0b", 3));
+}
+
+static void floats_read_as_they_were_written(void **state)
+{
+    (void)state;
+    assert_memory_equal(&(double){my_float_value(0.1f)}, &(double){0.1}, sizeof(double));
+    assert_memory_equal(&(double){my_float_value(16777216.0f)}, &(double){16777216.0},
+                        sizeof(double));
+    assert_memory_equal(&(double){my_float_value(3.4028235e38f)}, &(double){3.4028235e38},
+                        sizeof(double));
+}
+
+static my_result *one_cell(my_value **cell)
+{
+    MYSQL_FIELD field = {.name = "v"};
+    my_result *r = my_result_new(&field, 1);
+    *cell = my_result_row(r);
+    return r;
+}
+
+static void expect_text(const char *want, const my_result *r)
+{
+    my_value v = my_cell(r, 0, 0);
+    assert_int_equal(v.kind, MY_BYTES);
+    assert_int_equal(v.len, strlen(want));
+    assert_memory_equal(v.s, want, v.len);
+}
+
+static void integers_beyond_63_bits_are_digits(void **state)
+{
+    (void)state;
+    my_value *cell;
+    my_result *r = one_cell(&cell);
+    my_put_text(r, cell, MY_FORM_UINT, "9223372036854775807", 19);
+    assert_true(my_cell(r, 0, 0).i == INT64_MAX);
+    my_put_text(r, cell, MY_FORM_UINT, "9223372036854775808", 19);
+    expect_text("9223372036854775808", r);
+    my_put_text(r, cell, MY_FORM_INT, "-9223372036854775808", 20);
+    assert_true(my_cell(r, 0, 0).i == INT64_MIN);
+    my_put_bits(r, cell, "\x02\xa5", 2);
+    assert_true(my_cell(r, 0, 0).i == 0x2a5);
+    my_put_bits(r, cell, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+    expect_text("18446744073709551615", r);
+    my_put_bytes(r, cell, "", 0);
+    expect_text("", r);
+    my_result_free(r);
+}
+
+static void times_are_written_like_the_server(void **state)
+{
+    (void)state;
+    static const struct {
+        enum enum_field_types type;
+        unsigned decimals;
+        MYSQL_TIME time;
+        const char *want;
+    } cases[] = {
+        {MYSQL_TYPE_DATE, 0, {.year = 2024, .month = 2, .day = 29}, "2024-02-29"},
+        {MYSQL_TYPE_DATE, 0, {0}, "0000-00-00"},
+        {MYSQL_TYPE_DATETIME, 0, {.year = 1, .month = 1, .day = 1}, "0001-01-01 00:00:00"},
+        {MYSQL_TYPE_DATETIME,
+         3,
+         {.year = 2026, .month = 1, .day = 2, .hour = 3, .second_part = 4000},
+         "2026-01-02 03:00:00.004"},
+        {MYSQL_TYPE_TIMESTAMP,
+         31,
+         {.year = 2026, .month = 1, .day = 2, .second_part = 1},
+         "2026-01-02 00:00:00.000001"},
+        {MYSQL_TYPE_TIME, 0, {.hour = 838, .minute = 59, .second = 59, .neg = 1}, "-838:59:59"},
+        {MYSQL_TYPE_TIME, 1, {.day = 2, .hour = 1, .second_part = 500000}, "49:00:00.5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        my_value *cell;
+        my_result *r = one_cell(&cell);
+        MYSQL_FIELD field = {.type = cases[i].type, .decimals = cases[i].decimals};
+        my_put_time(r, cell, &field, &cases[i].time);
+        expect_text(cases[i].want, r);
+        my_result_free(r);
+    }
+}
+
+typedef struct pair {
+    my_watch watch;
+    int ours, theirs;
+} pair;
+
+static void pair_open(pair *p)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    p->ours = fds[0];
+    p->theirs = fds[1];
+    my_watch_init(&p->watch);
+    my_watch_fd(&p->watch, p->ours);
+}
+
+static void pair_close(pair *p)
+{
+    my_watch_disarm(&p->watch);
+    my_watch_fd(&p->watch, -1);
+    close(p->ours);
+    close(p->theirs);
+}
+
+static void a_deadline_ends_a_blocked_read(void **state)
+{
+    (void)state;
+    pair late, early, none;
+    char byte;
+    pair_open(&late);
+    pair_open(&early);
+    pair_open(&none);
+    double from = my_now();
+    my_watch_arm(&none.watch, 0);
+    my_watch_arm(&late.watch, 3600);
+    my_watch_arm(&early.watch, 0.05);
+    assert_int_equal(recv(early.ours, &byte, 1, 0), 0);
+    assert_true(my_now() - from >= 0.049);
+    assert_true(my_watch_expired(&early.watch));
+    assert_false(my_watch_expired(&late.watch) || my_watch_expired(&none.watch));
+    my_watch_arm(&late.watch, 0.01);
+    assert_int_equal(recv(late.ours, &byte, 1, 0), 0);
+    assert_int_equal(send(none.theirs, "x", 1, 0), 1);
+    assert_int_equal(recv(none.ours, &byte, 1, 0), 1);
+    pair_close(&late);
+    pair_close(&early);
+    pair_close(&none);
+}
+
+static void a_disarmed_deadline_does_nothing(void **state)
+{
+    (void)state;
+    pair first, second;
+    char byte;
+    pair_open(&first);
+    pair_open(&second);
+    my_watch_arm(&first.watch, 0.02);
+    my_watch_disarm(&first.watch);
+    my_watch_arm(&second.watch, 0.04);
+    assert_int_equal(recv(second.ours, &byte, 1, 0), 0);
+    assert_false(my_watch_expired(&first.watch));
+    assert_int_equal(recv(first.ours, &byte, 1, MSG_DONTWAIT), -1);
+    pair_close(&first);
+    pair_close(&second);
+}
+
+static void a_cancel_holds_for_a_socket_that_comes_later(void **state)
+{
+    (void)state;
+    pair p;
+    char byte;
+    pair_open(&p);
+    my_watch_fd(&p.watch, -1);
+    my_watch_cancel(&p.watch);
+    assert_true(my_watch_cancelled(&p.watch));
+    my_watch_fd(&p.watch, p.ours);
+    assert_int_equal(recv(p.ours, &byte, 1, 0), 0);
+    my_watch_forget(&p.watch);
+    assert_false(my_watch_cancelled(&p.watch));
+    pair_close(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_have_names_and_kinds),
+        cmocka_unit_test(every_name_can_be_found),
+        cmocka_unit_test(utf8_is_told_from_bytes),
+        cmocka_unit_test(floats_read_as_they_were_written),
+        cmocka_unit_test(integers_beyond_63_bits_are_digits),
+        cmocka_unit_test(times_are_written_like_the_server),
+        cmocka_unit_test(a_deadline_ends_a_blocked_read),
+        cmocka_unit_test(a_disarmed_deadline_does_nothing),
+        cmocka_unit_test(a_cancel_holds_for_a_socket_that_comes_later),
+    };
+    return cmocka_run_group_tests_name("mysql", tests, NULL, NULL);
+}
