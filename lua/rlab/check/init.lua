@@ -1,6 +1,7 @@
 -- Checks: each compares sets or numbers that the census read, and says holds, violated or inconclusive, one plain sentence, and up to eight
 -- concrete counterexamples. They work on plain values, so `rlab check DIR` can judge a stored run again.
 local bag = require "rlab.bag"
+local json = require "rlab.json"
 
 local M = {}
 local SHOWN = 8
@@ -213,7 +214,7 @@ function M.plain(check)
   return {
     arm = check.arm, name = check.name, outcome = check.outcome, expect = check.expects or "measured", as_expected = check.as_expected,
     sentence = check.sentence, reason = check.reason, value = check.value, unit = check.unit,
-    counterexamples = check.counterexamples, more = check.more,
+    counterexamples = json.array(check.counterexamples), more = check.more,
   }
 end
 

@@ -30,6 +30,11 @@ function html.fill(template, values)
   end))
 end
 
+-- A word with a hyphen ("kafka-2") is not broken at it where a line is short and large.
+function html.escape_unbroken(v)
+  return (html.escape(v):gsub("[%w_.]+%-[%w_.%-]+", '<span class="nb">%0</span>'))
+end
+
 function html.each(list, f)
   local out = {}
   for i, item in ipairs(list or {}) do out[#out + 1] = f(item, i) end

@@ -8,6 +8,7 @@ local WIDTHS = { { "wide", 1120 }, { "mid", 680 }, { "slim", 340 } }
 local CELL, MARKER, FOLD, HEIGHT = 56, 24, 66, 34
 local FLAG, ROOM = 17, 8
 local RUN = 8 -- a run this long is folded to its ends
+local MOST, NEAR = 26, 6 -- more than so many cells left: only those near a mark or a link stay
 
 local WORDS = {
   committed = "committed record", aborted = "aborted record", control = "transaction marker",
@@ -76,20 +77,20 @@ local function fold(cells, pins)
   return out
 end
 
--- A log with no regularity still has to fit: what is far from every pin is folded, whatever it is.
-local function fold_hard(cells, pins, limit)
-  if #cells <= limit then return cells end
+-- A log without rhythm still has to fit: of what is far from every pin only the sum is shown.
+local function fold_far(cells, folded, pins)
+  if #folded <= MOST then return folded end
   local near = {}
   for i, c in ipairs(cells) do
-    if c.fold or pins[c.offset] then
-      for k = i - 4, i + 4 do near[k] = true end
+    if pins[c.offset] then
+      for k = i - NEAR, i + NEAR do near[k] = true end
     end
   end
   local out, i = {}, 1
   while i <= #cells do
     local j = i
-    while cells[j] and not near[j] and not cells[j].fold do j = j + 1 end
-    if j - i >= RUN then
+    while cells[j] and not near[j] do j = j + 1 end
+    if j - i > 2 then
       out[#out + 1] = fold_of(cells, i, j - 1)
       i = j
     else
@@ -341,7 +342,7 @@ end
 
 local function draw(partition, links, name, width)
   local pins = pinned_offsets(partition, links)
-  local cells = fold_hard(fold(partition.cells, pins), pins, 60)
+  local cells = fold_far(partition.cells, fold(partition.cells, pins), pins)
   local rows = rows_of(cells, width)
   flags_of(rows, partition.marks or {})
   local stretches, out, y = stretches_of(partition.marks or {}), {}, 2

@@ -33,7 +33,7 @@ local function tiles(arms)
       class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name, sentence = arm.sentence,
       out = OUTCOMES[arm.outcome] or "unsure", outcome = arm.outcome,
       title = arm.title and html.fill('<p class="does">{title}</p>', arm) or "",
-      reason = arm.reason and html.fill('<p class="reason">{reason}</p>', arm) or "" })
+      reason = arm.reason and arm.reason ~= arm.sentence and html.fill('<p class="reason">{reason}</p>', arm) or "" })
   end)
   return ('<ul class="tiles" style="--cols:%d">%s</ul>'):format(columns_for(#arms), list)
 end
@@ -87,19 +87,22 @@ end
 
 function page.head(result)
   local word, tone = page.verdict(result)
-  local setup = result.setup and result.setup.facts
+  local setup = {}
+  for _, fact in ipairs(result.setup and result.setup.facts or {}) do
+    if fact ~= "" then setup[#setup + 1] = fact end
+  end
   return html.fill([[
 <header><p class="top"><b>{id}</b> <span>{title}</span></p>
 <p class="call {tone}">{word}</p>
-<h1{!long}>{sentence}</h1>
+<h1{!long}>{!sentence}</h1>
 <p class="question">{question}</p>
 {!tiles}
 <ul class="facts">{!facts}</ul>
 {!setup}{!numbers}</header>
-]], { id = result.id, title = result.title, tone = tone, word = word, sentence = result.sentence or word,
+]], { id = result.id, title = result.title, tone = tone, word = word, sentence = html.escape_unbroken(result.sentence or word),
     long = #(result.sentence or "") > 90 and ' class="long"' or "", question = result.question,
     tiles = tiles(result.arms or {}), facts = facts_of(result), numbers = numbers(result.numbers),
-    setup = setup and #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>', { facts = table.concat(setup, " · ") }) or "" })
+    setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>', { facts = table.concat(setup, " · ") }) or "" })
 end
 
 -- ---- numbers by arm ----
@@ -143,7 +146,7 @@ end
 local function where_of(ref)
   local where = tostring(ref.where or "")
   if where:find("^https?://[^%s]+$") then return html.fill('<a href="{where}" rel="noreferrer">{where}</a>', { where = where }) end
-  return html.fill("<code>{where}</code>", { where = where })
+  return html.fill('<span class="where">{where}</span>', { where = where })
 end
 
 function page.why(result)

@@ -64,8 +64,11 @@ local function thinned(points, limit)
   return out
 end
 
-local function constant_zero(points)
-  return #points == 1 and points[1][2] == 0
+local function always_zero(points)
+  for _, p in ipairs(points) do
+    if p[2] and p[2] ~= 0 then return false end
+  end
+  return true
 end
 
 local function panels_of(rows, limit)
@@ -89,7 +92,7 @@ local function panels_of(rows, limit)
     s.points = thinned(points, limit)
     s.until_t = last_at and rows[last_at].t or 0
     s.last = points[#points] and points[#points][2]
-    if not (s.kind == "low" and constant_zero(points)) then
+    if not (s.kind == "low" and always_zero(points)) then
       local family = series.family(s.kind)
       local name = s.prefix .. "\0" .. family
       local panel = by_name[name]
@@ -225,8 +228,15 @@ local function worth_drawing(lane)
   return #lane.panels + #lane.faults + #lane.spans + #lane.events > 0
 end
 
--- lanes(result, samples) -> lanes in the order of the arms, the shared one first; and the end of the axis.
-function series.lanes(result, samples, limit)
+local function end_of_all(lanes)
+  local last = 0
+  for _, lane in ipairs(lanes) do last = math.max(last, lane.last) end
+  return last > 0 and last or 1
+end
+
+-- groups(result, samples) -> list of {lanes=, last=}, one for each time axis: the shared setup's, and the arms'. When the arms
+-- were sampled inside the setup they share its axis. Nothing is returned when there is nothing to draw.
+function series.groups(result, samples, limit)
   limit = limit or 400
   local shared, own = {}, {}
   for _, row in ipairs(samples) do
@@ -240,18 +250,25 @@ function series.lanes(result, samples, limit)
     end
   end
   local rest, of_arm = split_shared(shared, result.arms or {})
-  local lanes = {}
+  local lanes, any, split_up = {}, false, next(of_arm) ~= nil
   local setup = new_lane(result, nil, rest, true, limit)
-  if worth_drawing(setup) then lanes[1] = setup end
   for _, arm in ipairs(result.arms or {}) do
     local split = not own[arm.name] and of_arm[arm.name]
     local lane = new_lane(result, arm, own[arm.name] or split or {}, split and true or false, limit)
-    if worth_drawing(lane) then lanes[#lanes + 1] = lane end
+    any = any or worth_drawing(lane)
+    lanes[#lanes + 1] = lane
   end
-  share_scales(lanes)
-  local last = 0
-  for _, lane in ipairs(lanes) do last = math.max(last, lane.last) end
-  return lanes, last > 0 and last or 1
+  local groups = any and { { lanes = lanes } } or {}
+  if worth_drawing(setup) then
+    if any and split_up then
+      table.insert(lanes, 1, setup)
+    else
+      table.insert(groups, 1, { lanes = { setup } })
+    end
+  end
+  share_scales(any and { setup, table.unpack(lanes) } or { setup })
+  for _, group in ipairs(groups) do group.last = end_of_all(group.lanes) end
+  return groups
 end
 
 -- ticks(6.4, 8) -> {0, 1, 2, ...}, step: round seconds, about `count` of them.

@@ -102,7 +102,7 @@ local function svg_of(panel, last)
     .. table.concat(out) .. "</svg>"
 end
 
--- Lines that end together are named together: "LSO HW LEO 104".
+-- Lines that end together are named together, "LSO HW LEO 104", as long as the names fit beside the chart.
 local function end_labels(panel, last, height)
   local groups = {}
   for _, s in ipairs(panel.series) do
@@ -110,13 +110,15 @@ local function end_labels(panel, last, height)
       local x, y = s.until_t / last, y_of(panel, s.last) / 100 * height
       local home
       for _, g in ipairs(groups) do
-        if g.value == s.last and math.abs(g.x - x) < 0.01 then home = g end
+        local room = LAYOUTS[1].extra - 24 - g.width - html.text_width(s.short, LABEL_SIZE)
+        if g.value == s.last and math.abs(g.x - x) < 0.01 and room > 0 then home = g end
       end
       if not home then
-        home = { x = x, y = y, value = s.last, names = {} }
+        home = { x = x, y = y, value = s.last, names = {}, width = 0 }
         groups[#groups + 1] = home
       end
-      home.names[#home.names + 1] = ('<i class="t-%s">%s</i>'):format(s.kind, html.escape(s.short or s.label))
+      home.names[#home.names + 1] = ('<i class="t-%s">%s</i>'):format(s.kind, html.escape(s.short))
+      home.width = home.width + html.text_width(s.short, LABEL_SIZE) + 5
     end
   end
   table.sort(groups, function(a, b) return a.y < b.y end)
@@ -313,20 +315,21 @@ local function lane_html(lane, index, last, ticks)
   local rows = place_labels(labels, last)
   local grid = html.each(ticks, function(t) return ('<i class="grid" style="left:%s"></i>'):format(percent(t / last)) end)
   return html.fill('<div class="lane {class}">{!side}<div class="plot"><div class="area" style="--rw:{w};--rn:{n}">'
-    .. '{!grid}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" hidden></i></div></div></div>', {
+    .. '{!grid}{!life}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" hidden></i></div></div></div>', {
     class = lane.arm and html.class_of(lane.arm) or "observe", side = side_of(lane, index), w = rows.w, n = rows.n,
     grid = grid, bands = bands, labels = labels_html(labels, last), codes = codes,
+    life = lane.arm and lane.shared and "" or ('<i class="ran" style="width:%s"></i>'):format(percent((lane.duration or lane.last) / last)),
     panels = html.each(lane.panels, function(panel) return panel_html(panel, last) end) })
 end
 
-local function axis_html(last, ticks, step)
+local function axis_html(last, ticks, step, whose)
   local marks = html.each(ticks, function(t)
     return ('<span style="left:%s">%s</span>'):format(percent(t / last),
       (step >= 1 and "%d" or step >= 0.1 and "%.1f" or "%.2f"):format(step >= 1 and math.floor(t + 0.5) or t))
   end)
   return '<div class="lane axis"><div class="side"></div><div class="plot"><div class="area">' .. marks
     .. '<output class="now" hidden></output></div></div></div>'
-    .. '<p class="unit">seconds since the start of the arm</p>'
+    .. '<p class="unit">seconds since the start of the ' .. whose .. "</p>"
 end
 
 -- ---- the tables behind the chart ----
@@ -412,25 +415,35 @@ local function data_of(lanes, last)
   return out
 end
 
--- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
-function timeline.render(result, samples, encode)
-  local lanes, last = series.lanes(result, samples)
-  if #lanes == 0 then return "" end
-  local ticks, step = series.ticks(last, 8)
-  for _, lane in ipairs(lanes) do number_series(lane) end
-  return html.fill([[
+local INTRO = [[
 <section id="timeline"><h2>Timeline</h2>
 <p class="lead">Every arm on one axis, each from its own start.
 <span class="screen">Point at it, or use the arrow keys, to read values; <kbd>A</kbd> jumps to the next first anomaly.</span></p>
-<div class="tl" tabindex="0" role="slider" aria-label="Time cursor over all arms"
+]]
+
+local GROUP = [[
+<div class="tl" tabindex="0" role="slider" aria-label="Time cursor: {what}"
  aria-valuemin="0" aria-valuemax="{last}" aria-valuenow="0" aria-valuetext="no instant chosen">
-{!lanes}{!axis}</div>
-<details class="data"><summary>The timeline as tables</summary>{!tables}</details>
-<script type="application/json" id="tl-data">{!data}</script></section>
-]], { last = ("%.3f"):format(last),
+{!lanes}{!axis}<script type="application/json">{!data}</script></div>
+]]
+
+local function group_html(group, encode)
+  local lanes, last = group.lanes, group.last
+  local ticks, step = series.ticks(last, 8)
+  for _, lane in ipairs(lanes) do number_series(lane) end
+  local setup_only = #lanes == 1 and not lanes[1].arm
+  return html.fill(GROUP, { last = ("%.3f"):format(last), what = setup_only and "the shared setup" or "all arms",
     lanes = html.each(lanes, function(lane, i) return lane_html(lane, i - 1, last, ticks) end),
-    axis = axis_html(last, ticks, step), tables = html.each(lanes, table_of),
-    data = html.json_block(encode(data_of(lanes, last))) })
+    axis = axis_html(last, ticks, step, lanes[1].arm and "arm" or "setup"), data = html.json_block(encode(data_of(lanes, last))) })
+end
+
+-- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
+function timeline.render(result, samples, encode)
+  local groups = series.groups(result, samples)
+  if #groups == 0 then return "" end
+  local drawn = html.each(groups, function(group) return group_html(group, encode) end)
+  local tables = html.each(groups, function(group) return html.each(group.lanes, table_of) end)
+  return INTRO .. drawn .. '<details class="data"><summary>The timeline as tables</summary>' .. tables .. "</details></section>\n"
 end
 
 return timeline

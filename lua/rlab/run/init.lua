@@ -108,7 +108,8 @@ end
 local function arm_row(lab, arm, outcome, reason, seen)
   return {
     name = arm.name, class = arm.class, title = arm.says, started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab:now(),
-    settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome, reason = reason, numbers = lab.numbers,
+    settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome, reason = reason,
+    numbers = json.array(lab.numbers),
     sentence = seen and seen.says or reason or "",
   }
 end
@@ -145,7 +146,7 @@ local function run_setup(run)
     shared, failure = call_story(run, lab, run.experiment.setup, lab)
   end
   collect(run, lab)
-  run.setup = { duration = lab:now(), facts = lab.facts }
+  run.setup = { duration = lab:now(), facts = json.array(lab.facts) }
   append(run.numbers, lab.numbers)
   run.shared, run.evidence.shared = shared, shared
   run.view:setup_ends(run.setup, failure)
@@ -155,7 +156,7 @@ end
 local function void_arms(run, arms, reason)
   for _, arm in ipairs(arms) do
     local row = { name = arm.name, class = arm.class, started = 0, duration = 0, settings = plain_settings(arm.settings),
-      outcome = "inconclusive", reason = reason, sentence = reason, numbers = {} }
+      outcome = "inconclusive", reason = reason, sentence = reason, numbers = json.array {} }
     run.arms[#run.arms + 1] = row
     run.view:arm_ends(row)
   end
@@ -195,8 +196,8 @@ local function result_of(run, duration)
       options = run.options, host = about.host() },
     stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = versions_of(run.stack),
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
-    setup = run.setup, arms = run.arms, checks = plain_checks(run.checks), faults = run.faults, spans = run.spans, events = run.events,
-    numbers = run.numbers, moment = run.moment, why = exp.why, production = exp.production, references = exp.references,
+    setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)), faults = json.array(run.faults),
+    spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers), moment = run.moment, why = exp.why, production = exp.production, references = exp.references,
   }
 end
 

@@ -107,8 +107,9 @@
     target.scrollIntoView({ block: "center" });
   }
 
-  var block = document.getElementById("tl-data");
-  if (block) timeline(document.querySelector(".tl"), JSON.parse(block.textContent));
+  Array.prototype.forEach.call(document.querySelectorAll(".tl"), function (root) {
+    timeline(root, JSON.parse(root.querySelector("script").textContent));
+  });
   window.addEventListener("hashchange", openTarget);
   openTarget();
 
