@@ -12,3 +12,4 @@ files["spec"] = { std = "+busted" }
 files["experiments"] = { read_globals = dsl }
 files["spec/fixtures/experiments"] = { read_globals = dsl }
 files["lua/rlab/cli/internal.lua"] = { globals = { "arg" } }
+files["lua/rlab/api"] = { max_line_length = false }
