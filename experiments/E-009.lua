@@ -26,12 +26,7 @@ local function prepare(lab, row)
   row.topic = lab:topic(row.name, { assignment = { row.replicas }, min_isr = row.min_isr })
   row.producer = producer_for(lab, row)
   row.sent, row.deliveries = {}, {}
-  if row.acks == 0 then
-    local warm <close> = lab:producer { linger_ms = 0 }
-    must(warm:send { topic = row.topic, partition = 0, value = "warm" })
-  else
-    must(row.producer:send { topic = row.topic, partition = 0, value = "warm" })
-  end
+  must(row.producer:send { topic = row.topic, partition = 0, value = "warm" })
 end
 
 local function send(row, phase)
@@ -84,13 +79,12 @@ end
 -- The gate: both replicas hold the first record, and F follows every partition, the plug's too.
 local function warm_up(lab)
   local plug = { name = "plug", acks = 1, min_isr = 1, replicas = { L, F } }
-  for _, row in ipairs(rows) do prepare(lab, row) end
-  prepare(lab, plug)
-  for _, row in ipairs(rows) do
+  local all = table.move(rows, 1, #rows, 2, { plug })
+  lab:each(all, function(row) prepare(lab, row) end)
+  lab:each(all, function(row)
     lab:await("ISR complete: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end)
     if #row.replicas == 2 then lab:await("first record on F: " .. row.name, function() return at_follower(lab, row.topic) end) end
-  end
-  lab:await("first record on F: plug", function() return at_follower(lab, plug.topic) end)
+  end)
   return plug
 end
 
@@ -156,22 +150,24 @@ local function phase_b(lab, seen)
     row.deliveries.B:wait "12s"
     if row.deliveries.A then row.deliveries.A:wait "12s" end
   end
-  for _, row in ipairs(of_phase "B") do
+  lab:event "B: every write was acknowledged or refused"
+  lab:each(of_phase "B", function(row)
     local now = lab:offsets(row.topic, 0) or {}
     row.hw_b, row.leo_b = now.hw, now.leo
     row.seen_b = values(lab:read(row.topic, { isolation = "read_uncommitted" }))
-  end
+  end)
 end
 
 local function phase_c(lab, killed)
   killed.restart()
-  for _, row in ipairs(rows) do
+  lab:each(rows, function(row)
     lab:await("ISR complete again: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end, "40s")
-  end
-  for _, row in ipairs(rows) do
+  end)
+  lab:event "C: L is back in every ISR"
+  lab:each(rows, function(row)
     lab:settled(row.topic, 0, "10s")
     row.in_topic = values(lab:read(row.topic, { isolation = "read_uncommitted" }))
-  end
+  end)
 end
 
 local function setup(lab)

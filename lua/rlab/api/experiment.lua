@@ -67,6 +67,7 @@ local experiment = {
         { "watch", "lab:watch(topic, partition, label)", "Samples the watermarks of a partition ten times a second for the report.",
           params = { "topic: string | function", "partition: integer", 'label: string = "p<partition>"' } },
         { "gauge", "lab:gauge(f)", "Adds series of your own to each sample: f(row) sets fields such as row[\"lag.mine\"].", params = { "f: function" } },
+        { "each", "lab:each(list, f)", "Calls f(item) for all items side by side and waits for all of them.", params = { "list: table", "f: function" } },
         { "event", "lab:event(fmt, ...)", "A line of the story: on the screen and on the report's time axis.", params = { "fmt: string" } },
         { "fact", "lab:fact(fmt, ...)", "What the setup established, printed under the setup line.", params = { "fmt: string" } },
         { "number", "lab:number(name, value, unit) -> value", "A measured number of the arm.", params = { "name: string", "value: number | string", "unit: string" } },

@@ -1,5 +1,6 @@
 -- Faults and their proof. A fault that must fire and left no evidence makes the arm inconclusive, never green.
 local must = require "rlab.must"
+local process = require "rlab.process"
 
 local M = {}
 
@@ -44,7 +45,7 @@ function M.freeze(lab, name)
   local server = must(lab.stack:server(name))
   local fault = lab:fault("SIGSTOP " .. name):started()
   must(server:freeze())
-  lab:await(name .. " stopped", function() return server:state() == "T" end, "2s")
+  lab:await(name .. " stopped", function() return process.state(server.pid) == "T" end, "2s")
   fault:fired("process state T, pid %d", server.pid)
   function fault.thaw()
     must(server:thaw())

@@ -83,6 +83,13 @@ function Lab:hold(what, pred, how_long)
   if broken then self:give_up("%s ended within %s", what, tostring(how_long)) end
 end
 
+-- each(list, f): f(item) for all items side by side; returns when all have ended, raises the first failure
+function Lab:each(list, f)
+  task.group(function(group)
+    for _, item in ipairs(list) do group:spawn(f, item) end
+  end)
+end
+
 -- event(text): a line of the arm's story, on the screen and on the report's time axis.
 function Lab:event(fmt, ...)
   local text = select("#", ...) > 0 and fmt:format(...) or fmt

@@ -52,7 +52,8 @@ end
 -- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the run.
 local function reason_of(failure)
   if not err.is(failure) then
-    error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = tostring(failure) }, 0)
+    local first = tostring(failure):match "^(.-)\nstack traceback:.-\nstack traceback:" or tostring(failure)
+    error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = first }, 0)
   end
   local name = failure.name
   if name == "INTERRUPTED" or name == "TERMINATED" or name == "CANCELLED" or name == "SCRIPT" then error(failure, 0) end
@@ -250,6 +251,7 @@ local function close_run(run)
     run.ledger:close(run.stack, run.admin, run.keep)
   end
   if run.admin then run.admin:close() end
+  if run.stack then run.stack:close() end
   run.view:clear()
 end
 
