@@ -89,13 +89,14 @@ left_behind() {
 }
 
 live() {
-  local began=$EPOCHREALTIME
+  local began
   specs spec/live spec/transcript || { broken "no specs in spec/live"; return 0; }
   build build || return 0
   free_block || { broken "no free block of ports"; return 0; }
   RLAB_HOME=$scratch/home
   export RLAB_HOME RLAB_PORT_BASE
   mkdir -p "$RLAB_HOME"
+  began=$EPOCHREALTIME
   if timeout 300 ./rlab up </dev/null >"$scratch/up" 2>&1 && eval "$(./rlab env 2>>"$scratch/up")"; then
     printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
     export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL=$MYSQL_HOST:$MYSQL_TCP_PORT RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
