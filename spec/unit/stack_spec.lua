@@ -10,6 +10,8 @@ local redis = require "rlab.stack.servers.redis"
 local servers = require "rlab.stack.servers"
 local stack = require "rlab.stack"
 local state = require "rlab.stack.state"
+local supervisor = require "rlab.stack.local"
+local tools = require "rlab.stack.tools"
 local users = require "rlab.stack.users"
 local words = require "rlab.stack.words"
 
@@ -184,6 +186,41 @@ Caused by: java.net.BindException: Address already in use
 12:M 23 Nov 2026 16:00:00.001 # Warning: Could not create server TCP listening socket
 12:M 23 Nov 2026 16:00:00.001 # Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use
 ]])
+  end)
+end)
+
+describe("what is missing", function()
+  local function fake_java(name, version)
+    local path = ("%s/%s/bin/java"):format(home, name)
+    assert(fs.mkdir(home .. "/" .. name .. "/bin"))
+    assert(fs.write(path, "#!/bin/sh\nexit 1\n", { mode = 493 }))
+    assert(fs.write(home .. "/" .. name .. "/release", ('JAVA_VERSION="%s"\n'):format(version)))
+    return path
+  end
+
+  it("is said for java: none, too old, or the first that will do", function()
+    local none, failure = tools.java {}
+    assert.is_nil(none)
+    assert.matches("no java found; .*install it", failure.message)
+    local old = fake_java("old", "11.0.2")
+    none, failure = tools.java { old }
+    assert.is_nil(none)
+    assert.matches("java is too old: 11.0.2 at .*old/bin/java; Kafka needs Java 17", failure.message)
+    none, failure = tools.java { fake_java("older", "1.8.0_402"), old }
+    assert.is_nil(none)
+    assert.matches("1.8.0_402", failure.message)
+    assert.are.equal(21, assert(tools.java { old, home .. "/absent", fake_java("new", "21.0.1") }).major)
+  end)
+
+  it("is said for a full disk before anything is started", function()
+    local real = fs.disk_free
+    fs.disk_free = function() return 3 << 20 end
+    local ok, failure = supervisor.up(assert(context.new { home = home, base = assert(process.free_ports(200))[1] }), { "redis" })
+    fs.disk_free = real
+    assert.is_nil(ok)
+    assert.are.equal("DISK_FULL", failure.name)
+    assert.matches("only 3 MiB free in .*, 64 MiB needed", failure.message)
+    assert.are.same({}, state.marked(home))
   end)
 end)
 

@@ -66,9 +66,9 @@ end
 local JAVA_MEND = "install it (apt install openjdk-17-jre-headless) or set JAVA_HOME"
 
 -- java() -> {path, version, major} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the first that is new enough.
-function M.java()
+function M.java(candidates)
   local old
-  for _, path in ipairs(java_candidates()) do
+  for _, path in ipairs(candidates or java_candidates()) do
     local java = java_at(path)
     if java and java.major >= M.JAVA_MIN then return java end
     old = old or java
