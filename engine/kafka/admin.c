@@ -16,17 +16,6 @@
 
 /* ---- opening and closing ---- */
 
-/* Our wire client speaks neither TLS nor SASL. */
-static rl_err *check_plaintext(const rd_kafka_conf_t *conf)
-{
-    char protocol[32];
-    kafka_conf_value(conf, "security.protocol", protocol, sizeof protocol);
-    if (!*protocol || strcasecmp(protocol, "plaintext") == 0)
-        return NULL;
-    return err_lab("UNSUPPORTED", "security.protocol=%s: the admin client speaks plaintext only",
-                   protocol);
-}
-
 static int patience_of(const rd_kafka_conf_t *conf)
 {
     char ms[32];
@@ -40,9 +29,10 @@ static rl_err *open_both(kafka_admin *a, rd_kafka_conf_t *conf)
     char brokers[4096];
     kafka_conf_value(conf, "bootstrap.servers", brokers, sizeof brokers);
     a->patience_ms = patience_of(conf);
-    rl_err *err = check_plaintext(conf);
+    wire_security *security = NULL;
+    rl_err *err = wire_security_new(conf, &security);
     if (!err)
-        err = wire_cluster_new(brokers, a->patience_ms, &a->wire);
+        err = wire_cluster_new(brokers, a->patience_ms, security, &a->wire);
     if (err) {
         rd_kafka_conf_destroy(conf);
         return err;

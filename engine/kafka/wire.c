@@ -1,19 +1,12 @@
 #include "kafka/wire.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "kafka/client.h"
+#include "kafka/wire_link.h"
 
 #define NS_PER_MS 1000000
 #define API_SLOTS 128
@@ -24,15 +17,15 @@ typedef struct sent {
 } sent;
 
 struct wire_conn {
-    int fd;
-    char name[280];
+    wire_link link;
+    const wire_security *security; /* may be NULL */
     int32_t correlation;
     rl_buf out, in;
     size_t in_pos, out_pos;
     sent ahead[WIRE_MAX_AHEAD]; /* a ring: oldest request at `first` */
     int first, count, abandoned;
     int64_t heard;
-    bool ready; /* its versions are known */
+    bool at_login, ready; /* ready: its versions are known and it let us in */
     struct {
         int16_t min, max;
     } speaks[API_SLOTS];
@@ -62,39 +55,6 @@ rl_err *wire_cancelled(const wire_call *call)
         if (call->stop[i] && atomic_load(call->stop[i]))
             return err_lab("CANCELLED", "the call was cancelled");
     return NULL;
-}
-
-static void drain_wake(const struct pollfd *wake)
-{
-    uint64_t n;
-    if (wake->revents && read(wake->fd, &n, sizeof n) < 0)
-        return; /* somebody else took it: the flags are looked at anyway */
-}
-
-/* Waits for the socket. A deadline that has passed still takes what is there already: one slow broker must not cost the answers of the others. */
-static rl_err *wait_fd(const wire_conn *conn, const wire_call *call, short events)
-{
-    for (;;) {
-        rl_err *err = wire_cancelled(call);
-        if (err)
-            return err;
-        int64_t left = call->deadline - wire_now();
-        if (left < 0)
-            left = 0;
-        struct timespec t = {.tv_sec = left / (1000 * NS_PER_MS),
-                             .tv_nsec = left % (1000 * NS_PER_MS)};
-        struct pollfd fds[2] = {{.fd = conn->fd, .events = events},
-                                {.fd = call->wake_fd, .events = POLLIN}};
-        int n = ppoll(fds, call->wake_fd >= 0 ? 2 : 1, &t, NULL);
-        if (n < 0 && errno != EINTR)
-            return err_sys(errno, "broker %s", conn->name);
-        if (n > 0 && fds[0].revents)
-            return NULL;
-        if (n > 0)
-            drain_wake(&fds[1]);
-        else if (left == 0)
-            return err_lab("TIMEOUT", "broker %s does not answer", conn->name);
-    }
 }
 
 /* ---- errors ---- */
@@ -146,70 +106,16 @@ rl_err *wire_code(int code, const char *fmt, ...)
     return err;
 }
 
-/* A connection that cannot be made or broke: librdkafka's word for it, so that callers know one name. */
-static rl_err *broken(const wire_conn *conn, const char *why)
-{
-    rl_err *err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s",
-                          conn->name, why);
-    err->retriable = true;
-    return err;
-}
-
 /* ---- connecting ---- */
 
-static rl_err *connect_one(wire_conn *conn, const wire_call *call, const struct addrinfo *address)
-{
-    conn->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (conn->fd < 0)
-        return err_sys(errno, "a socket for broker %s", conn->name);
-    int on = 1, failed = 0;
-    socklen_t size = sizeof failed;
-    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(conn->fd, address->ai_addr, address->ai_addrlen) == 0)
-        return NULL;
-    if (errno != EINPROGRESS)
-        return broken(conn, strerror(errno));
-    rl_err *err = wait_fd(conn, call, POLLOUT);
-    if (err)
-        return err;
-    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failed, &size);
-    return failed ? broken(conn, strerror(failed)) : NULL;
-}
-
-/* The name is looked up by the system, which knows no deadline; addresses in digits need no look-up. */
-static rl_err *connect_any(wire_conn *conn, const wire_call *call, const char *host, int port)
-{
-    char service[16];
-    snprintf(service, sizeof service, "%d", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *list = NULL;
-    int rc = getaddrinfo(host, service, &hints, &list);
-    if (rc == EAI_NONAME) {
-        hints.ai_flags = 0;
-        rc = getaddrinfo(host, service, &hints, &list);
-    }
-    if (rc)
-        return broken(conn, gai_strerror(rc));
-    rl_err *err = NULL;
-    for (const struct addrinfo *a = list; a; a = a->ai_next) {
-        err_free(err);
-        if (conn->fd >= 0)
-            close(conn->fd);
-        err = connect_one(conn, call, a);
-        if (!err || !err_is(err, RL_KAFKA, "_TRANSPORT"))
-            break;
-    }
-    freeaddrinfo(list);
-    return err;
-}
-
-rl_err *wire_open(const wire_call *call, const char *host, int port, wire_conn **out)
+rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
+                  wire_conn **out)
 {
     wire_conn *conn = mem_zero(sizeof *conn);
-    conn->fd = -1;
-    snprintf(conn->name, sizeof conn->name, "%.250s:%d", host, port);
+    conn->security = security;
     for (int i = 0; i < API_SLOTS; i++)
         conn->speaks[i].min = conn->speaks[i].max = -1;
-    rl_err *err = connect_any(conn, call, host, port);
+    rl_err *err = wire_link_open(&conn->link, call, security, host, port);
     if (err) {
         wire_close(conn);
         return err;
@@ -242,16 +148,20 @@ rl_err *wire_learn(wire_conn *conn, const wire_call *call)
         conn->speaks[api].max = max;
     }
     err = frame_end(&r, "ApiVersions response");
-    conn->ready = !err && !code;
-    return err ? err : wire_code(code, "ApiVersions of broker %s", conn->name);
+    if (!err)
+        err = wire_code(code, "ApiVersions of broker %s", wire_name(conn));
+    conn->at_login = !err && conn->security && conn->security->mechanism;
+    if (conn->at_login)
+        err = wire_login(conn, call, conn->security);
+    conn->ready = !err;
+    return err;
 }
 
 void wire_close(wire_conn *conn)
 {
     if (!conn)
         return;
-    if (conn->fd >= 0)
-        close(conn->fd);
+    wire_link_close(&conn->link);
     buf_free(&conn->out);
     buf_free(&conn->in);
     free(conn);
@@ -259,7 +169,7 @@ void wire_close(wire_conn *conn)
 
 const char *wire_name(const wire_conn *conn)
 {
-    return conn->name;
+    return conn->link.name;
 }
 
 rl_err *wire_speaks(const wire_conn *conn, int api, int version)
@@ -271,11 +181,11 @@ rl_err *wire_speaks(const wire_conn *conn, int api, int version)
     const int code = RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
     if (min < 0)
         return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
-                       "broker %s does not know %s; rlab needs version %d of it", conn->name, name,
-                       version);
+                       "broker %s does not know %s; rlab needs version %d of it", conn->link.name,
+                       name, version);
     return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
-                   "broker %s speaks %s %d to %d; rlab needs version %d", conn->name, name, min,
-                   max, version);
+                   "broker %s speaks %s %d to %d; rlab needs version %d", conn->link.name, name,
+                   min, max, version);
 }
 
 /* ---- requests and responses ---- */
@@ -299,19 +209,9 @@ rl_err *wire_flush(wire_conn *conn, const wire_call *call)
 {
     if (conn->count > WIRE_MAX_AHEAD)
         return err_lab("USAGE", "more than %d requests ahead", WIRE_MAX_AHEAD);
-    while (conn->out_pos < conn->out.len) {
-        ssize_t n = send(conn->fd, conn->out.data + conn->out_pos, conn->out.len - conn->out_pos,
-                         MSG_NOSIGNAL);
-        if (n >= 0) {
-            conn->out_pos += (size_t)n;
-            continue;
-        }
-        if (errno != EAGAIN && errno != EINTR)
-            return broken(conn, strerror(errno));
-        rl_err *err = wait_fd(conn, call, POLLOUT);
-        if (err)
-            return err;
-    }
+    rl_err *err = wire_link_write(&conn->link, call, conn->out.data, conn->out.len, &conn->out_pos);
+    if (err)
+        return err;
     buf_reset(&conn->out);
     conn->out_pos = 0;
     return NULL;
@@ -333,19 +233,12 @@ static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
     while (conn->in.len < need) {
         size_t room = need - conn->in.len < 16384 ? 16384 : need - conn->in.len;
         buf_reserve(&conn->in, room);
-        ssize_t n = recv(conn->fd, conn->in.data + conn->in.len, room, 0);
-        if (n > 0) {
-            conn->in.len += (size_t)n;
-            conn->heard = wire_now();
-            continue;
-        }
-        if (n == 0)
-            return broken(conn, "the broker closed the connection");
-        if (errno != EAGAIN && errno != EINTR)
-            return broken(conn, strerror(errno));
-        rl_err *err = wait_fd(conn, call, POLLIN);
+        size_t got;
+        rl_err *err = wire_link_read(&conn->link, call, conn->in.data + conn->in.len, room, &got);
         if (err)
             return err;
+        conn->in.len += got;
+        conn->heard = wire_now();
     }
     return NULL;
 }
@@ -368,8 +261,8 @@ static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader 
     conn->count--;
     err = frame_response_header(r, request.api, request.version, &correlation);
     if (!err && correlation != request.correlation)
-        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due", conn->name,
-                      correlation, request.correlation);
+        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due",
+                      conn->link.name, correlation, request.correlation);
     return err;
 }
 
@@ -379,14 +272,15 @@ rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r)
     if (err)
         return err;
     if (!conn->count)
-        return err_lab("USAGE", "no response is due from broker %s", conn->name);
+        return err_lab("USAGE", "no response is due from broker %s", conn->link.name);
     return receive_one(conn, call, r);
 }
 
-void wire_abandon(wire_conn *conn)
+bool wire_abandon(wire_conn *conn)
 {
     if (conn->ready)
         conn->abandoned = conn->count;
+    return conn->ready || !conn->at_login;
 }
 
 rl_err *wire_drain(wire_conn *conn, const wire_call *call)

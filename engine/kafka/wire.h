@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "kafka/frame.h"
+#include "kafka/wire_security.h"
 
 #define WIRE_MAX_RESPONSE ((size_t)64 << 20)
 #define WIRE_MAX_AHEAD 64
@@ -31,8 +32,11 @@ rl_err *wire_cancelled(const wire_call *call);
 typedef struct wire_conn wire_conn;
 
 /* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing once that is known, and may be repeated when it was late. */
-rl_err *wire_open(const wire_call *call, const char *host, int port, wire_conn **conn);
+rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
+                  wire_conn **conn);
 rl_err *wire_learn(wire_conn *conn, const wire_call *call);
+/* SASL, as wire_learn does it when the security settings ask for it. */
+rl_err *wire_login(wire_conn *conn, const wire_call *call, const wire_security *security);
 void wire_close(wire_conn *conn);
 const char *wire_name(const wire_conn *conn); /* "127.0.0.1:9092" */
 /* UNSUPPORTED_VERSION unless the broker speaks this version of the API. */
@@ -45,8 +49,8 @@ rl_err *wire_flush(wire_conn *conn, const wire_call *call);
 /* The response to the oldest request not yet answered; the reader stands at its body and is valid until the next receive. */
 rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r);
 
-/* Gives up on all outstanding responses; they are skipped when they come. */
-void wire_abandon(wire_conn *conn);
+/* Gives up on all outstanding responses; they are skipped when they come. False when the connection is of no further use: its login was cut short. */
+bool wire_abandon(wire_conn *conn);
 /* Waits until no abandoned response is outstanding. */
 rl_err *wire_drain(wire_conn *conn, const wire_call *call);
 bool wire_idle(const wire_conn *conn); /* nothing outstanding */

@@ -21,6 +21,7 @@ struct wire_cluster {
     peer *peers;
     int count, last; /* last: index of the peer that answered last */
     int patience_ms;
+    wire_security *security;
 };
 
 static peer *add_peer(wire_cluster *c, int id, const char *host, size_t host_len, int port)
@@ -50,10 +51,12 @@ static rl_err *add_bootstrap(wire_cluster *c, const char *from, const char *to)
     return NULL;
 }
 
-rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_cluster **out)
+rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_security *security,
+                         wire_cluster **out)
 {
     wire_cluster *c = mem_zero(sizeof *c);
     c->patience_ms = patience_ms;
+    c->security = security;
     rl_err *err = NULL;
     for (const char *from = bootstrap; *from && !err;) {
         from += strspn(from, ", \t");
@@ -80,6 +83,7 @@ void wire_cluster_free(wire_cluster *c)
         wire_close(c->peers[i].conn);
         free(c->peers[i].host);
     }
+    wire_security_free(c->security);
     free(c->peers);
     free(c);
 }
@@ -131,12 +135,12 @@ static bool long_silent(const peer *p)
            wire_now() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
 }
 
-static rl_err *take(peer *p, const wire_call *call, wire_conn **conn, bool *cached)
+static rl_err *take(wire_cluster *c, peer *p, const wire_call *call, wire_conn **conn, bool *cached)
 {
     if (long_silent(p))
         hang_up(p);
     *cached = p->conn != NULL;
-    rl_err *err = p->conn ? NULL : wire_open(call, p->host, p->port, &p->conn);
+    rl_err *err = p->conn ? NULL : wire_open(call, c->security, p->host, p->port, &p->conn);
     if (!err)
         err = wire_learn(p->conn, call);
     *conn = p->conn;
@@ -150,9 +154,10 @@ static void settle(peer *p, const rl_err *err)
         p->slow = late;
     if (!err || !p->conn)
         return;
+    bool keep = err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION");
     if (late || err_is(err, RL_LAB, "CANCELLED"))
-        wire_abandon(p->conn);
-    else if (!err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION"))
+        keep = wire_abandon(p->conn);
+    if (!keep)
         hang_up(p);
 }
 
@@ -168,7 +173,7 @@ rl_err *wire_cluster_take(wire_cluster *c, const wire_call *call, int broker, wi
     peer *p = find(c, broker);
     if (!p)
         return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
-    return take(p, call, conn, cached);
+    return take(c, p, call, conn, cached);
 }
 
 void wire_cluster_settle(wire_cluster *c, int broker, const rl_err *err)
@@ -192,12 +197,13 @@ static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_quest
 }
 
 /* A cached connection may have died unseen (the broker was restarted): that alone is tried again, once, on a fresh one. */
-static rl_err *ask_peer(peer *p, const wire_call *call, const wire_question *q, frame_reader *r)
+static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const wire_question *q,
+                        frame_reader *r)
 {
     for (;;) {
         wire_conn *conn;
         bool cached;
-        rl_err *err = take(p, call, &conn, &cached);
+        rl_err *err = take(c, p, call, &conn, &cached);
         if (!err)
             err = exchange(conn, call, q, r);
         settle(p, err);
@@ -230,7 +236,7 @@ static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_questi
         tried[at] = true;
         err_free(err);
         wire_call within = wire_call_within(call, left == 1 ? INT32_MAX : c->patience_ms);
-        err = ask_peer(&c->peers[at], &within, q, r);
+        err = ask_peer(c, &c->peers[at], &within, q, r);
         if (!err)
             c->last = at;
         if (!err || err_is(err, RL_LAB, "CANCELLED") || wire_now() >= call->deadline)
@@ -248,5 +254,5 @@ rl_err *wire_ask(wire_cluster *c, const wire_call *call, int broker, const wire_
     peer *p = find(c, broker);
     if (!p)
         return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
-    return ask_peer(p, call, q, r);
+    return ask_peer(c, p, call, q, r);
 }

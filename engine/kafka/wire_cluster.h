@@ -13,8 +13,10 @@
 
 typedef struct wire_cluster wire_cluster;
 
-/* bootstrap: "host:port,host:port". patience_ms: how long one broker may be silent before another is asked. */
-rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_cluster **cluster);
+/* bootstrap: "host:port,host:port". patience_ms: how long one broker may be silent before another is asked.
+ * security may be NULL; it is taken, also when this fails. */
+rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_security *security,
+                         wire_cluster **cluster);
 void wire_cluster_free(wire_cluster *cluster);
 
 /* What metadata says of a broker's address. */
