@@ -213,6 +213,7 @@ static unsigned char on_interrupt(EditLine *el, int key)
     el_cursor(el, (int)(line->lastchar - line->cursor));
     el_insertstr(el, "^C");
     el_set(el, EL_REFRESH);
+    fputc('\n', e->out);
     return CC_NEWLINE;
 }
 
@@ -320,6 +321,19 @@ static unsigned char on_tab(EditLine *el, int key)
     return how;
 }
 
+/* Ctrl-D: leaves an empty line, deletes in a line, completes at its end. */
+static unsigned char on_eof(EditLine *el, int key)
+{
+    const LineInfoW *line = el_wline(el);
+    if (line->buffer == line->lastchar)
+        return CC_EOF;
+    if (line->cursor == line->lastchar)
+        return on_tab(el, key);
+    el_cursor(el, 1);
+    el_deletestr(el, 1);
+    return CC_REFRESH;
+}
+
 /* ---- life ---- */
 
 static char *prompt_of(EditLine *el)
@@ -366,7 +380,9 @@ static void set_up(rl_edit *e)
     el_set(el, EL_ADDFN, "rlab-interrupt", "give up this line", on_interrupt);
     el_set(el, EL_ADDFN, "rlab-suspend", "stop the program", on_suspend);
     el_set(el, EL_ADDFN, "rlab-complete", "complete", on_tab);
+    el_set(el, EL_ADDFN, "rlab-eof", "leave, delete or complete", on_eof);
     el_set(el, EL_BIND, "^C", "rlab-interrupt", NULL);
+    el_set(el, EL_BIND, "^D", "rlab-eof", NULL);
     el_set(el, EL_BIND, "^Z", "rlab-suspend", NULL);
     el_set(el, EL_BIND, "^I", "rlab-complete", NULL);
     el_set(el, EL_BIND, "^R", "em-inc-search-prev", NULL);
@@ -455,6 +471,8 @@ rl_edit_end edit_gets(rl_edit *e, const char *prompt, char **line)
     locale_t before = uselocale(e->locale);
     set_prompt(e, prompt);
     e->interrupted = false;
+    el_set(e->el, EL_PREP_TERM,
+           1); /* before the prompt is seen, so that nothing typed is echoed twice */
     char *text = without_newline(el_gets(e->el, &count));
     fflush(e->out);
     uselocale(before);

@@ -71,13 +71,22 @@ local function incomplete(message)
   return message:find "<eof>$" ~= nil or message:find "unfinished long string" ~= nil or message:find "unfinished long comment" ~= nil
 end
 
+-- a line such as "1 +* 2" is no statement from its first word on; what is wrong with it as a value says more
+local function no_statement(text, message)
+  local near = message:match "unexpected symbol near '(.-)'$" or message:match "syntax error near '(.-)'$"
+  return near ~= nil and text:match "^%s*(.*)$":sub(1, #near) == near or message:find "syntax error near" ~= nil
+end
+
 --- compile(text, name) -> chunk | nil, message, incomplete
 function M:compile(text, name)
   name = name or "=line"
-  local chunk = load("return " .. text, name, "t", self.env)
+  local chunk, as_value = load("return " .. text, name, "t", self.env)
   if chunk then return chunk end
   local plain, message = load(text, name, "t", self.env)
-  if not plain then return nil, message, incomplete(message) end
+  if not plain then
+    local better = no_statement(text, message) and not incomplete(message) and as_value or message
+    return nil, better, incomplete(better)
+  end
   return load(text .. "\n;" .. KEEP .. "()", name, "t", self.env) or plain
 end
 
