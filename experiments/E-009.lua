@@ -277,6 +277,7 @@ return experiment {
   claim = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused writes.",
   lesson = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused writes.",
   needs = { "kafka" },
+  disrupts = true, -- freezes or kills brokers: has the stack alone
   limit = "120s",
 
   arms = {

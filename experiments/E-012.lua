@@ -53,7 +53,7 @@ local function setup(lab)
   end
   local now = lab:settled(topic, 0)
   seen.low, seen.hw, seen.lso, seen.leo = now.low, now.hw, now.lso, now.leo
-  seen.rc, seen.ru = lab:read(topic), lab:read(topic, { isolation = "read_uncommitted" })
+  seen.rc, seen.ru = lab:read_both(topic)
   local in_log = #(bag.from(lab:ids(seen.ru)) & bag.from(seen.aborted))
   if in_log == #seen.aborted then
     aborting:fired("%d aborts acknowledged by the coordinator, %d aborted ids in the log", ABORTED, in_log):over()

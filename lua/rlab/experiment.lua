@@ -11,7 +11,7 @@ Experiment.__index = Experiment
 local keys = {
   id = "string", title = "string", question = "string", claim = "string", lesson = "string", needs = "table", arms = "table",
   roles = "table", options = "table", setup = "function", run = "function", checks = "function", verdict = "function",
-  sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table",
+  sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table", disrupts = "boolean",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { kafka = true, mysql = true, redis = true }

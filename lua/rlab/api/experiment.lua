@@ -8,7 +8,7 @@ local experiment = {
       params = {
         'id: string, such as "E-101"', "title: string, one line", "claim: string, what the run is to show", "question: string, as a colleague would ask it",
         "lesson: string, what to remember", 'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis"',
-        "arms: table, list of wrong, right and observe entries", "roles: table, functions by name that run in processes of their own: f(ctx)",
+        "disrupts: boolean = false, freezes or kills servers: the run has the stack alone", "arms: table, list of wrong, right and observe entries", "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as lab.options.name",
         "setup: function, setup(lab) runs once; its result is lab.shared", "run: function, run(lab, arm) -> seen; plain values, they are stored",
         "checks: function, checks(lab, seen, arm) makes lab.check calls with :expect; works on stored values only",
@@ -54,6 +54,8 @@ local experiment = {
         { "read", "lab:read(topic, {isolation =, at_most =}) -> census",
           "The census: every record from the log start to the end over a fresh connection: { records = {...}, ends = {...} }.",
           params = { "topic: string, full name", 'isolation: string = "read_committed"', 'at_most: duration = "15s"' } },
+        { "read_both", "lab:read_both(topic) -> census, census", "The census at both isolations: read_committed, read_uncommitted.",
+          params = { "topic: string, full name" } },
         { "ids", "lab:ids(census, filter) -> list", "The ids of a census in log order; an id is the header event-id, else the value.",
           params = { "census: table, of lab:read", "filter: function, optional, filter(record)" } },
         { "offsets", "lab:offsets(topic, partition) -> {low, lso, hw, leo, leader, epoch} | nil, err", "The watermarks side by side, from the brokers.",

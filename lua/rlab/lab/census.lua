@@ -32,11 +32,12 @@ local function assignment(lab, topic)
   return list
 end
 
--- read(topic, {isolation="read_committed", at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the log start to the end
+-- read(topic, {isolation="read_committed", at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
+-- log start to the end
 function M.read(lab, topic, opts)
   opts = opts or {}
   local consumer <close> = must(kafka.consumer(lab:settings("consumer", {
-    group = lab:name "census", ["isolation.level"] = opts.isolation or "read_committed", ["enable.auto.commit"] = false,
+    group = lab:name("census-" .. (opts.isolation or "read_committed")), ["isolation.level"] = opts.isolation or "read_committed", ["enable.auto.commit"] = false,
     ["fetch.wait.max.ms"] = 20, ["socket.timeout.ms"] = 2000,
   })))
   local parts = assignment(lab, topic)
@@ -55,6 +56,16 @@ function M.read(lab, topic, opts)
     return all_ended(ends, #parts)
   end, opts.at_most or "15s")
   return { records = records, ends = ends }
+end
+
+-- read_both(topic) -> the census as read_committed sees it, and as read_uncommitted does
+function M.read_both(lab, topic)
+  local committed, uncommitted
+  lab:each({
+    function() committed = lab:read(topic) end,
+    function() uncommitted = lab:read(topic, { isolation = "read_uncommitted" }) end,
+  }, function(read) read() end)
+  return committed, uncommitted
 end
 
 -- ids(census, filter) -> list of ids in log order; filter(record) is optional

@@ -78,9 +78,11 @@ function Lab:await(what, pred, at_most)
 end
 
 -- hold(what, pred, for_how_long): pred stays true all that time, else the arm is inconclusive. For windows that are part of the story.
+-- pred returns nil when it cannot know at the moment; it must be known to be true at the end.
 function Lab:hold(what, pred, how_long)
-  local broken = task.wait_until(function() return not pred() end, { at_most = how_long, every = "20ms", what = what })
+  local broken = task.wait_until(function() return pred() == false end, { at_most = how_long, every = "20ms", what = what })
   if broken then self:give_up("%s ended within %s", what, tostring(how_long)) end
+  self:await(what .. " at the end of the window", pred, "2s")
 end
 
 -- each(list, f): f(item) for all items side by side; returns when all have ended, raises the first failure

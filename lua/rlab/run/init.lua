@@ -44,6 +44,22 @@ local function open_clients(run, exp)
   end
 end
 
+-- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and waits for the others to end;
+-- the others hold that lock only while they sign in.
+local function sign_in(run, exp)
+  local function say(holder) run.view:say("waiting for " .. holder) end
+  local lock = must(run.stack:exclusive("rlab " .. exp.id, { say = say }))
+  local ledger = require "rlab.run.ledger"
+  if exp.disrupts then
+    run.turn = lock
+    if ledger.others() > 0 then say(("%d other runs"):format(ledger.others())) end
+    must(task.wait_until(function() return ledger.others() == 0 end, { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
+  end
+  run.ledger = ledger.open(run.namespace)
+  if not exp.disrupts then lock:close() end
+  ledger.sweep(run.stack, run.admin)
+end
+
 local function gate(run, when)
   local mended, failure = run.stack:heal { at_most = "40s" }
   if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
@@ -198,7 +214,8 @@ local function result_of(run, duration)
     stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = versions_of(run.stack),
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
     setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)), faults = json.array(run.faults),
-    spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers), moment = run.moment, why = exp.why, production = exp.production, references = exp.references,
+    spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers), moment = run.moment, why = exp.why,
+    production = exp.production, references = exp.references,
   }
 end
 
@@ -236,8 +253,9 @@ local function new_run(exp, opts)
   return setmetatable({
     experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep, step = opts.step,
     dir = dir, namespace = space, started_ns = clock.ns(), started = clock.iso(), rng = rng.new(opts.seed),
-    samples = assert(io.open(dir .. "/samples.jsonl", "w")), history = must(require("rlab.history").open(dir .. "/history.jsonl")),
-    ledger = require("rlab.run.ledger").open(space), role_count = 0,
+    samples = assert(io.open(dir .. "/samples.jsonl", "w")),
+    history = must(require("rlab.history").open(dir .. "/history.jsonl")),
+    role_count = 0,
     arms = {}, checks = {}, faults = {}, spans = {}, events = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
   }, Run)
 end
@@ -248,9 +266,10 @@ local function close_run(run)
   run.history:close()
   if run.stack then
     run.stack:heal { at_most = "40s" }
-    run.ledger:close(run.stack, run.admin, run.keep)
+    if run.ledger then run.ledger:close(run.stack, run.admin, run.keep) end
   end
   if run.admin then run.admin:close() end
+  if run.turn then run.turn:close() end
   if run.stack then run.stack:close() end
   run.view:clear()
 end
@@ -262,7 +281,7 @@ function M.execute(exp, opts)
   local _ <close> = setmetatable({}, { __close = function() close_run(run) end })
   run.view:header(exp, run)
   open_clients(run, exp)
-  require("rlab.run.ledger").sweep(run.stack, run.admin)
+  sign_in(run, exp)
   run.view:stack_ready(run)
   run.started_ns = clock.ns()
   local failure = run_setup(run)

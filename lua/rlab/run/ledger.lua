@@ -62,18 +62,33 @@ function Ledger:close(stack, admin, keep)
   fs.remove(self.path)
 end
 
--- sweep(stack, admin) -> number of dead runs whose leftovers were removed
-function M.sweep(stack, admin)
-  local swept = 0
+-- Each ledger in the folder with its owner's fate: f(path, ledger, alive).
+local function each(f)
   for _, entry in ipairs(fs.list(folder()) or {}) do
     local path = folder() .. "/" .. (type(entry) == "table" and entry.name or entry)
     local ok, found = pcall(json.decode, fs.read(path) or "")
-    if ok and found and not process.alive(found.pid, found.start) then
-      remove(stack, admin, found.items or {})
-      fs.remove(path)
-      swept = swept + 1
-    end
+    if ok and type(found) == "table" and found.pid then f(path, found, process.alive(found.pid, found.start)) end
   end
+end
+
+-- others() -> number of runs of other living processes on this stack
+function M.others()
+  local n, own = 0, process.self()
+  each(function(_, found, alive)
+    if alive and found.pid ~= own then n = n + 1 end
+  end)
+  return n
+end
+
+-- sweep(stack, admin) -> number of dead runs whose leftovers were removed
+function M.sweep(stack, admin)
+  local swept = 0
+  each(function(path, found, alive)
+    if alive then return end
+    remove(stack, admin, found.items or {})
+    fs.remove(path)
+    swept = swept + 1
+  end)
   return swept
 end
 

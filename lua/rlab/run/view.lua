@@ -12,7 +12,7 @@ local WIDTH, LABEL, STORY_LINES = 100, 10, 8
 local sep = term.utf8() and " · " or " | "
 
 local function width()
-  return math.min(WIDTH, math.max(80, term.width()))
+  return term.is_tty(1) and math.min(WIDTH, math.max(80, term.width())) or WIDTH
 end
 
 -- new{quiet=, silent=}: quiet shows the verdict only, silent nothing (for --json)
@@ -24,8 +24,11 @@ local function emit(self, line)
   if not self.quiet then self.live:above(line) end
 end
 
+local class_words = { observe = "observed", setup = "setup" }
+local class_colours = { observe = "observed", setup = "dim" }
+
 local function label(word, class)
-  return "  " .. term.colour(class or "dim", term.pad(word, LABEL - 2))
+  return "  " .. term.colour(class_colours[class] or class or "dim", term.pad(class_words[word] or word, LABEL - 2))
 end
 
 local function seconds(s)
@@ -148,12 +151,11 @@ local outcome_class = {
 function View:arm_ends(row)
   self.current = nil
   self.live:clear()
-  local class_word = row.class == "observe" and "observe" or row.class
   local room = width() - LABEL - self.names - 2 - 19
   local lines = term.wrap(row.sentence ~= "" and row.sentence or row.outcome, room)
   for i, line in ipairs(lines) do
     if i == 1 then
-      emit(self, label(class_word, row.class == "observe" and "observed" or row.class) .. term.pad(row.name, self.names) .. "  " ..
+      emit(self, label(row.class, row.class) .. term.pad(row.name, self.names) .. "  " ..
         term.pad(line, room) .. " " .. term.colour(outcome_class[row.outcome], row.outcome))
     else
       emit(self, (" "):rep(LABEL + self.names + 2) .. line)
