@@ -44,11 +44,54 @@ local function programs(list)
   end
 end
 
+local FLOORS = { librdkafka = "LIBRDKAFKA_MIN", hiredis = "HIREDIS_MIN" }
+
 local function libraries(list)
-  local host = require "rlab.core_host"
-  for _, library in ipairs(host.libraries and host.libraries() or {}) do
-    list[#list + 1] = finding("ok", "client", ("%s %s"):format(library.name, library.version))
+  local good = {}
+  for _, library in ipairs(require "rlab.libraries") do
+    local floor = FLOORS[library.name] and tools.pin(FLOORS[library.name])
+    if floor and tools.older(library.version, floor) then
+      list[#list + 1] = finding("fail", "clients", ("%s %s is older than %s"):format(library.name, library.version, floor),
+        "make clean && make builds rlab with a newer one")
+    elseif floor or library.name == "mysql" then
+      good[#good + 1] = library.name == "mysql" and library.version or library.name .. " " .. library.version
+    end
   end
+  if #good > 0 then list[#list + 1] = finding("ok", "clients", table.concat(good, ", ")) end
+end
+
+-- A client that opens has the feature: nothing is dialled.
+local function opens(what, options)
+  options.brokers, options.log_level = "127.0.0.1:1", 0
+  local client = require("rlab.kafka")[what](options)
+  if client then client:close() end
+  return client ~= nil
+end
+
+local function features(list)
+  local have, lack = {}, {}
+  local function put(name, there) table.insert(there and have or lack, name) end
+  put("consumer groups of KIP-848", opens("consumer", { group = "doctor", group_protocol = "consumer" }))
+  for _, codec in ipairs { "gzip", "snappy", "lz4", "zstd" } do put(codec, opens("producer", { compression_type = codec })) end
+  if #lack > 0 then
+    list[#list + 1] = finding("warn", "features", "librdkafka lacks " .. table.concat(lack, ", "), "make clean && make builds one that has them")
+  end
+  list[#list + 1] = finding("ok", "features", table.concat(have, ", "))
+end
+
+-- MariaDB's client loads MySQL's way to log in from a file.
+local function login_plugin(list)
+  local mariadb = false
+  for _, library in ipairs(require "rlab.libraries") do mariadb = mariadb or library.version:find "MariaDB" ~= nil end
+  if not mariadb then return end
+  for _, folder in ipairs { "/usr/lib", "/usr/lib64" } do
+    for _, name in ipairs(fs.list(folder) or {}) do
+      if fs.exists(("%s/%s/libmariadb3/plugin/caching_sha2_password.so"):format(folder, name)) then return end
+    end
+    if fs.exists(folder .. "/mariadb/plugin/caching_sha2_password.so") then return end
+  end
+  list[#list + 1] = finding("warn", "clients", "the plugin caching_sha2_password.so of MariaDB's client is not where distributions keep it",
+    "if logins to MySQL fail: apt install libmariadb3")
 end
 
 local function memory_available()
@@ -90,10 +133,9 @@ local function ports(list, ctx)
       end
     end
   end
-  local low, high = layout.ephemeral_range()
-  if ctx.base and ctx.base + layout.BLOCK > low and ctx.base <= high then
-    list[#list + 1] = finding("warn", "ports", ("the block from %d lies in %d-%d, which outgoing connections use too"):format(
-      ctx.base, low, high), ("choose an RLAB_PORT_BASE below %d"):format(low - layout.BLOCK))
+  local unsafe, mend = layout.unsafe(ctx.base)
+  if unsafe then
+    list[#list + 1] = finding("warn", "ports", unsafe, mend)
   elseif taken == 0 then
     list[#list + 1] = finding("ok", "ports", ctx:any_alive() and "those of the running stack" or
       ctx.base and ("free from %d to %d"):format(ctx.base, ctx.base + layout.BLOCK - 1) or "free")
@@ -107,6 +149,8 @@ function M.examine()
   local list = {}
   programs(list)
   libraries(list)
+  features(list)
+  login_plugin(list)
   machine(list, ctx)
   ports(list, ctx)
   return list

@@ -93,6 +93,15 @@ function M.ephemeral_range()
   return low or 32768, high or 60999
 end
 
+-- unsafe(base) -> a sentence when the block lies where the kernel takes the ports of outgoing connections: they may sit on one of ours, and
+-- who dials a port that nobody listens on yet may even meet himself there
+function M.unsafe(base)
+  local low, high = M.ephemeral_range()
+  if not base or base + M.BLOCK <= low or base > high then return nil end
+  return ("ports from %d lie in %d-%d, which outgoing connections use too"):format(base, low, high),
+    ("choose an RLAB_PORT_BASE below %d"):format(low - M.BLOCK)
+end
+
 -- listening() -> set of the ports that somebody listens on, in one look (5 ms are not worth a connection each)
 function M.listening()
   local set = {}

@@ -133,8 +133,8 @@ function M.wait_ready(ctx, name)
   local server, description = ctx:server(name), servers.of(name)
   local ok, failure = task.wait_until(function()
     if not ctx:alive(name) then complain_of_death(ctx, name) end
-    return description.ready(ctx, server, layout.listening())
-  end, { at_most = READY_AT_MOST, every = "20ms", what = name .. " serving" })
+    return description.ready(ctx, server, ctx:listening())
+  end, { at_most = READY_AT_MOST, every = "30ms", what = name .. " serving" })
   if not ok then fail("NOT_READY", ("%s: %s; see rlab logs %s"):format(failure.message, last_line(tail(server.log, TAIL)), name)) end
 end
 
@@ -177,7 +177,10 @@ end
 local function thaw(ctx, names)
   for _, name in ipairs(names) do
     local entry = ctx.state.servers[name]
-    if ctx:word(name) == "frozen" then process.cont(entry.pid, entry.start) end
+    if ctx:word(name) == "frozen" then
+      must(process.cont(entry.pid, entry.start))
+      ctx:tell("thaw", name)
+    end
   end
 end
 
@@ -249,6 +252,8 @@ function M.raise(ctx, parts)
   check_disk(ctx, missing)
   if #missing > 0 then
     ctx:tell("start", M.describe(ctx, affected), layout.short(ctx.home))
+    local unsafe, mend = layout.unsafe(ctx.base)
+    if unsafe then ctx:tell("note", unsafe .. "; " .. mend) end
     M.prepare(ctx, missing)
   end
   M.start_all(ctx, missing, affected)

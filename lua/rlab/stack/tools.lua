@@ -4,7 +4,23 @@ local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
 local process = require "rlab.process"
 
-local M = { JAVA_MIN = 17, MYSQL_MIN = 8, REDIS_MIN = 6.2 }
+local M = { JAVA_MIN = "17", REDIS_MIN = "6.2" }
+
+-- pin(name): a version floor from deps/pins.sh, their one home
+function M.pin(name)
+  local text = require("rlab.core_host").embedded "deps/pins.sh" or ""
+  return ("\n" .. text):match("\n" .. name .. "=(%S+)")
+end
+
+-- older("2.0.2", "2.13.2") -> true: compares number by number
+function M.older(version, floor)
+  local numbers = version:gmatch "%d+"
+  for want in floor:gmatch "%d+" do
+    local have = tonumber(numbers() or 0)
+    if have ~= tonumber(want) then return have < tonumber(want) end
+  end
+  return false
+end
 
 local function missing(message)
   return nil, err.new { domain = "rlab", code = 0, name = "MISSING", message = message }
@@ -48,8 +64,7 @@ local function java_at(path)
     version = text and text:match 'version "([^"]+)"'
   end
   if not version then return nil end
-  local major = version:match "^1%.(%d+)" or version:match "^(%d+)"
-  return { path = real, version = version, major = tonumber(major) or 0 }
+  return { path = real, version = version }
 end
 
 local function java_candidates()
@@ -65,18 +80,18 @@ end
 
 local JAVA_MEND = "install it (apt install openjdk-17-jre-headless) or set JAVA_HOME"
 
--- java() -> {path, version, major} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the first that is new enough.
+-- java([paths]) -> {path, version} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the first that is new enough.
 function M.java(candidates)
   local old
   for _, path in ipairs(candidates or java_candidates()) do
     local java = java_at(path)
-    if java and java.major >= M.JAVA_MIN then return java end
+    if java and not M.older(java.version, M.JAVA_MIN) then return java end -- Java 8 calls itself 1.8
     old = old or java
   end
   if old then
-    return missing(("java is too old: %s at %s; Kafka needs Java %d or newer: %s"):format(old.version, old.path, M.JAVA_MIN, JAVA_MEND))
+    return missing(("java is too old: %s at %s; Kafka needs Java %s or newer: %s"):format(old.version, old.path, M.JAVA_MIN, JAVA_MEND))
   end
-  return missing(("no java found; Kafka needs Java %d or newer: %s"):format(M.JAVA_MIN, JAVA_MEND))
+  return missing(("no java found; Kafka needs Java %s or newer: %s"):format(M.JAVA_MIN, JAVA_MEND))
 end
 
 -- kafka() -> {root, version, classpath} | nil, err
@@ -97,7 +112,7 @@ local function own_mysqld()
   if not path then return nil end
   local text = M.output({ path, "--no-defaults", "--version" }, "20s") or ""
   local version = text:match "Ver (%d[%d.]*)"
-  if not version or text:find "MariaDB" or tonumber(version:match "^%d+") < M.MYSQL_MIN then return nil end
+  if not version or text:find "MariaDB" or M.older(version, M.pin "MYSQL_MIN") then return nil end
   return { path = path, version = version }
 end
 
@@ -108,7 +123,7 @@ function M.mysql()
   local root = fs.realpath(layout.cache() .. "/mysql")
   local version = root and fs.read(root .. "/version")
   if not version or not fs.exists(root .. "/bin/mysqld") then
-    return missing(("no mysqld %d or newer found; run make deps"):format(M.MYSQL_MIN))
+    return missing(("no mysqld %s or newer found; run make deps"):format(M.pin "MYSQL_MIN"))
   end
   return { path = root .. "/bin/mysqld", version = version:match "%S+", root = root }
 end
@@ -119,7 +134,7 @@ function M.redis()
   if not path then return missing "no redis-server found; run make deps (or apt install redis-server)" end
   local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
   if not version then return missing(path .. " does not say its version; reinstall redis-server") end
-  if tonumber(version:match "^%d+%.%d+") < M.REDIS_MIN then
+  if M.older(version, M.REDIS_MIN) then
     return missing(("redis-server %s at %s is too old; install version %s or newer"):format(version, path, M.REDIS_MIN))
   end
   return { path = path, version = version }
