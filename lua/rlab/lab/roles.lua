@@ -124,7 +124,11 @@ function Role:prove_hits()
   for _, hit in ipairs(self:hits()) do fired[hit.name] = hit end
   for point, expr in pairs(self.must_fire) do
     local fault = self.lab:fault(("%s: %s"):format(point, expr))
-    if fired[point] then fault:fired("hit %s, pid %s", tostring(fired[point].hit), tostring(self.pid)) end
+    local hit = fired[point]
+    if hit then
+      fault:fired("hit %d, pid %d", hit.hit, hit.pid)
+      fault.row.at = (hit.mono - self.lab.started_ns) / 1e9
+    end
   end
   self.must_fire = {}
 end

@@ -10,7 +10,7 @@ function M.watch(lab, topic, partition, label)
   label = label or ("p" .. partition)
   lab:gauge(function(row)
     local name = type(topic) == "function" and topic() or topic
-    local now = name and type(name) == "string" and lab:offsets(name, partition)
+    local now = name and type(name) == "string" and lab.run:watcher():offsets(name, partition)
     if not now then return end
     for _, mark in ipairs { "low", "lso", "hw", "leo" } do row[label .. "." .. mark] = now[mark] end
   end)

@@ -37,6 +37,12 @@ function Run:pause_at_step(text)
   if self.step then self.step(text) end
 end
 
+-- The sampler's own connections: a call of the story that waits for a frozen broker must not hold up the samples.
+function Run:watcher()
+  self.watching = self.watching or must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers })
+  return self.watching
+end
+
 local function open_clients(run, exp)
   run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, say = function(line) run.view:say(line) end })
   if run.stack.kafka then
@@ -269,6 +275,7 @@ local function close_run(run)
     if run.ledger then run.ledger:close(run.stack, run.admin, run.keep) end
   end
   if run.admin then run.admin:close() end
+  if run.watching then run.watching:close() end
   if run.turn then run.turn:close() end
   if run.stack then run.stack:close() end
   run.view:clear()

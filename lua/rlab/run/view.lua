@@ -24,11 +24,10 @@ local function emit(self, line)
   if not self.quiet then self.live:above(line) end
 end
 
-local class_words = { observe = "observed", setup = "setup" }
 local class_colours = { observe = "observed", setup = "dim" }
 
 local function label(word, class)
-  return "  " .. term.colour(class_colours[class] or class or "dim", term.pad(class_words[word] or word, LABEL - 2))
+  return "  " .. term.colour(class_colours[class] or class or "dim", term.pad(word, LABEL - 2))
 end
 
 local function seconds(s)
