@@ -28,11 +28,13 @@ end
 -- One transaction: records flushed to the broker first, so that an aborted one is in the log. The ledger row exists only when it commits.
 local function transact(lab, producer, db, topic, tx)
   must(producer:begin())
+  local span = lab:span("transaction", tx.records[1].id)
   local sent = must(producer:submit(messages(topic, tx.records)))
   must(producer:flush "10s")
   if #sent:acked() ~= #tx.records then lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records) end
-  if tx.aborts then return must(producer:abort "10s") end
-  must(producer:commit "10s")
+  if tx.aborts then must(producer:abort "10s") else must(producer:commit "10s") end
+  span.over(tx.aborts and "aborted" or "committed")
+  if tx.aborts then return true end
   for _, record in ipairs(tx.records) do must(db:exec("INSERT INTO ledger_entry VALUES (?, ?)", record.id, record.amount)) end
   return true
 end
@@ -99,11 +101,19 @@ local function gaps(delivered, low, ended)
   return list
 end
 
+-- What the observer has, against the log that it reads.
+local function sample_seen(lab, state)
+  local shared = lab.shared
+  lab:gauge(function(row)
+    row["p0.hw"], row["p0.lso"], row["p0.seen"] = shared.hw, shared.lso, math.max(state.applied, #state.ids)
+  end)
+end
+
 -- The lag by three definitions, sampled while the arm runs.
 local function sample_lag(lab, state)
   local shared = lab.shared
   lab:gauge(function(row)
-    row["p0.hw"], row["p0.lso"], row["p0.committed"] = shared.hw, shared.lso, state.committed
+    row["p0.committed"] = state.committed
     row["lag.HW - committed"] = shared.hw - state.committed
     row["lag.LSO - committed"] = shared.lso - state.committed
     row["lag.ids left"] = #shared.committed - #state.ids
@@ -163,6 +173,7 @@ local function applier(lab, state, isolation)
       return true
     end))
     must(consumer:store(record))
+    state.applied = state.applied + 1
     if not told and aborted:count(id_of(record)) > 0 then
       told = true
       lab:anomaly(("applied %s, whose transaction was aborted"):format(id_of(record)))
@@ -210,9 +221,12 @@ local function picture(shared)
   local aborted, at, cells = {}, {}, {}
   for _, id in ipairs(shared.aborted) do aborted[id] = true end
   for _, record in ipairs(shared.ru.records) do at[record.offset] = record end
+  local fate
   for offset = shared.low, shared.hw - 1 do
     local record = at[offset]
-    cells[#cells + 1] = { offset = offset, kind = not record and "control" or aborted[record.id] and "aborted" or "committed", id = record and record.id }
+    if record then fate = aborted[record.id] and "aborted" or "committed" end
+    cells[#cells + 1] = record and { offset = offset, kind = fate, id = record.id }
+      or { offset = offset, kind = "control", label = fate == "aborted" and "abort" or "commit" }
   end
   return {
     title = "The end of the log: the last aborted transaction and its marker",
@@ -280,7 +294,8 @@ return experiment {
   setup = setup,
 
   run = function(lab, arm)
-    local state = { ids = {}, offsets = {}, committed = 0 }
+    local state = { ids = {}, offsets = {}, committed = 0, applied = 0 }
+    sample_seen(lab, state)
     observers[arm.name](lab, state)
     lab:number("delivered", #state.ids, "records")
     lab:number("offsets", lab.shared.hw - lab.shared.low)

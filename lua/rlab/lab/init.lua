@@ -123,12 +123,15 @@ function Lab:progress(done, total, what)
   self.run.view:progress(self, done, total, what)
 end
 
--- span(kind, label) -> s; s:over() ends it. Kinds: transaction, window, outage.
+-- span(kind, label) -> s; s.over([outcome]) ends it. Kinds: transaction, window, outage. Outcomes: committed, aborted, open.
 function Lab:span(kind, label)
   local span = { kind = kind, label = label, arm = self.label, at = self:now() }
   self.spans[#self.spans + 1] = span
   local lab = self
-  return { over = function() span["until"] = lab:now() return span end }
+  return { over = function(outcome)
+    span["until"], span.outcome = lab:now(), outcome
+    return span
+  end }
 end
 
 -- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named *TIMED_OUT is unknown, not failed.
