@@ -253,8 +253,8 @@ function series.groups(result, samples, limit)
   local lanes, any, split_up = {}, false, next(of_arm) ~= nil
   local setup = new_lane(result, nil, rest, true, limit)
   for _, arm in ipairs(result.arms or {}) do
-    local split = not own[arm.name] and of_arm[arm.name]
-    local lane = new_lane(result, arm, own[arm.name] or split or {}, split and true or false, limit)
+    local split = split_up and not own[arm.name]
+    local lane = new_lane(result, arm, own[arm.name] or of_arm[arm.name] or {}, split, limit)
     any = any or worth_drawing(lane)
     lanes[#lanes + 1] = lane
   end
