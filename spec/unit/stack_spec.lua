@@ -1,6 +1,7 @@
 local fs = require "rlab.fs"
 local process = require "rlab.process"
 local context = require "rlab.stack.context"
+local handle = require "rlab.stack.handle"
 local kafka = require "rlab.stack.kafka"
 local kafka_broker = require "rlab.stack.servers.kafka_broker"
 local layout = require "rlab.stack.layout"
@@ -257,6 +258,22 @@ describe("stack.open", function()
     local ok, failure = pcall(stack.open, { needs = { "kafkaa" }, home = home })
     assert.is_false(ok)
     assert.matches("no server 'kafkaa', did you mean 'kafka'", tostring(failure))
+  end)
+
+  it("follows what other rlabs do to the servers", function()
+    local ctx = assert(context.new { home = home, base = 20000 })
+    local s = handle.new(ctx, { "redis" }, true)
+    local server = s:server "redis"
+    assert.are.equal("down", server:state())
+    local pid, start = process.self()
+    local others = state.new(20000)
+    others.servers.redis = { pid = pid, start = start, phase = "ready", since = 1 }
+    assert(state.save(home, others))
+    assert.is_true(server:alive())
+    assert.are.same({ "up", pid, start }, { server:state(), server.pid, server.start_time })
+    state.forget(home)
+    assert.are.equal("down", server:state())
+    assert.are.equal(20079, s.redis.port)
   end)
 
   it("says how to start what does not run", function()

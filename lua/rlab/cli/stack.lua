@@ -124,19 +124,6 @@ local status = { name = "status", help = "what runs, where, since when, and how 
 
 status.args = json_flag
 
-local function rows_of(ctx)
-  local process, clock = require "rlab.process", require "rlab.clock"
-  local rows = {}
-  for _, name in ipairs(require("rlab.stack.servers").names()) do
-    local entry, word = ctx.state.servers[name] or {}, ctx:word(name)
-    local live = word ~= "down" and word ~= "dead"
-    rows[#rows + 1] = { server = name, state = word, pid = live and entry.pid or nil, port = ctx.ports[name],
-      since = live and entry.since or nil, up_seconds = live and entry.since and clock.unix_ms() // 1000 - entry.since or nil,
-      rss = live and process.rss(entry.pid) or nil }
-  end
-  return rows
-end
-
 local function state_class(word)
   if word == "up" then return "right" end
   return word == "down" and "dim" or "wrong"
@@ -144,19 +131,18 @@ end
 
 function status.run(args)
   local ctx = context()
-  local rows = rows_of(ctx)
+  local rows = must(require("rlab.stack").status(ctx))
+  local columns = rows.columns
+  rows.columns = nil
   if args.json then
+    for _, row in ipairs(rows) do row.up, row.memory = nil, nil end
     return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions, servers = array(rows),
       users = array(require("rlab.stack.users").list(ctx.home)) }
   end
   local term, words = require "rlab.term", require "rlab.stack.words"
-  for _, row in ipairs(rows) do
-    row.up_text = row.up_seconds and words.age(row.up_seconds) or nil
-    row.rss_text = row.rss and words.size(row.rss) or nil
-    row.state = term.colour(state_class(row.state), row.state)
-  end
-  print(term.grid({ { name = "server" }, { name = "state" }, { name = "pid", align = "right" }, { name = "port", align = "right" },
-    { name = "up", key = "up_text", align = "right" }, { name = "memory", key = "rss_text", align = "right" } }, rows, { indent = 2 }))
+  for _, row in ipairs(rows) do row.state = term.colour(state_class(row.state), row.state) end
+  for i, name in ipairs(columns) do columns[i] = { name = name, align = i > 2 and "right" or "left" } end
+  print(term.grid(columns, rows, { indent = 2 }))
   print(("\n  %s"):format(require("rlab.stack.layout").short(ctx.home)))
   for _, user in ipairs(require("rlab.stack.users").list(ctx.home)) do
     print(words.line("in use", ("by pid %d (%s)"):format(user.pid, user.what)))

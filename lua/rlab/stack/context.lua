@@ -41,6 +41,12 @@ function Context:reload()
   self.ports = layout.ports(self.base)
 end
 
+-- Reads the servers again, which another rlab may have restarted meanwhile; the ports stay those of this stack.
+function Context:refresh()
+  local s = state.load(self.home)
+  self.state.servers = s and s.boot == self.state.boot and s.servers or {}
+end
+
 function Context:save()
   self.state.base = self.base
   local ok, failure = state.save(self.home, self.state)

@@ -29,10 +29,12 @@ end
 
 -- "up", "frozen", "starting", "dead", "down"
 function Server:state()
+  self.ctx:refresh()
   return self.ctx:word(self.name)
 end
 
 function Server:alive()
+  self.ctx:refresh()
   return self.ctx:alive(self.name)
 end
 
@@ -67,7 +69,6 @@ function Server:start()
   return supervisor.guarded(function()
     local held <close>, failure = supervisor.lock(self.ctx, "rlab: starting " .. self.name)
     if not held then error(failure, 0) end
-    self.ctx:reload()
     if self:alive() then return true end
     supervisor.spawn(self.ctx, self.name)
     return true
@@ -142,6 +143,7 @@ end
 -- health() -> list of {server=, ok=, why=}; ok when all are: quick when all is well
 function Stack:health()
   local list, listening, all = {}, layout.listening(), true
+  self.ctx:refresh()
   for _, server in ipairs(self:servers()) do
     local why = why_not(self, server.name, listening)
     list[#list + 1] = { server = server.name, ok = not why, why = why }
@@ -158,6 +160,15 @@ function Stack:health()
     list[#list + 1] = { server = "mysql", ok = false, why = "lets nobody log in" }
   end
   return list
+end
+
+local function note_ready(ctx, name)
+  local _ <close>, failure = supervisor.lock(ctx, "rlab: noting that " .. name .. " serves")
+  if failure then error(failure, 0) end
+  ctx:refresh()
+  if not ctx.state.servers[name] then return end
+  ctx.state.servers[name].phase = "ready"
+  ctx:save()
 end
 
 local function mend(stack, mended)
@@ -177,8 +188,7 @@ local function mend(stack, mended)
   for _, server in ipairs(stack:servers()) do
     if server:state() ~= "up" or not layout.listening()[ctx.ports[server.name]] then
       supervisor.wait_ready(ctx, server.name)
-      ctx.state.servers[server.name].phase = "ready"
-      ctx:save()
+      note_ready(ctx, server.name)
     end
   end
   if not has(stack, "kafka") then return true end
@@ -255,7 +265,7 @@ function M.new(ctx, parts, reused, what)
     since = oldest(ctx), versions = ctx.state.versions }, Stack)
   if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
   if has(s, "mysql") then
-    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password }
+    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password, database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
   if what then s.user = users.enter(ctx.home, what) end

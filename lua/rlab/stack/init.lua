@@ -84,4 +84,46 @@ function M.current()
   return require("rlab.stack.handle").new(ctx, parts, true)
 end
 
+-- up("kafka", "redis") -> stack | nil, err: as `rlab up` does; all parts when none is named
+function M.up(...)
+  local words = { ... }
+  return M.open { needs = #words > 0 and words or nil, start = true, say = print }
+end
+
+-- down("kafka") -> names of the servers that were stopped | nil, err: as `rlab down` does
+function M.down(...)
+  local servers = require "rlab.stack.servers"
+  local ctx, failure = require("rlab.stack.context").new { say = print }
+  if not ctx then return nil, failure end
+  local words = { ... }
+  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(#words > 0 and words or servers.parts))
+  if not stopped then return nil, forced end
+  return stopped
+end
+
+local STATUS_COLUMNS = { "server", "state", "pid", "port", "up", "memory" }
+
+-- status([ctx]) -> rows {server, state, pid, port, since, up_seconds, rss; up and memory as people read them}, rows.columns; | nil, err
+function M.status(ctx)
+  local process, clock, words = require "rlab.process", require "rlab.clock", require "rlab.stack.words"
+  local failure
+  if not ctx then
+    ctx, failure = require("rlab.stack.context").new()
+    if not ctx then return nil, failure end
+  end
+  local rows = {}
+  for _, name in ipairs(require("rlab.stack.servers").names()) do
+    local row = { server = name, state = ctx:word(name), port = ctx.ports[name] }
+    if row.state ~= "down" and row.state ~= "dead" then
+      local entry = ctx.state.servers[name]
+      row.pid, row.since, row.rss = entry.pid, entry.since, process.rss(entry.pid)
+      row.up_seconds = clock.unix_ms() // 1000 - entry.since
+      row.up, row.memory = words.age(row.up_seconds), row.rss and words.size(row.rss)
+    end
+    rows[#rows + 1] = row
+  end
+  rows.columns = STATUS_COLUMNS
+  return rows
+end
+
 return M

@@ -7,7 +7,7 @@ local layout = require "rlab.stack.layout"
 
 local M = {}
 
-local USER, PASSWORD = "rlab", "rlab"
+local USER, PASSWORD, DATABASE = "rlab", "rlab", "rlab"
 
 -- --no-defaults must come first. Paths are relative to the data directory, so that a deep home does not make the socket's name too long.
 local SETTINGS = {
@@ -20,8 +20,8 @@ local SETTINGS = {
 local INIT = ([[
 CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';
 GRANT ALL PRIVILEGES ON *.* TO '%s'@'%%' WITH GRANT OPTION;
-CREATE DATABASE IF NOT EXISTS rlab;
-]]):format(USER, PASSWORD, USER)
+CREATE DATABASE IF NOT EXISTS %s;
+]]):format(USER, PASSWORD, USER, DATABASE)
 
 -- mysqld refuses root unless told. Another uid could not read a home or a cache below /root.
 local function as_user(cmd)
@@ -138,6 +138,6 @@ M.part = "mysql"
 M.names = { "mysql" }
 M.disk = 512 << 20
 M.stop = { signal = "TERM", rank = 1, at_most = "15s" }
-M.user, M.password = USER, PASSWORD
+M.user, M.password, M.database = USER, PASSWORD, DATABASE
 
 return M
