@@ -22,7 +22,7 @@ typedef struct send_wait {
     bool woken;
     struct send_wait *prev, *next;
     producer_side *side; /* NULL once out of its list */
-    delivery_report report;
+    kafka_report report;
 } send_wait;
 
 typedef struct room_wait {
@@ -43,19 +43,10 @@ producer_side *kafka_producer_side(lua_State *L, int idx)
     return handle_check(L, idx, &kafka_producer_type)->extra;
 }
 
-rd_kafka_t *kafka_producer_open_rk(lua_State *L, int idx)
+kafka_producer *kafka_producer_if_open(lua_State *L, int idx)
 {
     const rl_handle *h = lua_touserdata(L, idx);
-    return h->impl ? kafka_producer_rk(h->impl) : NULL;
-}
-
-delivery_report kafka_report_of(const rd_kafka_message_t *msg)
-{
-    return (delivery_report){.code = msg->err,
-                             .status = rd_kafka_message_status(msg),
-                             .partition = msg->partition,
-                             .offset = msg->offset,
-                             .timestamp = rd_kafka_message_timestamp(msg, NULL)};
+    return h->impl;
 }
 
 static void on_report(void *arg, const rd_kafka_message_t *msg)
@@ -120,16 +111,13 @@ static void side_closed(uv_handle_t *poll)
     free(side);
 }
 
-static void send_end(send_wait *w, const delivery_report *report);
+static void send_end(send_wait *w, const kafka_report *report);
 
 /* Reports that have come already are still given out; whoever waits for others is told that the producer was closed. */
 static void producer_detach(rl_handle *h)
 {
-    static const delivery_report closed = {.code = RD_KAFKA_RESP_ERR__DESTROY,
-                                           .status = RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED,
-                                           .partition = -1,
-                                           .offset = -1,
-                                           .timestamp = -1};
+    const kafka_report closed =
+        kafka_report_none(RD_KAFKA_RESP_ERR__DESTROY, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED);
     producer_side *side = h->extra;
     kafka_producer_watch(side->p, -1);
     while (kafka_producer_drain(side->p, 0, DRAIN_EVENTS))
@@ -214,7 +202,7 @@ static void send_wake(send_wait *w)
     task_wake(&w->wait);
 }
 
-static void send_end(send_wait *w, const delivery_report *report)
+static void send_end(send_wait *w, const kafka_report *report)
 {
     w->report = *report;
     send_wake(w);
@@ -223,7 +211,7 @@ static void send_end(send_wait *w, const delivery_report *report)
 static void send_reported(report_target *target, const rd_kafka_message_t *msg)
 {
     send_wait *w = (send_wait *)((char *)target - offsetof(send_wait, target));
-    delivery_report report = kafka_report_of(msg);
+    kafka_report report = kafka_report_of(msg);
     send_end(w, &report);
     send_unref(w);
 }
@@ -249,14 +237,14 @@ static void send_drop(rl_wait *wait)
 static int send_push(lua_State *L, rl_wait *wait)
 {
     send_wait *w = (send_wait *)wait;
-    const delivery_report *r = &w->report;
+    const kafka_report *r = &w->report;
     const char *topic = lua_getfield(L, 2, "topic") == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     if (!r->code) {
-        kafka_report_push(L, topic, r->partition, r->offset, r->timestamp, r->status);
+        kafka_report_push(L, topic, r);
         return 1;
     }
     lua_pushnil(L);
-    kafka_send_error_push(L, kafka_producer_open_rk(L, 1), r->code, r->status, topic, r->partition);
+    kafka_send_error_push(L, kafka_producer_if_open(L, 1), topic, r);
     return 2;
 }
 
@@ -276,9 +264,9 @@ static send_wait *send_new(producer_side *side)
 
 int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic)
 {
+    const kafka_report refused = kafka_report_none(code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
     lua_pushnil(L);
-    kafka_send_error_push(L, kafka_producer_rk(p), code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, topic,
-                          -1);
+    kafka_send_error_push(L, p, topic, &refused);
     return 2;
 }
 

@@ -11,20 +11,13 @@
 #include <stdatomic.h>
 
 #include "bind/handle.h"
+#include "bind/kafka_values.h"
 #include "bind/timed.h"
 #include "kafka/producer.h"
 
 extern const rl_handle_type kafka_producer_type;
 
 typedef struct producer_side producer_side;
-
-/* What a delivery report says, kept. code is RD_KAFKA_RESP_ERR__IN_PROGRESS until it has come. */
-typedef struct delivery_report {
-    rd_kafka_resp_err_t code;
-    rd_kafka_msg_status_t status;
-    int32_t partition;
-    int64_t offset, timestamp;
-} delivery_report;
 
 /* The opaque of a record: first member of what waits for it. */
 typedef struct report_target {
@@ -52,10 +45,8 @@ struct producer_side {
 kafka_producer *kafka_producer_check(lua_State *L, int idx);
 producer_side *kafka_producer_side(lua_State *L, int idx);
 
-/* Its client, NULL when it is closed: for errors that ask what killed it. */
-rd_kafka_t *kafka_producer_open_rk(lua_State *L, int idx);
-
-delivery_report kafka_report_of(const rd_kafka_message_t *msg);
+/* NULL when the producer at idx is closed: for errors that ask what killed it. */
+kafka_producer *kafka_producer_if_open(lua_State *L, int idx);
 
 /* A usage error of librdkafka (_STATE: no transaction), a dead client, or a full queue, as nil, err with a status. */
 int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic);

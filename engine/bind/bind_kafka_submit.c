@@ -16,7 +16,7 @@
 typedef struct slot {
     report_target target; /* first */
     delivery_set *set;
-    delivery_report report;
+    kafka_report report;
 } slot;
 
 typedef struct set_wait {
@@ -63,7 +63,7 @@ static void set_ended(delivery_set *set)
         timed_wake(&set->waits->timed);
 }
 
-static void slot_end(slot *s, const delivery_report *report)
+static void slot_end(slot *s, const kafka_report *report)
 {
     s->report = *report;
     s->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -74,7 +74,7 @@ static void slot_end(slot *s, const delivery_report *report)
 static void slot_reported(report_target *target, const rd_kafka_message_t *msg)
 {
     slot *s = (slot *)target;
-    delivery_report report = kafka_report_of(msg);
+    kafka_report report = kafka_report_of(msg);
     slot_end(s, &report);
     set_unref(s->set);
 }
@@ -94,7 +94,7 @@ static delivery_set *set_new(producer_side *side, int n)
         set->slots[i].target = (report_target){.reported = slot_reported, .drop = slot_drop};
         set->slots[i].set = set;
         set->slots[i].report =
-            (delivery_report){.code = RD_KAFKA_RESP_ERR__IN_PROGRESS, .partition = -1};
+            kafka_report_none(RD_KAFKA_RESP_ERR__IN_PROGRESS, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
     }
     set->linked = n > 0;
     if (!set->linked)
@@ -108,11 +108,8 @@ static delivery_set *set_new(producer_side *side, int n)
 
 void kafka_sets_close(set_link *sets)
 {
-    static const delivery_report closed = {.code = RD_KAFKA_RESP_ERR__DESTROY,
-                                           .status = RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED,
-                                           .partition = -1,
-                                           .offset = -1,
-                                           .timestamp = -1};
+    const kafka_report closed =
+        kafka_report_none(RD_KAFKA_RESP_ERR__DESTROY, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED);
     while (sets->first) {
         delivery_set *set = sets->first;
         for (int i = 0; i < set->n && set->pending > 0; i++)
@@ -153,19 +150,19 @@ static const char *topic_of(lua_State *L, int set_idx, int i)
 /* Pushes what is known of record i: a report, an error table, or nil. */
 static void push_slot(lua_State *L, int set_idx, delivery_set *set, int i)
 {
-    const delivery_report *r = &set->slots[i].report;
+    const kafka_report *r = &set->slots[i].report;
     if (r->code == RD_KAFKA_RESP_ERR__IN_PROGRESS) {
         lua_pushnil(L);
         return;
     }
     int top = lua_gettop(L);
     lua_getiuservalue(L, set_idx, 2);
-    rd_kafka_t *rk = kafka_producer_open_rk(L, -1);
+    kafka_producer *p = kafka_producer_if_open(L, -1);
     const char *topic = topic_of(L, set_idx, i);
     if (r->code)
-        kafka_send_error_push(L, rk, r->code, r->status, topic, r->partition);
+        kafka_send_error_push(L, p, topic, r);
     else
-        kafka_report_push(L, topic, r->partition, r->offset, r->timestamp, r->status);
+        kafka_report_push(L, topic, r);
     lua_pushinteger(L, i + 1);
     lua_setfield(L, -2, "index");
     lua_insert(L, top + 1);
@@ -323,8 +320,7 @@ static int submit_from(lua_State *L, int status, lua_KContext ctx)
             return kafka_wait_room(L, i, submit_from);
         if (!code)
             continue;
-        delivery_report failed = {
-            .code = code, .status = RD_KAFKA_MSG_STATUS_NOT_PERSISTED, .partition = -1};
+        kafka_report failed = kafka_report_none(code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
         slot_end(&set->slots[i], &failed);
     }
     lua_settop(L, 3);

@@ -348,6 +348,22 @@ const char *kafka_status_name(rd_kafka_msg_status_t status)
     return names[status];
 }
 
+kafka_report kafka_report_of(const rd_kafka_message_t *msg)
+{
+    return (kafka_report){.code = msg->err,
+                          .status = rd_kafka_message_status(msg),
+                          .reported = true,
+                          .partition = msg->partition,
+                          .offset = msg->offset,
+                          .timestamp = rd_kafka_message_timestamp(msg, NULL)};
+}
+
+kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t status)
+{
+    return (kafka_report){
+        .code = code, .status = status, .partition = -1, .offset = -1, .timestamp = -1};
+}
+
 static void set_place(lua_State *L, const char *topic, int32_t partition,
                       rd_kafka_msg_status_t status)
 {
@@ -363,30 +379,41 @@ static void set_place(lua_State *L, const char *topic, int32_t partition,
     }
 }
 
-void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset,
-                       int64_t timestamp, rd_kafka_msg_status_t status)
+void kafka_report_push(lua_State *L, const char *topic, const kafka_report *report)
 {
     lua_createtable(L, 0, 5);
-    set_place(L, topic, partition, status);
-    if (offset >= 0) { /* acks=0 has none */
-        lua_pushinteger(L, offset);
+    set_place(L, topic, report->partition, report->status);
+    if (report->offset >= 0) { /* acks=0 has none */
+        lua_pushinteger(L, report->offset);
         lua_setfield(L, -2, "offset");
     }
-    if (timestamp >= 0) {
-        lua_pushinteger(L, timestamp);
+    if (report->timestamp >= 0) {
+        lua_pushinteger(L, report->timestamp);
         lua_setfield(L, -2, "timestamp");
     }
 }
 
-void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code,
-                           rd_kafka_msg_status_t status, const char *topic, int32_t partition)
+/* A record whose report is bad while its transaction is open makes librdkafka ask for an abort; one that fails because the producer is dead says so, whatever
+ * its own code. */
+static rl_err *send_error(kafka_producer *p, rd_kafka_resp_err_t code, bool reported,
+                          const char *topic)
 {
-    bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
+    rd_kafka_t *rk = p ? kafka_producer_rk(p) : NULL;
     if (code == RD_KAFKA_RESP_ERR__DESTROY)
-        errs_push_table(L, err_lab("CLOSED", "the producer was closed before the report came"));
-    else
-        errs_push_table(L, kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?"));
-    set_place(L, topic, partition, status);
+        return err_lab("CLOSED", "the producer was closed before the report came");
+    bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
+    rl_err *err = kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?");
+    err->fatal |= rk && rd_kafka_fatal_error(rk, NULL, 0);
+    err->abortable = reported && p && !err->fatal && kafka_producer_in_transaction(p);
+    err->retriable &= !err->abortable && !err->fatal;
+    return err;
+}
+
+void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
+                           const kafka_report *report)
+{
+    errs_push_table(L, send_error(p, report->code, report->reported, topic));
+    set_place(L, topic, report->partition, report->status);
 }
 
 int kafka_notes_push(lua_State *L, kafka_notes *notes)

@@ -33,11 +33,22 @@ void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);
 
 const char *kafka_status_name(rd_kafka_msg_status_t status);
 
-/* {topic, partition, offset, timestamp, status}, or an error table with status, topic and partition. */
-void kafka_report_push(lua_State *L, const char *topic, int32_t partition, int64_t offset,
-                       int64_t timestamp, rd_kafka_msg_status_t status);
-void kafka_send_error_push(lua_State *L, rd_kafka_t *rk, rd_kafka_resp_err_t code,
-                           rd_kafka_msg_status_t status, const char *topic, int32_t partition);
+/* What is known of a sent record. */
+typedef struct kafka_report {
+    rd_kafka_resp_err_t code; /* _IN_PROGRESS until the report has come */
+    rd_kafka_msg_status_t status;
+    bool reported; /* by librdkafka, not refused at once */
+    int32_t partition;
+    int64_t offset, timestamp; /* -1: unknown */
+} kafka_report;
+
+kafka_report kafka_report_of(const rd_kafka_message_t *msg);
+kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t status);
+
+/* {topic, partition, offset, timestamp, status}, or an error table with status, topic and partition (p: NULL when it is closed). */
+void kafka_report_push(lua_State *L, const char *topic, const kafka_report *report);
+void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
+                           const kafka_report *report);
 
 /* The errors of the notes as a list of error tables with `at` (ms); they are taken. */
 int kafka_notes_push(lua_State *L, kafka_notes *notes);

@@ -131,7 +131,10 @@ void kafka_conf_value(const rd_kafka_conf_t *conf, const char *name, char *out, 
 
 rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **out)
 {
-    char why[512] = "";
+    char why[512] = "", level[8];
+    kafka_conf_value(conf, "log_level", level, sizeof level);
+    if (strcmp(level, "0") == 0) /* librdkafka prints fatal errors at this level too */
+        rd_kafka_conf_set_log_cb(conf, NULL);
     rd_kafka_type_t type = kind == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
     *out = rd_kafka_new(type, conf, why, sizeof why);
     if (*out)

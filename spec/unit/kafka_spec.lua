@@ -4,7 +4,13 @@ local task = require "rlab.task"
 local null = require "rlab.null"
 local host = require "rlab.core_host"
 
+local must = require "rlab.must"
+
 local mock, brokers
+
+local function wait(...)
+  return must(task.wait_until(...))
+end
 
 local function producer(options)
   local o = { brokers = brokers, linger_ms = 0, message_timeout_ms = "5s" }
@@ -21,7 +27,7 @@ end
 -- n records of a partition as tables {key, value, offset}
 local function read(c, n)
   local seen = {}
-  task.wait_until(function()
+  wait(function()
     local batch <close> = assert(c:poll(n, "200ms"))
     for r in batch:each() do
       assert(not r.err, tostring(r.err))
@@ -114,7 +120,7 @@ describe("rlab.kafka", function()
       assert(p:send { topic = "nulls", partition = 0, value = all, headers = { { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } } })
       local c <close> = reader "nulls"
       local seen = {}
-      task.wait_until(function()
+      wait(function()
         for r in assert(c:poll(10, "200ms")):each() do seen[#seen + 1] = r end
         return #seen == 4
       end, { at_most = "5s" })
@@ -155,7 +161,7 @@ describe("rlab.kafka", function()
       ok, e = p:post { topic = "t", value = ("x"):rep(2000000) }
       assert.is_nil(ok)
       assert.equal("MSG_SIZE_TOO_LARGE", e.name)
-      task.wait_until(function() return #p:errors() > 0 end, { at_most = "5s", what = "an error event" })
+      wait(function() return #p:errors() > 0 end, { at_most = "5s", what = "an error event" })
     end)
 
     it("serves ten thousand sends at once", function()
@@ -283,7 +289,7 @@ describe("rlab.kafka", function()
     it("polls batches with lazy records and columns", function()
       local c <close> = reader("ten", { enable_partition_eof = true })
       local batch
-      task.wait_until(function()
+      wait(function()
         batch = assert(c:poll(100, "1s"))
         return #batch > 0
       end, { at_most = "5s" })
@@ -316,11 +322,8 @@ describe("rlab.kafka", function()
 
     it("keeps the client alive for its batches", function()
       local c = reader "ten"
-      local batch
-      repeat batch = assert(c:poll(10, "1s")) until #batch > 0
-      local record = batch[1]
+      local record = wait(function() return assert(c:poll(10, "1s"))[1] end, { at_most = "5s" })
       c:close()
-      batch = nil
       collectgarbage()
       assert.equal("k0", record.key)
       assert.error_matches(function() c:poll() end, "closed")
@@ -363,7 +366,7 @@ describe("rlab.kafka", function()
       assert(c:commit({ { topic = "ten", partition = 0, offset = 2, metadata = "why" } }))
       assert.same({ 2, "why" }, { committed(), assert(c:committed(place))[1].metadata })
       assert(c:commit(eof, { sync = false }))
-      task.wait_until(function() return committed() == 10 end, { at_most = "5s" })
+      wait(function() return committed() == 10 end, { at_most = "5s" })
       assert(c:commit(assert(c:poll(1, 0))))
       assert.error_matches(function() c:commit({ topic = "ten", partition = 0 }) end, "offset is missing")
       assert.error_matches(function() c:store { topic = "ten", offset = 1 } end, "partition is missing")
@@ -408,7 +411,7 @@ describe("rlab.kafka", function()
       local c = consumer { group = "events", partition_assignment_strategy = "roundrobin" }
       assert(c:subscribe "ten")
       assert.same({ "ten" }, c:subscription())
-      task.wait_until(function()
+      wait(function()
         c:poll(10, "50ms")
         return #c:assignment() > 0
       end, { at_most = "10s" })
@@ -419,7 +422,7 @@ describe("rlab.kafka", function()
       assert.is_true(math.abs(events[1].at / 1000 - os.time()) < 60)
       assert.same({}, c:events())
       assert(c:unsubscribe())
-      task.wait_until(function()
+      wait(function()
         c:poll(10, "50ms")
         return #c:assignment() == 0
       end, { at_most = "10s" })
