@@ -99,7 +99,7 @@ live() {
   began=$EPOCHREALTIME
   if timeout 300 ./rlab up </dev/null >"$scratch/up" 2>&1 && eval "$(./rlab env 2>>"$scratch/up")"; then
     printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
-    export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL=$MYSQL_HOST:$MYSQL_TCP_PORT RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+    export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
     SHOW=1
     for folder in spec/live spec/transcript; do
       if specs $folder; then tap "$folder" 2400 ./rlab busted -o TAP $folder; fi

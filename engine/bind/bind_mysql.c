@@ -321,11 +321,6 @@ int luaopen_rlab_core_mysql(lua_State *L)
     static const luaL_Reg methods[] = {{"query", l_query},
                                        {"exec", l_exec},
                                        {"cursor", mysql_l_cursor},
-                                       {"query_prepared", l_query_prepared},
-                                       {"exec_prepared", l_exec_prepared},
-                                       {"cursor_prepared", mysql_l_cursor_prepared},
-                                       {"pin", l_pin},
-                                       {"unpin", l_unpin},
                                        {"kill", l_kill},
                                        {"id", l_id},
                                        {"is_open", l_is_open},
@@ -335,7 +330,13 @@ int luaopen_rlab_core_mysql(lua_State *L)
                                        {"in_transaction", l_in_transaction},
                                        {"reconnect", l_reconnect},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"connect", l_connect}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", l_connect},
+                                         {"query_prepared", l_query_prepared},
+                                         {"exec_prepared", l_exec_prepared},
+                                         {"cursor_prepared", mysql_l_cursor_prepared},
+                                         {"pin", l_pin},
+                                         {"unpin", l_unpin},
+                                         {NULL, NULL}};
     handle_type_open(L, &mysql_type, methods);
     mysql_cursor_open(L);
     luaL_newlib(L, functions);

@@ -104,11 +104,12 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
 
 rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **reply)
 {
-    *reply = NULL;
-    rl_err *err = unsent(conn) ? move_bytes(conn, POLLOUT) : NULL;
-    while (!err) {
-        err = parsed(conn, reply);
+    for (;;) {
+        rl_err *err = parsed(conn, reply);
         if (err || *reply)
+            return err;
+        err = unsent(conn) ? move_bytes(conn, POLLOUT) : NULL;
+        if (err)
             return err;
         struct pollfd p = {.fd = conn->ctx->fd,
                            .events = (short)(POLLIN | (unsent(conn) ? POLLOUT : 0))};
@@ -117,10 +118,10 @@ rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **repl
             return lost(conn, "CONNECTION_LOST", strerror(errno));
         if (n == 0)
             return NULL;
-        if (n > 0)
-            err = move_bytes(conn, p.revents);
+        err = n > 0 ? move_bytes(conn, p.revents) : NULL;
+        if (err)
+            return err;
     }
-    return err;
 }
 
 rl_err *redisc_receive(redisc_conn *conn, double deadline, redisReply **reply)

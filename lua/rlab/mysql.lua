@@ -65,7 +65,7 @@ Statement.__name = "mysql.statement"
 -- db:prepare(sql) -> statement | nil, err. It is prepared on the server at once and stays so until statement:close(); after a
 -- reconnect it is prepared again by itself.
 function Db:prepare(sql)
-  local done, failure = self:pin(sql)
+  local done, failure = core.pin(self, sql)
   if not done then return nil, failure end
   return setmetatable({ db = self, sql = sql }, Statement)
 end
@@ -75,14 +75,14 @@ local function open_statement(self)
   return self.db
 end
 
-function Statement:query(...) return open_statement(self):query_prepared(self.sql, ...) end
-function Statement:exec(...) return open_statement(self):exec_prepared(self.sql, ...) end
-function Statement:rows(...) return iterate(open_statement(self):cursor_prepared(self.sql, ...)) end
+function Statement:query(...) return core.query_prepared(open_statement(self), self.sql, ...) end
+function Statement:exec(...) return core.exec_prepared(open_statement(self), self.sql, ...) end
+function Statement:rows(...) return iterate(core.cursor_prepared(open_statement(self), self.sql, ...)) end
 
 function Statement:close()
   local db = self.db
   self.db = nil
-  if db and db:is_open() then db:unpin(self.sql) end
+  if db and db:is_open() then core.unpin(db, self.sql) end
 end
 Statement.__close = Statement.close
 
