@@ -109,9 +109,9 @@ licences: ## write THIRD-PARTY.md anew
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 bench: all $(BENCH) ## our figures beside the peers'
 	@for b in $(sort $(wildcard bench/*.sh)); do BUILD=$(BUILD) bash "$$b" || exit 1; done
-$(BUILD)/bench/%: bench/%.c $(BUILD)/flags
+$(BUILD)/bench/%: bench/%.c $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 
 install: all ## install into PREFIX (default /usr/local); DESTDIR is respected
 	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
