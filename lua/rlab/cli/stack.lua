@@ -62,22 +62,42 @@ local function describe(stack, took)
     kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis }
 end
 
+-- On a terminal one line below the others says who is being waited for; on a pipe there is none.
+local function tick(live, parts, began)
+  local task, clock, words = require "rlab.task", require "rlab.clock", require "rlab.stack.words"
+  local supervisor, ctx = require "rlab.stack.local", context()
+  return task.spawn(function()
+    while live.tty do
+      task.sleep "200ms"
+      ctx:reload()
+      local waited = table.concat(supervisor.not_serving(ctx, parts), ", ")
+      if waited ~= "" then live:update { words.line("wait", waited, words.seconds(clock.ns() - began)) } end
+    end
+  end)
+end
+
+local function open_with_progress(parts, live, began)
+  local ticker = tick(live, parts, began)
+  local _ <close> = setmetatable({}, { __close = function()
+    ticker:cancel()
+    ticker:join()
+    live:clear()
+  end })
+  return require("rlab.stack").open { needs = parts, start = true, say = function(line) live:above(line) end }
+end
+
 function up.run(args)
   local clock, words = require "rlab.clock", require "rlab.stack.words"
-  local began = clock.ns()
-  local say = args.json and function() end or function(line)
-    print(line)
-    io.stdout:flush()
+  local began, parts = clock.ns(), parts_of(args)
+  if args.json then
+    local stack = must(require("rlab.stack").open { needs = parts, start = true })
+    return put_json(describe(stack, (clock.ns() - began) / 1e9))
   end
-  local stack = must(require("rlab.stack").open { needs = parts_of(args), start = true, say = say })
-  local took = clock.ns() - began
-  if args.json then return put_json(describe(stack, took / 1e9)) end
-  note_other_base(stack.ctx, say)
-  if stack.reused then
-    say(words.line("stack", summary(stack), "up " .. words.age(clock.unix_ms() / 1000 - stack.since)))
-  else
-    say(words.line("stack", summary(stack), "up after " .. words.seconds(took)))
-  end
+  io.stdout:setvbuf "line"
+  local stack = must(open_with_progress(parts, require("rlab.term").live(), began))
+  note_other_base(stack.ctx, print)
+  local right = stack.reused and "up " .. words.age(clock.unix_ms() / 1000 - stack.since) or "up after " .. words.seconds(clock.ns() - began)
+  print(words.line("stack", summary(stack), right))
   return exit.ok
 end
 
