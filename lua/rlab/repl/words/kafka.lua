@@ -63,7 +63,7 @@ local function read_to_end(consumer, partitions)
   local open, list = #partitions, {}
   local deadline = require("rlab.clock").ns() + 10 * 1000000000
   while open > 0 and require("rlab.clock").ns() < deadline do
-    local batch = must(consumer:poll(500, "500ms"))
+    local batch = must(consumer:poll(500, "100ms"))
     for i = 1, #batch do
       local r = batch[i]
       if r.eof then

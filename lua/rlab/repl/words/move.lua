@@ -58,7 +58,7 @@ local function live_members(admin, group)
   local described = admin:group(group)
   local names = {}
   for _, m in ipairs(described and described.members or {}) do
-    names[#names + 1] = ("%s at %s"):format(m.client_id or m.id or "?", m.host or "?")
+    names[#names + 1] = ("%s at %s"):format(m.client_id or m.id or "?", (m.host or "?"):gsub("^/", ""))
   end
   return names
 end

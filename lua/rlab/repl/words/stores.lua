@@ -60,37 +60,24 @@ local function callable(module, f)
   })
 end
 
-local function age(since)
-  if not since then return nil end
-  local units, clock = require "rlab.units", require "rlab.clock"
-  return units.print_duration(math.max(0, clock.unix_ms() // 1000 - since // 1))
-end
-
-local function node_row(name, node)
-  return { server = name, id = node.id, state = node.state, port = node.port, pid = node.pid, up = age(node.since) }
-end
-
 local function stack_rows(stack)
-  local rows = {}
-  for _, name in ipairs { "kafka", "mysql", "redis" } do
-    local at = stack[name]
-    if at and at.nodes then
-      for _, node in ipairs(at.nodes) do rows[#rows + 1] = node_row(name, node) end
-    elseif at then
-      rows[#rows + 1] = node_row(name, at)
-    end
+  local process, word = require "rlab.process", require "rlab.stack.words"
+  local now, rows = require("rlab.clock").unix_ms() // 1000, {}
+  for i, server in ipairs(stack:servers()) do
+    local state, pid = server:state(), server.pid
+    local since = stack.ctx.state.servers[server.name] and stack.ctx.state.servers[server.name].since
+    local rss = pid and server:alive() and process.rss(pid)
+    rows[i] = { server = server.name, state = state, pid = pid, port = stack.ports[server.name],
+      up = since and word.age(now - since) or nil, memory = rss and word.size(rss) or nil }
   end
   return rows
 end
 
 local function stack_status()
-  local stack = require "rlab.stack"
-  local rows = stack.status and stack.status()
-  if not rows then
-    local running = stack.current()
-    rows = running and stack_rows(running) or {}
-  end
-  return #rows > 0 and show.listing(rows, rows.columns) or "no server is running"
+  local running = require("rlab.stack").current()
+  if not running then return "no server is running; stack.open { start = true } starts one" end
+  return show.listing(stack_rows(running), { "server", "state", { name = "pid", align = "right" }, { name = "port", align = "right" },
+    { name = "up", align = "right" }, { name = "memory", align = "right" } })
 end
 
 return function(session, words)
