@@ -11,13 +11,29 @@ local M = {}
 
 local nouns
 
+-- a noun may be spread over files: the first with a doc leads
+local function add_noun(noun)
+  for _, known in ipairs(nouns) do
+    if known.module == noun.module then
+      known.doc = known.doc or noun.doc
+      for _, part in ipairs { "functions", "types", "fields" } do
+        local list = known[part] or {}
+        for _, one in ipairs(noun[part] or {}) do list[#list + 1] = one end
+        known[part] = list
+      end
+      return
+    end
+  end
+  nouns[#nouns + 1] = noun
+end
+
 local function load_nouns()
   if nouns then return nouns end
   nouns = {}
   for _, file in ipairs(host.embedded_names "lua/rlab/api/") do
     local found = require("rlab.api." .. file:match "([%w_]+)%.lua$")
     if found.module then found = { found } end
-    for _, noun in ipairs(found) do nouns[#nouns + 1] = noun end
+    for _, noun in ipairs(found) do add_noun(noun) end
   end
   table.sort(nouns, function(a, b) return a.module < b.module end)
   return nouns
@@ -65,12 +81,19 @@ end
 function M.find(name)
   local all = build_index()
   if all[name] then return all[name] end
-  local names = {}
+  local names, last = {}, name:match "[%.:]([%w_]+)$" or name
   for _, item in ipairs(all) do
-    if item.name:match "[%w_]+$" == name then return item end
+    if item.name:match "[%w_]+$" == last then return item end
     names[#names + 1] = item.name
   end
   return nil, require("rlab.units").nearest(name, names)
+end
+
+--- type(name) -> the item of the handle that a function of the same name makes | nil
+function M.type(name)
+  for _, item in ipairs(build_index()) do
+    if item.kind == "type" and item.name == name then return item end
+  end
 end
 
 --- several(name) -> every item whose last part is the name

@@ -53,7 +53,8 @@ X
   it("says where a script failed, with exit code 65", function()
     check("printf 'local x = 1\\nlocal y = x + nil\\n' | rlab", "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
     check("echo 'x = = 1' | rlab", "rlab: stdin:1: unexpected symbol near '='", 65)
-    check("printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab", "rlab: stdin:2: deep\nstack traceback:\n...\n<any>stdin:4: in main chunk", 65)
+    check(
+      "printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab", "rlab: stdin:2: deep\nstack traceback:\n...\n<any>stdin:4: in main chunk", 65)
   end)
 
   it("says what the world did, with exit code 65", function()

@@ -14,7 +14,7 @@ end
 local HEAD = [[
 rlab <any>  help() shows what there is, Tab completes, Ctrl-D leaves
 No stack is running. Start kafka, mysql and redis now? [Y/n] n
-  stack  none; stack.open { start = true } starts one
+  stack  none; stack.up() starts one
 ]]
 
 local function leave(s, expected, code)

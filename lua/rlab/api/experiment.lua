@@ -78,6 +78,8 @@ local experiment = {
           params = { 'kind: string, "transaction", "window" or "outage"', "label: string" } },
         { "op", "lab:op(process, f, value, action) -> results of action", "Writes invoke and outcome of an operation to history.jsonl; a time-out is info (unknown).",
           params = { "process: string", "f: string, the operation", "value: any, plain", "action: function, returns a value or nil, err" } },
+        { "anomaly", "lab:anomaly(text [, arm])", "The instant at which it went wrong: the marker on the report's time axis; the first of an arm counts.",
+          params = { "text: string", "arm: string, which arm it happened to, in a shared setup" } },
         { "moment", "lab:moment(picture)", "The records around the anomaly, drawn by offset; see docs/result-schema.md.", params = { "picture: table" } },
         { "own", "lab:own(handle) -> handle", "Closes a handle when the arm ends.", params = { "handle: any with close or __close" } },
         { "now", "lab:now() -> seconds", "Seconds since the arm's start." },

@@ -42,7 +42,7 @@ return {
     { "redis", "redis(command, ...) -> value | nil, err", "Runs one Redis command; also the module rlab.redis (redis.connect).",
       params = { "command: string, words in one string, or the command followed by its arguments" },
       example = 'redis "GET k"\nredis("SET", "k", "two words")' },
-    { "stack", "stack() -> grid", "What is running, where, since when; also the module rlab.stack (stack.open, stack.current).",
+    { "stack", "stack() -> grid", "What is running, where, since when; also the module rlab.stack (stack.up, stack.open).",
       example = "stack()" },
     { "watch", "watch(every, f [, times])", "Calls f again and again and redraws what it returns, until Ctrl-C.",
       params = { "every: duration, the pause between calls; a number is seconds", "f: function | string, a function, or a line in quotes",

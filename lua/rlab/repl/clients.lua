@@ -10,7 +10,7 @@ end
 
 local function no_stack(what)
   return nil, err.new { domain = "rlab", code = 0, name = "NO_STACK",
-    message = what .. ' is not running; start it with `rlab up` or stack.open { start = true }' }
+    message = what .. ' is not running; start it with `rlab up` or stack.up()' }
 end
 
 --- the running stack | nil

@@ -100,14 +100,20 @@ local function by_name(lines, name)
   local item, near = api.find(name)
   if not item then
     put(lines, ("nothing is called '%s'%s"):format(name, near and ("; did you mean '" .. near .. "'?") or ""))
-    return
+    return false
   end
   item_help(lines, item)
+  local t = item.kind == "function" and api.type(item.name)
+  if t then
+    put(lines)
+    type_help(lines, t)
+  end
   local also = {}
-  for _, other in ipairs(api.several(name)) do
-    if other ~= item and other.name ~= item.name then also[#also + 1] = other.name end
+  for _, other in ipairs(api.several(name:match "[%w_]+$" or name)) do
+    if other.entry ~= item.entry and other ~= t then also[#also + 1] = other.name end
   end
   if #also > 0 then put(lines) put(lines, term.colour("dim", "also " .. table.concat(also, ", "))) end
+  return true
 end
 
 local function name_of(session, value)
@@ -117,22 +123,28 @@ local function name_of(session, value)
   return api.name_of(value)
 end
 
---- text(session, what) -> the help as lines
+--- text(session, what) -> the help, whether there was something to say
 function M.text(session, what)
-  local lines = {}
+  local lines, found = {}, true
   if what == nil then
     overview(lines)
   elseif type(what) == "string" then
-    by_name(lines, what)
+    found = by_name(lines, what)
   else
     local name = name_of(session, what)
-    if name then by_name(lines, name) else put(lines, "nothing is written about " .. tostring(what) .. "; help() lists what there is") end
+    if name then
+      found = by_name(lines, name)
+    else
+      found = false
+      put(lines, "nothing is written about " .. tostring(what) .. "; help() lists what there is")
+    end
   end
-  return table.concat(lines, "\n")
+  return table.concat(lines, "\n"), found
 end
 
 function M.show(session, what)
-  out.line(M.text(session, what) .. "\n")
+  local text = M.text(session, what)
+  out.line(text .. "\n")
 end
 
 return M

@@ -145,7 +145,7 @@ local function banner()
   out.line(("%s  %s\n"):format(term.colour("bold", "rlab " .. require "rlab.version"),
     term.colour("dim", "help() shows what there is, Tab completes, Ctrl-D leaves")))
   local running = offer_stack()
-  out.line(running and "  stack  " .. stack_words(running) .. "\n" or "  stack  none; stack.open { start = true } starts one\n")
+  out.line(running and "  stack  " .. stack_words(running) .. "\n" or "  stack  none; stack.up() starts one\n")
 end
 
 -- read(session) -> text, chunk, message | nil at the end | false when the line was given up

@@ -60,24 +60,13 @@ local function callable(module, f)
   })
 end
 
-local function stack_rows(stack)
-  local process, word = require "rlab.process", require "rlab.stack.words"
-  local now, rows = require("rlab.clock").unix_ms() // 1000, {}
-  for i, server in ipairs(stack:servers()) do
-    local state, pid = server:state(), server.pid
-    local since = stack.ctx.state.servers[server.name] and stack.ctx.state.servers[server.name].since
-    local rss = pid and server:alive() and process.rss(pid)
-    rows[i] = { server = server.name, state = state, pid = pid, port = stack.ports[server.name],
-      up = since and word.age(now - since) or nil, memory = rss and word.size(rss) or nil }
-  end
-  return rows
-end
-
 local function stack_status()
-  local running = require("rlab.stack").current()
-  if not running then return "no server is running; stack.open { start = true } starts one" end
-  return show.listing(stack_rows(running), { "server", "state", { name = "pid", align = "right" }, { name = "port", align = "right" },
-    { name = "up", align = "right" }, { name = "memory", align = "right" } })
+  local stack = require "rlab.stack"
+  local rows, failure = stack.status()
+  if not rows then return nil, failure end
+  local columns = {}
+  for i, name in ipairs(rows.columns) do columns[i] = { name = name, align = i > 2 and "right" or nil } end
+  return show.listing(rows, columns)
 end
 
 return function(session, words)

@@ -1,0 +1,30 @@
+-- rlab api: the Lua API as a page or as definitions for editors.
+local exit = require "rlab.exit"
+
+local command = { name = "api", help = "the Lua API: a name, a Markdown page, or definitions for editors" }
+
+function command.args(parser)
+  parser:argument("name", 'such as "kafka", "tail" or "kafka.producer:send"'):args "?"
+  parser:mutex(
+    parser:flag("--markdown", "the whole API as a Markdown page (docs/api.md)"),
+    parser:flag("--lua", "definitions for editors (LuaLS)"),
+    parser:flag("--json", "the table itself")
+  )
+end
+
+function command.run(args)
+  if args.markdown then
+    io.write(require("rlab.apidoc").markdown())
+  elseif args.lua then
+    io.write(require("rlab.apidoc").lua())
+  elseif args.json then
+    print(require("rlab.json").encode(require("rlab.api").nouns(), { pretty = true }))
+  else
+    local text, found = require("rlab.repl.help").text({ words = {} }, args.name)
+    print(text)
+    if not found then return exit.usage end
+  end
+  return exit.ok
+end
+
+return command
