@@ -133,11 +133,16 @@ local function free(lab, topic, id)
 end
 
 -- Where a wrong arm first shows what is wrong with it.
-local function mark_anomaly(lab, arm, seen, main, dirty)
+local function mark_unseen(lab, arm, seen, main)
   if arm.name == "random-id" and not seen_at(main, seen.plain0) then
     lab:anomaly(("%d records acknowledged, none of them visible"):format(PLAIN))
-  elseif arm.name == "read-uncommitted" and #with_prefix(dirty[0], "tx") > 0 then
-    lab:anomaly "records of a transaction that never committed are delivered"
+  end
+end
+
+local function mark_aborted_read(lab, arm, dirty)
+  local first = with_prefix(dirty[0], "tx")[1]
+  if arm.name == "read-uncommitted" and first then
+    lab:anomaly(("delivered %s of a transaction that never committed"):format(first), { at = dirty.at[first] })
   end
 end
 
@@ -165,12 +170,13 @@ local function story(lab, arm)
   local crashed = lab:now()
   write_behind(lab, plain, topic, seen)
   local fault = prove_window(lab, topic, id, seen)
-  mark_anomaly(lab, arm, seen, main, dirty)
+  mark_unseen(lab, arm, seen, main)
   local from = recover(lab, arm, id)
   if arm.settings.restart == "none" then from = crashed end
   watch_window(lab, arm, topic, seen, main)
   lab:await("the plain records on the second reader", function() return arm.class == "wrong" or seen_at(second, seen.plain0) end)
   lab:await("the plain records on the read_uncommitted reader", function() return seen_at(dirty, seen.plain0) end)
+  mark_aborted_read(lab, arm, dirty)
   seen.rc0, seen.rc1, seen.second0, seen.ru0 = copy(main[0]), copy(main[1]), copy(second[0]), copy(dirty[0])
   if window_open(lab, topic) ~= false then
     free(lab, topic, id)

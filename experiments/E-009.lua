@@ -140,7 +140,7 @@ local function phase_b(lab, seen)
   lab:event("F leads %.1f s after the kill", seen.failover)
   for _, row in ipairs(of_phase "A") do
     local now = lab:offsets(row.topic, 0)
-    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("F leads without the acknowledged records", row.name) end
+    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("F leads without the acknowledged records", { arm = row.name }) end
   end
   for _, row in ipairs(of_phase "A") do
     if not row.std then row.deliveries.A:wait "5s" end
@@ -172,7 +172,9 @@ end
 
 local function setup(lab)
   local seen = { arms = {} }
-  lab:watch(function() return rows[3].topic end, 0, "acks-1-min-isr-2")
+  for _, row in ipairs(rows) do
+    lab:watch(function() return row.topic end, 0, row.name)
+  end
   local killed = phase_a(lab, seen)
   phase_b(lab, seen)
   phase_c(lab, killed)

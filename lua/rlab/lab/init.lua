@@ -100,10 +100,11 @@ function Lab:event(fmt, ...)
   self.run:pause_at_step(text)
 end
 
--- anomaly(text [, arm]): the instant at which it went wrong, the marker on the report's time axis; the first of an arm counts.
--- A shared setup names the arm that it happened to.
-function Lab:anomaly(text, arm)
-  self.events[#self.events + 1] = { at = self:now(), arm = arm or self.label, text = text, kind = "anomaly" }
+-- anomaly(text [, {arm=, at=}]): the instant at which it went wrong, the marker on the report's time axis; the first of an arm counts.
+-- A shared setup names the arm that it happened to; what is found out later says when it was.
+function Lab:anomaly(text, about)
+  about = about or {}
+  self.events[#self.events + 1] = { at = about.at or self:now(), arm = about.arm or self.label, text = text, kind = "anomaly" }
   self.run.view:event(self, text)
 end
 
