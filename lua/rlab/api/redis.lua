@@ -42,41 +42,6 @@ return {
         { "call", "script:call(keys, args) -> reply | nil, err", "Runs it.",
           params = { "keys: table, list of keys", "args: table, list of arguments" } },
         { "sha", "script:sha() -> string", "Its SHA-1." },
--- rlab.redis
-return {
-  module = "redis", kind = "module",
-  doc = "Connections, pipelines, scripts and push messages. A missing key is null, an error reply is an error value.",
-  functions = {
-    { "connect", "redis.connect{host =, port =, ...} -> r | nil, err", "Opens a connection.",
-      params = { 'host: string = "127.0.0.1"', "port: integer = 6379", "socket: string, instead of host and port", "user: string",
-        "password: string", "db: integer = 0",
-        "resp: integer = 3, or 2", "timeout: duration = 10s, of each command", "connect_timeout: duration = 5s", "client_name: string" },
-      example = 'local r = must(redis.connect { port = 16379 })' },
-  },
-  types = {
-    { name = "connection", meta = "redis.connection", doc = "One connection; calls of several tasks take turns.",
-      methods = {
-        { "call", "r:call(command, ...) -> reply | nil, err", "One command; a list among the arguments is spread out.",
-          params = { "command: string", "...: any, its arguments" }, errors = "redis WRONGTYPE, MOVED, BUSY, TIMEOUT, ...",
-          example = 'must(r:call("SET", "k", "v", "PX", 500))' },
-        { "pipeline", "r:pipeline{{...}, ...} -> replies | nil, err, replies", "Many commands in one go; errors stand in their places.",
-          params = { "commands: table, list of lists" },
-            example = 'local replies = must(r:pipeline { { "SET", "a", 1 }, { "INCR", "a" } })' },
-        { "script", "r:script(source) -> script", "A Lua script of the server's, by EVALSHA with a fallback to EVAL.",
-          params = { "source: string" } },
-        { "push", "r:push([at_most]) -> message | nil, err", "Waits for a push message, such as { \"message\", channel, text }.",
-          params = { "at_most: duration" }, errors = "TIMEOUT" },
-        { "set_timeout", "r:set_timeout(duration)", "For the commands from now on, such as a BLPOP; 0 waits for ever.",
-          params = { "duration: duration" } },
-        { "resp", "r:resp() -> 3 | 2, why", "The protocol spoken." },
-        { "broken", "r:broken() -> string | nil", "Why the connection cannot be used." },
-        { "reconnect", "r:reconnect() -> r | nil, err", "A new connection with the same options." },
-        { "close", "r:close()", "Also by <close>." },
-      } },
-    { name = "script", meta = "redis.script", doc = "A script on the server.",
-      methods = {
-        { "call", "script:call(keys, args) -> reply | nil, err", "Runs it.", params = { "keys: table, list", "args: table, list" } },
-        { "sha", "script:sha() -> string", "Its SHA1." },
       } },
   },
 }
