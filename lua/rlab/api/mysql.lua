@@ -67,7 +67,7 @@ return {
       methods = {
         { "query", "statement:query(...) -> rows | nil, err", "As db:query.", params = { parameters } },
         { "exec", "statement:exec(...) -> {affected, insert_id, warnings} | nil, err", "As db:exec.", params = { parameters } },
-        { "rows", "for row in statement:rows(...) do ... end", "As db:rows.", params = { parameters } },
+        { "rows", "statement:rows(...) -> iterator", "As db:rows.", params = { parameters } },
         { "close", "statement:close()", "Lets the server forget it." },
       } },
     { name = "pool", doc = "Connections that tasks share.",
