@@ -304,6 +304,10 @@ static int l_post(lua_State *L)
     kafka_record record;
     kafka_record_read(L, 2, &record, false);
     rd_kafka_resp_err_t code = kafka_producer_send(p, &record, NULL);
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) { /* reports that wait to be read take up room */
+        kafka_producer_drain(p, 0, DRAIN_EVENTS);
+        code = kafka_producer_send(p, &record, NULL);
+    }
     if (code) {
         kafka_record_drop(&record);
         return kafka_send_failed(L, p, code, record.topic);

@@ -346,7 +346,7 @@ int kafka_l_submit(lua_State *L)
 
 /* ---- post_batch: no table and no report a record ---- */
 
-enum { ARG_VALUES = 3, ARG_KEYS = 4, ARG_PARTITION = 5, ARG_TOPIC = 6 };
+enum { ARG_VALUES = 3, ARG_KEYS = 4, ARG_PARTITION = 5, ARG_TOPIC = 6, DRAIN_EVENTS = 64 };
 
 static const char *element(lua_State *L, int list, lua_Integer i, const char *what, size_t *len)
 {
@@ -390,6 +390,7 @@ static int post_from(lua_State *L, int status, lua_KContext ctx)
         if (code)
             return batch_failed(L, p, code, i);
     }
+    kafka_producer_drain(p, 0, DRAIN_EVENTS); /* a loop of batches never comes back to the loop */
     lua_pushinteger(L, n);
     return 1;
 }

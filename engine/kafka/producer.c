@@ -63,11 +63,17 @@ void kafka_producer_watch(kafka_producer *p, int fd)
 
 /* ---- events ---- */
 
-static void take_report(kafka_producer *p, const rd_kafka_message_t *msg)
+static void take_reports(kafka_producer *p, rd_kafka_event_t *event)
 {
-    atomic_fetch_add_explicit(msg->err ? &p->failed : &p->acked, 1, memory_order_relaxed);
-    if (p->on_report)
-        p->on_report(p->report_arg, msg);
+    const rd_kafka_message_t *msg;
+    long long acked = 0, failed = 0;
+    while ((msg = rd_kafka_event_message_next(event))) {
+        *(msg->err ? &failed : &acked) += 1;
+        if (p->on_report)
+            p->on_report(p->report_arg, msg);
+    }
+    atomic_fetch_add(&p->acked, acked);
+    atomic_fetch_add(&p->failed, failed);
 }
 
 static void take_error(kafka_producer *p, rd_kafka_event_t *event)
@@ -79,12 +85,10 @@ static void take_error(kafka_producer *p, rd_kafka_event_t *event)
 
 static void take_event(kafka_producer *p, rd_kafka_event_t *event)
 {
-    const rd_kafka_message_t *msg;
     const char *json;
     switch (rd_kafka_event_type(event)) {
     case RD_KAFKA_EVENT_DR:
-        while ((msg = rd_kafka_event_message_next(event)))
-            take_report(p, msg);
+        take_reports(p, event);
         break;
     case RD_KAFKA_EVENT_ERROR:
         take_error(p, event);
@@ -125,10 +129,13 @@ rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name)
     return topic;
 }
 
+/* One thread sends, so that no locked addition is needed. */
 static void count_sent(kafka_producer *p, size_t bytes)
 {
-    atomic_fetch_add_explicit(&p->sent, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&p->bytes, (long long)bytes, memory_order_relaxed);
+    long long sent = atomic_load_explicit(&p->sent, memory_order_relaxed);
+    long long before = atomic_load_explicit(&p->bytes, memory_order_relaxed);
+    atomic_store_explicit(&p->sent, sent + 1, memory_order_relaxed);
+    atomic_store_explicit(&p->bytes, before + (long long)bytes, memory_order_relaxed);
 }
 
 rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
