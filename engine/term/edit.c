@@ -1,14 +1,9 @@
-#include "term/edit.h"
+#include "term/edit_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <histedit.h>
-#include <locale.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,29 +13,10 @@
 
 #include "base/buf.h"
 
-enum { READ_AHEAD = 4096, HISTORY_DEFAULT = 2000, LIST_MAX = 120, REST_OF_CHAR_MS = 100 };
+enum { HISTORY_DEFAULT = 2000, REST_OF_CHAR_MS = 100 };
 #define LITERAL '\1' /* brackets what the prompt contains without width */
 
-struct rl_edit {
-    EditLine *el;
-    History *history;
-    FILE *in, *out;
-    int in_fd, out_fd, wake;
-    locale_t locale;
-    rl_edit_complete complete;
-    void *ud;
-    rl_buf prompt;
-    int prompt_width;
-    bool interrupted;
-    unsigned char ahead[READ_AHEAD];
-    size_t ahead_at, ahead_len;
-
-    pthread_mutex_t lock; /* of what follows */
-    rl_buf above;
-    bool active, stop, resized;
-};
-
-static rl_edit *of(EditLine *el)
+rl_edit *edit_of(EditLine *el)
 {
     void *e = NULL;
     el_get(el, EL_CLIENTDATA, &e);
@@ -49,7 +25,17 @@ static rl_edit *of(EditLine *el)
 
 /* ---- where the cursor is ---- */
 
-static int columns(const rl_edit *e)
+int edit_text_width(const char *text)
+{
+    mbstate_t state = {0};
+    wchar_t c;
+    int width = 0;
+    for (size_t n; (n = mbrtowc(&c, text, MB_CUR_MAX, &state)) && n < (size_t)-2; text += n)
+        width += wcwidth(c) > 0 ? wcwidth(c) : 0;
+    return width;
+}
+
+int edit_columns(const rl_edit *e)
 {
     struct winsize ws;
     if (ioctl(e->out_fd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
@@ -70,14 +56,14 @@ static int advance(int at, wchar_t c, int cols)
 
 static int cursor_row(rl_edit *e)
 {
-    int cols = columns(e), at = e->prompt_width;
+    int cols = edit_columns(e), at = e->prompt_width;
     const LineInfoW *line = el_wline(e->el);
     for (const wchar_t *p = line->buffer; p < line->cursor; p++)
         at = advance(at, *p, cols);
     return at / cols;
 }
 
-static void take_line_away(rl_edit *e)
+void edit_take_line_away(rl_edit *e)
 {
     int row = cursor_row(e);
     fputc('\r', e->out);
@@ -94,9 +80,9 @@ static void write_text(rl_edit *e, const char *text, size_t len)
 }
 
 /* libedit's own CC_REDISPLAY would blank the rows that were just written. */
-static void show_above(rl_edit *e, const char *text, size_t len)
+void edit_show_above(rl_edit *e, const char *text, size_t len)
 {
-    take_line_away(e);
+    edit_take_line_away(e);
     write_text(e, text, len);
     el_set(e->el, EL_REFRESH);
     fflush(e->out);
@@ -116,7 +102,7 @@ static bool serve(rl_edit *e)
     if (resized)
         el_resize(e->el);
     if (text.len || resized)
-        show_above(e, text.data, text.len);
+        edit_show_above(e, text.data, text.len);
     buf_free(&text);
     return !stop;
 }
@@ -141,7 +127,7 @@ static ssize_t fill(rl_edit *e)
     memmove(e->ahead, e->ahead + e->ahead_at, e->ahead_len - e->ahead_at);
     e->ahead_len -= e->ahead_at;
     e->ahead_at = 0;
-    ssize_t n = read(e->in_fd, e->ahead + e->ahead_len, READ_AHEAD - e->ahead_len);
+    ssize_t n = read(e->in_fd, e->ahead + e->ahead_len, EDIT_READ_AHEAD - e->ahead_len);
     if (n < 0)
         return errno == EINTR || errno == EAGAIN ? 1 : 0;
     e->ahead_len += (size_t)n;
@@ -187,7 +173,7 @@ static bool take_char(rl_edit *e, wchar_t *c)
 
 static int read_char(EditLine *el, wchar_t *c)
 {
-    rl_edit *e = of(el);
+    rl_edit *e = edit_of(el);
     for (;;) {
         if (!serve(e)) {
             errno = ECANCELED;
@@ -201,144 +187,11 @@ static int read_char(EditLine *el, wchar_t *c)
     }
 }
 
-/* ---- keys ---- */
-
-static unsigned char on_interrupt(EditLine *el, int key)
-{
-    (void)key;
-    rl_edit *e = of(el);
-    e->interrupted = true;
-    take_line_away(e);
-    const LineInfoW *line = el_wline(el);
-    el_cursor(el, (int)(line->lastchar - line->cursor));
-    el_insertstr(el, "^C");
-    el_set(el, EL_REFRESH);
-    fputc('\n', e->out);
-    return CC_NEWLINE;
-}
-
-/* The shell's job control works as anywhere: the terminal is given back first. */
-static unsigned char on_suspend(EditLine *el, int key)
-{
-    (void)key;
-    el_set(el, EL_PREP_TERM, 0);
-    kill(getpid(), SIGTSTP);
-    el_set(el, EL_PREP_TERM, 1);
-    el_set(el, EL_REFRESH);
-    return CC_NORM;
-}
-
-static void free_list(char **list)
-{
-    for (char **p = list; p && *p; p++)
-        free(*p);
-    free(list);
-}
-
-static size_t common_prefix(char **list)
-{
-    size_t n = strlen(list[0]);
-    for (char **p = list + 1; *p; p++) {
-        size_t i = 0;
-        while (i < n && (*p)[i] == list[0][i])
-            i++;
-        n = i;
-    }
-    while (n && (list[0][n] & 0xC0) == 0x80) /* never half a character */
-        n--;
-    return n;
-}
-
-static int text_width(const char *text)
-{
-    mbstate_t state = {0};
-    wchar_t c;
-    int width = 0;
-    for (size_t n; (n = mbrtowc(&c, text, MB_CUR_MAX, &state)) && n < (size_t)-2; text += n)
-        width += wcwidth(c) > 0 ? wcwidth(c) : 0;
-    return width;
-}
-
-/* The candidates in columns, from the last separator of their common part on ("kafka.producer" is listed as "producer"). */
-static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
-{
-    int widest = 0, count = 0;
-    size_t skip = common;
-    while (skip && !strchr(".:'\"( ", list[0][skip - 1]))
-        skip--;
-    for (char **p = list; *p; p++, count++)
-        widest = text_width(*p + skip) > widest ? text_width(*p + skip) : widest;
-    int shown = count < LIST_MAX ? count : LIST_MAX;
-    int per_row = columns(e) / (widest + 2) > 0 ? columns(e) / (widest + 2) : 1;
-    int rows = (shown + per_row - 1) / per_row;
-    rl_buf text = {0};
-    for (int r = 0; r < rows; r++) {
-        for (int i = r; i < shown; i += rows)
-            buf_printf(&text, "%s%*s", list[i] + skip,
-                       i + rows < shown ? widest + 2 - text_width(list[i] + skip) : 0, "");
-        buf_add(&text, "\n", 1);
-    }
-    if (shown < count)
-        buf_printf(&text, "+%d more\n", count - shown);
-    show_above(e, text.data, text.len);
-    buf_free(&text);
-    return CC_NORM;
-}
-
-static void replace_word(EditLine *el, const char *line, size_t start, size_t cursor,
-                         const char *text, size_t len)
-{
-    int chars = 0;
-    for (size_t i = start; i < cursor; i++)
-        chars += (line[i] & 0xC0) != 0x80;
-    char *copy = mem_dup(text, len);
-    el_deletestr(el, chars);
-    el_insertstr(el, copy);
-    free(copy);
-}
-
-static unsigned char on_tab(EditLine *el, int key)
-{
-    (void)key;
-    rl_edit *e = of(el);
-    const LineInfo *info = el_line(el);
-    size_t cursor = (size_t)(info->cursor - info->buffer), start = cursor;
-    char *line = mem_dup(info->buffer, (size_t)(info->lastchar - info->buffer));
-    char **list = e->complete ? e->complete(e->ud, line, cursor, &start) : NULL;
-    unsigned char how = CC_REFRESH_BEEP;
-    if (list && list[0] && start <= cursor) {
-        size_t common = common_prefix(list);
-        bool longer =
-            common > cursor - start || strncmp(line + start, list[0], cursor - start) != 0;
-        how = CC_REFRESH;
-        if (longer && common)
-            replace_word(el, line, start, cursor, list[0], common);
-        else if (list[1])
-            how = list_candidates(e, list, common);
-    }
-    free_list(list);
-    free(line);
-    return how;
-}
-
-/* Ctrl-D: leaves an empty line, deletes in a line, completes at its end. */
-static unsigned char on_eof(EditLine *el, int key)
-{
-    const LineInfoW *line = el_wline(el);
-    if (line->buffer == line->lastchar)
-        return CC_EOF;
-    if (line->cursor == line->lastchar)
-        return on_tab(el, key);
-    el_cursor(el, 1);
-    el_deletestr(el, 1);
-    return CC_REFRESH;
-}
-
 /* ---- life ---- */
 
 static char *prompt_of(EditLine *el)
 {
-    return of(el)->prompt.data;
+    return edit_of(el)->prompt.data;
 }
 
 /* Brackets escape sequences, so that libedit counts the rest only. */
@@ -361,7 +214,7 @@ static void set_prompt(rl_edit *e, const char *prompt)
         p += n;
     }
     buf_str(&e->prompt, "");
-    e->prompt_width = text_width(plain.data ? plain.data : "");
+    e->prompt_width = edit_text_width(plain.data ? plain.data : "");
     buf_free(&plain);
 }
 
@@ -377,16 +230,7 @@ static void set_up(rl_edit *e)
     el_set(el, EL_SIGNAL, 0);
     el_set(el, EL_PROMPT_ESC, prompt_of, LITERAL);
     el_wset(el, EL_GETCFN, read_char);
-    el_set(el, EL_ADDFN, "rlab-interrupt", "give up this line", on_interrupt);
-    el_set(el, EL_ADDFN, "rlab-suspend", "stop the program", on_suspend);
-    el_set(el, EL_ADDFN, "rlab-complete", "complete", on_tab);
-    el_set(el, EL_ADDFN, "rlab-eof", "leave, delete or complete", on_eof);
-    el_set(el, EL_BIND, "^C", "rlab-interrupt", NULL);
-    el_set(el, EL_BIND, "^D", "rlab-eof", NULL);
-    el_set(el, EL_BIND, "^Z", "rlab-suspend", NULL);
-    el_set(el, EL_BIND, "^I", "rlab-complete", NULL);
-    el_set(el, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    el_set(el, EL_BIND, "^W", "ed-delete-prev-word", NULL);
+    edit_bind_keys(e);
     el_source(el, NULL);
     el_set(el, EL_SETTY, "-d", "-isig", "-ixon", NULL);
 }

@@ -1,0 +1,45 @@
+/* Inside of term/edit: the editor's state, and what its two halves (edit.c: reading and life; edit_keys.c: keys and completion) ask of each
+ * other. Everything here runs on the editing thread. Uses: libedit. */
+#ifndef RL_TERM_EDIT_INTERNAL_H
+#define RL_TERM_EDIT_INTERNAL_H
+
+#include <histedit.h>
+#include <locale.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "term/edit.h"
+
+enum { EDIT_READ_AHEAD = 4096 };
+
+struct rl_edit {
+    EditLine *el;
+    History *history;
+    FILE *in, *out;
+    int in_fd, out_fd, wake;
+    locale_t locale;
+    rl_edit_complete complete;
+    void *ud;
+    rl_buf prompt;
+    int prompt_width;
+    bool interrupted;
+    unsigned char ahead[EDIT_READ_AHEAD];
+    size_t ahead_at, ahead_len;
+
+    pthread_mutex_t lock; /* of what follows */
+    rl_buf above;
+    bool active, stop, resized;
+};
+
+/* edit.c */
+rl_edit *edit_of(EditLine *el);
+int edit_columns(const rl_edit *e);
+int edit_text_width(const char *text);
+void edit_take_line_away(rl_edit *e);
+void edit_show_above(rl_edit *e, const char *text, size_t len);
+
+/* edit_keys.c */
+void edit_bind_keys(rl_edit *e);
+
+#endif
