@@ -251,15 +251,17 @@ local function grid_line(columns, cells, indent, paint)
   return (indent .. table.concat(out, "  ")):gsub("%s+$", "")
 end
 
+local PIPE_WIDTH = 160
+
 --- A grid as text. columns: names, or {name=, key=, align=, format=, max=, class=}; rows: lists or records.
---- opts: indent (columns, default 0), max_rows (default 1000), width (default that of the terminal),
+--- opts: indent (columns, default 0), max_rows (default 1000), width (default that of the terminal, 160 on a pipe),
 --- more (text after "+N more")
 function M.grid(columns, rows, opts)
   opts = opts or {}
   columns = columns_of(columns)
   local indent = (" "):rep(opts.indent or 0)
   local cells = fill(columns, rows, opts.max_rows or 1000)
-  shrink(columns, (opts.width or M.width()) - #indent)
+  shrink(columns, (opts.width or M.is_tty() and M.width() or PIPE_WIDTH) - #indent)
   local header = {}
   for i, c in ipairs(columns) do header[i] = c.name end
   local lines = { (grid_line(columns, header, indent, function(text) return M.colour("dim", text) end)) }

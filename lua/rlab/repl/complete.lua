@@ -75,11 +75,18 @@ local function tables_and_columns(names)
   return all
 end
 
-local function inside_quote(session, text, start)
+-- the only candidate is the whole word: its quote is closed
+local function closed(list, quote)
+  if #list == 1 then list[1] = list[1] .. quote end
+  return list
+end
+
+local function inside_quote(session, text, start, quote)
   local names = session.names
   local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
-  if kind == "api" then return starting_with(content, require("rlab.api").names()), start end
-  if kind == "modules" then return starting_with(content, require("rlab.api").module_names()), start end
+  if kind == "api" then return closed(starting_with(content, require("rlab.api").names()), quote), start end
+  if kind == "modules" then return closed(starting_with(content, require("rlab.api").module_names()), quote), start end
+  if kind == "topics" or kind == "groups" then return closed(starting_with(content, names[kind]), quote), start end
   local word = content:match "[^%s,%(%)]*$"
   local from = #text - #word + 1
   if kind == "keys" and from == start or kind == "commands" then
@@ -88,7 +95,7 @@ local function inside_quote(session, text, start)
   end
   if kind == "tables" then return starting_with(word, tables_and_columns(names), SQL), from end
   if kind then return starting_with(word, names[kind]), from end
-  return starting_with(content, names.topics, names.groups), start
+  return closed(starting_with(content, names.topics, names.groups), quote), start
 end
 
 local function fields(value, found)
@@ -125,7 +132,7 @@ local function members(session, path, separator, prefix)
   local value = resolve(session, path)
   if value ~= nil then fields(value, found) end
   local documented = require("rlab.api").members(path, separator)
-  local names = starting_with(prefix, found, value == nil and {} or documented)
+  local names = starting_with(prefix, found, value == nil and documented or {})
   for i, name in ipairs(names) do names[i] = path .. separator .. name end
   return names
 end
@@ -144,7 +151,10 @@ end
 function M.candidates(session, line, cursor)
   local text = line:sub(1, cursor)
   local quote, start = open_quote(text)
-  if quote then return inside_quote(session, text, start) end
+  if quote then
+    local list, from = inside_quote(session, text, start, line:sub(cursor + 1, cursor + 1) == quote and "" or quote)
+    return list, from
+  end
   local path, separator, prefix = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"
   if path then return members(session, path, separator, prefix), cursor - #path - #prefix end
   prefix = text:match "[%a_][%w_]*$" or ""

@@ -68,9 +68,13 @@ local function frames(trace)
   return select(2, trace:gsub("\n\t[^\n]+", ""))
 end
 
--- a traceback tells something only when more than the script's own line is on it
+-- a traceback tells something when the error has a place and more than the script's own line is on the way to it
+local function has_traceback(failure)
+  return failure.message ~= nil and failure.message:find "^[^:\n]+:%d+: " ~= nil and frames(failure.trace) > 2
+end
+
 local function script_failure(failure)
-  if failure.message and frames(failure.trace) > 2 then return failure.trace end
+  if has_traceback(failure) then return failure.trace end
   return session_of.failure_text(failure)
 end
 
@@ -172,7 +176,7 @@ end
 
 local function show_failure(session, failure, source)
   local text = without_place(session_of.failure_text(failure), source)
-  local hint = failure.message and frames(failure.trace) > 2 and term.colour("dim", "   traceback() shows where") or ""
+  local hint = has_traceback(failure) and term.colour("dim", "   traceback() shows where") or ""
   out.line(term.colour("wrong", text:gsub("\n.*", "")) .. hint)
   if failure.err and failure.err.name == "INTERRUPTED" then session.clients:close() end
 end

@@ -6,9 +6,18 @@ local M = { live = nil }
 local real = { print = print, write = getmetatable(io.stdout).__index.write }
 local partial = ""
 
+--- runs f, which draws the block itself, past the redirection
+function M.draw(f, ...)
+  local live = M.live
+  M.live = nil
+  f(...)
+  M.live = live
+end
+
 --- shows text as whole lines without touching the line being typed
 function M.line(text)
-  if M.live and not edit.active() then return M.live:above(text) end
+  local live = M.live
+  if live and not edit.active() then return M.draw(live.above, live, text) end
   edit.print_above(text)
 end
 

@@ -68,6 +68,7 @@ function M:remember(text)
 end
 
 local function incomplete(message)
+  if message:find "unfinished string near" then return false end
   return message:find "<eof>$" ~= nil or message:find "unfinished long string" ~= nil or message:find "unfinished long comment" ~= nil
 end
 

@@ -38,7 +38,7 @@ local function watch(session, every, f, times)
     if live.tty then
       local lines = lines_of(text)
       lines[#lines + 1] = term.colour("dim", ("every %s, round %d, Ctrl-C ends"):format(units.print_duration(pause), round))
-      live:update(lines)
+      out.draw(live.update, live, lines)
     else
       print(text)
     end

@@ -1,0 +1,160 @@
+-- The words of the prompt on the real stack, by pipe and on a terminal.
+local pty = dofile "spec/transcript/support/pty.lua"
+local compare = dofile "spec/transcript/support/compare.lua"
+local clock = require "rlab.clock"
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+local redis = require "rlab.redis"
+local task = require "rlab.task"
+
+local home = os.getenv "RLAB_HOME" or ".rlab"
+
+describe("the words of the prompt", function()
+  local stack, admin, topic, group, minute_ago
+
+  local function env()
+    return { RLAB_PORT_BASE = os.getenv "RLAB_PORT_BASE" }
+  end
+
+  local function absolute()
+    return must(require("rlab.fs").realpath(home))
+  end
+
+  local function check(script, expected, code)
+    local seen, status = pty.run("cat <<'END_OF_SCRIPT' | rlab\n" .. script .. "\nEND_OF_SCRIPT", { home = absolute(), env = env() })
+    local difference = compare.difference(expected, seen)
+    assert(not difference, difference)
+    assert.equal(code or 0, status)
+  end
+
+  setup(function()
+    stack = must(require("rlab.stack").open { needs = { "kafka", "mysql", "redis" }, start = true })
+    admin = must(kafka.admin { brokers = stack.kafka.brokers })
+    local id = require("rlab.rng").new(clock.ns()):id(6)
+    topic, group = "words-" .. id, "words-group-" .. id
+    must(admin:create_topic { name = topic, partitions = 2, replication_factor = 3 })
+    local p <close> = must(kafka.producer { brokers = stack.kafka.brokers })
+    minute_ago = (clock.unix_ms() // 1000 - 60) * 1000
+    for i = 1, 3 do must(p:send { topic = topic, partition = 0, key = "k" .. i, value = "v" .. i, timestamp = minute_ago + 1000 * i }) end
+    must(p:send { topic = topic, partition = 1, key = "한글", value = require "rlab.null", timestamp = minute_ago + 4000 })
+    must(p:send { topic = topic, partition = 1, value = "", timestamp = minute_ago + 5000 })
+    must(admin:alter_group_offsets(group, { { topic = topic, partition = 0, offset = 1 }, { topic = topic, partition = 1, offset = 2 } }))
+    local r <close> = must(redis.connect { host = stack.redis.host, port = stack.redis.port })
+    must(r:call("SET", topic, "two words"))
+  end)
+
+  teardown(function()
+    if not admin then return end
+    admin:delete_groups { group }
+    admin:delete_topics { topic }
+    admin:close()
+    local r <close> = must(redis.connect { host = stack.redis.host, port = stack.redis.port })
+    r:call("DEL", topic)
+    stack:close()
+  end)
+
+  it("offsets shows the watermarks side by side", function()
+    check(('offsets "%s"'):format(topic), [[
+partition  low  LSO  HW  LEO  leader  epoch  ISR    replicas  note
+        0    0    3   3    3       <n>      <n>  <n> <n> <n>  <n> <n> <n>
+        1    0    2   2    2       <n>      <n>  <n> <n> <n>  <n> <n> <n>]])
+  end)
+
+  it("tail tells a tombstone from an empty value and from no key", function()
+    check(('tail("%s", 3)'):format(topic), [[
+partition  offset          time  key   value
+        0       2  <time>  k3    v3
+        1       0  <time>  한글  tombstone
+        1       1  <time>  null  ""]])
+  end)
+
+  it("tail refuses an option that it does not know", function()
+    check(('tail("%s", { folow = true })'):format(topic), "rlab: tail: unknown option 'folow', did you mean 'follow'?", 65)
+  end)
+
+  it("lag counts to the high watermark and to the LSO", function()
+    check(('lag "%s"'):format(group), ([[
+topic<any>partition  committed  LSO  HW  lag  readable  note
+<t>          0          1    3   3    2         2
+<t>          1          2    2   2    0         0]]):gsub("<t>", topic), 0)
+  end)
+
+  it("seek moves a group without members, by word, time and offset", function()
+    check(('print(seek("%s", "%s", "earliest"))\nprint(seek("%s", "%s", { [0] = 2 }))\nprint(seek("%s", "%s", 77))'):format(group, topic, group, topic,
+      group, topic), ([[
+topic<any>partition  before  now
+<t>          0       1    0
+<t>          1       2    0
+topic<any>partition  before  now
+<t>          0       0    2
+nil	kafka OFFSET_OUT_OF_RANGE: <t>-0 has offsets 0 to 3, not 77]]):gsub("<t>", topic), 0)
+    check(('seek("%s", "%s", "%s")'):format(group, topic, clock.iso(minute_ago + 2000)), ([[
+topic<any>partition  before  now
+<t>          0       2    1
+<t>          1       0    0]]):gsub("<t>", topic), 0)
+  end)
+
+  it("seek is refused while a member is alive", function()
+    local c <close> = must(kafka.consumer { brokers = stack.kafka.brokers, group = group })
+    must(c:subscribe { topic })
+    assert(task.wait_until(function()
+      must(c:poll(1, "50ms"))
+      return #must(c:assignment()) == 2
+    end, { at_most = "20s" }))
+    check(('seek("%s", "%s", "latest")'):format(group, topic),
+      ("rlab: kafka GROUP_HAS_MEMBERS: group '%s' has 1 live member (<any>); stop them first, their next commit would undo the move"):format(group), 65)
+  end)
+
+  it("txns names the transaction that holds the LSO back", function()
+    local p <close> = must(kafka.producer { brokers = stack.kafka.brokers, transactional_id = topic .. "-txn" })
+    must(p:init_transactions())
+    must(p:begin())
+    must(p:send { topic = topic, partition = 1, value = "open" })
+    check("txns()", ("...\n%s-txn<any>Ongoing<any>%s-1: LSO 2 < HW 3\n..."):format(topic, topic))
+    must(p:abort())
+  end)
+
+  it("sql and redis answer in one line", function()
+    check([[sql "select 1 as n, null as nothing, '' as blank, x'00ff' as bytes, 1.50 as price"]], [[
+n  nothing  blank  bytes             price
+1  null     ""     0x00ff (2 bytes)  1.50]])
+    check('sql "selec"', "rlab: mysql ER_PARSE_ERROR (1064): <any>", 65)
+    check(('redis "GET %s"'):format(topic), '"two words"')
+    check('redis "GET no such key"', "rlab: redis ERR: <any>", 65)
+    check('redis "GET nokey"', "null")
+  end)
+
+  -- names come from a cache that a background task fills, so Tab is pressed until they are there
+  local function complete(s, typed, whole)
+    s:wait "rlab>"
+    s:send(typed)
+    for _ = 1, 200 do
+      s:send "\t"
+      task.sleep(0.1)
+      if s:text():match "[^\n]*$" == "rlab> " .. whole then return end
+    end
+    error(("'%s' was not completed to '%s'; the screen shows:\n%s"):format(typed, whole, s:text()))
+  end
+
+  it("completes live topics, groups and keys at the prompt", function()
+    local s = pty.start { home = absolute(), env = env(), columns = 120 }
+    local ok, failure = pcall(function()
+      complete(s, 'lag "' .. group:sub(1, -3), ('lag "%s"'):format(group))
+      s:send "\r"
+      s:wait_text(("%s          1"):format(topic))
+      complete(s, 'offsets "' .. topic:sub(1, -3), ('offsets "%s"'):format(topic))
+      s:send "\r"
+      s:wait_text "ISR"
+      complete(s, 'redis "GET ' .. topic:sub(1, -3), ('redis "GET %s'):format(topic))
+      s:send '"\r'
+      s:wait_text '"two words"'
+      s:line("watch(0.01, 'redis \"GET " .. topic .. "\"', 3)")
+      s:wait "rlab>"
+      s:send "\4"
+    end)
+    local code, seen = s:finish()
+    assert(ok, failure)
+    assert.equal(0, code)
+    assert.truthy(seen:find("two words\"\nevery 10 ms, round 3, Ctrl-C ends\nrlab>", 1, true), seen)
+  end)
+end)
