@@ -56,9 +56,11 @@ rl_err *kafka_consumer_unsubscribe(kafka_consumer *c)
 rl_err *kafka_consumer_assign(kafka_consumer *c, const rd_kafka_topic_partition_list_t *partitions)
 {
     rl_err *err = kafka_err(c->rk, rd_kafka_assign(c->rk, partitions), "assign");
-    if (!err)
-        atomic_fetch_add(&c->generation, 1);
-    return err;
+    if (err)
+        return err;
+    consumer_held_drop(c, NULL);
+    atomic_fetch_add(&c->generation, 1);
+    return NULL;
 }
 
 /* ---- polling ---- */
@@ -71,49 +73,6 @@ static rl_err *cancelled(const char *what)
 static bool stopped(kafka_consumer *c, const kafka_stop *stop)
 {
     return atomic_load(&c->cancelled) || kafka_stopped(stop);
-}
-
-static void free_msgs(rd_kafka_message_t **msgs, int n)
-{
-    for (int i = 0; i < n; i++)
-        rd_kafka_message_destroy(msgs[i]);
-}
-
-static void batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n,
-                       int generation)
-{
-    atomic_fetch_add(&c->refs, 1);
-    *out = (kafka_batch){.owner = c, .msgs = msgs, .n = n, .generation = generation};
-}
-
-/* What an earlier poll gave back; the rest of it stays when max is small. */
-static bool take_held(kafka_consumer *c, int max, kafka_batch *out)
-{
-    pthread_mutex_lock(&c->lock);
-    int n = c->nheld < max ? c->nheld : max;
-    if (n > 0) {
-        rd_kafka_message_t **msgs = mem_alloc((size_t)n * sizeof *msgs);
-        memcpy(msgs, c->held, (size_t)n * sizeof *msgs);
-        memmove(c->held, c->held + n, (size_t)(c->nheld - n) * sizeof *msgs);
-        c->nheld -= n;
-        batch_take(out, c, msgs, n, c->held_generation);
-    }
-    pthread_mutex_unlock(&c->lock);
-    return n > 0;
-}
-
-void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch)
-{
-    pthread_mutex_lock(&c->lock);
-    size_t n = (size_t)batch->n, old = (size_t)c->nheld;
-    c->held = mem_grow(c->held, (n + old + 1) * sizeof *c->held);
-    memmove(c->held + n, c->held, old * sizeof *c->held);
-    memcpy(c->held, batch->msgs, n * sizeof *c->held);
-    c->nheld = (int)(n + old);
-    c->held_generation = batch->generation;
-    pthread_mutex_unlock(&c->lock);
-    batch->n = 0;
-    kafka_batch_free(batch);
 }
 
 /* The first record is waited for, the rest is taken as it lies there. A rebalance is served before the first record comes, so that the generation read
@@ -135,7 +94,7 @@ rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const ka
                             kafka_batch *out)
 {
     *out = (kafka_batch){.generation = atomic_load(&c->generation)};
-    if (take_held(c, max, out))
+    if (consumer_held_take(c, max, out))
         return NULL;
     int64_t until = kafka_now_ms() + timeout_ms;
     rd_kafka_message_t **msgs = mem_alloc((size_t)max * sizeof *msgs);
@@ -153,7 +112,7 @@ rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const ka
         out->generation = generation;
         return NULL;
     }
-    batch_take(out, c, msgs, n, generation);
+    consumer_batch_take(out, c, msgs, n, generation);
     if (!stopped(c, stop))
         return NULL;
     kafka_consumer_unread(c, out);
@@ -296,6 +255,7 @@ rl_err *kafka_consumer_position(kafka_consumer *c, rd_kafka_topic_partition_list
 rl_err *kafka_consumer_seek(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
                             int timeout_ms)
 {
+    consumer_held_drop(c, list);
     rl_err *err = kafka_err_take(c->rk, rd_kafka_seek_partitions(c->rk, list, timeout_ms), "seek");
     return err ? err : list_err(c, RD_KAFKA_RESP_ERR_NO_ERROR, list, "seek");
 }
@@ -364,7 +324,7 @@ static void unref(kafka_consumer *c, int wait_ms)
 
 void kafka_batch_free(kafka_batch *batch)
 {
-    free_msgs(batch->msgs, batch->n);
+    consumer_free_msgs(batch->msgs, batch->n);
     free(batch->msgs);
     if (batch->owner)
         unref(batch->owner, 0);
@@ -387,7 +347,7 @@ static bool leave_group(kafka_consumer *c)
     for (int slice; !error && !rd_kafka_consumer_closed(c->rk) &&
                     (slice = kafka_slice(until, LEAVE_SLICE_MS)) > 0;) {
         ssize_t n = rd_kafka_consume_batch_queue(last_words, slice, msgs, SOME);
-        free_msgs(msgs, n > 0 ? (int)n : 0);
+        consumer_free_msgs(msgs, n > 0 ? (int)n : 0);
     }
     if (error)
         rd_kafka_error_destroy(error);
@@ -397,10 +357,7 @@ static bool leave_group(kafka_consumer *c)
 
 void kafka_consumer_close(kafka_consumer *c)
 {
-    free_msgs(c->held, c->nheld);
-    free(c->held);
-    c->held = NULL;
-    c->nheld = 0;
+    consumer_held_drop(c, NULL);
     bool left = c->leave_ms <= 0 || leave_group(c);
     rd_kafka_queue_destroy(c->queue);
     c->queue = NULL;

@@ -52,7 +52,7 @@ rl_err *kafka_consumer_assign(kafka_consumer *c, const rd_kafka_topic_partition_
 rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop,
                             kafka_batch *out);
 
-/* Gives records back that nobody has seen: the next poll returns them first. Takes the batch. */
+/* Gives records back that nobody has seen: the next poll returns them first, unless a seek, an assign or a revoke came between. Takes the batch. */
 void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch);
 void kafka_batch_free(kafka_batch *batch);
 

@@ -91,6 +91,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
         code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
         kafka_notes_error(&c->notes, kafka_err(rk, code, "rebalance"));
     e->generation = atomic_load(&c->generation) + 1;
+    if (e->type != KAFKA_ASSIGN)
+        consumer_held_drop(c, partitions);
     if (c->on_rebalance)
         c->on_rebalance(c->rebalance_arg, c, e);
     atomic_store(&c->generation, e->generation);

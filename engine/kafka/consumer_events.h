@@ -1,4 +1,5 @@
-/* The inside of a consumer, shared by consumer.c and consumer_events.c only: librdkafka's callbacks and the list of rebalances they leave behind.
+/* The inside of a consumer, shared by consumer.c, consumer_events.c and consumer_held.c only: librdkafka's callbacks, the list of rebalances they leave
+ * behind, and the records that a poll gave back.
  *
  * Uses: kafka/consumer. Thread: the callbacks run on the polling thread; the list is guarded by the consumer's lock. */
 #ifndef RL_KAFKA_CONSUMER_EVENTS_H
@@ -24,5 +25,12 @@ struct kafka_consumer {
 
 void consumer_events_conf(rd_kafka_conf_t *conf, kafka_consumer *c);
 void consumer_events_free(kafka_consumer *c);
+
+bool consumer_held_take(kafka_consumer *c, int max, kafka_batch *out);
+/* Those of the listed partitions, or all (NULL). */
+void consumer_held_drop(kafka_consumer *c, const rd_kafka_topic_partition_list_t *list);
+void consumer_batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n,
+                         int generation);
+void consumer_free_msgs(rd_kafka_message_t **msgs, int n);
 
 #endif

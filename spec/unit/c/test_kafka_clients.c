@@ -207,6 +207,19 @@ static void test_unread_records_come_first_and_in_order(void **state)
     kafka_consumer_unread(c, &batch);
     int64_t last = -1;
     assert_int_equal(poll_all(c, 3, 20, &last), 20);
+
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "unread", 0)->offset = 0;
+    succeeds(kafka_consumer_seek(c, list, PATIENCE_MS));
+    do
+        succeeds(kafka_consumer_poll(c, 5, PATIENCE_MS, NULL, &batch));
+    while (batch.n == 0);
+    kafka_consumer_unread(c, &batch);
+    list->elems[0].offset = 12;
+    succeeds(kafka_consumer_seek(c, list, PATIENCE_MS));
+    last = 11;
+    assert_int_equal(poll_all(c, 3, 8, &last), 8);
+    rd_kafka_topic_partition_list_destroy(list);
     kafka_consumer_close(c);
 }
 
