@@ -208,9 +208,24 @@ describe("the stack of cheap servers", function()
     assert.are.same({ code = 0 }, sh:wait "20s")
     assert.are.equal(("PONG\n127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d\n"):format(base + 92, base + 93, base + 94), (sh:output()))
     assert.matches("Ready to accept connections", ok("logs", "redis", "-n", "1"))
+    assert.matches("Ready to accept", decoded("logs", "redis", "-n", "1", "--json").line)
     local code, output = rlab("logs", "reddis")
     assert.are.equal(64, code)
     assert.matches("did you mean 'redis'", output, 1, true)
+  end)
+
+  it("follows a log, also when the server was started anew", function()
+    ok("up", "redis")
+    local child <close> = spawn { "logs", "redis", "-f", "-n", "1" }
+    local next_line = child:lines()
+    assert.matches("Ready to accept connections", next_line())
+    ok "down"
+    assert.matches("shutdown", next_line())
+    ok("up", "redis")
+    local seen = ""
+    while not seen:find "Redis is starting" do seen = assert(next_line()) end
+    child:kill "INT"
+    assert.are.same({ code = 130 }, child:wait "10s")
   end)
 
   it("refuses words and ports that make no sense", function()

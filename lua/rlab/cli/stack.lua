@@ -178,6 +178,7 @@ function logs.args(parser)
   parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis, or kafka for all of its nodes"):args "*"
   parser:flag("-f --follow", "go on as lines come")
   parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
+  parser:flag("--json", "print each line as JSON: server, line")
 end
 
 local function servers_of(given)
@@ -199,12 +200,19 @@ local function servers_of(given)
   return #list > 0 and list or servers.names()
 end
 
-local function print_lines(name, text, limit, prefixed)
+local function form_of(args, several)
+  if args.json then
+    local json = require "rlab.json"
+    return function(name, line) return json.encode { server = name, line = line } end
+  end
+  local pad = require("rlab.term").pad
+  return function(name, line) return several and pad(name, 11) .. line or line end
+end
+
+local function print_lines(name, text, form, limit)
   local lines = {}
   for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
-  for i = math.max(1, #lines - (limit or #lines) + 1), #lines do
-    print(prefixed and require("rlab.term").pad(name, 11) .. lines[i] or lines[i])
-  end
+  for i = math.max(1, #lines - (limit or #lines) + 1), #lines do print(form(name, lines[i])) end
   io.stdout:flush()
 end
 
@@ -223,18 +231,18 @@ end
 
 function logs.run(args)
   local ctx, names, offsets = context(), servers_of(args.server), {}
-  local task = require "rlab.task"
+  local task, form = require "rlab.task", form_of(args, #names > 1)
   for _, name in ipairs(names) do
     local text
     text, offsets[name] = read_from(ctx:server(name).log, 0)
-    print_lines(name, text, args.lines, #names > 1)
+    print_lines(name, text, form, args.lines)
   end
   while args.follow do
     task.sleep "100ms"
     for _, name in ipairs(names) do
       local text
       text, offsets[name] = read_from(ctx:server(name).log, offsets[name])
-      print_lines(name, text, nil, #names > 1)
+      print_lines(name, text, form)
     end
   end
   return exit.ok

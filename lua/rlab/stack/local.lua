@@ -38,7 +38,7 @@ end
 
 function M.lock(ctx, what)
   must(fs.mkdir(ctx.home))
-  return lock.take(ctx.home .. "/lock", what, { at_most = "60s", say = ctx:waiting() })
+  return lock.take(ctx.home .. "/lock", what, { at_most = "2m", say = ctx:waiting() })
 end
 
 -- ---- one server ----
