@@ -117,7 +117,7 @@ a background task failed: line:1: went wrong]])
     s:send "\3"
     leave(s, [[
 rlab> traceback()
-"no line has failed yet"
+no line has failed yet
 sleep  spawn
 rlab> task.s^C]])
   end)

@@ -51,7 +51,7 @@ return {
       "Runs f in the background while the prompt waits; what it prints appears above the line being typed.",
       params = { "f: function, what to run", "...: any, its arguments" }, returns = "a task: t:join(), t:cancel()",
       example = 'spawn(function() while true do print(#must(tail "orders")) task.sleep(5) end end)' },
-    { "save", 'save "E-100" -> sentence | nil, err', "Writes the lines that succeeded so far as a scenario draft to experiments/E-100.lua.",
+    { "save", 'save "E-100"', "Writes the lines that succeeded so far as a scenario draft to experiments/E-100.lua.",
       params = { "id: string, E- and a number" }, errors = "rlab EXISTS when the file is there already", example = 'save "E-100"' },
     { "help", "help([what])", "Says what there is: everything, a name in quotes, or a value such as a function or a handle.",
       params = { 'what: any, "kafka", "tail", kafka.producer, a handle' }, example = 'help()\nhelp "producer:send"\nhelp(kafka)' },

@@ -7,7 +7,7 @@ local M = {}
 local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not",
   "or", "repeat", "return", "then", "true", "until", "while" }
 
--- the quote that is open at the end of the text, and where its content starts
+-- the quote that is open at the end of the text, and where its content starts; "--" inside a comment
 local function open_quote(text)
   local quote, start, at = nil, nil, 1
   while at <= #text do
@@ -19,7 +19,7 @@ local function open_quote(text)
     elseif c == '"' or c == "'" then
       quote, start = c, at + 1
     elseif c == "-" and text:sub(at, at + 1) == "--" then
-      return nil
+      return "--", at
     end
     at = at + 1
   end
@@ -151,6 +151,7 @@ end
 function M.candidates(session, line, cursor)
   local text = line:sub(1, cursor)
   local quote, start = open_quote(text)
+  if quote == "--" then return {}, cursor + 1 end
   if quote then
     local list, from = inside_quote(session, text, start, line:sub(cursor + 1, cursor + 1) == quote and "" or quote)
     return list, from

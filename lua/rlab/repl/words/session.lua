@@ -63,7 +63,9 @@ end
 
 local function save(session, id)
   if type(id) ~= "string" or not id:match "^[Ee]%-%w+$" then error('save takes an id: save "E-100"', 3) end
-  return require("rlab.repl.draft").save(id:upper(), session.lines)
+  local sentence, failure = require("rlab.repl.draft").save(id:upper(), session.lines)
+  if not sentence then return nil, failure end
+  out.line(sentence)
 end
 
 return function(session, words)
@@ -72,8 +74,7 @@ return function(session, words)
   end
 
   function words.traceback()
-    if not session.failure then return "no line has failed yet" end
-    out.line(session.failure.trace)
+    out.line(session.failure and session.failure.trace or "no line has failed yet")
   end
 
   function words.watch(every, f, times)

@@ -1,0 +1,207 @@
+-- The prompt's parts that need neither a terminal nor a server.
+local complete = require "rlab.repl.complete"
+local draft = require "rlab.repl.draft"
+local err = require "rlab.err"
+local history = require "rlab.repl.history"
+local null = require "rlab.null"
+local session_of = require "rlab.repl.session"
+local show = require "rlab.repl.show"
+local term = require "rlab.term"
+
+local function session()
+  local s = session_of.new {}
+  s.clients = {}
+  s.names = { topics = { "orders", "orders-dlq", "payments" }, groups = { "billing" }, tables = { "app.account", "app.entry" },
+    keys = { "cache:1", "cache:2" } }
+  require("rlab.repl.words").install(s)
+  return s
+end
+
+local function candidates(s, line)
+  local list, start = complete.candidates(s, line, #line)
+  return table.concat(list, " "), start
+end
+
+describe("completion", function()
+  local s = session()
+
+  it("offers words, modules, the user's names and keywords", function()
+    assert.equal("offsets", (candidates(s, "offs")))
+    assert.equal("kafka", (candidates(s, "x = kaf")))
+    s.env.my_handle = 1
+    assert.equal("my_handle mysql", (candidates(s, "print(my")))
+    assert.equal("repeat", (candidates(s, "repe")))
+  end)
+
+  it("offers members and methods without calling anything", function()
+    local list, start = candidates(s, "print(kafka.pro")
+    assert.equal("kafka.producer", list)
+    assert.equal(7, start)
+    s.env.trap = setmetatable({}, { __index = function() error "called" end })
+    assert.equal("", (candidates(s, "trap.x")))
+    assert.equal("unknown:subscribe unknown:subscription", (candidates(s, "unknown:subscr")))
+    s.env.text = "abc"
+    assert.equal("text:upper", (candidates(s, "text:upp")))
+  end)
+
+  it("offers live names by the word in front of the quote", function()
+    assert.equal("orders orders-dlq", (candidates(s, 'offsets "ord')))
+    assert.equal('payments"', (candidates(s, 'tail("pay')))
+    assert.equal('billing"', (candidates(s, 'lag "b')))
+    assert.equal('billing"', (candidates(s, 'seek("b')))
+    assert.equal('payments"', (candidates(s, 'seek("billing", "p')))
+    assert.equal("payments'", (candidates(s, "produce('p")))
+    assert.equal("cache:1 cache:2", (candidates(s, 'redis "GET ca')))
+    assert.equal("GET", (candidates(s, 'redis "ge')))
+    assert.equal("app.account", (candidates(s, 'sql "select * from app.ac')))
+    assert.equal("entry", (candidates(s, 'sql "select * from ent')))
+    assert.equal('payments"', (candidates(s, 'p:send { topic = "pay')))
+  end)
+
+  it("does not close a quote that is closed already", function()
+    local line = 'lag "bi"'
+    local list = complete.candidates(s, line, #line - 1)
+    assert.same({ "billing" }, list)
+  end)
+
+  it("offers nothing in a comment's quote or after a closed one", function()
+    assert.equal("", (candidates(s, '-- say "or')))
+    assert.equal("", (candidates(s, 'offsets "orders"')))
+  end)
+end)
+
+describe("a line", function()
+  it("is a value, a statement, incomplete or wrong", function()
+    local s = session()
+    assert.is_function(s:compile "1 + 1")
+    assert.is_function(s:compile "x = 1")
+    local _, _, more = s:compile "for i = 1, 2 do"
+    assert.is_true(more)
+    _, _, more = s:compile "print((1)"
+    assert.is_true(more)
+    _, _, more = s:compile "x = [[ text"
+    assert.is_true(more)
+    local chunk, message, open = s:compile 'print "no end'
+    assert.is_nil(chunk)
+    assert.is_false(open)
+    assert.matches("unfinished string", message)
+    _, message = s:compile "1 +* 2"
+    assert.matches("near '%*'", message)
+  end)
+
+  it("keeps its locals for the next", function()
+    local s = session()
+    assert.is_true((s:run(s:compile "local a, b = 1, 2")))
+    assert.is_true((s:run(s:compile "local function f() return a + b end")))
+    local ok, results = s:run(s:compile "f()")
+    assert.is_true(ok)
+    assert.equal(3, results[1])
+  end)
+
+  it("fails with what went wrong and where", function()
+    local s = session()
+    local ok, failure = s:run(s:compile "error(err.new { name = 'X', message = 'm', domain = 'd' })")
+    assert.is_false(ok)
+    assert.equal("X", failure.err.name)
+    ok, failure = s:run(s:compile "local t = nil; t.x = 1")
+    assert.is_false(ok)
+    assert.matches("attempt to index", session_of.failure_text(failure))
+    ok, failure = s:run(s:compile "error { 1 }")
+    assert.is_false(ok)
+    assert.matches("table", session_of.failure_text(failure))
+  end)
+end)
+
+describe("a value", function()
+  setup(function() term.colour_mode "never" end)
+  teardown(function() term.colour_mode "auto" end)
+
+  it("tells NULL, nothing, the empty string, text and bytes apart", function()
+    assert.equal("null", show.value(null))
+    assert.equal("nil", show.value(nil))
+    assert.equal('""', show.value "")
+    assert.equal('"null"', show.value "null")
+    assert.equal('"한글\\n"', show.value "한글\n")
+    assert.equal("0x00ff (2 bytes)", show.value "\0\255")
+    assert.equal("9007199254740993", show.value(9007199254740993))
+    assert.equal("0.1", show.value(0.1))
+  end)
+
+  it("shows a tombstone as such", function()
+    local text = show.records { { partition = 0, offset = 1, timestamp = 0, key = null, value = null },
+      { partition = 0, offset = 2, timestamp = 0, key = "k", value = "" } }
+    assert.matches("1%s+%S+%s+null%s+tombstone", text)
+    assert.matches('2%s+%S+%s+k%s+""', text)
+  end)
+
+  it("is bounded however large or deep or cyclic", function()
+    local list = {}
+    for i = 1, 1000 do list[i] = i end
+    assert.matches("%+980 more", show.value(list))
+    local rows = {}
+    for i = 1, 1000 do rows[i] = { id = i } end
+    assert.matches("%+950 more", show.value(rows))
+    local loop = {}
+    loop.me = loop
+    assert.matches("seen above", show.value(loop))
+    assert.is_true(#show.value(("x"):rep(1000000)) < 3000)
+  end)
+
+  it("is one line when it is an error", function()
+    assert.equal("kafka TIMED_OUT (7): no answer", show.value(err.new { domain = "kafka", name = "TIMED_OUT", code = 7, message = "no answer" }))
+  end)
+end)
+
+describe("the history", function()
+  it("knows a secret when it sees one", function()
+    for _, line in ipairs { "mysql.connect { password = 'x' }", "x = 'PASSWORD'", "my_secret = 1", "token=abc", "token = abc",
+      "sql \"create user a identified by 'x'\"", "redis 'AUTH x'", "sasl_passwd = 1", "api_key = 2" } do
+      assert.is_true(history.is_secret(line), line)
+    end
+    for _, line in ipairs { "offsets 'orders'", "tokens()", "produce('passenger', 'x')", "redis 'GET author'" } do
+      assert.is_false(history.is_secret(line), line)
+    end
+  end)
+end)
+
+describe("a draft", function()
+  it("is an experiment that loads, without noise and secrets", function()
+    local text = draft.text("E-900", { "local t = 'orders'", "offsets(t)", "1 + 1", "help()", "x = 'password=1'", "for i = 1, 2 do\n  produce(t, i)\nend" })
+    local path = os.tmpname()
+    os.remove(path)
+    path = path .. ".lua"
+    local file = assert(io.open(path, "w"))
+    file:write(text)
+    file:close()
+    local exp = require("rlab.experiment").load(path)
+    os.remove(path)
+    assert.equal("E-900", exp.id)
+    assert.is_nil(text:find("password", 1, true))
+    assert.is_nil(text:find("help()", 1, true))
+    assert.matches("_ = 1 %+ 1", text)
+  end)
+end)
+
+describe("the terminal's helpers", function()
+  setup(function() term.colour_mode "never" end)
+  teardown(function() term.colour_mode "auto" end)
+
+  it("count columns as the terminal does", function()
+    assert.equal(7, term.display_width "한글abc")
+    assert.equal(3, term.display_width "\27[1mabc\27[0m")
+    assert.equal(1, term.display_width "e\204\129")
+    assert.equal("한 |", term.pad("한", 3) .. "|")
+    assert.equal("   한", term.pad("한", 5, "right"))
+    assert.equal(4, term.display_width(term.fit("한글한글", 4)) + (term.utf8() and 1 or 0))
+    assert.same({ "one two", "three" }, term.wrap("one two three", 8))
+  end)
+
+  it("draw grids that fit, numbers to the right", function()
+    local grid = term.grid({ "name", "n" }, { { name = "a", n = 1 }, { name = "bbb", n = 200 } })
+    assert.equal("name    n\na       1\nbbb   200", grid)
+    for line in term.grid({ "text" }, { { text = ("x"):rep(500) } }, { width = 40 }):gmatch "[^\n]+" do
+      assert.is_true(term.display_width(line) <= 40)
+    end
+    assert.matches("%+3 more", term.grid({ "n" }, { { 1 }, { 2 }, { 3 }, { 4 } }, { max_rows = 1 }))
+  end)
+end)
