@@ -281,20 +281,12 @@ static rl_err *copy_entry(const rl_bag *from, uint32_t e, rl_bag *to)
     return bag_add(to, id, len, values, from->columns_count);
 }
 
-/* Which ids of `a` are also in `b`: asked once an id, not once an entry. */
-static unsigned char *ids_in(const rl_bag *a, const rl_bag *b)
-{
-    unsigned char *in = mem_alloc(a->ids.n);
-    for (uint32_t i = 0; i < a->ids.n; i++)
-        in[i] = pool_find_in(&b->ids, &a->ids, i) != POOL_NONE;
-    return in;
-}
-
 /* Copies the entries of `from` whose id is (want) or is not in `other`. */
 static rl_err *copy_where(const rl_bag *from, const rl_bag *other, int want, rl_bag *to)
 {
     rl_err *err = NULL;
-    unsigned char *in = ids_in(from, other);
+    unsigned char *in = mem_alloc(from->ids.n); /* asked once an id, not once an entry */
+    pool_which(&other->ids, &from->ids, in);
     for (uint32_t e = 0; e < from->n && !err; e++)
         if (in[from->id_of[e]] == want)
             err = copy_entry(from, e, to);
