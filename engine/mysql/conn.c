@@ -131,8 +131,11 @@ const char *my_conn_version(const my_conn *conn)
     return conn->version ? conn->version : "";
 }
 
-const char *my_conn_broken(const my_conn *conn)
+/* A cancel may come when its call has just ended: the socket is shut down all the same. */
+const char *my_conn_broken(my_conn *conn)
 {
+    if (!conn->broken && my_watch_cancelled(&conn->watch))
+        my_break(conn, "a call was cancelled");
     return conn->broken;
 }
 
@@ -155,9 +158,9 @@ double my_call_limit(const my_conn *conn)
                                : 0;
 }
 
-static rl_err *usable(const my_conn *conn)
+static rl_err *usable(my_conn *conn)
 {
-    if (!conn->broken)
+    if (!my_conn_broken(conn))
         return NULL;
     rl_err *err = err_new(RL_MYSQL, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);

@@ -41,7 +41,7 @@ void my_conn_free(my_conn *conn);
 
 unsigned long my_conn_id(const my_conn *conn);    /* any thread */
 const char *my_conn_version(const my_conn *conn); /* of the server; "" before the first connect */
-const char *my_conn_broken(const my_conn *conn);  /* why, or NULL */
+const char *my_conn_broken(my_conn *conn);        /* why, or NULL */
 bool my_conn_in_transaction(const my_conn *conn); /* as the server's last answer said */
 const my_opts *my_conn_opts(const my_conn *conn);
 rl_err *my_conn_ping(my_conn *conn);

@@ -156,7 +156,7 @@ rl_err *my_open(my_conn *conn, const my_cmd *cmd, my_cursor **out)
     if (conn->cursor && conn->cursor->serial == conn->abandoned)
         err_free(my_close(conn->cursor));
     if (conn->cursor)
-        return conn->broken ? my_begin(conn, 0) : busy();
+        return my_conn_broken(conn) ? my_begin(conn, 0) : busy();
     rl_err *err = my_begin(conn, my_call_limit(conn));
     if (err)
         return err;

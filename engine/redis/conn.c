@@ -74,8 +74,14 @@ const char *redisc_fallback(const redisc_conn *conn)
     return conn->fallback;
 }
 
-const char *redisc_broken(const redisc_conn *conn)
+/* A cancel may come when its call has just ended: the socket is shut down all the same. */
+const char *redisc_broken(redisc_conn *conn)
 {
+    pthread_mutex_lock(&conn->lock);
+    bool cancelled = conn->cancelled;
+    pthread_mutex_unlock(&conn->lock);
+    if (cancelled && !conn->broken)
+        conn->broken = mem_strdup("a call was cancelled");
     return conn->broken;
 }
 

@@ -31,7 +31,7 @@ int redisc_poll_ms(double deadline)
 
 rl_err *redisc_usable(redisc_conn *conn)
 {
-    if (!conn->broken)
+    if (!redisc_broken(conn))
         return NULL;
     rl_err *err = err_new(RL_REDIS, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);

@@ -1,5 +1,6 @@
 local redis = require "rlab.redis"
 local null = require "rlab.null"
+local rng = require "rlab.rng"
 local task = require "rlab.task"
 local err = require "rlab.err"
 
@@ -211,6 +212,22 @@ describe("redis", function()
     assert.are.equal("BROKEN", failure.name)
     ok(r:reconnect())
     assert.are.equal("PONG", r:call("PING"))
+  end)
+
+  it("never shifts replies, whenever a cancel comes", function()
+    local random, cancelled = rng.new(7), 0
+    for i = 1, 300 do
+      local reply, failure = task.timeout(random:float() * 0.002, function() return r:call("ECHO", i) end)
+      if reply then
+        assert.are.equal(tostring(i), reply)
+      else
+        cancelled = cancelled + 1
+        assert.are.equal("TIMEOUT", failure.name)
+      end
+      if r:broken() then ok(r:reconnect()) end
+    end
+    assert.is_true(cancelled > 0)
+    assert.are.equal("PONG", r:call "PING")
   end)
 
   it("says when the server hangs up", function()

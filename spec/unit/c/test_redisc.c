@@ -29,6 +29,7 @@ typedef struct server {
     pthread_t thread;
     pthread_mutex_t gate; /* taken by the test while the server shall not answer */
     atomic_bool gated;
+    redisc_conn *_Atomic victim; /* cancelled in place of an empty answer */
 } server;
 
 static void send_in_pieces(int fd, const char *text, size_t piece)
@@ -69,6 +70,8 @@ static void *serve(void *arg)
         bool gated = s->gated;
         if (gated)
             pthread_mutex_lock(&s->gate);
+        if (!*st->answer && s->victim)
+            redisc_cancel(s->victim);
         send_in_pieces(fd, st->answer, s->pieces ? (size_t)s->pieces : strlen(st->answer));
         if (gated)
             pthread_mutex_unlock(&s->gate);
@@ -249,24 +252,31 @@ static void strays_break_the_connection(void **state)
     server_stop(&s);
 }
 
-static void *cancel_soon(void *conn)
-{
-    redisc_cancel(conn);
-    return NULL;
-}
-
 static void cancel_ends_a_call(void **state)
 {
     (void)state;
-    static const step steps[] = {HELLO_OK, {"never", ""}, {NULL, NULL}};
+    static const step steps[] = {HELLO_OK, {"k1", ""}, {NULL, NULL}};
     server s = {0};
     redisc_conn *conn = connected(&s, steps, 0);
-    pthread_t thread;
     redisReply *r;
-    pthread_create(&thread, NULL, cancel_soon, conn);
+    s.victim = conn;
     expect_err(redisc_callf(conn, &r, "GET k1"), "CANCELLED");
-    pthread_join(thread, NULL);
     expect_err(redisc_callf(conn, &r, "GET k1"), "BROKEN");
+    server_stop(&s);
+    redisc_free(conn);
+}
+
+static void a_cancel_between_calls_breaks_too(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK, {"k1", "+OK\r\n"}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 0);
+    freeReplyObject(get(conn, "k1"));
+    redisReply *r;
+    redisc_cancel(conn);
+    assert_non_null(redisc_broken(conn));
+    expect_err(redisc_callf(conn, &r, "GET k2"), "BROKEN");
     redisc_free(conn);
     server_stop(&s);
 }
@@ -351,6 +361,7 @@ int main(void)
         cmocka_unit_test(late_replies_are_never_taken),
         cmocka_unit_test(strays_break_the_connection),
         cmocka_unit_test(cancel_ends_a_call),
+        cmocka_unit_test(a_cancel_between_calls_breaks_too),
         cmocka_unit_test(pipelines_keep_errors_in_place),
         cmocka_unit_test(scripts_fall_back_to_eval),
         cmocka_unit_test(error_names_are_the_servers_words),
