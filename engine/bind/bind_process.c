@@ -9,6 +9,7 @@
 #include "bind/bind_child.h"
 #include "bind/errs.h"
 #include "bind/opts.h"
+#include "bind/signals.h"
 #include "bind/timed.h"
 #include "loop/procfs.h"
 
