@@ -92,10 +92,20 @@ static void replace_word(EditLine *el, const char *line, size_t start, size_t cu
     free(copy);
 }
 
+/* More input right behind a tab means that text is being pasted. */
+static bool pasted(const rl_edit *e)
+{
+    return e->ahead_at < e->ahead_len && e->ahead[e->ahead_at] != '\t';
+}
+
 static unsigned char on_tab(EditLine *el, int key)
 {
     (void)key;
     rl_edit *e = edit_of(el);
+    if (pasted(e)) {
+        el_insertstr(el, "  ");
+        return CC_REFRESH;
+    }
     const LineInfo *info = el_line(el);
     size_t cursor = (size_t)(info->cursor - info->buffer), start = cursor;
     char *line = mem_dup(info->buffer, (size_t)(info->lastchar - info->buffer));

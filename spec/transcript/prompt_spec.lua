@@ -122,6 +122,17 @@ sleep  spawn
 rlab> task.s^C]])
   end)
 
+  it("takes pasted text as it is, tabs and several lines too", function()
+    s = start()
+    s:send "if true then\r\tprint('pasted')\rend\r"
+    s:wait_text "pasted\n"
+    leave(s, [[
+rlab> if true then
+   ..   print('pasted')
+   .. end
+pasted]])
+  end)
+
   it("gives up a half-typed line on Ctrl-C", function()
     s = start()
     s:send "never run this"
