@@ -142,10 +142,11 @@ static unsigned char on_eof(EditLine *el, int key)
 void edit_bind_keys(rl_edit *e)
 {
     EditLine *el = e->el;
-    el_set(el, EL_ADDFN, "rlab-interrupt", "give up this line", on_interrupt);
-    el_set(el, EL_ADDFN, "rlab-suspend", "stop the program", on_suspend);
-    el_set(el, EL_ADDFN, "rlab-complete", "complete", on_tab);
-    el_set(el, EL_ADDFN, "rlab-eof", "leave, delete or complete", on_eof);
+    /* wide, since libedit keeps these pointers and would leak its own copies of narrow ones */
+    el_wset(el, EL_ADDFN, L"rlab-interrupt", L"give up this line", on_interrupt);
+    el_wset(el, EL_ADDFN, L"rlab-suspend", L"stop the program", on_suspend);
+    el_wset(el, EL_ADDFN, L"rlab-complete", L"complete", on_tab);
+    el_wset(el, EL_ADDFN, L"rlab-eof", L"leave, delete or complete", on_eof);
     el_set(el, EL_BIND, "^C", "rlab-interrupt", NULL);
     el_set(el, EL_BIND, "^D", "rlab-eof", NULL);
     el_set(el, EL_BIND, "^Z", "rlab-suspend", NULL);
