@@ -1,7 +1,9 @@
 #include "loop/proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -231,10 +233,24 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Sockets of client libraries are not all close-on-exec; a child that inherited one would keep a connection, and its locks, alive after our death. */
+static void keep_our_files(void)
+{
+    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (atoi(e->d_name) > 2)
+            fcntl(atoi(e->d_name), F_SETFD, FD_CLOEXEC);
+    if (dir)
+        closedir(dir);
+}
+
 static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *o, wiring *w)
 {
     if (o->cwd && !is_dir(o->cwd))
         return err_sys(ENOTDIR, "cannot start %s in %s", o->argv[0], o->cwd);
+    keep_our_files();
     uv_process_options_t options = {.file = o->argv[0],
                                     .args = o->argv,
                                     .env = o->env,

@@ -84,6 +84,14 @@ describe("process", function()
     assert.are.equal("ONLY=1\n", (q:output()))
   end)
 
+  it("hands no open file of ours to the child", function()
+    local ours <close> = assert(io.open("/proc/self/status"))
+    local p <close> = sh "ls /proc/self/fd"
+    p:wait()
+    assert.are.equal("0\n1\n2\n3\n", (p:output())) -- 3 is the listing itself
+    assert.is_truthy(ours:read "l")
+  end)
+
   it("says what cannot be started", function()
     local nothing, err = process.spawn { cmd = { "/no/such/program" } }
     assert.is_nil(nothing)
@@ -188,6 +196,30 @@ describe("process", function()
     assert.is_true(process.wait_gone(pid, start, "2s"))
     local _, err = process.signal(pid, "KILL", start)
     assert.are.equal("ESRCH", err.name)
+  end)
+
+  it("takes its children along when rlab ends or is interrupted, but not the detached", function()
+    local fs = require "rlab.fs"
+    local dir = assert(fs.tmpdir())
+    fs.write(dir .. "/end_spec.lua", [[
+      it("ends", function()
+        local process = require "rlab.process"
+        _G.child = process.spawn { cmd = { "sleep", "600" } }
+        local kept = process.spawn { cmd = { "sleep", "600" }, detached = true }
+        io.stderr:write(child.pid, " ", kept.pid, "\n")
+        if os.getenv "STAY" then _G.child:wait() end
+      end)]])
+    for _, stay in ipairs { false, "INT", "TERM" } do
+      local p <close> = process.spawn { cmd = { fs.self_exe(), "busted", dir .. "/end_spec.lua" }, env = { STAY = stay } }
+      local child, kept = p:lines "stderr"():match "(%d+) (%d+)"
+      child, kept = math.tointeger(child), math.tointeger(kept)
+      if stay then p:kill(stay) end
+      assert.is_truthy(p:wait "10s")
+      assert.is_true(process.wait_gone(child, nil, "2s"))
+      assert.is_true(process.alive(kept))
+      process.signal(kept, "KILL")
+    end
+    fs.remove(dir)
   end)
 
   it("waits for the end of a process that is no child", function()
