@@ -105,6 +105,18 @@ topic<any>partition  before  now
       ("rlab: kafka GROUP_HAS_MEMBERS: group '%s' has 1 live member (<any>); stop them first, their next commit would undo the move"):format(group), 65)
   end)
 
+  it("create makes a topic and produce sends to it; a topic that is not there is said", function()
+    local name = topic .. "-new"
+    check(('create("%s", 2)'):format(name), [[
+partition  low  LSO  HW  LEO  leader  epoch  ISR    replicas  note
+        0    0    0   0    0       <n>      <n>  <n> <n> <n>  <n> <n> <n>
+        1    0    0   0    0       <n>      <n>  <n> <n> <n>  <n> <n> <n>]])
+    check(('produce("%s", { key = "k", value = "v", partition = 1 }).offset'):format(name), "0")
+    check(('create "%s"'):format(name), "rlab: kafka TOPIC_ALREADY_EXISTS (36): <any>", 65)
+    check(('produce("%s-not", "v")'):format(name), ('rlab: kafka <any>; create "%s-not" makes the topic'):format(name), 65)
+    must(admin:delete_topics { name })
+  end)
+
   it("txns names the transaction that holds the LSO back", function()
     local p <close> = must(kafka.producer { brokers = stack.kafka.brokers, transactional_id = topic .. "-txn" })
     must(p:init_transactions())

@@ -15,9 +15,7 @@ end
 
 --- the running stack | nil
 function M:stack()
-  local ok, stack = pcall(require, "rlab.stack")
-  if not ok then return nil end
-  return (stack.current())
+  return (require("rlab.stack").current())
 end
 
 local function address(self, name)
@@ -36,7 +34,8 @@ local openers = {
   producer = function(self)
     local at, failure = address(self, "kafka")
     if not at then return nil, failure end
-    return require("rlab.kafka").producer { brokers = at.brokers, acks = "all", enable_idempotence = true }
+    return require("rlab.kafka").producer { brokers = at.brokers, acks = "all", enable_idempotence = true,
+      topic_metadata_propagation_max_ms = "2s", message_timeout_ms = "20s" }
   end,
   mysql = function(self)
     local at, failure = address(self, "mysql")

@@ -28,7 +28,7 @@ end
 
 -- which names fit by the word in front of the quote, and by the argument's number
 local BY_WORD = {
-  offsets = { "topics" }, tail = { "topics" }, produce = { "topics" }, topic = { "topics" }, delete_topics = { "topics" },
+  create = { "topics" }, offsets = { "topics" }, tail = { "topics" }, produce = { "topics" }, topic = { "topics" }, delete_topics = { "topics" },
   subscribe = { "topics" }, producers = { "topics" },
   lag = { "groups" }, group = { "groups" }, group_offsets = { "groups" },
   seek = { "groups", "topics" }, redis = { "keys" }, call = { "commands", "keys" },

@@ -132,23 +132,27 @@ local function stack_words(stack)
   return table.concat(words, " " .. term.symbol "dot" .. " ")
 end
 
-local function offer_stack()
-  local ok, stack = pcall(require, "rlab.stack")
-  if not ok then return nil end
-  local running = stack.current()
+-- as a line of the session, so that Ctrl-C stops it
+local function start_stack(session)
+  local ok, results = session:run(function()
+    return require("rlab.stack").open { needs = { "kafka", "mysql", "redis" }, start = true, say = out.line }
+  end)
+  if ok and results[1] then return results[1] end
+  out.line(term.colour("wrong", ok and tostring(results[2]) or session_of.failure_text(results)))
+end
+
+local function offer_stack(session)
+  local running = require("rlab.stack").current()
   if running then return running end
   local answer = edit.readline "No stack is running. Start kafka, mysql and redis now? [Y/n] "
   if not answer or not (answer == "" or answer:lower():match "^y") then return nil end
-  local opened, failure = stack.open { needs = { "kafka", "mysql", "redis" }, start = true,
-    say = function(line) out.line("  " .. line) end }
-  if not opened then out.line(term.colour("wrong", tostring(failure))) end
-  return opened
+  return start_stack(session)
 end
 
-local function banner()
+local function banner(session)
   out.line(("%s  %s\n"):format(term.colour("bold", "rlab " .. require "rlab.version"),
     term.colour("dim", "help() shows what there is, Tab completes, Ctrl-D leaves")))
-  local running = offer_stack()
+  local running = offer_stack(session)
   out.line(running and "  stack  " .. stack_words(running) .. "\n" or "  stack  none; stack.up() starts one\n")
 end
 
@@ -230,7 +234,7 @@ function M.interactive()
   interrupt.set(function() session:interrupt() end)
   session.names = require("rlab.repl.names").new(session)
   require("rlab.repl.complete").install(session)
-  banner()
+  banner(session)
   session.names:refresh()
   loop(session, history)
   if not session.ended then out.line "\n" end

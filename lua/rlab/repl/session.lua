@@ -8,8 +8,8 @@ local task = require "rlab.task"
 local M = {}
 M.__index = M
 
-local MODULES = { "bag", "check", "clock", "err", "fail", "flow", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql",
-  "null", "process", "proxy", "redis", "rng", "task", "units" }
+local MODULES = { "bag", "clock", "err", "fail", "flow", "fs", "hdr", "history", "http", "json", "kafka", "log", "must", "mysql", "null",
+  "process", "proxy", "redis", "rng", "task", "term", "units" }
 
 local lazy = {}
 for _, name in ipairs(MODULES) do lazy[name] = true end

@@ -1,4 +1,4 @@
--- Changing Kafka from the prompt: produce, and seek with a guard against members that are alive.
+-- Changing Kafka from the prompt: create, produce, and seek with a guard against members that are alive.
 local function unix_ms() return require("rlab.clock").unix_ms() end
 local err = require "rlab.err"
 local show = require "rlab.repl.show"
@@ -139,7 +139,28 @@ return function(session, words)
     local record = record_of(topic, what)
     local producer, failure = clients:open "producer"
     if not producer then return nil, failure end
-    return producer:send(record)
+    local report
+    report, failure = producer:send(record)
+    if not report and failure.name:find "UNKNOWN_TOPIC" then
+      failure.message = ('%s; create "%s" makes the topic'):format(failure.message, topic)
+    end
+    return report, failure
+  end
+
+  function words.create(topic, opts)
+    if type(topic) ~= "string" then error('create takes a name: create "orders", or create("orders", { partitions = 3 })', 2) end
+    local admin, failure = clients:open "admin"
+    if not admin then return nil, failure end
+    local what = { name = topic }
+    for key, value in pairs(type(opts) == "number" and { partitions = opts } or opts or {}) do what[key] = value end
+    local done
+    done, failure = admin:create_topic(what)
+    if not done then return nil, failure end
+    return words.offsets(topic)
+  end
+
+  function words.admin()
+    return clients:open "admin"
   end
 
   function words.seek(group, topic, where)
