@@ -238,8 +238,9 @@ end
 
 --- all results of a line
 function M.results(results)
-  local texts = {}
-  for i = 1, results.n do texts[i] = M.value(results[i]) end
+  local texts, n = {}, results.n
+  while n > 1 and results[n] == nil do n = n - 1 end -- "value, no error" is a value
+  for i = 1, n do texts[i] = M.value(results[i]) end
   local joined = table.concat(texts, "  ")
   return joined:find "\n" and table.concat(texts, "\n") or joined
 end
