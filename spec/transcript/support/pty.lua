@@ -154,11 +154,22 @@ function Session:finish()
   error("the program did not end; the screen shows:\n" .. self:text(), 2)
 end
 
+local function exists(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
 --- ends what is left and removes the files
 function Session:close()
   if self.closed then return end
   self.closed = true
+  if not exists(self.folder .. "/code") and exists(self.folder .. "/pid") then os.execute("kill -KILL " .. self:pid() .. " 2>/dev/null") end
   self.input:close()
+  for _ = 1, 100 do
+    if exists(self.folder .. "/code") then break end
+    task.sleep(0.02)
+  end
   M.remove(self.folder)
 end
 
