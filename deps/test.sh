@@ -16,20 +16,23 @@ seconds() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", to
 # tap LABEL LIMIT COMMAND...: runs a command that speaks TAP. What fails is shown in full as it happens; with
 # SHOW=1 each passed test is named too. A command that dies or says nothing counts as one failed test.
 tap() {
-  local label=$1 limit=$2 began=$EPOCHREALTIME log=$scratch/log status ok bad
+  local label=$1 limit=$2 began=$EPOCHREALTIME log=$scratch/log status ok bad planned told
   shift 2
   timeout -k 10 "$limit" "$@" </dev/null 2>&1 | tee "$log" | awk -v show="${SHOW:-0}" '
-    /^ok [0-9]+ - # SKIP/ { print "    skipped " $0; next }
-    /^ok [0-9]/ { bad = 0; if (show) { sub(/^ok [0-9]+ - /, ""); print "    " $0 } ; next }
-    /^not ok /  { bad = 1; print "    FAILED " $0; fflush(); next }
+    function say(text) { print "    " text; fflush() }
+    /^ok [0-9]+ - # SKIP/ { bad = 0; say("skipped " $0); next }
+    /^ok [0-9]/ { bad = 0; if (show) { sub(/^ok [0-9]+ - /, ""); say($0) } next }
+    /^not ok / { bad = 1; say("FAILED " $0); next }
     /^1\.\.[0-9]|^# (not )?ok - / { bad = 0; next }
-    { if (bad || /^#|ERROR|runtime error|Sanitizer|rlab:/) print "    " $0 } { fflush() }'
+    bad || /^#|ERROR|runtime error|Sanitizer|rlab:/ { say($0) }'
   status=${PIPESTATUS[0]}
-  ok=$(grep '^ok [0-9]' "$log" | grep -vc '# SKIP') bad=$(grep -c '^not ok ' "$log")
-  if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
-    bad=1
+  ok=$(grep '^ok [0-9]' "$log" | grep -vc '# SKIP') bad=$(grep -c '^not ok [0-9]' "$log")
+  planned=$(sed -n 's/^1\.\.\([0-9][0-9]*\)$/\1/p' "$log" | awk '{ n += $1 } END { print NR ? n : -1 }')
+  told=$(grep -cE '^(not )?ok [0-9]' "$log")
+  if [ "$told" -ne "$planned" ] || [ "$told" -eq 0 ] || { [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+    bad=$((bad + 1))
     [ "$status" -ne 124 ] || echo "    it did not end within $limit s"
-    echo "    FAILED $label ended with status $status; its last lines:"
+    echo "    FAILED $label ended with status $status after $told tests; its last lines:"
     tail -n 25 "$log" | sed 's/^/    | /'
   fi
   passed=$((passed + ok)) failed=$((failed + bad))
@@ -102,7 +105,7 @@ live() {
     export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
     SHOW=1
     for folder in spec/live spec/transcript; do
-      if specs $folder; then tap "$folder" 2400 ./rlab busted -o TAP $folder; fi
+      if specs $folder; then tap "$folder" 1800 ./rlab busted -o TAP $folder; fi
     done
     SHOW=0
   else
