@@ -86,6 +86,7 @@ local function crash(lab, topic, id, timeout_ms)
     local now = lab:offsets(topic, 0)
     return now and now.hw and now.hw >= IN_TRANSACTION
   end)
+  role:await_hit "writer.before_commit"
   role:kill()
   return role
 end
@@ -108,7 +109,7 @@ end
 local function prove_window(lab, topic, id, seen)
   local fault = lab:fault "a transaction left open"
   lab:await("LSO < HW on p0", function() return window_open(lab, topic) end, "5s")
-  local now = must(lab:offsets(topic, 0))
+  local now = lab:watermarks(topic, 0)
   seen.lso, seen.hw, seen.leo = now.lso, now.hw, now.leo
   return fault:fired("coordinator: %s; LSO %d < HW %d", must(lab.run.admin:transaction(id)).state, now.lso, now.hw)
 end
@@ -203,7 +204,7 @@ local function frozen_follower(lab)
   lab:watch(topic, 0, "p0")
   local frozen = lab:freeze("kafka-" .. follower)
   local sent = must(producer:send_batch(messages(topic, 0, ids_of("acks1", FOLLOWER_RECORDS))))
-  local now = must(lab:offsets(topic, 0))
+  local now = lab:watermarks(topic, 0, "800ms")
   frozen.thaw()
   lab:await("HW = LEO after SIGCONT", function()
     local later = lab:offsets(topic, 0)

@@ -29,13 +29,14 @@ local function prepare(lab, row)
   must(row.producer:send { topic = row.topic, partition = 0, value = "warm" })
 end
 
-local function send(row, phase)
+local function send(lab, row, phase)
   local list, ids = {}, {}
   for i = 1, N do
     ids[i] = ("%s%02d"):format(phase, i)
     list[i] = { topic = row.topic, partition = 0, key = "k", value = ids[i] }
   end
   row.sent[phase] = ids
+  lab:invoke(row.name, "send", ids)
   row.deliveries[phase] = must(row.producer:submit(list))
 end
 
@@ -49,8 +50,21 @@ local function outcome(row, phase)
     else
       local name = report and report.name or "PENDING"
       result.codes[name] = (result.codes[name] or 0) + 1
-      result.refused[#result.refused + 1] = { id = id, code = name, status = report and report.status }
+      local status = report and report.status or "POSSIBLY_PERSISTED"
+      result.refused[#result.refused + 1] = { id = id, code = name, status = status }
+      result[status] = result[status] or {}
+      table.insert(result[status], id)
     end
+  end
+  return result
+end
+
+-- The history: what was acknowledged, what was refused, and what is unknown because it may have been written.
+local function write_outcomes(lab, row, phase)
+  local result = outcome(row, phase)
+  for _, kind in ipairs { { "ok", "acked" }, { "fail", "NOT_PERSISTED" }, { "info", "POSSIBLY_PERSISTED" } } do
+    local ids = result[kind[2]]
+    if ids and #ids > 0 then lab:outcome(kind[1], row.name, "send", ids, kind[1] ~= "ok" and kind[2] or nil) end
   end
   return result
 end
@@ -108,7 +122,7 @@ local function phase_a(lab, seen)
   local from = lab:now()
   local queued = plug_the_fetch(lab, plug, f.pid, port)
   for _, row in ipairs(of_phase "A") do
-    if row.acks ~= 0 then send(row, "A") end
+    if row.acks ~= 0 then send(lab, row, "A") end
   end
   for _, row in ipairs(rows) do
     if row.acks == 1 then row.deliveries.A:wait "1s" end
@@ -116,7 +130,7 @@ local function phase_a(lab, seen)
   local after = process.recv_queue(f.pid, port)
   if after ~= queued then lab:give_up("the frozen follower's socket grew from %d to %d bytes: a batch leaked to it", queued, after) end
   must(l:freeze())
-  send(rows[1], "A")
+  send(lab, rows[1], "A")
   rows[1].deliveries.A:wait "1s"
   local killed = lab:kill("kafka-" .. L)
   seen.killed_at = lab:now()
@@ -145,7 +159,7 @@ local function phase_b(lab, seen)
   for _, row in ipairs(of_phase "A") do
     if not row.std then row.deliveries.A:wait "5s" end
   end
-  for _, row in ipairs(of_phase "B") do send(row, "B") end
+  for _, row in ipairs(of_phase "B") do send(lab, row, "B") end
   for _, row in ipairs(of_phase "B") do
     row.deliveries.B:wait "12s"
     if row.deliveries.A then row.deliveries.A:wait "12s" end
@@ -180,7 +194,7 @@ local function setup(lab)
   phase_c(lab, killed)
   for _, row in ipairs(rows) do
     seen.arms[row.name] = { topic = row.topic, in_topic = row.in_topic, seen_b = row.seen_b, hw_b = row.hw_b, leo_b = row.leo_b,
-      A = row.sent.A and outcome(row, "A"), B = row.sent.B and outcome(row, "B") }
+      A = row.sent.A and write_outcomes(lab, row, "A"), B = row.sent.B and write_outcomes(lab, row, "B") }
   end
   lab:fact("follower frozen %.0f ms, leader killed, F leads after %.1f s", seen.pause * 1000, seen.failover)
   return seen

@@ -136,7 +136,7 @@ observers["offsets-as-count"] = function(lab, state)
   state.ended = read_to_end(lab, consumer, function(record)
     state.ids[#state.ids + 1], state.offsets[#state.offsets + 1] = id_of(record), record.offset
   end)
-  local now = must(lab:offsets(topic, 0))
+  local now = lab:watermarks(topic, 0)
   state.claimed = now.hw - now.low
   state.alarms = gaps(state.offsets, now.low, state.ended)
   lab:anomaly(("%d offsets taken for records, %d records delivered"):format(state.claimed, #state.ids))
@@ -155,7 +155,7 @@ observers["lag-by-watermark"] = function(lab, state)
   lab:anomaly(("all records done, the committed offset stops at %d"):format(state.committed))
   for _ = 1, 3 do must(consumer:poll(100, "150ms")) end
   state.committed = committed_offset(lab, group, topic)
-  state.lag = must(lab:offsets(topic, 0)).hw - state.committed
+  state.lag = lab:watermarks(topic, 0).hw - state.committed
   state.says = ("lag stays %d with all work done"):format(state.lag)
 end
 
@@ -211,7 +211,7 @@ observers["end-of-partition"] = function(lab, state)
     state.committed = committed_offset(lab, group, topic)
     return state.committed == state.ended
   end, "5s")
-  state.lag = must(lab:offsets(topic, 0)).hw - state.committed
+  state.lag = lab:watermarks(topic, 0).hw - state.committed
   state.says = ("caught up at %d, lag %d"):format(state.ended, state.lag)
 end
 

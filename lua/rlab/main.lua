@@ -10,6 +10,7 @@ local function version(verbose)
 end
 
 return function(args)
+  io.stdout:setvbuf "line" -- a pipe's reader follows the story as it goes
   if args[1] == "--version" or args[1] == "-V" then
     return version(args[2] == "--verbose" or args[2] == "-v")
   end

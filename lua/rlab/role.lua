@@ -1,9 +1,11 @@
 -- The child's side of a role: `rlab role FILE ROLE PARENT_PID`. The role function gets a context: args, brokers, mysql, redis, seed, arm,
--- say(word, fields) for a message to the lab, and fail.point through rlab.fail. It dies with the rlab that started it.
+-- say(word, fields) for a message to the lab, producer{} and consumer{} in the standard right profile, and failpoints through rlab.fail.
+-- It dies with the rlab that started it.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
 local host = require "rlab.core_host"
 local json = require "rlab.json"
+local must = require "rlab.must"
 
 local M = {}
 
@@ -14,6 +16,12 @@ local function context()
     for key, value in pairs(fields or {}) do message[key] = value end
     io.stdout:write(json.encode(message), "\n")
     io.stdout:flush()
+  end
+  local lab = { stack = { kafka = { brokers = ctx.brokers } } }
+  for _, kind in ipairs { "producer", "consumer" } do
+    ctx[kind] = function(overrides)
+      return must(require("rlab.kafka")[kind](require("rlab.lab.clients").settings(lab, kind, overrides)))
+    end
   end
   return ctx
 end

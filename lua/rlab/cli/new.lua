@@ -8,10 +8,9 @@ local skeleton = [=[
 -- %s: say in one line what the reader will see happen.
 -- Run it with: rlab %s
 
--- A role runs in a process of its own, so a crash is a real SIGKILL. ctx has args, brokers, mysql, redis, seed and say(word).
+-- A role runs in a process of its own, so a crash is a real SIGKILL. ctx has args, brokers, mysql, redis, seed, say(word), producer{} and consumer{}.
 local function worker(ctx)
-  local consumer <close> = must(kafka.consumer { brokers = ctx.brokers, group = ctx.args.group, ["auto.offset.reset"] = "earliest",
-    ["enable.auto.commit"] = false, ["enable.partition.eof"] = true })
+  local consumer <close> = ctx.consumer { group = ctx.args.group, enable_auto_commit = false }
   must(consumer:subscribe { ctx.args.topic })
   local done = false
   while not done do

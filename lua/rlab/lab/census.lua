@@ -36,8 +36,9 @@ end
 -- log start to the end
 function M.read(lab, topic, opts)
   opts = opts or {}
+  local isolation = opts.isolation or "read_committed"
   local consumer <close> = must(kafka.consumer(lab:settings("consumer", {
-    group = lab:name("census-" .. (opts.isolation or "read_committed")), ["isolation.level"] = opts.isolation or "read_committed", ["enable.auto.commit"] = false,
+    group = lab:name("census-" .. isolation), ["isolation.level"] = isolation, ["enable.auto.commit"] = false,
     ["fetch.wait.max.ms"] = 20, ["socket.timeout.ms"] = 2000,
   })))
   local parts = assignment(lab, topic)
@@ -77,12 +78,20 @@ function M.ids(_, census, filter)
   return list
 end
 
+-- watermarks(topic, partition, at_most) -> offsets with low, lso, hw and leo all known; a busy broker may leave one out for a moment
+function M.watermarks(lab, topic, partition, at_most)
+  return lab:await(("the watermarks of %s/%d"):format(topic, partition or 0), function()
+    local now = lab:offsets(topic, partition or 0)
+    return now and now.low and now.lso and now.hw and now.leo and now
+  end, at_most or "5s")
+end
+
 -- settled(topic, partition) -> offsets once LSO = HW = LEO: transaction markers trail the call's return by a moment
 function M.settled(lab, topic, partition, at_most)
   local now
   lab:await(("LSO = HW = LEO on %s/%d"):format(topic, partition or 0), function()
     now = lab:offsets(topic, partition or 0)
-    return now and now.lso == now.hw and now.hw == now.leo
+    return now and now.low and now.lso and now.lso == now.hw and now.hw == now.leo
   end, at_most or "5s")
   return now
 end

@@ -135,18 +135,30 @@ function Lab:span(kind, label)
   end }
 end
 
+local function actor(lab, process)
+  return lab.label and (lab.label .. "/" .. process) or process
+end
+
+-- invoke(process, f, value) and outcome("ok" | "fail" | "info", process, f, value, failure): an operation in the history
+function Lab:invoke(process, f, value)
+  self.run.history:invoke(actor(self, process), f, value)
+end
+
+function Lab:outcome(kind, process, f, value, failure)
+  local history = self.run.history
+  history[kind](history, actor(self, process), f, value, failure)
+end
+
 -- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named *TIMED_OUT is unknown, not failed.
 function Lab:op(process, f, value, action)
-  local history = self.run.history
-  local tag = self.label and (self.label .. "/" .. process) or process
-  history:invoke(tag, f, value)
+  self:invoke(process, f, value)
   local results = table.pack(action())
   if results[1] ~= nil then
-    history:ok(tag, f, value)
+    self:outcome("ok", process, f, value)
   else
     local failure = results[2]
     local unknown = failure and (failure.status == "POSSIBLY_PERSISTED" or tostring(failure.name):find "TIMED_OUT")
-    history[unknown and "info" or "fail"](history, tag, f, value, tostring(failure))
+    self:outcome(unknown and "info" or "fail", process, f, value, tostring(failure))
   end
   return table.unpack(results, 1, results.n)
 end

@@ -118,6 +118,15 @@ function Role:hits()
   return list
 end
 
+-- role:await_hit(point, at_most): returns when the role has logged a firing of that failpoint (it is written before it acts)
+function Role:await_hit(point, at_most)
+  self.lab:await(self.name .. " at " .. point, function()
+    for _, hit in ipairs(self:hits()) do
+      if hit.name == point then return true end
+    end
+  end, at_most)
+end
+
 -- Each must-fire failpoint becomes a fault with its hit record as proof.
 function Role:prove_hits()
   local fired = {}
