@@ -63,6 +63,7 @@ end
 
 return function(producer)
   local methods, close = producer.__index, producer.__close
+  if methods.send_batch then return end -- the module was required again: its close is ours already
   methods.send_batch = send_batch
   methods.transaction = transaction
 
