@@ -142,6 +142,7 @@ return function(session, words)
     local report
     report, failure = producer:send(record)
     if not report and failure.name:find "UNKNOWN_TOPIC" then
+      clients:forget "producer" -- it remembers for a while that the topic does not exist
       failure.message = ('%s; create "%s" makes the topic'):format(failure.message, topic)
     end
     return report, failure
