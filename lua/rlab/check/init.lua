@@ -29,11 +29,17 @@ local function by_id(details)
   return map
 end
 
+-- How a reader looks the record up by hand, in a run whose topics were kept.
+local function show_command(row)
+  if not (row.topic and row.partition and row.offset) then return nil end
+  return ("echo 'record(\"%s\", %d, %d)' | rlab"):format(row.topic, row.partition, row.offset)
+end
+
 local function examples(ids, details)
   local map, list = by_id(details), {}
   for i = 1, math.min(#ids, SHOWN) do
     local row = map[ids[i]] or {}
-    list[i] = { id = ids[i], key = row.key, partition = row.partition, offset = row.offset, note = row.note }
+    list[i] = { id = ids[i], key = row.key, partition = row.partition, offset = row.offset, note = row.note, show = show_command(row) }
   end
   return list, math.max(0, #ids - SHOWN)
 end

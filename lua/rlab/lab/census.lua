@@ -13,7 +13,7 @@ end
 -- What the census keeps of a record; the id is the header event-id, else the value.
 local function keep(record)
   return {
-    partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
+    topic = record.topic, partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
     key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp, value = record.value,
   }
 end

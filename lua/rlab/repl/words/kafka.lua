@@ -146,6 +146,27 @@ local function tail(clients, topic, opts)
   follow(consumer)
 end
 
+-- The record at an offset, aborted ones too; what holds no record is a marker, or was removed.
+local function record_at(clients, topic, partition, offset)
+  local consumer <close>, failure = clients:consumer { group = "rlab-prompt", ["isolation.level"] = "read_uncommitted" }
+  if not consumer then return nil, failure end
+  must(consumer:assign { { topic = topic, partition = partition, offset = offset } })
+  local deadline = unix_ms() + 5000
+  while unix_ms() < deadline do
+    for r in must(consumer:poll(1, "500ms")):each() do
+      if r.err then return nil, r.err end
+      if r.eof or r.offset > offset then break end
+      return listing_of_records { { topic = topic, partition = partition, offset = offset, timestamp = r.timestamp, key = r.key, value = r.value,
+        headers = r.headers } }
+    end
+    local at = must(must(clients:open "admin"):offsets(topic, partition))
+    if at.hw and offset < at.hw and at.low and offset >= at.low then return listing_of_records {} end
+    if at.hw then return nil, err.new { domain = "rlab", code = 0, name = "NO_SUCH_OFFSET",
+      message = ("%s/%d goes from %d to %d"):format(topic, partition, at.low or 0, at.hw - 1) } end
+  end
+  return nil, err.new { domain = "rlab", code = 0, name = "TIMEOUT", message = "the broker did not answer within 5 s" }
+end
+
 local function lag_rows(admin, group)
   local committed, failure = admin:group_offsets(group)
   if not committed then return nil, failure end
@@ -246,6 +267,10 @@ return function(session, words)
 
   function words.txns(all)
     return listed(TXNS, txn_rows, all)
+  end
+
+  function words.record(topic, partition, offset)
+    return record_at(clients, need_text("record", topic), math.tointeger(partition) or 0, math.tointeger(offset) or 0)
   end
 
   function words.tail(topic, opts)
