@@ -153,9 +153,9 @@ local function record_at(clients, topic, partition, offset)
   must(consumer:assign { { topic = topic, partition = partition, offset = offset } })
   local deadline = unix_ms() + 5000
   while unix_ms() < deadline do
-    for r in must(consumer:poll(1, "500ms")):each() do
-      if r.err then return nil, r.err end
-      if r.eof or r.offset > offset then break end
+    local r = must(consumer:poll(1, "500ms"))[1]
+    if r and r.err then return nil, r.err end
+    if r and not r.eof and r.offset == offset then
       return listing_of_records { { topic = topic, partition = partition, offset = offset, timestamp = r.timestamp, key = r.key, value = r.value,
         headers = r.headers } }
     end
