@@ -68,14 +68,12 @@ return function(producer)
   methods.transaction = transaction
 
   -- p:close{ at_most="5s", abort=true }
-  local function settle_and_close(p, options)
+  function methods.close(p, options)
     if p:is_open() then finish(p, options or {}) end
     return close(p)
   end
 
-  -- by its own name, not by the table's: a module that is loaded twice would else call itself for ever
-  methods.close = settle_and_close
   function producer.__close(p)
-    return settle_and_close(p)
+    return methods.close(p)
   end
 end
