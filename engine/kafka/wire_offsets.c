@@ -125,28 +125,28 @@ static bool leg_ended(leg *l, wire_cluster *cluster, rl_err *err)
     return again;
 }
 
-static void round_trip(leg *legs, int count, wire_cluster *cluster, bool *todo)
+static void round_trip(leg *legs, int count, wire_cluster *cluster, bool *due)
 {
     for (int i = 0; i < count; i++) {
-        rl_err *err = todo[i] ? leg_send(&legs[i], cluster) : NULL;
+        rl_err *err = due[i] ? leg_send(&legs[i], cluster) : NULL;
         while (err && leg_ended(&legs[i], cluster, err))
             err = leg_send(&legs[i], cluster);
         if (err)
-            todo[i] = false;
+            due[i] = false;
     }
     for (int i = 0; i < count; i++)
-        if (todo[i])
-            todo[i] = leg_ended(&legs[i], cluster, leg_receive(&legs[i]));
+        if (due[i])
+            due[i] = leg_ended(&legs[i], cluster, leg_receive(&legs[i]));
 }
 
 static rl_err *run_legs(leg *legs, int count, wire_cluster *cluster, const wire_call *call)
 {
-    bool *todo = mem_zero((size_t)count * sizeof *todo);
+    bool *due = mem_zero((size_t)count * sizeof *due);
     for (int i = 0; i < count; i++)
-        todo[i] = true;
-    round_trip(legs, count, cluster, todo);
-    round_trip(legs, count, cluster, todo); /* those whose old connection had died */
-    free(todo);
+        due[i] = true;
+    round_trip(legs, count, cluster, due);
+    round_trip(legs, count, cluster, due); /* those whose old connection had died */
+    free(due);
     return wire_cancelled(call);
 }
 
