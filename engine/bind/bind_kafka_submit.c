@@ -346,7 +346,14 @@ int kafka_l_submit(lua_State *L)
 
 /* ---- post_batch: no table and no report a record ---- */
 
-enum { ARG_VALUES = 3, ARG_KEYS = 4, ARG_PARTITION = 5, ARG_TOPIC = 6, DRAIN_EVENTS = 64 };
+enum {
+    ARG_VALUES = 3,
+    ARG_KEYS = 4,
+    ARG_PARTITION = 5,
+    ARG_TOPIC = 6,
+    DRAIN_EVENTS = 64,
+    CHUNK = 250
+};
 
 static const char *element(lua_State *L, int list, lua_Integer i, const char *what, size_t *len)
 {
@@ -368,27 +375,39 @@ static int batch_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t cod
     return 2;
 }
 
+/* Reads records from + 1 .. from + n; the pointers hold as long as the lists, which nobody changes meanwhile. */
+static void read_chunk(lua_State *L, lua_Integer from, rd_kafka_message_t *msgs, int n)
+{
+    bool keys = lua_istable(L, ARG_KEYS);
+    for (int i = 0; i < n; i++) {
+        msgs[i] = (rd_kafka_message_t){0};
+        msgs[i].payload = (void *)element(L, ARG_VALUES, from + i + 1, "values", &msgs[i].len);
+        if (keys)
+            msgs[i].key = (void *)element(L, ARG_KEYS, from + i + 1, "keys", &msgs[i].key_len);
+        lua_settop(L, ARG_TOPIC);
+    }
+}
+
 static int post_from(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
+    rd_kafka_message_t msgs[CHUNK];
     kafka_producer *p = kafka_producer_check(L, 1);
     rd_kafka_topic_t *topic = kafka_producer_topic(p, lua_tostring(L, ARG_TOPIC));
     if (!topic)
         return batch_failed(L, p, rd_kafka_last_error(), 1);
     int32_t partition = (int32_t)lua_tointeger(L, ARG_PARTITION);
-    bool keys = lua_istable(L, ARG_KEYS);
     lua_Integer n = (lua_Integer)lua_rawlen(L, ARG_VALUES);
-    for (lua_Integer i = (lua_Integer)ctx + 1; i <= n; i++) {
-        size_t value_len, key_len = 0;
-        const char *value = element(L, ARG_VALUES, i, "values", &value_len);
-        const char *key = keys ? element(L, ARG_KEYS, i, "keys", &key_len) : NULL;
-        rd_kafka_resp_err_t code =
-            kafka_producer_send_to(p, topic, partition, key, key_len, value, value_len, NULL);
-        lua_settop(L, ARG_TOPIC);
-        if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
-            return kafka_wait_room(L, (lua_KContext)(i - 1), post_from);
-        if (code)
-            return batch_failed(L, p, code, i);
+    for (lua_Integer i = (lua_Integer)ctx; i < n;) {
+        int want = n - i < CHUNK ? (int)(n - i) : CHUNK;
+        read_chunk(L, i, msgs, want);
+        int taken = kafka_producer_send_many(p, topic, partition, msgs, want);
+        i += taken;
+        if (taken == want)
+            continue;
+        if (msgs[taken].err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            return kafka_wait_room(L, (lua_KContext)i, post_from);
+        return batch_failed(L, p, msgs[taken].err, i + 1);
     }
     kafka_producer_drain(p, 0, DRAIN_EVENTS); /* a loop of batches never comes back to the loop */
     lua_pushinteger(L, n);

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-enum { CLOSE_MS = 2000, SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30 };
+enum { CLOSE_MS = 2000, SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30, RECORD_OVERHEAD = 256 };
 
 typedef struct topic_entry {
     char *name;
@@ -20,6 +20,7 @@ struct kafka_producer {
     void *report_arg;
     atomic_bool watched, cancelled, in_transaction;
     bool only_errors; /* delivery.report.only.error: acked records are not reported */
+    size_t max_bytes; /* message.max.bytes */
     topic_entry *topics;
     size_t ntopics;
     atomic_llong sent, acked, failed, bytes;
@@ -30,7 +31,9 @@ rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
 {
     rd_kafka_t *rk;
     char only_errors[8];
+    char max_bytes[32];
     kafka_conf_value(conf, "delivery.report.only.error", only_errors, sizeof only_errors);
+    kafka_conf_value(conf, "message.max.bytes", max_bytes, sizeof max_bytes);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
     rl_err *err = kafka_client_new(KAFKA_PRODUCER, conf, &rk);
     if (err)
@@ -38,6 +41,7 @@ rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
     kafka_producer *p = mem_zero(sizeof *p);
     p->rk = rk;
     p->only_errors = strcmp(only_errors, "true") == 0;
+    p->max_bytes = strtoul(max_bytes, NULL, 10);
     p->events = rd_kafka_queue_get_main(rk);
     kafka_notes_open(&p->notes);
     *out = p;
@@ -130,11 +134,11 @@ rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name)
 }
 
 /* One thread sends, so that no locked addition is needed. */
-static void count_sent(kafka_producer *p, size_t bytes)
+static void count_sent(kafka_producer *p, long long n, size_t bytes)
 {
     long long sent = atomic_load_explicit(&p->sent, memory_order_relaxed);
     long long before = atomic_load_explicit(&p->bytes, memory_order_relaxed);
-    atomic_store_explicit(&p->sent, sent + 1, memory_order_relaxed);
+    atomic_store_explicit(&p->sent, sent + n, memory_order_relaxed);
     atomic_store_explicit(&p->bytes, before + (long long)bytes, memory_order_relaxed);
 }
 
@@ -145,8 +149,47 @@ rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *
     if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_len, key,
                          key_len, opaque) != 0)
         return rd_kafka_last_error();
-    count_sent(p, value_len);
+    count_sent(p, 1, value_len);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* A batch of librdkafka passes over a message that is too large and takes those behind it, so only what surely fits goes in by batches. */
+static int fitting(const kafka_producer *p, const rd_kafka_message_t *msgs, int n)
+{
+    int i = 0;
+    while (i < n && msgs[i].len + msgs[i].key_len + RECORD_OVERHEAD <= p->max_bytes)
+        i++;
+    return i;
+}
+
+static int send_fitting(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+                        rd_kafka_message_t *msgs, int n)
+{
+    size_t bytes = 0;
+    int taken = rd_kafka_produce_batch(topic, partition, RD_KAFKA_MSG_F_COPY, msgs, n);
+    for (int i = 0; i < taken; i++)
+        bytes += msgs[i].len;
+    count_sent(p, taken, bytes);
+    return taken;
+}
+
+/* The first one goes alone: it is refused when the partition does not exist, which a batch only learns from the reports. */
+int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+                             rd_kafka_message_t *msgs, int n)
+{
+    for (int i = 0; i < n;) {
+        rd_kafka_message_t *m = &msgs[i++];
+        m->err = kafka_producer_send_to(p, topic, partition, m->key, m->key_len, m->payload, m->len,
+                                        NULL);
+        if (m->err)
+            return i - 1;
+        int fit = fitting(p, msgs + i, n - i);
+        int taken = fit ? send_fitting(p, topic, partition, msgs + i, fit) : 0;
+        i += taken;
+        if (taken < fit)
+            return i;
+    }
+    return n;
 }
 
 static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *topic,
@@ -183,7 +226,7 @@ rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *r
                                       r->value_len, opaque);
     rd_kafka_resp_err_t code = produce_full(p, topic, r, opaque);
     if (!code)
-        count_sent(p, r->value_len);
+        count_sent(p, 1, r->value_len);
     return code;
 }
 

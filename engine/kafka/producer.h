@@ -56,6 +56,11 @@ rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *
                                            int32_t partition, const void *key, size_t key_len,
                                            const void *value, size_t value_len, void *opaque);
 
+/* Copies and enqueues payload and key of n messages, in order and without opaque; returns how many were taken. When that is not all of them, msgs[taken].err says
+ * why the next one was refused, and none after it was taken. The fastest way: librdkafka locks and looks at the clock once for all. */
+int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+                             rd_kafka_message_t *msgs, int n);
+
 /* Waits until every record has its report. TIMED_OUT leaves them in flight. */
 rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop);
 
