@@ -141,27 +141,46 @@ static const struct {
 
 enum { FIELDS = sizeof fields / sizeof *fields };
 
+static int push_generation(lua_State *L)
+{
+    const record_view *view = lua_touserdata(L, 1);
+    lua_pushinteger(L, view->batch->generation);
+    return 1;
+}
+
+/* Upvalue 1: name -> its number in `fields`, -1 for the generation, or a method */
 static int record_index(lua_State *L)
 {
     const record_view *view = luaL_checkudata(L, 1, RECORD_META);
-    const char *name = luaL_checkstring(L, 2);
     const rd_kafka_message_t *msg = view_message(L, view);
-    for (size_t i = 0; i < FIELDS; i++) {
-        if (strcmp(fields[i].name, name) != 0)
-            continue;
-        if (fields[i].of_data && !is_data(msg))
-            lua_pushnil(L);
-        else
-            fields[i].push(L, msg);
+    lua_pushvalue(L, 2);
+    int type = lua_rawget(L, lua_upvalueindex(1));
+    if (type == LUA_TNIL)
+        return luaL_error(L, "a record has no field '%s'", luaL_tolstring(L, 2, NULL));
+    if (type == LUA_TFUNCTION)
         return 1;
-    }
-    if (strcmp(name, "generation") == 0)
-        lua_pushinteger(L, view->batch->generation);
-    else if (strcmp(name, "header") == 0)
-        lua_pushcfunction(L, l_header);
+    lua_Integer field = lua_tointeger(L, -1);
+    if (field < 0)
+        return push_generation(L);
+    if (fields[field].of_data && !is_data(msg))
+        lua_pushnil(L);
     else
-        return luaL_error(L, "a record has no field '%s'", name);
+        fields[field].push(L, msg);
     return 1;
+}
+
+static void push_record_index(lua_State *L)
+{
+    lua_createtable(L, 0, FIELDS + 2);
+    for (int i = 0; i < FIELDS; i++) {
+        lua_pushinteger(L, i);
+        lua_setfield(L, -2, fields[i].name);
+    }
+    lua_pushinteger(L, -1);
+    lua_setfield(L, -2, "generation");
+    lua_pushcfunction(L, l_header);
+    lua_setfield(L, -2, "header");
+    lua_pushcclosure(L, record_index, 1);
 }
 
 static int record_tostring(lua_State *L)
@@ -368,8 +387,7 @@ void kafka_batch_open(lua_State *L)
                                           {"__close", l_close},
                                           {"__tostring", l_tostring},
                                           {NULL, NULL}};
-    static const luaL_Reg record_meta[] = {
-        {"__index", record_index}, {"__tostring", record_tostring}, {NULL, NULL}};
+    static const luaL_Reg record_meta[] = {{"__tostring", record_tostring}, {NULL, NULL}};
     luaL_newmetatable(L, BATCH_META);
     luaL_setfuncs(L, batch_meta, 0);
     luaL_newlib(L, methods);
@@ -377,5 +395,7 @@ void kafka_batch_open(lua_State *L)
     lua_setfield(L, -2, "__index");
     luaL_newmetatable(L, RECORD_META);
     luaL_setfuncs(L, record_meta, 0);
+    push_record_index(L);
+    lua_setfield(L, -2, "__index");
     lua_pop(L, 2);
 }

@@ -60,6 +60,16 @@ static void poll_drop(rl_await *a)
         kafka_batch_free(&job->batch);
 }
 
+/* What lies there already is taken without the way to another thread and back, unless another call is under way. */
+static bool poll_now(const rl_handle *h, poll_job *job)
+{
+    if (!lane_idle(&h->lane))
+        return false;
+    rl_err *err = kafka_consumer_poll(job->c, job->max, 0, &job->stop, &job->batch);
+    err_free(err); /* the job will meet it again */
+    return job->batch.n > 0;
+}
+
 /* c:poll([n [, at_most]]) -> batch | nil, err; an empty batch when nothing came */
 static int l_poll(lua_State *L)
 {
@@ -67,11 +77,14 @@ static int l_poll(lua_State *L)
     lua_Integer max = luaL_optinteger(L, 2, POLL_RECORDS);
     luaL_argcheck(L, max >= 1 && max <= POLL_MAX, 2, "from 1 to 1000000 records");
     int timeout_ms = arg_duration_ms(L, 3, POLL_S);
+    task_require(L);
     poll_job *job = await_new(sizeof *job, poll_run, poll_push, poll_drop);
     job->await.cancel = poll_stop;
     job->c = c;
     job->max = (int)max;
     job->timeout_ms = timeout_ms;
+    if (poll_now(lua_touserdata(L, 1), job))
+        return await_made(L, 1, &job->await);
     return await_job(L, 1, &job->await);
 }
 

@@ -158,6 +158,8 @@ static int on_resumed(lua_State *L, int status, lua_KContext ctx)
     (void)status;
     rl_wait *w = (rl_wait *)ctx;
     rl_task *t = w->task;
+    if (t->wait == w) /* woken before it waited */
+        t->wait = NULL;
     if (t->cancel_pending) {
         w->drop(w);
         task_raise_cancelled(L, t);

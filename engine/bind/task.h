@@ -54,6 +54,9 @@ void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, r
 /* handle_idx: stack index of the handle userdata (its lane serialises the calls, it is kept alive meanwhile), or 0 for none. */
 int await_job(lua_State *L, int handle_idx, rl_await *a);
 
+/* For a call that has been made already, in the caller, since it had nothing to wait for: the task still lets the others run before it gets the results. */
+int await_made(lua_State *L, int handle_idx, rl_await *a);
+
 /* The scheduler itself, for the host, who frees what task_open returns after the loop is closed. */
 void *task_open(lua_State *L, uv_loop_t *loop);
 rl_task *task_start(lua_State *L, int nargs); /* function and arguments on top of L are taken */

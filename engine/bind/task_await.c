@@ -83,7 +83,8 @@ void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, r
     return a;
 }
 
-int await_job(lua_State *L, int handle_idx, rl_await *a)
+/* Returns the lane of the call; the handle is kept alive until await_drop. */
+static rl_lane *await_prepare(lua_State *L, int handle_idx, rl_await *a)
 {
     if (!task_running(L)) {
         if (a->drop)
@@ -91,16 +92,27 @@ int await_job(lua_State *L, int handle_idx, rl_await *a)
         free(a);
         task_require(L);
     }
-    rl_lane *lane = &a->own_lane;
-    if (handle_idx) {
-        a->handle = lua_touserdata(L, handle_idx);
-        lane = &a->handle->lane;
-        lua_pushvalue(L, handle_idx);
-        a->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    } else {
-        lane_init(lane, task_loop(L));
-    }
     a->wait.task = task_running(L);
-    job_submit(lane, &a->job);
+    if (!handle_idx) {
+        lane_init(&a->own_lane, task_loop(L));
+        return &a->own_lane;
+    }
+    a->handle = lua_touserdata(L, handle_idx);
+    lua_pushvalue(L, handle_idx);
+    a->handle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return &a->handle->lane;
+}
+
+int await_job(lua_State *L, int handle_idx, rl_await *a)
+{
+    job_submit(await_prepare(L, handle_idx, a), &a->job);
+    return task_wait(L, &a->wait);
+}
+
+int await_made(lua_State *L, int handle_idx, rl_await *a)
+{
+    await_prepare(L, handle_idx, a);
+    a->wait.cancel = NULL; /* nothing is under way */
+    task_wake(&a->wait);
     return task_wait(L, &a->wait);
 }
