@@ -1,0 +1,157 @@
+-- One measurement in a process of its own: rlab bench-loop WHAT ARGUMENTS... prints one JSON line, as bench/kafka_loop does.
+--   produce | post | consume | each   TOPIC PARTITIONS RECORDS BYTES BATCH [property=value]...
+--   task TURNS
+local clock = require "rlab.clock"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+local task = require "rlab.task"
+
+local loops = {}
+
+-- stopwatch() -> function() -> {seconds=, cpu=}; cpu counts all threads
+local function stopwatch()
+  local began, cpu = clock.ns(), os.clock()
+  return function(result)
+    result.seconds, result.cpu = (clock.ns() - began) / 1e9, os.clock() - cpu
+    return result
+  end
+end
+
+local function work_of(words)
+  local w = { topic = words[1], partitions = math.tointeger(words[2]), records = math.tointeger(words[3]), bytes = math.tointeger(words[4]),
+    batch = math.tointeger(words[5]), properties = {} }
+  for i = 6, #words do
+    local name, value = words[i]:match "^([^=]+)=(.*)$"
+    w.properties[name] = value
+  end
+  return w
+end
+
+-- ---- produce ----
+
+local function values_of(w)
+  local values = {}
+  for i = 1, w.batch do values[i] = string.char(97 + (i - 1) % 26):rep(w.bytes) end
+  return values
+end
+
+-- with_producer(words, send): times send(producer, work, values) until every record is acknowledged
+local function with_producer(words, send)
+  local w = work_of(words)
+  local values = values_of(w)
+  local producer <close> = must(kafka.producer(w.properties))
+  for p = 0, w.partitions - 1 do must(producer:post { topic = w.topic, partition = p, value = "warm" }) end
+  must(producer:flush "60s")
+  local stop = stopwatch()
+  send(producer, w, values)
+  must(producer:flush "60s")
+  local stats = producer:stats()
+  local acked = stats.acked - w.partitions
+  return stop { records = acked, failed = stats.failed, bytes = acked * w.bytes }
+end
+
+function loops.produce(words)
+  return with_producer(words, function(producer, w, values)
+    local left = w.records
+    while left > 0 do
+      local list = left >= w.batch and values or table.move(values, 1, left, 1, {})
+      must(producer:post_batch { topic = w.topic, values = list })
+      left = left - #list
+    end
+  end)
+end
+
+-- The report of a record comes by the loop, so a script that only posts must let it run now and then.
+local function post(producer, record)
+  local ok, e = producer:post(record)
+  while not ok do
+    if e.name ~= "_QUEUE_FULL" then error(e, 0) end
+    task.sleep "1ms"
+    ok, e = producer:post(record)
+  end
+end
+
+function loops.post(words)
+  return with_producer(words, function(producer, w, values)
+    for i = 1, w.records do
+      post(producer, { topic = w.topic, value = values[i % w.batch + 1] })
+      if i % w.batch == 0 then task.yield() end
+    end
+  end)
+end
+
+-- ---- consume ----
+
+-- with_consumer(words, take): take(batch) -> bytes, records; the clock starts at the first record
+local function with_consumer(words, take)
+  local w = work_of(words)
+  local consumer <close> = must(kafka.consumer(w.properties))
+  local all = {}
+  for p = 0, w.partitions - 1 do all[#all + 1] = { topic = w.topic, partition = p, offset = "earliest" } end
+  must(consumer:assign(all))
+  local bytes, records = take(must(consumer:poll(1, "60s"))), 0
+  local stop = stopwatch()
+  while records < w.records do
+    local batch <close> = must(consumer:poll(math.min(w.batch, w.records - records), "1s"))
+    local more_bytes, more_records = take(batch)
+    bytes, records = bytes + more_bytes, records + more_records
+  end
+  return stop { records = records, failed = 0, bytes = bytes }
+end
+
+function loops.consume(words)
+  return with_consumer(words, function(batch) return batch:bytes() end)
+end
+
+function loops.each(words)
+  local seen = 0
+  return with_consumer(words, function(batch)
+    local bytes, records = 0, 0
+    for record in batch:each() do
+      bytes, records, seen = bytes + #record.value, records + 1, seen + record.offset
+    end
+    return bytes, records
+  end)
+end
+
+-- ---- tasks ----
+
+local function per_turn(turns, f)
+  local began = clock.ns()
+  f(turns)
+  return (clock.ns() - began) / turns
+end
+
+-- Two tasks that wake each other in turn: two switches a turn.
+local function ping_pong(turns)
+  local here, there = task.event(), task.event()
+  local other = task.spawn(function()
+    for _ = 1, turns do
+      there:wait()
+      here:set()
+    end
+  end)
+  task.yield()
+  for _ = 1, turns do
+    there:set()
+    here:wait()
+  end
+  other:join()
+end
+
+-- A call that runs on the thread pool and does next to nothing there.
+local function awaits(turns)
+  for _ = 1, turns do must(fs.remove "/nonexistent/rlab-bench") end
+end
+
+function loops.task(words)
+  local turns = math.tointeger(words[1])
+  return { switch = per_turn(turns, ping_pong) / 2, await = per_turn(turns, awaits) }
+end
+
+return function(words)
+  print(json.encode(loops[words[1]](table.move(words, 2, #words, 1, {}))))
+  return 0
+end

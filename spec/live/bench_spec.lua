@@ -1,0 +1,46 @@
+-- `make bench` with tiny numbers, so that it cannot rot: what it prints is looked at, never how fast it was.
+local fs = require "rlab.fs"
+local process = require "rlab.process"
+
+local brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set")
+
+local function run(words)
+  local child <close> = assert(process.spawn { cmd = words, stdout = "capture", stderr = "stdout", env = { NO_COLOR = "1", LC_ALL = "C.UTF-8" } })
+  local status = assert(child:wait "300s")
+  return status.code, (child:output())
+end
+
+local function bench(...)
+  return run { fs.self_exe(), "bench", "--brokers", brokers, "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", ... }
+end
+
+describe("make bench", function()
+  setup(function()
+    local code, output = run { "make", "-s", "build/bench/kafka_loop", "build/bench/bag" }
+    assert.are.equal(0, code, output)
+  end)
+
+  it("measures every part and judges the two ratios", function()
+    local code, output = bench()
+    assert.is_true(code == 0 or code == 4, output)
+    for _, what in ipairs { "produce", "consume" } do
+      assert.matches(what .. "%s+C%s+[%d,]+%s+%d+%.%d%d\n%s+Lua, batches%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.9%s+%d+%.%d%d\n" ..
+        "%s+Lua, one by one%s+[%d,]+%s+%d+%.%d%d", output)
+    end
+    assert.are.equal(code == 4, output:find("threshold missed", 1, true) ~= nil, output)
+    assert.matches("lost%s+10%s+%d+%.%d%d s", output)
+    assert.matches("peak memory%s+%d+ MiB", output)
+    assert.matches("rlab %-%-version%s+%d+%.%d ms", output)
+    assert.matches("switch to another task%s+%d+ ns", output)
+    assert.matches("awaited call %(thread pool and back%)%s+%d+ ns", output)
+  end)
+
+  it("takes the names of parts and numbers that make sense", function()
+    local code, output = bench "kafak"
+    assert.are.equal(64, code)
+    assert.matches("did you mean 'kafka'", output, 1, true)
+    code, output = bench("--rounds", "none")
+    assert.are.equal(64, code)
+    assert.matches("--rounds takes a number from 1, not 'none'", output, 1, true)
+  end)
+end)
