@@ -233,6 +233,19 @@ describe("rlab.kafka", function()
         { key = "", value = "", offset = 2, eof = false } }, read(c, 3))
     end)
 
+    it("stops a batch at the record that is refused", function()
+      local p <close> = producer { message_max_bytes = 2000 }
+      local values = { "a", ("b"):rep(1700), ("c"):rep(1900), ("d"):rep(5000), "e" }
+      local sent, e = p:post_batch { topic = "refused", partition = 0, values = values }
+      assert.is_nil(sent)
+      assert.same({ "MSG_SIZE_TOO_LARGE", 4 }, { e.name, e.index })
+      assert(p:flush "5s") -- now the partitions are known
+      sent, e = p:post_batch { topic = "refused", partition = 99, values = { "f", "g" } }
+      assert.is_nil(sent)
+      assert.same({ "_UNKNOWN_PARTITION", 1 }, { e.name, e.index })
+      assert.equal(3, p:stats().acked)
+    end)
+
     it("purges, and a cancelled send does not hurt", function()
       local p <close> = assert(kafka.producer { brokers = "127.0.0.1:1", linger_ms = 0 })
       local lost = task.spawn(function() return p:send { topic = "t", value = "x" } end)
@@ -395,6 +408,32 @@ describe("rlab.kafka", function()
       end
       local seen = read(c, 10)
       for i = 1, 10 do assert.equal(i - 1, seen[i].offset) end
+    end)
+
+    it("lets other tasks run although records lie there", function()
+      local p <close> = producer()
+      local values = {}
+      for i = 1, 200 do values[i] = "v" .. i end
+      must(p:post_batch { topic = "fair", partition = 0, values = values })
+      must(p:flush "5s")
+      local c <close> = reader "fair"
+      read(c, 1)
+      local turns, done = 0, false
+      local other = task.spawn(function()
+        while not done do
+          turns = turns + 1
+          task.yield()
+        end
+      end)
+      for i = 2, 100 do assert.equal("v" .. i, must(c:poll(1, "5s"))[1].value) end
+      done = true
+      other:join()
+      assert.is_true(turns > 10, turns .. " turns")
+      local cancelled = task.spawn(function() return c:poll(1, "5s") end)
+      task.spawn(function() cancelled:cancel() end):join()
+      local _, e = cancelled:join()
+      assert.equal("CANCELLED", e.name)
+      assert.equal("v101", must(c:poll(1, "5s"))[1].value)
     end)
 
     it("ends a poll when it is closed", function()
