@@ -34,6 +34,21 @@ describe("process", function()
     assert.are.equal(0, dropped)
   end)
 
+  -- An exit that is noticed together with another child's may come before the output has been read.
+  it("has the output of every one of many children", function()
+    local short = {}
+    for _ = 1, 4 do
+      local children = {}
+      for i = 1, 60 do children[i] = assert(process.spawn { cmd = { "/bin/echo", i } }) end
+      for i, p in ipairs(children) do
+        p:wait()
+        if p:output() ~= i .. "\n" then short[#short + 1] = i end
+        p:close()
+      end
+    end
+    assert.are.same({}, short)
+  end)
+
   it("keeps a bounded tail of the output", function()
     local p <close> = sh("seq 1 100000", { max_output = "1KiB" })
     p:wait()
