@@ -125,12 +125,14 @@ local function recover(lab, arm, id)
   return from
 end
 
--- Ends what the dead writer left, as init_transactions of its own id does; no later run may inherit it.
+-- Ends what the dead writer left, as init_transactions of its own id does; no later run may inherit it. Returns when.
 local function free(lab, topic, id)
   local producer = lab:producer { transactional_id = id, linger_ms = 0 }
   must(producer:init_transactions "20s")
-  lab:settled(topic, 0, "10s")
+  local at = lab:now()
   lab:event "init_transactions of the old id ended it"
+  lab:settled(topic, 0, "10s")
+  return at
 end
 
 -- Where a wrong arm first shows what is wrong with it.
@@ -179,11 +181,13 @@ local function story(lab, arm)
   lab:await("the plain records on the read_uncommitted reader", function() return seen_at(dirty, seen.plain0) end)
   mark_aborted_read(lab, arm, dirty)
   seen.rc0, seen.rc1, seen.second0, seen.ru0 = copy(main[0]), copy(main[1]), copy(second[0]), copy(dirty[0])
+  local ended_at = lab:now()
   if window_open(lab, topic) ~= false then
-    free(lab, topic, id)
+    ended_at = free(lab, topic, id)
     lab:await("the plain records of p0 on the reader", function() return seen_at(main, seen.plain0) end)
   end
   fault:over()
+  if arm.class == "wrong" then lab:number("abort to visibility", math.max(0, seen_at(main, seen.plain0) - ended_at), "s") end
   seen.unseen_seconds = lab:number("unseen", seen_at(main, seen.plain0) - from, "s")
   local now = lab:settled(topic, 0)
   seen.end_lso, seen.end_hw = now.lso, now.hw

@@ -165,6 +165,7 @@ local function phase_b(lab, seen)
     if row.deliveries.A then row.deliveries.A:wait "12s" end
   end
   lab:event "B: every write was acknowledged or refused"
+  seen.b_at = lab:now()
   lab:each(of_phase "B", function(row)
     local now = lab:offsets(row.topic, 0) or {}
     row.hw_b, row.leo_b = now.hw, now.leo
@@ -172,12 +173,13 @@ local function phase_b(lab, seen)
   end)
 end
 
-local function phase_c(lab, killed)
+local function phase_c(lab, killed, seen)
   killed.restart()
   lab:each(rows, function(row)
     lab:await("ISR complete again: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end, "40s")
   end)
   lab:event "C: L is back in every ISR"
+  seen.c_at = lab:now()
   lab:each(rows, function(row)
     lab:settled(row.topic, 0, "10s")
     row.in_topic = values(lab:read(row.topic, { isolation = "read_uncommitted" }))
@@ -191,7 +193,7 @@ local function setup(lab)
   end
   local killed = phase_a(lab, seen)
   phase_b(lab, seen)
-  phase_c(lab, killed)
+  phase_c(lab, killed, seen)
   for _, row in ipairs(rows) do
     seen.arms[row.name] = { topic = row.topic, in_topic = row.in_topic, seen_b = row.seen_b, hw_b = row.hw_b, leo_b = row.leo_b,
       A = row.sent.A and write_outcomes(lab, row, "A"), B = row.sent.B and write_outcomes(lab, row, "B") }
@@ -214,6 +216,14 @@ local function sentence(seen)
   return table.concat(words, "; ")
 end
 
+local function all_acked(seen)
+  local list = {}
+  for _, phase in ipairs { seen.A or {}, seen.B or {} } do
+    for _, id in ipairs(phase.acked or {}) do list[#list + 1] = id end
+  end
+  return list
+end
+
 local function picture(lab, seen)
   local cells = { { offset = 0, kind = "committed", id = "warm" } }
   for i, id in ipairs(seen.A.sent) do cells[#cells + 1] = { offset = i, kind = "lost", id = id, label = "acked by L, gone" } end
@@ -231,14 +241,6 @@ local function refused_but_there(seen)
     for _, one in ipairs(phase.refused) do
       if one.status == "NOT_PERSISTED" and there:count(one.id) > 0 then list[#list + 1] = one.id end
     end
-  end
-  return list
-end
-
-local function all_acked(seen)
-  local list = {}
-  for _, phase in ipairs { seen.A or {}, seen.B or {} } do
-    for _, id in ipairs(phase.acked or {}) do list[#list + 1] = id end
   end
   return list
 end
@@ -317,7 +319,10 @@ return experiment {
         if next(seen[phase].codes) then lab:number("refused " .. phase, codes_of(seen[phase])) end
       end
     end
+    lab:number("lost", #(bag.from(all_acked(seen)) - bag.from(seen.in_topic)), "records")
     lab:number("failover", lab.shared.failover, "s")
+    if arm.name == "acks-1-min-isr-2" then lab:number("acknowledged and unseen", lab.shared.c_at - lab.shared.b_at, "s") end
+    if arm.name == "all-min-isr-2" then lab:number("writes refused", lab.shared.c_at - lab.shared.killed_at, "s") end
     if arm.name == "acks-1" then picture(lab, seen) end
     seen.says = sentence(seen)
     return seen

@@ -5,6 +5,7 @@ local failpoint = { name = "failpoint", help = "explain a failpoint expression, 
 
 function failpoint.args(parser)
   parser:argument("expr", "the expression, quoted")
+  parser:flag("--json", "print JSON")
 end
 
 function failpoint.run(args)
@@ -13,7 +14,7 @@ function failpoint.run(args)
     io.stderr:write("rlab: ", tostring(failure), "\n")
     return exit.usage
   end
-  print(text)
+  print(args.json and require("rlab.json").encode { expr = args.expr, text = text } or text)
   return exit.ok
 end
 

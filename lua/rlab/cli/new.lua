@@ -78,6 +78,7 @@ return experiment {
 function new.args(parser)
   parser:argument("id", "its id, such as E-101")
   parser:option("--file", "where to write it (default experiments/ID.lua)")
+  parser:flag("--json", "print JSON")
 end
 
 function new.run(args)
@@ -90,7 +91,7 @@ function new.run(args)
   local folder = path:match "^(.*)/[^/]+$"
   if folder then require("rlab.must")(fs.mkdir(folder)) end
   require("rlab.must")(fs.write(path, skeleton:format(id, path, id)))
-  print(("wrote %s; run it: rlab %s"):format(path, path))
+  print(args.json and require("rlab.json").encode { id = id, path = path } or ("wrote %s; run it: rlab %s"):format(path, path))
   return exit.ok
 end
 
