@@ -136,7 +136,10 @@ local function phase_a(lab, seen)
   seen.killed_at = lab:now()
   frozen.thaw()
   seen.pause = lab:now() - from
-  if seen.pause > PAUSE_MAX then lab:give_up("F was frozen %.1f s, longer than %.1f s", seen.pause, PAUSE_MAX) end
+  if seen.pause > PAUSE_MAX then
+    lab:give_up("F was frozen %.1f s, longer than %.1f s: the machine is too busy (load %s); run it again when it is quieter", seen.pause, PAUSE_MAX,
+      (fs.read "/proc/loadavg" or "unknown"):match "^%S+")
+  end
   lab:event("F held %d bytes it never read; frozen for %.0f ms", queued, seen.pause * 1000)
   return killed
 end
