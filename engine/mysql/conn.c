@@ -1,8 +1,10 @@
 #include "mysql/conn.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "mysql/errors.h"
 #include "mysql/internal.h"
@@ -36,6 +38,7 @@ my_conn *my_conn_new(const my_opts *opts)
     my_conn *conn = mem_zero(sizeof *conn);
     conn->opts = my_opts_copy(opts);
     conn->broken = mem_strdup("not connected yet");
+    conn->fd = -1;
     my_watch_init(&conn->watch);
     return conn;
 }
@@ -59,8 +62,8 @@ void my_break(my_conn *conn, const char *why)
 {
     if (!conn->broken)
         conn->broken = mem_strdup(why);
-    if (conn->mysql)
-        shutdown(socket_of(conn->mysql), SHUT_RDWR);
+    if (conn->fd >= 0)
+        shutdown(conn->fd, SHUT_RDWR);
 }
 
 static void hang_up(my_conn *conn)
@@ -72,9 +75,11 @@ static void hang_up(my_conn *conn)
         err_free(my_close(conn->cursor));
     }
     my_stmts_drop(conn);
-    my_watch_fd(&conn->watch, -1);
     mysql_close(conn->mysql);
     conn->mysql = NULL;
+    my_watch_fd(&conn->watch, -1);
+    close(conn->fd);
+    conn->fd = -1;
 }
 
 void my_conn_free(my_conn *conn)
@@ -90,14 +95,17 @@ void my_conn_free(my_conn *conn)
     free(conn);
 }
 
+/* The library closes its socket by itself when the connection fails, and the number may then be another socket's: we shut down by a descriptor of
+ * our own. */
 static void adopt(my_conn *conn, MYSQL *mysql)
 {
     conn->mysql = mysql;
+    conn->fd = fcntl(socket_of(mysql), F_DUPFD_CLOEXEC, 0);
     conn->id = mysql_thread_id(mysql);
     forget(&conn->version);
     conn->version = mem_strdup(mysql_get_server_info(mysql));
     forget(&conn->broken);
-    my_watch_fd(&conn->watch, socket_of(mysql));
+    my_watch_fd(&conn->watch, conn->fd);
 }
 
 rl_err *my_conn_connect(my_conn *conn)

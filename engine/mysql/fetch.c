@@ -78,8 +78,7 @@ static rl_err *decodable(const MYSQL_FIELD *fields, int n)
     return NULL;
 }
 
-rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int n,
-                      my_binds **out)
+rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int n)
 {
     rl_err *err = decodable(fields, n);
     if (err)
@@ -92,12 +91,11 @@ rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, i
         b->slots[i].form = my_form_of(&fields[i]);
         bind_slot(&b->binds[i], &b->slots[i], &fields[i]);
     }
-    if (mysql_stmt_bind_result(stmt->stmt, b->binds)) {
-        my_binds_free(b);
-        return my_stmt_failed(conn, stmt);
-    }
-    *out = b;
-    return NULL;
+    bool ok = !mysql_stmt_bind_result(stmt->stmt, b->binds);
+    my_binds_free(ok ? stmt->binds : b);
+    if (ok)
+        stmt->binds = b;
+    return ok ? NULL : my_stmt_failed(conn, stmt);
 }
 
 void my_binds_free(my_binds *b)

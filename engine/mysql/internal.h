@@ -19,7 +19,8 @@ enum { MY_CACHE_MAX = 32, MY_TYPE_VECTOR = 242 };
 typedef struct my_stmt {
     char *sql;
     size_t len;
-    MYSQL_STMT *stmt; /* NULL: to be prepared again, after a reconnect */
+    MYSQL_STMT *stmt;       /* NULL: to be prepared again, after a reconnect */
+    struct my_binds *binds; /* of the last result */
     uint64_t used;
     int pins;
     struct my_stmt *next;
@@ -29,6 +30,7 @@ struct my_conn {
     my_opts opts; /* its strings are owned */
     MYSQL *mysql;
     my_watch watch;
+    int fd; /* a duplicate of the library's socket */
     _Atomic unsigned long id;
     char *version, *broken;
     my_stmt *stmts;
@@ -87,8 +89,8 @@ bool my_is_utf8(const char *text, size_t len);
 
 /* Rows of a prepared statement (fetch.c). */
 typedef struct my_binds my_binds;
-rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int ncols,
-                      my_binds **binds);
+/* Oracle's client writes into the bound memory on the next execute, before the next bind: binds live until then, or until the statement is closed. */
+rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int ncols);
 /* 1: a row was added, 0: no more, -1: failed (my_stmt_failed says how). */
 int my_binds_fetch(my_binds *binds, my_result *result);
 void my_binds_free(my_binds *binds);

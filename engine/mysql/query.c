@@ -16,7 +16,6 @@ struct my_cursor {
     MYSQL_FIELD *fields;
     int ncols;
     my_form *forms;
-    my_binds *binds;
     uint64_t serial;
     bool rows_left, sets_left;
     uint64_t affected, insert_id;
@@ -36,8 +35,6 @@ static rl_err *failed(my_cursor *c)
 static void leave_set(my_cursor *c)
 {
     c->rows_left = false;
-    my_binds_free(c->binds);
-    c->binds = NULL;
     free(c->forms);
     c->forms = NULL;
     if (c->res)
@@ -63,7 +60,7 @@ static rl_err *describe(my_cursor *c)
     c->forms = mem_alloc((size_t)c->ncols * sizeof *c->forms);
     for (int i = 0; i < c->ncols; i++)
         c->forms[i] = my_form_of(&c->fields[i]);
-    return c->stmt ? my_binds_open(c->conn, c->stmt, c->fields, c->ncols, &c->binds) : NULL;
+    return c->stmt ? my_binds_open(c->conn, c->stmt, c->fields, c->ncols) : NULL;
 }
 
 /* The set that the server has just announced: rows, or counts. */
@@ -107,7 +104,7 @@ static void put_row(const my_cursor *c, my_result *r, MYSQL_ROW row)
 static int read_row(my_cursor *c, my_result *r)
 {
     if (c->stmt)
-        return my_binds_fetch(c->binds, r);
+        return my_binds_fetch(c->stmt->binds, r);
     MYSQL_ROW row = mysql_fetch_row(c->res);
     if (!row)
         return mysql_errno(c->conn->mysql) ? -1 : 0;

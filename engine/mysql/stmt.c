@@ -17,6 +17,8 @@ static void close_stmt(my_stmt *s)
     if (s->stmt)
         mysql_stmt_close(s->stmt);
     s->stmt = NULL;
+    my_binds_free(s->binds);
+    s->binds = NULL;
 }
 
 static void remove_stmt(my_conn *conn, my_stmt *s)
