@@ -270,6 +270,7 @@ end
 local function close_run(run)
   run.samples:close()
   run.history:close()
+  if run.stack and not run.finished then run.view:say "stopped early: mending the servers and removing what the run made" end
   if run.stack then
     run.stack:heal { at_most = "40s" }
     if run.ledger then run.ledger:close(run.stack, run.admin, run.keep) end
@@ -300,6 +301,7 @@ function M.execute(exp, opts)
   local result = result_of(run, (clock.ns() - run.started_ns) / 1e9)
   write_artifacts(run, result)
   result.dir = run.dir
+  run.finished = true
   return result
 end
 
