@@ -1,8 +1,8 @@
 /* Child processes.
  *
  * Offers: proc_spawn, the output of a child (a bounded tail a stream), its input, its exit status and signals. Every child leads a session of
- * its own, so that Ctrl-C in the terminal does not reach it. A child that is not detached is killed, with its process group, when its
- * owner lets go of it and at the latest when rlab ends; a detached one lives on.
+ * its own, so that Ctrl-C in the terminal does not reach it. A child that is not detached and still runs is killed, with its process
+ * group, when its owner lets go of it and at the latest when rlab ends. What a child that has exited left behind, and a detached one, live on.
  * Uses: libuv, base/buf. Thread: the loop thread, except proc_bury. */
 #ifndef RL_LOOP_PROC_H
 #define RL_LOOP_PROC_H
