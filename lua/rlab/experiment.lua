@@ -1,6 +1,7 @@
 -- The experiment DSL: what a scenario file may say, checked when it is loaded, with the file's own names in every complaint.
 local err = require "rlab.err"
 local host = require "rlab.core_host"
+local script = require "rlab.script"
 local units = require "rlab.units"
 
 local M = {}
@@ -139,14 +140,8 @@ function M.load(path)
   if not text then script_error("%s: there is no such file", path) end
   local chunk, failure = load(text, "@" .. path, "t", M.environment { path = path, text = text })
   if not chunk then script_error("%s", failure) end
-  local ok, found = xpcall(chunk, function(message)
-    if err.is(message) then return message end
-    return debug.traceback(tostring(message), 2)
-  end)
-  if not ok then
-    if err.is(found) then error(found, 0) end
-    script_error("%s", found)
-  end
+  local ok, found = xpcall(chunk, script.traced)
+  if not ok then error(script.error(found, path), 0) end
   if getmetatable(found) ~= Experiment then script_error("%s: the file must return experiment { ... }", path) end
   found.path = path
   return found
@@ -162,7 +157,7 @@ function M.find(word)
   for _, name in ipairs(M.names()) do known[#known + 1] = name:match "([^/]+)%.lua$" end
   local near = units.nearest(id, known)
   error(err.new { domain = "rlab", code = 0, name = "USAGE",
-    message = ("there is no experiment %s%s; rlab list shows them"):format(id, near and (", did you mean " .. near .. "?") or "") }, 0)
+    message = ("there is no experiment %s; %s"):format(id, near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
 end
 
 -- names() -> sorted paths of all experiments known here

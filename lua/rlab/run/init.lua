@@ -7,6 +7,7 @@ local json = require "rlab.json"
 local lab_of = require "rlab.lab"
 local must = require "rlab.must"
 local rng = require "rlab.rng"
+local script = require "rlab.script"
 local task = require "rlab.task"
 local verdict = require "rlab.run.verdict"
 
@@ -72,19 +73,11 @@ local function gate(run, when)
 end
 
 -- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the run.
-local function reason_of(failure)
-  if not err.is(failure) then
-    local first = tostring(failure):match "^(.-)\nstack traceback:.-\nstack traceback:" or tostring(failure)
-    error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = first }, 0)
-  end
+local function reason_of(run, failure)
+  if not err.is(failure) then error(script.error(failure, run.experiment.path), 0) end
   local name = failure.name
   if name == "INTERRUPTED" or name == "TERMINATED" or name == "CANCELLED" or name == "SCRIPT" then error(failure, 0) end
   return name == "INCONCLUSIVE" and failure.message or tostring(failure)
-end
-
-local function traced(failure)
-  if err.is(failure) then return failure end
-  return debug.traceback(tostring(failure), 2)
 end
 
 local function call_story(run, lab, f, ...)
@@ -93,9 +86,9 @@ local function call_story(run, lab, f, ...)
     local result, late = task.timeout(run.experiment.limit or "90s", f, table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
-  end, traced)
+  end, script.traced)
   local closing = lab:close()
-  if not ok then return nil, reason_of(seen) end
+  if not ok then return nil, reason_of(run, seen) end
   if closing[1] then return nil, "closing: " .. tostring(closing[1]) end
   local unproved = lab:unproved()
   if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
@@ -111,8 +104,8 @@ local function collect(run, lab)
 end
 
 local function judge(run, lab, seen, arm)
-  local ok, failure = xpcall(run.experiment.checks, traced, lab, seen, arm)
-  if not ok then reason_of(failure) end
+  local ok, failure = xpcall(run.experiment.checks, script.traced, lab, seen, arm)
+  if not ok then reason_of(run, failure) end
   for _, check in ipairs(lab.checks) do
     if not check.expects and lab.class ~= "observe" then
       error(err.new { domain = "rlab", code = 0, name = "SCRIPT",
@@ -193,7 +186,10 @@ end
 
 local function verdict_sentence(exp, word, run)
   if word == "pass" then
-    return exp.verdict and exp.verdict(run.evidence.arms, run.evidence.shared) or exp.sentence or exp.claim
+    if not exp.verdict then return exp.sentence or exp.claim end
+    local ok, said = xpcall(exp.verdict, script.traced, run.evidence.arms, run.evidence.shared)
+    if not ok then error(script.error(said, exp.path), 0) end
+    return said or exp.sentence or exp.claim
   end
   for _, arm in ipairs(run.arms) do
     if arm.reason then return ("%s %s: %s"):format(arm.name, arm.outcome, arm.reason) end
@@ -240,13 +236,20 @@ local function write_artifacts(run, result)
   must(require("rlab.report.index").write(run.dir:match "^(.*)/[^/]+/[^/]+$"))
 end
 
+local function no_arm(exp, name)
+  local known = {}
+  for i, arm in ipairs(exp.arms) do known[i] = arm.name end
+  local near = require("rlab.units").nearest(name, known)
+  return ("%s has no arm '%s'; %s"):format(exp.id, name, near and ("did you mean '%s'?"):format(near) or "it has " .. table.concat(known, ", "))
+end
+
 local function chosen_arms(exp, names)
   if not names or #names == 0 then return exp.arms end
   local list = {}
   for _, name in ipairs(names) do
     local arm = exp:arm(name)
     if not arm then
-      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("%s has no arm '%s'"):format(exp.id, name) }, 0)
+      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = no_arm(exp, name) }, 0)
     end
     list[#list + 1] = arm
   end

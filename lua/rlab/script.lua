@@ -1,0 +1,57 @@
+-- What went wrong in a scenario file, said with the file's own lines: the frames of rlab itself are left out.
+local err = require "rlab.err"
+
+local M = {}
+
+local MOST = 4
+
+-- Lua shortens long file names in its messages
+local function short_name(path)
+  local chunk = load("", "@" .. path)
+  return chunk and debug.getinfo(chunk, "S").short_src or path
+end
+
+-- "file:line" and what it was in, of each frame that belongs to the file, innermost first
+local function frames_of(trace, name)
+  local frames = {}
+  for line in trace:gmatch "\n\t([^\n]+)" do
+    local number = line:sub(1, #name + 1) == name .. ":" and line:match("^(%d+):", #name + 2)
+    local place = number and name .. ":" .. number
+    if place and place ~= (frames[#frames] or {}).place then
+      frames[#frames + 1] = { place = place, within = line:match "in (.*)$" or "" }
+    end
+  end
+  return frames
+end
+
+-- A complaint about an argument is raised where rlab was called; where that is in rlab itself, the script's line says more.
+-- What is wrong inside rlab keeps its own place too.
+local function with_place(message, frames)
+  local inside, text = message:match "^(lua/rlab/[^:\n]+:%d+): (.*)$"
+  if not inside or not frames[1] then return message end
+  return ("%s: %s"):format(frames[1].place, text:find "^attempt to " and message or text)
+end
+
+--- message(failure, path): one line, and below it where it was called from when that is another line of the file
+function M.message(failure, path)
+  local text = tostring(failure)
+  local message = text:match "^(.-)\nstack traceback:" or text
+  local frames = frames_of(text, short_name(path))
+  local lines = { with_place(message, frames) }
+  for i = 2, math.min(#frames, MOST) do lines[i] = ("  from %s, in %s"):format(frames[i].place, frames[i].within) end
+  return table.concat(lines, "\n")
+end
+
+--- error(failure, path): the value to raise: errors of the world as they are, everything else as the script's
+function M.error(failure, path)
+  if err.is(failure) then return failure end
+  return err.new { domain = "rlab", code = 0, name = "SCRIPT", message = M.message(failure, path) }
+end
+
+--- traced(failure): for xpcall, when more than the message is wanted later
+function M.traced(failure)
+  if err.is(failure) then return failure end
+  return debug.traceback(tostring(failure), 2)
+end
+
+return M
