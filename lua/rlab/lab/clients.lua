@@ -50,9 +50,24 @@ function M.consumer(lab, overrides)
   return lab:own(must(kafka.consumer(settings)))
 end
 
+local topic_keys = { "assignment", "configs", "min_isr", "partitions", "replication_factor" }
+
+local function topic_options(opts)
+  local known = {}
+  for _, key in ipairs(topic_keys) do known[key] = true end
+  for key in pairs(opts) do
+    if not known[key] then
+      local near = require("rlab.units").nearest(tostring(key), topic_keys)
+      error(("lab:topic: unknown option '%s'%s"):format(tostring(key), near and (", did you mean '" .. near .. "'?") or
+        "; there are " .. table.concat(topic_keys, ", ")), 3)
+    end
+  end
+  return opts
+end
+
 -- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full name, when every replica is in sync
 function M.topic(lab, word, opts)
-  opts = opts or {}
+  opts = topic_options(opts or {})
   local name = lab:name(word)
   local configs = { ["min.insync.replicas"] = tostring(opts.min_isr or 2) }
   for key, value in pairs(opts.configs or {}) do configs[key] = value end
