@@ -105,7 +105,7 @@ end
 function Lab:anomaly(text, about)
   about = about or {}
   self.events[#self.events + 1] = { at = about.at or self:now(), arm = about.arm or self.label, text = text, kind = "anomaly" }
-  self.run.view:event(self, text)
+  self.run.view:event(self, text, about.arm)
 end
 
 -- fact(text): what the setup established, printed under the setup line.

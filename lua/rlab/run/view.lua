@@ -44,7 +44,7 @@ function View:header(exp, run)
 end
 
 function View:say(line)
-  emit(self, label "stack" .. line)
+  emit(self, line:find "^  [%l ]" and line or label "stack" .. line)
 end
 
 local function stack_words(stack)
@@ -94,11 +94,15 @@ local function begin(self, class, title)
   draw(self)
 end
 
-local function story(self, at, text, class)
+local function story(self, at, text, class, arm)
   local line = ("%s  %s"):format(term.pad("+" .. seconds(at), 8), text)
   if class then line = term.colour(class, line) end
   self.story[#self.story + 1] = line
-  if self.tty then draw(self) else emit(self, (" "):rep(LABEL) .. line) end
+  if self.tty then return draw(self) end
+  local head = (" "):rep(LABEL) .. term.pad(arm or self.current and self.current.title or "", self.names) .. "  "
+  for i, part in ipairs(term.wrap(text, width() - #head - 10)) do
+    emit(self, i == 1 and head .. term.pad("+" .. seconds(at), 8) .. "  " .. part or (" "):rep(#head + 10) .. part)
+  end
 end
 
 function View:setup_starts()
@@ -109,8 +113,9 @@ function View:arm_starts(arm)
   begin(self, arm.class, arm.name)
 end
 
-function View:event(lab, text)
-  story(self, lab:now(), text)
+-- an event of the shared setup may belong to one arm
+function View:event(lab, text, arm)
+  story(self, lab:now(), text, nil, arm)
 end
 
 function View:fault(_, row)
@@ -151,7 +156,7 @@ function View:arm_ends(row)
   self.current = nil
   self.live:clear()
   local room = width() - LABEL - self.names - 2 - 19
-  local lines = term.wrap(row.sentence ~= "" and row.sentence or row.outcome, room)
+  local lines = row.sentence ~= "" and term.wrap(row.sentence, room) or { "" }
   for i, line in ipairs(lines) do
     if i == 1 then
       emit(self, label(row.class, row.class) .. term.pad(row.name, self.names) .. "  " ..
@@ -184,6 +189,10 @@ local function proofs(result)
   return table.concat(list, sep)
 end
 
+local function count(n, word)
+  return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
+end
+
 -- finish(result): the proof and the verdict line
 function View:finish(result)
   if self.silent then return end
@@ -196,7 +205,7 @@ function View:finish(result)
   for i, line in ipairs(term.wrap(result.sentence, width() - LABEL)) do
     emit(self, (i == 1 and label "verdict" or (" "):rep(LABEL)) .. line)
   end
-  local counts = ("%d arms, %d checks, %s"):format(#result.arms, #result.checks, seconds(result.run.duration))
+  local counts = ("%s, %s, %s"):format(count(#result.arms, "arm"), count(#result.checks, "check"), seconds(result.run.duration))
   local tail = self.quiet and result.id .. "  " .. result.sentence or "report  " .. result.dir .. "/report.html"
   self.live:above(("  %s%s    %s"):format(term.colour(word[2], term.pad(word[1], math.max(8, #word[1] + 2))), counts, tail))
 end
