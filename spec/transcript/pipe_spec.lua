@@ -54,7 +54,7 @@ X
     check("printf 'local x = 1\\nlocal y = x + nil\\n' | rlab", "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
     check("echo 'x = = 1' | rlab", "rlab: stdin:1: unexpected symbol near '='", 65)
     check(
-      "printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab", "rlab: stdin:2: deep\nstack traceback:\n...\n<any>stdin:4: in main chunk", 65)
+      "printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab", "rlab: stdin:2: deep\n  from stdin:4, in main chunk", 65)
   end)
 
   it("says what the world did, with exit code 65", function()
@@ -66,6 +66,25 @@ X
 
   it("does not wait for a stack that nobody asked for", function()
     check([[echo 'offsets "orders"' | rlab]], "rlab: rlab NO_STACK: kafka is not running; <any>", 65)
+  end)
+
+  it("shows what the prompt's words return, and stops at their errors, between other statements too", function()
+    check([[cat <<'X' | rlab
+local name = "quit"
+help(name)
+
+for i = 1, 2 do print(i) end
+X
+]], [[
+quit([code])
+  Leaves, as Ctrl-D does.
+
+  code  integer = 0         the exit code
+1
+2]])
+    check("printf 'local n = 1\\ngroups()\\nprint(n)\\n' | rlab", "rlab: rlab NO_STACK: kafka is not running; <any>", 65)
+    check("printf 'local n = 1\\nlocal y = n + nil\\n' | rlab", "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
+    check([[printf 'local n = 1\nproduce("orders", "v", "k")\n' | rlab]], "rlab: stdin:2: produce takes a topic and a value: <any>", 65)
   end)
 
   it("helps", function()

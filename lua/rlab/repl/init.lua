@@ -74,7 +74,7 @@ local function has_traceback(failure)
 end
 
 local function script_failure(failure)
-  if has_traceback(failure) then return failure.trace end
+  if has_traceback(failure) then return require("rlab.script").message(failure.trace, "stdin") end
   return session_of.failure_text(failure)
 end
 
@@ -93,6 +93,42 @@ local function run_script(session, chunks)
   return exit.ok
 end
 
+local SHOW = "show_what_this_word_returns"
+
+-- a line that begins with one of the prompt's words and is whole by itself
+local function calls_word(session, line)
+  local word = line:match "^([%a_][%w_]*)"
+  return word and session.words[word] ~= nil and load("return " .. line) ~= nil and not line:find("--", 1, true)
+end
+
+local function goes_on(line)
+  return line ~= nil and line:match "^%s*[^%s%w_]" ~= nil and not line:match "^%s*%-%-"
+end
+
+-- In a script that has other statements too, the prompt's words still show what they return and stop at an error.
+local function with_words_shown(session, text)
+  local lines, seen = {}, {}
+  for line in (text .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
+  for i, line in ipairs(lines) do
+    local alone = calls_word(session, line) and not goes_on(lines[i + 1]) and load(table.concat(seen, "\n"))
+    seen[i] = alone and ("%s(%s)"):format(SHOW, line) or line
+  end
+  return table.concat(seen, "\n")
+end
+
+local function shower(...)
+  local results = table.pack(...)
+  if results[1] == nil and err.is(results[2]) then error(results[2], 0) end
+  if results.n > 0 then print(show.results(results)) end
+end
+
+local function compile_script(session, text)
+  local shown = load(with_words_shown(session, text), "=stdin", "t", session.env)
+  if not shown then return load(text, "=stdin", "t", session.env) end
+  rawset(session.env, SHOW, shower)
+  return shown
+end
+
 --- runs the text of a pipe as one script; errors carry line numbers
 function M.script(text)
   local session = new_session()
@@ -101,7 +137,7 @@ function M.script(text)
   local whole = load("return " .. text, "=stdin", "t", session.env)
   local chunks = whole and { whole } or expressions(session, text)
   if not chunks then
-    local chunk, message = load(text, "=stdin", "t", session.env)
+    local chunk, message = compile_script(session, text)
     if not chunk then
       complain(message)
       return exit.script

@@ -134,8 +134,8 @@ end
 return function(session, words)
   local clients = session.clients
 
-  function words.produce(topic, what)
-    if type(topic) ~= "string" then error('produce takes a topic and a value: produce("orders", { key = "k", value = "v" })', 2) end
+  function words.produce(topic, what, ...)
+    if type(topic) ~= "string" or select("#", ...) > 0 then error('produce takes a topic and a value: produce("orders", { key = "k", value = "v" })', 2) end
     local record = record_of(topic, what)
     local producer, failure = clients:open "producer"
     if not producer then return nil, failure end
