@@ -11,7 +11,7 @@ end
 function failpoint.run(args)
   local text, failure = require("rlab.fail").explain(args.expr)
   if not text then
-    io.stderr:write("rlab: ", tostring(failure), "\n")
+    io.stderr:write("rlab: ", failure.message or tostring(failure), "\n")
     return exit.usage
   end
   print(args.json and require("rlab.json").encode { expr = args.expr, text = text } or text)

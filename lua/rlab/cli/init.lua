@@ -36,14 +36,35 @@ usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
   rlab                       the interactive lab, on the running stack
 ]]
 
+local tail = [[
+
+rlab COMMAND --help says more.
+
+exit codes
+  0  as predicted                      64  usage
+  1  a right arm was violated          65  script error
+  2  a wrong arm did not fail          69  a server cannot be reached
+  3  inconclusive                      70  a bug in rlab
+  4  threshold missed                 130  interrupted]]
+
+-- What people reach for comes first; what is not named here comes last.
+local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs", "env", "doctor" }
+
+local function in_order(commands)
+  local place, list = {}, {}
+  for i, name in ipairs(order) do place[name] = i end
+  for i, command in ipairs(commands) do
+    if not command.hidden then list[#list + 1] = { place[command.name] or #order + i, command } end
+  end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
 local function print_help(commands)
   print(head)
   print("commands")
-  for _, command in ipairs(commands) do
-    if not command.hidden then print(("  %-12s %s"):format(command.name, command.help)) end
-  end
-  print("\nrlab COMMAND --help says more. Exit codes: 0 as predicted, 1 a right arm was violated, 2 a wrong arm did not fail,\n" ..
-    "3 inconclusive, 4 threshold missed, 64 usage, 65 script error, 69 a server cannot be reached, 70 a bug in rlab, 130 interrupted.")
+  for _, item in ipairs(in_order(commands)) do print(("  %-12s %s"):format(item[2].name, item[2].help)) end
+  print(tail)
   return exit.ok
 end
 
@@ -63,7 +84,7 @@ local function parse(command, words)
   end
   local ok, parsed = parser:pparse(words)
   if ok then return parsed end
-  complain(command.name .. ": " .. parsed .. " (rlab " .. command.name .. " --help shows the options)")
+  complain(("%s: %s (rlab %s --help shows the options)"):format(command.name, parsed:gsub("%s*\nDid you mean .*$", ""), command.name))
   return nil, exit.usage
 end
 
@@ -119,7 +140,7 @@ function M.main(args)
   end
   local command, near = find(commands, word)
   if not command then
-    complain(("no command '%s'%s; rlab --help lists them"):format(word, near and (", did you mean '" .. near .. "'?") or ""))
+    complain(("no command '%s'%s"):format(word, near and ("; did you mean '" .. near .. "'?") or "; rlab --help lists them"))
     return exit.usage
   end
   if command.raw then return run(command, words) end

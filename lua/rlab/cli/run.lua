@@ -27,8 +27,14 @@ end
 local function seed_of(args)
   if args.seed == "random" then return require("rlab.clock").ns() % 1000000 end
   local seed = math.tointeger(tonumber(args.seed or DEFAULT_SEED))
-  if not seed then usage("--seed takes a whole number or 'random', not '%s'", args.seed) end
+  if not seed or seed < 0 then usage("--seed takes a whole number from 0 or 'random', not '%s'", args.seed) end
   return seed
+end
+
+local function times_of(args)
+  local times = math.tointeger(tonumber(args.times or 1))
+  if not times or times < 1 then usage("--repeat takes a whole number from 1, not '%s'", args.times) end
+  return times
 end
 
 local function paths(words)
@@ -97,7 +103,7 @@ local function say_rate(exp, results, times)
 end
 
 local function run_one(exp, args, results)
-  local times, seed, code = math.tointeger(tonumber(args.times or 1)) or usage "--repeat takes a whole number", seed_of(args), exit.ok
+  local times, seed, code = times_of(args), seed_of(args), exit.ok
   local mine = {}
   for i = 1, times do
     local result = execute(exp, args, seed + i - 1)

@@ -163,7 +163,8 @@ function status.run(args)
   for _, row in ipairs(rows) do row.state = term.colour(state_class(row.state), row.state) end
   for i, name in ipairs(columns) do columns[i] = { name = name, align = i > 2 and "right" or "left" } end
   print(term.grid(columns, rows, { indent = 2 }))
-  print(("\n  %s"):format(require("rlab.stack.layout").short(ctx.home)))
+  print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
+  if not ctx:any_alive() then print(words.line("note", "nothing runs; start it with: rlab up")) end
   for _, user in ipairs(require("rlab.stack.users").list(ctx.home)) do
     print(words.line("in use", ("by pid %d (%s)"):format(user.pid, user.what)))
   end
@@ -193,8 +194,8 @@ local function servers_of(given)
     end
     if not found then
       local near = units.nearest(word, servers.names())
-      error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
-        message = ("no server '%s'%s"):format(word, near and (", did you mean '" .. near .. "'?") or "") }, 0)
+      local mend = near and ("did you mean '%s'?"):format(near) or "there are kafka, " .. table.concat(servers.names(), ", ")
+      error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'; %s"):format(word, mend) }, 0)
     end
   end
   return #list > 0 and list or servers.names()
@@ -231,12 +232,14 @@ end
 
 function logs.run(args)
   local ctx, names, offsets = context(), servers_of(args.server), {}
-  local task, form = require "rlab.task", form_of(args, #names > 1)
+  local task, form, empty = require "rlab.task", form_of(args, #names > 1), true
   for _, name in ipairs(names) do
     local text
     text, offsets[name] = read_from(ctx:server(name).log, 0)
     print_lines(name, text, form, args.lines)
+    if text ~= "" then empty = false end
   end
+  if empty and not args.follow and not args.json then io.stderr:write("rlab: there are no logs yet; rlab up starts the servers\n") end
   while args.follow do
     task.sleep "100ms"
     for _, name in ipairs(names) do

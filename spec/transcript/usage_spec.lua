@@ -1,0 +1,33 @@
+-- What people mistype: one line that says what was wrong and how to mend it, with the documented exit code.
+local pty = dofile "spec/transcript/support/pty.lua"
+local compare = dofile "spec/transcript/support/compare.lua"
+
+local function check(command, expected, code)
+  local seen, status = pty.run(command)
+  local difference = compare.difference(expected, seen)
+  assert(not difference, difference)
+  assert.equal(code, status)
+end
+
+describe("rlab with a mistake on its command line", function()
+  it("names what was meant", function()
+    check("rlab lst", "rlab: no command 'lst'; did you mean 'list'?", 64)
+    check("rlab xyzzy", "rlab: no command 'xyzzy'; rlab --help lists them", 64)
+    check("rlab E-112", "rlab: there is no experiment E-112; did you mean E-012?", 64)
+    check("rlab E-012 --arm idz", "rlab: E-012 has no arm 'idz'; did you mean 'ids'?", 64)
+    check("rlab E-007 --arm xyzzy", "rlab: E-007 has no arm 'xyzzy'; it has <any>", 64)
+    check("rlab logs xyzzy", "rlab: no server 'xyzzy'; there are kafka, controller, kafka-1, kafka-2, kafka-3, mysql, redis", 64)
+    check("rlab failpoint 'kil'", "rlab: no action 'kil', did you mean 'kill'? (column 1)\n  kil\n  ^", 64)
+  end)
+
+  it("refuses numbers that make no sense", function()
+    check("rlab E-012 --repeat 0", "rlab: --repeat takes a whole number from 1, not '0'", 64)
+    check("rlab E-012 --seed=-1", "rlab: --seed takes a whole number from 0 or 'random', not '-1'", 64)
+    check("rlab E-012 --seed -1", "rlab: run: unknown option '-1' (rlab run --help shows the options)", 64)
+    check("RLAB_PORT_BASE=abc rlab status", "rlab: RLAB_PORT_BASE=abc is no port from 1024 to 65336", 64)
+  end)
+
+  it("says that nothing was written yet", function()
+    check("rlab logs", "rlab: there are no logs yet; rlab up starts the servers", 0)
+  end)
+end)
