@@ -37,7 +37,9 @@ function M.text(exp)
   paragraph("why it happens", exp.why and exp.why.text)
   if exp.production then
     say("\n" .. term.colour("bold", "in production"))
-    for _, line in ipairs(exp.production) do say("  - " .. line) end
+    for _, point in ipairs(exp.production) do
+      for i, line in ipairs(term.wrap(point, 90)) do say((i == 1 and "  - " or "    ") .. line) end
+    end
   end
   say(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "), exp.path))
   return table.concat(out, "\n")
