@@ -121,7 +121,7 @@ local function recover(lab, arm, id)
   local new_id = kind == "same id" and id or lab:name("writer-" .. lab.rng:split("restart"):id():sub(1, 8))
   local from = lab:now()
   lab:start("writer", { transactional_id = new_id, timeout_ms = 60000 }):expect("initialised", "20s")
-  lab:event("writer restarted with %s", kind)
+  lab:event("writer restarted with %s", kind == "same id" and "the same id" or kind)
   return from
 end
 

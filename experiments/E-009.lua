@@ -140,7 +140,7 @@ local function phase_a(lab, seen)
     lab:give_up("F was frozen %.1f s, longer than %.1f s: the machine is too busy (load %s); run it again when it is quieter", seen.pause, PAUSE_MAX,
       (fs.read "/proc/loadavg" or "unknown"):match "^%S+")
   end
-  lab:event("F held %d bytes it never read; frozen for %.0f ms", queued, seen.pause * 1000)
+  lab:event("the follower held %d bytes it never read; frozen for %.0f ms", queued, seen.pause * 1000)
   return killed
 end
 
@@ -154,10 +154,10 @@ local function phase_b(lab, seen)
     if #row.replicas > 1 then lab:await("leader = F: " .. row.name, function() return leads(lab, row) end, "15s") end
   end
   seen.failover = lab:now() - seen.killed_at
-  lab:event("F leads %.1f s after the kill", seen.failover)
+  lab:event("the follower leads %.1f s after the kill", seen.failover)
   for _, row in ipairs(of_phase "A") do
     local now = lab:offsets(row.topic, 0)
-    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("F leads without the acknowledged records", { arm = row.name }) end
+    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("the follower leads without the acknowledged records", { arm = row.name }) end
   end
   for _, row in ipairs(of_phase "A") do
     if not row.std then row.deliveries.A:wait "5s" end
@@ -167,7 +167,7 @@ local function phase_b(lab, seen)
     row.deliveries.B:wait "12s"
     if row.deliveries.A then row.deliveries.A:wait "12s" end
   end
-  lab:event "B: every write was acknowledged or refused"
+  lab:event "one broker down: every write was acknowledged or refused"
   seen.b_at = lab:now()
   lab:each(of_phase "B", function(row)
     local now = lab:offsets(row.topic, 0) or {}
@@ -181,7 +181,7 @@ local function phase_c(lab, killed, seen)
   lab:each(rows, function(row)
     lab:await("ISR complete again: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end, "40s")
   end)
-  lab:event "C: L is back in every ISR"
+  lab:event "the old leader is back in every ISR"
   seen.c_at = lab:now()
   lab:each(rows, function(row)
     lab:settled(row.topic, 0, "10s")
@@ -201,7 +201,7 @@ local function setup(lab)
     seen.arms[row.name] = { topic = row.topic, in_topic = row.in_topic, seen_b = row.seen_b, hw_b = row.hw_b, leo_b = row.leo_b,
       A = row.sent.A and write_outcomes(lab, row, "A"), B = row.sent.B and write_outcomes(lab, row, "B") }
   end
-  lab:fact("follower frozen %.0f ms, leader killed, F leads after %.1f s", seen.pause * 1000, seen.failover)
+  lab:fact("follower frozen %.0f ms, leader killed, follower leads after %.1f s", seen.pause * 1000, seen.failover)
   return seen
 end
 
@@ -214,8 +214,8 @@ end
 
 local function sentence(seen)
   local words = {}
-  if seen.A then words[1] = ("A: %d acked, %d lost"):format(#seen.A.acked, #(bag.from(seen.A.acked) - bag.from(seen.in_topic))) end
-  if seen.B then words[#words + 1] = ("B: %d acked, %d seen"):format(#seen.B.acked, #(bag.from(seen.B.acked) & bag.from(seen.seen_b))) end
+  if seen.A then words[1] = ("crash: %d acked, %d lost"):format(#seen.A.acked, #(bag.from(seen.A.acked) - bag.from(seen.in_topic))) end
+  if seen.B then words[#words + 1] = ("down: %d acked, %d seen"):format(#seen.B.acked, #(bag.from(seen.B.acked) & bag.from(seen.seen_b))) end
   return table.concat(words, "; ")
 end
 
