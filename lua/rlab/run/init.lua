@@ -283,6 +283,7 @@ local function close_run(run)
   if run.turn then run.turn:close() end
   if run.stack then run.stack:close() end
   run.view:clear()
+  if not run.ledger then fs.remove(run.dir) end -- nothing was run: no servers, or nobody's turn came
 end
 
 -- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=}) -> result table
