@@ -53,6 +53,25 @@ describe("checkers", function()
     end)
   end
 
+  it("count copies where two multisets must be the same", function()
+    local lab = lab_for "right"
+    assert.are.equal("holds", lab.check.same({ name = "s", got = { "a", "b", "b" }, want = { "b", "a", "b" } }).outcome)
+    local twice = lab.check.same { name = "s", got = { "a", "b", "b", "b" }, want = { "a", "b" } }
+    assert.are.equal("violated", twice.outcome)
+    assert.are.equal("0 missing, 2 too many of 2 ids", twice.sentence)
+    assert.are.equal("b", twice.counterexamples[1].id)
+    local once = lab.check.same { name = "s", got = { "a" }, want = { "a", "a", "c" } }
+    assert.are.equal("2 missing, 0 too many of 3 ids", once.sentence)
+  end)
+
+  it("prove nothing by a value that was not measured", function()
+    local lab = lab_for "wrong"
+    local one = lab.check.equals { name = "hw", want = 1, what = "is the HW" }
+    assert.are.equal("inconclusive", one.outcome)
+    assert.is_false(one:expect("violated").as_expected)
+    assert.are.equal("inconclusive", lab.check.conservation({ ledger = 3 }).outcome)
+  end)
+
   it("show at most eight counterexamples and count the rest", function()
     local history = good()
     for _ = 1, 20 do table.remove(history.log) end

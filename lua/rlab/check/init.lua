@@ -54,6 +54,12 @@ local function add(lab, name, fields)
   return check
 end
 
+-- A value that nobody measured proves nothing, whatever it is compared with.
+local function unmeasured(lab, name, what)
+  local sentence = ("%s: %s was not measured"):format(name, what or "the value")
+  return add(lab, name, { outcome = "inconclusive", sentence = sentence, reason = sentence })
+end
+
 -- A check over a set of ids that must be empty.
 local function empty_set(lab, name, set, details, none, some)
   local ids = set:ids()
@@ -137,6 +143,7 @@ end
 
 -- equals{name =, got =, want =, what = "records"}: two numbers or words that must agree
 function checkers.equals(lab, a)
+  if a.got == nil or a.want == nil then return unmeasured(lab, a.name, a.what) end
   local same = a.got == a.want
   return add(lab, a.name, {
     value = type(a.got) == "number" and a.got or nil,
@@ -149,6 +156,7 @@ end
 
 -- conservation{ledger = sum, view = sum, unit = "cents"}
 function checkers.conservation(lab, a)
+  if a.view == nil or a.ledger == nil then return unmeasured(lab, "conservation", "the sum") end
   local off = a.view - a.ledger
   return add(lab, "conservation", {
     value = off, unit = a.unit,
@@ -161,9 +169,7 @@ end
 
 -- bound{name =, value =, at_least =, at_most =, unit =, what =}
 function checkers.bound(lab, a)
-  if a.value == nil then
-    return add(lab, a.name, { outcome = "inconclusive", sentence = (a.what or a.name) .. " was not measured", reason = "no value" })
-  end
+  if a.value == nil then return unmeasured(lab, a.name, a.what) end
   local low, high = a.at_least or -math.huge, a.at_most or math.huge
   local limit = a.at_most and ("at most %s"):format(a.at_most) or ("at least %s"):format(tostring(a.at_least))
   local value = math.type(a.value) == "float" and ("%.2f"):format(a.value) or tostring(a.value)
@@ -175,12 +181,22 @@ function checkers.bound(lab, a)
   })
 end
 
+-- The ids of `a` that `b` has less often, one for each missing copy. A bag's own minus takes all copies away.
+local function short_of(a, b)
+  local list = {}
+  for _, id in ipairs(a:ids()) do
+    for _ = 1, a:count(id) - b:count(id) do list[#list + 1] = id end
+  end
+  return list
+end
+
 -- same{name =, got = ids, want = ids}: the two multisets are equal
 function checkers.same(lab, a)
   local got, want = bag_of(a.got), bag_of(a.want)
-  local missing, extra = want - got, got - want
-  local ids = missing:ids()
-  for _, id in ipairs(extra:ids()) do ids[#ids + 1] = id end
+  local missing, extra = short_of(want, got), short_of(got, want)
+  local ids = bag_of(missing):ids()
+  for _, id in ipairs(extra) do ids[#ids + 1] = id end
+  ids = bag_of(ids):ids()
   table.sort(ids)
   local shown, more = examples(ids, a.details)
   return add(lab, a.name, {
