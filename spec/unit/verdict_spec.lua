@@ -40,6 +40,15 @@ describe("a run's exit code", function()
     assert.are.equal(0, code("fails as predicted", "holds", "measured"))
   end)
 
+  it("is explained by every arm that is not as predicted, those that decide it first", function()
+    local function arm(name, outcome, reason) return { name = name, outcome = outcome, reason = reason } end
+    local rows = verdict.bad_arms { arm("a", "did not fail", "r1"), arm("b", "holds"), arm("c", "violated", "r2"),
+      arm("d", "inconclusive", "r3"), arm("e", "inconclusive", "r3") }
+    local told = {}
+    for i, row in ipairs(rows) do told[i] = ("%s+%d %s"):format(row.name, row.more, row.reason) end
+    assert.are.same({ "d+1 r3", "c+0 r2", "a+0 r1" }, told)
+  end)
+
   it("ranks inconclusive over a violated right arm over a wrong arm that held", function()
     assert.are.equal(2, code("did not fail", "holds"))
     assert.are.equal(1, code("did not fail", "violated"))

@@ -32,6 +32,27 @@ local function assignment(lab, topic)
   return list
 end
 
+-- Where the brokers say that each partition ends for this isolation. A position that they do not know at the moment is left out.
+local function log_ends(lab, parts, isolation)
+  local marks, name = {}, isolation == "read_committed" and "lso" or "hw"
+  for _, part in ipairs(parts) do
+    local now = lab:offsets(part.topic, part.partition)
+    marks[tostring(part.partition)] = now and now[name]
+  end
+  return marks
+end
+
+-- A reader that stopped before the end, or left a partition out, proves nothing.
+local function demand_complete(lab, topic, marks, ends)
+  for partition, mark in pairs(marks) do
+    local ended = ends[partition]
+    if not ended then lab:give_up("the independent reader of %s left out partition %s", topic, partition) end
+    if ended < mark then
+      lab:give_up("the independent reader of %s/%s stopped at %d, the brokers had %d before it began", topic, partition, ended, mark)
+    end
+  end
+end
+
 -- read(topic, {isolation="read_committed", at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
 -- log start to the end
 function M.read(lab, topic, opts)
@@ -42,6 +63,7 @@ function M.read(lab, topic, opts)
     ["fetch.wait.max.ms"] = 20, ["socket.timeout.ms"] = 2000,
   })))
   local parts = assignment(lab, topic)
+  local marks = log_ends(lab, parts, isolation)
   must(consumer:assign(parts))
   local records, ends = {}, {}
   lab:await("the end of " .. topic .. " on the independent reader", function()
@@ -56,6 +78,7 @@ function M.read(lab, topic, opts)
     end
     return all_ended(ends, #parts)
   end, opts.at_most or "15s")
+  demand_complete(lab, topic, marks, ends)
   return { records = records, ends = ends }
 end
 

@@ -77,6 +77,32 @@ function Lab:await(what, pred, at_most)
   return value
 end
 
+-- within(at_most, pred) -> pred's value, or nil when it did not come true: for what the checks are to judge, where a late or missing
+-- outcome is a violation and not a doubt.
+function Lab.within(_, at_most, pred)
+  return (task.wait_until(pred, { at_most = at_most, every = "10ms" }))
+end
+
+-- issued(what, got, want): the gate of the minimum load. With another number of operations than stated nothing is proved.
+function Lab:issued(what, got, want)
+  if got ~= want then self:give_up("%s: %d of %d operations were issued", what, got, want) end
+end
+
+-- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes the arm inconclusive.
+function Lab:background(what, f)
+  local failure
+  local worker = task.spawn(function()
+    local ok, why = xpcall(f, function(e) return e end)
+    if not ok and not (err.is(why) and why.name == "CANCELLED") then failure = why end
+  end)
+  self:own(setmetatable({}, { __close = function()
+    worker:cancel()
+    worker:join()
+    if failure then error(inconclusive(("%s failed: %s"):format(what, tostring(failure))), 0) end
+  end }))
+  return worker
+end
+
 -- hold(what, pred, for_how_long): pred stays true all that time, else the arm is inconclusive. For windows that are part of the story.
 -- pred returns nil when it cannot know at the moment; it must be known to be true at the end.
 function Lab:hold(what, pred, how_long)

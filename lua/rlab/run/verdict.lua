@@ -43,6 +43,22 @@ local names = {
 }
 local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
 
+-- bad_arms(arms) -> the arms that are not as predicted, those that decide the exit code first; arms with one reason share a row
+function M.bad_arms(arms)
+  local list, told = {}, {}
+  for _, worst in ipairs { exit.inconclusive, exit.right_violated, exit.wrong_held } do
+    for _, arm in ipairs(arms) do
+      if arm.reason and codes[arm.outcome] == worst and not told[arm.reason] then
+        told[arm.reason] = { name = arm.name, outcome = arm.outcome, reason = arm.reason, more = 0 }
+        list[#list + 1] = told[arm.reason]
+      elseif arm.reason and codes[arm.outcome] == worst then
+        told[arm.reason].more = told[arm.reason].more + 1
+      end
+    end
+  end
+  return list
+end
+
 -- run(arms) -> exit code, verdict word; inconclusive outranks a violated right arm, which outranks a wrong arm that held
 function M.run(arms)
   local worst = exit.ok
