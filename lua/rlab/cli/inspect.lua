@@ -78,24 +78,47 @@ end
 local function judge_again(exp, arm, seen, shared)
   local lab = { label = arm.name, arm = arm, class = arm.class, checks = {}, shared = shared }
   lab.check = require("rlab.check").bind(lab)
-  exp.checks(lab, seen, arm)
+  local ok, failure = xpcall(exp.checks, function(e) return e end, lab, seen, arm)
+  if not ok then return nil, "the evidence cannot be judged: " .. tostring(failure) end
   return lab.checks
 end
 
+-- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the setup has no proof.
+local function void_reason(stored, old, seen)
+  if not seen then return old.reason or "no evidence was stored" end
+  local names = {}
+  for _, fault in ipairs(stored.faults or {}) do
+    if (fault.arm == nil or fault.arm == old.name) and not fault.fired then names[#names + 1] = fault.name end
+  end
+  return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
+end
+
+-- The file that the run was made from, when it is still there.
+local function experiment_of(stored)
+  local experiment = require "rlab.experiment"
+  local file = stored.run.file
+  if file and not file:find "^experiments/" and require("rlab.fs").exists(file) then return experiment.load(file) end
+  return experiment.load(experiment.find(stored.id))
+end
+
 function check.run(args)
-  local experiment, verdict = require "rlab.experiment", require "rlab.run.verdict"
+  local verdict = require "rlab.run.verdict"
   local stored, evidence = read_json(args.dir .. "/result.json"), read_json(args.dir .. "/evidence.json")
-  local exp = experiment.load(experiment.find(stored.id))
+  local exp = experiment_of(stored)
   local arms, rows = {}, {}
   for _, old in ipairs(stored.arms) do
     local arm, seen = exp:arm(old.name), evidence.arms[old.name]
     if not arm then usage("today's %s has no arm '%s'", exp.id, old.name) end
-    local unproved = old.outcome == "inconclusive" and old.reason or nil
-    local checks = seen and judge_again(exp, arm, seen, evidence.shared) or {}
-    local outcome, reason = verdict.arm(arm.class, checks, not seen and (old.reason or "no evidence was stored") or unproved)
+    local void, checks = void_reason(stored, old, seen), {}
+    if seen then
+      local judged, failure = judge_again(exp, arm, seen, evidence.shared)
+      checks, void = judged or {}, void or failure
+    end
+    local outcome, reason = verdict.arm(arm.class, checks, void)
     arms[#arms + 1] = { name = arm.name, class = arm.class, outcome = outcome, reason = reason, before = old.outcome }
     for _, one in ipairs(checks) do
-      rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome, expected = one.expects or "measured", sentence = one.sentence }
+      rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome, expected = one.expects or "measured",
+        as_expected = one.as_expected, sentence = one.sentence }
     end
   end
   local code, word = verdict.run(arms)
@@ -103,7 +126,8 @@ function check.run(args)
   print(term.grid({ { name = "arm", key = "arm" }, { name = "check", key = "check" }, { name = "outcome", key = "outcome" },
     { name = "expected", key = "expected" }, { name = "sentence", key = "sentence" } }, rows))
   for _, arm in ipairs(arms) do
-    if arm.outcome ~= arm.before then print(("  %s: was '%s', is '%s' now"):format(arm.name, arm.before, arm.outcome)) end
+    local why = arm.reason and ": " .. arm.reason or ""
+    if arm.outcome ~= arm.before then print(("  %s: was '%s', is '%s' now%s"):format(arm.name, arm.before, arm.outcome, why)) end
   end
   print(("  %s judged again: %s"):format(stored.run.name, word))
   return code

@@ -45,10 +45,16 @@ local function paths(words)
   return list
 end
 
+local booleans = { ["true"] = true, yes = true, ["1"] = true, ["false"] = false, no = false, ["0"] = false }
+
 local function typed(declared, text, name)
   local kind = type(declared.default)
   if kind == "number" then return tonumber(text) or usage("option %s takes a number, not '%s'", name, text) end
-  if kind == "boolean" then return text == "true" or text == "yes" or text == "1" end
+  if kind == "boolean" then
+    local value = booleans[text:lower()]
+    if value == nil then usage("option %s takes true or false, not '%s'", name, text) end
+    return value
+  end
   return text
 end
 
@@ -80,11 +86,19 @@ local function step_by_key(enabled)
   end
 end
 
+-- The words that a reader must repeat to run the same again, besides the seed.
+local function extra_words(args)
+  local list = {}
+  for _, name in ipairs(args.arm or {}) do list[#list + 1] = " --arm " .. name end
+  for _, setting in ipairs(args.set or {}) do list[#list + 1] = " --set " .. setting end
+  return table.concat(list)
+end
+
 local function execute(exp, args, seed)
   local view = require("rlab.run.view").new { quiet = args.quiet, silent = args.json }
   local result = require("rlab.run").execute(exp, {
     seed = seed, arms = args.arm, keep = args.keep, view = view, step = step_by_key(args.step), runs = args.runs,
-    options = options_of(exp, args.set),
+    options = options_of(exp, args.set), words = extra_words(args),
   })
   view:finish(result)
   return result
@@ -123,6 +137,8 @@ end
 function run.run(args)
   local experiment, results, code = require "rlab.experiment", {}, exit.ok
   local loaded = {}
+  if args.step and args.json then usage "--step and --json do not go together: the one asks, the other is read by a program" end
+  times_of(args)
   for i, path in ipairs(paths(args.experiments)) do loaded[i] = experiment.load(path) end
   for i, exp in ipairs(loaded) do
     if i > 1 and not (args.json or args.quiet) then print "" end

@@ -80,16 +80,23 @@ local function reason_of(run, failure)
   return name == "INCONCLUSIVE" and failure.message or tostring(failure)
 end
 
+local function closing_reason(failure)
+  return err.is(failure) and failure.name == "INCONCLUSIVE" and failure.message or "closing: " .. tostring(failure)
+end
+
+local STEP_LIMIT = "1h" -- with --step a person reads at every event
+
 local function call_story(run, lab, f, ...)
   local args = table.pack(...)
   local ok, seen = xpcall(function()
-    local result, late = task.timeout(run.experiment.limit or "90s", f, table.unpack(args, 1, args.n))
+    local result, late = task.timeout(run.step and STEP_LIMIT or run.experiment.limit or "90s", f, table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
   end, script.traced)
   local closing = lab:close()
-  if not ok then return nil, reason_of(run, seen) end
-  if closing[1] then return nil, "closing: " .. tostring(closing[1]) end
+  local unclosed = closing[1] and closing_reason(closing[1])
+  if not ok then return nil, reason_of(run, seen) .. (unclosed and "; " .. unclosed or "") end
+  if unclosed then return nil, unclosed end
   local unproved = lab:unproved()
   if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
   return seen or {}
@@ -191,10 +198,12 @@ local function verdict_sentence(exp, word, run)
     if not ok then error(script.error(said, exp.path), 0) end
     return said or exp.sentence or exp.claim
   end
-  for _, arm in ipairs(run.arms) do
-    if arm.reason then return ("%s %s: %s"):format(arm.name, arm.outcome, arm.reason) end
+  local all = {}
+  for _, bad in ipairs(verdict.bad_arms(run.arms)) do
+    local who = bad.more > 0 and ("%s and %d more"):format(bad.name, bad.more) or bad.name
+    all[#all + 1] = ("%s %s: %s"):format(who, bad.outcome, bad.reason)
   end
-  return word
+  return all[1] and table.concat(all, "; ") or word
 end
 
 local function versions_of(stack)
@@ -211,8 +220,8 @@ local function result_of(run, duration)
     schema = 1, id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson,
     verdict = word, exit = code, sentence = verdict_sentence(exp, word, run),
     run = { name = exp.id .. "/" .. run.dir:match "([^/]+)$", seed = run.seed, started = run.started, duration = duration,
-      rlab = require "rlab.version", command = ("rlab %s --seed %d"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path, run.seed),
-      options = run.options, host = about.host() },
+      rlab = require "rlab.version", command = ("rlab %s --seed %d%s"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path, run.seed, run.words),
+      file = exp.path, options = run.options, host = about.host() },
     stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = versions_of(run.stack),
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
     setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)), faults = json.array(run.faults),
@@ -261,6 +270,7 @@ local function new_run(exp, opts)
   local space = namespace(exp)
   return setmetatable({
     experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep, step = opts.step,
+    words = opts.words or "",
     dir = dir, namespace = space, started_ns = clock.ns(), started = clock.iso(), rng = rng.new(opts.seed),
     samples = assert(io.open(dir .. "/samples.jsonl", "w")),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
