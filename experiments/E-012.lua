@@ -25,14 +25,25 @@ local function messages(topic, records)
   return list
 end
 
+-- How the coordinator says that the transaction ended: its word, not the client's, is the proof of the abort.
+local function note_end(lab, tx, ends)
+  local state = must(lab.run.admin:transaction(ends.id)).state
+  local kind = state:find "Abort" and "aborted" or state:find "Commit" and "committed" or state
+  ends[kind] = (ends[kind] or 0) + 1
+  if kind ~= (tx.aborts and "aborted" or "committed") then
+    lab:give_up("the transaction of %s should be %s, the coordinator says %s", tx.records[1].id, tx.aborts and "aborted" or "committed", state)
+  end
+end
+
 -- One transaction: records flushed to the broker first, so that an aborted one is in the log. The ledger row exists only when it commits.
-local function transact(lab, producer, db, topic, tx)
+local function transact(lab, producer, db, topic, tx, ends)
   must(producer:begin())
   local span = lab:span("transaction", tx.records[1].id)
   local sent = must(producer:submit(messages(topic, tx.records)))
   must(producer:flush "10s")
   if #sent:acked() ~= #tx.records then lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records) end
   if tx.aborts then must(producer:abort "10s") else must(producer:commit "10s") end
+  note_end(lab, tx, ends)
   span.over(tx.aborts and "aborted" or "committed")
   if tx.aborts then return true end
   for _, record in ipairs(tx.records) do must(db:exec("INSERT INTO ledger_entry VALUES (?, ?)", record.id, record.amount)) end
@@ -42,13 +53,14 @@ end
 local function setup(lab)
   local topic = lab:topic("orders", { partitions = 1 })
   local db = lab:database "CREATE TABLE ledger_entry (event_id VARCHAR(40) PRIMARY KEY, amount BIGINT NOT NULL)"
-  local producer = lab:producer { transactional_id = lab:name "tx", linger_ms = 0 }
+  local ends = { id = lab:name "tx", aborted = 0, committed = 0 }
+  local producer = lab:producer { transactional_id = ends.id, linger_ms = 0 }
   local aborting = lab:fault(("abort %d of %d transactions after flush"):format(ABORTED, TRANSACTIONS))
   local seen = { topic = topic, committed = {}, aborted = {}, records = 0, markers = 0 }
   lab:watch(topic, 0, "p0")
   must(producer:init_transactions "20s")
   for i, tx in ipairs(plan(lab)) do
-    lab:op("producer", tx.aborts and "abort" or "commit", tx.records, function() return transact(lab, producer, db, topic, tx) end)
+    lab:op("producer", tx.aborts and "abort" or "commit", tx.records, function() return transact(lab, producer, db, topic, tx, ends) end)
     for _, record in ipairs(tx.records) do table.insert(tx.aborts and seen.aborted or seen.committed, record.id) end
     seen.records, seen.markers = seen.records + #tx.records, seen.markers + 1
     lab:progress(i, TRANSACTIONS, "transactions")
@@ -56,11 +68,14 @@ local function setup(lab)
   local now = lab:settled(topic, 0)
   seen.low, seen.hw, seen.lso, seen.leo = now.low, now.hw, now.lso, now.leo
   seen.rc, seen.ru = lab:read_both(topic)
-  local in_log = #(bag.from(lab:ids(seen.ru)) & bag.from(seen.aborted))
+  lab:issued("transactions", ends.aborted + ends.committed, TRANSACTIONS)
+  lab:issued("aborted transactions", ends.aborted, ABORTED)
+  local in_log = #(bag.from(seen.aborted) & bag.from(lab:ids(seen.ru)))
   if in_log == #seen.aborted then
-    aborting:fired("%d aborts acknowledged by the coordinator, %d aborted ids in the log", ABORTED, in_log):over()
+    aborting:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted, in_log):over()
   end
   seen.ledger = must(db:query "SELECT CAST(SUM(amount) AS SIGNED) AS total FROM ledger_entry")[1].total
+  for name, value in pairs { records = seen.records, markers = seen.markers, ["aborted records"] = #seen.aborted } do lab:number(name, value) end
   lab:fact("%d transactions, %d aborted", TRANSACTIONS, ABORTED)
   lab:fact("%d records + %d markers, LSO %d = HW %d = LEO %d", seen.records, seen.markers, now.lso, now.hw, now.leo)
   return seen
@@ -160,10 +175,10 @@ observers["lag-by-watermark"] = function(lab, state)
 end
 
 -- Applies every record it gets to MySQL: the effect and the balance in one transaction.
-local function applier(lab, state, isolation)
+local function applier(lab, state, isolation, at_end)
   local db = lab:database("CREATE TABLE account_view (account VARCHAR(20) PRIMARY KEY, balance BIGINT NOT NULL)",
     "CREATE TABLE effect_log (event_id VARCHAR(40) NOT NULL)", "INSERT INTO account_view VALUES ('account', 0)")
-  local consumer = lab:consumer { isolation_level = isolation }
+  local consumer = lab:consumer { isolation_level = isolation, group = lab:name "group" }
   local aborted, told = bag.from(lab.shared.aborted), false
   must(consumer:subscribe { lab.shared.topic })
   state.ended = read_to_end(lab, consumer, function(record)
@@ -178,9 +193,10 @@ local function applier(lab, state, isolation)
       told = true
       lab:anomaly(("applied %s, whose transaction was aborted"):format(id_of(record)))
     end
-  end)
+  end, at_end and function(eof) at_end(consumer, eof) end)
   for _, row in ipairs(must(db:query "SELECT event_id FROM effect_log")) do state.ids[#state.ids + 1] = row.event_id end
   state.view = must(db:query "SELECT balance FROM account_view")[1].balance
+  return consumer
 end
 
 observers["read-uncommitted"] = function(lab, state)
@@ -197,20 +213,15 @@ end
 
 observers["end-of-partition"] = function(lab, state)
   local topic, group = lab.shared.topic, lab:name "group"
-  local consumer = lab:consumer { group = group }
   sample_lag(lab, state)
-  must(consumer:subscribe { topic })
-  state.ended = read_to_end(lab, consumer, function(record)
-    must(consumer:store(record))
-    state.ids[#state.ids + 1] = id_of(record)
-  end, function(eof)
+  local consumer = applier(lab, state, "read_committed", function(consumer, eof)
     must(consumer:store { topic = topic, partition = 0, offset = eof.offset })
   end)
-  lab:await("the end of partition as committed offset", function()
+  lab:within("3s", function()
     must(consumer:poll(100, "50ms"))
     state.committed = committed_offset(lab, group, topic)
     return state.committed == state.ended
-  end, "5s")
+  end)
   state.lag = lab:watermarks(topic, 0).hw - state.committed
   state.says = ("caught up at %d, lag %d"):format(state.ended, state.lag)
 end
@@ -238,6 +249,16 @@ end
 
 local checks = {}
 
+local function ids_in(census)
+  local list = {}
+  for i, record in ipairs(census.records) do list[i] = record.id end
+  return list
+end
+
+local function both(a, b)
+  return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {}))
+end
+
 checks["offsets-as-count"] = function(lab, seen, shared)
   lab.check.equals { name = "count", got = seen.claimed, want = shared.records, what = "records claimed" }:expect "violated"
   lab.check.equals { name = "claim", got = seen.claimed, want = shared.records + shared.markers, what = "offsets counted" }:expect "holds"
@@ -264,10 +285,14 @@ checks.ids = function(lab, seen, shared)
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids }:expect "holds"
   lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed, what = "committed ids" }:expect "holds"
   lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "holds"
+  lab.check.same { name = "log-committed", got = ids_in(shared.rc), want = shared.committed, what = "committed ids in the log" }:expect "holds"
+  lab.check.same { name = "log-all", got = ids_in(shared.ru), want = both(shared.committed, shared.aborted), what = "ids in the log" }:expect "holds"
   lab.check.equals { name = "arithmetic", got = shared.hw - shared.low, want = shared.records + shared.markers, what = "offsets" }:expect "holds"
 end
 
 checks["end-of-partition"] = function(lab, seen, shared)
+  lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed, what = "committed ids" }:expect "holds"
+  lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "holds"
   lab.check.lost { of = shared.committed, in_ = seen.ids }:expect "holds"
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids }:expect "holds"
   lab.check.equals { name = "caught-up", got = seen.ended, want = shared.hw, what = "is the end of partition" }:expect "holds"
@@ -309,8 +334,11 @@ return experiment {
   end,
 
   verdict = function(arms, shared)
-    return ("Nothing was lost: the log has %d offsets for %d records; lag by watermark stays at %d for ever, end of partition reads 0."):format(
-      shared.hw - shared.low, shared.records, arms["lag-by-watermark"] and arms["lag-by-watermark"].lag or 0)
+    local words = ("Nothing was lost: the log has %d offsets for %d records"):format(shared.hw - shared.low, shared.records)
+    local wrong, right = arms["lag-by-watermark"], arms["end-of-partition"]
+    if wrong then words = words .. ("; lag by watermark stays at %d for ever"):format(wrong.lag) end
+    if right then words = words .. (wrong and ", end of partition reads %d" or "; at the end of partition lag reads %d"):format(right.lag) end
+    return words .. "."
   end,
 
   why = {

@@ -4,6 +4,7 @@
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local must = require "rlab.must"
+local script = require "rlab.script"
 local task = require "rlab.task"
 local units = require "rlab.units"
 
@@ -88,17 +89,20 @@ function Lab:issued(what, got, want)
   if got ~= want then self:give_up("%s: %d of %d operations were issued", what, got, want) end
 end
 
--- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes the arm inconclusive.
+-- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes the arm inconclusive, or is
+-- a mistake of the script.
 function Lab:background(what, f)
   local failure
   local worker = task.spawn(function()
-    local ok, why = xpcall(f, function(e) return e end)
+    local ok, why = xpcall(f, script.traced)
     if not ok and not (err.is(why) and why.name == "CANCELLED") then failure = why end
   end)
   self:own(setmetatable({}, { __close = function()
     worker:cancel()
     worker:join()
-    if failure then error(inconclusive(("%s failed: %s"):format(what, tostring(failure))), 0) end
+    if not failure then return end
+    if not err.is(failure) then error(script.error(failure, self.run.experiment.path), 0) end
+    error(inconclusive(("%s failed: %s"):format(what, tostring(failure))), 0)
   end }))
   return worker
 end

@@ -81,6 +81,7 @@ local function reason_of(run, failure)
 end
 
 local function closing_reason(failure)
+  if err.is(failure) and failure.name == "SCRIPT" then error(failure, 0) end
   return err.is(failure) and failure.name == "INCONCLUSIVE" and failure.message or "closing: " .. tostring(failure)
 end
 
