@@ -7,6 +7,7 @@ local must = require "rlab.must"
 local term = require "rlab.term"
 
 local BYTES, PARTITIONS, BATCH, TARGET = 100, 3, 1000, 0.9
+local READ = 4 -- consuming is so much faster that it gets so many times the records
 local COMMON = { ["client.id"] = "rlab", ["log_level"] = "0", ["reconnect.backoff.ms"] = "20" }
 local PRODUCE = { ["acks"] = "all", ["enable.idempotence"] = "true" }
 -- at its default of 1 s a full local queue makes the fetcher pause that long, and some rounds stall
@@ -30,15 +31,18 @@ local function properties(brokers, own)
   return list
 end
 
+local function records_of(ctx, run)
+  return run.what == "produce" and ctx.records or ctx.records * READ
+end
+
 local function measure(ctx, run, topic)
   local words = run.peer and { ctx.peers .. "/kafka_loop", run.what } or { ctx.rlab, "bench-loop", run.loop }
-  for _, word in ipairs { topic, tostring(PARTITIONS), tostring(ctx.records), tostring(BYTES), tostring(BATCH) } do
-    words[#words + 1] = word
-  end
+  local wanted = records_of(ctx, run)
+  for _, word in ipairs { topic, tostring(PARTITIONS), tostring(wanted), tostring(BYTES), tostring(BATCH) } do words[#words + 1] = word end
   for _, word in ipairs(ctx.properties[run.what]) do words[#words + 1] = word end
   local result = must(json.decode(ctx.run(words)))
-  if result.records ~= ctx.records or result.failed ~= 0 then
-    error(("%s, %s: %d of %d records, %d failed"):format(run.what, run.side, result.records, ctx.records, result.failed), 0)
+  if result.records ~= wanted or result.failed ~= 0 then
+    error(("%s, %s: %d of %d records, %d failed"):format(run.what, run.side, result.records, wanted, result.failed), 0)
   end
   return result.records / result.seconds, result.cpu / result.records * 1e6
 end
@@ -50,17 +54,21 @@ local function new_topic(admin)
   return name
 end
 
--- Everybody consumes what C produced, so that the batches on disk are the same.
-local function one_round(ctx, admin, turn)
-  local topics, order = {}, { 1, 2, 3, 4, 5, 6 }
-  if turn % 2 == 0 then order = { 3, 2, 1, 6, 5, 4 } end
+-- Everybody consumes one topic that C produced, so that the batches on disk are the same.
+local function fill(ctx, admin)
+  local topic = new_topic(admin)
+  for _ = 1, READ do measure(ctx, RUNS[1], topic) end
+  return topic
+end
+
+local function one_round(ctx, admin, turn, filled)
+  local order = turn % 2 == 1 and { 1, 2, 3, 4, 5, 6 } or { 3, 2, 1, 6, 5, 4 }
   for _, i in ipairs(order) do
     local run = RUNS[i]
-    if run.what == "produce" then topics[i] = new_topic(admin) end
-    local rate, cpu = measure(ctx, run, run.what == "produce" and topics[i] or topics[1])
-    run.rates[turn], run.cpus[turn] = rate, cpu
+    local topic = run.what == "produce" and new_topic(admin) or filled
+    run.rates[turn], run.cpus[turn] = measure(ctx, run, topic)
+    if topic ~= filled then must(admin:delete_topics { topic }) end
   end
-  must(admin:delete_topics { topics[1], topics[2], topics[3] })
 end
 
 local function ratios(run, peer)
@@ -86,9 +94,11 @@ return function(ctx, stack)
   ctx.properties = { produce = properties(brokers, PRODUCE), consume = properties(brokers, CONSUME) }
   local admin <close> = must(kafka.admin { brokers = brokers })
   for _, run in ipairs(RUNS) do run.rates, run.cpus = {}, {} end
-  for turn = 1, ctx.rounds do one_round(ctx, admin, turn) end
-  ctx.title("kafka", ("%s records of %d bytes in batches of %d, %d partitions, acks=all, idempotent; %d rounds in turn, medians"):format(
-    ctx.count_text(ctx.records), BYTES, BATCH, PARTITIONS, ctx.rounds))
+  local filled = fill(ctx, admin)
+  for turn = 1, ctx.rounds do one_round(ctx, admin, turn, filled) end
+  must(admin:delete_topics { filled })
+  ctx.title("kafka", ("%s records produced, %s consumed, %d bytes each, in batches of %d; %d partitions, acks=all, idempotent; medians of %d rounds"):format(
+    ctx.count_text(ctx.records), ctx.count_text(ctx.records * READ), BYTES, BATCH, PARTITIONS, ctx.rounds))
   local rows, missed, peer = {}, {}, nil
   for i, run in ipairs(RUNS) do
     peer = run.peer and run or peer

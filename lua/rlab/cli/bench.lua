@@ -13,8 +13,8 @@ local bench = { name = "bench", help = "measure rlab, see docs/performance.md", 
 
 function bench.args(parser)
   parser:argument("part", "kafka bag start task (all when none is named)"):args "*"
-  parser:option("--records", "records in a round of kafka"):default "1000000"
-  parser:option("--rounds", "rounds of kafka"):default "7"
+  parser:option("--records", "records in a round of kafka"):default "300000"
+  parser:option("--rounds", "rounds of kafka"):default "15"
   parser:option("--ids", "ids in each bag"):default "10000000"
   parser:option("--starts", "starts of each command"):default "21"
   parser:option("--brokers", "use these instead of a stack of our own")
