@@ -24,7 +24,7 @@ enum { EXIT_USAGE = 64, EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64
 
 typedef struct host {
     uv_loop_t loop;
-    uv_signal_t sigint, sigterm;
+    uv_signal_t sigint, sigterm, sighup;
     uv_timer_t deadline;
     void *sched;
     lua_State *L;
@@ -208,6 +208,8 @@ static void on_signal(uv_signal_t *handle, int signum)
     host *h = handle->data;
     if (signum == SIGINT && interrupt_taken(h->L))
         return;
+    if (signum == SIGHUP && h->signals > 0)
+        return; /* a closed terminal says so more than once */
     if (++h->signals > 1) {
         proc_kill_all();
         tty_restore();
@@ -216,7 +218,9 @@ static void on_signal(uv_signal_t *handle, int signum)
         return;
     }
     errs_push_table(h->L, err_lab(signum == SIGINT ? "INTERRUPTED" : "TERMINATED", "stopped by %s",
-                                  signum == SIGINT ? "Ctrl-C" : "SIGTERM"));
+                                  signum == SIGINT    ? "Ctrl-C"
+                                  : signum == SIGTERM ? "SIGTERM"
+                                                      : "the end of its terminal"));
     task_cancel(h->L, h->main_task);
 }
 
@@ -226,6 +230,14 @@ static void watch_signal(host *h, uv_signal_t *handle, int signum)
     handle->data = h;
     uv_signal_start(handle, on_signal, signum);
     uv_unref((uv_handle_t *)handle);
+}
+
+/* A closed terminal ends rlab as SIGTERM does, with the servers mended; under nohup it goes on. */
+static void watch_hangup(host *h)
+{
+    struct sigaction now;
+    if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+        watch_signal(h, &h->sighup, SIGHUP);
 }
 
 static void open_state(host *h)
@@ -332,6 +344,7 @@ int host_run(int argc, char **argv)
     open_state(&h);
     watch_signal(&h, &h.sigint, SIGINT);
     watch_signal(&h, &h.sigterm, SIGTERM);
+    watch_hangup(&h);
     lua_pushcfunction(h.L, run_main);
     lua_pushlightuserdata(h.L, &h);
     lua_pushlightuserdata(h.L, &argc);

@@ -106,6 +106,10 @@ describe("a killed rlab", function()
     assert.are.equal(130, started("TERM").code)
   end)
 
+  it("by the end of its terminal likewise", function()
+    assert.are.equal(130, started("HUP").code)
+  end)
+
   it("by SIGKILL leaves nothing that the next run trips over", function()
     assert.are.equal("KILL", started("KILL").signal)
     local status, output = rlab("E-009", "--runs", runs)
