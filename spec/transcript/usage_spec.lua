@@ -31,3 +31,13 @@ describe("rlab with a mistake on its command line", function()
     check("rlab logs", "rlab: there are no logs yet; rlab up starts the servers", 0)
   end)
 end)
+
+describe("rlab on a terminal with colours", function()
+  it("paints words and writes no escape sequence as text", function()
+    local session = pty.start { args = "status", columns = 100, env = { NO_COLOR = "" } }
+    local seen = session:wait_text "rlab up"
+    assert.matches("controller  down", seen)
+    assert.is_nil(seen:find("[", 1, true))
+    session:close()
+  end)
+end)

@@ -160,8 +160,10 @@ function status.run(args)
       users = array(require("rlab.stack.users").list(ctx.home)) }
   end
   local term, words = require "rlab.term", require "rlab.stack.words"
-  for _, row in ipairs(rows) do row.state = term.colour(state_class(row.state), row.state) end
-  for i, name in ipairs(columns) do columns[i] = { name = name, align = i > 2 and "right" or "left" } end
+  local function painted(word) return term.colour(state_class(word), word) end
+  for i, name in ipairs(columns) do
+    columns[i] = { name = name, align = i > 2 and "right" or "left", format = name == "state" and painted or nil }
+  end
   print(term.grid(columns, rows, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
   if not ctx:any_alive() then print(words.line("note", "nothing runs; start it with: rlab up")) end
