@@ -21,7 +21,7 @@ function M.open(namespace)
   fs.mkdir(folder())
   local pid = process.self()
   local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid, start = process.start_time(pid),
-    items = json.array {}, known = {} }, Ledger)
+    namespace = namespace, items = json.array {}, known = {} }, Ledger)
   save(ledger)
   return ledger
 end
@@ -49,16 +49,27 @@ local function drop_databases(stack, names)
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
--- remove(stack, admin, items): topics, groups and schemas of a run; what is gone already is fine
-local function remove(stack, admin, items)
-  local topics, groups = names_of(items, "topic"), names_of(items, "group")
+-- A role names its groups itself, in a process of its own: they are known by the run's namespace.
+local function groups_of(admin, items, namespace)
+  local names, known = names_of(items, "group"), {}
+  for _, name in ipairs(names) do known[name] = true end
+  for _, group in ipairs(admin:groups() or {}) do
+    local id = type(group) == "table" and group.id or group
+    if id:sub(1, #namespace + 1) == namespace .. "-" and not known[id] then names[#names + 1] = id end
+  end
+  return names
+end
+
+-- remove(stack, admin, items, namespace): topics, groups and schemas of a run; what is gone already is fine
+local function remove(stack, admin, items, namespace)
+  local topics, groups = names_of(items, "topic"), admin and groups_of(admin, items, namespace) or {}
   if admin and #topics > 0 then admin:delete_topics(topics) end
   if admin and #groups > 0 then admin:delete_groups(groups) end
   if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
 end
 
 function Ledger:close(stack, admin, keep)
-  if not keep then remove(stack, admin, self.items) end
+  if not keep then remove(stack, admin, self.items, self.namespace) end
   fs.remove(self.path)
 end
 
@@ -85,7 +96,9 @@ function M.sweep(stack, admin)
   local swept = 0
   each(function(path, found, alive)
     if alive then return end
-    remove(stack, admin, found.items or {})
+    local items = found.items or {}
+    remove(stack, admin, items, path:match "([^/]+)%.json$")
+    if not stack.mysql and #names_of(items, "database") > 0 then return end -- a run that has MySQL removes the rest
     fs.remove(path)
     swept = swept + 1
   end)
