@@ -95,7 +95,7 @@ local function begin(self, class, title)
 end
 
 local function story(self, at, text, class, arm)
-  local line = ("%s  %s"):format(term.pad("+" .. seconds(at), 8), text)
+  local line = ("%s  %s%s"):format(term.pad("+" .. seconds(at), 8), arm and arm .. ": " or "", text)
   if class then line = term.colour(class, line) end
   self.story[#self.story + 1] = line
   if self.tty then return draw(self) end
