@@ -258,7 +258,7 @@ local function picture(lab, seen)
   for i, id in ipairs(seen.A.sent) do cells[#cells + 1] = { offset = i, kind = "lost", id = id, label = "acked by L, gone" } end
   lab:moment {
     title = "acks=1: twenty records acknowledged by the leader alone, and gone with it",
-    note = "Offsets as the old leader had given them. The follower never fetched them, was elected, and its log is the partition now: the old leader truncated to it.",
+    note = "Offsets as the old leader had given them. The follower never fetched them and was elected: the old leader truncated to its log.",
     partitions = { { topic = seen.topic, partition = 0, cells = cells, marks = { low = 0, hw = 1, leo = N + 1 } } },
   }
 end
