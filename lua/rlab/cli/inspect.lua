@@ -145,6 +145,10 @@ end
 
 local function facts_of(result)
   local facts = { verdict = result.verdict, seed = result.run.seed, duration = ("%.1f s"):format(result.run.duration) }
+  for _, number in ipairs(result.numbers or {}) do facts["setup: " .. number.name] = tostring(number.value) end
+  for _, fault in ipairs(result.faults or {}) do
+    if not fault.fired then facts[("fault %s/%s"):format(fault.arm or "setup", fault.name)] = "no proof" end
+  end
   for _, arm in ipairs(result.arms) do
     facts["arm " .. arm.name] = arm.outcome
     for _, number in ipairs(arm.numbers or {}) do

@@ -192,11 +192,18 @@ local function plain_checks(checks)
   return list
 end
 
+-- With --arm only a part of the claim was tried: the verdict says no more than the arms did.
+local function what_arms_said(run)
+  local list = {}
+  for i, arm in ipairs(run.arms) do list[i] = ("%s %s%s"):format(arm.name, arm.outcome, arm.sentence ~= "" and ": " .. arm.sentence or "") end
+  return table.concat(list, "; ")
+end
+
 local function verdict_sentence(exp, word, run)
   if word == "pass" then
-    if not exp.verdict then return exp.sentence or exp.claim end
-    local ok, said = xpcall(exp.verdict, script.traced, run.evidence.arms, run.evidence.shared)
+    local ok, said = xpcall(exp.verdict or function() end, script.traced, run.evidence.arms, run.evidence.shared)
     if not ok then error(script.error(said, exp.path), 0) end
+    if #run.arms < #exp.arms then return said or what_arms_said(run) end
     return said or exp.sentence or exp.claim
   end
   local all = {}
