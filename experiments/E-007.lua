@@ -262,8 +262,8 @@ local function check_story(lab, seen, arm)
     lab.check.unseen { name = "unseen-p0", of = seen.plain0, seen = seen.ru0 }:expect "holds"
     lab.check.aborted_read { aborted = aborted, of = seen.ru0, details = seen.ru.records }:expect(aborted)
   else
-    for name, list in pairs { ["unseen-p0"] = seen.rc0, ["unseen-p0-second"] = seen.second0 } do
-      lab.check.unseen { name = name, of = seen.plain0, seen = list, details = seen.ru.records }:expect { wrong = seen.plain0, right = "holds" }
+    for _, one in ipairs { { "unseen-p0", seen.rc0 }, { "unseen-p0-second", seen.second0 } } do
+      lab.check.unseen { name = one[1], of = seen.plain0, seen = one[2], details = seen.ru.records }:expect { wrong = seen.plain0, right = "holds" }
     end
   end
   lab.check.aborted_read { name = "aborted-read-log", aborted = aborted, of = delivered }:expect "holds"

@@ -75,7 +75,9 @@ local function setup(lab)
     aborting:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted, in_log):over()
   end
   seen.ledger = must(db:query "SELECT CAST(SUM(amount) AS SIGNED) AS total FROM ledger_entry")[1].total
-  for name, value in pairs { records = seen.records, markers = seen.markers, ["aborted records"] = #seen.aborted } do lab:number(name, value) end
+  lab:number("records", seen.records)
+  lab:number("markers", seen.markers)
+  lab:number("aborted records", #seen.aborted)
   lab:fact("%d transactions, %d aborted", TRANSACTIONS, ABORTED)
   lab:fact("%d records + %d markers, LSO %d = HW %d = LEO %d", seen.records, seen.markers, now.lso, now.hw, now.leo)
   return seen

@@ -58,18 +58,70 @@ describe("experiments", function()
   end)
 end)
 
+-- Each mutation of what a run stored must change the checks that it concerns, and no other.
+describe("a stored run that was tampered with", function()
+  local source, copy = runs .. "/E-012/latest", runs .. "/tampered"
+
+  local function judged(dir)
+    local status, output = rlab("check", dir, "--json")
+    local outcomes = {}
+    for _, one in ipairs(json.decode(output).checks) do outcomes[one.arm .. "/" .. one.check] = one.outcome end
+    return status.code, outcomes
+  end
+
+  local function changed(tamper)
+    local result, evidence = json.decode(assert(fs.read(source .. "/result.json"))), json.decode(assert(fs.read(source .. "/evidence.json")))
+    tamper(evidence.arms, evidence.shared, result)
+    assert(fs.mkdir(copy))
+    assert(fs.write(copy .. "/result.json", json.encode(result)))
+    assert(fs.write(copy .. "/evidence.json", json.encode(evidence)))
+    local _, before = judged(source)
+    local code, after = judged(copy)
+    local names = {}
+    for name, outcome in pairs(before) do
+      if after[name] ~= outcome then names[#names + 1] = name end
+    end
+    table.sort(names)
+    return { code, table.concat(names, " ") }
+  end
+
+  lazy_setup(function()
+    if not fs.exists(source) then assert.are.equal(0, rlab("E-012", "--runs", runs).code) end
+  end)
+
+  it("names the check that it concerns", function()
+    assert.are.same({ 1, "ids/lost ids/same-ids" }, changed(function(arms) table.remove(arms.ids.ids, 3) end))
+    assert.are.same({ 1, "ids/same-ids" }, changed(function(arms) table.insert(arms.ids.ids, arms.ids.ids[1]) end))
+    assert.are.same({ 1, "ids/conservation" }, changed(function(arms) arms.ids.view = arms.ids.view + 1 end))
+    assert.are.same({ 1, "ids/log-committed" }, changed(function(_, shared) table.remove(shared.rc.records, 1) end))
+    assert.are.same({ 1, "end-of-partition/lag" }, changed(function(arms) arms["end-of-partition"].lag = 1 end))
+    assert.are.same({ 2, "offsets-as-count/alarms" }, changed(function(arms) table.remove(arms["offsets-as-count"].alarms) end))
+  end)
+
+  it("is inconclusive without a value or without the proof of its fault", function()
+    assert.are.same({ 3, "ids/conservation" }, changed(function(arms) arms.ids.view = nil end))
+    assert.are.same({ 3, "" }, changed(function(_, _, result) result.faults[1].fired = false end))
+  end)
+end)
+
 describe("a verdict can go red", function()
   local cases = {
-    { file = "right-loses", code = 1, word = "right-violated" },
-    { file = "wrong-holds", code = 2, word = "wrong-did-not-fail" },
-    { file = "fault-never-fires", code = 3, word = "inconclusive" },
-    { file = "wait-runs-out", code = 3, word = "inconclusive" },
+    { file = "right-loses", id = "E-910", code = 1, word = "right-violated", says = "acknowledged and gone" },
+    { file = "right-too-late", id = "E-911", code = 1, word = "right-violated", says = "came" },
+    { file = "wrong-holds", id = "E-920", code = 2, word = "wrong-did-not-fail", says = "nothing is lost" },
+    { file = "fault-never-fires", id = "E-930", code = 3, word = "inconclusive", says = "no proof that this fault happened" },
+    { file = "wait-runs-out", id = "E-931", code = 3, word = "inconclusive", says = "a miracle did not happen" },
+    { file = "census-stops-early", id = "E-932", code = 3, word = "inconclusive", says = "stopped at 1, the brokers had 2" },
+    { file = "too-little-load", id = "E-933", code = 3, word = "inconclusive", says = "sends: 1 of 2 operations were issued" },
+    { file = "reader-dies", id = "E-934", code = 3, word = "inconclusive", says = "the reader failed" },
   }
   for _, case in ipairs(cases) do
     it(("%s exits %d"):format(case.file, case.code), function()
       local status, output = rlab(("spec/fixtures/experiments/%s.lua"):format(case.file), "--runs", runs)
       assert.are.equal(case.code, status.code, output)
-      assert.are.equal(case.word, result_of("E-9" .. (case.code) .. (case.file == "wait-runs-out" and "1" or "0")).verdict)
+      local result = result_of(case.id)
+      assert.are.equal(case.word, result.verdict)
+      assert.is_truthy(result.sentence:find(case.says, 1, true), result.sentence)
     end)
   end
 
