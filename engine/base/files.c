@@ -117,8 +117,9 @@ rl_err *files_mkdir(const char *path)
         if (c != '/' && c != '\0')
             continue;
         *p = '\0';
-        if (mkdir(part, 0777) != 0 && !is_dir(part))
-            err = err_sys(errno == EEXIST ? ENOTDIR : errno, "cannot create the folder %s", part);
+        int failed = mkdir(part, 0777) != 0 ? errno : 0;
+        if (failed && !is_dir(part))
+            err = err_sys(failed == EEXIST ? ENOTDIR : failed, "cannot create the folder %s", part);
         *p = c;
         if (c == '\0')
             break;

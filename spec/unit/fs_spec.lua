@@ -43,6 +43,12 @@ describe("fs", function()
     assert.are.equal("ENOTDIR", err.name)
   end)
 
+  it("says why a folder cannot be made, not that it is missing", function()
+    local made, err = fs.mkdir "/sys/rlab-cannot-make-this" -- nobody makes folders there, not even root
+    assert.is_nil(made)
+    assert.are_not.equal("ENOENT", err.name)
+  end)
+
   it("replaces a symbolic link", function()
     assert.is_true(fs.symlink("one", dir .. "/latest"))
     assert.is_true(fs.symlink("two", dir .. "/latest"))
