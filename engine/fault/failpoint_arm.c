@@ -102,5 +102,10 @@ rl_err *fail_init(void)
     rl_err *err = path && *path ? fail_log_to(path) : NULL;
     if (seed && *seed)
         fail_set_seed(strtoull(seed, NULL, 10));
-    return err || !list ? err : fail_arm_list(list);
+    if (err || !list)
+        return err;
+    err = fail_arm_list(list);
+    rl_err *named = err ? err_lab("FAILPOINT", "RLAB_FAILPOINTS: %s", err->msg) : NULL;
+    err_free(err);
+    return named;
 }
