@@ -157,7 +157,7 @@ function M.find(word)
   for _, name in ipairs(M.names()) do known[#known + 1] = name:match "([^/]+)%.lua$" end
   local near = units.nearest(id, known)
   error(err.new { domain = "rlab", code = 0, name = "USAGE",
-    message = ("there is no experiment %s; %s"):format(id, near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
+    message = ("there is no experiment %s; %s"):format(word, near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
 end
 
 -- names() -> sorted paths of all experiments known here

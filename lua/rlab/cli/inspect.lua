@@ -143,6 +143,10 @@ function diff.args(parser)
   json_flag(parser)
 end
 
+local function number_words(value)
+  return math.type(value) == "float" and ("%.4g"):format(value) or tostring(value)
+end
+
 local function facts_of(result)
   local facts = { verdict = result.verdict, seed = result.run.seed, duration = ("%.1f s"):format(result.run.duration) }
   for _, number in ipairs(result.numbers or {}) do facts["setup: " .. number.name] = tostring(number.value) end
@@ -152,7 +156,7 @@ local function facts_of(result)
   for _, arm in ipairs(result.arms) do
     facts["arm " .. arm.name] = arm.outcome
     for _, number in ipairs(arm.numbers or {}) do
-      facts[("%s: %s"):format(arm.name, number.name)] = tostring(number.value) .. (number.unit and " " .. number.unit or "")
+      facts[("%s: %s"):format(arm.name, number.name)] = number_words(number.value) .. (number.unit and " " .. number.unit or "")
     end
   end
   for _, one in ipairs(result.checks) do facts[("check %s/%s"):format(one.arm, one.name)] = one.outcome .. ", " .. one.sentence end

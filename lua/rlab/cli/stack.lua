@@ -195,8 +195,9 @@ local function servers_of(given)
       end
     end
     if not found then
-      local near = units.nearest(word, servers.names())
-      local mend = near and ("did you mean '%s'?"):format(near) or "there are kafka, " .. table.concat(servers.names(), ", ")
+      local names = { "kafka", table.unpack(servers.names()) }
+      local near = units.nearest(word, names)
+      local mend = near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", ")
       error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'; %s"):format(word, mend) }, 0)
     end
   end
