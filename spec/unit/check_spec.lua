@@ -64,6 +64,12 @@ describe("checkers", function()
     assert.are.equal("2 missing, 0 too many of 3 ids", once.sentence)
   end)
 
+  it("say the number alone where it has no unit", function()
+    local lab = lab_for "right"
+    assert.are.equal("4, it must be 3", lab.check.equals({ name = "n", got = 4, want = 3 }).sentence)
+    assert.are.equal("3 records, as it must be", lab.check.equals({ name = "n", got = 3, want = 3, what = "records" }).sentence)
+  end)
+
   it("prove nothing by a value that was not measured", function()
     local lab = lab_for "wrong"
     local one = lab.check.equals { name = "hw", want = 1, what = "is the HW" }

@@ -144,12 +144,11 @@ end
 -- equals{name =, got =, want =, what = "records"}: two numbers or words that must agree
 function checkers.equals(lab, a)
   if a.got == nil or a.want == nil then return unmeasured(lab, a.name, a.what) end
-  local same = a.got == a.want
+  local same, got = a.got == a.want, tostring(a.got) .. (a.what and " " .. a.what or "")
   return add(lab, a.name, {
     value = type(a.got) == "number" and a.got or nil,
     outcome = same and "holds" or "violated",
-    sentence = same and ("%s %s, as it must be"):format(tostring(a.got), a.what or "")
-      or ("%s %s, it must be %s"):format(tostring(a.got), a.what or "", tostring(a.want)),
+    sentence = same and got .. ", as it must be" or ("%s, it must be %s"):format(got, tostring(a.want)),
     counterexamples = same and {} or { { id = a.name, note = ("got %s, want %s"):format(tostring(a.got), tostring(a.want)) } },
   })
 end

@@ -149,6 +149,7 @@ end
 
 local function facts_of(result)
   local facts = { verdict = result.verdict, seed = result.run.seed, duration = ("%.1f s"):format(result.run.duration) }
+  for name, value in pairs(result.run.options or {}) do facts["option " .. name] = tostring(value) end
   for _, number in ipairs(result.numbers or {}) do facts["setup: " .. number.name] = tostring(number.value) end
   for _, fault in ipairs(result.faults or {}) do
     if not fault.fired then facts[("fault %s/%s"):format(fault.arm or "setup", fault.name)] = "no proof" end
