@@ -16,11 +16,10 @@ local function print_json(value)
   return exit.ok
 end
 
-local function arms_line(exp)
+local function arms_of(exp)
   local counts = { wrong = 0, right = 0, observe = 0 }
   for _, arm in ipairs(exp.arms) do counts[arm.class] = counts[arm.class] + 1 end
-  local words = ("%d wrong, %d right"):format(counts.wrong, counts.right)
-  return counts.observe > 0 and words .. (", %d observed"):format(counts.observe) or words
+  return counts
 end
 
 -- ---- list ----
@@ -31,11 +30,13 @@ function list.run(args)
   local experiment, rows = require "rlab.experiment", {}
   for _, path in ipairs(experiment.names()) do
     local exp = experiment.load(path)
-    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "), arms = arms_line(exp), path = path }
+    local arms = arms_of(exp)
+    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "), wrong = arms.wrong, right = arms.right,
+      observed = arms.observe, path = path }
   end
   if args.json then return print_json(require("rlab.json").array(rows)) end
   print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" }, { name = "needs", key = "needs" },
-    { name = "arms", key = "arms" } }, rows))
+    "wrong", "right", "observed" }, rows))
   return exit.ok
 end
 
@@ -101,6 +102,10 @@ local function experiment_of(stored)
   return experiment.load(experiment.find(stored.id))
 end
 
+local function shorter(expected)
+  return (expected:gsub("^violated by ", ""))
+end
+
 function check.run(args)
   local verdict = require "rlab.run.verdict"
   local stored, evidence = read_json(args.dir .. "/result.json"), read_json(args.dir .. "/evidence.json")
@@ -124,7 +129,7 @@ function check.run(args)
   local code, word = verdict.run(arms)
   if args.json then print_json { id = exp.id, verdict = word, exit = code, arms = arms, checks = rows } return code end
   print(term.grid({ { name = "arm", key = "arm" }, { name = "check", key = "check" }, { name = "outcome", key = "outcome" },
-    { name = "expected", key = "expected" }, { name = "sentence", key = "sentence" } }, rows))
+    { name = "expected", key = "expected", format = shorter }, { name = "sentence", key = "sentence" } }, rows))
   for _, arm in ipairs(arms) do
     local why = arm.reason and ": " .. arm.reason or ""
     if arm.outcome ~= arm.before then print(("  %s: was '%s', is '%s' now%s"):format(arm.name, arm.before, arm.outcome, why)) end

@@ -214,10 +214,15 @@ local function without_place(text, source)
   return (text:gsub("^line:1: ", ""))
 end
 
+local function say_wrong(text, hint)
+  local lines = term.wrap(text, term.width() - 1)
+  for i, line in ipairs(lines) do out.line(term.colour("wrong", line) .. (i == #lines and hint or "")) end
+end
+
 local function show_failure(session, failure, source)
   local text = without_place(session_of.failure_text(failure), source)
   local hint = has_traceback(failure) and term.colour("dim", "   traceback() shows where") or ""
-  out.line(term.colour("wrong", text:gsub("\n.*", "")) .. hint)
+  say_wrong((text:gsub("\n.*", "")), hint)
   if failure.err and failure.err.name == "INTERRUPTED" then session.clients:close() end
 end
 
@@ -226,8 +231,7 @@ local function evaluate(session, text, chunk)
   if not ok then return show_failure(session, results, text) end
   if results.n > 0 then
     if results[1] == nil and err.is(results[2]) then
-      out.line(term.colour("wrong", tostring(results[2])))
-      return
+      return say_wrong(tostring(results[2]))
     end
     if results[1] ~= nil then session.env._ = results[1] end
     local shown, drawn = pcall(show.results, results)
