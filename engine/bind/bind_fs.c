@@ -92,7 +92,7 @@ static int l_stat(lua_State *L)
     const char *path = luaL_checkstring(L, 1);
     if (lstat(path, &st) != 0)
         return errs_fail(L, err_sys(errno, "%s", path));
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     lua_pushstring(L, kind_of(st.st_mode));
     lua_setfield(L, -2, "type");
     set_int(L, "size", st.st_size);
@@ -100,6 +100,7 @@ static int l_stat(lua_State *L)
     set_int(L, "mode", st.st_mode & 07777);
     set_int(L, "mtime", (lua_Integer)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
     set_int(L, "uid", st.st_uid);
+    set_int(L, "inode", (lua_Integer)st.st_ino);
     return 1;
 }
 

@@ -217,13 +217,14 @@ describe("the stack of cheap servers", function()
   it("follows a log, also when the server was started anew", function()
     ok("up", "redis")
     local child <close> = spawn { "logs", "redis", "-f", "-n", "1" }
-    local next_line = child:lines()
+    local lines = child:lines()
+    local function next_line() return assert(task.timeout("20s", lines), "no line came") end
     assert.matches("Ready to accept connections", next_line())
     ok "down"
     assert.matches("shutdown", next_line())
     ok("up", "redis")
     local seen = ""
-    while not seen:find "Redis is starting" do seen = assert(next_line()) end
+    while not seen:find "Redis is starting" do seen = next_line() end
     child:kill "INT"
     assert.are.same({ code = 130 }, child:wait "10s")
   end)

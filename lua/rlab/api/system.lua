@@ -62,7 +62,7 @@ local fs = {
     { "append", "fs.append(path, text) -> true | nil, err", "At the end.", params = { "path: string", "text: string" } },
     { "mkdir", "fs.mkdir(path) -> true | nil, err", "With its parents; fine when it is there.", params = { "path: string" } },
     { "list", "fs.list(path) -> names | nil, err", "Sorted.", params = { "path: string" } },
-    { "stat", "fs.stat(path) -> { type, size, disk, mode, mtime, uid } | nil, err", "A link is not followed; mtime is ms since 1970.",
+    { "stat", "fs.stat(path) -> { type, size, disk, mode, mtime, uid, inode } | nil, err", "A link is not followed; mtime is ms since 1970.",
       params = { "path: string" } },
     { "exists", "fs.exists(path) -> boolean", "Whether something is there.", params = { "path: string" } },
     { "rename", "fs.rename(from, to) -> true | nil, err", "Replaces what is there.", params = { "from: string", "to: string" } },

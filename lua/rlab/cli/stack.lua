@@ -220,36 +220,58 @@ local function print_lines(name, text, form, limit)
   io.stdout:flush()
 end
 
--- The log from an offset on, up to its last whole line; a log that became shorter was begun anew.
-local function read_from(path, at)
-  local f = io.open(path, "rb")
-  if not f then return "", 0 end
-  local size = f:seek "end"
-  if size < at then at = 0 end
-  f:seek("set", at)
-  local text = f:read "a" or ""
-  f:close()
-  local whole = text:match "^.*\n" or ""
-  return whole, at + #whole
+-- A log as it grows. Its file is held open, so that the last lines of one that a restart put aside are read before the new one is begun.
+local Log = {}
+Log.__index = Log
+
+local function inode_of(path)
+  local found = require("rlab.fs").stat(path)
+  return found and found.inode
+end
+
+-- The inode is that of the opened file: asked before and after, in case the file is put aside in between.
+local function open_log(path)
+  local log = setmetatable({ path = path, at = 0 }, Log)
+  repeat
+    if log.file then log.file:close() end
+    log.inode = inode_of(path)
+    log.file = io.open(path, "rb")
+  until inode_of(path) == log.inode
+  return log
+end
+
+-- The whole lines that were written since the last look.
+function Log:rest()
+  if not self.file then return "" end
+  self.file:seek("set", self.at)
+  local whole = (self.file:read "a" or ""):match "^.*\n" or ""
+  self.at = self.at + #whole
+  return whole
+end
+
+function Log:grown()
+  local now = inode_of(self.path)
+  local text = self:rest()
+  if not now or now == self.inode then return text end
+  if self.file then self.file:close() end
+  local anew = open_log(self.path)
+  self.file, self.inode, self.at = anew.file, anew.inode, 0
+  return text .. self:rest()
 end
 
 function logs.run(args)
-  local ctx, names, offsets = context(), servers_of(args.server), {}
+  local ctx, names, opened = context(), servers_of(args.server), {}
   local task, form, empty = require "rlab.task", form_of(args, #names > 1), true
   for _, name in ipairs(names) do
-    local text
-    text, offsets[name] = read_from(ctx:server(name).log, 0)
+    opened[name] = open_log(ctx:server(name).log)
+    local text = opened[name]:rest()
     print_lines(name, text, form, args.lines)
     if text ~= "" then empty = false end
   end
   if empty and not args.follow and not args.json then io.stderr:write("rlab: there are no logs yet; rlab up starts the servers\n") end
   while args.follow do
     task.sleep "100ms"
-    for _, name in ipairs(names) do
-      local text
-      text, offsets[name] = read_from(ctx:server(name).log, offsets[name])
-      print_lines(name, text, form)
-    end
+    for _, name in ipairs(names) do print_lines(name, opened[name]:grown(), form) end
   end
   return exit.ok
 end
