@@ -1,0 +1,39 @@
+-- The headers of failed records: one set of names in Lua, C and the docs, and what a replay makes of them.
+local dlq = require "rlab.dlq"
+
+local function words(path, pattern)
+  local file = assert(io.open(path))
+  local text = file:read "a"
+  file:close()
+  local list = {}
+  for word in text:gmatch(pattern) do list[#list + 1] = word end
+  return list
+end
+
+describe("dlq", function()
+  it("has the same names in C and in the docs", function()
+    assert.same(dlq.headers, words("engine/flow/dlq.h", '#define DLQ_%u[%u_]+ "([^"]+)"'))
+    assert.same(dlq.headers, words("docs/dlq.md", "\n| `([%w-]+)` |"))
+  end)
+
+  it("reads a record's story", function()
+    local story = dlq.read { { "event-id", "e1" }, { "original-topic", "orders" }, { "original-offset", "41" }, { "attempt", "x" } }
+    assert.same({ original_topic = "orders", original_offset = 41, replay_count = 0 }, story)
+  end)
+
+  it("reads what is there when there is nothing", function()
+    assert.same({ replay_count = 0 }, dlq.read(nil))
+  end)
+
+  it("makes the headers of a replay: once each, the attempts forgotten", function()
+    local failed = { { "event-id", "e1" }, { "attempt", "3" }, { "due-at", "9" }, { "replay-count", "1" }, { "error-class", "handler" } }
+    assert.same({ { "event-id", "e1" }, { "error-class", "handler" }, { "replay-count", "2" }, { "target-group", "billing" } },
+      dlq.for_replay(failed, { count = 2, target_group = "billing" }))
+    assert.same({ { "event-id", "e1" }, { "error-class", "handler" } }, dlq.for_replay(failed, {}))
+  end)
+
+  it("names the topics and the group", function()
+    assert.same({ "orders.dlq", "orders.retry.5s", "billing.replay" },
+      { dlq.dlq_topic "orders", dlq.retry_topic("orders", "5s"), dlq.replay_group "billing" })
+  end)
+end)
