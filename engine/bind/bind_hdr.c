@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bind/bind_hdr.h"
 #include "bind/opts.h"
 
 #define HDR_META "rlab.hdr"
@@ -43,6 +44,18 @@ static int l_new(lua_State *L)
         return luaL_error(
             L, "hdr.new: lowest >= 1, highest >= 2 * lowest and digits 1..5 are expected");
     return 1;
+}
+
+struct hdr_histogram *hdr_push(lua_State *L)
+{
+    luaL_requiref(L, HDR_META, luaopen_rlab_hdr, 0);
+    lua_pop(L, 1);
+    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
+    *r = (recorder){0};
+    luaL_setmetatable(L, HDR_META);
+    if (hdr_init(1, default_highest, 3, &r->h) != 0)
+        luaL_error(L, "no memory for a histogram");
+    return r->h;
 }
 
 static int64_t clamp(lua_State *L, recorder *r, int idx, int64_t count)

@@ -1,0 +1,215 @@
+/* What flows share: the end of threads, events, counters, health. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/flow.h"
+
+enum { ADDS = 100000, WORKERS = 3 };
+
+typedef struct probe {
+    rl_flow flow;
+    atomic_int wakes, interrupts, finished;
+    atomic_bool hang;
+} probe;
+
+static probe *probe_new(void)
+{
+    probe *p = calloc(1, sizeof *p);
+    flow_init(&p->flow);
+    return p;
+}
+
+static void probe_end(probe *p)
+{
+    assert_true(flow_close(&p->flow, 5));
+    free(p);
+}
+
+static void on_wake(void *arg)
+{
+    atomic_fetch_add(&((probe *)arg)->wakes, 1);
+}
+
+static void on_interrupt(rl_flow *flow)
+{
+    probe *p = (probe *)flow;
+    atomic_fetch_add(&p->interrupts, 1);
+    atomic_store(&p->hang, false);
+}
+
+static void sleeper(void *arg)
+{
+    probe *p = arg;
+    while (!flow_stopping(&p->flow))
+        flow_sleep(&p->flow, 60);
+    atomic_fetch_add(&p->finished, 1);
+}
+
+static void finisher(void *arg)
+{
+    probe *p = arg;
+    flow_sleep(&p->flow, 60);
+    while (!flow_pause(&p->flow, 60))
+        ;
+    atomic_fetch_add(&p->finished, 1);
+}
+
+static void hanger(void *arg)
+{
+    probe *p = arg;
+    while (atomic_load(&p->hang))
+        sched_yield();
+}
+
+static void adder(void *arg)
+{
+    probe *p = arg;
+    flow_counters *c = flow_counters_new(&p->flow, 2);
+    for (int i = 0; i < ADDS; i++)
+        flow_add(c, 1, 1);
+    flow_set(c, 0, 7);
+}
+
+static void stop_wakes_sleepers(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    for (int i = 0; i < WORKERS; i++)
+        assert_null(flow_start(&p->flow, "sleeper", sleeper, p));
+    assert_false(flow_ended(&p->flow));
+    flow_stop(&p->flow);
+    assert_true(flow_join(&p->flow, 5));
+    assert_int_equal(atomic_load(&p->finished), WORKERS);
+    probe_end(p);
+}
+
+static void a_pause_ends_by_abort_only(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    assert_null(flow_start(&p->flow, "finisher", finisher, p));
+    flow_stop(&p->flow);
+    assert_false(flow_join(&p->flow, 0.05));
+    flow_abort(&p->flow);
+    assert_true(flow_join(&p->flow, 5));
+    probe_end(p);
+}
+
+static void close_interrupts_what_hangs(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    p->flow.interrupt = on_interrupt;
+    atomic_store(&p->hang, true);
+    assert_null(flow_start(&p->flow, "hanger", hanger, p));
+    flow_stop(&p->flow);
+    assert_false(flow_join(&p->flow, 0.02));
+    assert_true(flow_close(&p->flow, 5));
+    assert_true(atomic_load(&p->interrupts) > 0);
+    free(p);
+}
+
+static void close_says_when_a_thread_cannot_be_ended(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    atomic_store(&p->hang, true);
+    assert_null(flow_start(&p->flow, "hanger", hanger, p));
+    assert_false(flow_close(&p->flow, 0.01));
+    atomic_store(&p->hang, false);
+    probe_end(p);
+}
+
+static void counters_are_merged(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    for (int i = 0; i < WORKERS; i++)
+        assert_null(flow_start(&p->flow, "adder", adder, p));
+    assert_true(flow_join(&p->flow, 30));
+    assert_int_equal(flow_total(&p->flow, 1), WORKERS * ADDS);
+    assert_int_equal(flow_total(&p->flow, 0), WORKERS * 7);
+    probe_end(p);
+}
+
+static void events_are_bounded(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    flow_on_news(&p->flow, on_wake, p);
+    for (int i = 0; i < FLOW_EVENTS_MAX + 5; i++)
+        flow_emit(&p->flow, "seen", NULL, &(flow_field){.key = "n", .number = i}, 1);
+    assert_int_equal(flow_dropped(&p->flow), 5);
+    assert_int_equal(atomic_load(&p->wakes), FLOW_EVENTS_MAX);
+    flow_event *e = flow_take_event(&p->flow);
+    assert_string_equal(e->what, "seen");
+    assert_int_equal(e->fields[0].number, 0);
+    flow_event_free(e);
+    flow_on_news(&p->flow, NULL, NULL);
+    flow_emit(&p->flow, "unseen", err_lab("TIMEOUT", "late"), NULL, 0);
+    assert_int_equal(atomic_load(&p->wakes), FLOW_EVENTS_MAX);
+    probe_end(p);
+}
+
+static void health_tells_changes_once(void **state)
+{
+    probe *p = probe_new();
+    rl_err *why = err_lab("TIMEOUT", "no answer");
+    (void)state;
+    flow_up(&p->flow, "mysql");
+    assert_null(flow_ill(&p->flow));
+    flow_down(&p->flow, "mysql", why);
+    flow_down(&p->flow, "mysql", why);
+    flow_down(&p->flow, "kafka", why);
+    char *ill = flow_ill(&p->flow);
+    assert_string_equal(ill, "mysql: no answer; kafka: no answer");
+    free(ill);
+    flow_up(&p->flow, "mysql");
+    int n = 0;
+    for (flow_event *e; (e = flow_take_event(&p->flow)); n++) {
+        assert_string_equal(e->what, n < 2 ? "down" : "up");
+        assert_string_equal(e->fields[0].text, n == 1 ? "kafka" : "mysql");
+        flow_event_free(e);
+    }
+    assert_int_equal(n, 3);
+    err_free(why);
+    probe_end(p);
+}
+
+static void histograms_add_up(void **state)
+{
+    flow_hdr hdr;
+    struct hdr_histogram *sum;
+    (void)state;
+    flow_hdr_open(&hdr);
+    hdr_init(1, 3600000000000, 3, &sum);
+    flow_hdr_record(&hdr, 1000, 3);
+    flow_hdr_record(&hdr, INT64_MAX, 1);
+    flow_hdr_record(&hdr, -5, 1);
+    flow_hdr_add_to(&hdr, sum);
+    assert_int_equal(sum->total_count, 5);
+    hdr_close(sum);
+    flow_hdr_close(&hdr);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stop_wakes_sleepers),
+        cmocka_unit_test(a_pause_ends_by_abort_only),
+        cmocka_unit_test(close_interrupts_what_hangs),
+        cmocka_unit_test(close_says_when_a_thread_cannot_be_ended),
+        cmocka_unit_test(counters_are_merged),
+        cmocka_unit_test(events_are_bounded),
+        cmocka_unit_test(health_tells_changes_once),
+        cmocka_unit_test(histograms_add_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
