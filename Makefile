@@ -77,10 +77,11 @@ $(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
 
 tests: $(TESTS)
 
-deps: ## fetch and build what is missing: packages, C libraries, Kafka, MySQL
+deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL
 	@deps/packages.sh
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 	@deps/kafka.sh
+	@deps/flyway.sh
 	@deps/mysql.sh
 
 demo: deps ## run E-012 on real servers and show the verdict

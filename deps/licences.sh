@@ -47,6 +47,8 @@ END
 END
   rows <<END
 Apache Kafka|$KAFKA_VERSION|Apache-2.0 (its jars below)
+Flyway|$FLYWAY_VERSION|Apache-2.0
+MySQL Connector/J|$MYSQL_JDBC_VERSION|GPL-2.0-only with the Universal FOSS Exception
 MySQL Community Server|Debian sid's, >= $MYSQL_MIN|GPL-2.0-only with the Universal FOSS Exception
 Redis|the distribution's|BSD-3-Clause
 OpenJDK|the distribution's, >= 17|GPL-2.0-only with Classpath-exception-2.0
@@ -63,6 +65,7 @@ busted, luacheck and the Lua modules they need|MIT
 cmocka|Apache-2.0
 clang-format|Apache-2.0 WITH LLVM-exception
 Apache Maven|Apache-2.0
+Eclipse Compiler for Java|EPL-2.0
 END
   cat <<END
 

@@ -107,6 +107,13 @@ function M.kafka()
   return { root = root, version = version, classpath = table.concat(jars, ":") }
 end
 
+-- flyway() -> {root} | nil, err
+function M.flyway()
+  local root = fs.realpath(layout.cache() .. "/flyway")
+  if root and fs.exists(root .. "/classes/Migrate.class") then return { root = root } end
+  return missing "Flyway's jars are missing; run make deps"
+end
+
 local function own_mysqld()
   local path = M.which("mysqld", "/usr/sbin:/usr/local/sbin:/usr/libexec")
   if not path then return nil end
