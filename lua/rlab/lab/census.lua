@@ -14,6 +14,7 @@ end
 local function keep(record)
   return {
     topic = record.topic, partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
+    request = header(record, "request-id"),
     key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp, value = record.value,
   }
 end
@@ -24,22 +25,16 @@ local function all_ended(ends, count)
   return n >= count
 end
 
-local function assignment(lab, topic)
-  local list = {}
+-- Where to read from, by partition: the offset that the brokers name, as "earliest" costs librdkafka half a second of waiting for a leader. Beside it
+-- where they say that the partition ends for this isolation. A position that they do not know at the moment is left out.
+local function bounds(lab, topic, isolation)
+  local parts, marks, name = {}, {}, isolation == "read_committed" and "lso" or "hw"
   for _, p in ipairs(must(lab.run.admin:topic(topic)).partitions) do
-    list[#list + 1] = { topic = topic, partition = p.partition, offset = "earliest" }
+    local now = lab:offsets(topic, p.partition)
+    parts[#parts + 1] = { topic = topic, partition = p.partition, offset = now and now.low or "earliest" }
+    marks[tostring(p.partition)] = now and now[name]
   end
-  return list
-end
-
--- Where the brokers say that each partition ends for this isolation. A position that they do not know at the moment is left out.
-local function log_ends(lab, parts, isolation)
-  local marks, name = {}, isolation == "read_committed" and "lso" or "hw"
-  for _, part in ipairs(parts) do
-    local now = lab:offsets(part.topic, part.partition)
-    marks[tostring(part.partition)] = now and now[name]
-  end
-  return marks
+  return parts, marks
 end
 
 -- A reader that stopped before the end, or left a partition out, proves nothing.
@@ -62,8 +57,7 @@ function M.read(lab, topic, opts)
     group = lab:name("census-" .. isolation), ["isolation.level"] = isolation, ["enable.auto.commit"] = false,
     ["fetch.wait.max.ms"] = 20, ["socket.timeout.ms"] = 2000,
   })))
-  local parts = assignment(lab, topic)
-  local marks = log_ends(lab, parts, isolation)
+  local parts, marks = bounds(lab, topic, isolation)
   must(consumer:assign(parts))
   local records, ends = {}, {}
   lab:await("the end of " .. topic .. " on the independent reader", function()
