@@ -168,6 +168,8 @@ describe("the API table", function()
     local lab = require("rlab.lab")
     assert.equal("", compare("lab:", types.lab, methods_of(upvalue(lab.new, "Lab")), set_of(LAB_INSIDE)))
     assert.equal("", compare("role:", types.role, methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of { "close", "prove_hits" }))
+    assert.equal("", compare("service:", types.service, methods_of(upvalue(require("rlab.lab.services").service, "Service") or
+      upvalue(upvalue(require("rlab.lab.services").service, "spawn"), "Service")), set_of { "close", "prove_hits" }))
     local checks = methods_of(upvalue(require("rlab.check").bind, "checkers"))
     checks.expect = true
     assert.equal("", compare("lab.check.", types.check, checks))

@@ -11,7 +11,8 @@ local units = require "rlab.units"
 local Lab = {}
 Lab.__index = Lab
 
-local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census", "rlab.lab.sampler" }
+local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census", "rlab.lab.sampler", "rlab.lab.services",
+  "rlab.lab.stores", "rlab.lab.workload" }
 for _, name in ipairs(parts) do
   for method, f in pairs(require(name)) do Lab[method] = f end
 end

@@ -44,6 +44,13 @@ function Run:watcher()
   return self.watching
 end
 
+-- The producer of the events that a story starts with, one for all arms: a fresh idempotent one takes half a second to get its id.
+function Run:publisher()
+  local clients = require "rlab.lab.clients"
+  self.publishing = self.publishing or must(require("rlab.kafka").producer(clients.settings({ stack = self.stack }, "producer", { ["linger.ms"] = 0 })))
+  return self.publishing
+end
+
 local function open_clients(run, exp)
   run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id, say = function(line) run.view:say(line) end })
   if run.stack.kafka then
@@ -298,6 +305,7 @@ local function close_run(run)
   end
   if run.admin then run.admin:close() end
   if run.watching then run.watching:close() end
+  if run.publishing then run.publishing:close() end
   if run.turn then run.turn:close() end
   if run.stack then run.stack:close() end
   run.view:clear()

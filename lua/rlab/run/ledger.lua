@@ -49,6 +49,19 @@ local function drop_databases(stack, names)
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
+local function remove_keys(stack, prefixes)
+  if #prefixes == 0 then return end
+  local redis <close> = require("rlab.redis").connect { host = stack.redis.host, port = stack.redis.port, timeout = "5s" }
+  for _, prefix in ipairs(prefixes) do
+    local cursor = "0"
+    repeat
+      local reply = redis:call("SCAN", cursor, "MATCH", prefix .. "*", "COUNT", 1000)
+      if reply and #reply[2] > 0 then redis:call("UNLINK", table.unpack(reply[2])) end
+      cursor = reply and reply[1] or "0"
+    until cursor == "0"
+  end
+end
+
 -- A role names its groups itself, in a process of its own: they are known by the run's namespace.
 local function groups_of(admin, items, namespace)
   local names, known = names_of(items, "group"), {}
@@ -60,11 +73,12 @@ local function groups_of(admin, items, namespace)
   return names
 end
 
--- remove(stack, admin, items, namespace): topics, groups and schemas of a run; what is gone already is fine
+-- remove(stack, admin, items, namespace): topics, groups, schemas and keys of a run; what is gone already is fine
 local function remove(stack, admin, items, namespace)
   local topics, groups = names_of(items, "topic"), admin and groups_of(admin, items, namespace) or {}
   if admin and #topics > 0 then admin:delete_topics(topics) end
   if admin and #groups > 0 then admin:delete_groups(groups) end
+  if stack.redis then pcall(remove_keys, stack, names_of(items, "keys")) end
   if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
 end
 

@@ -1,0 +1,186 @@
+-- Children: processes of an arm (roles and services) that talk by JSON lines on their standard output, with failpoints armed before they run and
+-- the record of what fired. A crash is a real SIGKILL, an exit status its proof. They die with rlab.
+local err = require "rlab.err"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local process = require "rlab.process"
+local task = require "rlab.task"
+
+local M = {}
+
+local Child = {}
+
+-- class() -> a table with all methods of a child, for those of its own to be added
+function M.class()
+  local class = {}
+  for name, method in pairs(Child) do class[name] = method end
+  class.__index = class
+  return class
+end
+
+local function failpoint_env(points)
+  local list = {}
+  for name, expr in pairs(points or {}) do list[#list + 1] = name .. "=" .. expr end
+  table.sort(list)
+  return table.concat(list, ";")
+end
+
+local function read_messages(child)
+  for line in child.process:lines() do
+    local ok, message = pcall(json.decode, line)
+    if ok and type(message) == "table" and message.say then
+      child.inbox[#child.inbox + 1] = message
+    else
+      child.other[#child.other + 1] = line
+    end
+    child.arrived:set(true)
+  end
+  child.ended = true
+  child.arrived:set(true)
+end
+
+-- tag(lab, word) -> "consumer-3": a name that no other child of the run has
+function M.tag(lab, word)
+  lab.run.role_count = lab.run.role_count + 1
+  return ("%s-%d"):format(word, lab.run.role_count)
+end
+
+-- spawn(lab, class, tag, {cmd=, env=}, {must_fire = {point = expr}, failpoints = {point = expr}}) -> child of that class
+function M.spawn(lab, class, tag, what, opts)
+  local points = {}
+  for _, list in ipairs { opts.failpoints or {}, opts.must_fire or {} } do
+    for point, expr in pairs(list) do points[point] = expr end
+  end
+  local hits = lab.run.dir .. "/failpoints-" .. tag .. ".jsonl"
+  local env = { RLAB_FAILPOINTS = failpoint_env(points), RLAB_FAILPOINT_LOG = hits }
+  for name, value in pairs(what.env or {}) do env[name] = value end
+  local started = must(process.spawn { cmd = what.cmd, env = env, stdout = "capture", stderr = lab.run.dir .. "/" .. tag .. ".log" })
+  local must_fire = {}
+  for point, expr in pairs(opts.must_fire or {}) do must_fire[point] = expr end
+  local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {}, other = {}, hits_path = hits,
+    arrived = task.event(), must_fire = must_fire }, class)
+  child.reader = task.spawn(read_messages, child)
+  lab:own(child)
+  return child
+end
+
+local function take(child, word)
+  for i, message in ipairs(child.inbox) do
+    if message.say == word then return table.remove(child.inbox, i) end
+  end
+end
+
+-- The last word that it wrote on standard error, which is why it ended, as a rule.
+local function last_words(child)
+  local text = fs.read(child.lab.run.dir .. "/" .. child.name .. ".log") or ""
+  local last = text:match "([^\n]+)\n*$"
+  return last and "; it wrote: " .. last:sub(1, 300) or ""
+end
+
+-- child:expect(word, at_most) -> the message {say = word, ...} the child sent; inconclusive when it does not come
+function Child:expect(word, at_most)
+  local message
+  local ok, failure = task.timeout(at_most or "10s", function()
+    repeat
+      message = take(self, word)
+      if not message and not self.ended then self.arrived:wait() end
+    until message or self.ended
+    return true
+  end)
+  message = message or take(self, word)
+  if message then return message end
+  self.lab:give_up("%s did not say '%s' (%s); its log: %s.log%s", self.name, word, ok and "it ended" or tostring(failure), self.name, last_words(self))
+end
+
+-- child:said(word) -> every message of that word so far (taken from the inbox); after the child ended all of them
+function Child:said(word)
+  if self.process:wait(0) then self.reader:join() end
+  local list = {}
+  repeat
+    local message = take(self, word)
+    list[#list + 1] = message
+  until not message
+  return list
+end
+
+-- child:alive() -> boolean
+function Child:alive()
+  return self.process:wait(0) == nil
+end
+
+-- child:kill() -> fault: SIGKILL from outside, proved by the exit status
+function Child:kill()
+  local fault = self.lab:fault("SIGKILL " .. self.name):started()
+  must(self.process:kill "KILL")
+  local status = must(self.process:wait "5s")
+  if status.signal == "KILL" then fault:fired("signal 9, pid %d", self.pid) end
+  return fault:over()
+end
+
+-- child:freeze() -> fault: SIGSTOP, proved by the process state; fault.thaw() continues it
+function Child:freeze()
+  local fault = self.lab:fault("SIGSTOP " .. self.name):started()
+  must(self.process:stop())
+  self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "2s")
+  fault:fired("process state T, pid %d", self.pid)
+  function fault.thaw()
+    must(self.process:cont())
+    return fault:over()
+  end
+  return fault
+end
+
+-- child:wait_exit{signal=|code=, at_most=} -> status; another ending makes the arm inconclusive
+function Child:wait_exit(want)
+  local status, failure = self.process:wait(want.at_most or "15s")
+  if not status then self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name) end
+  if (want.signal and status.signal ~= want.signal) or (want.code and status.code ~= want.code) then
+    self.lab:give_up("%s ended by %s, expected %s; its log: %s.log%s", self.name, status.signal or ("exit " .. tostring(status.code)),
+      want.signal or ("exit " .. want.code), self.name, last_words(self))
+  end
+  return status
+end
+
+-- child:hits([point]) -> the failpoint firings it logged before they acted
+function Child:hits(point)
+  local list = {}
+  for line in (fs.read(self.hits_path) or ""):gmatch "[^\n]+" do
+    local hit = json.decode(line)
+    if not point or hit.name == point then list[#list + 1] = hit end
+  end
+  return list
+end
+
+-- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it is written before it acts)
+function Child:await_hit(point, at_most)
+  return self.lab:await(self.name .. " at " .. point, function() return self:hits(point)[1] end, at_most)
+end
+
+-- Each must-fire failpoint becomes a fault with its hit record as proof.
+function Child:prove_hits()
+  local fired = {}
+  for _, hit in ipairs(self:hits()) do fired[hit.name] = hit end
+  for point, expr in pairs(self.must_fire) do
+    local fault = self.lab:fault(("%s: %s"):format(point, expr))
+    local hit = fired[point]
+    if hit then
+      fault:fired("hit %d, pid %d", hit.hit, hit.pid)
+      fault.row.at = (hit.mono - self.lab.started_ns) / 1e9
+    end
+  end
+  self.must_fire = {}
+end
+
+function Child:close()
+  if not self.process:wait(0) then
+    self.process:kill "KILL"
+    self.process:wait "5s"
+  end
+  self:prove_hits()
+  self.reader:cancel(err.new { domain = "rlab", code = 0, name = "CANCELLED", message = "the child is closed" })
+  self.reader:join()
+  self.process:close()
+end
+
+return M

@@ -1,0 +1,145 @@
+-- Services as an arm runs them: `rlab service NAME` in processes of their own, with the arm's topic, group, schema and key prefix, an admin endpoint
+-- on a port that they report, and the proofs of rlab.lab.children. Their logs and settings stay in the run's folder.
+local children = require "rlab.lab.children"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local process = require "rlab.process"
+
+local M = {}
+
+local Service = children.class()
+
+-- What each service is told of the arm, unless its settings say otherwise.
+local own_settings = {
+  command = function(lab) return { topic = lab:event_topic() } end,
+  relay = function(lab) return { topic = lab:event_topic() } end,
+  consumer = function(lab) return { topic = lab:event_topic(), group = lab:group(), prefix = lab.stack.redis and lab:prefix() or nil } end,
+  query = function(lab) return { prefix = lab:prefix() } end,
+  replay = function(lab) return { topic = lab:event_topic(), group = lab:name "replay" } end,
+}
+
+local function addresses(lab, via_proxy)
+  local wire = via_proxy and lab:wire() or {}
+  local env, at = {}, lab.stack.mysql
+  if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
+  if at then env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password, wire.mysql or at.host .. ":" .. at.port, lab:schema()) end
+  if lab.stack.redis then env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis or lab.stack.redis.host .. ":" .. lab.stack.redis.port) end
+  return env
+end
+
+local function merged(...)
+  local all = {}
+  for _, list in ipairs { ... } do
+    for key, value in pairs(list) do all[key] = value end
+  end
+  return all
+end
+
+local OPTION_KEYS = { must_fire = true, failpoints = true, via_proxy = true, at_most = true }
+
+local function spawn(lab, name, settings, opts)
+  local tag = children.tag(lab, name)
+  local config = lab.run.dir .. "/" .. tag .. ".config.json"
+  must(fs.write(config, json.encode(settings, { pretty = true }) .. "\n"))
+  local service = children.spawn(lab, Service, tag, {
+    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", tag, "--failpoints", "--die-with-parent", tostring(process.self()) },
+    env = addresses(lab, opts.via_proxy),
+  }, opts)
+  service.kind, service.settings, service.opts = name, settings, opts
+  return service
+end
+
+-- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) -> Service that says it is ready. Failpoints
+-- are armed before it starts.
+function M.service(lab, name, settings, opts)
+  opts = opts or {}
+  for key in pairs(opts) do
+    if not OPTION_KEYS[key] then error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(tostring(key)), 2) end
+  end
+  local own = own_settings[name]
+  if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
+  local service = spawn(lab, name, merged(own and own(lab) or {}, settings or {}), opts)
+  lab.client_settings = lab.client_settings or {}
+  table.insert(lab.client_settings, { kind = service.name, settings = service.settings })
+  return service:await_ready()
+end
+
+-- service:await_ready() -> service: it listens and has started
+function Service:await_ready()
+  local ready = self:expect("ready", self.opts.at_most or "10s")
+  self.port, self.url = ready.port, ("http://127.0.0.1:%d"):format(ready.port)
+  return self
+end
+
+-- service:restart() -> Service with the same settings, in a new process; what must fire and has not yet is armed again
+function Service:restart()
+  if self:alive() then self:wait_exit {} end
+  local fired = {}
+  for _, hit in ipairs(self:hits()) do fired[hit.name] = true end
+  local left = {}
+  for point, expr in pairs(self.must_fire) do
+    if not fired[point] then left[point] = expr end
+  end
+  for point in pairs(left) do self.must_fire[point] = nil end
+  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }))
+  return again:await_ready()
+end
+
+-- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0 makes the arm inconclusive
+function Service:stop(at_most)
+  must(self.process:kill "TERM")
+  return self:wait_exit { code = 0, at_most = at_most or "10s" }
+end
+
+-- ---- over HTTP ----
+
+local function call(service, method, path, body)
+  local answer, failure = require("rlab.http").request { method = method, url = service.url .. path, body = body, timeout = "3s" }
+  if not answer then return nil, failure end
+  return answer
+end
+
+local function demand(service, method, path, body)
+  local answer, failure = call(service, method, path, body)
+  if not answer then service.lab:give_up("%s does not answer %s: %s", service.name, path, tostring(failure)) end
+  if answer.status >= 300 then service.lab:give_up("%s answers HTTP %d to %s %s: %s", service.name, answer.status, method, path, answer.body or "") end
+  return answer
+end
+
+-- service:get(path) -> {status=, headers=, body=} | nil, err
+function Service:get(path)
+  return call(self, "GET", path)
+end
+
+-- service:failpoint(name, expr, {must_fire = true}): arms it in the running process; "off" disarms it
+function Service:failpoint(name, expr, opts)
+  if opts and opts.must_fire then self.must_fire[name] = expr end
+  if expr == "off" then return demand(self, "DELETE", "/failpoints/" .. name) end
+  return demand(self, "PUT", "/failpoints/" .. name, expr)
+end
+
+-- service:resume(name): lets go who waits at a pause
+function Service:resume(name)
+  return demand(self, "POST", "/failpoints/" .. name .. "/resume")
+end
+
+-- service:healthy() -> boolean, what is wrong
+function Service:healthy()
+  local answer, failure = call(self, "GET", "/actuator/health/readiness")
+  if not answer then return false, tostring(failure) end
+  return answer.status == 200, answer.body
+end
+
+-- service:metrics() -> { ["rlab_relay_published_total"] = 100, ['name{label="x"}'] = 1 }
+function Service:metrics()
+  local found = {}
+  for line in demand(self, "GET", "/actuator/prometheus").body:gmatch "[^\n]+" do
+    local name, value = line:match "^([%a_:][%w_:]*%b{}) (%S+)$"
+    if not name then name, value = line:match "^([%a_:][%w_:]*) (%S+)$" end
+    if name then found[name] = tonumber(value) end
+  end
+  return found
+end
+
+return M

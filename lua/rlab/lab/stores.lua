@@ -1,0 +1,139 @@
+-- The services' stores in MySQL: a schema of the arm's own, and what the census reads from it, over connections that no service uses.
+local migrate = require "rlab.stack.migrate"
+local must = require "rlab.must"
+
+local M = {}
+
+local function connect(lab, database)
+  local at = lab.stack.mysql
+  return must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password, database = database })
+end
+
+-- schema() -> the name of the arm's schema, copied from the migrated template when it is first asked for; removed after the run.
+function M.schema(lab)
+  if lab.schema_name then return lab.schema_name end
+  lab.run.template = lab.run.template or must(migrate.template(lab.stack))
+  local name = (lab:name "ledger"):gsub("[^%w]", "_")
+  lab.run.ledger:add("database", name)
+  local db = lab:own(connect(lab))
+  must(migrate.clone(db, lab.run.template, name))
+  lab.schema_name, lab.schema_db = name, db
+  return name
+end
+
+-- db() -> the observer's connection to the arm's schema
+function M.db(lab)
+  lab:schema()
+  return lab.schema_db
+end
+
+-- ---- reading ----
+
+local function is_id(column)
+  return column == "event_id"
+end
+
+local function select_of(column)
+  return is_id(column) and ("BIN_TO_UUID(%s) AS %s"):format(column, column) or column
+end
+
+-- A table's natural order is its first key's: what was written first comes first.
+local orders = { ledger_entry = "id", outbox_event = "id", effect_log = "seq", processed_event = "processed_at", account = "id", account_view = "account_id" }
+
+-- rows("effect_log.event_id", {with = {"account_id", "version"}, where = "member = 'a'"}) -> list of values, or of rows {id =, account_id =, ...}
+-- when more columns are asked for. Event ids are text.
+function M.rows(lab, path, opts)
+  opts = opts or {}
+  local name, column = path:match "^([%w_]+)%.([%w_]+)$"
+  if not name then error(("lab:rows: '%s' is no table.column"):format(tostring(path)), 2) end
+  local columns = { select_of(column) }
+  for _, more in ipairs(opts.with or {}) do columns[#columns + 1] = select_of(more) end
+  local sql = ("SELECT %s FROM %s%s%s"):format(table.concat(columns, ", "), name, opts.where and " WHERE " .. opts.where or "",
+    orders[name] and " ORDER BY " .. orders[name] or "")
+  local list = {}
+  for i, row in ipairs(must(lab:db():query(sql))) do
+    local id = row[column]
+    if opts.with then
+      row[column], row.id = nil, id
+      list[i] = row
+    else
+      list[i] = id
+    end
+  end
+  return list
+end
+
+local reads = {
+  ledger = [[SELECT request_id AS id, BIN_TO_UUID(event_id) AS event, account_id AS `key`, amount, version FROM ledger_entry ORDER BY id]],
+  outbox = [[SELECT BIN_TO_UUID(event_id) AS event, CAST(message_key AS CHAR) AS `key`, published_at IS NOT NULL AS sent, parked_reason AS parked
+    FROM outbox_event ORDER BY id]],
+  processed = [[SELECT BIN_TO_UUID(event_id) AS event, consumer FROM processed_event]],
+  effects = [[SELECT BIN_TO_UUID(event_id) AS event, account_id AS `key`, version, member FROM effect_log ORDER BY seq]],
+  accounts = [[SELECT id AS `key`, balance, version FROM account ORDER BY id]],
+  views = [[SELECT account_id AS `key`, balance, version, entries FROM account_view ORDER BY account_id]],
+}
+
+local sums = {
+  ledger = "SELECT CAST(COALESCE(SUM(amount), 0) AS SIGNED) AS s FROM ledger_entry",
+  account = "SELECT CAST(COALESCE(SUM(balance), 0) AS SIGNED) AS s FROM account",
+  view = "SELECT CAST(COALESCE(SUM(balance), 0) AS SIGNED) AS s FROM account_view",
+}
+
+-- Rows are named by the id that a person knows, the request's; an event that the ledger does not know keeps its own id.
+local function name_rows(stores)
+  local request = {}
+  for _, row in ipairs(stores.ledger) do request[row.event] = row.id end
+  for _, list in ipairs { stores.outbox, stores.processed, stores.effects } do
+    for _, row in ipairs(list) do row.id = request[row.event] or row.event end
+  end
+  stores.request = request
+end
+
+-- stores() -> what the arm's schema holds, in one consistent snapshot: ledger, outbox, processed, effects (rows with id, the request's, and event),
+-- accounts, views (rows with key, balance, version), sums {ledger, account, view}, request (request id by event id)
+function M.stores(lab)
+  local db = lab:db()
+  return must(db:tx(function()
+    local stores = { sums = {} }
+    for name, sql in pairs(reads) do
+      local rows = must(db:query(sql))
+      stores[name] = {}
+      for i, row in ipairs(rows) do stores[name][i] = row end
+    end
+    for name, sql in pairs(sums) do stores.sums[name] = must(db:value(sql)) end
+    name_rows(stores)
+    return stores
+  end, { snapshot = true, read_only = true }))
+end
+
+-- records(topic, opts) -> the events of a topic by the independent reader, in log order: rows with id (the request's), event, key, version, amount,
+-- partition, offset, timestamp; opts as of lab:read
+function M.records(lab, topic, opts)
+  local json, list = require "rlab.json", {}
+  for i, record in ipairs(lab:read(topic, opts).records) do
+    local ok, value = pcall(json.decode, record.value)
+    value = ok and type(value) == "table" and value or {}
+    list[i] = { id = record.request or value.request_id or record.id, event = record.id, key = record.key, version = value.version, amount = value.amount,
+      topic = record.topic, partition = record.partition, offset = record.offset, timestamp = record.timestamp }
+  end
+  return list
+end
+
+-- cache() -> rows {key, balance, version, state} of the accounts in the arm's part of Redis
+function M.cache(lab)
+  local at = lab.stack.redis
+  local redis <close> = must(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "5s" })
+  local list = {}
+  for id, entry in pairs(must(require("rlab.cache").all(redis, lab:prefix()))) do
+    list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state }
+  end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+-- prefix() -> what the arm's keys in Redis begin with
+function M.prefix(lab)
+  return lab:name "cache" .. ":"
+end
+
+return M

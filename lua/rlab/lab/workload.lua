@@ -1,0 +1,234 @@
+-- The work that the services are given: accounts, commands over HTTP with their outcomes in the history, and events written to the topic directly.
+-- The seed pins ids, accounts, amounts and the order per client.
+local must = require "rlab.must"
+
+local M = {}
+
+-- accounts(n) -> n: accounts 1..n with nothing in them
+function M.accounts(lab, n)
+  local values = {}
+  for id = 1, n do values[id] = ("(%d)"):format(id) end
+  must(lab:db():exec("INSERT INTO account (id) VALUES " .. table.concat(values, ", ")))
+  return n
+end
+
+local function check_options(call, opts, known)
+  for key in pairs(opts) do
+    local fits = false
+    for _, name in ipairs(known) do fits = fits or name == key end
+    if not fits then
+      local near = require("rlab.units").nearest(tostring(key), known)
+      error(("lab:%s: unknown option '%s'%s"):format(call, tostring(key), near and (", did you mean '" .. near .. "'?")
+        or "; there are " .. table.concat(known, ", ")), 4)
+    end
+  end
+  return opts
+end
+
+-- plan(count, accounts, word) -> list of { id = "cmd-0001", account =, amount = }: no amount is 0, so that each can be missed
+function M.plan(lab, count, accounts, word)
+  local rng, list = lab.rng:split(word or "cmd"), {}
+  for i = 1, count do
+    local amount = rng:int(1, 500)
+    list[i] = { id = ("%s-%04d"):format(word or "cmd", i), account = rng:int(1, accounts), amount = rng:chance(0.4) and -amount or amount }
+  end
+  return list
+end
+
+-- ---- commands over HTTP ----
+
+-- What an answer, or its absence, says of the command: 2xx done, 4xx refused, anything else unknown. A connection that was refused carried nothing.
+local function verdict_of(answer, failure)
+  if answer and answer.status < 300 then return "ok" end
+  if answer and answer.status < 500 then return "fail", ("HTTP %d"):format(answer.status) end
+  if answer then return "info", ("HTTP %d"):format(answer.status) end
+  return failure.name == "CONNECT" and "fail" or "info", tostring(failure)
+end
+
+local function send(service, command, at_most)
+  local body = require("rlab.json").encode { request_id = command.id, amount = command.amount }
+  return require("rlab.http").post(("%s/accounts/%d/entries"):format(service.url, command.account), body,
+    { timeout = at_most, headers = { ["content-type"] = "application/json" } })
+end
+
+-- The supervisor: a service that was killed is started again before the next command.
+local function standing(opts)
+  local service = opts.to
+  if opts.restart and not service:alive() then opts.to = service:restart() end
+  return opts.to
+end
+
+local function run_client(lab, name, commands, opts, seen)
+  for _, command in ipairs(commands) do
+    local service = standing(opts)
+    if opts.before then opts.before(command) end
+    lab:invoke(name, "entry", command)
+    local answer, failure = send(service, command, opts.at_most)
+    local kind, why = verdict_of(answer, failure)
+    lab:outcome(kind, name, "entry", command, why)
+    if kind ~= "ok" then command.why = why end
+    table.insert(seen[kind], command.id)
+    seen.issued = seen.issued + 1
+    if opts.after then opts.after(command, kind) end
+    lab:progress(seen.issued, seen.count, "commands")
+    if kind == "info" and opts.restart then lab:within("1s", function() return not service:alive() end) end
+  end
+end
+
+local function shares(list, clients)
+  local all = {}
+  for k = 1, clients do
+    all[k] = {}
+    for i = k, #list, clients do table.insert(all[k], list[i]) end
+  end
+  return all
+end
+
+local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after" }
+
+-- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown = ids, list = {...}}: deposits and
+-- withdrawals by so many clients, each one after the other. With `restart` a service that was killed is started again, as a supervisor does;
+-- a command is never sent twice.
+function M.commands(lab, opts)
+  check_options("commands", opts, COMMAND_KEYS)
+  local list = opts.list or lab:plan(opts.count, opts.accounts)
+  local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list }
+  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "3s", before = opts.before, after = opts.after }
+  local clients = {}
+  for k, share in ipairs(shares(list, opts.clients or 1)) do clients[k] = { name = "client-" .. k, commands = share } end
+  lab:each(clients, function(client) run_client(lab, client.name, client.commands, own, seen) end)
+  lab:issued("commands", seen.issued, #list)
+  seen.unknown, seen.info, seen.service = seen.info, nil, own.to
+  return seen
+end
+
+-- ---- events written directly ----
+
+-- A UUID version 7 of the seed: sortable by its number, the same in every run.
+local EPOCH_MS = 1767225600000 -- 2026-01-01
+local function uuid(rng, i)
+  local a, b = rng:int(0, 0xfff), rng:int(0, 0x3fff)
+  return ("%08x-%04x-7%03x-%04x-%012x"):format((EPOCH_MS + i) >> 16, (EPOCH_MS + i) & 0xffff, a, 0x8000 | b, rng:int(0, 0xffffffffffff))
+end
+
+-- Each planned command becomes the event that the command service would have written: versions and balances run on by account.
+local function events_of(lab, list)
+  local rng, state = lab.rng:split "events", {}
+  for i, event in ipairs(list) do
+    local account = state[event.account] or { balance = 0, version = 0 }
+    account.balance, account.version = account.balance + event.amount, account.version + 1
+    state[event.account] = account
+    event.event, event.version, event.balance = uuid(rng, i), account.version, account.balance
+  end
+  return state
+end
+
+local function message_of(topic, event, partition)
+  local json = require "rlab.json"
+  return {
+    topic = topic, key = tostring(event.account), partition = partition,
+    value = json.encode { event_id = event.event, account_id = event.account, amount = event.amount, balance = event.balance, version = event.version,
+      request_id = event.id, type = "entry", at = require("rlab.clock").iso() },
+    headers = { { "event-id", event.event }, { "request-id", event.id } },
+  }
+end
+
+local function write_ledger(lab, list, state)
+  local db, rows = lab:db(), {}
+  for i, e in ipairs(list) do
+    rows[i] = ("(UUID_TO_BIN('%s'), '%s', %d, %d, %d, %d)"):format(e.event, e.id, e.account, e.amount, e.balance, e.version)
+  end
+  must(db:tx(function()
+    must(db:exec("INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) VALUES " .. table.concat(rows, ", ")))
+    for id, account in pairs(state) do
+      must(db:exec("INSERT INTO account (id, balance, version) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE balance = VALUES(balance), version = VALUES(version)",
+        id, account.balance, account.version))
+    end
+  end))
+end
+
+local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list" }
+
+-- publish{events = 100, accounts = 10, topic =, partition =} -> list of {id =, event =, account =, amount =, version =}: the ledger's rows and, when
+-- they are there, the same events in the topic, each acknowledged
+function M.publish(lab, opts)
+  check_options("publish", opts, PUBLISH_KEYS)
+  local topic, list = opts.topic or lab:event_topic(), opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
+  write_ledger(lab, list, events_of(lab, list))
+  local messages = {}
+  for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts.partition) end
+  local producer = opts.producer or lab.run:publisher()
+  local sent = must(producer:submit(messages))
+  must(producer:flush "10s")
+  lab:issued("events acknowledged", #sent:acked(), #list)
+  return list
+end
+
+-- event_topic([{partitions = 3, ...}]) -> the arm's topic of events, made when it is first asked for; options as of lab:topic
+function M.event_topic(lab, opts)
+  if not lab.topic_of_events then
+    local settings = { partitions = 3 }
+    for key, value in pairs(opts or {}) do settings[key] = value end
+    lab.topic_of_events = lab:topic("events", settings)
+  elseif opts then
+    error("lab:event_topic: the topic is there already; ask for it with options before a service starts", 2)
+  end
+  return lab.topic_of_events
+end
+
+-- group() -> the group of the arm's consumers
+function M.group(lab)
+  return lab:name "consumer"
+end
+
+-- ---- quiescence ----
+
+-- unsent() -> outbox rows that wait for a relay
+function M.unsent(lab)
+  return must(lab:db():value "SELECT COUNT(*) FROM outbox_event WHERE published_at IS NULL")
+end
+
+-- How far the group is, by partition: what it committed to the brokers, or to the table in MySQL.
+local function committed_offsets(lab, topic, opts)
+  local at = {}
+  if opts.offsets == "mysql" then
+    for _, row in ipairs(must(lab:db():query("SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))) do at[row.p] = row.o end
+    return at
+  end
+  for _, row in ipairs(must(lab.run.admin:group_offsets(opts.group or lab:group()))) do
+    if row.topic == topic then at[row.partition] = row.offset end
+  end
+  return at
+end
+
+-- lag{topic =, group =, offsets =} -> records that the group has not finished, by the brokers' positions; nil when one is not known at the moment
+function M.lag(lab, opts)
+  opts = opts or {}
+  local topic = opts.topic or lab:event_topic()
+  local found = lab.run.admin:topic(topic)
+  if not found then return nil end
+  local at, left = committed_offsets(lab, topic, opts), 0
+  for _, p in ipairs(found.partitions) do
+    local now = lab:offsets(topic, p.partition)
+    if not (now and now.low and now.lso) then return nil end
+    left = left + math.max(0, now.lso - math.max(now.low, at[p.partition] or 0))
+  end
+  return left
+end
+
+local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most" }
+
+-- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "15s"}: quiescent, or the arm is inconclusive: no unsent row in
+-- the outbox, and the group has committed up to the end of each partition
+function M.drain(lab, opts)
+  opts = check_options("drain", opts or {}, DRAIN_KEYS)
+  local at_most = opts.at_most or "15s"
+  if opts.outbox ~= false then
+    lab:await("an empty outbox", function() return lab:unsent() == 0 end, at_most)
+  end
+  if opts.consumer ~= false then
+    lab:await("lag 0 of " .. (opts.group or lab:group()), function() return lab:lag(opts) == 0 end, at_most)
+  end
+end
+
+return M
