@@ -192,7 +192,8 @@ end
 local function committed_offsets(lab, topic, opts)
   local at = {}
   if opts.offsets == "mysql" then
-    for _, row in ipairs(must(lab:db():query("SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))) do at[row.p] = row.o end
+    local rows = must(lab:db():query("SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))
+    for _, row in ipairs(rows) do at[row.p] = row.o end
     return at
   end
   for _, row in ipairs(must(lab.run.admin:group_offsets(opts.group or lab:group()))) do
