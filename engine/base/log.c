@@ -46,6 +46,16 @@ void log_set_level(log_level level)
     atomic_store(&threshold, (int)level);
 }
 
+const char *log_level_name(void)
+{
+    return level_names[current_level()];
+}
+
+void log_set_json(bool json)
+{
+    atomic_store(&json_mode, json);
+}
+
 bool log_enabled(log_level level)
 {
     return (int)level >= current_level();

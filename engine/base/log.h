@@ -22,6 +22,8 @@ typedef enum log_level {
 bool log_enabled(log_level level);
 bool log_level_parse(const char *name, log_level *out);
 void log_set_level(log_level level);
+const char *log_level_name(void); /* of the level that holds now */
+void log_set_json(bool json);
 bool log_as_json(void);
 
 void log_msg(log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,4 +1,4 @@
-/* rlab.log: debug, info, warn, error(message[, fields]), level([name]), enabled(name). */
+/* rlab.log: debug, info, warn, error(message[, fields]), level([name]), form(name), enabled(name). */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
@@ -116,9 +116,20 @@ static log_level level_arg(lua_State *L)
     return level;
 }
 
+/* level([name]) -> the level that holds now */
 static int l_level(lua_State *L)
 {
-    log_set_level(level_arg(L));
+    if (!lua_isnoneornil(L, 1))
+        log_set_level(level_arg(L));
+    lua_pushstring(L, log_level_name());
+    return 1;
+}
+
+/* form("text" | "json") */
+static int l_form(lua_State *L)
+{
+    static const char *const forms[] = {"text", "json", NULL};
+    log_set_json(luaL_checkoption(L, 1, NULL, forms) == 1);
     return 0;
 }
 
@@ -131,8 +142,8 @@ static int l_enabled(lua_State *L)
 int luaopen_rlab_log(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"debug", l_debug}, {"info", l_info},       {"warn", l_warn}, {"error", l_error},
-        {"level", l_level}, {"enabled", l_enabled}, {NULL, NULL}};
+        {"debug", l_debug}, {"info", l_info}, {"warn", l_warn},       {"error", l_error},
+        {"level", l_level}, {"form", l_form}, {"enabled", l_enabled}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

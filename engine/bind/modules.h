@@ -2,6 +2,7 @@
 MODULE(bag)
 MODULE(clock)
 MODULE(core_host)
+MODULE(core_http)
 MODULE(core_mysql)
 MODULE(edit)
 MODULE(fail)

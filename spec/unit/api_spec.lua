@@ -3,12 +3,13 @@ local api = require "rlab.api"
 local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
-local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_mysql", "exit", "experiment", "explain", "kafka_helpers", "libraries", "main",
-  "report", "role", "run", "check", "lab", "repl", "script", "version" }
+local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "exit", "experiment", "explain", "kafka_helpers", "libraries",
+  "main", "report", "role", "run", "check", "lab", "repl", "script", "version" }
 
 -- methods that other methods are made of
 local PRIVATE = {
   ["kafka.producer"] = { "stop_calls" },
+  ["service.context"] = { "find_route", "handle" },
   ["mysql.connection"] = { "query_prepared", "exec_prepared", "cursor_prepared", "pin", "unpin" },
 }
 
@@ -38,6 +39,11 @@ local CLASSES = {
     task.group(function(g) class = class_of(g) end)
     return class
   end,
+  ["http.server"] = function()
+    local server <close> = assert(require("rlab.http").serve { handler = function() return "" end })
+    return class_of(server)
+  end,
+  ["service.context"] = function() return class_of(require("rlab.service.context").new({ name = "x" }, {})) end,
   ["task.channel"] = function() return class_of(task.channel(1)) end,
   ["mysql.pool"] = function() return class_of(require("rlab.mysql").pool { size = 1 }) end,
   ["mysql.statement"] = function() return upvalue_class(debug.getregistry()["mysql.connection"].__index.prepare, "mysql.statement") end,

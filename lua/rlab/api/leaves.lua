@@ -90,6 +90,7 @@ local log = {
     { "warn", "log.warn(message [, fields])", "What is odd.", params = { "message: string", "fields: table" } },
     { "error", "log.error(message [, fields])", "What failed.", params = { "message: string", "fields: table" } },
     { "level", "log.level([name]) -> name", "Reads or sets the level.", params = { "name: string" } },
+    { "form", "log.form(name)", "How lines look from now on, whatever RLAB_LOG says.", params = { 'name: string, "text" or "json"' } },
     { "enabled", "log.enabled(name) -> boolean", "Whether messages of that level are written.", params = { "name: string" } },
   },
 }

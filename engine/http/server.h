@@ -1,0 +1,71 @@
+/* An HTTP server.
+ *
+ * Offers: http_serve, a server on libmicrohttpd with a few threads of its own (epoll). `handler` is called on one of them once the whole request has come;
+ * it may answer at once or keep the request, which suspends its connection at no cost, and any thread answers later by http_reply. Connections are
+ * kept alive whatever the status. A body beyond max_body is answered 413 without calling the handler. http_stop takes no new connections, waits
+ * for the requests under way and answers what is still left 503.
+ * Errors: domain RL_SYS, from binding the port. Uses: libmicrohttpd, base.
+ * Thread: http_serve and http_stop one at a time; a request belongs to the handler until http_reply, which may be called from any thread. */
+#ifndef RL_HTTP_SERVER_H
+#define RL_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct http_server http_server;
+typedef struct http_request http_request;
+
+typedef struct http_field {
+    const char *name, *value;
+} http_field;
+
+typedef struct http_server_opts {
+    const char *host;         /* NULL: 127.0.0.1 */
+    int port;                 /* 0: any that is free */
+    int threads;              /* 0: 1 */
+    unsigned max_connections; /* 0: 1000 */
+    size_t max_body;          /* bytes */
+    double idle_seconds;      /* an idle connection is closed after that; 0: 60 */
+    void (*handler)(http_request *req, void *arg);
+    void *arg;
+} http_server_opts;
+
+rl_err *http_serve(const http_server_opts *opts, http_server **out);
+int http_port(const http_server *server);
+int http_under_way(const http_server *server);       /* requests begun and not answered yet */
+void http_stop(http_server *server, double at_most); /* blocks; frees the server */
+
+/* What was asked; valid until http_reply. Names and values are decoded. */
+const char *http_method(const http_request *req);
+const char *http_path(const http_request *req);
+const char *http_header(const http_request *req, const char *name); /* any case; or NULL */
+const char *http_query(const http_request *req, const char *name);  /* "" for ?name; or NULL */
+const char *http_body(const http_request *req, size_t *len);        /* never NULL */
+
+typedef void http_visit(void *arg, const char *name, const char *value);
+void http_each_header(const http_request *req, http_visit *visit, void *arg);
+void http_each_query(const http_request *req, http_visit *visit, void *arg);
+
+typedef struct http_reply_opts {
+    int status;
+    const http_field *fields;
+    size_t fields_count;
+    const void *body; /* copied */
+    size_t len;
+    /* Called once on a thread of the server when the last byte was handed to the kernel (sent) or never will be; may be NULL. */
+    void (*after)(void *arg, bool sent);
+    void *arg;
+} http_reply_opts;
+
+/* Answers; the request must not be touched afterwards. Exactly once a request. */
+void http_reply(http_request *req, const http_reply_opts *reply);
+
+/* The same with a body that is text, and its type. */
+void http_reply_text(http_request *req, int status, const char *type, const char *text);
+
+const char *http_reason(int status); /* "Not Found" */
+
+#endif

@@ -1,0 +1,182 @@
+-- rlab.http: requests that wait, and servers whose requests are tasks. The wire is in C (rlab.core_http: libcurl and libmicrohttpd).
+local core = require "rlab.core_http"
+local err = require "rlab.err"
+local json = require "rlab.json"
+local log = require "rlab.log"
+local units = require "rlab.units"
+
+local M = {}
+
+local function check_options(call, options, known)
+  if type(options) ~= "table" then error(call .. ": a table of options expected, got " .. type(options), 3) end
+  for key in pairs(options) do
+    local fits = false
+    for _, name in ipairs(known) do fits = fits or name == key end
+    if not fits then
+      local near = units.nearest(tostring(key), known)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+    end
+  end
+end
+
+-- ---- requests ----
+
+local request_keys = { "method", "url", "headers", "body", "json", "timeout", "connect_timeout", "max_body" }
+
+local function header_lines(headers)
+  local lines = {}
+  for name, value in pairs(headers or {}) do
+    local line = ("%s: %s"):format(name, value)
+    if type(name) ~= "string" or line:find "[\r\n]" then error("http.request: headers are texts by name, without line breaks", 4) end
+    lines[#lines + 1] = value == "" and name .. ";" or line
+  end
+  table.sort(lines)
+  return lines
+end
+
+local function prepare(options)
+  check_options("http.request", options, request_keys)
+  if type(options.url) ~= "string" then error("http.request: url is a text such as \"http://127.0.0.1:18080/accounts/1\"", 3) end
+  if options.json ~= nil and options.body ~= nil then error("http.request: body or json, not both", 3) end
+  local headers = {}
+  for name, value in pairs(options.headers or {}) do headers[name] = value end
+  if options.json ~= nil then headers["content-type"] = headers["content-type"] or "application/json" end
+  return {
+    method = (options.method or "GET"):upper(), url = options.url, headers = header_lines(headers),
+    body = options.json ~= nil and json.encode(options.json) or options.body,
+    timeout = options.timeout, connect_timeout = options.connect_timeout, max_body = options.max_body,
+  }
+end
+
+-- request{method=, url=, headers=, body= | json=, timeout="10s", connect_timeout="5s", max_body="64MiB"} -> {status=, headers=, body=} | nil, err
+function M.request(options)
+  return core.request(prepare(options))
+end
+
+local function by_method(method)
+  return function(url, options)
+    local all = { method = method, url = url }
+    for key, value in pairs(options or {}) do all[key] = value end
+    return core.request(prepare(all))
+  end
+end
+
+M.get, M.delete = by_method "GET", by_method "DELETE"
+
+local function with_body(method)
+  return function(url, body, options)
+    local all = { method = method, url = url, [type(body) == "table" and "json" or "body"] = body }
+    for key, value in pairs(options or {}) do all[key] = value end
+    return core.request(prepare(all))
+  end
+end
+
+M.post, M.put = with_body "POST", with_body "PUT"
+
+-- ---- answers ----
+
+-- problem(status, detail[, more]) -> an answer as RFC 9457 wants it; `more` adds members. `headers` in more are headers.
+function M.problem(status, detail, more)
+  local body, headers = { type = "about:blank", title = core.reason(status), status = status, detail = detail }, {}
+  for key, value in pairs(more or {}) do
+    if key == "headers" then headers = value else body[key] = value end
+  end
+  local all = { ["content-type"] = "application/problem+json" }
+  for name, value in pairs(headers) do all[name] = value end
+  return { status = status, headers = all, body = json.encode(body) }
+end
+
+-- json(value[, status[, headers]]) -> an answer
+function M.json(value, status, headers)
+  local all = { ["content-type"] = "application/json" }
+  for name, value_ in pairs(headers or {}) do all[name] = value_ end
+  return { status = status or 200, headers = all, body = json.encode(value) }
+end
+
+-- ---- servers ----
+
+local Server = {}
+Server.__index = Server
+Server.__name = "http.server"
+
+local answer_keys = { "status", "headers", "body", "after" }
+
+local function failed(req, failure)
+  if err.is(failure) and failure.name == "CANCELLED" then return M.problem(503, "the service is stopping") end
+  log.error("a handler failed", { method = req.method, path = req.path, error = tostring(failure) })
+  return M.problem(500, "the handler failed; the log of the service says why")
+end
+
+-- What a handler returned, made whole; a text is a body.
+local function as_answer(req, answer, failure)
+  if type(answer) == "string" then return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } } end
+  if type(answer) ~= "table" then return failed(req, failure or "it returned " .. type(answer)) end
+  for key in pairs(answer) do
+    local near = units.nearest(tostring(key), answer_keys)
+    if near ~= key then return failed(req, ("an answer has no '%s'"):format(tostring(key))) end
+  end
+  return answer
+end
+
+local function traced(failure)
+  if err.is(failure) then return failure end
+  return debug.traceback(tostring(failure), 2)
+end
+
+local function reply(request, answer)
+  local headers = {}
+  for name, value in pairs(answer.headers or {}) do headers[name] = tostring(value) end
+  return request:reply(answer.status or 200, headers, answer.body or "", answer.after)
+end
+
+local function dispatcher(handler)
+  return function(request, method, path, query, headers, body)
+    local req = { method = method, path = path, query = query, headers = headers, body = body }
+    local ok, answer, failure = xpcall(handler, traced, req)
+    answer = ok and as_answer(req, answer, failure) or failed(req, answer)
+    local sent, why = pcall(reply, request, answer)
+    if not sent then reply(request, failed(req, why)) end
+  end
+end
+
+local serve_keys = { "host", "port", "threads", "max_body", "max_connections", "idle", "handler" }
+
+-- serve{host="127.0.0.1", port=0, threads=1, max_body="1MiB", max_connections=1000, idle="60s", handler=f} -> server | nil, err.
+-- Each request is a task that runs f(req{method, path, query, headers, body}), which returns {status=, headers=, body=, after=} or a text; `after(sent)` is
+-- called in a task when the answer has been written to the socket.
+function M.serve(options)
+  check_options("http.serve", options, serve_keys)
+  if type(options.handler) ~= "function" then error("http.serve: handler is a function(req)", 2) end
+  local core_options = {}
+  for key, value in pairs(options) do core_options[key] = value end
+  core_options.handler = nil
+  local raw, port = core.serve(core_options, dispatcher(options.handler))
+  if not raw then return nil, port end
+  local host = options.host or "127.0.0.1"
+  return setmetatable({ raw = raw, host = host, port = port, url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
+    Server)
+end
+
+-- server:under_way() -> requests that have begun and are not answered
+function Server:under_way()
+  return self.raw and self.raw:under_way() or 0
+end
+
+-- server:close([grace = "2s"]): no new connections; waits for the requests under way, what is left then is answered 503
+function Server:close(grace)
+  local raw = self.raw
+  if not raw then return end
+  self.raw = nil
+  if grace ~= nil then raw:grace(grace) end
+  raw:close()
+end
+
+function Server:__close()
+  self:close()
+end
+
+function Server:__tostring()
+  return ("http.server (%s, %s)"):format(self.raw and "open" or "closed", self.url)
+end
+
+return M

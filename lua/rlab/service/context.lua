@@ -1,0 +1,168 @@
+-- What a service's start function is given: its settings, and where it says what it serves, measures and needs.
+local http = require "rlab.http"
+local log = require "rlab.log"
+local task = require "rlab.task"
+
+local M = {}
+
+local Context = {}
+Context.__index = Context
+Context.__name = "service.context"
+
+local function logger(fields)
+  local function with(more)
+    local all = {}
+    for key, value in pairs(fields) do all[key] = value end
+    for key, value in pairs(more or {}) do all[key] = value end
+    return all
+  end
+  local own = {}
+  for _, level in ipairs { "debug", "info", "warn", "error" } do
+    own[level] = function(message, more) log[level](message, with(more)) end
+  end
+  return own
+end
+
+-- new(description, config) -> ctx
+function M.new(description, config)
+  return setmetatable({
+    service = description.name, name = config.name, config = config, mysql = config.mysql, redis = config.redis, brokers = config.brokers,
+    log = logger { service = description.name, name = config.name },
+    routes = {}, components = {}, collectors = {}, drains = {}, tasks = {}, requests = {}, busy = 0, draining = false,
+    ready = task.event(), stopping = task.event(), quiet = task.event(), failed = task.event(),
+  }, Context)
+end
+
+-- ---- routes ----
+
+-- "/accounts/{id}" -> pattern, names
+local function compile(path)
+  local names = {}
+  local pattern = path:gsub("[%-%.%+%*%?%^%$%(%)%%]", "%%%0"):gsub("{([%w_]+)}", function(name)
+    names[#names + 1] = name
+    return "([^/]+)"
+  end)
+  return "^" .. pattern .. "$", names
+end
+
+-- ctx:route("GET", "/accounts/{id}", handler): handler(req) with req.params.id returns an answer as http.serve wants it
+function Context:route(method, path, handler)
+  if type(handler) ~= "function" then error("ctx:route: a handler(req) expected", 2) end
+  local pattern, names = compile(path)
+  self.routes[#self.routes + 1] = { method = method:upper(), path = path, pattern = pattern, names = names, handler = handler }
+end
+
+local function match(route, path)
+  local found = table.pack(path:match(route.pattern))
+  if found[1] == nil then return nil end
+  local params = {}
+  for i, name in ipairs(route.names) do params[name] = found[i] end
+  return params
+end
+
+-- The route of a request and its parameters | nil, the methods that the path has
+function Context:find_route(method, path)
+  local allowed, seen = {}, {}
+  for _, route in ipairs(self.routes) do
+    local params = match(route, path)
+    if params and (route.method == method or (route.method == "GET" and method == "HEAD")) then return route, params end
+    if params and not seen[route.method] then
+      seen[route.method] = true
+      allowed[#allowed + 1] = route.method
+    end
+  end
+  return nil, allowed
+end
+
+-- ---- health, metrics, drain ----
+
+-- ctx:health(name, fn[, kind]): fn() -> ok, why, quickly. kind "ready" (the default): the service waits for it; "live": without it only a restart helps
+function Context:health(name, fn, kind)
+  if kind ~= nil and kind ~= "ready" and kind ~= "live" then error("ctx:health: kind is \"ready\" or \"live\"", 2) end
+  self.components[#self.components + 1] = { name = name, check = fn, kind = kind or "ready" }
+end
+
+-- ctx:metrics(fn): fn() -> list of metrics, as rlab.metrics takes them
+function Context:metrics(fn)
+  self.collectors[#self.collectors + 1] = fn
+end
+
+-- ctx:on_drain(fn): called in order when the service ends, after the requests under way were answered
+function Context:on_drain(fn)
+  self.drains[#self.drains + 1] = fn
+end
+
+-- ctx:spawn(f, ...) -> task, for work in the background; it is cancelled at the end. When it raises, the service ends with that error.
+function Context:spawn(f, ...)
+  local started = task.spawn(function(...)
+    local results = table.pack(pcall(f, ...))
+    if not results[1] and not self.draining then self:give_up(results[2]) end
+    return table.unpack(results, 2, results.n)
+  end, ...)
+  self.tasks[#self.tasks + 1] = started
+  return started
+end
+
+-- ctx:give_up(failure): the service cannot go on and ends with that error
+function Context:give_up(failure)
+  self.failure = self.failure or failure
+  self.failed:set(true)
+end
+
+-- ctx:hold(): the service is ready; returns when it is to end, after the drain functions were called
+function Context:hold()
+  self.ready:set(true)
+  while not self.stopped do self.stopping:wait() end
+end
+
+-- ctx:say(word, fields): a JSON line on standard output, for who started the service
+function Context:say(word, fields)
+  local message = { say = word }
+  for key, value in pairs(fields or {}) do message[key] = value end
+  io.stdout:write(require("rlab.json").encode(message), "\n")
+  io.stdout:flush()
+end
+
+-- ---- the handler of the server ----
+
+local function count(ctx, route, status, began)
+  local clock, hdr = require "rlab.clock", require "rlab.hdr"
+  local key = ("%s %s %d"):format(route.method, route.path, status)
+  local row = ctx.requests[key]
+  if not row then
+    row = { labels = { method = route.method, route = route.path, status = tostring(status) }, hdr = hdr.new { highest = 60000000000, digits = 2 } }
+    ctx.requests[key] = row
+  end
+  row.hdr:record(clock.ns() - began)
+end
+
+local function call(ctx, route, req)
+  ctx.busy = ctx.busy + 1
+  local left <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+    ctx.busy = ctx.busy - 1
+    ctx.quiet:set(true)
+  end })
+  return route.handler(req)
+end
+
+local function refuse(req, allowed)
+  if #allowed == 0 then return http.problem(404, "there is nothing at " .. req.path) end
+  return http.problem(405, ("%s takes %s"):format(req.path, table.concat(allowed, ", ")), { headers = { allow = table.concat(allowed, ", ") } })
+end
+
+-- ctx:handle(req) -> answer; what is not found, not allowed or comes while draining is refused here
+function Context:handle(req)
+  local route, params = self:find_route(req.method, req.path)
+  if not route then return refuse(req, params) end
+  req.params, req.route = params, route.path
+  if self.draining and not route.admin then
+    return http.problem(503, "the service is stopping", { headers = { connection = "close", ["retry-after"] = "1" } })
+  end
+  if route.admin then return route.handler(req) end
+  local began = require("rlab.clock").ns()
+  local answer, failure = call(self, route, req)
+  count(self, route, type(answer) == "table" and answer.status or 200, began)
+  return answer, failure
+end
+
+return M

@@ -1,0 +1,326 @@
+-- The options of a service: one table says name, type, default and meaning; flags, the environment and a file are read by it alone.
+-- Precedence: flags > environment > file > default. A slip of the pen is an error everywhere, with "did you mean".
+local err = require "rlab.err"
+local json = require "rlab.json"
+local units = require "rlab.units"
+
+local M = {}
+
+local function usage(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
+end
+
+-- ---- types: from a text, or from what JSON has ----
+
+local function try(f)
+  return function(value)
+    if type(value) ~= "string" and type(value) ~= "number" then return nil end
+    local ok, result = pcall(f, value)
+    return ok and result or nil
+  end
+end
+
+local function as_int(value)
+  if type(value) == "string" and not value:find "^%s*-?%d+%s*$" then return nil end
+  return math.tointeger(tonumber(value))
+end
+
+local words = { ["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false, off = false, ["0"] = false }
+
+local function as_bool(value)
+  if type(value) == "boolean" then return value end
+  return words[tostring(value):lower()]
+end
+
+local function as_json(value)
+  if type(value) ~= "string" then return value end
+  return (json.decode(value))
+end
+
+-- "a=1,b=2" or an object; commas in a value are written as \,
+local function as_pairs(value)
+  if type(value) == "table" then
+    for key, v in pairs(value) do value[key] = tostring(v) end
+    return value
+  end
+  local map = {}
+  if type(value) ~= "string" then return nil end
+  for part in value:gsub("\\,", "\0"):gmatch "[^,]+" do
+    local key, v = part:match "^%s*([^=%s]+)%s*=(.*)$"
+    if not key then return nil end
+    map[key] = v:gsub("\0", ",")
+  end
+  return map
+end
+
+local function as_list(value)
+  local list = {}
+  if type(value) == "table" then return value end
+  for part in tostring(value):gmatch "[^,%s]+" do list[#list + 1] = part end
+  return list
+end
+
+local function as_mysql(value)
+  local user, password, host, port, schema = tostring(value):match "^mysql://([^:@/]*):?([^@/]*)@([^:/@]+):?(%d*)/?([^/?]*)$"
+  if not host then return nil end
+  return { host = host, port = tonumber(port) or 3306, user = user, password = password, database = schema ~= "" and schema or nil }
+end
+
+local function as_redis(value)
+  local rest = tostring(value):match "^redis://(.*)$"
+  if not rest then return nil end
+  local login, address = rest:match "^(.*)@([^@]*)$"
+  local host, port, db = (address or rest):match "^([^:/]+):?(%d*)/?(%d*)$"
+  if not host then return nil end
+  local user, password = (login or ""):match "^([^:]*):?(.*)$"
+  return { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0, user = user ~= "" and user or nil,
+    password = password ~= "" and password or nil }
+end
+
+local types = {
+  int = { read = as_int, expected = "a whole number" },
+  number = { read = function(v) return tonumber(v) end, expected = "a number" },
+  size = { read = try(units.size), expected = 'a size such as "64KiB"' },
+  duration = { read = try(units.duration), expected = 'a duration such as "200ms"' },
+  rate = { read = try(units.rate), expected = 'a rate such as "2000/s"' },
+  string = { read = function(v) return type(v) ~= "table" and tostring(v) or nil end, expected = "a text" },
+  bool = { read = as_bool, expected = "true or false" },
+  enum = { read = function(v) return type(v) ~= "table" and tostring(v) or nil end, expected = "a word" },
+  json = { read = as_json, expected = "JSON" },
+  pairs = { read = as_pairs, expected = '"key=value,key=value"' },
+  list = { read = as_list, expected = '"one,two"' },
+  mysql = { read = as_mysql, expected = '"mysql://user:password@host:port/schema"' },
+  redis = { read = as_redis, expected = '"redis://host:port/db"' },
+}
+
+-- ---- the options that every service has ----
+
+local function local_stack()
+  local layout = require "rlab.stack.layout"
+  return layout.ports((layout.port_base()))
+end
+
+local function default_brokers()
+  local ports = local_stack()
+  return ("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d"):format(ports["kafka-1"], ports["kafka-2"], ports["kafka-3"])
+end
+
+local function default_mysql() return ("mysql://rlab:rlab@127.0.0.1:%d/rlab"):format(local_stack().mysql) end
+local function default_redis() return ("redis://127.0.0.1:%d/0"):format(local_stack().redis) end
+
+local function common(description)
+  return {
+    { name = "host", type = "string", default = "127.0.0.1", help = "where it listens" },
+    { name = "port", type = "int", default = description.port or 0, min = 0, max = 65535, help = "its port; 0: any that is free" },
+    { name = "name", type = "string", default = description.name .. "-1", help = "this instance, in logs, metrics and leases" },
+    { name = "brokers", type = "string", default = default_brokers, shown = "the local stack's", help = "Kafka's brokers" },
+    { name = "mysql", type = "mysql", default = default_mysql, shown = "the local stack's", help = "mysql://user:password@host:port/schema" },
+    { name = "redis", type = "redis", default = default_redis, shown = "the local stack's", help = "redis://[user:password@]host:port/db" },
+    { name = "log_level", type = "enum", values = { "debug", "info", "warn", "error", "off" }, default = "info", help = "least level that is logged" },
+    { name = "failpoints", type = "bool", default = false, env = false, help = "serve /failpoints, by which faults are armed: never in production" },
+    { name = "drain_timeout", type = "duration", default = "10s", help = "how long SIGTERM waits for the work under way" },
+    { name = "die_with_parent", type = "int", min = 1, env = false, help = "end when this process, which started it, ends" },
+  }
+end
+
+local passthrough = {
+  producer = { name = "producer", type = "pairs", default = "", help = "librdkafka's properties of the producer, as key=value,key=value" },
+  consumer = { name = "consumer", type = "pairs", default = "", help = "librdkafka's properties of the consumer, as key=value,key=value" },
+}
+
+local option_keys = { name = true, type = true, default = true, shown = true, values = true, min = true, max = true, help = true, env = true }
+
+-- A mistake in the service's own table is a bug of ours and raised as such.
+local function check_option(service, option, taken)
+  local where = ("service %s: option '%s'"):format(service, tostring(option.name))
+  if type(option.name) ~= "string" or not option.name:find "^%l[%l%d_]*$" then error(where .. ": a name is lower case, digits and _", 0) end
+  if taken[option.name] then error(where .. " is there twice", 0) end
+  if not types[option.type] then error(where .. ": no type '" .. tostring(option.type) .. "'", 0) end
+  if option.type == "enum" and type(option.values) ~= "table" then error(where .. ": an enum has values", 0) end
+  if type(option.help) ~= "string" then error(where .. " has no help", 0) end
+  for key in pairs(option) do
+    if not option_keys[key] then error(where .. ": unknown key '" .. tostring(key) .. "'", 0) end
+  end
+  taken[option.name] = option
+end
+
+-- all(description) -> list of its options, its own first; also by name
+function M.all(description)
+  local list, taken = {}, {}
+  local function add(option)
+    check_option(description.name, option, taken)
+    list[#list + 1], list[option.name] = option, option
+  end
+  for _, option in ipairs(description.options or {}) do add(option) end
+  for _, kind in ipairs { "producer", "consumer" } do
+    if description.uses and description.uses[kind] then add(passthrough[kind]) end
+  end
+  for _, option in ipairs(common(description)) do add(option) end
+  return list
+end
+
+-- ---- reading ----
+
+local function flag_of(name) return "--" .. name:gsub("_", "-") end
+local function env_of(option) return option.env ~= false and "RLAB_" .. option.name:upper() or nil end
+local function key_of(word) return (word:gsub("-", "_")) end
+
+local function near_text(word, names)
+  local near = units.nearest(word, names)
+  return near and ("; did you mean '%s'?"):format(near) or ""
+end
+
+local function in_range(option, value, where)
+  if option.min and value < units[option.type == "duration" and "duration" or "size"](option.min) then
+    usage("%s: %s is below %s", where, tostring(value), tostring(option.min))
+  end
+  if option.max and value > units[option.type == "duration" and "duration" or "size"](option.max) then
+    usage("%s: %s is above %s", where, tostring(value), tostring(option.max))
+  end
+end
+
+local function convert(option, text, where)
+  local kind = types[option.type]
+  local value = kind.read(text)
+  if value == nil then usage("%s: %s expected, got '%s'", where, kind.expected, type(text) == "table" and json.encode(text) or tostring(text)) end
+  if option.type == "enum" then
+    for _, word in ipairs(option.values) do
+      if word == value then return value end
+    end
+    usage("%s: '%s' is none of %s%s", where, value, table.concat(option.values, ", "), near_text(value, option.values))
+  end
+  if type(value) == "number" then in_range(option, value, where) end
+  return value
+end
+
+local function names_of(list, form)
+  local names = {}
+  for i, option in ipairs(list) do names[i] = form(option.name) end
+  return names
+end
+
+local function find_flag(list, word, service)
+  local name, value = word:match "^%-%-([^=]+)=?(.*)$"
+  local given = word:find("=", 1, true) ~= nil
+  local option = name and list[key_of(name)]
+  if option then return option, given and value or nil end
+  local negated = name and name:match "^no%-(.*)$"
+  option = negated and list[key_of(negated)]
+  if option and option.type == "bool" and not given then return option, "false" end
+  local near = units.nearest(name and "--" .. name or word, names_of(list, flag_of))
+  usage("service %s: unknown option '%s'%s", service, word,
+    near and (", did you mean '%s'?"):format(near) or ("; rlab service %s --help lists them"):format(service))
+end
+
+local function set_pair(list, text, flags, service)
+  local key, value = tostring(text):match "^([^=]+)=(.*)$"
+  if not key then usage("service %s: --set takes key=value, got '%s'", service, tostring(text)) end
+  local option = list[key_of(key)]
+  if not option then usage("service %s: --set: no option '%s'%s", service, key, near_text(key, names_of(list, function(n) return n end))) end
+  flags[option.name] = { value, "--set " .. key }
+end
+
+-- The words as values by name, and the path of the file.
+local function read_flags(list, args, service)
+  local flags, file, i = {}, nil, 1
+  local function next_word(word)
+    i = i + 1
+    if args[i] == nil then usage("service %s: %s needs a value", service, word) end
+    return args[i]
+  end
+  while args[i] do
+    local word = args[i]
+    if word == "--config" or word:find "^%-%-config=" then
+      file = word:match "^%-%-config=(.*)$" or next_word(word)
+    elseif word == "--set" or word:find "^%-%-set=" then
+      set_pair(list, word:match "^%-%-set=(.*)$" or next_word(word), flags, service)
+    else
+      local option, value = find_flag(list, word, service)
+      if value == nil and option.type == "bool" and as_bool(args[i + 1] or "") == nil then value = true end
+      flags[option.name] = { value == nil and next_word(word) or value, flag_of(option.name) }
+    end
+    i = i + 1
+  end
+  return flags, file
+end
+
+local function read_file(list, path, service)
+  local text, failure = require("rlab.fs").read(path)
+  if not text then usage("service %s: --config %s: %s", service, path, failure.message) end
+  local map, wrong = json.decode(text)
+  if not map then usage("service %s: %s: %s", service, path, wrong.message) end
+  if type(map) ~= "table" or json.is_array(map) then usage("service %s: %s: an object of options expected", service, path) end
+  local found = {}
+  for key, value in pairs(map) do
+    local option = list[key_of(tostring(key))]
+    if not option then
+      usage("service %s: %s: no option '%s'%s", service, path, tostring(key), near_text(tostring(key), names_of(list, function(n) return n end)))
+    end
+    found[option.name] = { value, ("%s: %s"):format(path, key) }
+  end
+  return found
+end
+
+local function default_of(option)
+  local default = option.default
+  if type(default) == "function" then return default() end
+  return default
+end
+
+-- resolve(description, words[, getenv]) -> config: every option's value by its name, durations in seconds, sizes in bytes
+function M.resolve(description, args, getenv)
+  getenv = getenv or os.getenv
+  local service, list = description.name, M.all(description)
+  local flags, file = read_flags(list, args, service)
+  file = file or getenv "RLAB_CONFIG"
+  local filed, config = file and file ~= "" and read_file(list, file, service) or {}, {}
+  for _, option in ipairs(list) do
+    local env = env_of(option)
+    local from_env = env and getenv(env)
+    local found = flags[option.name] or (from_env and from_env ~= "" and { from_env, env }) or filed[option.name]
+    local default = not found and default_of(option)
+    if found then
+      config[option.name] = convert(option, found[1], ("service %s: %s"):format(service, found[2]))
+    elseif default ~= nil and default ~= false or option.type == "bool" then
+      config[option.name] = convert(option, default or false, ("service %s: the default of %s"):format(service, option.name))
+    end
+  end
+  return config
+end
+
+-- ---- what is printed ----
+
+local function shown_default(option)
+  if option.shown then return option.shown end
+  if option.default == nil or option.default == "" then return "" end
+  return tostring(default_of(option))
+end
+
+local function meaning(option)
+  if option.type ~= "enum" then return option.help end
+  return option.help .. ": " .. table.concat(option.values, ", ")
+end
+
+-- rows(description) -> {{flag=, env=, type=, default=, help=}, ...}
+function M.rows(description)
+  local rows = {}
+  for i, option in ipairs(M.all(description)) do
+    rows[i] = { flag = flag_of(option.name), env = env_of(option) or "", type = option.type, default = shown_default(option), help = meaning(option) }
+  end
+  return rows
+end
+
+-- help(description) -> text
+function M.help(description)
+  local out = { ("usage: rlab service %s [--config FILE.json] [--option value ...]\n\n%s\n\noptions"):format(description.name, description.help) }
+  for _, row in ipairs(M.rows(description)) do
+    local default = row.default ~= "" and (" (%s)"):format(row.default) or ""
+    out[#out + 1] = ("  %-24s %-9s %s%s"):format(row.flag, row.type, row.help, default)
+  end
+  out[#out + 1] = ("  %-24s %-9s %s"):format("--config", "string", "a JSON file {\"option\": value, ...}")
+  out[#out + 1] = ("  %-24s %-9s %s"):format("--set", "string", "option=value, as a flag of that name")
+  out[#out + 1] = "\nEach option is also read from the environment as RLAB_<OPTION>; flags go before the environment, that before the file."
+  return table.concat(out, "\n")
+end
+
+return M

@@ -1,0 +1,178 @@
+local fs = require "rlab.fs"
+local http = require "rlab.http"
+local json = require "rlab.json"
+local options = require "rlab.service.options"
+local process = require "rlab.process"
+local service = require "rlab.service"
+local task = require "rlab.task"
+
+local HELLO = "spec/fixtures/services/hello.lua"
+
+local function started(words, env)
+  local cmd = { fs.self_exe(), "service", HELLO, "--port", "0" }
+  table.move(words or {}, 1, #(words or {}), #cmd + 1, cmd)
+  local p = assert(process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" })
+  local line = p:lines()()
+  local ready = line and json.decode(line)
+  return p, ready and ("http://127.0.0.1:%d"):format(ready.port), ready
+end
+
+local function resolve(words, env)
+  return options.resolve(service.load(HELLO), words, function(name) return (env or {})[name] end)
+end
+
+local function failure_of(...)
+  local ok, failure = pcall(resolve, ...)
+  assert.is_false(ok)
+  assert.equal("USAGE", failure.name)
+  return failure.message
+end
+
+describe("service options", function()
+  it("come from flags before the environment before the file before the default", function()
+    local path = assert(fs.tmpdir "spec") .. "/c.json"
+    assert(fs.write(path, '{"greeting": "file", "times": 2, "work": "1s", "mood": "bad"}'))
+    local config = resolve({ "--config", path, "--greeting=flag" }, { RLAB_GREETING = "env", RLAB_TIMES = "3" })
+    assert.same({ "flag", 3, 1.0, "bad", "hello-1" }, { config.greeting, config.times, config.work, config.mood, config.name })
+    assert.same({ "set", 9 }, { resolve({ "--set", "greeting=set", "--set=times=9" }).greeting, resolve({ "--set=times=9" }).times })
+    assert.equal("true", resolve({ "--greeting", "true" }).greeting)
+    fs.remove(path)
+  end)
+
+  it("know switches with and without a value", function()
+    assert.is_false(resolve({}).failpoints)
+    assert.is_true(resolve({ "--failpoints" }).failpoints)
+    assert.is_true(resolve({ "--failpoints", "--times", "2" }).failpoints)
+    assert.is_false(resolve({ "--failpoints=false" }).failpoints)
+    assert.is_false(resolve({ "--no-failpoints" }).failpoints)
+    assert.is_false(resolve({ "--failpoints", "off" }).failpoints)
+    assert.is_false(resolve({}, { RLAB_FAILPOINTS = "a=kill" }).failpoints)
+  end)
+
+  it("take addresses apart", function()
+    local config = resolve { "--mysql", "mysql://u:p%w@db:3307/s1", "--redis", "redis://:pw@cache:6380/2" }
+    assert.same({ host = "db", port = 3307, user = "u", password = "p%w", database = "s1" }, config.mysql)
+    assert.same({ host = "cache", port = 6380, db = 2, password = "pw" }, config.redis)
+    assert.equal(3306, resolve({ "--mysql", "mysql://u@db" }).mysql.port)
+  end)
+
+  it("say what is wrong, where, and what was meant", function()
+    assert.equal("service hello: unknown option '--greetng', did you mean '--greeting'?", failure_of { "--greetng", "x" })
+    assert.equal("service hello: RLAB_TIMES: a whole number expected, got 'two'", failure_of({}, { RLAB_TIMES = "two" }))
+    assert.equal("service hello: --times: 10 is above 9", failure_of { "--times", "10" })
+    assert.matches("'god' is none of good, bad; did you mean 'good'?", failure_of { "--mood", "god" }, 1, true)
+    assert.equal("service hello: --times needs a value", failure_of { "--times" })
+    assert.matches("no option 'timse'; did you mean 'times'?", failure_of { "--set", "timse=1" }, 1, true)
+    assert.matches("mysql://user:password@host:port/schema", failure_of { "--mysql", "localhost" }, 1, true)
+    assert.matches("no such file", failure_of({ "--config", "/none.json" }):lower())
+    assert.equal("service hello: unknown option 'stray'; rlab service hello --help lists them", failure_of { "stray" })
+  end)
+
+  it("of a service are held to what the table may say", function()
+    assert.error_matches(function() service { name = "x", strat = 1 } end, "did you mean 'start'")
+    for _, wrong in ipairs { { name = "A", type = "int", help = "" }, { name = "a", type = "integer", help = "" }, { name = "a", type = "int" },
+      { name = "port", type = "int", help = "" }, { name = "a", type = "int", help = "", defualt = 1 } } do
+      assert.has_error(function() options.all { name = "x", options = { wrong } } end)
+    end
+  end)
+end)
+
+describe("a service", function()
+  it("says ready, serves, tells its health and metrics, and drains on SIGTERM", function()
+    local p <close>, url, ready = started { "--name", "h-7" }
+    assert.same({ "ready", "hello", "h-7", p.pid }, { ready.say, ready.service, ready.name, ready.pid })
+    assert.equal("hello bob\n", assert(http.get(url .. "/hello/bob")).body)
+    assert.equal(404, assert(http.get(url .. "/nothing")).status)
+    local refused = assert(http.post(url .. "/hello/bob", ""))
+    assert.same({ 405, "GET" }, { refused.status, refused.headers.allow })
+    local health = json.decode(assert(http.get(url .. "/actuator/health")).body)
+    assert.same({ "UP", "UP" }, { health.status, health.components.mood.status })
+    local text = assert(http.get(url .. "/actuator/prometheus")).body
+    assert.matches("hello_greeted_total 1\n", text, 1, true)
+    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 1\n', text, 1, true)
+    assert.equal(404, assert(http.get(url .. "/failpoints")).status)
+    p:kill "TERM"
+    assert.same({ code = 0 }, p:wait "5s")
+    assert.matches('"say":"drained"', (p:output()), 1, true)
+  end)
+
+  it("starts within 300 ms", function()
+    local clock = require "rlab.clock"
+    local best = math.huge
+    for _ = 1, 3 do
+      local began = clock.ns()
+      local p <close> = started()
+      best = math.min(best, (clock.ns() - began) / 1e6)
+    end
+    assert.is_true(best < 300, best .. " ms")
+  end)
+
+  it("says what is wrong with its health", function()
+    local p <close>, url = started { "--mood", "bad" }
+    local answer = assert(http.get(url .. "/actuator/health/readiness"))
+    assert.equal(503, answer.status)
+    assert.same({ status = "DOWN", details = { why = "the mood is bad" } }, json.decode(answer.body).components.mood)
+    assert.equal(200, assert(http.get(url .. "/actuator/health/liveness")).status)
+    assert.equal(p.pid, p.pid)
+  end)
+
+  it("answers what is under way when it ends, and refuses what comes then", function()
+    local p <close>, url = started { "--work", "400ms" }
+    local under_way = task.spawn(function() return http.get(url .. "/hello/bob") end)
+    assert(task.wait_until(function()
+      return assert(http.get(url .. "/actuator/health")).status == 200 and not under_way:done()
+    end))
+    task.sleep "100ms"
+    p:kill "TERM"
+    assert(task.wait_until(function() return assert(http.get(url .. "/actuator/health")).status == 503 end))
+    assert.equal(503, assert(http.get(url .. "/hello/late")).status)
+    assert.equal("hello bob\n", assert(under_way:join()).body)
+    assert.same({ code = 0 }, p:wait "5s")
+  end)
+
+  it("arms failpoints over HTTP where that is allowed", function()
+    local p <close>, url = started { "--failpoints" }
+    local wrong = assert(http.put(url .. "/failpoints/hello.before_reply", "kil"))
+    assert.equal(400, wrong.status)
+    assert.matches("did you mean", wrong.body)
+    local armed = json.decode(assert(http.put(url .. "/failpoints/hello.before_reply", "#2 return(armed)")).body)
+    assert.equal("#2 return(armed)", armed.expr)
+    assert.equal("hello a\n", assert(http.get(url .. "/hello/a")).body)
+    assert.equal("armed", assert(http.get(url .. "/hello/a")).body)
+    assert.equal(2, json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body).hits)
+    assert.equal(204, assert(http.delete(url .. "/failpoints/hello.before_reply")).status)
+    assert.equal(404, assert(http.get(url .. "/failpoints/hello.never")).status)
+    assert.equal(200, assert(http.put(url .. "/failpoints/hello.before_reply", "pause")).status)
+    local held = task.spawn(function() return http.get(url .. "/hello/held") end)
+    assert(task.wait_until(function()
+      return json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body).hits == 1
+    end))
+    assert.is_false(held:done())
+    assert.equal(204, assert(http.post(url .. "/failpoints/hello.before_reply/resume", "")).status)
+    assert.equal("hello held\n", assert(held:join()).body)
+    assert.equal(200, assert(http.put(url .. "/failpoints/hello.before_reply", "kill")).status)
+    local _, lost = http.get(url .. "/hello/last")
+    assert.equal("CONNECTION_LOST", lost.name)
+    assert.same({ signal = "KILL" }, p:wait "5s")
+  end)
+
+  it("says who has its port, and what it does not know", function()
+    local p <close>, _, ready = started()
+    local q <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", HELLO, "--port", tostring(ready.port) } })
+    assert.same({ code = 69 }, q:wait "5s")
+    local _, said = q:output()
+    assert.matches(("rlab: port %d is taken by .* %%(pid %d%%)"):format(ready.port, p.pid), said)
+    local r <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", "comand" } })
+    assert.same({ code = 64 }, r:wait "5s")
+  end)
+
+  it("dies with the process that started it, when told so", function()
+    local outer <close> = assert(process.spawn {
+      cmd = { "sh", "-c", '"$0" service "$1" --port 0 --die-with-parent $$ & wait', fs.self_exe(), HELLO } })
+    local ready = json.decode(outer:lines()())
+    assert.is_true(process.alive(ready.pid))
+    outer:kill "KILL"
+    outer:wait "5s"
+    assert(process.wait_gone(ready.pid, nil, "5s"))
+  end)
+end)
