@@ -90,8 +90,8 @@ describe("http", function()
     local answer = assert(http.post(server.url, ("x"):rep(1025)))
     assert.equal(413, answer.status)
     assert.equal("application/problem+json", answer.headers["content-type"])
-    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n800\\r\\n" .. ("x"):rep(2048) ..
-      "\\r\\n0\\r\\n\\r\\n")
+    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n" ..
+      "800\\r\\n" .. ("x"):rep(2048) .. "\\r\\n0\\r\\n\\r\\n")
     assert.matches("^HTTP/1.1 413", chunked)
   end)
 

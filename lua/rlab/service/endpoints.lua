@@ -66,7 +66,8 @@ local function own_metrics(ctx)
   table.sort(keys)
   for _, key in ipairs(keys) do
     local row = ctx.requests[key]
-    list[#list + 1] = { name = "http_server_requests_seconds", type = "histogram", help = "Requests by route and status, from the call of the handler to its end.",
+    list[#list + 1] = { name = "http_server_requests_seconds", type = "histogram",
+      help = "Requests by route and status, from the call of the handler to its end.",
       labels = row.labels, hdr = row.hdr, scale = 1e-9 }
   end
   return list
