@@ -1,4 +1,6 @@
 /* rlab.history: open(path[, {start = ns}]) -> h; h:invoke, h:ok, h:fail, h:info(process, f[, value[, error]]) -> index | nil, err. */
+#include "bind/bind_history.h"
+
 #include <lauxlib.h>
 #include <stdlib.h>
 
@@ -51,6 +53,11 @@ static void close_impl(void *impl)
 
 static const rl_handle_type history_handle = {
     .name = "history", .close = close_impl, .detach = history_detach};
+
+rl_history *history_check(lua_State *L, int idx)
+{
+    return handle_check(L, idx, &history_handle)->impl;
+}
 
 static int l_open(lua_State *L)
 {

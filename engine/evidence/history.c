@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ enum { FLUSH_AT = 65536 };
 struct rl_history {
     pthread_mutex_t lock;
     char *path;
-    int fd, failed; /* errno of the write that failed */
+    int fd, failed; /* errno of the write that failed; EBADF after the close */
+    int keepers;
     int64_t start, next;
     rl_buf buf;
 };
@@ -29,6 +31,7 @@ rl_err *history_open(const char *path, int64_t start, rl_history **out)
     pthread_mutex_init(&h->lock, NULL);
     h->path = mem_strdup(path);
     h->fd = fd;
+    h->keepers = 1;
     h->start = start ? start : clock_ns();
     *out = h;
     return NULL;
@@ -96,14 +99,35 @@ int64_t history_count(rl_history *h)
     return n;
 }
 
-rl_err *history_close(rl_history *h)
+void history_keep(rl_history *h)
 {
-    rl_err *err = history_flush(h);
-    if (close(h->fd) != 0 && !err)
-        err = err_sys(errno, "cannot write %s", h->path);
+    pthread_mutex_lock(&h->lock);
+    h->keepers++;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void history_drop(rl_history *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool last = --h->keepers == 0;
+    pthread_mutex_unlock(&h->lock);
+    if (!last)
+        return;
     pthread_mutex_destroy(&h->lock);
     buf_free(&h->buf);
     free(h->path);
     free(h);
+}
+
+rl_err *history_close(rl_history *h)
+{
+    pthread_mutex_lock(&h->lock);
+    flush(h);
+    rl_err *err = state_of(h);
+    if (close(h->fd) != 0 && !err)
+        err = err_sys(errno, "cannot write %s", h->path);
+    h->failed = EBADF;
+    pthread_mutex_unlock(&h->lock);
+    history_drop(h);
     return err;
 }

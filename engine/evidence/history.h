@@ -29,6 +29,10 @@ rl_err *history_open(const char *path, int64_t start, rl_history **out);
 rl_err *history_add(rl_history *h, const history_op *op, int64_t *index);
 rl_err *history_flush(rl_history *h);
 int64_t history_count(rl_history *h);
-rl_err *history_close(rl_history *h); /* flushes; frees h whatever happens */
+rl_err *history_close(rl_history *h); /* flushes; later operations are refused */
+
+/* Who writes from a thread of its own keeps the memory until it has dropped it, also after the close. */
+void history_keep(rl_history *h);
+void history_drop(rl_history *h);
 
 #endif

@@ -1,0 +1,491 @@
+/* The load generator: its texts, its plan, the replies it reads, and what it says of a server that stalls, vanishes or keeps silent. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <math.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "flow/load.h"
+#include "flow/load_parse.h"
+#include "flow/load_plan.h"
+#include "flow/load_text.h"
+
+/* ---- texts ---- */
+
+static void render(const char *text, int64_t n, rl_buf *out)
+{
+    static rl_rng rng;
+    load_text *t;
+    rng_init(&rng, 1);
+    assert_null(load_text_read(text, strlen(text), &t));
+    load_values v = {.n = n, .unix_ms = 0x0123456789ab, .id = "the-id", .id_len = 6, .rng = &rng};
+    buf_reset(out);
+    buf_add(out, "", 0);
+    load_text_put(t, &v, out);
+    load_text_free(t);
+}
+
+static void texts_are_rendered(void **state)
+{
+    (void)state;
+    rl_buf out = {0};
+    render("a ${n} ${n:4} ${id} $${n} $5 ${pad:3}", 7, &out);
+    assert_string_equal(out.data, "a 7 0007 the-id ${n} $5 abc");
+    render("${uuid}", 1, &out);
+    assert_int_equal(out.len, 36);
+    assert_memory_equal(out.data, "01234567-89ab-7", 15);
+    for (int i = 0; i < 50; i++) {
+        render("${range:-2:2}", i, &out);
+        assert_in_range(atoi(out.data) + 2, 0, 4);
+        render("${pick:red,green}", i, &out);
+        assert_true(strcmp(out.data, "red") == 0 || strcmp(out.data, "green") == 0);
+    }
+    buf_free(&out);
+}
+
+static void wrong_texts_show_the_place(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"${m}",         "${n",       "${n:x}",
+                                        "${range:5:1}", "${uuid:1}", "${}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        load_text *t;
+        rl_err *err = load_text_read(wrong[i], strlen(wrong[i]), &t);
+        assert_non_null(err);
+        assert_non_null(strstr(err->msg, wrong[i]));
+        err_free(err);
+    }
+}
+
+/* ---- the plan ---- */
+
+static void a_constant_plan_is_exact(void **state)
+{
+    (void)state;
+    rl_rng seed;
+    load_plan p;
+    int64_t at;
+    rng_init(&seed, 1);
+    plan_open(&p, 1000, false, &seed);
+    p.count = 1000001;
+    for (int64_t i = 0; i < 1000001; i++, plan_advance(&p)) {
+        assert_true(plan_next(&p, &at));
+        assert_true(llabs(at - i * 1000000) <= 200);
+    }
+    assert_false(plan_next(&p, &at));
+}
+
+static void poisson_arrivals_are_seeded_and_have_their_mean(void **state)
+{
+    (void)state;
+    rl_rng seed;
+    load_plan a, b;
+    int64_t x, y, last = 0;
+    double squares = 0;
+    rng_init(&seed, 7);
+    plan_open(&a, 1000, true, &seed);
+    plan_open(&b, 1000, true, &seed);
+    for (int i = 0; i < 20000; i++, plan_advance(&a), plan_advance(&b)) {
+        assert_true(plan_next(&a, &x) && plan_next(&b, &y));
+        assert_int_equal(x, y);
+        assert_true(x >= last);
+        squares += (double)(x - last) * (double)(x - last);
+        last = x;
+    }
+    assert_true(fabs((double)last / 20000 - 1e6) < 3e4); /* the mean gap is 1 ms */
+    assert_true(fabs(squares / 20000 / 2e12 - 1) < 0.1); /* E[gap^2] = 2 mean^2 */
+}
+
+static void a_plan_ends_by_time(void **state)
+{
+    (void)state;
+    rl_rng seed;
+    load_plan p;
+    int64_t at, n = 0;
+    rng_init(&seed, 1);
+    plan_open(&p, 100, false, &seed);
+    p.until = 1000000000;
+    for (; plan_next(&p, &at); n++)
+        plan_advance(&p);
+    assert_int_equal(n, 100);
+}
+
+/* ---- replies ---- */
+
+static void feed_all(const char *text, bool by_byte, bool ended, parse_state want, const char *body)
+{
+    rl_buf in = {0};
+    load_parse p = {0};
+    size_t len = strlen(text);
+    parse_state got = PARSE_MORE;
+    parse_begin(&p, false);
+    buf_add(&in, "", 0);
+    for (size_t i = 0; i < len && got == PARSE_MORE; i += by_byte ? 1 : len) {
+        buf_add(&in, text + i, by_byte ? 1 : len);
+        got = parse_feed(&p, &in, ended && in.len == len);
+    }
+    assert_int_equal(got, want);
+    if (want == PARSE_DONE) {
+        assert_int_equal(p.body.len, strlen(body));
+        assert_memory_equal(p.body.data ? p.body.data : "", body, p.body.len);
+    }
+    buf_free(&in);
+    buf_free(&p.body);
+}
+
+static void replies_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ended;
+        parse_state want;
+        const char *body;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, PARSE_DONE, "hello"},
+        {"HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", false, PARSE_DONE, ""},
+        {"HTTP/1.1 204 No Content\r\n\r\n", false, PARSE_DONE, ""},
+        {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok", false,
+         PARSE_DONE, "ok"},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n3\r\nabc\r\nA;x=1\r\n0123456789\r\n0\r\n\r\n",
+         false, PARSE_DONE, "abc0123456789"},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: 1\r\n\r\n", false,
+         PARSE_DONE, "x"},
+        {"HTTP/1.0 200 OK\r\n\r\nall of it", true, PARSE_DONE, "all of it"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", true, PARSE_BROKEN, NULL},
+        {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", false, PARSE_BROKEN, NULL},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", false, PARSE_BROKEN,
+         NULL},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false, PARSE_BROKEN, NULL},
+        {"SSH-2.0-OpenSSH_9\r\n\r\n", false, PARSE_BROKEN, NULL},
+        {"HTTP/1.1 200", false, PARSE_MORE, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        feed_all(cases[i].text, false, cases[i].ended, cases[i].want, cases[i].body);
+        feed_all(cases[i].text, true, cases[i].ended, cases[i].want, cases[i].body);
+    }
+}
+
+static void only_this_machine(void **state)
+{
+    (void)state;
+    static const char *const yes[] = {"127.0.0.1", "127.8.9.1", "localhost", "::1", "[::1]"};
+    static const char *const no[] = {
+        "10.0.0.1", "127.0.0.1.example", "127.example.org", "128.0.0.1", "localhost.", "", "::2",
+        "127."};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        assert_true(load_is_local(yes[i], strlen(yes[i])));
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        assert_false(load_is_local(no[i], strlen(no[i])));
+}
+
+/* ---- against a server ---- */
+
+typedef struct server {
+    struct MHD_Daemon *daemon;
+    char url[64];
+    atomic_int requests;
+    atomic_int stall_at, stall_ms; /* the n-th request takes that long, and holds up all others */
+} server;
+
+static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version, const char *body,
+                              size_t *size, void **seen)
+{
+    server *s = arg;
+    (void)version;
+    (void)body;
+    if (!*seen) {
+        *seen = s;
+        return MHD_YES;
+    }
+    if (*size) {
+        *size = 0;
+        return MHD_YES;
+    }
+    int n = atomic_fetch_add(&s->requests, 1) + 1;
+    if (n == atomic_load(&s->stall_at))
+        usleep((useconds_t)atomic_load(&s->stall_ms) * 1000);
+    int status = strcmp(url, "/missing") == 0 ? 404 : strcmp(method, "PUT") == 0 ? 500 : 200;
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(strlen(url), (void *)url, MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result result = MHD_queue_response(c, (unsigned)status, r);
+    MHD_destroy_response(r);
+    return result;
+}
+
+static int setup(void **state)
+{
+    server *s = calloc(1, sizeof *s);
+    s->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, answer, s, MHD_OPTION_END);
+    if (!s->daemon)
+        return -1;
+    unsigned port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u", port);
+    *state = s;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    server *s = *state;
+    MHD_stop_daemon(s->daemon);
+    free(s);
+    return 0;
+}
+
+static load_opts opts_of(const server *s, const load_shape *shape)
+{
+    return (load_opts){.url = s->url,
+                       .shapes = shape,
+                       .nshapes = 1,
+                       .rate = 1000,
+                       .count = 200,
+                       .timeout = 2,
+                       .late = 0.001,
+                       .rows = 1000,
+                       .body = 100,
+                       .seed = 1};
+}
+
+static load *run_to_end(const load_opts *o)
+{
+    load *l;
+    rl_err *err = load_open(o, &l);
+    assert_null(err);
+    assert_true(flow_join(load_flow(l), 20));
+    assert_null(load_failure(l));
+    return l;
+}
+
+static int64_t percentile(load *l, load_hist which, double p)
+{
+    struct hdr_histogram *h;
+    hdr_init(1, 3600000000000, 3, &h);
+    flow_hdr_add_to(load_hdr(l, which), h);
+    int64_t v = hdr_value_at_percentile(h, p);
+    hdr_close(h);
+    return v;
+}
+
+static void every_request_is_answered_once(void **state)
+{
+    server *s = *state;
+    load_shape shape = {.path = "/${n}", .id = "r-${n:3}"};
+    load_opts o = opts_of(s, &shape);
+    load *l = run_to_end(&o);
+    load_stats st = load_stats_of(l);
+    assert_int_equal(st.planned, 200);
+    assert_int_equal(st.ok, 200);
+    assert_int_equal(st.status[2], 200);
+    assert_int_equal(st.in_flight, 0);
+    assert_int_equal(atomic_load(&s->requests), 200);
+    assert_true(st.connects < 64); /* connections are kept */
+    load_row row;
+    int seen[201] = {0};
+    while (load_take(l, &row, 1) == 1) {
+        seen[row.n]++;
+        assert_int_equal(row.outcome, LOAD_OK);
+        assert_int_equal(atoi(row.body + 1), row.n);
+        assert_int_equal(atoi(row.id + 2), row.n);
+        assert_true(row.intended <= row.started && row.started <= row.ended);
+        load_row_free(&row);
+    }
+    for (int i = 1; i <= 200; i++)
+        assert_int_equal(seen[i], 1);
+    load_close(l);
+}
+
+/* A stall of 300 ms at 1000/s holds up some 300 requests; measured from their starts alone, one of them would be slow on one connection. */
+static void a_stall_shows_in_all_that_it_held_up(void **state)
+{
+    server *s = *state;
+    atomic_store(&s->stall_at, 100);
+    atomic_store(&s->stall_ms, 300);
+    load_shape shape = {.path = "/"};
+    load_opts o = opts_of(s, &shape);
+    o.count = 1000;
+    o.in_flight = 1;
+    load *l = run_to_end(&o);
+    load_stats st = load_stats_of(l);
+    assert_int_equal(st.ok, 1000);
+    assert_true(st.late >= 200);
+    assert_true(percentile(l, LOAD_LATENCY, 90) > 100000000);
+    assert_true(percentile(l, LOAD_SERVICE, 90) < 100000000);
+    load_close(l);
+}
+
+static void what_waits_too_long_is_dropped(void **state)
+{
+    server *s = *state;
+    atomic_store(&s->stall_at, 1);
+    atomic_store(&s->stall_ms, 400);
+    load_shape shape = {.path = "/"};
+    load_opts o = opts_of(s, &shape);
+    o.in_flight = 1;
+    o.timeout = 0.1;
+    load *l = run_to_end(&o);
+    load_stats st = load_stats_of(l);
+    assert_true(st.dropped > 0);
+    assert_true(st.failed > 0); /* a GET that timed out did nothing */
+    assert_int_equal(st.unknown, 0);
+    assert_int_equal(st.ok + st.failed + st.dropped, 200);
+    load_close(l);
+}
+
+static void a_silent_server_leaves_the_outcome_of_a_post_unknown(void **state)
+{
+    server *s = *state;
+    atomic_store(&s->stall_at, 1);
+    atomic_store(&s->stall_ms, 300);
+    load_shape shape = {.path = "/", .body = "{}"};
+    load_opts o = opts_of(s, &shape);
+    o.count = 1;
+    o.timeout = 0.1;
+    load *l = run_to_end(&o);
+    assert_int_equal(load_stats_of(l).unknown, 1);
+    load_row row;
+    assert_int_equal(load_take(l, &row, 1), 1);
+    assert_string_equal(row.error, "no reply in time");
+    load_row_free(&row);
+    load_close(l);
+}
+
+static void statuses_decide(void **state)
+{
+    server *s = *state;
+    load_shape shapes[] = {{.path = "/missing", .body = "{}"},
+                           {.path = "/", .method = "PUT", .body = ""}};
+    load_opts o = opts_of(s, shapes);
+    o.nshapes = 2;
+    o.count = 10;
+    load *l = run_to_end(&o);
+    load_stats st = load_stats_of(l);
+    assert_int_equal(st.failed, 5);
+    assert_int_equal(st.unknown, 5);
+    load_close(l);
+}
+
+static void readers_are_connected_before_they_are_released(void **state)
+{
+    server *s = *state;
+    load_shape shape = {.path = "/"};
+    load_opts o = opts_of(s, &shape);
+    o.rate = 0;
+    o.readers = 64;
+    o.count = 5;
+    load *l = run_to_end(&o);
+    load_stats st = load_stats_of(l);
+    assert_true(st.released);
+    assert_int_equal(st.ok, 320);
+    assert_int_equal(st.connects, 64);
+    int by_reader[65] = {0};
+    load_row row;
+    while (load_take(l, &row, 1) == 1) {
+        by_reader[row.reader]++;
+        load_row_free(&row);
+    }
+    for (int i = 1; i <= 64; i++)
+        assert_int_equal(by_reader[i], 5);
+    load_close(l);
+}
+
+static void nobody_there_is_a_failure_not_an_unknown(void **state)
+{
+    (void)state;
+    load_shape shape = {.path = "/", .body = "{}"};
+    load_opts o = {.url = "http://127.0.0.1:1",
+                   .shapes = &shape,
+                   .nshapes = 1,
+                   .rate = 1000,
+                   .count = 20,
+                   .timeout = 1};
+    load *l = run_to_end(&o);
+    assert_int_equal(load_stats_of(l).failed, 20);
+    load_close(l);
+    o.rate = 0;
+    o.readers = 2;
+    assert_null(load_open(&o, &l));
+    assert_true(flow_join(load_flow(l), 5));
+    rl_err *err = load_failure(l);
+    assert_true(err_is(err, RL_LAB, "CONNECT"));
+    err_free(err);
+    load_close(l);
+}
+
+static void closing_ends_an_endless_load(void **state)
+{
+    server *s = *state;
+    load_shape shape = {.path = "/"};
+    load_opts o = opts_of(s, &shape);
+    o.count = 0;
+    o.duration = 3600;
+    load *l;
+    assert_null(load_open(&o, &l));
+    usleep(50000);
+    int64_t from = clock_ns();
+    load_close(l);
+    assert_true(clock_ns() - from < 1000000000);
+}
+
+static void wrong_options_are_told(void **state)
+{
+    (void)state;
+    load_shape shape = {.path = "/"};
+    const load_opts good = {.url = "http://127.0.0.1:1",
+                            .shapes = &shape,
+                            .nshapes = 1,
+                            .rate = 1,
+                            .count = 1,
+                            .timeout = 1};
+    load_opts wrong[6];
+    for (int i = 0; i < 6; i++)
+        wrong[i] = good;
+    wrong[0].url = "http://10.1.2.3:80";
+    wrong[1].url = "https://127.0.0.1:1";
+    wrong[2].count = 0;
+    wrong[3].rate = NAN;
+    wrong[4].in_flight = LOAD_IN_FLIGHT_MAX + 1;
+    wrong[5].nshapes = 0;
+    for (int i = 0; i < 6; i++) {
+        load *l;
+        rl_err *err = load_open(&wrong[i], &l);
+        assert_true(err && err_is(err, RL_LAB, "USAGE"));
+        err_free(err);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_rendered),
+        cmocka_unit_test(wrong_texts_show_the_place),
+        cmocka_unit_test(a_constant_plan_is_exact),
+        cmocka_unit_test(poisson_arrivals_are_seeded_and_have_their_mean),
+        cmocka_unit_test(a_plan_ends_by_time),
+        cmocka_unit_test(replies_are_read),
+        cmocka_unit_test(only_this_machine),
+        cmocka_unit_test_setup_teardown(every_request_is_answered_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stall_shows_in_all_that_it_held_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_too_long_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_silent_server_leaves_the_outcome_of_a_post_unknown, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(statuses_decide, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_are_connected_before_they_are_released, setup,
+                                        teardown),
+        cmocka_unit_test(nobody_there_is_a_failure_not_an_unknown),
+        cmocka_unit_test_setup_teardown(closing_ends_an_endless_load, setup, teardown),
+        cmocka_unit_test(wrong_options_are_told)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
