@@ -10,14 +10,22 @@ local M = {}
 
 local Service = children.class()
 
--- What each service is told of the arm, unless its settings say otherwise.
+-- What a service is told of the arm, as far as it has such an option and its settings do not say otherwise.
 local own_settings = {
-  command = function(lab) return { topic = lab:event_topic() } end,
-  relay = function(lab) return { topic = lab:event_topic() } end,
-  consumer = function(lab) return { topic = lab:event_topic(), group = lab:group(), prefix = lab.stack.redis and lab:prefix() or nil } end,
-  query = function(lab) return { prefix = lab:prefix() } end,
-  replay = function(lab) return { topic = lab:event_topic(), group = lab:name "replay" } end,
+  topic = function(lab) return lab:event_topic() end,
+  group = function(lab) return lab:group() end,
+  prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
+  cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
 }
+
+local function arms_settings(lab, name, given)
+  local options, settings = require("rlab.service.options").all(require("rlab.service").load(name)), {}
+  for key, value in pairs(given) do settings[key] = value end
+  for key, value_of in pairs(own_settings) do
+    if options[key] and settings[key] == nil then settings[key] = value_of(lab) end
+  end
+  return settings
+end
 
 local function addresses(lab, via_proxy)
   local wire = via_proxy and lab:wire() or {}
@@ -39,7 +47,7 @@ end
 local OPTION_KEYS = { must_fire = true, failpoints = true, via_proxy = true, at_most = true }
 
 local function spawn(lab, name, settings, opts)
-  local tag = children.tag(lab, name)
+  local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
   must(fs.write(config, json.encode(settings, { pretty = true }) .. "\n"))
   local service = children.spawn(lab, Service, tag, {
@@ -57,9 +65,8 @@ function M.service(lab, name, settings, opts)
   for key in pairs(opts) do
     if not OPTION_KEYS[key] then error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(tostring(key)), 2) end
   end
-  local own = own_settings[name]
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
-  local service = spawn(lab, name, merged(own and own(lab) or {}, settings or {}), opts)
+  local service = spawn(lab, name, arms_settings(lab, name, settings or {}), opts)
   lab.client_settings = lab.client_settings or {}
   table.insert(lab.client_settings, { kind = service.name, settings = service.settings })
   return service:await_ready()
