@@ -256,11 +256,23 @@ static rl_err *error_of(CURLcode rc, const transfer *t, const char *why)
             name = names[i].name;
             retriable = names[i].retriable;
         }
-    if (rc == CURLE_SEND_FAIL_REWIND)
+    if (rc == CURLE_SEND_FAIL_REWIND || rc == CURLE_GOT_NOTHING)
         text = "the connection was lost while the request was under way";
     rl_err *err = err_new(RL_HTTP, (int)rc, name, "%s %s: %s", t->call->method, t->call->url, text);
     err->retriable = retriable;
     return err;
+}
+
+/* After a failed call the handle keeps, whatever is reset, that it has something to rewind, and the next request would fail at once. */
+static void renew(http_client *client, CURLcode rc)
+{
+    CURL *fresh = rc == CURLE_OK ? NULL : curl_easy_init();
+    if (!fresh) {
+        curl_easy_reset(client->easy);
+        return;
+    }
+    curl_easy_cleanup(client->easy);
+    client->easy = fresh;
 }
 
 rl_err *http_client_call(http_client *client, const http_call *call, http_answer *answer)
@@ -276,7 +288,7 @@ rl_err *http_client_call(http_client *client, const http_call *call, http_answer
     if (rc == CURLE_COULDNT_CONNECT && sent > 0)
         rc = CURLE_GOT_NOTHING; /* it was the second attempt, after a kept connection had broken */
     curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_reset(client->easy);
+    renew(client, rc);
     curl_slist_free_all(headers);
     answer->status = (int)status;
     return rc == CURLE_OK ? NULL : error_of(rc, &t, why);
