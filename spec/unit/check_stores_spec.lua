@@ -19,8 +19,8 @@ end
 
 -- What commands, ledger, topic, effects and cache hold when all went well; some commands of unknown outcome are in the ledger, some are not.
 local function good()
-  local run = { acked = {}, unknown = { "e04", "e08", "never-1" }, ledger = {}, aborted = { "x1", "x2" }, committed = {}, delivered = {}, cache = {}, views = {},
-    sum = 0, reads = 40 }
+  local run = { acked = {}, unknown = { "e04", "e08", "never-1" }, ledger = {}, aborted = { "x1", "x2" }, committed = {}, delivered = {}, cache = {},
+    views = {}, sum = 0, reads = 40 }
   for i = 1, 40 do
     local id, account = ("e%02d"):format(i), (i - 1) % 4 + 1
     run.ledger[i] = { id = id, key = account, version = (i - 1) // 4 + 1, amount = i }

@@ -104,7 +104,8 @@ local function missing(found, complete, want_lost)
     if sent.rank == RANK.ok and not log.polled[id] then
       local lost = complete or sent.offset ~= nil and sent.offset < log.highest
       if lost == want_lost then
-        case(list, id, sent.key, sent.offset, lost and "acknowledged, read past up to %d, never delivered" or "acknowledged, the readers are at %d", log.highest)
+        local note = lost and "acknowledged, read past up to %d, never delivered" or "acknowledged, the readers are at %d"
+        case(list, id, sent.key, sent.offset, note, log.highest)
       end
     end
   end

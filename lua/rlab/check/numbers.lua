@@ -88,7 +88,9 @@ function M.stale_cache(lab, a)
   for _, row in ipairs(a.views) do source[tostring(row.key)] = row.version end
   for _, row in ipairs(cached) do
     local now = source[tostring(row.key)] or 0
-    if row.version < now then rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = ("cached version %d, the view has %d"):format(row.version, now) } end
+    if row.version < now then
+      rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = ("cached version %d, the view has %d"):format(row.version, now) }
+    end
   end
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = row.id end
