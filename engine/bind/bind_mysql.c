@@ -8,6 +8,7 @@
 #include "bind/errs.h"
 #include "bind/mysql_values.h"
 #include "bind/opts.h"
+#include "bind/store_opts.h"
 #include "mysql/conn.h"
 
 int luaopen_rlab_core_mysql(lua_State *L);
@@ -67,40 +68,10 @@ static int connect_push(lua_State *L, rl_await *a)
     return 1;
 }
 
-static my_tls read_tls(lua_State *L)
-{
-    static const char *const words[] = {"off", "on", "verify", NULL};
-    const char *word = opts_str(L, 1, "tls", "off");
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return (my_tls)i;
-    return (my_tls)luaL_error(L, "mysql.connect: tls is \"off\", \"on\" or \"verify\"");
-}
-
-static my_opts read_opts(lua_State *L)
-{
-    static const char *const allowed[] = {
-        "host", "port",       "socket",          "user",         "password",      "database", "tls",
-        "ca",   "found_rows", "connect_timeout", "read_timeout", "write_timeout", NULL};
-    opts_check(L, 1, "mysql.connect", allowed);
-    return (my_opts){.host = opts_str(L, 1, "host", NULL),
-                     .port = (int)opts_int(L, 1, "port", 3306),
-                     .socket = opts_str(L, 1, "socket", NULL),
-                     .user = opts_str(L, 1, "user", "root"),
-                     .password = opts_str(L, 1, "password", NULL),
-                     .database = opts_str(L, 1, "database", NULL),
-                     .ca = opts_str(L, 1, "ca", NULL),
-                     .tls = read_tls(L),
-                     .found_rows = opts_bool(L, 1, "found_rows", false),
-                     .connect_timeout = opts_duration(L, 1, "connect_timeout", 5),
-                     .read_timeout = opts_duration(L, 1, "read_timeout", 60),
-                     .write_timeout = opts_duration(L, 1, "write_timeout", 0)};
-}
-
 /* connect{host=, port=, ...} -> db | nil, err */
 static int l_connect(lua_State *L)
 {
-    my_opts o = read_opts(L);
+    my_opts o = mysql_opts_read(L, 1, "mysql.connect");
     handle_new(L, &mysql_type, 0);
     conn_job *job = await_new(sizeof *job, connect_run, connect_push, conn_drop);
     job->conn = my_conn_new(&o);

@@ -9,6 +9,7 @@
 #include "bind/handle.h"
 #include "bind/opts.h"
 #include "bind/redis_values.h"
+#include "bind/store_opts.h"
 #include "bind/task.h"
 #include "redis/conn.h"
 #include "redis/pipe.h"
@@ -77,33 +78,10 @@ static int connect_push(lua_State *L, rl_await *a)
     return 1;
 }
 
-static redisc_opts read_opts(lua_State *L)
-{
-    static const char *const allowed[] = {
-        "host", "port",    "socket",          "user",        "password", "db",
-        "resp", "timeout", "connect_timeout", "client_name", NULL};
-    opts_check(L, 1, "redis.connect", allowed);
-    redisc_opts o = {.host = opts_str(L, 1, "host", NULL),
-                     .port = (int)opts_int(L, 1, "port", 6379),
-                     .socket = opts_str(L, 1, "socket", NULL),
-                     .user = opts_str(L, 1, "user", NULL),
-                     .password = opts_str(L, 1, "password", NULL),
-                     .client_name = opts_str(L, 1, "client_name", NULL),
-                     .db = (int)opts_int(L, 1, "db", 0),
-                     .resp = (int)opts_int(L, 1, "resp", 3),
-                     .timeout = opts_duration(L, 1, "timeout", 10),
-                     .connect_timeout = opts_duration(L, 1, "connect_timeout", 5)};
-    if (o.resp != 2 && o.resp != 3)
-        luaL_error(L, "redis.connect: resp is 2 or 3");
-    if (o.user && !o.password)
-        luaL_error(L, "redis.connect: a user needs a password");
-    return o;
-}
-
 /* redis.connect{host=, port=, ...} -> r | nil, err */
 static int l_connect(lua_State *L)
 {
-    redisc_opts o = read_opts(L);
+    redisc_opts o = redis_opts_read(L, 1, "redis.connect");
     handle_new(L, &redis_type, 0);
     connect_job *job = await_new(sizeof *job, connect_run, connect_push, connect_drop);
     job->conn = redisc_new(&o);
