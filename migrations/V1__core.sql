@@ -34,7 +34,7 @@ CREATE TABLE outbox_event (
   created_at    TIMESTAMP(6)      NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   published_at  TIMESTAMP(6)      NULL,
   parked_reason VARCHAR(255)      NULL,         -- a row that can never be sent: published_at is set too, so that it is out of the way
-  KEY unsent (published_at, shard, id)
+  KEY unsent (published_at, id, shard)   -- the unsent ones in the order of their ids; the published ones by age, for the clean-up
 );
 
 CREATE TABLE relay_lease (
@@ -43,4 +43,10 @@ CREATE TABLE relay_lease (
   token      BIGINT            NOT NULL DEFAULT 0,   -- the fence: grows with each owner
   expires_at TIMESTAMP(3)      NULL,
   position   BIGINT            NOT NULL DEFAULT 0    -- mark = cursor: rows up to here are sent
+);
+
+-- Who is alive: each has its share of the shards.
+CREATE TABLE relay_member (
+  name    VARCHAR(64)  NOT NULL PRIMARY KEY,
+  seen_at TIMESTAMP(3) NOT NULL
 );
