@@ -215,6 +215,16 @@ void flow_up(rl_flow *flow, const char *need)
         flow_emit(flow, "up", NULL, &(flow_field){.key = "need", .text = need}, 1);
 }
 
+bool flow_is_down(rl_flow *flow, const char *need)
+{
+    bool down = false;
+    pthread_mutex_lock(&flow->lock);
+    for (int i = 0; i < flow->nneeds; i++)
+        down = down || (flow->needs[i].why && strcmp(flow->needs[i].name, need) == 0);
+    pthread_mutex_unlock(&flow->lock);
+    return down;
+}
+
 char *flow_ill(rl_flow *flow)
 {
     rl_buf text = {0};

@@ -84,6 +84,7 @@ void flow_hdr_add_to(flow_hdr *hdr, struct hdr_histogram *sum);
 /* `need` is static text: "mysql", "kafka", "redis", ... A change is an event, "down" (with the error) or "up"; that nothing changed costs a lock. */
 void flow_down(rl_flow *flow, const char *need, const rl_err *why);
 void flow_up(rl_flow *flow, const char *need);
+bool flow_is_down(rl_flow *flow, const char *need);
 /* NULL when every server that was spoken of is up, else one line that the caller frees: "mysql: ...; kafka: ...". */
 char *flow_ill(rl_flow *flow);
 
