@@ -1,0 +1,115 @@
+-- A schema with an outbox in it, a topic, and what is in both: for specs and measurements of the relay. RLAB_TEST_MYSQL and RLAB_TEST_BROKERS say where.
+local fs = require "rlab.fs"
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+local mysql = require "rlab.mysql"
+local process = require "rlab.process"
+
+local Outbox = {}
+Outbox.__index = Outbox
+
+local count = 0
+
+local function address()
+  local text = assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set")
+  local host, port, user, password = text:match "^(%S+):(%d+) (%S+) ?(%S*)$"
+  return { host = host, port = math.tointeger(tonumber(port)), user = user, password = password }
+end
+
+local function migrate(db)
+  local text = must(fs.read "migrations/V1__core.sql"):gsub("%-%-[^\n]*", "")
+  for statement in text:gmatch "[^;]+" do
+    if statement:find "%S" then must(db:exec(statement)) end
+  end
+end
+
+-- open([{partitions = 3, configs = }]) -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
+local function open(opts)
+  opts = opts or {}
+  count = count + 1
+  local pid = process.self()
+  local self = setmetatable({ mysql = address(), brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
+    topic = ("relay-spec-%d-%d"):format(pid, count), schema = ("relay_spec_%d_%d"):format(pid, count) }, Outbox)
+  self.db = must(mysql.connect(self.mysql))
+  must(self.db:exec("CREATE DATABASE " .. self.schema))
+  must(self.db:exec("USE " .. self.schema))
+  migrate(self.db)
+  self.mysql.database = self.schema
+  self.admin = must(kafka.admin { brokers = self.brokers })
+  must(self.admin:create_topic { name = self.topic, partitions = opts.partitions or 3, replication_factor = 3, configs = opts.configs })
+  return self
+end
+
+-- another connection to the schema
+function Outbox:connect()
+  return must(mysql.connect(self.mysql))
+end
+
+-- add(n, {keys = 10, db = , payload =, headers =}): rows with event ids 1.. in the order of their insertion; key k<i % keys>
+function Outbox:add(n, opts)
+  opts = opts or {}
+  local db, keys, rows = opts.db or self.db, opts.keys or 10, {}
+  for i = 1, n do
+    self.events = (self.events or 0) + 1
+    local key = opts.key or "k" .. i % keys
+    local payload = opts.payload or ('{"n":%d}'):format(self.events)
+    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%s') %% 64, '%s', '%s', %s)"):format(self.event_id(self.events), key, key, payload, opts.headers or "NULL")
+    if #rows == 500 or i == n then
+      must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES " .. table.concat(rows, ",")))
+      rows = {}
+      if i < n then return self:add(n - i, opts) end
+    end
+  end
+end
+
+-- the id of the n-th event added
+function Outbox.event_id(n)
+  return ("00000000-0000-7000-8000-%012d"):format(n)
+end
+
+-- options of flow_relay.open
+function Outbox:options(more)
+  local options = { name = "relay", topic = self.topic, brokers = self.brokers, mysql = self.mysql }
+  for key, value in pairs(more or {}) do options[key] = value end
+  return options
+end
+
+function Outbox:count(where)
+  return must(self.db:value("SELECT COUNT(*) FROM outbox_event WHERE " .. where))
+end
+
+local function headers_of(record)
+  local map = {}
+  for _, pair in ipairs(record.headers or {}) do map[pair[1]] = pair[2] end
+  return map
+end
+
+-- records([isolation]) -> list of {id, key, value, headers, partition, offset} of the whole topic by a reader of its own, in the order of each partition
+function Outbox:records(isolation)
+  local reader <close> = must(kafka.consumer { brokers = self.brokers, group = "none-" .. self.topic, enable_auto_commit = false,
+    isolation_level = isolation or "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 20 })
+  local parts, ended, list = {}, 0, {}
+  for _, p in ipairs(must(self.admin:topic(self.topic)).partitions) do parts[#parts + 1] = { topic = self.topic, partition = p.partition, offset = 0 } end
+  must(reader:assign(parts))
+  while ended < #parts do
+    for record in must(reader:poll(1000, "5s")):each() do
+      if record.eof then
+        ended = ended + 1
+      else
+        local headers = headers_of(record)
+        list[#list + 1] = { id = headers["event-id"], key = record.key, value = record.value, headers = record.headers,
+          partition = record.partition, offset = record.offset }
+      end
+    end
+  end
+  return list
+end
+
+function Outbox:close()
+  self.db:exec("DROP DATABASE IF EXISTS " .. self.schema)
+  self.db:close()
+  self.admin:delete_topics { self.topic }
+  self.admin:close()
+end
+
+return { open = open, address = address }
