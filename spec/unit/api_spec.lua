@@ -4,7 +4,7 @@ local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
 local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "exit", "experiment", "explain", "kafka_helpers", "libraries",
-  "main", "report", "role", "run", "check", "lab", "repl", "script", "version" }
+  "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version" }
 
 -- methods that other methods are made of
 local PRIVATE = {

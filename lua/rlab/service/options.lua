@@ -93,6 +93,9 @@ local types = {
   redis = { read = as_redis, expected = '"redis://host:port/db"' },
 }
 
+-- mysql_url("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
+M.mysql_url = as_mysql
+
 -- ---- the options that every service has ----
 
 local function local_stack()

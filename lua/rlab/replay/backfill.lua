@@ -1,0 +1,280 @@
+-- Chunked backfill: rows of a table in steps by primary key, in shards side by side, each with a checkpoint that is written in the transaction of its
+-- chunk. A crash costs at most the chunk under way; a live write wins when the statement is guarded by a version; it pauses while live traffic lags.
+local err = require "rlab.err"
+local fail = require "rlab.fail"
+local mysql = require "rlab.mysql"
+local null = require "rlab.null"
+local script = require "rlab.script"
+local task = require "rlab.task"
+
+local M = {}
+
+local Backfill = {}
+Backfill.__index = Backfill
+
+local PAUSE, THROTTLE = 0.2, 0.05
+
+-- named("UPDATE t SET a = :a WHERE id = :id") -> "UPDATE t SET a = ? WHERE id = ?", { "a", "id" }; what stands in quotes is left as it is
+function M.named(sql)
+  local names = {}
+  local function take(text)
+    return (text:gsub("%f[:%w]:([%a_][%w_]*)", function(name)
+      names[#names + 1] = name
+      return "?"
+    end))
+  end
+  local out, at = {}, 1
+  for before, quoted, after in sql:gmatch "()(%b'')()" do
+    out[#out + 1], out[#out + 2] = take(sql:sub(at, before - 1)), quoted
+    at = after
+  end
+  out[#out + 1] = take(sql:sub(at))
+  return table.concat(out), names
+end
+
+local function values_of(names, from)
+  local list = { n = #names }
+  for i, name in ipairs(names) do
+    local value = from[name]
+    if value == nil then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("backfill: the rows read have no '%s'"):format(name) }, 0) end
+    list[i] = value
+  end
+  return list
+end
+
+-- new{mysql =, job =, table =, key =, read =, write =, ...} -> backfill
+--   mysql: what mysql.connect takes; job: its name in backfill_checkpoint; table, key: whose primary key is walked;
+--   read: gives the rows of keys above :from up to :upto; write: is run for each of them, with their columns as :names (guard it by a version);
+--   shards, chunk: keys side by side and at a time; checkpoint: false begins anew after a crash (wrong); lag: f() -> records that live traffic is
+--   behind, max_lag: from which on it pauses; notice: f(what, fields)
+function M.new(o)
+  local read, read_names = M.named(o.read)
+  local write, write_names = M.named(o.write)
+  return setmetatable({
+    o = o, read = read, read_names = read_names, write = write, write_names = write_names, shards = o.shards or 4, chunk = o.chunk or 500,
+    notice = o.notice or function() end, rows = 0, written = 0, chunks = 0, throttled = 0, failures = 0,
+  }, Backfill)
+end
+
+local function connect(self)
+  local settings = { found_rows = true } -- affected tells how many rows the guard let through
+  for key, value in pairs(self.o.mysql) do settings[key] = value end
+  return mysql.connect(settings)
+end
+
+local function quote(name) return "`" .. name:gsub("`", "``") .. "`" end
+
+-- ---- shards and checkpoints ----
+
+-- Equal widths of the key's range; each shard begins behind `position` and ends at `upper`.
+local function ranges(low, high, n)
+  local list, from, width = {}, low - 1, high - low + 1
+  for shard = 0, n - 1 do
+    local upper = shard == n - 1 and high or low - 1 + width * (shard + 1) // n
+    list[#list + 1] = { shard = shard, position = from, upper = upper, chunks = 0 }
+    from = upper
+  end
+  return list
+end
+
+local function stored(self, db)
+  local rows, failure = db:query("SELECT shard, position, upper, chunks FROM backfill_checkpoint WHERE job = ? ORDER BY shard", self.o.job)
+  if not rows then return nil, failure end
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = row end
+  return list
+end
+
+local function divide(self, db)
+  local bounds, failure = db:row(("SELECT MIN(%s) AS low, MAX(%s) AS high FROM %s"):format(quote(self.o.key), quote(self.o.key), quote(self.o.table)))
+  if not bounds then return nil, failure end
+  if bounds.low == null then return {} end
+  return ranges(bounds.low, bounds.high, self.shards)
+end
+
+local function store_all(db, job, list)
+  return db:tx(function()
+    for _, s in ipairs(list) do
+      local ok, failure = db:exec("INSERT INTO backfill_checkpoint (job, shard, position, upper) VALUES (?, ?, ?, ?)", job, s.shard, s.position, s.upper)
+      if not ok then return nil, failure end
+    end
+    return true
+  end)
+end
+
+-- plan(db) -> shards {shard, position, upper, chunks} | nil, err: where the job stands; made when it has never run
+local function plan(self, db)
+  local list, failure = stored(self, db)
+  if not list then return nil, failure end
+  if #list > 0 and self.o.checkpoint ~= false then return list end
+  list, failure = divide(self, db)
+  if not list or #list == 0 or self.o.checkpoint == false then return list, failure end
+  local ok
+  ok, failure = store_all(db, self.o.job, list)
+  if not ok then return nil, failure end
+  return list
+end
+
+-- ---- one chunk ----
+
+-- The key of the chunk's last row, or the shard's end when fewer are left.
+local function end_of_chunk(self, db, s)
+  local key = quote(self.o.key)
+  local sql = ("SELECT %s FROM %s WHERE %s > ? AND %s <= ? ORDER BY %s LIMIT 1 OFFSET ?"):format(key, quote(self.o.table), key, key, key)
+  local upto, failure = db:value(sql, s.position, s.upper, self.chunk - 1)
+  if failure then return nil, failure end
+  return upto or s.upper
+end
+
+-- The position must be what it was: another run of this job would have moved it.
+local function advance(self, db, s, upto)
+  if self.o.checkpoint == false then return true end
+  local done, failure = db:exec("UPDATE backfill_checkpoint SET position = ?, chunks = chunks + 1 WHERE job = ? AND shard = ? AND position = ?",
+    upto, self.o.job, s.shard, s.position)
+  if not done then return nil, failure end
+  if done.affected == 1 then return true end
+  return nil, err.new { domain = "rlab", code = 0, name = "CONFLICT",
+    message = ("job %s, shard %d: its checkpoint is not at %d any more; does another run of it work?"):format(self.o.job, s.shard, s.position) }
+end
+
+local function write_all(self, db, rows)
+  local matched = 0
+  if #rows == 0 then return 0 end
+  local statement, failure = db:prepare(self.write)
+  if not statement then return nil, failure end
+  local closing <close> = setmetatable({}, { __close = function() statement:close() end }) -- luacheck: ignore 211
+  for _, row in ipairs(rows) do
+    local values = values_of(self.write_names, row)
+    local done
+    done, failure = statement:exec(table.unpack(values, 1, values.n))
+    if not done then return nil, failure end
+    matched = matched + math.min(done.affected, 1)
+  end
+  return matched
+end
+
+-- A failpoint may only stop the chunk here: its error is one of the step.
+local function point(self, name, s, upto)
+  local _, injected = fail.point(name, { job = self.o.job, shard = s.shard, from = s.position, upto = upto, chunk = s.chunks + 1 })
+  return injected == nil, injected
+end
+
+local function read_chunk(self, db, s, upto)
+  local values = values_of(self.read_names, { from = s.position, upto = upto, shard = s.shard })
+  return db:query(self.read, table.unpack(values, 1, values.n))
+end
+
+local function write_chunk(self, db, s, upto, rows)
+  return db:tx(function()
+    local matched, failure = write_all(self, db, rows)
+    if not matched then return nil, failure end
+    local ok
+    ok, failure = advance(self, db, s, upto)
+    if not ok then return nil, failure end
+    return matched
+  end, { retries = 5 })
+end
+
+local function step(self, db, s)
+  local upto, failure = end_of_chunk(self, db, s)
+  if not upto then return nil, failure end
+  local rows, matched, ok
+  rows, failure = read_chunk(self, db, s, upto)
+  if not rows then return nil, failure end
+  ok, failure = point(self, "backfill.before_write", s, upto)
+  if not ok then return nil, failure end
+  matched, failure = write_chunk(self, db, s, upto, rows)
+  if not matched then return nil, failure end
+  self.rows, self.written, self.chunks = self.rows + #rows, self.written + matched, self.chunks + 1
+  self.notice("chunk", { shard = s.shard, from = s.position, upto = upto, rows = #rows, written = matched })
+  ok, failure = point(self, "backfill.after_chunk", s, upto)
+  s.position, s.chunks = upto, s.chunks + 1
+  return ok, failure
+end
+
+-- ---- a shard ----
+
+-- Lag that nobody knows counts as too much.
+local function yield_to_live(self)
+  while self.o.lag and not self.stopping do
+    local behind = self.o.lag()
+    if behind and behind <= (self.o.max_lag or 50) then return end
+    task.sleep(THROTTLE)
+    self.throttled = self.throttled + THROTTLE
+  end
+end
+
+-- After a failure nobody knows whether the chunk was committed: the checkpoint says.
+local function recover(self, db, s)
+  task.sleep(PAUSE)
+  if db:broken() and not db:reconnect() then return end
+  local list = self.o.checkpoint ~= false and stored(self, db) or {}
+  for _, at in ipairs(list) do
+    if at.shard == s.shard then s.position, s.chunks = at.position, at.chunks end
+  end
+end
+
+local function lasting(failure)
+  return failure.name == "CONFLICT" or failure.name == "USAGE" or (failure.domain == "mysql" and not failure.retriable and not failure.fatal)
+end
+
+local function run_shard(self, s)
+  local db <close>, why = connect(self)
+  if not db then error(why, 0) end
+  while not self.stopping and s.position < s.upper do
+    yield_to_live(self)
+    if self.stopping then return end
+    local ok, failure = step(self, db, s)
+    if not ok then
+      if lasting(failure) and not db:broken() then error(failure, 0) end
+      self.failures = self.failures + 1
+      self.notice("failed", { shard = s.shard, error = tostring(failure) })
+      recover(self, db, s)
+    end
+  end
+end
+
+-- backfill:run() -> true | nil, err: until every shard has come to its end, or stop(); the chunk under way is finished then
+function Backfill:run()
+  local db <close>, failure = connect(self)
+  if not db then return nil, failure end
+  local list
+  list, failure = plan(self, db)
+  if not list then return nil, failure end
+  self.list = list
+  local ok
+  ok, failure = xpcall(task.group, script.traced, function(group)
+    for _, s in ipairs(list) do group:spawn(run_shard, self, s) end
+  end)
+  if ok then return true end
+  if not err.is(failure) then error(failure, 0) end
+  return nil, failure
+end
+
+function Backfill:stop() self.stopping = true end
+
+-- backfill:counts() -> {rows, written, guarded, chunks, throttled, failures, done}: guarded are rows that a live write had overtaken
+function Backfill:counts()
+  local done = self.list ~= nil
+  for _, s in ipairs(self.list or {}) do done = done and s.position >= s.upper end
+  return { rows = self.rows, written = self.written, guarded = self.rows - self.written, chunks = self.chunks, throttled = self.throttled,
+    failures = self.failures, done = done }
+end
+
+-- status(mysql, job) -> shards {shard, position, upper, chunks} | nil, err
+function M.status(at, job)
+  local db <close>, failure = mysql.connect(at)
+  if not db then return nil, failure end
+  return stored({ o = { job = job } }, db)
+end
+
+-- forget(mysql, job) -> true | nil, err: the next run begins anew
+function M.forget(at, job)
+  local db <close>, failure = mysql.connect(at)
+  if not db then return nil, failure end
+  local ok
+  ok, failure = db:exec("DELETE FROM backfill_checkpoint WHERE job = ?", job)
+  return ok and true, failure
+end
+
+return M

@@ -1,0 +1,287 @@
+-- Replaying a dead-letter topic: each record goes back to where it came from, at a rate, and is done with (committed) once the copy is acknowledged.
+-- The replayer's group is the backlog: what it has not committed is still to be replayed. A crash between the two repeats what was under way, and
+-- the consumer's dedup by event id makes that harmless. A guard ends loops: a copy counts its replays, and who has reached the limit stays parked.
+local clock = require "rlab.clock"
+local dlq = require "rlab.dlq"
+local err = require "rlab.err"
+local fail = require "rlab.fail"
+local kafka = require "rlab.kafka"
+local null = require "rlab.null"
+local reader = require "rlab.replay.reader"
+local script = require "rlab.script"
+local task = require "rlab.task"
+
+local M = {}
+
+local Replay = {}
+Replay.__index = Replay
+
+local PAUSE, SLICE = 0.2, 0.02
+
+-- new{brokers =, dlq =, group =, ...} -> replay
+--   topic: where a record goes whose original topic is not known; to: where all go; target: "original" (the group that failed), "none" (every group
+--   gets the copy: wrong), or a group; guard: false counts no replays (wrong); max: replays of a record; budget: copies in all; rate: a second;
+--   batch: copies under way at once; filter: f(record); skip: set of ids; follow: go on when the end is reached; producer, consumer: properties;
+--   notice: f(what, fields) is told what happens
+function M.new(opts)
+  return setmetatable({
+    o = opts, replayed = 0, parked = 0, skipped = 0, passed = 0, failures = 0, copies = {}, state = "new", due_ns = 0, stopping = false,
+    notice = opts.notice or function() end,
+  }, Replay)
+end
+
+-- ---- what becomes of a record ----
+
+local function budget_spent(self)
+  return self.o.budget and self.replayed >= self.o.budget
+end
+
+-- "replay", or why not: "passed" (not asked for), "skipped", "parked"
+local function verdict(self, record, story)
+  if self.o.filter and not self.o.filter(record) then return "passed" end
+  if self.o.skip and self.o.skip[reader.identity(record)] then return "skipped" end
+  if self.o.guard ~= false and story.replay_count >= self.o.max then return "parked" end
+  return "replay"
+end
+
+local function target_of(self, story)
+  if self.o.target == "none" then return nil end
+  if self.o.target == "original" then return story.original_group end
+  return self.o.target
+end
+
+local function copy_of(self, record, story)
+  return {
+    topic = self.o.to or story.original_topic or self.o.topic,
+    key = record.key, value = record.value,
+    headers = dlq.for_replay(record.headers, { count = self.o.guard ~= false and story.replay_count + 1 or nil, target_group = target_of(self, story) }),
+  }
+end
+
+-- ---- sending ----
+
+local function nap(self, seconds)
+  local until_ns = clock.ns() + seconds * 1e9
+  while not self.stopping and clock.ns() < until_ns do task.sleep(math.min(SLICE, math.max(0, (until_ns - clock.ns()) / 1e9))) end
+end
+
+-- Evenly at the rate: what was lost by waiting is not made up by a burst.
+local function pace(self)
+  while self.paused and not self.stopping do task.sleep(SLICE) end
+  nap(self, (self.due_ns - clock.ns()) / 1e9)
+  self.due_ns = math.max(clock.ns(), self.due_ns) + 1e9 / self.o.rate
+end
+
+local function down(self, failure)
+  if not self.ill then self.notice("down", { error = tostring(failure) }) end
+  self.ill = tostring(failure)
+end
+
+local function up(self)
+  if self.ill then self.notice("up", {}) end
+  self.ill = nil
+end
+
+-- Sends until each copy is acknowledged; false when it was told to stop before. What failed may be in the log nevertheless: it is sent again.
+local function deliver(self, copies)
+  while #copies > 0 do
+    local sent = self.producer:submit(copies)
+    sent:wait()
+    local left = {}
+    for _, failure in ipairs(sent:failed()) do
+      down(self, failure)
+      self.failures = self.failures + 1
+      left[#left + 1] = copies[failure.index]
+    end
+    if #left == 0 then up(self) end
+    copies = left
+    if #copies > 0 then
+      if self.stopping then return false end
+      nap(self, PAUSE)
+    end
+  end
+  return true
+end
+
+local function positions_of(chunk)
+  local last, list = {}, {}
+  for _, item in ipairs(chunk) do last[item.partition] = item.offset + 1 end
+  for partition, offset in pairs(last) do list[#list + 1] = { topic = chunk[1].topic, partition = partition, offset = offset } end
+  return list
+end
+
+-- A commit that the broker refused since the group went on without us: whoever has the partition now will do it again.
+local function commit(self, chunk)
+  while true do
+    local ok, failure = self.consumer:commit(positions_of(chunk))
+    if ok then return up(self) end
+    down(self, failure)
+    if not failure.retriable or self.stopping then return self.notice("not committed", { error = tostring(failure) }) end
+    nap(self, PAUSE)
+  end
+end
+
+-- The failpoint sees each copy after its acknowledgement; an error there leaves the commit out, as a crash would.
+local function after_ack(item)
+  local _, failure = fail.point("replay.after_ack", { id = item.id, key = item.key ~= null and item.key or "", topic = item.copy.topic,
+    partition = item.partition, offset = item.offset, attempt = item.count })
+  return failure
+end
+
+local function finish(self, chunk)
+  local copies, injected = {}, nil
+  for _, item in ipairs(chunk) do copies[#copies + 1] = item.copy end
+  if not deliver(self, copies) then return end
+  for _, item in ipairs(chunk) do
+    if item.copy then
+      self.replayed = self.replayed + 1
+      self.notice("replayed", { id = item.id, to = item.copy.topic, partition = item.partition, offset = item.offset, count = item.count })
+      injected = after_ack(item) or injected
+    end
+  end
+  if injected then return self.notice("not committed", { error = tostring(injected) }) end
+  commit(self, chunk)
+end
+
+local function item_of(self, record)
+  local story = dlq.read(record.headers)
+  local what = verdict(self, record, story)
+  local item = { id = reader.identity(record), key = record.key, topic = record.topic, partition = record.partition, offset = record.offset,
+    count = story.replay_count + 1 }
+  if what == "replay" then
+    item.copy = copy_of(self, record, story)
+  else
+    self[what] = self[what] + 1
+    if what ~= "passed" then self.notice(what, { id = item.id, partition = item.partition, offset = item.offset, count = story.replay_count }) end
+  end
+  return item
+end
+
+-- ---- reading ----
+
+local function connect(self)
+  local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true, partitioner = "murmur2_random", linger_ms = 0,
+    message_timeout_ms = 5000 }
+  for key, value in pairs(self.o.producer or {}) do settings[key] = value end
+  local producer, failure = kafka.producer(settings)
+  if not producer then return nil, failure end
+  self.producer = producer
+  settings = { brokers = self.o.brokers, group = self.o.group, enable_auto_commit = false, auto_offset_reset = "earliest",
+    isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100, session_timeout_ms = 6000 }
+  for key, value in pairs(self.o.consumer or {}) do settings[key] = value end
+  self.consumer, failure = kafka.consumer(settings)
+  return self.consumer, failure
+end
+
+-- One that follows shares the work with others of its group; one that ends reads what is there now, and nobody else may be at it.
+local function begin(self)
+  if self.o.follow then return self.consumer:subscribe { self.o.dlq } end
+  local admin <close>, failure = kafka.admin { brokers = self.o.brokers }
+  if not admin then return nil, failure end
+  local free
+  free, failure = require("rlab.replay.offsets").guard(admin, self.o.group)
+  if not free then return nil, failure end
+  local bounds
+  bounds, failure = reader.bounds(admin, self.o.dlq)
+  if not bounds then return nil, failure end
+  local done, places = reader.committed(admin, self.o.group, self.o.dlq), {}
+  self.left = {}
+  for i, b in ipairs(bounds) do
+    local from = math.max(b.low, done[b.partition] or 0)
+    places[i] = { topic = b.topic, partition = b.partition, offset = from }
+    if from < b.high then self.left[b.partition] = b.high end
+  end
+  return self.consumer:assign(places)
+end
+
+local function poll(self)
+  local batch, failure = self.consumer:poll(self.o.batch, "100ms")
+  if batch then return batch end
+  down(self, failure)
+  if failure.fatal then error(failure, 0) end
+  nap(self, PAUSE)
+end
+
+local function at_end(self)
+  return self.left and not next(self.left)
+end
+
+local function note_place(self, record)
+  local high = self.left and self.left[record.partition]
+  if high and record.offset + (record.eof and 0 or 1) >= high then self.left[record.partition] = nil end
+end
+
+-- Beyond the end as it was at the beginning, where copies that failed again come in: not now.
+local function is_late(self, record)
+  return self.left and not self.left[record.partition]
+end
+
+local function take(self, batch)
+  local chunk = {}
+  for record in batch:each() do
+    if self.stopping or budget_spent(self) then break end
+    if record.err and not record.eof then
+      down(self, record.err)
+    elseif not record.eof and not is_late(self, record) then
+      local item = item_of(self, record)
+      if item.copy then pace(self) end
+      chunk[#chunk + 1] = item
+    end
+    note_place(self, record)
+  end
+  if #chunk > 0 then finish(self, chunk) end
+end
+
+local function loop(self)
+  while not self.stopping and not at_end(self) do
+    if budget_spent(self) then
+      self.notice("budget", { copies = self.replayed })
+      self.state = "out of budget"
+      return
+    end
+    local batch = poll(self)
+    if batch then take(self, batch) end
+  end
+  self.state = self.stopping and "stopped" or "done"
+end
+
+-- replay:run() -> true | nil, err: until the end, the budget or stop(). What was under way then is acknowledged and committed, or left to the next.
+function Replay:run()
+  local ok, failure = connect(self)
+  if ok then ok, failure = begin(self) end
+  if ok then
+    self.state = "running"
+    ok, failure = xpcall(loop, script.traced, self)
+  end
+  for _, client in ipairs { "consumer", "producer" } do
+    if self[client] then self[client]:close() end
+  end
+  if ok then return true end
+  self.state = "failed"
+  if not err.is(failure) then error(failure, 0) end
+  return nil, failure
+end
+
+function Replay:stop() self.stopping = true end
+function Replay:pause() self.paused = true end
+function Replay:resume() self.paused = false end
+
+-- replay:counts() -> {replayed, parked, skipped, passed, failures, state}
+function Replay:counts()
+  return { replayed = self.replayed, parked = self.parked, skipped = self.skipped, passed = self.passed, failures = self.failures,
+    state = self.paused and self.state == "running" and "paused" or self.state }
+end
+
+-- lag(admin, dlq, group) -> records still to be replayed | nil, err
+function M.lag(admin, topic, group)
+  local bounds, failure = reader.bounds(admin, topic)
+  if not bounds then return nil, failure end
+  local done, left = reader.committed(admin, group, topic), 0
+  for _, b in ipairs(bounds) do
+    if not b.high then return nil, err.new { domain = "kafka", code = 0, name = "UNKNOWN", message = topic .. ": its end is not known at the moment" } end
+    left = left + math.max(0, b.high - math.max(b.low, done[b.partition] or 0))
+  end
+  return left
+end
+
+return M

@@ -1,0 +1,125 @@
+-- Moving a group's offsets: first a plan (what it would be), then the change, refused while the group has live members.
+local clock = require "rlab.clock"
+local err = require "rlab.err"
+local units = require "rlab.units"
+
+local M = {}
+
+M.WHERE = '"earliest", "latest", an offset, "-5m", "2026-11-23T15:00:00Z" or { [partition] = offset }'
+
+local function failed(name, fmt, ...)
+  return nil, err.new { domain = "kafka", code = 0, name = name, message = fmt:format(...) }
+end
+
+-- moment("-5m" or "2026-11-23T15:00:00Z") -> ms since 1970 | nil
+function M.moment(text)
+  local back = text:match "^%-(.+)$"
+  if back then
+    local ok, seconds = pcall(units.duration, back)
+    return ok and seconds and math.floor(clock.unix_ms() - seconds * 1000) or nil
+  end
+  local y, mo, d, h, mi, s = text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):?(%d*)"
+  if not y then return nil end
+  local at = os.time { year = y, month = mo, day = d, hour = h, min = mi, sec = tonumber(s) or 0 }
+  if text:match "Z$" then at = at + os.difftime(at, os.time(os.date("!*t", at))) end
+  return math.floor(at * 1000)
+end
+
+-- target(where) -> t | nil: t.of(partition, committed) is an offset, "earliest", "latest" or a time (t.time), or nil for a partition that stays.
+-- where is what M.WHERE says, or { shift = -100 }.
+function M.target(where)
+  if math.type(where) == "integer" then return { of = function() return where end } end
+  if type(where) == "table" and where.shift then
+    return { clamp = true, of = function(_, committed) return committed and committed + where.shift end }
+  end
+  if type(where) == "table" then return { of = function(partition) return where[partition] end } end
+  if where == "earliest" or where == "latest" then return { of = function() return where end } end
+  local at = type(where) == "string" and M.moment(where)
+  return at and { time = true, of = function() return at end } or nil
+end
+
+local function partitions_of(admin, topic)
+  local described, failure = admin:topic(topic)
+  if not described then return nil, failure end
+  local list = {}
+  for i, p in ipairs(described.partitions) do list[i] = p.partition end
+  return list
+end
+
+local function at_time(admin, topic, partition, ms, high)
+  local found, failure = admin:list_offsets { { topic = topic, partition = partition, at = ms } }
+  if not found then return nil, failure end
+  local offset = found[1] and found[1].offset
+  return offset and offset >= 0 and offset or high
+end
+
+local function resolve(admin, topic, at, target, wanted)
+  if wanted == "earliest" then return at.low end
+  if wanted == "latest" then return at.hw end
+  if target.time then return at_time(admin, topic, at.partition, wanted, at.hw) end
+  if target.clamp then return math.max(at.low, math.min(at.hw, wanted)) end
+  if wanted < at.low or wanted > at.hw then
+    return failed("OFFSET_OUT_OF_RANGE", "%s-%d has offsets %d to %d, not %d", topic, at.partition, at.low, at.hw, wanted)
+  end
+  return wanted
+end
+
+local function committed_of(admin, group, topic)
+  local before = {}
+  for _, c in ipairs(admin:group_offsets(group) or {}) do
+    if c.topic == topic and c.offset and c.offset >= 0 then before[c.partition] = c.offset end
+  end
+  return before
+end
+
+local function row_of(admin, topic, partition, target, committed)
+  local wanted = target.of(partition, committed)
+  if wanted == nil then return false end
+  local at, failure = admin:offsets(topic, partition)
+  if not at then return nil, failure end
+  local offset
+  offset, failure = resolve(admin, topic, at, target, wanted)
+  if not offset then return nil, failure end
+  return { topic = topic, partition = partition, before = committed, offset = offset, low = at.low, high = at.hw }
+end
+
+-- plan(admin, group, topic, target [, partition]) -> rows {topic, partition, before, offset, low, high} | nil, err; nothing is changed
+function M.plan(admin, group, topic, target, only)
+  local partitions, failure = partitions_of(admin, topic)
+  if not partitions then return nil, failure end
+  local before, rows = committed_of(admin, group, topic), {}
+  for _, partition in ipairs(partitions) do
+    if only == nil or only == partition then
+      local row
+      row, failure = row_of(admin, topic, partition, target, before[partition])
+      if row == nil then return nil, failure end
+      rows[#rows + 1] = row or nil
+    end
+  end
+  return rows
+end
+
+-- guard(admin, group) -> true | nil, err when the group has live members
+function M.guard(admin, group)
+  local described, names = admin:group(group), {}
+  for _, m in ipairs(described and described.members or {}) do
+    names[#names + 1] = ("%s at %s"):format(m.client_id or m.id or "?", (m.host or "?"):gsub("^/", ""))
+  end
+  if #names == 0 then return true end
+  return failed("GROUP_HAS_MEMBERS", "group '%s' has %d live member%s (%s); stop them first, their next commit would undo the move",
+    group, #names, #names == 1 and "" or "s", table.concat(names, ", "))
+end
+
+-- apply(admin, group, rows) -> true | nil, err
+function M.apply(admin, group, rows)
+  local free, failure = M.guard(admin, group)
+  if not free then return nil, failure end
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = { topic = row.topic, partition = row.partition, offset = row.offset } end
+  local done
+  done, failure = admin:alter_group_offsets(group, list)
+  if not done then return nil, failure end
+  return true
+end
+
+return M

@@ -1,0 +1,120 @@
+-- Reading a dead-letter topic from end to end, as it is at the beginning, without joining a group.
+local dlq = require "rlab.dlq"
+local kafka = require "rlab.kafka"
+local null = require "rlab.null"
+
+local M = {}
+
+-- identity(record) -> its event id, or "partition/offset" when it has none
+function M.identity(record)
+  local id = record:header "event-id"
+  return type(id) == "string" and id or ("%d/%d"):format(record.partition, record.offset)
+end
+
+local function set_of(list)
+  local set = {}
+  for _, word in ipairs(list or {}) do set[word] = true end
+  return next(set) and set or nil
+end
+
+M.set_of = set_of
+
+-- filter{ids = {}, key =, class =, headers = {name = value}} -> f(record) -> boolean, or nil when nothing is asked
+function M.filter(what)
+  local ids, headers = set_of(what.ids), what.headers or {}
+  if not (ids or what.key or what.class or next(headers)) then return nil end
+  return function(record)
+    if ids and not (ids[M.identity(record)] or ids[("%d/%d"):format(record.partition, record.offset)]) then return false end
+    if what.key and record.key ~= what.key then return false end
+    if what.class and record:header "error-class" ~= what.class then return false end
+    for name, value in pairs(headers) do
+      if record:header(name) ~= value then return false end
+    end
+    return true
+  end
+end
+
+-- bounds(admin, topic) -> list of {topic, partition, low, high} | nil, err: high is what a read_committed reader can reach now
+function M.bounds(admin, topic)
+  local described, failure = admin:topic(topic)
+  if not described then return nil, failure end
+  local list = {}
+  for i, p in ipairs(described.partitions) do
+    local at
+    at, failure = admin:offsets(topic, p.partition)
+    if not at then return nil, failure end
+    list[i] = { topic = topic, partition = p.partition, low = at.low, high = at.lso }
+  end
+  return list
+end
+
+local function plain(record)
+  local value = record.value
+  return { id = M.identity(record), partition = record.partition, offset = record.offset, timestamp = record.timestamp,
+    key = record.key ~= null and record.key or nil, value = value ~= null and value or nil, headers = record.headers,
+    story = dlq.read(record.headers) }
+end
+
+local function drain(consumer, left, visit)
+  while next(left) do
+    local batch, failure = consumer:poll(500, "200ms")
+    if not batch then return nil, failure end
+    for record in batch:each() do
+      local high = left[record.partition]
+      if record.err and not record.eof then return nil, record.err end
+      if high and not record.eof and record.offset < high then visit(record) end
+      if high and record.offset + (record.eof and 0 or 1) >= high then left[record.partition] = nil end
+    end
+  end
+  return true
+end
+
+-- each(brokers, bounds, visit[, from]) -> true | nil, err: visit(record) for all between low (or from[partition]) and high
+function M.each(brokers, bounds, visit, from)
+  local places, left = {}, {}
+  for _, b in ipairs(bounds) do
+    local start = math.max(b.low, from and from[b.partition] or 0)
+    if start < b.high then
+      places[#places + 1] = { topic = b.topic, partition = b.partition, offset = start }
+      left[b.partition] = b.high
+    end
+  end
+  if #places == 0 then return true end
+  local consumer <close>, failure = kafka.consumer { brokers = brokers, group = "rlab-replay-reader", enable_auto_commit = false,
+    enable_partition_eof = true, auto_offset_reset = "earliest" }
+  if not consumer then return nil, failure end
+  local ok
+  ok, failure = consumer:assign(places)
+  if not ok then return nil, failure end
+  return drain(consumer, left, visit)
+end
+
+-- committed(admin, group, topic) -> offsets by partition
+function M.committed(admin, group, topic)
+  local at = {}
+  for _, row in ipairs(admin:group_offsets(group) or {}) do
+    if row.topic == topic and row.offset then at[row.partition] = row.offset end
+  end
+  return at
+end
+
+-- list{admin =, brokers =, topic =, group =, filter =, limit =} -> rows {id, partition, offset, key, value, headers, story, waiting} | nil, err; the
+-- oldest first; `waiting` is whether the replay group has it still before it
+function M.list(what)
+  local bounds, failure = M.bounds(what.admin, what.topic)
+  if not bounds then return nil, failure end
+  local done, rows, total = M.committed(what.admin, what.group, what.topic), {}, 0
+  local ok
+  ok, failure = M.each(what.brokers, bounds, function(record)
+    if what.filter and not what.filter(record) then return end
+    total = total + 1
+    if #rows >= (what.limit or math.huge) then return end
+    local row = plain(record)
+    row.waiting = record.offset >= (done[record.partition] or 0)
+    rows[#rows + 1] = row
+  end)
+  if not ok then return nil, failure end
+  return rows, total
+end
+
+return M
