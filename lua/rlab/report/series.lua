@@ -14,6 +14,9 @@ local KINDS = {
   backlog = { order = 8, label = "backlog", family = "count" },
   lag = { order = 9, label = "lag", family = "count" },
   unseen = { order = 10, label = "unseen", family = "count" },
+  duplicates = { order = 11, label = "applied twice", family = "count" },
+  stale = { order = 12, label = "stale", family = "count" },
+  reads = { order = 13, label = "database reads", family = "count" },
 }
 local OTHER = { order = 20, family = "count" }
 

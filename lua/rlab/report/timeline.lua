@@ -133,12 +133,15 @@ local function end_labels(panel, last, height)
   end)
 end
 
+-- Panels of one kind are called by it.
+local NAMED = { lag = "lag", backlog = "backlog", unseen = "unseen", duplicates = "duplicates", stale = "stale", reads = "database reads" }
+
 local function panel_name(panel, lane)
   local what = panel.family == "offset" and "offsets" or "counts"
   if panel.family ~= "offset" then
     local kind = panel.series[1].kind
     for _, s in ipairs(panel.series) do kind = s.kind == kind and kind or nil end
-    what = (kind == "lag" or kind == "backlog" or kind == "unseen") and kind or what
+    what = NAMED[kind] or what
   end
   if panel.prefix ~= "" then return panel.prefix .. " " .. what end
   return (#lane.panels > 1 or panel.family ~= "offset") and what or "offsets"
@@ -155,6 +158,8 @@ local function legend_of(panel, lane, index)
 end
 
 -- Which lines of one colour need dashes to be told apart, and their place in the data block.
+local SAME_COLOUR = { lag = "backlog", duplicates = "unseen", stale = "unseen" }
+
 local function number_series(lane)
   local index = 0
   for _, panel in ipairs(lane.panels) do
@@ -162,8 +167,9 @@ local function number_series(lane)
     for _, s in ipairs(panel.series) do
       index = index + 1
       s.index = index
-      s.variant = math.min(used[s.kind] or 0, 3)
-      used[s.kind] = (used[s.kind] or 0) + 1
+      local colour = SAME_COLOUR[s.kind] or s.kind
+      s.variant = math.min(used[colour] or 0, 3)
+      used[colour] = (used[colour] or 0) + 1
       s.short = s.kind == "lag" and s.label:match("^lag %((.*)%)$") or s.label
     end
   end
