@@ -55,6 +55,7 @@ end
 -- Closes all that was opened, last first; the failures are collected, not raised.
 function Lab:close()
   local failures = {}
+  self:stop_sampler()
   for i = #self.owned, 1, -1 do
     local ok, failure = pcall(close_one, self.owned[i])
     if not ok then failures[#failures + 1] = failure end

@@ -16,6 +16,50 @@ function M.watch(lab, topic, partition, label)
   end)
 end
 
+local function connect(lab)
+  local at = lab.stack.mysql
+  return lab:own(require("rlab.must")(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password,
+    database = lab:schema(), read_timeout = "1s" }))
+end
+
+local counts = {
+  backlog = "SELECT COUNT(*) AS n FROM outbox_event WHERE published_at IS NULL",
+  duplicates = "SELECT COUNT(*) - COUNT(DISTINCT event_id) AS n FROM effect_log",
+  applied = "SELECT COUNT(*) AS n FROM effect_log",
+}
+
+-- How many records the group has not committed; nothing where a position is not known at the moment.
+local function lag_of(lab, opts)
+  local admin, topic = lab.run:watcher(), opts.topic or lab.topic_of_events
+  if not topic then return nil end
+  local found, at = admin:topic(topic), {}
+  for _, row in ipairs(admin:group_offsets(opts.group or lab:group()) or {}) do
+    if row.topic == topic then at[row.partition] = row.offset end
+  end
+  local left = found and 0
+  for _, p in ipairs(found and found.partitions or {}) do
+    local now = admin:offsets(topic, p.partition)
+    left = left and now and now.lso and now.low and left + math.max(0, now.lso - math.max(now.low, at[p.partition] or 0))
+  end
+  return left
+end
+
+-- watch_pipeline{"backlog", "lag", "duplicates", "applied", topic =, group =}: series of the outbox's unsent rows, the group's lag, effects that are there
+-- twice, and all effects, for the report's time axis
+function M.watch_pipeline(lab, opts)
+  local db, names = connect(lab), {}
+  for _, name in ipairs(opts) do
+    if not counts[name] and name ~= "lag" then error(("lab:watch_pipeline: there is no series '%s'"):format(name), 2) end
+    names[name] = true
+  end
+  lab:gauge(function(row)
+    for name, sql in pairs(counts) do
+      if names[name] then row[name] = db:value(sql) end
+    end
+    if names.lag then row.lag = lag_of(lab, opts) end
+  end)
+end
+
 -- gauge(f): f(row) adds fields to each sample
 function M.gauge(lab, f)
   lab.gauges[#lab.gauges + 1] = f
@@ -37,12 +81,15 @@ function M.start_sampler(lab)
       task.sleep "100ms"
     end
   end)
-  local sampler = lab.sampler
-  lab:own(setmetatable({}, { __close = function()
-    sampler:cancel()
-    sampler:join()
-    pcall(sample, lab)
-  end }))
+end
+
+-- The last sample sees how it ended, so it comes before anything is closed.
+function M.stop_sampler(lab)
+  if not lab.sampler then return end
+  lab.sampler:cancel()
+  lab.sampler:join()
+  pcall(sample, lab)
+  lab.sampler = nil
 end
 
 return M

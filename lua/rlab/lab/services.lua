@@ -46,15 +46,14 @@ end
 
 local OPTION_KEYS = { must_fire = true, failpoints = true, via_proxy = true, at_most = true }
 
-local function spawn(lab, name, settings, opts)
-  local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
+local function spawn(lab, name, settings, opts, tag, instance)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
   must(fs.write(config, json.encode(settings, { pretty = true }) .. "\n"))
   local service = children.spawn(lab, Service, tag, {
-    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", tag, "--failpoints", "--die-with-parent", tostring(process.self()) },
+    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance, "--failpoints", "--die-with-parent", tostring(process.self()) },
     env = addresses(lab, opts.via_proxy),
   }, opts)
-  service.kind, service.settings, service.opts = name, settings, opts
+  service.kind, service.settings, service.opts, service.instance = name, settings, opts, instance
   return service
 end
 
@@ -66,7 +65,8 @@ function M.service(lab, name, settings, opts)
     if not OPTION_KEYS[key] then error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(tostring(key)), 2) end
   end
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
-  local service = spawn(lab, name, arms_settings(lab, name, settings or {}), opts)
+  local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
+  local service = spawn(lab, name, arms_settings(lab, name, settings or {}), opts, tag, tag)
   lab.client_settings = lab.client_settings or {}
   table.insert(lab.client_settings, { kind = service.name, settings = service.settings })
   return service:await_ready()
@@ -79,7 +79,7 @@ function Service:await_ready()
   return self
 end
 
--- service:restart() -> Service with the same settings, in a new process; what must fire and has not yet is armed again
+-- service:restart() -> Service with the same name and settings, in a new process; what must fire and has not yet is armed again
 function Service:restart()
   if self:alive() then self:wait_exit {} end
   local fired = {}
@@ -89,7 +89,9 @@ function Service:restart()
     if not fired[point] then left[point] = expr end
   end
   for point in pairs(left) do self.must_fire[point] = nil end
-  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }))
+  self.lives = (self.lives or 1) + 1
+  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }), ("%s.%d"):format(self.instance, self.lives), self.instance)
+  again.lives = self.lives
   return again:await_ready()
 end
 

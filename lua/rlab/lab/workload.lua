@@ -123,14 +123,14 @@ local function events_of(lab, list)
   return state
 end
 
+local function payload_of(event)
+  return require("rlab.json").encode { event_id = event.event, account_id = event.account, amount = event.amount, balance = event.balance,
+    version = event.version, request_id = event.id, type = "entry", at = require("rlab.clock").iso() }
+end
+
 local function message_of(topic, event, partition)
-  local json = require "rlab.json"
-  return {
-    topic = topic, key = tostring(event.account), partition = partition,
-    value = json.encode { event_id = event.event, account_id = event.account, amount = event.amount, balance = event.balance, version = event.version,
-      request_id = event.id, type = "entry", at = require("rlab.clock").iso() },
-    headers = { { "event-id", event.event }, { "request-id", event.id } },
-  }
+  return { topic = topic, key = tostring(event.account), partition = partition, value = payload_of(event),
+    headers = { { "event-id", event.event }, { "request-id", event.id } } }
 end
 
 local function write_ledger(lab, list, state)
@@ -147,14 +147,28 @@ local function write_ledger(lab, list, state)
   end))
 end
 
-local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list" }
+local function write_outbox(lab, list)
+  local db, rows, values = lab:db(), {}, {}
+  for i, e in ipairs(list) do
+    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%d') %% 64, '%d', ?, '[[\"request-id\",\"%s\"]]')"):format(e.event, e.account, e.account, e.id)
+    values[i] = payload_of(e)
+  end
+  must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES " .. table.concat(rows, ", "), table.unpack(values)))
+end
 
--- publish{events = 100, accounts = 10, topic =, partition =} -> list of {id =, event =, account =, amount =, version =}: the ledger's rows and, when
--- they are there, the same events in the topic, each acknowledged
+local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox" }
+
+-- publish{events = 100, accounts = 10, topic =, partition =, outbox = true} -> list of {id =, event =, account =, amount =, version =}: the ledger's rows
+-- and, when they are there, the same events in the topic, each acknowledged; or, with `outbox`, as rows that wait for a relay
 function M.publish(lab, opts)
   check_options("publish", opts, PUBLISH_KEYS)
-  local topic, list = opts.topic or lab:event_topic(), opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
+  local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
   write_ledger(lab, list, events_of(lab, list))
+  if opts.outbox then
+    write_outbox(lab, list)
+    return list
+  end
+  local topic = opts.topic or lab:event_topic()
   local messages = {}
   for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts.partition) end
   local producer = opts.producer or lab.run:publisher()
