@@ -50,7 +50,8 @@ local function spawn(lab, name, settings, opts, tag, instance)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
   must(fs.write(config, json.encode(settings, { pretty = true }) .. "\n"))
   local service = children.spawn(lab, Service, tag, {
-    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance, "--failpoints", "--die-with-parent", tostring(process.self()) },
+    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance, "--failpoints",
+      "--die-with-parent", tostring(process.self()) },
     env = addresses(lab, opts.via_proxy),
   }, opts)
   service.kind, service.settings, service.opts, service.instance = name, settings, opts, instance
