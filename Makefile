@@ -73,6 +73,9 @@ $(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
 	@echo "  cc      $<"
 	@$(CC) $(ALL_CFLAGS) -Ispec/unit/c -MMD -MP -c -o $@ $<
 .PRECIOUS: $(BUILD)/test/%.o
+$(BUILD)/fixture/%: spec/fixtures/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LIBS)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)

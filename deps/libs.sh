@@ -12,11 +12,15 @@ for p in lua5.4 $packages; do
 done
 [ -z "$missing" ] || die "development packages are missing ($(echo $missing)); run: make deps"
 
+# What a variant's own builds of these libraries add. gcc's TSan intercepts pthreads but no C11 threads.
+suffix= sanitize= rdkafka_threads=
+if [ "${2:-}" = tsan ]; then suffix=-tsan sanitize=-fsanitize=thread rdkafka_threads=--disable-c11threads; fi
+
 build_librdkafka() {
   local src=$1 out=$2
   # its configure insists on a C++ compiler that the C library never uses
-  (cd "$src" && CXX=cc ./configure --disable-sasl --disable-curl --disable-lz4-ext --disable-debug-symbols \
-    --enable-static --disable-shared && make -j"$(nproc)" -C src librdkafka.a)
+  (cd "$src" && CXX=cc CFLAGS=$sanitize LDFLAGS=$sanitize ./configure --disable-sasl --disable-curl --disable-lz4-ext \
+    --disable-debug-symbols --enable-static --disable-shared $rdkafka_threads && make -j"$(nproc)" -C src librdkafka.a)
   # it carries copies of cJSON and lz4: renamed, so that they never stand in for the libraries of these names
   nm -g --defined-only "$src/src/librdkafka.a" 2>/dev/null |
     awk 'NF == 3 && $3 ~ /^(cJSON|LZ4|XXH)/ { print $3, "rdk_" $3 }' | sort -u >"$src/renames"
@@ -29,7 +33,7 @@ build_librdkafka() {
 build_hiredis() {
   local src=$1 out=$2 f
   for f in alloc async dict hiredis net read sds ssl; do
-    (cd "$src" && cc -std=c99 -O2 -g -fPIC -D_GNU_SOURCE -c "$f.c" -o "$f.o")
+    (cd "$src" && cc -std=c99 -O2 -g -fPIC $sanitize -D_GNU_SOURCE -c "$f.c" -o "$f.o")
   done
   mkdir -p "$out/lib"
   ar rcs "$out/lib/libhiredis.a" "$src"/*.o
@@ -41,7 +45,7 @@ build_hdrhistogram() {
   local src=$1 out=$2 f
   [ -d "$src/include" ] || cp -r "$src/src" "$src/include"
   for f in "$src"/src/hdr_histogram.c; do
-    cc -std=c99 -O2 -g -fPIC -D_GNU_SOURCE -I"$src/include" -I"$src/src" -c "$f" -o "${f%.c}.o"
+    cc -std=c99 -O2 -g -fPIC $sanitize -D_GNU_SOURCE -I"$src/include" -I"$src/src" -c "$f" -o "${f%.c}.o"
   done
   mkdir -p "$out/lib" "$out/include/hdr"
   ar rcs "$out/lib/libhdrhistogram.a" "$src"/src/*.o
@@ -56,7 +60,7 @@ build_lua() {
   (cd "$src/src" 2>/dev/null || cd "$src"
    for f in *.c; do
      case $f in lua.c | luac.c | onelua.c | ltests.c) continue ;; esac
-     cc -std=gnu99 -O2 -g -DLUA_USE_LINUX -DLUA_COMPAT_5_3 -DLUA_USE_APICHECK \
+     cc -std=gnu99 -O2 -g $sanitize -DLUA_USE_LINUX -DLUA_COMPAT_5_3 -DLUA_USE_APICHECK \
        "-DLUA_PATH_DEFAULT=\"$path\"" "-DLUA_CPATH_DEFAULT=\"/usr/local/lib/lua/5.4/?.so;$lib?.so;./?.so\"" -c "$f"
    done
    mkdir -p "$out/lib" "$out/include"
@@ -67,7 +71,7 @@ build_lua() {
 # have NAME VERSION SHA: prints the cache entry that serves NAME, if it is there already.
 have() {
   local d
-  for d in "$cache/$1-$2-${3:0:8}" "$cache/$1-debian"; do
+  for d in "$cache/$1$suffix-$2-${3:0:8}" "$cache/$1$suffix-debian"; do
     [ -d "$d/lib" ] && { readlink -f "$d"; return; }
   done
   return 1
@@ -79,19 +83,20 @@ supply() {
   [ -n "${work:-}" ] || take_lock
   have "$name" "$version" "$sha" >/dev/null && return
   source_"$name"
-  begin build "$name $got_version"
+  begin build "$name$suffix $got_version"
   run "the build of $name $got_version" "build_$name" "$got_dir" "$work/$name.out"
-  mv -T "$work/$name.out" "$cache/$name-$got_version-${got_sha:0:8}"
-  [ "$got_from" != debian ] || ln -sfnT "$name-$got_version-${got_sha:0:8}" "$cache/$name-debian"
+  mv -T "$work/$name.out" "$cache/$name$suffix-$got_version-${got_sha:0:8}"
+  [ "$got_from" != debian ] || ln -sfnT "$name$suffix-$got_version-${got_sha:0:8}" "$cache/$name$suffix-debian"
   ended
 }
 
 cflags= libs= files=
-# use NAME VERSION SHA ARCHIVE PKG-CONFIG-TEST...: the system's library where it is new enough, else ours.
+# use NAME VERSION SHA ARCHIVE PKG-CONFIG-TEST...: the system's library where it is new enough, else ours; a sanitized
+# variant always takes ours.
 use() {
   local name=$1 version=$2 sha=$3 archive=$4 dir
   shift 4
-  if pkg-config --exists "$@" 2>/dev/null; then
+  if [ -z "$suffix" ] && pkg-config --exists "$@" 2>/dev/null; then
     cflags="$cflags $(pkg-config --cflags "$@")" libs="$libs $(pkg-config --libs "$@")"
     return
   fi
