@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,6 +319,13 @@ static int run_main(lua_State *L)
     return 1;
 }
 
+/* A client that does not end in time is left to its threads (kafka/client.c), and these may be in OpenSSL while the process ends:
+ * its clean-up would free what they use. */
+static void keep_openssl_to_the_end(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
 static void set_pool_size(void)
 {
     char text[16];
@@ -328,6 +336,7 @@ static void set_pool_size(void)
 int host_run(int argc, char **argv)
 {
     host h = {0};
+    keep_openssl_to_the_end();
     set_pool_size();
     signal(SIGPIPE, SIG_IGN);
     rl_err *err = fail_init();
