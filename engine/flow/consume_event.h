@@ -1,0 +1,46 @@
+/* A record as the event it carries.
+ *
+ * Offers: decoding of the ledger's JSON and of the headers that matter to a consumer (event id, attempt, due time, target group), and the two kinds of dedup keys.
+ * Uses: base/json, librdkafka's headers, flow/dlq. Thread: pure functions. */
+#ifndef RL_FLOW_CONSUME_EVENT_H
+#define RL_FLOW_CONSUME_EVENT_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum { CONSUME_ID = 16, CONSUME_ID_TEXT = 37, CONSUME_LEGS = 2 };
+
+typedef struct consume_leg {
+    int64_t account, amount;
+} consume_leg;
+
+typedef struct consume_event {
+    unsigned char id[CONSUME_ID];
+    char id_text[CONSUME_ID_TEXT]; /* "" when there is none */
+    consume_leg legs[CONSUME_LEGS];
+    int nlegs; /* 2 of a transfer */
+    int64_t balance, version;
+} consume_event;
+
+typedef struct consume_story {
+    int attempt;      /* how often it was tried already */
+    int64_t due_ms;   /* 0: at once */
+    bool other_group; /* target-group names another one */
+} consume_story;
+
+/* "0190b5e6-..." with any case; false when it is no UUID. */
+bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID]);
+void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT]);
+
+/* The error's name is UNDECODABLE. The event id is the header's, else the one in the value. */
+rl_err *consume_decode(const rd_kafka_message_t *msg, consume_event *out);
+
+void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
+
+/* What names a record when it is told apart by its place: CRC of the topic, partition, offset. */
+void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[CONSUME_ID]);
+
+#endif
