@@ -30,7 +30,7 @@ local options = {
   { name = "retry", type = "string", default = "", help = 'retry topics by delay, "5s:orders.retry.5s,1m:orders.retry.1m"' },
   { name = "retry_scale", type = "number", default = 1, help = "every delay times this" },
   { name = "retry_wait", type = "enum", default = "topic", values = { "topic", "sleep" }, help = "sleep blocks the partition for the delay" },
-  { name = "dlq", type = "string", help = 'topic of records that failed for good; TOPIC.dlq when not set, "-" for none: they are tried until they do not fail' },
+  { name = "dlq", type = "string", help = 'topic of records that failed for good; TOPIC.dlq when not set, "-" for none: they are tried on and on' },
   { name = "on_deadlock", type = "enum", default = "retry", values = { "retry", "dlq", "repeat-statement" },
     help = "after error 1213: only retry, of the whole transaction, is right" },
   { name = "on_lock_wait", type = "enum", default = "retry", values = { "retry", "dlq", "restart", "repeat-statement" },

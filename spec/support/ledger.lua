@@ -68,7 +68,7 @@ function M:event(n, account, amount)
   local version = (self.versions[account] or 0) + 1
   local balance = (self.balances[account] or 0) + amount
   self.versions[account], self.balances[account] = version, balance
-  return { id = ("%08x-0000-7000-8000-%012x"):format(self.seed_of_ids or 1, n), n = n, account = account, amount = amount, version = version, balance = balance }
+  return { id = ("00000001-0000-7000-8000-%012x"):format(n), n = n, account = account, amount = amount, version = version, balance = balance }
 end
 
 function M:record(event, more)
