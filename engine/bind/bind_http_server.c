@@ -13,6 +13,7 @@
 #include "bind/bind_http.h"
 #include "bind/errs.h"
 #include "bind/handle.h"
+#include "bind/http_front.h"
 #include "bind/opts.h"
 #include "bind/task.h"
 #include "http/server.h"
@@ -296,6 +297,31 @@ static int l_grace(lua_State *L)
     return 0;
 }
 
+#define FRONT_META "http.front"
+
+void http_front_push(lua_State *L, http_front *take, void *arg)
+{
+    rl_front *front = lua_newuserdatauv(L, sizeof *front, 0);
+    *front = (rl_front){take, arg};
+    luaL_newmetatable(L, FRONT_META);
+    lua_setmetatable(L, -2);
+}
+
+const rl_front *http_front_check(lua_State *L, int idx)
+{
+    return luaL_checkudata(L, idx, FRONT_META);
+}
+
+/* handle:front(front | nil): what is asked before the dispatch, in C */
+static int l_front(lua_State *L)
+{
+    bound_server *bound = handle_check(L, 1, &server_type)->impl;
+    static const rl_front none;
+    const rl_front *front = lua_isnoneornil(L, 2) ? &none : http_front_check(L, 2);
+    http_set_front(bound->server, front->take, front->arg);
+    return 0;
+}
+
 static int l_under_way(lua_State *L)
 {
     bound_server *bound = handle_check(L, 1, &server_type)->impl;
@@ -323,7 +349,7 @@ static void open_request(lua_State *L)
 void http_server_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"grace", l_grace}, {"under_way", l_under_way}, {NULL, NULL}};
+        {"grace", l_grace}, {"under_way", l_under_way}, {"front", l_front}, {NULL, NULL}};
     handle_type_open(L, &server_type, methods);
     open_request(L);
     queue.L = task_main_state(L);

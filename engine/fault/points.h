@@ -12,6 +12,11 @@ POINT(CONSUMER_HANDLE, "consumer.handle",
 POINT(CONSUMER_IN_TX, "consumer.in_tx",
       "the first account of the event is written, nothing is committed; an error with a number is "
       "MySQL's")
+POINT(QUERY_BEFORE_FILL, "query.before_fill",
+      "the value was loaded and is about to be written to the cache (account)")
+POINT(QUERY_DB_LOAD, "query.db_load",
+      "a read of the database is about to begin, its turn has come (account)")
+POINT(QUERY_ENTER, "query.enter", "a read of an account has come (account)")
 POINT(RELAY_AFTER_ACK, "relay.after_ack", "a batch was acknowledged and is about to be marked")
 POINT(RELAY_AFTER_CLAIM, "relay.after_claim",
       "a batch was read under a lease, none of it was sent yet")

@@ -26,6 +26,9 @@ struct http_server {
     atomic_bool draining,
         stopped; /* answers close their connection; the handler is not asked any more */
     pthread_mutex_t lock;
+    http_front *_Atomic front;
+    void *_Atomic front_arg;
+    atomic_int in_front;
     http_request *suspended; /* under lock: whom http_stop has to answer at last */
 };
 
@@ -271,6 +274,24 @@ static enum MHD_Result take_body(http_request *req, const char *data, size_t *le
     return req->received > (size_t)DRAINED_BODY_MAX + req->server->opts.max_body ? MHD_NO : MHD_YES;
 }
 
+static bool front_takes(http_server *server, http_request *req)
+{
+    atomic_fetch_add(&server->in_front, 1);
+    http_front *front = atomic_load(&server->front);
+    bool taken = front && front(req, atomic_load(&server->front_arg));
+    atomic_fetch_sub(&server->in_front, 1);
+    return taken;
+}
+
+void http_set_front(http_server *server, http_front *front, void *arg)
+{
+    atomic_store(&server->front, NULL);
+    while (atomic_load(&server->in_front))
+        nanosleep(&(struct timespec){.tv_nsec = STEP_US * 1000}, NULL);
+    atomic_store(&server->front_arg, arg);
+    atomic_store(&server->front, front);
+}
+
 static enum MHD_Result handle(http_request *req)
 {
     if (req->too_large)
@@ -280,7 +301,8 @@ static enum MHD_Result handle(http_request *req)
         return send_problem(req->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
                             "the server is stopping");
     atomic_fetch_add(&req->refs, 1);
-    server->opts.handler(req, server->opts.arg);
+    if (!front_takes(server, req))
+        server->opts.handler(req, server->opts.arg);
     if (atomic_load(&req->state) == ANSWERED)
         return send_answer(req);
     keep_suspended(req);

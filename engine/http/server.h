@@ -38,6 +38,11 @@ int http_port(const http_server *server);
 int http_under_way(const http_server *server);       /* requests begun and not answered yet */
 void http_stop(http_server *server, double at_most); /* blocks; frees the server */
 
+/* A front is asked before the handler, on the same threads: true, it has taken the request and answers it, now or later. NULL takes the front away; no call
+ * of it is under way any more when this returns. */
+typedef bool http_front(http_request *req, void *arg);
+void http_set_front(http_server *server, http_front *front, void *arg);
+
 /* What was asked; valid until http_reply. Names and values are decoded. */
 const char *http_method(const http_request *req);
 const char *http_path(const http_request *req);

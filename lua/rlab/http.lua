@@ -162,6 +162,11 @@ function Server:under_way()
   return self.raw and self.raw:under_way() or 0
 end
 
+-- server:front(front | nil): a flow's front() answers its requests in C before the handler is asked; nil takes it away, before the flow is closed
+function Server:front(front)
+  if self.raw then self.raw:front(front) end
+end
+
 -- server:close([grace = "2s"]): no new connections; waits for the requests under way, what is left then is answered 503
 function Server:close(grace)
   local raw = self.raw

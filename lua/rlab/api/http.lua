@@ -40,6 +40,8 @@ local http = {
       fields = { "port: integer", "host: string", "url: string, such as http://127.0.0.1:40123" },
       methods = {
         { "under_way", "server:under_way() -> integer", "Requests that have begun and are not answered." },
+        { "front", "server:front(front | nil)", "What a flow's front() made answers its requests in C before the handler is asked; nil takes it away.",
+          params = { "front: any, take it away before its flow is closed" } },
         { "close", "server:close([grace])", "Takes no new connections and waits for the requests under way; what is left then is answered 503. Also by <close>.",
           params = { 'grace: duration = "2s"' } },
       } },
@@ -70,7 +72,8 @@ local service = {
     { name = "context", meta = "service.context", doc = "What start(ctx) is given.",
       fields = { "config: table, every option's value by its name: durations in seconds, sizes in bytes", "log: table, debug, info, warn, error(message [, fields])",
         "mysql: table, host, port, user, password, database", "redis: table, host, port, db, user, password", "brokers: string", "name: string, of this instance",
-        "service: string", "draining: boolean, whether the service ends" },
+        "service: string", "draining: boolean, whether the service ends",
+        "server: http.server", "port: integer, where it listens" },
       methods = {
         { "route", "ctx:route(method, path, handler)", "Serves a path; \"{id}\" in it becomes req.params.id. The handler is as of http.serve.",
           params = { "method: string", "path: string", "handler: function" },
@@ -78,6 +81,8 @@ local service = {
         { "health", "ctx:health(name, check [, kind])", "A part of /actuator/health; check() returns ok, why within a second.",
           params = { "name: string", "check: function", 'kind: string = "ready", or "live": without it only a restart helps' } },
         { "metrics", "ctx:metrics(collect)", "collect() returns metrics for /actuator/prometheus.", params = { "collect: function" } },
+        { "front", "ctx:front(front | nil)", "What a flow's front() made answers its requests in C before the routes are looked at; nil takes it away.",
+          params = { "front: any, take it away before its flow is closed" } },
         { "on_drain", "ctx:on_drain(f)", "Called when the service ends, after the requests under way were answered.", params = { "f: function" } },
         { "spawn", "ctx:spawn(f, ...) -> task", "Work in the background, cancelled at the end; when it raises, the service ends with that error.",
           params = { "f: function", "...: any" } },

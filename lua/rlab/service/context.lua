@@ -87,6 +87,11 @@ function Context:metrics(fn)
   self.collectors[#self.collectors + 1] = fn
 end
 
+-- ctx:front(front | nil): a flow's front() answers in C before the routes are looked at; take it away before the flow closes
+function Context:front(front)
+  self.server:front(front)
+end
+
 -- ctx:on_drain(fn): called in order when the service ends, after the requests under way were answered
 function Context:on_drain(fn)
   self.drains[#self.drains + 1] = fn

@@ -22,7 +22,8 @@ end
 
 local function listen(ctx)
   local config = ctx.config
-  local server, failure = http.serve { host = config.host, port = config.port, handler = function(req) return ctx:handle(req) end }
+  local server, failure = http.serve { host = config.host, port = config.port, threads = config.threads, max_connections = config.max_connections,
+    handler = function(req) return ctx:handle(req) end }
   if not server then taken(config, failure) end
   return server
 end
@@ -96,7 +97,7 @@ end
 local function live(ctx, description)
   endpoints.install(ctx)
   local server <close> = listen(ctx)
-  ctx.port = server.port
+  ctx.port, ctx.server = server.port, server
   local started = start(ctx, description)
   serve(ctx)
   local complete = drain(ctx, started)
