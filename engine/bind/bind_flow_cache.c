@@ -203,10 +203,8 @@ static int l_front(lua_State *L)
 
 int luaopen_rlab_flow_cache(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"stats", l_stats},
-                                       {"forget_peak", l_forget_peak},
-                                       {"front", l_front},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"stats", l_stats}, {"forget_peak", l_forget_peak}, {"front", l_front}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
     flow_type_open(L, &cache_handle, methods);
     luaL_newlib(L, functions);

@@ -1,5 +1,6 @@
 -- A schema, a key prefix and query services of a spec's own, on the servers under test, or on a Redis of its own that a spec may freeze and kill.
 local cache = require "rlab.cache"
+local flow_load = require "rlab.flow_load"
 local fs = require "rlab.fs"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -37,12 +38,17 @@ function Query:read(account)
   return seen
 end
 
--- readers(n, account) -> answers: all at once
-function Query:readers(n, account)
+-- readers(n, account, f) -> answers: n connections ask at once; f() runs while they wait
+function Query:readers(n, account, f)
+  local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n, body = "1KiB", timeout = "20s",
+    request = { path = "/accounts/" .. account } })
+  if f then f() end
+  must(load:wait "30s")
   local answers = {}
-  task.group(function(g)
-    for i = 1, n do g:spawn(function() answers[i] = self:read(account) end) end
-  end)
+  for i, row in ipairs(load:take(n)) do
+    answers[i] = row.body and json.decode(row.body) or {}
+    answers[i].status, answers[i].outcome = row.status, row.outcome
+  end
   return answers
 end
 
