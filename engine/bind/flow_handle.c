@@ -18,6 +18,7 @@ typedef struct event_wait event_wait;
 
 typedef struct flow_side {
     uv_async_t async; /* first */
+    rl_flow *flow;
     event_wait *waits;
 } flow_side;
 
@@ -45,13 +46,19 @@ static rl_flow *flow_of(lua_State *L)
 
 /* ---- waking ---- */
 
-static void on_async(uv_async_t *async)
+static void wake_all(flow_side *side)
 {
-    flow_side *side = (flow_side *)async;
     for (event_wait *w = side->waits, *next; w; w = next) {
         next = w->next;
         timed_wake(&w->timed);
     }
+}
+
+static void on_async(uv_async_t *async)
+{
+    flow_side *side = (flow_side *)async;
+    if (flow_has_news(side->flow))
+        wake_all(side);
 }
 
 static void wake(void *side)
@@ -62,6 +69,7 @@ static void wake(void *side)
 void flow_handle_set(lua_State *L, rl_handle *h, rl_flow *flow)
 {
     flow_side *side = mem_zero(sizeof *side);
+    side->flow = flow;
     uv_async_init(task_loop(L), &side->async, on_async);
     uv_unref((uv_handle_t *)&side->async);
     h->extra = side;
@@ -83,7 +91,7 @@ void flow_handle_detach(rl_handle *h)
 {
     flow_side *side = h->extra;
     flow_on_news(h->impl, NULL, NULL);
-    on_async(&side->async);
+    wake_all(side);
     h->extra = NULL;
     uv_close((uv_handle_t *)&side->async, side_closed);
 }

@@ -94,6 +94,14 @@ flow_event *flow_take_event(rl_flow *flow)
     return event;
 }
 
+bool flow_has_news(rl_flow *flow)
+{
+    pthread_mutex_lock(&flow->lock);
+    bool news_there = flow->first || flow->running == 0;
+    pthread_mutex_unlock(&flow->lock);
+    return news_there;
+}
+
 int64_t flow_dropped(rl_flow *flow)
 {
     pthread_mutex_lock(&flow->lock);

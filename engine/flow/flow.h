@@ -39,6 +39,7 @@ typedef struct flow_event {
 /* Takes err (may be NULL), copies the fields' texts. When FLOW_EVENTS_MAX wait already, the event is dropped and counted. */
 void flow_emit(rl_flow *flow, const char *what, rl_err *err, const flow_field *fields, int n);
 flow_event *flow_take_event(rl_flow *flow); /* the oldest, the caller's to free; NULL: none */
+bool flow_has_news(rl_flow *flow);          /* an event waits, or all threads have ended */
 void flow_event_free(flow_event *event);
 int64_t flow_dropped(rl_flow *flow);
 

@@ -50,7 +50,7 @@ static bool may_read(reader *d)
 {
     relay *r = d->r;
     int64_t seen = r->o.mark == RELAY_CURSOR ? r->read_to : d->last;
-    if (r->careful_to && r->nbatches == 0 && !r->rewind && seen >= r->careful_to)
+    if (r->careful_to && !r->reset && !r->rewind && r->nbatches == 0 && seen >= r->careful_to)
         r->careful_to = 0;
     int room = r->careful_to ? 1 : r->o.in_flight;
     if (r->reset || r->nbatches >= room || clock_ns() >= r->lease_until_ns)

@@ -1,9 +1,12 @@
 -- A schema with an outbox in it, a topic, and what is in both: for specs and measurements of the relay. RLAB_TEST_MYSQL and RLAB_TEST_BROKERS say where.
 local fs = require "rlab.fs"
+local http = require "rlab.http"
+local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local mysql = require "rlab.mysql"
 local process = require "rlab.process"
+local task = require "rlab.task"
 
 local Outbox = {}
 Outbox.__index = Outbox
@@ -104,6 +107,73 @@ function Outbox:records(isolation)
   end
   return list
 end
+
+-- settled(mark) -> whether nothing waits to be sent
+function Outbox:settled(mark)
+  if mark ~= "cursor" then return self:count "published_at IS NULL" == 0 end
+  return self:count "published_at IS NULL AND id > (SELECT COALESCE(MIN(position), 0) FROM relay_lease)" == 0
+end
+
+-- drained(mark): waits for it
+function Outbox:drained(mark)
+  must(task.wait_until(function() return self:settled(mark) end, { at_most = "20s", every = "10ms", what = "no unsent row" }))
+end
+
+-- ---- the service, in a process of its own ----
+
+local Service = {}
+Service.__index = Service
+
+-- service({options}, {point = expr}) -> service that has started: .process, .url
+function Outbox:service(settings, failpoints)
+  self.services = (self.services or 0) + 1
+  local my = self.mysql
+  local log = ("%s/%s-%d.hits"):format(fs.tmpdir(), self.topic, self.services)
+  local armed, cmd = {}, { fs.self_exe(), "service", "relay", "--topic", self.topic, "--port", "0", "--failpoints",
+    "--name", "relay-" .. self.services, "--die-with-parent", tostring(process.self()) }
+  for point, expr in pairs(failpoints or {}) do armed[#armed + 1] = point .. "=" .. expr end
+  for key, value in pairs(settings or {}) do table.move({ "--set", ("%s=%s"):format(key, tostring(value)) }, 1, 2, #cmd + 1, cmd) end
+  local child = must(process.spawn { cmd = cmd, stdout = "capture", env = { RLAB_BROKERS = self.brokers,
+    RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(my.user, my.password, my.host, my.port, my.database),
+    RLAB_FAILPOINTS = table.concat(armed, ";"), RLAB_FAILPOINT_LOG = log } })
+  local service = setmetatable({ process = child, log = log }, Service)
+  for line in child:lines() do
+    local message = json.decode(line)
+    if message and message.say == "ready" then
+      service.url = "http://127.0.0.1:" .. message.port
+      return service
+    end
+  end
+  error("the relay did not start: " .. select(2, child:output()))
+end
+
+-- hits() -> list of the firings of its failpoints
+function Service:hits()
+  local list = {}
+  for line in (fs.read(self.log) or ""):gmatch "[^\n]+" do list[#list + 1] = must(json.decode(line)) end
+  return list
+end
+
+-- metric("marked_total") -> number
+function Service:metric(name)
+  local answer = must(http.get(self.url .. "/actuator/prometheus"))
+  return tonumber(answer.body:match("\nrlab_relay_" .. name .. " (%S+)"))
+end
+
+function Service:health()
+  local answer = must(http.get(self.url .. "/actuator/health/readiness"))
+  return answer.status == 200, answer.body
+end
+
+function Service:resume(point)
+  assert(must(http.post(("%s/failpoints/%s/resume"):format(self.url, point))).status == 204)
+end
+
+function Service:close()
+  self.process:close()
+  fs.remove(self.log)
+end
+Service.__close = Service.close
 
 function Outbox:close()
   self.db:exec("DROP DATABASE IF EXISTS " .. self.schema)

@@ -1,0 +1,396 @@
+-- flow.relay and its service on the running stack: what is published, in which order, marked by whom.
+local flow_relay = require "rlab.flow_relay"
+local http = require "rlab.http"
+local must = require "rlab.must"
+local null = require "rlab.null"
+local outbox = require "spec.support.outbox"
+local task = require "rlab.task"
+
+local function await(what, f)
+  return must(task.wait_until(f, { at_most = "15s", every = "10ms", what = what }))
+end
+
+-- ids -> how often each is there
+local function tally(records)
+  local counts = {}
+  for _, record in ipairs(records) do counts[record.id] = (counts[record.id] or 0) + 1 end
+  return counts
+end
+
+local function doubles(records)
+  local list = {}
+  for id, n in pairs(tally(records)) do
+    if n > 1 then list[#list + 1] = id end
+  end
+  table.sort(list)
+  return list
+end
+
+-- the ids of a key must come in the order of their insertion, counting first copies only
+local function assert_ordered(records)
+  local last, seen = {}, {}
+  for _, record in ipairs(records) do
+    if not seen[record.id] then
+      assert.is_true(record.id > (last[record.key] or ""), ("%s of key %s comes after %s"):format(record.id, record.key, last[record.key] or ""))
+      last[record.key], seen[record.id] = record.id, true
+    end
+  end
+end
+
+local function assert_all(o, records, n)
+  local counts = tally(records)
+  for i = 1, n do assert.is_truthy(counts[o.event_id(i)], "event " .. i .. " is not in the topic") end
+end
+
+local function all_events(flow, what)
+  local list = {}
+  for _, event in ipairs(flow:events(0) or {}) do
+    if event.what == what then list[#list + 1] = event end
+  end
+  return list
+end
+
+describe("the relay", function()
+  local o
+
+  before_each(function() o = outbox.open() end)
+  after_each(function() o:close() end)
+
+  local function open(more)
+    return must(flow_relay.open(o:options(more)))
+  end
+
+  for _, mark in ipairs { "update", "delete", "cursor" } do
+    it("publishes each row once, in the order of its key, and marks it: " .. mark, function()
+      o:add(3000)
+      local flow <close> = open { mark = mark, batch = 200, in_flight = 3 }
+      o:drained(mark)
+      must(flow:stop())
+      local records = o:records()
+      assert.are.equal(3000, #records)
+      assert_all(o, records, 3000)
+      assert_ordered(records)
+      assert.are.equal(3000, flow:stats().marked)
+      assert.are.equal(mark == "delete" and 0 or 3000, o:count "TRUE")
+      assert.are.equal(mark == "update" and 3000 or 0, o:count "published_at IS NOT NULL")
+      assert.are.equal(0, o.db:value "SELECT COUNT(*) FROM relay_lease WHERE owner IS NOT NULL")
+    end)
+  end
+
+  it("begins where the last one ended, also with a cursor", function()
+    for i = 1, 2 do
+      o:add(100)
+      local flow <close> = open { mark = "cursor", batch = 30 }
+      o:drained "cursor"
+      must(flow:stop())
+      assert.are.equal(i * 100, #o:records())
+    end
+  end)
+
+  it("writes the event's id and its headers", function()
+    o:add(1, { headers = [=['[["request-id","cmd-1"],["note",null]]']=] })
+    local flow <close> = open() -- luacheck: ignore 211
+    o:drained()
+    local record = o:records()[1]
+    assert.are.same({ "event-id", o.event_id(1) }, record.headers[1])
+    assert.are.same({ "request-id", "cmd-1" }, record.headers[2])
+    assert.are.same({ "note", null }, record.headers[3])
+  end)
+
+  it("tells its backlog and the age of the oldest row, and cleans up what is old", function()
+    o:add(300)
+    local flow <close> = open { figures = "20ms", cleanup_age = 0, cleanup_chunk = 100 }
+    await("the clean-up", function() return flow:stats().cleaned == 300 end)
+    await("no backlog", function() return flow:stats().backlog == 0 end)
+    assert.are.equal(0, flow:stats().oldest_unsent_us)
+    assert.are.equal(0, o:count "TRUE")
+  end)
+
+  it("finds rows that commit behind a later id", function()
+    local late = o:connect()
+    local flow <close> = open()
+    must(late:exec "BEGIN")
+    o:add(1, { db = late })
+    o:add(5)
+    await("the five", function() return flow:stats().marked == 5 end)
+    must(late:exec "COMMIT")
+    o:drained()
+    must(flow:stop())
+    assert.are.equal(6, #o:records())
+    assert.are.equal(1, flow:stats().late)
+    late:close()
+  end)
+
+  describe("with a cursor, at a hole in the ids", function()
+    local function with_hole(opts, then_)
+      local late = o:connect()
+      opts.mark = "cursor"
+      local flow <close> = open(opts)
+      o:add(2)
+      o:drained "cursor"
+      must(late:exec "BEGIN")
+      o:add(1, { db = late })
+      o:add(3)
+      then_(flow, late)
+      late:close()
+    end
+
+    it("waits for the transaction that may fill it", function()
+      with_hole({}, function(flow, late)
+        await("the hole", function() return flow:stats().gap_waits > 20 end)
+        assert.are.equal(2, flow:stats().acked)
+        must(late:exec "COMMIT")
+        o:drained "cursor"
+        local records = o:records()
+        assert.are.equal(6, #records)
+        assert_ordered(records)
+      end)
+    end)
+
+    it("passes when it was rolled back", function()
+      with_hole({}, function(_, late)
+        must(late:exec "ROLLBACK")
+        o:drained "cursor"
+        assert.are.equal(5, #o:records())
+      end)
+    end)
+
+    it("loses the row when gaps are ignored", function()
+      with_hole({ gaps = "ignore" }, function(_, late)
+        o:drained "cursor"
+        must(late:exec "COMMIT")
+        o:add(1)
+        o:drained "cursor"
+        assert.is_nil(tally(o:records())[o.event_id(3)])
+      end)
+    end)
+
+    it("loses the row that comes after the wait", function()
+      with_hole({ gaps = "wait", gap_wait = "50ms" }, function(_, late)
+        o:drained "cursor"
+        must(late:exec "COMMIT")
+        o:add(1)
+        o:drained "cursor"
+        local counts = tally(o:records())
+        assert.is_nil(counts[o.event_id(3)])
+        assert.is_truthy(counts[o.event_id(7)])
+      end)
+    end)
+  end)
+
+  describe("with a row that can never be sent", function()
+    local function parks(mark, producer)
+      local flow <close> = open { mark = mark, batch = 10, producer = producer }
+      o:drained(mark)
+      must(flow:stop())
+      local records = o:records()
+      assert_ordered(records)
+      return records, all_events(flow, "parked"), flow:stats()
+    end
+
+    for _, mark in ipairs { "update", "delete", "cursor" } do
+      it("parks one with wrong headers: " .. mark, function()
+        o:add(15)
+        o:add(1, { headers = [['{"not":"a list"}']], key = "k3" })
+        o:add(15)
+        local records, parked, stats = parks(mark)
+        assert.are.equal(30, #records)
+        assert.are.equal(1, stats.parked)
+        assert.are.equal(o.event_id(16), parked[1].id)
+        assert.are.equal("k3", parked[1].key)
+        assert.are.equal(1, o:count "parked_reason LIKE 'headers: %' AND published_at IS NOT NULL")
+      end)
+    end
+
+    it("parks one that the client refuses as too large", function()
+      o:add(5)
+      o:add(1, { payload = ("x"):rep(5000) })
+      o:add(5)
+      local records = parks("update", { message_max_bytes = 2000 })
+      assert.are.equal(10, #records)
+      assert.are.equal(1, o:count "parked_reason LIKE 'MSG_SIZE_TOO_LARGE: %'")
+    end)
+
+    for _, mark in ipairs { "update", "cursor" } do
+      it("finds the one that the broker refuses, though it refuses the whole batch: " .. mark, function()
+        must(o.admin:delete_topics { o.topic })
+        o.topic = o.topic .. "-small"
+        must(o.admin:create_topic { name = o.topic, partitions = 3, replication_factor = 3, configs = { ["max.message.bytes"] = "3000" } })
+        o:add(12)
+        o:add(1, { payload = ("x"):rep(5000) })
+        o:add(12)
+        local records, parked = parks(mark)
+        assert_all(o, records, 12)
+        assert.are.equal(24, #records)
+        assert.are.equal(1, #parked)
+        assert.are.equal(o.event_id(13), parked[1].id)
+      end)
+    end
+  end)
+
+  describe("in a process that dies", function()
+    local function killed_at(point, mark)
+      o:add(100)
+      local first <close> = o:service({ mark = mark, batch = 10, in_flight = 1, lease = "500ms" }, { [point] = "#3 kill" })
+      assert.are.same({ signal = "KILL" }, must(first.process:wait "15s"))
+      local hits = first:hits()
+      assert.are.equal(1, #hits)
+      local second <close> = o:service { mark = mark, batch = 10, in_flight = 1, lease = "500ms" } -- luacheck: ignore 211
+      o:drained(mark)
+      local ids = {}
+      for id in hits[1].ctx.ids:gmatch "[^,]+" do ids[#ids + 1] = id end
+      return o:records(), ids, hits[1]
+    end
+
+    for _, mark in ipairs { "update", "delete", "cursor" } do
+      it("after the acknowledgement of a batch, doubles that batch and no more: " .. mark, function()
+        local records, ids, hit = killed_at("relay.after_ack", mark)
+        assert.are.equal(3, hit.ctx.batch)
+        assert.are.equal(10, #ids)
+        assert.are.same(ids, doubles(records))
+        assert_all(o, records, 100)
+        assert_ordered(records)
+      end)
+    end
+
+    it("before a batch is sent, doubles nothing", function()
+      local records, ids = killed_at("relay.after_claim", "update")
+      assert.are.equal(10, #ids)
+      assert.are.same({}, doubles(records))
+      assert_all(o, records, 100)
+    end)
+
+    it("sends again what an armed error keeps from its mark", function()
+      o:add(50)
+      local service <close> = o:service({ batch = 10, in_flight = 3 }, { ["relay.after_claim"] = "#2 error(NO)", ["relay.after_ack"] = "#4 error(NO)" })
+      o:drained()
+      local records, hits = o:records(), service:hits()
+      assert_all(o, records, 50)
+      assert_ordered(records)
+      assert.are.equal(2, #hits)
+      assert.are.equal(10, #doubles(records))
+    end)
+
+    it("finishes what it has on SIGTERM", function()
+      o:add(5000)
+      local service <close> = o:service { batch = 50 }
+      await("some marks", function() return service:metric "marked_total" > 100 end)
+      must(service.process:kill "TERM")
+      assert.are.same({ code = 0 }, must(service.process:wait "15s"))
+      assert.are.equal(#o:records(), o:count "published_at IS NOT NULL")
+      assert.are.equal(0, o.db:value "SELECT COUNT(*) FROM relay_lease WHERE owner IS NOT NULL")
+    end)
+  end)
+
+  describe("in several instances", function()
+    for _, mark in ipairs { "update", "cursor" } do
+      it("shares the shards: " .. mark, function()
+        local a <close> = open { name = "a", mark = mark, lease = "1s", batch = 50 }
+        await("all", function() return a:stats().leases == 64 end)
+        o:add(1000, { keys = 100 })
+        local b <close> = open { name = "b", mark = mark, lease = "1s", batch = 50 }
+        await("halves", function() return a:stats().leases == 32 and b:stats().leases == 32 end)
+        o:add(2000, { keys = 100 })
+        o:drained(mark)
+        must(a:stop())
+        o:add(1000, { keys = 100 })
+        await("the rest", function() return b:stats().leases == 64 end)
+        o:drained(mark)
+        must(b:stop())
+        local records = o:records()
+        assert.are.equal(4000, #records)
+        assert_all(o, records, 4000)
+        assert_ordered(records)
+        assert.is_true(a:stats().marked > 1000 and b:stats().marked > 1000)
+      end)
+    end
+
+    -- A stops for longer than its lease, between acknowledgement and mark, and B takes over.
+    local function stale(settings)
+      local set = { batch = 10, in_flight = 1, lease = "500ms" }
+      for key, value in pairs(settings) do set[key] = value end
+      o:add(10)
+      local a = o:service(set, { ["relay.after_ack"] = "1*pause" })
+      await("the pause", function() return #a:hits() == 1 end)
+      must(a.process:stop())
+      local b = o:service { batch = 10, in_flight = 1, lease = "500ms" }
+      await("B's marks", function() return b:metric "marked_total" == 10 end)
+      must(b.process:stop())
+      local before = o.db:value "SELECT MAX(published_at) FROM outbox_event"
+      must(a.process:cont())
+      a:resume "relay.after_ack"
+      return a, b, before
+    end
+
+    it("refuses the mark of a stale one", function()
+      local a, b, before = stale {}
+      await("the fence", function() return a:metric "fenced_total" == 10 end)
+      assert.are.equal(before, o.db:value "SELECT MAX(published_at) FROM outbox_event")
+      assert.are.equal(0, a:metric "marked_total")
+      a:close()
+      b:close()
+    end)
+
+    it("lets a stale one mark rows that are no longer its own when the fence is off", function()
+      local a, b, before = stale { fence = false }
+      await("the mark", function() return a:metric "marked_total" == 10 end)
+      assert.is_true(before < o.db:value "SELECT MAX(published_at) FROM outbox_event")
+      a:close()
+      b:close()
+    end)
+  end)
+
+  describe("in transactions", function()
+    it("publishes each row once; a stale one is fenced and nothing of it is seen", function()
+      local set = { batch = 10, lease = "500ms", transactional_id = "tx-" .. o.topic }
+      o:add(10)
+      local a <close> = o:service(set, { ["relay.after_claim"] = "1*pause" })
+      await("the pause", function() return #a:hits() == 1 end)
+      must(a.process:stop())
+      local b <close> = o:service(set)
+      await("B's marks", function() return b:metric "marked_total" == 10 end)
+      must(a.process:cont())
+      a:resume "relay.after_claim"
+      await("the fence", function() return a:metric "retries_total" == 10 end)
+      o:add(20)
+      o:drained()
+      local records = o:records()
+      assert.are.equal(30, #records)
+      assert.are.same({}, doubles(records))
+      assert.are.equal(0, a:metric "leases")
+      assert.are.equal(64, b:metric "leases")
+    end)
+  end)
+
+  it("goes on when MySQL ends its connections, and tells of what it cannot reach", function()
+    local flow <close> = open { batch = 50 }
+    o:add(500)
+    await("some", function() return flow:stats().marked > 0 end)
+    for _, row in ipairs(must(o.db:query("SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()", o.schema))) do
+      o.db:kill(row.id, { connection = true })
+    end
+    o:add(500)
+    o:drained()
+    assert_all(o, o:records(), 1000)
+    assert.is_true(flow:stats().reconnects > 3)
+    await("health", function() return flow:health() end)
+  end)
+
+  it("starts without its servers, says so in health, and refuses wrong settings", function()
+    local flow <close> = must(flow_relay.open { topic = "t", brokers = "127.0.0.1:1", mysql = { port = 1 } })
+    await("both are down", function()
+      local ok, why = flow:health()
+      return not ok and why:find "mysql: " and why:find "kafka: "
+    end)
+    assert.has_error(function() flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", marks = "update" } end,
+      "flow_relay.open: unknown option 'marks', did you mean 'mark'?")
+    assert.has_error(function() flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", mark = "updates" } end,
+      "flow_relay.open: mark is one of update, delete, cursor, not 'updates'")
+  end)
+
+  it("answers health and metrics as a service", function()
+    local service <close> = o:service()
+    await("health", function() return (service:health()) end)
+    assert.matches("rlab_relay_mark_seconds_count 0", must(http.get(service.url .. "/actuator/prometheus")).body)
+  end)
+end)
