@@ -164,6 +164,8 @@ int http_l_request(lua_State *L)
 
 void http_client_open(lua_State *L)
 {
+    if (idle_of(L))
+        return; /* opened before: calls under way may hold it */
     idle_clients *idle = lua_newuserdatauv(L, sizeof *idle, 0);
     memset(idle, 0, sizeof *idle);
     luaL_newmetatable(L, IDLE_META);

@@ -36,6 +36,7 @@ static struct {
     pthread_mutex_t lock;
     news *head, *tail;
     int servers;
+    bool open; /* the module may be opened again, as busted does for each file */
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 typedef struct bound_server {
@@ -352,6 +353,9 @@ void http_server_open(lua_State *L)
         {"grace", l_grace}, {"under_way", l_under_way}, {"front", l_front}, {NULL, NULL}};
     handle_type_open(L, &server_type, methods);
     open_request(L);
+    if (queue.open)
+        return;
+    queue.open = true;
     queue.L = task_main_state(L);
     uv_async_init(task_loop(L), &queue.async, on_async);
     uv_unref((uv_handle_t *)&queue.async);

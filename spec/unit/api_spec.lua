@@ -44,6 +44,7 @@ local CLASSES = {
     return class_of(server)
   end,
   ["service.context"] = function() return class_of(require("rlab.service.context").new({ name = "x" }, {})) end,
+  ["uuid.generator"] = function() return class_of(require("rlab.uuid").new(1)) end,
   ["task.channel"] = function() return class_of(task.channel(1)) end,
   ["mysql.pool"] = function() return class_of(require("rlab.mysql").pool { size = 1 }) end,
   ["mysql.statement"] = function() return upvalue_class(debug.getregistry()["mysql.connection"].__index.prepare, "mysql.statement") end,
