@@ -100,7 +100,8 @@ describe("the command service", function()
       return answer
     end
     local path = "/accounts/1/entries"
-    for _, body in ipairs { "{", "[]", "7", "", '{"amount":1}', '{"amount":"1","request_id":"a"}', '{"amount":1.5,"request_id":"a"}', '{"amount":0,"request_id":"a"}',
+    for _, body in ipairs { "{", "[]", "7", "", '{"amount":1}', '{"amount":"1","request_id":"a"}',
+      '{"amount":1.5,"request_id":"a"}', '{"amount":0,"request_id":"a"}',
       '{"amount":9223372036854775808,"request_id":"a"}', '{"amount":1,"request_id":7}', '{"amount":1,"request_id":""}', '{"amount":1,"requestid":"a"}',
       '{"request_id":"a"}', ('{"amount":1,"request_id":"%s"}'):format(("x"):rep(129)) } do
       refused(400, "POST", path, body)

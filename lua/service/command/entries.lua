@@ -83,8 +83,8 @@ local function body_of(state, db, command)
     return nil, err.new { domain = "rlab", code = 422, name = "OVERFLOW", message = "the balance would not fit into 64 bits" }
   end
   local event = event_of(command, rows[1])
-  local done, why = write(db, event, state.mode == "outbox")
-  if done and state.mode == "direct-before-commit" then done, why = state.publisher:send(event) end
+  local _, why = write(db, event, state.mode == "outbox")
+  if not why and state.mode == "direct-before-commit" then _, why = state.publisher:send(event) end
   why = why or point("cmd.before_commit", command)
   if why then return nil, why end
   return event
