@@ -1,0 +1,167 @@
+-- E-004: a hundred events, one consumer, killed while it has event 40 in its hands. What decides is where its offset was at that moment.
+local EVENTS, ACCOUNTS, HELD = 100, 10, 40
+local WATCHED = "300ms" -- three intervals of the automatic commit
+
+-- One record at a time, so that the event in hand is the only one. A static member comes back at once after a crash.
+local function settings(arm)
+  return {
+    commit = arm.settings.commit, workers = arm.settings.workers or 1, batch = 1, fetch = 1, dlq = "-",
+    consumer = { ["group.instance.id"] = "one", ["session.timeout.ms"] = "3000" },
+  }
+end
+
+local function in_mysql(arm)
+  return arm.settings.commit == "mysql"
+end
+
+-- Where the group goes on after a crash, says the store that keeps it; nil while it has committed nothing.
+local function committed(lab, arm)
+  if in_mysql(arm) then return lab:rows("consumer_offset.next_offset")[1] end
+  for _, row in ipairs(must(lab.run.admin:group_offsets(lab:group()))) do
+    if row.topic == lab:event_topic() and row.partition == 0 then return row.offset end
+  end
+end
+
+local function sample(lab)
+  lab:watch(lab:event_topic(), 0, "p0")
+  lab:gauge(function(row)
+    for _, one in ipairs(lab.run:watcher():group_offsets(lab:group()) or {}) do
+      if one.topic == lab:event_topic() and one.offset >= 0 then row["p0.committed"] = one.offset end
+    end
+  end)
+  lab:watch_pipeline { "applied" }
+end
+
+-- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then kills.
+local function crash(lab, arm, held)
+  local consumer = lab:service("consumer", settings(arm), { must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
+  consumer:await_hit "consumer.before_begin"
+  local function passed()
+    local at = committed(lab, arm)
+    return at and at > held.offset and at
+  end
+  if arm.class == "wrong" then
+    lab:await("a committed offset behind event 40", passed, "8s")
+  else
+    lab:within(WATCHED, passed)
+  end
+  if arm.settings.workers then
+    lab:await("the other workers to finish", function() return #lab:rows "effect_log.seq" >= EVENTS - 1 end)
+    lab:await("their offset to be committed", function() return committed(lab, arm) == EVENTS end)
+  end
+  consumer:kill()
+  return consumer
+end
+
+local function moment(lab, seen)
+  local cells = {}
+  for _, record in ipairs(seen.records) do
+    if record.offset >= HELD - 5 and record.offset < HELD + 5 then
+      local lost = record.id == seen.held.id and #lab:rows("effect_log.seq", { where = ("event_id = UUID_TO_BIN('%s')"):format(record.event) }) == 0
+      cells[#cells + 1] = { offset = record.offset, kind = lost and "lost" or "plain", id = record.id, key = record.key }
+    end
+  end
+  lab:moment {
+    title = "Event 40 when its consumer died", note = "The group went on at the committed offset; what lies before it never comes again.",
+    partitions = { { topic = "events", partition = 0, marks = { committed = seen.position }, cells = cells } },
+    links = { { partition = 0, offset = seen.held.offset, store = "effect_log", text = "no row for " .. seen.held.id } },
+  }
+end
+
+local function says(seen)
+  local lost = #(bag.from(seen.ids) - bag.from(seen.applied))
+  if lost > 0 then return ("went on at %d: %d event lost, %+d cents"):format(seen.position, lost, seen.sums.view - seen.sums.ledger) end
+  return ("went on at %d: %d came again, none lost"):format(seen.position, seen.again)
+end
+
+local function ids_of(rows)
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = row.id end
+  return ids
+end
+
+return experiment {
+  id = "E-004",
+  title = "Offset committed before the work is done",
+  question = "Can I lose a record although Kafka stored it and my consumer read it?",
+  claim = "Yes: whenever the offset can be committed before the effect is. With librdkafka's defaults it can.",
+  lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or keep it in the effect's transaction.",
+  needs = { "kafka", "mysql" },
+
+  arms = {
+    wrong "commit-first" { says = "commits the offset, then does the work", commit = "before-work" },
+    wrong "auto-store" { says = "librdkafka's defaults: an offset is stored when the record is handed over", commit = "auto" },
+    wrong "pool-commits-highest" { says = "four workers, commits behind the highest finished record", commit = "pool-max", workers = 4 },
+    right "store-after-work" { says = "stores the offset when the effect is committed; the automatic commit stays on", commit = "after-work" },
+    right "offset-in-mysql" { says = "keeps the offset in the transaction of the effect and seeks to it", commit = "mysql" },
+  },
+
+  run = function(lab, arm)
+    local topic = lab:event_topic { partitions = 1 }
+    sample(lab)
+    local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
+    local records = lab:records(topic)
+    local held = records[HELD]
+    local consumer = crash(lab, arm, held)
+    local seen = { held = held, records = records, ids = ids_of(list), position = committed(lab, arm) or 0,
+      before = ids_of(lab:stores().effects), amount = list[HELD].amount }
+    seen.again = math.max(0, held.offset + 1 - seen.position)
+    if seen.position > held.offset then lab:anomaly(("the group goes on at offset %d, event 40 is not applied"):format(seen.position)) end
+    local second = consumer:restart()
+    lab:drain { outbox = false, offsets = in_mysql(arm) and "mysql" or "kafka" }
+    second:stop() -- a polite end finishes what it has in hand, whose offset may be committed already
+    local stores = lab:stores()
+    seen.effects, seen.applied, seen.sums, seen.committed = stores.effects, ids_of(stores.effects), stores.sums, { ["0"] = committed(lab, arm) }
+    seen.says = says(seen)
+    lab:number("lost effects", #(bag.from(seen.ids) - bag.from(seen.applied)))
+    lab:number("redelivered", seen.again)
+    lab:number("money missing", seen.sums.ledger - seen.sums.view, "cents")
+    if arm.name == "auto-store" then moment(lab, seen) end
+    return seen
+  end,
+
+  checks = function(lab, seen, arm)
+    local lost = { seen.held.id }
+    lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.applied }:expect { wrong = lost, right = "holds" }
+    lab.check.gap { of = seen.records, position = { ["0"] = seen.position }, delivered = seen.before }:expect { wrong = lost, right = "holds" }
+    lab.check.duplicate_effect { of = seen.effects }:expect "holds"
+    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }:expect { wrong = -seen.amount, right = 0 }
+    if arm.class ~= "right" then return end
+    if arm.name == "offset-in-mysql" then
+      lab.check.equals { name = "redelivered", got = seen.again, want = 1, what = "record came again" }:expect "holds"
+    else
+      lab.check.bound { name = "redelivered", value = seen.again, at_least = 1, unit = "records", what = "came again:" }:expect "holds"
+    end
+  end,
+
+  verdict = function(arms)
+    local first, last = arms["commit-first"], arms["store-after-work"]
+    local words = first and ("Committed before the work, the event in hand is lost when the consumer dies (%+d cents)"):format(-first.amount)
+    if last then words = (words and words .. "; stored after it, " or "Stored after the work, ") .. ("%d came again and none was lost"):format(last.again) end
+    return words and words .. "."
+  end,
+
+  why = {
+    text = "A committed offset is a promise that everything before it is done. Commit it first, let the client store it when the record is handed over, or "
+      .. "commit behind the fastest worker, and the promise is made before it is true; a crash then makes it a lie. Nobody sees an error: the record is in the "
+      .. "log, the group's lag is 0, and its effect is missing.\n\nThe Java consumer commits the offsets of the previous poll, so the same two settings "
+      .. "(automatic commit, default store) lose nothing there; librdkafka stores an offset when it hands the record over.",
+    sequence = {
+      { from = "broker", to = "consumer", text = "event 40" },
+      { from = "consumer", to = "broker", text = "OffsetCommit 41, error 0", class = "wrong" },
+      { from = "consumer", to = "consumer", text = "SIGKILL before the transaction begins" },
+      { from = "broker", to = "consumer", text = "the next one starts at 41" },
+      { from = "consumer", to = "MySQL", text = "event 41 ...; 40 never", class = "wrong" },
+    },
+  },
+  production = {
+    "librdkafka: enable.auto.offset.store=false and rd_kafka_offsets_store after the effect is committed; enable.auto.commit may stay on.",
+    "With a pool of workers commit up to the lowest unfinished record (commit = pool-min), never behind the highest finished one.",
+    "Where a record must not even come again, keep the offset in the database, in the transaction of the effect.",
+    "Lag 0 proves nothing about effects: compare ids of the log with ids that were applied.",
+  },
+  references = {
+    { text = "enable.auto.offset.store, enable.auto.commit", where = "librdkafka CONFIGURATION.md" },
+    { text = "Consumer offset management", where = "librdkafka INTRODUCTION.md" },
+  },
+}
