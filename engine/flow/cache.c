@@ -325,7 +325,8 @@ bool cache_close(rl_cache *cache, double seconds)
 {
     if (!end_threads(cache, seconds))
         return false;
-    cache_steps_close(cache); /* each hands what it still has to the next */
+    cache->flow.interrupt = NULL; /* nothing is left to interrupt */
+    cache_steps_close(cache);     /* each hands what it still has to the next */
     cache_lanes_close(cache);
     cache_pool_close(cache);
     flow_close(&cache->flow, seconds);

@@ -27,9 +27,9 @@ describe("query", function()
   end)
   after_each(function() bed:close() end)
 
-  -- stampede(settings, n): 64 readers of one account at n processes; no load goes on before all have entered and as many as `loads` are loading.
-  -- Returns the SELECTs that it took, and the services.
-  local function stampede(settings, n, loads)
+  -- stampede(settings, n, loads, waits): 64 readers of one account at n processes; no load goes on before all have entered, as many as `loads` are loading
+  -- and `waits` wait for a lease. Returns the SELECTs that it took, and the services.
+  local function stampede(settings, n, loads, waits)
     local all, services, answers = { workers = 64, db_pool = 64, db_wait = 0 }, {}, {}
     for key, value in pairs(settings) do all[key] = value end
     for i = 1, n do
@@ -44,7 +44,9 @@ describe("query", function()
     end
     local function hits(point) return sum(function(q) return q:hits(point) end) end
     local function release()
-      eventually(function() return hits "query.enter" == 64 and hits "query.db_load" >= loads end)
+      eventually(function()
+        return hits "query.enter" == 64 and hits "query.db_load" >= loads and sum(function(q) return q:total "lease_waits" end) >= (waits or 0)
+      end)
       for _, q in ipairs(services) do q:disarm "query.db_load" end
     end
     task.group(function(g)
@@ -91,7 +93,7 @@ describe("query", function()
   end)
 
   it("loads once for all processes by a lease", function()
-    local reads, services = stampede({ single = "lease" }, 2, 1)
+    local reads, services = stampede({ single = "lease" }, 2, 1, 1)
     assert.equal(1, reads)
     assert.equal(1, services[1]:total "lease_waits" + services[2]:total "lease_waits")
     assert.equal(62, services[1]:total "joins" + services[2]:total "joins")
@@ -137,5 +139,359 @@ describe("query", function()
     assert.same({ ["500"] = 32 }, seen)
     assert.equal(0, retries)
     assert.matches("BROKEN_DISK", answers[1].detail)
+  end)
+
+  -- E-031: a reader has loaded version 3 and is held; version 4 commits and invalidates; the reader fills
+  local function stale_fill(fill, invalidation)
+    local q = bed:query { single = "none", fill = fill }
+    q:arm("query.before_fill", "pause")
+    local held = task.spawn(function() return q:read(7) end)
+    q:await_hits("query.before_fill", 1)
+    bed:account(7, 1300, 4)
+    must(cache.apply(bed.r, bed.prefix, invalidation, { account = 7, version = 4, balance = 1300, amount = 100 }))
+    q:disarm "query.before_fill"
+    assert.equal(3, held:join().version)
+    return q:read(7).version, q:total "fills_refused"
+  end
+
+  it("a plain fill after an invalidation leaves the old value", function()
+    assert.same({ 3, 0 }, { stale_fill("plain", "del") })
+  end)
+
+  it("a fill by lease is refused when the lease was taken away", function()
+    assert.same({ 4, 1 }, { stale_fill("lease", "lease") })
+  end)
+
+  it("a versioned fill is refused by the tombstone of a newer version", function()
+    assert.same({ 4, 1 }, { stale_fill("versioned", "versioned") })
+  end)
+
+  it("remembers that an account does not exist, and forgets it", function()
+    local q = bed:query { negative_ttl = "60s" }
+    assert.equal("db", q:read(404).source)
+    local a = q:read(404)
+    assert.same({ 404, "negative" }, { a.status, a.source })
+    assert.same({ "negative", 1 }, { bed:entry(404).state, q:total "db_reads" })
+    bed:account(404, 5, 1)
+    must(cache.apply(bed.r, bed.prefix, "versioned", { account = 404, version = 1 }))
+    assert.same({ 200, "db" }, { q:read(404).status, "db" })
+    local off = bed:query { negative_ttl = 0 }
+    for _ = 1, 3 do assert.equal("db", off:read(405).source) end
+    assert.equal(3, off:total "db_reads")
+    assert.is_nil(bed:entry(405))
+  end)
+
+  it("does not load an account 64 times that does not exist", function()
+    local q = bed:query { negative_ttl = "60s", single = "process" }
+    q:readers(64, 404)
+    assert.is_true(q:total "db_reads" <= 2)
+  end)
+
+  it("serves stale after the soft TTL while one refreshes", function()
+    local q = bed:query { soft_ttl = "20s" }
+    q:read(7)
+    bed:account(7, 1300, 4)
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "soft", clock.unix_ms() - 1))
+    q:arm("query.db_load", "pause")
+    local answers = q:readers(16, 7)
+    assert.same({ stale = 16 }, sources(answers))
+    for _, a in ipairs(answers) do assert.equal(3, a.version) end
+    assert.equal(1, q:total "refreshes")
+    q:disarm "query.db_load"
+    eventually(function() return q:total "fills" == 2 end)
+    local a = q:read(7)
+    assert.same({ "cache", 4 }, { a.source, a.version })
+    assert.is_true(bed:entry(7).soft > clock.unix_ms())
+    assert.equal(2, q:total "db_reads")
+  end)
+
+  it("does not look at a soft deadline when it is off", function()
+    local q = bed:query {}
+    q:read(7)
+    assert.is_nil(bed:entry(7).soft)
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "soft", 1))
+    assert.equal("cache", q:read(7).source)
+    assert.equal(0, q:total "refreshes")
+  end)
+
+  it("leaves a refresh to the process that has the lease", function()
+    local q = bed:query { soft_ttl = "20s", single = "lease" }
+    q:read(7)
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "soft", 1))
+    must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 5000))
+    assert.equal("stale", q:read(7).source)
+    eventually(function() return q:total "refreshes" == 1 and q:metric "queued" == 0 end)
+    assert.equal(1, q:total "db_reads")
+    assert.equal("somebody", bed.r:call("GET", cache.lease_key(bed.prefix, 7)))
+  end)
+
+  it("waits for the owner of a lease, takes what it writes, and does without it when it takes too long", function()
+    local q = bed:query { single = "lease", lease = "300ms" }
+    local lease = cache.lease_key(bed.prefix, 7)
+    must(bed.r:call("SET", lease, "somebody", "PX", 5000))
+    local waiting = task.spawn(function() return q:read(7) end)
+    eventually(function() return q:total "lease_waits" == 1 end)
+    must(cache.fill(bed.r, bed.prefix, 7, { balance = 9, version = 9 }, { mode = "lease", token = "somebody", ttl = "30s" }))
+    local a = waiting:join()
+    assert.same({ "cache", 9, 0 }, { a.source, a.version, q:total "db_reads" })
+    bed:expire(7)
+    must(bed.r:call("SET", lease, "somebody", "PX", 5000))
+    a = q:read(7)
+    assert.same({ "db", 3 }, { a.source, a.version })
+    assert.is_true(a.ms >= 300 and a.ms < 2000, a.ms)
+  end)
+
+  it("refreshes early by XFetch, the likelier the longer a load takes", function()
+    local q = bed:query { beta = 1, single = "process" }
+    q:read(7)
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "cost", 3600 * 1000000))
+    assert.equal("db", q:read(7).source)
+    assert.equal(1, q:total "early")
+    for _ = 1, 20 do assert.equal("cache", q:read(7).source) end
+    local off = bed:query { beta = 0 }
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "cost", 3600 * 1000000))
+    assert.equal("cache", off:read(7).source)
+  end)
+
+  it("spreads lifetimes by its seed, and does not without jitter", function()
+    local function lifetimes(settings)
+      local q, list, seen = bed:query(settings), {}, {}
+      for id = 1, 30 do
+        bed:account(id, id, 1)
+        bed:expire(id)
+        q:read(id)
+        local entry = bed:entry(id)
+        list[id] = entry.expires - entry.stored
+        seen[list[id]] = true
+        assert.is_true(math.abs(bed.r:call("PTTL", cache.key(bed.prefix, id)) - list[id]) < 2000)
+      end
+      local n = 0
+      for _ in pairs(seen) do n = n + 1 end
+      return list, n
+    end
+    local list, n = lifetimes { jitter = 0.3, ttl = "10s", seed = 7 }
+    for _, ms in ipairs(list) do assert.is_true(ms >= 7000 and ms <= 13000, ms) end
+    assert.is_true(n >= 28, n)
+    assert.same(list, (lifetimes { jitter = 0.3, ttl = "10s", seed = 7 }))
+    assert.is_not.same(list, (lifetimes { jitter = 0.3, ttl = "10s", seed = 8 }))
+    assert.equal(1, select(2, lifetimes { jitter = 0, ttl = "10s" }))
+  end)
+
+  it("keeps within its cap and refuses what waits too long", function()
+    local q = bed:query { db_pool = 2, workers = 4, db_wait = "100ms", single = "none", stale = 0 }
+    for id = 1, 8 do bed:account(id, id, 1) end
+    q:arm("query.db_load", "pause")
+    local answers = {}
+    task.group(function(g)
+      for id = 1, 8 do g:spawn(function() answers[id] = q:read(id) end) end
+      eventually(function() return q:total "refused" == 6 end)
+      q:disarm "query.db_load"
+    end)
+    assert.same({ db = 2, ["503"] = 6 }, sources(answers))
+    assert.same({ 2, 2 }, { q:metric "db_peak", q:total "db_reads" })
+    for _, a in ipairs(answers) do
+      if a.status == 503 then
+        assert.equal("1", a.headers["retry-after"])
+        assert.matches("BUSY", a.detail)
+        assert.is_true(a.ms >= 100 and a.ms < 1000, a.ms)
+      end
+    end
+    assert.equal(0, q:metric("breaker_opens_total", '{need="mysql"}'))
+  end)
+
+  it("answers from the process while its copy is fresh, if it may", function()
+    local q = bed:query { l1 = "60s" }
+    q:read(7)
+    bed:account(7, 1300, 4)
+    must(cache.apply(bed.r, bed.prefix, "versioned", { account = 7, version = 4 }))
+    local a = q:read(7)
+    assert.same({ "l1", 3, 0 }, { a.source, a.version, q:total "redis_lookups" - 1 })
+    local off = bed:query { l1 = 0 }
+    assert.equal("db", off:read(7).source)
+  end)
+
+  it("shares round trips among readers", function()
+    local q = bed:query {}
+    q:read(7)
+    for _ = 1, 5 do q:readers(200, 7) end
+    local lookups, batches = q:total "redis_lookups", q:total "redis_batches"
+    assert.equal(1001, lookups)
+    assert.is_true(batches < lookups / 2, batches .. " batches")
+  end)
+
+  it("answers what is under way when it ends", function()
+    local q = bed:query { db_wait = 0, db_timeout = 0 }
+    q:arm("query.db_load", "pause")
+    local held = task.spawn(function() return q:read(7) end)
+    q:await_hits("query.db_load", 1)
+    q.child:kill "TERM"
+    eventually(function() return q:call("GET", "/actuator/health").status == 503 end)
+    q:resume "query.db_load"
+    local a = held:join()
+    assert.is_true(a.status == 200 or a.status == 503)
+    assert.same({ code = 0 }, q.child:wait "10s")
+  end)
+end)
+
+describe("query, when Redis", function()
+  local bed
+
+  before_each(function()
+    bed = query_bed.open { own_redis = true }
+    bed:account(7, 1200, 3)
+    bed:account(8, 800, 1)
+  end)
+  after_each(function() bed:close() end)
+
+  it("is frozen: answers within its timeout, opens the breaker, and closes it again", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 3, breaker_pause = "200ms" }
+    q:read(7)
+    bed.server:stop()
+    local slowest = 0
+    for _ = 1, 5 do
+      local a = q:read(7)
+      assert.same({ 200, "db" }, { a.status, a.source })
+      slowest = math.max(slowest, a.ms)
+    end
+    assert.is_true(slowest < 500, slowest)
+    assert.equal(2, q:metric("breaker_state", '{need="redis"}'))
+    assert.is_true(q:read(7).ms < 40)
+    assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
+    assert.equal(200, q:call("GET", "/actuator/health/liveness").status)
+    bed.server:cont()
+    eventually(function() return q:read(7).source == "cache" end)
+    assert.equal(0, q:metric("breaker_state", '{need="redis"}'))
+    eventually(function() return q:call("GET", "/actuator/health/readiness").status == 200 end)
+  end)
+
+  it("is frozen: hangs without a timeout", function()
+    local q = bed:query { stale = 0, redis_timeout = 0, breaker = 0 }
+    q:read(7)
+    bed.server:stop()
+    local reader = task.spawn(function() return q:read(7) end)
+    assert.is_nil((task.timeout("500ms", function() return reader:join() end)))
+    bed.server:cont()
+    assert.equal("cache", reader:join().source)
+  end)
+
+  it("is frozen: waits for every timeout without a breaker", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 0 }
+    q:read(7)
+    bed.server:stop()
+    for _ = 1, 6 do assert.is_true(q:read(7).ms >= 50) end
+    bed.server:cont()
+  end)
+
+  it("is gone: serves what it saw a moment ago, loads the rest under its cap", function()
+    local q = bed:query { stale = "60s" }
+    q:read(7)
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    local a = q:read(7)
+    assert.same({ 200, "stale", 3 }, { a.status, a.source, a.version })
+    assert.same({ 200, "db" }, { q:read(8).status, "db" })
+    local before = q:total "db_reads"
+    q:read(7)
+    assert.equal(before, q:total "db_reads")
+    bed:start_redis()
+    eventually(function() return q:call("GET", "/actuator/health").status == 200 end)
+    eventually(function() return q:read(7).source == "db" or q:read(7).source == "cache" end)
+    eventually(function() return q:read(7).source == "cache" end)
+  end)
+
+  it("was restarted: the first reader does not notice", function()
+    local q = bed:query { stale = 0 }
+    q:read(7)
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    bed:start_redis()
+    assert.equal("db", q:read(7).source)
+    assert.equal("cache", q:read(7).source)
+  end)
+
+  it("was not there at the start: becomes healthy when it comes", function()
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    local q = bed:query({ stale = 0 }, { ill = true })
+    local a = q:read(7)
+    assert.same({ 200, "db" }, { a.status, a.source })
+    assert.matches("redis", q:call("GET", "/actuator/health").body)
+    bed:start_redis()
+    eventually(function() return q:call("GET", "/actuator/health").status == 200 end)
+    eventually(function() return q:read(7).source == "cache" end)
+  end)
+
+  it("holds something else under the key: says so in its metrics and serves from the database", function()
+    local q = bed:query {}
+    must(bed.r:call("RPUSH", cache.key(bed.prefix, 7), "x"))
+    for _ = 1, 2 do assert.same({ 200, "db" }, { q:read(7).status, "db" }) end
+    assert.is_true(q:total "bad_entries" >= 2)
+    assert.equal(2, q:total "fill_errors")
+    assert.equal("list", bed.r:call("TYPE", cache.key(bed.prefix, 7)))
+  end)
+end)
+
+describe("query, when MySQL", function()
+  local mysqld = require "spec.support.mysqld"
+  local server, bed
+
+  setup(function()
+    server = mysqld.beside(math.tointeger(tonumber(os.getenv "RLAB_TEST_MYSQL":match ":(%d+)")))
+  end)
+  teardown(function() server:stop() end)
+
+  before_each(function()
+    bed = query_bed.open { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret" } }
+    bed:account(7, 1200, 3)
+  end)
+  after_each(function() bed:close() end)
+
+  it("is frozen: 504 within the statement's timeout, then 503 at once from the breaker", function()
+    local q = bed:query { stale = 0, db_timeout = "150ms", breaker = 2, breaker_pause = "300ms" }
+    q:read(7)
+    bed:expire(7)
+    server.child:stop()
+    local first, second = q:read(7), q:read(7)
+    assert.same({ 504, 504 }, { first.status, second.status })
+    assert.is_true(first.ms >= 150 and first.ms < 600, first.ms)
+    local third = q:read(7)
+    assert.equal(503, third.status)
+    assert.is_true(third.ms < 100, third.ms)
+    assert.matches("BREAKER_OPEN", third.detail)
+    assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
+    server.child:cont()
+    eventually(function() return q:read(7).status == 200 end)
+    eventually(function() return q:call("GET", "/actuator/health/readiness").status == 200 end)
+  end)
+
+  it("is frozen: serves what it saw a moment ago, marked stale", function()
+    local q = bed:query { stale = "60s", db_timeout = "100ms" }
+    q:read(7)
+    bed:expire(7)
+    server.child:stop()
+    local a = q:read(7)
+    assert.same({ 200, "stale", 1200 }, { a.status, a.source, a.balance })
+    server.child:cont()
+  end)
+
+  it("is frozen: hangs without a timeout", function()
+    local q = bed:query { stale = 0, db_timeout = 0, db_wait = 0, breaker = 0 }
+    q:read(7)
+    bed:expire(7)
+    server.child:stop()
+    local reader = task.spawn(function() return q:read(7) end)
+    assert.is_nil((task.timeout("600ms", function() return reader:join() end)))
+    server.child:cont()
+    assert.equal(200, reader:join().status)
+  end)
+
+  it("was restarted: the first reader does not notice", function()
+    local q = bed:query { stale = 0 }
+    q:read(7)
+    bed:expire(7)
+    server:kill()
+    server:start()
+    assert.equal("db", q:read(7).source)
+    must(bed.db:reconnect())
   end)
 end)

@@ -77,7 +77,8 @@ function Query:total(name) return self:metric(name .. "_total") end
 
 -- ---- the bed ----
 
-function Bed:query(settings)
+-- query{option = value}[, {ill = true}] -> a service that is healthy, unless it may be ill
+function Bed:query(settings, options)
   local all = { prefix = self.prefix, jitter = 0, ttl = "30s" }
   for key, value in pairs(settings or {}) do all[key] = value end
   local config = ("%s/q%d.json"):format(self.dir, #self.services + 1)
@@ -89,6 +90,7 @@ function Bed:query(settings)
   local line = assert(child:lines()(), "the query service did not start; see " .. config .. ".log")
   local q = setmetatable({ child = child, url = ("http://127.0.0.1:%d"):format(json.decode(line).port), log = config .. ".log" }, Query)
   self.services[#self.services + 1] = q
+  if options and options.ill then return q end
   must(task.wait_until(function() return q:call("GET", "/actuator/health").status == 200 end, { at_most = "10s", every = "5ms", what = "a healthy query" }))
   return q
 end
