@@ -1,4 +1,6 @@
 -- The consumer as a process on the running stack: what each way to commit keeps and loses when it is killed.
+local clock = require "rlab.clock"
+local kafka = require "rlab.kafka"
 local ledger = require "spec.support.ledger"
 local must = require "rlab.must"
 
@@ -130,5 +132,130 @@ describe("the consumer, killed", function()
       assert.same({}, doubled(l))
       if case.commit == "pool-max" then l:close() end
     end
+  end)
+end)
+
+-- ---- records that fail ----
+
+local function headers_of(record)
+  local map = {}
+  for _, pair in ipairs(record.headers or {}) do map[pair[1]] = pair[2] end
+  return map
+end
+
+-- read(l, topic, n) -> list of n records { value, timestamp, map = headers by name }
+local function read(l, topic, n)
+  local reader <close> = must(kafka.consumer { brokers = l.brokers, group = topic .. "-reader", auto_offset_reset = "earliest", enable_auto_commit = false })
+  must(reader:subscribe { topic })
+  local list = {}
+  ledger.until_(("%d records in %s"):format(n, topic), function()
+    local batch <close> = must(reader:poll(100, "200ms"))
+    for record in batch:each() do
+      list[#list + 1] = { value = record.value, timestamp = record.timestamp, map = headers_of(record) }
+    end
+    return #list >= n
+  end)
+  return list
+end
+
+local RETRY = { "retry.5s", "retry.1m", "dlq" }
+
+local function retry_of(l) return ("5s:%s.retry.5s,1m:%s.retry.1m"):format(l.topic, l.topic) end
+
+describe("the consumer and records that fail", function()
+  local l
+
+  before_each(function() l = ledger.open("fail", { partitions = 1, topics = RETRY }) end)
+  after_each(function() l:close() end)
+
+  it("are tried again by retry topics, each not before its time, and end in the DLQ with their story", function()
+    local events = l:publish(40)
+    local once, twice, always, late = events[5], events[9], events[13], events[21]
+    must(l.producer:send { topic = l.topic, key = "1", value = "no json", headers = { { "event-id", ("00000002-0000-7000-8000-%012x"):format(1) } } })
+    local service <close> = l:service("consumer", quick { batch = 10, retry = retry_of(l), retry_scale = 0.02 }, {
+      ["consumer.handle"] = ("error(once) if id=%s and attempt=1 -> error(twice) if id=%s and attempt=1 -> error(twice) if id=%s and attempt=2 -> error(always) if id=%s")
+        :format(once.id, twice.id, twice.id, always.id),
+      ["consumer.before_invalidate"] = ("error(late) if id=%s and attempt=1"):format(late.id) })
+    ledger.until_("two are parked", function() return service:metric "rlab_consumer_parked_total" == 2 end)
+    ledger.until_("the rest is applied", function() return l:count "effect_log" == 39 end)
+    assert.same({ 13 }, lost(l, events))
+    assert.same({}, doubled(l))
+    local parked = {}
+    for _, record in ipairs(read(l, l.topic .. ".dlq", 2)) do parked[record.map["event-id"]] = record end
+    local story = parked[always.id].map
+    assert.same({ l.topic, "0", tostring(always.offset), l.group, "handler", "always", "3", nil }, { story["original-topic"], story["original-partition"],
+      story["original-offset"], story["original-group"], story["error-class"], story["error-message"], story.attempt, story["due-at"] })
+    assert.is_true(tonumber(story["first-failure"]) >= tonumber(story["original-timestamp"]))
+    assert.equal("undecodable", parked["00000002-0000-7000-8000-000000000001"].map["error-class"])
+    assert.equal("no json", parked["00000002-0000-7000-8000-000000000001"].value)
+    local attempts = {}
+    for _, hit in ipairs(service:hits()) do attempts[#attempts + 1] = hit.name .. " " .. hit.ctx.id .. " " .. hit.ctx.attempt end
+    assert.equal(7, #attempts)
+    for _, record in ipairs(read(l, l.topic .. ".retry.5s", 5)) do
+      assert.is_true(tonumber(record.map["due-at"]) - record.timestamp >= 80)
+    end
+    assert.is_true(service:metric "rlab_consumer_lateness_seconds_count" >= 7)
+    assert.equal(0, service:stop().code)
+  end)
+
+  it("do not hold up the records behind them, unless the handler sleeps", function()
+    for _, case in ipairs { { wait = "topic", most = 0.6 }, { wait = "sleep", least = 1.2 } } do
+      local events = l:publish(10)
+      local began = clock.ns()
+      local service <close> = l:service("consumer", quick { batch = 1, retry = retry_of(l), retry_scale = 0.02, retry_wait = case.wait, group = l.group .. case.wait },
+        { ["consumer.handle"] = ("error(fails) if id=%s and attempt=1 -> error(fails) if id=%s and attempt=2"):format(events[2].id, events[2].id) })
+      ledger.until_("the last one is applied", function() return l:effects()[events[10].id] end)
+      local took = (clock.ns() - began) / 1e9
+      if case.least then assert.is_true(took >= case.least, took) end
+      ledger.until_("all are applied", function() return l:effects()[events[2].id] end)
+      service:stop()
+    end
+  end)
+
+  it("are tried on and on where there is no DLQ, and the partition says so", function()
+    local events = l:publish(3)
+    local service <close> = l:service("consumer", quick { batch = 3, dlq = "-" }, { ["consumer.handle"] = ("2*error(fails) if id=%s"):format(events[2].id) })
+    ledger.until_("all are applied", function() return l:count "effect_log" == 3 end)
+    assert.matches('"message":"stuck"', service:text(), nil, true)
+    assert.equal(0, service:stop().code)
+  end)
+
+  it("are taken out of their batch, whatever MySQL says of them", function()
+    l:publish(100)
+    local big = l:event(1000, 77, 9223372036854775807)
+    must(l.producer:send(l:record(big)))
+    must(l.producer:send(l:record(l:event(1001, 77, 1))))
+    l.published = 2000
+    l:publish(100)
+    local service <close> = l:service("consumer", quick { batch = 500 })
+    ledger.until_("201 are applied", function() return l:count "effect_log" == 201 end)
+    local parked = read(l, l.topic .. ".dlq", 1)[1].map
+    assert.equal("database", parked["error-class"])
+    assert.matches("[oO]ut of range", parked["error-message"])
+    assert.is_true(service:metric "rlab_consumer_split_total" >= 1)
+    assert.equal(0, service:stop().code)
+  end)
+
+  it("of another group's replay are passed over", function()
+    local mine, theirs, copy = l:event(1, 1, 10), l:event(2, 1, 20), l:event(3, 1, 30)
+    for event, group in pairs { [mine] = l.group, [theirs] = "somebody", [copy] = false } do
+      local record = l:record(event)
+      if group then table.insert(record.headers, { "target-group", group }) end
+      must(l.producer:send(record))
+    end
+    local service <close> = l:service("consumer", quick {})
+    ledger.until_("the group is at the end", function() return l:committed() >= 3 end)
+    assert.same({ 2 }, lost(l, { mine, theirs, copy }))
+    assert.equal(1, service:metric "rlab_consumer_skipped_total")
+  end)
+
+  it("by their place in the log are new events when they are tried again", function()
+    local events = l:publish(20)
+    local late = events[7]
+    local service <close> = l:service("consumer", quick { dedup = "position", retry = retry_of(l), retry_scale = 0.02 },
+      { ["consumer.before_invalidate"] = ("error(late) if id=%s and attempt=1"):format(late.id) })
+    ledger.until_("the retry is applied", function() return l:count "effect_log" == 21 end)
+    assert.same({ late.id }, doubled(l))
+    service:stop()
   end)
 end)

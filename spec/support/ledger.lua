@@ -30,7 +30,17 @@ local function with(table, more)
   return all
 end
 
--- open(word[, {partitions = 3, topics = {"retry.5s", ...}}]) -> ledger: .topic, .schema, .db, .mysql (options), .group, .prefix
+-- On a server of one's own there is no template of the stack.
+local function run_migrations(db, schema)
+  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema } do must(db:exec(statement)) end
+  for _, file in ipairs(migrate.files()) do
+    for statement in (file.text:gsub("%-%-[^\n]*", "") .. ";"):gmatch "%s*([^;]+);" do
+      if statement:find "%S" then must(db:exec(statement)) end
+    end
+  end
+end
+
+-- open(word[, {partitions = 3, topics = {"retry.5s", ...}, mysql = options, redis = options}]) -> ledger: .topic, .schema, .db, .mysql, .group, .prefix
 function M.open(word, options)
   options = options or {}
   count = count + 1
@@ -44,11 +54,14 @@ function M.open(word, options)
   for _, topic in ipairs(self.topics) do
     must(self.admin:create_topic { name = topic, partitions = options.partitions or 3, replication_factor = 3 })
   end
-  self.db = must(mysql.connect(with(M.mysql, {})))
+  self.db = must(mysql.connect(with(options.mysql or M.mysql, {})))
   must(self.db:exec("DROP DATABASE IF EXISTS " .. self.schema))
-  local home = os.getenv "RLAB_HOME" or ".rlab"
-  must(migrate.clone(self.db, must(migrate.template { home = home, mysql = M.mysql }), self.schema))
-  self.mysql = with(M.mysql, { database = self.schema })
+  if options.mysql then
+    run_migrations(self.db, self.schema)
+  else
+    must(migrate.clone(self.db, must(migrate.template { home = os.getenv "RLAB_HOME" or ".rlab", mysql = M.mysql }), self.schema))
+  end
+  self.mysql, self.redis = with(options.mysql or M.mysql, { database = self.schema }), options.redis or M.redis
   self.producer = must(kafka.producer { brokers = brokers, acks = "all", linger_ms = 0 })
   self.rng, self.versions, self.balances = rng.new(options.seed or 7), {}, {}
   return self
@@ -75,6 +88,15 @@ function M:record(event, more)
   return with({ topic = self.topic, key = tostring(event.account), headers = { { "event-id", event.id }, { "request-id", "cmd-" .. event.n } },
     value = json.encode { event_id = event.id, account_id = event.account, amount = event.amount, balance = event.balance, version = event.version,
       request_id = "cmd-" .. event.n, type = "entry" } }, more or {})
+end
+
+-- transfer(n, from, to, amount, partition) -> event with two legs, published
+function M:transfer(n, from, to, amount, partition)
+  local id = ("00000003-0000-7000-8000-%012x"):format(n)
+  local event = { id = id, n = n, from = from, to = to, amount = amount, partition = partition }
+  must(self.producer:send { topic = self.topic, partition = partition, key = tostring(from), headers = { { "event-id", id } },
+    value = json.encode { event_id = id, type = "transfer", from = from, to = to, amount = amount, version = n } })
+  return event
 end
 
 -- publish(count[, {accounts = 10, partition =}]) -> list of events, with their place
@@ -134,7 +156,7 @@ function M:service(name, settings, failpoints)
   local started = setmetatable({ log = log, hits_path = os.tmpname() }, Service)
   started.process = must(process.spawn { stdout = "capture", stderr = log,
     cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--failpoints", "--die-with-parent", tostring(process.self()) },
-    env = { RLAB_BROKERS = brokers, RLAB_REDIS = ("redis://%s:%d/0"):format(redis_host, redis_port), RLAB_FAILPOINTS = table.concat(points, ";"),
+    env = { RLAB_BROKERS = brokers, RLAB_REDIS = ("redis://%s:%d/0"):format(self.redis.host, self.redis.port), RLAB_FAILPOINTS = table.concat(points, ";"),
       RLAB_FAILPOINT_LOG = started.hits_path, RLAB_LOG = "json",
       RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(at.user, at.password, at.host, at.port, at.database) } })
   for line in started.process:lines() do
