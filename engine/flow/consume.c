@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "flow/consume_internal.h"
 
-enum { POLL_MS = 100, POLL_MAX = 256, COMMIT_MS = 3000 };
+enum { POLL_MS = 100, POLL_MAX = 256, QUIET_MS = 10000, COMMIT_MS = 3000 };
 
 /* ---- options ---- */
 
@@ -119,12 +119,28 @@ static void tell_rebalances(consume *c, flow_counters *count)
     kafka_rebalance_free(list);
 }
 
+/* librdkafka says the same on each of many connections and attempts: of one kind, one in a while is enough. */
+static bool is_news(consume *c, const rl_err *err)
+{
+    int64_t now = kafka_now_ms();
+    for (int i = 0; i < CONSUME_TOLD; i++)
+        if (c->told[i].code == err->code && c->told[i].until > now)
+            return false;
+    c->told[c->next_told] = (consume_told){err->code, now + QUIET_MS};
+    c->next_told = (c->next_told + 1) % CONSUME_TOLD;
+    return true;
+}
+
 static void tell_errors(consume *c)
 {
     kafka_note *notes = mem_alloc(KAFKA_NOTES_MAX * sizeof *notes);
     int n = kafka_notes_take(kafka_consumer_notes(c->consumer), notes);
-    for (int i = 0; i < n; i++)
-        flow_emit(&c->flow, "kafka-error", notes[i].err, NULL, 0);
+    for (int i = 0; i < n; i++) {
+        if (is_news(c, notes[i].err))
+            flow_emit(&c->flow, "kafka-error", notes[i].err, NULL, 0);
+        else
+            err_free(notes[i].err);
+    }
     free(notes);
 }
 

@@ -182,6 +182,13 @@ void consume_offset_after(consume_worker *w, consume_lane *lane, const rd_kafka_
                           int64_t next);
 bool consume_offset_seek(consume_worker *w, consume_lane *lane);
 
+enum { CONSUME_TOLD = 8 };
+
+typedef struct consume_told {
+    int code;
+    int64_t until;
+} consume_told;
+
 struct consume {
     rl_flow flow;   /* first */
     consume_opts o; /* its texts are owned */
@@ -196,6 +203,8 @@ struct consume {
     redisc_conn *probe_redis; /* NULL: nothing needs Redis */
     consume_pool pool;
     kafka_stop poll_stop;
+    consume_told told[CONSUME_TOLD]; /* the poller's: errors that were told just now */
+    int next_told;
 };
 
 static inline bool consume_pools(const consume *c)
