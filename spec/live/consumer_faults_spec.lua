@@ -90,7 +90,8 @@ describe("without Redis", function()
   local dir, port, server, l
 
   local function start()
-    server = must(process.spawn { cmd = { "redis-server", "--port", tostring(port), "--bind", "127.0.0.1", "--save", "", "--dir", dir }, stdout = "null", stderr = "null" })
+    server = must(process.spawn { stdout = "null", stderr = "null",
+      cmd = { "redis-server", "--port", tostring(port), "--bind", "127.0.0.1", "--save", "", "--dir", dir } })
     assert(task.wait_until(function()
       local r = redis.connect { port = port }
       if r then r:close() end

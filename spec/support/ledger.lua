@@ -156,8 +156,8 @@ function M:service(name, settings, failpoints)
   local started = setmetatable({ log = log, hits_path = os.tmpname() }, Service)
   started.process = must(process.spawn { stdout = "capture", stderr = log,
     cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--failpoints", "--die-with-parent", tostring(process.self()) },
-    env = { RLAB_BROKERS = settings and settings.brokers or brokers, RLAB_REDIS = ("redis://%s:%d/0"):format(self.redis.host, self.redis.port), RLAB_FAILPOINTS = table.concat(points, ";"),
-      RLAB_FAILPOINT_LOG = started.hits_path, RLAB_LOG = "json",
+    env = { RLAB_BROKERS = settings and settings.brokers or brokers, RLAB_FAILPOINTS = table.concat(points, ";"),
+      RLAB_REDIS = ("redis://%s:%d/0"):format(self.redis.host, self.redis.port), RLAB_FAILPOINT_LOG = started.hits_path, RLAB_LOG = "json",
       RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(at.user, at.password, at.host, at.port, at.database) } })
   for line in started.process:lines() do
     local said = json.decode(line)
