@@ -66,6 +66,8 @@ cmocka|Apache-2.0
 clang-format|Apache-2.0 WITH LLVM-exception
 Apache Maven|Apache-2.0
 Eclipse Compiler for Java|EPL-2.0
+confluent-kafka (Python), for docs/bring-your-own|Apache-2.0
+PyMySQL, for docs/bring-your-own|MIT
 END
   cat <<END
 

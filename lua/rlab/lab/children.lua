@@ -46,7 +46,7 @@ function M.tag(lab, word)
   return ("%s-%d"):format(word, lab.run.role_count)
 end
 
--- spawn(lab, class, tag, {cmd=, env=}, {must_fire = {point = expr}, failpoints = {point = expr}}) -> child of that class
+-- spawn(lab, class, tag, {cmd=, env=, cwd=}, {must_fire = {point = expr}, failpoints = {point = expr}}) -> child of that class
 function M.spawn(lab, class, tag, what, opts)
   local points = {}
   for _, list in ipairs { opts.failpoints or {}, opts.must_fire or {} } do
@@ -55,7 +55,8 @@ function M.spawn(lab, class, tag, what, opts)
   local hits = lab.run.dir .. "/failpoints-" .. tag .. ".jsonl"
   local env = { RLAB_FAILPOINTS = failpoint_env(points), RLAB_FAILPOINT_LOG = hits }
   for name, value in pairs(what.env or {}) do env[name] = value end
-  local started = must(process.spawn { cmd = what.cmd, env = env, stdout = "capture", stderr = lab.run.dir .. "/" .. tag .. ".log" })
+  local started = must(process.spawn { cmd = what.cmd, env = env, cwd = what.cwd, stdout = "capture",
+    stderr = lab.run.dir .. "/" .. tag .. ".log" })
   local must_fire = {}
   for point, expr in pairs(opts.must_fire or {}) do must_fire[point] = expr end
   local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {}, other = {}, hits_path = hits,

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# python.sh: a Python environment of its own with the client libraries of docs/bring-your-own/python, in the cache of make deps.
+# Prints the path of its python. pip checks each file against the index's checksum.
+. "$(dirname "$0")/lib.sh"
+
+wanted="$PYTHON_KAFKA $PYTHON_MYSQL"
+ready() { [ -x "$cache/python/bin/python" ] && [ "$(cat "$cache/python/wanted" 2>/dev/null)" = "$wanted" ]; }
+
+if ! ready; then
+  has python3 || die "python3 is missing: apt-get install python3 python3-venv"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || die "python3 has no venv: apt-get install python3-venv"
+  take_lock
+  if ! ready; then
+    begin fetch "$wanted" >&2
+    rm -rf "$cache/python"
+    run "making a Python environment" python3 -m venv "$cache/python"
+    # shellcheck disable=SC2086
+    run "pip install $wanted" "$cache/python/bin/pip" install -q --only-binary :all: $wanted
+    echo "$wanted" >"$cache/python/wanted"
+    ended >&2
+  fi
+fi
+echo "$cache/python/bin/python"

@@ -1,0 +1,95 @@
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.sql.SQLIntegrityConstraintViolationException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.errors.WakeupException;
+import org.apache.kafka.common.serialization.StringDeserializer;
+
+/** Applies the events of a topic to the read model, each once, whatever crashes. Where everything is comes from RLAB_* (docs/bring-your-own.md). */
+public class AccountConsumer {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private final Connection db;
+
+    AccountConsumer(Connection db) {
+        this.db = db;
+    }
+
+    static String env(String name) {
+        return System.getenv("RLAB_" + name);
+    }
+
+    static Connection connect() throws SQLException {
+        String url = "jdbc:mysql://" + env("MYSQL_HOST") + ":" + env("MYSQL_PORT") + "/" + env("MYSQL_DATABASE")
+            + "?sslMode=REQUIRED&sessionVariables=innodb_lock_wait_timeout=20";
+        Connection db = DriverManager.getConnection(url, env("MYSQL_USER"), env("MYSQL_PASSWORD"));
+        db.setAutoCommit(false);
+        return db;
+    }
+
+    static KafkaConsumer<String, String> subscribe() {
+        KafkaConsumer<String, String> consumer = new KafkaConsumer<>(Map.of(
+            "bootstrap.servers", env("BROKERS"), "group.id", env("GROUP"), "client.id", env("NAME"), "auto.offset.reset", "earliest",
+            "enable.auto.commit", "false", "session.timeout.ms", "3000", "heartbeat.interval.ms", "500",
+            "key.deserializer", StringDeserializer.class.getName(), "value.deserializer", StringDeserializer.class.getName()));
+        consumer.subscribe(List.of(env("TOPIC")));
+        return consumer;
+    }
+
+    void run(String sql, Object... values) throws SQLException {
+        try (PreparedStatement statement = db.prepareStatement(sql)) {
+            for (int i = 0; i < values.length; i++) {
+                statement.setObject(i + 1, values[i]);
+            }
+            statement.executeUpdate();
+        }
+    }
+
+    /** One transaction: the id that makes a repeat harmless, the read model, the effect. */
+    void apply(JsonNode event) throws SQLException {
+        String id = event.get("event_id").asText();
+        long account = event.get("account_id").asLong();
+        long version = event.get("version").asLong();
+        try {
+            run("INSERT INTO processed_event (consumer, event_id) VALUES ('java', UUID_TO_BIN(?))", id);
+        } catch (SQLIntegrityConstraintViolationException seen) {
+            db.rollback();
+            return;
+        }
+        run("INSERT INTO account_view (account_id, balance, version, entries) VALUES (?, ?, ?, 1) AS new ON DUPLICATE KEY UPDATE"
+            + " balance = account_view.balance + new.balance, version = GREATEST(account_view.version, new.version),"
+            + " entries = account_view.entries + 1", account, event.get("amount").asLong(), version);
+        run("INSERT INTO effect_log (event_id, account_id, version, member) VALUES (UUID_TO_BIN(?), ?, ?, ?)", id, account, version, env("NAME"));
+        db.commit();
+    }
+
+    public static void main(String[] args) throws Exception {
+        try (Connection db = connect(); KafkaConsumer<String, String> consumer = subscribe()) {
+            AccountConsumer work = new AccountConsumer(db);
+            Thread main = Thread.currentThread();
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+                consumer.wakeup();
+                try {
+                    main.join(5000);
+                } catch (InterruptedException late) {
+                    Thread.currentThread().interrupt();
+                }
+            }));
+            while (true) {
+                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(100))) {
+                    work.apply(JSON.readTree(record.value()));
+                }
+                consumer.commitSync();
+            }
+        } catch (WakeupException stopped) {
+            Runtime.getRuntime().halt(0);
+        }
+    }
+}
