@@ -44,20 +44,44 @@ local function lag_of(lab, opts)
   return left
 end
 
--- watch_pipeline{"backlog", "lag", "duplicates", "applied", topic =, group =}: series of the outbox's unsent rows, the group's lag, effects that are there
--- twice, and all effects, for the report's time axis
+-- How many cached accounts are behind the view just now; nothing where a store does not answer.
+local function stale_of(lab, db, redis)
+  local cached, views = require("rlab.cache").all(redis, lab:prefix()), db:query "SELECT account_id AS k, version AS v FROM account_view"
+  if not (cached and views) then return nil end
+  local stale = 0
+  for _, row in ipairs(views) do
+    local entry = cached[row.k]
+    if entry and entry.state == "value" and entry.version < row.v then stale = stale + 1 end
+  end
+  return stale
+end
+
+local function connect_redis(lab)
+  local at = lab.stack.redis
+  return lab:own(require("rlab.must")(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "1s" }))
+end
+
+-- watch_pipeline{"backlog", "lag", "duplicates", "applied", "stale", topic =, group =}: series of the outbox's unsent rows, the group's lag, effects that
+-- are there twice, all effects, and cached accounts that are behind the view, for the report's time axis
 function M.watch_pipeline(lab, opts)
   local db, names = connect(lab), {}
   for _, name in ipairs(opts) do
-    if not counts[name] and name ~= "lag" then error(("lab:watch_pipeline: there is no series '%s'"):format(name), 2) end
+    if not counts[name] and name ~= "lag" and name ~= "stale" then error(("lab:watch_pipeline: there is no series '%s'"):format(name), 2) end
     names[name] = true
   end
+  local redis = names.stale and connect_redis(lab)
   lab:gauge(function(row)
     for name, sql in pairs(counts) do
       if names[name] then row[name] = db:value(sql) end
     end
     if names.lag then row.lag = lag_of(lab, opts) end
+    if redis then row.stale = stale_of(lab, db, redis) end
   end)
+end
+
+-- watch_metric(service, "rlab_query_db_loads_total", "reads"): a metric of a service as a series; nothing while it does not answer
+function M.watch_metric(lab, service, metric, series)
+  lab:gauge(function(row) row[series] = service:metric(metric) end)
 end
 
 -- gauge(f): f(row) adds fields to each sample

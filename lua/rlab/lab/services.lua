@@ -141,15 +141,26 @@ function Service:healthy()
   return answer.status == 200, answer.body
 end
 
--- service:metrics() -> { ["rlab_relay_published_total"] = 100, ['name{label="x"}'] = 1 }
-function Service:metrics()
+-- read_metrics(text) -> { ["rlab_relay_published_total"] = 100, ['name{label="x"}'] = 1 }
+local function read_metrics(text)
   local found = {}
-  for line in demand(self, "GET", "/actuator/prometheus").body:gmatch "[^\n]+" do
+  for line in text:gmatch "[^\n]+" do
     local name, value = line:match "^([%a_:][%w_:]*%b{}) (%S+)$"
     if not name then name, value = line:match "^([%a_:][%w_:]*) (%S+)$" end
     if name then found[name] = tonumber(value) end
   end
   return found
+end
+
+-- service:metrics() -> its metrics by name, labels included as Prometheus writes them
+function Service:metrics()
+  return read_metrics(demand(self, "GET", "/actuator/prometheus").body)
+end
+
+-- service:metric(name) -> value | nil when it has none or does not answer just now
+function Service:metric(name)
+  local answer = self:alive() and call(self, "GET", "/actuator/prometheus")
+  return answer and answer.status == 200 and read_metrics(answer.body)[name] or nil
 end
 
 return M
