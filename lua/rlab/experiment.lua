@@ -15,7 +15,7 @@ local keys = {
   sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table", disrupts = "boolean",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
-local known_needs = { kafka = true, mysql = true, redis = true }
+local known_needs = { kafka = true, mysql = true, redis = true, proxy = true }
 
 local function script_error(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
@@ -68,7 +68,7 @@ local function check_needs(def, where)
   for _, need in ipairs(def.needs) do
     if not known_needs[need] then
       local near = units.nearest(tostring(need), sorted_keys(known_needs))
-      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis", where, tostring(need),
+      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy", where, tostring(need),
         near and (", did you mean '" .. near .. "'?") or "")
     end
   end

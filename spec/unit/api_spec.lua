@@ -3,8 +3,8 @@ local api = require "rlab.api"
 local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
-local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "exit", "experiment", "explain", "kafka_helpers", "libraries",
-  "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version" }
+local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
+  "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version" }
 
 -- methods that other methods are made of
 local PRIVATE = {
@@ -42,6 +42,14 @@ local CLASSES = {
   ["http.server"] = function()
     local server <close> = assert(require("rlab.http").serve { handler = function() return "" end })
     return class_of(server)
+  end,
+  ["proxy.client"] = function()
+    local served <close> = assert(require("rlab.proxy").serve {})
+    return class_of(assert(require("rlab.proxy").connect(served.url)))
+  end,
+  ["proxy.server"] = function()
+    local served <close> = assert(require("rlab.proxy").serve {})
+    return class_of(served)
   end,
   ["service.context"] = function() return class_of(require("rlab.service.context").new({ name = "x" }, {})) end,
   ["uuid.generator"] = function() return class_of(require("rlab.uuid").new(1)) end,

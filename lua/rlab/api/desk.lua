@@ -4,7 +4,7 @@ local stack = {
   functions = {
     { "open", "stack.open{needs =, start =, say =, what =, home =, kind =} -> stack | nil, err",
       "Opens a stack; starts what is missing when asked to.",
-      params = { 'needs: table, of "kafka", "mysql", "redis"; all without it', "start: boolean = false, start what does not run",
+      params = { 'needs: table, of "kafka", "mysql", "redis", "proxy"; all without it', "start: boolean = false, start what does not run",
         "say: function, say(line) for progress",
         "what: string, who uses it, for others to see", "home: string, default RLAB_HOME or .rlab", 'kind: string = "local"' },
       errors = "NO_STACK, or why a server did not start",

@@ -50,16 +50,16 @@ end
 
 -- ---- up ----
 
-local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis" }
+local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis proxy" }
 
 function up.args(parser)
-  part_words(parser, "kafka, mysql, redis (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, proxy (all when none is named)")
   json_flag(parser)
 end
 
 local function describe(stack, took)
   return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home, versions = stack.versions,
-    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis }
+    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, proxy = stack.proxy }
 end
 
 -- On a terminal one line below the others says who is being waited for; on a pipe there is none.
@@ -106,7 +106,7 @@ end
 local down = { name = "down", help = "stop the servers; their data stay (--wipe removes them)" }
 
 function down.args(parser)
-  part_words(parser, "kafka, mysql, redis (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, proxy (all when none is named)")
   parser:flag("--wipe", "remove the data and logs too")
   parser:flag("--force", "also while another rlab works on the stack")
   json_flag(parser)

@@ -38,7 +38,7 @@ local function tiles(arms)
   return ('<ul class="tiles" style="--cols:%d">%s</ul>'):format(columns_for(#arms), list)
 end
 
-local VERSION_ORDER = { "kafka", "mysql", "redis", "librdkafka" }
+local VERSION_ORDER = { "kafka", "mysql", "redis", "proxy", "librdkafka" }
 
 local function versions_of(stack)
   local out, seen, rest = {}, {}, {}

@@ -62,6 +62,12 @@ local function remove_keys(stack, prefixes)
   end
 end
 
+-- Its rules, watches and proxies; a proxy that is gone has forgotten them.
+local function sweep_proxy(stack, namespace)
+  local proxy = require("rlab.proxy").connect("http://127.0.0.1:" .. stack.ports.proxy)
+  if proxy then proxy:sweep(namespace) end
+end
+
 -- A role names its groups itself, in a process of its own: they are known by the run's namespace.
 local function groups_of(admin, items, namespace)
   local names, known = names_of(items, "group"), {}
@@ -79,6 +85,7 @@ local function remove(stack, admin, items, namespace)
   if admin and #topics > 0 then admin:delete_topics(topics) end
   if admin and #groups > 0 then admin:delete_groups(groups) end
   if stack.redis then pcall(remove_keys, stack, names_of(items, "keys")) end
+  if #names_of(items, "proxy") > 0 then sweep_proxy(stack, namespace) end
   if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
 end
 

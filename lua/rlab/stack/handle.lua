@@ -259,6 +259,13 @@ local function kafka_nodes(ctx)
   return nodes
 end
 
+local function proxy_addresses(ctx)
+  local p, brokers = ctx.ports, {}
+  for i, id in ipairs(kafka.BROKERS) do brokers[i] = ("127.0.0.1:%d"):format(p[("kafka-%d-proxy"):format(id)]) end
+  return { url = ("http://127.0.0.1:%d"):format(p.proxy), port = p.proxy, brokers = table.concat(brokers, ","),
+    mysql = "127.0.0.1:" .. p["mysql-proxy"], redis = "127.0.0.1:" .. p["redis-proxy"] }
+end
+
 -- new(ctx, parts, reused, what) -> stack
 function M.new(ctx, parts, reused, what)
   local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home, held = {}, ports = ctx.ports,
@@ -268,6 +275,7 @@ function M.new(ctx, parts, reused, what)
     s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password, database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
+  if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end
   if what then s.user = users.enter(ctx.home, what) end
   return s
 end

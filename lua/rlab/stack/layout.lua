@@ -11,6 +11,7 @@ local PORTS = {
   { "mysql-proxy", 16, 13316 },          -- clients that shall meet faults on the wire dial this one
   { "redis", 79, 16379 },
   { "redis-proxy", 89, 16389 },
+  { "proxy", 74, 18474 },                -- the fault proxy's API
   { "command", 80, 18080 },
   { "query", 81, 18081 },
   { "kafka-ui", 90, 18090 },

@@ -13,11 +13,11 @@
 local M = {}
 
 local descriptions = {}
-for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis" } do
+for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "proxy" } do
   descriptions[i] = require("rlab.stack.servers." .. name)
 end
 
-M.parts = { "kafka", "mysql", "redis" } -- in the order in which people read them
+M.parts = { "kafka", "mysql", "redis", "proxy" } -- in the order in which people read them
 
 local by_name, names = {}, {}
 for _, description in ipairs(descriptions) do

@@ -1,0 +1,248 @@
+/* Streams: what one side says goes to the other, as fast as it takes it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fault/proxy_internal.h"
+
+typedef struct write_req {
+    uv_write_t req;
+    proxy_stream *st;
+    size_t len;
+    char data[];
+} write_req;
+
+/* ---- to the sink ---- */
+
+static void cut_if_sent(proxy_stream *st)
+{
+    if (st->cut_when_sent && st->unsent == 0)
+        conn_cut(st->conn);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+    write_req *w = (write_req *)req;
+    proxy_stream *st = w->st;
+    st->unsent -= w->len;
+    free(w);
+    if (st->conn->closing)
+        return;
+    if (status < 0) {
+        conn_cut(st->conn);
+        return;
+    }
+    cut_if_sent(st);
+    stream_flow(st);
+}
+
+static void write_later(proxy_stream *st, const char *data, size_t len)
+{
+    write_req *w = mem_alloc(sizeof *w + len);
+    w->st = st;
+    w->len = len;
+    memcpy(w->data, data, len);
+    uv_buf_t buf = uv_buf_init(w->data, (unsigned)len);
+    st->unsent += len;
+    if (uv_write(&w->req, (uv_stream_t *)st->sink, &buf, 1, on_written) == 0)
+        return;
+    st->unsent -= len;
+    free(w);
+    conn_cut(st->conn);
+}
+
+static bool sink_open(const proxy_stream *st)
+{
+    return !st->conn->closing && !st->shut && !(st->dir == PROTO_DOWN && st->conn->client_gone);
+}
+
+void stream_deliver(proxy_stream *st, const char *data, size_t len)
+{
+    if (!sink_open(st) || len == 0)
+        return;
+    st->bytes += len;
+    int n = 0;
+    if (st->unsent == 0) {
+        uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
+        n = uv_try_write((uv_stream_t *)st->sink, &buf, 1);
+        if (n < 0 && n != UV_EAGAIN) {
+            conn_cut(st->conn);
+            return;
+        }
+        n = n < 0 ? 0 : n;
+    }
+    if ((size_t)n < len) {
+        write_later(st, data + n, len - (size_t)n);
+        stream_flow(st);
+    }
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    proxy_conn *conn = req->data;
+    free(req);
+    (void)status;
+    if (!conn->closing && conn->stream[PROTO_UP].shut && conn->stream[PROTO_DOWN].shut)
+        conn_cut(conn);
+}
+
+void stream_end(proxy_stream *st)
+{
+    if (st->shut || st->conn->closing)
+        return;
+    if (!sink_open(st)) {
+        conn_cut(st->conn);
+        return;
+    }
+    st->shut = true;
+    uv_shutdown_t *req = mem_alloc(sizeof *req);
+    req->data = st->conn;
+    if (uv_shutdown(req, (uv_stream_t *)st->sink, on_shutdown) == 0)
+        return;
+    free(req);
+    conn_cut(st->conn);
+}
+
+/* ---- from the source ---- */
+
+static void push(proxy_stream *st, const char *data, size_t len, bool eof)
+{
+    if (!st->stages) {
+        if (eof)
+            stream_end(st);
+        else
+            stream_deliver(st, data, len);
+        return;
+    }
+    proxy_chunk *chunk = mem_alloc(sizeof *chunk + len);
+    *chunk = (proxy_chunk){.at = clock_ns(), .eof = eof, .len = len};
+    if (len)
+        memcpy(chunk->data, data, len);
+    stage_push(st, st->stages, chunk);
+    stage_tick(st);
+    conn_schedule(st->conn);
+}
+
+void stream_flush(proxy_stream *st)
+{
+    if (st->cork.len == 0)
+        return;
+    rl_buf cork = st->cork;
+    st->cork = (rl_buf){0};
+    if (!st->conn->closing)
+        push(st, cork.data, cork.len, false);
+    buf_reset(&cork);
+    if (st->cork.data)
+        buf_free(&cork);
+    else
+        st->cork = cork;
+}
+
+/* Small messages are gathered, so that a batch of requests stays one write. */
+void conn_emit(void *arg, proto_dir dir, const char *data, size_t len)
+{
+    proxy_conn *conn = arg;
+    proxy_stream *st = &conn->stream[dir];
+    if (conn->closing)
+        return;
+    if (st->cork.len + len <= PROXY_CORK) {
+        buf_add(&st->cork, data, len);
+        return;
+    }
+    stream_flush(st);
+    push(st, data, len, false);
+}
+
+void stream_feed(proxy_stream *st, const char *data, size_t len)
+{
+    proxy_conn *conn = st->conn;
+    if (st->swallow) {
+        if (conn->black_hole)
+            conn->black_hole->bytes += (int64_t)len;
+        return;
+    }
+    if (!conn->session) {
+        push(st, data, len, false);
+        return;
+    }
+    size_t used = proto_feed(conn->session, st->dir, data, len);
+    stream_flush(&conn->stream[PROTO_UP]);
+    stream_flush(&conn->stream[PROTO_DOWN]);
+    if (conn->closing)
+        return;
+    if (used < len && st->swallow)
+        stream_feed(st, data + used, len - used);
+    else if (used < len)
+        buf_add(&st->waiting, data + used, len - used);
+    if (conn->client_gone && !conn->held && proto_waiting(conn->session) == 0)
+        conn_cut(conn);
+}
+
+/* A client that leaves while its request is held: the request is still under way, as in a slow network. */
+static bool keeps_held(proxy_stream *st)
+{
+    if (st->dir != PROTO_UP || !st->conn->held)
+        return false;
+    st->conn->held->late = true;
+    conn_cut_client(st->conn);
+    return true;
+}
+
+void stream_source_ended(proxy_stream *st)
+{
+    proxy_conn *conn = st->conn;
+    if (st->swallow || (st->dir == PROTO_DOWN && conn->client_gone)) {
+        conn_cut(conn);
+        return;
+    }
+    if (keeps_held(st) || st->blocked)
+        return;
+    push(st, NULL, 0, true);
+    if (!conn->closing && conn->stream[!st->dir].deaf)
+        conn_cut(conn);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    proxy_conn *conn = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init(conn->proxy->chunk, PROXY_READ);
+}
+
+static void on_read(uv_stream_t *source, ssize_t nread, const uv_buf_t *buf)
+{
+    proxy_conn *conn = source->data;
+    proxy_stream *st =
+        &conn->stream[source == (uv_stream_t *)&conn->client ? PROTO_UP : PROTO_DOWN];
+    if (nread > 0) {
+        if (st->blocked)
+            buf_add(&st->waiting, buf->base, (size_t)nread);
+        else
+            stream_feed(st, buf->base, (size_t)nread);
+        stream_flow(st);
+        return;
+    }
+    if (nread == 0)
+        return;
+    st->eof = true;
+    stream_flow(st);
+    if (nread == UV_EOF)
+        stream_source_ended(st);
+    else if (!keeps_held(st))
+        conn_reset(conn);
+}
+
+void stream_flow(proxy_stream *st)
+{
+    if (st->conn->closing || uv_is_closing((uv_handle_t *)st->source))
+        return;
+    size_t held = st->unsent + st->waiting.len;
+    bool full = held > PROXY_HIGH || st->staged > PROXY_STAGED;
+    bool may = held <= PROXY_LOW && st->staged <= PROXY_STAGED;
+    if (st->reading && (full || st->eof)) {
+        uv_read_stop((uv_stream_t *)st->source);
+        st->reading = false;
+    } else if (!st->reading && may && !st->eof && st->conn->connected) {
+        st->reading = uv_read_start((uv_stream_t *)st->source, on_alloc, on_read) == 0;
+    }
+}

@@ -1,0 +1,173 @@
+-- The wire of an arm: addresses through the proxy, rules on single requests as faults with their proof, and the log of what was seen.
+-- Kafka's ports are shared by all runs: a rule or log is for what names this arm (client id, topic, group or transactional id, all made by
+-- lab:name), unless it says client_id, topic or contains itself. MySQL and Redis get ports of the arm's own.
+local must = require "rlab.must"
+local units = require "rlab.units"
+
+local M = {}
+
+local function client(lab)
+  if lab.run.proxy then return lab.run.proxy end
+  local at = lab.stack.proxy
+  if not at then error('this experiment needs the proxy: write needs = { ..., "proxy" }', 3) end
+  lab.run.proxy = must(require("rlab.proxy").connect(at.url))
+  return lab.run.proxy
+end
+
+local function owner(lab)
+  return lab.label and lab.run.namespace .. "-" .. lab.label or lab.run.namespace
+end
+
+local function own_port(lab, proto, at)
+  local made = must(client(lab):create { name = lab:name(proto), upstream = ("%s:%d"):format(at.host, at.port), proto = proto, owner = owner(lab) })
+  return "127.0.0.1:" .. made.port
+end
+
+-- wire() -> {brokers =, mysql = "host:port", redis = "host:port", client_id = prefix}: the arm's addresses through the proxy
+function M.wire(lab)
+  if lab.own_wire then return lab.own_wire end
+  local proxy = client(lab)
+  lab.run.ledger:add("proxy", lab.run.namespace)
+  local wire = { brokers = lab.stack.proxy.brokers, client_id = owner(lab), url = proxy.url }
+  if lab.stack.mysql then wire.mysql = own_port(lab, "mysql", lab.stack.mysql) end
+  if lab.stack.redis then wire.redis = own_port(lab, "redis", lab.stack.redis) end
+  lab.own_wire = wire
+  lab:own(setmetatable({}, { __close = function() proxy:sweep(owner(lab)) end }))
+  return wire
+end
+
+local function scoped(lab, spec)
+  spec.owner, spec.proto = owner(lab), spec.proto or "kafka"
+  if spec.proto ~= "kafka" then
+    lab:wire()
+    spec.proxy = spec.proxy or lab:name(spec.proto)
+  elseif not (spec.client_id or spec.topic or spec.contains) then
+    spec.contains = owner(lab)
+  end
+  return spec
+end
+
+local function check(call, spec, known)
+  for key in pairs(spec) do
+    local fits = false
+    for _, name in ipairs(known) do fits = fits or name == key end
+    if not fits then
+      local near = units.nearest(tostring(key), known)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and (", did you mean '" .. near .. "'?") or ""), 3)
+    end
+  end
+  local copy = {}
+  for key, value in pairs(spec) do copy[key] = value end
+  return copy
+end
+
+-- ---- rules ----
+
+local function described(spec)
+  local what = spec.api or spec.statement or spec.param or "any request"
+  return ("%s %s%s"):format(spec.action, what, spec.nth and (" no. %d"):format(spec.nth) or "")
+end
+
+local function evidence(row)
+  local last = row.last or {}
+  local who = last.client_id and " of " .. last.client_id or ""
+  local number = last.correlation and (", correlation %d"):format(last.correlation) or ""
+  local bytes = row.bytes > 0 and (", %d bytes lost"):format(row.bytes) or ""
+  return ("%d of %d matched on the wire%s%s%s"):format(row.fired, row.matched, who, number, bytes)
+end
+
+local Rule = {}
+
+-- rule:state() -> {matched, fired, held, released, bytes, last}: the proxy's counters now
+function Rule.state(rule) return must(rule.proxy:rule(rule.id)) end
+
+-- rule:await(at_most) -> state once it has acted; the arm is inconclusive when it does not
+function Rule.await(rule, at_most)
+  local state
+  rule.lab:await(rule.row.name .. " on the wire", function()
+    state = rule:state()
+    return state.fired > 0
+  end, at_most or "10s")
+  rule:prove()
+  return state
+end
+
+-- rule:prove(): takes the counters as evidence, if it has acted
+function Rule.prove(rule)
+  local state = rule.proxy:rule(rule.id)
+  if not state or state.fired == 0 then return false end
+  rule.row.fired, rule.row.proof = true, evidence(state)
+  rule.row.at = (state.last.ns - rule.lab.started_ns) / 1e9
+  return true
+end
+
+-- rule:release() -> how many held requests were let go
+function Rule.release(rule) return must(rule.proxy:release(rule.id)) end
+
+-- rule:remove(): it acts no more; what it held is let go (late requests are dropped)
+function Rule.remove(rule)
+  if rule.removed then return end
+  rule.removed = true
+  rule:prove()
+  rule.proxy:remove_rule(rule.id)
+  rule.row["until"] = rule.lab:now()
+end
+
+local RULE_KEYS = { "name", "proto", "action", "api", "client_id", "topic", "statement", "contains", "param", "nth", "times", "chance", "delay",
+  "code", "error", "proxy", "may_fire" }
+
+-- rule{api = "Produce", nth = 5, action = "cut-after", ...} -> fault: it must act at least once, else the arm is inconclusive (may_fire = true: it
+-- need not). f:await(), f:state(), f:release(), f:remove(), f:prove().
+function M.rule(lab, spec)
+  local own = check("lab:rule", spec, RULE_KEYS)
+  lab:wire()
+  local name, may = own.name or described(own), own.may_fire
+  own.name, own.may_fire = nil, nil
+  local made = must(client(lab):add_rule(scoped(lab, own)))
+  local rule = setmetatable({ lab = lab, id = made.id, proxy = client(lab), row = { name = name, arm = lab.label, at = lab:now(), fired = false } },
+    { __index = Rule, __close = function(r) r:remove() end })
+  if not may then lab.faults[#lab.faults + 1] = rule.row end
+  return lab:own(rule)
+end
+
+-- ---- the log ----
+
+local LOG_KEYS = { "proto", "api", "client_id", "topic", "contains", "proxy" }
+
+local Log = {}
+
+-- log:rows([{api =, direction =}]) -> rows so far {time (s of the arm), client_id, api, version, correlation, direction, ...}; also what rules did
+function Log.rows(log, filter)
+  local rows, last, dropped = must(log.proxy:wire { owner = owner(log.lab), since = log.since })
+  if dropped > log.dropped then log.lab:give_up("the wire log lost %d rows: it is bounded", dropped - log.dropped) end
+  log.last = last
+  local list = {}
+  for _, row in ipairs(rows) do
+    row.time = (row.ns - log.lab.started_ns) / 1e9
+    local fits = true
+    for key, value in pairs(filter or {}) do fits = fits and row[key] == value end
+    if fits then list[#list + 1] = row end
+  end
+  return list
+end
+
+-- log:await(what, pred, at_most) -> pred(row)'s value of the first row that has one
+function Log.await(log, what, pred, at_most)
+  return log.lab:await(what, function()
+    for _, row in ipairs(log:rows()) do
+      local value = pred(row)
+      if value then return value end
+    end
+  end, at_most)
+end
+
+-- wire_log{api = "OffsetCommit", ...} -> log: what matches is noted from now on (several calls add up)
+function M.wire_log(lab, spec)
+  local own = check("lab:wire_log", spec or {}, LOG_KEYS)
+  lab:wire()
+  local _, since, dropped = must(client(lab):wire { owner = owner(lab), since = math.maxinteger })
+  must(client(lab):watch(scoped(lab, own)))
+  return setmetatable({ lab = lab, proxy = client(lab), since = since, dropped = dropped }, { __index = Log })
+end
+
+return M

@@ -1,0 +1,179 @@
+-- The fault proxy in this process: Toxiproxy's HTTP API as its official Go client uses it, toxics on real sockets, rules on Redis commands.
+local clock = require "rlab.clock"
+local http = require "rlab.http"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local proxy = require "rlab.proxy"
+local task = require "rlab.task"
+
+describe("the proxy", function()
+  local served, backend, client
+
+  before_each(function()
+    backend = must(http.serve { handler = function(req) return { status = 200, body = req.body ~= "" and req.body or "hello" } end, max_body = "8MiB" })
+    served = must(proxy.serve { seed = 7 })
+    client = must(proxy.connect(served.url))
+    must(client:create { name = "web", upstream = "127.0.0.1:" .. backend.port })
+  end)
+
+  after_each(function()
+    served:close()
+    backend:close "100ms"
+  end)
+
+  local function fetch(body, timeout)
+    local at = must(client:proxy "web")
+    return http.request { method = "POST", url = ("http://127.0.0.1:%d/"):format(at.port), body = body or "x", timeout = timeout or "3s",
+      headers = { connection = "close" } }
+  end
+
+  local function seconds(f)
+    local from = clock.ns()
+    local value, failure = f()
+    return (clock.ns() - from) / 1e9, value, failure
+  end
+
+  it("forwards, and counts what it forwards", function()
+    local text = ("0123456789"):rep(300000)
+    assert.equal(text, must(fetch(text, "5s")).body)
+    local row = must(client:proxy "web")
+    assert.equal(1, row.accepted)
+    assert.is_true(row.bytes_up > #text and row.bytes_down > #text)
+  end)
+
+  it("answers what the Go client asks, in its forms", function()
+    local function ask(method, path, body)
+      return must(http.request { method = method, url = served.url .. path, body = body, headers = { ["user-agent"] = "toxiproxy-cli/v2 (linux/amd64)" } })
+    end
+    -- client.CreateProxy
+    local made = ask("POST", "/proxies", ('{"name":"r","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true,"toxics":null}'):format(backend.port))
+    assert.equal(201, made.status)
+    local row = json.decode(made.body)
+    assert.same({ "r", true, 0 }, { row.name, row.enabled, #row.toxics })
+    assert.equal(409, ask("POST", "/proxies", '{"name":"r","listen":"","upstream":"127.0.0.1:1","enabled":true}').status)
+    -- proxy.AddToxic("", "latency", "downstream", 1.0, Attributes{...})
+    local toxic = ask("POST", "/proxies/r/toxics",
+      '{"name":"","type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":100,"jitter":5}}')
+    assert.equal(200, toxic.status)
+    assert.same({ name = "latency_downstream", type = "latency", stream = "downstream", toxicity = 1.0, attributes = { latency = 100, jitter = 5 } },
+      json.decode(toxic.body))
+    -- proxy.UpdateToxic, proxy.Toxics, proxy.RemoveToxic
+    local changed = ask("PATCH", "/proxies/r/toxics/latency_downstream", '{"toxicity":0.5,"attributes":{"latency":30}}')
+    assert.same({ latency = 30, jitter = 5 }, json.decode(changed.body).attributes)
+    assert.equal(1, #json.decode(ask("GET", "/proxies/r/toxics").body))
+    assert.equal(204, ask("DELETE", "/proxies/r/toxics/latency_downstream").status)
+    -- proxy.Disable: Save
+    assert.is_false(json.decode(ask("PATCH", "/proxies/r", ('{"name":"r","listen":"%s","upstream":"127.0.0.1:%d","enabled":false}'):format(
+      row.listen, backend.port)).body).enabled)
+    -- client.Populate, client.Proxies, client.ResetState, proxy.Delete
+    local all = ask("POST", "/populate", ('[{"name":"p","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true}]'):format(backend.port))
+    assert.equal(201, all.status)
+    assert.equal("p", json.decode(all.body).proxies[1].name)
+    assert.equal(204, ask("POST", "/reset", "").status)
+    assert.is_true(json.decode(ask("GET", "/proxies").body).r.enabled)
+    assert.equal(204, ask("DELETE", "/proxies/r").status)
+    local gone = ask("DELETE", "/proxies/r")
+    assert.equal(404, gone.status)
+    assert.same({ error = "there is no proxy 'r'", title = "there is no proxy 'r'", status = 404 }, json.decode(gone.body))
+    assert.equal("2.12.0", json.decode(ask("GET", "/version").body).version)
+    assert.equal(405, ask("PUT", "/proxies").status)
+  end)
+
+  it("latency holds an answer back, and lets go when it is removed", function()
+    must(client:toxic("web", { name = "slow", type = "latency", attributes = { latency = 150 } }))
+    assert.is_true(seconds(function() return must(fetch()) end) >= 0.15)
+    must(client:remove_toxic("web", "slow"))
+    assert.is_true(seconds(function() return must(fetch()) end) < 0.1)
+  end)
+
+  it("bandwidth lets so many kilobytes a second through", function()
+    must(client:toxic("web", { type = "bandwidth", stream = "upstream", attributes = { rate = 500 } }))
+    local took = seconds(function() return must(fetch(("x"):rep(150000))) end)
+    assert.is_true(took > 0.2 and took < 0.9, "took " .. took)
+  end)
+
+  it("timeout swallows, reset_peer and limit_data break", function()
+    must(client:toxic("web", { name = "t", type = "timeout", attributes = { timeout = 100 } }))
+    local took, answer, failure = seconds(fetch)
+    assert.is_nil(answer)
+    assert.equal("CONNECTION_LOST", failure.name)
+    assert.is_true(took >= 0.09 and took < 1, "took " .. took)
+    must(client:remove_toxic("web", "t"))
+    must(client:toxic("web", { name = "r", type = "reset_peer", stream = "upstream", attributes = { timeout = 0 } }))
+    assert.equal("CONNECTION_LOST", select(2, fetch()).name)
+    must(client:remove_toxic("web", "r"))
+    must(client:toxic("web", { name = "l", type = "limit_data", attributes = { bytes = 20 } }))
+    local cut = fetch()
+    assert.is_true(not cut or cut.body ~= "x")
+    must(client:remove_toxic("web", "l"))
+    assert.equal("x", must(fetch()).body)
+  end)
+
+  it("a sliced stream is the same stream", function()
+    must(client:toxic("web", { type = "slicer", attributes = { average_size = 100, size_variation = 90, delay = 10 } }))
+    must(client:toxic("web", { type = "slicer", stream = "upstream", attributes = { average_size = 64 } }))
+    local text = ("abcdefghij"):rep(2000)
+    assert.equal(text, must(fetch(text)).body)
+  end)
+
+  it("a proxy that is down refuses, and comes back at its port", function()
+    local port = must(client:proxy "web").port
+    must(client:disable "web")
+    assert.equal("CONNECT", select(2, fetch()).name)
+    must(client:enable "web")
+    assert.equal(port, must(client:proxy "web").port)
+    assert.equal("x", must(fetch()).body)
+  end)
+
+  it("toxicity strikes the same connections for the same seed", function()
+    local function struck()
+      local again <close> = must(proxy.serve { seed = 11 })
+      local c = must(proxy.connect(again.url))
+      local row = must(c:create { name = "web", upstream = "127.0.0.1:" .. backend.port })
+      must(c:toxic("web", { name = "half", type = "reset_peer", toxicity = 0.5, attributes = { timeout = 0 } }))
+      local list = {}
+      for i = 1, 12 do
+        list[i] = http.get(("http://127.0.0.1:%d/"):format(row.port), { headers = { connection = "close" } }) and "ok" or "cut"
+      end
+      return table.concat(list, " ")
+    end
+    local first = struck()
+    assert.is_truthy(first:find "ok" and first:find "cut")
+    assert.equal(first, struck())
+  end)
+
+  it("complains of what it does not know, with what was meant", function()
+    local _, failure = client:toxic("web", { type = "latnecy" })
+    assert.equal("the proxy: no toxic of type 'latnecy', did you mean 'latency'?", failure.message)
+    _, failure = client:toxic("web", { type = "latency", attributes = { rate = 1 } })
+    assert.equal("the proxy: a latency toxic has no attribute 'rate'", failure.message)
+    _, failure = client:add_rule { action = "cut", api = "Produce" }
+    assert.is_truthy(failure.message:find("no action 'cut'; there are delay", 1, true))
+    _, failure = client:add_rule { action = "delay", api = "Produze" }
+    assert.equal("the proxy: kafka has no request called 'Produze'", failure.message)
+    _, failure = client:add_rule { action = "delay", ap = "Produce" }
+    assert.is_truthy(failure.message:find("unknown option 'ap', did you mean 'api'?", 1, true))
+    _, failure = client:create { name = "bad", upstream = "nowhere" }
+    assert.is_truthy(failure.message:find("'nowhere' is no address", 1, true))
+    assert.equal("NOT_FOUND", select(2, client:rule(99)).name)
+  end)
+
+  it("removes what belongs to an owner, and only that", function()
+    must(client:add_rule { action = "count", api = "Produce", owner = "run-1" })
+    must(client:add_rule { action = "count", api = "Produce", owner = "run-1-arm" })
+    must(client:add_rule { action = "count", api = "Produce", owner = "run-10" })
+    must(client:create { name = "mine", upstream = "127.0.0.1:1", owner = "run-1" })
+    must(client:watch { api = "Produce", owner = "run-1-arm" })
+    assert.equal(4, must(client:sweep "run-1"))
+    assert.equal("run-10", must(client:rules())[1].owner)
+    assert.is_nil(must(client:proxies()).mine)
+  end)
+
+  it("ends within a moment while connections are open", function()
+    local hanging = task.spawn(function() return fetch("x", "5s") end)
+    must(client:toxic("web", { type = "timeout", attributes = { timeout = 0 } }))
+    task.sleep "20ms"
+    assert.is_true(seconds(function() must(client:remove "web") end) < 1)
+    hanging:join()
+  end)
+end)
