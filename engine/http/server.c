@@ -16,7 +16,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-enum { MAX_CONNECTIONS = 1000, IDLE_SECONDS = 60, STEP_US = 2000, DRAINED_BODY_MAX = 64 << 20 };
+enum {
+    MAX_CONNECTIONS = 1000,
+    IDLE_SECONDS = 60,
+    STEP_US = 2000,
+    LAST_SECONDS = 3,
+    DRAINED_BODY_MAX = 64 << 20
+};
 
 struct http_server {
     struct MHD_Daemon *daemon;
@@ -42,7 +48,9 @@ struct http_request {
     rl_buf body;
     size_t received;
     bool too_large;
+    atomic_bool claimed;    /* somebody answers or has answered */
     atomic_int state, refs; /* one of the connection, one of who answers */
+    bool listed;            /* among the suspended */
     int status;
     struct MHD_Response *response;
     void (*after)(void *arg, bool sent);
@@ -83,12 +91,15 @@ static void keep_suspended(http_request *req)
     if (req->next)
         req->next->prev = req;
     server->suspended = req;
+    req->listed = true;
     pthread_mutex_unlock(&server->lock);
 }
 
 static void forget_suspended(http_request *req)
 {
     http_server *server = req->server;
+    if (!req->listed)
+        return;
     pthread_mutex_lock(&server->lock);
     if (req->prev)
         req->prev->next = req->next;
@@ -186,22 +197,18 @@ static struct MHD_Response *response_of(const http_reply_opts *reply)
     return response;
 }
 
-/* Leaves the answer and wakes the connection. The connection's own reference is what http_stop answers by, so it asks first who was faster. */
+/* Leaves the answer and wakes the connection, unless http_stop was faster: then the server may be gone and is not touched. */
 static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_Response *response)
 {
-    http_server *server = req->server;
-    pthread_mutex_lock(&server->lock);
-    bool first = !req->response;
-    if (first) {
-        req->response = response;
-        req->status = reply->status;
-        req->after = reply->after;
-        req->arg = reply->arg;
-    }
-    pthread_mutex_unlock(&server->lock);
-    if (first && atomic_exchange(&req->state, ANSWERED) == SUSPENDED)
+    if (atomic_exchange(&req->claimed, true))
+        return false;
+    req->response = response;
+    req->status = reply->status;
+    req->after = reply->after;
+    req->arg = reply->arg;
+    if (atomic_exchange(&req->state, ANSWERED) == SUSPENDED)
         MHD_resume_connection(req->connection);
-    return first;
+    return true;
 }
 
 void http_reply(http_request *req, const http_reply_opts *reply)
@@ -448,7 +455,7 @@ static http_request *first_unanswered(http_server *server)
 {
     pthread_mutex_lock(&server->lock);
     http_request *req = server->suspended;
-    while (req && req->response)
+    while (req && atomic_load(&req->claimed))
         req = req->next;
     if (req)
         atomic_fetch_add(&req->refs, 1);
@@ -483,7 +490,7 @@ void http_stop(http_server *server, double at_most)
     atomic_store(&server->draining, true);
     wait_for_answers(server, at_most);
     atomic_store(&server->stopped, true);
-    wait_for_answers(server, 1);
+    wait_for_answers(server, LAST_SECONDS);
     MHD_stop_daemon(server->daemon);
     pthread_mutex_destroy(&server->lock);
     free(server);
