@@ -1,0 +1,272 @@
+-- E-003: five ways in which an event comes twice, each against nothing, against an idempotent producer, and against a dedup row. And a dedup that loses.
+local EVENTS, ACCOUNTS, CHOSEN, RELAY_BATCH = 100, 10, 40, 10
+
+local function consumer_settings(arm, more)
+  local settings = { dedup = arm.settings.dedup, batch = 1, fetch = 1, workers = 1, dlq = "-", commit = "sync-after-work",
+    consumer = { ["session.timeout.ms"] = "1000", ["heartbeat.interval.ms"] = "200" } }
+  for key, value in pairs(more or {}) do settings[key] = value end
+  return settings
+end
+
+-- Where the consumer does nothing special, and for the rest of the work after a crash.
+local function plain(arm)
+  return consumer_settings(arm, { batch = 50, fetch = 50, commit = "after-work" })
+end
+
+-- A static member comes back at once after a crash.
+local function static(settings)
+  settings.consumer["group.instance.id"] = "one"
+  return settings
+end
+
+-- One record at a time, killed at a failpoint on event 40; its successor does the rest.
+local function crash(lab, arm, point, offset)
+  local consumer = lab:service("consumer", static(consumer_settings(arm)), { must_fire = { [point] = "kill if offset=" .. offset } })
+  consumer:wait_exit { signal = "KILL" }
+  lab:service("consumer", static(plain(arm)))
+  lab:drain { outbox = false }
+end
+
+local function offset_of(lab, list, i)
+  for _, record in ipairs(lab:records(lab:event_topic())) do
+    if record.id == list[i].id then return record.offset end
+  end
+end
+
+-- ---- the sources ----
+
+local sources = {}
+
+-- The relay dies when its third batch is acknowledged and not yet marked: its successor sends the ten again. No producer can know.
+sources["relay-crash"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
+  lab:service("consumer", plain(arm))
+  local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "500ms" }, { must_fire = { ["relay.after_ack"] = "#3 kill" } })
+  relay:wait_exit { signal = "KILL" }
+  local batch = {}
+  for id in relay:hits("relay.after_ack")[1].ctx.ids:gmatch "[^,]+" do batch[id] = true end
+  relay:restart()
+  lab:drain {}
+  local twice = {}
+  for _, event in ipairs(list) do
+    if batch[event.event] then twice[#twice + 1] = event.id end
+  end
+  lab:issued("events of the batch", #twice, RELAY_BATCH)
+  return list, twice, twice
+end
+
+-- The broker appends the fifth batch of one and its answer is lost: the producer sends it again.
+sources["lost-response"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
+  lab:service("consumer", plain(arm))
+  local idempotent = arm.settings.idempotence
+  local log = lab:wire_log { api = "Produce" }
+  local cut = lab:rule { api = "Produce", nth = 5, action = "cut-after", name = "the 5th Produce is answered and the answer lost" }
+  lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, producer = { ["enable.idempotence"] = tostring(idempotent), ["batch.num.messages"] = "1",
+    ["max.in.flight.requests.per.connection"] = "1", ["linger.ms"] = "0" } }, { via_proxy = true })
+  cut:await()
+  lab:drain {}
+  return list, idempotent and {} or { list[5].id }, idempotent and {} or { list[5].id }, log:rows()
+end
+
+-- The consumer dies when the effect is committed and its offset is not.
+sources["consumer-crash"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
+  crash(lab, arm, "consumer.after_db_commit", offset_of(lab, list, CHOSEN))
+  return list, {}, { list[CHOSEN].id }
+end
+
+local function generation(lab)
+  local group = must(lab.run.admin:group(lab:group()))
+  return group.state, #group.members
+end
+
+-- A member stands still with event 40 in its hands for longer than its session; another one applies it; then the first goes on.
+sources["rebalance"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
+  local held = offset_of(lab, list, CHOSEN)
+  local first = lab:service("consumer", consumer_settings(arm, { drop_lost = false }), {
+    must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held } })
+  first:await_hit "consumer.before_begin"
+  local frozen = first:freeze()
+  lab:service("consumer", plain(arm))
+  lab:await("the other member to apply event 40", function()
+    return #lab:rows("effect_log.seq", { where = ("event_id = UUID_TO_BIN('%s')"):format(list[CHOSEN].event) }) == 1
+  end)
+  local state, members = generation(lab)
+  if members ~= 1 then lab:give_up("the group has %d members while one is frozen (%s)", members, state) end
+  lab:event("the frozen member is out of the group, the other applied event 40")
+  frozen.thaw()
+  first:resume "consumer.before_begin"
+  lab:drain { outbox = false }
+  lab:await("the first member to finish event 40", function()
+    local metrics = first:metrics()
+    return (metrics.rlab_consumer_applied_total or 0) + (metrics.rlab_consumer_seen_total or 0) >= CHOSEN
+  end)
+  return list, {}, { list[CHOSEN].id }
+end
+
+-- Somebody sets the offsets of the empty group back to the beginning.
+sources["offset-reset"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
+  local consumer = lab:service("consumer", plain(arm))
+  lab:drain { outbox = false }
+  consumer:stop()
+  local reset = lab:fault "offsets of the group set to 0"
+  must(lab.run.admin:alter_group_offsets(lab:group(), { { topic = lab:event_topic(), partition = 0, offset = 0 } }))
+  local at = must(lab.run.admin:group_offsets(lab:group()))[1].offset
+  if at == 0 then reset:fired("the broker says offset %d", at):over() end
+  consumer:restart()
+  lab:drain { outbox = false }
+  local ids = {}
+  for i, event in ipairs(list) do ids[i] = event.id end
+  return list, {}, ids
+end
+
+-- The dedup key is in Redis before the transaction commits; then the consumer dies. The event comes again and is refused.
+sources["redis-first"] = function(lab, arm)
+  local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
+  crash(lab, arm, "consumer.in_tx", offset_of(lab, list, CHOSEN))
+  return list, {}, {}, nil, { list[CHOSEN].id }
+end
+
+-- ---- the story ----
+
+local function ids_of(rows)
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = row.id end
+  return ids
+end
+
+local function committed(lab)
+  return { ["0"] = must(lab.run.admin:group_offsets(lab:group()))[1].offset }
+end
+
+local function says(seen)
+  local copies, twice = #seen.records - EVENTS, #seen.effects - #bag.from(ids_of(seen.effects)):distinct()
+  if #seen.lost > 0 then return ("refused %s as seen: %+d cents"):format(seen.lost[1], seen.off) end
+  if twice > 0 then return ("%d sent twice, %d applied twice: %+d cents"):format(copies, twice, seen.off) end
+  return ("%d sent twice, none applied twice"):format(copies)
+end
+
+local function has(row, event)
+  for _, part in ipairs(row.partitions or {}) do
+    for _, id in ipairs(part.ids or {}) do
+      if id == event then return true end
+    end
+  end
+end
+
+-- Produce requests that carried the event on the wire, with the error and the offset that the broker answered.
+local function carried(rows, event)
+  local list, answers = {}, {}
+  for _, row in ipairs(rows) do
+    if row.direction == "response" then answers[row.conn .. " " .. row.correlation] = row.partitions[1] end
+  end
+  for _, row in ipairs(rows) do
+    local answer = answers[("%s %s"):format(row.conn, row.correlation)] or {}
+    if row.direction == "request" and has(row, event) then list[#list + 1] = { error = answer.error, base_offset = answer.base_offset } end
+  end
+  return list
+end
+
+return experiment {
+  id = "E-003",
+  title = "Where duplicates come from",
+  question = "Which duplicates does an idempotent producer remove, and which need a dedup table?",
+  claim = "Producer idempotence removes one source of five; a dedup row written with the effect removes all five.",
+  lesson = "Write the event's id with its effect, in one transaction. Anything before that transaction turns a duplicate into a loss.",
+  needs = { "kafka", "mysql", "redis", "proxy" },
+
+  arms = {
+    wrong "relay-crash" { says = "the relay dies between acknowledgement and mark; no dedup", source = "relay-crash", dedup = "none", idempotence = true },
+    right "relay-crash-dedup" { says = "the same, with a dedup row", source = "relay-crash", dedup = "processed-event", idempotence = true },
+    wrong "lost-response" { says = "an answer is lost and the producer sends again; no dedup", source = "lost-response", dedup = "none", idempotence = false },
+    right "lost-response-idempotent" { says = "the same, with an idempotent producer", source = "lost-response", dedup = "none", idempotence = true },
+    right "lost-response-dedup" { says = "the same, with a dedup row", source = "lost-response", dedup = "processed-event", idempotence = false },
+    wrong "consumer-crash" { says = "the consumer dies between effect and offset; no dedup", source = "consumer-crash", dedup = "none", idempotence = true },
+    right "consumer-crash-dedup" { says = "the same, with a dedup row", source = "consumer-crash", dedup = "processed-event", idempotence = true },
+    wrong "rebalance" { says = "a frozen member wakes up after its partition has moved; no dedup", source = "rebalance", dedup = "none", idempotence = true },
+    right "rebalance-dedup" { says = "the same, with a dedup row", source = "rebalance", dedup = "processed-event", idempotence = true },
+    wrong "offset-reset" { says = "the group's offsets are set back; no dedup", source = "offset-reset", dedup = "none", idempotence = true },
+    right "offset-reset-dedup" { says = "the same, with a dedup row", source = "offset-reset", dedup = "processed-event", idempotence = true },
+    wrong "dedup-in-redis" { says = "SET NX in Redis before the transaction", source = "redis-first", dedup = "redis", idempotence = true },
+  },
+
+  run = function(lab, arm)
+    lab:event_topic { partitions = 1 }
+    lab:watch_pipeline { "lag", "applied", "duplicates" }
+    local list, copied, repeated, wire, lost = sources[arm.settings.source](lab, arm)
+    local stores = lab:stores()
+    local seen = { records = lab:records(lab:event_topic()), effects = stores.effects, sums = stores.sums, copied = copied, repeated = repeated,
+      lost = lost or {}, committed = committed(lab), amounts = {}, off = stores.sums.view - stores.sums.ledger }
+    for _, event in ipairs(list) do seen.amounts[event.id] = event.amount end
+    if wire then seen.carried = carried(wire, list[5].event) end
+    seen.says = says(seen)
+    lab:number("topic copies", #seen.records - EVENTS)
+    lab:number("applied twice", #bag.from(ids_of(seen.effects)):duplicates())
+    lab:number("money off", seen.off, "cents")
+    if seen.off ~= 0 then lab:anomaly(seen.says) end
+    return seen
+  end,
+
+  checks = function(lab, seen, arm)
+    local wrong, several = arm.class == "wrong", arm.name == "rebalance"
+    local off = 0
+    for _, id in ipairs(seen.repeated) do off = off + seen.amounts[id] end
+    for _, id in ipairs(seen.lost) do off = off - seen.amounts[id] end
+    lab.check.duplicate_publish { of = seen.records }:expect(seen.copied)
+    lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects }:expect(seen.lost)
+    if several then
+      -- what else lay in the first member's queue may come twice too
+      lab.check.duplicate_effect { of = seen.effects }:expect "violated"
+      local twice = bag.new {}
+      for _, id in ipairs(bag.from(ids_of(seen.effects)):duplicates()) do twice:add(id.id) end
+      lab.check.lost { name = "event 40 is among them", of = seen.repeated, in_ = twice }:expect "holds"
+      return
+    end
+    lab.check.duplicate_effect { of = seen.effects }:expect(wrong and seen.repeated or "holds")
+    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }:expect(wrong and off or 0)
+    if not seen.carried then return end
+    local first, last = seen.carried[1] or {}, seen.carried[#seen.carried] or {}
+    lab.check.equals { name = "sent-on-the-wire", got = #seen.carried, want = 2, what = "Produce requests carry it" }:expect "holds"
+    lab.check.equals { name = "offset-given-twice", got = last.base_offset == first.base_offset, want = arm.settings.idempotence,
+      what = "(the same offset both times)" }:expect "holds"
+  end,
+
+  verdict = function(arms)
+    local removed, sources_seen = 0, 0
+    for name, seen in pairs(arms) do
+      if name:match "%-dedup$" then
+        sources_seen = sources_seen + 1
+        if #bag.from(ids_of(seen.effects)):duplicates() == 0 then removed = removed + 1 end
+      end
+    end
+    if sources_seen == 0 then return nil end
+    return ("A dedup row removed %d of %d sources, producer idempotence one; dedup in Redis before the transaction lost an event."):format(
+      removed, sources_seen)
+  end,
+
+  why = {
+    text = "At least once means that somebody repeats what he does not know to be done: the relay after a crash, the producer after a lost answer, the group "
+      .. "after a crash, a rebalance or a reset. Idempotence numbers the batches of one producer session: it knows a repetition by the same session, and no "
+      .. "other. The row in processed_event is written in the transaction of the effect, so both are there or neither is, whoever repeats.\n\nA key in Redis "
+      .. "written before that transaction is a promise in another store: when the consumer dies in between, the key says done and the effect is missing.",
+    sequence = {
+      { from = "relay", to = "broker", text = "Produce ten events" },
+      { from = "broker", to = "relay", text = "acknowledged" },
+      { from = "relay", to = "relay", text = "SIGKILL before the mark" },
+      { from = "relay", to = "broker", text = "a new session sends the ten again", class = "wrong" },
+      { from = "consumer", to = "MySQL", text = "INSERT processed_event: 1062, seen", class = "right" },
+    },
+  },
+  production = {
+    "Keep enable.idempotence=true; it costs nothing and removes retries of one session.",
+    "Give each event an id at its origin and write it with the effect, in one transaction, under a unique key.",
+    "Never acknowledge, mark or set a dedup key in another store before the effect is committed.",
+  },
+  references = {
+    { text = "KIP-98: idempotent producer", where = "Apache Kafka improvement proposals" },
+    { text = "Idempotent producer", where = "librdkafka INTRODUCTION.md" },
+  },
+}
