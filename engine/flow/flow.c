@@ -173,10 +173,32 @@ void flow_hdr_record(flow_hdr *hdr, int64_t ns, int64_t count)
     pthread_mutex_unlock(&hdr->lock);
 }
 
+/* Of the same range and digits the counters can be added one by one; hdr_add would look up the value of each. */
+static bool same_shape(const struct hdr_histogram *a, const struct hdr_histogram *b)
+{
+    return a->counts_len == b->counts_len && a->unit_magnitude == b->unit_magnitude &&
+           a->significant_figures == b->significant_figures && a->normalizing_index_offset == 0 &&
+           b->normalizing_index_offset == 0;
+}
+
+static void add_counts(struct hdr_histogram *sum, const struct hdr_histogram *h)
+{
+    for (int32_t i = 0; i < h->counts_len; i++)
+        sum->counts[i] += h->counts[i];
+    sum->total_count += h->total_count;
+    if (h->min_value < sum->min_value)
+        sum->min_value = h->min_value;
+    if (h->max_value > sum->max_value)
+        sum->max_value = h->max_value;
+}
+
 void flow_hdr_add_to(flow_hdr *hdr, struct hdr_histogram *sum)
 {
     pthread_mutex_lock(&hdr->lock);
-    hdr_add(sum, hdr->h);
+    if (hdr->h->total_count > 0 && same_shape(hdr->h, sum))
+        add_counts(sum, hdr->h);
+    else if (hdr->h->total_count > 0)
+        hdr_add(sum, hdr->h);
     pthread_mutex_unlock(&hdr->lock);
 }
 
