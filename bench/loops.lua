@@ -1,6 +1,7 @@
 -- One measurement in a process of its own: rlab bench-loop WHAT ARGUMENTS... prints one JSON line, as bench/kafka_loop does.
 --   produce | post | consume | each   TOPIC PARTITIONS RECORDS BYTES BATCH [property=value]...
 --   task TURNS
+--   relay MARK HOST PORT USER PASSWORD SCHEMA TOPIC ROWS BATCH [property=value]...
 local clock = require "rlab.clock"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -19,13 +20,18 @@ local function stopwatch()
   end
 end
 
+local function properties_of(words, from)
+  local properties = {}
+  for i = from, #words do
+    local name, value = words[i]:match "^([^=]+)=(.*)$"
+    properties[name] = value
+  end
+  return properties
+end
+
 local function work_of(words)
   local w = { topic = words[1], partitions = math.tointeger(words[2]), records = math.tointeger(words[3]), bytes = math.tointeger(words[4]),
-    batch = math.tointeger(words[5]), properties = {} }
-  for i = 6, #words do
-    local name, value = words[i]:match "^([^=]+)=(.*)$"
-    w.properties[name] = value
-  end
+    batch = math.tointeger(words[5]), properties = properties_of(words, 6) }
   return w
 end
 
@@ -149,6 +155,35 @@ end
 function loops.task(words)
   local turns = math.tointeger(words[1])
   return { switch = per_turn(turns, ping_pong) / 2, await = per_turn(turns, awaits) }
+end
+
+-- ---- relay ----
+
+-- Looking costs what is measured: seldom while much is left.
+local function until_it(flow, field, wanted)
+  local every = wanted > 1 and "100ms" or "1ms"
+  while true do
+    local n = flow:stats()[field]
+    if n >= wanted then return end
+    if n > wanted * 0.9 then every = "5ms" end
+    for _, event in ipairs(flow:events(every)) do
+      if event.err and event.err.name ~= "CONNECTING" then error(event.err.message, 0) end
+    end
+  end
+end
+
+-- From the first rows that were read until all are marked.
+function loops.relay(words)
+  local rows = math.tointeger(words[8])
+  local flow <close> = must(require("rlab.flow_relay").open { mark = words[1], topic = words[7], batch = math.tointeger(words[9]),
+    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5], database = words[6] },
+    producer = properties_of(words, 10) })
+  until_it(flow, "read", 1)
+  local stop = stopwatch()
+  until_it(flow, "marked", rows)
+  local stats = flow:stats()
+  return stop { records = stats.marked, failed = stats.retries + stats.fenced + stats.parked, read_ms = stats.read_ns:percentile(50) / 1e6,
+    ack_ms = stats.ack_ns:percentile(50) / 1e6, mark_ms = stats.mark_ns:percentile(50) / 1e6 }
 end
 
 return function(words)

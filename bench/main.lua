@@ -5,7 +5,7 @@ local exit = require "rlab.exit"
 local term = require "rlab.term"
 local units = require "rlab.units"
 
-local PARTS = { "kafka", "bag", "start", "task" }
+local PARTS = { "kafka", "relay", "bag", "start", "task" }
 
 local function usage(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "bench: " .. fmt:format(...) }, 0)
@@ -28,6 +28,13 @@ local function count_of(args, name)
   local n = math.tointeger(tonumber(args[name]))
   if not n or n < 1 then usage("--%s takes a number from 1, not '%s'", name, args[name]) end
   return n
+end
+
+-- "host:port user password" -> the options of a connection | nil
+local function address_of(text)
+  local host, port, user, password = (text or ""):match "^(%S+):(%d+) (%S+) ?(%S*)$"
+  if text and not host then usage("--mysql takes 'host:port user password', not '%s'", text) end
+  return host and { host = host, port = math.tointeger(port), user = user, password = password }
 end
 
 local function load_average()
@@ -80,6 +87,7 @@ end
 return function(args)
   ctx.records, ctx.rounds = count_of(args, "records"), count_of(args, "rounds")
   ctx.ids, ctx.starts = count_of(args, "ids"), count_of(args, "starts")
+  ctx.rows, ctx.few, ctx.mysql = count_of(args, "rows"), count_of(args, "few"), address_of(args.mysql)
   ctx.brokers, ctx.peers, ctx.rlab = args.brokers, args.peers, require("rlab.fs").self_exe()
   print(("rlab %s, %d cores, load %.1f"):format(require "rlab.version", cores(), load_average()))
   local stack <close> = require("bench.stack").new(ctx)

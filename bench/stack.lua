@@ -35,6 +35,13 @@ function Stack:brokers()
   return self.found
 end
 
+-- mysql() -> {host=, port=, user=, password=}: starts the server
+function Stack:mysql()
+  if self.ctx.brokers then return self.ctx.mysql end
+  self:brokers()
+  return must(json.decode((self:rlab("up", "mysql", "--json")))).mysql
+end
+
 function Stack.__close(stack)
   if not stack.home then return end
   stack:rlab("down", "--wipe", "--force")

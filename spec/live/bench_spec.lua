@@ -11,21 +11,25 @@ local function run(words)
 end
 
 local function bench(...)
-  return run { fs.self_exe(), "bench", "--brokers", brokers, "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", ... }
+  return run { fs.self_exe(), "bench", "--brokers", brokers, "--mysql", assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"),
+    "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", "--rows", "3000", "--few", "1", ... }
 end
 
 describe("make bench", function()
   setup(function()
-    local code, output = run { "make", "-s", "build/bench/kafka_loop", "build/bench/bag" }
+    local code, output = run { "make", "-s", "build/bench/kafka_loop", "build/bench/relay_loop", "build/bench/bag" }
     assert.are.equal(0, code, output)
   end)
 
-  it("measures every part and judges the two ratios", function()
+  it("measures every part and judges the ratios", function()
     local code, output = bench()
     assert.is_true(code == 0 or code == 4, output)
     for _, what in ipairs { "produce", "consume" } do
       assert.matches(what .. "%s+C%s+[%d,]+%s+%d+%.%d%d\n%s+Lua, batches%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.9%s+%d+%.%d%d\n" ..
         "%s+Lua, one by one%s+[%d,]+%s+%d+%.%d%d", output)
+    end
+    for _, mark in ipairs { "update  C", "delete  C", "cursor  C, no mark" } do
+      assert.matches(mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%d+%.%d%d\n%s+flow%.relay%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.85%s+%d+%.%d%d", output)
     end
     assert.are.equal(code == 4, output:find("threshold missed", 1, true) ~= nil, output)
     assert.matches("lost%s+10%s+%d+%.%d%d s", output)
