@@ -38,19 +38,23 @@ function Ledger:value(...)
   return must(self.db:value(...))
 end
 
--- start(name, {option = value}, {env = value}) -> Service that has said it is ready
-function Ledger:start(name, options, env)
-  local cmd = { fs.self_exe(), "service", name, "--port", "0", "--failpoints", "--mysql", self.mysql, "--brokers", self.stack.kafka.brokers,
-    "--redis", ("redis://%s:%d/0"):format(self.stack.redis.host, self.stack.redis.port), "--die-with-parent", tostring(process.self()) }
-  for key, value in pairs(options or {}) do
-    cmd[#cmd + 1] = "--" .. key:gsub("_", "-")
-    cmd[#cmd + 1] = tostring(value)
-  end
+-- spawn(name, {option = value}, {env = value}) -> Service that has said it is ready
+function M.spawn(name, options, env)
+  local cmd = { fs.self_exe(), "service", name, "--port", "0", "--die-with-parent", tostring(process.self()) }
+  for key, value in pairs(options or {}) do cmd[#cmd + 1] = ("--%s=%s"):format(key:gsub("_", "-"), value) end
   local child = must(process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" })
   local line = child:lines()()
   if not line then error(select(2, child:output()), 2) end
   local ready = must(json.decode(line))
   return setmetatable({ child = child, pid = ready.pid, port = ready.port, url = ("http://127.0.0.1:%d"):format(ready.port) }, Service)
+end
+
+-- ledger:start(name, {option = value}, {env = value}) -> Service on this schema
+function Ledger:start(name, options, env)
+  local all = { failpoints = true, mysql = self.mysql, brokers = self.stack.kafka.brokers,
+    redis = ("redis://%s:%d/0"):format(self.stack.redis.host, self.stack.redis.port) }
+  for key, value in pairs(options or {}) do all[key] = value end
+  return M.spawn(name, all, env)
 end
 
 -- service:call(method, path, body or nil, headers) -> status, decoded body, answer | nil, err

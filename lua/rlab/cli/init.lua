@@ -48,7 +48,8 @@ exit codes
   4  threshold missed                 130  interrupted]]
 
 -- What people reach for comes first; what is not named here comes last.
-local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs", "env", "doctor", "migrate" }
+local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs", "env", "doctor", "migrate",
+  "service" }
 
 local function in_order(commands)
   local place, list = {}, {}

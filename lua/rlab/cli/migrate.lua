@@ -1,4 +1,4 @@
--- rlab migrate [info|validate]: Flyway on this stack's template schema, from which each run's own schema is copied.
+-- rlab migrate [info|validate] [--schema NAME]: Flyway on this stack's template schema, from which each run's own schema is copied, or on another.
 local exit = require "rlab.exit"
 local must = require "rlab.must"
 
@@ -6,6 +6,7 @@ local M = { name = "migrate", help = "run migrations/*.sql by Flyway on the stac
 
 function M.args(parser)
   parser:argument("what", "nothing: run what is missing; info: list them; validate: compare them with what was run"):args("?"):choices { "info", "validate" }
+  parser:option("--schema", "this schema, such as rlab for services that you run by hand (default: the template of the runs)")
   parser:flag("--json", "print JSON")
 end
 
@@ -16,11 +17,20 @@ local function print_rows(rows, schema)
   print(("  %d migrations in %s"):format(#rows, schema))
 end
 
+-- The schema that is meant, after its migrations were run, and how many were.
+local function target(migrate, stack, args)
+  if not args.schema then return must(migrate.template(stack)) end
+  if not args.schema:find "^[%w_]+$" then
+    error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE", message = "migrate: --schema takes letters, digits and _" }, 0)
+  end
+  if args.what then return args.schema, 0 end
+  return args.schema, must(migrate.flyway("migrate", stack.mysql, args.schema)).count
+end
+
 function M.run(args)
   local migrate = require "rlab.stack.migrate"
   local stack <close> = must(require("rlab.stack").open { needs = { "mysql" }, start = true })
-  local template, count = migrate.template(stack)
-  if not template then error(count, 0) end
+  local template, count = target(migrate, stack, args)
   local rows = args.what and must(migrate.flyway(args.what, stack.mysql, template))
   if args.json then
     print(require("rlab.json").encode({ schema = template, run = count, migrations = args.what == "info" and rows or nil }, { pretty = true }))

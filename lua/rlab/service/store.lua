@@ -15,6 +15,25 @@ local function settings(ctx, more)
   return all
 end
 
+-- The services' tables are asked for until they are there: a schema without them is the first thing that goes wrong by hand.
+local function has_tables(state, db, schema)
+  if state.tables then return true end
+  local rows, failure = db:query "SELECT 1 FROM account LIMIT 0"
+  state.tables = rows ~= nil
+  if rows or not M.unmade(failure) then return rows, failure end
+  return false, M.no_tables(schema)
+end
+
+-- unmade(failure) -> whether the schema or its tables were not made yet
+function M.unmade(failure)
+  return err.is(failure) and (failure.name == "ER_NO_SUCH_TABLE" or failure.name == "ER_BAD_DB_ERROR")
+end
+
+-- no_tables(schema) -> what to do about ER_NO_SUCH_TABLE
+function M.no_tables(schema)
+  return ("the schema %s has no tables of the services; make them by: rlab migrate --schema %s"):format(schema, schema)
+end
+
 local function watch(state, options)
   local db
   local closed <close> = setmetatable({}, { __close = function() if db then db:close() end end }) -- luacheck: ignore 211
@@ -23,11 +42,13 @@ local function watch(state, options)
     if not db then
       db, failure = mysql.connect(options)
       ok = db ~= nil
+      if M.unmade(failure) then failure = M.no_tables(options.database) end
     elseif db:broken() then
       ok, failure = db:reconnect()
     else
       ok, failure = db:ping()
     end
+    if ok then ok, failure = has_tables(state, db, options.database) end
     state.ok, state.why = ok and true or false, failure and tostring(failure)
     task.sleep(PING_EVERY)
   end

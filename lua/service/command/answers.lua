@@ -37,6 +37,7 @@ function M.failed(ctx, failure)
   if err.is(failure) and failure.unknown then
     return http.problem(503, "nobody knows whether it was done: repeat it with the same request id", retry)
   end
+  if store.unmade(failure) then return http.problem(503, store.no_tables(ctx.mysql.database), retry) end
   if store.away(failure) then
     return http.problem(503, ("%s does not serve now: %s"):format(servers[failure.domain] or "the service", failure.message), retry)
   end
