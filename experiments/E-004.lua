@@ -32,9 +32,22 @@ local function sample(lab)
   lab:watch_pipeline { "applied" }
 end
 
+-- The highest offset that an OffsetCommit asked for and the broker confirmed, seen on the wire; 0 when there was none.
+local function committed_on_wire(log)
+  local asked, highest = {}, 0
+  for _, row in ipairs(log:rows()) do
+    local key, part = ("%s %s"):format(row.conn, row.correlation), row.partitions and row.partitions[1]
+    if row.direction == "request" then asked[key] = part and part.offset end
+    if row.direction == "response" and part and part.error == 0 then highest = math.max(highest, asked[key] or 0) end
+  end
+  return highest
+end
+
 -- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then kills.
 local function crash(lab, arm, held)
-  local consumer = lab:service("consumer", settings(arm), { must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
+  local log = lab:wire_log { api = "OffsetCommit" }
+  local consumer = lab:service("consumer", settings(arm), { via_proxy = true,
+    must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
   consumer:await_hit "consumer.before_begin"
   local function passed()
     local at = committed(lab, arm)
@@ -42,6 +55,7 @@ local function crash(lab, arm, held)
   end
   if arm.class == "wrong" then
     lab:await("a committed offset behind event 40", passed, "8s")
+    lab:await("that OffsetCommit on the wire", function() return committed_on_wire(log) > held.offset end)
   else
     lab:within(WATCHED, passed)
   end
@@ -50,7 +64,7 @@ local function crash(lab, arm, held)
     lab:await("their offset to be committed", function() return committed(lab, arm) == EVENTS end)
   end
   consumer:kill()
-  return consumer
+  return consumer, committed_on_wire(log)
 end
 
 local function moment(lab, seen)
@@ -86,7 +100,7 @@ return experiment {
   question = "Can I lose a record although Kafka stored it and my consumer read it?",
   claim = "Yes: whenever the offset can be committed before the effect is. With librdkafka's defaults it can.",
   lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or keep it in the effect's transaction.",
-  needs = { "kafka", "mysql" },
+  needs = { "kafka", "mysql", "proxy" },
 
   arms = {
     wrong "commit-first" { says = "commits the offset, then does the work", commit = "before-work" },
@@ -102,8 +116,8 @@ return experiment {
     local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
     local records = lab:records(topic)
     local held = records[HELD]
-    local consumer = crash(lab, arm, held)
-    local seen = { held = held, records = records, ids = ids_of(list), position = committed(lab, arm) or 0,
+    local consumer, wire = crash(lab, arm, held)
+    local seen = { held = held, wire = wire, records = records, ids = ids_of(list), position = committed(lab, arm) or 0,
       before = ids_of(lab:stores().effects), amount = list[HELD].amount }
     seen.again = math.max(0, held.offset + 1 - seen.position)
     if seen.position > held.offset then lab:anomaly(("the group goes on at offset %d, event 40 is not applied"):format(seen.position)) end
@@ -124,6 +138,8 @@ return experiment {
     local lost = { seen.held.id }
     lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.applied }:expect { wrong = lost, right = "holds" }
     lab.check.gap { of = seen.records, position = { ["0"] = seen.position }, delivered = seen.before }:expect { wrong = lost, right = "holds" }
+    lab.check.bound { name = "committed-on-the-wire", value = seen.wire, at_most = seen.held.offset, what = "OffsetCommit asked for" }
+      :expect { wrong = "violated", right = "holds" }
     lab.check.duplicate_effect { of = seen.effects }:expect "holds"
     lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }:expect { wrong = -seen.amount, right = 0 }
     if arm.class ~= "right" then return end

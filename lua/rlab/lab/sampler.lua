@@ -99,21 +99,32 @@ end
 
 function M.start_sampler(lab)
   if lab.sampler then return end
+  lab.sampled_out = task.event()
   lab.sampler = task.spawn(function()
-    while true do
+    repeat
       sample(lab)
-      task.sleep "100ms"
-    end
+      local over = task.timeout("100ms", function()
+        lab.sampled_out:wait()
+        return true
+      end)
+    until over
   end)
 end
 
--- The last sample sees how it ended, so it comes before anything is closed.
+-- The last sample sees how it ended, so it comes before anything is closed. A sample under way is let finish: a query that is cancelled breaks its
+-- connection. One that hangs (a server is frozen) is not waited for.
 function M.stop_sampler(lab)
-  if not lab.sampler then return end
-  lab.sampler:cancel()
-  lab.sampler:join()
-  pcall(sample, lab)
+  local sampler = lab.sampler
+  if not sampler then return end
   lab.sampler = nil
+  lab.sampled_out:set(true)
+  local ended = task.timeout("2s", function()
+    sampler:join()
+    return true
+  end)
+  sampler:cancel()
+  sampler:join()
+  if ended then pcall(sample, lab) end
 end
 
 return M

@@ -158,7 +158,7 @@ local function legend_of(panel, lane, index)
 end
 
 -- Which lines of one colour need dashes to be told apart, and their place in the data block.
-local SAME_COLOUR = { lag = "backlog", duplicates = "unseen", stale = "unseen" }
+local SAME_COLOUR = { lag = "backlog", duplicates = "backlog", stale = "backlog", unseen = "backlog" }
 
 local function number_series(lane)
   local index = 0
