@@ -94,12 +94,11 @@ static int64_t number(const text *t)
     return strtoll(digits, NULL, 10);
 }
 
-void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out)
+static void read_story(const rd_kafka_headers_t *headers, const char *group, consume_story *out)
 {
-    rd_kafka_headers_t *headers;
     text t;
-    *out = (consume_story){0};
-    if (rd_kafka_message_headers(msg, &headers))
+    *out = (consume_story){.read = true};
+    if (!headers)
         return;
     if (header(headers, DLQ_ATTEMPT, &t))
         out->attempt = (int)number(&t);
@@ -107,6 +106,17 @@ void consume_story_read(const rd_kafka_message_t *msg, const char *group, consum
         out->due_ms = number(&t);
     if (header(headers, DLQ_TARGET_GROUP, &t))
         out->other_group = t.len != strlen(group) || memcmp(t.at, group, t.len) != 0;
+}
+
+static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *msg)
+{
+    rd_kafka_headers_t *headers;
+    return rd_kafka_message_headers(msg, &headers) ? NULL : headers;
+}
+
+void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out)
+{
+    read_story(headers_of(msg), group, out);
 }
 
 /* ---- the value ---- */
@@ -117,34 +127,41 @@ typedef struct fields {
     int64_t account, amount, from, to;
 } fields;
 
-static void take_int(fields *f, const char *key, int64_t v)
+static bool is_key(const text *key, const char *name, size_t len)
 {
-    if (strcmp(key, "account_id") == 0)
+    return key->len == len && memcmp(key->at, name, len) == 0;
+}
+#define IS(key, name) is_key(key, name, sizeof name - 1)
+
+static void take_int(fields *f, const text *key, int64_t v)
+{
+    if (IS(key, "account_id"))
         f->account = v, f->have_account = true;
-    else if (strcmp(key, "amount") == 0)
+    else if (IS(key, "amount"))
         f->amount = v, f->have_amount = true;
-    else if (strcmp(key, "balance") == 0)
+    else if (IS(key, "balance"))
         f->event->balance = v;
-    else if (strcmp(key, "version") == 0)
+    else if (IS(key, "version"))
         f->event->version = v;
-    else if (strcmp(key, "from") == 0)
+    else if (IS(key, "from"))
         f->from = v, f->have_from = true;
-    else if (strcmp(key, "to") == 0)
+    else if (IS(key, "to"))
         f->to = v, f->have_to = true;
 }
 
-static void take_string(fields *f, const char *key, const rl_buf *value)
+static void take_string(fields *f, const text *key, const text *value)
 {
-    if (strcmp(key, "event_id") == 0 && !f->have_id)
-        f->have_id = consume_id_parse(value->data, value->len, f->event->id);
-    else if (strcmp(key, "type") == 0)
-        f->transfer = value->len == 8 && memcmp(value->data, "transfer", 8) == 0;
+    if (IS(key, "event_id") && !f->have_id)
+        f->have_id = consume_id_parse(value->at, value->len, f->event->id);
+    else if (IS(key, "type"))
+        f->transfer = is_key(value, "transfer", 8);
 }
 
 /* The members of the outermost object; what lies deeper is passed over. */
 static rl_err *read_members(json_reader *r, fields *f)
 {
-    char key[32] = "";
+    char name[32] = "";
+    text key = {name, 0};
     json_token t = json_next(r);
     if (t != JSON_OBJECT)
         return err_lab("UNDECODABLE", "the value is no JSON object%s%s", r->error[0] ? ": " : "",
@@ -154,14 +171,96 @@ static rl_err *read_members(json_reader *r, fields *f)
             return err_lab("UNDECODABLE", "the value is no JSON: %s", r->error);
         if (r->depth != 1)
             continue;
-        if (t == JSON_KEY)
-            strncpy(key, r->str.len < sizeof key ? r->str.data : "", sizeof key - 1);
-        else if (t == JSON_INT)
-            take_int(f, key, r->i);
-        else if (t == JSON_STRING)
-            take_string(f, key, &r->str);
+        if (t == JSON_KEY) {
+            key.len = r->str.len < sizeof name ? r->str.len : 0;
+            memcpy(name, r->str.len ? r->str.data : "", key.len);
+        } else if (t == JSON_INT) {
+            take_int(f, &key, r->i);
+        } else if (t == JSON_STRING) {
+            take_string(f, &key, &(text){r->str.len ? r->str.data : "", r->str.len});
+        }
     }
     return NULL;
+}
+
+/* ---- the same for the values that our own services write: a flat object of plain strings and short integers, without blanks ---- */
+
+typedef struct scan {
+    const char *p, *end;
+} scan;
+
+static bool is_next(scan *s, char c)
+{
+    if (s->p == s->end || *s->p != c)
+        return false;
+    s->p++;
+    return true;
+}
+
+/* Printable ASCII only: what may need decoding, or is not allowed, is for the reader. */
+static bool scan_string(scan *s, text *out)
+{
+    if (!is_next(s, '"'))
+        return false;
+    out->at = s->p;
+    while (s->p < s->end && *s->p != '"') {
+        if (*s->p < ' ' || *s->p > '~' || *s->p == '\\')
+            return false;
+        s->p++;
+    }
+    out->len = (size_t)(s->p - out->at);
+    return is_next(s, '"');
+}
+
+static bool scan_int(scan *s, int64_t *out)
+{
+    enum { DIGITS_MAX = 18 };
+    bool negative = is_next(s, '-');
+    const char *first = s->p;
+    int64_t v = 0;
+    while (s->p < s->end && *s->p >= '0' && *s->p <= '9' && s->p - first < DIGITS_MAX)
+        v = v * 10 + (*s->p++ - '0');
+    *out = negative ? -v : v;
+    return s->p > first && (*first != '0' || s->p == first + 1);
+}
+
+static bool scan_member(scan *s, fields *f)
+{
+    text key, value;
+    int64_t v;
+    if (!scan_string(s, &key) || !is_next(s, ':'))
+        return false;
+    if (s->p < s->end && *s->p == '"') {
+        if (!scan_string(s, &value))
+            return false;
+        take_string(f, &key, &value);
+        return true;
+    }
+    if (!scan_int(s, &v))
+        return false;
+    take_int(f, &key, v);
+    return true;
+}
+
+static bool scan_members(const rd_kafka_message_t *msg, fields *f)
+{
+    scan s = {msg->payload, (const char *)msg->payload + msg->len};
+    if (!is_next(&s, '{'))
+        return false;
+    do
+        if (!scan_member(&s, f))
+            return false;
+    while (is_next(&s, ','));
+    return is_next(&s, '}') && s.p == s.end;
+}
+
+static rl_err *read_slowly(const rd_kafka_message_t *msg, fields *f)
+{
+    json_reader r;
+    json_open(&r, msg->payload ? msg->payload : "", msg->len);
+    rl_err *err = read_members(&r, f);
+    json_close(&r);
+    return err;
 }
 
 static rl_err *make_legs(const fields *f)
@@ -184,23 +283,27 @@ static rl_err *make_legs(const fields *f)
     return NULL;
 }
 
-static void id_of_header(const rd_kafka_message_t *msg, fields *f)
-{
-    rd_kafka_headers_t *headers;
-    text t;
-    if (!rd_kafka_message_headers(msg, &headers) && header(headers, EVENT_ID, &t))
-        f->have_id = consume_id_parse(t.at, t.len, f->event->id);
-}
-
-rl_err *consume_decode(const rd_kafka_message_t *msg, consume_event *out)
+static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
 {
     fields f = {.event = out};
-    json_reader r;
-    *out = (consume_event){0};
-    id_of_header(msg, &f);
-    json_open(&r, msg->payload ? msg->payload : "", msg->len);
-    rl_err *err = read_members(&r, &f);
-    json_close(&r);
+    text t;
+    *out = (consume_event){.nlegs = 0};
+    if (headers && header(headers, EVENT_ID, &t))
+        f.have_id = consume_id_parse(t.at, t.len, out->id);
+    return f;
+}
+
+rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
+                       consume_story *story)
+{
+    const rd_kafka_headers_t *headers = headers_of(msg);
+    fields f = fields_of(out, headers);
+    rl_err *err = NULL;
+    read_story(headers, group, story);
+    if (!msg->payload || !scan_members(msg, &f)) {
+        f = fields_of(out, headers);
+        err = read_slowly(msg, &f);
+    }
     if (!err)
         err = make_legs(&f);
     if (f.have_id)

@@ -26,6 +26,7 @@ typedef struct consume_event {
 } consume_event;
 
 typedef struct consume_story {
+    bool read;
     int attempt;      /* how often it was tried already */
     int64_t due_ms;   /* 0: at once */
     bool other_group; /* target-group names another one */
@@ -35,8 +36,9 @@ typedef struct consume_story {
 bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID]);
 void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT]);
 
-/* The error's name is UNDECODABLE. The event id is the header's, else the one in the value. */
-rl_err *consume_decode(const rd_kafka_message_t *msg, consume_event *out);
+/* Both are filled in as far as they can be read. The error's name is UNDECODABLE. The event id is the header's, else the one in the value. */
+rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
+                       consume_story *story);
 
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
 

@@ -355,7 +355,7 @@ static void fill(consume_lane *lane)
 /* How long the item must wait, in ms; its due time is read from its headers once. */
 static int64_t wait_of(consume_lane *lane, consume_item *item)
 {
-    if (!item->story.due_ms)
+    if (!item->story.read)
         consume_story_read(item->msg, lane->c->group, &item->story);
     return item->story.due_ms ? item->story.due_ms - clock_unix_ms() : 0;
 }

@@ -3,39 +3,59 @@
 
 #include "flow/consume_internal.h"
 
-static void put_id(rl_buf *sql, const unsigned char id[CONSUME_ID])
+/* A row is written in place: room for it is made once. */
+enum { ROW_MAX = 256 };
+
+static char *row_begin(rl_buf *sql)
+{
+    buf_reserve(sql, ROW_MAX);
+    return sql->data + sql->len;
+}
+
+static void row_end(rl_buf *sql, char *p)
+{
+    *p = 0;
+    sql->len = (size_t)(p - sql->data);
+}
+
+static char *put(char *p, const char *text, size_t len)
+{
+    memcpy(p, text, len);
+    return p + len;
+}
+#define PUT(p, literal) put(p, literal, sizeof literal - 1)
+
+static char *put_id(char *p, const unsigned char id[CONSUME_ID])
 {
     static const char digits[] = "0123456789abcdef";
-    buf_reserve(sql, 2 + 2 * CONSUME_ID);
-    char *p = sql->data + sql->len;
-    *p++ = '0';
-    *p++ = 'x';
+    p = PUT(p, "0x");
     for (int i = 0; i < CONSUME_ID; i++) {
         *p++ = digits[id[i] >> 4];
         *p++ = digits[id[i] & 15];
     }
-    *p = 0;
-    sql->len += 2 + 2 * CONSUME_ID;
+    return p;
 }
 
-static void put_int(rl_buf *sql, int64_t v)
+static char *put_int(char *p, int64_t v)
 {
-    char text[24], *p = text + sizeof text;
+    char text[24], *q = text + sizeof text;
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     do
-        *--p = (char)('0' + u % 10);
+        *--q = (char)('0' + u % 10);
     while (u /= 10);
     if (v < 0)
-        *--p = '-';
-    buf_add(sql, p, (size_t)(text + sizeof text - p));
+        *--q = '-';
+    return put(p, q, (size_t)(text + sizeof text - q));
 }
 
 /* Names are checked when the consumer is opened: nothing in them needs an escape. */
-static void put_name(rl_buf *sql, const char *name)
+static char *put_name(char *p, const char *name)
 {
-    buf_add(sql, "'", 1);
-    buf_str(sql, name);
-    buf_add(sql, "'", 1);
+    size_t len = strlen(name);
+    *p++ = '\'';
+    memcpy(p, name, len);
+    p[len] = '\'';
+    return p + len + 1;
 }
 
 static const unsigned char *dedup_id(const consume_worker *w, const consume_item *item,
@@ -49,45 +69,42 @@ static const unsigned char *dedup_id(const consume_worker *w, const consume_item
 
 void consume_sql_dedup(consume_worker *w, consume_item **list, int n)
 {
-    const char *comma = "INSERT INTO processed_event (consumer, event_id) VALUES ";
     unsigned char place[CONSUME_ID];
-    for (int i = 0; i < n; i++, comma = ",") {
-        buf_str(&w->sql, comma);
-        buf_add(&w->sql, "(", 1);
-        put_name(&w->sql, w->c->o.consumer_name);
-        buf_add(&w->sql, ",", 1);
-        put_id(&w->sql, dedup_id(w, list[i], place));
-        buf_add(&w->sql, ")", 1);
+    buf_str(&w->sql, "INSERT INTO processed_event (consumer, event_id) VALUES ");
+    for (int i = 0; i < n; i++) {
+        char *p = row_begin(&w->sql);
+        p = i ? PUT(p, ",(") : PUT(p, "(");
+        p = put_name(p, w->c->o.consumer_name);
+        p = put_id(PUT(p, ","), dedup_id(w, list[i], place));
+        row_end(&w->sql, PUT(p, ")"));
     }
 }
 
 void consume_sql_known(consume_worker *w, consume_item **list, int n)
 {
-    const char *comma = " AND event_id IN (";
     unsigned char place[CONSUME_ID];
-    buf_str(&w->sql, "SELECT event_id FROM processed_event WHERE consumer = ");
-    put_name(&w->sql, w->c->o.consumer_name);
-    for (int i = 0; i < n; i++, comma = ",") {
-        buf_str(&w->sql, comma);
-        put_id(&w->sql, dedup_id(w, list[i], place));
+    buf_printf(&w->sql,
+               "SELECT event_id FROM processed_event WHERE consumer = '%s' AND event_id IN (",
+               w->c->o.consumer_name);
+    for (int i = 0; i < n; i++) {
+        char *p = row_begin(&w->sql);
+        p = i ? PUT(p, ",") : p;
+        row_end(&w->sql, put_id(p, dedup_id(w, list[i], place)));
     }
     buf_str(&w->sql, ") ORDER BY event_id");
 }
 
 void consume_sql_views(consume_worker *w, const consume_sum *sums, int n)
 {
-    const char *comma = "INSERT INTO account_view (account_id, balance, version, entries) VALUES ";
-    for (int i = 0; i < n; i++, comma = ",") {
-        buf_str(&w->sql, comma);
-        buf_add(&w->sql, "(", 1);
-        put_int(&w->sql, sums[i].account);
-        buf_add(&w->sql, ",", 1);
-        put_int(&w->sql, sums[i].amount);
-        buf_add(&w->sql, ",", 1);
-        put_int(&w->sql, sums[i].version);
-        buf_add(&w->sql, ",", 1);
-        put_int(&w->sql, sums[i].entries);
-        buf_add(&w->sql, ")", 1);
+    buf_str(&w->sql, "INSERT INTO account_view (account_id, balance, version, entries) VALUES ");
+    for (int i = 0; i < n; i++) {
+        char *p = row_begin(&w->sql);
+        p = i ? PUT(p, ",(") : PUT(p, "(");
+        p = put_int(p, sums[i].account);
+        p = put_int(PUT(p, ","), sums[i].amount);
+        p = put_int(PUT(p, ","), sums[i].version);
+        p = put_int(PUT(p, ","), sums[i].entries);
+        row_end(&w->sql, PUT(p, ")"));
     }
     buf_str(&w->sql, " AS new ON DUPLICATE KEY UPDATE balance = account_view.balance + new.balance,"
                      " version = GREATEST(account_view.version, new.version),"
@@ -96,29 +113,23 @@ void consume_sql_views(consume_worker *w, const consume_sum *sums, int n)
 
 void consume_sql_effects(consume_worker *w, consume_item **list, int n)
 {
-    const char *comma = "INSERT INTO effect_log (event_id, account_id, version, member) VALUES ";
+    bool first = true;
+    buf_str(&w->sql, "INSERT INTO effect_log (event_id, account_id, version, member) VALUES ");
     for (int i = 0; i < n; i++) {
         const consume_event *e = &list[i]->event;
-        for (int leg = 0; leg < e->nlegs; leg++, comma = ",") {
-            buf_str(&w->sql, comma);
-            buf_add(&w->sql, "(", 1);
-            put_id(&w->sql, e->id);
-            buf_add(&w->sql, ",", 1);
-            put_int(&w->sql, e->legs[leg].account);
-            buf_add(&w->sql, ",", 1);
-            put_int(&w->sql, e->version);
-            buf_add(&w->sql, ",", 1);
-            put_name(&w->sql, w->c->o.member);
-            buf_add(&w->sql, ")", 1);
+        for (int leg = 0; leg < e->nlegs; leg++, first = false) {
+            char *p = row_begin(&w->sql);
+            p = first ? PUT(p, "(") : PUT(p, ",(");
+            p = put_int(PUT(put_id(p, e->id), ","), e->legs[leg].account);
+            p = put_name(PUT(put_int(PUT(p, ","), e->version), ","), w->c->o.member);
+            row_end(&w->sql, PUT(p, ")"));
         }
     }
 }
 
 static void put_place(consume_worker *w, const consume_lane *lane, const char *between)
 {
-    put_name(&w->sql, w->c->o.consumer_name);
-    buf_printf(&w->sql, "%s", between);
-    put_name(&w->sql, lane->topic);
+    buf_printf(&w->sql, "'%s'%s'%s'", w->c->o.consumer_name, between, lane->topic);
 }
 
 /* Only from the offset that we have read or written: whoever has moved it in between makes this one fail, so two members never both count. */

@@ -72,15 +72,15 @@ rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_ite
 static void handle_one(consume_worker *w, consume_item *item)
 {
     int tried = item->story.attempt; /* in place; the header's when it was not read yet */
-    consume_story_read(item->msg, w->c->group, &item->story);
+    rl_err *undecodable = consume_decode(item->msg, w->c->group, &item->event, &item->story);
     if (tried > item->story.attempt)
         item->story.attempt = tried;
     if (item->story.other_group) {
+        err_free(undecodable);
         item->state = ITEM_SKIPPED;
         consume_count(w, CONSUME_N_skipped, 1);
         return;
     }
-    rl_err *undecodable = consume_decode(item->msg, &item->event);
     item->state = ITEM_READY;
     rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_HANDLE, item);
     if (undecodable)

@@ -106,18 +106,18 @@ local function partition_metrics(list, partitions)
 end
 
 local function metrics(flow)
-  local stats, list = flow:stats(), {}
+  local stats, times, list = flow:stats(), flow:times(), {}
   for _, counter in ipairs(flow_consume.counters()) do
     list[#list + 1] = { name = ("rlab_consumer_%s_total"):format(counter.name), type = "counter", help = counter.help .. ".", value = stats[counter.name] }
   end
   list[#list + 1] = { name = "rlab_consumer_partitions", type = "gauge", help = "Partitions that are ours.", value = #stats.partitions }
   partition_metrics(list, stats.partitions)
   list[#list + 1] = { name = "rlab_consumer_transaction_seconds", type = "histogram", help = "A transaction, from its start to its commit.",
-    hdr = stats.transaction, scale = 1e-9 }
+    hdr = times.transaction, scale = 1e-9 }
   list[#list + 1] = { name = "rlab_consumer_delay_seconds", type = "histogram", help = "From a record's timestamp to its commit in MySQL.",
-    hdr = stats.delay, scale = 1e-9 }
+    hdr = times.delay, scale = 1e-9 }
   list[#list + 1] = { name = "rlab_consumer_lateness_seconds", type = "histogram", help = "How late a retry was after its due time.",
-    hdr = stats.lateness, scale = 1e-9 }
+    hdr = times.lateness, scale = 1e-9 }
   return list
 end
 

@@ -27,8 +27,10 @@ return {
   types = {
     { name = "consume", meta = "flow.consume", doc = "A consumer at work.",
       methods = {
-        { "stats", "consume:stats() -> table", "Counters by name, partitions, and histograms in ns.",
-          returns = "{ applied, seen, failed, ..., partitions = { { topic, partition, position, lag, waits } }, transaction, delay, lateness }" },
+        { "stats", "consume:stats() -> table", "Counters by name, and partitions.",
+          returns = "{ applied, seen, failed, ..., partitions = { { topic, partition, position, lag, waits } } }" },
+        { "times", "consume:times() -> table", "Histograms in ns; they are copied, which takes a moment.",
+          returns = "{ transaction, delay, lateness }" },
         { "events", "consume:events([at_most]) -> list | nil",
           "What happened since the last call: down, up, assigned, revoked, lost, retried, parked, stuck, commit-failed; nil when all is over.",
           params = { "at_most: duration, how long to wait for one" } },

@@ -1,0 +1,381 @@
+/* The pure parts of the consumer: decoding, sums per account, offsets of a pool, headers of failed records. The messages are real: delivery reports of
+ * librdkafka's mock cluster, whose headers cannot be made up otherwise. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/consume_internal.h"
+#include "flow/dlq.h"
+
+static const char id_text[] = "0190b5e6-0000-7000-8000-0123456789ab";
+
+/* ---- messages ---- */
+
+static kafka_producer *producer;
+
+typedef void (*look_fn)(const rd_kafka_message_t *msg, const void *arg);
+
+typedef struct look {
+    look_fn fn;
+    const void *arg;
+    bool done;
+} look;
+
+static void on_report(void *arg, const rd_kafka_message_t *msg)
+{
+    (void)arg;
+    look *l = msg->_private;
+    assert_int_equal(msg->err, 0);
+    l->fn(msg, l->arg);
+    l->done = true;
+}
+
+/* Pairs of name and value, ended by NULL. */
+static void with_message(const char *value, const char *const *headers, look_fn fn, const void *arg)
+{
+    look l = {fn, arg, false};
+    kafka_record r = {.topic = "events",
+                      .partition = 2,
+                      .key = "17",
+                      .key_len = 2,
+                      .value = value,
+                      .value_len = value ? strlen(value) : 0,
+                      .headers = rd_kafka_headers_new(4)};
+    for (; *headers; headers += 2)
+        rd_kafka_header_add(r.headers, headers[0], -1, headers[1], -1);
+    assert_int_equal(kafka_producer_send(producer, &r, &l), 0);
+    while (!l.done)
+        kafka_producer_drain(producer, 100, 1);
+}
+
+static const char *const none[] = {NULL};
+static const char *const with_id[] = {"event-id", id_text, NULL};
+
+static int open_producer(void **state)
+{
+    (void)state;
+    rd_kafka_conf_t *conf = kafka_conf_new(KAFKA_PRODUCER);
+    assert_null(kafka_conf_put(conf, "test.mock.num.brokers", "1"));
+    assert_null(kafka_producer_open(conf, &producer));
+    kafka_producer_on_report(producer, on_report, NULL);
+    return 0;
+}
+
+static int close_producer(void **state)
+{
+    (void)state;
+    kafka_producer_close(producer);
+    return 0;
+}
+
+/* ---- decoding ---- */
+
+typedef struct expected {
+    const char *err; /* part of the message; NULL: decoded */
+    int64_t account, amount, balance, version;
+} expected;
+
+static void check_decoded(const rd_kafka_message_t *msg, const void *arg)
+{
+    const expected *x = arg;
+    consume_event e;
+    consume_story story;
+    rl_err *err = consume_decode(msg, "mine", &e, &story);
+    if (x->err) {
+        assert_non_null(err);
+        assert_string_equal(err->name, "UNDECODABLE");
+        assert_non_null(strstr(err->msg, x->err));
+        err_free(err);
+        return;
+    }
+    assert_null(err);
+    assert_string_equal(e.id_text, id_text);
+    assert_int_equal(e.nlegs, 1);
+    assert_int_equal(e.legs[0].account, x->account);
+    assert_int_equal(e.legs[0].amount, x->amount);
+    assert_int_equal(e.balance, x->balance);
+    assert_int_equal(e.version, x->version);
+}
+
+static void decode(const char *value, const char *const *headers, expected x)
+{
+    with_message(value, headers, check_decoded, &x);
+}
+
+/* Blanks, escapes, nested values and long numbers take the slow way, which must see the same. */
+static void events_are_decoded(void **state)
+{
+    (void)state;
+    decode("{\"account_id\":17,\"amount\":-250,\"balance\":1200,\"version\":3,\"type\":\"entry\"}",
+           with_id, (expected){NULL, 17, -250, 1200, 3});
+    decode("{ \"account_id\": 17, \"amount\": -250, \"balance\":1200,\"version\":3}", with_id,
+           (expected){NULL, 17, -250, 1200, 3});
+    decode("{\"account_id\":17,\"amount\":9223372036854775807,\"balance\":-9223372036854775808,"
+           "\"version\":1}",
+           with_id, (expected){NULL, 17, INT64_MAX, INT64_MIN, 1});
+    decode(
+        "{\"more\":{\"amount\":1,\"x\":[2]},\"account_id\":17,\"amount\":5,\"note\":\"\\u00e9\"}",
+        with_id, (expected){NULL, 17, 5, 0, 0});
+    decode("{\"event_id\":\"0190B5E6-0000-7000-8000-0123456789AB\",\"account_id\":1,\"amount\":2}",
+           none, (expected){NULL, 1, 2, 0, 0});
+}
+
+static void what_cannot_be_decoded_says_why(void **state)
+{
+    (void)state;
+    decode("no json", with_id, (expected){.err = "no JSON object"});
+    decode("{\"account_id\":17,", with_id, (expected){.err = "no JSON"});
+    decode("[1]", with_id, (expected){.err = "no JSON object"});
+    decode(NULL, with_id, (expected){.err = "no JSON object"});
+    decode("{\"account_id\":17,\"amount\":1}", none, (expected){.err = "event id"});
+    decode("{\"account_id\":17}", with_id, (expected){.err = "amount"});
+    decode("{\"account_id\":17,\"amount\":\"1\"}", with_id, (expected){.err = "amount"});
+    decode("{\"account_id\":017,\"amount\":1}", with_id, (expected){.err = "no JSON"});
+    decode("{\"account_id\":17,\"amount\":9223372036854775808}", with_id,
+           (expected){.err = "amount"});
+    decode("{\"account_id\":17,\"amount\":1}x", with_id, (expected){.err = "no JSON"});
+    decode("{\"type\":\"transfer\",\"from\":1,\"amount\":1}", with_id,
+           (expected){.err = "transfer"});
+}
+
+static void check_transfer(const rd_kafka_message_t *msg, const void *arg)
+{
+    (void)arg;
+    consume_event e;
+    consume_story story;
+    assert_null(consume_decode(msg, "mine", &e, &story));
+    assert_int_equal(e.nlegs, 2);
+    assert_int_equal(e.legs[0].account, 1);
+    assert_int_equal(e.legs[0].amount, -30);
+    assert_int_equal(e.legs[1].account, 2);
+    assert_int_equal(e.legs[1].amount, 30);
+}
+
+static void a_transfer_has_two_legs(void **state)
+{
+    (void)state;
+    with_message("{\"type\":\"transfer\",\"from\":1,\"to\":2,\"amount\":30}", with_id,
+                 check_transfer, NULL);
+}
+
+static void check_story(const rd_kafka_message_t *msg, const void *arg)
+{
+    const consume_story *x = arg;
+    consume_story story;
+    consume_story_read(msg, "mine", &story);
+    assert_int_equal(story.attempt, x->attempt);
+    assert_int_equal(story.due_ms, x->due_ms);
+    assert_int_equal(story.other_group, x->other_group);
+}
+
+static void headers_say_what_was_before(void **state)
+{
+    (void)state;
+    with_message("", none, check_story, &(consume_story){.attempt = 0});
+    const char *const tried[] = {DLQ_ATTEMPT, "2", DLQ_DUE_AT, "1700000000000", NULL};
+    with_message("", tried, check_story, &(consume_story){.attempt = 2, .due_ms = 1700000000000});
+    const char *const mine[] = {DLQ_TARGET_GROUP, "mine", NULL};
+    with_message("", mine, check_story, &(consume_story){.other_group = false});
+    const char *const theirs[] = {DLQ_TARGET_GROUP, "mine2", NULL};
+    with_message("", theirs, check_story, &(consume_story){.other_group = true});
+}
+
+static void ids_are_parsed_and_printed(void **state)
+{
+    (void)state;
+    unsigned char id[CONSUME_ID];
+    char text[CONSUME_ID_TEXT];
+    assert_true(consume_id_parse(id_text, strlen(id_text), id));
+    consume_id_print(id, text);
+    assert_string_equal(text, id_text);
+    assert_false(consume_id_parse(id_text, 35, id));
+    assert_false(consume_id_parse("0190b5e6-0000-7000-8000-0123456789ax", 36, id));
+    assert_false(consume_id_parse("0190b5e6x0000-7000-8000-0123456789ab", 36, id));
+}
+
+/* ---- headers of a failure ---- */
+
+static const char *text_of(const rd_kafka_headers_t *h, const char *name, int *count)
+{
+    static char text[512];
+    const void *value;
+    size_t len;
+    for (*count = 0; !rd_kafka_header_get(h, (size_t)*count, name, &value, &len); ++*count)
+        snprintf(text, sizeof text, "%.*s", (int)len, (const char *)value);
+    return *count ? text : NULL;
+}
+
+static void assert_header(const rd_kafka_headers_t *h, const char *name, const char *value)
+{
+    int count;
+    const char *text = text_of(h, name, &count);
+    assert_int_equal(count, value ? 1 : 0);
+    if (value)
+        assert_string_equal(text, value);
+}
+
+static void check_first_failure(const rd_kafka_message_t *msg, const void *arg)
+{
+    (void)arg;
+    consume_failure f = {.group = "mine",
+                         .error_class = "handler",
+                         .message = "line\none",
+                         .attempt = 1,
+                         .now_ms = 1700000001000,
+                         .due_ms = 1700000006000};
+    rd_kafka_headers_t *h = consume_headers(msg, &f);
+    assert_header(h, "event-id", id_text);
+    assert_header(h, DLQ_ORIGINAL_TOPIC, "events");
+    assert_header(h, DLQ_ORIGINAL_PARTITION, "2");
+    assert_header(h, DLQ_ORIGINAL_TIMESTAMP, "1234"); /* as the mock cluster says */
+    assert_header(h, DLQ_ORIGINAL_GROUP, "mine");
+    assert_header(h, DLQ_ERROR_CLASS, "handler");
+    assert_header(h, DLQ_ERROR_MESSAGE, "line one");
+    assert_header(h, DLQ_ATTEMPT, "1");
+    assert_header(h, DLQ_FIRST_FAILURE, "1700000001000");
+    assert_header(h, DLQ_DUE_AT, "1700000006000");
+    rd_kafka_headers_destroy(h);
+}
+
+static void check_last_failure(const rd_kafka_message_t *msg, const void *arg)
+{
+    char message[400];
+    (void)arg;
+    memset(message, 'a', sizeof message);
+    memcpy(message + DLQ_MESSAGE_MAX - 1, "\xc3\xa9", 2); /* the cut falls into a letter */
+    message[sizeof message - 1] = 0;
+    consume_failure f = {.group = "mine",
+                         .error_class = "database",
+                         .message = message,
+                         .attempt = 3,
+                         .now_ms = 1700000099000};
+    rd_kafka_headers_t *h = consume_headers(msg, &f);
+    assert_header(h, DLQ_ORIGINAL_TOPIC, "orders");
+    assert_header(h, DLQ_ORIGINAL_OFFSET, "40");
+    assert_header(h, DLQ_ORIGINAL_GROUP, "first");
+    assert_header(h, DLQ_ERROR_CLASS, "database");
+    assert_header(h, DLQ_ATTEMPT, "3");
+    assert_header(h, DLQ_FIRST_FAILURE, "1600000000000");
+    assert_header(h, DLQ_DUE_AT, NULL);
+    assert_header(h, DLQ_REPLAY_COUNT, "2");
+    int count;
+    assert_int_equal(strlen(text_of(h, DLQ_ERROR_MESSAGE, &count)), DLQ_MESSAGE_MAX - 1);
+    rd_kafka_headers_destroy(h);
+}
+
+static void a_failure_tells_its_story_once(void **state)
+{
+    (void)state;
+    with_message("x", with_id, check_first_failure, NULL);
+    const char *const before[] = {"event-id",
+                                  id_text,
+                                  DLQ_ORIGINAL_TOPIC,
+                                  "orders",
+                                  DLQ_ORIGINAL_OFFSET,
+                                  "40",
+                                  DLQ_ORIGINAL_GROUP,
+                                  "first",
+                                  DLQ_ERROR_CLASS,
+                                  "handler",
+                                  DLQ_ATTEMPT,
+                                  "2",
+                                  DLQ_FIRST_FAILURE,
+                                  "1600000000000",
+                                  DLQ_DUE_AT,
+                                  "1600000060000",
+                                  DLQ_REPLAY_COUNT,
+                                  "2",
+                                  NULL};
+    with_message("x", before, check_last_failure, NULL);
+}
+
+/* ---- sums ---- */
+
+static void sums_are_per_account_and_in_order(void **state)
+{
+    (void)state;
+    consume_sums s = {0};
+    for (int round = 0; round < 3; round++) {
+        consume_sums_reset(&s);
+        for (int i = 0; i < 3000; i++)
+            assert_true(consume_sums_add(&s, (int64_t)(i * 7919) % 1000 - 500, i, 3000 - i, -i));
+        consume_sums_sort(&s);
+        assert_int_equal(s.n, 1000);
+        int64_t amount = 0, entries = 0;
+        for (int i = 0; i < s.n; i++) {
+            assert_int_equal(s.list[i].account, i - 500);
+            amount += s.list[i].amount;
+            entries += s.list[i].entries;
+            assert_int_equal(s.list[i].version, 3000 + s.list[i].balance);
+        }
+        assert_int_equal(amount, 2999 * 1500);
+        assert_int_equal(entries, 3000);
+    }
+    consume_sums_free(&s);
+}
+
+static void a_sum_beyond_64_bits_is_refused(void **state)
+{
+    (void)state;
+    consume_sums s = {0};
+    assert_true(consume_sums_add(&s, 1, INT64_MAX, 1, 0));
+    assert_false(consume_sums_add(&s, 1, 1, 2, 0));
+    assert_int_equal(s.list[0].amount, INT64_MAX);
+    assert_int_equal(s.list[0].version, 1);
+    assert_int_equal(s.list[0].entries, 1);
+    assert_true(consume_sums_add(&s, 1, INT64_MIN, 2, 0));
+    assert_int_equal(s.list[0].amount, -1);
+    consume_sums_free(&s);
+}
+
+/* ---- offsets of a pool ---- */
+
+static void the_lowest_unfinished_and_the_highest(void **state)
+{
+    (void)state;
+    consume_track t;
+    consume_track_open(&t);
+    for (int64_t offset = 10; offset < 200;
+         offset += 2) /* with gaps, as control records leave them */
+        consume_track_begin(&t, offset);
+    consume_track_done(&t, 14);
+    assert_int_equal(t.low, -1);
+    assert_int_equal(t.high, 15);
+    consume_track_done(&t, 10);
+    assert_int_equal(t.low, 11);
+    consume_track_done(&t, 198);
+    assert_int_equal(t.high, 199);
+    consume_track_done(&t, 12);
+    assert_int_equal(t.low, 15);
+    for (int64_t offset = 196; offset >= 16; offset -= 2)
+        consume_track_done(&t, offset);
+    assert_int_equal(t.low, 199);
+    for (int64_t offset = 200; offset < 1000; offset++) { /* round the ring */
+        consume_track_begin(&t, offset);
+        consume_track_done(&t, offset);
+        assert_int_equal(t.low, offset + 1);
+        assert_int_equal(t.n, 0);
+    }
+    consume_track_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_are_decoded),
+        cmocka_unit_test(what_cannot_be_decoded_says_why),
+        cmocka_unit_test(a_transfer_has_two_legs),
+        cmocka_unit_test(headers_say_what_was_before),
+        cmocka_unit_test(ids_are_parsed_and_printed),
+        cmocka_unit_test(a_failure_tells_its_story_once),
+        cmocka_unit_test(sums_are_per_account_and_in_order),
+        cmocka_unit_test(a_sum_beyond_64_bits_is_refused),
+        cmocka_unit_test(the_lowest_unfinished_and_the_highest),
+    };
+    return cmocka_run_group_tests_name("consume", tests, open_producer, close_producer);
+}
