@@ -11,7 +11,7 @@ return service {
     { name = "mode", type = "enum", default = "outbox",
       values = { "outbox", "direct-after-commit", "direct-queued", "direct-before-commit", "direct-unwatched" },
       help = "how an event gets to Kafka; all but outbox are wrong on purpose" },
-    { name = "topic", type = "string", default = "rlab.events", help = "where the direct modes send to" },
+    { name = "topic", type = "string", default = "orders", help = "where the direct modes send to" },
     { name = "pool", type = "int", default = 16, min = 1, max = 500, help = "connections to MySQL" },
     { name = "pool_wait", type = "duration", default = "2s", help = "how long a command waits for one" },
     { name = "deadline", type = "duration", default = "5s", help = "of one command; then 503" },
@@ -19,7 +19,7 @@ return service {
     { name = "lock_wait", type = "int", default = 1, min = 1, max = 50, help = "seconds that a transaction waits for a row (innodb_lock_wait_timeout)" },
     { name = "reserve", type = "enum", values = { "none", "redis" }, default = "none",
       help = "redis: change the cached balance before the transaction, wrong on purpose (E-013)" },
-    { name = "prefix", type = "string", default = "rlab:", help = "of the cache's keys, for reserve" },
+    { name = "prefix", type = "string", default = "", help = "of the cache's keys, for reserve" },
   },
   start = function(ctx)
     ctx.pool = store.pool(ctx, {

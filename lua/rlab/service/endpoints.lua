@@ -29,13 +29,17 @@ end
 -- examine(ctx[, kind]) -> whether all is well, {name = {status =, details = {why =}}}
 function M.examine(ctx, kind)
   local well, components = true, {}
-  for _, component in ipairs(ctx.components) do
-    if not kind or component.kind == kind then
-      local ok, why = ask(component)
-      well = well and ok
-      components[component.name] = ok and { status = "UP" } or { status = "DOWN", details = { why = why } }
+  task.group(function(g)
+    for _, component in ipairs(ctx.components) do
+      if not kind or component.kind == kind then
+        g:spawn(function()
+          local ok, why = ask(component)
+          well = well and ok
+          components[component.name] = ok and { status = "UP" } or { status = "DOWN", details = { why = why } }
+        end)
+      end
     end
-  end
+  end)
   return well, components
 end
 

@@ -147,9 +147,9 @@ local function check_option(service, option, taken)
   taken[option.name] = option
 end
 
--- all(description) -> list of its options, its own first; also by name
+-- all(description) -> list of its options, its own first; also by name; list.common[name] where every service has it
 function M.all(description)
-  local list, taken = {}, {}
+  local list, taken = { common = {} }, {}
   local function add(option)
     check_option(description.name, option, taken)
     list[#list + 1], list[option.name] = option, option
@@ -158,7 +158,10 @@ function M.all(description)
   for _, kind in ipairs { "producer", "consumer" } do
     if description.uses and description.uses[kind] then add(passthrough[kind]) end
   end
-  for _, option in ipairs(common(description)) do add(option) end
+  for _, option in ipairs(common(description)) do
+    add(option)
+    list.common[option.name] = true
+  end
   return list
 end
 
@@ -304,24 +307,42 @@ local function meaning(option)
   return option.help .. ": " .. table.concat(option.values, ", ")
 end
 
--- rows(description) -> {{flag=, env=, type=, default=, help=}, ...}
+-- rows(description) -> {{flag=, env=, type=, default=, help=, common=}, ...}
 function M.rows(description)
-  local rows = {}
-  for i, option in ipairs(M.all(description)) do
-    rows[i] = { flag = flag_of(option.name), env = env_of(option) or "", type = option.type, default = shown_default(option), help = meaning(option) }
+  local rows, list = {}, M.all(description)
+  for i, option in ipairs(list) do
+    rows[i] = { flag = flag_of(option.name), env = env_of(option) or "", type = option.type, default = shown_default(option), help = meaning(option),
+      common = list.common[option.name] == true }
   end
   return rows
+end
+
+local WIDTH, INDENT = 100, 37
+
+-- The words of the text in lines, the second and all after it below the first.
+local function wrapped(text)
+  local lines, line = {}, ""
+  for word in text:gmatch "%S+" do
+    if #line > 0 and #line + 1 + #word > WIDTH - INDENT then
+      lines[#lines + 1] = line
+      line = word
+    else
+      line = line == "" and word or line .. " " .. word
+    end
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n" .. (" "):rep(INDENT))
 end
 
 -- help(description) -> text
 function M.help(description)
   local out = { ("usage: rlab service %s [--config FILE.json] [--option value ...]\n\n%s\n\noptions"):format(description.name, description.help) }
+  local function put(flag, kind, text) out[#out + 1] = ("  %-24s %-9s %s"):format(flag, kind, wrapped(text)) end
   for _, row in ipairs(M.rows(description)) do
-    local default = row.default ~= "" and (" (%s)"):format(row.default) or ""
-    out[#out + 1] = ("  %-24s %-9s %s%s"):format(row.flag, row.type, row.help, default)
+    put(row.flag, row.type, row.help .. (row.default ~= "" and (" (%s)"):format(row.default) or ""))
   end
-  out[#out + 1] = ("  %-24s %-9s %s"):format("--config", "string", "a JSON file {\"option\": value, ...}")
-  out[#out + 1] = ("  %-24s %-9s %s"):format("--set", "string", "option=value, as a flag of that name")
+  put("--config", "string", 'a JSON file {"option": value, ...}')
+  put("--set", "string", "option=value, as a flag of that name")
   out[#out + 1] = "\nEach option is also read from the environment as RLAB_<OPTION>; flags go before the environment, that before the file."
   return table.concat(out, "\n")
 end
