@@ -18,12 +18,31 @@ local own_settings = {
   cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
 }
 
-local function arms_settings(lab, name, given)
-  local options, settings = require("rlab.service.options").all(require("rlab.service").load(name)), {}
-  for key, value in pairs(given) do settings[key] = value end
+local function merged(...)
+  local all = {}
+  for _, list in ipairs { ... } do
+    for key, value in pairs(list) do all[key] = value end
+  end
+  return all
+end
+
+-- The lab's timers for a service that consumes. Its name makes it a static member, so that one that was killed and is started again goes on at once
+-- instead of waiting for its own session to end.
+local function lab_consumer(lab, tag, given)
+  local own = { ["group.instance.id"] = tag }
+  for _, name in ipairs { "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms" } do
+    own[name] = tostring(lab:settings("consumer")[name])
+  end
+  return merged(own, given or {})
+end
+
+local function arms_settings(lab, name, given, tag)
+  local description = require("rlab.service").load(name)
+  local options, settings = require("rlab.service.options").all(description), merged(given)
   for key, value_of in pairs(own_settings) do
     if options[key] and settings[key] == nil then settings[key] = value_of(lab) end
   end
+  if description.uses and description.uses.consumer then settings.consumer = lab_consumer(lab, tag, settings.consumer) end
   return settings
 end
 
@@ -34,14 +53,6 @@ local function addresses(lab, via_proxy)
   if at then env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password, wire.mysql or at.host .. ":" .. at.port, lab:schema()) end
   if lab.stack.redis then env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis or lab.stack.redis.host .. ":" .. lab.stack.redis.port) end
   return env
-end
-
-local function merged(...)
-  local all = {}
-  for _, list in ipairs { ... } do
-    for key, value in pairs(list) do all[key] = value end
-  end
-  return all
 end
 
 local OPTION_KEYS = { must_fire = true, failpoints = true, via_proxy = true, at_most = true }
@@ -67,7 +78,7 @@ function M.service(lab, name, settings, opts)
   end
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
   local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
-  local service = spawn(lab, name, arms_settings(lab, name, settings or {}), opts, tag, tag)
+  local service = spawn(lab, name, arms_settings(lab, name, settings or {}, tag), opts, tag, tag)
   lab.client_settings = lab.client_settings or {}
   table.insert(lab.client_settings, { kind = service.name, settings = service.settings })
   return service:await_ready()

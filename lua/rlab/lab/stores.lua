@@ -119,10 +119,18 @@ function M.records(lab, topic, opts)
   return list
 end
 
+-- redis() -> the observer's connection to Redis, closed with the arm
+function M.redis(lab)
+  if not lab.redis_conn then
+    local at = lab.stack.redis
+    lab.redis_conn = lab:own(must(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "5s" }))
+  end
+  return lab.redis_conn
+end
+
 -- cache() -> rows {key, balance, version, state} of the accounts in the arm's part of Redis
 function M.cache(lab)
-  local at = lab.stack.redis
-  local redis <close> = must(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "5s" })
+  local redis = lab:redis()
   local list = {}
   for id, entry in pairs(must(require("rlab.cache").all(redis, lab:prefix()))) do
     list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state }
