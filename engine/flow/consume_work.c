@@ -83,8 +83,10 @@ static void handle_one(consume_worker *w, consume_item *item)
     }
     item->state = ITEM_READY;
     rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_HANDLE, item);
-    if (undecodable)
+    if (undecodable) { /* no delay will mend it */
+        item->final = true;
         consume_fail(item, "undecodable", undecodable);
+    }
     if (err && !undecodable)
         consume_fail(item, "handler", err);
     else

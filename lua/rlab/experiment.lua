@@ -13,6 +13,7 @@ local keys = {
   id = "string", title = "string", question = "string", claim = "string", lesson = "string", needs = "table", arms = "table",
   roles = "table", options = "table", setup = "function", run = "function", checks = "function", verdict = "function",
   sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table", disrupts = "boolean",
+  side_by_side = "boolean",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { kafka = true, mysql = true, redis = true, proxy = true }

@@ -11,8 +11,9 @@ local function header(record, name)
 end
 
 -- What the census keeps of a record; the id is the header event-id, else the value.
-local function keep(record)
+local function keep(record, with_headers)
   return {
+    headers = with_headers and record.headers or nil,
     topic = record.topic, partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
     request = header(record, "request-id"),
     key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp, value = record.value,
@@ -48,7 +49,7 @@ local function demand_complete(lab, topic, marks, ends)
   end
 end
 
--- read(topic, {isolation="read_committed", at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
+-- read(topic, {isolation="read_committed", headers=false, at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
 -- log start to the end
 function M.read(lab, topic, opts)
   opts = opts or {}
@@ -67,7 +68,7 @@ function M.read(lab, topic, opts)
       elseif record.err then
         lab:give_up("the independent reader of %s: %s", topic, tostring(record.err))
       else
-        records[#records + 1] = keep(record)
+        records[#records + 1] = keep(record, opts.headers)
       end
     end
     return all_ended(ends, #parts)

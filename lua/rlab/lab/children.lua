@@ -146,7 +146,7 @@ end
 -- child:hits([point]) -> the failpoint firings it logged before they acted
 function Child:hits(point)
   local list = {}
-  for line in (fs.read(self.hits_path) or ""):gmatch "[^\n]+" do
+  for line in (fs.read(self.hits_path) or ""):gmatch "([^\n]+)\n" do -- a line without its end is being written
     local hit = json.decode(line)
     if not point or hit.name == point then list[#list + 1] = hit end
   end

@@ -111,16 +111,29 @@ local function uuid(rng, i)
   return ("%08x-%04x-7%03x-%04x-%012x"):format((EPOCH_MS + i) >> 16, (EPOCH_MS + i) & 0xffff, a, 0x8000 | b, rng:int(0, 0xffffffffffff))
 end
 
--- Each planned command becomes the event that the command service would have written: versions and balances run on by account.
+local function name_event(made, event)
+  local account = made.accounts[event.account] or { balance = 0, version = 0 }
+  account.balance, account.version, made.n = account.balance + event.amount, account.version + 1, made.n + 1
+  made.accounts[event.account] = account
+  event.event, event.version, event.balance = uuid(made.rng, made.n), account.version, account.balance
+end
+
+-- Each planned command becomes the event that the command service would have written: ids, versions and balances run on by account, over all that the
+-- arm publishes. Returns how the accounts concerned stand then.
 local function events_of(lab, list)
-  local rng, state = lab.rng:split "events", {}
-  for i, event in ipairs(list) do
-    local account = state[event.account] or { balance = 0, version = 0 }
-    account.balance, account.version = account.balance + event.amount, account.version + 1
-    state[event.account] = account
-    event.event, event.version, event.balance = uuid(rng, i), account.version, account.balance
+  lab.made = lab.made or { rng = lab.rng:split "events", n = 0, accounts = {} }
+  local touched = {}
+  for _, event in ipairs(list) do
+    if not event.event then name_event(lab.made, event) end
+    touched[event.account] = { balance = event.balance, version = event.version }
   end
-  return state
+  return touched
+end
+
+-- name_events(list) -> list: planned events with the ids, versions and balances under which publish{list = ...} will write them; a part at a time, if need be
+function M.name_events(lab, list)
+  events_of(lab, list)
+  return list
 end
 
 local function payload_of(event)

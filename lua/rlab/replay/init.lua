@@ -116,6 +116,7 @@ local function commit(self, chunk)
     local ok, failure = self.consumer:commit(positions_of(chunk))
     if ok then return up(self) end
     down(self, failure)
+    self.dead = failure.fatal
     if not failure.retriable or self.stopping then return self.notice("not committed", { error = tostring(failure) }) end
     nap(self, PAUSE)
   end
@@ -159,6 +160,15 @@ end
 
 -- ---- reading ----
 
+local function open_consumer(self)
+  local settings = { brokers = self.o.brokers, group = self.o.group, enable_auto_commit = false, auto_offset_reset = "earliest",
+    isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100, session_timeout_ms = 6000 }
+  for key, value in pairs(self.o.consumer or {}) do settings[key] = value end
+  local failure
+  self.consumer, failure = kafka.consumer(settings)
+  return self.consumer, failure
+end
+
 local function connect(self)
   local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true, partitioner = "murmur2_random", linger_ms = 0,
     message_timeout_ms = 5000 }
@@ -166,12 +176,9 @@ local function connect(self)
   local producer, failure = kafka.producer(settings)
   if not producer then return nil, failure end
   self.producer = producer
-  settings = { brokers = self.o.brokers, group = self.o.group, enable_auto_commit = false, auto_offset_reset = "earliest",
-    isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100, session_timeout_ms = 6000 }
-  for key, value in pairs(self.o.consumer or {}) do settings[key] = value end
-  self.consumer, failure = kafka.consumer(settings)
-  return self.consumer, failure
+  return open_consumer(self)
 end
+
 
 -- One that follows shares the work with others of its group; one that ends reads what is there now, and nobody else may be at it.
 local function begin(self)
@@ -194,11 +201,22 @@ local function begin(self)
   return self.consumer:assign(places)
 end
 
+-- A client that the broker has shut out (fenced by another of the same group.instance.id, ...) is dead; the next one begins where the group stands.
+local function renew(self)
+  self.notice("reopened", { error = self.ill })
+  self.consumer:close()
+  self.consumer, self.dead = nil, false
+  local ok, failure = open_consumer(self)
+  if ok then ok, failure = begin(self) end
+  if not ok then error(failure, 0) end
+end
+
 local function poll(self)
+  if self.dead then renew(self) end
   local batch, failure = self.consumer:poll(self.o.batch, "100ms")
   if batch then return batch end
   down(self, failure)
-  if failure.fatal then error(failure, 0) end
+  self.dead = failure.fatal
   nap(self, PAUSE)
 end
 
@@ -222,6 +240,7 @@ local function take(self, batch)
     if self.stopping or budget_spent(self) then break end
     if record.err and not record.eof then
       down(self, record.err)
+      self.dead = self.dead or record.err.fatal
     elseif not record.eof and not is_late(self, record) then
       local item = item_of(self, record)
       if item.copy then pace(self) end

@@ -138,14 +138,14 @@ end
 
 local function arm_row(lab, arm, outcome, reason, seen)
   return {
-    name = arm.name, class = arm.class, title = arm.says, started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab:now(),
+    name = arm.name, class = arm.class, title = arm.says, started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab.took,
     settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome, reason = reason,
     numbers = json.array(lab.numbers),
     sentence = seen and seen.says or reason or "",
   }
 end
 
-local function run_arm(run, arm)
+local function tell_story(run, arm)
   local lab = lab_of.new(run, arm)
   run.view:arm_starts(arm)
   local failure = gate(run, "before the arm")
@@ -154,16 +154,35 @@ local function run_arm(run, arm)
     lab.started_ns = clock.ns()
     seen, failure = call_story(run, lab, run.experiment.run, lab, arm)
   end
+  lab.took = lab:now()
+  return { arm = arm, lab = lab, seen = seen, failure = failure }
+end
+
+local function conclude(run, told)
+  local arm, lab, seen = told.arm, told.lab, told.seen
   if seen then
     run.evidence.arms[arm.name] = seen
     judge(run, lab, seen, arm)
   end
-  local outcome, reason = verdict.arm(arm.class, lab.checks, failure)
+  local outcome, reason = verdict.arm(arm.class, lab.checks, told.failure)
   local row = arm_row(lab, arm, outcome, reason, seen)
   collect(run, lab)
   append(run.checks, lab.checks)
   run.arms[#run.arms + 1] = row
   run.view:arm_ends(row)
+end
+
+-- Arms that share nothing but the servers may run side by side; they are judged in their order.
+local function run_arms(run, arms)
+  if not run.experiment.side_by_side or run.step then
+    for _, arm in ipairs(arms) do conclude(run, tell_story(run, arm)) end
+    return
+  end
+  local told = {}
+  task.group(function(group)
+    for i, arm in ipairs(arms) do group:spawn(function() told[i] = tell_story(run, arm) end) end
+  end)
+  for i = 1, #arms do conclude(run, told[i]) end
 end
 
 local function run_setup(run)
@@ -326,7 +345,7 @@ function M.execute(exp, opts)
   if failure then
     void_arms(run, arms, failure)
   else
-    for _, arm in ipairs(arms) do run_arm(run, arm) end
+    run_arms(run, arms)
   end
   local result = result_of(run, (clock.ns() - run.started_ns) / 1e9)
   write_artifacts(run, result)

@@ -94,7 +94,9 @@ local function begin(self, class, title)
   draw(self)
 end
 
-local function story(self, at, text, class, arm)
+-- `of` is the arm it belongs to, where several run side by side.
+local function story(self, at, text, class, arm, of)
+  if of and self.current and self.current.title ~= of then arm = arm or of end
   local line = ("%s  %s%s"):format(term.pad("+" .. seconds(at), 8), arm and arm .. ": " or "", text)
   if class then line = term.colour(class, line) end
   self.story[#self.story + 1] = line
@@ -115,11 +117,11 @@ end
 
 -- an event of the shared setup may belong to one arm
 function View:event(lab, text, arm)
-  story(self, lab:now(), text, nil, arm)
+  story(self, lab:now(), text, nil, arm, lab.label)
 end
 
-function View:fault(_, row)
-  story(self, row.at, row.name, "wrong")
+function View:fault(lab, row)
+  story(self, row.at, row.name, "wrong", nil, lab.label)
 end
 
 function View:sample(_, row)
