@@ -140,7 +140,8 @@ local function has_hit(consumer, event, attempt)
   end
 end
 
--- All at once, what nobody can decode first (so that it is the first in the DLQ, too); what comes behind WAITS_AT goes on when the last of those that fail twice has failed for the second time.
+-- All at once, what nobody can decode first (so that it is the first in the DLQ, too). What comes behind WAITS_AT goes on when the last of those that
+-- fail twice has failed for the second time.
 local function publish(lab, t, list, consumer)
   send_undecodable(lab, t)
   lab:publish { topic = t.main, partition = 0, list = list }
