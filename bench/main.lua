@@ -5,7 +5,7 @@ local exit = require "rlab.exit"
 local term = require "rlab.term"
 local units = require "rlab.units"
 
-local PARTS = { "kafka", "relay", "bag", "start", "task" }
+local PARTS = { "kafka", "relay", "query", "bag", "start", "task" }
 
 local function usage(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "bench: " .. fmt:format(...) }, 0)
@@ -88,6 +88,7 @@ return function(args)
   ctx.records, ctx.rounds = count_of(args, "records"), count_of(args, "rounds")
   ctx.ids, ctx.starts = count_of(args, "ids"), count_of(args, "starts")
   ctx.rows, ctx.few, ctx.mysql = count_of(args, "rows"), count_of(args, "few"), address_of(args.mysql)
+  ctx.seconds = count_of(args, "seconds")
   ctx.brokers, ctx.peers, ctx.rlab = args.brokers, args.peers, require("rlab.fs").self_exe()
   print(("rlab %s, %d cores, load %.1f"):format(require "rlab.version", cores(), load_average()))
   local stack <close> = require("bench.stack").new(ctx)

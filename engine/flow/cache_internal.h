@@ -63,7 +63,8 @@ typedef struct cache_steps {
 
 typedef struct cache_pool {
     pthread_mutex_t lock;
-    pthread_cond_t more, room; /* a flight waits; a read of the database has ended */
+    pthread_cond_t more, room,
+        waiting; /* a flight is there; a read has ended; the queue is no more empty */
     cache_flight *first, *last;
     int queued, started, idle, busy, peak;
     cache_worker *workers;

@@ -7,7 +7,7 @@
 #include "fault/failpoint.h"
 #include "flow/cache_internal.h"
 
-enum { SLICE_MS = 250, SWEEP_MS = 5, STEPS_MAX = 512 };
+enum { SLICE_MS = 250, STEPS_MAX = 512 };
 
 void cache_cond_init(pthread_cond_t *cond)
 {
@@ -107,10 +107,12 @@ void cache_pool_submit(rl_cache *cache, cache_flight *flight)
     else
         pool->first = flight;
     pool->last = flight;
-    pool->queued++;
+    bool first = pool->queued++ == 0;
     start_worker(cache);
     pthread_mutex_unlock(&pool->lock);
     pthread_cond_signal(&pool->more);
+    if (first)
+        pthread_cond_signal(&pool->waiting);
 }
 
 /* ---- turns at the database ---- */
@@ -145,15 +147,26 @@ void cache_pool_leave(rl_cache *cache)
 
 /* ---- loads that waited too long for a worker ---- */
 
-static cache_flight *take_overdue(rl_cache *cache, int64_t now)
+/* Waits until the oldest has waited too long, or for the next to come. Under the lock. */
+static void await_overdue(rl_cache *cache)
 {
     cache_pool *pool = &cache->pool;
+    int64_t at = in_ms(SLICE_MS);
+    if (pool->first && deadline_of(cache, pool->first->submitted_ns) < at)
+        at = deadline_of(cache, pool->first->submitted_ns);
+    struct timespec until = cache_in(at);
+    pthread_cond_timedwait(&pool->waiting, &pool->lock, &until);
+}
+
+static cache_flight *take_overdue(rl_cache *cache)
+{
+    cache_pool *pool = &cache->pool;
+    cache_flight *f = NULL;
     pthread_mutex_lock(&pool->lock);
-    cache_flight *f = pool->first;
-    if (f && deadline_of(cache, f->submitted_ns) <= now)
-        take_flight(pool);
+    if (pool->first && deadline_of(cache, pool->first->submitted_ns) <= clock_ns())
+        f = take_flight(pool);
     else
-        f = NULL;
+        await_overdue(cache);
     pthread_mutex_unlock(&pool->lock);
     return f;
 }
@@ -161,9 +174,11 @@ static cache_flight *take_overdue(rl_cache *cache, int64_t now)
 static void sweep_main(void *arg)
 {
     rl_cache *cache = arg;
-    while (!flow_sleep(&cache->flow, SWEEP_MS / 1e3))
-        for (cache_flight *f; (f = take_overdue(cache, clock_ns()));)
+    while (!flow_stopping(&cache->flow)) {
+        cache_flight *f = take_overdue(cache);
+        if (f)
             cache_land(cache, f, CACHE_FROM_NOBODY, NULL, out_of_turn(), true);
+    }
 }
 
 /* Health tells of the server and not of the last reader: while it is away somebody asks. */
@@ -200,6 +215,7 @@ rl_err *cache_pool_open(rl_cache *cache)
     pthread_mutex_init(&pool->lock, NULL);
     cache_cond_init(&pool->more);
     cache_cond_init(&pool->room);
+    cache_cond_init(&pool->waiting);
     pool->workers = mem_zero((size_t)cache->opts.workers * sizeof *pool->workers);
     for (int i = 0; i < cache->opts.workers; i++)
         worker_open(cache, &pool->workers[i], i);
@@ -233,6 +249,7 @@ void cache_pool_wake(rl_cache *cache)
 {
     wake(&cache->pool.lock, &cache->pool.more);
     wake(&cache->pool.lock, &cache->pool.room);
+    wake(&cache->pool.lock, &cache->pool.waiting);
 }
 
 void cache_pool_close(rl_cache *cache)
@@ -249,6 +266,7 @@ void cache_pool_close(rl_cache *cache)
     my_conn_free(cache->probe);
     pthread_cond_destroy(&pool->more);
     pthread_cond_destroy(&pool->room);
+    pthread_cond_destroy(&pool->waiting);
     pthread_mutex_destroy(&pool->lock);
 }
 

@@ -63,10 +63,28 @@ bool cache_prefix_fits(const char *prefix)
     return strlen(prefix) + sizeof "account:-9223372036854775808" <= CACHE_KEY_MAX;
 }
 
+/* Without printf, since every lookup has one. */
 size_t cache_key(char out[CACHE_KEY_MAX], const char *prefix, cache_key_kind kind, int64_t account)
 {
-    int n = snprintf(out, CACHE_KEY_MAX, "%s%s:%lld", prefix, key_nouns[kind], (long long)account);
-    return n < CACHE_KEY_MAX ? (size_t)n : CACHE_KEY_MAX - 1;
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t n = account < 0 ? 0 - (uint64_t)account : (uint64_t)account;
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    if (account < 0)
+        *--at = '-';
+    *--at = ':';
+    const char *parts[] = {prefix, key_nouns[kind], at};
+    size_t lens[] = {strlen(prefix), strlen(key_nouns[kind]),
+                     (size_t)(digits + sizeof digits - at)};
+    size_t len = 0;
+    for (int i = 0; i < 3; i++) {
+        size_t fits = lens[i] < CACHE_KEY_MAX - 1 - len ? lens[i] : CACHE_KEY_MAX - 1 - len;
+        memcpy(out + len, parts[i], fits);
+        len += fits;
+    }
+    out[len] = '\0';
+    return len;
 }
 
 /* ---- entries ---- */

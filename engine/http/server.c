@@ -21,7 +21,8 @@ enum {
     IDLE_SECONDS = 60,
     STEP_US = 2000,
     LAST_SECONDS = 3,
-    DRAINED_BODY_MAX = 64 << 20
+    DRAINED_BODY_MAX = 64 << 20,
+    HEAD_MAX = 16 << 10
 };
 
 struct http_server {
@@ -415,6 +416,7 @@ static struct MHD_Daemon *start(http_server *server, int fd)
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_CONNECTION_LIMIT,
         opts->max_connections ? opts->max_connections : (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX, /* is zeroed for each request */
         MHD_OPTION_CONNECTION_TIMEOUT, idle, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, MHD_OPTION_END);
 }

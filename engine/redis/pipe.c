@@ -11,6 +11,19 @@ static redisc_slot *current(redisc_pipe *pipe)
     return &pipe->slots[pipe->count - 1];
 }
 
+/* "*3\r\n", "$12\r\n": the wire's lengths, without printf since every argument has one. */
+static void put_length(rl_buf *bytes, char kind, size_t n)
+{
+    char text[32], *at = text + sizeof text;
+    *--at = '\n';
+    *--at = '\r';
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    *--at = kind;
+    buf_add(bytes, at, (size_t)(text + sizeof text - at));
+}
+
 void redisc_pipe_begin(redisc_pipe *pipe, int argc)
 {
     if (pipe->count == pipe->cap) {
@@ -21,7 +34,7 @@ void redisc_pipe_begin(redisc_pipe *pipe, int argc)
     *current(pipe) = (redisc_slot){.word = ""};
     pipe->argc = argc;
     pipe->argn = 0;
-    buf_printf(&pipe->bytes, "*%d\r\n", argc);
+    put_length(&pipe->bytes, '*', (size_t)argc);
 }
 
 static void lower(char *out, size_t size, const char *bytes, size_t len)
@@ -81,7 +94,7 @@ void redisc_pipe_arg(redisc_pipe *pipe, const void *bytes, size_t len)
     else if (pipe->argn == 1)
         note_second(pipe, bytes, len);
     pipe->argn++;
-    buf_printf(&pipe->bytes, "$%zu\r\n", len);
+    put_length(&pipe->bytes, '$', len);
     buf_add(&pipe->bytes, bytes, len);
     buf_add(&pipe->bytes, "\r\n", 2);
 }
