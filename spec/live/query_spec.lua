@@ -238,7 +238,7 @@ describe("query", function()
     must(bed.r:call("SET", lease, "somebody", "PX", 5000))
     a = q:read(7)
     assert.same({ "db", 3 }, { a.source, a.version })
-    assert.is_true(a.ms >= 300 and a.ms < 2000, a.ms)
+    assert.is_true(a.ms >= 300 and a.ms < 4000, a.ms)
   end)
 
   it("refreshes early by XFetch, the likelier the longer a load takes", function()
@@ -293,7 +293,7 @@ describe("query", function()
       if a.status == 503 then
         assert.equal("1", a.headers["retry-after"])
         assert.matches("BUSY", a.detail)
-        assert.is_true(a.ms >= 100 and a.ms < 1000, a.ms)
+        assert.is_true(a.ms >= 100 and a.ms < 4000, a.ms)
       end
     end
     assert.equal(0, q:metric("breaker_opens_total", '{need="mysql"}'))
@@ -344,20 +344,25 @@ describe("query, when Redis", function()
   after_each(function() bed:close() end)
 
   it("is frozen: answers within its timeout, opens the breaker, and closes it again", function()
-    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 3, breaker_pause = "200ms" }
+    local q = bed:query { stale = 0, redis_timeout = "200ms", breaker = 3, breaker_pause = "60s" }
     q:read(7)
     bed.server:stop()
-    local slowest = 0
-    for _ = 1, 5 do
+    for i = 1, 5 do
       local a = q:read(7)
       assert.same({ 200, "db" }, { a.status, a.source })
-      slowest = math.max(slowest, a.ms)
+      assert.is_true(a.ms < (i <= 3 and 2000 or 200), a.ms)
     end
-    assert.is_true(slowest < 500, slowest)
     assert.equal(2, q:metric("breaker_state", '{need="redis"}'))
-    assert.is_true(q:read(7).ms < 40)
     assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
     assert.equal(200, q:call("GET", "/actuator/health/liveness").status)
+    bed.server:cont()
+  end)
+
+  it("was frozen: one reader tries after the pause, and the breaker closes", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 1, breaker_pause = "100ms" }
+    q:read(7)
+    bed.server:stop()
+    eventually(function() return q:read(7).ms and q:metric("breaker_opens_total", '{need="redis"}') >= 2 end)
     bed.server:cont()
     eventually(function() return q:read(7).source == "cache" end)
     assert.equal(0, q:metric("breaker_state", '{need="redis"}'))
@@ -384,7 +389,7 @@ describe("query, when Redis", function()
 
   it("is gone: serves what it saw a moment ago, loads the rest under its cap", function()
     local q = bed:query { stale = "60s" }
-    q:read(7)
+    assert.equal("db", q:read(7).source)
     bed.server:kill "KILL"
     bed.server:wait "5s"
     local a = q:read(7)
@@ -447,16 +452,16 @@ describe("query, when MySQL", function()
   after_each(function() bed:close() end)
 
   it("is frozen: 504 within the statement's timeout, then 503 at once from the breaker", function()
-    local q = bed:query { stale = 0, db_timeout = "150ms", breaker = 2, breaker_pause = "300ms" }
-    q:read(7)
+    local q = bed:query { stale = 0, db_timeout = "500ms", breaker = 2, breaker_pause = "1s" }
+    assert.equal(200, q:read(7).status)
     bed:expire(7)
     server.child:stop()
     local first, second = q:read(7), q:read(7)
     assert.same({ 504, 504 }, { first.status, second.status })
-    assert.is_true(first.ms >= 150 and first.ms < 600, first.ms)
+    assert.is_true(first.ms >= 500 and first.ms < 2000, first.ms)
     local third = q:read(7)
     assert.equal(503, third.status)
-    assert.is_true(third.ms < 100, third.ms)
+    assert.is_true(third.ms < 500, third.ms)
     assert.matches("BREAKER_OPEN", third.detail)
     assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
     server.child:cont()
@@ -465,8 +470,8 @@ describe("query, when MySQL", function()
   end)
 
   it("is frozen: serves what it saw a moment ago, marked stale", function()
-    local q = bed:query { stale = "60s", db_timeout = "100ms" }
-    q:read(7)
+    local q = bed:query { stale = "60s", db_timeout = "500ms" }
+    assert.equal(200, q:read(7).status)
     bed:expire(7)
     server.child:stop()
     local a = q:read(7)

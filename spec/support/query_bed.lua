@@ -79,7 +79,7 @@ function Query:total(name) return self:metric(name .. "_total") end
 
 -- query{option = value}[, {ill = true}] -> a service that is healthy, unless it may be ill
 function Bed:query(settings, options)
-  local all = { prefix = self.prefix, jitter = 0, ttl = "30s" }
+  local all = { prefix = self.prefix, jitter = 0, ttl = "30s", redis_timeout = "2s", db_timeout = "5s", db_wait = "5s" } -- the machine may be busy
   for key, value in pairs(settings or {}) do all[key] = value end
   local config = ("%s/q%d.json"):format(self.dir, #self.services + 1)
   must(fs.write(config, json.encode(all)))
