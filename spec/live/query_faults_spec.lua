@@ -1,0 +1,177 @@
+-- The query service while Redis or MySQL is frozen, gone, restarted or not there yet, with its protections on and off.
+local cache = require "rlab.cache"
+local must = require "rlab.must"
+local query_bed = require "spec.support.query_bed"
+local task = require "rlab.task"
+
+local function eventually(f)
+  must(task.wait_until(f, { at_most = "5s", every = "2ms" }))
+end
+
+describe("query, when Redis", function()
+  local bed
+
+  before_each(function()
+    bed = query_bed.open { own_redis = true }
+    bed:account(7, 1200, 3)
+    bed:account(8, 800, 1)
+  end)
+  after_each(function() bed:close() end)
+
+  it("is frozen: answers within its timeout, opens the breaker, and closes it again", function()
+    local q = bed:query { stale = 0, redis_timeout = "200ms", breaker = 3, breaker_pause = "60s" }
+    q:read(7)
+    bed.server:stop()
+    for i = 1, 5 do
+      local a = q:read(7)
+      assert.same({ 200, "db" }, { a.status, a.source })
+      assert.is_true(a.ms < (i <= 3 and 2000 or 200), a.ms)
+    end
+    assert.equal(2, q:metric("breaker_state", '{need="redis"}'))
+    assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
+    assert.equal(200, q:call("GET", "/actuator/health/liveness").status)
+    bed.server:cont()
+  end)
+
+  it("was frozen: one reader tries after the pause, and the breaker closes", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 1, breaker_pause = "100ms" }
+    q:read(7)
+    bed.server:stop()
+    eventually(function() return q:read(7).ms and q:metric("breaker_opens_total", '{need="redis"}') >= 2 end)
+    bed.server:cont()
+    eventually(function() return q:read(7).source == "cache" end)
+    assert.equal(0, q:metric("breaker_state", '{need="redis"}'))
+    eventually(function() return q:call("GET", "/actuator/health/readiness").status == 200 end)
+  end)
+
+  it("is frozen: hangs without a timeout", function()
+    local q = bed:query { stale = 0, redis_timeout = 0, breaker = 0 }
+    q:read(7)
+    bed.server:stop()
+    local reader = task.spawn(function() return q:read(7) end)
+    assert.is_nil((task.timeout("500ms", function() return reader:join() end)))
+    bed.server:cont()
+    assert.equal("cache", reader:join().source)
+  end)
+
+  it("is frozen: waits for every timeout without a breaker", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 0 }
+    q:read(7)
+    bed.server:stop()
+    for _ = 1, 6 do assert.is_true(q:read(7).ms >= 50) end
+    bed.server:cont()
+  end)
+
+  it("is gone: serves what it saw a moment ago, loads the rest under its cap", function()
+    local q = bed:query { stale = "60s" }
+    assert.equal("db", q:read(7).source)
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    local a = q:read(7)
+    assert.same({ 200, "stale", 3 }, { a.status, a.source, a.version })
+    assert.same({ 200, "db" }, { q:read(8).status, "db" })
+    local before = q:total "db_reads"
+    q:read(7)
+    assert.equal(before, q:total "db_reads")
+    bed:start_redis()
+    eventually(function() return q:call("GET", "/actuator/health").status == 200 end)
+    eventually(function() return q:read(7).source == "db" or q:read(7).source == "cache" end)
+    eventually(function() return q:read(7).source == "cache" end)
+  end)
+
+  it("was restarted: the first reader does not notice", function()
+    local q = bed:query { stale = 0 }
+    q:read(7)
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    bed:start_redis()
+    assert.equal("db", q:read(7).source)
+    assert.equal("cache", q:read(7).source)
+  end)
+
+  it("was not there at the start: becomes healthy when it comes", function()
+    bed.server:kill "KILL"
+    bed.server:wait "5s"
+    local q = bed:query({ stale = 0 }, { ill = true })
+    local a = q:read(7)
+    assert.same({ 200, "db" }, { a.status, a.source })
+    assert.matches("redis", q:call("GET", "/actuator/health").body)
+    bed:start_redis()
+    eventually(function() return q:call("GET", "/actuator/health").status == 200 end)
+    eventually(function() return q:read(7).source == "cache" end)
+  end)
+
+  it("holds something else under the key: says so in its metrics and serves from the database", function()
+    local q = bed:query {}
+    must(bed.r:call("RPUSH", cache.key(bed.prefix, 7), "x"))
+    for _ = 1, 2 do assert.same({ 200, "db" }, { q:read(7).status, "db" }) end
+    assert.is_true(q:total "bad_entries" >= 2)
+    assert.equal(2, q:total "fill_errors")
+    assert.equal("list", bed.r:call("TYPE", cache.key(bed.prefix, 7)))
+  end)
+end)
+
+describe("query, when MySQL", function()
+  local mysqld = require "spec.support.mysqld"
+  local server, bed
+
+  setup(function()
+    server = mysqld.beside(math.tointeger(tonumber(os.getenv "RLAB_TEST_MYSQL":match ":(%d+)")))
+  end)
+  teardown(function() server:stop() end)
+
+  before_each(function()
+    bed = query_bed.open { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret" } }
+    bed:account(7, 1200, 3)
+  end)
+  after_each(function() bed:close() end)
+
+  it("is frozen: 504 within the statement's timeout, then 503 at once from the breaker", function()
+    local q = bed:query { stale = 0, db_timeout = "500ms", breaker = 2, breaker_pause = "1s" }
+    assert.equal(200, q:read(7).status)
+    bed:expire(7)
+    server.child:stop()
+    local first, second = q:read(7), q:read(7)
+    assert.same({ 504, 504 }, { first.status, second.status })
+    assert.is_true(first.ms >= 500 and first.ms < 2000, first.ms)
+    local third = q:read(7)
+    assert.equal(503, third.status)
+    assert.is_true(third.ms < 500, third.ms)
+    assert.matches("BREAKER_OPEN", third.detail)
+    assert.equal(503, q:call("GET", "/actuator/health/readiness").status)
+    server.child:cont()
+    eventually(function() return q:read(7).status == 200 end)
+    eventually(function() return q:call("GET", "/actuator/health/readiness").status == 200 end)
+  end)
+
+  it("is frozen: serves what it saw a moment ago, marked stale", function()
+    local q = bed:query { stale = "60s", db_timeout = "500ms" }
+    assert.equal(200, q:read(7).status)
+    bed:expire(7)
+    server.child:stop()
+    local a = q:read(7)
+    assert.same({ 200, "stale", 1200 }, { a.status, a.source, a.balance })
+    server.child:cont()
+  end)
+
+  it("is frozen: hangs without a timeout", function()
+    local q = bed:query { stale = 0, db_timeout = 0, db_wait = 0, breaker = 0 }
+    q:read(7)
+    bed:expire(7)
+    server.child:stop()
+    local reader = task.spawn(function() return q:read(7) end)
+    assert.is_nil((task.timeout("600ms", function() return reader:join() end)))
+    server.child:cont()
+    assert.equal(200, reader:join().status)
+  end)
+
+  it("was restarted: the first reader does not notice", function()
+    local q = bed:query { stale = 0 }
+    q:read(7)
+    bed:expire(7)
+    server:kill()
+    server:start()
+    assert.equal("db", q:read(7).source)
+    must(bed.db:reconnect())
+  end)
+end)
