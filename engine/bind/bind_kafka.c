@@ -7,6 +7,17 @@
 #include "bind/bind_kafka_batch.h"
 #include "bind/kafka_conf.h"
 
+/* kafka.transactional, written in Lua; the module's table is on top. */
+static void open_transactional(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, "rlab.kafka_transactional");
+    lua_call(L, 1, 1);
+    lua_pushcfunction(L, kafka_l_producer);
+    lua_call(L, 1, 1);
+    lua_setfield(L, -2, "transactional");
+}
+
 int luaopen_rlab_kafka(lua_State *L);
 
 void kafka_client_stats_set(lua_State *L, kafka_notes *notes)
@@ -46,6 +57,7 @@ int luaopen_rlab_kafka(lua_State *L)
     kafka_consumer_bind(L);
     open_helpers(L);
     luaL_newlib(L, functions);
+    open_transactional(L);
     kafka_conf_push_defaults(L);
     lua_setfield(L, -2, "defaults");
     kafka_admin_open(L);

@@ -98,6 +98,13 @@ static int l_in_transaction(lua_State *L)
     return 1;
 }
 
+/* p:end_uncertain(): a commit or abort of it may still be under way on a connection that is gone */
+static int l_end_uncertain(lua_State *L)
+{
+    lua_pushboolean(L, kafka_producer_end_uncertain(kafka_producer_check(L, 1)));
+    return 1;
+}
+
 /* p:send_offsets(consumer, offsets [, at_most]) -> true | nil, err */
 static int l_send_offsets(lua_State *L)
 {
@@ -117,5 +124,6 @@ const luaL_Reg kafka_txn_methods[] = {{"init_transactions", l_init},
                                       {"commit", l_commit},
                                       {"abort", l_abort},
                                       {"in_transaction", l_in_transaction},
+                                      {"end_uncertain", l_end_uncertain},
                                       {"send_offsets", l_send_offsets},
                                       {NULL, NULL}};

@@ -40,6 +40,10 @@ static void note(proxy_rule *rule, proxy_conn *conn, const proto_msg *msg)
     buf_reset(&rule->last);
     buf_printf(&rule->last, "\"at\":%lld,\"conn\":%llu", (long long)clock_unix_ms(),
                (unsigned long long)conn->number);
+    if (conn->client_id[0]) {
+        buf_str(&rule->last, ",\"client_id\":");
+        json_put_cstr(&rule->last, conn->client_id);
+    }
     proto_describe(msg, &rule->last);
     wire_note(conn, msg, "rule", rule->spec.owner, rule);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "kafka/links.h"
 
 enum { CLOSE_MS = 2000, SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30, RECORD_OVERHEAD = 256 };
 
@@ -25,21 +26,30 @@ struct kafka_producer {
     size_t ntopics;
     atomic_llong sent, acked, failed, bytes;
     kafka_notes notes;
+    kafka_links *links; /* of a transactional producer */
+    atomic_bool end_uncertain;
 };
 
 rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
 {
     rd_kafka_t *rk;
     char only_errors[8];
-    char max_bytes[32];
+    char max_bytes[32], transactional[256];
     kafka_conf_value(conf, "delivery.report.only.error", only_errors, sizeof only_errors);
     kafka_conf_value(conf, "message.max.bytes", max_bytes, sizeof max_bytes);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
+    kafka_conf_value(conf, "transactional.id", transactional, sizeof transactional);
+    kafka_links *links = *transactional ? kafka_links_take() : NULL;
+    if (links)
+        kafka_links_watch(links, conf);
     rl_err *err = kafka_client_new(KAFKA_PRODUCER, conf, &rk);
-    if (err)
+    if (err) {
+        kafka_links_give(links);
         return err;
+    }
     kafka_producer *p = mem_zero(sizeof *p);
     p->rk = rk;
+    p->links = links;
     p->only_errors = strcmp(only_errors, "true") == 0;
     p->max_bytes = strtoul(max_bytes, NULL, 10);
     p->events = rd_kafka_queue_get_main(rk);
@@ -304,6 +314,21 @@ void kafka_producer_set_transaction(kafka_producer *p, bool open)
     atomic_store(&p->in_transaction, open);
 }
 
+int64_t kafka_producer_lost(const kafka_producer *p)
+{
+    return kafka_links_lost(p->links);
+}
+
+void kafka_producer_set_end_uncertain(kafka_producer *p)
+{
+    atomic_store(&p->end_uncertain, true);
+}
+
+bool kafka_producer_end_uncertain(const kafka_producer *p)
+{
+    return atomic_load(&p->end_uncertain);
+}
+
 void kafka_producer_cancel(kafka_producer *p)
 {
     atomic_store(&p->cancelled, true);
@@ -326,5 +351,6 @@ void kafka_producer_close(kafka_producer *p)
     rd_kafka_queue_destroy(p->events);
     kafka_client_destroy(p->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, CLOSE_MS);
     kafka_notes_close(&p->notes);
+    kafka_links_give(p->links);
     free(p);
 }

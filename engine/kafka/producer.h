@@ -78,6 +78,13 @@ bool kafka_producer_watched(const kafka_producer *p);
 bool kafka_producer_in_transaction(const kafka_producer *p);
 void kafka_producer_set_transaction(kafka_producer *p, bool open);
 
+/* Broker connections lost so far; counted for transactional producers only. */
+int64_t kafka_producer_lost(const kafka_producer *p);
+/* Set by txn.c, for good: a connection was lost while a transaction was being ended. The request that ends it was repeated, and the first one may still
+ * reach the coordinator, whenever: then it ends the *next* transaction. Make a new producer before that (its init_transactions fences the late one). */
+bool kafka_producer_end_uncertain(const kafka_producer *p);
+void kafka_producer_set_end_uncertain(kafka_producer *p);
+
 /* Every blocking call, under way or to come, ends with CANCELLED. */
 void kafka_producer_cancel(kafka_producer *p);
 bool kafka_producer_stopped(kafka_producer *p, const kafka_stop *stop);

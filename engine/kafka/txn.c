@@ -55,6 +55,17 @@ rl_err *kafka_txn_offsets(kafka_producer *p, const rd_kafka_topic_partition_list
                           "send_offsets");
 }
 
+/* commit or abort, with an eye on the connections meanwhile. */
+static rl_err *end(kafka_producer *p, txn_call call, const char *what, int timeout_ms,
+                   const kafka_stop *stop)
+{
+    int64_t lost = kafka_producer_lost(p);
+    rl_err *err = in_slices(p, call, what, timeout_ms, stop);
+    if (kafka_producer_lost(p) != lost)
+        kafka_producer_set_end_uncertain(p);
+    return err;
+}
+
 /* A fatal error ends the transaction as well, by the coordinator's hand. */
 static rl_err *ended(kafka_producer *p, rl_err *err)
 {
@@ -65,10 +76,10 @@ static rl_err *ended(kafka_producer *p, rl_err *err)
 
 rl_err *kafka_txn_commit(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 {
-    return ended(p, in_slices(p, rd_kafka_commit_transaction, "commit", timeout_ms, stop));
+    return ended(p, end(p, rd_kafka_commit_transaction, "commit", timeout_ms, stop));
 }
 
 rl_err *kafka_txn_abort(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 {
-    return ended(p, in_slices(p, rd_kafka_abort_transaction, "abort", timeout_ms, stop));
+    return ended(p, end(p, rd_kafka_abort_transaction, "abort", timeout_ms, stop));
 }
