@@ -44,7 +44,6 @@ function makers.java(lab, id)
   local p = lab:java_producer { ["bootstrap.servers"] = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
     ["linger.ms"] = 0, ["transaction.timeout.ms"] = 60000, ["request.timeout.ms"] = 3000, ["delivery.timeout.ms"] = 20000 }
   must(p:init_transactions())
-  lab:event("kafka-clients %s in a process of its own", p.version)
   return { next = function() return p end, version = p.version }
 end
 
@@ -71,7 +70,8 @@ local function first_transaction(lab, p, round, topic)
   must(p:begin())
   local acked = { send(lab, p, topic, 0, id_of(round, "T1-a")), send(lab, p, topic, 1, id_of(round, "T1-b")) }
   if #acked ~= 2 then lab:give_up("%d of 2 records of T1 were acknowledged", #acked) end
-  local rule = lab:rule { api = "EndTxn", action = "late", nth = 1, contains = round.transactional_id, name = ("EndTxn of T1 (%s) held back"):format(round.held) }
+  local rule = lab:rule { api = "EndTxn", action = "late", nth = 1, contains = round.transactional_id,
+    name = ("EndTxn of T1 (%s) held back"):format(round.held) }
   local span = lab:span("transaction", id_of(round, "T1"))
   local from = clock.ns()
   local ok, failure = finish(lab, p, round.held, "T1")
@@ -238,7 +238,8 @@ local function check_round(lab, seen, arm)
     :expect(held == "commit" and { "T2-a" } or "holds")
   lab.check.lost { name = names(arm, seen, "lost"), of = promise.committed, in_ = ids(seen.rc), details = joined(seen.first, seen.second.acked) }
     :expect(held == "abort" and { "T2-a" } or "holds")
-  lab.check.equals { name = names(arm, seen, "told"), got = seen.second.ended, want = true, what = "is whether the client heard OK to the end of T2" }:expect "holds"
+  lab.check.equals { name = names(arm, seen, "told"), got = seen.second.ended, want = true,
+    what = "is whether the client heard OK to the end of T2" }:expect "holds"
   lab.check.equals { name = names(arm, seen, "late-answer"), got = seen.second.late, want = arm.settings.answer, what = "is the answer to the late EndTxn" }
     :expect "holds"
 end
@@ -247,13 +248,16 @@ return experiment {
   id = "E-028",
   title = "A late EndTxn tears the next transaction",
   question = "Can a record be lost that was acknowledged and committed, with no error anywhere?",
-  claim = "An EndTxn that is repeated after a lost connection and arrives late ends the producer's next transaction; a new producer, or EndTxn v5, refuses it.",
-  lesson = "After a connection was lost while a transaction was ended, do not go on with that producer: make a new one with the same transactional.id.",
+  claim = "An EndTxn that was repeated after a lost connection and arrives late ends the producer's next transaction. "
+    .. "After a new producer's init_transactions, or with EndTxn v5, it is refused.",
+  lesson = "After a connection was lost while a transaction was ended, go on with a new producer of the same transactional.id.",
   needs = { "kafka", "proxy" },
 
   arms = {
-    wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted", producer = "reuse", held = { "commit" }, answer = 0 },
-    wrong "reuse-abort-late" { says = "the same producer goes on; T1's abort arrives late, T2 is committed", producer = "reuse", held = { "abort" }, answer = 0 },
+    wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted", producer = "reuse",
+      held = { "commit" }, answer = 0 },
+    wrong "reuse-abort-late" { says = "the same producer goes on; T1's abort arrives late, T2 is committed", producer = "reuse",
+      held = { "abort" }, answer = 0 },
     right "fresh-producer" { says = "a new producer with the same transactional.id for T2", producer = "fresh", held = { "commit", "abort" }, answer = 47 },
     right "kafka.transactional" { says = "rlab's helper notices the lost connection and replaces the producer", producer = "kafka.transactional",
       held = { "commit", "abort" }, answer = 47 },
@@ -263,11 +267,13 @@ return experiment {
 
   run = function(lab, arm)
     local all = {}
-    for i, held in ipairs(arm.settings.held) do
-      all[i] = run_round(lab, arm, held)
-      wire_lines(lab, all[i].wire, held)
-      mark(lab, all[i])
-    end
+    if arm.settings.producer == "java" then lab:event("kafka-clients %s in a process of its own", lab:java_version()) end
+    lab:each(arm.settings.held, function(held)
+      local seen = run_round(lab, arm, held)
+      all[held == arm.settings.held[1] and 1 or 2] = seen
+      wire_lines(lab, seen.wire, held)
+      mark(lab, seen)
+    end)
     if arm.name == "reuse-abort-late" then picture(lab, all[1]) end
     lab:fact("EndTxn version %d", all[1].second.version)
     all.says = sentence(all)
@@ -278,7 +284,8 @@ return experiment {
     for _, seen in ipairs(all) do check_round(lab, seen, arm) end
     if arm.settings.producer == "kafka.transactional" then
       for _, seen in ipairs(all) do
-        lab.check.equals { name = names(arm, seen, "replaced"), got = seen.replaced, want = 1, what = "is how often the helper replaced the producer" }:expect "holds"
+        lab.check.equals { name = names(arm, seen, "replaced"), got = seen.replaced, want = 1,
+          what = "is how often the helper replaced the producer" }:expect "holds"
       end
     end
   end,
@@ -308,7 +315,8 @@ return experiment {
     },
   },
   production = {
-    "With librdkafka (C, C++, Python, Go, .NET, Node): after any connection loss during commit or abort close the producer and make a new one with the same transactional.id.",
+    "With librdkafka (C, C++, Python, Go, .NET, Node): after any connection loss during commit or abort close the producer and make a new one with the "
+      .. "same transactional.id.",
     "In rlab's own API kafka.transactional does that; p:end_uncertain() tells it.",
     "With the Java client keep transaction.version at 2 (Kafka 4.0 and later set it for new clusters; look with kafka-features.sh describe).",
     "A long socket.timeout.ms does not help: the cut comes from the network.",

@@ -72,6 +72,7 @@ local experiment = {
         { "java_producer", "lab:java_producer(settings) -> producer",
           "A transactional producer of Kafka's Java client in a process of its own: init_transactions, begin, send{topic =, partition =, value =}, commit, abort.",
           params = { 'settings: table, ["transactional.id"] and further properties of that client' } },
+        { "java_version", "lab:java_version() -> string", "The version of kafka-clients; its process is started if it does not run yet." },
         { "schema", "lab:schema() -> name", "The arm's own copy of the migrated schema, made when it is first asked for; removed after the run unless --keep." },
         { "db", "lab:db() -> db", "The observer's connection to the arm's schema." },
         { "rows", "lab:rows(path, {with =, where =}) -> list", "A column of the arm's schema, or rows with id and more columns; event ids are text.",

@@ -6,6 +6,7 @@ local json = require "rlab.json"
 local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
 local process = require "rlab.process"
+local task = require "rlab.task"
 local tools = require "rlab.stack.tools"
 
 local M = {}
@@ -13,24 +14,49 @@ local M = {}
 local CLASS = "RlabTransactions"
 local ANSWER_AT_MOST = "30s"
 
--- Lines in: init | begin | send TOPIC PARTITION VALUE | commit | abort | quit. A line of JSON for each out.
+-- Lines in: NAME open KEY=VALUE ... | NAME init | NAME begin | NAME send TOPIC PARTITION VALUE | NAME commit | NAME abort | NAME close. Each is
+-- answered by a line of JSON with the name; producers do not wait for one another.
 local SOURCE = [[
 import java.io.*;
+import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.*;
 import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 public class RlabTransactions {
     static String sent(RecordMetadata m) { return ",\"partition\":" + m.partition() + ",\"offset\":" + m.offset(); }
 
-    static String run(KafkaProducer<String, String> p, String[] w) throws Exception {
-        switch (w[0]) {
+    static final Map<String, KafkaProducer<String, String>> producers = new ConcurrentHashMap<>();
+    static final Map<String, ExecutorService> threads = new ConcurrentHashMap<>();
+
+    static KafkaProducer<String, String> open(String[] w) {
+        Properties settings = new Properties();
+        for (int i = 2; i < w.length; i++) settings.put(w[i].substring(0, w[i].indexOf('=')), w[i].substring(w[i].indexOf('=') + 1));
+        return new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer());
+    }
+
+    static String run(String[] w) throws Exception {
+        KafkaProducer<String, String> p = producers.get(w[0]);
+        switch (w[1]) {
+        case "open": producers.put(w[0], open(w)); return "";
         case "init": p.initTransactions(); return "";
         case "begin": p.beginTransaction(); return "";
-        case "send": return sent(p.send(new ProducerRecord<>(w[1], Integer.parseInt(w[2]), null, w[3])).get());
+        case "send": return sent(p.send(new ProducerRecord<>(w[2], Integer.parseInt(w[3]), null, w[4])).get());
         case "commit": p.commitTransaction(); return "";
         case "abort": p.abortTransaction(); return "";
-        default: throw new IllegalArgumentException(w[0]);
+        case "close": p.close(Duration.ofSeconds(2)); return "";
+        default: throw new IllegalArgumentException(w[1]);
+        }
+    }
+
+    static void answer(String line) {
+        String[] w = line.split(" ");
+        String head = "{\"to\":" + quoted(w[0]) + ",\"ok\":";
+        try {
+            System.out.println(head + "true" + run(w) + "}");
+        } catch (Throwable e) {
+            System.out.println(head + "false,\"error\":" + quoted(e.toString()) + "}");
         }
     }
 
@@ -41,21 +67,14 @@ public class RlabTransactions {
     }
 
     public static void main(String[] args) throws Exception {
-        Properties settings = new Properties();
-        for (String arg : args) settings.put(arg.substring(0, arg.indexOf('=')), arg.substring(arg.indexOf('=') + 1));
-        KafkaProducer<String, String> p = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer());
         Properties about = new Properties();
         about.load(KafkaProducer.class.getResourceAsStream("/kafka/kafka-version.properties"));
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
-        System.out.println("{\"ok\":true,\"version\":" + quoted(about.getProperty("version")) + "}");
-        for (String line; (line = in.readLine()) != null && !line.equals("quit");) {
-            try {
-                System.out.println("{\"ok\":true" + run(p, line.split(" ")) + "}");
-            } catch (Throwable e) {
-                System.out.println("{\"ok\":false,\"error\":" + quoted(e.toString()) + "}");
-            }
+        System.out.println("{\"to\":\"\",\"ok\":true,\"version\":" + quoted(about.getProperty("version")) + "}");
+        for (String line; (line = in.readLine()) != null;) {
+            String next = line;
+            threads.computeIfAbsent(line.split(" ")[0], name -> Executors.newSingleThreadExecutor()).submit(() -> answer(next));
         }
-        p.close();
         System.exit(0);
     }
 }
@@ -103,16 +122,69 @@ local function class_folder(java, kafka)
   return folder
 end
 
+-- ---- the process: one for an arm, with a producer for each name ----
+
+local function command(java, kafka, folder)
+  local cmd = { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto" }
+  local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka } -- good for class paths that begin as the brokers' does
+  if archive then cmd[#cmd + 1] = "-XX:SharedArchiveFile=" .. archive end
+  return table.move({ "-cp", kafka.classpath .. ":" .. folder, CLASS }, 1, 3, #cmd + 1, cmd)
+end
+
+local Client = {}
+Client.__index = Client
+
+local function read_answers(client)
+  for line in client.process:lines() do
+    local ok, answer = pcall(json.decode, line)
+    if ok and type(answer) == "table" and answer.to then client.answers[answer.to] = answer end
+    client.arrived:set(true)
+  end
+  client.ended = true
+  client.arrived:set(true)
+end
+
+function Client:answer(name, what)
+  task.timeout(ANSWER_AT_MOST, function()
+    while not self.answers[name] and not self.ended do self.arrived:wait() end
+    return true
+  end)
+  local answer = self.answers[name]
+  self.answers[name] = nil
+  if not answer then self.lab:give_up("the Java client did not answer to %s within %s; its log: %s.log", what, ANSWER_AT_MOST, self.tag) end
+  return answer
+end
+
+function Client:close()
+  self.process:kill "KILL"
+  self.process:wait "5s"
+  self.reader:join()
+  self.process:close()
+end
+
+local function start(lab)
+  local java, kafka = must(tools.java()), must(tools.kafka())
+  local folder, failure = class_folder(java, kafka)
+  if not folder then lab:give_up("%s", failure.message) end
+  local tag = require("rlab.lab.children").tag(lab, "java")
+  local child = must(process.spawn { cmd = command(java, kafka, folder), stdin = "pipe", stdout = "capture", stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
+  local client = setmetatable({ lab = lab, tag = tag, process = child, answers = {}, arrived = task.event() }, Client)
+  client.reader = task.spawn(read_answers, client)
+  lab:own(client)
+  client.version = client:answer("", "its start").version
+  return client
+end
+
+-- ---- a producer ----
+
 local Producer = {}
 Producer.__index = Producer
 
-local function ask(p, line)
-  must(p.process:write(line .. "\n"))
-  local answer = require("rlab.task").timeout(ANSWER_AT_MOST, p.next)
-  if not answer then p.lab:give_up("the Java client did not answer '%s' within %s; its log: %s.log", line, ANSWER_AT_MOST, p.tag) end
-  local reply = must(json.decode(answer))
-  if reply.ok then return reply end
-  return nil, err.new { domain = "java", code = 0, name = reply.error:match "([%w]+Exception)" or "ERROR", message = reply.error }
+local function ask(p, words)
+  must(p.client.process:write(("%s %s\n"):format(p.name, words)))
+  local answer = p.client:answer(p.name, words)
+  if answer.ok then return answer end
+  return nil, err.new { domain = "java", code = 0, name = answer.error:match "(%w+Exception)" or "ERROR", message = answer.error }
 end
 
 function Producer:init_transactions() return ask(self, "init") end
@@ -126,39 +198,23 @@ function Producer:commit() return ask(self, "commit") end
 
 function Producer:abort() return ask(self, "abort") end
 
-function Producer:close()
-  self.process:write "quit\n"
-  if not self.process:wait "5s" then
-    self.process:kill "KILL"
-    self.process:wait "5s"
-  end
-  self.process:close()
-end
-
-local function command(java, kafka, folder, settings)
-  local cmd = { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", folder .. ":" .. kafka.classpath, CLASS }
-  local words = {}
-  for key, value in pairs(settings) do words[#words + 1] = ("%s=%s"):format(key, value) end
-  table.sort(words)
-  return table.move(words, 1, #words, #cmd + 1, cmd)
+-- java_version() -> the version of kafka-clients; starts the process, if it does not run yet
+function M.java_version(lab)
+  lab.java_client = lab.java_client or start(lab)
+  return lab.java_client.version
 end
 
 -- java_producer{["transactional.id"] =, ["bootstrap.servers"] =, ...} -> a transactional producer of the Java client; .version of kafka-clients.
 -- Inconclusive, with what is missing, where it cannot run.
 function M.java_producer(lab, settings)
-  local java, kafka = must(tools.java()), must(tools.kafka())
-  local folder, failure = class_folder(java, kafka)
-  if not folder then lab:give_up("%s", failure.message) end
-  local tag = require("rlab.lab.children").tag(lab, "java")
-  local child = must(process.spawn { cmd = command(java, kafka, folder, settings), stdin = "pipe", stdout = "capture",
-    stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
-  local p = setmetatable({ lab = lab, tag = tag, process = child, next = child:lines() }, Producer)
-  lab:own(p)
-  local hello = require("rlab.task").timeout(ANSWER_AT_MOST, p.next)
-  if not hello then lab:give_up("the Java client did not start; its log: %s.log", tag) end
-  p.version = must(json.decode(hello)).version
+  local words = {}
+  for key, value in pairs(settings) do words[#words + 1] = ("%s=%s"):format(key, value) end
+  table.sort(words)
+  M.java_version(lab)
   lab.client_settings = lab.client_settings or {}
   table.insert(lab.client_settings, { kind = "java producer", settings = settings })
+  local p = setmetatable({ client = lab.java_client, name = settings["transactional.id"], version = lab.java_client.version }, Producer)
+  must(ask(p, "open " .. table.concat(words, " ")))
   return p
 end
 
