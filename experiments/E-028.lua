@@ -301,8 +301,8 @@ return experiment {
     text = "A client that loses its connection while it ends a transaction cannot know whether the request arrived, so it repeats it on a new connection. "
       .. "The first one may still be on its way: in a proxy, a load balancer, a socket buffer of a host that was frozen. Up to version 4 an EndTxn names the "
       .. "transactional id, the producer id and its epoch, and all three are the same for every transaction of that producer. When the late one arrives, the "
-      .. "coordinator ends what is open then.\n\nVersion 5 (KIP-890, transaction.version 2) raises the epoch at each end, so a late request carries an old one and "
-      .. "is refused. librdkafka speaks version 1. There a new producer helps: init_transactions raises the epoch, and the late one is fenced.",
+      .. "coordinator ends what is open then.\n\nVersion 5 (KIP-890, transaction.version 2) raises the epoch at each end, so a late request carries an old "
+      .. "one and is refused. librdkafka speaks version 1. There a new producer helps: init_transactions raises the epoch, and the late one is fenced.",
     sequence = {
       { from = "producer", to = "coordinator", text = "EndTxn(T1, abort): held back, connection cut" },
       { from = "producer", to = "coordinator", text = "EndTxn(T1, abort) again: OK" },
