@@ -92,8 +92,8 @@ static void put_property(lua_State *L, int table, const char *name)
     lua_setfield(L, table, property ? property->name : name);
 }
 
-/* Pushes the producer's properties: `producer` over what we want by default: acks=all, idempotent, murmur2 as Java's clients do it, and no end to the patience of
- * a record (see flow/relay.h on order; librdkafka bounds it for transactions). */
+/* Pushes the producer's properties: `producer` over what we want by default: acks=all, idempotent, murmur2 as Java's clients do it, no end to the patience of
+ * a record (see flow/relay.h on order; librdkafka bounds it for transactions), and an end to that with a frozen broker. */
 static void push_properties(lua_State *L)
 {
     static const char *const defaults[][2] = {{"acks", "all"},
@@ -101,6 +101,7 @@ static void push_properties(lua_State *L)
                                               {"partitioner", "murmur2_random"},
                                               {"linger.ms", "5"},
                                               {"message.timeout.ms", "0"},
+                                              {"socket.timeout.ms", "5000"},
                                               {"queue.buffering.max.kbytes", "262144"}};
     lua_newtable(L);
     int table = lua_gettop(L);

@@ -17,6 +17,7 @@ typedef struct keeper {
     relay_backoff backoff;
     int64_t beat_ns, figures_ns, clean_ns; /* when each is due */
     int64_t cleaned;                       /* cursor: nothing is left up to here */
+    bool tidied;
     rl_buf sql;
 } keeper;
 
@@ -44,6 +45,17 @@ static rl_err *register_member(keeper *k)
                "INSERT INTO relay_member (name, seen_at) VALUES ('%s', NOW(3)) "
                "ON DUPLICATE KEY UPDATE seen_at = NOW(3)",
                k->r->owner);
+    return run(k);
+}
+
+/* Those who died have left their names. */
+static rl_err *forget_members(keeper *k)
+{
+    if (k->tidied)
+        return NULL;
+    k->tidied = true;
+    buf_reset(&k->sql);
+    buf_str(&k->sql, "DELETE FROM relay_member WHERE seen_at < NOW(3) - INTERVAL 1 HOUR");
     return run(k);
 }
 
@@ -218,6 +230,8 @@ static rl_err *beat(keeper *k)
     rl_err *err = my_exec(k->conn, "START TRANSACTION");
     if (!err)
         err = register_member(k);
+    if (!err)
+        err = forget_members(k);
     if (!err)
         err = lock_leases(k, leases, &n);
     if (!err && n < RELAY_SHARDS)
