@@ -26,12 +26,12 @@ local function migrate(db)
   end
 end
 
--- open([{partitions = 3, configs = }]) -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
+-- open([{partitions = 3, configs =, mysql = options of another server}]) -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
 local function open(opts)
   opts = opts or {}
   count = count + 1
   local pid = process.self()
-  local self = setmetatable({ mysql = address(), brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
+  local self = setmetatable({ mysql = opts.mysql or address(), brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
     topic = ("relay-spec-%d-%d"):format(pid, count), schema = ("relay_spec_%d_%d"):format(pid, count) }, Outbox)
   self.db = must(mysql.connect(self.mysql))
   must(self.db:exec("CREATE DATABASE " .. self.schema))
@@ -48,13 +48,13 @@ function Outbox:connect()
   return must(mysql.connect(self.mysql))
 end
 
--- add(n, {keys = 10, db = , payload =, headers =}): rows with event ids 1.. in the order of their insertion; key k<i % keys>
+-- add(n, {keys = 10, prefix = "k", db = , payload =, headers =}): rows with event ids 1.. in the order of their insertion; key k<i % keys>
 function Outbox:add(n, opts)
   opts = opts or {}
   local db, keys, rows = opts.db or self.db, opts.keys or 10, {}
   for i = 1, n do
     self.events = (self.events or 0) + 1
-    local key = opts.key or "k" .. i % keys
+    local key = opts.key or (opts.prefix or "k") .. i % keys
     local payload = opts.payload or ('{"n":%d}'):format(self.events)
     rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%s') %% 64, '%s', '%s', %s)"):format(self.event_id(self.events), key, key, payload, opts.headers or "NULL")
     if #rows == 500 or i == n then
@@ -182,4 +182,49 @@ function Outbox:close()
   self.admin:close()
 end
 
-return { open = open, address = address }
+-- ---- what is in a topic ----
+
+-- ids -> how often each is there
+local function tally(records)
+  local counts = {}
+  for _, record in ipairs(records) do counts[record.id] = (counts[record.id] or 0) + 1 end
+  return counts
+end
+
+local function doubles(records)
+  local list = {}
+  for id, n in pairs(tally(records)) do
+    if n > 1 then list[#list + 1] = id end
+  end
+  table.sort(list)
+  return list
+end
+
+-- the ids of a key must come in the order of their insertion, counting first copies only
+local function assert_ordered(records)
+  local last, seen = {}, {}
+  for _, record in ipairs(records) do
+    if not seen[record.id] then
+      assert(record.id > (last[record.key] or ""), ("%s of key %s comes after %s"):format(record.id, record.key, last[record.key] or ""))
+      last[record.key], seen[record.id] = record.id, true
+    end
+  end
+end
+
+local function assert_all(o, records, n)
+  local counts = tally(records)
+  for i = 1, n do assert(counts[o.event_id(i)], "event " .. i .. " is not in the topic") end
+end
+
+-- the topic has what the table has
+local function assert_as_table(o, records)
+  local counts, n = tally(records), 0
+  for _, row in ipairs(must(o.db:query "SELECT BIN_TO_UUID(event_id) id FROM outbox_event")) do
+    assert(counts[row.id], "event " .. row.id .. " is not in the topic")
+    n = n + 1
+  end
+  assert(n == #records, ("%d rows, %d records"):format(n, #records))
+end
+
+return { open = open, address = address, tally = tally, doubles = doubles, assert_ordered = assert_ordered, assert_all = assert_all,
+  assert_as_table = assert_as_table }
