@@ -9,6 +9,7 @@ int luaopen_rlab_core_http(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"request", http_l_request},
                                          {"serve", http_l_serve},
+                                         {"forget", http_l_forget},
                                          {"reason", http_l_reason},
                                          {NULL, NULL}};
     http_client_open(L);

@@ -244,19 +244,22 @@ static void server_detach(rl_handle *handle)
 static const rl_handle_type server_type = {
     .name = "http.core_server", .close = server_close, .detach = server_detach};
 
+/* Ids are not used again: a request of a server that has stopped may still be in the queue. */
 static lua_Integer keep_dispatch(lua_State *L, int idx)
 {
+    static lua_Integer last;
     luaL_getsubtable(L, LUA_REGISTRYINDEX, DISPATCH_KEY);
     lua_pushvalue(L, idx);
-    lua_Integer id = luaL_ref(L, -2);
+    lua_rawseti(L, -2, ++last);
     lua_pop(L, 1);
-    return id;
+    return last;
 }
 
 static void drop_dispatch(lua_State *L, lua_Integer id)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, DISPATCH_KEY);
-    luaL_unref(L, -1, (int)id);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, id);
     lua_pop(L, 1);
 }
 
@@ -287,7 +290,15 @@ int http_l_serve(lua_State *L)
     if (queue.servers++ == 0)
         uv_ref((uv_handle_t *)&queue.async);
     lua_pushinteger(L, http_port(server));
-    return 2;
+    lua_pushinteger(L, id);
+    return 3;
+}
+
+/* forget(id): the server has stopped and its handler is not needed any more */
+int http_l_forget(lua_State *L)
+{
+    drop_dispatch(L, luaL_checkinteger(L, 1));
+    return 0;
 }
 
 /* handle:grace(duration): how long close() waits for the requests under way */

@@ -88,6 +88,18 @@ static int conn_call(lua_State *L, void (*run)(rl_await *), int (*push)(lua_Stat
     return await_job(L, 1, &job->await);
 }
 
+/* What needs no server is looked at here, unless a call is under way on the pool. */
+static int conn_look(lua_State *L, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
+{
+    rl_handle *h = handle_check(L, 1, &mysql_type);
+    if (!lane_idle(&h->lane))
+        return conn_call(L, run, push);
+    conn_job *job = await_new(sizeof *job, run, push, conn_drop);
+    job->conn = h->impl;
+    run(&job->await);
+    return await_made(L, 1, &job->await);
+}
+
 /* db:reconnect() -> db | nil, err */
 static int l_reconnect(lua_State *L)
 {
@@ -129,7 +141,7 @@ static void broken_run(rl_await *a)
 /* db:broken() -> why | nil */
 static int l_broken(lua_State *L)
 {
-    return conn_call(L, broken_run, push_text);
+    return conn_look(L, broken_run, push_text);
 }
 
 static void version_run(rl_await *a)
@@ -141,7 +153,7 @@ static void version_run(rl_await *a)
 /* db:version() -> "9.7.4" */
 static int l_version(lua_State *L)
 {
-    return conn_call(L, version_run, push_text);
+    return conn_look(L, version_run, push_text);
 }
 
 static void in_transaction_run(rl_await *a)
@@ -153,7 +165,7 @@ static void in_transaction_run(rl_await *a)
 /* db:in_transaction() -> boolean, as the server's last answer said */
 static int l_in_transaction(lua_State *L)
 {
-    return conn_call(L, in_transaction_run, push_flag);
+    return conn_look(L, in_transaction_run, push_flag);
 }
 
 /* db:id() -> the server's number of this connection; does not wait, so that a busy one can be killed */

@@ -99,7 +99,7 @@ local Server = {}
 Server.__index = Server
 Server.__name = "http.server"
 
-local answer_keys = { "status", "headers", "body", "after" }
+local answer_keys = { status = true, headers = true, body = true, after = true }
 
 local function failed(req, failure)
   if err.is(failure) and failure.name == "CANCELLED" then return M.problem(503, "the service is stopping") end
@@ -112,8 +112,7 @@ local function as_answer(req, answer, failure)
   if type(answer) == "string" then return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } } end
   if type(answer) ~= "table" then return failed(req, failure or "it returned " .. type(answer)) end
   for key in pairs(answer) do
-    local near = units.nearest(tostring(key), answer_keys)
-    if near ~= key then return failed(req, ("an answer has no '%s'"):format(tostring(key))) end
+    if not answer_keys[key] then return failed(req, ("an answer has no '%s'"):format(tostring(key))) end
   end
   return answer
 end
@@ -150,10 +149,10 @@ function M.serve(options)
   local core_options = {}
   for key, value in pairs(options) do core_options[key] = value end
   core_options.handler = nil
-  local raw, port = core.serve(core_options, dispatcher(options.handler))
+  local raw, port, id = core.serve(core_options, dispatcher(options.handler))
   if not raw then return nil, port end
   local host = options.host or "127.0.0.1"
-  return setmetatable({ raw = raw, host = host, port = port, url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
+  return setmetatable({ raw = raw, id = id, host = host, port = port, url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
     Server)
 end
 
@@ -174,6 +173,7 @@ function Server:close(grace)
   self.raw = nil
   if grace ~= nil then raw:grace(grace) end
   raw:close()
+  core.forget(self.id)
 end
 
 function Server:__close()

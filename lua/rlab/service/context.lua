@@ -1,4 +1,5 @@
 -- What a service's start function is given: its settings, and where it says what it serves, measures and needs.
+local err = require "rlab.err"
 local http = require "rlab.http"
 local log = require "rlab.log"
 local task = require "rlab.task"
@@ -141,13 +142,26 @@ local function count(ctx, route, status, began)
   row.hdr:record(clock.ns() - began)
 end
 
+local function traced(failure)
+  if err.is(failure) then return failure end
+  return debug.traceback(tostring(failure), 2)
+end
+
+local function failed(ctx, req, failure)
+  if err.is(failure) and failure.name == "CANCELLED" then return http.problem(503, "the service is stopping") end
+  ctx.log.error("a handler failed", { method = req.method, path = req.path, error = tostring(failure) })
+  return http.problem(500, "the handler failed; the log of the service says why")
+end
+
 local function call(ctx, route, req)
   ctx.busy = ctx.busy + 1
-  local left <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
-    ctx.busy = ctx.busy - 1
-    ctx.quiet:set(true)
-  end })
-  return route.handler(req)
+  local ok, answer, failure = xpcall(route.handler, traced, req)
+  ctx.busy = ctx.busy - 1
+  ctx.quiet:set(true)
+  if not ok then return failed(ctx, req, answer) end
+  if type(answer) == "string" then return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } } end
+  if type(answer) ~= "table" then return failed(ctx, req, failure or "it returned " .. type(answer)) end
+  return answer
 end
 
 local function refuse(req, allowed)
@@ -165,9 +179,9 @@ function Context:handle(req)
   end
   if route.admin then return route.handler(req) end
   local began = require("rlab.clock").ns()
-  local answer, failure = call(self, route, req)
-  count(self, route, type(answer) == "table" and answer.status or 200, began)
-  return answer, failure
+  local answer = call(self, route, req)
+  count(self, route, answer.status or 200, began)
+  return answer
 end
 
 return M

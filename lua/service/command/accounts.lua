@@ -24,7 +24,7 @@ local function insert(db, id)
 end
 
 local function create(ctx, req)
-  local body = req.body == "" and {} or answers.body(req, { "id" })
+  local body = req.body == "" and {} or answers.body(req, { id = true })
   local id = body.id
   if id ~= nil and (math.type(id) ~= "integer" or id < 1) then answers.refuse(400, "id is a whole number, 1 or more") end
   local made, failure = answers.within(ctx, function() return ctx.pool:with(function(db) return insert(db, id) end) end)

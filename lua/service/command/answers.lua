@@ -54,14 +54,23 @@ function M.within(ctx, f, ...)
   return table.unpack(results, 1, results.n)
 end
 
--- body(req, keys) -> the object; what is no object of these keys is refused
+local function names(set)
+  local list = {}
+  for name in pairs(set) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+-- body(req, {key = true}) -> the object; what is no object of these keys is refused
 function M.body(req, keys)
   local value, failure = json.decode(req.body)
   if failure then M.refuse(400, "the body is no JSON: %s", failure.message) end
   if type(value) ~= "table" or json.is_array(value) or #value > 0 then M.refuse(400, "the body is to be a JSON object") end
   for key in pairs(value) do
-    local near = units.nearest(key, keys)
-    if near ~= key then M.refuse(400, "unknown field '%s'%s", key, near and (", did you mean '%s'?"):format(near) or "") end
+    if not keys[key] then
+      local near = units.nearest(key, names(keys))
+      M.refuse(400, "unknown field '%s'%s", key, near and (", did you mean '%s'?"):format(near) or "")
+    end
   end
   return value
 end

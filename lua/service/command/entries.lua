@@ -15,6 +15,7 @@ local uuid = require "rlab.uuid"
 local M = {}
 
 local REQUEST_ID_MAX = 128
+local ENTRY_KEYS = { request_id = true, amount = true }
 
 -- ---- the request ----
 
@@ -30,7 +31,7 @@ end
 
 local function read_command(req)
   local account = answers.account(req.params.id)
-  local body = answers.body(req, { "request_id", "amount" })
+  local body = answers.body(req, ENTRY_KEYS)
   if body.amount == nil then answers.refuse(400, "amount is missing: a whole number of cents, negative for a withdrawal") end
   if math.type(body.amount) ~= "integer" or body.amount == 0 then
     answers.refuse(400, "amount is a whole number of cents, not 0, that fits into 64 bits")
