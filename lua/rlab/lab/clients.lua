@@ -65,6 +65,24 @@ local function topic_options(opts)
   return opts
 end
 
+local function in_sync(lab, name)
+  local found = lab.run.admin:topic(name)
+  for _, p in ipairs(found and found.partitions or {}) do
+    if #p.isr < #p.replicas then return false end
+  end
+  return found ~= nil
+end
+
+-- A slow broker may have made the topic although its answer came too late: the client asks again and hears that it exists. Nobody else has the name.
+local function create_topic(lab, spec)
+  local again = lab.run.topics_asked_for[spec.name]
+  lab.run.topics_asked_for[spec.name] = true
+  local made, failure = lab.run.admin:create_topic(spec)
+  if made then return end
+  if again or failure.name ~= "TOPIC_ALREADY_EXISTS" then error(failure, 0) end
+  lab:await("the replicas of " .. spec.name, function() return in_sync(lab, spec.name) end)
+end
+
 -- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full name, when every replica is in sync
 function M.topic(lab, word, opts)
   opts = topic_options(opts or {})
@@ -72,7 +90,7 @@ function M.topic(lab, word, opts)
   local configs = { ["min.insync.replicas"] = tostring(opts.min_isr or 2) }
   for key, value in pairs(opts.configs or {}) do configs[key] = value end
   lab.run.ledger:add("topic", name)
-  must(lab.run.admin:create_topic {
+  create_topic(lab, {
     name = name, configs = configs, assignment = opts.assignment,
     partitions = not opts.assignment and (opts.partitions or 1) or nil,
     replication_factor = not opts.assignment and (opts.replication_factor or 3) or nil,

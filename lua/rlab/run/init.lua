@@ -308,7 +308,7 @@ local function new_run(exp, opts)
     dir = dir, namespace = space, started_ns = clock.ns(), started = clock.iso(), rng = rng.new(opts.seed),
     samples = assert(io.open(dir .. "/samples.jsonl", "w")),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
-    role_count = 0,
+    role_count = 0, topics_asked_for = {},
     arms = {}, checks = {}, faults = {}, spans = {}, events = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
   }, Run)
 end
