@@ -185,6 +185,7 @@ describe("the API table", function()
     assert.equal("", compare("role:", types.role, methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of { "close", "prove_hits" }))
     assert.equal("", compare("service:", types.service, methods_of(upvalue(require("rlab.lab.services").service, "Service") or
       upvalue(upvalue(require("rlab.lab.services").service, "spawn"), "Service")), set_of { "close", "prove_hits" }))
+    assert.equal("", compare("load:", types.load, methods_of(upvalue(require("rlab.lab.load").load, "Load"))))
     local own = upvalue(require("rlab.lab.process").process, "spawn")
     assert.equal("", compare("process:", types.process, methods_of(upvalue(own, "Process")), set_of { "close", "prove_hits" }))
     local checks = methods_of(upvalue(require("rlab.check").bind, "checkers"))

@@ -53,6 +53,11 @@ local experiment = {
             "cwd: string, its folder", "http: string, a path: it is told a port (RLAB_PORT), and this returns when the path answers below 500",
             "via_proxy: boolean, it dials the stores through the proxy", 'at_most: duration = "20s", for that answer' },
           example = 'local billing = lab:process { name = "billing", cmd = { "python3", "billing.py" }, http = "/health" }' },
+        { "load", "lab:load{to =, request =, rate = | readers =, count =, ...} -> load",
+          "Starts flow_load on a service of the arm (or by url = or kafka =); every operation goes into the history, what nobody knows as info.",
+          params = { "to: service | process, whose url is taken", "...: any, as of flow_load.open" },
+          example = 'local readers = lab:load { to = query, readers = 64, count = 1, body = "4KiB", request = { path = "/accounts/1" } }\n' ..
+            'local seen = readers:finish()' },
         { "lock_rows", "lab:lock_rows(where, sql, ...) -> held",
           "Locks rows of the arm's schema, so that whoever writes them stands still in its transaction; held:await_waiter() proves it, held:release() ends it.",
           params = { "where: string, for messages", "sql: string, a SELECT", "...: any, its parameters" },
@@ -217,6 +222,12 @@ local experiment = {
         { "healthy", "service:healthy() -> boolean, text", "Whether it says that it can serve, and its answer." },
         { "metric", "service:metric(name) -> number | nil", "One of its metrics; nil when it does not answer.", params = { "name: string" } },
         { "metrics", "service:metrics() -> table", "Its metrics by name, labels included as Prometheus writes them." },
+      } },
+    { name = "load", doc = "A load under way, from lab:load.",
+      methods = {
+        { "stats", "load:stats() -> table", "Counters and histograms so far, as of flow_load." },
+        { "finish", "load:finish(at_most) -> table", "Waits for its end: the same, and `rows`, one for each request; else inconclusive.",
+          params = { 'at_most: duration = "60s"' } },
       } },
     { name = "process", doc = "A program of your own, from lab:process. Killed and reaped when the arm ends.",
       methods = {

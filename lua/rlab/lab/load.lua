@@ -1,0 +1,54 @@
+-- Load on an arm's services: rlab.flow_load with the run's seed, and each operation in the run's history.
+local flow_load = require "rlab.flow_load"
+local must = require "rlab.must"
+
+local M = {}
+
+local Load = {}
+Load.__index = Load
+
+local ROWS_MAX = 100000
+
+local function rows_of(opts)
+  if opts.rows then return opts.rows end
+  if not opts.count then return ROWS_MAX end
+  return math.min(ROWS_MAX, opts.count * (opts.readers or 1))
+end
+
+-- load{to = service, ...} -> Load, under way: options as of flow_load.open; `to` is a service or process of the arm instead of url. Unless they say
+-- otherwise, the seed is the run's, a row is kept of each request, and the history gets each operation.
+function M.load(lab, opts)
+  local all = {}
+  for key, value in pairs(opts) do all[key] = value end
+  if opts.to then all.to, all.url = nil, opts.to.url end
+  all.seed, all.rows, all.history = opts.seed or lab.seed, rows_of(opts), opts.history or lab.run.history
+  all.name = (lab.label and lab.label .. "/" or "") .. (opts.name or "load")
+  local handle = lab:own(must(flow_load.open(all)))
+  return setmetatable({ lab = lab, handle = handle, name = opts.name or "load" }, Load)
+end
+
+-- load:stats() -> counters and histograms so far
+function Load:stats()
+  return self.handle:stats()
+end
+
+local function take_all(handle)
+  local rows = {}
+  repeat
+    local some = handle:take()
+    table.move(some, 1, #some, #rows + 1, rows)
+  until #some == 0
+  return rows
+end
+
+-- load:finish([at_most]) -> stats with rows, oldest first: waits for its end. One that could not begin, or rows that had no room, prove nothing.
+function Load:finish(at_most)
+  local ok, failure = self.handle:wait(at_most or "60s")
+  if not ok then self.lab:give_up("%s: %s", self.name, failure.message) end
+  local stats = self.handle:stats()
+  if stats.rows_lost > 0 then self.lab:give_up("%s: there was no room for %d rows; say rows = N", self.name, stats.rows_lost) end
+  stats.rows = take_all(self.handle)
+  return stats
+end
+
+return M
