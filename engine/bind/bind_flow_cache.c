@@ -168,7 +168,7 @@ static void push_gauges(lua_State *L, rl_cache *cache)
     set_int(L, "events_dropped", flow_dropped(cache_flow(cache)));
 }
 
-/* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait = hdr */
+/* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
 static int l_stats(lua_State *L)
 {
     rl_cache *cache = check(L);
@@ -178,6 +178,8 @@ static int l_stats(lua_State *L)
     push_gauges(L, cache);
     cache_add_pool_wait(cache, hdr_push(L));
     lua_setfield(L, -2, "pool_wait");
+    cache_add_ahead(cache, hdr_push(L));
+    lua_setfield(L, -2, "ahead");
     lua_createtable(L, 0, CACHE_SOURCE_COUNT);
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++) {
         cache_add_latency(cache, (cache_source)i, hdr_push(L));

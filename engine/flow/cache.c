@@ -114,6 +114,7 @@ static void load(rl_cache *cache, cache_lookup *lookup, bool forced)
         return;
     }
     flight->forced = forced;
+    flight->ahead_ms = forced ? seen.expires - clock_unix_ms() : 0;
     flight->cacheless = cacheless;
     flight->seen = seen;
     cache_pool_submit(cache, flight);
@@ -143,7 +144,6 @@ static void judge_value(rl_cache *cache, cache_lookup *lookup, const cache_entry
     }
     if (o->beta > 0 &&
         cache_early(now, entry->expires, entry->cost, o->beta, 1 - rng_double(rng))) {
-        cache_count_up(cache, CACHE_N_EARLY, 1);
         lookup->seen = *entry;
         load(cache, lookup, true);
         return;
@@ -285,6 +285,7 @@ rl_err *cache_open(const cache_opts *opts, rl_cache **out)
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++)
         flow_hdr_open(&cache->latency[i]);
     flow_hdr_open(&cache->pool_wait);
+    flow_hdr_open(&cache->ahead);
     if (opts->local_ms > 0 || opts->stale_ms > 0)
         cache->local = cache_local_new(opts->local_size);
     cache_steps_open(cache);
@@ -336,6 +337,7 @@ bool cache_close(rl_cache *cache, double seconds)
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++)
         flow_hdr_close(&cache->latency[i]);
     flow_hdr_close(&cache->pool_wait);
+    flow_hdr_close(&cache->ahead);
     cache_local_free(cache->local);
     free_options(&cache->opts);
     free(cache);
@@ -357,6 +359,11 @@ void cache_add_latency(rl_cache *cache, cache_source source, struct hdr_histogra
 void cache_add_pool_wait(rl_cache *cache, struct hdr_histogram *sum)
 {
     flow_hdr_add_to(&cache->pool_wait, sum);
+}
+
+void cache_add_ahead(rl_cache *cache, struct hdr_histogram *sum)
+{
+    flow_hdr_add_to(&cache->ahead, sum);
 }
 
 void cache_measure(rl_cache *cache, cache_gauges *out)

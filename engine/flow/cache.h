@@ -119,6 +119,8 @@ extern const char *const cache_count_names[CACHE_N_COUNT];
 int64_t cache_counted(rl_cache *cache, cache_count which);
 void cache_add_latency(rl_cache *cache, cache_source source, struct hdr_histogram *sum); /* ns */
 void cache_add_pool_wait(rl_cache *cache, struct hdr_histogram *sum);                    /* ns */
+void cache_add_ahead(rl_cache *cache,
+                     struct hdr_histogram *sum); /* ns that XFetch came before the end */
 
 typedef struct cache_gauges {
     cache_breaker_state redis, db;

@@ -27,6 +27,7 @@ typedef struct cache_flight {
     bool forced;          /* XFetch: a living entry does not end it */
     bool cacheless;       /* Redis is not to be asked */
     cache_entry seen;     /* what was in the cache before; CACHE_ABSENT: nothing */
+    int64_t ahead_ms;     /* of forced: how long before the entry's end */
     int64_t submitted_ns; /* for who runs it */
     struct cache_flight *chain, *next;
 } cache_flight;

@@ -81,7 +81,7 @@ struct rl_cache {
     cache_local *local; /* NULL: neither local nor stale answers */
     cache_breaker redis_breaker, db_breaker;
     _Atomic int64_t counts[CACHE_N_COUNT];
-    flow_hdr latency[CACHE_SOURCE_COUNT], pool_wait;
+    flow_hdr latency[CACHE_SOURCE_COUNT], pool_wait, ahead;
     atomic_bool db_up; /* as the last read said */
     my_conn *probe;    /* asks while it is not */
 };

@@ -271,8 +271,8 @@ static void database_bad(rl_cache *cache, const rl_err *err)
 static rl_err *in_turn(load *l)
 {
     rl_cache *cache = l->worker->cache;
+    int64_t began = clock_ns(); /* a pause there is a slow load */
     rl_err *err = cache_point(FAIL_POINT_QUERY_DB_LOAD, l->flight->account);
-    int64_t began = clock_ns();
     if (!err) {
         cache_count_up(cache, CACHE_N_DB_READS, 1);
         err = select_account(l);
@@ -431,6 +431,10 @@ void cache_load(cache_worker *worker, cache_flight *flight)
         cache_count_up(cache, CACHE_N_RETRIES, 1);
         err_free(err);
         err = load_once(&l);
+    }
+    if (flight->forced && !err && l.source == CACHE_FROM_DB) {
+        cache_count_up(cache, CACHE_N_EARLY, 1);
+        flow_hdr_record(&cache->ahead, flight->ahead_ms * 1000000, 1);
     }
     if (l.skipped) /* who came just now reads what the other process writes, or loads himself */
         l.entry = flight->seen, l.source = CACHE_FROM_STALE;

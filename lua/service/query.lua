@@ -109,7 +109,9 @@ local function metrics(flow)
   list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.", value = stats.db_busy }
   list[#list + 1] = { name = "rlab_query_db_peak", type = "gauge", help = "The most that were under way at once.", value = stats.db_peak }
   list[#list + 1] = { name = "rlab_query_queued", type = "gauge", help = "Loads that wait for a worker.", value = stats.queued }
-  list[#list + 1] = { name = "rlab_query_pool_wait_seconds", type = "histogram", help = "How long a load waited for its turn at MySQL.",
+  list[#list + 1] = { name = "rlab_query_ahead_seconds", type = "summary", help = "How long before an entry's end XFetch refreshed it.",
+    hdr = stats.ahead, scale = 1e-9 }
+  list[#list + 1] = { name = "rlab_query_pool_wait_seconds", type = "summary", help = "How long a load waited for its turn at MySQL.",
     hdr = stats.pool_wait, scale = 1e-9 }
   return list
 end

@@ -33,7 +33,7 @@ return {
         { "stats", "cache:stats() -> table", "Counters, gauges, and histograms in ns.",
           returns = "{ from_cache, from_stale, from_db, from_negative, from_l1, failed, refused, misses, joins, early, refreshes, lease_waits, lease_hits, " ..
             "db_reads, db_errors, retries, fills, fills_refused, fill_errors, redis_batches, redis_lookups, redis_errors, bad_entries, redis_breaker, " ..
-            "db_breaker, redis_breaker_opens, db_breaker_opens, db_busy, db_peak, queued, pool_wait, latency = { cache = } }" },
+            "db_breaker, redis_breaker_opens, db_breaker_opens, db_busy, db_peak, queued, pool_wait, ahead (of XFetch), latency = { cache = } }" },
         { "forget_peak", "cache:forget_peak()", "db_peak begins anew." },
         { "events", "cache:events([at_most]) -> list | nil", "What happened since the last call: down, up, breaker-open, breaker-closed with need =.",
           params = { "at_most: duration, how long to wait for one" } },
