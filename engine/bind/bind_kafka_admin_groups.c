@@ -159,8 +159,12 @@ static int l_group(lua_State *L)
 static void run_offsets(rl_await *a)
 {
     group_job *j = (group_job *)a;
-    a->err = kafka_admin_group_offsets(j->job.admin, &j->job.call, j->group, j->job.list, j->stable,
-                                       &j->job.event);
+    rd_kafka_topic_partition_list_t *places = j->job.list;
+    j->job.list = NULL;
+    a->err = kafka_admin_group_offsets(j->job.admin, &j->job.call, j->group, places, j->stable,
+                                       &j->job.list);
+    if (places)
+        rd_kafka_topic_partition_list_destroy(places);
 }
 
 static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
@@ -184,18 +188,13 @@ static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
 
 static int push_offsets(lua_State *L, rl_await *a)
 {
-    size_t n;
-    const rd_kafka_group_result_t *result = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(((admin_job *)a)->event), &n)[0];
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(result));
+    rd_kafka_topic_partition_list_t *list = ((admin_job *)a)->list;
     rd_kafka_topic_partition_list_sort(list, NULL, NULL);
     lua_createtable(L, list->cnt, 0);
     for (int i = 0; i < list->cnt; i++) {
         push_offset(L, &list->elems[i]);
         lua_rawseti(L, -2, i + 1);
     }
-    rd_kafka_topic_partition_list_destroy(list);
     return 1;
 }
 

@@ -79,10 +79,10 @@ rl_err *kafka_admin_elect(kafka_admin *a, kafka_call *call, rd_kafka_ElectionTyp
 rl_err *kafka_admin_groups(kafka_admin *a, kafka_call *call, rd_kafka_event_t **event);
 rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *group,
                           rd_kafka_event_t **event);
-/* list NULL: whatever was committed. */
+/* places NULL: whatever was committed. The caller destroys *offsets. */
 rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
-                                  rd_kafka_topic_partition_list_t *list, bool stable,
-                                  rd_kafka_event_t **event);
+                                  rd_kafka_topic_partition_list_t *places, bool stable,
+                                  rd_kafka_topic_partition_list_t **offsets);
 rl_err *kafka_admin_alter_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
                                         rd_kafka_topic_partition_list_t *list, kafka_items *items);
 rl_err *kafka_admin_delete_group_offsets(kafka_admin *a, kafka_call *call, const char *group,

@@ -94,39 +94,18 @@ rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *group,
 
 /* ---- offsets ---- */
 
-static void submit_offsets(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
-{
-    rd_kafka_ListConsumerGroupOffsets_t *request = (rd_kafka_ListConsumerGroupOffsets_t *)arg;
-    rd_kafka_ListConsumerGroupOffsets(a->rk, &request, 1, options, a->queue);
-}
-
-static const rd_kafka_group_result_t *offsets_result(rd_kafka_event_t *event)
-{
-    size_t n;
-    return rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(event), &n)[0];
-}
-
-static rd_kafka_resp_err_t offsets_code(rd_kafka_event_t *event)
-{
-    return group_code(offsets_result(event));
-}
-
+/* The coordinator may be settling, as in admin_do. */
 rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
-                                  rd_kafka_topic_partition_list_t *list, bool stable,
-                                  rd_kafka_event_t **event)
+                                  rd_kafka_topic_partition_list_t *places, bool stable,
+                                  rd_kafka_topic_partition_list_t **offsets)
 {
-    admin_op op = {.api = RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
-                   .what = "group offsets",
-                   .submit = submit_offsets,
-                   .code = offsets_code,
-                   .stable = stable};
     admin_run run = admin_begin(a, call);
-    rd_kafka_ListConsumerGroupOffsets_t *request =
-        rd_kafka_ListConsumerGroupOffsets_new(group, list);
-    rl_err *err = admin_do(&run, &op, request, event);
-    rd_kafka_ListConsumerGroupOffsets_destroy(request);
-    return err ? err : drop_event(event, group_err(offsets_result(*event), "offsets of group"));
+    rl_err *err;
+    do {
+        wire_call wire = admin_wire(&run);
+        err = wire_group_offsets(a->wire, &wire, group, places, stable, offsets);
+    } while (admin_settling(&run, &err));
+    return err;
 }
 
 static void submit_alter(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)

@@ -76,22 +76,28 @@ rl_err *kafka_admin_producers(kafka_admin *a, kafka_call *call, const char *topi
     return wire_producers_get(a->wire, &wire, topic, partition, producers);
 }
 
+bool admin_settling(admin_run *run, rl_err **err)
+{
+    if (!*err || (*err)->domain != RL_KAFKA || !(*err)->retriable ||
+        !kafka_slice(run->until_ms, KAFKA_SLICE_MS))
+        return false;
+    rl_err *stop = admin_pause(run, KAFKA_SLICE_MS / 2, "%s", (*err)->msg);
+    err_free(*err);
+    *err = stop;
+    return !stop;
+}
+
 /* The coordinator may be settling, as in admin_do. */
 rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id,
                                 wire_txn_info *info)
 {
     admin_run run = admin_begin(a, call);
-    for (;;) {
+    rl_err *err;
+    do {
         wire_call wire = admin_wire(&run);
-        rl_err *err = wire_txn_describe(a->wire, &wire, id, info);
-        if (!err || err->domain != RL_KAFKA || !err->retriable ||
-            !kafka_slice(run.until_ms, KAFKA_SLICE_MS))
-            return err;
-        rl_err *stop = admin_pause(&run, KAFKA_SLICE_MS / 2, "%s", err->msg);
-        err_free(err);
-        if (stop)
-            return stop;
-    }
+        err = wire_txn_describe(a->wire, &wire, id, info);
+    } while (admin_settling(&run, &err));
+    return err;
 }
 
 /* Each broker tells of the transactions it coordinates; one that is silent leaves a gap that is said. */

@@ -41,6 +41,8 @@ rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_e
 rl_err *admin_pause(admin_run *run, int ms, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 wire_call admin_wire(admin_run *run);
+/* True when it is worth to ask again: the coordinator is settling, and there is time. Otherwise *err stays, or says why there is not. */
+bool admin_settling(admin_run *run, rl_err **err);
 
 /* An item's own error; NULL for code 0. `text` may be NULL. */
 rl_err *admin_item_err(rd_kafka_resp_err_t code, const char *what, const char *name,

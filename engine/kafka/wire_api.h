@@ -7,6 +7,8 @@
 #ifndef RL_KAFKA_WIRE_API_H
 #define RL_KAFKA_WIRE_API_H
 
+#include <librdkafka/rdkafka.h>
+
 #include "kafka/wire_cluster.h"
 
 #define WIRE_UNKNOWN INT64_MIN /* a position that nobody could tell: unknown, not 0 */
@@ -145,10 +147,6 @@ rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const ch
 rl_err *wire_txn_parse(frame_reader *r, const char *id, wire_txn_info *info);
 void wire_txn_info_free(wire_txn_info *info);
 
-rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id,
-                             int *broker);
-rl_err *wire_coordinator_parse(frame_reader *r, const char *id, wire_node *node);
-
 typedef struct wire_producer {
     int64_t producer_id, last_timestamp, txn_start; /* -1: none, no open transaction */
     int epoch, last_sequence, coordinator_epoch;
@@ -165,5 +163,25 @@ rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const c
 rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
                              wire_producers *producers);
 void wire_producers_free(wire_producers *producers);
+
+/* ---- coordinators and what groups have committed ---- */
+
+typedef enum wire_coordinator_kind {
+    WIRE_GROUP_COORDINATOR = 0,
+    WIRE_TXN_COORDINATOR
+} wire_coordinator_kind;
+
+rl_err *wire_coordinator(wire_cluster *cluster, const wire_call *call, wire_coordinator_kind kind,
+                         const char *id, int *broker);
+rl_err *wire_coordinator_parse(frame_reader *r, wire_coordinator_kind kind, const char *id,
+                               wire_node *node);
+
+/* places NULL: whatever the group has committed; else they are sorted, and one that was never committed has the offset -1. The caller destroys *offsets.
+ * Asked here and not by librdkafka, whose request for a coordinator aborts the program (2.15.1, assertion eonce->refcnt > 0) when the answer comes after its time. */
+rl_err *wire_group_offsets(wire_cluster *cluster, const wire_call *call, const char *group,
+                           rd_kafka_topic_partition_list_t *places, bool stable,
+                           rd_kafka_topic_partition_list_t **offsets);
+rl_err *wire_offsets_parse(frame_reader *r, const char *group,
+                           rd_kafka_topic_partition_list_t **offsets);
 
 #endif

@@ -7,8 +7,6 @@
 #define LIST_VERSION 0
 #define DESCRIBE_VERSION 0
 #define PRODUCERS_VERSION 0
-#define COORDINATOR_VERSION 3
-#define COORDINATOR_OF_TXN 1
 
 /* ---- ListTransactions ---- */
 
@@ -81,54 +79,6 @@ void wire_txns_free(wire_txns *txns)
     *txns = (wire_txns){0};
 }
 
-/* ---- FindCoordinator ---- */
-
-static void write_coordinator(frame_writer *w, const void *id)
-{
-    frame_put_str(w, id);
-    frame_put_i8(w, COORDINATOR_OF_TXN);
-    frame_put_tags(w);
-}
-
-rl_err *wire_coordinator_parse(frame_reader *r, const char *id, wire_node *node)
-{
-    *node = (wire_node){0};
-    frame_i32(r); /* throttle time */
-    int code = frame_i16(r);
-    frame_str(r);
-    node->id = frame_i32(r);
-    node->host = frame_dup(frame_str(r));
-    node->port = frame_i32(r);
-    frame_tags(r);
-    rl_err *err = frame_end(r, "FindCoordinator response");
-    if (!err && !node->host)
-        err = err_lab("MALFORMED", "FindCoordinator response without a host");
-    if (!err)
-        err = wire_code(code, "the coordinator of transaction %s", id);
-    if (err) {
-        free(node->host);
-        *node = (wire_node){0};
-    }
-    return err;
-}
-
-rl_err *wire_txn_coordinator(wire_cluster *cluster, const wire_call *call, const char *id,
-                             int *broker)
-{
-    wire_question q = {FRAME_FIND_COORDINATOR, COORDINATOR_VERSION, write_coordinator, id};
-    frame_reader r;
-    wire_node node = {0};
-    rl_err *err = wire_ask(cluster, call, WIRE_ANY, &q, &r);
-    if (!err)
-        err = wire_coordinator_parse(&r, id, &node);
-    if (err)
-        return err;
-    wire_cluster_learn(cluster, node.id, node.host, node.port);
-    *broker = node.id;
-    free(node.host);
-    return NULL;
-}
-
 /* ---- DescribeTransactions ---- */
 
 static void write_describe(frame_writer *w, const void *id)
@@ -190,7 +140,7 @@ rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const ch
 {
     int broker;
     *info = (wire_txn_info){0};
-    rl_err *err = wire_txn_coordinator(cluster, call, id, &broker);
+    rl_err *err = wire_coordinator(cluster, call, WIRE_TXN_COORDINATOR, id, &broker);
     wire_question q = {FRAME_DESCRIBE_TRANSACTIONS, DESCRIBE_VERSION, write_describe, id};
     frame_reader r;
     if (!err)

@@ -243,10 +243,43 @@ static void write_coordinator(frame_writer *w)
 static rl_err *parse_coordinator(frame_reader *r, bool look)
 {
     wire_node node;
-    rl_err *err = wire_coordinator_parse(r, "txn-1", &node);
+    rl_err *err = wire_coordinator_parse(r, WIRE_TXN_COORDINATOR, "txn-1", &node);
     if (look)
         assert_int_equal(node.port, 9092);
     free(node.host);
+    return err;
+}
+
+static void write_offsets(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 1);
+    frame_put_str(w, "orders");
+    frame_put_array(w, 1);
+    frame_put_i32(w, 2);
+    frame_put_i64(w, 40);
+    frame_put_i32(w, 1);
+    frame_put_str(w, "note");
+    frame_put_i16(w, 0);
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_i16(w, 0);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_offsets(frame_reader *r, bool look)
+{
+    rd_kafka_topic_partition_list_t *list;
+    rl_err *err = wire_offsets_parse(r, "group", &list);
+    if (look) {
+        const rd_kafka_topic_partition_t *p = &list->elems[0];
+        assert_string_equal(p->topic, "orders");
+        assert_int_equal(p->partition, 2);
+        assert_int_equal(p->offset, 40);
+        assert_memory_equal(p->metadata, "note", 4);
+    }
+    if (list)
+        rd_kafka_topic_partition_list_destroy(list);
     return err;
 }
 
@@ -255,13 +288,10 @@ static const struct {
     void (*write)(frame_writer *w);
     rl_err *(*parse)(frame_reader *r, bool look);
 } bodies[] = {
-    {true, write_metadata, parse_metadata},
-    {true, write_quorum, parse_quorum},
-    {false, write_offset, parse_offset},
-    {true, write_txns, parse_txns},
-    {true, write_txn, parse_txn},
-    {true, write_producers, parse_producers},
-    {true, write_coordinator, parse_coordinator},
+    {true, write_offsets, parse_offsets},     {true, write_metadata, parse_metadata},
+    {true, write_quorum, parse_quorum},       {false, write_offset, parse_offset},
+    {true, write_txns, parse_txns},           {true, write_txn, parse_txn},
+    {true, write_producers, parse_producers}, {true, write_coordinator, parse_coordinator},
 };
 
 #define BODIES (sizeof bodies / sizeof *bodies)
