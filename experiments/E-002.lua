@@ -115,6 +115,37 @@ local function sum_of(list, ids)
   return sum
 end
 
+-- When each command ended, for the marker on the time axis.
+local function note_times(lab, opts)
+  local ended, after = {}, opts.after
+  function opts.after(sent, outcome)
+    ended[sent.id] = lab:now()
+    if after then after(sent, outcome) end
+  end
+  return ended
+end
+
+local AROUND = 5
+
+-- The ghost among the records of its partition.
+local function picture(records)
+  local ghost, cells = nil, {}
+  for _, record in ipairs(records) do
+    if record.id == command(FIRST) then ghost = record end
+  end
+  if not ghost then return nil end
+  for _, record in ipairs(records) do
+    if record.partition == ghost.partition and math.abs(record.offset - ghost.offset) <= AROUND then
+      cells[#cells + 1] = { offset = record.offset, kind = record == ghost and "aborted" or "plain", id = record.id, key = record.key }
+    end
+  end
+  return {
+    title = "A ghost in the log", note = ("%s was acknowledged by the brokers; then its transaction in MySQL was rolled back."):format(ghost.id),
+    partitions = { { topic = "events", partition = ghost.partition, marks = {}, cells = cells } },
+    links = { { partition = ghost.partition, offset = ghost.offset, store = "ledger_entry", text = "no row for " .. ghost.id } },
+  }
+end
+
 -- ---- what else must hold of one practice ----
 
 local own_checks = {}
@@ -165,6 +196,7 @@ return experiment {
     local log = arm.class == "wrong" and lab:wire_log { api = "Produce" }
     local service, opts = faults[arm.name](lab, arm.settings.mode)
     opts.to, opts.count, opts.accounts = service, COMMANDS, ACCOUNTS
+    local ended = note_times(lab, opts)
     local done = lab:commands(opts)
     done.service:stop()
     lab:drain {}
@@ -179,8 +211,11 @@ return experiment {
     lab:number("missing events", #missing)
     lab:number("ghost events", #ghosts)
     lab:number("account minus view", stores.sums.account - stores.sums.view, "cents")
-    if #missing > 0 then lab:anomaly(missing:ids(1)[1] .. ": committed, no event") end
-    if #ghosts > 0 then lab:anomaly(ghosts:ids(1)[1] .. ": an event, no row") end
+    if arm.name == "send-inside-transaction" then lab:moment(picture(records)) end
+    for _, found in ipairs { { missing, ": committed, no event" }, { ghosts, ": an event, no row" } } do
+      local id = found[1]:ids(1)[1]
+      if id then lab:anomaly(id .. found[2], { at = ended[id] }) end
+    end
     return seen
   end,
 

@@ -170,6 +170,31 @@ local function carried(rows, event)
   return list
 end
 
+local AROUND = 3
+
+-- The copies around the first record that came again, each with what it did to the read model.
+local function picture(seen, arm)
+  local first_again, count, cells = nil, bag.from(ids_of(seen.records)), {}
+  local met = {}
+  for _, record in ipairs(seen.records) do
+    if met[record.id] then first_again = first_again or record.offset end
+    met[record.id] = true
+  end
+  if not first_again then return nil end
+  for _, record in ipairs(seen.records) do
+    if math.abs(record.offset - first_again) <= AROUND + RELAY_BATCH then
+      cells[#cells + 1] = { offset = record.offset, kind = count:count(record.id) > 1 and "doubled" or "plain", id = record.id, key = record.key }
+    end
+  end
+  local id = seen.copied[1]
+  return {
+    title = ("%s in the log twice"):format(#seen.copied == 1 and "One event is" or ("%d events are"):format(#seen.copied)),
+    note = ("%s: the second copies begin at offset %d."):format(arm.says, first_again),
+    partitions = { { topic = "events", partition = 0, marks = {}, cells = cells } },
+    links = { { partition = 0, offset = first_again, store = "effect_log", text = ("%d rows for %s"):format(bag.from(ids_of(seen.effects)):count(id), id) } },
+  }
+end
+
 return experiment {
   id = "E-003",
   title = "Where duplicates come from",
@@ -206,6 +231,7 @@ return experiment {
     lab:number("topic copies", #seen.records - EVENTS)
     lab:number("applied twice", #bag.from(ids_of(seen.effects)):duplicates())
     lab:number("money off", seen.off, "cents")
+    if arm.name == "relay-crash" then lab:moment(picture(seen, arm)) end
     if seen.off ~= 0 then lab:anomaly(seen.says) end
     return seen
   end,

@@ -9,6 +9,7 @@ local MANY = 6 -- more spans of one kind than this become a bar code with one la
 local LABEL_SIZE = 11.5
 local LAYOUTS = { { name = "w", width = 760, extra = 118 }, { name = "n", width = 330, extra = 0 } }
 local TABLE_ROWS = 60
+local END_TOP = 9
 
 local function percent(x)
   return (("%.3f"):format(100 * x):gsub("0+$", ""):gsub("%.$", "")) .. "%"
@@ -122,6 +123,7 @@ local function end_labels(panel, last, height)
     end
   end
   table.sort(groups, function(a, b) return a.y < b.y end)
+  if groups[1] then groups[1].y = math.max(groups[1].y, END_TOP) end -- not under the labels above the panel
   for i = 2, #groups do groups[i].y = math.max(groups[i].y, groups[i - 1].y + 14) end
   local over = #groups > 0 and groups[#groups].y - (height - 4) or 0
   for i = #groups, 1, -1 do
