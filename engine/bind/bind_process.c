@@ -12,6 +12,7 @@
 #include "bind/signals.h"
 #include "bind/timed.h"
 #include "loop/procfs.h"
+#include "loop/tcp_table.h"
 
 enum { POLL_MS = 5, PORT_LIMIT = 65535, FREE_FROM = 20000 };
 
@@ -145,6 +146,21 @@ static int l_port_owner(lua_State *L)
     return 2;
 }
 
+static bool add_port(const tcp_row *row, void *L)
+{
+    lua_pushboolean(L, 1);
+    lua_rawseti(L, -2, row->local_port);
+    return true;
+}
+
+/* listening() -> set of the TCP ports that somebody on this machine listens on */
+static int l_listening(lua_State *L)
+{
+    lua_newtable(L);
+    tcp_table_listening(add_port, L);
+    return 1;
+}
+
 /* free_ports(n[, from]) -> list of n consecutive free ports */
 static int l_free_ports(lua_State *L)
 {
@@ -275,6 +291,7 @@ int luaopen_rlab_process(lua_State *L)
                                          {"cont", l_cont},
                                          {"recv_queue", l_recv_queue},
                                          {"port_owner", l_port_owner},
+                                         {"listening", l_listening},
                                          {"free_ports", l_free_ports},
                                          {"wait_gone", l_wait_gone},
                                          {NULL, NULL}};

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "loop/tcp_table.h"
 
-enum { TCP_ESTABLISHED_ = 1, TCP_LISTEN_ = 10, PORT_MAX = 65535, TICK_BITS = 40 };
+enum { PORT_MAX = 65535, TICK_BITS = 40 };
 
 static bool slurp(const char *path, rl_buf *out)
 {
@@ -177,30 +178,6 @@ void procfs_name(pid_t pid, char *out, size_t size)
 
 /* ---- sockets ---- */
 
-typedef struct tcp_row {
-    unsigned local_port, remote_port, state, rx_queue, uid;
-    unsigned long inode;
-} tcp_row;
-
-typedef bool (*tcp_visit)(const tcp_row *row, void *arg); /* false ends the walk */
-
-static void walk_tcp(const char *path, tcp_visit visit, void *arg)
-{
-    rl_buf text = {0};
-    if (slurp(path, &text)) {
-        for (char *line = strchr(text.data, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
-            tcp_row r;
-            if (sscanf(line + 1,
-                       " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%x %x %*x:%x %*x:%*x %*x %u %*d %lu",
-                       &r.local_port, &r.remote_port, &r.state, &r.rx_queue, &r.uid,
-                       &r.inode) == 6 &&
-                !visit(&r, arg))
-                break;
-        }
-    }
-    buf_free(&text);
-}
-
 typedef struct inode_set {
     unsigned long *list;
     size_t n, cap;
@@ -250,7 +227,7 @@ typedef struct queue_sum {
 static bool add_queue(const tcp_row *r, void *arg)
 {
     queue_sum *q = arg;
-    if (r->state == TCP_ESTABLISHED_ && r->remote_port == q->remote_port &&
+    if (r->state == TCP_TABLE_ESTABLISHED && r->remote_port == q->remote_port &&
         set_has(&q->mine, r->inode)) {
         q->bytes += r->rx_queue;
         q->sockets++;
@@ -261,12 +238,8 @@ static bool add_queue(const tcp_row *r, void *arg)
 int64_t procfs_recv_queue(pid_t pid, int remote_port, int *sockets)
 {
     queue_sum q = {.remote_port = (unsigned)remote_port};
-    char path[64];
     bool ok = socket_inodes(pid, &q.mine);
-    snprintf(path, sizeof path, "/proc/%d/net/tcp", (int)pid);
-    walk_tcp(path, add_queue, &q);
-    snprintf(path, sizeof path, "/proc/%d/net/tcp6", (int)pid);
-    walk_tcp(path, add_queue, &q);
+    tcp_table_of(pid, add_queue, &q);
     free(q.mine.list);
     *sockets = q.sockets;
     return ok ? q.bytes : -1;
@@ -281,7 +254,7 @@ typedef struct listener {
 static bool find_listener(const tcp_row *r, void *arg)
 {
     listener *l = arg;
-    if (r->state != TCP_LISTEN_ || r->local_port != l->port)
+    if (r->local_port != l->port)
         return true;
     l->row = *r;
     l->found = true;
@@ -307,9 +280,7 @@ static pid_t owner_of_inode(unsigned long inode)
 bool procfs_port_owner(int port, pid_t *pid, uid_t *uid)
 {
     listener l = {.port = (unsigned)port};
-    walk_tcp("/proc/net/tcp", find_listener, &l);
-    if (!l.found)
-        walk_tcp("/proc/net/tcp6", find_listener, &l);
+    tcp_table_listening(find_listener, &l);
     if (!l.found)
         return false;
     *uid = l.row.uid;

@@ -3,7 +3,7 @@
  * Offers: state, start time and memory of a pid, a name that people recognise, who listens on a port, how many bytes lie unread in a process's
  * sockets, and ports that can be bound. A process is known by its pid *and* start time, since pids are used again; the start time is an opaque
  * number that also tells boots apart. A zombie counts as gone: it holds no port and no file.
- * Uses: base/buf. Thread: any; nothing is kept between calls but the boot's mark. */
+ * Uses: base/buf, loop/tcp_table. Thread: any; nothing is kept between calls but the boot's mark. */
 #ifndef RL_LOOP_PROCFS_H
 #define RL_LOOP_PROCFS_H
 

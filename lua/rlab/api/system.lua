@@ -26,6 +26,8 @@ local process = {
       params = { "pid: integer", START } },
     { "wait_gone", "process.wait_gone(pid [, start [, at_most]]) -> true | nil, err", "Waits until there is no such process.",
       params = { "pid: integer", START, "at_most: duration" }, errors = "TIMEOUT" },
+    { "listening", "process.listening() -> set of ports", "The TCP ports that somebody on this machine listens on.",
+      example = "print(process.listening()[19092])" },
     { "port_owner", "process.port_owner(port) -> pid, name | nil", "Who listens; pid 0 when we may not look.",
       params = { "port: integer" } },
     { "free_ports", "process.free_ports(n [, from]) -> list", "n consecutive free ports.", params = { "n: integer", "from: integer" } },

@@ -103,18 +103,8 @@ function M.unsafe(base)
     ("choose an RLAB_PORT_BASE below %d"):format(low - M.BLOCK)
 end
 
--- listening() -> set of the ports that somebody listens on, in one look (5 ms are not worth a connection each)
-function M.listening()
-  local set = {}
-  for _, path in ipairs { "/proc/net/tcp", "/proc/net/tcp6" } do
-    local f = io.open(path)
-    if f then
-      for port in f:read("a"):gmatch ":(%x%x%x%x) %x+:%x%x%x%x 0A" do set[tonumber(port, 16)] = true end
-      f:close()
-    end
-  end
-  return set
-end
+-- listening() -> set of the ports that somebody listens on, in one look
+M.listening = require("rlab.process").listening
 
 local function absolute(path)
   if path:sub(1, 1) == "/" then return path end

@@ -5,11 +5,14 @@
 #include <stdint.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "loop/procfs.h"
+#include "loop/tcp_table.h"
 
 static void stat_lines(void **state)
 {
@@ -71,9 +74,55 @@ static void ourselves(void **state)
     assert_int_equal(sockets, 0);
 }
 
+typedef struct sighting {
+    int port, kernel, proc;
+} sighting;
+
+static bool in_kernel(const tcp_row *row, void *arg)
+{
+    sighting *s = arg;
+    s->kernel += row->state == TCP_TABLE_LISTEN && (int)row->local_port == s->port;
+    return true;
+}
+
+static bool in_proc(const tcp_row *row, void *arg)
+{
+    sighting *s = arg;
+    s->proc += row->state == TCP_TABLE_LISTEN && (int)row->local_port == s->port;
+    return true;
+}
+
+/* A listener of ours, of each family, as the kernel and as /proc tell of it; a socket that is only bound is none. */
+static void listeners(void **state)
+{
+    (void)state;
+    for (int family = AF_INET, i = 0; i < 2; i++, family = AF_INET6) {
+        int fd = socket(family, SOCK_STREAM, 0);
+        if (fd < 0 && family == AF_INET6)
+            continue;
+        struct sockaddr_storage a = {.ss_family = (sa_family_t)family};
+        socklen_t size = sizeof a;
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+        sighting s = {.port = ntohs(((struct sockaddr_in *)&a)->sin_port)};
+        pid_t pid;
+        uid_t uid;
+        assert_false(procfs_port_owner(s.port, &pid, &uid));
+        assert_int_equal(listen(fd, 1), 0);
+        tcp_table_listening(in_kernel, &s);
+        tcp_table_of(getpid(), in_proc, &s);
+        assert_int_equal(s.kernel, 1);
+        assert_int_equal(s.proc, 1);
+        assert_true(procfs_port_owner(s.port, &pid, &uid));
+        assert_int_equal(pid, getpid());
+        assert_int_equal(uid, getuid());
+        close(fd);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(stat_lines), cmocka_unit_test(names),
-                                       cmocka_unit_test(ourselves)};
+                                       cmocka_unit_test(ourselves), cmocka_unit_test(listeners)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
