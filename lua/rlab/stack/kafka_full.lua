@@ -77,44 +77,68 @@ function M.answer(ctx, want)
   return true
 end
 
-local function make_topic(admin, name, partitions)
+-- Each broker leads one partition and follows the others, so that one record on each passes through all of them.
+local function replicas_of(want)
+  local list = {}
+  for i = 1, #want do
+    list[i] = {}
+    for k = 1, #want do list[i][k] = want[(i + k - 2) % #want + 1] end
+  end
+  return list
+end
+
+local function make_topic(admin, name, replicas)
   local failure
   local ok = task.wait_until(function()
     local made
-    made, failure = admin:create_topic { name = name, partitions = partitions, replication_factor = 3 }
+    made, failure = admin:create_topic { name = name, assignment = replicas, wait = false }
     return made or failure.name == "TOPIC_ALREADY_EXISTS"
   end, { at_most = "30s", every = "30ms" })
-  if not ok then return not_ready("no topic can be created: " .. failure.message) end
-  local isr
-  ok = task.wait_until(function()
+  return ok or not_ready("no topic can be created: " .. failure.message)
+end
+
+-- in_sync(admin, name, replicas) -> true, whether each partition is led by its first replica | nil, err
+local function in_sync(admin, name, replicas)
+  local isr, preferred
+  local ok = task.wait_until(function()
     local topic = admin:topic(name)
-    if not topic or #topic.partitions ~= partitions then return false end
+    if not topic or #topic.partitions ~= #replicas then return false end
+    preferred = true
     for _, p in ipairs(topic.partitions) do
       isr = #p.isr
-      if p.leader < 0 or isr < 3 then return false end
+      if p.leader < 0 or isr < #replicas[p.partition + 1] then return false end
+      preferred = preferred and p.leader == replicas[p.partition + 1][1]
     end
     return true
   end, { at_most = "20s", every = "20ms" })
-  return ok or not_ready(("a new topic got only %s of 3 replicas in sync"):format(isr or 0))
+  if ok then return true, preferred end
+  return not_ready(("a new topic got only %s of 3 replicas in sync"):format(isr or 0))
 end
 
--- One acks=all record on each partition, read back by offset.
-local function write_and_read(ctx, name, partitions)
+-- The clients of the proof are made while the servers still start. The reader is in no group: the first group makes Kafka create a topic.
+local function open_clients(ctx)
   local kafka = require "rlab.kafka"
-  local producer <close>, failure = kafka.producer(impatient(ctx, { acks = "all", linger_ms = 0, message_timeout_ms = "10s" }))
+  local producer, failure = kafka.producer(impatient(ctx, { acks = "all", linger_ms = 0, message_timeout_ms = "10s",
+    ["topic.metadata.refresh.fast.interval.ms"] = 20, retry_backoff_ms = 20, retry_backoff_max_ms = 50 }))
   if not producer then return nil, failure end
-  local list, assigned = {}, {}
-  for p = 1, partitions do
-    list[p] = { topic = name, partition = p - 1, value = "full" }
-    assigned[p] = { topic = name, partition = p - 1, offset = "earliest" }
-  end
-  local consumer <close>, none = kafka.consumer(impatient(ctx, { group = name, enable_auto_commit = false, fetch_wait_max_ms = "50ms" }))
-  if not consumer then return nil, none end
-  local sent = producer:send_batch(list)
-  local broken = sent:failed()[1]
-  if broken then return not_ready("an acks=all write failed: " .. tostring(broken.err or broken)) end
+  local consumer, none = kafka.consumer(impatient(ctx, { enable_auto_commit = false, fetch_wait_max_ms = "20ms",
+    ["topic.metadata.refresh.fast.interval.ms"] = 20 }))
+  if consumer then return producer, consumer end
+  producer:close()
+  return nil, none
+end
+
+local function write(producer, name, partitions)
+  local list = {}
+  for p = 1, partitions do list[p] = { topic = name, partition = p - 1, value = "full" } end
+  local broken = producer:send_batch(list):failed()[1]
+  return not broken or not_ready("an acks=all write failed: " .. tostring(broken.err or broken))
+end
+
+local function read(consumer, name, partitions)
+  local assigned, seen = {}, 0
+  for p = 1, partitions do assigned[p] = { topic = name, partition = p - 1, offset = "earliest" } end
   consumer:assign(assigned)
-  local seen = 0
   local ok = task.wait_until(function()
     local batch = consumer:poll(partitions, "200ms")
     seen = seen + (batch and #batch or 0)
@@ -123,21 +147,51 @@ local function write_and_read(ctx, name, partitions)
   return ok or not_ready(("only %d of %d records came back"):format(seen, partitions))
 end
 
--- prove(ctx) -> true | nil, err
-function M.prove(ctx)
-  local admin <close>, failure = M.admin(ctx)
-  if not admin then return nil, failure end
-  local want = require("rlab.stack.kafka").BROKERS
-  local ok, broken = M.answer(ctx, want)
-  if not ok then return nil, broken end
-  ok, broken = M.whole(admin, want, "60s")
-  if not ok then return nil, broken end
+-- One acks=all record on each partition, read back by offset. The reader stands ready before the first record is written.
+local function write_and_read(producer, consumer, name, partitions)
+  local reading = task.spawn(read, consumer, name, partitions)
+  local _ <close> = setmetatable({}, { __close = function() reading:cancel() end })
+  local ok, failure = write(producer, name, partitions)
+  if not ok then return nil, failure end
+  return reading:join()
+end
+
+local function await_listening(ctx, want)
+  return task.wait_until(function()
+    local listening = ctx:listening()
+    for _, id in ipairs(want) do
+      if not listening[ctx.ports["kafka-" .. id]] then return false end
+    end
+    return true
+  end, { at_most = "90s", every = "20ms", what = "three listening brokers" })
+end
+
+local function prove_topic(ctx, admin, producer, consumer, want)
+  local replicas = replicas_of(want)
   local name = ("rlab-ready-%d-%d"):format(process.self(), clock.ns())
-  ok, broken = make_topic(admin, name, #want)
-  if ok then ok, broken = write_and_read(ctx, name, #want) end
-  admin:delete_topics { name }
-  if not ok then return nil, broken end
-  return true
+  local ok, failure = make_topic(admin, name, replicas)
+  if ok then ok, failure = write_and_read(producer, consumer, name, #want) end
+  local preferred
+  if ok then ok, preferred = in_sync(admin, name, replicas) end
+  if not ok then failure = failure or preferred end
+  admin:delete_topics({ name }, { wait = false })
+  if not ok then return nil, failure end
+  return preferred or M.answer(ctx, want)
+end
+
+-- prove(ctx) -> true | nil, err: may begin while the brokers still start
+function M.prove(ctx)
+  local want = require("rlab.stack.kafka").BROKERS
+  local ok, failure = await_listening(ctx, want)
+  if not ok then return nil, failure end
+  local admin <close>, no_admin = M.admin(ctx)
+  if not admin then return nil, no_admin end
+  local producer <close>, other = open_clients(ctx)
+  if not producer then return nil, other end
+  local consumer <close> = other
+  ok, failure = M.whole(admin, want, "60s")
+  if not ok then return nil, failure end
+  return prove_topic(ctx, admin, producer, consumer, want)
 end
 
 return M

@@ -194,12 +194,12 @@ end
 
 -- Waits until the part's servers serve, each and together, then notes and tells it.
 local function wait_part(ctx, part, began)
-  task.group(function(group)
-    for _, name in ipairs(servers.names(part)) do group:spawn(M.wait_ready, ctx, name) end
-  end)
   local full
   for _, description in ipairs(servers.descriptions(part)) do full = full or description.full end
-  if full then M.watched(ctx, part, full) end
+  task.group(function(group)
+    for _, name in ipairs(servers.names(part)) do group:spawn(M.wait_ready, ctx, name) end
+    if full then group:spawn(M.watched, ctx, part, full) end
+  end)
   for _, name in ipairs(servers.names(part)) do ctx.state.servers[name].phase = "ready" end
   ctx:save()
   local took = words.seconds(clock.ns() - began)
