@@ -71,9 +71,9 @@ bool procfs_parse_stat(const char *text, procfs_stat *out)
     unsigned long long start;
     long rss;
     if (sscanf(close + 1,
-               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu "
                "%*u %ld",
-               &out->state, &parent, &start, &rss) != 4)
+               &out->state, &parent, &out->threads, &start, &rss) != 5)
         return false;
     out->parent = parent;
     out->start = (int64_t)start;
@@ -94,7 +94,7 @@ bool procfs_read(pid_t pid, procfs_stat *out)
 bool procfs_alive(pid_t pid, int64_t start)
 {
     procfs_stat st;
-    return procfs_read(pid, &st) && st.state != 'Z' && st.state != 'X' &&
+    return procfs_read(pid, &st) && (st.state != 'Z' || st.threads > 1) && st.state != 'X' &&
            (!start || st.start == start);
 }
 

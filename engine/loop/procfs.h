@@ -2,7 +2,7 @@
  *
  * Offers: state, start time and memory of a pid, a name that people recognise, who listens on a port, how many bytes lie unread in a process's
  * sockets, and ports that can be bound. A process is known by its pid *and* start time, since pids are used again; the start time is an opaque
- * number that also tells boots apart. A zombie counts as gone: it holds no port and no file.
+ * number that also tells boots apart. A zombie counts as gone when its other threads have ended too: it holds no port and no file then.
  * Uses: base/buf, loop/tcp_table. Thread: any; nothing is kept between calls but the boot's mark. */
 #ifndef RL_LOOP_PROCFS_H
 #define RL_LOOP_PROCFS_H
@@ -14,6 +14,7 @@
 typedef struct procfs_stat {
     char state; /* R running, S sleeping, D disk, T stopped, t traced, Z zombie, X dead */
     pid_t parent;
+    int threads;
     int64_t start; /* opaque, > 0 */
     int64_t rss;   /* bytes */
     char comm[64];

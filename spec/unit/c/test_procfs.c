@@ -26,6 +26,7 @@ static void stat_lines(void **state)
     assert_string_equal(st.comm, "a) R (b");
     assert_int_equal(st.state, 'T');
     assert_int_equal(st.parent, 17);
+    assert_int_equal(st.threads, 12);
     assert_int_equal(st.start, 987654);
     assert_int_equal(st.rss, 25 * sysconf(_SC_PAGESIZE));
     assert_false(procfs_parse_stat("", &st));
