@@ -108,7 +108,7 @@ local function run_round(lab, arm, held)
   lab:settled(topic, 1)
   local rc, ru = lab:read_both(topic)
   return { held = held, topic = topic, first = first, second = second, rc = rc.records, ru = ru.records, ends = rc.ends, java = maker.version,
-    replaced = maker.replaced and maker.replaced(), wire = log:rows() }
+    replaced = maker.replaced and maker.replaced(), wire = log:rows(), transactional_id = round.transactional_id }
 end
 
 -- ---- what was promised, against what a read_committed reader gets ----
@@ -153,10 +153,12 @@ local function cells_of(seen, partition)
   for _, record in ipairs(seen.ru) do
     if record.partition == partition then by_offset[record.offset] = record end
   end
+  local ended = "abort" -- a marker ends the records before it as the reader shows
   for offset = 0, last do
     local record = by_offset[offset]
+    if record then ended = delivered[record.id] and "commit" or "abort" end
     local kind = not record and "control" or delivered[record.id] and "committed" or wanted[record.id] and "lost" or "aborted"
-    cells[#cells + 1] = { offset = offset, kind = kind, id = record and record.id, label = not record and "marker" or nil }
+    cells[#cells + 1] = { offset = offset, kind = kind, id = record and record.id, label = not record and ended or nil }
   end
   return cells
 end
@@ -172,22 +174,73 @@ local function picture(lab, seen)
     partitions = partitions }
 end
 
--- ---- the wire, as the report and docs/findings show it ----
-
-local function wire_line(row)
-  local what = row.api or row.what
-  if row.api == "EndTxn" and row.committed ~= nil then what = ("%s(%s)"):format(what, row.committed and "commit" or "abort") end
-  local outcome = row.error and (" error %d"):format(row.error) or ""
-  local epoch = row.producer_epoch and row.producer_epoch >= 0 and (" epoch %d"):format(row.producer_epoch) or ""
-  return ("%8.3f  conn %-4d %-13s %s v%d%s%s"):format(row.time, row.conn, row.direction, what, row.version or 0, epoch, outcome)
+local function named(seen, word)
+  return ("%s-%s"):format(word, seen.held)
 end
 
-local function wire_lines(lab, rows, name)
-  local lines = {}
-  for _, row in ipairs(rows) do
-    lines[#lines + 1] = row.what and ("%8.3f  conn %-4d %s"):format(row.time, row.conn, row.what) or wire_line(row)
+-- ---- the wire: what the proxy saw of the round, by record and marker ----
+
+local SHOWN = { InitProducerId = true, AddPartitionsToTxn = true, Produce = true, EndTxn = true }
+
+local function partition_words(row)
+  local words = {}
+  for _, p in ipairs(row.partitions or {}) do
+    local what = p.ids and table.concat(p.ids, ",") or p.base_offset and p.base_offset >= 0 and ("offset %d"):format(p.base_offset)
+    words[#words + 1] = ("p%d%s%s"):format(p.partition, what and " " .. what or "", p.error and p.error ~= 0 and (" error %d"):format(p.error) or "")
   end
-  must(fs.write(("%s/wire-%s-%s.txt"):format(lab.run.dir, lab.label, name), table.concat(lines, "\n") .. "\n"))
+  return table.concat(words, "; ")
+end
+
+local function what_of(row)
+  if row.what then return row.what end
+  if row.api == "EndTxn" and row.committed ~= nil then return row.committed and "commit" or "abort" end
+  return partition_words(row)
+end
+
+local function answer_of(row)
+  local list = {}
+  local epoch = row.producer_epoch or row.partitions and row.partitions[1] and row.partitions[1].producer_epoch
+  if epoch and epoch >= 0 then list[1] = ("epoch %d"):format(epoch) end
+  if row.error then list[#list + 1] = ("error %d"):format(row.error) end
+  return table.concat(list, ", ")
+end
+
+-- A new transaction has to wait until the last one's markers are written: those tries say nothing here.
+local function is_wait(row)
+  local first = row.api == "AddPartitionsToTxn" and row.partitions and row.partitions[1]
+  return first and first.error == 51
+end
+
+local function told(rows)
+  local waits, list = {}, {}
+  for _, row in ipairs(rows) do
+    if is_wait(row) then waits[row.conn .. "/" .. row.correlation] = true end
+  end
+  for _, row in ipairs(rows) do
+    if not (row.correlation and waits[row.conn .. "/" .. row.correlation]) then list[#list + 1] = row end
+  end
+  return list
+end
+
+-- Rows for the report: seconds, connection, direction, request with its version, what it is about, its answer.
+local function wire_rows(seen)
+  local list = {}
+  for _, row in ipairs(told(seen.wire)) do
+    if row.what or SHOWN[row.api] and row.direction ~= "rule" then
+      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn), row.what and "proxy" or row.direction,
+        row.api and ("%s v%d"):format(row.api, row.version) or "", what_of(row), answer_of(row) }
+    elseif row.direction == "rule" then
+      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn), "proxy", row.api, "held back; the client's side is cut", "" }
+    end
+  end
+  return list
+end
+
+local WIRE_HEAD = { "s", "connection", "", "request", "about", "answer" }
+
+local function show_wire(lab, seen)
+  lab:table { title = ("On the wire: %s, %s of T1 late"):format(lab.label, seen.held), head = WIRE_HEAD, rows = wire_rows(seen),
+    note = ("What the proxy saw of transactional.id %s; tries that were answered 51, CONCURRENT_TRANSACTIONS, are left out."):format(seen.transactional_id) }
 end
 
 local function sentence(all)
@@ -205,10 +258,6 @@ local function sentence(all)
 end
 
 -- ---- checks ----
-
-local function names(arm, seen, word)
-  return #arm.settings.held > 1 and ("%s-%s"):format(word, seen.held) or word
-end
 
 -- Every transaction is delivered as a whole or not at all.
 local function torn(seen)
@@ -230,17 +279,17 @@ end
 local function check_round(lab, seen, arm)
   local promise = promised(seen)
   local held = arm.class == "wrong" and seen.held
-  lab.check.custom(names(arm, seen, "all-or-nothing"), function()
+  lab.check.custom(named(seen, "all-or-nothing"), function()
     local found = torn(seen)
     return #found == 0, #found == 0 and "each transaction is delivered as a whole or not at all" or "T2 is torn: a part of it is delivered", found
   end):expect { wrong = "violated", right = "holds" }
-  lab.check.aborted_read { name = names(arm, seen, "aborted-read"), aborted = promise.aborted, of = ids(seen.rc), details = seen.rc }
+  lab.check.aborted_read { name = named(seen, "aborted-read"), aborted = promise.aborted, of = ids(seen.rc), details = seen.rc }
     :expect(held == "commit" and { "T2-a" } or "holds")
-  lab.check.lost { name = names(arm, seen, "lost"), of = promise.committed, in_ = ids(seen.rc), details = joined(seen.first, seen.second.acked) }
+  lab.check.lost { name = named(seen, "lost"), of = promise.committed, in_ = ids(seen.rc), details = joined(seen.first, seen.second.acked) }
     :expect(held == "abort" and { "T2-a" } or "holds")
-  lab.check.equals { name = names(arm, seen, "told"), got = seen.second.ended, want = true,
-    what = "is whether the client heard OK to the end of T2" }:expect "holds"
-  lab.check.equals { name = names(arm, seen, "late-answer"), got = seen.second.late, want = arm.settings.answer, what = "is the answer to the late EndTxn" }
+  lab.check.equals { name = named(seen, "told"), got = seen.second.error or "OK", want = "OK",
+    what = "is what the client heard at the end of T2" }:expect "holds"
+  lab.check.equals { name = named(seen, "late-answer"), got = seen.second.late, want = arm.settings.answer, what = "is the answer to the late EndTxn" }
     :expect "holds"
 end
 
@@ -252,6 +301,7 @@ return experiment {
     .. "After a new producer's init_transactions, or with EndTxn v5, it is refused.",
   lesson = "After a connection was lost while a transaction was ended, go on with a new producer of the same transactional.id.",
   needs = { "kafka", "proxy" },
+  side_by_side = true,
 
   arms = {
     wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted", producer = "reuse",
@@ -271,7 +321,7 @@ return experiment {
     lab:each(arm.settings.held, function(held)
       local seen = run_round(lab, arm, held)
       all[held == arm.settings.held[1] and 1 or 2] = seen
-      wire_lines(lab, seen.wire, held)
+      show_wire(lab, seen)
       mark(lab, seen)
     end)
     if arm.name == "reuse-abort-late" then picture(lab, all[1]) end
@@ -284,7 +334,7 @@ return experiment {
     for _, seen in ipairs(all) do check_round(lab, seen, arm) end
     if arm.settings.producer == "kafka.transactional" then
       for _, seen in ipairs(all) do
-        lab.check.equals { name = names(arm, seen, "replaced"), got = seen.replaced, want = 1,
+        lab.check.equals { name = named(seen, "replaced"), got = seen.replaced, want = 1,
           what = "is how often the helper replaced the producer" }:expect "holds"
       end
     end

@@ -168,6 +168,8 @@ local experiment = {
         { "anomaly", "lab:anomaly(text [, arm])", "The instant at which it went wrong: the marker on the report's time axis; the first of an arm counts.",
           params = { "text: string", "arm: string, which arm it happened to, in a shared setup" } },
         { "moment", "lab:moment(picture)", "The records around the anomaly, drawn by offset; see docs/result-schema.md.", params = { "picture: table" } },
+        { "table", "lab:table{title =, head =, rows =, note =}", "A table for the report, such as what was seen on the wire.",
+          params = { "title: string", "head: table, list of texts", "rows: table, lists of texts and numbers", "note: string" } },
         { "own", "lab:own(handle) -> handle", "Closes a handle when the arm ends.", params = { "handle: any with close or __close" } },
         { "now", "lab:now() -> seconds", "Seconds since the arm's start." },
       } },

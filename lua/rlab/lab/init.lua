@@ -22,7 +22,7 @@ local function new(run, arm)
   local self = setmetatable({
     run = run, arm = arm, stack = run.stack, seed = run.seed, options = run.options, shared = run.shared,
     label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {}, spans = {}, events = {}, numbers = {}, facts = {},
-    gauges = {}, checks = {},
+    gauges = {}, checks = {}, tables = {},
   }, Lab)
   self.rng = run.rng:split "workload"
   self.check = require("rlab.check").bind(self)
@@ -198,6 +198,14 @@ end
 -- moment{...}: the picture of the report, see docs/result-schema.md. The last one wins.
 function Lab:moment(picture)
   self.run.moment = picture
+end
+
+-- table{title=, head={...}, rows={{...}, ...}, note=}: a table of texts and numbers for the report, such as what was seen on the wire.
+function Lab:table(shown)
+  for _, key in ipairs { "title", "head", "rows" } do
+    if shown[key] == nil then error(("lab:table needs '%s'"):format(key), 2) end
+  end
+  self.tables[#self.tables + 1] = { arm = self.label, title = shown.title, head = shown.head, rows = require("rlab.json").array(shown.rows), note = shown.note }
 end
 
 -- database(ddl...) -> db: a schema of this arm's own with the tables of the given statements.

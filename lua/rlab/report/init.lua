@@ -89,7 +89,7 @@ function report.render(result, samples, history)
   local moment = require "rlab.report.moment"
   local checks = require "rlab.report.checks"
   local body = { page.head(result), timeline.render(result, samples or {}, json.encode), moment.render(result.moment),
-    checks.render(result), page.measured(result), page.why(result), page.proof(result), page.settings(result),
+    checks.render(result), page.tables(result), page.measured(result), page.why(result), page.proof(result), page.settings(result),
     page.reproduce(result, history or {}) }
   local run = result.run or {}
   return report.shell {

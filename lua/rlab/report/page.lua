@@ -133,6 +133,24 @@ function page.measured(result)
     .. head .. "</tr></thead><tbody>" .. body .. "</tbody></table></div></section>"
 end
 
+-- ---- tables of an experiment's own ----
+
+local function cells(row, head, tag)
+  local out = {}
+  for i = 1, math.max(#row, head) do out[i] = ("<%s>%s</%s>"):format(tag, html.escape(row[i] == nil and "" or row[i]), tag:match "^%a+") end
+  return table.concat(out)
+end
+
+function page.tables(result)
+  if #(result.tables or {}) == 0 then return "" end
+  return '<section id="tables"><h2>What was seen</h2>' .. html.each(result.tables, function(t, i)
+    local body = html.each(t.rows, function(row) return "<tr>" .. cells(row, #t.head, "td") .. "</tr>" end)
+    return html.fill('<details class="data"{!open}><summary>{title}, {n}</summary>{!note}<div class="scroll"><table><thead><tr>{!head}</tr></thead>'
+      .. "<tbody>{!body}</tbody></table></div></details>", { open = i <= 2 and " open" or "", title = t.title, n = html.plural(#t.rows, "row"),
+      note = t.note and html.fill('<p class="hint">{note}</p>', t) or "", head = cells(t.head, #t.head, "th scope=col"), body = body })
+  end) .. "</section>"
+end
+
 -- ---- why ----
 
 local function paragraphs(text)

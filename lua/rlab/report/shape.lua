@@ -56,6 +56,11 @@ function shape.sound(result)
   end
   out.numbers = kept(result.numbers, has_name)
   out.faults, out.spans, out.events = kept(result.faults, always), kept(result.spans, always), kept(result.events, always)
+  out.tables = {}
+  for i, t in ipairs(kept(result.tables, always)) do
+    local head = type(t.head) == "table" and t.head or {}
+    out.tables[i] = { arm = t.arm, title = tostring(t.title or ""), note = t.note, head = head, rows = kept(t.rows, always) }
+  end
   out.moment = sound_moment(result.moment)
   return out
 end

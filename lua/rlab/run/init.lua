@@ -115,7 +115,7 @@ local function append(list, more)
 end
 
 local function collect(run, lab)
-  for _, list in ipairs { "faults", "spans", "events" } do append(run[list], lab[list]) end
+  for _, list in ipairs { "faults", "spans", "events", "tables" } do append(run[list], lab[list]) end
 end
 
 local function judge(run, lab, seen, arm)
@@ -260,6 +260,7 @@ local function result_of(run, duration)
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
     setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)), faults = json.array(run.faults),
     spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers), moment = run.moment, why = exp.why,
+    tables = #run.tables > 0 and json.array(run.tables) or nil,
     production = exp.production, references = exp.references,
   }
 end
@@ -309,7 +310,7 @@ local function new_run(exp, opts)
     samples = assert(io.open(dir .. "/samples.jsonl", "w")),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
     role_count = 0, topics_asked_for = {},
-    arms = {}, checks = {}, faults = {}, spans = {}, events = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
+    arms = {}, checks = {}, faults = {}, spans = {}, events = {}, tables = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
   }, Run)
 end
 
