@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "bind/bind_flow_consume.h"
 #include "bind/bind_hdr.h"
 #include "bind/errs.h"
 #include "bind/flow_handle.h"
@@ -28,7 +29,7 @@ static const rl_handle_type consume_handle = {.name = "flow.consume",
                                               .cancel = flow_handle_cancel,
                                               .detach = flow_handle_detach};
 
-static consume *check(lua_State *L)
+consume *flow_consume_check(lua_State *L)
 {
     return handle_check(L, 1, &consume_handle)->impl;
 }
@@ -224,6 +225,7 @@ static const char *const keys[] = {"brokers",
                                    "backoff_max",
                                    "lock_wait",
                                    "revoke_wait",
+                                   "handler",
                                    "seed",
                                    NULL};
 
@@ -247,6 +249,7 @@ static void read_words(lua_State *L, consume_opts *o)
     o->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
     o->transactional = opts_bool(L, OPTS, "transactional", true);
     o->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
+    o->asks = opts_bool(L, OPTS, "handler", false);
 }
 
 static void read_numbers(lua_State *L, consume_opts *o)
@@ -365,7 +368,7 @@ static int l_stats(lua_State *L)
         CONSUME_COUNTERS(COUNTER)
 #undef COUNTER
     };
-    consume *c = check(L);
+    consume *c = flow_consume_check(L);
     flow_push_stats(L, consume_flow(c), names, CONSUME_N);
     set_partitions(L, c);
     return 1;
@@ -374,7 +377,7 @@ static int l_stats(lua_State *L)
 /* flow:times() -> {transaction = hdr, delay = hdr, lateness = hdr}; copying them costs too much to do it with every look at the counters */
 static int l_times(lua_State *L)
 {
-    consume *c = check(L);
+    consume *c = flow_consume_check(L);
     lua_createtable(L, 0, 3);
     set_hist(L, c, "transaction", CONSUME_H_TRANSACTION);
     set_hist(L, c, "delay", CONSUME_H_DELAY);
@@ -404,7 +407,11 @@ static int l_counters(lua_State *L)
 
 int luaopen_rlab_flow_consume(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"stats", l_stats}, {"times", l_times}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"stats", l_stats},
+                                       {"times", l_times},
+                                       {"batch", flow_consume_batch},
+                                       {"answer", flow_consume_answer},
+                                       {NULL, NULL}};
     static const luaL_Reg functions[] = {{"open", l_open}, {"counters", l_counters}, {NULL, NULL}};
     flow_type_open(L, &consume_handle, methods);
     luaL_newlib(L, functions);

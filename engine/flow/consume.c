@@ -207,6 +207,9 @@ static void interrupt(rl_flow *flow)
         my_conn_cancel(c->workers[i].db);
         redisc_cancel(c->workers[i].redis);
     }
+    pthread_mutex_lock(&c->lock);
+    pthread_cond_broadcast(&c->ask_change);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void worker_open(consume *c, int i)
@@ -224,8 +227,10 @@ static void worker_open(consume *c, int i)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&w->change, &attr);
-    if (i == 0)
+    if (i == 0) {
         pthread_cond_init(&c->pool.change, &attr);
+        pthread_cond_init(&c->ask_change, &attr);
+    }
     pthread_condattr_destroy(&attr);
     rng_init(&w->rng, c->o.seed + (uint64_t)i);
 }
@@ -255,6 +260,7 @@ static void free_all(consume *c)
     free_texts(&c->o);
     free(c->workers);
     free(c->all);
+    pthread_cond_destroy(&c->ask_change);
     pthread_cond_destroy(&c->pool.change);
     pthread_mutex_destroy(&c->pool.lock);
     pthread_mutex_destroy(&c->lock);

@@ -49,14 +49,6 @@ typedef struct consume_delay {
     const char *topic;
 } consume_delay;
 
-/* What a handler sees and says; item texts are valid during the call. */
-typedef struct consume_item consume_item;
-typedef struct consume_handler {
-    /* Called by workers, with the items of one batch that are decoded; says for each by consume_item_refuse. May block; must return soon after `stop`. */
-    void (*run)(void *arg, consume_item **items, int n, const atomic_bool *stop);
-    void *arg;
-} consume_handler;
-
 typedef struct consume_opts {
     rd_kafka_conf_t *consumer, *producer; /* taken by consume_open, also when it fails */
     my_opts mysql;
@@ -82,7 +74,7 @@ typedef struct consume_opts {
     consume_on_conflict on_deadlock, on_lock_wait;
     int tries; /* of a transaction in conflict */
     double backoff_min, backoff_max, lock_wait, revoke_wait;
-    consume_handler handler; /* run NULL: none */
+    bool asks; /* each batch is shown to the owner before it is applied: consume_ask_take */
     uint64_t seed;
 } consume_opts;
 
@@ -145,18 +137,27 @@ typedef enum consume_hist {
 } consume_hist;
 void consume_hist_add_to(consume *c, consume_hist which, struct hdr_histogram *sum);
 
-/* ---- for handlers ---- */
+/* ---- a handler of the owner's ---- */
 
 typedef struct consume_view {
     const char *topic, *key, *value;
     size_t key_len, value_len;
     int32_t partition;
     int64_t offset, timestamp;
+    const rd_kafka_headers_t *headers; /* NULL: none */
     int attempt;
     const char *event_id;
     int64_t account, amount, balance, version;
 } consume_view;
-void consume_item_view(const consume_item *item, consume_view *out);
-void consume_item_refuse(consume_item *item, const char *why); /* it fails, as class "handler" */
+
+typedef enum consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } consume_verdict;
+
+/* With `asks`, a worker shows each batch and waits; an event "batch" says that there is one. Takes the oldest that nobody has taken: `see` is called for each record
+ * (0..n-1, what it is shown is good during the call), and the batch's number is returned, 0 when there is none. */
+int64_t consume_ask_take(consume *c, void (*see)(void *arg, int i, const consume_view *record),
+                         void *arg);
+/* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone, and a record that it does not have, are passed over. */
+void consume_ask_say(consume *c, int64_t number, int i, consume_verdict verdict, const char *why);
+void consume_ask_done(consume *c, int64_t number); /* the worker goes on */
 
 #endif

@@ -18,6 +18,7 @@
 #include "kafka/producer.h"
 #include "mysql/query.h"
 
+typedef struct consume_item consume_item;
 typedef struct consume_lane consume_lane;
 typedef struct consume_worker consume_worker;
 
@@ -145,6 +146,9 @@ void consume_fail(consume_item *item, const char *error_class, rl_err *err); /* 
 /* One hit of a point in the context of an item; the error of an `error` action. */
 rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_item *item);
 
+/* consume_ask.c: shows READY items to the owner and waits for the answer. */
+void consume_ask(consume_worker *w, consume_item **list, int n);
+
 /* consume_tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops or the lane is lost. */
 rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n);
 /* Moves consumer_offset alone. */
@@ -203,6 +207,9 @@ struct consume {
     redisc_conn *probe_redis; /* NULL: nothing needs Redis */
     consume_pool pool;
     kafka_stop poll_stop;
+    pthread_cond_t ask_change; /* with lock: */
+    struct consume_ask *asks;
+    int64_t ask_number;
     consume_told told[CONSUME_TOLD]; /* the poller's: errors that were told just now */
     int next_told;
 };

@@ -103,31 +103,6 @@ static int in_state(consume_item *items, int n, consume_state state, consume_ite
     return found;
 }
 
-void consume_item_refuse(consume_item *item, const char *why)
-{
-    consume_fail(item, "handler", err_lab("HANDLER", "%s", why));
-}
-
-void consume_item_view(const consume_item *item, consume_view *out)
-{
-    const rd_kafka_message_t *msg = item->msg;
-    const consume_event *e = &item->event;
-    *out = (consume_view){.topic = rd_kafka_topic_name(msg->rkt),
-                          .key = msg->key,
-                          .value = msg->payload,
-                          .key_len = msg->key_len,
-                          .value_len = msg->len,
-                          .partition = msg->partition,
-                          .offset = msg->offset,
-                          .timestamp = rd_kafka_message_timestamp(msg, NULL),
-                          .attempt = item->story.attempt + 1,
-                          .event_id = e->id_text,
-                          .account = e->legs[0].account,
-                          .amount = e->legs[0].amount,
-                          .balance = e->balance,
-                          .version = e->version};
-}
-
 static void record_lateness(consume_worker *w, const consume_item *item)
 {
     if (item->story.due_ms)
@@ -143,10 +118,9 @@ static void handle(consume_worker *w, consume_item *items, int n, consume_item *
         handle_one(w, &items[i]);
         record_lateness(w, &items[i]);
     }
-    const consume_handler *h = &w->c->o.handler;
-    int ready = h->run ? in_state(items, n, ITEM_READY, list) : 0;
+    int ready = w->c->o.asks ? in_state(items, n, ITEM_READY, list) : 0;
     if (ready)
-        h->run(h->arg, list, ready, &w->c->flow.stopping);
+        consume_ask(w, list, ready);
 }
 
 static void hit_ready(consume_worker *w, fail_point_id id, consume_item *items, int n)

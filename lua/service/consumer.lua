@@ -5,6 +5,7 @@ local err = require "rlab.err"
 local flow_consume = require "rlab.flow_consume"
 local must = require "rlab.must"
 local service = require "rlab.service"
+local task = require "rlab.task"
 
 local options = {
   { name = "topic", type = "string", default = "orders", help = "the topic of events" },
@@ -42,6 +43,7 @@ local options = {
   { name = "lock_wait", type = "duration", default = "5s", min = "1s", help = "innodb_lock_wait_timeout, in whole seconds" },
   { name = "mysql_timeout", type = "duration", default = "10s", min = "100ms", help = "how long a statement may take; longer than lock_wait" },
   { name = "revoke_wait", type = "duration", default = "2s", help = "how long a rebalance waits for the batch under way" },
+  { name = "handler", type = "string", help = "a Lua file that returns function(record), or { batch = function(records) }: what it refuses fails" },
   { name = "seed", type = "int", help = "of the jitter" },
 }
 
@@ -59,6 +61,7 @@ end
 local function flow_options(config)
   local o = { member = config.name, mysql = with(config.mysql, { read_timeout = config.mysql_timeout }), redis = config.redis }
   for _, key in ipairs(passed) do o[key] = config[key] end
+  o.handler = config.handler ~= nil
   if config.dlq ~= "-" then o.dlq = config.dlq or dlq.dlq_topic(config.topic) end
   return o
 end
@@ -69,6 +72,49 @@ local function open(config)
   if ok then return must(flow, failure) end
   local reason = tostring(flow):gsub("^.-flow_consume%.open: ", ""):gsub("^.-bad argument #1 to '.-' ", "")
   error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service consumer: " .. reason }, 0)
+end
+
+-- ---- a handler ----
+
+-- A handler says nil or true (apply it), "skip", or false and why; what it raises is a reason, too.
+local function verdict_of(ok, said, why)
+  if not ok then return tostring(said) end
+  if said == nil or said == true then return nil end
+  return said == "skip" and said or tostring(why or said)
+end
+
+-- load(path) -> function(records) -> verdicts by index
+local function load_handler(path)
+  local chunk, failure = loadfile(path)
+  if not chunk then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service consumer: handler: " .. failure }, 0) end
+  local handler = chunk()
+  if type(handler) == "table" and type(handler.batch) == "function" then
+    return function(records)
+      local ok, verdicts = pcall(handler.batch, records)
+      if ok then return verdicts end
+      local all = {}
+      for i in ipairs(records) do all[i] = tostring(verdicts) end
+      return all
+    end
+  end
+  if type(handler) ~= "function" then
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = ("service consumer: %s returns no function(record) and no { batch = function(records) }"):format(path) }, 0)
+  end
+  return function(records)
+    local verdicts = {}
+    for i, record in ipairs(records) do verdicts[i] = verdict_of(pcall(handler, record)) end
+    return verdicts
+  end
+end
+
+-- The batches that wait, each in a task of its own, for a handler may wait, too.
+local function handle_batches(flow, handler)
+  while true do
+    local number, records = flow:batch()
+    if not number then return end
+    task.spawn(function() flow:answer(number, handler(records)) end)
+  end
 end
 
 -- ---- what it says ----
@@ -84,10 +130,13 @@ local function tell(ctx, event)
   ctx.log[warnings[event.what] and "warn" or "info"](event.what, fields)
 end
 
-local function follow(ctx, flow)
+local function follow(ctx, flow, handler)
   local events = flow:events()
   while events do
-    for _, event in ipairs(events) do tell(ctx, event) end
+    for _, event in ipairs(events) do
+      if event.what ~= "batch" then tell(ctx, event) end
+    end
+    if handler then handle_batches(flow, handler) end
     events = flow:events()
   end
   if not ctx.draining then error("the consumer has ended", 0) end
@@ -127,11 +176,12 @@ return service {
   options = options,
   uses = { producer = true, consumer = true },
   start = function(ctx)
+    local handler = ctx.config.handler and load_handler(ctx.config.handler)
     local flow <close> = open(ctx.config)
     ctx:health("consume", function() return flow:health() end)
     ctx:metrics(function() return metrics(flow) end)
     ctx:on_drain(function() must(flow:stop(ctx.config.drain_timeout)) end)
-    ctx:spawn(follow, ctx, flow)
+    ctx:spawn(follow, ctx, flow, handler)
     ctx:hold()
   end,
 }

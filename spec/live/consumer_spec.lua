@@ -1,5 +1,6 @@
 -- The consumer as a process on the running stack: what each way to commit keeps and loses when it is killed.
 local clock = require "rlab.clock"
+local fs = require "rlab.fs"
 local kafka = require "rlab.kafka"
 local ledger = require "spec.support.ledger"
 local must = require "rlab.must"
@@ -252,6 +253,53 @@ describe("the consumer and records that fail", function()
     ledger.until_("the group is at the end", function() return l:committed() >= 3 end)
     assert.same({ 2 }, lost(l, { mine, theirs, copy }))
     assert.equal(1, service:metric "rlab_consumer_skipped_total")
+  end)
+
+  local function handler(text)
+    local path = os.tmpname()
+    must(fs.write(path, text))
+    return path
+  end
+
+  it("for a handler in Lua are sent on with its words; what it skips is not applied", function()
+    local path = handler [[return function(record)
+      if record.amount > 400 then return false, "too much: " .. record.amount end
+      if record.account == 3 then return "skip" end
+      if record.account == 4 then error("no account 4", 0) end
+      require "rlab.task".sleep "1ms"
+    end]]
+    local events = l:publish(60, { accounts = 5 })
+    local service <close> = l:service("consumer", quick { handler = path, batch = 20 })
+    ledger.until_("the group is at the end", function() return l:committed() == 60 end)
+    local words, missing = {}, {}
+    for _, event in ipairs(events) do
+      if event.amount > 400 or event.account == 3 or event.account == 4 then missing[#missing + 1] = event.n end
+      if event.amount > 400 then words[event.id] = "too much: " .. event.amount end
+      if event.amount <= 400 and event.account == 4 then words[event.id] = "no account 4" end
+    end
+    assert.same(missing, lost(l, events))
+    local expected = 0
+    for _ in pairs(words) do expected = expected + 1 end
+    for _, record in ipairs(read(l, l.topic .. ".dlq", expected)) do assert.equal(words[record.map["event-id"] ], record.map["error-message"]) end
+    assert.equal(0, service:stop().code)
+    os.remove(path)
+  end)
+
+  it("for a handler of batches are shown together", function()
+    local path = handler [[return { batch = function(records)
+      local refused = {}
+      for i, record in ipairs(records) do
+        if record.id:find "7$" then refused[i] = ("one of %d"):format(#records) end
+      end
+      return refused
+    end }]]
+    l:publish(40)
+    local service <close> = l:service("consumer", quick { handler = path, batch = 40 })
+    ledger.until_("the group is at the end", function() return l:committed() == 40 end)
+    assert.equal(37, l:count "effect_log")
+    assert.matches("^one of %d+$", read(l, l.topic .. ".dlq", 3)[1].map["error-message"])
+    assert.equal(0, service:stop().code)
+    os.remove(path)
   end)
 
   it("by their place in the log are new events when they are tried again", function()

@@ -18,7 +18,7 @@ return {
         "transactional: boolean = true", "drop_lost: boolean = true, work of a partition that was taken away",
         'on_deadlock: string = "retry", "dlq", "repeat-statement"', 'on_lock_wait: string = "retry", "dlq", "restart", "repeat-statement"',
         "tries: integer = 5, of a transaction in conflict", "backoff_min, backoff_max: duration = 10ms and 160ms",
-        'lock_order: string = "id", or "event"', "lock_wait: duration = 5s", "revoke_wait: duration = 2s", "seed: integer, of the jitter" },
+        'lock_order: string = "id", or "event"', "lock_wait: duration = 5s", "revoke_wait: duration = 2s", "handler: boolean = false, each batch is shown before it is applied", "seed: integer, of the jitter" },
       example = 'local flow <close> = must(flow_consume.open { brokers = "127.0.0.1:19092", topic = "orders", group = "billing",\n' ..
         '  mysql = { host = "127.0.0.1", port = 13306, user = "rlab", password = "rlab", database = "rlab" }, dlq = "orders.dlq" })\n' ..
         'print(flow:stats().applied)' },
@@ -31,6 +31,10 @@ return {
           returns = "{ applied, seen, failed, ..., partitions = { { topic, partition, position, lag, waits } } }" },
         { "times", "consume:times() -> table", "Histograms in ns; they are copied, which takes a moment.",
           returns = "{ transaction, delay, lateness }" },
+        { "batch", "consume:batch() -> number, records | nil", "With handler = true: the next batch that waits, after an event \"batch\".",
+          returns = "a number for answer, and { topic, partition, offset, timestamp, key, value, headers, attempt, id, account, amount, balance, version } each" },
+        { "answer", "consume:answer(number [, verdicts])", "Lets the batch go on.",
+          params = { "number: integer", 'verdicts: table, by index: "skip", or why that record fails; the others are applied' } },
         { "events", "consume:events([at_most]) -> list | nil",
           "What happened since the last call: down, up, assigned, revoked, lost, retried, parked, stuck, commit-failed; nil when all is over.",
           params = { "at_most: duration, how long to wait for one" } },
