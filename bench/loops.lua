@@ -1,6 +1,7 @@
 -- One measurement in a process of its own: rlab bench-loop WHAT ARGUMENTS... prints one JSON line, as bench/kafka_loop does.
 --   produce | post | consume | each   TOPIC PARTITIONS RECORDS BYTES BATCH [property=value]...
 --   task TURNS
+--   apply none|batch|record HOST PORT USER PASSWORD SCHEMA TOPIC PARTITIONS EVENTS BATCH [property=value]...
 --   relay MARK HOST PORT USER PASSWORD SCHEMA TOPIC ROWS BATCH [property=value]...
 local clock = require "rlab.clock"
 local fs = require "rlab.fs"
@@ -184,6 +185,57 @@ function loops.relay(words)
   local stats = flow:stats()
   return stop { records = stats.marked, failed = stats.retries + stats.fenced + stats.parked, read_ms = stats.read_ns:percentile(50) / 1e6,
     ack_ms = stats.ack_ns:percentile(50) / 1e6, mark_ms = stats.mark_ns:percentile(50) / 1e6 }
+end
+
+-- ---- consume ----
+
+-- What a handler would do at least: look at each event.
+local function look(records)
+  local amount = 0
+  for _, record in ipairs(records) do amount = amount + record.amount end
+  return amount
+end
+
+local handlers = {
+  batch = function(records) look(records) end,
+  record = function(records)
+    local verdicts = {}
+    for i, record in ipairs(records) do
+      local ok, why = pcall(look, { record })
+      if not ok then verdicts[i] = why end
+    end
+    return verdicts
+  end,
+}
+
+local function serve(flow, handler)
+  local number, records = flow:batch()
+  while number do
+    flow:answer(number, handler(records))
+    number, records = flow:batch()
+  end
+end
+
+-- From the first records that were taken until all are applied. Looking costs what is measured: seldom while much is left.
+function loops.apply(words)
+  local wanted, handler, every = math.tointeger(words[9]), handlers[words[1]], "1ms"
+  local properties = properties_of(words, 11)
+  local group, brokers = properties["group.id"], properties["bootstrap.servers"]
+  properties["group.id"], properties["bootstrap.servers"] = nil, nil
+  local flow <close> = must(require("rlab.flow_consume").open { brokers = brokers, group = group, consumer = properties, topic = words[7],
+    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5], database = words[6] },
+    consumer_name = "bench", member = "bench", workers = math.tointeger(words[8]), batch = math.tointeger(words[10]), handler = handler ~= nil })
+  local stop, stats
+  repeat
+    for _, event in ipairs(flow:events(every)) do
+      if event.err then error(event.err.message, 0) end
+    end
+    if handler then serve(flow, handler) end
+    stats = flow:stats()
+    if not stop and stats.polled > 0 then stop, every = stopwatch(), "50ms" end
+    if stats.applied > wanted * 0.9 then every = "5ms" end
+  until stats.applied >= wanted
+  return stop { records = stats.applied, failed = stats.failed }
 end
 
 return function(words)

@@ -14,7 +14,6 @@
 #include "flow/consume.h"
 
 enum { OPTS = 1, HANDLE = 2 };
-enum { PARTITIONS_MAX = 1024 };
 static const double close_at_most = 10;
 
 int luaopen_rlab_flow_consume(lua_State *L);
@@ -348,9 +347,10 @@ static void push_partition(lua_State *L, const consume_partition *p)
 
 static void set_partitions(lua_State *L, consume *c)
 {
-    consume_partition *list = lua_newuserdatauv(L, PARTITIONS_MAX * sizeof *list, 0);
-    int n = consume_partitions(c, list, PARTITIONS_MAX);
-    n = n < PARTITIONS_MAX ? n : PARTITIONS_MAX;
+    int room = consume_partitions(c, NULL, 0);
+    consume_partition *list = lua_newuserdatauv(L, (size_t)room * sizeof *list, 0);
+    int n = consume_partitions(c, list, room);
+    n = n < room ? n : room;
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
         push_partition(L, &list[i]);

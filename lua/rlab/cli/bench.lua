@@ -12,10 +12,10 @@ end
 local bench = { name = "bench", help = "measure rlab, see docs/performance.md", hidden = true }
 
 function bench.args(parser)
-  parser:argument("part", "kafka relay query bag start task (all when none is named)"):args "*"
+  parser:argument("part", "kafka relay consume query bag start task (all when none is named)"):args "*"
   parser:option("--records", "records in a round of kafka"):default "300000"
   parser:option("--rounds", "rounds of kafka"):default "15"
-  parser:option("--rows", "rows of the outbox in a round of relay"):default "200000"
+  parser:option("--rows", "rows of the outbox, or events, in a round of relay and consume"):default "200000"
   parser:option("--few", "rounds of what takes long"):default "5"
   parser:option("--seconds", "of one measurement of query"):default "3"
   parser:option("--ids", "ids in each bag"):default "10000000"

@@ -1,0 +1,139 @@
+-- flow.consume against plain C that does the least possible with the same statements (bench/consume_loop.c): a topic of events until all are applied, with
+-- dedup, read model and effects, in turn on one stack. The ratio is the median of the ratios of the rounds.
+local clock = require "rlab.clock"
+local json = require "rlab.json"
+local kafka = require "rlab.kafka"
+local must = require "rlab.must"
+local mysql = require "rlab.mysql"
+local process = require "rlab.process"
+local term = require "rlab.term"
+
+local TARGET, BATCH, PARTITIONS, ACCOUNTS = 0.85, 1000, 3, 1000
+local FEW = 50 -- record by record is so much slower that it gets the n-th part
+local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5", "log_level=0" }
+local CONSUME = { "enable.auto.offset.store=false", "auto.commit.interval.ms=100", "fetch.queue.backoff.ms=5", "log_level=0" }
+
+local RUNS = {
+  { what = "batches of " .. BATCH, side = "C", peer = true, batch = BATCH },
+  { what = "", side = "flow.consume", mode = "none", batch = BATCH, target = TARGET },
+  { what = "", side = "with a Lua handler of batches", mode = "batch", batch = BATCH },
+  { what = "", side = "with a Lua handler of records", mode = "record", batch = BATCH },
+  { what = "one by one", side = "C", peer = true, batch = 1 },
+  { what = "", side = "flow.consume", mode = "none", batch = 1, target = TARGET },
+}
+
+local function migrate(db)
+  for _, name in ipairs { "V1__core.sql", "V2__consumer.sql" } do
+    local file <close> = assert(io.open("migrations/" .. name))
+    for statement in file:read("a"):gsub("%-%-[^\n]*", ""):gmatch "[^;]+" do
+      if statement:find "%S" then must(db:exec(statement)) end
+    end
+  end
+end
+
+local function open_schema(at)
+  local db = must(mysql.connect { host = at.host, port = at.port, user = at.user, password = at.password })
+  local name = ("rlab_bench_%x"):format(clock.ns())
+  must(db:exec("CREATE DATABASE " .. name))
+  must(db:exec("USE " .. name))
+  migrate(db)
+  return { db = db, at = at, schema = name }
+end
+
+local function fill(ctx, admin, brokers, records)
+  local topic = ("rlab-bench-%x"):format(clock.ns())
+  must(admin:create_topic { name = topic, partitions = PARTITIONS, replication_factor = 3 })
+  local words = { ctx.peers .. "/consume_fill", topic, tostring(records), tostring(ACCOUNTS), "bootstrap.servers=" .. brokers }
+  ctx.run(table.move(PRODUCE, 1, #PRODUCE, #words + 1, words))
+  return { topic = topic, records = records }
+end
+
+local function words_of(ctx, run, work, group)
+  local at = work.store.at
+  local words = run.peer and { ctx.peers .. "/consume_loop" } or { ctx.rlab, "bench-loop", "apply", run.mode }
+  for _, word in ipairs { at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic, tostring(PARTITIONS), tostring(work.records),
+    tostring(run.batch), "bootstrap.servers=" .. work.brokers, "group.id=" .. group, table.unpack(CONSUME) } do words[#words + 1] = word end
+  return words
+end
+
+local function server_cpu(at)
+  local file = io.open(("/proc/%d/stat"):format(process.port_owner(at.port) or 0))
+  if not file then return 0 end
+  local user, system = file:read("a"):match "^.*%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
+  file:close()
+  return (tonumber(user) + tonumber(system)) / 100
+end
+
+local function measure(ctx, run, work)
+  local db = work.store.db
+  for _, name in ipairs { "processed_event", "effect_log", "account_view" } do must(db:exec("TRUNCATE " .. name)) end
+  local before = server_cpu(work.store.at)
+  local result = must(json.decode(ctx.run(words_of(ctx, run, work, ("rlab-bench-%x"):format(clock.ns())))))
+  result.mysqld = server_cpu(work.store.at) - before
+  local entries = math.tointeger(tonumber(must(db:value "SELECT SUM(entries) FROM account_view")))
+  if result.records ~= work.records or entries ~= work.records or result.failed ~= 0 then
+    error(("consume, %s: %d of %d events, %d in the read model, %d failed"):format(run.side, result.records, work.records, entries, result.failed), 0)
+  end
+  return { rate = result.records / result.seconds, cpu = result.cpu / result.records * 1e5, server = result.mysqld / result.records * 1e5 }
+end
+
+local function one_round(ctx, turn, many, few)
+  local order = turn % 2 == 1 and { 1, 2, 3, 4, 5, 6 } or { 4, 3, 2, 1, 6, 5 }
+  for _, i in ipairs(order) do
+    local run = RUNS[i]
+    run.seen = run.seen or {}
+    run.seen[turn] = measure(ctx, run, run.batch == 1 and few or many)
+  end
+end
+
+local function column(run, key)
+  local list = {}
+  for i, seen in ipairs(run.seen) do list[i] = seen[key] end
+  return list
+end
+
+local function row_of(ctx, run, peer)
+  local row = { what = run.what, side = run.side, rate = ctx.count_text(ctx.median(column(run, "rate"))), cpu = ("%.2f"):format(ctx.median(column(run, "cpu"))),
+    server = ("%.2f"):format(ctx.median(column(run, "server"))) }
+  if run.peer then return row end
+  local list = {}
+  for i, seen in ipairs(run.seen) do list[i] = seen.rate / peer.seen[i].rate end
+  run.ratio = ctx.median(list)
+  row.ratio, row.span = ("%.2f"):format(run.ratio), ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list)))
+  row.target = run.target and ("%s %.2f"):format(term.symbol "ge", run.target) or nil
+  return row
+end
+
+local function print_table(ctx)
+  local rows, missed, peer = {}, {}, nil
+  for i, run in ipairs(RUNS) do
+    peer = run.peer and run or peer
+    rows[i] = row_of(ctx, run, peer)
+    if run.target and run.ratio < run.target then
+      missed[#missed + 1] = ("consume, batch %d: %.3f of C, target %.2f"):format(run.batch, run.ratio, run.target)
+    end
+  end
+  ctx.table({ { name = "", key = "what" }, { name = "", key = "side" }, { name = "events/s", key = "rate", align = "right" },
+    { name = "flow / C", key = "ratio", align = "right" }, { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
+    { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "mysqld's", key = "server", align = "right" } }, rows)
+  return missed
+end
+
+return function(ctx, stack)
+  local brokers, at = stack:brokers(), stack:mysql()
+  if not at then
+    ctx.title("consume", "left out: --brokers without --mysql")
+    return {}
+  end
+  local store = open_schema(at)
+  local admin <close> = must(kafka.admin { brokers = brokers })
+  local many, few = fill(ctx, admin, brokers, ctx.rows), fill(ctx, admin, brokers, math.max(ctx.rows // FEW, PARTITIONS))
+  for _, work in ipairs { many, few } do work.store, work.brokers = store, brokers end
+  for turn = 1, ctx.few do one_round(ctx, turn, many, few) end
+  must(store.db:exec("DROP DATABASE " .. store.schema))
+  store.db:close()
+  must(admin:delete_topics { many.topic, few.topic })
+  ctx.title("consume", ("%s events of 200 bytes (%s one by one), %d accounts; %d partitions, a thread each; dedup, read model, effects; %s"):format(
+    ctx.count_text(many.records), ctx.count_text(few.records), ACCOUNTS, PARTITIONS, ("medians of %d rounds"):format(ctx.few)))
+  return print_table(ctx)
+end
