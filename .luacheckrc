@@ -5,8 +5,8 @@ unused_args = false
 
 -- experiments speak the words of the DSL without require
 local dsl = {
-  "experiment", "wrong", "right", "observe", "bag", "clock", "fail", "fs", "hdr", "json", "kafka", "log", "must", "mysql", "null", "process",
-  "redis", "rng", "task", "units",
+  "experiment", "wrong", "right", "observe", "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql", "null", "process",
+  "redis", "rng", "task", "units", "uuid",
 }
 files["spec"] = { std = "+busted" }
 files["experiments"] = { read_globals = dsl }

@@ -105,8 +105,8 @@ function Experiment:arm(name)
   end
 end
 
-local modules = { "bag", "clock", "fail", "fs", "hdr", "json", "kafka", "log", "must", "mysql", "null", "process", "redis", "rng",
-  "task", "units" }
+local modules = { "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql", "null", "process", "redis", "rng",
+  "task", "units", "uuid" }
 
 -- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot be set.
 function M.environment(source)

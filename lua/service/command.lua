@@ -23,7 +23,7 @@ return service {
   },
   start = function(ctx)
     ctx.pool = store.pool(ctx, {
-      size = ctx.config.pool, wait = ctx.config.pool_wait,
+      size = ctx.config.pool, wait = ctx.config.pool_wait, read_timeout = math.max(3, ctx.config.lock_wait + 1),
       session = { "SET SESSION innodb_lock_wait_timeout = " .. ctx.config.lock_wait },
     })
     accounts.install(ctx)

@@ -9,7 +9,7 @@ local M = {}
 M.__index = M
 
 local MODULES = { "bag", "clock", "err", "fail", "flow", "fs", "hdr", "history", "http", "json", "kafka", "log", "must", "mysql", "null",
-  "process", "proxy", "redis", "rng", "task", "term", "units" }
+  "process", "proxy", "redis", "rng", "task", "term", "units", "uuid" }
 
 local lazy = {}
 for _, name in ipairs(MODULES) do lazy[name] = true end

@@ -181,9 +181,20 @@ end
 local State = {}
 State.__index = State
 
+local function wait_for_turn(state)
+  while state.running > 0 do state.freed:wait() end
+  return true
+end
+
 -- In the mode that sends after its reply one command runs at a time; in the others acquire only counts, so that draining waits for what follows a reply.
 function State:acquire()
-  while self.mode == "direct-after-commit" and self.running > 0 do self.freed:wait() end
+  while self.mode == "direct-after-commit" and self.running > 0 do
+    local turn, failure = task.timeout(self.ctx.config.deadline, wait_for_turn, self)
+    if not turn then
+      failure.message = "the command before it still waits for its delivery report"
+      error(failure, 0)
+    end
+  end
   self.running = self.running + 1
 end
 

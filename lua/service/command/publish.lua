@@ -6,7 +6,8 @@ local task = require "rlab.task"
 local M = {}
 
 local profile = {
-  acks = "all", ["enable.idempotence"] = "true", partitioner = "murmur2_random", ["linger.ms"] = "5", ["reconnect.backoff.max.ms"] = "500",
+  acks = "all", ["enable.idempotence"] = "true", partitioner = "murmur2_random", ["linger.ms"] = "5", ["message.timeout.ms"] = "5000",
+  ["reconnect.backoff.max.ms"] = "500",
 }
 local by_mode = {
   ["direct-queued"] = { ["linger.ms"] = "1000" },
