@@ -70,6 +70,12 @@ rl_err *relay_exec(my_conn *conn, const rl_buf *sql)
     return err;
 }
 
+rl_err *relay_snapshot(my_conn *conn)
+{
+    rl_err *err = my_exec(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+    return err ? err : my_exec(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
+}
+
 int64_t relay_int(const my_result *result, size_t row, int col)
 {
     my_value v = my_cell(result, row, col);

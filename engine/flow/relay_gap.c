@@ -41,9 +41,7 @@ static rl_err *ask(my_conn *conn, relay_gap *gap)
 static rl_err *list_writers(my_conn *conn, relay_gap *gap, my_result **result)
 {
     rl_buf sql = {0};
-    rl_err *err = my_exec(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
-    if (!err)
-        err = my_exec(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
+    rl_err *err = relay_snapshot(conn);
     buf_printf(&sql,
                "SELECT trx_id, trx_mysql_thread_id = CONNECTION_ID(), "
                "LOCATE('look %lld', trx_query) FROM information_schema.innodb_trx",

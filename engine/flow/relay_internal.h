@@ -105,6 +105,7 @@ bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *b
 void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff);
 rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result);
 rl_err *relay_exec(my_conn *conn, const rl_buf *sql);
+rl_err *relay_snapshot(my_conn *conn); /* what is read until COMMIT is of one instant */
 int64_t relay_int(const my_result *result, size_t row, int col); /* NULL is 0 */
 /* " AND shard IN (...)" of the wanted ones; nothing when all are. */
 void relay_put_shards(rl_buf *sql, const bool wanted[RELAY_SHARDS]);

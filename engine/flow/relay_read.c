@@ -5,8 +5,6 @@
 #include "base/clock.h"
 #include "flow/relay_internal.h"
 
-enum { SWEEP_IDLE_MS = 20, SWEEP_BUSY_MS = 250, SWEEP_SHARE = 10 };
-
 static const double hole_pause_max = 0.02, wait_slice = 0.05;
 
 typedef struct reader {
@@ -17,8 +15,8 @@ typedef struct reader {
     relay_gap gap;
     rl_buf sql;
     int64_t last; /* update, delete: rows up to here have been seen */
-    int64_t swept_ns, sweep_took_ns;
-    double idle; /* seconds to sleep after the next poll that finds nothing */
+    int64_t hole; /* up to here ids are missing among those that were seen */
+    double idle;  /* seconds to sleep after the next poll that finds nothing */
     bool held[RELAY_SHARDS];
     bool at_hole;
     bool caught_up; /* the last poll came to the end of the table */
@@ -111,7 +109,7 @@ static rl_err *find_start(reader *d)
     rl_err *err = query(d, &result);
     if (err)
         return err;
-    d->last = result->nrows ? relay_int(result, 0, 0) - 1 : 0;
+    d->last = d->hole = result->nrows ? relay_int(result, 0, 0) - 1 : 0;
     my_result_free(result);
     return NULL;
 }
@@ -136,27 +134,36 @@ static relay_batch *taken(reader *d, my_result *result, int64_t began)
     return b;
 }
 
+static void note_holes(reader *d, const my_result *result)
+{
+    for (size_t i = 0; i < result->nrows; i++) {
+        int64_t id = relay_int(result, i, COL_ID);
+        if (id != d->last + 1)
+            d->hole = id - 1;
+        d->last = id;
+    }
+}
+
 /* Rows behind the last one seen. */
 static rl_err *poll_next(reader *d, relay_batch **batch)
 {
     my_result *result;
     int limit = batch_size(d);
     int64_t began = clock_ns();
-    rl_err *err = d->last < 0 ? find_start(d) : NULL;
-    if (err)
-        return err;
     put_next(d, limit);
-    err = query(d, &result);
+    rl_err *err = query(d, &result);
     if (err)
         return err;
     d->caught_up = result->nrows < (size_t)limit;
-    if (result->nrows)
-        d->last = relay_int(result, result->nrows - 1, COL_ID);
+    note_holes(d, result);
     *batch = taken(d, result, began);
     return NULL;
 }
 
-/* ---- sweeps: rows that were committed behind our back, with a lower id ---- */
+/* ---- rows that were committed behind our back, with a lower id ----
+ *
+ * A key's next row can be there as soon as such a row is, with an id behind the last one seen: read alone, it would overtake. So while a missing id may yet come,
+ * one snapshot shows both the rows below and those behind, and what lies below goes first. */
 
 static bool flying(relay *r, int64_t id)
 {
@@ -205,35 +212,42 @@ static rl_err *read_late(reader *d, const rl_buf *ids, relay_batch **batch)
     return NULL;
 }
 
-static bool sweep_is_due(const reader *d)
+static bool may_come_late(const reader *d)
 {
-    int64_t pause = (int64_t)(d->caught_up ? SWEEP_IDLE_MS : SWEEP_BUSY_MS) * 1000000;
-    if (d->sweep_took_ns * SWEEP_SHARE > pause)
-        pause = d->sweep_took_ns * SWEEP_SHARE;
-    return clock_ns() - d->swept_ns >= pause;
+    for (int shard = 0; shard < RELAY_SHARDS; shard++)
+        if (!d->held[shard])
+            return true; /* the rows of others look like holes */
+    return d->hole > d->gap.settled;
 }
 
-static rl_err *sweep(reader *d, relay_batch **batch)
+static rl_err *poll_whole(reader *d, rl_buf *late, relay_batch **batch)
 {
-    rl_buf ids = {0};
-    int64_t began = clock_ns();
-    rl_err *err = late_ids(d, &ids);
-    d->swept_ns = clock_ns();
-    d->sweep_took_ns = d->swept_ns - began;
-    if (!err && ids.len)
-        err = read_late(d, &ids, batch);
-    buf_free(&ids);
-    return err;
+    rl_err *err = relay_gap_settle(d->r, d->conn, &d->gap);
+    if (!err)
+        err = relay_snapshot(d->conn);
+    if (err)
+        return err;
+    err = late_ids(d, late);
+    if (!err && !late->len)
+        err = poll_next(d, batch);
+    rl_err *ended = my_exec(d->conn, "COMMIT");
+    if (err || *batch) { /* what was read stands; a lost connection shows with the next statement */
+        err_free(ended);
+        return err;
+    }
+    return ended;
 }
 
 static rl_err *poll_marked(reader *d, relay_batch **batch)
 {
-    if (d->last >= 0 && sweep_is_due(d)) {
-        rl_err *err = sweep(d, batch);
-        if (err || *batch)
-            return err;
-    }
-    return poll_next(d, batch);
+    rl_buf late = {0};
+    rl_err *err = d->last < 0 ? find_start(d) : NULL;
+    if (!err)
+        err = may_come_late(d) ? poll_whole(d, &late, batch) : poll_next(d, batch);
+    if (!err && late.len) /* not in the snapshot: what was marked meanwhile is no news */
+        err = read_late(d, &late, batch);
+    buf_free(&late);
+    return err;
 }
 
 /* ---- the cursor ---- */
