@@ -179,6 +179,7 @@ return experiment {
   claim = "Two writes without one commit give missing events in one order and ghost events in the other.",
   lesson = "Write the event into an outbox in the transaction of the change, and let a relay send it.",
   needs = { "kafka", "mysql", "proxy" },
+  side_by_side = true,
 
   arms = {
     wrong "send-after-reply" { says = "commits, answers, then sends", mode = "direct-after-commit" },

@@ -3,7 +3,7 @@ local EVENTS, ACCOUNTS, CHOSEN, RELAY_BATCH = 100, 10, 40, 10
 
 local function consumer_settings(arm, more)
   local settings = { dedup = arm.settings.dedup, batch = 1, fetch = 1, workers = 1, dlq = "-", commit = "sync-after-work",
-    consumer = { ["session.timeout.ms"] = "1000", ["heartbeat.interval.ms"] = "200" } }
+    consumer = { ["session.timeout.ms"] = "6000" } }
   for key, value in pairs(more or {}) do settings[key] = value end
   return settings
 end
@@ -33,6 +33,11 @@ local function offset_of(lab, list, i)
   end
 end
 
+local function members(lab)
+  local group = lab.run.admin:group(lab:group())
+  return group and #group.members
+end
+
 -- ---- the sources ----
 
 local sources = {}
@@ -41,7 +46,7 @@ local sources = {}
 sources["relay-crash"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
   lab:service("consumer", plain(arm))
-  local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "500ms" }, { must_fire = { ["relay.after_ack"] = "#3 kill" } })
+  local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "2s" }, { must_fire = { ["relay.after_ack"] = "#3 kill" } })
   relay:wait_exit { signal = "KILL" }
   local batch = {}
   for id in relay:hits("relay.after_ack")[1].ctx.ids:gmatch "[^,]+" do batch[id] = true end
@@ -60,11 +65,11 @@ sources["lost-response"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
   lab:service("consumer", plain(arm))
   local idempotent = arm.settings.idempotence
-  local log = lab:wire_log { api = "Produce" }
-  local cut = lab:rule { api = "Produce", nth = 5, action = "cut-after", name = "the 5th Produce is answered and the answer lost" }
+  local log = lab:wire_log { api = "Produce", topic = lab:event_topic() }
+  local cut = lab:rule { api = "Produce", topic = lab:event_topic(), nth = 5, action = "cut-after", name = "the 5th Produce is answered and the answer lost" }
   lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, producer = { ["enable.idempotence"] = tostring(idempotent), ["batch.num.messages"] = "1",
     ["max.in.flight.requests.per.connection"] = "1", ["linger.ms"] = "0" } }, { via_proxy = true })
-  cut:await()
+  cut:await "20s"
   lab:drain {}
   return list, idempotent and {} or { list[5].id }, idempotent and {} or { list[5].id }, log:rows()
 end
@@ -76,25 +81,26 @@ sources["consumer-crash"] = function(lab, arm)
   return list, {}, { list[CHOSEN].id }
 end
 
-local function generation(lab)
-  local group = must(lab.run.admin:group(lab:group()))
-  return group.state, #group.members
+-- A session short enough to be outlasted.
+local function mortal(settings)
+  settings.consumer = { ["session.timeout.ms"] = "1000", ["heartbeat.interval.ms"] = "200" }
+  return settings
 end
 
 -- A member stands still with event 40 in its hands for longer than its session; another one applies it; then the first goes on.
 sources["rebalance"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
   local held = offset_of(lab, list, CHOSEN)
-  local first = lab:service("consumer", consumer_settings(arm, { drop_lost = false }), {
+  local first = lab:service("consumer", mortal(consumer_settings(arm, { drop_lost = false })), {
     must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held } })
-  first:await_hit "consumer.before_begin"
+  first:await_hit("consumer.before_begin", "20s")
   local frozen = first:freeze()
-  lab:service("consumer", plain(arm))
+  lab:service("consumer", mortal(plain(arm)))
   lab:await("the other member to apply event 40", function()
     return #lab:rows("effect_log.seq", { where = ("event_id = UUID_TO_BIN('%s')"):format(list[CHOSEN].event) }) == 1
-  end)
-  local state, members = generation(lab)
-  if members ~= 1 then lab:give_up("the group has %d members while one is frozen (%s)", members, state) end
+  end, "20s")
+  local left = members(lab)
+  if left ~= 1 then lab:give_up("the group has %s members while one is frozen", tostring(left)) end
   lab:event("the frozen member is out of the group, the other applied event 40")
   frozen.thaw()
   first:resume "consumer.before_begin"
@@ -112,6 +118,7 @@ sources["offset-reset"] = function(lab, arm)
   local consumer = lab:service("consumer", plain(arm))
   lab:drain { outbox = false }
   consumer:stop()
+  lab:await("the group to be empty", function() return members(lab) == 0 end)
   local reset = lab:fault "offsets of the group set to 0"
   must(lab.run.admin:alter_group_offsets(lab:group(), { { topic = lab:event_topic(), partition = 0, offset = 0 } }))
   local at = must(lab.run.admin:group_offsets(lab:group()))[1].offset
@@ -202,6 +209,7 @@ return experiment {
   claim = "Producer idempotence removes one source of five; a dedup row written with the effect removes all five.",
   lesson = "Write the event's id with its effect, in one transaction. Anything before that transaction turns a duplicate into a loss.",
   needs = { "kafka", "mysql", "redis", "proxy" },
+  side_by_side = true,
 
   arms = {
     wrong "relay-crash" { says = "the relay dies between acknowledgement and mark; no dedup", source = "relay-crash", dedup = "none", idempotence = true },

@@ -48,13 +48,13 @@ local function crash(lab, arm, held)
   local log = lab:wire_log { api = "OffsetCommit" }
   local consumer = lab:service("consumer", settings(arm), { via_proxy = true,
     must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
-  consumer:await_hit "consumer.before_begin"
+  consumer:await_hit("consumer.before_begin", "20s")
   local function passed()
     local at = committed(lab, arm)
     return at and at > held.offset and at
   end
   if arm.class == "wrong" then
-    lab:await("a committed offset behind event 40", passed, "8s")
+    lab:await("a committed offset behind event 40", passed, "20s")
     lab:await("that OffsetCommit on the wire", function() return committed_on_wire(log) > held.offset end)
   else
     lab:within(WATCHED, passed)
@@ -101,6 +101,7 @@ return experiment {
   claim = "Yes: whenever the offset can be committed before the effect is. With librdkafka's defaults it can.",
   lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or keep it in the effect's transaction.",
   needs = { "kafka", "mysql", "proxy" },
+  side_by_side = true,
 
   arms = {
     wrong "commit-first" { says = "commits the offset, then does the work", commit = "before-work" },

@@ -28,22 +28,6 @@ local counts = {
   applied = "SELECT COUNT(*) AS n FROM effect_log",
 }
 
--- How many records the group has not committed; nothing where a position is not known at the moment.
-local function lag_of(lab, opts)
-  local admin, topic = lab.run:watcher(), opts.topic or lab.topic_of_events
-  if not topic then return nil end
-  local found, at = admin:topic(topic), {}
-  for _, row in ipairs(admin:group_offsets(opts.group or lab:group()) or {}) do
-    if row.topic == topic then at[row.partition] = row.offset end
-  end
-  local left = found and 0
-  for _, p in ipairs(found and found.partitions or {}) do
-    local now = admin:offsets(topic, p.partition)
-    left = left and now and now.lso and now.low and left + math.max(0, now.lso - math.max(now.low, at[p.partition] or 0))
-  end
-  return left
-end
-
 -- How many cached accounts are behind the view just now; nothing where a store does not answer.
 local function stale_of(lab, db, redis)
   local cached, views = require("rlab.cache").all(redis, lab:prefix()), db:query "SELECT account_id AS k, version AS v FROM account_view"
@@ -74,7 +58,9 @@ function M.watch_pipeline(lab, opts)
     for name, sql in pairs(counts) do
       if names[name] then row[name] = db:value(sql) end
     end
-    if names.lag then row.lag = lag_of(lab, opts) end
+    if names.lag and (opts.topic or lab.topic_of_events) then
+      row.lag = lab:lag { admin = lab.run:watcher(), topic = opts.topic, group = opts.group }
+    end
     if redis then row.stale = stale_of(lab, db, redis) end
   end)
 end

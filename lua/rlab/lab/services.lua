@@ -86,7 +86,7 @@ end
 
 -- service:await_ready() -> service: it listens and has started
 function Service:await_ready()
-  local ready = self:expect("ready", self.opts.at_most or "10s")
+  local ready = self:expect("ready", self.opts.at_most or "20s")
   self.port, self.url = ready.port, ("http://127.0.0.1:%d"):format(ready.port)
   return self
 end

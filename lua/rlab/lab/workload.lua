@@ -215,42 +215,62 @@ function M.unsent(lab)
   return must(lab:db():value "SELECT COUNT(*) FROM outbox_event WHERE published_at IS NULL")
 end
 
--- How far the group is, by partition: what it committed to the brokers, or to the table in MySQL.
-local function committed_offsets(lab, topic, opts)
+-- How far the group is, by partition: what it committed to the brokers, or to the table in MySQL; nil when nobody can say just now.
+local function committed_offsets(lab, admin, topic, opts)
   local at = {}
   if opts.offsets == "mysql" then
     local rows = must(lab:db():query("SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))
     for _, row in ipairs(rows) do at[row.p] = row.o end
     return at
   end
-  for _, row in ipairs(must(lab.run.admin:group_offsets(opts.group or lab:group()))) do
+  local rows = admin:group_offsets(opts.group or lab:group())
+  for _, row in ipairs(rows or {}) do
     if row.topic == topic then at[row.partition] = row.offset end
   end
-  return at
+  return rows and at
 end
 
--- lag{topic =, group =, offsets =} -> records that the group has not finished, by the brokers' positions; nil when one is not known at the moment
+-- The partitions of a topic as list_offsets wants them, and the offset at which each begins: neither changes while an arm runs.
+local function partitions_of(lab, admin, topic)
+  lab.known_partitions = lab.known_partitions or {}
+  if lab.known_partitions[topic] then return lab.known_partitions[topic] end
+  local found, first, last = admin:topic(topic), {}, {}
+  for i, p in ipairs(found and found.partitions or {}) do
+    first[i], last[i] = { topic = topic, partition = p.partition, at = "earliest" }, { topic = topic, partition = p.partition, at = "latest" }
+  end
+  local rows, low = found and admin:list_offsets(first), {}
+  if not rows then return nil end
+  for i, row in ipairs(rows) do
+    if not row.offset then return nil end
+    low[i] = row.offset
+  end
+  lab.known_partitions[topic] = { last = last, low = low }
+  return lab.known_partitions[topic]
+end
+
+-- lag{topic =, group =, offsets =, admin =} -> records up to the last stable offset that the group has not finished, by the brokers' positions; nil when
+-- one is not known at the moment
 function M.lag(lab, opts)
   opts = opts or {}
-  local topic = opts.topic or lab:event_topic()
-  local found = lab.run.admin:topic(topic)
-  if not found then return nil end
-  local at, left = committed_offsets(lab, topic, opts), 0
-  for _, p in ipairs(found.partitions) do
-    local now = lab:offsets(topic, p.partition)
-    if not (now and now.low and now.lso) then return nil end
-    left = left + math.max(0, now.lso - math.max(now.low, at[p.partition] or 0))
+  local admin, topic, left = opts.admin or lab.run.admin, opts.topic or lab:event_topic(), 0
+  local parts = partitions_of(lab, admin, topic)
+  local ends = parts and admin:list_offsets(parts.last, { isolation = "read_committed" })
+  local at = ends and committed_offsets(lab, admin, topic, opts)
+  if not at then return nil end
+  for i, row in ipairs(ends) do
+    if not row.offset then return nil end
+    left = left + math.max(0, row.offset - math.max(parts.low[i], at[row.partition] or 0))
   end
   return left
 end
 
 local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most" }
 
--- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "15s"}: quiescent, or the arm is inconclusive: no unsent row in
+-- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "30s"}: quiescent, or the arm is inconclusive: no unsent row in
 -- the outbox, and the group has committed up to the end of each partition
 function M.drain(lab, opts)
   opts = check_options("drain", opts or {}, DRAIN_KEYS)
-  local at_most = opts.at_most or "15s"
+  local at_most = opts.at_most or "30s"
   if opts.outbox ~= false then
     lab:await("an empty outbox", function() return lab:unsent() == 0 end, at_most)
   end
