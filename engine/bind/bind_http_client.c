@@ -23,6 +23,7 @@ typedef struct request_job {
     rl_await await;
     idle_clients *idle;
     http_client *client;
+    bool spent; /* a cancel that came too late would end the client's next call */
     http_call call;
     char *method, *url, *body, **headers;
     http_answer answer;
@@ -41,9 +42,9 @@ static http_client *take_client(idle_clients *idle)
     return idle->count ? idle->list[--idle->count] : http_client_new();
 }
 
-static void give_client(idle_clients *idle, http_client *client)
+static void give_client(idle_clients *idle, http_client *client, bool spent)
 {
-    if (client && idle->count < IDLE_MAX)
+    if (!spent && idle->count < IDLE_MAX)
         idle->list[idle->count++] = client;
     else
         http_client_free(client);
@@ -65,13 +66,15 @@ static void request_run(rl_await *a)
 
 static void request_cancel(rl_await *a)
 {
-    http_client_cancel(((request_job *)a)->client);
+    request_job *job = (request_job *)a;
+    job->spent = true;
+    http_client_cancel(job->client);
 }
 
 static void request_drop(rl_await *a)
 {
     request_job *job = (request_job *)a;
-    give_client(job->idle, job->client);
+    give_client(job->idle, job->client, job->spent);
     for (char **h = job->headers; h && *h; h++)
         free(*h);
     free(job->headers);
