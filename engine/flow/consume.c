@@ -7,6 +7,7 @@
 #include "flow/consume_internal.h"
 
 enum { POLL_MS = 100, POLL_MAX = 256, QUIET_MS = 10000, COMMIT_MS = 3000 };
+enum { REOPEN_MIN_MS = 500, REOPEN_MAX_MS = 16000, CALM_MS = 10000 };
 
 /* ---- options ---- */
 
@@ -182,6 +183,77 @@ static void leave(consume *c)
     c->consumer = NULL;
 }
 
+/* ---- a client that is dead ---- */
+
+static rl_err *open_client(consume *c)
+{
+    kafka_consumer *consumer = NULL;
+    rl_err *err = kafka_consumer_open(rd_kafka_conf_dup(c->conf), on_rebalance, c, &consumer);
+    if (!err)
+        c->consumer = consumer;
+    return err;
+}
+
+static bool is_dead(const consume *c)
+{
+    return rd_kafka_fatal_error(kafka_consumer_rk(c->consumer), NULL, 0) != 0;
+}
+
+static void remove_all(consume *c)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < c->nall; i++)
+        rd_kafka_topic_partition_list_add(list, c->all[i]->topic, c->all[i]->partition);
+    pthread_mutex_unlock(&c->lock);
+    consume_lanes_remove(c, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* The first one at once; each that follows soon waits twice as long, as two members of one name would shut each other out for ever. */
+static bool may_replace(consume *c)
+{
+    int64_t now = kafka_now_ms();
+    if (now < c->next_client)
+        return false;
+    bool soon = c->next_client && now < c->next_client + CALM_MS;
+    c->client_pause = soon && c->client_pause ? c->client_pause * 2 : REOPEN_MIN_MS;
+    if (c->client_pause > REOPEN_MAX_MS)
+        c->client_pause = REOPEN_MAX_MS;
+    c->next_client = now + c->client_pause;
+    return true;
+}
+
+/* A client that the group has shut out (a static member is, when a commit of its lost session comes late) never joins again: another takes its place. Workers and
+ * the probe may still look at the dead one, so it is kept until they have ended. */
+static void replace(consume *c)
+{
+    kafka_consumer *dead = c->consumer;
+    remove_all(c);
+    if (!may_replace(c)) {
+        flow_sleep(&c->flow, POLL_MS / 1e3);
+        return;
+    }
+    rl_err *err = open_client(c);
+    if (!err) {
+        c->dead = mem_grow(c->dead, (size_t)(c->ndead + 1) * sizeof(kafka_consumer *));
+        c->dead[c->ndead++] = dead;
+        subscribe(c);
+    }
+    flow_emit(&c->flow, "reopened", err, NULL, 0);
+}
+
+static void bury(consume *c)
+{
+    for (int i = 0; i < c->ndead; i++) {
+        kafka_consumer_close_within(c->dead[i], 0);
+        kafka_consumer_close(c->dead[i]);
+    }
+    free(c->dead);
+    c->dead = NULL;
+    c->ndead = 0;
+}
+
 static void poller_main(void *arg)
 {
     consume *c = arg;
@@ -191,6 +263,8 @@ static void poller_main(void *arg)
         poll_once(c);
         tell_rebalances(c, count);
         tell_errors(c);
+        if (is_dead(c) && !flow_stopping(&c->flow))
+            replace(c);
     }
     leave(c);
 }
@@ -255,6 +329,8 @@ static void free_all(consume *c)
         worker_close(&c->workers[i]);
     if (c->consumer)
         kafka_consumer_close(c->consumer);
+    bury(c);
+    rd_kafka_conf_destroy(c->conf);
     consume_probe_close(c);
     rd_kafka_conf_destroy(c->o.producer);
     free_texts(&c->o);
@@ -296,7 +372,8 @@ rl_err *consume_open(consume_opts *opts, consume **out)
         worker_open(c, i);
     consume_probe_open(c);
     kafka_conf_value(opts->consumer, "group.id", c->group, sizeof c->group);
-    rl_err *err = kafka_consumer_open(opts->consumer, on_rebalance, c, &c->consumer);
+    c->conf = opts->consumer;
+    rl_err *err = open_client(c);
     if (!err)
         err = start(c);
     if (!err) {

@@ -197,9 +197,15 @@ struct consume {
     rl_flow flow;   /* first */
     consume_opts o; /* its texts are owned */
     char group[256];
-    kafka_consumer *consumer;
-    pthread_mutex_t lock; /* of all, and of the workers' connections against interrupt */
-    consume_lane **all;   /* those that are ours now */
+    kafka_consumer
+        *_Atomic consumer; /* set by the poller; others may look at the one before for a moment */
+    kafka_consumer **dead; /* closed at the end: see there */
+    int ndead;
+    rd_kafka_conf_t *conf; /* of the next one */
+    int64_t next_client;   /* ms: not before */
+    int client_pause;      /* ms */
+    pthread_mutex_t lock;  /* of all, and of the workers' connections against interrupt */
+    consume_lane **all;    /* those that are ours now */
     int nall;
     consume_worker *workers;
     atomic_int working; /* threads besides the poller */

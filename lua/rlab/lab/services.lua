@@ -13,7 +13,7 @@ local Service = children.class()
 -- What a service is told of the arm, as far as it has such an option and its settings do not say otherwise.
 local own_settings = {
   topic = function(lab) return lab:event_topic() end,
-  group = function(lab) return lab:group() end,
+  group = function(lab, name) return name == "replay" and lab:name "replay" or lab:group() end,
   prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
   cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
 }
@@ -40,7 +40,7 @@ local function arms_settings(lab, name, given, tag)
   local description = require("rlab.service").load(name)
   local options, settings = require("rlab.service.options").all(description), merged(given)
   for key, value_of in pairs(own_settings) do
-    if options[key] and settings[key] == nil then settings[key] = value_of(lab) end
+    if options[key] and settings[key] == nil then settings[key] = value_of(lab, name) end
   end
   if description.uses and description.uses.consumer then settings.consumer = lab_consumer(lab, tag, settings.consumer) end
   return settings
