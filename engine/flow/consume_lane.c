@@ -83,12 +83,24 @@ void consume_lane_free(consume_lane *lane)
     free(lane);
 }
 
+static int load_of(consume_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int n = w->nlanes;
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
 static consume_worker *least_busy(consume *c)
 {
     consume_worker *best = &c->workers[0];
-    for (int i = 1; i < c->o.workers; i++)
-        if (c->workers[i].nlanes < best->nlanes)
-            best = &c->workers[i];
+    for (int i = 1, least = load_of(best); i < c->o.workers && least > 0; i++) {
+        int n = load_of(&c->workers[i]);
+        if (n >= least)
+            continue;
+        least = n;
+        best = &c->workers[i];
+    }
     return best;
 }
 
@@ -202,8 +214,10 @@ static bool finishes(const consume_lane *lane)
     return !lane->c->o.drop_lost && lane->head < lane->nheld && !flow_stopping(&lane->c->flow);
 }
 
-static void free_gone(consume_worker *w)
+/* Under the worker's lock; they are freed without it, as librdkafka's lock of the queue comes before ours. */
+static consume_lane *take_gone(consume_worker *w)
 {
+    consume_lane *gone = NULL;
     for (consume_lane **p = &w->lanes, *lane; (lane = *p);) {
         if (!lane->gone || lane->busy || finishes(lane)) {
             p = &lane->next;
@@ -213,7 +227,18 @@ static void free_gone(consume_worker *w)
         w->nlanes--;
         if (w->served == lane)
             w->served = NULL;
+        lane->next = gone;
+        gone = lane;
+    }
+    return gone;
+}
+
+static void free_list(consume_lane *lane)
+{
+    while (lane) {
+        consume_lane *next = lane->next;
         consume_lane_free(lane);
+        lane = next;
     }
 }
 
@@ -229,7 +254,7 @@ void consume_lanes_clear(consume *c)
     c->nall = 0;
     pthread_mutex_unlock(&c->lock);
     for (int i = 0; i < c->o.workers; i++)
-        free_gone(&c->workers[i]);
+        free_list(take_gone(&c->workers[i]));
 }
 
 /* ---- what a worker does next ---- */
@@ -278,7 +303,7 @@ static void look_again(consume_worker *w)
 consume_lane *consume_lane_take(consume_worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    free_gone(w);
+    consume_lane *gone = take_gone(w);
     consume_lane *lane = pick(w, clock_ns());
     if (!lane && !flow_stopping(&w->c->flow)) {
         struct timespec until = in_ms(wait_ms(w, clock_ns()));
@@ -291,6 +316,7 @@ consume_lane *consume_lane_take(consume_worker *w)
         w->served = lane;
     }
     pthread_mutex_unlock(&w->lock);
+    free_list(gone);
     return lane;
 }
 
