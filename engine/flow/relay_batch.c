@@ -119,6 +119,8 @@ relay_batch *relay_claim(relay *r, my_result *result, int max)
     if (!r->reset && !r->rewind && clock_ns() < r->lease_until_ns) {
         fill(r, b, max);
         remember_cursor(r, result);
+    } else {
+        r->rewind = true; /* they were read for nothing and must be read again */
     }
     if (b->n > 0)
         put_in_flight(r, b);

@@ -55,6 +55,8 @@ static bool may_read(reader *d)
         return false;
     if (held_shards(r, d->held) == 0)
         return false;
+    if (r->rewind && r->nbatches) /* what is marked while it is read again would be sent again */
+        return false;
     if (r->rewind) {
         r->rewind = false;
         d->last = -1;
