@@ -5,7 +5,7 @@ local exit = require "rlab.exit"
 local term = require "rlab.term"
 local units = require "rlab.units"
 
-local PARTS = { "kafka", "relay", "consume", "query", "bag", "start", "task" }
+local PARTS = { "kafka", "relay", "consume", "query", "proxy", "bag", "start", "task" }
 
 local function usage(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "bench: " .. fmt:format(...) }, 0)

@@ -26,8 +26,11 @@ bool proto_parse(const char *name, proto_kind *kind)
 
 /* ---- the requests that wait ---- */
 
+/* Requests that are never answered (acks=0) must not gather for ever: the oldest is forgotten. */
 proto_pending *proto_push(proto_session *s, proto_pending pending)
 {
+    if (s->waiting >= PROTO_WAITING_MAX)
+        proto_pending_free(proto_pop(s));
     proto_pending *p = mem_alloc(sizeof *p);
     *p = pending;
     p->next = NULL;
@@ -157,6 +160,14 @@ size_t proto_feed(proto_session *s, proto_dir dir, const char *data, size_t len)
         return s->ops->feed(s, dir, data, len);
     proto_emit(s, dir, data, len);
     return len;
+}
+
+void proto_end(proto_session *s, proto_dir dir)
+{
+    rl_buf kept = s->side[dir].in;
+    s->side[dir].in = (rl_buf){0};
+    proto_emit(s, dir, kept.data, kept.len);
+    buf_free(&kept);
 }
 
 bool proto_opaque(const proto_session *s)

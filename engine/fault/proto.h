@@ -83,6 +83,8 @@ bool proto_parse(const char *name, proto_kind *kind);
 proto_session *proto_open(proto_kind kind, const proto_host *host);
 /* Returns how many bytes were consumed: all, or fewer after a STOP. */
 size_t proto_feed(proto_session *s, proto_dir dir, const char *data, size_t len);
+/* The side has come to its end: what is kept of an unfinished message is emitted. */
+void proto_end(proto_session *s, proto_dir dir);
 /* Sends a request that was stopped before: emits it and waits for its response. */
 void proto_inject(proto_session *s, const char *data, size_t len, proto_pending pending);
 bool proto_opaque(const proto_session *s);

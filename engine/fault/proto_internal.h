@@ -4,7 +4,7 @@
 
 #include "fault/proto.h"
 
-enum { PROTO_MESSAGE_MAX = 128 << 20 };
+enum { PROTO_MESSAGE_MAX = 128 << 20, PROTO_WAITING_MAX = 1 << 16 };
 
 /* One direction: the beginning of a message that has not come as a whole, and how much of one is to be passed unread. */
 typedef struct proto_side {

@@ -197,6 +197,10 @@ void stream_source_ended(proxy_stream *st)
     }
     if (keeps_held(st) || st->blocked)
         return;
+    if (conn->session) {
+        proto_end(conn->session, st->dir);
+        stream_flush(st);
+    }
     push(st, NULL, 0, true);
     if (!conn->closing && conn->stream[!st->dir].deaf)
         conn_cut(conn);

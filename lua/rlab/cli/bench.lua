@@ -12,7 +12,7 @@ end
 local bench = { name = "bench", help = "measure rlab, see docs/performance.md", hidden = true }
 
 function bench.args(parser)
-  parser:argument("part", "kafka relay consume query bag start task (all when none is named)"):args "*"
+  parser:argument("part", "kafka relay consume query proxy bag start task (all when none is named)"):args "*"
   parser:option("--records", "records in a round of kafka"):default "300000"
   parser:option("--rounds", "rounds of kafka"):default "15"
   parser:option("--rows", "rows of the outbox, or events, in a round of relay and consume"):default "200000"

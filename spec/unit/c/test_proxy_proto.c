@@ -258,6 +258,27 @@ static void test_twice_is_answered_once(void **state)
     twice(PROTO_REDIS, ":1\r\n");
 }
 
+static void test_an_unfinished_message_goes_on_at_the_end(void **state)
+{
+    (void)state;
+    for (int kind = PROTO_KAFKA; kind <= PROTO_REDIS; kind++) {
+        host h = {.verdict = PROTO_PASS};
+        proto_session *s = open_session((proto_kind)kind, &h);
+        rl_buf up = {0}, down = {0};
+        sample((proto_kind)kind, &up, &down);
+        proto_feed(s, PROTO_UP, up.data, 3);
+        proto_feed(s, PROTO_DOWN, down.data, 3);
+        proto_end(s, PROTO_UP);
+        proto_end(s, PROTO_DOWN);
+        assert_int_equal(h.out[PROTO_UP].len, 3);
+        assert_int_equal(h.out[PROTO_DOWN].len, 3);
+        proto_close(s);
+        host_free(&h);
+        buf_free(&up);
+        buf_free(&down);
+    }
+}
+
 static void test_strangers_pass_unparsed(void **state)
 {
     (void)state;
@@ -344,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_mysql_knows_statement_and_parameters),
         cmocka_unit_test(test_an_error_reply_waits_for_its_turn),
         cmocka_unit_test(test_twice_is_answered_once),
+        cmocka_unit_test(test_an_unfinished_message_goes_on_at_the_end),
         cmocka_unit_test(test_strangers_pass_unparsed),
         cmocka_unit_test(test_no_bytes_crash_it),
     };
