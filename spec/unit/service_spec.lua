@@ -166,6 +166,23 @@ describe("a service", function()
     assert.same({ code = 64 }, r:wait "5s")
   end)
 
+  it("ends with the error of its work in the background, and of its start", function()
+    local dir = assert(fs.tmpdir "spec")
+    local function ended(body)
+      assert(fs.write(dir .. "/x.lua", ('return require "rlab.service" { name = "x", start = function(ctx) %s end }'):format(body)))
+      local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", dir .. "/x.lua" } })
+      local status = assert(p:wait "5s")
+      return status.code, select(2, p:output())
+    end
+    local code, said = ended 'ctx:spawn(function() error(require "rlab.err".new { name = "GONE", domain = "rlab", message = "it is gone" }) end) ctx:hold()'
+    assert.equal(69, code)
+    assert.matches("rlab: it is gone\n", said, 1, true)
+    code, said = ended "local t = nil; t.x = 1"
+    assert.equal(70, code)
+    assert.matches("x.lua:1: attempt to index a nil value", said, 1, true)
+    fs.remove(dir)
+  end)
+
   it("dies with the process that started it, when told so", function()
     local outer <close> = assert(process.spawn {
       cmd = { "sh", "-c", '"$0" service "$1" --port 0 --die-with-parent $$ & wait', fs.self_exe(), HELLO } })

@@ -12,7 +12,7 @@ local http = {
     "kept for the next request; a POST or PATCH whose connection breaks is never sent twice, its outcome is unknown.",
   functions = {
     { "request", "http.request{url =, method =, ...} -> { status, headers, body } | nil, err",
-      "Any request. An answer of any status is an answer; headers have lower-case names.",
+      "Any request. An answer of any status is an answer; headers have lower-case names. 64 calls of all modules wait at once, more wait for their turn.",
       params = { URL, 'method: string = "GET"', table.unpack(OPTIONS) }, errors = ERRORS,
       example = 'local answer = must(http.request { method = "PATCH", url = "http://127.0.0.1:18080/x", json = { n = 1 } })' },
     { "get", "http.get(url [, options]) -> { status, headers, body } | nil, err", "GET; options as of request.", params = { URL, "options: table" },
