@@ -14,8 +14,14 @@ local function client(lab)
   return lab.run.proxy
 end
 
-local function owner(lab)
+-- What the arm's names begin with.
+local function space(lab)
   return lab.label and lab.run.namespace .. "-" .. lab.label or lab.run.namespace
+end
+
+-- Whose rules and ports they are. The dot keeps "lost-response" from owning what "lost-response-dedup" has beside it.
+local function owner(lab)
+  return lab.label and space(lab) .. "." or lab.run.namespace
 end
 
 local function own_port(lab, proto, at)
@@ -28,7 +34,7 @@ function M.wire(lab)
   if lab.own_wire then return lab.own_wire end
   local proxy = client(lab)
   lab.run.ledger:add("proxy", lab.run.namespace)
-  local wire = { brokers = lab.stack.proxy.brokers, client_id = owner(lab), url = proxy.url }
+  local wire = { brokers = lab.stack.proxy.brokers, client_id = space(lab), url = proxy.url }
   if lab.stack.mysql then wire.mysql = own_port(lab, "mysql", lab.stack.mysql) end
   if lab.stack.redis then wire.redis = own_port(lab, "redis", lab.stack.redis) end
   lab.own_wire = wire
@@ -42,7 +48,7 @@ local function scoped(lab, spec)
     lab:wire()
     spec.proxy = spec.proxy or lab:name(spec.proto)
   elseif not (spec.client_id or spec.topic or spec.contains) then
-    spec.contains = owner(lab)
+    spec.contains = space(lab)
   end
   return spec
 end

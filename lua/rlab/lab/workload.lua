@@ -264,6 +264,16 @@ function M.lag(lab, opts)
   return left
 end
 
+-- Waits until count() is 0; who gives up says how many were left.
+local function await_zero(lab, what, count, at_most)
+  local left
+  local done = lab:within(at_most, function()
+    left = count()
+    return left == 0
+  end)
+  if not done then lab:give_up("%s %s after %s", left and ("%d"):format(left) or "nobody knows how many", what, tostring(at_most)) end
+end
+
 local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most" }
 
 -- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "30s"}: quiescent, or the arm is inconclusive: no unsent row in
@@ -271,11 +281,9 @@ local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most
 function M.drain(lab, opts)
   opts = check_options("drain", opts or {}, DRAIN_KEYS)
   local at_most = opts.at_most or "30s"
-  if opts.outbox ~= false then
-    lab:await("an empty outbox", function() return lab:unsent() == 0 end, at_most)
-  end
+  if opts.outbox ~= false then await_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, at_most) end
   if opts.consumer ~= false then
-    lab:await("lag 0 of " .. (opts.group or lab:group()), function() return lab:lag(opts) == 0 end, at_most)
+    await_zero(lab, "records that " .. (opts.group or lab:group()) .. " has not finished", function() return lab:lag(opts) end, at_most)
   end
 end
 
