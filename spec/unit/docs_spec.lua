@@ -11,5 +11,13 @@ describe("docs/experiments", function()
       file:close()
       assert.are.equal(explain.markdown(exp), text)
     end)
+
+    it("is in both READMEs: " .. path, function()
+      for _, name in ipairs { "README.md", "README.ko.md" } do
+        local file <close> = assert(io.open(name))
+        local id = experiment.load(path).id
+        assert.is_truthy(file:read("a"):find(("[%s](docs/experiments/%s.md)"):format(id, id), 1, true), name)
+      end
+    end)
   end
 end)
