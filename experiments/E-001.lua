@@ -263,14 +263,12 @@ return experiment {
   end,
 
   verdict = function(arms)
-    local list = {}
-    for _, name in ipairs { "lease", "versioned" } do
-      if arms[name] then list[#list + 1] = ("%s: 0 lost, 0 double, 0 stale, %d events twice in the topic"):format(name, #arms[name].batch) end
-    end
-    for _, name in ipairs { "no-invalidation", "skip-what-was-seen" } do
-      if arms[name] then list[#list + 1] = ("%s: %d of %d entries stale"):format(name, arms[name].stale, #arms[name].cache) end
-    end
-    return "Three kills cost nothing but copies. " .. table.concat(list, "; ") .. "."
+    local words = {}
+    local right, none, skip = arms.versioned or arms.lease, arms["no-invalidation"], arms["skip-what-was-seen"]
+    if right then words[1] = ("Three kills cost the standard pattern %d copies and nothing else"):format(#right.batch) end
+    if none then words[#words + 1] = ("without invalidation %d of %d cached accounts are stale"):format(none.stale, #none.cache) end
+    if skip then words[#words + 1] = ("skipping an event that was seen leaves %d stale"):format(skip.stale) end
+    return table.concat(words, "; ") .. "."
   end,
 
   why = {
