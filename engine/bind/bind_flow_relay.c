@@ -75,7 +75,7 @@ static relay_opts read_opts(lua_State *L)
                         .gaps = (relay_gaps)read_word(L, "gaps", gaps),
                         .gap_wait = opts_duration(L, 1, "gap_wait", 0.1),
                         .batch = (int)opts_int(L, 1, "batch", 2000),
-                        .in_flight = (int)opts_int(L, 1, "in_flight", 4),
+                        .in_flight = (int)opts_int(L, 1, "in_flight", 8),
                         .poll = opts_duration(L, 1, "poll", 0.002),
                         .poll_max = opts_duration(L, 1, "poll_max", 0.05),
                         .lease = opts_duration(L, 1, "lease", 10),

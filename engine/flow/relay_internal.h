@@ -61,16 +61,16 @@ struct relay {
     rl_flow flow; /* first */
     relay_opts o;
     char owner[RELAY_OWNER_SIZE]; /* in relay_lease: the name and a mark of this run */
-    bool transactional, exclusive;
+    bool transactional;
     rd_kafka_conf_t *conf;
-    size_t max_bytes; /* of a record, as the producer's message.max.bytes says */
     kafka_producer *
         producer; /* sent to by the reader, drained by the marker (transactional: both the reader) */
     my_conn *reader_conn, *marker_conn, *keeper_conn;
     flow_counters *reader_n, *marker_n, *keeper_n;
     flow_hdr hdrs[RELAY_HDRS];
     atomic_bool reader_ended, marker_ended;
-    bool ready; /* transactional, the reader's: init_transactions is done */
+    bool limit_known; /* the reader's, see relay_limit.c */
+    bool ready;       /* transactional, the reader's: init_transactions is done */
 
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t change;
@@ -132,6 +132,7 @@ void relay_batch_free(relay_batch *batch);
 
 /* ---- sending (relay_send.c), the reader's ---- */
 
+bool relay_limit_known(relay *r);  /* false: not yet; the thread has slept */
 bool relay_sender_ready(relay *r); /* false: not yet; the thread has slept */
 void relay_send(relay *r, relay_batch *batch);
 rl_err *relay_producer_open(relay *r); /* in the place of the one that is there */

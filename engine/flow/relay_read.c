@@ -101,17 +101,18 @@ static void put_columns(rl_buf *sql)
                  "FROM outbox_event ");
 }
 
-/* Where the unsent rows begin, so that no range of published ones is walked through. */
+/* Where the unsent rows begin, or the end, so that no range of published ones is walked through. */
 static rl_err *find_start(reader *d)
 {
     my_result *result;
     buf_reset(&d->sql);
-    buf_str(&d->sql, "SELECT id FROM outbox_event FORCE INDEX (unsent) WHERE published_at IS NULL "
-                     "ORDER BY id LIMIT 1");
+    buf_str(&d->sql, "SELECT COALESCE((SELECT id - 1 FROM outbox_event FORCE INDEX (unsent) "
+                     "WHERE published_at IS NULL ORDER BY id LIMIT 1), "
+                     "(SELECT MAX(id) FROM outbox_event), 0)");
     rl_err *err = query(d, &result);
     if (err)
         return err;
-    d->last = d->hole = result->nrows ? relay_int(result, 0, 0) - 1 : 0;
+    d->last = d->hole = relay_int(result, 0, 0);
     my_result_free(result);
     return NULL;
 }

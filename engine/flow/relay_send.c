@@ -335,6 +335,8 @@ static bool init_txn(relay *r)
 
 bool relay_sender_ready(relay *r)
 {
+    if (!relay_limit_known(r))
+        return false;
     if (!r->transactional)
         return true;
     relay_end_reset(r);

@@ -13,7 +13,7 @@ local options = {
     help = "a cursor at a hole in the ids: stops while an open transaction may fill it; ignore and wait lose rows that commit late" },
   { name = "gap_wait", type = "duration", default = "100ms", help = "of gaps = wait" },
   { name = "batch", type = "int", default = 2000, min = 1, max = 10000, help = "rows read, sent and marked together" },
-  { name = "in_flight", type = "int", default = 4, min = 1, max = 64, help = "batches between reading and mark; 1 with batch = 10 is the textbook's relay" },
+  { name = "in_flight", type = "int", default = 8, min = 1, max = 64, help = "batches between reading and mark; 1 with batch = 10 is the textbook's relay" },
   { name = "poll", type = "duration", default = "2ms", help = "wait after a poll that found nothing, doubled up to poll_max" },
   { name = "poll_max", type = "duration", default = "50ms", help = "longest wait between polls" },
   { name = "lease", type = "duration", default = "10s", min = "100ms", help = "of a shard: so long after its end its rows wait for another relay" },

@@ -11,7 +11,7 @@ return {
         "producer: table, properties of librdkafka; transactional.id makes it transactional, then one instance is active and the others stand by",
         'mark: string = "update", or "delete", or "cursor": nothing is written to the rows',
         'gaps: string = "safe", of a cursor; "ignore" and "wait" (gap_wait = 100ms) are wrong: they can lose a row that commits late',
-        "batch: integer = 2000, rows", "in_flight: integer = 4, batches between reading and mark; 1 with batch = 10 is the textbook's relay",
+        "batch: integer = 2000, rows", "in_flight: integer = 8, batches between reading and mark; 1 with batch = 10 is the textbook's relay",
         "poll: duration = 2ms, after a poll that found nothing, growing to poll_max", "poll_max: duration = 50ms",
         "lease: duration = 10s, of a shard", "fence: boolean = true; false is wrong: marks are made without a look at the lease",
         "cleanup_age: duration, published rows older than that are deleted; never without it", "cleanup_chunk: integer = 1000, rows at once",
