@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "flow/relay_internal.h"
 
-enum { GRACE_MS = 10, LOOK_MS = 110, STALE_MS = 150 };
+enum { GRACE_MS = 10, LOOK_MS = 110, STALE_MS = 150, ACCESS_DENIED = 1227 };
 
 /* InnoDB's number of a transaction that has written nothing is made of its address, beyond this. */
 static const int64_t first_reader = INT64_C(1) << 48;
@@ -91,7 +91,7 @@ static void note_writers(relay_gap *gap, const my_result *result)
 rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap)
 {
     my_result *result;
-    if (r->o.gaps != RELAY_GAPS_SAFE)
+    if (r->o.gaps != RELAY_GAPS_SAFE || gap->refused)
         return NULL;
     if (!gap->target)
         return ask(conn, gap);
@@ -99,6 +99,11 @@ rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap)
         return NULL;
     rl_err *err = list_writers(conn, gap, &result);
     gap->look_ns = clock_ns() + (int64_t)LOOK_MS * 1000000;
+    if (err && err->code == ACCESS_DENIED && r->o.mark != RELAY_CURSOR) {
+        gap->refused = true; /* nothing is ever settled: each poll looks below too */
+        err_free(err);
+        return my_exec(conn, "ROLLBACK");
+    }
     if (err)
         return err;
     if (is_fresh(result))

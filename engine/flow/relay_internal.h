@@ -148,6 +148,7 @@ typedef struct relay_gap {
     bool seen;        /* writers is the list of then */
     uint64_t *writers;
     int nwriters;
+    bool refused; /* the list of transactions needs the privilege PROCESS */
     int64_t nonce, look_ns;
     int64_t hole; /* RELAY_GAPS_WAIT: the first one seen, and when */
     int64_t hole_ns;

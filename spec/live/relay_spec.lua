@@ -91,6 +91,34 @@ describe("the relay", function()
     late:close()
   end)
 
+  it("finds them too without the privilege PROCESS, which a cursor says that it needs", function()
+    local user, own = "relay_" .. require("rlab.process").self(), {}
+    must(o.db:exec(("CREATE USER %s@'%%' IDENTIFIED BY 'secret'"):format(user)))
+    must(o.db:exec(("GRANT ALL ON %s.* TO %s@'%%'"):format(o.schema, user)))
+    for key, value in pairs(o.mysql) do own[key] = value end
+    own.user, own.password = user, "secret"
+    local late = o:connect()
+    local flow <close> = open { mysql = own }
+    must(late:exec "BEGIN")
+    o:add(1, { db = late })
+    o:add(5)
+    await("the five", function() return flow:stats().marked == 5 end)
+    must(late:exec "COMMIT")
+    o:drained()
+    must(flow:stop())
+    assert.are.equal(6, #o:records())
+    must(late:exec "BEGIN")
+    o:add(1, { db = late })
+    o:add(1)
+    local cursor <close> = open { mysql = own, mark = "cursor" }
+    await("the word", function()
+      local ok, why = cursor:health()
+      return not ok and why:find("PROCESS", 1, true)
+    end)
+    late:close()
+    must(o.db:exec(("DROP USER %s@'%%'"):format(user)))
+  end)
+
   describe("with a cursor, at a hole in the ids", function()
     local function with_hole(opts, then_)
       local late = o:connect()
