@@ -2,10 +2,10 @@
 local dlq = require "rlab.dlq"
 
 local EVENTS, ACCOUNTS = 59, 6 -- and one record that nobody can decode
-local ONCE, TWICE, UNTIL_FIXED, LATE = { 5, 12, 33 }, { 8, 20 }, { 15, 30 }, { 31, 45 } -- places in the plan
+local ONCE, TWICE, UNTIL_FIXED, LATE = { 1, 12, 18 }, { 2, 8 }, { 15, 30 }, { 10, 45 } -- places in the plan
 -- The first is held until the last short retry before it is tried, that is, until long ones wait; the next one fails then, and its short retry stands
 -- behind those where there is one topic for both.
-local WAITS_AT, BEHIND = 32, 33
+local WAITS_AT, BEHIND = 11, 12
 local SCALE, SHORT_MS, LONG_MS = 0.02, 100, 1200 -- 5 s and 1 m at 1:50
 local RATE, MAX_REPLAYS, BUDGET = "50/s", 3, 50
 local UNDECODABLE = { id = "evt-undecodable", event = "00000000-0000-7000-8000-00000000dead" }
