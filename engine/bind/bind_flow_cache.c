@@ -84,6 +84,7 @@ static void read_limits(lua_State *L, cache_opts *o)
     o->db_timeout = opts_duration(L, 1, "db_timeout", 0.2);
     o->db_wait = opts_duration(L, 1, "db_wait", 0.1);
     o->breaker_pause = opts_duration(L, 1, "breaker_pause", 0.3);
+    o->ramp = opts_duration(L, 1, "ramp", 0);
     o->lanes = (int)read_number(L, "lanes", 1, 1, LANES_MAX);
     o->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
     o->db_pool = (int)read_number(L, "db_pool", 16, 1, WORKERS_MAX);
@@ -106,7 +107,7 @@ static void read_opts(lua_State *L, cache_opts *o)
         "jitter", "beta",    "seed",    "single",     "fill",     "lease",
         "l1",     "stale",   "l1_size", "db_timeout", "db_wait",  "redis_timeout",
         "lanes",  "workers", "db_pool", "breaker",    "retries",  "breaker_pause",
-        NULL};
+        "ramp",   NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_cache.open", keys);
     o->single = (cache_single)read_word(L, "single", cache_single_names);
@@ -164,6 +165,7 @@ static void push_gauges(lua_State *L, rl_cache *cache)
     set_int(L, "db_breaker_opens", g.db_opens);
     set_int(L, "db_busy", g.db_busy);
     set_int(L, "db_peak", g.db_peak);
+    set_int(L, "db_allowed", g.db_allowed);
     set_int(L, "queued", g.queued);
     set_int(L, "events_dropped", flow_dropped(cache_flow(cache)));
 }

@@ -77,12 +77,17 @@ void cache_land(rl_cache *cache, cache_flight *flight, cache_source source,
 
 /* ---- what Redis said ---- */
 
+void cache_recovered(rl_cache *cache, const char *need)
+{
+    atomic_store(&cache->recovered_ns, clock_ns());
+    flow_emit(&cache->flow, "breaker-closed", NULL, &(flow_field){.key = "need", .text = need}, 1);
+}
+
 void cache_redis_good(rl_cache *cache)
 {
     flow_up(&cache->flow, "redis");
     if (cache_breaker_good(&cache->redis_breaker))
-        flow_emit(&cache->flow, "breaker-closed", NULL,
-                  &(flow_field){.key = "need", .text = "redis"}, 1);
+        cache_recovered(cache, "redis");
 }
 
 void cache_redis_bad(rl_cache *cache, const rl_err *why)
@@ -275,6 +280,7 @@ rl_err *cache_open(const cache_opts *opts, rl_cache **out)
 {
     rl_cache *cache = mem_zero(sizeof *cache);
     flow_init(&cache->flow);
+    atomic_init(&cache->recovered_ns, clock_ns() - (int64_t)(opts->ramp * 1e9));
     cache->flow.interrupt = interrupt;
     own_options(cache, opts);
     cache_flights_init(&cache->flights);
@@ -378,6 +384,7 @@ void cache_measure(rl_cache *cache, cache_gauges *out)
     out->db_peak = pool->peak;
     out->queued = pool->queued;
     pthread_mutex_unlock(&pool->lock);
+    out->db_allowed = cache_pool_allowed(cache);
 }
 
 void cache_forget_peak(rl_cache *cache)

@@ -40,7 +40,8 @@ typedef struct cache_opts {
     double db_wait;                   /* how long a load waits for its turn; 0: for ever */
     int breaker_failures;             /* 0: no breaker */
     double breaker_pause;
-    int retries;        /* of a load that failed while others wait with it */
+    double ramp; /* after a breaker closed db_pool grows to its size in that time; 0: at once */
+    int retries; /* of a load that failed while others wait with it */
     int64_t local_ms;   /* answered from this process; 0: off */
     int64_t stale_ms;   /* answered from this process when a server fails; 0: off */
     int64_t local_size; /* entries */
@@ -126,6 +127,7 @@ typedef struct cache_gauges {
     cache_breaker_state redis, db;
     int64_t redis_opens, db_opens;
     int db_busy, db_peak; /* reads at once, now and at most */
+    int db_allowed;       /* of db_pool, just now */
     int queued;           /* loads that wait for a worker */
 } cache_gauges;
 

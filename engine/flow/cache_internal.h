@@ -82,8 +82,9 @@ struct rl_cache {
     cache_breaker redis_breaker, db_breaker;
     _Atomic int64_t counts[CACHE_N_COUNT];
     flow_hdr latency[CACHE_SOURCE_COUNT], pool_wait, ahead;
-    atomic_bool db_up; /* as the last read said */
-    my_conn *probe;    /* asks while it is not */
+    _Atomic int64_t recovered_ns; /* when a breaker closed last */
+    atomic_bool db_up;            /* as the last read said */
+    my_conn *probe;               /* asks while it is not */
 };
 
 static inline void cache_count_up(rl_cache *cache, cache_count which, int64_t n)
@@ -102,6 +103,7 @@ void cache_fail(rl_cache *cache, cache_lookup *lookup, const rl_err *why, bool r
 /* The outcome of a load for all who waited; err (freed here) or an entry. */
 void cache_land(rl_cache *cache, cache_flight *flight, cache_source source,
                 const cache_entry *entry, rl_err *err, bool refused);
+void cache_recovered(rl_cache *cache, const char *need); /* its breaker has closed */
 void cache_redis_good(rl_cache *cache);
 void cache_redis_bad(rl_cache *cache, const rl_err *why);
 
@@ -121,6 +123,7 @@ void cache_pool_submit(rl_cache *cache, cache_flight *flight);
 /* A turn at the database; false: it did not come in time. */
 bool cache_pool_enter(rl_cache *cache, int64_t submitted_ns);
 void cache_pool_leave(rl_cache *cache);
+int cache_pool_allowed(rl_cache *cache); /* how many turns there are just now */
 void cache_pool_interrupt(rl_cache *cache);
 void cache_pool_wake(rl_cache *cache);
 void cache_pool_close(rl_cache *cache);

@@ -252,8 +252,7 @@ static void database_good(rl_cache *cache)
     atomic_store(&cache->db_up, true);
     flow_up(&cache->flow, "mysql");
     if (cache_breaker_good(&cache->db_breaker))
-        flow_emit(&cache->flow, "breaker-closed", NULL,
-                  &(flow_field){.key = "need", .text = "mysql"}, 1);
+        cache_recovered(cache, "mysql");
 }
 
 static void database_bad(rl_cache *cache, const rl_err *err)

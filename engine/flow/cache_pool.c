@@ -7,7 +7,7 @@
 #include "fault/failpoint.h"
 #include "flow/cache_internal.h"
 
-enum { SLICE_MS = 250, STEPS_MAX = 512 };
+enum { SLICE_MS = 250, TURN_MS = 20, STEPS_MAX = 512 };
 
 void cache_cond_init(pthread_cond_t *cond)
 {
@@ -117,18 +117,24 @@ void cache_pool_submit(rl_cache *cache, cache_flight *flight)
 
 /* ---- turns at the database ---- */
 
+int cache_pool_allowed(rl_cache *cache)
+{
+    return cache_ramp(cache->opts.db_pool, clock_ns() - atomic_load(&cache->recovered_ns),
+                      (int64_t)(cache->opts.ramp * 1e9));
+}
+
 bool cache_pool_enter(rl_cache *cache, int64_t submitted_ns)
 {
     cache_pool *pool = &cache->pool;
     int64_t until = deadline_of(cache, submitted_ns), now;
     pthread_mutex_lock(&pool->lock);
-    while (pool->busy >= cache->opts.db_pool && (now = clock_ns()) < until &&
+    while (pool->busy >= cache_pool_allowed(cache) && (now = clock_ns()) < until &&
            !flow_aborted(&cache->flow)) {
-        int64_t slice = now + SLICE_MS * INT64_C(1000000);
+        int64_t slice = now + TURN_MS * INT64_C(1000000); /* a ramp wakes nobody */
         struct timespec at = cache_in(slice < until ? slice : until);
         pthread_cond_timedwait(&pool->room, &pool->lock, &at);
     }
-    bool in = pool->busy < cache->opts.db_pool;
+    bool in = pool->busy < cache_pool_allowed(cache);
     pool->busy += in;
     if (pool->busy > pool->peak)
         pool->peak = pool->busy;

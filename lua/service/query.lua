@@ -32,6 +32,8 @@ local options = {
   { name = "workers", type = "int", default = 32, min = 1, max = 512, help = "loads at once, those that wait for a lease as well" },
   { name = "breaker", type = "int", default = 5, min = 0, max = 1000000, help = "failures in a row after which Redis or MySQL is left alone; 0: never" },
   { name = "breaker_pause", type = "duration", default = "300ms", help = "for how long; then one reader tries" },
+  { name = "ramp", type = "duration", default = "0s",
+    help = "after a breaker has closed db_pool grows to its size in that time: a tenth, half, all; 0: at once" },
   { name = "stale", type = "duration", default = "5s", help = "when a server fails, what this process saw no longer ago is served; 0: off" },
   { name = "l1", type = "duration", default = "0s", help = "what this process saw no longer ago is served without asking Redis; 0: off" },
   { name = "l1_size", type = "int", default = 65536, min = 1, max = 16777216, help = "accounts that the process remembers" },
@@ -42,7 +44,7 @@ local options = {
 }
 
 local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease", "retries", "fill", "redis_timeout", "db_timeout", "db_pool",
-  "db_wait", "workers", "breaker", "breaker_pause", "stale", "l1", "l1_size", "lanes", "seed" }
+  "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "lanes", "seed" }
 
 local function flow_options(config)
   local o = { redis = { client_name = config.name }, mysql = config.mysql }
@@ -107,6 +109,7 @@ local function metrics(flow)
   breaker(list, "redis", stats)
   breaker(list, "mysql", stats)
   list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.", value = stats.db_busy }
+  list[#list + 1] = { name = "rlab_query_db_allowed", type = "gauge", help = "How many may be under way just now.", value = stats.db_allowed }
   list[#list + 1] = { name = "rlab_query_db_peak", type = "gauge", help = "The most that were under way at once.", value = stats.db_peak }
   list[#list + 1] = { name = "rlab_query_queued", type = "gauge", help = "Loads that wait for a worker.", value = stats.queued }
   list[#list + 1] = { name = "rlab_query_ahead_seconds", type = "summary", help = "How long before an entry's end XFetch refreshed it.",

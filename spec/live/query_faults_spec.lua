@@ -62,6 +62,25 @@ describe("query, when Redis", function()
     bed.server:cont()
   end)
 
+  it("came back: reads of the database grow to their cap step by step", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 1, breaker_pause = "50ms", db_pool = 20, ramp = "60s", single = "none" }
+    assert.equal(20, q:metric "db_allowed")
+    q:read(7)
+    bed.server:stop()
+    eventually(function() return q:read(7).status == 200 and q:metric("breaker_state", '{need="redis"}') > 0 end)
+    bed.server:cont()
+    eventually(function() return q:read(7).source == "cache" end)
+    assert.equal(2, q:metric "db_allowed")
+    q:arm("query.db_load", "pause")
+    bed:expire(7)
+    q:readers(6, 7, function()
+      q:await_hits("query.db_load", 2)
+      assert.equal(2, q:metric "db_busy")
+      q:disarm "query.db_load"
+    end)
+    assert.equal(2, q:metric "db_peak")
+  end)
+
   it("is gone: serves what it saw a moment ago, loads the rest under its cap", function()
     local q = bed:query { stale = "60s" }
     assert.equal("db", q:read(7).source)

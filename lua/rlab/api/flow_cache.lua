@@ -19,6 +19,7 @@ return {
         "db_timeout: duration = 200ms, of a statement; 0 is for ever", "db_pool: integer = 16, reads of MySQL at once",
         "db_wait: duration = 100ms, how long a load waits for its turn; 0 is for ever", "workers: integer = 32, loads at once",
         "breaker: integer = 5, failures in a row after which a server is left alone; 0 is never", "breaker_pause: duration = 300ms, for how long",
+        "ramp: duration = 0, in which db_pool grows to its size after a breaker has closed: a tenth, half, all",
         "stale: duration = 0, when a server fails, what was seen no longer ago is served; 0 is off",
         "l1: duration = 0, what was seen no longer ago is served without asking Redis; 0 is off", "l1_size: integer = 65536, accounts that are remembered",
         "lanes: integer = 1, pipelined connections to Redis", "seed: integer = 0, of jitter and XFetch",
@@ -33,7 +34,7 @@ return {
         { "stats", "cache:stats() -> table", "Counters, gauges, and histograms in ns.",
           returns = "{ from_cache, from_stale, from_db, from_negative, from_l1, failed, refused, misses, joins, early, refreshes, lease_waits, lease_hits, " ..
             "db_reads, db_errors, retries, fills, fills_refused, fill_errors, redis_batches, redis_lookups, redis_errors, bad_entries, redis_breaker, " ..
-            "db_breaker, redis_breaker_opens, db_breaker_opens, db_busy, db_peak, queued, pool_wait, ahead (of XFetch), latency = { cache = } }" },
+            "db_breaker, redis_breaker_opens, db_breaker_opens, db_busy, db_peak, db_allowed, queued, pool_wait, ahead (of XFetch), latency = { cache = } }" },
         { "forget_peak", "cache:forget_peak()", "db_peak begins anew." },
         { "events", "cache:events([at_most]) -> list | nil", "What happened since the last call: down, up, breaker-open, breaker-closed with need =.",
           params = { "at_most: duration, how long to wait for one" } },

@@ -104,6 +104,17 @@ static void lifetimes_spread_and_repeat(void **state)
     assert_true(cache_ttl(1, 1, 7, 1, 1) >= 1);
 }
 
+static void pools_grow_after_a_recovery(void **state)
+{
+    (void)state;
+    assert_int_equal(cache_ramp(40, 0, 300), 4);
+    assert_int_equal(cache_ramp(40, 99, 300), 4);
+    assert_int_equal(cache_ramp(40, 100, 300), 20);
+    assert_int_equal(cache_ramp(40, 200, 300), 40);
+    assert_int_equal(cache_ramp(5, 0, 300), 1);
+    assert_int_equal(cache_ramp(40, 0, 0), 40);
+}
+
 static void flights_are_joined(void **state)
 {
     (void)state;
@@ -238,6 +249,7 @@ int main(void)
                                        cmocka_unit_test(breaker_can_be_off),
                                        cmocka_unit_test(xfetch_follows_its_formula),
                                        cmocka_unit_test(lifetimes_spread_and_repeat),
+                                       cmocka_unit_test(pools_grow_after_a_recovery),
                                        cmocka_unit_test(flights_are_joined),
                                        cmocka_unit_test(flights_of_many_threads),
                                        cmocka_unit_test(local_copies),
