@@ -82,7 +82,7 @@ local SIDES = {
     return child, must(json.decode(child:lines()())).port
   end },
   { name = "hello", start = function(ctx)
-    local child = must(process.spawn { stdout = "capture", cmd = { ctx.peers .. "/query_hello" } })
+    local child = must(process.spawn { stdin = "pipe", stdout = "capture", cmd = { ctx.peers .. "/http_hello", "bare", "2" } })
     return child, math.tointeger(tonumber(child:lines()()))
   end },
   { name = "nginx + Lua", needs = function()
