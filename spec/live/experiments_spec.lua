@@ -20,11 +20,7 @@ end
 describe("experiments", function()
   teardown(function() fs.remove(runs) end)
 
-<<<<<<< HEAD
-  for _, id in ipairs { "E-012", "E-007", "E-009", "E-002", "E-003", "E-004", "E-005" } do
-=======
-  for _, id in ipairs { "E-012", "E-007", "E-009", "E-002", "E-003", "E-004", "E-008" } do
->>>>>>> 495e215 (E-008: among the experiments that a spec runs)
+  for _, id in ipairs { "E-012", "E-007", "E-009", "E-002", "E-003", "E-004", "E-005", "E-008" } do
     it(id .. " is as predicted, with proof of every fault", function()
       local status, output = rlab(id, "--runs", runs)
       assert.are.equal(0, status.code, output)
