@@ -33,6 +33,12 @@ local function offset_of(lab, list, i)
   end
 end
 
+-- A session short enough to be outlasted.
+local function mortal(settings)
+  settings.consumer = { ["session.timeout.ms"] = "1000", ["heartbeat.interval.ms"] = "200" }
+  return settings
+end
+
 local function members(lab)
   local group = lab.run.admin:group(lab:group())
   return group and #group.members
@@ -81,12 +87,6 @@ sources["consumer-crash"] = function(lab, arm)
   return list, {}, { list[CHOSEN].id }
 end
 
--- A session short enough to be outlasted.
-local function mortal(settings)
-  settings.consumer = { ["session.timeout.ms"] = "1000", ["heartbeat.interval.ms"] = "200" }
-  return settings
-end
-
 -- A member stands still with event 40 in its hands for longer than its session; another one applies it; then the first goes on.
 sources["rebalance"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
@@ -115,7 +115,7 @@ end
 -- Somebody sets the offsets of the empty group back to the beginning.
 sources["offset-reset"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
-  local consumer = lab:service("consumer", plain(arm))
+  local consumer = lab:service("consumer", mortal(plain(arm)))
   lab:drain { outbox = false }
   consumer:stop()
   lab:await("the group to be empty", function() return members(lab) == 0 end)

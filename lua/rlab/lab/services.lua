@@ -26,10 +26,13 @@ local function merged(...)
   return all
 end
 
+-- An answer that never comes is waited for as long as the socket's timeout, by default a minute; an arm has less.
+local PATIENCE = "6000"
+
 -- The lab's timers for a service that consumes. Its name makes it a static member, so that one that was killed and is started again goes on at once
 -- instead of waiting for its own session to end.
 local function lab_consumer(lab, tag, given)
-  local own = { ["group.instance.id"] = tag }
+  local own = { ["group.instance.id"] = tag, ["socket.timeout.ms"] = PATIENCE }
   for _, name in ipairs { "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms" } do
     own[name] = tostring(lab:settings("consumer")[name])
   end
@@ -43,6 +46,7 @@ local function arms_settings(lab, name, given, tag)
     if options[key] and settings[key] == nil then settings[key] = value_of(lab, name) end
   end
   if description.uses and description.uses.consumer then settings.consumer = lab_consumer(lab, tag, settings.consumer) end
+  if description.uses and description.uses.producer then settings.producer = merged({ ["socket.timeout.ms"] = PATIENCE }, settings.producer or {}) end
   return settings
 end
 
