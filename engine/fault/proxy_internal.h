@@ -82,6 +82,8 @@ struct proxy_stream {
     bool deaf;      /* a toxic kept the end from the sink */
     rl_buf waiting; /* came while blocked */
     rl_buf cork;
+    const char *run; /* a part of the chunk that is being fed */
+    size_t run_len;
     proxy_stage *stages;
     size_t staged, unsent;
     uint64_t bytes;
@@ -110,6 +112,8 @@ struct proxy_conn {
     bool looking, connected, closing, client_gone;
     proxy_stream stream[2];
     proto_session *session;
+    const char *chunk; /* what is being fed */
+    size_t chunk_len;
     proxy_held *held;
     int64_t held_until; /* ns; 0: until released */
     char client_id[96];

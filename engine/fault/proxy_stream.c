@@ -123,14 +123,18 @@ static void push(proxy_stream *st, const char *data, size_t len, bool eof)
     conn_schedule(st->conn);
 }
 
+/* What was gathered, then the run of the chunk that follows it. */
 void stream_flush(proxy_stream *st)
 {
-    if (st->cork.len == 0)
-        return;
     rl_buf cork = st->cork;
+    const char *run = st->run;
+    size_t run_len = st->run_len;
     st->cork = (rl_buf){0};
-    if (!st->conn->closing)
+    st->run_len = 0;
+    if (cork.len && !st->conn->closing)
         push(st, cork.data, cork.len, false);
+    if (run_len && !st->conn->closing)
+        push(st, run, run_len, false);
     buf_reset(&cork);
     if (st->cork.data)
         buf_free(&cork);
@@ -138,19 +142,34 @@ void stream_flush(proxy_stream *st)
         st->cork = cork;
 }
 
-/* Small messages are gathered, so that a batch of requests stays one write. */
+static bool in_chunk(const proxy_conn *conn, const char *data, size_t len)
+{
+    return data >= conn->chunk && data + len <= conn->chunk + conn->chunk_len;
+}
+
+/* Messages that stand side by side in the chunk go on in one piece and without a copy; others are gathered. So a batch of requests stays one write. */
 void conn_emit(void *arg, proto_dir dir, const char *data, size_t len)
 {
     proxy_conn *conn = arg;
     proxy_stream *st = &conn->stream[dir];
     if (conn->closing)
         return;
-    if (st->cork.len + len <= PROXY_CORK) {
-        buf_add(&st->cork, data, len);
+    if (st->run_len && data == st->run + st->run_len && in_chunk(conn, data, len)) {
+        st->run_len += len;
         return;
     }
-    stream_flush(st);
-    push(st, data, len, false);
+    if (st->run_len || st->cork.len + len > PROXY_CORK)
+        stream_flush(st);
+    if (conn->closing)
+        return;
+    if (in_chunk(conn, data, len)) {
+        st->run = data;
+        st->run_len = len;
+    } else if (len <= PROXY_CORK) {
+        buf_add(&st->cork, data, len);
+    } else {
+        push(st, data, len, false);
+    }
 }
 
 void stream_feed(proxy_stream *st, const char *data, size_t len)
@@ -165,9 +184,12 @@ void stream_feed(proxy_stream *st, const char *data, size_t len)
         push(st, data, len, false);
         return;
     }
+    conn->chunk = data;
+    conn->chunk_len = len;
     size_t used = proto_feed(conn->session, st->dir, data, len);
     stream_flush(&conn->stream[PROTO_UP]);
     stream_flush(&conn->stream[PROTO_DOWN]);
+    conn->chunk_len = 0;
     if (conn->closing)
         return;
     if (used < len && st->swallow)
