@@ -51,10 +51,15 @@ local function send(service, command, at_most)
     { timeout = at_most, headers = { ["content-type"] = "application/json" } })
 end
 
--- The supervisor: a service that was killed is started again before the next command.
+-- The supervisor: a service that was killed is started again before the next command, once for all clients.
 local function standing(opts)
-  local service = opts.to
-  if opts.restart and not service:alive() then opts.to = service:restart() end
+  if opts.reviving then opts.reviving:wait() end
+  if opts.restart and not opts.to:alive() then
+    opts.reviving = require("rlab.task").event()
+    opts.to = opts.to:restart()
+    opts.reviving:set(true)
+    opts.reviving = nil
+  end
   return opts.to
 end
 
