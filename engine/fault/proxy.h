@@ -99,7 +99,7 @@ bool proxy_action_parse(const char *name, proxy_action *action);
 rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id);
 /* Lets its held requests go: those of living connections and the late ones. NO_RULE */
 rl_err *proxy_rule_release(rl_proxy *proxy, int64_t id, int64_t *released);
-/* Held requests of living connections are let go, late ones are dropped. */
+/* Held requests of living connections are let go, late ones are dropped; connections in its black hole are cut. */
 rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id);
 /* All rules of an owner and of "<owner>-...", their gates and their watches; returns how many. */
 int proxy_owner_remove(rl_proxy *proxy, const char *owner);

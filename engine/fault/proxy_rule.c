@@ -289,12 +289,17 @@ rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id
     return NULL;
 }
 
+/* What was swallowed cannot be given back: those connections end, so that the other side makes new ones. */
 static void forget_black_holes(rl_proxy *proxy, const proxy_rule *rule)
 {
     for (proxy_gate *gate = proxy->gates; gate; gate = gate->next)
-        for (proxy_conn *conn = gate->conns; conn; conn = conn->next)
-            if (conn->black_hole == rule)
-                conn->black_hole = NULL;
+        for (proxy_conn *conn = gate->conns, *next; conn; conn = next) {
+            next = conn->next;
+            if (conn->black_hole != rule)
+                continue;
+            conn->black_hole = NULL;
+            conn_cut(conn);
+        }
 }
 
 rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id)

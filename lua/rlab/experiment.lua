@@ -16,7 +16,7 @@ local keys = {
   side_by_side = "boolean",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
-local known_needs = { kafka = true, mysql = true, redis = true, proxy = true }
+local known_needs = { kafka = true, mysql = true, redis = true, proxy = true, partition = true }
 
 local function script_error(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
@@ -69,8 +69,17 @@ local function check_needs(def, where)
   for _, need in ipairs(def.needs) do
     if not known_needs[need] then
       local near = units.nearest(tostring(need), sorted_keys(known_needs))
-      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy", where, tostring(need),
+      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy, partition", where, tostring(need),
         near and (", did you mean '" .. near .. "'?") or "")
+    end
+  end
+end
+
+-- Brokers that can be parted are restarted for it: nobody else may work on the stack meanwhile.
+local function check_partition(def, where)
+  for _, need in ipairs(def.needs) do
+    if need == "partition" and not def.disrupts then
+      script_error('%s: "partition" restarts the brokers: say disrupts = true, so that the run has the stack alone', where)
     end
   end
 end
@@ -82,6 +91,7 @@ local function make(def, source)
   check_arms(def, place(source, "arms"))
   def.needs = def.needs or { "kafka" }
   check_needs(def, place(source, "needs"))
+  check_partition(def, place(source, "needs"))
   return setmetatable(def, Experiment)
 end
 

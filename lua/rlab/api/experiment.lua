@@ -7,7 +7,7 @@ local experiment = {
       "Declares an experiment. Unknown fields are errors that name file, line and the nearest field.",
       params = {
         'id: string, such as "E-101"', "title: string, one line", "claim: string, what the run is to show", "question: string, as a colleague would ask it",
-        "lesson: string, what to remember", 'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", "proxy"',
+        "lesson: string, what to remember", 'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", "proxy", "partition"',
         "disrupts: boolean = false, freezes or kills servers: the run has the stack alone",
         "side_by_side: boolean = false, the arms share nothing but the servers and run at the same time", "arms: table, list of wrong, right and observe entries", "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as lab.options.name",
@@ -72,6 +72,9 @@ local experiment = {
             "client_id: string, a prefix", "statement: string, how it begins", "param: string, of a prepared statement", "contains: string, bytes of the request",
             "chance: number = 1", "delay: duration, of delay and late", "code: integer, of error", "error: string, its text", "proxy: string", "name: string",
             "may_fire: boolean, it need not act" } },
+        { "part", "lab:part(server) -> fault",
+          "Parts a broker from its peers on the replication listener (needs = {\"partition\"}, disrupts = true); all live on. fault.heal() joins them again.",
+          params = { 'server: string, "kafka-2"' } },
         { "wire_log", "lab:wire_log{api =, ...} -> log", "From now on requests and responses that match are noted by the proxy.",
           params = { 'proto: string = "kafka"', "api: string", "client_id: string", "topic: string", "contains: string", "proxy: string" } },
         { "java_producer", "lab:java_producer(settings) -> producer",

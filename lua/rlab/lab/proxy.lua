@@ -136,6 +136,42 @@ function M.rule(lab, spec)
   return lab:own(rule)
 end
 
+-- ---- partitions between brokers ----
+
+-- part("kafka-2") -> fault: no peer reaches that broker any more and it reaches none, although all live; the controller still sees it. needs =
+-- { "partition" }. f.heal() joins them again. Proved by what was swallowed; also done at the arm's end.
+function M.part(lab, name)
+  local id = name:match "^kafka%-(%d)$"
+  if not id then error(("lab:part: '%s' is no broker; there are kafka-1, kafka-2, kafka-3"):format(tostring(name)), 2) end
+  if not lab.stack:partitionable() then error('lab:part needs brokers that reach one another through the proxy: write needs = { ..., "partition" }', 2) end
+  local fault, rules = lab:fault("partition around " .. name):started(), {}
+  lab:wire()
+  local function swallow(gate, client_id)
+    rules[#rules + 1] = must(client(lab):add_rule { proto = "kafka", proxy = gate, client_id = client_id, action = "black-hole", owner = owner(lab) }).id
+  end
+  for _, peer in ipairs { "1", "2", "3" } do
+    if peer ~= id then
+      swallow(("kafka-%s-inter"):format(id), ("broker-%s-"):format(peer))
+      swallow(("kafka-%s-inter"):format(peer), ("broker-%s-"):format(id))
+    end
+  end
+  lab:await("requests between the parted brokers", function()
+    local fired, bytes = 0, 0
+    for _, rule in ipairs(rules) do
+      local state = must(client(lab):rule(rule))
+      fired, bytes = fired + math.min(state.fired, 1), bytes + state.bytes
+    end
+    if fired < 2 then return false end -- a pair without a common partition has nothing to say
+    fault:fired("%d of %d directions swallowed, %d bytes so far", fired, #rules, bytes)
+    return true
+  end, "10s")
+  function fault.heal()
+    for _, rule in ipairs(rules) do client(lab):remove_rule(rule) end
+    return fault:over()
+  end
+  return fault
+end
+
 -- ---- the log ----
 
 local LOG_KEYS = { "proto", "api", "client_id", "topic", "contains", "proxy" }

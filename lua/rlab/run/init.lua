@@ -58,6 +58,13 @@ local function open_clients(run, exp)
   end
 end
 
+local function wants_partition(exp)
+  for _, need in ipairs(exp.needs) do
+    if need == "partition" then return true end
+  end
+  return false
+end
+
 -- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and waits for the others to end;
 -- the others hold that lock only while they sign in.
 local function sign_in(run, exp)
@@ -71,6 +78,7 @@ local function sign_in(run, exp)
   end
   run.ledger = ledger.open(run.namespace)
   if not exp.disrupts then lock:close() end
+  if wants_partition(exp) then must(run.stack:partitionable(true)) end
   ledger.sweep(run.stack, run.admin)
 end
 
@@ -320,6 +328,7 @@ local function close_run(run)
   run.history:close()
   if run.stack and not run.finished then run.view:say "stopped early: mending the servers and removing what the run made" end
   if run.stack then
+    if wants_partition(run.experiment) and run.turn then run.stack:partitionable(false) end
     run.stack:heal { at_most = "40s" }
     if run.ledger then run.ledger:close(run.stack, run.admin, run.keep) end
   end

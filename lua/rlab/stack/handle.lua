@@ -221,6 +221,27 @@ function Stack:heal(opts)
   return nil, failure
 end
 
+-- partitionable([on]) -> true | nil, err (or, without on, how it is): whether the brokers reach one another through the proxy, so that they can be
+-- parted. A change restarts all
+-- three; whoever asks for it has the stack alone.
+function Stack:partitionable(on)
+  if on == nil then return kafka.partitionable(self.ctx) end
+  self.ctx.partitionable = on
+  if kafka.partitionable(self.ctx) == on then return true end
+  local ok, failure = supervisor.guarded(function()
+    local _ <close>, busy = supervisor.lock(self.ctx, "rlab: restarting the brokers")
+    if busy then error(busy, 0) end
+    self.ctx:refresh()
+    local brokers = {}
+    for i, id in ipairs(kafka.BROKERS) do brokers[i] = "kafka-" .. id end
+    supervisor.stop(self.ctx, brokers)
+    for _, name in ipairs(brokers) do supervisor.spawn(self.ctx, name) end
+    return true
+  end)
+  if not ok then return nil, failure end
+  return self:heal { at_most = "90s" }
+end
+
 -- exclusive(what, say) -> lock (closable) | nil, err: for a run that hits shared servers, so that two such runs take turns
 function Stack:exclusive(what, opts)
   opts = opts or {}

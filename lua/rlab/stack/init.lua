@@ -24,7 +24,9 @@ local function parts_of(words)
   local servers = require "rlab.stack.servers"
   local wanted = {}
   for _, word in ipairs(words) do
-    if not servers.is_part(word) then
+    if word == "partition" then -- no server, a state of the brokers; the run asks for it
+      wanted.kafka, wanted.proxy = true, true
+    elseif not servers.is_part(word) then
       local near = units.nearest(word, servers.parts)
       error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'%s; there are %s"):format(
         word, near and (", did you mean '" .. near .. "'?") or "", table.concat(servers.parts, ", ")) }, 0)

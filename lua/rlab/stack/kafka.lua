@@ -56,12 +56,23 @@ end
 local function broker_lines(ctx, id)
   local p, name = ctx.ports, "kafka-" .. id
   local direct, inter = listen("DIRECT", p[name]), listen("INTER", p[name .. "-inter"])
+  local seen_by_peers = ctx.partitionable and listen("INTER", p[name .. "-inter-proxy"]) or inter
   return {
     "process.roles=broker",
     ("listeners=%s,%s,%s"):format(direct, inter, listen("PROX", p[name .. "-prox"])),
-    ("advertised.listeners=%s,%s,%s"):format(direct, inter, listen("PROX", p[name .. "-proxy"])),
+    ("advertised.listeners=%s,%s,%s"):format(direct, seen_by_peers, listen("PROX", p[name .. "-proxy"])),
     "inter.broker.listener.name=INTER",
   }
+end
+
+-- partitionable(ctx) -> whether every broker was started to be reached by its peers through the proxy
+function M.partitionable(ctx)
+  for _, id in ipairs(M.BROKERS) do
+    local name = "kafka-" .. id
+    local text = fs.read(ctx:server(name).dir .. "/server.properties") or ""
+    if not text:find(("INTER://127.0.0.1:%d,PROX"):format(ctx.ports[name .. "-inter-proxy"]), 1, true) then return false end
+  end
+  return true
 end
 
 local function controller_lines(ctx)

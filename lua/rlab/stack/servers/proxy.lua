@@ -6,6 +6,10 @@ local function forwards(ctx)
   for id = 1, 3 do
     list[id] = { name = "kafka-" .. id, port = p[("kafka-%d-proxy"):format(id)], to = p[("kafka-%d-prox"):format(id)], proto = "kafka" }
   end
+  for id = 1, 3 do -- a broker as its peers see it, where the stack is partitionable
+    local name = ("kafka-%d-inter"):format(id)
+    list[#list + 1] = { name = name, port = p[name .. "-proxy"], to = p[name], proto = "kafka" }
+  end
   list[#list + 1] = { name = "mysql", port = p["mysql-proxy"], to = p.mysql, proto = "mysql" }
   list[#list + 1] = { name = "redis", port = p["redis-proxy"], to = p.redis, proto = "redis" }
   return list
