@@ -24,8 +24,9 @@ return experiment {
     if #before == 0 or (committed and (committed.offset or 0) > 0) then lab:give_up("the batch was not in its middle: %d effects", #before) end
     consumer:kill()
     held:release()
-    consumer:restart()
+    local second = consumer:restart()
     lab:drain { outbox = false, at_most = "30s" }
+    second:stop()
     local stores = lab:stores()
     if #stores.effects > EVENTS then lab:anomaly(("%d effects of %d events"):format(#stores.effects, EVENTS)) end
     return { records = lab:records(topic), before = lab:ids { records = before }, stores = stores, committed = { [0] = EVENTS } }

@@ -32,6 +32,10 @@ describe("bring your own service", function()
       ["mended duplicate-effect"] = "holds" }, found)
   end)
 
+  it("is told where everything is, and serves under load", function()
+    for name, outcome in pairs(run "spec/fixtures/experiments/own-process.lua") do assert.equal("holds", outcome, name) end
+  end)
+
   it("finds the doubled effects of the Java consumer", function()
     local found = run("docs/bring-your-own/java.lua")
     assert.same({ ["as-written duplicate-effect"] = "violated", ["as-written lost-effect"] = "holds", ["as-written conservation"] = "violated",
