@@ -13,7 +13,7 @@ local faults = {}
 -- Killed when the client has its answer; the next command waits for the supervisor.
 local function killed_after_reply(service)
   return { restart = true, after = function(sent)
-    if sent.id == command(FIRST) then service:wait_exit { signal = "KILL" } end
+    if sent.id == command(FIRST) then service:wait_exit { signal = "KILL", at_most = "30s" } end
   end }
 end
 

@@ -22,7 +22,7 @@ end
 -- One record at a time, killed at a failpoint on event 40; its successor does the rest.
 local function crash(lab, arm, point, offset)
   local consumer = lab:service("consumer", static(consumer_settings(arm)), { must_fire = { [point] = "kill if offset=" .. offset } })
-  consumer:wait_exit { signal = "KILL" }
+  consumer:wait_exit { signal = "KILL", at_most = "30s" }
   lab:service("consumer", static(plain(arm)))
   lab:drain { outbox = false }
 end
@@ -53,7 +53,7 @@ sources["relay-crash"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
   lab:service("consumer", plain(arm))
   local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "2s" }, { must_fire = { ["relay.after_ack"] = "#3 kill" } })
-  relay:wait_exit { signal = "KILL" }
+  relay:wait_exit { signal = "KILL", at_most = "30s" }
   local batch = {}
   for id in relay:hits("relay.after_ack")[1].ctx.ids:gmatch "[^,]+" do batch[id] = true end
   relay:restart()
