@@ -221,6 +221,15 @@ function Stack:heal(opts)
   return nil, failure
 end
 
+-- A proxy that is gone, or of an older rlab, would leave the brokers without one another.
+local function proxy_serves_brokers(ctx)
+  local listening = layout.listening()
+  for _, id in ipairs(kafka.BROKERS) do
+    if not listening[ctx.ports[("kafka-%d-inter-proxy"):format(id)]] then return false end
+  end
+  return true
+end
+
 -- partitionable([on]) -> true | nil, err (or, without on, how it is): whether the brokers reach one another through the proxy, so that they can be
 -- parted. A change restarts all
 -- three; whoever asks for it has the stack alone.
@@ -228,6 +237,10 @@ function Stack:partitionable(on)
   if on == nil then return kafka.partitionable(self.ctx) end
   self.ctx.partitionable = on
   if kafka.partitionable(self.ctx) == on then return true end
+  if on and not proxy_serves_brokers(self.ctx) then
+    return nil, err.new { domain = "rlab", code = 0, name = "NO_PROXY",
+      message = "the proxy does not listen between the brokers; start it anew: rlab down proxy, then rlab up proxy" }
+  end
   local ok, failure = supervisor.guarded(function()
     local _ <close>, busy = supervisor.lock(self.ctx, "rlab: restarting the brokers")
     if busy then error(busy, 0) end
