@@ -51,7 +51,7 @@ static void note(proxy_rule *rule, proxy_conn *conn, const proto_msg *msg)
 static bool takes(proxy_rule *rule)
 {
     rule->matched++;
-    if (rule->matched < rule->spec.nth || rule_spent(rule))
+    if (rule->matched < rule->spec.nth)
         return false;
     if (rule->spec.chance < 1 && rng_double(&rule->rng) >= rule->spec.chance)
         return false;
@@ -151,7 +151,7 @@ proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pen
     proto_verdict verdict = PROTO_PASS;
     bool acted = false;
     for (proxy_rule *rule = conn->proxy->rules; rule; rule = rule->next) {
-        if (!rule_matches(rule, conn, msg))
+        if (rule_spent(rule) || !rule_matches(rule, conn, msg))
             continue;
         if (rule->spec.action == PROXY_COUNT) {
             rule->matched++;
