@@ -26,13 +26,14 @@ local function merged(...)
   return all
 end
 
--- An answer that never comes is waited for as long as the socket's timeout, by default a minute; an arm has less.
-local PATIENCE = "6000"
+-- An answer that never comes is waited for as long as the socket's timeout, by default a minute, and a topic that a broker does not know yet is asked for
+-- again after five: an arm has less.
+local IMPATIENT = { ["socket.timeout.ms"] = "6000", ["topic.metadata.refresh.interval.ms"] = "1000", ["reconnect.backoff.max.ms"] = "500" }
 
 -- The lab's timers for a service that consumes. Its name makes it a static member, so that one that was killed and is started again goes on at once
 -- instead of waiting for its own session to end.
 local function lab_consumer(lab, tag, given)
-  local own = { ["group.instance.id"] = tag, ["socket.timeout.ms"] = PATIENCE }
+  local own = merged(IMPATIENT, { ["group.instance.id"] = tag })
   for _, name in ipairs { "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms" } do
     own[name] = tostring(lab:settings("consumer")[name])
   end
@@ -46,7 +47,7 @@ local function arms_settings(lab, name, given, tag)
     if options[key] and settings[key] == nil then settings[key] = value_of(lab, name) end
   end
   if description.uses and description.uses.consumer then settings.consumer = lab_consumer(lab, tag, settings.consumer) end
-  if description.uses and description.uses.producer then settings.producer = merged({ ["socket.timeout.ms"] = PATIENCE }, settings.producer or {}) end
+  if description.uses and description.uses.producer then settings.producer = merged(IMPATIENT, settings.producer or {}) end
   return settings
 end
 
