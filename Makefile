@@ -113,7 +113,7 @@ licences: ## write THIRD-PARTY.md anew
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 bench: all $(BENCH) ## our figures beside the peers'
 	@./$(RLAB) bench --peers $(BUILD)/bench $(ARGS)
-$(BUILD)/bench/%: bench/%.c $(OBJ) $(BUILD)/obj/embed.o
+$(BUILD)/bench/%: bench/%.c bench/peer.h $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 

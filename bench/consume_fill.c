@@ -3,36 +3,9 @@
  *     consume_fill TOPIC RECORDS ACCOUNTS [property=value]...
  *
  * Uses: librdkafka. Thread: one. */
-#include <librdkafka/rdkafka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "peer.h"
 
 enum { VALUE_MAX = 512, BYTES = 200, FLUSH_MS = 120000 };
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "consume_fill: %s: %s\n", what, why);
-    exit(1);
-}
-
-static rd_kafka_t *client(char **properties)
-{
-    char why[512];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (; *properties; properties++) {
-        char *value = strchr(*properties, '=');
-        if (!value)
-            die(*properties, "name=value expected");
-        *value = '\0';
-        if (rd_kafka_conf_set(conf, *properties, value + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
-            die(*properties, why);
-    }
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (!rk)
-        die("client", why);
-    return rk;
-}
 
 static int make_value(char *out, const char *id, int account, long version)
 {
@@ -69,7 +42,7 @@ int main(int argc, char **argv)
     if (argc < 5)
         die("usage", "TOPIC RECORDS ACCOUNTS [property=value]...");
     long records = atol(argv[2]);
-    rd_kafka_t *rk = client(argv + 4);
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), argv + 4);
     for (long i = 0; i < records; i++)
         send_one(rk, argv[1], i, atoi(argv[3]));
     if (rd_kafka_flush(rk, FLUSH_MS))

@@ -4,16 +4,12 @@
  *
  * One thread and one connection a partition. Nothing is checked that the work does not need: no duplicates, no retries, no health. Prints one JSON line: seconds and CPU
  * seconds (all threads) from the first record until all are applied. Uses: librdkafka, libmysqlclient. Thread: one a partition. */
-#include <librdkafka/rdkafka.h>
 #include <mysql.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "peer.h"
 
 enum { WAIT_MS = 100, ACCOUNTS = 1 << 16, TEXT = 1 << 20 };
 
@@ -41,27 +37,6 @@ typedef struct lane {
     int touched[ACCOUNTS], ntouched;
     char dedup[TEXT], view[TEXT], effects[TEXT];
 } lane;
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "consume_loop: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
 
 /* ---- text ---- */
 
@@ -218,26 +193,6 @@ static void *run(void *arg)
 
 /* ---- the whole ---- */
 
-static rd_kafka_t *client(char **properties)
-{
-    char why[512];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (; *properties; properties++) {
-        char *value = strchr(*properties, '=');
-        if (!value)
-            die(*properties, "name=value expected");
-        *value = '\0';
-        if (rd_kafka_conf_set(conf, *properties, value + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
-            die(*properties, why);
-        *value = '=';
-    }
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (!rk)
-        die("client", why);
-    rd_kafka_poll_set_consumer(rk);
-    return rk;
-}
-
 static lane *lane_open(work *w, int partition)
 {
     lane *l = calloc(1, sizeof *l);
@@ -271,7 +226,8 @@ int main(int argc, char **argv)
     int partitions = atoi(argv[7]);
     if (partitions < 1 || partitions > PARTITIONS_MAX || w.batch < 1 || w.batch > 5000)
         die("usage", "1 to 64 partitions, batches of 1 to 5000");
-    w.rk = client(argv + 10);
+    w.rk = client(RD_KAFKA_CONSUMER, rd_kafka_conf_new(), argv + 10);
+    rd_kafka_poll_set_consumer(w.rk);
     lane *lanes[PARTITIONS_MAX];
     pthread_t threads[PARTITIONS_MAX];
     rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(partitions);

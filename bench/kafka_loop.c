@@ -4,12 +4,7 @@
  *
  * Prints one JSON line: seconds and CPU seconds (all threads) from the first record, once every partition leader has been talked to, until every
  * record is acknowledged or read. Uses: librdkafka. Thread: one. */
-#include <librdkafka/rdkafka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+#include "peer.h"
 
 enum { WAIT_MS = 60000, ROOM_MS = 100 };
 
@@ -26,31 +21,6 @@ typedef struct work {
     double began, cpu_began;
 } work;
 
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "kafka_loop: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double seconds(struct timeval tv)
-{
-    return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
-}
-
-static double cpu(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 static void start_clock(work *w)
 {
     w->done = w->failed = 0;
@@ -62,24 +32,6 @@ static void print_result(const work *w)
 {
     printf("{\"records\":%ld,\"failed\":%ld,\"bytes\":%lld,\"seconds\":%.6f,\"cpu\":%.6f}\n",
            w->done, w->failed, w->sum, now() - w->began, cpu() - w->cpu_began);
-}
-
-static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, char **properties)
-{
-    char why[512];
-    for (; *properties; properties++) {
-        char *value = strchr(*properties, '=');
-        if (!value)
-            die(*properties, "name=value expected");
-        *value = '\0';
-        if (rd_kafka_conf_set(conf, *properties, value + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
-            die(*properties, why);
-        *value = '=';
-    }
-    rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
-    if (!rk)
-        die("client", why);
-    return rk;
 }
 
 /* ---- produce ---- */

@@ -6,13 +6,9 @@
  *
  * Prints one JSON line: rows, seconds and CPU seconds (all threads), from the first read until the last row is marked. Uses: librdkafka, libmysqlclient.
  * Thread: one. */
-#include <librdkafka/rdkafka.h>
 #include <mysql.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "peer.h"
 
 enum { POLL_MS = 100, ROW_ID_MAX = 21 };
 
@@ -31,27 +27,6 @@ typedef struct work {
     long long last;
     long done, failed;
 } work;
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "relay_loop: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
 
 static void query(work *w, const char *sql, size_t len)
 {
@@ -168,21 +143,10 @@ static void run(work *w, long rows)
 
 static void open_kafka(work *w, const char *topic, char **properties)
 {
-    char why[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, w);
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
-    for (; *properties; properties++) {
-        char *value = strchr(*properties, '=');
-        if (!value)
-            die(*properties, "name=value expected");
-        *value = '\0';
-        if (rd_kafka_conf_set(conf, *properties, value + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
-            die(*properties, why);
-    }
-    w->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (!w->rk)
-        die("client", why);
+    w->rk = client(RD_KAFKA_PRODUCER, conf, properties);
     w->topic = rd_kafka_topic_new(w->rk, topic, NULL);
     const struct rd_kafka_metadata *metadata;
     if (rd_kafka_metadata(w->rk, 0, w->topic, &metadata, 10000))
