@@ -21,7 +21,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live asan tsan apicheck lint format licences
+quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -101,6 +101,8 @@ asan: ## the unit tests under AddressSanitizer and UBSan
 	@deps/test.sh asan
 tsan: ## the unit tests under ThreadSanitizer
 	@deps/test.sh tsan
+tsan-live: ## the services under ThreadSanitizer, on a stack of their own
+	@deps/test.sh tsan-live
 apicheck: ## the Lua unit tests on a Lua that checks how its C API is used
 	@deps/test.sh apicheck
 lint: ## luacheck, clang-format and the rules of the house

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan apicheck lint live), each test speaking TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck lint live), each test speaking TAP, and sums them up.
 # Closes with "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -56,16 +56,26 @@ build() { # BUILD
 
 # ThreadSanitizer writes what it finds into files, so that no child's report gets lost. First a race made on purpose: were it
 # not found, the silence that follows would mean nothing.
-tsan() {
+under_tsan() { # COMMAND...
   export TSAN_OPTIONS="log_path=$scratch/race exitcode=66"
   if build build-tsan && "$make" --no-print-directory -s BUILD=build-tsan build-tsan/fixture/race; then
     build-tsan/fixture/race
     [ $? -eq 66 ] && ls "$scratch"/race.* >/dev/null 2>&1 || broken "a race made on purpose was not found"
     rm -f "$scratch"/race.*
-    limit=1200 unit build-tsan build-tsan/rlab
+    "$@"
     races
   fi
   unset TSAN_OPTIONS
+}
+
+# The services' threads at work: where they meet servers, and one another.
+FLOWS="relay consumer query cache load command services_kill"
+tsan_live() {
+  local name list=()
+  for name in $FLOWS; do list+=("spec/live/${name}_spec.lua"); done
+  program=build-tsan/rlab
+  live "${list[@]}"
+  program=./rlab
 }
 
 races() {
@@ -115,22 +125,19 @@ left_behind() {
   done
 }
 
-live() {
-  local began
-  specs spec/live spec/transcript || { broken "no specs in spec/live"; return 0; }
-  build build || return 0
+program=./rlab
+live() { # SPECS... on a stack of their own, by $program
+  local began specs
   free_block || { broken "no free block of ports"; return 0; }
   RLAB_HOME=$scratch/home
   export RLAB_HOME RLAB_PORT_BASE
   mkdir -p "$RLAB_HOME"
   began=$EPOCHREALTIME
-  if timeout 300 ./rlab up </dev/null >"$scratch/up" 2>&1 && eval "$(./rlab env 2>>"$scratch/up")"; then
+  if timeout 300 $program up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; then
     printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
     export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
     SHOW=1
-    for folder in spec/live spec/transcript; do
-      if specs $folder; then tap "$folder" 1800 ./rlab busted -o TAP $folder; fi
-    done
+    for specs in "$@"; do tap "$specs" 1800 $program busted -o TAP "$specs"; done
     SHOW=0
   else
     sed 's/^/    | /' "$scratch/up"
@@ -143,7 +150,7 @@ live() {
 stop_live() {
   local home=$scratch/home left
   [ -d "$home" ] || return 0
-  timeout 60 ./rlab down --force >"$scratch/down" 2>&1 </dev/null || { cat "$scratch/down"; broken "rlab down"; }
+  timeout 60 $program down --force >"$scratch/down" 2>&1 </dev/null || { cat "$scratch/down"; broken "rlab down"; }
   left=$(left_behind "$home")
   [ -z "$left" ] || { kill -9 $left; broken "processes left behind: $(echo $left)"; }
   rm -rf "$home"
@@ -157,10 +164,11 @@ for tier in "$@"; do
   case $tier in
   unit) unit build ./rlab ;;
   asan) unit build-asan build-asan/rlab ;;
-  tsan) tsan ;;
+  tsan) limit=1200 under_tsan unit build-tsan build-tsan/rlab ;;
+  tsan-live) under_tsan tsan_live ;;
   apicheck) unit build-apicheck build-apicheck/rlab lua-only ;;
   lint) tap "rules of the house" 300 deps/lint.sh ;;
-  live) live ;;
+  live) if build build; then live spec/live spec/transcript; fi ;;
   *) broken "no such tier: $tier" ;;
   esac
 done
