@@ -10,7 +10,8 @@ local READS = "50/s"
 local function readers(lab, query)
   local rng = lab.rng:split "readers"
   return lab:own(must(require("rlab.flow_load").open {
-    url = query.url, rate = READS, duration = "60s", timeout = "2s", rows = 4000, body = "512B", seed = rng:int(1, 1 << 30), name = "reader",
+    history = lab.run.history, name = lab.label .. "/reader", url = query.url, rate = READS, duration = "60s", timeout = "2s",
+    rows = 4000, body = "512B", seed = rng:int(1, 1 << 30),
     request = { path = ("/accounts/${range:1:%d}"):format(ACCOUNTS) },
   }))
 end

@@ -65,8 +65,9 @@ end
 local function release(lab, services, account, count)
   local loads = {}
   for i, service in ipairs(services) do
-    loads[i] = lab:own(must(flow_load.open { url = service.url, readers = READERS, count = count or 1, rows = READERS * (count or 1), body = "1KiB",
-      timeout = "15s", request = { path = "/accounts/" .. account }, name = "readers-" .. i }))
+    loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url,
+      readers = READERS, count = count or 1, rows = READERS * (count or 1), body = "1KiB",
+      timeout = "15s", request = { path = "/accounts/" .. account }, name = lab.label .. "/readers-" .. i }))
   end
   return loads
 end
@@ -223,8 +224,9 @@ local function open_load(lab, services, rate, seconds)
     for n = 1, KEYS do -- each process begins elsewhere, so that no two ask for one key at once
       list[n] = { path = "/accounts/" .. (n + (i - 1) * KEYS // PROCESSES - 1) % KEYS + 1 }
     end
-    loads[i] = lab:own(must(flow_load.open { url = service.url, requests = list, rate = ("%d/s"):format(rate // PROCESSES), duration = seconds,
-      timeout = "10s", in_flight = 256, rows = math.floor(rate * seconds), body = "256", name = "load-" .. i }))
+    loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url,
+      requests = list, rate = ("%d/s"):format(rate // PROCESSES), duration = seconds,
+      timeout = "10s", in_flight = 256, rows = math.floor(rate * seconds), body = "256", name = lab.label .. "/load-" .. i }))
   end
   return loads
 end
@@ -260,7 +262,8 @@ local function fill_keys(lab, r, arm, services)
   for i, service in ipairs(services) do
     local list = {}
     for n = 1, KEYS // PROCESSES do list[n] = { path = "/accounts/" .. (i - 1) * KEYS // PROCESSES + n } end
-    loads[i] = lab:own(must(flow_load.open { url = service.url, requests = list, rate = "1000/s", count = #list, timeout = "10s" }))
+    loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url,
+      requests = list, rate = "1000/s", count = #list, timeout = "10s", name = ("%s/load-%d"):format(lab.label, i) }))
   end
   for _, load in ipairs(loads) do must(load:wait "15s") end
   if arm.class ~= "wrong" then return end

@@ -237,8 +237,8 @@ rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
     rl_err *err = split_address(upstream ? upstream : gate->upstream, host, port);
     if (err)
         return err;
-    strcpy(gate->host, host);
-    strcpy(gate->port, port);
+    memcpy(gate->host, host, sizeof host);
+    memcpy(gate->port, port, sizeof port);
     bool changed = change_text(&gate->upstream, upstream) | change_text(&gate->listen, listen);
     if (!changed)
         return NULL;

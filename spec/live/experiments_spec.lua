@@ -20,7 +20,7 @@ end
 describe("experiments", function()
   teardown(function() fs.remove(runs) end)
 
-  for _, id in ipairs { "E-012", "E-007", "E-009", "E-002", "E-003", "E-004", "E-005", "E-008" } do
+  for _, id in ipairs { "E-012", "E-007", "E-009", "E-001", "E-002", "E-003", "E-004", "E-005", "E-008", "E-013", "E-028" } do
     it(id .. " is as predicted, with proof of every fault", function()
       local status, output = rlab(id, "--runs", runs)
       assert.are.equal(0, status.code, output)

@@ -190,9 +190,11 @@ function M.publish(lab, opts)
   local messages = {}
   for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts.partition) end
   local producer = opts.producer or lab.run:publisher()
+  lab:invoke("publisher", "send", list)
   local sent = must(producer:submit(messages))
   must(producer:flush "10s")
   lab:issued("events acknowledged", #sent:acked(), #list)
+  lab:outcome("ok", "publisher", "send", list)
   return list
 end
 
