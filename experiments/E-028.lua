@@ -100,6 +100,7 @@ end
 local function run_round(lab, arm, held)
   local round = { held = held, transactional_id = lab:name("tx-" .. held), prefix = #arm.settings.held > 1 and held .. "/" or "" }
   local topic = lab:topic("orders-" .. held, { partitions = PARTITIONS })
+  for partition = 0, PARTITIONS - 1 do lab:watch(topic, partition, ("%s.p%d"):format(held, partition)) end
   local log = lab:wire_log { contains = round.transactional_id }
   local maker = makers[arm.settings.producer](lab, round.transactional_id)
   local first, rule = first_transaction(lab, maker.next(), round, topic)
@@ -326,11 +327,11 @@ return experiment {
     end)
     if arm.name == "reuse-abort-late" then picture(lab, all[1]) end
     lab:fact("EndTxn version %d", all[1].second.version)
-    all.says = sentence(all)
-    return all
+    return { rounds = all, says = sentence(all) }
   end,
 
-  checks = function(lab, all, arm)
+  checks = function(lab, result, arm)
+    local all = result.rounds
     for _, seen in ipairs(all) do check_round(lab, seen, arm) end
     if arm.settings.producer == "kafka.transactional" then
       for _, seen in ipairs(all) do
@@ -344,7 +345,7 @@ return experiment {
     local lost = arms["reuse-abort-late"]
     if not (lost and arms["java-client"] and arms["fresh-producer"]) then return nil end
     return ("librdkafka's EndTxn v%d cannot say which transaction it means: a late one took %s, acknowledged and committed, without an error. "
-      .. "A new producer has it refused (47), Java's v%d too (90)."):format(lost[1].second.version, "T2-a", arms["java-client"][1].second.version)
+      .. "A new producer has it refused (47), Java's v%d too (90)."):format(lost.rounds[1].second.version, "T2-a", arms["java-client"].rounds[1].second.version)
   end,
 
   why = {
