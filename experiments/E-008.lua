@@ -3,10 +3,8 @@ local cache = require "rlab.cache"
 local flow_load = require "rlab.flow_load"
 
 local PROCESSES, READERS, HOT, MISSING, KEYS = 2, 32, 7, 404, 50 -- readers of each process
-local ALL = PROCESSES * READERS
-local TTL, SOFT = 1.0, 5.0
-local OPEN_SECONDS, RATE = 2.5, 1000
-local SLOT = 0.1 -- the window in which a peak is counted
+local ALL, TTL, SOFT = PROCESSES * READERS, 1.0, 5.0
+local OPEN_SECONDS, RATE, SLOT = 2.5, 1000, 0.1 -- SLOT: the window in which a peak is counted
 local XFETCH = { ttl = 0.5, cost = "40ms", rate = 2500, seconds = 2.2, expiries = 200 }
 
 -- What all processes have in common: nothing but the protection in question. A pool smaller than the readers would cap the stampede.
@@ -65,9 +63,9 @@ end
 local function release(lab, services, account, count)
   local loads = {}
   for i, service in ipairs(services) do
-    loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url,
-      readers = READERS, count = count or 1, rows = READERS * (count or 1), body = "1KiB",
-      timeout = "15s", request = { path = "/accounts/" .. account }, name = lab.label .. "/readers-" .. i }))
+    loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url, readers = READERS, count = count or 1,
+      rows = READERS * (count or 1), body = "1KiB", timeout = "15s",
+      request = { path = "/accounts/" .. account }, name = lab.label .. "/readers-" .. i }))
   end
   return loads
 end
@@ -225,8 +223,8 @@ local function open_load(lab, services, rate, seconds)
       list[n] = { path = "/accounts/" .. (n + (i - 1) * KEYS // PROCESSES - 1) % KEYS + 1 }
     end
     loads[i] = lab:own(must(flow_load.open { history = lab.run.history, url = service.url,
-      requests = list, rate = ("%d/s"):format(rate // PROCESSES), duration = seconds,
-      timeout = "10s", in_flight = 256, rows = math.floor(rate * seconds), body = "256", name = lab.label .. "/load-" .. i }))
+      requests = list, rate = ("%d/s"):format(rate // PROCESSES), duration = seconds, timeout = "10s", in_flight = 256,
+      rows = math.floor(rate * seconds), body = "256", name = lab.label .. "/load-" .. i }))
   end
   return loads
 end
