@@ -103,6 +103,12 @@ const char **admin_names(lua_State *L, int idx, const char *what, int *count)
     return names;
 }
 
+int admin_names_opts(lua_State *L)
+{
+    lua_settop(L, 3);
+    return lua_istable(L, 2) && !lua_istable(L, 3) ? 2 : 3;
+}
+
 const char *admin_text(lua_State *L, int idx, const char *key, const char *call)
 {
     if (lua_getfield(L, idx, key) != LUA_TSTRING)

@@ -39,6 +39,8 @@ int admin_await(lua_State *L, admin_job *job);
 
 /* A list of n pointers to text at idx (a table of strings, or one string); stays on the stack. */
 const char **admin_names(lua_State *L, int idx, const char *what, int *count);
+/* The index of the options of (names [, options]), which may also stand among the names. */
+int admin_names_opts(lua_State *L);
 /* Like lua_getfield, for text that must be there; stays on the stack. */
 const char *admin_text(lua_State *L, int idx, const char *key, const char *call);
 /* The pairs of the option table `key`, with room for `extra` more; stay on the stack. */

@@ -9,7 +9,8 @@
 
 typedef struct group_job {
     admin_job job;
-    const char *group;
+    const char *id;
+    wire_group group;
     const char *const *names;
     int count;
     bool stable;
@@ -82,15 +83,19 @@ static int l_groups(lua_State *L)
 static void run_describe(rl_await *a)
 {
     group_job *j = (group_job *)a;
-    a->err = kafka_admin_group(j->job.admin, &j->job.call, j->group, &j->job.event);
+    a->err = kafka_admin_group(j->job.admin, &j->job.call, j->id, &j->group);
 }
 
-static void set_places(lua_State *L, const char *key, const rd_kafka_MemberAssignment_t *assignment)
+static void drop_describe(rl_await *a)
 {
-    const rd_kafka_topic_partition_list_t *list =
-        assignment ? rd_kafka_MemberAssignment_partitions(assignment) : NULL;
-    lua_createtable(L, list ? list->cnt : 0, 0);
-    for (int i = 0; list && i < list->cnt; i++) {
+    wire_group_free(&((group_job *)a)->group);
+    admin_job_drop(a);
+}
+
+static void set_places(lua_State *L, const char *key, const rd_kafka_topic_partition_list_t *list)
+{
+    lua_createtable(L, list->cnt, 0);
+    for (int i = 0; i < list->cnt; i++) {
         lua_createtable(L, 0, 2);
         admin_set_str(L, "topic", list->elems[i].topic);
         admin_set_int(L, "partition", list->elems[i].partition);
@@ -99,47 +104,41 @@ static void set_places(lua_State *L, const char *key, const rd_kafka_MemberAssig
     lua_setfield(L, -2, key);
 }
 
-static void push_member(lua_State *L, const rd_kafka_MemberDescription_t *m)
+static void push_member(lua_State *L, const wire_member *m)
 {
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "id", rd_kafka_MemberDescription_consumer_id(m));
-    admin_set_str(L, "client_id", rd_kafka_MemberDescription_client_id(m));
-    admin_set_str(L, "instance_id", rd_kafka_MemberDescription_group_instance_id(m));
-    admin_set_str(L, "host", rd_kafka_MemberDescription_host(m));
-    set_places(L, "assignment", rd_kafka_MemberDescription_assignment(m));
-    if (rd_kafka_MemberDescription_target_assignment(m))
-        set_places(L, "target", rd_kafka_MemberDescription_target_assignment(m));
+    admin_set_str(L, "id", m->id);
+    admin_set_str(L, "client_id", m->client_id);
+    admin_set_str(L, "instance_id", m->instance_id);
+    admin_set_str(L, "host", m->host);
+    set_places(L, "assignment", m->assignment);
+    if (m->target)
+        set_places(L, "target", m->target);
 }
 
-static void set_coordinator(lua_State *L, const rd_kafka_Node_t *node)
+static void set_coordinator(lua_State *L, const wire_node *node)
 {
-    if (!node)
-        return;
     lua_createtable(L, 0, 3);
-    admin_set_int(L, "id", rd_kafka_Node_id(node));
-    admin_set_str(L, "host", rd_kafka_Node_host(node));
-    admin_set_int(L, "port", rd_kafka_Node_port(node));
+    admin_set_int(L, "id", node->id);
+    admin_set_str(L, "host", node->host);
+    admin_set_int(L, "port", node->port);
     lua_setfield(L, -2, "coordinator");
 }
 
 static int push_group(lua_State *L, rl_await *a)
 {
-    size_t n;
-    const rd_kafka_ConsumerGroupDescription_t *g = rd_kafka_DescribeConsumerGroups_result_groups(
-        rd_kafka_event_DescribeConsumerGroups_result(((admin_job *)a)->event), &n)[0];
+    const group_job *j = (group_job *)a;
+    const wire_group *g = &j->group;
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "id", rd_kafka_ConsumerGroupDescription_group_id(g));
-    admin_set_str(L, "state",
-                  rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupDescription_state(g)));
-    admin_set_str(L, "type",
-                  rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupDescription_type(g)));
-    admin_set_str(L, "protocol", rd_kafka_ConsumerGroupDescription_partition_assignor(g));
-    set_coordinator(L, rd_kafka_ConsumerGroupDescription_coordinator(g));
-    size_t members = rd_kafka_ConsumerGroupDescription_member_count(g);
-    lua_createtable(L, (int)members, 0);
-    for (size_t i = 0; i < members; i++) {
-        push_member(L, rd_kafka_ConsumerGroupDescription_member(g, i));
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    admin_set_str(L, "id", j->id);
+    admin_set_str(L, "state", g->state);
+    admin_set_str(L, "type", g->classic ? "Classic" : "Consumer");
+    admin_set_str(L, "protocol", g->protocol);
+    set_coordinator(L, &g->coordinator);
+    lua_createtable(L, g->member_count, 0);
+    for (int i = 0; i < g->member_count; i++) {
+        push_member(L, &g->members[i]);
+        lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "members");
     return 1;
@@ -147,10 +146,11 @@ static int push_group(lua_State *L, rl_await *a)
 
 static int l_group(lua_State *L)
 {
-    const char *group = luaL_checkstring(L, 2);
+    const char *id = luaL_checkstring(L, 2);
     opts_check(L, 3, "group", only_at_most);
     group_job *j = admin_job_new(L, sizeof *j, run_describe, push_group, 3);
-    j->group = group;
+    admin_job_on_drop(&j->job, drop_describe);
+    j->id = id;
     return admin_await(L, &j->job);
 }
 
@@ -161,7 +161,7 @@ static void run_offsets(rl_await *a)
     group_job *j = (group_job *)a;
     rd_kafka_topic_partition_list_t *places = j->job.list;
     j->job.list = NULL;
-    a->err = kafka_admin_group_offsets(j->job.admin, &j->job.call, j->group, places, j->stable,
+    a->err = kafka_admin_group_offsets(j->job.admin, &j->job.call, j->id, places, j->stable,
                                        &j->job.list);
     if (places)
         rd_kafka_topic_partition_list_destroy(places);
@@ -210,7 +210,7 @@ static int l_group_offsets(lua_State *L)
         list = kafka_list_read(L, lua_gettop(L), KAFKA_PLACES);
     group_job *j = admin_job_new(L, sizeof *j, run_offsets, push_offsets, 3);
     j->job.list = list;
-    j->group = group;
+    j->id = group;
     j->stable = stable;
     return admin_await(L, &j->job);
 }
@@ -218,7 +218,7 @@ static int l_group_offsets(lua_State *L)
 static void run_alter(rl_await *a)
 {
     group_job *j = (group_job *)a;
-    a->err = kafka_admin_alter_group_offsets(j->job.admin, &j->job.call, j->group, j->job.list,
+    a->err = kafka_admin_alter_group_offsets(j->job.admin, &j->job.call, j->id, j->job.list,
                                              &j->job.items);
 }
 
@@ -236,7 +236,7 @@ static int push_altered(lua_State *L, rl_await *a)
 static void run_forget(rl_await *a)
 {
     group_job *j = (group_job *)a;
-    a->err = kafka_admin_delete_group_offsets(j->job.admin, &j->job.call, j->group, j->job.list,
+    a->err = kafka_admin_delete_group_offsets(j->job.admin, &j->job.call, j->id, j->job.list,
                                               &j->job.items);
 }
 
@@ -260,7 +260,7 @@ static int change_offsets(lua_State *L, const char *call, kafka_list_kind kind,
         return luaL_error(L, "%s: no partitions are named", call);
     }
     group_job *j = admin_job_new(L, sizeof *j, run, push, 4);
-    j->group = group;
+    j->id = group;
     j->job.list = list;
     return admin_await(L, &j->job);
 }
@@ -291,8 +291,7 @@ static int push_deleted(lua_State *L, rl_await *a)
 
 static int l_delete_groups(lua_State *L)
 {
-    int opts = lua_istable(L, 2) ? 2 : 3, count;
-    lua_settop(L, 3);
+    int opts = admin_names_opts(L), count;
     opts_check(L, opts, "delete_groups", only_at_most);
     const char **names = admin_names(L, 2, "group", &count);
     group_job *j = admin_job_new(L, sizeof *j, run_delete, push_deleted, opts);

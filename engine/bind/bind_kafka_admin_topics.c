@@ -185,8 +185,7 @@ static int push_deleted(lua_State *L, rl_await *a)
 static int l_delete_topics(lua_State *L)
 {
     static const char *const allowed[] = {"wait", "at_most", NULL};
-    int opts = lua_istable(L, 2) ? 2 : 3, count;
-    lua_settop(L, 3);
+    int opts = admin_names_opts(L), count;
     opts_check(L, opts, "delete_topics", allowed);
     bool wait = opts_bool(L, opts, "wait", true);
     const char **names = admin_names(L, 2, "topic", &count);

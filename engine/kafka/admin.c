@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "kafka/admin_run.h"
 
-#define TRY_FACTOR 2 /* a try over librdkafka may need a connection first */
+#define TRY_FACTOR 2 /* a try may need a connection first */
 #define AGAIN_MS 50
 #define FREE_MS 2000
 
@@ -148,6 +148,12 @@ wire_call admin_wire(admin_run *run)
     return (wire_call){.deadline = wire_now() + (left > 0 ? left : 0) * 1000000,
                        .stop = {&run->call->cancelled, &run->a->stopped},
                        .wake_fd = run->a->wake_fd};
+}
+
+wire_call admin_wire_try(admin_run *run)
+{
+    wire_call call = admin_wire(run);
+    return wire_call_within(&call, run->a->patience_ms * TRY_FACTOR);
 }
 
 static rl_err *stopped(const admin_run *run)

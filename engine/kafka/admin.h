@@ -1,7 +1,7 @@
 /* The Kafka observer: everything a script asks of a cluster or tells it, besides producing and consuming.
  *
  * Offers: blocking calls, each with an own deadline and cancellable from another thread, over one librdkafka handle (its Admin API) and one wire_cluster (what
- * librdkafka cannot ask: epochs, log ends, transactions, the quorum). The observer must outlive a frozen broker: a try that gets no answer within a short
+ * librdkafka cannot ask, or not safely: epochs, log ends, transactions, the quorum, groups). The observer must outlive a frozen broker: a try that gets no answer within a short
  * time is repeated, where any broker will do at one that is known to be alive, until the call's time is up; then the error is TIMEOUT.
  * Uses: kafka/client, kafka/wire_api. Thread: one call at a time; kafka_admin_cancel and kafka_admin_stop from any thread.
  * Calls that return an event hand over ownership (rd_kafka_event_destroy); it is a result of the kind that its name says, without an error. */
@@ -77,12 +77,13 @@ rl_err *kafka_admin_elect(kafka_admin *a, kafka_call *call, rd_kafka_ElectionTyp
 /* ---- groups (admin_groups.c) ---- */
 
 rl_err *kafka_admin_groups(kafka_admin *a, kafka_call *call, rd_kafka_event_t **event);
-rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *group,
-                          rd_kafka_event_t **event);
+/* The caller frees the group. */
+rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *id, wire_group *group);
 /* places NULL: whatever was committed. The caller destroys *offsets. */
 rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
                                   rd_kafka_topic_partition_list_t *places, bool stable,
                                   rd_kafka_topic_partition_list_t **offsets);
+/* These two sort the list and leave in it how each went. */
 rl_err *kafka_admin_alter_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
                                         rd_kafka_topic_partition_list_t *list, kafka_items *items);
 rl_err *kafka_admin_delete_group_offsets(kafka_admin *a, kafka_call *call, const char *group,

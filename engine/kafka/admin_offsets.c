@@ -78,8 +78,12 @@ rl_err *kafka_admin_producers(kafka_admin *a, kafka_call *call, const char *topi
 
 bool admin_settling(admin_run *run, rl_err **err)
 {
-    if (!*err || (*err)->domain != RL_KAFKA || !(*err)->retriable ||
-        !kafka_slice(run->until_ms, KAFKA_SLICE_MS))
+    bool silent = err_is(*err, RL_LAB, "TIMEOUT");
+    if (silent || err_is(*err, RL_KAFKA, "_TRANSPORT"))
+        run->lost++;
+    if (!silent && !(*err && (*err)->domain == RL_KAFKA && (*err)->retriable))
+        return false;
+    if (!kafka_slice(run->until_ms, KAFKA_SLICE_MS))
         return false;
     rl_err *stop = admin_pause(run, KAFKA_SLICE_MS / 2, "%s", (*err)->msg);
     err_free(*err);
@@ -94,7 +98,7 @@ rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id
     admin_run run = admin_begin(a, call);
     rl_err *err;
     do {
-        wire_call wire = admin_wire(&run);
+        wire_call wire = admin_wire_try(&run);
         err = wire_txn_describe(a->wire, &wire, id, info);
     } while (admin_settling(&run, &err));
     return err;

@@ -41,7 +41,9 @@ rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_e
 rl_err *admin_pause(admin_run *run, int ms, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 wire_call admin_wire(admin_run *run);
-/* True when it is worth to ask again: the coordinator is settling, and there is time. Otherwise *err stays, or says why there is not. */
+/* The same for one try at a coordinator, which may be frozen and about to be replaced. */
+wire_call admin_wire_try(admin_run *run);
+/* True when it is worth to ask again: the coordinator is settling or silent, and there is time. Otherwise *err stays, or says why there is not. */
 bool admin_settling(admin_run *run, rl_err **err);
 
 /* An item's own error; NULL for code 0. `text` may be NULL. */
@@ -49,7 +51,7 @@ rl_err *admin_item_err(rd_kafka_resp_err_t code, const char *what, const char *n
                        const char *text);
 kafka_item *admin_item_add(kafka_items *items, const char *name, int partition, int64_t offset,
                            rl_err *err);
-/* Copies the partitions of a group result (alter, delete offsets), or of any list. */
+/* Copies the partitions of a list. */
 void admin_items_of_list(kafka_items *items, const rd_kafka_topic_partition_list_t *list,
                          const char *what);
 

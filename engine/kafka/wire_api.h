@@ -1,8 +1,8 @@
 /* What we ask over the wire, request by request.
  *
  * Offers: metadata (leaders, epochs, replicas, ISR), the quorum of controllers, positions of a partition (low watermark, LSO, HW and the log end offset of every replica),
- * and what is known of transactions: all of them, one of them, and the producers that are active in a partition. Results are plain structs; the *_free functions
- * accept zeroed ones. The *_parse functions read a response's body and are apart so that they can be tried on hostile bytes.
+ * what is known of transactions: all of them, one of them, and the producers that are active in a partition; and groups with their offsets, also changed and deleted.
+ * Results are plain structs; the *_free functions accept zeroed ones. The *_parse functions read a response's body and are apart so that they can be tried on hostile bytes.
  * Uses: kafka/wire_cluster. Thread: that of the wire_cluster. */
 #ifndef RL_KAFKA_WIRE_API_H
 #define RL_KAFKA_WIRE_API_H
@@ -164,24 +164,63 @@ rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
                              wire_producers *producers);
 void wire_producers_free(wire_producers *producers);
 
-/* ---- coordinators and what groups have committed ---- */
+/* ---- coordinators ---- */
 
 typedef enum wire_coordinator_kind {
     WIRE_GROUP_COORDINATOR = 0,
     WIRE_TXN_COORDINATOR
 } wire_coordinator_kind;
 
+/* The caller frees node->host; the cluster has learnt the address. */
 rl_err *wire_coordinator(wire_cluster *cluster, const wire_call *call, wire_coordinator_kind kind,
-                         const char *id, int *broker);
+                         const char *id, wire_node *node);
 rl_err *wire_coordinator_parse(frame_reader *r, wire_coordinator_kind kind, const char *id,
                                wire_node *node);
+/* Finds the coordinator and asks it; *broker is -1 when it was not found. */
+rl_err *wire_ask_coordinator(wire_cluster *cluster, const wire_call *call,
+                             wire_coordinator_kind kind, const char *id,
+                             const wire_question *question, frame_reader *r, int *broker);
 
-/* places NULL: whatever the group has committed; else they are sorted, and one that was never committed has the offset -1. The caller destroys *offsets.
+/* ---- groups, and what they have committed ----
  * Asked here and not by librdkafka, whose request for a coordinator aborts the program (2.15.1, assertion eonce->refcnt > 0) when the answer comes after its time. */
+
+typedef struct wire_member {
+    char *id, *instance_id, *client_id, *host;            /* instance_id may be NULL */
+    rd_kafka_topic_partition_list_t *assignment, *target; /* target NULL: of the classic protocol */
+} wire_member;
+
+typedef struct wire_group {
+    char *state, *protocol;
+    bool classic;
+    wire_node coordinator;
+    wire_member *members;
+    int member_count;
+} wire_group;
+
+/* Of either protocol. A group that is not there has the state "Dead". */
+rl_err *wire_group_describe(wire_cluster *cluster, const wire_call *call, const char *id,
+                            wire_group *group);
+rl_err *wire_classic_group_parse(frame_reader *r, const char *id, wire_group *group);
+rl_err *wire_consumer_group_parse(frame_reader *r, const char *id, wire_group *group);
+void wire_group_free(wire_group *group);
+
+rl_err *wire_group_delete(wire_cluster *cluster, const wire_call *call, const char *id);
+rl_err *wire_group_delete_parse(frame_reader *r, const char *id);
+
+/* places NULL: whatever the group has committed; else they are sorted, and one that was never committed has the offset -1. The caller destroys *offsets. */
 rl_err *wire_group_offsets(wire_cluster *cluster, const wire_call *call, const char *group,
                            rd_kafka_topic_partition_list_t *places, bool stable,
                            rd_kafka_topic_partition_list_t **offsets);
 rl_err *wire_offsets_parse(frame_reader *r, const char *group,
                            rd_kafka_topic_partition_list_t **offsets);
+/* Sets or forgets what a group without members has committed. places are sorted, and each says how it went (err). May be repeated. */
+rl_err *wire_group_commit(wire_cluster *cluster, const wire_call *call, const char *group,
+                          rd_kafka_topic_partition_list_t *places);
+rl_err *wire_commit_parse(frame_reader *r, const char *group,
+                          rd_kafka_topic_partition_list_t *places);
+rl_err *wire_group_forget(wire_cluster *cluster, const wire_call *call, const char *group,
+                          rd_kafka_topic_partition_list_t *places);
+rl_err *wire_forget_parse(frame_reader *r, const char *group,
+                          rd_kafka_topic_partition_list_t *places);
 
 #endif

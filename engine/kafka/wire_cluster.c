@@ -196,6 +196,12 @@ static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_quest
     return err ? err : wire_receive(conn, call, r);
 }
 
+/* Carried out twice, it answers otherwise. */
+static bool may_repeat(const wire_question *q)
+{
+    return q->api != FRAME_DELETE_GROUPS;
+}
+
 /* A cached connection may have died unseen (the broker was restarted): that alone is tried again, once, on a fresh one. */
 static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const wire_question *q,
                         frame_reader *r)
@@ -207,7 +213,7 @@ static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const w
         if (!err)
             err = exchange(conn, call, q, r);
         settle(p, err);
-        if (!err || !cached || !err_is(err, RL_KAFKA, "_TRANSPORT"))
+        if (!err || !cached || !may_repeat(q) || !err_is(err, RL_KAFKA, "_TRANSPORT"))
             return err;
         err_free(err);
     }

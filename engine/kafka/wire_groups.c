@@ -1,165 +1,258 @@
-#include <librdkafka/rdkafka.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kafka/wire_api.h"
 
-#define COORDINATOR_VERSION 3
-#define FETCH_VERSION 7 /* from here on a reader may ask for stable offsets only */
+#define CONSUMER_VERSION 0
+#define CLASSIC_VERSION 5
+#define DELETE_VERSION 2
 
-/* ---- FindCoordinator ---- */
+/* ---- what the two descriptions share ---- */
 
-typedef struct coordinator_ask {
-    const char *id;
-    wire_coordinator_kind kind;
-} coordinator_ask;
-
-static const char *const kinds[] = {"group", "transaction"};
-
-static void write_coordinator(frame_writer *w, const void *arg)
+static void write_ids(frame_writer *w, const char *id)
 {
-    const coordinator_ask *ask = arg;
-    frame_put_str(w, ask->id);
-    frame_put_i8(w, (int8_t)ask->kind);
+    frame_put_array(w, 1);
+    frame_put_str(w, id);
+}
+
+static void write_describe(frame_writer *w, const void *id)
+{
+    write_ids(w, id);
+    frame_put_i8(w, 0); /* no authorized operations */
     frame_put_tags(w);
 }
 
-rl_err *wire_coordinator_parse(frame_reader *r, wire_coordinator_kind kind, const char *id,
-                               wire_node *node)
+static void read_partitions(frame_reader *r, frame_slice topic,
+                            rd_kafka_topic_partition_list_t *list)
 {
-    *node = (wire_node){0};
+    char *name = frame_dup(topic);
+    for (int32_t n = frame_array(r); n > 0 && !r->bad; n--)
+        rd_kafka_topic_partition_list_add(list, name ? name : "", frame_i32(r));
+    free(name);
+}
+
+static void read_members(frame_reader *r, wire_group *group,
+                         void (*read)(frame_reader *r, wire_member *m))
+{
+    int32_t n = frame_array(r);
+    if (n > 0)
+        group->members = mem_zero((size_t)n * sizeof *group->members);
+    for (int32_t i = 0; i < n && !r->bad; i++)
+        read(r, &group->members[group->member_count++]);
+}
+
+static rl_err *end_group(frame_reader *r, int code, const char *id, wire_group *group,
+                         const char *what)
+{
+    frame_i32(r); /* authorized operations */
+    frame_tags(r);
+    frame_tags(r);
+    rl_err *err = frame_end(r, what);
+    if (!err)
+        err = wire_code(code, "group %s", id);
+    if (!err && (!group->state || !group->protocol))
+        err = err_lab("MALFORMED", "%s without a state", what);
+    if (err)
+        wire_group_free(group);
+    return err;
+}
+
+/* ---- ConsumerGroupDescribe ---- */
+
+static rd_kafka_topic_partition_list_t *read_assignment(frame_reader *r)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
+        frame_raw(r, 16); /* the topic's id */
+        read_partitions(r, frame_str(r), list);
+        frame_tags(r);
+    }
+    frame_tags(r);
+    return list;
+}
+
+static void read_consumer(frame_reader *r, wire_member *m)
+{
+    m->id = frame_dup(frame_str(r));
+    m->instance_id = frame_dup(frame_str(r));
+    frame_str(r); /* rack */
+    frame_i32(r); /* epoch */
+    m->client_id = frame_dup(frame_str(r));
+    m->host = frame_dup(frame_str(r));
+    for (int32_t n = frame_array(r); n > 0 && !r->bad; n--)
+        frame_str(r); /* subscribed to */
+    frame_str(r);     /* by pattern */
+    m->assignment = read_assignment(r);
+    m->target = read_assignment(r);
+    frame_tags(r);
+}
+
+rl_err *wire_consumer_group_parse(frame_reader *r, const char *id, wire_group *group)
+{
+    *group = (wire_group){.classic = false};
     frame_i32(r); /* throttle time */
+    if (frame_array(r) != 1)
+        r->bad = true;
+    int code = frame_i16(r);
+    frame_str(r); /* the broker's words */
+    frame_str(r);
+    group->state = frame_dup(frame_str(r));
+    frame_i32(r); /* epoch, also of the assignment */
+    frame_i32(r);
+    group->protocol = frame_dup(frame_str(r));
+    read_members(r, group, read_consumer);
+    return end_group(r, code, id, group, "ConsumerGroupDescribe response");
+}
+
+/* ---- DescribeGroups ---- */
+
+/* Members wrote it, the broker only keeps it: version, topics, and whatever else their assignor wants to say. */
+static rd_kafka_topic_partition_list_t *parse_assignment(frame_slice bytes, bool *bad)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    if (!bytes.len)
+        return list;
+    frame_reader r = frame_read(bytes.data, bytes.len, false);
+    frame_i16(&r);
+    for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--)
+        read_partitions(&r, frame_str(&r), list);
+    *bad |= r.bad;
+    return list;
+}
+
+/* Returns what it was assigned, as it stands. */
+static frame_slice read_classic(frame_reader *r, wire_member *m)
+{
+    m->id = frame_dup(frame_str(r));
+    m->instance_id = frame_dup(frame_str(r));
+    m->client_id = frame_dup(frame_str(r));
+    m->host = frame_dup(frame_str(r));
+    frame_bytes(r); /* subscription */
+    frame_slice assignment = frame_bytes(r);
+    frame_tags(r);
+    return assignment;
+}
+
+static void read_reader(frame_reader *r, wire_member *m)
+{
+    frame_slice assignment = read_classic(r, m);
+    m->assignment = parse_assignment(assignment, &r->bad);
+}
+
+static void read_stranger(frame_reader *r, wire_member *m)
+{
+    read_classic(r, m);
+    m->assignment = rd_kafka_topic_partition_list_new(0);
+}
+
+/* Only a group of consumers says in Kafka's words who reads what; Connect, for one, has its own. */
+rl_err *wire_classic_group_parse(frame_reader *r, const char *id, wire_group *group)
+{
+    *group = (wire_group){.classic = true};
+    frame_i32(r); /* throttle time */
+    if (frame_array(r) != 1)
+        r->bad = true;
     int code = frame_i16(r);
     frame_str(r);
-    node->id = frame_i32(r);
-    node->host = frame_dup(frame_str(r));
-    node->port = frame_i32(r);
-    frame_tags(r);
-    rl_err *err = frame_end(r, "FindCoordinator response");
-    if (!err && !node->host)
-        err = err_lab("MALFORMED", "FindCoordinator response without a host");
-    if (!err)
-        err = wire_code(code, "the coordinator of %s %s", kinds[kind], id);
-    if (err) {
-        free(node->host);
-        *node = (wire_node){0};
+    group->state = frame_dup(frame_str(r));
+    frame_slice type = frame_str(r);
+    group->protocol = frame_dup(frame_str(r));
+    bool consumers = type.len == 8 && !memcmp(type.data, "consumer", 8);
+    read_members(r, group, consumers ? read_reader : read_stranger);
+    return end_group(r, code, id, group, "DescribeGroups response");
+}
+
+/* ---- both ---- */
+
+typedef rl_err *(*parse_group)(frame_reader *r, const char *id, wire_group *group);
+
+static rl_err *describe(wire_cluster *cluster, const wire_call *call, int broker,
+                        const wire_question *q, parse_group parse, wire_group *group)
+{
+    frame_reader r;
+    rl_err *err = wire_ask(cluster, call, broker, q, &r);
+    return err ? err : parse(&r, q->arg, group);
+}
+
+/* Not of the consumer protocol, not there at all, or a broker that does not know this protocol: the older question finds out. */
+static bool not_consumer(const rl_err *err)
+{
+    return err_is(err, RL_KAFKA, "GROUP_ID_NOT_FOUND") ||
+           err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION");
+}
+
+rl_err *wire_group_describe(wire_cluster *cluster, const wire_call *call, const char *id,
+                            wire_group *group)
+{
+    wire_question consumer = {FRAME_CONSUMER_GROUP_DESCRIBE, CONSUMER_VERSION, write_describe, id};
+    wire_question classic = {FRAME_DESCRIBE_GROUPS, CLASSIC_VERSION, write_describe, id};
+    wire_node node;
+    *group = (wire_group){0};
+    rl_err *err = wire_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, id, &node);
+    if (err)
+        return err;
+    err = describe(cluster, call, node.id, &consumer, wire_consumer_group_parse, group);
+    if (not_consumer(err)) {
+        err_free(err);
+        err = describe(cluster, call, node.id, &classic, wire_classic_group_parse, group);
     }
+    if (err)
+        free(node.host);
+    else
+        group->coordinator = node;
     return err;
 }
 
-rl_err *wire_coordinator(wire_cluster *cluster, const wire_call *call, wire_coordinator_kind kind,
-                         const char *id, int *broker)
+static void free_list(rd_kafka_topic_partition_list_t *list)
 {
-    coordinator_ask ask = {id, kind};
-    wire_question q = {FRAME_FIND_COORDINATOR, COORDINATOR_VERSION, write_coordinator, &ask};
-    frame_reader r;
-    wire_node node = {0};
-    rl_err *err = wire_ask(cluster, call, WIRE_ANY, &q, &r);
-    if (!err)
-        err = wire_coordinator_parse(&r, kind, id, &node);
-    if (err)
-        return err;
-    wire_cluster_learn(cluster, node.id, node.host, node.port);
-    *broker = node.id;
-    free(node.host);
-    return NULL;
+    if (list)
+        rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- OffsetFetch ---- */
-
-typedef struct offsets_ask {
-    const char *group;
-    const rd_kafka_topic_partition_list_t *places; /* sorted; NULL: all */
-    bool stable;
-} offsets_ask;
-
-static int same_topic(const rd_kafka_topic_partition_list_t *places, int from)
+void wire_group_free(wire_group *group)
 {
-    int n = 1;
-    while (from + n < places->cnt &&
-           !strcmp(places->elems[from].topic, places->elems[from + n].topic))
-        n++;
-    return n;
-}
-
-static void write_places(frame_writer *w, const rd_kafka_topic_partition_list_t *places)
-{
-    int topics = 0;
-    for (int i = 0; i < places->cnt; i += same_topic(places, i))
-        topics++;
-    frame_put_array(w, topics);
-    for (int i = 0; i < places->cnt;) {
-        int n = same_topic(places, i);
-        frame_put_str(w, places->elems[i].topic);
-        frame_put_array(w, n);
-        for (; n > 0; n--)
-            frame_put_i32(w, places->elems[i++].partition);
-        frame_put_tags(w);
+    for (int i = 0; i < group->member_count; i++) {
+        wire_member *m = &group->members[i];
+        free(m->id);
+        free(m->instance_id);
+        free(m->client_id);
+        free(m->host);
+        free_list(m->assignment);
+        free_list(m->target);
     }
+    free(group->members);
+    free(group->state);
+    free(group->protocol);
+    free(group->coordinator.host);
+    *group = (wire_group){0};
 }
 
-static void write_fetch(frame_writer *w, const void *arg)
+/* ---- DeleteGroups ---- */
+
+static void write_delete(frame_writer *w, const void *id)
 {
-    const offsets_ask *ask = arg;
-    frame_put_str(w, ask->group);
-    if (ask->places)
-        write_places(w, ask->places);
-    else
-        frame_put_array(w, -1);
-    frame_put_i8(w, ask->stable);
+    write_ids(w, id);
     frame_put_tags(w);
 }
 
-static void read_offset(frame_reader *r, const char *topic, rd_kafka_topic_partition_list_t *list)
+rl_err *wire_group_delete_parse(frame_reader *r, const char *id)
 {
-    rd_kafka_topic_partition_t *p =
-        rd_kafka_topic_partition_list_add(list, topic ? topic : "", frame_i32(r));
-    p->offset = frame_i64(r);
-    rd_kafka_topic_partition_set_leader_epoch(p, frame_i32(r));
-    frame_slice metadata = frame_str(r);
-    if (metadata.len) {
-        p->metadata = frame_dup(metadata);
-        p->metadata_size = metadata.len;
-    }
-    p->err = frame_i16(r);
-    frame_tags(r);
-}
-
-rl_err *wire_offsets_parse(frame_reader *r, const char *group,
-                           rd_kafka_topic_partition_list_t **offsets)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     frame_i32(r); /* throttle time */
-    for (int32_t topics = frame_array(r); topics > 0 && !r->bad; topics--) {
-        char *topic = frame_dup(frame_str(r));
-        for (int32_t n = frame_array(r); n > 0 && !r->bad; n--)
-            read_offset(r, topic, list);
-        frame_tags(r);
-        free(topic);
-    }
+    if (frame_array(r) != 1)
+        r->bad = true;
+    frame_str(r);
     int code = frame_i16(r);
     frame_tags(r);
-    rl_err *err = frame_end(r, "OffsetFetch response");
-    if (!err)
-        err = wire_code(code, "offsets of group %s", group);
-    if (err)
-        rd_kafka_topic_partition_list_destroy(list);
-    *offsets = err ? NULL : list;
-    return err;
+    frame_tags(r);
+    rl_err *err = frame_end(r, "DeleteGroups response");
+    return err ? err : wire_code(code, "delete group %s", id);
 }
 
-rl_err *wire_group_offsets(wire_cluster *cluster, const wire_call *call, const char *group,
-                           rd_kafka_topic_partition_list_t *places, bool stable,
-                           rd_kafka_topic_partition_list_t **offsets)
+rl_err *wire_group_delete(wire_cluster *cluster, const wire_call *call, const char *id)
 {
-    int broker;
-    if (places)
-        rd_kafka_topic_partition_list_sort(places, NULL, NULL);
-    offsets_ask ask = {group, places, stable};
-    wire_question q = {FRAME_OFFSET_FETCH, FETCH_VERSION, write_fetch, &ask};
+    wire_question q = {FRAME_DELETE_GROUPS, DELETE_VERSION, write_delete, id};
     frame_reader r;
-    rl_err *err = wire_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, group, &broker);
-    if (!err)
-        err = wire_ask(cluster, call, broker, &q, &r);
-    return err ? err : wire_offsets_parse(&r, group, offsets);
+    int broker;
+    rl_err *err = wire_ask_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, id, &q, &r, &broker);
+    return err ? err : wire_group_delete_parse(&r, id);
 }

@@ -140,11 +140,9 @@ rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const ch
 {
     int broker;
     *info = (wire_txn_info){0};
-    rl_err *err = wire_coordinator(cluster, call, WIRE_TXN_COORDINATOR, id, &broker);
     wire_question q = {FRAME_DESCRIBE_TRANSACTIONS, DESCRIBE_VERSION, write_describe, id};
     frame_reader r;
-    if (!err)
-        err = wire_ask(cluster, call, broker, &q, &r);
+    rl_err *err = wire_ask_coordinator(cluster, call, WIRE_TXN_COORDINATOR, id, &q, &r, &broker);
     if (!err)
         err = wire_txn_parse(&r, id, info);
     if (!err)

@@ -105,6 +105,35 @@ describe("the proxy before Kafka", function()
     assert.same({ "response", 0 }, { rows[2].direction, rows[2].partitions[1].error })
   end)
 
+  -- librdkafka's own requests for a coordinator abort the program here; whatever the admin asks of one goes over our wire.
+  it("a coordinator that is found late costs an admin's call its time, and nothing else", function()
+    local place = { topic = name, partition = 0 }
+    local commit = { topic = name, partition = 0, offset = 1 }
+    local calls = {
+      function(a, ...) return a:group(name, ...) end,
+      function(a, ...) return a:group_offsets(name, ...) end,
+      function(a, ...) return a:alter_group_offsets(name, { commit }, ...) end,
+      function(a, ...) return a:delete_group_offsets(name, { place }, ...) end,
+      function(a, ...) return a:delete_groups({ name }, ...) end,
+    }
+    local admins = {}
+    local id = rule { api = "FindCoordinator", contains = name, action = "delay", delay = "700ms" }
+    for i, call in ipairs(calls) do
+      admins[i] = must(kafka.admin { brokers = stack.proxy.brokers, at_most = "10s" })
+      must(admins[i]:cluster())
+      local value, failure = call(admins[i], { at_most = "300ms" })
+      assert.same({ nil, "TIMEOUT" }, { value, failure and failure.name })
+    end
+    must(task.wait_until(function() return must(client:rule(id)).held == 0 end, { at_most = "10s", what = "the late answers" }))
+    assert.equal(#calls, must(client:rule(id)).fired)
+    must(client:remove_rule(id))
+    must(admin:alter_group_offsets(name, { commit }))
+    for i, call in ipairs(calls) do
+      must(call(admins[i]))
+      admins[i]:close()
+    end
+  end)
+
   it("cut-after loses the response: a plain producer writes it twice", function()
     local id = rule { api = "Produce", nth = 3, action = "cut-after" }
     local p <close> = producer()

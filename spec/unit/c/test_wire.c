@@ -8,16 +8,9 @@
 
 #include <cmocka.h>
 
-#include "kafka/wire_api.h"
+#include "wire_group_bodies.h"
 
 /* ---- the parsers: a body as a broker writes it, then its prefixes, then with bytes turned ---- */
-
-static void put_ids(frame_writer *w, int n)
-{
-    frame_put_array(w, n);
-    for (int i = 1; i <= n; i++)
-        frame_put_i32(w, i);
-}
 
 static void write_metadata(frame_writer *w)
 {
@@ -283,15 +276,62 @@ static rl_err *parse_offsets(frame_reader *r, bool look)
     return err;
 }
 
+/* A broker that is silent about a place, or has another in its stead, must not make it a good one. */
+static void test_codes_of_other_places(void **state)
+{
+    (void)state;
+    rl_buf buf = {0};
+    frame_writer w = {.buf = &buf, .flexible = true};
+    write_committed(&w);
+    for (int partitions = 1; partitions <= 3; partitions += 2) {
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(3);
+        rd_kafka_topic_partition_list_add_range(list, "orders", 1, partitions);
+        frame_reader r = frame_read(buf.data, buf.len, true);
+        rl_err *err = wire_commit_parse(&r, "group", list);
+        assert_true(err_is(err, RL_LAB, "MALFORMED"));
+        err_free(err);
+        rd_kafka_topic_partition_list_destroy(list);
+    }
+    buf_free(&buf);
+}
+
+/* A coordinator that is still loading is asked again, so it is an error of the whole. */
+static void test_a_loading_coordinator(void **state)
+{
+    (void)state;
+    rl_buf buf = {0};
+    frame_writer w = {.buf = &buf, .flexible = true};
+    frame_put_i32(&w, 0);
+    put_codes(&w, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    frame_put_tags(&w);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(2);
+    rd_kafka_topic_partition_list_add_range(list, "orders", 1, 2);
+    frame_reader r = frame_read(buf.data, buf.len, true);
+    rl_err *err = wire_commit_parse(&r, "group", list);
+    assert_true(err && err->retriable);
+    err_free(err);
+    rd_kafka_topic_partition_list_destroy(list);
+    buf_free(&buf);
+}
+
 static const struct {
     bool flexible;
     void (*write)(frame_writer *w);
     rl_err *(*parse)(frame_reader *r, bool look);
 } bodies[] = {
-    {true, write_offsets, parse_offsets},     {true, write_metadata, parse_metadata},
-    {true, write_quorum, parse_quorum},       {false, write_offset, parse_offset},
-    {true, write_txns, parse_txns},           {true, write_txn, parse_txn},
-    {true, write_producers, parse_producers}, {true, write_coordinator, parse_coordinator},
+    {true, write_offsets, parse_offsets},
+    {true, write_metadata, parse_metadata},
+    {true, write_quorum, parse_quorum},
+    {false, write_offset, parse_offset},
+    {true, write_txns, parse_txns},
+    {true, write_txn, parse_txn},
+    {true, write_producers, parse_producers},
+    {true, write_coordinator, parse_coordinator},
+    {true, write_consumer_group, parse_consumer_group},
+    {true, write_classic_group, parse_classic_group},
+    {true, write_deleted, parse_deleted},
+    {true, write_committed, parse_committed},
+    {false, write_forgotten, parse_forgotten},
 };
 
 #define BODIES (sizeof bodies / sizeof *bodies)
@@ -347,6 +387,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bodies_and_their_prefixes),
         cmocka_unit_test(test_turned_bytes),
+        cmocka_unit_test(test_codes_of_other_places),
+        cmocka_unit_test(test_a_loading_coordinator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
