@@ -1,4 +1,6 @@
--- MySQL as a service uses it: a pool with bounded waits, whose health a ping of its own keeps, so that a server that is away or frozen is told at once.
+-- MySQL as a service uses it: a pool with bounded waits, whose health a ping of its own keeps, so that a server that is away or frozen is told at once;
+-- one that serves again is told by the first work that it did.
+local clock = require "rlab.clock"
 local err = require "rlab.err"
 local mysql = require "rlab.mysql"
 local task = require "rlab.task"
@@ -38,6 +40,7 @@ local function watch(state, options)
   local db
   local closed <close> = setmetatable({}, { __close = function() if db then db:close() end end }) -- luacheck: ignore 211
   while true do
+    local began = clock.ns()
     local ok, failure
     if not db then
       db, failure = mysql.connect(options)
@@ -49,9 +52,21 @@ local function watch(state, options)
       ok, failure = db:ping()
     end
     if ok then ok, failure = has_tables(state, db, options.database) end
-    state.ok, state.why = ok and true or false, failure and tostring(failure)
+    if ok or state.served_ns < began then state.ok, state.why = ok and true or false, failure and tostring(failure) end
     task.sleep(PING_EVERY)
   end
+end
+
+-- Work that succeeds says more, and sooner, than the next ping; a ping that began before it says nothing any more.
+local function noted(state, result, ...)
+  if result ~= nil and state.tables then state.ok, state.why, state.served_ns = true, nil, clock.ns() end
+  return result, ...
+end
+
+local function told(pool, state)
+  local with = pool.with
+  function pool.with(self, f) return noted(state, with(self, f)) end
+  return pool
 end
 
 -- Session settings go with a connection; a reconnect makes a new one of it.
@@ -78,10 +93,10 @@ function M.pool(ctx, options)
   local all, session = settings(ctx, options), options and options.session
   all.session = nil
   local pinged = settings(ctx, { read_timeout = PING_AT_MOST, connect_timeout = PING_AT_MOST })
-  local state = { why = "not asked yet" }
+  local state = { why = "not asked yet", served_ns = 0 }
   ctx:health("mysql", function() return state.ok, state.why end)
   ctx:spawn(watch, state, pinged)
-  local pool = mysql.pool(all)
+  local pool = told(mysql.pool(all), state)
   ctx:on_drain(function() pool:close() end)
   return session and prepared(pool, session) or pool
 end
