@@ -314,7 +314,7 @@ static rl_err *look(keeper *k)
         err = backlog(k, id, &n, &exact);
     if (err)
         return err;
-    flow_set(k->n, RELAY_N_oldest_unsent_us, age_us > 0 ? age_us : 0);
+    flow_set(k->n, RELAY_N_oldest_unsent_us, n > 0 && age_us > 0 ? age_us : 0); /* sent meanwhile */
     flow_set(k->n, RELAY_N_backlog, n);
     flow_set(k->n, RELAY_N_backlog_exact, exact);
     return NULL;
