@@ -192,14 +192,10 @@ local function mend(stack, mended)
     end
   end
   if not has(stack, "kafka") then return true end
-  local answered, silent = full.answer(ctx, kafka.BROKERS)
-  if not answered then return nil, silent end
   local admin, failure = admin_of(stack)
   if not admin then return nil, failure end
-  local short = full.short_of(admin, kafka.BROKERS)
-  if not short then return true end
-  mended[#mended + 1] = short
-  return full.whole(admin, kafka.BROKERS, "10m") -- heal's own limit ends it
+  mended[#mended + 1] = full.short_of(admin, kafka.BROKERS)
+  return full.answer(ctx, kafka.BROKERS, "10m") -- heal's own limit ends it
 end
 
 -- heal{at_most="40s"} -> true, list of what was mended | nil, err: thaws the frozen, starts the dead, waits until all are whole

@@ -61,18 +61,18 @@ function M.whole(admin, want, at_most)
   return not_ready("the cluster is not whole: " .. missing)
 end
 
--- answer(ctx, brokers) -> true | nil, err: each broker by itself; one that was killed stays in the others' metadata for a while
-function M.answer(ctx, want)
+-- answer(ctx, brokers[, at_most]) -> true | nil, err: each broker by itself says that nothing is missing; one that was killed stays in the others'
+-- metadata for a while, and one that comes back is the last to know what it missed
+function M.answer(ctx, want, at_most)
   for _, id in ipairs(want) do
     local admin <close>, failure = require("rlab.kafka").admin(impatient(ctx, { brokers = "127.0.0.1:" .. ctx.ports["kafka-" .. id] }))
     if not admin then return nil, failure end
-    local why
+    local missing
     local ok = task.wait_until(function()
-      local cluster
-      cluster, why = admin:cluster()
-      return cluster
-    end, { at_most = "30s", every = "30ms" })
-    if not ok then return not_ready(("broker %d does not answer: %s"):format(id, why.message)) end
+      missing = M.short_of(admin, want)
+      return not missing
+    end, { at_most = at_most or "30s", every = "30ms" })
+    if not ok then return not_ready(("broker %d is not ready: %s"):format(id, missing)) end
   end
   return true
 end
