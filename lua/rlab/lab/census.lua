@@ -49,7 +49,7 @@ local function demand_complete(lab, topic, marks, ends)
   end
 end
 
--- read(topic, {isolation="read_committed", headers=false, at_most="15s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
+-- read(topic, {isolation="read_committed", headers=false, at_most="30s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
 -- log start to the end
 function M.read(lab, topic, opts)
   opts = opts or {}
@@ -72,7 +72,7 @@ function M.read(lab, topic, opts)
       end
     end
     return all_ended(ends, #parts)
-  end, opts.at_most or "15s")
+  end, opts.at_most or "30s")
   demand_complete(lab, topic, marks, ends)
   return { records = records, ends = ends }
 end
@@ -101,7 +101,7 @@ function M.watermarks(lab, topic, partition, at_most)
   return lab:await(("the watermarks of %s/%d"):format(topic, partition or 0), function()
     local now = lab:offsets(topic, partition or 0)
     return now and now.low and now.lso and now.hw and now.leo and now
-  end, at_most or "5s")
+  end, at_most or "30s")
 end
 
 -- settled(topic, partition) -> offsets once LSO = HW = LEO: transaction markers trail the call's return by a moment
@@ -110,7 +110,7 @@ function M.settled(lab, topic, partition, at_most)
   lab:await(("LSO = HW = LEO on %s/%d"):format(topic, partition or 0), function()
     now = lab:offsets(topic, partition or 0)
     return now and now.low and now.lso and now.lso == now.hw and now.hw == now.leo
-  end, at_most or "5s")
+  end, at_most or "30s")
   return now
 end
 

@@ -82,7 +82,7 @@ end
 -- child:expect(word, at_most) -> the message {say = word, ...} the child sent; inconclusive when it does not come
 function Child:expect(word, at_most)
   local message
-  local ok, failure = task.timeout(at_most or "10s", function()
+  local ok, failure = task.timeout(at_most or "30s", function()
     repeat
       message = take(self, word)
       if not message and not self.ended then self.arrived:wait() end
@@ -114,7 +114,7 @@ end
 function Child:kill()
   local fault = self.lab:fault("SIGKILL " .. self.name):started()
   must(self.process:kill "KILL")
-  local status = must(self.process:wait "5s")
+  local status = must(self.process:wait "30s")
   if status.signal == "KILL" then fault:fired("signal 9, pid %d", self.pid) end
   return fault:over()
 end
@@ -123,7 +123,7 @@ end
 function Child:freeze()
   local fault = self.lab:fault("SIGSTOP " .. self.name):started()
   must(self.process:stop())
-  self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "2s")
+  self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "30s")
   fault:fired("process state T, pid %d", self.pid)
   function fault.thaw()
     must(self.process:cont())
@@ -134,7 +134,7 @@ end
 
 -- child:wait_exit{signal=|code=, at_most=} -> status; another ending makes the arm inconclusive
 function Child:wait_exit(want)
-  local status, failure = self.process:wait(want.at_most or "15s")
+  local status, failure = self.process:wait(want.at_most or "30s")
   if not status then self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name) end
   if (want.signal and status.signal ~= want.signal) or (want.code and status.code ~= want.code) then
     self.lab:give_up("%s ended by %s, expected %s; its log: %s.log%s", self.name, status.signal or ("exit " .. tostring(status.code)),
@@ -176,7 +176,7 @@ end
 function Child:close()
   if not self.process:wait(0) then
     self.process:kill "KILL"
-    self.process:wait "5s"
+    self.process:wait "30s"
   end
   self:prove_hits()
   self.reader:cancel(err.new { domain = "rlab", code = 0, name = "CANCELLED", message = "the child is closed" })

@@ -75,7 +75,7 @@ end
 
 -- await(what, pred, at_most) -> pred's value; the arm is inconclusive when it does not come true.
 function Lab:await(what, pred, at_most)
-  local value, failure = task.wait_until(pred, { what = what, at_most = at_most or "10s", every = "10ms" })
+  local value, failure = task.wait_until(pred, { what = what, at_most = at_most or "30s", every = "10ms" })
   if not value then error(inconclusive(failure.message), 0) end
   return value
 end
@@ -114,7 +114,7 @@ end
 function Lab:hold(what, pred, how_long)
   local broken = task.wait_until(function() return pred() == false end, { at_most = how_long, every = "20ms", what = what })
   if broken then self:give_up("%s ended within %s", what, tostring(how_long)) end
-  self:await(what .. " at the end of the window", pred, "2s")
+  self:await(what .. " at the end of the window", pred, "10s")
 end
 
 -- each(list, f): f(item) for all items side by side; returns when all have ended, raises the first failure

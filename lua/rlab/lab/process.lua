@@ -87,7 +87,7 @@ end
 
 -- process:get(path) -> {status=, headers=, body=} | nil, err
 function Process:get(path)
-  return require("rlab.http").get(self.url .. path, { timeout = "3s" })
+  return require("rlab.http").get(self.url .. path, { timeout = "10s" })
 end
 
 -- process:await_ready() -> process: it answers, where it serves HTTP; it is alive in any case
@@ -97,7 +97,7 @@ function Process:await_ready()
       if not self:alive() then self:wait_exit { signal = "none" } end
       local answer = self:get(self.opts.http)
       return answer and answer.status < 500
-    end, self.opts.at_most or "20s")
+    end, self.opts.at_most or "30s")
   end
   return self
 end
@@ -114,7 +114,7 @@ end
 -- process:stop([at_most]) -> status: SIGTERM; another end than exit 0 makes the arm inconclusive
 function Process:stop(at_most)
   must(self.process:kill "TERM")
-  return self:wait_exit { code = 0, at_most = at_most or "10s" }
+  return self:wait_exit { code = 0, at_most = at_most or "30s" }
 end
 
 -- process:lines() -> list: what it wrote on standard output so far

@@ -93,7 +93,7 @@ function Rule.await(rule, at_most)
   rule.lab:await(rule.row.name .. " on the wire", function()
     state = rule:state()
     return state.fired > 0
-  end, at_most or "10s")
+  end, at_most or "30s")
   rule:prove()
   return state
 end
@@ -164,7 +164,7 @@ function M.part(lab, name)
     if fired < 2 then return false end -- a pair without a common partition has nothing to say
     fault:fired("%d of %d directions swallowed, %d bytes so far", fired, #rules, bytes)
     return true
-  end, "10s")
+  end, "30s")
   function fault.heal()
     for _, rule in ipairs(rules) do client(lab):remove_rule(rule) end
     return fault:over()

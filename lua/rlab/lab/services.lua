@@ -91,7 +91,7 @@ end
 
 -- service:await_ready() -> service: it listens and has started
 function Service:await_ready()
-  local ready = self:expect("ready", self.opts.at_most or "20s")
+  local ready = self:expect("ready", self.opts.at_most or "30s")
   self.port, self.url = ready.port, ("http://127.0.0.1:%d"):format(ready.port)
   return self
 end
@@ -115,13 +115,13 @@ end
 -- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0 makes the arm inconclusive
 function Service:stop(at_most)
   must(self.process:kill "TERM")
-  return self:wait_exit { code = 0, at_most = at_most or "10s" }
+  return self:wait_exit { code = 0, at_most = at_most or "30s" }
 end
 
 -- ---- over HTTP ----
 
 local function call(service, method, path, body)
-  local answer, failure = require("rlab.http").request { method = method, url = service.url .. path, body = body, timeout = "3s" }
+  local answer, failure = require("rlab.http").request { method = method, url = service.url .. path, body = body, timeout = "10s" }
   if not answer then return nil, failure end
   return answer
 end

@@ -98,7 +98,7 @@ function M.commands(lab, opts)
   check_options("commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)
   local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list }
-  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "3s", before = opts.before, after = opts.after }
+  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before, after = opts.after }
   local clients = {}
   for k, share in ipairs(shares(list, opts.clients or 1)) do clients[k] = { name = "client-" .. k, commands = share } end
   lab:each(clients, function(client) run_client(lab, client.name, client.commands, own, seen) end)

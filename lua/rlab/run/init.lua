@@ -83,7 +83,7 @@ local function sign_in(run, exp)
 end
 
 local function gate(run, when)
-  local mended, failure = run.stack:heal { at_most = "40s" }
+  local mended, failure = run.stack:heal { at_most = "100s" }
   if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
 end
 
@@ -105,7 +105,7 @@ local STEP_LIMIT = "1h" -- with --step a person reads at every event
 local function call_story(run, lab, f, ...)
   local args = table.pack(...)
   local ok, seen = xpcall(function()
-    local result, late = task.timeout(run.step and STEP_LIMIT or run.experiment.limit or "90s", f, table.unpack(args, 1, args.n))
+    local result, late = task.timeout(run.step and STEP_LIMIT or run.experiment.limit or "3m", f, table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
   end, script.traced)
@@ -329,7 +329,7 @@ local function close_run(run)
   if run.stack and not run.finished then run.view:say "stopped early: mending the servers and removing what the run made" end
   if run.stack then
     if wants_partition(run.experiment) and run.turn then run.stack:partitionable(false) end
-    run.stack:heal { at_most = "40s" }
+    run.stack:heal { at_most = "100s" }
     if run.ledger then run.ledger:close(run.stack, run.admin, run.keep) end
   end
   if run.admin then run.admin:close() end
