@@ -36,7 +36,7 @@ function M.send(lab, sent, service, opts)
   local by_id, list = {}, lab:plan(opts.count, M.ACCOUNTS, opts.word)
   for _, command in ipairs(list) do by_id[command.id] = command end
   sent.ok, sent.unknown, sent.refused, sent.issued = sent.ok or {}, sent.unknown or 0, sent.refused or 0, (sent.issued or 0) + #list
-  local at_most, clients = "4s", opts.clients
+  local at_most, clients = "10s", opts.clients
   lab:await("each command to be answered", function()
     local done = lab:commands { to = service, list = list, clients = clients, restart = true, at_most = at_most }
     service, list = done.service, {}
@@ -46,7 +46,7 @@ function M.send(lab, sent, service, opts)
       for _, id in ipairs(ids) do list[#list + 1] = by_id[id] end
     end
     return #list == 0
-  end, "40s")
+  end, "100s")
   return service
 end
 
