@@ -1,4 +1,3 @@
-local clock = require "rlab.clock"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
@@ -20,8 +19,8 @@ end
 -- What a raw socket says, by bash, as no client of ours would
 local function raw(port, text)
   local p <close> = assert(process.spawn {
-    cmd = { "bash", "-c", 'exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; timeout 1 cat <&3', tostring(port), text } })
-  p:wait "5s"
+    cmd = { "bash", "-c", 'exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; timeout 60 cat <&3', tostring(port), text } })
+  p:wait "60s"
   return (p:output())
 end
 
@@ -47,15 +46,16 @@ describe("http", function()
   end)
 
   it("answers requests side by side while their handlers wait", function()
+    local here, all, got = 0, task.event(), {}
     local server <close> = serve(function(req)
-      task.sleep "100ms"
+      here = here + 1
+      if here == 20 then all:set(true) end
+      while here < 20 do all:wait() end
       return req.query.n
     end)
-    local began, got = clock.ns(), {}
     task.group(function(g)
       for n = 1, 20 do g:spawn(function() got[n] = assert(http.get(server.url .. "/?n=" .. n)).body end) end
     end)
-    assert.is_true(clock.ns() - began < 1.5e9)
     for n = 1, 20 do assert.equal(tostring(n), got[n]) end
   end)
 
@@ -111,17 +111,16 @@ describe("http", function()
 
   it("ends a request at its deadline, by a cancel and by a lost server, each with its name", function()
     local server <close> = serve(function()
-      task.sleep "10s"
+      task.sleep "10m"
       return "late"
     end)
     local _, late = http.get(server.url, { timeout = "100ms" })
     assert.equal("TIMEOUT", late.name)
-    local began = clock.ns()
-    local waiting = task.spawn(function() return http.get(server.url) end)
-    task.sleep "50ms"
+    local waiting = task.spawn(function() return http.get(server.url, { timeout = "10m" }) end)
+    assert(task.wait_until(function() return server:under_way() == 1 end, { at_most = "60s" }))
     waiting:cancel()
-    waiting:join()
-    assert.is_true(clock.ns() - began < 2e9)
+    local _, gone = waiting:join()
+    assert.equal("CANCELLED", gone.name)
     local free = process.free_ports(1, 21000)[1]
     local _, refused = http.get("http://127.0.0.1:" .. free)
     assert.same({ "CONNECT", true }, { refused.name, refused.retriable })
@@ -133,13 +132,13 @@ describe("http", function()
 
   it("stops by answering what is under way, and what is left with 503", function()
     local server = serve(function(req)
-      task.sleep(req.path == "/quick" and "150ms" or "5s")
+      task.sleep(req.path == "/quick" and "150ms" or "10m")
       return "done"
     end)
     local quick = task.spawn(function() return http.get(server.url .. "/quick") end)
     local slow = task.spawn(function() return http.get(server.url .. "/slow") end)
     assert(task.wait_until(function() return server:under_way() == 2 end))
-    server:close "500ms"
+    server:close "2s"
     assert.equal("done", quick:join().body)
     assert.equal(503, slow:join().status)
     local _, gone = http.get(server.url .. "/quick")

@@ -13,7 +13,7 @@ local function wait(...)
 end
 
 local function producer(options)
-  local o = { brokers = brokers, linger_ms = 0, message_timeout_ms = "5s" }
+  local o = { brokers = brokers, linger_ms = 0, message_timeout_ms = "60s" }
   for k, v in pairs(options or {}) do o[k] = v end
   return assert(kafka.producer(o))
 end
@@ -34,7 +34,7 @@ local function read(c, n)
       seen[#seen + 1] = { key = r.key, value = r.value, offset = r.offset, eof = r.eof }
     end
     return #seen >= n
-  end, { at_most = "10s", what = n .. " records" })
+  end, { at_most = "60s", what = n .. " records" })
   return seen
 end
 
@@ -123,7 +123,7 @@ describe("rlab.kafka", function()
       wait(function()
         for r in assert(c:poll(10, "200ms")):each() do seen[#seen + 1] = r end
         return #seen == 4
-      end, { at_most = "5s" })
+      end, { at_most = "60s" })
       assert.same({ "k", null }, { seen[1].key, seen[1].value })
       assert.same({ null, null }, { seen[2].key, seen[2].value })
       assert.same({ "", "" }, { seen[3].key, seen[3].value })
@@ -161,7 +161,7 @@ describe("rlab.kafka", function()
       ok, e = p:post { topic = "t", value = ("x"):rep(2000000) }
       assert.is_nil(ok)
       assert.equal("MSG_SIZE_TOO_LARGE", e.name)
-      wait(function() return #p:errors() > 0 end, { at_most = "5s", what = "an error event" })
+      wait(function() return #p:errors() > 0 end, { at_most = "60s", what = "an error event" })
     end)
 
     it("serves ten thousand sends at once", function()
@@ -210,7 +210,7 @@ describe("rlab.kafka", function()
       local deliveries = p:submit { { topic = "fates", partition = 0, value = "a" }, { topic = "fates", partition = 0, value = ("b"):rep(5000) },
         { topic = "fates", partition = 0, value = "c" } }
       assert.is_nil(deliveries[1])
-      assert.is_true(deliveries:wait "5s")
+      assert.is_true(deliveries:wait "60s")
       assert.equal(3, #deliveries)
       assert.equal(deliveries[1].offset + 1, deliveries[3].offset)
       assert.equal("MSG_SIZE_TOO_LARGE", deliveries[2].name)
@@ -224,7 +224,7 @@ describe("rlab.kafka", function()
     it("posts batches with keys, nulls and a partition", function()
       local p <close> = producer()
       assert.equal(3, p:post_batch { topic = "batch", partition = 0, keys = { "a", null, "" }, values = { null, "x", "" } })
-      assert(p:flush "5s")
+      assert(p:flush "60s")
       assert.error_matches(function() p:post_batch { topic = "batch", values = { "a" }, keys = {} } end, "as many keys")
       assert.error_matches(function() p:post_batch { topic = "batch", values = { 1 } } end, "values%[1%]")
       assert.error_matches(function() p:post_batch { topic = "batch", value = {} } end, "did you mean 'values'")
@@ -239,7 +239,7 @@ describe("rlab.kafka", function()
       local sent, e = p:post_batch { topic = "refused", partition = 0, values = values }
       assert.is_nil(sent)
       assert.same({ "MSG_SIZE_TOO_LARGE", 4 }, { e.name, e.index })
-      assert(p:flush "5s") -- now the partitions are known
+      assert(p:flush "60s") -- now the partitions are known
       sent, e = p:post_batch { topic = "refused", partition = 99, values = { "f", "g" } }
       assert.is_nil(sent)
       assert.same({ "_UNKNOWN_PARTITION", 1 }, { e.name, e.index })
@@ -261,7 +261,7 @@ describe("rlab.kafka", function()
       assert.is_nil(ok)
       assert.equal("_PURGE_QUEUE", e.name)
       assert.equal("NOT_PERSISTED", e.status)
-      assert(p:flush "5s")
+      assert(p:flush "60s")
     end)
 
     it("closed, ends every wait and says that it is closed", function()
@@ -305,7 +305,7 @@ describe("rlab.kafka", function()
       wait(function()
         batch = assert(c:poll(100, "1s"))
         return #batch > 0
-      end, { at_most = "5s" })
+      end, { at_most = "60s" })
       local records, eof = {}, nil
       for r in batch:each() do
         if r.eof then eof = r else records[#records + 1] = r end
@@ -335,7 +335,7 @@ describe("rlab.kafka", function()
 
     it("keeps the client alive for its batches", function()
       local c = reader "ten"
-      local record = wait(function() return assert(c:poll(10, "1s"))[1] end, { at_most = "5s" })
+      local record = wait(function() return assert(c:poll(10, "1s"))[1] end, { at_most = "60s" })
       c:close()
       collectgarbage()
       assert.equal("k0", record.key)
@@ -348,7 +348,7 @@ describe("rlab.kafka", function()
       assert.equal(10, c:position()[1].offset)
       assert(c:seek { topic = "ten", partition = 0, offset = 7 })
       assert.equal(7, read(c, 1)[1].offset)
-      assert(c:seek({ topic = "ten", partition = 0, offset = "earliest" }, "2s"))
+      assert(c:seek({ topic = "ten", partition = 0, offset = "earliest" }, "60s"))
       assert.equal(0, read(c, 1)[1].offset)
       assert(c:pause())
       assert(c:seek { topic = "ten", partition = 0, offset = 5 })
@@ -374,12 +374,12 @@ describe("rlab.kafka", function()
       assert(c:store { topic = "ten", partition = 0, offset = 6 })
       assert(c:commit())
       assert.equal(6, committed())
-      assert(c:commit(batch, { sync = true, at_most = "5s" }))
+      assert(c:commit(batch, { sync = true, at_most = "60s" }))
       assert.equal(10, committed())
       assert(c:commit({ { topic = "ten", partition = 0, offset = 2, metadata = "why" } }))
       assert.same({ 2, "why" }, { committed(), assert(c:committed(place))[1].metadata })
       assert(c:commit(eof, { sync = false }))
-      wait(function() return committed() == 10 end, { at_most = "5s" })
+      wait(function() return committed() == 10 end, { at_most = "60s" })
       assert(c:commit(assert(c:poll(1, 0))))
       assert.error_matches(function() c:commit({ topic = "ten", partition = 0 }) end, "offset is missing")
       assert.error_matches(function() c:store { topic = "ten", offset = 1 } end, "partition is missing")
@@ -415,7 +415,7 @@ describe("rlab.kafka", function()
       local values = {}
       for i = 1, 200 do values[i] = "v" .. i end
       must(p:post_batch { topic = "fair", partition = 0, values = values })
-      must(p:flush "5s")
+      must(p:flush "60s")
       local c <close> = reader "fair"
       read(c, 1)
       local turns, done = 0, false
@@ -425,7 +425,7 @@ describe("rlab.kafka", function()
           task.yield()
         end
       end)
-      for i = 2, 100 do assert.equal("v" .. i, must(c:poll(1, "5s"))[1].value) end
+      for i = 2, 100 do assert.equal("v" .. i, must(c:poll(1, "60s"))[1].value) end
       done = true
       other:join()
       assert.is_true(turns > 10, turns .. " turns")
@@ -433,7 +433,7 @@ describe("rlab.kafka", function()
       task.spawn(function() cancelled:cancel() end):join()
       local _, e = cancelled:join()
       assert.equal("CANCELLED", e.name)
-      assert.equal("v101", must(c:poll(1, "5s"))[1].value)
+      assert.equal("v101", must(c:poll(1, "60s"))[1].value)
     end)
 
     it("ends a poll when it is closed", function()
@@ -453,7 +453,7 @@ describe("rlab.kafka", function()
       wait(function()
         c:poll(10, "50ms")
         return #c:assignment() > 0
-      end, { at_most = "10s" })
+      end, { at_most = "60s" })
       local events = c:events()
       assert.equal("assign", events[1].type)
       assert.equal("ten", events[1].partitions[1].topic)
@@ -464,7 +464,7 @@ describe("rlab.kafka", function()
       wait(function()
         c:poll(10, "50ms")
         return #c:assignment() == 0
-      end, { at_most = "10s" })
+      end, { at_most = "60s" })
       assert.equal("revoke", c:events()[1].type)
       c:close "1s"
     end)

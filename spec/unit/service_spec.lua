@@ -92,19 +92,27 @@ describe("a service", function()
     assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 1\n', text, 1, true)
     assert.equal(404, assert(http.get(url .. "/failpoints")).status)
     p:kill "TERM"
-    assert.same({ code = 0 }, p:wait "5s")
+    assert.same({ code = 0 }, p:wait "60s")
     assert.matches('"say":"drained"', (p:output()), 1, true)
   end)
 
-  it("starts within 300 ms", function()
+  -- Beside the least that a process of ours takes: how fast the machine is, and how busy, is in both.
+  it("starts in a few times what rlab --version takes", function()
     local clock = require "rlab.clock"
-    local best, limit = math.huge, fs.self_exe():find("/build-", 1, true) and 3000 or 300 -- sanitizers take their time
-    for _ = 1, 5 do
+    local function quickest(best, f)
       local began = clock.ns()
-      local p <close> = started() -- luacheck: ignore 211
-      best = math.min(best, (clock.ns() - began) / 1e6)
+      f()
+      return math.min(best, (clock.ns() - began) / 1e6)
     end
-    assert.is_true(best < limit, best .. " ms")
+    local service_ms, version_ms = math.huge, math.huge
+    for _ = 1, 10 do
+      service_ms = quickest(service_ms, function() local p <close> = started() end) -- luacheck: ignore 211
+      version_ms = quickest(version_ms, function()
+        local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "--version" }, stdout = "capture" })
+        p:wait "60s"
+      end)
+    end
+    assert.is_true(service_ms < 10 * version_ms, ("%.0f ms, --version %.0f ms"):format(service_ms, version_ms))
   end)
 
   it("says what is wrong with its health", function()
@@ -117,17 +125,16 @@ describe("a service", function()
   end)
 
   it("answers what is under way when it ends, and refuses what comes then", function()
-    local p <close>, url = started { "--work", "400ms" }
-    local under_way = task.spawn(function() return http.get(url .. "/hello/bob") end)
-    assert(task.wait_until(function()
-      return assert(http.get(url .. "/actuator/health")).status == 200 and not under_way:done()
-    end))
-    task.sleep "100ms"
+    local p <close>, url = started({ "--failpoints", "--drain-timeout", "10m" }, { RLAB_FAILPOINTS = "hello.before_reply=pause" })
+    local function point() return json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body) end
+    local under_way = task.spawn(function() return http.get(url .. "/hello/bob", { timeout = "10m" }) end)
+    assert(task.wait_until(function() return point().hits == 1 end, { at_most = "60s" }))
     p:kill "TERM"
-    assert(task.wait_until(function() return assert(http.get(url .. "/actuator/health")).status == 503 end))
+    assert(task.wait_until(function() return assert(http.get(url .. "/actuator/health")).status == 503 end, { at_most = "60s" }))
     assert.equal(503, assert(http.get(url .. "/hello/late")).status)
+    assert.equal(204, assert(http.post(url .. "/failpoints/hello.before_reply/resume", "")).status)
     assert.equal("hello bob\n", assert(under_way:join()).body)
-    assert.same({ code = 0 }, p:wait "5s")
+    assert.same({ code = 0 }, p:wait "60s")
   end)
 
   it("arms failpoints over HTTP where that is allowed", function()
@@ -146,24 +153,24 @@ describe("a service", function()
     local held = task.spawn(function() return http.get(url .. "/hello/held") end)
     assert(task.wait_until(function()
       return json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body).hits == 1
-    end))
+    end, { at_most = "60s" }))
     assert.is_false(held:done())
     assert.equal(204, assert(http.post(url .. "/failpoints/hello.before_reply/resume", "")).status)
     assert.equal("hello held\n", assert(held:join()).body)
     assert.equal(200, assert(http.put(url .. "/failpoints/hello.before_reply", "kill")).status)
     local _, lost = http.get(url .. "/hello/last")
     assert.equal("CONNECTION_LOST", lost.name)
-    assert.same({ signal = "KILL" }, p:wait "5s")
+    assert.same({ signal = "KILL" }, p:wait "60s")
   end)
 
   it("says who has its port, and what it does not know", function()
     local p <close>, _, ready = started()
     local q <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", HELLO, "--port", tostring(ready.port) } })
-    assert.same({ code = 69 }, q:wait "5s")
+    assert.same({ code = 69 }, q:wait "60s")
     local _, said = q:output()
     assert.matches(("rlab: port %d is taken by .* %%(pid %d%%)"):format(ready.port, p.pid), said)
     local r <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", "comand" } })
-    assert.same({ code = 64 }, r:wait "5s")
+    assert.same({ code = 64 }, r:wait "60s")
   end)
 
   it("ends with the error of its work in the background, and of its start", function()
@@ -171,7 +178,7 @@ describe("a service", function()
     local function ended(body)
       assert(fs.write(dir .. "/x.lua", ('return require "rlab.service" { name = "x", start = function(ctx) %s end }'):format(body)))
       local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", dir .. "/x.lua" } })
-      local status = assert(p:wait "5s")
+      local status = assert(p:wait "60s")
       return status.code, select(2, p:output())
     end
     local code, said = ended 'ctx:spawn(function() error(require "rlab.err".new { name = "GONE", domain = "rlab", message = "it is gone" }) end) ctx:hold()'
@@ -189,7 +196,7 @@ describe("a service", function()
     local ready = json.decode(outer:lines()())
     assert.is_true(process.alive(ready.pid))
     outer:kill "KILL"
-    outer:wait "5s"
-    assert(process.wait_gone(ready.pid, nil, "5s"))
+    outer:wait "60s"
+    assert(process.wait_gone(ready.pid, nil, "60s"))
   end)
 end)

@@ -8,7 +8,7 @@ describe("the tutorial", function()
     local script = fs.tmpdir() .. "/rlab-offline-" .. process.self() .. ".lua"
     assert(fs.write(script, assert(section)))
     local child <close> = assert(process.spawn { cmd = { "sh", "-c", 'exec "$0" <"$1"', fs.self_exe(), script }, stdout = "capture", stderr = "stdout" })
-    local status = assert(child:wait "30s")
+    local status = assert(child:wait "60s")
     local output = child:output()
     fs.remove(script)
     assert.are.equal(0, status.code, output)
