@@ -137,7 +137,7 @@ live() { # SPECS... on a stack of their own, by $program
     printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
     export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
     SHOW=1
-    for specs in "$@"; do tap "$specs" 1800 $program busted -o TAP "$specs"; done
+    for specs in "$@"; do tap "$specs" 3600 $program busted -o TAP "$specs"; done
     SHOW=0
   else
     sed 's/^/    | /' "$scratch/up"

@@ -75,7 +75,7 @@ describe("backfill", function()
     local function go(points, ...)
       local child <close> = must(process.spawn { cmd = { fs.self_exe(), "replay", "backfill", path, "--mysql", url, ... }, stdout = "capture",
         stderr = "stdout", env = { RLAB_FAILPOINTS = points, NO_COLOR = "1" } })
-      return must(child:wait "30s"), (child:output())
+      return must(child:wait "60s"), (child:output())
     end
     assert.equal("KILL", go("backfill.after_chunk=#8 kill").signal)
     local shards = must(backfill.status(at, "killed"))
@@ -96,7 +96,7 @@ describe("backfill", function()
     job.mysql = at
     local work = backfill.new(job)
     local running = task.spawn(function() must(work:run()) end)
-    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "10s" }))
+    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "60s" }))
     must(db:exec "UPDATE account_view SET balance = 77, version = 9 WHERE account_id = 5")
     fail.resume "backfill.before_write"
     running:join()
@@ -120,7 +120,7 @@ describe("backfill", function()
     job.mysql = at
     local first, failure = backfill.new(job), nil
     local running = task.spawn(function() local _, why = first:run() failure = why end)
-    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "10s" }))
+    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "60s" }))
     assert.equal(20, run(job_of("twice", { shards = 1 })).chunks)
     fail.resume "backfill.before_write"
     running:join()

@@ -6,7 +6,7 @@ local brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not 
 
 local function run(words)
   local child <close> = assert(process.spawn { cmd = words, stdout = "capture", stderr = "stdout", env = { NO_COLOR = "1", LC_ALL = "C.UTF-8" } })
-  local status = assert(child:wait "300s")
+  local status = assert(child:wait "900s")
   return status.code, (child:output())
 end
 

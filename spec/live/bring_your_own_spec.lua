@@ -6,7 +6,7 @@ local process = require "rlab.process"
 
 local function output(cmd, env)
   local child <close> = must(process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" })
-  local status = must(child:wait "150s")
+  local status = must(child:wait "600s")
   local out, errors = child:output()
   return status.code, out, errors
 end

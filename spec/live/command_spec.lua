@@ -1,6 +1,5 @@
 -- The command service on the real stack: its answers, its one transaction, and its modes.
 local cache = require "rlab.cache"
-local clock = require "rlab.clock"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
@@ -145,7 +144,7 @@ describe("the command service", function()
     assert.equal(201, (entry(service, 1, "a", 1)))
     local _, lost = entry(service, 1, "b", 2)
     assert.equal("CONNECTION_LOST", lost.name)
-    assert.same({ signal = "KILL" }, service.child:wait "5s")
+    assert.same({ signal = "KILL" }, service.child:wait "60s")
     assert.equal(2, count "ledger_entry")
     local again <close> = lab:start "command"
     local status, stored, answer = entry(again, 1, "b", 2)
@@ -157,7 +156,7 @@ describe("the command service", function()
     local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.after_reply=#3 kill" })
     service:call("POST", "/accounts", { id = 1 })
     for i = 1, 3 do assert.equal(201, (entry(service, 1, "r" .. i, 1))) end
-    assert.same({ signal = "KILL" }, service.child:wait "5s")
+    assert.same({ signal = "KILL" }, service.child:wait "60s")
     assert.equal(3, count "ledger_entry")
   end)
 
@@ -187,7 +186,7 @@ describe("the command service", function()
       if command:done() then error("it did not wait: " .. json.encode { command:join() }) end
       return must(observer:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
         WHERE p.db = ? AND t.trx_state = 'LOCK WAIT']], lab.schema)) > 0
-    end, { at_most = "15s", every = "150ms", what = "the service to wait for our row" }))
+    end, { at_most = "60s", every = "150ms", what = "the service to wait for our row" }))
     must(lab.db:query "SELECT * FROM account WHERE id = 1 FOR UPDATE") -- we are not the victim
     must(lab.db:exec "ROLLBACK")
     return command
@@ -218,13 +217,13 @@ describe("the command service", function()
   end)
 
   it("finishes what is under way on SIGTERM and exits 0", function()
-    local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.before_commit=sleep(400ms)" })
+    local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.before_commit=sleep(2s)" })
     service:call("POST", "/accounts", { id = 1 })
     local under_way = task.spawn(function() return entry(service, 1, "last", 1) end)
     must(task.wait_until(function() return select(2, service:call("GET", "/failpoints/cmd.before_commit")).hits == 1 end))
     service.child:kill "TERM"
     assert.equal(201, (under_way:join()))
-    assert.same({ code = 0 }, service.child:wait "5s")
+    assert.same({ code = 0 }, service.child:wait "60s")
     assert.equal(1, count "ledger_entry")
   end)
 end)
@@ -240,10 +239,9 @@ describe("the command service without MySQL", function()
       return status == 503 and health.components.mysql.details.why:find "CR_CONN"
     end))
     assert.equal(200, (service:call("GET", "/actuator/health/liveness")))
-    local began = clock.ns()
-    local status, _, answer = entry(service, 1, "a", 1)
+    local status, problem, answer = entry(service, 1, "a", 1)
     assert.same({ 503, "1" }, { status, answer.headers["retry-after"] })
-    assert.is_true(clock.ns() - began < 3e9)
+    assert.matches("MySQL does not serve now: [^\n]*connect", problem.detail) -- what MySQL's port says, not what a deadline does
     lab:close()
   end)
 end)
@@ -277,36 +275,39 @@ describe("the command service's direct modes", function()
 
   -- the request ids in the topic, once there are n or its end has been seen
   local function published(n)
-    local ids = {}
+    local ids, ended = {}, false
     must(task.wait_until(function()
       local batch <close> = must(consumer:poll(100, "100ms"))
       for _, record in ipairs(batch) do
+        ended = ended or record.eof
         for _, header in ipairs(not record.eof and record.headers or {}) do
           if header[1] == "request-id" then ids[#ids + 1] = header[2] end
         end
       end
-      return n and #ids >= n or not n and #batch == 0
-    end, { at_most = "10s" }))
+      if n then return #ids >= n end
+      return ended
+    end, { at_most = "60s" }))
     return ids
   end
 
   it("after the commit: loses the event when it dies between reply and send", function()
     local service <close> = start("direct-after-commit", "cmd.after_reply=#3 kill")
     for i = 1, 3 do assert.equal(201, (entry(service, 1, "r" .. i, 1))) end
-    assert.same({ signal = "KILL" }, service.child:wait "5s")
+    assert.same({ signal = "KILL" }, service.child:wait "60s")
     assert.same({ "r1", "r2" }, published(2))
     assert.same({ 3, 0 }, { count "ledger_entry", count "outbox_event" })
     assert.same({}, published())
   end)
 
   it("queued: loses all that linger when it dies, but none when it ends well", function()
-    local service <close> = start("direct-queued", "cmd.after_reply=#3 kill")
+    local lingers = { producer = "linger.ms=120000,message.timeout.ms=240000" } -- longer than three commands take
+    local service <close> = start("direct-queued", "cmd.after_reply=#3 kill", lingers)
     for i = 1, 3 do assert.equal(201, (entry(service, 1, "r" .. i, 1))) end
-    assert.same({ signal = "KILL" }, service.child:wait "5s")
+    assert.same({ signal = "KILL" }, service.child:wait "60s")
     local whole <close> = start "direct-queued"
     for i = 4, 5 do assert.equal(201, (entry(whole, 1, "r" .. i, 1))) end
     whole.child:kill "TERM"
-    assert.same({ code = 0 }, whole.child:wait "10s")
+    assert.same({ code = 0 }, whole.child:wait "60s")
     assert.same({ "r4", "r5" }, published(2))
   end)
 

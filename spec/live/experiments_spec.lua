@@ -9,7 +9,7 @@ local runs = fs.tmpdir() .. "/rlab-spec-runs-" .. process.self()
 local function rlab(...)
   local cmd = { fs.self_exe(), ... }
   local child <close> = assert(process.spawn { cmd = cmd, stdout = "capture", stderr = "stdout" })
-  local status = assert(child:wait "180s")
+  local status = assert(child:wait "600s")
   return status, child:output()
 end
 
@@ -145,7 +145,7 @@ describe("a killed rlab", function()
       if line:find "SIGSTOP" then break end
     end
     child:kill(signal)
-    return assert(child:wait "60s")
+    return assert(child:wait "300s")
   end
 
   it("by Ctrl-C ends with 130 and leaves a healthy stack", function()

@@ -19,7 +19,7 @@ local function poll_until(c, pred, what)
   return must(task.wait_until(function()
     local batch <close> = must(c:poll(100, "50ms"))
     return pred(batch)
-  end, { at_most = "20s", every = "1ms", what = what }))
+  end, { at_most = "60s", every = "1ms", what = what }))
 end
 
 local function wait(...)
@@ -37,7 +37,7 @@ local function topic(name, partitions)
       if #p.isr < 3 then return false end
     end
     return true
-  end, { at_most = "10s", what = name .. " in sync" })
+  end, { at_most = "60s", what = name .. " in sync" })
   return name
 end
 
@@ -51,7 +51,7 @@ local function transactional(id, options)
   local o = { transactional_id = run .. "-" .. id }
   for k, v in pairs(options or {}) do o[k] = v end
   local p = producer(o)
-  must(p:init_transactions "20s")
+  must(p:init_transactions "60s")
   return p
 end
 
@@ -73,7 +73,7 @@ local function read_all(name, isolation)
       if r.eof then eof = { offset = r.offset } else values[#values + 1] = r.value end
     end
     return eof
-  end, { at_most = "10s", what = "the end of " .. name })
+  end, { at_most = "60s", what = "the end of " .. name })
   return values, eof
 end
 
@@ -122,7 +122,7 @@ describe("rlab.kafka on brokers", function()
   end)
 
   it("says that a topic does not exist", function()
-    local p <close> = producer { message_timeout_ms = "3s", topic_metadata_propagation_max_ms = 500 }
+    local p <close> = producer { message_timeout_ms = "60s", topic_metadata_propagation_max_ms = 500 }
     local ok, e = p:send { topic = run .. "-none", value = "x" }
     assert.is_nil(ok)
     assert.equal("UNKNOWN_TOPIC_OR_PART", e.name)
@@ -134,7 +134,7 @@ describe("rlab.kafka on brokers", function()
     local p <close> = producer { enable_idempotence = true, linger_ms = 2 }
     local list = {}
     for i = 1, 5000 do list[i] = { topic = name, key = "k", value = tostring(i) } end
-    local deliveries = p:send_batch(list, "20s")
+    local deliveries = p:send_batch(list, "60s")
     assert.same({ 5000, 0, 0 }, { deliveries:counts() })
     for i = 1, 5000 do assert.equal(i - 1, deliveries[i].offset) end
     local values = read_all(name)
@@ -162,7 +162,7 @@ describe("rlab.kafka on brokers", function()
         end)
       end, "a bug in the script")
       must(p:transaction(function() must(p:send { topic = name, value = "d" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
       assert.same({ "a1", "a2", "d" }, (read_all(name, "read_committed")))
       local all, eof = read_all(name, "read_uncommitted")
       assert.same({ "a1", "a2", "b", "c", "d" }, all)
@@ -176,18 +176,18 @@ describe("rlab.kafka on brokers", function()
       must(p:send { topic = name, value = "open" })
       local plain <close> = producer()
       must(plain:send { topic = name, value = "behind" })
-      wait(function() return end_of(name, "read_uncommitted") == 2 end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_uncommitted") == 2 end, { at_most = "60s" })
       assert.equal(0, end_of(name, "read_committed"))
       assert.is_true(p:in_transaction())
       must(p:abort())
       assert.is_false(p:in_transaction())
-      wait(function() return end_of(name, "read_committed") == 3 end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == 3 end, { at_most = "60s" })
       assert.same({ "behind" }, (read_all(name, "read_committed")))
     end)
 
     it("say that a failed record needs an abort, after which all is well", function()
       local name = topic "abortable"
-      local p <close> = transactional("abortable", { message_timeout_ms = "2s", topic_metadata_propagation_max_ms = 100 })
+      local p <close> = transactional("abortable", { message_timeout_ms = "20s", topic_metadata_propagation_max_ms = 100 })
       local ok, e = p:transaction(function()
         must(p:send { topic = name, value = "good" })
         must(p:send { topic = run .. "-none", value = "bad" })
@@ -197,12 +197,12 @@ describe("rlab.kafka on brokers", function()
       assert.is_false(e.fatal or e.retriable)
       must(p:begin())
       must(p:post { topic = run .. "-none-either", value = "bad" })
-      ok, e = p:commit "10s"
+      ok, e = p:commit "60s"
       assert.is_nil(ok)
       assert.is_true(e.abortable, tostring(e))
       must(p:abort())
       must(p:transaction(function() must(p:send { topic = name, value = "better" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
       assert.same({ "better" }, (read_all(name, "read_committed")))
     end)
 
@@ -212,7 +212,7 @@ describe("rlab.kafka on brokers", function()
       must(p:begin())
       must(p:send { topic = name, value = "x" })
       p:close()
-      wait(function() return end_of(name, "read_committed") == 2 end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == 2 end, { at_most = "60s" })
     end)
 
     it("tell apart what is fatal", function()
@@ -222,7 +222,7 @@ describe("rlab.kafka on brokers", function()
       must(old:send { topic = name, value = "old" })
       local new <close> = transactional "fenced"
       local ok, e = old:send { topic = name, value = "zombie" }
-      if ok then ok, e = old:commit "10s" end
+      if ok then ok, e = old:commit "60s" end
       assert.is_nil(ok)
       assert.is_true(e.fatal, tostring(e))
       for _, call in ipairs { function() return old:begin() end, function() return old:commit "1s" end,
@@ -233,21 +233,22 @@ describe("rlab.kafka on brokers", function()
         assert.matches("make a new one", e.message)
       end
       must(new:transaction(function() must(new:send { topic = name, value = "new" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
       assert.same({ "new" }, (read_all(name, "read_committed")))
     end)
 
     it("ended by the coordinator leave a dead producer and a live successor", function()
       local name = topic "expired"
-      local p <close> = transactional("expired", { transaction_timeout_ms = 1000, message_timeout_ms = 900 })
+      local p <close> = transactional("expired", { transaction_timeout_ms = 4000, message_timeout_ms = 3500 })
       must(p:begin())
       must(p:send { topic = name, value = "late" })
-      wait(function() return end_of(name, "read_committed") == 2 end, { at_most = "20s", what = "the coordinator's abort" })
-      local ok, e = p:commit "5s"
+      wait(function() return end_of(name, "read_committed") == 2 end, { at_most = "60s", what = "the coordinator's abort" })
+      local ok, e = p:commit "60s"
       assert.is_nil(ok)
       assert.is_true(e.fatal or e.abortable, tostring(e))
       local again <close> = transactional "expired"
       must(again:transaction(function() must(again:send { topic = name, value = "again" }) end))
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
       assert.same({ "again" }, (read_all(name, "read_committed")))
     end)
 
@@ -276,7 +277,7 @@ describe("rlab.kafka on brokers", function()
         local batch = wait(function()
           local some = must(c:poll(2, "50ms"))
           return #some:values() > 0 and some
-        end, { at_most = "20s", what = "records" })
+        end, { at_most = "60s", what = "records" })
         return p:transaction(function()
           for _, v in ipairs(batch:values()) do
             seen[#seen + 1] = v
@@ -292,7 +293,7 @@ describe("rlab.kafka on brokers", function()
       seen = {}
       while #seen < 4 do must(step()) end
       assert.equal(4, committed())
-      wait(function() return end_of(to, "read_committed") == end_of(to, "read_uncommitted") end, { at_most = "5s" })
+      wait(function() return end_of(to, "read_committed") == end_of(to, "read_uncommitted") end, { at_most = "60s" })
       assert.same({ "=1", "=2", "=3", "=4" }, (read_all(to, "read_committed")))
     end)
 
@@ -303,7 +304,7 @@ describe("rlab.kafka on brokers", function()
       must(p:begin())
       must(p:send { topic = name, value = "never" })
       must(p:abort())
-      wait(function() return end_of(name, "read_committed") == 4 end, { at_most = "5s" })
+      wait(function() return end_of(name, "read_committed") == 4 end, { at_most = "60s" })
       local c <close> = consumer { group = run .. "-eof", enable_auto_offset_store = false, enable_auto_commit = false }
       must(c:assign { topic = name, partition = 0, offset = "earliest" })
       local eof
@@ -363,7 +364,7 @@ describe("rlab.kafka on brokers", function()
     poll_until(a, function() return #a:assignment() == 1 end, "the partition")
     local outsider <close> = consumer(options)
     must(outsider:assign { topic = name, partition = 0 })
-    local ok, e = outsider:commit({ topic = name, partition = 0, offset = 0 }, { at_most = "5s" })
+    local ok, e = outsider:commit({ topic = name, partition = 0, offset = 0 }, { at_most = "60s" })
     assert.is_nil(ok)
     assert.equal("UNKNOWN_MEMBER_ID", e.name)
   end)

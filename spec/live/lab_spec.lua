@@ -9,7 +9,7 @@ local runs = fs.tmpdir() .. "/rlab-lab-runs-" .. process.self()
 local function run(name)
   local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
     stdout = "capture", stderr = "stdout" })
-  local status = assert(child:wait "60s")
+  local status = assert(child:wait "300s")
   local output = child:output()
   assert.are.equal(0, status.code, output)
   return json.decode(assert(fs.read(output:match "report +(%S+)/report.html" .. "/result.json"))), output

@@ -42,7 +42,7 @@ describe("flow.load on Kafka", function()
     local log = must(history.open(path))
     local load <close> = must(flow_load.open { kafka = { brokers = brokers, acks = "all", enable_idempotence = true, linger_ms = 0 },
       request = record_of(topic), rate = "500/s", arrivals = "poisson", count = 500, rows = 1000, seed = 7, history = log, timeout = "10s" })
-    must(load:wait "30s")
+    must(load:wait "60s")
     local stats, places, ids = load:stats(), {}, {}
     assert.same({ 500, 500, 0, 0, 0 }, { stats.planned, stats.ok, stats.failed, stats.unknown, stats.dropped })
     assert.equal(500, stats.latency:count())
@@ -65,7 +65,7 @@ describe("flow.load on Kafka", function()
         seen = seen + 1
       end
       return seen >= 500
-    end, { at_most = "20s", every = "10ms" }))
+    end, { at_most = "60s", every = "10ms" }))
     assert.equal(500, seen)
   end)
 
@@ -74,7 +74,7 @@ describe("flow.load on Kafka", function()
     local log = must(history.open(path))
     local load = must(flow_load.open { kafka = { brokers = brokers, linger_ms = 60000, message_timeout_ms = 300000 },
       request = record_of(topic), rate = "2000/s", duration = "60s", history = log })
-    must(require("rlab.task").wait_until(function() return load:stats().started > 100 end, { at_most = "10s" }))
+    must(require("rlab.task").wait_until(function() return load:stats().started > 100 end, { at_most = "60s" }))
     load:close()
     log:close()
     local kinds = {}
@@ -86,7 +86,7 @@ describe("flow.load on Kafka", function()
   it("ends with an error when no broker is there", function()
     local load <close> = must(flow_load.open { kafka = { brokers = "127.0.0.1:1" }, request = record_of(topic), rate = 10, count = 1,
       timeout = "700ms" })
-    local ok, failure = load:wait "10s"
+    local ok, failure = load:wait "60s"
     assert.is_nil(ok)
     assert.truthy(failure.message:find "do not answer")
   end)

@@ -14,7 +14,7 @@ local function run(words, more)
   if more then assert(fs.write(folder .. "/V900__spec.sql", more)) end
   local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "migrate", table.unpack(words) }, env = { RLAB_MIGRATIONS = folder },
     stdout = "capture", stderr = "stdout" })
-  local status = assert(child:wait "60s")
+  local status = assert(child:wait "300s")
   fs.remove(folder)
   return status.code, (child:output())
 end

@@ -15,7 +15,7 @@ local function sources(answers)
 end
 
 local function eventually(f)
-  must(task.wait_until(f, { at_most = "5s", every = "2ms" }))
+  must(task.wait_until(f, { at_most = "60s", every = "2ms" }))
 end
 
 describe("query", function()
@@ -64,10 +64,11 @@ describe("query", function()
     local a = q:read(7)
     assert.same({ 200, "db", 1200, 3, 7, 0 }, { a.status, a.source, a.balance, a.version, a.account_id, a.age_ms })
     assert.same({ "db", "0", "application/json" }, { a.headers["x-cache"], a.headers.age, a.headers["content-type"] })
-    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "stored", clock.unix_ms() - 2500))
+    local stored = clock.unix_ms() - 2500
+    must(bed.r:call("HSET", cache.key(bed.prefix, 7), "stored", stored))
     a = q:read(7)
-    assert.same({ "cache", "cache", "2" }, { a.source, a.headers["x-cache"], a.headers.age })
-    assert.is_true(a.age_ms >= 2500 and a.age_ms < 5000)
+    assert.same({ "cache", "cache", tostring(a.age_ms // 1000) }, { a.source, a.headers["x-cache"], a.headers.age })
+    assert.is_true(a.age_ms >= 2500 and a.age_ms <= clock.unix_ms() - stored)
     assert.equal("00000000000000000003", bed.r:call("HGET", cache.key(bed.prefix, 7), "version"))
     assert.equal(1, q:total "db_reads")
     assert.equal(1, q:metric('seconds_count', '{source="cache"}'))
@@ -93,7 +94,7 @@ describe("query", function()
   end)
 
   it("loads once for all processes by a lease", function()
-    local reads, services = stampede({ single = "lease" }, 2, 1, 1)
+    local reads, services = stampede({ single = "lease", lease = "60s" }, 2, 1, 1)
     assert.equal(1, reads)
     assert.equal(1, services[1]:total "lease_waits" + services[2]:total "lease_waits")
     assert.equal(62, services[1]:total "joins" + services[2]:total "joins")
@@ -183,8 +184,13 @@ describe("query", function()
 
   it("does not load an account 64 times that does not exist", function()
     local q = bed:query { negative_ttl = "60s", single = "process" }
-    q:readers(64, 404)
-    assert.is_true(q:total "db_reads" <= 2)
+    q:arm("query.db_load", "pause")
+    q:readers(64, 404, function()
+      eventually(function() return q:total "joins" == 63 end)
+      q:disarm "query.db_load"
+    end)
+    assert.equal("negative", q:read(404).source)
+    assert.equal(1, q:total "db_reads")
   end)
 
   it("serves stale after the soft TTL while one refreshes", function()
@@ -218,27 +224,29 @@ describe("query", function()
     local q = bed:query { soft_ttl = "20s", single = "lease" }
     q:read(7)
     must(bed.r:call("HSET", cache.key(bed.prefix, 7), "soft", 1))
-    must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 5000))
+    must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))
     assert.equal("stale", q:read(7).source)
     eventually(function() return q:total "refreshes" == 1 and q:metric "queued" == 0 end)
     assert.equal(1, q:total "db_reads")
     assert.equal("somebody", bed.r:call("GET", cache.lease_key(bed.prefix, 7)))
   end)
 
-  it("waits for the owner of a lease, takes what it writes, and does without it when it takes too long", function()
-    local q = bed:query { single = "lease", lease = "300ms" }
-    local lease = cache.lease_key(bed.prefix, 7)
-    must(bed.r:call("SET", lease, "somebody", "PX", 5000))
+  it("waits for the owner of a lease and takes what it writes", function()
+    local q = bed:query { single = "lease", lease = "60s" }
+    must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))
     local waiting = task.spawn(function() return q:read(7) end)
     eventually(function() return q:total "lease_waits" == 1 end)
     must(cache.fill(bed.r, bed.prefix, 7, { balance = 9, version = 9 }, { mode = "lease", token = "somebody", ttl = "30s" }))
     local a = waiting:join()
     assert.same({ "cache", 9, 0 }, { a.source, a.version, q:total "db_reads" })
-    bed:expire(7)
-    must(bed.r:call("SET", lease, "somebody", "PX", 5000))
-    a = q:read(7)
-    assert.same({ "db", 3 }, { a.source, a.version })
-    assert.is_true(a.ms >= 300 and a.ms < 4000, a.ms)
+  end)
+
+  it("does without the owner of a lease that takes too long", function()
+    local q = bed:query { single = "lease", lease = "300ms" }
+    must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))
+    local a = q:read(7)
+    assert.same({ "db", 3, "somebody" }, { a.source, a.version, bed.r:call("GET", cache.lease_key(bed.prefix, 7)) })
+    assert.is_true(a.ms >= 300, a.ms)
   end)
 
   it("refreshes early by XFetch, the likelier the longer a load takes", function()
@@ -263,7 +271,8 @@ describe("query", function()
         local entry = bed:entry(id)
         list[id] = entry.expires - entry.stored
         seen[list[id]] = true
-        assert.is_true(math.abs(bed.r:call("PTTL", cache.key(bed.prefix, id)) - list[id]) < 2000)
+        local left = bed.r:call("PTTL", cache.key(bed.prefix, id))
+        assert.is_true(left <= list[id] and left >= entry.expires - clock.unix_ms() - 2, left)
       end
       local n = 0
       for _ in pairs(seen) do n = n + 1 end
@@ -293,7 +302,7 @@ describe("query", function()
       if a.status == 503 then
         assert.equal("1", a.headers["retry-after"])
         assert.matches("BUSY", a.detail)
-        assert.is_true(a.ms >= 100 and a.ms < 4000, a.ms)
+        assert.is_true(a.ms >= 100, a.ms)
       end
     end
     assert.equal(0, q:metric("breaker_opens_total", '{need="mysql"}'))
@@ -311,11 +320,18 @@ describe("query", function()
   end)
 
   it("shares round trips among readers", function()
-    local q = bed:query {}
+    local own <close> = query_bed.open { own_redis = true }
+    own:account(7, 1200, 3)
+    local q = own:query { redis_timeout = "60s" }
+    q:arm("query.enter", "off")
     q:read(7)
-    for _ = 1, 5 do q:readers(200, 7) end
+    q:readers(200, 7, function() -- all come while the first round trip is on its way
+      own.server:stop()
+      eventually(function() return q:hits "query.enter" == 201 end)
+      own.server:cont()
+    end)
     local lookups, batches = q:total "redis_lookups", q:total "redis_batches"
-    assert.equal(1001, lookups)
+    assert.equal(201, lookups)
     assert.is_true(batches < lookups / 2, batches .. " batches")
   end)
 
@@ -329,6 +345,6 @@ describe("query", function()
     q:resume "query.db_load"
     local a = held:join()
     assert.is_true(a.status == 200 or a.status == 503)
-    assert.same({ code = 0 }, q.child:wait "10s")
+    assert.same({ code = 0 }, q.child:wait "60s")
   end)
 end)

@@ -6,7 +6,7 @@ local outbox = require "spec.support.outbox"
 local task = require "rlab.task"
 
 local function await(what, f)
-  return must(task.wait_until(f, { at_most = "20s", every = "10ms", what = what }))
+  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
 end
 
 -- feed(o) -> stop(). A statement that failed may have done its work, and may yet: what comes after it has other ids and other keys.
@@ -16,7 +16,7 @@ local function feed(o)
     while feeding do
       if not pcall(o.add, o, 20, { db = db, prefix = ("k%d-"):format(failures) }) then
         failures = failures + 1
-        task.wait_until(function() return db:reconnect() end, { at_most = "20s", every = "50ms" })
+        task.wait_until(function() return db:reconnect() end, { at_most = "60s", every = "50ms" })
       end
       task.sleep "5ms"
     end
@@ -34,7 +34,8 @@ describe("the relay", function()
   setup(function() server = mysqld.beside(outbox.address().port) end)
   teardown(function() server:stop() end)
   before_each(function()
-    o = outbox.open { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret", read_timeout = 0.5, connect_timeout = 0.5 } }
+    o = outbox.open { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret" },
+      hasty = { read_timeout = 0.5, connect_timeout = 0.5 } }
   end)
   after_each(function() o:close() end)
 

@@ -7,7 +7,7 @@ local outbox = require "spec.support.outbox"
 local task = require "rlab.task"
 
 local function await(what, f)
-  return must(task.wait_until(f, { at_most = "30s", every = "10ms", what = what }))
+  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
 end
 
 local function all_events(flow, what)
@@ -72,7 +72,7 @@ describe("the relay", function()
     local flow <close> = open { figures = "20ms", cleanup_age = 0, cleanup_chunk = 100 }
     await("the clean-up", function() return flow:stats().cleaned == 300 end)
     await("no backlog", function() return flow:stats().backlog == 0 end)
-    assert.are.equal(0, flow:stats().oldest_unsent_us)
+    await("no oldest row", function() return flow:stats().oldest_unsent_us == 0 end)
     assert.are.equal(0, o:count "TRUE")
   end)
 
@@ -229,11 +229,11 @@ describe("the relay", function()
   describe("in a process that dies", function()
     local function killed_at(point, mark)
       o:add(100)
-      local first <close> = o:service({ mark = mark, batch = 10, in_flight = 1, lease = "500ms" }, { [point] = "#3 kill" })
-      assert.are.same({ signal = "KILL" }, must(first.process:wait "15s"))
+      local first <close> = o:service({ mark = mark, batch = 10, in_flight = 1, lease = "3s" }, { [point] = "#3 kill" })
+      assert.are.same({ signal = "KILL" }, must(first.process:wait "60s"))
       local hits = first:hits()
       assert.are.equal(1, #hits)
-      local second <close> = o:service { mark = mark, batch = 10, in_flight = 1, lease = "500ms" } -- luacheck: ignore 211
+      local second <close> = o:service { mark = mark, batch = 10, in_flight = 1, lease = "3s" } -- luacheck: ignore 211
       o:drained(mark)
       local ids = {}
       for id in hits[1].ctx.ids:gmatch "[^,]+" do ids[#ids + 1] = id end
@@ -274,7 +274,7 @@ describe("the relay", function()
       local service <close> = o:service { batch = 50 }
       await("some marks", function() return service:metric "marked_total" > 100 end)
       must(service.process:kill "TERM")
-      assert.are.same({ code = 0 }, must(service.process:wait "15s"))
+      assert.are.same({ code = 0 }, must(service.process:wait "60s"))
       assert.are.equal(#o:records(), o:count "published_at IS NOT NULL")
       assert.are.equal(0, o.db:value "SELECT COUNT(*) FROM relay_lease WHERE owner IS NOT NULL")
     end)
@@ -283,10 +283,10 @@ describe("the relay", function()
   describe("in several instances", function()
     for _, mark in ipairs { "update", "cursor" } do
       it("shares the shards: " .. mark, function()
-        local a <close> = open { name = "a", mark = mark, lease = "1s", batch = 50 }
+        local a <close> = open { name = "a", mark = mark, lease = "5s", batch = 50 }
         await("all", function() return a:stats().leases == 64 end)
         o:add(1000, { keys = 100 })
-        local b <close> = open { name = "b", mark = mark, lease = "1s", batch = 50 }
+        local b <close> = open { name = "b", mark = mark, lease = "5s", batch = 50 }
         await("halves", function() return a:stats().leases == 32 and b:stats().leases == 32 end)
         o:add(2000, { keys = 100 })
         o:drained(mark)
@@ -370,7 +370,7 @@ describe("the relay", function()
     o:add(500)
     o:drained()
     assert_all(o, o:records(), 1000)
-    assert.is_true(flow:stats().reconnects > 3)
+    await("each to connect again", function() return flow:stats().reconnects > 3 end)
     await("health", function() return flow:health() end)
   end)
 

@@ -61,7 +61,7 @@ local function lag() return must(replay.lag(admin, dlq.dlq_topic(topic), dlq.rep
 local function program(...)
   local child <close> = must(process.spawn { cmd = { fs.self_exe(), ... }, env = { RLAB_BROKERS = brokers, NO_COLOR = "1" },
     stdout = "capture", stderr = "capture" })
-  local code = must(child:wait "30s").code
+  local code = must(child:wait "60s").code
   local out, errors = child:output()
   return out, errors, code
 end
@@ -70,7 +70,7 @@ local function rlab(...) return program("replay", ...) end
 
 describe("replay", function()
   setup(function()
-    admin = must(kafka.admin { brokers = brokers, at_most = "10s" })
+    admin = must(kafka.admin { brokers = brokers, at_most = "20s" })
     producer = must(kafka.producer { brokers = brokers, acks = "all", linger_ms = 0 })
   end)
 
@@ -127,12 +127,12 @@ describe("replay", function()
     local log = os.tmpname()
     local child <close> = must(process.spawn { cmd = cmd, stdout = "capture", stderr = log,
       env = { RLAB_FAILPOINTS = "replay.after_ack=#2 kill" } })
-    assert.equal("KILL", must(child:wait "20s").signal)
+    assert.equal("KILL", must(child:wait "60s").signal)
     assert.equal(5, lag())
     local again <close> = must(process.spawn { cmd = cmd, stdout = "capture", stderr = log })
-    must(task.wait_until(function() return lag() == 0 end, { at_most = "20s", every = "50ms" }))
+    must(task.wait_until(function() return lag() == 0 end, { at_most = "60s", every = "50ms" }))
     must(again:kill "TERM")
-    assert.equal(0, must(again:wait "10s").code)
+    assert.equal(0, must(again:wait "60s").code)
     os.remove(log)
     local seen = {}
     for _, id in ipairs((sent())) do seen[id] = (seen[id] or 0) + 1 end
@@ -151,13 +151,13 @@ describe("replay", function()
     assert.equal(6, get("/dlq").total)
     assert.equal("v4", get("/dlq/e4").records[1].value)
     assert.equal(404, must(http.get(url .. "/dlq/nobody")).status)
-    must(task.wait_until(function() return get("/replay").replayed == 1 end, { at_most = "20s", every = "50ms" }))
+    must(task.wait_until(function() return get("/replay").replayed == 1 end, { at_most = "60s", every = "50ms" }))
     assert.equal("paused", json.decode(must(http.post(url .. "/replay/pause", "")).body).state)
-    assert.equal(5, get("/replay").lag)
+    must(task.wait_until(function() return get("/replay").lag == 5 end, { at_most = "60s", what = "the commit behind the acknowledgement" }))
     assert.equal(200, must(http.get(url .. "/actuator/health/readiness")).status)
     assert.matches("rlab_replay_lag 5", must(http.get(url .. "/actuator/prometheus")).body)
     must(child:kill "TERM")
-    assert.equal(0, must(child:wait "10s").code)
+    assert.equal(0, must(child:wait "60s").code)
   end)
 
   it("wants a budget when nothing ends a loop", function()
@@ -194,7 +194,7 @@ describe("replay", function()
     assert.matches("0%s+1%s+0%s+%-1%s", (rlab("offsets", group, dead, "--to", "-1h", "--execute")))
     local consumer <close> = must(kafka.consumer { brokers = brokers, group = group })
     must(consumer:subscribe { dead })
-    must(task.wait_until(function() consumer:poll(1, "50ms") return #must(admin:group(group)).members > 0 end, { at_most = "10s" }))
+    must(task.wait_until(function() consumer:poll(1, "50ms") return #must(admin:group(group)).members > 0 end, { at_most = "60s" }))
     local _, errors, code = rlab("offsets", group, dead, "--to", "earliest", "--execute")
     assert.equal(69, code)
     assert.matches("^rlab: group '.*' has 1 live member %(.*%); stop them first, their next commit would undo the move\n$", errors)

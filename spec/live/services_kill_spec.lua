@@ -9,7 +9,7 @@ local runs = fs.tmpdir() .. "/rlab-kill-runs-" .. process.self()
 local function run(name)
   local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
     stdout = "capture", stderr = "stdout", max_output = "1MiB" })
-  local status = assert(child:wait "600s")
+  local status = assert(child:wait "1500s")
   local output = child:output()
   assert.are.equal(0, status.code, output)
   return json.decode(assert(fs.read(output:match "report +(%S+)/report.html" .. "/result.json")))

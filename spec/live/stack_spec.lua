@@ -19,7 +19,7 @@ end
 -- rlab("up", "redis") -> exit code, output
 local function rlab(...)
   local child <close> = spawn { ... }
-  local status = assert(child:wait "120s")
+  local status = assert(child:wait "300s")
   return status.code or status.signal, (child:output())
 end
 
@@ -51,7 +51,7 @@ end
 -- a child of ours that listens on the port
 local function listener(port)
   local p = assert(process.spawn { cmd = { "redis-server", "--port", port, "--save", "", "--dir", home }, stdout = "null" })
-  assert(task.wait_until(function() return process.port_owner(port) end, { at_most = "10s" }))
+  assert(task.wait_until(function() return process.port_owner(port) end, { at_most = "60s" }))
   return p
 end
 
@@ -133,7 +133,7 @@ describe("the stack of cheap servers", function()
     assert(task.wait_until(function()
       local e = entry "mysql"
       return e and e.pid
-    end, { at_most = "30s", every = "1ms" }))
+    end, { at_most = "60s", every = "1ms" }))
     child:kill()
     child:wait()
     local pid = entry("mysql").pid
@@ -145,9 +145,9 @@ describe("the stack of cheap servers", function()
 
   it("leaves nothing when it is interrupted", function()
     local child <close> = spawn { "up", "mysql" }
-    assert(task.wait_until(function() return entry "mysql" end, { at_most = "30s", every = "1ms" }))
+    assert(task.wait_until(function() return entry "mysql" end, { at_most = "60s", every = "1ms" }))
     child:kill "INT"
-    local status = assert(child:wait "30s")
+    local status = assert(child:wait "60s")
     assert.are.equal(130, status.code, (child:output()))
     nobody_left()
   end)
@@ -205,7 +205,7 @@ describe("the stack of cheap servers", function()
       cmd = { "sh", "-c", 'eval "$("$0" env)" && redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" PING && echo "$KAFKA_BROKERS"', fs.self_exe() },
       env = { RLAB_HOME = home, RLAB_PORT_BASE = tostring(base) },
     })
-    assert.are.same({ code = 0 }, sh:wait "20s")
+    assert.are.same({ code = 0 }, sh:wait "60s")
     assert.are.equal(("PONG\n127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d\n"):format(base + 92, base + 93, base + 94), (sh:output()))
     assert.matches("Ready to accept connections", ok("logs", "redis", "-n", "1"))
     assert.matches("Ready to accept", decoded("logs", "redis", "-n", "1", "--json").line)
@@ -226,20 +226,23 @@ describe("the stack of cheap servers", function()
     local seen = ""
     while not seen:find "Redis is starting" do seen = next_line() end
     child:kill "INT"
-    assert.are.same({ code = 130 }, child:wait "10s")
+    assert.are.same({ code = 130 }, child:wait "60s")
   end)
 
   it("refuses words and ports that make no sense", function()
     assert.are.equal(64, (rlab("up", "kafkaa")))
     local child <close> = spawn({ "status" }, { RLAB_HOME = home, RLAB_PORT_BASE = "80" })
-    assert.are.same({ code = 64 }, child:wait "10s")
+    assert.are.same({ code = 64 }, child:wait "60s")
   end)
 end)
 
 describe("the brokers", function()
   local s
 
-  setup(function() s = assert(stack.open { needs = { "kafka" }, start = true }) end)
+  setup(function()
+    s = assert(stack.open { needs = { "kafka" }, start = true })
+    assert(s:heal { at_most = "100s" }) -- what was done to the brokers before is none of this spec's
+  end)
   teardown(function()
     if s then
       s:heal()
@@ -256,7 +259,7 @@ describe("the brokers", function()
   end
 
   local function mended(...)
-    local done, what = s:heal { at_most = "60s" }
+    local done, what = s:heal { at_most = "100s" }
     assert.is_true(done, tostring(what))
     for _, word in ipairs { ... } do assert.matches(word, table.concat(what, "; "), 1, true) end
     assert.are.same({}, sick())

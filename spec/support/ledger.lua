@@ -116,11 +116,11 @@ end
 
 -- until_(what, f[, at_most]): f() becomes true in time
 function M.until_(what, f, at_most)
-  local ok = task.timeout(at_most or "15s", function()
+  local ok = task.timeout(at_most or "60s", function()
     while not f() do task.sleep "10ms" end
     return true
   end)
-  if not ok then error(what .. ": not within " .. (at_most or "15s"), 2) end
+  if not ok then error(what .. ": not within " .. (at_most or "60s"), 2) end
 end
 
 function M:count(table) return must(self.db:value("SELECT COUNT(*) FROM " .. table)) end
@@ -183,14 +183,14 @@ function Service:text() return fs.read(self.log) or "" end
 -- metric(name) -> its value; of several labels the sum
 function Service:metric(name)
   local sum
-  for key, value in must(http.get(self.url .. "/actuator/prometheus", { timeout = "3s" })).body:gmatch "\n([^#%s][^%s]*) ([^\n]+)" do
+  for key, value in must(http.get(self.url .. "/actuator/prometheus", { timeout = "20s" })).body:gmatch "\n([^#%s][^%s]*) ([^\n]+)" do
     if key:match "^[%w_:]+" == name then sum = (sum or 0) + tonumber(value) end
   end
   return sum
 end
 
 function Service:health()
-  local answer = must(http.get(self.url .. "/actuator/health", { timeout = "3s" }))
+  local answer = must(http.get(self.url .. "/actuator/health", { timeout = "20s" }))
   return answer.status == 200, answer.body
 end
 
@@ -201,7 +201,7 @@ end
 function Service:resume(name) must(http.post(self.url .. "/failpoints/" .. name .. "/resume", "")) end
 
 -- await(signal) -> the status once it has ended
-function Service:await(at_most) return assert(self.process:wait(at_most or "15s"), "it did not end in time") end
+function Service:await(at_most) return assert(self.process:wait(at_most or "60s"), "it did not end in time") end
 
 -- stop() -> status after SIGTERM
 function Service:stop()
@@ -211,7 +211,7 @@ end
 
 function Service:__close()
   if not self.process:wait "0s" then self.process:kill "KILL" end
-  self.process:wait "5s"
+  self.process:wait "60s"
   os.remove(self.log)
   os.remove(self.hits_path)
 end

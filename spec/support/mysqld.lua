@@ -51,7 +51,7 @@ function Server:start()
     local db = self:connect {}
     if db then db:close() end
     return db ~= nil
-  end, { at_most = "30s", every = "50ms", what = "a login" }))
+  end, { at_most = "60s", every = "50ms", what = "a login" }))
 end
 
 function Server:connect(options)
@@ -62,7 +62,7 @@ end
 
 function Server:kill()
   self.child:kill "KILL"
-  assert(self.child:wait "10s")
+  assert(self.child:wait "60s")
   self.child:close()
 end
 

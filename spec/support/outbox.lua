@@ -26,12 +26,22 @@ local function migrate(db)
   end
 end
 
--- open([{partitions = 3, configs =, mysql = options of another server}]) -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
+local function table_of(first, second)
+  local all = {}
+  for _, source in ipairs { first, second } do
+    for key, value in pairs(source) do all[key] = value end
+  end
+  return all
+end
+
+-- open([{partitions = 3, configs =, mysql = options of another server, hasty = more options of the relay's connections}])
+-- -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
 local function open(opts)
   opts = opts or {}
   count = count + 1
   local pid = process.self()
-  local self = setmetatable({ mysql = opts.mysql or address(), brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
+  local self = setmetatable({ mysql = opts.mysql or address(), hasty = opts.hasty or {},
+    brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
     topic = ("relay-spec-%d-%d"):format(pid, count), schema = ("relay_spec_%d_%d"):format(pid, count) }, Outbox)
   self.db = must(mysql.connect(self.mysql))
   must(self.db:exec("CREATE DATABASE " .. self.schema))
@@ -72,8 +82,8 @@ end
 
 -- options of flow_relay.open
 function Outbox:options(more)
-  local options = { name = "relay", topic = self.topic, brokers = self.brokers, mysql = self.mysql }
-  for key, value in pairs(more or {}) do options[key] = value end
+  local mysql_options = table_of(self.mysql, self.hasty)
+  local options = table_of({ name = "relay", topic = self.topic, brokers = self.brokers, mysql = mysql_options }, more or {})
   return options
 end
 
@@ -92,10 +102,16 @@ function Outbox:records(isolation)
   local reader <close> = must(kafka.consumer { brokers = self.brokers, group = "none-" .. self.topic, enable_auto_commit = false,
     isolation_level = isolation or "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 20 })
   local parts, ended, list = {}, 0, {}
-  for _, p in ipairs(must(self.admin:topic(self.topic)).partitions) do parts[#parts + 1] = { topic = self.topic, partition = p.partition, offset = 0 } end
+  for _, p in ipairs(must(self.admin:topic(self.topic)).partitions) do
+    parts[#parts + 1] = { topic = self.topic, partition = p.partition, offset = 0 }
+    must(task.wait_until(function() -- a commit returns before its markers are written
+      local at = self.admin:offsets(self.topic, p.partition)
+      return at and at.lso == at.hw
+    end, { at_most = "60s", what = "the end of the last transaction" }))
+  end
   must(reader:assign(parts))
   while ended < #parts do
-    for record in must(reader:poll(1000, "5s")):each() do
+    for record in must(reader:poll(1000, "60s")):each() do
       if record.eof then
         ended = ended + 1
       else
@@ -116,7 +132,7 @@ end
 
 -- drained(mark): waits for it
 function Outbox:drained(mark)
-  must(task.wait_until(function() return self:settled(mark) end, { at_most = "20s", every = "10ms", what = "no unsent row" }))
+  must(task.wait_until(function() return self:settled(mark) end, { at_most = "60s", every = "10ms", what = "no unsent row" }))
 end
 
 -- ---- the service, in a process of its own ----

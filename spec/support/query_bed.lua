@@ -43,7 +43,7 @@ function Query:readers(n, account, f)
   local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n, body = "1KiB", timeout = "20s",
     request = { path = "/accounts/" .. account } })
   if f then f() end
-  must(load:wait "30s")
+  must(load:wait "60s")
   local answers = {}
   for i, row in ipairs(load:take(n)) do
     answers[i] = row.body and json.decode(row.body) or {}
@@ -62,7 +62,7 @@ function Query:hits(point)
 end
 
 function Query:await_hits(point, n)
-  must(task.wait_until(function() return self:hits(point) >= n end, { at_most = "10s", every = "2ms", what = n .. " hits of " .. point }))
+  must(task.wait_until(function() return self:hits(point) >= n end, { at_most = "60s", every = "2ms", what = n .. " hits of " .. point }))
 end
 
 -- metric("db_reads") -> number
@@ -91,7 +91,7 @@ function Bed:query(settings, options)
   local q = setmetatable({ child = child, url = ("http://127.0.0.1:%d"):format(json.decode(line).port), log = config .. ".log" }, Query)
   self.services[#self.services + 1] = q
   if options and options.ill then return q end
-  must(task.wait_until(function() return q:call("GET", "/actuator/health").status == 200 end, { at_most = "10s", every = "5ms", what = "a healthy query" }))
+  must(task.wait_until(function() return q:call("GET", "/actuator/health").status == 200 end, { at_most = "60s", every = "5ms", what = "a healthy query" }))
   return q
 end
 
@@ -113,14 +113,14 @@ function Bed:close()
   for _, q in ipairs(self.services) do
     q.child:cont()
     q.child:kill "KILL"
-    q.child:wait "5s"
+    q.child:wait "60s"
     q.child:close()
   end
   self.services = {}
   if self.server then
     self.server:cont()
     self.server:kill "KILL"
-    self.server:wait "5s"
+    self.server:wait "60s"
     self.server:close()
   elseif not self.r:broken() then
     for id in pairs(cache.all(self.r, self.prefix) or {}) do self.r:call("DEL", cache.key(self.prefix, id), cache.lease_key(self.prefix, id)) end
@@ -130,6 +130,7 @@ function Bed:close()
   self.db:close()
   fs.remove(self.dir)
 end
+Bed.__close = Bed.close
 
 local function with(list, more)
   local all = {}
@@ -146,7 +147,7 @@ function Bed:start_redis()
     local r = redis.connect { port = port }
     if r then r:close() end
     return r ~= nil
-  end, { at_most = "10s", every = "10ms", what = "a Redis" }))
+  end, { at_most = "60s", every = "10ms", what = "a Redis" }))
 end
 
 -- open{own_redis = true, mysql = {host, port, user, password} of another server} -> bed
@@ -171,7 +172,7 @@ local function open(options)
     self:start_redis()
   end
   local host, port = self.redis_at:match "^(.*):(%d+)$"
-  self.r = must(redis.connect { host = host, port = math.tointeger(tonumber(port)), timeout = "1s" })
+  self.r = must(redis.connect { host = host, port = math.tointeger(tonumber(port)), timeout = "20s" })
   return self
 end
 
