@@ -123,6 +123,19 @@ function M.timeout(at_most, f, ...)
   error(results[2], 0)
 end
 
+-- shielded(f, ...) -> the results of f, which runs to its end though the caller is cancelled meanwhile; that is raised afterwards. For what must not
+-- be left half done, such as closing.
+function M.shielded(f, ...)
+  local worker, cancelled = M.spawn(f, ...), nil
+  while not worker:done() do
+    local ok, why = pcall(worker.raw.join, worker.raw)
+    if not ok then cancelled = why end
+  end
+  local results = table.pack(worker.raw:join())
+  if cancelled or not results[1] then error(cancelled or results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
 local wait_keys = { at_most = true, every = true, what = true }
 
 -- wait_until(pred, {at_most="5s", every="20ms", what="ISR = {1}"}) -> pred's first true value | nil, err{name="TIMEOUT"}

@@ -120,6 +120,45 @@ describe("task.timeout", function()
   end)
 end)
 
+describe("task.shielded", function()
+  local function run(f)
+    local started, log = task.event(), {}
+    local t = task.spawn(function()
+      local _ <close> = closer(log, "caller")
+      task.shielded(function()
+        started:set(true)
+        return f(log)
+      end)
+      log[#log + 1] = "not cancelled"
+    end)
+    started:wait()
+    return t, log
+  end
+
+  it("passes results and errors on", function()
+    assert.are.same({ 1, nil, 2, n = 3 }, table.pack(task.shielded(function(...) return ... end, 1, nil, 2)))
+    local ok, failure = pcall(task.shielded, function() error({ name = "OWN" }, 0) end)
+    assert.are.same({ false, "OWN" }, { ok, failure.name })
+  end)
+
+  it("ends its work before a cancellation is raised, however often that comes", function()
+    local go = task.event()
+    local t, log = run(function(log)
+      go:wait()
+      log[#log + 1] = "work"
+    end)
+    for _ = 1, 3 do
+      t:cancel()
+      task.yield()
+    end
+    assert.are.same({}, log)
+    go:set(true)
+    local _, failure = t:join()
+    assert.are.equal("CANCELLED", failure.name)
+    assert.are.same({ "work", "caller" }, log)
+  end)
+end)
+
 describe("task.channel", function()
   it("passes values in order and blocks the fast side", function()
     local channel, seen = task.channel(2), {}

@@ -52,16 +52,23 @@ local function close_one(handle)
   if meta and meta.__close then meta.__close(handle) elseif handle.close then handle:close() end
 end
 
--- Closes all that was opened, last first; the failures are collected, not raised.
-function Lab:close()
+local function close_all(lab)
   local failures = {}
-  self:stop_sampler()
-  for i = #self.owned, 1, -1 do
-    local ok, failure = pcall(close_one, self.owned[i])
+  local function attempt(f, what)
+    local ok, failure = pcall(f, what)
     if not ok then failures[#failures + 1] = failure end
-    self.owned[i] = nil
+  end
+  attempt(lab.stop_sampler, lab)
+  for i = #lab.owned, 1, -1 do
+    attempt(close_one, lab.owned[i])
+    lab.owned[i] = nil
   end
   return failures
+end
+
+-- Closes all that was opened, last first; the failures are collected, not raised. An arm beside this one that fails meanwhile does not cut it short.
+function Lab:close()
+  return task.shielded(close_all, self)
 end
 
 local function inconclusive(reason)
