@@ -64,6 +64,17 @@ describe("checkers", function()
     assert.are.equal("2 missing, 0 too many of 3 ids", once.sentence)
   end)
 
+  it("say in plain words what is there where nothing should be", function()
+    local lab, what = lab_for "right", "accounts whose entry differs"
+    local none = lab.check.same { name = "s", got = {}, want = {}, what = what }
+    assert.are.same({ "holds", "no accounts whose entry differs" }, { none.outcome, none.sentence })
+    local two = lab.check.same { name = "s", got = { "1", "2" }, want = {}, what = what }
+    assert.are.same({ "violated", "accounts whose entry differs: 2, and there should be none" }, { two.outcome, two.sentence })
+    assert.are.same({ "1", "2" }, { two.counterexamples[1].id, two.counterexamples[2].id })
+    local one = lab.check.same { name = "s", got = { "1" }, want = {} }
+    assert.are.equal("ids: 1, and there should be none", one.sentence)
+  end)
+
   it("say the number alone where it has no unit", function()
     local lab = lab_for "right"
     assert.are.equal("4, it must be 3", lab.check.equals({ name = "n", got = 4, want = 3 }).sentence)

@@ -100,7 +100,13 @@ local function short_of(a, b)
   return list
 end
 
--- same{name =, got = ids, want = ids}: the two multisets are equal
+local function same_sentence(what, missing, extra, want)
+  local good = missing == 0 and extra == 0
+  if want == 0 then return good and "no " .. what or ("%s: %d, and there should be none"):format(what, extra) end
+  return good and ("exactly the %d %s"):format(want, what) or ("%d missing, %d too many of %d %s"):format(missing, extra, want, what)
+end
+
+-- same{name =, got = ids, want = ids, what =}: the two multisets are equal
 function M.same(lab, a)
   local got, want = bag_of(a.got), bag_of(a.want)
   local missing, extra = short_of(want, got), short_of(got, want)
@@ -111,8 +117,7 @@ function M.same(lab, a)
   local shown, more = core.examples(ids, a.details)
   return core.add(lab, a.name, {
     outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown, more = more,
-    sentence = #ids == 0 and ("exactly the %d %s"):format(#want, a.what or "ids")
-      or ("%d missing, %d too many of %d %s"):format(#missing, #extra, #want, a.what or "ids"),
+    sentence = same_sentence(a.what or "ids", #missing, #extra, #want),
   })
 end
 
