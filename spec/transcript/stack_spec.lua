@@ -28,7 +28,7 @@ describe("the words of the prompt", function()
   end
 
   setup(function()
-    stack = must(require("rlab.stack").open { needs = { "kafka", "mysql", "redis" }, start = true })
+    stack = must(require("rlab.stack").open { needs = { "kafka", "mysql", "redis", "proxy" }, start = true })
     admin = must(kafka.admin { brokers = stack.kafka.brokers })
     local id = require("rlab.rng").new(clock.ns()):id(6)
     topic, group = "words-" .. id, "words-group-" .. id
@@ -134,6 +134,81 @@ n  nothing  blank  bytes             price
     check(('redis "GET %s"'):format(topic), '"two words"')
     check('redis "GET no such key"', "rlab: redis ERR: <any>", 65)
     check('redis "GET nokey"', "null")
+  end)
+
+  -- a service of its own for one test, ended with it
+  local function started(...)
+    local process = require "rlab.process"
+    local child = must(process.spawn { cmd = { pty.program(), "service", "spec/fixtures/services/sum.lua", "--port", "0", ... },
+      stdout = "capture", stderr = "null" })
+    for line in child:lines() do
+      local ready = require("rlab.json").decode(line)
+      if ready.say == "ready" then return child, ready.port end
+    end
+    error "the service is not ready"
+  end
+
+  it("failpoints and failpoint show, arm, resume and clear the points of a running service", function()
+    local _ <close>, port = started "--failpoints"
+    check(("failpoints(%d)"):format(port), [[
+point                       expression  hits  fired  where
+consumer.after_cache                                 <any>
+...
+rlab.selftest                                        <any>]])
+    check(('failpoint("127.0.0.1:%d", "sum.before", "pause")'):format(port), [[
+point       expression  hits  fired  where
+sum.before  pause          0      0]])
+    local waiting = task.spawn(function()
+      return must(require("rlab.http").post(("http://127.0.0.1:%d/accounts/a/entries"):format(port), { amount = 1, request_id = "r" }))
+    end)
+    assert(task.wait_until(function()
+      return pty.run(("echo 'failpoint(%d, \"sum.before\")[1].fired' | rlab"):format(port), { home = absolute(), env = env() }) == "1"
+    end, { at_most = "60s" }))
+    check(('failpoint("http://127.0.0.1:%d", "sum.before", "resume")'):format(port), [[
+point       expression  hits  fired  where
+sum.before  pause          1      1]])
+    local answer = waiting:join()
+    assert.equal(200, answer.status, answer.body)
+    check(('failpoint(%d, "sum.before", "off")'):format(port), [[
+point       expression  hits  fired  where
+sum.before                 1      1]])
+    check(('failpoint(%d, "sum.before", "#3 kil")'):format(port),
+      ("rlab: rlab REFUSED: http://127.0.0.1:%d/failpoints/sum.before: no action 'kil', did you mean 'kill'? (column 4)\n..."):format(port), 65)
+    check(('failpoint(%d, "sum.nowhere")'):format(port), "rlab: rlab NO_POINT: nothing is called sum.nowhere at <any>", 65)
+  end)
+
+  it("failpoints says what is wrong with the service that it was given", function()
+    local _ <close>, port = started()
+    check(("failpoints(%d)"):format(port),
+      ("rlab: rlab NO_FAILPOINTS: what answers at http://127.0.0.1:%d has no failpoints; start the service with --failpoints"):format(port), 65)
+    check('failpoints "comand"', "rlab: rlab USAGE: no service 'comand'; did you mean 'command'?", 65)
+    check('failpoints "relay"', "rlab: relay takes any port that is free; say the one that it names when it is ready: failpoints(43121)", 65)
+    check("failpoints()", 'rlab: failpoints takes a URL, a port, or a service with a port of its own: "command"', 65)
+  end)
+
+  it("proxies, rules, rule and unrule show the proxy and change what it does", function()
+    check("proxies()", [[
+name<any>proto  listen<any>upstream<any>state  open  bytes up  bytes down  toxics
+kafka-1<any>kafka  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
+...
+mysql<any>mysql  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
+redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
+    local text = ('rule { api = "Produce", topic = "%s", nth = 2, action = "cut-after", owner = "%s" }'):format(topic, topic)
+    local shown = ("<n>  kafka  cut-after  api=Produce topic=%s nth=2 times=1        <n>      <n>     0  %s"):format(topic, topic)
+    check(text, " <any>id  proto  action     on<any>matched  fired  held  owner\n" .. shown)
+    local p <close> = must(kafka.producer { brokers = stack.proxy.brokers, ["linger.ms"] = 0, enable_idempotence = true })
+    for i = 1, 3 do must(p:send { topic = topic, partition = 0, value = "through the proxy " .. i }) end
+    local client = must(require("rlab.proxy").connect(stack.proxy.url))
+    local id
+    for _, rule in ipairs(must(client:rules())) do
+      if rule.owner == topic then id = rule.id end
+    end
+    check(("for _, r in ipairs(rules()) do if r.id == %d then print(r.on, r.matched, r.fired) end end"):format(id),
+      ("api=Produce topic=%s nth=2 times=1<any>2<any>1"):format(topic))
+    check(("for _, r in ipairs(unrule(%d)) do assert(r.id ~= %d) end print 'gone'"):format(id, id), "gone")
+    check(("unrule(%d)"):format(id), ("rlab: rlab NOT_FOUND (404): the proxy: there is no rule %d"):format(id), 65)
+    check('rule { actio = "delay" }', "rlab: rlab PROXY (400): the proxy: proxy:rule: unknown option 'actio', did you mean 'action'?", 65)
+    check('unrule "x"', "rlab: unrule takes the number of a rule; rules() shows them", 65)
   end)
 
   -- names come from a cache that a background task fills, so Tab is pressed until they are there

@@ -12,7 +12,7 @@ local function session()
   local s = session_of.new {}
   s.clients = {}
   s.names = { topics = { "orders", "orders-dlq", "payments" }, groups = { "billing" }, tables = { "app.account", "app.entry" },
-    keys = { "cache:1", "cache:2" } }
+    keys = { "cache:1", "cache:2" }, services = { "command", "consumer" }, points = { "query.db_load", "query.enter" } }
   require("rlab.repl.words").install(s)
   return s
 end
@@ -56,6 +56,15 @@ describe("completion", function()
     assert.equal("app.account", (candidates(s, 'sql "select * from app.ac')))
     assert.equal("entry", (candidates(s, 'sql "select * from ent')))
     assert.equal('payments"', (candidates(s, 'p:send { topic = "pay')))
+  end)
+
+  it("offers services and failpoints", function()
+    assert.equal("command consumer", (candidates(s, 'failpoints "co')))
+    assert.equal('command"', (candidates(s, 'failpoint("com')))
+    assert.equal("query.db_load query.enter", (candidates(s, 'failpoint("query", "query.')))
+    assert.equal('query.enter"', (candidates(s, 'failpoint(18081, "query.e')))
+    assert.equal("failpoint failpoints", (candidates(s, "failp")))
+    assert.equal("rule rules", (candidates(s, "rul")))
   end)
 
   it("does not close a quote that is closed already", function()

@@ -8,9 +8,9 @@ function M.new()
   return setmetatable({ handles = {} }, M)
 end
 
-local function no_stack(what)
+local function no_stack(what, command)
   return nil, err.new { domain = "rlab", code = 0, name = "NO_STACK",
-    message = what .. ' is not running; start it with `rlab up` or stack.up()' }
+    message = ("%s is not running; start it with `rlab up%s`%s"):format(what, command or "", command and "" or " or stack.up()") }
 end
 
 --- the running stack | nil
@@ -47,9 +47,14 @@ local openers = {
     if not at then return nil, failure end
     return require("rlab.redis").connect { host = at.host, port = at.port }
   end,
+  proxy = function(self)
+    local stack = self:stack()
+    if not (stack and stack.proxy) then return no_stack("the proxy", " proxy") end
+    return require("rlab.proxy").connect(stack.proxy.url)
+  end,
 }
 
---- open(name) -> the handle | nil, err: "admin", "producer", "mysql" or "redis"
+--- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis" or "proxy"
 function M:open(name)
   local handle = self.handles[name]
   if handle then return handle end
@@ -71,7 +76,7 @@ end
 function M:forget(name)
   local handle = self.handles[name]
   self.handles[name] = nil
-  if handle then pcall(handle.close, handle) end
+  if handle and handle.close then pcall(handle.close, handle) end
 end
 
 function M:close()

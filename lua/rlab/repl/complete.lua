@@ -33,9 +33,11 @@ local BY_WORD = {
   lag = { "groups" }, group = { "groups" }, group_offsets = { "groups" },
   seek = { "groups", "topics" }, redis = { "keys" }, call = { "commands", "keys" },
   sql = { "tables" }, query = { "tables" }, exec = { "tables" },
+  failpoints = { "services" }, failpoint = { "services", "points" },
   help = { "api" }, require = { "modules" },
 }
 local BY_FIELD = { topic = "topics", group = "groups" }
+local WHOLE = { topics = true, groups = true, services = true, points = true } -- names that fill their quotes
 
 local REDIS = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS", "LLEN", "LPUSH", "LRANGE", "MGET",
   "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE", "XADD", "XLEN", "XRANGE", "ZADD", "ZRANGE" }
@@ -86,7 +88,7 @@ local function inside_quote(session, text, start, quote)
   local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
   if kind == "api" then return closed(starting_with(content, require("rlab.api").names()), quote), start end
   if kind == "modules" then return closed(starting_with(content, require("rlab.api").module_names()), quote), start end
-  if kind == "topics" or kind == "groups" then return closed(starting_with(content, names[kind]), quote), start end
+  if WHOLE[kind] then return closed(starting_with(content, names[kind]), quote), start end
   local word = content:match "[^%s,%(%)]*$"
   local from = #text - #word + 1
   if kind == "keys" and from == start or kind == "commands" then

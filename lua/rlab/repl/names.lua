@@ -7,8 +7,15 @@ M.__index = M
 
 local MAX_KEYS, PATIENCE = 2000, "3s"
 
+local function point_names()
+  local names = {}
+  for i, point in ipairs(require("rlab.fail").points()) do names[i] = point.name end
+  return names
+end
+
 function M.new()
-  return setmetatable({ clients = clients.new(), topics = {}, groups = {}, tables = {}, keys = {} }, M)
+  return setmetatable({ clients = clients.new(), topics = {}, groups = {}, tables = {}, keys = {}, services = require("rlab.service").names(),
+    points = point_names() }, M)
 end
 
 local function sorted(list)

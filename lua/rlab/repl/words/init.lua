@@ -3,7 +3,7 @@ local M = {}
 
 --- puts every helper into the session's words
 function M.install(session)
-  for _, name in ipairs { "kafka", "move", "stores", "session" } do
+  for _, name in ipairs { "kafka", "move", "stores", "faults", "session" } do
     require("rlab.repl.words." .. name)(session, session.words)
   end
 end
