@@ -43,7 +43,7 @@ describe("kafka.admin", function()
     return ok(kafka.producer(options))
   end
 
-  setup(function() admin = ok(kafka.admin { brokers = brokers }) end)
+  setup(function() admin = ok(kafka.admin { brokers = brokers, at_most = "60s" }) end)
 
   teardown(function()
     if #topics > 0 then admin:delete_topics(topics) end

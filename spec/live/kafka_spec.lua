@@ -88,7 +88,7 @@ describe("rlab.kafka on brokers", function()
 
   setup(function()
     brokers = find_brokers()
-    admin = must(kafka.admin { brokers = brokers })
+    admin = must(kafka.admin { brokers = brokers, at_most = "60s" })
   end)
 
   teardown(function()

@@ -28,7 +28,7 @@ describe("flow.load on Kafka", function()
   local admin, topic
 
   setup(function()
-    admin = must(kafka.admin { brokers = brokers })
+    admin = must(kafka.admin { brokers = brokers, at_most = "60s" })
     topic = topic_of(admin, "records")
   end)
 

@@ -155,7 +155,7 @@ describe("mysql transactions", function()
       ok(other:kill(tx:id(), { connection = true }))
       ok(task.wait_until(function()
         return ok(other:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ?", tx:id())) == 0
-      end))
+      end, { at_most = "60s" }))
     end)
     assert.is_true(err.is(failure))
     assert.is_true(failure.unknown)
@@ -203,7 +203,7 @@ describe("mysql transactions", function()
           end)
         end)
       end
-      ok(task.wait_until(function() return held == 2 end))
+      ok(task.wait_until(function() return held == 2 end, { at_most = "60s" }))
       local _, failure = pool:query "SELECT 1"
       assert.are.equal("TIMEOUT", failure.name)
       release:set(true)

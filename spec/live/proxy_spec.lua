@@ -23,7 +23,7 @@ describe("the proxy before Kafka", function()
 
   setup(function()
     stack = must(require("rlab.stack").open { needs = { "kafka", "proxy" }, start = true })
-    admin = must(kafka.admin { brokers = stack.kafka.brokers })
+    admin = must(kafka.admin { brokers = stack.kafka.brokers, at_most = "60s" })
     client = must(proxy.connect(stack.proxy.url))
   end)
 

@@ -48,7 +48,7 @@ function M.open(word, options)
   local name = ("spec-%s-%d-%d"):format(word, process.self(), count)
   self.topic, self.group, self.prefix = name, name, name .. ":"
   self.schema = name:gsub("-", "_")
-  self.admin = must(kafka.admin { brokers = brokers })
+  self.admin = must(kafka.admin { brokers = brokers, at_most = "60s" })
   self.topics = { name }
   for _, suffix in ipairs(options.topics or {}) do self.topics[#self.topics + 1] = name .. "." .. suffix end
   for _, topic in ipairs(self.topics) do

@@ -48,7 +48,7 @@ local function open(opts)
   must(self.db:exec("USE " .. self.schema))
   migrate(self.db)
   self.mysql.database = self.schema
-  self.admin = must(kafka.admin { brokers = self.brokers })
+  self.admin = must(kafka.admin { brokers = self.brokers, at_most = "60s" })
   must(self.admin:create_topic { name = self.topic, partitions = opts.partitions or 3, replication_factor = 3, configs = opts.configs })
   return self
 end

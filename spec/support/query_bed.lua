@@ -25,7 +25,7 @@ local count = 0
 -- ---- a service ----
 
 function Query:call(method, path, body)
-  return must(http.request { method = method, url = self.url .. path, body = body, timeout = "20s" })
+  return must(http.request { method = method, url = self.url .. path, body = body, timeout = "60s" })
 end
 
 -- read(account) -> {status =, source =, balance =, version =, age_ms =, ms = how long it took}
@@ -40,7 +40,7 @@ end
 
 -- readers(n, account, f) -> answers: n connections ask at once; f() runs while they wait
 function Query:readers(n, account, f)
-  local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n, body = "1KiB", timeout = "20s",
+  local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n, body = "1KiB", timeout = "60s",
     request = { path = "/accounts/" .. account } })
   if f then f() end
   must(load:wait "60s")

@@ -59,7 +59,7 @@ end
 
 -- service:call(method, path, body or nil, headers) -> status, decoded body, answer | nil, err
 function Service:call(method, path, body, headers)
-  local answer, failure = http.request { method = method, url = self.url .. path, headers = headers, timeout = "15s",
+  local answer, failure = http.request { method = method, url = self.url .. path, headers = headers, timeout = "60s",
     body = type(body) == "string" and body or nil, json = type(body) == "table" and body or nil }
   if not answer then return nil, failure end
   return answer.status, (json.decode(answer.body)), answer

@@ -29,7 +29,7 @@ describe("the words of the prompt", function()
 
   setup(function()
     stack = must(require("rlab.stack").open { needs = { "kafka", "mysql", "redis", "proxy" }, start = true })
-    admin = must(kafka.admin { brokers = stack.kafka.brokers })
+    admin = must(kafka.admin { brokers = stack.kafka.brokers, at_most = "60s" })
     local id = require("rlab.rng").new(clock.ns()):id(6)
     topic, group = "words-" .. id, "words-group-" .. id
     must(admin:create_topic { name = topic, partitions = 2, replication_factor = 3 })

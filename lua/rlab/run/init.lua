@@ -54,7 +54,7 @@ end
 local function open_clients(run, exp)
   run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id, say = function(line) run.view:say(line) end })
   if run.stack.kafka then
-    run.admin = must(require("rlab.kafka").admin { brokers = run.stack.kafka.brokers })
+    run.admin = must(require("rlab.kafka").admin { brokers = run.stack.kafka.brokers, at_most = "20s" })
   end
 end
 
