@@ -340,7 +340,7 @@ describe("the relay", function()
 
   describe("in transactions", function()
     it("publishes each row once; a stale one is fenced and nothing of it is seen", function()
-      local set = { batch = 10, lease = "500ms", transactional_id = "tx-" .. o.topic }
+      local set = { batch = 10, lease = "3s", transactional_id = "tx-" .. o.topic }
       o:add(10)
       local a <close> = o:service(set, { ["relay.after_claim"] = "1*pause" })
       await("the pause", function() return #a:hits() == 1 end)
