@@ -311,7 +311,7 @@ local function stop_one(ctx, name, firm)
   if not firm then
     process.signal(pid, how.signal, start)
     process.signal(pid, "CONT", start) -- a frozen one hears it now
-    if process.wait_gone(pid, start, ctx.stop_at_most or how.at_most) then return end
+    if process.wait_gone(pid, start, how.at_most) then return end
   end
   entry.forced = not firm
   end_process(pid, start)
