@@ -19,10 +19,10 @@ end
 local function read_all(lab, query)
   lab:each({ 1, 2, 3, 4 }, function(k)
     for id = k, ACCOUNTS, 4 do
-      local answer, failure = query:get("/accounts/" .. id)
-      if not answer or answer.status ~= 200 then
-        lab:give_up("account %d cannot be read: %s", id, answer and answer.body or tostring(failure))
-      end
+      lab:await(("an answer for account %d"):format(id), function()
+        local answer = query:get("/accounts/" .. id)
+        return answer and answer.status == 200
+      end)
     end
   end)
 end
@@ -41,14 +41,17 @@ local function services(lab, arm)
   lab:each({
     function() at.command = lab:service("command", {}) end,
     function()
-      at.relay = lab:service("relay", { batch = BATCH, in_flight = 1, figures = "100ms", lease = "3s" }, -- longer than a busy machine is slow
+      at.relay = lab:service("relay", { batch = BATCH, in_flight = 1, figures = "100ms", lease = "3s" },
         { must_fire = { ["relay.after_ack"] = ("kill if batch=%d"):format(KILLED_BATCH) } })
     end,
     function()
       at.consumer = lab:service("consumer", { cache = s.cache, invalidate_seen = s.invalidate_seen, batch = 1 },
         { must_fire = { ["consumer.after_db_commit"] = ("#%d kill"):format(KILLED_EFFECT) } })
     end,
-    function() at.query = lab:service("query", { fill = s.fill, single = "lease", ttl = "60s", jitter = 0, l1 = "0s", stale = "0s" }) end,
+    function()
+      at.query = lab:service("query", { fill = s.fill, single = "lease", ttl = "60s", jitter = 0, l1 = "0s", stale = "0s", redis_timeout = "2s",
+        db_timeout = "5s" })
+    end,
   }, function(launch) launch() end)
   at.first_relay = at.relay
   return at

@@ -6,7 +6,7 @@ local ONCE, TWICE, UNTIL_FIXED, LATE = { 1, 12, 18 }, { 2, 8 }, { 15, 30 }, { 10
 -- The first is held until the last short retry before it is tried, that is, until long ones wait; the next one fails then, and its short retry stands
 -- behind those where there is one topic for both.
 local WAITS_AT, BEHIND = 11, 12
-local SCALE, SHORT_MS, LONG_MS = 0.02, 100, 1200 -- 5 s and 1 m at 1:50
+local SCALE, SHORT_MS, LONG_MS = 0.04, 200, 2400 -- 5 s and 1 m at 1:25
 local RATE, MAX_REPLAYS, BUDGET = "50/s", 3, 50
 local UNDECODABLE = { id = "evt-undecodable", event = "00000000-0000-7000-8000-00000000dead" }
 local BLOCKED_MS, LEAST_GAP_MS = SHORT_MS + LONG_MS, 400
@@ -131,7 +131,7 @@ local function quiet(lab, what, places)
     local ends, before = ends_of(lab, places)
     if not ends or not all_done(lab, places, ends) then return false end
     return select(2, ends_of(lab, places)) == before
-  end, { what = what, at_most = "45s", every = "100ms" })
+  end, { what = what, at_most = "90s", every = "100ms" })
   if not is_quiet then lab:give_up("%s", failure.message) end
 end
 
