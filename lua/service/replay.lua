@@ -1,22 +1,18 @@
 -- The replay service: sends the records of a dead-letter topic back to where they came from, at a rate, as long as it runs. See docs/dlq.md for
 -- the headers and rlab.replay for how a copy is acknowledged, committed and kept from going round for ever.
 local dlq = require "rlab.dlq"
-local err = require "rlab.err"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local reader = require "rlab.replay.reader"
 local replay = require "rlab.replay"
 local service = require "rlab.service"
+local usage = require "rlab.usage" "service replay: "
 
 local LIST_LIMIT = 100
 local COUNTERS = { { "replayed", "Copies acknowledged." }, { "parked", "Records at their limit of replays." },
   { "skipped", "Records on the skip list." }, { "passed", "Records that were not asked for." },
   { "failures", "Copies that failed and were sent again." } }
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service replay: " .. fmt:format(...) }, 0)
-end
 
 local function text_or_nil(text) return text ~= "" and text or nil end
 

@@ -4,7 +4,7 @@ local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
 local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
-  "kafka_transactional", "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version" }
+  "kafka_transactional", "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version", "usage" }
 
 -- methods that other methods are made of
 local PRIVATE = {

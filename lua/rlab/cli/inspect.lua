@@ -1,11 +1,7 @@
 -- Commands that read: list, explain, check (judge a stored run again), diff (compare two runs).
-local err = require "rlab.err"
 local exit = require "rlab.exit"
 local term = require "rlab.term"
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
-end
+local usage = require "rlab.usage" ()
 
 local function json_flag(parser)
   parser:flag("--json", "print JSON")

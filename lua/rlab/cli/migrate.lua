@@ -21,7 +21,7 @@ end
 local function target(migrate, stack, args)
   if not args.schema then return must(migrate.template(stack)) end
   if not args.schema:find "^[%w_]+$" then
-    error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE", message = "migrate: --schema takes letters, digits and _" }, 0)
+    require "rlab.usage" "migrate: " "--schema takes letters, digits and _"
   end
   if args.what then return args.schema, 0 end
   return args.schema, must(migrate.flyway("migrate", stack.mysql, args.schema)).count

@@ -1,6 +1,6 @@
 -- rlab new E-0xx: writes a commented skeleton that runs as it is.
-local err = require "rlab.err"
 local exit = require "rlab.exit"
+local usage = require "rlab.usage" ()
 
 local new = { name = "new", help = "write a commented skeleton of an experiment" }
 
@@ -84,10 +84,9 @@ end
 function new.run(args)
   local fs = require "rlab.fs"
   local id = args.id:upper()
-  local function usage(text) error(err.new { domain = "rlab", code = 0, name = "USAGE", message = text }, 0) end
-  if not id:match "^E%-%d%d%d+$" then usage(("an id looks like E-101, not '%s'"):format(args.id)) end
+  if not id:match "^E%-%d%d%d+$" then usage("an id looks like E-101, not '%s'", args.id) end
   local path = args.file or ("experiments/" .. id .. ".lua")
-  if fs.exists(path) then usage(path .. " is there already; choose another id or --file") end
+  if fs.exists(path) then usage("%s is there already; choose another id or --file", path) end
   local folder = path:match "^(.*)/[^/]+$"
   if folder then require("rlab.must")(fs.mkdir(folder)) end
   require("rlab.must")(fs.write(path, skeleton:format(id, path, id)))

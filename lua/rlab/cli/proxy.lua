@@ -1,6 +1,7 @@
 -- rlab proxy: the fault proxy as a process. Toxiproxy's clients can drive it.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
+local usage = require "rlab.usage" ()
 
 local proxy = { name = "proxy", help = "a TCP proxy with faults: Toxiproxy's HTTP API, and rules for Kafka, MySQL and Redis" }
 
@@ -9,10 +10,6 @@ function proxy.args(parser)
   parser:option("--host", "where the API listens", "127.0.0.1")
   parser:option("--port", "of the API; 0 is any (8474 is Toxiproxy's)", "8474")
   parser:option("--seed", "of toxicity, jitter and chances", "7")
-end
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
 end
 
 local function whole(name, text, most)

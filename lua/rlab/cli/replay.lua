@@ -1,16 +1,8 @@
 -- rlab replay: dead-letter topics and group offsets by hand.
-local err = require "rlab.err"
 local exit = require "rlab.exit"
+local must = require "rlab.must"
 local units = require "rlab.units"
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "replay: " .. fmt:format(...) }, 0)
-end
-
-local function must(value, failure)
-  if value == nil or value == false then error(failure, 0) end
-  return value
-end
+local usage = require "rlab.usage" "replay: "
 
 local function brokers_of(args)
   if args.brokers then return args.brokers end

@@ -1,6 +1,6 @@
 -- rlab run: one experiment or several, on the running stack; the exit code is the verdict.
-local err = require "rlab.err"
 local exit = require "rlab.exit"
+local usage = require "rlab.usage" ()
 
 local run = { name = "run", help = "run experiments: rlab run E-007 E-012, run all, or a file of your own" }
 
@@ -18,10 +18,6 @@ function run.args(parser)
   parser:flag("-q --quiet", "only the verdict")
   parser:flag("--keep", "keep the run's topics, groups and schemas for a look by hand")
   parser:flag("--step", "stop at each event until Enter")
-end
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
 end
 
 local function seed_of(args)

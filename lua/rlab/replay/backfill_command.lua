@@ -1,17 +1,9 @@
 -- rlab replay backfill: a chunked job from a file.
-local err = require "rlab.err"
 local exit = require "rlab.exit"
 local json = require "rlab.json"
+local must = require "rlab.must"
 local units = require "rlab.units"
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "replay: backfill: " .. fmt:format(...) }, 0)
-end
-
-local function must(value, failure)
-  if value == nil or value == false then error(failure, 0) end
-  return value
-end
+local usage = require "rlab.usage" "replay: backfill: "
 
 local function mysql_of(args)
   local url = args.mysql or os.getenv "RLAB_MYSQL"

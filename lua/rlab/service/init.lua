@@ -2,9 +2,9 @@
 --   service { name =, help =, port =, options = {{name=, type=, default=, values=, min=, max=, help=}, ...}, uses = {producer = true, consumer = true},
 --             start = function(ctx) ... end }
 -- start prepares all in the background and returns, or calls ctx:hold(), which returns when the service is to end: then its <close> variables close.
-local err = require "rlab.err"
 local host = require "rlab.core_host"
 local units = require "rlab.units"
+local usage = require "rlab.usage" ()
 
 local M = {}
 
@@ -29,15 +29,11 @@ function M.names()
   return names
 end
 
-local function usage(message)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = message }, 0)
-end
-
 local function from_file(path)
   local chunk, message = loadfile(path)
-  if not chunk then usage(message) end
+  if not chunk then usage("%s", message) end
   local description = chunk()
-  if type(description) ~= "table" or not description.start then usage(path .. " returns no service{...}") end
+  if type(description) ~= "table" or not description.start then usage("%s returns no service{...}", path) end
   return description
 end
 
@@ -48,7 +44,7 @@ function M.load(name)
     if known == name then return require("service." .. name) end
   end
   local near = units.nearest(name, M.names())
-  usage(("no service '%s'; %s"):format(name, near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(M.names(), ", ")))
+  usage("no service '%s'; %s", name, near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(M.names(), ", "))
 end
 
 return setmetatable(M, { __call = define })

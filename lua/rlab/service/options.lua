@@ -1,14 +1,10 @@
 -- The options of a service: one table says name, type, default and meaning; flags, the environment and a file are read by it alone.
 -- Precedence: flags > environment > file > default. A slip of the pen is an error everywhere, with "did you mean".
-local err = require "rlab.err"
 local json = require "rlab.json"
 local units = require "rlab.units"
+local usage = require "rlab.usage" ()
 
 local M = {}
-
-local function usage(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
-end
 
 -- ---- types: from a text, or from what JSON has ----
 
