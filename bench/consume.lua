@@ -4,8 +4,7 @@ local clock = require "rlab.clock"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
-local mysql = require "rlab.mysql"
-local process = require "rlab.process"
+local schema = require "bench.schema"
 local term = require "rlab.term"
 
 local TARGET, BATCH, PARTITIONS, ACCOUNTS = 0.85, 1000, 3, 1000
@@ -21,24 +20,6 @@ local RUNS = {
   { what = "one by one", side = "C", peer = true, batch = 1 },
   { what = "", side = "flow.consume", mode = "none", batch = 1 }, -- the commits decide: not judged
 }
-
-local function migrate(db)
-  for _, name in ipairs { "V1__core.sql", "V2__consumer.sql" } do
-    local file <close> = assert(io.open("migrations/" .. name))
-    for statement in file:read("a"):gsub("%-%-[^\n]*", ""):gmatch "[^;]+" do
-      if statement:find "%S" then must(db:exec(statement)) end
-    end
-  end
-end
-
-local function open_schema(at)
-  local db = must(mysql.connect { host = at.host, port = at.port, user = at.user, password = at.password })
-  local name = ("rlab_bench_%x"):format(clock.ns())
-  must(db:exec("CREATE DATABASE " .. name))
-  must(db:exec("USE " .. name))
-  migrate(db)
-  return { db = db, at = at, schema = name }
-end
 
 local function fill(ctx, admin, brokers, records)
   local topic = ("rlab-bench-%x"):format(clock.ns())
@@ -56,20 +37,12 @@ local function words_of(ctx, run, work, group)
   return words
 end
 
-local function server_cpu(at)
-  local file = io.open(("/proc/%d/stat"):format(process.port_owner(at.port) or 0))
-  if not file then return 0 end
-  local user, system = file:read("a"):match "^.*%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
-  file:close()
-  return (tonumber(user) + tonumber(system)) / 100
-end
-
 local function measure(ctx, run, work)
   local db = work.store.db
   for _, name in ipairs { "processed_event", "effect_log", "account_view" } do must(db:exec("TRUNCATE " .. name)) end
-  local before = server_cpu(work.store.at)
+  local before = schema.server_cpu(work.store.at)
   local result = must(json.decode(ctx.run(words_of(ctx, run, work, ("rlab-bench-%x"):format(clock.ns())))))
-  result.mysqld = server_cpu(work.store.at) - before
+  result.mysqld = schema.server_cpu(work.store.at) - before
   local entries = math.tointeger(tonumber(must(db:value "SELECT SUM(entries) FROM account_view")))
   if result.records ~= work.records or entries ~= work.records or result.failed ~= 0 then
     error(("consume, %s: %d of %d events, %d in the read model, %d failed"):format(run.side, result.records, work.records, entries, result.failed), 0)
@@ -125,13 +98,12 @@ return function(ctx, stack)
     ctx.title("consume", "left out: --brokers without --mysql")
     return {}
   end
-  local store = open_schema(at)
+  local store = schema.open(at, { "V1__core.sql", "V2__consumer.sql" })
   local admin <close> = must(kafka.admin { brokers = brokers })
   local many, few = fill(ctx, admin, brokers, ctx.rows), fill(ctx, admin, brokers, math.max(ctx.rows // FEW, PARTITIONS))
   for _, work in ipairs { many, few } do work.store, work.brokers = store, brokers end
   for turn = 1, ctx.few do one_round(ctx, turn, many, few) end
-  must(store.db:exec("DROP DATABASE " .. store.schema))
-  store.db:close()
+  schema.drop(store)
   must(admin:delete_topics { many.topic, few.topic })
   ctx.title("consume", ("%s events of 200 bytes (%s one by one), %d accounts; %d partitions, a thread each; dedup, read model, effects; %s"):format(
     ctx.count_text(many.records), ctx.count_text(few.records), ACCOUNTS, PARTITIONS, ("medians of %d rounds"):format(ctx.few)))

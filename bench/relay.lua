@@ -4,31 +4,12 @@ local clock = require "rlab.clock"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
-local mysql = require "rlab.mysql"
-local process = require "rlab.process"
+local schema = require "bench.schema"
 local term = require "rlab.term"
 
 local TARGET, BYTES, BATCH, KEYS, FILL = 0.85, 200, 2000, 1000, 1000
 local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5", "message.timeout.ms=0", "log_level=0" }
 local MODES = { { mark = "update", bare = "update" }, { mark = "delete", bare = "delete" }, { mark = "cursor", bare = "none" } }
-
-local function migrate(db)
-  local file <close> = assert(io.open "migrations/V1__core.sql")
-  for statement in file:read("a"):gsub("%-%-[^\n]*", ""):gmatch "[^;]+" do
-    if statement:find "%S" then must(db:exec(statement)) end
-  end
-end
-
-local function open_schema(ctx, stack)
-  local at = stack:mysql()
-  if not at then return end
-  local db = must(mysql.connect { host = at.host, port = at.port, user = at.user, password = at.password })
-  local name = ("rlab_bench_%x"):format(clock.ns())
-  must(db:exec("CREATE DATABASE " .. name))
-  must(db:exec("USE " .. name))
-  migrate(db)
-  ctx.outbox = { db = db, at = at, schema = name }
-end
 
 -- The backlog, written once and copied for each run.
 local function write_rows(ctx)
@@ -67,20 +48,12 @@ local function words_of(ctx, mode, bare, topic)
   return words
 end
 
-local function server_cpu(at)
-  local file = io.open(("/proc/%d/stat"):format(process.port_owner(at.port) or 0))
-  if not file then return 0 end
-  local user, system = file:read("a"):match "^.*%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
-  file:close()
-  return (tonumber(user) + tonumber(system)) / 100
-end
-
 local function measure(ctx, admin, mode, bare)
   local topic = new_topic(admin)
   fill(ctx)
-  local before = server_cpu(ctx.outbox.at)
+  local before = schema.server_cpu(ctx.outbox.at)
   local result = must(json.decode(ctx.run(words_of(ctx, mode, bare, topic))))
-  result.mysqld = server_cpu(ctx.outbox.at) - before
+  result.mysqld = schema.server_cpu(ctx.outbox.at) - before
   if result.records < ctx.rows or result.failed ~= 0 then
     error(("relay, %s: %d of %d rows, %d failed"):format(mode.mark, result.records, ctx.rows, result.failed), 0)
   end
@@ -115,18 +88,17 @@ local function rows_of(ctx, mode, rows)
 end
 
 return function(ctx, stack)
-  local brokers = stack:brokers()
-  open_schema(ctx, stack)
-  if not ctx.outbox then
+  local brokers, at = stack:brokers(), stack:mysql()
+  if not at then
     ctx.title("relay", "left out: --brokers without --mysql")
     return {}
   end
+  ctx.outbox = schema.open(at, { "V1__core.sql" })
   ctx.outbox.brokers = brokers
   local admin <close> = must(kafka.admin { brokers = brokers })
   write_rows(ctx)
   for turn = 1, ctx.few do one_round(ctx, admin, turn) end
-  must(ctx.outbox.db:exec("DROP DATABASE " .. ctx.outbox.schema))
-  ctx.outbox.db:close()
+  schema.drop(ctx.outbox)
   ctx.title("relay", ("%s rows of %d bytes, %d keys, batches of %d; 3 partitions, 3 replicas, acks=all, idempotent; medians of %d rounds"):format(
     ctx.count_text(ctx.rows), BYTES, KEYS, BATCH, ctx.few))
   local rows, missed = {}, {}

@@ -102,24 +102,25 @@ static void produce(work *w, batch *b)
     mysql_free_result(b->rows);
 }
 
-static void mark(work *w, const batch *b, char *sql)
+static void mark(work *w, const batch *b, char *sql, size_t room)
 {
-    size_t n;
     if (strcmp(w->how, "none") == 0)
         return;
-    n = (size_t)sprintf(sql, strcmp(w->how, "update") == 0
-                                 ? "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN ("
-                                 : "DELETE FROM outbox_event WHERE id IN (");
+    size_t n = (size_t)snprintf(sql, room, "%s",
+                                strcmp(w->how, "update") == 0
+                                    ? "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN"
+                                    : "DELETE FROM outbox_event WHERE id IN");
     for (int i = 0; i < b->n; i++)
-        n += (size_t)sprintf(sql + n, "%s%lld", i ? "," : "", b->ids[i]);
-    n += (size_t)sprintf(sql + n, ")");
+        n += (size_t)snprintf(sql + n, room - n, "%s%lld", i ? "," : " (", b->ids[i]);
+    n += (size_t)snprintf(sql + n, room - n, ")");
     query(w, sql, n);
 }
 
 static void run(work *w, long rows)
 {
     batch batches[2] = {0};
-    char *sql = malloc((size_t)w->size * ROW_ID_MAX + 100);
+    size_t room = (size_t)w->size * ROW_ID_MAX + 100;
+    char *sql = malloc(room);
     batches[0].ids = malloc((size_t)w->size * sizeof *batches->ids);
     batches[1].ids = malloc((size_t)w->size * sizeof *batches->ids);
     if (!sql || !batches[0].ids || !batches[1].ids)
@@ -133,7 +134,7 @@ static void run(work *w, long rows)
         produce(w, next);
         while (b->waits)
             rd_kafka_poll(w->rk, POLL_MS);
-        mark(w, b, sql);
+        mark(w, b, sql, room);
         w->done += b->n;
         turn ^= 1;
     }
