@@ -139,18 +139,12 @@ end
 
 -- ---- the story ----
 
-local function ids_of(rows)
-  local ids = {}
-  for i, row in ipairs(rows) do ids[i] = row.id end
-  return ids
-end
-
 local function committed(lab)
   return { ["0"] = must(lab.run.admin:group_offsets(lab:group()))[1].offset }
 end
 
 local function says(seen)
-  local copies, twice = #seen.records - EVENTS, #seen.effects - #bag.from(ids_of(seen.effects)):distinct()
+  local copies, twice = #seen.records - EVENTS, #seen.effects - #bag.from(seen.effects):distinct()
   if #seen.lost > 0 then return ("refused %s as seen: %+d cents"):format(seen.lost[1], seen.off) end
   if twice > 0 then return ("%d sent twice, %d applied twice: %+d cents"):format(copies, twice, seen.off) end
   return ("%d sent twice, none applied twice"):format(copies)
@@ -181,7 +175,7 @@ local AROUND = 3
 
 -- The copies around the first record that came again, each with what it did to the read model.
 local function picture(seen, arm)
-  local first_again, count, cells = nil, bag.from(ids_of(seen.records)), {}
+  local first_again, count, cells = nil, bag.from(seen.records), {}
   local met = {}
   for _, record in ipairs(seen.records) do
     if met[record.id] then first_again = first_again or record.offset end
@@ -198,7 +192,7 @@ local function picture(seen, arm)
     title = ("%s in the log twice"):format(#seen.copied == 1 and "One event is" or ("%d events are"):format(#seen.copied)),
     note = ("%s: the second copies begin at offset %d."):format(arm.says, first_again),
     partitions = { { topic = "events", partition = 0, marks = {}, cells = cells } },
-    links = { { partition = 0, offset = first_again, store = "effect_log", text = ("%d rows for %s"):format(bag.from(ids_of(seen.effects)):count(id), id) } },
+    links = { { partition = 0, offset = first_again, store = "effect_log", text = ("%d rows for %s"):format(bag.from(seen.effects):count(id), id) } },
   }
 end
 
@@ -237,7 +231,7 @@ return experiment {
     if wire then seen.carried = carried(wire, list[5].event) end
     seen.says = says(seen)
     lab:number("topic copies", #seen.records - EVENTS)
-    lab:number("applied twice", #bag.from(ids_of(seen.effects)):duplicates())
+    lab:number("applied twice", #bag.from(seen.effects):duplicates())
     lab:number("money off", seen.off, "cents")
     if arm.name == "relay-crash" then lab:moment(picture(seen, arm)) end
     if seen.off ~= 0 then lab:anomaly(seen.says) end
@@ -255,7 +249,7 @@ return experiment {
       -- what else lay in the first member's queue may come twice too
       lab.check.duplicate_effect { of = seen.effects }:expect "violated"
       local twice = bag.new {}
-      for _, id in ipairs(bag.from(ids_of(seen.effects)):duplicates()) do twice:add(id.id) end
+      for _, id in ipairs(bag.from(seen.effects):duplicates()) do twice:add(id.id) end
       lab.check.lost { name = "event 40 is among them", of = seen.repeated, in_ = twice }:expect "holds"
       return
     end
@@ -273,7 +267,7 @@ return experiment {
     for name, seen in pairs(arms) do
       if name:match "%-dedup$" then
         sources_seen = sources_seen + 1
-        if #bag.from(ids_of(seen.effects)):duplicates() == 0 then removed = removed + 1 end
+        if #bag.from(seen.effects):duplicates() == 0 then removed = removed + 1 end
       end
     end
     if sources_seen == 0 then return nil end
