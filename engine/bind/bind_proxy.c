@@ -41,6 +41,14 @@ static int l_open(lua_State *L)
     return 1;
 }
 
+static int push_number(lua_State *L, rl_err *err, int64_t n)
+{
+    if (err)
+        return errs_fail(L, err);
+    lua_pushinteger(L, n);
+    return 1;
+}
+
 static int push_json(lua_State *L, rl_err *err, rl_buf *text)
 {
     if (err) {
@@ -247,23 +255,17 @@ static int l_rule(lua_State *L)
     const char *action = required(L, 2, "action");
     if (!proxy_action_parse(action, &spec.action))
         return luaL_error(L, "no action '%s'; there are %s", action, proxy_actions());
-    int64_t id;
+    int64_t id = 0;
     rl_err *err = proxy_rule_add(proxy, &spec, &id);
-    if (err)
-        return errs_fail(L, err);
-    lua_pushinteger(L, id);
-    return 1;
+    return push_number(L, err, id);
 }
 
 /* release(id) -> how many held requests were let go */
 static int l_release(lua_State *L)
 {
-    int64_t released;
+    int64_t released = 0;
     rl_err *err = proxy_rule_release(check(L), luaL_checkinteger(L, 2), &released);
-    if (err)
-        return errs_fail(L, err);
-    lua_pushinteger(L, released);
-    return 1;
+    return push_number(L, err, released);
 }
 
 static int l_remove_rule(lua_State *L)
@@ -303,12 +305,9 @@ static int l_watch(lua_State *L)
                              .client_id = opts_str(L, 2, "client_id", ""),
                              .topic = opts_str(L, 2, "topic", ""),
                              .contains = opts_str(L, 2, "contains", "")};
-    int64_t id;
+    int64_t id = 0;
     rl_err *err = proxy_watch_add(proxy, &spec, &id);
-    if (err)
-        return errs_fail(L, err);
-    lua_pushinteger(L, id);
-    return 1;
+    return push_number(L, err, id);
 }
 
 static int l_unwatch(lua_State *L)
