@@ -7,6 +7,7 @@ local err = require "rlab.err"
 local fail = require "rlab.fail"
 local kafka = require "rlab.kafka"
 local null = require "rlab.null"
+local places = require "rlab.replay.places"
 local reader = require "rlab.replay.reader"
 local script = require "rlab.script"
 local task = require "rlab.task"
@@ -179,7 +180,6 @@ local function connect(self)
   return open_consumer(self)
 end
 
-
 -- One that follows shares the work with others of its group; one that ends reads what is there now, and nobody else may be at it.
 local function begin(self)
   if self.o.follow then return self.consumer:subscribe { self.o.dlq } end
@@ -191,14 +191,17 @@ local function begin(self)
   local bounds
   bounds, failure = reader.bounds(admin, self.o.dlq)
   if not bounds then return nil, failure end
-  local done, places = reader.committed(admin, self.o.group, self.o.dlq), {}
+  local done
+  done, failure = places.committed(admin, self.o.group, self.o.dlq)
+  if not done then return nil, failure end
+  local starts = {}
   self.left = {}
   for i, b in ipairs(bounds) do
     local from = math.max(b.low, done[b.partition] or 0)
-    places[i] = { topic = b.topic, partition = b.partition, offset = from }
+    starts[i] = { topic = b.topic, partition = b.partition, offset = from }
     if from < b.high then self.left[b.partition] = b.high end
   end
-  return self.consumer:assign(places)
+  return self.consumer:assign(starts)
 end
 
 -- A client that the broker has shut out (fenced by another of the same group.instance.id, ...) is dead; the next one begins where the group stands.
@@ -295,9 +298,11 @@ end
 function M.lag(admin, topic, group)
   local bounds, failure = reader.bounds(admin, topic)
   if not bounds then return nil, failure end
-  local done, left = reader.committed(admin, group, topic), 0
+  local done
+  done, failure = places.committed(admin, group, topic)
+  if not done then return nil, failure end
+  local left = 0
   for _, b in ipairs(bounds) do
-    if not b.high then return nil, err.new { domain = "kafka", code = 0, name = "UNKNOWN", message = topic .. ": its end is not known at the moment" } end
     left = left + math.max(0, b.high - math.max(b.low, done[b.partition] or 0))
   end
   return left

@@ -1,6 +1,7 @@
 -- Moving a group's offsets: first a plan (what it would be), then the change, refused while the group has live members.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
+local places = require "rlab.replay.places"
 local units = require "rlab.units"
 
 local M = {}
@@ -64,18 +65,10 @@ local function resolve(admin, topic, at, target, wanted)
   return wanted
 end
 
-local function committed_of(admin, group, topic)
-  local before = {}
-  for _, c in ipairs(admin:group_offsets(group) or {}) do
-    if c.topic == topic and c.offset and c.offset >= 0 then before[c.partition] = c.offset end
-  end
-  return before
-end
-
 local function row_of(admin, topic, partition, target, committed)
   local wanted = target.of(partition, committed)
   if wanted == nil then return false end
-  local at, failure = admin:offsets(topic, partition)
+  local at, failure = places.ends(admin, topic, partition)
   if not at then return nil, failure end
   local offset
   offset, failure = resolve(admin, topic, at, target, wanted)
@@ -87,7 +80,10 @@ end
 function M.plan(admin, group, topic, target, only)
   local partitions, failure = partitions_of(admin, topic)
   if not partitions then return nil, failure end
-  local before, rows = committed_of(admin, group, topic), {}
+  local before
+  before, failure = places.committed(admin, group, topic)
+  if not before then return nil, failure end
+  local rows = {}
   for _, partition in ipairs(partitions) do
     if only == nil or only == partition then
       local row
@@ -99,10 +95,12 @@ function M.plan(admin, group, topic, target, only)
   return rows
 end
 
--- guard(admin, group) -> true | nil, err when the group has live members
+-- guard(admin, group) -> true | nil, err when the group has live members, or nobody could tell
 function M.guard(admin, group)
-  local described, names = admin:group(group), {}
-  for _, m in ipairs(described and described.members or {}) do
+  local described, failure = admin:group(group)
+  if not described then return nil, failure end
+  local names = {}
+  for _, m in ipairs(described.members) do
     names[#names + 1] = ("%s at %s"):format(m.client_id or m.id or "?", (m.host or "?"):gsub("^/", ""))
   end
   if #names == 0 then return true end

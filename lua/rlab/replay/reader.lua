@@ -2,6 +2,7 @@
 local dlq = require "rlab.dlq"
 local kafka = require "rlab.kafka"
 local null = require "rlab.null"
+local places = require "rlab.replay.places"
 
 local M = {}
 
@@ -41,7 +42,7 @@ function M.bounds(admin, topic)
   local list = {}
   for i, p in ipairs(described.partitions) do
     local at
-    at, failure = admin:offsets(topic, p.partition)
+    at, failure = places.ends(admin, topic, p.partition)
     if not at then return nil, failure end
     list[i] = { topic = topic, partition = p.partition, low = at.low, high = at.lso }
   end
@@ -71,31 +72,22 @@ end
 
 -- each(brokers, bounds, visit[, from]) -> true | nil, err: visit(record) for all between low (or from[partition]) and high
 function M.each(brokers, bounds, visit, from)
-  local places, left = {}, {}
+  local starts, left = {}, {}
   for _, b in ipairs(bounds) do
     local start = math.max(b.low, from and from[b.partition] or 0)
     if start < b.high then
-      places[#places + 1] = { topic = b.topic, partition = b.partition, offset = start }
+      starts[#starts + 1] = { topic = b.topic, partition = b.partition, offset = start }
       left[b.partition] = b.high
     end
   end
-  if #places == 0 then return true end
+  if #starts == 0 then return true end
   local consumer <close>, failure = kafka.consumer { brokers = brokers, group = "rlab-replay-reader", enable_auto_commit = false,
     enable_partition_eof = true, auto_offset_reset = "earliest" }
   if not consumer then return nil, failure end
   local ok
-  ok, failure = consumer:assign(places)
+  ok, failure = consumer:assign(starts)
   if not ok then return nil, failure end
   return drain(consumer, left, visit)
-end
-
--- committed(admin, group, topic) -> offsets by partition
-function M.committed(admin, group, topic)
-  local at = {}
-  for _, row in ipairs(admin:group_offsets(group) or {}) do
-    if row.topic == topic and row.offset then at[row.partition] = row.offset end
-  end
-  return at
 end
 
 -- list{admin =, brokers =, topic =, group =, filter =, limit =} -> rows {id, partition, offset, key, value, headers, story, waiting} | nil, err; the
@@ -103,8 +95,11 @@ end
 function M.list(what)
   local bounds, failure = M.bounds(what.admin, what.topic)
   if not bounds then return nil, failure end
-  local done, rows, total = M.committed(what.admin, what.group, what.topic), {}, 0
+  local done
+  done, failure = places.committed(what.admin, what.group, what.topic)
+  if not done then return nil, failure end
   local ok
+  local rows, total = {}, 0
   ok, failure = M.each(what.brokers, bounds, function(record)
     if what.filter and not what.filter(record) then return end
     total = total + 1
