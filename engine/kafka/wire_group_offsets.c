@@ -185,17 +185,17 @@ static rl_err *take_codes(rd_kafka_topic_partition_list_t *said,
     return NULL;
 }
 
-/* A coordinator that has moved, or is about to be one, says so of every place. */
+/* A coordinator that has moved, or is about to be one, says so place by place. */
 static rl_err *not_there(const rd_kafka_topic_partition_list_t *places, const char *group)
 {
-    switch (places->elems[0].err) {
-    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-        return wire_code(places->elems[0].err, "offsets of group %s", group);
-    default:
-        return NULL;
+    for (int i = 0; i < places->cnt; i++) {
+        rd_kafka_resp_err_t code = places->elems[i].err;
+        if (code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+            code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+            code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR)
+            return wire_code(code, "offsets of group %s", group);
     }
+    return NULL;
 }
 
 rl_err *wire_commit_parse(frame_reader *r, const char *group,
