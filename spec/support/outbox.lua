@@ -101,19 +101,19 @@ end
 function Outbox:records(isolation)
   local reader <close> = must(kafka.consumer { brokers = self.brokers, group = "none-" .. self.topic, enable_auto_commit = false,
     isolation_level = isolation or "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 20 })
-  local parts, ended, list = {}, 0, {}
+  local parts, left, list = {}, {}, {}
   for _, p in ipairs(must(self.admin:topic(self.topic)).partitions) do
     parts[#parts + 1] = { topic = self.topic, partition = p.partition, offset = 0 }
-    must(task.wait_until(function() -- a commit returns before its markers are written
+    left[p.partition] = must(task.wait_until(function() -- a commit returns before its markers are written
       local at = self.admin:offsets(self.topic, p.partition)
-      return at and at.lso == at.hw
+      return at and at.lso == at.hw and at.hw == at.leo and at.leo
     end, { at_most = "60s", what = "the end of the last transaction" }))
   end
   must(reader:assign(parts))
-  while ended < #parts do
+  while next(left) do
     for record in must(reader:poll(1000, "60s")):each() do
       if record.eof then
-        ended = ended + 1
+        if left[record.partition] and record.offset >= left[record.partition] then left[record.partition] = nil end
       else
         local headers = headers_of(record)
         list[#list + 1] = { id = headers["event-id"], key = record.key, value = record.value, headers = record.headers,
