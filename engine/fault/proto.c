@@ -65,7 +65,7 @@ void proto_pending_free(proto_pending *p)
 
 void proto_flush_made(proto_session *s)
 {
-    while (s->first && s->first->made) {
+    while (!s->side[PROTO_DOWN].skip && s->first && s->first->made) {
         proto_pending *p = proto_pop(s);
         if (!p->swallowed)
             proto_emit(s, PROTO_DOWN, p->answer.data, p->answer.len);
@@ -168,6 +168,37 @@ void proto_end(proto_session *s, proto_dir dir)
     s->side[dir].in = (rl_buf){0};
     proto_emit(s, dir, kept.data, kept.len);
     buf_free(&kept);
+}
+
+uint64_t proto_unseen(const proto_session *s, proto_dir dir)
+{
+    const proto_side *side = &s->side[dir];
+    if (s->opaque)
+        return PROTO_ALL;
+    return side->dropping ? 0 : side->skip;
+}
+
+void proto_passed(proto_session *s, proto_dir dir, size_t n)
+{
+    proto_side *side = &s->side[dir];
+    if (s->opaque)
+        return;
+    side->skip -= n;
+    if (side->skip == 0 && dir == PROTO_DOWN)
+        proto_flush_made(s);
+}
+
+uint64_t proto_unwanted(const proto_session *s, proto_dir dir)
+{
+    const proto_side *side = &s->side[dir];
+    if (s->opaque)
+        return PROTO_ALL;
+    return side->dropping || side->in.len ? 0 : side->size;
+}
+
+size_t proto_head(const proto_session *s, proto_dir dir)
+{
+    return s->opaque ? 0 : s->ops->head[dir];
 }
 
 bool proto_opaque(const proto_session *s)

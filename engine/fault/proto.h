@@ -17,6 +17,8 @@
 typedef enum proto_kind { PROTO_TCP, PROTO_KAFKA, PROTO_MYSQL, PROTO_REDIS } proto_kind;
 typedef enum proto_dir { PROTO_UP, PROTO_DOWN } proto_dir; /* to the server, to the client */
 
+#define PROTO_ALL UINT64_MAX
+
 typedef struct proto_session proto_session;
 
 /* A request that waits for its response. The host sets the flags when it decides about the request. */
@@ -85,6 +87,14 @@ proto_session *proto_open(proto_kind kind, const proto_host *host);
 size_t proto_feed(proto_session *s, proto_dir dir, const char *data, size_t len);
 /* The side has come to its end: what is kept of an unfinished message is emitted. */
 void proto_end(proto_session *s, proto_dir dir);
+/* How many of the next bytes may pass without a feed: the rest of a message that nobody wants (PROTO_ALL: the session is opaque). */
+uint64_t proto_unseen(const proto_session *s, proto_dir dir);
+/* So many of them have passed. */
+void proto_passed(proto_session *s, proto_dir dir, size_t n);
+/* The length of the message in hand, or of the last one, if nobody wanted to see it; else 0 (PROTO_ALL: opaque). */
+uint64_t proto_unwanted(const proto_session *s, proto_dir dir);
+/* How many bytes must be seen of a message to know its length; 0: that depends. */
+size_t proto_head(const proto_session *s, proto_dir dir);
 /* Sends a request that was stopped before: emits it and waits for its response. */
 void proto_inject(proto_session *s, const char *data, size_t len, proto_pending pending);
 bool proto_opaque(const proto_session *s);

@@ -9,7 +9,8 @@ enum { PROTO_MESSAGE_MAX = 128 << 20, PROTO_WAITING_MAX = 1 << 16 };
 /* One direction: the beginning of a message that has not come as a whole, and how much of one is to be passed unread. */
 typedef struct proto_side {
     rl_buf in;
-    uint64_t skip;
+    uint64_t skip,
+        size;      /* size: of the message that is, or was, skipped; 0 when the last one was not */
     bool dropping; /* what is skipped is not forwarded */
 } proto_side;
 
@@ -20,6 +21,7 @@ typedef struct proto_ops {
     /* Appends an error response to the request. */
     void (*fail)(const proto_msg *msg, proto_failure failure, rl_buf *out);
     void (*close)(proto_session *s);
+    size_t head[2]; /* see proto_head */
 } proto_ops;
 
 struct proto_session {
@@ -43,8 +45,9 @@ bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *p);
 proto_pending *proto_push(proto_session *s, proto_pending pending);
 proto_pending *proto_pop(proto_session *s);
 void proto_pending_free(proto_pending *p);
-void proto_flush_made(proto_session *s); /* emits made answers whose turn has come */
-void proto_give_up(proto_session *s);    /* opaque from now on; what is held back is emitted */
+void proto_flush_made(
+    proto_session *s); /* emits made answers whose turn has come, between two responses */
+void proto_give_up(proto_session *s); /* opaque from now on; what is held back is emitted */
 
 /* The APIs besides those of kafka/frame.h that are read here. */
 enum proto_kafka_api {

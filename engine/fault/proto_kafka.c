@@ -130,12 +130,9 @@ static size_t skip(proto_session *s, proto_dir dir, const char *data, size_t len
     size_t n = side->skip < len ? (size_t)side->skip : len;
     if (!side->dropping)
         proto_emit(s, dir, data, n);
-    side->skip -= n;
-    if (side->skip == 0) {
+    if (side->skip == n)
         side->dropping = false;
-        if (dir == PROTO_DOWN)
-            proto_flush_made(s);
-    }
+    proto_passed(s, dir, n);
     return n;
 }
 
@@ -151,7 +148,9 @@ static size_t fill(proto_side *side, size_t want, const char *data, size_t len)
 
 static step frame_step(proto_session *s, proto_dir dir, const char *p, size_t there)
 {
-    return dir == PROTO_UP ? request_step(s, p, there) : response_step(s, p, there);
+    step what = dir == PROTO_UP ? request_step(s, p, there) : response_step(s, p, there);
+    s->side[dir].size = what == STEP_SKIP ? 4 + (uint64_t)be32(p) : 0;
+    return what;
 }
 
 /* The frame in side->in, which began in an earlier chunk. Returns the bytes of data used. */
@@ -200,12 +199,11 @@ static size_t kafka_feed(proto_session *s, proto_dir dir, const char *data, size
                 proto_give_up(s);
                 break;
             }
-            size_t size = 4 + (size_t)be32(data + pos);
             what = frame_step(s, dir, data + pos, len - pos);
             if (what == STEP_SKIP)
-                side->skip = size;
+                side->skip = side->size;
             else if (what != STEP_MORE)
-                pos += size;
+                pos += 4 + (size_t)be32(data + pos);
         }
         if (what == STEP_STOP)
             return pos;
@@ -220,4 +218,5 @@ static size_t kafka_feed(proto_session *s, proto_dir dir, const char *data, size
     return len;
 }
 
-const proto_ops proto_kafka = {.feed = kafka_feed, .read = kafka_read, .fail = kafka_fail};
+const proto_ops proto_kafka = {
+    .feed = kafka_feed, .read = kafka_read, .fail = kafka_fail, .head = {HEAD_UP, HEAD_DOWN}};

@@ -388,4 +388,5 @@ static void mysql_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
     buf_str(out, f.text);
 }
 
-const proto_ops proto_mysql = {mysql_feed, mysql_read, mysql_fail, mysql_close};
+const proto_ops proto_mysql = {
+    .feed = mysql_feed, .read = mysql_read, .fail = mysql_fail, .close = mysql_close};

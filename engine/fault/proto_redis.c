@@ -354,4 +354,5 @@ static void redis_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
     buf_printf(out, "-%s\r\n", *f.text ? f.text : "ERR injected by the proxy");
 }
 
-const proto_ops proto_redis = {redis_feed, redis_read, redis_fail, redis_close};
+const proto_ops proto_redis = {
+    .feed = redis_feed, .read = redis_read, .fail = redis_fail, .close = redis_close};

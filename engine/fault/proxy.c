@@ -33,6 +33,7 @@ static void bury(rl_proxy *proxy)
         watch_free(watch);
     }
     wire_free(proxy);
+    pipe_free_all(proxy);
     free(proxy->chunk);
     free(proxy);
     if (done)

@@ -14,6 +14,7 @@ static void conn_gone(proxy_conn *conn)
     rl_proxy *proxy = conn->proxy;
     for (int dir = 0; dir < 2; dir++) {
         stage_free_all(&conn->stream[dir]);
+        pipe_give_back(&conn->stream[dir]);
         buf_free(&conn->stream[dir].waiting);
         buf_free(&conn->stream[dir].cork);
     }

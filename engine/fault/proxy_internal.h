@@ -11,6 +11,9 @@ enum {
     PROXY_HIGH = 4 << 20,    /* a direction that holds so much stops reading ... */
     PROXY_LOW = 1 << 20,     /* ... until it holds less */
     PROXY_STAGED = 32 << 20, /* the same where toxics hold data back on purpose */
+    PROXY_PIPE = 1 << 20,    /* what a pipe takes at once */
+    PROXY_BULK = 64 << 10,   /* a read of so much: there is more to come */
+    PROXY_UNSEEN = 32 << 10, /* less of a message is not worth a pipe */
 };
 
 typedef struct proxy_conn proxy_conn;
@@ -71,6 +74,13 @@ void toxic_free_all(proxy_gate *gate);
 
 /* ---- connections ---- */
 
+/* Bytes between two sockets that this process does not look at. */
+typedef struct proxy_pipe {
+    struct proxy_pipe *next; /* of the idle ones */
+    int to, from;
+    size_t held;
+} proxy_pipe;
+
 struct proxy_stream {
     proxy_conn *conn;
     proto_dir dir;
@@ -87,6 +97,12 @@ struct proxy_stream {
     proxy_stage *stages;
     size_t staged, unsent;
     uint64_t bytes;
+    proxy_pipe *
+        pipe; /* NULL: none is in use. What it holds goes before all else, and after what is unsent */
+    bool bulk;    /* the last read was a large one */
+    bool passing; /* so goes the message in hand, and what follows is asked for its length only */
+    bool filling; /* small pieces join the pipe */
+    bool no_pipe; /* none was to be had */
 };
 
 typedef struct proxy_held {
@@ -136,6 +152,24 @@ void stream_feed(proxy_stream *st, const char *data, size_t len);
 void stream_source_ended(proxy_stream *st);
 void stream_flush(proxy_stream *st); /* what was gathered goes on */
 void stream_flow(proxy_stream *st);  /* starts or stops reading */
+
+/* The sink takes no more for now: kept until it does. In the order of the calls, and after the pipe. */
+void stream_write_later(proxy_stream *st, const char *data, size_t len);
+bool stream_sink_open(const proxy_stream *st);
+
+/* ---- bytes that nobody wants to see: proxy_pipe.c ---- */
+
+/* Whether the stream's next bytes should go by pipe_pass instead of a read. */
+bool pipe_fits(const proxy_stream *st);
+/* Moves what the source has to the sink; > 0: so many bytes, 0: nothing for now, UV_EOF, or what is wrong with the source. */
+ssize_t pipe_pass(proxy_stream *st);
+bool pipe_join(proxy_stream *st, const char *data,
+               size_t len);        /* false: it is not being filled, or is full */
+void pipe_drain(proxy_stream *st); /* as much as the sink takes */
+size_t pipe_take(proxy_stream *st, char *to, size_t most); /* 0: it is empty */
+size_t pipe_held(const proxy_stream *st);
+void pipe_give_back(proxy_stream *st);
+void pipe_free_all(rl_proxy *proxy);
 
 /* ---- rules and log ---- */
 
@@ -216,7 +250,8 @@ struct rl_proxy {
     bool closing;
     void (*done)(void *);
     void *done_arg;
-    char *chunk; /* where reads land */
+    char *chunk;       /* where reads land */
+    proxy_pipe *pipes; /* idle ones */
 };
 
 void proxy_handle_opened(rl_proxy *proxy);

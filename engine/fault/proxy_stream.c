@@ -32,11 +32,12 @@ static void on_written(uv_write_t *req, int status)
         conn_cut(st->conn);
         return;
     }
+    pipe_drain(st);
     cut_if_sent(st);
     stream_flow(st);
 }
 
-static void write_later(proxy_stream *st, const char *data, size_t len)
+void stream_write_later(proxy_stream *st, const char *data, size_t len)
 {
     write_req *w = mem_alloc(sizeof *w + len);
     w->st = st;
@@ -51,16 +52,28 @@ static void write_later(proxy_stream *st, const char *data, size_t len)
     conn_cut(st->conn);
 }
 
-static bool sink_open(const proxy_stream *st)
+/* What the pipe holds joins what waits in memory, so that more can follow it. */
+static void settle_pipe(proxy_stream *st)
+{
+    char *piece = pipe_held(st) ? mem_alloc(PROXY_BULK) : NULL;
+    for (size_t n; piece && (n = pipe_take(st, piece, PROXY_BULK)) > 0;)
+        stream_write_later(st, piece, n);
+    free(piece);
+}
+
+bool stream_sink_open(const proxy_stream *st)
 {
     return !st->conn->closing && !st->shut && !(st->dir == PROTO_DOWN && st->conn->client_gone);
 }
 
 void stream_deliver(proxy_stream *st, const char *data, size_t len)
 {
-    if (!sink_open(st) || len == 0)
+    if (!stream_sink_open(st) || len == 0)
         return;
     st->bytes += len;
+    if (pipe_join(st, data, len))
+        return;
+    pipe_drain(st);
     int n = 0;
     if (st->unsent == 0) {
         uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
@@ -72,7 +85,8 @@ void stream_deliver(proxy_stream *st, const char *data, size_t len)
         n = n < 0 ? 0 : n;
     }
     if ((size_t)n < len) {
-        write_later(st, data + n, len - (size_t)n);
+        settle_pipe(st);
+        stream_write_later(st, data + n, len - (size_t)n);
         stream_flow(st);
     }
 }
@@ -90,10 +104,12 @@ void stream_end(proxy_stream *st)
 {
     if (st->shut || st->conn->closing)
         return;
-    if (!sink_open(st)) {
+    if (!stream_sink_open(st)) {
         conn_cut(st->conn);
         return;
     }
+    pipe_drain(st);
+    settle_pipe(st);
     st->shut = true;
     uv_shutdown_t *req = mem_alloc(sizeof *req);
     req->data = st->conn;
@@ -228,34 +244,51 @@ void stream_source_ended(proxy_stream *st)
         conn_cut(conn);
 }
 
+static proxy_stream *stream_of(const void *source)
+{
+    proxy_conn *conn = ((const uv_handle_t *)source)->data;
+    return &conn->stream[source == &conn->client ? PROTO_UP : PROTO_DOWN];
+}
+
+/* Without memory libuv reads nothing, and says so: then it is the pipe's turn. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-    proxy_conn *conn = handle->data;
+    const proxy_stream *st = stream_of(handle);
     (void)suggested;
-    *buf = uv_buf_init(conn->proxy->chunk, PROXY_READ);
+    if (st->unsent == 0 && pipe_fits(st))
+        *buf = uv_buf_init(NULL, 0);
+    else
+        *buf = uv_buf_init(st->conn->proxy->chunk, PROXY_READ);
+}
+
+static void on_data(proxy_stream *st, const char *data, size_t len)
+{
+    st->bulk = len >= PROXY_BULK;
+    st->passing = false;
+    if (st->blocked)
+        buf_add(&st->waiting, data, len);
+    else
+        stream_feed(st, data, len);
 }
 
 static void on_read(uv_stream_t *source, ssize_t nread, const uv_buf_t *buf)
 {
-    proxy_conn *conn = source->data;
-    proxy_stream *st =
-        &conn->stream[source == (uv_stream_t *)&conn->client ? PROTO_UP : PROTO_DOWN];
-    if (nread > 0) {
-        if (st->blocked)
-            buf_add(&st->waiting, buf->base, (size_t)nread);
-        else
-            stream_feed(st, buf->base, (size_t)nread);
+    proxy_stream *st = stream_of(source);
+    bool piped = nread == UV_ENOBUFS && !buf->base;
+    if (piped)
+        nread = pipe_pass(st);
+    else if (nread > 0)
+        on_data(st, buf->base, (size_t)nread);
+    if (nread >= 0) {
         stream_flow(st);
         return;
     }
-    if (nread == 0)
-        return;
     st->eof = true;
     stream_flow(st);
     if (nread == UV_EOF)
         stream_source_ended(st);
     else if (!keeps_held(st))
-        conn_reset(conn);
+        conn_reset(st->conn);
 }
 
 void stream_flow(proxy_stream *st)
@@ -263,8 +296,9 @@ void stream_flow(proxy_stream *st)
     if (st->conn->closing || uv_is_closing((uv_handle_t *)st->source))
         return;
     size_t held = st->unsent + st->waiting.len;
-    bool full = held > PROXY_HIGH || st->staged > PROXY_STAGED;
-    bool may = held <= PROXY_LOW && st->staged <= PROXY_STAGED;
+    bool behind = pipe_held(st) || (st->unsent && pipe_fits(st));
+    bool full = behind || held > PROXY_HIGH || st->staged > PROXY_STAGED;
+    bool may = !behind && held <= PROXY_LOW && st->staged <= PROXY_STAGED;
     if (st->reading && (full || st->eof)) {
         uv_read_stop((uv_stream_t *)st->source);
         st->reading = false;

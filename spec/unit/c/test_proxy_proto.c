@@ -18,6 +18,7 @@ typedef struct host {
     rl_buf out[2];
     rl_rng *dice;
     proto_verdict verdict;
+    bool unwanted; /* responses are of no interest */
     int requests, responses;
     rl_buf told;
     char client[64], ids[256], last[4096];
@@ -52,7 +53,7 @@ static proto_verdict on_request(void *arg, const proto_msg *msg, proto_pending *
     tell(h, msg);
     snprintf(h->client, sizeof h->client, "%.*s", (int)msg->client.len,
              msg->client.data ? msg->client.data : "");
-    pending->wanted = true;
+    pending->wanted = !h->unwanted;
     if (!h->dice)
         return h->verdict;
     proto_verdict v = (proto_verdict)rng_below(h->dice, 5);
@@ -227,6 +228,32 @@ static void test_an_error_reply_waits_for_its_turn(void **state)
     buf_free(&down);
 }
 
+static void test_an_error_reply_waits_for_the_end_of_a_response(void **state)
+{
+    (void)state;
+    host h = {.verdict = PROTO_PASS, .unwanted = true};
+    rl_buf up = {0}, down = {0};
+    proto_session *s = open_session(PROTO_KAFKA, &h);
+    put_produce(&up, 7, 1);
+    proto_feed(s, PROTO_UP, up.data, up.len);
+    put_produced(&down, 7, 1);
+    size_t half = down.len / 2;
+    proto_feed(s, PROTO_DOWN, down.data, half);
+    assert_int_equal(proto_unseen(s, PROTO_DOWN), down.len - half);
+    h.verdict = PROTO_ERROR;
+    buf_reset(&up);
+    put_produce(&up, 7, 2);
+    proto_feed(s, PROTO_UP, up.data, up.len);
+    assert_int_equal(h.out[PROTO_DOWN].len, half);
+    proto_passed(s, PROTO_DOWN, down.len - half);
+    assert_true(h.out[PROTO_DOWN].len > half);
+    assert_int_equal(proto_waiting(s), 0);
+    proto_close(s);
+    host_free(&h);
+    buf_free(&up);
+    buf_free(&down);
+}
+
 static void twice(proto_kind kind, const char *reply)
 {
     host h = {.verdict = PROTO_TWICE};
@@ -364,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_kafka_says_what_it_saw),
         cmocka_unit_test(test_mysql_knows_statement_and_parameters),
         cmocka_unit_test(test_an_error_reply_waits_for_its_turn),
+        cmocka_unit_test(test_an_error_reply_waits_for_the_end_of_a_response),
         cmocka_unit_test(test_twice_is_answered_once),
         cmocka_unit_test(test_an_unfinished_message_goes_on_at_the_end),
         cmocka_unit_test(test_strangers_pass_unparsed),
