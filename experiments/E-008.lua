@@ -54,11 +54,6 @@ local function start(lab, arm, opts)
   return services
 end
 
-local function connect_redis(lab)
-  local at = lab.stack.redis
-  return lab:own(must(redis.connect { host = at.host, port = at.port }))
-end
-
 -- Readers at each process, released together; they stay open until the arm ends.
 local function release(lab, services, account, count)
   local loads = {}
@@ -85,22 +80,6 @@ local function answers_of(lab, loads, wanted)
   lab:number("reader p50", latency:percentile(50) / 1e6, "ms")
   lab:number("reader p99", latency:percentile(99) / 1e6, "ms")
   return list, latency:percentile(100) / 1e9
-end
-
--- The most statements that MySQL had under way, others' and the observer's too, while f() runs.
-local function threads_running(lab, f)
-  local at, most, over = lab.stack.mysql, 0, false
-  local db = lab:own(must(mysql.connect { host = at.host, port = at.port, user = at.user, password = at.password }))
-  local watch = lab:background("Threads_running", function()
-    while not over do
-      most = math.max(most, tonumber(must(db:query "SHOW GLOBAL STATUS LIKE 'Threads_running'")[1].Value))
-      task.sleep "1ms"
-    end
-  end)
-  f()
-  over = true
-  watch:join()
-  lab:number("peak Threads_running", most)
 end
 
 -- ---- 64 readers of one key ----
@@ -143,13 +122,14 @@ end
 
 -- The loads go on and end; what MySQL has under way meanwhile is watched.
 local function finish(lab, services, arm)
-  threads_running(lab, function()
+  local most = lab:peak_status("Threads_running", function() -- others' and the observer's too
     let_go(lab, services, arm)
     lab:await("the loads to end", function()
       return sum(services, function(s) return metric(s, "db_busy") + metric(s, "queued") end) == 0
         and sum(services, function(s) return metric(s, "db_reads_total") end) >= arm.settings.loading
     end)
   end)
+  lab:number("peak Threads_running", most)
   lab:number("reads at once", sum(services, function(s) return metric(s, "db_peak") end))
 end
 
@@ -168,7 +148,6 @@ local function armed(arm)
   return { failpoints = points }
 end
 
-
 -- Warmed by processes that are not under fire, so that the counts below begin at nothing.
 local function fill(lab, r, arm)
   must(cache.fill(r, lab:prefix(), HOT, { balance = HOT * 100, version = 1 }, { mode = "plain", ttl = "30s" }))
@@ -178,7 +157,7 @@ local function fill(lab, r, arm)
 end
 
 local function one_key(lab, arm)
-  local r = connect_redis(lab)
+  local r = lab:redis()
   accounts(lab, HOT)
   local rule, services = count_selects(lab, HOT), start(lab, arm, armed(arm))
   fill(lab, r, arm)
@@ -269,7 +248,7 @@ local function fill_keys(lab, r, arm, services)
 end
 
 local function many_keys(lab, arm)
-  local r = connect_redis(lab)
+  local r = lab:redis()
   accounts(lab, KEYS)
   local rule = count_selects(lab)
   local services = start(lab, arm, { settings = { ttl = ("%dms"):format(TTL * 1000) } })

@@ -88,6 +88,8 @@ local experiment = {
         { "stores", "lab:stores() -> table", "One consistent snapshot of the arm's schema: ledger, outbox, processed, effects, accounts, views, sums, request.", },
         { "records", "lab:records(topic, opts) -> list", "The events of a topic by the independent reader: rows {id, event, key, version, amount, partition, offset}.",
           params = { "topic: string", "opts: table, as of lab:read" } },
+        { "peak_status", "lab:peak_status(variable, f) -> number", "The highest value of a status variable of MySQL while f() runs.",
+          params = { 'variable: string, such as "Threads_running"', "f: function" } },
         { "redis", "lab:redis() -> connection", "The observer's connection to Redis, closed with the arm." },
         { "cache", "lab:cache() -> list", "The accounts in the arm's part of Redis: rows {key, balance, version, state}." },
         { "prefix", "lab:prefix() -> string", "What the arm's keys in Redis begin with." },

@@ -1,6 +1,7 @@
 -- The services' stores in MySQL: a schema of the arm's own, and what the census reads from it, over connections that no service uses.
 local migrate = require "rlab.stack.migrate"
 local must = require "rlab.must"
+local task = require "rlab.task"
 
 local M = {}
 
@@ -25,6 +26,22 @@ end
 function M.db(lab)
   lab:schema()
   return lab.schema_db
+end
+
+-- peak_status("Threads_running", f) -> the highest that this status variable of MySQL was while f() ran
+function M.peak_status(lab, variable, f)
+  local most, over = 0, false
+  local db = lab:own(connect(lab))
+  local watch = lab:background(variable, function()
+    while not over do
+      most = math.max(most, tonumber(must(db:query("SHOW GLOBAL STATUS WHERE Variable_name = ?", variable))[1].Value))
+      task.sleep "1ms"
+    end
+  end)
+  f()
+  over = true
+  watch:join()
+  return most
 end
 
 -- ---- reading ----
