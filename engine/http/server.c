@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
+#include "http/server_internal.h"
 
 enum {
     MAX_CONNECTIONS = 1000,
@@ -24,168 +23,6 @@ enum {
     DRAINED_BODY_MAX = 64 << 20,
     HEAD_MAX = 16 << 10
 };
-
-struct http_server {
-    struct MHD_Daemon *daemon;
-    http_server_opts opts;
-    int port;
-    atomic_int under_way;
-    atomic_bool draining,
-        stopped; /* answers close their connection; the handler is not asked any more */
-    pthread_mutex_t lock;
-    http_front *_Atomic front;
-    void *_Atomic front_arg;
-    atomic_int in_front;
-    http_request *suspended; /* under lock: whom http_stop has to answer at last */
-};
-
-/* HANDLING -> ANSWERED: the handler answered before it returned. HANDLING -> SUSPENDED -> ANSWERED: somebody did later. */
-typedef enum request_state { HANDLING, SUSPENDED, ANSWERED } request_state;
-
-struct http_request {
-    http_server *server;
-    struct MHD_Connection *connection;
-    char *method, *path;
-    rl_buf body;
-    size_t received;
-    bool too_large;
-    atomic_bool claimed;    /* somebody answers or has answered */
-    atomic_int state, refs; /* one of the connection, one of who answers */
-    bool listed;            /* among the suspended */
-    int status;
-    struct MHD_Response *response;
-    void (*after)(void *arg, bool sent);
-    void *arg;
-    http_request *prev, *next;
-};
-
-/* ---- requests ---- */
-
-static http_request *request_new(http_server *server, struct MHD_Connection *connection,
-                                 const char *method, const char *path)
-{
-    http_request *req = mem_zero(sizeof *req);
-    req->server = server;
-    req->connection = connection;
-    req->method = mem_strdup(method);
-    req->path = mem_strdup(path);
-    atomic_init(&req->refs, 1);
-    atomic_fetch_add(&server->under_way, 1);
-    return req;
-}
-
-static void request_unref(http_request *req)
-{
-    if (atomic_fetch_sub(&req->refs, 1) != 1)
-        return;
-    buf_free(&req->body);
-    free(req->method);
-    free(req->path);
-    free(req);
-}
-
-static void keep_suspended(http_request *req)
-{
-    http_server *server = req->server;
-    pthread_mutex_lock(&server->lock);
-    req->next = server->suspended;
-    if (req->next)
-        req->next->prev = req;
-    server->suspended = req;
-    req->listed = true;
-    pthread_mutex_unlock(&server->lock);
-}
-
-static void forget_suspended(http_request *req)
-{
-    http_server *server = req->server;
-    if (!req->listed)
-        return;
-    pthread_mutex_lock(&server->lock);
-    if (req->prev)
-        req->prev->next = req->next;
-    else if (server->suspended == req)
-        server->suspended = req->next;
-    if (req->next)
-        req->next->prev = req->prev;
-    req->prev = req->next = NULL;
-    pthread_mutex_unlock(&server->lock);
-}
-
-const char *http_method(const http_request *req)
-{
-    return req->method;
-}
-
-const char *http_path(const http_request *req)
-{
-    return req->path;
-}
-
-const char *http_header(const http_request *req, const char *name)
-{
-    return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
-}
-
-typedef struct lookup {
-    const char *name, *value;
-} lookup;
-
-static enum MHD_Result match_query(void *arg, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
-{
-    lookup *l = arg;
-    (void)kind;
-    if (strcmp(name, l->name) != 0)
-        return MHD_YES;
-    l->value = value ? value : "";
-    return MHD_NO;
-}
-
-const char *http_query(const http_request *req, const char *name)
-{
-    lookup l = {.name = name};
-    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, match_query, &l);
-    return l.value;
-}
-
-const char *http_body(const http_request *req, size_t *len)
-{
-    *len = req->body.len;
-    return req->body.data ? req->body.data : "";
-}
-
-typedef struct visitor {
-    http_visit *visit;
-    void *arg;
-} visitor;
-
-static enum MHD_Result visit_value(void *arg, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
-{
-    visitor *v = arg;
-    (void)kind;
-    v->visit(v->arg, name, value ? value : "");
-    return MHD_YES;
-}
-
-void http_each_header(const http_request *req, http_visit *visit, void *arg)
-{
-    visitor v = {visit, arg};
-    MHD_get_connection_values(req->connection, MHD_HEADER_KIND, visit_value, &v);
-}
-
-void http_each_query(const http_request *req, http_visit *visit, void *arg)
-{
-    visitor v = {visit, arg};
-    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, visit_value, &v);
-}
-
-const char *http_reason(int status)
-{
-    const char *text = MHD_get_reason_phrase_for((unsigned)status);
-    return text ? text : "Unknown";
-}
 
 /* ---- answers ---- */
 
@@ -220,7 +57,7 @@ void http_reply(http_request *req, const http_reply_opts *reply)
         if (reply->after)
             reply->after(reply->arg, false);
     }
-    request_unref(req);
+    http_request_unref(req);
 }
 
 void http_reply_text(http_request *req, int status, const char *type, const char *text)
@@ -313,7 +150,7 @@ static enum MHD_Result handle(http_request *req)
         server->opts.handler(req, server->opts.arg);
     if (atomic_load(&req->state) == ANSWERED)
         return send_answer(req);
-    keep_suspended(req);
+    http_request_suspend(req);
     MHD_suspend_connection(req->connection);
     int handling = HANDLING;
     if (!atomic_compare_exchange_strong(&req->state, &handling, SUSPENDED))
@@ -328,7 +165,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     (void)version;
     http_request *req = *state;
     if (!req) {
-        *state = req = request_new(cls, connection, method, url);
+        *state = req = http_request_new(cls, connection, method, url);
         return begin(req);
     }
     if (*len)
@@ -347,12 +184,12 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     *state = NULL;
     if (!req)
         return;
-    forget_suspended(req);
+    http_request_forget(req);
     if (req->after)
         req->after(req->arg, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (req->response)
         MHD_destroy_response(req->response);
-    request_unref(req);
+    http_request_unref(req);
     atomic_fetch_sub(&server->under_way, 1);
 }
 

@@ -1,0 +1,135 @@
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/server_internal.h"
+
+/* ---- life ---- */
+
+http_request *http_request_new(http_server *server, struct MHD_Connection *connection,
+                               const char *method, const char *path)
+{
+    http_request *req = mem_zero(sizeof *req);
+    req->server = server;
+    req->connection = connection;
+    req->method = mem_strdup(method);
+    req->path = mem_strdup(path);
+    atomic_init(&req->refs, 1);
+    atomic_fetch_add(&server->under_way, 1);
+    return req;
+}
+
+void http_request_unref(http_request *req)
+{
+    if (atomic_fetch_sub(&req->refs, 1) != 1)
+        return;
+    buf_free(&req->body);
+    free(req->method);
+    free(req->path);
+    free(req);
+}
+
+void http_request_suspend(http_request *req)
+{
+    http_server *server = req->server;
+    pthread_mutex_lock(&server->lock);
+    req->next = server->suspended;
+    if (req->next)
+        req->next->prev = req;
+    server->suspended = req;
+    req->listed = true;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void http_request_forget(http_request *req)
+{
+    http_server *server = req->server;
+    if (!req->listed)
+        return;
+    pthread_mutex_lock(&server->lock);
+    if (req->prev)
+        req->prev->next = req->next;
+    else if (server->suspended == req)
+        server->suspended = req->next;
+    if (req->next)
+        req->next->prev = req->prev;
+    req->prev = req->next = NULL;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* ---- what was asked ---- */
+
+const char *http_method(const http_request *req)
+{
+    return req->method;
+}
+
+const char *http_path(const http_request *req)
+{
+    return req->path;
+}
+
+const char *http_header(const http_request *req, const char *name)
+{
+    return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+}
+
+typedef struct lookup {
+    const char *name, *value;
+} lookup;
+
+static enum MHD_Result match_query(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    lookup *l = arg;
+    (void)kind;
+    if (strcmp(name, l->name) != 0)
+        return MHD_YES;
+    l->value = value ? value : "";
+    return MHD_NO;
+}
+
+const char *http_query(const http_request *req, const char *name)
+{
+    lookup l = {.name = name};
+    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, match_query, &l);
+    return l.value;
+}
+
+const char *http_body(const http_request *req, size_t *len)
+{
+    *len = req->body.len;
+    return req->body.data ? req->body.data : "";
+}
+
+typedef struct visitor {
+    http_visit *visit;
+    void *arg;
+} visitor;
+
+static enum MHD_Result visit_value(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    visitor *v = arg;
+    (void)kind;
+    v->visit(v->arg, name, value ? value : "");
+    return MHD_YES;
+}
+
+void http_each_header(const http_request *req, http_visit *visit, void *arg)
+{
+    visitor v = {visit, arg};
+    MHD_get_connection_values(req->connection, MHD_HEADER_KIND, visit_value, &v);
+}
+
+void http_each_query(const http_request *req, http_visit *visit, void *arg)
+{
+    visitor v = {visit, arg};
+    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, visit_value, &v);
+}
+
+const char *http_reason(int status)
+{
+    const char *text = MHD_get_reason_phrase_for((unsigned)status);
+    return text ? text : "Unknown";
+}

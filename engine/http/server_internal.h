@@ -1,0 +1,56 @@
+/* The inside of the HTTP server, shared by server.c and request.c only.
+ *
+ * Offers: the structs, and a request's life: it is counted while it is under way, held by its connection and by who answers it, and listed while it is suspended.
+ * Uses: http/server, libmicrohttpd. Thread: any; the list of the suspended has a lock. */
+#ifndef RL_HTTP_SERVER_INTERNAL_H
+#define RL_HTTP_SERVER_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "http/server.h"
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    http_server_opts opts;
+    int port;
+    atomic_int under_way;
+    atomic_bool draining,
+        stopped; /* answers close their connection; the handler is not asked any more */
+    pthread_mutex_t lock;
+    http_front *_Atomic front;
+    void *_Atomic front_arg;
+    atomic_int in_front;
+    http_request *suspended; /* under lock: whom http_stop has to answer at last */
+};
+
+/* HANDLING -> ANSWERED: the handler answered before it returned. HANDLING -> SUSPENDED -> ANSWERED: somebody did later. */
+typedef enum request_state { HANDLING, SUSPENDED, ANSWERED } request_state;
+
+struct http_request {
+    http_server *server;
+    struct MHD_Connection *connection;
+    char *method, *path;
+    rl_buf body;
+    size_t received;
+    bool too_large;
+    atomic_bool claimed;    /* somebody answers or has answered */
+    atomic_int state, refs; /* one of the connection, one of who answers */
+    bool listed;            /* among the suspended */
+    int status;
+    struct MHD_Response *response;
+    void (*after)(void *arg, bool sent);
+    void *arg;
+    http_request *prev, *next;
+};
+
+http_request *http_request_new(http_server *server, struct MHD_Connection *connection,
+                               const char *method, const char *path);
+void http_request_unref(http_request *req);
+/* Lists a request that will be answered later, for http_stop; and takes it off again. */
+void http_request_suspend(http_request *req);
+void http_request_forget(http_request *req);
+
+#endif
