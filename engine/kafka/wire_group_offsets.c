@@ -228,32 +228,37 @@ rl_err *wire_forget_parse(frame_reader *r, const char *group,
     return err;
 }
 
-static rl_err *change(wire_cluster *cluster, const wire_call *call, const wire_question *q,
-                      frame_reader *r)
+typedef struct change {
+    int api, version;
+    void (*write)(frame_writer *w, const void *arg);
+    rl_err *(*parse)(frame_reader *r, const char *group, rd_kafka_topic_partition_list_t *places);
+} change;
+
+static rl_err *ask_for(const change *c, wire_cluster *cluster, const wire_call *call,
+                       const char *group, rd_kafka_topic_partition_list_t *places)
 {
-    const change_ask *ask = q->arg;
+    change_ask ask = {group, places};
+    wire_question q = {c->api, c->version, c->write, &ask};
+    frame_reader r;
     int broker;
-    return wire_ask_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, ask->group, q, r, &broker);
+    rd_kafka_topic_partition_list_sort(places, NULL, NULL);
+    rl_err *err =
+        wire_ask_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, group, &q, &r, &broker);
+    return err ? err : c->parse(&r, group, places);
 }
 
 rl_err *wire_group_commit(wire_cluster *cluster, const wire_call *call, const char *group,
                           rd_kafka_topic_partition_list_t *places)
 {
-    change_ask ask = {group, places};
-    wire_question q = {FRAME_OFFSET_COMMIT, COMMIT_VERSION, write_commit, &ask};
-    frame_reader r;
-    rd_kafka_topic_partition_list_sort(places, NULL, NULL);
-    rl_err *err = change(cluster, call, &q, &r);
-    return err ? err : wire_commit_parse(&r, group, places);
+    static const change commit = {FRAME_OFFSET_COMMIT, COMMIT_VERSION, write_commit,
+                                  wire_commit_parse};
+    return ask_for(&commit, cluster, call, group, places);
 }
 
 rl_err *wire_group_forget(wire_cluster *cluster, const wire_call *call, const char *group,
                           rd_kafka_topic_partition_list_t *places)
 {
-    change_ask ask = {group, places};
-    wire_question q = {FRAME_OFFSET_DELETE, DELETE_VERSION, write_delete, &ask};
-    frame_reader r;
-    rd_kafka_topic_partition_list_sort(places, NULL, NULL);
-    rl_err *err = change(cluster, call, &q, &r);
-    return err ? err : wire_forget_parse(&r, group, places);
+    static const change forget = {FRAME_OFFSET_DELETE, DELETE_VERSION, write_delete,
+                                  wire_forget_parse};
+    return ask_for(&forget, cluster, call, group, places);
 }

@@ -138,6 +138,19 @@ describe("the proxy before Kafka", function()
     end
   end)
 
+  it("a coordinator's answer that is lost is asked for again, and a group that went with it is told as deleted", function()
+    local place = { topic = name, partition = 0, offset = 1 }
+    local a <close> = must(kafka.admin { brokers = stack.proxy.brokers, at_most = "20s" })
+    local swallowed = rule { api = "OffsetCommit", contains = name, nth = 1, action = "black-hole" }
+    assert.same({ place }, must(a:alter_group_offsets(name, { place })).altered)
+    assert.equal(1, must(client:rule(swallowed)).fired)
+    local cut = rule { api = "DeleteGroups", contains = name, nth = 1, action = "cut-after" }
+    assert.same({ name }, must(a:delete_groups { name }).deleted)
+    assert.equal(1, must(client:rule(cut)).fired)
+    local _, failure = a:delete_groups { name }
+    assert.equal("GROUP_ID_NOT_FOUND", failure.name)
+  end)
+
   it("cut-after loses the response: a plain producer writes it twice", function()
     local id = rule { api = "Produce", nth = 3, action = "cut-after" }
     local p <close> = producer()
