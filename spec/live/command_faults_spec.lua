@@ -30,11 +30,12 @@ local function load(service)
     task.group(function(g)
       for k = 1, CLIENTS do
         g:spawn(function()
-          local i = 1
-          while not seen.stop do
+          local i, asked = 1, false
+          while asked or not seen.stop do -- what was asked is asked until it is answered: it may be in the ledger
+            asked = true
             local answer, failure = http.post(service.url .. "/accounts/1/entries", { request_id = k .. "-" .. i, amount = 1 }, { timeout = "20s" })
             if answer and answer.status == 201 then
-              i, seen.ok = i + 1, seen.ok + 1
+              i, seen.ok, asked = i + 1, seen.ok + 1, false
             elseif answer and answer.status == 503 then
               seen.unavailable = seen.unavailable + 1
               task.sleep "50ms"
