@@ -1,6 +1,7 @@
 -- flow.consume against plain C that does the least possible with the same statements (bench/consume_loop.c): a topic of events until all are applied, with
 -- dedup, read model and effects, in turn on one stack. The ratio is the median of the ratios of the rounds.
 local clock = require "rlab.clock"
+local java = require "bench.java"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
@@ -12,6 +13,9 @@ local FEW = 50 -- record by record is so much slower that it gets the n-th part
 local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5", "log_level=0" }
 local CONSUME = { "enable.auto.offset.store=false", "auto.commit.interval.ms=100", "fetch.queue.backoff.ms=5", "log_level=0" }
 
+local JAVA = { "enable.auto.commit=false", "auto.offset.reset=none" }
+local JAVA_FASTER, JAVA_CHEAPER = 1.25, 1 / 8
+
 local RUNS = {
   { what = "batches of " .. BATCH, side = "C", peer = true, batch = BATCH },
   { what = "", side = "flow.consume", mode = "none", batch = BATCH, target = TARGET },
@@ -19,6 +23,8 @@ local RUNS = {
   { what = "", side = "+ Lua, records", mode = "record", batch = BATCH },
   { what = "one by one", side = "C", peer = true, batch = 1 },
   { what = "", side = "flow.consume", mode = "none", batch = 1 }, -- the commits decide: not judged
+  plain = { side = "Java", how = "plain", batch = BATCH }, -- with --java, these two
+  bare = { side = "Java, bare", how = "bare", batch = BATCH },
 }
 
 local function fill(ctx, admin, brokers, records)
@@ -37,11 +43,21 @@ local function words_of(ctx, run, work, group)
   return words
 end
 
+-- The topic once more for what has to be warm: at least ctx.warm events before the clock starts.
+local function run_java(ctx, run, work, group, on_start)
+  local at = work.store.at
+  local passes = 1 + (ctx.warm + work.records - 1) // work.records
+  local words = { run.how, at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic, tostring(PARTITIONS),
+    tostring(work.records), tostring(BATCH), tostring(passes), "bootstrap.servers=" .. work.brokers, "group.id=" .. group }
+  return java.run(run.java, table.move(JAVA, 1, #JAVA, #words + 1, words), { started = on_start })
+end
+
 local function measure(ctx, run, work)
-  local db = work.store.db
+  local db, group = work.store.db, ("rlab-bench-%x"):format(clock.ns())
   for _, name in ipairs { "processed_event", "effect_log", "account_view" } do must(db:exec("TRUNCATE " .. name)) end
   local before = schema.server_cpu(work.store.at)
-  local result = must(json.decode(ctx.run(words_of(ctx, run, work, ("rlab-bench-%x"):format(clock.ns())))))
+  local result = run.how and run_java(ctx, run, work, group, function() before = schema.server_cpu(work.store.at) end)
+    or must(json.decode(ctx.run(words_of(ctx, run, work, group))))
   result.mysqld = schema.server_cpu(work.store.at) - before
   local entries = math.tointeger(tonumber(must(db:value "SELECT SUM(entries) FROM account_view")))
   if result.records ~= work.records or entries ~= work.records or result.failed ~= 0 then
@@ -51,11 +67,10 @@ local function measure(ctx, run, work)
 end
 
 local function one_round(ctx, turn, many, few)
-  local order = turn % 2 == 1 and { 1, 2, 3, 4, 5, 6 } or { 4, 3, 2, 1, 6, 5 }
-  for _, i in ipairs(order) do
+  for _, i in ipairs(turn % 2 == 1 and { "bare", 1, "plain", 2, 3, 4, 5, 6 } or { 4, 3, 2, "plain", 1, "bare", 6, 5 }) do
     local run = RUNS[i]
     run.seen = run.seen or {}
-    run.seen[turn] = measure(ctx, run, run.batch == 1 and few or many)
+    if not run.how or run.java then run.seen[turn] = measure(ctx, run, run.batch == 1 and few or many) end
   end
 end
 
@@ -92,7 +107,22 @@ local function print_table(ctx)
   return missed
 end
 
+-- flow.consume beside Java as one writes it, which is judged, and beside the least that Java can do.
+local function print_java(ctx, missed)
+  for _, peer in ipairs { RUNS.plain, RUNS.bare } do
+    ctx.title("", peer.how == "plain" and ("the same in Java: kafka-clients, Jackson, Connector/J, batches of %d, warm after %s events"):format(BATCH,
+      ctx.count_text(ctx.warm)) or "the same in Java by the statements and the parser of the C program; not judged")
+    local own = { side = "flow.consume", name = "consume", seen = RUNS[2].seen }
+    if peer.how == "plain" then own.faster, own.cheaper = JAVA_FASTER, JAVA_CHEAPER end
+    local more = java.table(ctx, peer, { own })
+    table.move(more, 1, #more, #missed + 1, missed)
+  end
+  return missed
+end
+
 return function(ctx, stack)
+  RUNS.plain.java = ctx.java and java.peer(ctx, "ConsumeBatch")
+  RUNS.bare.java = RUNS.plain.java
   local brokers, at = stack:brokers(), stack:mysql()
   if not at then
     ctx.title("consume", "left out: --brokers without --mysql")
@@ -107,5 +137,6 @@ return function(ctx, stack)
   must(admin:delete_topics { many.topic, few.topic })
   ctx.title("consume", ("%s events of 200 bytes (%s one by one), %d accounts; %d partitions, a thread each; dedup, read model, effects; %s"):format(
     ctx.count_text(many.records), ctx.count_text(few.records), ACCOUNTS, PARTITIONS, ("medians of %d rounds"):format(ctx.few)))
-  return print_table(ctx)
+  local missed = print_table(ctx)
+  return ctx.java and print_java(ctx, missed) or missed
 end

@@ -6,6 +6,7 @@ local term = require "rlab.term"
 local units = require "rlab.units"
 
 local PARTS = { "kafka", "relay", "consume", "query", "proxy", "bag", "start", "task" }
+local MORE = { "flat" } -- only when it is named: minutes, and nothing to compare with
 
 local function usage(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "bench: " .. fmt:format(...) }, 0)
@@ -13,11 +14,12 @@ end
 
 local function parts_of(words)
   if #words == 0 then return PARTS end
+  local all = table.move(MORE, 1, #MORE, #PARTS + 1, table.move(PARTS, 1, #PARTS, 1, {}))
   for _, word in ipairs(words) do
     local known = false
-    for _, part in ipairs(PARTS) do known = known or part == word end
+    for _, part in ipairs(all) do known = known or part == word end
     if not known then
-      local near = units.nearest(word, PARTS)
+      local near = units.nearest(word, all)
       usage("no part '%s'%s", word, near and (", did you mean '" .. near .. "'?") or "")
     end
   end
@@ -88,7 +90,8 @@ return function(args)
   ctx.records, ctx.rounds = count_of(args, "records"), count_of(args, "rounds")
   ctx.ids, ctx.starts = count_of(args, "ids"), count_of(args, "starts")
   ctx.rows, ctx.few, ctx.mysql = count_of(args, "rows"), count_of(args, "few"), address_of(args.mysql)
-  ctx.seconds = count_of(args, "seconds")
+  ctx.seconds, ctx.warm, ctx.java = count_of(args, "seconds"), count_of(args, "warm"), args.java
+  ctx.many = count_of(args, "many")
   ctx.brokers, ctx.peers, ctx.rlab = args.brokers, args.peers, require("rlab.fs").self_exe()
   print(("rlab %s, %d cores, load %.1f"):format(require "rlab.version", cores(), load_average()))
   local stack <close> = require("bench.stack").new(ctx)

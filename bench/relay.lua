@@ -1,6 +1,8 @@
 -- flow.relay against plain C that does the least possible (bench/relay_loop.c): a backlog in the outbox until all of it is published and marked, for
 -- each way of marking, in turn on one stack. The ratio is the median of the ratios of the rounds.
 local clock = require "rlab.clock"
+local err = require "rlab.err"
+local java = require "bench.java"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
@@ -8,12 +10,16 @@ local schema = require "bench.schema"
 local term = require "rlab.term"
 
 local TARGET, BYTES, BATCH, KEYS, FILL = 0.85, 200, 2000, 1000, 1000
-local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5", "message.timeout.ms=0", "log_level=0" }
+local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=20", "message.timeout.ms=0", "log_level=0" }
+local JAVA = { "acks=all", "enable.idempotence=true", "linger.ms=20", "batch.size=262144", "buffer.memory=134217728" }
+local JAVA_FASTER, JAVA_CHEAPER = 2, 1 / 10
 local MODES = { { mark = "update", bare = "update" }, { mark = "delete", bare = "delete" }, { mark = "cursor", bare = "none" } }
+local debezium = { side = "Debezium", seen = {} } -- with --java
 
 -- The backlog, written once and copied for each run.
 local function write_rows(ctx)
   local db, rows = ctx.outbox.db, {}
+  if ctx.java then must(db:exec "ALTER TABLE outbox_event ADD COLUMN aggregatetype VARCHAR(64) NOT NULL DEFAULT 'entry'") end -- Debezium routes by it
   must(db:exec "CREATE TABLE backlog LIKE outbox_event")
   must(db:exec "SET SESSION sql_log_bin = 0")
   for i = 1, ctx.rows do
@@ -61,7 +67,38 @@ local function measure(ctx, admin, mode, bare)
   return result
 end
 
+local COPY = "INSERT INTO outbox_event (event_id, shard, message_key, payload) SELECT event_id, shard, message_key, payload FROM backlog ORDER BY id LIMIT ?"
+
+-- What Debezium reads is what is written from now on: the rows that warm it and those that are measured, in one transaction.
+local function write_for_debezium(ctx)
+  local db = ctx.outbox.db
+  must(db:exec "SET SESSION sql_log_bin = 1")
+  must(db:exec "BEGIN")
+  for _, n in ipairs { ctx.warm, ctx.rows } do
+    for from = 0, n - 1, ctx.rows do must(db:exec(COPY, math.min(n - from, ctx.rows))) end
+  end
+  must(db:exec "COMMIT")
+  must(db:exec "SET SESSION sql_log_bin = 0")
+end
+
+local function measure_debezium(ctx, admin)
+  local at, topic, before = ctx.outbox.at, new_topic(admin), 0
+  must(ctx.outbox.db:exec "TRUNCATE outbox_event")
+  local words = { at.host, tostring(at.port), at.user, at.password, ctx.outbox.schema, topic, tostring(ctx.warm), tostring(ctx.rows),
+    "bootstrap.servers=" .. ctx.outbox.brokers }
+  local result = java.run(debezium.peer, table.move(JAVA, 1, #JAVA, #words + 1, words), {
+    ready = function() write_for_debezium(ctx) end, started = function() before = schema.server_cpu(at) end })
+  result.mysqld = schema.server_cpu(at) - before
+  must(admin:delete_topics { topic })
+  return result
+end
+
+local function seen_of(run)
+  return { rate = run.records / run.seconds, cpu = run.cpu / run.records * 1e5, server = run.mysqld / run.records * 1e5 }
+end
+
 local function one_round(ctx, admin, turn)
+  if ctx.java then debezium.seen[turn] = seen_of(measure_debezium(ctx, admin)) end
   for _, mode in ipairs(MODES) do
     mode.c, mode.own = mode.c or {}, mode.own or {}
     for _, bare in ipairs(turn % 2 == 1 and { true, false } or { false, true }) do
@@ -73,7 +110,8 @@ end
 local function medians(ctx, runs)
   local rates, cpus, servers = {}, {}, {}
   for i, run in ipairs(runs) do
-    rates[i], cpus[i], servers[i] = run.records / run.seconds, run.cpu / run.records * 1e5, run.mysqld / run.records * 1e5
+    local seen = seen_of(run)
+    rates[i], cpus[i], servers[i] = seen.rate, seen.cpu, seen.server
   end
   return { rate = ctx.count_text(ctx.median(rates)), cpu = ("%.2f"):format(ctx.median(cpus)), server = ("%.2f"):format(ctx.median(servers)), rates = rates }
 end
@@ -87,13 +125,36 @@ local function rows_of(ctx, mode, rows)
     span = ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list))), target = ("%s %.2f"):format(term.symbol "ge", TARGET) }
 end
 
+-- Debezium reads the log that a row-based binlog is, and nothing else.
+local function need_binlog(db)
+  local format = must(db:value "SELECT IF(@@log_bin, CONCAT(@@binlog_format, ', ', @@binlog_row_image), 'none')")
+  if format ~= "ROW, FULL" then
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = ("bench: Debezium needs --log-bin, --binlog-format=ROW and --binlog-row-image=FULL; this MySQL has a binlog of %s"):format(format) }, 0)
+  end
+end
+
+local function print_java(ctx, missed)
+  ctx.title("", ("the same table by Debezium's embedded engine, outbox router, marking nothing, warm after %s rows"):format(ctx.count_text(ctx.warm)))
+  local runs = {}
+  for i, mode in ipairs(MODES) do
+    runs[i] = { side = "flow.relay, " .. mode.mark, name = "relay, mark = " .. mode.mark, seen = {}, cheaper = JAVA_CHEAPER,
+      faster = mode.mark == "cursor" and JAVA_FASTER or nil }
+    for turn, run in ipairs(mode.own) do runs[i].seen[turn] = seen_of(run) end
+  end
+  local more = java.table(ctx, debezium, runs)
+  return table.move(more, 1, #more, #missed + 1, missed)
+end
+
 return function(ctx, stack)
+  debezium.peer = ctx.java and java.peer(ctx, "Debezium")
   local brokers, at = stack:brokers(), stack:mysql()
   if not at then
     ctx.title("relay", "left out: --brokers without --mysql")
     return {}
   end
   ctx.outbox = schema.open(at, { "V1__core.sql" })
+  if ctx.java then need_binlog(ctx.outbox.db) end
   ctx.outbox.brokers = brokers
   local admin <close> = must(kafka.admin { brokers = brokers })
   write_rows(ctx)
@@ -109,5 +170,5 @@ return function(ctx, stack)
   ctx.table({ { name = "mark", key = "what" }, { name = "", key = "side" }, { name = "rows/s", key = "rate", align = "right" },
     { name = "relay / C", key = "ratio", align = "right" }, { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
     { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "mysqld's", key = "server", align = "right" } }, rows)
-  return missed
+  return ctx.java and print_java(ctx, missed) or missed
 end

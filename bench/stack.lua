@@ -21,12 +21,17 @@ function Stack:rlab(...)
   return output, (clock.ns() - began) / 1e9
 end
 
+local function settle(stack)
+  if stack.home then return end
+  stack.home = must(fs.realpath(must(fs.tmpdir "rlab-bench")))
+  stack.env = { RLAB_HOME = stack.home, RLAB_PORT_BASE = tostring(port_base()) }
+end
+
 -- brokers(): starts the servers
 function Stack:brokers()
   if self.ctx.brokers then return self.ctx.brokers end
   if not self.cold then
-    self.home = must(fs.realpath(must(fs.tmpdir "rlab-bench")))
-    self.env = { RLAB_HOME = self.home, RLAB_PORT_BASE = tostring(port_base()) }
+    settle(self)
     self:rlab("down", "kafka")
     local output
     output, self.cold = self:rlab("up", "kafka", "--json")
@@ -38,7 +43,7 @@ end
 -- mysql() -> {host=, port=, user=, password=}: starts the server
 function Stack:mysql()
   if self.ctx.brokers then return self.ctx.mysql end
-  self:brokers()
+  settle(self)
   return must(json.decode((self:rlab("up", "mysql", "--json")))).mysql
 end
 

@@ -92,19 +92,19 @@ local gauges = {
 }
 
 local timings = {
-  { "read_ns", "rlab_relay_read_seconds", "A poll that found rows" }, { "ack_ns", "rlab_relay_ack_seconds", "A batch, from its claim to its last report" },
-  { "mark_ns", "rlab_relay_mark_seconds", "A mark, to its commit" },
+  { "read", "rlab_relay_read_seconds", "A poll that found rows" }, { "ack", "rlab_relay_ack_seconds", "A batch, from its claim to its last report" },
+  { "mark", "rlab_relay_mark_seconds", "A mark, to its commit" },
 }
 
 local function metrics(flow)
-  local stats, list = flow:stats(), {}
+  local stats, times, list = flow:stats(), flow:times(), {}
   for _, c in ipairs(counters) do
     list[#list + 1] = { name = ("rlab_relay_%s_total"):format(c[1]), type = "counter", help = c[2] .. ".", value = stats[c[1]] }
   end
   for _, g in ipairs(gauges) do list[#list + 1] = { name = "rlab_relay_" .. g[1], type = "gauge", help = g[2] .. ".", value = stats[g[1]] } end
   list[#list + 1] = { name = "rlab_relay_oldest_unsent_seconds", type = "gauge", help = "Age of the oldest row that is still to be sent.",
     value = stats.oldest_unsent_us / 1e6 }
-  for _, t in ipairs(timings) do list[#list + 1] = { name = t[2], type = "histogram", help = t[3] .. ".", hdr = stats[t[1]], scale = 1e-9 } end
+  for _, t in ipairs(timings) do list[#list + 1] = { name = t[2], type = "histogram", help = t[3] .. ".", hdr = times[t[1]], scale = 1e-9 } end
   return list
 end
 

@@ -44,6 +44,22 @@ describe("make bench", function()
     assert.matches("awaited call %(thread pool and back%)%s+%d+ ns", output)
   end)
 
+  it("measures Java beside it", function()
+    local fetched, why = run { "deps/debezium.sh" }
+    if fetched ~= 0 then
+      pending("no Debezium: " .. why)
+      return
+    end
+    local code, output = bench("--java", "--warm", "3000", "relay", "consume")
+    assert.is_true(code == 0 or code == 4, output)
+    assert.matches("Debezium%s+[%d,]+%s+%d+%.%d%d", output)
+    for _, mark in ipairs { "update", "delete", "cursor" } do
+      assert.matches("flow%.relay, " .. mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s.-%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.100", output)
+    end
+    for _, peer in ipairs { "Java", "Java, bare" } do assert.matches(peer .. "%s+[%d,]+%s+%d+%.%d%d", output) end
+    assert.matches("flow%.consume%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 1%.25%s+%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.125", output)
+  end)
+
   it("takes the names of parts and numbers that make sense", function()
     local code, output = bench "kafak"
     assert.are.equal(64, code)

@@ -24,9 +24,10 @@ return {
   types = {
     { name = "relay", meta = "flow.relay", doc = "A relay at work. Failpoints: relay.after_claim and relay.after_ack, with batch, n, id, ids and key.",
       methods = {
-        { "stats", "relay:stats() -> table", "Counters, gauges, and histograms in ns.",
+        { "stats", "relay:stats() -> table", "Counters and gauges.",
           returns = "{ polls, read, late, batches, sent, acked, marked, retries, parked, fenced, resets, gap_waits, cleaned, reconnects; in_flight, leases, " ..
-            "backlog (exact while backlog_exact is 1, else an upper bound), oldest_unsent_us, position; read_ns, ack_ns, mark_ns; events_dropped }" },
+            "backlog (exact while backlog_exact is 1, else an upper bound), oldest_unsent_us, position; events_dropped }" },
+        { "times", "relay:times() -> table", "Histograms in ns; they are copied, which takes a moment.", returns = "{ read, ack, mark }" },
         { "events", "relay:events([at_most]) -> list | nil",
           "What happened since the last call: { what, at_ms, err, ... }; nil when all is over. what: down and up (need), retry, parked (row, id, key, " ..
             "reason; the rows of the key behind it go on), fenced (rows), lost (held).", params = { "at_most: duration, how long to wait for one" } },

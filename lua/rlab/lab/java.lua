@@ -84,19 +84,8 @@ local function missing(message)
   return nil, err.new { domain = "rlab", code = 0, name = "MISSING", message = message }
 end
 
--- The compiler's words up to the sources' name.
-local function compiler(java)
-  local javac = tools.which("javac", java.path:gsub("/java$", ""))
-  if javac then return { javac, "--release", "17" } end
-  local flyway = tools.flyway()
-  for _, name in ipairs(flyway and fs.list(flyway.root .. "/libs") or {}) do
-    if name:match "^ecj%-.*%.jar$" then return { java.path, "-jar", flyway.root .. "/libs/" .. name, "-17", "-proc:none" } end
-  end
-  return missing "no Java compiler: run make deps (it fetches Eclipse's), or install a JDK"
-end
-
 local function compile(java, kafka, folder)
-  local words, failure = compiler(java)
+  local words, failure = tools.javac(java)
   if not words then return nil, failure end
   local tmp
   tmp, failure = fs.tmpdir "rlab-java"

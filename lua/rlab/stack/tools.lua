@@ -114,6 +114,17 @@ function M.flyway()
   return missing "Flyway's jars are missing; run make deps"
 end
 
+-- javac(java) -> a compiler's words up to the sources' names | nil, err
+function M.javac(java)
+  local javac = M.which("javac", java.path:gsub("/java$", ""))
+  if javac then return { javac, "--release", "17" } end
+  local flyway = M.flyway()
+  for _, name in ipairs(flyway and fs.list(flyway.root .. "/libs") or {}) do
+    if name:match "^ecj%-.*%.jar$" then return { java.path, "-jar", flyway.root .. "/libs/" .. name, "-17", "-proc:none" } end
+  end
+  return missing "no Java compiler: run make deps (it fetches Eclipse's), or install a JDK"
+end
+
 local function own_mysqld()
   local path = M.which("mysqld", "/usr/sbin:/usr/local/sbin:/usr/libexec")
   if not path then return nil end
