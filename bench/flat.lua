@@ -4,7 +4,7 @@ local clock = require "rlab.clock"
 local must = require "rlab.must"
 local schema = require "bench.schema"
 
-local SMALL, UNSENT, CHUNK, RUNS, LIMIT, IN_FLIGHT = 10000, 2000, 200000, 11, 1000, 8
+local SMALL, UNSENT, CHUNK, RUNS, LIMIT, IN_FLIGHT = 10000, 2000, 100000, 11, 1000, 8
 local HALF = {}
 for shard = 0, 62, 2 do HALF[#HALF + 1] = shard end
 
