@@ -2,6 +2,7 @@
 -- its services in the right settings, a client that asks again until it is answered, and what must hold in the stores when all is quiet.
 local cache = require "rlab.cache"
 local must = require "rlab.must"
+local task = require "rlab.task"
 
 local M = { ACCOUNTS = 5 }
 
@@ -24,7 +25,7 @@ end
 -- start(lab, who, more, opts) -> service in the standard settings and `more`
 function M.start(lab, who, more, opts)
   local settings = {}
-  for _, list in ipairs { standard[who], more or {} } do
+  for _, list in ipairs { standard[who] or {}, more or {} } do
     for key, value in pairs(list) do settings[key] = value end
   end
   return lab:service(who, settings, opts)
@@ -48,6 +49,42 @@ function M.send(lab, sent, service, opts)
     return #list == 0
   end, "100s")
   return service
+end
+
+-- send_during(lab, services, fault, {count =, clients =, waiting =}) -> sent: commands before, while fault() runs, and after it; none are added to more than
+-- `waiting` rows that the relay has not sent
+function M.send_during(lab, services, fault, opts)
+  local sent, chunk, over = {}, 0, false
+  local function send()
+    chunk = chunk + 1
+    services.command = M.send(lab, sent, services.command, { count = opts.count, clients = opts.clients, word = ("c%02d"):format(chunk) })
+  end
+  local function room()
+    return over or not opts.waiting or lab:unsent() < opts.waiting
+  end
+  task.group(function(group)
+    group:spawn(function()
+      repeat
+        send()
+        lab:await("room in the outbox, or the end of the fault", room, "120s")
+      until over
+      send()
+    end)
+    group:spawn(function()
+      lab:await("the first commands", function() return chunk > 1 end, "60s")
+      fault()
+      over = true
+    end)
+  end)
+  return sent
+end
+
+-- heal(lab): the stack is whole, and the observer's own connections to what was away are made anew
+function M.heal(lab)
+  must(lab.stack:heal { at_most = "100s" })
+  lab:await("MySQL to take logins", function() return lab:db():reconnect() end, "60s")
+  must(lab:db():exec("USE " .. lab:schema()))
+  lab:await("Redis to take logins", function() return lab:redis():reconnect() end, "60s")
 end
 
 -- read(lab, sent) -> what the stores hold, by readers that no service knows

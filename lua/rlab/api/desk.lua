@@ -47,6 +47,8 @@ local stack = {
         { "state", "server:state() -> string", '"up", "frozen", "starting", "dead" or "down".' },
         { "alive", "server:alive() -> boolean", "Whether its process lives." },
         { "kill", "server:kill() -> true | nil, err", "SIGKILL; returns when it is gone.", errors = "NOT_RUNNING" },
+        { "terminate", "server:terminate([at_most]) -> true | nil, err", "SIGTERM, as in a restart by hand; returns when it is gone.",
+          params = { 'at_most: duration = "30s"' }, errors = "NOT_RUNNING" },
         { "freeze", "server:freeze() -> true | nil, err", "SIGSTOP; returns when every thread has stopped.", errors = "NOT_RUNNING" },
         { "thaw", "server:thaw() -> true | nil, err", "SIGCONT.", errors = "NOT_RUNNING" },
         { "start", "server:start() -> true | nil, err", "Starts it on its data; s:heal waits until it serves." },

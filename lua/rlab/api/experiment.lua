@@ -119,6 +119,8 @@ local experiment = {
         { "freeze", "lab:freeze(server) -> fault", "SIGSTOP of a server that rlab started, proved by its process state; fault.thaw() continues it.",
           params = { 'server: string, "kafka-2"' } },
         { "kill", "lab:kill(server) -> fault", "SIGKILL of a server, proved by its end; fault.restart() starts it again.", params = { 'server: string, "kafka-1"' } },
+        { "terminate", "lab:terminate(server) -> fault", "SIGTERM of a server, proved by its end, not by force; fault.restart() starts it again.",
+          params = { 'server: string, "mysql"' } },
         { "fault", "lab:fault(name) -> fault", "Declares a fault of your own; without fault:fired(proof) the arm is inconclusive; fault:over() ends its band.",
           params = { "name: string, as the report shows it" } },
         { "await", "lab:await(what, pred, at_most) -> value", "Waits for a condition; the arm is inconclusive when it does not come true.",

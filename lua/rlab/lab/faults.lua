@@ -57,6 +57,14 @@ function M.freeze(lab, name)
   return fault
 end
 
+local function restartable(fault, server)
+  function fault.restart()
+    must(server:start())
+    return fault:over()
+  end
+  return fault
+end
+
 -- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait until it is ready)
 function M.kill(lab, name)
   local server = must(lab.stack:server(name))
@@ -65,11 +73,17 @@ function M.kill(lab, name)
   must(server:kill())
   if server:alive() then lab:give_up("%s (pid %d) survived SIGKILL", name, pid) end
   fault:fired("signal 9, pid %d is gone", pid)
-  function fault.restart()
-    must(server:start())
-    return fault:over()
-  end
-  return fault
+  return restartable(fault, server)
+end
+
+-- terminate(server) -> f: SIGTERM, proved by the process having gone by itself; f:restart() as above
+function M.terminate(lab, name)
+  local server = must(lab.stack:server(name))
+  local fault = lab:fault("SIGTERM " .. name):started()
+  local pid = server.pid
+  must(server:terminate())
+  fault:fired("signal 15, pid %d has gone", pid)
+  return restartable(fault, server)
 end
 
 return M

@@ -51,6 +51,15 @@ function Server:kill()
   return process.wait_gone(pid, start, "10s")
 end
 
+-- SIGTERM, as an operator who restarts it; returns when it has said its goodbyes and is gone
+function Server:terminate(at_most)
+  if not self:alive() then return gone(self) end
+  local pid, start = self.pid, self.start_time
+  local ok, failure = process.signal(pid, "TERM", start)
+  if not ok then return nil, failure end
+  return process.wait_gone(pid, start, at_most or "30s")
+end
+
 -- SIGSTOP; returns when every thread has stopped
 function Server:freeze()
   if not self:alive() then return gone(self) end
