@@ -118,7 +118,7 @@ a background task failed: line:1: went wrong]])
     leave(s, [[
 rlab> traceback()
 no line has failed yet
-sleep  spawn
+shielded  sleep     spawn
 rlab> task.s^C]])
   end)
 
