@@ -1,4 +1,5 @@
 -- The peers in Java (bench/java/*.java): compiled for a run of the bench, and run in processes of their own that print what was seen as lines of JSON.
+local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
@@ -11,13 +12,21 @@ local M = {}
 local SOURCES, AT_MOST = "bench/java", "300s"
 local FLAGS = { "-XX:+UseParallelGC", "-Xms512m", "-Xmx1g", "-Xshare:auto" }
 
+-- What cannot be had is one line for the user, not a bug.
+local function prepare(ctx, words)
+  local ok, why = pcall(ctx.run, words)
+  if ok then return end
+  why = tostring(why):match "rlab: ([^\n]+)%s*$" or tostring(why)
+  error(err.new { domain = "rlab", code = 0, name = "MISSING", message = "bench --java: " .. why }, 0)
+end
+
 -- What each runs with: its jars, by make deps or by a script that fetches what is used here only.
 local CLASSPATHS = {
   ConsumeBatch = function()
     return must(tools.kafka()).classpath .. ":" .. must(tools.flyway()).root .. "/libs/*"
   end,
   Debezium = function(ctx)
-    ctx.run { "deps/debezium.sh" }
+    prepare(ctx, { "deps/debezium.sh" })
     return must(fs.realpath(require("rlab.stack.layout").cache() .. "/debezium")) .. "/libs/*"
   end,
 }
@@ -29,7 +38,7 @@ function M.peer(ctx, class)
   local classpath = CLASSPATHS[class](ctx)
   must(fs.mkdir(folder))
   for _, word in ipairs { "-d", folder, "-cp", classpath, SOURCES .. "/Peer.java", ("%s/%s.java"):format(SOURCES, class) } do words[#words + 1] = word end
-  ctx.run(words)
+  prepare(ctx, words)
   local cmd = { java.path, table.unpack(FLAGS) }
   return table.move({ "-cp", folder .. ":" .. classpath, class }, 1, 3, #cmd + 1, cmd)
 end
