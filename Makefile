@@ -13,6 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 VARIANT := $(patsubst build-%,%,$(filter build-%,$(BUILD)))
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -fsanitize=thread
+FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 RLAB := $(if $(filter build,$(BUILD)),rlab,$(BUILD)/rlab)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(if $(filter true,$(CI)),-Werror)
 CFLAGS ?=
@@ -21,7 +22,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck lint format licences
+quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck fuzz lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -76,6 +77,9 @@ $(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
 $(BUILD)/fixture/%: spec/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LIBS)
+$(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -Ispec/unit/c -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)
@@ -105,10 +109,12 @@ tsan-live: ## the services under ThreadSanitizer, on a stack of their own
 	@deps/test.sh tsan-live
 apicheck: ## the Lua unit tests on a Lua that checks how its C API is used
 	@deps/test.sh apicheck
+fuzz: ## the parsers under libFuzzer (needs clang), SECONDS=60 each
+	@deps/fuzz.sh $(or $(SECONDS),60)
 lint: ## luacheck, clang-format and the rules of the house
 	@deps/test.sh lint
 format: ## format the C sources in place
-	@clang-format -i $$(git ls-files engine spec/unit/c bench | grep '\.[ch]$$')
+	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz bench | grep '\.[ch]$$')
 licences: ## write THIRD-PARTY.md anew
 	@deps/licences.sh
 

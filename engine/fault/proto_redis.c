@@ -1,5 +1,6 @@
 /* Redis on the wire: commands are arrays of bulk strings (or a line), each answered by one reply, in order. Where replies come unasked (SUBSCRIBE, MONITOR,
  * replication) the session becomes opaque. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -49,6 +50,8 @@ static int64_t number_line(const char *p, size_t len, int64_t *out)
     const char *end = memchr(p, '\n', len < 32 ? len : 32);
     if (!end)
         return len < 32 ? MORE : BROKEN;
+    if (p[1] != '-' && !isdigit((unsigned char)p[1])) /* strtoll would pass over the line's end */
+        return BROKEN;
     char *stop;
     *out = strtoll(p + 1, &stop, 10);
     if (stop == p + 1 || (*stop != '\r' && *stop != '\n'))

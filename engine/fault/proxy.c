@@ -240,7 +240,8 @@ rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
         return err;
     memcpy(gate->host, host, sizeof host);
     memcpy(gate->port, port, sizeof port);
-    bool changed = change_text(&gate->upstream, upstream) | change_text(&gate->listen, listen);
+    bool moved = change_text(&gate->upstream, upstream);
+    bool changed = change_text(&gate->listen, listen) || moved;
     if (!changed)
         return NULL;
     gate_off(gate);

@@ -1,5 +1,6 @@
 #include "flow/load_parse.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -113,6 +114,8 @@ static parse_state read_chunk(load_parse *p, const rl_buf *in)
     const char *cr = memmem(line, in->len - p->next, "\r\n", 2);
     if (!cr)
         return in->len - p->next > PARSE_HEAD_MAX ? PARSE_BROKEN : PARSE_MORE;
+    if (!isxdigit((unsigned char)*line))
+        return PARSE_BROKEN;
     char *end;
     unsigned long size = strtoul(line, &end, 16);
     if (end == line || (*end != '\r' && *end != ';') || size > PARSE_BODY_MAX - p->body.len)

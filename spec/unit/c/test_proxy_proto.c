@@ -323,6 +323,27 @@ static void test_strangers_pass_unparsed(void **state)
     }
 }
 
+/* A number is on its own line: none is taken from behind the line's end, which may be the end of what came. */
+static void test_a_line_without_its_number_is_no_redis(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {"*\n", "*\r\n", "*\n1\r\n$4\r\nPING\r\n",
+                                         "*1\r\n$\n4\r\nPING\r\n"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        host h = {.verdict = PROTO_PASS};
+        proto_session *s = open_session(PROTO_REDIS, &h);
+        size_t n = strlen(broken[i]);
+        char *bytes = malloc(n); /* no NUL behind it: AddressSanitizer sees a look too far */
+        memcpy(bytes, broken[i], n);
+        assert_int_equal(proto_feed(s, PROTO_UP, bytes, n), n);
+        assert_true(proto_opaque(s));
+        assert_int_equal(h.requests, 0);
+        free(bytes);
+        proto_close(s);
+        host_free(&h);
+    }
+}
+
 /* ---- mutations: seeded, so that a crash can be had again ---- */
 
 enum { ROUNDS = 20000 };
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_twice_is_answered_once),
         cmocka_unit_test(test_an_unfinished_message_goes_on_at_the_end),
         cmocka_unit_test(test_strangers_pass_unparsed),
+        cmocka_unit_test(test_a_line_without_its_number_is_no_redis),
         cmocka_unit_test(test_no_bytes_crash_it),
     };
     return cmocka_run_group_tests_name("proxy parsers", tests, NULL, NULL);
