@@ -1,5 +1,6 @@
 #include "base/units.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,12 @@ static bool parse(const char *text, const unit *table, double *out)
 
 bool units_duration(const char *text, double *seconds)
 {
-    return parse(text, duration_units, seconds);
+    return parse(text, duration_units, seconds) && *seconds < 1e9;
+}
+
+int units_ms(double seconds)
+{
+    return seconds * 1e3 < INT_MAX ? (int)(seconds * 1e3) : INT_MAX;
 }
 
 bool units_size(const char *text, int64_t *bytes)
@@ -64,7 +70,7 @@ void units_print_duration(double s, char *out, size_t size)
     else if (s < 3600)
         snprintf(out, size, "%dm%02ds", (int)s / 60, (int)s % 60);
     else
-        snprintf(out, size, "%dh%02dm", (int)s / 3600, (int)s / 60 % 60);
+        snprintf(out, size, "%.0fh%02dm", floor(s / 3600), (int)(fmod(s, 3600) / 60));
 }
 
 /* Optimal string alignment distance, on words short enough for a fixed table. */

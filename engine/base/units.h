@@ -10,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-bool units_duration(const char *text, double *seconds); /* ns us ms s m h d */
+bool units_duration(const char *text, double *seconds); /* ns us ms s m h d; 30 years at most */
 bool units_size(const char *text, int64_t *bytes);      /* B kB MB GB KiB MiB GiB */
 bool units_rate(const char *text, double *per_second);  /* N, N/s, N/m, N/h */
+
+/* Whole milliseconds as C libraries take them: INT_MAX at most. */
+int units_ms(double seconds);
 
 /* "850 ms", "1.2 s", "4m12s"; always NUL-terminated. */
 void units_print_duration(double seconds, char *out, size_t size);

@@ -1,9 +1,9 @@
 #include "bind/bind_kafka_admin.h"
 
 #include <lauxlib.h>
-#include <limits.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "bind/errs.h"
 #include "bind/kafka_conf.h"
 #include "bind/opts.h"
@@ -47,7 +47,7 @@ static int timeout_ms(lua_State *L, int opts)
     lua_pop(L, 1);
     if (opts && lua_istable(L, opts))
         s = opts_duration(L, opts, "at_most", s);
-    return s * 1000 > INT_MAX ? INT_MAX : (int)(s * 1000);
+    return units_ms(s);
 }
 
 void *admin_job_new(lua_State *L, size_t size, void (*run)(rl_await *),

@@ -1,5 +1,6 @@
 /* The consumer's offsets: store, commit, committed, position, seek, pause and the assignment. */
 #include "bind/bind_kafka_consumer.h"
+#include "base/units.h"
 #include "bind/errs.h"
 #include "bind/kafka_values.h"
 #include "bind/opts.h"
@@ -129,7 +130,7 @@ static int l_commit(lua_State *L)
     }
     if (!sync)
         return commit_async(L, c, list);
-    offsets_job *job = job_new(c, list, (int)(seconds * 1000), commit_run, NULL);
+    offsets_job *job = job_new(c, list, units_ms(seconds), commit_run, NULL);
     return await_job(L, 1, &job->await);
 }
 

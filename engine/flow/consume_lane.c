@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "flow/consume_internal.h"
 
 enum { IDLE_MS = 100 };
@@ -192,7 +193,7 @@ static void free_unless_used(consume *c, consume_lane *lane)
 
 void consume_lanes_remove(consume *c, const rd_kafka_topic_partition_list_t *list)
 {
-    struct timespec until = in_ms((int)(c->o.revoke_wait * 1e3));
+    struct timespec until = in_ms(units_ms(c->o.revoke_wait));
     consume_lane **lanes = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_lane *));
     for (int i = 0; i < list->cnt; i++) {
         lanes[i] = unlist(c, list->elems[i].topic, list->elems[i].partition);

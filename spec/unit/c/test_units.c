@@ -5,6 +5,7 @@
 #include <stdint.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
+#include <limits.h>
 #include <math.h>
 
 #include "base/units.h"
@@ -17,7 +18,8 @@ static void durations(void **state)
         double seconds;
     } good[] = {{"200ms", 0.2}, {"5s", 5},     {"1.5m", 90},  {"2 h", 7200},
                 {"7", 7},       {"3us", 3e-6}, {"1d", 86400}, {"0s", 0}};
-    static const char *const bad[] = {"", "s", "5x", "-1s", "nan", "inf", "5ss", "1s 2s", "1e999s"};
+    static const char *const bad[] = {"",    "s",   "5x",    "-1s",    "nan",
+                                      "inf", "5ss", "1s 2s", "1e999s", "1e30s"};
     double s;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_true(units_duration(good[i].text, &s));
@@ -49,11 +51,17 @@ static void printed(void **state)
     static const struct {
         double seconds;
         const char *want;
-    } rows[] = {{0.85, "850 ms"}, {1.2, "1.2 s"}, {252, "4m12s"}, {3720, "1h02m"}};
+    } rows[] = {{0.85, "850 ms"},
+                {1.2, "1.2 s"},
+                {252, "4m12s"},
+                {3720, "1h02m"},
+                {36e12, "10000000000h00m"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         units_print_duration(rows[i].seconds, text, sizeof text);
         assert_string_equal(text, rows[i].want);
     }
+    assert_int_equal(units_ms(1.5), 1500);
+    assert_int_equal(units_ms(1e12), INT_MAX);
 }
 
 static void nearest(void **state)
