@@ -65,25 +65,28 @@ local function restartable(fault, server)
   return fault
 end
 
+-- Ends the server by `act`; that its process is gone is looked up, whatever the act says of itself.
+local function ended(lab, name, signal, act)
+  local server = must(lab.stack:server(name))
+  local fault = lab:fault(signal.name .. " " .. name):started()
+  local pid = server.pid
+  must(act(server))
+  if server:alive() then lab:give_up("%s (pid %d) survived %s", name, pid, signal.name) end
+  fault:fired("signal %d, pid %d %s", signal.number, pid, signal.outcome)
+  return restartable(fault, server)
+end
+
+local KILL = { name = "SIGKILL", number = 9, outcome = "is gone" }
+local TERM = { name = "SIGTERM", number = 15, outcome = "has gone" }
+
 -- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait until it is ready)
 function M.kill(lab, name)
-  local server = must(lab.stack:server(name))
-  local fault = lab:fault("SIGKILL " .. name):started()
-  local pid = server.pid
-  must(server:kill())
-  if server:alive() then lab:give_up("%s (pid %d) survived SIGKILL", name, pid) end
-  fault:fired("signal 9, pid %d is gone", pid)
-  return restartable(fault, server)
+  return ended(lab, name, KILL, function(server) return server:kill() end)
 end
 
 -- terminate(server) -> f: SIGTERM, proved by the process having gone by itself; f:restart() as above
 function M.terminate(lab, name)
-  local server = must(lab.stack:server(name))
-  local fault = lab:fault("SIGTERM " .. name):started()
-  local pid = server.pid
-  must(server:terminate())
-  fault:fired("signal 15, pid %d has gone", pid)
-  return restartable(fault, server)
+  return ended(lab, name, TERM, function(server) return server:terminate() end)
 end
 
 return M
