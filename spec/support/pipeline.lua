@@ -125,4 +125,13 @@ function M.judge(lab, seen, red)
   expect(lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = M.ACCOUNTS })
 end
 
+-- frozen(server, span) -> a fault for the scenarios: the server is stopped that long, the time itself being the fault
+function M.frozen(server, span)
+  return function(lab)
+    local fault = lab:freeze(server)
+    task.sleep(span)
+    fault.thaw()
+  end
+end
+
 return M
