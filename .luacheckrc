@@ -13,4 +13,4 @@ files["experiments"] = { read_globals = dsl }
 files["spec/fixtures/experiments"] = { read_globals = dsl }
 files["lua/rlab/cli/internal.lua"] = { globals = { "arg" } }
 files["lua/redis"] = { std = "lua51", read_globals = { "redis", "KEYS", "ARGV" } }
-files["lua/rlab/api"] = { max_line_length = false }
+files["lua/rlab/docs/api"] = { max_line_length = false }

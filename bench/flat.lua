@@ -1,4 +1,4 @@
--- Is the relay flat as its table grows? Each of its statements (engine/flow/relay_read.c, relay_keep.c) on a small and on a large outbox of which as many rows
+-- Is the relay flat as its table grows? Each of its statements (engine/flow/relay/read.c, engine/flow/relay/keep.c) on a small and on a large outbox of which as many rows
 -- are unsent: how long it takes, how many rows InnoDB hands out for it, and by which index.
 local clock = require "rlab.clock"
 local must = require "rlab.must"

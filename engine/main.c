@@ -1,5 +1,5 @@
 /* rlab: start-up and the only exit. */
-#include "bind/host.h"
+#include "bind/host/run.h"
 
 int main(int argc, char **argv)
 {

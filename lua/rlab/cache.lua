@@ -1,4 +1,4 @@
--- The cache of accounts, as C knows it (engine/flow/cache_scripts.h says what an entry is): keys, entries, scripts, and what a writer does after a change.
+-- The cache of accounts, as C knows it (engine/flow/cache/scripts.h says what an entry is): keys, entries, scripts, and what a writer does after a change.
 local clock = require "rlab.clock"
 local host = require "rlab.core_host"
 local null = require "rlab.null"

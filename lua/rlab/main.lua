@@ -4,7 +4,7 @@ local exit = require "rlab.exit"
 local function version(verbose)
   print("rlab " .. require "rlab.version")
   if verbose then
-    for _, line in ipairs(require("rlab.about").lines()) do print("  " .. line) end
+    for _, line in ipairs(require("rlab.docs.about").lines()) do print("  " .. line) end
   end
   return exit.ok
 end

@@ -6,7 +6,7 @@
 --   stale      past its soft TTL while one refreshes it, or the last that was seen when Redis or MySQL fails
 --   l1         from this process                negative  known not to exist (404)
 -- What cannot be answered is problem+json: 404, 503 (refused by the cap, the breaker or the end; or MySQL is away), 504 (MySQL did not answer in time).
--- The entry of an account in Redis is described in engine/flow/cache_scripts.h, and rlab.cache reads and writes it.
+-- The entry of an account in Redis is described in engine/flow/cache/scripts.h, and rlab.cache reads and writes it.
 local flow_cache = require "rlab.flow_cache"
 local http = require "rlab.http"
 local must = require "rlab.must"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/proto.h"
+#include "fault/proto/session.h"
 #include "proxy_samples.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

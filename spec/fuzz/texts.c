@@ -6,8 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "fault/failpoint_parse.h"
-#include "flow/load_parse.h"
+#include "fault/point/parse.h"
+#include "flow/load/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -1,5 +1,5 @@
 -- The API table is true in both directions: what a module exports is described, and what is described exists.
-local api = require "rlab.api"
+local api = require "rlab.docs.api"
 local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
@@ -225,11 +225,11 @@ describe("the API table", function()
     local file = assert(io.open "docs/api.md")
     local page = file:read "a"
     file:close()
-    assert.is_true(page == require("rlab.apidoc").markdown(), "docs/api.md is old; run: ./rlab api --markdown >docs/api.md")
+    assert.is_true(page == require("rlab.docs.write").markdown(), "docs/api.md is old; run: ./rlab api --markdown >docs/api.md")
   end)
 
   it("makes a page with every name, and definitions that compile", function()
-    local doc = require "rlab.apidoc"
+    local doc = require "rlab.docs.write"
     local page = doc.markdown()
     for _, noun in ipairs(api.nouns()) do
       for _, entry in ipairs(noun.functions or {}) do assert.truthy(page:find(entry[2], 1, true), entry[2]) end

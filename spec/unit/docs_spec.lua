@@ -1,6 +1,6 @@
 -- The generated pages say what the experiments say today: `rlab explain E-0xx --markdown` writes them.
 local experiment = require "rlab.experiment"
-local explain = require "rlab.explain"
+local explain = require "rlab.experiment.explain"
 
 describe("docs/experiments", function()
   for _, path in ipairs(experiment.names()) do

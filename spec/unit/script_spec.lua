@@ -1,6 +1,6 @@
 local err = require "rlab.err"
 local experiment = require "rlab.experiment"
-local script = require "rlab.script"
+local script = require "rlab.experiment.script"
 
 local function failure_of(text)
   local path = os.tmpname()

@@ -14,11 +14,11 @@ end
 
 function command.run(args)
   if args.markdown then
-    io.write(require("rlab.apidoc").markdown())
+    io.write(require("rlab.docs.write").markdown())
   elseif args.lua then
-    io.write(require("rlab.apidoc").lua())
+    io.write(require("rlab.docs.write").lua())
   elseif args.json then
-    print(require("rlab.json").encode(require("rlab.api").nouns(), { pretty = true }))
+    print(require("rlab.json").encode(require("rlab.docs.api").nouns(), { pretty = true }))
   else
     local text, found = require("rlab.repl.help").text({ words = {} }, args.name)
     print(text)

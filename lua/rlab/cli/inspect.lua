@@ -47,7 +47,7 @@ function explain.args(parser)
 end
 
 function explain.run(args)
-  local experiment, page = require "rlab.experiment", require "rlab.explain"
+  local experiment, page = require "rlab.experiment", require "rlab.experiment.explain"
   local exp = experiment.load(experiment.find(args.experiment))
   if args.json then
     return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson, needs = exp.needs,

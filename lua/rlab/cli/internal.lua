@@ -25,7 +25,7 @@ end
 local role = { name = "role", help = "run one role of an experiment file in this process", hidden = true, raw = true }
 
 function role.run(words)
-  return require("rlab.role").main(words)
+  return require("rlab.experiment.role").main(words)
 end
 
 return { busted, role }

@@ -4,7 +4,7 @@
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local must = require "rlab.must"
-local script = require "rlab.script"
+local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 local units = require "rlab.units"
 

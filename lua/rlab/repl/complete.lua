@@ -86,8 +86,8 @@ end
 local function inside_quote(session, text, start, quote)
   local names = session.names
   local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
-  if kind == "api" then return closed(starting_with(content, require("rlab.api").names()), quote), start end
-  if kind == "modules" then return closed(starting_with(content, require("rlab.api").module_names()), quote), start end
+  if kind == "api" then return closed(starting_with(content, require("rlab.docs.api").names()), quote), start end
+  if kind == "modules" then return closed(starting_with(content, require("rlab.docs.api").module_names()), quote), start end
   if WHOLE[kind] then return closed(starting_with(content, names[kind]), quote), start end
   local word = content:match "[^%s,%(%)]*$"
   local from = #text - #word + 1
@@ -133,7 +133,7 @@ local function members(session, path, separator, prefix)
   local found = {}
   local value = resolve(session, path)
   if value ~= nil then fields(value, found) end
-  local documented = require("rlab.api").members(path, separator)
+  local documented = require("rlab.docs.api").members(path, separator)
   local names = starting_with(prefix, found, value == nil and documented or {})
   for i, name in ipairs(names) do names[i] = path .. separator .. name end
   return names

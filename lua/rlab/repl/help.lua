@@ -1,5 +1,5 @@
 -- help(), help "name", help(value): the API's own words at the prompt.
-local api = require "rlab.api"
+local api = require "rlab.docs.api"
 local out = require "rlab.repl.out"
 local term = require "rlab.term"
 

@@ -74,7 +74,7 @@ local function has_traceback(failure)
 end
 
 local function script_failure(failure)
-  if has_traceback(failure) then return require("rlab.script").message(failure.trace, "stdin") end
+  if has_traceback(failure) then return require("rlab.experiment.script").message(failure.trace, "stdin") end
   return session_of.failure_text(failure)
 end
 

@@ -4,7 +4,7 @@ local err = require "rlab.err"
 local fail = require "rlab.fail"
 local mysql = require "rlab.mysql"
 local null = require "rlab.null"
-local script = require "rlab.script"
+local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 
 local M = {}

@@ -9,7 +9,7 @@ local kafka = require "rlab.kafka"
 local null = require "rlab.null"
 local places = require "rlab.replay.places"
 local reader = require "rlab.replay.reader"
-local script = require "rlab.script"
+local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 
 local M = {}

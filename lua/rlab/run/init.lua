@@ -1,5 +1,5 @@
 -- The runner: opens the stack, runs each arm in its own namespace, gathers proofs, judges, and leaves a folder that can be judged again.
-local about = require "rlab.about"
+local about = require "rlab.docs.about"
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
@@ -7,7 +7,7 @@ local json = require "rlab.json"
 local lab_of = require "rlab.lab"
 local must = require "rlab.must"
 local rng = require "rlab.rng"
-local script = require "rlab.script"
+local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 local verdict = require "rlab.run.verdict"
 

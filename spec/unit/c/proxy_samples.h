@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "fault/proto.h"
+#include "fault/proto/session.h"
 
 static void put_record(rl_buf *out, const char *id)
 {

@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "flow/cache_flight.h"
-#include "flow/cache_http.h"
-#include "flow/cache_local.h"
-#include "flow/cache_policy.h"
+#include "flow/cache/flight.h"
+#include "flow/cache/http.h"
+#include "flow/cache/local.h"
+#include "flow/cache/policy.h"
 
 enum { MS = 1000000 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flow/cache_scripts.h"
+#include "flow/cache/scripts.h"
 
 static void keys(void **state)
 {

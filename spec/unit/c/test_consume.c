@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flow/consume_internal.h"
+#include "flow/consume/internal.h"
 #include "flow/dlq.h"
 
 static const char id_text[] = "0190b5e6-0000-7000-8000-0123456789ab";

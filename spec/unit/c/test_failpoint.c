@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "fault/failpoint.h"
+#include "fault/point/registry.h"
 
 static void parse(const char *text, fail_expr *e)
 {

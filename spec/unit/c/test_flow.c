@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flow/flow.h"
+#include "flow/core.h"
 
 enum { ADDS = 100000, WORKERS = 3 };
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "kafka/frame.h"
+#include "kafka/wire/frame.h"
 
 static void primitives(bool flexible)
 {

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "flow/load.h"
-#include "flow/load_parse.h"
-#include "flow/load_plan.h"
-#include "flow/load_text.h"
+#include "flow/load/flow.h"
+#include "flow/load/parse.h"
+#include "flow/load/plan.h"
+#include "flow/load/text.h"
 
 /* ---- texts ---- */
 

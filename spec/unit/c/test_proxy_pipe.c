@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "fault/proxy_internal.h"
+#include "fault/proxy/internal.h"
 
 enum { FRAMES = 120, LARGEST = 600 << 10, BUFFER = 32 << 10 };
 

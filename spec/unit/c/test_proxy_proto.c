@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "fault/proto.h"
+#include "fault/proto/session.h"
 #include "proxy_samples.h"
 
 /* A host that wants everything, keeps what is emitted, and decides by dice or always the same. */

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
-#include "flow/relay_plan.h"
+#include "flow/relay/plan.h"
 
 /* ---- leases ---- */
 

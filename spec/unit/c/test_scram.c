@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "kafka/scram.h"
+#include "kafka/wire/scram.h"
 
 #define NONCE "rOprNGfwEbeRWgbNEkqO"
 #define BOTH NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "kafka/wire_api.h"
+#include "kafka/wire/api.h"
 
 typedef enum manner {
     ANSWERS,

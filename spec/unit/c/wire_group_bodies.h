@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "kafka/wire_api.h"
+#include "kafka/wire/api.h"
 
 static void put_ids(frame_writer *w, int n)
 {

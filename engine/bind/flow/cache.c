@@ -1,0 +1,216 @@
+/* rlab.flow_cache: open{redis = {...}, mysql = {...}, prefix =, ttl =, ...} -> cache | nil, err. */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/value/hdr.h"
+#include "bind/value/errs.h"
+#include "bind/flow/handle.h"
+#include "bind/http/front.h"
+#include "bind/value/opts.h"
+#include "bind/value/store_opts.h"
+#include "flow/cache/flow.h"
+#include "flow/cache/http.h"
+
+enum { CLOSE_SECONDS = 10, WORKERS_MAX = 512, LANES_MAX = 16 };
+
+int luaopen_rlab_flow_cache(lua_State *L);
+
+/* A thread that hangs keeps the memory that it looks at. */
+static void close_cache(void *impl)
+{
+    cache_close(impl, CLOSE_SECONDS);
+}
+
+static const rl_handle_type cache_handle = {.name = "flow.cache",
+                                            .close = close_cache,
+                                            .cancel = flow_handle_cancel,
+                                            .detach = flow_handle_detach};
+
+/* ---- options ---- */
+
+static int read_word(lua_State *L, const char *key, const char *const *words)
+{
+    const char *word = opts_str(L, 1, key, words[0]);
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    return luaL_error(L, "flow_cache.open: %s cannot be '%s'", key, word);
+}
+
+static double read_number(lua_State *L, const char *key, double def, double lo, double hi)
+{
+    int ok = 1;
+    double v = lua_getfield(L, 1, key) == LUA_TNIL ? def : lua_tonumberx(L, -1, &ok);
+    lua_pop(L, 1);
+    if (!ok || !(v >= lo && v <= hi))
+        luaL_error(L, "flow_cache.open: %s is a number from %f to %f", key, lo, hi);
+    return v;
+}
+
+static int64_t read_ms(lua_State *L, const char *key, double def_seconds)
+{
+    double ms = opts_duration(L, 1, key, def_seconds) * 1000;
+    if (ms > 0 && ms < 1)
+        luaL_error(L, "flow_cache.open: %s is at least 1ms, or 0", key);
+    return (int64_t)ms;
+}
+
+static void need_table(lua_State *L, const char *key)
+{
+    if (lua_getfield(L, 1, key) != LUA_TTABLE)
+        luaL_error(L, "flow_cache.open: %s = { host =, port =, ... }", key);
+}
+
+static void read_lifetimes(lua_State *L, cache_opts *o)
+{
+    o->ttl_ms = read_ms(L, "ttl", 60);
+    o->soft_ttl_ms = read_ms(L, "soft_ttl", 0);
+    o->negative_ttl_ms = read_ms(L, "negative_ttl", 0);
+    o->jitter = read_number(L, "jitter", 0, 0, 1);
+    o->beta = read_number(L, "beta", 0, 0, 1000);
+    o->seed = (uint64_t)opts_int(L, 1, "seed", 0);
+    o->lease_ms = read_ms(L, "lease", 2);
+    o->local_ms = read_ms(L, "l1", 0);
+    o->stale_ms = read_ms(L, "stale", 0);
+    o->local_size = opts_int(L, 1, "l1_size", 65536);
+    if (o->ttl_ms < 1 || o->lease_ms < 1)
+        luaL_error(L, "flow_cache.open: ttl and lease are at least 1ms");
+}
+
+static void read_limits(lua_State *L, cache_opts *o)
+{
+    o->redis_timeout = opts_duration(L, 1, "redis_timeout", 0.05);
+    o->db_timeout = opts_duration(L, 1, "db_timeout", 0.2);
+    o->db_wait = opts_duration(L, 1, "db_wait", 0.1);
+    o->breaker_pause = opts_duration(L, 1, "breaker_pause", 0.3);
+    o->ramp = opts_duration(L, 1, "ramp", 0);
+    o->lanes = (int)read_number(L, "lanes", 1, 1, LANES_MAX);
+    o->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
+    o->db_pool = (int)read_number(L, "db_pool", 16, 1, WORKERS_MAX);
+    o->breaker_failures = (int)read_number(L, "breaker", 5, 0, 1e9);
+    o->retries = (int)read_number(L, "retries", 1, 0, 100);
+}
+
+static const char *read_prefix(lua_State *L)
+{
+    const char *prefix = opts_str(L, 1, "prefix", "");
+    if (!cache_prefix_fits(prefix))
+        luaL_error(L, "flow_cache.open: prefix is too long");
+    return prefix;
+}
+
+static void read_opts(lua_State *L, cache_opts *o)
+{
+    static const char *const keys[] = {
+        "redis",  "mysql",   "prefix",  "ttl",        "soft_ttl", "negative_ttl",
+        "jitter", "beta",    "seed",    "single",     "fill",     "lease",
+        "l1",     "stale",   "l1_size", "db_timeout", "db_wait",  "redis_timeout",
+        "lanes",  "workers", "db_pool", "breaker",    "retries",  "breaker_pause",
+        "ramp",   NULL};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    opts_check(L, 1, "flow_cache.open", keys);
+    o->single = (cache_single)read_word(L, "single", cache_single_names);
+    o->fill = (cache_fill)read_word(L, "fill", cache_fill_names);
+    o->prefix = read_prefix(L);
+    read_lifetimes(L, o);
+    read_limits(L, o);
+    need_table(L, "redis");
+    o->redis = redis_opts_read(L, lua_gettop(L), "flow_cache.open: redis");
+    need_table(L, "mysql");
+    o->mysql = mysql_opts_read(L, lua_gettop(L), "flow_cache.open: mysql");
+}
+
+/* open{...} -> cache | nil, err */
+static int l_open(lua_State *L)
+{
+    cache_opts o = {0};
+    rl_cache *cache;
+    lua_settop(L, 1);
+    read_opts(L, &o);
+    rl_handle *h = handle_new(L, &cache_handle, 0);
+    rl_err *err = cache_open(&o, &cache);
+    if (err)
+        return errs_fail(L, err);
+    flow_handle_set(L, h, cache_flow(cache));
+    return 1;
+}
+
+static rl_cache *check(lua_State *L)
+{
+    return handle_check(L, 1, &cache_handle)->impl;
+}
+
+/* ---- figures ---- */
+
+static void set_int(lua_State *L, const char *key, int64_t value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static void set_text(lua_State *L, const char *key, const char *text)
+{
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, key);
+}
+
+static void push_gauges(lua_State *L, rl_cache *cache)
+{
+    cache_gauges g;
+    cache_measure(cache, &g);
+    set_text(L, "redis_breaker", cache_breaker_names[g.redis]);
+    set_text(L, "db_breaker", cache_breaker_names[g.db]);
+    set_int(L, "redis_breaker_opens", g.redis_opens);
+    set_int(L, "db_breaker_opens", g.db_opens);
+    set_int(L, "db_busy", g.db_busy);
+    set_int(L, "db_peak", g.db_peak);
+    set_int(L, "db_allowed", g.db_allowed);
+    set_int(L, "queued", g.queued);
+    set_int(L, "events_dropped", flow_dropped(cache_flow(cache)));
+}
+
+/* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
+static int l_stats(lua_State *L)
+{
+    rl_cache *cache = check(L);
+    lua_createtable(L, 0, CACHE_N_COUNT + 12);
+    for (int i = 0; i < CACHE_N_COUNT; i++)
+        set_int(L, cache_count_names[i], cache_counted(cache, (cache_count)i));
+    push_gauges(L, cache);
+    cache_add_pool_wait(cache, hdr_push(L));
+    lua_setfield(L, -2, "pool_wait");
+    cache_add_ahead(cache, hdr_push(L));
+    lua_setfield(L, -2, "ahead");
+    lua_createtable(L, 0, CACHE_SOURCE_COUNT);
+    for (int i = 0; i < CACHE_SOURCE_COUNT; i++) {
+        cache_add_latency(cache, (cache_source)i, hdr_push(L));
+        lua_setfield(L, -2, cache_source_names[i]);
+    }
+    lua_setfield(L, -2, "latency");
+    return 1;
+}
+
+/* cache:forget_peak(): db_peak begins anew */
+static int l_forget_peak(lua_State *L)
+{
+    cache_forget_peak(check(L));
+    return 0;
+}
+
+/* cache:front() -> what server:front() takes: the server then answers GET /accounts/{id} from here */
+static int l_front(lua_State *L)
+{
+    http_front_push(L, cache_http_front, check(L));
+    return 1;
+}
+
+int luaopen_rlab_flow_cache(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"stats", l_stats}, {"forget_peak", l_forget_peak}, {"front", l_front}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
+    flow_type_open(L, &cache_handle, methods);
+    luaL_newlib(L, functions);
+    return 1;
+}

@@ -1,0 +1,419 @@
+/* rlab.flow_consume: open{brokers =, topic =, group =, mysql = {...}, ...} -> consume | nil, err. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "bind/flow/consume.h"
+#include "bind/value/hdr.h"
+#include "bind/value/errs.h"
+#include "bind/flow/handle.h"
+#include "bind/kafka/conf.h"
+#include "bind/value/opts.h"
+#include "bind/value/store_opts.h"
+#include "flow/consume/flow.h"
+
+enum { OPTS = 1, HANDLE = 2 };
+static const double close_at_most = 10;
+
+int luaopen_rlab_flow_consume(lua_State *L);
+
+static void close_impl(void *impl)
+{
+    consume_close(impl, close_at_most);
+}
+
+static const rl_handle_type consume_handle = {.name = "flow.consume",
+                                              .close = close_impl,
+                                              .cancel = flow_handle_cancel,
+                                              .detach = flow_handle_detach};
+
+consume *flow_consume_check(lua_State *L)
+{
+    return handle_check(L, 1, &consume_handle)->impl;
+}
+
+/* ---- words ---- */
+
+static const char *const commits[] = {"after-work", "sync-after-work", "before-work", "auto",
+                                      "pool-max",   "pool-min",        "mysql",       NULL};
+static const char *const dedups[] = {"processed-event", "none", "redis", "position", NULL};
+static const char *const conflicts[] = {"retry", "dlq", "repeat-statement", "restart", NULL};
+static const char *const retry_waits[] = {"topic", "sleep", NULL};
+static const char *const lock_orders[] = {"event", "id", NULL};
+
+static int read_word(lua_State *L, const char *key, const char *def, const char *const *words)
+{
+    const char *word = opts_str(L, OPTS, key, def);
+    luaL_Buffer all;
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    luaL_buffinit(L, &all);
+    for (int i = 0; words[i]; i++) {
+        luaL_addstring(&all, i ? ", " : "");
+        luaL_addstring(&all, words[i]);
+    }
+    luaL_pushresult(&all);
+    return luaL_error(L, "flow_consume.open: %s: '%s' is none of %s", key, word,
+                      lua_tostring(L, -1));
+}
+
+/* "del-before" and "del-after" are our words for DEL; the others are the cache's own. */
+static void read_cache(lua_State *L, consume_opts *o)
+{
+    const char *word = opts_str(L, OPTS, "cache", "none");
+    o->cache_before = strcmp(word, "del-before") == 0;
+    bool del = o->cache_before || strcmp(word, "del-after") == 0;
+    if (!cache_mode_parse(del ? "del" : word, &o->cache))
+        luaL_error(L,
+                   "flow_consume.open: cache: '%s' is none of none, del-before, del-after, lease, "
+                   "versioned, update, delta, tonumber, two-step",
+                   word);
+    o->cache_prefix = opts_str(L, OPTS, "prefix", "");
+    luaL_argcheck(L, cache_prefix_fits(o->cache_prefix), OPTS, "prefix is too long");
+}
+
+/* Names go into statements as they are. */
+static const char *read_name(lua_State *L, const char *key, const char *def, size_t most)
+{
+    const char *name = opts_str(L, OPTS, key, def);
+    if (!name || !*name || strlen(name) > most ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+            strlen(name))
+        luaL_error(
+            L, "flow_consume.open: %s: letters, digits and . _ - are expected, at most %d of them",
+            key, (int)most);
+    return name;
+}
+
+/* ---- retry topics ---- */
+
+/* "5s:orders.retry.5s,1m:orders.retry.1m"; the pieces are kept in the stack's table KEEP. */
+static void read_retry(lua_State *L, consume_opts *o)
+{
+    enum { TOPIC_MAX = 249 };
+    const char *text = opts_str(L, OPTS, "retry", "");
+    double scale = 1;
+    if (lua_getfield(L, OPTS, "retry_scale") != LUA_TNIL)
+        scale = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    luaL_argcheck(L, scale > 0, OPTS, "retry_scale must be above 0");
+    for (const char *p = text; *p;) {
+        size_t len = strcspn(p, ",");
+        const char *colon = memchr(p, ':', len);
+        char delay[32] = "";
+        double seconds = 0;
+        if (colon && (size_t)(colon - p) < sizeof delay)
+            memcpy(delay, p, (size_t)(colon - p));
+        size_t topic = colon ? len - (size_t)(colon + 1 - p) : 0;
+        if (!topic || topic > TOPIC_MAX || !units_duration(delay, &seconds) || seconds < 0)
+            luaL_error(L, "flow_consume.open: retry: \"5s:topic,1m:topic\" expected, got '%s'",
+                       text);
+        luaL_argcheck(L, o->ndelays < CONSUME_DELAYS_MAX, OPTS, "retry: at most 8 delays");
+        lua_pushlstring(L, colon + 1, topic); /* stays on the stack until the consumer is open */
+        o->delays[o->ndelays++] = (consume_delay){seconds * scale, lua_tostring(L, -1)};
+        p += len + (p[len] == ',');
+    }
+}
+
+/* ---- the clients ---- */
+
+static void default_to(lua_State *L, const char *key, const char *value)
+{
+    if (lua_getfield(L, -1, key) == LUA_TNIL) {
+        lua_pushstring(L, value);
+        lua_setfield(L, -3, key);
+    }
+    lua_pop(L, 1);
+}
+
+/* Pushes a copy of the table `key` of the options, with our brokers. */
+static void push_properties(lua_State *L, const char *key)
+{
+    lua_newtable(L);
+    int copy = lua_gettop(L);
+    int type = lua_getfield(L, OPTS, key);
+    luaL_argcheck(L, type == LUA_TNIL || type == LUA_TTABLE, OPTS,
+                  "consumer and producer are tables of librdkafka's properties");
+    if (type == LUA_TTABLE)
+        for (lua_pushnil(L); lua_next(L, copy + 1); lua_pop(L, 1)) {
+            lua_pushvalue(L, -2);
+            lua_pushvalue(L, -2);
+            lua_settable(L, copy);
+        }
+    lua_settop(L, copy);
+    lua_getfield(L, OPTS, "brokers");
+    lua_setfield(L, copy, "brokers");
+}
+
+static bool commits_in_background(consume_commit commit)
+{
+    return commit == CONSUME_AFTER_WORK || commit == CONSUME_AUTO || commit == CONSUME_POOL_MAX ||
+           commit == CONSUME_POOL_MIN;
+}
+
+/* The client's own words win over these. fetch.queue.backoff.ms: at its default of a second a full local queue makes the fetcher pause that long. */
+static rd_kafka_conf_t *consumer_conf(lua_State *L, const consume_opts *o)
+{
+    push_properties(L, "consumer");
+    lua_getfield(L, OPTS, "group");
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, OPTS, "group is missing");
+    lua_setfield(L, -2, "group");
+    default_to(L, "client.id", o->member);
+    default_to(L, "auto.offset.reset", "earliest");
+    default_to(L, "enable.auto.offset.store", o->commit == CONSUME_AUTO ? "true" : "false");
+    default_to(L, "enable.auto.commit", commits_in_background(o->commit) ? "true" : "false");
+    if (commits_in_background(o->commit))
+        default_to(L, "auto.commit.interval.ms", "100");
+    default_to(L, "enable.partition.eof", "true");
+    default_to(L, "fetch.queue.backoff.ms", "5");
+    rd_kafka_conf_t *conf =
+        kafka_conf_read(L, lua_gettop(L), "flow_consume.open: consumer", KAFKA_CONSUMER, NULL);
+    lua_pop(L, 1);
+    return conf;
+}
+
+/* The copy in a retry topic must be there before the offset is stored. */
+static rd_kafka_conf_t *producer_conf(lua_State *L, const consume_opts *o)
+{
+    push_properties(L, "producer");
+    default_to(L, "client.id", o->member);
+    default_to(L, "acks", "all");
+    default_to(L, "enable.idempotence", "true");
+    default_to(L, "partitioner", "murmur2_random");
+    default_to(L, "linger.ms", "0");
+    rd_kafka_conf_t *conf =
+        kafka_conf_read(L, lua_gettop(L), "flow_consume.open: producer", KAFKA_PRODUCER, NULL);
+    lua_pop(L, 1);
+    return conf;
+}
+
+/* ---- open ---- */
+
+static const char *const keys[] = {"brokers",
+                                   "topic",
+                                   "group",
+                                   "consumer_name",
+                                   "member",
+                                   "mysql",
+                                   "redis",
+                                   "consumer",
+                                   "producer",
+                                   "retry",
+                                   "retry_scale",
+                                   "retry_wait",
+                                   "dlq",
+                                   "workers",
+                                   "batch",
+                                   "fetch",
+                                   "commit",
+                                   "dedup",
+                                   "dedup_ttl",
+                                   "cache",
+                                   "prefix",
+                                   "cache_wait",
+                                   "invalidate_seen",
+                                   "transactional",
+                                   "drop_lost",
+                                   "lock_order",
+                                   "on_deadlock",
+                                   "on_lock_wait",
+                                   "tries",
+                                   "backoff_min",
+                                   "backoff_max",
+                                   "lock_wait",
+                                   "revoke_wait",
+                                   "handler",
+                                   "seed",
+                                   NULL};
+
+static int read_count(lua_State *L, const char *key, lua_Integer def, lua_Integer most)
+{
+    lua_Integer n = opts_int(L, OPTS, key, def);
+    if (n < 1 || n > most)
+        luaL_error(L, "flow_consume.open: %s: from 1 to %d, not %I", key, (int)most,
+                   (LUAI_UACINT)n);
+    return (int)n;
+}
+
+static void read_words(lua_State *L, consume_opts *o)
+{
+    o->commit = (consume_commit)read_word(L, "commit", "after-work", commits);
+    o->dedup = (consume_dedup)read_word(L, "dedup", "processed-event", dedups);
+    o->on_deadlock = (consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
+    o->on_lock_wait = (consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
+    o->sleep_retry = read_word(L, "retry_wait", "topic", retry_waits) == 1;
+    o->lock_in_order = read_word(L, "lock_order", "id", lock_orders) == 1;
+    o->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
+    o->transactional = opts_bool(L, OPTS, "transactional", true);
+    o->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
+    o->asks = opts_bool(L, OPTS, "handler", false);
+}
+
+static void read_numbers(lua_State *L, consume_opts *o)
+{
+    bool pool = o->commit == CONSUME_POOL_MAX || o->commit == CONSUME_POOL_MIN;
+    o->workers = read_count(L, "workers", 4, CONSUME_WORKERS_MAX);
+    o->batch = read_count(L, "batch", pool ? 1 : 500, CONSUME_BATCH_MAX);
+    o->fetch = read_count(L, "fetch", o->batch, CONSUME_BATCH_MAX);
+    o->fetch = o->fetch < o->batch ? o->batch : o->fetch;
+    luaL_argcheck(L, !pool || o->batch == 1, OPTS, "a pool takes records one by one: batch = 1");
+    luaL_argcheck(L, !pool || !o->ndelays || o->sleep_retry, OPTS,
+                  "retry topics need partitions in order, which a pool does not keep");
+    o->tries = read_count(L, "tries", 5, 1000);
+    o->backoff_min = opts_duration(L, OPTS, "backoff_min", 0.01);
+    o->backoff_max = opts_duration(L, OPTS, "backoff_max", 0.16);
+    o->lock_wait = opts_duration(L, OPTS, "lock_wait", 5);
+    o->revoke_wait = opts_duration(L, OPTS, "revoke_wait", 2);
+    o->cache_wait = opts_duration(L, OPTS, "cache_wait", 30);
+    o->dedup_ttl = opts_duration(L, OPTS, "dedup_ttl", 3600);
+    o->seed = (uint64_t)opts_int(L, OPTS, "seed", (lua_Integer)clock_unix_ns());
+}
+
+/* A frozen server must show within seconds, so the timeouts are shorter than a client's. */
+static void read_stores(lua_State *L, consume_opts *o)
+{
+    static const double connect_s = 2, read_s = 10;
+    luaL_argcheck(L, lua_getfield(L, OPTS, "mysql") == LUA_TTABLE, OPTS, "mysql is missing");
+    o->mysql = mysql_opts_read(L, lua_gettop(L), "flow_consume.open: mysql");
+    o->mysql.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
+    o->mysql.read_timeout = opts_duration(L, -1, "read_timeout", read_s);
+    int type = lua_getfield(L, OPTS, "redis");
+    if (type != LUA_TNIL)
+        o->redis = redis_opts_read(L, lua_gettop(L), "flow_consume.open: redis");
+    else if (o->cache != CACHE_MODE_NONE || o->dedup == CONSUME_DEDUP_REDIS)
+        luaL_error(L, "flow_consume.open: redis is missing");
+    else
+        o->redis = (redisc_opts){.port = 6379, .resp = 3};
+    if (type != LUA_TNIL) {
+        o->redis.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
+        o->redis.timeout = opts_duration(L, -1, "timeout", connect_s);
+    }
+}
+
+static int l_open(lua_State *L)
+{
+    luaL_checktype(L, OPTS, LUA_TTABLE);
+    lua_settop(L, OPTS);
+    opts_check(L, OPTS, "flow_consume.open", keys);
+    rl_handle *h = handle_new(L, &consume_handle, 0);
+    consume_opts o = {.topic = read_name(L, "topic", NULL, 249),
+                      .member = read_name(L, "member", "consumer-1", 64),
+                      .dlq = opts_str(L, OPTS, "dlq", NULL)};
+    o.consumer_name = read_name(L, "consumer_name", opts_str(L, OPTS, "group", NULL), 64);
+    read_words(L, &o);
+    read_cache(L, &o);
+    read_retry(L, &o);
+    read_numbers(L, &o);
+    read_stores(L, &o);
+    o.consumer = consumer_conf(L, &o);
+    o.producer = producer_conf(L, &o);
+    consume *c;
+    rl_err *err = consume_open(&o, &c);
+    if (err)
+        return errs_fail(L, err);
+    flow_handle_set(L, h, consume_flow(c));
+    lua_settop(L, HANDLE);
+    return 1;
+}
+
+/* ---- figures ---- */
+
+static void set_hist(lua_State *L, consume *c, const char *key, consume_hist which)
+{
+    consume_hist_add_to(c, which, hdr_push(L));
+    lua_setfield(L, -2, key);
+}
+
+static void push_partition(lua_State *L, const consume_partition *p)
+{
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, p->topic);
+    lua_setfield(L, -2, "topic");
+    lua_pushinteger(L, p->partition);
+    lua_setfield(L, -2, "partition");
+    if (p->position >= 0) {
+        lua_pushinteger(L, p->position);
+        lua_setfield(L, -2, "position");
+    }
+    if (p->lag >= 0) {
+        lua_pushinteger(L, p->lag);
+        lua_setfield(L, -2, "lag");
+    }
+    lua_pushnumber(L, p->waits);
+    lua_setfield(L, -2, "waits");
+}
+
+static void set_partitions(lua_State *L, consume *c)
+{
+    int room = consume_partitions(c, NULL, 0);
+    consume_partition *list = lua_newuserdatauv(L, (size_t)room * sizeof *list, 0);
+    int n = consume_partitions(c, list, room);
+    n = n < room ? n : room;
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        push_partition(L, &list[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -3, "partitions");
+    lua_pop(L, 1);
+}
+
+/* flow:stats() -> {applied =, seen =, ..., partitions = {...}} */
+static int l_stats(lua_State *L)
+{
+    static const char *const names[] = {
+#define COUNTER(name, help) #name,
+        CONSUME_COUNTERS(COUNTER)
+#undef COUNTER
+    };
+    consume *c = flow_consume_check(L);
+    flow_push_stats(L, consume_flow(c), names, CONSUME_N);
+    set_partitions(L, c);
+    return 1;
+}
+
+/* flow:times() -> {transaction = hdr, delay = hdr, lateness = hdr}; copying them costs too much to do it with every look at the counters */
+static int l_times(lua_State *L)
+{
+    consume *c = flow_consume_check(L);
+    lua_createtable(L, 0, 3);
+    set_hist(L, c, "transaction", CONSUME_H_TRANSACTION);
+    set_hist(L, c, "delay", CONSUME_H_DELAY);
+    set_hist(L, c, "lateness", CONSUME_H_LATENESS);
+    return 1;
+}
+
+/* counters() -> list of {name =, help =}: what stats() counts */
+static int l_counters(lua_State *L)
+{
+    static const char *const all[][2] = {
+#define COUNTER(name, help) {#name, help},
+        CONSUME_COUNTERS(COUNTER)
+#undef COUNTER
+    };
+    lua_createtable(L, CONSUME_N, 0);
+    for (int i = 0; i < CONSUME_N; i++) {
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, all[i][0]);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, all[i][1]);
+        lua_setfield(L, -2, "help");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+int luaopen_rlab_flow_consume(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"stats", l_stats},
+                                       {"times", l_times},
+                                       {"batch", flow_consume_batch},
+                                       {"answer", flow_consume_answer},
+                                       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", l_open}, {"counters", l_counters}, {NULL, NULL}};
+    flow_type_open(L, &consume_handle, methods);
+    luaL_newlib(L, functions);
+    return 1;
+}

@@ -1,0 +1,97 @@
+/* A handler in Lua: batches are shown to the loop, which says what is to become of their records. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/flow/consume.h"
+#include "bind/value/errs.h"
+
+/* {{"name", "value"}, ...} */
+static void set_headers(lua_State *L, const rd_kafka_headers_t *headers)
+{
+    const char *name;
+    const void *value;
+    size_t len;
+    lua_newtable(L);
+    for (size_t i = 0; headers && !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++) {
+        lua_createtable(L, 2, 0);
+        lua_pushstring(L, name);
+        lua_rawseti(L, -2, 1);
+        if (value)
+            lua_pushlstring(L, value, len);
+        else
+            errs_push_null(L);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "headers");
+}
+
+static void set_int(lua_State *L, const char *key, int64_t v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_bytes(lua_State *L, const char *key, const char *bytes, size_t len)
+{
+    if (!bytes)
+        return;
+    lua_pushlstring(L, bytes, len);
+    lua_setfield(L, -2, key);
+}
+
+static void push_record(lua_State *L, const consume_view *v)
+{
+    lua_createtable(L, 0, 13);
+    set_bytes(L, "topic", v->topic, strlen(v->topic));
+    set_bytes(L, "key", v->key, v->key_len);
+    set_bytes(L, "value", v->value, v->value_len);
+    set_int(L, "partition", v->partition);
+    set_int(L, "offset", v->offset);
+    set_int(L, "timestamp", v->timestamp);
+    set_int(L, "attempt", v->attempt);
+    set_bytes(L, "id", v->event_id, strlen(v->event_id));
+    set_int(L, "account", v->account);
+    set_int(L, "amount", v->amount);
+    set_int(L, "balance", v->balance);
+    set_int(L, "version", v->version);
+    set_headers(L, v->headers);
+}
+
+static void see(void *arg, int i, const consume_view *record)
+{
+    lua_State *L = arg;
+    push_record(L, record);
+    lua_rawseti(L, -2, i + 1);
+}
+
+/* flow:batch() -> number, list of records | nil: after an event "batch" */
+int flow_consume_batch(lua_State *L)
+{
+    consume *c = flow_consume_check(L);
+    lua_newtable(L);
+    int64_t number = consume_ask_take(c, see, L);
+    if (!number)
+        return 0;
+    lua_pushinteger(L, number);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* flow:answer(number [, verdicts]): verdicts[i] is "skip", or why record i fails; the others are applied */
+int flow_consume_answer(lua_State *L)
+{
+    consume *c = flow_consume_check(L);
+    lua_Integer number = luaL_checkinteger(L, 2);
+    if (!lua_isnoneornil(L, 3)) {
+        luaL_checktype(L, 3, LUA_TTABLE);
+        for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
+            int i = (int)luaL_checkinteger(L, -2) - 1;
+            const char *word = luaL_checkstring(L, -1);
+            bool skip = strcmp(word, "skip") == 0;
+            consume_ask_say(c, number, i, skip ? CONSUME_SKIP : CONSUME_REFUSE, word);
+        }
+    }
+    consume_ask_done(c, number);
+    return 0;
+}

@@ -1,0 +1,282 @@
+#include "bind/flow/handle.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "bind/value/hdr.h"
+#include "bind/value/errs.h"
+#include "bind/value/opts.h"
+#include "bind/task/timed.h"
+
+enum { SLICE_MS = 50 };
+
+typedef struct event_wait event_wait;
+
+typedef struct flow_side {
+    uv_async_t async; /* first */
+    rl_flow *flow;
+    event_wait *waits;
+} flow_side;
+
+struct event_wait {
+    rl_timed timed; /* first */
+    flow_side *side;
+    event_wait *next;
+};
+
+static const char flow_mark;
+
+static rl_handle *check(lua_State *L)
+{
+    rl_handle *h = lua_touserdata(L, 1);
+    bool ours = h && lua_getmetatable(L, 1) && lua_rawgetp(L, -1, &flow_mark) != LUA_TNIL;
+    luaL_argcheck(L, ours, 1, "a flow expected");
+    lua_pop(L, 2);
+    return handle_check(L, 1, h->type);
+}
+
+static rl_flow *flow_of(lua_State *L)
+{
+    return check(L)->impl; /* first member */
+}
+
+/* ---- waking ---- */
+
+static void wake_all(flow_side *side)
+{
+    for (event_wait *w = side->waits, *next; w; w = next) {
+        next = w->next;
+        timed_wake(&w->timed);
+    }
+}
+
+static void on_async(uv_async_t *async)
+{
+    flow_side *side = (flow_side *)async;
+    if (flow_has_news(side->flow))
+        wake_all(side);
+}
+
+static void wake(void *side)
+{
+    uv_async_send(&((flow_side *)side)->async);
+}
+
+void flow_handle_set(lua_State *L, rl_handle *h, rl_flow *flow)
+{
+    flow_side *side = mem_zero(sizeof *side);
+    side->flow = flow;
+    uv_async_init(task_loop(L), &side->async, on_async);
+    uv_unref((uv_handle_t *)&side->async);
+    h->extra = side;
+    handle_set(h, flow);
+    flow_on_news(flow, wake, side);
+}
+
+void flow_handle_cancel(void *impl)
+{
+    flow_abort(impl);
+}
+
+static void side_closed(uv_handle_t *async)
+{
+    free(async);
+}
+
+void flow_handle_detach(rl_handle *h)
+{
+    flow_side *side = h->extra;
+    flow_on_news(h->impl, NULL, NULL);
+    wake_all(side);
+    h->extra = NULL;
+    uv_close((uv_handle_t *)&side->async, side_closed);
+}
+
+/* ---- events ---- */
+
+static void set_int(lua_State *L, const char *key, int64_t value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static void set_text(lua_State *L, const char *key, const char *text)
+{
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, key);
+}
+
+static void push_event(lua_State *L, flow_event *e)
+{
+    lua_createtable(L, 0, 3 + e->nfields);
+    set_text(L, "what", e->what);
+    set_int(L, "at_ms", e->at_ms);
+    for (int i = 0; i < e->nfields; i++) {
+        if (e->fields[i].text)
+            set_text(L, e->fields[i].key, e->fields[i].text);
+        else
+            set_int(L, e->fields[i].key, e->fields[i].number);
+    }
+    if (e->err) {
+        errs_push_table(L, e->err);
+        e->err = NULL;
+        lua_setfield(L, -2, "err");
+    }
+    flow_event_free(e);
+}
+
+/* A list of what is there; nil when nothing is and nothing will be. */
+static int push_events(lua_State *L, rl_flow *flow)
+{
+    bool ended = flow_ended(flow);
+    flow_event *e = flow_take_event(flow);
+    if (!e && ended) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_newtable(L);
+    for (lua_Integer n = 1; e; e = flow_take_event(flow), n++) {
+        push_event(L, e);
+        lua_rawseti(L, -2, n);
+    }
+    return 1;
+}
+
+static int waited(lua_State *L, rl_wait *wait)
+{
+    (void)wait;
+    const rl_handle *h = lua_touserdata(L, 1);
+    if (h->impl)
+        return push_events(L, h->impl);
+    lua_pushnil(L); /* closed meanwhile */
+    return 1;
+}
+
+static void wait_forget(rl_timed *t)
+{
+    event_wait *w = (event_wait *)t;
+    event_wait **p = &w->side->waits;
+    while (*p && *p != w)
+        p = &(*p)->next;
+    if (*p)
+        *p = w->next;
+    if (!w->side->waits)
+        uv_unref((uv_handle_t *)&w->side->async);
+}
+
+static int l_events(lua_State *L)
+{
+    rl_handle *h = check(L);
+    double limit = timed_limit(L, 2);
+    lua_settop(L, 1);
+    push_events(L, h->impl);
+    if (lua_isnil(L, -1) || lua_rawlen(L, -1) > 0 || (limit >= 0 && limit < 1e-9))
+        return 1;
+    lua_settop(L, 1);
+    event_wait *w = timed_new(L, sizeof *w, waited);
+    w->timed.forget = wait_forget;
+    w->side = h->extra;
+    w->next = w->side->waits;
+    w->side->waits = w;
+    uv_ref((uv_handle_t *)&w->side->async);
+    uv_async_send(&w->side->async); /* something may have come just now */
+    return timed_wait(L, &w->timed, limit);
+}
+
+/* ---- the rest ---- */
+
+typedef struct stop_job {
+    rl_await await;
+    rl_flow *flow;
+    double seconds;
+    atomic_bool given_up;
+} stop_job;
+
+static void stop_run(rl_await *a)
+{
+    stop_job *job = (stop_job *)a;
+    int64_t until = clock_ns() + (int64_t)(job->seconds * 1e9);
+    flow_stop(job->flow);
+    while (!flow_join(job->flow, SLICE_MS / 1e3)) {
+        if (atomic_load(&job->given_up)) {
+            a->err = err_lab("CANCELLED", "stop was cancelled");
+            return;
+        }
+        if (clock_ns() >= until) {
+            a->err = err_lab("TIMEOUT", "the flow has not finished its work in time");
+            return;
+        }
+    }
+}
+
+static void stop_cancel(rl_await *a)
+{
+    atomic_store(&((stop_job *)a)->given_up, true);
+}
+
+static int l_stop(lua_State *L)
+{
+    rl_flow *flow = flow_of(L);
+    double seconds = arg_duration(L, 2, 10);
+    lua_settop(L, 1);
+    stop_job *job = await_new(sizeof *job, stop_run, NULL, NULL);
+    job->flow = flow;
+    job->seconds = seconds;
+    job->await.cancel = stop_cancel;
+    return await_job(L, 1, &job->await);
+}
+
+static int l_health(lua_State *L)
+{
+    rl_flow *flow = flow_of(L);
+    char *why = flow_ill(flow);
+    lua_pushboolean(L, !why);
+    if (!why)
+        return 1;
+    lua_pushstring(L, why);
+    free(why);
+    return 2;
+}
+
+static int l_running(lua_State *L)
+{
+    lua_pushboolean(L, !flow_ended(flow_of(L)));
+    return 1;
+}
+
+void flow_push_stats(lua_State *L, rl_flow *flow, const char *const *names, int n)
+{
+    lua_createtable(L, 0, n + 2);
+    for (int i = 0; i < n; i++)
+        set_int(L, names[i], flow_total(flow, i));
+    set_int(L, "events_dropped", flow_dropped(flow));
+}
+
+void flow_set_hdr(lua_State *L, const char *key, flow_hdr *const *hdrs, int n)
+{
+    struct hdr_histogram *sum = hdr_push(L);
+    for (int i = 0; i < n; i++)
+        flow_hdr_add_to(hdrs[i], sum);
+    lua_setfield(L, -2, key);
+}
+
+void flow_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *methods)
+{
+    static const luaL_Reg shared[] = {{"events", l_events},
+                                      {"stop", l_stop},
+                                      {"health", l_health},
+                                      {"running", l_running},
+                                      {NULL, NULL}};
+    assert(type->cancel == flow_handle_cancel && type->detach == flow_handle_detach);
+    handle_type_open(L, type, methods);
+    luaL_getmetatable(L, type->name);
+    lua_pushboolean(L, 1);
+    lua_rawsetp(L, -2, &flow_mark);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, shared, 0);
+    lua_pop(L, 2);
+}

@@ -1,0 +1,339 @@
+/* rlab.flow_load: open{url = | kafka =, request =, rate = | readers =, count =, duration =, ...} -> load | nil, err. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "bind/evidence/history.h"
+#include "bind/value/errs.h"
+#include "bind/flow/handle.h"
+#include "bind/kafka/conf.h"
+#include "bind/value/opts.h"
+#include "bind/task/scheduler.h"
+#include "flow/load/flow.h"
+
+enum { TAKE_MAX = 1000 };
+
+/* The stack of open: the options, the handle, what keeps memory alive meanwhile. */
+enum { OPTS = 1, HANDLE = 2, KEEP = 3 };
+
+int luaopen_rlab_flow_load(lua_State *L);
+
+static void close_impl(void *impl)
+{
+    load_close(impl);
+}
+
+static const rl_handle_type load_handle = {.name = "flow.load",
+                                           .close = close_impl,
+                                           .cancel = flow_handle_cancel,
+                                           .detach = flow_handle_detach};
+
+static load *check(lua_State *L)
+{
+    return handle_check(L, 1, &load_handle)->impl;
+}
+
+/* ---- options ---- */
+
+static int raise_usage(lua_State *L, rl_err *err)
+{
+    lua_pushstring(L, err->msg);
+    err_free(err);
+    return luaL_error(L, "flow_load.open: %s", lua_tostring(L, -1));
+}
+
+static double read_rate(lua_State *L, int idx)
+{
+    double rate = 0;
+    int type = lua_getfield(L, idx, "rate");
+    if (type == LUA_TNUMBER)
+        rate = lua_tonumber(L, -1);
+    else if (type != LUA_TNIL && (type != LUA_TSTRING || !units_rate(lua_tostring(L, -1), &rate)))
+        luaL_error(L, "rate: '%s' is no rate; write \"200/s\", \"30/m\" or a number a second",
+                   luaL_tolstring(L, -1, NULL));
+    lua_pop(L, 1);
+    return rate;
+}
+
+static void *keep_new(lua_State *L, size_t size)
+{
+    void *memory = lua_newuserdatauv(L, size, 0);
+    lua_rawseti(L, KEEP, (lua_Integer)lua_rawlen(L, KEEP) + 1);
+    return memory;
+}
+
+/* {{"name", "value"}, ...} of the table on top; the texts live as long as it does. */
+static void read_headers(lua_State *L, load_shape *s)
+{
+    int request = lua_gettop(L);
+    if (lua_getfield(L, request, "headers") == LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    luaL_argcheck(L, lua_istable(L, -1), 1, "headers must be a list of { name, value }");
+    int list = lua_gettop(L);
+    size_t n = lua_rawlen(L, list);
+    load_pair *pairs = keep_new(L, (n + 1) * sizeof *pairs);
+    for (size_t i = 0; i < n; i++) {
+        bool pair = lua_rawgeti(L, list, (lua_Integer)i + 1) == LUA_TTABLE &&
+                    lua_rawgeti(L, -1, 1) == LUA_TSTRING && lua_rawgeti(L, -2, 2) == LUA_TSTRING;
+        luaL_argcheck(L, pair, 1, "headers must be a list of { name, value }, both strings");
+        pairs[i] = (load_pair){lua_tostring(L, -2), lua_tostring(L, -1)};
+        lua_pop(L, 3);
+    }
+    s->headers = pairs;
+    s->nheaders = n;
+    lua_pop(L, 1);
+}
+
+static void read_shape(lua_State *L, load_shape *s)
+{
+    static const char *const keys[] = {"id",  "method", "path",      "body",    "topic",
+                                       "key", "value",  "partition", "headers", NULL};
+    luaL_argcheck(L, lua_istable(L, -1), 1, "a request is a table");
+    int idx = lua_gettop(L);
+    opts_check(L, idx, "flow_load.open: request", keys);
+    *s = (load_shape){.id = opts_str(L, idx, "id", NULL),
+                      .method = opts_str(L, idx, "method", NULL),
+                      .path = opts_str(L, idx, "path", NULL),
+                      .body = opts_str(L, idx, "body", NULL),
+                      .topic = opts_str(L, idx, "topic", NULL),
+                      .key = opts_str(L, idx, "key", NULL),
+                      .value = opts_str(L, idx, "value", NULL),
+                      .partition = (int32_t)opts_int(L, idx, "partition", RD_KAFKA_PARTITION_UA)};
+    read_headers(L, s);
+}
+
+/* `request` is one, `requests` is a list of them. */
+static void read_shapes(lua_State *L, load_opts *o)
+{
+    bool one = lua_getfield(L, OPTS, "request") != LUA_TNIL;
+    bool many = lua_getfield(L, OPTS, "requests") != LUA_TNIL;
+    luaL_argcheck(L, one != many, 1, "say request = {...} or requests = {{...}, ...}");
+    luaL_argcheck(L, !many || lua_istable(L, -1), 1, "requests must be a list");
+    size_t n = one ? 1 : lua_rawlen(L, -1);
+    int list = lua_gettop(L);
+    load_shape *shapes = keep_new(L, (n + 1) * sizeof *shapes);
+    for (size_t i = 0; i < n; i++) {
+        if (one)
+            lua_getfield(L, OPTS, "request");
+        else
+            lua_rawgeti(L, list, (lua_Integer)i + 1);
+        read_shape(L, &shapes[i]);
+        lua_pop(L, 1);
+    }
+    o->shapes = shapes;
+    o->nshapes = n;
+}
+
+static bool read_arrivals(lua_State *L)
+{
+    const char *arrivals = opts_str(L, OPTS, "arrivals", "constant");
+    bool poisson = strcmp(arrivals, "poisson") == 0;
+    luaL_argcheck(L, poisson || strcmp(arrivals, "constant") == 0, 1,
+                  "arrivals is \"constant\" or \"poisson\"");
+    return poisson;
+}
+
+static void read_numbers(lua_State *L, load_opts *o)
+{
+    o->rate = read_rate(L, OPTS);
+    o->poisson = read_arrivals(L);
+    o->readers = (int)opts_int(L, OPTS, "readers", 0);
+    luaL_argcheck(L, (o->rate > 0) != (o->readers > 0), 1,
+                  "say rate = \"200/s\" (open) or readers = 64 (closed)");
+    o->count = opts_int(L, OPTS, "count", 0);
+    o->duration = opts_duration(L, OPTS, "duration", 0);
+    o->timeout = opts_duration(L, OPTS, "timeout", 2);
+    o->late = opts_duration(L, OPTS, "late", 0.001);
+    o->in_flight = (int)opts_int(L, OPTS, "in_flight", 0);
+    o->rows = opts_int(L, OPTS, "rows", 0);
+    o->body = (size_t)opts_size(L, OPTS, "body", 0);
+    o->seed = (uint64_t)opts_int(L, OPTS, "seed", 0);
+}
+
+static void read_target(lua_State *L, load_opts *o)
+{
+    bool kafka = lua_getfield(L, OPTS, "kafka") != LUA_TNIL;
+    o->url = opts_str(L, OPTS, "url", NULL);
+    luaL_argcheck(L, kafka != (o->url != NULL), 1,
+                  "say url = \"http://127.0.0.1:PORT\" or kafka = { brokers = ... }");
+    if (kafka)
+        o->kafka = kafka_conf_read(L, -1, "flow_load.open: kafka", KAFKA_PRODUCER, NULL);
+}
+
+static int l_open(lua_State *L)
+{
+    static const char *const keys[] = {"url",      "kafka",     "request", "requests", "rate",
+                                       "arrivals", "readers",   "count",   "duration", "timeout",
+                                       "late",     "in_flight", "rows",    "body",     "seed",
+                                       "history",  "name",      "f",       NULL};
+    luaL_checktype(L, OPTS, LUA_TTABLE);
+    lua_settop(L, OPTS);
+    opts_check(L, OPTS, "flow_load.open", keys);
+    rl_handle *h = handle_new(L, &load_handle, 0);
+    lua_newtable(L);
+    load_opts o = {.name = opts_str(L, OPTS, "name", NULL), .f = opts_str(L, OPTS, "f", NULL)};
+    read_numbers(L, &o);
+    read_shapes(L, &o);
+    if (lua_getfield(L, OPTS, "history") != LUA_TNIL)
+        o.history = history_check(L, -1);
+    read_target(L, &o); /* last: from here on the configuration is ours */
+    load *l;
+    rl_err *err = load_open(&o, &l);
+    if (err)
+        return err_is(err, RL_LAB, "USAGE") ? raise_usage(L, err) : errs_fail(L, err);
+    lua_settop(L, HANDLE);
+    flow_handle_set(L, h, load_flow(l));
+    return 1;
+}
+
+/* ---- stats ---- */
+
+static void set_int(lua_State *L, const char *key, int64_t v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_hdr(lua_State *L, load *l, const char *key, load_hist which)
+{
+    flow_hdr *hdr = load_hdr(l, which);
+    flow_set_hdr(L, key, &hdr, 1);
+}
+
+/* load:stats() -> counters, `status` by first digit, and the histograms latency, service and lateness (ns) */
+static int l_stats(lua_State *L)
+{
+    static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    load *l = check(L);
+    load_stats s = load_stats_of(l);
+    const struct {
+        const char *key;
+        int64_t value;
+    } fields[] = {
+        {"planned", s.planned},    {"started", s.started},     {"ok", s.ok},
+        {"failed", s.failed},      {"unknown", s.unknown},     {"dropped", s.dropped},
+        {"late", s.late},          {"in_flight", s.in_flight}, {"most_in_flight", s.most_in_flight},
+        {"connects", s.connects},  {"bytes", s.bytes},         {"rows", s.rows},
+        {"rows_lost", s.rows_lost}};
+    lua_createtable(L, 0, 20);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        set_int(L, fields[i].key, fields[i].value);
+    lua_pushboolean(L, s.released);
+    lua_setfield(L, -2, "released");
+    if (s.began) {
+        lua_pushnumber(L, (double)((s.ended ? s.ended : clock_ns()) - s.began) / 1e9);
+        lua_setfield(L, -2, "seconds");
+    }
+    lua_createtable(L, 0, 5);
+    for (int i = 1; i <= 5; i++)
+        set_int(L, classes[i], s.status[i]);
+    lua_setfield(L, -2, "status");
+    set_hdr(L, l, "latency", LOAD_LATENCY);
+    set_hdr(L, l, "service", LOAD_SERVICE);
+    set_hdr(L, l, "lateness", LOAD_LATENESS);
+    return 1;
+}
+
+/* ---- rows ---- */
+
+static void set_text(lua_State *L, const char *key, const char *text, size_t len)
+{
+    if (!text)
+        return;
+    lua_pushlstring(L, text, len);
+    lua_setfield(L, -2, key);
+}
+
+static void push_row(lua_State *L, const load_row *row)
+{
+    static const char *const outcomes[] = {"ok", "fail", "info", "dropped"};
+    lua_createtable(L, 0, 10);
+    set_int(L, "n", row->n);
+    set_int(L, "intended", row->intended);
+    if (row->started)
+        set_int(L, "started", row->started);
+    set_int(L, "ended", row->ended);
+    lua_pushstring(L, outcomes[row->outcome]);
+    lua_setfield(L, -2, "outcome");
+    if (row->reader)
+        set_int(L, "reader", row->reader);
+    if (row->status)
+        set_int(L, "status", row->status);
+    if (row->partition >= 0) {
+        set_int(L, "partition", row->partition);
+        set_int(L, "offset", row->offset);
+    }
+    set_text(L, "id", row->id, row->id ? strlen(row->id) : 0);
+    set_text(L, "body", row->body, row->body_len);
+    set_text(L, "error", row->error, row->error ? strlen(row->error) : 0);
+}
+
+/* load:take([n = 1000]) -> list of rows, oldest first */
+static int l_take(lua_State *L)
+{
+    load *l = check(L);
+    lua_Integer want = luaL_optinteger(L, 2, TAKE_MAX);
+    luaL_argcheck(L, want > 0, 2, "a positive number expected");
+    lua_newtable(L);
+    load_row row;
+    for (lua_Integer n = 1; n <= want && load_take(l, &row, 1) == 1; n++) {
+        push_row(L, &row);
+        load_row_free(&row);
+        lua_rawseti(L, -2, n);
+    }
+    return 1;
+}
+
+/* ---- wait ---- */
+
+typedef struct wait_job {
+    rl_await await;
+    load *l;
+    double seconds;
+    atomic_bool given_up;
+} wait_job;
+
+static void wait_run(rl_await *a)
+{
+    wait_job *job = (wait_job *)a;
+    int64_t until = clock_ns() + (int64_t)(job->seconds * 1e9);
+    while (!flow_join(load_flow(job->l), 0.02)) {
+        if (atomic_load(&job->given_up))
+            a->err = err_lab("CANCELLED", "the wait was cancelled");
+        else if (job->seconds >= 0 && clock_ns() >= until)
+            a->err = err_lab("TIMEOUT", "the load has not come to its end in time");
+        if (a->err)
+            return;
+    }
+    a->err = load_failure(job->l);
+}
+
+static void wait_cancel(rl_await *a)
+{
+    atomic_store(&((wait_job *)a)->given_up, true);
+}
+
+/* load:wait([at_most]) -> true | nil, err */
+static int l_wait(lua_State *L)
+{
+    load *l = check(L);
+    double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
+    wait_job *job = await_new(sizeof *job, wait_run, NULL, NULL);
+    job->l = l;
+    job->seconds = seconds;
+    job->await.cancel = wait_cancel;
+    return await_job(L, 1, &job->await);
+}
+
+int luaopen_rlab_flow_load(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"stats", l_stats}, {"take", l_take}, {"wait", l_wait}, {NULL, NULL}};
+    flow_type_open(L, &load_handle, methods);
+    luaL_newlib(L, functions);
+    return 1;
+}

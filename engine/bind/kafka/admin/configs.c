@@ -1,0 +1,150 @@
+#include <lauxlib.h>
+#include <stdio.h>
+
+#include "bind/kafka/admin/client.h"
+#include "bind/value/errs.h"
+#include "bind/value/opts.h"
+
+typedef struct config_job {
+    admin_job job;
+    rd_kafka_ResourceType_t type;
+    const char *name;
+    const kafka_pair *pairs;
+    int count;
+    bool details;
+} config_job;
+
+/* {topic=} or {broker=}, one of them; the name stays on the stack. */
+static const char *read_resource(lua_State *L, const char *call, rd_kafka_ResourceType_t *type)
+{
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_Integer broker = opts_int(L, 2, "broker", -1);
+    bool topic = lua_getfield(L, 2, "topic") != LUA_TNIL;
+    if (topic == (broker >= 0))
+        luaL_error(L, "%s: either 'topic' or 'broker' must be given", call);
+    *type = topic ? RD_KAFKA_RESOURCE_TOPIC : RD_KAFKA_RESOURCE_BROKER;
+    if (topic)
+        return luaL_checkstring(L, -1);
+    return lua_pushfstring(L, "%I", (LUAI_UACINT)broker);
+}
+
+static void run_configs(rl_await *a)
+{
+    config_job *j = (config_job *)a;
+    a->err = kafka_admin_configs(j->job.admin, &j->job.call, j->type, j->name, &j->job.event);
+}
+
+static const char *source_name(rd_kafka_ConfigSource_t source)
+{
+    switch (source) {
+    case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG:
+        return "topic";
+    case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG:
+        return "broker";
+    case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER_CONFIG:
+        return "all brokers";
+    case RD_KAFKA_CONFIG_SOURCE_STATIC_BROKER_CONFIG:
+        return "file";
+    case RD_KAFKA_CONFIG_SOURCE_DEFAULT_CONFIG:
+        return "default";
+    default:
+        return "unknown";
+    }
+}
+
+/* What a broker keeps to itself (passwords) is null. */
+static void push_value(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
+{
+    const char *value = rd_kafka_ConfigEntry_value(entry);
+    if (value)
+        lua_pushstring(L, value);
+    else
+        errs_push_null(L);
+}
+
+static void push_details(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
+{
+    lua_createtable(L, 0, 4);
+    push_value(L, entry);
+    lua_setfield(L, -2, "value");
+    lua_pushstring(L, source_name(rd_kafka_ConfigEntry_source(entry)));
+    lua_setfield(L, -2, "source");
+    lua_pushboolean(L, rd_kafka_ConfigEntry_is_read_only(entry) == 1);
+    lua_setfield(L, -2, "read_only");
+    lua_pushboolean(L, rd_kafka_ConfigEntry_is_sensitive(entry) == 1);
+    lua_setfield(L, -2, "sensitive");
+}
+
+static int push_configs(lua_State *L, rl_await *a)
+{
+    config_job *j = (config_job *)a;
+    size_t resources, n;
+    const rd_kafka_ConfigResource_t *resource = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(j->job.event), &resources)[0];
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &n);
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        (j->details ? push_details : push_value)(L, entries[i]);
+        lua_setfield(L, -2, rd_kafka_ConfigEntry_name(entries[i]));
+    }
+    return 1;
+}
+
+static int l_configs(lua_State *L)
+{
+    static const char *const allowed[] = {"topic", "broker", "details", "at_most", NULL};
+    rd_kafka_ResourceType_t type;
+    opts_check(L, 2, "configs", allowed);
+    const char *name = read_resource(L, "configs", &type);
+    bool details = opts_bool(L, 2, "details", false);
+    config_job *j = admin_job_new(L, sizeof *j, run_configs, push_configs, 2);
+    j->type = type;
+    j->name = name;
+    j->details = details;
+    return admin_await(L, &j->job);
+}
+
+static void run_alter(rl_await *a)
+{
+    config_job *j = (config_job *)a;
+    a->err =
+        kafka_admin_alter_configs(j->job.admin, &j->job.call, j->type, j->name, j->pairs, j->count);
+}
+
+/* Sets first, then the names that go back to their defaults, in one request. */
+static kafka_pair *read_changes(lua_State *L, int *count)
+{
+    int removed = 0;
+    const char **names = NULL;
+    if (lua_getfield(L, 2, "delete") != LUA_TNIL)
+        names = admin_names(L, lua_gettop(L), "config", &removed);
+    kafka_pair *pairs = admin_pairs(L, 2, "set", removed, count);
+    for (int i = 0; i < removed; i++)
+        pairs[(*count)++] = (kafka_pair){.name = names[i]};
+    if (!*count)
+        luaL_error(L, "alter_configs: nothing to change; give 'set' or 'delete'");
+    return pairs;
+}
+
+static int l_alter_configs(lua_State *L)
+{
+    static const char *const allowed[] = {"topic", "broker", "set", "delete", "at_most", NULL};
+    rd_kafka_ResourceType_t type;
+    int count;
+    opts_check(L, 2, "alter_configs", allowed);
+    const char *name = read_resource(L, "alter_configs", &type);
+    const kafka_pair *pairs = read_changes(L, &count);
+    config_job *j = admin_job_new(L, sizeof *j, run_alter, NULL, 2);
+    j->type = type;
+    j->name = name;
+    j->pairs = pairs;
+    j->count = count;
+    return admin_await(L, &j->job);
+}
+
+void admin_configs_bind(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"configs", l_configs}, {"alter_configs", l_alter_configs}, {NULL, NULL}};
+    luaL_setfuncs(L, methods, 0);
+}

@@ -1,0 +1,313 @@
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/kafka/admin/client.h"
+#include "bind/value/errs.h"
+#include "bind/kafka/values.h"
+#include "bind/value/opts.h"
+
+typedef struct group_job {
+    admin_job job;
+    const char *id;
+    wire_group group;
+    const char *const *names;
+    int count;
+    bool stable;
+} group_job;
+
+static const char *const only_at_most[] = {"at_most", NULL};
+
+/* ---- list ---- */
+
+static void run_list(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    a->err = kafka_admin_groups(j->job.admin, &j->job.call, &j->job.event);
+}
+
+static void push_listing(lua_State *L, const rd_kafka_ConsumerGroupListing_t *g)
+{
+    lua_createtable(L, 0, 4);
+    admin_set_str(L, "id", rd_kafka_ConsumerGroupListing_group_id(g));
+    admin_set_str(L, "state",
+                  rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupListing_state(g)));
+    admin_set_str(L, "type",
+                  rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupListing_type(g)));
+    lua_pushboolean(L, rd_kafka_ConsumerGroupListing_is_simple_consumer_group(g));
+    lua_setfield(L, -2, "simple");
+}
+
+static int by_group(const void *a, const void *b)
+{
+    return strcmp(
+        rd_kafka_ConsumerGroupListing_group_id(*(rd_kafka_ConsumerGroupListing_t *const *)a),
+        rd_kafka_ConsumerGroupListing_group_id(*(rd_kafka_ConsumerGroupListing_t *const *)b));
+}
+
+/* A broker that did not tell is said under `failed`, so that a list with gaps is not taken for a whole one. */
+static int push_list(lua_State *L, rl_await *a)
+{
+    const rd_kafka_ListConsumerGroups_result_t *result =
+        rd_kafka_event_ListConsumerGroups_result(((admin_job *)a)->event);
+    size_t n, bad;
+    const rd_kafka_ConsumerGroupListing_t **groups =
+        rd_kafka_ListConsumerGroups_result_valid(result, &n);
+    const rd_kafka_error_t **errors = rd_kafka_ListConsumerGroups_result_errors(result, &bad);
+    if (n)
+        qsort(groups, n, sizeof *groups, by_group);
+    lua_createtable(L, (int)n, 1);
+    for (size_t i = 0; i < n; i++) {
+        push_listing(L, groups[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_createtable(L, (int)bad, 0);
+    for (size_t i = 0; i < bad; i++) {
+        errs_push_table(L, kafka_err(NULL, rd_kafka_error_code(errors[i]), "list groups: %s",
+                                     rd_kafka_error_string(errors[i])));
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "failed");
+    return 1;
+}
+
+static int l_groups(lua_State *L)
+{
+    opts_check(L, 2, "groups", only_at_most);
+    group_job *j = admin_job_new(L, sizeof *j, run_list, push_list, 2);
+    return admin_await(L, &j->job);
+}
+
+/* ---- describe ---- */
+
+static void run_describe(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    a->err = kafka_admin_group(j->job.admin, &j->job.call, j->id, &j->group);
+}
+
+static void drop_describe(rl_await *a)
+{
+    wire_group_free(&((group_job *)a)->group);
+    admin_job_drop(a);
+}
+
+static void set_places(lua_State *L, const char *key, const rd_kafka_topic_partition_list_t *list)
+{
+    lua_createtable(L, list->cnt, 0);
+    for (int i = 0; i < list->cnt; i++) {
+        lua_createtable(L, 0, 2);
+        admin_set_str(L, "topic", list->elems[i].topic);
+        admin_set_int(L, "partition", list->elems[i].partition);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, key);
+}
+
+static void push_member(lua_State *L, const wire_member *m)
+{
+    lua_createtable(L, 0, 6);
+    admin_set_str(L, "id", m->id);
+    admin_set_str(L, "client_id", m->client_id);
+    admin_set_str(L, "instance_id", m->instance_id);
+    admin_set_str(L, "host", m->host);
+    set_places(L, "assignment", m->assignment);
+    if (m->target)
+        set_places(L, "target", m->target);
+}
+
+static void set_coordinator(lua_State *L, const wire_node *node)
+{
+    lua_createtable(L, 0, 3);
+    admin_set_int(L, "id", node->id);
+    admin_set_str(L, "host", node->host);
+    admin_set_int(L, "port", node->port);
+    lua_setfield(L, -2, "coordinator");
+}
+
+static int push_group(lua_State *L, rl_await *a)
+{
+    const group_job *j = (group_job *)a;
+    const wire_group *g = &j->group;
+    lua_createtable(L, 0, 6);
+    admin_set_str(L, "id", j->id);
+    admin_set_str(L, "state", g->state);
+    admin_set_str(L, "type", g->classic ? "Classic" : "Consumer");
+    admin_set_str(L, "protocol", g->protocol);
+    set_coordinator(L, &g->coordinator);
+    lua_createtable(L, g->member_count, 0);
+    for (int i = 0; i < g->member_count; i++) {
+        push_member(L, &g->members[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "members");
+    return 1;
+}
+
+static int l_group(lua_State *L)
+{
+    const char *id = luaL_checkstring(L, 2);
+    opts_check(L, 3, "group", only_at_most);
+    group_job *j = admin_job_new(L, sizeof *j, run_describe, push_group, 3);
+    admin_job_on_drop(&j->job, drop_describe);
+    j->id = id;
+    return admin_await(L, &j->job);
+}
+
+/* ---- offsets ---- */
+
+static void run_offsets(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    rd_kafka_topic_partition_list_t *places = j->job.list;
+    j->job.list = NULL;
+    a->err = kafka_admin_group_offsets(j->job.admin, &j->job.call, j->id, places, j->stable,
+                                       &j->job.list);
+    if (places)
+        rd_kafka_topic_partition_list_destroy(places);
+}
+
+static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
+{
+    lua_createtable(L, 0, 6);
+    admin_set_str(L, "topic", p->topic);
+    admin_set_int(L, "partition", p->partition);
+    if (p->offset >= 0)
+        admin_set_int(L, "offset", p->offset);
+    if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
+        admin_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
+    if (p->metadata && p->metadata_size) {
+        lua_pushlstring(L, p->metadata, p->metadata_size);
+        lua_setfield(L, -2, "metadata");
+    }
+    if (p->err) {
+        errs_push_table(L, wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
+        lua_setfield(L, -2, "err");
+    }
+}
+
+static int push_offsets(lua_State *L, rl_await *a)
+{
+    rd_kafka_topic_partition_list_t *list = ((admin_job *)a)->list;
+    rd_kafka_topic_partition_list_sort(list, NULL, NULL);
+    lua_createtable(L, list->cnt, 0);
+    for (int i = 0; i < list->cnt; i++) {
+        push_offset(L, &list->elems[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int l_group_offsets(lua_State *L)
+{
+    static const char *const allowed[] = {"partitions", "stable", "at_most", NULL};
+    const char *group = luaL_checkstring(L, 2);
+    opts_check(L, 3, "group_offsets", allowed);
+    bool stable = opts_bool(L, 3, "stable", false);
+    rd_kafka_topic_partition_list_t *list = NULL;
+    admin_check(L, 3);
+    if (lua_istable(L, 3) && lua_getfield(L, 3, "partitions") != LUA_TNIL)
+        list = kafka_list_read(L, lua_gettop(L), KAFKA_PLACES);
+    group_job *j = admin_job_new(L, sizeof *j, run_offsets, push_offsets, 3);
+    j->job.list = list;
+    j->id = group;
+    j->stable = stable;
+    return admin_await(L, &j->job);
+}
+
+static void run_alter(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    a->err = kafka_admin_alter_group_offsets(j->job.admin, &j->job.call, j->id, j->job.list,
+                                             &j->job.items);
+}
+
+static void push_altered_item(lua_State *L, const kafka_item *item)
+{
+    admin_push_place(L, item);
+    admin_set_int(L, "offset", item->offset);
+}
+
+static int push_altered(lua_State *L, rl_await *a)
+{
+    return admin_push_items(L, &((admin_job *)a)->items, "altered", push_altered_item);
+}
+
+static void run_forget(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    a->err = kafka_admin_delete_group_offsets(j->job.admin, &j->job.call, j->id, j->job.list,
+                                              &j->job.items);
+}
+
+static int push_forgotten(lua_State *L, rl_await *a)
+{
+    return admin_push_items(L, &((admin_job *)a)->items, "deleted", admin_push_place);
+}
+
+/* (group, list [, options]); an empty list is a mistake that the broker would answer in its own dark way. */
+static int change_offsets(lua_State *L, const char *call, kafka_list_kind kind,
+                          void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
+{
+    const char *group = luaL_checkstring(L, 2);
+    luaL_checkany(L, 3);
+    lua_settop(L, 4);
+    opts_check(L, 4, call, only_at_most);
+    admin_check(L, 4);
+    rd_kafka_topic_partition_list_t *list = kafka_list_read(L, 3, kind);
+    if (!list->cnt) {
+        rd_kafka_topic_partition_list_destroy(list);
+        return luaL_error(L, "%s: no partitions are named", call);
+    }
+    group_job *j = admin_job_new(L, sizeof *j, run, push, 4);
+    j->id = group;
+    j->job.list = list;
+    return admin_await(L, &j->job);
+}
+
+static int l_alter_group_offsets(lua_State *L)
+{
+    return change_offsets(L, "alter_group_offsets", KAFKA_OFFSETS, run_alter, push_altered);
+}
+
+static int l_delete_group_offsets(lua_State *L)
+{
+    return change_offsets(L, "delete_group_offsets", KAFKA_PLACES, run_forget, push_forgotten);
+}
+
+/* ---- delete ---- */
+
+static void run_delete(rl_await *a)
+{
+    group_job *j = (group_job *)a;
+    a->err =
+        kafka_admin_delete_groups(j->job.admin, &j->job.call, j->names, j->count, &j->job.items);
+}
+
+static int push_deleted(lua_State *L, rl_await *a)
+{
+    return admin_push_items(L, &((admin_job *)a)->items, "deleted", admin_push_name);
+}
+
+static int l_delete_groups(lua_State *L)
+{
+    int opts = admin_names_opts(L), count;
+    opts_check(L, opts, "delete_groups", only_at_most);
+    const char **names = admin_names(L, 2, "group", &count);
+    group_job *j = admin_job_new(L, sizeof *j, run_delete, push_deleted, opts);
+    j->names = names;
+    j->count = count;
+    return admin_await(L, &j->job);
+}
+
+void admin_groups_bind(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"groups", l_groups},
+                                       {"group", l_group},
+                                       {"group_offsets", l_group_offsets},
+                                       {"alter_group_offsets", l_alter_group_offsets},
+                                       {"delete_group_offsets", l_delete_group_offsets},
+                                       {"delete_groups", l_delete_groups},
+                                       {NULL, NULL}};
+    luaL_setfuncs(L, methods, 0);
+}

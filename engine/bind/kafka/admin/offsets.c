@@ -1,0 +1,428 @@
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/kafka/admin/client.h"
+#include "bind/value/errs.h"
+#include "bind/value/opts.h"
+
+typedef struct offsets_job {
+    admin_job job;
+    const char *topic; /* or the transaction's id */
+    int partition;
+    bool committed;
+    const char *const *states;
+    int count;
+    wire_positions positions;
+    wire_producers producers;
+    wire_txns txns;
+    wire_txn_info info;
+} offsets_job;
+
+static const char *const only_at_most[] = {"at_most", NULL};
+
+static void drop_offsets(rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    wire_positions_free(&j->positions);
+    wire_producers_free(&j->producers);
+    wire_txns_free(&j->txns);
+    wire_txn_info_free(&j->info);
+    admin_job_drop(a);
+}
+
+static offsets_job *offsets_job_new(lua_State *L, void (*run)(rl_await *),
+                                    int (*push)(lua_State *, rl_await *), int opts)
+{
+    offsets_job *j = admin_job_new(L, sizeof *j, run, push, opts);
+    admin_job_on_drop(&j->job, drop_offsets);
+    return j;
+}
+
+/* ---- all positions of one partition ---- */
+
+static void run_positions(rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    a->err =
+        kafka_admin_positions(j->job.admin, &j->job.call, j->topic, j->partition, &j->positions);
+}
+
+static void set_position(lua_State *L, const char *key, int64_t v)
+{
+    if (v != WIRE_UNKNOWN)
+        admin_set_int(L, key, v);
+}
+
+/* Log ends by broker, and what kept the others from telling. */
+static void set_replicas(lua_State *L, wire_positions *p)
+{
+    bool failed = false;
+    lua_createtable(L, 0, p->replica_count);
+    lua_newtable(L);
+    for (int i = 0; i < p->replica_count; i++) {
+        wire_replica *r = &p->replicas[i];
+        if (r->leo != WIRE_UNKNOWN) {
+            lua_pushinteger(L, r->leo);
+            lua_rawseti(L, -3, r->broker);
+        }
+        if (!r->err)
+            continue;
+        errs_push_table(L, r->err);
+        r->err = NULL;
+        lua_rawseti(L, -2, r->broker);
+        failed = true;
+    }
+    if (failed)
+        lua_setfield(L, -3, "failed");
+    else
+        lua_pop(L, 1);
+    lua_setfield(L, -2, "leo_by");
+}
+
+static int64_t leader_leo(const wire_positions *p)
+{
+    for (int i = 0; i < p->replica_count; i++)
+        if (p->replicas[i].broker == p->leader)
+            return p->replicas[i].leo;
+    return WIRE_UNKNOWN;
+}
+
+static int push_positions(lua_State *L, rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    wire_positions *p = &j->positions;
+    lua_createtable(L, 0, 12);
+    admin_set_str(L, "topic", j->topic);
+    admin_set_int(L, "partition", j->partition);
+    admin_set_int(L, "epoch", p->epoch);
+    if (p->leader >= 0)
+        admin_set_int(L, "leader", p->leader);
+    set_position(L, "low", p->low);
+    set_position(L, "lso", p->lso);
+    set_position(L, "hw", p->hw);
+    set_position(L, "leo", leader_leo(p));
+    admin_set_ids(L, "isr", &p->isr);
+    set_replicas(L, p);
+    return 1;
+}
+
+/* (topic, partition [, options]) */
+static offsets_job *place_job(lua_State *L, const char *call, void (*run)(rl_await *),
+                              int (*push)(lua_State *, rl_await *))
+{
+    const char *topic = luaL_checkstring(L, 2);
+    int partition = admin_partition_arg(L, 3);
+    opts_check(L, 4, call, only_at_most);
+    offsets_job *j = offsets_job_new(L, run, push, 4);
+    j->topic = topic;
+    j->partition = partition;
+    return j;
+}
+
+static int l_offsets(lua_State *L)
+{
+    return admin_await(L, &place_job(L, "offsets", run_positions, push_positions)->job);
+}
+
+/* ---- one position of many partitions ---- */
+
+static void run_list(rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    a->err = kafka_admin_list_offsets(j->job.admin, &j->job.call, j->job.list, j->committed,
+                                      &j->job.event);
+}
+
+static void push_listed(lua_State *L, const rd_kafka_ListOffsetsResultInfo_t *info)
+{
+    const rd_kafka_topic_partition_t *p = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+    int64_t timestamp = rd_kafka_ListOffsetsResultInfo_timestamp(info);
+    lua_createtable(L, 0, 6);
+    admin_set_str(L, "topic", p->topic);
+    admin_set_int(L, "partition", p->partition);
+    if (!p->err && p->offset >= 0)
+        admin_set_int(L, "offset", p->offset);
+    if (timestamp >= 0)
+        admin_set_int(L, "timestamp", timestamp);
+    if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
+        admin_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
+    if (!p->err)
+        return;
+    errs_push_table(
+        L, p->err == RD_KAFKA_RESP_ERR__TIMED_OUT
+               ? err_lab("TIMEOUT", "offset of %s [%d]: no answer in time", p->topic, p->partition)
+               : wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
+    lua_setfield(L, -2, "err");
+}
+
+static const rd_kafka_ListOffsetsResultInfo_t *
+info_of(const rd_kafka_ListOffsetsResultInfo_t **infos, size_t n,
+        const rd_kafka_topic_partition_t *want)
+{
+    for (size_t i = 0; i < n; i++) {
+        const rd_kafka_topic_partition_t *p =
+            rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+        if (p->partition == want->partition && strcmp(p->topic, want->topic) == 0)
+            return infos[i];
+    }
+    return NULL;
+}
+
+/* In the order in which they were asked for. */
+static int push_list(lua_State *L, rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    size_t n;
+    const rd_kafka_ListOffsetsResultInfo_t **infos =
+        rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(j->job.event), &n);
+    lua_createtable(L, j->job.list->cnt, 0);
+    for (int i = 0; i < j->job.list->cnt; i++) {
+        const rd_kafka_ListOffsetsResultInfo_t *info = info_of(infos, n, &j->job.list->elems[i]);
+        if (info)
+            push_listed(L, info);
+        else
+            lua_newtable(L);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int64_t read_at(lua_State *L, int idx)
+{
+    static const char *const words[] = {"latest", "earliest", "max_timestamp", NULL};
+    static const int64_t specs[] = {RD_KAFKA_OFFSET_SPEC_LATEST, RD_KAFKA_OFFSET_SPEC_EARLIEST,
+                                    RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP};
+    int type = lua_getfield(L, idx, "at"), ok;
+    lua_Integer n = lua_tointegerx(L, -1, &ok);
+    const char *word = type == LUA_TNIL ? "latest" : type == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    lua_pop(L, 1);
+    if (type == LUA_TNUMBER && ok && n >= 0)
+        return n;
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return specs[i];
+    return luaL_error(
+        L,
+        "list_offsets: 'at' must be \"latest\", \"earliest\", \"max_timestamp\" or a time in ms");
+}
+
+/* Twice over the list: first only to check, since reading raises. */
+static void read_places(lua_State *L, rd_kafka_topic_partition_list_t *list)
+{
+    static const char *const allowed[] = {"topic", "partition", "at", NULL};
+    lua_Integer n = luaL_len(L, 2);
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 2)) {
+        if (lua_geti(L, 2, i) != LUA_TTABLE)
+            luaL_error(L, "list_offsets: {topic=, partition=, at=} expected, got %s",
+                       luaL_typename(L, -1));
+        int idx = lua_gettop(L);
+        opts_check(L, idx, "list_offsets", allowed);
+        const char *topic = admin_text(L, idx, "topic", "list_offsets");
+        int partition = admin_partition_opt(L, idx, "list_offsets");
+        int64_t at = read_at(L, idx);
+        if (list)
+            rd_kafka_topic_partition_list_add(list, topic, partition)->offset = at;
+    }
+}
+
+static int l_list_offsets(lua_State *L)
+{
+    static const char *const allowed[] = {"isolation", "at_most", NULL};
+    static const char *const levels[] = {"read_uncommitted", "read_committed", NULL};
+    luaL_checktype(L, 2, LUA_TTABLE);
+    opts_check(L, 2, "list_offsets", allowed);
+    lua_getfield(L, 2, "isolation");
+    bool committed = luaL_checkoption(L, -1, levels[0], levels) == 1;
+    if (luaL_len(L, 2) == 0)
+        return luaL_error(L, "list_offsets: no partitions are named");
+    read_places(L, NULL);
+    offsets_job *j = offsets_job_new(L, run_list, push_list, 2);
+    j->committed = committed;
+    j->job.list = rd_kafka_topic_partition_list_new((int)luaL_len(L, 2));
+    read_places(L, j->job.list);
+    return admin_await(L, &j->job);
+}
+
+/* ---- transactions ---- */
+
+static void run_txns(rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    a->err = kafka_admin_transactions(j->job.admin, &j->job.call, j->states, j->count, &j->txns,
+                                      &j->job.items);
+}
+
+static void set_failed(lua_State *L, kafka_items *items)
+{
+    lua_createtable(L, items->count, 0);
+    for (int i = 0; i < items->count; i++) {
+        lua_createtable(L, 0, 2);
+        admin_set_int(L, "broker", items->items[i].partition);
+        errs_push_table(L, items->items[i].err);
+        items->items[i].err = NULL;
+        lua_setfield(L, -2, "err");
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "failed");
+}
+
+static int push_txns(lua_State *L, rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    lua_createtable(L, j->txns.count, 1);
+    for (int i = 0; i < j->txns.count; i++) {
+        const wire_txn *t = &j->txns.txns[i];
+        lua_createtable(L, 0, 4);
+        admin_set_str(L, "id", t->id);
+        admin_set_str(L, "state", t->state);
+        admin_set_int(L, "producer_id", t->producer_id);
+        admin_set_int(L, "coordinator", t->coordinator);
+        lua_rawseti(L, -2, i + 1);
+    }
+    set_failed(L, &j->job.items);
+    return 1;
+}
+
+static int l_transactions(lua_State *L)
+{
+    static const char *const allowed[] = {"states", "at_most", NULL};
+    int count = 0;
+    const char **states = NULL;
+    opts_check(L, 2, "transactions", allowed);
+    if (lua_istable(L, 2) && lua_getfield(L, 2, "states") != LUA_TNIL)
+        states = admin_names(L, lua_gettop(L), "state", &count);
+    offsets_job *j = offsets_job_new(L, run_txns, push_txns, 2);
+    j->states = states;
+    j->count = count;
+    return admin_await(L, &j->job);
+}
+
+static void run_txn(rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    a->err = kafka_admin_transaction(j->job.admin, &j->job.call, j->topic, &j->info);
+}
+
+static void set_txn_places(lua_State *L, const wire_txn_info *info)
+{
+    int n = 0;
+    lua_newtable(L);
+    for (int i = 0; i < info->topic_count; i++)
+        for (int p = 0; p < info->topics[i].partitions.count; p++) {
+            lua_createtable(L, 0, 2);
+            admin_set_str(L, "topic", info->topics[i].name);
+            admin_set_int(L, "partition", info->topics[i].partitions.id[p]);
+            lua_rawseti(L, -2, ++n);
+        }
+    lua_setfield(L, -2, "partitions");
+}
+
+static int push_txn(lua_State *L, rl_await *a)
+{
+    const wire_txn_info *info = &((offsets_job *)a)->info;
+    lua_createtable(L, 0, 8);
+    admin_set_str(L, "id", info->id);
+    admin_set_str(L, "state", info->state);
+    admin_set_int(L, "coordinator", info->coordinator);
+    admin_set_int(L, "producer_id", info->producer_id);
+    admin_set_int(L, "epoch", info->producer_epoch);
+    admin_set_int(L, "timeout_ms", info->timeout_ms);
+    if (info->start_ms >= 0)
+        admin_set_int(L, "start_ms", info->start_ms);
+    set_txn_places(L, info);
+    return 1;
+}
+
+static int l_transaction(lua_State *L)
+{
+    const char *id = luaL_checkstring(L, 2);
+    opts_check(L, 3, "transaction", only_at_most);
+    offsets_job *j = offsets_job_new(L, run_txn, push_txn, 3);
+    j->topic = id;
+    return admin_await(L, &j->job);
+}
+
+/* ---- who holds the LSO back ---- */
+
+static bool any_open(const wire_producers *p)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->producers[i].txn_start >= 0)
+            return true;
+    return false;
+}
+
+/* The names of the open transactions are with their coordinators; one that is silent costs its names only. */
+static void run_producers(rl_await *a)
+{
+    static const char *const open_states[] = {"Ongoing", "PrepareCommit", "PrepareAbort"};
+    offsets_job *j = (offsets_job *)a;
+    a->err =
+        kafka_admin_producers(j->job.admin, &j->job.call, j->topic, j->partition, &j->producers);
+    if (a->err || !any_open(&j->producers))
+        return;
+    rl_err *err = kafka_admin_transactions(j->job.admin, &j->job.call, open_states, 3, &j->txns,
+                                           &j->job.items);
+    if (err_is(err, RL_LAB, "CANCELLED"))
+        a->err = err;
+    else
+        err_free(err);
+}
+
+static const char *txn_of(const wire_txns *txns, int64_t producer_id)
+{
+    for (int i = 0; i < txns->count; i++)
+        if (txns->txns[i].producer_id == producer_id)
+            return txns->txns[i].id;
+    return NULL;
+}
+
+/* The LSO stands at the first record of the oldest open transaction. */
+static int64_t oldest_start(const wire_producers *p)
+{
+    int64_t oldest = -1;
+    for (int i = 0; i < p->count; i++) {
+        int64_t start = p->producers[i].txn_start;
+        if (start >= 0 && (oldest < 0 || start < oldest))
+            oldest = start;
+    }
+    return oldest;
+}
+
+static int push_producers(lua_State *L, rl_await *a)
+{
+    offsets_job *j = (offsets_job *)a;
+    int64_t oldest = oldest_start(&j->producers);
+    lua_createtable(L, j->producers.count, 0);
+    for (int i = 0; i < j->producers.count; i++) {
+        const wire_producer *p = &j->producers.producers[i];
+        lua_createtable(L, 0, 8);
+        admin_set_int(L, "producer_id", p->producer_id);
+        admin_set_int(L, "epoch", p->epoch);
+        admin_set_int(L, "last_sequence", p->last_sequence);
+        admin_set_int(L, "last_timestamp", p->last_timestamp);
+        admin_set_int(L, "coordinator_epoch", p->coordinator_epoch);
+        if (p->txn_start >= 0) {
+            admin_set_int(L, "txn_start", p->txn_start);
+            admin_set_str(L, "transaction", txn_of(&j->txns, p->producer_id));
+        }
+        lua_pushboolean(L, p->txn_start >= 0 && p->txn_start == oldest);
+        lua_setfield(L, -2, "holds_lso");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int l_producers(lua_State *L)
+{
+    return admin_await(L, &place_job(L, "producers", run_producers, push_producers)->job);
+}
+
+void admin_offsets_bind(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"offsets", l_offsets},           {"list_offsets", l_list_offsets},
+        {"transactions", l_transactions}, {"transaction", l_transaction},
+        {"producers", l_producers},       {NULL, NULL}};
+    luaL_setfuncs(L, methods, 0);
+}

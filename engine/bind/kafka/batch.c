@@ -1,0 +1,401 @@
+#include "bind/kafka/batch.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/value/errs.h"
+#include "bind/kafka/values.h"
+
+#define BATCH_META "rlab.kafka.batch"
+#define RECORD_META "rlab.kafka.record"
+
+/* A view; its user value 1 is the batch, which keeps the message alive. */
+typedef struct record_view {
+    const kafka_batch *batch;
+    int index;
+} record_view;
+
+static bool is_data(const rd_kafka_message_t *msg)
+{
+    return msg->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* ---- records ---- */
+
+static const rd_kafka_message_t *view_message(lua_State *L, const record_view *view)
+{
+    if (view->index >= view->batch->n)
+        luaL_error(L, "the batch of this record is closed");
+    return view->batch->msgs[view->index];
+}
+
+const rd_kafka_message_t *kafka_message_test(lua_State *L, int idx)
+{
+    const record_view *view = luaL_testudata(L, idx, RECORD_META);
+    return view ? view_message(L, view) : NULL;
+}
+
+static void push_bytes(lua_State *L, const void *bytes, size_t len)
+{
+    if (bytes)
+        lua_pushlstring(L, bytes, len);
+    else
+        errs_push_null(L);
+}
+
+static void push_key(lua_State *L, const rd_kafka_message_t *msg)
+{
+    push_bytes(L, msg->key, msg->key_len);
+}
+
+static void push_value(lua_State *L, const rd_kafka_message_t *msg)
+{
+    push_bytes(L, msg->payload, msg->len);
+}
+
+static void push_offset(lua_State *L, const rd_kafka_message_t *msg)
+{
+    lua_pushinteger(L, msg->offset);
+}
+
+static void push_partition(lua_State *L, const rd_kafka_message_t *msg)
+{
+    lua_pushinteger(L, msg->partition);
+}
+
+static void push_timestamp(lua_State *L, const rd_kafka_message_t *msg)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t ms = rd_kafka_message_timestamp(msg, &type);
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, ms);
+}
+
+static void push_timestamp_type(lua_State *L, const rd_kafka_message_t *msg)
+{
+    static const char *const names[] = {NULL, "create", "append"};
+    rd_kafka_timestamp_type_t type;
+    rd_kafka_message_timestamp(msg, &type);
+    lua_pushstring(L, names[type]);
+}
+
+static void push_topic(lua_State *L, const rd_kafka_message_t *msg)
+{
+    lua_pushstring(L, msg->rkt ? rd_kafka_topic_name(msg->rkt) : NULL);
+}
+
+static void push_eof(lua_State *L, const rd_kafka_message_t *msg)
+{
+    lua_pushboolean(L, msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF);
+}
+
+static void push_err(lua_State *L, const rd_kafka_message_t *msg)
+{
+    if (is_data(msg) || msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        lua_pushnil(L);
+    else
+        errs_push_table(L, kafka_err(NULL, msg->err, "%s", rd_kafka_message_errstr(msg)));
+}
+
+static void push_epoch(lua_State *L, const rd_kafka_message_t *msg)
+{
+    int32_t epoch = rd_kafka_message_leader_epoch(msg);
+    if (epoch >= 0)
+        lua_pushinteger(L, epoch);
+    else
+        lua_pushnil(L);
+}
+
+/* record:header(name) -> the value of the last header of that name, nil when there is none */
+static int l_header(lua_State *L)
+{
+    const rd_kafka_message_t *msg = view_message(L, luaL_checkudata(L, 1, RECORD_META));
+    const char *name = luaL_checkstring(L, 2);
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    if (rd_kafka_message_headers(msg, &headers) ||
+        rd_kafka_header_get_last(headers, name, &value, &size))
+        return 0;
+    push_bytes(L, value, size);
+    return 1;
+}
+
+static const struct {
+    const char *name;
+    void (*push)(lua_State *L, const rd_kafka_message_t *msg);
+    bool of_data; /* nil in EOF events and errors */
+} fields[] = {{"value", push_value, true},
+              {"key", push_key, true},
+              {"offset", push_offset, false},
+              {"partition", push_partition, false},
+              {"topic", push_topic, false},
+              {"timestamp", push_timestamp, true},
+              {"timestamp_type", push_timestamp_type, true},
+              {"headers", kafka_headers_push, true},
+              {"eof", push_eof, false},
+              {"err", push_err, false},
+              {"leader_epoch", push_epoch, false}};
+
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static int push_generation(lua_State *L)
+{
+    const record_view *view = lua_touserdata(L, 1);
+    lua_pushinteger(L, view->batch->generation);
+    return 1;
+}
+
+/* Upvalue 1: name -> its number in `fields`, -1 for the generation, or a method */
+static int record_index(lua_State *L)
+{
+    const record_view *view = luaL_checkudata(L, 1, RECORD_META);
+    const rd_kafka_message_t *msg = view_message(L, view);
+    lua_pushvalue(L, 2);
+    int type = lua_rawget(L, lua_upvalueindex(1));
+    if (type == LUA_TNIL)
+        return luaL_error(L, "a record has no field '%s'", luaL_tolstring(L, 2, NULL));
+    if (type == LUA_TFUNCTION)
+        return 1;
+    lua_Integer field = lua_tointeger(L, -1);
+    if (field < 0)
+        return push_generation(L);
+    if (fields[field].of_data && !is_data(msg))
+        lua_pushnil(L);
+    else
+        fields[field].push(L, msg);
+    return 1;
+}
+
+static void push_record_index(lua_State *L)
+{
+    lua_createtable(L, 0, FIELDS + 2);
+    for (int i = 0; i < FIELDS; i++) {
+        lua_pushinteger(L, i);
+        lua_setfield(L, -2, fields[i].name);
+    }
+    lua_pushinteger(L, -1);
+    lua_setfield(L, -2, "generation");
+    lua_pushcfunction(L, l_header);
+    lua_setfield(L, -2, "header");
+    lua_pushcclosure(L, record_index, 1);
+}
+
+static int record_tostring(lua_State *L)
+{
+    const rd_kafka_message_t *msg = view_message(L, luaL_checkudata(L, 1, RECORD_META));
+    push_topic(L, msg);
+    const char *topic = luaL_optstring(L, -1, "?");
+    const char *what = is_data(msg)                                   ? "record"
+                       : msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ? "eof"
+                                                                      : "error";
+    lua_pushfstring(L, "%s %s[%d]@%I", what, topic, (int)msg->partition, (LUAI_UACINT)msg->offset);
+    return 1;
+}
+
+/* ---- batches ---- */
+
+void kafka_batch_push(lua_State *L, kafka_batch *batch)
+{
+    kafka_batch *box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = *batch;
+    *batch = (kafka_batch){0};
+    luaL_setmetatable(L, BATCH_META);
+    size_t bytes = 0;
+    for (int i = 0; i < box->n; i++)
+        bytes += 256 + box->msgs[i]->len;
+    lua_gc(L, LUA_GCSTEP, (int)(bytes / 1024)); /* the collector does not see librdkafka's memory */
+}
+
+static kafka_batch *check_batch(lua_State *L)
+{
+    return luaL_checkudata(L, 1, BATCH_META);
+}
+
+const kafka_batch *kafka_batch_test(lua_State *L, int idx)
+{
+    return luaL_testudata(L, idx, BATCH_META);
+}
+
+static void push_record(lua_State *L, int batch_idx, int index)
+{
+    record_view *view = lua_newuserdatauv(L, sizeof *view, 1);
+    view->batch = lua_touserdata(L, batch_idx);
+    view->index = index;
+    lua_pushvalue(L, batch_idx);
+    lua_setiuservalue(L, -2, 1);
+    luaL_setmetatable(L, RECORD_META);
+}
+
+static int batch_index(lua_State *L)
+{
+    int isint;
+    lua_Integer i = lua_tointegerx(L, 2, &isint);
+    if (isint) {
+        if (i < 1 || i > check_batch(L)->n)
+            return 0;
+        push_record(L, 1, (int)i - 1);
+        return 1;
+    }
+    lua_pushvalue(L, 2);
+    lua_rawget(L, lua_upvalueindex(1));
+    if (lua_isnil(L, -1))
+        return luaL_error(L, "a batch has no method '%s'", luaL_tolstring(L, 2, NULL));
+    return 1;
+}
+
+static int l_len(lua_State *L)
+{
+    lua_pushinteger(L, check_batch(L)->n);
+    return 1;
+}
+
+static int each_next(lua_State *L)
+{
+    lua_Integer i = lua_tointeger(L, lua_upvalueindex(2));
+    const kafka_batch *b = lua_touserdata(L, lua_upvalueindex(1));
+    if (i >= b->n)
+        return 0;
+    lua_pushinteger(L, i + 1);
+    lua_replace(L, lua_upvalueindex(2));
+    push_record(L, lua_upvalueindex(1), (int)i);
+    return 1;
+}
+
+static int l_each(lua_State *L)
+{
+    check_batch(L);
+    lua_settop(L, 1);
+    lua_pushinteger(L, 0);
+    lua_pushcclosure(L, each_next, 2);
+    return 1;
+}
+
+static int l_generation(lua_State *L)
+{
+    lua_pushinteger(L, check_batch(L)->generation);
+    return 1;
+}
+
+/* An array of one field of the records; EOF events and errors are left out. */
+static int push_column(lua_State *L, void (*push)(lua_State *, const rd_kafka_message_t *))
+{
+    const kafka_batch *b = check_batch(L);
+    lua_createtable(L, b->n, 0);
+    lua_Integer n = 0;
+    for (int i = 0; i < b->n; i++) {
+        if (!is_data(b->msgs[i]))
+            continue;
+        push(L, b->msgs[i]);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static int l_values(lua_State *L)
+{
+    return push_column(L, push_value);
+}
+
+static int l_keys(lua_State *L)
+{
+    return push_column(L, push_key);
+}
+
+static int l_offsets(lua_State *L)
+{
+    return push_column(L, push_offset);
+}
+
+static int l_partitions(lua_State *L)
+{
+    return push_column(L, push_partition);
+}
+
+static void push_timestamp_or_false(lua_State *L, const rd_kafka_message_t *msg)
+{
+    push_timestamp(L, msg);
+    if (!lua_isnil(L, -1))
+        return;
+    lua_pop(L, 1);
+    lua_pushboolean(L, 0);
+}
+
+static int l_timestamps(lua_State *L)
+{
+    return push_column(L, push_timestamp_or_false);
+}
+
+/* batch:bytes() -> bytes of keys and values, number of records (without EOF events and errors) */
+static int l_bytes(lua_State *L)
+{
+    const kafka_batch *b = check_batch(L);
+    lua_Integer bytes = 0, records = 0;
+    for (int i = 0; i < b->n; i++) {
+        if (!is_data(b->msgs[i]))
+            continue;
+        bytes += (lua_Integer)(b->msgs[i]->len + b->msgs[i]->key_len);
+        records++;
+    }
+    lua_pushinteger(L, bytes);
+    lua_pushinteger(L, records);
+    return 2;
+}
+
+/* batch:positions() -> {{topic, partition, offset}}: where to go on after this batch */
+static int l_positions(lua_State *L)
+{
+    rd_kafka_topic_partition_list_t *list = kafka_batch_positions(check_batch(L));
+    kafka_list_push(L, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return 1;
+}
+
+static int l_close(lua_State *L)
+{
+    kafka_batch *b = check_batch(L);
+    int generation = b->generation;
+    kafka_batch_free(b);
+    b->generation = generation;
+    return 0;
+}
+
+static int l_tostring(lua_State *L)
+{
+    const kafka_batch *b = check_batch(L);
+    lua_pushfstring(L, "kafka.batch (%d records, generation %d)", b->n, b->generation);
+    return 1;
+}
+
+void kafka_batch_open(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"each", l_each},
+                                       {"generation", l_generation},
+                                       {"values", l_values},
+                                       {"keys", l_keys},
+                                       {"offsets", l_offsets},
+                                       {"partitions", l_partitions},
+                                       {"timestamps", l_timestamps},
+                                       {"bytes", l_bytes},
+                                       {"positions", l_positions},
+                                       {"close", l_close},
+                                       {NULL, NULL}};
+    static const luaL_Reg batch_meta[] = {{"__len", l_len},
+                                          {"__gc", l_close},
+                                          {"__close", l_close},
+                                          {"__tostring", l_tostring},
+                                          {NULL, NULL}};
+    static const luaL_Reg record_meta[] = {{"__tostring", record_tostring}, {NULL, NULL}};
+    luaL_newmetatable(L, BATCH_META);
+    luaL_setfuncs(L, batch_meta, 0);
+    luaL_newlib(L, methods);
+    lua_pushcclosure(L, batch_index, 1);
+    lua_setfield(L, -2, "__index");
+    luaL_newmetatable(L, RECORD_META);
+    luaL_setfuncs(L, record_meta, 0);
+    push_record_index(L);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 2);
+}

@@ -1,0 +1,272 @@
+#include "bind/kafka/consumer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/kafka/module.h"
+#include "bind/kafka/batch.h"
+#include "bind/value/errs.h"
+#include "bind/kafka/conf.h"
+#include "bind/kafka/values.h"
+#include "bind/value/opts.h"
+#include "bind/task/scheduler.h"
+
+enum { POLL_MAX = 1000000, POLL_RECORDS = 500 };
+static const double POLL_S = 1;
+
+kafka_consumer *kafka_consumer_check(lua_State *L, int idx)
+{
+    return handle_check(L, idx, &kafka_consumer_type)->impl;
+}
+
+/* ---- poll ---- */
+
+typedef struct poll_job {
+    rl_await await; /* first */
+    kafka_consumer *c;
+    int max, timeout_ms;
+    kafka_stop stop;
+    kafka_batch batch;
+} poll_job;
+
+static void poll_run(rl_await *a)
+{
+    poll_job *job = (poll_job *)a;
+    a->err = kafka_consumer_poll(job->c, job->max, job->timeout_ms, &job->stop, &job->batch);
+}
+
+static void poll_stop(rl_await *a)
+{
+    poll_job *job = (poll_job *)a;
+    atomic_store(&job->stop, true);
+    kafka_consumer_wake(job->c);
+}
+
+static int poll_push(lua_State *L, rl_await *a)
+{
+    kafka_batch_push(L, &((poll_job *)a)->batch);
+    return 1;
+}
+
+/* Records that a cancelled task did not see are for the next poll. */
+static void poll_drop(rl_await *a)
+{
+    poll_job *job = (poll_job *)a;
+    if (!job->batch.n)
+        return;
+    if (a->handle && a->handle->impl == job->c)
+        kafka_consumer_unread(job->c, &job->batch);
+    else
+        kafka_batch_free(&job->batch);
+}
+
+/* What lies there already is taken without the way to another thread and back, unless another call is under way. */
+static bool poll_now(const rl_handle *h, poll_job *job)
+{
+    if (!lane_idle(&h->lane))
+        return false;
+    rl_err *err = kafka_consumer_poll(job->c, job->max, 0, &job->stop, &job->batch);
+    err_free(err); /* the job will meet it again */
+    return job->batch.n > 0;
+}
+
+/* c:poll([n [, at_most]]) -> batch | nil, err; an empty batch when nothing came */
+static int l_poll(lua_State *L)
+{
+    kafka_consumer *c = kafka_consumer_check(L, 1);
+    lua_Integer max = luaL_optinteger(L, 2, POLL_RECORDS);
+    luaL_argcheck(L, max >= 1 && max <= POLL_MAX, 2, "from 1 to 1000000 records");
+    int timeout_ms = arg_duration_ms(L, 3, POLL_S);
+    task_require(L);
+    poll_job *job = await_new(sizeof *job, poll_run, poll_push, poll_drop);
+    job->await.cancel = poll_stop;
+    job->c = c;
+    job->max = (int)max;
+    job->timeout_ms = timeout_ms;
+    if (poll_now(lua_touserdata(L, 1), job))
+        return await_made(L, 1, &job->await);
+    return await_job(L, 1, &job->await);
+}
+
+/* ---- subscribe and assign ---- */
+
+/* c:subscribe{ "orders", "^audit-.*" } or c:subscribe("orders") -> true | nil, err */
+static int l_subscribe(lua_State *L)
+{
+    kafka_consumer *c = kafka_consumer_check(L, 1);
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        lua_createtable(L, 1, 0);
+        lua_pushvalue(L, 2);
+        lua_rawseti(L, -2, 1);
+        lua_replace(L, 2);
+    }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_Integer n = luaL_len(L, 2);
+    luaL_argcheck(L, n > 0, 2, "a list of topics expected");
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1))
+        luaL_argcheck(L, lua_geti(L, 2, i) == LUA_TSTRING, 2, "a list of topics expected");
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new((int)n);
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
+        lua_geti(L, 2, i);
+        rd_kafka_topic_partition_list_add(topics, lua_tostring(L, -1), RD_KAFKA_PARTITION_UA);
+    }
+    rl_err *err = kafka_consumer_subscribe(c, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    return errs_ok(L, err);
+}
+
+static int l_unsubscribe(lua_State *L)
+{
+    return errs_ok(L, kafka_consumer_unsubscribe(kafka_consumer_check(L, 1)));
+}
+
+/* c:subscription() -> list of topics */
+static int l_subscription(lua_State *L)
+{
+    rd_kafka_topic_partition_list_t *list;
+    rl_err *err = kafka_consumer_subscription(kafka_consumer_check(L, 1), &list);
+    if (err)
+        return errs_fail(L, err);
+    lua_createtable(L, list->cnt, 0);
+    for (int i = 0; i < list->cnt; i++) {
+        lua_pushstring(L, list->elems[i].topic);
+        lua_rawseti(L, -2, i + 1);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return 1;
+}
+
+/* ---- what happened ---- */
+
+static void push_event(lua_State *L, kafka_rebalance *e)
+{
+    static const char *const types[] = {"assign", "revoke", "lost", "commit_error"};
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, types[e->type]);
+    lua_setfield(L, -2, "type");
+    lua_pushinteger(L, e->at_ms);
+    lua_setfield(L, -2, "at");
+    lua_pushinteger(L, e->generation);
+    lua_setfield(L, -2, "generation");
+    kafka_list_push(L, e->partitions);
+    lua_setfield(L, -2, "partitions");
+    if (!e->err)
+        return;
+    errs_push_table(L, e->err);
+    e->err = NULL;
+    lua_setfield(L, -2, "err");
+}
+
+/* c:events() -> list of {type, partitions, generation, at}, oldest first; each is given once */
+static int l_events(lua_State *L)
+{
+    kafka_rebalance *list = kafka_consumer_events(kafka_consumer_check(L, 1));
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (kafka_rebalance *e = list; e; e = e->next) {
+        push_event(L, e);
+        lua_rawseti(L, -2, ++n);
+    }
+    kafka_rebalance_free(list);
+    return 1;
+}
+
+static int l_errors(lua_State *L)
+{
+    return kafka_notes_push(L, kafka_consumer_notes(kafka_consumer_check(L, 1)));
+}
+
+static int l_stats(lua_State *L)
+{
+    kafka_consumer *c = kafka_consumer_check(L, 1);
+    lua_newtable(L);
+    kafka_client_stats_set(L, kafka_consumer_notes(c));
+    return 1;
+}
+
+static int l_generation(lua_State *L)
+{
+    lua_pushinteger(L, kafka_consumer_generation(kafka_consumer_check(L, 1)));
+    return 1;
+}
+
+/* c:member_id() -> text | nil */
+static int l_member_id(lua_State *L)
+{
+    rd_kafka_t *rk = kafka_consumer_rk(kafka_consumer_check(L, 1));
+    char *id = rd_kafka_memberid(rk);
+    lua_pushstring(L, id && *id ? id : NULL);
+    rd_kafka_mem_free(rk, id);
+    return 1;
+}
+
+/* ---- the handle ---- */
+
+static void consumer_close(void *impl)
+{
+    kafka_consumer_close(impl);
+}
+
+static void consumer_cancel(void *impl)
+{
+    kafka_consumer_cancel(impl);
+}
+
+const rl_handle_type kafka_consumer_type = {
+    .name = "kafka.consumer", .close = consumer_close, .cancel = consumer_cancel};
+
+static int closed(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L);
+}
+
+/* c:close([at_most]): how long leaving the group may take; the close of every handle follows */
+static int l_close(lua_State *L)
+{
+    rl_handle *h = luaL_checkudata(L, 1, kafka_consumer_type.name);
+    if (h->impl && !lua_isnoneornil(L, 2))
+        kafka_consumer_close_within(h->impl, arg_duration_ms(L, 2, 0));
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_callk(L, 1, LUA_MULTRET, 0, closed);
+    return closed(L, LUA_OK, 0);
+}
+
+/* kafka.consumer{ brokers = ..., group = ..., any property } -> consumer | nil, err */
+int kafka_l_consumer(lua_State *L)
+{
+    lua_settop(L, 1);
+    rl_handle *h = handle_new(L, &kafka_consumer_type, 0);
+    rd_kafka_conf_t *conf = kafka_conf_read(L, 1, "kafka.consumer", KAFKA_CONSUMER, NULL);
+    kafka_consumer *c;
+    rl_err *err = kafka_consumer_open(conf, NULL, NULL, &c);
+    if (err)
+        return errs_fail(L, err);
+    handle_set(h, c);
+    return 1;
+}
+
+void kafka_consumer_bind(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"poll", l_poll},
+                                       {"subscribe", l_subscribe},
+                                       {"unsubscribe", l_unsubscribe},
+                                       {"subscription", l_subscription},
+                                       {"events", l_events},
+                                       {"errors", l_errors},
+                                       {"stats", l_stats},
+                                       {"generation", l_generation},
+                                       {"member_id", l_member_id},
+                                       {NULL, NULL}};
+    handle_type_open(L, &kafka_consumer_type, methods);
+    luaL_getmetatable(L, kafka_consumer_type.name);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, kafka_offset_methods, 0);
+    lua_getfield(L, -1, "close");
+    lua_pushcclosure(L, l_close, 1);
+    lua_setfield(L, -2, "close");
+    lua_pop(L, 2);
+}

@@ -1,0 +1,19 @@
+/* The module rlab.kafka, put together from its parts.
+ *
+ * Offers: what the files of this folder give to the one table: constructors and metatables. Thread: the Lua thread. */
+#ifndef RL_BIND_KAFKA_MODULE_H
+#define RL_BIND_KAFKA_MODULE_H
+
+#include <lua.h>
+
+#include "kafka/notes.h"
+
+int kafka_l_producer(lua_State *L);
+int kafka_l_consumer(lua_State *L);
+void kafka_producer_bind(lua_State *L);
+void kafka_consumer_bind(lua_State *L);
+
+/* Sets `client` (librdkafka's statistics as JSON text) in the table on top when there are any. */
+void kafka_client_stats_set(lua_State *L, kafka_notes *notes);
+
+#endif

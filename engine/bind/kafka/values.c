@@ -1,0 +1,431 @@
+#include "bind/kafka/values.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "bind/kafka/batch.h"
+#include "bind/value/errs.h"
+
+/* ---- records ---- */
+
+/* Text at the top of the stack, or NULL for null. */
+static const char *bytes_at(lua_State *L, const char *field, size_t *len)
+{
+    int type = lua_type(L, -1);
+    if (type == LUA_TSTRING)
+        return lua_tolstring(L, -1, len);
+    if (!errs_is_null(L, -1))
+        luaL_error(L, "record.%s: a string or null expected, got %s", field, luaL_typename(L, -1));
+    *len = 0;
+    return NULL;
+}
+
+static lua_Integer integer_at(lua_State *L, const char *field, lua_Integer low, lua_Integer high)
+{
+    int ok;
+    lua_Integer n = lua_tointegerx(L, -1, &ok);
+    if (!ok || lua_type(L, -1) != LUA_TNUMBER || n < low || n > high)
+        luaL_error(L, "record.%s: an integer from %I expected, got %s", field, (LUAI_UACINT)low,
+                   luaL_tolstring(L, -1, NULL));
+    return n;
+}
+
+static void header_check(lua_State *L)
+{
+    if (lua_type(L, -1) != LUA_TTABLE || lua_geti(L, -1, 1) != LUA_TSTRING)
+        luaL_error(L, "record.headers: a list of {name, value} expected");
+    int type = lua_geti(L, -2, 2);
+    if (type != LUA_TSTRING && type != LUA_TNIL && !errs_is_null(L, -1))
+        luaL_error(L, "record.headers: the value of '%s' must be a string or null, got %s",
+                   lua_tostring(L, -2), luaL_typename(L, -1));
+    lua_pop(L, 2);
+}
+
+static void headers_check(lua_State *L, int idx)
+{
+    if (lua_type(L, idx) != LUA_TTABLE)
+        luaL_error(L, "record.headers: a list of {name, value} expected, got %s",
+                   luaL_typename(L, idx));
+    lua_Integer n = luaL_len(L, idx);
+    if (n == 0 && (lua_pushnil(L), lua_next(L, idx)))
+        luaL_error(L, "record.headers: a list of {name, value} expected: their order counts");
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
+        lua_geti(L, idx, i);
+        header_check(L);
+    }
+}
+
+static rd_kafka_headers_t *headers_build(lua_State *L, int idx)
+{
+    lua_Integer n = luaL_len(L, idx);
+    rd_kafka_headers_t *headers = n ? rd_kafka_headers_new((size_t)n) : NULL;
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 3)) {
+        size_t name_len, value_len = 0;
+        lua_geti(L, idx, i);
+        lua_geti(L, -1, 1);
+        lua_geti(L, -2, 2);
+        const char *name = lua_tolstring(L, -2, &name_len);
+        const char *value =
+            lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &value_len) : NULL;
+        rd_kafka_header_add(headers, name, (ssize_t)name_len, value, (ssize_t)value_len);
+    }
+    return headers;
+}
+
+static void unknown_field(lua_State *L, const char *field)
+{
+    luaL_error(L, "record: unknown field '%s' (topic, key, value, partition, timestamp, headers)",
+               field);
+}
+
+/* Key and value lie on top of the stack. */
+static void read_field(lua_State *L, kafka_record *r, const char *field)
+{
+    if (strcmp(field, "topic") == 0) {
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "record.topic: a string expected, got %s", luaL_typename(L, -1));
+        r->topic = lua_tostring(L, -1);
+    } else if (strcmp(field, "value") == 0) {
+        r->value = bytes_at(L, field, &r->value_len);
+    } else if (strcmp(field, "key") == 0) {
+        r->key = bytes_at(L, field, &r->key_len);
+    } else if (strcmp(field, "partition") == 0) {
+        r->partition = (int32_t)integer_at(L, field, 0, INT32_MAX);
+    } else if (strcmp(field, "timestamp") == 0) {
+        r->timestamp = integer_at(L, field, 0, INT64_MAX);
+    } else if (strcmp(field, "headers") == 0) {
+        headers_check(L, lua_gettop(L));
+    } else {
+        unknown_field(L, field);
+    }
+}
+
+void kafka_record_read(lua_State *L, int idx, kafka_record *r, bool only_check)
+{
+    idx = lua_absindex(L, idx);
+    *r = (kafka_record){.partition = RD_KAFKA_PARTITION_UA};
+    if (lua_type(L, idx) != LUA_TTABLE)
+        luaL_error(L, "a record table {topic=, key=, value=, ...} expected, got %s",
+                   luaL_typename(L, idx));
+    bool headers = false;
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "record: fields are written name = value");
+        const char *field = lua_tostring(L, -2);
+        read_field(L, r, field);
+        headers |= field[0] == 'h';
+    }
+    if (!r->topic || !*r->topic)
+        luaL_error(L, "record.topic is missing");
+    if (!headers || only_check)
+        return;
+    lua_getfield(L, idx, "headers");
+    r->headers = headers_build(L, lua_gettop(L));
+    lua_pop(L, 1);
+}
+
+void kafka_record_drop(kafka_record *r)
+{
+    if (r->headers)
+        rd_kafka_headers_destroy(r->headers);
+    r->headers = NULL;
+}
+
+void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
+{
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(msg, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        lua_pushnil(L);
+        return;
+    }
+    size_t n = rd_kafka_header_cnt(headers), size;
+    const char *name;
+    const void *value;
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++) {
+        lua_createtable(L, 2, 0);
+        lua_pushstring(L, name);
+        lua_rawseti(L, -2, 1);
+        if (value)
+            lua_pushlstring(L, value, size);
+        else
+            errs_push_null(L);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+/* ---- lists of partitions ---- */
+
+static const struct {
+    const char *word;
+    int64_t offset;
+} logical[] = {{"earliest", RD_KAFKA_OFFSET_BEGINNING},
+               {"latest", RD_KAFKA_OFFSET_END},
+               {"stored", RD_KAFKA_OFFSET_STORED}};
+
+static int64_t word_offset(lua_State *L, kafka_list_kind kind, const char *word)
+{
+    for (size_t i = 0; i < sizeof logical / sizeof *logical; i++)
+        if (kind == KAFKA_STARTS && strcmp(word, logical[i].word) == 0)
+            return logical[i].offset;
+    return luaL_error(L, "offset: %s expected, got '%s'",
+                      kind == KAFKA_STARTS ? "a number, \"earliest\", \"latest\" or \"stored\""
+                                           : "a number",
+                      word);
+}
+
+/* The `offset` of the table at idx. */
+static int64_t read_offset(lua_State *L, int idx, kafka_list_kind kind)
+{
+    int64_t offset = RD_KAFKA_OFFSET_INVALID;
+    int type = lua_getfield(L, idx, "offset");
+    if (type == LUA_TNUMBER) {
+        int ok;
+        offset = lua_tointegerx(L, -1, &ok);
+        if (!ok || offset < 0)
+            luaL_error(L, "offset: a number from 0 expected, got %s", lua_tostring(L, -1));
+    } else if (type == LUA_TSTRING) {
+        offset = word_offset(L, kind, lua_tostring(L, -1));
+    } else if (kind == KAFKA_OFFSETS) {
+        luaL_error(L, "offset is missing in {topic=, partition=, offset=}");
+    }
+    lua_pop(L, 1);
+    return offset;
+}
+
+static void check_keys(lua_State *L, int idx)
+{
+    static const char *const known[] = {"topic",     "partition",  "offset", "leader_epoch",
+                                        "metadata",  "generation", "err",    "position",
+                                        "committed", "timestamp",  "status", NULL};
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        const char *const *k = known;
+        while (*k && strcmp(*k, key) != 0)
+            k++;
+        if (!*k)
+            luaL_error(L, "unknown field '%s' in {topic=, partition=, offset=}",
+                       *key ? key : luaL_tolstring(L, -2, NULL));
+    }
+}
+
+static void add_extras(lua_State *L, int idx, rd_kafka_topic_partition_t *part)
+{
+    if (lua_getfield(L, idx, "leader_epoch") == LUA_TNUMBER)
+        rd_kafka_topic_partition_set_leader_epoch(part, (int32_t)lua_tointeger(L, -1));
+    size_t len;
+    if (lua_getfield(L, idx, "metadata") == LUA_TSTRING) {
+        const char *text = lua_tolstring(L, -1, &len);
+        part->metadata = mem_dup(text, len); /* librdkafka frees it */
+        part->metadata_size = len;
+    }
+    lua_pop(L, 2);
+}
+
+/* One table; with list == NULL it is only checked. */
+static void add_table(lua_State *L, int idx, kafka_list_kind kind,
+                      rd_kafka_topic_partition_list_t *list)
+{
+    if (!list)
+        check_keys(L, idx);
+    if (lua_getfield(L, idx, "topic") != LUA_TSTRING)
+        luaL_error(L, "topic is missing in {topic=, partition=, offset=}");
+    int ok;
+    lua_getfield(L, idx, "partition");
+    lua_Integer partition = lua_tointegerx(L, -1, &ok);
+    if (!ok || partition < 0 || partition > INT32_MAX)
+        luaL_error(L, "partition is missing in {topic=, partition=, offset=}");
+    int64_t offset = kind == KAFKA_PLACES ? RD_KAFKA_OFFSET_INVALID : read_offset(L, idx, kind);
+    if (list) {
+        rd_kafka_topic_partition_t *part =
+            rd_kafka_topic_partition_list_add(list, lua_tostring(L, -2), (int32_t)partition);
+        part->offset = offset;
+        if (kind != KAFKA_PLACES)
+            add_extras(L, idx, part);
+    }
+    lua_pop(L, 2);
+}
+
+static void add_value(lua_State *L, int idx, kafka_list_kind kind,
+                      rd_kafka_topic_partition_list_t *list)
+{
+    const rd_kafka_message_t *msg = kafka_message_test(L, idx);
+    if (msg && list)
+        kafka_message_position(msg, list);
+    else if (!msg && lua_type(L, idx) == LUA_TTABLE)
+        add_table(L, idx, kind, list);
+    else if (!msg)
+        luaL_error(
+            L,
+            "a batch, a record, {topic=, partition=, offset=} or a list of them expected, got %s",
+            luaL_typename(L, idx));
+}
+
+static void add_all(lua_State *L, int idx, kafka_list_kind kind,
+                    rd_kafka_topic_partition_list_t *list)
+{
+    bool single = lua_type(L, idx) != LUA_TTABLE || lua_getfield(L, idx, "topic") != LUA_TNIL;
+    if (lua_type(L, idx) == LUA_TTABLE)
+        lua_pop(L, 1);
+    if (single) {
+        add_value(L, idx, kind, list);
+        return;
+    }
+    lua_Integer n = luaL_len(L, idx);
+    if (n == 0 && (lua_pushnil(L), lua_next(L, idx)))
+        luaL_error(L, "topic is missing in {topic=, partition=, offset=}");
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
+        lua_geti(L, idx, i);
+        add_value(L, lua_gettop(L), kind, list);
+    }
+}
+
+rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_list_kind kind)
+{
+    idx = lua_absindex(L, idx);
+    const kafka_batch *batch = kafka_batch_test(L, idx);
+    if (batch)
+        return kafka_batch_positions(batch);
+    add_all(L, idx, kind, NULL);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    add_all(L, idx, kind, list);
+    return list;
+}
+
+static void push_offset(lua_State *L, int64_t offset)
+{
+    for (size_t i = 0; i < sizeof logical / sizeof *logical; i++) {
+        if (logical[i].offset == offset) {
+            lua_pushstring(L, logical[i].word);
+            return;
+        }
+    }
+    if (offset >= 0)
+        lua_pushinteger(L, offset);
+    else
+        lua_pushnil(L);
+}
+
+static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *part)
+{
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, part->topic);
+    lua_setfield(L, -2, "topic");
+    lua_pushinteger(L, part->partition);
+    lua_setfield(L, -2, "partition");
+    push_offset(L, part->offset);
+    lua_setfield(L, -2, "offset");
+    int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(part);
+    if (epoch >= 0) {
+        lua_pushinteger(L, epoch);
+        lua_setfield(L, -2, "leader_epoch");
+    }
+    if (part->metadata && part->metadata_size) {
+        lua_pushlstring(L, part->metadata, part->metadata_size);
+        lua_setfield(L, -2, "metadata");
+    }
+}
+
+void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list)
+{
+    lua_createtable(L, list ? list->cnt : 0, 0);
+    for (int i = 0; list && i < list->cnt; i++) {
+        push_partition(L, &list->elems[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+/* ---- reports and errors ---- */
+
+const char *kafka_status_name(rd_kafka_msg_status_t status)
+{
+    static const char *const names[] = {"NOT_PERSISTED", "POSSIBLY_PERSISTED", "PERSISTED"};
+    return names[status];
+}
+
+kafka_report kafka_report_of(const rd_kafka_message_t *msg)
+{
+    return (kafka_report){.code = msg->err,
+                          .status = rd_kafka_message_status(msg),
+                          .reported = true,
+                          .partition = msg->partition,
+                          .offset = msg->offset,
+                          .timestamp = rd_kafka_message_timestamp(msg, NULL)};
+}
+
+kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t status)
+{
+    return (kafka_report){
+        .code = code, .status = status, .partition = -1, .offset = -1, .timestamp = -1};
+}
+
+static void set_place(lua_State *L, const char *topic, int32_t partition,
+                      rd_kafka_msg_status_t status)
+{
+    lua_pushstring(L, kafka_status_name(status));
+    lua_setfield(L, -2, "status");
+    if (topic) {
+        lua_pushstring(L, topic);
+        lua_setfield(L, -2, "topic");
+    }
+    if (partition >= 0) {
+        lua_pushinteger(L, partition);
+        lua_setfield(L, -2, "partition");
+    }
+}
+
+void kafka_report_push(lua_State *L, const char *topic, const kafka_report *report)
+{
+    lua_createtable(L, 0, 5);
+    set_place(L, topic, report->partition, report->status);
+    if (report->offset >= 0) { /* acks=0 has none */
+        lua_pushinteger(L, report->offset);
+        lua_setfield(L, -2, "offset");
+    }
+    if (report->timestamp >= 0) {
+        lua_pushinteger(L, report->timestamp);
+        lua_setfield(L, -2, "timestamp");
+    }
+}
+
+/* A record whose report is bad while its transaction is open makes librdkafka ask for an abort; one that fails because the producer is dead says so, whatever
+ * its own code. */
+static rl_err *send_error(kafka_producer *p, rd_kafka_resp_err_t code, bool reported,
+                          const char *topic)
+{
+    rd_kafka_t *rk = p ? kafka_producer_rk(p) : NULL;
+    if (code == RD_KAFKA_RESP_ERR__DESTROY)
+        return err_lab("CLOSED", "the producer was closed before the report came");
+    bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
+    rl_err *err = kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?");
+    err->fatal |= rk && rd_kafka_fatal_error(rk, NULL, 0);
+    err->abortable = reported && p && !err->fatal && kafka_producer_in_transaction(p);
+    err->retriable &= !err->abortable && !err->fatal;
+    return err;
+}
+
+void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
+                           const kafka_report *report)
+{
+    errs_push_table(L, send_error(p, report->code, report->reported, topic));
+    set_place(L, topic, report->partition, report->status);
+}
+
+int kafka_notes_push(lua_State *L, kafka_notes *notes)
+{
+    kafka_note list[KAFKA_NOTES_MAX];
+    int n = kafka_notes_take(notes, list);
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        errs_push_table(L, list[i].err);
+        lua_pushinteger(L, list[i].at_ms);
+        lua_setfield(L, -2, "at");
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}

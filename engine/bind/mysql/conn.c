@@ -1,0 +1,329 @@
+/* rlab.core_mysql: connections and statements as awaitable calls; lua/rlab/mysql.lua makes transactions, prepared statements and pools of them. */
+#include "bind/mysql/conn.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/value/errs.h"
+#include "bind/mysql/values.h"
+#include "bind/value/opts.h"
+#include "bind/value/store_opts.h"
+#include "mysql/conn.h"
+
+int luaopen_rlab_core_mysql(lua_State *L);
+
+static void close_conn(void *impl)
+{
+    my_conn_free(impl);
+}
+
+static void cancel_conn(void *impl)
+{
+    my_conn_cancel(impl);
+}
+
+const rl_handle_type mysql_type = {"mysql.connection", close_conn, cancel_conn, NULL};
+
+static my_conn *conn_of(lua_State *L)
+{
+    return handle_check(L, 1, &mysql_type)->impl;
+}
+
+/* ---- connect, reconnect, ping ---- */
+
+typedef struct conn_job {
+    rl_await await;
+    my_conn *conn;
+    bool own; /* not yet the handle's */
+    char *text;
+    bool flag;
+} conn_job;
+
+static void conn_drop(rl_await *a)
+{
+    conn_job *job = (conn_job *)a;
+    free(job->text);
+    if (job->own)
+        my_conn_free(job->conn);
+}
+
+static void connect_run(rl_await *a)
+{
+    a->err = my_conn_connect(((conn_job *)a)->conn);
+}
+
+static void connect_cancel(rl_await *a)
+{
+    my_conn_cancel(((conn_job *)a)->conn);
+}
+
+static int connect_push(lua_State *L, rl_await *a)
+{
+    conn_job *job = (conn_job *)a;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, a->handle_ref);
+    if (job->own)
+        handle_set(a->handle, job->conn);
+    job->own = false;
+    return 1;
+}
+
+/* connect{host=, port=, ...} -> db | nil, err */
+static int l_connect(lua_State *L)
+{
+    my_opts o = mysql_opts_read(L, 1, "mysql.connect");
+    handle_new(L, &mysql_type, 0);
+    conn_job *job = await_new(sizeof *job, connect_run, connect_push, conn_drop);
+    job->conn = my_conn_new(&o);
+    job->own = true;
+    job->await.cancel = connect_cancel;
+    return await_job(L, lua_gettop(L), &job->await);
+}
+
+static int conn_call(lua_State *L, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
+{
+    my_conn *conn = conn_of(L);
+    conn_job *job = await_new(sizeof *job, run, push, conn_drop);
+    job->conn = conn;
+    return await_job(L, 1, &job->await);
+}
+
+/* What needs no server is looked at here, unless a call is under way on the pool. */
+static int conn_look(lua_State *L, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
+{
+    rl_handle *h = handle_check(L, 1, &mysql_type);
+    if (!lane_idle(&h->lane))
+        return conn_call(L, run, push);
+    conn_job *job = await_new(sizeof *job, run, push, conn_drop);
+    job->conn = h->impl;
+    run(&job->await);
+    return await_made(L, 1, &job->await);
+}
+
+/* db:reconnect() -> db | nil, err */
+static int l_reconnect(lua_State *L)
+{
+    return conn_call(L, connect_run, connect_push);
+}
+
+static void ping_run(rl_await *a)
+{
+    a->err = my_conn_ping(((conn_job *)a)->conn);
+}
+
+/* db:ping() -> true | nil, err */
+static int l_ping(lua_State *L)
+{
+    return conn_call(L, ping_run, NULL);
+}
+
+/* ---- what a connection knows of itself ---- */
+
+static int push_text(lua_State *L, rl_await *a)
+{
+    lua_pushstring(L, ((conn_job *)a)->text);
+    return 1;
+}
+
+static int push_flag(lua_State *L, rl_await *a)
+{
+    lua_pushboolean(L, ((conn_job *)a)->flag);
+    return 1;
+}
+
+static void broken_run(rl_await *a)
+{
+    conn_job *job = (conn_job *)a;
+    const char *why = my_conn_broken(job->conn);
+    job->text = why ? mem_strdup(why) : NULL;
+}
+
+/* db:broken() -> why | nil */
+static int l_broken(lua_State *L)
+{
+    return conn_look(L, broken_run, push_text);
+}
+
+static void version_run(rl_await *a)
+{
+    conn_job *job = (conn_job *)a;
+    job->text = mem_strdup(my_conn_version(job->conn));
+}
+
+/* db:version() -> "9.7.4" */
+static int l_version(lua_State *L)
+{
+    return conn_look(L, version_run, push_text);
+}
+
+static void in_transaction_run(rl_await *a)
+{
+    conn_job *job = (conn_job *)a;
+    job->flag = my_conn_in_transaction(job->conn);
+}
+
+/* db:in_transaction() -> boolean, as the server's last answer said */
+static int l_in_transaction(lua_State *L)
+{
+    return conn_look(L, in_transaction_run, push_flag);
+}
+
+/* db:id() -> the server's number of this connection; does not wait, so that a busy one can be killed */
+static int l_id(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)my_conn_id(conn_of(L)));
+    return 1;
+}
+
+/* db:is_open() -> false after close(); does not wait */
+static int l_is_open(lua_State *L)
+{
+    rl_handle *h = luaL_checkudata(L, 1, mysql_type.name);
+    lua_pushboolean(L, h->impl != NULL);
+    return 1;
+}
+
+/* ---- statements ---- */
+
+mysql_job *mysql_new_cmd(lua_State *L, const char *where, void (*run)(rl_await *),
+                         int (*push)(lua_State *, rl_await *))
+{
+    my_conn *conn = conn_of(L);
+    size_t len;
+    const char *sql = luaL_checklstring(L, 2, &len);
+    int top = lua_gettop(L);
+    my_value *params = mysql_params(L, 3, top, where);
+    mysql_job *job = await_new(sizeof *job, run, push, mysql_drop_cmd);
+    job->conn = conn;
+    job->cmd = (my_cmd){.sql = sql, .len = len, .params = params, .nparams = params ? top - 2 : 0};
+    return job;
+}
+
+void mysql_drop_cmd(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    my_result_free(job->result);
+    free((void *)job->cmd.params);
+}
+
+static void query_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    a->err = my_query(job->conn, &job->cmd, &job->result);
+}
+
+static int query_push(lua_State *L, rl_await *a)
+{
+    mysql_push_rows(L, ((mysql_job *)a)->result);
+    return 1;
+}
+
+static int exec_push(lua_State *L, rl_await *a)
+{
+    lua_createtable(L, 0, 3);
+    mysql_push_counts(L, ((mysql_job *)a)->result);
+    return 1;
+}
+
+static int run_cmd(lua_State *L, const char *where, int (*push)(lua_State *, rl_await *),
+                   bool prepared)
+{
+    mysql_job *job = mysql_new_cmd(L, where, query_run, push);
+    job->cmd.prepared = prepared;
+    return await_job(L, 1, &job->await);
+}
+
+/* db:query(sql, ...) -> rows | nil, err */
+static int l_query(lua_State *L)
+{
+    return run_cmd(L, "mysql:query", query_push, false);
+}
+
+/* db:exec(sql, ...) -> {affected=, insert_id=, warnings=} | nil, err */
+static int l_exec(lua_State *L)
+{
+    return run_cmd(L, "mysql:exec", exec_push, false);
+}
+
+static int l_query_prepared(lua_State *L)
+{
+    return run_cmd(L, "statement:query", query_push, true);
+}
+
+static int l_exec_prepared(lua_State *L)
+{
+    return run_cmd(L, "statement:exec", exec_push, true);
+}
+
+static void pin_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    a->err = my_pin(job->conn, job->cmd.sql, job->cmd.len);
+}
+
+static void unpin_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    my_unpin(job->conn, job->cmd.sql, job->cmd.len);
+}
+
+static int l_pin(lua_State *L)
+{
+    lua_settop(L, 2);
+    return await_job(L, 1, &mysql_new_cmd(L, "mysql:prepare", pin_run, NULL)->await);
+}
+
+static int l_unpin(lua_State *L)
+{
+    lua_settop(L, 2);
+    return await_job(L, 1, &mysql_new_cmd(L, "statement:close", unpin_run, NULL)->await);
+}
+
+/* db:kill(id, {connection=true}): ends the statement that another connection is running, or that connection */
+static int l_kill(lua_State *L)
+{
+    static const char *const allowed[] = {"connection", NULL};
+    conn_of(L);
+    lua_Integer id = luaL_checkinteger(L, 2);
+    opts_check(L, 3, "mysql:kill", allowed);
+    bool whole = opts_bool(L, 3, "connection", false);
+    lua_settop(L, 1);
+    lua_pushfstring(L, "KILL %s %I", whole ? "CONNECTION" : "QUERY", (LUAI_UACINT)id);
+    return await_job(L, 1, &mysql_new_cmd(L, "mysql:kill", query_run, NULL)->await);
+}
+
+static void push_methods(lua_State *L, const char *meta)
+{
+    luaL_getmetatable(L, meta);
+    lua_getfield(L, -1, "__index");
+    lua_remove(L, -2);
+}
+
+int luaopen_rlab_core_mysql(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"query", l_query},
+                                       {"exec", l_exec},
+                                       {"cursor", mysql_l_cursor},
+                                       {"kill", l_kill},
+                                       {"id", l_id},
+                                       {"is_open", l_is_open},
+                                       {"ping", l_ping},
+                                       {"broken", l_broken},
+                                       {"version", l_version},
+                                       {"in_transaction", l_in_transaction},
+                                       {"reconnect", l_reconnect},
+                                       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", l_connect},
+                                         {"query_prepared", l_query_prepared},
+                                         {"exec_prepared", l_exec_prepared},
+                                         {"cursor_prepared", mysql_l_cursor_prepared},
+                                         {"pin", l_pin},
+                                         {"unpin", l_unpin},
+                                         {NULL, NULL}};
+    handle_type_open(L, &mysql_type, methods);
+    mysql_cursor_open(L);
+    luaL_newlib(L, functions);
+    push_methods(L, mysql_type.name);
+    lua_setfield(L, -2, "methods");
+    return 1;
+}

@@ -1,0 +1,212 @@
+/* Cursors of rlab.core_mysql: rows come in chunks through jobs, and one by one out of the chunk without waiting. */
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "bind/mysql/conn.h"
+#include "bind/value/errs.h"
+#include "bind/mysql/values.h"
+
+#define CURSOR_META "mysql.cursor"
+
+enum { CHUNK_ROWS = 1000, CHUNK_BYTES = 256 * 1024 };
+
+/* User value 1: the connection's handle, 2: the column names. */
+typedef struct cursor {
+    uint64_t serial; /* 0: closed, all rows have been read */
+    my_result *chunk;
+    size_t next;
+} cursor;
+
+static cursor *check_cursor(lua_State *L)
+{
+    return luaL_checkudata(L, 1, CURSOR_META);
+}
+
+/* Reads a chunk; a cursor that has no more is closed at once, which frees the connection for other statements. */
+static void read_chunk(mysql_job *job, my_cursor *c)
+{
+    job->await.err = my_fetch(c, CHUNK_ROWS, CHUNK_BYTES, &job->result);
+    job->serial = my_serial(c);
+    if (!job->await.err && job->result)
+        return;
+    job->serial = 0;
+    rl_err *err = my_close(c);
+    if (job->await.err)
+        err_free(err);
+    else
+        job->await.err = err;
+}
+
+static void open_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    my_cursor *c;
+    a->err = my_open(job->conn, &job->cmd, &c);
+    if (!a->err)
+        read_chunk(job, c);
+}
+
+static int open_push(lua_State *L, rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    cursor *c = lua_newuserdatauv(L, sizeof *c, 2);
+    *c = (cursor){.serial = job->serial, .chunk = job->result};
+    luaL_setmetatable(L, CURSOR_META);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, a->handle_ref);
+    lua_setiuservalue(L, -2, 1);
+    if (job->result)
+        mysql_push_columns(L, job->result);
+    else
+        lua_newtable(L);
+    lua_setiuservalue(L, -2, 2);
+    job->result = NULL;
+    return 1;
+}
+
+/* A cancelled task's rows are never seen: whoever uses the connection next shall not find it busy. */
+static void open_drop(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    if (job->result && job->serial)
+        my_abandon(job->conn, job->serial);
+    mysql_drop_cmd(a);
+}
+
+static int open_cursor(lua_State *L, bool prepared)
+{
+    mysql_job *job = mysql_new_cmd(L, "mysql:rows", open_run, open_push);
+    job->cmd.prepared = prepared;
+    job->await.drop = open_drop;
+    return await_job(L, 1, &job->await);
+}
+
+int mysql_l_cursor(lua_State *L)
+{
+    return open_cursor(L, false);
+}
+
+int mysql_l_cursor_prepared(lua_State *L)
+{
+    return open_cursor(L, true);
+}
+
+static int push_next(lua_State *L, cursor *c, int idx)
+{
+    lua_getiuservalue(L, idx, 2);
+    mysql_push_row(L, c->chunk, c->next++, lua_gettop(L));
+    return 1;
+}
+
+typedef struct fetch_job {
+    mysql_job base;
+    cursor *cursor; /* on the waiting task's stack */
+} fetch_job;
+
+static void fetch_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    my_cursor *c = my_find(job->conn, job->serial);
+    if (c)
+        read_chunk(job, c);
+    else
+        a->err =
+            err_new(RL_MYSQL, 0, "CLOSED", "the rows ended early: the connection was made anew");
+}
+
+static int fetch_push(lua_State *L, rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    cursor *c = ((fetch_job *)a)->cursor;
+    c->chunk = job->result;
+    c->next = 0;
+    c->serial = job->serial;
+    job->result = NULL;
+    if (c->chunk)
+        return push_next(L, c, 1);
+    lua_pushnil(L);
+    return 1;
+}
+
+/* cursor:next() -> row | nil at the end | nil, err */
+static int l_next(lua_State *L)
+{
+    cursor *c = check_cursor(L);
+    if (c->chunk && c->next < c->chunk->nrows)
+        return push_next(L, c, 1);
+    my_result_free(c->chunk);
+    c->chunk = NULL;
+    lua_settop(L, 1);
+    if (!c->serial) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_getiuservalue(L, 1, 1);
+    rl_handle *h = handle_check(L, 2, &mysql_type);
+    fetch_job *job = await_new(sizeof *job, fetch_run, fetch_push, mysql_drop_cmd);
+    job->cursor = c;
+    job->base.conn = h->impl;
+    job->base.serial = c->serial;
+    return await_job(L, 2, &job->base.await);
+}
+
+static void close_run(rl_await *a)
+{
+    mysql_job *job = (mysql_job *)a;
+    my_cursor *c = my_find(job->conn, job->serial);
+    if (c)
+        a->err = my_close(c);
+}
+
+/* cursor:close(), also early; what the server still sends is skipped */
+static int l_close(lua_State *L)
+{
+    cursor *c = check_cursor(L);
+    uint64_t serial = c->serial;
+    my_result_free(c->chunk);
+    c->chunk = NULL;
+    c->serial = 0;
+    lua_settop(L, 1);
+    lua_getiuservalue(L, 1, 1);
+    rl_handle *h = lua_touserdata(L, 2);
+    if (!serial || !h->impl)
+        return 0;
+    mysql_job *job = await_new(sizeof *job, close_run, NULL, mysql_drop_cmd);
+    job->conn = h->impl;
+    job->serial = serial;
+    return await_job(L, 2, &job->await);
+}
+
+/* cursor:columns() -> the names */
+static int l_columns(lua_State *L)
+{
+    check_cursor(L);
+    lua_getiuservalue(L, 1, 2);
+    return 1;
+}
+
+static int l_gc(lua_State *L)
+{
+    cursor *c = check_cursor(L);
+    my_result_free(c->chunk);
+    c->chunk = NULL;
+    lua_getiuservalue(L, 1, 1);
+    rl_handle *h = lua_touserdata(L, -1);
+    if (c->serial && h && h->impl)
+        my_abandon(h->impl, c->serial);
+    c->serial = 0;
+    return 0;
+}
+
+void mysql_cursor_open(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"next", l_next}, {"close", l_close}, {"columns", l_columns}, {NULL, NULL}};
+    luaL_newmetatable(L, CURSOR_META);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, l_close);
+    lua_setfield(L, -2, "__close");
+    lua_pushcfunction(L, l_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,224 @@
+#include "bind/task/handle.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "bind/value/errs.h"
+#include "bind/task/scheduler.h"
+
+/* ---- the reaper: closes what was dropped, away from the Lua thread ---- */
+
+typedef struct corpse {
+    void (*close)(void *impl);
+    void *impl;
+    struct corpse *next;
+} corpse;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    corpse *queue;
+    bool started;
+    int busy;
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+
+static int open_handles;
+
+static void *reaper_main(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&reaper.lock);
+    for (;;) {
+        while (!reaper.queue)
+            pthread_cond_wait(&reaper.change, &reaper.lock);
+        corpse *c = reaper.queue;
+        reaper.queue = c->next;
+        pthread_mutex_unlock(&reaper.lock);
+        c->close(c->impl);
+        free(c);
+        pthread_mutex_lock(&reaper.lock);
+        reaper.busy--;
+        pthread_cond_broadcast(&reaper.change);
+    }
+    return NULL;
+}
+
+static void reaper_give(void (*close)(void *), void *impl)
+{
+    corpse *c = mem_zero(sizeof *c);
+    c->close = close;
+    c->impl = impl;
+    pthread_mutex_lock(&reaper.lock);
+    if (!reaper.started) {
+        pthread_t thread;
+        reaper.started = pthread_create(&thread, NULL, reaper_main, NULL) == 0;
+        if (reaper.started)
+            pthread_detach(thread);
+    }
+    c->next = reaper.queue;
+    reaper.queue = c;
+    reaper.busy++;
+    pthread_cond_broadcast(&reaper.change);
+    pthread_mutex_unlock(&reaper.lock);
+}
+
+void reaper_drain(double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)seconds;
+    pthread_mutex_lock(&reaper.lock);
+    while (reaper.busy && pthread_cond_timedwait(&reaper.change, &reaper.lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&reaper.lock);
+}
+
+/* ---- handles ---- */
+
+int handle_open_count(void)
+{
+    return open_handles;
+}
+
+void handle_set(rl_handle *h, void *impl)
+{
+    h->impl = impl;
+    open_handles++;
+}
+
+void handle_settle(rl_handle *h)
+{
+    if (!h->settled)
+        open_handles--;
+    h->settled = true;
+}
+
+static void remember_place(lua_State *L, rl_handle *h)
+{
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0) {
+            snprintf(h->where, sizeof h->where, "%s:%d", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+}
+
+rl_handle *handle_new(lua_State *L, const rl_handle_type *type, int user_values)
+{
+    rl_handle *h = lua_newuserdatauv(L, sizeof *h, user_values);
+    memset(h, 0, sizeof *h);
+    h->type = type;
+    lane_init(&h->lane, task_loop(L));
+    luaL_setmetatable(L, type->name);
+    remember_place(L, h);
+    return h;
+}
+
+rl_handle *handle_test(lua_State *L, int idx, const rl_handle_type *type)
+{
+    return luaL_testudata(L, idx, type->name);
+}
+
+rl_handle *handle_check(lua_State *L, int idx, const rl_handle_type *type)
+{
+    rl_handle *h = luaL_checkudata(L, idx, type->name);
+    if (!h->impl)
+        luaL_error(L, "this %s is closed (it was opened at %s)", type->name, h->where);
+    return h;
+}
+
+typedef struct close_job {
+    rl_await await;
+    void (*close)(void *impl);
+    void *impl;
+} close_job;
+
+static void close_run(rl_await *a)
+{
+    close_job *job = (close_job *)a;
+    job->close(job->impl);
+    job->impl = NULL;
+}
+
+/* A close that was cancelled before the pool took it still has to happen. */
+static void close_drop(rl_await *a)
+{
+    close_job *job = (close_job *)a;
+    if (job->impl)
+        reaper_give(job->close, job->impl);
+}
+
+static void no_cancel(rl_await *a)
+{
+    (void)a;
+}
+
+static void *take_impl(rl_handle *h)
+{
+    if (h->type->detach)
+        h->type->detach(h);
+    void *impl = h->impl;
+    h->impl = NULL;
+    h->closed = true;
+    handle_settle(h);
+    return impl;
+}
+
+static int l_close(lua_State *L)
+{
+    rl_handle *h = lua_touserdata(L, 1);
+    if (!h->impl)
+        return 0;
+    if (h->lane.running && h->type->cancel)
+        h->type->cancel(h->impl);
+    close_job *job = await_new(sizeof *job, close_run, NULL, close_drop);
+    job->close = h->type->close;
+    job->impl = take_impl(h);
+    job->await.cancel = no_cancel;
+    return await_job(L, 1, &job->await);
+}
+
+static int l_gc(lua_State *L)
+{
+    rl_handle *h = lua_touserdata(L, 1);
+    if (!h->impl)
+        return 0;
+    if (!h->settled) {
+        char text[200];
+        snprintf(text, sizeof text, "a %s opened at %s was dropped without close()", h->type->name,
+                 h->where);
+        lua_warning(L, text, 0);
+    }
+    reaper_give(h->type->close, take_impl(h));
+    return 0;
+}
+
+static int l_tostring(lua_State *L)
+{
+    rl_handle *h = lua_touserdata(L, 1);
+    lua_pushfstring(L, "%s (%s, %s)", h->type->name, h->impl ? "open" : "closed", h->where);
+    return 1;
+}
+
+void handle_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *methods)
+{
+    static const luaL_Reg meta[] = {
+        {"__close", l_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
+    if (!luaL_newmetatable(L, type->name)) {
+        lua_pop(L, 1);
+        return;
+    }
+    luaL_setfuncs(L, meta, 0);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushcfunction(L, l_close);
+    lua_setfield(L, -2, "close");
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,137 @@
+#include "bind/value/errs.h"
+
+#include <lauxlib.h>
+#include <stdbool.h>
+
+#define ERR_META "rlab.err"
+
+static const char null_address;
+
+static int err_tostring(lua_State *L)
+{
+    lua_getfield(L, 1, "domain");
+    lua_getfield(L, 1, "name");
+    lua_getfield(L, 1, "code");
+    lua_getfield(L, 1, "message");
+    const char *domain = luaL_optstring(L, 2, "rlab");
+    const char *name = luaL_optstring(L, 3, "ERROR");
+    const char *message = luaL_optstring(L, 5, "");
+    lua_Integer code = luaL_optinteger(L, 4, 0);
+    if (code)
+        lua_pushfstring(L, "%s %s (%I): %s", domain, name, (LUAI_UACINT)code, message);
+    else
+        lua_pushfstring(L, "%s %s: %s", domain, name, message);
+    return 1;
+}
+
+/* error values made in Lua: rlab.err { name = ..., message = ... } */
+static int err_make(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    luaL_setmetatable(L, ERR_META);
+    return 1;
+}
+
+static int err_test(lua_State *L)
+{
+    bool yes = lua_getmetatable(L, 1) && (luaL_getmetatable(L, ERR_META), lua_rawequal(L, -1, -2));
+    lua_pushboolean(L, yes);
+    return 1;
+}
+
+static int null_tostring(lua_State *L)
+{
+    lua_pushstring(L,
+                   lua_touserdata(L, 1) == (const void *)&null_address ? "null" : "lightuserdata");
+    return 1;
+}
+
+static int open_null(lua_State *L)
+{
+    errs_push_null(L);
+    return 1;
+}
+
+static int open_err(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"new", err_make}, {"is", err_test}, {NULL, NULL}};
+    luaL_newlib(L, functions);
+    return 1;
+}
+
+void errs_open(lua_State *L)
+{
+    luaL_newmetatable(L, ERR_META);
+    lua_pushcfunction(L, err_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushstring(L, ERR_META);
+    lua_setfield(L, -2, "__name");
+    lua_pop(L, 1);
+
+    errs_push_null(L);
+    lua_newtable(L);
+    lua_pushcfunction(L, null_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, open_null);
+    lua_setfield(L, -2, "rlab.null");
+    lua_pushcfunction(L, open_err);
+    lua_setfield(L, -2, "rlab.err");
+    lua_pop(L, 1);
+}
+
+void errs_push_null(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&null_address);
+}
+
+int errs_is_null(lua_State *L, int idx)
+{
+    return lua_islightuserdata(L, idx) && lua_touserdata(L, idx) == (const void *)&null_address;
+}
+
+void errs_push_table(lua_State *L, rl_err *err)
+{
+    lua_createtable(L, 0, 7);
+    lua_pushstring(L, err_domain_name(err->domain));
+    lua_setfield(L, -2, "domain");
+    lua_pushinteger(L, err->code);
+    lua_setfield(L, -2, "code");
+    lua_pushstring(L, err->name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, err->msg ? err->msg : "");
+    lua_setfield(L, -2, "message");
+    lua_pushboolean(L, err->retriable);
+    lua_setfield(L, -2, "retriable");
+    lua_pushboolean(L, err->abortable);
+    lua_setfield(L, -2, "abortable");
+    lua_pushboolean(L, err->fatal);
+    lua_setfield(L, -2, "fatal");
+    luaL_setmetatable(L, ERR_META);
+    err_free(err);
+}
+
+int errs_fail(lua_State *L, rl_err *err)
+{
+    lua_pushnil(L);
+    errs_push_table(L, err);
+    return 2;
+}
+
+int errs_raise(lua_State *L, rl_err *err)
+{
+    errs_push_table(L, err);
+    return lua_error(L);
+}
+
+int errs_ok(lua_State *L, rl_err *err)
+{
+    if (err)
+        return errs_fail(L, err);
+    lua_pushboolean(L, true);
+    return 1;
+}

@@ -1,0 +1,210 @@
+/* rlab.hdr: histograms of integers (by habit: latencies in ns) with a bounded relative error. A value above `highest` counts as `highest` and is told by
+ * summary().clamped. */
+#include <hdr/hdr_histogram.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bind/value/hdr.h"
+#include "bind/value/opts.h"
+
+#define HDR_META "rlab.hdr"
+
+static const lua_Integer default_highest = 3600000000000; /* one hour in ns */
+
+int luaopen_rlab_hdr(lua_State *L);
+
+typedef struct recorder {
+    struct hdr_histogram *h;
+    int64_t clamped;
+} recorder;
+
+static recorder *check_at(lua_State *L, int idx)
+{
+    recorder *r = luaL_checkudata(L, idx, HDR_META);
+    if (!r->h)
+        luaL_error(L, "this histogram is closed");
+    return r;
+}
+
+/* new([{lowest = 1, highest = 3600000000000, digits = 3}]) */
+static int l_new(lua_State *L)
+{
+    static const char *const keys[] = {"lowest", "highest", "digits", NULL};
+    opts_check(L, 1, "hdr.new", keys);
+    lua_Integer lowest = opts_int(L, 1, "lowest", 1),
+                highest = opts_int(L, 1, "highest", default_highest);
+    lua_Integer digits = opts_int(L, 1, "digits", 3);
+    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
+    *r = (recorder){0};
+    luaL_setmetatable(L, HDR_META);
+    if (digits < 1 || digits > 5 || lowest < 1 || highest / 2 < lowest ||
+        hdr_init(lowest, highest, (int)digits, &r->h) != 0)
+        return luaL_error(
+            L, "hdr.new: lowest >= 1, highest >= 2 * lowest and digits 1..5 are expected");
+    return 1;
+}
+
+struct hdr_histogram *hdr_push(lua_State *L)
+{
+    luaL_requiref(L, HDR_META, luaopen_rlab_hdr, 0);
+    lua_pop(L, 1);
+    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
+    *r = (recorder){0};
+    luaL_setmetatable(L, HDR_META);
+    if (hdr_init(1, default_highest, 3, &r->h) != 0)
+        luaL_error(L, "no memory for a histogram");
+    return r->h;
+}
+
+static int64_t clamp(lua_State *L, recorder *r, int idx, int64_t count)
+{
+    lua_Integer v = luaL_checkinteger(L, idx);
+    luaL_argcheck(L, v >= 0, idx, "a value cannot be negative");
+    if (v <= r->h->highest_trackable_value)
+        return v;
+    r->clamped += count;
+    return r->h->highest_trackable_value;
+}
+
+static int64_t count_arg(lua_State *L, int idx)
+{
+    lua_Integer n = luaL_optinteger(L, idx, 1);
+    luaL_argcheck(L, n >= 0, idx, "a count cannot be negative");
+    return n;
+}
+
+/* h:record(value[, count]) */
+static int l_record(lua_State *L)
+{
+    recorder *r = check_at(L, 1);
+    int64_t count = count_arg(L, 3);
+    hdr_record_values(r->h, clamp(L, r, 2, count), count);
+    return 0;
+}
+
+/* h:record_paced(value, interval): of a load with a steady pace, whose next requests waited too: they are added as well (coordinated omission) */
+static int l_record_paced(lua_State *L)
+{
+    recorder *r = check_at(L, 1);
+    lua_Integer interval = luaL_checkinteger(L, 3);
+    luaL_argcheck(L, interval > 0, 3, "an interval is positive");
+    hdr_record_corrected_value(r->h, clamp(L, r, 2, 1), interval);
+    return 0;
+}
+
+/* h:percentile(p), p in 0..100 */
+static int l_percentile(lua_State *L)
+{
+    recorder *r = check_at(L, 1);
+    lua_Number p = luaL_checknumber(L, 2);
+    luaL_argcheck(L, p >= 0 && p <= 100, 2, "a percentile lies between 0 and 100");
+    lua_pushinteger(L, r->h->total_count ? hdr_value_at_percentile(r->h, p) : 0);
+    return 1;
+}
+
+static int l_count(lua_State *L)
+{
+    lua_pushinteger(L, check_at(L, 1)->h->total_count);
+    return 1;
+}
+
+static void set_int(lua_State *L, const char *key, lua_Integer v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_number(lua_State *L, const char *key, lua_Number v)
+{
+    lua_pushnumber(L, v);
+    lua_setfield(L, -2, key);
+}
+
+/* h:summary() -> {count, min, mean, stddev, p50, p90, p99, p999, max, clamped}; zeros when empty */
+static int l_summary(lua_State *L)
+{
+    static const struct {
+        const char *key;
+        double p;
+    } percentiles[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p999", 99.9}};
+    const recorder *r = check_at(L, 1);
+    bool any = r->h->total_count > 0;
+    lua_createtable(L, 0, 10);
+    set_int(L, "count", r->h->total_count);
+    set_int(L, "min", any ? hdr_min(r->h) : 0);
+    set_int(L, "max", any ? hdr_max(r->h) : 0);
+    set_number(L, "mean", any ? hdr_mean(r->h) : 0);
+    set_number(L, "stddev", any ? hdr_stddev(r->h) : 0);
+    for (size_t i = 0; i < sizeof percentiles / sizeof *percentiles; i++)
+        set_int(L, percentiles[i].key, any ? hdr_value_at_percentile(r->h, percentiles[i].p) : 0);
+    set_int(L, "clamped", r->clamped);
+    return 1;
+}
+
+/* h:buckets() -> {{value = highest of the bucket, count =}, ...}: those that hold something */
+static int l_buckets(lua_State *L)
+{
+    const recorder *r = check_at(L, 1);
+    struct hdr_iter iter;
+    lua_Integer n = 0;
+    lua_newtable(L);
+    hdr_iter_recorded_init(&iter, r->h);
+    while (hdr_iter_next(&iter)) {
+        lua_createtable(L, 0, 2);
+        set_int(L, "value", iter.highest_equivalent_value);
+        set_int(L, "count", iter.count);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+/* h:merge(other) -> h; what lies above h's highest counts as clamped */
+static int l_merge(lua_State *L)
+{
+    recorder *r = check_at(L, 1), *other = check_at(L, 2);
+    int64_t dropped = hdr_add(r->h, other->h);
+    if (dropped)
+        hdr_record_values(r->h, r->h->highest_trackable_value, dropped);
+    r->clamped += other->clamped + dropped;
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int l_reset(lua_State *L)
+{
+    recorder *r = check_at(L, 1);
+    hdr_reset(r->h);
+    r->clamped = 0;
+    return 0;
+}
+
+static int l_close(lua_State *L)
+{
+    recorder *r = luaL_checkudata(L, 1, HDR_META);
+    if (r->h)
+        hdr_close(r->h);
+    r->h = NULL;
+    return 0;
+}
+
+int luaopen_rlab_hdr(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"record", l_record},         {"record_paced", l_record_paced},
+        {"percentile", l_percentile}, {"count", l_count},
+        {"summary", l_summary},       {"buckets", l_buckets},
+        {"merge", l_merge},           {"reset", l_reset},
+        {"close", l_close},           {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", l_close}, {"__close", l_close}, {"__len", l_count}, {NULL, NULL}};
+    luaL_newmetatable(L, HDR_META);
+    luaL_setfuncs(L, meta, 0);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    luaL_newlib(L, functions);
+    return 1;
+}

@@ -1,0 +1,125 @@
+#include "bind/value/opts.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/units.h"
+
+void opts_check(lua_State *L, int idx, const char *call, const char *const *allowed)
+{
+    if (lua_isnoneornil(L, idx))
+        return;
+    luaL_checktype(L, idx, LUA_TTABLE);
+    idx = lua_absindex(L, idx);
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            continue;
+        const char *key = lua_tostring(L, -2);
+        const char *const *a = allowed;
+        while (*a && strcmp(*a, key) != 0)
+            a++;
+        if (*a)
+            continue;
+        const char *near = units_nearest(key, allowed);
+        if (near)
+            luaL_error(L, "%s: unknown option '%s', did you mean '%s'?", call, key, near);
+        luaL_error(L, "%s: unknown option '%s'", call, key);
+    }
+}
+
+/* Pushes the option's value and returns its type; nil where the table is absent. */
+static int get(lua_State *L, int idx, const char *key)
+{
+    if (lua_isnoneornil(L, idx)) {
+        lua_pushnil(L);
+        return LUA_TNIL;
+    }
+    return lua_getfield(L, idx, key);
+}
+
+static int wrong(lua_State *L, const char *key, const char *want)
+{
+    return luaL_error(L, "option '%s': %s expected, got %s", key, want, luaL_typename(L, -1));
+}
+
+const char *opts_str(lua_State *L, int idx, const char *key, const char *def)
+{
+    int type = get(L, idx, key);
+    if (type != LUA_TNIL && type != LUA_TSTRING && type != LUA_TNUMBER)
+        wrong(L, key, "string");
+    const char *s = type == LUA_TNIL ? def : lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return s;
+}
+
+lua_Integer opts_int(lua_State *L, int idx, const char *key, lua_Integer def)
+{
+    int isint = 1;
+    lua_Integer n = get(L, idx, key) == LUA_TNIL ? def : lua_tointegerx(L, -1, &isint);
+    if (!isint)
+        wrong(L, key, "integer");
+    lua_pop(L, 1);
+    return n;
+}
+
+bool opts_bool(lua_State *L, int idx, const char *key, bool def)
+{
+    int type = get(L, idx, key);
+    if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+        wrong(L, key, "boolean");
+    bool b = type == LUA_TNIL ? def : lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+static double top_duration(lua_State *L, double def, const char *what)
+{
+    double s = def;
+    if (lua_type(L, -1) == LUA_TNUMBER)
+        s = lua_tonumber(L, -1);
+    else if (!lua_isnil(L, -1) &&
+             (lua_type(L, -1) != LUA_TSTRING || !units_duration(lua_tostring(L, -1), &s)))
+        luaL_error(
+            L, "%s: '%s' is no duration; write \"200ms\", \"5s\", \"1m\" or seconds as a number",
+            what, luaL_tolstring(L, -1, NULL));
+    if (!(s >= 0))
+        luaL_error(L, "%s: a duration cannot be negative", what);
+    return s;
+}
+
+double opts_duration(lua_State *L, int idx, const char *key, double def)
+{
+    get(L, idx, key);
+    double s = top_duration(L, def, key);
+    lua_pop(L, 1);
+    return s;
+}
+
+int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def)
+{
+    int64_t n = def;
+    int type = get(L, idx, key);
+    if (type == LUA_TNUMBER)
+        n = (int64_t)lua_tonumber(L, -1);
+    else if (type != LUA_TNIL && (type != LUA_TSTRING || !units_size(lua_tostring(L, -1), &n)))
+        wrong(L, key, "size such as \"64KiB\"");
+    lua_pop(L, 1);
+    return n;
+}
+
+double arg_duration(lua_State *L, int idx, double def)
+{
+    if (lua_isnone(L, idx))
+        return def;
+    lua_pushvalue(L, idx);
+    double s = top_duration(L, def, "duration");
+    lua_pop(L, 1);
+    return s;
+}
+
+int arg_duration_ms(lua_State *L, int idx, double def)
+{
+    double ms = arg_duration(L, idx, def) * 1000;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}

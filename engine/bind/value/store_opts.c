@@ -1,0 +1,59 @@
+#include "bind/value/store_opts.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "bind/value/opts.h"
+
+static my_tls read_tls(lua_State *L, int idx, const char *call)
+{
+    static const char *const words[] = {"off", "on", "verify", NULL};
+    const char *word = opts_str(L, idx, "tls", "off");
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return (my_tls)i;
+    return (my_tls)luaL_error(L, "%s: tls is \"off\", \"on\" or \"verify\"", call);
+}
+
+my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
+{
+    static const char *const allowed[] = {
+        "host", "port",       "socket",          "user",         "password",      "database", "tls",
+        "ca",   "found_rows", "connect_timeout", "read_timeout", "write_timeout", NULL};
+    opts_check(L, idx, call, allowed);
+    return (my_opts){.host = opts_str(L, idx, "host", NULL),
+                     .port = (int)opts_int(L, idx, "port", 3306),
+                     .socket = opts_str(L, idx, "socket", NULL),
+                     .user = opts_str(L, idx, "user", "root"),
+                     .password = opts_str(L, idx, "password", NULL),
+                     .database = opts_str(L, idx, "database", NULL),
+                     .ca = opts_str(L, idx, "ca", NULL),
+                     .tls = read_tls(L, idx, call),
+                     .found_rows = opts_bool(L, idx, "found_rows", false),
+                     .connect_timeout = opts_duration(L, idx, "connect_timeout", 5),
+                     .read_timeout = opts_duration(L, idx, "read_timeout", 60),
+                     .write_timeout = opts_duration(L, idx, "write_timeout", 0)};
+}
+
+redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
+{
+    static const char *const allowed[] = {
+        "host", "port",    "socket",          "user",        "password", "db",
+        "resp", "timeout", "connect_timeout", "client_name", NULL};
+    opts_check(L, idx, call, allowed);
+    redisc_opts o = {.host = opts_str(L, idx, "host", NULL),
+                     .port = (int)opts_int(L, idx, "port", 6379),
+                     .socket = opts_str(L, idx, "socket", NULL),
+                     .user = opts_str(L, idx, "user", NULL),
+                     .password = opts_str(L, idx, "password", NULL),
+                     .client_name = opts_str(L, idx, "client_name", NULL),
+                     .db = (int)opts_int(L, idx, "db", 0),
+                     .resp = (int)opts_int(L, idx, "resp", 3),
+                     .timeout = opts_duration(L, idx, "timeout", 10),
+                     .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)};
+    if (o.resp != 2 && o.resp != 3)
+        luaL_error(L, "%s: resp is 2 or 3", call);
+    if (o.user && !o.password)
+        luaL_error(L, "%s: a user needs a password", call);
+    return o;
+}

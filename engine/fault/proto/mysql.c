@@ -1,0 +1,392 @@
+/* MySQL on the wire: packets of at most 16 MiB; one with sequence number 0 from the client is a command. Statements that were prepared are known by their
+ * number, so that an execute is seen with its text and parameters. TLS and compression make the session opaque. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "fault/proto/internal.h"
+
+enum {
+    HEAD = 4,
+    PACKET_MAX = 0xffffff,
+    COM_QUERY = 3,
+    COM_STMT_PREPARE = 22,
+    COM_STMT_EXECUTE = 23,
+    COM_STMT_CLOSE = 25,
+    CAP_COMPRESS = 1 << 5,
+    CAP_SSL = 1 << 11,
+    CAP_ZSTD = 1 << 26,
+    CAP_ATTRIBUTES = 1 << 27,
+    STATEMENTS_MAX = 4096,
+};
+
+static const char *const commands[] = {
+    "COM_SLEEP",
+    "COM_QUIT",
+    "COM_INIT_DB",
+    "COM_QUERY",
+    "COM_FIELD_LIST",
+    "COM_CREATE_DB",
+    "COM_DROP_DB",
+    "COM_REFRESH",
+    "COM_SHUTDOWN",
+    "COM_STATISTICS",
+    "COM_PROCESS_INFO",
+    "COM_CONNECT",
+    "COM_PROCESS_KILL",
+    "COM_DEBUG",
+    "COM_PING",
+    "COM_TIME",
+    "COM_DELAYED_INSERT",
+    "COM_CHANGE_USER",
+    "COM_BINLOG_DUMP",
+    "COM_TABLE_DUMP",
+    "COM_CONNECT_OUT",
+    "COM_REGISTER_SLAVE",
+    "COM_STMT_PREPARE",
+    "COM_STMT_EXECUTE",
+    "COM_STMT_SEND_LONG_DATA",
+    "COM_STMT_CLOSE",
+    "COM_STMT_RESET",
+    "COM_SET_OPTION",
+    "COM_STMT_FETCH",
+    "COM_DAEMON",
+    "COM_BINLOG_DUMP_GTID",
+    "COM_RESET_CONNECTION",
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* "COM_QUERY" or "query" */
+int mysql_command(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcasecmp(commands[i], name) == 0 || strcasecmp(commands[i] + 4, name) == 0)
+            return i;
+    return -1;
+}
+
+typedef struct statement {
+    struct statement *next;
+    uint32_t id;
+    int params;
+    uint16_t *types; /* as the last execute that named them said */
+    size_t len;
+    char text[];
+} statement;
+
+typedef struct mysql_state {
+    bool greeted, client_known, attributes;
+    uint32_t server_caps;
+    bool fresh; /* what comes next from the server begins the response to the last command */
+    statement *preparing, *statements;
+    int count;
+    rl_buf params;
+} mysql_state;
+
+static mysql_state *state_of(proto_session *s)
+{
+    if (!s->own)
+        s->own = mem_zero(sizeof(mysql_state));
+    return s->own;
+}
+
+static void statement_free(statement *st)
+{
+    if (st)
+        free(st->types);
+    free(st);
+}
+
+static void mysql_close(proto_session *s)
+{
+    mysql_state *m = state_of(s);
+    while (m->statements) {
+        statement *st = m->statements;
+        m->statements = st->next;
+        statement_free(st);
+    }
+    statement_free(m->preparing);
+    buf_free(&m->params);
+    free(m);
+}
+
+static size_t packet_size(const char *p)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    return HEAD + ((size_t)u[0] | (size_t)u[1] << 8 | (size_t)u[2] << 16);
+}
+
+static statement *statement_find(const mysql_state *m, uint32_t id)
+{
+    statement *st = m->statements;
+    while (st && st->id != id)
+        st = st->next;
+    return st;
+}
+
+static void read_execute(mysql_state *m, frame_reader *r, proto_msg *msg)
+{
+    statement *st = statement_find(m, (uint32_t)mysql_le(r, 4));
+    if (!st || r->bad)
+        return;
+    msg->text = (frame_slice){st->text, st->len};
+    frame_raw(r, 5);
+    uint64_t count = (uint64_t)st->params;
+    if (count && m->attributes)
+        count = mysql_lenenc(r);
+    if (count == 0 || count != (uint64_t)st->params || r->bad)
+        return;
+    buf_reset(&m->params);
+    mysql_read_values(r, st->params, m->attributes, st->types, &m->params);
+    if (!r->bad)
+        msg->params = (frame_slice){m->params.data, m->params.len};
+}
+
+enum { ATTRIBUTES_MAX = 64 };
+
+/* Query attributes may stand in front of a statement. */
+static void pass_attributes(frame_reader *r)
+{
+    uint16_t types[ATTRIBUTES_MAX] = {0};
+    rl_buf waste = {0};
+    uint64_t count = mysql_lenenc(r);
+    mysql_lenenc(r);
+    if (count > ATTRIBUTES_MAX)
+        r->bad = true;
+    else if (count)
+        mysql_read_values(r, (int)count, true, types, &waste);
+    buf_free(&waste);
+}
+
+static bool mysql_read(proto_session *s, const char *data, size_t len, proto_msg *msg)
+{
+    mysql_state *m = state_of(s);
+    *msg = (proto_msg){.kind = PROTO_MYSQL, .dir = PROTO_UP, .data = data, .len = len};
+    frame_reader r = frame_read(data + HEAD, len - HEAD, false);
+    msg->api = (int)mysql_le(&r, 1);
+    if (msg->api >= COMMANDS || r.bad)
+        return false;
+    msg->command = commands[msg->api];
+    msg->command_len = strlen(msg->command);
+    if (msg->api == COM_QUERY && m->attributes)
+        pass_attributes(&r);
+    if (msg->api == COM_QUERY || msg->api == COM_STMT_PREPARE) {
+        if (!r.bad)
+            msg->text = (frame_slice){r.data + r.pos, r.len - r.pos};
+    } else if (msg->api == COM_STMT_EXECUTE) {
+        read_execute(m, &r, msg);
+    }
+    return true;
+}
+
+/* ---- prepared statements ---- */
+
+static void begin_prepare(mysql_state *m, frame_slice text)
+{
+    statement_free(m->preparing);
+    m->preparing = mem_zero(sizeof(statement) + text.len + 1);
+    m->preparing->len = text.len;
+    memcpy(m->preparing->text, text.data ? text.data : "", text.len);
+}
+
+/* The answer to a prepare: 0, the statement's number, columns, parameters. */
+static void end_prepare(mysql_state *m, const char *data, size_t len)
+{
+    statement *st = m->preparing;
+    frame_reader r = frame_read(data + HEAD, len - HEAD, false);
+    m->preparing = NULL;
+    if (mysql_le(&r, 1) != 0 || m->count >= STATEMENTS_MAX) {
+        statement_free(st);
+        return;
+    }
+    st->id = (uint32_t)mysql_le(&r, 4);
+    mysql_le(&r, 2);
+    st->params = (int)mysql_le(&r, 2);
+    st->types = mem_zero((size_t)(st->params + 1) * sizeof *st->types);
+    st->next = m->statements;
+    m->statements = st;
+    m->count++;
+}
+
+static void forget_statement(mysql_state *m, const char *data, size_t len)
+{
+    frame_reader r = frame_read(data + HEAD + 1, len - HEAD - 1, false);
+    uint32_t id = (uint32_t)mysql_le(&r, 4);
+    for (statement **at = &m->statements; *at && !r.bad; at = &(*at)->next)
+        if ((*at)->id == id) {
+            statement *st = *at;
+            *at = st->next;
+            statement_free(st);
+            m->count--;
+            return;
+        }
+}
+
+/* ---- from the client ---- */
+
+/* The first packet of a client says what the two will speak. */
+static void meet_client(proto_session *s, const char *data, size_t len)
+{
+    mysql_state *m = state_of(s);
+    frame_reader r = frame_read(data + HEAD, len - HEAD, false);
+    uint32_t caps = (uint32_t)mysql_le(&r, 4);
+    m->client_known = true;
+    m->attributes = caps & m->server_caps & CAP_ATTRIBUTES;
+    if (r.bad || caps & (CAP_SSL | CAP_COMPRESS | CAP_ZSTD))
+        proto_give_up(s);
+}
+
+static bool is_command(const char *p, size_t size)
+{
+    return p[3] == 0 && size > HEAD && size < HEAD + PACKET_MAX;
+}
+
+static bool on_command(proto_session *s, const char *data, size_t size)
+{
+    mysql_state *m = state_of(s);
+    proto_msg msg;
+    bool known = mysql_read(s, data, size, &msg);
+    m->fresh = true;
+    while (s->first)
+        proto_pending_free(proto_pop(s));
+    if (known && msg.api == COM_STMT_PREPARE)
+        begin_prepare(m, msg.text);
+    if (known && msg.api == COM_STMT_CLOSE)
+        forget_statement(m, data, size);
+    if (known && s->host.wants(s->host.arg, msg.api))
+        return proto_on_request(s, &msg);
+    proto_emit(s, PROTO_UP, data, size);
+    return true;
+}
+
+static bool on_client_packet(proto_session *s, const char *data, size_t size)
+{
+    mysql_state *m = state_of(s);
+    if (is_command(data, size) && m->client_known)
+        return on_command(s, data, size);
+    if (!m->client_known)
+        meet_client(s, data, size);
+    proto_emit(s, PROTO_UP, data, size);
+    return true;
+}
+
+static size_t mysql_up(proto_session *s, const char *data, size_t len)
+{
+    rl_buf *in = &s->side[PROTO_UP].in;
+    size_t pos = 0;
+    while (pos < len && !s->opaque) {
+        size_t want = in->len < HEAD ? HEAD : packet_size(in->data);
+        bool kept = in->len > 0;
+        if (!kept && len - pos >= HEAD && len - pos >= packet_size(data + pos)) {
+            size_t size = packet_size(data + pos);
+            pos += size;
+            if (!on_client_packet(s, data + pos - size, size))
+                return pos;
+            continue;
+        }
+        size_t n = want - in->len < len - pos ? want - in->len : len - pos;
+        buf_add(in, data + pos, n);
+        pos += n;
+        if (in->len < HEAD || in->len < packet_size(in->data))
+            continue;
+        rl_buf whole = *in;
+        *in = (rl_buf){0};
+        bool go_on = on_client_packet(s, whole.data, whole.len);
+        buf_free(&whole);
+        if (!go_on)
+            return pos;
+    }
+    proto_emit(s, PROTO_UP, data + pos, len - pos);
+    return len;
+}
+
+/* ---- from the server: only how a response begins ---- */
+
+/* Version 10 greeting: version text, thread, 8 bytes, 0, the low half of the capabilities, charset, status, the high half. */
+static void meet_server(mysql_state *m, const char *data, size_t len)
+{
+    frame_reader r = frame_read(data + HEAD, len - HEAD, false);
+    m->greeted = true;
+    if (mysql_le(&r, 1) != 10)
+        return;
+    while (!r.bad && mysql_le(&r, 1))
+        ;
+    frame_raw(&r, 13);
+    m->server_caps = (uint32_t)mysql_le(&r, 2);
+    frame_raw(&r, 3);
+    m->server_caps |= (uint32_t)mysql_le(&r, 2) << 16;
+    if (r.bad)
+        m->server_caps = 0;
+}
+
+static void judge(proto_msg *msg)
+{
+    frame_reader r = frame_read(msg->data + HEAD, packet_size(msg->data) - HEAD, false);
+    uint64_t first = mysql_le(&r, 1);
+    if (r.bad)
+        return;
+    msg->judged = true;
+    if (first != 0xff)
+        return;
+    msg->error = (int)mysql_le(&r, 2);
+    if (r.len - r.pos > 6 && r.data[r.pos] == '#')
+        r.pos += 6;
+    msg->text = (frame_slice){r.data + r.pos, r.len - r.pos};
+}
+
+static size_t mysql_down(proto_session *s, const char *data, size_t len)
+{
+    mysql_state *m = state_of(s);
+    bool whole = len >= HEAD && len >= packet_size(data);
+    if (!m->greeted) {
+        if (whole)
+            meet_server(m, data, packet_size(data));
+        m->greeted = true;
+    }
+    bool fresh = m->fresh;
+    m->fresh = false;
+    if (fresh && whole && m->preparing)
+        end_prepare(m, data, packet_size(data));
+    proto_pending *p = fresh ? proto_pop(s) : NULL;
+    if (!p) {
+        proto_emit(s, PROTO_DOWN, data, len);
+        return len;
+    }
+    proto_msg msg = {.kind = PROTO_MYSQL,
+                     .dir = PROTO_DOWN,
+                     .data = data,
+                     .len = len,
+                     .api = p->api,
+                     .command = commands[p->api],
+                     .command_len = strlen(commands[p->api])};
+    if (whole)
+        judge(&msg);
+    proto_on_response(s, &msg, p);
+    return len;
+}
+
+static size_t mysql_feed(proto_session *s, proto_dir dir, const char *data, size_t len)
+{
+    return dir == PROTO_UP ? mysql_up(s, data, len) : mysql_down(s, data, len);
+}
+
+/* An ERR packet: it answers the command, whose number was 0. */
+static void mysql_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
+{
+    (void)msg;
+    int code = f.code ? f.code : 1105;
+    size_t n = 1 + 2 + 6 + strlen(f.text);
+    buf_u8(out, (uint8_t)n);
+    buf_u8(out, (uint8_t)(n >> 8));
+    buf_u8(out, (uint8_t)(n >> 16));
+    buf_u8(out, 1);
+    buf_u8(out, 0xff);
+    buf_u8(out, (uint8_t)code);
+    buf_u8(out, (uint8_t)(code >> 8));
+    buf_str(out, code == 1213 ? "#40001" : "#HY000");
+    buf_str(out, f.text);
+}
+
+const proto_ops proto_mysql = {
+    .feed = mysql_feed, .read = mysql_read, .fail = mysql_fail, .close = mysql_close};

@@ -1,0 +1,429 @@
+/* Rules: which request is meant, what is done to it, and the count of both. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "fault/proxy/internal.h"
+
+static const char *const actions[] = {"delay",      "cut-before", "cut-after", "late",
+                                      "black-hole", "drop",       "duplicate", "error",
+                                      "hold",       "count",      NULL};
+
+const char *proxy_actions(void)
+{
+    return "delay, cut-before, cut-after, late, black-hole, drop, duplicate, error, hold, count";
+}
+
+bool proxy_action_parse(const char *name, proxy_action *action)
+{
+    for (int i = 0; actions[i]; i++)
+        if (strcmp(actions[i], name) == 0) {
+            *action = (proxy_action)i;
+            return true;
+        }
+    return false;
+}
+
+const char *proxy_action_name(proxy_action action)
+{
+    return actions[action];
+}
+
+/* ---- acting ---- */
+
+static void note(proxy_rule *rule, proxy_conn *conn, const proto_msg *msg)
+{
+    rule->fired++;
+    rule->last_ns = clock_ns();
+    buf_reset(&rule->last);
+    buf_printf(&rule->last, "\"at\":%lld,\"conn\":%llu", (long long)clock_unix_ms(),
+               (unsigned long long)conn->number);
+    if (conn->client_id[0]) {
+        buf_str(&rule->last, ",\"client_id\":");
+        json_put_cstr(&rule->last, conn->client_id);
+    }
+    proto_describe(msg, &rule->last);
+    wire_note(conn, msg, "rule", rule->spec.owner, rule);
+}
+
+static bool takes(proxy_rule *rule)
+{
+    rule->matched++;
+    if (rule->matched < rule->spec.nth)
+        return false;
+    if (rule->spec.chance < 1 && rng_double(&rule->rng) >= rule->spec.chance)
+        return false;
+    rule->taken++;
+    return true;
+}
+
+static proto_verdict black_hole(proxy_conn *conn, proxy_rule *rule, const proto_msg *msg)
+{
+    conn->stream[PROTO_UP].swallow = conn->stream[PROTO_DOWN].swallow = true;
+    conn->black_hole = rule;
+    rule->bytes += (int64_t)msg->len;
+    return PROTO_STOP;
+}
+
+static proto_verdict act(proxy_conn *conn, proxy_rule *rule, const proto_msg *msg,
+                         proto_pending *pending)
+{
+    if (rule->spec.action == PROXY_CUT_AFTER) { /* counted when the response is lost */
+        pending->wanted = true;
+        pending->rule = rule->id;
+        return PROTO_PASS;
+    }
+    note(rule, conn, msg);
+    switch (rule->spec.action) {
+    case PROXY_CUT_BEFORE:
+        conn_cut(conn);
+        return PROTO_STOP;
+    case PROXY_DELAY:
+        conn_hold(conn, rule, msg, *pending, rule->spec.delay, false);
+        return PROTO_STOP;
+    case PROXY_HOLD:
+        conn_hold(conn, rule, msg, *pending, 0, false);
+        return PROTO_STOP;
+    case PROXY_LATE:
+        conn_hold(conn, rule, msg, *pending, rule->spec.delay, true);
+        return PROTO_STOP;
+    case PROXY_BLACK_HOLE:
+        return black_hole(conn, rule, msg);
+    case PROXY_DROP:
+        rule->bytes += (int64_t)msg->len;
+        return PROTO_DROP;
+    case PROXY_DUPLICATE:
+        return PROTO_TWICE;
+    case PROXY_ERROR:
+        conn->failure = (proto_failure){rule->spec.code, rule->spec.error};
+        return PROTO_ERROR;
+    default:
+        return PROTO_PASS;
+    }
+}
+
+static void remember_client(proxy_conn *conn, const proto_msg *msg)
+{
+    size_t n =
+        msg->client.len < sizeof conn->client_id - 1 ? msg->client.len : sizeof conn->client_id - 1;
+    memcpy(conn->client_id, msg->client.data ? msg->client.data : "", n);
+    conn->client_id[n] = 0;
+}
+
+static bool noted_for(const proxy_conn *conn, const proto_pending *pending, int n,
+                      const char *owner)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(watch_find(conn->proxy, pending->watch[i])->owner, owner) == 0)
+            return true;
+    return false;
+}
+
+/* One row for each owner who watches. */
+static void log_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending)
+{
+    enum { OWNERS = sizeof pending->watch / sizeof *pending->watch };
+    int n = 0;
+    for (const proxy_watch *watch = conn->proxy->watches; watch && n < OWNERS; watch = watch->next)
+        if (watch_matches(watch, conn, msg) && !noted_for(conn, pending, n, watch->owner)) {
+            wire_note(conn, msg, "request", watch->owner, NULL);
+            pending->watch[n++] = watch->id;
+            pending->wanted = true;
+        }
+}
+
+static void log_response(proxy_conn *conn, const proto_msg *msg, const proto_pending *pending)
+{
+    for (size_t i = 0; i < sizeof pending->watch / sizeof *pending->watch; i++) {
+        const proxy_watch *watch = watch_find(conn->proxy, pending->watch[i]);
+        if (watch)
+            wire_note(conn, msg, conn->client_gone ? "late response" : "response", watch->owner,
+                      NULL);
+    }
+}
+
+proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending)
+{
+    remember_client(conn, msg);
+    log_request(conn, msg, pending);
+    proto_verdict verdict = PROTO_PASS;
+    bool acted = false;
+    for (proxy_rule *rule = conn->proxy->rules; rule; rule = rule->next) {
+        if (rule_spent(rule) || !rule_matches(rule, conn, msg))
+            continue;
+        if (rule->spec.action == PROXY_COUNT) {
+            rule->matched++;
+        } else if (acted) {
+            rule->matched++;
+        } else if (takes(rule)) {
+            acted = true;
+            verdict = act(conn, rule, msg, pending);
+        }
+        if (conn->closing)
+            return PROTO_STOP;
+    }
+    return verdict;
+}
+
+static proxy_rule *rule_find(const rl_proxy *proxy, int64_t id)
+{
+    for (proxy_rule *rule = proxy->rules; rule; rule = rule->next)
+        if (rule->id == id)
+            return rule;
+    return NULL;
+}
+
+proto_verdict rules_on_response(proxy_conn *conn, const proto_msg *msg,
+                                const proto_pending *pending)
+{
+    log_response(conn, msg, pending);
+    proxy_rule *rule = pending->rule ? rule_find(conn->proxy, pending->rule) : NULL;
+    if (!rule)
+        return conn->client_gone ? PROTO_DROP : PROTO_PASS;
+    note(rule, conn, msg);
+    conn_cut(conn);
+    return PROTO_STOP;
+}
+
+/* ---- held requests ---- */
+
+void rule_forget_held(proxy_rule *rule, proxy_held *held)
+{
+    proxy_held **at = &rule->held;
+    while (*at && *at != held)
+        at = &(*at)->next;
+    if (*at)
+        *at = held->next;
+}
+
+/* Those that are held now: what a release lets through may be held again. */
+static int64_t release_all(proxy_rule *rule, bool late_too)
+{
+    int64_t n = 0, count = 0, released = 0;
+    for (proxy_held *held = rule->held; held; held = held->next)
+        count++;
+    proxy_conn **conns = mem_alloc((size_t)(count + 1) * sizeof *conns);
+    for (proxy_held *held = rule->held; held; held = held->next)
+        conns[n++] = held->conn;
+    for (int64_t i = 0; i < count; i++) {
+        if (conns[i]->held && conns[i]->held->late && !late_too)
+            conn_cut(conns[i]);
+        else
+            released += conn_release(conns[i]);
+    }
+    free(conns);
+    return released;
+}
+
+static rl_err *no_rule(int64_t id)
+{
+    return err_lab("NO_RULE", "there is no rule %lld", (long long)id);
+}
+
+rl_err *proxy_rule_release(rl_proxy *proxy, int64_t id, int64_t *released)
+{
+    proxy_rule *rule = rule_find(proxy, id);
+    if (!rule)
+        return no_rule(id);
+    *released = release_all(rule, true);
+    return NULL;
+}
+
+/* ---- the list ---- */
+
+static void take_texts(proxy_rule_spec *s)
+{
+    const char **texts[] = {&s->owner,     &s->gate,     &s->api,   &s->client_id, &s->topic,
+                            &s->statement, &s->contains, &s->param, &s->error};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        *texts[i] = mem_strdup(*texts[i] ? *texts[i] : "");
+}
+
+void rule_free(proxy_rule *rule)
+{
+    const proxy_rule_spec *s = &rule->spec;
+    const char *texts[] = {s->owner,     s->gate,     s->api,   s->client_id, s->topic,
+                           s->statement, s->contains, s->param, s->error};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free((char *)texts[i]);
+    buf_free(&rule->last);
+    free(rule);
+}
+
+static rl_err *check(const proxy_rule_spec *s, int *api)
+{
+    *api = *s->api ? proto_api(s->proto, s->api) : -1;
+    if (*s->api && *api < 0)
+        return err_lab("API", "%s has no request called '%s'", proto_name(s->proto), s->api);
+    if (s->proto == PROTO_TCP)
+        return err_lab("ACTION", "rules need a protocol: kafka, mysql or redis");
+    if (s->action == PROXY_ERROR && (*api < 0 || !proto_can_fail(s->proto, *api)) &&
+        s->proto == PROTO_KAFKA)
+        return err_lab("ACTION", "no error reply can be made for %s",
+                       *s->api ? s->api : "every API: name one");
+    if (s->action == PROXY_DUPLICATE && s->proto == PROTO_MYSQL)
+        return err_lab("ACTION", "duplicate is not possible for mysql");
+    return NULL;
+}
+
+rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id)
+{
+    int api;
+    rl_err *err = check(spec, &api);
+    if (err)
+        return err;
+    proxy_rule *rule = mem_zero(sizeof *rule), **end = &proxy->rules;
+    rule->spec = *spec;
+    take_texts(&rule->spec);
+    rule->api = spec->proto == PROTO_REDIS ? -1 : api;
+    rule->id = *id = ++proxy->next_rule;
+    rl_buf label = {0};
+    buf_printf(&label, "rule %s %s", spec->owner, spec->api);
+    rng_split(&proxy->rng, label.data, label.len, &rule->rng);
+    buf_free(&label);
+    while (*end)
+        end = &(*end)->next;
+    *end = rule;
+    return NULL;
+}
+
+/* What was swallowed cannot be given back: those connections end, so that the other side makes new ones. */
+static void forget_black_holes(rl_proxy *proxy, const proxy_rule *rule)
+{
+    for (proxy_gate *gate = proxy->gates; gate; gate = gate->next)
+        for (proxy_conn *conn = gate->conns, *next; conn; conn = next) {
+            next = conn->next;
+            if (conn->black_hole != rule)
+                continue;
+            conn->black_hole = NULL;
+            conn_cut(conn);
+        }
+}
+
+rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id)
+{
+    proxy_rule *rule = rule_find(proxy, id), **at = &proxy->rules;
+    if (!rule)
+        return no_rule(id);
+    rule->off = true;
+    release_all(rule, false);
+    forget_black_holes(proxy, rule);
+    while (*at != rule)
+        at = &(*at)->next;
+    *at = rule->next;
+    rule_free(rule);
+    return NULL;
+}
+
+bool owned_by(const char *owner, const char *name)
+{
+    size_t n = strlen(name);
+    return n && strncmp(owner, name, n) == 0 && (owner[n] == 0 || owner[n] == '-');
+}
+
+static int remove_rules(rl_proxy *proxy, const char *owner)
+{
+    int n = 0;
+    for (proxy_rule *rule = proxy->rules, *next; rule; rule = next) {
+        next = rule->next;
+        if (!owned_by(rule->spec.owner, owner))
+            continue;
+        err_free(proxy_rule_remove(proxy, rule->id));
+        n++;
+    }
+    return n;
+}
+
+int proxy_owner_remove(rl_proxy *proxy, const char *owner)
+{
+    int n = remove_rules(proxy, owner);
+    for (proxy_watch *watch = proxy->watches, *next; watch; watch = next) {
+        next = watch->next;
+        if (!owned_by(watch->owner, owner))
+            continue;
+        err_free(proxy_watch_remove(proxy, watch->id));
+        n++;
+    }
+    for (proxy_gate *gate = proxy->gates, *next; gate; gate = next) {
+        next = gate->next;
+        if (!owned_by(gate->owner, owner))
+            continue;
+        err_free(proxy_gate_remove(proxy, gate->name));
+        n++;
+    }
+    return n;
+}
+
+/* ---- as JSON ---- */
+
+static void put_text(rl_buf *out, const char *key, const char *text)
+{
+    if (!*text)
+        return;
+    buf_printf(out, ",\"%s\":", key);
+    json_put_cstr(out, text);
+}
+
+static void put_spec(const proxy_rule_spec *s, rl_buf *out)
+{
+    buf_printf(out, ",\"proto\":\"%s\",\"action\":\"%s\"", proto_name(s->proto),
+               actions[s->action]);
+    put_text(out, "owner", s->owner);
+    put_text(out, "proxy", s->gate);
+    put_text(out, "api", s->api);
+    put_text(out, "client_id", s->client_id);
+    put_text(out, "topic", s->topic);
+    put_text(out, "statement", s->statement);
+    put_text(out, "contains", s->contains);
+    put_text(out, "param", s->param);
+    buf_printf(out, ",\"nth\":%lld,\"times\":%lld,\"chance\":", (long long)s->nth,
+               (long long)s->times);
+    json_put_float(out, s->chance);
+    if (s->delay > 0) {
+        buf_str(out, ",\"delay\":");
+        json_put_float(out, s->delay);
+    }
+    if (s->action == PROXY_ERROR) {
+        buf_printf(out, ",\"code\":%d", s->code);
+        put_text(out, "error", s->error);
+    }
+}
+
+static void rule_json(const proxy_rule *rule, rl_buf *out)
+{
+    int held = 0;
+    for (const proxy_held *h = rule->held; h; h = h->next)
+        held++;
+    buf_printf(out, "{\"id\":%lld", (long long)rule->id);
+    put_spec(&rule->spec, out);
+    buf_printf(out, ",\"matched\":%lld,\"fired\":%lld,\"held\":%d,\"released\":%lld,\"bytes\":%lld",
+               (long long)rule->matched, (long long)rule->fired, held, (long long)rule->released,
+               (long long)rule->bytes);
+    if (rule->fired) {
+        buf_printf(out, ",\"last\":{\"ns\":%lld,", (long long)rule->last_ns);
+        buf_add(out, rule->last.data, rule->last.len);
+        buf_u8(out, '}');
+    }
+    buf_u8(out, '}');
+}
+
+rl_err *proxy_rules_json(const rl_proxy *proxy, int64_t id, rl_buf *out)
+{
+    if (id) {
+        const proxy_rule *rule = rule_find(proxy, id);
+        if (!rule)
+            return no_rule(id);
+        rule_json(rule, out);
+        return NULL;
+    }
+    buf_u8(out, '[');
+    for (const proxy_rule *rule = proxy->rules; rule; rule = rule->next) {
+        if (rule != proxy->rules)
+            buf_u8(out, ',');
+        rule_json(rule, out);
+    }
+    buf_u8(out, ']');
+    return NULL;
+}

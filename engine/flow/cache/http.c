@@ -1,0 +1,91 @@
+#include "flow/cache/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+
+bool cache_http_account(const char *path, int64_t *account)
+{
+    static const char before[] = "/accounts/";
+    if (strncmp(path, before, sizeof before - 1) != 0)
+        return false;
+    const char *text = path + sizeof before - 1;
+    size_t digits = strspn(text + (*text == '-'), "0123456789");
+    char *end;
+    errno = 0;
+    *account = strtoll(text, &end, 10);
+    return digits > 0 && errno == 0 && *end == '\0';
+}
+
+static int status_of(const cache_result *r)
+{
+    if (r->source != CACHE_FROM_NOBODY)
+        return 404;
+    if (r->failure->domain == RL_LAB && !r->refused)
+        return 500;
+    return err_is(r->failure, RL_MYSQL, "TIMEOUT") ? 504 : 503;
+}
+
+static void problem(http_request *req, const cache_result *r)
+{
+    rl_buf body = {0};
+    int status = status_of(r);
+    buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+               http_reason(status), status);
+    rl_buf detail = {0};
+    if (status == 404)
+        buf_printf(&detail, "there is no account %lld", (long long)r->account);
+    else
+        buf_printf(&detail, "%s: %s", r->failure->name, r->failure->msg);
+    json_put_string(&body, detail.data, detail.len);
+    buf_printf(&body, ",\"account_id\":%lld,\"source\":\"%s\"}", (long long)r->account,
+               cache_source_names[r->source]);
+    const http_field fields[] = {{"Content-Type", "application/problem+json"},
+                                 {"X-Cache", cache_source_names[r->source]},
+                                 {"Retry-After", "1"}};
+    http_reply(req, &(http_reply_opts){.status = status,
+                                       .fields = fields,
+                                       .fields_count = status == 503 ? 3 : 2,
+                                       .body = body.data,
+                                       .len = body.len});
+    buf_free(&detail);
+    buf_free(&body);
+}
+
+static void reply(const cache_result *r, void *arg)
+{
+    http_request *req = arg;
+    if (r->source == CACHE_FROM_NOBODY || r->entry.state != CACHE_VALUE) {
+        problem(req, r);
+        return;
+    }
+    char body[256], age[24];
+    int len =
+        snprintf(body, sizeof body,
+                 "{\"account_id\":%lld,\"balance\":%lld,\"version\":%lld,\"source\":\"%s\","
+                 "\"age_ms\":%lld}",
+                 (long long)r->account, (long long)r->entry.balance, (long long)r->entry.version,
+                 cache_source_names[r->source], (long long)r->age_ms);
+    snprintf(age, sizeof age, "%lld", (long long)(r->age_ms / 1000));
+    const http_field fields[] = {{"Content-Type", "application/json"},
+                                 {"X-Cache", cache_source_names[r->source]},
+                                 {"Age", age}};
+    http_reply(
+        req,
+        &(http_reply_opts){
+            .status = 200, .fields = fields, .fields_count = 3, .body = body, .len = (size_t)len});
+}
+
+bool cache_http_front(http_request *req, void *arg)
+{
+    int64_t account;
+    bool get = strcmp(http_method(req), "GET") == 0 || strcmp(http_method(req), "HEAD") == 0;
+    if (!get || !cache_http_account(http_path(req), &account))
+        return false;
+    cache_get(arg, account, reply, req);
+    return true;
+}

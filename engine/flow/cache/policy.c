@@ -1,0 +1,93 @@
+#include "flow/cache/policy.h"
+
+#include <math.h>
+
+#include "base/rng.h"
+
+const char *const cache_breaker_names[] = {"closed", "open", "half-open"};
+
+void cache_breaker_init(cache_breaker *b, int threshold, int64_t pause_ns)
+{
+    *b = (cache_breaker){.threshold = threshold, .pause_ns = pause_ns};
+    pthread_mutex_init(&b->lock, NULL);
+}
+
+void cache_breaker_close(cache_breaker *b)
+{
+    pthread_mutex_destroy(&b->lock);
+}
+
+bool cache_breaker_allow(cache_breaker *b, int64_t now_ns)
+{
+    pthread_mutex_lock(&b->lock);
+    bool allow = b->state == BREAKER_CLOSED;
+    if (!allow && now_ns - b->opened_at >= b->pause_ns) {
+        b->state = BREAKER_HALF_OPEN;
+        b->opened_at = now_ns;
+        allow = true;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return allow;
+}
+
+bool cache_breaker_good(cache_breaker *b)
+{
+    pthread_mutex_lock(&b->lock);
+    bool changed = b->state != BREAKER_CLOSED;
+    b->state = BREAKER_CLOSED;
+    b->failures = 0;
+    pthread_mutex_unlock(&b->lock);
+    return changed;
+}
+
+bool cache_breaker_bad(cache_breaker *b, int64_t now_ns)
+{
+    pthread_mutex_lock(&b->lock);
+    b->failures++;
+    bool opens = b->threshold > 0 && b->state != BREAKER_OPEN &&
+                 (b->state == BREAKER_HALF_OPEN || b->failures >= b->threshold);
+    if (opens) {
+        b->state = BREAKER_OPEN;
+        b->opened_at = now_ns;
+        b->opens++;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return opens;
+}
+
+cache_breaker_state cache_breaker_state_of(cache_breaker *b)
+{
+    pthread_mutex_lock(&b->lock);
+    cache_breaker_state state = b->state;
+    pthread_mutex_unlock(&b->lock);
+    return state;
+}
+
+bool cache_early(int64_t now_ms, int64_t expires_ms, int64_t cost_us, double beta, double chance)
+{
+    if (beta <= 0 || expires_ms == 0)
+        return false;
+    double ahead_ms = (double)cost_us / 1000 * beta * -log(chance > 0 ? chance : 1e-300);
+    return (double)now_ms + ahead_ms >= (double)expires_ms;
+}
+
+int64_t cache_ttl(int64_t ttl_ms, double jitter, uint64_t seed, int64_t account, int64_t version)
+{
+    rl_rng rng, of_account;
+    if (jitter <= 0)
+        return ttl_ms;
+    const int64_t label[] = {account, version};
+    rng_init(&rng, seed);
+    rng_split(&rng, (const char *)label, sizeof label, &of_account);
+    double spread = 1 + jitter * (2 * rng_double(&of_account) - 1);
+    int64_t ttl = (int64_t)((double)ttl_ms * spread);
+    return ttl > 0 ? ttl : 1;
+}
+
+int cache_ramp(int pool, int64_t since_ns, int64_t ramp_ns)
+{
+    if (since_ns >= ramp_ns / 3 * 2)
+        return pool;
+    int part = since_ns < ramp_ns / 3 ? pool / 10 : pool / 2;
+    return part > 0 ? part : 1;
+}

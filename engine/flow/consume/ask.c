@@ -1,0 +1,147 @@
+/* A batch on its way through the owner's hands. The worker stands still meanwhile, so the owner may look at its records; what the owner keeps is a number, so that a
+ * worker that is made to end can take its batch back at any time. */
+#include <time.h>
+
+#include "flow/consume/internal.h"
+
+typedef struct consume_ask {
+    struct consume_ask *next;
+    int64_t number;
+    consume_item **list;
+    int n;
+    bool taken, done;
+} consume_ask_t;
+
+static void announce(consume_worker *w, int64_t number)
+{
+    flow_emit(&w->c->flow, "batch", NULL, &(flow_field){"number", NULL, number}, 1);
+}
+
+static struct timespec in_a_second(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec++;
+    return t;
+}
+
+static void link_ask(consume *c, consume_ask_t *a)
+{
+    pthread_mutex_lock(&c->lock);
+    a->number = ++c->ask_number;
+    consume_ask_t **p = &c->asks;
+    while (*p)
+        p = &(*p)->next;
+    *p = a;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void unlink_ask(consume *c, const consume_ask_t *a)
+{
+    consume_ask_t **p = &c->asks;
+    while (*p != a)
+        p = &(*p)->next;
+    *p = a->next;
+}
+
+/* The announcement may be lost where events are many: once more after a second. */
+static bool wait_for(consume_worker *w, consume_ask_t *a)
+{
+    consume *c = w->c;
+    pthread_mutex_lock(&c->lock);
+    while (!a->done && !flow_aborted(&c->flow)) {
+        struct timespec until = in_a_second();
+        int rc = pthread_cond_timedwait(&c->ask_change, &c->lock, &until);
+        bool again = rc != 0 && !a->taken && !a->done;
+        if (!again)
+            continue;
+        pthread_mutex_unlock(&c->lock);
+        announce(w, a->number);
+        pthread_mutex_lock(&c->lock);
+    }
+    unlink_ask(c, a);
+    pthread_mutex_unlock(&c->lock);
+    return a->done;
+}
+
+void consume_ask(consume_worker *w, consume_item **list, int n)
+{
+    consume_ask_t a = {.list = list, .n = n};
+    link_ask(w->c, &a);
+    announce(w, a.number);
+    if (wait_for(w, &a))
+        return;
+    for (int i = 0; i < n; i++)
+        list[i]->state = ITEM_DROPPED;
+}
+
+/* ---- the owner's side ---- */
+
+static consume_view view_of(const consume_item *item)
+{
+    const rd_kafka_message_t *msg = item->msg;
+    const consume_event *e = &item->event;
+    rd_kafka_headers_t *headers;
+    return (consume_view){.topic = rd_kafka_topic_name(msg->rkt),
+                          .key = msg->key,
+                          .value = msg->payload,
+                          .key_len = msg->key_len,
+                          .value_len = msg->len,
+                          .partition = msg->partition,
+                          .offset = msg->offset,
+                          .timestamp = rd_kafka_message_timestamp(msg, NULL),
+                          .headers = rd_kafka_message_headers(msg, &headers) ? NULL : headers,
+                          .attempt = item->story.attempt + 1,
+                          .event_id = e->id_text,
+                          .account = e->legs[0].account,
+                          .amount = e->legs[0].amount,
+                          .balance = e->balance,
+                          .version = e->version};
+}
+
+int64_t consume_ask_take(consume *c, void (*see)(void *arg, int i, const consume_view *record),
+                         void *arg)
+{
+    pthread_mutex_lock(&c->lock);
+    consume_ask_t *a = c->asks;
+    while (a && a->taken)
+        a = a->next;
+    for (int i = 0; a && i < a->n; i++) {
+        consume_view v = view_of(a->list[i]);
+        see(arg, i, &v);
+    }
+    if (a)
+        a->taken = true;
+    int64_t number = a ? a->number : 0;
+    pthread_mutex_unlock(&c->lock);
+    return number;
+}
+
+static consume_ask_t *find(consume *c, int64_t number)
+{
+    consume_ask_t *a = c->asks;
+    while (a && a->number != number)
+        a = a->next;
+    return a;
+}
+
+void consume_ask_say(consume *c, int64_t number, int i, consume_verdict verdict, const char *why)
+{
+    pthread_mutex_lock(&c->lock);
+    const consume_ask_t *a = find(c, number);
+    if (a && i >= 0 && i < a->n && verdict == CONSUME_SKIP)
+        a->list[i]->state = ITEM_SKIPPED;
+    if (a && i >= 0 && i < a->n && verdict == CONSUME_REFUSE)
+        consume_fail(a->list[i], "handler", err_lab("HANDLER", "%s", why));
+    pthread_mutex_unlock(&c->lock);
+}
+
+void consume_ask_done(consume *c, int64_t number)
+{
+    pthread_mutex_lock(&c->lock);
+    consume_ask_t *a = find(c, number);
+    if (a)
+        a->done = true;
+    pthread_cond_broadcast(&c->ask_change);
+    pthread_mutex_unlock(&c->lock);
+}

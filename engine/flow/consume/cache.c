@@ -1,0 +1,218 @@
+/* What Redis is told: dedup keys before the transaction, the account cache around it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/consume/internal.h"
+#include "redis/pipe.h"
+
+static bool is_outage(const rl_err *err)
+{
+    return err->domain != RL_REDIS || err->fatal || err->retriable;
+}
+
+/* Tries until Redis answers: false when the flow stops, the lane is lost, or (limit > 0) the time is over; then *err says why. */
+typedef rl_err *(*attempt_fn)(consume_worker *w, void *arg);
+
+static bool insist(consume_worker *w, consume_lane *lane, double limit, attempt_fn attempt,
+                   void *arg, rl_err **out)
+{
+    int64_t until = clock_ns() + (int64_t)(limit * 1e9);
+    for (int turn = 0;; turn++) {
+        rl_err *err = consume_redis(w);
+        if (!err)
+            err = attempt(w, arg);
+        *out = err;
+        if (!err || !is_outage(err)) {
+            flow_up(&w->c->flow, "redis");
+            return !err;
+        }
+        flow_down(&w->c->flow, "redis", err);
+        if (consume_over(w, lane) || (limit > 0 && clock_ns() > until))
+            return false;
+        err_free(err);
+        consume_pause(w, turn);
+    }
+}
+
+/* ---- dedup keys ---- */
+
+typedef struct dedup_job {
+    consume_item **list;
+    int n;
+    bool *fresh;
+} dedup_job;
+
+static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_item *item)
+{
+    char key[CACHE_KEY_MAX], ttl[16];
+    int len = snprintf(key, sizeof key, "%sdedup:%s", w->c->o.cache_prefix, item->event.id_text);
+    snprintf(ttl, sizeof ttl, "%d", (int)w->c->o.dedup_ttl);
+    const char *argv[] = {"SET", key, "1", "NX", "EX", ttl};
+    size_t lens[] = {3, (size_t)len, 1, 2, 2, strlen(ttl)};
+    redisc_pipe_add(pipe, 6, argv, lens);
+}
+
+static rl_err *set_keys(consume_worker *w, void *arg)
+{
+    dedup_job *job = arg;
+    redisc_pipe pipe = {0};
+    redisReply **replies = mem_zero((size_t)job->n * sizeof(redisReply *));
+    size_t got = 0;
+    for (int i = 0; i < job->n; i++)
+        put_set(&pipe, w, job->list[i]);
+    rl_err *err = redisc_pipe_run(w->redis, &pipe, replies, &got);
+    for (size_t i = 0; i < got; i++) {
+        job->fresh[i] = replies[i]->type == REDIS_REPLY_STATUS;
+        if (!err && replies[i]->type == REDIS_REPLY_ERROR)
+            err = redisc_reply_err(replies[i]);
+        freeReplyObject(replies[i]);
+    }
+    free(replies);
+    redisc_pipe_free(&pipe);
+    return err;
+}
+
+void consume_dedup_redis(consume_worker *w, consume_lane *lane, consume_item *items, int n)
+{
+    dedup_job job = {.list = mem_alloc((size_t)n * sizeof(consume_item *)),
+                     .fresh = mem_zero((size_t)n * sizeof(bool))};
+    rl_err *err = NULL;
+    for (int i = 0; i < n; i++)
+        if (items[i].state == ITEM_READY)
+            job.list[job.n++] = &items[i];
+    bool ok = !job.n || insist(w, lane, 0, set_keys, &job, &err);
+    for (int i = 0; i < job.n; i++) {
+        consume_item *item = job.list[i];
+        if (!ok && is_outage(err))
+            item->state = ITEM_DROPPED;
+        else if (!ok)
+            consume_fail(item, "redis", err_lab(err->name, "%s", err->msg));
+        else if (!job.fresh[i])
+            item->state = ITEM_SEEN;
+        if (item->state == ITEM_SEEN)
+            consume_count(w, CONSUME_N_seen, 1);
+    }
+    err_free(err);
+    free(job.list);
+    free(job.fresh);
+}
+
+/* ---- the account cache ---- */
+
+typedef struct tell_job {
+    cache_change *changes;
+    consume_item **items; /* of each change */
+    int n;
+    cache_tally tally;
+} tell_job;
+
+static rl_err *tell(consume_worker *w, void *arg)
+{
+    tell_job *job = arg;
+    job->tally = (cache_tally){0};
+    return cache_apply(w->redis, w->c->o.cache_prefix, w->c->o.cache, job->changes, (size_t)job->n,
+                       &job->tally);
+}
+
+static rl_err *copy_of(const rl_err *err)
+{
+    return err_new(err->domain, err->code, err->name, "%s", err->msg);
+}
+
+static void failed(consume_worker *w, consume_item *item, rl_err *err)
+{
+    consume_count(w, CONSUME_N_invalidations_failed, 1);
+    if (item->state == ITEM_FAILED)
+        err_free(err);
+    else
+        consume_fail(item, "invalidation", err);
+}
+
+/* Which of them was refused is not told by the pipeline: once more, one by one. */
+static void one_by_one(consume_worker *w, const tell_job *job)
+{
+    for (int i = 0; i < job->n; i++) {
+        tell_job one = {.changes = &job->changes[i], .n = 1};
+        rl_err *err = tell(w, &one);
+        if (err)
+            failed(w, job->items[i], err);
+        else
+            consume_count(w, CONSUME_N_invalidated, 1);
+    }
+}
+
+static void tell_all(consume_worker *w, consume_lane *lane, tell_job *job)
+{
+    rl_err *err = NULL;
+    if (insist(w, lane, w->c->o.cache_wait, tell, job, &err)) {
+        consume_count(w, CONSUME_N_invalidated, job->n);
+        return;
+    }
+    bool over = consume_over(w, lane);
+    if (!is_outage(err) && job->n > 1 && w->c->o.cache != CACHE_MODE_DELTA)
+        one_by_one(w, job);
+    else
+        for (int i = 0; i < job->n; i++) {
+            if (over)
+                job->items[i]->state = ITEM_DROPPED;
+            else
+                failed(w, job->items[i], copy_of(err));
+        }
+    err_free(err);
+}
+
+static void add_change(tell_job *job, consume_item *item, int leg)
+{
+    const consume_event *e = &item->event;
+    job->items[job->n] = item;
+    job->changes[job->n++] = (cache_change){.account = e->legs[leg].account,
+                                            .version = e->version,
+                                            .balance = e->balance,
+                                            .amount = e->legs[leg].amount,
+                                            .event = e->id_text};
+}
+
+static bool concerns(const consume_worker *w, const consume_item *item, bool before)
+{
+    if (before)
+        return item->state == ITEM_READY;
+    if (item->told)
+        return false;
+    return item->state == ITEM_APPLIED || (item->state == ITEM_SEEN && w->c->o.invalidate_seen);
+}
+
+static void hit_after(consume_worker *w, const tell_job *job)
+{
+    for (int i = 0; i < job->n; i++) {
+        consume_item *item = job->items[i];
+        if (item->state == ITEM_FAILED || item->state == ITEM_DROPPED || item->told)
+            continue;
+        rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_AFTER_CACHE, item);
+        if (err)
+            failed(w, item, err);
+        item->told = !err;
+    }
+}
+
+void consume_cache_tell(consume_worker *w, consume_lane *lane, consume_item *items, int n,
+                        bool before)
+{
+    tell_job job = {.changes = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(cache_change)),
+                    .items = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(consume_item *))};
+    for (int i = 0; i < n; i++) {
+        if (!concerns(w, &items[i], before))
+            continue;
+        rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_BEFORE_INVALIDATE, &items[i]);
+        if (err)
+            failed(w, &items[i], err);
+        for (int leg = 0; !err && leg < items[i].event.nlegs; leg++)
+            add_change(&job, &items[i], leg);
+    }
+    if (job.n && w->c->o.cache != CACHE_MODE_NONE)
+        tell_all(w, lane, &job);
+    if (!before)
+        hit_after(w, &job);
+    free(job.changes);
+    free(job.items);
+}

@@ -1,0 +1,312 @@
+#include "flow/consume/event.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/json.h"
+#include "flow/dlq.h"
+
+#define EVENT_ID "event-id"
+
+/* ---- ids ---- */
+
+static int nibble(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool is_dash(size_t i)
+{
+    return i == 8 || i == 13 || i == 18 || i == 23;
+}
+
+bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID])
+{
+    int half = 0;
+    if (len != CONSUME_ID_TEXT - 1)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        int n = nibble(text[i]);
+        if (is_dash(i) ? text[i] != '-' : n < 0)
+            return false;
+        if (is_dash(i))
+            continue;
+        id[half / 2] = (unsigned char)(half % 2 ? id[half / 2] | n : n << 4);
+        half++;
+    }
+    return true;
+}
+
+void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT])
+{
+    static const char digits[] = "0123456789abcdef";
+    char *p = text;
+    for (int i = 0; i < CONSUME_ID; i++) {
+        if (is_dash((size_t)(p - text)))
+            *p++ = '-';
+        *p++ = digits[id[i] >> 4];
+        *p++ = digits[id[i] & 15];
+    }
+    *p = 0;
+}
+
+static void put_be(unsigned char *out, uint64_t v, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--, v >>= 8)
+        out[i] = (unsigned char)v;
+}
+
+void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[CONSUME_ID])
+{
+    const char *topic = rd_kafka_topic_name(msg->rkt);
+    put_be(id, crc32(0, (const Bytef *)topic, (uInt)strlen(topic)), 4);
+    put_be(id + 4, (uint32_t)msg->partition, 4);
+    put_be(id + 8, (uint64_t)msg->offset, 8);
+}
+
+/* ---- headers ---- */
+
+typedef struct text {
+    const char *at;
+    size_t len;
+} text;
+
+static bool header(const rd_kafka_headers_t *headers, const char *name, text *out)
+{
+    const void *value;
+    if (rd_kafka_header_get_last(headers, name, &value, &out->len) || !value)
+        return false;
+    out->at = value;
+    return true;
+}
+
+static int64_t number(const text *t)
+{
+    char digits[24] = "";
+    if (t->len == 0 || t->len >= sizeof digits)
+        return 0;
+    memcpy(digits, t->at, t->len);
+    return strtoll(digits, NULL, 10);
+}
+
+static void read_story(const rd_kafka_headers_t *headers, const char *group, consume_story *out)
+{
+    text t;
+    *out = (consume_story){.read = true};
+    if (!headers)
+        return;
+    if (header(headers, DLQ_ATTEMPT, &t))
+        out->attempt = (int)number(&t);
+    if (header(headers, DLQ_DUE_AT, &t))
+        out->due_ms = number(&t);
+    if (header(headers, DLQ_TARGET_GROUP, &t))
+        out->other_group = t.len != strlen(group) || memcmp(t.at, group, t.len) != 0;
+}
+
+static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *msg)
+{
+    rd_kafka_headers_t *headers;
+    return rd_kafka_message_headers(msg, &headers) ? NULL : headers;
+}
+
+void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out)
+{
+    read_story(headers_of(msg), group, out);
+}
+
+/* ---- the value ---- */
+
+typedef struct fields {
+    consume_event *event;
+    bool have_id, have_account, have_amount, have_from, have_to, transfer;
+    int64_t account, amount, from, to;
+} fields;
+
+static bool is_key(const text *key, const char *name, size_t len)
+{
+    return key->len == len && memcmp(key->at, name, len) == 0;
+}
+#define IS(key, name) is_key(key, name, sizeof name - 1)
+
+static void take_int(fields *f, const text *key, int64_t v)
+{
+    if (IS(key, "account_id"))
+        f->account = v, f->have_account = true;
+    else if (IS(key, "amount"))
+        f->amount = v, f->have_amount = true;
+    else if (IS(key, "balance"))
+        f->event->balance = v;
+    else if (IS(key, "version"))
+        f->event->version = v;
+    else if (IS(key, "from"))
+        f->from = v, f->have_from = true;
+    else if (IS(key, "to"))
+        f->to = v, f->have_to = true;
+}
+
+static void take_string(fields *f, const text *key, const text *value)
+{
+    if (IS(key, "event_id") && !f->have_id)
+        f->have_id = consume_id_parse(value->at, value->len, f->event->id);
+    else if (IS(key, "type"))
+        f->transfer = is_key(value, "transfer", 8);
+}
+
+/* The members of the outermost object; what lies deeper is passed over. */
+static rl_err *read_members(json_reader *r, fields *f)
+{
+    char name[32] = "";
+    text key = {name, 0};
+    json_token t = json_next(r);
+    if (t != JSON_OBJECT)
+        return err_lab("UNDECODABLE", "the value is no JSON object%s%s", r->error[0] ? ": " : "",
+                       r->error);
+    while ((t = json_next(r)) != JSON_END) {
+        if (t == JSON_ERROR)
+            return err_lab("UNDECODABLE", "the value is no JSON: %s", r->error);
+        if (r->depth != 1)
+            continue;
+        if (t == JSON_KEY) {
+            key.len = r->str.len < sizeof name ? r->str.len : 0;
+            memcpy(name, r->str.len ? r->str.data : "", key.len);
+        } else if (t == JSON_INT) {
+            take_int(f, &key, r->i);
+        } else if (t == JSON_STRING) {
+            take_string(f, &key, &(text){r->str.len ? r->str.data : "", r->str.len});
+        }
+    }
+    return NULL;
+}
+
+/* ---- the same for the values that our own services write: a flat object of plain strings and short integers, without blanks ---- */
+
+typedef struct scan {
+    const char *p, *end;
+} scan;
+
+static bool is_next(scan *s, char c)
+{
+    if (s->p == s->end || *s->p != c)
+        return false;
+    s->p++;
+    return true;
+}
+
+/* Printable ASCII only: what may need decoding, or is not allowed, is for the reader. */
+static bool scan_string(scan *s, text *out)
+{
+    if (!is_next(s, '"'))
+        return false;
+    out->at = s->p;
+    while (s->p < s->end && *s->p != '"') {
+        if (*s->p < ' ' || *s->p > '~' || *s->p == '\\')
+            return false;
+        s->p++;
+    }
+    out->len = (size_t)(s->p - out->at);
+    return is_next(s, '"');
+}
+
+static bool scan_int(scan *s, int64_t *out)
+{
+    enum { DIGITS_MAX = 18 };
+    bool negative = is_next(s, '-');
+    const char *first = s->p;
+    int64_t v = 0;
+    while (s->p < s->end && *s->p >= '0' && *s->p <= '9' && s->p - first < DIGITS_MAX)
+        v = v * 10 + (*s->p++ - '0');
+    *out = negative ? -v : v;
+    return s->p > first && (*first != '0' || s->p == first + 1);
+}
+
+static bool scan_member(scan *s, fields *f)
+{
+    text key, value;
+    int64_t v;
+    if (!scan_string(s, &key) || !is_next(s, ':'))
+        return false;
+    if (s->p < s->end && *s->p == '"') {
+        if (!scan_string(s, &value))
+            return false;
+        take_string(f, &key, &value);
+        return true;
+    }
+    if (!scan_int(s, &v))
+        return false;
+    take_int(f, &key, v);
+    return true;
+}
+
+static bool scan_members(const rd_kafka_message_t *msg, fields *f)
+{
+    scan s = {msg->payload, (const char *)msg->payload + msg->len};
+    if (!is_next(&s, '{'))
+        return false;
+    do
+        if (!scan_member(&s, f))
+            return false;
+    while (is_next(&s, ','));
+    return is_next(&s, '}') && s.p == s.end;
+}
+
+static rl_err *read_slowly(const rd_kafka_message_t *msg, fields *f)
+{
+    json_reader r;
+    json_open(&r, msg->payload ? msg->payload : "", msg->len);
+    rl_err *err = read_members(&r, f);
+    json_close(&r);
+    return err;
+}
+
+static rl_err *make_legs(const fields *f)
+{
+    consume_event *e = f->event;
+    if (!f->have_id)
+        return err_lab("UNDECODABLE", "neither header nor value has an event id that is a UUID");
+    if (!f->have_amount || (f->transfer ? !f->have_from || !f->have_to : !f->have_account))
+        return err_lab("UNDECODABLE", "%s",
+                       f->transfer ? "a transfer needs from, to and amount"
+                                   : "account_id or amount is missing");
+    e->nlegs = f->transfer ? 2 : 1;
+    e->legs[0] = (consume_leg){f->transfer ? f->from : f->account, f->amount};
+    if (!f->transfer)
+        return NULL;
+    if (f->amount == INT64_MIN)
+        return err_lab("UNDECODABLE", "the amount is out of range");
+    e->legs[0].amount = -f->amount;
+    e->legs[1] = (consume_leg){f->to, f->amount};
+    return NULL;
+}
+
+static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
+{
+    fields f = {.event = out};
+    text t;
+    *out = (consume_event){.nlegs = 0};
+    if (headers && header(headers, EVENT_ID, &t))
+        f.have_id = consume_id_parse(t.at, t.len, out->id);
+    return f;
+}
+
+rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
+                       consume_story *story)
+{
+    const rd_kafka_headers_t *headers = headers_of(msg);
+    fields f = fields_of(out, headers);
+    rl_err *err = NULL;
+    read_story(headers, group, story);
+    if (!msg->payload || !scan_members(msg, &f)) {
+        f = fields_of(out, headers);
+        err = read_slowly(msg, &f);
+    }
+    if (!err)
+        err = make_legs(&f);
+    if (f.have_id)
+        consume_id_print(out->id, out->id_text);
+    return err;
+}

@@ -1,0 +1,86 @@
+#include <string.h>
+
+#include "flow/consume/internal.h"
+#include "flow/dlq.h"
+
+static bool is_one_of(const char *name, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(name, *list) == 0)
+            return true;
+    return false;
+}
+
+/* What this failure says anew; the rest of the record's headers is kept as it is. */
+static const char *const replaced[] = {DLQ_ERROR_CLASS, DLQ_ERROR_MESSAGE, DLQ_ATTEMPT, DLQ_DUE_AT,
+                                       NULL};
+
+static rd_kafka_headers_t *kept(const rd_kafka_message_t *msg)
+{
+    rd_kafka_headers_t *out = rd_kafka_headers_new(16), *in;
+    const char *name;
+    const void *value;
+    size_t len;
+    if (rd_kafka_message_headers(msg, &in))
+        return out;
+    for (size_t i = 0; !rd_kafka_header_get_all(in, i, &name, &value, &len); i++)
+        if (!is_one_of(name, replaced))
+            rd_kafka_header_add(out, name, -1, value, value ? (ssize_t)len : 0);
+    return out;
+}
+
+static void add(rd_kafka_headers_t *headers, const char *name, const char *text)
+{
+    rd_kafka_header_add(headers, name, -1, text, (ssize_t)strlen(text));
+}
+
+static bool has(const rd_kafka_headers_t *headers, const char *name)
+{
+    const void *value;
+    size_t len;
+    return rd_kafka_header_get_last(headers, name, &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void add_once(rd_kafka_headers_t *headers, const char *name, const char *text)
+{
+    if (!has(headers, name))
+        add(headers, name, text);
+}
+
+static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t v, bool once)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)v);
+    (once ? add_once : add)(headers, name, text);
+}
+
+/* One line, cut where it is too long (but not inside a UTF-8 sequence). */
+static void add_message(rd_kafka_headers_t *headers, const char *message)
+{
+    size_t len = strlen(message);
+    char text[DLQ_MESSAGE_MAX + 1];
+    if (len > DLQ_MESSAGE_MAX)
+        for (len = DLQ_MESSAGE_MAX; len && ((unsigned char)message[len] & 0xc0) == 0x80;)
+            len--;
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)((unsigned char)message[i] < ' ' ? ' ' : message[i]);
+    text[len] = 0;
+    add(headers, DLQ_ERROR_MESSAGE, text);
+}
+
+rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *f)
+{
+    rd_kafka_headers_t *h = kept(msg);
+    add_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
+    add_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);
+    add_number(h, DLQ_ORIGINAL_OFFSET, msg->offset, true);
+    add_number(h, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
+    add_once(h, DLQ_ORIGINAL_GROUP, f->group);
+    add(h, DLQ_ERROR_CLASS, f->error_class);
+    add_message(h, f->message);
+    add_number(h, DLQ_ATTEMPT, f->attempt, false);
+    add_number(h, DLQ_FIRST_FAILURE, f->first_ms ? f->first_ms : f->now_ms, true);
+    if (f->due_ms)
+        add_number(h, DLQ_DUE_AT, f->due_ms, false);
+    return h;
+}

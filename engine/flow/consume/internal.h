@@ -1,0 +1,228 @@
+/* The inside of the consumer, shared by the files of this folder only.
+ *
+ * Life of a record: a lane (a partition while it is ours) fetches it, a worker handles it (work.c), writes it (tx.c), tells the cache
+ * (cache.c), or sends it on (route.c); then the lane's offset moves (offset.c).
+ * A lane belongs to one worker; in the pool modes to all, and its records pass through the pool's queue. A lane that was taken away is freed by the last one who
+ * holds it. Locks: a lane's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as librdkafka wakes lanes under its own lock. */
+#ifndef RL_FLOW_CONSUME_INTERNAL_H
+#define RL_FLOW_CONSUME_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/rng.h"
+#include "fault/point/registry.h"
+#include "flow/consume/flow.h"
+#include "flow/consume/event.h"
+#include "flow/consume/sums.h"
+#include "flow/consume/track.h"
+#include "kafka/consumer.h"
+#include "kafka/producer.h"
+#include "mysql/query.h"
+
+typedef struct consume_item consume_item;
+typedef struct consume_lane consume_lane;
+typedef struct consume_worker consume_worker;
+
+typedef enum consume_state {
+    ITEM_NEW,
+    ITEM_READY, /* to be applied */
+    ITEM_SEEN,  /* had been applied before */
+    ITEM_APPLIED,
+    ITEM_SKIPPED, /* nothing to do */
+    ITEM_FAILED,  /* err says why; not sent on yet */
+    ITEM_SENT_ON, /* to a retry topic or the DLQ */
+    ITEM_DROPPED, /* not done: its offset must not be passed */
+} consume_state;
+
+struct consume_item {
+    rd_kafka_message_t *msg;
+    consume_lane *lane;
+    consume_event event;
+    consume_story story;
+    consume_state state;
+    rl_err *err;
+    const char *error_class;
+    bool told;        /* the cache knows */
+    bool final;       /* no retry topic, to the DLQ at once */
+    int64_t first_ms; /* wall clock of its first failure here; 0: none */
+};
+
+/* ---- lanes (lane.c) ---- */
+
+struct consume_lane {
+    consume_lane *next; /* of its worker */
+    consume *c;
+    consume_worker *worker; /* NULL in the pool modes */
+    char *topic;
+    int32_t partition;
+    bool retry;           /* a retry topic: its records have a due time */
+    pthread_mutex_t lock; /* of lost, against fetching */
+    rd_kafka_queue_t *queue;
+    atomic_bool lost;
+    bool ready, busy,
+        gone; /* under the worker's lock: may have records, is worked on, is to be freed */
+    consume_item *held; /* the worker's: fetched, not done */
+    int head, nheld;
+    int64_t due_ns;                         /* monotonic: nothing to do before; 0: none */
+    bool must_seek;                         /* CONSUME_MYSQL: the offset is not read yet */
+    int64_t db_next;                        /* what consumer_offset holds; -1: no row */
+    _Atomic int64_t position, eof, wake_ns; /* for figures */
+    consume_track track;                    /* the pool modes, under the pool's lock: */
+    int outstanding;
+};
+
+/* On the polling thread, from the rebalance. */
+void consume_lanes_add(consume *c, const rd_kafka_topic_partition_list_t *list);
+void consume_lanes_remove(consume *c, const rd_kafka_topic_partition_list_t *list);
+void consume_lanes_clear(consume *c); /* the workers have ended */
+void consume_lane_free(consume_lane *lane);
+
+/* The next lane with something to do, marked busy; NULL when there was none for a moment. */
+consume_lane *consume_lane_take(consume_worker *w);
+void consume_lane_give_back(consume_worker *w, consume_lane *lane);
+
+/* The records of the lane that are due, at most a batch; fetches when none are held. */
+consume_item *consume_lane_batch(consume_lane *lane, int *n);
+void consume_lane_advance(consume_lane *lane, int n); /* frees the first n */
+void consume_lane_rewind(consume_lane *lane);      /* what is held is dropped, for a seek follows */
+bool consume_lane_drops(const consume_lane *lane); /* lost, and work for it must not begin */
+void consume_item_clear(consume_item *item);
+
+/* ---- the pool (pool.c) ---- */
+
+typedef struct consume_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    consume_item *ring;
+    int head, n, cap;
+    bool paused; /* the poller's: there is no room, so nothing is fetched */
+} consume_pool;
+
+void consume_pool_put(consume *c, kafka_batch *batch);  /* poller; takes the records */
+bool consume_pool_take(consume *c, consume_item *item); /* false: nothing came for a moment */
+void consume_pool_done(consume_worker *w, consume_item *item);
+void consume_pool_clear(consume *c);
+
+/* ---- workers ---- */
+
+struct consume_worker {
+    consume *c;
+    int index;
+    my_conn *db;
+    redisc_conn *redis;
+    kafka_producer *producer; /* NULL until a record fails */
+    flow_counters *count;
+    flow_hdr hist[CONSUME_H];
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    consume_lane *lanes, *served; /* served: the last one */
+    int nlanes;
+    consume_sums sums;
+    rl_buf sql;
+    rl_rng rng;
+};
+
+static inline void consume_count(consume_worker *w, consume_counter which, int64_t n)
+{
+    flow_add(w->count, which, n);
+}
+
+/* link.c: connections that come back. false: the flow stops, or the lane is lost. */
+bool consume_db(consume_worker *w, const consume_lane *lane);
+void consume_db_failed(consume_worker *w, const rl_err *err);
+rl_err *consume_redis(consume_worker *w);        /* connected, or the error of one attempt */
+bool consume_pause(consume_worker *w, int turn); /* sleeps with backoff; false: the flow stops */
+bool consume_over(const consume_worker *w, const consume_lane *lane); /* no more attempts */
+
+/* probe.c: a thread that watches the servers */
+void consume_probe(void *consume);
+void consume_probe_open(consume *c);
+void consume_probe_close(consume *c);
+bool consume_uses_redis(const consume *c);
+
+/* work.c: handles, applies, sends on; how many of the first items are done. */
+int consume_work(consume_worker *w, consume_lane *lane, consume_item *items, int n);
+void consume_fail(consume_item *item, const char *error_class, rl_err *err); /* takes err */
+
+/* One hit of a point in the context of an item; the error of an `error` action. */
+rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_item *item);
+
+/* ask.c: shows READY items to the owner and waits for the answer. */
+void consume_ask(consume_worker *w, consume_item **list, int n);
+
+/* tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops or the lane is lost. */
+rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n);
+/* Moves consumer_offset alone. */
+rl_err *consume_tx_offset(consume_worker *w, consume_lane *lane, int64_t next);
+rl_err *consume_tx_load(consume_worker *w, consume_lane *lane, int64_t *next);
+
+/* sql.c */
+void consume_sql_dedup(consume_worker *w, consume_item **list, int n);
+void consume_sql_known(consume_worker *w, consume_item **list, int n);
+void consume_sql_views(consume_worker *w, const consume_sum *sums, int n);
+void consume_sql_effects(consume_worker *w, consume_item **list, int n);
+void consume_sql_offset(consume_worker *w, const consume_lane *lane, int64_t next);
+void consume_sql_load(consume_worker *w, const consume_lane *lane);
+
+/* cache.c */
+void consume_dedup_redis(consume_worker *w, consume_lane *lane, consume_item *items, int n);
+void consume_cache_tell(consume_worker *w, consume_lane *lane, consume_item *items, int n,
+                        bool before);
+
+/* route.c: FAILED items become SENT_ON, NEW (once more in place) or DROPPED. */
+void consume_route(consume_worker *w, consume_lane *lane, consume_item *item);
+
+/* headers.c */
+typedef struct consume_failure {
+    const char *group, *error_class, *message;
+    int attempt;
+    int64_t now_ms, due_ms; /* due 0: for the DLQ */
+    int64_t first_ms;       /* 0: now */
+} consume_failure;
+rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure);
+
+/* offset.c */
+void consume_offset_before(consume_worker *w, consume_lane *lane, const consume_item *last);
+void consume_offset_after(consume_worker *w, consume_lane *lane, const rd_kafka_message_t *last,
+                          int64_t next);
+bool consume_offset_seek(consume_worker *w, consume_lane *lane);
+
+enum { CONSUME_TOLD = 8 };
+
+typedef struct consume_told {
+    int code;
+    int64_t until;
+} consume_told;
+
+struct consume {
+    rl_flow flow;   /* first */
+    consume_opts o; /* its texts are owned */
+    char group[256];
+    kafka_consumer
+        *_Atomic consumer; /* set by the poller; others may look at the one before for a moment */
+    kafka_consumer **dead; /* closed at the end: see there */
+    int ndead;
+    rd_kafka_conf_t *conf; /* of the next one */
+    int64_t next_client;   /* ms: not before */
+    int client_pause;      /* ms */
+    pthread_mutex_t lock;  /* of all, and of the workers' connections against interrupt */
+    consume_lane **all;    /* those that are ours now */
+    int nall;
+    consume_worker *workers;
+    atomic_int working; /* threads besides the poller */
+    my_conn *probe_db;
+    redisc_conn *probe_redis; /* NULL: nothing needs Redis */
+    consume_pool pool;
+    kafka_stop poll_stop;
+    pthread_cond_t ask_change; /* with lock: */
+    struct consume_ask *asks;
+    int64_t ask_number;
+    consume_told told[CONSUME_TOLD]; /* the poller's: errors that were told just now */
+    int next_told;
+};
+
+static inline bool consume_pools(const consume *c)
+{
+    return c->o.commit == CONSUME_POOL_MAX || c->o.commit == CONSUME_POOL_MIN;
+}
+
+#endif

@@ -1,0 +1,68 @@
+#include <stdlib.h>
+
+#include "flow/consume/internal.h"
+
+static const double pause_first = 0.05, pause_most = 1;
+
+bool consume_over(const consume_worker *w, const consume_lane *lane)
+{
+    return flow_stopping(&w->c->flow) || (lane && consume_lane_drops(lane));
+}
+
+bool consume_pause(consume_worker *w, int turn)
+{
+    double most = pause_first * (double)(1 << (turn < 5 ? turn : 5));
+    if (most > pause_most)
+        most = pause_most;
+    if (!flow_stopping(&w->c->flow))
+        flow_sleep(&w->c->flow, most / 2 + most / 2 * rng_double(&w->rng));
+    return !flow_stopping(&w->c->flow);
+}
+
+/* ---- MySQL ---- */
+
+/* Read committed: no gaps are locked. The lock wait is the server's own clock, in whole seconds. */
+static rl_err *dial(consume_worker *w)
+{
+    char sql[160];
+    double wait = w->c->o.lock_wait;
+    rl_err *err = my_conn_connect(w->db);
+    if (err)
+        return err;
+    snprintf(sql, sizeof sql,
+             "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = %d, "
+             "autocommit = 1",
+             wait < 1 ? 1 : (int)wait);
+    return my_exec(w->db, sql);
+}
+
+bool consume_db(consume_worker *w, const consume_lane *lane)
+{
+    if (!my_conn_broken(w->db))
+        return true;
+    for (int turn = 0; !consume_over(w, lane); turn++) {
+        rl_err *err = dial(w);
+        if (!err) {
+            consume_count(w, CONSUME_N_reconnects, 1);
+            return true;
+        }
+        consume_db_failed(w, err);
+        err_free(err);
+        consume_pause(w, turn);
+    }
+    return false;
+}
+
+void consume_db_failed(consume_worker *w, const rl_err *err)
+{
+    flow_down(&w->c->flow, "mysql", err);
+}
+
+/* ---- Redis ---- */
+
+rl_err *consume_redis(consume_worker *w)
+{
+    if (!redisc_broken(w->redis))
+        return NULL;
+    return redisc_connect(w->redis);
+}

@@ -1,0 +1,478 @@
+/* The transaction of a batch, and what is done when it fails. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/consume/internal.h"
+#include "mysql/errors.h"
+
+enum { DUPLICATE = 1062, LOCK_WAIT = 1205, DEADLOCK = 1213, NOWAIT = 3572 };
+
+typedef enum step_kind {
+    STEP_START,
+    STEP_DEDUP,
+    STEP_VIEW,
+    STEP_EFFECTS,
+    STEP_OFFSET,
+    STEP_COMMIT
+} step_kind;
+
+typedef struct step {
+    step_kind kind;
+    size_t at, len; /* of its text */
+} step;
+
+typedef struct tx {
+    consume_worker *w;
+    consume_lane *lane;
+    consume_item **list; /* those that are to be applied */
+    int n;
+    int64_t next; /* for consumer_offset; -1: leave it */
+    step *steps;
+    int nsteps, cap;
+    int first_view; /* the step after which consumer.in_tx is reached */
+} tx;
+
+/* ---- making ---- */
+
+static size_t begin_step(const tx *t)
+{
+    return t->w->sql.len;
+}
+
+static void end_step(tx *t, step_kind kind, size_t at)
+{
+    if (t->nsteps == t->cap) {
+        t->cap = t->cap ? t->cap * 2 : 8;
+        t->steps = mem_grow(t->steps, (size_t)t->cap * sizeof *t->steps);
+    }
+    t->steps[t->nsteps++] = (step){kind, at, t->w->sql.len - at};
+}
+
+static void add_text(tx *t, step_kind kind, const char *sql)
+{
+    size_t at = begin_step(t);
+    buf_str(&t->w->sql, sql);
+    end_step(t, kind, at);
+}
+
+static rl_err *overflow(void)
+{
+    return err_lab("OVERFLOW", "the amounts of one batch leave 64 bits");
+}
+
+static rl_err *add_up(tx *t)
+{
+    consume_sums *sums = &t->w->sums;
+    consume_sums_reset(sums);
+    for (int i = 0; i < t->n; i++) {
+        const consume_event *e = &t->list[i]->event;
+        for (int leg = 0; leg < e->nlegs; leg++)
+            if (!consume_sums_add(sums, e->legs[leg].account, e->legs[leg].amount, e->version,
+                                  e->balance))
+                return overflow();
+    }
+    consume_sums_sort(sums);
+    return NULL;
+}
+
+/* One statement for all accounts, in their order; or one for each leg as the events have them, which is how deadlocks are made. */
+static rl_err *add_views(tx *t)
+{
+    t->first_view = t->nsteps;
+    if (t->w->c->o.lock_in_order) {
+        rl_err *err = add_up(t);
+        size_t at = begin_step(t);
+        if (err)
+            return err;
+        consume_sql_views(t->w, t->w->sums.list, t->w->sums.n);
+        end_step(t, STEP_VIEW, at);
+        return NULL;
+    }
+    for (int i = 0; i < t->n; i++) {
+        const consume_event *e = &t->list[i]->event;
+        for (int leg = 0; leg < e->nlegs; leg++) {
+            size_t at = begin_step(t);
+            consume_sum sum = {e->legs[leg].account, e->legs[leg].amount, e->version, 1, 0};
+            consume_sql_views(t->w, &sum, 1);
+            end_step(t, STEP_VIEW, at);
+        }
+    }
+    return NULL;
+}
+
+static rl_err *add_rows(tx *t)
+{
+    consume_dedup dedup = t->w->c->o.dedup;
+    size_t at = begin_step(t);
+    if (dedup == CONSUME_DEDUP_PROCESSED || dedup == CONSUME_DEDUP_POSITION) {
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);
+    }
+    rl_err *err = add_views(t);
+    if (err)
+        return err;
+    at = begin_step(t);
+    consume_sql_effects(t->w, t->list, t->n);
+    end_step(t, STEP_EFFECTS, at);
+    return NULL;
+}
+
+static rl_err *make(tx *t)
+{
+    bool whole = t->w->c->o.transactional;
+    buf_reset(&t->w->sql);
+    t->nsteps = 0;
+    t->first_view = -1;
+    if (whole)
+        add_text(t, STEP_START, "START TRANSACTION");
+    rl_err *err = t->n ? add_rows(t) : NULL;
+    if (err)
+        return err;
+    size_t at = begin_step(t);
+    if (t->next >= 0) {
+        consume_sql_offset(t->w, t->lane, t->next);
+        end_step(t, STEP_OFFSET, at);
+    }
+    if (whole)
+        add_text(t, STEP_COMMIT, "COMMIT");
+    return NULL;
+}
+
+/* ---- doing ---- */
+
+static rl_err *moved(const tx *t)
+{
+    return err_lab("MOVED", "the offset of %s[%d] was moved by another member", t->lane->topic,
+                   (int)t->lane->partition);
+}
+
+static rl_err *in_tx(tx *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        rl_err *err = consume_hit(t->w, FAIL_POINT_CONSUMER_IN_TX, t->list[i]);
+        if (err)
+            return err;
+    }
+    return NULL;
+}
+
+static rl_err *do_step(tx *t, int i)
+{
+    const step *s = &t->steps[i];
+    my_result *r;
+    my_cmd cmd = {.sql = t->w->sql.data + s->at, .len = s->len};
+    rl_err *err = my_query(t->w->db, &cmd, &r);
+    bool nothing = r && r->affected == 0;
+    my_result_free(r);
+    if (err && s->kind == STEP_OFFSET && err->code == DUPLICATE) {
+        err_free(err);
+        return moved(t);
+    }
+    if (!err && s->kind == STEP_OFFSET && nothing)
+        return moved(t);
+    return !err && i == t->first_view ? in_tx(t) : err;
+}
+
+static void count_conflict(consume_worker *w, const rl_err *err)
+{
+    if (err->domain == RL_MYSQL && err->code == DEADLOCK)
+        consume_count(w, CONSUME_N_deadlocks, 1);
+    if (err->domain == RL_MYSQL && err->code == LOCK_WAIT)
+        consume_count(w, CONSUME_N_lock_waits, 1);
+}
+
+static consume_on_conflict policy(const consume_worker *w, const rl_err *err)
+{
+    if (err->domain == RL_MYSQL && err->code == DEADLOCK)
+        return w->c->o.on_deadlock;
+    if (err->domain == RL_MYSQL && err->code == LOCK_WAIT)
+        return w->c->o.on_lock_wait;
+    return CONSUME_RETRY;
+}
+
+/* The wrong ways to go on after a conflict stay inside the transaction. */
+static bool go_on(const tx *t, const rl_err *err, int *at)
+{
+    consume_on_conflict how = policy(t->w, err);
+    if (how == CONSUME_RESTART)
+        *at = 0;
+    return how == CONSUME_RESTART || how == CONSUME_REPEAT_STATEMENT;
+}
+
+static rl_err *do_steps(tx *t, step_kind *kind)
+{
+    rl_err *err = NULL;
+    for (int at = 0; at < t->nsteps;) {
+        *kind = t->steps[at].kind;
+        err = do_step(t, at);
+        if (!err) {
+            at++;
+            continue;
+        }
+        count_conflict(t->w, err);
+        if (!go_on(t, err, &at) || flow_stopping(&t->w->c->flow))
+            return err;
+        err_free(err);
+        err = NULL;
+    }
+    return NULL;
+}
+
+/* ---- what is known already ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    return memcmp((*(consume_item *const *)a)->event.id, (*(consume_item *const *)b)->event.id,
+                  CONSUME_ID);
+}
+
+/* The same event twice in one batch: the later ones are seen. */
+static int mark_twins(consume_item **list, int n)
+{
+    int found = 0;
+    consume_item **sorted = (consume_item **)mem_dup(list, (size_t)n * sizeof *list);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_id);
+    for (int i = 1; i < n; i++) {
+        consume_item *a = sorted[i - 1], *b = sorted[i];
+        if (by_id(&a, &b) != 0)
+            continue;
+        bool later = b->msg->offset > a->msg->offset;
+        (later ? b : a)->state = ITEM_SEEN;
+        if (!later)
+            sorted[i - 1] = b, sorted[i] = a;
+        sorted[i] = sorted[i - 1];
+        found++;
+    }
+    free(sorted);
+    return found;
+}
+
+static bool is_known(const consume_worker *w, const my_result *r, const consume_item *item)
+{
+    unsigned char place[CONSUME_ID];
+    const unsigned char *id = item->event.id;
+    if (w->c->o.dedup == CONSUME_DEDUP_POSITION) {
+        consume_id_of_place(item->msg, place);
+        id = place;
+    }
+    for (size_t low = 0, high = r->nrows; low < high;) {
+        size_t middle = (low + high) / 2;
+        my_value cell = my_cell(r, middle, 0);
+        int order = cell.len == CONSUME_ID ? memcmp(cell.s, id, CONSUME_ID) : -1;
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static int mark_known(tx *t, const my_result *r)
+{
+    int found = 0;
+    for (int i = 0; i < t->n; i++) {
+        if (!is_known(t->w, r, t->list[i]))
+            continue;
+        t->list[i]->state = ITEM_SEEN;
+        found++;
+    }
+    return found;
+}
+
+static void keep_ready(tx *t)
+{
+    int n = 0;
+    for (int i = 0; i < t->n; i++)
+        if (t->list[i]->state == ITEM_READY)
+            t->list[n++] = t->list[i];
+    t->n = n;
+}
+
+/* A dedup row was there: whose? Nobody's is possible too, when the other transaction was rolled back after all. */
+static rl_err *find_known(tx *t)
+{
+    my_result *r;
+    buf_reset(&t->w->sql);
+    consume_sql_known(t->w, t->list, t->n);
+    my_cmd cmd = {.sql = t->w->sql.data, .len = t->w->sql.len};
+    rl_err *err = my_query(t->w->db, &cmd, &r);
+    if (err)
+        return err;
+    int found = mark_known(t, r);
+    my_result_free(r);
+    keep_ready(t);
+    if (t->w->c->o.dedup == CONSUME_DEDUP_PROCESSED && t->n > 1)
+        found += mark_twins(t->list, t->n);
+    keep_ready(t);
+    consume_count(t->w, CONSUME_N_seen, found);
+    return NULL;
+}
+
+/* ---- again ---- */
+
+static bool is_conflict(const rl_err *err)
+{
+    return err->domain == RL_MYSQL &&
+           (err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT);
+}
+
+/* What no other record would survive either: the server or the schema, not this batch. */
+static bool is_outage(const rl_err *err)
+{
+    static const int codes[] = {1021, 1040, 1044, 1045, 1049, 1053, 1054, 1114, 1129, 1130, 1142,
+                                1146, 1203, 1290, 1317, 1836, 2002, 2003, 2006, 2013, 3168};
+    if (err->domain != RL_MYSQL)
+        return err_is(err, RL_LAB, "CANCELLED");
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i] == err->code)
+            return true;
+    return err->fatal || err_is(err, RL_MYSQL, "TIMEOUT") || err_is(err, RL_MYSQL, "BROKEN");
+}
+
+static void roll_back(consume_worker *w)
+{
+    if (!my_conn_broken(w->db) && w->c->o.transactional)
+        err_free(my_exec(w->db, "ROLLBACK"));
+}
+
+/* Full jitter: anything up to a bound that doubles. */
+static void back_off(consume_worker *w, int tries)
+{
+    const consume_opts *o = &w->c->o;
+    double bound = o->backoff_min * (double)(1 << (tries < 20 ? tries : 20));
+    if (bound > o->backoff_max)
+        bound = o->backoff_max;
+    flow_sleep(&w->c->flow, bound * rng_double(&w->rng));
+}
+
+static rl_err *dropped(void)
+{
+    return err_lab("DROPPED", "the partition was taken away, or the consumer stops");
+}
+
+typedef struct turns {
+    int tries, outages;
+} turns;
+
+/* Takes err. NULL: once more. */
+static rl_err *after_failure(tx *t, step_kind kind, rl_err *err, turns *n)
+{
+    consume_worker *w = t->w;
+    roll_back(w);
+    bool known = err->domain == RL_MYSQL && err->code == DUPLICATE && kind == STEP_DEDUP;
+    if (known) {
+        err_free(err);
+        err = find_known(t);
+        if (!err)
+            return NULL;
+    }
+    if (is_outage(err)) {
+        consume_db_failed(w, err);
+        err_free(err);
+        consume_pause(w, n->outages++);
+    } else if (is_conflict(err) && policy(w, err) == CONSUME_RETRY &&
+               n->tries + 1 < w->c->o.tries) {
+        err_free(err);
+        back_off(w, n->tries++);
+    } else {
+        return err;
+    }
+    consume_count(w, CONSUME_N_repeats, 1);
+    return NULL;
+}
+
+/* Neighbours share their millisecond as a rule: recorded once for all of them. */
+static void record_delays(const tx *t)
+{
+    int64_t wall = clock_unix_ms(), made = 0;
+    int same = 0;
+    for (int i = 0; i < t->n; i++, same++) {
+        int64_t at = rd_kafka_message_timestamp(t->list[i]->msg, NULL);
+        if (same && at != made) {
+            flow_hdr_record(&t->w->hist[CONSUME_H_DELAY], (wall - made) * 1000000, same);
+            same = 0;
+        }
+        made = at;
+    }
+    if (same)
+        flow_hdr_record(&t->w->hist[CONSUME_H_DELAY], (wall - made) * 1000000, same);
+}
+
+static void mark_applied(tx *t, int64_t began)
+{
+    consume_worker *w = t->w;
+    for (int i = 0; i < t->n; i++)
+        t->list[i]->state = ITEM_APPLIED;
+    flow_hdr_record(&w->hist[CONSUME_H_TRANSACTION], clock_ns() - began, 1);
+    record_delays(t);
+    consume_count(w, CONSUME_N_applied, t->n);
+    consume_count(w, CONSUME_N_batches, 1);
+    if (t->next >= 0)
+        t->lane->db_next = t->next;
+    flow_up(&w->c->flow, "mysql");
+}
+
+static rl_err *carry_out(tx *t)
+{
+    turns n = {0};
+    for (;;) {
+        bool again =
+            n.tries + n.outages > 0; /* a batch that was begun is finished also when it stops */
+        if (again ? consume_over(t->w, t->lane) : consume_lane_drops(t->lane))
+            return dropped();
+        if (!consume_db(t->w, t->lane))
+            return dropped();
+        if (t->n == 0 && t->next < 0)
+            return NULL;
+        step_kind kind = STEP_START;
+        int64_t began = clock_ns();
+        rl_err *err = make(t);
+        if (!err)
+            err = do_steps(t, &kind);
+        if (!err) {
+            mark_applied(t, began);
+            return NULL;
+        }
+        err = after_failure(t, kind, err, &n);
+        if (err)
+            return err;
+    }
+}
+
+rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n)
+{
+    bool offsets = w->c->o.commit == CONSUME_MYSQL;
+    tx t = {.w = w, .lane = lane, .n = n, .next = -1};
+    t.list = (consume_item **)mem_dup(list, (size_t)n * sizeof *list);
+    if (offsets)
+        t.next = list[n - 1]->msg->offset + 1;
+    rl_err *err = carry_out(&t);
+    free(t.list);
+    free(t.steps);
+    return err;
+}
+
+rl_err *consume_tx_offset(consume_worker *w, consume_lane *lane, int64_t next)
+{
+    tx t = {.w = w, .lane = lane, .next = next};
+    rl_err *err = carry_out(&t);
+    free(t.steps);
+    return err;
+}
+
+rl_err *consume_tx_load(consume_worker *w, consume_lane *lane, int64_t *next)
+{
+    my_result *r;
+    buf_reset(&w->sql);
+    consume_sql_load(w, lane);
+    my_cmd cmd = {.sql = w->sql.data, .len = w->sql.len};
+    rl_err *err = my_query(w->db, &cmd, &r);
+    if (err)
+        return err;
+    *next = r->nrows ? my_cell(r, 0, 0).i : -1;
+    my_result_free(r);
+    return NULL;
+}

@@ -1,0 +1,223 @@
+/* The Kafka driver: one producer, one slot for each record without a report. A record that librdkafka gave up on is failed when it certainly is not in the log, else
+ * unknown. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "flow/load/internal.h"
+#include "kafka/producer.h"
+
+enum { DRAIN_EVENTS = 256, METADATA_MS = 500 };
+
+typedef struct slot {
+    load_request request; /* first */
+    int next_free;        /* BUSY_SLOT: a record without a report */
+} slot;
+
+enum { NO_SLOT = -1, BUSY_SLOT = -2 };
+
+typedef struct kafka_state {
+    kafka_producer *producer;
+    int reports; /* eventfd */
+    slot *slots;
+    int free;
+    rl_buf key, value, header;
+} kafka_state;
+
+static void put_free(kafka_state *k, slot *s)
+{
+    s->next_free = k->free;
+    k->free = s->request.slot;
+}
+
+static void finish(load *l, slot *s, const load_reply *reply)
+{
+    load_end(l, &s->request, reply);
+    put_free(l->state, s);
+}
+
+static void on_report(void *arg, const rd_kafka_message_t *msg)
+{
+    load *l = arg;
+    bool gone = rd_kafka_message_status(msg) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+    load_reply reply = {.outcome = !msg->err ? LOAD_OK
+                                   : gone    ? LOAD_FAIL
+                                             : LOAD_UNKNOWN,
+                        .partition = msg->err ? -1 : msg->partition,
+                        .offset = msg->err ? -1 : msg->offset,
+                        .error = msg->err ? kafka_code_name(msg->err) : NULL};
+    finish(l, msg->_private, &reply);
+}
+
+/* ---- sending ---- */
+
+static load_request *free_slot(load *l, int reader)
+{
+    kafka_state *k = l->state;
+    int i = reader >= 0 ? reader : k->free;
+    if (i < 0 || k->slots[i].next_free == BUSY_SLOT)
+        return NULL;
+    if (reader < 0)
+        k->free = k->slots[i].next_free;
+    k->slots[i].next_free = BUSY_SLOT;
+    return &k->slots[i].request;
+}
+
+static rd_kafka_headers_t *headers_of(load *l, const load_request *r)
+{
+    kafka_state *k = l->state;
+    const load_form *f = r->form;
+    rd_kafka_headers_t *headers = f->nheaders ? rd_kafka_headers_new(f->nheaders) : NULL;
+    for (size_t i = 0; i < f->nheaders; i++) {
+        buf_reset(&k->header);
+        load_render(l, r, f->values[i], &k->header);
+        rd_kafka_header_add(headers, f->names[i], -1, k->header.data ? k->header.data : "",
+                            (ssize_t)k->header.len);
+    }
+    return headers;
+}
+
+static const void *rendered(load *l, const load_request *r, const load_text *t, rl_buf *out)
+{
+    buf_reset(out);
+    load_render(l, r, t, out);
+    return t ? (out->data ? out->data : "") : NULL;
+}
+
+static void start(load *l, load_request *r)
+{
+    kafka_state *k = l->state;
+    kafka_record record = {.topic = r->form->topic, .partition = r->form->partition};
+    record.key = rendered(l, r, r->form->key, &k->key);
+    record.key_len = k->key.len;
+    record.value = rendered(l, r, r->form->value, &k->value);
+    record.value_len = k->value.len;
+    record.headers = headers_of(l, r);
+    load_begin(l, r);
+    rd_kafka_resp_err_t code = kafka_producer_send(k->producer, &record, r);
+    if (!code)
+        return;
+    if (record.headers)
+        rd_kafka_headers_destroy(record.headers);
+    finish(
+        l, (slot *)r,
+        &(load_reply){
+            .outcome = LOAD_FAIL, .partition = -1, .offset = -1, .error = kafka_code_name(code)});
+}
+
+static void wait_reports(load *l, int64_t until)
+{
+    kafka_state *k = l->state;
+    struct pollfd fds[] = {{.fd = k->reports, .events = POLLIN}, {.fd = l->wake, .events = POLLIN}};
+    int64_t left = until - clock_ns();
+    struct timespec wait = {.tv_sec = left > 0 ? left / 1000000000 : 0,
+                            .tv_nsec = left > 0 ? left % 1000000000 : 0};
+    uint64_t count;
+    if (ppoll(fds, 2, &wait, NULL) > 0)
+        for (int i = 0; i < 2; i++)
+            if (fds[i].revents && read(fds[i].fd, &count, sizeof count) < 0)
+                continue;
+    while (kafka_producer_drain(k->producer, 0, DRAIN_EVENTS))
+        if (flow_aborted(&l->flow))
+            return;
+}
+
+/* ---- life ---- */
+
+/* Bootstrap addresses say little: the cluster's own must be of this machine too. */
+static rl_err *check_cluster(load *l, const struct rd_kafka_metadata *found)
+{
+    (void)l;
+    for (int i = 0; i < found->broker_cnt; i++) {
+        const char *host = found->brokers[i].host;
+        if (!load_is_local(host, strlen(host)))
+            return err_lab("USAGE",
+                           "load is sent to this machine only; broker %d of this cluster is %s",
+                           found->brokers[i].id, host);
+    }
+    return NULL;
+}
+
+static rl_err *look_around(load *l, const kafka_state *k)
+{
+    const struct rd_kafka_metadata *found = NULL;
+    int64_t until = clock_ns() + (int64_t)(l->o.timeout * 1e9);
+    rd_kafka_resp_err_t code;
+    do
+        code = rd_kafka_metadata(kafka_producer_rk(k->producer), 0, NULL, &found, METADATA_MS);
+    while (code && !flow_aborted(&l->flow) && clock_ns() < until);
+    if (code)
+        return kafka_err(NULL, code, "the brokers do not answer");
+    rl_err *err = check_cluster(l, found);
+    rd_kafka_metadata_destroy(found);
+    return err;
+}
+
+static rl_err *kafka_open(load *l)
+{
+    kafka_state *k = mem_zero(sizeof *k);
+    l->state = k;
+    k->free = NO_SLOT;
+    k->slots = mem_zero((size_t)l->o.in_flight * sizeof *k->slots);
+    for (int i = l->o.in_flight - 1; i >= 0; i--) {
+        k->slots[i].request.slot = i;
+        put_free(k, &k->slots[i]);
+    }
+    k->reports = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rd_kafka_conf_t *conf = l->o.kafka;
+    l->o.kafka = NULL;
+    rl_err *err = kafka_producer_open(conf, &k->producer);
+    if (!err && k->reports < 0)
+        err = err_sys(errno, "eventfd");
+    if (err)
+        return err;
+    kafka_producer_on_report(k->producer, on_report, l);
+    kafka_producer_watch(k->producer, k->reports);
+    return look_around(l, k);
+}
+
+/* Purging reports each record, with whether it may be in the log; what hangs even then is unknown. */
+static void abandon(load *l)
+{
+    kafka_state *k = l->state;
+    if (k->producer) {
+        kafka_producer_watch(k->producer, -1);
+        kafka_producer_purge(k->producer);
+        kafka_producer_drain(k->producer, 0, l->o.in_flight + DRAIN_EVENTS);
+        kafka_producer_close(k->producer);
+        k->producer = NULL;
+    }
+    for (int i = 0; i < l->o.in_flight; i++)
+        if (k->slots[i].next_free == BUSY_SLOT)
+            finish(l, &k->slots[i],
+                   &(load_reply){.outcome = LOAD_UNKNOWN,
+                                 .partition = -1,
+                                 .offset = -1,
+                                 .error = "stopped before the report"});
+}
+
+static void kafka_close(load *l)
+{
+    kafka_state *k = l->state;
+    for (int i = 0; i < l->o.in_flight; i++)
+        buf_free(&k->slots[i].request.id);
+    free(k->slots);
+    buf_free(&k->key);
+    buf_free(&k->value);
+    buf_free(&k->header);
+    if (k->reports >= 0)
+        close(k->reports);
+    free(k);
+    l->state = NULL;
+}
+
+const load_driver load_kafka = {.open = kafka_open,
+                                .free_slot = free_slot,
+                                .start = start,
+                                .wait = wait_reports,
+                                .abandon = abandon,
+                                .close = kafka_close};

@@ -1,0 +1,203 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "flow/load/internal.h"
+
+void tally_open(load_tally *t, const load_opts *o)
+{
+    pthread_mutex_init(&t->lock, NULL);
+    t->cap = (size_t)o->rows;
+    t->rows = mem_zero((t->cap + 1) * sizeof *t->rows);
+    t->process = mem_zero((size_t)o->in_flight * sizeof *t->process);
+    for (int i = 0; i < o->in_flight; i++)
+        t->process[i] = i;
+}
+
+void tally_close(load_tally *t)
+{
+    for (int64_t i = 0; i < t->stats.rows; i++)
+        load_row_free(&t->rows[(t->head + (size_t)i) % t->cap]);
+    free(t->rows);
+    free(t->process);
+    pthread_mutex_destroy(&t->lock);
+}
+
+void load_row_free(load_row *row)
+{
+    free(row->id);
+    free(row->body);
+    free(row->error);
+}
+
+void tally_planned(load *l)
+{
+    pthread_mutex_lock(&l->tally.lock);
+    l->tally.stats.planned++;
+    pthread_mutex_unlock(&l->tally.lock);
+}
+
+void tally_connected(load *l)
+{
+    pthread_mutex_lock(&l->tally.lock);
+    l->tally.stats.connects++;
+    pthread_mutex_unlock(&l->tally.lock);
+}
+
+/* ---- the history ---- */
+
+static void put_value(const load_request *r, const load_reply *reply, rl_buf *out)
+{
+    buf_printf(out, "{\"n\":%lld", (long long)r->n);
+    if (r->id.len) {
+        buf_str(out, ",\"id\":");
+        json_put_string(out, r->id.data, r->id.len);
+    }
+    if (reply && reply->status)
+        buf_printf(out, ",\"status\":%d", reply->status);
+    if (reply && reply->partition >= 0)
+        buf_printf(out, ",\"partition\":%d,\"offset\":%lld", (int)reply->partition,
+                   (long long)reply->offset);
+    buf_str(out, "}");
+}
+
+/* A file that cannot be written is told by whoever closes the history. */
+static void note(load *l, const load_request *r, const load_reply *reply, int64_t at)
+{
+    static const history_type types[] = {HISTORY_OK, HISTORY_FAIL, HISTORY_INFO, HISTORY_FAIL};
+    if (!l->o.history)
+        return;
+    rl_buf process = {0}, label = {0}, value = {0};
+    buf_printf(&label, "%s/%lld", l->name, (long long)l->tally.process[r->slot]);
+    json_put_string(&process, label.data, label.len);
+    put_value(r, reply, &value);
+    history_op op = {.type = reply ? types[reply->outcome] : HISTORY_INVOKE,
+                     .f = l->f,
+                     .value = value.data,
+                     .error = reply ? reply->error : NULL,
+                     .process = process.data,
+                     .at = at};
+    int64_t index;
+    err_free(history_add(l->o.history, &op, &index));
+    buf_free(&process);
+    buf_free(&label);
+    buf_free(&value);
+}
+
+/* ---- rows ---- */
+
+static char *copy_text(const char *text, size_t len)
+{
+    return text ? mem_dup(text, len) : NULL;
+}
+
+/* Under the lock. */
+static void keep_row(load *l, const load_request *r, const load_reply *reply, int64_t now)
+{
+    load_tally *t = &l->tally;
+    if (t->stats.rows == (int64_t)t->cap) {
+        t->stats.rows_lost += t->cap > 0;
+        return;
+    }
+    size_t body = reply->body_len < l->o.body ? reply->body_len : l->o.body;
+    t->rows[(t->head + (size_t)t->stats.rows++) % t->cap] =
+        (load_row){.n = r->n,
+                   .intended = r->intended,
+                   .started = r->started,
+                   .ended = now,
+                   .outcome = reply->outcome,
+                   .reader = l->o.readers ? r->slot + 1 : 0,
+                   .status = reply->status,
+                   .partition = reply->partition,
+                   .offset = reply->offset,
+                   .id = r->id.len ? mem_dup(r->id.data, r->id.len) : NULL,
+                   .body = body ? copy_text(reply->body, body) : NULL,
+                   .body_len = reply->body ? body : 0,
+                   .error = reply->error ? mem_strdup(reply->error) : NULL};
+}
+
+size_t load_take(load *l, load_row *rows, size_t n)
+{
+    load_tally *t = &l->tally;
+    size_t taken = 0;
+    pthread_mutex_lock(&t->lock);
+    for (; taken < n && t->stats.rows > 0; taken++, t->stats.rows--) {
+        rows[taken] = t->rows[t->head];
+        t->head = (t->head + 1) % t->cap;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return taken;
+}
+
+/* ---- begin, end, drop ---- */
+
+void load_begin(load *l, load_request *r)
+{
+    load_tally *t = &l->tally;
+    r->started = clock_ns();
+    if (l->o.readers)
+        r->intended = r->started;
+    pthread_mutex_lock(&t->lock);
+    t->stats.started++;
+    t->stats.late += (double)(r->started - r->intended) > l->o.late * 1e9;
+    if (++t->stats.in_flight > t->stats.most_in_flight)
+        t->stats.most_in_flight = t->stats.in_flight;
+    note(l, r, NULL, r->started);
+    pthread_mutex_unlock(&t->lock);
+    flow_hdr_record(&l->hists[LOAD_LATENESS], r->started - r->intended, 1);
+}
+
+/* Under the lock. */
+static void count(load_stats *s, const load_reply *reply)
+{
+    int64_t *const counters[] = {&s->ok, &s->failed, &s->unknown, &s->dropped};
+    ++*counters[reply->outcome];
+    if (reply->status >= 100 && reply->status < 600)
+        s->status[reply->status / 100]++;
+    s->bytes += (int64_t)reply->body_len;
+}
+
+void load_end(load *l, load_request *r, const load_reply *reply)
+{
+    load_tally *t = &l->tally;
+    int64_t now = clock_ns();
+    pthread_mutex_lock(&t->lock);
+    t->stats.in_flight--;
+    count(&t->stats, reply);
+    keep_row(l, r, reply, now);
+    note(l, r, reply, now);
+    if (reply->outcome == LOAD_UNKNOWN)
+        t->process[r->slot] += l->o.in_flight;
+    pthread_mutex_unlock(&t->lock);
+    flow_hdr_record(&l->hists[LOAD_LATENCY], now - r->intended, 1);
+    flow_hdr_record(&l->hists[LOAD_SERVICE], now - r->started, 1);
+}
+
+/* It was never sent, but it waited: leaving it out would flatter the latencies. */
+void load_drop(load *l, int64_t n, int64_t intended)
+{
+    load_tally *t = &l->tally;
+    int64_t now = clock_ns();
+    load_request r = {.n = n, .intended = intended};
+    load_reply reply = {
+        .outcome = LOAD_DROPPED, .partition = -1, .error = "not sent: no slot was free in time"};
+    pthread_mutex_lock(&t->lock);
+    count(&t->stats, &reply);
+    keep_row(l, &r, &reply, now);
+    pthread_mutex_unlock(&t->lock);
+    flow_hdr_record(&l->hists[LOAD_LATENCY], now - intended, 1);
+}
+
+load_stats load_stats_of(load *l)
+{
+    pthread_mutex_lock(&l->tally.lock);
+    load_stats s = l->tally.stats;
+    pthread_mutex_unlock(&l->tally.lock);
+    return s;
+}
+
+flow_hdr *load_hdr(load *l, load_hist which)
+{
+    return &l->hists[which];
+}

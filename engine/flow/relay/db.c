@@ -1,0 +1,99 @@
+/* The relay's connections: kept alive, told of in health. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/relay/internal.h"
+
+static const double backoff_min = 0.02, backoff_max = 1;
+
+static void wait_longer(relay *r, relay_backoff *b)
+{
+    b->seconds = b->seconds > 0 ? b->seconds * 2 : backoff_min;
+    if (b->seconds > backoff_max)
+        b->seconds = backoff_max;
+    flow_pause(&r->flow, b->seconds);
+}
+
+/* Read committed: no gap is ever locked, and each poll sees what is committed by then. */
+static rl_err *dress(my_conn *conn)
+{
+    rl_err *err = my_exec(conn, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    return err ? err : my_exec(conn, "SET SESSION innodb_lock_wait_timeout = 2");
+}
+
+bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *backoff)
+{
+    if (flow_aborted(&r->flow))
+        return false;
+    if (!my_conn_broken(conn))
+        return true;
+    rl_err *err = my_conn_connect(conn);
+    if (!err)
+        err = dress(conn);
+    if (err) {
+        relay_mysql_failed(r, conn, err, backoff);
+        return false;
+    }
+    flow_add(n, RELAY_N_reconnects, 1);
+    flow_up(&r->flow, "mysql");
+    backoff->seconds = 0;
+    return true;
+}
+
+void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff)
+{
+    if (flow_aborted(&r->flow)) {
+        err_free(err);
+        return;
+    }
+    if (!my_conn_broken(conn) && my_conn_in_transaction(conn))
+        err_free(my_exec(conn, "ROLLBACK"));
+    bool passing = err->retriable && !err->fatal; /* a deadlock, a lock wait */
+    if (!passing)
+        flow_down(&r->flow, "mysql", err);
+    err_free(err);
+    wait_longer(r, backoff);
+}
+
+rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result)
+{
+    my_cmd cmd = {.sql = sql->data, .len = sql->len};
+    return my_query(conn, &cmd, result);
+}
+
+rl_err *relay_exec(my_conn *conn, const rl_buf *sql)
+{
+    my_result *result;
+    rl_err *err = relay_rows(conn, sql, &result);
+    my_result_free(result);
+    return err;
+}
+
+rl_err *relay_snapshot(my_conn *conn)
+{
+    rl_err *err = my_exec(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+    return err ? err : my_exec(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
+}
+
+int64_t relay_int(const my_result *result, size_t row, int col)
+{
+    my_value v = my_cell(result, row, col);
+    if (v.kind == MY_INT)
+        return v.i;
+    return v.kind == MY_BYTES ? strtoll(v.s, NULL, 10) : 0; /* a DECIMAL */
+}
+
+void relay_put_shards(rl_buf *sql, const bool wanted[RELAY_SHARDS])
+{
+    int n = 0;
+    for (int s = 0; s < RELAY_SHARDS; s++)
+        n += wanted[s];
+    if (n == RELAY_SHARDS)
+        return;
+    buf_str(sql, " AND shard IN (-1");
+    for (int s = 0; s < RELAY_SHARDS; s++)
+        if (wanted[s])
+            buf_printf(sql, ",%d", s);
+    buf_str(sql, ")");
+}

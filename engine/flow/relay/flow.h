@@ -1,0 +1,92 @@
+/* flow.relay: publishes the outbox.
+ *
+ * Offers: a flow that reads outbox_event in batches, sends each row with an idempotent (or transactional) producer and marks what was acknowledged, and only
+ * that: by setting published_at, by deleting the row, or by moving a cursor that stops at ids which an open transaction may still fill. At least once, in
+ * the order of the ids of a key. Several instances share the 64 shards by leases whose token fences the marks of a stale one. What can never be sent
+ * is parked with its reason. No row is locked while a broker is waited for. MySQL and Kafka may be absent, frozen or restarted: it waits and says so (health).
+ * Threads: a reader (claims and sends), a marker (delivery reports, marks) and a keeper (leases, figures, clean-up), each with a connection of its own.
+ * Order after a failure: the rows in flight are waited for, then everything that was not acknowledged is sent again in order. With the default
+ * message.timeout.ms=0 a row waits for its broker without end and nothing overtakes it; with a finite one a later row of the same key that librdkafka still
+ * got through comes first. A parked row leaves its key behind: the rows after it go on, and the event "parked" tells of it.
+ * The topic's max.message.bytes is asked once, so that the client refuses the one record; where a broker refuses a batch nevertheless (compressed, or lowered since),
+ * its rows are sent one by one, and other batches may have overtaken them.
+ * Uses: flow/flow, mysql, kafka/producer, fault/failpoint. Thread: open and close anywhere; the rest see flow/flow. */
+#ifndef RL_FLOW_RELAY_FLOW_H
+#define RL_FLOW_RELAY_FLOW_H
+
+#include "flow/core.h"
+#include "kafka/client.h"
+#include "mysql/conn.h"
+
+enum { RELAY_SHARDS = 64, RELAY_BATCH_MAX = 10000, RELAY_IN_FLIGHT_MAX = 64 };
+
+typedef struct relay relay; /* begins with its rl_flow */
+
+typedef enum relay_mark { RELAY_UPDATE, RELAY_DELETE, RELAY_CURSOR } relay_mark;
+
+/* What a cursor does at a hole in the ids. */
+typedef enum relay_gaps {
+    RELAY_GAPS_SAFE,   /* stops until no transaction that was open then can fill it */
+    RELAY_GAPS_IGNORE, /* wrong: passes */
+    RELAY_GAPS_WAIT    /* wrong: passes after gap_wait */
+} relay_gaps;
+
+typedef struct relay_opts {
+    const char *name; /* of the instance: letters, digits, _ . - ; 40 at most */
+    const char *topic;
+    my_opts mysql;
+    relay_mark mark;
+    relay_gaps gaps;
+    double gap_wait;
+    int batch, in_flight;  /* rows of a batch, batches between claim and mark */
+    double poll, poll_max; /* seconds between polls that find nothing: from, up to */
+    double lease;          /* seconds */
+    bool fence;            /* false is wrong: marks whatever became of the lease */
+    double cleanup_age;    /* published rows older than that are deleted; < 0: never */
+    int cleanup_chunk;     /* rows at once */
+    double figures;        /* seconds between two looks at backlog and age */
+} relay_opts;
+
+#define RELAY_COUNTERS        \
+    COUNTER(polls)            \
+    COUNTER(read)             \
+    COUNTER(late)             \
+    COUNTER(batches)          \
+    COUNTER(sent)             \
+    COUNTER(acked)            \
+    COUNTER(marked)           \
+    COUNTER(retries)          \
+    COUNTER(parked)           \
+    COUNTER(fenced)           \
+    COUNTER(resets)           \
+    COUNTER(gap_waits)        \
+    COUNTER(cleaned)          \
+    COUNTER(reconnects)       \
+    COUNTER(in_flight)        \
+    COUNTER(leases)           \
+    COUNTER(backlog)          \
+    COUNTER(backlog_exact)    \
+    COUNTER(oldest_unsent_us) \
+    COUNTER(position)
+
+enum relay_counter {
+#define COUNTER(name) RELAY_N_##name,
+    RELAY_COUNTERS
+#undef COUNTER
+        RELAY_N
+};
+
+extern const char *const relay_counter_names[RELAY_N];
+
+typedef enum relay_hdr { RELAY_HDR_READ, RELAY_HDR_ACK, RELAY_HDR_MARK, RELAY_HDRS } relay_hdr;
+
+/* Takes conf also when it fails; a transactional.id in it makes the publishing transactional: then one instance holds all shards and the others stand by. Errors
+ * are those of a wrong configuration; servers are not waited for. */
+rl_err *relay_open(const relay_opts *opts, rd_kafka_conf_t *conf, relay **out);
+rl_flow *relay_flow(relay *r);
+flow_hdr *
+relay_hdr_of(relay *r,
+             relay_hdr which); /* ns: a poll that found rows, claim to last report, a mark */
+void relay_close(void *r);     /* after flow_stop for an end in order */
+
+#endif

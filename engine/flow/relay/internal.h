@@ -1,0 +1,161 @@
+/* What the files of the relay share. Uses: flow/relay, mysql/query, kafka/producer. Thread: said at each part. */
+#ifndef RL_FLOW_RELAY_INTERNAL_H
+#define RL_FLOW_RELAY_INTERNAL_H
+
+#include "flow/relay/flow.h"
+#include "flow/relay/plan.h"
+#include "kafka/producer.h"
+#include "mysql/query.h"
+
+enum { RELAY_OWNER_SIZE = 64 };
+
+/* Columns of the rows that the reader reads. */
+enum { COL_ID, COL_SHARD, COL_UNSENT, COL_EVENT_ID, COL_KEY, COL_PAYLOAD, COL_HEADERS };
+
+typedef enum relay_state {
+    ROW_FLYING, /* between claim and report */
+    ROW_ACKED,
+    ROW_FAILED, /* to be sent again */
+    ROW_POISON  /* to be parked; err says why */
+} relay_state;
+
+enum { RELAY_BAD_HEADERS = -20001, RELAY_NOT_SENT = -20002 };
+
+typedef struct relay_batch relay_batch;
+
+typedef struct relay_row {
+    relay_batch *batch;
+    int64_t id;
+    int err; /* rd_kafka_resp_err_t, or one of the above */
+    uint16_t shard;
+    uint8_t state;
+    uint32_t at; /* its row in the result */
+} relay_row;
+
+struct relay_batch {
+    relay_batch *next;
+    int64_t number, began_ns;
+    my_result *result;
+    relay_row *rows;
+    int n;
+    bool alone; /* nothing else was in flight, and it is one row: a refusal is meant for it */
+    bool done;  /* under the lock: every report is in */
+    bool taken; /* the marker's: it is being marked */
+    atomic_int flying;            /* rows without a report, and one for the sender */
+    int64_t tokens[RELAY_SHARDS]; /* of the leases under which it was claimed */
+};
+
+typedef struct relay_failed {
+    int64_t id; /* first */
+    int shard;
+} relay_failed;
+
+/* How far the cursor of each shard may go: everything up to there is acknowledged. -1: the shard is not ours. */
+typedef struct relay_marks {
+    int64_t position, upto[RELAY_SHARDS], tokens[RELAY_SHARDS];
+} relay_marks;
+
+/* ---- the relay ---- */
+
+struct relay {
+    rl_flow flow; /* first */
+    relay_opts o;
+    char owner[RELAY_OWNER_SIZE]; /* in relay_lease: the name and a mark of this run */
+    bool transactional;
+    rd_kafka_conf_t *conf;
+    kafka_producer *
+        producer; /* sent to by the reader, drained by the marker (transactional: both the reader) */
+    my_conn *reader_conn, *marker_conn, *keeper_conn;
+    flow_counters *reader_n, *marker_n, *keeper_n;
+    flow_hdr hdrs[RELAY_HDRS];
+    atomic_bool reader_ended, marker_ended;
+    bool limit_known; /* the reader's, see limit.c */
+    bool ready;       /* transactional, the reader's: init_transactions is done */
+
+    pthread_mutex_t lock; /* of everything below */
+    pthread_cond_t change;
+    relay_batch *first, *last; /* in flight, in the order of their claims */
+    int nbatches;
+    int64_t batch_numbers;
+    relay_shard shards[RELAY_SHARDS];
+    int64_t lease_until_ns;
+    bool reset,
+        replace; /* a failure: wait until nothing flies, (make a new producer,) begin again at what was not acknowledged */
+    bool rewind; /* the reader begins at the start again */
+    int64_t
+        careful_to; /* up to this id rows are sent one by one, to find the one that is refused */
+    relay_failed *failed; /* cursor: rows to be sent again, by id */
+    int nfailed;
+    int64_t read_to; /* cursor: the reader has taken everything up to here */
+};
+
+/* Waits for a change of what the lock guards; called with it held. */
+void relay_wait(relay *r, double seconds);
+void relay_signal(relay *r);
+
+/* ---- connections (db.c) ---- */
+
+typedef struct relay_backoff {
+    double seconds;
+} relay_backoff;
+
+/* Connects a broken connection. false: it could not; the caller's thread has slept, or the flow ends. */
+bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *backoff);
+/* What to do with an error of MySQL: says it in health, rolls back, sleeps. Frees err. */
+void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff);
+rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result);
+rl_err *relay_exec(my_conn *conn, const rl_buf *sql);
+rl_err *relay_snapshot(my_conn *conn); /* what is read until COMMIT is of one instant */
+int64_t relay_int(const my_result *result, size_t row, int col); /* NULL is 0 */
+/* " AND shard IN (...)" of the wanted ones; nothing when all are. */
+void relay_put_shards(rl_buf *sql, const bool wanted[RELAY_SHARDS]);
+
+/* ---- threads ---- */
+
+void relay_reader(void *r);
+void relay_marker(void *r);
+void relay_keeper(void *r);
+
+/* ---- batches (batch.c) ---- */
+
+/* Takes result. NULL when no row of it is to be sent. Puts the batch in flight. */
+relay_batch *relay_claim(relay *r, my_result *result, int max);
+void relay_row_done(relay *r, relay_row *row, relay_state state, int err);
+void relay_batch_sent(relay *r, relay_batch *batch); /* the sender is through with it */
+/* The marker's: the done ones (an array that the caller frees), which stay in flight until relay_settle takes them out and frees them. */
+relay_batch **relay_take_done(relay *r, int *n);
+void relay_settle(relay *r, relay_batch **done, int n);
+void relay_position(relay *r, relay_marks *marks);
+void relay_forget_failed(relay *r, int shard);    /* under the lock */
+bool relay_in_flight(const relay *r, int64_t id); /* under the lock */
+void relay_batch_free(relay_batch *batch);
+
+/* ---- sending (send.c), the reader's ---- */
+
+bool relay_limit_known(relay *r);  /* false: not yet; the thread has slept */
+bool relay_sender_ready(relay *r); /* false: not yet; the thread has slept */
+void relay_send(relay *r, relay_batch *batch);
+rl_err *relay_producer_open(relay *r); /* in the place of the one that is there */
+/* Once nothing flies any more: a new producer where that is needed, and the reader begins again. By the thread that drains. */
+void relay_end_reset(relay *r);
+
+/* ---- gaps (gap.c), the reader's ---- */
+
+typedef struct relay_gap {
+    int64_t settled;  /* no open transaction can fill an id up to here */
+    int64_t target;   /* what will be settled once the writers have ended; 0: nothing asked */
+    int64_t asked_ns; /* when target was read */
+    bool seen;        /* writers is the list of then */
+    uint64_t *writers;
+    int nwriters;
+    bool refused; /* the list of transactions needs the privilege PROCESS */
+    int64_t nonce, look_ns;
+    int64_t hole; /* RELAY_GAPS_WAIT: the first one seen, and when */
+    int64_t hole_ns;
+} relay_gap;
+
+/* One step towards it; does not wait. */
+rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap);
+int64_t relay_gap_settled(relay *r, relay_gap *gap, const int64_t *ids, int n, int64_t after);
+
+#endif

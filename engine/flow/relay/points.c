@@ -1,0 +1,51 @@
+#include "flow/relay/points.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+static int put_ids(const relay_batch *b, relay_state state, rl_buf *ids, char first[37])
+{
+    int n = 0;
+    char text[37];
+    for (int i = 0; i < b->n; i++) {
+        my_value id = my_cell(b->result, b->rows[i].at, COL_EVENT_ID);
+        if (b->rows[i].state != state || id.len != 16)
+            continue;
+        relay_uuid_text((const unsigned char *)id.s, text);
+        if (n == 0)
+            memcpy(first, text, sizeof text);
+        if (n++ < RELAY_IDS_MAX)
+            buf_printf(ids, "%s%s", ids->len ? "," : "", text);
+    }
+    return n;
+}
+
+static fail_outcome hit(fail_point_id point, const relay_batch *b)
+{
+    rl_buf ids = {0};
+    fail_value value;
+    char first[37] = "", number[24], count[16];
+    relay_state state = point == FAIL_POINT_RELAY_AFTER_ACK ? ROW_ACKED : ROW_FLYING;
+    my_value key = my_cell(b->result, b->rows[0].at, COL_KEY);
+    char *key_text = mem_dup(key.s, key.len);
+    snprintf(count, sizeof count, "%d", put_ids(b, state, &ids, first));
+    snprintf(number, sizeof number, "%lld", (long long)b->number);
+    const fail_kv ctx[] = {{"batch", number, true},
+                           {"id", first, false},
+                           {"ids", ids.data ? ids.data : "", false},
+                           {"key", key_text, false},
+                           {"n", count, true}};
+    fail_outcome outcome = fail_hit(point, ctx, sizeof ctx / sizeof *ctx, &value);
+    free(value.text);
+    free(key_text);
+    buf_free(&ids);
+    return outcome;
+}
+
+fail_outcome relay_point(fail_point_id point, const relay_batch *b)
+{
+    return atomic_load_explicit(&fail_armed, memory_order_relaxed) ? hit(point, b) : FAIL_GO_ON;
+}

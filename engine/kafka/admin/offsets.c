@@ -1,0 +1,147 @@
+#include <stdio.h>
+
+#include "kafka/admin/run.h"
+
+/* ---- ListOffsets for many partitions, over librdkafka ---- */
+
+static void submit_offsets(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+{
+    rd_kafka_ListOffsets(a->rk, (rd_kafka_topic_partition_list_t *)arg, options, a->queue);
+}
+
+static const rd_kafka_ListOffsetsResultInfo_t **infos_of(rd_kafka_event_t *event, size_t *n)
+{
+    return rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event), n);
+}
+
+/* The first code that says no more than that leaders are changing. */
+static rd_kafka_resp_err_t moving_code(rd_kafka_event_t *event)
+{
+    size_t n;
+    const rd_kafka_ListOffsetsResultInfo_t **infos = infos_of(event, &n);
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_resp_err_t code = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i])->err;
+        if (code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+            code == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH ||
+            code == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH)
+            return code;
+    }
+    return 0;
+}
+
+rl_err *kafka_admin_list_offsets(kafka_admin *a, kafka_call *call,
+                                 rd_kafka_topic_partition_list_t *list, bool committed,
+                                 rd_kafka_event_t **event)
+{
+    admin_op op = {.api = RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+                   .what = "list offsets",
+                   .submit = submit_offsets,
+                   .code = moving_code,
+                   .committed = committed};
+    admin_run run = admin_begin(a, call);
+    return admin_do(&run, &op, list, event);
+}
+
+/* ---- over the wire ---- */
+
+rl_err *kafka_admin_positions(kafka_admin *a, kafka_call *call, const char *topic, int partition,
+                              wire_positions *positions)
+{
+    admin_run run = admin_begin(a, call);
+    wire_call wire = admin_wire(&run);
+    return wire_positions_get(a->wire, &wire, topic, partition, positions);
+}
+
+rl_err *kafka_admin_metadata(kafka_admin *a, kafka_call *call, const char *const *topics, int count,
+                             wire_metadata *metadata)
+{
+    admin_run run = admin_begin(a, call);
+    wire_call wire = admin_wire(&run);
+    return wire_metadata_get(a->wire, &wire, WIRE_ANY, topics, count, metadata);
+}
+
+rl_err *kafka_admin_quorum(kafka_admin *a, kafka_call *call, wire_quorum *quorum)
+{
+    admin_run run = admin_begin(a, call);
+    wire_call wire = admin_wire(&run);
+    return wire_quorum_get(a->wire, &wire, quorum);
+}
+
+rl_err *kafka_admin_producers(kafka_admin *a, kafka_call *call, const char *topic, int partition,
+                              wire_producers *producers)
+{
+    admin_run run = admin_begin(a, call);
+    wire_call wire = admin_wire(&run);
+    return wire_producers_get(a->wire, &wire, topic, partition, producers);
+}
+
+bool admin_settling(admin_run *run, rl_err **err)
+{
+    bool silent = err_is(*err, RL_LAB, "TIMEOUT");
+    if (silent || err_is(*err, RL_KAFKA, "_TRANSPORT"))
+        run->lost++;
+    if (!silent && !(*err && (*err)->domain == RL_KAFKA && (*err)->retriable))
+        return false;
+    if (!kafka_slice(run->until_ms, KAFKA_SLICE_MS))
+        return false;
+    rl_err *stop = admin_pause(run, KAFKA_SLICE_MS / 2, "%s", (*err)->msg);
+    err_free(*err);
+    *err = stop;
+    return !stop;
+}
+
+/* The coordinator may be settling, as in admin_do. */
+rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id,
+                                wire_txn_info *info)
+{
+    admin_run run = admin_begin(a, call);
+    rl_err *err;
+    do {
+        wire_call wire = admin_wire_try(&run);
+        err = wire_txn_describe(a->wire, &wire, id, info);
+    } while (admin_settling(&run, &err));
+    return err;
+}
+
+/* Each broker tells of the transactions it coordinates; one that is silent leaves a gap that is said. */
+static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *const *states,
+                           int count, wire_txns *txns, kafka_items *failed)
+{
+    for (int i = 0; i < m->node_count; i++) {
+        const wire_node *node = &m->nodes[i];
+        wire_call wire = admin_wire(run);
+        wire_call within = wire_cluster_budget(run->a->wire, &wire, node->id);
+        rl_err *err = wire_txns_list(run->a->wire, &within, node->id, states, count, txns);
+        if (err_is(err, RL_LAB, "CANCELLED") || err_is(err, RL_LAB, "USAGE"))
+            return err;
+        char name[300];
+        snprintf(name, sizeof name, "%.250s:%d", node->host, node->port);
+        if (err)
+            admin_item_add(failed, name, node->id, 0, err);
+    }
+    if (failed->count < m->node_count || !failed->count)
+        return NULL;
+    rl_err *err = failed->items[0].err;
+    failed->items[0].err = NULL;
+    return err;
+}
+
+rl_err *kafka_admin_transactions(kafka_admin *a, kafka_call *call, const char *const *states,
+                                 int count, wire_txns *txns, kafka_items *failed)
+{
+    admin_run run = admin_begin(a, call);
+    wire_call wire = admin_wire(&run);
+    wire_metadata m;
+    *txns = (wire_txns){0};
+    *failed = (kafka_items){0};
+    rl_err *err = wire_metadata_get(a->wire, &wire, WIRE_ANY, (const char *const[]){""}, 0, &m);
+    if (!err)
+        err = ask_brokers(&run, &m, states, count, txns, failed);
+    wire_metadata_free(&m);
+    if (err) {
+        wire_txns_free(txns);
+        kafka_items_free(failed);
+    }
+    return err;
+}

@@ -1,0 +1,264 @@
+#include "kafka/wire/cluster.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS 1000000LL
+#define SLOW_BUDGET_MS 40
+#define SILENCE_MS \
+    1000 /* a connection with outstanding answers that was silent for so long is replaced */
+
+typedef struct peer {
+    int id; /* -1 for an address of the bootstrap list of which no metadata has spoken */
+    char *host;
+    int port;
+    wire_conn *conn;
+    bool slow;
+} peer;
+
+struct wire_cluster {
+    peer *peers;
+    int count, last; /* last: index of the peer that answered last */
+    int patience_ms;
+    wire_security *security;
+};
+
+static peer *add_peer(wire_cluster *c, int id, const char *host, size_t host_len, int port)
+{
+    c->peers = mem_grow(c->peers, (size_t)(c->count + 1) * sizeof *c->peers);
+    peer *p = &c->peers[c->count++];
+    *p = (peer){.id = id, .host = mem_dup(host, host_len), .port = port};
+    return p;
+}
+
+/* "host:port" or "[v6]:port", of which [from, to) is the whole. */
+static rl_err *add_bootstrap(wire_cluster *c, const char *from, const char *to)
+{
+    const char *scheme = strstr(from, "://");
+    if (scheme && scheme < to)
+        from = scheme + 3;
+    const char *colon = to;
+    while (colon > from && *colon != ':')
+        colon--;
+    char *end;
+    long port = colon > from ? strtol(colon + 1, &end, 10) : 0;
+    if (colon == from || end != to || port < 1 || port > 65535)
+        return err_lab("USAGE", "'%.*s' is no broker address; write host:port", (int)(to - from),
+                       from);
+    bool v6 = *from == '[' && colon[-1] == ']';
+    add_peer(c, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, (int)port);
+    return NULL;
+}
+
+rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_security *security,
+                         wire_cluster **out)
+{
+    wire_cluster *c = mem_zero(sizeof *c);
+    c->patience_ms = patience_ms;
+    c->security = security;
+    rl_err *err = NULL;
+    for (const char *from = bootstrap; *from && !err;) {
+        from += strspn(from, ", \t");
+        size_t n = strcspn(from, ", \t");
+        if (n)
+            err = add_bootstrap(c, from, from + n);
+        from += n;
+    }
+    if (!err && !c->count)
+        err = err_lab("USAGE", "no broker address in '%s'", bootstrap);
+    if (err) {
+        wire_cluster_free(c);
+        return err;
+    }
+    *out = c;
+    return NULL;
+}
+
+void wire_cluster_free(wire_cluster *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < c->count; i++) {
+        wire_close(c->peers[i].conn);
+        free(c->peers[i].host);
+    }
+    wire_security_free(c->security);
+    free(c->peers);
+    free(c);
+}
+
+static peer *find(const wire_cluster *c, int broker)
+{
+    for (int i = 0; i < c->count; i++)
+        if (c->peers[i].id == broker)
+            return &c->peers[i];
+    return NULL;
+}
+
+bool wire_cluster_knows(const wire_cluster *c, int broker)
+{
+    return broker >= 0 && find(c, broker);
+}
+
+int wire_cluster_last(const wire_cluster *c)
+{
+    return c->peers[c->last].id;
+}
+
+static void hang_up(peer *p)
+{
+    wire_close(p->conn);
+    p->conn = NULL;
+}
+
+void wire_cluster_learn(wire_cluster *c, int broker, const char *host, int port)
+{
+    peer *p = find(c, broker);
+    for (int i = 0; i < c->count && !p; i++)
+        if (c->peers[i].id < 0 && c->peers[i].port == port && strcmp(c->peers[i].host, host) == 0)
+            p = &c->peers[i];
+    if (!p)
+        p = add_peer(c, broker, host, strlen(host), port);
+    p->id = broker;
+    if (p->port == port && strcmp(p->host, host) == 0)
+        return;
+    hang_up(p);
+    free(p->host);
+    p->host = mem_strdup(host);
+    p->port = port;
+}
+
+static bool long_silent(const peer *p)
+{
+    return p->conn && !wire_idle(p->conn) &&
+           wire_now() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
+}
+
+static rl_err *take(wire_cluster *c, peer *p, const wire_call *call, wire_conn **conn, bool *cached)
+{
+    if (long_silent(p))
+        hang_up(p);
+    *cached = p->conn != NULL;
+    rl_err *err = p->conn ? NULL : wire_open(call, c->security, p->host, p->port, &p->conn);
+    if (!err)
+        err = wire_learn(p->conn, call);
+    *conn = p->conn;
+    return err;
+}
+
+static void settle(peer *p, const rl_err *err)
+{
+    bool late = err_is(err, RL_LAB, "TIMEOUT");
+    if (late || !err)
+        p->slow = late;
+    if (!err || !p->conn)
+        return;
+    bool keep = err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION");
+    if (late || err_is(err, RL_LAB, "CANCELLED"))
+        keep = wire_abandon(p->conn);
+    if (!keep)
+        hang_up(p);
+}
+
+wire_call wire_cluster_budget(const wire_cluster *c, const wire_call *call, int broker)
+{
+    const peer *p = find(c, broker);
+    return wire_call_within(call, p && p->slow ? SLOW_BUDGET_MS : c->patience_ms);
+}
+
+rl_err *wire_cluster_take(wire_cluster *c, const wire_call *call, int broker, wire_conn **conn,
+                          bool *cached)
+{
+    peer *p = find(c, broker);
+    if (!p)
+        return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
+    return take(c, p, call, conn, cached);
+}
+
+void wire_cluster_settle(wire_cluster *c, int broker, const rl_err *err)
+{
+    peer *p = find(c, broker);
+    if (p)
+        settle(p, err);
+}
+
+static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_question *q,
+                        frame_reader *r)
+{
+    rl_err *err = wire_speaks(conn, q->api, q->version);
+    if (err)
+        return err;
+    frame_writer w = wire_begin(conn, q->api, q->version);
+    q->write(&w, q->arg);
+    wire_end(conn, &w);
+    err = wire_flush(conn, call);
+    return err ? err : wire_receive(conn, call, r);
+}
+
+/* Carried out twice, it answers otherwise. */
+static bool may_repeat(const wire_question *q)
+{
+    return q->api != FRAME_DELETE_GROUPS;
+}
+
+/* A cached connection may have died unseen (the broker was restarted): that alone is tried again, once, on a fresh one. */
+static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const wire_question *q,
+                        frame_reader *r)
+{
+    for (;;) {
+        wire_conn *conn;
+        bool cached;
+        rl_err *err = take(c, p, call, &conn, &cached);
+        if (!err)
+            err = exchange(conn, call, q, r);
+        settle(p, err);
+        if (!err || !cached || !may_repeat(q) || !err_is(err, RL_KAFKA, "_TRANSPORT"))
+            return err;
+        err_free(err);
+    }
+}
+
+/* Brokers that answer come before those that were slow; among equals the one that answered last, so that there is one connection to keep warm. */
+static int next_peer(const wire_cluster *c, const bool *tried, bool slow)
+{
+    for (int i = 0; i < c->count; i++) {
+        int at = (c->last + i) % c->count;
+        if (!tried[at] && c->peers[at].slow == slow)
+            return at;
+    }
+    return -1;
+}
+
+static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_question *q,
+                       frame_reader *r)
+{
+    bool *tried = mem_zero((size_t)c->count * sizeof *tried);
+    rl_err *err = NULL;
+    for (int left = c->count; left > 0; left--) {
+        int at = next_peer(c, tried, false);
+        if (at < 0)
+            at = next_peer(c, tried, true);
+        tried[at] = true;
+        err_free(err);
+        wire_call within = wire_call_within(call, left == 1 ? INT32_MAX : c->patience_ms);
+        err = ask_peer(c, &c->peers[at], &within, q, r);
+        if (!err)
+            c->last = at;
+        if (!err || err_is(err, RL_LAB, "CANCELLED") || wire_now() >= call->deadline)
+            break;
+    }
+    free(tried);
+    return err;
+}
+
+rl_err *wire_ask(wire_cluster *c, const wire_call *call, int broker, const wire_question *q,
+                 frame_reader *r)
+{
+    if (broker == WIRE_ANY)
+        return ask_any(c, call, q, r);
+    peer *p = find(c, broker);
+    if (!p)
+        return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
+    return ask_peer(c, p, call, q, r);
+}

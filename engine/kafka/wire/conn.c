@@ -1,0 +1,305 @@
+#include "kafka/wire/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kafka/client.h"
+#include "kafka/wire/link.h"
+
+#define NS_PER_MS 1000000
+#define API_SLOTS 128
+
+typedef struct sent {
+    int api, version;
+    int32_t correlation;
+} sent;
+
+struct wire_conn {
+    wire_link link;
+    const wire_security *security; /* may be NULL */
+    int32_t correlation;
+    rl_buf out, in;
+    size_t in_pos, out_pos;
+    sent ahead[WIRE_MAX_AHEAD]; /* a ring: oldest request at `first` */
+    int first, count, abandoned;
+    int64_t heard;
+    bool at_login, ready; /* ready: its versions are known and it let us in */
+    struct {
+        int16_t min, max;
+    } speaks[API_SLOTS];
+};
+
+/* ---- time and cancellation ---- */
+
+int64_t wire_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 * NS_PER_MS + t.tv_nsec;
+}
+
+wire_call wire_call_within(const wire_call *call, int ms)
+{
+    wire_call shorter = *call;
+    int64_t deadline = wire_now() + (int64_t)ms * NS_PER_MS;
+    if (deadline < shorter.deadline)
+        shorter.deadline = deadline;
+    return shorter;
+}
+
+rl_err *wire_cancelled(const wire_call *call)
+{
+    for (int i = 0; i < 2; i++)
+        if (call->stop[i] && atomic_load(call->stop[i]))
+            return err_lab("CANCELLED", "the call was cancelled");
+    return NULL;
+}
+
+/* ---- errors ---- */
+
+/* Codes that brokers send and the librdkafka we build on does not know. */
+static const struct {
+    int code;
+    const char *name, *text;
+} newer_codes[] = {
+    {98, "SNAPSHOT_NOT_FOUND", "Requested snapshot was not found"},
+    {99, "POSITION_OUT_OF_RANGE", "Requested position is outside of the snapshot"},
+    {101, "DUPLICATE_BROKER_REGISTRATION", "This broker id is already in use"},
+    {102, "BROKER_ID_NOT_REGISTERED", "The given broker id was not registered"},
+    {104, "INCONSISTENT_CLUSTER_ID", "The cluster id does not match that of the server"},
+    {105, "TRANSACTIONAL_ID_NOT_FOUND", "The transactional id could not be found"},
+    {106, "FETCH_SESSION_TOPIC_ID_ERROR", "The fetch session mixes topics with and without ids"},
+    {107, "INELIGIBLE_REPLICA", "The new ISR contains at least one ineligible replica"},
+    {108, "NEW_LEADER_ELECTED", "The partition was altered but its leader has changed"},
+    {109, "OFFSET_MOVED_TO_TIERED_STORAGE", "The requested offset is moved to tiered storage"},
+    {134, "GROUP_DELETION_FAILED", "The group could not be deleted"},
+    {136, "CONTROLLER_ID_NOT_REGISTERED", "The given controller id was not registered"},
+};
+
+static void code_words(int code, const char **name, const char **text)
+{
+    *name = kafka_code_name((rd_kafka_resp_err_t)code);
+    *text = rd_kafka_err2str((rd_kafka_resp_err_t)code);
+    for (size_t i = 0; strchr(*name, '?') && i < sizeof newer_codes / sizeof *newer_codes; i++) {
+        if (newer_codes[i].code != code)
+            continue;
+        *name = newer_codes[i].name;
+        *text = newer_codes[i].text;
+    }
+}
+
+rl_err *wire_code(int code, const char *fmt, ...)
+{
+    if (!code)
+        return NULL;
+    char what[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    const char *name, *text;
+    code_words(code, &name, &text);
+    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, text);
+    err->retriable = kafka_code_retriable((rd_kafka_resp_err_t)code);
+    return err;
+}
+
+/* ---- connecting ---- */
+
+rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
+                  wire_conn **out)
+{
+    wire_conn *conn = mem_zero(sizeof *conn);
+    conn->security = security;
+    for (int i = 0; i < API_SLOTS; i++)
+        conn->speaks[i].min = conn->speaks[i].max = -1;
+    rl_err *err = wire_link_open(&conn->link, call, security, host, port);
+    if (err) {
+        wire_close(conn);
+        return err;
+    }
+    frame_writer w = wire_begin(conn, FRAME_API_VERSIONS, 0);
+    wire_end(conn, &w);
+    *out = conn;
+    return NULL;
+}
+
+static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r);
+
+rl_err *wire_learn(wire_conn *conn, const wire_call *call)
+{
+    if (conn->ready)
+        return NULL;
+    frame_reader r;
+    rl_err *err = wire_flush(conn, call);
+    if (!err)
+        err = receive_one(conn, call, &r);
+    if (err)
+        return err;
+    int code = frame_i16(&r);
+    for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--) {
+        int api = frame_i16(&r);
+        int16_t min = frame_i16(&r), max = frame_i16(&r);
+        if (r.bad || api < 0 || api >= API_SLOTS)
+            continue;
+        conn->speaks[api].min = min;
+        conn->speaks[api].max = max;
+    }
+    err = frame_end(&r, "ApiVersions response");
+    if (!err)
+        err = wire_code(code, "ApiVersions of broker %s", wire_name(conn));
+    conn->at_login = !err && conn->security && conn->security->mechanism;
+    if (conn->at_login)
+        err = wire_login(conn, call, conn->security);
+    conn->ready = !err;
+    return err;
+}
+
+void wire_close(wire_conn *conn)
+{
+    if (!conn)
+        return;
+    wire_link_close(&conn->link);
+    buf_free(&conn->out);
+    buf_free(&conn->in);
+    free(conn);
+}
+
+const char *wire_name(const wire_conn *conn)
+{
+    return conn->link.name;
+}
+
+rl_err *wire_speaks(const wire_conn *conn, int api, int version)
+{
+    int min = conn->speaks[api].min, max = conn->speaks[api].max;
+    if (min >= 0 && version >= min && version <= max)
+        return NULL;
+    const char *name = frame_api_name(api);
+    const int code = RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
+    if (min < 0)
+        return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
+                       "broker %s does not know %s; rlab needs version %d of it", conn->link.name,
+                       name, version);
+    return err_new(RL_KAFKA, code, "UNSUPPORTED_VERSION",
+                   "broker %s speaks %s %d to %d; rlab needs version %d", conn->link.name, name,
+                   min, max, version);
+}
+
+/* ---- requests and responses ---- */
+
+frame_writer wire_begin(wire_conn *conn, int api, int version)
+{
+    int slot = (conn->first + conn->count) % WIRE_MAX_AHEAD;
+    conn->ahead[slot] = (sent){.api = api, .version = version, .correlation = ++conn->correlation};
+    return frame_begin(&conn->out, api, version, conn->correlation, WIRE_CLIENT_ID);
+}
+
+void wire_end(wire_conn *conn, frame_writer *w)
+{
+    frame_finish(w);
+    if (!conn->count)
+        conn->heard = wire_now(); /* silence counts from the first unanswered request */
+    conn->count++;
+}
+
+rl_err *wire_flush(wire_conn *conn, const wire_call *call)
+{
+    if (conn->count > WIRE_MAX_AHEAD)
+        return err_lab("USAGE", "more than %d requests ahead", WIRE_MAX_AHEAD);
+    rl_err *err = wire_link_write(&conn->link, call, conn->out.data, conn->out.len, &conn->out_pos);
+    if (err)
+        return err;
+    buf_reset(&conn->out);
+    conn->out_pos = 0;
+    return NULL;
+}
+
+/* Moves what was read but not yet parsed to the front, so that the buffer does not creep. */
+static void compact(wire_conn *conn)
+{
+    if (!conn->in_pos)
+        return;
+    memmove(conn->in.data, conn->in.data + conn->in_pos, conn->in.len - conn->in_pos);
+    conn->in.len -= conn->in_pos;
+    conn->in_pos = 0;
+}
+
+static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
+{
+    compact(conn);
+    while (conn->in.len < need) {
+        size_t room = need - conn->in.len < 16384 ? 16384 : need - conn->in.len;
+        buf_reserve(&conn->in, room);
+        size_t got;
+        rl_err *err = wire_link_read(&conn->link, call, conn->in.data + conn->in.len, room, &got);
+        if (err)
+            return err;
+        conn->in.len += got;
+        conn->heard = wire_now();
+    }
+    return NULL;
+}
+
+static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r)
+{
+    size_t size;
+    rl_err *err = fill(conn, call, 4);
+    if (!err)
+        err = frame_size(conn->in.data, WIRE_MAX_RESPONSE, &size);
+    if (!err)
+        err = fill(conn, call, 4 + size);
+    if (err)
+        return err;
+    sent request = conn->ahead[conn->first];
+    int32_t correlation;
+    *r = frame_read(conn->in.data + 4, size, false);
+    conn->in_pos = 4 + size;
+    conn->first = (conn->first + 1) % WIRE_MAX_AHEAD;
+    conn->count--;
+    err = frame_response_header(r, request.api, request.version, &correlation);
+    if (!err && correlation != request.correlation)
+        err = err_lab("MALFORMED", "broker %s answered request %d where %d was due",
+                      conn->link.name, correlation, request.correlation);
+    return err;
+}
+
+rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r)
+{
+    rl_err *err = wire_drain(conn, call);
+    if (err)
+        return err;
+    if (!conn->count)
+        return err_lab("USAGE", "no response is due from broker %s", conn->link.name);
+    return receive_one(conn, call, r);
+}
+
+bool wire_abandon(wire_conn *conn)
+{
+    if (conn->ready)
+        conn->abandoned = conn->count;
+    return conn->ready || !conn->at_login;
+}
+
+rl_err *wire_drain(wire_conn *conn, const wire_call *call)
+{
+    frame_reader unused;
+    for (; conn->abandoned > 0; conn->abandoned--) {
+        rl_err *err = receive_one(conn, call, &unused);
+        if (err)
+            return err;
+    }
+    return NULL;
+}
+
+bool wire_idle(const wire_conn *conn)
+{
+    return conn->count == 0;
+}
+
+int64_t wire_heard(const wire_conn *conn)
+{
+    return conn->heard;
+}

@@ -1,0 +1,260 @@
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kafka/wire/api.h"
+
+#define METADATA_VERSION 12
+#define QUORUM_API 55
+#define QUORUM_VERSION 0
+
+typedef struct topic_list {
+    const char *const *topics;
+    int count;
+} topic_list;
+
+static void write_metadata(frame_writer *w, const void *arg)
+{
+    static const char no_id[16];
+    const topic_list *list = arg;
+    frame_put_array(w, list->topics ? list->count : -1);
+    for (int i = 0; list->topics && i < list->count; i++) {
+        buf_add(w->buf, no_id, sizeof no_id);
+        frame_put_str(w, list->topics[i]);
+        frame_put_tags(w);
+    }
+    frame_put_i8(w, 0); /* no automatic creation */
+    frame_put_i8(w, 0); /* no authorized operations */
+    frame_put_tags(w);
+}
+
+/* Allocates for a counted array; NULL when it is empty, null or a lie. */
+static void *array_of(frame_reader *r, size_t size, int *count)
+{
+    int32_t n = frame_array(r);
+    *count = n > 0 ? n : 0;
+    return n > 0 ? mem_zero((size_t)n * size) : NULL;
+}
+
+static wire_ids read_ids(frame_reader *r)
+{
+    wire_ids ids;
+    ids.id = array_of(r, sizeof *ids.id, &ids.count);
+    for (int i = 0; i < ids.count; i++)
+        ids.id[i] = frame_i32(r);
+    return ids;
+}
+
+static void read_nodes(frame_reader *r, wire_metadata *m)
+{
+    m->nodes = array_of(r, sizeof *m->nodes, &m->node_count);
+    for (int i = 0; i < m->node_count && !r->bad; i++) {
+        wire_node *node = &m->nodes[i];
+        node->id = frame_i32(r);
+        node->host = frame_dup(frame_str(r));
+        node->port = frame_i32(r);
+        node->rack = frame_dup(frame_str(r));
+        frame_tags(r);
+        if (!node->host)
+            r->bad = true;
+    }
+}
+
+static int by_partition(const void *a, const void *b)
+{
+    const wire_partition *p = a, *q = b;
+    return (p->partition > q->partition) - (p->partition < q->partition);
+}
+
+static void read_partitions(frame_reader *r, wire_topic *topic)
+{
+    topic->partitions = array_of(r, sizeof *topic->partitions, &topic->count);
+    for (int i = 0; i < topic->count && !r->bad; i++) {
+        wire_partition *p = &topic->partitions[i];
+        p->code = frame_i16(r);
+        p->partition = frame_i32(r);
+        p->leader = frame_i32(r);
+        p->epoch = frame_i32(r);
+        p->replicas = read_ids(r);
+        p->isr = read_ids(r);
+        p->offline = read_ids(r);
+        frame_tags(r);
+    }
+    if (topic->count && !r->bad)
+        qsort(topic->partitions, (size_t)topic->count, sizeof *topic->partitions, by_partition);
+}
+
+static void read_topics(frame_reader *r, wire_metadata *m)
+{
+    m->topics = array_of(r, sizeof *m->topics, &m->topic_count);
+    for (int i = 0; i < m->topic_count && !r->bad; i++) {
+        wire_topic *topic = &m->topics[i];
+        topic->code = frame_i16(r);
+        topic->name = frame_dup(frame_str(r));
+        frame_slice id = frame_raw(r, sizeof topic->id);
+        if (id.data)
+            memcpy(topic->id, id.data, id.len);
+        topic->internal = frame_i8(r);
+        read_partitions(r, topic);
+        frame_i32(r); /* authorized operations */
+        frame_tags(r);
+        if (!topic->name)
+            r->bad = true;
+    }
+}
+
+rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *m)
+{
+    *m = (wire_metadata){0};
+    frame_i32(r); /* throttle time */
+    read_nodes(r, m);
+    m->cluster_id = frame_dup(frame_str(r));
+    m->controller = frame_i32(r);
+    read_topics(r, m);
+    frame_tags(r);
+    rl_err *err = frame_end(r, "Metadata response");
+    if (err)
+        wire_metadata_free(m);
+    return err;
+}
+
+rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
+                          const char *const *topics, int count, wire_metadata *m)
+{
+    topic_list list = {.topics = topics, .count = count};
+    wire_question q = {FRAME_METADATA, METADATA_VERSION, write_metadata, &list};
+    frame_reader r;
+    *m = (wire_metadata){0};
+    rl_err *err = wire_ask(cluster, call, broker, &q, &r);
+    if (!err)
+        err = wire_metadata_parse(&r, m);
+    if (err)
+        return err;
+    for (int i = 0; i < m->node_count; i++)
+        wire_cluster_learn(cluster, m->nodes[i].id, m->nodes[i].host, m->nodes[i].port);
+    return NULL;
+}
+
+void wire_metadata_free(wire_metadata *m)
+{
+    for (int i = 0; m->nodes && i < m->node_count; i++) {
+        free(m->nodes[i].host);
+        free(m->nodes[i].rack);
+    }
+    for (int i = 0; m->topics && i < m->topic_count; i++) {
+        wire_topic *topic = &m->topics[i];
+        for (int j = 0; topic->partitions && j < topic->count; j++) {
+            free(topic->partitions[j].replicas.id);
+            free(topic->partitions[j].isr.id);
+            free(topic->partitions[j].offline.id);
+        }
+        free(topic->partitions);
+        free(topic->name);
+    }
+    free(m->nodes);
+    free(m->topics);
+    free(m->cluster_id);
+    *m = (wire_metadata){0};
+}
+
+const wire_topic *wire_metadata_topic(const wire_metadata *m, const char *name)
+{
+    for (int i = 0; i < m->topic_count; i++)
+        if (strcmp(m->topics[i].name, name) == 0)
+            return &m->topics[i];
+    return NULL;
+}
+
+rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int partition,
+                                const wire_partition **found)
+{
+    const wire_topic *topic = wire_metadata_topic(m, name);
+    int code = topic ? topic->code : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (code)
+        return wire_code(code, "topic %s", name);
+    for (int i = 0; i < topic->count; i++) {
+        if (topic->partitions[i].partition != partition)
+            continue;
+        *found = &topic->partitions[i];
+        return NULL;
+    }
+    return wire_code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                     "%s has %d partitions, none of them %d", name, topic->count, partition);
+}
+
+/* ---- the quorum of controllers ---- */
+
+static void write_quorum(frame_writer *w, const void *unused)
+{
+    (void)unused;
+    frame_put_array(w, 1);
+    frame_put_str(w, "__cluster_metadata");
+    frame_put_array(w, 1);
+    frame_put_i32(w, 0);
+    frame_put_tags(w);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static struct wire_voter *read_voters(frame_reader *r, int *count)
+{
+    struct wire_voter *voters = array_of(r, sizeof *voters, count);
+    for (int i = 0; i < *count && !r->bad; i++) {
+        voters[i].id = frame_i32(r);
+        voters[i].leo = frame_i64(r);
+        frame_tags(r);
+    }
+    return voters;
+}
+
+/* One partition is asked for, hence one is read; anything else is refused. */
+static int read_quorum(frame_reader *r, wire_quorum *q)
+{
+    if (frame_array(r) != 1)
+        r->bad = true;
+    frame_str(r);
+    if (frame_array(r) != 1)
+        r->bad = true;
+    frame_i32(r);
+    int code = frame_i16(r), observers;
+    q->leader = frame_i32(r);
+    q->epoch = frame_i32(r);
+    q->hw = frame_i64(r);
+    q->voters = read_voters(r, &q->voter_count);
+    free(read_voters(r, &observers));
+    frame_tags(r);
+    frame_tags(r);
+    frame_tags(r);
+    return code;
+}
+
+rl_err *wire_quorum_parse(frame_reader *r, wire_quorum *q)
+{
+    *q = (wire_quorum){0};
+    int code = frame_i16(r);
+    if (!code)
+        code = read_quorum(r, q);
+    else
+        r->pos = r->len; /* an error comes alone */
+    rl_err *err = frame_end(r, "DescribeQuorum response");
+    if (!err)
+        err = wire_code(code, "the quorum of controllers");
+    if (err)
+        wire_quorum_free(q);
+    return err;
+}
+
+rl_err *wire_quorum_get(wire_cluster *cluster, const wire_call *call, wire_quorum *quorum)
+{
+    wire_question q = {QUORUM_API, QUORUM_VERSION, write_quorum, NULL};
+    frame_reader r;
+    *quorum = (wire_quorum){0};
+    rl_err *err = wire_ask(cluster, call, WIRE_ANY, &q, &r);
+    return err ? err : wire_quorum_parse(&r, quorum);
+}
+
+void wire_quorum_free(wire_quorum *q)
+{
+    free(q->voters);
+    *q = (wire_quorum){0};
+}

@@ -1,0 +1,91 @@
+#include "kafka/client.h"
+#include "kafka/wire/scram.h"
+#include "kafka/wire/conn.h"
+
+#define HANDSHAKE_VERSION 1
+#define AUTHENTICATE_VERSION 1
+
+static rl_err *handshake(wire_conn *conn, const wire_call *call, const char *mechanism)
+{
+    frame_reader r;
+    frame_writer w = wire_begin(conn, FRAME_SASL_HANDSHAKE, HANDSHAKE_VERSION);
+    frame_put_str(&w, mechanism);
+    wire_end(conn, &w);
+    rl_err *err = wire_flush(conn, call);
+    if (!err)
+        err = wire_receive(conn, call, &r);
+    if (err)
+        return err;
+    int code = frame_i16(&r);
+    for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--)
+        frame_str(&r);
+    err = frame_end(&r, "SaslHandshake response");
+    return err ? err : wire_code(code, "broker %s, SASL mechanism %s", wire_name(conn), mechanism);
+}
+
+/* One step of the dialogue; the broker's part is valid until the next. */
+static rl_err *step(wire_conn *conn, const wire_call *call, const rl_buf *ours, frame_slice *theirs)
+{
+    frame_reader r;
+    frame_writer w = wire_begin(conn, FRAME_SASL_AUTHENTICATE, AUTHENTICATE_VERSION);
+    frame_put_bytes(&w, ours->data, ours->len);
+    wire_end(conn, &w);
+    rl_err *err = wire_flush(conn, call);
+    if (!err)
+        err = wire_receive(conn, call, &r);
+    if (err)
+        return err;
+    int code = frame_i16(&r);
+    frame_slice why = frame_str(&r);
+    *theirs = frame_bytes(&r);
+    frame_i64(&r); /* session lifetime: the broker closes, and we come again */
+    err = frame_end(&r, "SaslAuthenticate response");
+    if (err || !code)
+        return err;
+    return err_new(RL_KAFKA, code, kafka_code_name((rd_kafka_resp_err_t)code), "broker %s: %.*s",
+                   wire_name(conn), (int)why.len, why.data ? why.data : "");
+}
+
+static rl_err *plain(wire_conn *conn, const wire_call *call, const wire_security *s)
+{
+    rl_buf ours = {0};
+    frame_slice theirs;
+    buf_u8(&ours, 0);
+    buf_str(&ours, s->user);
+    buf_u8(&ours, 0);
+    buf_str(&ours, s->password);
+    rl_err *err = step(conn, call, &ours, &theirs);
+    buf_free(&ours);
+    return err;
+}
+
+static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_security *s,
+                           const char *digest)
+{
+    rl_buf ours = {0};
+    frame_slice theirs;
+    scram login;
+    rl_err *err = scram_begin(&login, digest, s->user, s->password, NULL, &ours);
+    if (!err)
+        err = step(conn, call, &ours, &theirs);
+    buf_reset(&ours);
+    if (!err)
+        err = scram_answer(&login, theirs, &ours);
+    if (!err)
+        err = step(conn, call, &ours, &theirs);
+    if (!err)
+        err = scram_finish(&login, theirs);
+    scram_free(&login);
+    buf_free(&ours);
+    return err;
+}
+
+rl_err *wire_login(wire_conn *conn, const wire_call *call, const wire_security *s)
+{
+    rl_err *err = handshake(conn, call, s->mechanism);
+    if (err)
+        return err;
+    if (s->mechanism[0] == 'P')
+        return plain(conn, call, s);
+    return scram_login(conn, call, s, s->mechanism[10] == '2' ? "SHA256" : "SHA512");
+}

@@ -1,0 +1,186 @@
+-- The experiment DSL: what a scenario file may say, checked when it is loaded, with the file's own names in every complaint.
+local err = require "rlab.err"
+local host = require "rlab.core_host"
+local script = require "rlab.experiment.script"
+local units = require "rlab.units"
+
+local M = {}
+
+local Experiment = {}
+Experiment.__index = Experiment
+
+local keys = {
+  id = "string", title = "string", question = "string", claim = "string", lesson = "string", needs = "table", arms = "table",
+  roles = "table", options = "table", setup = "function", run = "function", checks = "function", verdict = "function",
+  sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table", disrupts = "boolean",
+  side_by_side = "boolean",
+}
+local required = { "id", "title", "claim", "arms", "run", "checks" }
+local known_needs = { kafka = true, mysql = true, redis = true, proxy = true, partition = true }
+
+local function script_error(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
+end
+
+local function sorted_keys(t)
+  local list = {}
+  for key in pairs(t) do list[#list + 1] = key end
+  table.sort(list)
+  return list
+end
+
+-- "file:line" of the field in the source, so that a complaint can be clicked
+local function place(source, key)
+  local line = 1
+  for text in (source.text .. "\n"):gmatch "(.-)\n" do
+    if text:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=") then return ("%s:%d"):format(source.path, line) end
+    line = line + 1
+  end
+  return source.path
+end
+
+local function check_keys(def, source)
+  for key, value in pairs(def) do
+    local want, where = keys[key], place(source, tostring(key))
+    if not want then
+      local near = units.nearest(tostring(key), sorted_keys(keys))
+      script_error("%s: an experiment has no '%s'%s", where, tostring(key), near and (", did you mean '" .. near .. "'?") or "")
+    end
+    if type(value) ~= want then script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value)) end
+  end
+  for _, key in ipairs(required) do
+    if def[key] == nil then script_error("%s: an experiment needs '%s'", source.path, key) end
+  end
+end
+
+local function check_arms(def, where)
+  local seen = {}
+  for i, arm in ipairs(def.arms) do
+    if type(arm) ~= "table" or not arm.class then
+      script_error("%s: arm %d is no arm; write wrong \"name\" { settings }", where, i)
+    end
+    if seen[arm.name] then script_error("%s: two arms are called '%s'", where, arm.name) end
+    seen[arm.name] = true
+  end
+  if #def.arms == 0 then script_error("%s: an experiment needs at least one arm", where) end
+end
+
+local function check_needs(def, where)
+  for _, need in ipairs(def.needs) do
+    if not known_needs[need] then
+      local near = units.nearest(tostring(need), sorted_keys(known_needs))
+      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy, partition", where, tostring(need),
+        near and (", did you mean '" .. near .. "'?") or "")
+    end
+  end
+end
+
+-- Brokers that can be parted are restarted for it: nobody else may work on the stack meanwhile.
+local function check_partition(def, where)
+  for _, need in ipairs(def.needs) do
+    if need == "partition" and not def.disrupts then
+      script_error('%s: "partition" restarts the brokers: say disrupts = true, so that the run has the stack alone', where)
+    end
+  end
+end
+
+-- experiment { ... } -> Experiment; `source` is {path=, text=}
+local function make(def, source)
+  if type(def) ~= "table" then script_error("%s: experiment takes a table", source.path) end
+  check_keys(def, source)
+  check_arms(def, place(source, "arms"))
+  def.needs = def.needs or { "kafka" }
+  check_needs(def, place(source, "needs"))
+  check_partition(def, place(source, "needs"))
+  return setmetatable(def, Experiment)
+end
+
+local function arm_of(class)
+  return function(name)
+    if type(name) ~= "string" then error(class .. " takes a name: " .. class .. ' "commit-first" { settings }', 2) end
+    return function(settings)
+      if type(settings) ~= "table" then error(class .. ' "' .. name .. '" takes its settings: {}', 2) end
+      local says = settings.says
+      settings.says = nil
+      return { class = class, name = name, settings = settings, says = says }
+    end
+  end
+end
+
+M.wrong, M.right, M.observe = arm_of "wrong", arm_of "right", arm_of "observe"
+
+function Experiment:arm(name)
+  for _, arm in ipairs(self.arms) do
+    if arm.name == name then return arm end
+  end
+end
+
+local modules = { "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql", "null", "process", "redis", "rng",
+  "task", "units", "uuid" }
+
+-- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot be set.
+function M.environment(source)
+  local own = { experiment = function(def) return make(def, source) end, wrong = M.wrong, right = M.right, observe = M.observe }
+  local lazy = {}
+  for _, name in ipairs(modules) do lazy[name] = true end
+  return setmetatable({}, {
+    __index = function(_, name)
+      if own[name] then return own[name] end
+      if lazy[name] then return require("rlab." .. name) end
+      return _G[name]
+    end,
+    __newindex = function(_, name)
+      error(("'%s' would be a global; write 'local %s = ...'"):format(name, name), 2)
+    end,
+  })
+end
+
+local function source_of(path)
+  local file = io.open(path, "rb")
+  if file then
+    local text = file:read "a"
+    file:close()
+    return text
+  end
+  return host.embedded(path)
+end
+
+-- load(path) -> Experiment; raises a SCRIPT error that names file and line.
+function M.load(path)
+  local text = source_of(path)
+  if not text then script_error("%s: there is no such file", path) end
+  local chunk, failure = load(text, "@" .. path, "t", M.environment { path = path, text = text })
+  if not chunk then script_error("%s", failure) end
+  local ok, found = xpcall(chunk, script.traced)
+  if not ok then error(script.error(found, path), 0) end
+  if getmetatable(found) ~= Experiment then script_error("%s: the file must return experiment { ... }", path) end
+  found.path = path
+  return found
+end
+
+-- find(word) -> path: "E-012" or "e-012" or a path. Experiments of the current directory win over the embedded ones.
+function M.find(word)
+  if word:match "%.lua$" then return word end
+  local id = word:upper()
+  local path = "experiments/" .. id .. ".lua"
+  if source_of(path) then return path end
+  local known = {}
+  for _, name in ipairs(M.names()) do known[#known + 1] = name:match "([^/]+)%.lua$" end
+  local near = units.nearest(id, known)
+  error(err.new { domain = "rlab", code = 0, name = "USAGE",
+    message = ("there is no experiment %s; %s"):format(word, near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
+end
+
+-- names() -> sorted paths of all experiments known here
+function M.names()
+  local found = {}
+  for _, name in ipairs(host.embedded_names "experiments/") do found[name] = true end
+  local fs = require "rlab.fs"
+  for _, entry in ipairs(fs.list "experiments" or {}) do
+    local name = type(entry) == "table" and entry.name or entry
+    if name:match "%.lua$" then found["experiments/" .. name] = true end
+  end
+  return sorted_keys(found)
+end
+
+return M
