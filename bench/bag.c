@@ -1,5 +1,7 @@
-/* How long a check over N ids takes: `bag [N]` builds a bag of N acknowledged records (36-byte ids, key, version), one of what a log holds (10 ids lost, 10
- * twice, 10 unknown), then asks for what is lost, phantom, duplicate and out of order. Prints seconds of processor time and the memory. */
+/* How long a check over N ids takes: `bag [N]` builds a bag of N acknowledged records (36-byte
+ * ids, key, version), one of what a log holds (10 ids lost, 10 twice, 10 unknown), then asks for
+ * what is lost, phantom, duplicate and out of order. Prints seconds of processor time and the
+ * memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

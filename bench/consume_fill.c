@@ -1,4 +1,5 @@
-/* Fills a topic with events of the ledger for bench/consume.lua: 200 bytes of JSON, keyed by account, with an event-id.
+/* Fills a topic with events of the ledger for bench/consume.lua: 200 bytes of JSON, keyed by
+ * account, with an event-id.
  *
  *     consume_fill TOPIC RECORDS ACCOUNTS [property=value]...
  *

@@ -1,9 +1,13 @@
-/* The same work as flow.consume by plain C over librdkafka and the MySQL client, doing the least possible with the same statements: what the flow is measured against.
+/* The same work as flow.consume by plain C over librdkafka and the MySQL client, doing the least
+ * possible with the same statements: what the flow is measured against.
  *
- *     consume_loop HOST PORT USER PASSWORD SCHEMA TOPIC PARTITIONS RECORDS BATCH [property=value]...
+ *     consume_loop HOST PORT USER PASSWORD SCHEMA TOPIC PARTITIONS RECORDS BATCH
+ *     [property=value]...
  *
- * One thread and one connection a partition. Nothing is checked that the work does not need: no duplicates, no retries, no health. Prints one JSON line: seconds and CPU
- * seconds (all threads) from the first record until all are applied. Uses: librdkafka, libmysqlclient. Thread: one a partition. */
+ * One thread and one connection a partition. Nothing is checked that the work does not need: no
+ * duplicates, no retries, no health. Prints one JSON line: seconds and CPU seconds (all threads)
+ * from the first record until all are applied. Uses: librdkafka, libmysqlclient. Thread: one a
+ * partition. */
 #include <mysql.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
-/* Servers to be loaded from outside: `http_hello MODE [THREADS]` prints its port and serves until its input ends.
- * bare   libmicrohttpd alone, the least that answers "hello" and keeps connections
+/* Servers to be loaded from outside: `http_hello MODE [THREADS]` prints its port and serves until
+ * its input ends. bare   libmicrohttpd alone, the least that answers "hello" and keeps connections
  * ours   engine/http/server, answered by the handler at once
  * later  engine/http/server, each request suspended and answered by another thread */
 #include <arpa/inet.h>

@@ -1,9 +1,11 @@
-/* The same work as bench/loops.lua by plain C over librdkafka, doing the least possible: what rlab's Lua is measured against.
+/* The same work as bench/loops.lua by plain C over librdkafka, doing the least possible: what
+ * rlab's Lua is measured against.
  *
  *     kafka_loop produce|consume TOPIC PARTITIONS RECORDS BYTES BATCH [property=value]...
  *
- * Prints one JSON line: seconds and CPU seconds (all threads) from the first record, once every partition leader has been talked to, until every
- * record is acknowledged or read. Uses: librdkafka. Thread: one. */
+ * Prints one JSON line: seconds and CPU seconds (all threads) from the first record, once every
+ * partition leader has been talked to, until every record is acknowledged or read. Uses:
+ * librdkafka. Thread: one. */
 #include "peer.h"
 
 enum { WAIT_MS = 60000, ROOM_MS = 100 };

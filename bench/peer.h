@@ -1,6 +1,7 @@
 /* What the plain C programs of the bench share, so that each shows its own loop only.
  *
- * Offers: a way to give up, the clocks that are compared, and a client of librdkafka from name=value words.
+ * Offers: a way to give up, the clocks that are compared, and a client of librdkafka from
+ * name=value words.
  * Uses: librdkafka. Thread: any. */
 #ifndef RL_BENCH_PEER_H
 #define RL_BENCH_PEER_H

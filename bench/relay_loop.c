@@ -1,10 +1,13 @@
-/* The work of flow.relay by plain C over librdkafka and libmysqlclient, doing the least possible: read a batch, produce it, read and produce the next, wait for the
- * reports of the first, mark it. Two batches in flight, one thread. What rlab's relay is measured against; it has no leases, no order after a failure and no
- * way to go on after an error.
+/* The work of flow.relay by plain C over librdkafka and libmysqlclient, doing the least possible:
+ * read a batch, produce it, read and produce the next, wait for the reports of the first, mark it.
+ * Two batches in flight, one thread. What rlab's relay is measured against; it has no leases, no
+ * order after a failure and no way to go on after an error.
  *
- *     relay_loop update|delete|none HOST PORT USER PASSWORD SCHEMA TOPIC ROWS BATCH [property=value]...
+ *     relay_loop update|delete|none HOST PORT USER PASSWORD SCHEMA TOPIC ROWS BATCH
+ *     [property=value]...
  *
- * Prints one JSON line: rows, seconds and CPU seconds (all threads), from the first read until the last row is marked. Uses: librdkafka, libmysqlclient.
+ * Prints one JSON line: rows, seconds and CPU seconds (all threads), from the first read until the
+ * last row is marked. Uses: librdkafka, libmysqlclient.
  * Thread: one. */
 #include <mysql.h>
 

@@ -1,6 +1,7 @@
-/* The two ends of a connection to measure what stands between them: `wire_pipe serve` prints its port and serves until its input ends; `wire_pipe pump PORT
- * MIB FRAME` sends so much in frames as Kafka has them (4 bytes of size first) and prints the seconds until the other side has read all; `wire_pipe ping PORT
- * N` prints the median of N round trips of a small frame, in us. */
+/* The two ends of a connection to measure what stands between them: `wire_pipe serve` prints its
+ * port and serves until its input ends; `wire_pipe pump PORT MIB FRAME` sends so much in frames
+ * as Kafka has them (4 bytes of size first) and prints the seconds until the other side has read
+ * all; `wire_pipe ping PORT N` prints the median of N round trips of a small frame, in us. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -42,7 +43,8 @@ static int write_all(int fd, const char *from, size_t n)
     return 0;
 }
 
-/* A frame as Kafka's: size, API 1 (Fetch) version 4, a correlation id, a client id. The first byte of the client id says what is asked: 'e' echo, 's' sink. */
+/* A frame as Kafka's: size, API 1 (Fetch) version 4, a correlation id, a client id. The first
+ * byte of the client id says what is asked: 'e' echo, 's' sink. */
 static void frame(char *to, size_t len, char what)
 {
     memset(to, 0, len);

@@ -1,7 +1,8 @@
 /* A growing byte buffer.
  *
- * Offers: append of bytes, formatted text, big-endian integers (Kafka's wire order). Memory that cannot be had ends the program through
- * abort(): a lab that is out of memory has nothing sensible left to say.
+ * Offers: append of bytes, formatted text, big-endian integers (Kafka's wire order). Memory that
+ * cannot be had ends the program through abort(): a lab that is out of memory has nothing sensible
+ * left to say.
  * Uses: nothing. Thread: plain memory, one owner. */
 #ifndef RL_BASE_BUF_H
 #define RL_BASE_BUF_H

@@ -1,6 +1,7 @@
 /* Time.
  *
- * Offers: a monotonic clock in ns for durations and histories, the wall clock for people and records, and its ISO 8601 text in UTC.
+ * Offers: a monotonic clock in ns for durations and histories, the wall clock for people and
+ * records, and its ISO 8601 text in UTC.
  * Uses: nothing. Thread: any. */
 #ifndef RL_BASE_CLOCK_H
 #define RL_BASE_CLOCK_H

@@ -1,13 +1,13 @@
-/*
- * The files that travel inside the program: Lua sources, experiments, migrations, report assets and deps/pins.sh.
- * Uses nothing. The table is constant data made at build time by deps/embed.lua, so any thread may read it.
- */
+/* The files that travel inside the program: Lua sources, experiments, migrations, report assets
+ * and deps/pins.sh. Uses nothing. The table is constant data made at build time by
+ * deps/embed.lua, so any thread may read it. */
 #ifndef RL_BASE_EMBED_H
 #define RL_BASE_EMBED_H
 
 #include <stddef.h>
 
-/* One file: its path in the tree ("lua/rlab/task.lua"), its bytes and their number. A zero byte follows the data. */
+/* One file: its path in the tree ("lua/rlab/task.lua"), its bytes and their number. A zero byte
+ * follows the data. */
 typedef struct rl_embed {
     const char *name;
     const unsigned char *data;

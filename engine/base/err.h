@@ -1,9 +1,11 @@
 /* Errors as values.
  *
- * Offers: rl_err, the one error type of the engine. A function that can fail returns `rl_err *`: NULL is success, anything else is
- * owned by the caller and freed with err_free(). It says which system failed (domain), that system's own code and name, a sentence,
- * and the three kinds that librdkafka distinguishes, which are kept for MySQL and Redis too: `retriable` (the same call may succeed),
- * `abortable` (the transaction must be aborted, the client lives) and `fatal` (the client must be replaced).
+ * Offers: rl_err, the one error type of the engine. A function that can fail returns `rl_err *`:
+ * NULL is success, anything else is owned by the caller and freed with err_free(). It says which
+ * system failed (domain), that system's own code and name, a sentence, and the three kinds that
+ * librdkafka distinguishes, which are kept for MySQL and Redis too: `retriable` (the same call may
+ * succeed), `abortable` (the transaction must be aborted, the client lives) and `fatal` (the client
+ * must be replaced).
  * Uses: nothing. Thread: errors are plain memory and belong to whoever holds the pointer. */
 #ifndef RL_BASE_ERR_H
 #define RL_BASE_ERR_H

@@ -1,7 +1,8 @@
 /* Files and folders, with errors that name the path.
  *
- * Offers: whole-file reads, atomic writes (a temporary file and a rename), appends, mkdir -p, removal and copying of trees (sparse files stay
- * sparse, modes and times stay), and locks that die with their process (flock). Long calls look at *stop now and then and give up with CANCELLED.
+ * Offers: whole-file reads, atomic writes (a temporary file and a rename), appends, mkdir -p,
+ * removal and copying of trees (sparse files stay sparse, modes and times stay), and locks that die
+ * with their process (flock). Long calls look at *stop now and then and give up with CANCELLED.
  * Uses: base/buf, base/err. Thread: any; blocking. */
 #ifndef RL_BASE_FILES_H
 #define RL_BASE_FILES_H
@@ -22,12 +23,13 @@ rl_err *files_symlink(const char *target, const char *path); /* replaces a link 
 /* A file, or a folder with all in it; never follows links; what is not there is fine. */
 rl_err *files_remove(const char *path, const atomic_bool *stop);
 
-/* A file (an existing one is replaced) or a tree (the goal must not exist, or be empty). Names that match one of the NULL-terminated patterns are left
- * out (fnmatch; may be NULL). */
+/* A file (an existing one is replaced) or a tree (the goal must not exist, or be empty). Names
+ * that match one of the NULL-terminated patterns are left out (fnmatch; may be NULL). */
 rl_err *files_copy(const char *from, const char *to, const char *const *except,
                    const atomic_bool *stop);
 
-/* Takes the lock file or, when another process has it, returns no error and *fd = -1 with what that one wrote in *holder. */
+/* Takes the lock file or, when another process has it, returns no error and *fd = -1 with what
+ * that one wrote in *holder. */
 rl_err *files_lock(const char *path, const char *text, int *fd, rl_buf *holder);
 void files_unlock(int fd);
 

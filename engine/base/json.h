@@ -1,8 +1,10 @@
 /* JSON, read and written without loss.
  *
- * Offers: a pull reader (one token a call, strict RFC 8259, bounded nesting, errors with line and column) and the writing of strings and numbers into
- * a buffer. Integers stay 64-bit integers; an integer that does not fit is handed out as its digits. Bytes that are no UTF-8 are written as the
- * lone surrogates \udc80-\udcff and come back as the same bytes, so that any record key survives a report.
+ * Offers: a pull reader (one token a call, strict RFC 8259, bounded nesting, errors with line and
+ * column) and the writing of strings and numbers into a buffer. Integers stay 64-bit integers; an
+ * integer that does not fit is handed out as its digits. Bytes that are no UTF-8 are written as the
+ * lone surrogates \udc80-\udcff and come back as the same bytes, so that any record key survives a
+ * report.
  * Uses: base/buf. Thread: plain memory, one owner. */
 #ifndef RL_BASE_JSON_H
 #define RL_BASE_JSON_H

@@ -1,8 +1,9 @@
 /* Random numbers that are the same for ever.
  *
- * Offers: xoshiro256** seeded by splitmix64, and splitting by label: a split depends on the seed and the labels only, never on how many numbers
- * were drawn, so that one more draw in one place moves nothing elsewhere. The sequences are part of the evidence of a run: fixed vectors in the tests
- * hold them.
+ * Offers: xoshiro256** seeded by splitmix64, and splitting by label: a split depends on the seed
+ * and the labels only, never on how many numbers were drawn, so that one more draw in one place
+ * moves nothing elsewhere. The sequences are part of the evidence of a run: fixed vectors in the
+ * tests hold them.
  * Uses: nothing. Thread: plain memory, one owner. */
 #ifndef RL_BASE_RNG_H
 #define RL_BASE_RNG_H

@@ -1,7 +1,8 @@
 /* Durations, sizes and rates as people write them.
  *
- * Offers: parsing of "200ms" "5s" "1.5m" (seconds as double), "64KiB" "1MB" (bytes), "2000/s" "5/m" (per second), printing of durations, and the
- * nearest known word for "did you mean". A plain number is accepted as seconds, bytes or per second.
+ * Offers: parsing of "200ms" "5s" "1.5m" (seconds as double), "64KiB" "1MB" (bytes), "2000/s" "5/m"
+ * (per second), printing of durations, and the nearest known word for "did you mean". A plain
+ * number is accepted as seconds, bytes or per second.
  * Uses: nothing. Thread: pure functions. */
 #ifndef RL_BASE_UNITS_H
 #define RL_BASE_UNITS_H
@@ -20,7 +21,8 @@ int units_ms(double seconds);
 /* "850 ms", "1.2 s", "4m12s"; always NUL-terminated. */
 void units_print_duration(double seconds, char *out, size_t size);
 
-/* The word of the NULL-terminated list closest to `word`, or NULL when none is near enough to be a slip. */
+/* The word of the NULL-terminated list closest to `word`, or NULL when none is near enough to be
+ * a slip. */
 const char *units_nearest(const char *word, const char *const *words);
 
 #endif

@@ -363,7 +363,8 @@ rl_err *bag_sum(const rl_bag *b, int c, int64_t *out)
     return err;
 }
 
-/* The number of the key of an entry among the keys; POOL_NONE for null. Keys that are integers get a pool of their own. */
+/* The number of the key of an entry among the keys; POOL_NONE for null. Keys that are integers
+ * get a pool of their own. */
 static uint32_t key_of(const column *by, uint32_t e, rl_pool *ints)
 {
     if (by->kind == BAG_STR)

@@ -1,15 +1,20 @@
 /* Bags: multisets of ids with columns, the ground of every check.
  *
- * A bag holds entries in the order in which they were added: an id (any bytes) and a value for each column (64-bit integer, string or null; a column
- * holds one kind). An id may occur in several entries; the first of them is its first copy.
+ * A bag holds entries in the order in which they were added: an id (any bytes) and a value for each
+ * column (64-bit integer, string or null; a column holds one kind). An id may occur in several
+ * entries; the first of them is its first copy.
  *
- *     a - b   the entries of a whose id does not occur in b       both ask about ids only, however often they occur in b: that an
- *     a & b   the entries of a whose id occurs in b               id came twice is a duplicate, never a loss or a phantom
+ *     a - b   the entries of a whose id does not occur in b       both ask about ids only, however
+ *     often they occur in b: that an
+ *     a & b   the entries of a whose id occurs in b               id came twice is a duplicate,
+ *     never a loss or a phantom
  *     a + b   all entries of both
  *     a | b   the entries of a, then those of b whose id does not occur in a
  *
- * Results of - and & have a's columns; + and | need the same columns on both sides. All is linear in the number of entries.
- * Offers: the above, counts, duplicates, sums, inversions of order, and a cap on memory with an error (LIMIT) instead of an end.
+ * Results of - and & have a's columns; + and | need the same columns on both sides. All is linear
+ * in the number of entries.
+ * Offers: the above, counts, duplicates, sums, inversions of order, and a cap on memory with an
+ * error (LIMIT) instead of an end.
  * Uses: evidence/pool, base/err. Thread: plain memory, one owner. */
 #ifndef RL_EVIDENCE_BAG_H
 #define RL_EVIDENCE_BAG_H
@@ -36,7 +41,8 @@ typedef struct bag_value {
 rl_bag *bag_new(const char *const *columns, int columns_count, size_t cap_bytes);
 void bag_free(rl_bag *bag);
 
-/* Missing values are null. Errors: LIMIT (memory), TYPE (another kind than the column's). The bag is unchanged then. */
+/* Missing values are null. Errors: LIMIT (memory), TYPE (another kind than the column's). The
+ * bag is unchanged then. */
 rl_err *bag_add(rl_bag *bag, const char *id, size_t len, const bag_value *values, int n);
 
 size_t bag_entries(const rl_bag *bag);
@@ -57,14 +63,16 @@ bag_value bag_get(const rl_bag *bag, size_t entry, int column);
 
 typedef enum bag_op { BAG_MINUS, BAG_AND, BAG_PLUS, BAG_OR, BAG_FIRST } bag_op;
 
-/* A new bag, with a's cap; b is ignored by BAG_FIRST (the first copies of a). Errors: LIMIT, USAGE (different columns). */
+/* A new bag, with a's cap; b is ignored by BAG_FIRST (the first copies of a). Errors: LIMIT,
+ * USAGE (different columns). */
 rl_err *bag_combine(bag_op op, const rl_bag *a, const rl_bag *b, rl_bag **out);
 
 /* Sum of an integer column over all entries; nulls count as nothing. Errors: TYPE, OVERFLOW. */
 rl_err *bag_sum(const rl_bag *bag, int column, int64_t *out);
 
-/* Within each value of column `by`, in the order of the entries: first copies whose integer `of` is lower than one that came before. visit gets the entry
- * and the entry with the highest value before it; it returns false to end. Entries with a null in either column are passed over. */
+/* Within each value of column `by`, in the order of the entries: first copies whose integer `of`
+ * is lower than one that came before. visit gets the entry and the entry with the highest value
+ * before it; it returns false to end. Entries with a null in either column are passed over. */
 rl_err *bag_inversions(const rl_bag *bag, int by, int of,
                        bool (*visit)(size_t entry, size_t before, void *arg), void *arg);
 

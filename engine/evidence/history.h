@@ -1,8 +1,10 @@
 /* The operation log of a run.
  *
- * Offers: a buffered writer of JSON lines {index, time, process, type, f, value[, error]}, in the words of Jepsen: type is invoke, ok, fail (it did
- * certainly not happen) or info (nobody knows). time is ns since the history's start, by the monotonic clock. Lines go to the file when 64 KiB have
- * gathered, on flush (the binding asks ten times a second) and on close. After a failed write nothing more is written and every call says why.
+ * Offers: a buffered writer of JSON lines {index, time, process, type, f, value[, error]}, in the
+ * words of Jepsen: type is invoke, ok, fail (it did certainly not happen) or info (nobody knows).
+ * time is ns since the history's start, by the monotonic clock. Lines go to the file when 64 KiB
+ * have gathered, on flush (the binding asks ten times a second) and on close. After a failed write
+ * nothing more is written and every call says why.
  * Uses: base/json, base/clock. Thread: any; one mutex. */
 #ifndef RL_EVIDENCE_HISTORY_H
 #define RL_EVIDENCE_HISTORY_H
@@ -31,7 +33,8 @@ rl_err *history_flush(rl_history *h);
 int64_t history_count(rl_history *h);
 rl_err *history_close(rl_history *h); /* flushes; later operations are refused */
 
-/* Who writes from a thread of its own keeps the memory until it has dropped it, also after the close. */
+/* Who writes from a thread of its own keeps the memory until it has dropped it, also after the
+ * close. */
 void history_keep(rl_history *h);
 void history_drop(rl_history *h);
 

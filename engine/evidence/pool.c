@@ -7,7 +7,8 @@
 
 enum { FIRST_ROOM = 16, FIRST_SLOTS = 32, FIRST_BYTES = 256 };
 
-/* Multiplications by an odd constant with the high half folded back: eight bytes a step, every bit of the result usable. */
+/* Multiplications by an odd constant with the high half folded back: eight bytes a step, every
+ * bit of the result usable. */
 static uint32_t hash_of(const char *s, size_t len)
 {
     const uint64_t k = 0x9e3779b97f4a7c15u;

@@ -1,7 +1,8 @@
 /* Byte strings kept once.
  *
- * Offers: a pool that gives each distinct byte string a number, 0, 1, 2, ... in the order of first appearance, in linear time and with 20 bytes a string
- * beside the bytes themselves. Memory is one arena and three arrays; nothing is freed before the whole.
+ * Offers: a pool that gives each distinct byte string a number, 0, 1, 2, ... in the order of first
+ * appearance, in linear time and with 20 bytes a string beside the bytes themselves. Memory is one
+ * arena and three arrays; nothing is freed before the whole.
  * Uses: base/buf. Thread: plain memory, one owner. */
 #ifndef RL_EVIDENCE_POOL_H
 #define RL_EVIDENCE_POOL_H

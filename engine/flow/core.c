@@ -173,7 +173,8 @@ void flow_hdr_record(flow_hdr *hdr, int64_t ns, int64_t count)
     pthread_mutex_unlock(&hdr->lock);
 }
 
-/* Of the same range and digits the counters can be added one by one; hdr_add would look up the value of each. */
+/* Of the same range and digits the counters can be added one by one; hdr_add would look up the
+ * value of each. */
 static bool same_shape(const struct hdr_histogram *a, const struct hdr_histogram *b)
 {
     return a->counts_len == b->counts_len && a->unit_magnitude == b->unit_magnitude &&

@@ -1,9 +1,11 @@
 /* What all flows share.
  *
- * Offers: rl_flow, the first member of every flow: its threads and how they are told to end (flow_stop: finish what is under way; flow_abort: at once, out
- * of blocked calls too), a bounded queue of events for whoever opened the flow, the state of the servers it needs (health), counters that each thread
- * writes for itself and anybody reads merged, and histograms.
- * Uses: base, HdrHistogram. Thread: any, where nothing else is said. Flow threads see no Lua and no signals. */
+ * Offers: rl_flow, the first member of every flow: its threads and how they are told to end
+ * (flow_stop: finish what is under way; flow_abort: at once, out of blocked calls too), a bounded
+ * queue of events for whoever opened the flow, the state of the servers it needs (health), counters
+ * that each thread writes for itself and anybody reads merged, and histograms.
+ * Uses: base, HdrHistogram. Thread: any, where nothing else is said. Flow threads see no Lua and
+ * no signals. */
 #ifndef RL_FLOW_CORE_H
 #define RL_FLOW_CORE_H
 
@@ -36,15 +38,16 @@ typedef struct flow_event {
     struct flow_event *next;
 } flow_event;
 
-/* Takes err (may be NULL), copies the fields' texts. When FLOW_EVENTS_MAX wait already, the event is dropped and counted. */
+/* Takes err (may be NULL), copies the fields' texts. When FLOW_EVENTS_MAX wait already, the
+ * event is dropped and counted. */
 void flow_emit(rl_flow *flow, const char *what, rl_err *err, const flow_field *fields, int n);
 flow_event *flow_take_event(rl_flow *flow); /* the oldest, the caller's to free; NULL: none */
 bool flow_has_news(rl_flow *flow);          /* an event waits, or all threads have ended */
 void flow_event_free(flow_event *event);
 int64_t flow_dropped(rl_flow *flow);
 
-/* Called whenever there is news (an event, the end of the last thread), from any thread and under a lock: it only wakes somebody. NULL ends that; no call is
- * under way when this returns. */
+/* Called whenever there is news (an event, the end of the last thread), from any thread and
+ * under a lock: it only wakes somebody. NULL ends that; no call is under way when this returns. */
 void flow_on_news(rl_flow *flow, void (*wake)(void *arg), void *arg);
 
 /* ---- counters: one writer each ---- */
@@ -82,11 +85,13 @@ void flow_hdr_add_to(flow_hdr *hdr, struct hdr_histogram *sum);
 
 /* ---- health ---- */
 
-/* `need` is static text: "mysql", "kafka", "redis", ... A change is an event, "down" (with the error) or "up"; that nothing changed costs a lock. */
+/* `need` is static text: "mysql", "kafka", "redis", ... A change is an event, "down" (with the
+ * error) or "up"; that nothing changed costs a lock. */
 void flow_down(rl_flow *flow, const char *need, const rl_err *why);
 void flow_up(rl_flow *flow, const char *need);
 bool flow_is_down(rl_flow *flow, const char *need);
-/* NULL when every server that was spoken of is up, else one line that the caller frees: "mysql: ...; kafka: ...". */
+/* NULL when every server that was spoken of is up, else one line that the caller frees: "mysql:
+ * ...; kafka: ...". */
 char *flow_ill(rl_flow *flow);
 
 /* ---- life ---- */
@@ -125,8 +130,8 @@ static inline bool flow_aborted(rl_flow *flow)
     return atomic_load_explicit(&flow->aborted, memory_order_relaxed);
 }
 
-/* Both return true at once when it is time to end, or as soon as it is: flow_sleep from flow_stop on, flow_pause (for those who still finish their work) from
- * flow_abort on. */
+/* Both return true at once when it is time to end, or as soon as it is: flow_sleep from
+ * flow_stop on, flow_pause (for those who still finish their work) from flow_abort on. */
 bool flow_sleep(rl_flow *flow, double seconds);
 bool flow_pause(rl_flow *flow, double seconds);
 
@@ -134,7 +139,8 @@ bool flow_pause(rl_flow *flow, double seconds);
 bool flow_join(rl_flow *flow, double seconds);
 bool flow_ended(rl_flow *flow);
 
-/* Aborts, waits at most that long, frees what flow_init and the rest made (not `flow` itself). false: a thread hangs, so nothing was freed and nothing may be. */
+/* Aborts, waits at most that long, frees what flow_init and the rest made (not `flow` itself).
+ * false: a thread hangs, so nothing was freed and nothing may be. */
 bool flow_close(rl_flow *flow, double seconds);
 
 #endif

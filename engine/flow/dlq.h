@@ -1,7 +1,8 @@
 /* The headers of records that failed.
  *
- * Offers: their names (docs/dlq.md says who writes which and what it holds), for retry topics, the dead-letter topic and replays. lua/rlab/dlq.lua has the same
- * names for Lua; a test holds the two together.
+ * Offers: their names (docs/dlq.md says who writes which and what it holds), for retry topics, the
+ * dead-letter topic and replays. lua/rlab/dlq.lua has the same names for Lua; a test holds the two
+ * together.
  * Uses: nothing. Thread: constants. */
 #ifndef RL_FLOW_DLQ_H
 #define RL_FLOW_DLQ_H

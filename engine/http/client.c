@@ -116,7 +116,8 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
     return left;
 }
 
-/* libcurl repeats a request whose kept connection turns out to be dead; only what may be repeated lets it. */
+/* libcurl repeats a request whose kept connection turns out to be dead; only what may be
+ * repeated lets it. */
 static int on_seek(void *arg, curl_off_t offset, int origin)
 {
     transfer *t = arg;
@@ -263,7 +264,8 @@ static rl_err *error_of(CURLcode rc, const transfer *t, const char *why)
     return err;
 }
 
-/* After a failed call the handle keeps, whatever is reset, that it has something to rewind, and the next request would fail at once. */
+/* After a failed call the handle keeps, whatever is reset, that it has something to rewind, and
+ * the next request would fail at once. */
 static void renew(http_client *client, CURLcode rc)
 {
     CURL *fresh = rc == CURLE_OK ? NULL : curl_easy_init();

@@ -1,9 +1,11 @@
 /* An HTTP client.
  *
- * Offers: http_client, which makes one request at a time and keeps its connections for the next; a deadline for the whole call and a cancel from another
- * thread. Redirects are not followed and no proxy of the environment is used: who is asked is who answers. A request that may not be repeated (POST,
- * PATCH) is never sent twice by itself: when its connection breaks the outcome is unknown and the error says so.
- * Errors: domain RL_HTTP; CONNECT, UNKNOWN_HOST, TIMEOUT, CONNECTION_LOST, TLS, TOO_LARGE, URL; CANCELLED is RL_LAB. `retriable`: nothing was sent.
+ * Offers: http_client, which makes one request at a time and keeps its connections for the next; a
+ * deadline for the whole call and a cancel from another thread. Redirects are not followed and no
+ * proxy of the environment is used: who is asked is who answers. A request that may not be repeated
+ * (POST, PATCH) is never sent twice by itself: when its connection breaks the outcome is unknown
+ * and the error says so. Errors: domain RL_HTTP; CONNECT, UNKNOWN_HOST, TIMEOUT, CONNECTION_LOST,
+ * TLS, TOO_LARGE, URL; CANCELLED is RL_LAB. `retriable`: nothing was sent.
  * Uses: libcurl. Thread: one at a time; http_client_cancel from any. */
 #ifndef RL_HTTP_CLIENT_H
 #define RL_HTTP_CLIENT_H

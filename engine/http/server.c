@@ -35,7 +35,8 @@ static struct MHD_Response *response_of(const http_reply_opts *reply)
     return response;
 }
 
-/* Leaves the answer and wakes the connection, unless http_stop was faster: then the server may be gone and is not touched. */
+/* Leaves the answer and wakes the connection, unless http_stop was faster: then the server may
+ * be gone and is not touched. */
 static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_Response *response)
 {
     if (atomic_exchange(&req->claimed, true))

@@ -1,11 +1,14 @@
 /* An HTTP server.
  *
- * Offers: http_serve, a server on libmicrohttpd with a few threads of its own (epoll). `handler` is called on one of them once the whole request has come;
- * it may answer at once or keep the request, which suspends its connection at no cost, and any thread answers later by http_reply. Connections are
- * kept alive whatever the status. A body beyond max_body is answered 413 without calling the handler. http_stop takes no new connections, waits
- * for the requests under way and answers what is still left 503.
+ * Offers: http_serve, a server on libmicrohttpd with a few threads of its own (epoll). `handler` is
+ * called on one of them once the whole request has come; it may answer at once or keep the request,
+ * which suspends its connection at no cost, and any thread answers later by http_reply. Connections
+ * are kept alive whatever the status. A body beyond max_body is answered 413 without calling the
+ * handler. http_stop takes no new connections, waits for the requests under way and answers what is
+ * still left 503.
  * Errors: domain RL_SYS, from binding the port. Uses: libmicrohttpd, base.
- * Thread: http_serve and http_stop one at a time; a request belongs to the handler until http_reply, which may be called from any thread. */
+ * Thread: http_serve and http_stop one at a time; a request belongs to the handler until
+ * http_reply, which may be called from any thread. */
 #ifndef RL_HTTP_SERVER_H
 #define RL_HTTP_SERVER_H
 
@@ -38,8 +41,9 @@ int http_port(const http_server *server);
 int http_under_way(const http_server *server);       /* requests begun and not answered yet */
 void http_stop(http_server *server, double at_most); /* blocks; frees the server */
 
-/* A front is asked before the handler, on the same threads: true, it has taken the request and answers it, now or later. NULL takes the front away; no call
- * of it is under way any more when this returns. */
+/* A front is asked before the handler, on the same threads: true, it has taken the request and
+ * answers it, now or later. NULL takes the front away; no call of it is under way any more when
+ * this returns. */
 typedef bool http_front(http_request *req, void *arg);
 void http_set_front(http_server *server, http_front *front, void *arg);
 
@@ -60,7 +64,8 @@ typedef struct http_reply_opts {
     size_t fields_count;
     const void *body; /* copied */
     size_t len;
-    /* Called once on a thread of the server when the last byte was handed to the kernel (sent) or never will be; may be NULL. */
+    /* Called once on a thread of the server when the last byte was handed to the kernel (sent)
+     * or never will be; may be NULL. */
     void (*after)(void *arg, bool sent);
     void *arg;
 } http_reply_opts;

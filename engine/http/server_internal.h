@@ -1,6 +1,7 @@
 /* The inside of the HTTP server, shared by server.c and request.c only.
  *
- * Offers: the structs, and a request's life: it is counted while it is under way, held by its connection and by who answers it, and listed while it is suspended.
+ * Offers: the structs, and a request's life: it is counted while it is under way, held by its
+ * connection and by who answers it, and listed while it is suspended.
  * Uses: http/server, libmicrohttpd. Thread: any; the list of the suspended has a lock. */
 #ifndef RL_HTTP_SERVER_INTERNAL_H
 #define RL_HTTP_SERVER_INTERNAL_H
@@ -26,7 +27,8 @@ struct http_server {
     http_request *suspended; /* under lock: whom http_stop has to answer at last */
 };
 
-/* HANDLING -> ANSWERED: the handler answered before it returned. HANDLING -> SUSPENDED -> ANSWERED: somebody did later. */
+/* HANDLING -> ANSWERED: the handler answered before it returned. HANDLING -> SUSPENDED ->
+ * ANSWERED: somebody did later. */
 typedef enum request_state { HANDLING, SUSPENDED, ANSWERED } request_state;
 
 struct http_request {

@@ -28,7 +28,8 @@ static void property_add(const char *name, char scope)
     known.list[known.n++] = (kafka_property){name, scope};
 }
 
-/* A line of librdkafka's own table: "linger.ms  |  P  | 0 .. 900000 | 5 | high | ... <br>*Type: float*". */
+/* A line of librdkafka's own table: "linger.ms  |  P  | 0 .. 900000 | 5 | high | ... <br>*Type:
+ * float*". */
 static void property_line(char *line)
 {
     char *bar = strchr(line, '|');

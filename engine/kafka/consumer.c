@@ -75,8 +75,9 @@ static bool stopped(kafka_consumer *c, const kafka_stop *stop)
     return atomic_load(&c->cancelled) || kafka_stopped(stop);
 }
 
-/* The first record is waited for, the rest is taken as it lies there. A rebalance is served before the first record comes, so that the generation read
- * then is the record's own; one that is served in the second call makes the batch look old, which is the safe side. */
+/* The first record is waited for, the rest is taken as it lies there. A rebalance is served
+ * before the first record comes, so that the generation read then is the record's own; one that
+ * is served in the second call makes the batch look old, which is the safe side. */
 static int fetch(kafka_consumer *c, rd_kafka_message_t **msgs, int max, int timeout_ms,
                  int *generation)
 {
@@ -216,7 +217,8 @@ rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_
     return err;
 }
 
-/* A question is asked again with twice the patience, so that the stop flag is looked at now and then. */
+/* A question is asked again with twice the patience, so that the stop flag is looked at now and
+ * then. */
 rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
                                  int timeout_ms, const kafka_stop *stop)
 {
@@ -336,7 +338,8 @@ void kafka_consumer_close_within(kafka_consumer *c, int timeout_ms)
     c->leave_ms = timeout_ms;
 }
 
-/* The client's queue is forwarded into one of our own, which is served until the group has been left: rebalances are answered, records are dropped. */
+/* The client's queue is forwarded into one of our own, which is served until the group has been
+ * left: rebalances are answered, records are dropped. */
 static bool leave_group(kafka_consumer *c)
 {
     enum { SOME = 64 };

@@ -1,11 +1,14 @@
 /* A Kafka consumer.
  *
- * Offers: subscribe and assign, polling of batches, positions (store, commit, committed, seek, pause), the rebalances as a list of values, a close that leaves the
- * group within a deadline. A batch owns its records and keeps the client alive until it is freed; it carries the generation, a number that every change of
- * the assignment raises, so that work done under an old assignment can be recognised.
- * Rebalances are answered (assign, unassign, incrementally where the protocol is cooperative) on the polling thread: without polling nothing moves.
- * Without group.id a private one is set and nothing is committed by itself: enough for assign.
- * Uses: kafka/client, kafka/notes. Thread: poll in one thread at a time; everything else in any, but not after close. */
+ * Offers: subscribe and assign, polling of batches, positions (store, commit, committed, seek,
+ * pause), the rebalances as a list of values, a close that leaves the group within a deadline. A
+ * batch owns its records and keeps the client alive until it is freed; it carries the generation, a
+ * number that every change of the assignment raises, so that work done under an old assignment can
+ * be recognised. Rebalances are answered (assign, unassign, incrementally where the protocol is
+ * cooperative) on the polling thread: without polling nothing moves. Without group.id a private one
+ * is set and nothing is committed by itself: enough for assign.
+ * Uses: kafka/client, kafka/notes. Thread: poll in one thread at a time; everything else in any,
+ * but not after close. */
 #ifndef RL_KAFKA_CONSUMER_H
 #define RL_KAFKA_CONSUMER_H
 
@@ -30,7 +33,8 @@ typedef struct kafka_rebalance {
     rl_err *err;
 } kafka_rebalance;
 
-/* Called on the polling thread before the assignment changes; while it runs, the partitions of a KAFKA_REVOKE are still ours and can be committed. */
+/* Called on the polling thread before the assignment changes; while it runs, the partitions of a
+ * KAFKA_REVOKE are still ours and can be committed. */
 typedef void (*kafka_rebalance_fn)(void *arg, kafka_consumer *c, const kafka_rebalance *what);
 
 typedef struct kafka_batch {
@@ -47,23 +51,27 @@ rl_err *kafka_consumer_subscribe(kafka_consumer *c, const rd_kafka_topic_partiti
 rl_err *kafka_consumer_unsubscribe(kafka_consumer *c);
 rl_err *kafka_consumer_assign(kafka_consumer *c, const rd_kafka_topic_partition_list_t *partitions);
 
-/* Waits at most timeout_ms for the first record and takes what else is there, at most max. No records is no error. EOF events and errors of
- * partitions are records with msg->err. Records that were fetched when the stop came are kept for the next poll. */
+/* Waits at most timeout_ms for the first record and takes what else is there, at most max. No
+ * records is no error. EOF events and errors of partitions are records with msg->err. Records
+ * that were fetched when the stop came are kept for the next poll. */
 rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const kafka_stop *stop,
                             kafka_batch *out);
 
-/* Gives records back that nobody has seen: the next poll returns them first, unless a seek, an assign or a revoke came between. Takes the batch. */
+/* Gives records back that nobody has seen: the next poll returns them first, unless a seek, an
+ * assign or a revoke came between. Takes the batch. */
 void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch);
 void kafka_batch_free(kafka_batch *batch);
 
-/* The offsets to go on from after this batch, one a partition: last offset + 1, and of an EOF event its own offset. The caller destroys the list. */
+/* The offsets to go on from after this batch, one a partition: last offset + 1, and of an EOF
+ * event its own offset. The caller destroys the list. */
 rd_kafka_topic_partition_list_t *kafka_batch_positions(const kafka_batch *batch);
 void kafka_message_position(const rd_kafka_message_t *msg, rd_kafka_topic_partition_list_t *list);
 
 /* Offsets here and below are those to go on from (last done + 1). */
 rl_err *kafka_consumer_store(kafka_consumer *c, rd_kafka_topic_partition_list_t *offsets);
 
-/* NULL commits what is stored. The asynchronous one reports a failure as KAFKA_COMMIT_ERROR. The synchronous one leaves the outcome unknown on TIMED_OUT. */
+/* NULL commits what is stored. The asynchronous one reports a failure as KAFKA_COMMIT_ERROR. The
+ * synchronous one leaves the outcome unknown on TIMED_OUT. */
 rl_err *kafka_consumer_commit_async(kafka_consumer *c,
                                     const rd_kafka_topic_partition_list_t *offsets);
 rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_list_t *offsets,
@@ -81,7 +89,8 @@ rl_err *kafka_consumer_resume(kafka_consumer *c, rd_kafka_topic_partition_list_t
 rl_err *kafka_consumer_assignment(kafka_consumer *c, rd_kafka_topic_partition_list_t **out);
 rl_err *kafka_consumer_subscription(kafka_consumer *c, rd_kafka_topic_partition_list_t **out);
 
-/* Asks the leader: low and end offset; the end is the LSO under read_committed, else the high watermark. */
+/* Asks the leader: low and end offset; the end is the LSO under read_committed, else the high
+ * watermark. */
 rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t partition,
                                   int timeout_ms, const kafka_stop *stop, int64_t *low,
                                   int64_t *high);
@@ -97,10 +106,12 @@ void kafka_consumer_wake(kafka_consumer *c);
 /* Every blocking call, under way or to come, ends with CANCELLED. */
 void kafka_consumer_cancel(kafka_consumer *c);
 
-/* How long close may take to leave the group; 3000 when never set, 0 leaves without a word (the broker finds out by the session timeout). */
+/* How long close may take to leave the group; 3000 when never set, 0 leaves without a word (the
+ * broker finds out by the session timeout). */
 void kafka_consumer_close_within(kafka_consumer *c, int timeout_ms);
 
-/* Leaves the group and drops the caller's reference; the client is destroyed with its last batch. */
+/* Leaves the group and drops the caller's reference; the client is destroyed with its last
+ * batch. */
 void kafka_consumer_close(kafka_consumer *c);
 
 #endif

@@ -1,7 +1,9 @@
-/* The inside of a consumer, shared by consumer.c, consumer_events.c and consumer_held.c only: librdkafka's callbacks, the list of rebalances they leave
- * behind, and the records that a poll gave back.
+/* The inside of a consumer, shared by consumer.c, consumer_events.c and consumer_held.c only:
+ * librdkafka's callbacks, the list of rebalances they leave behind, and the records that a poll
+ * gave back.
  *
- * Uses: kafka/consumer. Thread: the callbacks run on the polling thread; the list is guarded by the consumer's lock. */
+ * Uses: kafka/consumer. Thread: the callbacks run on the polling thread; the list is guarded by
+ * the consumer's lock. */
 #ifndef RL_KAFKA_CONSUMER_EVENTS_H
 #define RL_KAFKA_CONSUMER_EVENTS_H
 

@@ -1,4 +1,5 @@
-/* Records that were fetched and given back unseen: the next poll returns them first, unless their partition has been left or sought elsewhere. */
+/* Records that were fetched and given back unseen: the next poll returns them first, unless
+ * their partition has been left or sought elsewhere. */
 #include <stdlib.h>
 #include <string.h>
 

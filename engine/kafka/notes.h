@@ -1,7 +1,8 @@
 /* What librdkafka tells a client unasked: errors and statistics.
  *
- * Offers: a bounded list of errors with the time at which they came, and the newest statistics text. librdkafka's own threads or the polling thread put, any
- * thread takes; nothing calls back. When the list is full the oldest error goes and is counted.
+ * Offers: a bounded list of errors with the time at which they came, and the newest statistics
+ * text. librdkafka's own threads or the polling thread put, any thread takes; nothing calls back.
+ * When the list is full the oldest error goes and is counted.
  * Uses: base/err. Thread: any (a mutex inside). */
 #ifndef RL_KAFKA_NOTES_H
 #define RL_KAFKA_NOTES_H
@@ -34,7 +35,8 @@ void kafka_notes_stats(kafka_notes *notes, const char *json, size_t len);
 /* Moves up to KAFKA_NOTES_MAX errors into out, whose errors the caller frees; how many. */
 int kafka_notes_take(kafka_notes *notes, kafka_note *out);
 
-/* A copy that the caller frees; NULL when there were no statistics yet (statistics.interval.ms is 0 by default). */
+/* A copy that the caller frees; NULL when there were no statistics yet (statistics.interval.ms
+ * is 0 by default). */
 char *kafka_notes_stats_copy(kafka_notes *notes);
 
 int64_t kafka_wall_ms(void);

@@ -64,7 +64,8 @@ void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg)
     p->report_arg = arg;
 }
 
-/* librdkafka writes only when its queue was empty, so what came before the watch began is announced here. */
+/* librdkafka writes only when its queue was empty, so what came before the watch began is
+ * announced here. */
 void kafka_producer_watch(kafka_producer *p, int fd)
 {
     static const uint64_t one = 1;
@@ -163,7 +164,8 @@ rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* A batch of librdkafka passes over a message that is too large and takes those behind it, so only what surely fits goes in by batches. */
+/* A batch of librdkafka passes over a message that is too large and takes those behind it, so
+ * only what surely fits goes in by batches. */
 static int fitting(const kafka_producer *p, const rd_kafka_message_t *msgs, int n)
 {
     int i = 0;
@@ -183,7 +185,8 @@ static int send_fitting(kafka_producer *p, rd_kafka_topic_t *topic, int32_t part
     return taken;
 }
 
-/* The first one goes alone: it is refused when the partition does not exist, which a batch only learns from the reports. */
+/* The first one goes alone: it is refused when the partition does not exist, which a batch only
+ * learns from the reports. */
 int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
                              rd_kafka_message_t *msgs, int n)
 {

@@ -1,11 +1,13 @@
 /* A Kafka producer.
  *
- * Offers: sending of records with the delivery report of each (partition, offset, timestamp, and whether a failed one may be in the log nevertheless),
- * flush, purge, counters, a bounded close. Reports, errors and statistics come as events: somebody must call kafka_producer_drain. A loop watches a
- * descriptor (kafka_producer_watch) and drains when it is readable; without a watch, the blocking calls here and in txn.h drain by themselves in
- * the calling thread.
- * Uses: kafka/client, kafka/notes. Thread: send and drain belong to one thread at a time (the loop or a flow), the blocking calls may run in another one;
- * cancel, purge, pending and counts in any. */
+ * Offers: sending of records with the delivery report of each (partition, offset, timestamp, and
+ * whether a failed one may be in the log nevertheless), flush, purge, counters, a bounded close.
+ * Reports, errors and statistics come as events: somebody must call kafka_producer_drain. A loop
+ * watches a descriptor (kafka_producer_watch) and drains when it is readable; without a watch, the
+ * blocking calls here and in txn.h drain by themselves in the calling thread.
+ * Uses: kafka/client, kafka/notes. Thread: send and drain belong to one thread at a time (the
+ * loop or a flow), the blocking calls may run in another one; cancel, purge, pending and counts
+ * in any. */
 #ifndef RL_KAFKA_PRODUCER_H
 #define RL_KAFKA_PRODUCER_H
 
@@ -19,7 +21,9 @@ typedef struct kafka_record {
     int32_t partition; /* RD_KAFKA_PARTITION_UA: by the partitioner */
     int64_t timestamp; /* ms; 0: now */
     const void *
-        key; /* NULL is no key; an empty key is a pointer with length 0. The same for value, where NULL is a tombstone. */
+        /* NULL is no key; an empty key is a pointer with length 0. The same for value, where
+         * NULL is a tombstone. */
+        key;
     size_t key_len;
     const void *value;
     size_t value_len;
@@ -31,7 +35,8 @@ typedef struct kafka_counts {
         bytes; /* records taken, reports of both kinds, bytes of values taken */
 } kafka_counts;
 
-/* One delivery report: msg->_private is the opaque of the send, msg->err the outcome; rd_kafka_message_status() says whether it may be in the log. */
+/* One delivery report: msg->_private is the opaque of the send, msg->err the outcome;
+ * rd_kafka_message_status() says whether it may be in the log. */
 typedef void (*kafka_report_fn)(void *arg, const rd_kafka_message_t *msg);
 
 /* Takes conf. */
@@ -40,31 +45,37 @@ rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out);
 /* Who gets the reports, from the draining thread. NULL: they are only counted. */
 void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg);
 
-/* Eight bytes are written to the (non-blocking) descriptor whenever events come into an empty queue; -1 ends the watch. */
+/* Eight bytes are written to the (non-blocking) descriptor whenever events come into an empty
+ * queue; -1 ends the watch. */
 void kafka_producer_watch(kafka_producer *p, int fd);
 
-/* Handles what is there, waiting at most timeout_ms for the first event; true when it stopped at max_events with more to come. */
+/* Handles what is there, waiting at most timeout_ms for the first event; true when it stopped at
+ * max_events with more to come. */
 bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events);
 
 /* Copies and enqueues. _QUEUE_FULL: drain and try again. */
 rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *record,
                                         void *opaque);
 
-/* The handle of a topic, kept until close; NULL when librdkafka refuses the name. The fast path: kafka_producer_send_to sends key and value only. */
+/* The handle of a topic, kept until close; NULL when librdkafka refuses the name. The fast path:
+ * kafka_producer_send_to sends key and value only. */
 rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name);
 rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
                                            int32_t partition, const void *key, size_t key_len,
                                            const void *value, size_t value_len, void *opaque);
 
-/* Copies and enqueues payload and key of n messages, in order and without opaque; returns how many were taken. When that is not all of them, msgs[taken].err says
- * why the next one was refused, and none after it was taken. The fastest way: librdkafka locks and looks at the clock once for all. */
+/* Copies and enqueues payload and key of n messages, in order and without opaque; returns how
+ * many were taken. When that is not all of them, msgs[taken].err says why the next one was
+ * refused, and none after it was taken. The fastest way: librdkafka locks and looks at the clock
+ * once for all. */
 int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
                              rd_kafka_message_t *msgs, int n);
 
 /* Waits until every record has its report. TIMED_OUT leaves them in flight. */
 rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop);
 
-/* Fails what is queued or in flight, with reports _PURGE_QUEUE (never sent) and _PURGE_INFLIGHT (may be in the log). */
+/* Fails what is queued or in flight, with reports _PURGE_QUEUE (never sent) and _PURGE_INFLIGHT
+ * (may be in the log). */
 void kafka_producer_purge(kafka_producer *p);
 
 /* Records without a report yet. */
@@ -80,8 +91,10 @@ void kafka_producer_set_transaction(kafka_producer *p, bool open);
 
 /* Broker connections lost so far; counted for transactional producers only. */
 int64_t kafka_producer_lost(const kafka_producer *p);
-/* Set by txn.c, for good: a connection was lost while a transaction was being ended. The request that ends it was repeated, and the first one may still
- * reach the coordinator, whenever: then it ends the *next* transaction. Make a new producer before that (its init_transactions fences the late one). */
+/* Set by txn.c, for good: a connection was lost while a transaction was being ended. The request
+ * that ends it was repeated, and the first one may still reach the coordinator, whenever: then
+ * it ends the *next* transaction. Make a new producer before that (its init_transactions fences
+ * the late one). */
 bool kafka_producer_end_uncertain(const kafka_producer *p);
 void kafka_producer_set_end_uncertain(kafka_producer *p);
 

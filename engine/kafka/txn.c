@@ -4,7 +4,8 @@ enum { SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30 };
 
 typedef rd_kafka_error_t *(*txn_call)(rd_kafka_t *rk, int timeout_ms);
 
-/* A slice that only ran out of its time is gone on with; whatever came back early is the caller's to judge. */
+/* A slice that only ran out of its time is gone on with; whatever came back early is the
+ * caller's to judge. */
 static bool may_go_on(const rd_kafka_error_t *error, int64_t began_ms, int slice)
 {
     if (!error || !rd_kafka_error_is_retriable(error))

@@ -1,10 +1,13 @@
 /* Transactions of a producer (transactional.id set).
  *
- * Offers: init, begin, offsets, commit, abort. librdkafka's three kinds are kept in the error: retriable (the same call again; commit and abort go on where they
- * were), abortable (kafka_txn_abort, then the producer is as good as before), fatal (make a new producer: librdkafka cannot raise its epoch after the
- * coordinator ended the transaction). commit flushes by itself; abort purges what is queued.
- * Uses: kafka/producer. Thread: a pool thread or a flow's own, one call at a time a producer; they block at most timeout_ms and end soon after the stop
- * flag or kafka_producer_cancel, except kafka_txn_offsets, which librdkafka cannot resume: it ends at its timeout. */
+ * Offers: init, begin, offsets, commit, abort. librdkafka's three kinds are kept in the error:
+ * retriable (the same call again; commit and abort go on where they were), abortable
+ * (kafka_txn_abort, then the producer is as good as before), fatal (make a new producer: librdkafka
+ * cannot raise its epoch after the coordinator ended the transaction). commit flushes by itself;
+ * abort purges what is queued.
+ * Uses: kafka/producer. Thread: a pool thread or a flow's own, one call at a time a producer;
+ * they block at most timeout_ms and end soon after the stop flag or kafka_producer_cancel,
+ * except kafka_txn_offsets, which librdkafka cannot resume: it ends at its timeout. */
 #ifndef RL_KAFKA_TXN_H
 #define RL_KAFKA_TXN_H
 

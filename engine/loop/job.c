@@ -84,7 +84,8 @@ void job_cancel(rl_job *job)
         job->done(job);
         return;
     }
-    /* A job that the pool has not picked up yet is withdrawn; libuv then calls on_after by itself. */
+    /* A job that the pool has not picked up yet is withdrawn; libuv then calls on_after by
+     * itself. */
     if (uv_cancel((uv_req_t *)&job->work) == 0)
         return;
     if (job->cancel)

@@ -1,9 +1,10 @@
 /* Jobs: blocking C made awaitable.
  *
- * Offers: rl_lane, a queue that runs one job at a time on the loop's thread pool (one lane a handle: clients need no locks), and rl_job, one
- * blocking call. `run` is called on a pool thread and may block; `done` is called afterwards on the loop thread, exactly once, also for a job that
- * was cancelled before it ran (then `run` was never called and `cancelled` is true). `cancel` is called on the loop thread while `run` is
- * under way and must make it return soon.
+ * Offers: rl_lane, a queue that runs one job at a time on the loop's thread pool (one lane a
+ * handle: clients need no locks), and rl_job, one blocking call. `run` is called on a pool thread
+ * and may block; `done` is called afterwards on the loop thread, exactly once, also for a job that
+ * was cancelled before it ran (then `run` was never called and `cancelled` is true). `cancel` is
+ * called on the loop thread while `run` is under way and must make it return soon.
  * Uses: libuv. Thread: everything but `run` belongs to the loop thread. */
 #ifndef RL_LOOP_JOB_H
 #define RL_LOOP_JOB_H

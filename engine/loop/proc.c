@@ -132,8 +132,8 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
     tell(s->p);
 }
 
-/* What the child wrote before it ended lies in the pipe already; it is taken at once, so that whoever waits for the exit sees all output even when a
- * grandchild keeps the pipe open. */
+/* What the child wrote before it ended lies in the pipe already; it is taken at once, so that
+ * whoever waits for the exit sees all output even when a grandchild keeps the pipe open. */
 static void drain(stream *s)
 {
     uv_os_fd_t fd;
@@ -233,7 +233,8 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Sockets of client libraries are not all close-on-exec; a child that inherited one would keep a connection, and its locks, alive after our death. */
+/* Sockets of client libraries are not all close-on-exec; a child that inherited one would keep a
+ * connection, and its locks, alive after our death. */
 static void keep_our_files(void)
 {
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)

@@ -1,8 +1,10 @@
 /* Child processes.
  *
- * Offers: proc_spawn, the output of a child (a bounded tail a stream), its input, its exit status and signals. Every child leads a session of
- * its own, so that Ctrl-C in the terminal does not reach it. A child that is not detached and still runs is killed, with its process
- * group, when its owner lets go of it and at the latest when rlab ends. What a child that has exited left behind, and a detached one, live on.
+ * Offers: proc_spawn, the output of a child (a bounded tail a stream), its input, its exit status
+ * and signals. Every child leads a session of its own, so that Ctrl-C in the terminal does not
+ * reach it. A child that is not detached and still runs is killed, with its process group, when its
+ * owner lets go of it and at the latest when rlab ends. What a child that has exited left behind,
+ * and a detached one, live on.
  * Uses: libuv, base/buf. Thread: the loop thread, except proc_bury. */
 #ifndef RL_LOOP_PROC_H
 #define RL_LOOP_PROC_H
@@ -58,14 +60,16 @@ bool proc_captures(const rl_proc *p, int fd);
 proc_output proc_output_of(const rl_proc *p, int fd);
 rl_err *proc_signal(rl_proc *p, int signum); /* ESRCH once it has exited */
 
-/* Writes to the child's stdin (PROC_PIPE); done(arg, 0 or a uv error) is called once, later, unless an error is returned. */
+/* Writes to the child's stdin (PROC_PIPE); done(arg, 0 or a uv error) is called once, later,
+ * unless an error is returned. */
 rl_err *proc_write(rl_proc *p, const void *bytes, size_t n, void (*done)(void *arg, int status),
                    void *arg);
 void proc_end_input(rl_proc *p);
 bool proc_takes_input(const rl_proc *p);
 
-/* The owner lets go: no callback comes any more and p must not be touched again. A child that is not detached is killed. Returns what proc_bury
- * waits for, or NULL when there is nothing to wait for. */
+/* The owner lets go: no callback comes any more and p must not be touched again. A child that is
+ * not detached is killed. Returns what proc_bury waits for, or NULL when there is nothing to
+ * wait for. */
 void *proc_abandon(rl_proc *p);
 
 /* Blocks until the killed child is gone, 5 s at most; any thread; frees the grave. */

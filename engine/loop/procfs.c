@@ -41,7 +41,8 @@ static bool slurp_of(pid_t pid, const char *file, rl_buf *out)
     return slurp(path, out);
 }
 
-/* 22 bits that differ from boot to boot, above the ticks: a start time kept over a reboot matches nothing. */
+/* 22 bits that differ from boot to boot, above the ticks: a start time kept over a reboot
+ * matches nothing. */
 static int64_t boot_mark(void)
 {
     static _Thread_local int64_t mark;
@@ -288,7 +289,8 @@ bool procfs_port_owner(int port, pid_t *pid, uid_t *uid)
     return true;
 }
 
-/* Bound on every address of both families, as a JVM does it; SO_REUSEADDR because servers set it too and TIME_WAIT is no obstacle. */
+/* Bound on every address of both families, as a JVM does it; SO_REUSEADDR because servers set it
+ * too and TIME_WAIT is no obstacle. */
 static bool can_bind(int family, int port)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, off = 0;

@@ -1,9 +1,12 @@
 /* What /proc knows about any process of this machine.
  *
- * Offers: state, start time and memory of a pid, a name that people recognise, who listens on a port, how many bytes lie unread in a process's
- * sockets, and ports that can be bound. A process is known by its pid *and* start time, since pids are used again; the start time is an opaque
- * number that also tells boots apart. A zombie counts as gone when its other threads have ended too: it holds no port and no file then.
- * Uses: base/buf, loop/tcp_table. Thread: any; nothing is kept between calls but the boot's mark. */
+ * Offers: state, start time and memory of a pid, a name that people recognise, who listens on a
+ * port, how many bytes lie unread in a process's sockets, and ports that can be bound. A process is
+ * known by its pid *and* start time, since pids are used again; the start time is an opaque number
+ * that also tells boots apart. A zombie counts as gone when its other threads have ended too: it
+ * holds no port and no file then.
+ * Uses: base/buf, loop/tcp_table. Thread: any; nothing is kept between calls but the boot's
+ * mark. */
 #ifndef RL_LOOP_PROCFS_H
 #define RL_LOOP_PROCFS_H
 
@@ -31,15 +34,18 @@ bool procfs_alive(pid_t pid, int64_t start);
 /* Every thread is stopped (SIGSTOP has taken effect). */
 bool procfs_stopped(pid_t pid);
 
-/* The program's name from the command line: "mysqld" also when run through ld.so, "java kafka.Kafka" for a JVM. */
+/* The program's name from the command line: "mysqld" also when run through ld.so, "java
+ * kafka.Kafka" for a JVM. */
 void procfs_name(pid_t pid, char *out, size_t size);
 void procfs_name_of(const char *cmdline, size_t len, char *out,
                     size_t size); /* of NUL-separated arguments */
 
-/* Who listens on the TCP port: false when nobody does. The pid is 0 where the owner may not be looked at (another user's); uid is always set. */
+/* Who listens on the TCP port: false when nobody does. The pid is 0 where the owner may not be
+ * looked at (another user's); uid is always set. */
 bool procfs_port_owner(int port, pid_t *pid, uid_t *uid);
 
-/* Bytes received and not read by the process, summed over its established connections to the remote port; -1: no such process. */
+/* Bytes received and not read by the process, summed over its established connections to the
+ * remote port; -1: no such process. */
 int64_t procfs_recv_queue(pid_t pid, int remote_port, int *sockets);
 
 bool procfs_port_free(int port);

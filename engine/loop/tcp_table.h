@@ -1,7 +1,8 @@
 /* The TCP sockets that this machine's kernel knows.
  *
- * Offers: a walk over them. The listening ones are asked of the kernel's socket diagnosis (NETLINK_SOCK_DIAG), which looks at nothing else: well
- * below a millisecond, where /proc/net/tcp walks the whole table of connections for each look. Where it does not answer, and for all other
+ * Offers: a walk over them. The listening ones are asked of the kernel's socket diagnosis
+ * (NETLINK_SOCK_DIAG), which looks at nothing else: well below a millisecond, where /proc/net/tcp
+ * walks the whole table of connections for each look. Where it does not answer, and for all other
  * states, /proc is read.
  * Uses: base/files, base/buf. Thread: any; nothing is kept between calls. */
 #ifndef RL_LOOP_TCP_TABLE_H

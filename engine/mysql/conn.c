@@ -95,8 +95,8 @@ void my_conn_free(my_conn *conn)
     free(conn);
 }
 
-/* The library closes its socket by itself when the connection fails, and the number may then be another socket's: we shut down by a descriptor of
- * our own. */
+/* The library closes its socket by itself when the connection fails, and the number may then be
+ * another socket's: we shut down by a descriptor of our own. */
 static void adopt(my_conn *conn, MYSQL *mysql)
 {
     conn->mysql = mysql;

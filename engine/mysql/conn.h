@@ -1,11 +1,15 @@
 /* A MySQL connection.
  *
- * Offers: my_conn, one blocking connection with deadlines in milliseconds (a watch thread shuts the socket down when one passes) and a cancel
- * from another thread. After a timeout, a cancel or a lost connection it is broken: every call says so until my_conn_connect() is called again,
- * so that a late result is never taken for the next statement's. There is no automatic reconnect.
- * Errors: domain RL_MYSQL with the server's or client's code and name (ER_LOCK_DEADLOCK, CR_SERVER_LOST, ...), TIMEOUT and BROKEN; CANCELLED is RL_LAB.
- * `retriable`: the same work may succeed later; `abortable`: the server has rolled the whole transaction back (1213); `fatal`: this connection is dead.
- * Uses: libmysqlclient's API, Oracle's or MariaDB's. Thread: one at a time; my_conn_cancel from any. */
+ * Offers: my_conn, one blocking connection with deadlines in milliseconds (a watch thread shuts the
+ * socket down when one passes) and a cancel from another thread. After a timeout, a cancel or a
+ * lost connection it is broken: every call says so until my_conn_connect() is called again, so that
+ * a late result is never taken for the next statement's. There is no automatic reconnect. Errors:
+ * domain RL_MYSQL with the server's or client's code and name (ER_LOCK_DEADLOCK, CR_SERVER_LOST,
+ * ...), TIMEOUT and BROKEN; CANCELLED is RL_LAB. `retriable`: the same work may succeed later;
+ * `abortable`: the server has rolled the whole transaction back (1213); `fatal`: this connection is
+ * dead.
+ * Uses: libmysqlclient's API, Oracle's or MariaDB's. Thread: one at a time; my_conn_cancel from
+ * any. */
 #ifndef RL_MYSQL_CONN_H
 #define RL_MYSQL_CONN_H
 
@@ -35,7 +39,8 @@ typedef struct my_opts {
 my_conn *my_conn_new(const my_opts *opts); /* copies opts, does not connect */
 rl_err *my_conn_connect(
     my_conn *
-        conn); /* also mends a broken connection; prepared statements are prepared again when used */
+        /* also mends a broken connection; prepared statements are prepared again when used */
+        conn);
 void my_conn_cancel(my_conn *conn);
 void my_conn_free(my_conn *conn);
 

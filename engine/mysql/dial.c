@@ -6,7 +6,8 @@
 #include "mysql/errors.h"
 #include "mysql/internal.h"
 
-/* One connect under way. The waiting thread and the connecting one share it; whoever is last frees it. */
+/* One connect under way. The waiting thread and the connecting one share it; whoever is last
+ * frees it. */
 typedef struct dial {
     my_opts opts;
     MYSQL *mysql;

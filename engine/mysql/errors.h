@@ -1,6 +1,7 @@
 /* MySQL's error codes and their names.
  *
- * Offers: my_code_name for the codes that labs meet, and my_code_err, the rl_err of a code with its flags set. Uses: base/err. Thread: pure functions. */
+ * Offers: my_code_name for the codes that labs meet, and my_code_err, the rl_err of a code with
+ * its flags set. Uses: base/err. Thread: pure functions. */
 #ifndef RL_MYSQL_ERRORS_H
 #define RL_MYSQL_ERRORS_H
 

@@ -1,4 +1,5 @@
-/* What the files of engine/mysql share and nobody else needs. Uses: mysql/conn, mysql/query, mysql/watch. Thread: as there. */
+/* What the files of engine/mysql share and nobody else needs. Uses: mysql/conn, mysql/query,
+ * mysql/watch. Thread: as there. */
 #ifndef RL_MYSQL_INTERNAL_H
 #define RL_MYSQL_INTERNAL_H
 
@@ -43,7 +44,8 @@ struct my_conn {
 my_opts my_opts_copy(const my_opts *opts);
 void my_opts_free(my_opts *opts);
 
-/* Connects in a thread of its own, so that a cancel or the deadline needs not wait for the library (dial.c). */
+/* Connects in a thread of its own, so that a cancel or the deadline needs not wait for the
+ * library (dial.c). */
 rl_err *my_dial(my_conn *conn, MYSQL **mysql);
 void my_dial_wake(void); /* after a cancel */
 
@@ -51,7 +53,8 @@ void my_dial_wake(void); /* after a cancel */
 rl_err *my_begin(my_conn *conn, double seconds);
 void my_end(my_conn *conn);
 double my_call_limit(const my_conn *conn);
-/* The error of a failed call: the server's, or what our own cancel or deadline did. Breaks the connection where it is lost. */
+/* The error of a failed call: the server's, or what our own cancel or deadline did. Breaks the
+ * connection where it is lost. */
 rl_err *my_failed(my_conn *conn, unsigned code, const char *text);
 void my_break(my_conn *conn, const char *why);
 
@@ -89,7 +92,8 @@ bool my_is_utf8(const char *text, size_t len);
 
 /* Rows of a prepared statement (fetch.c). */
 typedef struct my_binds my_binds;
-/* Oracle's client writes into the bound memory on the next execute, before the next bind: binds live until then, or until the statement is closed. */
+/* Oracle's client writes into the bound memory on the next execute, before the next bind: binds
+ * live until then, or until the statement is closed. */
 rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, int ncols);
 /* 1: a row was added, 0: no more, -1: failed (my_stmt_failed says how). */
 int my_binds_fetch(my_binds *binds, my_result *result);

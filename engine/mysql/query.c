@@ -221,7 +221,8 @@ static rl_err *kill_from_aside(my_conn *conn)
     return err;
 }
 
-/* Much that nobody wants is cheaper to stop at the server; where that fails the connection is given up. */
+/* Much that nobody wants is cheaper to stop at the server; where that fails the connection is
+ * given up. */
 static rl_err *skip_set(my_cursor *c)
 {
     if (skip_rows(c, SKIP_ROWS))

@@ -1,9 +1,11 @@
 /* Statements and their rows.
  *
- * Offers: my_query (all rows in memory), my_cursor (rows in chunks while the server still sends; one a connection) and the values both speak.
- * With parameters a statement goes as a server-side prepared statement, kept in a small per-connection cache; without, as text. Both give
- * the same values: integers up to 64 bits (BIT and YEAR too), FLOAT and DOUBLE as double, everything else as bytes: DECIMAL exact, dates and
- * times as MySQL writes them ("2026-01-02 03:04:05.678"), an unsigned integer beyond 2^63-1 in decimal digits, JSON as text, BLOBs as they are.
+ * Offers: my_query (all rows in memory), my_cursor (rows in chunks while the server still sends;
+ * one a connection) and the values both speak. With parameters a statement goes as a server-side
+ * prepared statement, kept in a small per-connection cache; without, as text. Both give the same
+ * values: integers up to 64 bits (BIT and YEAR too), FLOAT and DOUBLE as double, everything else as
+ * bytes: DECIMAL exact, dates and times as MySQL writes them ("2026-01-02 03:04:05.678"), an
+ * unsigned integer beyond 2^63-1 in decimal digits, JSON as text, BLOBs as they are.
  * Uses: mysql/conn. Thread: the connection's. */
 #ifndef RL_MYSQL_QUERY_H
 #define RL_MYSQL_QUERY_H
@@ -55,19 +57,23 @@ my_value my_cell(const my_result *result, size_t row,
                  int col); /* MY_BYTES: s and len, valid as long as the result */
 void my_result_free(my_result *result);
 
-/* Rows in chunks. my_fetch fills a new result with at most max_rows rows and about max_bytes; *result is NULL when there are no more. my_close may
- * come early: what is left is skipped, or the query killed from a second connection when that is much; the connection can then be used again. */
+/* Rows in chunks. my_fetch fills a new result with at most max_rows rows and about max_bytes;
+ * *result is NULL when there are no more. my_close may come early: what is left is skipped, or
+ * the query killed from a second connection when that is much; the connection can then be used
+ * again. */
 rl_err *my_open(my_conn *conn, const my_cmd *cmd, my_cursor **cursor);
 rl_err *my_fetch(my_cursor *cursor, size_t max_rows, size_t max_bytes, my_result **result);
 rl_err *my_close(my_cursor *cursor); /* frees the cursor in any case */
 
-/* For holders that may outlive the cursor, which a reconnect closes: a number that names it, and the cursor of that number if it is still
- * open. An abandoned one (any thread may say so) is closed by the next statement. */
+/* For holders that may outlive the cursor, which a reconnect closes: a number that names it, and
+ * the cursor of that number if it is still open. An abandoned one (any thread may say so) is
+ * closed by the next statement. */
 uint64_t my_serial(const my_cursor *cursor);
 my_cursor *my_find(my_conn *conn, uint64_t serial);
 void my_abandon(my_conn *conn, uint64_t serial);
 
-/* A statement that stays in the cache until my_unpin; my_pin prepares it, so that its errors show at once. */
+/* A statement that stays in the cache until my_unpin; my_pin prepares it, so that its errors
+ * show at once. */
 rl_err *my_pin(my_conn *conn, const char *sql, size_t len);
 void my_unpin(my_conn *conn, const char *sql, size_t len);
 

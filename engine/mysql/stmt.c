@@ -145,8 +145,9 @@ static rl_err *execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
     return err;
 }
 
-/* When the table has got other columns since, MariaDB's client gives up on the rows it was just sent: once more, with a new statement. Only
- * statements with rows come here, so nothing is done twice. */
+/* When the table has got other columns since, MariaDB's client gives up on the rows it was just
+ * sent: once more, with a new statement. Only statements with rows come here, so nothing is done
+ * twice. */
 rl_err *my_stmt_execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
 {
     rl_err *err = execute(conn, s, cmd);

@@ -1,8 +1,10 @@
 /* Deadlines and cancels for sockets that a library reads.
  *
- * Offers: my_watch, one socket under watch: it is shut down when its deadline passes or my_watch_cancel is called, which ends the library's blocked read or
- * write at once. The libraries' own timeouts know whole seconds only and differ in what they count.
- * Uses: one thread of its own for the deadlines. Thread: any; `expired` and `cancelled` are read through the functions. */
+ * Offers: my_watch, one socket under watch: it is shut down when its deadline passes or
+ * my_watch_cancel is called, which ends the library's blocked read or write at once. The libraries'
+ * own timeouts know whole seconds only and differ in what they count.
+ * Uses: one thread of its own for the deadlines. Thread: any; `expired` and `cancelled` are read
+ * through the functions. */
 #ifndef RL_MYSQL_WATCH_H
 #define RL_MYSQL_WATCH_H
 

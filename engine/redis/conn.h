@@ -1,11 +1,14 @@
 /* A Redis connection.
  *
- * Offers: redisc_conn, one blocking connection with typed RESP3 replies (hiredis' redisReply), deadlines that hold for the whole call and a cancel
- * from another thread. RESP3 is asked for by HELLO; a server that does not know it is spoken to in RESP2 and redisc_fallback() says why. Push messages
- * are kept apart from replies, in a bounded queue. After a timeout, a cancel or a lost connection it is broken: every call says so until
- * redisc_connect() is called again, so that a late reply is never taken for the answer of another call.
- * Errors: domain RL_REDIS; the name is the server's own word (MOVED, WRONGTYPE, ...), TIMEOUT, CONNECTION_LOST, BROKEN, PROTOCOL or, while connecting, errno's
- * (ECONNREFUSED); CANCELLED is RL_LAB. `retriable`: the same call may succeed later; `fatal`: only after redisc_connect().
+ * Offers: redisc_conn, one blocking connection with typed RESP3 replies (hiredis' redisReply),
+ * deadlines that hold for the whole call and a cancel from another thread. RESP3 is asked for by
+ * HELLO; a server that does not know it is spoken to in RESP2 and redisc_fallback() says why. Push
+ * messages are kept apart from replies, in a bounded queue. After a timeout, a cancel or a lost
+ * connection it is broken: every call says so until redisc_connect() is called again, so that a
+ * late reply is never taken for the answer of another call. Errors: domain RL_REDIS; the name is
+ * the server's own word (MOVED, WRONGTYPE, ...), TIMEOUT, CONNECTION_LOST, BROKEN, PROTOCOL or,
+ * while connecting, errno's (ECONNREFUSED); CANCELLED is RL_LAB. `retriable`: the same call may
+ * succeed later; `fatal`: only after redisc_connect().
  * Uses: hiredis for the protocol, own sockets. Thread: one at a time; redisc_cancel from any. */
 #ifndef RL_REDIS_CONN_H
 #define RL_REDIS_CONN_H
@@ -39,13 +42,15 @@ redisc_fallback(const redisc_conn *conn); /* why RESP2 is spoken though 3 was as
 const char *redisc_broken(redisc_conn *conn); /* why, or NULL */
 void redisc_set_timeout(redisc_conn *conn, double seconds);
 
-/* One command. *reply is the caller's (freeReplyObject) and never an error: those come back as rl_err. */
+/* One command. *reply is the caller's (freeReplyObject) and never an error: those come back as
+ * rl_err. */
 rl_err *redisc_call(redisc_conn *conn, int argc, const char *const *argv, const size_t *lens,
                     redisReply **reply);
 rl_err *redisc_callf(redisc_conn *conn, redisReply **reply, const char *fmt,
                      ...); /* hiredis' %s %b %d formats */
 
-/* The next push message, waiting at most `seconds`; TIMEOUT when there is none, which leaves the connection whole. */
+/* The next push message, waiting at most `seconds`; TIMEOUT when there is none, which leaves the
+ * connection whole. */
 rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message);
 unsigned long redisc_pushes_dropped(const redisc_conn *conn);
 

@@ -1,4 +1,5 @@
-/* What the files of engine/redis share and nobody else needs. Uses: redis/conn. Thread: as there. */
+/* What the files of engine/redis share and nobody else needs. Uses: redis/conn. Thread: as
+ * there. */
 #ifndef RL_REDIS_INTERNAL_H
 #define RL_REDIS_INTERNAL_H
 
@@ -25,7 +26,8 @@ double redisc_now(void);                /* monotonic seconds */
 double redisc_deadline(double seconds); /* 0 stays 0: for ever */
 int redisc_poll_ms(double deadline);    /* for poll(): -1 for ever, 0 when passed */
 
-/* Makes the connection unusable and says why; returns err, or CANCELLED in its place when redisc_cancel was the cause. */
+/* Makes the connection unusable and says why; returns err, or CANCELLED in its place when
+ * redisc_cancel was the cause. */
 rl_err *redisc_break(redisc_conn *conn, rl_err *err);
 rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 
@@ -33,7 +35,8 @@ rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 rl_err *redisc_dial(redisc_conn *conn, double deadline);
 void redisc_hang_up(redisc_conn *conn);
 
-/* Sends what lies in the context's buffer and waits for one reply or push message of any kind (io.c). Breaks the connection on every failure. */
+/* Sends what lies in the context's buffer and waits for one reply or push message of any kind
+ * (io.c). Breaks the connection on every failure. */
 rl_err *redisc_receive(redisc_conn *conn, double deadline, redisReply **reply);
 /* The same without waiting longer than the deadline being fatal: *reply NULL when nothing came. */
 rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **reply);

@@ -78,7 +78,8 @@ static bool unsent(const redisc_conn *conn)
     return sdslen(conn->ctx->obuf) > 0;
 }
 
-/* What has been read already: a reply, or NULL. Attributes are commentary on the reply that follows. */
+/* What has been read already: a reply, or NULL. Attributes are commentary on the reply that
+ * follows. */
 static rl_err *parsed(redisc_conn *conn, redisReply **reply)
 {
     void *r = NULL;

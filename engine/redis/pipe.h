@@ -1,8 +1,10 @@
 /* Redis pipelines.
  *
- * Offers: redisc_pipe, commands written one after another and sent at once; the replies come back in order, errors in their places. Writing and
- * reading overlap, so a pipeline may be larger than the socket buffers. Commands that would leave the connection without a reply to wait for (MONITOR,
- * SYNC, CLIENT REPLY) are refused; SUBSCRIBE and its kin answer with their last confirmation and need RESP3.
+ * Offers: redisc_pipe, commands written one after another and sent at once; the replies come back
+ * in order, errors in their places. Writing and reading overlap, so a pipeline may be larger than
+ * the socket buffers. Commands that would leave the connection without a reply to wait for
+ * (MONITOR, SYNC, CLIENT REPLY) are refused; SUBSCRIBE and its kin answer with their last
+ * confirmation and need RESP3.
  * Uses: redis/conn. Thread: plain memory, one owner; redisc_pipe_run as redisc_call. */
 #ifndef RL_REDIS_PIPE_H
 #define RL_REDIS_PIPE_H
@@ -29,7 +31,8 @@ void redisc_pipe_arg(redisc_pipe *pipe, const void *bytes, size_t len);
 void redisc_pipe_add(redisc_pipe *pipe, int argc, const char *const *argv, const size_t *lens);
 void redisc_pipe_free(redisc_pipe *pipe);
 
-/* replies: room for pipe->count; filled from the front, *got of them also when an error is returned (the rest is unknown). Error replies are replies. */
+/* replies: room for pipe->count; filled from the front, *got of them also when an error is
+ * returned (the rest is unknown). Error replies are replies. */
 rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
                         size_t *got);
 

@@ -1,6 +1,7 @@
 /* Lua scripts on the Redis server.
  *
- * Offers: redisc_script, a source and its SHA-1; a call goes by EVALSHA and once more by EVAL where the server does not know the script (NOSCRIPT).
+ * Offers: redisc_script, a source and its SHA-1; a call goes by EVALSHA and once more by EVAL where
+ * the server does not know the script (NOSCRIPT).
  * Uses: redis/conn, libcrypto. Thread: constant after redisc_script_init. */
 #ifndef RL_REDIS_SCRIPT_H
 #define RL_REDIS_SCRIPT_H

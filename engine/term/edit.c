@@ -43,7 +43,8 @@ int edit_columns(const rl_edit *e)
     return ws.ws_col;
 }
 
-/* One more character from column `at` on, as libedit draws it: control characters as ^X, a wide one never split by the margin. */
+/* One more character from column `at` on, as libedit draws it: control characters as ^X, a wide
+ * one never split by the margin. */
 static int advance(int at, wchar_t c, int cols)
 {
     int width = c < 32 || c == 127 ? 2 : wcwidth(c);

@@ -1,5 +1,6 @@
-/* Inside of term/edit: the editor's state, and what its two halves (edit.c: reading and life; edit_keys.c: keys and completion) ask of each
- * other. Everything here runs on the editing thread. Uses: libedit. */
+/* Inside of term/edit: the editor's state, and what its two halves (edit.c: reading and life;
+ * edit_keys.c: keys and completion) ask of each other. Everything here runs on the editing
+ * thread. Uses: libedit. */
 #ifndef RL_TERM_EDIT_INTERNAL_H
 #define RL_TERM_EDIT_INTERNAL_H
 

@@ -54,7 +54,8 @@ static size_t common_prefix(char **list)
     return n;
 }
 
-/* The candidates in columns, from the last separator of their common part on ("kafka.producer" is listed as "producer"). */
+/* The candidates in columns, from the last separator of their common part on ("kafka.producer"
+ * is listed as "producer"). */
 static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
 {
     int widest = 0, count = 0;

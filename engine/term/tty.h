@@ -1,8 +1,10 @@
 /* The terminal's settings, given back on every way out.
  *
- * Offers: tty_guard, which remembers the settings of a terminal and restores them at exit and when a signal ends the process; tty_restore, which
- * does so at once and may be called from a signal handler; tty_capture_errors, which turns stderr into a pipe (so that what C libraries and
- * warnings write there can be shown above a prompt) until tty_release_errors. What is still in the pipe when the process dies is written out.
+ * Offers: tty_guard, which remembers the settings of a terminal and restores them at exit and when
+ * a signal ends the process; tty_restore, which does so at once and may be called from a signal
+ * handler; tty_capture_errors, which turns stderr into a pipe (so that what C libraries and
+ * warnings write there can be shown above a prompt) until tty_release_errors. What is still in the
+ * pipe when the process dies is written out.
  * Uses: nothing. Thread: tty_restore any thread and signal handlers; the rest the Lua thread. */
 #ifndef RL_TERM_TTY_H
 #define RL_TERM_TTY_H

@@ -1,5 +1,7 @@
-/* The proxy's parsers under libFuzzer: Kafka, MySQL, Redis. An input is a protocol and what it asks of the host, then pieces of the two streams: a byte
- * with the direction and the length of the piece, and the piece. With FUZZ_SEEDS=DIR in the environment the samples of the unit test are written there first. */
+/* The proxy's parsers under libFuzzer: Kafka, MySQL, Redis. An input is a protocol and what it
+ * asks of the host, then pieces of the two streams: a byte with the direction and the length of
+ * the piece, and the piece. With FUZZ_SEEDS=DIR in the environment the samples of the unit test
+ * are written there first. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

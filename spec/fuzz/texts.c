@@ -1,4 +1,5 @@
-/* The other readers of foreign bytes under libFuzzer: JSON, failpoint expressions, HTTP replies. The first byte says which. */
+/* The other readers of foreign bytes under libFuzzer: JSON, failpoint expressions, HTTP replies.
+ * The first byte says which. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* rlab.bag: multisets of ids, see evidence/bag.h. What a script does wrong, a full bag included, raises. */
+/* rlab.bag: multisets of ids, see evidence/bag.h. What a script does wrong, a full bag included,
+ * raises. */
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>
@@ -152,7 +153,8 @@ static void add_element(lua_State *L, rl_bag *bag, const char *id_field)
     lua_settop(L, top);
 }
 
-/* from(list[, {id = "event_id", columns = {...}, cap =}]): of ids or of tables; a bag is given back as it is */
+/* from(list[, {id = "event_id", columns = {...}, cap =}]): of ids or of tables; a bag is given
+ * back as it is */
 static int l_from(lua_State *L)
 {
     static const char *const keys[] = {"id", "columns", "cap", NULL};
@@ -359,7 +361,8 @@ static bool add_inversion(size_t entry, size_t before, void *arg)
     return f->n < f->limit;
 }
 
-/* bag:inversions{by = "key", of = "version"[, limit =]} -> rows with after and after_id: the higher value that came before */
+/* bag:inversions{by = "key", of = "version"[, limit =]} -> rows with after and after_id: the
+ * higher value that came before */
 static int l_inversions(lua_State *L)
 {
     static const char *const keys[] = {"by", "of", "limit", NULL};

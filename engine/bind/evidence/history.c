@@ -1,4 +1,5 @@
-/* rlab.history: open(path[, {start = ns}]) -> h; h:invoke, h:ok, h:fail, h:info(process, f[, value[, error]]) -> index | nil, err. */
+/* rlab.history: open(path[, {start = ns}]) -> h; h:invoke, h:ok, h:fail, h:info(process, f[,
+ * value[, error]]) -> index | nil, err. */
 #include "bind/evidence/history.h"
 
 #include <lauxlib.h>

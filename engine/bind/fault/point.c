@@ -15,7 +15,8 @@ enum { CTX_MAX = 16 };
 
 int luaopen_rlab_fail(lua_State *L);
 
-/* ---- tasks that wait at a pause or barrier; any thread may let them go, so the loop is woken by uv_async ---- */
+/* ---- tasks that wait at a pause or barrier; any thread may let them go, so the loop is woken
+ * by uv_async ---- */
 
 typedef struct pause_wait {
     rl_timed timed; /* first */
@@ -155,7 +156,8 @@ static int call_done(lua_State *L, int status, lua_KContext base)
     return lua_gettop(L) - (int)base;
 }
 
-/* call(name): the function given to fail.define, with ctx and the hit number; its results are the point's. */
+/* call(name): the function given to fail.define, with ctx and the hit number; its results are
+ * the point's. */
 static int call_defined(lua_State *L, const fail_decision *d, const char *point)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, CALLS_KEY);
@@ -327,7 +329,8 @@ static int l_define(lua_State *L)
     return 0;
 }
 
-/* selftest([key]) reaches the C point rlab.selftest -> "go on" | "returned", text | "failed", text */
+/* selftest([key]) reaches the C point rlab.selftest -> "go on" | "returned", text | "failed",
+ * text */
 static int l_selftest(lua_State *L)
 {
     static const char *const names[] = {"go on", "returned", "failed"};

@@ -1,4 +1,5 @@
-/* rlab.core_proxy: open{seed=} -> the fault proxy on this process's loop. What it knows is handed out as JSON text; calls return true or a value, or nil, err. */
+/* rlab.core_proxy: open{seed=} -> the fault proxy on this process's loop. What it knows is
+ * handed out as JSON text; calls return true or a value, or nil, err. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -226,7 +227,8 @@ static double chance_opt(lua_State *L, int idx)
     return chance;
 }
 
-/* rule{proto=, action=, api=, client_id=, topic=, statement=, contains=, param=, nth=, times=, chance=, delay=, code=, error=, proxy=, owner=} -> id */
+/* rule{proto=, action=, api=, client_id=, topic=, statement=, contains=, param=, nth=, times=,
+ * chance=, delay=, code=, error=, proxy=, owner=} -> id */
 static int l_rule(lua_State *L)
 {
     static const char *const keys[] = {"owner", "proxy",     "proto",    "api",   "client_id",
@@ -315,7 +317,8 @@ static int l_unwatch(lua_State *L)
     return errs_ok(L, proxy_watch_remove(check(L), luaL_checkinteger(L, 2)));
 }
 
-/* wire([since[, {owner=, proxy=}]]) -> JSON {next, dropped, rows}: rows above that number, of this owner's watches and rules, of this proxy */
+/* wire([since[, {owner=, proxy=}]]) -> JSON {next, dropped, rows}: rows above that number, of
+ * this owner's watches and rules, of this proxy */
 static int l_wire(lua_State *L)
 {
     static const char *const keys[] = {"owner", "proxy", NULL};

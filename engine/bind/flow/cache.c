@@ -198,7 +198,8 @@ static int l_forget_peak(lua_State *L)
     return 0;
 }
 
-/* cache:front() -> what server:front() takes: the server then answers GET /accounts/{id} from here */
+/* cache:front() -> what server:front() takes: the server then answers GET /accounts/{id} from
+ * here */
 static int l_front(lua_State *L)
 {
     http_front_push(L, cache_http_front, check(L));

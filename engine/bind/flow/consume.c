@@ -1,4 +1,5 @@
-/* rlab.flow_consume: open{brokers =, topic =, group =, mysql = {...}, ...} -> consume | nil, err. */
+/* rlab.flow_consume: open{brokers =, topic =, group =, mysql = {...}, ...} -> consume | nil,
+ * err. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -153,7 +154,8 @@ static bool commits_in_background(consume_commit commit)
            commit == CONSUME_POOL_MIN;
 }
 
-/* The client's own words win over these. fetch.queue.backoff.ms: at its default of a second a full local queue makes the fetcher pause that long. */
+/* The client's own words win over these. fetch.queue.backoff.ms: at its default of a second a
+ * full local queue makes the fetcher pause that long. */
 static rd_kafka_conf_t *consumer_conf(lua_State *L, const consume_opts *o)
 {
     push_properties(L, "consumer");
@@ -374,7 +376,8 @@ static int l_stats(lua_State *L)
     return 1;
 }
 
-/* flow:times() -> {transaction = hdr, delay = hdr, lateness = hdr}; copying them costs too much to do it with every look at the counters */
+/* flow:times() -> {transaction = hdr, delay = hdr, lateness = hdr}; copying them costs too much
+ * to do it with every look at the counters */
 static int l_times(lua_State *L)
 {
     consume *c = flow_consume_check(L);

@@ -1,4 +1,5 @@
-/* A handler in Lua: batches are shown to the loop, which says what is to become of their records. */
+/* A handler in Lua: batches are shown to the loop, which says what is to become of their
+ * records. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -78,7 +79,8 @@ int flow_consume_batch(lua_State *L)
     return 2;
 }
 
-/* flow:answer(number [, verdicts]): verdicts[i] is "skip", or why record i fails; the others are applied */
+/* flow:answer(number [, verdicts]): verdicts[i] is "skip", or why record i fails; the others are
+ * applied */
 int flow_consume_answer(lua_State *L)
 {
     consume *c = flow_consume_check(L);

@@ -1,8 +1,9 @@
 /* Flows as handles.
  *
- * Offers: what every flow's binding shares. A flow module describes its handle by an rl_handle_type whose impl begins with an rl_flow, with cancel =
- * flow_handle_cancel and detach = flow_handle_detach, and registers it by flow_type_open, which adds the methods events, stop, health and running. `stats` is
- * its own, made of flow_push_stats and flow_set_hdr.
+ * Offers: what every flow's binding shares. A flow module describes its handle by an rl_handle_type
+ * whose impl begins with an rl_flow, with cancel = flow_handle_cancel and detach =
+ * flow_handle_detach, and registers it by flow_type_open, which adds the methods events, stop,
+ * health and running. `stats` is its own, made of flow_push_stats and flow_set_hdr.
  * Uses: bind/handle, bind/timed, flow/flow. Thread: the Lua thread. */
 #ifndef RL_BIND_FLOW_HANDLE_H
 #define RL_BIND_FLOW_HANDLE_H
@@ -13,7 +14,8 @@
 #include "flow/core.h"
 
 /* Registers the type with its own methods and these:
- *   flow:events([at_most]) -> list of events {what=, at_ms=, err=, ...}, empty when none came in time, nil when the flow has ended and all were read
+ *   flow:events([at_most]) -> list of events {what=, at_ms=, err=, ...}, empty when none came in
+ *   time, nil when the flow has ended and all were read
  *   flow:stop([at_most = 10s]) -> true | nil, err (TIMEOUT): finishes what is under way
  *   flow:health() -> true | false, why
  *   flow:running() -> boolean */
@@ -27,7 +29,8 @@ void flow_handle_detach(rl_handle *h);
 /* Pushes a table of the totals of the counters, by name, and `events_dropped`. */
 void flow_push_stats(lua_State *L, rl_flow *flow, const char *const *names, int n);
 
-/* Sets field `key` of the table on top to an rlab.hdr histogram of what the recorders hold together. */
+/* Sets field `key` of the table on top to an rlab.hdr histogram of what the recorders hold
+ * together. */
 void flow_set_hdr(lua_State *L, const char *key, flow_hdr *const *hdrs, int n);
 
 #endif

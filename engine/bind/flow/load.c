@@ -1,4 +1,5 @@
-/* rlab.flow_load: open{url = | kafka =, request =, rate = | readers =, count =, duration =, ...} -> load | nil, err. */
+/* rlab.flow_load: open{url = | kafka =, request =, rate = | readers =, count =, duration =, ...}
+ * -> load | nil, err. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -203,7 +204,8 @@ static void set_hdr(lua_State *L, load *l, const char *key, load_hist which)
     flow_set_hdr(L, key, &hdr, 1);
 }
 
-/* load:stats() -> counters, `status` by first digit, and the histograms latency, service and lateness (ns) */
+/* load:stats() -> counters, `status` by first digit, and the histograms latency, service and
+ * lateness (ns) */
 static int l_stats(lua_State *L)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};

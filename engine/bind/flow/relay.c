@@ -1,4 +1,5 @@
-/* rlab.flow_relay: open{name =, topic =, brokers =, mysql = {...}, producer = {...}, mark =, batch =, ...} -> relay | nil, err. */
+/* rlab.flow_relay: open{name =, topic =, brokers =, mysql = {...}, producer = {...}, mark =,
+ * batch =, ...} -> relay | nil, err. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -92,8 +93,10 @@ static void put_property(lua_State *L, int table, const char *name)
     lua_setfield(L, table, property ? property->name : name);
 }
 
-/* Pushes the producer's properties: `producer` over what we want by default: acks=all, idempotent, murmur2 as Java's clients do it, no end to the patience of
- * a record (see flow/relay/flow.h on order; librdkafka bounds it for transactions), and an end to that with a frozen broker. */
+/* Pushes the producer's properties: `producer` over what we want by default: acks=all,
+ * idempotent, murmur2 as Java's clients do it, no end to the patience of a record (see
+ * flow/relay/flow.h on order; librdkafka bounds it for transactions), and an end to that with a
+ * frozen broker. */
 static void push_properties(lua_State *L)
 {
     static const char *const defaults[][2] = {{"acks", "all"},
@@ -159,7 +162,8 @@ static int l_stats(lua_State *L)
     return 1;
 }
 
-/* relay:times() -> {read = hdr, ack = hdr, mark = hdr}; copying them costs too much to do it with every look at the counters */
+/* relay:times() -> {read = hdr, ack = hdr, mark = hdr}; copying them costs too much to do it
+ * with every look at the counters */
 static int l_times(lua_State *L)
 {
     static const char *const hdrs[RELAY_HDRS] = {"read", "ack", "mark"};

@@ -37,7 +37,8 @@ static void give_up(int signum)
     raise(signum);
 }
 
-/* lua_sethook is the one call that Lua allows in a signal handler; a suspended target is woken by the loop instead. */
+/* lua_sethook is the one call that Lua allows in a signal handler; a suspended target is woken
+ * by the loop instead. */
 static void on_sigint(int signum)
 {
     if (!pthread_equal(pthread_self(), state.lua_thread)) {
@@ -101,7 +102,8 @@ static int l_set(lua_State *L)
     return 0;
 }
 
-/* breakable(on): from here on, until breakable(false), Ctrl-C stops even a loop of the calling coroutine that never waits */
+/* breakable(on): from here on, until breakable(false), Ctrl-C stops even a loop of the calling
+ * coroutine that never waits */
 static int l_breakable(lua_State *L)
 {
     bool on = lua_toboolean(L, 1);

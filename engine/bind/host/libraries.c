@@ -1,4 +1,5 @@
-/* rlab.libraries: what this program runs with, for `rlab --version --verbose` and the reports: a list of {name, version}. */
+/* rlab.libraries: what this program runs with, for `rlab --version --verbose` and the reports: a
+ * list of {name, version}. */
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <hiredis/hiredis.h>

@@ -1,4 +1,5 @@
-/* The modules that C gives to Lua, as an X-macro: MODULE(name) stands for `require "rlab.<name>"`, opened by luaopen_rlab_<name>. Sorted. */
+/* The modules that C gives to Lua, as an X-macro: MODULE(name) stands for `require
+ * "rlab.<name>"`, opened by luaopen_rlab_<name>. Sorted. */
 MODULE(bag)
 MODULE(clock)
 MODULE(core_host)

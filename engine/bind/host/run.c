@@ -160,7 +160,8 @@ static int l_open_handles(lua_State *L)
     return 1;
 }
 
-/* die_with_parent(): a child that rlab started for a run must not outlive it, even when rlab is killed. */
+/* die_with_parent(): a child that rlab started for a run must not outlive it, even when rlab is
+ * killed. */
 static int l_die_with_parent(lua_State *L)
 {
     lua_Integer parent = luaL_checkinteger(L, 1);
@@ -283,7 +284,8 @@ static void on_deadline(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-/* What is still running when the main task has ended is cancelled and gets a moment to close its handles. */
+/* What is still running when the main task has ended is cancelled and gets a moment to close its
+ * handles. */
 static void end_others(host *h)
 {
     uv_timer_init(&h->loop, &h->deadline);
@@ -319,8 +321,8 @@ static int run_main(lua_State *L)
     return 1;
 }
 
-/* A client that does not end in time is left to its threads (kafka/client.c), and these may be in OpenSSL while the process ends:
- * its clean-up would free what they use. */
+/* A client that does not end in time is left to its threads (kafka/client.c), and these may be
+ * in OpenSSL while the process ends: its clean-up would free what they use. */
 static void keep_openssl_to_the_end(void)
 {
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);

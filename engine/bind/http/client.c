@@ -1,4 +1,5 @@
-/* rlab.core_http: requests as awaitable calls. Clients that have nothing to do are kept, with their connections, for the next request. */
+/* rlab.core_http: requests as awaitable calls. Clients that have nothing to do are kept, with
+ * their connections, for the next request. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>

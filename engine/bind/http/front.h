@@ -1,7 +1,8 @@
 /* Fronts as Lua hands them on.
  *
- * Offers: a value that stands for a front and its argument (http/server.h), made by a binding whose flow answers requests in C and taken by a server's front().
- * The argument must outlive its use: take the front away first. Uses: http/server. Thread: the Lua thread. */
+ * Offers: a value that stands for a front and its argument (http/server.h), made by a binding
+ * whose flow answers requests in C and taken by a server's front(). The argument must outlive
+ * its use: take the front away first. Uses: http/server. Thread: the Lua thread. */
 #ifndef RL_BIND_HTTP_FRONT_H
 #define RL_BIND_HTTP_FRONT_H
 

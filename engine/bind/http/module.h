@@ -1,6 +1,7 @@
 /* The parts of rlab.core_http.
  *
- * Offers: the functions that the client's and the server's file give to the module. Uses: bind/task, bind/handle. Thread: the Lua thread. */
+ * Offers: the functions that the client's and the server's file give to the module. Uses:
+ * bind/task, bind/handle. Thread: the Lua thread. */
 #ifndef RL_BIND_HTTP_MODULE_H
 #define RL_BIND_HTTP_MODULE_H
 

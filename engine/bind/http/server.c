@@ -1,8 +1,10 @@
 /* rlab.core_http: a server whose requests are answered by tasks.
  *
- * The server's threads put a request into one queue and wake the loop; there each becomes a task that runs dispatch(request, method, path, query,
- * headers, body), the function that was given to serve(). request:reply(status, headers, body[, after]) answers; `after` is called in a task of its own
- * when the answer has been written to the socket. A request that was dropped without an answer gets 500. */
+ * The server's threads put a request into one queue and wake the loop; there each becomes a task
+ * that runs dispatch(request, method, path, query, headers, body), the function that was given
+ * to serve(). request:reply(status, headers, body[, after]) answers; `after` is called in a task
+ * of its own when the answer has been written to the socket. A request that was dropped without
+ * an answer gets 500. */
 #include <lauxlib.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,7 +24,8 @@
 #define DISPATCH_KEY "rlab.http.dispatch"
 #define AFTER_KEY "rlab.http.after"
 
-/* What the server's threads have to tell: a request of the server `id`, or the end of the answer `id`. */
+/* What the server's threads have to tell: a request of the server `id`, or the end of the answer
+ * `id`. */
 typedef struct news {
     http_request *req; /* NULL: an answer was sent, or not */
     lua_Integer id;
@@ -263,7 +266,8 @@ static void drop_dispatch(lua_State *L, lua_Integer id)
     lua_pop(L, 1);
 }
 
-/* serve({host, port, threads, max_body, max_connections, idle}, dispatch) -> handle, port, id | nil, err; the keys have been looked at */
+/* serve({host, port, threads, max_body, max_connections, idle}, dispatch) -> handle, port, id |
+ * nil, err; the keys have been looked at */
 int http_l_serve(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);

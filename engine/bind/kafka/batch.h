@@ -1,7 +1,9 @@
 /* Batches of records as Lua sees them.
  *
- * Offers: the batch userdata that a poll returns, which owns the records of librdkafka, and the record views on it, whose fields are made when asked for.
- * batch[i], #batch, :each(), and without a view a record: :values() :keys() :offsets() :timestamps() :partitions() :bytes() :positions(); :close() (or `<close>`) frees the records early.
+ * Offers: the batch userdata that a poll returns, which owns the records of librdkafka, and the
+ * record views on it, whose fields are made when asked for. batch[i], #batch, :each(), and without
+ * a view a record: :values() :keys() :offsets() :timestamps() :partitions() :bytes() :positions();
+ * :close() (or `<close>`) frees the records early.
  * Uses: kafka/consumer. Thread: the Lua thread. */
 #ifndef RL_BIND_KAFKA_BATCH_H
 #define RL_BIND_KAFKA_BATCH_H

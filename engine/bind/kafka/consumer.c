@@ -60,7 +60,8 @@ static void poll_drop(rl_await *a)
         kafka_batch_free(&job->batch);
 }
 
-/* What lies there already is taken without the way to another thread and back, unless another call is under way. */
+/* What lies there already is taken without the way to another thread and back, unless another
+ * call is under way. */
 static bool poll_now(const rl_handle *h, poll_job *job)
 {
     if (!lane_idle(&h->lane))

@@ -1,4 +1,5 @@
-/* The consumer's handle type, for the bindings that take a consumer as an argument. Thread: the Lua thread. */
+/* The consumer's handle type, for the bindings that take a consumer as an argument. Thread: the
+ * Lua thread. */
 #ifndef RL_BIND_KAFKA_CONSUMER_H
 #define RL_BIND_KAFKA_CONSUMER_H
 

@@ -1,6 +1,7 @@
 /* The module rlab.kafka, put together from its parts.
  *
- * Offers: what the files of this folder give to the one table: constructors and metatables. Thread: the Lua thread. */
+ * Offers: what the files of this folder give to the one table: constructors and metatables.
+ * Thread: the Lua thread. */
 #ifndef RL_BIND_KAFKA_MODULE_H
 #define RL_BIND_KAFKA_MODULE_H
 

@@ -73,7 +73,8 @@ static rl_err *assign(kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
     return kafka_consumer_assign(c, list);
 }
 
-/* c:assign{ {topic=, partition=, offset=number|"earliest"|"latest"|"stored"}, ... } -> true | nil, err */
+/* c:assign{ {topic=, partition=, offset=number|"earliest"|"latest"|"stored"}, ... } -> true |
+ * nil, err */
 static int l_assign(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
@@ -113,7 +114,8 @@ static int commit_async(lua_State *L, kafka_consumer *c, rd_kafka_topic_partitio
     return errs_ok(L, err);
 }
 
-/* c:commit([batch|record|offsets] [, {sync=true, at_most="10s"}]) -> true | nil, err; without offsets: what is stored */
+/* c:commit([batch|record|offsets] [, {sync=true, at_most="10s"}]) -> true | nil, err; without
+ * offsets: what is stored */
 static int l_commit(lua_State *L)
 {
     static const char *const known[] = {"sync", "at_most", NULL};
@@ -140,7 +142,8 @@ static void committed_run(rl_await *a)
     a->err = kafka_consumer_committed(job->c, job->list, job->timeout_ms, &job->stop);
 }
 
-/* c:committed([places [, at_most]]) -> {{topic, partition, offset}} | nil, err; no offset where nothing is committed */
+/* c:committed([places [, at_most]]) -> {{topic, partition, offset}} | nil, err; no offset where
+ * nothing is committed */
 static int l_committed(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
@@ -218,7 +221,8 @@ static int watermarks_push(lua_State *L, rl_await *a)
     return 2;
 }
 
-/* c:watermarks({topic=, partition=} [, at_most]) -> low, high | nil, err; high is the LSO under read_committed */
+/* c:watermarks({topic=, partition=} [, at_most]) -> low, high | nil, err; high is the LSO under
+ * read_committed */
 static int l_watermarks(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);

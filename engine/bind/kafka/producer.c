@@ -113,7 +113,8 @@ static void side_closed(uv_handle_t *poll)
 
 static void send_end(send_wait *w, const kafka_report *report);
 
-/* Reports that have come already are still given out; whoever waits for others is told that the producer was closed. */
+/* Reports that have come already are still given out; whoever waits for others is told that the
+ * producer was closed. */
 static void producer_detach(rl_handle *h)
 {
     const kafka_report closed =
@@ -350,8 +351,9 @@ static int l_stats(lua_State *L)
     return 1;
 }
 
-/* p:mock_brokers() -> "host:port,..." of the cluster inside the client (test.mock.num.brokers) | nil. For our own unit tests: it has no transactions to speak
- * of and no replication, and proves nothing about Kafka. */
+/* p:mock_brokers() -> "host:port,..." of the cluster inside the client (test.mock.num.brokers) |
+ * nil. For our own unit tests: it has no transactions to speak of and no replication, and proves
+ * nothing about Kafka. */
 static int l_mock_brokers(lua_State *L)
 {
     rd_kafka_t *rk = kafka_producer_rk(kafka_producer_check(L, 1));

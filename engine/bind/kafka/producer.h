@@ -1,8 +1,9 @@
 /* The loop side of a producer, shared by the producer's binding files.
  *
- * Offers: the handle type, who is waiting for what (a report, room in the queue, a set of deliveries), and the opaque that each record carries. A delivery set is
- * plain counted memory: reports may come after the script has dropped it, and after the producer was closed they come on another thread, which only
- * counts down.
+ * Offers: the handle type, who is waiting for what (a report, room in the queue, a set of
+ * deliveries), and the opaque that each record carries. A delivery set is plain counted memory:
+ * reports may come after the script has dropped it, and after the producer was closed they come on
+ * another thread, which only counts down.
  * Uses: kafka/producer, bind/timed. Thread: the Lua thread, except kafka_target_drop. */
 #ifndef RL_BIND_KAFKA_PRODUCER_H
 #define RL_BIND_KAFKA_PRODUCER_H
@@ -48,10 +49,12 @@ producer_side *kafka_producer_side(lua_State *L, int idx);
 /* NULL when the producer at idx is closed: for errors that ask what killed it. */
 kafka_producer *kafka_producer_if_open(lua_State *L, int idx);
 
-/* A usage error of librdkafka (_STATE: no transaction), a dead client, or a full queue, as nil, err with a status. */
+/* A usage error of librdkafka (_STATE: no transaction), a dead client, or a full queue, as nil,
+ * err with a status. */
 int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic);
 
-/* Waits for room in the queue, then goes on in k(L, LUA_OK, ctx); the producer is at index 1. Use as `return kafka_wait_room(...)`. */
+/* Waits for room in the queue, then goes on in k(L, LUA_OK, ctx); the producer is at index 1.
+ * Use as `return kafka_wait_room(...)`. */
 int kafka_wait_room(lua_State *L, lua_KContext ctx, lua_KFunction k);
 
 /* ---- deliveries (submit.c) ---- */

@@ -1,7 +1,8 @@
 /* p:submit(list) and p:post_batch{}: many records at once.
  *
- * A delivery set is a counted block with one slot a record; each record in flight and the userdata own it. Slots are written on the loop thread only; after the
- * producer was closed, late reports merely count down. */
+ * A delivery set is a counted block with one slot a record; each record in flight and the
+ * userdata own it. Slots are written on the loop thread only; after the producer was closed,
+ * late reports merely count down. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -327,7 +328,8 @@ static int submit_from(lua_State *L, int status, lua_KContext ctx)
     return 1;
 }
 
-/* p:submit(list) -> deliveries: sent in list order, without waiting for reports (only for room when the queue is full) */
+/* p:submit(list) -> deliveries: sent in list order, without waiting for reports (only for room
+ * when the queue is full) */
 int kafka_l_submit(lua_State *L)
 {
     task_require(L);
@@ -375,7 +377,8 @@ static int batch_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t cod
     return 2;
 }
 
-/* Reads records from + 1 .. from + n; the pointers hold as long as the lists, which nobody changes meanwhile. */
+/* Reads records from + 1 .. from + n; the pointers hold as long as the lists, which nobody
+ * changes meanwhile. */
 static void read_chunk(lua_State *L, lua_Integer from, rd_kafka_message_t *msgs, int n)
 {
     bool keys = lua_istable(L, ARG_KEYS);
@@ -414,7 +417,8 @@ static int post_from(lua_State *L, int status, lua_KContext ctx)
     return 1;
 }
 
-/* p:post_batch{ topic=, values={...} [, keys={...}, partition=] } -> how many | nil, err with `index`, before which all were taken */
+/* p:post_batch{ topic=, values={...} [, keys={...}, partition=] } -> how many | nil, err with
+ * `index`, before which all were taken */
 int kafka_l_post_batch(lua_State *L)
 {
     static const char *const known[] = {"topic", "partition", "keys", "values", NULL};

@@ -393,8 +393,8 @@ void kafka_report_push(lua_State *L, const char *topic, const kafka_report *repo
     }
 }
 
-/* A record whose report is bad while its transaction is open makes librdkafka ask for an abort; one that fails because the producer is dead says so, whatever
- * its own code. */
+/* A record whose report is bad while its transaction is open makes librdkafka ask for an abort;
+ * one that fails because the producer is dead says so, whatever its own code. */
 static rl_err *send_error(kafka_producer *p, rd_kafka_resp_err_t code, bool reported,
                           const char *topic)
 {

@@ -1,7 +1,9 @@
-/* Kafka's values between Lua and C: records, headers, partition lists, reports, errors with a status.
+/* Kafka's values between Lua and C: records, headers, partition lists, reports, errors with a
+ * status.
  *
- * Offers: strict reading of a record table and of lists of partitions and offsets (from batches, records and tables), and pushing of the same. All reading raises
- * on wrong usage before anything is allocated.
+ * Offers: strict reading of a record table and of lists of partitions and offsets (from batches,
+ * records and tables), and pushing of the same. All reading raises on wrong usage before anything
+ * is allocated.
  * Uses: kafka/client, kafka/producer, bind/errs. Thread: the Lua thread. */
 #ifndef RL_BIND_KAFKA_VALUES_H
 #define RL_BIND_KAFKA_VALUES_H
@@ -11,8 +13,9 @@
 #include "kafka/notes.h"
 #include "kafka/producer.h"
 
-/* A record table {topic=, key=, value=, partition=, timestamp=, headers={{name, value}, ...}}. Its strings live as long as the table holds them. Headers are
- * built (the caller's until a send takes them) unless only_check. */
+/* A record table {topic=, key=, value=, partition=, timestamp=, headers={{name, value}, ...}}.
+ * Its strings live as long as the table holds them. Headers are built (the caller's until a send
+ * takes them) unless only_check. */
 void kafka_record_read(lua_State *L, int idx, kafka_record *record, bool only_check);
 void kafka_record_drop(kafka_record *record); /* the headers, when no send took them */
 
@@ -25,10 +28,12 @@ typedef enum kafka_list_kind {
     KAFKA_STARTS,  /* an offset is optional: "earliest", "latest", "stored" or a number */
 } kafka_list_kind;
 
-/* A batch, a record, {topic=,partition=,offset=}, or a list of the latter two. The caller destroys the list. */
+/* A batch, a record, {topic=,partition=,offset=}, or a list of the latter two. The caller
+ * destroys the list. */
 rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_list_kind kind);
 
-/* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical ones are words. */
+/* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical
+ * ones are words. */
 void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);
 
 const char *kafka_status_name(rd_kafka_msg_status_t status);
@@ -45,7 +50,8 @@ typedef struct kafka_report {
 kafka_report kafka_report_of(const rd_kafka_message_t *msg);
 kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t status);
 
-/* {topic, partition, offset, timestamp, status}, or an error table with status, topic and partition (p: NULL when it is closed). */
+/* {topic, partition, offset, timestamp, status}, or an error table with status, topic and
+ * partition (p: NULL when it is closed). */
 void kafka_report_push(lua_State *L, const char *topic, const kafka_report *report);
 void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
                            const kafka_report *report);

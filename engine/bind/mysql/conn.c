@@ -1,4 +1,5 @@
-/* rlab.core_mysql: connections and statements as awaitable calls; lua/rlab/mysql.lua makes transactions, prepared statements and pools of them. */
+/* rlab.core_mysql: connections and statements as awaitable calls; lua/rlab/mysql.lua makes
+ * transactions, prepared statements and pools of them. */
 #include "bind/mysql/conn.h"
 
 #include <lauxlib.h>
@@ -168,7 +169,8 @@ static int l_in_transaction(lua_State *L)
     return conn_look(L, in_transaction_run, push_flag);
 }
 
-/* db:id() -> the server's number of this connection; does not wait, so that a busy one can be killed */
+/* db:id() -> the server's number of this connection; does not wait, so that a busy one can be
+ * killed */
 static int l_id(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)my_conn_id(conn_of(L)));
@@ -279,7 +281,8 @@ static int l_unpin(lua_State *L)
     return await_job(L, 1, &mysql_new_cmd(L, "statement:close", unpin_run, NULL)->await);
 }
 
-/* db:kill(id, {connection=true}): ends the statement that another connection is running, or that connection */
+/* db:kill(id, {connection=true}): ends the statement that another connection is running, or that
+ * connection */
 static int l_kill(lua_State *L)
 {
     static const char *const allowed[] = {"connection", NULL};

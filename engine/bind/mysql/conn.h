@@ -1,4 +1,5 @@
-/* What the files of the MySQL binding share: the handle's type and the statement jobs. Uses: bind/task, mysql/query. Thread: the Lua thread. */
+/* What the files of the MySQL binding share: the handle's type and the statement jobs. Uses:
+ * bind/task, mysql/query. Thread: the Lua thread. */
 #ifndef RL_BIND_MYSQL_CONN_H
 #define RL_BIND_MYSQL_CONN_H
 

@@ -1,4 +1,5 @@
-/* Cursors of rlab.core_mysql: rows come in chunks through jobs, and one by one out of the chunk without waiting. */
+/* Cursors of rlab.core_mysql: rows come in chunks through jobs, and one by one out of the chunk
+ * without waiting. */
 #include <lauxlib.h>
 #include <stdlib.h>
 
@@ -22,7 +23,8 @@ static cursor *check_cursor(lua_State *L)
     return luaL_checkudata(L, 1, CURSOR_META);
 }
 
-/* Reads a chunk; a cursor that has no more is closed at once, which frees the connection for other statements. */
+/* Reads a chunk; a cursor that has no more is closed at once, which frees the connection for
+ * other statements. */
 static void read_chunk(mysql_job *job, my_cursor *c)
 {
     job->await.err = my_fetch(c, CHUNK_ROWS, CHUNK_BYTES, &job->result);
@@ -63,7 +65,8 @@ static int open_push(lua_State *L, rl_await *a)
     return 1;
 }
 
-/* A cancelled task's rows are never seen: whoever uses the connection next shall not find it busy. */
+/* A cancelled task's rows are never seen: whoever uses the connection next shall not find it
+ * busy. */
 static void open_drop(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;

@@ -211,7 +211,8 @@ static void add_command(lua_State *L, int idx, int argc, redisc_pipe *pipe)
     }
 }
 
-/* r:pipeline{{"SET", k, v}, {"GET", k}} -> list of replies, errors in their places | nil, err, the replies that came */
+/* r:pipeline{{"SET", k, v}, {"GET", k}} -> list of replies, errors in their places | nil, err,
+ * the replies that came */
 static int l_pipeline(lua_State *L)
 {
     rl_handle *h = handle_check(L, 1, &redis_type);

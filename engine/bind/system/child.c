@@ -55,8 +55,8 @@ typedef struct line {
     uint64_t next; /* the cursor behind it */
 } line;
 
-/* The first line at or after the cursor. What was dropped in between is skipped up to the next whole line; a last line without an end counts once the
- * stream has ended. */
+/* The first line at or after the cursor. What was dropped in between is skipped up to the next
+ * whole line; a last line without an end counts once the stream has ended. */
 static bool find_line(const rl_proc *p, int fd, uint64_t cursor, line *out)
 {
     proc_output o = proc_output_of(p, fd);
@@ -218,7 +218,8 @@ static lua_Integer push_output(lua_State *L, rl_proc *p, int fd)
     return (lua_Integer)o.dropped;
 }
 
-/* p:output() -> stdout, stderr, bytes dropped: the captured tails so far, nil for what is not captured */
+/* p:output() -> stdout, stderr, bytes dropped: the captured tails so far, nil for what is not
+ * captured */
 static int l_output(lua_State *L)
 {
     rl_handle *h;
@@ -306,7 +307,8 @@ static int take_line(lua_State *L, rl_proc *p, int fd)
     return 1;
 }
 
-/* Output that came between the waking and now may have pushed out the line that was ready: an empty one stands for it. */
+/* Output that came between the waking and now may have pushed out the line that was ready: an
+ * empty one stands for it. */
 static int push_line(lua_State *L, rl_wait *wait)
 {
     waiter *w = (waiter *)wait;

@@ -9,7 +9,8 @@
 
 enum { MAX_OUTPUT = 1 << 20 };
 
-/* Pushes a table that keeps the strings alive and returns the array of them, collected with the stack. */
+/* Pushes a table that keeps the strings alive and returns the array of them, collected with the
+ * stack. */
 static char **string_array(lua_State *L, lua_Integer n)
 {
     char **list = lua_newuserdatauv(L, sizeof *list * (size_t)(n + 1), 1);

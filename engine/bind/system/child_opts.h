@@ -1,4 +1,5 @@
-/* The options of process.spawn, read into those of loop/proc. What they point to is kept by the Lua stack, so use them before it is popped.
+/* The options of process.spawn, read into those of loop/proc. What they point to is kept by the Lua
+ * stack, so use them before it is popped.
  * Uses: bind/opts, loop/proc. Thread: the Lua thread. */
 #ifndef RL_BIND_SYSTEM_CHILD_OPTS_H
 #define RL_BIND_SYSTEM_CHILD_OPTS_H

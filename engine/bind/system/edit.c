@@ -23,7 +23,8 @@
 
 int luaopen_rlab_edit(lua_State *L);
 
-/* One editor a process. A completion is asked on the editing thread and answered on the loop thread. */
+/* One editor a process. A completion is asked on the editing thread and answered on the loop
+ * thread. */
 static struct {
     rl_edit *edit;
     lua_State *L;
@@ -115,8 +116,8 @@ static void on_asked(uv_async_t *async)
     pthread_mutex_unlock(&ed.lock);
 }
 
-/* complete(f): f(line, cursor) -> list, start. cursor counts the bytes before it; each candidate replaces the bytes from start (1-based) to the
- * cursor. f must not wait. */
+/* complete(f): f(line, cursor) -> list, start. cursor counts the bytes before it; each candidate
+ * replaces the bytes from start (1-based) to the cursor. f must not wait. */
 static int l_complete(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -290,7 +291,8 @@ static void make_parents(const char *path)
     free(copy);
 }
 
-/* history_save(path, line | list [, replace]) -> true | nil, err: appends (or replaces) in a file that only its owner can read */
+/* history_save(path, line | list [, replace]) -> true | nil, err: appends (or replaces) in a
+ * file that only its owner can read */
 static int l_history_save(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);

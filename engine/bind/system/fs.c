@@ -1,4 +1,5 @@
-/* rlab.fs: files, folders and locks. Copying and removing trees wait on the pool, everything else is done at once. */
+/* rlab.fs: files, folders and locks. Copying and removing trees wait on the pool, everything
+ * else is done at once. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -28,7 +29,8 @@ static int l_read(lua_State *L)
     return err ? errs_fail(L, err) : 1;
 }
 
-/* write(path, text[, {mode = 420, sync = bool}]) -> true | nil, err: the old content or the new, never a part */
+/* write(path, text[, {mode = 420, sync = bool}]) -> true | nil, err: the old content or the new,
+ * never a part */
 static int l_write(lua_State *L)
 {
     static const char *const keys[] = {"mode", "sync", NULL};
@@ -85,7 +87,8 @@ static void set_int(lua_State *L, const char *key, lua_Integer v)
     lua_setfield(L, -2, key);
 }
 
-/* stat(path) -> {type=, size=, disk= bytes on disk, mode=, mtime= unix ms, uid=} | nil, err; a link is not followed */
+/* stat(path) -> {type=, size=, disk= bytes on disk, mode=, mtime= unix ms, uid=} | nil, err; a
+ * link is not followed */
 static int l_stat(lua_State *L)
 {
     struct stat st;
@@ -288,7 +291,8 @@ static int push_locked(lua_State *L, const char *path, const rl_buf *holder)
     return 2;
 }
 
-/* lock(path[, text]) -> handle | nil, err; err.name is LOCKED, err.pid, err.start and err.text tell who holds it */
+/* lock(path[, text]) -> handle | nil, err; err.name is LOCKED, err.pid, err.start and err.text
+ * tell who holds it */
 static int l_lock(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1), *text = luaL_optstring(L, 2, "");

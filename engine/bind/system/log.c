@@ -1,4 +1,5 @@
-/* rlab.log: debug, info, warn, error(message[, fields]), level([name]), form(name), enabled(name). */
+/* rlab.log: debug, info, warn, error(message[, fields]), level([name]), form(name),
+ * enabled(name). */
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>

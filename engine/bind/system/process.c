@@ -128,7 +128,8 @@ static int l_recv_queue(lua_State *L)
     return 2;
 }
 
-/* port_owner(port) -> pid, name | nil when nobody listens; pid 0 when the owner may not be looked at */
+/* port_owner(port) -> pid, name | nil when nobody listens; pid 0 when the owner may not be
+ * looked at */
 static int l_port_owner(lua_State *L)
 {
     char name[256];
@@ -191,7 +192,8 @@ typedef struct gone_wait {
     watch *watch;
 } gone_wait;
 
-/* The loop's side, which is closed later than the wait ends: a pidfd where the kernel has them, else a timer that looks. */
+/* The loop's side, which is closed later than the wait ends: a pidfd where the kernel has them,
+ * else a timer that looks. */
 struct watch {
     union {
         uv_handle_t any;

@@ -132,7 +132,8 @@ static int l_shuffle(lua_State *L)
     return push_sample(L, rng, n, n);
 }
 
-/* sample(list, n) -> n different elements in random order; sample(m, n) -> n different numbers of 1..m */
+/* sample(list, n) -> n different elements in random order; sample(m, n) -> n different numbers
+ * of 1..m */
 static int l_sample(lua_State *L)
 {
     rl_rng *rng = check(L);

@@ -1,9 +1,11 @@
 /* Handles: the userdata that own a client.
  *
- * Offers: one life cycle for every client seen from Lua. A handle is created closed (so that nothing leaks when opening fails half-way), opened by
- * handle_set, closed by h:close() or `<close>` (an awaitable job that runs type->close on the pool) or, when it was dropped, by the reaper thread after one
- * warning that names where it was opened. `__gc` never blocks.
- * Uses: loop/job. Thread: the Lua thread; type->close runs on a pool or reaper thread, type->cancel on the loop thread. */
+ * Offers: one life cycle for every client seen from Lua. A handle is created closed (so that
+ * nothing leaks when opening fails half-way), opened by handle_set, closed by h:close() or
+ * `<close>` (an awaitable job that runs type->close on the pool) or, when it was dropped, by the
+ * reaper thread after one warning that names where it was opened. `__gc` never blocks.
+ * Uses: loop/job. Thread: the Lua thread; type->close runs on a pool or reaper thread,
+ * type->cancel on the loop thread. */
 #ifndef RL_BIND_TASK_HANDLE_H
 #define RL_BIND_TASK_HANDLE_H
 
@@ -46,7 +48,8 @@ rl_handle *handle_test(lua_State *L, int idx,
 /* Opens the handle: from now on it owns impl. */
 void handle_set(rl_handle *handle, void *impl);
 
-/* The client has come to its own end (a child has exited): dropping the handle without close() is no leak any more. */
+/* The client has come to its own end (a child has exited): dropping the handle without close()
+ * is no leak any more. */
 void handle_settle(rl_handle *handle);
 
 /* Handles opened and neither closed nor settled, of all types: the leak check of the tests. */

@@ -1,6 +1,8 @@
-/* What the scheduler's own files share: the task itself and its queue (see scheduler.h for what others use).
+/* What the scheduler's own files share: the task itself and its queue (see scheduler.h for what
+ * others use).
  *
- * Offers: the inside of a task, the running task, and how a cancellation is raised. Uses: bind/task. Thread: the Lua thread. */
+ * Offers: the inside of a task, the running task, and how a cancellation is raised. Uses:
+ * bind/task. Thread: the Lua thread. */
 #ifndef RL_BIND_TASK_INTERNAL_H
 #define RL_BIND_TASK_INTERNAL_H
 
@@ -25,7 +27,8 @@ typedef struct join_wait {
     struct join_wait *next;
 } join_wait;
 
-/* The userdata itself; its user value 1 holds the coroutine, 2 the results, 3 the cancel reason. It is anchored in the registry while live. */
+/* The userdata itself; its user value 1 holds the coroutine, 2 the results, 3 the cancel reason.
+ * It is anchored in the registry while live. */
 struct rl_task {
     sched *s;
     lua_State *co;

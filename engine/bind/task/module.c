@@ -1,4 +1,5 @@
-/* rlab.core.task: spawn, sleep, events and joins; lua/rlab/task.lua builds groups, timeouts and channels of them. */
+/* rlab.core.task: spawn, sleep, events and joins; lua/rlab/task.lua builds groups, timeouts and
+ * channels of them. */
 #include <lauxlib.h>
 #include <stdlib.h>
 

@@ -94,7 +94,8 @@ static int body_ended(lua_State *L, int status, lua_KContext ctx)
     return lua_gettop(L);
 }
 
-/* A task's body runs in a pcall, so that an error unwinds through its <close> variables, which may wait, before the coroutine is dead. */
+/* A task's body runs in a pcall, so that an error unwinds through its <close> variables, which
+ * may wait, before the coroutine is dead. */
 static int body(lua_State *L)
 {
     lua_pushcfunction(L, with_traceback);

@@ -1,8 +1,9 @@
 /* Tasks: coroutines that wait.
  *
- * Offers: the scheduler that runs Lua tasks on the loop, and the two ways in which a binding waits: rl_wait (woken by any loop callback) and
- * rl_await (a blocking C call on the thread pool). Lua sees a plain function; its task is suspended meanwhile. A cancelled task
- * leaves its wait by an error; the wait's `cancel` must lead to task_wake() soon.
+ * Offers: the scheduler that runs Lua tasks on the loop, and the two ways in which a binding waits:
+ * rl_wait (woken by any loop callback) and rl_await (a blocking C call on the thread pool). Lua
+ * sees a plain function; its task is suspended meanwhile. A cancelled task leaves its wait by an
+ * error; the wait's `cancel` must lead to task_wake() soon.
  * Uses: loop/job, bind/handle, libuv. Thread: the Lua thread, except rl_await.run. */
 #ifndef RL_BIND_TASK_SCHEDULER_H
 #define RL_BIND_TASK_SCHEDULER_H
@@ -26,15 +27,17 @@ struct rl_wait {
     void (*drop)(rl_wait *wait); /* frees; called exactly once, after push or instead of it */
 };
 
-/* Suspends the running task until task_wake(wait). Use as `return task_wait(L, wait);`. Raises when called outside a task. */
+/* Suspends the running task until task_wake(wait). Use as `return task_wait(L, wait);`. Raises
+ * when called outside a task. */
 int task_wait(lua_State *L, rl_wait *wait);
 void task_wake(rl_wait *wait); /* loop thread, exactly once a wait */
 
 /* Raises unless L is a running task: for bindings that prepare a wait before task_wait. */
 void task_require(lua_State *L);
 
-/* A blocking call. Allocate with await_new (zeroed, `size` >= sizeof(rl_await), the rl_await first), fill the own fields, then
- * `return await_job(L, idx, a);`. When run leaves an error in a->err the call returns nil and the error table, else what push pushed. */
+/* A blocking call. Allocate with await_new (zeroed, `size` >= sizeof(rl_await), the rl_await
+ * first), fill the own fields, then `return await_job(L, idx, a);`. When run leaves an error in
+ * a->err the call returns nil and the error table, else what push pushed. */
 struct rl_await {
     rl_wait wait;
     rl_job job;
@@ -51,10 +54,12 @@ struct rl_await {
 void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *),
                 void (*drop)(rl_await *));
 
-/* handle_idx: stack index of the handle userdata (its lane serialises the calls, it is kept alive meanwhile), or 0 for none. */
+/* handle_idx: stack index of the handle userdata (its lane serialises the calls, it is kept
+ * alive meanwhile), or 0 for none. */
 int await_job(lua_State *L, int handle_idx, rl_await *a);
 
-/* For a call that has been made already, in the caller, since it had nothing to wait for: the task still lets the others run before it gets the results. */
+/* For a call that has been made already, in the caller, since it had nothing to wait for: the
+ * task still lets the others run before it gets the results. */
 int await_made(lua_State *L, int handle_idx, rl_await *a);
 
 /* The scheduler itself, for the host, who frees what task_open returns after the loop is closed. */

@@ -1,5 +1,5 @@
-/* rlab.hdr: histograms of integers (by habit: latencies in ns) with a bounded relative error. A value above `highest` counts as `highest` and is told by
- * summary().clamped. */
+/* rlab.hdr: histograms of integers (by habit: latencies in ns) with a bounded relative error. A
+ * value above `highest` counts as `highest` and is told by summary().clamped. */
 #include <hdr/hdr_histogram.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -84,7 +84,8 @@ static int l_record(lua_State *L)
     return 0;
 }
 
-/* h:record_paced(value, interval): of a load with a steady pace, whose next requests waited too: they are added as well (coordinated omission) */
+/* h:record_paced(value, interval): of a load with a steady pace, whose next requests waited too:
+ * they are added as well (coordinated omission) */
 static int l_record_paced(lua_State *L)
 {
     recorder *r = check_at(L, 1);

@@ -1,6 +1,7 @@
 /* Histograms for other bindings.
  *
- * Offers: a new rlab.hdr histogram of the default range, to be filled by the caller. Uses: HdrHistogram. Thread: the Lua thread. */
+ * Offers: a new rlab.hdr histogram of the default range, to be filled by the caller. Uses:
+ * HdrHistogram. Thread: the Lua thread. */
 #ifndef RL_BIND_VALUE_HDR_H
 #define RL_BIND_VALUE_HDR_H
 

@@ -1,7 +1,8 @@
 /* Lua values as JSON text, for every binding that writes or reads it.
  *
- * Offers: lua_json_put, which appends a value to a buffer (object keys sorted, so that equal values give equal text), and lua_json_push, which reads one.
- * A table is an array when it is marked by json.array or holds exactly 1..n; an empty unmarked table is an object. null is rlab.null.
+ * Offers: lua_json_put, which appends a value to a buffer (object keys sorted, so that equal values
+ * give equal text), and lua_json_push, which reads one. A table is an array when it is marked by
+ * json.array or holds exactly 1..n; an empty unmarked table is an object. null is rlab.null.
  * Uses: base/json, bind/errs. Thread: the Lua thread. */
 #ifndef RL_BIND_VALUE_JSON_H
 #define RL_BIND_VALUE_JSON_H
@@ -13,7 +14,8 @@
 
 #define JSON_ARRAY_META "rlab.json.array"
 
-/* Appends the value at idx; indent < 0: on one line. An error (USAGE) for what JSON cannot say, naming where in the value it is. */
+/* Appends the value at idx; indent < 0: on one line. An error (USAGE) for what JSON cannot say,
+ * naming where in the value it is. */
 rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, int indent);
 
 /* Pushes the value of the text, or nothing and an error named JSON. */

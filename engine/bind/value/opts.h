@@ -1,7 +1,8 @@
 /* Option tables, checked once at the edge.
  *
- * Offers: strict reading of the option table of a call: an unknown key raises with "did you mean", a wrong type raises with the key's name;
- * durations, sizes and rates are typed. Usage errors raise (they are the script's mistake); nothing here touches the world.
+ * Offers: strict reading of the option table of a call: an unknown key raises with "did you mean",
+ * a wrong type raises with the key's name; durations, sizes and rates are typed. Usage errors raise
+ * (they are the script's mistake); nothing here touches the world.
  * Uses: base/units. Thread: the Lua thread. */
 #ifndef RL_BIND_VALUE_OPTS_H
 #define RL_BIND_VALUE_OPTS_H
@@ -10,10 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Raises unless every string key of the table at idx is in the NULL-terminated list; `call` names the function in the message. */
+/* Raises unless every string key of the table at idx is in the NULL-terminated list; `call`
+ * names the function in the message. */
 void opts_check(lua_State *L, int idx, const char *call, const char *const *allowed);
 
-/* The value of a key, or the default when the table is absent (none or nil) or has no such key. Strings live as long as the table holds them. */
+/* The value of a key, or the default when the table is absent (none or nil) or has no such key.
+ * Strings live as long as the table holds them. */
 const char *opts_str(lua_State *L, int idx, const char *key, const char *def);
 lua_Integer opts_int(lua_State *L, int idx, const char *key, lua_Integer def);
 bool opts_bool(lua_State *L, int idx, const char *key, bool def);

@@ -1,7 +1,8 @@
 /* Where MySQL and Redis are, as option tables.
  *
- * Offers: strict reading of the tables that mysql.connect and redis.connect take, for every binding that opens connections of its own. Texts live as long as the
- * table holds them; my_conn_new and redisc_new copy.
+ * Offers: strict reading of the tables that mysql.connect and redis.connect take, for every binding
+ * that opens connections of its own. Texts live as long as the table holds them; my_conn_new and
+ * redisc_new copy.
  * Uses: bind/opts. Thread: the Lua thread. */
 #ifndef RL_BIND_VALUE_STORE_OPTS_H
 #define RL_BIND_VALUE_STORE_OPTS_H

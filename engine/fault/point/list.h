@@ -1,5 +1,6 @@
-/* The failpoints in C, as an X-macro: POINT(id, "name", "what has happened when it is reached"). Sorted by name; a test holds that. Points in Lua have
- * any name and are reached by fail.point(name, ctx). */
+/* The failpoints in C, as an X-macro: POINT(id, "name", "what has happened when it is reached").
+ * Sorted by name; a test holds that. Points in Lua have any name and are reached by
+ * fail.point(name, ctx). */
 POINT(CONSUMER_AFTER_CACHE, "consumer.after_cache",
       "the cache has been told of the event; its offset is not stored")
 POINT(CONSUMER_AFTER_DB_COMMIT, "consumer.after_db_commit", "the event's transaction is committed")

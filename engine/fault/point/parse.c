@@ -92,7 +92,8 @@ static int64_t take_int(cursor *c, const char *what)
     return n;
 }
 
-/* A quoted text, or the run of characters up to a delimiter. The caller frees; "" when there is nothing. */
+/* A quoted text, or the run of characters up to a delimiter. The caller frees; "" when there is
+ * nothing. */
 static char *take_text(cursor *c, const char *delimiters, bool *quoted)
 {
     rl_buf out = {0};

@@ -1,11 +1,14 @@
 /* The grammar of failpoints, a superset of FreeBSD's fail(9).
  *
  *     expr   = term { "->" term }
- *     term   = [P "%"] [N "*"] ["#" K] action ["(" args ")"] ["if" key "=" value {"and" key "=" value}] ["[pid" N "]"]
- *     action = off | return[(value)] | error(code) | sleep(duration) | pause | kill | exit(n) | barrier(name, n) | call(name) | print
+ *     term   = [P "%"] [N "*"] ["#" K] action ["(" args ")"] [only] ["[pid" N "]"]
+ *     only   = "if" key "=" value {"and" key "=" value}
+ *     action = off | return[(value)] | error(code) | sleep(duration) | pause | kill | exit(n)
+ *            | barrier(name, n) | call(name) | print
  *
- * A hit goes to the first term whose conditions hold; the terms after it are not asked. Each term counts the hits that its `if` fits: #K is the K-th of
- * them, N* ends the term after N firings, N*#K is the N hits from the K-th on, P% is drawn last.
+ * A hit goes to the first term whose conditions hold; the terms after it are not asked. Each term
+ * counts the hits that its `if` fits: #K is the K-th of them, N* ends the term after N firings,
+ * N*#K is the N hits from the K-th on, P% is drawn last.
  * Offers: parsing with errors that point at the place, and an English sentence for each term.
  * Uses: base/err, base/buf, base/units. Thread: pure functions. */
 #ifndef RL_FAULT_POINT_PARSE_H

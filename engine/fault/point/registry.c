@@ -230,7 +230,8 @@ static bool fits(const fail_term *t, const fail_kv *ctx, int n)
     return true;
 }
 
-/* Whether a term whose `if` fits takes this hit; its chance is drawn last, so that the other limits do not move the sequence. */
+/* Whether a term whose `if` fits takes this hit; its chance is drawn last, so that the other
+ * limits do not move the sequence. */
 static bool takes(const fail_term *t, term_state *s)
 {
     if (t->kth) {

@@ -1,10 +1,13 @@
 /* Failpoints: named places in C and Lua where a fault can be armed.
  *
- * Offers: arming by expression (see parse.h), from the environment (RLAB_FAILPOINTS="name=expr;name=expr") or at run time; the decision for a
- * hit; the hit log (RLAB_FAILPOINT_LOG: one JSON line a firing, one write(2), written before it acts); waiting at pauses and barriers. With
- * nothing armed a point costs one relaxed atomic load. Chances are seeded (RLAB_FAILPOINT_SEED), one sequence a term.
- * Hits are counted while their point is armed. kill and exit happen inside fail_decide.
- * Uses: fault/failpoint_parse, base. Thread: any; one mutex, taken only while something is armed. */
+ * Offers: arming by expression (see parse.h), from the environment
+ * (RLAB_FAILPOINTS="name=expr;name=expr") or at run time; the decision for a hit; the hit log
+ * (RLAB_FAILPOINT_LOG: one JSON line a firing, one write(2), written before it acts); waiting at
+ * pauses and barriers. With nothing armed a point costs one relaxed atomic load. Chances are seeded
+ * (RLAB_FAILPOINT_SEED), one sequence a term. Hits are counted while their point is armed. kill and
+ * exit happen inside fail_decide.
+ * Uses: fault/failpoint_parse, base. Thread: any; one mutex, taken only while something is
+ * armed. */
 #ifndef RL_FAULT_POINT_REGISTRY_H
 #define RL_FAULT_POINT_REGISTRY_H
 

@@ -1,4 +1,5 @@
-/* What the protocols share among themselves: the session and the queue of requests that wait. Not for others. */
+/* What the protocols share among themselves: the session and the queue of requests that wait.
+ * Not for others. */
 #ifndef RL_FAULT_PROTO_INTERNAL_H
 #define RL_FAULT_PROTO_INTERNAL_H
 
@@ -6,7 +7,8 @@
 
 enum { PROTO_MESSAGE_MAX = 128 << 20, PROTO_WAITING_MAX = 1 << 16 };
 
-/* One direction: the beginning of a message that has not come as a whole, and how much of one is to be passed unread. */
+/* One direction: the beginning of a message that has not come as a whole, and how much of one is
+ * to be passed unread. */
 typedef struct proto_side {
     rl_buf in;
     uint64_t skip,
@@ -71,7 +73,8 @@ void kafka_fail(const proto_msg *msg, proto_failure failure, rl_buf *out);
 /* mysql_values.c */
 uint64_t mysql_le(frame_reader *r, size_t n);
 uint64_t mysql_lenenc(frame_reader *r);
-/* The null bitmap, the types when they are sent, and the values, each appended to `out` and ended by a zero byte. */
+/* The null bitmap, the types when they are sent, and the values, each appended to `out` and
+ * ended by a zero byte. */
 void mysql_read_values(frame_reader *r, int count, bool named, uint16_t *types, rl_buf *out);
 /* mysql.c */
 int mysql_command(const char *name);

@@ -1,4 +1,5 @@
-/* Kafka on the wire: length-prefixed frames, responses in the order of the requests, a correlation id in both. */
+/* Kafka on the wire: length-prefixed frames, responses in the order of the requests, a
+ * correlation id in both. */
 #include <string.h>
 
 #include "fault/proto/internal.h"
@@ -47,7 +48,8 @@ static bool kafka_read(proto_session *s, const char *data, size_t len, proto_msg
     return true;
 }
 
-/* The request that a response answers. What waits in front of it was never answered: a Produce with acks=0. */
+/* The request that a response answers. What waits in front of it was never answered: a Produce
+ * with acks=0. */
 static proto_pending *answered(proto_session *s, int32_t correlation)
 {
     proto_pending *p = s->first;
@@ -136,7 +138,8 @@ static size_t skip(proto_session *s, proto_dir dir, const char *data, size_t len
     return n;
 }
 
-/* Completes the frame kept in side->in; returns the bytes taken from data. STEP_MORE: it needs still more. */
+/* Completes the frame kept in side->in; returns the bytes taken from data. STEP_MORE: it needs
+ * still more. */
 static size_t fill(proto_side *side, size_t want, const char *data, size_t len)
 {
     size_t n = want > side->in.len ? want - side->in.len : 0;

@@ -3,7 +3,9 @@
 
 static const struct {
     int api,
-        throttled_from; /* the version from which a throttle time comes first; -1: the body is a list of partitions */
+        /* the version from which a throttle time comes first; -1: the body is a list of
+         * partitions */
+        throttled_from;
 } failing[] = {
     {FRAME_PRODUCE, -1},  {KAFKA_OFFSET_COMMIT, -1},  {KAFKA_TXN_OFFSET_COMMIT, -1},
     {KAFKA_END_TXN, 0},   {KAFKA_ADD_OFFSETS, 0},     {KAFKA_INIT_PRODUCER_ID, 0},

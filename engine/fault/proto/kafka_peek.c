@@ -1,4 +1,5 @@
-/* What the proxy says of Kafka's messages, and the error replies that it can make. A message that cannot be read to its end is described as far as it was read. */
+/* What the proxy says of Kafka's messages, and the error replies that it can make. A message
+ * that cannot be read to its end is described as far as it was read. */
 #include <string.h>
 
 #include "base/json.h"
@@ -405,7 +406,8 @@ static void describe_response(const proto_msg *msg, rl_buf *out)
         buf_str(out, ",\"unread\":true");
 }
 
-/* The members so far, when what comes next makes no sense: closed by the caller's brace, since every list above closes itself. */
+/* The members so far, when what comes next makes no sense: closed by the caller's brace, since
+ * every list above closes itself. */
 void kafka_describe(const proto_msg *msg, rl_buf *out)
 {
     put_int(out, "version", msg->version);

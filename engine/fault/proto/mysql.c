@@ -1,5 +1,6 @@
-/* MySQL on the wire: packets of at most 16 MiB; one with sequence number 0 from the client is a command. Statements that were prepared are known by their
- * number, so that an execute is seen with its text and parameters. TLS and compression make the session opaque. */
+/* MySQL on the wire: packets of at most 16 MiB; one with sequence number 0 from the client is a
+ * command. Statements that were prepared are known by their number, so that an execute is seen
+ * with its text and parameters. TLS and compression make the session opaque. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -303,7 +304,8 @@ static size_t mysql_up(proto_session *s, const char *data, size_t len)
 
 /* ---- from the server: only how a response begins ---- */
 
-/* Version 10 greeting: version text, thread, 8 bytes, 0, the low half of the capabilities, charset, status, the high half. */
+/* Version 10 greeting: version text, thread, 8 bytes, 0, the low half of the capabilities,
+ * charset, status, the high half. */
 static void meet_server(mysql_state *m, const char *data, size_t len)
 {
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);

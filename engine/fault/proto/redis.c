@@ -1,5 +1,6 @@
-/* Redis on the wire: commands are arrays of bulk strings (or a line), each answered by one reply, in order. Where replies come unasked (SUBSCRIBE, MONITOR,
- * replication) the session becomes opaque. */
+/* Redis on the wire: commands are arrays of bulk strings (or a line), each answered by one
+ * reply, in order. Where replies come unasked (SUBSCRIBE, MONITOR, replication) the session
+ * becomes opaque. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

@@ -278,7 +278,8 @@ void proto_describe(const proto_msg *msg, rl_buf *out)
         kafka_describe(msg, out);
 }
 
-/* A topic stands in a body as its length and its bytes, in the one or the other encoding; that is told apart well enough by looking for both together. */
+/* A topic stands in a body as its length and its bytes, in the one or the other encoding; that
+ * is told apart well enough by looking for both together. */
 bool proto_names_topic(const proto_msg *msg, const char *topic)
 {
     rl_buf want = {0};

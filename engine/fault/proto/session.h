@@ -1,8 +1,10 @@
 /* Protocols as the fault proxy sees them: two streams of bytes become requests and their responses.
  *
- * Offers: a session per connection, fed with what arrives on either side. It keeps the framing, knows which response belongs to which request, hands
- * messages that somebody is interested in to its host as a whole, and emits everything else as it came. Bytes that are no such protocol (TLS, a
- * stranger) make a session opaque: they still pass, nothing is parsed any more, and nothing crashes.
+ * Offers: a session per connection, fed with what arrives on either side. It keeps the framing,
+ * knows which response belongs to which request, hands messages that somebody is interested in to
+ * its host as a whole, and emits everything else as it came. Bytes that are no such protocol (TLS,
+ * a stranger) make a session opaque: they still pass, nothing is parsed any more, and nothing
+ * crashes.
  * Uses: base/buf, kafka/frame. Thread: plain memory, one owner. Knows no socket and no clock. */
 #ifndef RL_FAULT_PROTO_SESSION_H
 #define RL_FAULT_PROTO_SESSION_H
@@ -21,7 +23,8 @@ typedef enum proto_dir { PROTO_UP, PROTO_DOWN } proto_dir; /* to the server, to 
 
 typedef struct proto_session proto_session;
 
-/* A request that waits for its response. The host sets the flags when it decides about the request. */
+/* A request that waits for its response. The host sets the flags when it decides about the
+ * request. */
 typedef struct proto_pending {
     struct proto_pending *next;
     int api, version;
@@ -46,7 +49,9 @@ typedef struct proto_msg {
     int32_t correlation;
     frame_slice client; /* Kafka: the client id */
     frame_slice
-        text; /* MySQL: the statement (also of an execute) ; Redis: the command with its arguments, blanks between */
+        /* MySQL: the statement (also of an execute) ; Redis: the command with its arguments,
+         * blanks between */
+        text;
     frame_slice params; /* MySQL: the parameters of an execute, each ended by a zero byte */
     size_t body;        /* Kafka: where the body begins */
     bool judged; /* MySQL and Redis responses: whether `error` says how it ended; 0 is fine */
@@ -70,7 +75,8 @@ typedef struct proto_host {
     void *arg;
     /* Bytes to forward; they are valid during the call only. */
     void (*emit)(void *arg, proto_dir dir, const char *data, size_t len);
-    /* Whether a request of this API (Kafka's key, MySQL's command byte; Redis: 0) is wanted as a whole. */
+    /* Whether a request of this API (Kafka's key, MySQL's command byte; Redis: 0) is wanted as a
+     * whole. */
     bool (*wants)(void *arg, int api);
     proto_verdict (*request)(void *arg, const proto_msg *msg, proto_pending *pending);
     /* A response that was wanted: PASS, DROP or STOP. */
@@ -87,11 +93,13 @@ proto_session *proto_open(proto_kind kind, const proto_host *host);
 size_t proto_feed(proto_session *s, proto_dir dir, const char *data, size_t len);
 /* The side has come to its end: what is kept of an unfinished message is emitted. */
 void proto_end(proto_session *s, proto_dir dir);
-/* How many of the next bytes may pass without a feed: the rest of a message that nobody wants (PROTO_ALL: the session is opaque). */
+/* How many of the next bytes may pass without a feed: the rest of a message that nobody wants
+ * (PROTO_ALL: the session is opaque). */
 uint64_t proto_unseen(const proto_session *s, proto_dir dir);
 /* So many of them have passed. */
 void proto_passed(proto_session *s, proto_dir dir, size_t n);
-/* The length of the message in hand, or of the last one, if nobody wanted to see it; else 0 (PROTO_ALL: opaque). */
+/* The length of the message in hand, or of the last one, if nobody wanted to see it; else 0
+ * (PROTO_ALL: opaque). */
 uint64_t proto_unwanted(const proto_session *s, proto_dir dir);
 /* How many bytes must be seen of a message to know its length; 0: that depends. */
 size_t proto_head(const proto_session *s, proto_dir dir);
@@ -101,7 +109,8 @@ bool proto_opaque(const proto_session *s);
 size_t proto_waiting(const proto_session *s); /* requests without a response so far */
 void proto_close(proto_session *s);
 
-/* The Kafka API, MySQL command or Redis command that a rule names: its number, -1 when there is none (Redis: 0 for every word). */
+/* The Kafka API, MySQL command or Redis command that a rule names: its number, -1 when there is
+ * none (Redis: 0 for every word). */
 int proto_api(proto_kind kind, const char *name);
 /* Whether error replies can be made for it. */
 bool proto_can_fail(proto_kind kind, int api);

@@ -1,8 +1,10 @@
-/* The fault proxy: TCP in the middle, with Toxiproxy's toxics and rules that understand Kafka, MySQL and Redis.
+/* The fault proxy: TCP in the middle, with Toxiproxy's toxics and rules that understand Kafka,
+ * MySQL and Redis.
  *
- * Offers: gates (a port that forwards to an upstream), toxics on a gate's connections, rules that act on single requests, held requests and their release,
- * and a wire log of observed messages. Everything random follows the seed: toxicity, jitter, slices, chances. A rule counts what it matched and what it did;
- * that is the proof of a fault.
+ * Offers: gates (a port that forwards to an upstream), toxics on a gate's connections, rules that
+ * act on single requests, held requests and their release, and a wire log of observed messages.
+ * Everything random follows the seed: toxicity, jitter, slices, chances. A rule counts what it
+ * matched and what it did; that is the proof of a fault.
  * Uses: libuv, fault/proto, base/rng, base/json. Thread: the thread of the loop, everything. */
 #ifndef RL_FAULT_PROXY_GATE_H
 #define RL_FAULT_PROXY_GATE_H
@@ -19,7 +21,8 @@ typedef struct rl_proxy rl_proxy;
 typedef struct proxy_gate proxy_gate;
 
 rl_proxy *proxy_new(uv_loop_t *loop, uint64_t seed);
-/* Cuts everything. The memory goes when the loop has closed its handles; `done` (may be NULL) is called then. */
+/* Cuts everything. The memory goes when the loop has closed its handles; `done` (may be NULL) is
+ * called then. */
 void proxy_free(rl_proxy *proxy, void (*done)(void *arg), void *arg);
 
 /* ---- gates ---- */
@@ -99,7 +102,8 @@ bool proxy_action_parse(const char *name, proxy_action *action);
 rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id);
 /* Lets its held requests go: those of living connections and the late ones. NO_RULE */
 rl_err *proxy_rule_release(rl_proxy *proxy, int64_t id, int64_t *released);
-/* Held requests of living connections are let go, late ones are dropped; connections in its black hole are cut. */
+/* Held requests of living connections are let go, late ones are dropped; connections in its
+ * black hole are cut. */
 rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id);
 /* All rules of an owner and of "<owner>-...", their gates and their watches; returns how many. */
 int proxy_owner_remove(rl_proxy *proxy, const char *owner);
@@ -117,7 +121,8 @@ typedef struct proxy_watch_spec {
 /* From now on messages that match are logged. */
 rl_err *proxy_watch_add(rl_proxy *proxy, const proxy_watch_spec *spec, int64_t *id);
 rl_err *proxy_watch_remove(rl_proxy *proxy, int64_t id);
-/* {"next":N,"dropped":D,"rows":[...]}: rows with a number above `since`, of the owner named ("": all), of the gate named ("": all). */
+/* {"next":N,"dropped":D,"rows":[...]}: rows with a number above `since`, of the owner named ("":
+ * all), of the gate named ("": all). */
 void proxy_wire_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
                      rl_buf *out);
 

@@ -98,7 +98,8 @@ struct proxy_stream {
     size_t staged, unsent;
     uint64_t bytes;
     proxy_pipe *
-        pipe; /* NULL: none is in use. What it holds goes before all else, and after what is unsent */
+        /* NULL: none is in use. What it holds goes before all else, and after what is unsent */
+        pipe;
     bool bulk;    /* the last read was a large one */
     bool passing; /* so goes the message in hand, and what follows is asked for its length only */
     bool filling; /* small pieces join the pipe */
@@ -153,7 +154,8 @@ void stream_source_ended(proxy_stream *st);
 void stream_flush(proxy_stream *st); /* what was gathered goes on */
 void stream_flow(proxy_stream *st);  /* starts or stops reading */
 
-/* The sink takes no more for now: kept until it does. In the order of the calls, and after the pipe. */
+/* The sink takes no more for now: kept until it does. In the order of the calls, and after the
+ * pipe. */
 void stream_write_later(proxy_stream *st, const char *data, size_t len);
 bool stream_sink_open(const proxy_stream *st);
 
@@ -161,7 +163,8 @@ bool stream_sink_open(const proxy_stream *st);
 
 /* Whether the stream's next bytes should go by pipe_pass instead of a read. */
 bool pipe_fits(const proxy_stream *st);
-/* Moves what the source has to the sink; > 0: so many bytes, 0: nothing for now, UV_EOF, or what is wrong with the source. */
+/* Moves what the source has to the sink; > 0: so many bytes, 0: nothing for now, UV_EOF, or what
+ * is wrong with the source. */
 ssize_t pipe_pass(proxy_stream *st);
 bool pipe_join(proxy_stream *st, const char *data,
                size_t len);        /* false: it is not being filled, or is full */
@@ -210,7 +213,8 @@ void rule_free(proxy_rule *rule);
 void watch_free(proxy_watch *watch);
 void wire_free(rl_proxy *proxy);
 void rule_forget_held(proxy_rule *rule, proxy_held *held);
-/* direction "request", "response" or "late response" for an owner who watches, "rule" with the rule that acted */
+/* direction "request", "response" or "late response" for an owner who watches, "rule" with the
+ * rule that acted */
 void wire_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,
                const proxy_rule *rule);
 void wire_event(proxy_conn *conn, const char *what, const proxy_rule *rule);

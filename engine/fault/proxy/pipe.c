@@ -1,5 +1,6 @@
-/* Bytes that nobody wants to see: from socket to socket by splice, through a pipe, without a copy in this process.
- * A message's first bytes are read as ever, and join the pipe, where its parser can say how long a message is. */
+/* Bytes that nobody wants to see: from socket to socket by splice, through a pipe, without a
+ * copy in this process. A message's first bytes are read as ever, and join the pipe, where its
+ * parser can say how long a message is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -103,7 +104,8 @@ size_t pipe_take(proxy_stream *st, char *to, size_t most)
     return (size_t)n;
 }
 
-/* libuv says when the sink takes more, if it has something to write there: so the first bytes go that way. */
+/* libuv says when the sink takes more, if it has something to write there: so the first bytes go
+ * that way. */
 static void wake_when_writable(proxy_stream *st)
 {
     char first[WAKE];

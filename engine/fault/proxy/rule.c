@@ -289,7 +289,8 @@ rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id
     return NULL;
 }
 
-/* What was swallowed cannot be given back: those connections end, so that the other side makes new ones. */
+/* What was swallowed cannot be given back: those connections end, so that the other side makes
+ * new ones. */
 static void forget_black_holes(rl_proxy *proxy, const proxy_rule *rule)
 {
     for (proxy_gate *gate = proxy->gates; gate; gate = gate->next)

@@ -163,7 +163,8 @@ static bool in_chunk(const proxy_conn *conn, const char *data, size_t len)
     return data >= conn->chunk && data + len <= conn->chunk + conn->chunk_len;
 }
 
-/* Messages that stand side by side in the chunk go on in one piece and without a copy; others are gathered. So a batch of requests stays one write. */
+/* Messages that stand side by side in the chunk go on in one piece and without a copy; others
+ * are gathered. So a batch of requests stays one write. */
 void conn_emit(void *arg, proto_dir dir, const char *data, size_t len)
 {
     proxy_conn *conn = arg;
@@ -216,7 +217,8 @@ void stream_feed(proxy_stream *st, const char *data, size_t len)
         conn_cut(conn);
 }
 
-/* A client that leaves while its request is held: the request is still under way, as in a slow network. */
+/* A client that leaves while its request is held: the request is still under way, as in a slow
+ * network. */
 static bool keeps_held(proxy_stream *st)
 {
     if (st->dir != PROTO_UP || !st->conn->held)

@@ -1,4 +1,5 @@
-/* Toxics: Toxiproxy's disturbances. Each is a queue in which chunks wait until they are due, or end the connection. */
+/* Toxics: Toxiproxy's disturbances. Each is a queue in which chunks wait until they are due, or
+ * end the connection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +117,8 @@ static void push_limit(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
         s->due = 1; /* the end, as soon as what is queued here is through */
 }
 
-/* The sink is not told of the end; the connection goes when both sides have left, or when the toxic says so. */
+/* The sink is not told of the end; the connection goes when both sides have left, or when the
+ * toxic says so. */
 static void keep_end(proxy_stream *st)
 {
     st->deaf = true;
@@ -220,7 +222,8 @@ void stage_free_all(proxy_stream *st)
     }
 }
 
-/* Toxicity is drawn for each connection and toxic from the seed, the toxic's name and the connection's number: not by who comes first. */
+/* Toxicity is drawn for each connection and toxic from the seed, the toxic's name and the
+ * connection's number: not by who comes first. */
 static bool struck(const proxy_stream *st, const proxy_toxic *toxic, rl_rng *rng)
 {
     const proxy_conn *conn = st->conn;
@@ -263,7 +266,8 @@ void stage_attach(proxy_stream *st)
             add_stage(st, t);
 }
 
-/* A toxic that goes lets its chunks go at once; the one that kept everything leaves nothing to go on with, so the connection ends. */
+/* A toxic that goes lets its chunks go at once; the one that kept everything leaves nothing to
+ * go on with, so the connection ends. */
 static void detach(proxy_stream *st, const proxy_toxic *toxic)
 {
     proxy_stage *s = stage_of(st, toxic), **at = &st->stages;

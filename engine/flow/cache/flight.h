@@ -1,7 +1,9 @@
 /* Singleflight: at most one load of an account under way, whom the other readers join.
  *
- * Offers: cache_flights, a table of loads by account. The reader who finds none makes it and has to see that it ends; who finds one waits with it.
- * Uses: base. Thread: any; one lock. A flight's list belongs to the table until cache_flight_end. */
+ * Offers: cache_flights, a table of loads by account. The reader who finds none makes it and has to
+ * see that it ends; who finds one waits with it.
+ * Uses: base. Thread: any; one lock. A flight's list belongs to the table until
+ * cache_flight_end. */
 #ifndef RL_FLOW_CACHE_FLIGHT_H
 #define RL_FLOW_CACHE_FLIGHT_H
 
@@ -44,7 +46,8 @@ void cache_flights_close(cache_flights *all); /* must be empty */
 /* A flight that nobody can join. */
 cache_flight *cache_flight_alone(int64_t account, cache_waiter *waiter);
 
-/* A new flight, which the caller has to run, or NULL: the waiter (may be NULL) has joined the one that is there. */
+/* A new flight, which the caller has to run, or NULL: the waiter (may be NULL) has joined the
+ * one that is there. */
 cache_flight *cache_flight_join(cache_flights *all, int64_t account, cache_waiter *waiter);
 
 /* Takes it out of the table; returns who waits and frees the flight. */

@@ -40,7 +40,8 @@ void cache_finish(rl_cache *cache, cache_lookup *lookup, cache_source source,
     answer(cache, lookup, &result);
 }
 
-/* What may be said when a server fails: the last that this process has seen, or what Redis had before its soft TTL was over. */
+/* What may be said when a server fails: the last that this process has seen, or what Redis had
+ * before its soft TTL was over. */
 static bool stale_copy(rl_cache *cache, const cache_lookup *lookup, cache_entry *out)
 {
     const cache_opts *o = &cache->opts;

@@ -1,11 +1,17 @@
-/* flow.cache: the read path. Account by account from Redis, where they are kept as scripts.h says, else from MySQL's account_view.
+/* flow.cache: the read path. Account by account from Redis, where they are kept as scripts.h says,
+ * else from MySQL's account_view.
  *
- * Offers: rl_cache, a flow whose lanes (one thread and one pipelined Redis connection each) look up what many readers ask for at once, and whose workers
- * (a thread, a MySQL and a Redis connection each, started when needed) load what is missing. Every protection is a switch of cache_opts: lifetimes with
- * jitter, soft TTL, XFetch, singleflight in the process and across processes, negative entries, three ways to fill, timeouts, circuit breakers, stale
- * answers on errors, a copy in the process, and a cap on concurrent database reads. A load that fails while others wait with it is tried once more.
- * Failpoints: query.enter, query.db_load, query.before_fill with the account; they block threads of their own or a worker, never a lane.
- * Uses: flow, redis, mysql, fault. Thread: cache_get from any; `done` is called on any, must not block, and may come before cache_get returns. */
+ * Offers: rl_cache, a flow whose lanes (one thread and one pipelined Redis connection each) look up
+ * what many readers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
+ * each, started when needed) load what is missing. Every protection is a switch of cache_opts:
+ * lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across processes,
+ * negative entries, three ways to fill, timeouts, circuit breakers, stale answers on errors, a copy
+ * in the process, and a cap on concurrent database reads. A load that fails while others wait with
+ * it is tried once more.
+ * Failpoints: query.enter, query.db_load, query.before_fill with the account; they block threads of
+ * their own or a worker, never a lane.
+ * Uses: flow, redis, mysql, fault. Thread: cache_get from any; `done` is called on any, must not
+ * block, and may come before cache_get returns. */
 #ifndef RL_FLOW_CACHE_FLOW_H
 #define RL_FLOW_CACHE_FLOW_H
 
@@ -77,7 +83,8 @@ const cache_opts *cache_options(const rl_cache *cache);
 void cache_get(rl_cache *cache, int64_t account, cache_done *done,
                void *arg); /* exactly one done */
 
-/* Ends what is under way, with an error where it must; false: a thread hangs and the memory stays. */
+/* Ends what is under way, with an error where it must; false: a thread hangs and the memory
+ * stays. */
 bool cache_close(rl_cache *cache, double seconds);
 
 /* ---- figures ---- */

@@ -1,4 +1,5 @@
-/* Lanes: what readers ask for while a batch is under way makes the next one, so that a busy lane spends one round trip on many of them. */
+/* Lanes: what readers ask for while a batch is under way makes the next one, so that a busy lane
+ * spends one round trip on many of them. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -81,7 +82,8 @@ static rl_err *run_once(cache_lane *lane, size_t *got)
     return err ? err : redisc_pipe_run(lane->conn, &lane->pipe, lane->replies, got);
 }
 
-/* A connection that lay idle while the server was restarted is lost at its next use: that alone is no failure of the server. */
+/* A connection that lay idle while the server was restarted is lost at its next use: that alone
+ * is no failure of the server. */
 static rl_err *run_batch(cache_lane *lane, int n, size_t *got)
 {
     bool fresh = redisc_broken(lane->conn) != NULL;
@@ -114,7 +116,8 @@ static void look_up(cache_lane *lane, int n)
     }
 }
 
-/* An idle lane mends its connection by itself, so that health tells of the server and not of the last reader. */
+/* An idle lane mends its connection by itself, so that health tells of the server and not of the
+ * last reader. */
 static void connect_idle(cache_lane *lane)
 {
     rl_err *err = redisc_connect(lane->conn);

@@ -51,7 +51,8 @@ static void add_words(redisc_pipe *pipe, int argc, const char *const *argv)
         redisc_pipe_arg(pipe, argv[i], strlen(argv[i]));
 }
 
-/* Runs the pipe; replies come back NULL where they did not come. A connection that broke while idle is made anew once. */
+/* Runs the pipe; replies come back NULL where they did not come. A connection that broke while
+ * idle is made anew once. */
 static bool run_pipe(load *l, redisc_pipe *pipe, redisReply **replies, size_t n)
 {
     rl_err *err = NULL;
@@ -182,7 +183,8 @@ static void new_token(load *l)
              (unsigned long long)++l->worker->tokens);
 }
 
-/* Whether the load goes on to the database; the lease is then ours, or nobody could say whose it is, or its owner takes too long. */
+/* Whether the load goes on to the database; the lease is then ours, or nobody could say whose it
+ * is, or its owner takes too long. */
 static bool wait_for_lease(load *l)
 {
     rl_cache *cache = l->worker->cache;
@@ -226,7 +228,8 @@ static rl_err *ask_database(load *l, my_result **rows)
     return err;
 }
 
-/* A connection that lay idle while the server was restarted is lost at its next use: that alone is no failure of the server. */
+/* A connection that lay idle while the server was restarted is lost at its next use: that alone
+ * is no failure of the server. */
 static rl_err *select_account(load *l)
 {
     my_result *rows = NULL;

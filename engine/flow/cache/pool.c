@@ -1,4 +1,5 @@
-/* Threads of flow.cache that may block: workers, which load, and steps, which wait at armed failpoints. Both are started when they are needed. */
+/* Threads of flow.cache that may block: workers, which load, and steps, which wait at armed
+ * failpoints. Both are started when they are needed. */
 #include <stdlib.h>
 #include <unistd.h>
 

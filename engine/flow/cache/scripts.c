@@ -205,7 +205,8 @@ bool cache_mode_parse(const char *name, cache_mode *out)
     return false;
 }
 
-/* One call of a script: what the pipeline and, where the server does not know the script, its repetition are written from. */
+/* One call of a script: what the pipeline and, where the server does not know the script, its
+ * repetition are written from. */
 typedef struct script_call {
     cache_script_id script;
     int nkeys, argc;
@@ -345,7 +346,8 @@ typedef struct apply_job {
     rl_err *first;
 } apply_job;
 
-/* Sends changes [at[0]..at[n-1]] (at NULL: the first n); those whose script the server did not know are left in unknown. */
+/* Sends changes [at[0]..at[n-1]] (at NULL: the first n); those whose script the server did not
+ * know are left in unknown. */
 static rl_err *apply_some(apply_job *job, const size_t *at, size_t n, size_t *unknown,
                           size_t *n_unknown)
 {

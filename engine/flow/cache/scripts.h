@@ -1,18 +1,24 @@
 /* The cache of accounts: one home for its keys, its entries and its scripts.
  *
- * Offers: the names of the keys, the fields of an entry as arguments and back, the Redis scripts (their texts are lua/redis/<name>.lua, lua/rlab/cache.lua
- * speaks the same to Lua) and cache_apply, what a writer does to the cache after a change.
+ * Offers: the names of the keys, the fields of an entry as arguments and back, the Redis scripts
+ * (their texts are lua/redis/<name>.lua, lua/rlab/cache.lua speaks the same to Lua) and
+ * cache_apply, what a writer does to the cache after a change.
  *
  *   <prefix>account:<id>   an entry, a HASH with the fields
  *       balance   decimal; absent in a tombstone and in a negative entry
- *       version   20 digits, zero-padded, so that text compares as numbers do (a double would lose the last bit at 2^53)
- *       stored    when it was loaded, ms since 1970            expires   when it was meant to run out, ms since 1970
- *       soft      when a refresh is due, ms since 1970; absent without a soft TTL      cost   what the load took, us
- *       state     "none": the account does not exist; "tombstone": invalidated at this version; absent: a value
+ *       version   20 digits, zero-padded, so that text compares as numbers do (a double would lose
+ *       the last bit at 2^53)
+ *       stored    when it was loaded, ms since 1970            expires   when it was meant to run
+ *       out, ms since 1970
+ *       soft      when a refresh is due, ms since 1970; absent without a soft TTL      cost   what
+ *       the load took, us
+ *       state     "none": the account does not exist; "tombstone": invalidated at this version;
+ *       absent: a value
  *   <prefix>lease:<id>     the token of the reader who may fill, SET NX PX
  *   <prefix>latest:<id>    a HASH version, event: what the wrong script of two steps writes beside
  *
- * Uses: redis/pipe, redis/script, base/embed. Thread: any; scripts are constant after the first call. */
+ * Uses: redis/pipe, redis/script, base/embed. Thread: any; scripts are constant after the first
+ * call. */
 #ifndef RL_FLOW_CACHE_SCRIPTS_H
 #define RL_FLOW_CACHE_SCRIPTS_H
 
@@ -42,7 +48,8 @@ const redisc_script *cache_script(cache_script_id which);
 
 typedef enum cache_key_kind { CACHE_KEY_ACCOUNT, CACHE_KEY_LEASE, CACHE_KEY_LATEST } cache_key_kind;
 
-/* Writes the key and returns its length; a prefix that does not fit is cut (cache_prefix_fits tells beforehand). */
+/* Writes the key and returns its length; a prefix that does not fit is cut (cache_prefix_fits
+ * tells beforehand). */
 size_t cache_key(char out[CACHE_KEY_MAX], const char *prefix, cache_key_kind kind, int64_t account);
 bool cache_prefix_fits(const char *prefix);
 
@@ -68,7 +75,8 @@ typedef struct cache_args {
 void cache_entry_args(const cache_entry *entry, cache_args *out);
 void cache_version_text(char out[CACHE_VERSION_DIGITS + 1], int64_t version);
 
-/* From the reply to HGETALL, as a map or a list. false: no hash of ours (a wrong type, a field that is no number); *out is CACHE_ABSENT then, too. */
+/* From the reply to HGETALL, as a map or a list. false: no hash of ours (a wrong type, a field
+ * that is no number); *out is CACHE_ABSENT then, too. */
 bool cache_entry_parse(const redisReply *reply, cache_entry *out);
 
 /* ---- after a change ---- */
@@ -96,8 +104,9 @@ typedef struct cache_tally {
     uint64_t written, refused, missing, failed;
 } cache_tally;
 
-/* Carries the changes to the cache in one pipeline, in their order. An error reply counts as failed and the first one is returned after all others were
- * tried; a broken connection is returned at once, what was carried out is unknown then. */
+/* Carries the changes to the cache in one pipeline, in their order. An error reply counts as
+ * failed and the first one is returned after all others were tried; a broken connection is
+ * returned at once, what was carried out is unknown then. */
 rl_err *cache_apply(redisc_conn *conn, const char *prefix, cache_mode mode,
                     const cache_change *changes, size_t n, cache_tally *tally);
 

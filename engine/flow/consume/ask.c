@@ -1,5 +1,6 @@
-/* A batch on its way through the owner's hands. The worker stands still meanwhile, so the owner may look at its records; what the owner keeps is a number, so that a
- * worker that is made to end can take its batch back at any time. */
+/* A batch on its way through the owner's hands. The worker stands still meanwhile, so the owner
+ * may look at its records; what the owner keeps is a number, so that a worker that is made to
+ * end can take its batch back at any time. */
 #include <time.h>
 
 #include "flow/consume/internal.h"

@@ -11,7 +11,8 @@ static bool is_outage(const rl_err *err)
     return err->domain != RL_REDIS || err->fatal || err->retriable;
 }
 
-/* Tries until Redis answers: false when the flow stops, the lane is lost, or (limit > 0) the time is over; then *err says why. */
+/* Tries until Redis answers: false when the flow stops, the lane is lost, or (limit > 0) the
+ * time is over; then *err says why. */
 typedef rl_err *(*attempt_fn)(consume_worker *w, void *arg);
 
 static bool insist(consume_worker *w, consume_lane *lane, double limit, attempt_fn attempt,

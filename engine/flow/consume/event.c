@@ -183,7 +183,8 @@ static rl_err *read_members(json_reader *r, fields *f)
     return NULL;
 }
 
-/* ---- the same for the values that our own services write: a flat object of plain strings and short integers, without blanks ---- */
+/* ---- the same for the values that our own services write: a flat object of plain strings and
+ * short integers, without blanks ---- */
 
 typedef struct scan {
     const char *p, *end;

@@ -1,6 +1,7 @@
 /* A record as the event it carries.
  *
- * Offers: decoding of the ledger's JSON and of the headers that matter to a consumer (event id, attempt, due time, target group), and the two kinds of dedup keys.
+ * Offers: decoding of the ledger's JSON and of the headers that matter to a consumer (event id,
+ * attempt, due time, target group), and the two kinds of dedup keys.
  * Uses: base/json, librdkafka's headers, flow/dlq. Thread: pure functions. */
 #ifndef RL_FLOW_CONSUME_EVENT_H
 #define RL_FLOW_CONSUME_EVENT_H
@@ -36,7 +37,8 @@ typedef struct consume_story {
 bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID]);
 void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT]);
 
-/* Both are filled in as far as they can be read. The error's name is UNDECODABLE. The event id is the header's, else the one in the value. */
+/* Both are filled in as far as they can be read. The error's name is UNDECODABLE. The event id
+ * is the header's, else the one in the value. */
 rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
                        consume_story *story);
 

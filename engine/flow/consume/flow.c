@@ -120,7 +120,8 @@ static void tell_rebalances(consume *c, flow_counters *count)
     kafka_rebalance_free(list);
 }
 
-/* librdkafka says the same on each of many connections and attempts: of one kind, one in a while is enough. */
+/* librdkafka says the same on each of many connections and attempts: of one kind, one in a while
+ * is enough. */
 static bool is_news(consume *c, const rl_err *err)
 {
     int64_t now = kafka_now_ms();
@@ -210,7 +211,8 @@ static void remove_all(consume *c)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* The first one at once; each that follows soon waits twice as long, as two members of one name would shut each other out for ever. */
+/* The first one at once; each that follows soon waits twice as long, as two members of one name
+ * would shut each other out for ever. */
 static bool may_replace(consume *c)
 {
     int64_t now = kafka_now_ms();
@@ -224,8 +226,9 @@ static bool may_replace(consume *c)
     return true;
 }
 
-/* A client that the group has shut out (a static member is, when a commit of its lost session comes late) never joins again: another takes its place. Workers and
- * the probe may still look at the dead one, so it is kept until they have ended. */
+/* A client that the group has shut out (a static member is, when a commit of its lost session
+ * comes late) never joins again: another takes its place. Workers and the probe may still look
+ * at the dead one, so it is kept until they have ended. */
 static void replace(consume *c)
 {
     kafka_consumer *dead = c->consumer;

@@ -1,11 +1,15 @@
 /* The consumer: records of a topic and its retry topics become rows, each event once.
  *
- * Offers: consume, a flow of one polling thread and a pool of workers, each with its own MySQL (and Redis) connection. A partition belongs to one worker, so
- * its order is kept; with the pool modes of `commit` the next free worker takes the next record instead. A batch becomes one transaction: dedup rows, read model
- * (aggregated per account), effects; then the cache, then the offset. A record that fails is taken out of its batch by halving, and goes to the retry topic
- * of its attempt or to the DLQ (flow/dlq.h) before its offset is stored. Records of a partition that was taken away are dropped before their transaction.
- * Every wrong practice is a value of an option here; the defaults of the binding are the right ones.
- * Uses: flow/flow, kafka/consumer, kafka/producer, mysql, redis, fault/failpoint. Thread: open and close in one; figures and health in any. */
+ * Offers: consume, a flow of one polling thread and a pool of workers, each with its own MySQL (and
+ * Redis) connection. A partition belongs to one worker, so its order is kept; with the pool modes
+ * of `commit` the next free worker takes the next record instead. A batch becomes one transaction:
+ * dedup rows, read model (aggregated per account), effects; then the cache, then the offset. A
+ * record that fails is taken out of its batch by halving, and goes to the retry topic of its
+ * attempt or to the DLQ (flow/dlq.h) before its offset is stored. Records of a partition that was
+ * taken away are dropped before their transaction. Every wrong practice is a value of an option
+ * here; the defaults of the binding are the right ones.
+ * Uses: flow/flow, kafka/consumer, kafka/producer, mysql, redis, fault/failpoint. Thread: open
+ * and close in one; figures and health in any. */
 #ifndef RL_FLOW_CONSUME_FLOW_H
 #define RL_FLOW_CONSUME_FLOW_H
 
@@ -70,7 +74,8 @@ typedef struct consume_opts {
     bool drop_lost;   /* false: work of a partition that was taken away is finished and committed */
     bool sleep_retry; /* waits in place of sending to a retry topic */
     bool
-        lock_in_order; /* accounts in the order of their ids; false: as the event has them, one statement each */
+        /* accounts in the order of their ids; false: as the event has them, one statement each */
+        lock_in_order;
     consume_on_conflict on_deadlock, on_lock_wait;
     int tries; /* of a transaction in conflict */
     double backoff_min, backoff_max, lock_wait, revoke_wait;
@@ -152,11 +157,13 @@ typedef struct consume_view {
 
 typedef enum consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } consume_verdict;
 
-/* With `asks`, a worker shows each batch and waits; an event "batch" says that there is one. Takes the oldest that nobody has taken: `see` is called for each record
- * (0..n-1, what it is shown is good during the call), and the batch's number is returned, 0 when there is none. */
+/* With `asks`, a worker shows each batch and waits; an event "batch" says that there is one.
+ * Takes the oldest that nobody has taken: `see` is called for each record (0..n-1, what it is
+ * shown is good during the call), and the batch's number is returned, 0 when there is none. */
 int64_t consume_ask_take(consume *c, void (*see)(void *arg, int i, const consume_view *record),
                          void *arg);
-/* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone, and a record that it does not have, are passed over. */
+/* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone,
+ * and a record that it does not have, are passed over. */
 void consume_ask_say(consume *c, int64_t number, int i, consume_verdict verdict, const char *why);
 void consume_ask_done(consume *c, int64_t number); /* the worker goes on */
 

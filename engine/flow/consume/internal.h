@@ -1,9 +1,12 @@
 /* The inside of the consumer, shared by the files of this folder only.
  *
- * Life of a record: a lane (a partition while it is ours) fetches it, a worker handles it (work.c), writes it (tx.c), tells the cache
- * (cache.c), or sends it on (route.c); then the lane's offset moves (offset.c).
- * A lane belongs to one worker; in the pool modes to all, and its records pass through the pool's queue. A lane that was taken away is freed by the last one who
- * holds it. Locks: a lane's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as librdkafka wakes lanes under its own lock. */
+ * Life of a record: a lane (a partition while it is ours) fetches it, a worker handles it (work.c),
+ * writes it (tx.c), tells the cache (cache.c), or sends it on (route.c); then the lane's offset
+ * moves (offset.c).
+ * A lane belongs to one worker; in the pool modes to all, and its records pass through the
+ * pool's queue. A lane that was taken away is freed by the last one who holds it. Locks: a
+ * lane's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as
+ * librdkafka wakes lanes under its own lock. */
 #ifndef RL_FLOW_CONSUME_INTERNAL_H
 #define RL_FLOW_CONSUME_INTERNAL_H
 
@@ -149,7 +152,8 @@ rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_ite
 /* ask.c: shows READY items to the owner and waits for the answer. */
 void consume_ask(consume_worker *w, consume_item **list, int n);
 
-/* tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops or the lane is lost. */
+/* tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops
+ * or the lane is lost. */
 rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n);
 /* Moves consumer_offset alone. */
 rl_err *consume_tx_offset(consume_worker *w, consume_lane *lane, int64_t next);

@@ -105,7 +105,8 @@ static consume_worker *least_busy(consume *c)
     return best;
 }
 
-/* The partition's own queue is taken off the consumer's before the assignment begins, so that its worker can fetch from it. */
+/* The partition's own queue is taken off the consumer's before the assignment begins, so that
+ * its worker can fetch from it. */
 static void give_to_worker(consume_lane *lane)
 {
     consume_worker *w = least_busy(lane->c);
@@ -150,7 +151,8 @@ static consume_lane *unlist(consume *c, const char *topic, int32_t partition)
     return lane;
 }
 
-/* From here on nothing is fetched for it: the queue may soon hold records of a later assignment of the same partition. */
+/* From here on nothing is fetched for it: the queue may soon hold records of a later assignment
+ * of the same partition. */
 static void lose(consume_lane *lane)
 {
     if (lane->queue)
@@ -215,7 +217,8 @@ static bool finishes(const consume_lane *lane)
     return !lane->c->o.drop_lost && lane->head < lane->nheld && !flow_stopping(&lane->c->flow);
 }
 
-/* Under the worker's lock; they are freed without it, as librdkafka's lock of the queue comes before ours. */
+/* Under the worker's lock; they are freed without it, as librdkafka's lock of the queue comes
+ * before ours. */
 static consume_lane *take_gone(consume_worker *w)
 {
     consume_lane *gone = NULL;

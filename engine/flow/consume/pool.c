@@ -33,7 +33,8 @@ static void put(consume *c, rd_kafka_message_t *msg, consume_lane *lane)
     lane->outstanding++;
 }
 
-/* Pausing throws away what was fetched ahead, so it is for the case that the workers are far behind. */
+/* Pausing throws away what was fetched ahead, so it is for the case that the workers are far
+ * behind. */
 static void pause_or_resume(consume *c)
 {
     rd_kafka_topic_partition_list_t *all;
@@ -92,8 +93,8 @@ bool consume_pool_take(consume *c, consume_item *item)
     return some;
 }
 
-/* A record that was dropped stays begun, so that the lowest unfinished offset stays before it. Stored under the lock, or an older worker could overtake and store
- * an older offset last. */
+/* A record that was dropped stays begun, so that the lowest unfinished offset stays before it.
+ * Stored under the lock, or an older worker could overtake and store an older offset last. */
 void consume_pool_done(consume_worker *w, consume_item *item)
 {
     consume *c = w->c;

@@ -1,4 +1,5 @@
-/* Health does not wait for work: a thread of its own asks every server now and then, by connections of its own. */
+/* Health does not wait for work: a thread of its own asks every server now and then, by
+ * connections of its own. */
 #include "flow/consume/internal.h"
 
 enum { PROBE_MS = 1500 };

@@ -31,7 +31,8 @@ static rl_err *producer_of(consume_worker *w, kafka_producer **out)
     return NULL;
 }
 
-/* Waits for the report however long it takes: it points into this frame. The producer's message.timeout.ms bounds it; closing purges. */
+/* Waits for the report however long it takes: it points into this frame. The producer's
+ * message.timeout.ms bounds it; closing purges. */
 static rl_err *send_copy(consume_worker *w, const char *topic, const rd_kafka_message_t *msg,
                          const consume_failure *f)
 {

@@ -1,4 +1,5 @@
-/* The statements, as text: one statement of many rows costs the server a fraction of many statements, and parsing it little beside the rows. */
+/* The statements, as text: one statement of many rows costs the server a fraction of many
+ * statements, and parsing it little beside the rows. */
 #include <string.h>
 
 #include "flow/consume/internal.h"
@@ -132,7 +133,8 @@ static void put_place(consume_worker *w, const consume_lane *lane, const char *b
     buf_printf(&w->sql, "'%s'%s'%s'", w->c->o.consumer_name, between, lane->topic);
 }
 
-/* Only from the offset that we have read or written: whoever has moved it in between makes this one fail, so two members never both count. */
+/* Only from the offset that we have read or written: whoever has moved it in between makes this
+ * one fail, so two members never both count. */
 void consume_sql_offset(consume_worker *w, const consume_lane *lane, int64_t next)
 {
     if (lane->db_next < 0) {

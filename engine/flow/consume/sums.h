@@ -1,7 +1,7 @@
 /* What a batch adds to each account.
  *
- * Offers: consume_sums, amounts, entries and the highest version added up per account and handed out in the order of the account's id, the order in which every
- * consumer locks.
+ * Offers: consume_sums, amounts, entries and the highest version added up per account and handed
+ * out in the order of the account's id, the order in which every consumer locks.
  * Uses: base/buf. Thread: plain memory, one owner. */
 #ifndef RL_FLOW_CONSUME_SUMS_H
 #define RL_FLOW_CONSUME_SUMS_H

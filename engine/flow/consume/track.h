@@ -1,7 +1,8 @@
 /* Which offsets of a partition are done, when several workers do them.
  *
- * Offers: consume_track, offsets begun in rising order and done in any; the offset to go on from is the lowest unfinished one (right), or one behind the highest
- * finished one (what a naive pool commits: it passes what is still under way).
+ * Offers: consume_track, offsets begun in rising order and done in any; the offset to go on from is
+ * the lowest unfinished one (right), or one behind the highest finished one (what a naive pool
+ * commits: it passes what is still under way).
  * Uses: base/buf. Thread: plain memory, one owner at a time. */
 #ifndef RL_FLOW_CONSUME_TRACK_H
 #define RL_FLOW_CONSUME_TRACK_H

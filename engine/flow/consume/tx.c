@@ -76,7 +76,8 @@ static rl_err *add_up(tx *t)
     return NULL;
 }
 
-/* One statement for all accounts, in their order; or one for each leg as the events have them, which is how deadlocks are made. */
+/* One statement for all accounts, in their order; or one for each leg as the events have them,
+ * which is how deadlocks are made. */
 static rl_err *add_views(tx *t)
 {
     t->first_view = t->nsteps;
@@ -291,7 +292,8 @@ static void keep_ready(tx *t)
     t->n = n;
 }
 
-/* A dedup row was there: whose? Nobody's is possible too, when the other transaction was rolled back after all. */
+/* A dedup row was there: whose? Nobody's is possible too, when the other transaction was rolled
+ * back after all. */
 static rl_err *find_known(tx *t)
 {
     my_result *r;

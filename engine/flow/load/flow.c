@@ -189,7 +189,8 @@ static bool start_one(load *l, int64_t n, int64_t intended, int reader)
     return true;
 }
 
-/* Starts what is due; the time at which the next one is, or from which on it is dropped when no slot is free. */
+/* Starts what is due; the time at which the next one is, or from which on it is dropped when no
+ * slot is free. */
 static int64_t start_due(load *l, bool *over)
 {
     int64_t at, patience = (int64_t)(l->o.timeout * 1e9);

@@ -1,11 +1,15 @@
 /* A load generator that does not flatter.
  *
- * Offers: a load on HTTP or Kafka from a thread of its own. Open: requests start at intended times (a constant rate or seeded Poisson arrivals) whatever the
- * system does; latency counts from the intended start, so a stall of the system shows in every request that it held up (no coordinated omission). Closed: N
- * readers released together, each with its next request after its last reply. Bounded: requests in flight, requests or seconds in all, rows kept. What could
- * not start in time is counted as late, what waited longer than the time limit is dropped and counted. A request whose outcome nobody knows (a timeout, a connection
- * lost after it was sent) is `unknown`, never failed, and nothing is ever sent twice. Only this machine is accepted as a target.
- * Uses: flow/flow, flow/load_plan, flow/load_text, kafka/producer, evidence/history. Thread: any; the work is done in the generator's own. */
+ * Offers: a load on HTTP or Kafka from a thread of its own. Open: requests start at intended times
+ * (a constant rate or seeded Poisson arrivals) whatever the system does; latency counts from the
+ * intended start, so a stall of the system shows in every request that it held up (no coordinated
+ * omission). Closed: N readers released together, each with its next request after its last reply.
+ * Bounded: requests in flight, requests or seconds in all, rows kept. What could not start in time
+ * is counted as late, what waited longer than the time limit is dropped and counted. A request
+ * whose outcome nobody knows (a timeout, a connection lost after it was sent) is `unknown`, never
+ * failed, and nothing is ever sent twice. Only this machine is accepted as a target.
+ * Uses: flow/flow, flow/load_plan, flow/load_text, kafka/producer, evidence/history. Thread:
+ * any; the work is done in the generator's own. */
 #ifndef RL_FLOW_LOAD_FLOW_H
 #define RL_FLOW_LOAD_FLOW_H
 
@@ -26,7 +30,8 @@ typedef struct load_pair {
     const char *name, *value;
 } load_pair;
 
-/* One kind of request; texts are templates (text.h), NULL where there is none. Several take turns. */
+/* One kind of request; texts are templates (text.h), NULL where there is none. Several take
+ * turns. */
 typedef struct load_shape {
     const char *id;
     const char *method, *path, *body; /* HTTP */
@@ -80,12 +85,14 @@ typedef struct load_stats {
 
 typedef enum load_hist { LOAD_LATENCY, LOAD_SERVICE, LOAD_LATENESS, LOAD_HISTS } load_hist;
 
-/* Wrong options are USAGE errors. Starts at once. A load begins with its rl_flow: flow_stop starts nothing more, flow_abort makes what is in flight unknown. */
+/* Wrong options are USAGE errors. Starts at once. A load begins with its rl_flow: flow_stop
+ * starts nothing more, flow_abort makes what is in flight unknown. */
 rl_err *load_open(const load_opts *o, load **out);
 rl_flow *load_flow(load *l);
 
 load_stats load_stats_of(load *l);
-/* Of ns: latency from the intended start (closed: from the start), service from the start, lateness of each start. */
+/* Of ns: latency from the intended start (closed: from the start), service from the start,
+ * lateness of each start. */
 flow_hdr *load_hdr(load *l, load_hist which);
 
 /* Moves up to n rows, oldest first; how many. */

@@ -1,5 +1,6 @@
-/* The HTTP driver: one keep-alive connection for each request in flight, plain sockets on one epoll. Nothing is sent twice: a client library's silent second try on a
- * connection that broke would make a duplicate that the history does not know. */
+/* The HTTP driver: one keep-alive connection for each request in flight, plain sockets on one
+ * epoll. Nothing is sent twice: a client library's silent second try on a connection that broke
+ * would make a duplicate that the history does not know. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
-/* The Kafka driver: one producer, one slot for each record without a report. A record that librdkafka gave up on is failed when it certainly is not in the log, else
- * unknown. */
+/* The Kafka driver: one producer, one slot for each record without a report. A record that
+ * librdkafka gave up on is failed when it certainly is not in the log, else unknown. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -180,7 +180,8 @@ static rl_err *kafka_open(load *l)
     return look_around(l, k);
 }
 
-/* Purging reports each record, with whether it may be in the log; what hangs even then is unknown. */
+/* Purging reports each record, with whether it may be in the log; what hangs even then is
+ * unknown. */
 static void abandon(load *l)
 {
     kafka_state *k = l->state;

@@ -1,7 +1,8 @@
 /* Replies of an HTTP/1.1 server, as they come in.
  *
- * Offers: finding the end of a reply in a growing buffer (Content-Length, chunked, until the connection closes; interim 1xx replies are passed over), its
- * status, its body, and whether the connection may be used again.
+ * Offers: finding the end of a reply in a growing buffer (Content-Length, chunked, until the
+ * connection closes; interim 1xx replies are passed over), its status, its body, and whether the
+ * connection may be used again.
  * Uses: base/buf. Thread: plain memory, one owner. */
 #ifndef RL_FLOW_LOAD_PARSE_H
 #define RL_FLOW_LOAD_PARSE_H

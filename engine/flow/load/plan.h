@@ -1,7 +1,8 @@
 /* When requests are to start.
  *
- * Offers: the intended start times of an open-loop load, one after the other: evenly spaced, or Poisson (seeded) as independent users come. They depend on rate
- * and seed only, never on how the system answers: what cannot start in time is late, and its latency counts from here.
+ * Offers: the intended start times of an open-loop load, one after the other: evenly spaced, or
+ * Poisson (seeded) as independent users come. They depend on rate and seed only, never on how the
+ * system answers: what cannot start in time is late, and its latency counts from here.
  * Uses: base/rng. Thread: plain memory, one owner. */
 #ifndef RL_FLOW_LOAD_PLAN_H
 #define RL_FLOW_LOAD_PLAN_H

@@ -1,7 +1,9 @@
 /* Texts of requests that differ from one to the next.
  *
- * Offers: a template, read once and rendered for each request: ${n} (the request's number from 1; ${n:4} with zeros), ${id}, ${uuid} (version 7, of the intended
- * time), ${range:1:20} (an integer, both ends included), ${pick:a,b,c}, ${pad:100} (that many letters). What is random comes from the generator's seed. "$${" stands for "${".
+ * Offers: a template, read once and rendered for each request: ${n} (the request's number from 1;
+ * ${n:4} with zeros), ${id}, ${uuid} (version 7, of the intended time), ${range:1:20} (an integer,
+ * both ends included), ${pick:a,b,c}, ${pad:100} (that many letters). What is random comes from the
+ * generator's seed. "$${" stands for "${".
  * Uses: base/buf, base/rng. Thread: a template is constant once read. */
 #ifndef RL_FLOW_LOAD_TEXT_H
 #define RL_FLOW_LOAD_TEXT_H

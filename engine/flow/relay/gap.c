@@ -1,8 +1,10 @@
 /* Holes in the ids: is an open transaction going to fill them?
  *
- * An id that was handed out belongs to a transaction that is open, or has committed, or is gone. So: read the highest id there is, wait a moment (a writer
- * gets its ids just before InnoDB lists it), note which transactions are writing; when all of them have ended, every hole up to that id is settled: what is not
- * in the table now never will be. One look settles all holes below, so a table full of holes costs no more than one. */
+ * An id that was handed out belongs to a transaction that is open, or has committed, or is gone.
+ * So: read the highest id there is, wait a moment (a writer gets its ids just before InnoDB
+ * lists it), note which transactions are writing; when all of them have ended, every hole up to
+ * that id is settled: what is not in the table now never will be. One look settles all holes
+ * below, so a table full of holes costs no more than one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +39,8 @@ static rl_err *ask(my_conn *conn, relay_gap *gap)
     return NULL;
 }
 
-/* The server keeps this list for 100 ms, from whenever anybody looked. A fresh one shows us with the very text of this look. */
+/* The server keeps this list for 100 ms, from whenever anybody looked. A fresh one shows us with
+ * the very text of this look. */
 static rl_err *list_writers(my_conn *conn, relay_gap *gap, my_result **result)
 {
     rl_buf sql = {0};

@@ -1,4 +1,5 @@
-/* What the files of the relay share. Uses: flow/relay, mysql/query, kafka/producer. Thread: said at each part. */
+/* What the files of the relay share. Uses: flow/relay, mysql/query, kafka/producer. Thread: said
+ * at each part. */
 #ifndef RL_FLOW_RELAY_INTERNAL_H
 #define RL_FLOW_RELAY_INTERNAL_H
 
@@ -50,7 +51,8 @@ typedef struct relay_failed {
     int shard;
 } relay_failed;
 
-/* How far the cursor of each shard may go: everything up to there is acknowledged. -1: the shard is not ours. */
+/* How far the cursor of each shard may go: everything up to there is acknowledged. -1: the shard
+ * is not ours. */
 typedef struct relay_marks {
     int64_t position, upto[RELAY_SHARDS], tokens[RELAY_SHARDS];
 } relay_marks;
@@ -64,7 +66,8 @@ struct relay {
     bool transactional;
     rd_kafka_conf_t *conf;
     kafka_producer *
-        producer; /* sent to by the reader, drained by the marker (transactional: both the reader) */
+        /* sent to by the reader, drained by the marker (transactional: both the reader) */
+        producer;
     my_conn *reader_conn, *marker_conn, *keeper_conn;
     flow_counters *reader_n, *marker_n, *keeper_n;
     flow_hdr hdrs[RELAY_HDRS];
@@ -80,7 +83,9 @@ struct relay {
     relay_shard shards[RELAY_SHARDS];
     int64_t lease_until_ns;
     bool reset,
-        replace; /* a failure: wait until nothing flies, (make a new producer,) begin again at what was not acknowledged */
+        /* a failure: wait until nothing flies, (make a new producer,) begin again at what was
+         * not acknowledged */
+        replace;
     bool rewind; /* the reader begins at the start again */
     int64_t
         careful_to; /* up to this id rows are sent one by one, to find the one that is refused */
@@ -99,7 +104,8 @@ typedef struct relay_backoff {
     double seconds;
 } relay_backoff;
 
-/* Connects a broken connection. false: it could not; the caller's thread has slept, or the flow ends. */
+/* Connects a broken connection. false: it could not; the caller's thread has slept, or the flow
+ * ends. */
 bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *backoff);
 /* What to do with an error of MySQL: says it in health, rolls back, sleeps. Frees err. */
 void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff);
@@ -122,7 +128,8 @@ void relay_keeper(void *r);
 relay_batch *relay_claim(relay *r, my_result *result, int max);
 void relay_row_done(relay *r, relay_row *row, relay_state state, int err);
 void relay_batch_sent(relay *r, relay_batch *batch); /* the sender is through with it */
-/* The marker's: the done ones (an array that the caller frees), which stay in flight until relay_settle takes them out and frees them. */
+/* The marker's: the done ones (an array that the caller frees), which stay in flight until
+ * relay_settle takes them out and frees them. */
 relay_batch **relay_take_done(relay *r, int *n);
 void relay_settle(relay *r, relay_batch **done, int n);
 void relay_position(relay *r, relay_marks *marks);
@@ -136,7 +143,8 @@ bool relay_limit_known(relay *r);  /* false: not yet; the thread has slept */
 bool relay_sender_ready(relay *r); /* false: not yet; the thread has slept */
 void relay_send(relay *r, relay_batch *batch);
 rl_err *relay_producer_open(relay *r); /* in the place of the one that is there */
-/* Once nothing flies any more: a new producer where that is needed, and the reader begins again. By the thread that drains. */
+/* Once nothing flies any more: a new producer where that is needed, and the reader begins again.
+ * By the thread that drains. */
 void relay_end_reset(relay *r);
 
 /* ---- gaps (gap.c), the reader's ---- */

@@ -1,5 +1,6 @@
-/* The largest record that the topic takes, asked once before the first row is sent: a broker refuses a batch as a whole, and what waits behind it would overtake the
- * rows in it. The client, told of the limit, refuses the one record. */
+/* The largest record that the topic takes, asked once before the first row is sent: a broker
+ * refuses a batch as a whole, and what waits behind it would overtake the rows in it. The
+ * client, told of the limit, refuses the one record. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,9 @@
 #include "fault/point/registry.h"
 #include "flow/relay/internal.h"
 
-/* With ctx batch (number), n, key (of the first row), id (its event id) and ids (event ids of the batch, comma separated, RELAY_IDS_MAX at most): of the
- * rows that are still to be sent, or of those that were acknowledged. */
+/* With ctx batch (number), n, key (of the first row), id (its event id) and ids (event ids of
+ * the batch, comma separated, RELAY_IDS_MAX at most): of the rows that are still to be sent, or
+ * of those that were acknowledged. */
 enum { RELAY_IDS_MAX = 128 };
 fail_outcome relay_point(fail_point_id point, const relay_batch *batch);
 

@@ -165,8 +165,9 @@ static rl_err *poll_next(reader *d, relay_batch **batch)
 
 /* ---- rows that were committed behind our back, with a lower id ----
  *
- * A key's next row can be there as soon as such a row is, with an id behind the last one seen: read alone, it would overtake. So while a missing id may yet come,
- * one snapshot shows both the rows below and those behind, and what lies below goes first. */
+ * A key's next row can be there as soon as such a row is, with an id behind the last one seen:
+ * read alone, it would overtake. So while a missing id may yet come, one snapshot shows both the
+ * rows below and those behind, and what lies below goes first. */
 
 static bool flying(relay *r, int64_t id)
 {

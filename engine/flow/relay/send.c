@@ -1,4 +1,5 @@
-/* The relay's sending: rows become records. Without transactions the reports come to the marker; with them begin, send and commit are the reader's alone. */
+/* The relay's sending: rows become records. Without transactions the reports come to the marker;
+ * with them begin, send and commit are the reader's alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ static rl_err *refusal(relay *r, int64_t id, int code)
     return kafka_err(kafka_producer_rk(r->producer), code, "row %lld", (long long)id);
 }
 
-/* What flies is failed at once where the broker does not answer: what waits behind a lost record must not overtake it. */
+/* What flies is failed at once where the broker does not answer: what waits behind a lost record
+ * must not overtake it. */
 static void begin_reset(relay *r, int64_t id, int code)
 {
     bool purge = false;

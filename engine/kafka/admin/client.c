@@ -186,7 +186,8 @@ static rl_err *await_event(admin_run *run, int64_t until_ms, const char *what,
     }
 }
 
-/* Options that an operation does not know are refused by librdkafka with an error of no interest. */
+/* Options that an operation does not know are refused by librdkafka with an error of no
+ * interest. */
 static void ignore(rd_kafka_error_t *error)
 {
     if (error)

@@ -1,10 +1,14 @@
-/* The Kafka observer: everything a script asks of a cluster or tells it, besides producing and consuming.
+/* The Kafka observer: everything a script asks of a cluster or tells it, besides producing and
+ * consuming.
  *
- * Offers: blocking calls, each with an own deadline and cancellable from another thread, over one librdkafka handle (its Admin API) and one wire_cluster (what
- * librdkafka cannot ask, or not safely: epochs, log ends, transactions, the quorum, groups). The observer must outlive a frozen broker: a try that gets no answer within a short
- * time is repeated, where any broker will do at one that is known to be alive, until the call's time is up; then the error is TIMEOUT.
- * Uses: kafka/client, kafka/wire_api. Thread: one call at a time; kafka_admin_cancel and kafka_admin_stop from any thread.
- * Calls that return an event hand over ownership (rd_kafka_event_destroy); it is a result of the kind that its name says, without an error. */
+ * Offers: blocking calls, each with an own deadline and cancellable from another thread, over one
+ * librdkafka handle (its Admin API) and one wire_cluster (what librdkafka cannot ask, or not
+ * safely: epochs, log ends, transactions, the quorum, groups). The observer must outlive a frozen
+ * broker: a try that gets no answer within a short time is repeated, where any broker will do at
+ * one that is known to be alive, until the call's time is up; then the error is TIMEOUT.
+ * Uses: kafka/client, kafka/wire_api. Thread: one call at a time; kafka_admin_cancel and
+ * kafka_admin_stop from any thread. Calls that return an event hand over ownership
+ * (rd_kafka_event_destroy); it is a result of the kind that its name says, without an error. */
 #ifndef RL_KAFKA_ADMIN_CLIENT_H
 #define RL_KAFKA_ADMIN_CLIENT_H
 
@@ -54,7 +58,8 @@ typedef struct kafka_new_topic {
     int config_count;
 } kafka_new_topic;
 
-/* wait: until all brokers that answer know every partition with a leader and its full ISR, and its replicas serve it. */
+/* wait: until all brokers that answer know every partition with a leader and its full ISR, and
+ * its replicas serve it. */
 rl_err *kafka_admin_create_topic(kafka_admin *a, kafka_call *call, const kafka_new_topic *topic,
                                  bool wait);
 rl_err *kafka_admin_create_partitions(kafka_admin *a, kafka_call *call,
@@ -67,7 +72,8 @@ rl_err *kafka_admin_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceT
 /* A pair without a value goes back to its default. */
 rl_err *kafka_admin_alter_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceType_t type,
                                   const char *name, const kafka_pair *pairs, int count);
-/* before: RD_KAFKA_OFFSET_END for all up to the high watermark. *low is the low watermark afterwards. */
+/* before: RD_KAFKA_OFFSET_END for all up to the high watermark. *low is the low watermark
+ * afterwards. */
 rl_err *kafka_admin_delete_records(kafka_admin *a, kafka_call *call, const char *topic,
                                    int partition, int64_t before, int64_t *low);
 /* list NULL: all partitions. */
@@ -93,7 +99,8 @@ rl_err *kafka_admin_delete_groups(kafka_admin *a, kafka_call *call, const char *
 
 /* ---- positions, transactions, the cluster (offsets.c) ---- */
 
-/* The list's offsets are specs (RD_KAFKA_OFFSET_SPEC_* or a timestamp in ms) and become the answers; err says what failed. */
+/* The list's offsets are specs (RD_KAFKA_OFFSET_SPEC_* or a timestamp in ms) and become the
+ * answers; err says what failed. */
 rl_err *kafka_admin_list_offsets(kafka_admin *a, kafka_call *call,
                                  rd_kafka_topic_partition_list_t *list, bool committed,
                                  rd_kafka_event_t **event);
@@ -102,7 +109,8 @@ rl_err *kafka_admin_positions(kafka_admin *a, kafka_call *call, const char *topi
 rl_err *kafka_admin_metadata(kafka_admin *a, kafka_call *call, const char *const *topics, int count,
                              wire_metadata *metadata);
 rl_err *kafka_admin_quorum(kafka_admin *a, kafka_call *call, wire_quorum *quorum);
-/* Over all brokers; items say which of them did not tell (partition is the broker's id). An error only when none did. */
+/* Over all brokers; items say which of them did not tell (partition is the broker's id). An
+ * error only when none did. */
 rl_err *kafka_admin_transactions(kafka_admin *a, kafka_call *call, const char *const *states,
                                  int count, wire_txns *txns, kafka_items *failed);
 rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id,

@@ -104,7 +104,8 @@ rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id
     return err;
 }
 
-/* Each broker tells of the transactions it coordinates; one that is silent leaves a gap that is said. */
+/* Each broker tells of the transactions it coordinates; one that is silent leaves a gap that is
+ * said. */
 static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *const *states,
                            int count, wire_txns *txns, kafka_items *failed)
 {

@@ -1,6 +1,7 @@
 /* The inside of the admin client, shared by the files of this folder only.
  *
- * Offers: the struct, one loop that runs any operation of librdkafka's Admin API under a deadline with repeated tries, and small helpers.
+ * Offers: the struct, one loop that runs any operation of librdkafka's Admin API under a deadline
+ * with repeated tries, and small helpers.
  * Uses: kafka/admin. Thread: that of the running call. */
 #ifndef RL_KAFKA_ADMIN_RUN_H
 #define RL_KAFKA_ADMIN_RUN_H
@@ -37,13 +38,15 @@ typedef struct admin_run {
 
 admin_run admin_begin(kafka_admin *a, kafka_call *call);
 rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_event_t **event);
-/* Waits a little between two looks; CANCELLED when the call is, TIMEOUT (with this text) when its time is up. */
+/* Waits a little between two looks; CANCELLED when the call is, TIMEOUT (with this text) when
+ * its time is up. */
 rl_err *admin_pause(admin_run *run, int ms, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 wire_call admin_wire(admin_run *run);
 /* The same for one try at a coordinator, which may be frozen and about to be replaced. */
 wire_call admin_wire_try(admin_run *run);
-/* True when it is worth to ask again: the coordinator is settling or silent, and there is time. Otherwise *err stays, or says why there is not. */
+/* True when it is worth to ask again: the coordinator is settling or silent, and there is time.
+ * Otherwise *err stays, or says why there is not. */
 bool admin_settling(admin_run *run, rl_err **err);
 
 /* An item's own error; NULL for code 0. `text` may be NULL. */

@@ -46,7 +46,8 @@ static bool met(const wire_metadata *m, expectation *e)
     return topic->code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-/* One broker's view. A broker that does not answer has no view and is not waited for; WIRE_ANY must have one. */
+/* One broker's view. A broker that does not answer has no view and is not waited for; WIRE_ANY
+ * must have one. */
 static rl_err *look(admin_run *run, int broker, expectation *e, bool *done, wire_metadata *m)
 {
     wire_call call = admin_wire(run);
@@ -63,7 +64,8 @@ static rl_err *look(admin_run *run, int broker, expectation *e, bool *done, wire
     return NULL;
 }
 
-/* A change is complete when all brokers know of it, since the next question may go to any of them. */
+/* A change is complete when all brokers know of it, since the next question may go to any of
+ * them. */
 static rl_err *look_everywhere(admin_run *run, expectation *e, bool *done)
 {
     wire_metadata m, other;
@@ -76,7 +78,8 @@ static rl_err *look_everywhere(admin_run *run, expectation *e, bool *done)
     return err;
 }
 
-/* Metadata is ahead of the logs: a replica serves its partition a moment after all brokers have heard of it. */
+/* Metadata is ahead of the logs: a replica serves its partition a moment after all brokers have
+ * heard of it. */
 static bool served(const wire_positions *p, int partition, expectation *e)
 {
     for (int i = 0; i < p->replica_count; i++) {

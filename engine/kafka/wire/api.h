@@ -1,8 +1,11 @@
 /* What we ask over the wire, request by request.
  *
- * Offers: metadata (leaders, epochs, replicas, ISR), the quorum of controllers, positions of a partition (low watermark, LSO, HW and the log end offset of every replica),
- * what is known of transactions: all of them, one of them, and the producers that are active in a partition; and groups with their offsets, also changed and deleted.
- * Results are plain structs; the *_free functions accept zeroed ones. The *_parse functions read a response's body and are apart so that they can be tried on hostile bytes.
+ * Offers: metadata (leaders, epochs, replicas, ISR), the quorum of controllers, positions of a
+ * partition (low watermark, LSO, HW and the log end offset of every replica), what is known of
+ * transactions: all of them, one of them, and the producers that are active in a partition; and
+ * groups with their offsets, also changed and deleted. Results are plain structs; the *_free
+ * functions accept zeroed ones. The *_parse functions read a response's body and are apart so that
+ * they can be tried on hostile bytes.
  * Uses: kafka/wire_cluster. Thread: that of the wire_cluster. */
 #ifndef RL_KAFKA_WIRE_API_H
 #define RL_KAFKA_WIRE_API_H
@@ -48,7 +51,8 @@ typedef struct wire_metadata {
     int topic_count;
 } wire_metadata;
 
-/* topics NULL: all of them. broker may be WIRE_ANY; another view is of interest only right after a change. Teaches the cluster its brokers. */
+/* topics NULL: all of them. broker may be WIRE_ANY; another view is of interest only right after
+ * a change. Teaches the cluster its brokers. */
 rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
                           const char *const *topics, int count, wire_metadata *metadata);
 rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *metadata);
@@ -89,8 +93,9 @@ typedef struct wire_positions {
     wire_ids isr, offline;
 } wire_positions;
 
-/* All positions of a partition: one metadata and one pipelined round to its replicas. What somebody knows is returned though others are silent; an error only when
- * the partition itself cannot be found. */
+/* All positions of a partition: one metadata and one pipelined round to its replicas. What
+ * somebody knows is returned though others are silent; an error only when the partition itself
+ * cannot be found. */
 rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic,
                            int partition, wire_positions *positions);
 void wire_positions_free(wire_positions *positions);
@@ -123,7 +128,8 @@ typedef struct wire_txns {
     int count;
 } wire_txns;
 
-/* Those of which one broker is the coordinator; adds to what is there. states NULL: in any state. */
+/* Those of which one broker is the coordinator; adds to what is there. states NULL: in any
+ * state. */
 rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker,
                        const char *const *states, int state_count, wire_txns *txns);
 rl_err *wire_txns_parse(frame_reader *r, int broker, wire_txns *txns);
@@ -182,7 +188,8 @@ rl_err *wire_ask_coordinator(wire_cluster *cluster, const wire_call *call,
                              const wire_question *question, frame_reader *r, int *broker);
 
 /* ---- groups, and what they have committed ----
- * Asked here and not by librdkafka, whose request for a coordinator aborts the program (2.15.1, assertion eonce->refcnt > 0) when the answer comes after its time. */
+ * Asked here and not by librdkafka, whose request for a coordinator aborts the program (2.15.1,
+ * assertion eonce->refcnt > 0) when the answer comes after its time. */
 
 typedef struct wire_member {
     char *id, *instance_id, *client_id, *host;            /* instance_id may be NULL */
@@ -207,13 +214,15 @@ void wire_group_free(wire_group *group);
 rl_err *wire_group_delete(wire_cluster *cluster, const wire_call *call, const char *id);
 rl_err *wire_group_delete_parse(frame_reader *r, const char *id);
 
-/* places NULL: whatever the group has committed; else they are sorted, and one that was never committed has the offset -1. The caller destroys *offsets. */
+/* places NULL: whatever the group has committed; else they are sorted, and one that was never
+ * committed has the offset -1. The caller destroys *offsets. */
 rl_err *wire_group_offsets(wire_cluster *cluster, const wire_call *call, const char *group,
                            rd_kafka_topic_partition_list_t *places, bool stable,
                            rd_kafka_topic_partition_list_t **offsets);
 rl_err *wire_offsets_parse(frame_reader *r, const char *group,
                            rd_kafka_topic_partition_list_t **offsets);
-/* Sets or forgets what a group without members has committed. places are sorted, and each says how it went (err). May be repeated. */
+/* Sets or forgets what a group without members has committed. places are sorted, and each says
+ * how it went (err). May be repeated. */
 rl_err *wire_group_commit(wire_cluster *cluster, const wire_call *call, const char *group,
                           rd_kafka_topic_partition_list_t *places);
 rl_err *wire_commit_parse(frame_reader *r, const char *group,

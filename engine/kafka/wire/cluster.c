@@ -202,7 +202,8 @@ static bool may_repeat(const wire_question *q)
     return q->api != FRAME_DELETE_GROUPS;
 }
 
-/* A cached connection may have died unseen (the broker was restarted): that alone is tried again, once, on a fresh one. */
+/* A cached connection may have died unseen (the broker was restarted): that alone is tried
+ * again, once, on a fresh one. */
 static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const wire_question *q,
                         frame_reader *r)
 {
@@ -219,7 +220,8 @@ static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const w
     }
 }
 
-/* Brokers that answer come before those that were slow; among equals the one that answered last, so that there is one connection to keep warm. */
+/* Brokers that answer come before those that were slow; among equals the one that answered last,
+ * so that there is one connection to keep warm. */
 static int next_peer(const wire_cluster *c, const bool *tried, bool slow)
 {
     for (int i = 0; i < c->count; i++) {

@@ -1,9 +1,12 @@
 /* The wire client: one blocking connection to one broker.
  *
- * Offers: what librdkafka cannot ask, asked by ourselves. A connection sends any number of requests ahead and takes their responses in order; every wait has a deadline and
- * can be cancelled from another thread; a response is bounded and is parsed by the bounds-checking reader of kafka/frame. A response that came too late is not
- * lost: wire_abandon leaves it outstanding, and it is thrown away when it comes, so that a broker which was frozen for a while keeps its connection.
- * Uses: kafka/frame, kafka/client (names of broker codes only). Thread: one at a time; a wire_call's flags may be set from any thread. */
+ * Offers: what librdkafka cannot ask, asked by ourselves. A connection sends any number of requests
+ * ahead and takes their responses in order; every wait has a deadline and can be cancelled from
+ * another thread; a response is bounded and is parsed by the bounds-checking reader of kafka/frame.
+ * A response that came too late is not lost: wire_abandon leaves it outstanding, and it is thrown
+ * away when it comes, so that a broker which was frozen for a while keeps its connection.
+ * Uses: kafka/frame, kafka/client (names of broker codes only). Thread: one at a time; a
+ * wire_call's flags may be set from any thread. */
 #ifndef RL_KAFKA_WIRE_CONN_H
 #define RL_KAFKA_WIRE_CONN_H
 
@@ -16,7 +19,8 @@
 #define WIRE_MAX_AHEAD 64
 #define WIRE_CLIENT_ID "rlab-wire"
 
-/* How long a call may take, and whether anybody still wants it. The caller who sets a flag also writes 8 bytes to wake_fd (an eventfd, or -1). */
+/* How long a call may take, and whether anybody still wants it. The caller who sets a flag also
+ * writes 8 bytes to wake_fd (an eventfd, or -1). */
 typedef struct wire_call {
     int64_t deadline;           /* wire_now() plus so many nanoseconds */
     const atomic_bool *stop[2]; /* may be NULL */
@@ -31,7 +35,8 @@ rl_err *wire_cancelled(const wire_call *call);
 
 typedef struct wire_conn wire_conn;
 
-/* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing once that is known, and may be repeated when it was late. */
+/* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing
+ * once that is known, and may be repeated when it was late. */
 rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
                   wire_conn **conn);
 rl_err *wire_learn(wire_conn *conn, const wire_call *call);
@@ -42,14 +47,17 @@ const char *wire_name(const wire_conn *conn); /* "127.0.0.1:9092" */
 /* UNSUPPORTED_VERSION unless the broker speaks this version of the API. */
 rl_err *wire_speaks(const wire_conn *conn, int api, int version);
 
-/* A request: begin, write the body, end; then any number more; then flush. Responses come in the same order. */
+/* A request: begin, write the body, end; then any number more; then flush. Responses come in the
+ * same order. */
 frame_writer wire_begin(wire_conn *conn, int api, int version);
 void wire_end(wire_conn *conn, frame_writer *w);
 rl_err *wire_flush(wire_conn *conn, const wire_call *call);
-/* The response to the oldest request not yet answered; the reader stands at its body and is valid until the next receive. */
+/* The response to the oldest request not yet answered; the reader stands at its body and is
+ * valid until the next receive. */
 rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r);
 
-/* Gives up on all outstanding responses; they are skipped when they come. False when the connection is of no further use: its login was cut short. */
+/* Gives up on all outstanding responses; they are skipped when they come. False when the
+ * connection is of no further use: its login was cut short. */
 bool wire_abandon(wire_conn *conn);
 /* Waits until no abandoned response is outstanding. */
 rl_err *wire_drain(wire_conn *conn, const wire_call *call);
@@ -57,7 +65,8 @@ bool wire_idle(const wire_conn *conn); /* nothing outstanding */
 /* wire_now() of the last byte received, or of the first request after all had been answered. */
 int64_t wire_heard(const wire_conn *conn);
 
-/* A broker's error code as an error; NULL for 0. Known codes carry librdkafka's names (NOT_ENOUGH_REPLICAS). */
+/* A broker's error code as an error; NULL for 0. Known codes carry librdkafka's names
+ * (NOT_ENOUGH_REPLICAS). */
 rl_err *wire_code(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

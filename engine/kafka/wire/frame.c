@@ -35,7 +35,8 @@ bool frame_api_flexible(int api, int version)
     return frame_api_name(api) && apis[api].flexible >= 0 && version >= apis[api].flexible;
 }
 
-/* A broker answers ApiVersions without header tags, since a client asks it before it knows what the broker speaks. */
+/* A broker answers ApiVersions without header tags, since a client asks it before it knows what
+ * the broker speaks. */
 static bool response_has_tags(int api, int version)
 {
     return api != FRAME_API_VERSIONS && frame_api_flexible(api, version);
@@ -116,7 +117,8 @@ frame_slice frame_raw(frame_reader *r, size_t n)
     return (frame_slice){.data = p, .len = p ? n : 0};
 }
 
-/* The length that stands in front of a string, of bytes or of an array: -1 is null, anything below is a mistake. */
+/* The length that stands in front of a string, of bytes or of an array: -1 is null, anything
+ * below is a mistake. */
 static int64_t take_length(frame_reader *r, int width)
 {
     int64_t n;
@@ -149,7 +151,8 @@ frame_slice frame_bytes(frame_reader *r)
     return take_counted(r, 4);
 }
 
-/* Every element takes a byte at least: a count above what is left is a lie, and nobody allocates for it. */
+/* Every element takes a byte at least: a count above what is left is a lie, and nobody allocates
+ * for it. */
 int32_t frame_array(frame_reader *r)
 {
     int64_t n = take_length(r, 4);

@@ -1,9 +1,11 @@
 /* Kafka's framing: primitives and headers, apart from any socket.
  *
- * Offers: a reader that never leaves its bytes and keeps the first mistake, so that a parser reads straight through and asks once at the end; a writer; both
- * speak the classic and the flexible (compact, tagged) encodings; request and response headers; the names of the APIs and the version from which each is flexible.
- * Used by the wire client and by the fault proxy.
- * Uses: base/buf, base/err. Thread: plain memory, one owner. Slices point into the bytes that were read and live as long as they do. */
+ * Offers: a reader that never leaves its bytes and keeps the first mistake, so that a parser reads
+ * straight through and asks once at the end; a writer; both speak the classic and the flexible
+ * (compact, tagged) encodings; request and response headers; the names of the APIs and the version
+ * from which each is flexible. Used by the wire client and by the fault proxy.
+ * Uses: base/buf, base/err. Thread: plain memory, one owner. Slices point into the bytes that
+ * were read and live as long as they do. */
 #ifndef RL_KAFKA_WIRE_FRAME_H
 #define RL_KAFKA_WIRE_FRAME_H
 
@@ -82,7 +84,8 @@ typedef struct frame_request {
 } frame_request;
 
 rl_err *frame_request_header(const void *data, size_t len, frame_request *request);
-/* The reader stands at the body afterwards. api and version are those of the request that is answered. */
+/* The reader stands at the body afterwards. api and version are those of the request that is
+ * answered. */
 rl_err *frame_response_header(frame_reader *r, int api, int version, int32_t *correlation);
 
 /* The size that stands in front of a frame; MALFORMED when it is negative or above `limit`. */
@@ -96,7 +99,8 @@ typedef struct frame_writer {
     bool flexible;
 } frame_writer;
 
-/* Begins a request frame, size and header included, behind what buf already holds; frame_finish sets the size. */
+/* Begins a request frame, size and header included, behind what buf already holds; frame_finish
+ * sets the size. */
 frame_writer frame_begin(rl_buf *buf, int api, int version, int32_t correlation,
                          const char *client);
 frame_writer frame_begin_response(rl_buf *buf, int api, int version, int32_t correlation);

@@ -1,4 +1,5 @@
-/* Kafka's APIs: API(key, name, first flexible version); -1 for an API that never became flexible. Sorted by key. */
+/* Kafka's APIs: API(key, name, first flexible version); -1 for an API that never became
+ * flexible. Sorted by key. */
 API(0, Produce, 9)
 API(1, Fetch, 12)
 API(2, ListOffsets, 6)

@@ -106,7 +106,8 @@ rl_err *wire_consumer_group_parse(frame_reader *r, const char *id, wire_group *g
 
 /* ---- DescribeGroups ---- */
 
-/* Members wrote it, the broker only keeps it: version, topics, and whatever else their assignor wants to say. */
+/* Members wrote it, the broker only keeps it: version, topics, and whatever else their assignor
+ * wants to say. */
 static rd_kafka_topic_partition_list_t *parse_assignment(frame_slice bytes, bool *bad)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
@@ -174,7 +175,8 @@ static rl_err *describe(wire_cluster *cluster, const wire_call *call, int broker
     return err ? err : parse(&r, q->arg, group);
 }
 
-/* Not of the consumer protocol, not there at all, or a broker that does not know this protocol: the older question finds out. */
+/* Not of the consumer protocol, not there at all, or a broker that does not know this protocol:
+ * the older question finds out. */
 static bool not_consumer(const rl_err *err)
 {
     return err_is(err, RL_KAFKA, "GROUP_ID_NOT_FOUND") ||

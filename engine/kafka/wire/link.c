@@ -34,7 +34,8 @@ static void drain_wake(const struct pollfd *wake)
         return; /* somebody else took it: the flags are looked at anyway */
 }
 
-/* A deadline that has passed still takes what is there already: one slow broker must not cost the answers of the others. */
+/* A deadline that has passed still takes what is there already: one slow broker must not cost
+ * the answers of the others. */
 static rl_err *wait_link(const wire_link *link, const wire_call *call, short events)
 {
     for (;;) {
@@ -76,7 +77,8 @@ static rl_err *tls_broken(const wire_link *link)
     return wire_link_broken(link, why);
 }
 
-/* After an operation that returned rc <= 0: waits for what TLS wants next; NULL means do it again. */
+/* After an operation that returned rc <= 0: waits for what TLS wants next; NULL means do it
+ * again. */
 static rl_err *tls_wait(const wire_link *link, const wire_call *call, int rc)
 {
     switch (SSL_get_error(link->ssl, rc)) {
@@ -134,7 +136,8 @@ static rl_err *connect_one(wire_link *link, const wire_call *call, const struct 
     return failed ? wire_link_broken(link, strerror(failed)) : NULL;
 }
 
-/* The name is looked up by the system, which knows no deadline; addresses in digits need no look-up. */
+/* The name is looked up by the system, which knows no deadline; addresses in digits need no
+ * look-up. */
 static rl_err *connect_any(wire_link *link, const wire_call *call, const char *host, int port)
 {
     char service[16];
@@ -182,7 +185,8 @@ void wire_link_close(wire_link *link)
 
 /* ---- bytes ---- */
 
-/* One step; *n 0 means that there was nothing to be done yet and that the wait is over: try again. */
+/* One step; *n 0 means that there was nothing to be done yet and that the wait is over: try
+ * again. */
 static rl_err *write_some(wire_link *link, const wire_call *call, const char *data, size_t len,
                           size_t *n)
 {

@@ -1,4 +1,5 @@
-/* The bytes below the wire client: a TCP connection, with or without TLS, whose every wait has a deadline and can be cancelled.
+/* The bytes below the wire client: a TCP connection, with or without TLS, whose every wait has a
+ * deadline and can be cancelled.
  *
  * Offers: open, write, read, close. Uses: kafka/wire_security, OpenSSL. Thread: one at a time. */
 #ifndef RL_KAFKA_WIRE_LINK_H
@@ -23,7 +24,8 @@ rl_err *wire_link_read(wire_link *link, const wire_call *call, char *data, size_
                        size_t *got);
 void wire_link_close(wire_link *link);
 
-/* A connection that cannot be made or broke: librdkafka's word for it (_TRANSPORT), so that callers know one name. */
+/* A connection that cannot be made or broke: librdkafka's word for it (_TRANSPORT), so that
+ * callers know one name. */
 rl_err *wire_link_broken(const wire_link *link, const char *why);
 
 #endif

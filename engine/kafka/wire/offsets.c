@@ -87,7 +87,8 @@ static rl_err *leg_send(leg *l, wire_cluster *cluster)
     return wire_flush(l->conn, &l->budget);
 }
 
-/* A broker's code concerns one answer; anything else ends the leg. The first code is kept to say why something is absent. */
+/* A broker's code concerns one answer; anything else ends the leg. The first code is kept to say
+ * why something is absent. */
 static rl_err *leg_receive(leg *l)
 {
     for (int i = 0; i < l->count; i++) {

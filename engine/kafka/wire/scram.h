@@ -1,6 +1,7 @@
 /* SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677), the client's side.
  *
- * Offers: the three steps of a login as text in and text out, apart from any connection. The server's own proof is checked too.
+ * Offers: the three steps of a login as text in and text out, apart from any connection. The
+ * server's own proof is checked too.
  * Uses: OpenSSL's libcrypto. Thread: plain memory, one owner. */
 #ifndef RL_KAFKA_WIRE_SCRAM_H
 #define RL_KAFKA_WIRE_SCRAM_H

@@ -1,9 +1,12 @@
 /* What a wire connection needs to be let in.
  *
- * Offers: TLS and SASL settings read from a librdkafka configuration, so that a cluster is described once for both: security.protocol, ssl.ca.location,
- * ssl.certificate.location, ssl.key.location, ssl.key.password, enable.ssl.certificate.verification, ssl.endpoint.identification.algorithm, sasl.mechanisms (PLAIN,
- * SCRAM-SHA-256, SCRAM-SHA-512), sasl.username, sasl.password. What only librdkafka can do (Kerberos, OAUTHBEARER, certificates inside of properties) is refused when a
- * connection is wanted, not before: the rest of an admin client works without one.
+ * Offers: TLS and SASL settings read from a librdkafka configuration, so that a cluster is
+ * described once for both: security.protocol, ssl.ca.location, ssl.certificate.location,
+ * ssl.key.location, ssl.key.password, enable.ssl.certificate.verification,
+ * ssl.endpoint.identification.algorithm, sasl.mechanisms (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512),
+ * sasl.username, sasl.password. What only librdkafka can do (Kerberos, OAUTHBEARER, certificates
+ * inside of properties) is refused when a connection is wanted, not before: the rest of an admin
+ * client works without one.
  * Uses: kafka/client, OpenSSL. Thread: made once, then read only. */
 #ifndef RL_KAFKA_WIRE_SECURITY_H
 #define RL_KAFKA_WIRE_SECURITY_H

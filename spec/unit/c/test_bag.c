@@ -1,4 +1,5 @@
-/* Bags against a plain and slow model, over random histories: what the checks of experiments stand on. */
+/* Bags against a plain and slow model, over random histories: what the checks of experiments
+ * stand on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The pure parts of flow.cache: breaker, XFetch, lifetimes, singleflight table, the copy in the process, the path of a request. */
+/* The pure parts of flow.cache: breaker, XFetch, lifetimes, singleflight table, the copy in the
+ * process, the path of a request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* The pure parts of the consumer: decoding, sums per account, offsets of a pool, headers of failed records. The messages are real: delivery reports of
- * librdkafka's mock cluster, whose headers cannot be made up otherwise. */
+/* The pure parts of the consumer: decoding, sums per account, offsets of a pool, headers of
+ * failed records. The messages are real: delivery reports of librdkafka's mock cluster, whose
+ * headers cannot be made up otherwise. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The grammar of failpoints, with inputs that nobody should send, and the points themselves from several threads. */
+/* The grammar of failpoints, with inputs that nobody should send, and the points themselves from
+ * several threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,7 +169,8 @@ static void limits(void **state)
     buf_free(&text);
 }
 
-/* Bytes at random, out of the grammar's own alphabet: parsed or refused, never more. What is parsed can be explained. */
+/* Bytes at random, out of the grammar's own alphabet: parsed or refused, never more. What is
+ * parsed can be explained. */
 static void noise(void **state)
 {
     (void)state;

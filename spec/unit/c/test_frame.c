@@ -1,4 +1,5 @@
-/* Kafka's framing: round trips of the primitives and headers, lies about lengths, every prefix of a header. */
+/* Kafka's framing: round trips of the primitives and headers, lies about lengths, every prefix
+ * of a header. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

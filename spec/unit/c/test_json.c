@@ -1,4 +1,5 @@
-/* The JSON reader under noise: whatever comes in, it ends, stays in bounds (ASan watches), and what it accepts it accepts again after writing. */
+/* The JSON reader under noise: whatever comes in, it ends, stays in bounds (ASan watches), and
+ * what it accepts it accepts again after writing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The Kafka clients as plain C: properties, errors, and producer and consumer without any loop, on librdkafka's mock cluster and on nothing at all. */
+/* The Kafka clients as plain C: properties, errors, and producer and consumer without any loop,
+ * on librdkafka's mock cluster and on nothing at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

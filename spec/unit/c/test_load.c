@@ -1,4 +1,5 @@
-/* The load generator: its texts, its plan, the replies it reads, and what it says of a server that stalls, vanishes or keeps silent. */
+/* The load generator: its texts, its plan, the replies it reads, and what it says of a server
+ * that stalls, vanishes or keeps silent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -306,7 +307,8 @@ static void every_request_is_answered_once(void **state)
     load_close(l);
 }
 
-/* A stall of 300 ms at 1000/s holds up some 300 requests; measured from their starts alone, one of them would be slow on one connection. */
+/* A stall of 300 ms at 1000/s holds up some 300 requests; measured from their starts alone, one
+ * of them would be slow on one connection. */
 static void a_stall_shows_in_all_that_it_held_up(void **state)
 {
     server *s = *state;

@@ -93,7 +93,8 @@ static bool in_proc(const tcp_row *row, void *arg)
     return true;
 }
 
-/* A listener of ours, of each family, as the kernel and as /proc tell of it; a socket that is only bound is none. */
+/* A listener of ours, of each family, as the kernel and as /proc tell of it; a socket that is
+ * only bound is none. */
 static void listeners(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The proxy on real sockets with much to carry, so that bytes go by pipe: what comes out is what went in, in both directions and past a half-close,
- * whatever is added or breaks in mid-stream. */
+/* The proxy on real sockets with much to carry, so that bytes go by pipe: what comes out is what
+ * went in, in both directions and past a half-close, whatever is added or breaks in mid-stream. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* The proxy's parsers: bytes go through unchanged however they are cut, requests meet their responses, and no bytes at all make them crash. */
+/* The proxy's parsers: bytes go through unchanged however they are cut, requests meet their
+ * responses, and no bytes at all make them crash. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -323,7 +324,8 @@ static void test_strangers_pass_unparsed(void **state)
     }
 }
 
-/* A number is on its own line: none is taken from behind the line's end, which may be the end of what came. */
+/* A number is on its own line: none is taken from behind the line's end, which may be the end of
+ * what came. */
 static void test_a_line_without_its_number_is_no_redis(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* engine/redis against a scripted server: replies of every type, cut into pieces, too late, or not at all. */
+/* engine/redis against a scripted server: replies of every type, cut into pieces, too late, or
+ * not at all. */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>

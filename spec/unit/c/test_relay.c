@@ -1,4 +1,5 @@
-/* The relay's decisions: who takes which shard, how far a cursor goes at a hole, what headers a row has. */
+/* The relay's decisions: who takes which shard, how far a cursor goes at a hole, what headers a
+ * row has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +106,8 @@ static void the_end_lets_all_go(void **state)
     assert_int_equal(count(&t, STEP_TAKE), 0);
 }
 
-/* However often they plan in turn, any number of instances comes to rest with every shard held once. */
+/* However often they plan in turn, any number of instances comes to rest with every shard held
+ * once. */
 static void shares_come_to_rest(void **state)
 {
     rl_rng r;

@@ -1,4 +1,5 @@
-/* The parsers of the wire client: what a broker writes, every prefix of it, and the same with bytes turned. */
+/* The parsers of the wire client: what a broker writes, every prefix of it, and the same with
+ * bytes turned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -276,7 +277,8 @@ static rl_err *parse_offsets(frame_reader *r, bool look)
     return err;
 }
 
-/* A broker that is silent about a place, or has another in its stead, must not make it a good one. */
+/* A broker that is silent about a place, or has another in its stead, must not make it a good
+ * one. */
 static void test_codes_of_other_places(void **state)
 {
     (void)state;
@@ -363,7 +365,8 @@ static void test_bodies_and_their_prefixes(void **state)
     }
 }
 
-/* Whatever the bytes, a parser returns; that it neither reads beyond nor leaks is for the sanitizers to see. */
+/* Whatever the bytes, a parser returns; that it neither reads beyond nor leaks is for the
+ * sanitizers to see. */
 static void test_turned_bytes(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The wire client against a broker that misbehaves: a thread that speaks just enough Kafka to be asked for its transactions. */
+/* The wire client against a broker that misbehaves: a thread that speaks just enough Kafka to be
+ * asked for its transactions. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>

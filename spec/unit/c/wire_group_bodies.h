@@ -1,4 +1,5 @@
-/* Groups as a broker describes them, and what it answers to changes of their offsets, for test_wire.c. */
+/* Groups as a broker describes them, and what it answers to changes of their offsets, for
+ * test_wire.c. */
 #ifndef RL_TEST_WIRE_GROUP_BODIES_H
 #define RL_TEST_WIRE_GROUP_BODIES_H
 

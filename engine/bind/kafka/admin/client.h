@@ -1,9 +1,12 @@
 /* rlab.kafka.admin: the observer as Lua sees it.
  *
- * Offers: kafka_admin_open, which adds `admin` to the module table of rlab.kafka; to the files of this folder, one per noun: the call that waits and the
- * reading and pushing that they share. Every method takes `at_most` (in its option table, or in a last table argument), 5 s unless the handle says otherwise.
+ * Offers: kafka_admin_open, which adds `admin` to the module table of rlab.kafka; to the files of
+ * this folder, one per noun: the call that waits and the reading and pushing that they share. Every
+ * method takes `at_most` (in its option table, or in a last table argument), 5 s unless the handle
+ * says otherwise.
  * Uses: kafka/admin, bind/task, bind/opts, bind/kafka_values. Thread: the Lua thread.
- * Text in arguments is not copied: what is read stays on the stack of the calling function, which the task keeps until the call is over. */
+ * Text in arguments is not copied: what is read stays on the stack of the calling function,
+ * which the task keeps until the call is over. */
 #ifndef RL_BIND_KAFKA_ADMIN_CLIENT_H
 #define RL_BIND_KAFKA_ADMIN_CLIENT_H
 
@@ -26,8 +29,9 @@ typedef struct admin_job {
     kafka_items items;                     /* likewise */
 } admin_job;
 
-/* A job of `size` bytes with an admin_job first, to be filled and given to admin_await. Raises, if at all, before anything is allocated.
- * opts: index of the table that may say at_most, or of nothing. */
+/* A job of `size` bytes with an admin_job first, to be filled and given to admin_await. Raises,
+ * if at all, before anything is allocated. opts: index of the table that may say at_most, or of
+ * nothing. */
 void *admin_job_new(lua_State *L, size_t size, void (*run)(rl_await *),
                     int (*push)(lua_State *, rl_await *), int opts);
 /* Raises what admin_job_new would raise: before something is allocated that would leak. */
@@ -54,7 +58,8 @@ void admin_set_str(lua_State *L, const char *key, const char *v); /* nothing whe
 void admin_set_ids(lua_State *L, const char *key, const wire_ids *ids);
 
 typedef void (*admin_push_item)(lua_State *L, const kafka_item *item);
-/* The results of a call for several: {<done>={...}, failed={{..., err=}}}; nil and the first error when nothing went well. Errors are taken. */
+/* The results of a call for several: {<done>={...}, failed={{..., err=}}}; nil and the first
+ * error when nothing went well. Errors are taken. */
 int admin_push_items(lua_State *L, kafka_items *items, const char *done, admin_push_item push);
 void admin_push_name(lua_State *L, const kafka_item *item);
 void admin_push_place(lua_State *L, const kafka_item *item);

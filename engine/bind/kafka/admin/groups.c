@@ -45,7 +45,8 @@ static int by_group(const void *a, const void *b)
         rd_kafka_ConsumerGroupListing_group_id(*(rd_kafka_ConsumerGroupListing_t *const *)b));
 }
 
-/* A broker that did not tell is said under `failed`, so that a list with gaps is not taken for a whole one. */
+/* A broker that did not tell is said under `failed`, so that a list with gaps is not taken for a
+ * whole one. */
 static int push_list(lua_State *L, rl_await *a)
 {
     const rd_kafka_ListConsumerGroups_result_t *result =
@@ -245,7 +246,8 @@ static int push_forgotten(lua_State *L, rl_await *a)
     return admin_push_items(L, &((admin_job *)a)->items, "deleted", admin_push_place);
 }
 
-/* (group, list [, options]); an empty list is a mistake that the broker would answer in its own dark way. */
+/* (group, list [, options]); an empty list is a mistake that the broker would answer in its own
+ * dark way. */
 static int change_offsets(lua_State *L, const char *call, kafka_list_kind kind,
                           void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
 {

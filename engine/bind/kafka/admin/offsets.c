@@ -352,7 +352,8 @@ static bool any_open(const wire_producers *p)
     return false;
 }
 
-/* The names of the open transactions are with their coordinators; one that is silent costs its names only. */
+/* The names of the open transactions are with their coordinators; one that is silent costs its
+ * names only. */
 static void run_producers(rl_await *a)
 {
     static const char *const open_states[] = {"Ongoing", "PrepareCommit", "PrepareAbort"};

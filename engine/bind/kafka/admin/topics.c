@@ -74,7 +74,8 @@ static int count_option(lua_State *L, const char *key, const char *call)
     return (int)n;
 }
 
-/* A configuration as text; what scripts write as numbers and booleans is taken as such. Stays on the stack. */
+/* A configuration as text; what scripts write as numbers and booleans is taken as such. Stays on
+ * the stack. */
 static const char *config_text(lua_State *L, const char *name)
 {
     int type = lua_type(L, -1);
@@ -392,7 +393,8 @@ static int l_topic(lua_State *L)
     return admin_await(L, &j->job);
 }
 
-/* That the controllers have no leader just now is a fact about the cluster, not a failure of the call. */
+/* That the controllers have no leader just now is a fact about the cluster, not a failure of the
+ * call. */
 static void run_cluster(rl_await *a)
 {
     topic_job *j = (topic_job *)a;
