@@ -11,9 +11,11 @@ MAKEFLAGS += --no-builtin-rules
 
 # What a variant adds; `make BUILD=build-asan` builds it.
 VARIANT := $(patsubst build-%,%,$(filter build-%,$(BUILD)))
-FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FLAGS_tsan := -O1 -fsanitize=thread
-FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_debug := -O0 -DRL_ASSERTS
+FLAGS_asan := -O1 -DRL_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_apicheck := -DRL_ASSERTS
+FLAGS_tsan := -O1 -DRL_ASSERTS -fsanitize=thread
+FLAGS_fuzz := -O1 -DRL_ASSERTS -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 RLAB := $(if $(filter build,$(BUILD)),rlab,$(BUILD)/rlab)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(if $(filter true,$(CI)),-Werror)
 CFLAGS ?=
