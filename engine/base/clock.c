@@ -16,6 +16,11 @@ int64_t clock_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_ms(void)
+{
+    return clock_ns() / 1000000;
+}
+
 int64_t clock_unix_ns(void)
 {
     return read_clock(CLOCK_REALTIME);

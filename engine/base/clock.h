@@ -12,6 +12,7 @@
 enum { CLOCK_ISO_SIZE = 32 };
 
 int64_t clock_ns(void);      /* monotonic, of this boot */
+int64_t clock_ms(void);      /* the same, in ms */
 int64_t clock_unix_ns(void); /* wall */
 int64_t clock_unix_ms(void);
 

@@ -51,6 +51,19 @@ rl_err *err_lab(const char *name, const char *fmt, ...)
     return err;
 }
 
+rl_err *err_copy(const rl_err *err)
+{
+    if (!err)
+        return NULL;
+    rl_err *copy = err_new(err->domain, err->code, err->name, "%s", err->msg);
+    if (copy == &out_of_memory)
+        return copy;
+    copy->retriable = err->retriable;
+    copy->abortable = err->abortable;
+    copy->fatal = err->fatal;
+    return copy;
+}
+
 bool err_is(const rl_err *err, rl_domain domain, const char *name)
 {
     return err && err->domain == domain && strcmp(err->name, name) == 0;

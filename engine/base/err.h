@@ -41,6 +41,9 @@ rl_err *err_sys(int errnum, const char *fmt, ...) __attribute__((format(printf, 
 /* rlab's own errors by name, code 0: CANCELLED, TIMEOUT, CLOSED, USAGE, ... */
 rl_err *err_lab(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Another one that says the same, its kinds too; NULL of NULL. */
+rl_err *err_copy(const rl_err *err);
+
 bool err_is(const rl_err *err, rl_domain domain, const char *name);
 const char *err_domain_name(rl_domain domain);
 void err_free(rl_err *err);

@@ -1,0 +1,99 @@
+/* The leaves that everything stands on: copies of errors, deadlines, waits and UUIDs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cond.h"
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/uuid.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+static void an_error_is_copied_whole(void **state)
+{
+    (void)state;
+    rl_err *err = err_new(RL_MYSQL, 1213, "DEADLOCK", "try %d again", 7);
+    err->retriable = err->abortable = err->fatal = true;
+    rl_err *copy = err_copy(err);
+    err_free(err);
+    assert_true(err_is(copy, RL_MYSQL, "DEADLOCK"));
+    assert_int_equal(copy->code, 1213);
+    assert_string_equal(copy->msg, "try 7 again");
+    assert_true(copy->retriable && copy->abortable && copy->fatal);
+    err_free(copy);
+    assert_null(err_copy(NULL));
+}
+
+static void deadlines(void **state)
+{
+    (void)state;
+    assert_true(deadline_passed(deadline_in(0)) && deadline_passed(deadline_in(-1)));
+    assert_true(deadline_passed(deadline_in_ms(0)) && deadline_left(deadline_in_ms(-5)) == 0);
+    assert_false(deadline_passed(deadline_in(10)));
+    assert_in_range(deadline_left(deadline_in(10)), 9000 * NS_PER_MS, 10000 * NS_PER_MS);
+    assert_in_range(deadline_left(deadline_in_ms(10)), 0, 10 * NS_PER_MS);
+    assert_true(deadline_in(1e300) == DEADLINE_NEVER &&
+                deadline_in_ms(INT64_MAX) == DEADLINE_NEVER);
+    assert_true(deadline_or_never(0) == DEADLINE_NEVER && deadline_or_never(1) < DEADLINE_NEVER);
+}
+
+static void deadlines_for_poll(void **state)
+{
+    (void)state;
+    assert_int_equal(deadline_poll_ms(DEADLINE_NEVER), -1);
+    assert_int_equal(deadline_poll_ms(clock_ns() - 1), 0);
+    assert_int_equal(deadline_poll_ms(clock_ns() + 3600 * 1000 * NS_PER_MS), 3600 * 1000);
+    assert_int_equal(deadline_poll_ms(clock_ns() + NS_PER_MS * 90 * 86400 * 1000), INT32_MAX);
+    struct timespec left = deadline_timespec_left(deadline_in(90.5));
+    assert_int_equal(left.tv_sec, 90);
+    left = deadline_timespec_left(clock_ns() - 1);
+    assert_true(left.tv_sec == 0 && left.tv_nsec == 0);
+}
+
+static void a_wait_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t change;
+    cond_init(&change);
+    rl_deadline at = deadline_in_ms(30);
+    pthread_mutex_lock(&lock);
+    while (cond_wait_until(&change, &lock, at))
+        ;
+    pthread_mutex_unlock(&lock);
+    assert_true(deadline_passed(at));
+    pthread_cond_destroy(&change);
+}
+
+static void uuids(void **state)
+{
+    (void)state;
+    static const char text[] = "0190b5e6-0000-7000-8000-0123456789ab";
+    static const char upper[] = "0190B5E6-0000-7000-8000-0123456789AB";
+    uint8_t id[UUID_BYTES];
+    char out[UUID_LEN + 1];
+    assert_true(uuid_parse(upper, strlen(upper), id));
+    uuid_text(id, out);
+    assert_string_equal(out, text);
+    assert_false(uuid_parse(text, 35, id));
+    assert_false(uuid_parse("0190b5e6-0000-7000-8000-0123456789ax", 36, id));
+    assert_false(uuid_parse("0190b5e6x0000-7000-8000-0123456789ab", 36, id));
+    uuid_v7(0x0190b5e60000, 0xfedcba9876543abc, 0xffff0123456789ab, id);
+    uuid_text(id, out);
+    assert_string_equal(out, "0190b5e6-0000-7abc-a543-0123456789ab");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_error_is_copied_whole), cmocka_unit_test(deadlines),
+        cmocka_unit_test(deadlines_for_poll), cmocka_unit_test(a_wait_ends_at_its_deadline),
+        cmocka_unit_test(uuids)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
