@@ -1,5 +1,6 @@
--- flow.consume against plain C that does the least possible with the same statements (bench/consume_loop.c): a topic of events until all are applied, with
--- dedup, read model and effects, in turn on one stack. The ratio is the median of the ratios of the rounds.
+-- flow.consume against plain C that does the least possible with the same statements
+-- (bench/consume_loop.c): a topic of events until all are applied, with dedup, read model and effects, in
+-- turn on one stack. The ratio is the median of the ratios of the rounds.
 local clock = require "rlab.clock"
 local java = require "bench.java"
 local json = require "rlab.json"
@@ -10,8 +11,10 @@ local term = require "rlab.term"
 
 local TARGET, BATCH, PARTITIONS, ACCOUNTS = 0.85, 1000, 3, 1000
 local FEW = 50 -- record by record is so much slower that it gets the n-th part
-local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5", "log_level=0" }
-local CONSUME = { "enable.auto.offset.store=false", "auto.commit.interval.ms=100", "fetch.queue.backoff.ms=5", "log_level=0" }
+local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=5",
+  "log_level=0" }
+local CONSUME = { "enable.auto.offset.store=false", "auto.commit.interval.ms=100",
+  "fetch.queue.backoff.ms=5", "log_level=0" }
 
 local JAVA = { "enable.auto.commit=false", "auto.offset.reset=none" }
 local JAVA_FASTER, JAVA_CHEAPER = 1.25, 1 / 8
@@ -30,7 +33,8 @@ local RUNS = {
 local function fill(ctx, admin, brokers, records)
   local topic = ("rlab-bench-%x"):format(clock.ns())
   must(admin:create_topic { name = topic, partitions = PARTITIONS, replication_factor = 3 })
-  local words = { ctx.peers .. "/consume_fill", topic, tostring(records), tostring(ACCOUNTS), "bootstrap.servers=" .. brokers }
+  local words = { ctx.peers .. "/consume_fill", topic, tostring(records), tostring(ACCOUNTS),
+    "bootstrap.servers=" .. brokers }
   ctx.run(table.move(PRODUCE, 1, #PRODUCE, #words + 1, words))
   return { topic = topic, records = records }
 end
@@ -38,8 +42,10 @@ end
 local function words_of(ctx, run, work, group)
   local at = work.store.at
   local words = run.peer and { ctx.peers .. "/consume_loop" } or { ctx.rlab, "bench-loop", "apply", run.mode }
-  for _, word in ipairs { at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic, tostring(PARTITIONS), tostring(work.records),
-    tostring(run.batch), "bootstrap.servers=" .. work.brokers, "group.id=" .. group, table.unpack(CONSUME) } do words[#words + 1] = word end
+  for _, word in ipairs { at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic,
+    tostring(PARTITIONS), tostring(work.records),
+    tostring(run.batch), "bootstrap.servers=" .. work.brokers, "group.id=" .. group,
+    table.unpack(CONSUME) } do words[#words + 1] = word end
   return words
 end
 
@@ -47,27 +53,35 @@ end
 local function run_java(ctx, run, work, group, on_start)
   local at = work.store.at
   local passes = 1 + (ctx.warm + work.records - 1) // work.records
-  local words = { run.how, at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic, tostring(PARTITIONS),
-    tostring(work.records), tostring(BATCH), tostring(passes), "bootstrap.servers=" .. work.brokers, "group.id=" .. group }
+  local words = { run.how, at.host, tostring(at.port), at.user, at.password, work.store.schema, work.topic,
+    tostring(PARTITIONS),
+    tostring(work.records), tostring(BATCH), tostring(passes), "bootstrap.servers=" .. work.brokers,
+    "group.id=" .. group }
   return java.run(run.java, table.move(JAVA, 1, #JAVA, #words + 1, words), { started = on_start })
 end
 
 local function measure(ctx, run, work)
   local db, group = work.store.db, ("rlab-bench-%x"):format(clock.ns())
-  for _, name in ipairs { "processed_event", "effect_log", "account_view" } do must(db:exec("TRUNCATE " .. name)) end
+  for _, name in ipairs { "processed_event", "effect_log", "account_view" } do
+    must(db:exec("TRUNCATE " .. name))
+  end
   local before = schema.server_cpu(work.store.at)
-  local result = run.how and run_java(ctx, run, work, group, function() before = schema.server_cpu(work.store.at) end)
+  local result = run.how and run_java(ctx, run, work, group,
+    function() before = schema.server_cpu(work.store.at) end)
     or must(json.decode(ctx.run(words_of(ctx, run, work, group))))
   result.mysqld = schema.server_cpu(work.store.at) - before
   local entries = math.tointeger(tonumber(must(db:value "SELECT SUM(entries) FROM account_view")))
   if result.records ~= work.records or entries ~= work.records or result.failed ~= 0 then
-    error(("consume, %s: %d of %d events, %d in the read model, %d failed"):format(run.side, result.records, work.records, entries, result.failed), 0)
+    error(("consume, %s: %d of %d events, %d in the read model, %d failed"):format(run.side, result.records,
+      work.records, entries, result.failed), 0)
   end
-  return { rate = result.records / result.seconds, cpu = result.cpu / result.records * 1e5, server = result.mysqld / result.records * 1e5 }
+  return { rate = result.records / result.seconds, cpu = result.cpu / result.records * 1e5,
+    server = result.mysqld / result.records * 1e5 }
 end
 
 local function one_round(ctx, turn, many, few)
-  for _, i in ipairs(turn % 2 == 1 and { "bare", 1, "plain", 2, 3, 4, 5, 6 } or { 4, 3, 2, "plain", 1, "bare", 6, 5 }) do
+  for _, i in ipairs(turn % 2 == 1 and { "bare", 1, "plain", 2, 3, 4, 5, 6 }
+    or { 4, 3, 2, "plain", 1, "bare", 6, 5 }) do
     local run = RUNS[i]
     run.seen = run.seen or {}
     if not run.how or run.java then run.seen[turn] = measure(ctx, run, run.batch == 1 and few or many) end
@@ -81,13 +95,15 @@ local function column(run, key)
 end
 
 local function row_of(ctx, run, peer)
-  local row = { what = run.what, side = run.side, rate = ctx.count_text(ctx.median(column(run, "rate"))), cpu = ("%.2f"):format(ctx.median(column(run, "cpu"))),
+  local row = { what = run.what, side = run.side, rate = ctx.count_text(ctx.median(column(run, "rate"))),
+    cpu = ("%.2f"):format(ctx.median(column(run, "cpu"))),
     server = ("%.2f"):format(ctx.median(column(run, "server"))) }
   if run.peer then return row end
   local list = {}
   for i, seen in ipairs(run.seen) do list[i] = seen.rate / peer.seen[i].rate end
   run.ratio = ctx.median(list)
-  row.ratio, row.span = ("%.2f"):format(run.ratio), ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list)))
+  row.ratio, row.span = ("%.2f"):format(run.ratio),
+    ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list)))
   row.target = run.target and ("%s %.2f"):format(term.symbol "ge", run.target) or nil
   return row
 end
@@ -98,20 +114,27 @@ local function print_table(ctx)
     peer = run.peer and run or peer
     rows[i] = row_of(ctx, run, peer)
     if run.target and run.ratio < run.target then
-      missed[#missed + 1] = ("consume, batch %d: %.3f of C, target %.2f"):format(run.batch, run.ratio, run.target)
+      missed[#missed + 1] = ("consume, batch %d: %.3f of C, target %.2f"):format(run.batch, run.ratio,
+        run.target)
     end
   end
-  ctx.table({ { name = "", key = "what" }, { name = "", key = "side" }, { name = "events/s", key = "rate", align = "right" },
-    { name = "flow / C", key = "ratio", align = "right" }, { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
-    { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "mysqld's", key = "server", align = "right" } }, rows)
+  ctx.table({ { name = "", key = "what" }, { name = "", key = "side" },
+    { name = "events/s", key = "rate", align = "right" },
+    { name = "flow / C", key = "ratio", align = "right" },
+    { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
+    { name = "CPU s per 100k", key = "cpu", align = "right" },
+    { name = "mysqld's", key = "server", align = "right" } }, rows)
   return missed
 end
 
 -- flow.consume beside Java as one writes it, which is judged, and beside the least that Java can do.
 local function print_java(ctx, missed)
   for _, peer in ipairs { RUNS.plain, RUNS.bare } do
-    ctx.title("", peer.how == "plain" and ("the same in Java: kafka-clients, Jackson, Connector/J, batches of %d, warm after %s events"):format(BATCH,
-      ctx.count_text(ctx.warm)) or "the same in Java by the statements and the parser of the C program; not judged")
+    ctx.title("", peer.how == "plain" and (
+      "the same in Java: kafka-clients, Jackson, Connector/J, batches of %d, warm after %s events"):format(
+      BATCH,
+      ctx.count_text(ctx.warm)) or "the same in Java by the statements and the parser of the C program; \z
+        not judged")
     local own = { side = "flow.consume", name = "consume", seen = RUNS[2].seen }
     if peer.how == "plain" then own.faster, own.cheaper = JAVA_FASTER, JAVA_CHEAPER end
     local more = java.table(ctx, peer, { own })
@@ -130,13 +153,16 @@ return function(ctx, stack)
   end
   local store = schema.open(at, { "V1__core.sql", "V2__consumer.sql" })
   local admin <close> = must(kafka.admin { brokers = brokers })
-  local many, few = fill(ctx, admin, brokers, ctx.rows), fill(ctx, admin, brokers, math.max(ctx.rows // FEW, PARTITIONS))
+  local many, few = fill(ctx, admin, brokers, ctx.rows),
+    fill(ctx, admin, brokers, math.max(ctx.rows // FEW, PARTITIONS))
   for _, work in ipairs { many, few } do work.store, work.brokers = store, brokers end
   for turn = 1, ctx.few do one_round(ctx, turn, many, few) end
   schema.drop(store)
   must(admin:delete_topics { many.topic, few.topic })
-  ctx.title("consume", ("%s events of 200 bytes (%s one by one), %d accounts; %d partitions, a thread each; dedup, read model, effects; %s"):format(
-    ctx.count_text(many.records), ctx.count_text(few.records), ACCOUNTS, PARTITIONS, ("medians of %d rounds"):format(ctx.few)))
+  ctx.title("consume", ("%s events of 200 bytes (%s one by one), %d accounts; %d partitions, a thread \z
+    each; dedup, read model, effects; %s"):format(
+    ctx.count_text(many.records), ctx.count_text(few.records), ACCOUNTS, PARTITIONS,
+    ("medians of %d rounds"):format(ctx.few)))
   local missed = print_table(ctx)
   return ctx.java and print_java(ctx, missed) or missed
 end

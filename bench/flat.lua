@@ -1,5 +1,6 @@
--- Is the relay flat as its table grows? Each of its statements (engine/flow/relay/read.c, engine/flow/relay/keep.c) on a small and on a large outbox of which as many rows
--- are unsent: how long it takes, how many rows InnoDB hands out for it, and by which index.
+-- Is the relay flat as its table grows? Each of its statements (engine/flow/relay/read.c,
+-- engine/flow/relay/keep.c) on a small and on a large outbox of which as many rows are unsent: how long it
+-- takes, how many rows InnoDB hands out for it, and by which index.
 local clock = require "rlab.clock"
 local must = require "rlab.must"
 local schema = require "bench.schema"
@@ -8,31 +9,42 @@ local SMALL, UNSENT, CHUNK, RUNS, LIMIT, IN_FLIGHT = 10000, 2000, 100000, 11, 10
 local HALF = {}
 for shard = 0, 62, 2 do HALF[#HALF + 1] = shard end
 
-local COLUMNS = "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers FROM outbox_event "
+local COLUMNS =
+  "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers FROM outbox_event "
 local UNSENT_RANGE = "FORCE INDEX (unsent) WHERE published_at IS NULL"
 
 -- {first} is the id before the first unsent row, {last} the last id, {ids} a list of unsent ids; see fill_in.
 local STATEMENTS = {
   { "poll, mark = update", COLUMNS .. UNSENT_RANGE .. " AND id > {first} ORDER BY id LIMIT " .. LIMIT },
-  { "the same, half of the shards", ("%s%s AND id > {first} AND shard IN (%s) ORDER BY id LIMIT %d"):format(COLUMNS, UNSENT_RANGE,
+  { "the same, half of the shards",
+    ("%s%s AND id > {first} AND shard IN (%s) ORDER BY id LIMIT %d"):format(COLUMNS, UNSENT_RANGE,
     table.concat(HALF, ","), LIMIT) },
-  { "poll, mark = delete", COLUMNS .. "FORCE INDEX (PRIMARY) WHERE published_at IS NULL AND id > {first} ORDER BY id LIMIT " .. LIMIT },
-  { "poll, mark = cursor", COLUMNS .. "FORCE INDEX (PRIMARY) WHERE id > {first} ORDER BY id LIMIT " .. LIMIT },
-  { "ids that may have come late", ("SELECT id FROM outbox_event %s AND id <= {last} ORDER BY id LIMIT %d"):format(UNSENT_RANGE, LIMIT * (IN_FLIGHT + 1)) },
+  { "poll, mark = delete", COLUMNS .. "FORCE INDEX (PRIMARY) WHERE published_at IS NULL AND id > {first} \z
+    ORDER BY id LIMIT " .. LIMIT },
+  { "poll, mark = cursor", COLUMNS .. "FORCE INDEX (PRIMARY) WHERE id > {first} ORDER BY id LIMIT "
+    .. LIMIT },
+  { "ids that may have come late",
+    ("SELECT id FROM outbox_event %s AND id <= {last} ORDER BY id LIMIT %d"):format(UNSENT_RANGE,
+    LIMIT * (IN_FLIGHT + 1)) },
   { "late rows by their ids", COLUMNS .. "WHERE id IN ({ids}) AND published_at IS NULL ORDER BY id" },
   { "where the unsent rows begin", "SELECT COALESCE((SELECT id - 1 FROM outbox_event " .. UNSENT_RANGE ..
     " ORDER BY id LIMIT 1), (SELECT MAX(id) FROM outbox_event), 0)" },
   { "gaps: the highest id", "SELECT MAX(id) FROM outbox_event" },
-  { "backlog, counted up to 10,000", "SELECT COUNT(*) FROM (SELECT 1 FROM outbox_event " .. UNSENT_RANGE .. " LIMIT 10000) t" },
-  { "oldest unsent row", "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM outbox_event " .. UNSENT_RANGE .. " ORDER BY id LIMIT 1" },
-  { "oldest behind the cursor", "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM outbox_event " ..
-    "FORCE INDEX (PRIMARY) WHERE id > (SELECT MIN(position) FROM relay_lease) ORDER BY id LIMIT 1" },
-  { "clean-up behind the cursor: which", "SELECT MAX(id) FROM (SELECT id, created_at FROM outbox_event WHERE id > 0 AND id <= " ..
-    "(SELECT MIN(position) FROM relay_lease) ORDER BY id LIMIT 1000) t WHERE created_at < NOW(6) - INTERVAL 1 MICROSECOND" },
-  { "mark by update, not committed", "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN ({ids})", undo = true },
+  { "backlog, counted up to 10,000", "SELECT COUNT(*) FROM (SELECT 1 FROM outbox_event " .. UNSENT_RANGE
+    .. " LIMIT 10000) t" },
+  { "oldest unsent row", "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM outbox_event "
+    .. UNSENT_RANGE .. " ORDER BY id LIMIT 1" },
+  { "oldest behind the cursor", "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM \z
+    outbox_event FORCE INDEX (PRIMARY) WHERE id > (SELECT MIN(position) FROM relay_lease) ORDER BY id \z
+    LIMIT 1" },
+  { "clean-up behind the cursor: which", "SELECT MAX(id) FROM (SELECT id, created_at FROM outbox_event \z
+    WHERE id > 0 AND id <= (SELECT MIN(position) FROM relay_lease) ORDER BY id LIMIT 1000) t WHERE \z
+    created_at < NOW(6) - INTERVAL 1 MICROSECOND" },
+  { "mark by update, not committed", "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN ({ids})",
+    undo = true },
   { "mark by delete, not committed", "DELETE FROM outbox_event WHERE id IN ({ids})", undo = true },
-  { "clean-up by age, not committed", "DELETE FROM outbox_event WHERE published_at < NOW(6) - INTERVAL 1 MICROSECOND AND parked_reason IS NULL " ..
-    "ORDER BY published_at LIMIT 1000", undo = true },
+  { "clean-up by age, not committed", "DELETE FROM outbox_event WHERE published_at < NOW(6) - INTERVAL 1 \z
+    MICROSECOND AND parked_reason IS NULL ORDER BY published_at LIMIT 1000", undo = true },
 }
 
 local GROW = [[INSERT INTO outbox_event (id, event_id, shard, message_key, payload, created_at, published_at)
@@ -46,7 +58,8 @@ local function grow(db, rows)
   while have < rows do
     local unsent = have >= rows - UNSENT
     local n = math.min(CHUNK, unsent and rows - have or rows - UNSENT - have)
-    must(db:exec(GROW:format(unsent and "NULL" or ("FROM_UNIXTIME(1.6e9 + %d + n)"):format(have)), have, have, n))
+    must(db:exec(GROW:format(unsent and "NULL" or ("FROM_UNIXTIME(1.6e9 + %d + n)"):format(have)), have,
+      have, n))
     have = have + n
   end
   must(db:exec "ANALYZE TABLE outbox_event")
@@ -61,7 +74,9 @@ end
 
 local function touched(db)
   local sum = 0
-  for _, row in ipairs(must(db:query "SHOW SESSION STATUS LIKE 'Handler_read%'")) do sum = sum + tonumber(row.Value) end
+  for _, row in ipairs(must(db:query "SHOW SESSION STATUS LIKE 'Handler_read%'")) do
+    sum = sum + tonumber(row.Value)
+  end
   return sum
 end
 
@@ -104,21 +119,25 @@ return function(ctx, stack)
   local db = store.db
   must(db:exec "SET SESSION sql_log_bin = 0, SESSION transaction_isolation = 'READ-COMMITTED'")
   must(db:exec "CREATE TABLE digits (i INT PRIMARY KEY)")
-  must(db:exec "INSERT INTO digits WITH RECURSIVE d (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE i < 999) SELECT i FROM d")
+  must(db:exec "INSERT INTO digits WITH RECURSIVE d (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE \z
+    i < 999) SELECT i FROM d")
   local rows, sizes = {}, { math.min(SMALL, ctx.many), ctx.many }
   for k, size in ipairs(sizes) do
     grow(db, size)
     for i, statement in ipairs(STATEMENTS) do
       local seen = measure(ctx, db, statement, size)
       local row = rows[i] or { what = statement[1], plan = seen.plan }
-      row["touched" .. k], row["ms" .. k], rows[i] = ctx.count_text(seen.touched), ("%.1f ms"):format(seen.ms), row
+      row["touched" .. k], row["ms" .. k], rows[i] = ctx.count_text(seen.touched),
+        ("%.1f ms"):format(seen.ms), row
       if row.plan ~= seen.plan then row.plan = ("%s, then %s"):format(row.plan, seen.plan) end
     end
   end
   schema.drop(store)
-  ctx.title("flat", ("the relay's statements on %s and %s rows, %s of them unsent; medians of %d"):format(ctx.count_text(sizes[1]),
+  ctx.title("flat", ("the relay's statements on %s and %s rows, %s of them unsent; medians of %d"):format(
+    ctx.count_text(sizes[1]),
     ctx.count_text(sizes[2]), ctx.count_text(UNSENT), RUNS))
-  ctx.table({ { name = "statement", key = "what" }, { name = "rows touched", key = "touched1", align = "right" },
+  ctx.table({ { name = "statement", key = "what" },
+    { name = "rows touched", key = "touched1", align = "right" },
     { name = "then", key = "touched2", align = "right" }, { name = "took", key = "ms1", align = "right" },
     { name = "then", key = "ms2", align = "right" }, { name = "plan", key = "plan" } }, rows)
   return {}

@@ -1,4 +1,5 @@
--- The peers in Java (bench/java/*.java): compiled for a run of the bench, and run in processes of their own that print what was seen as lines of JSON.
+-- The peers in Java (bench/java/*.java): compiled for a run of the bench, and run in processes of their own
+-- that print what was seen as lines of JSON.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -37,7 +38,10 @@ function M.peer(ctx, class)
   local words, folder = must(tools.javac(java)), ctx.peers .. "/java"
   local classpath = CLASSPATHS[class](ctx)
   must(fs.mkdir(folder))
-  for _, word in ipairs { "-d", folder, "-cp", classpath, SOURCES .. "/Peer.java", ("%s/%s.java"):format(SOURCES, class) } do words[#words + 1] = word end
+  for _, word in ipairs { "-d", folder, "-cp", classpath, SOURCES .. "/Peer.java",
+    ("%s/%s.java"):format(SOURCES, class) } do
+    words[#words + 1] = word
+  end
   prepare(ctx, words)
   local cmd = { java.path, table.unpack(FLAGS) }
   return table.move({ "-cp", folder .. ":" .. classpath, class }, 1, 3, #cmd + 1, cmd)
@@ -55,7 +59,8 @@ local function read(child, on)
   return result or {}
 end
 
--- run(peer, arguments, on) -> { records =, failed =, seconds =, cpu = }. on.ready() and on.started() are called when the peer says so.
+-- run(peer, arguments, on) -> { records =, failed =, seconds =, cpu = }. on.ready() and on.started() are
+--   called when the peer says so.
 function M.run(peer, arguments, on)
   local cmd = table.move(peer, 1, #peer, 1, {})
   table.move(arguments, 1, #arguments, #cmd + 1, cmd)
@@ -83,7 +88,8 @@ local function ratio(ctx, own, peer, key)
 end
 
 local function row_of(ctx, run)
-  return { side = run.side, rate = ctx.count_text(ctx.median(column(run.seen, "rate"))), cpu = ("%.2f"):format(ctx.median(column(run.seen, "cpu"))),
+  return { side = run.side, rate = ctx.count_text(ctx.median(column(run.seen, "rate"))),
+    cpu = ("%.2f"):format(ctx.median(column(run.seen, "cpu"))),
     server = ("%.2f"):format(ctx.median(column(run.seen, "server"))) }
 end
 
@@ -95,23 +101,30 @@ local function compare(ctx, run, peer, missed)
   row.faster_target = run.faster and ("%s %.2f"):format(term.symbol "ge", run.faster) or nil
   row.cheaper_target = run.cheaper and ("%s %.3f"):format(term.symbol "le", run.cheaper) or nil
   if run.faster and faster < run.faster then
-    missed[#missed + 1] = ("%s: %.2f of %s in events, target %.2f"):format(run.name, faster, peer.side, run.faster)
+    missed[#missed + 1] = ("%s: %.2f of %s in events, target %.2f"):format(run.name, faster, peer.side,
+      run.faster)
   end
   if run.cheaper and cheaper > run.cheaper then
-    missed[#missed + 1] = ("%s: %.3f of the CPU time of %s, target %.3f"):format(run.name, cheaper, peer.side, run.cheaper)
+    missed[#missed + 1] = ("%s: %.3f of the CPU time of %s, target %.3f"):format(run.name, cheaper,
+      peer.side, run.cheaper)
   end
   return row
 end
 
--- table(ctx, peer, runs) -> what was missed. Each has side and seen, a list of { rate =, cpu =, server = } by rounds; runs have a name too, and
--- targets, where they are judged: faster, at least, and cheaper, at most.
+-- table(ctx, peer, runs) -> what was missed. Each has side and seen, a list of { rate =, cpu =, server = }
+--   by rounds; runs have a name too, and targets, where they are judged: faster, at least, and cheaper, at
+--   most.
 function M.table(ctx, peer, runs)
   local rows, missed = { row_of(ctx, peer) }, {}
   for _, run in ipairs(runs) do rows[#rows + 1] = compare(ctx, run, peer, missed) end
-  ctx.table({ { name = "", key = "side" }, { name = "events/s", key = "rate", align = "right" }, { name = "to Java's", key = "faster", align = "right" },
-    { name = "in the rounds", key = "faster_span", align = "right" }, { name = "target", key = "faster_target" },
-    { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "to Java's", key = "cheaper", align = "right" },
-    { name = "target", key = "cheaper_target" }, { name = "mysqld's", key = "server", align = "right" } }, rows)
+  ctx.table({ { name = "", key = "side" }, { name = "events/s", key = "rate", align = "right" },
+    { name = "to Java's", key = "faster", align = "right" },
+    { name = "in the rounds", key = "faster_span", align = "right" },
+    { name = "target", key = "faster_target" },
+    { name = "CPU s per 100k", key = "cpu", align = "right" },
+    { name = "to Java's", key = "cheaper", align = "right" },
+    { name = "target", key = "cheaper_target" }, { name = "mysqld's", key = "server", align = "right" } },
+      rows)
   return missed
 end
 

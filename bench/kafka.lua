@@ -1,4 +1,5 @@
--- Lua against plain C over librdkafka: the same properties, the same shape of topic, rounds in turn (every second one begins with Lua), medians.
+-- Lua against plain C over librdkafka: the same properties, the same shape of topic, rounds in turn (every
+-- second one begins with Lua), medians.
 -- The ratio is the median of the ratios of the rounds, for two runs of one round have met the same load.
 local clock = require "rlab.clock"
 local json = require "rlab.json"
@@ -11,7 +12,8 @@ local READ = 4 -- consuming is so much faster that it gets so many times the rec
 local COMMON = { ["client.id"] = "rlab", ["log_level"] = "0", ["reconnect.backoff.ms"] = "20" }
 local PRODUCE = { ["acks"] = "all", ["enable.idempotence"] = "true" }
 -- at its default of 1 s a full local queue makes the fetcher pause that long, and some rounds stall
-local CONSUME = { ["group.id"] = "rlab-bench", ["enable.auto.commit"] = "false", ["fetch.queue.backoff.ms"] = "5" }
+local CONSUME = { ["group.id"] = "rlab-bench", ["enable.auto.commit"] = "false",
+  ["fetch.queue.backoff.ms"] = "5" }
 
 local RUNS = {
   { what = "produce", side = "C", peer = true },
@@ -38,16 +40,20 @@ end
 local function measure(ctx, run, topic)
   local words = run.peer and { ctx.peers .. "/kafka_loop", run.what } or { ctx.rlab, "bench-loop", run.loop }
   local wanted = records_of(ctx, run)
-  for _, word in ipairs { topic, tostring(PARTITIONS), tostring(wanted), tostring(BYTES), tostring(BATCH) } do words[#words + 1] = word end
+  for _, word in ipairs { topic, tostring(PARTITIONS), tostring(wanted), tostring(BYTES), tostring(BATCH) } do
+    words[#words + 1] = word
+  end
   for _, word in ipairs(ctx.properties[run.what]) do words[#words + 1] = word end
   local result = must(json.decode(ctx.run(words)))
   if result.records ~= wanted or result.failed ~= 0 then
-    error(("%s, %s: %d of %d records, %d failed"):format(run.what, run.side, result.records, wanted, result.failed), 0)
+    error(("%s, %s: %d of %d records, %d failed"):format(run.what, run.side, result.records, wanted,
+      result.failed), 0)
   end
   return result.records / result.seconds, result.cpu / result.records * 1e6
 end
 
--- One replica: the brokers share the cores with what is measured, and copies of copies would only hide the clients.
+-- One replica: the brokers share the cores with what is measured, and copies of copies would only hide the
+-- clients.
 local function new_topic(admin)
   local name = ("rlab-bench-%x"):format(clock.ns())
   must(admin:create_topic { name = name, assignment = { { 1 }, { 2 }, { 3 } } })
@@ -78,7 +84,8 @@ local function ratios(run, peer)
 end
 
 local function row_of(ctx, run, peer)
-  local row = { what = run.peer and run.what or "", side = run.side, rate = ctx.count_text(ctx.median(run.rates)),
+  local row = { what = run.peer and run.what or "", side = run.side,
+    rate = ctx.count_text(ctx.median(run.rates)),
     cpu = ("%.2f"):format(ctx.median(run.cpus)) }
   if run.peer then return row end
   local list = ratios(run, peer)
@@ -97,7 +104,8 @@ return function(ctx, stack)
   local filled = fill(ctx, admin)
   for turn = 1, ctx.rounds do one_round(ctx, admin, turn, filled) end
   must(admin:delete_topics { filled })
-  ctx.title("kafka", ("%s records produced, %s consumed, %d bytes each, in batches of %d; %d partitions, acks=all, idempotent; medians of %d rounds"):format(
+  ctx.title("kafka", ("%s records produced, %s consumed, %d bytes each, in batches of %d; %d partitions, \z
+    acks=all, idempotent; medians of %d rounds"):format(
     ctx.count_text(ctx.records), ctx.count_text(ctx.records * READ), BYTES, BATCH, PARTITIONS, ctx.rounds))
   local rows, missed, peer = {}, {}, nil
   for i, run in ipairs(RUNS) do
@@ -107,8 +115,10 @@ return function(ctx, stack)
       missed[#missed + 1] = ("%s in batches: %.3f of C, target %.1f"):format(run.what, run.ratio, run.target)
     end
   end
-  ctx.table({ { name = "", key = "what" }, { name = "", key = "side" }, { name = "records/s", key = "rate", align = "right" },
-    { name = "Lua / C", key = "ratio", align = "right" }, { name = "in the rounds", key = "span", align = "right" },
+  ctx.table({ { name = "", key = "what" }, { name = "", key = "side" },
+    { name = "records/s", key = "rate", align = "right" },
+    { name = "Lua / C", key = "ratio", align = "right" },
+    { name = "in the rounds", key = "span", align = "right" },
     { name = "target", key = "target" }, { name = "CPU s per million", key = "cpu", align = "right" } }, rows)
   return missed
 end

@@ -1,4 +1,5 @@
--- One measurement in a process of its own: rlab bench-loop WHAT ARGUMENTS... prints one JSON line, as bench/kafka_loop does.
+-- One measurement in a process of its own: rlab bench-loop WHAT ARGUMENTS... prints one JSON line, as
+-- bench/kafka_loop does.
 --   produce | post | consume | each   TOPIC PARTITIONS RECORDS BYTES BATCH [property=value]...
 --   task TURNS
 --   apply none|batch|record HOST PORT USER PASSWORD SCHEMA TOPIC PARTITIONS EVENTS BATCH [property=value]...
@@ -31,7 +32,8 @@ local function properties_of(words, from)
 end
 
 local function work_of(words)
-  local w = { topic = words[1], partitions = math.tointeger(words[2]), records = math.tointeger(words[3]), bytes = math.tointeger(words[4]),
+  local w = { topic = words[1], partitions = math.tointeger(words[2]), records = math.tointeger(words[3]),
+    bytes = math.tointeger(words[4]),
     batch = math.tointeger(words[5]), properties = properties_of(words, 6) }
   return w
 end
@@ -176,8 +178,10 @@ end
 -- From the first rows that were read until all are marked.
 function loops.relay(words)
   local rows = math.tointeger(words[8])
-  local flow <close> = must(require("rlab.flow_relay").open { mark = words[1], topic = words[7], batch = math.tointeger(words[9]),
-    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5], database = words[6] },
+  local flow <close> = must(require("rlab.flow_relay").open { mark = words[1], topic = words[7],
+    batch = math.tointeger(words[9]),
+    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5],
+      database = words[6] },
     producer = properties_of(words, 10) })
   until_it(flow, "read", 1)
   local stop = stopwatch()
@@ -215,15 +219,19 @@ local function serve(flow, handler)
   end
 end
 
--- From the first records that were taken until all are applied. Looking costs what is measured: seldom while much is left.
+-- From the first records that were taken until all are applied. Looking costs what is measured: seldom
+-- while much is left.
 function loops.apply(words)
   local wanted, handler, every = math.tointeger(words[9]), handlers[words[1]], "1ms"
   local properties = properties_of(words, 11)
   local group, brokers = properties["group.id"], properties["bootstrap.servers"]
   properties["group.id"], properties["bootstrap.servers"] = nil, nil
-  local flow <close> = must(require("rlab.flow_consume").open { brokers = brokers, group = group, consumer = properties, topic = words[7],
-    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5], database = words[6] },
-    consumer_name = "bench", member = "bench", workers = math.tointeger(words[8]), batch = math.tointeger(words[10]), handler = handler ~= nil })
+  local flow <close> = must(require("rlab.flow_consume").open { brokers = brokers, group = group,
+    consumer = properties, topic = words[7],
+    mysql = { host = words[2], port = math.tointeger(words[3]), user = words[4], password = words[5],
+      database = words[6] },
+    consumer_name = "bench", member = "bench", workers = math.tointeger(words[8]),
+    batch = math.tointeger(words[10]), handler = handler ~= nil })
   local stop, stats
   repeat
     for _, event in ipairs(flow:events(every)) do

@@ -1,4 +1,5 @@
--- make bench: our figures beside a peer's, measured in turn on one stack. Each part prints a table and says whether its target was met.
+-- make bench: our figures beside a peer's, measured in turn on one stack. Each part prints a table and says
+-- whether its target was met.
 -- Times are never judged, only ratios: this machine may be busy.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
@@ -79,7 +80,8 @@ end
 -- ctx.run{command...} -> what it printed; raises when it failed. Options go to process.spawn too.
 function ctx.run(options)
   local process = require "rlab.process"
-  local child <close> = require "rlab.must"(process.spawn { cmd = options, env = options.env, stdout = "capture", stderr = "stdout" })
+  local child <close> = require "rlab.must"(process.spawn { cmd = options, env = options.env,
+    stdout = "capture", stderr = "stdout" })
   local status = assert(child:wait "600s", "it did not end within 600 s")
   local output = child:output()
   if status.code ~= 0 then error(("%s: %s"):format(table.concat(options, " "), output), 0) end

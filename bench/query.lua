@@ -1,7 +1,10 @@
--- The read path under an outside load generator: hits on 100 accounts over 64 kept connections, each server in turn, on one Redis of our own.
---   query        rlab service query        hello   bare libmicrohttpd without a Redis: what could be reached at best
+-- The read path under an outside load generator: hits on 100 accounts over 64 kept connections, each server
+-- in turn, on one Redis of our own.
+--   query        rlab service query        hello   bare libmicrohttpd without a Redis: what could be
+--     reached at best
 --   nginx + Lua  lua-nginx-redis with kept connections, the peer, where the packages are there
---   redis-benchmark asks the same HGETALL over 64 connections, one by one: what the peer's Redis can do at best
+--   redis-benchmark asks the same HGETALL over 64 connections, one by one: what the peer's Redis can do at
+--     best
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
 local fs = require "rlab.fs"
@@ -62,37 +65,50 @@ local function on_path(name)
 end
 
 local function await_port(port, what)
-  must(task.wait_until(function() return process.port_owner(port) ~= nil end, { at_most = "10s", every = "10ms", what = what }))
+  must(task.wait_until(function() return process.port_owner(port) ~= nil end,
+    { at_most = "10s", every = "10ms", what = what }))
 end
 
 local function start_redis(bed)
   bed.redis_port = must(process.free_ports(1))[1]
   bed.redis = must(process.spawn { stdout = "null", stderr = "null",
-    cmd = { "redis-server", "--port", tostring(bed.redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", bed.dir } })
+    cmd = { "redis-server", "--port", tostring(bed.redis_port), "--bind", "127.0.0.1", "--save", "",
+      "--dir", bed.dir } })
   await_port(bed.redis_port, "a Redis")
   local r <close> = must(redis.connect { port = bed.redis_port })
-  for id = 1, ACCOUNTS do must(cache.fill(r, PREFIX, id, { balance = id * 100, version = id }, { ttl = "1h" })) end
+  for id = 1, ACCOUNTS do
+    must(cache.fill(r, PREFIX, id, { balance = id * 100, version = id }, { ttl = "1h" }))
+  end
 end
 
 local SIDES = {
   { name = "query", start = function(ctx, bed)
     -- every answer is a hit, so that MySQL is never asked
     local child = must(process.spawn { stdout = "capture", stderr = bed.dir .. "/query.log",
-      cmd = { ctx.rlab, "service", "query", "--port", "0", "--prefix", PREFIX, "--redis", ("redis://127.0.0.1:%d/0"):format(bed.redis_port) } })
+      cmd = { ctx.rlab, "service", "query", "--port", "0", "--prefix", PREFIX, "--redis",
+        ("redis://127.0.0.1:%d/0"):format(bed.redis_port) } })
     return child, must(json.decode(child:lines()())).port
   end },
   { name = "hello", start = function(ctx)
-    local child = must(process.spawn { stdin = "pipe", stdout = "capture", cmd = { ctx.peers .. "/http_hello", "bare", "2" } })
+    local child = must(process.spawn { stdin = "pipe", stdout = "capture",
+      cmd = { ctx.peers .. "/http_hello", "bare", "2" } })
     return child, math.tointeger(tonumber(child:lines()()))
   end },
   { name = "nginx + Lua", needs = function()
     if not on_path "nginx" then return "nginx is not there (package nginx)" end
-    if not fs.exists "/usr/lib/nginx/modules/ngx_http_lua_module.so" then return "nginx has no Lua (package libnginx-mod-http-lua)" end
-    if not fs.exists "/usr/share/lua/5.1/nginx/redis.lua" then return "nginx's Lua has no Redis client (package lua-nginx-redis)" end
+    if not fs.exists "/usr/lib/nginx/modules/ngx_http_lua_module.so" then
+      return "nginx has no Lua (package libnginx-mod-http-lua)"
+    end
+    if not fs.exists "/usr/share/lua/5.1/nginx/redis.lua" then
+      return "nginx's Lua has no Redis client (package lua-nginx-redis)"
+    end
   end, start = function(_, bed)
     local port, d, modules = must(process.free_ports(1))[1], bed.dir, "/usr/lib/nginx/modules"
-    must(fs.write(d .. "/nginx.conf", NGINX:format(d, d, modules, modules, d, d, d, d, d, port, bed.redis_port, PREFIX)))
-    local child = must(process.spawn { cmd = { on_path "nginx", "-c", d .. "/nginx.conf", "-e", d .. "/error.log" }, stdout = "null", stderr = "null" })
+    must(fs.write(d .. "/nginx.conf",
+      NGINX:format(d, d, modules, modules, d, d, d, d, d, port, bed.redis_port, PREFIX)))
+    local child = must(process.spawn {
+      cmd = { on_path "nginx", "-c", d .. "/nginx.conf", "-e", d .. "/error.log" }, stdout = "null",
+      stderr = "null" })
     await_port(port, "nginx")
     return child, port
   end },
@@ -119,7 +135,8 @@ local function cpu_of(pid)
 end
 
 local function wrk(ctx, bed, port)
-  local output = ctx.run { "wrk", "-t1", "-c" .. CONNECTIONS, ("-d%ds"):format(ctx.seconds), "-s", bed.dir .. "/wrk.lua",
+  local output = ctx.run { "wrk", "-t1", "-c" .. CONNECTIONS, ("-d%ds"):format(ctx.seconds), "-s",
+    bed.dir .. "/wrk.lua",
     ("http://127.0.0.1:%d/"):format(port) }
   return must(json.decode(output:match "{.-}"))
 end
@@ -131,13 +148,17 @@ local function measure(ctx, bed, side)
   local cpu, redis_cpu = cpu_of(child.pid) - before, cpu_of(bed.redis.pid) - redis_before
   child:kill "TERM"
   must(child:wait "10s")
-  if seen.errors > 0 or seen.requests == 0 then error(("%s: %d of %d requests failed"):format(side.name, seen.errors, seen.requests), 0) end
-  return { rate = seen.requests / (seen.us / 1e6), p50 = seen.p50 / 1e3, p99 = seen.p99 / 1e3, cpu = cpu / seen.requests * 1e5,
+  if seen.errors > 0 or seen.requests == 0 then
+    error(("%s: %d of %d requests failed"):format(side.name, seen.errors, seen.requests), 0)
+  end
+  return { rate = seen.requests / (seen.us / 1e6), p50 = seen.p50 / 1e3, p99 = seen.p99 / 1e3,
+    cpu = cpu / seen.requests * 1e5,
     redis = redis_cpu / seen.requests * 1e5 }
 end
 
 local function redis_rate(ctx, bed)
-  local output = ctx.run { "redis-benchmark", "-p", tostring(bed.redis_port), "-c", tostring(CONNECTIONS), "-n", "200000", "--csv",
+  local output = ctx.run { "redis-benchmark", "-p", tostring(bed.redis_port), "-c", tostring(CONNECTIONS),
+    "-n", "200000", "--csv",
     "HGETALL", PREFIX .. "account:7" }
   return tonumber(output:match '\n"[^"]*","([%d.]+)"')
 end
@@ -146,7 +167,11 @@ local function sides_of()
   local sides, left_out = {}, {}
   for _, side in ipairs(SIDES) do
     local why = side.needs and side.needs()
-    if why then left_out[#left_out + 1] = ("%s: left out, %s"):format(side.name, why) else sides[#sides + 1] = { name = side.name, start = side.start } end
+    if why then
+      left_out[#left_out + 1] = ("%s: left out, %s"):format(side.name, why)
+    else
+      sides[#sides + 1] = { name = side.name, start = side.start }
+    end
   end
   return sides, left_out
 end
@@ -166,7 +191,8 @@ end
 
 local function row_of(ctx, side, own)
   local function text(fmt, key) return fmt:format(median_of(ctx, side.rounds, key)) end
-  return { side = side.name, rate = ctx.count_text(median_of(ctx, side.rounds, "rate")), p50 = text("%.2f", "p50"), p99 = text("%.2f", "p99"),
+  return { side = side.name, rate = ctx.count_text(median_of(ctx, side.rounds, "rate")),
+    p50 = text("%.2f", "p50"), p99 = text("%.2f", "p99"),
     cpu = text("%.2f", "cpu"), redis = side.name ~= "hello" and text("%.2f", "redis") or "",
     ratio = side ~= own and ("%.2f"):format(ratio_of(ctx, own, side, "rate")) or "",
     target = side.name == "nginx + Lua" and ("%s %.2f"):format(term.symbol "ge", TARGET) or "" }
@@ -175,8 +201,12 @@ end
 local function judge(ctx, own, peer)
   if not peer then return {} end
   local missed, ratio, tail = {}, ratio_of(ctx, own, peer, "rate"), ratio_of(ctx, own, peer, "p99")
-  if ratio < TARGET then missed[1] = ("query: %.2f of nginx + Lua in requests, target %.2f"):format(ratio, TARGET) end
-  if tail >= 1 then missed[#missed + 1] = ("query: p99 is %.2f of nginx + Lua's, target below 1"):format(tail) end
+  if ratio < TARGET then
+    missed[1] = ("query: %.2f of nginx + Lua in requests, target %.2f"):format(ratio, TARGET)
+  end
+  if tail >= 1 then
+    missed[#missed + 1] = ("query: p99 is %.2f of nginx + Lua's, target below 1"):format(tail)
+  end
   return missed
 end
 
@@ -199,10 +229,14 @@ local function run(ctx, bed)
   local own, rows = by_name(sides, "query"), {}
   for i, side in ipairs(sides) do rows[i] = row_of(ctx, side, own) end
   rows[#rows + 1] = { side = "redis-benchmark", rate = ctx.count_text(redis_rate(ctx, bed)) }
-  ctx.title("query", ("hits on %d accounts, wrk with %d connections for %d s, medians of %d rounds"):format(ACCOUNTS, CONNECTIONS, ctx.seconds, ctx.few))
-  ctx.table({ { name = "", key = "side" }, { name = "requests/s", key = "rate", align = "right" }, { name = "query / it", key = "ratio", align = "right" },
-    { name = "target", key = "target" }, { name = "p50 ms", key = "p50", align = "right" }, { name = "p99 ms", key = "p99", align = "right" },
-    { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "Redis's", key = "redis", align = "right" } }, rows)
+  ctx.title("query", ("hits on %d accounts, wrk with %d connections for %d s, medians of %d rounds"):format(
+    ACCOUNTS, CONNECTIONS, ctx.seconds, ctx.few))
+  ctx.table({ { name = "", key = "side" }, { name = "requests/s", key = "rate", align = "right" },
+    { name = "query / it", key = "ratio", align = "right" },
+    { name = "target", key = "target" }, { name = "p50 ms", key = "p50", align = "right" },
+    { name = "p99 ms", key = "p99", align = "right" },
+    { name = "CPU s per 100k", key = "cpu", align = "right" },
+    { name = "Redis's", key = "redis", align = "right" } }, rows)
   for _, text in ipairs(left_out) do print("        " .. text) end
   return judge(ctx, own, by_name(sides, "nginx + Lua"))
 end
@@ -210,7 +244,8 @@ end
 return function(ctx)
   for _, tool in ipairs { "wrk", "redis-server", "redis-benchmark" } do
     if not on_path(tool) then
-      ctx.title("query", ("left out: %s is not there (package %s)"):format(tool, tool == "redis-benchmark" and "redis-tools" or tool))
+      ctx.title("query", ("left out: %s is not there (package %s)"):format(tool,
+        tool == "redis-benchmark" and "redis-tools" or tool))
       return {}
     end
   end

@@ -1,5 +1,6 @@
--- flow.relay against plain C that does the least possible (bench/relay_loop.c): a backlog in the outbox until all of it is published and marked, for
--- each way of marking, in turn on one stack. The ratio is the median of the ratios of the rounds.
+-- flow.relay against plain C that does the least possible (bench/relay_loop.c): a backlog in the outbox
+-- until all of it is published and marked, for each way of marking, in turn on one stack. The ratio is the
+-- median of the ratios of the rounds.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local java = require "bench.java"
@@ -10,23 +11,31 @@ local schema = require "bench.schema"
 local term = require "rlab.term"
 
 local TARGET, BYTES, BATCH, KEYS, FILL = 0.85, 200, 2000, 1000, 1000
-local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=20", "message.timeout.ms=0", "log_level=0" }
-local JAVA = { "acks=all", "enable.idempotence=true", "linger.ms=20", "batch.size=262144", "buffer.memory=134217728" }
+local PRODUCE = { "acks=all", "enable.idempotence=true", "partitioner=murmur2_random", "linger.ms=20",
+  "message.timeout.ms=0", "log_level=0" }
+local JAVA = { "acks=all", "enable.idempotence=true", "linger.ms=20", "batch.size=262144",
+  "buffer.memory=134217728" }
 local JAVA_FASTER, JAVA_CHEAPER = 2, 1 / 10
-local MODES = { { mark = "update", bare = "update" }, { mark = "delete", bare = "delete" }, { mark = "cursor", bare = "none" } }
+local MODES = { { mark = "update", bare = "update" }, { mark = "delete", bare = "delete" },
+  { mark = "cursor", bare = "none" } }
 local debezium = { side = "Debezium", seen = {} } -- with --java
 
 -- The backlog, written once and copied for each run.
 local function write_rows(ctx)
   local db, rows = ctx.outbox.db, {}
-  if ctx.java then must(db:exec "ALTER TABLE outbox_event ADD COLUMN aggregatetype VARCHAR(64) NOT NULL DEFAULT 'entry'") end -- Debezium routes by it
+  -- Debezium routes by it
+  if ctx.java then
+    must(db:exec "ALTER TABLE outbox_event ADD COLUMN aggregatetype VARCHAR(64) NOT NULL DEFAULT 'entry'")
+  end
   must(db:exec "CREATE TABLE backlog LIKE outbox_event")
   must(db:exec "SET SESSION sql_log_bin = 0")
   for i = 1, ctx.rows do
     local key = i % KEYS
-    rows[#rows + 1] = ("(UUID_TO_BIN(UUID()), CRC32('%d') %% 64, '%d', '%s')"):format(key, key, ("%08d"):format(i) .. ("x"):rep(BYTES - 8))
+    rows[#rows + 1] = ("(UUID_TO_BIN(UUID()), CRC32('%d') %% 64, '%d', '%s')"):format(key, key,
+      ("%08d"):format(i) .. ("x"):rep(BYTES - 8))
     if #rows == FILL or i == ctx.rows then
-      must(db:exec("INSERT INTO backlog (event_id, shard, message_key, payload) VALUES " .. table.concat(rows, ",")))
+      must(db:exec("INSERT INTO backlog (event_id, shard, message_key, payload) VALUES "
+        .. table.concat(rows, ",")))
       rows = {}
     end
   end
@@ -36,7 +45,8 @@ local function fill(ctx)
   local db = ctx.outbox.db
   must(db:exec "TRUNCATE outbox_event")
   must(db:exec "DELETE FROM relay_lease")
-  must(db:exec "DELETE FROM relay_member") -- who was measured before must not count as a partner who shares the work
+  -- who was measured before must not count as a partner who shares the work
+  must(db:exec "DELETE FROM relay_member")
   must(db:exec "INSERT INTO outbox_event SELECT * FROM backlog")
 end
 
@@ -48,8 +58,10 @@ end
 
 local function words_of(ctx, mode, bare, topic)
   local at = ctx.outbox.at
-  local words = bare and { ctx.peers .. "/relay_loop", mode.bare } or { ctx.rlab, "bench-loop", "relay", mode.mark }
-  for _, word in ipairs { at.host, tostring(at.port), at.user, at.password, ctx.outbox.schema, topic, tostring(ctx.rows), tostring(BATCH),
+  local words = bare and { ctx.peers .. "/relay_loop", mode.bare }
+    or { ctx.rlab, "bench-loop", "relay", mode.mark }
+  for _, word in ipairs { at.host, tostring(at.port), at.user, at.password, ctx.outbox.schema, topic,
+    tostring(ctx.rows), tostring(BATCH),
     "bootstrap.servers=" .. ctx.outbox.brokers, table.unpack(PRODUCE) } do words[#words + 1] = word end
   return words
 end
@@ -61,15 +73,18 @@ local function measure(ctx, admin, mode, bare)
   local result = must(json.decode(ctx.run(words_of(ctx, mode, bare, topic))))
   result.mysqld = schema.server_cpu(ctx.outbox.at) - before
   if result.records < ctx.rows or result.failed ~= 0 then
-    error(("relay, %s: %d of %d rows, %d failed"):format(mode.mark, result.records, ctx.rows, result.failed), 0)
+    error(("relay, %s: %d of %d rows, %d failed"):format(mode.mark, result.records, ctx.rows,
+      result.failed), 0)
   end
   must(admin:delete_topics { topic })
   return result
 end
 
-local COPY = "INSERT INTO outbox_event (event_id, shard, message_key, payload) SELECT event_id, shard, message_key, payload FROM backlog ORDER BY id LIMIT ?"
+local COPY = "INSERT INTO outbox_event (event_id, shard, message_key, payload) SELECT event_id, shard, \z
+  message_key, payload FROM backlog ORDER BY id LIMIT ?"
 
--- What Debezium reads is what is written from now on: the rows that warm it and those that are measured, in one transaction.
+-- What Debezium reads is what is written from now on: the rows that warm it and those that are measured, in
+-- one transaction.
 local function write_for_debezium(ctx)
   local db = ctx.outbox.db
   must(db:exec "SET SESSION sql_log_bin = 1")
@@ -84,7 +99,8 @@ end
 local function measure_debezium(ctx, admin)
   local at, topic, before = ctx.outbox.at, new_topic(admin), 0
   must(ctx.outbox.db:exec "TRUNCATE outbox_event")
-  local words = { at.host, tostring(at.port), at.user, at.password, ctx.outbox.schema, topic, tostring(ctx.warm), tostring(ctx.rows),
+  local words = { at.host, tostring(at.port), at.user, at.password, ctx.outbox.schema, topic,
+    tostring(ctx.warm), tostring(ctx.rows),
     "bootstrap.servers=" .. ctx.outbox.brokers }
   local result = java.run(debezium.peer, table.move(JAVA, 1, #JAVA, #words + 1, words), {
     ready = function() write_for_debezium(ctx) end, started = function() before = schema.server_cpu(at) end })
@@ -94,7 +110,8 @@ local function measure_debezium(ctx, admin)
 end
 
 local function seen_of(run)
-  return { rate = run.records / run.seconds, cpu = run.cpu / run.records * 1e5, server = run.mysqld / run.records * 1e5 }
+  return { rate = run.records / run.seconds, cpu = run.cpu / run.records * 1e5,
+    server = run.mysqld / run.records * 1e5 }
 end
 
 local function one_round(ctx, admin, turn)
@@ -113,32 +130,40 @@ local function medians(ctx, runs)
     local seen = seen_of(run)
     rates[i], cpus[i], servers[i] = seen.rate, seen.cpu, seen.server
   end
-  return { rate = ctx.count_text(ctx.median(rates)), cpu = ("%.2f"):format(ctx.median(cpus)), server = ("%.2f"):format(ctx.median(servers)), rates = rates }
+  return { rate = ctx.count_text(ctx.median(rates)), cpu = ("%.2f"):format(ctx.median(cpus)),
+    server = ("%.2f"):format(ctx.median(servers)), rates = rates }
 end
 
 local function rows_of(ctx, mode, rows)
   local c, own, list = medians(ctx, mode.c), medians(ctx, mode.own), {}
   for i, rate in ipairs(own.rates) do list[i] = rate / c.rates[i] end
   mode.ratio = ctx.median(list)
-  rows[#rows + 1] = { what = mode.mark, side = mode.bare == "none" and "C, no mark" or "C", rate = c.rate, cpu = c.cpu, server = c.server }
-  rows[#rows + 1] = { what = "", side = "flow.relay", rate = own.rate, cpu = own.cpu, server = own.server, ratio = ("%.2f"):format(mode.ratio),
-    span = ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list))), target = ("%s %.2f"):format(term.symbol "ge", TARGET) }
+  rows[#rows + 1] = { what = mode.mark, side = mode.bare == "none" and "C, no mark" or "C", rate = c.rate,
+    cpu = c.cpu, server = c.server }
+  rows[#rows + 1] = { what = "", side = "flow.relay", rate = own.rate, cpu = own.cpu, server = own.server,
+    ratio = ("%.2f"):format(mode.ratio),
+    span = ("%.2f to %.2f"):format(math.min(table.unpack(list)), math.max(table.unpack(list))),
+    target = ("%s %.2f"):format(term.symbol "ge", TARGET) }
 end
 
 -- Debezium reads the log that a row-based binlog is, and nothing else.
 local function need_binlog(db)
-  local format = must(db:value "SELECT IF(@@log_bin, CONCAT(@@binlog_format, ', ', @@binlog_row_image), 'none')")
+  local format = must(db:value "SELECT IF(@@log_bin, CONCAT(@@binlog_format, ', ', @@binlog_row_image), \z
+    'none')")
   if format ~= "ROW, FULL" then
     error(err.new { domain = "rlab", code = 0, name = "USAGE",
-      message = ("bench: Debezium needs --log-bin, --binlog-format=ROW and --binlog-row-image=FULL; this MySQL has a binlog of %s"):format(format) }, 0)
+      message = ("bench: Debezium needs --log-bin, --binlog-format=ROW and --binlog-row-image=FULL; this \z
+        MySQL has a binlog of %s"):format(format) }, 0)
   end
 end
 
 local function print_java(ctx, missed)
-  ctx.title("", ("the same table by Debezium's embedded engine, outbox router, marking nothing, warm after %s rows"):format(ctx.count_text(ctx.warm)))
+  ctx.title("", (
+    "the same table by Debezium's embedded engine, outbox router, marking nothing, warm after %s rows"):format(ctx.count_text(ctx.warm)))
   local runs = {}
   for i, mode in ipairs(MODES) do
-    runs[i] = { side = "flow.relay, " .. mode.mark, name = "relay, mark = " .. mode.mark, seen = {}, cheaper = JAVA_CHEAPER,
+    runs[i] = { side = "flow.relay, " .. mode.mark, name = "relay, mark = " .. mode.mark, seen = {},
+      cheaper = JAVA_CHEAPER,
       faster = mode.mark == "cursor" and JAVA_FASTER or nil }
     for turn, run in ipairs(mode.own) do runs[i].seen[turn] = seen_of(run) end
   end
@@ -160,15 +185,21 @@ return function(ctx, stack)
   write_rows(ctx)
   for turn = 1, ctx.few do one_round(ctx, admin, turn) end
   schema.drop(ctx.outbox)
-  ctx.title("relay", ("%s rows of %d bytes, %d keys, batches of %d; 3 partitions, 3 replicas, acks=all, idempotent; medians of %d rounds"):format(
+  ctx.title("relay", ("%s rows of %d bytes, %d keys, batches of %d; 3 partitions, 3 replicas, acks=all, \z
+    idempotent; medians of %d rounds"):format(
     ctx.count_text(ctx.rows), BYTES, KEYS, BATCH, ctx.few))
   local rows, missed = {}, {}
   for _, mode in ipairs(MODES) do
     rows_of(ctx, mode, rows)
-    if mode.ratio < TARGET then missed[#missed + 1] = ("relay, mark = %s: %.3f of C, target %.2f"):format(mode.mark, mode.ratio, TARGET) end
+    if mode.ratio < TARGET then
+      missed[#missed + 1] = ("relay, mark = %s: %.3f of C, target %.2f"):format(mode.mark, mode.ratio, TARGET)
+    end
   end
-  ctx.table({ { name = "mark", key = "what" }, { name = "", key = "side" }, { name = "rows/s", key = "rate", align = "right" },
-    { name = "relay / C", key = "ratio", align = "right" }, { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
-    { name = "CPU s per 100k", key = "cpu", align = "right" }, { name = "mysqld's", key = "server", align = "right" } }, rows)
+  ctx.table({ { name = "mark", key = "what" }, { name = "", key = "side" },
+    { name = "rows/s", key = "rate", align = "right" },
+    { name = "relay / C", key = "ratio", align = "right" },
+    { name = "in the rounds", key = "span", align = "right" }, { name = "target", key = "target" },
+    { name = "CPU s per 100k", key = "cpu", align = "right" },
+    { name = "mysqld's", key = "server", align = "right" } }, rows)
   return ctx.java and print_java(ctx, missed) or missed
 end

@@ -1,4 +1,5 @@
--- The stack that is measured on: one of our own in a folder and on ports of its own, started when first needed and wiped at the end,
+-- The stack that is measured on: one of our own in a folder and on ports of its own, started when first
+-- needed and wiped at the end,
 -- or (--brokers) one that is there already.
 local clock = require "rlab.clock"
 local fs = require "rlab.fs"

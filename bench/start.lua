@@ -13,13 +13,16 @@ local function median_ms(ctx, f)
 end
 
 return function(ctx, stack)
-  local rows = { { what = "rlab --version", took = median_ms(ctx, function() ctx.run { ctx.rlab, "--version" } end),
+  local rows = { { what = "rlab --version",
+    took = median_ms(ctx, function() ctx.run { ctx.rlab, "--version" } end),
     target = term.symbol "le" .. " 30 ms, not judged" } }
   if not ctx.brokers then
     stack:brokers()
-    rows[2] = { what = "rlab up kafka, warm", took = median_ms(ctx, function() stack:rlab("up", "kafka") end) }
+    rows[2] = { what = "rlab up kafka, warm",
+      took = median_ms(ctx, function() stack:rlab("up", "kafka") end) }
     rows[3] = { what = "rlab up kafka, cold, once", took = ("%.1f s"):format(stack.cold) }
   end
   ctx.title("start", ("medians of %d, with the spawn of the process"):format(ctx.starts))
-  ctx.table({ { name = "", key = "what" }, { name = "took", key = "took", align = "right" }, { name = "target", key = "target" } }, rows)
+  ctx.table({ { name = "", key = "what" }, { name = "took", key = "took", align = "right" },
+    { name = "target", key = "target" } }, rows)
 end

@@ -1,4 +1,5 @@
--- embed.lua OUT FILE...: writes a C file with every FILE's bytes as a table sorted by name (see engine/base/embed.h).
+-- embed.lua OUT FILE...: writes a C file with every FILE's bytes as a table sorted by name (see
+-- engine/base/embed.h).
 -- A file outside the tree is embedded under lua/, so that require finds it there.
 local out, files = arg[1], { table.unpack(arg, 2) }
 

@@ -27,7 +27,7 @@ lua_stays_in_bind() {
   c_files | grep '^engine/' | grep -v '^engine/bind/' | xargs -r grep -nE '#include *[<"](lua|lauxlib|lualib|lua\.h)[^"]*[>"]'
   true
 }
-short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines" }'; }
+short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 560 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
     xargs -r grep -nE '(^|[^a-z$}])/(work|root|home)/' | grep -v '^deps/lint.sh:'

@@ -1,6 +1,8 @@
--- E-001: the standard pattern, whole: outbox, relay, dedup, invalidation; killed at its three worst moments while people read.
+-- E-001: the standard pattern, whole: outbox, relay, dedup, invalidation; killed at its three worst moments
+-- while people read.
 local ACCOUNTS, COMMANDS, CLIENTS = 20, 400, 4
-local LAST = 7                                        -- the account whose last command waits until all else is quiet
+-- the account whose last command waits until all else is quiet
+local LAST = 7
 local BATCH, KILLED_BATCH, KILLED_EFFECT = 10, 3, 50
 local READS = "50/s"
 
@@ -10,7 +12,8 @@ local READS = "50/s"
 local function readers(lab, query)
   local rng = lab.rng:split "readers"
   return lab:own(must(require("rlab.flow_load").open {
-    history = lab.run.history, name = lab.label .. "/reader", url = query.url, rate = READS, duration = "60s", timeout = "2s",
+    history = lab.run.history, name = lab.label .. "/reader", url = query.url, rate = READS,
+    duration = "60s", timeout = "2s",
     rows = 4000, body = "512B", seed = rng:int(1, 1 << 30),
     request = { path = ("/accounts/${range:1:%d}"):format(ACCOUNTS) },
   }))
@@ -45,11 +48,14 @@ local function services(lab, arm)
         { must_fire = { ["relay.after_ack"] = ("kill if batch=%d"):format(KILLED_BATCH) } })
     end,
     function()
-      at.consumer = lab:service("consumer", { cache = s.cache, invalidate_seen = s.invalidate_seen, batch = 1 },
+      at.consumer = lab:service("consumer",
+        { cache = s.cache, invalidate_seen = s.invalidate_seen, batch = 1 },
         { must_fire = { ["consumer.after_db_commit"] = ("#%d kill"):format(KILLED_EFFECT) } })
     end,
     function()
-      at.query = lab:service("query", { fill = s.fill, single = "lease", ttl = "60s", jitter = 0, l1 = "0s", stale = "0s", redis_timeout = "2s",
+      at.query = lab:service("query",
+        { fill = s.fill, single = "lease", ttl = "60s", jitter = 0, l1 = "0s", stale = "0s",
+        redis_timeout = "2s",
         db_timeout = "5s" })
     end,
   }, function(launch) launch() end)
@@ -74,25 +80,31 @@ local function cached_version(lab, account)
 end
 
 local function viewed_version(lab)
-  return lab:rows("account_view.account_id", { with = { "version" }, where = "account_id = " .. LAST })[1].version
+  return lab:rows("account_view.account_id",
+    { with = { "version" }, where = "account_id = " .. LAST })[1].version
 end
 
--- The last command of account 7: all is quiet, its entry is in the cache, and the consumer dies between the commit and the invalidation.
+-- The last command of account 7: all is quiet, its entry is in the cache, and the consumer dies between the
+-- commit and the invalidation.
 local function last_command(lab, arm, at, command)
   local tells = arm.settings.cache ~= "none"
   must(at.query:get("/accounts/" .. LAST))
   local before = lab:await("account 7 in the cache", function() return cached_version(lab, LAST) end)
   local view = viewed_version(lab)
   if tells then
-    at.consumer:failpoint("consumer.before_invalidate", ("kill if account=%d"):format(LAST), { must_fire = true })
-    if before ~= view then lab:give_up("account 7 was cached at version %d before its last command, the view had %d", before, view) end
+    at.consumer:failpoint("consumer.before_invalidate", ("kill if account=%d"):format(LAST),
+      { must_fire = true })
+    if before ~= view then
+      lab:give_up("account 7 was cached at version %d before its last command, the view had %d", before, view)
+    end
   end
   local seen = lab:commands { to = at.command, list = { command } }
   lab:issued("the last command", #seen.ok, 1)
   lab:await("the effect of the last command", function() return viewed_version(lab) == view + 1 end)
   if not tells then return end
   at.consumer:wait_exit { signal = "KILL" }
-  lab:event("the consumer died before the invalidation: account 7 is cached at version %s, the view has %d", tostring(cached_version(lab, LAST)), view + 1)
+  lab:event("the consumer died before the invalidation: account 7 is cached at version %s, the view has %d",
+    tostring(cached_version(lab, LAST)), view + 1)
   at.consumer = at.consumer:restart()
 end
 
@@ -110,7 +122,8 @@ local function start(lab, arm)
   start_state(lab)
   at = services(lab, arm)
   lab:watch_pipeline { "backlog", "lag", "stale", "duplicates" }
-  lab:gauge(function(row) row["outbox.oldest_ms"] = math.floor((at.relay:metric "rlab_relay_oldest_unsent_seconds" or 0) * 1000) end)
+  lab:gauge(function(row) row["outbox.oldest_ms"] = math.floor(
+    (at.relay:metric "rlab_relay_oldest_unsent_seconds" or 0) * 1000) end)
   read_all(lab, at.query)
   lab:issued("accounts in the cache", #lab:cache(), ACCOUNTS)
   supervise(lab, at, "relay")
@@ -145,14 +158,16 @@ end
 -- When each version of an account was applied, in ms since 1970.
 local function applied_at(lab)
   local at = {}
-  for _, row in ipairs(must(lab:db():query "SELECT account_id, version, CAST(UNIX_TIMESTAMP(at) * 1000000 AS SIGNED) AS us FROM effect_log")) do
+  for _, row in ipairs(must(lab:db():query "SELECT account_id, version, CAST(UNIX_TIMESTAMP(at) * 1000000 \z
+    AS SIGNED) AS us FROM effect_log")) do
     at[row.account_id] = at[row.account_id] or {}
     at[row.account_id][row.version] = row.us / 1000
   end
   return at
 end
 
--- How old each answer was: how long the next version had been there when the request began. And how many came from the cache.
+-- How old each answer was: how long the next version had been there when the request began. And how many
+-- came from the cache.
 local function judge_reads(lab, load)
   local applied, ages, hits, answers = applied_at(lab), {}, 0, 0
   local offset = clock.unix_ms() - clock.ns() / 1e6
@@ -179,7 +194,8 @@ local function measure(lab, seen, load)
   lab:number("staleness, p99", percentile(ages, 0.99) or 0, "ms")
 end
 
--- The batch that the relay had in its hands, as its failpoint wrote it down before it acted; by the ids that a person knows.
+-- The batch that the relay had in its hands, as its failpoint wrote it down before it acted; by the ids
+-- that a person knows.
 local function batch_of(lab, relay, request)
   local ids = {}
   for _, hit in ipairs(relay:hits "relay.after_ack") do
@@ -214,14 +230,18 @@ local function says(seen)
     if row.version < view[row.key] then stale = stale + 1 end
   end
   seen.stale = stale
-  if stale > 0 then return ("%d of %d cached accounts are stale, and stay so for a TTL"):format(stale, #seen.cache) end
-  return ("%d entries, %d events twice in the topic, 0 lost, 0 double, 0 stale"):format(#seen.ledger, #seen.batch)
+  if stale > 0 then
+    return ("%d of %d cached accounts are stale, and stay so for a TTL"):format(stale, #seen.cache)
+  end
+  return ("%d entries, %d events twice in the topic, 0 lost, 0 double, 0 stale"):format(#seen.ledger,
+    #seen.batch)
 end
 
 local function run(lab, arm)
   local seen, at, load = story(lab, arm)
   local stores = lab:stores()
-  local result = { ok = seen.ok, unknown = seen.unknown, ledger = stores.ledger, effects = stores.effects, views = stores.views, sums = stores.sums,
+  local result = { ok = seen.ok, unknown = seen.unknown, ledger = stores.ledger, effects = stores.effects,
+    views = stores.views, sums = stores.sums,
     records = lab:records(lab:event_topic()), committed = committed(lab), cache = lab:cache(),
     written = written_accounts(stores) }
   result.batch = batch_of(lab, at.first_relay, stores.request)
@@ -236,17 +256,22 @@ return experiment {
   id = "E-001",
   title = "Outbox, relay, dedup and invalidation under three kills",
   question = "If I follow the standard pattern, what do crashes at the worst moments cost me?",
-  claim = "Events come twice and are harmless; nothing is lost, applied twice or left stale. Leave a step of the invalidation out and entries stay stale.",
-  lesson = "Dedup makes duplicates harmless. Invalidate also for an event that was applied before, or a crash in between is not made good.",
+  claim = "Events come twice and are harmless; nothing is lost, applied twice or left stale. Leave a step \z
+    of the invalidation out and entries stay stale.",
+  lesson = "Dedup makes duplicates harmless. Invalidate also for an event that was applied before, or a \z
+    crash in between is not made good.",
   needs = { "kafka", "mysql", "redis" },
   side_by_side = true,
 
   arms = {
     wrong "no-invalidation" { says = "the cache is left to its TTL of 60 s", cache = "none", fill = "lease" },
-    wrong "skip-what-was-seen" { says = "an event that had been applied before is skipped, its invalidation too", cache = "lease", fill = "lease",
+    wrong "skip-what-was-seen" { says = "an event that had been applied before is skipped, its \z
+      invalidation too", cache = "lease", fill = "lease",
       invalidate_seen = false },
-    right "lease" { says = "a reader fills under a lease that an invalidation takes away", cache = "lease", fill = "lease" },
-    right "versioned" { says = "an entry is written only if newer; an invalidation leaves a tombstone", cache = "versioned", fill = "versioned" },
+    right "lease" { says = "a reader fills under a lease that an invalidation takes away", cache = "lease",
+      fill = "lease" },
+    right "versioned" { says = "an entry is written only if newer; an invalidation leaves a tombstone",
+      cache = "versioned", fill = "versioned" },
   },
 
   run = run,
@@ -258,45 +283,64 @@ return experiment {
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect "holds"
     lab.check.duplicate_publish { of = seen.records }:expect(seen.batch)
     lab.check.duplicate_effect { of = seen.effects }:expect "holds"
-    lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects }:expect "holds"
+    lab.check.lost_effect { of = seen.records, committed = seen.committed,
+      effects = seen.effects }:expect "holds"
     lab.check.reorder { of = seen.effects, what = "apply" }:expect "holds"
-    lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view, unit = "cents" }:expect "holds"
+    lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view,
+      unit = "cents" }:expect "holds"
     lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = ACCOUNTS }:expect(
       written or arm.class == "wrong" and { tostring(LAST) } or "holds")
-    if seen.hit_ratio <= 0.5 then lab:give_up("only %d %% of the reads were answered by the cache", seen.hit_ratio * 100) end
+    if seen.hit_ratio <= 0.5 then
+      lab:give_up("only %d %% of the reads were answered by the cache", seen.hit_ratio * 100)
+    end
   end,
 
   verdict = function(arms)
     local words = {}
-    local right, none, skip = arms.versioned or arms.lease, arms["no-invalidation"], arms["skip-what-was-seen"]
-    if right then words[1] = ("Three kills cost the standard pattern %d copies and nothing else"):format(#right.batch) end
-    if none then words[#words + 1] = ("without invalidation %d of %d cached accounts are stale"):format(none.stale, #none.cache) end
-    if skip then words[#words + 1] = ("skipping an event that was seen leaves %d stale"):format(skip.stale) end
+    local right, none, skip = arms.versioned or arms.lease, arms["no-invalidation"],
+      arms["skip-what-was-seen"]
+    if right then
+      words[1] = ("Three kills cost the standard pattern %d copies and nothing else"):format(#right.batch)
+    end
+    if none then
+      words[#words + 1] = ("without invalidation %d of %d cached accounts are stale"):format(none.stale,
+        #none.cache)
+    end
+    if skip then
+      words[#words + 1] = ("skipping an event that was seen leaves %d stale"):format(skip.stale)
+    end
     return table.concat(words, "; ") .. "."
   end,
 
   why = {
-    text = "The outbox row is written with the ledger row, so an event exists exactly when the entry does. A relay that dies between the brokers' "
-      .. "acknowledgement and its mark sends the batch again; a consumer that dies between its commit and the offset gets the record again; the dedup "
-      .. "row makes both harmless. The cache is the weak place: when the consumer dies between the commit and the invalidation, the record comes again, "
-      .. "is known, and the right consumer invalidates all the same. One that skips it leaves the old value for a whole TTL.",
+    text = "The outbox row is written with the ledger row, so an event exists exactly when the entry \z
+      does. A relay that dies between the brokers' acknowledgement and its mark sends the batch again; a \z
+      consumer that dies between its commit and the offset gets the record again; the dedup row makes \z
+      both harmless. The cache is the weak place: when the consumer dies between the commit and the \z
+      invalidation, the record comes again, is known, and the right consumer invalidates all the same. \z
+      One that skips it leaves the old value for a whole TTL.",
     sequence = {
       { from = "consumer", to = "MySQL", text = "COMMIT: account 7, version 21" },
       { from = "consumer", to = "consumer", text = "SIGKILL before the invalidation" },
       { from = "broker", to = "consumer", text = "the same event again" },
       { from = "consumer", to = "MySQL", text = "1062: applied already" },
-      { from = "consumer", to = "consumer", text = "skips it: version 20 stays cached for 60 s", class = "wrong" },
+      { from = "consumer", to = "consumer", text = "skips it: version 20 stays cached for 60 s",
+        class = "wrong" },
       { from = "consumer", to = "Redis", text = "invalidates all the same", class = "right" },
     },
   },
   production = {
     "Write the outbox row in the transaction of the change; mark it by what was acknowledged.",
-    "Write the dedup row in the transaction of the effect, and invalidate after the commit, for events that were seen before as well.",
-    "A plain DEL with an unguarded fill is no protection: a reader can write the old value after it. Fill under a lease, or only if newer.",
+    "Write the dedup row in the transaction of the effect, and invalidate after the commit, for events \z
+      that were seen before as well.",
+    "A plain DEL with an unguarded fill is no protection: a reader can write the old value after it. Fill \z
+      under a lease, or only if newer.",
     "Watch the age of the oldest unsent outbox row and the lag; both stood still while a process was down.",
   },
   references = {
-    { text = "Transactional outbox; idempotent consumer", where = "Chris Richardson, Microservices Patterns" },
-    { text = "Leases against stale sets", where = "Nishtala et al., Scaling Memcache at Facebook, NSDI 2013" },
+    { text = "Transactional outbox; idempotent consumer",
+      where = "Chris Richardson, Microservices Patterns" },
+    { text = "Leases against stale sets",
+      where = "Nishtala et al., Scaling Memcache at Facebook, NSDI 2013" },
   },
 }

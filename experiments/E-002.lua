@@ -1,4 +1,5 @@
--- E-002: fifty commands to a service that writes MySQL and sends to Kafka by itself, in four ways, and to one with an outbox. What is missing, what is a ghost?
+-- E-002: fifty commands to a service that writes MySQL and sends to Kafka by itself, in four ways, and to
+-- one with an outbox. What is missing, what is a ghost?
 local COMMANDS, ACCOUNTS, FIRST, SECOND = 50, 5, 25, 40
 local HOLE_FROM, HOLE_TO = 20, 24
 
@@ -18,7 +19,8 @@ local function killed_after_reply(service)
 end
 
 faults["send-after-reply"] = function(lab, mode)
-  local service = lab:service("command", { mode = mode }, { via_proxy = true, must_fire = { ["cmd.after_reply"] = "kill if request=" .. command(FIRST) } })
+  local service = lab:service("command", { mode = mode },
+    { via_proxy = true, must_fire = { ["cmd.after_reply"] = "kill if request=" .. command(FIRST) } })
   return service, killed_after_reply(service)
 end
 
@@ -26,14 +28,18 @@ faults["queue-and-reply"] = faults["send-after-reply"]
 
 -- The event is acknowledged by the brokers, then the transaction fails.
 faults["send-inside-transaction"] = function(lab, mode)
-  return lab:service("command", { mode = mode }, { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request=" .. command(FIRST) } }), {}
+  return lab:service("command", { mode = mode },
+    { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request="
+    .. command(FIRST) } }), {}
 end
 
 -- Delivery reports of the service with this code, so far: it counts them, and that is all it does with them.
 local function reports(service, code)
   local n = 0
   for name, value in pairs(service:metrics()) do
-    if name:match "^rlab_command_reports_total{" and name:find(('code="%d"'):format(code), 1, true) then n = n + value end
+    if name:match "^rlab_command_reports_total{" and name:find(('code="%d"'):format(code), 1, true) then
+      n = n + value
+    end
   end
   return n
 end
@@ -46,12 +52,14 @@ faults["ignore-reports"] = function(lab, mode)
   return service, {
     before = function(next_one)
       if next_one.id ~= command(HOLE_FROM) then return end
-      lab:await("the events before it to be acknowledged", function() return reports(service, 0) == HOLE_FROM - 1 end)
+      lab:await("the events before it to be acknowledged",
+        function() return reports(service, 0) == HOLE_FROM - 1 end)
       hole = lab:rule { api = "Produce", action = "black-hole", name = "Produce is swallowed" }
     end,
     after = function(sent)
       if sent.id ~= command(HOLE_TO) then return end
-      lab:await("five reports of a timed-out message", function() return reports(service, TIMED_OUT) == HOLE_TO - HOLE_FROM + 1 end)
+      lab:await("five reports of a timed-out message",
+        function() return reports(service, TIMED_OUT) == HOLE_TO - HOLE_FROM + 1 end)
       hole:remove()
     end,
   }
@@ -61,7 +69,8 @@ end
 faults["outbox"] = function(lab, mode)
   lab:service("relay", { batch = 10, in_flight = 1 })
   return lab:service("command", { mode = mode }, { must_fire = {
-    ["cmd.after_commit"] = "kill if request=" .. command(FIRST), ["cmd.before_commit"] = "kill if request=" .. command(SECOND) } }), { restart = true }
+    ["cmd.after_commit"] = "kill if request=" .. command(FIRST),
+    ["cmd.before_commit"] = "kill if request=" .. command(SECOND) } }), { restart = true }
 end
 
 -- ---- the story ----
@@ -79,7 +88,9 @@ end
 local function says(missing, ghosts, off)
   if missing + ghosts == 0 then return "each entry has its event, no event without one" end
   local words = {}
-  if missing > 0 then words[#words + 1] = ("%d event%s missing"):format(missing, missing == 1 and "" or "s") end
+  if missing > 0 then
+    words[#words + 1] = ("%d event%s missing"):format(missing, missing == 1 and "" or "s")
+  end
   if ghosts > 0 then words[#words + 1] = ("%d ghost event%s"):format(ghosts, ghosts == 1 and "" or "s") end
   return ("%s, view off by %+d cents"):format(table.concat(words, ", "), off)
 end
@@ -130,13 +141,16 @@ local function picture(records)
   if not ghost then return nil end
   for _, record in ipairs(records) do
     if record.partition == ghost.partition and math.abs(record.offset - ghost.offset) <= AROUND then
-      cells[#cells + 1] = { offset = record.offset, kind = record == ghost and "aborted" or "plain", id = record.id, key = record.key }
+      cells[#cells + 1] = { offset = record.offset, kind = record == ghost and "aborted" or "plain",
+        id = record.id, key = record.key }
     end
   end
   return {
-    title = "A ghost in the log", note = ("%s was acknowledged by the brokers; then its transaction in MySQL was rolled back."):format(ghost.id),
+    title = "A ghost in the log", note = (
+      "%s was acknowledged by the brokers; then its transaction in MySQL was rolled back."):format(ghost.id),
     partitions = { { topic = "events", partition = ghost.partition, marks = {}, cells = cells } },
-    links = { { partition = ghost.partition, offset = ghost.offset, store = "ledger_entry", text = "no row for " .. ghost.id } },
+    links = { { partition = ghost.partition, offset = ghost.offset, store = "ledger_entry",
+      text = "no row for " .. ghost.id } },
   }
 end
 
@@ -145,16 +159,19 @@ end
 local own_checks = {}
 
 own_checks["send-after-reply"] = function(lab, seen)
-  lab.check.same { name = "never-sent", got = seen.never, want = { command(FIRST) }, what = "events that no Produce carried" }:expect "holds"
+  lab.check.same { name = "never-sent", got = seen.never, want = { command(FIRST) },
+    what = "events that no Produce carried" }:expect "holds"
 end
 
 own_checks["queue-and-reply"] = function(lab, seen)
   local one = { command(FIRST) }
-  lab.check.lost { name = "the last one among them", of = one, in_ = bag.from(one) - bag.from(seen.never) }:expect(one)
+  lab.check.lost { name = "the last one among them", of = one,
+    in_ = bag.from(one) - bag.from(seen.never) }:expect(one)
 end
 
 own_checks["send-inside-transaction"] = function(lab, seen)
-  lab.check.equals { name = "sent before the rollback", got = seen.ghost_sent, want = 1, what = "Produce carried it" }:expect "holds"
+  lab.check.equals { name = "sent before the rollback", got = seen.ghost_sent, want = 1,
+    what = "Produce carried it" }:expect "holds"
 end
 
 own_checks["ignore-reports"] = function() end
@@ -162,8 +179,10 @@ own_checks["ignore-reports"] = function() end
 own_checks["outbox"] = function(lab, seen)
   local rows, log = bag.from(seen.ledger), bag.from(seen.records)
   local first, second = command(FIRST), command(SECOND)
-  lab.check.equals { name = "killed after commit", got = rows:count(first) + log:count(first), want = 2, what = "row and event" }:expect "holds"
-  lab.check.equals { name = "killed before commit", got = rows:count(second) + log:count(second), want = 0, what = "row or event" }:expect "holds"
+  lab.check.equals { name = "killed after commit", got = rows:count(first) + log:count(first), want = 2,
+    what = "row and event" }:expect "holds"
+  lab.check.equals { name = "killed before commit", got = rows:count(second) + log:count(second), want = 0,
+    what = "row or event" }:expect "holds"
 end
 
 return experiment {
@@ -177,9 +196,12 @@ return experiment {
 
   arms = {
     wrong "send-after-reply" { says = "commits, answers, then sends", mode = "direct-after-commit" },
-    wrong "queue-and-reply" { says = "commits, queues the event (linger 1 s), answers", mode = "direct-queued" },
-    wrong "send-inside-transaction" { says = "sends inside the transaction, waits for the acknowledgement, then commits", mode = "direct-before-commit" },
-    wrong "ignore-reports" { says = "commits, sends, and ignores the delivery report; no crash at all", mode = "direct-unwatched" },
+    wrong "queue-and-reply" { says = "commits, queues the event (linger 1 s), answers",
+      mode = "direct-queued" },
+    wrong "send-inside-transaction" { says = "sends inside the transaction, waits for the \z
+      acknowledgement, then commits", mode = "direct-before-commit" },
+    wrong "ignore-reports" { says = "commits, sends, and ignores the delivery report; no crash at all",
+      mode = "direct-unwatched" },
     right "outbox" { says = "writes the event in the transaction; a relay sends it", mode = "outbox" },
   },
 
@@ -196,8 +218,10 @@ return experiment {
     done.service:stop()
     lab:drain {}
     local stores, records = lab:stores(), lab:records(lab:event_topic())
-    local missing, ghosts = bag.from(stores.ledger) - bag.from(records), bag.from(records) - bag.from(stores.ledger)
-    local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger, records = records, sums = stores.sums }
+    local missing, ghosts = bag.from(stores.ledger) - bag.from(records),
+      bag.from(records) - bag.from(stores.ledger)
+    local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger,
+      records = records, sums = stores.sums }
     if log then
       local wire = on_the_wire(log)
       seen.never, seen.ghost_sent = never_sent(stores, wire, done.ok), ghost_sent(records, wire)
@@ -218,28 +242,34 @@ return experiment {
     local hole = {}
     for i = HOLE_FROM, HOLE_TO do hole[#hole + 1] = command(i) end
     local one = { command(FIRST) }
-    local lost = ({ ["send-after-reply"] = one, ["queue-and-reply"] = seen.never, ["ignore-reports"] = hole })[arm.name] or "holds"
+    local lost = ({ ["send-after-reply"] = one, ["queue-and-reply"] = seen.never,
+      ["ignore-reports"] = hole })[arm.name] or "holds"
     local ghost = arm.name == "send-inside-transaction" and one or "holds"
     lab.check.lost { of = seen.ok, in_ = seen.records, unknown = seen.unknown }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records }:expect(lost)
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect(ghost)
     lab.check.duplicate_publish { of = seen.records }:expect "holds"
-    local off = sum_of(seen.list, ghost ~= "holds" and ghost or {}) - sum_of(seen.list, lost ~= "holds" and lost or {})
-    lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view, unit = "cents" }:expect(off)
+    local off = sum_of(seen.list, ghost ~= "holds" and ghost or {}) - sum_of(seen.list,
+      lost ~= "holds" and lost or {})
+    lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view,
+      unit = "cents" }:expect(off)
     own_checks[arm.name](lab, seen)
   end,
 
   verdict = function(arms)
     local worst = arms["queue-and-reply"]
     if not (worst and arms["outbox"]) then return nil end
-    return ("Two writes without one commit lost up to %d events (%s), or left a ghost; with an outbox nothing was missing after the same kills."):format(
+    return ("Two writes without one commit lost up to %d events (%s), or left a ghost; with an outbox \z
+      nothing was missing after the same kills."):format(
       #worst.never, "queued, not sent")
   end,
 
   why = {
-    text = "MySQL and Kafka have no commit in common, so a crash between the two leaves one of them alone. Commit first: the row is there and nobody sends the "
-      .. "event. Send first: the event is there and the row is rolled back. A queue in the client makes the window as long as it lingers, and a delivery "
-      .. "report that nobody reads loses without any crash.\n\nWith an outbox there is one write. The relay may repeat it, never invent or lose it.",
+    text = "MySQL and Kafka have no commit in common, so a crash between the two leaves one of them \z
+      alone. Commit first: the row is there and nobody sends the event. Send first: the event is there \z
+      and the row is rolled back. A queue in the client makes the window as long as it lingers, and a \z
+      delivery report that nobody reads loses without any crash.\n\nWith an outbox there is one write. \z
+      The relay may repeat it, never invent or lose it.",
     sequence = {
       { from = "service", to = "MySQL", text = "COMMIT of cmd-0025" },
       { from = "service", to = "client", text = "201 Created" },
@@ -249,8 +279,10 @@ return experiment {
     },
   },
   production = {
-    "Never send to Kafka from a request that also commits to a database; write an outbox row in that transaction.",
-    "rd_kafka_produce returning 0 means queued. Only the delivery report says what became of it; keep its status (NOT, POSSIBLY, PERSISTED).",
+    "Never send to Kafka from a request that also commits to a database; write an outbox row in that \z
+      transaction.",
+    "rd_kafka_produce returning 0 means queued. Only the delivery report says what became of it; keep its \z
+      status (NOT, POSSIBLY, PERSISTED).",
     "Compare ids of rows and events, not counts: a ghost and a missing event cancel out.",
   },
   references = {

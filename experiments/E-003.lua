@@ -1,8 +1,10 @@
--- E-003: five ways in which an event comes twice, each against nothing, against an idempotent producer, and against a dedup row. And a dedup that loses.
+-- E-003: five ways in which an event comes twice, each against nothing, against an idempotent producer, and
+-- against a dedup row. And a dedup that loses.
 local EVENTS, ACCOUNTS, CHOSEN, RELAY_BATCH = 100, 10, 40, 10
 
 local function consumer_settings(arm, more)
-  local settings = { dedup = arm.settings.dedup, batch = 1, fetch = 1, workers = 1, dlq = "-", commit = "sync-after-work",
+  local settings = { dedup = arm.settings.dedup, batch = 1, fetch = 1, workers = 1, dlq = "-",
+    commit = "sync-after-work",
     consumer = { ["session.timeout.ms"] = "6000" } }
   for key, value in pairs(more or {}) do settings[key] = value end
   return settings
@@ -21,7 +23,8 @@ end
 
 -- One record at a time, killed at a failpoint on event 40; its successor does the rest.
 local function crash(lab, arm, point, offset)
-  local consumer = lab:service("consumer", static(consumer_settings(arm)), { must_fire = { [point] = "kill if offset=" .. offset } })
+  local consumer = lab:service("consumer", static(consumer_settings(arm)),
+    { must_fire = { [point] = "kill if offset=" .. offset } })
   consumer:wait_exit { signal = "KILL", at_most = "30s" }
   lab:service("consumer", static(plain(arm)))
   lab:drain { outbox = false }
@@ -48,11 +51,13 @@ end
 
 local sources = {}
 
--- The relay dies when its third batch is acknowledged and not yet marked: its successor sends the ten again. No producer can know.
+-- The relay dies when its third batch is acknowledged and not yet marked: its successor sends the ten
+-- again. No producer can know.
 sources["relay-crash"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS, outbox = true }
   lab:service("consumer", plain(arm))
-  local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "2s" }, { must_fire = { ["relay.after_ack"] = "#3 kill" } })
+  local relay = lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, lease = "2s" },
+    { must_fire = { ["relay.after_ack"] = "#3 kill" } })
   relay:wait_exit { signal = "KILL", at_most = "30s" }
   local batch = {}
   for id in relay:hits("relay.after_ack")[1].ctx.ids:gmatch "[^,]+" do batch[id] = true end
@@ -72,8 +77,10 @@ sources["lost-response"] = function(lab, arm)
   lab:service("consumer", plain(arm))
   local idempotent = arm.settings.idempotence
   local log = lab:wire_log { api = "Produce", topic = lab:event_topic() }
-  local cut = lab:rule { api = "Produce", topic = lab:event_topic(), nth = 5, action = "cut-after", name = "the 5th Produce is answered and the answer lost" }
-  lab:service("relay", { batch = RELAY_BATCH, in_flight = 1, producer = { ["enable.idempotence"] = tostring(idempotent), ["batch.num.messages"] = "1",
+  local cut = lab:rule { api = "Produce", topic = lab:event_topic(), nth = 5, action = "cut-after",
+    name = "the 5th Produce is answered and the answer lost" }
+  lab:service("relay", { batch = RELAY_BATCH, in_flight = 1,
+    producer = { ["enable.idempotence"] = tostring(idempotent), ["batch.num.messages"] = "1",
     ["max.in.flight.requests.per.connection"] = "1", ["linger.ms"] = "0" } }, { via_proxy = true })
   cut:await "20s"
   lab:drain {}
@@ -87,7 +94,8 @@ sources["consumer-crash"] = function(lab, arm)
   return list, {}, { list[CHOSEN].id }
 end
 
--- A member stands still with event 40 in its hands for longer than its session; another one applies it; then the first goes on.
+-- A member stands still with event 40 in its hands for longer than its session; another one applies it;
+-- then the first goes on.
 sources["rebalance"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
   local held = offset_of(lab, list, CHOSEN)
@@ -97,7 +105,8 @@ sources["rebalance"] = function(lab, arm)
   local frozen = first:freeze()
   lab:service("consumer", mortal(plain(arm)))
   lab:await("the other member to apply event 40", function()
-    return #lab:rows("effect_log.seq", { where = ("event_id = UUID_TO_BIN('%s')"):format(list[CHOSEN].event) }) == 1
+    return #lab:rows("effect_log.seq",
+      { where = ("event_id = UUID_TO_BIN('%s')"):format(list[CHOSEN].event) }) == 1
   end, "20s")
   local left = members(lab)
   if left ~= 1 then lab:give_up("the group has %s members while one is frozen", tostring(left)) end
@@ -120,7 +129,8 @@ sources["offset-reset"] = function(lab, arm)
   consumer:stop()
   lab:await("the group to be empty", function() return members(lab) == 0 end)
   local reset = lab:fault "offsets of the group set to 0"
-  must(lab.run.admin:alter_group_offsets(lab:group(), { { topic = lab:event_topic(), partition = 0, offset = 0 } }))
+  must(lab.run.admin:alter_group_offsets(lab:group(),
+    { { topic = lab:event_topic(), partition = 0, offset = 0 } }))
   local at = must(lab.run.admin:group_offsets(lab:group()))[1].offset
   if at == 0 then reset:fired("the broker says offset %d", at):over() end
   consumer:restart()
@@ -130,7 +140,8 @@ sources["offset-reset"] = function(lab, arm)
   return list, {}, ids
 end
 
--- The dedup key is in Redis before the transaction commits; then the consumer dies. The event comes again and is refused.
+-- The dedup key is in Redis before the transaction commits; then the consumer dies. The event comes again
+-- and is refused.
 sources["redis-first"] = function(lab, arm)
   local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
   crash(lab, arm, "consumer.in_tx", offset_of(lab, list, CHOSEN))
@@ -158,7 +169,8 @@ local function has(row, event)
   end
 end
 
--- Produce requests that carried the event on the wire, with the error and the offset that the broker answered.
+-- Produce requests that carried the event on the wire, with the error and the offset that the broker
+-- answered.
 local function carried(rows, event)
   local list, answers = {}, {}
   for _, row in ipairs(rows) do
@@ -166,7 +178,9 @@ local function carried(rows, event)
   end
   for _, row in ipairs(rows) do
     local answer = answers[("%s %s"):format(row.conn, row.correlation)] or {}
-    if row.direction == "request" and has(row, event) then list[#list + 1] = { error = answer.error, base_offset = answer.base_offset } end
+    if row.direction == "request" and has(row, event) then
+      list[#list + 1] = { error = answer.error, base_offset = answer.base_offset }
+    end
   end
   return list
 end
@@ -184,15 +198,18 @@ local function picture(seen, arm)
   if not first_again then return nil end
   for _, record in ipairs(seen.records) do
     if math.abs(record.offset - first_again) <= AROUND + RELAY_BATCH then
-      cells[#cells + 1] = { offset = record.offset, kind = count:count(record.id) > 1 and "doubled" or "plain", id = record.id, key = record.key }
+      cells[#cells + 1] = { offset = record.offset, kind = count:count(record.id) > 1 and "doubled"
+        or "plain", id = record.id, key = record.key }
     end
   end
   local id = seen.copied[1]
   return {
-    title = ("%s in the log twice"):format(#seen.copied == 1 and "One event is" or ("%d events are"):format(#seen.copied)),
+    title = ("%s in the log twice"):format(#seen.copied == 1 and "One event is"
+      or ("%d events are"):format(#seen.copied)),
     note = ("%s: the second copies begin at offset %d."):format(arm.says, first_again),
     partitions = { { topic = "events", partition = 0, marks = {}, cells = cells } },
-    links = { { partition = 0, offset = first_again, store = "effect_log", text = ("%d rows for %s"):format(bag.from(seen.effects):count(id), id) } },
+    links = { { partition = 0, offset = first_again, store = "effect_log",
+      text = ("%d rows for %s"):format(bag.from(seen.effects):count(id), id) } },
   }
 end
 
@@ -200,24 +217,38 @@ return experiment {
   id = "E-003",
   title = "Where duplicates come from",
   question = "Which duplicates does an idempotent producer remove, and which need a dedup table?",
-  claim = "Producer idempotence removes one source of five; a dedup row written with the effect removes all five.",
-  lesson = "Write the event's id with its effect, in one transaction. Anything before that transaction turns a duplicate into a loss.",
+  claim = "Producer idempotence removes one source of five; a dedup row written with the effect removes \z
+    all five.",
+  lesson = "Write the event's id with its effect, in one transaction. Anything before that transaction \z
+    turns a duplicate into a loss.",
   needs = { "kafka", "mysql", "redis", "proxy" },
   side_by_side = true,
 
   arms = {
-    wrong "relay-crash" { says = "the relay dies between acknowledgement and mark; no dedup", source = "relay-crash", dedup = "none", idempotence = true },
-    right "relay-crash-dedup" { says = "the same, with a dedup row", source = "relay-crash", dedup = "processed-event", idempotence = true },
-    wrong "lost-response" { says = "an answer is lost and the producer sends again; no dedup", source = "lost-response", dedup = "none", idempotence = false },
-    right "lost-response-idempotent" { says = "the same, with an idempotent producer", source = "lost-response", dedup = "none", idempotence = true },
-    right "lost-response-dedup" { says = "the same, with a dedup row", source = "lost-response", dedup = "processed-event", idempotence = false },
-    wrong "consumer-crash" { says = "the consumer dies between effect and offset; no dedup", source = "consumer-crash", dedup = "none", idempotence = true },
-    right "consumer-crash-dedup" { says = "the same, with a dedup row", source = "consumer-crash", dedup = "processed-event", idempotence = true },
-    wrong "rebalance" { says = "a frozen member wakes up after its partition has moved; no dedup", source = "rebalance", dedup = "none", idempotence = true },
-    right "rebalance-dedup" { says = "the same, with a dedup row", source = "rebalance", dedup = "processed-event", idempotence = true },
-    wrong "offset-reset" { says = "the group's offsets are set back; no dedup", source = "offset-reset", dedup = "none", idempotence = true },
-    right "offset-reset-dedup" { says = "the same, with a dedup row", source = "offset-reset", dedup = "processed-event", idempotence = true },
-    wrong "dedup-in-redis" { says = "SET NX in Redis before the transaction", source = "redis-first", dedup = "redis", idempotence = true },
+    wrong "relay-crash" { says = "the relay dies between acknowledgement and mark; no dedup",
+      source = "relay-crash", dedup = "none", idempotence = true },
+    right "relay-crash-dedup" { says = "the same, with a dedup row", source = "relay-crash",
+      dedup = "processed-event", idempotence = true },
+    wrong "lost-response" { says = "an answer is lost and the producer sends again; no dedup",
+      source = "lost-response", dedup = "none", idempotence = false },
+    right "lost-response-idempotent" { says = "the same, with an idempotent producer",
+      source = "lost-response", dedup = "none", idempotence = true },
+    right "lost-response-dedup" { says = "the same, with a dedup row", source = "lost-response",
+      dedup = "processed-event", idempotence = false },
+    wrong "consumer-crash" { says = "the consumer dies between effect and offset; no dedup",
+      source = "consumer-crash", dedup = "none", idempotence = true },
+    right "consumer-crash-dedup" { says = "the same, with a dedup row", source = "consumer-crash",
+      dedup = "processed-event", idempotence = true },
+    wrong "rebalance" { says = "a frozen member wakes up after its partition has moved; no dedup",
+      source = "rebalance", dedup = "none", idempotence = true },
+    right "rebalance-dedup" { says = "the same, with a dedup row", source = "rebalance",
+      dedup = "processed-event", idempotence = true },
+    wrong "offset-reset" { says = "the group's offsets are set back; no dedup", source = "offset-reset",
+      dedup = "none", idempotence = true },
+    right "offset-reset-dedup" { says = "the same, with a dedup row", source = "offset-reset",
+      dedup = "processed-event", idempotence = true },
+    wrong "dedup-in-redis" { says = "SET NX in Redis before the transaction", source = "redis-first",
+      dedup = "redis", idempotence = true },
   },
 
   run = function(lab, arm)
@@ -225,8 +256,10 @@ return experiment {
     lab:watch_pipeline { "lag", "applied", "duplicates" }
     local list, copied, repeated, wire, lost = sources[arm.settings.source](lab, arm)
     local stores = lab:stores()
-    local seen = { records = lab:records(lab:event_topic()), effects = stores.effects, sums = stores.sums, copied = copied, repeated = repeated,
-      lost = lost or {}, committed = committed(lab), amounts = {}, off = stores.sums.view - stores.sums.ledger }
+    local seen = { records = lab:records(lab:event_topic()), effects = stores.effects, sums = stores.sums,
+      copied = copied, repeated = repeated,
+      lost = lost or {}, committed = committed(lab), amounts = {},
+      off = stores.sums.view - stores.sums.ledger }
     for _, event in ipairs(list) do seen.amounts[event.id] = event.amount end
     if wire then seen.carried = carried(wire, list[5].event) end
     seen.says = says(seen)
@@ -244,7 +277,8 @@ return experiment {
     for _, id in ipairs(seen.repeated) do off = off + seen.amounts[id] end
     for _, id in ipairs(seen.lost) do off = off - seen.amounts[id] end
     lab.check.duplicate_publish { of = seen.records }:expect(seen.copied)
-    lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects }:expect(seen.lost)
+    lab.check.lost_effect { of = seen.records, committed = seen.committed,
+      effects = seen.effects }:expect(seen.lost)
     if several then
       -- what else lay in the first member's queue may come twice too
       lab.check.duplicate_effect { of = seen.effects }:expect "violated"
@@ -254,11 +288,14 @@ return experiment {
       return
     end
     lab.check.duplicate_effect { of = seen.effects }:expect(wrong and seen.repeated or "holds")
-    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }:expect(wrong and off or 0)
+    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view,
+      unit = "cents" }:expect(wrong and off or 0)
     if not seen.carried then return end
     local first, last = seen.carried[1] or {}, seen.carried[#seen.carried] or {}
-    lab.check.equals { name = "sent-on-the-wire", got = #seen.carried, want = 2, what = "Produce requests carry it" }:expect "holds"
-    lab.check.equals { name = "offset-given-twice", got = last.base_offset == first.base_offset, want = arm.settings.idempotence,
+    lab.check.equals { name = "sent-on-the-wire", got = #seen.carried, want = 2,
+      what = "Produce requests carry it" }:expect "holds"
+    lab.check.equals { name = "offset-given-twice", got = last.base_offset == first.base_offset,
+      want = arm.settings.idempotence,
       what = "(the same offset both times)" }:expect "holds"
   end,
 
@@ -271,15 +308,19 @@ return experiment {
       end
     end
     if sources_seen == 0 then return nil end
-    return ("A dedup row removed %d of %d sources, producer idempotence one; dedup in Redis before the transaction lost an event."):format(
+    return ("A dedup row removed %d of %d sources, producer idempotence one; dedup in Redis before the \z
+      transaction lost an event."):format(
       removed, sources_seen)
   end,
 
   why = {
-    text = "At least once means that somebody repeats what he does not know to be done: the relay after a crash, the producer after a lost answer, the group "
-      .. "after a crash, a rebalance or a reset. Idempotence numbers the batches of one producer session: it knows a repetition by the same session, and no "
-      .. "other. The row in processed_event is written in the transaction of the effect, so both are there or neither is, whoever repeats.\n\nA key in Redis "
-      .. "written before that transaction is a promise in another store: when the consumer dies in between, the key says done and the effect is missing.",
+    text = "At least once means that somebody repeats what he does not know to be done: the relay after a \z
+      crash, the producer after a lost answer, the group after a crash, a rebalance or a reset. \z
+      Idempotence numbers the batches of one producer session: it knows a repetition by the same session, \z
+      and no other. The row in processed_event is written in the transaction of the effect, so both are \z
+      there or neither is, whoever repeats.\n\nA key in Redis written before that transaction is a \z
+      promise in another store: when the consumer dies in between, the key says done and the effect is \z
+      missing.",
     sequence = {
       { from = "relay", to = "broker", text = "Produce ten events" },
       { from = "broker", to = "relay", text = "acknowledged" },
@@ -290,7 +331,8 @@ return experiment {
   },
   production = {
     "Keep enable.idempotence=true; it costs nothing and removes retries of one session.",
-    "Give each event an id at its origin and write it with the effect, in one transaction, under a unique key.",
+    "Give each event an id at its origin and write it with the effect, in one transaction, under a unique \z
+      key.",
     "Never acknowledge, mark or set a dedup key in another store before the effect is committed.",
   },
   references = {

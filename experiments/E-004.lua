@@ -1,8 +1,10 @@
--- E-004: a hundred events, one consumer, killed while it has event 40 in its hands. What decides is where its offset was at that moment.
+-- E-004: a hundred events, one consumer, killed while it has event 40 in its hands. What decides is where
+-- its offset was at that moment.
 local EVENTS, ACCOUNTS, HELD = 100, 10, 40
 local WATCHED = "300ms" -- three intervals of the automatic commit
 
--- One record at a time, so that the event in hand is the only one. A static member comes back at once after a crash.
+-- One record at a time, so that the event in hand is the only one. A static member comes back at once after
+-- a crash.
 local function settings(arm)
   return {
     commit = arm.settings.commit, workers = arm.settings.workers or 1, batch = 1, fetch = 1, dlq = "-",
@@ -32,18 +34,22 @@ local function sample(lab)
   lab:watch_pipeline { "applied" }
 end
 
--- The highest offset that an OffsetCommit asked for and the broker confirmed, seen on the wire; 0 when there was none.
+-- The highest offset that an OffsetCommit asked for and the broker confirmed, seen on the wire; 0 when
+-- there was none.
 local function committed_on_wire(log)
   local asked, highest = {}, 0
   for _, row in ipairs(log:rows()) do
     local key, part = ("%s %s"):format(row.conn, row.correlation), row.partitions and row.partitions[1]
     if row.direction == "request" then asked[key] = part and part.offset end
-    if row.direction == "response" and part and part.error == 0 then highest = math.max(highest, asked[key] or 0) end
+    if row.direction == "response" and part and part.error == 0 then
+      highest = math.max(highest, asked[key] or 0)
+    end
   end
   return highest
 end
 
--- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then kills.
+-- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then
+-- kills.
 local function crash(lab, arm, held)
   local log = lab:wire_log { api = "OffsetCommit" }
   local consumer = lab:service("consumer", settings(arm), { via_proxy = true,
@@ -71,20 +77,29 @@ local function moment(lab, seen)
   local cells = {}
   for _, record in ipairs(seen.records) do
     if record.offset >= HELD - 5 and record.offset < HELD + 5 then
-      local lost = record.id == seen.held.id and #lab:rows("effect_log.seq", { where = ("event_id = UUID_TO_BIN('%s')"):format(record.event) }) == 0
-      cells[#cells + 1] = { offset = record.offset, kind = lost and "lost" or "plain", id = record.id, key = record.key }
+      local lost = record.id == seen.held.id
+        and #lab:rows("effect_log.seq",
+        { where = ("event_id = UUID_TO_BIN('%s')"):format(record.event) }) == 0
+      cells[#cells + 1] = { offset = record.offset, kind = lost and "lost" or "plain", id = record.id,
+        key = record.key }
     end
   end
   lab:moment {
-    title = "Event 40 when its consumer died", note = "The group went on at the committed offset; what lies before it never comes again.",
-    partitions = { { topic = "events", partition = 0, marks = { committed = seen.position }, cells = cells } },
-    links = { { partition = 0, offset = seen.held.offset, store = "effect_log", text = "no row for " .. seen.held.id } },
+    title = "Event 40 when its consumer died", note = "The group went on at the committed offset; what \z
+      lies before it never comes again.",
+    partitions = { { topic = "events", partition = 0, marks = { committed = seen.position },
+      cells = cells } },
+    links = { { partition = 0, offset = seen.held.offset, store = "effect_log",
+      text = "no row for " .. seen.held.id } },
   }
 end
 
 local function says(seen)
   local lost = #(bag.from(seen.ids) - bag.from(seen.applied))
-  if lost > 0 then return ("went on at %d: %d event lost, %+d cents"):format(seen.position, lost, seen.sums.view - seen.sums.ledger) end
+  if lost > 0 then
+    return ("went on at %d: %d event lost, %+d cents"):format(seen.position, lost,
+      seen.sums.view - seen.sums.ledger)
+  end
   return ("went on at %d: %d came again, none lost"):format(seen.position, seen.again)
 end
 
@@ -98,17 +113,23 @@ return experiment {
   id = "E-004",
   title = "Offset committed before the work is done",
   question = "Can I lose a record although Kafka stored it and my consumer read it?",
-  claim = "Yes: whenever the offset can be committed before the effect is. With librdkafka's defaults it can.",
-  lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or keep it in the effect's transaction.",
+  claim = "Yes: whenever the offset can be committed before the effect is. With librdkafka's defaults it \z
+    can.",
+  lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or \z
+    keep it in the effect's transaction.",
   needs = { "kafka", "mysql", "proxy" },
   side_by_side = true,
 
   arms = {
     wrong "commit-first" { says = "commits the offset, then does the work", commit = "before-work" },
-    wrong "auto-store" { says = "librdkafka's defaults: an offset is stored when the record is handed over", commit = "auto" },
-    wrong "pool-commits-highest" { says = "four workers, commits behind the highest finished record", commit = "pool-max", workers = 4 },
-    right "store-after-work" { says = "stores the offset when the effect is committed; the automatic commit stays on", commit = "after-work" },
-    right "offset-in-mysql" { says = "keeps the offset in the transaction of the effect and seeks to it", commit = "mysql" },
+    wrong "auto-store" { says = "librdkafka's defaults: an offset is stored when the record is handed over",
+      commit = "auto" },
+    wrong "pool-commits-highest" { says = "four workers, commits behind the highest finished record",
+      commit = "pool-max", workers = 4 },
+    right "store-after-work" { says = "stores the offset when the effect is committed; the automatic \z
+      commit stays on", commit = "after-work" },
+    right "offset-in-mysql" { says = "keeps the offset in the transaction of the effect and seeks to it",
+      commit = "mysql" },
   },
 
   run = function(lab, arm)
@@ -118,15 +139,19 @@ return experiment {
     local records = lab:records(topic)
     local held = records[HELD]
     local consumer, wire = crash(lab, arm, held)
-    local seen = { held = held, wire = wire, records = records, ids = ids_of(list), position = committed(lab, arm) or 0,
+    local seen = { held = held, wire = wire, records = records, ids = ids_of(list),
+      position = committed(lab, arm) or 0,
       before = ids_of(lab:stores().effects), amount = list[HELD].amount }
     seen.again = math.max(0, held.offset + 1 - seen.position)
-    if seen.position > held.offset then lab:anomaly(("the group goes on at offset %d, event 40 is not applied"):format(seen.position)) end
+    if seen.position > held.offset then
+      lab:anomaly(("the group goes on at offset %d, event 40 is not applied"):format(seen.position))
+    end
     local second = consumer:restart()
     lab:drain { outbox = false, offsets = in_mysql(arm) and "mysql" or "kafka" }
     second:stop() -- a polite end finishes what it has in hand, whose offset may be committed already
     local stores = lab:stores()
-    seen.effects, seen.applied, seen.sums, seen.committed = stores.effects, ids_of(stores.effects), stores.sums, { ["0"] = committed(lab, arm) }
+    seen.effects, seen.applied, seen.sums, seen.committed = stores.effects, ids_of(stores.effects),
+      stores.sums, { ["0"] = committed(lab, arm) }
     seen.says = says(seen)
     lab:number("lost effects", #(bag.from(seen.ids) - bag.from(seen.applied)))
     lab:number("redelivered", seen.again)
@@ -137,32 +162,45 @@ return experiment {
 
   checks = function(lab, seen, arm)
     local lost = { seen.held.id }
-    lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.applied }:expect { wrong = lost, right = "holds" }
-    lab.check.gap { of = seen.records, position = { ["0"] = seen.position }, delivered = seen.before }:expect { wrong = lost, right = "holds" }
-    lab.check.bound { name = "committed-on-the-wire", value = seen.wire, at_most = seen.held.offset, what = "OffsetCommit asked for" }
+    lab.check.lost_effect { of = seen.records, committed = seen.committed,
+      effects = seen.applied }:expect { wrong = lost, right = "holds" }
+    lab.check.gap { of = seen.records, position = { ["0"] = seen.position },
+      delivered = seen.before }:expect { wrong = lost, right = "holds" }
+    lab.check.bound { name = "committed-on-the-wire", value = seen.wire, at_most = seen.held.offset,
+      what = "OffsetCommit asked for" }
       :expect { wrong = "violated", right = "holds" }
     lab.check.duplicate_effect { of = seen.effects }:expect "holds"
-    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }:expect { wrong = -seen.amount, right = 0 }
+    lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view,
+      unit = "cents" }:expect { wrong = -seen.amount, right = 0 }
     if arm.class ~= "right" then return end
     if arm.name == "offset-in-mysql" then
-      lab.check.equals { name = "redelivered", got = seen.again, want = 1, what = "record came again" }:expect "holds"
+      lab.check.equals { name = "redelivered", got = seen.again, want = 1,
+        what = "record came again" }:expect "holds"
     else
-      lab.check.bound { name = "redelivered", value = seen.again, at_least = 1, unit = "records", what = "came again:" }:expect "holds"
+      lab.check.bound { name = "redelivered", value = seen.again, at_least = 1, unit = "records",
+        what = "came again:" }:expect "holds"
     end
   end,
 
   verdict = function(arms)
     local first, last = arms["commit-first"], arms["store-after-work"]
-    local words = first and ("Committed before the work, the event in hand is lost when the consumer dies (%+d cents)"):format(-first.amount)
-    if last then words = (words and words .. "; stored after it, " or "Stored after the work, ") .. ("%d came again and none was lost"):format(last.again) end
+    local words = first and (
+      "Committed before the work, the event in hand is lost when the consumer dies (%+d cents)"):format(
+      -first.amount)
+    if last then
+      words = (words and words .. "; stored after it, " or "Stored after the work, ")
+        .. ("%d came again and none was lost"):format(last.again)
+    end
     return words and words .. "."
   end,
 
   why = {
-    text = "A committed offset is a promise that everything before it is done. Commit it first, let the client store it when the record is handed over, or "
-      .. "commit behind the fastest worker, and the promise is made before it is true; a crash then makes it a lie. Nobody sees an error: the record is in the "
-      .. "log, the group's lag is 0, and its effect is missing.\n\nThe Java consumer commits the offsets of the previous poll, so the same two settings "
-      .. "(automatic commit, default store) lose nothing there; librdkafka stores an offset when it hands the record over.",
+    text = "A committed offset is a promise that everything before it is done. Commit it first, let the \z
+      client store it when the record is handed over, or commit behind the fastest worker, and the \z
+      promise is made before it is true; a crash then makes it a lie. Nobody sees an error: the record is \z
+      in the log, the group's lag is 0, and its effect is missing.\n\nThe Java consumer commits the \z
+      offsets of the previous poll, so the same two settings (automatic commit, default store) lose \z
+      nothing there; librdkafka stores an offset when it hands the record over.",
     sequence = {
       { from = "broker", to = "consumer", text = "event 40" },
       { from = "consumer", to = "broker", text = "OffsetCommit 41, error 0", class = "wrong" },
@@ -172,9 +210,12 @@ return experiment {
     },
   },
   production = {
-    "librdkafka: enable.auto.offset.store=false and rd_kafka_offsets_store after the effect is committed; enable.auto.commit may stay on.",
-    "With a pool of workers commit up to the lowest unfinished record (commit = pool-min), never behind the highest finished one.",
-    "Where a record must not even come again, keep the offset in the database, in the transaction of the effect.",
+    "librdkafka: enable.auto.offset.store=false and rd_kafka_offsets_store after the effect is committed; \z
+      enable.auto.commit may stay on.",
+    "With a pool of workers commit up to the lowest unfinished record (commit = pool-min), never behind \z
+      the highest finished one.",
+    "Where a record must not even come again, keep the offset in the database, in the transaction of the \z
+      effect.",
     "Lag 0 proves nothing about effects: compare ids of the log with ids that were applied.",
   },
   references = {

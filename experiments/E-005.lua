@@ -1,16 +1,18 @@
--- E-005: sixty records on one partition, every kind of failure among them. Who blocks whom, what ends in the DLQ, and what does a replay do twice?
+-- E-005: sixty records on one partition, every kind of failure among them. Who blocks whom, what ends in
+-- the DLQ, and what does a replay do twice?
 local dlq = require "rlab.dlq"
 
 local EVENTS, ACCOUNTS = 59, 6 -- and one record that nobody can decode
 local ONCE, TWICE, UNTIL_FIXED, LATE = { 1, 12, 18 }, { 2, 8 }, { 15, 30 }, { 10, 45 } -- places in the plan
--- The first is held until the last short retry before it is tried, that is, until long ones wait; the next one fails then, and its short retry stands
--- behind those where there is one topic for both.
+-- The first is held until the last short retry before it is tried, that is, until long ones wait; the next
+-- one fails then, and its short retry stands behind those where there is one topic for both.
 local WAITS_AT, BEHIND = 11, 12
 local SCALE, SHORT_MS, LONG_MS = 0.04, 200, 2400 -- 5 s and 1 m at 1:25
 local RATE, MAX_REPLAYS, BUDGET = "50/s", 3, 50
 local UNDECODABLE = { id = "evt-undecodable", event = "00000000-0000-7000-8000-00000000dead" }
 local BLOCKED_MS, LEAST_GAP_MS = SHORT_MS + LONG_MS, 400
-local PATIENT = { ["session.timeout.ms"] = "6000" } -- the arms run side by side: nobody is to lose its partition on a busy machine
+-- the arms run side by side: nobody is to lose its partition on a busy machine
+local PATIENT = { ["session.timeout.ms"] = "6000" }
 
 -- ---- the plan of failures ----
 
@@ -38,7 +40,8 @@ local function failures(list, arm)
     handle[#handle + 1] = ("barrier(behind,2) if id=%s and attempt=1"):format(list[WAITS_AT].event)
     handle[#handle + 1] = ("barrier(behind,2) if id=%s and attempt=2"):format(list[LATE[1]].event)
   end
-  return { points = { ["consumer.handle"] = table.concat(handle, " -> "), ["consumer.before_invalidate"] = table.concat(late, " -> ") }, hits = hits }
+  return { points = { ["consumer.handle"] = table.concat(handle, " -> "),
+    ["consumer.before_invalidate"] = table.concat(late, " -> ") }, hits = hits }
 end
 
 local function ids_at(list, places)
@@ -50,9 +53,11 @@ end
 -- ---- topics and services ----
 
 local function make_topics(lab)
-  local t = { main = lab:event_topic { partitions = 1 }, replay_group = lab:name "replay", audit_group = lab:name "audit" }
+  local t = { main = lab:event_topic { partitions = 1 }, replay_group = lab:name "replay",
+    audit_group = lab:name "audit" }
   local jobs = { function() lab:schema() end }
-  for name, word in pairs { short = "events.retry.5s", long = "events.retry.1m", dlq = "events.dlq", audit_dlq = "audit.dlq" } do
+  for name, word in pairs { short = "events.retry.5s", long = "events.retry.1m", dlq = "events.dlq",
+    audit_dlq = "audit.dlq" } do
     jobs[#jobs + 1] = function() t[name] = lab:topic(word, { partitions = 1 }) end
   end
   lab:each(jobs, function(job) job() end)
@@ -65,17 +70,22 @@ local function assigned(service, topic)
   end
 end
 
--- The consumer under test, one record at a time, and the group "audit", which keeps no table of what it has seen.
+-- The consumer under test, one record at a time, and the group "audit", which keeps no table of what it has
+-- seen.
 local function start_consumers(lab, arm, t, planned)
   local s, consumer, audit = arm.settings, nil, nil
   lab:each({
     function()
-      consumer = lab:service("consumer", { batch = 1, fetch = 1, cache = "del-after", dedup = s.dedup, retry_wait = s.retry_wait,
+      consumer = lab:service("consumer",
+        { batch = 1, fetch = 1, cache = "del-after", dedup = s.dedup, retry_wait = s.retry_wait,
         retry_scale = SCALE, consumer = PATIENT, dlq = t.dlq, seed = lab.seed,
-        retry = ("5s:%s,1m:%s"):format(t.short, s.one_topic and t.short or t.long) }, { failpoints = planned.points })
+        retry = ("5s:%s,1m:%s"):format(t.short, s.one_topic and t.short or t.long) },
+          { failpoints = planned.points })
     end,
     function()
-      audit = lab:service("consumer", { group = t.audit_group, consumer_name = "audit", dedup = "none", dlq = t.audit_dlq, consumer = PATIENT })
+      audit = lab:service("consumer",
+        { group = t.audit_group, consumer_name = "audit", dedup = "none", dlq = t.audit_dlq,
+        consumer = PATIENT })
     end,
   }, function(start) start() end)
   for _, one in ipairs { consumer, audit } do
@@ -88,7 +98,9 @@ local function hits_of(consumer, names)
   local list = {}
   for _, point in ipairs { "consumer.handle", "consumer.before_invalidate" } do
     for _, hit in ipairs(consumer:hits(point)) do
-      if hit.action == "error" then list[#list + 1] = { id = names[hit.ctx.id], attempt = hit.ctx.attempt, at_ms = hit.time // 1000000 } end
+      if hit.action == "error" then
+        list[#list + 1] = { id = names[hit.ctx.id], attempt = hit.ctx.attempt, at_ms = hit.time // 1000000 }
+      end
     end
   end
   return list
@@ -96,7 +108,9 @@ end
 
 -- The expressions name events by their ids: the report says in words what they are for.
 local function prove_failures(lab, fault, hits, planned)
-  if #hits == #planned.hits then fault:fired("%d hits, logged with id and attempt before each acted", #hits) end
+  if #hits == #planned.hits then
+    fault:fired("%d hits, logged with id and attempt before each acted", #hits)
+  end
   fault:over()
 end
 
@@ -118,7 +132,9 @@ local function all_done(lab, places, ends)
   for _, place in ipairs(places) do
     if not done[place.group] then
       done[place.group] = {}
-      for _, row in ipairs(must(lab.run.admin:group_offsets(place.group))) do done[place.group][row.topic] = row.offset end
+      for _, row in ipairs(must(lab.run.admin:group_offsets(place.group))) do
+        done[place.group][row.topic] = row.offset
+      end
     end
     if ends[place.topic] > (done[place.group][place.topic] or 0) then return false end
   end
@@ -146,7 +162,8 @@ end
 -- ---- the story ----
 
 local function send_undecodable(lab, t)
-  local report = must(lab.run:publisher():send { topic = t.main, partition = 0, key = "1", value = '{"event_id":',
+  local report = must(lab.run:publisher():send { topic = t.main, partition = 0, key = "1",
+    value = '{"event_id":',
     headers = { { "event-id", UNDECODABLE.event }, { "request-id", UNDECODABLE.id } } })
   return report.offset
 end
@@ -160,8 +177,11 @@ end
 -- The replayer dies after its second copy was acknowledged and before it could say so; its successor goes on.
 local function replay(lab, arm, t)
   local s = arm.settings
-  local first = lab:service("replay", { topic = t.main, dlq = t.dlq, group = t.replay_group, rate = RATE, max_replays = MAX_REPLAYS, target = s.target,
-    guard = s.guard, budget = s.guard == false and BUDGET or nil, consumer = PATIENT }, { must_fire = { ["replay.after_ack"] = "#2 kill" } })
+  local first = lab:service("replay",
+    { topic = t.main, dlq = t.dlq, group = t.replay_group, rate = RATE, max_replays = MAX_REPLAYS,
+    target = s.target,
+    guard = s.guard, budget = s.guard == false and BUDGET or nil, consumer = PATIENT },
+      { must_fire = { ["replay.after_ack"] = "#2 kill" } })
   first:wait_exit { signal = "KILL", at_most = "25s" }
   local killed = first:hits("replay.after_ack")[1]
   lab:event "the replayer was killed after an acknowledgement"
@@ -210,8 +230,10 @@ local function rows_of(lab, topic)
   local rows = {}
   for i, record in ipairs(lab:read(topic, { headers = true }).records) do
     local story = dlq.read(record.headers)
-    rows[i] = { id = record.request, topic = record.topic, partition = record.partition, offset = record.offset, at_ms = record.timestamp,
-      attempt = story.attempt, due_at = story.due_at, replays = story.replay_count, target = story.target_group, class = story.error_class }
+    rows[i] = { id = record.request, topic = record.topic, partition = record.partition,
+      offset = record.offset, at_ms = record.timestamp,
+      attempt = story.attempt, due_at = story.due_at, replays = story.replay_count,
+      target = story.target_group, class = story.error_class }
   end
   return rows
 end
@@ -224,7 +246,8 @@ local function retries_of(lab, arm, t)
   return rows
 end
 
--- The retries with the time at which they were tried: the hit of the attempt that follows, else the effect. What failed after its commit shows neither.
+-- The retries with the time at which they were tried: the hit of the attempt that follows, else the effect.
+-- What failed after its commit shows neither.
 local function timed(retries, hits, effects)
   local tried, list = {}, {}
   for _, effect in ipairs(effects) do tried[effect.id] = tried[effect.id] or effect.at_ms end
@@ -233,14 +256,16 @@ local function timed(retries, hits, effects)
   for _, row in ipairs(retries) do
     local at = by_attempt[row.id .. " " .. row.attempt + 1] or tried[row.id]
     if at and row.class ~= "invalidation" then
-      list[#list + 1] = { id = row.id, attempt = row.attempt + 1, partition = row.partition, offset = row.offset, topic = row.topic,
+      list[#list + 1] = { id = row.id, attempt = row.attempt + 1, partition = row.partition,
+        offset = row.offset, topic = row.topic,
         sent_ms = row.at_ms, due_ms = row.due_at, late_ms = at - row.due_at }
     end
   end
   return list
 end
 
--- How long it took, from the first failure of the first one that fails twice, until a healthy record behind it was applied.
+-- How long it took, from the first failure of the first one that fails twice, until a healthy record behind
+-- it was applied.
 local function blocked_for(list, hits, effects)
   local healthy, first, least = {}, nil, nil
   for place = TWICE[1] + 1, WAITS_AT - 1 do healthy[list[place].id] = true end
@@ -256,14 +281,17 @@ local function blocked_for(list, hits, effects)
   return least
 end
 
--- How late the short retry came that was sent behind long ones, and how long the last of those had to wait when it was due itself.
+-- How late the short retry came that was sent behind long ones, and how long the last of those had to wait
+-- when it was due itself.
 local function behind_long(timed_retries, id)
   local short, gap
   for _, retry in ipairs(timed_retries) do
     if retry.id == id then short = retry end
   end
   for _, retry in ipairs(short and timed_retries or {}) do
-    if retry.attempt == 3 and retry.sent_ms <= short.sent_ms then gap = math.max(gap or 0, retry.due_ms - short.due_ms) end
+    if retry.attempt == 3 and retry.sent_ms <= short.sent_ms then
+      gap = math.max(gap or 0, retry.due_ms - short.due_ms)
+    end
   end
   return short and short.late_ms, gap
 end
@@ -292,14 +320,16 @@ local function lateness(seen)
 end
 
 local function look(lab, arm, t, list, names, services)
-  local seen = { hits = hits_of(services.consumer, names), records = rows_of(lab, t.main), parked_rows = rows_of(lab, t.dlq),
+  local seen = { hits = hits_of(services.consumer, names), records = rows_of(lab, t.main),
+    parked_rows = rows_of(lab, t.dlq),
     retries = retries_of(lab, arm, t), committed = {} }
   seen.effects, seen.audit = effects_of(lab, names, services.consumer, services.audit)
   seen.timed = timed(seen.retries, seen.hits, seen.effects)
   seen.blocked_ms = blocked_for(list, seen.hits, seen.effects)
   seen.behind_ms, seen.gap_ms = behind_long(seen.timed, list[BEHIND].id)
   seen.parked = parked_of(seen.parked_rows)
-  seen.committed["0"] = must(lab.run.admin:group_offsets(lab:group(), { partitions = { { topic = t.main, partition = 0 } } }))[1].offset
+  seen.committed["0"] = must(lab.run.admin:group_offsets(lab:group(),
+    { partitions = { { topic = t.main, partition = 0 } } }))[1].offset
   seen.copies = count_of(seen.records, UNDECODABLE.id)
   return seen
 end
@@ -309,7 +339,8 @@ local function says(arm, seen)
     ["sleep-in-handler"] = ("healthy records stood still for %d ms and more"):format(seen.blocked_ms or 0),
     ["one-retry-topic"] = ("a retry due after %d ms came %d ms late"):format(SHORT_MS, seen.behind_ms or 0),
     ["dedup-by-position"] = ("%d effects of %d events"):format(#seen.effects, #bag.from(seen.effects):ids()),
-    ["replay-to-everyone"] = ("group audit applied %d events again"):format(#bag.from(seen.audit):duplicates()),
+    ["replay-to-everyone"] = ("group audit applied %d events again"):format(
+      #bag.from(seen.audit):duplicates()),
     ["no-replay-count"] = ("the undecodable record was sent %d times"):format(seen.copies),
   }
   return words[arm.name] or ("each event once, 1 parked after %d replays; retries at most %d ms late"):format(MAX_REPLAYS, lateness(seen) or 0)
@@ -327,12 +358,14 @@ end
 local function moment(lab, seen)
   local cells = {}
   for _, row in ipairs(seen.parked_rows) do
-    cells[#cells + 1] = { offset = row.offset, kind = row.id == UNDECODABLE.id and "lost" or "plain", id = row.id,
+    cells[#cells + 1] = { offset = row.offset, kind = row.id == UNDECODABLE.id and "lost" or "plain",
+      id = row.id,
       note = ("replayed %d times"):format(row.replays) }
   end
   lab:moment {
     title = "The dead-letter topic at the end",
-    note = "The undecodable record came back with each replay until its count reached the limit; the others came once.",
+    note = "The undecodable record came back with each replay until its count reached the limit; the \z
+      others came once.",
     partitions = { { topic = "events.dlq", partition = 0, marks = {}, cells = cells } },
   }
 end
@@ -357,7 +390,8 @@ local function run(lab, arm)
   seen.planned, seen.repeated = planned.hits, names[repeated]
   seen.fixed, seen.late = ids_at(events, UNTIL_FIXED), ids_at(events, LATE)
   if seen.gap_ms and seen.gap_ms < LEAST_GAP_MS then
-    lab:give_up("the machine is too slow: the long retry was due %d ms after the short one behind it", seen.gap_ms)
+    lab:give_up("the machine is too slow: the long retry was due %d ms after the short one behind it",
+      seen.gap_ms)
   end
   seen.says = says(arm, seen)
   numbers(lab, seen)
@@ -379,9 +413,13 @@ local function exactly_one(seen)
     local parked, applied, found = bag.from(seen.parked), bag.from(seen.effects), {}
     for _, id in ipairs(bag.from(seen.records):ids()) do
       local n = applied:count(id) + parked:count(id)
-      if n ~= 1 then found[#found + 1] = { id = id, note = ("%d effects, parked %d times"):format(applied:count(id), parked:count(id)) } end
+      if n ~= 1 then
+        found[#found + 1] = { id = id,
+          note = ("%d effects, parked %d times"):format(applied:count(id), parked:count(id)) }
+      end
     end
-    return #found == 0, #found == 0 and "each id is applied once or parked" or ("%d ids are neither or both"):format(#found), found
+    return #found == 0, #found == 0 and "each id is applied once or parked"
+      or ("%d ids are neither or both"):format(#found), found
   end
 end
 
@@ -390,21 +428,26 @@ local function not_too_early(seen)
     local found = {}
     for _, retry in ipairs(seen.timed) do
       if retry.late_ms < 0 then
-        found[#found + 1] = { id = retry.id, partition = 0, offset = retry.offset, note = ("%d ms early"):format(-retry.late_ms) }
+        found[#found + 1] = { id = retry.id, partition = 0, offset = retry.offset,
+          note = ("%d ms early"):format(-retry.late_ms) }
       end
     end
     if #seen.timed == 0 then return nil, "no retry was timed" end
-    return #found == 0, #found == 0 and ("none of %d retries before it was due"):format(#seen.timed) or ("%d retries too early"):format(#found), found
+    return #found == 0, #found == 0 and ("none of %d retries before it was due"):format(#seen.timed)
+      or ("%d retries too early"):format(#found), found
   end
 end
 
 local function check_retries(lab, seen, arm)
-  lab.check.bound { name = "blocked", value = seen.blocked_ms, at_most = BLOCKED_MS - 1, unit = "ms", what = "healthy records behind a failing one waited" }
+  lab.check.bound { name = "blocked", value = seen.blocked_ms, at_most = BLOCKED_MS - 1, unit = "ms",
+    what = "healthy records behind a failing one waited" }
     :expect { ["sleep-in-handler"] = "violated", wrong = "holds", right = "holds" }
   if arm.settings.retry_wait == "sleep" then return end
   lab.check.custom("not-before-due", not_too_early(seen)):expect "holds"
-  lab.check.bound { name = "behind-a-long-one", value = seen.behind_ms, at_most = seen.gap_ms and seen.gap_ms - 1, unit = "ms",
-    what = "a short retry came late by" }:expect { ["one-retry-topic"] = "violated", wrong = "holds", right = "holds" }
+  lab.check.bound { name = "behind-a-long-one", value = seen.behind_ms,
+    at_most = seen.gap_ms and seen.gap_ms - 1, unit = "ms",
+    what = "a short retry came late by" }:expect { ["one-retry-topic"] = "violated", wrong = "holds",
+    right = "holds" }
 end
 
 local function check_replay(lab, seen, arm)
@@ -412,15 +455,18 @@ local function check_replay(lab, seen, arm)
   lab.check.equals { name = "repeated-by-the-crash", got = count_of(seen.records, seen.repeated), want = 3,
     what = "copies of " .. tostring(seen.repeated) .. " in the topic" }:expect "holds"
   lab.check.duplicate_effect { name = "audit", of = seen.audit }:expect(again)
-  lab.check.amplification { operations = seen.copies, logical = 1, at_most = MAX_REPLAYS + 1, what = "copies of the undecodable record" }
+  lab.check.amplification { operations = seen.copies, logical = 1, at_most = MAX_REPLAYS + 1,
+    what = "copies of the undecodable record" }
     :expect { ["no-replay-count"] = "violated", wrong = "holds", right = "holds" }
   if arm.settings.guard == false then return end
-  lab.check.same { name = "parked", got = seen.parked, want = { UNDECODABLE.id }, what = "parked id" }:expect "holds"
+  lab.check.same { name = "parked", got = seen.parked, want = { UNDECODABLE.id },
+    what = "parked id" }:expect "holds"
   if arm.settings.dedup then return end
   lab.check.custom("exactly-one", exactly_one(seen)):expect "holds"
 end
 
--- With another dedup key what failed after its commit is applied again, and so is the copy that the replayer's crash repeated.
+-- With another dedup key what failed after its commit is applied again, and so is the copy that the
+-- replayer's crash repeated.
 local function twice_by_position(seen)
   return { seen.repeated, table.unpack(seen.late) }
 end
@@ -428,9 +474,12 @@ end
 return experiment {
   id = "E-005",
   title = "Retry, dead letters and replay",
-  question = "How do I retry without blocking the partition, and replay the DLQ without applying things twice?",
-  claim = "One retry topic per delay, the event's own id as dedup key, and a replayer with its own group, a count and a target group.",
-  lesson = "One topic per delay, the original event id as dedup key, a replayer with own group, cap and guard.",
+  question = "How do I retry without blocking the partition, and replay the DLQ without applying things \z
+    twice?",
+  claim = "One retry topic per delay, the event's own id as dedup key, and a replayer with its own group, \z
+    a count and a target group.",
+  lesson = "One topic per delay, the original event id as dedup key, a replayer with own group, cap and \z
+    guard.",
   needs = { "kafka", "mysql", "redis" },
   side_by_side = true,
 
@@ -438,16 +487,20 @@ return experiment {
     wrong "sleep-in-handler" { says = "waits for the next attempt in the handler", retry_wait = "sleep" },
     wrong "one-retry-topic" { says = "one retry topic for both delays", one_topic = true },
     wrong "dedup-by-position" { says = "topic, partition and offset as the dedup key", dedup = "position" },
-    wrong "replay-to-everyone" { says = "replays into the main topic without a target group", target = "none" },
-    wrong "no-replay-count" { says = "replays without counting; a budget of 50 copies ends it", guard = false },
+    wrong "replay-to-everyone" { says = "replays into the main topic without a target group",
+      target = "none" },
+    wrong "no-replay-count" { says = "replays without counting; a budget of 50 copies ends it",
+      guard = false },
     right "retry-topics" { says = "a topic per delay, dedup by event id, replays counted and addressed" },
   },
 
   run = run,
 
   checks = function(lab, seen, arm)
-    lab.check.same { name = "failures", got = hit_words(seen.hits), want = seen.planned, what = "planned failures" }:expect "holds"
-    lab.check.lost_effect { name = "dlq-leak", of = seen.records, committed = seen.committed, effects = seen.effects, dlq = seen.parked_rows }:expect "holds"
+    lab.check.same { name = "failures", got = hit_words(seen.hits), want = seen.planned,
+      what = "planned failures" }:expect "holds"
+    lab.check.lost_effect { name = "dlq-leak", of = seen.records, committed = seen.committed,
+      effects = seen.effects, dlq = seen.parked_rows }:expect "holds"
     lab.check.duplicate_effect { of = seen.effects }
       :expect { ["dedup-by-position"] = twice_by_position(seen), wrong = "holds", right = "holds" }
     check_retries(lab, seen, arm)
@@ -457,15 +510,18 @@ return experiment {
   verdict = function(arms)
     local right, sleep, open = arms["retry-topics"], arms["sleep-in-handler"], arms["no-replay-count"]
     if not (right and sleep and open) then return nil end
-    return ("With a topic per delay healthy records waited %d ms behind a failing one, with a sleep %d ms; uncounted, one record was replayed "
-      .. "%d times."):format(right.blocked_ms, sleep.blocked_ms, open.copies - 1)
+    return ("With a topic per delay healthy records waited %d ms behind a failing one, with a sleep %d \z
+      ms; uncounted, one record was replayed %d times."):format(right.blocked_ms, sleep.blocked_ms,
+      open.copies - 1)
   end,
 
   why = {
-    text = "A partition is a queue: who sleeps in the handler stops everything behind, and a retry topic with two delays is such a queue again. A record that "
-      .. "failed may have been applied already (its error came after the commit), and its copy in a retry topic has another offset: only the id that the event "
-      .. "was born with says that it is the same. A replay into the main topic reaches every group, also those that were content; a header that "
-      .. "names the group keeps the others out. And a record that always fails comes back to the DLQ with each replay, for ever, unless somebody counts.",
+    text = "A partition is a queue: who sleeps in the handler stops everything behind, and a retry topic \z
+      with two delays is such a queue again. A record that failed may have been applied already (its \z
+      error came after the commit), and its copy in a retry topic has another offset: only the id that \z
+      the event was born with says that it is the same. A replay into the main topic reaches every group, \z
+      also those that were content; a header that names the group keeps the others out. And a record that \z
+      always fails comes back to the DLQ with each replay, for ever, unless somebody counts.",
     sequence = {
       { from = "consumer", to = "retry.5s", text = "attempt 1 failed, due in 5 s" },
       { from = "retry.5s", to = "consumer", text = "paused until due, others go on", class = "right" },
@@ -476,11 +532,14 @@ return experiment {
     },
   },
   production = {
-    "One retry topic for each delay; pause the partition until its first record is due and go on polling, so that the group keeps its member.",
-    "Dedup by the event's own id, written in the transaction of the effect; keep those rows longer than the DLQ keeps its records (E-014).",
-    "Headers tell the story: original topic, partition, offset and timestamp, group, error class, attempt, first failure, replay count. No stack "
-      .. "traces: headers count toward the record's size.",
-    "Replay with `rlab replay run` or a service of its own: own group, commit after the acknowledgement, a rate, a limit, a target group.",
+    "One retry topic for each delay; pause the partition until its first record is due and go on polling, \z
+      so that the group keeps its member.",
+    "Dedup by the event's own id, written in the transaction of the effect; keep those rows longer than \z
+      the DLQ keeps its records (E-014).",
+    "Headers tell the story: original topic, partition, offset and timestamp, group, error class, \z
+      attempt, first failure, replay count. No stack traces: headers count toward the record's size.",
+    "Replay with `rlab replay run` or a service of its own: own group, commit after the acknowledgement, \z
+      a rate, a limit, a target group.",
     "Retry topics give up the order per key. Where it matters, park the key and not the record.",
   },
   references = {

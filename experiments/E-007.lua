@@ -26,7 +26,8 @@ end
 
 local function writer(ctx)
   local timeout = ctx.args.timeout_ms
-  local producer <close> = must(kafka.producer { brokers = ctx.brokers, transactional_id = ctx.args.transactional_id, linger_ms = 0,
+  local producer <close> = must(kafka.producer { brokers = ctx.brokers,
+    transactional_id = ctx.args.transactional_id, linger_ms = 0,
     ["transaction.timeout.ms"] = timeout, ["message.timeout.ms"] = timeout })
   must(producer:init_transactions "20s")
   ctx.say "initialised"
@@ -42,8 +43,10 @@ end
 -- ---- readers: tasks that note what they saw and when ----
 
 local function reader(lab, topic, isolation, name)
-  local consumer = lab:consumer { isolation_level = isolation, group = lab:name(name), enable_auto_commit = false, fetch_wait_max_ms = 50 }
-  must(consumer:assign { { topic = topic, partition = 0, offset = "earliest" }, { topic = topic, partition = 1, offset = "earliest" } })
+  local consumer = lab:consumer { isolation_level = isolation, group = lab:name(name),
+    enable_auto_commit = false, fetch_wait_max_ms = 50 }
+  must(consumer:assign { { topic = topic, partition = 0, offset = "earliest" },
+    { topic = topic, partition = 1, offset = "earliest" } })
   local seen = { [0] = {}, [1] = {}, at = {} }
   lab:background("the " .. isolation .. " reader", function()
     while true do
@@ -93,7 +96,8 @@ local function write_behind(lab, producer, topic, seen)
   seen.plain0, seen.plain1 = ids_of("plain0", PLAIN), ids_of("plain1", PLAIN)
   local list = messages(topic, 0, seen.plain0)
   for _, message in ipairs(messages(topic, 1, seen.plain1)) do list[#list + 1] = message end
-  local sent = lab:op("producer", "send", { p0 = PLAIN, p1 = PLAIN }, function() return must(producer:send_batch(list)) end)
+  local sent = lab:op("producer", "send", { p0 = PLAIN, p1 = PLAIN },
+    function() return must(producer:send_batch(list)) end)
   if #sent:acked() ~= #list then lab:give_up("%d of %d plain records acknowledged", #sent:acked(), #list) end
   lab:event("%d plain records on p0 and %d on p1 acknowledged, acks=all", PLAIN, PLAIN)
 end
@@ -108,9 +112,12 @@ end
 local function prove_window(lab, topic, id, seen, dead)
   local fault = lab:fault "a transaction left open"
   if process.alive(dead.pid) then lab:give_up("the writer (pid %d) was not killed", dead.pid) end
-  lab:await("an open transaction of the dead writer (LSO < HW on p0)", function() return window_open(lab, topic) end, "5s")
+  lab:await("an open transaction of the dead writer (LSO < HW on p0)",
+    function() return window_open(lab, topic) end, "5s")
   local state = must(lab.run.admin:transaction(id)).state
-  if state ~= "Ongoing" then lab:give_up("the dead writer's transaction is not open: the coordinator says %s", state) end
+  if state ~= "Ongoing" then
+    lab:give_up("the dead writer's transaction is not open: the coordinator says %s", state)
+  end
   local now = lab:watermarks(topic, 0)
   seen.lso, seen.hw, seen.leo = now.lso, now.hw, now.leo
   return fault:fired("coordinator: %s; LSO %d < HW %d", state, now.lso, now.hw)
@@ -127,7 +134,8 @@ local function recover(lab, arm, id)
   return from
 end
 
--- Ends what the dead writer left, as init_transactions of its own id does; no later run may inherit it. Returns when.
+-- Ends what the dead writer left, as init_transactions of its own id does; no later run may inherit it.
+-- Returns when.
 local function free(lab, topic, id)
   local producer = lab:producer { transactional_id = id, linger_ms = 0 }
   must(producer:init_transactions "20s")
@@ -147,23 +155,27 @@ end
 local function mark_aborted_read(lab, arm, dirty)
   local first = with_prefix(dirty[0], "tx")[1]
   if arm.name == "read-uncommitted" and first then
-    lab:anomaly(("delivered %s of a transaction that never committed"):format(first), { at = dirty.at[first] })
+    lab:anomaly(("delivered %s of a transaction that never committed"):format(first),
+      { at = dirty.at[first] })
   end
 end
 
--- Seconds in which a right arm must show the records again: after the restart, or after the crash when the timeout of 1 s does the work.
+-- Seconds in which a right arm must show the records again: after the restart, or after the crash when the
+-- timeout of 1 s does the work.
 local function limit_of(arm)
   return arm.settings.restart == "none" and 1 + LIMIT or LIMIT
 end
 
--- What is visible when the window ends is for the checks to judge: a right arm that is late is violated, not in doubt.
+-- What is visible when the window ends is for the checks to judge: a right arm that is late is violated,
+-- not in doubt.
 local function watch_window(lab, arm, topic, seen, readers)
   local window = lab:span("window", "3 s window")
   if arm.class == "wrong" then
     seen.window_held = not lab:within(WINDOW, function() return window_open(lab, topic) == false end)
   else
     lab:within(limit_of(arm), function()
-      return seen_at(readers.main, seen.plain0) and seen_at(readers.second, seen.plain0) and window_open(lab, topic) == false
+      return seen_at(readers.main, seen.plain0) and seen_at(readers.second, seen.plain0)
+        and window_open(lab, topic) == false
     end)
   end
   lab:within("1s", function() return seen_at(readers.main, seen.plain1) end)
@@ -175,7 +187,8 @@ local function story(lab, arm)
   local seen = { topic = topic }
   lab:watch(topic, 0, "p0")
   lab:watch(topic, 1, "p1")
-  local main, second = reader(lab, topic, "read_committed", "reader-1"), reader(lab, topic, "read_committed", "reader-2")
+  local main, second = reader(lab, topic, "read_committed", "reader-1"),
+    reader(lab, topic, "read_committed", "reader-2")
   local dirty = reader(lab, topic, "read_uncommitted", "reader-uncommitted")
   local plain = lab:producer { linger_ms = 0 }
   local dead = crash(lab, topic, id, arm.settings.transaction_timeout_ms)
@@ -194,7 +207,9 @@ local function story(lab, arm)
   if window_open(lab, topic) ~= false then ended_at = free(lab, topic, id) end
   lab:await("the plain records of p0 on the reader", function() return seen_at(main, seen.plain0) end)
   fault:over()
-  if arm.class == "wrong" then lab:number("abort to visibility", math.max(0, seen_at(main, seen.plain0) - ended_at), "s") end
+  if arm.class == "wrong" then
+    lab:number("abort to visibility", math.max(0, seen_at(main, seen.plain0) - ended_at), "s")
+  end
   seen.unseen_seconds = lab:number("unseen", seen_at(main, seen.plain0) - from, "s")
   local now = lab:settled(topic, 0)
   seen.end_lso, seen.end_hw = now.lso, now.hw
@@ -222,7 +237,8 @@ local function frozen_follower(lab)
     return later and later.hw == before.hw + FOLLOWER_RECORDS
   end)
   return { acked = #sent:acked(), hw = now.hw, leo = now.leo,
-    says = ("HW %d, LEO %d: %d acks=1 records wait for a frozen in-sync follower"):format(now.hw, now.leo, #sent:acked()) }
+    says = ("HW %d, LEO %d: %d acks=1 records wait for a frozen in-sync follower"):format(now.hw, now.leo,
+      #sent:acked()) }
 end
 
 -- ---- the picture ----
@@ -231,23 +247,29 @@ local function picture(lab, seen)
   local cells = {}
   for _, record in ipairs(seen.ru.records) do
     if record.partition == 0 then
-      cells[#cells + 1] = { offset = record.offset, kind = record.id:find "^tx" and "open" or "plain", id = record.id }
+      cells[#cells + 1] = { offset = record.offset, kind = record.id:find "^tx" and "open" or "plain",
+        id = record.id }
     end
   end
   lab:moment {
     title = "The window: one open transaction hides the records behind it",
-    note = "Offsets 0 to 9 belong to the open transaction. The LSO stands at its first record; everything above is acknowledged, replicated and unseen.",
-    partitions = { { topic = seen.topic, partition = 0, cells = cells, marks = { low = 0, lso = seen.lso, hw = seen.hw, leo = seen.leo } } },
+    note = "Offsets 0 to 9 belong to the open transaction. The LSO stands at its first record; everything \z
+      above is acknowledged, replicated and unseen.",
+    partitions = { { topic = seen.topic, partition = 0, cells = cells,
+      marks = { low = 0, lso = seen.lso, hw = seen.hw, leo = seen.leo } } },
   }
 end
 
 local function sentence(seen, arm)
   if arm.name == "random-id" then
-    return ("%d acknowledged records unseen for the whole window of 3 s"):format(PLAIN - #with_prefix(seen.rc0, "plain0"))
+    return ("%d acknowledged records unseen for the whole window of 3 s"):format(
+      PLAIN - #with_prefix(seen.rc0, "plain0"))
   elseif arm.name == "read-uncommitted" then
-    return ("sees them at once, and %d records of a transaction that was aborted"):format(#with_prefix(seen.ru0, "tx"))
+    return ("sees them at once, and %d records of a transaction that was aborted"):format(
+      #with_prefix(seen.ru0, "tx"))
   end
-  return ("visible %.1f s after the %s"):format(seen.unseen_seconds, arm.settings.restart == "none" and "crash" or "restart")
+  return ("visible %.1f s after the %s"):format(seen.unseen_seconds,
+    arm.settings.restart == "none" and "crash" or "restart")
 end
 
 local function both(a, b)
@@ -263,18 +285,24 @@ local function check_story(lab, seen, arm)
     lab.check.aborted_read { aborted = aborted, of = seen.ru0, details = seen.ru.records }:expect(aborted)
   else
     for _, one in ipairs { { "unseen-p0", seen.rc0 }, { "unseen-p0-second", seen.second0 } } do
-      lab.check.unseen { name = one[1], of = seen.plain0, seen = one[2], details = seen.ru.records }:expect { wrong = seen.plain0, right = "holds" }
+      lab.check.unseen { name = one[1], of = seen.plain0, seen = one[2],
+        details = seen.ru.records }:expect { wrong = seen.plain0, right = "holds" }
     end
   end
   lab.check.aborted_read { name = "aborted-read-log", aborted = aborted, of = delivered }:expect "holds"
-  lab.check.same { name = "log", got = delivered, want = both(seen.plain0, seen.plain1), what = "plain ids in the log" }:expect "holds"
-  lab.check.equals { name = "lso-at-end", got = seen.end_lso, want = seen.end_hw, what = "is the LSO at the end" }:expect "holds"
-  lab.check.equals { name = "transaction", got = seen.coordinator == "Ongoing" and "open" or "ended", want = arm.class == "wrong" and "open" or "ended",
+  lab.check.same { name = "log", got = delivered, want = both(seen.plain0, seen.plain1),
+    what = "plain ids in the log" }:expect "holds"
+  lab.check.equals { name = "lso-at-end", got = seen.end_lso, want = seen.end_hw,
+    what = "is the LSO at the end" }:expect "holds"
+  lab.check.equals { name = "transaction", got = seen.coordinator == "Ongoing" and "open" or "ended",
+    want = arm.class == "wrong" and "open" or "ended",
     what = "is the old transaction when the window ends" }:expect "holds"
   if arm.class == "wrong" then
-    lab.check.equals { name = "window", got = seen.window_held, want = true, what = "is whether LSO < HW lasted 3 s" }:expect "holds"
+    lab.check.equals { name = "window", got = seen.window_held, want = true,
+      what = "is whether LSO < HW lasted 3 s" }:expect "holds"
   else
-    lab.check.bound { name = "visible-again", value = seen.unseen_seconds, at_most = limit_of(arm), unit = "s",
+    lab.check.bound { name = "visible-again", value = seen.unseen_seconds, at_most = limit_of(arm),
+      unit = "s",
       what = "visible after" }:expect "holds"
   end
 end
@@ -283,18 +311,23 @@ return experiment {
   id = "E-007",
   title = "An open transaction holds back the last stable offset",
   question = "Why does a read_committed consumer see nothing although records arrive and are acknowledged?",
-  claim = "One open transaction hides everything behind it in its partition; a stable transactional.id or a short timeout ends it.",
+  claim = "One open transaction hides everything behind it in its partition; a stable transactional.id or \z
+    a short timeout ends it.",
   lesson = "One open transaction hides everything behind it in its partition, other producers' records too.",
   needs = { "kafka" },
   disrupts = true, -- freezes or kills brokers: has the stack alone
 
   arms = {
-    wrong "random-id" { says = "a new transactional.id at every start: nobody ends the old transaction", restart = "a new random id",
+    wrong "random-id" { says = "a new transactional.id at every start: nobody ends the old transaction",
+      restart = "a new random id",
       transaction_timeout_ms = 60000 },
-    wrong "read-uncommitted" { says = "the reader's isolation level as the fix", restart = "a new random id", transaction_timeout_ms = 60000,
+    wrong "read-uncommitted" { says = "the reader's isolation level as the fix",
+      restart = "a new random id", transaction_timeout_ms = 60000,
       isolation = "read_uncommitted" },
-    right "stable-id" { says = "init_transactions of the restarted writer ends the old transaction", restart = "same id", transaction_timeout_ms = 60000 },
-    right "short-timeout" { says = "transaction.timeout.ms = 1000: the coordinator aborts by itself", restart = "none", transaction_timeout_ms = 1000 },
+    right "stable-id" { says = "init_transactions of the restarted writer ends the old transaction",
+      restart = "same id", transaction_timeout_ms = 60000 },
+    right "short-timeout" { says = "transaction.timeout.ms = 1000: the coordinator aborts by itself",
+      restart = "none", transaction_timeout_ms = 1000 },
     observe "hw-against-leo" { says = "an in-sync follower frozen while acks=1 records arrive", acks = 1 },
   },
 
@@ -310,29 +343,32 @@ return experiment {
 
   checks = function(lab, seen, arm)
     if arm.class ~= "observe" then return check_story(lab, seen, arm) end
-    lab.check.equals { name = "leo-minus-hw", got = seen.leo - seen.hw, want = seen.acked, what = "offsets between HW and LEO" }:expect "holds"
-    lab.check.equals { name = "acked", got = seen.acked, want = FOLLOWER_RECORDS, what = "records acknowledged" }:expect "holds"
+    lab.check.equals { name = "leo-minus-hw", got = seen.leo - seen.hw, want = seen.acked,
+      what = "offsets between HW and LEO" }:expect "holds"
+    lab.check.equals { name = "acked", got = seen.acked, want = FOLLOWER_RECORDS,
+      what = "records acknowledged" }:expect "holds"
   end,
 
   verdict = function(arms)
     local wrong, stable, short = arms["random-id"], arms["stable-id"], arms["short-timeout"]
     if not (wrong and stable and short) then return nil end
-    local words = "With a random transactional.id %d acknowledged records stayed unseen until the old transaction was ended by hand; "
-      .. "a stable id freed them in %.1f s, a short timeout in %.1f s."
+    local words = "With a random transactional.id %d acknowledged records stayed unseen until the old \z
+      transaction was ended by hand; a stable id freed them in %.1f s, a short timeout in %.1f s."
     return words:format(#wrong.plain0, stable.unseen_seconds, short.unseen_seconds)
   end,
 
   why = {
-    text = "A read_committed consumer reads up to the last stable offset: the first offset of the oldest open transaction in the "
-      .. "partition. A producer that dies leaves its transaction open until its transactional.id is initialised again or "
-      .. "transaction.timeout.ms (60 s by default) has passed. "
-      .. "Records of every other producer behind that point are acknowledged and replicated, and stay invisible.",
+    text = "A read_committed consumer reads up to the last stable offset: the first offset of the oldest \z
+      open transaction in the partition. A producer that dies leaves its transaction open until its \z
+      transactional.id is initialised again or transaction.timeout.ms (60 s by default) has passed. \z
+      Records of every other producer behind that point are acknowledged and replicated, and stay invisible.",
     sequence = {
       { from = "writer", to = "broker", text = "Produce 10 records, transactional" },
       { from = "writer", to = "writer", text = "SIGKILL before EndTxn", class = "wrong" },
       { from = "producer", to = "broker", text = "Produce 20 records, acks=all: acknowledged" },
       { from = "broker", to = "consumer", text = "read_committed: nothing behind the LSO", class = "wrong" },
-      { from = "writer", to = "coordinator", text = "InitProducerId, the same transactional.id", class = "right" },
+      { from = "writer", to = "coordinator", text = "InitProducerId, the same transactional.id",
+        class = "right" },
       { from = "coordinator", to = "broker", text = "WriteTxnMarkers: abort; LSO = HW", class = "right" },
     },
   },
@@ -343,7 +379,9 @@ return experiment {
     "read_uncommitted is no fix: it delivers records that will be aborted.",
   },
   references = {
-    { text = "KIP-98: exactly once delivery and transactional messaging", where = "Apache Kafka improvement proposals" },
-    { text = "KIP-664: tooling to detect and abort hanging transactions", where = "Apache Kafka improvement proposals" },
+    { text = "KIP-98: exactly once delivery and transactional messaging",
+      where = "Apache Kafka improvement proposals" },
+    { text = "KIP-664: tooling to detect and abort hanging transactions",
+      where = "Apache Kafka improvement proposals" },
   },
 }

@@ -1,7 +1,10 @@
--- E-009: one crash of a leader, seven settings of acks and min.insync.replicas. Which acknowledged records are gone?
--- The whole matrix lives through one fault script: the follower F is frozen, records are sent to the leader L, L is killed, F goes on and leads.
+-- E-009: one crash of a leader, seven settings of acks and min.insync.replicas. Which acknowledged records
+-- are gone?
+-- The whole matrix lives through one fault script: the follower F is frozen, records are sent to the leader
+-- L, L is killed, F goes on and leads.
 local N, L, F, X = 20, 1, 2, 3
-local PAUSE_MAX = 1.5 -- below replica.lag.time.max.ms and the broker session, else F leaves the ISR and nothing is lost
+-- below replica.lag.time.max.ms and the broker session, else F leaves the ISR and nothing is lost
+local PAUSE_MAX = 1.5
 
 -- retries off where the broker's own error code is to be seen; R2 keeps the standard profile
 local bare = { retries = 0, enable_idempotence = false, message_timeout_ms = 2500, linger_ms = 0 }
@@ -12,7 +15,8 @@ local rows = {
   { name = "all-rf-1", acks = "all", min_isr = 2, replicas = { X }, phases = "B" },
   { name = "all-min-isr-2", acks = "all", min_isr = 2, replicas = { L, F }, phases = "AB" },
   { name = "all-min-isr-1", acks = "all", min_isr = 1, replicas = { L, F }, phases = "AB" },
-  { name = "all-min-isr-2-rf-3", acks = "all", min_isr = 2, replicas = { L, F, X }, phases = "AB", std = true },
+  { name = "all-min-isr-2-rf-3", acks = "all", min_isr = 2, replicas = { L, F, X }, phases = "AB",
+    std = true },
 }
 
 local function producer_for(lab, row)
@@ -46,9 +50,11 @@ local function send(lab, row, phase)
   row.deliveries[phase] = must(row.producer:submit(list))
 end
 
--- What became of the records of a phase: acknowledged ids, and the others with the client's error and persistence status.
+-- What became of the records of a phase: acknowledged ids, and the others with the client's error and
+-- persistence status.
 local function outcome(row, phase)
-  local deliveries, result = row.deliveries[phase], { sent = row.sent[phase], acked = {}, refused = {}, codes = {}, last = 0 }
+  local deliveries, result = row.deliveries[phase],
+    { sent = row.sent[phase], acked = {}, refused = {}, codes = {}, last = 0 }
   for i, id in ipairs(row.sent[phase]) do
     local report = deliveries[i]
     if report and report.status == "PERSISTED" or (report and not report.name and row.acks == 0) then
@@ -68,9 +74,12 @@ end
 -- The history: what was acknowledged, what was refused, and what is unknown because it may have been written.
 local function write_outcomes(lab, row, phase)
   local result = outcome(row, phase)
-  for _, kind in ipairs { { "ok", "acked" }, { "fail", "NOT_PERSISTED" }, { "info", "POSSIBLY_PERSISTED" } } do
+  for _, kind in ipairs { { "ok", "acked" }, { "fail", "NOT_PERSISTED" },
+    { "info", "POSSIBLY_PERSISTED" } } do
     local ids = result[kind[2]]
-    if ids and #ids > 0 then lab:outcome(kind[1], row.name, "send", ids, kind[1] ~= "ok" and kind[2] or nil) end
+    if ids and #ids > 0 then
+      lab:outcome(kind[1], row.name, "send", ids, kind[1] ~= "ok" and kind[2] or nil)
+    end
   end
   return result
 end
@@ -111,13 +120,18 @@ local function warm_up(lab)
   lab:each(all, function(row)
     lab:await("ISR complete: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end)
     note_position(lab, row, "before")
-    if row.positions.before.leader ~= row.replicas[1] then lab:give_up("%s is led by %d", row.name, row.positions.before.leader) end
-    if #row.replicas == 2 then lab:await("first record on F: " .. row.name, function() return at_follower(lab, row.topic) end) end
+    if row.positions.before.leader ~= row.replicas[1] then
+      lab:give_up("%s is led by %d", row.name, row.positions.before.leader)
+    end
+    if #row.replicas == 2 then
+      lab:await("first record on F: " .. row.name, function() return at_follower(lab, row.topic) end)
+    end
   end)
   return plug
 end
 
--- Freezing a follower leaks one batch: its open fetch is answered into its socket buffer. The plug record takes that place, seen in the Recv-Q.
+-- Freezing a follower leaks one batch: its open fetch is answered into its socket buffer. The plug record
+-- takes that place, seen in the Recv-Q.
 local function plug_the_fetch(lab, plug, frozen_pid, leader_port)
   must(plug.producer:send { topic = plug.topic, partition = 0, value = "plug" })
   return lab:await("the plug's answer in F's socket", function()
@@ -144,7 +158,9 @@ local function phase_a(lab, seen)
     if row.acks == 1 then row.deliveries.A:wait "1s" end
   end
   local after = process.recv_queue(f.pid, port)
-  if after ~= queued then lab:give_up("the frozen follower's socket grew from %d to %d bytes: a batch leaked to it", queued, after) end
+  if after ~= queued then
+    lab:give_up("the frozen follower's socket grew from %d to %d bytes: a batch leaked to it", queued, after)
+  end
   plugged:fired("Recv-Q %d bytes, unchanged by the records behind it", queued):over()
   must(l:freeze())
   send(lab, rows[1], "A")
@@ -154,7 +170,8 @@ local function phase_a(lab, seen)
   frozen.thaw()
   seen.pause = lab:now() - from
   if seen.pause > PAUSE_MAX then
-    lab:give_up("F was frozen %.1f s, longer than %.1f s: the machine is too busy (load %s); run it again when it is quieter", seen.pause, PAUSE_MAX,
+    lab:give_up("F was frozen %.1f s, longer than %.1f s: the machine is too busy (load %s); run it again \z
+      when it is quieter", seen.pause, PAUSE_MAX,
       (fs.read "/proc/loadavg" or "unknown"):match "^%S+")
   end
   lab:event("the follower held %d bytes it never read; frozen for %.0f ms", queued, seen.pause * 1000)
@@ -168,17 +185,22 @@ end
 
 local function phase_b(lab, seen)
   for _, row in ipairs(rows) do
-    if #row.replicas > 1 then lab:await("leader = F: " .. row.name, function() return leads(lab, row) end, "15s") end
+    if #row.replicas > 1 then
+      lab:await("leader = F: " .. row.name, function() return leads(lab, row) end, "15s")
+    end
   end
   seen.failover = lab:now() - seen.killed_at
   lab:event("the follower leads %.1f s after the kill", seen.failover)
   lab:each(of_phase "A", function(row)
-    lab:await("old leader out of the ISR: " .. row.name, function() return lab:isr_is(row.topic, table.move(row.replicas, 2, #row.replicas, 1, {})) end)
+    lab:await("old leader out of the ISR: " .. row.name,
+      function() return lab:isr_is(row.topic, table.move(row.replicas, 2, #row.replicas, 1, {})) end)
     note_position(lab, row, "old leader down")
   end)
   for _, row in ipairs(of_phase "A") do
     local now = lab:offsets(row.topic, 0)
-    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then lab:anomaly("the follower leads without the acknowledged records", { arm = row.name }) end
+    if #outcome(row, "A").acked > 0 and now and now.leo == 1 then
+      lab:anomaly("the follower leads without the acknowledged records", { arm = row.name })
+    end
   end
   for _, row in ipairs(of_phase "A") do
     if not row.std then row.deliveries.A:wait "5s" end
@@ -203,7 +225,8 @@ end
 local function phase_c(lab, killed, seen)
   killed.restart()
   lab:each(rows, function(row)
-    lab:await("ISR complete again: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end, "40s")
+    lab:await("ISR complete again: " .. row.name, function() return lab:isr_is(row.topic, row.replicas) end,
+      "40s")
     note_position(lab, row, "old leader back")
   end)
   lab:event "the old leader is back in every ISR"
@@ -223,11 +246,13 @@ local function setup(lab)
   phase_b(lab, seen)
   phase_c(lab, killed, seen)
   for _, row in ipairs(rows) do
-    seen.arms[row.name] = { topic = row.topic, in_topic = row.in_topic, seen_b = row.seen_b, hw_b = row.hw_b, leo_b = row.leo_b,
+    seen.arms[row.name] = { topic = row.topic, in_topic = row.in_topic, seen_b = row.seen_b,
+      hw_b = row.hw_b, leo_b = row.leo_b,
       positions = row.positions,
       A = row.sent.A and write_outcomes(lab, row, "A"), B = row.sent.B and write_outcomes(lab, row, "B") }
   end
-  lab:fact("follower frozen %.0f ms, leader killed, follower leads after %.1f s", seen.pause * 1000, seen.failover)
+  lab:fact("follower frozen %.0f ms, leader killed, follower leads after %.1f s", seen.pause * 1000,
+    seen.failover)
   return seen
 end
 
@@ -240,8 +265,14 @@ end
 
 local function sentence(seen)
   local words = {}
-  if seen.A then words[1] = ("crash: %d acked, %d lost"):format(#seen.A.acked, #(bag.from(seen.A.acked) - bag.from(seen.in_topic))) end
-  if seen.B then words[#words + 1] = ("down: %d acked, %d seen"):format(#seen.B.acked, #(bag.from(seen.B.acked) & bag.from(seen.seen_b))) end
+  if seen.A then
+    words[1] = ("crash: %d acked, %d lost"):format(#seen.A.acked,
+      #(bag.from(seen.A.acked) - bag.from(seen.in_topic)))
+  end
+  if seen.B then
+    words[#words + 1] = ("down: %d acked, %d seen"):format(#seen.B.acked,
+      #(bag.from(seen.B.acked) & bag.from(seen.seen_b)))
+  end
   return table.concat(words, "; ")
 end
 
@@ -255,15 +286,20 @@ end
 
 local function picture(lab, seen)
   local cells = { { offset = 0, kind = "committed", id = "warm" } }
-  for i, id in ipairs(seen.A.sent) do cells[#cells + 1] = { offset = i, kind = "lost", id = id, label = "acked by L, gone" } end
+  for i, id in ipairs(seen.A.sent) do
+    cells[#cells + 1] = { offset = i, kind = "lost", id = id, label = "acked by L, gone" }
+  end
   lab:moment {
     title = "acks=1: twenty records acknowledged by the leader alone, and gone with it",
-    note = "Offsets as the old leader had given them. The follower never fetched them and was elected: the old leader truncated to its log.",
-    partitions = { { topic = seen.topic, partition = 0, cells = cells, marks = { low = 0, hw = 1, leo = N + 1 } } },
+    note = "Offsets as the old leader had given them. The follower never fetched them and was elected: \z
+      the old leader truncated to its log.",
+    partitions = { { topic = seen.topic, partition = 0, cells = cells,
+      marks = { low = 0, hw = 1, leo = N + 1 } } },
   }
 end
 
--- Records the broker refused before they were written must not be in the topic; POSSIBLY_PERSISTED ones may be.
+-- Records the broker refused before they were written must not be in the topic; POSSIBLY_PERSISTED ones may
+-- be.
 local function refused_but_there(seen)
   local there, list = bag.from(seen.in_topic), {}
   for _, phase in ipairs { seen.A, seen.B } do
@@ -289,31 +325,39 @@ checks["acks-1-min-isr-2"] = function(lab, seen)
   lab.check.lost { of = all_acked(seen), in_ = seen.in_topic }:expect(seen.A.sent)
   lab.check.unseen { name = "unseen-B", of = seen.B.acked, seen = seen.seen_b }:expect(seen.B.sent)
   lab.check.unseen { name = "unseen-after", of = seen.B.sent, seen = seen.in_topic }:expect "holds"
-  lab.check.equals { name = "hw-at-end-of-B", got = seen.hw_b, want = 1, what = "is the HW at the end of B" }:expect "holds"
-  lab.check.equals { name = "leo-at-end-of-B", got = seen.leo_b, want = N + 1, what = "is the LEO at the end of B" }:expect "holds"
+  lab.check.equals { name = "hw-at-end-of-B", got = seen.hw_b, want = 1,
+    what = "is the HW at the end of B" }:expect "holds"
+  lab.check.equals { name = "leo-at-end-of-B", got = seen.leo_b, want = N + 1,
+    what = "is the LEO at the end of B" }:expect "holds"
 end
 
 checks["all-rf-1"] = function(lab, seen)
-  lab.check.equals { name = "acked-B", got = #seen.B.acked, want = N, what = "records acknowledged" }:expect "holds"
+  lab.check.equals { name = "acked-B", got = #seen.B.acked, want = N,
+    what = "records acknowledged" }:expect "holds"
   lab.check.lost { of = all_acked(seen), in_ = seen.in_topic }:expect "holds"
 end
 
 checks["all-min-isr-2"] = function(lab, seen)
-  lab.check.equals { name = "acked", got = #all_acked(seen), want = 0, what = "records acknowledged" }:expect "holds"
+  lab.check.equals { name = "acked", got = #all_acked(seen), want = 0,
+    what = "records acknowledged" }:expect "holds"
   lab.check.lost { of = all_acked(seen), in_ = seen.in_topic }:expect "holds"
   lab.check.phantom { name = "refused-but-there", of = refused_but_there(seen), in_ = {} }:expect "holds"
-  lab.check.equals { name = "refused-B", got = seen.B.codes.NOT_ENOUGH_REPLICAS or 0, want = N, what = "records refused with NOT_ENOUGH_REPLICAS (19)" }
+  lab.check.equals { name = "refused-B", got = seen.B.codes.NOT_ENOUGH_REPLICAS or 0, want = N,
+    what = "records refused with NOT_ENOUGH_REPLICAS (19)" }
     :expect "holds"
 end
 
 checks["all-min-isr-1"] = function(lab, seen)
-  lab.check.equals { name = "acked-A", got = #seen.A.acked, want = 0, what = "records acknowledged while F is in the ISR" }:expect "holds"
-  lab.check.equals { name = "acked-B", got = #seen.B.acked, want = N, what = "records acknowledged by one replica" }:expect "holds"
+  lab.check.equals { name = "acked-A", got = #seen.A.acked, want = 0,
+    what = "records acknowledged while F is in the ISR" }:expect "holds"
+  lab.check.equals { name = "acked-B", got = #seen.B.acked, want = N,
+    what = "records acknowledged by one replica" }:expect "holds"
   lab.check.lost { of = all_acked(seen), in_ = seen.in_topic }:expect "holds"
 end
 
 checks["all-min-isr-2-rf-3"] = function(lab, seen)
-  lab.check.equals { name = "acked", got = #all_acked(seen), want = 2 * N, what = "records acknowledged" }:expect "holds"
+  lab.check.equals { name = "acked", got = #all_acked(seen), want = 2 * N,
+    what = "records acknowledged" }:expect "holds"
   lab.check.lost { of = all_acked(seen), in_ = seen.in_topic }:expect "holds"
   lab.check.duplicate { of = seen.in_topic }:expect "holds"
 end
@@ -322,8 +366,10 @@ return experiment {
   id = "E-009",
   title = "acks x min.insync.replicas x in-sync replicas",
   question = "Which settings can lose a record the producer saw acknowledged?",
-  claim = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused writes.",
-  lesson = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused writes.",
+  claim = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused \z
+    writes.",
+  lesson = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused \z
+    writes.",
   needs = { "kafka" },
   disrupts = true, -- freezes or kills brokers: has the stack alone
   limit = "120s",
@@ -331,11 +377,16 @@ return experiment {
   arms = {
     wrong "acks-0" { says = "acks=0, min ISR 1", acks = 0, min_isr = 1, replication_factor = 2 },
     wrong "acks-1" { says = "acks=1, min ISR 1", acks = 1, min_isr = 1, replication_factor = 2 },
-    wrong "acks-1-min-isr-2" { says = "acks=1, min ISR 2: the minimum is not asked for acks=1", acks = 1, min_isr = 2, replication_factor = 2 },
-    right "all-min-isr-2" { says = "acks=all, min ISR 2, two replicas: refuses rather than loses", acks = "all", min_isr = 2, replication_factor = 2 },
-    right "all-min-isr-2-rf-3" { says = "acks=all, min ISR 2, three replicas, retries: the standard", acks = "all", min_isr = 2, replication_factor = 3 },
-    observe "all-min-isr-1" { says = "acks=all, min ISR 1: acknowledged by one replica (its loss: E-029)", acks = "all", min_isr = 1, replication_factor = 2 },
-    observe "all-rf-1" { says = "acks=all, min ISR 2 on one replica: the effective minimum is 1", acks = "all", min_isr = 2, replication_factor = 1 },
+    wrong "acks-1-min-isr-2" { says = "acks=1, min ISR 2: the minimum is not asked for acks=1", acks = 1,
+      min_isr = 2, replication_factor = 2 },
+    right "all-min-isr-2" { says = "acks=all, min ISR 2, two replicas: refuses rather than loses",
+      acks = "all", min_isr = 2, replication_factor = 2 },
+    right "all-min-isr-2-rf-3" { says = "acks=all, min ISR 2, three replicas, retries: the standard",
+      acks = "all", min_isr = 2, replication_factor = 3 },
+    observe "all-min-isr-1" { says = "acks=all, min ISR 1: acknowledged by one replica (its loss: E-029)",
+      acks = "all", min_isr = 1, replication_factor = 2 },
+    observe "all-rf-1" { says = "acks=all, min ISR 2 on one replica: the effective minimum is 1",
+      acks = "all", min_isr = 2, replication_factor = 1 },
   },
 
   setup = setup,
@@ -351,8 +402,12 @@ return experiment {
     end
     lab:number("lost", #(bag.from(all_acked(seen)) - bag.from(seen.in_topic)), "records")
     lab:number("failover", lab.shared.failover, "s")
-    if arm.name == "acks-1-min-isr-2" then lab:number("acknowledged and unseen", lab.shared.c_at - lab.shared.b_at, "s") end
-    if arm.name == "all-min-isr-2" then lab:number("writes refused", lab.shared.c_at - lab.shared.killed_at, "s") end
+    if arm.name == "acks-1-min-isr-2" then
+      lab:number("acknowledged and unseen", lab.shared.c_at - lab.shared.b_at, "s")
+    end
+    if arm.name == "all-min-isr-2" then
+      lab:number("writes refused", lab.shared.c_at - lab.shared.killed_at, "s")
+    end
     if arm.name == "acks-1" then picture(lab, seen) end
     seen.says = sentence(seen)
     return seen
@@ -365,24 +420,30 @@ return experiment {
   verdict = function(arms)
     local wrong, right = arms["acks-1"], arms["all-min-isr-2-rf-3"]
     if not (wrong and right) then return nil end
-    local words = "acks=1 lost %d of %d acknowledged records in one leader crash; acks=all with min.insync.replicas 2 lost none of %d."
-    return words:format(#(bag.from(wrong.A.acked) - bag.from(wrong.in_topic)), #wrong.A.acked, #right.A.acked + #right.B.acked)
+    local words = "acks=1 lost %d of %d acknowledged records in one leader crash; acks=all with \z
+      min.insync.replicas 2 lost none of %d."
+    return words:format(#(bag.from(wrong.A.acked) - bag.from(wrong.in_topic)), #wrong.A.acked,
+      #right.A.acked + #right.B.acked)
   end,
 
   why = {
-    text = "acks=0 and acks=1 are acknowledged before any follower has the record; min.insync.replicas is only asked for acks=all. When the leader dies, "
-      .. "a follower that never fetched the records is elected, because it is still in the ISR, and its log is the truth: the old leader truncates to it. "
-      .. "With acks=all the acknowledgement waits for every in-sync replica, and min.insync.replicas says how many that must be.",
+    text = "acks=0 and acks=1 are acknowledged before any follower has the record; min.insync.replicas is \z
+      only asked for acks=all. When the leader dies, a follower that never fetched the records is \z
+      elected, because it is still in the ISR, and its log is the truth: the old leader truncates to it. \z
+      With acks=all the acknowledgement waits for every in-sync replica, and min.insync.replicas says how \z
+      many that must be.",
     sequence = {
       { from = "producer", to = "leader L", text = "Produce A01 .. A20, acks=1" },
       { from = "leader L", to = "producer", text = "acknowledged: L alone has them", class = "wrong" },
       { from = "leader L", to = "leader L", text = "SIGKILL", class = "wrong" },
       { from = "controller", to = "follower F", text = "you lead (F is in the ISR)" },
-      { from = "leader L", to = "follower F", text = "back again: truncates to F's log, A01 .. A20 are gone", class = "wrong" },
+      { from = "leader L", to = "follower F",
+        text = "back again: truncates to F's log, A01 .. A20 are gone", class = "wrong" },
     },
   },
   production = {
-    "acks=all, min.insync.replicas=2 on the topic, replication factor 3: one broker may be out and writes go on.",
+    "acks=all, min.insync.replicas=2 on the topic, replication factor 3: one broker may be out and writes \z
+      go on.",
     "Count a record as sent only after its delivery report; keep the persistence status of failed ones.",
     "min.insync.replicas does nothing for producers with acks=1.",
   },

@@ -1,7 +1,9 @@
--- E-012: fifty small transactions, ten of them aborted, one log, five observers. Offsets are not a count of records.
+-- E-012: fifty small transactions, ten of them aborted, one log, five observers. Offsets are not a count of
+-- records.
 local TRANSACTIONS, ABORTED, LAST_SIZE, AMOUNT_MAX = 50, 10, 5, 90
 
--- The seed decides which nine of the first 49 transactions abort; the last one, with five records, always does.
+-- The seed decides which nine of the first 49 transactions abort; the last one, with five records, always
+-- does.
 local function plan(lab)
   local rng = lab.rng:split "plan"
   local aborts = { [TRANSACTIONS] = true }
@@ -20,7 +22,8 @@ end
 local function messages(topic, records)
   local list = {}
   for k, record in ipairs(records) do
-    list[k] = { topic = topic, partition = 0, key = "account", value = tostring(record.amount), headers = { { "event-id", record.id } } }
+    list[k] = { topic = topic, partition = 0, key = "account", value = tostring(record.amount),
+      headers = { { "event-id", record.id } } }
   end
   return list
 end
@@ -31,28 +34,35 @@ local function note_end(lab, tx, ends)
   local kind = state:find "Abort" and "aborted" or state:find "Commit" and "committed" or state
   ends[kind] = (ends[kind] or 0) + 1
   if kind ~= (tx.aborts and "aborted" or "committed") then
-    lab:give_up("the transaction of %s should be %s, the coordinator says %s", tx.records[1].id, tx.aborts and "aborted" or "committed", state)
+    lab:give_up("the transaction of %s should be %s, the coordinator says %s", tx.records[1].id,
+      tx.aborts and "aborted" or "committed", state)
   end
 end
 
--- One transaction: records flushed to the broker first, so that an aborted one is in the log. The ledger row exists only when it commits.
+-- One transaction: records flushed to the broker first, so that an aborted one is in the log. The ledger
+-- row exists only when it commits.
 local function transact(lab, producer, db, topic, tx, ends)
   must(producer:begin())
   local span = lab:span("transaction", tx.records[1].id)
   local sent = must(producer:submit(messages(topic, tx.records)))
   must(producer:flush "10s")
-  if #sent:acked() ~= #tx.records then lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records) end
+  if #sent:acked() ~= #tx.records then
+    lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records)
+  end
   if tx.aborts then must(producer:abort "10s") else must(producer:commit "10s") end
   note_end(lab, tx, ends)
   span.over(tx.aborts and "aborted" or "committed")
   if tx.aborts then return true end
-  for _, record in ipairs(tx.records) do must(db:exec("INSERT INTO ledger_entry VALUES (?, ?)", record.id, record.amount)) end
+  for _, record in ipairs(tx.records) do
+    must(db:exec("INSERT INTO ledger_entry VALUES (?, ?)", record.id, record.amount))
+  end
   return true
 end
 
 local function setup(lab)
   local topic = lab:topic("orders", { partitions = 1 })
-  local db = lab:database "CREATE TABLE ledger_entry (event_id VARCHAR(40) PRIMARY KEY, amount BIGINT NOT NULL)"
+  local db = lab:database "CREATE TABLE ledger_entry (event_id VARCHAR(40) PRIMARY KEY, amount BIGINT NOT \z
+    NULL)"
   local ends = { id = lab:name "tx", aborted = 0, committed = 0 }
   local producer = lab:producer { transactional_id = ends.id, linger_ms = 0 }
   local aborting = lab:fault(("abort %d of %d transactions after flush"):format(ABORTED, TRANSACTIONS))
@@ -60,8 +70,11 @@ local function setup(lab)
   lab:watch(topic, 0, "p0")
   must(producer:init_transactions "20s")
   for i, tx in ipairs(plan(lab)) do
-    lab:op("producer", tx.aborts and "abort" or "commit", tx.records, function() return transact(lab, producer, db, topic, tx, ends) end)
-    for _, record in ipairs(tx.records) do table.insert(tx.aborts and seen.aborted or seen.committed, record.id) end
+    lab:op("producer", tx.aborts and "abort" or "commit", tx.records,
+      function() return transact(lab, producer, db, topic, tx, ends) end)
+    for _, record in ipairs(tx.records) do
+      table.insert(tx.aborts and seen.aborted or seen.committed, record.id)
+    end
     seen.records, seen.markers = seen.records + #tx.records, seen.markers + 1
     lab:progress(i, TRANSACTIONS, "transactions")
   end
@@ -71,20 +84,25 @@ local function setup(lab)
   lab:issued("transactions", ends.aborted + ends.committed, TRANSACTIONS)
   lab:issued("aborted transactions", ends.aborted, ABORTED)
   local in_log = #(bag.from(seen.aborted) & bag.from(lab:ids(seen.ru)))
-  if in_log ~= #seen.aborted then lab:give_up("the independent reader found %d of %d aborted ids in the log", in_log, #seen.aborted) end
-  aborting:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted, in_log):over()
+  if in_log ~= #seen.aborted then
+    lab:give_up("the independent reader found %d of %d aborted ids in the log", in_log, #seen.aborted)
+  end
+  aborting:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted,
+    in_log):over()
   seen.ledger = must(db:query "SELECT CAST(SUM(amount) AS SIGNED) AS total FROM ledger_entry")[1].total
   lab:number("records", seen.records)
   lab:number("markers", seen.markers)
   lab:number("aborted records", #seen.aborted)
   lab:fact("%d transactions, %d aborted", TRANSACTIONS, ABORTED)
-  lab:fact("%d records + %d markers, LSO %d = HW %d = LEO %d", seen.records, seen.markers, now.lso, now.hw, now.leo)
+  lab:fact("%d records + %d markers, LSO %d = HW %d = LEO %d", seen.records, seen.markers, now.lso, now.hw,
+    now.leo)
   return seen
 end
 
 -- ---- the observers ----
 
--- Polls until the consumer is at the end of the partition; on(record) sees every record, at_end(record) the end-of-partition event.
+-- Polls until the consumer is at the end of the partition; on(record) sees every record, at_end(record) the
+-- end-of-partition event.
 local function read_to_end(lab, consumer, on, at_end)
   local ended
   lab:await("end of partition", function()
@@ -177,15 +195,18 @@ end
 
 -- Applies every record it gets to MySQL: the effect and the balance in one transaction.
 local function applier(lab, state, isolation, at_end)
-  local db = lab:database("CREATE TABLE account_view (account VARCHAR(20) PRIMARY KEY, balance BIGINT NOT NULL)",
-    "CREATE TABLE effect_log (event_id VARCHAR(40) NOT NULL)", "INSERT INTO account_view VALUES ('account', 0)")
+  local db = lab:database(
+    "CREATE TABLE account_view (account VARCHAR(20) PRIMARY KEY, balance BIGINT NOT NULL)",
+    "CREATE TABLE effect_log (event_id VARCHAR(40) NOT NULL)",
+    "INSERT INTO account_view VALUES ('account', 0)")
   local consumer = lab:consumer { isolation_level = isolation, group = lab:name "group" }
   local aborted, told = bag.from(lab.shared.aborted), false
   must(consumer:subscribe { lab.shared.topic })
   state.ended = read_to_end(lab, consumer, function(record)
     must(db:tx(function(tx)
       must(tx:exec("INSERT INTO effect_log VALUES (?)", id_of(record)))
-      must(tx:exec("UPDATE account_view SET balance = balance + ? WHERE account = ?", math.tointeger(record.value), record.key))
+      must(tx:exec("UPDATE account_view SET balance = balance + ? WHERE account = ?",
+        math.tointeger(record.value), record.key))
       return true
     end))
     must(consumer:store(record))
@@ -195,7 +216,9 @@ local function applier(lab, state, isolation, at_end)
       lab:anomaly(("applied %s, whose transaction was aborted"):format(id_of(record)))
     end
   end, at_end and function(eof) at_end(consumer, eof) end)
-  for _, row in ipairs(must(db:query "SELECT event_id FROM effect_log")) do state.ids[#state.ids + 1] = row.event_id end
+  for _, row in ipairs(must(db:query "SELECT event_id FROM effect_log")) do
+    state.ids[#state.ids + 1] = row.event_id
+  end
   state.view = must(db:query "SELECT balance FROM account_view")[1].balance
   return consumer
 end
@@ -242,9 +265,11 @@ local function picture(shared)
   end
   return {
     title = "The end of the log: the last aborted transaction and its marker",
-    note = "Every transaction costs one marker, and aborted records keep their offsets: the last delivered record is not the last offset.",
+    note = "Every transaction costs one marker, and aborted records keep their offsets: the last \z
+      delivered record is not the last offset.",
     partitions = { { topic = shared.topic, partition = 0, cells = cells,
-      marks = { low = shared.low, lso = shared.lso, hw = shared.hw, leo = shared.leo, committed = shared.rc.records[#shared.rc.records].offset + 1 } } },
+      marks = { low = shared.low, lso = shared.lso, hw = shared.hw, leo = shared.leo,
+        committed = shared.rc.records[#shared.rc.records].offset + 1 } } },
   }
 end
 
@@ -261,43 +286,57 @@ local function both(a, b)
 end
 
 checks["offsets-as-count"] = function(lab, seen, shared)
-  lab.check.equals { name = "count", got = seen.claimed, want = shared.records, what = "records claimed" }:expect "violated"
-  lab.check.equals { name = "claim", got = seen.claimed, want = shared.records + shared.markers, what = "offsets counted" }:expect "holds"
-  lab.check.gap { offsets = seen.alarms, note = "an aborted record or a transaction marker" }:expect "violated"
-  lab.check.equals { name = "alarms", got = #seen.alarms, want = #shared.aborted + shared.markers, what = "gap alarms" }:expect "holds"
+  lab.check.equals { name = "count", got = seen.claimed, want = shared.records,
+    what = "records claimed" }:expect "violated"
+  lab.check.equals { name = "claim", got = seen.claimed, want = shared.records + shared.markers,
+    what = "offsets counted" }:expect "holds"
+  lab.check.gap { offsets = seen.alarms,
+    note = "an aborted record or a transaction marker" }:expect "violated"
+  lab.check.equals { name = "alarms", got = #seen.alarms, want = #shared.aborted + shared.markers,
+    what = "gap alarms" }:expect "holds"
   lab.check.lost { of = shared.committed, in_ = seen.ids }:expect "holds"
 end
 
 checks["lag-by-watermark"] = function(lab, seen, shared)
   local tail = shared.hw - (shared.rc.records[#shared.rc.records].offset + 1)
   lab.check.equals { name = "lag", got = seen.lag, want = 0, what = "offsets behind" }:expect "violated"
-  lab.check.equals { name = "tail", got = seen.lag, want = tail, what = "offsets after the last delivered record" }:expect "holds"
+  lab.check.equals { name = "tail", got = seen.lag, want = tail,
+    what = "offsets after the last delivered record" }:expect "holds"
   lab.check.lost { of = shared.committed, in_ = seen.ids }:expect "holds"
 end
 
 checks["read-uncommitted"] = function(lab, seen, shared)
-  lab.check.aborted_read { aborted = shared.aborted, of = seen.ids, details = shared.ru.records }:expect(shared.aborted)
-  lab.check.phantom { of = seen.ids, in_ = shared.committed, details = shared.ru.records }:expect(shared.aborted)
+  lab.check.aborted_read { aborted = shared.aborted, of = seen.ids,
+    details = shared.ru.records }:expect(shared.aborted)
+  lab.check.phantom { of = seen.ids, in_ = shared.committed,
+    details = shared.ru.records }:expect(shared.aborted)
   lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "violated"
 end
 
 checks.ids = function(lab, seen, shared)
   lab.check.lost { of = shared.committed, in_ = seen.ids }:expect "holds"
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids }:expect "holds"
-  lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed, what = "committed ids" }:expect "holds"
+  lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed,
+    what = "committed ids" }:expect "holds"
   lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "holds"
-  lab.check.same { name = "log-committed", got = ids_in(shared.rc), want = shared.committed, what = "committed ids in the log" }:expect "holds"
-  lab.check.same { name = "log-all", got = ids_in(shared.ru), want = both(shared.committed, shared.aborted), what = "ids in the log" }:expect "holds"
-  lab.check.equals { name = "arithmetic", got = shared.hw - shared.low, want = shared.records + shared.markers, what = "offsets" }:expect "holds"
+  lab.check.same { name = "log-committed", got = ids_in(shared.rc), want = shared.committed,
+    what = "committed ids in the log" }:expect "holds"
+  lab.check.same { name = "log-all", got = ids_in(shared.ru), want = both(shared.committed, shared.aborted),
+    what = "ids in the log" }:expect "holds"
+  lab.check.equals { name = "arithmetic", got = shared.hw - shared.low,
+    want = shared.records + shared.markers, what = "offsets" }:expect "holds"
 end
 
 checks["end-of-partition"] = function(lab, seen, shared)
-  lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed, what = "committed ids" }:expect "holds"
+  lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed,
+    what = "committed ids" }:expect "holds"
   lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "holds"
   lab.check.lost { of = shared.committed, in_ = seen.ids }:expect "holds"
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids }:expect "holds"
-  lab.check.equals { name = "caught-up", got = seen.ended, want = shared.hw, what = "is the end of partition" }:expect "holds"
-  lab.check.equals { name = "committed", got = seen.committed, want = shared.hw, what = "is the committed offset" }:expect "holds"
+  lab.check.equals { name = "caught-up", got = seen.ended, want = shared.hw,
+    what = "is the end of partition" }:expect "holds"
+  lab.check.equals { name = "committed", got = seen.committed, want = shared.hw,
+    what = "is the committed offset" }:expect "holds"
   lab.check.equals { name = "lag", got = seen.lag, want = 0, what = "offsets behind" }:expect "holds"
 end
 
@@ -305,16 +344,22 @@ return experiment {
   id = "E-012",
   title = "Aborted transactions, control records and offset gaps",
   question = "Offsets jump and lag never reads zero: did I lose records?",
-  claim = "No record is lost: markers and aborted records use offsets, so count ids and test \"caught up\" with end of partition.",
-  lesson = "Markers and aborted records use offsets. Count ids; a monitor that wants lag 0 must store the end of partition.",
+  claim = "No record is lost: markers and aborted records use offsets, so count ids and test \"caught \z
+    up\" with end of partition.",
+  lesson = "Markers and aborted records use offsets. Count ids; a monitor that wants lag 0 must store the \z
+    end of partition.",
   needs = { "kafka", "mysql" },
 
   arms = {
-    wrong "offsets-as-count" { says = "an auditor that takes high watermark - low watermark for the number of records", count = "offsets" },
-    wrong "lag-by-watermark" { says = "commits each record's offset + 1 and waits for HW - committed = 0", commit = "record offset + 1" },
+    wrong "offsets-as-count" { says = "an auditor that takes high watermark - low watermark for the \z
+      number of records", count = "offsets" },
+    wrong "lag-by-watermark" { says = "commits each record's offset + 1 and waits for HW - committed = 0",
+      commit = "record offset + 1" },
     wrong "read-uncommitted" { says = "applies whatever the log holds", isolation = "read_uncommitted" },
-    right "ids" { says = "read_committed, compares sets of ids", isolation = "read_committed", count = "ids" },
-    right "end-of-partition" { says = "stores the end-of-partition offset like a record's", isolation = "read_committed", commit = "end of partition" },
+    right "ids" { says = "read_committed, compares sets of ids", isolation = "read_committed",
+      count = "ids" },
+    right "end-of-partition" { says = "stores the end-of-partition offset like a record's",
+      isolation = "read_committed", commit = "end of partition" },
   },
 
   setup = setup,
@@ -335,22 +380,28 @@ return experiment {
   end,
 
   verdict = function(arms, shared)
-    local words = ("Nothing was lost: the log has %d offsets for %d records"):format(shared.hw - shared.low, shared.records)
+    local words = ("Nothing was lost: the log has %d offsets for %d records"):format(shared.hw - shared.low,
+      shared.records)
     local wrong, right = arms["lag-by-watermark"], arms["end-of-partition"]
     if wrong then words = words .. ("; lag by watermark stays at %d for ever"):format(wrong.lag) end
-    if right then words = words .. (wrong and ", end of partition reads %d" or "; at the end of partition lag reads %d"):format(right.lag) end
+    if right then
+      words = words .. (wrong and ", end of partition reads %d"
+        or "; at the end of partition lag reads %d"):format(right.lag)
+    end
     return words .. "."
   end,
 
   why = {
-    text = "Each commit and each abort appends a control record (a marker) to every partition of the transaction, and an aborted record keeps the offset "
-      .. "that it was given. A read_committed consumer steps over both without a word. So offsets are positions, not a count; the committed offset "
-      .. "of the last delivered record stays below the high watermark when the log ends in markers or aborted records.",
+    text = "Each commit and each abort appends a control record (a marker) to every partition of the \z
+      transaction, and an aborted record keeps the offset that it was given. A read_committed consumer \z
+      steps over both without a word. So offsets are positions, not a count; the committed offset of the \z
+      last delivered record stays below the high watermark when the log ends in markers or aborted records.",
     sequence = {
       { from = "producer", to = "broker", text = "Produce tx50-1 .. tx50-5" },
       { from = "producer", to = "coordinator", text = "EndTxn, committed = false", class = "wrong" },
       { from = "coordinator", to = "broker", text = "WriteTxnMarkers: one control record" },
-      { from = "broker", to = "consumer", text = "read_committed: nothing, then end of partition at the LSO", class = "right" },
+      { from = "broker", to = "consumer",
+        text = "read_committed: nothing, then end of partition at the LSO", class = "right" },
     },
   },
   production = {
@@ -359,7 +410,8 @@ return experiment {
     "Prove completeness with business ids, never with offset arithmetic.",
   },
   references = {
-    { text = "KIP-98: exactly once delivery and transactional messaging", where = "Apache Kafka improvement proposals" },
+    { text = "KIP-98: exactly once delivery and transactional messaging",
+      where = "Apache Kafka improvement proposals" },
     { text = "isolation.level, enable.partition.eof", where = "librdkafka CONFIGURATION.md" },
   },
 }

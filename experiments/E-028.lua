@@ -1,8 +1,8 @@
 -- E-028: one EndTxn arrives late. It ends a transaction that it does not belong to.
 local PARTITIONS, LATE_AT_MOST = 2, "5s"
 
--- The same two transactions in every arm and round: T1 is ended first and its end is late; T2 is written around the late one's arrival, and ended
--- the other way. A value is its id.
+-- The same two transactions in every arm and round: T1 is ended first and its end is late; T2 is written
+-- around the late one's arrival, and ended the other way. A value is its id.
 local ENDS = { commit = "abort", abort = "commit" }
 
 local function id_of(round, name)
@@ -12,7 +12,8 @@ end
 -- ---- producers: one that goes on, one that is replaced, one that knows by itself, and Java's ----
 
 local function settings(lab, id)
-  return { brokers = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id, ["linger.ms"] = 0,
+  return { brokers = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
+    ["linger.ms"] = 0,
     ["transaction.timeout.ms"] = 60000, ["socket.timeout.ms"] = 3000, ["message.timeout.ms"] = 20000 }
 end
 
@@ -41,8 +42,10 @@ makers["kafka.transactional"] = function(lab, id)
 end
 
 function makers.java(lab, id)
-  local p = lab:java_producer { ["bootstrap.servers"] = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
-    ["linger.ms"] = 0, ["transaction.timeout.ms"] = 60000, ["request.timeout.ms"] = 3000, ["delivery.timeout.ms"] = 20000 }
+  local p = lab:java_producer { ["bootstrap.servers"] = lab:wire().brokers,
+    ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
+    ["linger.ms"] = 0, ["transaction.timeout.ms"] = 60000, ["request.timeout.ms"] = 3000,
+    ["delivery.timeout.ms"] = 20000 }
   must(p:init_transactions())
   return { next = function() return p end, version = p.version }
 end
@@ -62,10 +65,12 @@ local function finish(lab, p, kind, name)
 end
 
 local function late_answer(lab, log)
-  return log:await("the coordinator's answer to the late EndTxn", function(row) return row.direction == "late response" and row end, LATE_AT_MOST)
+  return log:await("the coordinator's answer to the late EndTxn",
+    function(row) return row.direction == "late response" and row end, LATE_AT_MOST)
 end
 
--- The first end is held back on its connection and the client's side is cut: it repeats it on a new one and hears OK.
+-- The first end is held back on its connection and the client's side is cut: it repeats it on a new one and
+-- hears OK.
 local function first_transaction(lab, p, round, topic)
   must(p:begin())
   local acked = { send(lab, p, topic, 0, id_of(round, "T1-a")), send(lab, p, topic, 1, id_of(round, "T1-b")) }
@@ -94,11 +99,13 @@ local function second_transaction(lab, p, round, topic, rule, log)
   acked[#acked + 1] = send(lab, p, topic, 1, id_of(round, "T2-b"))
   local ok, failure = finish(lab, p, kind, "T2")
   span.over(ok and (kind == "commit" and "committed" or "aborted") or "open")
-  return { acked = acked, ended = ok, error = failure and tostring(failure), late = answer.error, version = answer.version }
+  return { acked = acked, ended = ok, error = failure and tostring(failure), late = answer.error,
+    version = answer.version }
 end
 
 local function run_round(lab, arm, held)
-  local round = { held = held, transactional_id = lab:name("tx-" .. held), prefix = #arm.settings.held > 1 and held .. "/" or "" }
+  local round = { held = held, transactional_id = lab:name("tx-" .. held),
+    prefix = #arm.settings.held > 1 and held .. "/" or "" }
   local topic = lab:topic("orders-" .. held, { partitions = PARTITIONS })
   for partition = 0, PARTITIONS - 1 do lab:watch(topic, partition, ("%s.p%d"):format(held, partition)) end
   local log = lab:wire_log { contains = round.transactional_id }
@@ -108,8 +115,10 @@ local function run_round(lab, arm, held)
   lab:settled(topic, 0)
   lab:settled(topic, 1)
   local rc, ru = lab:read_both(topic)
-  return { held = held, topic = topic, first = first, second = second, rc = rc.records, ru = ru.records, ends = rc.ends, java = maker.version,
-    replaced = maker.replaced and maker.replaced(), wire = log:rows(), transactional_id = round.transactional_id }
+  return { held = held, topic = topic, first = first, second = second, rc = rc.records, ru = ru.records,
+    ends = rc.ends, java = maker.version,
+    replaced = maker.replaced and maker.replaced(), wire = log:rows(),
+    transactional_id = round.transactional_id }
 end
 
 -- ---- what was promised, against what a read_committed reader gets ----
@@ -127,7 +136,8 @@ end
 -- The ids of the transactions that the client was told are committed, and of those it was told are aborted.
 local function promised(seen)
   local list = { committed = {}, aborted = {} }
-  local one, two = seen.held == "commit" and "committed" or "aborted", seen.held == "commit" and "aborted" or "committed"
+  local one, two = seen.held == "commit" and "committed" or "aborted",
+    seen.held == "commit" and "aborted" or "committed"
   list[one] = ids(seen.first)
   if seen.second.ended then list[two] = ids(seen.second.acked) else list.unknown = ids(seen.second.acked) end
   return list
@@ -158,8 +168,10 @@ local function cells_of(seen, partition)
   for offset = 0, last do
     local record = by_offset[offset]
     if record then ended = delivered[record.id] and "commit" or "abort" end
-    local kind = not record and "control" or delivered[record.id] and "committed" or wanted[record.id] and "lost" or "aborted"
-    cells[#cells + 1] = { offset = offset, kind = kind, id = record and record.id, label = not record and ended or nil }
+    local kind = not record and "control" or delivered[record.id] and "committed"
+      or wanted[record.id] and "lost" or "aborted"
+    cells[#cells + 1] = { offset = offset, kind = kind, id = record and record.id,
+      label = not record and ended or nil }
   end
   return cells
 end
@@ -167,11 +179,14 @@ end
 local function picture(lab, seen)
   local partitions = {}
   for partition = 0, PARTITIONS - 1 do
-    partitions[partition + 1] = { topic = seen.topic, partition = partition, cells = cells_of(seen, partition) }
+    partitions[partition + 1] = { topic = seen.topic, partition = partition,
+      cells = cells_of(seen, partition) }
   end
-  lab:moment { title = ("T1 %s late, T2 %s: what a read_committed reader gets"):format(seen.held == "commit" and "committed" or "aborted",
+  lab:moment { title = ("T1 %s late, T2 %s: what a read_committed reader gets"):format(seen.held == "commit"
+    and "committed" or "aborted",
       ENDS[seen.held] == "commit" and "committed" or "aborted"),
-    note = "T2-a was written before the late EndTxn arrived, T2-b after it. The marker between them ends half of T2 the way T1 was ended.",
+    note = "T2-a was written before the late EndTxn arrived, T2-b after it. The marker between them ends \z
+      half of T2 the way T1 was ended.",
     partitions = partitions }
 end
 
@@ -186,8 +201,10 @@ local SHOWN = { InitProducerId = true, AddPartitionsToTxn = true, Produce = true
 local function partition_words(row)
   local words = {}
   for _, p in ipairs(row.partitions or {}) do
-    local what = p.ids and table.concat(p.ids, ",") or p.base_offset and p.base_offset >= 0 and ("offset %d"):format(p.base_offset)
-    words[#words + 1] = ("p%d%s%s"):format(p.partition, what and " " .. what or "", p.error and p.error ~= 0 and (" error %d"):format(p.error) or "")
+    local what = p.ids and table.concat(p.ids, ",") or p.base_offset and p.base_offset >= 0
+      and ("offset %d"):format(p.base_offset)
+    words[#words + 1] = ("p%d%s%s"):format(p.partition, what and " " .. what or "",
+      p.error and p.error ~= 0 and (" error %d"):format(p.error) or "")
   end
   return table.concat(words, "; ")
 end
@@ -200,7 +217,8 @@ end
 
 local function answer_of(row)
   local list = {}
-  local epoch = row.producer_epoch or row.partitions and row.partitions[1] and row.partitions[1].producer_epoch
+  local epoch = row.producer_epoch or row.partitions and row.partitions[1]
+    and row.partitions[1].producer_epoch
   if epoch and epoch >= 0 then list[1] = ("epoch %d"):format(epoch) end
   if row.error then list[#list + 1] = ("error %d"):format(row.error) end
   return table.concat(list, ", ")
@@ -223,15 +241,18 @@ local function told(rows)
   return list
 end
 
--- Rows for the report: seconds, connection, direction, request with its version, what it is about, its answer.
+-- Rows for the report: seconds, connection, direction, request with its version, what it is about, its
+-- answer.
 local function wire_rows(seen)
   local list = {}
   for _, row in ipairs(told(seen.wire)) do
     if row.what or SHOWN[row.api] and row.direction ~= "rule" then
-      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn), row.what and "proxy" or row.direction,
+      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn),
+        row.what and "proxy" or row.direction,
         row.api and ("%s v%d"):format(row.api, row.version) or "", what_of(row), answer_of(row) }
     elseif row.direction == "rule" then
-      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn), "proxy", row.api, "held back; the client's side is cut", "" }
+      list[#list + 1] = { ("%.3f"):format(row.time), ("%s/%d"):format(row.proxy, row.conn), "proxy",
+        row.api, "held back; the client's side is cut", "" }
     end
   end
   return list
@@ -240,8 +261,10 @@ end
 local WIRE_HEAD = { "s", "connection", "", "request", "about", "answer" }
 
 local function show_wire(lab, seen)
-  lab:table { title = ("On the wire: %s, %s of T1 late"):format(lab.label, seen.held), head = WIRE_HEAD, rows = wire_rows(seen),
-    note = ("What the proxy saw of transactional.id %s; tries that were answered 51, CONCURRENT_TRANSACTIONS, are left out."):format(seen.transactional_id) }
+  lab:table { title = ("On the wire: %s, %s of T1 late"):format(lab.label, seen.held), head = WIRE_HEAD,
+    rows = wire_rows(seen),
+    note = ("What the proxy saw of transactional.id %s; tries that were answered 51, \z
+      CONCURRENT_TRANSACTIONS, are left out."):format(seen.transactional_id) }
 end
 
 local function sentence(all)
@@ -282,15 +305,19 @@ local function check_round(lab, seen, arm)
   local held = arm.class == "wrong" and seen.held
   lab.check.custom(named(seen, "all-or-nothing"), function()
     local found = torn(seen)
-    return #found == 0, #found == 0 and "each transaction is delivered as a whole or not at all" or "T2 is torn: a part of it is delivered", found
+    return #found == 0, #found == 0 and "each transaction is delivered as a whole or not at all"
+      or "T2 is torn: a part of it is delivered", found
   end):expect { wrong = "violated", right = "holds" }
-  lab.check.aborted_read { name = named(seen, "aborted-read"), aborted = promise.aborted, of = ids(seen.rc), details = seen.rc }
+  lab.check.aborted_read { name = named(seen, "aborted-read"), aborted = promise.aborted, of = ids(seen.rc),
+    details = seen.rc }
     :expect(held == "commit" and { "T2-a" } or "holds")
-  lab.check.lost { name = named(seen, "lost"), of = promise.committed, in_ = ids(seen.rc), details = joined(seen.first, seen.second.acked) }
+  lab.check.lost { name = named(seen, "lost"), of = promise.committed, in_ = ids(seen.rc),
+    details = joined(seen.first, seen.second.acked) }
     :expect(held == "abort" and { "T2-a" } or "holds")
   lab.check.equals { name = named(seen, "told"), got = seen.second.error or "OK", want = "OK",
     what = "is what the client heard at the end of T2" }:expect "holds"
-  lab.check.equals { name = named(seen, "late-answer"), got = seen.second.late, want = arm.settings.answer, what = "is the answer to the late EndTxn" }
+  lab.check.equals { name = named(seen, "late-answer"), got = seen.second.late, want = arm.settings.answer,
+    what = "is the answer to the late EndTxn" }
     :expect "holds"
 end
 
@@ -298,27 +325,36 @@ return experiment {
   id = "E-028",
   title = "A late EndTxn tears the next transaction",
   question = "Can a record be lost that was acknowledged and committed, with no error anywhere?",
-  claim = "An EndTxn that was repeated after a lost connection and arrives late ends the producer's next transaction. "
-    .. "After a new producer's init_transactions, or with EndTxn v5, it is refused.",
-  lesson = "After a connection was lost while a transaction was ended, go on with a new producer of the same transactional.id.",
+  claim = "An EndTxn that was repeated after a lost connection and arrives late ends the producer's next \z
+    transaction. After a new producer's init_transactions, or with EndTxn v5, it is refused.",
+  lesson = "After a connection was lost while a transaction was ended, go on with a new producer of the \z
+    same transactional.id.",
   needs = { "kafka", "proxy" },
   side_by_side = true,
 
   arms = {
-    wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted", producer = "reuse",
+    wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted",
+      producer = "reuse",
       held = { "commit" }, answer = 0 },
-    wrong "reuse-abort-late" { says = "the same producer goes on; T1's abort arrives late, T2 is committed", producer = "reuse",
+    wrong "reuse-abort-late" { says = "the same producer goes on; T1's abort arrives late, T2 is committed",
+      producer = "reuse",
       held = { "abort" }, answer = 0 },
-    right "fresh-producer" { says = "a new producer with the same transactional.id for T2", producer = "fresh", held = { "commit", "abort" }, answer = 47 },
-    right "kafka.transactional" { says = "rlab's helper notices the lost connection and replaces the producer", producer = "kafka.transactional",
+    right "fresh-producer" { says = "a new producer with the same transactional.id for T2",
+      producer = "fresh", held = { "commit", "abort" }, answer = 47 },
+    right "kafka.transactional" {
+      says = "rlab's helper notices the lost connection and replaces the producer",
+      producer = "kafka.transactional",
       held = { "commit", "abort" }, answer = 47 },
-    right "java-client" { says = "Kafka's Java client: EndTxn v5 carries an epoch for each transaction (KIP-890)", producer = "java",
+    right "java-client" { says = "Kafka's Java client: EndTxn v5 carries an epoch for each transaction \z
+      (KIP-890)", producer = "java",
       held = { "commit", "abort" }, answer = 90 },
   },
 
   run = function(lab, arm)
     local all = {}
-    if arm.settings.producer == "java" then lab:event("kafka-clients %s in a process of its own", lab:java_version()) end
+    if arm.settings.producer == "java" then
+      lab:event("kafka-clients %s in a process of its own", lab:java_version())
+    end
     lab:each(arm.settings.held, function(held)
       local seen = run_round(lab, arm, held)
       all[held == arm.settings.held[1] and 1 or 2] = seen
@@ -344,32 +380,40 @@ return experiment {
   verdict = function(arms)
     local lost = arms["reuse-abort-late"]
     if not (lost and arms["java-client"] and arms["fresh-producer"]) then return nil end
-    return ("librdkafka's EndTxn v%d cannot say which transaction it means: a late one took %s, acknowledged and committed, without an error. "
-      .. "A new producer has it refused (47), Java's v%d too (90)."):format(lost.rounds[1].second.version, "T2-a", arms["java-client"].rounds[1].second.version)
+    return ("librdkafka's EndTxn v%d cannot say which transaction it means: a late one took %s, \z
+      acknowledged and committed, without an error. A new producer has it refused (47), Java's v%d too \z
+      (90)."):format(lost.rounds[1].second.version, "T2-a", arms["java-client"].rounds[1].second.version)
   end,
 
   why = {
-    text = "A client that loses its connection while it ends a transaction cannot know whether the request arrived, so it repeats it on a new connection. "
-      .. "The first one may still be on its way: in a proxy, a load balancer, a socket buffer of a host that was frozen. Up to version 4 an EndTxn names the "
-      .. "transactional id, the producer id and its epoch, and all three are the same for every transaction of that producer. When the late one arrives, the "
-      .. "coordinator ends what is open then.\n\nVersion 5 (KIP-890, transaction.version 2) raises the epoch at each end, so a late request carries an old "
-      .. "one and is refused. librdkafka speaks version 1. There a new producer helps: init_transactions raises the epoch, and the late one is fenced.",
+    text = "A client that loses its connection while it ends a transaction cannot know whether the \z
+      request arrived, so it repeats it on a new connection. The first one may still be on its way: in a \z
+      proxy, a load balancer, a socket buffer of a host that was frozen. Up to version 4 an EndTxn names \z
+      the transactional id, the producer id and its epoch, and all three are the same for every \z
+      transaction of that producer. When the late one arrives, the coordinator ends what is open \z
+      then.\n\nVersion 5 (KIP-890, transaction.version 2) raises the epoch at each end, so a late request \z
+      carries an old one and is refused. librdkafka speaks version 1. There a new producer helps: \z
+      init_transactions raises the epoch, and the late one is fenced.",
     sequence = {
       { from = "producer", to = "coordinator", text = "EndTxn(T1, abort): held back, connection cut" },
       { from = "producer", to = "coordinator", text = "EndTxn(T1, abort) again: OK" },
       { from = "producer", to = "broker", text = "T2-a to partition 0: acknowledged" },
-      { from = "coordinator", to = "broker", text = "the late EndTxn(abort): marker behind T2-a", class = "wrong" },
+      { from = "coordinator", to = "broker", text = "the late EndTxn(abort): marker behind T2-a",
+        class = "wrong" },
       { from = "producer", to = "broker", text = "T2-b to partition 1: acknowledged" },
-      { from = "producer", to = "coordinator", text = "EndTxn(T2, commit): OK. T2-a is gone", class = "wrong" },
-      { from = "producer", to = "coordinator", text = "instead: a new producer, init_transactions, epoch + 1", class = "right" },
+      { from = "producer", to = "coordinator", text = "EndTxn(T2, commit): OK. T2-a is gone",
+        class = "wrong" },
+      { from = "producer", to = "coordinator",
+        text = "instead: a new producer, init_transactions, epoch + 1", class = "right" },
       { from = "coordinator", to = "producer", text = "the late EndTxn: 47, wrong epoch", class = "right" },
     },
   },
   production = {
-    "With librdkafka (C, C++, Python, Go, .NET, Node): after any connection loss during commit or abort close the producer and make a new one with the "
-      .. "same transactional.id.",
+    "With librdkafka (C, C++, Python, Go, .NET, Node): after any connection loss during commit or abort \z
+      close the producer and make a new one with the same transactional.id.",
     "In rlab's own API kafka.transactional does that; p:end_uncertain() tells it.",
-    "With the Java client keep transaction.version at 2 (Kafka 4.0 and later set it for new clusters; look with kafka-features.sh describe).",
+    "With the Java client keep transaction.version at 2 (Kafka 4.0 and later set it for new clusters; \z
+      look with kafka-features.sh describe).",
     "A long socket.timeout.ms does not help: the cut comes from the network.",
   },
   references = {

@@ -1,4 +1,5 @@
--- The cache of accounts, as C knows it (engine/flow/cache/scripts.h says what an entry is): keys, entries, scripts, and what a writer does after a change.
+-- The cache of accounts, as C knows it (engine/flow/cache/scripts.h says what an entry is): keys, entries,
+-- scripts, and what a writer does after a change.
 local clock = require "rlab.clock"
 local host = require "rlab.core_host"
 local null = require "rlab.null"
@@ -6,7 +7,8 @@ local units = require "rlab.units"
 
 local M = {}
 
-local SCRIPTS = { "put", "lease_fill", "lease_drop", "lease_release", "versioned", "tonumber", "two_step", "delta", "reserve" }
+local SCRIPTS = { "put", "lease_fill", "lease_drop", "lease_release", "versioned", "tonumber", "two_step",
+  "delta", "reserve" }
 local MODES = { "none", "del", "lease", "versioned", "update", "tonumber", "two-step", "delta" }
 local TOMBSTONE_MS = 5000
 local NUMBERS = { balance = true, version = true, stored = true, soft = true, expires = true, cost = true }
@@ -23,7 +25,8 @@ local function one_of(what, word, list)
     if known == word then return word end
   end
   local near = units.nearest(tostring(word), list)
-  error(("cache: unknown %s '%s'%s"):format(what, tostring(word), near and (", did you mean '%s'?"):format(near) or ""), 3)
+  error(("cache: unknown %s '%s'%s"):format(what, tostring(word),
+    near and (", did you mean '%s'?"):format(near) or ""), 3)
 end
 
 function M.source(name)
@@ -68,7 +71,8 @@ local function run(r, name, keys, args)
 end
 
 local function fields_of(entry, expires)
-  return { "balance", entry.balance, "version", M.version(entry.version), "stored", entry.stored or clock.unix_ms(), "expires", expires, "cost", 0 }
+  return { "balance", entry.balance, "version", M.version(entry.version), "stored",
+    entry.stored or clock.unix_ms(), "expires", expires, "cost", 0 }
 end
 
 local function said(reply, failure)
@@ -82,7 +86,8 @@ function M.fill(r, prefix, account, entry, options)
   local key, fields = M.key(prefix, account), fields_of(entry, clock.unix_ms() + ttl)
   if mode == "plain" then return said(run(r, "put", { key }, { ttl, table.unpack(fields) })) end
   if mode == "lease" then
-    return said(run(r, "lease_fill", { key, M.lease_key(prefix, account) }, { options.token, ttl, table.unpack(fields) }))
+    return said(run(r, "lease_fill", { key, M.lease_key(prefix, account) },
+      { options.token, ttl, table.unpack(fields) }))
   end
   return said(run(r, "versioned", { key }, { "fill", M.version(entry.version), ttl, table.unpack(fields) }))
 end
@@ -98,7 +103,8 @@ function changes.del(r, prefix, change)
 end
 
 function changes.lease(r, prefix, change)
-  local reply, failure = run(r, "lease_drop", { M.key(prefix, change.account), M.lease_key(prefix, change.account) }, {})
+  local reply, failure = run(r, "lease_drop",
+    { M.key(prefix, change.account), M.lease_key(prefix, change.account) }, {})
   if not reply then return nil, failure end
   return reply > 0 and "written" or "missing"
 end
@@ -113,11 +119,13 @@ local function new_value(change)
 end
 
 function changes.update(r, prefix, change)
-  return said(run(r, "versioned", { M.key(prefix, change.account) }, { "update", M.version(change.version), 0, new_value(change) }))
+  return said(run(r, "versioned", { M.key(prefix, change.account) },
+    { "update", M.version(change.version), 0, new_value(change) }))
 end
 
 function changes.tonumber(r, prefix, change)
-  return said(run(r, "tonumber", { M.key(prefix, change.account) }, { M.version(change.version), new_value(change) }))
+  return said(run(r, "tonumber", { M.key(prefix, change.account) },
+    { M.version(change.version), new_value(change) }))
 end
 
 changes["two-step"] = function(r, prefix, change)
@@ -126,7 +134,8 @@ changes["two-step"] = function(r, prefix, change)
 end
 
 function changes.delta(r, prefix, change)
-  return said(run(r, "delta", { M.key(prefix, change.account) }, { M.version(change.version), change.amount }))
+  return said(run(r, "delta", { M.key(prefix, change.account) },
+    { M.version(change.version), change.amount }))
 end
 
 function M.apply(r, prefix, mode, change)

@@ -1,38 +1,43 @@
--- The headers of records that failed (docs/dlq.md says who writes which): their names, how they are read, and what a replay makes of them.
+-- The headers of records that failed (docs/dlq.md says who writes which): their names, how they are read,
+-- and what a replay makes of them.
 local M = {}
 
 -- In the order in which they are written; engine/flow/dlq.h has the same for C.
-M.headers = { "original-topic", "original-partition", "original-offset", "original-timestamp", "original-group", "error-class",
+M.headers = { "original-topic", "original-partition", "original-offset", "original-timestamp",
+  "original-group", "error-class",
   "error-message", "attempt", "first-failure", "due-at", "replay-count", "target-group" }
 
-local numbers = { ["original-partition"] = true, ["original-offset"] = true, ["original-timestamp"] = true, attempt = true,
+local numbers = { ["original-partition"] = true, ["original-offset"] = true, ["original-timestamp"] = true,
+  attempt = true,
   ["first-failure"] = true, ["due-at"] = true, ["replay-count"] = true }
 local replaced = { attempt = true, ["due-at"] = true, ["replay-count"] = true, ["target-group"] = true }
 
 local own = {}
 for _, name in ipairs(M.headers) do own[name] = true end
 
--- dlq_topic("orders") -> "orders.dlq"; retry_topic("orders", "5s") -> "orders.retry.5s"; replay_group("billing") -> "billing.replay"
+-- dlq_topic("orders") -> "orders.dlq"; retry_topic("orders", "5s") -> "orders.retry.5s";
+--   replay_group("billing") -> "billing.replay"
 function M.dlq_topic(topic) return topic .. ".dlq" end
 function M.retry_topic(topic, delay) return ("%s.retry.%s"):format(topic, delay) end
 function M.replay_group(group) return group .. ".replay" end
 
--- read(headers) -> { original_topic =, original_offset =, ..., replay_count = 0 and up }: of a list of { name, value }; what is absent
--- or no number is nil
+-- read(headers) -> { original_topic =, original_offset =, ..., replay_count = 0 and up }: of a list of {
+--   name, value }; what is absent or no number is nil
 function M.read(headers)
   local story = {}
   for _, pair in ipairs(headers or {}) do
     local name, value = pair[1], pair[2]
     if own[name] and type(value) == "string" then
-      story[name:gsub("-", "_")] = numbers[name] and math.tointeger(tonumber(value)) or not numbers[name] and value or nil
+      story[name:gsub("-", "_")] = numbers[name] and math.tointeger(tonumber(value))
+        or not numbers[name] and value or nil
     end
   end
   story.replay_count = story.replay_count or 0
   return story
 end
 
--- for_replay(headers, {count =, target_group =}) -> headers of the copy that goes back: what the record brought, its attempts forgotten, and
--- the two of a replay (nil leaves one out)
+-- for_replay(headers, {count =, target_group =}) -> headers of the copy that goes back: what the record
+--   brought, its attempts forgotten, and the two of a replay (nil leaves one out)
 function M.for_replay(headers, about)
   about = about or {}
   local list = {}

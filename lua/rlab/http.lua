@@ -1,4 +1,5 @@
--- rlab.http: requests that wait, and servers whose requests are tasks. The wire is in C (rlab.core_http: libcurl and libmicrohttpd).
+-- rlab.http: requests that wait, and servers whose requests are tasks. The wire is in C (rlab.core_http:
+-- libcurl and libmicrohttpd).
 local core = require "rlab.core_http"
 local err = require "rlab.err"
 local json = require "rlab.json"
@@ -8,13 +9,16 @@ local units = require "rlab.units"
 local M = {}
 
 local function check_options(call, options, known)
-  if type(options) ~= "table" then error(call .. ": a table of options expected, got " .. type(options), 3) end
+  if type(options) ~= "table" then
+    error(call .. ": a table of options expected, got " .. type(options), 3)
+  end
   for key in pairs(options) do
     local fits = false
     for _, name in ipairs(known) do fits = fits or name == key end
     if not fits then
       local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
+        near and ", did you mean '" .. near .. "'?" or ""), 3)
     end
   end
 end
@@ -27,7 +31,9 @@ local function header_lines(headers)
   local lines = {}
   for name, value in pairs(headers or {}) do
     local line = ("%s: %s"):format(name, value)
-    if type(name) ~= "string" or line:find "[\r\n]" then error("http.request: headers are texts by name, without line breaks", 4) end
+    if type(name) ~= "string" or line:find "[\r\n]" then
+      error("http.request: headers are texts by name, without line breaks", 4)
+    end
     lines[#lines + 1] = value == "" and name .. ";" or line
   end
   table.sort(lines)
@@ -36,7 +42,9 @@ end
 
 local function prepare(options)
   check_options("http.request", options, request_keys)
-  if type(options.url) ~= "string" then error("http.request: url is a text such as \"http://127.0.0.1:18080/accounts/1\"", 3) end
+  if type(options.url) ~= "string" then
+    error("http.request: url is a text such as \"http://127.0.0.1:18080/accounts/1\"", 3)
+  end
   if options.json ~= nil and options.body ~= nil then error("http.request: body or json, not both", 3) end
   local headers = {}
   for name, value in pairs(options.headers or {}) do headers[name] = value end
@@ -48,7 +56,8 @@ local function prepare(options)
   }
 end
 
--- request{method=, url=, headers=, body= | json=, timeout="10s", connect_timeout="5s", max_body="64MiB"} -> {status=, headers=, body=} | nil, err
+-- request{method=, url=, headers=, body= | json=, timeout="10s", connect_timeout="5s", max_body="64MiB"} ->
+--   {status=, headers=, body=} | nil, err
 function M.request(options)
   return core.request(prepare(options))
 end
@@ -75,9 +84,11 @@ M.post, M.put = with_body "POST", with_body "PUT"
 
 -- ---- answers ----
 
--- problem(status, detail[, more]) -> an answer as RFC 9457 wants it; `more` adds members. `headers` in more are headers.
+-- problem(status, detail[, more]) -> an answer as RFC 9457 wants it; `more` adds members. `headers` in more
+--   are headers.
 function M.problem(status, detail, more)
-  local body, headers = { type = "about:blank", title = core.reason(status), status = status, detail = detail }, {}
+  local body, headers = { type = "about:blank", title = core.reason(status), status = status,
+    detail = detail }, {}
   for key, value in pairs(more or {}) do
     if key == "headers" then headers = value else body[key] = value end
   end
@@ -109,7 +120,9 @@ end
 
 -- What a handler returned, made whole; a text is a body.
 local function as_answer(req, answer, failure)
-  if type(answer) == "string" then return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } } end
+  if type(answer) == "string" then
+    return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } }
+  end
   if type(answer) ~= "table" then return failed(req, failure or "it returned " .. type(answer)) end
   for key in pairs(answer) do
     if not answer_keys[key] then return failed(req, ("an answer has no '%s'"):format(tostring(key))) end
@@ -140,9 +153,11 @@ end
 
 local serve_keys = { "host", "port", "threads", "max_body", "max_connections", "idle", "handler" }
 
--- serve{host="127.0.0.1", port=0, threads=1, max_body="1MiB", max_connections=1000, idle="60s", handler=f} -> server | nil, err.
--- Each request is a task that runs f(req{method, path, query, headers, body}), which returns {status=, headers=, body=, after=} or a text; `after(sent)` is
--- called in a task when the answer has been written to the socket.
+-- serve{host="127.0.0.1", port=0, threads=1, max_body="1MiB", max_connections=1000, idle="60s", handler=f}
+--   -> server | nil, err.
+-- Each request is a task that runs f(req{method, path, query, headers, body}), which returns {status=,
+-- headers=, body=, after=} or a text; `after(sent)` is called in a task when the answer has been written to
+-- the socket.
 function M.serve(options)
   check_options("http.serve", options, serve_keys)
   if type(options.handler) ~= "function" then error("http.serve: handler is a function(req)", 2) end
@@ -152,7 +167,8 @@ function M.serve(options)
   local raw, port, id = core.serve(core_options, dispatcher(options.handler))
   if not raw then return nil, port end
   local host = options.host or "127.0.0.1"
-  return setmetatable({ raw = raw, id = id, host = host, port = port, url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
+  return setmetatable({ raw = raw, id = id, host = host, port = port,
+    url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
     Server)
 end
 
@@ -161,12 +177,14 @@ function Server:under_way()
   return self.raw and self.raw:under_way() or 0
 end
 
--- server:front(front | nil): a flow's front() answers its requests in C before the handler is asked; nil takes it away, before the flow is closed
+-- server:front(front | nil): a flow's front() answers its requests in C before the handler is asked; nil
+-- takes it away, before the flow is closed
 function Server:front(front)
   if self.raw then self.raw:front(front) end
 end
 
--- server:close([grace = "2s"]): no new connections; waits for the requests under way, what is left then is answered 503
+-- server:close([grace = "2s"]): no new connections; waits for the requests under way, what is left then is
+-- answered 503
 function Server:close(grace)
   local raw = self.raw
   if not raw then return end

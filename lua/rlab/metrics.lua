@@ -1,11 +1,14 @@
 -- rlab.metrics: the Prometheus text format 0.0.4. A metric is a table:
---   {name =, type = "counter" | "gauge" | "summary" | "histogram" | "untyped", help =, labels = {name = text}, value = number}
--- A summary or histogram has hdr = (a histogram of rlab.hdr, or its summary() table for a summary) instead of a value; `scale` turns its integers into the
--- unit of the metric (1e-9: ns into seconds), `bounds` are a histogram's upper bounds in that unit. Metrics of one name share one HELP and TYPE.
+--   {name =, type = "counter" | "gauge" | "summary" | "histogram" | "untyped", help =, labels = {name =
+--     text}, value = number}
+-- A summary or histogram has hdr = (a histogram of rlab.hdr, or its summary() table for a summary) instead
+-- of a value; `scale` turns its integers into the unit of the metric (1e-9: ns into seconds), `bounds` are
+-- a histogram's upper bounds in that unit. Metrics of one name share one HELP and TYPE.
 local M = { content_type = "text/plain; version=0.0.4; charset=utf-8" }
 
 local types = { counter = true, gauge = true, summary = true, histogram = true, untyped = true }
-local known = { name = true, type = true, help = true, labels = true, value = true, hdr = true, scale = true, bounds = true }
+local known = { name = true, type = true, help = true, labels = true, value = true, hdr = true,
+  scale = true, bounds = true }
 local quantiles = { { "0.5", "p50" }, { "0.9", "p90" }, { "0.99", "p99" }, { "0.999", "p999" } }
 local default_bounds = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 
@@ -25,8 +28,12 @@ local function escape_label(text) return (tostring(text):gsub('[\\\n"]', escapes
 
 local function check(metric)
   local name = metric.name
-  if type(name) ~= "string" or not name:find "^[%a_:][%w_:]*$" then error("metrics: '" .. tostring(name) .. "' is no name of a metric", 4) end
-  if not types[metric.type or "untyped"] then error(("metrics: %s: '%s' is no type of a metric"):format(name, metric.type), 4) end
+  if type(name) ~= "string" or not name:find "^[%a_:][%w_:]*$" then
+    error("metrics: '" .. tostring(name) .. "' is no name of a metric", 4)
+  end
+  if not types[metric.type or "untyped"] then
+    error(("metrics: %s: '%s' is no type of a metric"):format(name, metric.type), 4)
+  end
   for key in pairs(metric) do
     if not known[key] then error(("metrics: %s: unknown key '%s'"):format(name, tostring(key)), 4) end
   end
@@ -35,7 +42,9 @@ local function check(metric)
       error(("metrics: %s: '%s' is no name of a label"):format(name, tostring(label)), 4)
     end
   end
-  if metric.hdr == nil and type(metric.value) ~= "number" then error(("metrics: %s: value is a number"):format(name), 4) end
+  if metric.hdr == nil and type(metric.value) ~= "number" then
+    error(("metrics: %s: value is a number"):format(name), 4)
+  end
 end
 
 local function labels_text(labels, extra, extra_value)
@@ -61,7 +70,8 @@ local function put_summary(out, metric)
   local scale = metric.scale or 1
   for _, q in ipairs(quantiles) do
     if summary[q[2]] then
-      put(out, metric.name, labels_text(metric.labels, "quantile", q[1]), summary.count > 0 and summary[q[2]] * scale or 0 / 0)
+      put(out, metric.name, labels_text(metric.labels, "quantile", q[1]),
+        summary.count > 0 and summary[q[2]] * scale or 0 / 0)
     end
   end
   put_ends(out, metric, summary, scale)

@@ -1,4 +1,5 @@
--- rlab.mysql: connections, transactions, prepared statements, streamed rows and pools. The calls to the server are in C (rlab.core_mysql).
+-- rlab.mysql: connections, transactions, prepared statements, streamed rows and pools. The calls to the
+-- server are in C (rlab.core_mysql).
 local core = require "rlab.core_mysql"
 local err = require "rlab.err"
 local task = require "rlab.task"
@@ -7,18 +8,22 @@ local units = require "rlab.units"
 local M = {}
 local Db = core.methods -- of every connection: query, exec, kill, id, ping, reconnect, ... come from C
 
--- connect{host=, port=, socket=, user=, password=, database=, tls=, ca=, found_rows=, connect_timeout=, read_timeout=, write_timeout=} -> db | nil, err
+-- connect{host=, port=, socket=, user=, password=, database=, tls=, ca=, found_rows=, connect_timeout=,
+--   read_timeout=, write_timeout=} -> db | nil, err
 M.connect = core.connect
 
 local function check_options(call, options, known)
   if options == nil then return {} end
-  if type(options) ~= "table" then error(call .. ": a table of options expected, got " .. type(options), 3) end
+  if type(options) ~= "table" then
+    error(call .. ": a table of options expected, got " .. type(options), 3)
+  end
   for key in pairs(options) do
     local fits = false
     for _, name in ipairs(known) do fits = fits or name == key end
     if not fits then
       local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
+        near and ", did you mean '" .. near .. "'?" or ""), 3)
     end
   end
   return options
@@ -36,8 +41,9 @@ local function iterate(cursor, failure)
   return next_row, nil, nil, cursor
 end
 
--- for row in db:rows(sql, ...) do ... end: the rows as the server sends them, never all in memory. Errors are raised, as a loop cannot look at
--- them. The connection serves nothing else meanwhile; leaving the loop early frees it.
+-- for row in db:rows(sql, ...) do ... end: the rows as the server sends them, never all in memory. Errors
+-- are raised, as a loop cannot look at them. The connection serves nothing else meanwhile; leaving the loop
+-- early frees it.
 function Db:rows(sql, ...)
   return iterate(self:cursor(sql, ...))
 end
@@ -62,8 +68,8 @@ local Statement = {}
 Statement.__index = Statement
 Statement.__name = "mysql.statement"
 
--- db:prepare(sql) -> statement | nil, err. It is prepared on the server at once and stays so until statement:close(); after a
--- reconnect it is prepared again by itself.
+-- db:prepare(sql) -> statement | nil, err. It is prepared on the server at once and stays so until
+--   statement:close(); after a reconnect it is prepared again by itself.
 function Db:prepare(sql)
   local done, failure = core.pin(self, sql)
   if not done then return nil, failure end
@@ -98,11 +104,14 @@ local function check_tx(options)
   options = check_options("mysql:tx", options, tx_keys)
   local level = options.isolation and tostring(options.isolation):lower():gsub("[_-]", " ")
   if level and not levels[level] then
-    error(("mysql:tx: no isolation level '%s'; there are read uncommitted, read committed, repeatable read, serializable")
+    error(("mysql:tx: no isolation level '%s'; there are read uncommitted, read committed, repeatable \z
+      read, serializable")
       :format(tostring(options.isolation)), 3)
   end
   local retries = options.retries or 0
-  if math.type(retries) ~= "integer" or retries < 0 then error("mysql:tx: retries is a number of times, 0 or more", 3) end
+  if math.type(retries) ~= "integer" or retries < 0 then
+    error("mysql:tx: retries is a number of times, 0 or more", 3)
+  end
   return { level = level, retries = retries, read_only = options.read_only, snapshot = options.snapshot }
 end
 
@@ -158,19 +167,24 @@ local function run_tx(db, f, options)
     local ok, outcome, raised, results = attempt(db, f, options)
     if ok and outcome.n == 1 then return true end
     if ok then return table.unpack(outcome, 2, outcome.n) end
-    if tries == options.retries or not worth_another(outcome) then return give_up(outcome, raised, results) end
+    if tries == options.retries or not worth_another(outcome) then
+      return give_up(outcome, raised, results)
+    end
   end
 end
 
--- db:tx(function(tx) ... end, {isolation=, retries=, read_only=, snapshot=}) -> the function's results (true where it returns none) | nil, err.
--- Commits; rolls back when the function raises (the error goes on) or returns nil, err. A deadlock or lock wait timeout runs the function again, up
--- to `retries` times. A failed commit whose outcome nobody knows has err.unknown.
+-- db:tx(function(tx) ... end, {isolation=, retries=, read_only=, snapshot=}) -> the function's results
+--   (true where it returns none) | nil, err.
+-- Commits; rolls back when the function raises (the error goes on) or returns nil, err. A deadlock or lock
+-- wait timeout runs the function again, up to `retries` times. A failed commit whose outcome nobody knows
+-- has err.unknown.
 function Db:tx(f, options)
   if type(f) ~= "function" then error("mysql:tx: a function expected, got " .. type(f), 2) end
   options = check_tx(options)
   if inside[self] then error("mysql:tx: this connection is inside a transaction already", 2) end
   inside[self] = true
-  local left <close> = setmetatable({}, { __close = function() inside[self] = nil end }) -- luacheck: ignore 211
+  -- luacheck: ignore 211
+  local left <close> = setmetatable({}, { __close = function() inside[self] = nil end })
   return run_tx(self, f, options)
 end
 
@@ -181,20 +195,24 @@ Pool.__index = Pool
 Pool.__name = "mysql.pool"
 
 local function closed_error()
-  return err.new { domain = "mysql", code = 0, name = "CLOSED", message = "the pool is closed", retriable = false, abortable = false, fatal = true }
+  return err.new { domain = "mysql", code = 0, name = "CLOSED", message = "the pool is closed",
+    retriable = false, abortable = false, fatal = true }
 end
 
--- pool{size=, wait=, and what connect takes} -> pool. Connections are opened when they are first needed; `wait` is how long :with waits
--- for a free one (5s).
+-- pool{size=, wait=, and what connect takes} -> pool. Connections are opened when they are first needed;
+--   `wait` is how long :with waits for a free one (5s).
 function M.pool(options)
   if type(options) ~= "table" then error("mysql.pool: a table of options expected", 2) end
   local own, rest = { size = 4, wait = 5 }, {}
   for key, value in pairs(options) do
     if own[key] ~= nil then own[key] = value else rest[key] = value end
   end
-  if math.type(own.size) ~= "integer" or own.size < 1 then error("mysql.pool: size is a number of connections, 1 or more", 2) end
+  if math.type(own.size) ~= "integer" or own.size < 1 then
+    error("mysql.pool: size is a number of connections, 1 or more", 2)
+  end
   return setmetatable({
-    options = rest, size = own.size, wait = units.duration(own.wait), idle = {}, count = 0, freed = task.event(), closed = false,
+    options = rest, size = own.size, wait = units.duration(own.wait), idle = {}, count = 0,
+    freed = task.event(), closed = false,
   }, Pool)
 end
 
@@ -234,7 +252,8 @@ local function take(pool)
   if #pool.idle == 0 and pool.count >= pool.size then
     local room, failure = task.timeout(pool.wait, wait_for_room, pool)
     if not room then
-      failure.message = ("all %d connections of the pool were busy for %s"):format(pool.size, units.print_duration(pool.wait))
+      failure.message = ("all %d connections of the pool were busy for %s"):format(pool.size,
+        units.print_duration(pool.wait))
       return nil, failure
     end
   end
@@ -266,7 +285,8 @@ function Pool:with(f)
   local db, failure = take(self)
   if not db then return nil, failure end
   local pool = self
-  local returned <close> = setmetatable({}, { __close = function() give_back(pool, db) end }) -- luacheck: ignore 211
+  -- luacheck: ignore 211
+  local returned <close> = setmetatable({}, { __close = function() give_back(pool, db) end })
   return f(db)
 end
 

@@ -1,4 +1,5 @@
--- Tasks as scripts use them: everything that waits yields the running task, so scripts read from top to bottom.
+-- Tasks as scripts use them: everything that waits yields the running task, so scripts read from top to
+-- bottom.
 -- Built on rlab.core.task (spawn, sleep, events), which is C.
 local core = require "rlab.core.task"
 local err = require "rlab.err"
@@ -68,7 +69,8 @@ function Group:spawn(f, ...)
 end
 
 function Group:cancel(reason)
-  local why = err.new { domain = "rlab", code = 0, name = "CANCELLED", message = reason or "the group was cancelled" }
+  local why = err.new { domain = "rlab", code = 0, name = "CANCELLED",
+    message = reason or "the group was cancelled" }
   for member in pairs(self.members) do member:cancel(why) end
 end
 
@@ -76,7 +78,8 @@ local function await_members(group)
   while next(group.members) do group.change:wait() end
 end
 
--- group(f) runs f(g); it returns when all that g:spawn started has ended. An error in one cancels the others and is raised here.
+-- group(f) runs f(g); it returns when all that g:spawn started has ended. An error in one cancels the
+-- others and is raised here.
 function M.group(f)
   local group = setmetatable({ members = {}, change = core.event() }, Group)
   local results = table.pack(pcall(function()
@@ -107,7 +110,8 @@ local function end_both(worker, timer)
   timer.raw:join()
 end
 
--- timeout(duration, f, ...) -> the results of f | nil, err{name="TIMEOUT"}. f is cancelled at the deadline and its closers are awaited.
+-- timeout(duration, f, ...) -> the results of f | nil, err{name="TIMEOUT"}. f is cancelled at the deadline
+--   and its closers are awaited.
 function M.timeout(at_most, f, ...)
   local late = false
   local worker = M.spawn(f, ...)
@@ -123,8 +127,8 @@ function M.timeout(at_most, f, ...)
   error(results[2], 0)
 end
 
--- shielded(f, ...) -> the results of f, which runs to its end though the caller is cancelled meanwhile; that is raised afterwards. For what must not
--- be left half done, such as closing.
+-- shielded(f, ...) -> the results of f, which runs to its end though the caller is cancelled meanwhile;
+--   that is raised afterwards. For what must not be left half done, such as closing.
 function M.shielded(f, ...)
   local worker, cancelled = M.spawn(f, ...), nil
   while not worker:done() do
@@ -138,7 +142,8 @@ end
 
 local wait_keys = { at_most = true, every = true, what = true }
 
--- wait_until(pred, {at_most="5s", every="20ms", what="ISR = {1}"}) -> pred's first true value | nil, err{name="TIMEOUT"}
+-- wait_until(pred, {at_most="5s", every="20ms", what="ISR = {1}"}) -> pred's first true value | nil,
+--   err{name="TIMEOUT"}
 function M.wait_until(pred, opts)
   opts = opts or {}
   for key in pairs(opts) do
@@ -149,7 +154,9 @@ function M.wait_until(pred, opts)
   while true do
     local value = pred()
     if value then return value end
-    if clock.ns() >= deadline then return nil, timeout_error(opts.what or "the condition", opts.at_most or "10s") end
+    if clock.ns() >= deadline then
+      return nil, timeout_error(opts.what or "the condition", opts.at_most or "10s")
+    end
     core.sleep(opts.every or 0.02)
   end
 end
@@ -157,14 +164,18 @@ end
 local Channel = {}
 Channel.__index = Channel
 
--- channel(n): a bounded queue between tasks. send waits while it is full, recv while it is empty; recv returns nil once closed and empty.
+-- channel(n): a bounded queue between tasks. send waits while it is full, recv while it is empty; recv
+-- returns nil once closed and empty.
 function M.channel(size)
-  return setmetatable({ size = size or 1, first = 1, last = 0, room = core.event(), filled = core.event() }, Channel)
+  return setmetatable({ size = size or 1, first = 1, last = 0, room = core.event(), filled = core.event() },
+    Channel)
 end
 
 function Channel:send(value)
   while not self.closed and self.last - self.first + 1 >= self.size do self.room:wait() end
-  if self.closed then return nil, err.new { domain = "rlab", code = 0, name = "CLOSED", message = "the channel is closed" } end
+  if self.closed then
+    return nil, err.new { domain = "rlab", code = 0, name = "CLOSED", message = "the channel is closed" }
+  end
   self.last = self.last + 1
   self[self.last] = value
   self.filled:set()

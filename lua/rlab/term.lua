@@ -1,4 +1,5 @@
--- What rlab draws on a terminal: colours by meaning, display widths, grids, bars and a block that is redrawn in place.
+-- What rlab draws on a terminal: colours by meaning, display widths, grids, bars and a block that is
+-- redrawn in place.
 -- Colour only adds to words: without it (NO_COLOR, a pipe, TERM=dumb) the same text is written.
 local host = require "rlab.core_host"
 local edit = require "rlab.edit"
@@ -74,7 +75,8 @@ end
 
 local SYMBOLS = {
   bar = { "━", "=" }, rest = { "━", "-" }, dot = { "·", "-" }, arrow = { "→", "->" }, line = { "─", "-" },
-  ellipsis = { "…", "..." }, cross = { "×", "x" }, ge = { "≥", ">=" }, le = { "≤", "<=" }, band = { "▒", "#" },
+  ellipsis = { "…", "..." }, cross = { "×", "x" }, ge = { "≥", ">=" }, le = { "≤", "<=" },
+  band = { "▒", "#" },
   tick = { "▏", "|" }, mark = { "▲", "^" },
 }
 --- a symbol by name, in ASCII where UTF-8 is not shown
@@ -91,12 +93,15 @@ end
 
 -- ranges of code points that take two columns, sorted
 local WIDE = {
-  0x1100, 0x115F, 0x231A, 0x231B, 0x2329, 0x232A, 0x23E9, 0x23EC, 0x2E80, 0x303E, 0x3041, 0x33FF, 0x3400, 0x4DBF,
-  0x4E00, 0x9FFF, 0xA000, 0xA4CF, 0xA960, 0xA97F, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6F, 0xFF00, 0xFF60,
+  0x1100, 0x115F, 0x231A, 0x231B, 0x2329, 0x232A, 0x23E9, 0x23EC, 0x2E80, 0x303E, 0x3041, 0x33FF, 0x3400,
+  0x4DBF,
+  0x4E00, 0x9FFF, 0xA000, 0xA4CF, 0xA960, 0xA97F, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6F, 0xFF00,
+  0xFF60,
   0xFFE0, 0xFFE6, 0x1F300, 0x1F64F, 0x1F680, 0x1F6FF, 0x1F900, 0x1F9FF, 0x20000, 0x3FFFD,
 }
 local ZERO = {
-  0x0300, 0x036F, 0x0483, 0x0489, 0x0591, 0x05BD, 0x1160, 0x11FF, 0x1AB0, 0x1AFF, 0x1DC0, 0x1DFF, 0x200B, 0x200F,
+  0x0300, 0x036F, 0x0483, 0x0489, 0x0591, 0x05BD, 0x1160, 0x11FF, 0x1AB0, 0x1AFF, 0x1DC0, 0x1DFF, 0x200B,
+  0x200F,
   0x20D0, 0x20FF, 0xFE00, 0xFE0F, 0xFE20, 0xFE2F, 0xD7B0, 0xD7FF, 0xE0100, 0xE01EF,
 }
 
@@ -205,7 +210,8 @@ local function columns_of(columns)
   local out = {}
   for i, c in ipairs(columns) do
     if type(c) == "string" then c = { name = c } end
-    out[i] = { name = c.name, key = c.key or c.name, align = c.align, format = c.format, max = c.max, class = c.class }
+    out[i] = { name = c.name, key = c.key or c.name, align = c.align, format = c.format, max = c.max,
+      class = c.class }
   end
   return out
 end
@@ -254,7 +260,8 @@ end
 local PIPE_WIDTH = 160
 
 --- A grid as text. columns: names, or {name=, key=, align=, format=, max=, class=}; rows: lists or records.
---- opts: indent (columns, default 0), max_rows (default 1000), width (default that of the terminal, 160 on a pipe),
+--- opts: indent (columns, default 0), max_rows (default 1000), width (default that of the terminal, 160 on
+--- a pipe),
 --- more (text after "+N more")
 function M.grid(columns, rows, opts)
   opts = opts or {}

@@ -1,5 +1,5 @@
--- rlab.uuid: version 7, 128 bits that sort by time. Within one generator each id is greater than the one before, also within a millisecond and when
--- the clock is set back.
+-- rlab.uuid: version 7, 128 bits that sort by time. Within one generator each id is greater than the one
+-- before, also within a millisecond and when the clock is set back.
 local clock = require "rlab.clock"
 local rng = require "rlab.rng"
 
@@ -27,7 +27,8 @@ function Generator:next(unix_ms)
     self.count = self.count + 1
     if self.count > 0xfff then self.ms, self.count = self.ms + 1, 0 end
   end
-  return ("%08x-%04x-7%03x-%04x-%012x"):format(self.ms >> 16, self.ms & 0xffff, self.count, 0x8000 | self.rng:int(0, 0x3fff),
+  return ("%08x-%04x-7%03x-%04x-%012x"):format(self.ms >> 16, self.ms & 0xffff, self.count,
+    0x8000 | self.rng:int(0, 0x3fff),
     self.rng:int(0, 0xffffffffffff))
 end
 
@@ -41,7 +42,8 @@ end
 
 -- bytes(text) -> 16 bytes | nil when it is no UUID
 function M.bytes(text)
-  local hex = type(text) == "string" and text:match "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"
+  local hex = type(text) == "string"
+    and text:match "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"
   if not hex then return nil end
   return (hex:gsub("-", ""):gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end))
 end
@@ -50,7 +52,8 @@ end
 function M.text(bytes)
   if type(bytes) ~= "string" or #bytes ~= 16 then return nil end
   local hex = bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
-  return ("%s-%s-%s-%s-%s"):format(hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21))
+  return ("%s-%s-%s-%s-%s"):format(hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20),
+    hex:sub(21))
 end
 
 return M

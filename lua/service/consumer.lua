@@ -1,5 +1,6 @@
--- consumer: applies the events of a topic to the read model, each once, by flow.consume. The defaults are the right practice; the other values of an option
--- are the wrong ones that experiments show, and say so in their help.
+-- consumer: applies the events of a topic to the read model, each once, by flow.consume. The defaults are
+-- the right practice; the other values of an option are the wrong ones that experiments show, and say so in
+-- their help.
 local dlq = require "rlab.dlq"
 local err = require "rlab.err"
 local flow_consume = require "rlab.flow_consume"
@@ -10,45 +11,68 @@ local task = require "rlab.task"
 local options = {
   { name = "topic", type = "string", default = "orders", help = "the topic of events" },
   { name = "group", type = "string", default = "consumer", help = "its consumer group" },
-  { name = "consumer_name", type = "string", help = "its name in processed_event and consumer_offset; the group when not set" },
-  { name = "workers", type = "int", default = 4, min = 1, max = 64, help = "threads with a MySQL connection each; a partition belongs to one" },
-  { name = "batch", type = "int", shown = "500", min = 1, max = 10000, help = "records of one transaction at most; a pool takes one" },
-  { name = "fetch", type = "int", min = 1, max = 10000, help = "records taken from a partition at once; as batch when not set" },
+  { name = "consumer_name", type = "string", help = "its name in processed_event and consumer_offset; the \z
+    group when not set" },
+  { name = "workers", type = "int", default = 4, min = 1, max = 64,
+    help = "threads with a MySQL connection each; a partition belongs to one" },
+  { name = "batch", type = "int", shown = "500", min = 1, max = 10000,
+    help = "records of one transaction at most; a pool takes one" },
+  { name = "fetch", type = "int", min = 1, max = 10000,
+    help = "records taken from a partition at once; as batch when not set" },
   { name = "commit", type = "enum", default = "after-work",
     values = { "after-work", "sync-after-work", "mysql", "pool-min", "before-work", "auto", "pool-max" },
     help = "where offsets are committed: the last three lose records, the pools keep no order" },
-  { name = "dedup", type = "enum", default = "processed-event", values = { "processed-event", "none", "redis", "position" },
+  { name = "dedup", type = "enum", default = "processed-event",
+    values = { "processed-event", "none", "redis", "position" },
     help = "how an event that comes again is known: only the first is right" },
-  { name = "dedup_ttl", type = "duration", default = "1h", min = "1s", help = "how long dedup = redis remembers" },
+  { name = "dedup_ttl", type = "duration", default = "1h", min = "1s",
+    help = "how long dedup = redis remembers" },
   { name = "cache", type = "enum", default = "none",
-    values = { "none", "del-before", "del-after", "lease", "versioned", "update", "delta", "tonumber", "two-step" },
+    values = { "none", "del-before", "del-after", "lease", "versioned", "update", "delta", "tonumber",
+      "two-step" },
     help = "what is done to the account's entry; lease, versioned and update are right" },
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
-  { name = "cache_wait", type = "duration", default = "30s", min = "0s", help = "how long a batch waits for a Redis that is away before its records fail" },
-  { name = "invalidate_seen", type = "bool", default = true, help = "invalidate also when the event had been applied before; off leaves stale entries" },
-  { name = "transactional", type = "bool", default = true, help = "one transaction a batch; off commits each statement by itself" },
-  { name = "drop_lost", type = "bool", default = true, help = "drop records of a partition that was taken away; off finishes and commits them" },
-  { name = "retry", type = "string", default = "", help = 'retry topics by delay, "5s:orders.retry.5s,1m:orders.retry.1m"' },
+  { name = "cache_wait", type = "duration", default = "30s", min = "0s",
+    help = "how long a batch waits for a Redis that is away before its records fail" },
+  { name = "invalidate_seen", type = "bool", default = true,
+    help = "invalidate also when the event had been applied before; off leaves stale entries" },
+  { name = "transactional", type = "bool", default = true,
+    help = "one transaction a batch; off commits each statement by itself" },
+  { name = "drop_lost", type = "bool", default = true, help = "drop records of a partition that was taken \z
+    away; off finishes and commits them" },
+  { name = "retry", type = "string", default = "",
+    help = 'retry topics by delay, "5s:orders.retry.5s,1m:orders.retry.1m"' },
   { name = "retry_scale", type = "number", default = 1, help = "every delay times this" },
-  { name = "retry_wait", type = "enum", default = "topic", values = { "topic", "sleep" }, help = "sleep blocks the partition for the delay" },
-  { name = "dlq", type = "string", help = 'topic of records that failed for good; TOPIC.dlq when not set, "-" for none: they are tried on and on' },
+  { name = "retry_wait", type = "enum", default = "topic", values = { "topic", "sleep" },
+    help = "sleep blocks the partition for the delay" },
+  { name = "dlq", type = "string", help = 'topic of records that failed for good; TOPIC.dlq when not set, \z
+    "-" for none: they are tried on and on' },
   { name = "on_deadlock", type = "enum", default = "retry", values = { "retry", "dlq", "repeat-statement" },
     help = "after error 1213: only retry, of the whole transaction, is right" },
-  { name = "on_lock_wait", type = "enum", default = "retry", values = { "retry", "dlq", "restart", "repeat-statement" },
+  { name = "on_lock_wait", type = "enum", default = "retry",
+    values = { "retry", "dlq", "restart", "repeat-statement" },
     help = "after error 1205: only retry, of the whole transaction, is right" },
   { name = "tries", type = "int", default = 5, min = 1, max = 1000, help = "of a transaction in conflict" },
-  { name = "backoff_min", type = "duration", default = "10ms", help = "the first bound of the wait between tries; any time below it is taken" },
+  { name = "backoff_min", type = "duration", default = "10ms",
+    help = "the first bound of the wait between tries; any time below it is taken" },
   { name = "backoff_max", type = "duration", default = "160ms", help = "the last bound" },
-  { name = "lock_order", type = "enum", default = "id", values = { "id", "event" }, help = "in which accounts are locked: event makes deadlocks" },
-  { name = "lock_wait", type = "duration", default = "5s", min = "1s", help = "innodb_lock_wait_timeout, in whole seconds" },
-  { name = "mysql_timeout", type = "duration", default = "10s", min = "100ms", help = "how long a statement may take; longer than lock_wait" },
-  { name = "revoke_wait", type = "duration", default = "2s", help = "how long a rebalance waits for the batch under way" },
-  { name = "handler", type = "string", help = "a Lua file that returns function(record), or { batch = function(records) }: what it refuses fails" },
+  { name = "lock_order", type = "enum", default = "id", values = { "id", "event" },
+    help = "in which accounts are locked: event makes deadlocks" },
+  { name = "lock_wait", type = "duration", default = "5s", min = "1s",
+    help = "innodb_lock_wait_timeout, in whole seconds" },
+  { name = "mysql_timeout", type = "duration", default = "10s", min = "100ms",
+    help = "how long a statement may take; longer than lock_wait" },
+  { name = "revoke_wait", type = "duration", default = "2s",
+    help = "how long a rebalance waits for the batch under way" },
+  { name = "handler", type = "string", help = "a Lua file that returns function(record), or { batch = \z
+    function(records) }: what it refuses fails" },
   { name = "seed", type = "int", help = "of the jitter" },
 }
 
-local passed = { "topic", "group", "consumer_name", "workers", "batch", "fetch", "commit", "dedup", "dedup_ttl", "cache", "prefix", "cache_wait",
-  "invalidate_seen", "transactional", "drop_lost", "retry", "retry_scale", "retry_wait", "on_deadlock", "on_lock_wait", "tries", "backoff_min",
+local passed = { "topic", "group", "consumer_name", "workers", "batch", "fetch", "commit", "dedup",
+  "dedup_ttl", "cache", "prefix", "cache_wait",
+  "invalidate_seen", "transactional", "drop_lost", "retry", "retry_scale", "retry_wait", "on_deadlock",
+  "on_lock_wait", "tries", "backoff_min",
   "backoff_max", "lock_order", "lock_wait", "revoke_wait", "seed", "brokers", "consumer", "producer" }
 
 local function with(table, more)
@@ -59,7 +83,8 @@ local function with(table, more)
 end
 
 local function flow_options(config)
-  local o = { member = config.name, mysql = with(config.mysql, { read_timeout = config.mysql_timeout }), redis = config.redis }
+  local o = { member = config.name, mysql = with(config.mysql, { read_timeout = config.mysql_timeout }),
+    redis = config.redis }
   for _, key in ipairs(passed) do o[key] = config[key] end
   o.handler = config.handler ~= nil
   if config.dlq ~= "-" then o.dlq = config.dlq or dlq.dlq_topic(config.topic) end
@@ -86,7 +111,10 @@ end
 -- load(path) -> function(records) -> verdicts by index
 local function load_handler(path)
   local chunk, failure = loadfile(path)
-  if not chunk then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service consumer: handler: " .. failure }, 0) end
+  if not chunk then
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = "service consumer: handler: " .. failure }, 0)
+  end
   local handler = chunk()
   if type(handler) == "table" and type(handler.batch) == "function" then
     return function(records)
@@ -119,7 +147,8 @@ end
 
 -- ---- what it says ----
 
-local warnings = { down = true, parked = true, stuck = true, lost = true, ["commit-failed"] = true, ["kafka-error"] = true }
+local warnings = { down = true, parked = true, stuck = true, lost = true, ["commit-failed"] = true,
+  ["kafka-error"] = true }
 
 local function tell(ctx, event)
   local fields = {}
@@ -147,9 +176,12 @@ end
 local function partition_metrics(list, partitions)
   for _, p in ipairs(partitions) do
     local labels = { topic = p.topic, partition = tostring(p.partition) }
-    list[#list + 1] = { name = "rlab_consumer_lag", type = "gauge", help = "Records that are still to be done.", labels = labels, value = p.lag or 0 }
-    list[#list + 1] = { name = "rlab_consumer_position", type = "gauge", help = "Offset that is done next.", labels = labels, value = p.position or 0 }
-    list[#list + 1] = { name = "rlab_consumer_due_in_seconds", type = "gauge", help = "How long its next record waits to be due.", labels = labels,
+    list[#list + 1] = { name = "rlab_consumer_lag", type = "gauge",
+      help = "Records that are still to be done.", labels = labels, value = p.lag or 0 }
+    list[#list + 1] = { name = "rlab_consumer_position", type = "gauge", help = "Offset that is done next.",
+      labels = labels, value = p.position or 0 }
+    list[#list + 1] = { name = "rlab_consumer_due_in_seconds", type = "gauge",
+      help = "How long its next record waits to be due.", labels = labels,
       value = p.waits }
   end
 end
@@ -157,22 +189,28 @@ end
 local function metrics(flow)
   local stats, times, list = flow:stats(), flow:times(), {}
   for _, counter in ipairs(flow_consume.counters()) do
-    list[#list + 1] = { name = ("rlab_consumer_%s_total"):format(counter.name), type = "counter", help = counter.help .. ".", value = stats[counter.name] }
+    list[#list + 1] = { name = ("rlab_consumer_%s_total"):format(counter.name), type = "counter",
+      help = counter.help .. ".", value = stats[counter.name] }
   end
-  list[#list + 1] = { name = "rlab_consumer_partitions", type = "gauge", help = "Partitions that are ours.", value = #stats.partitions }
+  list[#list + 1] = { name = "rlab_consumer_partitions", type = "gauge", help = "Partitions that are ours.",
+    value = #stats.partitions }
   partition_metrics(list, stats.partitions)
-  list[#list + 1] = { name = "rlab_consumer_transaction_seconds", type = "histogram", help = "A transaction, from its start to its commit.",
+  list[#list + 1] = { name = "rlab_consumer_transaction_seconds", type = "histogram",
+    help = "A transaction, from its start to its commit.",
     hdr = times.transaction, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_consumer_delay_seconds", type = "histogram", help = "From a record's timestamp to its commit in MySQL.",
+  list[#list + 1] = { name = "rlab_consumer_delay_seconds", type = "histogram",
+    help = "From a record's timestamp to its commit in MySQL.",
     hdr = times.delay, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_consumer_lateness_seconds", type = "histogram", help = "How late a retry was after its due time.",
+  list[#list + 1] = { name = "rlab_consumer_lateness_seconds", type = "histogram",
+    help = "How late a retry was after its due time.",
     hdr = times.lateness, scale = 1e-9 }
   return list
 end
 
 return service {
   name = "consumer",
-  help = "Applies the events of a topic to the read model, each once: a batch is one transaction with its dedup rows, then the cache, then the offset.",
+  help = "Applies the events of a topic to the read model, each once: a batch is one transaction with its \z
+    dedup rows, then the cache, then the offset.",
   options = options,
   uses = { producer = true, consumer = true },
   start = function(ctx)

@@ -1,12 +1,16 @@
--- query: GET /accounts/{id} from the read model, cache-aside over Redis and MySQL by flow.cache, in C behind the server. Every protection is an option; the
--- defaults are the right practice, and single = none, fill = plain, redis_timeout = 0, db_timeout = 0, breaker = 0 are the wrong ones that experiments show.
+-- query: GET /accounts/{id} from the read model, cache-aside over Redis and MySQL by flow.cache, in C
+-- behind the server. Every protection is an option; the defaults are the right practice, and single = none,
+-- fill = plain, redis_timeout = 0, db_timeout = 0, breaker = 0 are the wrong ones that experiments show.
 --
--- An answer is {"account_id":17,"balance":1200,"version":3,"source":"cache","age_ms":12}, with X-Cache (the source) and Age (seconds):
+-- An answer is {"account_id":17,"balance":1200,"version":3,"source":"cache","age_ms":12}, with X-Cache (the
+-- source) and Age (seconds):
 --   cache      from Redis                       db        just read from account_view
 --   stale      past its soft TTL while one refreshes it, or the last that was seen when Redis or MySQL fails
 --   l1         from this process                negative  known not to exist (404)
--- What cannot be answered is problem+json: 404, 503 (refused by the cap, the breaker or the end; or MySQL is away), 504 (MySQL did not answer in time).
--- The entry of an account in Redis is described in engine/flow/cache/scripts.h, and rlab.cache reads and writes it.
+-- What cannot be answered is problem+json: 404, 503 (refused by the cap, the breaker or the end; or MySQL
+-- is away), 504 (MySQL did not answer in time).
+-- The entry of an account in Redis is described in engine/flow/cache/scripts.h, and rlab.cache reads and
+-- writes it.
 local flow_cache = require "rlab.flow_cache"
 local http = require "rlab.http"
 local must = require "rlab.must"
@@ -15,35 +19,54 @@ local service = require "rlab.service"
 local options = {
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
   { name = "ttl", type = "duration", default = "60s", help = "how long an entry lives in Redis" },
-  { name = "jitter", type = "number", default = 0.1, min = 0, max = 1, help = "spreads it: ttl times 1 +- jitter, by seed, account and version" },
-  { name = "soft_ttl", type = "duration", default = "0s", help = "after that an entry is served stale while one reader refreshes it; 0: off" },
-  { name = "negative_ttl", type = "duration", default = "1s", help = "how long it is remembered that an account does not exist; 0: off" },
-  { name = "beta", type = "number", default = 0, min = 0, max = 1000, help = "XFetch: refresh at random before the end, 1 is usual; 0: off" },
+  { name = "jitter", type = "number", default = 0.1, min = 0, max = 1,
+    help = "spreads it: ttl times 1 +- jitter, by seed, account and version" },
+  { name = "soft_ttl", type = "duration", default = "0s", help = "after that an entry is served stale \z
+    while one reader refreshes it; 0: off" },
+  { name = "negative_ttl", type = "duration", default = "1s",
+    help = "how long it is remembered that an account does not exist; 0: off" },
+  { name = "beta", type = "number", default = 0, min = 0, max = 1000,
+    help = "XFetch: refresh at random before the end, 1 is usual; 0: off" },
   { name = "single", type = "enum", default = "lease", values = { "none", "process", "lease" },
-    help = "who loads what is missing: every reader, one in each process, or one of all processes, who has the lease in Redis" },
-  { name = "lease", type = "duration", default = "2s", help = "how long a lease lives, and how long others wait for its owner" },
-  { name = "retries", type = "int", default = 1, min = 0, max = 100, help = "of a load that failed while others wait for it; 0: all fail with it" },
+    help = "who loads what is missing: every reader, one in each process, or one of all processes, who \z
+      has the lease in Redis" },
+  { name = "lease", type = "duration", default = "2s",
+    help = "how long a lease lives, and how long others wait for its owner" },
+  { name = "retries", type = "int", default = 1, min = 0, max = 100,
+    help = "of a load that failed while others wait for it; 0: all fail with it" },
   { name = "fill", type = "enum", default = "versioned", values = { "plain", "lease", "versioned" },
-    help = "how a loaded value gets into Redis: whatever is there (wrong), while the lease holds, or unless a newer one is there" },
-  { name = "redis_timeout", type = "duration", default = "50ms", help = "of a round trip; 0: for ever (wrong)" },
+    help = "how a loaded value gets into Redis: whatever is there (wrong), while the lease holds, or \z
+      unless a newer one is there" },
+  { name = "redis_timeout", type = "duration", default = "50ms",
+    help = "of a round trip; 0: for ever (wrong)" },
   { name = "db_timeout", type = "duration", default = "200ms", help = "of a statement; 0: for ever (wrong)" },
   { name = "db_pool", type = "int", default = 16, min = 1, max = 512, help = "reads of MySQL at once" },
-  { name = "db_wait", type = "duration", default = "100ms", help = "how long a load waits for its turn, then 503; 0: for ever (wrong)" },
-  { name = "workers", type = "int", default = 32, min = 1, max = 512, help = "loads at once, those that wait for a lease as well" },
-  { name = "breaker", type = "int", default = 5, min = 0, max = 1000000, help = "failures in a row after which Redis or MySQL is left alone; 0: never" },
-  { name = "breaker_pause", type = "duration", default = "300ms", help = "for how long; then one reader tries" },
+  { name = "db_wait", type = "duration", default = "100ms",
+    help = "how long a load waits for its turn, then 503; 0: for ever (wrong)" },
+  { name = "workers", type = "int", default = 32, min = 1, max = 512,
+    help = "loads at once, those that wait for a lease as well" },
+  { name = "breaker", type = "int", default = 5, min = 0, max = 1000000,
+    help = "failures in a row after which Redis or MySQL is left alone; 0: never" },
+  { name = "breaker_pause", type = "duration", default = "300ms",
+    help = "for how long; then one reader tries" },
   { name = "ramp", type = "duration", default = "0s",
-    help = "after a breaker has closed db_pool grows to its size in that time: a tenth, half, all; 0: at once" },
-  { name = "stale", type = "duration", default = "5s", help = "when a server fails, what this process saw no longer ago is served; 0: off" },
-  { name = "l1", type = "duration", default = "0s", help = "what this process saw no longer ago is served without asking Redis; 0: off" },
-  { name = "l1_size", type = "int", default = 65536, min = 1, max = 16777216, help = "accounts that the process remembers" },
+    help = "after a breaker has closed db_pool grows to its size in that time: a tenth, half, all; 0: at \z
+      once" },
+  { name = "stale", type = "duration", default = "5s", help = "when a server fails, what this process saw \z
+    no longer ago is served; 0: off" },
+  { name = "l1", type = "duration", default = "0s", help = "what this process saw no longer ago is served \z
+    without asking Redis; 0: off" },
+  { name = "l1_size", type = "int", default = 65536, min = 1, max = 16777216,
+    help = "accounts that the process remembers" },
   { name = "lanes", type = "int", default = 1, min = 1, max = 16, help = "pipelined connections to Redis" },
   { name = "threads", type = "int", default = 2, min = 1, max = 64, help = "of the HTTP server" },
-  { name = "max_connections", type = "int", default = 10000, min = 1, max = 1000000, help = "of the HTTP server" },
+  { name = "max_connections", type = "int", default = 10000, min = 1, max = 1000000,
+    help = "of the HTTP server" },
   { name = "seed", type = "int", default = 0, help = "of the jitter and of XFetch" },
 }
 
-local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease", "retries", "fill", "redis_timeout", "db_timeout", "db_pool",
+local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease",
+  "retries", "fill", "redis_timeout", "db_timeout", "db_pool",
   "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "lanes", "seed" }
 
 local function flow_options(config)
@@ -91,30 +114,40 @@ local sources = { "cache", "stale", "db", "negative", "l1", "error" }
 local states = { closed = 0, ["half-open"] = 1, open = 2 }
 
 local function breaker(list, name, stats)
-  list[#list + 1] = { name = "rlab_query_breaker_state", type = "gauge", help = "0 closed, 1 half-open, 2 open.", labels = { need = name },
+  list[#list + 1] = { name = "rlab_query_breaker_state", type = "gauge",
+    help = "0 closed, 1 half-open, 2 open.", labels = { need = name },
     value = states[stats[name == "redis" and "redis_breaker" or "db_breaker"]] }
-  list[#list + 1] = { name = "rlab_query_breaker_opens_total", type = "counter", help = "How often it opened.", labels = { need = name },
+  list[#list + 1] = { name = "rlab_query_breaker_opens_total", type = "counter",
+    help = "How often it opened.", labels = { need = name },
     value = stats[name == "redis" and "redis_breaker_opens" or "db_breaker_opens"] }
 end
 
 local function metrics(flow)
   local stats, list = flow:stats(), {}
   for _, source in ipairs(sources) do
-    list[#list + 1] = { name = "rlab_query_seconds", type = "histogram", help = "Answers by source, from the request to the answer.",
+    list[#list + 1] = { name = "rlab_query_seconds", type = "histogram",
+      help = "Answers by source, from the request to the answer.",
       labels = { source = source }, hdr = stats.latency[source], scale = 1e-9 }
   end
   for _, counter in ipairs(counters) do
-    list[#list + 1] = { name = ("rlab_query_%s_total"):format(counter[1]), type = "counter", help = counter[2], value = stats[counter[1]] }
+    list[#list + 1] = { name = ("rlab_query_%s_total"):format(counter[1]), type = "counter",
+      help = counter[2], value = stats[counter[1]] }
   end
   breaker(list, "redis", stats)
   breaker(list, "mysql", stats)
-  list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.", value = stats.db_busy }
-  list[#list + 1] = { name = "rlab_query_db_allowed", type = "gauge", help = "How many may be under way just now.", value = stats.db_allowed }
-  list[#list + 1] = { name = "rlab_query_db_peak", type = "gauge", help = "The most that were under way at once.", value = stats.db_peak }
-  list[#list + 1] = { name = "rlab_query_queued", type = "gauge", help = "Loads that wait for a worker.", value = stats.queued }
-  list[#list + 1] = { name = "rlab_query_ahead_seconds", type = "summary", help = "How long before an entry's end XFetch refreshed it.",
+  list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.",
+    value = stats.db_busy }
+  list[#list + 1] = { name = "rlab_query_db_allowed", type = "gauge",
+    help = "How many may be under way just now.", value = stats.db_allowed }
+  list[#list + 1] = { name = "rlab_query_db_peak", type = "gauge",
+    help = "The most that were under way at once.", value = stats.db_peak }
+  list[#list + 1] = { name = "rlab_query_queued", type = "gauge", help = "Loads that wait for a worker.",
+    value = stats.queued }
+  list[#list + 1] = { name = "rlab_query_ahead_seconds", type = "summary",
+    help = "How long before an entry's end XFetch refreshed it.",
     hdr = stats.ahead, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_query_pool_wait_seconds", type = "summary", help = "How long a load waited for its turn at MySQL.",
+  list[#list + 1] = { name = "rlab_query_pool_wait_seconds", type = "summary",
+    help = "How long a load waited for its turn at MySQL.",
     hdr = stats.pool_wait, scale = 1e-9 }
   return list
 end
@@ -129,7 +162,8 @@ end
 
 return service {
   name = "query",
-  help = "Serves the read model: GET /accounts/{id} from Redis, else MySQL, with every protection as an option.",
+  help = "Serves the read model: GET /accounts/{id} from Redis, else MySQL, with every protection as an \z
+    option.",
   port = 18081,
   options = options,
   start = function(ctx)
@@ -139,7 +173,8 @@ return service {
     ctx:route("GET", "/accounts/{id}", leftover)
     ctx:spawn(follow, ctx, flow)
     ctx:front(flow:front())
-    local front <close> = setmetatable({}, { __close = function() ctx:front(nil) end }) -- luacheck: ignore 211
+    -- luacheck: ignore 211
+    local front <close> = setmetatable({}, { __close = function() ctx:front(nil) end })
     ctx:hold()
   end,
 }

@@ -1,4 +1,5 @@
--- Chunked backfill on the running MySQL: what a crash repeats, what a live write keeps, and what it waits for.
+-- Chunked backfill on the running MySQL: what a crash repeats, what a live write keeps, and what it waits
+-- for.
 local backfill = require "rlab.replay.backfill"
 local fail = require "rlab.fail"
 local fs = require "rlab.fs"
@@ -13,8 +14,8 @@ local ACCOUNTS = 1000
 
 local function job_of(name, more)
   local job = { job = name, table = "account_view", key = "account_id", shards = 4, chunk = 50,
-    read = "SELECT account_id AS id, CAST(SUM(amount) AS SIGNED) AS total, MAX(version) AS version FROM ledger_entry " ..
-      "WHERE account_id > :from AND account_id <= :upto GROUP BY account_id",
+    read = "SELECT account_id AS id, CAST(SUM(amount) AS SIGNED) AS total, MAX(version) AS version FROM \z
+      ledger_entry WHERE account_id > :from AND account_id <= :upto GROUP BY account_id",
     write = "UPDATE account_view SET balance = :total WHERE account_id = :id AND version <= :version" }
   for key, value in pairs(more or {}) do job[key] = value end
   return job
@@ -38,13 +39,16 @@ describe("backfill", function()
 
   setup(function()
     held = must(stack.open { needs = { "mysql" } })
-    db = must(mysql.connect { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user, password = held.mysql.password })
+    db = must(mysql.connect { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user,
+      password = held.mysql.password })
     must(require("rlab.stack.migrate").clone(db, must(require("rlab.stack.migrate").template(held)), schema))
     must(db:exec("USE " .. schema))
-    at = { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user, password = held.mysql.password, database = schema }
+    at = { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user,
+      password = held.mysql.password, database = schema }
     must(db:exec "SET SESSION cte_max_recursion_depth = 100000")
-    must(db:exec("INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) WITH RECURSIVE n (i) AS " ..
-      "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT UUID_TO_BIN(UUID()), i, 1 + i MOD ?, i, 0, 1 + i DIV ? FROM n",
+    must(db:exec("INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) \z
+      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT \z
+      UUID_TO_BIN(UUID()), i, 1 + i MOD ?, i, 0, 1 + i DIV ? FROM n",
       ACCOUNTS * 2, ACCOUNTS, ACCOUNTS))
     folder = must(fs.tmpdir "rlab-backfill")
   end)
@@ -58,7 +62,8 @@ describe("backfill", function()
 
   before_each(function()
     must(db:exec "DELETE FROM account_view")
-    must(db:exec("INSERT INTO account_view (account_id, version) SELECT DISTINCT account_id, 1 FROM ledger_entry"))
+    must(db:exec(
+      "INSERT INTO account_view (account_id, version) SELECT DISTINCT account_id, 1 FROM ledger_entry"))
   end)
 
   it("comes to every row once, and has nothing to do the second time", function()
@@ -73,7 +78,8 @@ describe("backfill", function()
     must(fs.write(path, json.encode(job_of("killed", { shards = 1 }))))
     local url = ("mysql://%s:%s@%s:%d/%s"):format(at.user, at.password, at.host, at.port, schema)
     local function go(points, ...)
-      local child <close> = must(process.spawn { cmd = { fs.self_exe(), "replay", "backfill", path, "--mysql", url, ... }, stdout = "capture",
+      local child <close> = must(process.spawn {
+        cmd = { fs.self_exe(), "replay", "backfill", path, "--mysql", url, ... }, stdout = "capture",
         stderr = "stdout", env = { RLAB_FAILPOINTS = points, NO_COLOR = "1" } })
       return must(child:wait "60s"), (child:output())
     end
@@ -83,7 +89,8 @@ describe("backfill", function()
     assert.matches("0%s+400%s+1000%s+8%s", (select(2, go("", "--status"))))
     local status, output = go("backfill.before_write=#3 kill")
     assert.equal("KILL", status.signal, output)
-    assert.equal(500, must(backfill.status(at, "killed"))[1].position) -- what was read was not written, and is read again
+    -- what was read was not written, and is read again
+    assert.equal(500, must(backfill.status(at, "killed"))[1].position)
     status, output = go ""
     assert.equal(0, status.code, output)
     assert.equal("  10 chunks, 500 rows read, 500 written, 0 overtaken by live writes\n", output)
@@ -96,7 +103,8 @@ describe("backfill", function()
     job.mysql = at
     local work = backfill.new(job)
     local running = task.spawn(function() must(work:run()) end)
-    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "60s" }))
+    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end,
+      { at_most = "60s" }))
     must(db:exec "UPDATE account_view SET balance = 77, version = 9 WHERE account_id = 5")
     fail.resume "backfill.before_write"
     running:join()
@@ -108,7 +116,8 @@ describe("backfill", function()
 
   it("waits while live traffic lags, also when nobody knows", function()
     local lags = { 51, false, 80, 50 }
-    local counts = run(job_of("slow", { shards = 1, chunk = ACCOUNTS, lag = function() return table.remove(lags, 1) or nil end }))
+    local counts = run(job_of("slow",
+      { shards = 1, chunk = ACCOUNTS, lag = function() return table.remove(lags, 1) or nil end }))
     assert.is_true(counts.throttled > 0.1 and counts.done)
   end)
 
@@ -120,7 +129,8 @@ describe("backfill", function()
     job.mysql = at
     local first, failure = backfill.new(job), nil
     local running = task.spawn(function() local _, why = first:run() failure = why end)
-    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end, { at_most = "60s" }))
+    must(task.wait_until(function() return (select(2, fail.hits "backfill.before_write")) == 1 end,
+      { at_most = "60s" }))
     assert.equal(20, run(job_of("twice", { shards = 1 })).chunks)
     fail.resume "backfill.before_write"
     running:join()
@@ -129,6 +139,7 @@ describe("backfill", function()
   end)
 
   it("reads named parameters, but not in quotes", function()
-    assert.same({ "a = ? AND b = ':x' AND c = ?", { "one", "two" } }, { backfill.named "a = :one AND b = ':x' AND c = :two" })
+    assert.same({ "a = ? AND b = ':x' AND c = ?", { "one", "two" } },
+      { backfill.named "a = :one AND b = ':x' AND c = :two" })
   end)
 end)

@@ -5,14 +5,17 @@ local process = require "rlab.process"
 local brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set")
 
 local function run(words)
-  local child <close> = assert(process.spawn { cmd = words, stdout = "capture", stderr = "stdout", env = { NO_COLOR = "1", LC_ALL = "C.UTF-8" } })
+  local child <close> = assert(process.spawn { cmd = words, stdout = "capture", stderr = "stdout",
+    env = { NO_COLOR = "1", LC_ALL = "C.UTF-8" } })
   local status = assert(child:wait "900s")
   return status.code, (child:output())
 end
 
 local function bench(...)
-  return run { fs.self_exe(), "bench", "--brokers", brokers, "--mysql", assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"),
-    "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", "--rows", "3000", "--few", "1", "--seconds", "1", ... }
+  return run { fs.self_exe(), "bench", "--brokers", brokers, "--mysql",
+    assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"),
+    "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", "--rows", "3000", "--few", "1",
+    "--seconds", "1", ... }
 end
 
 describe("make bench", function()
@@ -30,8 +33,8 @@ describe("make bench", function()
     local code, output = bench()
     assert.is_true(code == 0 or code == 4, output)
     for _, what in ipairs { "produce", "consume" } do
-      assert.matches(what .. "%s+C%s+[%d,]+%s+%d+%.%d%d\n%s+Lua, batches%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.9%s+%d+%.%d%d\n" ..
-        "%s+Lua, one by one%s+[%d,]+%s+%d+%.%d%d", output)
+      assert.matches(what .. "%s+C%s+[%d,]+%s+%d+%.%d%d\n%s+Lua, batches%s+[%d,]+%s+%d+%.%d%d%s+%S+ to \z
+        %S+%s+≥ 0%.9%s+%d+%.%d%d\n%s+Lua, one by one%s+[%d,]+%s+%d+%.%d%d", output)
     end
     for _, mark in ipairs { "update  C", "delete  C", "cursor  C, no mark" } do
       assert.matches(mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%d+%.%d%d\n%s+flow%.relay%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.85%s+%d+%.%d%d", output)
@@ -54,10 +57,14 @@ describe("make bench", function()
     assert.is_true(code == 0 or code == 4, output)
     assert.matches("Debezium%s+[%d,]+%s+%d+%.%d%d", output)
     for _, mark in ipairs { "update", "delete", "cursor" } do
-      assert.matches("flow%.relay, " .. mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s.-%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.100", output)
+      assert.matches("flow%.relay, " .. mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%S+ to \z
+        %S+%s.-%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.100", output)
     end
-    for _, peer in ipairs { "Java", "Java, bare" } do assert.matches(peer .. "%s+[%d,]+%s+%d+%.%d%d", output) end
-    assert.matches("flow%.consume%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 1%.25%s+%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.125", output)
+    for _, peer in ipairs { "Java", "Java, bare" } do
+      assert.matches(peer .. "%s+[%d,]+%s+%d+%.%d%d", output)
+    end
+    assert.matches(
+      "flow%.consume%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 1%.25%s+%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.125", output)
   end)
 
   it("takes the names of parts and numbers that make sense", function()

@@ -1,4 +1,5 @@
--- The examples of docs/bring-your-own.md: the mistake is found in the first version, and nothing in the mended one.
+-- The examples of docs/bring-your-own.md: the mistake is found in the first version, and nothing in the
+-- mended one.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
@@ -28,17 +29,22 @@ describe("bring your own service", function()
       return
     end
     local found = run("docs/bring-your-own/python.lua", { RLAB_PYTHON = python:match "%S+" })
-    assert.same({ ["as-written lost-effect"] = "violated", ["as-written duplicate-effect"] = "holds", ["mended lost-effect"] = "holds",
+    assert.same({ ["as-written lost-effect"] = "violated", ["as-written duplicate-effect"] = "holds",
+      ["mended lost-effect"] = "holds",
       ["mended duplicate-effect"] = "holds" }, found)
   end)
 
   it("is told where everything is, and serves under load", function()
-    for name, outcome in pairs(run "spec/fixtures/experiments/own-process.lua") do assert.equal("holds", outcome, name) end
+    for name, outcome in pairs(run "spec/fixtures/experiments/own-process.lua") do
+      assert.equal("holds", outcome, name)
+    end
   end)
 
   it("finds the doubled effects of the Java consumer", function()
     local found = run("docs/bring-your-own/java.lua")
-    assert.same({ ["as-written duplicate-effect"] = "violated", ["as-written lost-effect"] = "holds", ["as-written conservation"] = "violated",
-      ["mended duplicate-effect"] = "holds", ["mended lost-effect"] = "holds", ["mended conservation"] = "holds" }, found)
+    assert.same({ ["as-written duplicate-effect"] = "violated", ["as-written lost-effect"] = "holds",
+      ["as-written conservation"] = "violated",
+      ["mended duplicate-effect"] = "holds", ["mended lost-effect"] = "holds",
+      ["mended conservation"] = "holds" }, found)
   end)
 end)

@@ -1,4 +1,5 @@
--- The scripts of the cache on a real Redis, through Lua and through C's cache_apply where that is reached by services.
+-- The scripts of the cache on a real Redis, through Lua and through C's cache_apply where that is reached
+-- by services.
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
 local null = require "rlab.null"
@@ -20,7 +21,9 @@ describe("cache", function()
 
   before_each(function()
     r = assert(redis.connect { host = host, port = port })
-    for _, kind in ipairs { "key", "lease_key", "latest_key" } do ok(r:call("DEL", cache[kind](PREFIX, 7))) end
+    for _, kind in ipairs { "key", "lease_key", "latest_key" } do
+      ok(r:call("DEL", cache[kind](PREFIX, 7)))
+    end
   end)
 
   after_each(function() r:close() end)
@@ -133,8 +136,10 @@ describe("cache", function()
   end)
 
   it("raises on wrong usage", function()
-    assert.has_error(function() cache.apply(r, PREFIX, "versoned", {}) end, "cache: unknown mode 'versoned', did you mean 'versioned'?")
-    assert.has_error(function() cache.fill(r, PREFIX, 7, { balance = 1, version = 1 }, { mode = "leese" }) end,
+    assert.has_error(function() cache.apply(r, PREFIX, "versoned", {}) end,
+      "cache: unknown mode 'versoned', did you mean 'versioned'?")
+    assert.has_error(function() cache.fill(r, PREFIX, 7, { balance = 1, version = 1 }, { mode = "leese" })
+      end,
       "cache: unknown mode 'leese', did you mean 'lease'?")
   end)
 end)

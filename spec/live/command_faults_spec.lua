@@ -1,4 +1,5 @@
--- The command service while its MySQL is frozen, killed and started again: every command gets an answer in time, and what was answered is so.
+-- The command service while its MySQL is frozen, killed and started again: every command gets an answer in
+-- time, and what was answered is so.
 local fs = require "rlab.fs"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -31,9 +32,11 @@ local function load(service)
       for k = 1, CLIENTS do
         g:spawn(function()
           local i, asked = 1, false
-          while asked or not seen.stop do -- what was asked is asked until it is answered: it may be in the ledger
+          -- what was asked is asked until it is answered: it may be in the ledger
+          while asked or not seen.stop do
             asked = true
-            local answer, failure = http.post(service.url .. "/accounts/1/entries", { request_id = k .. "-" .. i, amount = 1 }, { timeout = "20s" })
+            local answer, failure = http.post(service.url .. "/accounts/1/entries",
+              { request_id = k .. "-" .. i, amount = 1 }, { timeout = "20s" })
             if answer and answer.status == 201 then
               i, seen.ok, asked = i + 1, seen.ok + 1, false
             elseif answer and answer.status == 503 then
@@ -53,7 +56,8 @@ end
 
 local function grows(seen, by)
   local from = seen.ok
-  return must(task.wait_until(function() return seen.ok >= from + by end, { at_most = "60s", what = "more entries" }))
+  return must(task.wait_until(function() return seen.ok >= from + by end,
+    { at_most = "60s", what = "more entries" }))
 end
 
 local function is_down(service)
@@ -69,7 +73,9 @@ describe("the command service under faults of MySQL", function()
   setup(function()
     own = mysqld.beside(server.port)
     make_tables(own)
-    service = services.spawn("command", { mysql = ("mysql://app:secret@127.0.0.1:%d/%s"):format(own.port, SCHEMA), pool = 4, failpoints = true })
+    service = services.spawn("command",
+      { mysql = ("mysql://app:secret@127.0.0.1:%d/%s"):format(own.port, SCHEMA), pool = 4,
+      failpoints = true })
     must(http.post(service.url .. "/accounts", { id = 1 }))
   end)
 
@@ -84,8 +90,10 @@ describe("the command service under faults of MySQL", function()
     seen.task:join()
     local db <close> = must(own:connect { database = SCHEMA })
     assert.same({}, seen.other)
-    assert.equal(must(db:value "SELECT balance FROM account"), must(db:value "SELECT COUNT(*) FROM ledger_entry"))
-    assert.equal(must(db:value "SELECT COUNT(*) FROM ledger_entry"), must(db:value "SELECT COUNT(*) FROM outbox_event"))
+    assert.equal(must(db:value "SELECT balance FROM account"),
+      must(db:value "SELECT COUNT(*) FROM ledger_entry"))
+    assert.equal(must(db:value "SELECT COUNT(*) FROM ledger_entry"),
+      must(db:value "SELECT COUNT(*) FROM outbox_event"))
     return must(db:value "SELECT COUNT(*) FROM ledger_entry")
   end
 
@@ -104,7 +112,10 @@ describe("the command service under faults of MySQL", function()
   it("goes on by itself after it was killed and started again, and loses no acknowledged entry", function()
     do
       local db <close> = must(own:connect { database = SCHEMA })
-      for _, sql in ipairs { "DELETE FROM ledger_entry", "DELETE FROM outbox_event", "UPDATE account SET balance = 0, version = 0" } do must(db:exec(sql)) end
+      for _, sql in ipairs { "DELETE FROM ledger_entry", "DELETE FROM outbox_event",
+        "UPDATE account SET balance = 0, version = 0" } do
+        must(db:exec(sql))
+      end
     end
     local seen = load(service)
     grows(seen, 20)
@@ -114,6 +125,7 @@ describe("the command service under faults of MySQL", function()
     grows(seen, 20)
     local entries = judged(seen)
     assert.equal(seen.ok, entries)
-    assert.equal(200, must(http.get(service.url .. "/actuator/health/readiness")).status) -- it served, so it says that it serves
+    -- it served, so it says that it serves
+    assert.equal(200, must(http.get(service.url .. "/actuator/health/readiness")).status)
   end)
 end)

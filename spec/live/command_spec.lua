@@ -36,20 +36,25 @@ describe("the command service", function()
   it("writes account, ledger and outbox in one transaction", function()
     local service <close> = lab:start "command"
     local status, made, answer = service:call("POST", "/accounts", { id = 17 })
-    assert.same({ 201, { id = 17, balance = 0, version = 0 }, "/accounts/17" }, { status, made, answer.headers.location })
+    assert.same({ 201, { id = 17, balance = 0, version = 0 }, "/accounts/17" },
+      { status, made, answer.headers.location })
     assert.equal(201, (entry(service, 17, "cmd-1", 1450)))
     local done, second = entry(service, 17, "cmd-2", -250)
     assert.equal(201, done)
-    assert.same({ 17, -250, 1200, 2, "cmd-2" }, { second.account_id, second.amount, second.balance, second.version, second.request_id })
+    assert.same({ 17, -250, 1200, 2, "cmd-2" },
+      { second.account_id, second.amount, second.balance, second.version, second.request_id })
     local _, now = service:call("GET", "/accounts/17")
     assert.same({ id = 17, balance = 1200, version = 2 }, now)
-    local row = rows("SELECT BIN_TO_UUID(event_id) AS id, shard, message_key, payload, headers, published_at FROM outbox_event ORDER BY id")[2]
-    assert.same({ second.event_id, "17", tostring(require "rlab.null") }, { row.id, row.message_key, tostring(row.published_at) })
+    local row = rows("SELECT BIN_TO_UUID(event_id) AS id, shard, message_key, payload, headers, \z
+      published_at FROM outbox_event ORDER BY id")[2]
+    assert.same({ second.event_id, "17", tostring(require "rlab.null") },
+      { row.id, row.message_key, tostring(row.published_at) })
     assert.equal(lab:value "SELECT CRC32('17') % 64", row.shard)
     assert.same({ { "request-id", "cmd-2" } }, json.decode(row.headers))
     local event = json.decode(row.payload)
     assert.same({ 17, -250, 1200, 2, "cmd-2", "entry", second.event_id },
-      { event.account_id, event.amount, event.balance, event.version, event.request_id, event.type, event.event_id })
+      { event.account_id, event.amount, event.balance, event.version, event.request_id, event.type,
+        event.event_id })
     assert.equal(2, count "ledger_entry")
   end)
 
@@ -76,7 +81,8 @@ describe("the command service", function()
     task.group(function(g)
       for i = 1, 20 do
         g:spawn(function()
-          local answer = must(http.post(service.url .. "/accounts/1/entries", { amount = 5 }, { headers = { ["Idempotency-Key"] = "once" } }))
+          local answer = must(http.post(service.url .. "/accounts/1/entries", { amount = 5 },
+            { headers = { ["Idempotency-Key"] = "once" } }))
           assert.equal(201, answer.status)
           bodies[i] = answer.body
           replayed = replayed + (answer.headers["idempotent-replayed"] == "true" and 1 or 0)
@@ -85,7 +91,8 @@ describe("the command service", function()
     end)
     for i = 2, 20 do assert.equal(bodies[1], bodies[i]) end
     assert.equal(19, replayed)
-    assert.same({ 1, 1, 5 }, { count "ledger_entry", count "outbox_event", lab:value "SELECT balance FROM account WHERE id = 1" })
+    assert.same({ 1, 1, 5 }, { count "ledger_entry", count "outbox_event",
+      lab:value "SELECT balance FROM account WHERE id = 1" })
     assert.equal(422, (entry(service, 1, "once", 6)))
     assert.equal(19, service:metric 'rlab_command_entries_total{outcome="replayed"}')
   end)
@@ -104,7 +111,8 @@ describe("the command service", function()
     local path = "/accounts/1/entries"
     for _, body in ipairs { "{", "[]", "7", "", '{"amount":1}', '{"amount":"1","request_id":"a"}',
       '{"amount":1.5,"request_id":"a"}', '{"amount":0,"request_id":"a"}',
-      '{"amount":9223372036854775808,"request_id":"a"}', '{"amount":1,"request_id":7}', '{"amount":1,"request_id":""}', '{"amount":1,"requestid":"a"}',
+      '{"amount":9223372036854775808,"request_id":"a"}', '{"amount":1,"request_id":7}',
+      '{"amount":1,"request_id":""}', '{"amount":1,"requestid":"a"}',
       '{"request_id":"a"}', ('{"amount":1,"request_id":"%s"}'):format(("x"):rep(129)) } do
       refused(400, "POST", path, body)
     end
@@ -128,16 +136,20 @@ describe("the command service", function()
     task.group(function(g)
       for k = 1, 8 do
         g:spawn(function()
-          for i = 1, 20 do assert.equal(201, (entry(k % 2 == 0 and service or other, 1, ("r-%d-%d"):format(k, i), 1))) end
+          for i = 1, 20 do
+            assert.equal(201, (entry(k % 2 == 0 and service or other, 1, ("r-%d-%d"):format(k, i), 1)))
+          end
         end)
       end
     end)
-    assert.same({ 160, 160 }, { lab:value "SELECT balance FROM account", lab:value "SELECT version FROM account" })
+    assert.same({ 160, 160 }, { lab:value "SELECT balance FROM account",
+      lab:value "SELECT version FROM account" })
     assert.same({ 160, 160 }, { count "ledger_entry", count "outbox_event" })
   end)
 
   it("rolls back by an error at before_commit, and keeps what was committed when it dies after", function()
-    local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.before_commit=#1 error(SPEC);cmd.after_commit=#2 kill" })
+    local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS =
+      "cmd.before_commit=#1 error(SPEC);cmd.after_commit=#2 kill" })
     service:call("POST", "/accounts", { id = 1 })
     assert.equal(500, (entry(service, 1, "a", 1)))
     assert.equal(0, count "ledger_entry")
@@ -172,7 +184,8 @@ describe("the command service", function()
     assert.equal(201, (entry(service, 1, "locked", 1)))
   end)
 
-  -- The service holds the account and wants the ledger's key, which we hold; we want the account: it has written less and is the victim.
+  -- The service holds the account and wants the ledger's key, which we hold; we want the account: it has
+  -- written less and is the victim.
   local function deadlock_with(service, id)
     must(lab.db:exec "BEGIN")
     for i = 1, 20 do
@@ -180,9 +193,11 @@ describe("the command service", function()
         VALUES (UUID_TO_BIN(UUID()), ?, 9, 1, 1, ?)]], i == 1 and id or id .. i, i))
     end
     local command = task.spawn(function() return entry(service, 1, id, 1) end)
-    local observer <close> = must(mysql.connect { host = lab.stack.mysql.host, port = lab.stack.mysql.port, user = lab.stack.mysql.user,
+    local observer <close> = must(mysql.connect { host = lab.stack.mysql.host, port = lab.stack.mysql.port,
+      user = lab.stack.mysql.user,
       password = lab.stack.mysql.password })
-    must(task.wait_until(function() -- the table is a copy that is made anew when nobody has read it for 100 ms
+    -- the table is a copy that is made anew when nobody has read it for 100 ms
+    must(task.wait_until(function()
       if command:done() then error("it did not wait: " .. json.encode { command:join() }) end
       return must(observer:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
         WHERE p.db = ? AND t.trx_state = 'LOCK WAIT']], lab.schema)) > 0
@@ -207,7 +222,8 @@ describe("the command service", function()
     local prefix = lab.schema .. ":"
     local r <close> = must(redis.connect { host = lab.stack.redis.host, port = lab.stack.redis.port })
     must(cache.fill(r, prefix, 1, { balance = 100, version = 0 }, {}))
-    local service <close> = lab:start("command", { reserve = "redis", prefix = prefix }, { RLAB_FAILPOINTS = "cmd.before_commit=#2 error(SPEC)" })
+    local service <close> = lab:start("command", { reserve = "redis", prefix = prefix },
+      { RLAB_FAILPOINTS = "cmd.before_commit=#2 error(SPEC)" })
     service:call("POST", "/accounts", { id = 1 })
     assert.equal(201, (entry(service, 1, "a", -30)))
     assert.equal(500, (entry(service, 1, "b", -20)))
@@ -220,7 +236,9 @@ describe("the command service", function()
     local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.before_commit=sleep(2s)" })
     service:call("POST", "/accounts", { id = 1 })
     local under_way = task.spawn(function() return entry(service, 1, "last", 1) end)
-    must(task.wait_until(function() return select(2, service:call("GET", "/failpoints/cmd.before_commit")).hits == 1 end, { at_most = "60s" }))
+    must(task.wait_until(function()
+      return select(2, service:call("GET", "/failpoints/cmd.before_commit")).hits == 1 end,
+      { at_most = "60s" }))
     service.child:kill "TERM"
     assert.equal(201, (under_way:join()))
     assert.same({ code = 0 }, service.child:wait "60s")
@@ -241,7 +259,8 @@ describe("the command service without MySQL", function()
     assert.equal(200, (service:call("GET", "/actuator/health/liveness")))
     local status, problem, answer = entry(service, 1, "a", 1)
     assert.same({ 503, "1" }, { status, answer.headers["retry-after"] })
-    assert.matches("MySQL does not serve now: [^\n]*connect", problem.detail) -- what MySQL's port says, not what a deadline does
+    -- what MySQL's port says, not what a deadline does
+    assert.matches("MySQL does not serve now: [^\n]*connect", problem.detail)
     lab:close()
   end)
 end)
@@ -254,7 +273,8 @@ describe("the command service's direct modes", function()
     topic = "spec-command-" .. uuid.v7()
     local admin <close> = must(kafka.admin { brokers = lab.stack.kafka.brokers, at_most = "60s" })
     must(admin:create_topic { name = topic, partitions = 1, replication_factor = 3 })
-    consumer = must(kafka.consumer { brokers = lab.stack.kafka.brokers, group = topic, auto_offset_reset = "earliest", enable_partition_eof = true,
+    consumer = must(kafka.consumer { brokers = lab.stack.kafka.brokers, group = topic,
+      auto_offset_reset = "earliest", enable_partition_eof = true,
       isolation_level = "read_uncommitted" })
     must(consumer:assign { { topic = topic, partition = 0, offset = 0 } })
   end)
@@ -300,7 +320,8 @@ describe("the command service's direct modes", function()
   end)
 
   it("queued: loses all that linger when it dies, but none when it ends well", function()
-    local lingers = { producer = "linger.ms=120000,message.timeout.ms=240000" } -- longer than three commands take
+    -- longer than three commands take
+    local lingers = { producer = "linger.ms=120000,message.timeout.ms=240000" }
     local service <close> = start("direct-queued", "cmd.after_reply=#3 kill", lingers)
     for i = 1, 3 do assert.equal(201, (entry(service, 1, "r" .. i, 1))) end
     assert.same({ signal = "KILL" }, service.child:wait "60s")
@@ -322,9 +343,12 @@ describe("the command service's direct modes", function()
 
   it("unwatched: answers 201 while nothing gets through", function()
     local port = process.free_ports(1, 21000)[1]
-    local service <close> = start("direct-unwatched", "", { brokers = "127.0.0.1:" .. port, producer = "message.timeout.ms=300,log_level=0" })
+    local service <close> = start("direct-unwatched", "",
+      { brokers = "127.0.0.1:" .. port, producer = "message.timeout.ms=300,log_level=0" })
     assert.equal(201, (entry(service, 1, "r1", 1)))
-    must(task.wait_until(function() return service:metric 'rlab_command_reports_total{code="-192",status="NOT_PERSISTED"}' == 1 end, { at_most = "60s" }))
+    must(task.wait_until(function()
+      return service:metric 'rlab_command_reports_total{code="-192",status="NOT_PERSISTED"}' == 1 end,
+      { at_most = "60s" }))
     assert.equal(503, (service:call("GET", "/actuator/health/readiness")))
     assert.equal(1, count "ledger_entry")
   end)

@@ -21,14 +21,16 @@ describe("a partition that is taken away", function()
   before_each(function() l = ledger.open("moved", { partitions = 2 }) end)
   after_each(function() l:close() end)
 
-  -- The first member holds records of both partitions when a second one comes and gets one of them; then the first goes on.
+  -- The first member holds records of both partitions when a second one comes and gets one of them; then
+  -- the first goes on.
   local function straddle(settings)
     local events = {}
     for p = 0, 1 do
       for _, event in ipairs(l:publish(50, { partition = p })) do events[#events + 1] = event end
     end
     settings = quick(settings)
-    settings.batch, settings.fetch, settings.workers, settings.revoke_wait, settings.dedup = 1, 50, 2, "200ms", "none"
+    settings.batch, settings.fetch, settings.workers, settings.revoke_wait, settings.dedup = 1, 50, 2,
+      "200ms", "none"
     settings.name = "first"
     local first <close> = l:service("consumer", settings, { ["consumer.before_begin"] = "pause" })
     ledger.until_("both partitions wait", function() return #first:hits() == 2 end)
@@ -38,7 +40,8 @@ describe("a partition that is taken away", function()
     first:failpoint("consumer.before_begin", nil)
     ledger.until_("all are done", function() return l:committed() == 100 end)
     if settings.drop_lost ~= false then
-      ledger.until_("the first has dropped what it lost", function() return first:metric "rlab_consumer_dropped_total" >= 1 end)
+      ledger.until_("the first has dropped what it lost",
+        function() return first:metric "rlab_consumer_dropped_total" >= 1 end)
     end
     assert.equal(0, first:stop().code)
     assert.equal(0, second:stop().code)
@@ -71,11 +74,15 @@ describe("a deadlock", function()
     l:transfer(1, 1, 2, 100, 0)
     l:transfer(2, 2, 1, 30, 1)
     settings.batch, settings.lock_order, settings.workers = 1, settings.lock_order or "event", 2
-    local service <close> = l:service("consumer", quick(settings), { ["consumer.in_tx"] = "2*barrier(pair, 2)" })
+    local service <close> = l:service("consumer", quick(settings),
+      { ["consumer.in_tx"] = "2*barrier(pair, 2)" })
     ledger.until_("both are done", function() return l:committed() == 2 end)
     local balances = {}
-    for _, row in ipairs(rows(l, "SELECT account_id AS id, balance FROM account_view ORDER BY 1")) do balances[row.id] = row.balance end
-    local deadlocks, parked = service:metric "rlab_consumer_deadlocks_total", service:metric "rlab_consumer_parked_total"
+    for _, row in ipairs(rows(l, "SELECT account_id AS id, balance FROM account_view ORDER BY 1")) do
+      balances[row.id] = row.balance
+    end
+    local deadlocks, parked = service:metric "rlab_consumer_deadlocks_total",
+      service:metric "rlab_consumer_parked_total"
     assert.equal(2, #service:hits())
     assert.equal(0, service:stop().code)
     return balances, deadlocks, parked
@@ -135,7 +142,8 @@ describe("the cache", function()
   local l, r
 
   before_each(function()
-    l, r = ledger.open("cache", { partitions = 1, topics = { "retry.5s", "dlq" } }), must(redis.connect(ledger.redis))
+    l, r = ledger.open("cache", { partitions = 1, topics = { "retry.5s", "dlq" } }),
+      must(redis.connect(ledger.redis))
   end)
   after_each(function()
     for account = 1, 10 do r:call("DEL", cache.key(l.prefix, account)) end
@@ -163,8 +171,12 @@ describe("the cache", function()
       for account, balance in pairs(l.balances) do
         local entry = must(cache.read(r, l.prefix, account))
         if mode == "versioned" then assert.equal("tombstone", entry.state) end
-        if mode == "update" then assert.same({ balance, l.versions[account] }, { entry.balance, entry.version }) end
-        if mode == "del-before" or mode == "del-after" or mode == "lease" then assert.equal(require "rlab.null", entry) end
+        if mode == "update" then
+          assert.same({ balance, l.versions[account] }, { entry.balance, entry.version })
+        end
+        if mode == "del-before" or mode == "del-after" or mode == "lease" then
+          assert.equal(require "rlab.null", entry)
+        end
         r:call("DEL", cache.key(l.prefix, account))
       end
     end
@@ -176,7 +188,8 @@ describe("the cache", function()
     for account = 1, 3 do fill(account, 0, 0) end
     settings.batch = 1
     do
-      local first <close> = l:service("consumer", quick(settings), { ["consumer.before_invalidate"] = ("kill if id=%s"):format(events[20].id) })
+      local first <close> = l:service("consumer", quick(settings),
+        { ["consumer.before_invalidate"] = ("kill if id=%s"):format(events[20].id) })
       assert.equal("KILL", first:await().signal)
     end
     consumed(settings)
@@ -197,7 +210,8 @@ describe("the cache", function()
     local events = l:publish(1, { accounts = 1 })
     fill(1, 0, 0)
     do
-      local first <close> = l:service("consumer", quick { cache = "delta", batch = 1 }, { ["consumer.after_cache"] = "kill" })
+      local first <close> = l:service("consumer", quick { cache = "delta", batch = 1 },
+        { ["consumer.after_cache"] = "kill" })
       assert.equal("KILL", first:await().signal)
     end
     consumed { cache = "delta", batch = 1 }
@@ -207,12 +221,14 @@ describe("the cache", function()
   it("that refuses an entry fails that record alone, which is then tried again", function()
     must(r:call("SET", cache.key(l.prefix, 2), "no entry of ours"))
     l:publish(30, { accounts = 4 })
-    local service <close> = l:service("consumer", quick { cache = "versioned", retry = "100ms:" .. l.topic .. ".retry.5s" })
+    local service <close> = l:service("consumer",
+      quick { cache = "versioned", retry = "100ms:" .. l.topic .. ".retry.5s" })
     ledger.until_("records are parked", function() return service:metric "rlab_consumer_parked_total" > 0 end)
     r:call("DEL", cache.key(l.prefix, 2))
     ledger.until_("all is done", function() return l:committed() == 30 end)
     assert.equal(30, l:count "effect_log")
     assert.equal(0, doubled(l))
-    ledger.until_("its log says why", function() return service:text():find('"class":"invalidation"', 1, true) end)
+    ledger.until_("its log says why",
+      function() return service:text():find('"class":"invalidation"', 1, true) end)
   end)
 end)

@@ -1,4 +1,5 @@
--- The consumer while MySQL, Redis or Kafka is frozen, killed or away: it lives, says so, and goes on where it was. The MySQL and Redis here are the spec's own.
+-- The consumer while MySQL, Redis or Kafka is frozen, killed or away: it lives, says so, and goes on where
+-- it was. The MySQL and Redis here are the spec's own.
 local ledger = require "spec.support.ledger"
 local fs = require "rlab.fs"
 local must = require "rlab.must"
@@ -34,7 +35,8 @@ describe("without MySQL", function()
   setup(function() server = mysqld.beside(ledger.mysql.port) end)
   teardown(function() server:stop() end)
   before_each(function()
-    l = ledger.open("mysql", { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret" }, topics = { "dlq" } })
+    l = ledger.open("mysql", { mysql = { host = "127.0.0.1", port = server.port, user = "app",
+      password = "secret" }, topics = { "dlq" } })
   end)
   after_each(function() l:close() end)
 
@@ -129,13 +131,17 @@ describe("without Redis", function()
   end)
 
   it("a frozen one for too long sends the records to the retry topic", function()
-    local service <close> = l:service("consumer", quick { cache = "versioned", cache_wait = "500ms", retry = "200ms:" .. l.topic .. ".retry.5s", dlq = "-" })
+    local service <close> = l:service("consumer",
+      quick { cache = "versioned", cache_wait = "500ms", retry = "200ms:" .. l.topic .. ".retry.5s",
+      dlq = "-" })
     well(service)
     server:kill "STOP"
     l:publish(10)
-    ledger.until_("records are retried", function() return service:metric "rlab_consumer_retried_total" > 0 end)
+    ledger.until_("records are retried", function() return service:metric "rlab_consumer_retried_total" > 0
+      end)
     server:cont()
-    ledger.until_("all were told", function() return service:metric "rlab_consumer_invalidated_total" >= 10 end)
+    ledger.until_("all were told", function() return service:metric "rlab_consumer_invalidated_total" >= 10
+      end)
     ledger.until_("the retry topic is done", function() return l:committed(l.topic .. ".retry.5s") >= 1 end)
     each_once(l, 10)
     assert.equal(0, service:stop().code)
@@ -145,7 +151,8 @@ end)
 describe("without Kafka", function()
   it("it is ready, says what is missing, and ends in time", function()
     local l <close> = ledger.open "kafka"
-    local service <close> = l:service("consumer", { brokers = "127.0.0.1:" .. must(process.free_ports(1))[1] })
+    local service <close> = l:service("consumer",
+      { brokers = "127.0.0.1:" .. must(process.free_ports(1))[1] })
     ill(service, "kafka")
     assert.equal(0, service:stop().code)
   end)

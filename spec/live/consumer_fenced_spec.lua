@@ -1,4 +1,5 @@
--- A static member that another one of the same name has shut out: librdkafka's client is dead for ever then, the service is not.
+-- A static member that another one of the same name has shut out: librdkafka's client is dead for ever
+-- then, the service is not.
 local kafka = require "rlab.kafka"
 local ledger = require "spec.support.ledger"
 local must = require "rlab.must"
@@ -11,7 +12,8 @@ describe("a consumer that was fenced", function()
     l:publish(20)
     ledger.until_("the first events", function() return l:count "effect_log" == 20 end)
     do
-      local other <close> = must(kafka.consumer { brokers = l.brokers, group = l.group, group_instance_id = "one", session_timeout_ms = 6000,
+      local other <close> = must(kafka.consumer { brokers = l.brokers, group = l.group,
+        group_instance_id = "one", session_timeout_ms = 6000,
         enable_auto_commit = false })
       must(other:subscribe { l.topic })
       ledger.until_("the other one has the partition", function()

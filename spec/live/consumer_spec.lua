@@ -23,7 +23,8 @@ end
 
 local function at_end(l, events, in_mysql)
   ledger.until_("the group is at the end", function()
-    local done = in_mysql and must(l.db:value "SELECT COALESCE(SUM(next_offset), 0) FROM consumer_offset") or l:committed()
+    local done = in_mysql and must(l.db:value "SELECT COALESCE(SUM(next_offset), 0) FROM consumer_offset")
+      or l:committed()
     return math.tointeger(tonumber(done)) >= #events
   end)
 end
@@ -44,7 +45,8 @@ local function sum(events)
   return total
 end
 
--- killed(l, settings, point) -> events; a consumer dies at the 40th hit of the point, a second one goes on to the end
+-- killed(l, settings, point) -> events; a consumer dies at the 40th hit of the point, a second one goes on
+--   to the end
 local function killed(l, settings, point)
   settings = quick(settings)
   local events = l:publish(100)
@@ -76,7 +78,8 @@ describe("the consumer, killed", function()
     end
   end
 
-  for _, point in ipairs { "consumer.handle", "consumer.in_tx", "consumer.before_invalidate", "consumer.after_cache" } do
+  for _, point in ipairs { "consumer.handle", "consumer.in_tx", "consumer.before_invalidate",
+    "consumer.after_cache" } do
     it(("at %s, with a cache, loses and doubles nothing"):format(point), function()
       l = ledger.open "kill"
       local events = killed(l, { batch = 1, cache = "versioned" }, point)
@@ -103,7 +106,8 @@ describe("the consumer, killed", function()
     l = ledger.open("kill", { partitions = 1 })
     local events = l:publish(100)
     do
-      local first <close> = l:service("consumer", quick { commit = "auto", batch = 1 }, { ["consumer.before_begin"] = "#40 pause" })
+      local first <close> = l:service("consumer", quick { commit = "auto", batch = 1 },
+        { ["consumer.before_begin"] = "#40 pause" })
       ledger.until_("the 40th is committed", function() return l:committed() >= 40 end)
       first.process:kill "KILL"
       first:await()
@@ -115,7 +119,8 @@ describe("the consumer, killed", function()
   end)
 
   it("commit = pool-max loses what is behind the highest; pool-min does not", function()
-    for _, case in ipairs { { commit = "pool-max", missing = { 40 } }, { commit = "pool-min", missing = {} } } do
+    for _, case in ipairs { { commit = "pool-max", missing = { 40 } },
+      { commit = "pool-min", missing = {} } } do
       l = ledger.open("kill", { partitions = 1 })
       local events = l:publish(60)
       do
@@ -146,7 +151,8 @@ end
 
 -- read(l, topic, n) -> list of n records { value, timestamp, map = headers by name }
 local function read(l, topic, n)
-  local reader <close> = must(kafka.consumer { brokers = l.brokers, group = topic .. "-reader", auto_offset_reset = "earliest", enable_auto_commit = false })
+  local reader <close> = must(kafka.consumer { brokers = l.brokers, group = topic .. "-reader",
+    auto_offset_reset = "earliest", enable_auto_commit = false })
   must(reader:subscribe { topic })
   local list = {}
   ledger.until_(("%d records in %s"):format(n, topic), function()
@@ -169,13 +175,17 @@ describe("the consumer and records that fail", function()
   before_each(function() l = ledger.open("fail", { partitions = 1, topics = RETRY }) end)
   after_each(function() l:close() end)
 
-  it("are tried again by retry topics, each not before its time, and end in the DLQ with their story", function()
+  it("are tried again by retry topics, each not before its time, and end in the DLQ with their story",
+    function()
     local events = l:publish(40)
     local once, twice, always, late = events[5], events[9], events[13], events[21]
-    must(l.producer:send { topic = l.topic, key = "1", value = "no json", headers = { { "event-id", ("00000002-0000-7000-8000-%012x"):format(1) } } })
-    local service <close> = l:service("consumer", quick { batch = 10, retry = retry_of(l), retry_scale = 0.02 }, {
-      ["consumer.handle"] = ("error(once) if id=%s and attempt=1 -> error(twice) if id=%s and attempt=1 -> " ..
-        "error(twice) if id=%s and attempt=2 -> error(always) if id=%s"):format(once.id, twice.id, twice.id, always.id),
+    must(l.producer:send { topic = l.topic, key = "1", value = "no json",
+      headers = { { "event-id", ("00000002-0000-7000-8000-%012x"):format(1) } } })
+    local service <close> = l:service("consumer",
+      quick { batch = 10, retry = retry_of(l), retry_scale = 0.02 }, {
+      ["consumer.handle"] = ("error(once) if id=%s and attempt=1 -> error(twice) if id=%s and attempt=1 \z
+        -> error(twice) if id=%s and attempt=2 -> error(always) if id=%s"):format(once.id, twice.id,
+        twice.id, always.id),
       ["consumer.before_invalidate"] = ("error(late) if id=%s and attempt=1"):format(late.id) })
     ledger.until_("two are parked", function() return service:metric "rlab_consumer_parked_total" == 2 end)
     ledger.until_("the rest is applied", function() return l:count "effect_log" == 39 end)
@@ -184,8 +194,10 @@ describe("the consumer and records that fail", function()
     local parked = {}
     for _, record in ipairs(read(l, l.topic .. ".dlq", 2)) do parked[record.map["event-id"]] = record end
     local story = parked[always.id].map
-    assert.same({ l.topic, "0", tostring(always.offset), l.group, "handler", "always", "3", nil }, { story["original-topic"], story["original-partition"],
-      story["original-offset"], story["original-group"], story["error-class"], story["error-message"], story.attempt, story["due-at"] })
+    assert.same({ l.topic, "0", tostring(always.offset), l.group, "handler", "always", "3", nil },
+      { story["original-topic"], story["original-partition"],
+      story["original-offset"], story["original-group"], story["error-class"], story["error-message"],
+      story.attempt, story["due-at"] })
     assert.is_true(tonumber(story["first-failure"]) >= tonumber(story["original-timestamp"]))
     assert.equal("undecodable", parked["00000002-0000-7000-8000-000000000001"].map["error-class"])
     assert.equal("no json", parked["00000002-0000-7000-8000-000000000001"].value)
@@ -202,12 +214,16 @@ describe("the consumer and records that fail", function()
   end)
 
   it("do not hold up the records behind them, unless the handler sleeps", function()
-    for _, case in ipairs { { wait = "topic", scale = 0.1 }, { wait = "sleep", scale = 0.02, least = 1.2 } } do
+    for _, case in ipairs { { wait = "topic", scale = 0.1 },
+      { wait = "sleep", scale = 0.02, least = 1.2 } } do
       local events = l:publish(10)
       local began = clock.ns()
-      local settings = quick { batch = 1, retry = retry_of(l), retry_scale = case.scale, retry_wait = case.wait, group = l.group .. case.wait }
+      local settings = quick { batch = 1, retry = retry_of(l), retry_scale = case.scale,
+        retry_wait = case.wait, group = l.group .. case.wait }
       local service <close> = l:service("consumer", settings,
-        { ["consumer.handle"] = ("error(fails) if id=%s and attempt=1 -> error(fails) if id=%s and attempt=2"):format(events[2].id, events[2].id) })
+        { ["consumer.handle"] = (
+          "error(fails) if id=%s and attempt=1 -> error(fails) if id=%s and attempt=2"):format(events[2].id,
+          events[2].id) })
       ledger.until_("the last one is applied", function() return l:effects()[events[10].id] end)
       local took = (clock.ns() - began) / 1e9
       if case.least then
@@ -222,7 +238,8 @@ describe("the consumer and records that fail", function()
 
   it("are tried on and on where there is no DLQ, and the partition says so", function()
     local events = l:publish(3)
-    local service <close> = l:service("consumer", quick { batch = 3, dlq = "-" }, { ["consumer.handle"] = ("2*error(fails) if id=%s"):format(events[2].id) })
+    local service <close> = l:service("consumer", quick { batch = 3, dlq = "-" },
+      { ["consumer.handle"] = ("2*error(fails) if id=%s"):format(events[2].id) })
     ledger.until_("all are applied", function() return l:count "effect_log" == 3 end)
     ledger.until_("its log says so", function() return service:text():find('"message":"stuck"', 1, true) end)
     assert.equal(0, service:stop().code)
@@ -275,14 +292,18 @@ describe("the consumer and records that fail", function()
     ledger.until_("the group is at the end", function() return l:committed() == 60 end)
     local words, missing = {}, {}
     for _, event in ipairs(events) do
-      if event.amount > 400 or event.account == 3 or event.account == 4 then missing[#missing + 1] = event.n end
+      if event.amount > 400 or event.account == 3 or event.account == 4 then
+        missing[#missing + 1] = event.n
+      end
       if event.amount > 400 then words[event.id] = "too much: " .. event.amount end
       if event.amount <= 400 and event.account == 4 then words[event.id] = "no account 4" end
     end
     assert.same(missing, lost(l, events))
     local expected = 0
     for _ in pairs(words) do expected = expected + 1 end
-    for _, record in ipairs(read(l, l.topic .. ".dlq", expected)) do assert.equal(words[record.map["event-id"] ], record.map["error-message"]) end
+    for _, record in ipairs(read(l, l.topic .. ".dlq", expected)) do
+      assert.equal(words[record.map["event-id"] ], record.map["error-message"])
+    end
     assert.equal(0, service:stop().code)
     os.remove(path)
   end)
@@ -307,7 +328,8 @@ describe("the consumer and records that fail", function()
   it("by their place in the log are new events when they are tried again", function()
     local events = l:publish(20)
     local late = events[7]
-    local service <close> = l:service("consumer", quick { dedup = "position", retry = retry_of(l), retry_scale = 0.02 },
+    local service <close> = l:service("consumer",
+      quick { dedup = "position", retry = retry_of(l), retry_scale = 0.02 },
       { ["consumer.before_invalidate"] = ("error(late) if id=%s and attempt=1"):format(late.id) })
     ledger.until_("the retry is applied", function() return l:count "effect_log" == 21 end)
     assert.same({ late.id }, doubled(l))

@@ -1,4 +1,5 @@
--- The experiments on real servers, as a user runs them: in a process of their own, judged by exit code and files.
+-- The experiments on real servers, as a user runs them: in a process of their own, judged by exit code and
+-- files.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -20,7 +21,8 @@ end
 describe("experiments", function()
   teardown(function() fs.remove(runs) end)
 
-  for _, id in ipairs { "E-012", "E-007", "E-009", "E-001", "E-002", "E-003", "E-004", "E-005", "E-008", "E-013", "E-028" } do
+  for _, id in ipairs { "E-012", "E-007", "E-009", "E-001", "E-002", "E-003", "E-004", "E-005", "E-008",
+    "E-013", "E-028" } do
     it(id .. " is as predicted, with proof of every fault", function()
       local status, output = rlab(id, "--runs", runs)
       assert.are.equal(0, status.code, output)
@@ -65,12 +67,15 @@ describe("a stored run that was tampered with", function()
   local function judged(dir)
     local status, output = rlab("check", dir, "--json")
     local outcomes = {}
-    for _, one in ipairs(json.decode(output).checks) do outcomes[one.arm .. "/" .. one.check] = one.outcome end
+    for _, one in ipairs(json.decode(output).checks) do
+      outcomes[one.arm .. "/" .. one.check] = one.outcome
+    end
     return status.code, outcomes
   end
 
   local function changed(tamper)
-    local result, evidence = json.decode(assert(fs.read(source .. "/result.json"))), json.decode(assert(fs.read(source .. "/evidence.json")))
+    local result, evidence = json.decode(assert(fs.read(source .. "/result.json"))),
+      json.decode(assert(fs.read(source .. "/evidence.json")))
     tamper(evidence.arms, evidence.shared, result)
     assert(fs.mkdir(copy))
     assert(fs.write(copy .. "/result.json", json.encode(result)))
@@ -91,11 +96,15 @@ describe("a stored run that was tampered with", function()
 
   it("names the check that it concerns", function()
     assert.are.same({ 1, "ids/lost ids/same-ids" }, changed(function(arms) table.remove(arms.ids.ids, 3) end))
-    assert.are.same({ 1, "ids/same-ids" }, changed(function(arms) table.insert(arms.ids.ids, arms.ids.ids[1]) end))
+    assert.are.same({ 1, "ids/same-ids" },
+      changed(function(arms) table.insert(arms.ids.ids, arms.ids.ids[1]) end))
     assert.are.same({ 1, "ids/conservation" }, changed(function(arms) arms.ids.view = arms.ids.view + 1 end))
-    assert.are.same({ 1, "ids/log-committed" }, changed(function(_, shared) table.remove(shared.rc.records, 1) end))
-    assert.are.same({ 1, "end-of-partition/lag" }, changed(function(arms) arms["end-of-partition"].lag = 1 end))
-    assert.are.same({ 2, "offsets-as-count/alarms" }, changed(function(arms) table.remove(arms["offsets-as-count"].alarms) end))
+    assert.are.same({ 1, "ids/log-committed" },
+      changed(function(_, shared) table.remove(shared.rc.records, 1) end))
+    assert.are.same({ 1, "end-of-partition/lag" },
+      changed(function(arms) arms["end-of-partition"].lag = 1 end))
+    assert.are.same({ 2, "offsets-as-count/alarms" },
+      changed(function(arms) table.remove(arms["offsets-as-count"].alarms) end))
   end)
 
   it("is inconclusive without a value or without the proof of its fault", function()
@@ -109,10 +118,14 @@ describe("a verdict can go red", function()
     { file = "right-loses", id = "E-910", code = 1, word = "right-violated", says = "acknowledged and gone" },
     { file = "right-too-late", id = "E-911", code = 1, word = "right-violated", says = "came" },
     { file = "wrong-holds", id = "E-920", code = 2, word = "wrong-did-not-fail", says = "nothing is lost" },
-    { file = "fault-never-fires", id = "E-930", code = 3, word = "inconclusive", says = "no proof that this fault happened" },
-    { file = "wait-runs-out", id = "E-931", code = 3, word = "inconclusive", says = "a miracle did not happen" },
-    { file = "census-stops-early", id = "E-932", code = 3, word = "inconclusive", says = "stopped at 1, the brokers had 2" },
-    { file = "too-little-load", id = "E-933", code = 3, word = "inconclusive", says = "sends: 1 of 2 operations were issued" },
+    { file = "fault-never-fires", id = "E-930", code = 3, word = "inconclusive",
+      says = "no proof that this fault happened" },
+    { file = "wait-runs-out", id = "E-931", code = 3, word = "inconclusive",
+      says = "a miracle did not happen" },
+    { file = "census-stops-early", id = "E-932", code = 3, word = "inconclusive",
+      says = "stopped at 1, the brokers had 2" },
+    { file = "too-little-load", id = "E-933", code = 3, word = "inconclusive",
+      says = "sends: 1 of 2 operations were issued" },
     { file = "reader-dies", id = "E-934", code = 3, word = "inconclusive", says = "the reader failed" },
   }
   for _, case in ipairs(cases) do
@@ -148,7 +161,8 @@ end)
 
 describe("a killed rlab", function()
   local function started(signal)
-    local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "E-009", "--runs", runs }, stdout = "capture", stderr = "stdout" })
+    local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "E-009", "--runs", runs },
+      stdout = "capture", stderr = "stdout" })
     for line in child:lines() do
       if line:find "SIGSTOP" then break end
     end

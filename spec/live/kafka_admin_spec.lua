@@ -106,11 +106,13 @@ describe("kafka.admin", function()
     end)
 
     it("have configurations that are set and go back", function()
-      local name = topic { partitions = 1, configs = { ["min.insync.replicas"] = 1, ["cleanup.policy"] = "compact" } }
+      local name = topic { partitions = 1,
+        configs = { ["min.insync.replicas"] = 1, ["cleanup.policy"] = "compact" } }
       local before = ok(admin:configs { topic = name })
       assert.are.equal("1", before["min.insync.replicas"])
       assert.are.equal("compact", before["cleanup.policy"])
-      ok(admin:alter_configs { topic = name, set = { ["min.insync.replicas"] = 3 }, delete = { "cleanup.policy" } })
+      ok(admin:alter_configs { topic = name, set = { ["min.insync.replicas"] = 3 },
+        delete = { "cleanup.policy" } })
       local after = until_true("the change", function()
         local now = ok(admin:configs { topic = name, details = true })
         return now["cleanup.policy"].value == "delete" and now
@@ -124,7 +126,8 @@ describe("kafka.admin", function()
 
     it("elect leaders", function()
       local name = topic { assignment = { { 2, 3, 1 } } }
-      local r = ok(admin:elect_leaders { type = "preferred", partitions = { { topic = name, partition = 0 } } })
+      local r = ok(admin:elect_leaders { type = "preferred",
+        partitions = { { topic = name, partition = 0 } } })
       assert.are.same({ { topic = name, partition = 0 } }, r.elected)
       failed("UNKNOWN_TOPIC_OR_PART",
         admin:elect_leaders { partitions = { { topic = fresh "nowhere", partition = 0 } } })
@@ -262,7 +265,8 @@ describe("kafka.admin", function()
         c:close()
 
         until_true("an empty group", function() return ok(admin:group(group)).state == "Empty" end)
-        local list = { { topic = name, partition = 0, offset = 3 }, { topic = name, partition = 1, offset = 2 } }
+        local list = { { topic = name, partition = 0, offset = 3 },
+          { topic = name, partition = 1, offset = 2 } }
         assert.are.same(list, ok(admin:alter_group_offsets(group, list)).altered)
         local offsets = ok(admin:group_offsets(group))
         assert.are.same({ 0, 3, 1, 2 },
@@ -270,7 +274,9 @@ describe("kafka.admin", function()
         ok(admin:delete_group_offsets(group, { { topic = name, partition = 0 } }))
         assert.are.equal(1, #ok(admin:group_offsets(group)))
         local listed = false
-        for _, each in ipairs(ok(admin:groups())) do listed = listed or each.id == group and each.type == kind end
+        for _, each in ipairs(ok(admin:groups())) do
+          listed = listed or each.id == group and each.type == kind
+        end
         assert.is_true(listed)
         assert.are.same({ group }, ok(admin:delete_groups { group }).deleted)
         failed("GROUP_ID_NOT_FOUND", admin:delete_groups { group })
@@ -322,7 +328,8 @@ describe("kafka.admin", function()
       assert.are.equal("TIMEOUT", o.failed[2].name)
       assert.are.equal(3, o.leo)
       assert.is_true(o.hw == 0 or #o.isr < 3) -- a busy machine may take so long that the follower is out
-      assert.is_true(again < waited, ("%.0f ms, at first %.0f ms"):format(again, waited)) -- who was silent is not waited for as long again
+      -- who was silent is not waited for as long again
+      assert.is_true(again < waited, ("%.0f ms, at first %.0f ms"):format(again, waited))
       thaw()
       until_true("HW at the end", function()
         local now = ok(admin:offsets(name, 0))
@@ -338,7 +345,8 @@ describe("kafka.admin", function()
       failed("TIMEOUT", admin:producers(name, 0, { at_most = "200ms" }))
       local o = ok(admin:offsets(name, 0))
       assert.are.equal(0, o.leo_by[1])
-      assert.is_true(o.leader == 3 and not o.hw or o.leader == 1) -- on a busy machine the other one may lead by now
+      -- on a busy machine the other one may lead by now
+      assert.is_true(o.leader == 3 and not o.hw or o.leader == 1)
       ok(admin:cluster())
       thaw()
       speaks_again(name)
@@ -350,7 +358,8 @@ describe("kafka.admin", function()
       local quickest = math.huge -- a busy machine adds time, but not to each
       for _ = 1, 10 do
         local began = clock.ns()
-        if task.timeout("100ms", function() return admin:producers(name, 0) end) then break end -- another one leads
+        -- another one leads
+        if task.timeout("100ms", function() return admin:producers(name, 0) end) then break end
         quickest = math.min(quickest, (clock.ns() - began) / 1e6)
         if quickest < 400 then break end
       end

@@ -56,7 +56,8 @@ local function transactional(id, options)
 end
 
 local function consumer(options)
-  local o = { brokers = brokers, auto_offset_reset = "earliest", fetch_wait_max_ms = 50, enable_partition_eof = true }
+  local o = { brokers = brokers, auto_offset_reset = "earliest", fetch_wait_max_ms = 50,
+    enable_partition_eof = true }
   for k, v in pairs(options or {}) do o[k] = v end
   return must(kafka.consumer(o))
 end
@@ -103,7 +104,8 @@ describe("rlab.kafka on brokers", function()
     local name = topic "roundtrip"
     local p <close> = producer { acks = "all", enable_idempotence = true }
     local report = must(p:send { topic = name, key = "k", value = "v", timestamp = 1234567890123 })
-    assert.same({ name, 0, 0, 1234567890123, "PERSISTED" }, { report.topic, report.partition, report.offset, report.timestamp, report.status })
+    assert.same({ name, 0, 0, 1234567890123, "PERSISTED" },
+      { report.topic, report.partition, report.offset, report.timestamp, report.status })
     local c <close> = consumer()
     must(c:assign { topic = name, partition = 0, offset = 0 })
     poll_until(c, function(batch)
@@ -162,7 +164,8 @@ describe("rlab.kafka on brokers", function()
         end)
       end, "a bug in the script")
       must(p:transaction(function() must(p:send { topic = name, value = "d" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end,
+        { at_most = "60s" })
       assert.same({ "a1", "a2", "d" }, (read_all(name, "read_committed")))
       local all, eof = read_all(name, "read_uncommitted")
       assert.same({ "a1", "a2", "b", "c", "d" }, all)
@@ -187,7 +190,8 @@ describe("rlab.kafka on brokers", function()
 
     it("say that a failed record needs an abort, after which all is well", function()
       local name = topic "abortable"
-      local p <close> = transactional("abortable", { message_timeout_ms = "20s", topic_metadata_propagation_max_ms = 100 })
+      local p <close> = transactional("abortable",
+        { message_timeout_ms = "20s", topic_metadata_propagation_max_ms = 100 })
       local ok, e = p:transaction(function()
         must(p:send { topic = name, value = "good" })
         must(p:send { topic = run .. "-none", value = "bad" })
@@ -202,7 +206,8 @@ describe("rlab.kafka on brokers", function()
       assert.is_true(e.abortable, tostring(e))
       must(p:abort())
       must(p:transaction(function() must(p:send { topic = name, value = "better" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end,
+        { at_most = "60s" })
       assert.same({ "better" }, (read_all(name, "read_committed")))
     end)
 
@@ -233,7 +238,8 @@ describe("rlab.kafka on brokers", function()
         assert.matches("make a new one", e.message)
       end
       must(new:transaction(function() must(new:send { topic = name, value = "new" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end,
+        { at_most = "60s" })
       assert.same({ "new" }, (read_all(name, "read_committed")))
     end)
 
@@ -242,13 +248,15 @@ describe("rlab.kafka on brokers", function()
       local p <close> = transactional("expired", { transaction_timeout_ms = 4000, message_timeout_ms = 3500 })
       must(p:begin())
       must(p:send { topic = name, value = "late" })
-      wait(function() return end_of(name, "read_committed") == 2 end, { at_most = "60s", what = "the coordinator's abort" })
+      wait(function() return end_of(name, "read_committed") == 2 end,
+        { at_most = "60s", what = "the coordinator's abort" })
       local ok, e = p:commit "60s"
       assert.is_nil(ok)
       assert.is_true(e.fatal or e.abortable, tostring(e))
       local again <close> = transactional "expired"
       must(again:transaction(function() must(again:send { topic = name, value = "again" }) end))
-      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end, { at_most = "60s" })
+      wait(function() return end_of(name, "read_committed") == end_of(name, "read_uncommitted") end,
+        { at_most = "60s" })
       assert.same({ "again" }, (read_all(name, "read_committed")))
     end)
 
@@ -293,7 +301,8 @@ describe("rlab.kafka on brokers", function()
       seen = {}
       while #seen < 4 do must(step()) end
       assert.equal(4, committed())
-      wait(function() return end_of(to, "read_committed") == end_of(to, "read_uncommitted") end, { at_most = "60s" })
+      wait(function() return end_of(to, "read_committed") == end_of(to, "read_uncommitted") end,
+        { at_most = "60s" })
       assert.same({ "=1", "=2", "=3", "=4" }, (read_all(to, "read_committed")))
     end)
 
@@ -305,7 +314,8 @@ describe("rlab.kafka on brokers", function()
       must(p:send { topic = name, value = "never" })
       must(p:abort())
       wait(function() return end_of(name, "read_committed") == 4 end, { at_most = "60s" })
-      local c <close> = consumer { group = run .. "-eof", enable_auto_offset_store = false, enable_auto_commit = false }
+      local c <close> = consumer { group = run .. "-eof", enable_auto_offset_store = false,
+        enable_auto_commit = false }
       must(c:assign { topic = name, partition = 0, offset = "earliest" })
       local eof
       poll_until(c, function(batch)
@@ -328,7 +338,8 @@ describe("rlab.kafka on brokers", function()
   for _, protocol in ipairs { "classic", "consumer" } do
     it("shows the rebalances of the " .. protocol .. " protocol", function()
       local name = topic("group-" .. protocol, 4)
-      local options = { group = run .. "-" .. protocol, group_protocol = protocol, enable_auto_commit = false }
+      local options = { group = run .. "-" .. protocol, group_protocol = protocol,
+        enable_auto_commit = false }
       if protocol == "classic" then options.session_timeout_ms, options.heartbeat_interval_ms = 3000, 300 end
       local a <close> = consumer(options)
       must(a:subscribe { name })

@@ -1,4 +1,5 @@
--- The lab's services on the real stack: experiments of spec/fixtures, run as a user runs them and judged by exit code and files.
+-- The lab's services on the real stack: experiments of spec/fixtures, run as a user runs them and judged by
+-- exit code and files.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -7,7 +8,8 @@ local runs = fs.tmpdir() .. "/rlab-lab-runs-" .. process.self()
 
 -- run("lab-service") -> result, output
 local function run(name)
-  local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
+  local child <close> = assert(
+    process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
     stdout = "capture", stderr = "stdout" })
   local status = assert(child:wait "300s")
   local output = child:output()
@@ -18,7 +20,8 @@ end
 describe("lab:service", function()
   teardown(function() fs.remove(runs) end)
 
-  it("is killed and started again under load, frozen, stopped; each fault has its proof, nothing is sent twice", function()
+  it("is killed and started again under load, frozen, stopped; each fault has its proof, nothing is sent \z
+    twice", function()
     local result = run "lab-service"
     assert.are.equal("pass", result.verdict)
     assert.are.equal(4, #result.faults)

@@ -15,7 +15,8 @@ local function topic_of(admin, word)
 end
 
 local function record_of(topic)
-  return { topic = topic, key = "${range:1:20}", value = [[{"n":${n}}]], id = "${uuid}", headers = { { "event-id", "${id}" } } }
+  return { topic = topic, key = "${range:1:20}", value = [[{"n":${n}}]], id = "${uuid}",
+    headers = { { "event-id", "${id}" } } }
 end
 
 local function lines_of(path)
@@ -40,11 +41,14 @@ describe("flow.load on Kafka", function()
   it("sends at its rate, each record once, with its offset", function()
     local path = os.tmpname()
     local log = must(history.open(path))
-    local load <close> = must(flow_load.open { kafka = { brokers = brokers, acks = "all", enable_idempotence = true, linger_ms = 0 },
-      request = record_of(topic), rate = "500/s", arrivals = "poisson", count = 500, rows = 1000, seed = 7, history = log, timeout = "10s" })
+    local load <close> = must(flow_load.open {
+      kafka = { brokers = brokers, acks = "all", enable_idempotence = true, linger_ms = 0 },
+      request = record_of(topic), rate = "500/s", arrivals = "poisson", count = 500, rows = 1000, seed = 7,
+      history = log, timeout = "10s" })
     must(load:wait "60s")
     local stats, places, ids = load:stats(), {}, {}
-    assert.same({ 500, 500, 0, 0, 0 }, { stats.planned, stats.ok, stats.failed, stats.unknown, stats.dropped })
+    assert.same({ 500, 500, 0, 0, 0 },
+      { stats.planned, stats.ok, stats.failed, stats.unknown, stats.dropped })
     assert.equal(500, stats.latency:count())
     for _, row in ipairs(load:take()) do
       local place = row.partition .. "/" .. row.offset
@@ -56,7 +60,8 @@ describe("flow.load on Kafka", function()
     for _, op in ipairs(lines_of(path)) do kinds[op.type] = (kinds[op.type] or 0) + 1 end
     assert.same({ invoke = 500, ok = 500 }, kinds)
     os.remove(path)
-    local consumer <close> = must(kafka.consumer { brokers = brokers, group = topic, auto_offset_reset = "earliest" })
+    local consumer <close> = must(kafka.consumer { brokers = brokers, group = topic,
+      auto_offset_reset = "earliest" })
     must(consumer:subscribe { topic })
     local seen = 0
     must(require("rlab.task").wait_until(function()
@@ -72,9 +77,11 @@ describe("flow.load on Kafka", function()
   it("says what it does not know when it is closed in the middle, and its history survives", function()
     local path = os.tmpname()
     local log = must(history.open(path))
-    local load = must(flow_load.open { kafka = { brokers = brokers, linger_ms = 60000, message_timeout_ms = 300000 },
+    local load = must(flow_load.open {
+      kafka = { brokers = brokers, linger_ms = 60000, message_timeout_ms = 300000 },
       request = record_of(topic), rate = "2000/s", duration = "60s", history = log })
-    must(require("rlab.task").wait_until(function() return load:stats().started > 100 end, { at_most = "60s" }))
+    must(require("rlab.task").wait_until(function() return load:stats().started > 100 end,
+      { at_most = "60s" }))
     load:close()
     log:close()
     local kinds = {}
@@ -84,7 +91,8 @@ describe("flow.load on Kafka", function()
   end)
 
   it("ends with an error when no broker is there", function()
-    local load <close> = must(flow_load.open { kafka = { brokers = "127.0.0.1:1" }, request = record_of(topic), rate = 10, count = 1,
+    local load <close> = must(flow_load.open { kafka = { brokers = "127.0.0.1:1" },
+      request = record_of(topic), rate = 10, count = 1,
       timeout = "700ms" })
     local ok, failure = load:wait "60s"
     assert.is_nil(ok)
@@ -93,7 +101,9 @@ describe("flow.load on Kafka", function()
 
   it("refuses brokers of other machines", function()
     assert.has_error(function()
-      flow_load.open { kafka = { brokers = "127.0.0.1:19092,kafka.example:9092" }, request = record_of(topic), rate = 10, count = 1 }
-    end, "flow_load.open: load is sent to this machine only (127.x.x.x, localhost, ::1), not to 'kafka.example'")
+      flow_load.open { kafka = { brokers = "127.0.0.1:19092,kafka.example:9092" },
+        request = record_of(topic), rate = 10, count = 1 }
+    end, "flow_load.open: load is sent to this machine only (127.x.x.x, localhost, ::1), not to \z
+      'kafka.example'")
   end)
 end)

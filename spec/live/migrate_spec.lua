@@ -12,7 +12,8 @@ local function run(words, more)
   local folder = assert(fs.tmpdir "rlab-migrations")
   for _, file in ipairs(migrate.files()) do assert(fs.write(folder .. "/" .. file.name, file.text)) end
   if more then assert(fs.write(folder .. "/V900__spec.sql", more)) end
-  local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "migrate", table.unpack(words) }, env = { RLAB_MIGRATIONS = folder },
+  local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "migrate", table.unpack(words) },
+    env = { RLAB_MIGRATIONS = folder },
     stdout = "capture", stderr = "stdout" })
   local status = assert(child:wait "300s")
   fs.remove(folder)
@@ -23,7 +24,8 @@ describe("rlab migrate", function()
   local held, db
   lazy_setup(function()
     held = assert(stack.open { needs = { "mysql" } })
-    db = assert(mysql.connect { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user, password = held.mysql.password })
+    db = assert(mysql.connect { host = held.mysql.host, port = held.mysql.port, user = held.mysql.user,
+      password = held.mysql.password })
   end)
   lazy_teardown(function()
     db:exec("DROP DATABASE IF EXISTS " .. own)
@@ -57,8 +59,10 @@ describe("rlab migrate", function()
 
   it("copies tables with their keys, and the rows that migrations wrote", function()
     local source = own .. "_t"
-    for _, sql in ipairs { "CREATE DATABASE " .. source, "USE " .. source, "CREATE TABLE parent (id INT PRIMARY KEY)",
-      "CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))", "INSERT INTO parent VALUES (7)" } do assert(db:exec(sql)) end
+    for _, sql in ipairs { "CREATE DATABASE " .. source, "USE " .. source,
+      "CREATE TABLE parent (id INT PRIMARY KEY)",
+      "CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))",
+      "INSERT INTO parent VALUES (7)" } do assert(db:exec(sql)) end
     local ok, failure = migrate.clone(db, source, own)
     db:exec("DROP DATABASE " .. source)
     assert(ok, failure)

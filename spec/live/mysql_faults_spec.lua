@@ -93,7 +93,8 @@ describe("mysql under faults", function()
 
     it("kill ends another connection's statement, which lives on", function()
       local other <close> = server.connect { database = "" }
-      local long = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT COUNT(*) FROM s a JOIN s b JOIN s c"
+      local long = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT \z
+        COUNT(*) FROM s a JOIN s b JOIN s c"
       ok(db:exec "SET SESSION cte_max_recursion_depth = 100000")
       for _, call in ipairs {
         function() return db:query((long:format(9000))) end,
@@ -175,7 +176,8 @@ describe("mysql under faults", function()
       local running = task.spawn(function() return db:query "SELECT SLEEP(30)" end)
       local watcher = assert(own:connect {})
       ok(task.wait_until(function()
-        return ok(watcher:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND command IN ('Query', 'Execute')", db:id())) == 1
+        return ok(watcher:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND \z
+          command IN ('Query', 'Execute')", db:id())) == 1
       end, { at_most = "60s" }))
       own:kill()
       local none, failure = running:join()

@@ -21,10 +21,14 @@ local all_types = [[
     vb VARBINARY(300), txt TEXT, blb BLOB, j JSON, en ENUM('a','b'), st SET('x','y','z'))]]
 
 local values = {
-  id = 1, tiny = -128, utiny = 255, small = -32768, medium = -8388608, num = -2147483648, unum = 4294967295, big = math.mininteger,
-  ubig = math.maxinteger, zero = 42, flag = 1, bits = 0x2a5, bits64 = 5, dec_ = "12345678901234567890.0123456789", f = 0.1, d = 0.1,
-  dt = "2024-02-29", tm = "-838:59:59", tm3 = "100:00:00.250", dtm = "1000-01-01 00:00:00", dtm6 = "9999-12-31 23:59:59.000001",
-  ts = "2026-01-02 03:04:05", y = 2155, c = "çé", vc = ("…"):rep(300), bin = "a\0b\0", vb = every_byte, txt = "", blb = every_byte,
+  id = 1, tiny = -128, utiny = 255, small = -32768, medium = -8388608, num = -2147483648, unum = 4294967295,
+  big = math.mininteger,
+  ubig = math.maxinteger, zero = 42, flag = 1, bits = 0x2a5, bits64 = 5,
+  dec_ = "12345678901234567890.0123456789", f = 0.1, d = 0.1,
+  dt = "2024-02-29", tm = "-838:59:59", tm3 = "100:00:00.250", dtm = "1000-01-01 00:00:00",
+  dtm6 = "9999-12-31 23:59:59.000001",
+  ts = "2026-01-02 03:04:05", y = 2155, c = "çé", vc = ("…"):rep(300), bin = "a\0b\0", vb = every_byte,
+  txt = "", blb = every_byte,
   j = '{"a": [1, 2.5, null]}', en = "b", st = "x,z",
 }
 
@@ -50,9 +54,12 @@ describe("mysql", function()
     for name, value in pairs(values) do
       names[#names + 1], marks[#marks + 1], list[#list + 1] = name, "?", value
     end
-    ok(db:exec(("INSERT INTO t (%s) VALUES (%s)"):format(table.concat(names, ","), table.concat(marks, ",")), table.unpack(list)))
-    ok(db:exec "INSERT INTO t (id, ubig, bits64) VALUES (2, 18446744073709551615, b'1111111111111111111111111111111111111111111111111111111111111111')")
-    for _, rows in ipairs { ok(db:query "SELECT * FROM t ORDER BY id"), ok(db:query("SELECT * FROM t WHERE id < ? ORDER BY id", 9)) } do
+    ok(db:exec(("INSERT INTO t (%s) VALUES (%s)"):format(table.concat(names, ","),
+      table.concat(marks, ",")), table.unpack(list)))
+    ok(db:exec "INSERT INTO t (id, ubig, bits64) VALUES (2, 18446744073709551615, \z
+      b'1111111111111111111111111111111111111111111111111111111111111111')")
+    for _, rows in ipairs { ok(db:query "SELECT * FROM t ORDER BY id"),
+      ok(db:query("SELECT * FROM t WHERE id < ? ORDER BY id", 9)) } do
       assert.are.equal(2, #rows)
       for name, value in pairs(values) do
         assert.are.equal(value, rows[1][name], name)
@@ -61,7 +68,9 @@ describe("mysql", function()
       assert.are.equal("18446744073709551615", rows[2].ubig)
       assert.are.equal("18446744073709551615", rows[2].bits64)
       for name in pairs(values) do
-        if name ~= "id" and name ~= "ubig" and name ~= "bits64" then assert.are.equal(null, rows[2][name], name) end
+        if name ~= "id" and name ~= "ubig" and name ~= "bits64" then
+          assert.are.equal(null, rows[2][name], name)
+        end
       end
       assert.are.equal("id", rows.columns[1])
       assert.are.equal(32, #rows.columns)
@@ -69,8 +78,10 @@ describe("mysql", function()
   end)
 
   it("sends parameters as what they are", function()
-    local rows = ok(db:query("SELECT ? i, ? f, ? s, ? e, ? t, ? n", math.maxinteger, 0.1, every_byte, "", true, null))
-    assert.are.same({ { i = math.maxinteger, f = 0.1, s = every_byte, e = "", t = 1, n = null } }, plain(rows))
+    local rows = ok(db:query("SELECT ? i, ? f, ? s, ? e, ? t, ? n", math.maxinteger, 0.1, every_byte, "",
+      true, null))
+    assert.are.same({ { i = math.maxinteger, f = 0.1, s = every_byte, e = "", t = 1, n = null } },
+      plain(rows))
     assert.are.same({ "i", "f", "s", "e", "t", "n" }, rows.columns)
     ok(db:exec "CREATE TABLE p (j JSON, v VARCHAR(10), b VARBINARY(10))")
     ok(db:exec("INSERT INTO p VALUES (?, ?, ?)", '{"k": "é"}', "é", "\xff\xfe"))
@@ -84,14 +95,17 @@ describe("mysql", function()
       assert.are.equal(length, #row.text)
       assert.are.equal(length, row.n)
     end
-    local rows = ok(db:query("SELECT REPEAT('ab', n) AS text FROM (SELECT 500 AS n UNION ALL SELECT 1 UNION ALL SELECT ? UNION ALL SELECT 300) x", 0))
+    local rows = ok(db:query("SELECT REPEAT('ab', n) AS text FROM (SELECT 500 AS n UNION ALL SELECT 1 \z
+      UNION ALL SELECT ? UNION ALL SELECT 300) x", 0))
     assert.are.same({ 1000, 2, 0, 600 }, { #rows[1].text, #rows[2].text, #rows[3].text, #rows[4].text })
   end)
 
   it("says what a statement did", function()
     ok(db:exec "CREATE TABLE e (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT, u TINYINT) AUTO_INCREMENT = 7")
-    assert.are.same({ affected = 2, insert_id = 7, warnings = 0 }, ok(db:exec "INSERT INTO e (v) VALUES (1), (2)"))
-    assert.are.same({ affected = 1, insert_id = 9, warnings = 0 }, ok(db:exec("INSERT INTO e (v) VALUES (?)", 3)))
+    assert.are.same({ affected = 2, insert_id = 7, warnings = 0 },
+      ok(db:exec "INSERT INTO e (v) VALUES (1), (2)"))
+    assert.are.same({ affected = 1, insert_id = 9, warnings = 0 },
+      ok(db:exec("INSERT INTO e (v) VALUES (?)", 3)))
     assert.are.equal(1, ok(db:exec("INSERT IGNORE INTO e (u) VALUES (?)", 300)).warnings)
     assert.are.equal(1264, ok(db:query "SHOW WARNINGS")[1].Code)
     assert.are.equal(0, ok(db:exec("UPDATE e SET v = 1 WHERE v = ?", 1)).affected)
@@ -115,9 +129,12 @@ describe("mysql", function()
     ok(db:exec "CREATE TABLE u (id INT PRIMARY KEY)")
     ok(db:exec "INSERT INTO u VALUES (1)")
     local cases = {
-      ER_DUP_ENTRY = { "INSERT INTO u VALUES (1)" }, ER_PARSE_ERROR = { "SELEKT 1" }, ER_NO_SUCH_TABLE = { "SELECT * FROM nowhere WHERE a = ?", 1 },
-      ER_BAD_FIELD_ERROR = { "SELECT nothing FROM u" }, PARAMETER_COUNT = { "SELECT ?", 1, 2 }, ER_NO_SUCH_THREAD = { "KILL QUERY 4000000" },
-      ER_INVALID_JSON_TEXT = { "SELECT CAST(? AS JSON)", "{" }, ER_EMPTY_QUERY = { "" }, ER_UNSUPPORTED_PS = { "HANDLER u OPEN", n = 0 },
+      ER_DUP_ENTRY = { "INSERT INTO u VALUES (1)" }, ER_PARSE_ERROR = { "SELEKT 1" },
+      ER_NO_SUCH_TABLE = { "SELECT * FROM nowhere WHERE a = ?", 1 },
+      ER_BAD_FIELD_ERROR = { "SELECT nothing FROM u" }, PARAMETER_COUNT = { "SELECT ?", 1, 2 },
+      ER_NO_SUCH_THREAD = { "KILL QUERY 4000000" },
+      ER_INVALID_JSON_TEXT = { "SELECT CAST(? AS JSON)", "{" }, ER_EMPTY_QUERY = { "" },
+      ER_UNSUPPORTED_PS = { "HANDLER u OPEN", n = 0 },
     }
     for name, statement in pairs(cases) do
       local none, failure
@@ -174,7 +191,8 @@ describe("mysql", function()
 
   it("streams rows", function()
     ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
-    local numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT n, NULL AS nothing FROM s"
+    local numbers = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT \z
+      n, NULL AS nothing FROM s"
     for _, call in ipairs { { numbers:format(25000) }, { numbers:format "?", 25000 } } do
       local count, sum = 0, 0
       for row in db:rows(table.unpack(call)) do
@@ -191,8 +209,10 @@ describe("mysql", function()
 
   it("leaves a stream early, however long it still is", function()
     ok(db:exec "SET SESSION cte_max_recursion_depth = 100000000")
-    local endless = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT a.n, REPEAT('x', 100) AS pad FROM s a JOIN s b"
-    for _, call in ipairs { { "SELECT 1 AS n UNION SELECT 2" }, { endless:format(9000) }, { endless:format "?", 9000 } } do
+    local endless = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %s) SELECT \z
+      a.n, REPEAT('x', 100) AS pad FROM s a JOIN s b"
+    for _, call in ipairs { { "SELECT 1 AS n UNION SELECT 2" }, { endless:format(9000) },
+      { endless:format "?", 9000 } } do
       local id = db:id()
       local seen = 0
       for row in db:rows(table.unpack(call)) do
@@ -217,7 +237,8 @@ describe("mysql", function()
     assert.are.equal(1242, failure.code)
     ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
     local n = 0
-    for _ in db:rows "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 5000) SELECT n FROM s" do
+    for _ in db:rows "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 5000) \z
+      SELECT n FROM s" do
       n = n + 1
       if n == 1 then
         local _, busy = db:query "SELECT 1"
@@ -229,7 +250,8 @@ describe("mysql", function()
 
   it("frees a connection whose stream was dropped", function()
     ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
-    local long = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s"
+    local long =
+      "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s"
     do
       local next_row = db:rows(long)
       assert.are.equal(1, next_row().n)

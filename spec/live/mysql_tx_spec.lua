@@ -154,7 +154,8 @@ describe("mysql transactions", function()
       ok(add(tx, 1, 5))
       ok(other:kill(tx:id(), { connection = true }))
       ok(task.wait_until(function()
-        return ok(other:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ?", tx:id())) == 0
+        return ok(other:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ?",
+          tx:id())) == 0
       end, { at_most = "60s" }))
     end)
     assert.is_true(err.is(failure))

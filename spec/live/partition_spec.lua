@@ -1,4 +1,5 @@
--- A real partition between brokers, without root: the replication listener goes through the proxy, everyone lives, the ISR shrinks and comes back.
+-- A real partition between brokers, without root: the replication listener goes through the proxy, everyone
+-- lives, the ISR shrinks and comes back.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
@@ -53,7 +54,8 @@ describe("a partition between brokers", function()
 
   it("shrinks the ISR while all live, heals, and leaves the brokers as they were", function()
     must(fs.write(dir .. "/parted.lua", EXPERIMENT))
-    local child <close> = must(process.spawn { cmd = { fs.self_exe(), dir .. "/parted.lua", "--json", "--runs", dir .. "/runs" }, stdout = "capture",
+    local child <close> = must(process.spawn {
+      cmd = { fs.self_exe(), dir .. "/parted.lua", "--json", "--runs", dir .. "/runs" }, stdout = "capture",
       stderr = "capture" })
     local status = must(child:wait "300s")
     local out, errors = child:output()

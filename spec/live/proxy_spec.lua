@@ -1,5 +1,6 @@
--- The proxy on real servers: every action of a rule on Kafka, MySQL and Redis, its counters, and the wire log. Nothing here touches what others do:
--- each spec has a proxy of its own in this process, or names of its own on the stack's.
+-- The proxy on real servers: every action of a rule on Kafka, MySQL and Redis, its counters, and the wire
+-- log. Nothing here touches what others do: each spec has a proxy of its own in this process, or names of
+-- its own on the stack's.
 local clock = require "rlab.clock"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
@@ -43,7 +44,8 @@ describe("the proxy before Kafka", function()
   end)
 
   local function producer(more)
-    local settings = { brokers = stack.proxy.brokers, client_id = name, linger_ms = 0, acks = "all", socket_timeout_ms = 20000, message_timeout_ms = 60000,
+    local settings = { brokers = stack.proxy.brokers, client_id = name, linger_ms = 0, acks = "all",
+      socket_timeout_ms = 20000, message_timeout_ms = 60000,
       ["max.in.flight.requests.per.connection"] = 1, ["reconnect.backoff.ms"] = 20 }
     for key, value in pairs(more or {}) do settings[key] = value end
     return must(kafka.producer(settings))
@@ -55,7 +57,8 @@ describe("the proxy before Kafka", function()
   end
 
   local function values(isolation)
-    local consumer <close> = must(kafka.consumer { brokers = stack.kafka.brokers, group = name, isolation_level = isolation or "read_committed",
+    local consumer <close> = must(kafka.consumer { brokers = stack.kafka.brokers, group = name,
+      isolation_level = isolation or "read_committed",
       enable_partition_eof = true, auto_offset_reset = "earliest" })
     must(task.wait_until(function() -- a commit returns before its markers are written
       local at = admin:offsets(name, 0)
@@ -85,8 +88,10 @@ describe("the proxy before Kafka", function()
     assert.equal(4, #rows)
     local first, second = rows[1], rows[2]
     assert.same({ "request", "Produce", name, "id-a", 0 },
-      { first.direction, first.api, first.client_id, first.partitions[1].ids[1], first.partitions[1].sequence })
-    assert.same({ "response", 0, 0 }, { second.direction, second.partitions[1].error, second.partitions[1].base_offset })
+      { first.direction, first.api, first.client_id, first.partitions[1].ids[1],
+        first.partitions[1].sequence })
+    assert.same({ "response", 0, 0 },
+      { second.direction, second.partitions[1].error, second.partitions[1].base_offset })
     assert.equal(1, rows[4].partitions[1].base_offset)
     assert.is_true(first.correlation == second.correlation and first.ns < second.ns)
   end)
@@ -95,7 +100,8 @@ describe("the proxy before Kafka", function()
     must(client:watch { api = "OffsetCommit", contains = name, owner = name })
     local p <close> = producer()
     for i = 1, 3 do must(send(p, tostring(i))) end
-    local c <close> = must(kafka.consumer { brokers = stack.proxy.brokers, client_id = name, group = name, auto_offset_reset = "earliest",
+    local c <close> = must(kafka.consumer { brokers = stack.proxy.brokers, client_id = name, group = name,
+      auto_offset_reset = "earliest",
       enable_auto_commit = false })
     must(c:subscribe { name })
     local seen = 0
@@ -109,7 +115,8 @@ describe("the proxy before Kafka", function()
     assert.same({ "response", 0 }, { rows[2].direction, rows[2].partitions[1].error })
   end)
 
-  -- librdkafka's own requests for a coordinator abort the program here; whatever the admin asks of one goes over our wire.
+  -- librdkafka's own requests for a coordinator abort the program here; whatever the admin asks of one goes
+  -- over our wire.
   it("a coordinator that is found late costs an admin's call its time, and nothing else", function()
     local place = { topic = name, partition = 0 }
     local commit = { topic = name, partition = 0, offset = 1 }
@@ -128,7 +135,8 @@ describe("the proxy before Kafka", function()
       local value, failure = call(admins[i], { at_most = "300ms" })
       assert.same({ nil, "TIMEOUT" }, { value, failure and failure.name })
     end
-    must(task.wait_until(function() return must(client:rule(id)).held == 0 end, { at_most = "10s", what = "the late answers" }))
+    must(task.wait_until(function() return must(client:rule(id)).held == 0 end,
+      { at_most = "10s", what = "the late answers" }))
     assert.equal(#calls, must(client:rule(id)).fired)
     must(client:remove_rule(id))
     must(admin:alter_group_offsets(name, { commit }))
@@ -138,7 +146,8 @@ describe("the proxy before Kafka", function()
     end
   end)
 
-  it("a coordinator's answer that is lost is asked for again, and a group that went with it is told as deleted", function()
+  it("a coordinator's answer that is lost is asked for again, and a group that went with it is told as \z
+    deleted", function()
     local place = { topic = name, partition = 0, offset = 1 }
     local a <close> = must(kafka.admin { brokers = stack.proxy.brokers, at_most = "20s" })
     local swallowed = rule { api = "OffsetCommit", contains = name, nth = 1, action = "black-hole" }
@@ -195,7 +204,8 @@ describe("the proxy before Kafka", function()
     local state = must(client:rule(id))
     assert.is_true(state.bytes > 0 and state.fired >= 1)
     must(client:remove_rule(id))
-    must(task.wait_until(function() return (send(p, "2")) end, { at_most = "60s", what = "a delivery after the hole" }))
+    must(task.wait_until(function() return (send(p, "2")) end,
+      { at_most = "60s", what = "a delivery after the hole" }))
     assert.is_nil(values():find("1", 1, true))
   end)
 
@@ -204,7 +214,8 @@ describe("the proxy before Kafka", function()
     local p <close> = producer()
     local sent
     local sending = task.spawn(function() sent = must(send(p, "1")) end)
-    must(task.wait_until(function() return must(client:rule(id)).held == 1 end, { at_most = "60s", what = "a held request" }))
+    must(task.wait_until(function() return must(client:rule(id)).held == 1 end,
+      { at_most = "60s", what = "a held request" }))
     task.sleep "100ms"
     assert.is_nil(sent)
     assert.equal("", values())
@@ -232,7 +243,8 @@ describe("the proxy before Kafka", function()
   it("duplicate sends a request twice, and the broker drops an idempotent one", function()
     rule { api = "Produce", nth = 1, action = "duplicate" }
     local p <close> = producer()
-    for _, value in ipairs { "1", "2" } do must(send(p, value)) end -- the second is answered when the first one's double was taken
+    -- the second is answered when the first one's double was taken
+    for _, value in ipairs { "1", "2" } do must(send(p, value)) end
     assert.equal("1 1 2", values())
     local q <close> = producer { enable_idempotence = true }
     client:sweep(name)
@@ -254,7 +266,8 @@ describe("the proxy before Kafka", function()
 
   it("error answers every API that it claims to know", function()
     local id = name .. "-tx"
-    rule { api = "InitProducerId", contains = id, action = "error", code = 53 } -- TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    -- TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    rule { api = "InitProducerId", contains = id, action = "error", code = 53 }
     local p <close> = producer { transactional_id = id }
     local _, failure = p:init_transactions "60s"
     assert.equal("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", failure.name)
@@ -264,7 +277,8 @@ describe("the proxy before Kafka", function()
     local function pattern()
       local own <close> = must(proxy.serve { seed = 5 })
       local c = must(proxy.connect(own.url))
-      local row = must(c:create { name = "r", upstream = ("127.0.0.1:%d"):format(stack.kafka.nodes[1].port), proto = "kafka" })
+      local row = must(c:create { name = "r", upstream = ("127.0.0.1:%d"):format(stack.kafka.nodes[1].port),
+        proto = "kafka" })
       must(c:add_rule { api = "ApiVersions", action = "cut-before", chance = 0.5 })
       local list = {}
       for i = 1, 10 do
@@ -278,7 +292,8 @@ describe("the proxy before Kafka", function()
 
   it("kafka.transactional replaces a producer that lost a connection while it ended a transaction", function()
     local id = name .. "-tx"
-    local t <close> = must(kafka.transactional { brokers = stack.proxy.brokers, client_id = name, transactional_id = id, linger_ms = 0 })
+    local t <close> = must(kafka.transactional { brokers = stack.proxy.brokers, client_id = name,
+      transactional_id = id, linger_ms = 0 })
     local held = rule { api = "EndTxn", nth = 1, action = "late", contains = id }
     must(t:transaction(function(p) return must(send(p, "T1")) end))
     assert.is_true(must(client:rule(held)).fired == 1)
@@ -299,7 +314,8 @@ end)
 describe("the proxy before MySQL and Redis", function()
   local stack, served, client, row
 
-  setup(function() stack = must(require("rlab.stack").open { needs = { "mysql", "redis" }, start = true }) end)
+  setup(function() stack = must(require("rlab.stack").open { needs = { "mysql", "redis" }, start = true })
+    end)
   teardown(function() stack:close() end)
 
   before_each(function()
@@ -313,7 +329,8 @@ describe("the proxy before MySQL and Redis", function()
   after_each(function() served:close() end)
 
   local function connect()
-    return must(mysql.connect { host = "127.0.0.1", port = row.db.port, user = stack.mysql.user, password = stack.mysql.password })
+    return must(mysql.connect { host = "127.0.0.1", port = row.db.port, user = stack.mysql.user,
+      password = stack.mysql.password })
   end
 
   it("counts statements by their text, prepared ones by their parameter", function()
@@ -328,7 +345,8 @@ describe("the proxy before MySQL and Redis", function()
 
   it("a commit whose answer is lost has happened", function()
     local table_name = unique("t"):gsub("-", "_")
-    local direct <close> = must(mysql.connect { host = "127.0.0.1", port = stack.mysql.port, user = stack.mysql.user, password = stack.mysql.password,
+    local direct <close> = must(mysql.connect { host = "127.0.0.1", port = stack.mysql.port,
+      user = stack.mysql.user, password = stack.mysql.password,
       database = stack.mysql.database })
     must(direct:exec(("CREATE TABLE %s.%s (id INT PRIMARY KEY)"):format(stack.mysql.database, table_name)))
     local id = must(client:add_rule { proto = "mysql", statement = "COMMIT", action = "cut-after" }).id
@@ -343,7 +361,8 @@ describe("the proxy before MySQL and Redis", function()
   end)
 
   it("an error in MySQL's words leaves the connection usable", function()
-    must(client:add_rule { proto = "mysql", statement = "INSERT", action = "error", code = 1213, error = "Deadlock found", times = 1, nth = 1 })
+    must(client:add_rule { proto = "mysql", statement = "INSERT", action = "error", code = 1213,
+      error = "Deadlock found", times = 1, nth = 1 })
     local db <close> = connect()
     local _, failure = db:exec "INSERT INTO nowhere VALUES (1)"
     assert.same({ "ER_LOCK_DEADLOCK", true }, { failure.name, failure.retriable or failure.abortable })
@@ -351,7 +370,8 @@ describe("the proxy before MySQL and Redis", function()
   end)
 
   it("delays a statement, once", function()
-    local id = must(client:add_rule { proto = "mysql", statement = "SELECT 1", nth = 1, action = "delay", delay = "300ms" }).id
+    local id = must(client:add_rule { proto = "mysql", statement = "SELECT 1", nth = 1, action = "delay",
+      delay = "300ms" }).id
     local db <close> = connect()
     assert.is_true(seconds(function() return must(db:query "SELECT 1") end) >= 0.3)
     must(db:query "SELECT 1")
@@ -361,7 +381,8 @@ describe("the proxy before MySQL and Redis", function()
   it("acts on Redis commands inside a pipeline, one by one", function()
     local key = unique "proxy-spec"
     local r <close> = must(redis.connect { host = "127.0.0.1", port = row.cache.port, timeout = "20s" })
-    must(client:add_rule { proto = "redis", api = "get", contains = key, nth = 2, action = "error", error = "BUSY made by a rule" })
+    must(client:add_rule { proto = "redis", api = "get", contains = key, nth = 2, action = "error",
+      error = "BUSY made by a rule" })
     must(client:add_rule { proto = "redis", api = "INCR", contains = key, nth = 1, action = "duplicate" })
     assert.equal(1, must(r:call("INCR", key)))
     assert.equal("2", must(r:call("GET", key)))
@@ -373,7 +394,8 @@ describe("the proxy before MySQL and Redis", function()
 
   it("loses the reply to a Redis command", function()
     local key = unique "proxy-spec"
-    local id = must(client:add_rule { proto = "redis", api = "SET", contains = key, nth = 1, action = "cut-after" }).id
+    local id = must(client:add_rule { proto = "redis", api = "SET", contains = key, nth = 1,
+      action = "cut-after" }).id
     local r <close> = must(redis.connect { host = "127.0.0.1", port = row.cache.port, timeout = "20s" })
     local answer = r:call("SET", key, "1")
     local direct <close> = must(redis.connect { host = "127.0.0.1", port = stack.redis.port })

@@ -1,4 +1,5 @@
--- The query service while Redis or MySQL is frozen, gone, restarted or not there yet, with its protections on and off.
+-- The query service while Redis or MySQL is frozen, gone, restarted or not there yet, with its protections
+-- on and off.
 local cache = require "rlab.cache"
 local must = require "rlab.must"
 local query_bed = require "spec.support.query_bed"
@@ -41,7 +42,8 @@ describe("query, when Redis", function()
     bed.server:stop()
     eventually(function() return q:read(7).ms and q:metric("breaker_opens_total", '{need="redis"}') >= 2 end)
     bed.server:cont()
-    eventually(function() return q:read(7).source == "cache" and q:metric("breaker_state", '{need="redis"}') == 0 end)
+    eventually(function() return q:read(7).source == "cache"
+      and q:metric("breaker_state", '{need="redis"}') == 0 end)
     eventually(function() return q:call("GET", "/actuator/health/readiness").status == 200 end)
   end)
 
@@ -64,11 +66,13 @@ describe("query, when Redis", function()
   end)
 
   it("came back: reads of the database grow to their cap step by step", function()
-    local q = bed:query { stale = 0, redis_timeout = "500ms", breaker = 1, breaker_pause = "50ms", db_pool = 20, ramp = "30m", single = "none" }
+    local q = bed:query { stale = 0, redis_timeout = "500ms", breaker = 1, breaker_pause = "50ms",
+      db_pool = 20, ramp = "30m", single = "none" }
     assert.equal(20, q:metric "db_allowed")
     q:read(7)
     bed.server:stop()
-    eventually(function() return q:read(7).status == 200 and q:metric("breaker_state", '{need="redis"}') > 0 end)
+    eventually(function() return q:read(7).status == 200 and q:metric("breaker_state", '{need="redis"}') > 0
+      end)
     bed.server:cont()
     eventually(function() return q:read(7).source == "cache" end)
     assert.equal(2, q:metric "db_allowed")
@@ -141,7 +145,8 @@ describe("query, when MySQL", function()
   teardown(function() server:stop() end)
 
   before_each(function()
-    bed = query_bed.open { mysql = { host = "127.0.0.1", port = server.port, user = "app", password = "secret" } }
+    bed = query_bed.open { mysql = { host = "127.0.0.1", port = server.port, user = "app",
+      password = "secret" } }
     bed:account(7, 1200, 3)
   end)
   after_each(function() bed:close() end)

@@ -27,8 +27,9 @@ describe("query", function()
   end)
   after_each(function() bed:close() end)
 
-  -- stampede(settings, n, loads, waits): 64 readers of one account at n processes; no load goes on before all have entered, as many as `loads` are loading
-  -- and `waits` wait for a lease. Returns the SELECTs that it took, and the services.
+  -- stampede(settings, n, loads, waits): 64 readers of one account at n processes; no load goes on before
+  -- all have entered, as many as `loads` are loading and `waits` wait for a lease. Returns the SELECTs that
+  -- it took, and the services.
   local function stampede(settings, n, loads, waits)
     local all, services, answers = { workers = 64, db_pool = 64, db_wait = 0 }, {}, {}
     for key, value in pairs(settings) do all[key] = value end
@@ -45,13 +46,15 @@ describe("query", function()
     local function hits(point) return sum(function(q) return q:hits(point) end) end
     local function release()
       eventually(function()
-        return hits "query.enter" == 64 and hits "query.db_load" >= loads and sum(function(q) return q:total "lease_waits" end) >= (waits or 0)
+        return hits "query.enter" == 64 and hits "query.db_load" >= loads
+          and sum(function(q) return q:total "lease_waits" end) >= (waits or 0)
       end)
       for _, q in ipairs(services) do q:disarm "query.db_load" end
     end
     task.group(function(g)
       for i, q in ipairs(services) do
-        g:spawn(function() table.move(q:readers(64 // n, 7, i == n and release or nil), 1, 64 // n, #answers + 1, answers) end)
+        g:spawn(function() table.move(q:readers(64 // n, 7, i == n and release or nil), 1, 64 // n,
+          #answers + 1, answers) end)
       end
     end)
     assert.equal(64, #answers)
@@ -62,12 +65,15 @@ describe("query", function()
   it("says where an answer came from and how old it is", function()
     local q = bed:query {}
     local a = q:read(7)
-    assert.same({ 200, "db", 1200, 3, 7, 0 }, { a.status, a.source, a.balance, a.version, a.account_id, a.age_ms })
-    assert.same({ "db", "0", "application/json" }, { a.headers["x-cache"], a.headers.age, a.headers["content-type"] })
+    assert.same({ 200, "db", 1200, 3, 7, 0 },
+      { a.status, a.source, a.balance, a.version, a.account_id, a.age_ms })
+    assert.same({ "db", "0", "application/json" },
+      { a.headers["x-cache"], a.headers.age, a.headers["content-type"] })
     local stored = clock.unix_ms() - 2500
     must(bed.r:call("HSET", cache.key(bed.prefix, 7), "stored", stored))
     a = q:read(7)
-    assert.same({ "cache", "cache", tostring(a.age_ms // 1000) }, { a.source, a.headers["x-cache"], a.headers.age })
+    assert.same({ "cache", "cache", tostring(a.age_ms // 1000) },
+      { a.source, a.headers["x-cache"], a.headers.age })
     assert.is_true(a.age_ms >= 2500 and a.age_ms <= clock.unix_ms() - stored)
     assert.equal("00000000000000000003", bed.r:call("HGET", cache.key(bed.prefix, 7), "version"))
     assert.equal(1, q:total "db_reads")
@@ -78,7 +84,9 @@ describe("query", function()
     local q = bed:query {}
     local a = q:read(999)
     assert.same({ 404, "there is no account 999", "db" }, { a.status, a.detail, a.source })
-    for _, id in ipairs { "x", "1x", "99999999999999999999", "1.5" } do assert.equal(400, q:read(id).status, id) end
+    for _, id in ipairs { "x", "1x", "99999999999999999999", "1.5" } do
+      assert.equal(400, q:read(id).status, id)
+    end
     assert.equal(404, q:read(-5).status)
     assert.equal(404, q:call("GET", "/nothing").status)
     assert.equal(405, q:call("POST", "/accounts/7").status)
@@ -114,7 +122,8 @@ describe("query", function()
 
   -- 32 readers wait for the only turn at the database, then the first load fails
   local function failing_leader(retries)
-    local q = bed:query { single = "process", retries = retries, stale = 0, db_pool = 1, db_wait = 0, breaker = 0 }
+    local q = bed:query { single = "process", retries = retries, stale = 0, db_pool = 1, db_wait = 0,
+      breaker = 0 }
     bed:account(8, 1, 1)
     q:arm("query.db_load", "pause")
     local answers
@@ -149,7 +158,8 @@ describe("query", function()
     local held = task.spawn(function() return q:read(7) end)
     q:await_hits("query.before_fill", 1)
     bed:account(7, 1300, 4)
-    must(cache.apply(bed.r, bed.prefix, invalidation, { account = 7, version = 4, balance = 1300, amount = 100 }))
+    must(cache.apply(bed.r, bed.prefix, invalidation,
+      { account = 7, version = 4, balance = 1300, amount = 100 }))
     q:disarm "query.before_fill"
     assert.equal(3, held:join().version)
     return q:read(7).version, q:total "fills_refused"
@@ -236,7 +246,8 @@ describe("query", function()
     must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))
     local waiting = task.spawn(function() return q:read(7) end)
     eventually(function() return q:total "lease_waits" == 1 end)
-    must(cache.fill(bed.r, bed.prefix, 7, { balance = 9, version = 9 }, { mode = "lease", token = "somebody", ttl = "30s" }))
+    must(cache.fill(bed.r, bed.prefix, 7, { balance = 9, version = 9 },
+      { mode = "lease", token = "somebody", ttl = "30s" }))
     local a = waiting:join()
     assert.same({ "cache", 9, 0 }, { a.source, a.version, q:total "db_reads" })
   end)
@@ -245,7 +256,8 @@ describe("query", function()
     local q = bed:query { single = "lease", lease = "300ms" }
     must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))
     local a = q:read(7)
-    assert.same({ "db", 3, "somebody" }, { a.source, a.version, bed.r:call("GET", cache.lease_key(bed.prefix, 7)) })
+    assert.same({ "db", 3, "somebody" },
+      { a.source, a.version, bed.r:call("GET", cache.lease_key(bed.prefix, 7)) })
     assert.is_true(a.ms >= 300, a.ms)
   end)
 

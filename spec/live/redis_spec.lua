@@ -56,7 +56,8 @@ describe("redis", function()
     assert.are.equal(math.huge, r:call("ZSCORE", key "z", "top"))
     assert.are.same({}, r:call("LRANGE", key "l", 0, -1))
     assert.are.same({ 1, null, "x" }, r:call("EVAL", "return {1, false, 'x'}", 0))
-    local server = r:call("EVAL", "redis.setresp(3) return {true, {double=0.25}, {map={k='v'}}, {set={a=true}}}", 0)
+    local server = r:call("EVAL",
+      "redis.setresp(3) return {true, {double=0.25}, {map={k='v'}}, {set={a=true}}}", 0)
     assert.are.same({ true, 0.25, { k = "v" }, { "a" } }, server)
   end)
 
@@ -114,7 +115,8 @@ describe("redis", function()
   end)
 
   it("runs a pipeline in order, errors in their places", function()
-    local replies = ok(r:pipeline { { "SET", key "a", "x" }, { "INCR", key "a" }, { "GET", key "a" }, { "GET", key "b" } })
+    local replies = ok(r:pipeline { { "SET", key "a", "x" }, { "INCR", key "a" }, { "GET", key "a" },
+      { "GET", key "b" } })
     assert.are.equal(4, #replies)
     assert.are.equal("OK", replies[1])
     assert.is_true(err.is(replies[2]))
@@ -240,7 +242,8 @@ describe("redis", function()
 
   it("gives back what a broken pipeline had answered", function()
     local id = r:call("CLIENT", "ID")
-    local none, failure, replies = r:pipeline { { "PING" }, { "CLIENT", "KILL", "ID", id, "SKIPME", "no" }, { "PING" } }
+    local none, failure, replies = r:pipeline { { "PING" }, { "CLIENT", "KILL", "ID", id, "SKIPME", "no" },
+      { "PING" } }
     assert.is_nil(none)
     assert.are.equal("CONNECTION_LOST", failure.name)
     assert.are.equal("PONG", replies[1])

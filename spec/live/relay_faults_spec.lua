@@ -9,7 +9,8 @@ local function await(what, f)
   return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
 end
 
--- feed(o) -> stop(). A statement that failed may have done its work, and may yet: what comes after it has other ids and other keys.
+-- feed(o) -> stop(). A statement that failed may have done its work, and may yet: what comes after it has
+--   other ids and other keys.
 local function feed(o)
   local feeding, db, failures = true, o:connect(), 0
   local feeder = task.spawn(function()
@@ -56,7 +57,8 @@ describe("the relay", function()
   for _, fault in ipairs(faults) do
     for _, mark in ipairs { "update", "cursor" } do
       it(("loses, doubles and reorders nothing when MySQL %s: %s"):format(fault[1], mark), function()
-        local flow <close> = must(flow_relay.open(o:options { mark = mark, batch = 50, in_flight = 3, lease = "1s" }))
+        local flow <close> = must(flow_relay.open(o:options { mark = mark, batch = 50, in_flight = 3,
+          lease = "1s" }))
         local stop_feeding = feed(o)
         await("some marks", function() return flow:stats().marked > 100 end)
         fault[2](flow)

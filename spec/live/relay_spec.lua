@@ -18,7 +18,8 @@ local function all_events(flow, what)
   return list
 end
 
-local tally, doubles, assert_ordered, assert_all = outbox.tally, outbox.doubles, outbox.assert_ordered, outbox.assert_all
+local tally, doubles, assert_ordered, assert_all = outbox.tally, outbox.doubles, outbox.assert_ordered,
+  outbox.assert_all
 
 describe("the relay", function()
   local o
@@ -213,7 +214,8 @@ describe("the relay", function()
       it("parks one that the topic does not take, and no other: " .. mark, function()
         must(o.admin:delete_topics { o.topic })
         o.topic = o.topic .. "-small"
-        must(o.admin:create_topic { name = o.topic, partitions = 3, replication_factor = 3, configs = { ["max.message.bytes"] = "3000" } })
+        must(o.admin:create_topic { name = o.topic, partitions = 3, replication_factor = 3,
+          configs = { ["max.message.bytes"] = "3000" } })
         o:add(12)
         o:add(1, { payload = ("x"):rep(5000) })
         o:add(12)
@@ -229,11 +231,13 @@ describe("the relay", function()
   describe("in a process that dies", function()
     local function killed_at(point, mark)
       o:add(100)
-      local first <close> = o:service({ mark = mark, batch = 10, in_flight = 1, lease = "3s" }, { [point] = "#3 kill" })
+      local first <close> = o:service({ mark = mark, batch = 10, in_flight = 1, lease = "3s" },
+        { [point] = "#3 kill" })
       assert.are.same({ signal = "KILL" }, must(first.process:wait "60s"))
       local hits = first:hits()
       assert.are.equal(1, #hits)
-      local second <close> = o:service { mark = mark, batch = 10, in_flight = 1, lease = "3s" } -- luacheck: ignore 211
+      -- luacheck: ignore 211
+      local second <close> = o:service { mark = mark, batch = 10, in_flight = 1, lease = "3s" }
       o:drained(mark)
       local ids = {}
       for id in hits[1].ctx.ids:gmatch "[^,]+" do ids[#ids + 1] = id end
@@ -260,7 +264,8 @@ describe("the relay", function()
 
     it("sends again what an armed error keeps from its mark", function()
       o:add(50)
-      local service <close> = o:service({ batch = 10, in_flight = 3 }, { ["relay.after_claim"] = "#2 error(NO)", ["relay.after_ack"] = "#4 error(NO)" })
+      local service <close> = o:service({ batch = 10, in_flight = 3 },
+        { ["relay.after_claim"] = "#2 error(NO)", ["relay.after_ack"] = "#4 error(NO)" })
       o:drained()
       local records, hits = o:records(), service:hits()
       assert_all(o, records, 50)
@@ -349,7 +354,8 @@ describe("the relay", function()
       await("B's marks", function() return b:metric "marked_total" == 10 end)
       must(a.process:cont())
       a:resume "relay.after_claim"
-      await("the fence, by Kafka or by the lease", function() return a:metric "retries_total" == 10 or a:metric "resets_total" > 0 end)
+      await("the fence, by Kafka or by the lease",
+        function() return a:metric "retries_total" == 10 or a:metric "resets_total" > 0 end)
       o:add(20)
       o:drained()
       local records = o:records()
@@ -364,7 +370,8 @@ describe("the relay", function()
     local flow <close> = open { batch = 50 }
     o:add(500)
     await("some", function() return flow:stats().marked > 0 end)
-    for _, row in ipairs(must(o.db:query("SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()", o.schema))) do
+    for _, row in ipairs(must(o.db:query(
+      "SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()", o.schema))) do
       o.db:kill(row.id, { connection = true })
     end
     o:add(500)
@@ -380,15 +387,18 @@ describe("the relay", function()
       local ok, why = flow:health()
       return not ok and why:find "mysql: " and why:find "kafka: "
     end)
-    assert.has_error(function() flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", marks = "update" } end,
+    assert.has_error(function()
+      flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", marks = "update" } end,
       "flow_relay.open: unknown option 'marks', did you mean 'mark'?")
-    assert.has_error(function() flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", mark = "updates" } end,
+    assert.has_error(function()
+      flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", mark = "updates" } end,
       "flow_relay.open: mark is one of update, delete, cursor, not 'updates'")
   end)
 
   it("answers health and metrics as a service", function()
     local service <close> = o:service()
     await("health", function() return (service:health()) end)
-    assert.matches("rlab_relay_mark_seconds_count 0", must(http.get(service.url .. "/actuator/prometheus")).body)
+    assert.matches("rlab_relay_mark_seconds_count 0",
+      must(http.get(service.url .. "/actuator/prometheus")).body)
   end)
 end)

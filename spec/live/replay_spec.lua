@@ -1,4 +1,5 @@
--- rlab replay and the replay service on the running stack: what goes back, with which headers, what a crash repeats, and who is refused.
+-- rlab replay and the replay service on the running stack: what goes back, with which headers, what a crash
+-- repeats, and who is refused.
 local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
 local fs = require "rlab.fs"
@@ -17,7 +18,9 @@ local admin, producer, topic, count = nil, nil, nil, 0
 local function fresh_topic()
   count = count + 1
   topic = ("replay-spec-%d-%d"):format(process.self(), count)
-  for _, name in ipairs { topic, dlq.dlq_topic(topic) } do must(admin:create_topic { name = name, partitions = 2, replication_factor = 3 }) end
+  for _, name in ipairs { topic, dlq.dlq_topic(topic) } do
+    must(admin:create_topic { name = name, partitions = 2, replication_factor = 3 })
+  end
 end
 
 -- n failed records e1.. in the DLQ, key k1 or k2, the last of them replayed three times already
@@ -27,7 +30,8 @@ local function park(n)
     local headers = { { "event-id", "e" .. i }, { "original-topic", topic }, { "original-group", "billing" },
       { "error-class", i % 2 == 0 and "handler" or "undecodable" }, { "attempt", "3" } }
     if i == n then headers[#headers + 1] = { "replay-count", "3" } end
-    list[i] = { topic = dlq.dlq_topic(topic), partition = (i - 1) % 2, key = "k" .. (1 + i % 2), value = "v" .. i, headers = headers }
+    list[i] = { topic = dlq.dlq_topic(topic), partition = (i - 1) % 2, key = "k" .. (1 + i % 2),
+      value = "v" .. i, headers = headers }
   end
   assert.equal(n, #producer:send_batch(list, "10s"):acked())
 end
@@ -44,7 +48,8 @@ local function sent()
 end
 
 local function options(more)
-  local o = { brokers = brokers, topic = topic, dlq = dlq.dlq_topic(topic), group = dlq.replay_group(topic), target = "original", max = 3, rate = 1000,
+  local o = { brokers = brokers, topic = topic, dlq = dlq.dlq_topic(topic), group = dlq.replay_group(topic),
+    target = "original", max = 3, rate = 1000,
     batch = 1, follow = false }
   for key, value in pairs(more or {}) do o[key] = value end
   return o
@@ -59,7 +64,8 @@ end
 local function lag() return must(replay.lag(admin, dlq.dlq_topic(topic), dlq.replay_group(topic))) end
 
 local function program(...)
-  local child <close> = must(process.spawn { cmd = { fs.self_exe(), ... }, env = { RLAB_BROKERS = brokers, NO_COLOR = "1" },
+  local child <close> = must(process.spawn { cmd = { fs.self_exe(), ... },
+    env = { RLAB_BROKERS = brokers, NO_COLOR = "1" },
     stdout = "capture", stderr = "capture" })
   local code = must(child:wait "60s").code
   local out, errors = child:output()
@@ -89,18 +95,22 @@ describe("replay", function()
     assert.same({ 5, 1, "done" }, { counts.replayed, counts.parked, counts.state })
     local ids, by_id = sent()
     assert.same({ "e1", "e2", "e3", "e4", "e5" }, ids)
-    assert.same({ { "event-id", "e2" }, { "original-topic", topic }, { "original-group", "billing" }, { "error-class", "handler" },
+    assert.same({ { "event-id", "e2" }, { "original-topic", topic }, { "original-group", "billing" },
+      { "error-class", "handler" },
       { "replay-count", "1" }, { "target-group", "billing" } }, by_id.e2.headers)
     assert.same({ "k1", "v2" }, { by_id.e2.key, by_id.e2.value })
     assert.equal(0, lag())
     assert.equal(0, run().replayed)
   end)
 
-  it("takes ids, keys, classes and headers, and skips; the backlog of the group stays for what was not asked for", function()
+  it("takes ids, keys, classes and headers, and skips; the backlog of the group stays for what was not \z
+    asked for", function()
     park(6)
     assert.equal(1, run({ filter = reader.filter { ids = { "e2" } }, group = topic .. ".one" }).replayed)
-    assert.equal(3, run({ filter = reader.filter { class = "undecodable", key = "k2" }, group = topic .. ".two" }).replayed)
-    assert.equal(1, run({ filter = reader.filter { headers = { ["event-id"] = "e4" } }, group = topic .. ".three" }).replayed)
+    assert.equal(3, run({ filter = reader.filter { class = "undecodable", key = "k2" },
+      group = topic .. ".two" }).replayed)
+    assert.equal(1, run({ filter = reader.filter { headers = { ["event-id"] = "e4" } },
+      group = topic .. ".three" }).replayed)
     assert.equal(6, lag())
     local counts = run { skip = reader.set_of { "e4" } }
     assert.same({ 4, 1, 1 }, { counts.replayed, counts.skipped, counts.parked })
@@ -111,7 +121,9 @@ describe("replay", function()
     local counts = run { target = "none", guard = false, budget = 3 }
     assert.same({ 3, "out of budget" }, { counts.replayed, counts.state })
     local _, by_id = sent()
-    for _, pair in ipairs(by_id.e1.headers) do assert.is_true(pair[1] ~= "target-group" and pair[1] ~= "replay-count") end
+    for _, pair in ipairs(by_id.e1.headers) do
+      assert.is_true(pair[1] ~= "target-group" and pair[1] ~= "replay-count")
+    end
   end)
 
   it("keeps to its rate", function()
@@ -123,7 +135,8 @@ describe("replay", function()
 
   it("repeats after a crash what was under way, and nothing else", function()
     park(6)
-    local cmd = { fs.self_exe(), "service", "replay", "--topic", topic, "--port", "0", "--brokers", brokers, "--rate", "1000/s" }
+    local cmd = { fs.self_exe(), "service", "replay", "--topic", topic, "--port", "0", "--brokers", brokers,
+      "--rate", "1000/s" }
     local log = os.tmpname()
     local child <close> = must(process.spawn { cmd = cmd, stdout = "capture", stderr = log,
       env = { RLAB_FAILPOINTS = "replay.after_ack=#2 kill" } })
@@ -144,16 +157,19 @@ describe("replay", function()
   it("as a service lists, shows, pauses and tells its lag", function()
     park(6)
     local child <close> = must(process.spawn { stdout = "capture", stderr = "null",
-      cmd = { fs.self_exe(), "service", "replay", "--topic", topic, "--port", "0", "--brokers", brokers, "--rate", "1/m" } })
+      cmd = { fs.self_exe(), "service", "replay", "--topic", topic, "--port", "0", "--brokers", brokers,
+        "--rate", "1/m" } })
     local ready = json.decode(child:lines()())
     local url = ("http://127.0.0.1:%d"):format(ready.port)
     local function get(path) return json.decode(must(http.get(url .. path)).body) end
     assert.equal(6, get("/dlq").total)
     assert.equal("v4", get("/dlq/e4").records[1].value)
     assert.equal(404, must(http.get(url .. "/dlq/nobody")).status)
-    must(task.wait_until(function() return get("/replay").replayed == 1 end, { at_most = "60s", every = "50ms" }))
+    must(task.wait_until(function() return get("/replay").replayed == 1 end,
+      { at_most = "60s", every = "50ms" }))
     assert.equal("paused", json.decode(must(http.post(url .. "/replay/pause", "")).body).state)
-    must(task.wait_until(function() return get("/replay").lag == 5 end, { at_most = "60s", what = "the commit behind the acknowledgement" }))
+    must(task.wait_until(function() return get("/replay").lag == 5 end,
+      { at_most = "60s", what = "the commit behind the acknowledgement" }))
     assert.equal(200, must(http.get(url .. "/actuator/health/readiness")).status)
     assert.matches("rlab_replay_lag 5", must(http.get(url .. "/actuator/prometheus")).body)
     must(child:kill "TERM")
@@ -162,7 +178,8 @@ describe("replay", function()
 
   it("wants a budget when nothing ends a loop", function()
     local _, errors, code = program("service", "replay", "--topic", "t", "--port", "0", "--no-guard")
-    assert.same({ 64, "rlab: service replay: without --guard a record that always fails goes round for ever: say --budget N, copies in all\n" },
+    assert.same({ 64, "rlab: service replay: without --guard a record that always fails goes round for \z
+      ever: say --budget N, copies in all\n" },
       { code, errors:match "[^\n]*\n$" })
   end)
 
@@ -177,7 +194,9 @@ describe("replay", function()
     assert.equal(4, lag())
     assert.equal("  3 sent, 1 parked at their limit, 0 skipped\n", (rlab("run", topic, "--rate", "1000/s")))
     local _, errors, code = rlab("show", topic, "nobody")
-    assert.same({ 64, ("rlab: replay: %s.dlq holds no record nobody; rlab replay list %s shows what is there\n"):format(topic, topic) },
+    assert.same({ 64, (
+      "rlab: replay: %s.dlq holds no record nobody; rlab replay list %s shows what is there\n"):format(
+      topic, topic) },
       { code, errors })
   end)
 
@@ -194,19 +213,25 @@ describe("replay", function()
     assert.matches("0%s+1%s+0%s+%-1%s", (rlab("offsets", group, dead, "--to", "-1h", "--execute")))
     local consumer <close> = must(kafka.consumer { brokers = brokers, group = group })
     must(consumer:subscribe { dead })
-    must(task.wait_until(function() consumer:poll(1, "50ms") return #must(admin:group(group)).members > 0 end, { at_most = "60s" }))
+    must(task.wait_until(function() consumer:poll(1, "50ms") return #must(admin:group(group)).members > 0
+      end, { at_most = "60s" }))
     local _, errors, code = rlab("offsets", group, dead, "--to", "earliest", "--execute")
     assert.equal(69, code)
-    assert.matches("^rlab: group '.*' has 1 live member %(.*%); stop them first, their next commit would undo the move\n$", errors)
-    assert.matches("dry run: nothing was changed; it would be refused: group", (rlab("offsets", group, dead, "--to", "earliest")))
+    assert.matches("^rlab: group '.*' has 1 live member %(.*%); stop them first, their next commit would \z
+      undo the move\n$", errors)
+    assert.matches("dry run: nothing was changed; it would be refused: group",
+      (rlab("offsets", group, dead, "--to", "earliest")))
   end)
 
   it("says what is wrong with what was typed", function()
     local function complaint(...) return (select(2, rlab(...))) end
     assert.equal("rlab: replay: no 'lst'; did you mean 'list'?\n", complaint "lst")
-    assert.equal("rlab: replay: --rate takes a rate such as 50/s, not 'fast'\n", complaint("run", topic, "--rate", "fast"))
-    assert.equal("rlab: replay: say where: --to earliest, latest, an offset, -5m or a time; or --shift N\n", complaint("offsets", "g", topic))
-    assert.equal("rlab: replay: --header takes NAME=VALUE, got 'x'\n", complaint("list", topic, "--header", "x"))
+    assert.equal("rlab: replay: --rate takes a rate such as 50/s, not 'fast'\n",
+      complaint("run", topic, "--rate", "fast"))
+    assert.equal("rlab: replay: say where: --to earliest, latest, an offset, -5m or a time; or --shift N\n",
+      complaint("offsets", "g", topic))
+    assert.equal("rlab: replay: --header takes NAME=VALUE, got 'x'\n",
+      complaint("list", topic, "--header", "x"))
     assert.matches("Unknown topic or partition\n$", complaint("list", "no-such-topic-here"))
   end)
 end)

@@ -1,5 +1,6 @@
--- The pipeline of services on the real stack, killed at each failpoint, and with servers that are slow, frozen, killed or restarted: scenarios of
--- spec/fixtures, run as a user runs them. What they find is read from the stores; the wrong settings among them show that it would be found.
+-- The pipeline of services on the real stack, killed at each failpoint, and with servers that are slow,
+-- frozen, killed or restarted: scenarios of spec/fixtures, run as a user runs them. What they find is read
+-- from the stores; the wrong settings among them show that it would be found.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -7,7 +8,8 @@ local process = require "rlab.process"
 local runs = fs.tmpdir() .. "/rlab-kill-runs-" .. process.self()
 
 local function run(name)
-  local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
+  local child <close> = assert(
+    process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
     stdout = "capture", stderr = "stdout", max_output = "1MiB" })
   local status = assert(child:wait "1500s")
   local output = child:output()
@@ -36,7 +38,9 @@ describe("command, relay and consumer", function()
   teardown(function() fs.remove(runs) end)
 
   it("lose, double and reorder nothing when killed at any failpoint; wrong settings are caught", function()
-    assert_judged(run "kill-matrix", 21, { "cache-once: stale-cache", "commit-first: conservation", "commit-first: unapplied", "direct-send: conservation",
+    assert_judged(run "kill-matrix", 21,
+      { "cache-once: stale-cache", "commit-first: conservation", "commit-first: unapplied",
+      "direct-send: conservation",
       "direct-send: orphan-row", "no-dedup: conservation", "no-dedup: duplicate-effect" })
   end)
 
@@ -44,8 +48,10 @@ describe("command, relay and consumer", function()
     assert_judged(run "ill-servers", 11, { "no-transactions: unapplied" })
   end)
 
-  it("lose, double and reorder nothing, and queries are not stale for ever, when servers are restarted and the leading broker dies", function()
-    assert_judged(run "restarted-servers", 9, { "never-told: answers", "never-told: stale-answer", "never-told: stale-cache", "no-acks: conservation",
+  it("lose, double and reorder nothing, and queries are not stale for ever, when servers are restarted \z
+    and the leading broker dies", function()
+    assert_judged(run "restarted-servers", 9,
+      { "never-told: answers", "never-told: stale-answer", "never-told: stale-cache", "no-acks: conservation",
       "no-acks: orphan-row" }, 10)
   end)
 end)

@@ -1,5 +1,6 @@
--- The supervisor as a person meets it: commands in processes of their own, servers that are killed, frozen and mended. The cheap servers run
--- in a home and on ports of this spec; Kafka is the stack that the whole tier shares.
+-- The supervisor as a person meets it: commands in processes of their own, servers that are killed, frozen
+-- and mended. The cheap servers run in a home and on ports of this spec; Kafka is the stack that the whole
+-- tier shares.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -50,7 +51,8 @@ end
 
 -- a child of ours that listens on the port
 local function listener(port)
-  local p = assert(process.spawn { cmd = { "redis-server", "--port", port, "--save", "", "--dir", home }, stdout = "null" })
+  local p = assert(process.spawn { cmd = { "redis-server", "--port", port, "--save", "", "--dir", home },
+    stdout = "null" })
   assert(task.wait_until(function() return process.port_owner(port) end, { at_most = "60s" }))
   return p
 end
@@ -98,7 +100,8 @@ describe("the stack of cheap servers", function()
     local taker <close> = listener(base + 79)
     local code, output = rlab("up", "redis")
     assert.are.equal(69, code)
-    assert.matches(("rlab: port %d is taken by pid %d (redis-server"):format(base + 79, taker.pid), output, 1, true)
+    assert.matches(("rlab: port %d is taken by pid %d (redis-server"):format(base + 79, taker.pid), output,
+      1, true)
     assert.matches("stop it or set RLAB_PORT_BASE", output, 1, true)
     local findings
     code, output = rlab("doctor", "--json")
@@ -155,7 +158,8 @@ describe("the stack of cheap servers", function()
   it("recovers from a kill -9 of a server, with what it had acknowledged", function()
     ok("up", "mysql")
     local function connect()
-      return assert(require("rlab.mysql").connect { host = "127.0.0.1", port = base + 6, user = "rlab", password = "rlab", database = "rlab" })
+      return assert(require("rlab.mysql").connect { host = "127.0.0.1", port = base + 6, user = "rlab",
+        password = "rlab", database = "rlab" })
     end
     local db <close> = connect()
     assert(db:exec "CREATE TABLE t (id BIGINT PRIMARY KEY)")
@@ -202,11 +206,14 @@ describe("the stack of cheap servers", function()
   it("gives exports that a shell takes, and shows logs", function()
     ok("up", "redis")
     local sh <close> = assert(process.spawn {
-      cmd = { "sh", "-c", 'eval "$("$0" env)" && redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" PING && echo "$KAFKA_BROKERS"', fs.self_exe() },
+      cmd = { "sh", "-c",
+        'eval "$("$0" env)" && redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" PING && echo "$KAFKA_BROKERS"',
+        fs.self_exe() },
       env = { RLAB_HOME = home, RLAB_PORT_BASE = tostring(base) },
     })
     assert.are.same({ code = 0 }, sh:wait "60s")
-    assert.are.equal(("PONG\n127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d\n"):format(base + 92, base + 93, base + 94), (sh:output()))
+    assert.are.equal(("PONG\n127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d\n"):format(base + 92, base + 93,
+      base + 94), (sh:output()))
     assert.matches("Ready to accept connections", ok("logs", "redis", "-n", "1"))
     assert.matches("Ready to accept", decoded("logs", "redis", "-n", "1", "--json").line)
     local code, output = rlab("logs", "reddis")
@@ -282,9 +289,12 @@ describe("the brokers", function()
       set[type(value) == "table" and value.name or key] = type(value) == "table" and value.value or value
     end
     for line in table.concat({
-      "replica.lag.time.max.ms=2000", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "min.insync.replicas=2",
-      "auto.leader.rebalance.enable=false", "group.min.session.timeout.ms=500", "group.consumer.session.timeout.ms=2000",
-      "transaction.abort.timed.out.transaction.cleanup.interval.ms=200", "offsets.topic.num.partitions=4", "auto.create.topics.enable=false",
+      "replica.lag.time.max.ms=2000", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
+      "min.insync.replicas=2",
+      "auto.leader.rebalance.enable=false", "group.min.session.timeout.ms=500",
+      "group.consumer.session.timeout.ms=2000",
+      "transaction.abort.timed.out.transaction.cleanup.interval.ms=200", "offsets.topic.num.partitions=4",
+      "auto.create.topics.enable=false",
     }, "\n"):gmatch "[^\n]+" do
       local key, want = line:match "^(.-)=(.*)$"
       assert.are.equal(want, tostring(set[key]), key)

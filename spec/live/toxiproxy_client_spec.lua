@@ -1,4 +1,5 @@
--- The proxy driven by Toxiproxy's official Go client, built from its module: where there is no Go, or the module cannot be had, this is skipped.
+-- The proxy driven by Toxiproxy's official Go client, built from its module: where there is no Go, or the
+-- module cannot be had, this is skipped.
 local fs = require "rlab.fs"
 local http = require "rlab.http"
 local must = require "rlab.must"
@@ -31,7 +32,9 @@ describe("Toxiproxy's Go client", function()
 
   it("creates, poisons, disables, populates, resets and deletes proxies", function()
     local status, words = run({ "go", "mod", "download" }, SOURCE)
-    if not status or status.code ~= 0 then return pending("Go, or the module of the client, is not to be had: " .. words) end
+    if not status or status.code ~= 0 then
+      return pending("Go, or the module of the client, is not to be had: " .. words)
+    end
     status, words = run({ "go", "build", "-o", dir .. "/client", "." }, SOURCE)
     assert.equal(0, status.code, words)
     status, words = run { dir .. "/client", served.url, "127.0.0.1:" .. backend.port }

@@ -1,5 +1,5 @@
--- A validator for the part of JSON Schema that docs/result.schema.json uses: type, required, properties, additionalProperties,
--- items, enum, const, anyOf, $ref into $defs.
+-- A validator for the part of JSON Schema that docs/result.schema.json uses: type, required, properties,
+-- additionalProperties, items, enum, const, anyOf, $ref into $defs.
 local schema = {}
 
 local function is_list(v)
@@ -52,8 +52,12 @@ end
 function check(root, s, v, path, out)
   if s["$ref"] then s = root["$defs"][s["$ref"]:match("([^/]+)$")] end
   if s.anyOf then check_any(root, s, v, path, out) end
-  if s.const ~= nil and v ~= s.const then out[#out + 1] = ("%s: must be %s"):format(path, tostring(s.const)) end
-  if s.enum and not one_of(s.enum, v) then out[#out + 1] = ("%s: '%s' is not one of the allowed words"):format(path, tostring(v)) end
+  if s.const ~= nil and v ~= s.const then
+    out[#out + 1] = ("%s: must be %s"):format(path, tostring(s.const))
+  end
+  if s.enum and not one_of(s.enum, v) then
+    out[#out + 1] = ("%s: '%s' is not one of the allowed words"):format(path, tostring(v))
+  end
   if s.type and not TYPES[s.type](v) then
     out[#out + 1] = ("%s: must be of type %s"):format(path, s.type)
     return

@@ -14,8 +14,11 @@ local M = {}
 M.__index = M
 
 local brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set")
-local my_host, my_port, user, password = assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"):match "^(.-):(%d+) (%S+) (%S*)$"
-local redis_host, redis_port = assert(os.getenv "RLAB_TEST_REDIS", "RLAB_TEST_REDIS is not set"):match "^(.*):(%d+)$"
+local my_host, my_port, user,
+  password = assert(os.getenv "RLAB_TEST_MYSQL",
+  "RLAB_TEST_MYSQL is not set"):match "^(.-):(%d+) (%S+) (%S*)$"
+local redis_host, redis_port = assert(os.getenv "RLAB_TEST_REDIS",
+  "RLAB_TEST_REDIS is not set"):match "^(.*):(%d+)$"
 
 M.brokers = brokers
 M.redis = { host = redis_host, port = math.tointeger(tonumber(redis_port)) }
@@ -32,7 +35,9 @@ end
 
 -- On a server of one's own there is no template of the stack.
 local function run_migrations(db, schema)
-  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema } do must(db:exec(statement)) end
+  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema } do
+    must(db:exec(statement))
+  end
   for _, file in ipairs(migrate.files()) do
     for statement in (file.text:gsub("%-%-[^\n]*", "") .. ";"):gmatch "%s*([^;]+);" do
       if statement:find "%S" then must(db:exec(statement)) end
@@ -40,7 +45,8 @@ local function run_migrations(db, schema)
   end
 end
 
--- open(word[, {partitions = 3, topics = {"retry.5s", ...}, mysql = options, redis = options}]) -> ledger: .topic, .schema, .db, .mysql, .group, .prefix
+-- open(word[, {partitions = 3, topics = {"retry.5s", ...}, mysql = options, redis = options}]) -> ledger:
+--   .topic, .schema, .db, .mysql, .group, .prefix
 function M.open(word, options)
   options = options or {}
   count = count + 1
@@ -52,16 +58,19 @@ function M.open(word, options)
   self.topics = { name }
   for _, suffix in ipairs(options.topics or {}) do self.topics[#self.topics + 1] = name .. "." .. suffix end
   for _, topic in ipairs(self.topics) do
-    must(self.admin:create_topic { name = topic, partitions = options.partitions or 3, replication_factor = 3 })
+    must(self.admin:create_topic { name = topic, partitions = options.partitions or 3,
+      replication_factor = 3 })
   end
   self.db = must(mysql.connect(with(options.mysql or M.mysql, {})))
   must(self.db:exec("DROP DATABASE IF EXISTS " .. self.schema))
   if options.mysql then
     run_migrations(self.db, self.schema)
   else
-    must(migrate.clone(self.db, must(migrate.template { home = os.getenv "RLAB_HOME" or ".rlab", mysql = M.mysql }), self.schema))
+    must(migrate.clone(self.db,
+      must(migrate.template { home = os.getenv "RLAB_HOME" or ".rlab", mysql = M.mysql }), self.schema))
   end
-  self.mysql, self.redis = with(options.mysql or M.mysql, { database = self.schema }), options.redis or M.redis
+  self.mysql, self.redis = with(options.mysql or M.mysql, { database = self.schema }),
+    options.redis or M.redis
   self.producer = must(kafka.producer { brokers = brokers, acks = "all", linger_ms = 0 })
   self.rng, self.versions, self.balances = rng.new(options.seed or 7), {}, {}
   return self
@@ -81,12 +90,15 @@ function M:event(n, account, amount)
   local version = (self.versions[account] or 0) + 1
   local balance = (self.balances[account] or 0) + amount
   self.versions[account], self.balances[account] = version, balance
-  return { id = ("00000001-0000-7000-8000-%012x"):format(n), n = n, account = account, amount = amount, version = version, balance = balance }
+  return { id = ("00000001-0000-7000-8000-%012x"):format(n), n = n, account = account, amount = amount,
+    version = version, balance = balance }
 end
 
 function M:record(event, more)
-  return with({ topic = self.topic, key = tostring(event.account), headers = { { "event-id", event.id }, { "request-id", "cmd-" .. event.n } },
-    value = json.encode { event_id = event.id, account_id = event.account, amount = event.amount, balance = event.balance, version = event.version,
+  return with({ topic = self.topic, key = tostring(event.account),
+    headers = { { "event-id", event.id }, { "request-id", "cmd-" .. event.n } },
+    value = json.encode { event_id = event.id, account_id = event.account, amount = event.amount,
+      balance = event.balance, version = event.version,
       request_id = "cmd-" .. event.n, type = "entry" } }, more or {})
 end
 
@@ -94,8 +106,10 @@ end
 function M:transfer(n, from, to, amount, partition)
   local id = ("00000003-0000-7000-8000-%012x"):format(n)
   local event = { id = id, n = n, from = from, to = to, amount = amount, partition = partition }
-  must(self.producer:send { topic = self.topic, partition = partition, key = tostring(from), headers = { { "event-id", id } },
-    value = json.encode { event_id = id, type = "transfer", from = from, to = to, amount = amount, version = n } })
+  must(self.producer:send { topic = self.topic, partition = partition, key = tostring(from),
+    headers = { { "event-id", id } },
+    value = json.encode { event_id = id, type = "transfer", from = from, to = to, amount = amount,
+      version = n } })
   return event
 end
 
@@ -128,7 +142,10 @@ function M:count(table) return must(self.db:value("SELECT COUNT(*) FROM " .. tab
 -- effects() -> how often each event id is in effect_log
 function M:effects()
   local found = {}
-  for _, row in ipairs(must(self.db:query "SELECT BIN_TO_UUID(event_id) AS id, COUNT(*) AS n FROM effect_log GROUP BY event_id")) do found[row.id] = row.n end
+  for _, row in ipairs(must(self.db:query "SELECT BIN_TO_UUID(event_id) AS id, COUNT(*) AS n FROM \z
+    effect_log GROUP BY event_id")) do
+    found[row.id] = row.n
+  end
   return found
 end
 
@@ -152,12 +169,16 @@ function M:service(name, settings, failpoints)
   for point, expr in pairs(failpoints or {}) do points[#points + 1] = point .. "=" .. expr end
   local at, log = self.mysql, os.tmpname()
   local config = os.tmpname()
-  must(fs.write(config, json.encode(with({ topic = self.topic, group = self.group, prefix = self.prefix }, settings or {}))))
+  must(fs.write(config, json.encode(with({ topic = self.topic, group = self.group, prefix = self.prefix },
+    settings or {}))))
   local started = setmetatable({ log = log, hits_path = os.tmpname() }, Service)
   started.process = must(process.spawn { stdout = "capture", stderr = log,
-    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--failpoints", "--die-with-parent", tostring(process.self()) },
-    env = { RLAB_BROKERS = settings and settings.brokers or brokers, RLAB_FAILPOINTS = table.concat(points, ";"),
-      RLAB_REDIS = ("redis://%s:%d/0"):format(self.redis.host, self.redis.port), RLAB_FAILPOINT_LOG = started.hits_path, RLAB_LOG = "json",
+    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--failpoints",
+      "--die-with-parent", tostring(process.self()) },
+    env = { RLAB_BROKERS = settings and settings.brokers or brokers,
+      RLAB_FAILPOINTS = table.concat(points, ";"),
+      RLAB_REDIS = ("redis://%s:%d/0"):format(self.redis.host, self.redis.port),
+      RLAB_FAILPOINT_LOG = started.hits_path, RLAB_LOG = "json",
       RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(at.user, at.password, at.host, at.port, at.database) } })
   for line in started.process:lines() do
     local said = json.decode(line)
@@ -183,7 +204,8 @@ function Service:text() return fs.read(self.log) or "" end
 -- metric(name) -> its value; of several labels the sum
 function Service:metric(name)
   local sum
-  for key, value in must(http.get(self.url .. "/actuator/prometheus", { timeout = "20s" })).body:gmatch "\n([^#%s][^%s]*) ([^\n]+)" do
+  for key, value in must(http.get(self.url .. "/actuator/prometheus",
+    { timeout = "20s" })).body:gmatch "\n([^#%s][^%s]*) ([^\n]+)" do
     if key:match "^[%w_:]+" == name then sum = (sum or 0) + tonumber(value) end
   end
   return sum
@@ -195,13 +217,16 @@ function Service:health()
 end
 
 function Service:failpoint(name, expr)
-  must(http.request { method = expr and "PUT" or "DELETE", url = self.url .. "/failpoints/" .. name, body = expr })
+  must(http.request { method = expr and "PUT" or "DELETE", url = self.url .. "/failpoints/" .. name,
+    body = expr })
 end
 
 function Service:resume(name) must(http.post(self.url .. "/failpoints/" .. name .. "/resume", "")) end
 
 -- await(signal) -> the status once it has ended
-function Service:await(at_most) return assert(self.process:wait(at_most or "60s"), "it did not end in time") end
+function Service:await(at_most)
+  return assert(self.process:wait(at_most or "60s"), "it did not end in time")
+end
 
 -- stop() -> status after SIGTERM
 function Service:stop()

@@ -1,11 +1,13 @@
--- The MySQL server under test: RLAB_TEST_MYSQL is "host:port user password". A spec whose server is missing fails.
+-- The MySQL server under test: RLAB_TEST_MYSQL is "host:port user password". A spec whose server is missing
+-- fails.
 local mysql = require "rlab.mysql"
 
 local host, port, user, password =
   assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"):match "^(%S+):(%d+) (%S+) ?(%S*)$"
 assert(host, "RLAB_TEST_MYSQL is not \"host:port user password\"")
 
-local M = { host = host, port = math.tointeger(tonumber(port)), user = user, password = password, database = "rlab_spec" }
+local M = { host = host, port = math.tointeger(tonumber(port)), user = user, password = password,
+  database = "rlab_spec" }
 
 function M.options(options)
   local all = { host = host, port = M.port, user = user, password = password, database = M.database }

@@ -1,5 +1,5 @@
--- A MySQL server that a spec may freeze and kill: a second one beside the server under test, started by that server's own command line on
--- an own data directory and port.
+-- A MySQL server that a spec may freeze and kill: a second one beside the server under test, started by
+-- that server's own command line on an own data directory and port.
 local fs = require "rlab.fs"
 local mysql = require "rlab.mysql"
 local process = require "rlab.process"
@@ -11,13 +11,17 @@ Server.__index = Server
 local function command_of(port)
   local pid = assert(process.port_owner(port), "no server listens on the port of RLAB_TEST_MYSQL")
   local words = {}
-  for word in assert(fs.read(("/proc/%d/cmdline"):format(pid))):gmatch "([^\0]*)\0" do words[#words + 1] = word end
+  for word in assert(fs.read(("/proc/%d/cmdline"):format(pid))):gmatch "([^\0]*)\0" do
+    words[#words + 1] = word
+  end
   return words
 end
 
-local own = { "datadir", "port", "socket", "pid%-file", "log%-error", "init%-file", "bind%-address", "mysqlx" }
+local own = { "datadir", "port", "socket", "pid%-file", "log%-error", "init%-file", "bind%-address",
+  "mysqlx" }
 
--- the words of the command without the options that are the server's own; the first option stays, as --no-defaults must
+-- the words of the command without the options that are the server's own; the first option stays, as
+-- --no-defaults must
 local function borrowed(port)
   local words = {}
   for _, word in ipairs(command_of(port)) do
@@ -34,7 +38,8 @@ local function with(words, extra)
 end
 
 local function initialize(server)
-  local cmd = with(server.words, { "--initialize-insecure", "--datadir=" .. server.data, "--log-error=" .. server.dir .. "/init.log" })
+  local cmd = with(server.words,
+    { "--initialize-insecure", "--datadir=" .. server.data, "--log-error=" .. server.dir .. "/init.log" })
   local child <close> = assert(process.spawn { cmd = cmd })
   local status = assert(child:wait "60s")
   assert(status.code == 0, "mysqld --initialize-insecure failed; see " .. server.dir .. "/init.log")
@@ -44,7 +49,8 @@ function Server:start()
   fs.remove(self.data .. "/s.sock")
   fs.remove(self.data .. "/s.sock.lock")
   self.child = assert(process.spawn { stdout = "null", stderr = "null", cmd = with(self.words, {
-    "--datadir=" .. self.data, "--port=" .. self.port, "--bind-address=127.0.0.1", "--socket=" .. self.data .. "/s.sock", "--mysqlx=OFF",
+    "--datadir=" .. self.data, "--port=" .. self.port, "--bind-address=127.0.0.1",
+    "--socket=" .. self.data .. "/s.sock", "--mysqlx=OFF",
     "--pid-file=" .. self.data .. "/m.pid", "--log-error=" .. self.dir .. "/err.log",
     "--init-file=" .. self.dir .. "/init.sql" }) })
   assert(task.wait_until(function()

@@ -1,4 +1,5 @@
--- A schema with an outbox in it, a topic, and what is in both: for specs and measurements of the relay. RLAB_TEST_MYSQL and RLAB_TEST_BROKERS say where.
+-- A schema with an outbox in it, a topic, and what is in both: for specs and measurements of the relay.
+-- RLAB_TEST_MYSQL and RLAB_TEST_BROKERS say where.
 local fs = require "rlab.fs"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -34,7 +35,8 @@ local function table_of(first, second)
   return all
 end
 
--- open([{partitions = 3, configs =, mysql = options of another server, hasty = more options of the relay's connections}])
+-- open([{partitions = 3, configs =, mysql = options of another server, hasty = more options of the relay's
+-- connections}])
 -- -> outbox: .db, .admin, .topic, .mysql (options of a connection), .brokers
 local function open(opts)
   opts = opts or {}
@@ -42,14 +44,16 @@ local function open(opts)
   local pid = process.self()
   local self = setmetatable({ mysql = opts.mysql or address(), hasty = opts.hasty or {},
     brokers = assert(os.getenv "RLAB_TEST_BROKERS", "RLAB_TEST_BROKERS is not set"),
-    topic = ("relay-spec-%d-%d"):format(pid, count), schema = ("relay_spec_%d_%d"):format(pid, count) }, Outbox)
+    topic = ("relay-spec-%d-%d"):format(pid, count), schema = ("relay_spec_%d_%d"):format(pid, count) },
+      Outbox)
   self.db = must(mysql.connect(self.mysql))
   must(self.db:exec("CREATE DATABASE " .. self.schema))
   must(self.db:exec("USE " .. self.schema))
   migrate(self.db)
   self.mysql.database = self.schema
   self.admin = must(kafka.admin { brokers = self.brokers, at_most = "60s" })
-  must(self.admin:create_topic { name = self.topic, partitions = opts.partitions or 3, replication_factor = 3, configs = opts.configs })
+  must(self.admin:create_topic { name = self.topic, partitions = opts.partitions or 3,
+    replication_factor = 3, configs = opts.configs })
   return self
 end
 
@@ -58,7 +62,8 @@ function Outbox:connect()
   return must(mysql.connect(self.mysql))
 end
 
--- add(n, {keys = 10, prefix = "k", db = , payload =, headers =}): rows with event ids 1.. in the order of their insertion; key k<i % keys>
+-- add(n, {keys = 10, prefix = "k", db = , payload =, headers =}): rows with event ids 1.. in the order of
+-- their insertion; key k<i % keys>
 function Outbox:add(n, opts)
   opts = opts or {}
   local db, keys, rows = opts.db or self.db, opts.keys or 10, {}
@@ -66,9 +71,11 @@ function Outbox:add(n, opts)
     self.events = (self.events or 0) + 1
     local key = opts.key or (opts.prefix or "k") .. i % keys
     local payload = opts.payload or ('{"n":%d}'):format(self.events)
-    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%s') %% 64, '%s', '%s', %s)"):format(self.event_id(self.events), key, key, payload, opts.headers or "NULL")
+    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%s') %% 64, '%s', '%s', %s)"):format(self.event_id(self.events),
+      key, key, payload, opts.headers or "NULL")
     if #rows == 500 or i == n then
-      must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES " .. table.concat(rows, ",")))
+      must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES "
+        .. table.concat(rows, ",")))
       rows = {}
       if i < n then return self:add(n - i, opts) end
     end
@@ -83,7 +90,8 @@ end
 -- options of flow_relay.open
 function Outbox:options(more)
   local mysql_options = table_of(self.mysql, self.hasty)
-  local options = table_of({ name = "relay", topic = self.topic, brokers = self.brokers, mysql = mysql_options }, more or {})
+  local options = table_of({ name = "relay", topic = self.topic, brokers = self.brokers,
+    mysql = mysql_options }, more or {})
   return options
 end
 
@@ -97,9 +105,11 @@ local function headers_of(record)
   return map
 end
 
--- records([isolation]) -> list of {id, key, value, headers, partition, offset} of the whole topic by a reader of its own, in the order of each partition
+-- records([isolation]) -> list of {id, key, value, headers, partition, offset} of the whole topic by a
+--   reader of its own, in the order of each partition
 function Outbox:records(isolation)
-  local reader <close> = must(kafka.consumer { brokers = self.brokers, group = "none-" .. self.topic, enable_auto_commit = false,
+  local reader <close> = must(kafka.consumer { brokers = self.brokers, group = "none-" .. self.topic,
+    enable_auto_commit = false,
     isolation_level = isolation or "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 20 })
   local parts, left, list = {}, {}, {}
   for _, p in ipairs(must(self.admin:topic(self.topic)).partitions) do
@@ -113,10 +123,13 @@ function Outbox:records(isolation)
   while next(left) do
     for record in must(reader:poll(1000, "60s")):each() do
       if record.eof then
-        if left[record.partition] and record.offset >= left[record.partition] then left[record.partition] = nil end
+        if left[record.partition] and record.offset >= left[record.partition] then
+          left[record.partition] = nil
+        end
       else
         local headers = headers_of(record)
-        list[#list + 1] = { id = headers["event-id"], key = record.key, value = record.value, headers = record.headers,
+        list[#list + 1] = { id = headers["event-id"], key = record.key, value = record.value,
+          headers = record.headers,
           partition = record.partition, offset = record.offset }
       end
     end
@@ -132,7 +145,8 @@ end
 
 -- drained(mark): waits for it
 function Outbox:drained(mark)
-  must(task.wait_until(function() return self:settled(mark) end, { at_most = "60s", every = "10ms", what = "no unsent row" }))
+  must(task.wait_until(function() return self:settled(mark) end,
+    { at_most = "60s", every = "10ms", what = "no unsent row" }))
 end
 
 -- ---- the service, in a process of its own ----
@@ -145,10 +159,13 @@ function Outbox:service(settings, failpoints)
   self.services = (self.services or 0) + 1
   local my = self.mysql
   local log = ("%s/%s-%d.hits"):format(fs.tmpdir(), self.topic, self.services)
-  local armed, cmd = {}, { fs.self_exe(), "service", "relay", "--topic", self.topic, "--port", "0", "--failpoints",
+  local armed, cmd = {}, { fs.self_exe(), "service", "relay", "--topic", self.topic, "--port", "0",
+    "--failpoints",
     "--name", "relay-" .. self.services, "--die-with-parent", tostring(process.self()) }
   for point, expr in pairs(failpoints or {}) do armed[#armed + 1] = point .. "=" .. expr end
-  for key, value in pairs(settings or {}) do table.move({ "--set", ("%s=%s"):format(key, tostring(value)) }, 1, 2, #cmd + 1, cmd) end
+  for key, value in pairs(settings or {}) do
+    table.move({ "--set", ("%s=%s"):format(key, tostring(value)) }, 1, 2, #cmd + 1, cmd)
+  end
   local child = must(process.spawn { cmd = cmd, stdout = "capture", env = { RLAB_BROKERS = self.brokers,
     RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(my.user, my.password, my.host, my.port, my.database),
     RLAB_FAILPOINTS = table.concat(armed, ";"), RLAB_FAILPOINT_LOG = log } })
@@ -221,7 +238,8 @@ local function assert_ordered(records)
   local last, seen = {}, {}
   for _, record in ipairs(records) do
     if not seen[record.id] then
-      assert(record.id > (last[record.key] or ""), ("%s of key %s comes after %s"):format(record.id, record.key, last[record.key] or ""))
+      assert(record.id > (last[record.key] or ""),
+        ("%s of key %s comes after %s"):format(record.id, record.key, last[record.key] or ""))
       last[record.key], seen[record.id] = record.id, true
     end
   end
@@ -242,5 +260,6 @@ local function assert_as_table(o, records)
   assert(n == #records, ("%d rows, %d records"):format(n, #records))
 end
 
-return { open = open, address = address, tally = tally, doubles = doubles, assert_ordered = assert_ordered, assert_all = assert_all,
+return { open = open, address = address, tally = tally, doubles = doubles, assert_ordered = assert_ordered,
+  assert_all = assert_all,
   assert_as_table = assert_as_table }

@@ -1,5 +1,6 @@
--- The pipeline command -> outbox -> relay -> topic -> consumer -> read model and cache, under load and under faults, for the scenarios of services_kill_spec:
--- its services in the right settings, a client that asks again until it is answered, and what must hold in the stores when all is quiet.
+-- The pipeline command -> outbox -> relay -> topic -> consumer -> read model and cache, under load and
+-- under faults, for the scenarios of services_kill_spec: its services in the right settings, a client that
+-- asks again until it is answered, and what must hold in the stores when all is quiet.
 local cache = require "rlab.cache"
 local must = require "rlab.must"
 local task = require "rlab.task"
@@ -10,15 +11,18 @@ local M = { ACCOUNTS = 5 }
 local standard = {
   command = { mode = "outbox", deadline = "1500ms" },
   relay = { batch = 5, in_flight = 2, lease = "1s", poll_max = "10ms", mysql_timeout = "1s" },
-  consumer = { batch = 5, workers = 2, cache = "update", dlq = "-", mysql_timeout = "1s", lock_wait = "1s", tries = 100 },
+  consumer = { batch = 5, workers = 2, cache = "update", dlq = "-", mysql_timeout = "1s", lock_wait = "1s",
+    tries = 100 },
 }
 
--- prepare(lab): the topic, the accounts, and their entries in the cache: a writer's update leaves a missing entry missing
+-- prepare(lab): the topic, the accounts, and their entries in the cache: a writer's update leaves a missing
+-- entry missing
 function M.prepare(lab)
   lab:event_topic { partitions = 3 }
   lab:accounts(M.ACCOUNTS)
   for id = 1, M.ACCOUNTS do
-    must(cache.fill(lab:redis(), lab:prefix(), id, { balance = 0, version = 0 }, { mode = "plain", ttl = "10m" }))
+    must(cache.fill(lab:redis(), lab:prefix(), id, { balance = 0, version = 0 },
+      { mode = "plain", ttl = "10m" }))
   end
 end
 
@@ -31,15 +35,18 @@ function M.start(lab, who, more, opts)
   return lab:service(who, settings, opts)
 end
 
--- send(lab, sent, service, opts) -> the service that answered last. What was refused, or never answered, is asked again under its id, as a client does.
--- `sent` collects: ok, ids; unknown and refused, counts at first; issued.
+-- send(lab, sent, service, opts) -> the service that answered last. What was refused, or never answered, is
+--   asked again under its id, as a client does. `sent` collects: ok, ids; unknown and refused, counts at
+--   first; issued.
 function M.send(lab, sent, service, opts)
   local by_id, list = {}, lab:plan(opts.count, M.ACCOUNTS, opts.word)
   for _, command in ipairs(list) do by_id[command.id] = command end
-  sent.ok, sent.unknown, sent.refused, sent.issued = sent.ok or {}, sent.unknown or 0, sent.refused or 0, (sent.issued or 0) + #list
+  sent.ok, sent.unknown, sent.refused, sent.issued = sent.ok or {}, sent.unknown or 0, sent.refused or 0,
+    (sent.issued or 0) + #list
   local at_most, clients = "10s", opts.clients
   lab:await("each command to be answered", function()
-    local done = lab:commands { to = service, list = list, clients = clients, restart = true, at_most = at_most }
+    local done = lab:commands { to = service, list = list, clients = clients, restart = true,
+      at_most = at_most }
     service, list = done.service, {}
     table.move(done.ok, 1, #done.ok, #sent.ok + 1, sent.ok)
     sent.unknown, sent.refused = sent.unknown + #done.unknown, sent.refused + #done.fail
@@ -51,13 +58,14 @@ function M.send(lab, sent, service, opts)
   return service
 end
 
--- send_during(lab, services, fault, {count =, clients =, waiting =}) -> sent: commands before, while fault() runs, and after it; none are added to more than
--- `waiting` rows that the relay has not sent
+-- send_during(lab, services, fault, {count =, clients =, waiting =}) -> sent: commands before, while
+--   fault() runs, and after it; none are added to more than `waiting` rows that the relay has not sent
 function M.send_during(lab, services, fault, opts)
   local sent, chunk, over = {}, 0, false
   local function send()
     chunk = chunk + 1
-    services.command = M.send(lab, sent, services.command, { count = opts.count, clients = opts.clients, word = ("c%02d"):format(chunk) })
+    services.command = M.send(lab, sent, services.command,
+      { count = opts.count, clients = opts.clients, word = ("c%02d"):format(chunk) })
   end
   local function room()
     return over or not opts.waiting or lab:unsent() < opts.waiting
@@ -90,9 +98,11 @@ end
 -- read(lab, sent) -> what the stores hold, by readers that no service knows
 function M.read(lab, sent)
   local stores = lab:stores()
-  local seen = { ok = sent.ok, issued = sent.issued, ledger = stores.ledger, effects = stores.effects, records = lab:records(lab:event_topic()),
+  local seen = { ok = sent.ok, issued = sent.issued, ledger = stores.ledger, effects = stores.effects,
+    records = lab:records(lab:event_topic()),
     sums = stores.sums, views = stores.views, cache = lab:cache() }
-  seen.says = ("%d commands, %d refused and %d unknown at first; %d records"):format(sent.issued, sent.refused, sent.unknown, #seen.records)
+  seen.says = ("%d commands, %d refused and %d unknown at first; %d records"):format(sent.issued,
+    sent.refused, sent.unknown, #seen.records)
   return seen
 end
 
@@ -108,7 +118,8 @@ local function set_of(names)
   return set
 end
 
--- judge(lab, seen, red): nothing lost, doubled, reordered or stale; the checks named in `red` must be violated, and no other
+-- judge(lab, seen, red): nothing lost, doubled, reordered or stale; the checks named in `red` must be
+-- violated, and no other
 function M.judge(lab, seen, red)
   local fails = set_of(red)
   local function expect(check) check:expect(fails[check.name] and "violated" or "holds") end
@@ -121,11 +132,13 @@ function M.judge(lab, seen, red)
   expect(lab.check.duplicate_effect { of = seen.effects })
   expect(lab.check.reorder { name = "publish-order", of = seen.records, what = "publish" })
   expect(lab.check.reorder { name = "apply-order", of = seen.effects, what = "apply" })
-  expect(lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view })
+  expect(lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account,
+    view = seen.sums.view })
   expect(lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = M.ACCOUNTS })
 end
 
--- frozen(server, span) -> a fault for the scenarios: the server is stopped that long, the time itself being the fault
+-- frozen(server, span) -> a fault for the scenarios: the server is stopped that long, the time itself being
+--   the fault
 function M.frozen(server, span)
   return function(lab)
     local fault = lab:freeze(server)

@@ -1,4 +1,5 @@
--- A schema, a key prefix and query services of a spec's own, on the servers under test, or on a Redis of its own that a spec may freeze and kill.
+-- A schema, a key prefix and query services of a spec's own, on the servers under test, or on a Redis of
+-- its own that a spec may freeze and kill.
 local cache = require "rlab.cache"
 local flow_load = require "rlab.flow_load"
 local fs = require "rlab.fs"
@@ -11,7 +12,9 @@ local process = require "rlab.process"
 local redis = require "rlab.redis"
 local task = require "rlab.task"
 
-local my_host, my_port, user, password = assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"):match "^(.-):(%d+) (%S+) (%S*)$"
+local my_host, my_port, user,
+  password = assert(os.getenv "RLAB_TEST_MYSQL",
+  "RLAB_TEST_MYSQL is not set"):match "^(.-):(%d+) (%S+) (%S*)$"
 local redis_at = assert(os.getenv "RLAB_TEST_REDIS", "RLAB_TEST_REDIS is not set")
 
 local Bed = {}
@@ -40,7 +43,8 @@ end
 
 -- readers(n, account, f) -> answers: n connections ask at once; f() runs while they wait
 function Query:readers(n, account, f)
-  local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n, body = "1KiB", timeout = "60s",
+  local load <close> = must(flow_load.open { url = self.url, readers = n, count = 1, rows = n,
+    body = "1KiB", timeout = "60s",
     request = { path = "/accounts/" .. account } })
   if f then f() end
   must(load:wait "60s")
@@ -62,7 +66,8 @@ function Query:hits(point)
 end
 
 function Query:await_hits(point, n)
-  must(task.wait_until(function() return self:hits(point) >= n end, { at_most = "60s", every = "2ms", what = n .. " hits of " .. point }))
+  must(task.wait_until(function() return self:hits(point) >= n end,
+    { at_most = "60s", every = "2ms", what = n .. " hits of " .. point }))
 end
 
 -- metric("db_reads") -> number
@@ -79,25 +84,32 @@ function Query:total(name) return self:metric(name .. "_total") end
 
 -- query{option = value}[, {ill = true}] -> a service that is healthy, unless it may be ill
 function Bed:query(settings, options)
-  local all = { prefix = self.prefix, jitter = 0, ttl = "30s", redis_timeout = "2s", db_timeout = "5s", db_wait = "5s" } -- the machine may be busy
+  -- the machine may be busy
+  local all = { prefix = self.prefix, jitter = 0, ttl = "30s", redis_timeout = "2s", db_timeout = "5s",
+    db_wait = "5s" }
   for key, value in pairs(settings or {}) do all[key] = value end
   local config = ("%s/q%d.json"):format(self.dir, #self.services + 1)
   must(fs.write(config, json.encode(all)))
   local child = must(process.spawn { stdout = "capture", stderr = config .. ".log",
-    cmd = { fs.self_exe(), "service", "query", "--config", config, "--port", "0", "--failpoints", "--die-with-parent", tostring(process.self()) },
+    cmd = { fs.self_exe(), "service", "query", "--config", config, "--port", "0", "--failpoints",
+      "--die-with-parent", tostring(process.self()) },
     env = { RLAB_REDIS = "redis://" .. self.redis_at .. "/0",
-      RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(self.mysql.user, self.mysql.password, self.mysql.host, self.mysql.port, self.schema) } })
+      RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(self.mysql.user, self.mysql.password, self.mysql.host,
+        self.mysql.port, self.schema) } })
   local line = assert(child:lines()(), "the query service did not start; see " .. config .. ".log")
-  local q = setmetatable({ child = child, url = ("http://127.0.0.1:%d"):format(json.decode(line).port), log = config .. ".log" }, Query)
+  local q = setmetatable({ child = child, url = ("http://127.0.0.1:%d"):format(json.decode(line).port),
+    log = config .. ".log" }, Query)
   self.services[#self.services + 1] = q
   if options and options.ill then return q end
-  must(task.wait_until(function() return q:call("GET", "/actuator/health").status == 200 end, { at_most = "60s", every = "5ms", what = "a healthy query" }))
+  must(task.wait_until(function() return q:call("GET", "/actuator/health").status == 200 end,
+    { at_most = "60s", every = "5ms", what = "a healthy query" }))
   return q
 end
 
 -- account(id, balance, version): its row in account_view
 function Bed:account(id, balance, version)
-  must(self.db:exec("REPLACE INTO account_view (account_id, balance, version) VALUES (?, ?, ?)", id, balance, version))
+  must(self.db:exec("REPLACE INTO account_view (account_id, balance, version) VALUES (?, ?, ?)", id,
+    balance, version))
 end
 
 function Bed:entry(id)
@@ -123,7 +135,9 @@ function Bed:close()
     self.server:wait "60s"
     self.server:close()
   elseif not self.r:broken() then
-    for id in pairs(cache.all(self.r, self.prefix) or {}) do self.r:call("DEL", cache.key(self.prefix, id), cache.lease_key(self.prefix, id)) end
+    for id in pairs(cache.all(self.r, self.prefix) or {}) do
+      self.r:call("DEL", cache.key(self.prefix, id), cache.lease_key(self.prefix, id))
+    end
   end
   self.r:close()
   self.db:exec("DROP DATABASE IF EXISTS " .. self.schema)
@@ -142,7 +156,8 @@ end
 function Bed:start_redis()
   local port = tonumber(self.redis_at:match "%d+$")
   self.server = must(process.spawn { stdout = "null", stderr = "null",
-    cmd = { "redis-server", "--port", tostring(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.dir } })
+    cmd = { "redis-server", "--port", tostring(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+      "no", "--dir", self.dir } })
   must(task.wait_until(function()
     local r = redis.connect { port = port }
     if r then r:close() end
@@ -155,8 +170,10 @@ local function open(options)
   options = options or {}
   count = count + 1
   local name = ("spec-query-%d-%d"):format(process.self(), count)
-  local self = setmetatable({ prefix = name .. ":", schema = name:gsub("-", "_"), services = {}, redis_at = redis_at }, Bed)
-  self.mysql = options.mysql or { host = my_host, port = math.tointeger(tonumber(my_port)), user = user, password = password }
+  local self = setmetatable({ prefix = name .. ":", schema = name:gsub("-", "_"), services = {},
+    redis_at = redis_at }, Bed)
+  self.mysql = options.mysql or { host = my_host, port = math.tointeger(tonumber(my_port)), user = user,
+    password = password }
   self.dir = must(fs.tmpdir "query")
   self.db = must(mysql.connect(with(self.mysql, {})))
   must(self.db:exec("CREATE DATABASE " .. self.schema))

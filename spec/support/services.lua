@@ -1,4 +1,5 @@
--- Services on the test stack: a schema of the spec's own, and services as children that are reached over HTTP.
+-- Services on the test stack: a schema of the spec's own, and services as children that are reached over
+-- HTTP.
 local fs = require "rlab.fs"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -46,7 +47,8 @@ function M.spawn(name, options, env)
   local line = child:lines()()
   if not line then error(select(2, child:output()), 2) end
   local ready = must(json.decode(line))
-  return setmetatable({ child = child, pid = ready.pid, port = ready.port, url = ("http://127.0.0.1:%d"):format(ready.port) }, Service)
+  return setmetatable({ child = child, pid = ready.pid, port = ready.port,
+    url = ("http://127.0.0.1:%d"):format(ready.port) }, Service)
 end
 
 -- ledger:start(name, {option = value}, {env = value}) -> Service on this schema
@@ -59,7 +61,8 @@ end
 
 -- service:call(method, path, body or nil, headers) -> status, decoded body, answer | nil, err
 function Service:call(method, path, body, headers)
-  local answer, failure = http.request { method = method, url = self.url .. path, headers = headers, timeout = "60s",
+  local answer, failure = http.request { method = method, url = self.url .. path, headers = headers,
+    timeout = "60s",
     body = type(body) == "string" and body or nil, json = type(body) == "table" and body or nil }
   if not answer then return nil, failure end
   return answer.status, (json.decode(answer.body)), answer

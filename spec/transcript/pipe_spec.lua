@@ -17,7 +17,8 @@ describe("rlab on a pipe", function()
 
   it("runs a script of many lines", function()
     check("printf 'local n = 0\\nfor i = 1, 3 do n = n + i end\\nprint(n)\\n' | rlab", "6")
-    check("printf '#!/usr/bin/env rlab\\nprint(\"first line is left out\")\\n' | rlab", "first line is left out")
+    check("printf '#!/usr/bin/env rlab\\nprint(\"first line is left out\")\\n' | rlab",
+      "first line is left out")
     check("printf 'task.sleep(0.01) print(\"awake\")' | rlab", "awake")
   end)
 
@@ -51,10 +52,12 @@ X
   end)
 
   it("says where a script failed, with exit code 65", function()
-    check("printf 'local x = 1\\nlocal y = x + nil\\n' | rlab", "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
+    check("printf 'local x = 1\\nlocal y = x + nil\\n' | rlab",
+      "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
     check("echo 'x = = 1' | rlab", "rlab: stdin:1: unexpected symbol near '='", 65)
     check(
-      "printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab", "rlab: stdin:2: deep\n  from stdin:4, in main chunk", 65)
+      "printf 'local function f()\\n  error(\"deep\")\\nend\\nf()\\n' | rlab",
+      "rlab: stdin:2: deep\n  from stdin:4, in main chunk", 65)
   end)
 
   it("says what the world did, with exit code 65", function()
@@ -68,7 +71,8 @@ X
     check([[echo 'offsets "orders"' | rlab]], "rlab: rlab NO_STACK: kafka is not running; <any>", 65)
   end)
 
-  it("shows what the prompt's words return, and stops at their errors, between other statements too", function()
+  it("shows what the prompt's words return, and stops at their errors, between other statements too",
+    function()
     check([[cat <<'X' | rlab
 local name = "quit"
 help(name)
@@ -82,9 +86,12 @@ quit([code])
   code  integer = 0         the exit code
 1
 2]])
-    check("printf 'local n = 1\\ngroups()\\nprint(n)\\n' | rlab", "rlab: rlab NO_STACK: kafka is not running; <any>", 65)
-    check("printf 'local n = 1\\nlocal y = n + nil\\n' | rlab", "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
-    check([[printf 'local n = 1\nproduce("orders", "v", "k")\n' | rlab]], "rlab: stdin:2: produce takes a topic and a value: <any>", 65)
+    check("printf 'local n = 1\\ngroups()\\nprint(n)\\n' | rlab",
+      "rlab: rlab NO_STACK: kafka is not running; <any>", 65)
+    check("printf 'local n = 1\\nlocal y = n + nil\\n' | rlab",
+      "rlab: stdin:2: attempt to perform arithmetic on a nil value", 65)
+    check([[printf 'local n = 1\nproduce("orders", "v", "k")\n' | rlab]],
+      "rlab: stdin:2: produce takes a topic and a value: <any>", 65)
   end)
 
   it("helps", function()

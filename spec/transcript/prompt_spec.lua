@@ -196,7 +196,8 @@ rlab> 'still here'
 
   for _, signal in ipairs { "TERM", "HUP", "ABRT" } do
     it("gives the terminal back on SIG" .. signal, function()
-      s = start { after = "stty -a | tr -s '; ' '\\n\\n' | grep -x -e '-*icanon' -e '-*isig' -e '-*echo' | tr '\\n' ' '" }
+      s = start { after = "stty -a | tr -s '; ' '\\n\\n' | grep -x -e '-*icanon' -e '-*isig' -e '-*echo' \z
+        | tr '\\n' ' '" }
       s:send "half"
       s:wait "rlab> half"
       assert(os.execute(("kill -%s %d"):format(signal, s:pid())))

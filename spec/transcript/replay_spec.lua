@@ -50,7 +50,9 @@ Options:
 
   it("names what was meant", function()
     check("rlab replay ofsets", "rlab: replay: no 'ofsets'; did you mean 'offsets'?", 64)
-    check("rlab replay run", "rlab: replay: run: missing argument 'topic' (rlab replay run --help shows the options)", 64)
-    check("rlab replay list orders", "rlab: replay: no brokers: start the stack by rlab up, or say --brokers host:port,...", 64)
+    check("rlab replay run",
+      "rlab: replay: run: missing argument 'topic' (rlab replay run --help shows the options)", 64)
+    check("rlab replay list orders",
+      "rlab: replay: no brokers: start the stack by rlab up, or say --brokers host:port,...", 64)
   end)
 end)

@@ -21,7 +21,8 @@ describe("the words of the prompt", function()
   end
 
   local function check(script, expected, code)
-    local seen, status = pty.run("cat <<'END_OF_SCRIPT' | rlab\n" .. script .. "\nEND_OF_SCRIPT", { home = absolute(), env = env() })
+    local seen, status = pty.run("cat <<'END_OF_SCRIPT' | rlab\n" .. script .. "\nEND_OF_SCRIPT",
+      { home = absolute(), env = env() })
     local difference = compare.difference(expected, seen)
     assert(not difference, difference)
     assert.equal(code or 0, status)
@@ -35,10 +36,15 @@ describe("the words of the prompt", function()
     must(admin:create_topic { name = topic, partitions = 2, replication_factor = 3 })
     local p <close> = must(kafka.producer { brokers = stack.kafka.brokers })
     minute_ago = (clock.unix_ms() // 1000 - 60) * 1000
-    for i = 1, 3 do must(p:send { topic = topic, partition = 0, key = "k" .. i, value = "v" .. i, timestamp = minute_ago + 1000 * i }) end
-    must(p:send { topic = topic, partition = 1, key = "한글", value = require "rlab.null", timestamp = minute_ago + 4000 })
+    for i = 1, 3 do
+      must(p:send { topic = topic, partition = 0, key = "k" .. i, value = "v" .. i,
+        timestamp = minute_ago + 1000 * i })
+    end
+    must(p:send { topic = topic, partition = 1, key = "한글", value = require "rlab.null",
+      timestamp = minute_ago + 4000 })
     must(p:send { topic = topic, partition = 1, value = "", timestamp = minute_ago + 5000 })
-    must(admin:alter_group_offsets(group, { { topic = topic, partition = 0, offset = 1 }, { topic = topic, partition = 1, offset = 2 } }))
+    must(admin:alter_group_offsets(group,
+      { { topic = topic, partition = 0, offset = 1 }, { topic = topic, partition = 1, offset = 2 } }))
     local r <close> = must(redis.connect { host = stack.redis.host, port = stack.redis.port })
     must(r:call("SET", topic, "two words"))
   end)
@@ -69,7 +75,8 @@ partition  offset          time  key   value
   end)
 
   it("tail refuses an option that it does not know", function()
-    check(('tail("%s", { folow = true })'):format(topic), "rlab: tail: unknown option 'folow', did you mean 'follow'?", 65)
+    check(('tail("%s", { folow = true })'):format(topic),
+      "rlab: tail: unknown option 'folow', did you mean 'follow'?", 65)
   end)
 
   it("lag counts to the high watermark and to the LSO", function()
@@ -80,7 +87,8 @@ topic<any>partition  committed  LSO  HW  lag  readable  note
   end)
 
   it("seek moves a group without members, by word, time and offset", function()
-    check(('print(seek("%s", "%s", "earliest"))\nprint(seek("%s", "%s", { [0] = 2 }))\nprint(seek("%s", "%s", 77))'):format(group, topic, group, topic,
+    check(('print(seek("%s", "%s", "earliest"))\nprint(seek("%s", "%s", { [0] = 2 }))\nprint(seek("%s", \z
+      "%s", 77))'):format(group, topic, group, topic,
       group, topic), ([[
 topic<any>partition  before  now
 <t>          0       1    0
@@ -102,7 +110,8 @@ topic<any>partition  before  now
       return #must(c:assignment()) == 2
     end, { at_most = "20s" }))
     check(('seek("%s", "%s", "latest")'):format(group, topic),
-      ("rlab: kafka GROUP_HAS_MEMBERS: group '%s' has 1 live member (<any>); stop them first, their next commit would undo the move"):format(group), 65)
+      ("rlab: kafka GROUP_HAS_MEMBERS: group '%s' has 1 live member (<any>); stop them first, their next \z
+        commit would undo the move"):format(group), 65)
   end)
 
   it("create makes a topic and produce sends to it; a topic that is not there is said", function()
@@ -113,12 +122,14 @@ partition  low  LSO  HW  LEO  leader  epoch  ISR    replicas  note
         1    0    0   0    0       <n>      <n>  <n> <n> <n>  <n> <n> <n>]])
     check(('produce("%s", { key = "k", value = "v", partition = 1 }).offset'):format(name), "0")
     check(('create "%s"'):format(name), "rlab: kafka TOPIC_ALREADY_EXISTS (36): <any>", 65)
-    check(('produce("%s-not", "v")'):format(name), ('rlab: kafka <any>; create "%s-not" makes the topic'):format(name), 65)
+    check(('produce("%s-not", "v")'):format(name),
+      ('rlab: kafka <any>; create "%s-not" makes the topic'):format(name), 65)
     must(admin:delete_topics { name })
   end)
 
   it("txns names the transaction that holds the LSO back", function()
-    local p <close> = must(kafka.producer { brokers = stack.kafka.brokers, transactional_id = topic .. "-txn" })
+    local p <close> = must(kafka.producer { brokers = stack.kafka.brokers,
+      transactional_id = topic .. "-txn" })
     must(p:init_transactions())
     must(p:begin())
     must(p:send { topic = topic, partition = 1, value = "open" })
@@ -139,7 +150,8 @@ n  nothing  blank  bytes             price
   -- a service of its own for one test, ended with it
   local function started(...)
     local process = require "rlab.process"
-    local child = must(process.spawn { cmd = { pty.program(), "service", "spec/fixtures/services/sum.lua", "--port", "0", ... },
+    local child = must(process.spawn {
+      cmd = { pty.program(), "service", "spec/fixtures/services/sum.lua", "--port", "0", ... },
       stdout = "capture", stderr = "null" })
     for line in child:lines() do
       local ready = require("rlab.json").decode(line)
@@ -159,10 +171,12 @@ rlab.selftest                                        <any>]])
 point       expression  hits  fired  where
 sum.before  pause          0      0]])
     local waiting = task.spawn(function()
-      return must(require("rlab.http").post(("http://127.0.0.1:%d/accounts/a/entries"):format(port), { amount = 1, request_id = "r" }))
+      return must(require("rlab.http").post(("http://127.0.0.1:%d/accounts/a/entries"):format(port),
+        { amount = 1, request_id = "r" }))
     end)
     assert(task.wait_until(function()
-      return pty.run(("echo 'failpoint(%d, \"sum.before\")[1].fired' | rlab"):format(port), { home = absolute(), env = env() }) == "1"
+      return pty.run(("echo 'failpoint(%d, \"sum.before\")[1].fired' | rlab"):format(port),
+        { home = absolute(), env = env() }) == "1"
     end, { at_most = "60s" }))
     check(('failpoint("http://127.0.0.1:%d", "sum.before", "resume")'):format(port), [[
 point       expression  hits  fired  where
@@ -173,17 +187,22 @@ sum.before  pause          1      1]])
 point       expression  hits  fired  where
 sum.before                 1      1]])
     check(('failpoint(%d, "sum.before", "#3 kil")'):format(port),
-      ("rlab: rlab REFUSED: http://127.0.0.1:%d/failpoints/sum.before: no action 'kil', did you mean 'kill'? (column 4)\n..."):format(port), 65)
-    check(('failpoint(%d, "sum.nowhere")'):format(port), "rlab: rlab NO_POINT: nothing is called sum.nowhere at <any>", 65)
+      ("rlab: rlab REFUSED: http://127.0.0.1:%d/failpoints/sum.before: no action 'kil', did you mean \z
+        'kill'? (column 4)\n..."):format(port), 65)
+    check(('failpoint(%d, "sum.nowhere")'):format(port),
+      "rlab: rlab NO_POINT: nothing is called sum.nowhere at <any>", 65)
   end)
 
   it("failpoints says what is wrong with the service that it was given", function()
     local _ <close>, port = started()
     check(("failpoints(%d)"):format(port),
-      ("rlab: rlab NO_FAILPOINTS: what answers at http://127.0.0.1:%d has no failpoints; start the service with --failpoints"):format(port), 65)
+      ("rlab: rlab NO_FAILPOINTS: what answers at http://127.0.0.1:%d has no failpoints; start the \z
+        service with --failpoints"):format(port), 65)
     check('failpoints "comand"', "rlab: rlab USAGE: no service 'comand'; did you mean 'command'?", 65)
-    check('failpoints "relay"', "rlab: relay takes any port that is free; say the one that it names when it is ready: failpoints(43121)", 65)
-    check("failpoints()", 'rlab: failpoints takes a URL, a port, or a service with a port of its own: "command"', 65)
+    check('failpoints "relay"', "rlab: relay takes any port that is free; say the one that it names when \z
+      it is ready: failpoints(43121)", 65)
+    check("failpoints()",
+      'rlab: failpoints takes a URL, a port, or a service with a port of its own: "command"', 65)
   end)
 
   it("proxies, rules, rule and unrule show the proxy and change what it does", function()
@@ -194,9 +213,12 @@ kafka-1<any>kafka  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
 mysql<any>mysql  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
 redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
     local text = ('rule { api = "Produce", topic = "%s", nth = 2, action = "cut-after", owner = "%s" }'):format(topic, topic)
-    local shown = ("<any><n>  kafka  cut-after  api=Produce topic=%s nth=2 times=1        <n>      <n>     0  %s"):format(topic, topic)
+    local shown = (
+      "<any><n>  kafka  cut-after  api=Produce topic=%s nth=2 times=1        <n>      <n>     0  %s"):format(
+      topic, topic)
     check(text, "<any>id  proto  action     on<any>matched  fired  held  owner\n" .. shown)
-    local p <close> = must(kafka.producer { brokers = stack.proxy.brokers, ["linger.ms"] = 0, enable_idempotence = true })
+    local p <close> = must(kafka.producer { brokers = stack.proxy.brokers, ["linger.ms"] = 0,
+      enable_idempotence = true })
     for i = 1, 3 do must(p:send { topic = topic, partition = 0, value = "through the proxy " .. i }) end
     local client = must(require("rlab.proxy").connect(stack.proxy.url))
     local id
@@ -206,8 +228,10 @@ redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
     check(("for _, r in ipairs(rules()) do if r.id == %d then print(r.on, r.matched, r.fired) end end"):format(id),
       ("api=Produce topic=%s nth=2 times=1<any>2<any>1"):format(topic))
     check(("for _, r in ipairs(unrule(%d)) do assert(r.id ~= %d) end print 'gone'"):format(id, id), "gone")
-    check(("unrule(%d)"):format(id), ("rlab: rlab NOT_FOUND (404): the proxy: there is no rule %d"):format(id), 65)
-    check('rule { actio = "delay" }', "rlab: rlab PROXY (400): the proxy: proxy:rule: unknown option 'actio', did you mean 'action'?", 65)
+    check(("unrule(%d)"):format(id),
+      ("rlab: rlab NOT_FOUND (404): the proxy: there is no rule %d"):format(id), 65)
+    check('rule { actio = "delay" }',
+      "rlab: rlab PROXY (400): the proxy: proxy:rule: unknown option 'actio', did you mean 'action'?", 65)
     check('unrule "x"', "rlab: unrule takes the number of a rule; rules() shows them", 65)
   end)
 

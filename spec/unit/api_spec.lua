@@ -3,8 +3,10 @@ local api = require "rlab.docs.api"
 local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
-local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
-  "kafka_transactional", "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay", "script", "version", "usage" }
+local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy",
+  "exit", "experiment", "explain", "kafka_helpers",
+  "kafka_transactional", "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay",
+  "script", "version", "usage" }
 
 -- methods that other methods are made of
 local PRIVATE = {
@@ -51,14 +53,20 @@ local CLASSES = {
     local served <close> = assert(require("rlab.proxy").serve {})
     return class_of(served)
   end,
-  ["service.context"] = function() return class_of(require("rlab.service.context").new({ name = "x" }, {})) end,
+  ["service.context"] = function()
+    return class_of(require("rlab.service.context").new({ name = "x" }, {}))
+  end,
   ["uuid.generator"] = function() return class_of(require("rlab.uuid").new(1)) end,
   ["task.channel"] = function() return class_of(task.channel(1)) end,
   ["mysql.pool"] = function() return class_of(require("rlab.mysql").pool { size = 1 }) end,
-  ["mysql.statement"] = function() return upvalue_class(debug.getregistry()["mysql.connection"].__index.prepare, "mysql.statement") end,
+  ["mysql.statement"] = function()
+    return upvalue_class(debug.getregistry()["mysql.connection"].__index.prepare, "mysql.statement")
+  end,
   ["term.live"] = function() return class_of(require("rlab.term").live()) end,
   ["stack.stack"] = function() return upvalue_class(require("rlab.stack.handle").new, "stack") end,
-  ["stack.server"] = function() return upvalue_class(upvalue_class(require("rlab.stack.handle").new, "stack").server, "server") end,
+  ["stack.server"] = function()
+    return upvalue_class(upvalue_class(require("rlab.stack.handle").new, "stack").server, "server")
+  end,
 }
 
 -- types whose methods are no table: spec/live looks at them with a real record
@@ -99,7 +107,9 @@ end
 local function methods_of(class)
   local found = {}
   for name, value in pairs(class) do
-    if type(name) == "string" and type(value) == "function" and not name:find "^__" then found[name] = true end
+    if type(name) == "string" and type(value) == "function" and not name:find "^__" then
+      found[name] = true
+    end
   end
   return found
 end
@@ -124,7 +134,9 @@ end
 local function compare(what, described, actual, except)
   local wrong = {}
   for name in pairs(actual) do
-    if not described[name] and not (except and except[name]) then wrong[#wrong + 1] = what .. name .. " is not described" end
+    if not described[name] and not (except and except[name]) then
+      wrong[#wrong + 1] = what .. name .. " is not described"
+    end
   end
   for name in pairs(described) do
     if not actual[name] then wrong[#wrong + 1] = what .. name .. " is described but does not exist" end
@@ -170,7 +182,8 @@ describe("the API table", function()
         for _, t in ipairs(noun.types or {}) do
           local full = noun.module .. "." .. t.name
           if not BY_HAND[full] then
-            assert.equal("", compare(full .. ":", documented(t.methods), actual_methods(full, t), PRIVATE[full] and set_of(PRIVATE[full])))
+            assert.equal("", compare(full .. ":", documented(t.methods), actual_methods(full, t),
+              PRIVATE[full] and set_of(PRIVATE[full])))
           end
         end
       end)
@@ -182,12 +195,16 @@ describe("the API table", function()
     for _, t in ipairs(api.noun("experiment").types) do types[t.name] = documented(t.methods) end
     local lab = require("rlab.lab")
     assert.equal("", compare("lab:", types.lab, methods_of(upvalue(lab.new, "Lab")), set_of(LAB_INSIDE)))
-    assert.equal("", compare("role:", types.role, methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of { "close", "prove_hits" }))
-    assert.equal("", compare("service:", types.service, methods_of(upvalue(require("rlab.lab.services").service, "Service") or
-      upvalue(upvalue(require("rlab.lab.services").service, "spawn"), "Service")), set_of { "close", "prove_hits" }))
+    assert.equal("", compare("role:", types.role,
+      methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of { "close", "prove_hits" }))
+    assert.equal("", compare("service:", types.service,
+      methods_of(upvalue(require("rlab.lab.services").service, "Service") or
+      upvalue(upvalue(require("rlab.lab.services").service, "spawn"), "Service")),
+        set_of { "close", "prove_hits" }))
     assert.equal("", compare("load:", types.load, methods_of(upvalue(require("rlab.lab.load").load, "Load"))))
     local own = upvalue(require("rlab.lab.process").process, "spawn")
-    assert.equal("", compare("process:", types.process, methods_of(upvalue(own, "Process")), set_of { "close", "prove_hits" }))
+    assert.equal("", compare("process:", types.process, methods_of(upvalue(own, "Process")),
+      set_of { "close", "prove_hits" }))
     local checks = methods_of(upvalue(require("rlab.check").bind, "checkers"))
     checks.expect = true
     assert.equal("", compare("lab.check.", types.check, checks))
@@ -209,7 +226,8 @@ describe("the API table", function()
       end
       for _, entry in ipairs(entries) do
         local what = noun.module .. " " .. entry[1]
-        assert.equal(entry[1], entry[2]:match "^[%w_%.:]*":match "[%w_]+$", what .. ": signature " .. entry[2])
+        assert.equal(entry[1], entry[2]:match "^[%w_%.:]*":match "[%w_]+$",
+          what .. ": signature " .. entry[2])
         assert.is_true(type(entry[3]) == "string" and #entry[3] > 5, what)
         for _, text in ipairs(entry.params or {}) do api.parse_param(text) end
         if entry.example and noun.kind ~= "dsl" then
@@ -225,14 +243,17 @@ describe("the API table", function()
     local file = assert(io.open "docs/api.md")
     local page = file:read "a"
     file:close()
-    assert.is_true(page == require("rlab.docs.write").markdown(), "docs/api.md is old; run: ./rlab api --markdown >docs/api.md")
+    assert.is_true(page == require("rlab.docs.write").markdown(),
+      "docs/api.md is old; run: ./rlab api --markdown >docs/api.md")
   end)
 
   it("makes a page with every name, and definitions that compile", function()
     local doc = require "rlab.docs.write"
     local page = doc.markdown()
     for _, noun in ipairs(api.nouns()) do
-      for _, entry in ipairs(noun.functions or {}) do assert.truthy(page:find(entry[2], 1, true), entry[2]) end
+      for _, entry in ipairs(noun.functions or {}) do
+        assert.truthy(page:find(entry[2], 1, true), entry[2])
+      end
     end
     local chunk, message = load(doc.lua(), "=rlab.lua")
     assert(chunk, message)

@@ -51,12 +51,14 @@ describe("bag", function()
   it("holds columns of integers, strings and null", function()
     local b = bag.new { columns = { "key", "version" } }
     b:add("a", "k1", math.maxinteger):add("b", nil, 2):add("c", "k1", null):add("d")
-    assert.are.same({ { id = "a", key = "k1", version = math.maxinteger }, { id = "b", key = null, version = 2 },
+    assert.are.same({ { id = "a", key = "k1", version = math.maxinteger },
+      { id = "b", key = null, version = 2 },
       { id = "c", key = "k1", version = null }, { id = "d", key = null, version = null } }, b:rows())
     assert.are.same({ id = "b", key = null, version = 2 }, b:row "b")
     assert.is_nil(b:row "x")
     assert.are.same(b:rows(1), (b - bag.from { "b", "c", "d" }):rows())
-    local rows = bag.from({ { event_id = "x", n = 5 }, { event_id = "y" } }, { id = "event_id", columns = { "n" } })
+    local rows = bag.from({ { event_id = "x", n = 5 }, { event_id = "y" } },
+      { id = "event_id", columns = { "n" } })
     assert.are.same({ { id = "x", n = 5 }, { id = "y", n = null } }, rows:rows())
     assert.are.equal(5, rows:sum "n")
   end)
@@ -74,11 +76,13 @@ describe("bag", function()
 
   it("finds inversions by key, among first copies only", function()
     local b = bag.new { columns = { "key", "version" } }
-    for _, row in ipairs { { "a1", "a", 1 }, { "b5", "b", 5 }, { "a3", "a", 3 }, { "a2", "a", 2 }, { "a1", "a", 1 },
+    for _, row in ipairs { { "a1", "a", 1 }, { "b5", "b", 5 }, { "a3", "a", 3 }, { "a2", "a", 2 },
+      { "a1", "a", 1 },
       { "b5", "b", 5 }, { "a4", "a", 4 }, { "b5b", "b", 5 }, { "n1", null, 0 }, { "a0", "a", null } } do
       b:add(table.unpack(row, 1, 3))
     end
-    assert.are.same({ { id = "a2", key = "a", version = 2, after = 3, after_id = "a3" } }, b:inversions { by = "key", of = "version" })
+    assert.are.same({ { id = "a2", key = "a", version = 2, after = 3, after_id = "a3" } },
+      b:inversions { by = "key", of = "version" })
     local numbers = bag.new { columns = { "partition", "offset" } }
     numbers:add("x", 0, 10):add("y", 1, 5):add("z", 0, 9):add("w", 1, 6):add("v", 0, 8)
     assert.are.equal(2, #numbers:inversions { by = "partition", of = "offset" })

@@ -1,25 +1,28 @@
--- Teeth of Jepsen's Kafka classes: a good history of two producers and two readers over two partitions is broken in one known way, and that class (only)
--- must be named.
+-- Teeth of Jepsen's Kafka classes: a good history of two producers and two readers over two partitions is
+-- broken in one known way, and that class (only) must be named.
 local check = require "rlab.check"
 local history = require "rlab.check.history"
 local null = require "rlab.null"
 
 local function send(process, key, offset, id, kind)
-  return { type = kind or "ok", process = process, f = "send", value = { { "send", key, { offset or null, id } } } }
+  return { type = kind or "ok", process = process, f = "send",
+    value = { { "send", key, { offset or null, id } } } }
 end
 
 local function poll(process, key, records, kind)
   return { type = kind or "ok", process = process, f = "poll", value = { { "poll", { [key] = records } } } }
 end
 
--- Offsets 0..9 of t/0 and t/1; 5 is a marker in both and read by nobody; an aborted send, one of unknown outcome that was written and one that was not.
+-- Offsets 0..9 of t/0 and t/1; 5 is a marker in both and read by nobody; an aborted send, one of unknown
+-- outcome that was written and one that was not.
 local function good()
   local ops = {}
   for offset = 0, 9 do
     for p = 0, 1 do
       if offset ~= 5 then
         local key, id = "t/" .. p, ("p%d-%d"):format(p, offset)
-        ops[#ops + 1] = { type = "invoke", process = "w" .. p, f = "send", value = { { "send", key, { null, id } } } }
+        ops[#ops + 1] = { type = "invoke", process = "w" .. p, f = "send",
+          value = { { "send", key, { null, id } } } }
         ops[#ops + 1] = send("w" .. p, key, offset ~= 7 and offset or nil, id, offset == 7 and "info" or "ok")
       end
     end
@@ -81,7 +84,8 @@ describe("Jepsen's Kafka classes", function()
     ["unseen"] = function(ops) ops[#ops + 1] = send("w0", "t/0", 10, "p0-10") end,
     ["aborted-read"] = function(ops) table.insert(records_of(ops, "r1", 2), { 10, "aborted" }) end,
     ["precommitted-read"] = function(ops)
-      ops[#ops + 1] = { type = "ok", process = "w5", f = "txn", value = { { "send", "t/0", { 10, "own" } }, { "poll", { ["t/0"] = { { 10, "own" } } } } } }
+      ops[#ops + 1] = { type = "ok", process = "w5", f = "txn",
+        value = { { "send", "t/0", { 10, "own" } }, { "poll", { ["t/0"] = { { 10, "own" } } } } } }
     end,
     ["duplicate"] = function(ops)
       for _, reader in ipairs { "r1", "r2" } do table.insert(records_of(ops, reader, 2), { 10, "p0-3" }) end
@@ -147,24 +151,31 @@ describe("Jepsen's Kafka classes", function()
     local c = check.bind(lab)
     local ops = good()
     ops[#ops + 1] = poll("r1", "t/0", { { 10, "aborted" } })
-    local seen = c.kafka { history = ops, class = "aborted-read", settings = { isolation = "read_committed" } }
+    local seen = c.kafka { history = ops, class = "aborted-read",
+      settings = { isolation = "read_committed" } }
     assert.are.equal("violated", seen.outcome)
     assert.are.same({ "aborted" }, seen.ids)
     assert.are.equal(0, seen.counterexamples[1].partition)
-    local normal = c.kafka { history = ops, class = "aborted-read", settings = { isolation = "read_uncommitted" } }
+    local normal = c.kafka { history = ops, class = "aborted-read",
+      settings = { isolation = "read_uncommitted" } }
     assert.are.equal("holds", normal.outcome)
     assert.matches("1 case of aborted%-read, normal here: read_uncommitted delivers", normal.sentence)
     assert.are.equal("holds", c.kafka({ history = ops, class = "poll-skip" }).outcome)
-    assert.error_matches(function() c.kafka { history = ops, class = "pollskip" } end, "did you mean 'poll%-skip'")
+    assert.error_matches(function() c.kafka { history = ops, class = "pollskip" } end,
+      "did you mean 'poll%-skip'")
   end)
 
   it("have a row in the table of what is normal", function()
     local page = assert(require("rlab.fs").read "docs/checks.md")
-    for _, class in ipairs(history.classes) do assert.truthy(page:find("| " .. class .. " |", 1, true), class) end
-    local s = { acks = 1, idempotence = false, isolation = "read_uncommitted", subscribe = true, drained = false }
+    for _, class in ipairs(history.classes) do
+      assert.truthy(page:find("| " .. class .. " |", 1, true), class)
+    end
+    local s = { acks = 1, idempotence = false, isolation = "read_uncommitted", subscribe = true,
+      drained = false }
     for _, class in ipairs(history.classes) do
       assert.is_string(history.normal(class, s), class)
-      assert.is_nil(history.normal(class, { acks = "all", min_isr = 2, idempotence = true, isolation = "read_committed" }), class)
+      assert.is_nil(history.normal(class,
+        { acks = "all", min_isr = 2, idempotence = true, isolation = "read_committed" }), class)
     end
   end)
 end)

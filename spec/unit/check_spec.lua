@@ -2,16 +2,20 @@
 local check = require "rlab.check"
 
 local function lab_for(class)
-  local lab = { label = "arm", arm = { class = class or "right", name = "arm" }, class = class or "right", checks = {} }
+  local lab = { label = "arm", arm = { class = class or "right", name = "arm" }, class = class or "right",
+    checks = {} }
   lab.check = check.bind(lab)
   return lab
 end
 
 local function good()
-  local history = { acked = {}, log = {}, delivered = {}, aborted = { "x1", "x2" }, ledger = {}, ledger_sum = 0, view_sum = 0 }
+  local history = { acked = {}, log = {}, delivered = {}, aborted = { "x1", "x2" }, ledger = {},
+    ledger_sum = 0, view_sum = 0 }
   for i = 1, 40 do
     local id = ("id%02d"):format(i)
-    for _, list in ipairs { history.acked, history.log, history.delivered, history.ledger } do list[i] = id end
+    for _, list in ipairs { history.acked, history.log, history.delivered, history.ledger } do
+      list[i] = id
+    end
     history.ledger_sum, history.view_sum = history.ledger_sum + i, history.view_sum + i
   end
   return history
@@ -55,7 +59,8 @@ describe("checkers", function()
 
   it("count copies where two multisets must be the same", function()
     local lab = lab_for "right"
-    assert.are.equal("holds", lab.check.same({ name = "s", got = { "a", "b", "b" }, want = { "b", "a", "b" } }).outcome)
+    assert.are.equal("holds", lab.check.same({ name = "s", got = { "a", "b", "b" },
+      want = { "b", "a", "b" } }).outcome)
     local twice = lab.check.same { name = "s", got = { "a", "b", "b", "b" }, want = { "a", "b" } }
     assert.are.equal("violated", twice.outcome)
     assert.are.equal("0 missing, 2 too many of 2 ids", twice.sentence)
@@ -69,7 +74,8 @@ describe("checkers", function()
     local none = lab.check.same { name = "s", got = {}, want = {}, what = what }
     assert.are.same({ "holds", "no accounts whose entry differs" }, { none.outcome, none.sentence })
     local two = lab.check.same { name = "s", got = { "1", "2" }, want = {}, what = what }
-    assert.are.same({ "violated", "accounts whose entry differs: 2, and there should be none" }, { two.outcome, two.sentence })
+    assert.are.same({ "violated", "accounts whose entry differs: 2, and there should be none" },
+      { two.outcome, two.sentence })
     assert.are.same({ "1", "2" }, { two.counterexamples[1].id, two.counterexamples[2].id })
     local one = lab.check.same { name = "s", got = { "1" }, want = {} }
     assert.are.equal("ids: 1, and there should be none", one.sentence)
@@ -78,7 +84,8 @@ describe("checkers", function()
   it("say the number alone where it has no unit", function()
     local lab = lab_for "right"
     assert.are.equal("4, it must be 3", lab.check.equals({ name = "n", got = 4, want = 3 }).sentence)
-    assert.are.equal("3 records, as it must be", lab.check.equals({ name = "n", got = 3, want = 3, what = "records" }).sentence)
+    assert.are.equal("3 records, as it must be",
+      lab.check.equals({ name = "n", got = 3, want = 3, what = "records" }).sentence)
   end)
 
   it("prove nothing by a value that was not measured", function()
@@ -100,7 +107,8 @@ describe("checkers", function()
 
   it("carry partition and offset of a counterexample", function()
     local lab = lab_for()
-    local one = lab.check.phantom { of = { "a" }, in_ = {}, details = { { id = "a", partition = 3, offset = 17, key = "k" } } }
+    local one = lab.check.phantom { of = { "a" }, in_ = {},
+      details = { { id = "a", partition = 3, offset = 17, key = "k" } } }
     assert.are.same({ id = "a", partition = 3, offset = 17, key = "k" }, one.counterexamples[1])
   end)
 end)
@@ -118,7 +126,8 @@ describe("expectations", function()
     local want = { wrong = "violated", right = "holds" }
     assert.is_true(wrong.check.equals({ name = "n", got = 1, want = 2 }):expect(want).as_expected)
     assert.is_false(right.check.equals({ name = "n", got = 1, want = 2 }):expect(want).as_expected)
-    assert.is_true(right.check.equals({ name = "n", got = 1, want = 2 }):expect({ arm = "violated" }).as_expected)
+    assert.is_true(right.check.equals({ name = "n", got = 1, want = 2 }):expect(
+      { arm = "violated" }).as_expected)
   end)
 
   it("refuse other words", function()

@@ -1,4 +1,5 @@
--- Teeth of the checks across stores: a good run of forty events in four accounts is broken in one known way, and that check (only) must name it.
+-- Teeth of the checks across stores: a good run of forty events in four accounts is broken in one known
+-- way, and that check (only) must name it.
 local bag = require "rlab.bag"
 local check = require "rlab.check"
 
@@ -17,9 +18,11 @@ local function copy(list)
   return all
 end
 
--- What commands, ledger, topic, effects and cache hold when all went well; some commands of unknown outcome are in the ledger, some are not.
+-- What commands, ledger, topic, effects and cache hold when all went well; some commands of unknown outcome
+-- are in the ledger, some are not.
 local function good()
-  local run = { acked = {}, unknown = { "e04", "e08", "never-1" }, ledger = {}, aborted = { "x1", "x2" }, committed = {}, delivered = {}, cache = {},
+  local run = { acked = {}, unknown = { "e04", "e08", "never-1" }, ledger = {}, aborted = { "x1", "x2" },
+    committed = {}, delivered = {}, cache = {},
     views = {}, sum = 0, reads = 40 }
   for i = 1, 40 do
     local id, account = ("e%02d"):format(i), (i - 1) % 4 + 1
@@ -34,7 +37,8 @@ local function good()
     run.committed[row.partition] = row.offset + 1
   end
   for account = 1, 4 do
-    run.cache[account], run.views[account] = { key = account, version = 10, state = "value" }, { key = tostring(account), version = 10 }
+    run.cache[account], run.views[account] = { key = account, version = 10, state = "value" },
+      { key = tostring(account), version = 10 }
   end
   run.account_sum, run.view_sum, run.position = run.sum, run.sum, { ["0"] = 20, ["1"] = 20 }
   return run
@@ -50,7 +54,8 @@ local function judge(run)
   c.aborted_read { aborted = run.aborted, of = run.delivered }
   c.duplicate_publish { of = run.topic }
   c.duplicate_effect { of = run.effects }
-  c.lost_effect { of = run.topic, committed = run.committed, effects = run.effects, retry = run.retry, dlq = run.dlq }
+  c.lost_effect { of = run.topic, committed = run.committed, effects = run.effects, retry = run.retry,
+    dlq = run.dlq }
   c.reorder { of = run.topic, what = "publish" }
   c.reorder { of = run.effects, what = "apply" }
   c.gap { of = run.topic, position = run.position, delivered = run.delivered }
@@ -60,7 +65,9 @@ local function judge(run)
   c.bound { name = "bound", value = #run.topic, at_most = 41, unit = "records" }
   local named = {}
   for _, one in ipairs(lab.checks) do
-    if one.outcome ~= "holds" then named[#named + 1] = one.name .. (one.outcome == "inconclusive" and " inconclusive" or "") end
+    if one.outcome ~= "holds" then
+      named[#named + 1] = one.name .. (one.outcome == "inconclusive" and " inconclusive" or "")
+    end
   end
   return named, lab.checks
 end
@@ -86,8 +93,12 @@ describe("checks across stores", function()
 
   local breaks = {
     lost = function(run) run.acked[#run.acked + 1] = "e99" end,
-    ["orphan-row"] = function(run) table.insert(run.ledger, { id = "never-1", key = 1, version = 11, amount = 0 }) end,
-    phantom = function(run) table.insert(run.topic, { id = "ghost", key = 9, version = 1, partition = 1, offset = 20 }) end,
+    ["orphan-row"] = function(run)
+      table.insert(run.ledger, { id = "never-1", key = 1, version = 11, amount = 0 })
+    end,
+    phantom = function(run)
+      table.insert(run.topic, { id = "ghost", key = 9, version = 1, partition = 1, offset = 20 })
+    end,
     unseen = function(run) table.remove(run.delivered, 40) run.position["0"] = 19 end,
     ["aborted-read"] = function(run) table.insert(run.delivered, "x1") end,
     ["duplicate-publish"] = function(run)
@@ -130,7 +141,8 @@ describe("checks across stores", function()
     assert.matches("the accounts are off by %+3 cents", named(run, "conservation").sentence)
   end)
 
-  it("take what waits in a retry topic or the DLQ for not lost, and what is above the committed offset", function()
+  it("take what waits in a retry topic or the DLQ for not lost, and what is above the committed offset",
+    function()
     local run = good()
     table.remove(run.effects, 9)
     table.remove(run.effects, 7)
@@ -153,8 +165,10 @@ describe("checks across stores", function()
     local one = lab.check.lost { of = { "a", "b", "c" }, in_ = { "a" }, unknown = { "b", "c" } }
     assert.are.equal("holds", one.outcome)
     assert.matches("2 of unknown outcome left out", one.sentence)
-    assert.are.equal("violated", lab.check.lost({ of = { "a", "b", "c" }, in_ = { "a" }, unknown = { "b" } }).outcome)
-    assert.are.equal("holds", lab.check.aborted_read({ aborted = { "a" }, of = { "a" }, unknown = { "a" } }).outcome)
+    assert.are.equal("violated",
+      lab.check.lost({ of = { "a", "b", "c" }, in_ = { "a" }, unknown = { "b" } }).outcome)
+    assert.are.equal("holds", lab.check.aborted_read({ aborted = { "a" }, of = { "a" },
+      unknown = { "a" } }).outcome)
     assert.are.equal("holds", lab.check.phantom({ of = { "a" }, in_ = {}, unknown = { "a" } }).outcome)
   end)
 
@@ -165,7 +179,9 @@ describe("checks across stores", function()
     assert.are.equal("inconclusive", c.conservation({ ledger = 1 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3, logical = 0 }).outcome)
-    local vacuous = c.stale_cache { cache = { { key = 1, version = 5 }, { key = 2, version = 1, state = "tombstone" } }, views = {}, at_least = 2 }
+    local vacuous = c.stale_cache {
+      cache = { { key = 1, version = 5 }, { key = 2, version = 1, state = "tombstone" } }, views = {},
+      at_least = 2 }
     assert.are.equal("inconclusive", vacuous.outcome)
     assert.matches("only 1 account cached, 2 stated", vacuous.reason)
   end)

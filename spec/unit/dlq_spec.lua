@@ -17,7 +17,8 @@ describe("dlq", function()
   end)
 
   it("reads a record's story", function()
-    local story = dlq.read { { "event-id", "e1" }, { "original-topic", "orders" }, { "original-offset", "41" }, { "attempt", "x" } }
+    local story = dlq.read { { "event-id", "e1" }, { "original-topic", "orders" },
+      { "original-offset", "41" }, { "attempt", "x" } }
     assert.same({ original_topic = "orders", original_offset = 41, replay_count = 0 }, story)
   end)
 
@@ -26,8 +27,10 @@ describe("dlq", function()
   end)
 
   it("makes the headers of a replay: once each, the attempts forgotten", function()
-    local failed = { { "event-id", "e1" }, { "attempt", "3" }, { "due-at", "9" }, { "replay-count", "1" }, { "error-class", "handler" } }
-    assert.same({ { "event-id", "e1" }, { "error-class", "handler" }, { "replay-count", "2" }, { "target-group", "billing" } },
+    local failed = { { "event-id", "e1" }, { "attempt", "3" }, { "due-at", "9" }, { "replay-count", "1" },
+      { "error-class", "handler" } }
+    assert.same({ { "event-id", "e1" }, { "error-class", "handler" }, { "replay-count", "2" },
+      { "target-group", "billing" } },
       dlq.for_replay(failed, { count = 2, target_group = "billing" }))
     assert.same({ { "event-id", "e1" }, { "error-class", "handler" } }, dlq.for_replay(failed, {}))
   end)

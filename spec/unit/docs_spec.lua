@@ -6,7 +6,8 @@ describe("docs/experiments", function()
   for _, path in ipairs(experiment.names()) do
     it("has today's page of " .. path, function()
       local exp = experiment.load(path)
-      local file = assert(io.open("docs/experiments/" .. exp.id .. ".md"), "no page: rlab explain " .. exp.id .. " --markdown")
+      local file = assert(io.open("docs/experiments/" .. exp.id .. ".md"),
+        "no page: rlab explain " .. exp.id .. " --markdown")
       local text = file:read "a"
       file:close()
       assert.are.equal(explain.markdown(exp), text)

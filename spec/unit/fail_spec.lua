@@ -23,7 +23,9 @@ local function child(script, env)
   local p <close> = process.spawn { cmd = { fs.self_exe(), "busted", dir .. "/child_spec.lua" }, env = env }
   local status = p:wait()
   local lines = {}
-  for line in (fs.read(dir .. "/log") or ""):gmatch "[^\n]+" do lines[#lines + 1] = assert(json.decode(line)) end
+  for line in (fs.read(dir .. "/log") or ""):gmatch "[^\n]+" do
+    lines[#lines + 1] = assert(json.decode(line))
+  end
   fs.remove(dir)
   return status, lines, select(2, p:output())
 end
@@ -38,8 +40,10 @@ describe("failpoint", function()
   end)
 
   it("returns values of every kind", function()
-    for expr, want in pairs { ["return(7)"] = 7, ["return(-1.5)"] = -1.5, ["return(true)"] = true, ["return"] = true,
-      ["return(word)"] = "word", ['return("7")'] = "7", ["return(null)"] = require "rlab.null", ["return(a b)"] = "a b",
+    for expr, want in pairs { ["return(7)"] = 7, ["return(-1.5)"] = -1.5, ["return(true)"] = true,
+      ["return"] = true,
+      ["return(word)"] = "word", ['return("7")'] = "7", ["return(null)"] = require "rlab.null",
+      ["return(a b)"] = "a b",
       ["return('it\\'s')"] = "it's" } do
       fail.arm("spec.point", expr)
       assert.are.equal(want, fail.point "spec.point")
@@ -172,7 +176,8 @@ describe("failpoint", function()
       for i = 1, 10 do fail.point("spec.kill", { key = i, name = "n" .. i }) end]],
       { RLAB_FAILPOINTS = 'spec.never=off; spec.kill=1*print -> kill if name="n4" ;' })
     assert.are.same({ signal = "KILL" }, status)
-    assert.are.same({ "print", 1, "kill", 4 }, { lines[1].action, lines[1].hit, lines[2].action, lines[2].hit })
+    assert.are.same({ "print", 1, "kill", 4 },
+      { lines[1].action, lines[1].hit, lines[2].action, lines[2].hit })
     assert.are.equal(2, #lines)
     status, lines = child([[
       local fail = require "rlab.fail"
@@ -188,7 +193,8 @@ describe("failpoint", function()
   end)
 
   it("exits with a code", function()
-    assert.are.same({ code = 9 }, (child([[require("rlab.fail").point "spec.exit"]], { RLAB_FAILPOINTS = "spec.exit=exit(9)" })))
+    assert.are.same({ code = 9 },
+      (child([[require("rlab.fail").point "spec.exit"]], { RLAB_FAILPOINTS = "spec.exit=exit(9)" })))
   end)
 
   it("refuses a wrong environment before anything runs", function()
@@ -200,7 +206,8 @@ describe("failpoint", function()
 
   it("explains expressions and shows where they are wrong", function()
     assert.are.equal("at the 40th hit: kill this process with SIGKILL", fail.explain "#40 kill")
-    assert.are.equal("1. at the first 2 hits: do nothing\n2. otherwise, at every hit, with a chance of 5 %: sleep 200 ms",
+    assert.are.equal(
+      "1. at the first 2 hits: do nothing\n2. otherwise, at every hit, with a chance of 5 %: sleep 200 ms",
       fail.explain "2*off->5%sleep(200ms)")
     local nothing, err = fail.explain "#1 kil"
     assert.is_nil(nothing)

@@ -22,7 +22,8 @@ describe("hdr", function()
 
   it("is empty without values", function()
     local h = hdr.new { digits = 2 }
-    assert.are.same({ count = 0, min = 0, max = 0, mean = 0.0, stddev = 0.0, p50 = 0, p90 = 0, p99 = 0, p999 = 0, clamped = 0 }, h:summary())
+    assert.are.same({ count = 0, min = 0, max = 0, mean = 0.0, stddev = 0.0, p50 = 0, p90 = 0, p99 = 0,
+      p999 = 0, clamped = 0 }, h:summary())
     assert.are.equal(0, h:percentile(100))
     assert.are.same({}, h:buckets())
   end)

@@ -7,7 +7,8 @@ local process = require "rlab.process"
 local task = require "rlab.task"
 
 local function echo(req)
-  return http.json { method = req.method, path = req.path, query = req.query, agent = req.headers["x-agent"] or "", body = req.body }
+  return http.json { method = req.method, path = req.path, query = req.query,
+    agent = req.headers["x-agent"] or "", body = req.body }
 end
 
 local function serve(handler, more)
@@ -19,7 +20,8 @@ end
 -- What a raw socket says, by bash, as no client of ours would
 local function raw(port, text)
   local p <close> = assert(process.spawn {
-    cmd = { "bash", "-c", 'exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; timeout 60 cat <&3', tostring(port), text } })
+    cmd = { "bash", "-c", 'exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; timeout 60 cat <&3',
+      tostring(port), text } })
   p:wait "60s"
   return (p:output())
 end
@@ -28,11 +30,13 @@ describe("http", function()
   it("carries method, path, query, headers and body, and any bytes", function()
     local server <close> = serve(echo)
     local answer = assert(http.request {
-      method = "patch", url = server.url .. "/a%20b/c?x=1&y=&z=%26", headers = { ["X-Agent"] = "spec" }, body = "\0\1\255" })
+      method = "patch", url = server.url .. "/a%20b/c?x=1&y=&z=%26", headers = { ["X-Agent"] = "spec" },
+      body = "\0\1\255" })
     assert.equal(200, answer.status)
     assert.equal("application/json", answer.headers["content-type"])
     local seen = json.decode(answer.body)
-    assert.same({ method = "PATCH", path = "/a b/c", query = { x = "1", y = "", z = "&" }, agent = "spec", body = "\0\1\255" }, seen)
+    assert.same({ method = "PATCH", path = "/a b/c", query = { x = "1", y = "", z = "&" }, agent = "spec",
+      body = "\0\1\255" }, seen)
   end)
 
   it("has short forms for GET, POST, PUT and DELETE", function()
@@ -60,8 +64,10 @@ describe("http", function()
   end)
 
   it("keeps connections alive, also after an error", function()
-    local server <close> = serve(function(req) return http.problem(req.path == "/no" and 404 or 503, "spec") end)
-    local said = raw(server.port, "GET /no HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+    local server <close> = serve(function(req) return http.problem(req.path == "/no" and 404 or 503, "spec")
+      end)
+    local said = raw(server.port, "GET /no HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET / HTTP/1.1\\r\\nHost: \z
+      x\\r\\nConnection: close\\r\\n\\r\\n")
     assert.matches("404 Not Found.*503 Service Unavailable", said)
     assert.is_nil(said:match "^(.-)503":lower():find("connection: close", 1, true))
   end)
@@ -90,8 +96,8 @@ describe("http", function()
     local answer = assert(http.post(server.url, ("x"):rep(1025)))
     assert.equal(413, answer.status)
     assert.equal("application/problem+json", answer.headers["content-type"])
-    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n" ..
-      "800\\r\\n" .. ("x"):rep(2048) .. "\\r\\n0\\r\\n\\r\\n")
+    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: x\\r\\nConnection: \z
+      close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n800\\r\\n" .. ("x"):rep(2048) .. "\\r\\n0\\r\\n\\r\\n")
     assert.matches("^HTTP/1.1 413", chunked)
   end)
 
@@ -150,14 +156,16 @@ describe("http", function()
     local server <close> = serve(echo)
     local _, taken = http.serve { port = server.port, handler = echo }
     assert.equal("EADDRINUSE", taken.name)
-    assert.has_error(function() http.serve { prot = 1, handler = echo } end, "http.serve: unknown option 'prot', did you mean 'port'?")
+    assert.has_error(function() http.serve { prot = 1, handler = echo } end,
+      "http.serve: unknown option 'prot', did you mean 'port'?")
     assert.error_matches(function() http.request { uri = "x" } end, "did you mean 'url'")
     assert.error_matches(function() http.request { url = "http://x", body = "a", json = 1 } end, "not both")
   end)
 
   it("takes malformed requests without harm", function()
     local server <close> = serve(echo)
-    for _, text in ipairs { "GET\\r\\n\\r\\n", "GET / HTTP/9.9\\r\\n\\r\\n", "POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: -5\\r\\n\\r\\n" } do
+    for _, text in ipairs { "GET\\r\\n\\r\\n", "GET / HTTP/9.9\\r\\n\\r\\n",
+      "POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: -5\\r\\n\\r\\n" } do
       raw(server.port, text)
     end
     assert.equal(200, assert(http.get(server.url)).status)

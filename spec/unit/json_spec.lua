@@ -35,7 +35,8 @@ describe("json", function()
   it("writes equal values as equal text", function()
     assert.are.equal('{"a":1,"b":[true,false],"c":{"10":"x","9":"y"}}',
       json.encode { c = { [9] = "y", [10] = "x" }, b = { true, false }, a = 1 })
-    assert.are.equal('{\n  "a": [\n    1\n  ],\n  "b": {}\n}', json.encode({ a = { 1 }, b = {} }, { pretty = true }))
+    assert.are.equal('{\n  "a": [\n    1\n  ],\n  "b": {}\n}',
+      json.encode({ a = { 1 }, b = {} }, { pretty = true }))
   end)
 
   it("carries any bytes", function()
@@ -65,7 +66,8 @@ describe("json", function()
     assert.matches("control character", message '"a\nb"')
     assert.matches("the end of the text is expected", message "1 2")
     assert.matches("nested deeper than 256", message(("["):rep(1000000)))
-    local wrong = { "tru", "nul", "-", "1.", "1e", "+1", "'a'", "{1:2}", '{"a"}', "[1", '{"a":1', "NaN", '"\\ud8', "\xff" }
+    local wrong = { "tru", "nul", "-", "1.", "1e", "+1", "'a'", "{1:2}", '{"a"}', "[1", '{"a":1', "NaN",
+      '"\\ud8', "\xff" }
     for _, text in ipairs(wrong) do message(text) end
   end)
 

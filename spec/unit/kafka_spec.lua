@@ -1,4 +1,5 @@
--- The Kafka bindings against librdkafka's in-process mock cluster: our own code only. What brokers do is in spec/live/kafka_spec.lua.
+-- The Kafka bindings against librdkafka's in-process mock cluster: our own code only. What brokers do is in
+-- spec/live/kafka_spec.lua.
 local kafka = require "rlab.kafka"
 local task = require "rlab.task"
 local null = require "rlab.null"
@@ -59,20 +60,27 @@ describe("rlab.kafka", function()
 
   describe("options", function()
     it("are strict and helpful", function()
-      assert.error_matches(function() kafka.producer { brokers = "x", linger_m = 5 } end, "unknown option 'linger_m', did you mean 'linger.ms'")
-      assert.error_matches(function() kafka.producer { brokers = "x", group = "g" } end, "'group.id' is a property of consumers")
-      assert.error_matches(function() kafka.consumer { brokers = "x", ["linger.ms"] = 5 } end, "'linger.ms' is a property of producers")
+      assert.error_matches(function() kafka.producer { brokers = "x", linger_m = 5 } end,
+        "unknown option 'linger_m', did you mean 'linger.ms'")
+      assert.error_matches(function() kafka.producer { brokers = "x", group = "g" } end,
+        "'group.id' is a property of consumers")
+      assert.error_matches(function() kafka.consumer { brokers = "x", ["linger.ms"] = 5 } end,
+        "'linger.ms' is a property of producers")
       assert.error_matches(function() kafka.producer { brokers = "x", acks = "most" } end, "acks")
-      assert.error_matches(function() kafka.producer { brokers = "x", linger_ms = "5 parsecs" } end, "no duration")
+      assert.error_matches(function() kafka.producer { brokers = "x", linger_ms = "5 parsecs" } end,
+        "no duration")
       assert.error_matches(function() kafka.producer { brokers = "x", linger_ms = print } end, "got function")
-      assert.error_matches(function() kafka.producer { brokers = "x", dr_msg_cb = 1 } end, "unknown option 'dr_msg_cb'")
+      assert.error_matches(function() kafka.producer { brokers = "x", dr_msg_cb = 1 } end,
+        "unknown option 'dr_msg_cb'")
       assert.error_matches(function() kafka.producer { "x" } end, "name = value")
       assert.error_matches(function() kafka.producer {} end, "no brokers")
     end)
 
     it("take dots, underscores, durations, sizes, booleans and lists", function()
-      local p <close> = producer { ["queue.buffering.max.messages"] = 1000, message_timeout_ms = "3s", socket_send_buffer_bytes = "64KiB",
-        enable_idempotence = true, brokers = { brokers, "localhost:1" }, acks = "all", compression_codec = "lz4" }
+      local p <close> = producer { ["queue.buffering.max.messages"] = 1000, message_timeout_ms = "3s",
+        socket_send_buffer_bytes = "64KiB",
+        enable_idempotence = true, brokers = { brokers, "localhost:1" }, acks = "all",
+        compression_codec = "lz4" }
       assert.is_true(p:is_open())
     end)
 
@@ -117,7 +125,8 @@ describe("rlab.kafka", function()
       assert(p:send { topic = "nulls", partition = 0, value = null, key = "k" })
       assert(p:send { topic = "nulls", partition = 0, key = null })
       assert(p:send { topic = "nulls", partition = 0, value = "", key = "", timestamp = 1234567890123 })
-      assert(p:send { topic = "nulls", partition = 0, value = all, headers = { { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } } })
+      assert(p:send { topic = "nulls", partition = 0, value = all,
+        headers = { { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } } })
       local c <close> = reader "nulls"
       local seen = {}
       wait(function()
@@ -130,7 +139,8 @@ describe("rlab.kafka", function()
       assert.equal(1234567890123, seen[3].timestamp)
       assert.equal("create", seen[3].timestamp_type)
       assert.equal(all, seen[4].value)
-      assert.same({ { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } }, seen[4].headers)
+      assert.same({ { "h", all }, { "h", null }, { "h", "" }, { "g", "1" }, { "h", "last" } },
+        seen[4].headers)
       assert.equal("last", seen[4]:header "h")
       assert.is_nil(seen[4]:header "none")
       assert.is_nil(seen[1].headers)
@@ -153,7 +163,8 @@ describe("rlab.kafka", function()
     end)
 
     it("says what failed and whether it may be in the log", function()
-      local p <close> = assert(kafka.producer { brokers = "127.0.0.1:1", message_timeout_ms = 150, linger_ms = 0 })
+      local p <close> = assert(kafka.producer { brokers = "127.0.0.1:1", message_timeout_ms = 150,
+        linger_ms = 0 })
       local ok, e = p:send { topic = "t", value = "x" }
       assert.is_nil(ok)
       assert.equal("_MSG_TIMED_OUT", e.name)
@@ -187,7 +198,9 @@ describe("rlab.kafka", function()
       local deliveries = p:send_batch(list)
       assert.same({ 500, 0, 0 }, { deliveries:counts() })
       task.group(function(g)
-        for i = 1, 100 do g:spawn(function() assert(p:send { topic = "room", partition = 0, value = "x" .. i }) end) end
+        for i = 1, 100 do
+          g:spawn(function() assert(p:send { topic = "room", partition = 0, value = "x" .. i }) end)
+        end
       end)
       local c <close> = reader "room"
       local seen = read(c, 1100)
@@ -207,7 +220,8 @@ describe("rlab.kafka", function()
 
     it("submits in order and tells each fate", function()
       local p <close> = producer { message_max_bytes = 2000 }
-      local deliveries = p:submit { { topic = "fates", partition = 0, value = "a" }, { topic = "fates", partition = 0, value = ("b"):rep(5000) },
+      local deliveries = p:submit { { topic = "fates", partition = 0, value = "a" },
+        { topic = "fates", partition = 0, value = ("b"):rep(5000) },
         { topic = "fates", partition = 0, value = "c" } }
       assert.is_nil(deliveries[1])
       assert.is_true(deliveries:wait "60s")
@@ -223,13 +237,17 @@ describe("rlab.kafka", function()
 
     it("posts batches with keys, nulls and a partition", function()
       local p <close> = producer()
-      assert.equal(3, p:post_batch { topic = "batch", partition = 0, keys = { "a", null, "" }, values = { null, "x", "" } })
+      assert.equal(3, p:post_batch { topic = "batch", partition = 0, keys = { "a", null, "" },
+        values = { null, "x", "" } })
       assert(p:flush "60s")
-      assert.error_matches(function() p:post_batch { topic = "batch", values = { "a" }, keys = {} } end, "as many keys")
+      assert.error_matches(function() p:post_batch { topic = "batch", values = { "a" }, keys = {} } end,
+        "as many keys")
       assert.error_matches(function() p:post_batch { topic = "batch", values = { 1 } } end, "values%[1%]")
-      assert.error_matches(function() p:post_batch { topic = "batch", value = {} } end, "did you mean 'values'")
+      assert.error_matches(function() p:post_batch { topic = "batch", value = {} } end,
+        "did you mean 'values'")
       local c <close> = reader "batch"
-      assert.same({ { key = "a", value = null, offset = 0, eof = false }, { key = null, value = "x", offset = 1, eof = false },
+      assert.same({ { key = "a", value = null, offset = 0, eof = false },
+        { key = null, value = "x", offset = 1, eof = false },
         { key = "", value = "", offset = 2, eof = false } }, read(c, 3))
     end)
 
@@ -265,7 +283,8 @@ describe("rlab.kafka", function()
     end)
 
     it("closed, ends every wait and says that it is closed", function()
-      local p = assert(kafka.producer { brokers = "127.0.0.1:1", linger_ms = 0, queue_buffering_max_messages = 3 })
+      local p = assert(kafka.producer { brokers = "127.0.0.1:1", linger_ms = 0,
+        queue_buffering_max_messages = 3 })
       local sent = task.spawn(function() return p:send { topic = "t", value = "x" } end)
       local set = p:submit { { topic = "t", value = "y" }, { topic = "t", value = "z" } }
       local waiting = task.spawn(function() return set:wait() end)
@@ -282,7 +301,8 @@ describe("rlab.kafka", function()
       assert.matches("is closed", tostring(e))
       ok, e = flushing:join()
       assert.same({ nil, "CANCELLED" }, { ok, e.name })
-      assert.error_matches(function() p:send { topic = "t", value = "x" } end, "this kafka.producer is closed")
+      assert.error_matches(function() p:send { topic = "t", value = "x" } end,
+        "this kafka.producer is closed")
       p:close()
     end)
 
@@ -296,7 +316,9 @@ describe("rlab.kafka", function()
   describe("a consumer", function()
     setup(function()
       local p <close> = producer()
-      for i = 0, 9 do assert(p:send { topic = "ten", partition = 0, key = "k" .. i, value = ("v"):rep(i) }) end
+      for i = 0, 9 do
+        assert(p:send { topic = "ten", partition = 0, key = "k" .. i, value = ("v"):rep(i) })
+      end
     end)
 
     it("polls batches with lazy records and columns", function()
@@ -318,7 +340,8 @@ describe("rlab.kafka", function()
       assert.equal(10, eof.offset)
       assert.is_nil(eof.value)
       assert.is_nil(eof.err)
-      assert.same({ "k3", "vvv", 3, 0, "ten" }, { records[4].key, records[4].value, records[4].offset, records[4].partition, records[4].topic })
+      assert.same({ "k3", "vvv", 3, 0, "ten" },
+        { records[4].key, records[4].value, records[4].offset, records[4].partition, records[4].topic })
       assert.equal(c:generation(), records[4].generation)
       assert.equal(c:generation(), batch:generation())
       assert.equal(#batch:offsets(), #batch:values())
@@ -360,7 +383,9 @@ describe("rlab.kafka", function()
     end)
 
     it("stores and commits positions, also of EOF events", function()
-      local c <close> = reader("ten", { group = "commits", enable_auto_offset_store = false, enable_auto_commit = false, enable_partition_eof = true })
+      local c <close> = reader("ten",
+        { group = "commits", enable_auto_offset_store = false, enable_auto_commit = false,
+        enable_partition_eof = true })
       local place = { topic = "ten", partition = 0 }
       local function committed() return assert(c:committed(place))[1].offset end
       assert.is_nil(committed())
@@ -383,8 +408,10 @@ describe("rlab.kafka", function()
       assert(c:commit(assert(c:poll(1, 0))))
       assert.error_matches(function() c:commit({ topic = "ten", partition = 0 }) end, "offset is missing")
       assert.error_matches(function() c:store { topic = "ten", offset = 1 } end, "partition is missing")
-      assert.error_matches(function() c:commit({ topic = "ten", partition = 0, ofset = 1 }) end, "unknown field 'ofset'")
-      assert.error_matches(function() c:assign { topic = "ten", partition = 0, offset = "soon" } end, "\"earliest\"")
+      assert.error_matches(function() c:commit({ topic = "ten", partition = 0, ofset = 1 }) end,
+        "unknown field 'ofset'")
+      assert.error_matches(function() c:assign { topic = "ten", partition = 0, offset = "soon" } end,
+        "\"earliest\"")
     end)
 
     it("says why store cannot work", function()

@@ -2,7 +2,8 @@
 local faults = require "rlab.lab.faults"
 
 local function lab_with(server)
-  local lab = { faults = {}, stack = { server = function() return server end }, run = { view = { fault = function() end } } }
+  local lab = { faults = {}, stack = { server = function() return server end },
+    run = { view = { fault = function() end } } }
   function lab:now() return #self.faults end
   function lab:give_up(fmt, ...) error { gave_up = fmt:format(...), lab = self } end
   lab.fault = faults.fault
@@ -21,7 +22,8 @@ local function server(stays)
 end
 
 describe("a server that is ended by", function()
-  for _, how in ipairs { { "kill", "SIGKILL", "signal 9, pid 4711 is gone" }, { "terminate", "SIGTERM", "signal 15, pid 4711 has gone" } } do
+  for _, how in ipairs { { "kill", "SIGKILL", "signal 9, pid 4711 is gone" },
+    { "terminate", "SIGTERM", "signal 15, pid 4711 has gone" } } do
     local name, signal, proof = table.unpack(how)
 
     it(name .. " is the proof when it has gone", function()

@@ -27,7 +27,9 @@ describe("log", function()
 
   it("writes lines for machines", function()
     local lines = {}
-    for line in logged({ RLAB_LOG = "json", RLAB_LOG_LEVEL = "error" }):gmatch "[^\n]+" do lines[#lines + 1] = line end
+    for line in logged({ RLAB_LOG = "json", RLAB_LOG_LEVEL = "error" }):gmatch "[^\n]+" do
+      lines[#lines + 1] = line
+    end
     assert.are.equal(1, #lines)
     local entry = assert(json.decode(lines[1]))
     assert.are.equal("odd\nmessage", entry.message)

@@ -4,7 +4,8 @@ local metrics = require "rlab.metrics"
 describe("metrics", function()
   it("writes HELP and TYPE once a name, labels in order, and escapes", function()
     local text = metrics.render {
-      { name = "a_total", type = "counter", help = "Line one\nback\\slash", value = 1, labels = { z = 'q"\\\n', b = "x" } },
+      { name = "a_total", type = "counter", help = "Line one\nback\\slash", value = 1,
+        labels = { z = 'q"\\\n', b = "x" } },
       { name = "b", type = "gauge", value = 0.1 },
       { name = "a_total", type = "counter", help = "Line one\nback\\slash", value = 9007199254740993 },
     }
@@ -19,7 +20,8 @@ describe("metrics", function()
   end)
 
   it("writes what is no number as Prometheus does", function()
-    local text = metrics.render { { name = "x", value = 0 / 0 }, { name = "x", value = math.huge }, { name = "x", value = -math.huge } }
+    local text = metrics.render { { name = "x", value = 0 / 0 }, { name = "x", value = math.huge },
+      { name = "x", value = -math.huge } }
     assert.equal("# TYPE x untyped\nx NaN\nx +Inf\nx -Inf\n", text)
   end)
 
@@ -28,7 +30,9 @@ describe("metrics", function()
     h:record(1000000, 3)
     h:record(200000000, 2)
     h:record(60000000000)
-    local text = metrics.render { { name = "t_seconds", type = "histogram", hdr = h, scale = 1e-9, bounds = { 0.01, 0.5, 5 }, labels = { k = "v" } } }
+    local text = metrics.render {
+      { name = "t_seconds", type = "histogram", hdr = h, scale = 1e-9, bounds = { 0.01, 0.5, 5 },
+      labels = { k = "v" } } }
     assert.matches('t_seconds_bucket{k="v",le="0.01"} 3\n', text, 1, true)
     assert.matches('t_seconds_bucket{k="v",le="0.5"} 5\n', text, 1, true)
     assert.matches('t_seconds_bucket{k="v",le="5"} 5\n', text, 1, true)
@@ -51,7 +55,8 @@ describe("metrics", function()
   end)
 
   it("refuses names, types, labels and keys that are wrong", function()
-    for _, wrong in ipairs { { name = "1a", value = 1 }, { name = "a", type = "count", value = 1 }, { name = "a", value = 1, labels = { ["x-y"] = "1" } },
+    for _, wrong in ipairs { { name = "1a", value = 1 }, { name = "a", type = "count", value = 1 },
+      { name = "a", value = 1, labels = { ["x-y"] = "1" } },
       { name = "a", value = 1, lables = {} }, { name = "a" }, { name = "a", value = "1" } } do
       assert.has_error(function() metrics.render { wrong } end)
     end

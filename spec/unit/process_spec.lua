@@ -110,7 +110,8 @@ describe("process", function()
   it("says what cannot be started", function()
     local nothing, err = process.spawn { cmd = { "/no/such/program" } }
     assert.is_nil(nothing)
-    assert.are.equal("system ENOENT (2): cannot start /no/such/program: No such file or directory", tostring(err))
+    assert.are.equal("system ENOENT (2): cannot start /no/such/program: No such file or directory",
+      tostring(err))
     nothing, err = process.spawn { cmd = { "true" }, cwd = "/no/such/dir" }
     assert.is_nil(nothing)
     assert.matches("in /no/such/dir", err.message)
@@ -120,8 +121,10 @@ describe("process", function()
   end)
 
   it("raises on wrong usage", function()
-    assert.error_matches(function() process.spawn { cmd = { "true" }, stdot = "null" } end, "did you mean 'stdout'")
-    assert.error_matches(function() process.spawn { cmd = { "true" }, stdout = "captur" } end, "did you mean 'capture'")
+    assert.error_matches(function() process.spawn { cmd = { "true" }, stdot = "null" } end,
+      "did you mean 'stdout'")
+    assert.error_matches(function() process.spawn { cmd = { "true" }, stdout = "captur" } end,
+      "did you mean 'capture'")
     assert.error_matches(function() process.spawn { cmd = "true" } end, "cmd = {")
     local detached = { cmd = { "true" }, detached = true, stdout = "capture" }
     assert.error_matches(function() process.spawn(detached) end, "outlives")
@@ -225,7 +228,8 @@ describe("process", function()
         if os.getenv "STAY" then _G.child:wait() end
       end)]])
     for _, stay in ipairs { false, "INT", "TERM" } do
-      local p <close> = process.spawn { cmd = { fs.self_exe(), "busted", dir .. "/end_spec.lua" }, env = { STAY = stay } }
+      local p <close> = process.spawn { cmd = { fs.self_exe(), "busted", dir .. "/end_spec.lua" },
+        env = { STAY = stay } }
       local child, kept = p:lines "stderr"():match "(%d+) (%d+)"
       child, kept = math.tointeger(child), math.tointeger(kept)
       if stay then p:kill(stay) end

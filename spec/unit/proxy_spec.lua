@@ -1,4 +1,5 @@
--- The fault proxy in this process: Toxiproxy's HTTP API as its official Go client uses it, toxics on real sockets, rules on Redis commands.
+-- The fault proxy in this process: Toxiproxy's HTTP API as its official Go client uses it, toxics on real
+-- sockets, rules on Redis commands.
 local clock = require "rlab.clock"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -10,7 +11,8 @@ describe("the proxy", function()
   local served, backend, client
 
   before_each(function()
-    backend = must(http.serve { handler = function(req) return { status = 200, body = req.body ~= "" and req.body or "hello" } end, max_body = "8MiB" })
+    backend = must(http.serve { handler = function(req)
+      return { status = 200, body = req.body ~= "" and req.body or "hello" } end, max_body = "8MiB" })
     served = must(proxy.serve { seed = 7 })
     client = must(proxy.connect(served.url))
     must(client:create { name = "web", upstream = "127.0.0.1:" .. backend.port })
@@ -23,7 +25,8 @@ describe("the proxy", function()
 
   local function fetch(body)
     local at = must(client:proxy "web")
-    return http.request { method = "POST", url = ("http://127.0.0.1:%d/"):format(at.port), body = body or "x", timeout = "60s",
+    return http.request { method = "POST", url = ("http://127.0.0.1:%d/"):format(at.port),
+      body = body or "x", timeout = "60s",
       headers = { connection = "close" } }
   end
 
@@ -43,30 +46,38 @@ describe("the proxy", function()
 
   it("answers what the Go client asks, in its forms", function()
     local function ask(method, path, body)
-      return must(http.request { method = method, url = served.url .. path, body = body, headers = { ["user-agent"] = "toxiproxy-cli/v2 (linux/amd64)" } })
+      return must(http.request { method = method, url = served.url .. path, body = body,
+        headers = { ["user-agent"] = "toxiproxy-cli/v2 (linux/amd64)" } })
     end
     -- client.CreateProxy
-    local made = ask("POST", "/proxies", ('{"name":"r","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true,"toxics":null}'):format(backend.port))
+    local made = ask("POST", "/proxies", (
+      '{"name":"r","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true,"toxics":null}'):format(
+      backend.port))
     assert.equal(201, made.status)
     local row = json.decode(made.body)
     assert.same({ "r", true, 0 }, { row.name, row.enabled, #row.toxics })
-    assert.equal(409, ask("POST", "/proxies", '{"name":"r","listen":"","upstream":"127.0.0.1:1","enabled":true}').status)
+    assert.equal(409, ask("POST", "/proxies",
+      '{"name":"r","listen":"","upstream":"127.0.0.1:1","enabled":true}').status)
     -- proxy.AddToxic("", "latency", "downstream", 1.0, Attributes{...})
     local toxic = ask("POST", "/proxies/r/toxics",
       '{"name":"","type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":100,"jitter":5}}')
     assert.equal(200, toxic.status)
-    assert.same({ name = "latency_downstream", type = "latency", stream = "downstream", toxicity = 1.0, attributes = { latency = 100, jitter = 5 } },
+    assert.same({ name = "latency_downstream", type = "latency", stream = "downstream", toxicity = 1.0,
+      attributes = { latency = 100, jitter = 5 } },
       json.decode(toxic.body))
     -- proxy.UpdateToxic, proxy.Toxics, proxy.RemoveToxic
-    local changed = ask("PATCH", "/proxies/r/toxics/latency_downstream", '{"toxicity":0.5,"attributes":{"latency":30}}')
+    local changed = ask("PATCH", "/proxies/r/toxics/latency_downstream",
+      '{"toxicity":0.5,"attributes":{"latency":30}}')
     assert.same({ latency = 30, jitter = 5 }, json.decode(changed.body).attributes)
     assert.equal(1, #json.decode(ask("GET", "/proxies/r/toxics").body))
     assert.equal(204, ask("DELETE", "/proxies/r/toxics/latency_downstream").status)
     -- proxy.Disable: Save
-    assert.is_false(json.decode(ask("PATCH", "/proxies/r", ('{"name":"r","listen":"%s","upstream":"127.0.0.1:%d","enabled":false}'):format(
+    assert.is_false(json.decode(ask("PATCH", "/proxies/r", (
+      '{"name":"r","listen":"%s","upstream":"127.0.0.1:%d","enabled":false}'):format(
       row.listen, backend.port)).body).enabled)
     -- client.Populate, client.Proxies, client.ResetState, proxy.Delete
-    local all = ask("POST", "/populate", ('[{"name":"p","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true}]'):format(backend.port))
+    local all = ask("POST", "/populate", (
+      '[{"name":"p","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true}]'):format(backend.port))
     assert.equal(201, all.status)
     assert.equal("p", json.decode(all.body).proxies[1].name)
     assert.equal(204, ask("POST", "/reset", "").status)
@@ -74,7 +85,8 @@ describe("the proxy", function()
     assert.equal(204, ask("DELETE", "/proxies/r").status)
     local gone = ask("DELETE", "/proxies/r")
     assert.equal(404, gone.status)
-    assert.same({ error = "there is no proxy 'r'", title = "there is no proxy 'r'", status = 404 }, json.decode(gone.body))
+    assert.same({ error = "there is no proxy 'r'", title = "there is no proxy 'r'", status = 404 },
+      json.decode(gone.body))
     assert.equal("2.12.0", json.decode(ask("GET", "/version").body).version)
     assert.equal(405, ask("PUT", "/proxies").status)
   end)
@@ -99,8 +111,10 @@ describe("the proxy", function()
     assert.equal("CONNECTION_LOST", failure.name)
     assert.is_true(took >= 0.09, "took " .. took)
     must(client:remove_toxic("web", "t"))
-    must(client:toxic("web", { name = "r", type = "reset_peer", stream = "upstream", attributes = { timeout = 0 } }))
-    local name = select(2, fetch()).name -- the reset may come before the client has looked at its new connection
+    must(client:toxic("web", { name = "r", type = "reset_peer", stream = "upstream",
+      attributes = { timeout = 0 } }))
+    -- the reset may come before the client has looked at its new connection
+    local name = select(2, fetch()).name
     assert.is_true(name == "CONNECTION_LOST" or name == "CONNECT", name)
     must(client:remove_toxic("web", "r"))
     must(client:toxic("web", { name = "l", type = "limit_data", attributes = { bytes = 20 } }))
@@ -111,7 +125,8 @@ describe("the proxy", function()
   end)
 
   it("a sliced stream is the same stream", function()
-    must(client:toxic("web", { type = "slicer", attributes = { average_size = 100, size_variation = 90, delay = 10 } }))
+    must(client:toxic("web", { type = "slicer",
+      attributes = { average_size = 100, size_variation = 90, delay = 10 } }))
     must(client:toxic("web", { type = "slicer", stream = "upstream", attributes = { average_size = 64 } }))
     local text = ("abcdefghij"):rep(2000)
     assert.equal(text, must(fetch(text)).body)
@@ -131,10 +146,12 @@ describe("the proxy", function()
       local again <close> = must(proxy.serve { seed = 11 })
       local c = must(proxy.connect(again.url))
       local row = must(c:create { name = "web", upstream = "127.0.0.1:" .. backend.port })
-      must(c:toxic("web", { name = "half", type = "reset_peer", toxicity = 0.5, attributes = { timeout = 0 } }))
+      must(c:toxic("web", { name = "half", type = "reset_peer", toxicity = 0.5,
+        attributes = { timeout = 0 } }))
       local list = {}
       for i = 1, 12 do
-        list[i] = http.get(("http://127.0.0.1:%d/"):format(row.port), { headers = { connection = "close" } }) and "ok" or "cut"
+        list[i] = http.get(("http://127.0.0.1:%d/"):format(row.port),
+          { headers = { connection = "close" } }) and "ok" or "cut"
       end
       return table.concat(list, " ")
     end
@@ -173,7 +190,8 @@ describe("the proxy", function()
   it("ends while connections are open, and they with it", function()
     must(client:toxic("web", { type = "timeout", attributes = { timeout = 0 } }))
     local hanging = task.spawn(fetch)
-    must(task.wait_until(function() return must(client:proxy "web").accepted == 1 end, { at_most = "60s", what = "an open connection" }))
+    must(task.wait_until(function() return must(client:proxy "web").accepted == 1 end,
+      { at_most = "60s", what = "an open connection" }))
     must(client:remove "web")
     local _, failure = hanging:join()
     assert.equal("CONNECTION_LOST", failure.name)

@@ -11,8 +11,10 @@ local term = require "rlab.term"
 local function session()
   local s = session_of.new {}
   s.clients = {}
-  s.names = { topics = { "orders", "orders-dlq", "payments" }, groups = { "billing" }, tables = { "app.account", "app.entry" },
-    keys = { "cache:1", "cache:2" }, services = { "command", "consumer" }, points = { "query.db_load", "query.enter" } }
+  s.names = { topics = { "orders", "orders-dlq", "payments" }, groups = { "billing" },
+    tables = { "app.account", "app.entry" },
+    keys = { "cache:1", "cache:2" }, services = { "command", "consumer" },
+    points = { "query.db_load", "query.enter" } }
   require("rlab.repl.words").install(s)
   return s
 end
@@ -157,17 +159,20 @@ describe("a value", function()
   end)
 
   it("is one line when it is an error", function()
-    assert.equal("kafka TIMED_OUT (7): no answer", show.value(err.new { domain = "kafka", name = "TIMED_OUT", code = 7, message = "no answer" }))
+    assert.equal("kafka TIMED_OUT (7): no answer",
+      show.value(err.new { domain = "kafka", name = "TIMED_OUT", code = 7, message = "no answer" }))
   end)
 end)
 
 describe("the history", function()
   it("knows a secret when it sees one", function()
-    for _, line in ipairs { "mysql.connect { password = 'x' }", "x = 'PASSWORD'", "my_secret = 1", "token=abc", "token = abc",
+    for _, line in ipairs { "mysql.connect { password = 'x' }", "x = 'PASSWORD'", "my_secret = 1",
+      "token=abc", "token = abc",
       "sql \"create user a identified by 'x'\"", "redis 'AUTH x'", "sasl_passwd = 1", "api_key = 2" } do
       assert.is_true(history.is_secret(line), line)
     end
-    for _, line in ipairs { "offsets 'orders'", "tokens()", "produce('passenger', 'x')", "redis 'GET author'" } do
+    for _, line in ipairs { "offsets 'orders'", "tokens()", "produce('passenger', 'x')",
+      "redis 'GET author'" } do
       assert.is_false(history.is_secret(line), line)
     end
   end)
@@ -175,7 +180,9 @@ end)
 
 describe("a draft", function()
   it("is an experiment that loads, without noise and secrets", function()
-    local text = draft.text("E-900", { "local t = 'orders'", "offsets(t)", "1 + 1", "help()", "x = 'password=1'", "for i = 1, 2 do\n  produce(t, i)\nend" })
+    local text = draft.text("E-900",
+      { "local t = 'orders'", "offsets(t)", "1 + 1", "help()", "x = 'password=1'",
+      "for i = 1, 2 do\n  produce(t, i)\nend" })
     local path = os.tmpname()
     os.remove(path)
     path = path .. ".lua"

@@ -27,8 +27,10 @@ local function count(text, what)
   end
 end
 
--- Every string in a table becomes a hostile one, except the words that mean something to the reader of the file.
-local MEANING = { class = true, outcome = true, kind = true, verdict = true, expect = false, arm = true, name = true }
+-- Every string in a table becomes a hostile one, except the words that mean something to the reader of the
+-- file.
+local MEANING = { class = true, outcome = true, kind = true, verdict = true, expect = false, arm = true,
+  name = true }
 local function poisoned(v, key)
   if type(v) == "string" then return MEANING[key] and v or HOSTILE end
   if type(v) ~= "table" then return v end
@@ -92,7 +94,9 @@ describe("the report", function()
         assert.truthy(text:find(('<section id="%s">'):format(id), 1, true), id)
       end
       assert.truthy(text:find(html.escape_unbroken(data.result.sentence) .. "</h1>", 1, true))
-      for _, arm in ipairs(data.result.arms) do assert.truthy(text:find("<h3>" .. arm.name .. "</h3>", 1, true), arm.name) end
+      for _, arm in ipairs(data.result.arms) do
+        assert.truthy(text:find("<h3>" .. arm.name .. "</h3>", 1, true), arm.name)
+      end
       for i in ipairs(data.result.checks) do assert.are.equal(1, count(text, ('id="check-%d"'):format(i))) end
       assert.truthy(text:find(html.escape(data.result.run.command), 1, true))
     end)
@@ -110,7 +114,8 @@ describe("the report", function()
 
   it("keeps hostile names of arms, checks and series harmless too", function()
     local data = load "fixture-E-012"
-    data.result.arms[1].name, data.result.checks[1].arm, data.result.checks[1].name = HOSTILE, HOSTILE, HOSTILE
+    data.result.arms[1].name, data.result.checks[1].arm, data.result.checks[1].name = HOSTILE, HOSTILE,
+      HOSTILE
     data.result.events[1] = { at = 0.1, arm = HOSTILE, kind = "anomaly", text = HOSTILE }
     for _, row in ipairs(data.samples) do
       if row.arm == "offsets-as-count" then
@@ -160,7 +165,8 @@ describe("the report", function()
     local data = load "fixture-E-012"
     for i = 1, 4000 do
       for _, arm in ipairs(data.result.arms) do
-        data.samples[#data.samples + 1] = { t = i / 10, arm = arm.name, ["p0.hw"] = i * 3, ["p0.lso"] = i * 3 - i % 7, ["lag.x"] = i % 11 }
+        data.samples[#data.samples + 1] = { t = i / 10, arm = arm.name, ["p0.hw"] = i * 3,
+          ["p0.lso"] = i * 3 - i % 7, ["lag.x"] = i % 11 }
       end
     end
     assert.is_true(#render(data) < 400 * 1000)
@@ -217,7 +223,9 @@ describe("the files of a run", function()
   it("are listed by runs/index.html, newest verdict first", function()
     local index = require "rlab.report.index"
     fs.mkdir(dir .. "/runs/E-007")
-    for _, name in ipairs { "20261123-100000", "20261124-100000" } do fs.copy(dir .. "/run", dir .. "/runs/E-007/" .. name) end
+    for _, name in ipairs { "20261123-100000", "20261124-100000" } do
+      fs.copy(dir .. "/run", dir .. "/runs/E-007/" .. name)
+    end
     fs.symlink("20261124-100000", dir .. "/runs/E-007/latest")
     fs.mkdir(dir .. "/runs/E-000/20261123-000000")
     local text = assert(fs.read(assert(index.write(dir .. "/runs"))))
@@ -238,15 +246,19 @@ describe("the timeline's data", function()
 
   it("keeps the changes of a series, and where nobody knew", function()
     local rows = {}
-    for i, v in ipairs { 1, 1, 2, "?", 2, 2 } do rows[i] = { t = i / 10, arm = "a", ["p0.hw"] = type(v) == "number" and v or nil } end
+    for i, v in ipairs { 1, 1, 2, "?", 2, 2 } do
+      rows[i] = { t = i / 10, arm = "a", ["p0.hw"] = type(v) == "number" and v or nil }
+    end
     local group = series.groups({ arms = { { name = "a", class = "right" } } }, rows)[1]
     local lanes, last = group.lanes, group.last
-    assert.are.same({ { 0.1, 1 }, { 0.3, 2 }, { 0.4, false }, { 0.5, 2 } }, lanes[1].panels[1].series[1].points)
+    assert.are.same({ { 0.1, 1 }, { 0.3, 2 }, { 0.4, false }, { 0.5, 2 } },
+      lanes[1].panels[1].series[1].points)
     assert.are.equal(0.6, last)
   end)
 
   it("gives the samples of a shared script to the arms that they are named after", function()
-    local groups = series.groups({ arms = { { name = "acks-1" }, { name = "acks-all" } }, faults = { { name = "f", at = 0, fired = true } } },
+    local groups = series.groups({ arms = { { name = "acks-1" }, { name = "acks-all" } },
+      faults = { { name = "f", at = 0, fired = true } } },
       { { t = 0, ["acks-1.hw"] = 1, ["acks-all.hw"] = 2 }, { t = 1, ["acks-1.hw"] = 5 } })
     local lanes = groups[1].lanes
     assert.are.equal(1, #groups)
@@ -258,7 +270,8 @@ describe("the timeline's data", function()
   end)
 
   it("gives the setup an axis of its own, and every arm a lane", function()
-    local groups = series.groups({ arms = { { name = "a" }, { name = "b" } } }, { { t = 0, ["p0.hw"] = 1 }, { t = 9, ["p0.hw"] = 1 },
+    local groups = series.groups({ arms = { { name = "a" }, { name = "b" } } },
+      { { t = 0, ["p0.hw"] = 1 }, { t = 9, ["p0.hw"] = 1 },
       { t = 1, arm = "a", ["p0.hw"] = 1 } })
     assert.are.same({ 9, 1 }, { groups[1].last, groups[2].last })
     assert.are.same({ 1, 2 }, { #groups[1].lanes, #groups[2].lanes })
@@ -266,8 +279,10 @@ describe("the timeline's data", function()
   end)
 
   it("finds the first anomaly of an arm", function()
-    local lanes = series.groups({ arms = { { name = "a" } }, events = { { at = 2, arm = "a", kind = "anomaly", text = "late" } },
-      checks = { { arm = "a", outcome = "violated", sentence = "early", counterexamples = { { at = 1.5 } } } } }, {})[1].lanes
+    local lanes = series.groups({ arms = { { name = "a" } },
+      events = { { at = 2, arm = "a", kind = "anomaly", text = "late" } },
+      checks = { { arm = "a", outcome = "violated", sentence = "early",
+        counterexamples = { { at = 1.5 } } } } }, {})[1].lanes
     assert.are.same({ at = 1.5, text = "early" }, lanes[1].anomaly)
   end)
 
@@ -291,9 +306,12 @@ describe("the moment", function()
   end)
 
   it("draws any log, even one without rhythm", function()
-    local kinds, cells = { "committed", "aborted", "control", "open", "lost", "doubled", "plain", "nonsense" }, {}
+    local kinds, cells = { "committed", "aborted", "control", "open", "lost", "doubled", "plain",
+      "nonsense" }, {}
     for i = 0, 999 do cells[#cells + 1] = { offset = i, kind = kinds[i * i % 7 % 8 + 1], id = "id-" .. i } end
-    local text = moment.render { title = "t", partitions = { { topic = "x", partition = 0, cells = cells, marks = { lso = 500, hw = 1000, leo = 1000 } } } }
+    local text = moment.render { title = "t",
+      partitions = { { topic = "x", partition = 0, cells = cells,
+      marks = { lso = 500, hw = 1000, leo = 1000 } } } }
     assert.is_true(#text < 250 * 1000)
     assert.is_nil(unbalanced(text))
   end)
@@ -307,7 +325,8 @@ end)
 describe("numbers in tables", function()
   it("are short and grouped", function()
     assert.are.same({ "0", "999", "1,260", "−1,260", "3.6", "1.06", "12.5", "0.004", "1,234,568", "n/a" }, {
-      html.number(0), html.number(999), html.number(1260), html.number(-1260), html.number(3.6), html.number(1.06), html.number(12.5),
+      html.number(0), html.number(999), html.number(1260), html.number(-1260), html.number(3.6),
+      html.number(1.06), html.number(12.5),
       html.number(0.004), html.number(1234567.8), html.number "n/a" })
   end)
 
@@ -368,9 +387,11 @@ describe("the colours", function()
     local light, dark = css:match ":root (%b{}).-prefers%-color%-scheme: dark%) (%b{})"
     for scheme, block in pairs { light = light, dark = dark } do
       local colours = palette(block)
-      for _, name in ipairs { "text", "muted", "right", "wrong", "observe", "unsure", "leo", "hw", "lso", "committed", "backlog", "seen" } do
+      for _, name in ipairs { "text", "muted", "right", "wrong", "observe", "unsure", "leo", "hw", "lso",
+        "committed", "backlog", "seen" } do
         for _, ground in ipairs { "ground", "raised" } do
-          assert.is_true(contrast(colours[name], colours[ground]) >= 4.5, ("%s: %s on %s"):format(scheme, name, ground))
+          assert.is_true(contrast(colours[name], colours[ground]) >= 4.5,
+            ("%s: %s on %s"):format(scheme, name, ground))
         end
       end
     end

@@ -20,15 +20,18 @@ describe("what went wrong in a scenario file", function()
   end)
 
   it("names the lines that led there when they are others", function()
-    assert.are.equal("FILE:2: deep\n  from FILE:4, in main chunk", failure_of "local function f()\n  error 'deep'\nend\nf()")
+    assert.are.equal("FILE:2: deep\n  from FILE:4, in main chunk",
+      failure_of "local function f()\n  error 'deep'\nend\nf()")
   end)
 
   it("is said at the script's line when rlab complains about an argument", function()
-    local trace = "lua/rlab/lab/clients.lua:41: kafka.producer: unknown option 'a'\nstack traceback:\n\t[C]: in function 'x'\n" ..
-      "\tlua/rlab/lab/clients.lua:41: in method 'producer'\n\tmine.lua:7: in function <mine.lua:6>\n\tlua/rlab/task.lua:1: in ?"
+    local trace = "lua/rlab/lab/clients.lua:41: kafka.producer: unknown option 'a'\nstack \z
+      traceback:\n\t[C]: in function 'x'\n\tlua/rlab/lab/clients.lua:41: in method \z
+      'producer'\n\tmine.lua:7: in function <mine.lua:6>\n\tlua/rlab/task.lua:1: in ?"
     assert.are.equal("mine.lua:7: kafka.producer: unknown option 'a'", script.message(trace, "mine.lua"))
     assert.are.equal("mine.lua:7: lua/rlab/lab/clients.lua:41: attempt to index a nil value",
-      script.message((trace:gsub("kafka.producer: unknown option 'a'", "attempt to index a nil value")), "mine.lua"))
+      script.message((trace:gsub("kafka.producer: unknown option 'a'", "attempt to index a nil value")),
+        "mine.lua"))
   end)
 
   it("leaves errors of the world as they are", function()

@@ -32,9 +32,12 @@ describe("service options", function()
   it("come from flags before the environment before the file before the default", function()
     local path = assert(fs.tmpdir "spec") .. "/c.json"
     assert(fs.write(path, '{"greeting": "file", "times": 2, "work": "1s", "mood": "bad"}'))
-    local config = resolve({ "--config", path, "--greeting=flag" }, { RLAB_GREETING = "env", RLAB_TIMES = "3" })
-    assert.same({ "flag", 3, 1.0, "bad", "hello-1" }, { config.greeting, config.times, config.work, config.mood, config.name })
-    assert.same({ "set", 9 }, { resolve({ "--set", "greeting=set", "--set=times=9" }).greeting, resolve({ "--set=times=9" }).times })
+    local config = resolve({ "--config", path, "--greeting=flag" },
+      { RLAB_GREETING = "env", RLAB_TIMES = "3" })
+    assert.same({ "flag", 3, 1.0, "bad", "hello-1" },
+      { config.greeting, config.times, config.work, config.mood, config.name })
+    assert.same({ "set", 9 }, { resolve({ "--set", "greeting=set", "--set=times=9" }).greeting,
+      resolve({ "--set=times=9" }).times })
     assert.equal("true", resolve({ "--greeting", "true" }).greeting)
     fs.remove(path)
   end)
@@ -57,20 +60,25 @@ describe("service options", function()
   end)
 
   it("say what is wrong, where, and what was meant", function()
-    assert.equal("service hello: unknown option '--greetng', did you mean '--greeting'?", failure_of { "--greetng", "x" })
-    assert.equal("service hello: RLAB_TIMES: a whole number expected, got 'two'", failure_of({}, { RLAB_TIMES = "two" }))
+    assert.equal("service hello: unknown option '--greetng', did you mean '--greeting'?",
+      failure_of { "--greetng", "x" })
+    assert.equal("service hello: RLAB_TIMES: a whole number expected, got 'two'",
+      failure_of({}, { RLAB_TIMES = "two" }))
     assert.equal("service hello: --times: 10 is above 9", failure_of { "--times", "10" })
-    assert.matches("'god' is none of good, bad; did you mean 'good'?", failure_of { "--mood", "god" }, 1, true)
+    assert.matches("'god' is none of good, bad; did you mean 'good'?", failure_of { "--mood", "god" }, 1,
+      true)
     assert.equal("service hello: --times needs a value", failure_of { "--times" })
     assert.matches("no option 'timse'; did you mean 'times'?", failure_of { "--set", "timse=1" }, 1, true)
     assert.matches("mysql://user:password@host:port/schema", failure_of { "--mysql", "localhost" }, 1, true)
     assert.matches("no such file", failure_of({ "--config", "/none.json" }):lower())
-    assert.equal("service hello: unknown option 'stray'; rlab service hello --help lists them", failure_of { "stray" })
+    assert.equal("service hello: unknown option 'stray'; rlab service hello --help lists them",
+      failure_of { "stray" })
   end)
 
   it("of a service are held to what the table may say", function()
     assert.error_matches(function() service { name = "x", strat = 1 } end, "did you mean 'start'")
-    for _, wrong in ipairs { { name = "A", type = "int", help = "" }, { name = "a", type = "integer", help = "" }, { name = "a", type = "int" },
+    for _, wrong in ipairs { { name = "A", type = "int", help = "" },
+      { name = "a", type = "integer", help = "" }, { name = "a", type = "int" },
       { name = "port", type = "int", help = "" }, { name = "a", type = "int", help = "", defualt = 1 } } do
       assert.has_error(function() options.all { name = "x", options = { wrong } } end)
     end
@@ -89,7 +97,8 @@ describe("a service", function()
     assert.same({ "UP", "UP" }, { health.status, health.components.mood.status })
     local text = assert(http.get(url .. "/actuator/prometheus")).body
     assert.matches("hello_greeted_total 1\n", text, 1, true)
-    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 1\n', text, 1, true)
+    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 1\n',
+      text, 1, true)
     assert.equal(404, assert(http.get(url .. "/failpoints")).status)
     p:kill "TERM"
     assert.same({ code = 0 }, p:wait "60s")
@@ -112,25 +121,31 @@ describe("a service", function()
         p:wait "60s"
       end)
     end
-    assert.is_true(service_ms < 10 * version_ms, ("%.0f ms, --version %.0f ms"):format(service_ms, version_ms))
+    assert.is_true(service_ms < 10 * version_ms,
+      ("%.0f ms, --version %.0f ms"):format(service_ms, version_ms))
   end)
 
   it("says what is wrong with its health", function()
     local p <close>, url = started { "--mood", "bad" }
     local answer = assert(http.get(url .. "/actuator/health/readiness"))
     assert.equal(503, answer.status)
-    assert.same({ status = "DOWN", details = { why = "the mood is bad" } }, json.decode(answer.body).components.mood)
+    assert.same({ status = "DOWN", details = { why = "the mood is bad" } },
+      json.decode(answer.body).components.mood)
     assert.equal(200, assert(http.get(url .. "/actuator/health/liveness")).status)
     assert.is_nil(p:status())
   end)
 
   it("answers what is under way when it ends, and refuses what comes then", function()
-    local p <close>, url = started({ "--failpoints", "--drain-timeout", "10m" }, { RLAB_FAILPOINTS = "hello.before_reply=pause" })
-    local function point() return json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body) end
+    local p <close>, url = started({ "--failpoints", "--drain-timeout", "10m" },
+      { RLAB_FAILPOINTS = "hello.before_reply=pause" })
+    local function point()
+      return json.decode(assert(http.get(url .. "/failpoints/hello.before_reply")).body)
+    end
     local under_way = task.spawn(function() return http.get(url .. "/hello/bob", { timeout = "10m" }) end)
     assert(task.wait_until(function() return point().hits == 1 end, { at_most = "60s" }))
     p:kill "TERM"
-    assert(task.wait_until(function() return assert(http.get(url .. "/actuator/health")).status == 503 end, { at_most = "60s" }))
+    assert(task.wait_until(function() return assert(http.get(url .. "/actuator/health")).status == 503 end,
+      { at_most = "60s" }))
     assert.equal(503, assert(http.get(url .. "/hello/late")).status)
     assert.equal(204, assert(http.post(url .. "/failpoints/hello.before_reply/resume", "")).status)
     assert.equal("hello bob\n", assert(under_way:join()).body)
@@ -142,7 +157,8 @@ describe("a service", function()
     local wrong = assert(http.put(url .. "/failpoints/hello.before_reply", "kil"))
     assert.equal(400, wrong.status)
     assert.matches("did you mean", wrong.body)
-    local armed = json.decode(assert(http.put(url .. "/failpoints/hello.before_reply", "#2 return(armed)")).body)
+    local armed = json.decode(assert(http.put(url .. "/failpoints/hello.before_reply",
+      "#2 return(armed)")).body)
     assert.equal("#2 return(armed)", armed.expr)
     assert.equal("hello a\n", assert(http.get(url .. "/hello/a")).body)
     assert.equal("armed", assert(http.get(url .. "/hello/a")).body)
@@ -165,7 +181,8 @@ describe("a service", function()
 
   it("says who has its port, and what it does not know", function()
     local p <close>, _, ready = started()
-    local q <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", HELLO, "--port", tostring(ready.port) } })
+    local q <close> = assert(process.spawn {
+      cmd = { fs.self_exe(), "service", HELLO, "--port", tostring(ready.port) } })
     assert.same({ code = 69 }, q:wait "60s")
     local _, said = q:output()
     assert.matches(("rlab: port %d is taken by .* %%(pid %d%%)"):format(ready.port, p.pid), said)
@@ -176,12 +193,14 @@ describe("a service", function()
   it("ends with the error of its work in the background, and of its start", function()
     local dir = assert(fs.tmpdir "spec")
     local function ended(body)
-      assert(fs.write(dir .. "/x.lua", ('return require "rlab.service" { name = "x", start = function(ctx) %s end }'):format(body)))
+      assert(fs.write(dir .. "/x.lua", (
+        'return require "rlab.service" { name = "x", start = function(ctx) %s end }'):format(body)))
       local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", dir .. "/x.lua" } })
       local status = assert(p:wait "60s")
       return status.code, select(2, p:output())
     end
-    local code, said = ended 'ctx:spawn(function() error(require "rlab.err".new { name = "GONE", domain = "rlab", message = "it is gone" }) end) ctx:hold()'
+    local code, said = ended 'ctx:spawn(function() error(require "rlab.err".new { name = "GONE", domain = \z
+      "rlab", message = "it is gone" }) end) ctx:hold()'
     assert.equal(69, code)
     assert.matches("rlab: it is gone\n", said, 1, true)
     code, said = ended "local t = nil; t.x = 1"

@@ -36,7 +36,8 @@ describe("the port map", function()
   it("has the documented ports by default", function()
     local p = layout.ports()
     assert.are.same({ 13306, 16379, 18091, 18090, 18080, 18081, 19092, 19093, 19094 },
-      { p.mysql, p.redis, p.registry, p["kafka-ui"], p.command, p.query, p["kafka-1"], p["kafka-2"], p["kafka-3"] })
+      { p.mysql, p.redis, p.registry, p["kafka-ui"], p.command, p.query, p["kafka-1"], p["kafka-2"],
+        p["kafka-3"] })
   end)
 end)
 
@@ -62,7 +63,8 @@ describe("the state", function()
   end)
 
   it("ignores a file that is no state", function()
-    for _, text in ipairs { "", "{", "[]", '"x"', '{"version":0,"servers":{}}', '{"version":1,"servers":7}' } do
+    for _, text in ipairs { "", "{", "[]", '"x"', '{"version":0,"servers":{}}',
+      '{"version":1,"servers":7}' } do
       assert(fs.write(home .. "/stack.json", text))
       assert.is_nil(state.load(home))
     end
@@ -89,8 +91,10 @@ describe("the state", function()
   end)
 
   it("finds strays by the mark in their environment", function()
-    local p <close> = assert(process.spawn { cmd = { "sleep", "60" }, env = { RLAB_SERVER = home .. "/kafka-2" } })
-    local other <close> = assert(process.spawn { cmd = { "sleep", "60" }, env = { RLAB_SERVER = home .. "-other/kafka-2" } })
+    local p <close> = assert(process.spawn { cmd = { "sleep", "60" },
+      env = { RLAB_SERVER = home .. "/kafka-2" } })
+    local other <close> = assert(process.spawn { cmd = { "sleep", "60" },
+      env = { RLAB_SERVER = home .. "-other/kafka-2" } })
     assert.are.same({ ["kafka-2"] = { { pid = p.pid, start = p.start } } }, state.marked(home))
     assert.is_true(process.alive(other.pid))
   end)
@@ -114,7 +118,8 @@ describe("the lock", function()
   it("names its holder", function()
     local first <close> = assert(lock.take(home .. "/lock", "rlab up"))
     local heard
-    local second, failure = lock.take(home .. "/lock", "rlab down", { at_most = "50ms", say = function(who) heard = who end })
+    local second, failure = lock.take(home .. "/lock", "rlab down",
+      { at_most = "50ms", say = function(who) heard = who end })
     assert.is_nil(second)
     assert.are.equal("BUSY", failure.name)
     local me = ("pid %d (rlab up)"):format(process.self())
@@ -159,8 +164,11 @@ describe("a description of a server", function()
   it("listens only where the port map says", function()
     local ctx = assert(context.new { home = home, base = 20000 })
     local text = kafka.properties(ctx, ctx:server "kafka-2")
-    assert.matches("listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20113\n", text, 1, true)
-    assert.matches("advertised.listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20123\n", text, 1, true)
+    assert.matches("listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20113\n",
+      text, 1, true)
+    assert.matches(
+      "advertised.listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20123\n",
+      text, 1, true)
     assert.matches("controller.quorum.voters=9@127.0.0.1:20099\n", text, 1, true)
     assert.are.same({ 20093, 20103, 20113 }, kafka_broker.ports(ctx, ctx:server "kafka-2"))
   end)
@@ -221,7 +229,8 @@ describe("what is missing", function()
     none, failure = tools.java { fake_java("older", "1.8.0_402"), old }
     assert.is_nil(none)
     assert.matches("1.8.0_402", failure.message)
-    assert.are.equal("21.0.1", assert(tools.java { old, home .. "/absent", fake_java("new", "21.0.1") }).version)
+    assert.are.equal("21.0.1", assert(tools.java { old, home .. "/absent",
+      fake_java("new", "21.0.1") }).version)
   end)
 
   it("is found by comparing versions number by number", function()
@@ -236,7 +245,8 @@ describe("what is missing", function()
   it("is said for a full disk before anything is started", function()
     local real = fs.disk_free
     fs.disk_free = function() return 3 << 20 end
-    local ok, failure = supervisor.up(assert(context.new { home = home, base = assert(process.free_ports(200))[1] }), { "redis" })
+    local ok, failure = supervisor.up(
+      assert(context.new { home = home, base = assert(process.free_ports(200))[1] }), { "redis" })
     fs.disk_free = real
     assert.is_nil(ok)
     assert.are.equal("DISK_FULL", failure.name)
@@ -247,14 +257,16 @@ end)
 
 describe("words", function()
   it("say ages and sizes", function()
-    assert.are.same({ "4s", "4m12s", "2h05m", "3d4h" }, { words.age(4), words.age(252), words.age(7500), words.age(3 * 86400 + 4 * 3600) })
+    assert.are.same({ "4s", "4m12s", "2h05m", "3d4h" },
+      { words.age(4), words.age(252), words.age(7500), words.age(3 * 86400 + 4 * 3600) })
     assert.are.same({ "12 MiB", "1.5 GiB" }, { words.size(12 << 20), words.size(3 << 29) })
   end)
 end)
 
 describe("stack.open", function()
   it("refuses what it does not know, with a guess", function()
-    assert.error_matches(function() stack.open { need = { "kafka" } } end, "unknown option 'need', did you mean 'needs'")
+    assert.error_matches(function() stack.open { need = { "kafka" } } end,
+      "unknown option 'need', did you mean 'needs'")
     local ok, failure = pcall(stack.open, { needs = { "kafkaa" }, home = home })
     assert.is_false(ok)
     assert.matches("no server 'kafkaa', did you mean 'kafka'", tostring(failure))

@@ -25,7 +25,9 @@ describe("uuid", function()
     local text = uuid.v7()
     assert.equal(16, #uuid.bytes(text))
     assert.equal(text, uuid.text(uuid.bytes(text)))
-    for _, wrong in ipairs { "", "x", text .. "0", text:gsub("-", ":"), 7 } do assert.is_nil(uuid.bytes(wrong)) end
+    for _, wrong in ipairs { "", "x", text .. "0", text:gsub("-", ":"), 7 } do
+      assert.is_nil(uuid.bytes(wrong))
+    end
     assert.is_nil(uuid.text "short")
   end)
 end)

@@ -25,7 +25,8 @@ describe("an arm's outcome", function()
 
   it("is inconclusive without proof, whatever the checks say", function()
     assert.are.equal("inconclusive", (verdict.arm("right", { holds }, "no proof that this fault happened")))
-    assert.are.equal("inconclusive", (verdict.arm("wrong", { violated_as_predicted, check("inconclusive", "holds", false) })))
+    assert.are.equal("inconclusive",
+      (verdict.arm("wrong", { violated_as_predicted, check("inconclusive", "holds", false) })))
   end)
 end)
 
@@ -42,7 +43,8 @@ describe("a run's exit code", function()
 
   it("is explained by every arm that is not as predicted, those that decide it first", function()
     local function arm(name, outcome, reason) return { name = name, outcome = outcome, reason = reason } end
-    local rows = verdict.bad_arms { arm("a", "did not fail", "r1"), arm("b", "holds"), arm("c", "violated", "r2"),
+    local rows = verdict.bad_arms { arm("a", "did not fail", "r1"), arm("b", "holds"),
+      arm("c", "violated", "r2"),
       arm("d", "inconclusive", "r3"), arm("e", "inconclusive", "r3") }
     local told = {}
     for i, row in ipairs(rows) do told[i] = ("%s+%d %s"):format(row.name, row.more, row.reason) end

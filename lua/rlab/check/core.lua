@@ -1,4 +1,5 @@
--- What every check is made of: an outcome, one plain sentence, up to eight concrete counterexamples, and an expectation.
+-- What every check is made of: an outcome, one plain sentence, up to eight concrete counterexamples, and an
+-- expectation.
 -- Ids are lists, lists of rows with an id, or bags; a bag of ten million ids is never turned into a list.
 local bag = require "rlab.bag"
 local json = require "rlab.json"
@@ -31,9 +32,12 @@ function M.plural(n, word)
   return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
 end
 
--- The rows of `details` (records with an id) by id, so that a counterexample can name key, partition and offset.
+-- The rows of `details` (records with an id) by id, so that a counterexample can name key, partition and
+-- offset.
 local function by_id(details)
-  if type(details) == "userdata" then return setmetatable({}, { __index = function(_, id) return details:row(id) end }) end
+  if type(details) == "userdata" then
+    return setmetatable({}, { __index = function(_, id) return details:row(id) end })
+  end
   local map = {}
   for _, row in ipairs(details or {}) do
     if type(row) == "table" and row.id then map[row.id] = map[row.id] or row end
@@ -52,7 +56,8 @@ function M.examples(ids, details, total)
   local map, list = by_id(details), {}
   for i = 1, math.min(#ids, SHOWN) do
     local row = map[ids[i]] or {}
-    list[i] = { id = ids[i], key = row.key ~= json.null and row.key or nil, partition = row.partition, offset = row.offset, note = row.note,
+    list[i] = { id = ids[i], key = row.key ~= json.null and row.key or nil, partition = row.partition,
+      offset = row.offset, note = row.note,
       show = show_command(row) }
   end
   return list, math.max(0, (total or #ids) - SHOWN)
@@ -81,8 +86,8 @@ function M.inconclusive(lab, name, fmt, ...)
   return M.add(lab, name, { outcome = "inconclusive", sentence = sentence, reason = sentence })
 end
 
--- A check over a set of ids that must be empty. `some` is a format with the number of them. Options: details, word = "record", aside = number of ids that
--- were left out because nobody knows how they ended.
+-- A check over a set of ids that must be empty. `some` is a format with the number of them. Options:
+-- details, word = "record", aside = number of ids that were left out because nobody knows how they ended.
 function M.empty_set(lab, name, set, none, some, opts)
   opts = opts or {}
   local total = type(set) == "userdata" and #set:distinct() or #set
@@ -90,8 +95,11 @@ function M.empty_set(lab, name, set, none, some, opts)
   if #ids < LISTED then table.sort(ids) end
   local shown, more = M.examples(ids, opts.details, total)
   local sentence = total == 0 and none or some:format(M.plural(total, opts.word or "record"))
-  if (opts.aside or 0) > 0 then sentence = ("%s (%d of unknown outcome left out)"):format(sentence, opts.aside) end
-  return M.add(lab, name, { outcome = total == 0 and "holds" or "violated", ids = ids, set = type(set) == "userdata" and set or nil,
+  if (opts.aside or 0) > 0 then
+    sentence = ("%s (%d of unknown outcome left out)"):format(sentence, opts.aside)
+  end
+  return M.add(lab, name, { outcome = total == 0 and "holds" or "violated", ids = ids,
+    set = type(set) == "userdata" and set or nil,
     counterexamples = shown, more = more, sentence = sentence })
 end
 
@@ -100,7 +108,9 @@ end
 local function expect_words(want)
   if want == "holds" or want == "violated" then return want end
   if type(want) == "number" then return want == 0 and "holds" or ("violated by exactly %s"):format(want) end
-  if type(want) == "table" then return #want == 0 and "holds" or ("violated by exactly %d ids"):format(#want) end
+  if type(want) == "table" then
+    return #want == 0 and "holds" or ("violated by exactly %d ids"):format(#want)
+  end
   error("an expectation is \"holds\", \"violated\", a list of ids or a number", 3)
 end
 
@@ -115,11 +125,14 @@ end
 
 local function agrees(check, want)
   if type(want) == "number" then return check.outcome ~= "inconclusive" and check.value == want end
-  if type(want) == "table" and #want > 0 then return check.outcome == "violated" and same_ids(check.set or check.ids or {}, want) end
+  if type(want) == "table" and #want > 0 then
+    return check.outcome == "violated" and same_ids(check.set or check.ids or {}, want)
+  end
   return check.outcome == (type(want) == "table" and "holds" or want)
 end
 
--- expect "holds" | "violated" | {ids} | number | { wrong = ..., right = ..., observe = ..., ["arm name"] = ... }
+-- expect "holds" | "violated" | {ids} | number | { wrong = ..., right = ..., observe = ..., ["arm name"] =
+-- ... }
 function Check:expect(want)
   if is_map(want) then
     local own = want[self.arm]

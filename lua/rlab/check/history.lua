@@ -1,13 +1,18 @@
--- Jepsen's classes of Kafka anomalies, found in a history of sends and polls. An operation is {type =, process =, f =, value =}:
---   f = "send", "poll" or "txn"   value is a list of {"send", key, {offset, id}} and {"poll", {[key] = {{offset, id}, ...}}}, as Jepsen writes them; offset is
+-- Jepsen's classes of Kafka anomalies, found in a history of sends and polls. An operation is {type =,
+-- process =, f =, value =}:
+--   f = "send", "poll" or "txn"   value is a list of {"send", key, {offset, id}} and {"poll", {[key] =
+--     {{offset, id}, ...}}}, as Jepsen writes them; offset is
 --                                 null where nobody was told one. A key is one partition.
---   f = "assign", "subscribe"     value is the list of keys that the process keeps reading; "seek" and "rebalance": it may go on anywhere
--- type is ok, fail (it did certainly not happen), info (nobody knows), or invoke, which is passed over. What is info is never taken for lost or aborted.
+--   f = "assign", "subscribe"     value is the list of keys that the process keeps reading; "seek" and
+--     "rebalance": it may go on anywhere
+-- type is ok, fail (it did certainly not happen), info (nobody knows), or invoke, which is passed over.
+-- What is info is never taken for lost or aborted.
 local null = require "rlab.null"
 
 local M = {}
 
-M.classes = { "lost-write", "unseen", "aborted-read", "precommitted-read", "duplicate", "inconsistent-offsets", "poll-skip", "nonmonotonic-poll",
+M.classes = { "lost-write", "unseen", "aborted-read", "precommitted-read", "duplicate",
+  "inconsistent-offsets", "poll-skip", "nonmonotonic-poll",
   "nonmonotonic-send" }
 
 local RANK = { fail = 1, info = 2, ok = 3 }
@@ -60,7 +65,8 @@ local function note_poll(found, key, offset, id)
   log.highest = math.max(log.highest, offset)
 end
 
--- The offsets of a key that hold something which certainly happened, in order: a reader may step over all others.
+-- The offsets of a key that hold something which certainly happened, in order: a reader may step over all
+-- others.
 local function positions(found, log)
   local list = {}
   for offset, ids in pairs(log.values) do
@@ -81,7 +87,9 @@ local function read_history(ops)
   for _, op in ipairs(ops) do
     if op.type ~= "invoke" then
       each_send(op, function(key, offset, id) note_send(found, op, key, offset, id) end)
-      if op.type ~= "fail" then each_poll(op, function(key, offset, id) note_poll(found, key, offset, id) end) end
+      if op.type ~= "fail" then
+        each_poll(op, function(key, offset, id) note_poll(found, key, offset, id) end)
+      end
     end
   end
   for _, log in pairs(found.logs) do log.positions = positions(found, log) end
@@ -96,7 +104,8 @@ local function case(list, id, key, offset, fmt, ...)
   list[#list + 1] = { id = tostring(id), key = key, offset = offset, note = fmt:format(...) }
 end
 
--- An acknowledged send that nobody polled: lost when somebody read past its offset (or, of unknown offset, when all was read to the end); else unseen.
+-- An acknowledged send that nobody polled: lost when somebody read past its offset (or, of unknown offset,
+-- when all was read to the end); else unseen.
 local function missing(found, complete, want_lost)
   local list = {}
   for id, sent in pairs(found.sent) do
@@ -104,7 +113,8 @@ local function missing(found, complete, want_lost)
     if sent.rank == RANK.ok and not log.polled[id] then
       local lost = complete or sent.offset ~= nil and sent.offset < log.highest
       if lost == want_lost then
-        local note = lost and "acknowledged, read past up to %d, never delivered" or "acknowledged, the readers are at %d"
+        local note = lost and "acknowledged, read past up to %d, never delivered"
+          or "acknowledged, the readers are at %d"
         case(list, id, sent.key, sent.offset, note, log.highest)
       end
     end
@@ -119,7 +129,8 @@ finders["aborted-read"] = function(found)
   local list = {}
   for id, sent in pairs(found.sent) do
     if sent.rank == RANK.fail and log_of(found, sent.key).polled[id] then
-      case(list, id, sent.key, next(log_of(found, sent.key).offsets[id]), "its transaction was aborted, and it was delivered")
+      case(list, id, sent.key, next(log_of(found, sent.key).offsets[id]),
+        "its transaction was aborted, and it was delivered")
     end
   end
   return list
@@ -159,7 +170,9 @@ finders["inconsistent-offsets"] = function(found)
       local all = {}
       for id in pairs(ids) do all[#all + 1] = tostring(id) end
       table.sort(all)
-      if #all > 1 then case(list, all[1], key, offset, "offset %d holds %s", offset, table.concat(all, " and ")) end
+      if #all > 1 then
+        case(list, all[1], key, offset, "offset %d holds %s", offset, table.concat(all, " and "))
+      end
     end
   end
   return list
@@ -215,7 +228,9 @@ finders["poll-skip"] = function(found, ops)
   local list = {}
   each_step(ops, function(key, offset, id, before)
     local skipped = between(found.logs[key].positions, before, offset)
-    if skipped > 0 then case(list, id, key, offset, "polled after offset %d, %d records between them skipped", before, skipped) end
+    if skipped > 0 then
+      case(list, id, key, offset, "polled after offset %d, %d records between them skipped", before, skipped)
+    end
   end)
   return list
 end
@@ -234,7 +249,9 @@ finders["nonmonotonic-send"] = function(_, ops)
     local last = processes[op.process] or {}
     if op.type == "ok" then
       each_send(op, function(key, offset, id)
-        if offset and last[key] and offset <= last[key] then case(list, id, key, offset, "sent after a record that got offset %d", last[key]) end
+        if offset and last[key] and offset <= last[key] then
+          case(list, id, key, offset, "sent after a record that got offset %d", last[key])
+        end
         last[key] = offset or last[key]
       end)
     end
@@ -243,7 +260,8 @@ finders["nonmonotonic-send"] = function(_, ops)
   return list
 end
 
--- classes(ops, {complete = true when the readers have read to the end}) -> { [class] = list of {id, key, offset, note} }, all nine of them
+-- classes(ops, {complete = true when the readers have read to the end}) -> { [class] = list of {id, key,
+--   offset, note} }, all nine of them
 function M.find(ops, opts)
   local found, result = read_history(ops), {}
   for _, class in ipairs(M.classes) do
@@ -256,27 +274,42 @@ end
 
 -- ---- what is normal ----
 
--- Under which settings a class is no fault of the brokers, and why. Settings: acks, idempotence, retries, min_isr, isolation, subscribe, drained, in_flight.
+-- Under which settings a class is no fault of the brokers, and why. Settings: acks, idempotence, retries,
+-- min_isr, isolation, subscribe, drained, in_flight.
 local normal = {
   ["lost-write"] = function(s)
     if s.acks == 0 or s.acks == "0" then return "acks=0 acknowledges what no broker has" end
     if s.acks == 1 or s.acks == "1" then return "acks=1 loses what only the old leader had" end
     if s.min_isr == 1 then return "min.insync.replicas=1 lets one copy be enough" end
   end,
-  ["inconsistent-offsets"] = function(s) return M.normal("lost-write", s) and "a lost tail's offsets are given out again" end,
+  ["inconsistent-offsets"] = function(s)
+    return M.normal("lost-write", s) and "a lost tail's offsets are given out again"
+  end,
   ["unseen"] = function(s)
     if s.drained == false then return "the readers were not at the end" end
   end,
   ["duplicate"] = function(s)
-    if s.idempotence == false and s.retries ~= 0 then return "a retry without enable.idempotence may be written twice" end
+    if s.idempotence == false and s.retries ~= 0 then
+      return "a retry without enable.idempotence may be written twice"
+    end
     if s.restarts then return "a restarted producer sends again what it does not know to be sent" end
   end,
-  ["aborted-read"] = function(s) return s.isolation == "read_uncommitted" and "read_uncommitted delivers what is aborted later" end,
-  ["precommitted-read"] = function(s) return s.isolation == "read_uncommitted" and "read_uncommitted delivers what is not committed" end,
-  ["poll-skip"] = function(s) return s.subscribe and "with subscribe a rebalance may move the position between two polls" end,
-  ["nonmonotonic-poll"] = function(s) return s.subscribe and "with subscribe a rebalance may move the position between two polls" end,
+  ["aborted-read"] = function(s)
+    return s.isolation == "read_uncommitted" and "read_uncommitted delivers what is aborted later"
+  end,
+  ["precommitted-read"] = function(s)
+    return s.isolation == "read_uncommitted" and "read_uncommitted delivers what is not committed"
+  end,
+  ["poll-skip"] = function(s)
+    return s.subscribe and "with subscribe a rebalance may move the position between two polls"
+  end,
+  ["nonmonotonic-poll"] = function(s)
+    return s.subscribe and "with subscribe a rebalance may move the position between two polls"
+  end,
   ["nonmonotonic-send"] = function(s)
-    if s.idempotence == false and (s.in_flight or 5) > 1 and s.retries ~= 0 then return "a retry overtakes with several requests in flight" end
+    if s.idempotence == false and (s.in_flight or 5) > 1 and s.retries ~= 0 then
+      return "a retry overtakes with several requests in flight"
+    end
   end,
 }
 

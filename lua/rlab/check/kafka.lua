@@ -34,23 +34,28 @@ local function known_class(class)
     if name == class then return end
   end
   local near = require("rlab.units").nearest(tostring(class), history.classes)
-  error(("check.kafka: no class '%s'%s"):format(tostring(class), near and (", did you mean '" .. near .. "'?") or ""), 3)
+  error(("check.kafka: no class '%s'%s"):format(tostring(class),
+    near and (", did you mean '" .. near .. "'?") or ""), 3)
 end
 
--- kafka{history = operations, class = "lost-write", settings = {...}, complete = true, name =}: no case of the class. One that is normal under the settings
--- is told and violates nothing; `complete` says that the history's readers have read every partition to its end.
+-- kafka{history = operations, class = "lost-write", settings = {...}, complete = true, name =}: no case of
+-- the class. One that is normal under the settings is told and violates nothing; `complete` says that the
+-- history's readers have read every partition to its end.
 function M.kafka(lab, a)
   known_class(a.class)
   local cases = find(a)[a.class]
   local ids, shown = ids_of(cases), {}
   for i = 1, math.min(#cases, SHOWN) do
     local one = cases[i]
-    shown[i] = { id = one.id, key = tostring(one.key), partition = partition_of(one.key), offset = one.offset, note = one.note }
+    shown[i] = { id = one.id, key = tostring(one.key), partition = partition_of(one.key),
+      offset = one.offset, note = one.note }
   end
   local why = #cases > 0 and history.normal(a.class, a.settings)
-  local sentence = #cases == 0 and "no " .. a.class or ("%s of %s"):format(core.plural(#cases, "case"), a.class)
+  local sentence = #cases == 0 and "no " .. a.class
+    or ("%s of %s"):format(core.plural(#cases, "case"), a.class)
   return core.add(lab, a.name or a.class, {
-    outcome = (#cases == 0 or why) and "holds" or "violated", ids = ids, counterexamples = shown, more = math.max(0, #cases - SHOWN),
+    outcome = (#cases == 0 or why) and "holds" or "violated", ids = ids, counterexamples = shown,
+    more = math.max(0, #cases - SHOWN),
     value = #cases, sentence = why and ("%s, normal here: %s"):format(sentence, why) or sentence,
   })
 end

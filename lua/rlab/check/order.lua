@@ -9,26 +9,32 @@ local words = {
   apply = { name = "reorder-apply", good = "each account's events were applied in order" },
 }
 
--- reorder{of = rows {id, key, version} in their order, what = "publish" | "apply", name =}: per key, first copies: the version must not go down
+-- reorder{of = rows {id, key, version} in their order, what = "publish" | "apply", name =}: per key, first
+-- copies: the version must not go down
 function M.reorder(lab, a)
   local word = words[a.what or "apply"] or error("reorder: what is \"publish\" or \"apply\"", 3)
   local found, ids, shown = core.ordered(a.of):inversions { by = "key", of = "version" }, {}, {}
   for i, row in ipairs(found) do
     ids[i] = row.id
     if i <= SHOWN then
-      shown[i] = { id = row.id, key = row.key, note = ("version %d comes after %d (%s)"):format(row.version, row.after, row.after_id) }
+      shown[i] = { id = row.id, key = row.key,
+        note = ("version %d comes after %d (%s)"):format(row.version, row.after, row.after_id) }
     end
   end
   return core.add(lab, a.name or word.name, {
-    outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown, more = math.max(0, #ids - SHOWN),
-    sentence = #ids == 0 and word.good or ("%s after a later one of the same account"):format(core.plural(#ids, "event")),
+    outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown,
+    more = math.max(0, #ids - SHOWN),
+    sentence = #ids == 0 and word.good
+      or ("%s after a later one of the same account"):format(core.plural(#ids, "event")),
   })
 end
 
 local function of_offsets(a)
   local ids, shown = {}, {}
   for i, offset in ipairs(a.offsets) do ids[i] = tostring(offset) end
-  for i = 1, math.min(#ids, SHOWN) do shown[i] = { id = ids[i], partition = a.partition or 0, offset = a.offsets[i], note = a.note } end
+  for i = 1, math.min(#ids, SHOWN) do
+    shown[i] = { id = ids[i], partition = a.partition or 0, offset = a.offsets[i], note = a.note }
+  end
   return ids, shown, "every offset was delivered", ("%d offsets passed without a record"):format(#ids)
 end
 
@@ -41,16 +47,20 @@ local function of_records(a)
   end
   local ids = (set - delivered):ids()
   table.sort(ids)
-  return ids, (core.examples(ids, a.of)), "reading goes on behind what was delivered", ("the position passes %s"):format(core.plural(#ids, "record"))
+  return ids, (core.examples(ids, a.of)), "reading goes on behind what was delivered",
+    ("the position passes %s"):format(core.plural(#ids, "record"))
 end
 
 -- gap{offsets = offsets that were passed and never delivered, partition =, note =}, or
 -- gap{of = records of the topic, position = {[partition] = where reading goes on}, delivered = ids}
 function M.gap(lab, a)
-  if not a.offsets and not (a.of and a.position) then return core.unmeasured(lab, a.name or "gap", "the position") end
+  if not a.offsets and not (a.of and a.position) then
+    return core.unmeasured(lab, a.name or "gap", "the position")
+  end
   local ids, shown, good, bad = (a.offsets and of_offsets or of_records)(a)
   return core.add(lab, a.name or "gap", {
-    outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown, more = math.max(0, #ids - SHOWN),
+    outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown,
+    more = math.max(0, #ids - SHOWN),
     sentence = #ids == 0 and good or bad,
   })
 end

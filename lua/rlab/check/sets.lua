@@ -14,12 +14,15 @@ end
 -- lost{of = acked ids, in_ = ids in the log, unknown = ids that may be there or not}: of - in_ must be empty
 function M.lost(lab, a)
   local set, aside = without(bag_of(a.of) - bag_of(a.in_), a.unknown)
-  return empty_set(lab, a.name or "lost", set, "nothing is lost", "%s acknowledged and gone", { details = a.details or a.of, aside = aside })
+  return empty_set(lab, a.name or "lost", set, "nothing is lost", "%s acknowledged and gone",
+    { details = a.details or a.of, aside = aside })
 end
 
--- orphan_row{of = ledger rows, in_ = ids in the topic}: each committed row must have its event. A lost reply is no excuse: the row is there.
+-- orphan_row{of = ledger rows, in_ = ids in the topic}: each committed row must have its event. A lost
+-- reply is no excuse: the row is there.
 function M.orphan_row(lab, a)
-  return empty_set(lab, a.name or "orphan-row", bag_of(a.of) - bag_of(a.in_), "every ledger row has its event", "%s without an event",
+  return empty_set(lab, a.name or "orphan-row", bag_of(a.of) - bag_of(a.in_),
+    "every ledger row has its event", "%s without an event",
     { details = a.details or a.of, word = "ledger row" })
 end
 
@@ -28,20 +31,24 @@ function M.unseen(lab, a)
   local set = bag_of(a.of) - bag_of(a.seen)
   if a.log then set = set & bag_of(a.log) end
   local known, aside = without(set, a.unknown)
-  return empty_set(lab, a.name or "unseen", known, "every acknowledged record was seen", "%s in the log, not returned to this reader",
+  return empty_set(lab, a.name or "unseen", known, "every acknowledged record was seen",
+    "%s in the log, not returned to this reader",
     { details = a.details or a.of, aside = aside })
 end
 
 -- phantom{of = ids in the log or applied, in_ = ids that have a cause, unknown = ids that may have one}
 function M.phantom(lab, a)
   local set, aside = without(bag_of(a.of) - bag_of(a.in_), a.unknown)
-  return empty_set(lab, a.name or "phantom", set, "nothing appears without a cause", "%s without a cause", { details = a.details or a.of, aside = aside })
+  return empty_set(lab, a.name or "phantom", set, "nothing appears without a cause", "%s without a cause",
+    { details = a.details or a.of, aside = aside })
 end
 
--- aborted_read{aborted = ids of aborted transactions, of = ids delivered or applied, unknown = ids whose transaction may have committed}
+-- aborted_read{aborted = ids of aborted transactions, of = ids delivered or applied, unknown = ids whose
+-- transaction may have committed}
 function M.aborted_read(lab, a)
   local set, aside = without(bag_of(a.aborted) & bag_of(a.of), a.unknown)
-  return empty_set(lab, a.name or "aborted-read", set, "no aborted record was delivered", "%s of aborted transactions delivered",
+  return empty_set(lab, a.name or "aborted-read", set, "no aborted record was delivered",
+    "%s of aborted transactions delivered",
     { details = a.details or a.of, aside = aside })
 end
 
@@ -53,18 +60,21 @@ end
 
 -- duplicate{of = ids}: no id more than once
 function M.duplicate(lab, a)
-  return empty_set(lab, a.name or "duplicate", twice(a.of), "no id appears twice", "%s more than once", { details = a.details or a.of })
+  return empty_set(lab, a.name or "duplicate", twice(a.of), "no id appears twice", "%s more than once",
+    { details = a.details or a.of })
 end
 
 -- duplicate_publish{of = records of the topic}: no event more than once in the log
 function M.duplicate_publish(lab, a)
-  return empty_set(lab, a.name or "duplicate-publish", twice(a.of), "each event is in the topic once", "%s in the topic more than once",
+  return empty_set(lab, a.name or "duplicate-publish", twice(a.of), "each event is in the topic once",
+    "%s in the topic more than once",
     { details = a.details or a.of, word = "event" })
 end
 
 -- duplicate_effect{of = rows of effect_log}: no event applied more than once
 function M.duplicate_effect(lab, a)
-  return empty_set(lab, a.name or "duplicate-effect", twice(a.of), "each event was applied once at most", "%s applied more than once",
+  return empty_set(lab, a.name or "duplicate-effect", twice(a.of), "each event was applied once at most",
+    "%s applied more than once",
     { details = a.details or a.of, word = "event" })
 end
 
@@ -81,13 +91,15 @@ local function below(records, committed)
   return set
 end
 
--- lost_effect{of = records of the topic, committed = {[partition] = offset}, effects =, retry =, dlq =}: what the group has passed must be applied, or wait
--- in a retry topic or the DLQ. A record above the committed offset comes again and is not lost.
+-- lost_effect{of = records of the topic, committed = {[partition] = offset}, effects =, retry =, dlq =}:
+-- what the group has passed must be applied, or wait in a retry topic or the DLQ. A record above the
+-- committed offset comes again and is not lost.
 function M.lost_effect(lab, a)
   if not a.committed then return core.unmeasured(lab, a.name or "lost-effect", "the committed offset") end
   local set = below(a.of, a.committed) - bag_of(a.effects)
   for _, parked in ipairs { a.retry or {}, a.dlq or {} } do set = set - bag_of(parked) end
-  return empty_set(lab, a.name or "lost-effect", set, "every event that was passed was applied", "%s passed and never applied",
+  return empty_set(lab, a.name or "lost-effect", set, "every event that was passed was applied",
+    "%s passed and never applied",
     { details = a.details or a.of, word = "event" })
 end
 
@@ -102,8 +114,11 @@ end
 
 local function same_sentence(what, missing, extra, want)
   local good = missing == 0 and extra == 0
-  if want == 0 then return good and "no " .. what or ("%s: %d, and there should be none"):format(what, extra) end
-  return good and ("exactly the %d %s"):format(want, what) or ("%d missing, %d too many of %d %s"):format(missing, extra, want, what)
+  if want == 0 then
+    return good and "no " .. what or ("%s: %d, and there should be none"):format(what, extra)
+  end
+  return good and ("exactly the %d %s"):format(want, what)
+    or ("%d missing, %d too many of %d %s"):format(missing, extra, want, what)
 end
 
 -- same{name =, got = ids, want = ids, what =}: the two multisets are equal

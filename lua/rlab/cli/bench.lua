@@ -1,9 +1,11 @@
--- rlab bench: the measurements in bench/, which are no part of the program: `make bench` runs them in a checkout.
+-- rlab bench: the measurements in bench/, which are no part of the program: `make bench` runs them in a
+-- checkout.
 local err = require "rlab.err"
 
 local function from_checkout(name)
   if not require("rlab.fs").exists "bench/main.lua" then
-    error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "there is no bench/main.lua here; run make bench in a checkout" }, 0)
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = "there is no bench/main.lua here; run make bench in a checkout" }, 0)
   end
   package.path = "./?.lua;" .. package.path
   return require("bench." .. name)
@@ -12,7 +14,8 @@ end
 local bench = { name = "bench", help = "measure rlab, see docs/performance.md", hidden = true }
 
 function bench.args(parser)
-  parser:argument("part", "kafka relay consume query proxy bag start task (all of these when none is named) flat"):args "*"
+  parser:argument("part",
+    "kafka relay consume query proxy bag start task (all of these when none is named) flat"):args "*"
   parser:option("--records", "records in a round of kafka"):default "300000"
   parser:option("--rounds", "rounds of kafka"):default "15"
   parser:option("--rows", "rows of the outbox, or events, in a round of relay and consume"):default "200000"
@@ -32,7 +35,8 @@ function bench.run(args)
   return from_checkout "main"(args)
 end
 
-local loop = { name = "bench-loop", help = "one measurement of rlab bench, in a process of its own", hidden = true, raw = true }
+local loop = { name = "bench-loop", help = "one measurement of rlab bench, in a process of its own",
+  hidden = true, raw = true }
 
 function loop.run(words)
   return from_checkout "loops"(words)

@@ -6,8 +6,9 @@ local units = require "rlab.units"
 
 local M = {}
 
--- Each module in this folder returns one command or a list of them: {name=, help=, hidden=, args=function(argparse_command) end,
--- run=function(args) -> exit code}. A command with `raw = true` gets the remaining words unparsed.
+-- Each module in this folder returns one command or a list of them: {name=, help=, hidden=,
+-- args=function(argparse_command) end, run=function(args) -> exit code}. A command with `raw = true` gets
+-- the remaining words unparsed.
 local function load_commands()
   local commands = {}
   for _, file in ipairs(host.embedded_names "lua/rlab/cli/") do
@@ -48,7 +49,8 @@ exit codes
   4  threshold missed                 130  interrupted]]
 
 -- What people reach for comes first; what is not named here comes last.
-local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs", "env", "doctor", "migrate",
+local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs",
+  "env", "doctor", "migrate",
   "service" }
 
 local function in_order(commands)
@@ -85,11 +87,13 @@ local function parse(command, words)
   end
   local ok, parsed = parser:pparse(words)
   if ok then return parsed end
-  complain(("%s: %s (rlab %s --help shows the options)"):format(command.name, parsed:gsub("%s*\nDid you mean .*$", ""), command.name))
+  complain(("%s: %s (rlab %s --help shows the options)"):format(command.name,
+    parsed:gsub("%s*\nDid you mean .*$", ""), command.name))
   return nil, exit.usage
 end
 
--- What a failed command means for the caller: servers that cannot be reached, a wrong script, or a bug of ours.
+-- What a failed command means for the caller: servers that cannot be reached, a wrong script, or a bug of
+-- ours.
 local function code_of(failure)
   if err.is(failure) then
     if failure.exit then return failure.exit end
@@ -141,7 +145,8 @@ function M.main(args)
   end
   local command, near = find(commands, word)
   if not command then
-    complain(("no command '%s'%s"):format(word, near and ("; did you mean '" .. near .. "'?") or "; rlab --help lists them"))
+    complain(("no command '%s'%s"):format(word, near and ("; did you mean '" .. near .. "'?")
+      or "; rlab --help lists them"))
     return exit.usage
   end
   if command.raw then return run(command, words) end

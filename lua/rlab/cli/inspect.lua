@@ -27,11 +27,13 @@ function list.run(args)
   for _, path in ipairs(experiment.names()) do
     local exp = experiment.load(path)
     local arms = arms_of(exp)
-    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "), wrong = arms.wrong, right = arms.right,
+    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "),
+      wrong = arms.wrong, right = arms.right,
       observed = arms.observe, path = path }
   end
   if args.json then return print_json(require("rlab.json").array(rows)) end
-  print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" }, { name = "needs", key = "needs" },
+  print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" },
+    { name = "needs", key = "needs" },
     "wrong", "right", "observed" }, rows))
   return exit.ok
 end
@@ -50,8 +52,10 @@ function explain.run(args)
   local experiment, page = require "rlab.experiment", require "rlab.experiment.explain"
   local exp = experiment.load(experiment.find(args.experiment))
   if args.json then
-    return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson, needs = exp.needs,
-      arms = exp.arms, why = exp.why, production = exp.production, references = exp.references, path = exp.path }
+    return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim,
+      lesson = exp.lesson, needs = exp.needs,
+      arms = exp.arms, why = exp.why, production = exp.production, references = exp.references,
+      path = exp.path }
   end
   if args.markdown then io.stdout:write(page.markdown(exp)) else print(page.text(exp)) end
   return exit.ok
@@ -80,7 +84,8 @@ local function judge_again(exp, arm, seen, shared)
   return lab.checks
 end
 
--- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the setup has no proof.
+-- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the
+-- setup has no proof.
 local function void_reason(stored, old, seen)
   if not seen then return old.reason or "no evidence was stored" end
   local names = {}
@@ -94,7 +99,9 @@ end
 local function experiment_of(stored)
   local experiment = require "rlab.experiment"
   local file = stored.run.file
-  if file and not file:find "^experiments/" and require("rlab.fs").exists(file) then return experiment.load(file) end
+  if file and not file:find "^experiments/" and require("rlab.fs").exists(file) then
+    return experiment.load(file)
+  end
   return experiment.load(experiment.find(stored.id))
 end
 
@@ -116,19 +123,27 @@ function check.run(args)
       checks, void = judged or {}, void or failure
     end
     local outcome, reason = verdict.arm(arm.class, checks, void)
-    arms[#arms + 1] = { name = arm.name, class = arm.class, outcome = outcome, reason = reason, before = old.outcome }
+    arms[#arms + 1] = { name = arm.name, class = arm.class, outcome = outcome, reason = reason,
+      before = old.outcome }
     for _, one in ipairs(checks) do
-      rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome, expected = one.expects or "measured",
+      rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome,
+        expected = one.expects or "measured",
         as_expected = one.as_expected, sentence = one.sentence }
     end
   end
   local code, word = verdict.run(arms)
-  if args.json then print_json { id = exp.id, verdict = word, exit = code, arms = arms, checks = rows } return code end
-  print(term.grid({ { name = "arm", key = "arm" }, { name = "check", key = "check" }, { name = "outcome", key = "outcome" },
-    { name = "expected", key = "expected", format = shorter }, { name = "sentence", key = "sentence" } }, rows))
+  if args.json then
+    print_json { id = exp.id, verdict = word, exit = code, arms = arms, checks = rows } return code
+  end
+  print(term.grid({ { name = "arm", key = "arm" }, { name = "check", key = "check" },
+    { name = "outcome", key = "outcome" },
+    { name = "expected", key = "expected", format = shorter }, { name = "sentence", key = "sentence" } },
+      rows))
   for _, arm in ipairs(arms) do
     local why = arm.reason and ": " .. arm.reason or ""
-    if arm.outcome ~= arm.before then print(("  %s: was '%s', is '%s' now%s"):format(arm.name, arm.before, arm.outcome, why)) end
+    if arm.outcome ~= arm.before then
+      print(("  %s: was '%s', is '%s' now%s"):format(arm.name, arm.before, arm.outcome, why))
+    end
   end
   print(("  %s judged again: %s"):format(stored.run.name, word))
   return code
@@ -149,19 +164,25 @@ local function number_words(value)
 end
 
 local function facts_of(result)
-  local facts = { verdict = result.verdict, seed = result.run.seed, duration = ("%.1f s"):format(result.run.duration) }
+  local facts = { verdict = result.verdict, seed = result.run.seed,
+    duration = ("%.1f s"):format(result.run.duration) }
   for name, value in pairs(result.run.options or {}) do facts["option " .. name] = tostring(value) end
-  for _, number in ipairs(result.numbers or {}) do facts["setup: " .. number.name] = tostring(number.value) end
+  for _, number in ipairs(result.numbers or {}) do
+    facts["setup: " .. number.name] = tostring(number.value)
+  end
   for _, fault in ipairs(result.faults or {}) do
     if not fault.fired then facts[("fault %s/%s"):format(fault.arm or "setup", fault.name)] = "no proof" end
   end
   for _, arm in ipairs(result.arms) do
     facts["arm " .. arm.name] = arm.outcome
     for _, number in ipairs(arm.numbers or {}) do
-      facts[("%s: %s"):format(arm.name, number.name)] = number_words(number.value) .. (number.unit and " " .. number.unit or "")
+      facts[("%s: %s"):format(arm.name, number.name)] = number_words(number.value)
+        .. (number.unit and " " .. number.unit or "")
     end
   end
-  for _, one in ipairs(result.checks) do facts[("check %s/%s"):format(one.arm, one.name)] = one.outcome .. ", " .. one.sentence end
+  for _, one in ipairs(result.checks) do
+    facts[("check %s/%s"):format(one.arm, one.name)] = one.outcome .. ", " .. one.sentence
+  end
   for name, version in pairs(result.stack.versions or {}) do facts["version " .. name] = version end
   return facts
 end
@@ -172,12 +193,15 @@ function diff.run(args)
   for name in pairs(a) do names[name] = true end
   for name in pairs(b) do names[name] = true end
   for name in pairs(names) do
-    if a[name] ~= b[name] then rows[#rows + 1] = { what = name, a = tostring(a[name] or "-"), b = tostring(b[name] or "-") } end
+    if a[name] ~= b[name] then
+      rows[#rows + 1] = { what = name, a = tostring(a[name] or "-"), b = tostring(b[name] or "-") }
+    end
   end
   table.sort(rows, function(x, y) return x.what < y.what end)
   if args.json then return print_json(require("rlab.json").array(rows)) end
   if #rows == 0 then print "  the two runs say the same" return exit.ok end
-  print(term.grid({ { name = "what", key = "what" }, { name = args.a, key = "a" }, { name = args.b, key = "b" } }, rows))
+  print(term.grid({ { name = "what", key = "what" }, { name = args.a, key = "a" },
+    { name = args.b, key = "b" } }, rows))
   return exit.ok
 end
 

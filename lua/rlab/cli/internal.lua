@@ -3,7 +3,8 @@ local exit = require "rlab.exit"
 
 local busted = { name = "busted", help = "run busted specs inside rlab", hidden = true, raw = true }
 
--- busted's runner reads the global `arg` and ends by os.exit; the exit status is caught instead, so that handles are closed.
+-- busted's runner reads the global `arg` and ends by os.exit; the exit status is caught instead, so that
+-- handles are closed.
 function busted.run(words)
   local code
   local real_exit = os.exit
@@ -22,7 +23,8 @@ function busted.run(words)
   return code or exit.ok
 end
 
-local role = { name = "role", help = "run one role of an experiment file in this process", hidden = true, raw = true }
+local role = { name = "role", help = "run one role of an experiment file in this process", hidden = true,
+  raw = true }
 
 function role.run(words)
   return require("rlab.experiment.role").main(words)

@@ -1,12 +1,17 @@
--- rlab migrate [info|validate] [--schema NAME]: Flyway on this stack's template schema, from which each run's own schema is copied, or on another.
+-- rlab migrate [info|validate] [--schema NAME]: Flyway on this stack's template schema, from which each
+-- run's own schema is copied, or on another.
 local exit = require "rlab.exit"
 local must = require "rlab.must"
 
-local M = { name = "migrate", help = "run migrations/*.sql by Flyway on the stack's MySQL; info and validate look at them" }
+local M = { name = "migrate", help =
+  "run migrations/*.sql by Flyway on the stack's MySQL; info and validate look at them" }
 
 function M.args(parser)
-  parser:argument("what", "nothing: run what is missing; info: list them; validate: compare them with what was run"):args("?"):choices { "info", "validate" }
-  parser:option("--schema", "this schema, such as rlab for services that you run by hand (default: the template of the runs)")
+  parser:argument("what",
+    "nothing: run what is missing; info: list them; validate: compare them with what was run"):args(
+    "?"):choices { "info", "validate" }
+  parser:option("--schema",
+    "this schema, such as rlab for services that you run by hand (default: the template of the runs)")
   parser:flag("--json", "print JSON")
 end
 
@@ -33,13 +38,15 @@ function M.run(args)
   local template, count = target(migrate, stack, args)
   local rows = args.what and must(migrate.flyway(args.what, stack.mysql, template))
   if args.json then
-    print(require("rlab.json").encode({ schema = template, run = count, migrations = args.what == "info" and rows or nil }, { pretty = true }))
+    print(require("rlab.json").encode({ schema = template, run = count,
+      migrations = args.what == "info" and rows or nil }, { pretty = true }))
   elseif args.what == "info" then
     print_rows(rows, template)
   elseif args.what == "validate" then
     print(("  %d migrations are as they were run in %s"):format(rows.count, template))
   else
-    print(count > 0 and ("  %d migrations run in %s"):format(count, template) or "  nothing to run in " .. template)
+    print(count > 0 and ("  %d migrations run in %s"):format(count, template)
+      or "  nothing to run in " .. template)
   end
   return exit.ok
 end

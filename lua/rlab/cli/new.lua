@@ -90,7 +90,8 @@ function new.run(args)
   local folder = path:match "^(.*)/[^/]+$"
   if folder then require("rlab.must")(fs.mkdir(folder)) end
   require("rlab.must")(fs.write(path, skeleton:format(id, path, id)))
-  print(args.json and require("rlab.json").encode { id = id, path = path } or ("wrote %s; run it: rlab %s"):format(path, path))
+  print(args.json and require("rlab.json").encode { id = id, path = path }
+    or ("wrote %s; run it: rlab %s"):format(path, path))
   return exit.ok
 end
 

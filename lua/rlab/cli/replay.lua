@@ -53,7 +53,8 @@ local function filter_of(args)
     if not name then usage("--header takes NAME=VALUE, got '%s'", pair) end
     headers[name] = value
   end
-  return require("rlab.replay.reader").filter { ids = args.id, key = args.key, class = args.class, headers = headers }
+  return require("rlab.replay.reader").filter { ids = args.id, key = args.key, class = args.class,
+    headers = headers }
 end
 
 local function names_of(args)
@@ -72,7 +73,8 @@ end
 local function rows_of(args, limit, filter)
   local topic, group = names_of(args)
   local admin <close> = admin_of(args)
-  local rows, total = require("rlab.replay.reader").list { admin = admin, brokers = brokers_of(args), topic = topic, group = group,
+  local rows, total = require("rlab.replay.reader").list { admin = admin, brokers = brokers_of(args),
+    topic = topic, group = group,
     filter = filter or filter_of(args), limit = limit }
   return must(rows, total), total, topic, group
 end
@@ -88,8 +90,10 @@ end
 
 local function line_of(row)
   local story = row.story
-  return { place = ("%d/%d"):format(row.partition, row.offset), id = row.id, key = row.key or "", class = story.error_class or "",
-    attempt = story.attempt or "", replays = story.replay_count, state = row.waiting and "waiting" or "done", message = story.error_message or "" }
+  return { place = ("%d/%d"):format(row.partition, row.offset), id = row.id, key = row.key or "",
+    class = story.error_class or "",
+    attempt = story.attempt or "", replays = story.replay_count,
+    state = row.waiting and "waiting" or "done", message = story.error_message or "" }
 end
 
 function list.run(args)
@@ -101,8 +105,10 @@ function list.run(args)
     print(("  %s holds no such record"):format(topic))
     return exit.ok
   end
-  put_grid({ { name = "place", key = "place" }, { name = "event id", key = "id" }, { name = "key", key = "key" },
-    { name = "error", key = "class" }, { name = "attempt", key = "attempt" }, { name = "replays", key = "replays" },
+  put_grid({ { name = "place", key = "place" }, { name = "event id", key = "id" },
+    { name = "key", key = "key" },
+    { name = "error", key = "class" }, { name = "attempt", key = "attempt" },
+    { name = "replays", key = "replays" },
     { name = group, key = "state" }, { name = "message", key = "message" } }, lines)
   if total > #rows then print(("  %d more; --limit shows them"):format(total - #rows)) end
   return exit.ok
@@ -117,16 +123,21 @@ function show.args(parser)
 end
 
 local function print_record(row)
-  print(("  %d/%d  key %s  %s"):format(row.partition, row.offset, row.key or "null", require("rlab.clock").iso(row.timestamp)))
+  print(("  %d/%d  key %s  %s"):format(row.partition, row.offset, row.key or "null",
+    require("rlab.clock").iso(row.timestamp)))
   local width = 0
   for _, pair in ipairs(row.headers or {}) do width = math.max(width, #pair[1]) end
-  for _, pair in ipairs(row.headers or {}) do print(("    %s  %s"):format(pair[1] .. (" "):rep(width - #pair[1]), tostring(pair[2]))) end
+  for _, pair in ipairs(row.headers or {}) do
+    print(("    %s  %s"):format(pair[1] .. (" "):rep(width - #pair[1]), tostring(pair[2])))
+  end
   print("  " .. (row.value or "null"))
 end
 
 function show.run(args)
   local rows, _, topic = rows_of(args, 100, require("rlab.replay.reader").filter { ids = { args.record } })
-  if #rows == 0 then usage("%s holds no record %s; rlab replay list %s shows what is there", topic, args.record, args.topic) end
+  if #rows == 0 then
+    usage("%s holds no record %s; rlab replay list %s shows what is there", topic, args.record, args.topic)
+  end
   if args.json then return put_json(require("rlab.json").array(rows)) end
   for _, row in ipairs(rows) do print_record(row) end
   return exit.ok
@@ -144,16 +155,19 @@ function run.args(parser)
   parser:option("--batch", "copies under way at once: so many a crash may repeat (default 1)")
   parser:option("--max-replays", "leave a record alone that was replayed so often (default 3)")
   parser:option("--to", "another topic than the original one")
-  parser:option("--target-group", "the group that processes the copies (default the one that failed; 'none': every group gets them again)")
+  parser:option("--target-group", "the group that processes the copies (default the one that failed; \z
+    'none': every group gets them again)")
   parser:flag("--dry-run", "only say what would be sent")
   parser:flag("--json", "print JSON")
 end
 
--- A filtered run must not move the group that is the backlog: it keeps its place in a group of its own, so that it can be taken up again.
+-- A filtered run must not move the group that is the backlog: it keeps its place in a group of its own, so
+-- that it can be taken up again.
 local function group_of(args, filter)
   local _, group = names_of(args)
   if not filter or args.group then return group end
-  local words = { args.key or "", args.class or "", table.concat(args.id, ","), table.concat(args.header, ",") }
+  local words = { args.key or "", args.class or "", table.concat(args.id, ","),
+    table.concat(args.header, ",") }
   return ("%s.%s"):format(group, require("rlab.rng").new(0):split(table.concat(words, "\0")):id(8))
 end
 
@@ -162,14 +176,17 @@ local function options_of(args)
   local topic = names_of(args)
   local ok, rate = pcall(units.rate, args.rate or "50/s")
   if not ok or rate <= 0 then usage("--rate takes a rate such as 50/s, not '%s'", args.rate) end
-  return { brokers = brokers_of(args), topic = args.topic, dlq = topic, to = args.to, group = group_of(args, filter), filter = filter,
-    target = args.target_group or "original", guard = true, max = whole(args.max_replays or 3, "max-replays", 0), rate = rate,
+  return { brokers = brokers_of(args), topic = args.topic, dlq = topic, to = args.to,
+    group = group_of(args, filter), filter = filter,
+    target = args.target_group or "original", guard = true,
+    max = whole(args.max_replays or 3, "max-replays", 0), rate = rate,
     batch = whole(args.batch or 1, "batch", 1), skip = reader.set_of(args.skip), follow = false }
 end
 
 local function dry(args, o)
   local admin <close> = admin_of(args)
-  local rows, failure = require("rlab.replay.reader").list { admin = admin, brokers = o.brokers, topic = o.dlq, group = o.group, filter = o.filter }
+  local rows, failure = require("rlab.replay.reader").list { admin = admin, brokers = o.brokers,
+    topic = o.dlq, group = o.group, filter = o.filter }
   must(rows, failure)
   local lines, parked, skipped = {}, 0, 0
   for _, row in ipairs(rows) do
@@ -177,18 +194,24 @@ local function dry(args, o)
       local skip, full = o.skip and o.skip[row.id], row.story.replay_count >= o.max
       skipped, parked = skipped + (skip and 1 or 0), parked + (not skip and full and 1 or 0)
       if not skip and not full then
-        lines[#lines + 1] = { id = row.id, key = row.key or "", to = o.to or row.story.original_topic or o.topic,
-          group = o.target == "original" and (row.story.original_group or "every group") or o.target == "none" and "every group" or o.target,
+        lines[#lines + 1] = { id = row.id, key = row.key or "",
+          to = o.to or row.story.original_topic or o.topic,
+          group = o.target == "original" and (row.story.original_group or "every group")
+            or o.target == "none" and "every group" or o.target,
           replay = row.story.replay_count + 1 }
       end
     end
   end
-  if args.json then return put_json { would_send = require("rlab.json").array(lines), parked = parked, skipped = skipped } end
+  if args.json then
+    return put_json { would_send = require("rlab.json").array(lines), parked = parked, skipped = skipped }
+  end
   if #lines > 0 then
-    put_grid({ { name = "event id", key = "id" }, { name = "key", key = "key" }, { name = "to", key = "to" }, { name = "for group", key = "group" },
+    put_grid({ { name = "event id", key = "id" }, { name = "key", key = "key" },
+      { name = "to", key = "to" }, { name = "for group", key = "group" },
       { name = "replay", key = "replay" } }, lines)
   end
-  print(("  dry run: %d would be sent, %d parked, %d skipped; nothing was changed"):format(#lines, parked, skipped))
+  print(("  dry run: %d would be sent, %d parked, %d skipped; nothing was changed"):format(#lines, parked,
+    skipped))
   return exit.ok
 end
 
@@ -206,7 +229,8 @@ function run.run(args)
   on_interrupt(work, function() must(work:run()) end)
   local counts = work:counts()
   if args.json then return put_json(counts) end
-  print(("  %d sent, %d parked at their limit, %d skipped%s"):format(counts.replayed, counts.parked, counts.skipped,
+  print(("  %d sent, %d parked at their limit, %d skipped%s"):format(counts.replayed, counts.parked,
+    counts.skipped,
     o.filter and (", %d of others left alone"):format(counts.passed) or ""))
   return exit.ok
 end
@@ -237,16 +261,19 @@ local function target_of(args)
   end
   if not args.to then usage "say where: --to earliest, latest, an offset, -5m or a time; or --shift N" end
   local target = move.target(math.tointeger(tonumber(args.to)) or args.to)
-  return target or usage("--to takes earliest, latest, an offset, -5m or 2026-11-23T15:00:00Z, not '%s'", args.to)
+  return target or usage("--to takes earliest, latest, an offset, -5m or 2026-11-23T15:00:00Z, not '%s'",
+    args.to)
 end
 
 local function print_plan(rows)
   local lines = {}
   for i, row in ipairs(rows) do
     lines[i] = { partition = row.partition, before = row.before or "none", now = row.offset,
-      by = row.before and ("%+d"):format(row.offset - row.before) or "", log = ("%d..%d"):format(row.low, row.high) }
+      by = row.before and ("%+d"):format(row.offset - row.before) or "",
+      log = ("%d..%d"):format(row.low, row.high) }
   end
-  put_grid({ { name = "partition", key = "partition" }, { name = "committed", key = "before" }, { name = "new", key = "now" },
+  put_grid({ { name = "partition", key = "partition" }, { name = "committed", key = "before" },
+    { name = "new", key = "now" },
     { name = "moves by", key = "by" }, { name = "log", key = "log" } }, lines)
 end
 
@@ -258,12 +285,16 @@ function offsets.run(args)
   local rows = must(move.plan(admin, args.group, args.topic, target, only))
   local free, failure = move.guard(admin, args.group)
   if args.execute then must(move.apply(admin, args.group, rows)) end
-  if args.json then return put_json { group = args.group, executed = args.execute or false, rows = require("rlab.json").array(rows) } end
+  if args.json then
+    return put_json { group = args.group, executed = args.execute or false,
+      rows = require("rlab.json").array(rows) }
+  end
   print_plan(rows)
   if args.execute then
     print "  moved"
   else
-    print("  dry run: nothing was changed; " .. (free and "--execute does it" or "it would be refused: " .. failure.message))
+    print("  dry run: nothing was changed; "
+      .. (free and "--execute does it" or "it would be refused: " .. failure.message))
   end
   return exit.ok
 end
@@ -280,11 +311,13 @@ local function find(word)
     names[i] = verb.name
   end
   local near = units.nearest(word, names)
-  usage("no '%s'; %s", word, near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", "))
+  usage("no '%s'; %s", word, near and ("did you mean '%s'?"):format(near)
+    or "there are " .. table.concat(names, ", "))
 end
 
 local function help()
-  print "usage: rlab replay VERB ...\n\nDead-letter topics and group offsets by hand; rlab service replay does it as long as it runs.\n"
+  print "usage: rlab replay VERB ...\n\nDead-letter topics and group offsets by hand; rlab service replay \z
+    does it as long as it runs.\n"
   for _, verb in ipairs(verbs) do print(("  %-9s %s"):format(verb.name, verb.help)) end
   print "\nrlab replay VERB --help says more. The headers of failed records are in docs/dlq.md."
   return exit.ok
@@ -309,7 +342,8 @@ local function joined(words)
   return out
 end
 
-local replay = { name = "replay", help = "dead-letter topics: list, show, send back; move a group's offsets", raw = true }
+local replay = { name = "replay",
+  help = "dead-letter topics: list, show, send back; move a group's offsets", raw = true }
 
 function replay.run(words)
   if not words[1] or words[1] == "--help" or words[1] == "-h" then return help() end
@@ -321,7 +355,10 @@ function replay.run(words)
     return exit.ok
   end
   local ok, parsed = parser:pparse(joined(words))
-  if not ok then usage("%s: %s (rlab replay %s --help shows the options)", verb.name, parsed:gsub("%s*\nDid you mean .*$", ""), verb.name) end
+  if not ok then
+    usage("%s: %s (rlab replay %s --help shows the options)", verb.name,
+      parsed:gsub("%s*\nDid you mean .*$", ""), verb.name)
+  end
   return verb.run(parsed)
 end
 

@@ -23,7 +23,9 @@ end
 local function seed_of(args)
   if args.seed == "random" then return require("rlab.clock").ns() % 1000000 end
   local seed = math.tointeger(tonumber(args.seed or DEFAULT_SEED))
-  if not seed or seed < 0 then usage("--seed takes a whole number from 0 or 'random', not '%s'", args.seed) end
+  if not seed or seed < 0 then
+    usage("--seed takes a whole number from 0 or 'random', not '%s'", args.seed)
+  end
   return seed
 end
 
@@ -45,7 +47,9 @@ local booleans = { ["true"] = true, yes = true, ["1"] = true, ["false"] = false,
 
 local function typed(declared, text, name)
   local kind = type(declared.default)
-  if kind == "number" then return tonumber(text) or usage("option %s takes a number, not '%s'", name, text) end
+  if kind == "number" then
+    return tonumber(text) or usage("option %s takes a number, not '%s'", name, text)
+  end
   if kind == "boolean" then
     local value = booleans[text:lower()]
     if value == nil then usage("option %s takes true or false, not '%s'", name, text) end
@@ -93,7 +97,8 @@ end
 local function execute(exp, args, seed)
   local view = require("rlab.run.view").new { quiet = args.quiet, silent = args.json }
   local result = require("rlab.run").execute(exp, {
-    seed = seed, arms = args.arm, keep = args.keep, view = view, step = step_by_key(args.step), runs = args.runs,
+    seed = seed, arms = args.arm, keep = args.keep, view = view, step = step_by_key(args.step),
+    runs = args.runs,
     options = options_of(exp, args.set), words = extra_words(args),
   })
   view:finish(result)
@@ -133,7 +138,9 @@ end
 function run.run(args)
   local experiment, results, code = require "rlab.experiment", {}, exit.ok
   local loaded = {}
-  if args.step and args.json then usage "--step and --json do not go together: the one asks, the other is read by a program" end
+  if args.step and args.json then
+    usage "--step and --json do not go together: the one asks, the other is read by a program"
+  end
   times_of(args)
   for i, path in ipairs(paths(args.experiments)) do loaded[i] = experiment.load(path) end
   for i, exp in ipairs(loaded) do
@@ -141,7 +148,9 @@ function run.run(args)
     code = worse(code, run_one(exp, args, results))
   end
   if args.json then print_json(results) end
-  if args.junit then require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results))) end
+  if args.junit then
+    require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
+  end
   return code
 end
 

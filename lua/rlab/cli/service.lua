@@ -1,7 +1,8 @@
 -- rlab service NAME: one of the services under test, or one of your own, in this process.
 local exit = require "rlab.exit"
 
-local service = { name = "service", help = "run a service: command, relay, consumer, query, replay", raw = true }
+local service = { name = "service", help = "run a service: command, relay, consumer, query, replay",
+  raw = true }
 
 local function wants_help(words)
   for _, word in ipairs(words) do

@@ -43,7 +43,8 @@ end
 
 local function note_other_base(ctx, say)
   if ctx.wanted_base ~= ctx.base then
-    say(require("rlab.stack.words").line("note", ("it keeps its ports; RLAB_PORT_BASE%s counts after rlab down"):format(
+    say(require("rlab.stack.words").line("note", (
+      "it keeps its ports; RLAB_PORT_BASE%s counts after rlab down"):format(
       ctx.wanted_base and "=" .. ctx.wanted_base or " (unset)")))
   end
 end
@@ -58,7 +59,8 @@ function up.args(parser)
 end
 
 local function describe(stack, took)
-  return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home, versions = stack.versions,
+  return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home,
+    versions = stack.versions,
     kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, proxy = stack.proxy }
 end
 
@@ -96,7 +98,8 @@ function up.run(args)
   io.stdout:setvbuf "line"
   local stack = must(open_with_progress(parts, require("rlab.term").live(), began))
   note_other_base(stack.ctx, print)
-  local right = stack.reused and "up " .. words.age(clock.unix_ms() / 1000 - stack.since) or "up after " .. words.seconds(clock.ns() - began)
+  local right = stack.reused and "up " .. words.age(clock.unix_ms() / 1000 - stack.since)
+    or "up after " .. words.seconds(clock.ns() - began)
   print(words.line("stack", summary(stack), right))
   return exit.ok
 end
@@ -117,7 +120,8 @@ local function refuse_while_used(home)
   if #users == 0 then return end
   local err = require "rlab.err"
   error(err.new { domain = "rlab", code = 0, name = "BUSY",
-    message = ("pid %d (%s) works on this stack; wait for it, or rlab down --force"):format(users[1].pid, users[1].what) }, 0)
+    message = ("pid %d (%s) works on this stack; wait for it, or rlab down --force"):format(users[1].pid,
+      users[1].what) }, 0)
 end
 
 function down.run(args)
@@ -129,7 +133,8 @@ function down.run(args)
   must(stopped, forced)
   require("rlab.stack.kafka_train").sweep()
   if args.json then
-    return put_json { stopped = array(stopped), killed = array(forced), wiped = args.wipe or false, seconds = (clock.ns() - began) / 1e9 }
+    return put_json { stopped = array(stopped), killed = array(forced), wiped = args.wipe or false,
+      seconds = (clock.ns() - began) / 1e9 }
   end
   local text = #stopped > 0 and "stopped " .. table.concat(stopped, ", ") or "nothing was running"
   if #forced > 0 then text = text .. "; had to kill " .. table.concat(forced, ", ") end
@@ -156,13 +161,15 @@ function status.run(args)
   rows.columns = nil
   if args.json then
     for _, row in ipairs(rows) do row.up, row.memory = nil, nil end
-    return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions, servers = array(rows),
+    return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions,
+      servers = array(rows),
       users = array(require("rlab.stack.users").list(ctx.home)) }
   end
   local term, words = require "rlab.term", require "rlab.stack.words"
   local function painted(word) return term.colour(state_class(word), word) end
   for i, name in ipairs(columns) do
-    columns[i] = { name = name, align = i > 2 and "right" or "left", format = name == "state" and painted or nil }
+    columns[i] = { name = name, align = i > 2 and "right" or "left",
+      format = name == "state" and painted or nil }
   end
   print(term.grid(columns, rows, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
@@ -198,7 +205,8 @@ local function servers_of(given)
       local names = { "kafka", table.unpack(servers.names()) }
       local near = units.nearest(word, names)
       local mend = near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", ")
-      error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'; %s"):format(word, mend) }, 0)
+      error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
+        message = ("no server '%s'; %s"):format(word, mend) }, 0)
     end
   end
   return #list > 0 and list or servers.names()
@@ -220,7 +228,8 @@ local function print_lines(name, text, form, limit)
   io.stdout:flush()
 end
 
--- A log as it grows. Its file is held open, so that the last lines of one that a restart put aside are read before the new one is begun.
+-- A log as it grows. Its file is held open, so that the last lines of one that a restart put aside are read
+-- before the new one is begun.
 local Log = {}
 Log.__index = Log
 
@@ -268,7 +277,9 @@ function logs.run(args)
     print_lines(name, text, form, args.lines)
     if text ~= "" then empty = false end
   end
-  if empty and not args.follow and not args.json then io.stderr:write("rlab: there are no logs yet; rlab up starts the servers\n") end
+  if empty and not args.follow and not args.json then
+    io.stderr:write("rlab: there are no logs yet; rlab up starts the servers\n")
+  end
   while args.follow do
     task.sleep "100ms"
     for _, name in ipairs(names) do print_lines(name, opened[name]:grown(), form) end
@@ -287,9 +298,11 @@ local function exports(ctx)
   local p = ctx.ports
   return {
     { "KAFKA_BROKERS", ctx:brokers() },
-    { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", mysql.user }, { "MYSQL_PWD", mysql.password },
+    { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", mysql.user },
+    { "MYSQL_PWD", mysql.password },
     { "MYSQL_URL", ("mysql://%s:%s@127.0.0.1:%d/rlab"):format(mysql.user, mysql.password, p.mysql) },
-    { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis }, { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
+    { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis },
+    { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
   }
 end
 
@@ -311,13 +324,16 @@ function env.run(args)
 # %s --host="$MYSQL_HOST" --port="$MYSQL_TCP_PORT" --user="$MYSQL_USER" rlab
 # redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT"]]):format(client))
   io.stdout:flush()
-  if not ctx:any_alive() then io.stderr:write("rlab: nothing runs at these addresses yet; start it with: rlab up\n") end
+  if not ctx:any_alive() then
+    io.stderr:write("rlab: nothing runs at these addresses yet; start it with: rlab up\n")
+  end
   return exit.ok
 end
 
 -- ---- doctor ----
 
-local doctor = { name = "doctor", help = "is everything there? versions, ports, memory, disk, java; each failure with its mend" }
+local doctor = { name = "doctor", help =
+  "is everything there? versions, ports, memory, disk, java; each failure with its mend" }
 
 doctor.args = json_flag
 

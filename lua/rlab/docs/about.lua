@@ -3,7 +3,9 @@ local M = {}
 
 function M.lines()
   local lines = {}
-  for _, entry in ipairs(require "rlab.libraries") do lines[#lines + 1] = ("%-11s %s"):format(entry.name, entry.version) end
+  for _, entry in ipairs(require "rlab.libraries") do
+    lines[#lines + 1] = ("%-11s %s"):format(entry.name, entry.version)
+  end
   return lines
 end
 
@@ -38,7 +40,8 @@ local function count_cpus()
 end
 
 function M.host()
-  return { cpus = count_cpus(), os = first_line("/etc/os-release", '^PRETTY_NAME="?(.-)"?$'), kernel = first_line("/proc/version", "^Linux version (%S+)") }
+  return { cpus = count_cpus(), os = first_line("/etc/os-release", '^PRETTY_NAME="?(.-)"?$'),
+    kernel = first_line("/proc/version", "^Linux version (%S+)") }
 end
 
 return M

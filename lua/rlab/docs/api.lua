@@ -1,10 +1,14 @@
--- The whole public Lua API as data: what help(), completion, docs/api.md and the editors' definitions are made of.
--- The entries live by noun in lua/rlab/docs/api/*.lua; a test holds them true against the modules in both directions.
+-- The whole public Lua API as data: what help(), completion, docs/api.md and the editors' definitions are
+-- made of.
+-- The entries live by noun in lua/rlab/docs/api/*.lua; a test holds them true against the modules in both
+-- directions.
 --
--- A file returns { module=, kind=, doc=, functions={entry...}, types={ {name=, meta=, doc=, methods={entry...}, fields={...}}... } }
--- kind is "module" (require "rlab.<module>"), "words" (the prompt) or "dsl" (experiment files).
--- An entry is { name, signature, doc, params={...}, returns=, errors=, example= }. A parameter is one string:
--- "name: type [= default], what it means". In a signature with braces the parameters are the keys of that table.
+-- A file returns { module=, kind=, doc=, functions={entry...}, types={ {name=, meta=, doc=,
+-- methods={entry...}, fields={...}}... } } kind is "module" (require "rlab.<module>"), "words" (the prompt)
+-- or "dsl" (experiment files).
+-- An entry is { name, signature, doc, params={...}, returns=, errors=, example= }. A parameter is one
+-- string: "name: type [= default], what it means". In a signature with braces the parameters are the keys
+-- of that table.
 local host = require "rlab.core_host"
 
 local M = {}
@@ -68,16 +72,21 @@ local function build_index()
   index = {}
   for _, noun in ipairs(load_nouns()) do
     put(noun.module, "module", noun, noun)
-    for _, entry in ipairs(noun.functions or {}) do put(M.prefix(noun) .. entry[1], "function", noun, entry) end
+    for _, entry in ipairs(noun.functions or {}) do
+      put(M.prefix(noun) .. entry[1], "function", noun, entry)
+    end
     for _, t in ipairs(noun.types or {}) do
       put(M.prefix(noun) .. t.name, "type", noun, t, t)
-      for _, entry in ipairs(t.methods or {}) do put(M.prefix(noun) .. t.name .. ":" .. entry[1], "method", noun, entry, t) end
+      for _, entry in ipairs(t.methods or {}) do
+        put(M.prefix(noun) .. t.name .. ":" .. entry[1], "method", noun, entry, t)
+      end
     end
   end
   return index
 end
 
---- find(name) -> item {name, kind, noun, entry, type} | nil, nearest name. Also by the last part: "send" finds kafka.producer:send.
+--- find(name) -> item {name, kind, noun, entry, type} | nil, nearest name. Also by the last part: "send"
+---   finds kafka.producer:send.
 function M.find(name)
   local all = build_index()
   if all[name] then return all[name] end
@@ -127,7 +136,9 @@ function M.members(path, separator)
   local found = {}
   if separator == "." then
     local noun = M.noun(path)
-    for _, entry in ipairs(noun and noun.kind == "module" and noun.functions or {}) do found[#found + 1] = entry[1] end
+    for _, entry in ipairs(noun and noun.kind == "module" and noun.functions or {}) do
+      found[#found + 1] = entry[1]
+    end
     return found
   end
   for _, item in ipairs(build_index()) do
@@ -164,7 +175,9 @@ local function type_of(value)
   if type(meta) ~= "table" then return nil end
   for _, noun in ipairs(load_nouns()) do
     for _, t in ipairs(noun.types or {}) do
-      if t.meta and (meta.__name == t.meta or debug.getregistry()[t.meta] == meta) then return M.prefix(noun) .. t.name end
+      if t.meta and (meta.__name == t.meta or debug.getregistry()[t.meta] == meta) then
+        return M.prefix(noun) .. t.name
+      end
     end
   end
 end

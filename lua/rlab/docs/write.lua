@@ -24,7 +24,8 @@ local function params_table(out, params)
   put(out, "|---|---|---|---|")
   for _, text in ipairs(params) do
     local p = api.parse_param(text)
-    put(out, "| `%s` | %s | %s | %s |", p.name, cell(p.type), p.default and "`" .. cell(p.default) .. "`" or "", cell(p.doc))
+    put(out, "| `%s` | %s | %s | %s |", p.name, cell(p.type),
+      p.default and "`" .. cell(p.default) .. "`" or "", cell(p.doc))
   end
 end
 
@@ -74,7 +75,8 @@ local function option_rows(out, rows)
   put(out, "\n| option | environment | type | default | meaning |")
   put(out, "|---|---|---|---|---|")
   for _, row in ipairs(rows) do
-    put(out, "| `%s` | %s | %s | %s | %s |", row.flag, row.env ~= "" and "`" .. row.env .. "`" or "", row.type,
+    put(out, "| `%s` | %s | %s | %s | %s |", row.flag, row.env ~= "" and "`" .. row.env .. "`" or "",
+      row.type,
       row.default ~= "" and "`" .. cell(row.default) .. "`" or "", cell(row.help))
   end
 end
@@ -90,8 +92,8 @@ end
 -- Each service's own options, and once those that all have.
 local function services_text(out)
   local service, options = require "rlab.service", require "rlab.service.options"
-  put(out, "\n## Services\n\n`rlab service NAME [--config FILE.json] [--option value ...]`; `rlab service NAME --help` prints the same. " ..
-    "[services.md](services.md) tells the rest.")
+  put(out, "\n## Services\n\n`rlab service NAME [--config FILE.json] [--option value ...]`; `rlab service \z
+    NAME --help` prints the same. [services.md](services.md) tells the rest.")
   for _, name in ipairs(service.names()) do
     put(out, "\n### rlab service %s\n\n%s", name, service.load(name).help)
     option_rows(out, those(options.rows(service.load(name)), false))
@@ -125,7 +127,9 @@ end
 --- the page docs/api.md
 function M.markdown()
   local out = { HEAD }
-  for _, noun in ipairs(ordered()) do put(out, "- [%s](#%s): %s", heading(noun), anchor(heading(noun)), noun.doc) end
+  for _, noun in ipairs(ordered()) do
+    put(out, "- [%s](#%s): %s", heading(noun), anchor(heading(noun)), noun.doc)
+  end
   put(out, "- [Services](#services): their options.")
   for _, noun in ipairs(ordered()) do noun_text(out, noun) end
   services_text(out)
@@ -134,7 +138,8 @@ end
 
 -- ---- LuaLS ----
 
-local SIMPLE = { string = "string", integer = "integer", number = "number", boolean = "boolean", table = "table", ["function"] = "function",
+local SIMPLE = { string = "string", integer = "integer", number = "number", boolean = "boolean",
+  table = "table", ["function"] = "function",
   any = "any", null = "lightuserdata", duration = "string|number", size = "string|integer", ["nil"] = "nil" }
 
 local function lua_type(text)
@@ -180,7 +185,8 @@ local function lua_function(out, owner, entry, separator)
       local name = p.name == "..." and "..." or p.name == "function" and "f" or p.name
       if identifier(name) or name == "..." then
         names[#names + 1] = name
-        put(out, "---@param %s%s %s %s", name, is_required(entry, name) and "" or "?", lua_type(p.type), p.doc)
+        put(out, "---@param %s%s %s %s", name, is_required(entry, name) and "" or "?", lua_type(p.type),
+          p.doc)
       end
     end
   end
@@ -217,10 +223,12 @@ end
 
 --- definitions for editors: put the file where the language server looks for libraries
 function M.lua()
-  local out = { "---@meta rlab", "-- Made by `rlab api --lua`. Modules are globals in experiment files and at the prompt." }
+  local out = { "---@meta rlab",
+    "-- Made by `rlab api --lua`. Modules are globals in experiment files and at the prompt." }
   for _, noun in ipairs(ordered()) do
     if noun.callable then
-      put(out, "\n---%s\n---@param value any\n---@return any ...\nfunction %s(value, ...) end", noun.doc, noun.module)
+      put(out, "\n---%s\n---@param value any\n---@return any ...\nfunction %s(value, ...) end", noun.doc,
+        noun.module)
     elseif noun.module == "null" then
       put(out, "\n---%s\n---@type lightuserdata\nnull = nil", noun.doc)
     else

@@ -1,18 +1,23 @@
--- An experiment's page: what it asks, does, checks and teaches, from its own file. As text for a terminal, as Markdown for docs/experiments.
+-- An experiment's page: what it asks, does, checks and teaches, from its own file. As text for a terminal,
+-- as Markdown for docs/experiments.
 local term = require "rlab.term"
 
 local M = {}
 
 local function arms_of(exp)
   local list = {}
-  for i, arm in ipairs(exp.arms) do list[i] = { class = arm.class, name = arm.name, says = arm.says or "", settings = arm.settings } end
+  for i, arm in ipairs(exp.arms) do
+    list[i] = { class = arm.class, name = arm.name, says = arm.says or "", settings = arm.settings }
+  end
   return list
 end
 
 local function settings_words(settings)
   local words = {}
   for key, value in pairs(settings) do
-    if type(value) ~= "table" and type(value) ~= "function" then words[#words + 1] = key .. "=" .. tostring(value) end
+    if type(value) ~= "table" and type(value) ~= "function" then
+      words[#words + 1] = key .. "=" .. tostring(value)
+    end
   end
   table.sort(words)
   return table.concat(words, ", ")
@@ -32,7 +37,8 @@ function M.text(exp)
   paragraph("claim", exp.claim)
   say("\n" .. term.colour("bold", "arms"))
   for _, arm in ipairs(arms_of(exp)) do
-    say("  " .. term.colour(arm.class == "observe" and "observed" or arm.class, term.pad(arm.class, 8)) .. term.pad(arm.name, 24) .. arm.says)
+    say("  " .. term.colour(arm.class == "observe" and "observed" or arm.class, term.pad(arm.class, 8))
+      .. term.pad(arm.name, 24) .. arm.says)
   end
   paragraph("why it happens", exp.why and exp.why.text)
   if exp.production then
@@ -41,7 +47,8 @@ function M.text(exp)
       for i, line in ipairs(term.wrap(point, 90)) do say((i == 1 and "  - " or "    ") .. line) end
     end
   end
-  say(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "), exp.path))
+  say(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "),
+    exp.path))
   return table.concat(out, "\n")
 end
 
@@ -62,7 +69,8 @@ function M.markdown(exp)
   say("```\nrlab %s\n```\n", exp.id)
   say "## Arms\n\n| class | arm | practice | settings |\n|---|---|---|---|"
   for _, arm in ipairs(arms_of(exp)) do
-    say("| %s | `%s` | %s | %s |", arm.class == "observe" and "observed" or arm.class, arm.name, arm.says, settings_words(arm.settings))
+    say("| %s | `%s` | %s | %s |", arm.class == "observe" and "observed" or arm.class, arm.name, arm.says,
+      settings_words(arm.settings))
   end
   if exp.why then
     say("\n## Why it happens\n\n%s\n", exp.why.text)
@@ -72,7 +80,8 @@ function M.markdown(exp)
     end
   end
   markdown_list(out, "In production", exp.production, function(line) return line end)
-  markdown_list(out, "References", exp.references, function(ref) return ref.text .. (ref.where and " (" .. ref.where .. ")" or "") end)
+  markdown_list(out, "References", exp.references,
+    function(ref) return ref.text .. (ref.where and " (" .. ref.where .. ")" or "") end)
   return table.concat(out, "\n") .. "\n"
 end
 

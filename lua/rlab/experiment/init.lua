@@ -1,4 +1,5 @@
--- The experiment DSL: what a scenario file may say, checked when it is loaded, with the file's own names in every complaint.
+-- The experiment DSL: what a scenario file may say, checked when it is loaded, with the file's own names in
+-- every complaint.
 local err = require "rlab.err"
 local host = require "rlab.core_host"
 local script = require "rlab.experiment.script"
@@ -10,9 +11,12 @@ local Experiment = {}
 Experiment.__index = Experiment
 
 local keys = {
-  id = "string", title = "string", question = "string", claim = "string", lesson = "string", needs = "table", arms = "table",
-  roles = "table", options = "table", setup = "function", run = "function", checks = "function", verdict = "function",
-  sentence = "string", moment = "function", limit = "string", why = "table", production = "table", references = "table", disrupts = "boolean",
+  id = "string", title = "string", question = "string", claim = "string", lesson = "string",
+  needs = "table", arms = "table",
+  roles = "table", options = "table", setup = "function", run = "function", checks = "function",
+  verdict = "function",
+  sentence = "string", moment = "function", limit = "string", why = "table", production = "table",
+  references = "table", disrupts = "boolean",
   side_by_side = "boolean",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
@@ -33,7 +37,9 @@ end
 local function place(source, key)
   local line = 1
   for text in (source.text .. "\n"):gmatch "(.-)\n" do
-    if text:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=") then return ("%s:%d"):format(source.path, line) end
+    if text:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=") then
+      return ("%s:%d"):format(source.path, line)
+    end
     line = line + 1
   end
   return source.path
@@ -44,9 +50,12 @@ local function check_keys(def, source)
     local want, where = keys[key], place(source, tostring(key))
     if not want then
       local near = units.nearest(tostring(key), sorted_keys(keys))
-      script_error("%s: an experiment has no '%s'%s", where, tostring(key), near and (", did you mean '" .. near .. "'?") or "")
+      script_error("%s: an experiment has no '%s'%s", where, tostring(key),
+        near and (", did you mean '" .. near .. "'?") or "")
     end
-    if type(value) ~= want then script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value)) end
+    if type(value) ~= want then
+      script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value))
+    end
   end
   for _, key in ipairs(required) do
     if def[key] == nil then script_error("%s: an experiment needs '%s'", source.path, key) end
@@ -69,7 +78,8 @@ local function check_needs(def, where)
   for _, need in ipairs(def.needs) do
     if not known_needs[need] then
       local near = units.nearest(tostring(need), sorted_keys(known_needs))
-      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy, partition", where, tostring(need),
+      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy, partition",
+        where, tostring(need),
         near and (", did you mean '" .. near .. "'?") or "")
     end
   end
@@ -79,7 +89,9 @@ end
 local function check_partition(def, where)
   for _, need in ipairs(def.needs) do
     if need == "partition" and not def.disrupts then
-      script_error('%s: "partition" restarts the brokers: say disrupts = true, so that the run has the stack alone', where)
+      script_error(
+        '%s: "partition" restarts the brokers: say disrupts = true, so that the run has the stack alone',
+        where)
     end
   end
 end
@@ -97,7 +109,9 @@ end
 
 local function arm_of(class)
   return function(name)
-    if type(name) ~= "string" then error(class .. " takes a name: " .. class .. ' "commit-first" { settings }', 2) end
+    if type(name) ~= "string" then
+      error(class .. " takes a name: " .. class .. ' "commit-first" { settings }', 2)
+    end
     return function(settings)
       if type(settings) ~= "table" then error(class .. ' "' .. name .. '" takes its settings: {}', 2) end
       local says = settings.says
@@ -115,12 +129,15 @@ function Experiment:arm(name)
   end
 end
 
-local modules = { "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql", "null", "process", "redis", "rng",
+local modules = { "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", "log", "must", "mysql",
+  "null", "process", "redis", "rng",
   "task", "units", "uuid" }
 
--- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot be set.
+-- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot
+-- be set.
 function M.environment(source)
-  local own = { experiment = function(def) return make(def, source) end, wrong = M.wrong, right = M.right, observe = M.observe }
+  local own = { experiment = function(def) return make(def, source) end, wrong = M.wrong, right = M.right,
+    observe = M.observe }
   local lazy = {}
   for _, name in ipairs(modules) do lazy[name] = true end
   return setmetatable({}, {
@@ -153,12 +170,15 @@ function M.load(path)
   if not chunk then script_error("%s", failure) end
   local ok, found = xpcall(chunk, script.traced)
   if not ok then error(script.error(found, path), 0) end
-  if getmetatable(found) ~= Experiment then script_error("%s: the file must return experiment { ... }", path) end
+  if getmetatable(found) ~= Experiment then
+    script_error("%s: the file must return experiment { ... }", path)
+  end
   found.path = path
   return found
 end
 
--- find(word) -> path: "E-012" or "e-012" or a path. Experiments of the current directory win over the embedded ones.
+-- find(word) -> path: "E-012" or "e-012" or a path. Experiments of the current directory win over the
+--   embedded ones.
 function M.find(word)
   if word:match "%.lua$" then return word end
   local id = word:upper()
@@ -168,7 +188,8 @@ function M.find(word)
   for _, name in ipairs(M.names()) do known[#known + 1] = name:match "([^/]+)%.lua$" end
   local near = units.nearest(id, known)
   error(err.new { domain = "rlab", code = 0, name = "USAGE",
-    message = ("there is no experiment %s; %s"):format(word, near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
+    message = ("there is no experiment %s; %s"):format(word,
+      near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
 end
 
 -- names() -> sorted paths of all experiments known here

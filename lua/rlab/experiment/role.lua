@@ -1,5 +1,7 @@
--- The child's side of a role: `rlab role FILE ROLE PARENT_PID`. The role function gets a context: args, brokers, mysql, redis, seed, arm,
--- say(word, fields) for a message to the lab, producer{} and consumer{} in the standard right profile, and failpoints through rlab.fail.
+-- The child's side of a role: `rlab role FILE ROLE PARENT_PID`. The role function gets a context: args,
+-- brokers, mysql, redis, seed, arm,
+-- say(word, fields) for a message to the lab, producer{} and consumer{} in the standard right profile, and
+-- failpoints through rlab.fail.
 -- It dies with the rlab that started it.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
@@ -31,7 +33,10 @@ function M.main(words)
   if not host.die_with_parent(parent or 0) then return exit.interrupted end
   local exp = require("rlab.experiment").load(path)
   local role = exp.roles and exp.roles[name]
-  if not role then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = path .. " has no role " .. tostring(name) }, 0) end
+  if not role then
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = path .. " has no role " .. tostring(name) }, 0)
+  end
   role(context())
   return exit.ok
 end

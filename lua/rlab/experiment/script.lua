@@ -24,7 +24,8 @@ local function frames_of(trace, name)
   return frames
 end
 
--- A complaint about an argument is raised where rlab was called; where that is in rlab itself, the script's line says more.
+-- A complaint about an argument is raised where rlab was called; where that is in rlab itself, the script's
+-- line says more.
 -- What is wrong inside rlab keeps its own place too.
 local function with_place(message, frames)
   local inside, text = message:match "^(lua/rlab/[^:\n]+:%d+): (.*)$"
@@ -32,13 +33,16 @@ local function with_place(message, frames)
   return ("%s: %s"):format(frames[1].place, text:find "^attempt to " and message or text)
 end
 
---- message(failure, path): one line, and below it where it was called from when that is another line of the file
+--- message(failure, path): one line, and below it where it was called from when that is another line of the
+--- file
 function M.message(failure, path)
   local text = tostring(failure)
   local message = text:match "^(.-)\nstack traceback:" or text
   local frames = frames_of(text, short_name(path))
   local lines = { with_place(message, frames) }
-  for i = 2, math.min(#frames, MOST) do lines[i] = ("  from %s, in %s"):format(frames[i].place, frames[i].within) end
+  for i = 2, math.min(#frames, MOST) do
+    lines[i] = ("  from %s, in %s"):format(frames[i].place, frames[i].within)
+  end
   return table.concat(lines, "\n")
 end
 

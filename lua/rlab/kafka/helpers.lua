@@ -5,7 +5,8 @@ local sleep = require("rlab.core.task").sleep
 local RETRIES, PAUSE = 100, 0.05
 local CLOSE_WITHIN = "5s"
 
--- retried(f, p) -> true | nil, err. commit and abort use up their own time limit; what comes back sooner and may be retried is.
+-- retried(f, p) -> true | nil, err. commit and abort use up their own time limit; what comes back sooner
+--   and may be retried is.
 local function retried(f, p)
   local ok, e
   for _ = 1, RETRIES do
@@ -36,8 +37,9 @@ local function give_up(p, cause)
 end
 
 -- p:transaction(f) -> true, f's results | nil, err
--- f(p) sends and may return nil, err to give up. Retriable errors of commit are retried; an abortable one aborts and the producer is
--- as good as before; after a fatal one (err.fatal) it is dead and a new one must be made.
+-- f(p) sends and may return nil, err to give up. Retriable errors of commit are retried; an abortable one
+-- aborts and the producer is as good as before; after a fatal one (err.fatal) it is dead and a new one must
+-- be made.
 local function transaction(p, f)
   local ok, e = p:begin()
   if not ok then return nil, e end
@@ -50,7 +52,8 @@ local function transaction(p, f)
   return nil, e
 end
 
--- finish(p, options): what is under way gets a moment; an open transaction is aborted, else others would wait for its timeout
+-- finish(p, options): what is under way gets a moment; an open transaction is aborted, else others would
+-- wait for its timeout
 local function finish(p, options)
   local at_most = options.at_most or CLOSE_WITHIN
   p:stop_calls()

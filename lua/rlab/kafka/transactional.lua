@@ -1,6 +1,8 @@
--- kafka.transactional: a transactional producer that is replaced when a connection was lost while it ended a transaction.
--- Why: librdkafka repeats the EndTxn on a new connection, and nothing in it (KIP-890's version 1 to 4) says which transaction it means. The first one, if
--- it arrives late, ends whatever transaction is open then. init_transactions of a new producer raises the epoch, and the late one is refused.
+-- kafka.transactional: a transactional producer that is replaced when a connection was lost while it ended
+-- a transaction.
+-- Why: librdkafka repeats the EndTxn on a new connection, and nothing in it (KIP-890's version 1 to 4) says
+-- which transaction it means. The first one, if it arrives late, ends whatever transaction is open then.
+-- init_transactions of a new producer raises the epoch, and the late one is refused.
 local err = require "rlab.err"
 
 local Transactional = {}
@@ -17,7 +19,9 @@ local function settings_of(opts)
   for key, value in pairs(opts) do
     if key == "init_at_most" then init_at_most = value else settings[key] = value end
   end
-  if not (settings.transactional_id or settings["transactional.id"]) then usage "kafka.transactional needs a transactional_id" end
+  if not (settings.transactional_id or settings["transactional.id"]) then
+    usage "kafka.transactional needs a transactional_id"
+  end
   return settings, init_at_most
 end
 
@@ -75,7 +79,8 @@ debug.getregistry()["kafka.transactional"] = Transactional
 return function(make)
   return function(opts)
     local settings, init_at_most = settings_of(opts)
-    local t = setmetatable({ make = make, settings = settings, init_at_most = init_at_most, replaced = 0 }, Transactional)
+    local t = setmetatable({ make = make, settings = settings, init_at_most = init_at_most, replaced = 0 },
+      Transactional)
     local p, failure = t:producer()
     if not p then return nil, failure end
     return t

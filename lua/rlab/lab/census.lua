@@ -14,9 +14,11 @@ end
 local function keep(record, with_headers)
   return {
     headers = with_headers and record.headers or nil,
-    topic = record.topic, partition = record.partition, offset = record.offset, id = header(record, "event-id") or record.value,
+    topic = record.topic, partition = record.partition, offset = record.offset,
+    id = header(record, "event-id") or record.value,
     request = header(record, "request-id"),
-    key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp, value = record.value,
+    key = record.key ~= require "rlab.null" and record.key or nil, timestamp = record.timestamp,
+    value = record.value,
   }
 end
 
@@ -26,8 +28,9 @@ local function all_ended(ends, count)
   return n >= count
 end
 
--- Where to read from, by partition: the offset that the brokers name, as "earliest" costs librdkafka half a second of waiting for a leader. Beside it
--- where they say that the partition ends for this isolation. A position that they do not know at the moment is left out.
+-- Where to read from, by partition: the offset that the brokers name, as "earliest" costs librdkafka half a
+-- second of waiting for a leader. Beside it where they say that the partition ends for this isolation. A
+-- position that they do not know at the moment is left out.
 local function bounds(lab, topic, isolation)
   local parts, marks, name = {}, {}, isolation == "read_committed" and "lso" or "hw"
   for _, p in ipairs(must(lab.run.admin:topic(topic)).partitions) do
@@ -44,13 +47,14 @@ local function demand_complete(lab, topic, marks, ends)
     local ended = ends[partition]
     if not ended then lab:give_up("the independent reader of %s left out partition %s", topic, partition) end
     if ended < mark then
-      lab:give_up("the independent reader of %s/%s stopped at %d, the brokers had %d before it began", topic, partition, ended, mark)
+      lab:give_up("the independent reader of %s/%s stopped at %d, the brokers had %d before it began",
+        topic, partition, ended, mark)
     end
   end
 end
 
--- read(topic, {isolation="read_committed", headers=false, at_most="30s"}) -> {records = {...}, ends = {["0"] = EOF offset}}: every record from the
--- log start to the end
+-- read(topic, {isolation="read_committed", headers=false, at_most="30s"}) -> {records = {...}, ends =
+--   {["0"] = EOF offset}}: every record from the log start to the end
 function M.read(lab, topic, opts)
   opts = opts or {}
   local isolation = opts.isolation or "read_committed"
@@ -96,7 +100,8 @@ function M.ids(_, census, filter)
   return list
 end
 
--- watermarks(topic, partition, at_most) -> offsets with low, lso, hw and leo all known; a busy broker may leave one out for a moment
+-- watermarks(topic, partition, at_most) -> offsets with low, lso, hw and leo all known; a busy broker may
+--   leave one out for a moment
 function M.watermarks(lab, topic, partition, at_most)
   return lab:await(("the watermarks of %s/%d"):format(topic, partition or 0), function()
     local now = lab:offsets(topic, partition or 0)
@@ -104,7 +109,8 @@ function M.watermarks(lab, topic, partition, at_most)
   end, at_most or "30s")
 end
 
--- settled(topic, partition) -> offsets once LSO = HW = LEO: transaction markers trail the call's return by a moment
+-- settled(topic, partition) -> offsets once LSO = HW = LEO: transaction markers trail the call's return by
+--   a moment
 function M.settled(lab, topic, partition, at_most)
   local now
   lab:await(("LSO = HW = LEO on %s/%d"):format(topic, partition or 0), function()

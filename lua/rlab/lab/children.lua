@@ -1,5 +1,6 @@
--- Children: processes of an arm (roles and services) that talk by JSON lines on their standard output, with failpoints armed before they run and
--- the record of what fired. A crash is a real SIGKILL, an exit status its proof. They die with rlab.
+-- Children: processes of an arm (roles and services) that talk by JSON lines on their standard output, with
+-- failpoints armed before they run and the record of what fired. A crash is a real SIGKILL, an exit status
+-- its proof. They die with rlab.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -46,7 +47,8 @@ function M.tag(lab, word)
   return ("%s-%d"):format(word, lab.run.role_count)
 end
 
--- spawn(lab, class, tag, {cmd=, env=, cwd=}, {must_fire = {point = expr}, failpoints = {point = expr}}) -> child of that class
+-- spawn(lab, class, tag, {cmd=, env=, cwd=}, {must_fire = {point = expr}, failpoints = {point = expr}}) ->
+--   child of that class
 function M.spawn(lab, class, tag, what, opts)
   local points = {}
   for _, list in ipairs { opts.failpoints or {}, opts.must_fire or {} } do
@@ -59,7 +61,8 @@ function M.spawn(lab, class, tag, what, opts)
     stderr = lab.run.dir .. "/" .. tag .. ".log" })
   local must_fire = {}
   for point, expr in pairs(opts.must_fire or {}) do must_fire[point] = expr end
-  local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {}, other = {}, hits_path = hits,
+  local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {},
+    other = {}, hits_path = hits,
     arrived = task.event(), must_fire = must_fire }, class)
   child.reader = task.spawn(read_messages, child)
   lab:own(child)
@@ -79,7 +82,8 @@ local function last_words(child)
   return last and "; it wrote: " .. last:sub(1, 300) or ""
 end
 
--- child:expect(word, at_most) -> the message {say = word, ...} the child sent; inconclusive when it does not come
+-- child:expect(word, at_most) -> the message {say = word, ...} the child sent; inconclusive when it does
+--   not come
 function Child:expect(word, at_most)
   local message
   local ok, failure = task.timeout(at_most or "30s", function()
@@ -91,10 +95,12 @@ function Child:expect(word, at_most)
   end)
   message = message or take(self, word)
   if message then return message end
-  self.lab:give_up("%s did not say '%s' (%s); its log: %s.log%s", self.name, word, ok and "it ended" or tostring(failure), self.name, last_words(self))
+  self.lab:give_up("%s did not say '%s' (%s); its log: %s.log%s", self.name, word,
+    ok and "it ended" or tostring(failure), self.name, last_words(self))
 end
 
--- child:said(word) -> every message of that word so far (taken from the inbox); after the child ended all of them
+-- child:said(word) -> every message of that word so far (taken from the inbox); after the child ended all
+--   of them
 function Child:said(word)
   if self.process:wait(0) then self.reader:join() end
   local list = {}
@@ -135,9 +141,12 @@ end
 -- child:wait_exit{signal=|code=, at_most=} -> status; another ending makes the arm inconclusive
 function Child:wait_exit(want)
   local status, failure = self.process:wait(want.at_most or "30s")
-  if not status then self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name) end
+  if not status then
+    self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name)
+  end
   if (want.signal and status.signal ~= want.signal) or (want.code and status.code ~= want.code) then
-    self.lab:give_up("%s ended by %s, expected %s; its log: %s.log%s", self.name, status.signal or ("exit " .. tostring(status.code)),
+    self.lab:give_up("%s ended by %s, expected %s; its log: %s.log%s", self.name,
+      status.signal or ("exit " .. tostring(status.code)),
       want.signal or ("exit " .. want.code), self.name, last_words(self))
   end
   return status
@@ -146,14 +155,16 @@ end
 -- child:hits([point]) -> the failpoint firings it logged before they acted
 function Child:hits(point)
   local list = {}
-  for line in (fs.read(self.hits_path) or ""):gmatch "([^\n]+)\n" do -- a line without its end is being written
+  -- a line without its end is being written
+  for line in (fs.read(self.hits_path) or ""):gmatch "([^\n]+)\n" do
     local hit = json.decode(line)
     if not point or hit.name == point then list[#list + 1] = hit end
   end
   return list
 end
 
--- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it is written before it acts)
+-- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it
+--   is written before it acts)
 function Child:await_hit(point, at_most)
   return self.lab:await(self.name .. " at " .. point, function() return self:hits(point)[1] end, at_most)
 end
@@ -179,7 +190,8 @@ function Child:close()
     self.process:wait "30s"
   end
   self:prove_hits()
-  self.reader:cancel(err.new { domain = "rlab", code = 0, name = "CANCELLED", message = "the child is closed" })
+  self.reader:cancel(err.new { domain = "rlab", code = 0, name = "CANCELLED",
+    message = "the child is closed" })
   self.reader:join()
   self.process:close()
 end

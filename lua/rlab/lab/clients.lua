@@ -7,12 +7,16 @@ local M = {}
 local common = { ["reconnect.backoff.max.ms"] = 500, ["topic.metadata.refresh.interval.ms"] = 1000 }
 local profiles = {
   producer = {
-    acks = "all", ["enable.idempotence"] = true, partitioner = "murmur2_random", ["linger.ms"] = 5, ["message.timeout.ms"] = 3000,
+    acks = "all", ["enable.idempotence"] = true, partitioner = "murmur2_random", ["linger.ms"] = 5,
+    ["message.timeout.ms"] = 3000,
   },
   consumer = {
-    ["auto.offset.reset"] = "earliest", ["isolation.level"] = "read_committed", ["enable.auto.offset.store"] = false,
-    ["enable.auto.commit"] = true, ["auto.commit.interval.ms"] = 100, ["session.timeout.ms"] = 3000, ["heartbeat.interval.ms"] = 500,
-    ["max.poll.interval.ms"] = 10000, ["fetch.wait.max.ms"] = 100, ["fetch.error.backoff.ms"] = 50, ["enable.partition.eof"] = true,
+    ["auto.offset.reset"] = "earliest", ["isolation.level"] = "read_committed",
+    ["enable.auto.offset.store"] = false,
+    ["enable.auto.commit"] = true, ["auto.commit.interval.ms"] = 100, ["session.timeout.ms"] = 3000,
+    ["heartbeat.interval.ms"] = 500,
+    ["max.poll.interval.ms"] = 10000, ["fetch.wait.max.ms"] = 100, ["fetch.error.backoff.ms"] = 50,
+    ["enable.partition.eof"] = true,
   },
 }
 
@@ -41,7 +45,8 @@ function M.producer(lab, overrides)
   return lab:own(must(kafka.producer(settings)))
 end
 
--- consumer{group=, overrides} -> a consumer in the standard profile (read_committed, offsets stored by hand); closed with the arm
+-- consumer{group=, overrides} -> a consumer in the standard profile (read_committed, offsets stored by
+--   hand); closed with the arm
 function M.consumer(lab, overrides)
   local settings = lab:settings("consumer", overrides)
   settings.group = settings.group or lab:name "group"
@@ -58,7 +63,8 @@ local function topic_options(opts)
   for key in pairs(opts) do
     if not known[key] then
       local near = require("rlab.units").nearest(tostring(key), topic_keys)
-      error(("lab:topic: unknown option '%s'%s"):format(tostring(key), near and (", did you mean '" .. near .. "'?") or
+      error(("lab:topic: unknown option '%s'%s"):format(tostring(key),
+        near and (", did you mean '" .. near .. "'?") or
         "; there are " .. table.concat(topic_keys, ", ")), 3)
     end
   end
@@ -73,7 +79,8 @@ local function in_sync(lab, name)
   return found ~= nil
 end
 
--- A slow broker may have made the topic although its answer came too late: the client asks again and hears that it exists. Nobody else has the name.
+-- A slow broker may have made the topic although its answer came too late: the client asks again and hears
+-- that it exists. Nobody else has the name.
 local function create_topic(lab, spec)
   local again = lab.run.topics_asked_for[spec.name]
   lab.run.topics_asked_for[spec.name] = true
@@ -83,7 +90,8 @@ local function create_topic(lab, spec)
   lab:await("the replicas of " .. spec.name, function() return in_sync(lab, spec.name) end)
 end
 
--- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full name, when every replica is in sync
+-- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full
+--   name, when every replica is in sync
 function M.topic(lab, word, opts)
   opts = topic_options(opts or {})
   local name = lab:name(word)
@@ -98,7 +106,8 @@ function M.topic(lab, word, opts)
   return name
 end
 
--- offsets(topic, partition) -> {low, lso, hw, leo, leader, epoch, ...} | nil, err, from the brokers by the observer's own connections
+-- offsets(topic, partition) -> {low, lso, hw, leo, leader, epoch, ...} | nil, err, from the brokers by the
+--   observer's own connections
 function M.offsets(lab, topic, partition)
   return lab.run.admin:offsets(topic, partition or 0)
 end

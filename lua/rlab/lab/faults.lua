@@ -1,4 +1,5 @@
--- Faults and their proof. A fault that must fire and left no evidence makes the arm inconclusive, never green.
+-- Faults and their proof. A fault that must fire and left no evidence makes the arm inconclusive, never
+-- green.
 local must = require "rlab.must"
 local process = require "rlab.process"
 
@@ -7,9 +8,11 @@ local M = {}
 local Fault = {}
 Fault.__index = Fault
 
--- fault(name) -> f: declared before it happens; f:fired(proof) when there is evidence, f:over() when it has ended.
+-- fault(name) -> f: declared before it happens; f:fired(proof) when there is evidence, f:over() when it has
+--   ended.
 function M.fault(lab, name)
-  local fault = setmetatable({ lab = lab, row = { name = name, arm = lab.label, at = lab:now(), fired = false } }, Fault)
+  local fault = setmetatable({ lab = lab,
+    row = { name = name, arm = lab.label, at = lab:now(), fired = false } }, Fault)
   lab.faults[#lab.faults + 1] = fault.row
   return fault
 end
@@ -40,7 +43,8 @@ function M.unproved(lab)
   return names
 end
 
--- freeze(server) -> f: SIGSTOP, proved by the process state; f:thaw() continues it. Thawed at the arm's end in any case.
+-- freeze(server) -> f: SIGSTOP, proved by the process state; f:thaw() continues it. Thawed at the arm's end
+--   in any case.
 function M.freeze(lab, name)
   local server = must(lab.stack:server(name))
   local fault = lab:fault("SIGSTOP " .. name):started()
@@ -79,7 +83,8 @@ end
 local KILL = { name = "SIGKILL", number = 9, outcome = "is gone" }
 local TERM = { name = "SIGTERM", number = 15, outcome = "has gone" }
 
--- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait until it is ready)
+-- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait
+--   until it is ready)
 function M.kill(lab, name)
   return ended(lab, name, KILL, function(server) return server:kill() end)
 end

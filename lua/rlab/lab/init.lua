@@ -1,6 +1,8 @@
--- The lab object of one arm (or of the shared setup): everything a story needs, named for the run, closed when the arm ends.
--- Offers clients in the standard right profile, topics and schemas in the run's namespace, faults with their proof, samples, an operation
--- history, independent reads of the stores, and the checks. What is opened here is closed here, in reverse order.
+-- The lab object of one arm (or of the shared setup): everything a story needs, named for the run, closed
+-- when the arm ends.
+-- Offers clients in the standard right profile, topics and schemas in the run's namespace, faults with
+-- their proof, samples, an operation history, independent reads of the stores, and the checks. What is
+-- opened here is closed here, in reverse order.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local must = require "rlab.must"
@@ -11,8 +13,10 @@ local units = require "rlab.units"
 local Lab = {}
 Lab.__index = Lab
 
-local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census", "rlab.lab.sampler", "rlab.lab.services",
-  "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java", "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load" }
+local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
+  "rlab.lab.sampler", "rlab.lab.services",
+  "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java", "rlab.lab.workload", "rlab.lab.process",
+  "rlab.lab.load" }
 for _, name in ipairs(parts) do
   for method, f in pairs(require(name)) do Lab[method] = f end
 end
@@ -21,7 +25,8 @@ end
 local function new(run, arm)
   local self = setmetatable({
     run = run, arm = arm, stack = run.stack, seed = run.seed, options = run.options, shared = run.shared,
-    label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {}, spans = {}, events = {}, numbers = {}, facts = {},
+    label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {}, spans = {},
+    events = {}, numbers = {}, facts = {},
     gauges = {}, checks = {}, tables = {},
   }, Lab)
   self.rng = run.rng:split "workload"
@@ -66,7 +71,8 @@ local function close_all(lab)
   return failures
 end
 
--- Closes all that was opened, last first; the failures are collected, not raised. An arm beside this one that fails meanwhile does not cut it short.
+-- Closes all that was opened, last first; the failures are collected, not raised. An arm beside this one
+-- that fails meanwhile does not cut it short.
 function Lab:close()
   return task.shielded(close_all, self)
 end
@@ -87,19 +93,20 @@ function Lab:await(what, pred, at_most)
   return value
 end
 
--- within(at_most, pred) -> pred's value, or nil when it did not come true: for what the checks are to judge, where a late or missing
--- outcome is a violation and not a doubt.
+-- within(at_most, pred) -> pred's value, or nil when it did not come true: for what the checks are to
+--   judge, where a late or missing outcome is a violation and not a doubt.
 function Lab.within(_, at_most, pred)
   return (task.wait_until(pred, { at_most = at_most, every = "10ms" }))
 end
 
--- issued(what, got, want): the gate of the minimum load. With another number of operations than stated nothing is proved.
+-- issued(what, got, want): the gate of the minimum load. With another number of operations than stated
+-- nothing is proved.
 function Lab:issued(what, got, want)
   if got ~= want then self:give_up("%s: %d of %d operations were issued", what, got, want) end
 end
 
--- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes the arm inconclusive, or is
--- a mistake of the script.
+-- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes
+--   the arm inconclusive, or is a mistake of the script.
 function Lab:background(what, f)
   local failure
   local worker = task.spawn(function()
@@ -116,10 +123,12 @@ function Lab:background(what, f)
   return worker
 end
 
--- hold(what, pred, for_how_long): pred stays true all that time, else the arm is inconclusive. For windows that are part of the story.
--- pred returns nil when it cannot know at the moment; it must be known to be true at the end.
+-- hold(what, pred, for_how_long): pred stays true all that time, else the arm is inconclusive. For windows
+-- that are part of the story. pred returns nil when it cannot know at the moment; it must be known to be
+-- true at the end.
 function Lab:hold(what, pred, how_long)
-  local broken = task.wait_until(function() return pred() == false end, { at_most = how_long, every = "20ms", what = what })
+  local broken = task.wait_until(function() return pred() == false end,
+    { at_most = how_long, every = "20ms", what = what })
   if broken then self:give_up("%s ended within %s", what, tostring(how_long)) end
   self:await(what .. " at the end of the window", pred, "10s")
 end
@@ -139,11 +148,13 @@ function Lab:event(fmt, ...)
   self.run:pause_at_step(text)
 end
 
--- anomaly(text [, {arm=, at=}]): the instant at which it went wrong, the marker on the report's time axis; the first of an arm counts.
+-- anomaly(text [, {arm=, at=}]): the instant at which it went wrong, the marker on the report's time axis;
+-- the first of an arm counts.
 -- A shared setup names the arm that it happened to; what is found out later says when it was.
 function Lab:anomaly(text, about)
   about = about or {}
-  self.events[#self.events + 1] = { at = about.at or self:now(), arm = about.arm or self.label, text = text, kind = "anomaly" }
+  self.events[#self.events + 1] = { at = about.at or self:now(), arm = about.arm or self.label, text = text,
+    kind = "anomaly" }
   self.run.view:event(self, text, about.arm)
 end
 
@@ -163,7 +174,8 @@ function Lab:progress(done, total, what)
   self.run.view:progress(self, done, total, what)
 end
 
--- span(kind, label) -> s; s.over([outcome]) ends it. Kinds: transaction, window, outage. Outcomes: committed, aborted, open.
+-- span(kind, label) -> s; s.over([outcome]) ends it. Kinds: transaction, window, outage. Outcomes:
+--   committed, aborted, open.
 function Lab:span(kind, label)
   local span = { kind = kind, label = label, arm = self.label, at = self:now() }
   self.spans[#self.spans + 1] = span
@@ -178,7 +190,8 @@ local function actor(lab, process)
   return lab.label and (lab.label .. "/" .. process) or process
 end
 
--- invoke(process, f, value) and outcome("ok" | "fail" | "info", process, f, value, failure): an operation in the history
+-- invoke(process, f, value) and outcome("ok" | "fail" | "info", process, f, value, failure): an operation
+-- in the history
 function Lab:invoke(process, f, value)
   self.run.history:invoke(actor(self, process), f, value)
 end
@@ -188,7 +201,8 @@ function Lab:outcome(kind, process, f, value, failure)
   history[kind](history, actor(self, process), f, value, failure)
 end
 
--- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named *TIMED_OUT is unknown, not failed.
+-- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named
+--   *TIMED_OUT is unknown, not failed.
 function Lab:op(process, f, value, action)
   self:invoke(process, f, value)
   local results = table.pack(action())
@@ -196,7 +210,8 @@ function Lab:op(process, f, value, action)
     self:outcome("ok", process, f, value)
   else
     local failure = results[2]
-    local unknown = failure and (failure.status == "POSSIBLY_PERSISTED" or tostring(failure.name):find "TIMED_OUT")
+    local unknown = failure and (failure.status == "POSSIBLY_PERSISTED"
+      or tostring(failure.name):find "TIMED_OUT")
     self:outcome(unknown and "info" or "fail", process, f, value, tostring(failure))
   end
   return table.unpack(results, 1, results.n)
@@ -207,12 +222,14 @@ function Lab:moment(picture)
   self.run.moment = picture
 end
 
--- table{title=, head={...}, rows={{...}, ...}, note=}: a table of texts and numbers for the report, such as what was seen on the wire.
+-- table{title=, head={...}, rows={{...}, ...}, note=}: a table of texts and numbers for the report, such as
+-- what was seen on the wire.
 function Lab:table(shown)
   for _, key in ipairs { "title", "head", "rows" } do
     if shown[key] == nil then error(("lab:table needs '%s'"):format(key), 2) end
   end
-  self.tables[#self.tables + 1] = { arm = self.label, title = shown.title, head = shown.head, rows = require("rlab.json").array(shown.rows), note = shown.note }
+  self.tables[#self.tables + 1] = { arm = self.label, title = shown.title, head = shown.head,
+    rows = require("rlab.json").array(shown.rows), note = shown.note }
 end
 
 -- database(ddl...) -> db: a schema of this arm's own with the tables of the given statements.

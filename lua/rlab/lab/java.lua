@@ -1,5 +1,7 @@
--- Kafka's own Java client as a child process: a transactional producer of org.apache.kafka:kafka-clients, from the broker's jars, driven line by line.
--- Its few lines of Java are compiled once for this machine, by javac or by Eclipse's compiler (a jar that `make deps` fetches).
+-- Kafka's own Java client as a child process: a transactional producer of org.apache.kafka:kafka-clients,
+-- from the broker's jars, driven line by line.
+-- Its few lines of Java are compiled once for this machine, by javac or by Eclipse's compiler (a jar that
+-- `make deps` fetches).
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -14,8 +16,9 @@ local M = {}
 local CLASS = "RlabTransactions"
 local ANSWER_AT_MOST = "30s"
 
--- Lines in: NAME open KEY=VALUE ... | NAME init | NAME begin | NAME send TOPIC PARTITION VALUE | NAME commit | NAME abort | NAME close. Each is
--- answered by a line of JSON with the name; producers do not wait for one another.
+-- Lines in: NAME open KEY=VALUE ... | NAME init | NAME begin | NAME send TOPIC PARTITION VALUE | NAME
+-- commit | NAME abort | NAME close. Each is answered by a line of JSON with the name; producers do not wait
+-- for one another.
 local SOURCE = [[
 import java.io.*;
 import java.time.Duration;
@@ -95,7 +98,9 @@ local function compile(java, kafka, folder)
   must(fs.write(source, SOURCE))
   for _, word in ipairs { "-d", tmp, "-cp", kafka.classpath, source } do words[#words + 1] = word end
   local text, status = tools.output(words, "60s")
-  if not text or status.code ~= 0 then return missing("the Java client does not compile: " .. (text and text:match "[^\n]+" or tostring(status))) end
+  if not text or status.code ~= 0 then
+    return missing("the Java client does not compile: " .. (text and text:match "[^\n]+" or tostring(status)))
+  end
   must(fs.mkdir(folder))
   return fs.write(("%s/%s.class"):format(folder, CLASS), must(fs.read(("%s/%s.class"):format(tmp, CLASS))))
 end
@@ -115,7 +120,8 @@ end
 
 local function command(java, kafka, folder)
   local cmd = { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto" }
-  local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka } -- good for class paths that begin as the brokers' does
+  -- good for class paths that begin as the brokers' does
+  local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka }
   if archive then cmd[#cmd + 1] = "-XX:SharedArchiveFile=" .. archive end
   return table.move({ "-cp", kafka.classpath .. ":" .. folder, CLASS }, 1, 3, #cmd + 1, cmd)
 end
@@ -140,7 +146,10 @@ function Client:answer(name, what)
   end)
   local answer = self.answers[name]
   self.answers[name] = nil
-  if not answer then self.lab:give_up("the Java client did not answer to %s within %s; its log: %s.log", what, ANSWER_AT_MOST, self.tag) end
+  if not answer then
+    self.lab:give_up("the Java client did not answer to %s within %s; its log: %s.log", what,
+      ANSWER_AT_MOST, self.tag)
+  end
   return answer
 end
 
@@ -156,8 +165,10 @@ local function start(lab)
   local folder, failure = class_folder(java, kafka)
   if not folder then lab:give_up("%s", failure.message) end
   local tag = require("rlab.lab.children").tag(lab, "java")
-  local child = must(process.spawn { cmd = command(java, kafka, folder), stdin = "pipe", stdout = "capture", stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
-  local client = setmetatable({ lab = lab, tag = tag, process = child, answers = {}, arrived = task.event() }, Client)
+  local child = must(process.spawn { cmd = command(java, kafka, folder), stdin = "pipe", stdout = "capture",
+    stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
+  local client = setmetatable({ lab = lab, tag = tag, process = child, answers = {},
+    arrived = task.event() }, Client)
   client.reader = task.spawn(read_answers, client)
   lab:own(client)
   client.version = client:answer("", "its start").version
@@ -173,7 +184,8 @@ local function ask(p, words)
   must(p.client.process:write(("%s %s\n"):format(p.name, words)))
   local answer = p.client:answer(p.name, words)
   if answer.ok then return answer end
-  return nil, err.new { domain = "java", code = 0, name = answer.error:match "(%w+Exception)" or "ERROR", message = answer.error }
+  return nil, err.new { domain = "java", code = 0, name = answer.error:match "(%w+Exception)" or "ERROR",
+    message = answer.error }
 end
 
 function Producer:init_transactions() return ask(self, "init") end
@@ -181,7 +193,9 @@ function Producer:init_transactions() return ask(self, "init") end
 function Producer:begin() return ask(self, "begin") end
 
 -- send{topic=, partition=, value=} -> {partition, offset} | nil, err
-function Producer:send(record) return ask(self, ("send %s %d %s"):format(record.topic, record.partition, record.value)) end
+function Producer:send(record)
+  return ask(self, ("send %s %d %s"):format(record.topic, record.partition, record.value))
+end
 
 function Producer:commit() return ask(self, "commit") end
 
@@ -193,7 +207,8 @@ function M.java_version(lab)
   return lab.java_client.version
 end
 
--- java_producer{["transactional.id"] =, ["bootstrap.servers"] =, ...} -> a transactional producer of the Java client; .version of kafka-clients.
+-- java_producer{["transactional.id"] =, ["bootstrap.servers"] =, ...} -> a transactional producer of the
+--   Java client; .version of kafka-clients.
 -- Inconclusive, with what is missing, where it cannot run.
 function M.java_producer(lab, settings)
   local words = {}
@@ -202,7 +217,8 @@ function M.java_producer(lab, settings)
   M.java_version(lab)
   lab.client_settings = lab.client_settings or {}
   table.insert(lab.client_settings, { kind = "java producer", settings = settings })
-  local p = setmetatable({ client = lab.java_client, name = settings["transactional.id"], version = lab.java_client.version }, Producer)
+  local p = setmetatable({ client = lab.java_client, name = settings["transactional.id"],
+    version = lab.java_client.version }, Producer)
   must(ask(p, "open " .. table.concat(words, " ")))
   return p
 end

@@ -15,8 +15,9 @@ local function rows_of(opts)
   return math.min(ROWS_MAX, opts.count * (opts.readers or 1))
 end
 
--- load{to = service, ...} -> Load, under way: options as of flow_load.open; `to` is a service or process of the arm instead of url. Unless they say
--- otherwise, the seed is the run's, a row is kept of each request, and the history gets each operation.
+-- load{to = service, ...} -> Load, under way: options as of flow_load.open; `to` is a service or process of
+--   the arm instead of url. Unless they say otherwise, the seed is the run's, a row is kept of each
+--   request, and the history gets each operation.
 function M.load(lab, opts)
   local all = {}
   for key, value in pairs(opts) do all[key] = value end
@@ -41,12 +42,15 @@ local function take_all(handle)
   return rows
 end
 
--- load:finish([at_most]) -> stats with rows, oldest first: waits for its end. One that could not begin, or rows that had no room, prove nothing.
+-- load:finish([at_most]) -> stats with rows, oldest first: waits for its end. One that could not begin, or
+--   rows that had no room, prove nothing.
 function Load:finish(at_most)
   local ok, failure = self.handle:wait(at_most or "60s")
   if not ok then self.lab:give_up("%s: %s", self.name, failure.message) end
   local stats = self.handle:stats()
-  if stats.rows_lost > 0 then self.lab:give_up("%s: there was no room for %d rows; say rows = N", self.name, stats.rows_lost) end
+  if stats.rows_lost > 0 then
+    self.lab:give_up("%s: there was no room for %d rows; say rows = N", self.name, stats.rows_lost)
+  end
   stats.rows = take_all(self.handle)
   return stats
 end

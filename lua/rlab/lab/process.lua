@@ -1,5 +1,6 @@
--- Your own consumer, producer or HTTP service, in any language, as a child of an arm: what it is to work on comes by its environment (RLAB_*), what it
--- did is read from the stores. It needs no code of rlab; faults come from outside: signals, locked rows, the proxy.
+-- Your own consumer, producer or HTTP service, in any language, as a child of an arm: what it is to work on
+-- comes by its environment (RLAB_*), what it did is read from the stores. It needs no code of rlab; faults
+-- come from outside: signals, locked rows, the proxy.
 local children = require "rlab.lab.children"
 local must = require "rlab.must"
 
@@ -15,7 +16,8 @@ local function check_options(opts)
   for key in pairs(opts) do
     if not known[key] then
       local near = require("rlab.units").nearest(tostring(key), OPTION_KEYS)
-      error(("lab:process: unknown option '%s'%s"):format(tostring(key), near and (", did you mean '" .. near .. "'?")
+      error(("lab:process: unknown option '%s'%s"):format(tostring(key),
+        near and (", did you mean '" .. near .. "'?")
         or "; there are " .. table.concat(OPTION_KEYS, ", ")), 3)
     end
   end
@@ -33,7 +35,8 @@ local function add_mysql(lab, env, wire)
   local at = lab.stack.mysql
   local host, port = (wire.mysql or at.host .. ":" .. at.port):match "^(.*):(%d+)$"
   env.RLAB_MYSQL = ("mysql://%s:%s@%s:%s/%s"):format(at.user, at.password, host, port, lab:schema())
-  env.RLAB_MYSQL_HOST, env.RLAB_MYSQL_PORT, env.RLAB_MYSQL_USER, env.RLAB_MYSQL_PASSWORD = host, port, at.user, at.password
+  env.RLAB_MYSQL_HOST, env.RLAB_MYSQL_PORT, env.RLAB_MYSQL_USER, env.RLAB_MYSQL_PASSWORD = host, port,
+    at.user, at.password
   env.RLAB_MYSQL_DATABASE = lab:schema()
 end
 
@@ -77,8 +80,9 @@ local function spawn(lab, opts, tag)
   return child
 end
 
--- process{name = "consumer", cmd = {...}, env = {...}, cwd =, http = "/health", via_proxy = true} -> Process. With `http` it is told a port (RLAB_PORT),
--- and this returns when that path answers with a status below 500.
+-- process{name = "consumer", cmd = {...}, env = {...}, cwd =, http = "/health", via_proxy = true} ->
+--   Process. With `http` it is told a port (RLAB_PORT), and this returns when that path answers with a
+--   status below 500.
 function M.process(lab, opts)
   check_options(opts)
   local child = spawn(lab, opts, children.tag(lab, opts.name or "process"))
@@ -124,29 +128,34 @@ end
 
 -- ---- holding it where it stands ----
 
--- Whether a transaction of the schema waits for a lock. information_schema.innodb_trx would say so too, but it is a copy that is not made anew while
--- somebody reads it more often than ten times a second.
+-- Whether a transaction of the schema waits for a lock. information_schema.innodb_trx would say so too, but
+-- it is a copy that is not made anew while somebody reads it more often than ten times a second.
 local function waits(db, schema)
   for block in must(db:row "SHOW ENGINE INNODB STATUS").Status:gmatch "%-%-%-TRANSACTION (.-)\n%f[%-]" do
     local thread = block:find "\nLOCK WAIT" and block:match "MySQL thread id (%d+)"
-    if thread and must(db:value("SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND db = ?", tonumber(thread), schema)) > 0 then
+    if thread and must(db:value(
+      "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND db = ?", tonumber(thread),
+      schema)) > 0 then
       return true
     end
   end
   return false
 end
 
--- lock_rows(where, sql, ...) -> held: rows of the arm's schema (sql is a SELECT, parameters follow) are locked by a transaction of the lab's, so that whoever
--- writes them stands still in the middle of its own. held:await_waiter() proves that somebody does, held:release() lets them go.
+-- lock_rows(where, sql, ...) -> held: rows of the arm's schema (sql is a SELECT, parameters follow) are
+--   locked by a transaction of the lab's, so that whoever writes them stands still in the middle of its
+--   own. held:await_waiter() proves that somebody does, held:release() lets them go.
 function M.lock_rows(lab, where, sql, ...)
   local at = lab.stack.mysql
-  local db = lab:own(must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password,
+  local db = lab:own(must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
+    password = at.password,
     database = lab:schema() }))
   local held = { fault = lab:fault("a locked row: " .. where):started() }
   must(db:exec "START TRANSACTION")
   must(db:query(sql .. " FOR UPDATE", ...))
   function held:await_waiter(at_most)
-    lab:await("a transaction that waits for " .. where, function() return waits(lab:db(), lab:schema()) end, at_most or "60s")
+    lab:await("a transaction that waits for " .. where, function() return waits(lab:db(), lab:schema()) end,
+      at_most or "60s")
     self.fault:fired("InnoDB shows a transaction of %s in LOCK WAIT", lab:schema())
     return self
   end

@@ -1,6 +1,8 @@
--- The wire of an arm: addresses through the proxy, rules on single requests as faults with their proof, and the log of what was seen.
--- Kafka's ports are shared by all runs: a rule or log is for what names this arm (client id, topic, group or transactional id, all made by
--- lab:name), unless it says client_id, topic or contains itself. MySQL and Redis get ports of the arm's own.
+-- The wire of an arm: addresses through the proxy, rules on single requests as faults with their proof, and
+-- the log of what was seen.
+-- Kafka's ports are shared by all runs: a rule or log is for what names this arm (client id, topic, group
+-- or transactional id, all made by lab:name), unless it says client_id, topic or contains itself. MySQL and
+-- Redis get ports of the arm's own.
 local must = require "rlab.must"
 local units = require "rlab.units"
 
@@ -19,17 +21,20 @@ local function space(lab)
   return lab.label and lab.run.namespace .. "-" .. lab.label or lab.run.namespace
 end
 
--- Whose rules and ports they are. The dot keeps "lost-response" from owning what "lost-response-dedup" has beside it.
+-- Whose rules and ports they are. The dot keeps "lost-response" from owning what "lost-response-dedup" has
+-- beside it.
 local function owner(lab)
   return lab.label and space(lab) .. "." or lab.run.namespace
 end
 
 local function own_port(lab, proto, at)
-  local made = must(client(lab):create { name = lab:name(proto), upstream = ("%s:%d"):format(at.host, at.port), proto = proto, owner = owner(lab) })
+  local made = must(client(lab):create { name = lab:name(proto),
+    upstream = ("%s:%d"):format(at.host, at.port), proto = proto, owner = owner(lab) })
   return "127.0.0.1:" .. made.port
 end
 
--- wire() -> {brokers =, mysql = "host:port", redis = "host:port", client_id = prefix}: the arm's addresses through the proxy
+-- wire() -> {brokers =, mysql = "host:port", redis = "host:port", client_id = prefix}: the arm's addresses
+--   through the proxy
 function M.wire(lab)
   if lab.own_wire then return lab.own_wire end
   local proxy = client(lab)
@@ -59,7 +64,8 @@ local function check(call, spec, known)
     for _, name in ipairs(known) do fits = fits or name == key end
     if not fits then
       local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and (", did you mean '" .. near .. "'?") or ""), 3)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
+        near and (", did you mean '" .. near .. "'?") or ""), 3)
     end
   end
   local copy = {}
@@ -119,18 +125,21 @@ function Rule.remove(rule)
   rule.row["until"] = rule.lab:now()
 end
 
-local RULE_KEYS = { "name", "proto", "action", "api", "client_id", "topic", "statement", "contains", "param", "nth", "times", "chance", "delay",
+local RULE_KEYS = { "name", "proto", "action", "api", "client_id", "topic", "statement", "contains",
+  "param", "nth", "times", "chance", "delay",
   "code", "error", "proxy", "may_fire" }
 
--- rule{api = "Produce", nth = 5, action = "cut-after", ...} -> fault: it must act at least once, else the arm is inconclusive (may_fire = true: it
--- need not). f:await(), f:state(), f:release(), f:remove(), f:prove().
+-- rule{api = "Produce", nth = 5, action = "cut-after", ...} -> fault: it must act at least once, else the
+--   arm is inconclusive (may_fire = true: it need not). f:await(), f:state(), f:release(), f:remove(),
+--   f:prove().
 function M.rule(lab, spec)
   local own = check("lab:rule", spec, RULE_KEYS)
   lab:wire()
   local name, may = own.name or described(own), own.may_fire
   own.name, own.may_fire = nil, nil
   local made = must(client(lab):add_rule(scoped(lab, own)))
-  local rule = setmetatable({ lab = lab, id = made.id, proxy = client(lab), row = { name = name, arm = lab.label, at = lab:now(), fired = false } },
+  local rule = setmetatable({ lab = lab, id = made.id, proxy = client(lab),
+    row = { name = name, arm = lab.label, at = lab:now(), fired = false } },
     { __index = Rule, __close = function(r) r:remove() end })
   if not may then lab.faults[#lab.faults + 1] = rule.row end
   return lab:own(rule)
@@ -138,16 +147,23 @@ end
 
 -- ---- partitions between brokers ----
 
--- part("kafka-2") -> fault: no peer reaches that broker any more and it reaches none, although all live; the controller still sees it. needs =
+-- part("kafka-2") -> fault: no peer reaches that broker any more and it reaches none, although all live;
+--   the controller still sees it. needs =
 -- { "partition" }. f.heal() joins them again. Proved by what was swallowed; also done at the arm's end.
 function M.part(lab, name)
   local id = name:match "^kafka%-(%d)$"
-  if not id then error(("lab:part: '%s' is no broker; there are kafka-1, kafka-2, kafka-3"):format(tostring(name)), 2) end
-  if not lab.stack:partitionable() then error('lab:part needs brokers that reach one another through the proxy: write needs = { ..., "partition" }', 2) end
+  if not id then
+    error(("lab:part: '%s' is no broker; there are kafka-1, kafka-2, kafka-3"):format(tostring(name)), 2)
+  end
+  if not lab.stack:partitionable() then
+    error('lab:part needs brokers that reach one another through the proxy: write needs = { ..., \z
+      "partition" }', 2)
+  end
   local fault, rules = lab:fault("partition around " .. name):started(), {}
   lab:wire()
   local function swallow(gate, client_id)
-    rules[#rules + 1] = must(client(lab):add_rule { proto = "kafka", proxy = gate, client_id = client_id, action = "black-hole", owner = owner(lab) }).id
+    rules[#rules + 1] = must(client(lab):add_rule { proto = "kafka", proxy = gate, client_id = client_id,
+      action = "black-hole", owner = owner(lab) }).id
   end
   for _, peer in ipairs { "1", "2", "3" } do
     if peer ~= id then
@@ -178,10 +194,13 @@ local LOG_KEYS = { "proto", "api", "client_id", "topic", "contains", "proxy" }
 
 local Log = {}
 
--- log:rows([{api =, direction =}]) -> rows so far {time (s of the arm), client_id, api, version, correlation, direction, ...}; also what rules did
+-- log:rows([{api =, direction =}]) -> rows so far {time (s of the arm), client_id, api, version,
+--   correlation, direction, ...}; also what rules did
 function Log.rows(log, filter)
   local rows, last, dropped = must(log.proxy:wire { owner = owner(log.lab), since = log.since })
-  if dropped > log.dropped then log.lab:give_up("the wire log lost %d rows: it is bounded", dropped - log.dropped) end
+  if dropped > log.dropped then
+    log.lab:give_up("the wire log lost %d rows: it is bounded", dropped - log.dropped)
+  end
   log.last = last
   local list = {}
   for _, row in ipairs(rows) do

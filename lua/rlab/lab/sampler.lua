@@ -1,11 +1,12 @@
--- Samples ten times a second: watermarks of watched partitions and gauges, one JSON line each, for the report's time axis.
+-- Samples ten times a second: watermarks of watched partitions and gauges, one JSON line each, for the
+-- report's time axis.
 local json = require "rlab.json"
 local task = require "rlab.task"
 
 local M = {}
 
--- watch(topic, partition, label): low, lso, hw, leo of the partition become series "<label>.hw" ... `topic` may be a function that
--- returns the name once it is known.
+-- watch(topic, partition, label): low, lso, hw, leo of the partition become series "<label>.hw" ... `topic`
+-- may be a function that returns the name once it is known.
 function M.watch(lab, topic, partition, label)
   label = label or ("p" .. partition)
   lab:gauge(function(row)
@@ -18,7 +19,8 @@ end
 
 local function connect(lab)
   local at = lab.stack.mysql
-  return lab:own(require("rlab.must")(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password,
+  return lab:own(require("rlab.must")(require("rlab.mysql").connect { host = at.host, port = at.port,
+    user = at.user, password = at.password,
     database = lab:schema(), read_timeout = "1s" }))
 end
 
@@ -30,7 +32,8 @@ local counts = {
 
 -- How many cached accounts are behind the view just now; nothing where a store does not answer.
 local function stale_of(lab, db, redis)
-  local cached, views = require("rlab.cache").all(redis, lab:prefix()), db:query "SELECT account_id AS k, version AS v FROM account_view"
+  local cached, views = require("rlab.cache").all(redis, lab:prefix()),
+    db:query "SELECT account_id AS k, version AS v FROM account_view"
   if not (cached and views) then return nil end
   local stale = 0
   for _, row in ipairs(views) do
@@ -42,15 +45,19 @@ end
 
 local function connect_redis(lab)
   local at = lab.stack.redis
-  return lab:own(require("rlab.must")(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "1s" }))
+  return lab:own(require("rlab.must")(require("rlab.redis").connect { host = at.host, port = at.port,
+    timeout = "1s" }))
 end
 
--- watch_pipeline{"backlog", "lag", "duplicates", "applied", "stale", topic =, group =}: series of the outbox's unsent rows, the group's lag, effects that
--- are there twice, all effects, and cached accounts that are behind the view, for the report's time axis
+-- watch_pipeline{"backlog", "lag", "duplicates", "applied", "stale", topic =, group =}: series of the
+-- outbox's unsent rows, the group's lag, effects that are there twice, all effects, and cached accounts
+-- that are behind the view, for the report's time axis
 function M.watch_pipeline(lab, opts)
   local db, names = connect(lab), {}
   for _, name in ipairs(opts) do
-    if not counts[name] and name ~= "lag" and name ~= "stale" then error(("lab:watch_pipeline: there is no series '%s'"):format(name), 2) end
+    if not counts[name] and name ~= "lag" and name ~= "stale" then
+      error(("lab:watch_pipeline: there is no series '%s'"):format(name), 2)
+    end
     names[name] = true
   end
   local redis = names.stale and connect_redis(lab)
@@ -65,7 +72,8 @@ function M.watch_pipeline(lab, opts)
   end)
 end
 
--- watch_metric(service, "rlab_query_db_loads_total", "reads"): a metric of a service as a series; nothing while it does not answer
+-- watch_metric(service, "rlab_query_db_loads_total", "reads"): a metric of a service as a series; nothing
+-- while it does not answer
 function M.watch_metric(lab, service, metric, series)
   lab:gauge(function(row) row[series] = service:metric(metric) end)
 end
@@ -97,8 +105,9 @@ function M.start_sampler(lab)
   end)
 end
 
--- The last sample sees how it ended, so it comes before anything is closed. A sample under way is let finish: a query that is cancelled breaks its
--- connection. One that hangs (a server is frozen) is not waited for.
+-- The last sample sees how it ended, so it comes before anything is closed. A sample under way is let
+-- finish: a query that is cancelled breaks its connection. One that hangs (a server is frozen) is not
+-- waited for.
 function M.stop_sampler(lab)
   local sampler = lab.sampler
   if not sampler then return end

@@ -1,5 +1,6 @@
--- Services as an arm runs them: `rlab service NAME` in processes of their own, with the arm's topic, group, schema and key prefix, an admin endpoint
--- on a port that they report, and the proofs of rlab.lab.children. Their logs and settings stay in the run's folder.
+-- Services as an arm runs them: `rlab service NAME` in processes of their own, with the arm's topic, group,
+-- schema and key prefix, an admin endpoint on a port that they report, and the proofs of rlab.lab.children.
+-- Their logs and settings stay in the run's folder.
 local children = require "rlab.lab.children"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -26,12 +27,13 @@ local function merged(...)
   return all
 end
 
--- An answer that never comes is waited for as long as the socket's timeout, by default a minute, and a topic that a broker does not know yet is asked for
--- again after five: an arm has less.
-local IMPATIENT = { ["socket.timeout.ms"] = "6000", ["topic.metadata.refresh.interval.ms"] = "1000", ["reconnect.backoff.max.ms"] = "500" }
+-- An answer that never comes is waited for as long as the socket's timeout, by default a minute, and a
+-- topic that a broker does not know yet is asked for again after five: an arm has less.
+local IMPATIENT = { ["socket.timeout.ms"] = "6000", ["topic.metadata.refresh.interval.ms"] = "1000",
+  ["reconnect.backoff.max.ms"] = "500" }
 
--- The lab's timers for a service that consumes. Its name makes it a static member, so that one that was killed and is started again goes on at once
--- instead of waiting for its own session to end.
+-- The lab's timers for a service that consumes. Its name makes it a static member, so that one that was
+-- killed and is started again goes on at once instead of waiting for its own session to end.
 local function lab_consumer(lab, tag, given)
   local own = merged(IMPATIENT, { ["group.instance.id"] = tag })
   for _, name in ipairs { "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms" } do
@@ -46,8 +48,12 @@ local function arms_settings(lab, name, given, tag)
   for key, value_of in pairs(own_settings) do
     if options[key] and settings[key] == nil then settings[key] = value_of(lab, name) end
   end
-  if description.uses and description.uses.consumer then settings.consumer = lab_consumer(lab, tag, settings.consumer) end
-  if description.uses and description.uses.producer then settings.producer = merged(IMPATIENT, settings.producer or {}) end
+  if description.uses and description.uses.consumer then
+    settings.consumer = lab_consumer(lab, tag, settings.consumer)
+  end
+  if description.uses and description.uses.producer then
+    settings.producer = merged(IMPATIENT, settings.producer or {})
+  end
   return settings
 end
 
@@ -55,8 +61,14 @@ local function addresses(lab, via_proxy)
   local wire = via_proxy and lab:wire() or {}
   local env, at = {}, lab.stack.mysql
   if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
-  if at then env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password, wire.mysql or at.host .. ":" .. at.port, lab:schema()) end
-  if lab.stack.redis then env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis or lab.stack.redis.host .. ":" .. lab.stack.redis.port) end
+  if at then
+    env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password,
+      wire.mysql or at.host .. ":" .. at.port, lab:schema())
+  end
+  if lab.stack.redis then
+    env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis
+      or lab.stack.redis.host .. ":" .. lab.stack.redis.port)
+  end
   return env
 end
 
@@ -66,7 +78,8 @@ local function spawn(lab, name, settings, opts, tag, instance)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
   must(fs.write(config, json.encode(settings, { pretty = true }) .. "\n"))
   local service = children.spawn(lab, Service, tag, {
-    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance, "--failpoints",
+    cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance,
+      "--failpoints",
       "--die-with-parent", tostring(process.self()) },
     env = addresses(lab, opts.via_proxy),
   }, opts)
@@ -74,12 +87,15 @@ local function spawn(lab, name, settings, opts, tag, instance)
   return service
 end
 
--- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) -> Service that says it is ready. Failpoints
--- are armed before it starts.
+-- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) ->
+--   Service that says it is ready. Failpoints are armed before it starts.
 function M.service(lab, name, settings, opts)
   opts = opts or {}
   for key in pairs(opts) do
-    if not OPTION_KEYS[key] then error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(tostring(key)), 2) end
+    if not OPTION_KEYS[key] then
+      error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(
+        tostring(key)), 2)
+    end
   end
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
   local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
@@ -96,7 +112,8 @@ function Service:await_ready()
   return self
 end
 
--- service:restart() -> Service with the same name and settings, in a new process; what must fire and has not yet is armed again
+-- service:restart() -> Service with the same name and settings, in a new process; what must fire and has
+--   not yet is armed again
 function Service:restart()
   if self:alive() then self:wait_exit {} end
   local fired = {}
@@ -107,12 +124,14 @@ function Service:restart()
   end
   for point in pairs(left) do self.must_fire[point] = nil end
   self.lives = (self.lives or 1) + 1
-  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }), ("%s.%d"):format(self.instance, self.lives), self.instance)
+  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }),
+    ("%s.%d"):format(self.instance, self.lives), self.instance)
   again.lives = self.lives
   return again:await_ready()
 end
 
--- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0 makes the arm inconclusive
+-- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0
+--   makes the arm inconclusive
 function Service:stop(at_most)
   must(self.process:kill "TERM")
   return self:wait_exit { code = 0, at_most = at_most or "30s" }
@@ -121,15 +140,21 @@ end
 -- ---- over HTTP ----
 
 local function call(service, method, path, body)
-  local answer, failure = require("rlab.http").request { method = method, url = service.url .. path, body = body, timeout = "10s" }
+  local answer, failure = require("rlab.http").request { method = method, url = service.url .. path,
+    body = body, timeout = "10s" }
   if not answer then return nil, failure end
   return answer
 end
 
 local function demand(service, method, path, body)
   local answer, failure = call(service, method, path, body)
-  if not answer then service.lab:give_up("%s does not answer %s: %s", service.name, path, tostring(failure)) end
-  if answer.status >= 300 then service.lab:give_up("%s answers HTTP %d to %s %s: %s", service.name, answer.status, method, path, answer.body or "") end
+  if not answer then
+    service.lab:give_up("%s does not answer %s: %s", service.name, path, tostring(failure))
+  end
+  if answer.status >= 300 then
+    service.lab:give_up("%s answers HTTP %d to %s %s: %s", service.name, answer.status, method, path,
+      answer.body or "")
+  end
   return answer
 end
 

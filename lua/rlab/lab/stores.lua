@@ -1,4 +1,5 @@
--- The services' stores in MySQL: a schema of the arm's own, and what the census reads from it, over connections that no service uses.
+-- The services' stores in MySQL: a schema of the arm's own, and what the census reads from it, over
+-- connections that no service uses.
 local migrate = require "rlab.stack.migrate"
 local must = require "rlab.must"
 local task = require "rlab.task"
@@ -7,10 +8,12 @@ local M = {}
 
 local function connect(lab, database)
   local at = lab.stack.mysql
-  return must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password, database = database })
+  return must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
+    password = at.password, database = database })
 end
 
--- schema() -> the name of the arm's schema, copied from the migrated template when it is first asked for; removed after the run.
+-- schema() -> the name of the arm's schema, copied from the migrated template when it is first asked for;
+--   removed after the run.
 function M.schema(lab)
   if lab.schema_name then return lab.schema_name end
   lab.run.template = lab.run.template or must(migrate.template(lab.stack))
@@ -34,7 +37,8 @@ function M.peak_status(lab, variable, f)
   local db = lab:own(connect(lab))
   local watch = lab:background(variable, function()
     while not over do
-      most = math.max(most, tonumber(must(db:query("SHOW GLOBAL STATUS WHERE Variable_name = ?", variable))[1].Value))
+      most = math.max(most, tonumber(
+        must(db:query("SHOW GLOBAL STATUS WHERE Variable_name = ?", variable))[1].Value))
       task.sleep "1ms"
     end
   end)
@@ -55,17 +59,19 @@ local function select_of(column)
 end
 
 -- A table's natural order is its first key's: what was written first comes first.
-local orders = { ledger_entry = "id", outbox_event = "id", effect_log = "seq", processed_event = "processed_at", account = "id", account_view = "account_id" }
+local orders = { ledger_entry = "id", outbox_event = "id", effect_log = "seq",
+  processed_event = "processed_at", account = "id", account_view = "account_id" }
 
--- rows("effect_log.event_id", {with = {"account_id", "version"}, where = "member = 'a'"}) -> list of values, or of rows {id =, account_id =, ...}
--- when more columns are asked for. Event ids are text.
+-- rows("effect_log.event_id", {with = {"account_id", "version"}, where = "member = 'a'"}) -> list of
+--   values, or of rows {id =, account_id =, ...} when more columns are asked for. Event ids are text.
 function M.rows(lab, path, opts)
   opts = opts or {}
   local name, column = path:match "^([%w_]+)%.([%w_]+)$"
   if not name then error(("lab:rows: '%s' is no table.column"):format(tostring(path)), 2) end
   local columns = { select_of(column) }
   for _, more in ipairs(opts.with or {}) do columns[#columns + 1] = select_of(more) end
-  local sql = ("SELECT %s FROM %s%s%s"):format(table.concat(columns, ", "), name, opts.where and " WHERE " .. opts.where or "",
+  local sql = ("SELECT %s FROM %s%s%s"):format(table.concat(columns, ", "), name,
+    opts.where and " WHERE " .. opts.where or "",
     orders[name] and " ORDER BY " .. orders[name] or "")
   local list = {}
   for i, row in ipairs(must(lab:db():query(sql))) do
@@ -96,7 +102,8 @@ local sums = {
   view = "SELECT CAST(COALESCE(SUM(balance), 0) AS SIGNED) AS s FROM account_view",
 }
 
--- Rows are named by the id that a person knows, the request's; an event that the ledger does not know keeps its own id.
+-- Rows are named by the id that a person knows, the request's; an event that the ledger does not know keeps
+-- its own id.
 local function name_rows(stores)
   local request = {}
   for _, row in ipairs(stores.ledger) do request[row.event] = row.id end
@@ -106,8 +113,9 @@ local function name_rows(stores)
   stores.request = request
 end
 
--- stores() -> what the arm's schema holds, in one consistent snapshot: ledger, outbox, processed, effects (rows with id, the request's, and event),
--- accounts, views (rows with key, balance, version), sums {ledger, account, view}, request (request id by event id)
+-- stores() -> what the arm's schema holds, in one consistent snapshot: ledger, outbox, processed, effects
+--   (rows with id, the request's, and event), accounts, views (rows with key, balance, version), sums
+--   {ledger, account, view}, request (request id by event id)
 function M.stores(lab)
   local db = lab:db()
   return must(db:tx(function()
@@ -123,15 +131,17 @@ function M.stores(lab)
   end, { snapshot = true, read_only = true }))
 end
 
--- records(topic, opts) -> the events of a topic by the independent reader, in log order: rows with id (the request's), event, key, version, amount,
--- partition, offset, timestamp; opts as of lab:read
+-- records(topic, opts) -> the events of a topic by the independent reader, in log order: rows with id (the
+--   request's), event, key, version, amount, partition, offset, timestamp; opts as of lab:read
 function M.records(lab, topic, opts)
   local json, list = require "rlab.json", {}
   for i, record in ipairs(lab:read(topic, opts).records) do
     local ok, value = pcall(json.decode, record.value)
     value = ok and type(value) == "table" and value or {}
-    list[i] = { id = record.request or value.request_id or record.id, event = record.id, key = record.key, version = value.version, amount = value.amount,
-      topic = record.topic, partition = record.partition, offset = record.offset, timestamp = record.timestamp }
+    list[i] = { id = record.request or value.request_id or record.id, event = record.id, key = record.key,
+      version = value.version, amount = value.amount,
+      topic = record.topic, partition = record.partition, offset = record.offset,
+      timestamp = record.timestamp }
   end
   return list
 end
@@ -140,7 +150,8 @@ end
 function M.redis(lab)
   if not lab.redis_conn then
     local at = lab.stack.redis
-    lab.redis_conn = lab:own(must(require("rlab.redis").connect { host = at.host, port = at.port, timeout = "5s" }))
+    lab.redis_conn = lab:own(must(require("rlab.redis").connect { host = at.host, port = at.port,
+      timeout = "5s" }))
   end
   return lab.redis_conn
 end

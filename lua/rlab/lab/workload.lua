@@ -1,4 +1,5 @@
--- The work that the services are given: accounts, commands over HTTP with their outcomes in the history, and events written to the topic directly.
+-- The work that the services are given: accounts, commands over HTTP with their outcomes in the history,
+-- and events written to the topic directly.
 -- The seed pins ids, accounts, amounts and the order per client.
 local must = require "rlab.must"
 
@@ -18,26 +19,30 @@ local function check_options(call, opts, known)
     for _, name in ipairs(known) do fits = fits or name == key end
     if not fits then
       local near = require("rlab.units").nearest(tostring(key), known)
-      error(("lab:%s: unknown option '%s'%s"):format(call, tostring(key), near and (", did you mean '" .. near .. "'?")
+      error(("lab:%s: unknown option '%s'%s"):format(call, tostring(key),
+        near and (", did you mean '" .. near .. "'?")
         or "; there are " .. table.concat(known, ", ")), 4)
     end
   end
   return opts
 end
 
--- plan(count, accounts, word) -> list of { id = "cmd-0001", account =, amount = }: no amount is 0, so that each can be missed
+-- plan(count, accounts, word) -> list of { id = "cmd-0001", account =, amount = }: no amount is 0, so that
+--   each can be missed
 function M.plan(lab, count, accounts, word)
   local rng, list = lab.rng:split(word or "cmd"), {}
   for i = 1, count do
     local amount = rng:int(1, 500)
-    list[i] = { id = ("%s-%04d"):format(word or "cmd", i), account = rng:int(1, accounts), amount = rng:chance(0.4) and -amount or amount }
+    list[i] = { id = ("%s-%04d"):format(word or "cmd", i), account = rng:int(1, accounts),
+      amount = rng:chance(0.4) and -amount or amount }
   end
   return list
 end
 
 -- ---- commands over HTTP ----
 
--- What an answer, or its absence, says of the command: 2xx done, 4xx refused, anything else unknown. A connection that was refused carried nothing.
+-- What an answer, or its absence, says of the command: 2xx done, 4xx refused, anything else unknown. A
+-- connection that was refused carried nothing.
 local function verdict_of(answer, failure)
   if answer and answer.status < 300 then return "ok" end
   if answer and answer.status < 500 then return "fail", ("HTTP %d"):format(answer.status) end
@@ -91,16 +96,20 @@ end
 
 local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after" }
 
--- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown = ids, list = {...}}: deposits and
--- withdrawals by so many clients, each one after the other. With `restart` a service that was killed is started again, as a supervisor does;
--- a command is never sent twice.
+-- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown =
+--   ids, list = {...}}: deposits and withdrawals by so many clients, each one after the other. With
+--   `restart` a service that was killed is started again, as a supervisor does; a command is never sent
+--   twice.
 function M.commands(lab, opts)
   check_options("commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)
   local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list }
-  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before, after = opts.after }
+  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before,
+    after = opts.after }
   local clients = {}
-  for k, share in ipairs(shares(list, opts.clients or 1)) do clients[k] = { name = "client-" .. k, commands = share } end
+  for k, share in ipairs(shares(list, opts.clients or 1)) do
+    clients[k] = { name = "client-" .. k, commands = share }
+  end
   lab:each(clients, function(client) run_client(lab, client.name, client.commands, own, seen) end)
   lab:issued("commands", seen.issued, #list)
   seen.unknown, seen.info, seen.service = seen.info, nil, own.to
@@ -113,7 +122,8 @@ end
 local EPOCH_MS = 1767225600000 -- 2026-01-01
 local function uuid(rng, i)
   local a, b = rng:int(0, 0xfff), rng:int(0, 0x3fff)
-  return ("%08x-%04x-7%03x-%04x-%012x"):format((EPOCH_MS + i) >> 16, (EPOCH_MS + i) & 0xffff, a, 0x8000 | b, rng:int(0, 0xffffffffffff))
+  return ("%08x-%04x-7%03x-%04x-%012x"):format((EPOCH_MS + i) >> 16, (EPOCH_MS + i) & 0xffff, a, 0x8000 | b,
+    rng:int(0, 0xffffffffffff))
 end
 
 local function name_event(made, event)
@@ -123,8 +133,9 @@ local function name_event(made, event)
   event.event, event.version, event.balance = uuid(made.rng, made.n), account.version, account.balance
 end
 
--- Each planned command becomes the event that the command service would have written: ids, versions and balances run on by account, over all that the
--- arm publishes. Returns how the accounts concerned stand then.
+-- Each planned command becomes the event that the command service would have written: ids, versions and
+-- balances run on by account, over all that the arm publishes. Returns how the accounts concerned stand
+-- then.
 local function events_of(lab, list)
   lab.made = lab.made or { rng = lab.rng:split "events", n = 0, accounts = {} }
   local touched = {}
@@ -135,14 +146,16 @@ local function events_of(lab, list)
   return touched
 end
 
--- name_events(list) -> list: planned events with the ids, versions and balances under which publish{list = ...} will write them; a part at a time, if need be
+-- name_events(list) -> list: planned events with the ids, versions and balances under which publish{list =
+--   ...} will write them; a part at a time, if need be
 function M.name_events(lab, list)
   events_of(lab, list)
   return list
 end
 
 local function payload_of(event)
-  return require("rlab.json").encode { event_id = event.event, account_id = event.account, amount = event.amount, balance = event.balance,
+  return require("rlab.json").encode { event_id = event.event, account_id = event.account,
+    amount = event.amount, balance = event.balance,
     version = event.version, request_id = event.id, type = "entry", at = require("rlab.clock").iso() }
 end
 
@@ -154,12 +167,16 @@ end
 local function write_ledger(lab, list, state)
   local db, rows = lab:db(), {}
   for i, e in ipairs(list) do
-    rows[i] = ("(UUID_TO_BIN('%s'), '%s', %d, %d, %d, %d)"):format(e.event, e.id, e.account, e.amount, e.balance, e.version)
+    rows[i] = ("(UUID_TO_BIN('%s'), '%s', %d, %d, %d, %d)"):format(e.event, e.id, e.account, e.amount,
+      e.balance, e.version)
   end
   must(db:tx(function()
-    must(db:exec("INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) VALUES " .. table.concat(rows, ", ")))
+    must(db:exec(
+      "INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) VALUES "
+      .. table.concat(rows, ", ")))
     for id, account in pairs(state) do
-      must(db:exec("INSERT INTO account (id, balance, version) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE balance = VALUES(balance), version = VALUES(version)",
+      must(db:exec("INSERT INTO account (id, balance, version) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE \z
+        balance = VALUES(balance), version = VALUES(version)",
         id, account.balance, account.version))
     end
   end))
@@ -168,16 +185,19 @@ end
 local function write_outbox(lab, list)
   local db, rows, values = lab:db(), {}, {}
   for i, e in ipairs(list) do
-    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%d') %% 64, '%d', ?, '[[\"request-id\",\"%s\"]]')"):format(e.event, e.account, e.account, e.id)
+    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%d') %% 64, '%d', ?, '[[\"request-id\",\"%s\"]]')"):format(
+      e.event, e.account, e.account, e.id)
     values[i] = payload_of(e)
   end
-  must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES " .. table.concat(rows, ", "), table.unpack(values)))
+  must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES "
+    .. table.concat(rows, ", "), table.unpack(values)))
 end
 
 local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox" }
 
--- publish{events = 100, accounts = 10, topic =, partition =, outbox = true} -> list of {id =, event =, account =, amount =, version =}: the ledger's rows
--- and, when they are there, the same events in the topic, each acknowledged; or, with `outbox`, as rows that wait for a relay
+-- publish{events = 100, accounts = 10, topic =, partition =, outbox = true} -> list of {id =, event =,
+--   account =, amount =, version =}: the ledger's rows and, when they are there, the same events in the
+--   topic, each acknowledged; or, with `outbox`, as rows that wait for a relay
 function M.publish(lab, opts)
   check_options("publish", opts, PUBLISH_KEYS)
   local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
@@ -198,7 +218,8 @@ function M.publish(lab, opts)
   return list
 end
 
--- event_topic([{partitions = 3, ...}]) -> the arm's topic of events, made when it is first asked for; options as of lab:topic
+-- event_topic([{partitions = 3, ...}]) -> the arm's topic of events, made when it is first asked for;
+--   options as of lab:topic
 function M.event_topic(lab, opts)
   if not lab.topic_of_events then
     local settings = { partitions = 3 }
@@ -222,11 +243,13 @@ function M.unsent(lab)
   return must(lab:db():value "SELECT COUNT(*) FROM outbox_event WHERE published_at IS NULL")
 end
 
--- How far the group is, by partition: what it committed to the brokers, or to the table in MySQL; nil when nobody can say just now.
+-- How far the group is, by partition: what it committed to the brokers, or to the table in MySQL; nil when
+-- nobody can say just now.
 local function committed_offsets(lab, admin, topic, opts)
   local at = {}
   if opts.offsets == "mysql" then
-    local rows = must(lab:db():query("SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))
+    local rows = must(lab:db():query(
+      "SELECT partition_id AS p, next_offset AS o FROM consumer_offset WHERE topic = ?", topic))
     for _, row in ipairs(rows) do at[row.p] = row.o end
     return at
   end
@@ -237,13 +260,15 @@ local function committed_offsets(lab, admin, topic, opts)
   return rows and at
 end
 
--- The partitions of a topic as list_offsets wants them, and the offset at which each begins: neither changes while an arm runs.
+-- The partitions of a topic as list_offsets wants them, and the offset at which each begins: neither
+-- changes while an arm runs.
 local function partitions_of(lab, admin, topic)
   lab.known_partitions = lab.known_partitions or {}
   if lab.known_partitions[topic] then return lab.known_partitions[topic] end
   local found, first, last = admin:topic(topic), {}, {}
   for i, p in ipairs(found and found.partitions or {}) do
-    first[i], last[i] = { topic = topic, partition = p.partition, at = "earliest" }, { topic = topic, partition = p.partition, at = "latest" }
+    first[i], last[i] = { topic = topic, partition = p.partition, at = "earliest" },
+      { topic = topic, partition = p.partition, at = "latest" }
   end
   local rows, low = found and admin:list_offsets(first), {}
   if not rows then return nil end
@@ -255,8 +280,8 @@ local function partitions_of(lab, admin, topic)
   return lab.known_partitions[topic]
 end
 
--- lag{topic =, group =, offsets =, admin =} -> records up to the last stable offset that the group has not finished, by the brokers' positions; nil when
--- one is not known at the moment
+-- lag{topic =, group =, offsets =, admin =} -> records up to the last stable offset that the group has not
+--   finished, by the brokers' positions; nil when one is not known at the moment
 function M.lag(lab, opts)
   opts = opts or {}
   local admin, topic, left = opts.admin or lab.run.admin, opts.topic or lab:event_topic(), 0
@@ -278,19 +303,26 @@ local function await_zero(lab, what, count, at_most)
     left = count()
     return left == 0
   end)
-  if not done then lab:give_up("%s %s after %s", left and ("%d"):format(left) or "nobody knows how many", what, tostring(at_most)) end
+  if not done then
+    lab:give_up("%s %s after %s", left and ("%d"):format(left) or "nobody knows how many", what,
+      tostring(at_most))
+  end
 end
 
 local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most" }
 
--- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "30s"}: quiescent, or the arm is inconclusive: no unsent row in
--- the outbox, and the group has committed up to the end of each partition
+-- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "30s"}: quiescent,
+-- or the arm is inconclusive: no unsent row in the outbox, and the group has committed up to the end of
+-- each partition
 function M.drain(lab, opts)
   opts = check_options("drain", opts or {}, DRAIN_KEYS)
   local at_most = opts.at_most or "30s"
-  if opts.outbox ~= false then await_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, at_most) end
+  if opts.outbox ~= false then
+    await_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, at_most)
+  end
   if opts.consumer ~= false then
-    await_zero(lab, "records that " .. (opts.group or lab:group()) .. " has not finished", function() return lab:lag(opts) end, at_most)
+    await_zero(lab, "records that " .. (opts.group or lab:group()) .. " has not finished",
+      function() return lab:lag(opts) end, at_most)
   end
 end
 

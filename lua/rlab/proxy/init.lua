@@ -1,4 +1,5 @@
--- rlab.proxy: a client of a running proxy, by its HTTP API. The proxy itself: rlab proxy, or serve{...} in this process.
+-- rlab.proxy: a client of a running proxy, by its HTTP API. The proxy itself: rlab proxy, or serve{...} in
+-- this process.
 local err = require "rlab.err"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -15,12 +16,14 @@ local function escape(word)
 end
 
 local function call(proxy, method, path, body)
-  local answer, failure = http.request { method = method, url = proxy.url .. path, json = body, timeout = TIMEOUT }
+  local answer, failure = http.request { method = method, url = proxy.url .. path, json = body,
+    timeout = TIMEOUT }
   if not answer then return nil, failure end
   local value = answer.body ~= "" and json.decode(answer.body) or true
   if answer.status < 400 then return value end
   local message = type(value) == "table" and value.error or ("status %d"):format(answer.status)
-  return nil, err.new { domain = "rlab", code = answer.status, name = answer.status == 404 and "NOT_FOUND" or "PROXY",
+  return nil, err.new { domain = "rlab", code = answer.status,
+    name = answer.status == 404 and "NOT_FOUND" or "PROXY",
     message = "the proxy: " .. tostring(message) }
 end
 
@@ -33,7 +36,8 @@ function M.connect(url)
   return proxy
 end
 
--- proxies() -> {name = {name, listen, port, upstream, proto, enabled, toxics, accepted, open, bytes_up, bytes_down, ...}} | nil, err
+-- proxies() -> {name = {name, listen, port, upstream, proto, enabled, toxics, accepted, open, bytes_up,
+--   bytes_down, ...}} | nil, err
 function Proxy:proxies() return call(self, "GET", "/proxies") end
 
 -- proxy(name) -> the same of one
@@ -50,9 +54,13 @@ function Proxy:disable(name) return call(self, "PATCH", "/proxies/" .. escape(na
 function Proxy:remove(name) return call(self, "DELETE", "/proxies/" .. escape(name)) end
 
 -- toxic(name, {type=, stream="downstream", toxicity=1, attributes={}}) -> toxic | nil, err
-function Proxy:toxic(name, spec) return call(self, "POST", ("/proxies/%s/toxics"):format(escape(name)), spec) end
+function Proxy:toxic(name, spec)
+  return call(self, "POST", ("/proxies/%s/toxics"):format(escape(name)), spec)
+end
 
-function Proxy:remove_toxic(name, toxic) return call(self, "DELETE", ("/proxies/%s/toxics/%s"):format(escape(name), escape(toxic))) end
+function Proxy:remove_toxic(name, toxic)
+  return call(self, "DELETE", ("/proxies/%s/toxics/%s"):format(escape(name), escape(toxic)))
+end
 
 -- rule{proto=, action=, ...} -> rule | nil, err
 function Proxy:add_rule(spec) return call(self, "POST", "/rules", spec) end
@@ -71,7 +79,8 @@ end
 
 function Proxy:remove_rule(id) return call(self, "DELETE", ("/rules/%d"):format(id)) end
 
--- watch{proto="kafka", api=, client_id=, topic=, contains=, proxy=, owner=} -> id: what matches is logged from now on
+-- watch{proto="kafka", api=, client_id=, topic=, contains=, proxy=, owner=} -> id: what matches is logged
+--   from now on
 function Proxy:watch(spec)
   local answer, failure = call(self, "POST", "/watches", spec)
   if not answer then return nil, failure end
@@ -80,7 +89,8 @@ end
 
 function Proxy:unwatch(id) return call(self, "DELETE", ("/watches/%d"):format(id)) end
 
--- wire{since=, owner=, proxy=} -> rows, number of the last row (the next `since`), rows lost because the log is bounded | nil, err
+-- wire{since=, owner=, proxy=} -> rows, number of the last row (the next `since`), rows lost because the
+--   log is bounded | nil, err
 function Proxy:wire(opts)
   opts = opts or {}
   local query = { ("since=%d"):format(opts.since or 0) }

@@ -1,4 +1,5 @@
--- The proxy as a server: the core on this process's loop, and its HTTP API: Toxiproxy's (version 2), and /rules, /watches, /wire, /owners.
+-- The proxy as a server: the core on this process's loop, and its HTTP API: Toxiproxy's (version 2), and
+-- /rules, /watches, /wire, /owners.
 local err = require "rlab.err"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -7,7 +8,8 @@ local M = {}
 
 local VERSION = "2.12.0" -- of Toxiproxy's API that this one follows
 
-local status_of = { NO_PROXY = 404, NO_TOXIC = 404, NO_RULE = 404, NO_WATCH = 404, EXISTS = 409, LISTEN = 500 }
+local status_of = { NO_PROXY = 404, NO_TOXIC = 404, NO_RULE = 404, NO_WATCH = 404, EXISTS = 409,
+  LISTEN = 500 }
 
 -- Toxiproxy's clients read errors in this form.
 local function refuse(status, message)
@@ -29,7 +31,8 @@ local function tried(f, ...)
   if results[1] then return table.unpack(results, 2, results.n) end
   local failure = results[2]
   if err.is(failure) then error(failure, 0) end
-  return nil, err.new { domain = "rlab", code = 0, name = "USAGE", message = (tostring(failure):gsub("^[^:]+:%d+: ", "")) }
+  return nil, err.new { domain = "rlab", code = 0, name = "USAGE",
+    message = (tostring(failure):gsub("^[^:]+:%d+: ", "")) }
 end
 
 local function without_nulls(t)
@@ -57,7 +60,8 @@ local function make_proxy(proxy, given)
   local enabled = given.enabled
   if enabled == nil then enabled = true end
   local ok, failure = tried(proxy.core.gate, proxy.core, {
-    name = given.name, listen = given.listen ~= "" and given.listen or nil, upstream = given.upstream, owner = given.owner, enabled = enabled,
+    name = given.name, listen = given.listen ~= "" and given.listen or nil, upstream = given.upstream,
+    owner = given.owner, enabled = enabled,
     proto = guess_proto(proxy, given),
   })
   return ok, failure
@@ -111,7 +115,8 @@ local function change_proxy(proxy, req, name)
   local given, bad = body_of(req)
   if not given then return bad end
   local ok, failure = tried(proxy.core.change_gate, proxy.core, name, {
-    listen = given.listen ~= "" and given.listen or nil, upstream = given.upstream ~= "" and given.upstream or nil })
+    listen = given.listen ~= "" and given.listen or nil,
+    upstream = given.upstream ~= "" and given.upstream or nil })
   if ok and given.enabled ~= nil then ok, failure = proxy.core:enable(name, given.enabled) end
   return answer(200, ok and proxy.core:gates(name), failure)
 end
@@ -136,24 +141,29 @@ route("POST", "/proxies/{}/toxics", function(proxy, req, name)
   local given, bad = body_of(req)
   if not given then return bad end
   local stream = given.stream and given.stream ~= "" and given.stream:lower() or "downstream"
-  local toxic = given.name and given.name ~= "" and given.name or ("%s_%s"):format(tostring(given.type), stream)
-  local ok, failure = tried(proxy.core.toxic, proxy.core, name, { name = toxic, type = given.type, stream = stream,
+  local toxic = given.name and given.name ~= "" and given.name
+    or ("%s_%s"):format(tostring(given.type), stream)
+  local ok, failure = tried(proxy.core.toxic, proxy.core, name,
+    { name = toxic, type = given.type, stream = stream,
     toxicity = given.toxicity, attributes = given.attributes and without_nulls(given.attributes) })
   return answer(200, ok and proxy.core:toxics(name, toxic), failure)
 end)
 
-route("GET", "/proxies/{}/toxics/{}", function(proxy, _, name, toxic) return answer(200, proxy.core:toxics(name, toxic)) end)
+route("GET", "/proxies/{}/toxics/{}",
+  function(proxy, _, name, toxic) return answer(200, proxy.core:toxics(name, toxic)) end)
 
 local function change_toxic(proxy, req, name, toxic)
   local given, bad = body_of(req)
   if not given then return bad end
-  local ok, failure = tried(proxy.core.change_toxic, proxy.core, name, toxic, { toxicity = given.toxicity, attributes = given.attributes })
+  local ok, failure = tried(proxy.core.change_toxic, proxy.core, name, toxic,
+    { toxicity = given.toxicity, attributes = given.attributes })
   return answer(200, ok and proxy.core:toxics(name, toxic), failure)
 end
 
 route("POST", "/proxies/{}/toxics/{}", change_toxic)
 route("PATCH", "/proxies/{}/toxics/{}", change_toxic)
-route("DELETE", "/proxies/{}/toxics/{}", function(proxy, _, name, toxic) return gone(proxy.core:remove_toxic(name, toxic)) end)
+route("DELETE", "/proxies/{}/toxics/{}",
+  function(proxy, _, name, toxic) return gone(proxy.core:remove_toxic(name, toxic)) end)
 
 -- ---- rules ----
 
@@ -178,7 +188,8 @@ route("POST", "/rules/{}/release", function(proxy, _, id)
   return answer(200, released and json.encode { released = released }, failure)
 end)
 
-route("DELETE", "/owners/{}", function(proxy, _, owner) return http.json { removed = proxy.core:remove_owner(owner) } end)
+route("DELETE", "/owners/{}",
+  function(proxy, _, owner) return http.json { removed = proxy.core:remove_owner(owner) } end)
 
 -- ---- the wire log ----
 
@@ -192,7 +203,8 @@ end)
 route("DELETE", "/watches/{}", function(proxy, _, id) return gone(proxy.core:unwatch(number(id))) end)
 
 route("GET", "/wire", function(proxy, req)
-  return answer(200, proxy.core:wire(number(req.query.since or 0), { owner = req.query.owner, proxy = req.query.proxy }))
+  return answer(200, proxy.core:wire(number(req.query.since or 0),
+    { owner = req.query.owner, proxy = req.query.proxy }))
 end)
 
 -- ---- metrics ----
@@ -209,20 +221,24 @@ local function metrics(proxy)
   local list = {}
   for name, gate in pairs(json.decode(proxy.core:gates())) do
     for _, m in ipairs(gate_metrics) do
-      list[#list + 1] = { name = m[1], type = m[2], help = m[3], value = gate[m[4]], labels = { proxy = name } }
+      list[#list + 1] = { name = m[1], type = m[2], help = m[3], value = gate[m[4]],
+        labels = { proxy = name } }
     end
   end
   for _, rule in ipairs(json.decode(proxy.core:rules())) do
     local labels = { rule = tostring(rule.id), action = rule.action, owner = rule.owner or "" }
-    list[#list + 1] = { name = "rlab_proxy_rule_matched_total", type = "counter", help = "Requests a rule matched.", value = rule.matched, labels = labels }
-    list[#list + 1] = { name = "rlab_proxy_rule_fired_total", type = "counter", help = "Requests a rule acted on.", value = rule.fired, labels = labels }
+    list[#list + 1] = { name = "rlab_proxy_rule_matched_total", type = "counter",
+      help = "Requests a rule matched.", value = rule.matched, labels = labels }
+    list[#list + 1] = { name = "rlab_proxy_rule_fired_total", type = "counter",
+      help = "Requests a rule acted on.", value = rule.fired, labels = labels }
   end
   return list
 end
 
 route("GET", "/metrics", function(proxy)
   local render = require "rlab.metrics"
-  return { status = 200, headers = { ["content-type"] = render.content_type }, body = render.render(metrics(proxy)) }
+  return { status = 200, headers = { ["content-type"] = render.content_type },
+    body = render.render(metrics(proxy)) }
 end)
 
 -- ---- serving ----
@@ -252,7 +268,8 @@ end
 Server.__close = Server.close
 Server.__name = "proxy.server"
 
--- serve{host=, port=, seed=, proxies={{name=, listen=, upstream=, proto=}, ...}} -> {core=, url=, port=} (closable) | nil, err
+-- serve{host=, port=, seed=, proxies={{name=, listen=, upstream=, proto=}, ...}} -> {core=, url=, port=}
+--   (closable) | nil, err
 function M.serve(opts)
   local core = require("rlab.core_proxy").open { seed = opts.seed }
   local proxy = setmetatable({ core = core, defaults = {} }, Server)
@@ -265,7 +282,8 @@ function M.serve(opts)
     end
   end
   local failure
-  proxy.server, failure = http.serve { host = opts.host or "127.0.0.1", port = opts.port or 0, handler = function(req) return M.handle(proxy, req) end }
+  proxy.server, failure = http.serve { host = opts.host or "127.0.0.1", port = opts.port or 0,
+    handler = function(req) return M.handle(proxy, req) end }
   if not proxy.server then
     core:close()
     return nil, failure

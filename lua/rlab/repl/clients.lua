@@ -1,4 +1,5 @@
--- The session's own connections to the running stack: opened when a word first needs them, closed with the session.
+-- The session's own connections to the running stack: opened when a word first needs them, closed with the
+-- session.
 local err = require "rlab.err"
 
 local M = {}
@@ -10,7 +11,8 @@ end
 
 local function no_stack(what, command)
   return nil, err.new { domain = "rlab", code = 0, name = "NO_STACK",
-    message = ("%s is not running; start it with `rlab up%s`%s"):format(what, command or "", command and "" or " or stack.up()") }
+    message = ("%s is not running; start it with `rlab up%s`%s"):format(what, command or "",
+      command and "" or " or stack.up()") }
 end
 
 --- the running stack | nil
@@ -40,7 +42,8 @@ local openers = {
   mysql = function(self)
     local at, failure = address(self, "mysql")
     if not at then return nil, failure end
-    return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password, database = at.database }
+    return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
+      password = at.password, database = at.database }
   end,
   redis = function(self)
     local at, failure = address(self, "redis")
@@ -67,7 +70,8 @@ end
 function M:consumer(settings)
   local at, failure = address(self, "kafka")
   if not at then return nil, failure end
-  local all = { brokers = at.brokers, ["enable.auto.commit"] = false, ["enable.partition.eof"] = true, ["socket.timeout.ms"] = 3000 }
+  local all = { brokers = at.brokers, ["enable.auto.commit"] = false, ["enable.partition.eof"] = true,
+    ["socket.timeout.ms"] = 3000 }
   for key, value in pairs(settings) do all[key] = value end
   return require("rlab.kafka").consumer(all)
 end

@@ -4,7 +4,8 @@ local edit = require "rlab.edit"
 
 local M = {}
 
-local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not",
+local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in",
+  "local", "nil", "not",
   "or", "repeat", "return", "then", "true", "until", "while" }
 
 -- the quote that is open at the end of the text, and where its content starts; "--" inside a comment
@@ -28,7 +29,8 @@ end
 
 -- which names fit by the word in front of the quote, and by the argument's number
 local BY_WORD = {
-  create = { "topics" }, offsets = { "topics" }, tail = { "topics" }, produce = { "topics" }, topic = { "topics" }, delete_topics = { "topics" },
+  create = { "topics" }, offsets = { "topics" }, tail = { "topics" }, produce = { "topics" },
+  topic = { "topics" }, delete_topics = { "topics" },
   subscribe = { "topics" }, producers = { "topics" },
   lag = { "groups" }, group = { "groups" }, group_offsets = { "groups" },
   seek = { "groups", "topics" }, redis = { "keys" }, call = { "commands", "keys" },
@@ -39,9 +41,12 @@ local BY_WORD = {
 local BY_FIELD = { topic = "topics", group = "groups" }
 local WHOLE = { topics = true, groups = true, services = true, points = true } -- names that fill their quotes
 
-local REDIS = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS", "LLEN", "LPUSH", "LRANGE", "MGET",
-  "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE", "XADD", "XLEN", "XRANGE", "ZADD", "ZRANGE" }
-local SQL = { "select", "from", "where", "order by", "group by", "limit", "insert into", "update", "delete from", "show tables",
+local REDIS = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS", "LLEN",
+  "LPUSH", "LRANGE", "MGET",
+  "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE", "XADD", "XLEN", "XRANGE", "ZADD",
+  "ZRANGE" }
+local SQL = { "select", "from", "where", "order by", "group by", "limit", "insert into", "update",
+  "delete from", "show tables",
   "show databases", "describe", "explain", "count(*)" }
 
 local function kind_for(before)
@@ -86,8 +91,12 @@ end
 local function inside_quote(session, text, start, quote)
   local names = session.names
   local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
-  if kind == "api" then return closed(starting_with(content, require("rlab.docs.api").names()), quote), start end
-  if kind == "modules" then return closed(starting_with(content, require("rlab.docs.api").module_names()), quote), start end
+  if kind == "api" then
+    return closed(starting_with(content, require("rlab.docs.api").names()), quote), start
+  end
+  if kind == "modules" then
+    return closed(starting_with(content, require("rlab.docs.api").module_names()), quote), start
+  end
   if WHOLE[kind] then return closed(starting_with(content, names[kind]), quote), start end
   local word = content:match "[^%s,%(%)]*$"
   local from = #text - #word + 1
@@ -155,7 +164,8 @@ function M.candidates(session, line, cursor)
   local quote, start = open_quote(text)
   if quote == "--" then return {}, cursor + 1 end
   if quote then
-    local list, from = inside_quote(session, text, start, line:sub(cursor + 1, cursor + 1) == quote and "" or quote)
+    local list, from = inside_quote(session, text, start,
+      line:sub(cursor + 1, cursor + 1) == quote and "" or quote)
     return list, from
   end
   local path, separator, prefix = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"

@@ -69,7 +69,8 @@ function M.save(id, lines)
   local fs = require "rlab.fs"
   local path = "experiments/" .. id .. ".lua"
   if fs.exists(path) then
-    return nil, err.new { domain = "rlab", code = 0, name = "EXISTS", message = path .. " exists already; choose another id" }
+    return nil, err.new { domain = "rlab", code = 0, name = "EXISTS",
+      message = path .. " exists already; choose another id" }
   end
   local made, failure = fs.mkdir "experiments"
   if not made then return nil, failure end

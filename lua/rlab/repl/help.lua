@@ -10,7 +10,9 @@ local function put(lines, text)
 end
 
 local function paragraph(lines, text, indent)
-  for _, line in ipairs(term.wrap(text, math.min(term.width(), 96) - indent)) do put(lines, (" "):rep(indent) .. line) end
+  for _, line in ipairs(term.wrap(text, math.min(term.width(), 96) - indent)) do
+    put(lines, (" "):rep(indent) .. line)
+  end
 end
 
 local function short(lines, entries, indent)
@@ -30,9 +32,12 @@ local function overview(lines)
   local words = api.noun "prompt"
   short(lines, words.functions, 2)
   put(lines)
-  put(lines, term.colour("bold", "Modules") .. term.colour("dim", "   help \"kafka\", help(kafka.producer), Tab after a dot"))
+  put(lines, term.colour("bold", "Modules") .. term.colour("dim",
+    "   help \"kafka\", help(kafka.producer), Tab after a dot"))
   for _, noun in ipairs(api.nouns()) do
-    if noun.kind == "module" then put(lines, term.fit(("  %s  %s"):format(term.pad(noun.module, 9), noun.doc), term.width() - 1)) end
+    if noun.kind == "module" then
+      put(lines, term.fit(("  %s  %s"):format(term.pad(noun.module, 9), noun.doc), term.width() - 1))
+    end
   end
   put(lines)
   paragraph(lines, [[A line is shown as if it began with return; an unfinished one goes on after "..". A local of one line is a field of
@@ -73,7 +78,8 @@ local function params(lines, list)
   put(lines)
   for _, p in ipairs(parsed) do
     local kind = p.type .. (p.default and " = " .. p.default or "")
-    put(lines, ("  %s  %s  %s"):format(term.colour("bold", term.pad(p.name, width)), term.colour("dim", term.pad(kind, 18)), p.doc))
+    put(lines, ("  %s  %s  %s"):format(term.colour("bold", term.pad(p.name, width)),
+      term.colour("dim", term.pad(kind, 18)), p.doc))
   end
 end
 

@@ -1,4 +1,5 @@
--- The lines of earlier sessions: one file that only its owner can read, without lines that look like they hold a secret.
+-- The lines of earlier sessions: one file that only its owner can read, without lines that look like they
+-- hold a secret.
 local edit = require "rlab.edit"
 
 local M = {}
@@ -14,7 +15,8 @@ local function path()
   return state .. "/rlab/history"
 end
 
-local SECRET = { "passw", "secret", "token%s*=", "token%s*:", "api_?key", "identified%s+by", "credential", "^%s*redis.*auth%s" }
+local SECRET = { "passw", "secret", "token%s*=", "token%s*:", "api_?key", "identified%s+by", "credential",
+  "^%s*redis.*auth%s" }
 
 --- true for a line that must not reach a file
 function M.is_secret(line)
@@ -28,7 +30,9 @@ end
 local function trim(file)
   local lines = {}
   for line in io.lines(file) do lines[#lines + 1] = line end
-  if #lines > TRIM_AT then edit.history_save(file, table.move(lines, #lines - KEEP + 1, #lines, 1, {}), true) end
+  if #lines > TRIM_AT then
+    edit.history_save(file, table.move(lines, #lines - KEEP + 1, #lines, 1, {}), true)
+  end
 end
 
 function M.load()

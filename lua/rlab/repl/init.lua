@@ -68,7 +68,8 @@ local function frames(trace)
   return select(2, trace:gsub("\n\t[^\n]+", ""))
 end
 
--- a traceback tells something when the error has a place and more than the script's own line is on the way to it
+-- a traceback tells something when the error has a place and more than the script's own line is on the way
+-- to it
 local function has_traceback(failure)
   return failure.message ~= nil and failure.message:find "^[^:\n]+:%d+: " ~= nil and frames(failure.trace) > 2
 end
@@ -98,14 +99,16 @@ local SHOW = "show_what_this_word_returns"
 -- a line that begins with one of the prompt's words and is whole by itself
 local function calls_word(session, line)
   local word = line:match "^([%a_][%w_]*)"
-  return word and session.words[word] ~= nil and load("return " .. line) ~= nil and not line:find("--", 1, true)
+  return word and session.words[word] ~= nil and load("return " .. line) ~= nil
+    and not line:find("--", 1, true)
 end
 
 local function goes_on(line)
   return line ~= nil and line:match "^%s*[^%s%w_]" ~= nil and not line:match "^%s*%-%-"
 end
 
--- In a script that has other statements too, the prompt's words still show what they return and stop at an error.
+-- In a script that has other statements too, the prompt's words still show what they return and stop at an
+-- error.
 local function with_words_shown(session, text)
   local lines, seen = {}, {}
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
@@ -150,7 +153,8 @@ end
 --- the words of the prompt for a scenario draft; closed with the arm
 function M.environment(lab)
   local session = new_session()
-  lab:own(setmetatable({ close = function() close_all(session) end }, { __close = function() close_all(session) end }))
+  lab:own(setmetatable({ close = function() close_all(session) end },
+    { __close = function() close_all(session) end }))
   return session.env
 end
 
@@ -189,7 +193,8 @@ local function banner(session)
   out.line(("%s  %s\n"):format(term.colour("bold", "rlab " .. require "rlab.version"),
     term.colour("dim", "help() shows what there is, Tab completes, Ctrl-D leaves")))
   local running = offer_stack(session)
-  out.line(running and "  stack  " .. stack_words(running) .. "\n" or "  stack  none; stack.up() starts one\n")
+  out.line(running and "  stack  " .. stack_words(running) .. "\n"
+    or "  stack  none; stack.up() starts one\n")
 end
 
 -- read(session) -> text, chunk, message | nil at the end | false when the line was given up

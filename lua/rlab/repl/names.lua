@@ -1,4 +1,5 @@
--- The names that live in the stores, for completion: a background task asks for them after each command, Tab reads what it found.
+-- The names that live in the stores, for completion: a background task asks for them after each command,
+-- Tab reads what it found.
 local clients = require "rlab.repl.clients"
 local task = require "rlab.task"
 
@@ -14,7 +15,8 @@ local function point_names()
 end
 
 function M.new()
-  return setmetatable({ clients = clients.new(), topics = {}, groups = {}, tables = {}, keys = {}, services = require("rlab.service").names(),
+  return setmetatable({ clients = clients.new(), topics = {}, groups = {}, tables = {}, keys = {},
+    services = require("rlab.service").names(),
     points = point_names() }, M)
 end
 

@@ -1,4 +1,5 @@
--- Where output goes while a prompt may be open: above the prompt, above a block that is redrawn in place, or plainly.
+-- Where output goes while a prompt may be open: above the prompt, above a block that is redrawn in place,
+-- or plainly.
 local edit = require "rlab.edit"
 
 local M = { live = nil }
@@ -28,7 +29,9 @@ local function joined(...)
 end
 
 local function write(file, ...)
-  if not (edit.active() or M.live) or (file ~= io.stdout and file ~= io.stderr) then return real.write(file, ...) end
+  if not (edit.active() or M.live) or (file ~= io.stdout and file ~= io.stderr) then
+    return real.write(file, ...)
+  end
   local text = partial .. table.concat({ ... })
   local whole, rest = text:match "^(.*\n)(.*)$"
   partial = rest or text

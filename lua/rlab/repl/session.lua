@@ -1,6 +1,6 @@
 -- One session: its environment, how a line becomes a chunk, and what happened in it.
--- A line is tried as "return <line>" first, then as a statement. Locals of a line become fields of the environment, so that the next
--- line sees them.
+-- A line is tried as "return <line>" first, then as a statement. Locals of a line become fields of the
+-- environment, so that the next line sees them.
 local err = require "rlab.err"
 local interrupt = require "rlab.interrupt"
 local task = require "rlab.task"
@@ -8,7 +8,8 @@ local task = require "rlab.task"
 local M = {}
 M.__index = M
 
-local MODULES = { "bag", "clock", "err", "fail", "flow", "fs", "hdr", "history", "http", "json", "kafka", "log", "must", "mysql", "null",
+local MODULES = { "bag", "clock", "err", "fail", "flow", "fs", "hdr", "history", "http", "json", "kafka",
+  "log", "must", "mysql", "null",
   "process", "proxy", "redis", "rng", "task", "term", "units", "uuid" }
 
 local lazy = {}
@@ -69,13 +70,15 @@ end
 
 local function incomplete(message)
   if message:find "unfinished string near" then return false end
-  return message:find "<eof>$" ~= nil or message:find "unfinished long string" ~= nil or message:find "unfinished long comment" ~= nil
+  return message:find "<eof>$" ~= nil or message:find "unfinished long string" ~= nil
+    or message:find "unfinished long comment" ~= nil
 end
 
 -- a line such as "1 +* 2" is no statement from its first word on; what is wrong with it as a value says more
 local function no_statement(text, message)
   local near = message:match "unexpected symbol near '(.-)'$" or message:match "syntax error near '(.-)'$"
-  return near ~= nil and text:match "^%s*(.*)$":sub(1, #near) == near or message:find "syntax error near" ~= nil
+  return near ~= nil and text:match "^%s*(.*)$":sub(1, #near) == near
+    or message:find "syntax error near" ~= nil
 end
 
 --- compile(text, name) -> chunk | nil, message, incomplete
@@ -102,7 +105,8 @@ local function trim(trace)
   return (trace:gsub("\n%s*%[C%]: in function 'xpcall'.*$", ""):gsub("\n%s*%[C%]: in ?%??$", ""))
 end
 
---- run(chunk) -> ok, results (packed) | failure {err= | message= | value=, trace=}. Ctrl-C cancels the chunk, not the session.
+--- run(chunk) -> ok, results (packed) | failure {err= | message= | value=, trace=}. Ctrl-C cancels the
+---   chunk, not the session.
 function M:run(chunk)
   local outcome
   local work = task.spawn(function()
@@ -117,7 +121,8 @@ function M:run(chunk)
   end })
   work:join()
   if not outcome then
-    return false, { err = err.new { domain = "rlab", code = 0, name = "CANCELLED", message = "the line was cancelled" } }
+    return false, { err = err.new { domain = "rlab", code = 0, name = "CANCELLED",
+      message = "the line was cancelled" } }
   end
   if outcome[1] then return true, { n = outcome.n - 1, table.unpack(outcome, 2, outcome.n) } end
   local failure = outcome[2]
@@ -129,13 +134,16 @@ end
 --- Ctrl-C: cancels what runs; true when something did
 function M:interrupt()
   if not self.current then return false end
-  self.current:cancel(err.new { domain = "rlab", code = 0, name = "INTERRUPTED", message = "stopped by Ctrl-C" })
+  self.current:cancel(err.new { domain = "rlab", code = 0, name = "INTERRUPTED",
+    message = "stopped by Ctrl-C" })
   return true
 end
 
 --- the one line that says what went wrong
 function M.failure_text(failure)
-  if failure.err then return failure.err.name == "INTERRUPTED" and failure.err.message or tostring(failure.err) end
+  if failure.err then
+    return failure.err.name == "INTERRUPTED" and failure.err.message or tostring(failure.err)
+  end
   if failure.message then return failure.message end
   return "error: " .. tostring(failure.value)
 end

@@ -1,4 +1,5 @@
--- How a value looks: lists of records as grids, tables pretty and bounded, and bytes, NULL, the empty string and a tombstone told apart.
+-- How a value looks: lists of records as grids, tables pretty and bounded, and bytes, NULL, the empty
+-- string and a tombstone told apart.
 local err = require "rlab.err"
 local null = require "rlab.null"
 local term = require "rlab.term"
@@ -9,8 +10,10 @@ local MAX_ROWS, MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_HEX = 50, 20, 4, 2000, 16
 
 -- well-known fields come first, in this order; the rest follows by name
 local ORDER = {}
-for i, name in ipairs { "id", "name", "host", "port", "group", "topic", "partition", "partitions", "offset", "low", "lso", "hw", "leo",
-  "committed", "end", "lag", "leader", "epoch", "replicas", "isr", "state", "timestamp", "time", "key", "value", "headers" } do
+for i, name in ipairs { "id", "name", "host", "port", "group", "topic", "partition", "partitions", "offset",
+  "low", "lso", "hw", "leo",
+  "committed", "end", "lag", "leader", "epoch", "replicas", "isr", "state", "timestamp", "time", "key",
+  "value", "headers" } do
   ORDER[name] = i
 end
 
@@ -76,7 +79,8 @@ end
 M.cell = cell
 
 local function has_fields(row)
-  return type(row) == "table" and not err.is(row) and not (getmetatable(row) or {}).__tostring and #row == 0 and next(row) ~= nil
+  return type(row) == "table" and not err.is(row) and not (getmetatable(row) or {}).__tostring and #row == 0
+    and next(row) ~= nil
 end
 
 local function is_records(t)
@@ -113,7 +117,8 @@ function M.grid(rows, columns, opts)
     described[i] = copy
   end
   if #rows == 0 then return dim "(no rows)" end
-  return term.grid(described, rows, { max_rows = opts.max_rows or MAX_ROWS, width = opts.width, indent = opts.indent })
+  return term.grid(described, rows,
+    { max_rows = opts.max_rows or MAX_ROWS, width = opts.width, indent = opts.indent })
 end
 
 local function key_text(k)
@@ -152,7 +157,9 @@ local function pretty_table(t, depth, seen)
   local items = items_of(t, depth, seen)
   seen[t] = nil
   local flat = "{ " .. table.concat(items, ", ") .. " }"
-  if not flat:find "\n" and term.display_width(flat) + depth * 2 <= math.min(term.width(), 100) - 4 then return flat end
+  if not flat:find "\n" and term.display_width(flat) + depth * 2 <= math.min(term.width(), 100) - 4 then
+    return flat
+  end
   local pad = ("  "):rep(depth + 1)
   return "{\n" .. pad .. table.concat(items, ",\n" .. pad) .. "\n" .. ("  "):rep(depth) .. "}"
 end
@@ -162,7 +169,9 @@ function pretty(value, depth, seen)
   if value == null then return "null" end
   if kind == "string" then return quoted(value, depth > 0 and 200 or nil) end
   if kind == "number" then return number(value) end
-  if kind == "table" and not (getmetatable(value) or {}).__tostring then return pretty_table(value, depth, seen) end
+  if kind == "table" and not (getmetatable(value) or {}).__tostring then
+    return pretty_table(value, depth, seen)
+  end
   return tostring(value)
 end
 
@@ -186,12 +195,14 @@ function M.records(list, opts)
     local r = list[i]
     local key, value = r.key, r.value
     rows[i] = {
-      partition = r.partition, offset = r.offset, timestamp = r.timestamp, topic = r.topic, headers = r.headers,
+      partition = r.partition, offset = r.offset, timestamp = r.timestamp, topic = r.topic,
+      headers = r.headers,
       key = key == nil and null or key,
       value = (value == nil or value == null) and term.colour("wrong", "tombstone") or cell(value),
     }
   end
-  local columns = { "partition", "offset", { name = "time", key = "timestamp", format = M.time }, { name = "key", key = "key" },
+  local columns = { "partition", "offset", { name = "time", key = "timestamp", format = M.time },
+    { name = "key", key = "key" },
     { name = "value", key = "value", format = tostring } }
   local text = M.grid(rows, columns, { max_rows = #rows, indent = opts and opts.indent })
   if total > #rows then text = text .. "\n" .. dim(("+%d more"):format(total - #rows)) end

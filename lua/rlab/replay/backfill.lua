@@ -1,5 +1,6 @@
--- Chunked backfill: rows of a table in steps by primary key, in shards side by side, each with a checkpoint that is written in the transaction of its
--- chunk. A crash costs at most the chunk under way; a live write wins when the statement is guarded by a version; it pauses while live traffic lags.
+-- Chunked backfill: rows of a table in steps by primary key, in shards side by side, each with a checkpoint
+-- that is written in the transaction of its chunk. A crash costs at most the chunk under way; a live write
+-- wins when the statement is guarded by a version; it pauses while live traffic lags.
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local mysql = require "rlab.mysql"
@@ -14,7 +15,8 @@ Backfill.__index = Backfill
 
 local PAUSE, THROTTLE = 0.2, 0.05
 
--- named("UPDATE t SET a = :a WHERE id = :id") -> "UPDATE t SET a = ? WHERE id = ?", { "a", "id" }; what stands in quotes is left as it is
+-- named("UPDATE t SET a = :a WHERE id = :id") -> "UPDATE t SET a = ? WHERE id = ?", { "a", "id" }; what
+--   stands in quotes is left as it is
 function M.named(sql)
   local names = {}
   local function take(text)
@@ -36,22 +38,29 @@ local function values_of(names, from)
   local list = { n = #names }
   for i, name in ipairs(names) do
     local value = from[name]
-    if value == nil then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("backfill: the rows read have no '%s'"):format(name) }, 0) end
+    if value == nil then
+      error(err.new { domain = "rlab", code = 0, name = "USAGE",
+        message = ("backfill: the rows read have no '%s'"):format(name) }, 0)
+    end
     list[i] = value
   end
   return list
 end
 
 -- new{mysql =, job =, table =, key =, read =, write =, ...} -> backfill
---   mysql: what mysql.connect takes; job: its name in backfill_checkpoint; table, key: whose primary key is walked;
---   read: gives the rows of keys above :from up to :upto; write: is run for each of them, with their columns as :names (guard it by a version);
---   shards, chunk: keys side by side and at a time; checkpoint: false begins anew after a crash (wrong); lag: f() -> records that live traffic is
+--   mysql: what mysql.connect takes; job: its name in backfill_checkpoint; table, key: whose primary key is
+--     walked;
+--   read: gives the rows of keys above :from up to :upto; write: is run for each of them, with their
+--     columns as :names (guard it by a version);
+--   shards, chunk: keys side by side and at a time; checkpoint: false begins anew after a crash (wrong);
+--     lag: f() -> records that live traffic is
 --   behind, max_lag: from which on it pauses; notice: f(what, fields)
 function M.new(o)
   local read, read_names = M.named(o.read)
   local write, write_names = M.named(o.write)
   return setmetatable({
-    o = o, read = read, read_names = read_names, write = write, write_names = write_names, shards = o.shards or 4, chunk = o.chunk or 500,
+    o = o, read = read, read_names = read_names, write = write, write_names = write_names,
+    shards = o.shards or 4, chunk = o.chunk or 500,
     notice = o.notice or function() end, rows = 0, written = 0, chunks = 0, throttled = 0, failures = 0,
   }, Backfill)
 end
@@ -78,7 +87,8 @@ local function ranges(low, high, n)
 end
 
 local function stored(self, db)
-  local rows, failure = db:query("SELECT shard, position, upper, chunks FROM backfill_checkpoint WHERE job = ? ORDER BY shard", self.o.job)
+  local rows, failure = db:query(
+    "SELECT shard, position, upper, chunks FROM backfill_checkpoint WHERE job = ? ORDER BY shard", self.o.job)
   if not rows then return nil, failure end
   local list = {}
   for i, row in ipairs(rows) do list[i] = row end
@@ -86,7 +96,9 @@ local function stored(self, db)
 end
 
 local function divide(self, db)
-  local bounds, failure = db:row(("SELECT MIN(%s) AS low, MAX(%s) AS high FROM %s"):format(quote(self.o.key), quote(self.o.key), quote(self.o.table)))
+  local bounds, failure = db:row(
+    ("SELECT MIN(%s) AS low, MAX(%s) AS high FROM %s"):format(quote(self.o.key), quote(self.o.key),
+    quote(self.o.table)))
   if not bounds then return nil, failure end
   if bounds.low == null then return {} end
   return ranges(bounds.low, bounds.high, self.shards)
@@ -95,14 +107,17 @@ end
 local function store_all(db, job, list)
   return db:tx(function()
     for _, s in ipairs(list) do
-      local ok, failure = db:exec("INSERT INTO backfill_checkpoint (job, shard, position, upper) VALUES (?, ?, ?, ?)", job, s.shard, s.position, s.upper)
+      local ok, failure = db:exec(
+        "INSERT INTO backfill_checkpoint (job, shard, position, upper) VALUES (?, ?, ?, ?)", job, s.shard,
+        s.position, s.upper)
       if not ok then return nil, failure end
     end
     return true
   end)
 end
 
--- plan(db) -> shards {shard, position, upper, chunks} | nil, err: where the job stands; made when it has never run
+-- plan(db) -> shards {shard, position, upper, chunks} | nil, err: where the job stands; made when it has
+--   never run
 local function plan(self, db)
   local list, failure = stored(self, db)
   if not list then return nil, failure end
@@ -120,7 +135,8 @@ end
 -- The key of the chunk's last row, or the shard's end when fewer are left.
 local function end_of_chunk(self, db, s)
   local key = quote(self.o.key)
-  local sql = ("SELECT %s FROM %s WHERE %s > ? AND %s <= ? ORDER BY %s LIMIT 1 OFFSET ?"):format(key, quote(self.o.table), key, key, key)
+  local sql = ("SELECT %s FROM %s WHERE %s > ? AND %s <= ? ORDER BY %s LIMIT 1 OFFSET ?"):format(key,
+    quote(self.o.table), key, key, key)
   local upto, failure = db:value(sql, s.position, s.upper, self.chunk - 1)
   if failure then return nil, failure end
   return upto or s.upper
@@ -129,7 +145,8 @@ end
 -- The position must be what it was: another run of this job would have moved it.
 local function advance(self, db, s, upto)
   if self.o.checkpoint == false then return true end
-  local done, failure = db:exec("UPDATE backfill_checkpoint SET position = ?, chunks = chunks + 1 WHERE job = ? AND shard = ? AND position = ?",
+  local done, failure = db:exec("UPDATE backfill_checkpoint SET position = ?, chunks = chunks + 1 WHERE \z
+    job = ? AND shard = ? AND position = ?",
     upto, self.o.job, s.shard, s.position)
   if not done then return nil, failure end
   if done.affected == 1 then return true end
@@ -142,7 +159,8 @@ local function write_all(self, db, rows)
   if #rows == 0 then return 0 end
   local statement, failure = db:prepare(self.write)
   if not statement then return nil, failure end
-  local closing <close> = setmetatable({}, { __close = function() statement:close() end }) -- luacheck: ignore 211
+  -- luacheck: ignore 211
+  local closing <close> = setmetatable({}, { __close = function() statement:close() end })
   for _, row in ipairs(rows) do
     local values = values_of(self.write_names, row)
     local done
@@ -155,7 +173,8 @@ end
 
 -- A failpoint may only stop the chunk here: its error is one of the step.
 local function point(self, name, s, upto)
-  local _, injected = fail.point(name, { job = self.o.job, shard = s.shard, from = s.position, upto = upto, chunk = s.chunks + 1 })
+  local _, injected = fail.point(name,
+    { job = self.o.job, shard = s.shard, from = s.position, upto = upto, chunk = s.chunks + 1 })
   return injected == nil, injected
 end
 
@@ -215,7 +234,8 @@ local function recover(self, db, s)
 end
 
 local function lasting(failure)
-  return failure.name == "CONFLICT" or failure.name == "USAGE" or (failure.domain == "mysql" and not failure.retriable and not failure.fatal)
+  return failure.name == "CONFLICT" or failure.name == "USAGE"
+    or (failure.domain == "mysql" and not failure.retriable and not failure.fatal)
 end
 
 local function run_shard(self, s)
@@ -234,7 +254,8 @@ local function run_shard(self, s)
   end
 end
 
--- backfill:run() -> true | nil, err: until every shard has come to its end, or stop(); the chunk under way is finished then
+-- backfill:run() -> true | nil, err: until every shard has come to its end, or stop(); the chunk under way
+--   is finished then
 function Backfill:run()
   local db <close>, failure = connect(self)
   if not db then return nil, failure end
@@ -253,11 +274,13 @@ end
 
 function Backfill:stop() self.stopping = true end
 
--- backfill:counts() -> {rows, written, guarded, chunks, throttled, failures, done}: guarded are rows that a live write had overtaken
+-- backfill:counts() -> {rows, written, guarded, chunks, throttled, failures, done}: guarded are rows that a
+--   live write had overtaken
 function Backfill:counts()
   local done = self.list ~= nil
   for _, s in ipairs(self.list or {}) do done = done and s.position >= s.upper end
-  return { rows = self.rows, written = self.written, guarded = self.rows - self.written, chunks = self.chunks, throttled = self.throttled,
+  return { rows = self.rows, written = self.written, guarded = self.rows - self.written,
+    chunks = self.chunks, throttled = self.throttled,
     failures = self.failures, done = done }
 end
 

@@ -7,14 +7,20 @@ local usage = require "rlab.usage" "replay: backfill: "
 
 local function mysql_of(args)
   local url = args.mysql or os.getenv "RLAB_MYSQL"
-  if url then return require("rlab.service.options").mysql_url(url) or usage("--mysql takes mysql://user:password@host:port/schema, not '%s'", url) end
+  if url then
+    return require("rlab.service.options").mysql_url(url) or usage(
+      "--mysql takes mysql://user:password@host:port/schema, not '%s'", url)
+  end
   local stack = require("rlab.stack").current()
-  if not (stack and stack.mysql) then usage "no MySQL: start the stack by rlab up, or say --mysql mysql://user:password@host:port/schema" end
+  if not (stack and stack.mysql) then
+    usage "no MySQL: start the stack by rlab up, or say --mysql mysql://user:password@host:port/schema"
+  end
   local at = stack.mysql
   return { host = at.host, port = at.port, user = at.user, password = at.password, database = at.database }
 end
 
-local keys = { job = "string", table = "string", key = "string", read = "string", write = "string", shards = "integer", chunk = "integer" }
+local keys = { job = "string", table = "string", key = "string", read = "string", write = "string",
+  shards = "integer", chunk = "integer" }
 
 local function check_job(path, job)
   local names = {}
@@ -23,9 +29,11 @@ local function check_job(path, job)
     local want = keys[name]
     if not want then
       local near = units.nearest(tostring(name), names)
-      usage("%s: a job has no '%s'%s", path, tostring(name), near and ("; did you mean '%s'?"):format(near) or "")
+      usage("%s: a job has no '%s'%s", path, tostring(name),
+        near and ("; did you mean '%s'?"):format(near) or "")
     end
-    if (want == "integer" and math.type(value) ~= "integer") or (want == "string" and type(value) ~= "string") then
+    if (want == "integer" and math.type(value) ~= "integer")
+      or (want == "string" and type(value) ~= "string") then
       usage("%s: '%s' is %s %s", path, name, want == "integer" and "an" or "a", want)
     end
   end
@@ -39,14 +47,19 @@ local function job_of(path)
   local text, failure = require("rlab.fs").read(path)
   if not text then usage("%s", failure.message) end
   local job, wrong = json.decode(text)
-  if type(job) ~= "table" or json.is_array(job) then usage("%s: %s", path, wrong and wrong.message or "an object expected") end
+  if type(job) ~= "table" or json.is_array(job) then
+    usage("%s: %s", path, wrong and wrong.message or "an object expected")
+  end
   return check_job(path, job)
 end
 
 local function lag_of(args)
   if not args.topic and not args.group then return nil end
-  if not (args.topic and args.group) then usage "--topic and --group belong together: whose lag is live traffic's?" end
-  local brokers = args.brokers or os.getenv "RLAB_BROKERS" or must(require("rlab.stack").current()).kafka.brokers
+  if not (args.topic and args.group) then
+    usage "--topic and --group belong together: whose lag is live traffic's?"
+  end
+  local brokers = args.brokers or os.getenv "RLAB_BROKERS"
+    or must(require("rlab.stack").current()).kafka.brokers
   local admin = must(require("rlab.kafka").admin { brokers = brokers, at_most = "2s" })
   return function() return (require("rlab.replay").lag(admin, args.topic, args.group)) end
 end
@@ -54,16 +67,22 @@ end
 local function print_status(job, shards)
   local lines = {}
   for i, s in ipairs(shards) do
-    lines[i] = { shard = s.shard, position = s.position, upper = s.upper, chunks = s.chunks, state = s.position >= s.upper and "done" or "" }
+    lines[i] = { shard = s.shard, position = s.position, upper = s.upper, chunks = s.chunks,
+      state = s.position >= s.upper and "done" or "" }
   end
   if #lines == 0 then return print(("  job %s has not begun"):format(job)) end
-  print(require("rlab.term").grid({ { name = "shard", key = "shard" }, { name = "done up to", key = "position" }, { name = "of", key = "upper" },
+  print(require("rlab.term").grid({ { name = "shard", key = "shard" },
+    { name = "done up to", key = "position" }, { name = "of", key = "upper" },
     { name = "chunks", key = "chunks" }, { name = "", key = "state" } }, lines, { indent = 2 }))
 end
 
 local function status(args, at, job)
   local shards = must(require("rlab.replay.backfill").status(at, job.job))
-  if args.json then print(json.encode(json.array(shards), { pretty = true })) else print_status(job.job, shards) end
+  if args.json then
+    print(json.encode(json.array(shards), { pretty = true }))
+  else
+    print_status(job.job, shards)
+  end
   return exit.ok
 end
 
@@ -72,18 +91,22 @@ local function report(args, work)
   if args.json then
     print(json.encode(counts, { pretty = true }))
   else
-    print(("  %d chunks, %d rows read, %d written, %d overtaken by live writes%s"):format(counts.chunks, counts.rows, counts.written, counts.guarded,
+    print(("  %d chunks, %d rows read, %d written, %d overtaken by live writes%s"):format(counts.chunks,
+      counts.rows, counts.written, counts.guarded,
       counts.throttled > 0 and (", %.1f s paused for live traffic"):format(counts.throttled) or ""))
   end
   return exit.ok
 end
 
-local backfill = { name = "backfill", help = "run a job over a table in chunks with checkpoints; again after a crash, it goes on" }
+local backfill = { name = "backfill", help =
+  "run a job over a table in chunks with checkpoints; again after a crash, it goes on" }
 
 function backfill.args(parser)
-  parser:argument("file", 'a JSON file: {"job": name, "table": t, "key": its primary key, "read": SELECT ... of keys above :from up to :upto, ' ..
+  parser:argument("file", 'a JSON file: {"job": name, "table": t, "key": its primary key, "read": SELECT \z
+    ... of keys above :from up to :upto, ' ..
     '"write": UPDATE ... with the columns read as :names, "shards": 4, "chunk": 500}')
-  parser:option("--mysql", "mysql://user:password@host:port/schema (default RLAB_MYSQL, or the running stack)")
+  parser:option("--mysql",
+    "mysql://user:password@host:port/schema (default RLAB_MYSQL, or the running stack)")
   parser:option("--topic", "pause while live traffic lags: its topic")
   parser:option("--group", "and its group")
   parser:option("--max-lag", "from so many records on (default 50)")
@@ -99,7 +122,8 @@ function backfill.run(args)
   if args.status then return status(args, at, job) end
   if args.restart then must(core.forget(at, job.job)) end
   job.mysql, job.lag = at, lag_of(args)
-  job.max_lag = math.tointeger(tonumber(args.max_lag or 50)) or usage("--max-lag takes a whole number, not '%s'", args.max_lag)
+  job.max_lag = math.tointeger(tonumber(args.max_lag or 50))
+    or usage("--max-lag takes a whole number, not '%s'", args.max_lag)
   local work = core.new(job)
   must(work:run())
   return report(args, work)

@@ -1,6 +1,8 @@
--- Replaying a dead-letter topic: each record goes back to where it came from, at a rate, and is done with (committed) once the copy is acknowledged.
--- The replayer's group is the backlog: what it has not committed is still to be replayed. A crash between the two repeats what was under way, and
--- the consumer's dedup by event id makes that harmless. A guard ends loops: a copy counts its replays, and who has reached the limit stays parked.
+-- Replaying a dead-letter topic: each record goes back to where it came from, at a rate, and is done with
+-- (committed) once the copy is acknowledged.
+-- The replayer's group is the backlog: what it has not committed is still to be replayed. A crash between
+-- the two repeats what was under way, and the consumer's dedup by event id makes that harmless. A guard
+-- ends loops: a copy counts its replays, and who has reached the limit stays parked.
 local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
 local err = require "rlab.err"
@@ -20,13 +22,17 @@ Replay.__index = Replay
 local PAUSE, SLICE = 0.2, 0.02
 
 -- new{brokers =, dlq =, group =, ...} -> replay
---   topic: where a record goes whose original topic is not known; to: where all go; target: "original" (the group that failed), "none" (every group
---   gets the copy: wrong), or a group; guard: false counts no replays (wrong); max: replays of a record; budget: copies in all; rate: a second;
---   batch: copies under way at once; filter: f(record); skip: set of ids; follow: go on when the end is reached; producer, consumer: properties;
+--   topic: where a record goes whose original topic is not known; to: where all go; target: "original" (the
+--     group that failed), "none" (every group
+--   gets the copy: wrong), or a group; guard: false counts no replays (wrong); max: replays of a record;
+--     budget: copies in all; rate: a second;
+--   batch: copies under way at once; filter: f(record); skip: set of ids; follow: go on when the end is
+--     reached; producer, consumer: properties;
 --   notice: f(what, fields) is told what happens
 function M.new(opts)
   return setmetatable({
-    o = opts, replayed = 0, parked = 0, skipped = 0, passed = 0, failures = 0, copies = {}, state = "new", due_ns = 0, stopping = false,
+    o = opts, replayed = 0, parked = 0, skipped = 0, passed = 0, failures = 0, copies = {}, state = "new",
+    due_ns = 0, stopping = false,
     notice = opts.notice or function() end,
   }, Replay)
 end
@@ -55,7 +61,9 @@ local function copy_of(self, record, story)
   return {
     topic = self.o.to or story.original_topic or self.o.topic,
     key = record.key, value = record.value,
-    headers = dlq.for_replay(record.headers, { count = self.o.guard ~= false and story.replay_count + 1 or nil, target_group = target_of(self, story) }),
+    headers = dlq.for_replay(record.headers,
+      { count = self.o.guard ~= false and story.replay_count + 1 or nil,
+      target_group = target_of(self, story) }),
   }
 end
 
@@ -63,7 +71,9 @@ end
 
 local function nap(self, seconds)
   local until_ns = clock.ns() + seconds * 1e9
-  while not self.stopping and clock.ns() < until_ns do task.sleep(math.min(SLICE, math.max(0, (until_ns - clock.ns()) / 1e9))) end
+  while not self.stopping and clock.ns() < until_ns do
+    task.sleep(math.min(SLICE, math.max(0, (until_ns - clock.ns()) / 1e9)))
+  end
 end
 
 -- Evenly at the rate: what was lost by waiting is not made up by a burst.
@@ -83,7 +93,8 @@ local function up(self)
   self.ill = nil
 end
 
--- Sends until each copy is acknowledged; false when it was told to stop before. What failed may be in the log nevertheless: it is sent again.
+-- Sends until each copy is acknowledged; false when it was told to stop before. What failed may be in the
+-- log nevertheless: it is sent again.
 local function deliver(self, copies)
   while #copies > 0 do
     local sent = self.producer:submit(copies)
@@ -107,25 +118,32 @@ end
 local function positions_of(chunk)
   local last, list = {}, {}
   for _, item in ipairs(chunk) do last[item.partition] = item.offset + 1 end
-  for partition, offset in pairs(last) do list[#list + 1] = { topic = chunk[1].topic, partition = partition, offset = offset } end
+  for partition, offset in pairs(last) do
+    list[#list + 1] = { topic = chunk[1].topic, partition = partition, offset = offset }
+  end
   return list
 end
 
--- A commit that the broker refused since the group went on without us: whoever has the partition now will do it again.
+-- A commit that the broker refused since the group went on without us: whoever has the partition now will
+-- do it again.
 local function commit(self, chunk)
   while true do
     local ok, failure = self.consumer:commit(positions_of(chunk))
     if ok then return up(self) end
     down(self, failure)
     self.dead = failure.fatal
-    if not failure.retriable or self.stopping then return self.notice("not committed", { error = tostring(failure) }) end
+    if not failure.retriable or self.stopping then
+      return self.notice("not committed", { error = tostring(failure) })
+    end
     nap(self, PAUSE)
   end
 end
 
--- The failpoint sees each copy after its acknowledgement; an error there leaves the commit out, as a crash would.
+-- The failpoint sees each copy after its acknowledgement; an error there leaves the commit out, as a crash
+-- would.
 local function after_ack(item)
-  local _, failure = fail.point("replay.after_ack", { id = item.id, key = item.key ~= null and item.key or "", topic = item.copy.topic,
+  local _, failure = fail.point("replay.after_ack",
+    { id = item.id, key = item.key ~= null and item.key or "", topic = item.copy.topic,
     partition = item.partition, offset = item.offset, attempt = item.count })
   return failure
 end
@@ -137,7 +155,8 @@ local function finish(self, chunk)
   for _, item in ipairs(chunk) do
     if item.copy then
       self.replayed = self.replayed + 1
-      self.notice("replayed", { id = item.id, to = item.copy.topic, partition = item.partition, offset = item.offset, count = item.count })
+      self.notice("replayed", { id = item.id, to = item.copy.topic, partition = item.partition,
+        offset = item.offset, count = item.count })
       injected = after_ack(item) or injected
     end
   end
@@ -148,13 +167,17 @@ end
 local function item_of(self, record)
   local story = dlq.read(record.headers)
   local what = verdict(self, record, story)
-  local item = { id = reader.identity(record), key = record.key, topic = record.topic, partition = record.partition, offset = record.offset,
+  local item = { id = reader.identity(record), key = record.key, topic = record.topic,
+    partition = record.partition, offset = record.offset,
     count = story.replay_count + 1 }
   if what == "replay" then
     item.copy = copy_of(self, record, story)
   else
     self[what] = self[what] + 1
-    if what ~= "passed" then self.notice(what, { id = item.id, partition = item.partition, offset = item.offset, count = story.replay_count }) end
+    if what ~= "passed" then
+      self.notice(what, { id = item.id, partition = item.partition, offset = item.offset,
+        count = story.replay_count })
+    end
   end
   return item
 end
@@ -162,8 +185,10 @@ end
 -- ---- reading ----
 
 local function open_consumer(self)
-  local settings = { brokers = self.o.brokers, group = self.o.group, enable_auto_commit = false, auto_offset_reset = "earliest",
-    isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100, session_timeout_ms = 6000 }
+  local settings = { brokers = self.o.brokers, group = self.o.group, enable_auto_commit = false,
+    auto_offset_reset = "earliest",
+    isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100,
+    session_timeout_ms = 6000 }
   for key, value in pairs(self.o.consumer or {}) do settings[key] = value end
   local failure
   self.consumer, failure = kafka.consumer(settings)
@@ -171,7 +196,8 @@ local function open_consumer(self)
 end
 
 local function connect(self)
-  local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true, partitioner = "murmur2_random", linger_ms = 0,
+  local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true,
+    partitioner = "murmur2_random", linger_ms = 0,
     message_timeout_ms = 5000 }
   for key, value in pairs(self.o.producer or {}) do settings[key] = value end
   local producer, failure = kafka.producer(settings)
@@ -180,7 +206,8 @@ local function connect(self)
   return open_consumer(self)
 end
 
--- One that follows shares the work with others of its group; one that ends reads what is there now, and nobody else may be at it.
+-- One that follows shares the work with others of its group; one that ends reads what is there now, and
+-- nobody else may be at it.
 local function begin(self)
   if self.o.follow then return self.consumer:subscribe { self.o.dlq } end
   local admin <close>, failure = kafka.admin { brokers = self.o.brokers }
@@ -204,7 +231,8 @@ local function begin(self)
   return self.consumer:assign(starts)
 end
 
--- A client that the broker has shut out (fenced by another of the same group.instance.id, ...) is dead; the next one begins where the group stands.
+-- A client that the broker has shut out (fenced by another of the same group.instance.id, ...) is dead; the
+-- next one begins where the group stands.
 local function renew(self)
   self.notice("reopened", { error = self.ill })
   self.consumer:close()
@@ -267,7 +295,8 @@ local function loop(self)
   self.state = self.stopping and "stopped" or "done"
 end
 
--- replay:run() -> true | nil, err: until the end, the budget or stop(). What was under way then is acknowledged and committed, or left to the next.
+-- replay:run() -> true | nil, err: until the end, the budget or stop(). What was under way then is
+--   acknowledged and committed, or left to the next.
 function Replay:run()
   local ok, failure = connect(self)
   if ok then ok, failure = begin(self) end
@@ -290,7 +319,8 @@ function Replay:resume() self.paused = false end
 
 -- replay:counts() -> {replayed, parked, skipped, passed, failures, state}
 function Replay:counts()
-  return { replayed = self.replayed, parked = self.parked, skipped = self.skipped, passed = self.passed, failures = self.failures,
+  return { replayed = self.replayed, parked = self.parked, skipped = self.skipped, passed = self.passed,
+    failures = self.failures,
     state = self.paused and self.state == "running" and "paused" or self.state }
 end
 

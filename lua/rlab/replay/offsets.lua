@@ -1,4 +1,5 @@
--- Moving a group's offsets: first a plan (what it would be), then the change, refused while the group has live members.
+-- Moving a group's offsets: first a plan (what it would be), then the change, refused while the group has
+-- live members.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local places = require "rlab.replay.places"
@@ -26,8 +27,8 @@ function M.moment(text)
   return math.floor(at * 1000)
 end
 
--- target(where) -> t | nil: t.of(partition, committed) is an offset, "earliest", "latest" or a time (t.time), or nil for a partition that stays.
--- where is what M.WHERE says, or { shift = -100 }.
+-- target(where) -> t | nil: t.of(partition, committed) is an offset, "earliest", "latest" or a time
+--   (t.time), or nil for a partition that stays. where is what M.WHERE says, or { shift = -100 }.
 function M.target(where)
   if math.type(where) == "integer" then return { of = function() return where end } end
   if type(where) == "table" and where.shift then
@@ -60,7 +61,8 @@ local function resolve(admin, topic, at, target, wanted)
   if target.time then return at_time(admin, topic, at.partition, wanted, at.hw) end
   if target.clamp then return math.max(at.low, math.min(at.hw, wanted)) end
   if wanted < at.low or wanted > at.hw then
-    return failed("OFFSET_OUT_OF_RANGE", "%s-%d has offsets %d to %d, not %d", topic, at.partition, at.low, at.hw, wanted)
+    return failed("OFFSET_OUT_OF_RANGE", "%s-%d has offsets %d to %d, not %d", topic, at.partition, at.low,
+      at.hw, wanted)
   end
   return wanted
 end
@@ -73,10 +75,12 @@ local function row_of(admin, topic, partition, target, committed)
   local offset
   offset, failure = resolve(admin, topic, at, target, wanted)
   if not offset then return nil, failure end
-  return { topic = topic, partition = partition, before = committed, offset = offset, low = at.low, high = at.hw }
+  return { topic = topic, partition = partition, before = committed, offset = offset, low = at.low,
+    high = at.hw }
 end
 
--- plan(admin, group, topic, target [, partition]) -> rows {topic, partition, before, offset, low, high} | nil, err; nothing is changed
+-- plan(admin, group, topic, target [, partition]) -> rows {topic, partition, before, offset, low, high} |
+--   nil, err; nothing is changed
 function M.plan(admin, group, topic, target, only)
   local partitions, failure = partitions_of(admin, topic)
   if not partitions then return nil, failure end
@@ -104,7 +108,8 @@ function M.guard(admin, group)
     names[#names + 1] = ("%s at %s"):format(m.client_id or m.id or "?", (m.host or "?"):gsub("^/", ""))
   end
   if #names == 0 then return true end
-  return failed("GROUP_HAS_MEMBERS", "group '%s' has %d live member%s (%s); stop them first, their next commit would undo the move",
+  return failed("GROUP_HAS_MEMBERS",
+    "group '%s' has %d live member%s (%s); stop them first, their next commit would undo the move",
     group, #names, #names == 1 and "" or "s", table.concat(names, ", "))
 end
 
@@ -113,7 +118,9 @@ function M.apply(admin, group, rows)
   local free, failure = M.guard(admin, group)
   if not free then return nil, failure end
   local list = {}
-  for i, row in ipairs(rows) do list[i] = { topic = row.topic, partition = row.partition, offset = row.offset } end
+  for i, row in ipairs(rows) do
+    list[i] = { topic = row.topic, partition = row.partition, offset = row.offset }
+  end
   local done
   done, failure = admin:alter_group_offsets(group, list)
   if not done then return nil, failure end

@@ -1,4 +1,5 @@
--- Where a topic ends and where a group stands. What nobody could tell is an error here, never 0: a replay that begins at 0 repeats everything.
+-- Where a topic ends and where a group stands. What nobody could tell is an error here, never 0: a replay
+-- that begins at 0 repeats everything.
 local err = require "rlab.err"
 local task = require "rlab.task"
 

@@ -20,12 +20,15 @@ end
 
 M.set_of = set_of
 
--- filter{ids = {}, key =, class =, headers = {name = value}} -> f(record) -> boolean, or nil when nothing is asked
+-- filter{ids = {}, key =, class =, headers = {name = value}} -> f(record) -> boolean, or nil when nothing
+--   is asked
 function M.filter(what)
   local ids, headers = set_of(what.ids), what.headers or {}
   if not (ids or what.key or what.class or next(headers)) then return nil end
   return function(record)
-    if ids and not (ids[M.identity(record)] or ids[("%d/%d"):format(record.partition, record.offset)]) then return false end
+    if ids and not (ids[M.identity(record)] or ids[("%d/%d"):format(record.partition, record.offset)]) then
+      return false
+    end
     if what.key and record.key ~= what.key then return false end
     if what.class and record:header "error-class" ~= what.class then return false end
     for name, value in pairs(headers) do
@@ -35,7 +38,8 @@ function M.filter(what)
   end
 end
 
--- bounds(admin, topic) -> list of {topic, partition, low, high} | nil, err: high is what a read_committed reader can reach now
+-- bounds(admin, topic) -> list of {topic, partition, low, high} | nil, err: high is what a read_committed
+--   reader can reach now
 function M.bounds(admin, topic)
   local described, failure = admin:topic(topic)
   if not described then return nil, failure end
@@ -51,8 +55,10 @@ end
 
 local function plain(record)
   local value = record.value
-  return { id = M.identity(record), partition = record.partition, offset = record.offset, timestamp = record.timestamp,
-    key = record.key ~= null and record.key or nil, value = value ~= null and value or nil, headers = record.headers,
+  return { id = M.identity(record), partition = record.partition, offset = record.offset,
+    timestamp = record.timestamp,
+    key = record.key ~= null and record.key or nil, value = value ~= null and value or nil,
+    headers = record.headers,
     story = dlq.read(record.headers) }
 end
 
@@ -70,7 +76,8 @@ local function drain(consumer, left, visit)
   return true
 end
 
--- each(brokers, bounds, visit[, from]) -> true | nil, err: visit(record) for all between low (or from[partition]) and high
+-- each(brokers, bounds, visit[, from]) -> true | nil, err: visit(record) for all between low (or
+--   from[partition]) and high
 function M.each(brokers, bounds, visit, from)
   local starts, left = {}, {}
   for _, b in ipairs(bounds) do
@@ -81,7 +88,8 @@ function M.each(brokers, bounds, visit, from)
     end
   end
   if #starts == 0 then return true end
-  local consumer <close>, failure = kafka.consumer { brokers = brokers, group = "rlab-replay-reader", enable_auto_commit = false,
+  local consumer <close>, failure = kafka.consumer { brokers = brokers, group = "rlab-replay-reader",
+    enable_auto_commit = false,
     enable_partition_eof = true, auto_offset_reset = "earliest" }
   if not consumer then return nil, failure end
   local ok
@@ -90,8 +98,9 @@ function M.each(brokers, bounds, visit, from)
   return drain(consumer, left, visit)
 end
 
--- list{admin =, brokers =, topic =, group =, filter =, limit =} -> rows {id, partition, offset, key, value, headers, story, waiting} | nil, err; the
--- oldest first; `waiting` is whether the replay group has it still before it
+-- list{admin =, brokers =, topic =, group =, filter =, limit =} -> rows {id, partition, offset, key, value,
+--   headers, story, waiting} | nil, err; the oldest first; `waiting` is whether the replay group has it
+--   still before it
 function M.list(what)
   local bounds, failure = M.bounds(what.admin, what.topic)
   if not bounds then return nil, failure end

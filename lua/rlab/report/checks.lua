@@ -38,10 +38,15 @@ local function anchor(i)
 end
 
 local function cell(check, i, arm)
-  if not check then return '<td class="none" data-arm="' .. html.escape(arm.name) .. '"><span aria-label="not checked">·</span></td>' end
+  if not check then
+    return '<td class="none" data-arm="' .. html.escape(arm.name)
+      .. '"><span aria-label="not checked">·</span></td>'
+  end
   local unexpected = surprising(check)
-  return html.fill('<td class="{word} {surprise}" data-arm="{arm}"><a href="#{anchor}"><b>{word}</b> <span class="num">{number}</span>{!note}</a></td>', {
-    word = word_of(check), surprise = unexpected and "unexpected" or "expected", arm = arm.name, anchor = anchor(i),
+  return html.fill('<td class="{word} {surprise}" data-arm="{arm}"><a href="#{anchor}"><b>{word}</b> \z
+    <span class="num">{number}</span>{!note}</a></td>', {
+    word = word_of(check), surprise = unexpected and "unexpected" or "expected", arm = arm.name,
+    anchor = anchor(i),
     number = number_of(check), note = unexpected and '<small>not as predicted</small>' or "" })
 end
 
@@ -58,7 +63,8 @@ local function grid(list, arms)
       return cell(i and list[i], i, arm)
     end) .. "</tr>"
   end)
-  return '<div class="scroll wide-only"><table class="grid"><thead><tr><td></td>' .. head .. "</tr></thead><tbody>"
+  return '<div class="scroll wide-only"><table class="grid"><thead><tr><td></td>' .. head
+    .. "</tr></thead><tbody>"
     .. body .. "</tbody></table></div>"
 end
 
@@ -80,7 +86,8 @@ local function examples(check)
     local row = {}
     for _, column in ipairs(COLUMNS) do
       if used[column] then
-        local v = x[column] ~= nil and html.escape(type(x[column]) == "number" and tostring(x[column]) or x[column]) or ""
+        local v = x[column] ~= nil and html.escape(type(x[column]) == "number" and tostring(x[column])
+          or x[column]) or ""
         row[#row + 1] = column == "note" and "<td>" .. v .. "</td>" or "<td><code>" .. v .. "</code></td>"
       end
     end
@@ -88,15 +95,19 @@ local function examples(check)
     cells[i] = "<tr>" .. table.concat(row) .. "</tr>"
   end
   if used.show then head[#head + 1] = "<th scope=col>see it in the live stores (--keep)</th>" end
-  local more = (check.more or 0) > 0 and html.fill("<p class=hint>and {n} more, in result.json</p>", { n = html.number(check.more) }) or ""
-  return '<div class="scroll"><table class="examples"><thead><tr>' .. table.concat(head) .. "</tr></thead><tbody>"
+  local more = (check.more or 0) > 0
+    and html.fill("<p class=hint>and {n} more, in result.json</p>", { n = html.number(check.more) }) or ""
+  return '<div class="scroll"><table class="examples"><thead><tr>' .. table.concat(head)
+    .. "</tr></thead><tbody>"
     .. table.concat(cells) .. "</tbody></table></div>" .. more
 end
 
 local function one(check, i)
   local inner = examples(check)
-  local head = html.fill('<span class="verdict {word} {surprise}">{word} <span class="num">{number}</span></span> '
-    .. '<span class="what"><b>{name}</b> {sentence}</span> <span class="expect">expected: {expect}{!note}</span>{!reason}', {
+  local head = html.fill(
+    '<span class="verdict {word} {surprise}">{word} <span class="num">{number}</span></span> '
+    .. '<span class="what"><b>{name}</b> {sentence}</span> <span class="expect">expected: \z
+      {expect}{!note}</span>{!reason}', {
     word = word_of(check), surprise = surprising(check) and "unexpected" or "expected",
     number = number_of(check), name = check.name, sentence = check.sentence, expect = check.expect,
     note = surprising(check) and ', <b class="off">not as predicted</b>' or "",
@@ -112,8 +123,10 @@ local function by_arm(list, arms)
       if c.arm == arm.name then mine[#mine + 1] = one(c, i) end
     end
     if #mine == 0 then return "" end
-    return html.fill('<div class="arm-checks"><h3><span class="cls {class}">{word}</span> {name}</h3>{!list}</div>', {
-      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name, list = table.concat(mine) })
+    return html.fill(
+      '<div class="arm-checks"><h3><span class="cls {class}">{word}</span> {name}</h3>{!list}</div>', {
+      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name,
+      list = table.concat(mine) })
   end)
 end
 
@@ -143,7 +156,8 @@ function checks.render(result)
       end
     end
   end
-  return '<section id="checks"><h2>Checks by arm</h2>' .. grid(list, used) .. by_arm(list, used) .. "</section>"
+  return '<section id="checks"><h2>Checks by arm</h2>' .. grid(list, used) .. by_arm(list, used)
+    .. "</section>"
 end
 
 return checks

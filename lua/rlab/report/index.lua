@@ -1,4 +1,5 @@
--- index.write(runs): runs/index.html, the list of experiments with their latest verdict and the runs before it.
+-- index.write(runs): runs/index.html, the list of experiments with their latest verdict and the runs before
+-- it.
 local fs = require "rlab.fs"
 local html = require "rlab.report.html"
 local json = require "rlab.json"
@@ -40,7 +41,8 @@ local function past(list)
   local marks = {}
   for i = #list, 1, -1 do
     local word, tone = page.verdict(list[i].result)
-    marks[#marks + 1] = html.fill('<a class="{tone}" href="{!href}" title="{name}: {word}" aria-label="{name}: {word}"></a>', {
+    marks[#marks + 1] = html.fill(
+      '<a class="{tone}" href="{!href}" title="{name}: {word}" aria-label="{name}: {word}"></a>', {
       tone = tone, href = html.escape(list[i].href), name = list[i].name, word = word })
   end
   return table.concat(marks)
@@ -55,7 +57,8 @@ local function row(id, list)
 <tr><th scope="row"><a href="{!href}">{id}</a></th><td>{title}</td><td><b class="call {tone}">{word}</b> {sentence}</td>
 <td class="n">{seed}</td><td class="n">{took}</td><td class="when">{started}</td><td class="past">{!past}</td></tr>
 ]], { href = html.escape(latest.href), id = id, title = result.title, tone = tone, word = word, sentence = result.sentence,
-      seed = run.seed and tostring(run.seed), took = html.seconds(run.duration), started = page.when(run.started), past = past(list) })
+      seed = run.seed and tostring(run.seed), took = html.seconds(run.duration),
+      started = page.when(run.started), past = past(list) })
 end
 
 local HEAD = [[
@@ -72,9 +75,11 @@ function index.render(runs)
       count = count + 1
     end
   end
-  local body = count > 0 and HEAD .. table.concat(rows) .. "</tbody></table></div>" or '<p class="lead">Nothing here yet. Run one: <code>rlab E-012</code></p>'
+  local body = count > 0 and HEAD .. table.concat(rows) .. "</tbody></table></div>"
+    or '<p class="lead">Nothing here yet. Run one: <code>rlab E-012</code></p>'
   return report.shell { title = "rlab: runs", js = "",
-    body = '<header><p class="top"><b>rlab</b> runs</p><h1>' .. html.escape(html.plural(count, "experiment")) .. "</h1></header>" .. body }
+    body = '<header><p class="top"><b>rlab</b> runs</p><h1>'
+      .. html.escape(html.plural(count, "experiment")) .. "</h1></header>" .. body }
 end
 
 -- write(runs) -> path | nil, err

@@ -1,5 +1,6 @@
--- report.write(dir): reads what a run left in dir (result.json, samples.jsonl, history.jsonl) and writes report.html,
--- one file that needs no network. report.render(result, samples, history) is the same without files.
+-- report.write(dir): reads what a run left in dir (result.json, samples.jsonl, history.jsonl) and writes
+-- report.html, one file that needs no network. report.render(result, samples, history) is the same without
+-- files.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local html = require "rlab.report.html"
@@ -58,7 +59,9 @@ function report.load(dir)
   local text, err = fs.read(dir .. "/result.json")
   if not text then return nil, err end
   local ok, result, why = pcall(json.decode, text)
-  if not ok or type(result) ~= "table" then return nil, dir .. "/result.json: " .. tostring(ok and why or result) end
+  if not ok or type(result) ~= "table" then
+    return nil, dir .. "/result.json: " .. tostring(ok and why or result)
+  end
   local data = { result = without_null(result) }
   data.samples, err = read_lines(dir, "samples.jsonl")
   if not data.samples then return nil, err end
@@ -88,12 +91,15 @@ function report.render(result, samples, history)
   local timeline = require "rlab.report.timeline"
   local moment = require "rlab.report.moment"
   local checks = require "rlab.report.checks"
-  local body = { page.head(result), timeline.render(result, samples or {}, json.encode), moment.render(result.moment),
-    checks.render(result), page.tables(result), page.measured(result), page.why(result), page.proof(result), page.settings(result),
+  local body = { page.head(result), timeline.render(result, samples or {}, json.encode),
+    moment.render(result.moment),
+    checks.render(result), page.tables(result), page.measured(result), page.why(result), page.proof(result),
+    page.settings(result),
     page.reproduce(result, history or {}) }
   local run = result.run or {}
   return report.shell {
-    title = ("%s %s: %s"):format(result.id or "", result.title or "", result.sentence or ""), body = table.concat(body),
+    title = ("%s %s: %s"):format(result.id or "", result.title or "", result.sentence or ""),
+    body = table.concat(body),
     foot = html.fill("<footer>{name} · rlab {rlab}</footer>", run), js = report.asset "report.js",
   }
 end

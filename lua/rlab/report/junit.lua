@@ -1,5 +1,6 @@
--- JUnit XML for build servers: one suite an experiment, one case for each check of each arm. A check that is not as
--- expected is a failure, an inconclusive one an error; so is an arm that came to a bad end without a check saying so.
+-- JUnit XML for build servers: one suite an experiment, one case for each check of each arm. A check that
+-- is not as expected is a failure, an inconclusive one an error; so is an arm that came to a bad end
+-- without a check saying so.
 local html = require "rlab.report.html"
 local shape = require "rlab.report.shape"
 
@@ -36,7 +37,8 @@ local function case(list, suite, arm, name, seconds, kind, message, body)
   if kind then suite[kind] = suite[kind] + 1 end
   list[#list + 1] = html.fill('    <testcase classname="{id}.{arm}" name="{name}" time="{time}"', {
     id = suite.id, arm = arm, name = name, time = attribute_time(seconds) })
-    .. (kind and (">\n      <%s message=\"%s\">%s</%s>\n    </testcase>\n"):format(kind, html.escape(message), html.escape(body), kind) or "/>\n")
+    .. (kind and (">\n      <%s message=\"%s\">%s</%s>\n    </testcase>\n"):format(kind,
+      html.escape(message), html.escape(body), kind) or "/>\n")
 end
 
 local function suite_of(result)
@@ -57,7 +59,8 @@ local function suite_of(result)
     known[arm.name] = true
     local told = add_checks(arm)
     if BAD[arm.outcome] and not told then
-      case(list, suite, arm.name, "outcome", arm.duration, BAD[arm.outcome], arm.reason or arm.outcome, arm.reason or "")
+      case(list, suite, arm.name, "outcome", arm.duration, BAD[arm.outcome], arm.reason or arm.outcome,
+        arm.reason or "")
     end
   end
   for _, check in ipairs(result.checks or {}) do
@@ -81,9 +84,11 @@ function junit.text(results)
     <properties><property name="seed" value="{seed}"/><property name="verdict" value="{verdict}"/><property name="run" value="{name}"/></properties>
 {!cases}  </testsuite>
 ]], { id = suite.id, tests = tostring(suite.tests), failures = tostring(suite.failure), errors = tostring(suite.error),
-      time = attribute_time(run.duration), started = (tostring(run.started or ""):gsub("[.%d]*Z$", function(tail)
+      time = attribute_time(run.duration),
+      started = (tostring(run.started or ""):gsub("[.%d]*Z$", function(tail)
         return tail:match "^(%d*)"
-      end)), seed = run.seed and tostring(run.seed), verdict = result.verdict, name = run.name, cases = cases })
+      end)), seed = run.seed and tostring(run.seed), verdict = result.verdict, name = run.name,
+        cases = cases })
   end)
   return '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n' .. suites .. "</testsuites>\n"
 end

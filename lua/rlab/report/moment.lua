@@ -15,7 +15,8 @@ local WORDS = {
   open = "record of an open transaction", lost = "lost record", doubled = "doubled record", plain = "record",
 }
 local KIND_ORDER = { "plain", "committed", "aborted", "control", "open", "lost", "doubled" }
-local MARKS = { { "low", "low" }, { "committed", "committed" }, { "lso", "LSO" }, { "hw", "HW" }, { "leo", "LEO" } }
+local MARKS = { { "low", "low" }, { "committed", "committed" }, { "lso", "LSO" }, { "hw", "HW" },
+  { "leo", "LEO" } }
 
 local function kind_of(cell)
   return WORDS[cell.kind] and cell.kind or "plain"
@@ -50,7 +51,8 @@ end
 local function fold_of(cells, from, to)
   local counts = {}
   for i = from, to do counts[kind_of(cells[i])] = (counts[kind_of(cells[i])] or 0) + 1 end
-  return { fold = true, n = to - from + 1, first = cells[from].offset, last = cells[to].offset, counts = counts }
+  return { fold = true, n = to - from + 1, first = cells[from].offset, last = cells[to].offset,
+    counts = counts }
 end
 
 -- fold(cells, pins) -> cells with long runs ("record, marker, record, marker ...") replaced by one fold each.
@@ -211,7 +213,10 @@ local function fold_words(cell)
   local parts = {}
   for _, kind in ipairs(KIND_ORDER) do
     local n = cell.counts[kind]
-    if n then parts[#parts + 1] = html.number(n) .. " " .. (n == 1 and WORDS[kind] or WORDS[kind]:gsub("record", "records"):gsub("marker$", "markers")) end
+    if n then
+      parts[#parts + 1] = html.number(n) .. " "
+        .. (n == 1 and WORDS[kind] or WORDS[kind]:gsub("record", "records"):gsub("marker$", "markers"))
+    end
   end
   return table.concat(parts, ", ")
 end
@@ -219,13 +224,15 @@ end
 local function draw_fold(p, y)
   local cell = p.cell
   return ('<g><title>%s</title><path class="fold" d="M%.1f %.1fh10m%d 0h10"/>'):format(
-    html.escape(("offsets %d to %d: %s"):format(cell.first, cell.last, fold_words(cell))), p.x + 5, y + HEIGHT / 2, p.w - 30)
+    html.escape(("offsets %d to %d: %s"):format(cell.first, cell.last, fold_words(cell))), p.x + 5,
+    y + HEIGHT / 2, p.w - 30)
     .. text("foldn", p.x + p.w / 2, y + 21, "+" .. html.number(cell.n), "middle")
     .. text("off", p.x + p.w / 2, y + HEIGHT + 13, cell.first .. "–" .. cell.last, "middle") .. "</g>"
 end
 
 local function cell_title(cell, partition)
-  local words = { WORDS[kind_of(cell)], "offset " .. tostring(cell.offset), "partition " .. tostring(partition) }
+  local words = { WORDS[kind_of(cell)], "offset " .. tostring(cell.offset),
+    "partition " .. tostring(partition) }
   if cell.id then words[#words + 1] = "id " .. tostring(cell.id) end
   if cell.key then words[#words + 1] = "key " .. tostring(cell.key) end
   if cell.label then words[#words + 1] = tostring(cell.label) end
@@ -240,10 +247,12 @@ local function draw_cell(p, y, partition)
   local out = { '<g><title>', html.escape(cell_title(cell, partition)), "</title>" }
   if kind == "doubled" then out[#out + 1] = rect:format("c-doubled", p.x + 5.5, y - 3.5, p.w - 6, HEIGHT) end
   out[#out + 1] = rect:format("c-" .. kind, p.x + 2, y, p.w - 4, HEIGHT)
-  local inside = kind == "control" and (cell.label and tostring(cell.label):sub(1, 1) or "m") or cell.id and html.tail(cell.id, 8) or cell.label
+  local inside = kind == "control" and (cell.label and tostring(cell.label):sub(1, 1) or "m")
+    or cell.id and html.tail(cell.id, 8) or cell.label
   if inside then out[#out + 1] = text("id i-" .. kind, mid, y + HEIGHT / 2 + 4, inside, "middle") end
   if kind == "lost" then
-    out[#out + 1] = ('<path class="cross" d="M%.1f %.1fl%d %d"/>'):format(p.x + 4, y + HEIGHT - 3, p.w - 8, 6 - HEIGHT)
+    out[#out + 1] = ('<path class="cross" d="M%.1f %.1fl%d %d"/>'):format(p.x + 4, y + HEIGHT - 3, p.w - 8,
+      6 - HEIGHT)
   end
   out[#out + 1] = text("off", mid, y + HEIGHT + 13, cell.offset, "middle") .. "</g>"
   return table.concat(out)
@@ -256,12 +265,14 @@ local function draw_flag(f, top, y, levels)
   for i, m in ipairs(f.marks) do
     spans[i] = ('<tspan class="t-%s">%s</tspan>'):format(m[1], m[2])
   end
-  return ('<path class="pole s-%s" d="M%.1f %.1fV%.1f"/><text class="flag" x="%.1f" y="%.1f"%s>%s <tspan class="v">%s</tspan></text>'):format(
+  return ('<path class="pole s-%s" d="M%.1f %.1fV%.1f"/><text class="flag" x="%.1f" y="%.1f"%s>%s <tspan \z
+    class="v">%s</tspan></text>'):format(
     f.marks[#f.marks][1], x, line, y + HEIGHT + 2, f.right and x - 5 or x + 5, line + 11,
     f.right and ' text-anchor="end"' or "", table.concat(spans, " = "), html.escape(html.number(f.at)))
 end
 
--- The stretch between two watermarks, named: what a reader cannot see, what is not replicated, what lag counts.
+-- The stretch between two watermarks, named: what a reader cannot see, what is not replicated, what lag
+-- counts.
 local STRETCHES = {
   { "lso", "hw", "hidden behind the LSO" },
   { "hw", "leo", "on the leader only, above the HW" },
@@ -293,7 +304,8 @@ local function draw_stretch(row, s, y)
   local fits = x1 + html.text_width(s.text, 12) < row.limit
   if not s.told then
     s.told = true
-    out = out .. text("told t-" .. s.class, fits and x1 + 3 or x2 - 3, y + 14, s.text, not fits and "end" or nil)
+    out = out .. text("told t-" .. s.class, fits and x1 + 3 or x2 - 3, y + 14, s.text,
+      not fits and "end" or nil)
   end
   return out
 end
@@ -304,7 +316,8 @@ local function draw_links(row, y, bottom)
   end)
   return ties .. html.each(row.links, function(l)
     local top = y + (l.level - 1) * 34
-    return ('<rect class="row" x="%.1f" y="%.1f" width="%.1f" height="24" rx="2"/>'):format(l.x + 0.5, top, l.w - 1)
+    return ('<rect class="row" x="%.1f" y="%.1f" width="%.1f" height="24" rx="2"/>'):format(l.x + 0.5, top,
+      l.w - 1)
       .. ('<text class="rowt" x="%.1f" y="%.1f"><tspan class="store">%s</tspan> %s</text>'):format(
         l.x + 8, top + 16, html.escape(l.link.store), html.escape(l.link.text))
   end)
@@ -354,12 +367,15 @@ local function draw(partition, links, name, width)
     drawn, y = draw_row(row, y, partition.partition, stretches)
     out[#out + 1] = drawn
   end
-  return ('<svg class="cells %s" role="img" aria-label="%s" viewBox="-1 0 %d %d" style="max-width:%dpx">%s</svg>'):format(
+  return ('<svg class="cells %s" role="img" aria-label="%s" viewBox="-1 0 %d %d" \z
+    style="max-width:%dpx">%s</svg>'):format(
     name, html.escape(summary_of(partition)), width + 2, math.ceil(y), width + 2, table.concat(out))
 end
 
-local HATCH = '<svg class="defs" aria-hidden="true" focusable="false" width="0" height="0"><defs><pattern id="hatch" width="6" height="6" '
-  .. 'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="hatch" d="M0 0V6"/></pattern></defs></svg>'
+local HATCH = '<svg class="defs" aria-hidden="true" focusable="false" width="0" height="0"><defs><pattern \z
+  id="hatch" width="6" height="6" '
+  .. 'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="hatch" d="M0 \z
+    0V6"/></pattern></defs></svg>'
 
 local function key_of(partitions)
   local present, labelled = {}, false
@@ -372,23 +388,29 @@ local function key_of(partitions)
   return html.each(KIND_ORDER, function(kind)
     if not present[kind] then return "" end
     local cross = kind == "lost" and '<path class="cross" d="M2 13L24 3"/>' or ""
-    local back = kind == "doubled" and '<rect class="c-doubled" x="5" y="0.5" width="20" height="12" rx="2"/>' or ""
-    return ('<li><svg viewBox="0 0 27 16" aria-hidden="true">%s<rect class="c-%s" x="1.5" y="3" width="20" height="12" rx="2"/>%s</svg>%s</li>'):format(
+    local back = kind == "doubled" and '<rect class="c-doubled" x="5" y="0.5" width="20" height="12" \z
+      rx="2"/>' or ""
+    return ('<li><svg viewBox="0 0 27 16" aria-hidden="true">%s<rect class="c-%s" x="1.5" y="3" \z
+      width="20" height="12" rx="2"/>%s</svg>%s</li>'):format(
       back, kind, cross, WORDS[kind] .. (kind == "control" and labelled and ": c commit, a abort" or ""))
   end)
 end
 
 local function table_of(partition, links)
   local texts = {}
-  for _, l in ipairs(links) do texts[l.offset] = (texts[l.offset] and texts[l.offset] .. "; " or "") .. l.store .. ": " .. l.text end
+  for _, l in ipairs(links) do
+    texts[l.offset] = (texts[l.offset] and texts[l.offset] .. "; " or "") .. l.store .. ": " .. l.text
+  end
   local body = html.each(partition.cells, function(c)
     return html.fill("<tr><td class=n>{offset}</td><td>{kind}</td><td><code>{id}</code></td><td><code>{key}</code></td><td>{rows}</td></tr>", {
       offset = tostring(c.offset), kind = WORDS[kind_of(c)] .. (c.label and ": " .. tostring(c.label) or ""),
       id = c.id, key = c.key, rows = texts[c.offset] })
   end)
   return html.fill("<h4>{name}</h4>", { name = summary_of(partition) })
-    .. '<div class="scroll"><table><thead><tr><th scope=col class=n>offset</th><th scope=col>what</th><th scope=col>id</th>'
-    .. "<th scope=col>key</th><th scope=col>rows of other stores</th></tr></thead><tbody>" .. body .. "</tbody></table></div>"
+    .. '<div class="scroll"><table><thead><tr><th scope=col class=n>offset</th><th scope=col>what</th><th \z
+      scope=col>id</th>'
+    .. "<th scope=col>key</th><th scope=col>rows of other stores</th></tr></thead><tbody>" .. body
+      .. "</tbody></table></div>"
 end
 
 local function links_of(m, partition)
@@ -410,7 +432,8 @@ function moment.render(m)
   if #partitions == 0 then return "" end
   local figures = html.each(partitions, function(p)
     local links = links_of(m, p)
-    return html.fill('<figure class="part"><figcaption><code>{topic}</code> partition {partition}</figcaption>{!drawn}</figure>', {
+    return html.fill('<figure class="part"><figcaption><code>{topic}</code> partition \z
+      {partition}</figcaption>{!drawn}</figure>', {
       topic = p.topic, partition = tostring(p.partition or 0),
       drawn = html.each(WIDTHS, function(w) return draw(p, links, w[1], w[2]) end) })
   end)

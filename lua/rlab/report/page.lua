@@ -1,4 +1,5 @@
--- The parts of the page that are words and tables: the verdict on top, then numbers, why, proof, settings, how to reproduce.
+-- The parts of the page that are words and tables: the verdict on top, then numbers, why, proof, settings,
+-- how to reproduce.
 local html = require "rlab.report.html"
 local sequence = require "rlab.report.sequence"
 
@@ -28,12 +29,15 @@ end
 
 local function tiles(arms)
   local list = html.each(arms, function(arm)
-    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h3>{name}</h3>{!title}<p class="said">{sentence}</p>'
+    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h3>{name}</h3>{!title}<p \z
+      class="said">{sentence}</p>'
       .. '<p class="out {out}">{outcome}</p>{!reason}</li>', {
-      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name, sentence = arm.sentence,
+      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name,
+      sentence = arm.sentence,
       out = OUTCOMES[arm.outcome] or "unsure", outcome = arm.outcome,
       title = arm.title and html.fill('<p class="does">{title}</p>', arm) or "",
-      reason = arm.reason and arm.reason ~= arm.sentence and html.fill('<p class="reason">{reason}</p>', arm) or "" })
+      reason = arm.reason and arm.reason ~= arm.sentence
+        and html.fill('<p class="reason">{reason}</p>', arm) or "" })
   end)
   return ('<ul class="tiles" style="--cols:%d">%s</ul>'):format(columns_for(#arms), list)
 end
@@ -65,10 +69,13 @@ end
 local function facts_of(result)
   local run, stack = result.run or {}, result.stack or {}
   local facts = {}
-  local function add(name, value) if value ~= nil and value ~= "" then facts[#facts + 1] = { name = name, value = value } end end
+  local function add(name, value)
+    if value ~= nil and value ~= "" then facts[#facts + 1] = { name = name, value = value } end
+  end
   add("seed", run.seed and tostring(run.seed))
   add("took", run.duration and html.seconds(run.duration))
-  add("judged by", html.plural(#(result.checks or {}), "check") .. " on " .. html.plural(#(result.arms or {}), "arm"))
+  add("judged by", html.plural(#(result.checks or {}), "check") .. " on "
+    .. html.plural(#(result.arms or {}), "arm"))
   for i, v in ipairs(versions_of(stack)) do add(i == 1 and "on" or "", v) end
   add("rlab", run.rlab)
   add("started", page.when(run.started))
@@ -80,7 +87,8 @@ end
 local function numbers(list)
   if not list or #list == 0 then return "" end
   return '<dl class="numbers">' .. html.each(list, function(n)
-    return html.fill('<div><dd>{value}{!unit}</dd><dt>{name}</dt></div>', { name = n.name, value = html.number(n.value),
+    return html.fill('<div><dd>{value}{!unit}</dd><dt>{name}</dt></div>',
+      { name = n.name, value = html.number(n.value),
       unit = n.unit and n.unit ~= "" and html.fill(" <small>{unit}</small>", n) or "" })
   end) .. "</dl>"
 end
@@ -102,7 +110,8 @@ function page.head(result)
 ]], { id = result.id, title = result.title, tone = tone, word = word, sentence = html.escape_unbroken(result.sentence or word),
     long = #(result.sentence or "") > 90 and ' class="long"' or "", question = result.question,
     tiles = tiles(result.arms or {}), facts = facts_of(result), numbers = numbers(result.numbers),
-    setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>', { facts = table.concat(setup, " · ") }) or "" })
+    setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>',
+      { facts = table.concat(setup, " · ") }) or "" })
 end
 
 -- ---- numbers by arm ----
@@ -119,17 +128,20 @@ function page.measured(result)
     end
   end
   if not any then return "" end
-  local head = html.each(names, function(name) return "<th scope=col class=n>" .. html.escape(name) .. "</th>" end)
+  local head = html.each(names,
+    function(name) return "<th scope=col class=n>" .. html.escape(name) .. "</th>" end)
   local body = html.each(result.arms, function(arm)
     local values = {}
     for _, n in ipairs(arm.numbers or {}) do values[n.name] = html.quantity(n.value, n.unit) end
     return html.fill('<tr><th scope=row><span class="cls {class}">{word}</span>{name}</th>', {
       class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name })
       .. html.each(names, function(name)
-        return values[name] and "<td class=n>" .. html.escape(values[name]) .. "</td>" or '<td class="n none">·</td>'
+        return values[name] and "<td class=n>" .. html.escape(values[name]) .. "</td>"
+          or '<td class="n none">·</td>'
       end) .. "</tr>"
   end)
-  return '<section id="numbers"><h2>Measured</h2><div class="scroll"><table class="measured"><thead><tr><td></td>'
+  return '<section id="numbers"><h2>Measured</h2><div class="scroll"><table \z
+    class="measured"><thead><tr><td></td>'
     .. head .. "</tr></thead><tbody>" .. body .. "</tbody></table></div></section>"
 end
 
@@ -137,7 +149,9 @@ end
 
 local function cells(row, head, tag)
   local out = {}
-  for i = 1, math.max(#row, head) do out[i] = ("<%s>%s</%s>"):format(tag, html.escape(row[i] == nil and "" or row[i]), tag:match "^%a+") end
+  for i = 1, math.max(#row, head) do
+    out[i] = ("<%s>%s</%s>"):format(tag, html.escape(row[i] == nil and "" or row[i]), tag:match "^%a+")
+  end
   return table.concat(out)
 end
 
@@ -145,9 +159,12 @@ function page.tables(result)
   if #(result.tables or {}) == 0 then return "" end
   return '<section id="tables"><h2>What was seen</h2>' .. html.each(result.tables, function(t, i)
     local body = html.each(t.rows, function(row) return "<tr>" .. cells(row, #t.head, "td") .. "</tr>" end)
-    return html.fill('<details class="data"{!open}><summary>{title}, {n}</summary>{!note}<div class="scroll"><table><thead><tr>{!head}</tr></thead>'
-      .. "<tbody>{!body}</tbody></table></div></details>", { open = i <= 2 and " open" or "", title = t.title, n = html.plural(#t.rows, "row"),
-      note = t.note and html.fill('<p class="hint">{note}</p>', t) or "", head = cells(t.head, #t.head, "th scope=col"), body = body })
+    return html.fill('<details class="data"{!open}><summary>{title}, {n}</summary>{!note}<div \z
+      class="scroll"><table><thead><tr>{!head}</tr></thead>'
+      .. "<tbody>{!body}</tbody></table></div></details>",
+      { open = i <= 2 and " open" or "", title = t.title, n = html.plural(#t.rows, "row"),
+      note = t.note and html.fill('<p class="hint">{note}</p>', t) or "",
+      head = cells(t.head, #t.head, "th scope=col"), body = body })
   end) .. "</section>"
 end
 
@@ -163,7 +180,9 @@ end
 
 local function where_of(ref)
   local where = tostring(ref.where or "")
-  if where:find("^https?://[^%s]+$") then return html.fill('<a href="{where}" rel="noreferrer">{where}</a>', { where = where }) end
+  if where:find("^https?://[^%s]+$") then
+    return html.fill('<a href="{where}" rel="noreferrer">{where}</a>', { where = where })
+  end
   return html.fill('<span class="where">{where}</span>', { where = where })
 end
 
@@ -171,15 +190,19 @@ function page.why(result)
   local why = result.why or {}
   if not (why.text or why.sequence or result.production or result.lesson) then return "" end
   local advice, sources = result.production or why.production or {}, result.references or why.references or {}
-  local production = #advice > 0 and '<h3>In production</h3><ul class="advice">' .. html.each(advice, function(s)
+  local production = #advice > 0 and '<h3>In production</h3><ul class="advice">'
+    .. html.each(advice, function(s)
     return "<li>" .. html.escape(s) .. "</li>"
   end) .. "</ul>" or ""
   local references = #sources > 0 and '<h3>References</h3><ul class="refs">' .. html.each(sources, function(r)
       return "<li>" .. html.escape(r.text) .. " " .. where_of(r) .. "</li>"
     end) .. "</ul>" or ""
-  local lesson = result.lesson and '<h3>The lesson</h3><p class="lesson">' .. html.escape(result.lesson) .. "</p>" or ""
-  return '<section id="why"><h2>Why it happened</h2><div class="columns"><div class="prose">' .. paragraphs(why.text) .. lesson
-    .. "</div><div>" .. production .. "</div></div>" .. sequence.render(why.sequence) .. references .. "</section>"
+  local lesson = result.lesson and '<h3>The lesson</h3><p class="lesson">' .. html.escape(result.lesson)
+    .. "</p>" or ""
+  return '<section id="why"><h2>Why it happened</h2><div class="columns"><div class="prose">'
+    .. paragraphs(why.text) .. lesson
+    .. "</div><div>" .. production .. "</div></div>" .. sequence.render(why.sequence) .. references
+      .. "</section>"
 end
 
 -- ---- proof ----
@@ -188,18 +211,26 @@ function page.proof(result)
   local faults = result.faults or {}
   if #faults == 0 then return "" end
   local body = html.each(faults, function(f)
-    return html.fill('<tr class="{row}"><th scope=row>{name}</th><td>{arm}</td><td class=n>{at}</td><td class=n>{till}</td><td>{proof}</td>'
+    return html.fill('<tr class="{row}"><th scope=row>{name}</th><td>{arm}</td><td class=n>{at}</td><td \z
+      class=n>{till}</td><td>{proof}</td>'
       .. '<td class="{class}">{fired}</td></tr>', {
-      row = f.fired == false and "missing" or "", name = f.name, arm = f.arm or "all arms", at = html.seconds(f.at),
-      till = f["until"] and html.seconds(f["until"]) or "", proof = f.proof and f.proof ~= "" and f.proof or "no evidence",
-      class = f.fired == false and "unsure" or "right", fired = f.fired == false and "did not fire" or "fired" })
+      row = f.fired == false and "missing" or "", name = f.name, arm = f.arm or "all arms",
+      at = html.seconds(f.at),
+      till = f["until"] and html.seconds(f["until"]) or "",
+      proof = f.proof and f.proof ~= "" and f.proof or "no evidence",
+      class = f.fired == false and "unsure" or "right",
+      fired = f.fired == false and "did not fire" or "fired" })
   end)
   local points = result.failpoints or result.why and result.why.failpoints or {}
-  local listed = #points > 0 and '<p class="hint">Failpoints in this story: ' .. html.each(points, function(p, i)
-    return (i > 1 and ", " or "") .. "<code>" .. html.escape(type(p) == "table" and (p.name or "") or p) .. "</code>"
+  local listed = #points > 0 and '<p class="hint">Failpoints in this story: '
+    .. html.each(points, function(p, i)
+    return (i > 1 and ", " or "") .. "<code>" .. html.escape(type(p) == "table" and (p.name or "") or p)
+      .. "</code>"
   end) .. "</p>" or ""
-  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table><thead><tr><th scope=col>fault</th><th scope=col>arm</th>'
-    .. "<th scope=col class=n>from</th><th scope=col class=n>until</th><th scope=col>proof</th><th scope=col>fired</th></tr></thead><tbody>"
+  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table><thead><tr><th \z
+    scope=col>fault</th><th scope=col>arm</th>'
+    .. "<th scope=col class=n>from</th><th scope=col class=n>until</th><th scope=col>proof</th><th \z
+      scope=col>fired</th></tr></thead><tbody>"
     .. body .. "</tbody></table></div>" .. listed .. "</section>"
 end
 
@@ -240,11 +271,13 @@ end
 local function clients_of(arms)
   local parts = html.each(arms, function(arm)
     return html.each(arm.clients, function(client)
-      return html.fill("<h4>{arm}: {kind}</h4><pre>{text}</pre>", { arm = arm.name, kind = client.kind, text = pairs_text(client.settings) })
+      return html.fill("<h4>{arm}: {kind}</h4><pre>{text}</pre>",
+        { arm = arm.name, kind = client.kind, text = pairs_text(client.settings) })
     end)
   end)
   if parts == "" then return "" end
-  return '<details class="data"><summary>The settings of every client, as used</summary><div class="clients">' .. parts .. "</div></details>"
+  return '<details class="data"><summary>The settings of every client, as used</summary><div \z
+    class="clients">' .. parts .. "</div></details>"
 end
 
 -- Settings as a difference: rows where any arm departs from the first right one; the rest in one fold.
@@ -272,7 +305,8 @@ function page.settings(result)
     local expected, differs = flat[base][key], false
     for i in ipairs(arms) do differs = differs or flat[i][key] ~= expected end
     if differs then
-      rows[#rows + 1] = html.fill("<tr><th scope=row><code>{key}</code></th>", { key = key }) .. html.each(order, function(i)
+      rows[#rows + 1] = html.fill("<tr><th scope=row><code>{key}</code></th>", { key = key })
+        .. html.each(order, function(i)
         local v, departs = flat[i][key], flat[i][key] ~= expected
         return html.fill('<td class="{class}"><code>{v}</code></td>', {
           class = i == base and "base" or departs and "differs" or "same", v = v or "not set" })
@@ -287,9 +321,11 @@ function page.settings(result)
   end)
   local diff = #rows > 0 and '<div class="scroll"><table class="settings"><thead><tr><td></td>' .. head
     .. "</tr></thead><tbody>" .. table.concat(rows) .. "</tbody></table></div>" or ""
-  local fold = #same > 0 and html.fill('<details class="data"><summary>{n} the same in every arm</summary><ul class="same">{!list}</ul></details>', {
+  local fold = #same > 0 and html.fill('<details class="data"><summary>{n} the same in every \z
+    arm</summary><ul class="same">{!list}</ul></details>', {
     n = html.plural(#same, "setting"), list = table.concat(same) }) or ""
-  return html.fill('<section id="settings"><h2>Settings</h2><p class="lead">What each arm changes, against <b>{name}</b>.</p>', arms[base])
+  return html.fill('<section id="settings"><h2>Settings</h2><p class="lead">What each arm changes, \z
+    against <b>{name}</b>.</p>', arms[base])
     .. diff .. fold .. clients_of(arms) .. "</section>"
 end
 
@@ -306,11 +342,13 @@ function page.operations(history)
     end
     if counts[f][h.type] then counts[f][h.type] = counts[f][h.type] + 1 end
   end
-  return '<details class="data"><summary>' .. html.plural(#history, "line") .. ' of history, by operation</summary><div class="scroll">'
-    .. "<table><thead><tr><th scope=col>operation</th><th scope=col class=n>invoked</th><th scope=col class=n>ok</th>"
-    .. "<th scope=col class=n>failed</th><th scope=col class=n>unknown</th></tr></thead><tbody>"
+  return '<details class="data"><summary>' .. html.plural(#history, "line")
+    .. ' of history, by operation</summary><div class="scroll">'
+    .. "<table><thead><tr><th scope=col>operation</th><th scope=col class=n>invoked</th><th scope=col \z
+      class=n>ok</th><th scope=col class=n>failed</th><th scope=col class=n>unknown</th></tr></thead><tbody>"
     .. html.each(order, function(c)
-      return html.fill("<tr><th scope=row>{f}</th><td class=n>{invoke}</td><td class=n>{ok}</td><td class=n>{fail}</td><td class=n>{info}</td></tr>", c)
+      return html.fill("<tr><th scope=row>{f}</th><td class=n>{invoke}</td><td class=n>{ok}</td><td \z
+        class=n>{fail}</td><td class=n>{info}</td></tr>", c)
     end) .. "</tbody></table></div></details>"
 end
 

@@ -1,4 +1,5 @@
--- A sequence diagram from why.sequence: who told whom what, in order. Three widths, and a list for who cannot see it.
+-- A sequence diagram from why.sequence: who told whom what, in order. Three widths, and a list for who
+-- cannot see it.
 local html = require "rlab.report.html"
 
 local sequence = {}
@@ -25,7 +26,8 @@ end
 
 local function lines(class, x, y, list, anchor)
   return html.each(list, function(line, i)
-    return ('<text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%s</text>'):format(class, x, y + (i - 1) * LINE, anchor, html.escape(line))
+    return ('<text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%s</text>'):format(class, x,
+      y + (i - 1) * LINE, anchor, html.escape(line))
   end)
 end
 
@@ -90,7 +92,8 @@ local function draw(steps, name, width)
     return lines("actor", xs[i], 13 + (tallest - #heads[i]) * LINE, heads[i], "middle")
       .. ('<path class="life" d="M%.1f %.1fV%.1f"/>'):format(xs[i], top, y)
   end)
-  return ('<svg class="seq %s" role="img" aria-label="Sequence diagram; the steps follow as a list" viewBox="0 0 %d %d" '
+  return ('<svg class="seq %s" role="img" aria-label="Sequence diagram; the steps follow as a list" \z
+    viewBox="0 0 %d %d" '
     .. 'style="max-width:%dpx">%s%s</svg>'):format(
     name, width, math.ceil(y + 4), width, frame, table.concat(body))
 end
@@ -113,8 +116,10 @@ function sequence.render(steps)
     if s.from and s.to then good[#good + 1] = s end
   end
   if #good == 0 then return "" end
-  return '<figure class="sequence">' .. draw(good, "wide", wide_for(good)) .. draw(good, "mid", 680) .. draw(good, "slim", 340)
-    .. '</figure><details class="data"><summary>The sequence as a list</summary><ol>' .. list_of(good) .. "</ol></details>"
+  return '<figure class="sequence">' .. draw(good, "wide", wide_for(good)) .. draw(good, "mid", 680)
+    .. draw(good, "slim", 340)
+    .. '</figure><details class="data"><summary>The sequence as a list</summary><ol>' .. list_of(good)
+      .. "</ol></details>"
 end
 
 return sequence

@@ -20,7 +20,8 @@ local KINDS = {
 }
 local OTHER = { order = 20, family = "count" }
 
--- parse("p0.hw") -> {prefix="p0", kind="hw"}, parse("lag.watermark") -> {prefix="", kind="lag", label="lag (watermark)"}
+-- parse("p0.hw") -> {prefix="p0", kind="hw"}, parse("lag.watermark") -> {prefix="", kind="lag", label="lag
+--   (watermark)"}
 function series.parse(key)
   local prefix, last = key:match("^(.*)%.([^.]+)$")
   last = last or key
@@ -126,7 +127,8 @@ local function scale_of(panel)
   return lo, hi
 end
 
--- Panels of one family share one scale, so that arms compare by eye, unless a busy one would be squashed flat.
+-- Panels of one family share one scale, so that arms compare by eye, unless a busy one would be squashed
+-- flat.
 local function share_scales(lanes)
   local most = {}
   local function each(f)
@@ -175,12 +177,14 @@ local function split_shared(rows, arms)
   return left, of_arm
 end
 
--- What happened in a lane, each with a `text`, whatever its kind calls it. Without an instant it cannot be drawn.
+-- What happened in a lane, each with a `text`, whatever its kind calls it. Without an instant it cannot be
+-- drawn.
 local function in_scope(list, arm, shared)
   local out = {}
   for _, item in ipairs(list or {}) do
     if type(item.at) == "number" and (item.arm == arm or (shared and item.arm == nil)) then
-      out[#out + 1] = setmetatable({ text = tostring(item.text or item.label or item.name or item.kind or "") }, { __index = item })
+      out[#out + 1] = setmetatable(
+        { text = tostring(item.text or item.label or item.name or item.kind or "") }, { __index = item })
     end
   end
   return out
@@ -237,8 +241,9 @@ local function end_of_all(lanes)
   return last > 0 and last or 1
 end
 
--- groups(result, samples) -> list of {lanes=, last=}, one for each time axis: the shared setup's, and the arms'. When the arms
--- were sampled inside the setup they share its axis. Nothing is returned when there is nothing to draw.
+-- groups(result, samples) -> list of {lanes=, last=}, one for each time axis: the shared setup's, and the
+--   arms'. When the arms were sampled inside the setup they share its axis. Nothing is returned when there
+--   is nothing to draw.
 function series.groups(result, samples, limit)
   limit = limit or 400
   local shared, own = {}, {}

@@ -1,5 +1,6 @@
--- What the drawing parts may rely on, whatever the file left out: arms and checks have names, cells and links have
--- offsets, numbers have a name. A result from an older or a newer rlab is drawn as far as it can be.
+-- What the drawing parts may rely on, whatever the file left out: arms and checks have names, cells and
+-- links have offsets, numbers have a name. A result from an older or a newer rlab is drawn as far as it can
+-- be.
 local shape = {}
 
 local function kept(list, fits)
@@ -55,11 +56,13 @@ function shape.sound(result)
     out.checks[i] = copy
   end
   out.numbers = kept(result.numbers, has_name)
-  out.faults, out.spans, out.events = kept(result.faults, always), kept(result.spans, always), kept(result.events, always)
+  out.faults, out.spans, out.events = kept(result.faults, always), kept(result.spans, always),
+    kept(result.events, always)
   out.tables = {}
   for i, t in ipairs(kept(result.tables, always)) do
     local head = type(t.head) == "table" and t.head or {}
-    out.tables[i] = { arm = t.arm, title = tostring(t.title or ""), note = t.note, head = head, rows = kept(t.rows, always) }
+    out.tables[i] = { arm = t.arm, title = tostring(t.title or ""), note = t.note, head = head,
+      rows = kept(t.rows, always) }
   end
   out.moment = sound_moment(result.moment)
   return out

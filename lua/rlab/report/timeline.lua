@@ -127,7 +127,9 @@ local function end_labels(panel, last, height)
   for i = 2, #groups do groups[i].y = math.max(groups[i].y, groups[i - 1].y + 14) end
   local over = #groups > 0 and groups[#groups].y - (height - 4) or 0
   for i = #groups, 1, -1 do
-    if over > 0 then groups[i].y = math.min(groups[i].y - over, (groups[i + 1] or { y = math.huge }).y - 14) end
+    if over > 0 then
+      groups[i].y = math.min(groups[i].y - over, (groups[i + 1] or { y = math.huge }).y - 14)
+    end
   end
   return html.each(groups, function(g)
     return ('<span class="end" style="left:%s;top:%s">%s <b>%s</b></span>'):format(
@@ -136,7 +138,8 @@ local function end_labels(panel, last, height)
 end
 
 -- Panels of one kind are called by it.
-local NAMED = { lag = "lag", backlog = "backlog", unseen = "unseen", duplicates = "duplicates", stale = "stale", reads = "database reads" }
+local NAMED = { lag = "lag", backlog = "backlog", unseen = "unseen", duplicates = "duplicates",
+  stale = "stale", reads = "database reads" }
 
 local function panel_name(panel, lane)
   local what = panel.family == "offset" and "offsets" or "counts"
@@ -151,12 +154,14 @@ end
 
 local function legend_of(panel, lane, index)
   local items = html.each(panel.series, function(s)
-    return html.fill('<span class="k"><svg viewBox="0 0 18 6" aria-hidden="true"><path class="s s-{kind} v{variant}" d="M0 3H18"/></svg>'
+    return html.fill('<span class="k"><svg viewBox="0 0 18 6" aria-hidden="true"><path class="s s-{kind} \z
+      v{variant}" d="M0 3H18"/></svg>'
       .. '<i class="t-{kind}">{label}</i> <b data-s="{lane}.{key}">{value}</b></span>', {
       kind = s.kind, variant = s.variant, label = s.label, lane = index, key = s.index,
       value = s.last and html.number(s.last) or "–" })
   end)
-  return html.fill('<div class="legend"><em>{name}</em>{!items}</div>', { name = panel_name(panel, lane), items = items })
+  return html.fill('<div class="legend"><em>{name}</em>{!items}</div>',
+    { name = panel_name(panel, lane), items = items })
 end
 
 -- Which lines of one colour need dashes to be told apart, and their place in the data block.
@@ -192,7 +197,8 @@ local function place_labels(labels, last)
     local ends = {}
     for _, label in ipairs(labels) do
       local text = layout.name == "n" and label.brief or label.text
-      local w = math.min(html.text_width(text, label.strong and LABEL_SIZE * 1.08 or LABEL_SIZE) + 10, layout.width)
+      local w = math.min(html.text_width(text, label.strong and LABEL_SIZE * 1.08 or LABEL_SIZE) + 10,
+        layout.width)
       local x = math.max(0, math.min(label.at / last * layout.width, layout.width + layout.extra - w))
       local row = 1
       while ends[row] and ends[row] > x do row = row + 1 end
@@ -236,7 +242,8 @@ local function bar_code(kind, list, last)
   local bars = html.each(list, function(span)
     local outcome = outcome_of(span)
     if outcome == "aborted" then aborted = aborted + 1 end
-    return ('<i class="bar %s" style="left:%s;width:%s" title="%s"></i>'):format(outcome, percent(span.at / last),
+    return ('<i class="bar %s" style="left:%s;width:%s" title="%s"></i>'):format(outcome,
+      percent(span.at / last),
       percent(math.max((span["until"] or span.at) - span.at, 0) / last), html.escape(span.text))
   end)
   local text = html.plural(#list, kind) .. (aborted > 0 and (", %d aborted"):format(aborted) or "")
@@ -248,7 +255,8 @@ local function overlays(lane, last)
   local bands, codes, labels = {}, {}, {}
   local name = lane.arm and lane.arm.name
   local function label(at, text, class, brief)
-    labels[#labels + 1] = { at = at, text = text, class = class, brief = brief or text, strong = class ~= "event" }
+    labels[#labels + 1] = { at = at, text = text, class = class, brief = brief or text,
+      strong = class ~= "event" }
   end
   for _, f in ipairs(lane.faults) do
     local class = f.fired == false and "fault missing" or "fault"
@@ -264,8 +272,10 @@ local function overlays(lane, last)
       label(list[1].at, text, "span")
     else
       for _, span in ipairs(list) do
-        local class = kind == "transaction" and "txn " .. outcome_of(span) or kind == "outage" and "fault" or "window"
-        bands[#bands + 1] = band("span " .. class, span.at, span["until"], last, span.text .. ", " .. duration_text(span))
+        local class = kind == "transaction" and "txn " .. outcome_of(span) or kind == "outage" and "fault"
+          or "window"
+        bands[#bands + 1] = band("span " .. class, span.at, span["until"], last,
+          span.text .. ", " .. duration_text(span))
         if span.arm == name then
           label(span.at, (kind == "transaction" and "transaction: " or "") .. span.text, "span " .. class)
         end
@@ -280,7 +290,8 @@ local function overlays(lane, last)
   end
   if lane.anomaly then
     local a = lane.anomaly
-    bands[#bands + 1] = band("anomaly", a.at, nil, last, "first anomaly, " .. html.seconds(a.at) .. ": " .. a.text)
+    bands[#bands + 1] = band("anomaly", a.at, nil, last,
+      "first anomaly, " .. html.seconds(a.at) .. ": " .. a.text)
     label(a.at, "first anomaly: " .. a.text, "anomaly", "first anomaly")
   end
   return table.concat(bands), table.concat(codes), labels
@@ -289,9 +300,12 @@ end
 local function labels_html(labels, last)
   return html.each(labels, function(l)
     local rest = l.text:sub(#l.brief + 1)
-    return html.fill('<span class="lab {class}" style="--x:{x};--tw:{tw}px;--tn:{tn}px;--w:{w};--n:{n}" title="{text}">{brief}{!rest}</span>', {
-      class = l.class, x = percent(l.at / last), tw = math.ceil(l.w_width), tn = math.ceil(l.n_width), w = l.w, n = l.n,
-      text = l.text, brief = l.brief, rest = rest ~= "" and '<span class="rest">' .. html.escape(rest) .. "</span>" or "" })
+    return html.fill('<span class="lab {class}" style="--x:{x};--tw:{tw}px;--tn:{tn}px;--w:{w};--n:{n}" \z
+      title="{text}">{brief}{!rest}</span>', {
+      class = l.class, x = percent(l.at / last), tw = math.ceil(l.w_width), tn = math.ceil(l.n_width),
+      w = l.w, n = l.n,
+      text = l.text, brief = l.brief, rest = rest ~= ""
+        and '<span class="rest">' .. html.escape(rest) .. "</span>" or "" })
   end)
 end
 
@@ -300,12 +314,14 @@ end
 local function side_of(lane, index)
   local legends = html.each(lane.panels, function(panel) return legend_of(panel, lane, index) end)
   if not lane.arm then
-    return '<div class="side"><p class="cls observe">shared</p><h3>setup</h3><p class="said">what all arms look at</p>'
+    return '<div class="side"><p class="cls observe">shared</p><h3>setup</h3><p class="said">what all \z
+      arms look at</p>'
       .. legends .. "</div>"
   end
   local first = lane.anomaly and html.fill('<p class="first">First anomaly at {at}: {text}</p>', {
     at = html.seconds(lane.anomaly.at), text = lane.anomaly.text })
-  return html.fill('<div class="side"><p class="cls {class}">{word}</p><h3>{name}</h3><p class="said">{sentence}</p>{!first}{!legends}</div>', {
+  return html.fill('<div class="side"><p class="cls {class}">{word}</p><h3>{name}</h3><p \z
+    class="said">{sentence}</p>{!first}{!legends}</div>', {
     first = first,
     class = html.class_of(lane.arm), word = html.CLASSES[html.class_of(lane.arm)], name = lane.arm.name,
     sentence = lane.arm.sentence, legends = legends })
@@ -313,7 +329,8 @@ end
 
 local function panel_html(panel, last)
   local height = panel.family == "offset" and 84 or 52
-  return html.fill('<div class="panel {family}"><span class="y hi">{hi}</span><span class="y lo">{lo}</span>{!svg}{!ends}</div>', {
+  return html.fill('<div class="panel {family}"><span class="y hi">{hi}</span><span class="y \z
+    lo">{lo}</span>{!svg}{!ends}</div>', {
     family = panel.family, hi = html.number(panel.hi), lo = html.number(panel.lo),
     svg = svg_of(panel, last), ends = end_labels(panel, last, height) })
 end
@@ -321,12 +338,17 @@ end
 local function lane_html(lane, index, last, ticks)
   local bands, codes, labels = overlays(lane, last)
   local rows = place_labels(labels, last)
-  local grid = html.each(ticks, function(t) return ('<i class="grid" style="left:%s"></i>'):format(percent(t / last)) end)
-  return html.fill('<div class="lane {class}">{!side}<div class="plot"><div class="area" style="--rw:{w};--rn:{n}">'
-    .. '{!grid}{!life}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" hidden></i></div></div></div>', {
-    class = lane.arm and html.class_of(lane.arm) or "observe", side = side_of(lane, index), w = rows.w, n = rows.n,
+  local grid = html.each(ticks,
+    function(t) return ('<i class="grid" style="left:%s"></i>'):format(percent(t / last)) end)
+  return html.fill(
+    '<div class="lane {class}">{!side}<div class="plot"><div class="area" style="--rw:{w};--rn:{n}">'
+    .. '{!grid}{!life}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" \z
+      hidden></i></div></div></div>', {
+    class = lane.arm and html.class_of(lane.arm) or "observe", side = side_of(lane, index), w = rows.w,
+    n = rows.n,
     grid = grid, bands = bands, labels = labels_html(labels, last), codes = codes,
-    life = lane.arm and lane.shared and "" or ('<i class="ran" style="width:%s"></i>'):format(percent((lane.duration or lane.last) / last)),
+    life = lane.arm and lane.shared and ""
+      or ('<i class="ran" style="width:%s"></i>'):format(percent((lane.duration or lane.last) / last)),
     panels = html.each(lane.panels, function(panel) return panel_html(panel, last) end) })
 end
 
@@ -348,7 +370,9 @@ end
 
 local function happenings(lane)
   local list = {}
-  local function add(kind, item, text) list[#list + 1] = { kind = kind, at = item.at or 0, till = item["until"], text = text } end
+  local function add(kind, item, text)
+    list[#list + 1] = { kind = kind, at = item.at or 0, till = item["until"], text = text }
+  end
   for _, f in ipairs(lane.faults) do add("fault", f, f.text) end
   for _, s in ipairs(lane.spans) do add(s.kind, s, s.text) end
   for _, e in ipairs(lane.events) do add(e.kind == "anomaly" and "first anomaly" or "event", e, e.text) end
@@ -396,12 +420,15 @@ local function table_of(lane)
     end) .. "</tr>"
   end)
   local events = happenings(lane)
-  local thinned = step > 1 and html.fill("<p class=hint>Every {n}th instant; all of them are in samples.jsonl.</p>", { n = step }) or ""
+  local thinned = step > 1 and html.fill(
+    "<p class=hint>Every {n}th instant; all of them are in samples.jsonl.</p>", { n = step }) or ""
   return html.fill("<h4>{name}</h4>", { name = lane_name(lane) })
     .. (#list > 0 and '<div class="scroll"><table><thead><tr><th scope=col class=n>time</th>' .. head
       .. "</tr></thead><tbody>" .. body .. "</tbody></table></div>" .. thinned or "")
-    .. (events ~= "" and '<div class="scroll"><table><thead><tr><th scope=col>kind</th><th scope=col>what</th>'
-      .. "<th scope=col class=n>from</th><th scope=col class=n>until</th></tr></thead><tbody>" .. events .. "</tbody></table></div>" or "")
+    .. (events ~= "" and '<div class="scroll"><table><thead><tr><th scope=col>kind</th><th \z
+      scope=col>what</th>'
+      .. "<th scope=col class=n>from</th><th scope=col class=n>until</th></tr></thead><tbody>" .. events
+        .. "</tbody></table></div>" or "")
 end
 
 -- ---- the data that the pointer and the arrow keys read ----
@@ -416,7 +443,8 @@ local function data_of(lanes, last)
         flat[#flat + 1] = p[1]
         flat[#flat + 1] = p[2]
       end
-      list[s.index] = { name = s.prefix ~= "" and s.prefix .. " " .. s.label or s.label, points = flat, stop = s.until_t }
+      list[s.index] = { name = s.prefix ~= "" and s.prefix .. " " .. s.label or s.label, points = flat,
+        stop = s.until_t }
     end
     out.lanes[i] = { name = lane_name(lane), anomaly = lane.anomaly and lane.anomaly.at, series = list }
   end
@@ -440,9 +468,11 @@ local function group_html(group, encode)
   local ticks, step = series.ticks(last, 8)
   for _, lane in ipairs(lanes) do number_series(lane) end
   local setup_only = #lanes == 1 and not lanes[1].arm
-  return html.fill(GROUP, { last = ("%.3f"):format(last), what = setup_only and "the shared setup" or "all arms",
+  return html.fill(GROUP, { last = ("%.3f"):format(last),
+    what = setup_only and "the shared setup" or "all arms",
     lanes = html.each(lanes, function(lane, i) return lane_html(lane, i - 1, last, ticks) end),
-    axis = axis_html(last, ticks, step, lanes[1].arm and "arm" or "setup"), data = html.json_block(encode(data_of(lanes, last))) })
+    axis = axis_html(last, ticks, step, lanes[1].arm and "arm" or "setup"),
+    data = html.json_block(encode(data_of(lanes, last))) })
 end
 
 -- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
@@ -451,7 +481,8 @@ function timeline.render(result, samples, encode)
   if #groups == 0 then return "" end
   local drawn = html.each(groups, function(group) return group_html(group, encode) end)
   local tables = html.each(groups, function(group) return html.each(group.lanes, table_of) end)
-  return INTRO .. drawn .. '<details class="data"><summary>The timeline as tables</summary>' .. tables .. "</details></section>\n"
+  return INTRO .. drawn .. '<details class="data"><summary>The timeline as tables</summary>' .. tables
+    .. "</details></section>\n"
 end
 
 return timeline

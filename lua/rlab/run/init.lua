@@ -1,4 +1,5 @@
--- The runner: opens the stack, runs each arm in its own namespace, gathers proofs, judges, and leaves a folder that can be judged again.
+-- The runner: opens the stack, runs each arm in its own namespace, gathers proofs, judges, and leaves a
+-- folder that can be judged again.
 local about = require "rlab.docs.about"
 local clock = require "rlab.clock"
 local err = require "rlab.err"
@@ -38,21 +39,26 @@ function Run:pause_at_step(text)
   if self.step then self.step(text) end
 end
 
--- The sampler's own connections: a call of the story that waits for a frozen broker must not hold up the samples.
+-- The sampler's own connections: a call of the story that waits for a frozen broker must not hold up the
+-- samples.
 function Run:watcher()
   self.watching = self.watching or must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers })
   return self.watching
 end
 
--- The producer of the events that a story starts with, one for all arms: a fresh idempotent one takes half a second to get its id.
+-- The producer of the events that a story starts with, one for all arms: a fresh idempotent one takes half
+-- a second to get its id.
 function Run:publisher()
   local clients = require "rlab.lab.clients"
-  self.publishing = self.publishing or must(require("rlab.kafka").producer(clients.settings({ stack = self.stack }, "producer", { ["linger.ms"] = 0 })))
+  self.publishing = self.publishing
+    or must(require("rlab.kafka").producer(clients.settings({ stack = self.stack }, "producer",
+    { ["linger.ms"] = 0 })))
   return self.publishing
 end
 
 local function open_clients(run, exp)
-  run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id, say = function(line) run.view:say(line) end })
+  run.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id,
+    say = function(line) run.view:say(line) end })
   if run.stack.kafka then
     run.admin = must(require("rlab.kafka").admin { brokers = run.stack.kafka.brokers, at_most = "20s" })
   end
@@ -65,8 +71,8 @@ local function wants_partition(exp)
   return false
 end
 
--- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and waits for the others to end;
--- the others hold that lock only while they sign in.
+-- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and
+-- waits for the others to end; the others hold that lock only while they sign in.
 local function sign_in(run, exp)
   local function say(holder) run.view:say("waiting for " .. holder) end
   local lock = must(run.stack:exclusive("rlab " .. exp.id, { say = say }))
@@ -74,7 +80,8 @@ local function sign_in(run, exp)
   if exp.disrupts then
     run.turn = lock
     if ledger.others() > 0 then say(("%d other runs"):format(ledger.others())) end
-    must(task.wait_until(function() return ledger.others() == 0 end, { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
+    must(task.wait_until(function() return ledger.others() == 0 end,
+      { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
   end
   run.ledger = ledger.open(run.namespace)
   if not exp.disrupts then lock:close() end
@@ -87,17 +94,21 @@ local function gate(run, when)
   if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
 end
 
--- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the run.
+-- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the
+-- run.
 local function reason_of(run, failure)
   if not err.is(failure) then error(script.error(failure, run.experiment.path), 0) end
   local name = failure.name
-  if name == "INTERRUPTED" or name == "TERMINATED" or name == "CANCELLED" or name == "SCRIPT" then error(failure, 0) end
+  if name == "INTERRUPTED" or name == "TERMINATED" or name == "CANCELLED" or name == "SCRIPT" then
+    error(failure, 0)
+  end
   return name == "INCONCLUSIVE" and failure.message or tostring(failure)
 end
 
 local function closing_reason(failure)
   if err.is(failure) and failure.name == "SCRIPT" then error(failure, 0) end
-  return err.is(failure) and failure.name == "INCONCLUSIVE" and failure.message or "closing: " .. tostring(failure)
+  return err.is(failure) and failure.name == "INCONCLUSIVE" and failure.message
+    or "closing: " .. tostring(failure)
 end
 
 local STEP_LIMIT = "1h" -- with --step a person reads at every event
@@ -105,7 +116,8 @@ local STEP_LIMIT = "1h" -- with --step a person reads at every event
 local function call_story(run, lab, f, ...)
   local args = table.pack(...)
   local ok, seen = xpcall(function()
-    local result, late = task.timeout(run.step and STEP_LIMIT or run.experiment.limit or "3m", f, table.unpack(args, 1, args.n))
+    local result, late = task.timeout(run.step and STEP_LIMIT or run.experiment.limit or "3m", f,
+      table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
   end, script.traced)
@@ -132,7 +144,8 @@ local function judge(run, lab, seen, arm)
   for _, check in ipairs(lab.checks) do
     if not check.expects and lab.class ~= "observe" then
       error(err.new { domain = "rlab", code = 0, name = "SCRIPT",
-        message = ("%s: check '%s' of arm '%s' has no :expect"):format(run.experiment.path, check.name, lab.label or "setup") }, 0)
+        message = ("%s: check '%s' of arm '%s' has no :expect"):format(run.experiment.path, check.name,
+          lab.label or "setup") }, 0)
     end
   end
 end
@@ -146,8 +159,10 @@ end
 
 local function arm_row(lab, arm, outcome, reason, seen)
   return {
-    name = arm.name, class = arm.class, title = arm.says, started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab.took,
-    settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome, reason = reason,
+    name = arm.name, class = arm.class, title = arm.says,
+    started = (lab.started_ns - lab.run.started_ns) / 1e9, duration = lab.took,
+    settings = plain_settings(arm.settings), clients = lab.client_settings, outcome = outcome,
+    reason = reason,
     numbers = json.array(lab.numbers),
     sentence = seen and seen.says or reason or "",
   }
@@ -213,7 +228,8 @@ end
 
 local function void_arms(run, arms, reason)
   for _, arm in ipairs(arms) do
-    local row = { name = arm.name, class = arm.class, started = 0, duration = 0, settings = plain_settings(arm.settings),
+    local row = { name = arm.name, class = arm.class, started = 0, duration = 0,
+      settings = plain_settings(arm.settings),
       outcome = "inconclusive", reason = reason, sentence = reason, numbers = json.array {} }
     run.arms[#run.arms + 1] = row
     run.view:arm_ends(row)
@@ -229,13 +245,16 @@ end
 -- With --arm only a part of the claim was tried: the verdict says no more than the arms did.
 local function what_arms_said(run)
   local list = {}
-  for i, arm in ipairs(run.arms) do list[i] = ("%s %s%s"):format(arm.name, arm.outcome, arm.sentence ~= "" and ": " .. arm.sentence or "") end
+  for i, arm in ipairs(run.arms) do
+    list[i] = ("%s %s%s"):format(arm.name, arm.outcome, arm.sentence ~= "" and ": " .. arm.sentence or "")
+  end
   return table.concat(list, "; ")
 end
 
 local function verdict_sentence(exp, word, run)
   if word == "pass" then
-    local ok, said = xpcall(exp.verdict or function() end, script.traced, run.evidence.arms, run.evidence.shared)
+    local ok, said = xpcall(exp.verdict or function() end, script.traced, run.evidence.arms,
+      run.evidence.shared)
     if not ok then error(script.error(said, exp.path), 0) end
     if #run.arms < #exp.arms then return said or what_arms_said(run) end
     return said or exp.sentence or exp.claim
@@ -259,15 +278,22 @@ local function result_of(run, duration)
   local exp = run.experiment
   local code, word = verdict.run(run.arms)
   return {
-    schema = 1, id = exp.id, title = exp.title, question = exp.question, claim = exp.claim, lesson = exp.lesson,
+    schema = 1, id = exp.id, title = exp.title, question = exp.question, claim = exp.claim,
+    lesson = exp.lesson,
     verdict = word, exit = code, sentence = verdict_sentence(exp, word, run),
-    run = { name = exp.id .. "/" .. run.dir:match "([^/]+)$", seed = run.seed, started = run.started, duration = duration,
-      rlab = require "rlab.version", command = ("rlab %s --seed %d%s"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path, run.seed, run.words),
+    run = { name = exp.id .. "/" .. run.dir:match "([^/]+)$", seed = run.seed, started = run.started,
+      duration = duration,
+      rlab = require "rlab.version",
+      command = ("rlab %s --seed %d%s"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path,
+      run.seed, run.words),
       file = exp.path, options = run.options, host = about.host() },
-    stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since, versions = versions_of(run.stack),
+    stack = { kind = run.stack.kind, reused = run.stack.reused, since = run.stack.since,
+      versions = versions_of(run.stack),
       brokers = run.stack.kafka and #run.stack.kafka.nodes or nil },
-    setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)), faults = json.array(run.faults),
-    spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers), moment = run.moment, why = exp.why,
+    setup = run.setup, arms = run.arms, checks = json.array(plain_checks(run.checks)),
+    faults = json.array(run.faults),
+    spans = json.array(run.spans), events = json.array(run.events), numbers = json.array(run.numbers),
+    moment = run.moment, why = exp.why,
     tables = #run.tables > 0 and json.array(run.tables) or nil,
     production = exp.production, references = exp.references,
   }
@@ -292,7 +318,8 @@ local function no_arm(exp, name)
   local known = {}
   for i, arm in ipairs(exp.arms) do known[i] = arm.name end
   local near = require("rlab.units").nearest(name, known)
-  return ("%s has no arm '%s'; %s"):format(exp.id, name, near and ("did you mean '%s'?"):format(near) or "it has " .. table.concat(known, ", "))
+  return ("%s has no arm '%s'; %s"):format(exp.id, name,
+    near and ("did you mean '%s'?"):format(near) or "it has " .. table.concat(known, ", "))
 end
 
 local function chosen_arms(exp, names)
@@ -312,21 +339,26 @@ local function new_run(exp, opts)
   local dir = run_folder(opts.runs or "runs", exp.id)
   local space = namespace(exp)
   return setmetatable({
-    experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep, step = opts.step,
+    experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep,
+    step = opts.step,
     words = opts.words or "",
     dir = dir, namespace = space, started_ns = clock.ns(), started = clock.iso(), rng = rng.new(opts.seed),
     samples = assert(io.open(dir .. "/samples.jsonl", "w")),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
     role_count = 0, topics_asked_for = {},
-    arms = {}, checks = {}, faults = {}, spans = {}, events = {}, tables = {}, numbers = {}, evidence = { seed = opts.seed, arms = {} },
+    arms = {}, checks = {}, faults = {}, spans = {}, events = {}, tables = {}, numbers = {},
+    evidence = { seed = opts.seed, arms = {} },
   }, Run)
 end
 
--- Runs on every way out: the stack is healed, the run's topics, groups and schemas are gone (unless --keep), files are whole.
+-- Runs on every way out: the stack is healed, the run's topics, groups and schemas are gone (unless
+-- --keep), files are whole.
 local function close_run(run)
   run.samples:close()
   run.history:close()
-  if run.stack and not run.finished then run.view:say "stopped early: mending the servers and removing what the run made" end
+  if run.stack and not run.finished then
+    run.view:say "stopped early: mending the servers and removing what the run made"
+  end
   if run.stack then
     if wants_partition(run.experiment) and run.turn then run.stack:partitionable(false) end
     run.stack:heal { at_most = "100s" }

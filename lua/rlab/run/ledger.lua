@@ -1,4 +1,5 @@
--- What a run created on shared servers, written down before it is created, so that a run that was killed leaves nothing the next one trips over.
+-- What a run created on shared servers, written down before it is created, so that a run that was killed
+-- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -20,7 +21,8 @@ end
 function M.open(namespace)
   fs.mkdir(folder())
   local pid = process.self()
-  local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid, start = process.start_time(pid),
+  local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid,
+    start = process.start_time(pid),
     namespace = namespace, items = json.array {}, known = {} }, Ledger)
   save(ledger)
   return ledger
@@ -45,13 +47,15 @@ end
 local function drop_databases(stack, names)
   if #names == 0 then return end
   local at = stack.mysql
-  local db <close> = require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password }
+  local db <close> = require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
+    password = at.password }
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
 local function remove_keys(stack, prefixes)
   if #prefixes == 0 then return end
-  local redis <close> = require("rlab.redis").connect { host = stack.redis.host, port = stack.redis.port, timeout = "5s" }
+  local redis <close> = require("rlab.redis").connect { host = stack.redis.host, port = stack.redis.port,
+    timeout = "5s" }
   for _, prefix in ipairs(prefixes) do
     local cursor = "0"
     repeat
@@ -79,7 +83,8 @@ local function groups_of(admin, items, namespace)
   return names
 end
 
--- remove(stack, admin, items, namespace): topics, groups, schemas and keys of a run; what is gone already is fine
+-- remove(stack, admin, items, namespace): topics, groups, schemas and keys of a run; what is gone already
+-- is fine
 local function remove(stack, admin, items, namespace)
   local topics, groups = names_of(items, "topic"), admin and groups_of(admin, items, namespace) or {}
   if admin and #topics > 0 then admin:delete_topics(topics) end
@@ -99,7 +104,9 @@ local function each(f)
   for _, entry in ipairs(fs.list(folder()) or {}) do
     local path = folder() .. "/" .. (type(entry) == "table" and entry.name or entry)
     local ok, found = pcall(json.decode, fs.read(path) or "")
-    if ok and type(found) == "table" and found.pid then f(path, found, process.alive(found.pid, found.start)) end
+    if ok and type(found) == "table" and found.pid then
+      f(path, found, process.alive(found.pid, found.start))
+    end
   end
 end
 
@@ -119,7 +126,8 @@ function M.sweep(stack, admin)
     if alive then return end
     local items = found.items or {}
     remove(stack, admin, items, path:match "([^/]+)%.json$")
-    if not stack.mysql and #names_of(items, "database") > 0 then return end -- a run that has MySQL removes the rest
+    -- a run that has MySQL removes the rest
+    if not stack.mysql and #names_of(items, "database") > 0 then return end
     fs.remove(path)
     swept = swept + 1
   end)

@@ -1,4 +1,5 @@
--- From checks and proofs to an arm's outcome and a run's exit code. Without proof of the fault nothing else may be said.
+-- From checks and proofs to an arm's outcome and a run's exit code. Without proof of the fault nothing else
+-- may be said.
 local exit = require "rlab.exit"
 
 local M = {}
@@ -32,18 +33,23 @@ function M.arm(class, checks, failure)
   if kind == "differs" then
     return words[class].bad, ("%s: %s (expected: %s)"):format(check.name, check.sentence, check.expects)
   end
-  if class == "wrong" and not predicted_failure(checks) then return words.wrong.bad, "no check of this arm showed the anomaly" end
+  if class == "wrong" and not predicted_failure(checks) then
+    return words.wrong.bad, "no check of this arm showed the anomaly"
+  end
   if class == "right" and #checks == 0 then return "inconclusive", "this arm has no checks" end
   return words[class].good
 end
 
-local codes = { inconclusive = exit.inconclusive, violated = exit.right_violated, ["did not fail"] = exit.wrong_held }
+local codes = { inconclusive = exit.inconclusive, violated = exit.right_violated,
+  ["did not fail"] = exit.wrong_held }
 local names = {
-  [exit.ok] = "pass", [exit.right_violated] = "right-violated", [exit.wrong_held] = "wrong-did-not-fail", [exit.inconclusive] = "inconclusive",
+  [exit.ok] = "pass", [exit.right_violated] = "right-violated", [exit.wrong_held] = "wrong-did-not-fail",
+  [exit.inconclusive] = "inconclusive",
 }
 local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
 
--- bad_arms(arms) -> the arms that are not as predicted, those that decide the exit code first; arms with one reason share a row
+-- bad_arms(arms) -> the arms that are not as predicted, those that decide the exit code first; arms with
+--   one reason share a row
 function M.bad_arms(arms)
   local list, told = {}, {}
   for _, worst in ipairs { exit.inconclusive, exit.right_violated, exit.wrong_held } do
@@ -59,7 +65,8 @@ function M.bad_arms(arms)
   return list
 end
 
--- run(arms) -> exit code, verdict word; inconclusive outranks a violated right arm, which outranks a wrong arm that held
+-- run(arms) -> exit code, verdict word; inconclusive outranks a violated right arm, which outranks a wrong
+--   arm that held
 function M.run(arms)
   local worst = exit.ok
   for _, arm in ipairs(arms) do

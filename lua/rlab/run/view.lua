@@ -1,4 +1,5 @@
--- What a run shows while it goes: a live block on a terminal (the arm's story, watermarks, faults), plain lines elsewhere.
+-- What a run shows while it goes: a live block on a terminal (the arm's story, watermarks, faults), plain
+-- lines elsewhere.
 local clock = require "rlab.clock"
 local term = require "rlab.term"
 local units = require "rlab.units"
@@ -17,7 +18,8 @@ end
 
 -- new{quiet=, silent=}: quiet shows the verdict only, silent nothing (for --json)
 function M.new(opts)
-  return setmetatable({ live = term.live(1), quiet = opts.quiet or opts.silent, silent = opts.silent, tty = term.is_tty(1) }, View)
+  return setmetatable({ live = term.live(1), quiet = opts.quiet or opts.silent, silent = opts.silent,
+    tty = term.is_tty(1) }, View)
 end
 
 local function emit(self, line)
@@ -39,7 +41,9 @@ function View:header(exp, run)
   self.names = 12
   for _, arm in ipairs(exp.arms) do self.names = math.max(self.names, term.display_width(arm.name)) end
   emit(self, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
-  for _, line in ipairs(term.wrap(exp.question or exp.claim, width() - 7)) do emit(self, "       " .. line) end
+  for _, line in ipairs(term.wrap(exp.question or exp.claim, width() - 7)) do
+    emit(self, "       " .. line)
+  end
   emit(self, "")
 end
 
@@ -49,7 +53,9 @@ end
 
 local function stack_words(stack)
   local list = {}
-  if stack.kafka then list[1] = ("kafka %s, %d brokers"):format(stack.versions.kafka or "?", #stack.kafka.nodes) end
+  if stack.kafka then
+    list[1] = ("kafka %s, %d brokers"):format(stack.versions.kafka or "?", #stack.kafka.nodes)
+  end
   for _, name in ipairs { "mysql", "redis" } do
     if stack[name] and stack.versions[name] then list[#list + 1] = name .. " " .. stack.versions[name] end
   end
@@ -58,7 +64,8 @@ end
 
 function View:stack_ready(run)
   local stack = run.stack
-  local age = stack.reused and stack.since and ("reused, up " .. seconds(math.max(0, clock.unix_ms() / 1000 - stack.since))) or "started"
+  local age = stack.reused and stack.since
+    and ("reused, up " .. seconds(math.max(0, clock.unix_ms() / 1000 - stack.since))) or "started"
   emit(self, label "stack" .. term.pad(stack_words(stack), width() - LABEL - #age - 1) .. " " .. age)
   emit(self, label "run" .. ("%s/%s  seed %d"):format(run.experiment.id, run.dir:match "([^/]+)$", run.seed))
   emit(self, "")
@@ -75,22 +82,29 @@ local function marks(row)
   table.sort(names)
   for i = 1, math.min(#names, 3) do
     local p = names[i]
-    words[#words + 1] = ("%s LSO %s HW %s LEO %s"):format(p, row[p .. ".lso"] or "?", row[p .. ".hw"] or "?", row[p .. ".leo"] or "?")
+    words[#words + 1] = ("%s LSO %s HW %s LEO %s"):format(p, row[p .. ".lso"] or "?",
+      row[p .. ".hw"] or "?", row[p .. ".leo"] or "?")
   end
   return table.concat(words, sep)
 end
 
 local function draw(self)
   if self.quiet or not self.tty or not self.current then return end
-  local lines = { label(self.current.class, self.current.class) .. self.current.title .. "  " .. seconds((clock.ns() - self.since) / 1e9) }
-  for i = math.max(1, #self.story - STORY_LINES + 1), #self.story do lines[#lines + 1] = (" "):rep(LABEL) .. self.story[i] end
+  local lines = { label(self.current.class, self.current.class) .. self.current.title .. "  "
+    .. seconds((clock.ns() - self.since) / 1e9) }
+  for i = math.max(1, #self.story - STORY_LINES + 1), #self.story do
+    lines[#lines + 1] = (" "):rep(LABEL) .. self.story[i]
+  end
   if self.bar then lines[#lines + 1] = (" "):rep(LABEL) .. self.bar end
-  if self.marks and self.marks ~= "" then lines[#lines + 1] = (" "):rep(LABEL) .. term.colour("dim", self.marks) end
+  if self.marks and self.marks ~= "" then
+    lines[#lines + 1] = (" "):rep(LABEL) .. term.colour("dim", self.marks)
+  end
   self.live:update(lines)
 end
 
 local function begin(self, class, title)
-  self.current, self.story, self.bar, self.marks, self.since = { class = class, title = title }, {}, nil, nil, clock.ns()
+  self.current, self.story, self.bar, self.marks, self.since = { class = class, title = title }, {}, nil,
+    nil, clock.ns()
   draw(self)
 end
 
@@ -101,9 +115,11 @@ local function story(self, at, text, class, arm, of)
   if class then line = term.colour(class, line) end
   self.story[#self.story + 1] = line
   if self.tty then return draw(self) end
-  local head = (" "):rep(LABEL) .. term.pad(arm or self.current and self.current.title or "", self.names) .. "  "
+  local head = (" "):rep(LABEL) .. term.pad(arm or self.current and self.current.title or "", self.names)
+    .. "  "
   for i, part in ipairs(term.wrap(text, width() - #head - 10)) do
-    emit(self, i == 1 and head .. term.pad("+" .. seconds(at), 8) .. "  " .. part or (" "):rep(#head + 10) .. part)
+    emit(self, i == 1 and head .. term.pad("+" .. seconds(at), 8) .. "  " .. part
+      or (" "):rep(#head + 10) .. part)
   end
 end
 
@@ -142,7 +158,8 @@ function View:setup_ends(setup, failure)
   local bar = self.last_bar
   local first = table.remove(setup.facts, 1) or ""
   table.insert(setup.facts, 1, first)
-  local head = bar and ("%s %s %d/%d"):format(term.pad(first, 34), term.bar(1, 20), bar.done, bar.total) or first
+  local head = bar and ("%s %s %d/%d"):format(term.pad(first, 34), term.bar(1, 20), bar.done, bar.total)
+    or first
   emit(self, label "setup" .. term.pad(head, width() - LABEL - #took - 1) .. " " .. took)
   for i = 2, #setup.facts do emit(self, (" "):rep(LABEL) .. setup.facts[i]) end
   if failure then emit(self, (" "):rep(LABEL) .. term.colour("inconclusive", failure)) end
@@ -150,7 +167,8 @@ function View:setup_ends(setup, failure)
 end
 
 local outcome_class = {
-  ["fails as predicted"] = "wrong", holds = "right", measured = "observed", inconclusive = "inconclusive", violated = "inconclusive",
+  ["fails as predicted"] = "wrong", holds = "right", measured = "observed", inconclusive = "inconclusive",
+  violated = "inconclusive",
   ["did not fail"] = "inconclusive",
 }
 
@@ -176,7 +194,8 @@ end
 
 local verdict_words = {
   pass = { "PASS", "right" }, ["right-violated"] = { "A RIGHT ARM WAS VIOLATED", "wrong" },
-  ["wrong-did-not-fail"] = { "A WRONG ARM DID NOT FAIL", "inconclusive" }, inconclusive = { "INCONCLUSIVE", "inconclusive" },
+  ["wrong-did-not-fail"] = { "A WRONG ARM DID NOT FAIL", "inconclusive" },
+  inconclusive = { "INCONCLUSIVE", "inconclusive" },
 }
 
 local function proofs(result)
@@ -202,14 +221,19 @@ function View:finish(result)
   emit(self, "")
   local proof = proofs(result)
   if proof ~= "" then
-    for i, line in ipairs(term.wrap(proof, width() - LABEL)) do emit(self, (i == 1 and label "proof" or (" "):rep(LABEL)) .. line) end
+    for i, line in ipairs(term.wrap(proof, width() - LABEL)) do
+      emit(self, (i == 1 and label "proof" or (" "):rep(LABEL)) .. line)
+    end
   end
   for i, line in ipairs(term.wrap(result.sentence, width() - LABEL)) do
     emit(self, (i == 1 and label "verdict" or (" "):rep(LABEL)) .. line)
   end
-  local counts = ("%s, %s, %s"):format(count(#result.arms, "arm"), count(#result.checks, "check"), seconds(result.run.duration))
-  local tail = self.quiet and result.id .. "  " .. result.sentence or "report  " .. result.dir .. "/report.html"
-  self.live:above(("  %s%s    %s"):format(term.colour(word[2], term.pad(word[1], math.max(8, #word[1] + 2))), counts, tail))
+  local counts = ("%s, %s, %s"):format(count(#result.arms, "arm"), count(#result.checks, "check"),
+    seconds(result.run.duration))
+  local tail = self.quiet and result.id .. "  " .. result.sentence
+    or "report  " .. result.dir .. "/report.html"
+  self.live:above(("  %s%s    %s"):format(term.colour(word[2],
+    term.pad(word[1], math.max(8, #word[1] + 2))), counts, tail))
 end
 
 function View:clear()

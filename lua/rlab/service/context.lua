@@ -1,4 +1,5 @@
--- What a service's start function is given: its settings, and where it says what it serves, measures and needs.
+-- What a service's start function is given: its settings, and where it says what it serves, measures and
+-- needs.
 local err = require "rlab.err"
 local http = require "rlab.http"
 local log = require "rlab.log"
@@ -27,9 +28,11 @@ end
 -- new(description, config) -> ctx
 function M.new(description, config)
   return setmetatable({
-    service = description.name, name = config.name, config = config, mysql = config.mysql, redis = config.redis, brokers = config.brokers,
+    service = description.name, name = config.name, config = config, mysql = config.mysql,
+    redis = config.redis, brokers = config.brokers,
     log = logger { service = description.name, name = config.name },
-    routes = {}, components = {}, collectors = {}, drains = {}, tasks = {}, requests = {}, busy = 0, draining = false,
+    routes = {}, components = {}, collectors = {}, drains = {}, tasks = {}, requests = {}, busy = 0,
+    draining = false,
     ready = task.event(), stopping = task.event(), quiet = task.event(), failed = task.event(),
   }, Context)
 end
@@ -46,11 +49,13 @@ local function compile(path)
   return "^" .. pattern .. "$", names
 end
 
--- ctx:route("GET", "/accounts/{id}", handler): handler(req) with req.params.id returns an answer as http.serve wants it
+-- ctx:route("GET", "/accounts/{id}", handler): handler(req) with req.params.id returns an answer as
+-- http.serve wants it
 function Context:route(method, path, handler)
   if type(handler) ~= "function" then error("ctx:route: a handler(req) expected", 2) end
   local pattern, names = compile(path)
-  self.routes[#self.routes + 1] = { method = method:upper(), path = path, pattern = pattern, names = names, handler = handler }
+  self.routes[#self.routes + 1] = { method = method:upper(), path = path, pattern = pattern, names = names,
+    handler = handler }
 end
 
 local function match(route, path)
@@ -66,7 +71,9 @@ function Context:find_route(method, path)
   local allowed, seen = {}, {}
   for _, route in ipairs(self.routes) do
     local params = match(route, path)
-    if params and (route.method == method or (route.method == "GET" and method == "HEAD")) then return route, params end
+    if params and (route.method == method or (route.method == "GET" and method == "HEAD")) then
+      return route, params
+    end
     if params and not seen[route.method] then
       seen[route.method] = true
       allowed[#allowed + 1] = route.method
@@ -77,9 +84,12 @@ end
 
 -- ---- health, metrics, drain ----
 
--- ctx:health(name, fn[, kind]): fn() -> ok, why, quickly. kind "ready" (the default): the service waits for it; "live": without it only a restart helps
+-- ctx:health(name, fn[, kind]): fn() -> ok, why, quickly. kind "ready" (the default): the service waits for
+--   it; "live": without it only a restart helps
 function Context:health(name, fn, kind)
-  if kind ~= nil and kind ~= "ready" and kind ~= "live" then error("ctx:health: kind is \"ready\" or \"live\"", 2) end
+  if kind ~= nil and kind ~= "ready" and kind ~= "live" then
+    error("ctx:health: kind is \"ready\" or \"live\"", 2)
+  end
   self.components[#self.components + 1] = { name = name, check = fn, kind = kind or "ready" }
 end
 
@@ -88,7 +98,8 @@ function Context:metrics(fn)
   self.collectors[#self.collectors + 1] = fn
 end
 
--- ctx:front(front | nil): a flow's front() answers in C before the routes are looked at; take it away before the flow closes
+-- ctx:front(front | nil): a flow's front() answers in C before the routes are looked at; take it away
+-- before the flow closes
 function Context:front(front)
   self.server:front(front)
 end
@@ -98,7 +109,8 @@ function Context:on_drain(fn)
   self.drains[#self.drains + 1] = fn
 end
 
--- ctx:spawn(f, ...) -> task, for work in the background; it is cancelled at the end. When it raises, the service ends with that error.
+-- ctx:spawn(f, ...) -> task, for work in the background; it is cancelled at the end. When it raises, the
+--   service ends with that error.
 function Context:spawn(f, ...)
   local started = task.spawn(function(...)
     local results = table.pack(pcall(f, ...))
@@ -136,7 +148,8 @@ local function count(ctx, route, status, began)
   local key = ("%s %s %d"):format(route.method, route.path, status)
   local row = ctx.requests[key]
   if not row then
-    row = { labels = { method = route.method, route = route.path, status = tostring(status) }, hdr = hdr.new { highest = 60000000000, digits = 2 } }
+    row = { labels = { method = route.method, route = route.path, status = tostring(status) },
+      hdr = hdr.new { highest = 60000000000, digits = 2 } }
     ctx.requests[key] = row
   end
   row.hdr:record(clock.ns() - began)
@@ -148,7 +161,9 @@ local function traced(failure)
 end
 
 local function failed(ctx, req, failure)
-  if err.is(failure) and failure.name == "CANCELLED" then return http.problem(503, "the service is stopping") end
+  if err.is(failure) and failure.name == "CANCELLED" then
+    return http.problem(503, "the service is stopping")
+  end
   ctx.log.error("a handler failed", { method = req.method, path = req.path, error = tostring(failure) })
   return http.problem(500, "the handler failed; the log of the service says why")
 end
@@ -159,14 +174,17 @@ local function call(ctx, route, req)
   ctx.busy = ctx.busy - 1
   ctx.quiet:set(true)
   if not ok then return failed(ctx, req, answer) end
-  if type(answer) == "string" then return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } } end
+  if type(answer) == "string" then
+    return { status = 200, body = answer, headers = { ["content-type"] = "text/plain; charset=utf-8" } }
+  end
   if type(answer) ~= "table" then return failed(ctx, req, failure or "it returned " .. type(answer)) end
   return answer
 end
 
 local function refuse(req, allowed)
   if #allowed == 0 then return http.problem(404, "there is nothing at " .. req.path) end
-  return http.problem(405, ("%s takes %s"):format(req.path, table.concat(allowed, ", ")), { headers = { allow = table.concat(allowed, ", ") } })
+  return http.problem(405, ("%s takes %s"):format(req.path, table.concat(allowed, ", ")),
+    { headers = { allow = table.concat(allowed, ", ") } })
 end
 
 -- ctx:handle(req) -> answer; what is not found, not allowed or comes while draining is refused here
@@ -175,7 +193,8 @@ function Context:handle(req)
   if not route then return refuse(req, params) end
   req.params, req.route = params, route.path
   if self.draining and not route.admin then
-    return http.problem(503, "the service is stopping", { headers = { connection = "close", ["retry-after"] = "1" } })
+    return http.problem(503, "the service is stopping",
+      { headers = { connection = "close", ["retry-after"] = "1" } })
   end
   if route.admin then return route.handler(req) end
   local began = require("rlab.clock").ns()

@@ -1,4 +1,5 @@
--- The endpoints that every service has: /actuator/health, /actuator/prometheus and, where allowed, /failpoints.
+-- The endpoints that every service has: /actuator/health, /actuator/prometheus and, where allowed,
+-- /failpoints.
 local fail = require "rlab.fail"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -18,7 +19,8 @@ end
 -- ---- health ----
 
 local function ask(component)
-  local results = table.pack(task.timeout(CHECK_AT_MOST, function() return table.pack(pcall(component.check)) end))
+  local results = table.pack(task.timeout(CHECK_AT_MOST,
+    function() return table.pack(pcall(component.check)) end))
   local answer = results[1]
   if not answer then return false, "its check did not end within " .. CHECK_AT_MOST end
   if not answer[1] then return false, tostring(answer[2]) end
@@ -35,7 +37,8 @@ function M.examine(ctx, kind)
         g:spawn(function()
           local ok, why = ask(component)
           well = well and ok
-          components[component.name] = ok and { status = "UP" } or { status = "DOWN", details = { why = why } }
+          components[component.name] = ok and { status = "UP" }
+            or { status = "DOWN", details = { why = why } }
         end)
       end
     end
@@ -48,7 +51,8 @@ local function health(ctx, kind)
     local well, components = M.examine(ctx, kind)
     local status = well and "UP" or "DOWN"
     if ctx.draining and kind ~= "live" then status = "OUT_OF_SERVICE" end
-    return http.json({ status = status, service = ctx.service, name = ctx.name, components = components }, status == "UP" and 200 or 503)
+    return http.json({ status = status, service = ctx.service, name = ctx.name, components = components },
+      status == "UP" and 200 or 503)
   end
 end
 
@@ -56,14 +60,19 @@ end
 
 local function own_metrics(ctx)
   local list = {
-    { name = "process_start_time_seconds", type = "gauge", help = "When the process started.", value = ctx.started_at / 1000 },
-    { name = "process_resident_memory_bytes", type = "gauge", help = "Memory in use.", value = process.rss(process.self()) or 0 },
-    { name = "process_cpu_seconds_total", type = "counter", help = "Processor time used.", value = os.clock() },
+    { name = "process_start_time_seconds", type = "gauge", help = "When the process started.",
+      value = ctx.started_at / 1000 },
+    { name = "process_resident_memory_bytes", type = "gauge", help = "Memory in use.",
+      value = process.rss(process.self()) or 0 },
+    { name = "process_cpu_seconds_total", type = "counter", help = "Processor time used.",
+      value = os.clock() },
     { name = "rlab_service_info", type = "gauge", help = "Which service this is.", value = 1,
       labels = { service = ctx.service, name = ctx.name, version = require "rlab.version" } },
-    { name = "rlab_lua_memory_bytes", type = "gauge", help = "Memory of the Lua state.", value = collectgarbage "count" * 1024 },
+    { name = "rlab_lua_memory_bytes", type = "gauge", help = "Memory of the Lua state.",
+      value = collectgarbage "count" * 1024 },
     { name = "rlab_tasks", type = "gauge", help = "Tasks that live.", value = task.live() },
-    { name = "rlab_draining", type = "gauge", help = "1 while the service ends.", value = ctx.draining and 1 or 0 },
+    { name = "rlab_draining", type = "gauge", help = "1 while the service ends.",
+      value = ctx.draining and 1 or 0 },
   }
   local keys = {}
   for key in pairs(ctx.requests) do keys[#keys + 1] = key end
@@ -83,7 +92,8 @@ local function prometheus(ctx)
     for _, collect in ipairs(ctx.collectors) do
       for _, metric in ipairs(collect() or {}) do list[#list + 1] = metric end
     end
-    return { status = 200, headers = { ["content-type"] = metrics.content_type }, body = metrics.render(list) }
+    return { status = 200, headers = { ["content-type"] = metrics.content_type },
+      body = metrics.render(list) }
   end
 end
 
@@ -126,7 +136,9 @@ local function delete_points()
 end
 
 local function resume_point(req)
-  if not fail.resume(req.params.name) then return http.problem(404, ("the failpoint %s was never armed"):format(req.params.name)) end
+  if not fail.resume(req.params.name) then
+    return http.problem(404, ("the failpoint %s was never armed"):format(req.params.name))
+  end
   return { status = 204 }
 end
 

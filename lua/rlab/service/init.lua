@@ -1,7 +1,10 @@
--- rlab.service: what a service is. A file lua/service/<name>.lua (or any file that `rlab service FILE.lua` is given) returns
---   service { name =, help =, port =, options = {{name=, type=, default=, values=, min=, max=, help=}, ...}, uses = {producer = true, consumer = true},
+-- rlab.service: what a service is. A file lua/service/<name>.lua (or any file that `rlab service FILE.lua`
+-- is given) returns
+--   service { name =, help =, port =, options = {{name=, type=, default=, values=, min=, max=, help=},
+--     ...}, uses = {producer = true, consumer = true},
 --             start = function(ctx) ... end }
--- start prepares all in the background and returns, or calls ctx:hold(), which returns when the service is to end: then its <close> variables close.
+-- start prepares all in the background and returns, or calls ctx:hold(), which returns when the service is
+-- to end: then its <close> variables close.
 local host = require "rlab.core_host"
 local units = require "rlab.units"
 local usage = require "rlab.usage" ()
@@ -14,10 +17,15 @@ local function define(_, description)
   if type(description) ~= "table" then error("service: a table expected", 2) end
   for key in pairs(description) do
     local near = units.nearest(tostring(key), keys)
-    if near ~= key then error(("service: unknown key '%s'%s"):format(tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 2) end
+    if near ~= key then
+      error(("service: unknown key '%s'%s"):format(tostring(key),
+        near and ", did you mean '" .. near .. "'?" or ""), 2)
+    end
   end
   if type(description.name) ~= "string" then error("service: it has no name", 2) end
-  if type(description.start) ~= "function" then error("service " .. description.name .. ": start is a function(ctx)", 2) end
+  if type(description.start) ~= "function" then
+    error("service " .. description.name .. ": start is a function(ctx)", 2)
+  end
   description.help = description.help or ""
   return description
 end
@@ -25,7 +33,9 @@ end
 -- names() -> the services that are part of rlab, sorted
 function M.names()
   local names = {}
-  for _, file in ipairs(host.embedded_names "lua/service/") do names[#names + 1] = file:match "^lua/service/([%w_]+)%.lua$" end
+  for _, file in ipairs(host.embedded_names "lua/service/") do
+    names[#names + 1] = file:match "^lua/service/([%w_]+)%.lua$"
+  end
   return names
 end
 
@@ -44,7 +54,8 @@ function M.load(name)
     if known == name then return require("service." .. name) end
   end
   local near = units.nearest(name, M.names())
-  usage("no service '%s'; %s", name, near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(M.names(), ", "))
+  usage("no service '%s'; %s", name, near and ("did you mean '%s'?"):format(near)
+    or "there are " .. table.concat(M.names(), ", "))
 end
 
 return setmetatable(M, { __call = define })

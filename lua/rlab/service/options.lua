@@ -1,5 +1,7 @@
--- The options of a service: one table says name, type, default and meaning; flags, the environment and a file are read by it alone.
--- Precedence: flags > environment > file > default. A slip of the pen is an error everywhere, with "did you mean".
+-- The options of a service: one table says name, type, default and meaning; flags, the environment and a
+-- file are read by it alone.
+-- Precedence: flags > environment > file > default. A slip of the pen is an error everywhere, with "did you
+-- mean".
 local json = require "rlab.json"
 local units = require "rlab.units"
 local usage = require "rlab.usage" ()
@@ -21,7 +23,8 @@ local function as_int(value)
   return math.tointeger(tonumber(value))
 end
 
-local words = { ["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false, off = false, ["0"] = false }
+local words = { ["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false,
+  off = false, ["0"] = false }
 
 local function as_bool(value)
   if type(value) == "boolean" then return value end
@@ -57,9 +60,11 @@ local function as_list(value)
 end
 
 local function as_mysql(value)
-  local user, password, host, port, schema = tostring(value):match "^mysql://([^:@/]*):?([^@/]*)@([^:/@]+):?(%d*)/?([^/?]*)$"
+  local user, password, host, port,
+    schema = tostring(value):match "^mysql://([^:@/]*):?([^@/]*)@([^:/@]+):?(%d*)/?([^/?]*)$"
   if not host then return nil end
-  return { host = host, port = tonumber(port) or 3306, user = user, password = password, database = schema ~= "" and schema or nil }
+  return { host = host, port = tonumber(port) or 3306, user = user, password = password,
+    database = schema ~= "" and schema or nil }
 end
 
 local function as_redis(value)
@@ -69,7 +74,8 @@ local function as_redis(value)
   local host, port, db = (address or rest):match "^([^:/]+):?(%d*)/?(%d*)$"
   if not host then return nil end
   local user, password = (login or ""):match "^([^:]*):?(.*)$"
-  return { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0, user = user ~= "" and user or nil,
+  return { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0,
+    user = user ~= "" and user or nil,
     password = password ~= "" and password or nil }
 end
 
@@ -101,7 +107,8 @@ end
 
 local function default_brokers()
   local ports = local_stack()
-  return ("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d"):format(ports["kafka-1"], ports["kafka-2"], ports["kafka-3"])
+  return ("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d"):format(ports["kafka-1"], ports["kafka-2"],
+    ports["kafka-3"])
 end
 
 local function default_mysql() return ("mysql://rlab:rlab@127.0.0.1:%d/rlab"):format(local_stack().mysql) end
@@ -110,32 +117,48 @@ local function default_redis() return ("redis://127.0.0.1:%d/0"):format(local_st
 local function common(description)
   return {
     { name = "host", type = "string", default = "127.0.0.1", help = "where it listens" },
-    { name = "port", type = "int", default = description.port or 0, min = 0, max = 65535, help = "its port; 0: any that is free" },
-    { name = "name", type = "string", default = description.name .. "-1", help = "this instance, in logs, metrics and leases" },
-    { name = "brokers", type = "string", default = default_brokers, shown = "the local stack's", help = "Kafka's brokers" },
-    { name = "mysql", type = "mysql", default = default_mysql, shown = "the local stack's", help = "mysql://user:password@host:port/schema" },
-    { name = "redis", type = "redis", default = default_redis, shown = "the local stack's", help = "redis://[user:password@]host:port/db" },
-    { name = "log_level", type = "enum", values = { "debug", "info", "warn", "error", "off" }, default = "info", help = "least level that is logged" },
-    { name = "failpoints", type = "bool", default = false, env = false, help = "serve /failpoints, by which faults are armed: never in production" },
-    { name = "drain_timeout", type = "duration", default = "10s", help = "how long SIGTERM waits for the work under way" },
-    { name = "die_with_parent", type = "int", min = 1, env = false, help = "end when this process, which started it, ends" },
+    { name = "port", type = "int", default = description.port or 0, min = 0, max = 65535,
+      help = "its port; 0: any that is free" },
+    { name = "name", type = "string", default = description.name .. "-1",
+      help = "this instance, in logs, metrics and leases" },
+    { name = "brokers", type = "string", default = default_brokers, shown = "the local stack's",
+      help = "Kafka's brokers" },
+    { name = "mysql", type = "mysql", default = default_mysql, shown = "the local stack's",
+      help = "mysql://user:password@host:port/schema" },
+    { name = "redis", type = "redis", default = default_redis, shown = "the local stack's",
+      help = "redis://[user:password@]host:port/db" },
+    { name = "log_level", type = "enum", values = { "debug", "info", "warn", "error", "off" },
+      default = "info", help = "least level that is logged" },
+    { name = "failpoints", type = "bool", default = false, env = false,
+      help = "serve /failpoints, by which faults are armed: never in production" },
+    { name = "drain_timeout", type = "duration", default = "10s",
+      help = "how long SIGTERM waits for the work under way" },
+    { name = "die_with_parent", type = "int", min = 1, env = false,
+      help = "end when this process, which started it, ends" },
   }
 end
 
 local passthrough = {
-  producer = { name = "producer", type = "pairs", default = "", help = "librdkafka's properties of the producer, as key=value,key=value" },
-  consumer = { name = "consumer", type = "pairs", default = "", help = "librdkafka's properties of the consumer, as key=value,key=value" },
+  producer = { name = "producer", type = "pairs", default = "",
+    help = "librdkafka's properties of the producer, as key=value,key=value" },
+  consumer = { name = "consumer", type = "pairs", default = "",
+    help = "librdkafka's properties of the consumer, as key=value,key=value" },
 }
 
-local option_keys = { name = true, type = true, default = true, shown = true, values = true, min = true, max = true, help = true, env = true }
+local option_keys = { name = true, type = true, default = true, shown = true, values = true, min = true,
+  max = true, help = true, env = true }
 
 -- A mistake in the service's own table is a bug of ours and raised as such.
 local function check_option(service, option, taken)
   local where = ("service %s: option '%s'"):format(service, tostring(option.name))
-  if type(option.name) ~= "string" or not option.name:find "^%l[%l%d_]*$" then error(where .. ": a name is lower case, digits and _", 0) end
+  if type(option.name) ~= "string" or not option.name:find "^%l[%l%d_]*$" then
+    error(where .. ": a name is lower case, digits and _", 0)
+  end
   if taken[option.name] then error(where .. " is there twice", 0) end
   if not types[option.type] then error(where .. ": no type '" .. tostring(option.type) .. "'", 0) end
-  if option.type == "enum" and type(option.values) ~= "table" then error(where .. ": an enum has values", 0) end
+  if option.type == "enum" and type(option.values) ~= "table" then
+    error(where .. ": an enum has values", 0)
+  end
   if type(option.help) ~= "string" then error(where .. " has no help", 0) end
   for key in pairs(option) do
     if not option_keys[key] then error(where .. ": unknown key '" .. tostring(key) .. "'", 0) end
@@ -143,7 +166,8 @@ local function check_option(service, option, taken)
   taken[option.name] = option
 end
 
--- all(description) -> list of its options, its own first; also by name; list.common[name] where every service has it
+-- all(description) -> list of its options, its own first; also by name; list.common[name] where every
+--   service has it
 function M.all(description)
   local list, taken = { common = {} }, {}
   local function add(option)
@@ -184,12 +208,16 @@ end
 local function convert(option, text, where)
   local kind = types[option.type]
   local value = kind.read(text)
-  if value == nil then usage("%s: %s expected, got '%s'", where, kind.expected, type(text) == "table" and json.encode(text) or tostring(text)) end
+  if value == nil then
+    usage("%s: %s expected, got '%s'", where, kind.expected,
+      type(text) == "table" and json.encode(text) or tostring(text))
+  end
   if option.type == "enum" then
     for _, word in ipairs(option.values) do
       if word == value then return value end
     end
-    usage("%s: '%s' is none of %s%s", where, value, table.concat(option.values, ", "), near_text(value, option.values))
+    usage("%s: '%s' is none of %s%s", where, value, table.concat(option.values, ", "),
+      near_text(value, option.values))
   end
   if type(value) == "number" then in_range(option, value, where) end
   return value
@@ -218,7 +246,10 @@ local function set_pair(list, text, flags, service)
   local key, value = tostring(text):match "^([^=]+)=(.*)$"
   if not key then usage("service %s: --set takes key=value, got '%s'", service, tostring(text)) end
   local option = list[key_of(key)]
-  if not option then usage("service %s: --set: no option '%s'%s", service, key, near_text(key, names_of(list, function(n) return n end))) end
+  if not option then
+    usage("service %s: --set: no option '%s'%s", service, key,
+      near_text(key, names_of(list, function(n) return n end)))
+  end
   flags[option.name] = { value, "--set " .. key }
 end
 
@@ -251,12 +282,15 @@ local function read_file(list, path, service)
   if not text then usage("service %s: --config %s: %s", service, path, failure.message) end
   local map, wrong = json.decode(text)
   if not map then usage("service %s: %s: %s", service, path, wrong.message) end
-  if type(map) ~= "table" or json.is_array(map) then usage("service %s: %s: an object of options expected", service, path) end
+  if type(map) ~= "table" or json.is_array(map) then
+    usage("service %s: %s: an object of options expected", service, path)
+  end
   local found = {}
   for key, value in pairs(map) do
     local option = list[key_of(tostring(key))]
     if not option then
-      usage("service %s: %s: no option '%s'%s", service, path, tostring(key), near_text(tostring(key), names_of(list, function(n) return n end)))
+      usage("service %s: %s: no option '%s'%s", service, path, tostring(key),
+        near_text(tostring(key), names_of(list, function(n) return n end)))
     end
     found[option.name] = { value, ("%s: %s"):format(path, key) }
   end
@@ -269,7 +303,8 @@ local function default_of(option)
   return default
 end
 
--- resolve(description, words[, getenv]) -> config: every option's value by its name, durations in seconds, sizes in bytes
+-- resolve(description, words[, getenv]) -> config: every option's value by its name, durations in seconds,
+--   sizes in bytes
 function M.resolve(description, args, getenv)
   getenv = getenv or os.getenv
   local service, list = description.name, M.all(description)
@@ -279,12 +314,14 @@ function M.resolve(description, args, getenv)
   for _, option in ipairs(list) do
     local env = env_of(option)
     local from_env = env and getenv(env)
-    local found = flags[option.name] or (from_env and from_env ~= "" and { from_env, env }) or filed[option.name]
+    local found = flags[option.name] or (from_env and from_env ~= "" and { from_env, env })
+      or filed[option.name]
     local default = not found and default_of(option)
     if found then
       config[option.name] = convert(option, found[1], ("service %s: %s"):format(service, found[2]))
     elseif default ~= nil and default ~= false or option.type == "bool" then
-      config[option.name] = convert(option, default or false, ("service %s: the default of %s"):format(service, option.name))
+      config[option.name] = convert(option, default or false,
+        ("service %s: the default of %s"):format(service, option.name))
     end
   end
   return config
@@ -307,7 +344,8 @@ end
 function M.rows(description)
   local rows, list = {}, M.all(description)
   for i, option in ipairs(list) do
-    rows[i] = { flag = flag_of(option.name), env = env_of(option) or "", type = option.type, default = shown_default(option), help = meaning(option),
+    rows[i] = { flag = flag_of(option.name), env = env_of(option) or "", type = option.type,
+      default = shown_default(option), help = meaning(option),
       common = list.common[option.name] == true }
   end
   return rows
@@ -332,14 +370,18 @@ end
 
 -- help(description) -> text
 function M.help(description)
-  local out = { ("usage: rlab service %s [--config FILE.json] [--option value ...]\n\n%s\n\noptions"):format(description.name, description.help) }
-  local function put(flag, kind, text) out[#out + 1] = ("  %-24s %-9s %s"):format(flag, kind, wrapped(text)) end
+  local out = { ("usage: rlab service %s [--config FILE.json] [--option value ...]\n\n%s\n\noptions"):format(
+    description.name, description.help) }
+  local function put(flag, kind, text)
+    out[#out + 1] = ("  %-24s %-9s %s"):format(flag, kind, wrapped(text))
+  end
   for _, row in ipairs(M.rows(description)) do
     put(row.flag, row.type, row.help .. (row.default ~= "" and (" (%s)"):format(row.default) or ""))
   end
   put("--config", "string", 'a JSON file {"option": value, ...}')
   put("--set", "string", "option=value, as a flag of that name")
-  out[#out + 1] = "\nEach option is also read from the environment as RLAB_<OPTION>; flags go before the environment, that before the file."
+  out[#out + 1] = "\nEach option is also read from the environment as RLAB_<OPTION>; flags go before the \z
+    environment, that before the file."
   return table.concat(out, "\n")
 end
 

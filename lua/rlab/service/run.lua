@@ -15,14 +15,16 @@ local M = {}
 local function taken(config, failure)
   local pid, name = process.port_owner(config.port)
   if failure.name == "EADDRINUSE" and pid then
-    failure.message = ("port %d is taken by %s (pid %d); choose another by --port, or 0 for any"):format(config.port, name or "somebody", pid)
+    failure.message = ("port %d is taken by %s (pid %d); choose another by --port, or 0 for any"):format(
+      config.port, name or "somebody", pid)
   end
   error(failure, 0)
 end
 
 local function listen(ctx)
   local config = ctx.config
-  local server, failure = http.serve { host = config.host, port = config.port, threads = config.threads, max_connections = config.max_connections,
+  local server, failure = http.serve { host = config.host, port = config.port, threads = config.threads,
+    max_connections = config.max_connections,
     handler = function(req) return ctx:handle(req) end }
   if not server then taken(config, failure) end
   return server
@@ -50,7 +52,9 @@ local function serve(ctx)
     ctx.log.info("ready", { port = ctx.port, took_ms = (clock.ns() - ctx.began) // 1000000 })
     if not ctx.failure then ctx.failed:wait() end
   end)
-  if not ok and not (err.is(failure) and (failure.name == "TERMINATED" or failure.name == "INTERRUPTED")) then error(failure, 0) end
+  if not ok and not (err.is(failure) and (failure.name == "TERMINATED" or failure.name == "INTERRUPTED")) then
+    error(failure, 0)
+  end
 end
 
 -- ---- the end ----
@@ -112,7 +116,9 @@ end
 function M.main(description, words)
   local began = clock.ns()
   local config = require("rlab.service.options").resolve(description, words)
-  if config.die_with_parent and not host.die_with_parent(config.die_with_parent) then return exit.interrupted end
+  if config.die_with_parent and not host.die_with_parent(config.die_with_parent) then
+    return exit.interrupted
+  end
   log.form "json"
   log.level(config.log_level)
   local ctx = require("rlab.service.context").new(description, config)
@@ -124,8 +130,11 @@ end
 function M.describe(name)
   if name then return require("rlab.service.options").help(service.load(name)) end
   local out = { "usage: rlab service NAME [--config FILE.json] [--option value ...]\n\nservices" }
-  for _, known in ipairs(service.names()) do out[#out + 1] = ("  %-10s %s"):format(known, service.load(known).help) end
-  out[#out + 1] = "\nrlab service NAME --help lists its options. NAME may be a Lua file of your own that returns service { ... }."
+  for _, known in ipairs(service.names()) do
+    out[#out + 1] = ("  %-10s %s"):format(known, service.load(known).help)
+  end
+  out[#out + 1] = "\nrlab service NAME --help lists its options. NAME may be a Lua file of your own that \z
+    returns service { ... }."
   return table.concat(out, "\n")
 end
 

@@ -1,5 +1,6 @@
--- MySQL as a service uses it: a pool with bounded waits, whose health a ping of its own keeps, so that a server that is away or frozen is told at once;
--- one that serves again is told by the first work that it did.
+-- MySQL as a service uses it: a pool with bounded waits, whose health a ping of its own keeps, so that a
+-- server that is away or frozen is told at once; one that serves again is told by the first work that it
+-- did.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local mysql = require "rlab.mysql"
@@ -17,7 +18,8 @@ local function settings(ctx, more)
   return all
 end
 
--- The services' tables are asked for until they are there: a schema without them is the first thing that goes wrong by hand.
+-- The services' tables are asked for until they are there: a schema without them is the first thing that
+-- goes wrong by hand.
 local function has_tables(state, db, schema)
   if state.tables then return true end
   local rows, failure = db:query "SELECT 1 FROM account LIMIT 0"
@@ -33,12 +35,14 @@ end
 
 -- no_tables(schema) -> what to do about ER_NO_SUCH_TABLE
 function M.no_tables(schema)
-  return ("the schema %s has no tables of the services; make them by: rlab migrate --schema %s"):format(schema, schema)
+  return ("the schema %s has no tables of the services; make them by: rlab migrate --schema %s"):format(
+    schema, schema)
 end
 
 local function watch(state, options)
   local db
-  local closed <close> = setmetatable({}, { __close = function() if db then db:close() end end }) -- luacheck: ignore 211
+  -- luacheck: ignore 211
+  local closed <close> = setmetatable({}, { __close = function() if db then db:close() end end })
   while true do
     local began = clock.ns()
     local ok, failure
@@ -52,12 +56,15 @@ local function watch(state, options)
       ok, failure = db:ping()
     end
     if ok then ok, failure = has_tables(state, db, options.database) end
-    if ok or state.served_ns < began then state.ok, state.why = ok and true or false, failure and tostring(failure) end
+    if ok or state.served_ns < began then
+      state.ok, state.why = ok and true or false, failure and tostring(failure)
+    end
     task.sleep(PING_EVERY)
   end
 end
 
--- Work that succeeds says more, and sooner, than the next ping; a ping that began before it says nothing any more.
+-- Work that succeeds says more, and sooner, than the next ping; a ping that began before it says nothing
+-- any more.
 local function noted(state, result, ...)
   if result ~= nil and state.tables then state.ok, state.why, state.served_ns = true, nil, clock.ns() end
   return result, ...
@@ -88,7 +95,8 @@ local function prepared(pool, statements)
   return pool
 end
 
--- pool(ctx, {size = 8, wait = "2s", session = {"SET SESSION ..."}, and what mysql.connect takes}) -> pool; /actuator/health says how MySQL is
+-- pool(ctx, {size = 8, wait = "2s", session = {"SET SESSION ..."}, and what mysql.connect takes}) -> pool;
+--   /actuator/health says how MySQL is
 function M.pool(ctx, options)
   local all, session = settings(ctx, options), options and options.session
   all.session = nil
@@ -101,10 +109,12 @@ function M.pool(ctx, options)
   return session and prepared(pool, session) or pool
 end
 
--- away(failure) -> whether another time may do: the server is not there, does not answer, or has no connection or lock for us
+-- away(failure) -> whether another time may do: the server is not there, does not answer, or has no
+--   connection or lock for us
 function M.away(failure)
   if not err.is(failure) then return false end
-  return failure.retriable or failure.fatal or failure.name == "TIMEOUT" or failure.name == "CANCELLED" or failure.name == "CLOSED"
+  return failure.retriable or failure.fatal or failure.name == "TIMEOUT" or failure.name == "CANCELLED"
+    or failure.name == "CLOSED"
 end
 
 return M

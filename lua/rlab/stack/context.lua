@@ -16,13 +16,15 @@ local LOOK_NS = 20 * 1000000
 
 local function silent() end
 
--- new{home=, base=, say=} -> ctx | nil, err. Servers that run keep the ports they have, whatever RLAB_PORT_BASE says now.
+-- new{home=, base=, say=} -> ctx | nil, err. Servers that run keep the ports they have, whatever
+--   RLAB_PORT_BASE says now.
 function M.new(opts)
   opts = opts or {}
   local base, wrong = opts.base, nil
   if base == nil then base, wrong = layout.port_base() end
   if wrong then return nil, err.new { domain = "rlab", code = 0, name = "USAGE", message = wrong } end
-  local ctx = setmetatable({ home = opts.home or layout.home(), wanted_base = base, say = opts.say or silent, versions = {} }, Context)
+  local ctx = setmetatable({ home = opts.home or layout.home(), wanted_base = base,
+    say = opts.say or silent, versions = {} }, Context)
   ctx:reload()
   return ctx
 end
@@ -41,7 +43,8 @@ function Context:reload()
   self.ports = layout.ports(self.base)
 end
 
--- Reads the servers again, which another rlab may have restarted meanwhile; the ports stay those of this stack.
+-- Reads the servers again, which another rlab may have restarted meanwhile; the ports stay those of this
+-- stack.
 function Context:refresh()
   local s = state.load(self.home)
   self.state.servers = s and s.boot == self.state.boot and s.servers or {}
@@ -68,7 +71,8 @@ function Context:word(name)
   return state.word(self.state, name)
 end
 
--- listening() -> set of ports: several waits at once share one look, which costs a busy machine more than it seems
+-- listening() -> set of ports: several waits at once share one look, which costs a busy machine more than
+--   it seems
 function Context:listening()
   local now = clock.ns()
   if not self.looked or now - self.looked > LOOK_NS then
@@ -80,7 +84,8 @@ end
 -- server(name) -> {name, id, port, dir, log}
 function Context:server(name)
   local id = math.tointeger(tonumber(name:match "%-(%d+)$")) or name == "controller" and 9 or nil
-  return { name = name, id = id, port = self.ports[name], dir = self.home .. "/" .. name, log = self.home .. "/logs/" .. name .. ".log" }
+  return { name = name, id = id, port = self.ports[name], dir = self.home .. "/" .. name,
+    log = self.home .. "/logs/" .. name .. ".log" }
 end
 
 -- brokers() -> "127.0.0.1:19092,..."

@@ -34,13 +34,15 @@ end
 
 local function programs(list)
   local java = tool(list, "java", tools.java, function(j) return ("%s  %s"):format(j.version, j.path) end)
-  local kafka = tool(list, "kafka", tools.kafka, function(k) return ("%s  %s"):format(k.version, layout.short(k.root)) end)
+  local kafka = tool(list, "kafka", tools.kafka,
+    function(k) return ("%s  %s"):format(k.version, layout.short(k.root)) end)
   tool(list, "mysql", tools.mysql, function(m) return ("%s  %s"):format(m.version, layout.short(m.path)) end)
   tool(list, "redis", tools.redis, function(r) return ("%s  %s"):format(r.version, layout.short(r.path)) end)
   if java and kafka then
     local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka }
     list[#list + 1] = archive and finding("ok", "archive", layout.short(archive))
-      or finding("warn", "archive", "Kafka's class archive is not made yet", "the next rlab up kafka makes it, once")
+      or finding("warn", "archive", "Kafka's class archive is not made yet",
+      "the next rlab up kafka makes it, once")
   end
 end
 
@@ -51,7 +53,8 @@ local function libraries(list)
   for _, library in ipairs(require "rlab.libraries") do
     local floor = FLOORS[library.name] and tools.pin(FLOORS[library.name])
     if floor and tools.older(library.version, floor) then
-      list[#list + 1] = finding("fail", "clients", ("%s %s is older than %s"):format(library.name, library.version, floor),
+      list[#list + 1] = finding("fail", "clients",
+        ("%s %s is older than %s"):format(library.name, library.version, floor),
         "make clean && make builds rlab with a newer one")
     elseif floor or library.name == "mysql" then
       good[#good + 1] = library.name == "mysql" and library.version or library.name .. " " .. library.version
@@ -72,9 +75,12 @@ local function features(list)
   local have, lack = {}, {}
   local function put(name, there) table.insert(there and have or lack, name) end
   put("consumer groups of KIP-848", opens("consumer", { group = "doctor", group_protocol = "consumer" }))
-  for _, codec in ipairs { "gzip", "snappy", "lz4", "zstd" } do put(codec, opens("producer", { compression_type = codec })) end
+  for _, codec in ipairs { "gzip", "snappy", "lz4", "zstd" } do
+    put(codec, opens("producer", { compression_type = codec }))
+  end
   if #lack > 0 then
-    list[#list + 1] = finding("warn", "features", "librdkafka lacks " .. table.concat(lack, ", "), "make clean && make builds one that has them")
+    list[#list + 1] = finding("warn", "features", "librdkafka lacks " .. table.concat(lack, ", "),
+      "make clean && make builds one that has them")
   end
   list[#list + 1] = finding("ok", "features", table.concat(have, ", "))
 end
@@ -82,7 +88,9 @@ end
 -- MariaDB's client loads MySQL's way to log in from a file.
 local function login_plugin(list)
   local mariadb = false
-  for _, library in ipairs(require "rlab.libraries") do mariadb = mariadb or library.version:find "MariaDB" ~= nil end
+  for _, library in ipairs(require "rlab.libraries") do
+    mariadb = mariadb or library.version:find "MariaDB" ~= nil
+  end
   if not mariadb then return end
   for _, folder in ipairs { "/usr/lib", "/usr/lib64" } do
     for _, name in ipairs(fs.list(folder) or {}) do
@@ -90,7 +98,8 @@ local function login_plugin(list)
     end
     if fs.exists(folder .. "/mariadb/plugin/caching_sha2_password.so") then return end
   end
-  list[#list + 1] = finding("warn", "clients", "the plugin caching_sha2_password.so of MariaDB's client is not where distributions keep it",
+  list[#list + 1] = finding("warn", "clients",
+    "the plugin caching_sha2_password.so of MariaDB's client is not where distributions keep it",
     "if logins to MySQL fail: apt install libmariadb3")
 end
 
@@ -115,9 +124,12 @@ local function machine(list, ctx)
     local folder = place[2]
     while not fs.exists(folder) and #folder > 1 do folder = folder:match "^(.*)/[^/]*$" or "/" end
     local room = fs.disk_free(folder ~= "" and folder or "/") or 0
-    list[#list + 1] = room >= need and finding("ok", place[1], ("%s free  %s"):format(words.size(room), layout.short(place[2])))
-      or finding("fail", place[1], ("%s free in %s, %s needed"):format(words.size(room), layout.short(place[2]), words.size(need)),
-        place[1] == "disk" and "free some space or set RLAB_HOME to another disk" or "free some space or set XDG_CACHE_HOME to another disk")
+    list[#list + 1] = room >= need
+      and finding("ok", place[1], ("%s free  %s"):format(words.size(room), layout.short(place[2])))
+      or finding("fail", place[1],
+      ("%s free in %s, %s needed"):format(words.size(room), layout.short(place[2]), words.size(need)),
+        place[1] == "disk" and "free some space or set RLAB_HOME to another disk"
+          or "free some space or set XDG_CACHE_HOME to another disk")
   end
 end
 
@@ -128,7 +140,8 @@ local function ports(list, ctx)
       if listening[port] and not ctx:alive(name) then
         taken = taken + 1
         local pid, program = process.port_owner(port)
-        list[#list + 1] = finding("fail", "ports", ("%d (%s) is taken by pid %s (%s)"):format(port, name, pid or "?", program or "?"),
+        list[#list + 1] = finding("fail", "ports",
+          ("%d (%s) is taken by pid %s (%s)"):format(port, name, pid or "?", program or "?"),
           "stop it or set RLAB_PORT_BASE")
       end
     end

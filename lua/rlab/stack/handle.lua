@@ -1,4 +1,5 @@
--- A stack as experiments and the REPL hold it: addresses, the servers as things that can be killed, frozen and mended, and its health.
+-- A stack as experiments and the REPL hold it: addresses, the servers as things that can be killed, frozen
+-- and mended, and its health.
 local err = require "rlab.err"
 local full = require "rlab.stack.kafka_full"
 local kafka = require "rlab.stack.kafka"
@@ -39,7 +40,8 @@ function Server:alive()
 end
 
 local function gone(server)
-  return nil, err.new { domain = "rlab", code = 0, name = "NOT_RUNNING", message = server.name .. " is not running" }
+  return nil, err.new { domain = "rlab", code = 0, name = "NOT_RUNNING",
+    message = server.name .. " is not running" }
 end
 
 -- SIGKILL; returns when it is gone
@@ -207,7 +209,8 @@ local function mend(stack, mended)
   return full.answer(ctx, kafka.BROKERS, "10m") -- heal's own limit ends it
 end
 
--- heal{at_most="40s"} -> true, list of what was mended | nil, err: thaws the frozen, starts the dead, waits until all are whole
+-- heal{at_most="40s"} -> true, list of what was mended | nil, err: thaws the frozen, starts the dead, waits
+--   until all are whole
 function Stack:heal(opts)
   opts = opts or {}
   local mended = {}
@@ -220,7 +223,8 @@ function Stack:heal(opts)
     for _, h in ipairs(self:health()) do
       if not h.ok then sick[#sick + 1] = h.server .. " " .. h.why end
     end
-    failure.message = ("the stack is not whole after %s: %s"):format(units.print_duration(units.duration(opts.at_most or "40s")),
+    failure.message = ("the stack is not whole after %s: %s"):format(
+      units.print_duration(units.duration(opts.at_most or "40s")),
       #sick > 0 and table.concat(sick, "; ") or "but it is now")
   end
   return nil, failure
@@ -235,8 +239,8 @@ local function proxy_serves_brokers(ctx)
   return true
 end
 
--- partitionable([on]) -> true | nil, err (or, without on, how it is): whether the brokers reach one another through the proxy, so that they can be
--- parted. A change restarts all
+-- partitionable([on]) -> true | nil, err (or, without on, how it is): whether the brokers reach one another
+--   through the proxy, so that they can be parted. A change restarts all
 -- three; whoever asks for it has the stack alone.
 function Stack:partitionable(on)
   if on == nil then return kafka.partitionable(self.ctx) end
@@ -244,7 +248,8 @@ function Stack:partitionable(on)
   if kafka.partitionable(self.ctx) == on then return true end
   if on and not proxy_serves_brokers(self.ctx) then
     return nil, err.new { domain = "rlab", code = 0, name = "NO_PROXY",
-      message = "the proxy does not listen between the brokers; start it anew: rlab down proxy, then rlab up proxy" }
+      message = "the proxy does not listen between the brokers; start it anew: rlab down proxy, then rlab \z
+        up proxy" }
   end
   local ok, failure = supervisor.guarded(function()
     local _ <close>, busy = supervisor.lock(self.ctx, "rlab: restarting the brokers")
@@ -260,7 +265,8 @@ function Stack:partitionable(on)
   return self:heal { at_most = "90s" }
 end
 
--- exclusive(what, say) -> lock (closable) | nil, err: for a run that hits shared servers, so that two such runs take turns
+-- exclusive(what, say) -> lock (closable) | nil, err: for a run that hits shared servers, so that two such
+--   runs take turns
 function Stack:exclusive(what, opts)
   opts = opts or {}
   return lock.take(self.ctx.home .. "/faults.lock", what, { at_most = opts.at_most or "10m", say = opts.say })
@@ -300,18 +306,23 @@ end
 
 local function proxy_addresses(ctx)
   local p, brokers = ctx.ports, {}
-  for i, id in ipairs(kafka.BROKERS) do brokers[i] = ("127.0.0.1:%d"):format(p[("kafka-%d-proxy"):format(id)]) end
-  return { url = ("http://127.0.0.1:%d"):format(p.proxy), port = p.proxy, brokers = table.concat(brokers, ","),
+  for i, id in ipairs(kafka.BROKERS) do
+    brokers[i] = ("127.0.0.1:%d"):format(p[("kafka-%d-proxy"):format(id)])
+  end
+  return { url = ("http://127.0.0.1:%d"):format(p.proxy), port = p.proxy,
+    brokers = table.concat(brokers, ","),
     mysql = "127.0.0.1:" .. p["mysql-proxy"], redis = "127.0.0.1:" .. p["redis-proxy"] }
 end
 
 -- new(ctx, parts, reused, what) -> stack
 function M.new(ctx, parts, reused, what)
-  local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home, held = {}, ports = ctx.ports,
+  local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home,
+    held = {}, ports = ctx.ports,
     since = oldest(ctx), versions = ctx.state.versions }, Stack)
   if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
   if has(s, "mysql") then
-    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password, database = mysql.database }
+    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password,
+      database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
   if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end

@@ -1,4 +1,5 @@
--- The stack: the real servers that experiments run on. `local` supervises them on this machine; other kinds join in the table below.
+-- The stack: the real servers that experiments run on. `local` supervises them on this machine; other kinds
+-- join in the table below.
 --   stack.open{needs={"kafka","mysql"}, start=true, say=function(line) end, what="E-012"} -> stack | nil, err
 --   stack.current() -> the running one | nil
 local err = require "rlab.err"
@@ -14,7 +15,8 @@ local function check(opts)
     for _, k in ipairs(OPEN_KEYS) do known = known or k == key end
     if not known then
       local near = units.nearest(tostring(key), OPEN_KEYS)
-      error(("stack.open: unknown option '%s'%s"):format(tostring(key), near and (", did you mean '" .. near .. "'?") or ""), 3)
+      error(("stack.open: unknown option '%s'%s"):format(tostring(key),
+        near and (", did you mean '" .. near .. "'?") or ""), 3)
     end
   end
 end
@@ -28,7 +30,8 @@ local function parts_of(words)
       wanted.kafka, wanted.proxy = true, true
     elseif not servers.is_part(word) then
       local near = units.nearest(word, servers.parts)
-      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("no server '%s'%s; there are %s"):format(
+      error(err.new { domain = "rlab", code = 0, name = "USAGE",
+        message = ("no server '%s'%s; there are %s"):format(
         word, near and (", did you mean '" .. near .. "'?") or "", table.concat(servers.parts, ", ")) }, 0)
     end
     wanted[word] = true
@@ -98,14 +101,16 @@ function M.down(...)
   local ctx, failure = require("rlab.stack.context").new { say = print }
   if not ctx then return nil, failure end
   local words = { ... }
-  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(#words > 0 and words or servers.parts))
+  local stopped, forced = require("rlab.stack.local").down(ctx,
+    parts_of(#words > 0 and words or servers.parts))
   if not stopped then return nil, forced end
   return stopped
 end
 
 local STATUS_COLUMNS = { "server", "state", "pid", "port", "up", "memory" }
 
--- status([ctx]) -> rows {server, state, pid, port, since, up_seconds, rss; up and memory as people read them}, rows.columns; | nil, err
+-- status([ctx]) -> rows {server, state, pid, port, since, up_seconds, rss; up and memory as people read
+--   them}, rows.columns; | nil, err
 function M.status(ctx)
   local process, clock, words = require "rlab.process", require "rlab.clock", require "rlab.stack.words"
   local failure

@@ -7,17 +7,20 @@ local tools = require "rlab.stack.tools"
 
 local M = { BROKERS = { 1, 2, 3 }, CONTROLLER = 9 }
 
--- One core's worth of JVM, and as little processor time as a start can take, for four of them start at once: the serial collector with a
--- young generation that is filled once or twice until the node is up, the first compiler, inlining little, and a class archive that is
--- mapped where it was made for.
-local JVM = { "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:C1MaxInlineSize=12", "-XX:C1MaxInlineLevel=3",
-  "-Xms96m", "-Xmn48m", "-Xmx256m", "-Xss512k", "-XX:-UsePerfData", "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0" }
+-- One core's worth of JVM, and as little processor time as a start can take, for four of them start at
+-- once: the serial collector with a young generation that is filled once or twice until the node is up, the
+-- first compiler, inlining little, and a class archive that is mapped where it was made for.
+local JVM = { "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:C1MaxInlineSize=12",
+  "-XX:C1MaxInlineLevel=3",
+  "-Xms96m", "-Xmn48m", "-Xmx256m", "-Xss512k", "-XX:-UsePerfData", "-XX:+UnlockDiagnosticVMOptions",
+  "-XX:ArchiveRelocationMode=0" }
 
 local SETTINGS = {
   -- three copies, one may be missing
   "num.partitions=1", "default.replication.factor=3", "min.insync.replicas=2",
   "offsets.topic.replication.factor=3", "offsets.topic.num.partitions=4",
-  "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2", "transaction.state.log.num.partitions=4",
+  "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2",
+  "transaction.state.log.num.partitions=4",
   "share.coordinator.state.topic.replication.factor=3", "share.coordinator.state.topic.min.isr=2",
   "share.coordinator.state.topic.num.partitions=1",
   "auto.create.topics.enable=false", -- a typo must not make a topic
@@ -38,7 +41,8 @@ local SETTINGS = {
   "num.network.threads=2", "num.io.threads=2", "background.threads=2", "num.replica.fetchers=1",
   "num.recovery.threads.per.data.dir=1", "log.cleaner.threads=1", "log.cleaner.dedupe.buffer.size=2097152",
   "log.cleaner.io.buffer.size=65536", "log.index.size.max.bytes=1048576",
-  "metric.reporters=", -- a tenth of the start: a thousand MBeans that nobody reads; those of the brokers' own registry stay
+  -- a tenth of the start: a thousand MBeans that nobody reads; those of the brokers' own registry stay
+  "metric.reporters=",
 }
 
 local LOG4J = [[
@@ -74,7 +78,9 @@ function M.partitionable(ctx)
   for _, id in ipairs(M.BROKERS) do
     local name = "kafka-" .. id
     local text = fs.read(ctx:server(name).dir .. "/server.properties") or ""
-    if not text:find(("INTER://127.0.0.1:%d,PROX"):format(ctx.ports[name .. "-inter-proxy"]), 1, true) then return false end
+    if not text:find(("INTER://127.0.0.1:%d,PROX"):format(ctx.ports[name .. "-inter-proxy"]), 1, true) then
+      return false
+    end
   end
   return true
 end
@@ -102,7 +108,8 @@ end
 local CHECKPOINT = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
 local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
--- 16 random bytes as Kafka writes them: base64url without padding. The first is no dash, which its tools would take for an option.
+-- 16 random bytes as Kafka writes them: base64url without padding. The first is no dash, which its tools
+-- would take for an option.
 function M.uuid()
   local f = assert(io.open("/dev/urandom", "rb"))
   local bytes = f:read(16)
@@ -127,7 +134,8 @@ local function java_failed(what, text)
     message = ("%s: %s"):format(what, M.cause(text) or text:match "[^\n]+" or "no output") }
 end
 
--- The controller's bootstrap checkpoint depends on nothing but Kafka's version: formatted once, copied ever after.
+-- The controller's bootstrap checkpoint depends on nothing but Kafka's version: formatted once, copied ever
+-- after.
 local function checkpoint(ctx)
   local path = ctx.kafka.root .. "/bootstrap.checkpoint"
   local text = fs.read(path)
@@ -137,7 +145,8 @@ local function checkpoint(ctx)
   local _ <close> = setmetatable({}, { __close = function() fs.remove(tmp) end })
   local server = { name = "controller", id = M.CONTROLLER, dir = tmp }
   fs.write(tmp .. "/server.properties", M.properties(ctx, server))
-  local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ctx.kafka.classpath,
+  local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
+    ctx.kafka.classpath,
     "kafka.tools.StorageTool", "format", "-t", M.uuid(), "-c", tmp .. "/server.properties" }, "60s")
   if not out then return nil, status end
   text = status.code == 0 and fs.read(tmp .. "/data/" .. CHECKPOINT)
@@ -162,7 +171,8 @@ function M.format(ctx, server)
   end
   local ok, failure = fs.mkdir(data)
   if not ok then return nil, failure end
-  return fs.write(data .. "/meta.properties", ("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n"):format(
+  return fs.write(data .. "/meta.properties",
+    ("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n"):format(
     ctx:cluster_id(), server.id, M.uuid()))
 end
 
@@ -187,7 +197,8 @@ end
 -- An archive is good for one java and one list of jars, each as it was then.
 local function fingerprint(ctx)
   local jvm = fs.stat(ctx.java.path) or {}
-  return { java = ctx.java.path, built = jvm.mtime or 0, classpath = ctx.kafka.classpath, classes = "of a broker and a controller" }
+  return { java = ctx.java.path, built = jvm.mtime or 0, classpath = ctx.kafka.classpath,
+    classes = "of a broker and a controller" }
 end
 
 -- archive(ctx) -> path | nil when there is none that fits
@@ -202,7 +213,8 @@ function M.archive(ctx)
   return path
 end
 
--- The first node's list, then what only later ones have loaded. The order is kept: a class follows those it is made of.
+-- The first node's list, then what only later ones have loaded. The order is kept: a class follows those it
+-- is made of.
 local function merged(lists)
   local lines, seen = {}, {}
   for _, path in ipairs(lists) do
@@ -225,7 +237,8 @@ function M.dump_archive(ctx, lists, made)
   if not text then return nil, failure end
   local ok, broken = fs.write(all, text)
   if not ok then return nil, broken end
-  local out, status = tools.output({ ctx.java.path, "-Xshare:dump", "-XX:SharedClassListFile=" .. all, "-XX:SharedArchiveFile=" .. made,
+  local out, status = tools.output({ ctx.java.path, "-Xshare:dump", "-XX:SharedClassListFile=" .. all,
+    "-XX:SharedArchiveFile=" .. made,
     "-XX:+UseSerialGC", "-cp", ctx.kafka.classpath }, "2m")
   if not out then return nil, status end
   if status.code == 0 and fs.exists(made) then return true end
@@ -271,13 +284,16 @@ function M.command(ctx, server)
   return { cmd = cmd, cwd = server.dir }
 end
 
--- The innermost reason of a node that gave up: "java.net.BindException: Address already in use", "java.io.IOException: No space left on device".
+-- The innermost reason of a node that gave up: "java.net.BindException: Address already in use",
+-- "java.io.IOException: No space left on device".
 function M.cause(text)
   local reason, failed
   for line in text:gmatch "[^\n]+" do
-    local inner = line:match "^Caused by: (.+)$" or line:match "^([%a_][%w_.]+Exception: .+)$" or line:match "^([%a_][%w_.]+Error: .+)$"
+    local inner = line:match "^Caused by: (.+)$" or line:match "^([%a_][%w_.]+Exception: .+)$"
+      or line:match "^([%a_][%w_.]+Error: .+)$"
     reason = inner or reason
-    failed = failed or line:match "^%S+ ERROR %S+ (.+)$" or line:match "^%S+ FATAL %S+ (.+)$" or line:match "^Error: (.+)$"
+    failed = failed or line:match "^%S+ ERROR %S+ (.+)$" or line:match "^%S+ FATAL %S+ (.+)$"
+      or line:match "^Error: (.+)$"
       or line:match "^Error occurred (.+)$"
     if line:find("No space left on device", 1, true) then return "No space left on device" end
   end

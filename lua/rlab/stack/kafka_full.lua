@@ -1,5 +1,6 @@
--- When a Kafka cluster is ready: not when its ports accept, but when every broker is in metadata, every partition of the internal topics
--- has its full ISR, and a new topic of three copies takes an acks=all write on each partition that can be read back.
+-- When a Kafka cluster is ready: not when its ports accept, but when every broker is in metadata, every
+-- partition of the internal topics has its full ISR, and a new topic of three copies takes an acks=all
+-- write on each partition that can be read back.
 local err = require "rlab.err"
 local process = require "rlab.process"
 local clock = require "rlab.clock"
@@ -9,7 +10,8 @@ local M = {}
 
 -- An observer of servers that start, stop and freeze gives up early and comes back soon.
 local function impatient(ctx, more)
-  local options = { brokers = ctx:brokers(), socket_timeout_ms = "2s", reconnect_backoff_ms = "20ms", reconnect_backoff_max_ms = "100ms",
+  local options = { brokers = ctx:brokers(), socket_timeout_ms = "2s", reconnect_backoff_ms = "20ms",
+    reconnect_backoff_max_ms = "100ms",
     ["log_level"] = 0 }
   for key, value in pairs(more or {}) do options[key] = value end
   return options
@@ -20,7 +22,8 @@ function M.admin(ctx)
   return require("rlab.kafka").admin(impatient(ctx))
 end
 
--- short_of(admin, brokers) -> what is missing, in words | nil when all brokers are in and internal topics are whole
+-- short_of(admin, brokers) -> what is missing, in words | nil when all brokers are in and internal topics
+--   are whole
 function M.short_of(admin, want)
   local cluster, failure = admin:cluster()
   if not cluster then return failure.message end
@@ -61,11 +64,13 @@ function M.whole(admin, want, at_most)
   return not_ready("the cluster is not whole: " .. missing)
 end
 
--- answer(ctx, brokers[, at_most]) -> true | nil, err: each broker by itself says that nothing is missing; one that was killed stays in the others'
--- metadata for a while, and one that comes back is the last to know what it missed
+-- answer(ctx, brokers[, at_most]) -> true | nil, err: each broker by itself says that nothing is missing;
+--   one that was killed stays in the others' metadata for a while, and one that comes back is the last to
+--   know what it missed
 function M.answer(ctx, want, at_most)
   for _, id in ipairs(want) do
-    local admin <close>, failure = require("rlab.kafka").admin(impatient(ctx, { brokers = "127.0.0.1:" .. ctx.ports["kafka-" .. id] }))
+    local admin <close>, failure =
+      require("rlab.kafka").admin(impatient(ctx, { brokers = "127.0.0.1:" .. ctx.ports["kafka-" .. id] }))
     if not admin then return nil, failure end
     local missing
     local ok = task.wait_until(function()
@@ -77,7 +82,8 @@ function M.answer(ctx, want, at_most)
   return true
 end
 
--- Each broker leads one partition and follows the others, so that one record on each passes through all of them.
+-- Each broker leads one partition and follows the others, so that one record on each passes through all of
+-- them.
 local function replicas_of(want)
   local list = {}
   for i = 1, #want do
@@ -115,13 +121,16 @@ local function in_sync(admin, name, replicas)
   return not_ready(("a new topic got only %s of 3 replicas in sync"):format(isr or 0))
 end
 
--- The clients of the proof are made while the servers still start. The reader is in no group: the first group makes Kafka create a topic.
+-- The clients of the proof are made while the servers still start. The reader is in no group: the first
+-- group makes Kafka create a topic.
 local function open_clients(ctx)
   local kafka = require "rlab.kafka"
-  local producer, failure = kafka.producer(impatient(ctx, { acks = "all", linger_ms = 0, message_timeout_ms = "10s",
+  local producer, failure = kafka.producer(impatient(ctx,
+    { acks = "all", linger_ms = 0, message_timeout_ms = "10s",
     ["topic.metadata.refresh.fast.interval.ms"] = 20, retry_backoff_ms = 20, retry_backoff_max_ms = 50 }))
   if not producer then return nil, failure end
-  local consumer, none = kafka.consumer(impatient(ctx, { enable_auto_commit = false, fetch_wait_max_ms = "20ms",
+  local consumer, none = kafka.consumer(impatient(ctx,
+    { enable_auto_commit = false, fetch_wait_max_ms = "20ms",
     ["topic.metadata.refresh.fast.interval.ms"] = 20 }))
   if consumer then return producer, consumer end
   producer:close()
@@ -147,7 +156,8 @@ local function read(consumer, name, partitions)
   return ok or not_ready(("only %d of %d records came back"):format(seen, partitions))
 end
 
--- One acks=all record on each partition, read back by offset. The reader stands ready before the first record is written.
+-- One acks=all record on each partition, read back by offset. The reader stands ready before the first
+-- record is written.
 local function write_and_read(producer, consumer, name, partitions)
   local reading = task.spawn(read, consumer, name, partitions)
   local _ <close> = setmetatable({}, { __close = function() reading:cancel() end })

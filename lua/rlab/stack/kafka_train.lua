@@ -1,5 +1,6 @@
--- The class archive of Kafka's nodes, made once per machine: a cluster is started aside, used a little, and one of its brokers and the
--- controller write down the classes that they load. With it a node starts in half the time and takes less than half the memory.
+-- The class archive of Kafka's nodes, made once per machine: a cluster is started aside, used a little, and
+-- one of its brokers and the controller write down the classes that they load. With it a node starts in
+-- half the time and takes less than half the memory.
 local fs = require "rlab.fs"
 local kafka = require "rlab.stack.kafka"
 local lock = require "rlab.stack.lock"
@@ -10,7 +11,8 @@ local M = {}
 local PART = { "kafka" }
 local TOPIC = "training"
 
--- What experiments do most: a transaction, both group protocols, both isolation levels, the admin's questions.
+-- What experiments do most: a transaction, both group protocols, both isolation levels, the admin's
+-- questions.
 local function exercise(ctx)
   local options = require("rlab.stack.kafka_full").options
   local client = require "rlab.kafka"
@@ -25,7 +27,8 @@ local function exercise(ctx)
     if round == 1 then assert(producer:commit "10s") else assert(producer:abort "10s") end
   end
   for _, protocol in ipairs { "consumer", "classic" } do
-    local consumer <close> = assert(client.consumer(options(ctx, { group = TOPIC .. "-" .. protocol, group_protocol = protocol,
+    local consumer <close> = assert(
+      client.consumer(options(ctx, { group = TOPIC .. "-" .. protocol, group_protocol = protocol,
       auto_offset_reset = "earliest", enable_auto_commit = false, isolation_level = "read_committed" })))
     assert(consumer:subscribe { TOPIC })
     local batch = consumer:poll(100, "10s")
@@ -52,7 +55,8 @@ end
 
 local function train(ctx, home, made)
   local supervisor = require "rlab.stack.local"
-  local inner = assert(require("rlab.stack.context").new { home = home, base = assert(process.free_ports(200))[1] })
+  local inner = assert(require("rlab.stack.context").new { home = home,
+    base = assert(process.free_ports(200))[1] })
   supervisor.down(inner, PART) -- what an rlab that was killed here has left
   assert(fs.remove(home))
   local lists = { home .. "/kafka-1.classes", home .. "/controller.classes" }
@@ -69,21 +73,25 @@ local function train(ctx, home, made)
   return kafka.dump_archive(ctx, lists, made)
 end
 
--- ensure(ctx): makes the archive when there is none that fits. Without one everything works, only slower, so it never fails.
+-- ensure(ctx): makes the archive when there is none that fits. Without one everything works, only slower,
+-- so it never fails.
 function M.ensure(ctx)
   if ctx.training or kafka.archive(ctx) then return true end
-  local guard <close>, busy = lock.take(ctx.kafka.root .. "/archive.lock", "rlab up (class archive)", { at_most = "3m", say = ctx:waiting() })
+  local guard <close>, busy = lock.take(ctx.kafka.root .. "/archive.lock", "rlab up (class archive)",
+    { at_most = "3m", say = ctx:waiting() })
   if not guard then return nil, busy end
   if kafka.archive(ctx) then return true end
   local made = ctx.kafka.root .. "/classes.new.jsa"
-  local step <close> = ctx:step("once", "making Kafka's class archive (half a minute, kept for the next time)")
+  local step <close> = ctx:step("once",
+    "making Kafka's class archive (half a minute, kept for the next time)")
   fs.remove(made)
   local ok, failure = train(ctx, ctx.kafka.root .. "/training", made)
   if ok then ok, failure = kafka.keep_archive(ctx, made) end
   if ok then
     step:ok()
   else
-    ctx:tell("note", "no class archive (" .. tostring(failure and failure.message or failure) .. "); Kafka starts slower")
+    ctx:tell("note", "no class archive (" .. tostring(failure and failure.message or failure)
+      .. "); Kafka starts slower")
   end
   return true
 end

@@ -3,8 +3,9 @@ local fs = require "rlab.fs"
 
 local M = {}
 
--- The port map. Without RLAB_PORT_BASE a port is the one in the column "default"; with RLAB_PORT_BASE=N it is N + offset,
--- so that a whole stack lies in N..N+199. The rows of servers that do not exist yet keep their place.
+-- The port map. Without RLAB_PORT_BASE a port is the one in the column "default"; with RLAB_PORT_BASE=N it
+-- is N + offset, so that a whole stack lies in N..N+199. The rows of servers that do not exist yet keep
+-- their place.
 --   name, offset, default
 local PORTS = {
   { "mysql", 6, 13306 },
@@ -94,8 +95,9 @@ function M.ephemeral_range()
   return low or 32768, high or 60999
 end
 
--- unsafe(base) -> a sentence when the block lies where the kernel takes the ports of outgoing connections: they may sit on one of ours, and
--- who dials a port that nobody listens on yet may even meet himself there
+-- unsafe(base) -> a sentence when the block lies where the kernel takes the ports of outgoing connections:
+--   they may sit on one of ours, and who dials a port that nobody listens on yet may even meet himself
+--   there
 function M.unsafe(base)
   local low, high = M.ephemeral_range()
   if not base or base + M.BLOCK <= low or base > high then return nil end

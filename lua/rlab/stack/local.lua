@@ -1,5 +1,6 @@
--- The supervisor of the servers on this machine: starts what is missing, proves that it serves, stops it. The servers outlive rlab, so
--- everything here begins with what the state file and the machine say, and an rlab may die at any line.
+-- The supervisor of the servers on this machine: starts what is missing, proves that it serves, stops it.
+-- The servers outlive rlab, so everything here begins with what the state file and the machine say, and an
+-- rlab may die at any line.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
@@ -48,12 +49,15 @@ local function end_process(pid, start)
   return process.wait_gone(pid, start, "10s")
 end
 
--- Processes of this stack that its state does not know: an rlab was killed between starting them and writing that down.
+-- Processes of this stack that its state does not know: an rlab was killed between starting them and
+-- writing that down.
 local function end_strays(ctx)
   for name, list in pairs(state.marked(ctx.home)) do
     local entry = ctx.state.servers[name]
     for _, stray in ipairs(list) do
-      if not (entry and entry.pid == stray.pid and entry.start == stray.start) then end_process(stray.pid, stray.start) end
+      if not (entry and entry.pid == stray.pid and entry.start == stray.start) then
+        end_process(stray.pid, stray.start)
+      end
     end
   end
 end
@@ -83,7 +87,8 @@ function M.spawn(ctx, name)
   options.env.RLAB_HOME = ctx.home
   options.stdout, options.stderr, options.detached = server.log, "stdout", true
   local p = must(process.spawn(options))
-  ctx.state.servers[name] = { phase = "starting", pid = p.pid, start = p.start, port = server.port, since = clock.unix_ms() // 1000 }
+  ctx.state.servers[name] = { phase = "starting", pid = p.pid, start = p.start, port = server.port,
+    since = clock.unix_ms() // 1000 }
   ctx.state.versions[description.part] = ctx.versions[description.part]
   ctx:save()
 end
@@ -125,7 +130,8 @@ end
 local function complain_of_death(ctx, name)
   local port, pid, program = taken_port(ctx, name)
   if port then complain_of_port(port, pid, program) end
-  fail("SERVER_DIED", ("%s ended at its start: %s (%s)"):format(name, M.why(ctx, name), layout.short(ctx:server(name).log)))
+  fail("SERVER_DIED", ("%s ended at its start: %s (%s)"):format(name, M.why(ctx, name),
+    layout.short(ctx:server(name).log)))
 end
 
 -- wait_ready(ctx, name): until it serves by itself
@@ -135,7 +141,10 @@ function M.wait_ready(ctx, name)
     if not ctx:alive(name) then complain_of_death(ctx, name) end
     return description.ready(ctx, server, ctx:listening())
   end, { at_most = READY_AT_MOST, every = "30ms", what = name .. " serving" })
-  if not ok then fail("NOT_READY", ("%s: %s; see rlab logs %s"):format(failure.message, last_line(tail(server.log, TAIL)), name)) end
+  if not ok then
+    fail("NOT_READY", ("%s: %s; see rlab logs %s"):format(failure.message,
+      last_line(tail(server.log, TAIL)), name))
+  end
 end
 
 -- ---- starting ----
@@ -187,7 +196,9 @@ end
 local function part_title(ctx, part)
   local what = part .. " " .. (ctx.versions[part] or ctx.state.versions[part] or "")
   for _, description in ipairs(servers.descriptions(part)) do
-    if description.title then return words.line("ready", ("%-15s %s"):format(what, description.title(ctx))) end
+    if description.title then
+      return words.line("ready", ("%-15s %s"):format(what, description.title(ctx)))
+    end
   end
   return words.line("ready", what)
 end
@@ -206,7 +217,8 @@ local function wait_part(ctx, part, began)
   ctx.say(require("rlab.term").pad(part_title(ctx, part), 76 - #took) .. "  " .. took)
 end
 
--- Runs f(ctx) while the part's servers live: one that dies ends it with the cause in its log, not with a timeout.
+-- Runs f(ctx) while the part's servers live: one that dies ends it with the cause in its log, not with a
+-- timeout.
 function M.watched(ctx, part, f)
   local names, dead = servers.names(part), nil
   local work = task.spawn(f, ctx)
@@ -234,7 +246,8 @@ local function stop_again(ctx, names)
   ctx:save()
 end
 
--- raise(ctx, parts) -> names of the servers that were started (none: everything served already). Needs the lock.
+-- raise(ctx, parts) -> names of the servers that were started (none: everything served already). Needs the
+--   lock.
 function M.raise(ctx, parts)
   ctx:reload()
   local broken = not_serving(ctx, parts)
@@ -263,7 +276,9 @@ end
 function M.describe(ctx, parts)
   local list = {}
   for _, part in ipairs(servers.parts) do
-    if parts[part] then list[#list + 1] = part .. " " .. (ctx.versions[part] or ctx.state.versions[part] or "") end
+    if parts[part] then
+      list[#list + 1] = part .. " " .. (ctx.versions[part] or ctx.state.versions[part] or "")
+    end
   end
   return table.concat(list, ", ")
 end
@@ -317,20 +332,25 @@ local function stop_one(ctx, name, firm)
   end_process(pid, start)
 end
 
--- stop(ctx, names, {firm=}) -> names that had to be killed. Brokers before the controller, through which they say goodbye.
+-- stop(ctx, names, {firm=}) -> names that had to be killed. Brokers before the controller, through which
+--   they say goodbye.
 function M.stop(ctx, names, opts)
   local firm, forced = opts and opts.firm, {}
   for rank = 1, 2 do
     task.group(function(group)
       for _, name in ipairs(names) do
-        if servers.of(name).stop.rank == rank and ctx:alive(name) then group:spawn(stop_one, ctx, name, firm) end
+        if servers.of(name).stop.rank == rank and ctx:alive(name) then
+          group:spawn(stop_one, ctx, name, firm)
+        end
       end
     end)
   end
   for _, name in ipairs(names) do
     local entry = ctx.state.servers[name]
     if entry and entry.forced then forced[#forced + 1] = name end
-    if entry and ctx:alive(name) then fail("STOP", ("%s (pid %d) does not go away"):format(name, entry.pid)) end
+    if entry and ctx:alive(name) then
+      fail("STOP", ("%s (pid %d) does not go away"):format(name, entry.pid))
+    end
     ctx.state.servers[name] = nil
   end
   return forced

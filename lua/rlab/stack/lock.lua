@@ -1,5 +1,5 @@
--- One rlab at a time changes a stack (or the shared templates). The lock is the kernel's and ends with its holder; the file
--- says who that is, for the others to read.
+-- One rlab at a time changes a stack (or the shared templates). The lock is the kernel's and ends with its
+-- holder; the file says who that is, for the others to read.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local task = require "rlab.task"
@@ -10,7 +10,8 @@ local function name_holder(busy)
   return ("pid %d (%s)"):format(busy.pid or 0, busy.text ~= "" and busy.text or "another rlab")
 end
 
--- take(path, what, {at_most=, say=}) -> lock (closable) | nil, err. `what` is what others read, such as "rlab up";
+-- take(path, what, {at_most=, say=}) -> lock (closable) | nil, err. `what` is what others read, such as
+--   "rlab up";
 -- say(holder) is called once when there is somebody to wait for.
 function M.take(path, what, opts)
   opts = opts or {}

@@ -1,5 +1,6 @@
--- The schema of the services. migrations/*.sql are run by Flyway once per stack and set of files, into a template schema that is named by
--- their checksum; a run's own schema is a copy of the template's tables, which takes less than a tenth of a second.
+-- The schema of the services. migrations/*.sql are run by Flyway once per stack and set of files, into a
+-- template schema that is named by their checksum; a run's own schema is a copy of the template's tables,
+-- which takes less than a tenth of a second.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
@@ -14,12 +15,15 @@ local function failed(fmt, ...)
   return nil, err.new { domain = "rlab", code = 0, name = "MIGRATION", exit = 65, message = fmt:format(...) }
 end
 
--- files() -> sorted list of { name =, text = }: those of RLAB_MIGRATIONS, a folder, else those that rlab was built with
+-- files() -> sorted list of { name =, text = }: those of RLAB_MIGRATIONS, a folder, else those that rlab
+--   was built with
 function M.files()
   local folder, list = os.getenv "RLAB_MIGRATIONS", {}
   if folder and folder ~= "" then
     for _, name in ipairs(fs.list(folder) or {}) do
-      if name:match "^V.*%.sql$" then list[#list + 1] = { name = name, text = fs.read(folder .. "/" .. name) } end
+      if name:match "^V.*%.sql$" then
+        list[#list + 1] = { name = name, text = fs.read(folder .. "/" .. name) }
+      end
     end
   else
     for _, path in ipairs(host.embedded_names(FOLDER)) do
@@ -54,7 +58,8 @@ end
 local function command(java, flyway, what, at, schema, folder)
   local url = ("jdbc:mysql://%s:%d/%s?allowPublicKeyRetrieval=true&sslMode=DISABLED&createDatabaseIfNotExist=true&connectTimeout=5000"):format(
     at.host, at.port, schema)
-  return { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", classpath(flyway), "Migrate", what, url, at.user, folder }
+  return { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp",
+    classpath(flyway), "Migrate", what, url, at.user, folder }
 end
 
 -- Flyway reads files: those that are embedded are written out for it.
@@ -68,10 +73,12 @@ local function write_out(list)
   return folder
 end
 
--- "Failed to execute script V4__x.sql ---- SQL State : 42000 Error Code : 1064 Message : You have ... Location : /tmp/..." in the words that matter
+-- "Failed to execute script V4__x.sql ---- SQL State : 42000 Error Code : 1064 Message : You have ...
+-- Location : /tmp/..." in the words that matter
 local function plain_reason(text, folder)
   text = text:gsub(folder .. "/", "migrations/")
-  local file, message, line = text:match "script (%S+)", text:match "Message%s*: (.-)%s+Location", text:match "Line%s*: (%d+)"
+  local file, message, line = text:match "script (%S+)", text:match "Message%s*: (.-)%s+Location",
+    text:match "Line%s*: (%d+)"
   if not (file and message) then return text end
   return ("%s%s: %s"):format(file, line and ", line " .. line or "", message)
 end
@@ -83,16 +90,20 @@ local function parse(output, folder)
     for word in (line .. "\t"):gmatch "(.-)\t" do words[#words + 1] = word end
     if words[1] == "error" then return failed("migrations: %s", plain_reason(words[2] or "", folder)) end
     if words[1] == "migration" then
-      rows[#rows + 1] = { version = words[2], description = words[3], state = words[4], installed = words[5] ~= "" and words[5] or nil }
+      rows[#rows + 1] = { version = words[2], description = words[3], state = words[4],
+        installed = words[5] ~= "" and words[5] or nil }
     elseif words[1] == "done" then
       rows.count = math.tointeger(tonumber(words[2]))
     end
   end
-  if not rows.count then return failed("Flyway did not end well: %s", output:match "[^\n]+" or "no output") end
+  if not rows.count then
+    return failed("Flyway did not end well: %s", output:match "[^\n]+" or "no output")
+  end
   return rows
 end
 
--- flyway(what, at, schema, files) -> rows with rows.count | nil, err. `what` is migrate, info or validate; `at` is stack.mysql.
+-- flyway(what, at, schema, files) -> rows with rows.count | nil, err. `what` is migrate, info or validate;
+--   `at` is stack.mysql.
 function M.flyway(what, at, schema, list)
   local java, no_java = tools.java()
   if not java then return nil, no_java end
@@ -101,7 +112,8 @@ function M.flyway(what, at, schema, list)
   local folder, failure = write_out(list or M.files())
   if not folder then return nil, failure end
   local _ <close> = setmetatable({}, { __close = function() fs.remove(folder) end })
-  local output, status = tools.output(command(java, flyway, what, at, schema, folder), AT_MOST, { RLAB_PASSWORD = at.password })
+  local output, status = tools.output(command(java, flyway, what, at, schema, folder), AT_MOST,
+    { RLAB_PASSWORD = at.password })
   if not output then return nil, status end
   return parse(output, folder)
 end
@@ -109,14 +121,17 @@ end
 -- ---- the template ----
 
 local function connect(at)
-  return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user, password = at.password }
+  return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
+    password = at.password }
 end
 
 -- Flyway notes each file when it is done, so a template that it left half-way is known.
 local function complete(db, template, list)
-  local table_there = db:value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = 'flyway_schema_history'", template)
+  local table_there = db:value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND \z
+    table_name = 'flyway_schema_history'", template)
   if table_there ~= 1 then return false end
-  return db:value("SELECT COUNT(*) FROM " .. template .. ".flyway_schema_history WHERE success = 1 AND version IS NOT NULL") == #list
+  return db:value("SELECT COUNT(*) FROM " .. template
+    .. ".flyway_schema_history WHERE success = 1 AND version IS NOT NULL") == #list
 end
 
 local function make(at, db, template, list)
@@ -136,7 +151,8 @@ function M.template(stack)
   local db <close>, failure = connect(at)
   if not db then return nil, failure end
   if complete(db, name, list) then return name, 0 end
-  local guard <close>, busy = require("rlab.stack.lock").take(stack.home .. "/migrate.lock", "rlab migrate", { at_most = "90s" })
+  local guard <close>, busy = require("rlab.stack.lock").take(stack.home .. "/migrate.lock", "rlab migrate",
+    { at_most = "90s" })
   if not guard then return nil, busy end
   if complete(db, name, list) then return name, 0 end
   return make(at, db, name, list)
@@ -160,10 +176,11 @@ local function copy_table(db, template, name)
   return db:exec(("INSERT INTO `%s` SELECT * FROM %s.`%s`"):format(name, template, name))
 end
 
--- clone(db, template, schema) -> true | nil, err: a schema of its own with the template's tables and what the migrations put into them.
--- `db` stands in it afterwards.
+-- clone(db, template, schema) -> true | nil, err: a schema of its own with the template's tables and what
+--   the migrations put into them. `db` stands in it afterwards.
 function M.clone(db, template, schema)
-  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema, "SET SESSION foreign_key_checks = 0" } do
+  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema,
+    "SET SESSION foreign_key_checks = 0" } do
     local ok, failure = db:exec(statement)
     if not ok then return nil, failure end
   end

@@ -1,6 +1,8 @@
 -- What a stack remembers between two rlabs: .rlab/stack.json, written atomically after every change.
---   { version, boot, base, servers = { ["kafka-1"] = { pid, start, since, port, phase } }, versions, cluster }
--- phase: "spawning" (written before the process exists, so that a kill -9 in between is noticed), "starting", "ready".
+--   { version, boot, base, servers = { ["kafka-1"] = { pid, start, since, port, phase } }, versions,
+--     cluster }
+-- phase: "spawning" (written before the process exists, so that a kill -9 in between is noticed),
+-- "starting", "ready".
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -50,7 +52,8 @@ end
 -- alive(state, name): the very process that was started, not another one with its pid
 function M.alive(state, name)
   local entry = state.servers[name]
-  return entry ~= nil and entry.pid ~= nil and state.boot == M.boot_id() and process.alive(entry.pid, entry.start)
+  return entry ~= nil and entry.pid ~= nil and state.boot == M.boot_id()
+    and process.alive(entry.pid, entry.start)
 end
 
 -- word(state, name) -> "up", "frozen", "starting", "dead", "down": what a person is told
@@ -62,7 +65,8 @@ function M.word(state, name)
   return entry.phase == "ready" and "up" or "starting"
 end
 
--- The processes that carry a server's mark in their environment: strays of an rlab that was killed before it could note their pids.
+-- The processes that carry a server's mark in their environment: strays of an rlab that was killed before
+-- it could note their pids.
 -- marked(home) -> { ["kafka-1"] = { {pid=, start=}, ... } }
 function M.marked(home)
   local found = {}

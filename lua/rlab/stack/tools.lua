@@ -1,4 +1,5 @@
--- The programs that the servers are made of: found, their versions known, or one line that says how to get them.
+-- The programs that the servers are made of: found, their versions known, or one line that says how to get
+-- them.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
@@ -80,7 +81,8 @@ end
 
 local JAVA_MEND = "install it (apt install openjdk-17-jre-headless) or set JAVA_HOME"
 
--- java([paths]) -> {path, version} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the first that is new enough.
+-- java([paths]) -> {path, version} | nil, err. JAVA_HOME, then PATH, then what is installed beside: the
+--   first that is new enough.
 function M.java(candidates)
   local old
   for _, path in ipairs(candidates or java_candidates()) do
@@ -89,7 +91,8 @@ function M.java(candidates)
     old = old or java
   end
   if old then
-    return missing(("java is too old: %s at %s; Kafka needs Java %s or newer: %s"):format(old.version, old.path, M.JAVA_MIN, JAVA_MEND))
+    return missing(("java is too old: %s at %s; Kafka needs Java %s or newer: %s"):format(old.version,
+      old.path, M.JAVA_MIN, JAVA_MEND))
   end
   return missing(("no java found; Kafka needs Java %s or newer: %s"):format(M.JAVA_MIN, JAVA_MEND))
 end
@@ -120,7 +123,9 @@ function M.javac(java)
   if javac then return { javac, "--release", "17" } end
   local flyway = M.flyway()
   for _, name in ipairs(flyway and fs.list(flyway.root .. "/libs") or {}) do
-    if name:match "^ecj%-.*%.jar$" then return { java.path, "-jar", flyway.root .. "/libs/" .. name, "-17", "-proc:none" } end
+    if name:match "^ecj%-.*%.jar$" then
+      return { java.path, "-jar", flyway.root .. "/libs/" .. name, "-17", "-proc:none" }
+    end
   end
   return missing "no Java compiler: run make deps (it fetches Eclipse's), or install a JDK"
 end
@@ -134,7 +139,8 @@ local function own_mysqld()
   return { path = path, version = version }
 end
 
--- mysql() -> {path, version, root} | nil, err: the machine's own where it is new enough, else the private one of make deps
+-- mysql() -> {path, version, root} | nil, err: the machine's own where it is new enough, else the private
+--   one of make deps
 function M.mysql()
   local own = own_mysqld()
   if own then return own end
@@ -153,7 +159,8 @@ function M.redis()
   local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
   if not version then return missing(path .. " does not say its version; reinstall redis-server") end
   if M.older(version, M.REDIS_MIN) then
-    return missing(("redis-server %s at %s is too old; install version %s or newer"):format(version, path, M.REDIS_MIN))
+    return missing(("redis-server %s at %s is too old; install version %s or newer"):format(version, path,
+      M.REDIS_MIN))
   end
   return { path = path, version = version }
 end

@@ -26,8 +26,11 @@ end
 local function create(ctx, req)
   local body = req.body == "" and {} or answers.body(req, { id = true })
   local id = body.id
-  if id ~= nil and (math.type(id) ~= "integer" or id < 1) then answers.refuse(400, "id is a whole number, 1 or more") end
-  local made, failure = answers.within(ctx, function() return ctx.pool:with(function(db) return insert(db, id) end) end)
+  if id ~= nil and (math.type(id) ~= "integer" or id < 1) then
+    answers.refuse(400, "id is a whole number, 1 or more")
+  end
+  local made, failure = answers.within(ctx,
+    function() return ctx.pool:with(function(db) return insert(db, id) end) end)
   if made == nil then error(failure, 0) end
   if not made then answers.refuse(409, "account %s exists", tostring(id or "of the next id")) end
   return http.json({ id = made, balance = 0, version = 0 }, 201, { location = "/accounts/" .. made })
@@ -35,7 +38,8 @@ end
 
 local function read(ctx, req)
   local id = answers.account(req.params.id)
-  local rows, failure = answers.within(ctx, function() return ctx.pool:query("SELECT id, balance, version FROM account WHERE id = ?", id) end)
+  local rows, failure = answers.within(ctx, function() return ctx.pool:query(
+    "SELECT id, balance, version FROM account WHERE id = ?", id) end)
   if not rows then error(failure, 0) end
   local row = rows[1]
   if not row then answers.refuse(404, "there is no account %d", id) end

@@ -32,14 +32,16 @@ end
 local servers = { mysql = "MySQL", kafka = "Kafka", redis = "Redis" }
 local retry = { headers = { ["retry-after"] = "1" } }
 
--- failed(ctx, failure) -> answer: 503 where another time may do, else 500. A commit whose outcome nobody knows is said to be so.
+-- failed(ctx, failure) -> answer: 503 where another time may do, else 500. A commit whose outcome nobody
+--   knows is said to be so.
 function M.failed(ctx, failure)
   if err.is(failure) and failure.unknown then
     return http.problem(503, "nobody knows whether it was done: repeat it with the same request id", retry)
   end
   if store.unmade(failure) then return http.problem(503, store.no_tables(ctx.mysql.database), retry) end
   if store.away(failure) then
-    return http.problem(503, ("%s does not serve now: %s"):format(servers[failure.domain] or "the service", failure.message), retry)
+    return http.problem(503, ("%s does not serve now: %s"):format(servers[failure.domain] or "the service",
+      failure.message), retry)
   end
   ctx.log.error("a command failed", { error = tostring(failure) })
   return http.problem(500, err.is(failure) and failure.message or "the command failed; the log says why")
@@ -50,7 +52,9 @@ function M.within(ctx, f, ...)
   local committing = {}
   local results = table.pack(task.timeout(ctx.config.deadline, f, committing, ...))
   local failure = results[2]
-  if results[1] == nil and committing.begun and err.is(failure) and failure.name == "TIMEOUT" then failure.unknown = true end
+  if results[1] == nil and committing.begun and err.is(failure) and failure.name == "TIMEOUT" then
+    failure.unknown = true
+  end
   return table.unpack(results, 1, results.n)
 end
 
@@ -65,7 +69,9 @@ end
 function M.body(req, keys)
   local value, failure = json.decode(req.body)
   if failure then M.refuse(400, "the body is no JSON: %s", failure.message) end
-  if type(value) ~= "table" or json.is_array(value) or #value > 0 then M.refuse(400, "the body is to be a JSON object") end
+  if type(value) ~= "table" or json.is_array(value) or #value > 0 then
+    M.refuse(400, "the body is to be a JSON object")
+  end
   for key in pairs(value) do
     if not keys[key] then
       local near = units.nearest(key, names(keys))
@@ -78,7 +84,9 @@ end
 -- account(text) -> the id in a path
 function M.account(text)
   local id = text:find "^%d+$" and math.tointeger(tonumber(text))
-  if not id or id < 1 then M.refuse(404, "there is no account '%s': an id is a whole number, 1 or more", text) end
+  if not id or id < 1 then
+    M.refuse(404, "there is no account '%s': an id is a whole number, 1 or more", text)
+  end
   return id
 end
 

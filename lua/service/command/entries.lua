@@ -1,4 +1,5 @@
--- command: entries. The same request id gets the same answer, whoever was first: the ledger's unique key decides, and 1062 reads what is stored.
+-- command: entries. The same request id gets the same answer, whoever was first: the ledger's unique key
+-- decides, and 1062 reads what is stored.
 local answers = require "service.command.answers"
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
@@ -22,21 +23,30 @@ local ENTRY_KEYS = { request_id = true, amount = true }
 local function request_id(req, body)
   local header, field = req.headers["idempotency-key"], body.request_id
   if field ~= nil and type(field) ~= "string" then answers.refuse(400, "request_id is a text") end
-  if header and field and header ~= field then answers.refuse(400, "the header Idempotency-Key and request_id differ") end
+  if header and field and header ~= field then
+    answers.refuse(400, "the header Idempotency-Key and request_id differ")
+  end
   local id = header or field
-  if not id or id == "" then answers.refuse(400, "an entry needs a request id: the header Idempotency-Key or the field request_id") end
-  if #id > REQUEST_ID_MAX or id:find "%c" then answers.refuse(400, "a request id has at most %d bytes and no control characters", REQUEST_ID_MAX) end
+  if not id or id == "" then
+    answers.refuse(400, "an entry needs a request id: the header Idempotency-Key or the field request_id")
+  end
+  if #id > REQUEST_ID_MAX or id:find "%c" then
+    answers.refuse(400, "a request id has at most %d bytes and no control characters", REQUEST_ID_MAX)
+  end
   return id
 end
 
 local function read_command(req)
   local account = answers.account(req.params.id)
   local body = answers.body(req, ENTRY_KEYS)
-  if body.amount == nil then answers.refuse(400, "amount is missing: a whole number of cents, negative for a withdrawal") end
+  if body.amount == nil then
+    answers.refuse(400, "amount is missing: a whole number of cents, negative for a withdrawal")
+  end
   if math.type(body.amount) ~= "integer" or body.amount == 0 then
     answers.refuse(400, "amount is a whole number of cents, not 0, that fits into 64 bits")
   end
-  return { account_id = account, amount = body.amount, request_id = request_id(req, body), event_id = uuid.v7() }
+  return { account_id = account, amount = body.amount, request_id = request_id(req, body),
+    event_id = uuid.v7() }
 end
 
 -- ---- the transaction ----
@@ -47,16 +57,20 @@ local function overflows(balance, amount)
 end
 
 local function point(name, command)
-  local _, failure = fail.point(name, { id = command.event_id, request = command.request_id, key = tostring(command.account_id), amount = command.amount })
+  local _, failure = fail.point(name,
+    { id = command.event_id, request = command.request_id, key = tostring(command.account_id),
+    amount = command.amount })
   return failure
 end
 
 local function event_of(command, row)
   local event = {
-    event_id = command.event_id, request_id = command.request_id, account_id = command.account_id, amount = command.amount,
+    event_id = command.event_id, request_id = command.request_id, account_id = command.account_id,
+    amount = command.amount,
     balance = row.balance + command.amount, version = row.version + 1,
   }
-  event.payload = json.encode { event_id = event.event_id, account_id = event.account_id, amount = event.amount, balance = event.balance,
+  event.payload = json.encode { event_id = event.event_id, account_id = event.account_id,
+    amount = event.amount, balance = event.balance,
     version = event.version, request_id = event.request_id, type = "entry", at = clock.iso() }
   return event
 end
@@ -67,21 +81,30 @@ local insert_outbox = [[INSERT INTO outbox_event (event_id, shard, message_key, 
   VALUES (UUID_TO_BIN(?), CRC32(?) % 64, ?, ?, ?)]]
 
 local function write(db, event, outbox)
-  local done, failure = db:exec(insert_ledger, event.event_id, event.request_id, event.account_id, event.amount, event.balance, event.version)
+  local done, failure = db:exec(insert_ledger, event.event_id, event.request_id, event.account_id,
+    event.amount, event.balance, event.version)
   if not done then return nil, failure end
-  done, failure = db:exec("UPDATE account SET balance = ?, version = ? WHERE id = ?", event.balance, event.version, event.account_id)
+  done, failure = db:exec("UPDATE account SET balance = ?, version = ? WHERE id = ?", event.balance,
+    event.version, event.account_id)
   if not done or not outbox then return done, failure end
   local key = tostring(event.account_id)
-  return db:exec(insert_outbox, event.event_id, key, key, event.payload, json.encode(json.array { json.array { "request-id", event.request_id } }))
+  return db:exec(insert_outbox, event.event_id, key, key, event.payload,
+    json.encode(json.array { json.array { "request-id", event.request_id } }))
 end
 
--- What happens inside the transaction, up to its commit -> event | nil, err; UNKNOWN_ACCOUNT and OVERFLOW are the caller's mistakes
+-- What happens inside the transaction, up to its commit -> event | nil, err; UNKNOWN_ACCOUNT and OVERFLOW
+-- are the caller's mistakes
 local function body_of(state, db, command)
-  local rows, failure = db:query("SELECT balance, version FROM account WHERE id = ? FOR UPDATE", command.account_id)
+  local rows, failure = db:query("SELECT balance, version FROM account WHERE id = ? FOR UPDATE",
+    command.account_id)
   if not rows then return nil, failure end
-  if not rows[1] then return nil, err.new { domain = "rlab", code = 404, name = "UNKNOWN_ACCOUNT", message = "there is no account " .. command.account_id } end
+  if not rows[1] then
+    return nil, err.new { domain = "rlab", code = 404, name = "UNKNOWN_ACCOUNT",
+      message = "there is no account " .. command.account_id }
+  end
   if overflows(rows[1].balance, command.amount) then
-    return nil, err.new { domain = "rlab", code = 422, name = "OVERFLOW", message = "the balance would not fit into 64 bits" }
+    return nil, err.new { domain = "rlab", code = 422, name = "OVERFLOW",
+      message = "the balance would not fit into 64 bits" }
   end
   local event = event_of(command, rows[1])
   local _, why = write(db, event, state.mode == "outbox")
@@ -121,24 +144,31 @@ local function answer_of(event, command)
   if event.account_id ~= command.account_id or event.amount ~= command.amount then
     answers.refuse(422, "the request id '%s' was used for another command", command.request_id)
   end
-  local body = { event_id = event.event_id, request_id = event.request_id, account_id = event.account_id, amount = event.amount,
+  local body = { event_id = event.event_id, request_id = event.request_id, account_id = event.account_id,
+    amount = event.amount,
     balance = event.balance, version = event.version }
   return http.json(body, 201, event.replayed and { ["idempotent-replayed"] = "true" } or nil)
 end
 
 local function refuse_mistake(failure)
-  if err.is(failure) and (failure.name == "UNKNOWN_ACCOUNT" or failure.name == "OVERFLOW") then answers.refuse(failure.code, failure.message) end
+  if err.is(failure) and (failure.name == "UNKNOWN_ACCOUNT" or failure.name == "OVERFLOW") then
+    answers.refuse(failure.code, failure.message)
+  end
   error(failure, 0)
 end
 
--- What remains to be done once the answer has been written: W1 sends only now, and takes no other command before it has the report.
+-- What remains to be done once the answer has been written: W1 sends only now, and takes no other command
+-- before it has the report.
 local function after_reply(state, command, event)
   return function()
-    local free <close> = setmetatable({}, { __close = function() state:release() end }) -- luacheck: ignore 211
+    -- luacheck: ignore 211
+    local free <close> = setmetatable({}, { __close = function() state:release() end })
     point("cmd.after_reply", command)
     if state.mode ~= "direct-after-commit" or event.replayed then return end
     local report, failure = state.publisher:send(event)
-    if not report then state.ctx.log.error("the event was not sent", { id = event.event_id, error = tostring(failure) }) end
+    if not report then
+      state.ctx.log.error("the event was not sent", { id = event.event_id, error = tostring(failure) })
+    end
   end
 end
 
@@ -186,7 +216,8 @@ local function wait_for_turn(state)
   return true
 end
 
--- In the mode that sends after its reply one command runs at a time; in the others acquire only counts, so that draining waits for what follows a reply.
+-- In the mode that sends after its reply one command runs at a time; in the others acquire only counts, so
+-- that draining waits for what follows a reply.
 function State:acquire()
   while self.mode == "direct-after-commit" and self.running > 0 do
     local turn, failure = task.timeout(self.ctx.config.deadline, wait_for_turn, self)
@@ -206,12 +237,15 @@ end
 local function metrics(state)
   local list = state.publisher and state.publisher:metrics() or {}
   for _, outcome in ipairs { "new", "replayed" } do
-    list[#list + 1] = { name = "rlab_command_entries_total", type = "counter", help = "Entries answered with success, by whether they were new.",
+    list[#list + 1] = { name = "rlab_command_entries_total", type = "counter",
+      help = "Entries answered with success, by whether they were new.",
       labels = { outcome = outcome }, value = state.counts[outcome] }
   end
-  list[#list + 1] = { name = "rlab_command_transaction_seconds", type = "histogram", help = "From waiting for a connection to the end of the commit.",
+  list[#list + 1] = { name = "rlab_command_transaction_seconds", type = "histogram",
+    help = "From waiting for a connection to the end of the commit.",
     hdr = state.took, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_command_pool_connections", type = "gauge", help = "Connections to MySQL that are open.", value = state.ctx.pool.count }
+  list[#list + 1] = { name = "rlab_command_pool_connections", type = "gauge",
+    help = "Connections to MySQL that are open.", value = state.ctx.pool.count }
   return list
 end
 
@@ -228,7 +262,8 @@ end
 -- install(ctx): the route, and what the mode needs
 function M.install(ctx)
   local mode = ctx.config.mode
-  local state = setmetatable({ ctx = ctx, mode = mode, running = 0, freed = task.event(), counts = { new = 0, replayed = 0 },
+  local state = setmetatable({ ctx = ctx, mode = mode, running = 0, freed = task.event(),
+    counts = { new = 0, replayed = 0 },
     took = hdr.new { highest = 60000000000, digits = 2 } }, State)
   ctx:on_drain(function()
     while state.running > 0 do state.freed:wait() end
@@ -236,7 +271,8 @@ function M.install(ctx)
   if mode ~= "outbox" then state.publisher = publish.new(ctx) end
   if ctx.config.reserve == "redis" then state.redis = connect_redis(ctx) end
   ctx:metrics(function() return metrics(state) end)
-  ctx:route("POST", "/accounts/{id}/entries", answers.guarded(ctx, function(req) return enter(state, req) end))
+  ctx:route("POST", "/accounts/{id}/entries",
+    answers.guarded(ctx, function(req) return enter(state, req) end))
 end
 
 return M

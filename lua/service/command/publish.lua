@@ -6,7 +6,8 @@ local task = require "rlab.task"
 local M = {}
 
 local profile = {
-  acks = "all", ["enable.idempotence"] = "true", partitioner = "murmur2_random", ["linger.ms"] = "5", ["message.timeout.ms"] = "5000",
+  acks = "all", ["enable.idempotence"] = "true", partitioner = "murmur2_random", ["linger.ms"] = "5",
+  ["message.timeout.ms"] = "5000",
   ["reconnect.backoff.max.ms"] = "500",
 }
 local by_mode = {
@@ -29,7 +30,8 @@ Publisher.__index = Publisher
 function M.new(ctx)
   local producer, failure = kafka.producer(settings(ctx))
   if not producer then error(failure, 0) end
-  local self = setmetatable({ ctx = ctx, producer = producer, reports = {}, watchers = 0, seen = task.event() }, Publisher)
+  local self = setmetatable({ ctx = ctx, producer = producer, reports = {}, watchers = 0,
+    seen = task.event() }, Publisher)
   ctx:health("kafka", function() return self.failure == nil, self.failure end)
   ctx:on_drain(function()
     while self.watchers > 0 do self.seen:wait() end
@@ -78,10 +80,12 @@ end
 function Publisher:metrics()
   local list = {}
   for _, row in pairs(self.reports) do
-    list[#list + 1] = { name = "rlab_command_reports_total", type = "counter", help = "Delivery reports of the direct modes.", labels = row.labels,
+    list[#list + 1] = { name = "rlab_command_reports_total", type = "counter",
+      help = "Delivery reports of the direct modes.", labels = row.labels,
       value = row.value }
   end
-  table.sort(list, function(a, b) return a.labels.status .. a.labels.code < b.labels.status .. b.labels.code end)
+  table.sort(list, function(a, b) return a.labels.status .. a.labels.code < b.labels.status .. b.labels.code
+    end)
   return list
 end
 

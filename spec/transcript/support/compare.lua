@@ -1,12 +1,14 @@
--- Compares a transcript with what is expected of it. Placeholders: <ms> a number, <pid> an integer, <time> a time of day, <any> the rest of a
--- word or line; a line of "..." stands for any lines.
+-- Compares a transcript with what is expected of it. Placeholders: <ms> a number, <pid> an integer, <time>
+-- a time of day, <any> the rest of a word or line; a line of "..." stands for any lines.
 local M = {}
 
-local PLACES = { ["<ms>"] = "[%%d%%.]+", ["<pid>"] = "%%d+", ["<n>"] = "%%d+", ["<time>"] = "%%d%%d:%%d%%d:%%d%%d%%.?%%d*", ["<any>"] = ".-" }
+local PLACES = { ["<ms>"] = "[%%d%%.]+", ["<pid>"] = "%%d+", ["<n>"] = "%%d+",
+  ["<time>"] = "%%d%%d:%%d%%d:%%d%%d%%.?%%d*", ["<any>"] = ".-" }
 
 local function pattern_of(line)
   local escaped = line:gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0")
-  return "^" .. escaped:gsub("<%a+>", function(name) return PLACES[name] and (PLACES[name]:gsub("%%%%", "%%")) end) .. "$"
+  return "^" .. escaped:gsub("<%a+>",
+    function(name) return PLACES[name] and (PLACES[name]:gsub("%%%%", "%%")) end) .. "$"
 end
 
 local function split(text)

@@ -1,4 +1,5 @@
--- Runs a command under a pseudo-terminal of script(1): input by a fifo, output by a file that is followed until it shows what is expected.
+-- Runs a command under a pseudo-terminal of script(1): input by a fifo, output by a file that is followed
+-- until it shows what is expected.
 local screen = dofile "spec/transcript/support/screen.lua"
 local task = require "rlab.task"
 
@@ -35,7 +36,8 @@ function M.remove(folder)
 end
 
 local function environment(folder, opts)
-  local env = { HOME = folder, XDG_STATE_HOME = folder .. "/state", RLAB_HOME = opts.home or folder .. "/lab", TERM = "xterm",
+  local env = { HOME = folder, XDG_STATE_HOME = folder .. "/state",
+    RLAB_HOME = opts.home or folder .. "/lab", TERM = "xterm",
     LC_ALL = "C.UTF-8", NO_COLOR = "1", RLAB_LUA_PATH = os.getenv "RLAB_LUA_PATH" }
   for name, value in pairs(opts.env or {}) do env[name] = value end
   local words = {}
@@ -43,15 +45,19 @@ local function environment(folder, opts)
   return "env -u COLORTERM " .. table.concat(words, " ") .. " "
 end
 
---- start{args=, env=, home=, columns=, after=} -> session; `after` is a shell command that runs on the same terminal when rlab has ended
+--- start{args=, env=, home=, columns=, after=} -> session; `after` is a shell command that runs on the same
+---   terminal when rlab has ended
 function M.start(opts)
   opts = opts or {}
   local folder = M.folder()
   local columns = opts.columns or 80
-  local command = ("echo $$ >%s/pid; exec %s%s %s"):format(folder, environment(folder, opts), quote(M.program()), opts.args or "")
-  local inner = ("stty cols %d rows 50; sh -c %s; code=$?; %s; exit $code"):format(columns, quote(command), opts.after or ":")
+  local command = ("echo $$ >%s/pid; exec %s%s %s"):format(folder, environment(folder, opts),
+    quote(M.program()), opts.args or "")
+  local inner = ("stty cols %d rows 50; sh -c %s; code=$?; %s; exit $code"):format(columns, quote(command),
+    opts.after or ":")
   assert(os.execute("mkfifo " .. folder .. "/in && : >" .. folder .. "/out"))
-  assert(os.execute(("{ script -qefc %s /dev/null <%s/in >%s/out 2>&1; echo $? >%s/code; } &"):format(quote(inner), folder, folder, folder)))
+  assert(os.execute(("{ script -qefc %s /dev/null <%s/in >%s/out 2>&1; echo $? >%s/code; } &"):format(
+    quote(inner), folder, folder, folder)))
   local self = setmetatable({ folder = folder, screen = screen.new(columns, 50), read = 0 }, Session)
   self.input = assert(io.open(folder .. "/in", "w"))
   return self
@@ -164,7 +170,9 @@ end
 function Session:close()
   if self.closed then return end
   self.closed = true
-  if not exists(self.folder .. "/code") and exists(self.folder .. "/pid") then os.execute("kill -KILL " .. self:pid() .. " 2>/dev/null") end
+  if not exists(self.folder .. "/code") and exists(self.folder .. "/pid") then
+    os.execute("kill -KILL " .. self:pid() .. " 2>/dev/null")
+  end
   self.input:close()
   for _ = 1, 100 do
     if exists(self.folder .. "/code") then break end
@@ -173,7 +181,8 @@ function Session:close()
   M.remove(self.folder)
 end
 
---- run(command, {input=, env=, home=}) -> output (stdout and stderr as they came), exit code; `rlab` in the command is the program under test
+--- run(command, {input=, env=, home=}) -> output (stdout and stderr as they came), exit code; `rlab` in the
+---   command is the program under test
 function M.run(command, opts)
   opts = opts or {}
   local folder = M.folder()

@@ -1,11 +1,13 @@
--- A small terminal: turns what a program writes into the lines that a person would see. It knows what libedit and rlab use.
+-- A small terminal: turns what a program writes into the lines that a person would see. It knows what
+-- libedit and rlab use.
 local term = require "rlab.term"
 
 local Screen = {}
 Screen.__index = Screen
 
 local function new(columns, rows)
-  return setmetatable({ columns = columns or 80, rows = rows or 24, lines = { {} }, row = 1, column = 1, held = "" }, Screen)
+  return setmetatable({ columns = columns or 80, rows = rows or 24, lines = { {} }, row = 1, column = 1,
+    held = "" }, Screen)
 end
 
 local function line_at(self, row)

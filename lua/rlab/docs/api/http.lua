@@ -1,48 +1,65 @@
 -- rlab.http, rlab.metrics and rlab.service for help(), completion and docs/api.md.
 local OPTIONS = {
-  "headers: table, texts by name", "body: string", "json: any, a body instead, as JSON", 'timeout: duration = "10s", of the whole call',
+  "headers: table, texts by name", "body: string", "json: any, a body instead, as JSON",
+  'timeout: duration = "10s", of the whole call',
   'connect_timeout: duration = "5s"', 'max_body: size = "64MiB", of the answer',
 }
-local ERRORS = "CONNECT, UNKNOWN_HOST, TIMEOUT, CONNECTION_LOST, TLS, TOO_LARGE, URL; err.retriable: nothing was sent"
+local ERRORS =
+  "CONNECT, UNKNOWN_HOST, TIMEOUT, CONNECTION_LOST, TLS, TOO_LARGE, URL; err.retriable: nothing was sent"
 local URL = "url: string"
 
 local http = {
   module = "http", kind = "module",
-  doc = "HTTP requests that wait, and servers whose requests are tasks. Redirects are not followed and no proxy of the environment is used. Connections are " ..
-    "kept for the next request; a POST or PATCH whose connection breaks is never sent twice, its outcome is unknown.",
+  doc = "HTTP requests that wait, and servers whose requests are tasks. Redirects are not followed and no \z
+    proxy of the environment is used. Connections are kept for the next request; a POST or PATCH whose \z
+    connection breaks is never sent twice, its outcome is unknown.",
   functions = {
     { "request", "http.request{url =, method =, ...} -> { status, headers, body } | nil, err",
-      "Any request. An answer of any status is an answer; headers have lower-case names. 64 calls of all modules wait at once, more wait for their turn.",
+      "Any request. An answer of any status is an answer; headers have lower-case names. 64 calls of all \z
+        modules wait at once, more wait for their turn.",
       params = { URL, 'method: string = "GET"', table.unpack(OPTIONS) }, errors = ERRORS,
-      example = 'local answer = must(http.request { method = "PATCH", url = "http://127.0.0.1:18080/x", json = { n = 1 } })' },
-    { "get", "http.get(url [, options]) -> { status, headers, body } | nil, err", "GET; options as of request.", params = { URL, "options: table" },
+      example = 'local answer = must(http.request { method = "PATCH", url = "http://127.0.0.1:18080/x", \z
+        json = { n = 1 } })' },
+    { "get", "http.get(url [, options]) -> { status, headers, body } | nil, err",
+      "GET; options as of request.", params = { URL, "options: table" },
       errors = ERRORS, example = 'print(must(http.get("http://127.0.0.1:18080/actuator/health")).body)' },
-    { "delete", "http.delete(url [, options]) -> { status, headers, body } | nil, err", "DELETE; options as of request.",
+    { "delete", "http.delete(url [, options]) -> { status, headers, body } | nil, err",
+      "DELETE; options as of request.",
       params = { URL, "options: table" }, errors = ERRORS },
-    { "post", "http.post(url, body [, options]) -> { status, headers, body } | nil, err", "POST; a table is sent as JSON.",
+    { "post", "http.post(url, body [, options]) -> { status, headers, body } | nil, err",
+      "POST; a table is sent as JSON.",
       params = { URL, "body: string | table", "options: table" }, errors = ERRORS,
       example = 'must(http.post("http://127.0.0.1:18080/accounts", { id = 1 }, { timeout = "2s" }))' },
-    { "put", "http.put(url, body [, options]) -> { status, headers, body } | nil, err", "PUT; a table is sent as JSON.",
+    { "put", "http.put(url, body [, options]) -> { status, headers, body } | nil, err",
+      "PUT; a table is sent as JSON.",
       params = { URL, "body: string | table", "options: table" }, errors = ERRORS },
     { "serve", "http.serve{handler =, ...} -> server | nil, err",
-      "Listens. Each request is a task that runs handler(req) with req.method, path, query, headers, body; it may wait and returns { status, headers, body, " ..
-      "after } or a text. after(sent) is called when the answer has been written to the socket.",
-      params = { "handler: function, (req) -> answer", 'host: string = "127.0.0.1"', "port: integer = 0, any that is free", "threads: integer = 1, of the server",
-        'max_body: size = "1MiB"', "max_connections: integer = 1000", 'idle: duration = "60s", after which an idle connection is closed' },
-      errors = "EADDRINUSE, EACCES, UNKNOWN_HOST", example = 'local server <close> = must(http.serve { handler = function(req) return "hello " .. req.path end })' },
+      "Listens. Each request is a task that runs handler(req) with req.method, path, query, headers, \z
+        body; it may wait and returns { status, headers, body, after } or a text. after(sent) is called \z
+        when the answer has been written to the socket.",
+      params = { "handler: function, (req) -> answer", 'host: string = "127.0.0.1"',
+        "port: integer = 0, any that is free", "threads: integer = 1, of the server",
+        'max_body: size = "1MiB"', "max_connections: integer = 1000",
+        'idle: duration = "60s", after which an idle connection is closed' },
+      errors = "EADDRINUSE, EACCES, UNKNOWN_HOST", example = 'local server <close> = must(http.serve { \z
+        handler = function(req) return "hello " .. req.path end })' },
     { "json", "http.json(value [, status [, headers]]) -> answer", "An answer in JSON.",
       params = { "value: any", "status: integer = 200", "headers: table" } },
-    { "problem", "http.problem(status, detail [, more]) -> answer", "An answer that says what is wrong, as application/problem+json (RFC 9457).",
-      params = { "status: integer", "detail: string", "more: table, further members; more.headers are headers" } },
+    { "problem", "http.problem(status, detail [, more]) -> answer",
+      "An answer that says what is wrong, as application/problem+json (RFC 9457).",
+      params = { "status: integer", "detail: string",
+        "more: table, further members; more.headers are headers" } },
   },
   types = {
     { name = "server", meta = "http.server", doc = "A server that listens.",
       fields = { "port: integer", "host: string", "url: string, such as http://127.0.0.1:40123" },
       methods = {
         { "under_way", "server:under_way() -> integer", "Requests that have begun and are not answered." },
-        { "front", "server:front(front | nil)", "What a flow's front() made answers its requests in C before the handler is asked; nil takes it away.",
+        { "front", "server:front(front | nil)", "What a flow's front() made answers its requests in C \z
+          before the handler is asked; nil takes it away.",
           params = { "front: any, take it away before its flow is closed" } },
-        { "close", "server:close([grace])", "Takes no new connections and waits for the requests under way; what is left then is answered 503. Also by <close>.",
+        { "close", "server:close([grace])", "Takes no new connections and waits for the requests under \z
+          way; what is left then is answered 503. Also by <close>.",
           params = { 'grace: duration = "2s"' } },
       } },
   },
@@ -53,42 +70,59 @@ local metrics = {
   fields = { "content_type: string, of that text" },
   functions = {
     { "render", "metrics.render{metric, ...} -> text",
-      "Metrics as text; those of one name share HELP and TYPE. A metric is { name, type, help, labels, value } or, of a histogram, { ..., hdr, scale, bounds }.",
+      "Metrics as text; those of one name share HELP and TYPE. A metric is { name, type, help, labels, \z
+        value } or, of a histogram, { ..., hdr, scale, bounds }.",
       params = { "metric: table" },
-      example = 'print(metrics.render { { name = "seen_total", type = "counter", help = "Records.", value = 7, labels = { topic = "t" } } })' },
+      example = 'print(metrics.render { { name = "seen_total", type = "counter", help = "Records.", value \z
+        = 7, labels = { topic = "t" } } })' },
   },
 }
 
 local service = {
   module = "service", kind = "module",
-  doc = "service { name, help, port, options, uses, start }: a service, run by `rlab service NAME` or `rlab service FILE.lua`. It gets its endpoints " ..
-    "(/actuator/health, /actuator/prometheus, /failpoints), its options by flags, environment and file, its logs and its end by SIGTERM. " ..
-    "docs/services.md tells more.",
+  doc = "service { name, help, port, options, uses, start }: a service, run by `rlab service NAME` or \z
+    `rlab service FILE.lua`. It gets its endpoints (/actuator/health, /actuator/prometheus, /failpoints), \z
+    its options by flags, environment and file, its logs and its end by SIGTERM. docs/services.md tells \z
+    more.",
   functions = {
     { "names", "service.names() -> list", "The services that are part of rlab." },
-    { "load", "service.load(name) -> description", "One of them, or a Lua file that returns service { ... }.", params = { "name: string" } },
+    { "load", "service.load(name) -> description",
+      "One of them, or a Lua file that returns service { ... }.", params = { "name: string" } },
   },
   types = {
     { name = "context", meta = "service.context", doc = "What start(ctx) is given.",
-      fields = { "config: table, every option's value by its name: durations in seconds, sizes in bytes", "log: table, debug, info, warn, error(message [, fields])",
-        "mysql: table, host, port, user, password, database", "redis: table, host, port, db, user, password", "brokers: string", "name: string, of this instance",
+      fields = { "config: table, every option's value by its name: durations in seconds, sizes in bytes",
+        "log: table, debug, info, warn, error(message [, fields])",
+        "mysql: table, host, port, user, password, database",
+        "redis: table, host, port, db, user, password", "brokers: string", "name: string, of this instance",
         "service: string", "draining: boolean, whether the service ends",
         "server: http.server", "port: integer, where it listens" },
       methods = {
-        { "route", "ctx:route(method, path, handler)", "Serves a path; \"{id}\" in it becomes req.params.id. The handler is as of http.serve.",
+        { "route", "ctx:route(method, path, handler)",
+          "Serves a path; \"{id}\" in it becomes req.params.id. The handler is as of http.serve.",
           params = { "method: string", "path: string", "handler: function" },
           example = 'ctx:route("GET", "/hello/{who}", function(req) return "hello " .. req.params.who end)' },
-        { "health", "ctx:health(name, check [, kind])", "A part of /actuator/health; check() returns ok, why within a second.",
-          params = { "name: string", "check: function", 'kind: string = "ready", or "live": without it only a restart helps' } },
-        { "metrics", "ctx:metrics(collect)", "collect() returns metrics for /actuator/prometheus.", params = { "collect: function" } },
-        { "front", "ctx:front(front | nil)", "What a flow's front() made answers its requests in C before the routes are looked at; nil takes it away.",
+        { "health", "ctx:health(name, check [, kind])",
+          "A part of /actuator/health; check() returns ok, why within a second.",
+          params = { "name: string", "check: function",
+            'kind: string = "ready", or "live": without it only a restart helps' } },
+        { "metrics", "ctx:metrics(collect)", "collect() returns metrics for /actuator/prometheus.",
+          params = { "collect: function" } },
+        { "front", "ctx:front(front | nil)", "What a flow's front() made answers its requests in C before \z
+          the routes are looked at; nil takes it away.",
           params = { "front: any, take it away before its flow is closed" } },
-        { "on_drain", "ctx:on_drain(f)", "Called when the service ends, after the requests under way were answered.", params = { "f: function" } },
-        { "spawn", "ctx:spawn(f, ...) -> task", "Work in the background, cancelled at the end; when it raises, the service ends with that error.",
+        { "on_drain", "ctx:on_drain(f)",
+          "Called when the service ends, after the requests under way were answered.",
+          params = { "f: function" } },
+        { "spawn", "ctx:spawn(f, ...) -> task", "Work in the background, cancelled at the end; when it \z
+          raises, the service ends with that error.",
           params = { "f: function", "...: any" } },
-        { "hold", "ctx:hold()", "The service is ready; returns when it is to end, so that start's <close> variables close then." },
-        { "give_up", "ctx:give_up(failure)", "The service cannot go on and ends with that error.", params = { "failure: err" } },
-        { "say", "ctx:say(word [, fields])", "A JSON line on standard output, for who started the service.", params = { "word: string", "fields: table" } },
+        { "hold", "ctx:hold()",
+          "The service is ready; returns when it is to end, so that start's <close> variables close then." },
+        { "give_up", "ctx:give_up(failure)", "The service cannot go on and ends with that error.",
+          params = { "failure: err" } },
+        { "say", "ctx:say(word [, fields])", "A JSON line on standard output, for who started the service.",
+          params = { "word: string", "fields: table" } },
       } },
   },
 }

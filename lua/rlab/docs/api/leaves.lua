@@ -5,8 +5,10 @@ local json = {
   functions = {
     { "encode", "json.encode(value [, {pretty =}]) -> text", "Raises for what JSON cannot say.",
       params = { "value: any", "pretty: boolean = false, on several lines" } },
-    { "decode", "json.decode(text) -> value | nil, err", "The error names line and column.", params = { "text: string" } },
-    { "array", "json.array(t) -> t", "Marks a table: written as [...] also when empty.", params = { "t: table" } },
+    { "decode", "json.decode(text) -> value | nil, err", "The error names line and column.",
+      params = { "text: string" } },
+    { "array", "json.array(t) -> t", "Marks a table: written as [...] also when empty.",
+      params = { "t: table" } },
     { "is_array", "json.is_array(t) -> boolean", "Whether it is marked.", params = { "t: table" } },
   },
 }
@@ -17,7 +19,8 @@ local clock = {
     { "ns", "clock.ns() -> integer", "Monotonic nanoseconds, for durations." },
     { "unix_ms", "clock.unix_ms() -> integer", "Wall clock, ms since 1970." },
     { "unix_ns", "clock.unix_ns() -> integer", "Wall clock, ns since 1970." },
-    { "iso", "clock.iso([unix_ms]) -> string", '"2026-11-23T13:15:02.123Z".', params = { "unix_ms: integer, default now" } },
+    { "iso", "clock.iso([unix_ms]) -> string", '"2026-11-23T13:15:02.123Z".',
+      params = { "unix_ms: integer, default now" } },
   },
 }
 
@@ -28,16 +31,21 @@ local rng = {
   types = {
     { name = "generator", meta = "rlab.rng", doc = "A stream of random numbers.",
       methods = {
-        { "int", "g:int(lo, hi) -> integer", "lo..hi; g:int(hi) is 1..hi.", params = { "lo: integer", "hi: integer" } },
-        { "float", "g:float([lo,] [hi]) -> number", "[0, 1), [0, hi) or [lo, hi).", params = { "lo: number = 0", "hi: number = 1" } },
+        { "int", "g:int(lo, hi) -> integer", "lo..hi; g:int(hi) is 1..hi.",
+          params = { "lo: integer", "hi: integer" } },
+        { "float", "g:float([lo,] [hi]) -> number", "[0, 1), [0, hi) or [lo, hi).",
+          params = { "lo: number = 0", "hi: number = 1" } },
         { "chance", "g:chance(p) -> boolean", "true with probability p.", params = { "p: number, 0..1" } },
         { "pick", "g:pick(list) -> value", "One of it.", params = { "list: table" } },
         { "shuffle", "g:shuffle(list) -> list", "A shuffled copy.", params = { "list: table" } },
-        { "sample", "g:sample(list, n) -> list", "n different elements; g:sample(m, n) draws numbers of 1..m.",
+        { "sample", "g:sample(list, n) -> list",
+          "n different elements; g:sample(m, n) draws numbers of 1..m.",
           params = { "list: table | integer", "n: integer" } },
         { "bytes", "g:bytes(n) -> string", "n random bytes.", params = { "n: integer" } },
-        { "id", "g:id([length]) -> string", "Lower-case letters and digits, safe in names.", params = { "length: integer" } },
-        { "split", "g:split(label) -> generator", "One of its own, the same however many numbers were drawn here.",
+        { "id", "g:id([length]) -> string", "Lower-case letters and digits, safe in names.",
+          params = { "length: integer" } },
+        { "split", "g:split(label) -> generator",
+          "One of its own, the same however many numbers were drawn here.",
           params = { "label: string" } },
         { "seed", "g:seed() -> integer", "What it was made of." },
       } },
@@ -49,18 +57,23 @@ local units = {
   functions = {
     { "duration", "units.duration(value) -> seconds", '"200ms", "5s", "1m30s", or a number of seconds.',
       params = { "value: string | number" } },
-    { "size", "units.size(value) -> bytes", '"64KiB", "1MB", or a number.', params = { "value: string | integer" } },
+    { "size", "units.size(value) -> bytes", '"64KiB", "1MB", or a number.',
+      params = { "value: string | integer" } },
     { "rate", "units.rate(value) -> per second", '"2000/s".', params = { "value: string" } },
-    { "print_duration", "units.print_duration(seconds) -> string", '"1m00s", "238 ms".', params = { "seconds: number" } },
-    { "nearest", "units.nearest(word, words) -> word | nil", '"did you mean".', params = { "word: string", "words: table" } },
+    { "print_duration", "units.print_duration(seconds) -> string", '"1m00s", "238 ms".',
+      params = { "seconds: number" } },
+    { "nearest", "units.nearest(word, words) -> word | nil", '"did you mean".',
+      params = { "word: string", "words: table" } },
   },
 }
 
 local hdr = {
-  module = "hdr", kind = "module", doc = "Histograms of durations and sizes with a fixed relative error (HdrHistogram).",
+  module = "hdr", kind = "module", doc = "Histograms of durations and sizes with a fixed relative error \z
+    (HdrHistogram).",
   functions = {
     { "new", "hdr.new([{lowest =, highest =, digits =}]) -> histogram", "An empty histogram.",
-      params = { "lowest: integer = 1", "highest: integer = 3600000000000, an hour in ns", "digits: integer = 3, significant ones" },
+      params = { "lowest: integer = 1", "highest: integer = 3600000000000, an hour in ns",
+        "digits: integer = 3, significant ones" },
       example = "local h = hdr.new()\nh:record(1200)\nprint(h:percentile(99))" },
   },
   types = {
@@ -69,12 +82,16 @@ local hdr = {
         { "record", "h:record(value [, count])", "What lies above the highest counts as clamped.",
           params = { "value: integer", "count: integer = 1" } },
         { "record_paced", "h:record_paced(value, interval)",
-          "Of a load with a steady pace: the requests that waited behind this one are added too (coordinated omission).",
+          "Of a load with a steady pace: the requests that waited behind this one are added too \z
+            (coordinated omission).",
           params = { "value: integer", "interval: integer, the pace" } },
-        { "percentile", "h:percentile(p) -> integer", "The value below which p % lie.", params = { "p: number, 0..100" } },
+        { "percentile", "h:percentile(p) -> integer", "The value below which p % lie.",
+          params = { "p: number, 0..100" } },
         { "count", "h:count() -> integer", "Values recorded." },
-        { "summary", "h:summary() -> table", "{ count, min, mean, stddev, p50, p90, p99, p999, max, clamped }; zeros when empty." },
-        { "buckets", "h:buckets() -> list", "{ value, count } of those that hold something; value is the bucket's highest." },
+        { "summary", "h:summary() -> table",
+          "{ count, min, mean, stddev, p50, p90, p99, p999, max, clamped }; zeros when empty." },
+        { "buckets", "h:buckets() -> list",
+          "{ value, count } of those that hold something; value is the bucket's highest." },
         { "merge", "h:merge(other) -> h", "Adds another histogram.", params = { "other: histogram" } },
         { "reset", "h:reset()", "Empties it." },
         { "close", "h:close()", "Gives the memory back early. Also by <close>." },
@@ -83,30 +100,40 @@ local hdr = {
 }
 
 local log = {
-  module = "log", kind = "module", doc = "Messages with fields to standard error; RLAB_LOG sets level and form.",
+  module = "log", kind = "module", doc = "Messages with fields to standard error; RLAB_LOG sets level and \z
+    form.",
   functions = {
-    { "debug", "log.debug(message [, fields])", "For those who look closely.", params = { "message: string", "fields: table" } },
-    { "info", "log.info(message [, fields])", "What happens.", params = { "message: string", "fields: table" } },
-    { "warn", "log.warn(message [, fields])", "What is odd.", params = { "message: string", "fields: table" } },
-    { "error", "log.error(message [, fields])", "What failed.", params = { "message: string", "fields: table" } },
+    { "debug", "log.debug(message [, fields])", "For those who look closely.",
+      params = { "message: string", "fields: table" } },
+    { "info", "log.info(message [, fields])", "What happens.",
+      params = { "message: string", "fields: table" } },
+    { "warn", "log.warn(message [, fields])", "What is odd.",
+      params = { "message: string", "fields: table" } },
+    { "error", "log.error(message [, fields])", "What failed.",
+      params = { "message: string", "fields: table" } },
     { "level", "log.level([name]) -> name", "Reads or sets the level.", params = { "name: string" } },
-    { "form", "log.form(name)", "How lines look from now on, whatever RLAB_LOG says.", params = { 'name: string, "text" or "json"' } },
-    { "enabled", "log.enabled(name) -> boolean", "Whether messages of that level are written.", params = { "name: string" } },
+    { "form", "log.form(name)", "How lines look from now on, whatever RLAB_LOG says.",
+      params = { 'name: string, "text" or "json"' } },
+    { "enabled", "log.enabled(name) -> boolean", "Whether messages of that level are written.",
+      params = { "name: string" } },
   },
 }
 
 local err = {
-  module = "err", kind = "module", doc = "Errors as values: { domain, code, name, message, retriable, abortable, fatal }.",
+  module = "err", kind = "module", doc = "Errors as values: { domain, code, name, message, retriable, \z
+    abortable, fatal }.",
   functions = {
     { "new", "err.new{domain =, name =, code =, message =, ...} -> err",
       "An error value; tostring reads \"kafka TIMED_OUT (7): no answer\".",
-      params = { "domain: string", "name: string", "code: integer", "message: string", "...: any, further fields" } },
+      params = { "domain: string", "name: string", "code: integer", "message: string",
+        "...: any, further fields" } },
     { "is", "err.is(value) -> boolean", "Whether it is one.", params = { "value: any" } },
   },
 }
 
 local values = {
-  { module = "must", kind = "module", callable = true, doc = "must(v, err): returns its arguments, or raises err when v is nil or false." },
+  { module = "must", kind = "module", callable = true, doc = "must(v, err): returns its arguments, or \z
+    raises err when v is nil or false." },
   { module = "null", kind = "module",
     doc = "The one NULL of MySQL, Redis, JSON and Kafka; tostring \"null\". An empty string is never null." },
 }

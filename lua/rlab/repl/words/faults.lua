@@ -46,11 +46,13 @@ end
 local function all_points(url)
   local all, failure = ask(url, "GET", "/failpoints")
   if all or failure.name ~= "NOT_FOUND" then return all, failure end
-  return nil, said("NO_FAILPOINTS", "what answers at %s has no failpoints; start the service with --failpoints", url)
+  return nil, said("NO_FAILPOINTS",
+    "what answers at %s has no failpoints; start the service with --failpoints", url)
 end
 
 local function listing(rows)
-  return show.listing(rows, { { name = "point", key = "name" }, { name = "expression", key = "expr" }, { name = "hits", align = "right" },
+  return show.listing(rows, { { name = "point", key = "name" }, { name = "expression", key = "expr" },
+    { name = "hits", align = "right" },
     { name = "fired", align = "right" }, { name = "where", key = "help" } })
 end
 
@@ -59,7 +61,8 @@ local function rows_of(all)
   local rows, seen, help = {}, {}, {}
   for _, point in ipairs(all.points) do help[point.name] = point.help end
   for _, point in ipairs(all.armed) do
-    rows[#rows + 1] = { name = point.name, expr = point.expr, hits = point.hits, fired = point.fired, help = help[point.name] }
+    rows[#rows + 1] = { name = point.name, expr = point.expr, hits = point.hits, fired = point.fired,
+      help = help[point.name] }
     seen[point.name] = true
   end
   for _, point in ipairs(all.points) do
@@ -80,7 +83,8 @@ local function one(url, name)
   for _, row in ipairs(rows_of(all)) do
     if row.name == name then return listing { row } end
   end
-  return nil, said("NO_POINT", "nothing is called %s at %s, and nothing of that name was ever armed", name, url)
+  return nil, said("NO_POINT", "nothing is called %s at %s, and nothing of that name was ever armed", name,
+    url)
 end
 
 local function change(url, name, expr)
@@ -92,7 +96,8 @@ end
 
 -- ---- the proxy ----
 
-local MATCHERS = { "api", "client_id", "topic", "statement", "param", "contains", "nth", "times", "chance", "proxy" }
+local MATCHERS = { "api", "client_id", "topic", "statement", "param", "contains", "nth", "times", "chance",
+  "proxy" }
 local DEFAULTS = { nth = 1, times = 0, chance = 1 }
 
 local function matching(rule)
@@ -106,7 +111,8 @@ end
 
 local function rule_listing(rules)
   for _, rule in ipairs(rules) do rule.on = matching(rule) end
-  return show.listing(rules, { { name = "id", align = "right" }, "proto", "action", "on", { name = "matched", align = "right" },
+  return show.listing(rules, { { name = "id", align = "right" }, "proto", "action", "on",
+    { name = "matched", align = "right" },
     { name = "fired", align = "right" }, { name = "held", align = "right" }, "owner" })
 end
 
@@ -123,8 +129,10 @@ local function proxy_listing(proxies)
     rows[#rows + 1] = row
   end
   table.sort(rows, function(a, b) return a.name < b.name end)
-  return show.listing(rows, { "name", "proto", "listen", "upstream", "state", { name = "open", align = "right" },
-    { name = "bytes up", key = "bytes_up", align = "right" }, { name = "bytes down", key = "bytes_down", align = "right" },
+  return show.listing(rows, { "name", "proto", "listen", "upstream", "state",
+    { name = "open", align = "right" },
+    { name = "bytes up", key = "bytes_up", align = "right" },
+    { name = "bytes down", key = "bytes_down", align = "right" },
     { name = "toxics", key = "toxic_names" } })
 end
 
@@ -137,9 +145,13 @@ return function(session, words)
 
   function words.failpoint(service, name, expr)
     local url = url_of(service, "failpoint")
-    if type(name) ~= "string" or not name:find "^[%w_.-]+$" then error('failpoint takes a point: failpoint("command", "cmd.before_commit", "#3 kill")', 2) end
+    if type(name) ~= "string" or not name:find "^[%w_.-]+$" then
+      error('failpoint takes a point: failpoint("command", "cmd.before_commit", "#3 kill")', 2)
+    end
     if expr ~= nil then
-      if type(expr) ~= "string" then error('failpoint: what it does is a text such as "#3 kill", "off" or "resume"', 2) end
+      if type(expr) ~= "string" then
+        error('failpoint: what it does is a text such as "#3 kill", "off" or "resume"', 2)
+      end
       local done, failure = change(url, name, expr)
       if not done then return nil, failure end
     end
@@ -168,7 +180,9 @@ return function(session, words)
   end
 
   function words.rule(spec)
-    if type(spec) ~= "table" then error('rule takes what it matches and does: rule { api = "Produce", nth = 3, action = "cut-after" }', 2) end
+    if type(spec) ~= "table" then
+      error('rule takes what it matches and does: rule { api = "Produce", nth = 3, action = "cut-after" }', 2)
+    end
     local made, failure = proxy(function(client) return client:add_rule(spec) end)
     if not made then return nil, failure end
     return rule_listing { made }

@@ -16,7 +16,9 @@ local function number(value)
 end
 
 local function need_text(word, value)
-  if type(value) ~= "string" or value == "" then error(('%s takes a name: %s "name"'):format(word, word), 3) end
+  if type(value) ~= "string" or value == "" then
+    error(('%s takes a name: %s "name"'):format(word, word), 3)
+  end
   return value
 end
 
@@ -28,14 +30,17 @@ local function positions(admin, topic)
   for i, p in ipairs(described.partitions) do
     local at, why = admin:offsets(topic, p.partition)
     at = at or {}
-    rows[i] = { partition = p.partition, low = number(at.low), lso = number(at.lso), hw = number(at.hw), leo = number(at.leo),
-      leader = number(at.leader) or number(p.leader), epoch = number(at.epoch), isr = ids(p.isr), replicas = ids(p.replicas),
+    rows[i] = { partition = p.partition, low = number(at.low), lso = number(at.lso), hw = number(at.hw),
+      leo = number(at.leo),
+      leader = number(at.leader) or number(p.leader), epoch = number(at.epoch), isr = ids(p.isr),
+      replicas = ids(p.replicas),
       note = why and why.name or (at.lso and at.hw and at.lso < at.hw and "open transaction") or nil }
   end
   return rows
 end
 
-local OFFSETS = { "partition", "low", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" }, { name = "LEO", key = "leo" }, "leader",
+local OFFSETS = { "partition", "low", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" },
+  { name = "LEO", key = "leo" }, "leader",
   "epoch", { name = "ISR", key = "isr" }, "replicas", "note" }
 
 local function topic_rows(admin, pattern)
@@ -69,7 +74,8 @@ local function read_to_end(consumer, partitions)
       if r.eof then
         open = open - 1
       elseif not r.err then
-        list[#list + 1] = { topic = r.topic, partition = r.partition, offset = r.offset, timestamp = r.timestamp,
+        list[#list + 1] = { topic = r.topic, partition = r.partition, offset = r.offset,
+          timestamp = r.timestamp,
           key = r.key, value = r.value, headers = r.headers }
       end
     end
@@ -85,7 +91,8 @@ end
 
 local function record_line(r)
   local value = (r.value == nil or r.value == null) and "tombstone" or show.cell(r.value)
-  return ("%s  %d@%d  %s  %s"):format(show.time(r.timestamp), r.partition, r.offset, show.cell(r.key == nil and null or r.key), value)
+  return ("%s  %d@%d  %s  %s"):format(show.time(r.timestamp), r.partition, r.offset,
+    show.cell(r.key == nil and null or r.key), value)
 end
 
 local function follow(consumer)
@@ -110,7 +117,8 @@ local function tail_options(opts)
   for key in pairs(opts) do
     if not TAIL_KEYS[key] then
       local near = units.nearest(tostring(key), { "n", "follow", "isolation", "partition" })
-      error(("tail: unknown option '%s'%s"):format(tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+      error(("tail: unknown option '%s'%s"):format(tostring(key),
+        near and ", did you mean '" .. near .. "'?" or ""), 3)
     end
   end
   return opts
@@ -130,11 +138,13 @@ local function tail(clients, topic, opts)
   local assigned = {}
   for _, row in ipairs(rows) do
     if row.hw and (not opts.partition or opts.partition == row.partition) then
-      assigned[#assigned + 1] = { topic = topic, partition = row.partition, offset = math.max(row.low or 0, end_of(row, isolation) - n) }
+      assigned[#assigned + 1] = { topic = topic, partition = row.partition,
+        offset = math.max(row.low or 0, end_of(row, isolation) - n) }
     end
   end
   if #assigned == 0 then
-    return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER", message = ("no partition of %s can be read now"):format(topic) }
+    return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER",
+      message = ("no partition of %s can be read now"):format(topic) }
   end
   local consumer <close> = must(clients:consumer { group = "rlab-tail", isolation_level = isolation })
   must(consumer:assign(assigned))
@@ -148,7 +158,8 @@ end
 
 -- The record at an offset, aborted ones too; what holds no record is a marker, or was removed.
 local function record_at(clients, topic, partition, offset)
-  local consumer <close>, failure = clients:consumer { group = "rlab-prompt", ["isolation.level"] = "read_uncommitted" }
+  local consumer <close>, failure = clients:consumer { group = "rlab-prompt",
+    ["isolation.level"] = "read_uncommitted" }
   if not consumer then return nil, failure end
   must(consumer:assign { { topic = topic, partition = partition, offset = offset } })
   local deadline = unix_ms() + 5000
@@ -156,7 +167,9 @@ local function record_at(clients, topic, partition, offset)
     local r = must(consumer:poll(1, "500ms"))[1]
     if r and r.err then return nil, r.err end
     if r and not r.eof and r.offset == offset then
-      return listing_of_records { { topic = topic, partition = partition, offset = offset, timestamp = r.timestamp, key = r.key, value = r.value,
+      return listing_of_records {
+        { topic = topic, partition = partition, offset = offset, timestamp = r.timestamp, key = r.key,
+        value = r.value,
         headers = r.headers } }
     end
     local at = must(must(clients:open "admin"):offsets(topic, partition))
@@ -164,7 +177,8 @@ local function record_at(clients, topic, partition, offset)
     if at.hw then return nil, err.new { domain = "rlab", code = 0, name = "NO_SUCH_OFFSET",
       message = ("%s/%d goes from %d to %d"):format(topic, partition, at.low or 0, at.hw - 1) } end
   end
-  return nil, err.new { domain = "rlab", code = 0, name = "TIMEOUT", message = "the broker did not answer within 5 s" }
+  return nil, err.new { domain = "rlab", code = 0, name = "TIMEOUT",
+    message = "the broker did not answer within 5 s" }
 end
 
 local function lag_rows(admin, group)
@@ -177,8 +191,10 @@ local function lag_rows(admin, group)
     local offset = number(c.offset)
     local from = offset or number(at.low)
     rows[#rows + 1] = {
-      topic = c.topic, partition = c.partition, committed = offset, lso = number(at.lso), hw = number(at.hw), note = why and why.name,
-      lag = from and at.hw and at.hw - from or nil, readable = from and at.lso and math.max(0, at.lso - from) or nil,
+      topic = c.topic, partition = c.partition, committed = offset, lso = number(at.lso),
+      hw = number(at.hw), note = why and why.name,
+      lag = from and at.hw and at.hw - from or nil, readable = from and at.lso
+        and math.max(0, at.lso - from) or nil,
     }
   end
   table.sort(rows, function(a, b)
@@ -188,7 +204,8 @@ local function lag_rows(admin, group)
   return rows
 end
 
-local LAG = { "topic", "partition", "committed", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" }, "lag", "readable", "note" }
+local LAG = { "topic", "partition", "committed", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" },
+  "lag", "readable", "note" }
 
 local function group_rows(admin)
   local groups, failure = admin:groups()
@@ -197,8 +214,10 @@ local function group_rows(admin)
   for i, g in ipairs(groups) do
     local id = type(g) == "table" and (g.id or g.group) or g
     local described = admin:group(id) or {}
-    rows[i] = { group = id, state = described.state or g.state, protocol = described.type or g.type or described.protocol,
-      members = described.members and #described.members, coordinator = type(described.coordinator) == "table" and described.coordinator.id
+    rows[i] = { group = id, state = described.state or g.state,
+      protocol = described.type or g.type or described.protocol,
+      members = described.members and #described.members,
+        coordinator = type(described.coordinator) == "table" and described.coordinator.id
         or described.coordinator }
   end
   table.sort(rows, function(a, b) return a.group < b.group end)
@@ -226,7 +245,8 @@ local function txn_rows(admin, all)
     if open or all then
       local d = admin:transaction(t.id) or {}
       local start = number(d.start) or number(d.start_ms) or number(d.started)
-      rows[#rows + 1] = { id = t.id, state = t.state, ["producer id"] = t.producer_id, epoch = d.epoch or d.producer_epoch,
+      rows[#rows + 1] = { id = t.id, state = t.state, ["producer id"] = t.producer_id,
+        epoch = d.epoch or d.producer_epoch,
         open = open and start and units.print_duration((now - start) / 1000) or nil,
         timeout = d.timeout_ms and units.print_duration(d.timeout_ms / 1000) or nil,
         ["holds back"] = open and held_back(admin, d.partitions) or nil }
@@ -235,7 +255,8 @@ local function txn_rows(admin, all)
   return rows
 end
 
-local TXNS = { "id", "state", "producer id", "epoch", "open", "timeout", { name = "holds back", key = "holds back", max = 80 } }
+local TXNS = { "id", "state", "producer id", "epoch", "open", "timeout",
+  { name = "holds back", key = "holds back", max = 80 } }
 
 return function(session, words)
   local clients = session.clients
@@ -270,7 +291,8 @@ return function(session, words)
   end
 
   function words.record(topic, partition, offset)
-    return record_at(clients, need_text("record", topic), math.tointeger(partition) or 0, math.tointeger(offset) or 0)
+    return record_at(clients, need_text("record", topic), math.tointeger(partition) or 0,
+      math.tointeger(offset) or 0)
   end
 
   function words.tail(topic, opts)

@@ -16,7 +16,8 @@ local function record_of(topic, what)
   for key, value in pairs(what) do
     if not known[key] then
       local near = units.nearest(tostring(key), RECORD)
-      error(("produce: a record has no '%s'%s"):format(tostring(key), near and ", did you mean '" .. near .. "'?" or ""), 3)
+      error(("produce: a record has no '%s'%s"):format(tostring(key),
+        near and ", did you mean '" .. near .. "'?" or ""), 3)
     end
     record[key] = value
   end
@@ -40,7 +41,9 @@ return function(session, words)
   local clients = session.clients
 
   function words.produce(topic, what, ...)
-    if type(topic) ~= "string" or select("#", ...) > 0 then error('produce takes a topic and a value: produce("orders", { key = "k", value = "v" })', 2) end
+    if type(topic) ~= "string" or select("#", ...) > 0 then
+      error('produce takes a topic and a value: produce("orders", { key = "k", value = "v" })', 2)
+    end
     local record = record_of(topic, what)
     local producer, failure = clients:open "producer"
     if not producer then return nil, failure end
@@ -54,11 +57,15 @@ return function(session, words)
   end
 
   function words.create(topic, opts)
-    if type(topic) ~= "string" then error('create takes a name: create "orders", or create("orders", { partitions = 3 })', 2) end
+    if type(topic) ~= "string" then
+      error('create takes a name: create "orders", or create("orders", { partitions = 3 })', 2)
+    end
     local admin, failure = clients:open "admin"
     if not admin then return nil, failure end
     local what = { name = topic }
-    for key, value in pairs(type(opts) == "number" and { partitions = opts } or opts or {}) do what[key] = value end
+    for key, value in pairs(type(opts) == "number" and { partitions = opts } or opts or {}) do
+      what[key] = value
+    end
     local done
     done, failure = admin:create_topic(what)
     if not done then return nil, failure end
@@ -70,7 +77,9 @@ return function(session, words)
   end
 
   function words.seek(group, topic, where)
-    if type(group) ~= "string" or type(topic) ~= "string" then error("seek(group, topic, where): where is " .. offsets.WHERE, 2) end
+    if type(group) ~= "string" or type(topic) ~= "string" then
+      error("seek(group, topic, where): where is " .. offsets.WHERE, 2)
+    end
     local admin, failure = clients:open "admin"
     if not admin then return nil, failure end
     return seek(admin, group, topic, where)

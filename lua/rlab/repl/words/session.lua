@@ -37,7 +37,8 @@ local function watch(session, every, f, times)
     local text = draw(f)
     if live.tty then
       local lines = lines_of(text)
-      lines[#lines + 1] = term.colour("dim", ("every %s, round %d, Ctrl-C ends"):format(units.print_duration(pause), round))
+      lines[#lines + 1] = term.colour("dim",
+        ("every %s, round %d, Ctrl-C ends"):format(units.print_duration(pause), round))
       out.draw(live.update, live, lines)
     else
       print(text)
@@ -78,7 +79,9 @@ return function(session, words)
   end
 
   function words.watch(every, f, times)
-    if type(f) ~= "function" and type(f) ~= "string" then error("watch(seconds, f [, times]): f is a function or a line in quotes", 2) end
+    if type(f) ~= "function" and type(f) ~= "string" then
+      error("watch(seconds, f [, times]): f is a function or a line in quotes", 2)
+    end
     return watch(session, every, f, times)
   end
 

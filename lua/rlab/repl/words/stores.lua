@@ -1,7 +1,8 @@
 -- MySQL, Redis and the stack in one line.
 local show = require "rlab.repl.show"
 
-local READS = { select = true, show = true, describe = true, desc = true, explain = true, with = true, table = true, values = true }
+local READS = { select = true, show = true, describe = true, desc = true, explain = true, with = true,
+  table = true, values = true }
 
 -- "SET k 'two words'" -> { "SET", "k", "two words" }
 local function split(text)
@@ -34,7 +35,8 @@ local function split(text)
 end
 
 local function lost(failure)
-  return failure.code == 2006 or failure.code == 2013 or failure.name == "CLOSED" or failure.name == "CANCELLED"
+  return failure.code == 2006 or failure.code == 2013 or failure.name == "CLOSED"
+    or failure.name == "CANCELLED"
 end
 
 -- calls f(handle); a connection that was lost while idle is made again, once, when `again` allows it
@@ -42,7 +44,9 @@ local function with(clients, name, f, again)
   local handle, failure = clients:open(name)
   if not handle then return nil, failure end
   local result = table.pack(f(handle))
-  if result[1] ~= nil or not result[2] or not lost(result[2]) then return table.unpack(result, 1, result.n) end
+  if result[1] ~= nil or not result[2] or not lost(result[2]) then
+    return table.unpack(result, 1, result.n)
+  end
   clients:forget(name)
   if again then return with(clients, name, f, false) end
   return table.unpack(result, 1, result.n)
@@ -79,7 +83,8 @@ return function(session, words)
     if not READS[verb] then
       return with(clients, "mysql", function(db) return db:exec(text, table.unpack(args, 1, args.n)) end)
     end
-    local rows, failure = with(clients, "mysql", function(db) return db:query(text, table.unpack(args, 1, args.n)) end, true)
+    local rows, failure = with(clients, "mysql",
+      function(db) return db:query(text, table.unpack(args, 1, args.n)) end, true)
     if not rows then return nil, failure end
     return getmetatable(rows) and rows or show.listing(rows, rows.columns)
   end

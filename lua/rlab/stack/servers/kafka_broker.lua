@@ -1,4 +1,5 @@
--- The three brokers. Each listens at DIRECT (clients), INTER (its peers) and PROX (clients that come through the proxy).
+-- The three brokers. Each listens at DIRECT (clients), INTER (its peers) and PROX (clients that come
+-- through the proxy).
 local kafka = require "rlab.stack.kafka"
 local train = require "rlab.stack.kafka_train"
 local full = require "rlab.stack.kafka_full"
@@ -24,5 +25,7 @@ return {
 
   -- of the cluster as a whole
   full = full.prove,
-  title = function(ctx) return ("%d brokers, 127.0.0.1:%d-%d"):format(#kafka.BROKERS, ctx.ports["kafka-1"], ctx.ports["kafka-3"]) end,
+  title = function(ctx)
+    return ("%d brokers, 127.0.0.1:%d-%d"):format(#kafka.BROKERS, ctx.ports["kafka-1"], ctx.ports["kafka-3"])
+  end,
 }

@@ -1,5 +1,5 @@
--- The one dedicated controller: with it two brokers can be out at once and the cluster still decides. It stops after the brokers,
--- which hand their leaderships over through it.
+-- The one dedicated controller: with it two brokers can be out at once and the cluster still decides. It
+-- stops after the brokers, which hand their leaderships over through it.
 local kafka = require "rlab.stack.kafka"
 local train = require "rlab.stack.kafka_train"
 

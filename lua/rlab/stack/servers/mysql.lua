@@ -9,10 +9,13 @@ local M = {}
 
 local USER, PASSWORD, DATABASE = "rlab", "rlab", "rlab"
 
--- --no-defaults must come first. Paths are relative to the data directory, so that a deep home does not make the socket's name too long.
+-- --no-defaults must come first. Paths are relative to the data directory, so that a deep home does not
+-- make the socket's name too long.
 local SETTINGS = {
-  "--bind-address=127.0.0.1", "--socket=mysql.sock", "--pid-file=mysql.pid", "--mysqlx=OFF", "--secure-file-priv=NULL",
-  "--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=128M", "--max-connections=200",
+  "--bind-address=127.0.0.1", "--socket=mysql.sock", "--pid-file=mysql.pid", "--mysqlx=OFF",
+  "--secure-file-priv=NULL",
+  "--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=128M",
+  "--max-connections=200",
   "--table-open-cache=400", "--table-definition-cache=400", "--innodb-redo-log-capacity=64M",
   "--innodb-lock-wait-timeout=1", "--innodb-print-all-deadlocks=ON", -- as the experiments expect
 }
@@ -34,11 +37,13 @@ local function template_of(ctx)
 end
 
 local function initialise(ctx, data)
-  local text, status = tools.output(as_user { ctx.mysqld, "--no-defaults", "--initialize-insecure", "--datadir=" .. data,
+  local text, status = tools.output(as_user { ctx.mysqld, "--no-defaults", "--initialize-insecure",
+    "--datadir=" .. data,
     "--innodb-redo-log-capacity=64M" }, "2m")
   if text and status.code == 0 then return true end
   return nil, err.new { domain = "rlab", code = 0, name = "INITIALISE",
-    message = "mysqld --initialize failed: " .. (text and (M.cause(text) or text:match "[^\n]+") or tostring(status)) }
+    message = "mysqld --initialize failed: "
+      .. (text and (M.cause(text) or text:match "[^\n]+") or tostring(status)) }
 end
 
 local function make_template(ctx, template)
@@ -90,7 +95,8 @@ function M.files(ctx, server)
   if not fs.exists(data .. "/mysql.ibd") then
     local making = data .. ".new"
     fs.remove(making)
-    local ok, broken = fs.copy(template_of(ctx), making, { except = { "auto.cnf", "binlog.*" } }) -- an identity is not copied
+    -- an identity is not copied
+    local ok, broken = fs.copy(template_of(ctx), making, { except = { "auto.cnf", "binlog.*" } })
     if not ok then return nil, broken end
     fs.remove(data)
     ok, broken = fs.rename(making, data)
@@ -107,7 +113,8 @@ function M.command(ctx, server)
 end
 
 function M.connect(ctx)
-  return require("rlab.mysql").connect { host = "127.0.0.1", port = ctx.ports.mysql, user = USER, password = PASSWORD,
+  return require("rlab.mysql").connect { host = "127.0.0.1", port = ctx.ports.mysql, user = USER,
+    password = PASSWORD,
     connect_timeout = "2s", read_timeout = "5s" }
 end
 
@@ -123,7 +130,8 @@ function M.title(ctx)
   return "127.0.0.1:" .. ctx.ports.mysql
 end
 
--- "2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port: Address already in use"
+-- "2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port:
+-- Address already in use"
 function M.cause(text)
   local first
   for line in text:gmatch "[^\n]+" do

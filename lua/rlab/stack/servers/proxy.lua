@@ -1,10 +1,12 @@
--- The fault proxy: clients that shall meet faults on the wire dial its ports. Where no rule is, bytes pass as they are.
+-- The fault proxy: clients that shall meet faults on the wire dial its ports. Where no rule is, bytes pass
+-- as they are.
 local fs = require "rlab.fs"
 
 local function forwards(ctx)
   local p, list = ctx.ports, {}
   for id = 1, 3 do
-    list[id] = { name = "kafka-" .. id, port = p[("kafka-%d-proxy"):format(id)], to = p[("kafka-%d-prox"):format(id)], proto = "kafka" }
+    list[id] = { name = "kafka-" .. id, port = p[("kafka-%d-proxy"):format(id)],
+      to = p[("kafka-%d-prox"):format(id)], proto = "kafka" }
   end
   for id = 1, 3 do -- a broker as its peers see it, where the stack is partitionable
     local name = ("kafka-%d-inter"):format(id)
@@ -48,7 +50,8 @@ return {
 
   title = function(ctx)
     local p = ctx.ports
-    return ("API 127.0.0.1:%d, for kafka %d-%d, mysql %d, redis %d"):format(p.proxy, p["kafka-1-proxy"], p["kafka-3-proxy"],
+    return ("API 127.0.0.1:%d, for kafka %d-%d, mysql %d, redis %d"):format(p.proxy, p["kafka-1-proxy"],
+      p["kafka-3-proxy"],
       p["mysql-proxy"], p["redis-proxy"])
   end,
 

@@ -38,8 +38,9 @@ return {
 
   title = function(ctx) return "127.0.0.1:" .. ctx.ports.redis end,
 
-  -- "12:C 23 Nov 2026 16:00:00.000 # Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use"
-  -- or a block that begins with "*** FATAL AOF MANIFEST FILE ERROR ***" and ends with the reason
+  -- "12:C 23 Nov 2026 16:00:00.000 # Could not create server TCP listening socket 127.0.0.1:16379: bind:
+  -- Address already in use" or a block that begins with "*** FATAL AOF MANIFEST FILE ERROR ***" and ends
+  -- with the reason
   cause = function(text)
     local found
     local fatal, rest = text:match "%*%*%* (FATAL[^\n*]*[^\n* ]) %*%*%*\n(.*)"
@@ -49,7 +50,8 @@ return {
     end
     for line in text:gmatch "[^\n]+" do
       local message = line:match "^%d+:%u .- # (.+)$"
-      if message and not message:find "^Warning" and not message:find "^WARNING" and not message:find "oO0Oo" then
+      if message and not message:find "^Warning" and not message:find "^WARNING"
+        and not message:find "oO0Oo" then
         found = found or message
       end
     end
