@@ -39,11 +39,11 @@ static void read_reply(const char *text, size_t len)
 {
     load_parse p = {0};
     rl_buf in = {0};
-    parse_begin(&p, false);
+    load_parse_begin(&p, false);
     buf_add(&in, text, len / 2);
-    if (parse_feed(&p, &in, false) == PARSE_MORE) {
+    if (load_parse_feed(&p, &in, false) == PARSE_MORE) {
         buf_add(&in, text + len / 2, len - len / 2);
-        parse_feed(&p, &in, true);
+        load_parse_feed(&p, &in, true);
     }
     buf_free(&p.body);
     buf_free(&in);

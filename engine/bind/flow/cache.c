@@ -19,7 +19,7 @@ int luaopen_rlab_flow_cache(lua_State *L);
 /* A thread that hangs keeps the memory that it looks at. */
 static void close_cache(void *impl)
 {
-    cache_close(impl, CLOSE_SECONDS);
+    flow_cache_close(impl, CLOSE_SECONDS);
 }
 
 static const rl_handle_type cache_handle = {.name = "flow.cache",
@@ -62,7 +62,7 @@ static void need_table(lua_State *L, const char *key)
         luaL_error(L, "flow_cache.open: %s = { host =, port =, ... }", key);
 }
 
-static void read_lifetimes(lua_State *L, cache_opts *o)
+static void read_lifetimes(lua_State *L, flow_cache_opts *o)
 {
     o->ttl_ms = read_ms(L, "ttl", 60);
     o->soft_ttl_ms = read_ms(L, "soft_ttl", 0);
@@ -78,7 +78,7 @@ static void read_lifetimes(lua_State *L, cache_opts *o)
         luaL_error(L, "flow_cache.open: ttl and lease are at least 1ms");
 }
 
-static void read_limits(lua_State *L, cache_opts *o)
+static void read_limits(lua_State *L, flow_cache_opts *o)
 {
     o->redis_timeout = opts_duration(L, 1, "redis_timeout", 0.05);
     o->db_timeout = opts_duration(L, 1, "db_timeout", 0.2);
@@ -100,7 +100,7 @@ static const char *read_prefix(lua_State *L)
     return prefix;
 }
 
-static void read_opts(lua_State *L, cache_opts *o)
+static void read_opts(lua_State *L, flow_cache_opts *o)
 {
     static const char *const keys[] = {
         "redis",  "mysql",   "prefix",  "ttl",        "soft_ttl", "negative_ttl",
@@ -110,8 +110,8 @@ static void read_opts(lua_State *L, cache_opts *o)
         "ramp",   NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_cache.open", keys);
-    o->single = (cache_single)read_word(L, "single", cache_single_names);
-    o->fill = (cache_fill)read_word(L, "fill", cache_fill_names);
+    o->single = (flow_cache_single)read_word(L, "single", flow_cache_single_names);
+    o->fill = (flow_cache_fill)read_word(L, "fill", flow_cache_fill_names);
     o->prefix = read_prefix(L);
     read_lifetimes(L, o);
     read_limits(L, o);
@@ -124,19 +124,19 @@ static void read_opts(lua_State *L, cache_opts *o)
 /* open{...} -> cache | nil, err */
 static int l_open(lua_State *L)
 {
-    cache_opts o = {0};
-    rl_cache *cache;
+    flow_cache_opts o = {0};
+    flow_cache *cache;
     lua_settop(L, 1);
     read_opts(L, &o);
     rl_handle *h = handle_new(L, &cache_handle, 0);
-    rl_err *err = cache_open(&o, &cache);
+    rl_err *err = flow_cache_open(&o, &cache);
     if (err)
         return errs_fail(L, err);
-    flow_handle_set(L, h, cache_flow(cache));
+    flow_handle_set(L, h, flow_cache_flow(cache));
     return 1;
 }
 
-static rl_cache *check(lua_State *L)
+static flow_cache *check(lua_State *L)
 {
     return handle_check(L, 1, &cache_handle)->impl;
 }
@@ -155,10 +155,10 @@ static void set_text(lua_State *L, const char *key, const char *text)
     lua_setfield(L, -2, key);
 }
 
-static void push_gauges(lua_State *L, rl_cache *cache)
+static void push_gauges(lua_State *L, flow_cache *cache)
 {
-    cache_gauges g;
-    cache_measure(cache, &g);
+    flow_cache_gauges g;
+    flow_cache_measure(cache, &g);
     set_text(L, "redis_breaker", cache_breaker_names[g.redis]);
     set_text(L, "db_breaker", cache_breaker_names[g.db]);
     set_int(L, "redis_breaker_opens", g.redis_opens);
@@ -167,25 +167,25 @@ static void push_gauges(lua_State *L, rl_cache *cache)
     set_int(L, "db_peak", g.db_peak);
     set_int(L, "db_allowed", g.db_allowed);
     set_int(L, "queued", g.queued);
-    set_int(L, "events_dropped", flow_dropped(cache_flow(cache)));
+    set_int(L, "events_dropped", flow_dropped(flow_cache_flow(cache)));
 }
 
 /* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
 static int l_stats(lua_State *L)
 {
-    rl_cache *cache = check(L);
+    flow_cache *cache = check(L);
     lua_createtable(L, 0, CACHE_N_COUNT + 12);
     for (int i = 0; i < CACHE_N_COUNT; i++)
-        set_int(L, cache_count_names[i], cache_counted(cache, (cache_count)i));
+        set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
     push_gauges(L, cache);
-    cache_add_pool_wait(cache, hdr_push(L));
+    flow_cache_add_pool_wait(cache, hdr_push(L));
     lua_setfield(L, -2, "pool_wait");
-    cache_add_ahead(cache, hdr_push(L));
+    flow_cache_add_ahead(cache, hdr_push(L));
     lua_setfield(L, -2, "ahead");
     lua_createtable(L, 0, CACHE_SOURCE_COUNT);
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++) {
-        cache_add_latency(cache, (cache_source)i, hdr_push(L));
-        lua_setfield(L, -2, cache_source_names[i]);
+        flow_cache_add_latency(cache, (flow_cache_source)i, hdr_push(L));
+        lua_setfield(L, -2, flow_cache_source_names[i]);
     }
     lua_setfield(L, -2, "latency");
     return 1;
@@ -194,7 +194,7 @@ static int l_stats(lua_State *L)
 /* cache:forget_peak(): db_peak begins anew */
 static int l_forget_peak(lua_State *L)
 {
-    cache_forget_peak(check(L));
+    flow_cache_forget_peak(check(L));
     return 0;
 }
 
@@ -202,7 +202,7 @@ static int l_forget_peak(lua_State *L)
  * here */
 static int l_front(lua_State *L)
 {
-    http_front_push(L, cache_http_front, check(L));
+    http_front_push(L, flow_cache_http_front, check(L));
     return 1;
 }
 

@@ -22,7 +22,7 @@ int luaopen_rlab_flow_load(lua_State *L);
 
 static void close_impl(void *impl)
 {
-    load_close(impl);
+    flow_load_close(impl);
 }
 
 static const rl_handle_type load_handle = {.name = "flow.load",
@@ -30,7 +30,7 @@ static const rl_handle_type load_handle = {.name = "flow.load",
                                            .cancel = flow_handle_cancel,
                                            .detach = flow_handle_detach};
 
-static load *check(lua_State *L)
+static flow_load *check(lua_State *L)
 {
     return handle_check(L, 1, &load_handle)->impl;
 }
@@ -65,7 +65,7 @@ static void *keep_new(lua_State *L, size_t size)
 }
 
 /* {{"name", "value"}, ...} of the table on top; the texts live as long as it does. */
-static void read_headers(lua_State *L, load_shape *s)
+static void read_headers(lua_State *L, flow_load_shape *s)
 {
     int request = lua_gettop(L);
     if (lua_getfield(L, request, "headers") == LUA_TNIL) {
@@ -75,12 +75,12 @@ static void read_headers(lua_State *L, load_shape *s)
     luaL_argcheck(L, lua_istable(L, -1), 1, "headers must be a list of { name, value }");
     int list = lua_gettop(L);
     size_t n = lua_rawlen(L, list);
-    load_pair *pairs = keep_new(L, (n + 1) * sizeof *pairs);
+    flow_load_pair *pairs = keep_new(L, (n + 1) * sizeof *pairs);
     for (size_t i = 0; i < n; i++) {
         bool pair = lua_rawgeti(L, list, (lua_Integer)i + 1) == LUA_TTABLE &&
                     lua_rawgeti(L, -1, 1) == LUA_TSTRING && lua_rawgeti(L, -2, 2) == LUA_TSTRING;
         luaL_argcheck(L, pair, 1, "headers must be a list of { name, value }, both strings");
-        pairs[i] = (load_pair){lua_tostring(L, -2), lua_tostring(L, -1)};
+        pairs[i] = (flow_load_pair){lua_tostring(L, -2), lua_tostring(L, -1)};
         lua_pop(L, 3);
     }
     s->headers = pairs;
@@ -88,26 +88,27 @@ static void read_headers(lua_State *L, load_shape *s)
     lua_pop(L, 1);
 }
 
-static void read_shape(lua_State *L, load_shape *s)
+static void read_shape(lua_State *L, flow_load_shape *s)
 {
     static const char *const keys[] = {"id",  "method", "path",      "body",    "topic",
                                        "key", "value",  "partition", "headers", NULL};
     luaL_argcheck(L, lua_istable(L, -1), 1, "a request is a table");
     int idx = lua_gettop(L);
     opts_check(L, idx, "flow_load.open: request", keys);
-    *s = (load_shape){.id = opts_str(L, idx, "id", NULL),
-                      .method = opts_str(L, idx, "method", NULL),
-                      .path = opts_str(L, idx, "path", NULL),
-                      .body = opts_str(L, idx, "body", NULL),
-                      .topic = opts_str(L, idx, "topic", NULL),
-                      .key = opts_str(L, idx, "key", NULL),
-                      .value = opts_str(L, idx, "value", NULL),
-                      .partition = (int32_t)opts_int(L, idx, "partition", RD_KAFKA_PARTITION_UA)};
+    *s = (flow_load_shape){.id = opts_str(L, idx, "id", NULL),
+                           .method = opts_str(L, idx, "method", NULL),
+                           .path = opts_str(L, idx, "path", NULL),
+                           .body = opts_str(L, idx, "body", NULL),
+                           .topic = opts_str(L, idx, "topic", NULL),
+                           .key = opts_str(L, idx, "key", NULL),
+                           .value = opts_str(L, idx, "value", NULL),
+                           .partition =
+                               (int32_t)opts_int(L, idx, "partition", RD_KAFKA_PARTITION_UA)};
     read_headers(L, s);
 }
 
 /* `request` is one, `requests` is a list of them. */
-static void read_shapes(lua_State *L, load_opts *o)
+static void read_shapes(lua_State *L, flow_load_opts *o)
 {
     bool one = lua_getfield(L, OPTS, "request") != LUA_TNIL;
     bool many = lua_getfield(L, OPTS, "requests") != LUA_TNIL;
@@ -115,7 +116,7 @@ static void read_shapes(lua_State *L, load_opts *o)
     luaL_argcheck(L, !many || lua_istable(L, -1), 1, "requests must be a list");
     size_t n = one ? 1 : lua_rawlen(L, -1);
     int list = lua_gettop(L);
-    load_shape *shapes = keep_new(L, (n + 1) * sizeof *shapes);
+    flow_load_shape *shapes = keep_new(L, (n + 1) * sizeof *shapes);
     for (size_t i = 0; i < n; i++) {
         if (one)
             lua_getfield(L, OPTS, "request");
@@ -137,7 +138,7 @@ static bool read_arrivals(lua_State *L)
     return poisson;
 }
 
-static void read_numbers(lua_State *L, load_opts *o)
+static void read_numbers(lua_State *L, flow_load_opts *o)
 {
     o->rate = read_rate(L, OPTS);
     o->poisson = read_arrivals(L);
@@ -154,7 +155,7 @@ static void read_numbers(lua_State *L, load_opts *o)
     o->seed = (uint64_t)opts_int(L, OPTS, "seed", 0);
 }
 
-static void read_target(lua_State *L, load_opts *o)
+static void read_target(lua_State *L, flow_load_opts *o)
 {
     bool kafka = lua_getfield(L, OPTS, "kafka") != LUA_TNIL;
     o->url = opts_str(L, OPTS, "url", NULL);
@@ -175,18 +176,18 @@ static int l_open(lua_State *L)
     opts_check(L, OPTS, "flow_load.open", keys);
     rl_handle *h = handle_new(L, &load_handle, 0);
     lua_newtable(L);
-    load_opts o = {.name = opts_str(L, OPTS, "name", NULL), .f = opts_str(L, OPTS, "f", NULL)};
+    flow_load_opts o = {.name = opts_str(L, OPTS, "name", NULL), .f = opts_str(L, OPTS, "f", NULL)};
     read_numbers(L, &o);
     read_shapes(L, &o);
     if (lua_getfield(L, OPTS, "history") != LUA_TNIL)
         o.history = history_check(L, -1);
     read_target(L, &o); /* last: from here on the configuration is ours */
-    load *l;
-    rl_err *err = load_open(&o, &l);
+    flow_load *l;
+    rl_err *err = flow_load_open(&o, &l);
     if (err)
         return err_is(err, RL_LAB, "USAGE") ? raise_usage(L, err) : errs_fail(L, err);
     lua_settop(L, HANDLE);
-    flow_handle_set(L, h, load_flow(l));
+    flow_handle_set(L, h, flow_load_flow(l));
     return 1;
 }
 
@@ -198,9 +199,9 @@ static void set_int(lua_State *L, const char *key, int64_t v)
     lua_setfield(L, -2, key);
 }
 
-static void set_hdr(lua_State *L, load *l, const char *key, load_hist which)
+static void set_hdr(lua_State *L, flow_load *l, const char *key, flow_load_hdr which)
 {
-    flow_hdr *hdr = load_hdr(l, which);
+    flow_hdr *hdr = flow_load_hdr_of(l, which);
     flow_set_hdr(L, key, &hdr, 1);
 }
 
@@ -209,8 +210,8 @@ static void set_hdr(lua_State *L, load *l, const char *key, load_hist which)
 static int l_stats(lua_State *L)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
-    load *l = check(L);
-    load_stats s = load_stats_of(l);
+    flow_load *l = check(L);
+    flow_load_stats s = flow_load_stats_of(l);
     const struct {
         const char *key;
         int64_t value;
@@ -249,7 +250,7 @@ static void set_text(lua_State *L, const char *key, const char *text, size_t len
     lua_setfield(L, -2, key);
 }
 
-static void push_row(lua_State *L, const load_row *row)
+static void push_row(lua_State *L, const flow_load_row *row)
 {
     static const char *const outcomes[] = {"ok", "fail", "info", "dropped"};
     lua_createtable(L, 0, 10);
@@ -276,14 +277,14 @@ static void push_row(lua_State *L, const load_row *row)
 /* load:take([n = 1000]) -> list of rows, oldest first */
 static int l_take(lua_State *L)
 {
-    load *l = check(L);
+    flow_load *l = check(L);
     lua_Integer want = luaL_optinteger(L, 2, TAKE_MAX);
     luaL_argcheck(L, want > 0, 2, "a positive number expected");
     lua_newtable(L);
-    load_row row;
-    for (lua_Integer n = 1; n <= want && load_take(l, &row, 1) == 1; n++) {
+    flow_load_row row;
+    for (lua_Integer n = 1; n <= want && flow_load_take(l, &row, 1) == 1; n++) {
         push_row(L, &row);
-        load_row_free(&row);
+        flow_load_row_free(&row);
         lua_rawseti(L, -2, n);
     }
     return 1;
@@ -293,7 +294,7 @@ static int l_take(lua_State *L)
 
 typedef struct wait_job {
     rl_await await;
-    load *l;
+    flow_load *l;
     double seconds;
     atomic_bool given_up;
 } wait_job;
@@ -302,7 +303,7 @@ static void wait_run(rl_await *a)
 {
     wait_job *job = (wait_job *)a;
     int64_t until = clock_ns() + (int64_t)(job->seconds * 1e9);
-    while (!flow_join(load_flow(job->l), 0.02)) {
+    while (!flow_join(flow_load_flow(job->l), 0.02)) {
         if (atomic_load(&job->given_up))
             a->err = err_lab("CANCELLED", "the wait was cancelled");
         else if (job->seconds >= 0 && clock_ns() >= until)
@@ -310,7 +311,7 @@ static void wait_run(rl_await *a)
         if (a->err)
             return;
     }
-    a->err = load_failure(job->l);
+    a->err = flow_load_failure(job->l);
 }
 
 static void wait_cancel(rl_await *a)
@@ -321,7 +322,7 @@ static void wait_cancel(rl_await *a)
 /* load:wait([at_most]) -> true | nil, err */
 static int l_wait(lua_State *L)
 {
-    load *l = check(L);
+    flow_load *l = check(L);
     double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
     wait_job *job = await_new(sizeof *job, wait_run, NULL, NULL);
     job->l = l;

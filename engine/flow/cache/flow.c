@@ -8,11 +8,11 @@
 #include "fault/point/registry.h"
 #include "flow/cache/internal.h"
 
-const char *const cache_single_names[] = {"none", "process", "lease", NULL};
-const char *const cache_fill_names[] = {"plain", "lease", "versioned", NULL};
-const char *const cache_source_names[] = {"cache", "stale", "db", "negative", "l1", "error"};
+const char *const flow_cache_single_names[] = {"none", "process", "lease", NULL};
+const char *const flow_cache_fill_names[] = {"plain", "lease", "versioned", NULL};
+const char *const flow_cache_source_names[] = {"cache", "stale", "db", "negative", "l1", "error"};
 
-const char *const cache_count_names[CACHE_N_COUNT] = {
+const char *const flow_cache_count_names[CACHE_N_COUNT] = {
 #define COUNT(id, name) name,
     CACHE_COUNTS(COUNT)
 #undef COUNT
@@ -20,21 +20,21 @@ const char *const cache_count_names[CACHE_N_COUNT] = {
 
 /* ---- answers ---- */
 
-static void answer(rl_cache *cache, cache_lookup *lookup, cache_result *result)
+static void answer(flow_cache *cache, cache_lookup *lookup, flow_cache_result *result)
 {
     result->account = lookup->account;
     flow_hdr_record(&cache->latency[result->source], clock_ns() - lookup->began_ns, 1);
-    cache_count_up(cache, CACHE_N_FROM_CACHE + (cache_count)result->source, 1);
+    cache_count_up(cache, CACHE_N_FROM_CACHE + (flow_cache_count)result->source, 1);
     if (result->refused)
         cache_count_up(cache, CACHE_N_REFUSED, 1);
     lookup->done(result, lookup->arg);
     free(lookup);
 }
 
-void cache_finish(rl_cache *cache, cache_lookup *lookup, cache_source source,
+void cache_finish(flow_cache *cache, cache_lookup *lookup, flow_cache_source source,
                   const cache_entry *entry)
 {
-    cache_result result = {.source = source, .entry = *entry};
+    flow_cache_result result = {.source = source, .entry = *entry};
     int64_t age = clock_unix_ms() - entry->stored;
     result.age_ms = age > 0 && source != CACHE_FROM_DB ? age : 0;
     answer(cache, lookup, &result);
@@ -42,9 +42,9 @@ void cache_finish(rl_cache *cache, cache_lookup *lookup, cache_source source,
 
 /* What may be said when a server fails: the last that this process has seen, or what Redis had
  * before its soft TTL was over. */
-static bool stale_copy(rl_cache *cache, const cache_lookup *lookup, cache_entry *out)
+static bool stale_copy(flow_cache *cache, const cache_lookup *lookup, cache_entry *out)
 {
-    const cache_opts *o = &cache->opts;
+    const flow_cache_opts *o = &cache->opts;
     if (o->stale_ms <= 0)
         return false;
     if (cache_local_get(cache->local, lookup->account, clock_unix_ms(), o->stale_ms, out))
@@ -53,17 +53,18 @@ static bool stale_copy(rl_cache *cache, const cache_lookup *lookup, cache_entry 
     return out->state == CACHE_VALUE;
 }
 
-void cache_fail(rl_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused)
+void cache_fail(flow_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused)
 {
     cache_entry copy;
     if (stale_copy(cache, lookup, &copy))
         cache_finish(cache, lookup, CACHE_FROM_STALE, &copy);
     else
-        answer(cache, lookup,
-               &(cache_result){.source = CACHE_FROM_NOBODY, .refused = refused, .failure = why});
+        answer(
+            cache, lookup,
+            &(flow_cache_result){.source = CACHE_FROM_NOBODY, .refused = refused, .failure = why});
 }
 
-void cache_land(rl_cache *cache, cache_flight *flight, cache_source source,
+void cache_land(flow_cache *cache, cache_flight *flight, flow_cache_source source,
                 const cache_entry *entry, rl_err *err, bool refused)
 {
     for (cache_waiter *w = cache_flight_end(&cache->flights, flight), *next; w; w = next) {
@@ -78,20 +79,20 @@ void cache_land(rl_cache *cache, cache_flight *flight, cache_source source,
 
 /* ---- what Redis said ---- */
 
-void cache_recovered(rl_cache *cache, const char *need)
+void cache_recovered(flow_cache *cache, const char *need)
 {
     atomic_store(&cache->recovered_ns, clock_ns());
     flow_emit(&cache->flow, "breaker-closed", NULL, &(flow_field){.key = "need", .text = need}, 1);
 }
 
-void cache_redis_good(rl_cache *cache)
+void cache_redis_good(flow_cache *cache)
 {
     flow_up(&cache->flow, "redis");
     if (cache_breaker_good(&cache->redis_breaker))
         cache_recovered(cache, "redis");
 }
 
-void cache_redis_bad(rl_cache *cache, const rl_err *why)
+void cache_redis_bad(flow_cache *cache, const rl_err *why)
 {
     cache_count_up(cache, CACHE_N_REDIS_ERRORS, 1);
     flow_down(&cache->flow, "redis", why);
@@ -100,13 +101,13 @@ void cache_redis_bad(rl_cache *cache, const rl_err *why)
                   1);
 }
 
-static void keep_local(rl_cache *cache, int64_t account, const cache_entry *entry)
+static void keep_local(flow_cache *cache, int64_t account, const cache_entry *entry)
 {
     if (cache->local)
         cache_local_put(cache->local, account, entry, clock_unix_ms());
 }
 
-static void load(rl_cache *cache, cache_lookup *lookup, bool forced)
+static void load(flow_cache *cache, cache_lookup *lookup, bool forced)
 {
     cache_flight *flight;
     cache_entry seen = lookup->seen;
@@ -127,7 +128,7 @@ static void load(rl_cache *cache, cache_lookup *lookup, bool forced)
 }
 
 /* One refresh at a time also where misses load each for themselves: nobody waits for it. */
-static void refresh(rl_cache *cache, int64_t account, const cache_entry *seen)
+static void refresh(flow_cache *cache, int64_t account, const cache_entry *seen)
 {
     cache_flight *flight = cache_flight_join(&cache->flights, account, NULL);
     if (!flight)
@@ -137,10 +138,10 @@ static void refresh(rl_cache *cache, int64_t account, const cache_entry *seen)
     cache_pool_submit(cache, flight);
 }
 
-static void judge_value(rl_cache *cache, cache_lookup *lookup, const cache_entry *entry,
+static void judge_value(flow_cache *cache, cache_lookup *lookup, const cache_entry *entry,
                         rl_rng *rng)
 {
-    const cache_opts *o = &cache->opts;
+    const flow_cache_opts *o = &cache->opts;
     int64_t now = clock_unix_ms();
     if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft) {
         int64_t account = lookup->account;
@@ -158,7 +159,7 @@ static void judge_value(rl_cache *cache, cache_lookup *lookup, const cache_entry
     cache_finish(cache, lookup, CACHE_FROM_CACHE, entry);
 }
 
-static void judge_silence(rl_cache *cache, cache_lookup *lookup)
+static void judge_silence(flow_cache *cache, cache_lookup *lookup)
 {
     cache_entry copy;
     lookup->cacheless = true;
@@ -168,13 +169,13 @@ static void judge_silence(rl_cache *cache, cache_lookup *lookup)
         load(cache, lookup, false);
 }
 
-static void read_entry(rl_cache *cache, const redisReply *reply, cache_entry *entry)
+static void read_entry(flow_cache *cache, const redisReply *reply, cache_entry *entry)
 {
     if (!cache_entry_parse(reply, entry))
         cache_count_up(cache, CACHE_N_BAD_ENTRIES, 1);
 }
 
-void cache_judge(rl_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng)
+void cache_judge(flow_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng)
 {
     cache_entry entry;
     if (!reply) {
@@ -194,7 +195,7 @@ void cache_judge(rl_cache *cache, cache_lookup *lookup, const redisReply *reply,
 
 /* ---- readers come ---- */
 
-void cache_begin(rl_cache *cache, cache_lookup *lookup)
+void cache_begin(flow_cache *cache, cache_lookup *lookup)
 {
     cache_entry entry;
     if (flow_stopping(&cache->flow)) {
@@ -212,7 +213,7 @@ void cache_begin(rl_cache *cache, cache_lookup *lookup)
     }
 }
 
-void cache_get(rl_cache *cache, int64_t account, cache_done *done, void *arg)
+void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done, void *arg)
 {
     cache_lookup *lookup = mem_zero(sizeof *lookup);
     lookup->account = account;
@@ -232,7 +233,7 @@ static char *copied(const char *text)
     return text ? mem_strdup(text) : NULL;
 }
 
-static void own_options(rl_cache *cache, const cache_opts *opts)
+static void own_options(flow_cache *cache, const flow_cache_opts *opts)
 {
     cache->opts = *opts;
     cache->opts.prefix = mem_strdup(opts->prefix);
@@ -246,7 +247,7 @@ static void own_options(rl_cache *cache, const cache_opts *opts)
     cache->opts.mysql.write_timeout = 0;
 }
 
-static void free_options(cache_opts *o)
+static void free_options(flow_cache_opts *o)
 {
     const char *texts[] = {o->prefix, o->redis.host, o->redis.user, o->redis.password,
                            o->redis.client_name};
@@ -261,7 +262,7 @@ static void let_go_of_pauses(void)
     fail_resume(fail_point_names[FAIL_POINT_QUERY_BEFORE_FILL]);
 }
 
-static void wake_all(rl_cache *cache)
+static void wake_all(flow_cache *cache)
 {
     cache_lanes_wake(cache);
     cache_pool_wake(cache);
@@ -270,16 +271,16 @@ static void wake_all(rl_cache *cache)
 
 static void interrupt(rl_flow *flow)
 {
-    rl_cache *cache = (rl_cache *)flow;
+    flow_cache *cache = (flow_cache *)flow;
     cache_lanes_interrupt(cache);
     cache_pool_interrupt(cache);
     let_go_of_pauses();
     wake_all(cache);
 }
 
-rl_err *cache_open(const cache_opts *opts, rl_cache **out)
+rl_err *flow_cache_open(const flow_cache_opts *opts, flow_cache **out)
 {
-    rl_cache *cache = mem_zero(sizeof *cache);
+    flow_cache *cache = mem_zero(sizeof *cache);
     flow_init(&cache->flow);
     atomic_init(&cache->recovered_ns, clock_ns() - (int64_t)(opts->ramp * 1e9));
     cache->flow.interrupt = interrupt;
@@ -302,21 +303,21 @@ rl_err *cache_open(const cache_opts *opts, rl_cache **out)
     if (!err)
         *out = cache;
     else
-        cache_close(cache, 5);
+        flow_cache_close(cache, 5);
     return err;
 }
 
-rl_flow *cache_flow(rl_cache *cache)
+rl_flow *flow_cache_flow(flow_cache *cache)
 {
     return &cache->flow;
 }
 
-const cache_opts *cache_options(const rl_cache *cache)
+const flow_cache_opts *flow_cache_options(const flow_cache *cache)
 {
     return &cache->opts;
 }
 
-static bool end_threads(rl_cache *cache, double seconds)
+static bool end_threads(flow_cache *cache, double seconds)
 {
     int64_t until = clock_ns() + (int64_t)(seconds * 1e9);
     flow_stop(&cache->flow);
@@ -329,7 +330,7 @@ static bool end_threads(rl_cache *cache, double seconds)
     return ended;
 }
 
-bool cache_close(rl_cache *cache, double seconds)
+bool flow_cache_close(flow_cache *cache, double seconds)
 {
     if (!end_threads(cache, seconds))
         return false;
@@ -353,27 +354,27 @@ bool cache_close(rl_cache *cache, double seconds)
 
 /* ---- figures ---- */
 
-int64_t cache_counted(rl_cache *cache, cache_count which)
+int64_t flow_cache_counted(flow_cache *cache, flow_cache_count which)
 {
     return atomic_load_explicit(&cache->counts[which], memory_order_relaxed);
 }
 
-void cache_add_latency(rl_cache *cache, cache_source source, struct hdr_histogram *sum)
+void flow_cache_add_latency(flow_cache *cache, flow_cache_source source, struct hdr_histogram *sum)
 {
     flow_hdr_add_to(&cache->latency[source], sum);
 }
 
-void cache_add_pool_wait(rl_cache *cache, struct hdr_histogram *sum)
+void flow_cache_add_pool_wait(flow_cache *cache, struct hdr_histogram *sum)
 {
     flow_hdr_add_to(&cache->pool_wait, sum);
 }
 
-void cache_add_ahead(rl_cache *cache, struct hdr_histogram *sum)
+void flow_cache_add_ahead(flow_cache *cache, struct hdr_histogram *sum)
 {
     flow_hdr_add_to(&cache->ahead, sum);
 }
 
-void cache_measure(rl_cache *cache, cache_gauges *out)
+void flow_cache_measure(flow_cache *cache, flow_cache_gauges *out)
 {
     cache_pool *pool = &cache->pool;
     out->redis = cache_breaker_state_of(&cache->redis_breaker);
@@ -388,7 +389,7 @@ void cache_measure(rl_cache *cache, cache_gauges *out)
     out->db_allowed = cache_pool_allowed(cache);
 }
 
-void cache_forget_peak(rl_cache *cache)
+void flow_cache_forget_peak(flow_cache *cache)
 {
     pthread_mutex_lock(&cache->pool.lock);
     cache->pool.peak = cache->pool.busy;

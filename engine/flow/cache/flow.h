@@ -1,17 +1,17 @@
 /* flow.cache: the read path. Account by account from Redis, where they are kept as scripts.h says,
  * else from MySQL's account_view.
  *
- * Offers: rl_cache, a flow whose lanes (one thread and one pipelined Redis connection each) look up
+ * Offers: flow_cache, a flow whose lanes (one thread and one pipelined Redis connection each) look up
  * what many readers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
- * each, started when needed) load what is missing. Every protection is a switch of cache_opts:
+ * each, started when needed) load what is missing. Every protection is a switch of flow_cache_opts:
  * lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across processes,
  * negative entries, three ways to fill, timeouts, circuit breakers, stale answers on errors, a copy
  * in the process, and a cap on concurrent database reads. A load that fails while others wait with
  * it is tried once more.
  * Failpoints: query.enter, query.db_load, query.before_fill with the account; they block threads of
  * their own or a worker, never a lane.
- * Uses: flow, redis, mysql, fault. Thread: cache_get from any; `done` is called on any, must not
- * block, and may come before cache_get returns. */
+ * Uses: flow, redis, mysql, fault. Thread: flow_cache_get from any; `done` is called on any, must not
+ * block, and may come before flow_cache_get returns. */
 #ifndef RL_FLOW_CACHE_FLOW_H
 #define RL_FLOW_CACHE_FLOW_H
 
@@ -20,17 +20,22 @@
 #include "flow/core.h"
 #include "mysql/conn.h"
 
-typedef enum cache_single {
+typedef enum flow_cache_single {
     CACHE_SINGLE_NONE,    /* each miss loads */
     CACHE_SINGLE_PROCESS, /* one load a process and account */
     CACHE_SINGLE_LEASE    /* one load an account: who has the lease in Redis */
-} cache_single;
+} flow_cache_single;
 
-typedef enum cache_fill { CACHE_FILL_PLAIN, CACHE_FILL_LEASE, CACHE_FILL_VERSIONED } cache_fill;
+typedef enum flow_cache_fill {
+    CACHE_FILL_PLAIN,
+    CACHE_FILL_LEASE,
+    CACHE_FILL_VERSIONED
+} flow_cache_fill;
 
-extern const char *const cache_single_names[], *const cache_fill_names[]; /* NULL-terminated */
+extern const char *const flow_cache_single_names[],
+    *const flow_cache_fill_names[]; /* NULL-terminated */
 
-typedef struct cache_opts {
+typedef struct flow_cache_opts {
     redisc_opts redis; /* its timeouts are set from redis_timeout */
     my_opts mysql;     /* likewise, from db_timeout */
     const char *prefix;
@@ -38,8 +43,8 @@ typedef struct cache_opts {
     double jitter;                                /* 0..1: ttl * (1 +- jitter) */
     double beta;                                  /* XFetch; 0: off */
     uint64_t seed;
-    cache_single single;
-    cache_fill fill;
+    flow_cache_single single;
+    flow_cache_fill fill;
     int64_t lease_ms;                 /* how long a lease lives, and how long others wait for it */
     double redis_timeout, db_timeout; /* seconds; 0: for ever */
     int lanes, workers, db_pool;      /* db_pool: at most so many reads of the database at once */
@@ -51,9 +56,9 @@ typedef struct cache_opts {
     int64_t local_ms;   /* answered from this process; 0: off */
     int64_t stale_ms;   /* answered from this process when a server fails; 0: off */
     int64_t local_size; /* entries */
-} cache_opts;
+} flow_cache_opts;
 
-typedef enum cache_source {
+typedef enum flow_cache_source {
     CACHE_FROM_CACHE,
     CACHE_FROM_STALE, /* the soft TTL is over, or a server fails */
     CACHE_FROM_DB,
@@ -61,31 +66,32 @@ typedef enum cache_source {
     CACHE_FROM_LOCAL,
     CACHE_FROM_NOBODY, /* no answer: see failure */
     CACHE_SOURCE_COUNT
-} cache_source;
+} flow_cache_source;
 
 extern const char
-    *const cache_source_names[]; /* "cache", "stale", "db", "negative", "l1", "error" */
+    *const flow_cache_source_names[]; /* "cache", "stale", "db", "negative", "l1", "error" */
 
-typedef struct cache_result {
-    cache_source source;
+typedef struct flow_cache_result {
+    flow_cache_source source;
     cache_entry entry; /* CACHE_VALUE, or CACHE_NEGATIVE: no such account */
     int64_t account, age_ms;
     bool refused;          /* of NOBODY: by our own cap, breaker or end; else a server failed */
     const rl_err *failure; /* of NOBODY; valid during the call */
-} cache_result;
+} flow_cache_result;
 
-typedef struct rl_cache rl_cache;
-typedef void cache_done(const cache_result *result, void *arg);
+typedef struct flow_cache flow_cache;
+typedef void flow_cache_done(const flow_cache_result *result, void *arg);
 
-rl_err *cache_open(const cache_opts *opts, rl_cache **out); /* connects in the background */
-rl_flow *cache_flow(rl_cache *cache);
-const cache_opts *cache_options(const rl_cache *cache);
-void cache_get(rl_cache *cache, int64_t account, cache_done *done,
-               void *arg); /* exactly one done */
+rl_err *flow_cache_open(const flow_cache_opts *opts,
+                        flow_cache **out); /* connects in the background */
+rl_flow *flow_cache_flow(flow_cache *cache);
+const flow_cache_opts *flow_cache_options(const flow_cache *cache);
+void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done,
+                    void *arg); /* exactly one done */
 
 /* Ends what is under way, with an error where it must; false: a thread hangs and the memory
  * stays. */
-bool cache_close(rl_cache *cache, double seconds);
+bool flow_cache_close(flow_cache *cache, double seconds);
 
 /* ---- figures ---- */
 
@@ -115,30 +121,31 @@ bool cache_close(rl_cache *cache, double seconds);
     COUNT(REDIS_ERRORS, "redis_errors")   \
     COUNT(BAD_ENTRIES, "bad_entries")
 
-typedef enum cache_count {
+typedef enum flow_cache_count {
 #define COUNT(id, name) CACHE_N_##id,
     CACHE_COUNTS(COUNT)
 #undef COUNT
         CACHE_N_COUNT
-} cache_count;
+} flow_cache_count;
 
-extern const char *const cache_count_names[CACHE_N_COUNT];
+extern const char *const flow_cache_count_names[CACHE_N_COUNT];
 
-int64_t cache_counted(rl_cache *cache, cache_count which);
-void cache_add_latency(rl_cache *cache, cache_source source, struct hdr_histogram *sum); /* ns */
-void cache_add_pool_wait(rl_cache *cache, struct hdr_histogram *sum);                    /* ns */
-void cache_add_ahead(rl_cache *cache,
-                     struct hdr_histogram *sum); /* ns that XFetch came before the end */
+int64_t flow_cache_counted(flow_cache *cache, flow_cache_count which);
+void flow_cache_add_latency(flow_cache *cache, flow_cache_source source,
+                            struct hdr_histogram *sum);                      /* ns */
+void flow_cache_add_pool_wait(flow_cache *cache, struct hdr_histogram *sum); /* ns */
+void flow_cache_add_ahead(flow_cache *cache,
+                          struct hdr_histogram *sum); /* ns that XFetch came before the end */
 
-typedef struct cache_gauges {
+typedef struct flow_cache_gauges {
     cache_breaker_state redis, db;
     int64_t redis_opens, db_opens;
     int db_busy, db_peak; /* reads at once, now and at most */
     int db_allowed;       /* of db_pool, just now */
     int queued;           /* loads that wait for a worker */
-} cache_gauges;
+} flow_cache_gauges;
 
-void cache_measure(rl_cache *cache, cache_gauges *out);
-void cache_forget_peak(rl_cache *cache); /* db_peak begins anew */
+void flow_cache_measure(flow_cache *cache, flow_cache_gauges *out);
+void flow_cache_forget_peak(flow_cache *cache); /* db_peak begins anew */
 
 #endif

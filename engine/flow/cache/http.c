@@ -21,7 +21,7 @@ bool cache_http_account(const char *path, int64_t *account)
     return digits > 0 && errno == 0 && *end == '\0';
 }
 
-static int status_of(const cache_result *r)
+static int status_of(const flow_cache_result *r)
 {
     if (r->source != CACHE_FROM_NOBODY)
         return 404;
@@ -30,7 +30,7 @@ static int status_of(const cache_result *r)
     return err_is(r->failure, RL_MYSQL, "TIMEOUT") ? 504 : 503;
 }
 
-static void problem(http_request *req, const cache_result *r)
+static void problem(http_request *req, const flow_cache_result *r)
 {
     rl_buf body = {0};
     int status = status_of(r);
@@ -43,9 +43,9 @@ static void problem(http_request *req, const cache_result *r)
         buf_printf(&detail, "%s: %s", r->failure->name, r->failure->msg);
     json_put_string(&body, detail.data, detail.len);
     buf_printf(&body, ",\"account_id\":%lld,\"source\":\"%s\"}", (long long)r->account,
-               cache_source_names[r->source]);
+               flow_cache_source_names[r->source]);
     const http_field fields[] = {{"Content-Type", "application/problem+json"},
-                                 {"X-Cache", cache_source_names[r->source]},
+                                 {"X-Cache", flow_cache_source_names[r->source]},
                                  {"Retry-After", "1"}};
     http_reply(req, &(http_reply_opts){.status = status,
                                        .fields = fields,
@@ -56,7 +56,7 @@ static void problem(http_request *req, const cache_result *r)
     buf_free(&body);
 }
 
-static void reply(const cache_result *r, void *arg)
+static void reply(const flow_cache_result *r, void *arg)
 {
     http_request *req = arg;
     if (r->source == CACHE_FROM_NOBODY || r->entry.state != CACHE_VALUE) {
@@ -69,10 +69,10 @@ static void reply(const cache_result *r, void *arg)
                  "{\"account_id\":%lld,\"balance\":%lld,\"version\":%lld,\"source\":\"%s\","
                  "\"age_ms\":%lld}",
                  (long long)r->account, (long long)r->entry.balance, (long long)r->entry.version,
-                 cache_source_names[r->source], (long long)r->age_ms);
+                 flow_cache_source_names[r->source], (long long)r->age_ms);
     snprintf(age, sizeof age, "%lld", (long long)(r->age_ms / 1000));
     const http_field fields[] = {{"Content-Type", "application/json"},
-                                 {"X-Cache", cache_source_names[r->source]},
+                                 {"X-Cache", flow_cache_source_names[r->source]},
                                  {"Age", age}};
     http_reply(
         req,
@@ -80,12 +80,12 @@ static void reply(const cache_result *r, void *arg)
             .status = 200, .fields = fields, .fields_count = 3, .body = body, .len = (size_t)len});
 }
 
-bool cache_http_front(http_request *req, void *arg)
+bool flow_cache_http_front(http_request *req, void *arg)
 {
     int64_t account;
     bool get = strcmp(http_method(req), "GET") == 0 || strcmp(http_method(req), "HEAD") == 0;
     if (!get || !cache_http_account(http_path(req), &account))
         return false;
-    cache_get(arg, account, reply, req);
+    flow_cache_get(arg, account, reply, req);
     return true;
 }

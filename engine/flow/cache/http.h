@@ -1,6 +1,6 @@
 /* GET /accounts/{id} out of a flow.cache.
  *
- * Offers: cache_http_front, for http_set_front with the rl_cache as its argument. An answer is
+ * Offers: flow_cache_http_front, for http_set_front with the flow_cache as its argument. An answer is
  * {"account_id":17,"balance":1200,"version":3,"source":"cache", "age_ms":12} with the headers
  * X-Cache (its source) and Age (seconds); what cannot be answered is problem+json: 404 no such
  * account (source as well), 503 and Retry-After refused by ourselves or MySQL is away, 504 MySQL
@@ -12,7 +12,7 @@
 #include "flow/cache/flow.h"
 #include "http/server.h"
 
-bool cache_http_front(http_request *req, void *cache);
+bool flow_cache_http_front(http_request *req, void *cache);
 
 /* The account of a path such as "/accounts/17"; false: it is another path, or no number of 64
  * bits. */

@@ -16,7 +16,7 @@ typedef struct cache_lookup {
     int64_t account, began_ns;
     cache_entry seen; /* what Redis said, when it shall be loaded all the same */
     bool cacheless;   /* Redis could not be asked */
-    cache_done *done;
+    flow_cache_done *done;
     void *arg;
 } cache_lookup;
 
@@ -33,7 +33,7 @@ void cache_cond_init(pthread_cond_t *cond); /* whose timed waits take the monoto
 struct timespec cache_in(int64_t at_ns);    /* a time of clock_ns() for them */
 
 typedef struct cache_lane {
-    rl_cache *cache;
+    flow_cache *cache;
     pthread_mutex_t lock;
     pthread_cond_t more;
     bool asleep;
@@ -46,7 +46,7 @@ typedef struct cache_lane {
 } cache_lane;
 
 typedef struct cache_worker {
-    rl_cache *cache;
+    flow_cache *cache;
     redisc_conn *redis;
     my_conn *db;
     uint64_t tokens;
@@ -70,9 +70,9 @@ typedef struct cache_pool {
     cache_worker *workers;
 } cache_pool;
 
-struct rl_cache {
+struct flow_cache {
     rl_flow flow; /* first */
-    cache_opts opts;
+    flow_cache_opts opts;
     cache_lane *lanes;
     atomic_uint next_lane;
     cache_steps steps;
@@ -87,51 +87,51 @@ struct rl_cache {
     my_conn *probe;               /* asks while it is not */
 };
 
-static inline void cache_count_up(rl_cache *cache, cache_count which, int64_t n)
+static inline void cache_count_up(flow_cache *cache, flow_cache_count which, int64_t n)
 {
     atomic_fetch_add_explicit(&cache->counts[which], n, memory_order_relaxed);
 }
 
 /* ---- flow.c: what is decided ---- */
 
-void cache_begin(rl_cache *cache, cache_lookup *lookup);
+void cache_begin(flow_cache *cache, cache_lookup *lookup);
 /* What Redis said; reply NULL: it could not be asked. */
-void cache_judge(rl_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng);
-void cache_finish(rl_cache *cache, cache_lookup *lookup, cache_source source,
+void cache_judge(flow_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng);
+void cache_finish(flow_cache *cache, cache_lookup *lookup, flow_cache_source source,
                   const cache_entry *entry);
-void cache_fail(rl_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused);
+void cache_fail(flow_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused);
 /* The outcome of a load for all who waited; err (freed here) or an entry. */
-void cache_land(rl_cache *cache, cache_flight *flight, cache_source source,
+void cache_land(flow_cache *cache, cache_flight *flight, flow_cache_source source,
                 const cache_entry *entry, rl_err *err, bool refused);
-void cache_recovered(rl_cache *cache, const char *need); /* its breaker has closed */
-void cache_redis_good(rl_cache *cache);
-void cache_redis_bad(rl_cache *cache, const rl_err *why);
+void cache_recovered(flow_cache *cache, const char *need); /* its breaker has closed */
+void cache_redis_good(flow_cache *cache);
+void cache_redis_bad(flow_cache *cache, const rl_err *why);
 
 /* ---- lane.c ---- */
 
-rl_err *cache_lanes_open(rl_cache *cache);
-void cache_lanes_ask(rl_cache *cache, cache_lookup *lookup);
-void cache_lanes_interrupt(rl_cache *cache);
-void cache_lanes_close(rl_cache *cache);
+rl_err *cache_lanes_open(flow_cache *cache);
+void cache_lanes_ask(flow_cache *cache, cache_lookup *lookup);
+void cache_lanes_interrupt(flow_cache *cache);
+void cache_lanes_close(flow_cache *cache);
 /* Wakes all who sleep in the lanes, so that they see the end. */
-void cache_lanes_wake(rl_cache *cache);
+void cache_lanes_wake(flow_cache *cache);
 
 /* ---- pool.c: threads for loads and for armed failpoints ---- */
 
-rl_err *cache_pool_open(rl_cache *cache);
-void cache_pool_submit(rl_cache *cache, cache_flight *flight);
+rl_err *cache_pool_open(flow_cache *cache);
+void cache_pool_submit(flow_cache *cache, cache_flight *flight);
 /* A turn at the database; false: it did not come in time. */
-bool cache_pool_enter(rl_cache *cache, int64_t submitted_ns);
-void cache_pool_leave(rl_cache *cache);
-int cache_pool_allowed(rl_cache *cache); /* how many turns there are just now */
-void cache_pool_interrupt(rl_cache *cache);
-void cache_pool_wake(rl_cache *cache);
-void cache_pool_close(rl_cache *cache);
+bool cache_pool_enter(flow_cache *cache, int64_t submitted_ns);
+void cache_pool_leave(flow_cache *cache);
+int cache_pool_allowed(flow_cache *cache); /* how many turns there are just now */
+void cache_pool_interrupt(flow_cache *cache);
+void cache_pool_wake(flow_cache *cache);
+void cache_pool_close(flow_cache *cache);
 
-void cache_steps_open(rl_cache *cache);
-void cache_steps_enter(rl_cache *cache, cache_lookup *lookup);
-void cache_steps_wake(rl_cache *cache);
-void cache_steps_close(rl_cache *cache);
+void cache_steps_open(flow_cache *cache);
+void cache_steps_enter(flow_cache *cache, cache_lookup *lookup);
+void cache_steps_wake(flow_cache *cache);
+void cache_steps_close(flow_cache *cache);
 
 /* ---- load.c ---- */
 

@@ -31,7 +31,7 @@ cache_waiter *cache_list_take(cache_list *list)
     return w;
 }
 
-void cache_lanes_ask(rl_cache *cache, cache_lookup *lookup)
+void cache_lanes_ask(flow_cache *cache, cache_lookup *lookup)
 {
     unsigned n = atomic_fetch_add_explicit(&cache->next_lane, 1, memory_order_relaxed);
     cache_lane *lane = &cache->lanes[n % (unsigned)cache->opts.lanes];
@@ -97,7 +97,7 @@ static rl_err *run_batch(cache_lane *lane, int n, size_t *got)
 
 static void look_up(cache_lane *lane, int n)
 {
-    rl_cache *cache = lane->cache;
+    flow_cache *cache = lane->cache;
     size_t got = 0;
     if (cache_breaker_allow(&cache->redis_breaker, clock_ns())) {
         rl_err *err = run_batch(lane, n, &got);
@@ -144,7 +144,7 @@ static void lane_main(void *arg)
     }
 }
 
-static void lane_open(rl_cache *cache, cache_lane *lane, int i)
+static void lane_open(flow_cache *cache, cache_lane *lane, int i)
 {
     rl_rng rng;
     lane->cache = cache;
@@ -157,7 +157,7 @@ static void lane_open(rl_cache *cache, cache_lane *lane, int i)
     rng_split(&rng, (const char *)&i, sizeof i, &lane->rng);
 }
 
-rl_err *cache_lanes_open(rl_cache *cache)
+rl_err *cache_lanes_open(flow_cache *cache)
 {
     cache->lanes = mem_zero((size_t)cache->opts.lanes * sizeof *cache->lanes);
     for (int i = 0; i < cache->opts.lanes; i++)
@@ -170,7 +170,7 @@ rl_err *cache_lanes_open(rl_cache *cache)
     return NULL;
 }
 
-void cache_lanes_wake(rl_cache *cache)
+void cache_lanes_wake(flow_cache *cache)
 {
     for (int i = 0; i < cache->opts.lanes; i++) {
         pthread_mutex_lock(&cache->lanes[i].lock);
@@ -179,13 +179,13 @@ void cache_lanes_wake(rl_cache *cache)
     }
 }
 
-void cache_lanes_interrupt(rl_cache *cache)
+void cache_lanes_interrupt(flow_cache *cache)
 {
     for (int i = 0; i < cache->opts.lanes; i++)
         redisc_cancel(cache->lanes[i].conn);
 }
 
-void cache_lanes_close(rl_cache *cache)
+void cache_lanes_close(flow_cache *cache)
 {
     for (int i = 0; i < cache->opts.lanes; i++) {
         cache_lane *lane = &cache->lanes[i];

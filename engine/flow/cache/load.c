@@ -16,7 +16,7 @@ typedef struct load {
     bool redis;  /* it may still be asked */
     bool leased; /* token is in Redis */
     char token[96];
-    cache_source source;
+    flow_cache_source source;
     cache_entry entry;
     bool refused; /* the failure is our own cap's */
     bool skipped; /* a refresh that somebody else does */
@@ -86,7 +86,7 @@ static void account_key(const load *l, cache_key_kind kind, char out[CACHE_KEY_M
 /* What is there is good enough: not what this load was begun to replace. */
 static bool is_fresh(const load *l, const cache_entry *e)
 {
-    const cache_opts *o = &l->worker->cache->opts;
+    const flow_cache_opts *o = &l->worker->cache->opts;
     if (e->state == CACHE_NEGATIVE)
         return o->negative_ttl_ms > 0;
     if (e->state != CACHE_VALUE)
@@ -187,7 +187,7 @@ static void new_token(load *l)
  * is, or its owner takes too long. */
 static bool wait_for_lease(load *l)
 {
-    rl_cache *cache = l->worker->cache;
+    flow_cache *cache = l->worker->cache;
     int64_t until = clock_ns() + cache->opts.lease_ms * 1000000;
     double pause = LEASE_POLL_FIRST_MS;
     for (bool waited = false;; waited = true) {
@@ -250,7 +250,7 @@ static rl_err *select_account(load *l)
     return NULL;
 }
 
-static void database_good(rl_cache *cache)
+static void database_good(flow_cache *cache)
 {
     atomic_store(&cache->db_up, true);
     flow_up(&cache->flow, "mysql");
@@ -258,7 +258,7 @@ static void database_good(rl_cache *cache)
         cache_recovered(cache, "mysql");
 }
 
-static void database_bad(rl_cache *cache, const rl_err *err)
+static void database_bad(flow_cache *cache, const rl_err *err)
 {
     cache_count_up(cache, CACHE_N_DB_ERRORS, 1);
     if (err->domain == RL_MYSQL) { /* what a failpoint says is not the server's fault */
@@ -272,7 +272,7 @@ static void database_bad(rl_cache *cache, const rl_err *err)
 
 static rl_err *in_turn(load *l)
 {
-    rl_cache *cache = l->worker->cache;
+    flow_cache *cache = l->worker->cache;
     int64_t began = clock_ns(); /* a pause there is a slow load */
     rl_err *err = cache_point(FAIL_POINT_QUERY_DB_LOAD, l->flight->account);
     if (!err) {
@@ -290,7 +290,7 @@ static rl_err *in_turn(load *l)
 
 static rl_err *read_database(load *l)
 {
-    rl_cache *cache = l->worker->cache;
+    flow_cache *cache = l->worker->cache;
     l->refused = true;
     if (!cache_pool_enter(cache, l->flight->submitted_ns))
         return cache_refusal("BUSY", "as many reads of the database are under way as may be");
@@ -310,7 +310,7 @@ static rl_err *read_database(load *l)
 
 static int64_t lifetime(load *l)
 {
-    const cache_opts *o = &l->worker->cache->opts;
+    const flow_cache_opts *o = &l->worker->cache->opts;
     cache_entry *e = &l->entry;
     if (e->state == CACHE_NEGATIVE)
         return o->negative_ttl_ms;
@@ -338,7 +338,7 @@ static void put(fill_call *c, const char *text)
 static void prepare_fill(load *l, fill_call *c, const char *key, const char *lease,
                          const char *version, const char *ttl)
 {
-    cache_fill mode = l->worker->cache->opts.fill;
+    flow_cache_fill mode = l->worker->cache->opts.fill;
     c->script = mode == CACHE_FILL_PLAIN   ? CACHE_PUT
                 : mode == CACHE_FILL_LEASE ? CACHE_LEASE_FILL
                                            : CACHE_VERSIONED;
@@ -358,7 +358,7 @@ static void prepare_fill(load *l, fill_call *c, const char *key, const char *lea
 
 static void fill(load *l, int64_t ttl)
 {
-    rl_cache *cache = l->worker->cache;
+    flow_cache *cache = l->worker->cache;
     fill_call c = {.argc = 0};
     cache_args fields;
     char key[CACHE_KEY_MAX], lease[CACHE_KEY_MAX], version[CACHE_VERSION_DIGITS + 1], ms[24];
@@ -386,7 +386,7 @@ static void fill(load *l, int64_t ttl)
 
 static void after_read(load *l)
 {
-    rl_cache *cache = l->worker->cache;
+    flow_cache *cache = l->worker->cache;
     err_free(cache_point(FAIL_POINT_QUERY_BEFORE_FILL, l->flight->account));
     int64_t ttl = lifetime(l);
     if (cache->local)
@@ -400,7 +400,7 @@ static void after_read(load *l)
 
 static rl_err *load_once(load *l)
 {
-    const cache_opts *o = &l->worker->cache->opts;
+    const flow_cache_opts *o = &l->worker->cache->opts;
     bool leases = o->single == CACHE_SINGLE_LEASE || o->fill == CACHE_FILL_LEASE;
     new_token(l);
     l->leased = false;
@@ -423,7 +423,7 @@ static bool worth_a_retry(load *l, const rl_err *err)
 
 void cache_load(cache_worker *worker, cache_flight *flight)
 {
-    rl_cache *cache = worker->cache;
+    flow_cache *cache = worker->cache;
     load l = {.worker = worker, .flight = flight};
     l.redis = !flight->cacheless && cache_breaker_state_of(&cache->redis_breaker) == BREAKER_CLOSED;
     rl_err *err = load_once(&l);

@@ -43,7 +43,7 @@ static rl_err *out_of_turn(void)
 
 /* ---- the queue of loads ---- */
 
-static int64_t deadline_of(const rl_cache *cache, int64_t submitted_ns)
+static int64_t deadline_of(const flow_cache *cache, int64_t submitted_ns)
 {
     double wait = cache->opts.db_wait;
     return wait > 0 ? submitted_ns + (int64_t)(wait * 1e9) : INT64_MAX;
@@ -63,7 +63,7 @@ static cache_flight *take_flight(cache_pool *pool)
 
 static cache_flight *next_flight(cache_worker *worker)
 {
-    rl_cache *cache = worker->cache;
+    flow_cache *cache = worker->cache;
     cache_pool *pool = &cache->pool;
     pthread_mutex_lock(&pool->lock);
     pool->idle++;
@@ -85,7 +85,7 @@ static void worker_main(void *arg)
 }
 
 /* Under the lock. */
-static void start_worker(rl_cache *cache)
+static void start_worker(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     if (pool->queued <= pool->idle || pool->started == cache->opts.workers)
@@ -97,7 +97,7 @@ static void start_worker(rl_cache *cache)
     err_free(err); /* the others have to do */
 }
 
-void cache_pool_submit(rl_cache *cache, cache_flight *flight)
+void cache_pool_submit(flow_cache *cache, cache_flight *flight)
 {
     cache_pool *pool = &cache->pool;
     flight->submitted_ns = clock_ns();
@@ -118,13 +118,13 @@ void cache_pool_submit(rl_cache *cache, cache_flight *flight)
 
 /* ---- turns at the database ---- */
 
-int cache_pool_allowed(rl_cache *cache)
+int cache_pool_allowed(flow_cache *cache)
 {
     return cache_ramp(cache->opts.db_pool, clock_ns() - atomic_load(&cache->recovered_ns),
                       (int64_t)(cache->opts.ramp * 1e9));
 }
 
-bool cache_pool_enter(rl_cache *cache, int64_t submitted_ns)
+bool cache_pool_enter(flow_cache *cache, int64_t submitted_ns)
 {
     cache_pool *pool = &cache->pool;
     int64_t until = deadline_of(cache, submitted_ns), now;
@@ -144,7 +144,7 @@ bool cache_pool_enter(rl_cache *cache, int64_t submitted_ns)
     return in;
 }
 
-void cache_pool_leave(rl_cache *cache)
+void cache_pool_leave(flow_cache *cache)
 {
     pthread_mutex_lock(&cache->pool.lock);
     cache->pool.busy--;
@@ -155,7 +155,7 @@ void cache_pool_leave(rl_cache *cache)
 /* ---- loads that waited too long for a worker ---- */
 
 /* Waits until the oldest has waited too long, or for the next to come. Under the lock. */
-static void await_overdue(rl_cache *cache)
+static void await_overdue(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     int64_t at = in_ms(SLICE_MS);
@@ -165,7 +165,7 @@ static void await_overdue(rl_cache *cache)
     pthread_cond_timedwait(&pool->waiting, &pool->lock, &until);
 }
 
-static cache_flight *take_overdue(rl_cache *cache)
+static cache_flight *take_overdue(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     cache_flight *f = NULL;
@@ -180,7 +180,7 @@ static cache_flight *take_overdue(rl_cache *cache)
 
 static void sweep_main(void *arg)
 {
-    rl_cache *cache = arg;
+    flow_cache *cache = arg;
     while (!flow_stopping(&cache->flow)) {
         cache_flight *f = take_overdue(cache);
         if (f)
@@ -191,7 +191,7 @@ static void sweep_main(void *arg)
 /* Health tells of the server and not of the last reader: while it is away somebody asks. */
 static void probe_main(void *arg)
 {
-    rl_cache *cache = arg;
+    flow_cache *cache = arg;
     do {
         if (atomic_load(&cache->db_up))
             continue;
@@ -207,7 +207,7 @@ static void probe_main(void *arg)
 
 /* ---- life of the pool ---- */
 
-static void worker_open(rl_cache *cache, cache_worker *worker, int i)
+static void worker_open(flow_cache *cache, cache_worker *worker, int i)
 {
     worker->cache = cache;
     worker->redis = redisc_new(&cache->opts.redis);
@@ -216,7 +216,7 @@ static void worker_open(rl_cache *cache, cache_worker *worker, int i)
              (unsigned long long)clock_unix_ns(), i);
 }
 
-rl_err *cache_pool_open(rl_cache *cache)
+rl_err *cache_pool_open(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     pthread_mutex_init(&pool->lock, NULL);
@@ -236,7 +236,7 @@ rl_err *cache_pool_open(rl_cache *cache)
     return err;
 }
 
-void cache_pool_interrupt(rl_cache *cache)
+void cache_pool_interrupt(flow_cache *cache)
 {
     for (int i = 0; i < cache->opts.workers; i++) {
         redisc_cancel(cache->pool.workers[i].redis);
@@ -252,14 +252,14 @@ static void wake(pthread_mutex_t *lock, pthread_cond_t *cond)
     pthread_mutex_unlock(lock);
 }
 
-void cache_pool_wake(rl_cache *cache)
+void cache_pool_wake(flow_cache *cache)
 {
     wake(&cache->pool.lock, &cache->pool.more);
     wake(&cache->pool.lock, &cache->pool.room);
     wake(&cache->pool.lock, &cache->pool.waiting);
 }
 
-void cache_pool_close(rl_cache *cache)
+void cache_pool_close(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     for (cache_flight *f; (f = take_flight(pool));)
@@ -296,7 +296,7 @@ rl_err *cache_point(int id, int64_t account)
     return err;
 }
 
-static void step(rl_cache *cache, cache_lookup *lookup)
+static void step(flow_cache *cache, cache_lookup *lookup)
 {
     rl_err *err = cache_point(FAIL_POINT_QUERY_ENTER, lookup->account);
     if (err)
@@ -308,7 +308,7 @@ static void step(rl_cache *cache, cache_lookup *lookup)
 
 static void step_main(void *arg)
 {
-    rl_cache *cache = arg;
+    flow_cache *cache = arg;
     cache_steps *steps = &cache->steps;
     for (;;) {
         pthread_mutex_lock(&steps->lock);
@@ -326,7 +326,7 @@ static void step_main(void *arg)
     }
 }
 
-void cache_steps_enter(rl_cache *cache, cache_lookup *lookup)
+void cache_steps_enter(flow_cache *cache, cache_lookup *lookup)
 {
     cache_steps *steps = &cache->steps;
     pthread_mutex_lock(&steps->lock);
@@ -340,18 +340,18 @@ void cache_steps_enter(rl_cache *cache, cache_lookup *lookup)
     pthread_cond_signal(&steps->more);
 }
 
-void cache_steps_open(rl_cache *cache)
+void cache_steps_open(flow_cache *cache)
 {
     pthread_mutex_init(&cache->steps.lock, NULL);
     cache_cond_init(&cache->steps.more);
 }
 
-void cache_steps_wake(rl_cache *cache)
+void cache_steps_wake(flow_cache *cache)
 {
     wake(&cache->steps.lock, &cache->steps.more);
 }
 
-void cache_steps_close(rl_cache *cache)
+void cache_steps_close(flow_cache *cache)
 {
     for (cache_waiter *w; (w = cache_list_take(&cache->steps.queue));)
         cache_begin(cache, (cache_lookup *)w);

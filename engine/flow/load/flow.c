@@ -15,7 +15,7 @@ static const double rate_max = 1e6, seconds_max = 86400;
 
 /* ---- options ---- */
 
-bool load_is_local(const char *host, size_t len)
+bool flow_load_is_local(const char *host, size_t len)
 {
     static const char *const names[] = {"localhost", "::1", "[::1]"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -42,7 +42,7 @@ static rl_err *wrong_url(const char *url)
 }
 
 /* http://HOST[:PORT][/] */
-static rl_err *read_url(load *l, const char *url)
+static rl_err *read_url(flow_load *l, const char *url)
 {
     if (strncmp(url, "http://", 7) != 0)
         return wrong_url(url);
@@ -53,7 +53,7 @@ static rl_err *read_url(load *l, const char *url)
     l->port = *port == ':' ? (int)strtol(port + 1, &end, 10) : 80;
     if (len == 0 || l->port < 1 || l->port > 65535 || (*end && strcmp(end, "/") != 0))
         return wrong_url(url);
-    if (!load_is_local(host, len))
+    if (!flow_load_is_local(host, len))
         return not_local(host, len);
     l->host = bracket ? mem_dup(host + 1, len - 2) : mem_dup(host, len);
     return NULL;
@@ -69,14 +69,14 @@ static rl_err *check_brokers(rd_kafka_conf_t *conf)
         size_t host = len;
         while (host > 0 && at[host] != ':')
             host--;
-        if (!load_is_local(at, host ? host : len))
+        if (!flow_load_is_local(at, host ? host : len))
             return not_local(at, host ? host : len);
         at += len;
     }
     return NULL;
 }
 
-static rl_err *check_numbers(const load_opts *o)
+static rl_err *check_numbers(const flow_load_opts *o)
 {
     if (!o->readers && !(o->rate > 0 && o->rate <= rate_max))
         return err_lab("USAGE", "rate must lie between 0 and 1000000 a second");
@@ -104,7 +104,7 @@ static rl_err *read_text(const char *text, load_text **out)
     return text ? load_text_read(text, strlen(text), out) : NULL;
 }
 
-static rl_err *form_open(const load_shape *s, bool http, load_form *f)
+static rl_err *form_open(const flow_load_shape *s, bool http, load_form *f)
 {
     struct {
         const char *from;
@@ -149,7 +149,7 @@ static void form_close(load_form *f)
     free(f->topic);
 }
 
-void load_render(load *l, const load_request *r, const load_text *t, rl_buf *out)
+void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out)
 {
     load_values v = {.n = r->n,
                      .unix_ms = clock_unix_ms() - (clock_ns() - r->intended) / 1000000,
@@ -167,7 +167,7 @@ static rl_err *copy_of(const rl_err *err)
     return err ? err_new(err->domain, err->code, err->name, "%s", err->msg) : NULL;
 }
 
-static void fail(load *l, rl_err *err)
+static void fail(flow_load *l, rl_err *err)
 {
     pthread_mutex_lock(&l->tally.lock);
     l->failure = err;
@@ -175,7 +175,7 @@ static void fail(load *l, rl_err *err)
     flow_emit(&l->flow, "failed", copy_of(err), NULL, 0);
 }
 
-static bool start_one(load *l, int64_t n, int64_t intended, int reader)
+static bool start_one(flow_load *l, int64_t n, int64_t intended, int reader)
 {
     load_request *r = l->driver->free_slot(l, reader);
     if (!r)
@@ -191,10 +191,10 @@ static bool start_one(load *l, int64_t n, int64_t intended, int reader)
 
 /* Starts what is due; the time at which the next one is, or from which on it is dropped when no
  * slot is free. */
-static int64_t start_due(load *l, bool *over)
+static int64_t start_due(flow_load *l, bool *over)
 {
     int64_t at, patience = (int64_t)(l->o.timeout * 1e9);
-    while (!(*over = !plan_next(&l->plan, &at))) {
+    while (!(*over = !load_plan_next(&l->plan, &at))) {
         int64_t now = clock_ns(), intended = l->began + at;
         if (intended > now)
             return intended;
@@ -203,24 +203,24 @@ static int64_t start_due(load *l, bool *over)
                 return intended + patience;
             load_drop(l, l->plan.n, intended);
         }
-        tally_planned(l);
-        plan_advance(&l->plan);
+        load_tally_planned(l);
+        load_plan_advance(&l->plan);
     }
     return INT64_MAX;
 }
 
-static int64_t in_flight(load *l)
+static int64_t in_flight(flow_load *l)
 {
-    return load_stats_of(l).in_flight;
+    return flow_load_stats_of(l).in_flight;
 }
 
-static void wait_until(load *l, int64_t at)
+static void wait_until(flow_load *l, int64_t at)
 {
     int64_t soon = clock_ns() + tick_ns;
     l->driver->wait(l, at < soon ? at : soon);
 }
 
-static void run_open(load *l)
+static void run_open(flow_load *l)
 {
     bool over = false;
     while (!flow_aborted(&l->flow)) {
@@ -233,14 +233,14 @@ static void run_open(load *l)
 }
 
 /* How many requests this reader may still make, given how many it has made. */
-static bool has_more(load *l, int64_t made)
+static bool has_more(flow_load *l, int64_t made)
 {
     if (flow_stopping(&l->flow) || (l->o.count && made >= l->o.count))
         return false;
     return !l->o.duration || clock_ns() - l->began < (int64_t)(l->o.duration * 1e9);
 }
 
-static void run_closed(load *l)
+static void run_closed(flow_load *l)
 {
     int64_t *made = mem_zero((size_t)l->o.readers * sizeof *made), n = 0;
     bool more = true;
@@ -252,7 +252,7 @@ static void run_closed(load *l)
             more = true;
             if (!start_one(l, n + 1, clock_ns(), i))
                 continue;
-            tally_planned(l);
+            load_tally_planned(l);
             made[i]++;
             n++;
         }
@@ -263,7 +263,7 @@ static void run_closed(load *l)
     free(made);
 }
 
-static int64_t mark(load *l, int64_t *when)
+static int64_t mark(flow_load *l, int64_t *when)
 {
     int64_t now = clock_ns();
     pthread_mutex_lock(&l->tally.lock);
@@ -272,7 +272,7 @@ static int64_t mark(load *l, int64_t *when)
     return now;
 }
 
-static rl_err *get_ready(load *l)
+static rl_err *get_ready(flow_load *l)
 {
     rl_err *err = l->driver->open(l);
     if (!err && l->o.readers && l->driver->ready) {
@@ -286,7 +286,7 @@ static rl_err *get_ready(load *l)
 
 static void run(void *arg)
 {
-    load *l = arg;
+    flow_load *l = arg;
     rl_err *err = get_ready(l);
     if (err)
         fail(l, err);
@@ -303,7 +303,7 @@ static void run(void *arg)
 /* ---- life ---- */
 
 /* What is left in l->o belongs to the load. */
-static rl_err *prepare(load *l)
+static rl_err *prepare(flow_load *l)
 {
     rl_err *err = l->o.url ? read_url(l, l->o.url) : check_brokers(l->o.kafka);
     for (size_t i = 0; !err && i < l->o.nshapes; i++)
@@ -316,18 +316,18 @@ static rl_err *prepare(load *l)
 static void interrupt(rl_flow *flow)
 {
     static const uint64_t one = 1;
-    load *l = (load *)flow;
+    flow_load *l = (flow_load *)flow;
     if (write(l->wake, &one, sizeof one) < 0)
         return; /* full, hence readable */
 }
 
-static void load_free(load *l)
+static void load_free(flow_load *l)
 {
     for (size_t i = 0; i < l->o.nshapes; i++)
         form_close(&l->forms[i]);
     free(l->forms);
-    tally_close(&l->tally);
-    for (int i = 0; i < LOAD_HISTS; i++)
+    load_tally_close(&l->tally);
+    for (int i = 0; i < LOAD_HDRS; i++)
         flow_hdr_close(&l->hists[i]);
     if (l->wake >= 0)
         close(l->wake);
@@ -342,15 +342,15 @@ static void load_free(load *l)
     free(l);
 }
 
-void load_close(load *l)
+void flow_load_close(flow_load *l)
 {
     if (flow_close(&l->flow, CLOSE_SECONDS))
         load_free(l);
 }
 
-static load_opts with_defaults(const load_opts *given)
+static flow_load_opts with_defaults(const flow_load_opts *given)
 {
-    load_opts o = *given;
+    flow_load_opts o = *given;
     if (o.readers > 0)
         o.in_flight = o.readers;
     else if (o.in_flight == 0)
@@ -358,9 +358,9 @@ static load_opts with_defaults(const load_opts *given)
     return o;
 }
 
-static load *load_new(const load_opts *o)
+static flow_load *load_new(const flow_load_opts *o)
 {
-    load *l = mem_zero(sizeof *l);
+    flow_load *l = mem_zero(sizeof *l);
     flow_init(&l->flow);
     l->flow.interrupt = interrupt;
     l->o = *o;
@@ -369,51 +369,51 @@ static load *load_new(const load_opts *o)
     l->f = mem_strdup(o->f ? o->f : o->url ? "request" : "send");
     l->forms = mem_zero((o->nshapes + 1) * sizeof *l->forms);
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    tally_open(&l->tally, o);
-    for (int i = 0; i < LOAD_HISTS; i++)
+    load_tally_open(&l->tally, o);
+    for (int i = 0; i < LOAD_HDRS; i++)
         flow_hdr_open(&l->hists[i]);
     if (o->history)
         history_keep(o->history);
     return l;
 }
 
-static void set_plan(load *l)
+static void set_plan(flow_load *l)
 {
     rl_rng seed;
     rng_init(&seed, l->o.seed);
     rng_split(&seed, "content", 7, &l->content);
-    plan_open(&l->plan, l->o.rate, l->o.poisson, &seed);
+    load_plan_open(&l->plan, l->o.rate, l->o.poisson, &seed);
     l->plan.count = l->o.count;
     l->plan.until = (int64_t)(l->o.duration * 1e9);
 }
 
-rl_err *load_open(const load_opts *given, load **out)
+rl_err *flow_load_open(const flow_load_opts *given, flow_load **out)
 {
-    load_opts o = with_defaults(given);
+    flow_load_opts o = with_defaults(given);
     rl_err *err = check_numbers(&o);
     if (err) {
         if (o.kafka)
             rd_kafka_conf_destroy(o.kafka);
         return err;
     }
-    load *l = load_new(&o);
+    flow_load *l = load_new(&o);
     err = l->wake < 0 ? err_sys(errno, "eventfd") : prepare(l);
     set_plan(l);
     if (!err)
         err = flow_start(&l->flow, "load", run, l);
     if (err)
-        load_close(l);
+        flow_load_close(l);
     else
         *out = l;
     return err;
 }
 
-rl_flow *load_flow(load *l)
+rl_flow *flow_load_flow(flow_load *l)
 {
     return &l->flow;
 }
 
-rl_err *load_failure(load *l)
+rl_err *flow_load_failure(flow_load *l)
 {
     pthread_mutex_lock(&l->tally.lock);
     rl_err *copy = copy_of(l->failure);

@@ -22,29 +22,29 @@
 #include "flow/core.h"
 #include "kafka/client.h"
 
-typedef struct load load;
+typedef struct flow_load flow_load;
 
 enum { LOAD_IN_FLIGHT_HTTP = 64, LOAD_IN_FLIGHT_KAFKA = 10000, LOAD_IN_FLIGHT_MAX = 100000 };
 
-typedef struct load_pair {
+typedef struct flow_load_pair {
     const char *name, *value;
-} load_pair;
+} flow_load_pair;
 
 /* One kind of request; texts are templates (text.h), NULL where there is none. Several take
  * turns. */
-typedef struct load_shape {
+typedef struct flow_load_shape {
     const char *id;
     const char *method, *path, *body; /* HTTP */
     const char *topic, *key, *value;  /* Kafka */
     int32_t partition;                /* Kafka: RD_KAFKA_PARTITION_UA by the partitioner */
-    const load_pair *headers;
+    const flow_load_pair *headers;
     size_t nheaders;
-} load_shape;
+} flow_load_shape;
 
-typedef struct load_opts {
+typedef struct flow_load_opts {
     const char *url;        /* http://127.0.0.1:PORT; NULL: Kafka */
     rd_kafka_conf_t *kafka; /* taken, also when opening fails; NULL: HTTP */
-    const load_shape *shapes;
+    const flow_load_shape *shapes;
     size_t nshapes;
     double rate; /* open: per second */
     bool poisson;
@@ -59,53 +59,53 @@ typedef struct load_opts {
     uint64_t seed;
     rl_history *history;  /* kept open while the load lives; NULL: none */
     const char *name, *f; /* of the processes and of the operation in the history */
-} load_opts;
+} flow_load_opts;
 
-typedef enum load_outcome { LOAD_OK, LOAD_FAIL, LOAD_UNKNOWN, LOAD_DROPPED } load_outcome;
+typedef enum flow_load_outcome { LOAD_OK, LOAD_FAIL, LOAD_UNKNOWN, LOAD_DROPPED } flow_load_outcome;
 
-typedef struct load_row {
+typedef struct flow_load_row {
     int64_t n, intended, started, ended; /* times are clock_ns; started 0: never */
-    load_outcome outcome;
+    flow_load_outcome outcome;
     int reader;        /* closed: which, from 1 */
     int status;        /* HTTP; 0: no reply */
     int32_t partition; /* Kafka: where it was acknowledged, else -1 */
     int64_t offset;
-    char *id, *body, *error; /* NULL where there is none; freed by load_row_free */
+    char *id, *body, *error; /* NULL where there is none; freed by flow_load_row_free */
     size_t body_len;
-} load_row;
+} flow_load_row;
 
-typedef struct load_stats {
+typedef struct flow_load_stats {
     int64_t planned, started, ok, failed, unknown, dropped; /* planned: those whose time has come */
     int64_t late, in_flight, most_in_flight, connects, bytes;
     int64_t status[6];       /* replies by their first digit */
     int64_t rows, rows_lost; /* waiting to be taken; had no room */
     int64_t began, ended;    /* clock_ns; 0: not yet */
     bool released; /* closed: every reader was connected when the first request went out */
-} load_stats;
+} flow_load_stats;
 
-typedef enum load_hist { LOAD_LATENCY, LOAD_SERVICE, LOAD_LATENESS, LOAD_HISTS } load_hist;
+typedef enum flow_load_hdr { LOAD_LATENCY, LOAD_SERVICE, LOAD_LATENESS, LOAD_HDRS } flow_load_hdr;
 
 /* Wrong options are USAGE errors. Starts at once. A load begins with its rl_flow: flow_stop
  * starts nothing more, flow_abort makes what is in flight unknown. */
-rl_err *load_open(const load_opts *o, load **out);
-rl_flow *load_flow(load *l);
+rl_err *flow_load_open(const flow_load_opts *o, flow_load **out);
+rl_flow *flow_load_flow(flow_load *l);
 
-load_stats load_stats_of(load *l);
+flow_load_stats flow_load_stats_of(flow_load *l);
 /* Of ns: latency from the intended start (closed: from the start), service from the start,
  * lateness of each start. */
-flow_hdr *load_hdr(load *l, load_hist which);
+flow_hdr *flow_load_hdr_of(flow_load *l, flow_load_hdr which);
 
 /* Moves up to n rows, oldest first; how many. */
-size_t load_take(load *l, load_row *rows, size_t n);
-void load_row_free(load_row *row);
+size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n);
+void flow_load_row_free(flow_load_row *row);
 
 /* A copy of why it ended early; NULL: it did not. */
-rl_err *load_failure(load *l);
+rl_err *flow_load_failure(flow_load *l);
 
 /* Aborts, waits for the thread, frees; when the thread hangs nothing is freed. */
-void load_close(load *l);
+void flow_load_close(flow_load *l);
 
 /* Whether a host is this machine and nothing else. */
-bool load_is_local(const char *host, size_t len);
+bool flow_load_is_local(const char *host, size_t len);
 
 #endif

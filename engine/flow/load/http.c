@@ -88,7 +88,7 @@ static bool dial(http_state *h, conn *c)
            (connect(c->fd, (struct sockaddr *)&h->to, h->to_len) == 0 || errno == EINPROGRESS);
 }
 
-static bool resolve(load *l, http_state *h)
+static bool resolve(flow_load *l, http_state *h)
 {
     const char *host = strcmp(l->host, "localhost") == 0 ? "127.0.0.1" : l->host;
     struct sockaddr_in *v4 = (struct sockaddr_in *)&h->to;
@@ -129,7 +129,7 @@ static void put_free(http_state *h, conn *c)
 }
 
 /* The request has come to its end; the connection lives on when it may. */
-static void finish(load *l, conn *c, const load_reply *reply)
+static void finish(flow_load *l, conn *c, const load_reply *reply)
 {
     http_state *h = l->state;
     bool keep = c->state == BUSY && reply->status && c->parse.reusable;
@@ -146,7 +146,7 @@ static void finish(load *l, conn *c, const load_reply *reply)
         put_free(h, c);
 }
 
-static void broken(load *l, conn *c, const char *why)
+static void broken(flow_load *l, conn *c, const char *why)
 {
     bool sent = c->written > 0 && c->request.form->effect;
     finish(
@@ -154,12 +154,12 @@ static void broken(load *l, conn *c, const char *why)
         &(load_reply){.outcome = sent ? LOAD_UNKNOWN : LOAD_FAIL, .partition = -1, .error = why});
 }
 
-static void answered(load *l, conn *c)
+static void answered(flow_load *l, conn *c)
 {
     int class = c->parse.status / 100;
-    load_outcome outcome = class == 2   ? LOAD_OK
-                           : class == 5 ? (c->request.form->effect ? LOAD_UNKNOWN : LOAD_FAIL)
-                                        : LOAD_FAIL;
+    flow_load_outcome outcome = class == 2   ? LOAD_OK
+                                : class == 5 ? (c->request.form->effect ? LOAD_UNKNOWN : LOAD_FAIL)
+                                             : LOAD_FAIL;
     finish(l, c,
            &(load_reply){.outcome = outcome,
                          .status = c->parse.status,
@@ -168,7 +168,7 @@ static void answered(load *l, conn *c)
                          .body_len = c->parse.body.len});
 }
 
-static void write_more(load *l, conn *c)
+static void write_more(flow_load *l, conn *c)
 {
     while (c->written < c->out.len) {
         ssize_t n = send(c->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
@@ -187,15 +187,15 @@ static void write_more(load *l, conn *c)
     watch(l->state, c, false);
 }
 
-static void send_it(load *l, conn *c)
+static void send_it(flow_load *l, conn *c)
 {
     c->state = BUSY;
     buf_reset(&c->in);
-    parse_begin(&c->parse, strcmp(c->request.form->method, "HEAD") == 0);
+    load_parse_begin(&c->parse, strcmp(c->request.form->method, "HEAD") == 0);
     write_more(l, c);
 }
 
-static void render(load *l, conn *c)
+static void render(flow_load *l, conn *c)
 {
     const load_request *r = &c->request;
     const load_form *f = r->form;
@@ -223,7 +223,7 @@ static void render(load *l, conn *c)
     c->written = 0;
 }
 
-static void start(load *l, load_request *r)
+static void start(flow_load *l, load_request *r)
 {
     http_state *h = l->state;
     conn *c = conn_of(r);
@@ -238,7 +238,7 @@ static void start(load *l, load_request *r)
         broken(l, c, strerror(errno));
 }
 
-static load_request *free_slot(load *l, int reader)
+static load_request *free_slot(flow_load *l, int reader)
 {
     http_state *h = l->state;
     if (reader >= 0)
@@ -252,7 +252,7 @@ static load_request *free_slot(load *l, int reader)
 
 /* ---- what comes in ---- */
 
-static void connected(load *l, conn *c)
+static void connected(flow_load *l, conn *c)
 {
     int failed = 0;
     socklen_t len = sizeof failed;
@@ -265,7 +265,7 @@ static void connected(load *l, conn *c)
         hang_up(c);
         return;
     }
-    tally_connected(l);
+    load_tally_connected(l);
     c->state = IDLE;
     watch(l->state, c, false);
     if (c->waiting)
@@ -291,14 +291,14 @@ static bool read_all(conn *c)
     }
 }
 
-static void readable(load *l, conn *c)
+static void readable(flow_load *l, conn *c)
 {
     bool ended = read_all(c);
     if (c->state == IDLE) { /* closed by the server between two requests, or it talks out of turn */
         hang_up(c);
         return;
     }
-    switch (parse_feed(&c->parse, &c->in, ended)) {
+    switch (load_parse_feed(&c->parse, &c->in, ended)) {
     case PARSE_DONE:
         answered(l, c);
         break;
@@ -312,7 +312,7 @@ static void readable(load *l, conn *c)
     }
 }
 
-static void handle(load *l, conn *c, uint32_t events)
+static void handle(flow_load *l, conn *c, uint32_t events)
 {
     if (c->state == CONNECTING) {
         connected(l, c);
@@ -324,7 +324,7 @@ static void handle(load *l, conn *c, uint32_t events)
         readable(l, c);
 }
 
-static void time_out(load *l)
+static void time_out(flow_load *l)
 {
     http_state *h = l->state;
     int64_t now = clock_ns();
@@ -345,7 +345,7 @@ static void set_timer(const http_state *h, int64_t at)
     timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-static void wait_events(load *l, int64_t until)
+static void wait_events(flow_load *l, int64_t until)
 {
     http_state *h = l->state;
     struct epoll_event events[EVENTS];
@@ -370,7 +370,7 @@ static rl_err *watch_own(const http_state *h, int fd, int64_t key)
     return epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? NULL : err_sys(errno, "epoll");
 }
 
-static rl_err *http_open(load *l)
+static rl_err *http_open(flow_load *l)
 {
     http_state *h = mem_zero(sizeof *h);
     l->state = h;
@@ -400,7 +400,7 @@ static int count_idle(const http_state *h, int n)
 }
 
 /* Connects every reader before the first of them asks. */
-static rl_err *http_ready(load *l)
+static rl_err *http_ready(flow_load *l)
 {
     http_state *h = l->state;
     int64_t until = clock_ns() + (int64_t)(l->o.timeout * 1e9);
@@ -416,14 +416,14 @@ static rl_err *http_ready(load *l)
                                l->host, l->port);
 }
 
-static void abandon(load *l)
+static void abandon(flow_load *l)
 {
     http_state *h = l->state;
     while (h->first >= 0)
         broken(l, &h->conns[h->first], "stopped before the reply");
 }
 
-static void http_close(load *l)
+static void http_close(flow_load *l)
 {
     http_state *h = l->state;
     for (int i = 0; i < l->o.in_flight; i++) {

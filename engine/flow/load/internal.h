@@ -29,7 +29,7 @@ typedef struct load_request {
 } load_request;
 
 typedef struct load_reply {
-    load_outcome outcome;
+    flow_load_outcome outcome;
     int status;
     int32_t partition;
     int64_t offset;
@@ -40,25 +40,25 @@ typedef struct load_reply {
 /* What is counted and kept; the lock guards all of it. */
 typedef struct load_tally {
     pthread_mutex_t lock;
-    load_stats stats;
-    load_row *rows; /* a ring */
+    flow_load_stats stats;
+    flow_load_row *rows; /* a ring */
     size_t cap, head;
     int64_t *process; /* in the history, by slot: a new one after an unknown outcome */
 } load_tally;
 
 typedef struct load_driver {
-    rl_err *(*open)(load *l);
-    rl_err *(*ready)(load *l); /* closed: every reader connected; may be NULL */
-    load_request *(*free_slot)(load *l, int reader); /* NULL: none; reader -1: any */
-    void (*start)(load *l, load_request *r);         /* ends it by load_end, at once or later */
-    void (*wait)(load *l, int64_t until);            /* clock_ns; handles what comes */
-    void (*abandon)(load *l);                        /* ends what is in flight as unknown */
-    void (*close)(load *l);
+    rl_err *(*open)(flow_load *l);
+    rl_err *(*ready)(flow_load *l); /* closed: every reader connected; may be NULL */
+    load_request *(*free_slot)(flow_load *l, int reader); /* NULL: none; reader -1: any */
+    void (*start)(flow_load *l, load_request *r); /* ends it by load_end, at once or later */
+    void (*wait)(flow_load *l, int64_t until);    /* clock_ns; handles what comes */
+    void (*abandon)(flow_load *l);                /* ends what is in flight as unknown */
+    void (*close)(flow_load *l);
 } load_driver;
 
-struct load {
+struct flow_load {
     rl_flow flow; /* first */
-    load_opts o;
+    flow_load_opts o;
     char *host, *name, *f;
     int port;
     load_form *forms;
@@ -67,7 +67,7 @@ struct load {
     load_plan plan;
     rl_rng content;
     load_tally tally;
-    flow_hdr hists[LOAD_HISTS];
+    flow_hdr hists[LOAD_HDRS];
     rl_err *failure; /* under the tally's lock */
     const load_driver *driver;
     void *state; /* the driver's */
@@ -75,16 +75,16 @@ struct load {
 
 extern const load_driver load_http, load_kafka;
 
-void tally_open(load_tally *t, const load_opts *o);
-void tally_close(load_tally *t);
-void tally_planned(load *l);
-void tally_connected(load *l);
+void load_tally_open(load_tally *t, const flow_load_opts *o);
+void load_tally_close(load_tally *t);
+void load_tally_planned(flow_load *l);
+void load_tally_connected(flow_load *l);
 
-void load_begin(load *l, load_request *r); /* sets r->started */
-void load_end(load *l, load_request *r, const load_reply *reply);
-void load_drop(load *l, int64_t n, int64_t intended);
+void load_begin(flow_load *l, load_request *r); /* sets r->started */
+void load_end(flow_load *l, load_request *r, const load_reply *reply);
+void load_drop(flow_load *l, int64_t n, int64_t intended);
 
 /* Renders one text of a request; a NULL text renders nothing. */
-void load_render(load *l, const load_request *r, const load_text *t, rl_buf *out);
+void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out);
 
 #endif

@@ -34,7 +34,7 @@ static void put_free(kafka_state *k, slot *s)
     k->free = s->request.slot;
 }
 
-static void finish(load *l, slot *s, const load_reply *reply)
+static void finish(flow_load *l, slot *s, const load_reply *reply)
 {
     load_end(l, &s->request, reply);
     put_free(l->state, s);
@@ -42,7 +42,7 @@ static void finish(load *l, slot *s, const load_reply *reply)
 
 static void on_report(void *arg, const rd_kafka_message_t *msg)
 {
-    load *l = arg;
+    flow_load *l = arg;
     bool gone = rd_kafka_message_status(msg) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
     load_reply reply = {.outcome = !msg->err ? LOAD_OK
                                    : gone    ? LOAD_FAIL
@@ -55,7 +55,7 @@ static void on_report(void *arg, const rd_kafka_message_t *msg)
 
 /* ---- sending ---- */
 
-static load_request *free_slot(load *l, int reader)
+static load_request *free_slot(flow_load *l, int reader)
 {
     kafka_state *k = l->state;
     int i = reader >= 0 ? reader : k->free;
@@ -67,7 +67,7 @@ static load_request *free_slot(load *l, int reader)
     return &k->slots[i].request;
 }
 
-static rd_kafka_headers_t *headers_of(load *l, const load_request *r)
+static rd_kafka_headers_t *headers_of(flow_load *l, const load_request *r)
 {
     kafka_state *k = l->state;
     const load_form *f = r->form;
@@ -81,14 +81,14 @@ static rd_kafka_headers_t *headers_of(load *l, const load_request *r)
     return headers;
 }
 
-static const void *rendered(load *l, const load_request *r, const load_text *t, rl_buf *out)
+static const void *rendered(flow_load *l, const load_request *r, const load_text *t, rl_buf *out)
 {
     buf_reset(out);
     load_render(l, r, t, out);
     return t ? (out->data ? out->data : "") : NULL;
 }
 
-static void start(load *l, load_request *r)
+static void start(flow_load *l, load_request *r)
 {
     kafka_state *k = l->state;
     kafka_record record = {.topic = r->form->topic, .partition = r->form->partition};
@@ -109,7 +109,7 @@ static void start(load *l, load_request *r)
             .outcome = LOAD_FAIL, .partition = -1, .offset = -1, .error = kafka_code_name(code)});
 }
 
-static void wait_reports(load *l, int64_t until)
+static void wait_reports(flow_load *l, int64_t until)
 {
     kafka_state *k = l->state;
     struct pollfd fds[] = {{.fd = k->reports, .events = POLLIN}, {.fd = l->wake, .events = POLLIN}};
@@ -129,12 +129,12 @@ static void wait_reports(load *l, int64_t until)
 /* ---- life ---- */
 
 /* Bootstrap addresses say little: the cluster's own must be of this machine too. */
-static rl_err *check_cluster(load *l, const struct rd_kafka_metadata *found)
+static rl_err *check_cluster(flow_load *l, const struct rd_kafka_metadata *found)
 {
     (void)l;
     for (int i = 0; i < found->broker_cnt; i++) {
         const char *host = found->brokers[i].host;
-        if (!load_is_local(host, strlen(host)))
+        if (!flow_load_is_local(host, strlen(host)))
             return err_lab("USAGE",
                            "load is sent to this machine only; broker %d of this cluster is %s",
                            found->brokers[i].id, host);
@@ -142,7 +142,7 @@ static rl_err *check_cluster(load *l, const struct rd_kafka_metadata *found)
     return NULL;
 }
 
-static rl_err *look_around(load *l, const kafka_state *k)
+static rl_err *look_around(flow_load *l, const kafka_state *k)
 {
     const struct rd_kafka_metadata *found = NULL;
     int64_t until = clock_ns() + (int64_t)(l->o.timeout * 1e9);
@@ -157,7 +157,7 @@ static rl_err *look_around(load *l, const kafka_state *k)
     return err;
 }
 
-static rl_err *kafka_open(load *l)
+static rl_err *kafka_open(flow_load *l)
 {
     kafka_state *k = mem_zero(sizeof *k);
     l->state = k;
@@ -182,7 +182,7 @@ static rl_err *kafka_open(load *l)
 
 /* Purging reports each record, with whether it may be in the log; what hangs even then is
  * unknown. */
-static void abandon(load *l)
+static void abandon(flow_load *l)
 {
     kafka_state *k = l->state;
     if (k->producer) {
@@ -201,7 +201,7 @@ static void abandon(load *l)
                                  .error = "stopped before the report"});
 }
 
-static void kafka_close(load *l)
+static void kafka_close(flow_load *l)
 {
     kafka_state *k = l->state;
     for (int i = 0; i < l->o.in_flight; i++)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-void parse_begin(load_parse *p, bool head_only)
+void load_parse_begin(load_parse *p, bool head_only)
 {
     rl_buf body = p->body;
     buf_reset(&body);
@@ -91,7 +91,7 @@ static bool read_head(load_parse *p, const char *head, size_t len)
     return true;
 }
 
-static parse_state find_head(load_parse *p, const rl_buf *in)
+static load_parse_state find_head(load_parse *p, const rl_buf *in)
 {
     const char *from = in->data + p->from;
     size_t have = in->len - p->from;
@@ -108,7 +108,7 @@ static parse_state find_head(load_parse *p, const rl_buf *in)
 }
 
 /* One size line and its chunk, or the trailer; next moves behind what was read. */
-static parse_state read_chunk(load_parse *p, const rl_buf *in)
+static load_parse_state read_chunk(load_parse *p, const rl_buf *in)
 {
     const char *line = in->data + p->next;
     const char *cr = memmem(line, in->len - p->next, "\r\n", 2);
@@ -133,7 +133,7 @@ static parse_state read_chunk(load_parse *p, const rl_buf *in)
     return read_chunk(p, in);
 }
 
-static parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
+static load_parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
 {
     size_t have = in->len - p->from;
     if (p->until_close ? !ended : have < p->length)
@@ -144,14 +144,14 @@ static parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
     return PARSE_DONE;
 }
 
-parse_state parse_feed(load_parse *p, const rl_buf *in, bool ended)
+load_parse_state load_parse_feed(load_parse *p, const rl_buf *in, bool ended)
 {
     if (!p->status) {
-        parse_state head = find_head(p, in);
+        load_parse_state head = find_head(p, in);
         if (head != PARSE_DONE)
             return ended ? PARSE_BROKEN : head;
     }
-    parse_state body = p->chunked ? read_chunk(p, in) : read_plain(p, in, ended);
+    load_parse_state body = p->chunked ? read_chunk(p, in) : read_plain(p, in, ended);
     if (body == PARSE_DONE)
         p->reusable = p->reusable && p->next == in->len && !ended;
     return body == PARSE_MORE && ended ? PARSE_BROKEN : body;

@@ -14,7 +14,7 @@
 
 enum { PARSE_HEAD_MAX = 65536, PARSE_BODY_MAX = 16 << 20 };
 
-typedef enum parse_state { PARSE_MORE, PARSE_DONE, PARSE_BROKEN } parse_state;
+typedef enum load_parse_state { PARSE_MORE, PARSE_DONE, PARSE_BROKEN } load_parse_state;
 
 typedef struct load_parse {
     int status;     /* 0: the head is not complete */
@@ -26,9 +26,9 @@ typedef struct load_parse {
     rl_buf body; /* freed by the caller */
 } load_parse;
 
-void parse_begin(load_parse *p, bool head_only); /* keeps the body's memory */
+void load_parse_begin(load_parse *p, bool head_only); /* keeps the body's memory */
 
 /* `in` is all that came since the request; ended: nothing more will. */
-parse_state parse_feed(load_parse *p, const rl_buf *in, bool ended);
+load_parse_state load_parse_feed(load_parse *p, const rl_buf *in, bool ended);
 
 #endif

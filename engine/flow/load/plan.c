@@ -8,20 +8,20 @@ static double gap(load_plan *p)
     return -log(1.0 - rng_double(&p->rng)) / p->rate;
 }
 
-void plan_open(load_plan *p, double rate, bool poisson, const rl_rng *rng)
+void load_plan_open(load_plan *p, double rate, bool poisson, const rl_rng *rng)
 {
     *p = (load_plan){.rate = rate, .poisson = poisson, .n = 1};
     rng_split(rng, "arrivals", 8, &p->rng);
     p->offset = poisson ? gap(p) : 0;
 }
 
-bool plan_next(const load_plan *p, int64_t *at)
+bool load_plan_next(const load_plan *p, int64_t *at)
 {
     *at = (int64_t)(p->offset * 1e9);
     return (p->count == 0 || p->n <= p->count) && (p->until == 0 || *at < p->until);
 }
 
-void plan_advance(load_plan *p)
+void load_plan_advance(load_plan *p)
 {
     if (p->poisson)
         p->offset += gap(p);

@@ -21,10 +21,10 @@ typedef struct load_plan {
     double offset; /* its intended start, seconds from the start */
 } load_plan;
 
-void plan_open(load_plan *p, double rate, bool poisson, const rl_rng *rng);
+void load_plan_open(load_plan *p, double rate, bool poisson, const rl_rng *rng);
 
 /* The next one's intended start in ns from the start of the load; false when the plan is over. */
-bool plan_next(const load_plan *p, int64_t *at);
-void plan_advance(load_plan *p);
+bool load_plan_next(const load_plan *p, int64_t *at);
+void load_plan_advance(load_plan *p);
 
 #endif

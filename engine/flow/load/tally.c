@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "flow/load/internal.h"
 
-void tally_open(load_tally *t, const load_opts *o)
+void load_tally_open(load_tally *t, const flow_load_opts *o)
 {
     pthread_mutex_init(&t->lock, NULL);
     t->cap = (size_t)o->rows;
@@ -15,30 +15,30 @@ void tally_open(load_tally *t, const load_opts *o)
         t->process[i] = i;
 }
 
-void tally_close(load_tally *t)
+void load_tally_close(load_tally *t)
 {
     for (int64_t i = 0; i < t->stats.rows; i++)
-        load_row_free(&t->rows[(t->head + (size_t)i) % t->cap]);
+        flow_load_row_free(&t->rows[(t->head + (size_t)i) % t->cap]);
     free(t->rows);
     free(t->process);
     pthread_mutex_destroy(&t->lock);
 }
 
-void load_row_free(load_row *row)
+void flow_load_row_free(flow_load_row *row)
 {
     free(row->id);
     free(row->body);
     free(row->error);
 }
 
-void tally_planned(load *l)
+void load_tally_planned(flow_load *l)
 {
     pthread_mutex_lock(&l->tally.lock);
     l->tally.stats.planned++;
     pthread_mutex_unlock(&l->tally.lock);
 }
 
-void tally_connected(load *l)
+void load_tally_connected(flow_load *l)
 {
     pthread_mutex_lock(&l->tally.lock);
     l->tally.stats.connects++;
@@ -63,7 +63,7 @@ static void put_value(const load_request *r, const load_reply *reply, rl_buf *ou
 }
 
 /* A file that cannot be written is told by whoever closes the history. */
-static void note(load *l, const load_request *r, const load_reply *reply, int64_t at)
+static void note(flow_load *l, const load_request *r, const load_reply *reply, int64_t at)
 {
     static const history_type types[] = {HISTORY_OK, HISTORY_FAIL, HISTORY_INFO, HISTORY_FAIL};
     if (!l->o.history)
@@ -93,7 +93,7 @@ static char *copy_text(const char *text, size_t len)
 }
 
 /* Under the lock. */
-static void keep_row(load *l, const load_request *r, const load_reply *reply, int64_t now)
+static void keep_row(flow_load *l, const load_request *r, const load_reply *reply, int64_t now)
 {
     load_tally *t = &l->tally;
     if (t->stats.rows == (int64_t)t->cap) {
@@ -102,22 +102,22 @@ static void keep_row(load *l, const load_request *r, const load_reply *reply, in
     }
     size_t body = reply->body_len < l->o.body ? reply->body_len : l->o.body;
     t->rows[(t->head + (size_t)t->stats.rows++) % t->cap] =
-        (load_row){.n = r->n,
-                   .intended = r->intended,
-                   .started = r->started,
-                   .ended = now,
-                   .outcome = reply->outcome,
-                   .reader = l->o.readers ? r->slot + 1 : 0,
-                   .status = reply->status,
-                   .partition = reply->partition,
-                   .offset = reply->offset,
-                   .id = r->id.len ? mem_dup(r->id.data, r->id.len) : NULL,
-                   .body = body ? copy_text(reply->body, body) : NULL,
-                   .body_len = reply->body ? body : 0,
-                   .error = reply->error ? mem_strdup(reply->error) : NULL};
+        (flow_load_row){.n = r->n,
+                        .intended = r->intended,
+                        .started = r->started,
+                        .ended = now,
+                        .outcome = reply->outcome,
+                        .reader = l->o.readers ? r->slot + 1 : 0,
+                        .status = reply->status,
+                        .partition = reply->partition,
+                        .offset = reply->offset,
+                        .id = r->id.len ? mem_dup(r->id.data, r->id.len) : NULL,
+                        .body = body ? copy_text(reply->body, body) : NULL,
+                        .body_len = reply->body ? body : 0,
+                        .error = reply->error ? mem_strdup(reply->error) : NULL};
 }
 
-size_t load_take(load *l, load_row *rows, size_t n)
+size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n)
 {
     load_tally *t = &l->tally;
     size_t taken = 0;
@@ -132,7 +132,7 @@ size_t load_take(load *l, load_row *rows, size_t n)
 
 /* ---- begin, end, drop ---- */
 
-void load_begin(load *l, load_request *r)
+void load_begin(flow_load *l, load_request *r)
 {
     load_tally *t = &l->tally;
     r->started = clock_ns();
@@ -149,7 +149,7 @@ void load_begin(load *l, load_request *r)
 }
 
 /* Under the lock. */
-static void count(load_stats *s, const load_reply *reply)
+static void count(flow_load_stats *s, const load_reply *reply)
 {
     int64_t *const counters[] = {&s->ok, &s->failed, &s->unknown, &s->dropped};
     ++*counters[reply->outcome];
@@ -158,7 +158,7 @@ static void count(load_stats *s, const load_reply *reply)
     s->bytes += (int64_t)reply->body_len;
 }
 
-void load_end(load *l, load_request *r, const load_reply *reply)
+void load_end(flow_load *l, load_request *r, const load_reply *reply)
 {
     load_tally *t = &l->tally;
     int64_t now = clock_ns();
@@ -175,7 +175,7 @@ void load_end(load *l, load_request *r, const load_reply *reply)
 }
 
 /* It was never sent, but it waited: leaving it out would flatter the latencies. */
-void load_drop(load *l, int64_t n, int64_t intended)
+void load_drop(flow_load *l, int64_t n, int64_t intended)
 {
     load_tally *t = &l->tally;
     int64_t now = clock_ns();
@@ -189,15 +189,15 @@ void load_drop(load *l, int64_t n, int64_t intended)
     flow_hdr_record(&l->hists[LOAD_LATENCY], now - intended, 1);
 }
 
-load_stats load_stats_of(load *l)
+flow_load_stats flow_load_stats_of(flow_load *l)
 {
     pthread_mutex_lock(&l->tally.lock);
-    load_stats s = l->tally.stats;
+    flow_load_stats s = l->tally.stats;
     pthread_mutex_unlock(&l->tally.lock);
     return s;
 }
 
-flow_hdr *load_hdr(load *l, load_hist which)
+flow_hdr *flow_load_hdr_of(flow_load *l, flow_load_hdr which)
 {
     return &l->hists[which];
 }

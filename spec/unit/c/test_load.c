@@ -76,13 +76,13 @@ static void a_constant_plan_is_exact(void **state)
     load_plan p;
     int64_t at;
     rng_init(&seed, 1);
-    plan_open(&p, 1000, false, &seed);
+    load_plan_open(&p, 1000, false, &seed);
     p.count = 1000001;
-    for (int64_t i = 0; i < 1000001; i++, plan_advance(&p)) {
-        assert_true(plan_next(&p, &at));
+    for (int64_t i = 0; i < 1000001; i++, load_plan_advance(&p)) {
+        assert_true(load_plan_next(&p, &at));
         assert_true(llabs(at - i * 1000000) <= 200);
     }
-    assert_false(plan_next(&p, &at));
+    assert_false(load_plan_next(&p, &at));
 }
 
 static void poisson_arrivals_are_seeded_and_have_their_mean(void **state)
@@ -93,10 +93,10 @@ static void poisson_arrivals_are_seeded_and_have_their_mean(void **state)
     int64_t x, y, last = 0;
     double squares = 0;
     rng_init(&seed, 7);
-    plan_open(&a, 1000, true, &seed);
-    plan_open(&b, 1000, true, &seed);
-    for (int i = 0; i < 20000; i++, plan_advance(&a), plan_advance(&b)) {
-        assert_true(plan_next(&a, &x) && plan_next(&b, &y));
+    load_plan_open(&a, 1000, true, &seed);
+    load_plan_open(&b, 1000, true, &seed);
+    for (int i = 0; i < 20000; i++, load_plan_advance(&a), load_plan_advance(&b)) {
+        assert_true(load_plan_next(&a, &x) && load_plan_next(&b, &y));
         assert_int_equal(x, y);
         assert_true(x >= last);
         squares += (double)(x - last) * (double)(x - last);
@@ -113,26 +113,27 @@ static void a_plan_ends_by_time(void **state)
     load_plan p;
     int64_t at, n = 0;
     rng_init(&seed, 1);
-    plan_open(&p, 100, false, &seed);
+    load_plan_open(&p, 100, false, &seed);
     p.until = 1000000000;
-    for (; plan_next(&p, &at); n++)
-        plan_advance(&p);
+    for (; load_plan_next(&p, &at); n++)
+        load_plan_advance(&p);
     assert_int_equal(n, 100);
 }
 
 /* ---- replies ---- */
 
-static void feed_all(const char *text, bool by_byte, bool ended, parse_state want, const char *body)
+static void feed_all(const char *text, bool by_byte, bool ended, load_parse_state want,
+                     const char *body)
 {
     rl_buf in = {0};
     load_parse p = {0};
     size_t len = strlen(text);
-    parse_state got = PARSE_MORE;
-    parse_begin(&p, false);
+    load_parse_state got = PARSE_MORE;
+    load_parse_begin(&p, false);
     buf_add(&in, "", 0);
     for (size_t i = 0; i < len && got == PARSE_MORE; i += by_byte ? 1 : len) {
         buf_add(&in, text + i, by_byte ? 1 : len);
-        got = parse_feed(&p, &in, ended && in.len == len);
+        got = load_parse_feed(&p, &in, ended && in.len == len);
     }
     assert_int_equal(got, want);
     if (want == PARSE_DONE) {
@@ -149,7 +150,7 @@ static void replies_are_read(void **state)
     static const struct {
         const char *text;
         bool ended;
-        parse_state want;
+        load_parse_state want;
         const char *body;
     } cases[] = {
         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, PARSE_DONE, "hello"},
@@ -185,9 +186,9 @@ static void only_this_machine(void **state)
         "10.0.0.1", "127.0.0.1.example", "127.example.org", "128.0.0.1", "localhost.", "", "::2",
         "127."};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
-        assert_true(load_is_local(yes[i], strlen(yes[i])));
+        assert_true(flow_load_is_local(yes[i], strlen(yes[i])));
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
-        assert_false(load_is_local(no[i], strlen(no[i])));
+        assert_false(flow_load_is_local(no[i], strlen(no[i])));
 }
 
 /* ---- against a server ---- */
@@ -246,35 +247,35 @@ static int teardown(void **state)
     return 0;
 }
 
-static load_opts opts_of(const server *s, const load_shape *shape)
+static flow_load_opts opts_of(const server *s, const flow_load_shape *shape)
 {
-    return (load_opts){.url = s->url,
-                       .shapes = shape,
-                       .nshapes = 1,
-                       .rate = 1000,
-                       .count = 200,
-                       .timeout = 2,
-                       .late = 0.001,
-                       .rows = 1000,
-                       .body = 100,
-                       .seed = 1};
+    return (flow_load_opts){.url = s->url,
+                            .shapes = shape,
+                            .nshapes = 1,
+                            .rate = 1000,
+                            .count = 200,
+                            .timeout = 2,
+                            .late = 0.001,
+                            .rows = 1000,
+                            .body = 100,
+                            .seed = 1};
 }
 
-static load *run_to_end(const load_opts *o)
+static flow_load *run_to_end(const flow_load_opts *o)
 {
-    load *l;
-    rl_err *err = load_open(o, &l);
+    flow_load *l;
+    rl_err *err = flow_load_open(o, &l);
     assert_null(err);
-    assert_true(flow_join(load_flow(l), 20));
-    assert_null(load_failure(l));
+    assert_true(flow_join(flow_load_flow(l), 20));
+    assert_null(flow_load_failure(l));
     return l;
 }
 
-static int64_t percentile(load *l, load_hist which, double p)
+static int64_t percentile(flow_load *l, flow_load_hdr which, double p)
 {
     struct hdr_histogram *h;
     hdr_init(1, 3600000000000, 3, &h);
-    flow_hdr_add_to(load_hdr(l, which), h);
+    flow_hdr_add_to(flow_load_hdr_of(l, which), h);
     int64_t v = hdr_value_at_percentile(h, p);
     hdr_close(h);
     return v;
@@ -283,28 +284,28 @@ static int64_t percentile(load *l, load_hist which, double p)
 static void every_request_is_answered_once(void **state)
 {
     server *s = *state;
-    load_shape shape = {.path = "/${n}", .id = "r-${n:3}"};
-    load_opts o = opts_of(s, &shape);
-    load *l = run_to_end(&o);
-    load_stats st = load_stats_of(l);
+    flow_load_shape shape = {.path = "/${n}", .id = "r-${n:3}"};
+    flow_load_opts o = opts_of(s, &shape);
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
     assert_int_equal(st.planned, 200);
     assert_int_equal(st.ok, 200);
     assert_int_equal(st.status[2], 200);
     assert_int_equal(st.in_flight, 0);
     assert_int_equal(atomic_load(&s->requests), 200);
-    load_row row;
+    flow_load_row row;
     int seen[201] = {0};
-    while (load_take(l, &row, 1) == 1) {
+    while (flow_load_take(l, &row, 1) == 1) {
         seen[row.n]++;
         assert_int_equal(row.outcome, LOAD_OK);
         assert_int_equal(atoi(row.body + 1), row.n);
         assert_int_equal(atoi(row.id + 2), row.n);
         assert_true(row.intended <= row.started && row.started <= row.ended);
-        load_row_free(&row);
+        flow_load_row_free(&row);
     }
     for (int i = 1; i <= 200; i++)
         assert_int_equal(seen[i], 1);
-    load_close(l);
+    flow_load_close(l);
 }
 
 /* A stall of 300 ms at 1000/s holds up some 300 requests; measured from their starts alone, one
@@ -314,17 +315,17 @@ static void a_stall_shows_in_all_that_it_held_up(void **state)
     server *s = *state;
     atomic_store(&s->stall_at, 100);
     atomic_store(&s->stall_ms, 300);
-    load_shape shape = {.path = "/"};
-    load_opts o = opts_of(s, &shape);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
     o.count = 1000;
     o.in_flight = 1;
-    load *l = run_to_end(&o);
-    load_stats st = load_stats_of(l);
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
     assert_int_equal(st.ok, 1000);
     assert_true(st.late >= 200);
     assert_true(percentile(l, LOAD_LATENCY, 90) > 100000000);
     assert_true(percentile(l, LOAD_SERVICE, 90) < 100000000);
-    load_close(l);
+    flow_load_close(l);
 }
 
 static void what_waits_too_long_is_dropped(void **state)
@@ -332,17 +333,17 @@ static void what_waits_too_long_is_dropped(void **state)
     server *s = *state;
     atomic_store(&s->stall_at, 1);
     atomic_store(&s->stall_ms, 400);
-    load_shape shape = {.path = "/"};
-    load_opts o = opts_of(s, &shape);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
     o.in_flight = 1;
     o.timeout = 0.1;
-    load *l = run_to_end(&o);
-    load_stats st = load_stats_of(l);
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
     assert_true(st.dropped > 0);
     assert_true(st.failed > 0); /* a GET that timed out did nothing */
     assert_int_equal(st.unknown, 0);
     assert_int_equal(st.ok + st.failed + st.dropped, 200);
-    load_close(l);
+    flow_load_close(l);
 }
 
 static void a_silent_server_leaves_the_outcome_of_a_post_unknown(void **state)
@@ -350,107 +351,107 @@ static void a_silent_server_leaves_the_outcome_of_a_post_unknown(void **state)
     server *s = *state;
     atomic_store(&s->stall_at, 1);
     atomic_store(&s->stall_ms, 300);
-    load_shape shape = {.path = "/", .body = "{}"};
-    load_opts o = opts_of(s, &shape);
+    flow_load_shape shape = {.path = "/", .body = "{}"};
+    flow_load_opts o = opts_of(s, &shape);
     o.count = 1;
     o.timeout = 0.1;
-    load *l = run_to_end(&o);
-    assert_int_equal(load_stats_of(l).unknown, 1);
-    load_row row;
-    assert_int_equal(load_take(l, &row, 1), 1);
+    flow_load *l = run_to_end(&o);
+    assert_int_equal(flow_load_stats_of(l).unknown, 1);
+    flow_load_row row;
+    assert_int_equal(flow_load_take(l, &row, 1), 1);
     assert_string_equal(row.error, "no reply in time");
-    load_row_free(&row);
-    load_close(l);
+    flow_load_row_free(&row);
+    flow_load_close(l);
 }
 
 static void statuses_decide(void **state)
 {
     server *s = *state;
-    load_shape shapes[] = {{.path = "/missing", .body = "{}"},
-                           {.path = "/", .method = "PUT", .body = ""}};
-    load_opts o = opts_of(s, shapes);
+    flow_load_shape shapes[] = {{.path = "/missing", .body = "{}"},
+                                {.path = "/", .method = "PUT", .body = ""}};
+    flow_load_opts o = opts_of(s, shapes);
     o.nshapes = 2;
     o.count = 10;
-    load *l = run_to_end(&o);
-    load_stats st = load_stats_of(l);
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
     assert_int_equal(st.failed, 5);
     assert_int_equal(st.unknown, 5);
-    load_close(l);
+    flow_load_close(l);
 }
 
 static void readers_are_connected_before_they_are_released(void **state)
 {
     server *s = *state;
-    load_shape shape = {.path = "/"};
-    load_opts o = opts_of(s, &shape);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
     o.rate = 0;
     o.readers = 64;
     o.count = 5;
-    load *l = run_to_end(&o);
-    load_stats st = load_stats_of(l);
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
     assert_true(st.released);
     assert_int_equal(st.ok, 320);
     assert_int_equal(st.connects, 64);
     int by_reader[65] = {0};
-    load_row row;
-    while (load_take(l, &row, 1) == 1) {
+    flow_load_row row;
+    while (flow_load_take(l, &row, 1) == 1) {
         by_reader[row.reader]++;
-        load_row_free(&row);
+        flow_load_row_free(&row);
     }
     for (int i = 1; i <= 64; i++)
         assert_int_equal(by_reader[i], 5);
-    load_close(l);
+    flow_load_close(l);
 }
 
 static void nobody_there_is_a_failure_not_an_unknown(void **state)
 {
     (void)state;
-    load_shape shape = {.path = "/", .body = "{}"};
-    load_opts o = {.url = "http://127.0.0.1:1",
-                   .shapes = &shape,
-                   .nshapes = 1,
-                   .rate = 1000,
-                   .count = 20,
-                   .timeout = 1};
-    load *l = run_to_end(&o);
-    assert_int_equal(load_stats_of(l).failed, 20);
-    load_close(l);
+    flow_load_shape shape = {.path = "/", .body = "{}"};
+    flow_load_opts o = {.url = "http://127.0.0.1:1",
+                        .shapes = &shape,
+                        .nshapes = 1,
+                        .rate = 1000,
+                        .count = 20,
+                        .timeout = 1};
+    flow_load *l = run_to_end(&o);
+    assert_int_equal(flow_load_stats_of(l).failed, 20);
+    flow_load_close(l);
     o.rate = 0;
     o.readers = 2;
-    assert_null(load_open(&o, &l));
-    assert_true(flow_join(load_flow(l), 5));
-    rl_err *err = load_failure(l);
+    assert_null(flow_load_open(&o, &l));
+    assert_true(flow_join(flow_load_flow(l), 5));
+    rl_err *err = flow_load_failure(l);
     assert_true(err_is(err, RL_LAB, "CONNECT"));
     err_free(err);
-    load_close(l);
+    flow_load_close(l);
 }
 
 static void closing_ends_an_endless_load(void **state)
 {
     server *s = *state;
-    load_shape shape = {.path = "/"};
-    load_opts o = opts_of(s, &shape);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
     o.count = 0;
     o.duration = 3600;
-    load *l;
-    assert_null(load_open(&o, &l));
+    flow_load *l;
+    assert_null(flow_load_open(&o, &l));
     usleep(50000);
     int64_t from = clock_ns();
-    load_close(l);
+    flow_load_close(l);
     assert_true(clock_ns() - from < 1000000000);
 }
 
 static void wrong_options_are_told(void **state)
 {
     (void)state;
-    load_shape shape = {.path = "/"};
-    const load_opts good = {.url = "http://127.0.0.1:1",
-                            .shapes = &shape,
-                            .nshapes = 1,
-                            .rate = 1,
-                            .count = 1,
-                            .timeout = 1};
-    load_opts wrong[6];
+    flow_load_shape shape = {.path = "/"};
+    const flow_load_opts good = {.url = "http://127.0.0.1:1",
+                                 .shapes = &shape,
+                                 .nshapes = 1,
+                                 .rate = 1,
+                                 .count = 1,
+                                 .timeout = 1};
+    flow_load_opts wrong[6];
     for (int i = 0; i < 6; i++)
         wrong[i] = good;
     wrong[0].url = "http://10.1.2.3:80";
@@ -460,8 +461,8 @@ static void wrong_options_are_told(void **state)
     wrong[4].in_flight = LOAD_IN_FLIGHT_MAX + 1;
     wrong[5].nshapes = 0;
     for (int i = 0; i < 6; i++) {
-        load *l;
-        rl_err *err = load_open(&wrong[i], &l);
+        flow_load *l;
+        rl_err *err = flow_load_open(&wrong[i], &l);
         assert_true(err && err_is(err, RL_LAB, "USAGE"));
         err_free(err);
     }
