@@ -1,8 +1,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "mysql/errors.h"
 #include "mysql/internal.h"
 
@@ -22,12 +22,8 @@ static struct {
 
 static void init_once(void)
 {
-    pthread_condattr_t attr;
     mysql_library_init(0, NULL, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&shared.change, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&shared.change);
 }
 
 static unsigned whole_seconds(double seconds)
@@ -118,24 +114,14 @@ void my_dial_wake(void)
     pthread_mutex_unlock(&shared.lock);
 }
 
-static struct timespec after(double seconds)
-{
-    double at = my_now() + seconds;
-    struct timespec ts = {.tv_sec = (time_t)at};
-    ts.tv_nsec = (long)((at - (double)ts.tv_sec) * 1e9);
-    return ts;
-}
-
 /* True when the connect has come to its end; else the other thread owns the dial from now on. */
 static bool wait_for(my_conn *conn, dial *d)
 {
-    struct timespec until = after(conn->opts.connect_timeout);
-    int rc = 0;
+    rl_deadline until = deadline_or_never(conn->opts.connect_timeout);
+    bool in_time = true;
     pthread_mutex_lock(&shared.lock);
-    while (!d->done && rc == 0 && !my_watch_cancelled(&conn->watch))
-        rc = conn->opts.connect_timeout > 0
-                 ? pthread_cond_timedwait(&shared.change, &shared.lock, &until)
-                 : pthread_cond_wait(&shared.change, &shared.lock);
+    while (!d->done && in_time && !my_watch_cancelled(&conn->watch))
+        in_time = cond_wait_until(&shared.change, &shared.lock, until);
     d->abandoned = !d->done;
     bool done = d->done;
     pthread_mutex_unlock(&shared.lock);

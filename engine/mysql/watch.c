@@ -3,22 +3,16 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#include "base/cond.h"
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t change;
     my_watch *armed;
-    double waking; /* when the thread looks next; 0: not before it is told to */
+    rl_deadline waking; /* when the thread looks next */
     bool started;
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-double my_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .waking = DEADLINE_NEVER};
 
 static void unlink_armed(my_watch *w)
 {
@@ -40,14 +34,14 @@ static void hang_up(my_watch *w)
         shutdown(w->fd, SHUT_RDWR);
 }
 
-/* Ends what is late; returns the next deadline, or 0. */
-static double expire(double now)
+/* Ends what is late; returns the next deadline. */
+static rl_deadline expire(void)
 {
-    double next = 0;
+    rl_deadline next = DEADLINE_NEVER;
     for (my_watch *w = all.armed, *following; w; w = following) {
         following = w->next;
-        if (w->deadline > now) {
-            if (next <= 0 || w->deadline < next)
+        if (!deadline_passed(w->deadline)) {
+            if (w->deadline < next)
                 next = w->deadline;
             continue;
         }
@@ -63,28 +57,18 @@ static void *watch_main(void *unused)
     (void)unused;
     pthread_mutex_lock(&all.lock);
     for (;;) {
-        all.waking = expire(my_now());
-        if (all.waking <= 0) {
-            pthread_cond_wait(&all.change, &all.lock);
-            continue;
-        }
-        struct timespec ts = {.tv_sec = (time_t)all.waking};
-        ts.tv_nsec = (long)((all.waking - (double)ts.tv_sec) * 1e9);
-        pthread_cond_timedwait(&all.change, &all.lock, &ts);
+        all.waking = expire();
+        cond_wait_until(&all.change, &all.lock, all.waking);
     }
     return NULL;
 }
 
 static void start(void)
 {
-    pthread_condattr_t attr;
     pthread_t thread;
     if (all.started)
         return;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&all.change, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&all.change);
     all.started = pthread_create(&thread, NULL, watch_main, NULL) == 0;
     if (all.started)
         pthread_detach(thread);
@@ -110,13 +94,13 @@ void my_watch_arm(my_watch *w, double seconds)
     unlink_armed(w);
     if (seconds > 0) {
         start();
-        w->deadline = my_now() + seconds;
+        w->deadline = deadline_in(seconds);
         w->armed = true;
         w->next = all.armed;
         if (all.armed)
             all.armed->prev = w;
         all.armed = w;
-        if (all.waking <= 0 || w->deadline < all.waking)
+        if (w->deadline < all.waking)
             pthread_cond_signal(&all.change);
     }
     pthread_mutex_unlock(&all.lock);

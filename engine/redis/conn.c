@@ -162,7 +162,7 @@ rl_err *redisc_callf(redisc_conn *conn, redisReply **reply, const char *fmt, ...
         return err_lab("USAGE", "a bad Redis command format: %s", fmt);
     redisAppendFormattedCommand(conn->ctx, text, (size_t)len);
     redisFreeCommand(text);
-    double deadline = redisc_deadline(conn->opts.timeout);
+    rl_deadline deadline = deadline_or_never(conn->opts.timeout);
     while (!(err = redisc_receive(conn, deadline, reply)) && (*reply)->type == REDIS_REPLY_PUSH)
         redisc_keep_push(conn, *reply);
     if (err)
@@ -271,7 +271,7 @@ rl_err *redisc_connect(redisc_conn *conn)
     double command_timeout = conn->opts.timeout;
     forget_past(conn);
     conn->opts.timeout = conn->opts.connect_timeout;
-    rl_err *err = redisc_dial(conn, redisc_deadline(conn->opts.connect_timeout));
+    rl_err *err = redisc_dial(conn, deadline_or_never(conn->opts.connect_timeout));
     if (!err)
         err = adopt_socket(conn);
     if (!err)

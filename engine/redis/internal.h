@@ -1,10 +1,11 @@
-/* What the files of engine/redis share and nobody else needs. Uses: redis/conn. Thread: as
+/* What the files of engine/redis share and nobody else needs. Uses: redis/conn, base/deadline. Thread: as
  * there. */
 #ifndef RL_REDIS_INTERNAL_H
 #define RL_REDIS_INTERNAL_H
 
 #include <pthread.h>
 
+#include "base/deadline.h"
 #include "redis/conn.h"
 
 enum { REDISC_PUSH_MAX = 65536 };
@@ -22,24 +23,20 @@ struct redisc_conn {
     unsigned long pushes_dropped;
 };
 
-double redisc_now(void);                /* monotonic seconds */
-double redisc_deadline(double seconds); /* 0 stays 0: for ever */
-int redisc_poll_ms(double deadline);    /* for poll(): -1 for ever, 0 when passed */
-
 /* Makes the connection unusable and says why; returns err, or CANCELLED in its place when
  * redisc_cancel was the cause. */
 rl_err *redisc_break(redisc_conn *conn, rl_err *err);
 rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 
 /* Sockets (net.c): connects and sets conn->fd, which redisc_cancel may shut down meanwhile. */
-rl_err *redisc_dial(redisc_conn *conn, double deadline);
+rl_err *redisc_dial(redisc_conn *conn, rl_deadline deadline);
 void redisc_hang_up(redisc_conn *conn);
 
 /* Sends what lies in the context's buffer and waits for one reply or push message of any kind
  * (io.c). Breaks the connection on every failure. */
-rl_err *redisc_receive(redisc_conn *conn, double deadline, redisReply **reply);
+rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
 /* The same without waiting longer than the deadline being fatal: *reply NULL when nothing came. */
-rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **reply);
+rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
 void redisc_keep_push(redisc_conn *conn, redisReply *message);
 
 #endif

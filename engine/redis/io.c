@@ -2,32 +2,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "redis/internal.h"
-
-double redisc_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-double redisc_deadline(double seconds)
-{
-    return seconds > 0 ? redisc_now() + seconds : 0;
-}
-
-int redisc_poll_ms(double deadline)
-{
-    if (deadline <= 0)
-        return -1;
-    double left = (deadline - redisc_now()) * 1000;
-    if (left <= 0)
-        return 0;
-    return left > 1e9 ? 1000000000 : (int)left + 1;
-}
 
 rl_err *redisc_usable(redisc_conn *conn)
 {
@@ -103,7 +80,7 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
     return NULL;
 }
 
-rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **reply)
+rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {
     for (;;) {
         rl_err *err = parsed(conn, reply);
@@ -114,7 +91,7 @@ rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **repl
             return err;
         struct pollfd p = {.fd = conn->ctx->fd,
                            .events = (short)(POLLIN | (unsent(conn) ? POLLOUT : 0))};
-        int n = poll(&p, 1, redisc_poll_ms(deadline));
+        int n = poll(&p, 1, deadline_poll_ms(deadline));
         if (n < 0 && errno != EINTR)
             return lost(conn, "CONNECTION_LOST", strerror(errno));
         if (n == 0)
@@ -125,7 +102,7 @@ rl_err *redisc_try_receive(redisc_conn *conn, double deadline, redisReply **repl
     }
 }
 
-rl_err *redisc_receive(redisc_conn *conn, double deadline, redisReply **reply)
+rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {
     rl_err *err = redisc_try_receive(conn, deadline, reply);
     if (err || *reply)
@@ -184,7 +161,7 @@ rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message)
     if (err)
         return err;
     redisReply *reply;
-    err = redisc_try_receive(conn, redisc_now() + seconds, &reply);
+    err = redisc_try_receive(conn, deadline_in(seconds), &reply);
     if (err)
         return err;
     if (reply && reply->type != REDIS_REPLY_PUSH)

@@ -49,12 +49,12 @@ void redisc_hang_up(redisc_conn *conn)
 }
 
 /* 0 or errno. A cancel shuts the socket down, which ends the poll. */
-static int wait_connected(int fd, double deadline)
+static int wait_connected(int fd, rl_deadline deadline)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     int n;
     do
-        n = poll(&p, 1, redisc_poll_ms(deadline));
+        n = poll(&p, 1, deadline_poll_ms(deadline));
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno;
@@ -69,7 +69,7 @@ static int wait_connected(int fd, double deadline)
 }
 
 static rl_err *dial_one(redisc_conn *conn, const struct sockaddr *addr, socklen_t len,
-                        double deadline)
+                        rl_deadline deadline)
 {
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -88,7 +88,7 @@ static rl_err *dial_one(redisc_conn *conn, const struct sockaddr *addr, socklen_
     return dial_err(conn, errnum);
 }
 
-static rl_err *dial_unix(redisc_conn *conn, double deadline)
+static rl_err *dial_unix(redisc_conn *conn, rl_deadline deadline)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (strlen(conn->opts.socket) >= sizeof un.sun_path)
@@ -97,7 +97,7 @@ static rl_err *dial_unix(redisc_conn *conn, double deadline)
     return dial_one(conn, (struct sockaddr *)&un, sizeof un, deadline);
 }
 
-rl_err *redisc_dial(redisc_conn *conn, double deadline)
+rl_err *redisc_dial(redisc_conn *conn, rl_deadline deadline)
 {
     if (conn->opts.socket)
         return dial_unix(conn, deadline);

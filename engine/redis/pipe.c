@@ -122,7 +122,7 @@ static bool confirms(const redisc_slot *slot, const redisReply *message)
 /* Waits for the answer to one command; push messages that come first are kept. */
 static rl_err *answer(redisc_conn *conn, const redisc_slot *slot, redisReply **out)
 {
-    double deadline = redisc_deadline(conn->opts.timeout);
+    rl_deadline deadline = deadline_or_never(conn->opts.timeout);
     int waiting = slot->confirmations;
     redisReply *reply;
     for (;;) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "mysql/errors.h"
 #include "mysql/internal.h"
 
@@ -176,12 +177,12 @@ static void a_deadline_ends_a_blocked_read(void **state)
     pair_open(&late);
     pair_open(&early);
     pair_open(&none);
-    double from = my_now();
+    int64_t from = clock_ns();
     my_watch_arm(&none.watch, 0);
     my_watch_arm(&late.watch, 3600);
     my_watch_arm(&early.watch, 0.05);
     assert_int_equal(recv(early.ours, &byte, 1, 0), 0);
-    assert_true(my_now() - from >= 0.049);
+    assert_true(clock_ns() - from >= 49000000);
     assert_true(my_watch_expired(&early.watch));
     assert_false(my_watch_expired(&late.watch) || my_watch_expired(&none.watch));
     my_watch_arm(&late.watch, 0.01);
