@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/cond.h"
 #include "base/units.h"
 
 /* ---- the properties that librdkafka knows ---- */
@@ -178,13 +178,9 @@ static void *funeral_main(void *arg)
 
 static void funeral_wait(funeral *f, int deadline_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)deadline_ms * 1000000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    rl_deadline until = deadline_in_ms(deadline_ms);
     pthread_mutex_lock(&f->lock);
-    while (!f->done && pthread_cond_timedwait(&f->change, &f->lock, &until) == 0)
+    while (!f->done && cond_wait_until(&f->change, &f->lock, until))
         ;
     funeral_leave(f);
 }
@@ -192,11 +188,7 @@ static void funeral_wait(funeral *f, int deadline_ms)
 static funeral *funeral_new(rd_kafka_t *rk, int flags)
 {
     funeral *f = mem_zero(sizeof *f);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->change, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&f->change);
     pthread_mutex_init(&f->lock, NULL);
     f->rk = rk;
     f->flags = flags;
@@ -327,17 +319,8 @@ bool kafka_stopped(const kafka_stop *stop)
     return stop && atomic_load_explicit(stop, memory_order_relaxed);
 }
 
-int64_t kafka_now_ms(void)
+int kafka_slice(rl_deadline until, int slice_ms)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int kafka_slice(int64_t until_ms, int slice_ms)
-{
-    int64_t left = until_ms - kafka_now_ms();
-    if (left <= 0)
-        return 0;
-    return left < slice_ms ? (int)left : slice_ms;
+    int left = deadline_poll_ms(until);
+    return left >= 0 && left < slice_ms ? left : slice_ms;
 }

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/deadline.h"
 #include "base/err.h"
 
 typedef enum kafka_kind {
@@ -79,9 +80,7 @@ enum { KAFKA_SLICE_MS = 100 };
 typedef atomic_bool kafka_stop;
 
 bool kafka_stopped(const kafka_stop *stop);
-int64_t kafka_now_ms(void); /* monotonic */
-
-/* The next slice before `until_ms` (from kafka_now_ms), 0 when it has passed. */
-int kafka_slice(int64_t until_ms, int slice_ms);
+/* The next slice before `until`, 0 when it has passed. */
+int kafka_slice(rl_deadline until, int slice_ms);
 
 #endif

@@ -97,7 +97,7 @@ rl_err *kafka_consumer_poll(kafka_consumer *c, int max, int timeout_ms, const ka
     *out = (kafka_batch){.generation = atomic_load(&c->generation)};
     if (consumer_held_take(c, max, out))
         return NULL;
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     rd_kafka_message_t **msgs = mem_alloc((size_t)max * sizeof *msgs);
     int n, generation, slice;
     do {
@@ -188,7 +188,7 @@ rl_err *kafka_consumer_commit_async(kafka_consumer *c,
 static rl_err *commit_wait(kafka_consumer *c, rd_kafka_queue_t *answers, int timeout_ms,
                            const kafka_stop *stop)
 {
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     for (int slice; (slice = kafka_slice(until, KAFKA_SLICE_MS)) > 0;) {
         if (stopped(c, stop))
             return cancelled("commit");
@@ -222,7 +222,7 @@ rl_err *kafka_consumer_commit(kafka_consumer *c, const rd_kafka_topic_partition_
 rl_err *kafka_consumer_committed(kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
                                  int timeout_ms, const kafka_stop *stop)
 {
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     for (int patience = FIRST_QUERY_MS;; patience *= 2) {
         if (stopped(c, stop))
             return cancelled("committed");
@@ -237,7 +237,7 @@ rl_err *kafka_consumer_watermarks(kafka_consumer *c, const char *topic, int32_t 
                                   int timeout_ms, const kafka_stop *stop, int64_t *low,
                                   int64_t *high)
 {
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     for (int patience = FIRST_QUERY_MS;; patience *= 2) {
         if (stopped(c, stop))
             return cancelled("watermarks");
@@ -344,7 +344,7 @@ static bool leave_group(kafka_consumer *c)
 {
     enum { SOME = 64 };
     rd_kafka_message_t *msgs[SOME];
-    int64_t until = kafka_now_ms() + c->leave_ms;
+    rl_deadline until = deadline_in_ms(c->leave_ms);
     rd_kafka_queue_t *last_words = rd_kafka_queue_new(c->rk);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->rk, last_words);
     for (int slice; !error && !rd_kafka_consumer_closed(c->rk) &&

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 enum { EVENTS_MAX = 1024 };
 
@@ -24,7 +25,7 @@ static kafka_rebalance *event_new(kafka_rebalance_type type,
     kafka_rebalance *e = mem_zero(sizeof *e);
     e->type = type;
     e->partitions = rd_kafka_topic_partition_list_copy(partitions);
-    e->at_ms = kafka_wall_ms();
+    e->at_ms = clock_unix_ms();
     return e;
 }
 

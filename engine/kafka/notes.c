@@ -2,16 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
-
-int64_t kafka_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 void kafka_notes_open(kafka_notes *notes)
 {
@@ -42,7 +35,7 @@ void kafka_notes_error(kafka_notes *notes, rl_err *err)
     pthread_mutex_lock(&notes->lock);
     if (notes->n == KAFKA_NOTES_MAX)
         drop_oldest(notes);
-    notes->list[notes->n++] = (kafka_note){err, kafka_wall_ms()};
+    notes->list[notes->n++] = (kafka_note){err, clock_unix_ms()};
     pthread_mutex_unlock(&notes->lock);
 }
 

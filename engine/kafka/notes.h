@@ -39,6 +39,4 @@ int kafka_notes_take(kafka_notes *notes, kafka_note *out);
  * is 0 by default). */
 char *kafka_notes_stats_copy(kafka_notes *notes);
 
-int64_t kafka_wall_ms(void);
-
 #endif

@@ -257,7 +257,7 @@ rl_err *kafka_producer_cancelled(const char *what)
 
 rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 {
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     bool watched = atomic_load(&p->watched);
     for (;;) {
         if (kafka_producer_stopped(p, stop))
@@ -340,7 +340,7 @@ void kafka_producer_cancel(kafka_producer *p)
 void kafka_producer_close(kafka_producer *p)
 {
     kafka_producer_watch(p, -1);
-    int64_t until = kafka_now_ms() + CLOSE_MS;
+    rl_deadline until = deadline_in_ms(CLOSE_MS);
     rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                               RD_KAFKA_PURGE_F_NON_BLOCKING);
     for (int slice;

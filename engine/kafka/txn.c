@@ -1,5 +1,7 @@
 #include "kafka/txn.h"
 
+#include "base/clock.h"
+
 enum { SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30 };
 
 typedef rd_kafka_error_t *(*txn_call)(rd_kafka_t *rk, int timeout_ms);
@@ -11,13 +13,13 @@ static bool may_go_on(const rd_kafka_error_t *error, int64_t began_ms, int slice
     if (!error || !rd_kafka_error_is_retriable(error))
         return false;
     return rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT ||
-           kafka_now_ms() - began_ms >= slice;
+           clock_ms() - began_ms >= slice;
 }
 
 static rl_err *in_slices(kafka_producer *p, txn_call call, const char *what, int timeout_ms,
                          const kafka_stop *stop)
 {
-    int64_t until = kafka_now_ms() + timeout_ms;
+    rl_deadline until = deadline_in_ms(timeout_ms);
     bool watched = kafka_producer_watched(p);
     rd_kafka_t *rk = kafka_producer_rk(p);
     for (;;) {
@@ -25,7 +27,7 @@ static rl_err *in_slices(kafka_producer *p, txn_call call, const char *what, int
             return kafka_producer_cancelled(what);
         if (!watched)
             kafka_producer_drain(p, 0, DRAIN_ALL);
-        int64_t began = kafka_now_ms();
+        int64_t began = clock_ms();
         int slice = kafka_slice(until, watched ? KAFKA_SLICE_MS : SELF_SLICE_MS);
         rd_kafka_error_t *error = call(rk, slice);
         if (slice == 0 || !may_go_on(error, began, slice))

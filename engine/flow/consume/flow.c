@@ -124,7 +124,7 @@ static void tell_rebalances(consume *c, flow_counters *count)
  * is enough. */
 static bool is_news(consume *c, const rl_err *err)
 {
-    int64_t now = kafka_now_ms();
+    int64_t now = clock_ms();
     for (int i = 0; i < CONSUME_TOLD; i++)
         if (c->told[i].code == err->code && c->told[i].until > now)
             return false;
@@ -215,7 +215,7 @@ static void remove_all(consume *c)
  * would shut each other out for ever. */
 static bool may_replace(consume *c)
 {
-    int64_t now = kafka_now_ms();
+    int64_t now = clock_ms();
     if (now < c->next_client)
         return false;
     bool soon = c->next_client && now < c->next_client + CALM_MS;

@@ -139,13 +139,12 @@ void admin_items_of_list(kafka_items *items, const rd_kafka_topic_partition_list
 
 admin_run admin_begin(kafka_admin *a, kafka_call *call)
 {
-    return (admin_run){.a = a, .call = call, .until_ms = kafka_now_ms() + call->timeout_ms};
+    return (admin_run){.a = a, .call = call, .until = deadline_in_ms(call->timeout_ms)};
 }
 
 wire_call admin_wire(admin_run *run)
 {
-    int64_t left = run->until_ms - kafka_now_ms();
-    return (wire_call){.deadline = wire_now() + (left > 0 ? left : 0) * 1000000,
+    return (wire_call){.deadline = run->until,
                        .stop = {&run->call->cancelled, &run->a->stopped},
                        .wake_fd = run->a->wake_fd};
 }
@@ -169,12 +168,12 @@ static rl_err *timed_out(const admin_run *run, const char *what)
 }
 
 /* Events that are not the awaited one belong to tries that were given up. */
-static rl_err *await_event(admin_run *run, int64_t until_ms, const char *what,
+static rl_err *await_event(admin_run *run, rl_deadline until, const char *what,
                            rd_kafka_event_t **event)
 {
     for (;;) {
         rl_err *err = stopped(run);
-        int slice = kafka_slice(until_ms, KAFKA_SLICE_MS);
+        int slice = kafka_slice(until, KAFKA_SLICE_MS);
         if (err || !slice)
             return err ? err : timed_out(run, what);
         rd_kafka_event_t *got = rd_kafka_queue_poll(run->a->queue, slice);
@@ -222,13 +221,13 @@ static rl_err *event_err(admin_run *run, const admin_op *op, rd_kafka_event_t *e
 static rl_err *try_once(admin_run *run, const admin_op *op, const void *arg, int broker,
                         rd_kafka_event_t **event)
 {
-    int ms = kafka_slice(run->until_ms, run->a->patience_ms * TRY_FACTOR);
+    int ms = kafka_slice(run->until, run->a->patience_ms * TRY_FACTOR);
     if (!ms)
         return timed_out(run, op->what);
     rd_kafka_AdminOptions_t *options = options_of(run, op, ms, broker);
     op->submit(run->a, options, arg);
     rd_kafka_AdminOptions_destroy(options);
-    rl_err *err = await_event(run, kafka_now_ms() + ms + KAFKA_SLICE_MS, op->what, event);
+    rl_err *err = await_event(run, deadline_in_ms(ms + KAFKA_SLICE_MS), op->what, event);
     if (err)
         return err;
     err = event_err(run, op, *event);
@@ -259,7 +258,7 @@ static bool settling(rd_kafka_resp_err_t code)
 
 static bool again(admin_run *run, const admin_op *op, const rl_err *err, rd_kafka_event_t *event)
 {
-    if (kafka_slice(run->until_ms, AGAIN_MS) < AGAIN_MS)
+    if (kafka_slice(run->until, AGAIN_MS) < AGAIN_MS)
         return false;
     if (!err)
         return op->code && settling(op->code(event));
@@ -300,9 +299,9 @@ rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_e
 
 rl_err *admin_pause(admin_run *run, int ms, const char *fmt, ...)
 {
-    rd_kafka_event_destroy(rd_kafka_queue_poll(run->a->queue, kafka_slice(run->until_ms, ms)));
+    rd_kafka_event_destroy(rd_kafka_queue_poll(run->a->queue, kafka_slice(run->until, ms)));
     rl_err *err = stopped(run);
-    if (err || kafka_slice(run->until_ms, ms))
+    if (err || kafka_slice(run->until, ms))
         return err;
     va_list ap;
     va_start(ap, fmt);

@@ -83,7 +83,7 @@ bool admin_settling(admin_run *run, rl_err **err)
         run->lost++;
     if (!silent && !(*err && (*err)->domain == RL_KAFKA && (*err)->retriable))
         return false;
-    if (!kafka_slice(run->until_ms, KAFKA_SLICE_MS))
+    if (!kafka_slice(run->until, KAFKA_SLICE_MS))
         return false;
     rl_err *stop = admin_pause(run, KAFKA_SLICE_MS / 2, "%s", (*err)->msg);
     err_free(*err);

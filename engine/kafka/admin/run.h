@@ -32,7 +32,7 @@ typedef struct admin_op {
 typedef struct admin_run {
     kafka_admin *a;
     kafka_call *call;
-    int64_t until_ms;
+    rl_deadline until;
     int lost; /* tries without an answer: they may have been carried out */
 } admin_run;
 

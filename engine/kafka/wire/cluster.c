@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define NS_PER_MS 1000000LL
 #define SLOW_BUDGET_MS 40
 #define SILENCE_MS \
@@ -132,7 +134,7 @@ void wire_cluster_learn(wire_cluster *c, int broker, const char *host, int port)
 static bool long_silent(const peer *p)
 {
     return p->conn && !wire_idle(p->conn) &&
-           wire_now() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
+           clock_ns() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
 }
 
 static rl_err *take(wire_cluster *c, peer *p, const wire_call *call, wire_conn **conn, bool *cached)
@@ -247,7 +249,7 @@ static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_questi
         err = ask_peer(c, &c->peers[at], &within, q, r);
         if (!err)
             c->last = at;
-        if (!err || err_is(err, RL_LAB, "CANCELLED") || wire_now() >= call->deadline)
+        if (!err || err_is(err, RL_LAB, "CANCELLED") || deadline_passed(call->deadline))
             break;
     }
     free(tried);

@@ -3,12 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "kafka/client.h"
 #include "kafka/wire/link.h"
 
-#define NS_PER_MS 1000000
 #define API_SLOTS 128
 
 typedef struct sent {
@@ -33,17 +32,10 @@ struct wire_conn {
 
 /* ---- time and cancellation ---- */
 
-int64_t wire_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 * NS_PER_MS + t.tv_nsec;
-}
-
 wire_call wire_call_within(const wire_call *call, int ms)
 {
     wire_call shorter = *call;
-    int64_t deadline = wire_now() + (int64_t)ms * NS_PER_MS;
+    rl_deadline deadline = deadline_in_ms(ms);
     if (deadline < shorter.deadline)
         shorter.deadline = deadline;
     return shorter;
@@ -201,7 +193,7 @@ void wire_end(wire_conn *conn, frame_writer *w)
 {
     frame_finish(w);
     if (!conn->count)
-        conn->heard = wire_now(); /* silence counts from the first unanswered request */
+        conn->heard = clock_ns(); /* silence counts from the first unanswered request */
     conn->count++;
 }
 
@@ -238,7 +230,7 @@ static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
         if (err)
             return err;
         conn->in.len += got;
-        conn->heard = wire_now();
+        conn->heard = clock_ns();
     }
     return NULL;
 }

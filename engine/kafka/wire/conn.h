@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "base/deadline.h"
 #include "kafka/wire/frame.h"
 #include "kafka/wire/security.h"
 
@@ -22,12 +23,11 @@
 /* How long a call may take, and whether anybody still wants it. The caller who sets a flag also
  * writes 8 bytes to wake_fd (an eventfd, or -1). */
 typedef struct wire_call {
-    int64_t deadline;           /* wire_now() plus so many nanoseconds */
+    rl_deadline deadline;
     const atomic_bool *stop[2]; /* may be NULL */
     int wake_fd;
 } wire_call;
 
-int64_t wire_now(void); /* CLOCK_MONOTONIC, ns */
 /* The same call with an earlier deadline: at most `ms` from now. */
 wire_call wire_call_within(const wire_call *call, int ms);
 /* CANCELLED when a flag is set, else NULL. */
@@ -62,7 +62,7 @@ bool wire_abandon(wire_conn *conn);
 /* Waits until no abandoned response is outstanding. */
 rl_err *wire_drain(wire_conn *conn, const wire_call *call);
 bool wire_idle(const wire_conn *conn); /* nothing outstanding */
-/* wire_now() of the last byte received, or of the first request after all had been answered. */
+/* clock_ns() of the last byte received, or of the first request after all had been answered. */
 int64_t wire_heard(const wire_conn *conn);
 
 /* A broker's error code as an error; NULL for 0. Known codes carry librdkafka's names

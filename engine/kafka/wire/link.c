@@ -10,12 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kafka/client.h"
-
-#define NS_PER_S 1000000000
 
 rl_err *wire_link_broken(const wire_link *link, const char *why)
 {
@@ -42,20 +39,17 @@ static rl_err *wait_link(const wire_link *link, const wire_call *call, short eve
         rl_err *err = wire_cancelled(call);
         if (err)
             return err;
-        int64_t left = call->deadline - wire_now();
-        if (left < 0)
-            left = 0;
-        struct timespec t = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+        struct timespec left = deadline_timespec_left(call->deadline);
         struct pollfd fds[2] = {{.fd = link->fd, .events = events},
                                 {.fd = call->wake_fd, .events = POLLIN}};
-        int n = ppoll(fds, call->wake_fd >= 0 ? 2 : 1, &t, NULL);
+        int n = ppoll(fds, call->wake_fd >= 0 ? 2 : 1, &left, NULL);
         if (n < 0 && errno != EINTR)
             return err_sys(errno, "broker %s", link->name);
         if (n > 0 && fds[0].revents)
             return NULL;
         if (n > 0)
             drain_wake(&fds[1]);
-        else if (n == 0 && left == 0)
+        else if (n == 0 && left.tv_sec == 0 && left.tv_nsec == 0)
             return err_lab("TIMEOUT", "broker %s does not answer", link->name);
     }
 }

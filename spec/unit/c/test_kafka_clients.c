@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "kafka/consumer.h"
 #include "kafka/txn.h"
 
@@ -132,10 +133,10 @@ static void test_errors(void **state)
 static void test_slices(void **state)
 {
     (void)state;
-    int64_t now = kafka_now_ms();
-    assert_int_equal(kafka_slice(now - 5, 100), 0);
-    assert_int_equal(kafka_slice(now + 100000, 100), 100);
-    assert_in_range(kafka_slice(now + 50, 100), 1, 50);
+    assert_int_equal(kafka_slice(clock_ns() - 5000000, 100), 0);
+    assert_int_equal(kafka_slice(deadline_in(100), 100), 100);
+    assert_int_equal(kafka_slice(DEADLINE_NEVER, 100), 100);
+    assert_in_range(kafka_slice(deadline_in_ms(50), 100), 1, 50);
 }
 
 /* ---- producer and consumer, the caller's thread doing all ---- */
@@ -166,8 +167,8 @@ static void test_flush_drains_by_itself(void **state)
 static int poll_all(kafka_consumer *c, int max, int want, int64_t *last)
 {
     int seen = 0;
-    int64_t until = kafka_now_ms() + PATIENCE_MS;
-    while (seen < want && kafka_now_ms() < until) {
+    int64_t until = clock_ms() + PATIENCE_MS;
+    while (seen < want && clock_ms() < until) {
         kafka_batch batch;
         succeeds(kafka_consumer_poll(c, max, 500, NULL, &batch));
         assert_true(batch.n <= max);
@@ -234,8 +235,8 @@ static void test_positions(void **state)
     kafka_producer_close(p);
     kafka_consumer *c = reader("positions");
     bool eof = false;
-    int64_t until = kafka_now_ms() + PATIENCE_MS;
-    while (!eof && kafka_now_ms() < until) {
+    int64_t until = clock_ms() + PATIENCE_MS;
+    while (!eof && clock_ms() < until) {
         kafka_batch batch;
         succeeds(kafka_consumer_poll(c, 10, 500, NULL, &batch));
         rd_kafka_topic_partition_list_t *list = kafka_batch_positions(&batch);
@@ -273,9 +274,9 @@ static void test_calls_can_be_stopped(void **state)
     pthread_t thread;
     kafka_producer *p = producer("127.0.0.1:1", "transactional.id", "t");
     pthread_create(&thread, NULL, stop_soon, &stop);
-    int64_t began = kafka_now_ms();
+    int64_t began = clock_ms();
     fails(kafka_txn_init(p, 60000, &stop), "CANCELLED");
-    assert_true(kafka_now_ms() - began < 5000);
+    assert_true(clock_ms() - began < 5000);
     pthread_join(thread, NULL);
     fails(kafka_producer_flush(p, 60000, &stop), "CANCELLED");
     kafka_producer_cancel(p);
@@ -290,14 +291,14 @@ static void test_a_cancelled_consumer_stays_so(void **state)
     kafka_batch batch;
     kafka_consumer *c = reader("empty");
     pthread_create(&thread, NULL, cancel_soon, c);
-    int64_t began = kafka_now_ms();
+    int64_t began = clock_ms();
     rl_err *err = NULL;
     while (!err) {
         err = kafka_consumer_poll(c, 1, 60000, NULL, &batch);
         kafka_batch_free(&batch);
     }
     fails(err, "CANCELLED");
-    assert_true(kafka_now_ms() - began < 5000);
+    assert_true(clock_ms() - began < 5000);
     pthread_join(thread, NULL);
     fails(kafka_consumer_poll(c, 1, 60000, NULL, &batch), "CANCELLED");
     kafka_consumer_close(c);
@@ -306,7 +307,7 @@ static void test_a_cancelled_consumer_stays_so(void **state)
 static void test_closing_ends_without_brokers(void **state)
 {
     (void)state;
-    int64_t began = kafka_now_ms();
+    int64_t began = clock_ms();
     kafka_producer *p = producer("127.0.0.1:1", NULL, NULL);
     send_many(p, "nowhere", 10);
     kafka_producer_close(p);
@@ -320,7 +321,7 @@ static void test_closing_ends_without_brokers(void **state)
     rd_kafka_topic_partition_list_destroy(list);
     kafka_consumer_close_within(c, 500);
     kafka_consumer_close(c);
-    assert_true(kafka_now_ms() - began < PATIENCE_MS);
+    assert_true(clock_ms() - began < PATIENCE_MS);
 }
 
 /* ---- notes ---- */
