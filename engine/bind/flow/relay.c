@@ -13,7 +13,7 @@
 int luaopen_rlab_flow_relay(lua_State *L);
 
 static const rl_handle_type relay_handle = {.name = "flow.relay",
-                                            .close = relay_close,
+                                            .close = flow_relay_close,
                                             .cancel = flow_handle_cancel,
                                             .detach = flow_handle_detach};
 
@@ -65,25 +65,25 @@ static double read_age(lua_State *L)
     return given ? opts_duration(L, 1, "cleanup_age", 0) : -1;
 }
 
-static relay_opts read_opts(lua_State *L)
+static flow_relay_opts read_opts(lua_State *L)
 {
     static const char *const marks[] = {"update", "delete", "cursor", NULL};
     static const char *const gaps[] = {"safe", "ignore", "wait", NULL};
-    return (relay_opts){.name = opts_str(L, 1, "name", "relay"),
-                        .topic = need_str(L, "topic"),
-                        .mysql = read_mysql(L),
-                        .mark = (relay_mark)read_word(L, "mark", marks),
-                        .gaps = (relay_gaps)read_word(L, "gaps", gaps),
-                        .gap_wait = opts_duration(L, 1, "gap_wait", 0.1),
-                        .batch = (int)opts_int(L, 1, "batch", 2000),
-                        .in_flight = (int)opts_int(L, 1, "in_flight", 8),
-                        .poll = opts_duration(L, 1, "poll", 0.002),
-                        .poll_max = opts_duration(L, 1, "poll_max", 0.05),
-                        .lease = opts_duration(L, 1, "lease", 10),
-                        .fence = opts_bool(L, 1, "fence", true),
-                        .cleanup_age = read_age(L),
-                        .cleanup_chunk = (int)opts_int(L, 1, "cleanup_chunk", 1000),
-                        .figures = opts_duration(L, 1, "figures", 1)};
+    return (flow_relay_opts){.name = opts_str(L, 1, "name", "relay"),
+                             .topic = need_str(L, "topic"),
+                             .mysql = read_mysql(L),
+                             .mark = (flow_relay_mark)read_word(L, "mark", marks),
+                             .gaps = (flow_relay_gaps)read_word(L, "gaps", gaps),
+                             .gap_wait = opts_duration(L, 1, "gap_wait", 0.1),
+                             .batch = (int)opts_int(L, 1, "batch", 2000),
+                             .in_flight = (int)opts_int(L, 1, "in_flight", 8),
+                             .poll = opts_duration(L, 1, "poll", 0.002),
+                             .poll_max = opts_duration(L, 1, "poll_max", 0.05),
+                             .lease = opts_duration(L, 1, "lease", 10),
+                             .fence = opts_bool(L, 1, "fence", true),
+                             .cleanup_age = read_age(L),
+                             .cleanup_chunk = (int)opts_int(L, 1, "cleanup_chunk", 1000),
+                             .figures = opts_duration(L, 1, "figures", 1)};
 }
 
 /* The value on top becomes the property's, by whichever way its name is written. */
@@ -140,25 +140,25 @@ static int l_open(lua_State *L)
     lua_settop(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_relay.open", keys);
-    relay_opts o = read_opts(L);
+    flow_relay_opts o = read_opts(L);
     rl_handle *h = handle_new(L, &relay_handle, 0);
     push_properties(L);
     rd_kafka_conf_t *conf =
         kafka_conf_read(L, lua_gettop(L), "flow_relay.open: producer", KAFKA_PRODUCER, NULL);
-    relay *r;
-    rl_err *err = relay_open(&o, conf, &r);
+    flow_relay *relay;
+    rl_err *err = flow_relay_open(&o, conf, &relay);
     if (err)
         return err_is(err, RL_LAB, "USAGE") ? errs_raise(L, err) : errs_fail(L, err);
     lua_settop(L, 2);
-    flow_handle_set(L, h, relay_flow(r));
+    flow_handle_set(L, h, flow_relay_flow(relay));
     return 1;
 }
 
 /* relay:stats() -> table */
 static int l_stats(lua_State *L)
 {
-    relay *r = handle_check(L, 1, &relay_handle)->impl;
-    flow_push_stats(L, relay_flow(r), relay_counter_names, RELAY_N);
+    flow_relay *relay = handle_check(L, 1, &relay_handle)->impl;
+    flow_push_stats(L, flow_relay_flow(relay), flow_relay_counter_names, RELAY_N);
     return 1;
 }
 
@@ -167,10 +167,10 @@ static int l_stats(lua_State *L)
 static int l_times(lua_State *L)
 {
     static const char *const hdrs[RELAY_HDRS] = {"read", "ack", "mark"};
-    relay *r = handle_check(L, 1, &relay_handle)->impl;
+    flow_relay *relay = handle_check(L, 1, &relay_handle)->impl;
     lua_createtable(L, 0, RELAY_HDRS);
     for (int i = 0; i < RELAY_HDRS; i++) {
-        flow_hdr *hdr = relay_hdr_of(r, (relay_hdr)i);
+        flow_hdr *hdr = flow_relay_hdr_of(relay, (flow_relay_hdr)i);
         flow_set_hdr(L, hdrs[i], &hdr, 1);
     }
     return 1;

@@ -13,14 +13,14 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool in_batch(const relay_batch *b, int64_t id)
+static bool in_batch(const relay_batch *batch, int64_t id)
 {
-    int low = 0, high = b->n - 1;
+    int low = 0, high = batch->n - 1;
     while (low <= high) {
         int mid = (low + high) / 2;
-        if (b->rows[mid].id == id)
+        if (batch->rows[mid].id == id)
             return true;
-        if (b->rows[mid].id < id)
+        if (batch->rows[mid].id < id)
             low = mid + 1;
         else
             high = mid - 1;
@@ -28,235 +28,240 @@ static bool in_batch(const relay_batch *b, int64_t id)
     return false;
 }
 
-bool relay_in_flight(const relay *r, int64_t id)
+bool relay_in_flight(const flow_relay *relay, int64_t id)
 {
-    for (const relay_batch *b = r->first; b; b = b->next)
-        if (id >= b->rows[0].id && id <= b->rows[b->n - 1].id && in_batch(b, id))
+    for (const relay_batch *batch = relay->first; batch; batch = batch->next)
+        if (id >= batch->rows[0].id && id <= batch->rows[batch->n - 1].id && in_batch(batch, id))
             return true;
     return false;
 }
 
 /* Cursor: a row that failed is taken again, and then known no more. */
-static bool take_failed(relay *r, int64_t id)
+static bool take_failed(flow_relay *relay, int64_t id)
 {
     const relay_failed wanted = {.id = id};
-    relay_failed *found =
-        r->nfailed ? bsearch(&wanted, r->failed, (size_t)r->nfailed, sizeof wanted, compare_ids)
-                   : NULL;
+    relay_failed *found = relay->nfailed ? bsearch(&wanted, relay->failed, (size_t)relay->nfailed,
+                                                   sizeof wanted, compare_ids)
+                                         : NULL;
     if (!found)
         return false;
-    size_t behind = (size_t)(r->failed + r->nfailed - found - 1);
+    size_t behind = (size_t)(relay->failed + relay->nfailed - found - 1);
     memmove(found, found + 1, behind * sizeof *found);
-    r->nfailed--;
+    relay->nfailed--;
     return true;
 }
 
-void relay_forget_failed(relay *r, int shard)
+void relay_forget_failed(flow_relay *relay, int shard)
 {
     int n = 0;
-    for (int i = 0; i < r->nfailed; i++)
-        if (r->failed[i].shard != shard)
-            r->failed[n++] = r->failed[i];
-    r->nfailed = n;
+    for (int i = 0; i < relay->nfailed; i++)
+        if (relay->failed[i].shard != shard)
+            relay->failed[n++] = relay->failed[i];
+    relay->nfailed = n;
 }
 
-static bool wanted(relay *r, int64_t id, int64_t shard)
+static bool wanted(flow_relay *relay, int64_t id, int64_t shard)
 {
-    if (shard < 0 || shard >= RELAY_SHARDS || r->shards[shard].hold != HOLD_MINE)
+    if (shard < 0 || shard >= RELAY_SHARDS || relay->shards[shard].hold != HOLD_MINE)
         return false;
-    if (relay_in_flight(r, id))
+    if (relay_in_flight(relay, id))
         return false;
-    if (r->o.mark != RELAY_CURSOR || take_failed(r, id))
+    if (relay->o.mark != RELAY_CURSOR || take_failed(relay, id))
         return true;
-    return id > r->shards[shard].read_to;
+    return id > relay->shards[shard].read_to;
 }
 
-static void fill(relay *r, relay_batch *b, int max)
+static void fill(flow_relay *relay, relay_batch *batch, int max)
 {
-    my_result *result = b->result;
-    for (size_t i = 0; i < result->nrows && b->n < max; i++) {
+    my_result *result = batch->result;
+    for (size_t i = 0; i < result->nrows && batch->n < max; i++) {
         int64_t id = relay_int(result, i, COL_ID), shard = relay_int(result, i, COL_SHARD);
-        if (!relay_int(result, i, COL_UNSENT) || !wanted(r, id, shard))
+        if (!relay_int(result, i, COL_UNSENT) || !wanted(relay, id, shard))
             continue;
-        b->rows[b->n++] = (relay_row){
-            .batch = b, .id = id, .shard = (uint16_t)shard, .state = ROW_FLYING, .at = (uint32_t)i};
-        r->shards[shard].flying++;
+        batch->rows[batch->n++] = (relay_row){.batch = batch,
+                                              .id = id,
+                                              .shard = (uint16_t)shard,
+                                              .state = ROW_FLYING,
+                                              .at = (uint32_t)i};
+        relay->shards[shard].flying++;
     }
 }
 
-static void remember_cursor(relay *r, const my_result *result)
+static void remember_cursor(flow_relay *relay, const my_result *result)
 {
-    if (r->o.mark != RELAY_CURSOR || result->nrows == 0)
+    if (relay->o.mark != RELAY_CURSOR || result->nrows == 0)
         return;
     int64_t last = relay_int(result, result->nrows - 1, COL_ID);
-    if (last > r->read_to)
-        r->read_to = last;
+    if (last > relay->read_to)
+        relay->read_to = last;
     for (int s = 0; s < RELAY_SHARDS; s++)
-        if (r->shards[s].hold == HOLD_MINE && last > r->shards[s].read_to)
-            r->shards[s].read_to = last;
+        if (relay->shards[s].hold == HOLD_MINE && last > relay->shards[s].read_to)
+            relay->shards[s].read_to = last;
 }
 
-static void put_in_flight(relay *r, relay_batch *b)
+static void put_in_flight(flow_relay *relay, relay_batch *batch)
 {
-    b->number = ++r->batch_numbers;
-    b->began_ns = clock_ns();
-    b->alone = r->nbatches == 0 && b->n == 1;
+    batch->number = ++relay->batch_numbers;
+    batch->began_ns = clock_ns();
+    batch->alone = relay->nbatches == 0 && batch->n == 1;
     for (int s = 0; s < RELAY_SHARDS; s++)
-        b->tokens[s] = r->shards[s].token;
-    atomic_store(&b->flying, b->n + 1);
-    *(r->last ? &r->last->next : &r->first) = b;
-    r->last = b;
-    r->nbatches++;
-    flow_add(r->reader_n, RELAY_N_in_flight, 1);
+        batch->tokens[s] = relay->shards[s].token;
+    atomic_store(&batch->flying, batch->n + 1);
+    *(relay->last ? &relay->last->next : &relay->first) = batch;
+    relay->last = batch;
+    relay->nbatches++;
+    flow_add(relay->reader_count, RELAY_N_in_flight, 1);
 }
 
-relay_batch *relay_claim(relay *r, my_result *result, int max)
+relay_batch *relay_claim(flow_relay *relay, my_result *result, int max)
 {
-    relay_batch *b = mem_zero(sizeof *b);
-    b->result = result;
-    b->rows = mem_alloc((result->nrows + 1) * sizeof *b->rows);
-    pthread_mutex_lock(&r->lock);
-    if (!r->reset && !r->rewind && clock_ns() < r->lease_until_ns) {
-        fill(r, b, max);
-        remember_cursor(r, result);
+    relay_batch *batch = mem_zero(sizeof *batch);
+    batch->result = result;
+    batch->rows = mem_alloc((result->nrows + 1) * sizeof *batch->rows);
+    pthread_mutex_lock(&relay->lock);
+    if (!relay->reset && !relay->rewind && clock_ns() < relay->lease_until_ns) {
+        fill(relay, batch, max);
+        remember_cursor(relay, result);
     } else {
-        r->rewind = true; /* they were read for nothing and must be read again */
+        relay->rewind = true; /* they were read for nothing and must be read again */
     }
-    if (b->n > 0)
-        put_in_flight(r, b);
-    pthread_mutex_unlock(&r->lock);
-    if (b->n > 0)
-        return b;
-    relay_batch_free(b);
+    if (batch->n > 0)
+        put_in_flight(relay, batch);
+    pthread_mutex_unlock(&relay->lock);
+    if (batch->n > 0)
+        return batch;
+    relay_batch_free(batch);
     return NULL;
 }
 
-static void leave(relay *r, relay_batch *b)
+static void leave(flow_relay *relay, relay_batch *batch)
 {
-    if (atomic_fetch_sub(&b->flying, 1) != 1)
+    if (atomic_fetch_sub(&batch->flying, 1) != 1)
         return;
-    flow_hdr_record(&r->hdrs[RELAY_HDR_ACK], clock_ns() - b->began_ns, 1);
-    pthread_mutex_lock(&r->lock);
-    b->done = true;
-    relay_signal(r);
-    pthread_mutex_unlock(&r->lock);
+    flow_hdr_record(&relay->hdrs[RELAY_HDR_ACK], clock_ns() - batch->began_ns, 1);
+    pthread_mutex_lock(&relay->lock);
+    batch->done = true;
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
 }
 
-void relay_row_done(relay *r, relay_row *row, relay_state state, int err)
+void relay_row_done(flow_relay *relay, relay_row *row, relay_state state, int err)
 {
     assert(row->state == ROW_FLYING);
     row->state = (uint8_t)state;
     row->err = err;
-    leave(r, row->batch);
+    leave(relay, row->batch);
 }
 
-void relay_batch_sent(relay *r, relay_batch *b)
+void relay_batch_sent(flow_relay *relay, relay_batch *batch)
 {
-    leave(r, b);
+    leave(relay, batch);
 }
 
 /* An array, since the list goes on to hold them until they are marked. */
-relay_batch **relay_take_done(relay *r, int *n)
+relay_batch **relay_take_done(flow_relay *relay, int *n)
 {
     relay_batch **done = NULL;
     *n = 0;
-    pthread_mutex_lock(&r->lock);
-    for (relay_batch *b = r->first; b; b = b->next) {
-        if (!b->done)
+    pthread_mutex_lock(&relay->lock);
+    for (relay_batch *batch = relay->first; batch; batch = batch->next) {
+        if (!batch->done)
             continue;
-        b->taken = true;
+        batch->taken = true;
         done = mem_grow(done, (size_t)(*n + 1) * sizeof *done);
-        done[(*n)++] = b;
+        done[(*n)++] = batch;
     }
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&relay->lock);
     return done;
 }
 
-static void keep_failed(relay *r, const relay_batch *b)
+static void keep_failed(flow_relay *relay, const relay_batch *batch)
 {
-    for (int i = 0; i < b->n; i++) {
-        if (b->rows[i].state != ROW_FAILED)
+    for (int i = 0; i < batch->n; i++) {
+        if (batch->rows[i].state != ROW_FAILED)
             continue;
-        r->failed = mem_grow(r->failed, (size_t)(r->nfailed + 1) * sizeof *r->failed);
-        r->failed[r->nfailed++] = (relay_failed){.id = b->rows[i].id, .shard = b->rows[i].shard};
+        relay->failed =
+            mem_grow(relay->failed, (size_t)(relay->nfailed + 1) * sizeof *relay->failed);
+        relay->failed[relay->nfailed++] =
+            (relay_failed){.id = batch->rows[i].id, .shard = batch->rows[i].shard};
     }
 }
 
-static void unlink_batch(relay *r, relay_batch *gone)
+static void unlink_batch(flow_relay *relay, relay_batch *gone)
 {
-    relay_batch **p = &r->first, *before = NULL;
+    relay_batch **p = &relay->first, *before = NULL;
     while (*p != gone) {
         before = *p;
         p = &(*p)->next;
     }
     *p = gone->next;
-    if (r->last == gone)
-        r->last = before;
-    r->nbatches--;
-    flow_add(r->marker_n, RELAY_N_in_flight, -1);
+    if (relay->last == gone)
+        relay->last = before;
+    relay->nbatches--;
+    flow_add(relay->marker_count, RELAY_N_in_flight, -1);
     for (int i = 0; i < gone->n; i++)
-        r->shards[gone->rows[i].shard].flying--;
+        relay->shards[gone->rows[i].shard].flying--;
 }
 
-void relay_settle(relay *r, relay_batch **done, int n)
+void relay_settle(flow_relay *relay, relay_batch **done, int n)
 {
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
     for (int i = 0; i < n; i++) {
-        unlink_batch(r, done[i]);
-        if (r->o.mark == RELAY_CURSOR)
-            keep_failed(r, done[i]);
+        unlink_batch(relay, done[i]);
+        if (relay->o.mark == RELAY_CURSOR)
+            keep_failed(relay, done[i]);
     }
-    if (r->nfailed)
-        qsort(r->failed, (size_t)r->nfailed, sizeof *r->failed, compare_ids);
-    relay_signal(r);
-    pthread_mutex_unlock(&r->lock);
+    if (relay->nfailed)
+        qsort(relay->failed, (size_t)relay->nfailed, sizeof *relay->failed, compare_ids);
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
     for (int i = 0; i < n; i++)
         relay_batch_free(done[i]);
 }
 
-static int64_t first_failed(const relay_batch *b)
+static int64_t first_failed(const relay_batch *batch)
 {
-    for (int i = 0; i < b->n; i++)
-        if (b->rows[i].state == ROW_FAILED)
-            return b->rows[i].id;
+    for (int i = 0; i < batch->n; i++)
+        if (batch->rows[i].state == ROW_FAILED)
+            return batch->rows[i].id;
     return INT64_MAX;
 }
 
 /* The first row that is not acknowledged, or was not even read. */
-static int64_t first_open(const relay *r)
+static int64_t first_open(const flow_relay *relay)
 {
-    int64_t next = r->nfailed ? r->failed[0].id : INT64_MAX;
-    if (r->read_to + 1 < next)
-        next = r->read_to + 1;
+    int64_t next = relay->nfailed ? relay->failed[0].id : INT64_MAX;
+    if (relay->read_to + 1 < next)
+        next = relay->read_to + 1;
     for (int s = 0; s < RELAY_SHARDS; s++)
-        if (r->shards[s].hold == HOLD_MINE && r->shards[s].read_to + 1 < next)
-            next = r->shards[s].read_to + 1;
-    for (const relay_batch *b = r->first; b; b = b->next) {
-        int64_t open = b->taken ? first_failed(b) : b->rows[0].id;
+        if (relay->shards[s].hold == HOLD_MINE && relay->shards[s].read_to + 1 < next)
+            next = relay->shards[s].read_to + 1;
+    for (const relay_batch *batch = relay->first; batch; batch = batch->next) {
+        int64_t open = batch->taken ? first_failed(batch) : batch->rows[0].id;
         if (open < next)
             next = open;
     }
     return next;
 }
 
-void relay_position(relay *r, relay_marks *marks)
+void relay_position(flow_relay *relay, relay_marks *marks)
 {
-    pthread_mutex_lock(&r->lock);
-    int64_t position = first_open(r) - 1;
+    pthread_mutex_lock(&relay->lock);
+    int64_t position = first_open(relay) - 1;
     marks->position = position;
     for (int s = 0; s < RELAY_SHARDS; s++) {
-        const relay_shard *shard = &r->shards[s];
+        const relay_shard *shard = &relay->shards[s];
         marks->tokens[s] = shard->token;
         marks->upto[s] = shard->hold == HOLD_NONE    ? -1
                          : shard->read_to < position ? shard->read_to
                                                      : position;
     }
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&relay->lock);
 }
 
-void relay_batch_free(relay_batch *b)
+void relay_batch_free(relay_batch *batch)
 {
-    my_result_free(b->result);
-    free(b->rows);
-    free(b);
+    my_result_free(batch->result);
+    free(batch->rows);
+    free(batch);
 }

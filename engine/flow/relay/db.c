@@ -7,12 +7,12 @@
 
 static const double backoff_min = 0.02, backoff_max = 1;
 
-static void wait_longer(relay *r, relay_backoff *b)
+static void wait_longer(flow_relay *relay, relay_backoff *backoff)
 {
-    b->seconds = b->seconds > 0 ? b->seconds * 2 : backoff_min;
-    if (b->seconds > backoff_max)
-        b->seconds = backoff_max;
-    flow_pause(&r->flow, b->seconds);
+    backoff->seconds = backoff->seconds > 0 ? backoff->seconds * 2 : backoff_min;
+    if (backoff->seconds > backoff_max)
+        backoff->seconds = backoff_max;
+    flow_pause(&relay->flow, backoff->seconds);
 }
 
 /* Read committed: no gap is ever locked, and each poll sees what is committed by then. */
@@ -22,9 +22,9 @@ static rl_err *dress(my_conn *conn)
     return err ? err : my_exec(conn, "SET SESSION innodb_lock_wait_timeout = 2");
 }
 
-bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *backoff)
+bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count, relay_backoff *backoff)
 {
-    if (flow_aborted(&r->flow))
+    if (flow_aborted(&relay->flow))
         return false;
     if (!my_conn_broken(conn))
         return true;
@@ -32,18 +32,18 @@ bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *b
     if (!err)
         err = dress(conn);
     if (err) {
-        relay_mysql_failed(r, conn, err, backoff);
+        relay_mysql_failed(relay, conn, err, backoff);
         return false;
     }
-    flow_add(n, RELAY_N_reconnects, 1);
-    flow_up(&r->flow, "mysql");
+    flow_add(count, RELAY_N_reconnects, 1);
+    flow_up(&relay->flow, "mysql");
     backoff->seconds = 0;
     return true;
 }
 
-void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff)
+void relay_mysql_failed(flow_relay *relay, my_conn *conn, rl_err *err, relay_backoff *backoff)
 {
-    if (flow_aborted(&r->flow)) {
+    if (flow_aborted(&relay->flow)) {
         err_free(err);
         return;
     }
@@ -51,9 +51,9 @@ void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *bac
         err_free(my_exec(conn, "ROLLBACK"));
     bool passing = err->retriable && !err->fatal; /* a deadlock, a lock wait */
     if (!passing)
-        flow_down(&r->flow, "mysql", err);
+        flow_down(&relay->flow, "mysql", err);
     err_free(err);
-    wait_longer(r, backoff);
+    wait_longer(relay, backoff);
 }
 
 rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result)

@@ -14,7 +14,7 @@
 
 enum { NAME_MAX_LEN = 40, CLOSE_SECONDS = 5 };
 
-const char *const relay_counter_names[RELAY_N] = {
+const char *const flow_relay_counter_names[RELAY_N] = {
 #define COUNTER(name) #name,
     RELAY_COUNTERS
 #undef COUNTER
@@ -22,23 +22,23 @@ const char *const relay_counter_names[RELAY_N] = {
 
 /* ---- waiting for each other ---- */
 
-void relay_wait(relay *r, double seconds)
+void relay_wait(flow_relay *relay, double seconds)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (int64_t)(seconds * 1e9);
     t = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    pthread_cond_timedwait(&r->change, &r->lock, &t);
+    pthread_cond_timedwait(&relay->change, &relay->lock, &t);
 }
 
-void relay_signal(relay *r)
+void relay_signal(flow_relay *relay)
 {
-    pthread_cond_broadcast(&r->change);
+    pthread_cond_broadcast(&relay->change);
 }
 
 /* ---- open ---- */
 
-static rl_err *check(const relay_opts *o)
+static rl_err *check(const flow_relay_opts *o)
 {
     size_t len = strlen(o->name);
     if (len == 0 || len > NAME_MAX_LEN)
@@ -57,125 +57,125 @@ static rl_err *check(const relay_opts *o)
     return NULL;
 }
 
-static void set_owner(relay *r)
+static void set_owner(flow_relay *relay)
 {
     uint64_t mark = (uint64_t)clock_unix_ns() * 2654435761u ^ (uint64_t)getpid();
-    snprintf(r->owner, sizeof r->owner, "%s/%d-%08x", r->o.name, (int)getpid(),
+    snprintf(relay->owner, sizeof relay->owner, "%s/%d-%08x", relay->o.name, (int)getpid(),
              (unsigned)(mark & 0xffffffff));
 }
 
 static void interrupt(rl_flow *flow)
 {
-    relay *r = (relay *)flow;
-    my_conn_cancel(r->reader_conn);
-    my_conn_cancel(r->marker_conn);
-    my_conn_cancel(r->keeper_conn);
-    pthread_mutex_lock(&r->lock);
-    kafka_producer_cancel(r->producer);
-    relay_signal(r);
-    pthread_mutex_unlock(&r->lock);
+    flow_relay *relay = (flow_relay *)flow;
+    my_conn_cancel(relay->reader_conn);
+    my_conn_cancel(relay->marker_conn);
+    my_conn_cancel(relay->keeper_conn);
+    pthread_mutex_lock(&relay->lock);
+    kafka_producer_cancel(relay->producer);
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
 }
 
-static void init_sync(relay *r)
+static void init_sync(flow_relay *relay)
 {
     pthread_condattr_t attr;
-    pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&relay->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->change, &attr);
+    pthread_cond_init(&relay->change, &attr);
     pthread_condattr_destroy(&attr);
 }
 
-static void open_parts(relay *r)
+static void open_parts(flow_relay *relay)
 {
-    my_opts mysql = r->o.mysql;
+    my_opts mysql = relay->o.mysql;
     mysql.found_rows = true;
-    r->reader_conn = my_conn_new(&mysql);
-    r->marker_conn = my_conn_new(&mysql);
-    r->keeper_conn = my_conn_new(&mysql);
-    r->reader_n = flow_counters_new(&r->flow, RELAY_N);
-    r->marker_n = flow_counters_new(&r->flow, RELAY_N);
-    r->keeper_n = flow_counters_new(&r->flow, RELAY_N);
+    relay->reader_conn = my_conn_new(&mysql);
+    relay->marker_conn = my_conn_new(&mysql);
+    relay->keeper_conn = my_conn_new(&mysql);
+    relay->reader_count = flow_counters_new(&relay->flow, RELAY_N);
+    relay->marker_count = flow_counters_new(&relay->flow, RELAY_N);
+    relay->keeper_count = flow_counters_new(&relay->flow, RELAY_N);
     for (int i = 0; i < RELAY_HDRS; i++)
-        flow_hdr_open(&r->hdrs[i]);
+        flow_hdr_open(&relay->hdrs[i]);
 }
 
-static rl_err *start(relay *r)
+static rl_err *start(flow_relay *relay)
 {
     static void (*const mains[])(void *) = {relay_keeper, relay_marker, relay_reader};
     static const char *const names[] = {"relay-keeper", "relay-marker", "relay-reader"};
     for (int i = 0; i < 3; i++) {
-        rl_err *err = flow_start(&r->flow, names[i], mains[i], r);
+        rl_err *err = flow_start(&relay->flow, names[i], mains[i], relay);
         if (err)
             return err;
     }
     return NULL;
 }
 
-rl_err *relay_open(const relay_opts *opts, rd_kafka_conf_t *conf, relay **out)
+rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow_relay **out)
 {
     char id[256];
-    relay *r = NULL;
+    flow_relay *relay = NULL;
     rl_err *err = check(opts);
     if (!err) {
-        r = mem_zero(sizeof *r);
-        flow_init(&r->flow);
-        init_sync(r);
-        r->conf = conf;
-        r->o = *opts;
-        r->o.name = mem_strdup(opts->name);
-        r->o.topic = mem_strdup(opts->topic);
+        relay = mem_zero(sizeof *relay);
+        flow_init(&relay->flow);
+        init_sync(relay);
+        relay->conf = conf;
+        relay->o = *opts;
+        relay->o.name = mem_strdup(opts->name);
+        relay->o.topic = mem_strdup(opts->topic);
         kafka_conf_value(conf, "transactional.id", id, sizeof id);
-        r->transactional = *id != '\0';
-        set_owner(r);
-        open_parts(r);
-        err = relay_producer_open(r);
+        relay->transactional = *id != '\0';
+        set_owner(relay);
+        open_parts(relay);
+        err = relay_producer_open(relay);
         if (!err) {
             rl_err *down = err_lab("CONNECTING", "not connected yet");
-            r->flow.interrupt = interrupt;
-            flow_down(&r->flow, "mysql", down);
+            relay->flow.interrupt = interrupt;
+            flow_down(&relay->flow, "mysql", down);
             err_free(down);
-            err = start(r);
+            err = start(relay);
         }
         if (err)
-            relay_close(r);
+            flow_relay_close(relay);
     } else {
         rd_kafka_conf_destroy(conf);
     }
-    *out = err ? NULL : r;
+    *out = err ? NULL : relay;
     return err;
 }
 
-rl_flow *relay_flow(relay *r)
+rl_flow *flow_relay_flow(flow_relay *relay)
 {
-    return &r->flow;
+    return &relay->flow;
 }
 
-flow_hdr *relay_hdr_of(relay *r, relay_hdr which)
+flow_hdr *flow_relay_hdr_of(flow_relay *relay, flow_relay_hdr which)
 {
-    return &r->hdrs[which];
+    return &relay->hdrs[which];
 }
 
 /* ---- close ---- */
 
-static void free_rest(relay *r)
+static void free_rest(flow_relay *relay)
 {
-    for (relay_batch *b = r->first, *next; b; b = next) {
-        next = b->next;
-        relay_batch_free(b);
+    for (relay_batch *batch = relay->first, *next; batch; batch = next) {
+        next = batch->next;
+        relay_batch_free(batch);
     }
-    my_conn_free(r->reader_conn);
-    my_conn_free(r->marker_conn);
-    my_conn_free(r->keeper_conn);
+    my_conn_free(relay->reader_conn);
+    my_conn_free(relay->marker_conn);
+    my_conn_free(relay->keeper_conn);
     for (int i = 0; i < RELAY_HDRS; i++)
-        flow_hdr_close(&r->hdrs[i]);
-    rd_kafka_conf_destroy(r->conf);
-    free((char *)r->o.name);
-    free((char *)r->o.topic);
-    free(r->failed);
-    pthread_cond_destroy(&r->change);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
+        flow_hdr_close(&relay->hdrs[i]);
+    rd_kafka_conf_destroy(relay->conf);
+    free((char *)relay->o.name);
+    free((char *)relay->o.topic);
+    free(relay->failed);
+    pthread_cond_destroy(&relay->change);
+    pthread_mutex_destroy(&relay->lock);
+    free(relay);
 }
 
 static void ignore_report(void *arg, const rd_kafka_message_t *msg)
@@ -184,16 +184,16 @@ static void ignore_report(void *arg, const rd_kafka_message_t *msg)
     (void)msg;
 }
 
-void relay_close(void *impl)
+void flow_relay_close(void *impl)
 {
-    relay *r = impl;
-    if (!flow_close(&r->flow, CLOSE_SECONDS)) {
-        log_msg(LOG_LEVEL_WARN, "a thread of relay %s hangs and is left behind", r->o.name);
+    flow_relay *relay = impl;
+    if (!flow_close(&relay->flow, CLOSE_SECONDS)) {
+        log_msg(LOG_LEVEL_WARN, "a thread of relay %s hangs and is left behind", relay->o.name);
         return;
     }
-    if (r->producer) {
-        kafka_producer_on_report(r->producer, ignore_report, NULL);
-        kafka_producer_close(r->producer);
+    if (relay->producer) {
+        kafka_producer_on_report(relay->producer, ignore_report, NULL);
+        kafka_producer_close(relay->producer);
     }
-    free_rest(r);
+    free_rest(relay);
 }

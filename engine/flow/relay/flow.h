@@ -26,23 +26,23 @@
 
 enum { RELAY_SHARDS = 64, RELAY_BATCH_MAX = 10000, RELAY_IN_FLIGHT_MAX = 64 };
 
-typedef struct relay relay; /* begins with its rl_flow */
+typedef struct flow_relay flow_relay; /* begins with its rl_flow */
 
-typedef enum relay_mark { RELAY_UPDATE, RELAY_DELETE, RELAY_CURSOR } relay_mark;
+typedef enum flow_relay_mark { RELAY_UPDATE, RELAY_DELETE, RELAY_CURSOR } flow_relay_mark;
 
 /* What a cursor does at a hole in the ids. */
-typedef enum relay_gaps {
+typedef enum flow_relay_gaps {
     RELAY_GAPS_SAFE,   /* stops until no transaction that was open then can fill it */
     RELAY_GAPS_IGNORE, /* wrong: passes */
     RELAY_GAPS_WAIT    /* wrong: passes after gap_wait */
-} relay_gaps;
+} flow_relay_gaps;
 
-typedef struct relay_opts {
+typedef struct flow_relay_opts {
     const char *name; /* of the instance: letters, digits, _ . - ; 40 at most */
     const char *topic;
     my_opts mysql;
-    relay_mark mark;
-    relay_gaps gaps;
+    flow_relay_mark mark;
+    flow_relay_gaps gaps;
     double gap_wait;
     int batch, in_flight;  /* rows of a batch, batches between claim and mark */
     double poll, poll_max; /* seconds between polls that find nothing: from, up to */
@@ -51,7 +51,7 @@ typedef struct relay_opts {
     double cleanup_age;    /* published rows older than that are deleted; < 0: never */
     int cleanup_chunk;     /* rows at once */
     double figures;        /* seconds between two looks at backlog and age */
-} relay_opts;
+} flow_relay_opts;
 
 #define RELAY_COUNTERS        \
     COUNTER(polls)            \
@@ -75,25 +75,30 @@ typedef struct relay_opts {
     COUNTER(oldest_unsent_us) \
     COUNTER(position)
 
-enum relay_counter {
+enum flow_relay_counter {
 #define COUNTER(name) RELAY_N_##name,
     RELAY_COUNTERS
 #undef COUNTER
         RELAY_N
 };
 
-extern const char *const relay_counter_names[RELAY_N];
+extern const char *const flow_relay_counter_names[RELAY_N];
 
-typedef enum relay_hdr { RELAY_HDR_READ, RELAY_HDR_ACK, RELAY_HDR_MARK, RELAY_HDRS } relay_hdr;
+typedef enum flow_relay_hdr {
+    RELAY_HDR_READ,
+    RELAY_HDR_ACK,
+    RELAY_HDR_MARK,
+    RELAY_HDRS
+} flow_relay_hdr;
 
 /* Takes conf also when it fails; a transactional.id in it makes the publishing transactional:
  * then one instance holds all shards and the others stand by. Errors are those of a wrong
  * configuration; servers are not waited for. */
-rl_err *relay_open(const relay_opts *opts, rd_kafka_conf_t *conf, relay **out);
-rl_flow *relay_flow(relay *r);
-flow_hdr *
-relay_hdr_of(relay *r,
-             relay_hdr which); /* ns: a poll that found rows, claim to last report, a mark */
-void relay_close(void *r);     /* after flow_stop for an end in order */
+rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow_relay **out);
+rl_flow *flow_relay_flow(flow_relay *relay);
+flow_hdr *flow_relay_hdr_of(
+    flow_relay *relay,
+    flow_relay_hdr which);          /* ns: a poll that found rows, claim to last report, a mark */
+void flow_relay_close(void *relay); /* after flow_stop for an end in order */
 
 #endif

@@ -91,10 +91,10 @@ static void note_writers(relay_gap *gap, const my_result *result)
     gap->seen = true;
 }
 
-rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap)
+rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap)
 {
     my_result *result;
-    if (r->o.gaps != RELAY_GAPS_SAFE || gap->refused)
+    if (relay->o.gaps != RELAY_GAPS_SAFE || gap->refused)
         return NULL;
     if (!gap->target)
         return ask(conn, gap);
@@ -102,7 +102,7 @@ rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap)
         return NULL;
     rl_err *err = list_writers(conn, gap, &result);
     gap->look_ns = clock_ns() + (int64_t)LOOK_MS * 1000000;
-    if (err && err->code == ACCESS_DENIED && r->o.mark != RELAY_CURSOR) {
+    if (err && err->code == ACCESS_DENIED && relay->o.mark != RELAY_CURSOR) {
         gap->refused = true; /* nothing is ever settled: each poll looks below too */
         err_free(err);
         return my_exec(conn, "ROLLBACK");
@@ -131,23 +131,24 @@ static int64_t first_hole(const int64_t *ids, int n, int64_t after)
 }
 
 /* Wrong on purpose: waits, and takes it that the hole was a rollback then. */
-static int64_t waited_for(relay *r, relay_gap *gap, int64_t hole)
+static int64_t waited_for(flow_relay *relay, relay_gap *gap, int64_t hole)
 {
     if (hole && hole != gap->hole) {
         gap->hole = hole;
         gap->hole_ns = clock_ns();
     }
-    bool over = hole && (double)(clock_ns() - gap->hole_ns) >= r->o.gap_wait * 1e9;
+    bool over = hole && (double)(clock_ns() - gap->hole_ns) >= relay->o.gap_wait * 1e9;
     if (over)
         gap->settled = hole;
     return gap->settled;
 }
 
-int64_t relay_gap_settled(relay *r, relay_gap *gap, const int64_t *ids, int n, int64_t after)
+int64_t relay_gap_settled(flow_relay *relay, relay_gap *gap, const int64_t *ids, int n,
+                          int64_t after)
 {
-    if (r->o.gaps == RELAY_GAPS_IGNORE)
+    if (relay->o.gaps == RELAY_GAPS_IGNORE)
         return INT64_MAX;
-    if (r->o.gaps == RELAY_GAPS_WAIT)
-        return waited_for(r, gap, first_hole(ids, n, after));
+    if (relay->o.gaps == RELAY_GAPS_WAIT)
+        return waited_for(relay, gap, first_hole(ids, n, after));
     return gap->settled;
 }

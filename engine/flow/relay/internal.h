@@ -59,9 +59,9 @@ typedef struct relay_marks {
 
 /* ---- the relay ---- */
 
-struct relay {
+struct flow_relay {
     rl_flow flow; /* first */
-    relay_opts o;
+    flow_relay_opts o;
     char owner[RELAY_OWNER_SIZE]; /* in relay_lease: the name and a mark of this run */
     bool transactional;
     rd_kafka_conf_t *conf;
@@ -69,7 +69,7 @@ struct relay {
         /* sent to by the reader, drained by the marker (transactional: both the reader) */
         producer;
     my_conn *reader_conn, *marker_conn, *keeper_conn;
-    flow_counters *reader_n, *marker_n, *keeper_n;
+    flow_counters *reader_count, *marker_count, *keeper_count;
     flow_hdr hdrs[RELAY_HDRS];
     atomic_bool reader_ended, marker_ended;
     bool limit_known; /* the reader's, see limit.c */
@@ -95,8 +95,8 @@ struct relay {
 };
 
 /* Waits for a change of what the lock guards; called with it held. */
-void relay_wait(relay *r, double seconds);
-void relay_signal(relay *r);
+void relay_wait(flow_relay *relay, double seconds);
+void relay_signal(flow_relay *relay);
 
 /* ---- connections (db.c) ---- */
 
@@ -106,9 +106,10 @@ typedef struct relay_backoff {
 
 /* Connects a broken connection. false: it could not; the caller's thread has slept, or the flow
  * ends. */
-bool relay_connected(relay *r, my_conn *conn, flow_counters *n, relay_backoff *backoff);
+bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count,
+                     relay_backoff *backoff);
 /* What to do with an error of MySQL: says it in health, rolls back, sleeps. Frees err. */
-void relay_mysql_failed(relay *r, my_conn *conn, rl_err *err, relay_backoff *backoff);
+void relay_mysql_failed(flow_relay *relay, my_conn *conn, rl_err *err, relay_backoff *backoff);
 rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result);
 rl_err *relay_exec(my_conn *conn, const rl_buf *sql);
 rl_err *relay_snapshot(my_conn *conn); /* what is read until COMMIT is of one instant */
@@ -118,34 +119,34 @@ void relay_put_shards(rl_buf *sql, const bool wanted[RELAY_SHARDS]);
 
 /* ---- threads ---- */
 
-void relay_reader(void *r);
-void relay_marker(void *r);
-void relay_keeper(void *r);
+void relay_reader(void *relay);
+void relay_marker(void *relay);
+void relay_keeper(void *relay);
 
 /* ---- batches (batch.c) ---- */
 
 /* Takes result. NULL when no row of it is to be sent. Puts the batch in flight. */
-relay_batch *relay_claim(relay *r, my_result *result, int max);
-void relay_row_done(relay *r, relay_row *row, relay_state state, int err);
-void relay_batch_sent(relay *r, relay_batch *batch); /* the sender is through with it */
+relay_batch *relay_claim(flow_relay *relay, my_result *result, int max);
+void relay_row_done(flow_relay *relay, relay_row *row, relay_state state, int err);
+void relay_batch_sent(flow_relay *relay, relay_batch *batch); /* the sender is through with it */
 /* The marker's: the done ones (an array that the caller frees), which stay in flight until
  * relay_settle takes them out and frees them. */
-relay_batch **relay_take_done(relay *r, int *n);
-void relay_settle(relay *r, relay_batch **done, int n);
-void relay_position(relay *r, relay_marks *marks);
-void relay_forget_failed(relay *r, int shard);    /* under the lock */
-bool relay_in_flight(const relay *r, int64_t id); /* under the lock */
+relay_batch **relay_take_done(flow_relay *relay, int *n);
+void relay_settle(flow_relay *relay, relay_batch **done, int n);
+void relay_position(flow_relay *relay, relay_marks *marks);
+void relay_forget_failed(flow_relay *relay, int shard);    /* under the lock */
+bool relay_in_flight(const flow_relay *relay, int64_t id); /* under the lock */
 void relay_batch_free(relay_batch *batch);
 
 /* ---- sending (send.c), the reader's ---- */
 
-bool relay_limit_known(relay *r);  /* false: not yet; the thread has slept */
-bool relay_sender_ready(relay *r); /* false: not yet; the thread has slept */
-void relay_send(relay *r, relay_batch *batch);
-rl_err *relay_producer_open(relay *r); /* in the place of the one that is there */
+bool relay_limit_known(flow_relay *relay);  /* false: not yet; the thread has slept */
+bool relay_sender_ready(flow_relay *relay); /* false: not yet; the thread has slept */
+void relay_send(flow_relay *relay, relay_batch *batch);
+rl_err *relay_producer_open(flow_relay *relay); /* in the place of the one that is there */
 /* Once nothing flies any more: a new producer where that is needed, and the reader begins again.
  * By the thread that drains. */
-void relay_end_reset(relay *r);
+void relay_end_reset(flow_relay *relay);
 
 /* ---- gaps (gap.c), the reader's ---- */
 
@@ -163,7 +164,8 @@ typedef struct relay_gap {
 } relay_gap;
 
 /* One step towards it; does not wait. */
-rl_err *relay_gap_settle(relay *r, my_conn *conn, relay_gap *gap);
-int64_t relay_gap_settled(relay *r, relay_gap *gap, const int64_t *ids, int n, int64_t after);
+rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap);
+int64_t relay_gap_settled(flow_relay *relay, relay_gap *gap, const int64_t *ids, int n,
+                          int64_t after);
 
 #endif

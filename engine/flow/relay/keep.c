@@ -11,9 +11,9 @@ enum { BEATS = 4, BEAT_MIN_MS = 20, COUNT_MAX = 10000 };
 static const double clean_pause = 0.02, clean_idle = 1;
 
 typedef struct keeper {
-    relay *r;
+    flow_relay *relay;
     my_conn *conn;
-    flow_counters *n;
+    flow_counters *count;
     relay_backoff backoff;
     int64_t beat_ns, figures_ns, clean_ns; /* when each is due */
     int64_t cleaned;                       /* cursor: nothing is left up to here */
@@ -33,7 +33,7 @@ static rl_err *rows(keeper *k, my_result **result)
 
 static int64_t lease_us(const keeper *k)
 {
-    return (int64_t)(k->r->o.lease * 1e6);
+    return (int64_t)(k->relay->o.lease * 1e6);
 }
 
 /* ---- leases ---- */
@@ -44,7 +44,7 @@ static rl_err *register_member(keeper *k)
     buf_printf(&k->sql,
                "INSERT INTO relay_member (name, seen_at) VALUES ('%s', NOW(3)) "
                "ON DUPLICATE KEY UPDATE seen_at = NOW(3)",
-               k->r->owner);
+               k->relay->owner);
     return run(k);
 }
 
@@ -89,7 +89,7 @@ static rl_err *lock_leases(keeper *k, relay_lease leases[RELAY_SHARDS], size_t *
     buf_printf(&k->sql,
                "SELECT shard, IFNULL(owner = '%s', 0), IFNULL(expires_at > NOW(3), 0), owner IS "
                "NULL, token, position FROM relay_lease ORDER BY shard FOR UPDATE",
-               k->r->owner);
+               k->relay->owner);
     rl_err *err = rows(k, &result);
     if (err)
         return err;
@@ -136,7 +136,7 @@ static rl_err *write_steps(keeper *k, const relay_step steps[RELAY_SHARDS])
     rl_err *err = set_leases(k, steps, STEP_KEEP, STEP_LEAVE, text);
     snprintf(text, sizeof text,
              "owner = '%s', token = token + 1, expires_at = NOW(3) + INTERVAL %lld MICROSECOND",
-             k->r->owner, (long long)lease_us(k));
+             k->relay->owner, (long long)lease_us(k));
     if (!err)
         err = set_leases(k, steps, STEP_TAKE, STEP_TAKE, text);
     if (!err)
@@ -148,52 +148,53 @@ static rl_err *write_steps(keeper *k, const relay_step steps[RELAY_SHARDS])
 static void plan(keeper *k, const relay_lease leases[RELAY_SHARDS], int members,
                  relay_step steps[RELAY_SHARDS])
 {
-    relay *r = k->r;
-    pthread_mutex_lock(&r->lock);
-    relay_plan(leases, r->shards, members, r->transactional, atomic_load(&r->marker_ended), steps);
+    flow_relay *relay = k->relay;
+    pthread_mutex_lock(&relay->lock);
+    relay_plan(leases, relay->shards, members, relay->transactional,
+               atomic_load(&relay->marker_ended), steps);
     for (int s = 0; s < RELAY_SHARDS; s++)
         if (steps[s] == STEP_LEAVE || steps[s] == STEP_DROP)
-            r->shards[s].hold = HOLD_LEAVING;
-    pthread_mutex_unlock(&r->lock);
+            relay->shards[s].hold = HOLD_LEAVING;
+    pthread_mutex_unlock(&relay->lock);
 }
 
-static void take(relay *r, relay_shard *shard, int64_t token, int64_t position)
+static void take(flow_relay *relay, relay_shard *shard, int64_t token, int64_t position)
 {
     shard->hold = HOLD_MINE;
     shard->token = token;
     shard->read_to = position;
-    r->rewind = true;
+    relay->rewind = true;
 }
 
-static void lose(relay *r, int s)
+static void lose(flow_relay *relay, int s)
 {
-    r->shards[s].hold = HOLD_NONE;
-    relay_forget_failed(r, s);
+    relay->shards[s].hold = HOLD_NONE;
+    relay_forget_failed(relay, s);
 }
 
 /* true: a shard went that we had not let go. */
-static bool apply_one(relay *r, int s, const relay_lease *l, relay_step step)
+static bool apply_one(flow_relay *relay, int s, const relay_lease *lease, relay_step step)
 {
-    relay_shard *shard = &r->shards[s];
+    relay_shard *shard = &relay->shards[s];
     bool held = shard->hold != HOLD_NONE, lost = false;
     switch (step) {
     case STEP_TAKE: /* held: it was somebody else's in between, or ran out */
         lost = held;
-        lose(r, s);
-        take(r, shard, l->token + 1, l->position);
+        lose(relay, s);
+        take(relay, shard, lease->token + 1, lease->position);
         break;
     case STEP_KEEP:
-        if (shard->hold != HOLD_MINE || shard->token != l->token)
-            take(r, shard, l->token, held ? shard->read_to : l->position);
+        if (shard->hold != HOLD_MINE || shard->token != lease->token)
+            take(relay, shard, lease->token, held ? shard->read_to : lease->position);
         break;
     case STEP_LEAVE:
         break;
     case STEP_DROP:
-        lose(r, s);
+        lose(relay, s);
         break;
     case STEP_NONE:
         lost = held;
-        lose(r, s);
+        lose(relay, s);
         break;
     }
     return lost;
@@ -202,22 +203,22 @@ static bool apply_one(relay *r, int s, const relay_lease *l, relay_step step)
 static void apply(keeper *k, const relay_lease leases[RELAY_SHARDS],
                   const relay_step steps[RELAY_SHARDS], int64_t began)
 {
-    relay *r = k->r;
+    flow_relay *relay = k->relay;
     bool lost = false;
     int held = 0;
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
     for (int s = 0; s < RELAY_SHARDS; s++) {
-        lost = apply_one(r, s, &leases[s], steps[s]) || lost;
-        held += r->shards[s].hold == HOLD_MINE;
+        lost = apply_one(relay, s, &leases[s], steps[s]) || lost;
+        held += relay->shards[s].hold == HOLD_MINE;
     }
-    r->lease_until_ns = began + (int64_t)(r->o.lease * 1e9);
-    if (lost && r->transactional)
-        r->reset = r->replace = true; /* the next term needs an epoch of its own */
-    relay_signal(r);
-    pthread_mutex_unlock(&r->lock);
-    flow_set(k->n, RELAY_N_leases, held);
+    relay->lease_until_ns = began + (int64_t)(relay->o.lease * 1e9);
+    if (lost && relay->transactional)
+        relay->reset = relay->replace = true; /* the next term needs an epoch of its own */
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
+    flow_set(k->count, RELAY_N_leases, held);
     if (lost)
-        flow_emit(&r->flow, "lost", NULL, &(flow_field){.key = "held", .number = held}, 1);
+        flow_emit(&relay->flow, "lost", NULL, &(flow_field){.key = "held", .number = held}, 1);
 }
 
 static rl_err *beat(keeper *k)
@@ -253,7 +254,7 @@ static rl_err *beat(keeper *k)
 
 static const char *unsent_range(const keeper *k)
 {
-    return k->r->o.mark == RELAY_CURSOR
+    return k->relay->o.mark == RELAY_CURSOR
                ? "FORCE INDEX (PRIMARY) WHERE id > (SELECT MIN(position) FROM relay_lease)"
                : "FORCE INDEX (unsent) WHERE published_at IS NULL";
 }
@@ -314,9 +315,10 @@ static rl_err *look(keeper *k)
         err = backlog(k, id, &n, &exact);
     if (err)
         return err;
-    flow_set(k->n, RELAY_N_oldest_unsent_us, n > 0 && age_us > 0 ? age_us : 0); /* sent meanwhile */
-    flow_set(k->n, RELAY_N_backlog, n);
-    flow_set(k->n, RELAY_N_backlog_exact, exact);
+    flow_set(k->count, RELAY_N_oldest_unsent_us,
+             n > 0 && age_us > 0 ? age_us : 0); /* sent meanwhile */
+    flow_set(k->count, RELAY_N_backlog, n);
+    flow_set(k->count, RELAY_N_backlog_exact, exact);
     return NULL;
 }
 
@@ -330,7 +332,7 @@ static rl_err *clean_marked(keeper *k, int64_t *n)
     buf_printf(&k->sql,
                "DELETE FROM outbox_event WHERE published_at < NOW(6) - INTERVAL %lld MICROSECOND "
                "AND parked_reason IS NULL ORDER BY published_at LIMIT %d",
-               (long long)(k->r->o.cleanup_age * 1e6), k->r->o.cleanup_chunk);
+               (long long)(k->relay->o.cleanup_age * 1e6), k->relay->o.cleanup_chunk);
     rl_err *err = rows(k, &result);
     if (err)
         return err;
@@ -350,7 +352,8 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
         "SELECT MAX(id) FROM (SELECT id, created_at FROM outbox_event WHERE id > %lld AND id "
         "<= (SELECT MIN(position) FROM relay_lease) ORDER BY id LIMIT %d) t WHERE created_at "
         "< NOW(6) - INTERVAL %lld MICROSECOND",
-        (long long)k->cleaned, k->r->o.cleanup_chunk, (long long)(k->r->o.cleanup_age * 1e6));
+        (long long)k->cleaned, k->relay->o.cleanup_chunk,
+        (long long)(k->relay->o.cleanup_age * 1e6));
     rl_err *err = one_number(k, &upto);
     if (err || !upto)
         return err;
@@ -370,9 +373,9 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
 static rl_err *clean(keeper *k)
 {
     int64_t n = 0;
-    rl_err *err = k->r->o.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
-    flow_add(k->n, RELAY_N_cleaned, n);
-    bool more = n >= k->r->o.cleanup_chunk;
+    rl_err *err = k->relay->o.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
+    flow_add(k->count, RELAY_N_cleaned, n);
+    bool more = n >= k->relay->o.cleanup_chunk;
     k->clean_ns = clock_ns() + (int64_t)((more ? clean_pause : clean_idle) * 1e9);
     return err;
 }
@@ -386,7 +389,7 @@ static int64_t later(double seconds)
 
 static double beat_every(const keeper *k)
 {
-    double s = k->r->o.lease / BEATS;
+    double s = k->relay->o.lease / BEATS;
     return s > BEAT_MIN_MS / 1e3 ? s : BEAT_MIN_MS / 1e3;
 }
 
@@ -400,9 +403,9 @@ static rl_err *due(keeper *k)
     }
     if (!err && now >= k->figures_ns) {
         err = look(k);
-        k->figures_ns = later(k->r->o.figures);
+        k->figures_ns = later(k->relay->o.figures);
     }
-    if (!err && k->r->o.cleanup_age >= 0 && now >= k->clean_ns)
+    if (!err && k->relay->o.cleanup_age >= 0 && now >= k->clean_ns)
         err = clean(k);
     return err;
 }
@@ -410,7 +413,7 @@ static rl_err *due(keeper *k)
 static double until_next(const keeper *k)
 {
     int64_t next = k->beat_ns < k->figures_ns ? k->beat_ns : k->figures_ns;
-    if (k->r->o.cleanup_age >= 0 && k->clean_ns < next)
+    if (k->relay->o.cleanup_age >= 0 && k->clean_ns < next)
         next = k->clean_ns;
     double s = (double)(next - clock_ns()) / 1e9;
     return s > 0.001 ? s : 0.001;
@@ -418,25 +421,25 @@ static double until_next(const keeper *k)
 
 static void rest(keeper *k)
 {
-    if (flow_stopping(&k->r->flow))
-        flow_pause(&k->r->flow, BEAT_MIN_MS / 1e3); /* the others are finishing */
+    if (flow_stopping(&k->relay->flow))
+        flow_pause(&k->relay->flow, BEAT_MIN_MS / 1e3); /* the others are finishing */
     else
-        flow_sleep(&k->r->flow, until_next(k));
+        flow_sleep(&k->relay->flow, until_next(k));
 }
 
-static bool keeping(relay *r)
+static bool keeping(flow_relay *relay)
 {
-    return !flow_aborted(&r->flow) && !atomic_load(&r->marker_ended);
+    return !flow_aborted(&relay->flow) && !atomic_load(&relay->marker_ended);
 }
 
 /* The shards are free at once, and not only when the lease has run out. */
 static void sign_off(keeper *k)
 {
-    if (flow_aborted(&k->r->flow) || my_conn_broken(k->conn))
+    if (flow_aborted(&k->relay->flow) || my_conn_broken(k->conn))
         return;
     rl_err *err = beat(k);
     buf_reset(&k->sql);
-    buf_printf(&k->sql, "DELETE FROM relay_member WHERE name = '%s'", k->r->owner);
+    buf_printf(&k->sql, "DELETE FROM relay_member WHERE name = '%s'", k->relay->owner);
     if (!err)
         err = run(k);
     err_free(err);
@@ -444,14 +447,14 @@ static void sign_off(keeper *k)
 
 void relay_keeper(void *arg)
 {
-    relay *r = arg;
-    keeper k = {.r = r, .conn = r->keeper_conn, .n = r->keeper_n};
-    while (keeping(r)) {
-        if (!relay_connected(r, k.conn, k.n, &k.backoff))
+    flow_relay *relay = arg;
+    keeper k = {.relay = relay, .conn = relay->keeper_conn, .count = relay->keeper_count};
+    while (keeping(relay)) {
+        if (!relay_connected(relay, k.conn, k.count, &k.backoff))
             continue;
         rl_err *err = due(&k);
         if (err)
-            relay_mysql_failed(r, k.conn, err, &k.backoff);
+            relay_mysql_failed(relay, k.conn, err, &k.backoff);
         else
             rest(&k);
     }

@@ -25,12 +25,12 @@ static int64_t limit_in(rd_kafka_event_t *event)
 }
 
 /* 0: the brokers do not tell (an ACL, no such topic yet). */
-static rl_err *ask(relay *r, int64_t *limit)
+static rl_err *ask(flow_relay *relay, int64_t *limit)
 {
-    rd_kafka_t *rk = kafka_producer_rk(r->producer);
+    rd_kafka_t *rk = kafka_producer_rk(relay->producer);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_ConfigResource_t *topic =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, r->o.topic);
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, relay->o.topic);
     rd_kafka_AdminOptions_t *options =
         rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     char why[128];
@@ -48,37 +48,37 @@ static rl_err *ask(relay *r, int64_t *limit)
 }
 
 /* Of compressed batches only the broker knows the size. */
-static bool lower(relay *r, int64_t limit)
+static bool lower(flow_relay *relay, int64_t limit)
 {
     char value[32], compression[32];
-    kafka_conf_value(r->conf, "message.max.bytes", value, sizeof value);
-    kafka_conf_value(r->conf, "compression.codec", compression, sizeof compression);
+    kafka_conf_value(relay->conf, "message.max.bytes", value, sizeof value);
+    kafka_conf_value(relay->conf, "compression.codec", compression, sizeof compression);
     limit = limit - FRAME_BYTES < LEAST_BYTES ? LEAST_BYTES : limit - FRAME_BYTES;
     if (strcmp(compression, "none") != 0 || strtoll(value, NULL, 10) <= limit)
         return false;
     snprintf(value, sizeof value, "%lld", (long long)limit);
-    err_free(kafka_conf_put(r->conf, "message.max.bytes", value));
+    err_free(kafka_conf_put(relay->conf, "message.max.bytes", value));
     return true;
 }
 
-bool relay_limit_known(relay *r)
+bool relay_limit_known(flow_relay *relay)
 {
     int64_t limit;
-    if (r->limit_known)
+    if (relay->limit_known)
         return true;
-    rl_err *err = ask(r, &limit);
+    rl_err *err = ask(relay, &limit);
     if (err) {
-        flow_down(&r->flow, "kafka", err);
+        flow_down(&relay->flow, "kafka", err);
         err_free(err);
-        flow_sleep(&r->flow, ask_again);
+        flow_sleep(&relay->flow, ask_again);
         return false;
     }
-    flow_up(&r->flow, "kafka");
-    r->limit_known = true;
-    if (limit && lower(r, limit)) {
-        pthread_mutex_lock(&r->lock);
-        r->reset = r->replace = true; /* a producer with the new limit */
-        pthread_mutex_unlock(&r->lock);
+    flow_up(&relay->flow, "kafka");
+    relay->limit_known = true;
+    if (limit && lower(relay, limit)) {
+        pthread_mutex_lock(&relay->lock);
+        relay->reset = relay->replace = true; /* a producer with the new limit */
+        pthread_mutex_unlock(&relay->lock);
     }
     return true;
 }

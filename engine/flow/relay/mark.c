@@ -19,9 +19,9 @@ enum {
 };
 
 typedef struct marker {
-    relay *r;
+    flow_relay *relay;
     my_conn *conn;
-    flow_counters *n;
+    flow_counters *count;
     relay_backoff backoff;
     int64_t acked, acked_ns; /* the last count seen, and when it grew */
     int64_t probed_ns;
@@ -38,13 +38,13 @@ static rl_err *read_fence(marker *m, fence *f)
 {
     my_result *result;
     rl_buf sql = {0};
-    f->on = m->r->o.fence;
+    f->on = m->relay->o.fence;
     if (!f->on)
         return NULL;
     for (int s = 0; s < RELAY_SHARDS; s++)
         f->tokens[s] = -1;
     buf_printf(&sql, "SELECT shard, token FROM relay_lease WHERE owner = '%s' FOR SHARE",
-               m->r->owner);
+               m->relay->owner);
     rl_err *err = relay_rows(m->conn, &sql, &result);
     buf_free(&sql);
     if (err)
@@ -72,7 +72,7 @@ typedef struct tally {
 static rl_err *mark_ids(marker *m, const rl_buf *ids)
 {
     rl_buf sql = {0};
-    if (m->r->o.mark == RELAY_UPDATE)
+    if (m->relay->o.mark == RELAY_UPDATE)
         buf_str(&sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN (");
     else
         buf_str(&sql, "DELETE FROM outbox_event WHERE id IN (");
@@ -120,7 +120,7 @@ static rl_err *move_cursor(marker *m, const fence *f, const relay_marks *to)
     buf_printf(&sql, " WHEN -1 THEN 0 ELSE %lld END) WHERE shard >= 0", (long long)to->position);
     relay_put_shards(&sql, held);
     if (f->on)
-        buf_printf(&sql, " AND owner = '%s'", m->r->owner);
+        buf_printf(&sql, " AND owner = '%s'", m->relay->owner);
     rl_err *err = relay_exec(m->conn, &sql);
     buf_free(&sql);
     return err;
@@ -165,7 +165,7 @@ static rl_err *park_rows(marker *m, relay_batch **done, int n, const fence *f, t
     return NULL;
 }
 
-static void count(relay_batch **done, int n, const fence *f, tally *t)
+static void count_rows(relay_batch **done, int n, const fence *f, tally *t)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < done[i]->n; k++) {
@@ -183,40 +183,40 @@ static rl_err *in_transaction(marker *m, relay_batch **done, int n, const relay_
     rl_err *err = my_exec(m->conn, "START TRANSACTION");
     if (!err)
         err = read_fence(m, &f);
-    if (!err && m->r->o.mark != RELAY_CURSOR)
+    if (!err && m->relay->o.mark != RELAY_CURSOR)
         err = mark_rows(m, done, n, &f);
     if (!err)
         err = park_rows(m, done, n, &f, t);
-    if (!err && m->r->o.mark == RELAY_CURSOR)
+    if (!err && m->relay->o.mark == RELAY_CURSOR)
         err = move_cursor(m, &f, to);
     if (!err)
         err = my_exec(m->conn, "COMMIT");
     if (!err)
-        count(done, n, &f, t);
+        count_rows(done, n, &f, t);
     return err;
 }
 
 /* ---- a round of marks ---- */
 
-static int64_t acked_rows(const relay_batch *b)
+static int64_t acked_rows(const relay_batch *batch)
 {
     int64_t n = 0;
-    for (int i = 0; i < b->n; i++)
-        n += b->rows[i].state == ROW_ACKED;
+    for (int i = 0; i < batch->n; i++)
+        n += batch->rows[i].state == ROW_ACKED;
     return n;
 }
 
 /* An armed error stands for a mark that is lost: the rows are sent again. */
-static void reach_points(relay *r, relay_batch **done, int n)
+static void reach_points(flow_relay *relay, relay_batch **done, int n)
 {
     for (int i = 0; i < n; i++) {
         if (!acked_rows(done[i]) || relay_point(FAIL_POINT_RELAY_AFTER_ACK, done[i]) != FAIL_FAILED)
             continue;
         for (int k = 0; k < done[i]->n; k++)
             done[i]->rows[k].state = ROW_FAILED;
-        pthread_mutex_lock(&r->lock);
-        r->reset = true;
-        pthread_mutex_unlock(&r->lock);
+        pthread_mutex_lock(&relay->lock);
+        relay->reset = true;
+        pthread_mutex_unlock(&relay->lock);
     }
 }
 
@@ -232,18 +232,18 @@ static void tell_parked(marker *m, const relay_row *row)
                                  {.key = "id", .text = id},
                                  {.key = "key", .text = key_text},
                                  {.key = "reason", .text = reason_of(row->err, text, sizeof text)}};
-    flow_emit(&m->r->flow, "parked", NULL, fields, sizeof fields / sizeof *fields);
+    flow_emit(&m->relay->flow, "parked", NULL, fields, sizeof fields / sizeof *fields);
     free(key_text);
 }
 
 static void tell(marker *m, relay_batch **done, int n, const tally *t)
 {
-    flow_add(m->n, RELAY_N_marked, t->marked);
-    flow_add(m->n, RELAY_N_parked, t->parked);
-    flow_add(m->n, RELAY_N_fenced, t->fenced);
+    flow_add(m->count, RELAY_N_marked, t->marked);
+    flow_add(m->count, RELAY_N_parked, t->parked);
+    flow_add(m->count, RELAY_N_fenced, t->fenced);
     if (t->fenced)
-        flow_emit(&m->r->flow, "fenced", NULL, &(flow_field){.key = "rows", .number = t->fenced},
-                  1);
+        flow_emit(&m->relay->flow, "fenced", NULL,
+                  &(flow_field){.key = "rows", .number = t->fenced}, 1);
     for (int i = 0; t->parked && i < n; i++)
         for (int k = 0; k < done[i]->n; k++)
             if (done[i]->rows[k].state == ROW_POISON)
@@ -253,16 +253,16 @@ static void tell(marker *m, relay_batch **done, int n, const tally *t)
 /* Until it is done: what was acknowledged is worth every patience. false: the flow was aborted. */
 static bool mark(marker *m, relay_batch **done, int n, const relay_marks *to, tally *t)
 {
-    while (!flow_aborted(&m->r->flow)) {
-        if (!relay_connected(m->r, m->conn, m->n, &m->backoff))
+    while (!flow_aborted(&m->relay->flow)) {
+        if (!relay_connected(m->relay, m->conn, m->count, &m->backoff))
             continue;
         rl_err *err = in_transaction(m, done, n, to, t);
         if (!err) {
-            flow_up(&m->r->flow, "mysql");
+            flow_up(&m->relay->flow, "mysql");
             m->backoff.seconds = 0;
             return true;
         }
-        relay_mysql_failed(m->r, m->conn, err, &m->backoff);
+        relay_mysql_failed(m->relay, m->conn, err, &m->backoff);
     }
     return false;
 }
@@ -271,8 +271,8 @@ static void remember_position(marker *m, int64_t position)
 {
     m->position = position;
     m->position_ns = clock_ns();
-    if (m->r->o.mark == RELAY_CURSOR)
-        flow_set(m->n, RELAY_N_position, position);
+    if (m->relay->o.mark == RELAY_CURSOR)
+        flow_set(m->count, RELAY_N_position, position);
 }
 
 static bool mark_done(marker *m)
@@ -280,17 +280,17 @@ static bool mark_done(marker *m)
     tally t;
     relay_marks to;
     int n;
-    relay_batch **done = relay_take_done(m->r, &n);
+    relay_batch **done = relay_take_done(m->relay, &n);
     if (n) {
-        reach_points(m->r, done, n);
+        reach_points(m->relay, done, n);
         int64_t began = clock_ns();
-        relay_position(m->r, &to);
+        relay_position(m->relay, &to);
         if (mark(m, done, n, &to, &t)) {
-            flow_hdr_record(&m->r->hdrs[RELAY_HDR_MARK], clock_ns() - began, 1);
+            flow_hdr_record(&m->relay->hdrs[RELAY_HDR_MARK], clock_ns() - began, 1);
             tell(m, done, n, &t);
             remember_position(m, to.position);
         }
-        relay_settle(m->r, done, n);
+        relay_settle(m->relay, done, n);
     }
     free(done);
     return n > 0;
@@ -301,9 +301,10 @@ static void follow_cursor(marker *m)
 {
     tally t;
     relay_marks to;
-    if (m->r->o.mark != RELAY_CURSOR || clock_ns() - m->position_ns < CURSOR_IDLE_MS * 1000000LL)
+    if (m->relay->o.mark != RELAY_CURSOR ||
+        clock_ns() - m->position_ns < CURSOR_IDLE_MS * 1000000LL)
         return;
-    relay_position(m->r, &to);
+    relay_position(m->relay, &to);
     if (to.position > m->position && mark(m, NULL, 0, &to, &t))
         remember_position(m, to.position);
     m->position_ns = clock_ns();
@@ -313,17 +314,17 @@ static void follow_cursor(marker *m)
 
 static void say(marker *m, rl_err *err)
 {
-    flow_down(&m->r->flow, "kafka", err);
+    flow_down(&m->relay->flow, "kafka", err);
     err_free(err);
 }
 
 static void hear_notes(marker *m)
 {
     kafka_note notes[KAFKA_NOTES_MAX];
-    int n = kafka_notes_take(kafka_producer_notes(m->r->producer), notes);
+    int n = kafka_notes_take(kafka_producer_notes(m->relay->producer), notes);
     for (int i = 0; i < n; i++) {
         if (notes[i].err->code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-            flow_down(&m->r->flow, "kafka", notes[i].err);
+            flow_down(&m->relay->flow, "kafka", notes[i].err);
         err_free(notes[i].err);
     }
 }
@@ -332,7 +333,7 @@ static void hear_notes(marker *m)
 static void probe(marker *m)
 {
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_t *rk = kafka_producer_rk(m->r->producer);
+    rd_kafka_t *rk = kafka_producer_rk(m->relay->producer);
     if (clock_ns() - m->probed_ns < PROBE_EVERY_MS * 1000000LL)
         return;
     m->probed_ns = clock_ns();
@@ -342,23 +343,23 @@ static void probe(marker *m)
         return;
     }
     rd_kafka_metadata_destroy(metadata);
-    flow_up(&m->r->flow, "kafka");
+    flow_up(&m->relay->flow, "kafka");
 }
 
 static void watch_kafka(marker *m)
 {
-    int64_t acked = kafka_producer_counts(m->r->producer).acked, now = clock_ns();
-    int flying = kafka_producer_pending(m->r->producer);
+    int64_t acked = kafka_producer_counts(m->relay->producer).acked, now = clock_ns();
+    int flying = kafka_producer_pending(m->relay->producer);
     hear_notes(m);
     if (acked != m->acked || !flying) {
         if (acked != m->acked)
-            flow_up(&m->r->flow, "kafka");
+            flow_up(&m->relay->flow, "kafka");
         m->acked = acked;
         m->acked_ns = now;
     }
     if (flying && now - m->acked_ns > STALL_MS * 1000000LL)
         say(m, err_lab("TIMEOUT", "%d records wait for their acknowledgement", flying));
-    else if (!flying && flow_is_down(&m->r->flow, "kafka"))
+    else if (!flying && flow_is_down(&m->relay->flow, "kafka"))
         probe(m);
 }
 
@@ -366,40 +367,43 @@ static void watch_kafka(marker *m)
 
 static void drain(marker *m)
 {
-    relay *r = m->r;
-    if (!r->transactional) {
-        kafka_producer_drain(r->producer, DRAIN_MS, DRAIN_EVENTS);
+    flow_relay *relay = m->relay;
+    if (!relay->transactional) {
+        kafka_producer_drain(relay->producer, DRAIN_MS, DRAIN_EVENTS);
         watch_kafka(m);
         return;
     }
-    pthread_mutex_lock(&r->lock);
-    if (!r->first || !r->first->done)
-        relay_wait(r, DRAIN_MS / 1e3);
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    if (!relay->first || !relay->first->done)
+        relay_wait(relay, DRAIN_MS / 1e3);
+    pthread_mutex_unlock(&relay->lock);
 }
 
-static bool work_left(relay *r)
+static bool work_left(flow_relay *relay)
 {
-    if (flow_aborted(&r->flow))
+    if (flow_aborted(&relay->flow))
         return false;
-    if (!flow_stopping(&r->flow) || !atomic_load(&r->reader_ended))
+    if (!flow_stopping(&relay->flow) || !atomic_load(&relay->reader_ended))
         return true;
-    pthread_mutex_lock(&r->lock);
-    bool left = r->nbatches > 0;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    bool left = relay->nbatches > 0;
+    pthread_mutex_unlock(&relay->lock);
     return left;
 }
 
 void relay_marker(void *arg)
 {
-    relay *r = arg;
-    marker m = {.r = r, .conn = r->marker_conn, .n = r->marker_n, .acked_ns = clock_ns()};
-    while (work_left(r)) {
+    flow_relay *relay = arg;
+    marker m = {.relay = relay,
+                .conn = relay->marker_conn,
+                .count = relay->marker_count,
+                .acked_ns = clock_ns()};
+    while (work_left(relay)) {
         drain(&m);
         if (!mark_done(&m))
             follow_cursor(&m);
-        if (!r->transactional)
-            relay_end_reset(r);
+        if (!relay->transactional)
+            relay_end_reset(relay);
     }
-    atomic_store(&r->marker_ended, true);
+    atomic_store(&relay->marker_ended, true);
 }

@@ -13,9 +13,9 @@ static int share_of(int members, bool exclusive)
     return (RELAY_SHARDS + members - 1) / members;
 }
 
-static bool somebody_else(const relay_lease *l)
+static bool somebody_else(const relay_lease *lease)
 {
-    return !l->mine && !l->free && l->live;
+    return !lease->mine && !lease->free && lease->live;
 }
 
 static bool others_hold(const relay_lease leases[RELAY_SHARDS])

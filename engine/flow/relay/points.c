@@ -6,13 +6,13 @@
 
 #include "base/buf.h"
 
-static int put_ids(const relay_batch *b, relay_state state, rl_buf *ids, char first[37])
+static int put_ids(const relay_batch *batch, relay_state state, rl_buf *ids, char first[37])
 {
     int n = 0;
     char text[37];
-    for (int i = 0; i < b->n; i++) {
-        my_value id = my_cell(b->result, b->rows[i].at, COL_EVENT_ID);
-        if (b->rows[i].state != state || id.len != 16)
+    for (int i = 0; i < batch->n; i++) {
+        my_value id = my_cell(batch->result, batch->rows[i].at, COL_EVENT_ID);
+        if (batch->rows[i].state != state || id.len != 16)
             continue;
         relay_uuid_text((const unsigned char *)id.s, text);
         if (n == 0)
@@ -23,16 +23,16 @@ static int put_ids(const relay_batch *b, relay_state state, rl_buf *ids, char fi
     return n;
 }
 
-static fail_outcome hit(fail_point_id point, const relay_batch *b)
+static fail_outcome hit(fail_point_id point, const relay_batch *batch)
 {
     rl_buf ids = {0};
     fail_value value;
     char first[37] = "", number[24], count[16];
     relay_state state = point == FAIL_POINT_RELAY_AFTER_ACK ? ROW_ACKED : ROW_FLYING;
-    my_value key = my_cell(b->result, b->rows[0].at, COL_KEY);
+    my_value key = my_cell(batch->result, batch->rows[0].at, COL_KEY);
     char *key_text = mem_dup(key.s, key.len);
-    snprintf(count, sizeof count, "%d", put_ids(b, state, &ids, first));
-    snprintf(number, sizeof number, "%lld", (long long)b->number);
+    snprintf(count, sizeof count, "%d", put_ids(batch, state, &ids, first));
+    snprintf(number, sizeof number, "%lld", (long long)batch->number);
     const fail_kv ctx[] = {{"batch", number, true},
                            {"id", first, false},
                            {"ids", ids.data ? ids.data : "", false},
@@ -45,7 +45,7 @@ static fail_outcome hit(fail_point_id point, const relay_batch *b)
     return outcome;
 }
 
-fail_outcome relay_point(fail_point_id point, const relay_batch *b)
+fail_outcome relay_point(fail_point_id point, const relay_batch *batch)
 {
-    return atomic_load_explicit(&fail_armed, memory_order_relaxed) ? hit(point, b) : FAIL_GO_ON;
+    return atomic_load_explicit(&fail_armed, memory_order_relaxed) ? hit(point, batch) : FAIL_GO_ON;
 }

@@ -8,9 +8,9 @@
 static const double hole_pause_max = 0.02, wait_slice = 0.05;
 
 typedef struct reader {
-    relay *r;
+    flow_relay *relay;
     my_conn *conn;
-    flow_counters *n;
+    flow_counters *count;
     relay_backoff backoff;
     relay_gap gap;
     rl_buf sql;
@@ -24,55 +24,57 @@ typedef struct reader {
 
 /* ---- may it read? ---- */
 
-static int held_shards(const relay *r, bool held[RELAY_SHARDS])
+static int held_shards(const flow_relay *relay, bool held[RELAY_SHARDS])
 {
     int n = 0;
     for (int s = 0; s < RELAY_SHARDS; s++)
-        n += held[s] = r->shards[s].hold == HOLD_MINE;
+        n += held[s] = relay->shards[s].hold == HOLD_MINE;
     return n;
 }
 
-static void rewind_cursor(relay *r)
+static void rewind_cursor(flow_relay *relay)
 {
     int64_t from = INT64_MAX;
     for (int s = 0; s < RELAY_SHARDS; s++)
-        if (r->shards[s].hold == HOLD_MINE && r->shards[s].read_to < from)
-            from = r->shards[s].read_to;
-    if (r->nfailed && r->failed[0].id - 1 < from)
-        from = r->failed[0].id - 1;
-    r->read_to = from == INT64_MAX ? r->read_to : from;
+        if (relay->shards[s].hold == HOLD_MINE && relay->shards[s].read_to < from)
+            from = relay->shards[s].read_to;
+    if (relay->nfailed && relay->failed[0].id - 1 < from)
+        from = relay->failed[0].id - 1;
+    relay->read_to = from == INT64_MAX ? relay->read_to : from;
 }
 
 /* Under the lock. */
 static bool may_read(reader *d)
 {
-    relay *r = d->r;
-    int64_t seen = r->o.mark == RELAY_CURSOR ? r->read_to : d->last;
-    if (r->careful_to && !r->reset && !r->rewind && r->nbatches == 0 && seen >= r->careful_to)
-        r->careful_to = 0;
-    int room = r->careful_to ? 1 : r->o.in_flight;
-    if (r->reset || r->nbatches >= room || clock_ns() >= r->lease_until_ns)
+    flow_relay *relay = d->relay;
+    int64_t seen = relay->o.mark == RELAY_CURSOR ? relay->read_to : d->last;
+    if (relay->careful_to && !relay->reset && !relay->rewind && relay->nbatches == 0 &&
+        seen >= relay->careful_to)
+        relay->careful_to = 0;
+    int room = relay->careful_to ? 1 : relay->o.in_flight;
+    if (relay->reset || relay->nbatches >= room || clock_ns() >= relay->lease_until_ns)
         return false;
-    if (held_shards(r, d->held) == 0)
+    if (held_shards(relay, d->held) == 0)
         return false;
-    if (r->rewind && r->nbatches) /* what is marked while it is read again would be sent again */
+    if (relay->rewind &&
+        relay->nbatches) /* what is marked while it is read again would be sent again */
         return false;
-    if (r->rewind) {
-        r->rewind = false;
+    if (relay->rewind) {
+        relay->rewind = false;
         d->last = -1;
-        rewind_cursor(r);
+        rewind_cursor(relay);
     }
     return true;
 }
 
 static bool wait_until_it_may(reader *d)
 {
-    relay *r = d->r;
-    pthread_mutex_lock(&r->lock);
+    flow_relay *relay = d->relay;
+    pthread_mutex_lock(&relay->lock);
     bool yes = may_read(d);
-    if (!yes && !flow_stopping(&r->flow))
-        relay_wait(r, wait_slice);
-    pthread_mutex_unlock(&r->lock);
+    if (!yes && !flow_stopping(&relay->flow))
+        relay_wait(relay, wait_slice);
+    pthread_mutex_unlock(&relay->lock);
     return yes;
 }
 
@@ -80,17 +82,17 @@ static bool wait_until_it_may(reader *d)
 
 static int batch_size(const reader *d)
 {
-    return d->r->careful_to ? 1 : d->r->o.batch;
+    return d->relay->careful_to ? 1 : d->relay->o.batch;
 }
 
 static const char *index_of(const reader *d)
 {
-    return d->r->o.mark == RELAY_UPDATE ? "unsent" : "PRIMARY";
+    return d->relay->o.mark == RELAY_UPDATE ? "unsent" : "PRIMARY";
 }
 
 static rl_err *query(reader *d, my_result **result)
 {
-    flow_add(d->n, RELAY_N_polls, 1);
+    flow_add(d->count, RELAY_N_polls, 1);
     return relay_rows(d->conn, &d->sql, result);
 }
 
@@ -129,12 +131,12 @@ static void put_next(reader *d, int limit)
 static relay_batch *taken(reader *d, my_result *result, int64_t began)
 {
     size_t rows = result->nrows;
-    relay_batch *b = relay_claim(d->r, result, d->r->o.batch);
-    if (!b)
+    relay_batch *batch = relay_claim(d->relay, result, d->relay->o.batch);
+    if (!batch)
         return NULL;
-    flow_hdr_record(&d->r->hdrs[RELAY_HDR_READ], clock_ns() - began, 1);
-    flow_add(d->n, RELAY_N_read, (int64_t)rows);
-    return b;
+    flow_hdr_record(&d->relay->hdrs[RELAY_HDR_READ], clock_ns() - began, 1);
+    flow_add(d->count, RELAY_N_read, (int64_t)rows);
+    return batch;
 }
 
 static void note_holes(reader *d, const my_result *result)
@@ -169,11 +171,11 @@ static rl_err *poll_next(reader *d, relay_batch **batch)
  * read alone, it would overtake. So while a missing id may yet come, one snapshot shows both the
  * rows below and those behind, and what lies below goes first. */
 
-static bool flying(relay *r, int64_t id)
+static bool flying(flow_relay *relay, int64_t id)
 {
-    pthread_mutex_lock(&r->lock);
-    bool yes = relay_in_flight(r, id);
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    bool yes = relay_in_flight(relay, id);
+    pthread_mutex_unlock(&relay->lock);
     return yes;
 }
 
@@ -181,7 +183,7 @@ static bool flying(relay *r, int64_t id)
 static rl_err *late_ids(reader *d, rl_buf *ids)
 {
     my_result *result;
-    int found = 0, limit = d->r->o.batch * (d->r->o.in_flight + 1);
+    int found = 0, limit = d->relay->o.batch * (d->relay->o.in_flight + 1);
     buf_reset(&d->sql);
     buf_printf(&d->sql,
                "SELECT id FROM outbox_event FORCE INDEX (unsent) WHERE published_at IS NULL AND id "
@@ -194,7 +196,7 @@ static rl_err *late_ids(reader *d, rl_buf *ids)
         return err;
     for (size_t i = 0; i < result->nrows && found < batch_size(d); i++) {
         int64_t id = relay_int(result, i, 0);
-        if (!flying(d->r, id))
+        if (!flying(d->relay, id))
             buf_printf(ids, "%s%lld", found++ ? "," : "", (long long)id);
     }
     my_result_free(result);
@@ -212,7 +214,7 @@ static rl_err *read_late(reader *d, const rl_buf *ids, relay_batch **batch)
         return err;
     *batch = taken(d, result, began);
     if (*batch)
-        flow_add(d->n, RELAY_N_late, (*batch)->n);
+        flow_add(d->count, RELAY_N_late, (*batch)->n);
     return NULL;
 }
 
@@ -226,7 +228,7 @@ static bool may_come_late(const reader *d)
 
 static rl_err *poll_whole(reader *d, rl_buf *late, relay_batch **batch)
 {
-    rl_err *err = relay_gap_settle(d->r, d->conn, &d->gap);
+    rl_err *err = relay_gap_settle(d->relay, d->conn, &d->gap);
     if (!err)
         err = relay_snapshot(d->conn);
     if (err)
@@ -287,17 +289,17 @@ static void cut(reader *d, my_result *result, int64_t after)
     int64_t *ids = mem_alloc((result->nrows + 1) * sizeof *ids);
     for (int i = 0; i < n; i++)
         ids[i] = relay_int(result, (size_t)i, COL_ID);
-    int may = relay_gap_cut(ids, n, after, relay_gap_settled(d->r, &d->gap, ids, n, after));
+    int may = relay_gap_cut(ids, n, after, relay_gap_settled(d->relay, &d->gap, ids, n, after));
     d->at_hole = may < n;
     result->nrows = (size_t)may;
     free(ids);
 }
 
-static int64_t cursor_of(relay *r)
+static int64_t cursor_of(flow_relay *relay)
 {
-    pthread_mutex_lock(&r->lock);
-    int64_t after = r->read_to;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    int64_t after = relay->read_to;
+    pthread_mutex_unlock(&relay->lock);
     return after;
 }
 
@@ -305,8 +307,8 @@ static rl_err *poll_cursor(reader *d, relay_batch **batch)
 {
     my_result *result;
     int limit = d->at_hole ? 1 : batch_size(d); /* at a hole only to see whether it was filled */
-    int64_t began = clock_ns(), after = cursor_of(d->r);
-    rl_err *err = d->at_hole ? relay_gap_settle(d->r, d->conn, &d->gap) : NULL;
+    int64_t began = clock_ns(), after = cursor_of(d->relay);
+    rl_err *err = d->at_hole ? relay_gap_settle(d->relay, d->conn, &d->gap) : NULL;
     if (err)
         return err;
     put_cursor(d, after, limit);
@@ -316,7 +318,7 @@ static rl_err *poll_cursor(reader *d, relay_batch **batch)
     d->caught_up = result->nrows < (size_t)limit;
     cut(d, result, after);
     if (d->at_hole && result->nrows == 0) {
-        flow_add(d->n, RELAY_N_gap_waits, 1);
+        flow_add(d->count, RELAY_N_gap_waits, 1);
         my_result_free(result);
         return NULL;
     }
@@ -328,43 +330,47 @@ static rl_err *poll_cursor(reader *d, relay_batch **batch)
 
 static void rest(reader *d)
 {
-    double most = d->at_hole ? hole_pause_max : d->r->o.poll_max;
+    double most = d->at_hole ? hole_pause_max : d->relay->o.poll_max;
     if (!d->caught_up && !d->at_hole)
         return;
-    flow_sleep(&d->r->flow, d->idle);
+    flow_sleep(&d->relay->flow, d->idle);
     d->idle = d->idle * 2 < most ? d->idle * 2 : most;
 }
 
 static void read_once(reader *d)
 {
-    relay *r = d->r;
+    flow_relay *relay = d->relay;
     relay_batch *batch = NULL;
-    rl_err *err = r->o.mark == RELAY_CURSOR ? poll_cursor(d, &batch) : poll_marked(d, &batch);
+    rl_err *err = relay->o.mark == RELAY_CURSOR ? poll_cursor(d, &batch) : poll_marked(d, &batch);
     if (err) {
-        relay_mysql_failed(r, d->conn, err, &d->backoff);
+        relay_mysql_failed(relay, d->conn, err, &d->backoff);
         return;
     }
-    flow_up(&r->flow, "mysql");
+    flow_up(&relay->flow, "mysql");
     d->backoff.seconds = 0;
     if (!batch) {
         rest(d);
         return;
     }
-    d->idle = r->o.poll;
-    relay_send(r, batch);
+    d->idle = relay->o.poll;
+    relay_send(relay, batch);
 }
 
 void relay_reader(void *arg)
 {
-    relay *r = arg;
-    reader d = {.r = r, .conn = r->reader_conn, .n = r->reader_n, .last = -1, .idle = r->o.poll};
-    while (!flow_stopping(&r->flow)) {
-        if (!relay_connected(r, d.conn, d.n, &d.backoff) || !relay_sender_ready(r) ||
+    flow_relay *relay = arg;
+    reader d = {.relay = relay,
+                .conn = relay->reader_conn,
+                .count = relay->reader_count,
+                .last = -1,
+                .idle = relay->o.poll};
+    while (!flow_stopping(&relay->flow)) {
+        if (!relay_connected(relay, d.conn, d.count, &d.backoff) || !relay_sender_ready(relay) ||
             !wait_until_it_may(&d))
             continue;
         read_once(&d);
     }
     buf_free(&d.sql);
     free(d.gap.writers);
-    atomic_store(&r->reader_ended, true);
+    atomic_store(&relay->reader_ended, true);
 }

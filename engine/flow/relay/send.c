@@ -28,68 +28,68 @@ static bool is_poison(int code)
     }
 }
 
-static rl_err *refusal(relay *r, int64_t id, int code)
+static rl_err *refusal(flow_relay *relay, int64_t id, int code)
 {
     if (code == RELAY_NOT_SENT)
         return err_lab("NOT_SENT", "row %lld was not sent", (long long)id);
-    return kafka_err(kafka_producer_rk(r->producer), code, "row %lld", (long long)id);
+    return kafka_err(kafka_producer_rk(relay->producer), code, "row %lld", (long long)id);
 }
 
 /* What flies is failed at once where the broker does not answer: what waits behind a lost record
  * must not overtake it. */
-static void begin_reset(relay *r, int64_t id, int code)
+static void begin_reset(flow_relay *relay, int64_t id, int code)
 {
     bool purge = false;
-    pthread_mutex_lock(&r->lock);
-    if (is_poison(code) && id > r->careful_to)
-        r->careful_to = id;
-    if (!r->reset) {
-        r->reset = true;
-        purge = !r->transactional && !is_poison(code) && code != RELAY_NOT_SENT;
-        flow_emit(&r->flow, "retry", refusal(r, id, code), NULL, 0);
+    pthread_mutex_lock(&relay->lock);
+    if (is_poison(code) && id > relay->careful_to)
+        relay->careful_to = id;
+    if (!relay->reset) {
+        relay->reset = true;
+        purge = !relay->transactional && !is_poison(code) && code != RELAY_NOT_SENT;
+        flow_emit(&relay->flow, "retry", refusal(relay, id, code), NULL, 0);
     }
     if (code == RD_KAFKA_RESP_ERR__FATAL ||
-        rd_kafka_fatal_error(kafka_producer_rk(r->producer), NULL, 0))
-        r->replace = true;
-    pthread_mutex_unlock(&r->lock);
+        rd_kafka_fatal_error(kafka_producer_rk(relay->producer), NULL, 0))
+        relay->replace = true;
+    pthread_mutex_unlock(&relay->lock);
     if (purge)
-        kafka_producer_purge(r->producer);
+        kafka_producer_purge(relay->producer);
 }
 
-static void say_kafka(relay *r, int code)
+static void say_kafka(flow_relay *relay, int code)
 {
     if (is_poison(code) || code == RELAY_NOT_SENT || code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
-    rl_err *err = kafka_err(NULL, code, "topic %s", r->o.topic);
-    flow_down(&r->flow, "kafka", err);
+    rl_err *err = kafka_err(NULL, code, "topic %s", relay->o.topic);
+    flow_down(&relay->flow, "kafka", err);
     err_free(err);
 }
 
-static void row_failed(relay *r, relay_row *row, int code)
+static void row_failed(flow_relay *relay, relay_row *row, int code)
 {
     if (is_poison(code) && row->batch->alone) {
-        relay_row_done(r, row, ROW_POISON, code);
+        relay_row_done(relay, row, ROW_POISON, code);
         return;
     }
-    say_kafka(r, code);
-    begin_reset(r, row->id, code);
-    relay_row_done(r, row, ROW_FAILED, code);
+    say_kafka(relay, code);
+    begin_reset(relay, row->id, code);
+    relay_row_done(relay, row, ROW_FAILED, code);
 }
 
 /* The thread that drains: the marker, or the reader with transactions. */
 static void on_report(void *arg, const rd_kafka_message_t *msg)
 {
-    relay *r = arg;
+    flow_relay *relay = arg;
     relay_row *row = msg->_private;
-    flow_counters *n = r->transactional ? r->reader_n : r->marker_n;
+    flow_counters *count = relay->transactional ? relay->reader_count : relay->marker_count;
     if (msg->err) {
-        flow_add(n, RELAY_N_retries, 1);
-        row_failed(r, row, msg->err);
+        flow_add(count, RELAY_N_retries, 1);
+        row_failed(relay, row, msg->err);
         return;
     }
-    flow_add(n, RELAY_N_acked, 1);
-    relay_row_done(r, row, ROW_ACKED, 0);
+    flow_add(count, RELAY_N_acked, 1);
+    relay_row_done(relay, row, ROW_ACKED, 0);
 }
 
 /* ---- one row ---- */
@@ -118,229 +118,229 @@ static rd_kafka_headers_t *headers_of(const relay_row *row)
     return NULL;
 }
 
-static void make_room(relay *r)
+static void make_room(flow_relay *relay)
 {
-    if (r->transactional)
-        kafka_producer_drain(r->producer, 1, 64);
+    if (relay->transactional)
+        kafka_producer_drain(relay->producer, 1, 64);
     else
-        flow_pause(&r->flow, room_pause);
+        flow_pause(&relay->flow, room_pause);
 }
 
-static int send_record(relay *r, const kafka_record *record, relay_row *row)
+static int send_record(flow_relay *relay, const kafka_record *record, relay_row *row)
 {
     for (;;) {
-        rd_kafka_resp_err_t code = kafka_producer_send(r->producer, record, row);
-        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || flow_aborted(&r->flow))
+        rd_kafka_resp_err_t code = kafka_producer_send(relay->producer, record, row);
+        if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || flow_aborted(&relay->flow))
             return code;
-        make_room(r);
+        make_room(relay);
     }
 }
 
-static void send_row(relay *r, relay_row *row)
+static void send_row(flow_relay *relay, relay_row *row)
 {
     const my_result *result = row->batch->result;
     my_value key = my_cell(result, row->at, COL_KEY), value = my_cell(result, row->at, COL_PAYLOAD);
     rd_kafka_headers_t *headers = headers_of(row);
     if (!headers) {
-        relay_row_done(r, row, ROW_POISON, RELAY_BAD_HEADERS);
+        relay_row_done(relay, row, ROW_POISON, RELAY_BAD_HEADERS);
         return;
     }
-    kafka_record record = {.topic = r->o.topic,
+    kafka_record record = {.topic = relay->o.topic,
                            .partition = RD_KAFKA_PARTITION_UA,
                            .key = key.s,
                            .key_len = key.len,
                            .value = value.s,
                            .value_len = value.len,
                            .headers = headers};
-    int code = send_record(r, &record, row);
+    int code = send_record(relay, &record, row);
     if (!code)
         return;
     rd_kafka_headers_destroy(headers);
     if (is_poison(code)) /* the client itself: it is this row for sure */
-        relay_row_done(r, row, ROW_POISON, code);
+        relay_row_done(relay, row, ROW_POISON, code);
     else
-        row_failed(r, row, code);
+        row_failed(relay, row, code);
 }
 
-static bool in_reset(relay *r)
+static bool in_reset(flow_relay *relay)
 {
-    pthread_mutex_lock(&r->lock);
-    bool reset = r->reset;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    bool reset = relay->reset;
+    pthread_mutex_unlock(&relay->lock);
     return reset;
 }
 
-static void send_rows(relay *r, relay_batch *b)
+static void send_rows(flow_relay *relay, relay_batch *batch)
 {
-    for (int i = 0; i < b->n; i++) {
-        if (in_reset(r))
-            relay_row_done(r, &b->rows[i], ROW_FAILED, RELAY_NOT_SENT);
+    for (int i = 0; i < batch->n; i++) {
+        if (in_reset(relay))
+            relay_row_done(relay, &batch->rows[i], ROW_FAILED, RELAY_NOT_SENT);
         else
-            send_row(r, &b->rows[i]);
+            send_row(relay, &batch->rows[i]);
     }
-    flow_add(r->reader_n, RELAY_N_sent, b->n);
+    flow_add(relay->reader_count, RELAY_N_sent, batch->n);
 }
 
-static void fail_rows(relay *r, relay_batch *b)
+static void fail_rows(flow_relay *relay, relay_batch *batch)
 {
-    begin_reset(r, b->rows[0].id, RELAY_NOT_SENT);
-    for (int i = 0; i < b->n; i++)
-        relay_row_done(r, &b->rows[i], ROW_FAILED, RELAY_NOT_SENT);
+    begin_reset(relay, batch->rows[0].id, RELAY_NOT_SENT);
+    for (int i = 0; i < batch->n; i++)
+        relay_row_done(relay, &batch->rows[i], ROW_FAILED, RELAY_NOT_SENT);
 }
 
 /* ---- transactions ---- */
 
-static void txn_failed(relay *r, relay_batch *b, rl_err *err)
+static void txn_failed(flow_relay *relay, relay_batch *batch, rl_err *err)
 {
-    if (!err->fatal && !flow_aborted(&r->flow)) {
-        rl_err *second = kafka_txn_abort(r->producer, ABORT_MS, &r->flow.aborted);
+    if (!err->fatal && !flow_aborted(&relay->flow)) {
+        rl_err *second = kafka_txn_abort(relay->producer, ABORT_MS, &relay->flow.aborted);
         if (second)
             err->fatal = true; /* it is unknown how it stands: a new producer ends it */
         err_free(second);
     }
-    kafka_producer_purge(r->producer);
-    while (kafka_producer_pending(r->producer) && !flow_aborted(&r->flow))
-        kafka_producer_drain(r->producer, 10, 64);
-    for (int i = 0; i < b->n; i++)
-        if (b->rows[i].state == ROW_ACKED)
-            b->rows[i].state = ROW_FAILED; /* taken back: the sender still holds the batch */
-    begin_reset(r, b->rows[0].id, err->fatal ? RD_KAFKA_RESP_ERR__FATAL : err->code);
-    flow_down(&r->flow, "kafka", err);
+    kafka_producer_purge(relay->producer);
+    while (kafka_producer_pending(relay->producer) && !flow_aborted(&relay->flow))
+        kafka_producer_drain(relay->producer, 10, 64);
+    for (int i = 0; i < batch->n; i++)
+        if (batch->rows[i].state == ROW_ACKED)
+            batch->rows[i].state = ROW_FAILED; /* taken back: the sender still holds the batch */
+    begin_reset(relay, batch->rows[0].id, err->fatal ? RD_KAFKA_RESP_ERR__FATAL : err->code);
+    flow_down(&relay->flow, "kafka", err);
     if (err->fatal)
-        flow_emit(&r->flow, "fenced", err, NULL, 0);
+        flow_emit(&relay->flow, "fenced", err, NULL, 0);
     else
         err_free(err);
 }
 
-static rl_err *commit(relay *r)
+static rl_err *commit(flow_relay *relay)
 {
     for (;;) {
-        rl_err *err = kafka_txn_commit(r->producer, TXN_SLICE_MS, &r->flow.aborted);
-        if (!err || !err->retriable || err->abortable || err->fatal || flow_aborted(&r->flow))
+        rl_err *err = kafka_txn_commit(relay->producer, TXN_SLICE_MS, &relay->flow.aborted);
+        if (!err || !err->retriable || err->abortable || err->fatal || flow_aborted(&relay->flow))
             return err;
-        flow_down(&r->flow, "kafka", err);
+        flow_down(&relay->flow, "kafka", err);
         err_free(err);
     }
 }
 
-static void send_in_txn(relay *r, relay_batch *b)
+static void send_in_txn(flow_relay *relay, relay_batch *batch)
 {
-    rl_err *err = kafka_txn_begin(r->producer);
+    rl_err *err = kafka_txn_begin(relay->producer);
     if (err) {
-        fail_rows(r, b);
-        txn_failed(r, b, err);
+        fail_rows(relay, batch);
+        txn_failed(relay, batch, err);
         return;
     }
-    send_rows(r, b);
-    err = commit(r);
-    while (!err && kafka_producer_pending(r->producer) && !flow_aborted(&r->flow))
-        kafka_producer_drain(r->producer, 10, 64);
+    send_rows(relay, batch);
+    err = commit(relay);
+    while (!err && kafka_producer_pending(relay->producer) && !flow_aborted(&relay->flow))
+        kafka_producer_drain(relay->producer, 10, 64);
     if (err)
-        txn_failed(r, b, err);
+        txn_failed(relay, batch, err);
     else
-        flow_up(&r->flow, "kafka");
+        flow_up(&relay->flow, "kafka");
 }
 
-void relay_send(relay *r, relay_batch *b)
+void relay_send(flow_relay *relay, relay_batch *batch)
 {
-    flow_add(r->reader_n, RELAY_N_batches, 1);
-    if (relay_point(FAIL_POINT_RELAY_AFTER_CLAIM, b) == FAIL_FAILED)
-        fail_rows(r, b);
-    else if (r->transactional)
-        send_in_txn(r, b);
+    flow_add(relay->reader_count, RELAY_N_batches, 1);
+    if (relay_point(FAIL_POINT_RELAY_AFTER_CLAIM, batch) == FAIL_FAILED)
+        fail_rows(relay, batch);
+    else if (relay->transactional)
+        send_in_txn(relay, batch);
     else
-        send_rows(r, b);
-    relay_batch_sent(r, b);
+        send_rows(relay, batch);
+    relay_batch_sent(relay, batch);
 }
 
 /* ---- the producer's life ---- */
 
-rl_err *relay_producer_open(relay *r)
+rl_err *relay_producer_open(flow_relay *relay)
 {
     kafka_producer *p;
-    rl_err *err = kafka_producer_open(rd_kafka_conf_dup(r->conf), &p);
+    rl_err *err = kafka_producer_open(rd_kafka_conf_dup(relay->conf), &p);
     if (err)
         return err;
-    kafka_producer_on_report(p, on_report, r);
-    pthread_mutex_lock(&r->lock);
-    kafka_producer *old = r->producer;
-    r->producer = p;
-    pthread_mutex_unlock(&r->lock);
+    kafka_producer_on_report(p, on_report, relay);
+    pthread_mutex_lock(&relay->lock);
+    kafka_producer *old = relay->producer;
+    relay->producer = p;
+    pthread_mutex_unlock(&relay->lock);
     if (old)
         kafka_producer_close(old);
     return NULL;
 }
 
-static bool renew(relay *r)
+static bool renew(flow_relay *relay)
 {
-    pthread_mutex_lock(&r->lock);
-    bool replace = r->replace;
-    pthread_mutex_unlock(&r->lock);
-    rl_err *err = replace ? relay_producer_open(r) : NULL;
+    pthread_mutex_lock(&relay->lock);
+    bool replace = relay->replace;
+    pthread_mutex_unlock(&relay->lock);
+    rl_err *err = replace ? relay_producer_open(relay) : NULL;
     if (!err)
         return true;
-    flow_down(&r->flow, "kafka", err);
+    flow_down(&relay->flow, "kafka", err);
     err_free(err);
     return false;
 }
 
-void relay_end_reset(relay *r)
+void relay_end_reset(flow_relay *relay)
 {
-    pthread_mutex_lock(&r->lock);
-    bool due = r->reset && r->nbatches == 0;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    bool due = relay->reset && relay->nbatches == 0;
+    pthread_mutex_unlock(&relay->lock);
     if (!due)
         return;
-    flow_pause(&r->flow, retry_pause);
-    if (!renew(r))
+    flow_pause(&relay->flow, retry_pause);
+    if (!renew(relay))
         return;
-    pthread_mutex_lock(&r->lock);
-    r->ready = r->ready && !r->replace;
-    r->reset = r->replace = false;
-    r->rewind = true;
-    flow_add(r->transactional ? r->reader_n : r->marker_n, RELAY_N_resets, 1);
-    relay_signal(r);
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
+    relay->ready = relay->ready && !relay->replace;
+    relay->reset = relay->replace = false;
+    relay->rewind = true;
+    flow_add(relay->transactional ? relay->reader_count : relay->marker_count, RELAY_N_resets, 1);
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
 }
 
-static bool holds_something(relay *r)
+static bool holds_something(flow_relay *relay)
 {
     bool any = false;
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&relay->lock);
     for (int s = 0; s < RELAY_SHARDS; s++)
-        any = any || r->shards[s].hold == HOLD_MINE;
-    pthread_mutex_unlock(&r->lock);
+        any = any || relay->shards[s].hold == HOLD_MINE;
+    pthread_mutex_unlock(&relay->lock);
     return any;
 }
 
 /* Fences whoever published under this transactional.id before: only once the leases are ours. */
-static bool init_txn(relay *r)
+static bool init_txn(flow_relay *relay)
 {
-    if (!holds_something(r)) {
-        flow_sleep(&r->flow, retry_pause);
+    if (!holds_something(relay)) {
+        flow_sleep(&relay->flow, retry_pause);
         return false;
     }
-    rl_err *err = kafka_txn_init(r->producer, TXN_SLICE_MS, &r->flow.stopping);
+    rl_err *err = kafka_txn_init(relay->producer, TXN_SLICE_MS, &relay->flow.stopping);
     if (!err) {
-        flow_up(&r->flow, "kafka");
-        r->ready = true;
+        flow_up(&relay->flow, "kafka");
+        relay->ready = true;
         return true;
     }
-    flow_down(&r->flow, "kafka", err);
+    flow_down(&relay->flow, "kafka", err);
     bool fatal = err->fatal;
     err_free(err);
-    flow_sleep(&r->flow, retry_pause);
+    flow_sleep(&relay->flow, retry_pause);
     if (fatal)
-        begin_reset(r, 0, RD_KAFKA_RESP_ERR__FATAL);
+        begin_reset(relay, 0, RD_KAFKA_RESP_ERR__FATAL);
     return false;
 }
 
-bool relay_sender_ready(relay *r)
+bool relay_sender_ready(flow_relay *relay)
 {
-    if (!relay_limit_known(r))
+    if (!relay_limit_known(relay))
         return false;
-    if (!r->transactional)
+    if (!relay->transactional)
         return true;
-    relay_end_reset(r);
-    return r->ready || init_txn(r);
+    relay_end_reset(relay);
+    return relay->ready || init_txn(relay);
 }
