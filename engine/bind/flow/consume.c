@@ -21,7 +21,7 @@ int luaopen_rlab_flow_consume(lua_State *L);
 
 static void close_impl(void *impl)
 {
-    consume_close(impl, close_at_most);
+    flow_consume_close(impl, close_at_most);
 }
 
 static const rl_handle_type consume_handle = {.name = "flow.consume",
@@ -29,7 +29,7 @@ static const rl_handle_type consume_handle = {.name = "flow.consume",
                                               .cancel = flow_handle_cancel,
                                               .detach = flow_handle_detach};
 
-consume *flow_consume_check(lua_State *L)
+flow_consume *flow_consume_check(lua_State *L)
 {
     return handle_check(L, 1, &consume_handle)->impl;
 }
@@ -61,7 +61,7 @@ static int read_word(lua_State *L, const char *key, const char *def, const char 
 }
 
 /* "del-before" and "del-after" are our words for DEL; the others are the cache's own. */
-static void read_cache(lua_State *L, consume_opts *o)
+static void read_cache(lua_State *L, flow_consume_opts *o)
 {
     const char *word = opts_str(L, OPTS, "cache", "none");
     o->cache_before = strcmp(word, "del-before") == 0;
@@ -91,7 +91,7 @@ static const char *read_name(lua_State *L, const char *key, const char *def, siz
 /* ---- retry topics ---- */
 
 /* "5s:orders.retry.5s,1m:orders.retry.1m"; the pieces are kept in the stack's table KEEP. */
-static void read_retry(lua_State *L, consume_opts *o)
+static void read_retry(lua_State *L, flow_consume_opts *o)
 {
     enum { TOPIC_MAX = 249 };
     const char *text = opts_str(L, OPTS, "retry", "");
@@ -113,7 +113,7 @@ static void read_retry(lua_State *L, consume_opts *o)
                        text);
         luaL_argcheck(L, o->ndelays < CONSUME_DELAYS_MAX, OPTS, "retry: at most 8 delays");
         lua_pushlstring(L, colon + 1, topic); /* stays on the stack until the consumer is open */
-        o->delays[o->ndelays++] = (consume_delay){seconds * scale, lua_tostring(L, -1)};
+        o->delays[o->ndelays++] = (flow_consume_delay){seconds * scale, lua_tostring(L, -1)};
         p += len + (p[len] == ',');
     }
 }
@@ -148,7 +148,7 @@ static void push_properties(lua_State *L, const char *key)
     lua_setfield(L, copy, "brokers");
 }
 
-static bool commits_in_background(consume_commit commit)
+static bool commits_in_background(flow_consume_commit commit)
 {
     return commit == CONSUME_AFTER_WORK || commit == CONSUME_AUTO || commit == CONSUME_POOL_MAX ||
            commit == CONSUME_POOL_MIN;
@@ -156,7 +156,7 @@ static bool commits_in_background(consume_commit commit)
 
 /* The client's own words win over these. fetch.queue.backoff.ms: at its default of a second a
  * full local queue makes the fetcher pause that long. */
-static rd_kafka_conf_t *consumer_conf(lua_State *L, const consume_opts *o)
+static rd_kafka_conf_t *consumer_conf(lua_State *L, const flow_consume_opts *o)
 {
     push_properties(L, "consumer");
     lua_getfield(L, OPTS, "group");
@@ -177,7 +177,7 @@ static rd_kafka_conf_t *consumer_conf(lua_State *L, const consume_opts *o)
 }
 
 /* The copy in a retry topic must be there before the offset is stored. */
-static rd_kafka_conf_t *producer_conf(lua_State *L, const consume_opts *o)
+static rd_kafka_conf_t *producer_conf(lua_State *L, const flow_consume_opts *o)
 {
     push_properties(L, "producer");
     default_to(L, "client.id", o->member);
@@ -239,12 +239,12 @@ static int read_count(lua_State *L, const char *key, lua_Integer def, lua_Intege
     return (int)n;
 }
 
-static void read_words(lua_State *L, consume_opts *o)
+static void read_words(lua_State *L, flow_consume_opts *o)
 {
-    o->commit = (consume_commit)read_word(L, "commit", "after-work", commits);
-    o->dedup = (consume_dedup)read_word(L, "dedup", "processed-event", dedups);
-    o->on_deadlock = (consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
-    o->on_lock_wait = (consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
+    o->commit = (flow_consume_commit)read_word(L, "commit", "after-work", commits);
+    o->dedup = (flow_consume_dedup)read_word(L, "dedup", "processed-event", dedups);
+    o->on_deadlock = (flow_consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
+    o->on_lock_wait = (flow_consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
     o->sleep_retry = read_word(L, "retry_wait", "topic", retry_waits) == 1;
     o->lock_in_order = read_word(L, "lock_order", "id", lock_orders) == 1;
     o->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
@@ -253,7 +253,7 @@ static void read_words(lua_State *L, consume_opts *o)
     o->asks = opts_bool(L, OPTS, "handler", false);
 }
 
-static void read_numbers(lua_State *L, consume_opts *o)
+static void read_numbers(lua_State *L, flow_consume_opts *o)
 {
     bool pool = o->commit == CONSUME_POOL_MAX || o->commit == CONSUME_POOL_MIN;
     o->workers = read_count(L, "workers", 4, CONSUME_WORKERS_MAX);
@@ -274,7 +274,7 @@ static void read_numbers(lua_State *L, consume_opts *o)
 }
 
 /* A frozen server must show within seconds, so the timeouts are shorter than a client's. */
-static void read_stores(lua_State *L, consume_opts *o)
+static void read_stores(lua_State *L, flow_consume_opts *o)
 {
     static const double connect_s = 2, read_s = 10;
     luaL_argcheck(L, lua_getfield(L, OPTS, "mysql") == LUA_TTABLE, OPTS, "mysql is missing");
@@ -300,9 +300,9 @@ static int l_open(lua_State *L)
     lua_settop(L, OPTS);
     opts_check(L, OPTS, "flow_consume.open", keys);
     rl_handle *h = handle_new(L, &consume_handle, 0);
-    consume_opts o = {.topic = read_name(L, "topic", NULL, 249),
-                      .member = read_name(L, "member", "consumer-1", 64),
-                      .dlq = opts_str(L, OPTS, "dlq", NULL)};
+    flow_consume_opts o = {.topic = read_name(L, "topic", NULL, 249),
+                           .member = read_name(L, "member", "consumer-1", 64),
+                           .dlq = opts_str(L, OPTS, "dlq", NULL)};
     o.consumer_name = read_name(L, "consumer_name", opts_str(L, OPTS, "group", NULL), 64);
     read_words(L, &o);
     read_cache(L, &o);
@@ -311,24 +311,24 @@ static int l_open(lua_State *L)
     read_stores(L, &o);
     o.consumer = consumer_conf(L, &o);
     o.producer = producer_conf(L, &o);
-    consume *c;
-    rl_err *err = consume_open(&o, &c);
+    flow_consume *consume;
+    rl_err *err = flow_consume_open(&o, &consume);
     if (err)
         return errs_fail(L, err);
-    flow_handle_set(L, h, consume_flow(c));
+    flow_handle_set(L, h, flow_consume_flow(consume));
     lua_settop(L, HANDLE);
     return 1;
 }
 
 /* ---- figures ---- */
 
-static void set_hist(lua_State *L, consume *c, const char *key, consume_hist which)
+static void set_hist(lua_State *L, flow_consume *consume, const char *key, flow_consume_hist which)
 {
-    consume_hist_add_to(c, which, hdr_push(L));
+    flow_consume_hist_add_to(consume, which, hdr_push(L));
     lua_setfield(L, -2, key);
 }
 
-static void push_partition(lua_State *L, const consume_partition *p)
+static void push_partition(lua_State *L, const flow_consume_partition *p)
 {
     lua_createtable(L, 0, 5);
     lua_pushstring(L, p->topic);
@@ -347,11 +347,11 @@ static void push_partition(lua_State *L, const consume_partition *p)
     lua_setfield(L, -2, "waits");
 }
 
-static void set_partitions(lua_State *L, consume *c)
+static void set_partitions(lua_State *L, flow_consume *consume)
 {
-    int room = consume_partitions(c, NULL, 0);
-    consume_partition *list = lua_newuserdatauv(L, (size_t)room * sizeof *list, 0);
-    int n = consume_partitions(c, list, room);
+    int room = flow_consume_partitions(consume, NULL, 0);
+    flow_consume_partition *list = lua_newuserdatauv(L, (size_t)room * sizeof *list, 0);
+    int n = flow_consume_partitions(consume, list, room);
     n = n < room ? n : room;
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
@@ -370,9 +370,9 @@ static int l_stats(lua_State *L)
         CONSUME_COUNTERS(COUNTER)
 #undef COUNTER
     };
-    consume *c = flow_consume_check(L);
-    flow_push_stats(L, consume_flow(c), names, CONSUME_N);
-    set_partitions(L, c);
+    flow_consume *consume = flow_consume_check(L);
+    flow_push_stats(L, flow_consume_flow(consume), names, CONSUME_N);
+    set_partitions(L, consume);
     return 1;
 }
 
@@ -380,11 +380,11 @@ static int l_stats(lua_State *L)
  * to do it with every look at the counters */
 static int l_times(lua_State *L)
 {
-    consume *c = flow_consume_check(L);
+    flow_consume *consume = flow_consume_check(L);
     lua_createtable(L, 0, 3);
-    set_hist(L, c, "transaction", CONSUME_H_TRANSACTION);
-    set_hist(L, c, "delay", CONSUME_H_DELAY);
-    set_hist(L, c, "lateness", CONSUME_H_LATENESS);
+    set_hist(L, consume, "transaction", CONSUME_H_TRANSACTION);
+    set_hist(L, consume, "delay", CONSUME_H_DELAY);
+    set_hist(L, consume, "lateness", CONSUME_H_LATENESS);
     return 1;
 }
 

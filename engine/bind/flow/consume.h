@@ -6,7 +6,7 @@
 
 #include "flow/consume/flow.h"
 
-consume *flow_consume_check(lua_State *L); /* the open flow at index 1 */
+flow_consume *flow_consume_check(lua_State *L); /* the open flow at index 1 */
 
 /* Methods (consume_ask.c). */
 int flow_consume_batch(lua_State *L);

@@ -41,7 +41,7 @@ static void set_bytes(lua_State *L, const char *key, const char *bytes, size_t l
     lua_setfield(L, -2, key);
 }
 
-static void push_record(lua_State *L, const consume_view *v)
+static void push_record(lua_State *L, const flow_consume_view *v)
 {
     lua_createtable(L, 0, 13);
     set_bytes(L, "topic", v->topic, strlen(v->topic));
@@ -59,7 +59,7 @@ static void push_record(lua_State *L, const consume_view *v)
     set_headers(L, v->headers);
 }
 
-static void see(void *arg, int i, const consume_view *record)
+static void see(void *arg, int i, const flow_consume_view *record)
 {
     lua_State *L = arg;
     push_record(L, record);
@@ -69,9 +69,9 @@ static void see(void *arg, int i, const consume_view *record)
 /* flow:batch() -> number, list of records | nil: after an event "batch" */
 int flow_consume_batch(lua_State *L)
 {
-    consume *c = flow_consume_check(L);
+    flow_consume *consume = flow_consume_check(L);
     lua_newtable(L);
-    int64_t number = consume_ask_take(c, see, L);
+    int64_t number = flow_consume_ask_take(consume, see, L);
     if (!number)
         return 0;
     lua_pushinteger(L, number);
@@ -83,7 +83,7 @@ int flow_consume_batch(lua_State *L)
  * applied */
 int flow_consume_answer(lua_State *L)
 {
-    consume *c = flow_consume_check(L);
+    flow_consume *consume = flow_consume_check(L);
     lua_Integer number = luaL_checkinteger(L, 2);
     if (!lua_isnoneornil(L, 3)) {
         luaL_checktype(L, 3, LUA_TTABLE);
@@ -91,9 +91,9 @@ int flow_consume_answer(lua_State *L)
             int i = (int)luaL_checkinteger(L, -2) - 1;
             const char *word = luaL_checkstring(L, -1);
             bool skip = strcmp(word, "skip") == 0;
-            consume_ask_say(c, number, i, skip ? CONSUME_SKIP : CONSUME_REFUSE, word);
+            flow_consume_ask_say(consume, number, i, skip ? CONSUME_SKIP : CONSUME_REFUSE, word);
         }
     }
-    consume_ask_done(c, number);
+    flow_consume_ask_done(consume, number);
     return 0;
 }

@@ -15,7 +15,7 @@ typedef struct consume_ask {
 
 static void announce(consume_worker *w, int64_t number)
 {
-    flow_emit(&w->c->flow, "batch", NULL, &(flow_field){"number", NULL, number}, 1);
+    flow_emit(&w->consume->flow, "batch", NULL, &(flow_field){"number", NULL, number}, 1);
 }
 
 static struct timespec in_a_second(void)
@@ -26,20 +26,20 @@ static struct timespec in_a_second(void)
     return t;
 }
 
-static void link_ask(consume *c, consume_ask_t *a)
+static void link_ask(flow_consume *consume, consume_ask_t *a)
 {
-    pthread_mutex_lock(&c->lock);
-    a->number = ++c->ask_number;
-    consume_ask_t **p = &c->asks;
+    pthread_mutex_lock(&consume->lock);
+    a->number = ++consume->ask_number;
+    consume_ask_t **p = &consume->asks;
     while (*p)
         p = &(*p)->next;
     *p = a;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&consume->lock);
 }
 
-static void unlink_ask(consume *c, const consume_ask_t *a)
+static void unlink_ask(flow_consume *consume, const consume_ask_t *a)
 {
-    consume_ask_t **p = &c->asks;
+    consume_ask_t **p = &consume->asks;
     while (*p != a)
         p = &(*p)->next;
     *p = a->next;
@@ -48,27 +48,27 @@ static void unlink_ask(consume *c, const consume_ask_t *a)
 /* The announcement may be lost where events are many: once more after a second. */
 static bool wait_for(consume_worker *w, consume_ask_t *a)
 {
-    consume *c = w->c;
-    pthread_mutex_lock(&c->lock);
-    while (!a->done && !flow_aborted(&c->flow)) {
+    flow_consume *consume = w->consume;
+    pthread_mutex_lock(&consume->lock);
+    while (!a->done && !flow_aborted(&consume->flow)) {
         struct timespec until = in_a_second();
-        int rc = pthread_cond_timedwait(&c->ask_change, &c->lock, &until);
+        int rc = pthread_cond_timedwait(&consume->ask_change, &consume->lock, &until);
         bool again = rc != 0 && !a->taken && !a->done;
         if (!again)
             continue;
-        pthread_mutex_unlock(&c->lock);
+        pthread_mutex_unlock(&consume->lock);
         announce(w, a->number);
-        pthread_mutex_lock(&c->lock);
+        pthread_mutex_lock(&consume->lock);
     }
-    unlink_ask(c, a);
-    pthread_mutex_unlock(&c->lock);
+    unlink_ask(consume, a);
+    pthread_mutex_unlock(&consume->lock);
     return a->done;
 }
 
 void consume_ask(consume_worker *w, consume_item **list, int n)
 {
     consume_ask_t a = {.list = list, .n = n};
-    link_ask(w->c, &a);
+    link_ask(w->consume, &a);
     announce(w, a.number);
     if (wait_for(w, &a))
         return;
@@ -78,71 +78,73 @@ void consume_ask(consume_worker *w, consume_item **list, int n)
 
 /* ---- the owner's side ---- */
 
-static consume_view view_of(const consume_item *item)
+static flow_consume_view view_of(const consume_item *item)
 {
     const rd_kafka_message_t *msg = item->msg;
-    const consume_event *e = &item->event;
+    const consume_event *event = &item->event;
     rd_kafka_headers_t *headers;
-    return (consume_view){.topic = rd_kafka_topic_name(msg->rkt),
-                          .key = msg->key,
-                          .value = msg->payload,
-                          .key_len = msg->key_len,
-                          .value_len = msg->len,
-                          .partition = msg->partition,
-                          .offset = msg->offset,
-                          .timestamp = rd_kafka_message_timestamp(msg, NULL),
-                          .headers = rd_kafka_message_headers(msg, &headers) ? NULL : headers,
-                          .attempt = item->story.attempt + 1,
-                          .event_id = e->id_text,
-                          .account = e->legs[0].account,
-                          .amount = e->legs[0].amount,
-                          .balance = e->balance,
-                          .version = e->version};
+    return (flow_consume_view){.topic = rd_kafka_topic_name(msg->rkt),
+                               .key = msg->key,
+                               .value = msg->payload,
+                               .key_len = msg->key_len,
+                               .value_len = msg->len,
+                               .partition = msg->partition,
+                               .offset = msg->offset,
+                               .timestamp = rd_kafka_message_timestamp(msg, NULL),
+                               .headers = rd_kafka_message_headers(msg, &headers) ? NULL : headers,
+                               .attempt = item->story.attempt + 1,
+                               .event_id = event->id_text,
+                               .account = event->legs[0].account,
+                               .amount = event->legs[0].amount,
+                               .balance = event->balance,
+                               .version = event->version};
 }
 
-int64_t consume_ask_take(consume *c, void (*see)(void *arg, int i, const consume_view *record),
-                         void *arg)
+int64_t flow_consume_ask_take(flow_consume *consume,
+                              void (*see)(void *arg, int i, const flow_consume_view *record),
+                              void *arg)
 {
-    pthread_mutex_lock(&c->lock);
-    consume_ask_t *a = c->asks;
+    pthread_mutex_lock(&consume->lock);
+    consume_ask_t *a = consume->asks;
     while (a && a->taken)
         a = a->next;
     for (int i = 0; a && i < a->n; i++) {
-        consume_view v = view_of(a->list[i]);
+        flow_consume_view v = view_of(a->list[i]);
         see(arg, i, &v);
     }
     if (a)
         a->taken = true;
     int64_t number = a ? a->number : 0;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&consume->lock);
     return number;
 }
 
-static consume_ask_t *find(consume *c, int64_t number)
+static consume_ask_t *find(flow_consume *consume, int64_t number)
 {
-    consume_ask_t *a = c->asks;
+    consume_ask_t *a = consume->asks;
     while (a && a->number != number)
         a = a->next;
     return a;
 }
 
-void consume_ask_say(consume *c, int64_t number, int i, consume_verdict verdict, const char *why)
+void flow_consume_ask_say(flow_consume *consume, int64_t number, int i,
+                          flow_consume_verdict verdict, const char *why)
 {
-    pthread_mutex_lock(&c->lock);
-    const consume_ask_t *a = find(c, number);
+    pthread_mutex_lock(&consume->lock);
+    const consume_ask_t *a = find(consume, number);
     if (a && i >= 0 && i < a->n && verdict == CONSUME_SKIP)
         a->list[i]->state = ITEM_SKIPPED;
     if (a && i >= 0 && i < a->n && verdict == CONSUME_REFUSE)
         consume_fail(a->list[i], "handler", err_lab("HANDLER", "%s", why));
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&consume->lock);
 }
 
-void consume_ask_done(consume *c, int64_t number)
+void flow_consume_ask_done(flow_consume *consume, int64_t number)
 {
-    pthread_mutex_lock(&c->lock);
-    consume_ask_t *a = find(c, number);
+    pthread_mutex_lock(&consume->lock);
+    consume_ask_t *a = find(consume, number);
     if (a)
         a->done = true;
-    pthread_cond_broadcast(&c->ask_change);
-    pthread_mutex_unlock(&c->lock);
+    pthread_cond_broadcast(&consume->ask_change);
+    pthread_mutex_unlock(&consume->lock);
 }

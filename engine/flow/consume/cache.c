@@ -11,11 +11,11 @@ static bool is_outage(const rl_err *err)
     return err->domain != RL_REDIS || err->fatal || err->retriable;
 }
 
-/* Tries until Redis answers: false when the flow stops, the lane is lost, or (limit > 0) the
+/* Tries until Redis answers: false when the flow stops, the part is lost, or (limit > 0) the
  * time is over; then *err says why. */
 typedef rl_err *(*attempt_fn)(consume_worker *w, void *arg);
 
-static bool insist(consume_worker *w, consume_lane *lane, double limit, attempt_fn attempt,
+static bool insist(consume_worker *w, consume_part *part, double limit, attempt_fn attempt,
                    void *arg, rl_err **out)
 {
     int64_t until = clock_ns() + (int64_t)(limit * 1e9);
@@ -25,11 +25,11 @@ static bool insist(consume_worker *w, consume_lane *lane, double limit, attempt_
             err = attempt(w, arg);
         *out = err;
         if (!err || !is_outage(err)) {
-            flow_up(&w->c->flow, "redis");
+            flow_up(&w->consume->flow, "redis");
             return !err;
         }
-        flow_down(&w->c->flow, "redis", err);
-        if (consume_over(w, lane) || (limit > 0 && clock_ns() > until))
+        flow_down(&w->consume->flow, "redis", err);
+        if (consume_over(w, part) || (limit > 0 && clock_ns() > until))
             return false;
         err_free(err);
         consume_pause(w, turn);
@@ -47,8 +47,9 @@ typedef struct dedup_job {
 static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_item *item)
 {
     char key[CACHE_KEY_MAX], ttl[16];
-    int len = snprintf(key, sizeof key, "%sdedup:%s", w->c->o.cache_prefix, item->event.id_text);
-    snprintf(ttl, sizeof ttl, "%d", (int)w->c->o.dedup_ttl);
+    int len =
+        snprintf(key, sizeof key, "%sdedup:%s", w->consume->o.cache_prefix, item->event.id_text);
+    snprintf(ttl, sizeof ttl, "%d", (int)w->consume->o.dedup_ttl);
     const char *argv[] = {"SET", key, "1", "NX", "EX", ttl};
     size_t lens[] = {3, (size_t)len, 1, 2, 2, strlen(ttl)};
     redisc_pipe_add(pipe, 6, argv, lens);
@@ -74,7 +75,7 @@ static rl_err *set_keys(consume_worker *w, void *arg)
     return err;
 }
 
-void consume_dedup_redis(consume_worker *w, consume_lane *lane, consume_item *items, int n)
+void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *items, int n)
 {
     dedup_job job = {.list = mem_alloc((size_t)n * sizeof(consume_item *)),
                      .fresh = mem_zero((size_t)n * sizeof(bool))};
@@ -82,7 +83,7 @@ void consume_dedup_redis(consume_worker *w, consume_lane *lane, consume_item *it
     for (int i = 0; i < n; i++)
         if (items[i].state == ITEM_READY)
             job.list[job.n++] = &items[i];
-    bool ok = !job.n || insist(w, lane, 0, set_keys, &job, &err);
+    bool ok = !job.n || insist(w, part, 0, set_keys, &job, &err);
     for (int i = 0; i < job.n; i++) {
         consume_item *item = job.list[i];
         if (!ok && is_outage(err))
@@ -112,8 +113,8 @@ static rl_err *tell(consume_worker *w, void *arg)
 {
     tell_job *job = arg;
     job->tally = (cache_tally){0};
-    return cache_apply(w->redis, w->c->o.cache_prefix, w->c->o.cache, job->changes, (size_t)job->n,
-                       &job->tally);
+    return cache_apply(w->redis, w->consume->o.cache_prefix, w->consume->o.cache, job->changes,
+                       (size_t)job->n, &job->tally);
 }
 
 static rl_err *copy_of(const rl_err *err)
@@ -143,15 +144,15 @@ static void one_by_one(consume_worker *w, const tell_job *job)
     }
 }
 
-static void tell_all(consume_worker *w, consume_lane *lane, tell_job *job)
+static void tell_all(consume_worker *w, consume_part *part, tell_job *job)
 {
     rl_err *err = NULL;
-    if (insist(w, lane, w->c->o.cache_wait, tell, job, &err)) {
+    if (insist(w, part, w->consume->o.cache_wait, tell, job, &err)) {
         consume_count(w, CONSUME_N_invalidated, job->n);
         return;
     }
-    bool over = consume_over(w, lane);
-    if (!is_outage(err) && job->n > 1 && w->c->o.cache != CACHE_MODE_DELTA)
+    bool over = consume_over(w, part);
+    if (!is_outage(err) && job->n > 1 && w->consume->o.cache != CACHE_MODE_DELTA)
         one_by_one(w, job);
     else
         for (int i = 0; i < job->n; i++) {
@@ -180,7 +181,8 @@ static bool concerns(const consume_worker *w, const consume_item *item, bool bef
         return item->state == ITEM_READY;
     if (item->told)
         return false;
-    return item->state == ITEM_APPLIED || (item->state == ITEM_SEEN && w->c->o.invalidate_seen);
+    return item->state == ITEM_APPLIED ||
+           (item->state == ITEM_SEEN && w->consume->o.invalidate_seen);
 }
 
 static void hit_after(consume_worker *w, const tell_job *job)
@@ -196,7 +198,7 @@ static void hit_after(consume_worker *w, const tell_job *job)
     }
 }
 
-void consume_cache_tell(consume_worker *w, consume_lane *lane, consume_item *items, int n,
+void consume_cache_tell(consume_worker *w, consume_part *part, consume_item *items, int n,
                         bool before)
 {
     tell_job job = {.changes = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(cache_change)),
@@ -210,8 +212,8 @@ void consume_cache_tell(consume_worker *w, consume_lane *lane, consume_item *ite
         for (int leg = 0; !err && leg < items[i].event.nlegs; leg++)
             add_change(&job, &items[i], leg);
     }
-    if (job.n && w->c->o.cache != CACHE_MODE_NONE)
-        tell_all(w, lane, &job);
+    if (job.n && w->consume->o.cache != CACHE_MODE_NONE)
+        tell_all(w, part, &job);
     if (!before)
         hit_after(w, &job);
     free(job.changes);

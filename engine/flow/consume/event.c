@@ -266,21 +266,21 @@ static rl_err *read_slowly(const rd_kafka_message_t *msg, fields *f)
 
 static rl_err *make_legs(const fields *f)
 {
-    consume_event *e = f->event;
+    consume_event *event = f->event;
     if (!f->have_id)
         return err_lab("UNDECODABLE", "neither header nor value has an event id that is a UUID");
     if (!f->have_amount || (f->transfer ? !f->have_from || !f->have_to : !f->have_account))
         return err_lab("UNDECODABLE", "%s",
                        f->transfer ? "a transfer needs from, to and amount"
                                    : "account_id or amount is missing");
-    e->nlegs = f->transfer ? 2 : 1;
-    e->legs[0] = (consume_leg){f->transfer ? f->from : f->account, f->amount};
+    event->nlegs = f->transfer ? 2 : 1;
+    event->legs[0] = (consume_leg){f->transfer ? f->from : f->account, f->amount};
     if (!f->transfer)
         return NULL;
     if (f->amount == INT64_MIN)
         return err_lab("UNDECODABLE", "the amount is out of range");
-    e->legs[0].amount = -f->amount;
-    e->legs[1] = (consume_leg){f->to, f->amount};
+    event->legs[0].amount = -f->amount;
+    event->legs[1] = (consume_leg){f->to, f->amount};
     return NULL;
 }
 

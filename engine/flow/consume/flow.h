@@ -19,9 +19,9 @@
 #include "mysql/conn.h"
 #include "redis/conn.h"
 
-typedef struct consume consume;
+typedef struct flow_consume flow_consume;
 
-typedef enum consume_commit {
+typedef enum flow_consume_commit {
     CONSUME_AFTER_WORK,      /* store after the work, committed in the background */
     CONSUME_SYNC_AFTER_WORK, /* a commit after each batch */
     CONSUME_BEFORE_WORK,     /* a commit before each batch: loses what is under way */
@@ -29,41 +29,41 @@ typedef enum consume_commit {
     CONSUME_POOL_MAX,        /* the highest finished offset: loses what is behind it */
     CONSUME_POOL_MIN,        /* up to the lowest unfinished one */
     CONSUME_MYSQL,           /* in consumer_offset, in the transaction of the effects */
-} consume_commit;
+} flow_consume_commit;
 
-typedef enum consume_dedup {
+typedef enum flow_consume_dedup {
     CONSUME_DEDUP_PROCESSED, /* processed_event, by event id */
     CONSUME_DEDUP_NONE,
     CONSUME_DEDUP_REDIS,    /* SET NX before the transaction: a crash between the two loses */
     CONSUME_DEDUP_POSITION, /* processed_event, by topic/partition/offset: a retry is a new event */
-} consume_dedup;
+} flow_consume_dedup;
 
 /* After 1213 (deadlock) and 1205 (lock wait). */
-typedef enum consume_on_conflict {
+typedef enum flow_consume_on_conflict {
     CONSUME_RETRY,            /* ROLLBACK and the whole once more, with backoff */
     CONSUME_DLQ,              /* ROLLBACK and to the DLQ at once */
     CONSUME_REPEAT_STATEMENT, /* the failed statement only */
     CONSUME_RESTART,          /* START TRANSACTION without ROLLBACK */
-} consume_on_conflict;
+} flow_consume_on_conflict;
 
 enum { CONSUME_DELAYS_MAX = 8, CONSUME_BATCH_MAX = 10000, CONSUME_WORKERS_MAX = 64 };
 
-typedef struct consume_delay {
+typedef struct flow_consume_delay {
     double seconds;
     const char *topic;
-} consume_delay;
+} flow_consume_delay;
 
-typedef struct consume_opts {
-    rd_kafka_conf_t *consumer, *producer; /* taken by consume_open, also when it fails */
+typedef struct flow_consume_opts {
+    rd_kafka_conf_t *consumer, *producer; /* taken by flow_consume_open, also when it fails */
     my_opts mysql;
     redisc_opts redis;
     const char *topic, *consumer_name, *member;
     const char *dlq; /* NULL: a record that fails for good is tried until it does not */
-    consume_delay delays[CONSUME_DELAYS_MAX]; /* of the first failure, the second, ... */
+    flow_consume_delay delays[CONSUME_DELAYS_MAX]; /* of the first failure, the second, ... */
     int ndelays;
     int workers, batch, fetch; /* fetch: records taken from a partition at once, >= batch */
-    consume_commit commit;
-    consume_dedup dedup;
+    flow_consume_commit commit;
+    flow_consume_dedup dedup;
     cache_mode cache;
     bool cache_before; /* before the transaction: wrong */
     const char *cache_prefix;
@@ -76,21 +76,21 @@ typedef struct consume_opts {
     bool
         /* accounts in the order of their ids; false: as the event has them, one statement each */
         lock_in_order;
-    consume_on_conflict on_deadlock, on_lock_wait;
+    flow_consume_on_conflict on_deadlock, on_lock_wait;
     int tries; /* of a transaction in conflict */
     double backoff_min, backoff_max, lock_wait, revoke_wait;
-    bool asks; /* each batch is shown to the owner before it is applied: consume_ask_take */
+    bool asks; /* each batch is shown to the owner before it is applied: flow_consume_ask_take */
     uint64_t seed;
-} consume_opts;
+} flow_consume_opts;
 
 /* Connects in the background. */
-rl_err *consume_open(consume_opts *opts, consume **out);
-rl_flow *consume_flow(consume *c); /* also &c->flow: it is the first member */
+rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out);
+rl_flow *flow_consume_flow(flow_consume *consume); /* also &consume->flow: it is the first member */
 
 /* flow_stop ends the workers after their batches, commits and leaves the group. */
 
 /* false: a thread hangs; nothing was freed. */
-bool consume_close(consume *c, double seconds);
+bool flow_consume_close(flow_consume *consume, double seconds);
 
 /* ---- figures ---- */
 
@@ -116,35 +116,36 @@ bool consume_close(consume *c, double seconds);
     X(assigned, "partitions assigned")                                                 \
     X(revoked, "partitions taken away")
 
-typedef enum consume_counter {
+typedef enum flow_consume_counter {
 #define COUNTER(name, help) CONSUME_N_##name,
     CONSUME_COUNTERS(COUNTER)
 #undef COUNTER
         CONSUME_N
-} consume_counter;
+} flow_consume_counter;
 
-typedef struct consume_partition {
+typedef struct flow_consume_partition {
     char topic[250];
     int32_t partition;
     int64_t position; /* next to do; -1: nothing done yet */
     int64_t lag;      /* -1: unknown */
     double waits;     /* seconds until its next record is due; 0: not waiting */
-} consume_partition;
+} flow_consume_partition;
 
 /* Partitions held now; writes at most max, returns how many there are. */
-int consume_partitions(consume *c, consume_partition *out, int max);
+int flow_consume_partitions(flow_consume *consume, flow_consume_partition *out, int max);
 
-typedef enum consume_hist {
+typedef enum flow_consume_hist {
     CONSUME_H_TRANSACTION, /* START to the answer of COMMIT */
     CONSUME_H_DELAY,       /* record's timestamp to its commit in MySQL */
     CONSUME_H_LATENESS,    /* after a retry was due */
     CONSUME_H
-} consume_hist;
-void consume_hist_add_to(consume *c, consume_hist which, struct hdr_histogram *sum);
+} flow_consume_hist;
+void flow_consume_hist_add_to(flow_consume *consume, flow_consume_hist which,
+                              struct hdr_histogram *sum);
 
 /* ---- a handler of the owner's ---- */
 
-typedef struct consume_view {
+typedef struct flow_consume_view {
     const char *topic, *key, *value;
     size_t key_len, value_len;
     int32_t partition;
@@ -153,18 +154,20 @@ typedef struct consume_view {
     int attempt;
     const char *event_id;
     int64_t account, amount, balance, version;
-} consume_view;
+} flow_consume_view;
 
-typedef enum consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } consume_verdict;
+typedef enum flow_consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } flow_consume_verdict;
 
 /* With `asks`, a worker shows each batch and waits; an event "batch" says that there is one.
  * Takes the oldest that nobody has taken: `see` is called for each record (0..n-1, what it is
  * shown is good during the call), and the batch's number is returned, 0 when there is none. */
-int64_t consume_ask_take(consume *c, void (*see)(void *arg, int i, const consume_view *record),
-                         void *arg);
+int64_t flow_consume_ask_take(flow_consume *consume,
+                              void (*see)(void *arg, int i, const flow_consume_view *record),
+                              void *arg);
 /* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone,
  * and a record that it does not have, are passed over. */
-void consume_ask_say(consume *c, int64_t number, int i, consume_verdict verdict, const char *why);
-void consume_ask_done(consume *c, int64_t number); /* the worker goes on */
+void flow_consume_ask_say(flow_consume *consume, int64_t number, int i,
+                          flow_consume_verdict verdict, const char *why);
+void flow_consume_ask_done(flow_consume *consume, int64_t number); /* the worker goes on */
 
 #endif

@@ -68,19 +68,19 @@ static void add_message(rd_kafka_headers_t *headers, const char *message)
     add(headers, DLQ_ERROR_MESSAGE, text);
 }
 
-rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *f)
+rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure)
 {
     rd_kafka_headers_t *h = kept(msg);
     add_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
     add_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);
     add_number(h, DLQ_ORIGINAL_OFFSET, msg->offset, true);
     add_number(h, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
-    add_once(h, DLQ_ORIGINAL_GROUP, f->group);
-    add(h, DLQ_ERROR_CLASS, f->error_class);
-    add_message(h, f->message);
-    add_number(h, DLQ_ATTEMPT, f->attempt, false);
-    add_number(h, DLQ_FIRST_FAILURE, f->first_ms ? f->first_ms : f->now_ms, true);
-    if (f->due_ms)
-        add_number(h, DLQ_DUE_AT, f->due_ms, false);
+    add_once(h, DLQ_ORIGINAL_GROUP, failure->group);
+    add(h, DLQ_ERROR_CLASS, failure->error_class);
+    add_message(h, failure->message);
+    add_number(h, DLQ_ATTEMPT, failure->attempt, false);
+    add_number(h, DLQ_FIRST_FAILURE, failure->first_ms ? failure->first_ms : failure->now_ms, true);
+    if (failure->due_ms)
+        add_number(h, DLQ_DUE_AT, failure->due_ms, false);
     return h;
 }

@@ -1,12 +1,12 @@
 /* The inside of the consumer, shared by the files of this folder only.
  *
- * Life of a record: a lane (a partition while it is ours) fetches it, a worker handles it (work.c),
- * writes it (tx.c), tells the cache (cache.c), or sends it on (route.c); then the lane's offset
+ * Life of a record: a part (a partition while it is ours) fetches it, a worker handles it (work.c),
+ * writes it (tx.c), tells the cache (cache.c), or sends it on (route.c); then the part's offset
  * moves (offset.c).
- * A lane belongs to one worker; in the pool modes to all, and its records pass through the
- * pool's queue. A lane that was taken away is freed by the last one who holds it. Locks: a
- * lane's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as
- * librdkafka wakes lanes under its own lock. */
+ * A part belongs to one worker; in the pool modes to all, and its records pass through the
+ * pool's queue. A part that was taken away is freed by the last one who holds it. Locks: a
+ * part's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as
+ * librdkafka wakes parts under its own lock. */
 #ifndef RL_FLOW_CONSUME_INTERNAL_H
 #define RL_FLOW_CONSUME_INTERNAL_H
 
@@ -22,7 +22,7 @@
 #include "mysql/query.h"
 
 typedef struct consume_item consume_item;
-typedef struct consume_lane consume_lane;
+typedef struct consume_part consume_part;
 typedef struct consume_worker consume_worker;
 
 typedef enum consume_state {
@@ -38,7 +38,7 @@ typedef enum consume_state {
 
 struct consume_item {
     rd_kafka_message_t *msg;
-    consume_lane *lane;
+    consume_part *part;
     consume_event event;
     consume_story story;
     consume_state state;
@@ -49,11 +49,11 @@ struct consume_item {
     int64_t first_ms; /* wall clock of its first failure here; 0: none */
 };
 
-/* ---- lanes (lane.c) ---- */
+/* ---- parts (part.c) ---- */
 
-struct consume_lane {
-    consume_lane *next; /* of its worker */
-    consume *c;
+struct consume_part {
+    consume_part *next; /* of its worker */
+    flow_consume *consume;
     consume_worker *worker; /* NULL in the pool modes */
     char *topic;
     int32_t partition;
@@ -74,41 +74,42 @@ struct consume_lane {
 };
 
 /* On the polling thread, from the rebalance. */
-void consume_lanes_add(consume *c, const rd_kafka_topic_partition_list_t *list);
-void consume_lanes_remove(consume *c, const rd_kafka_topic_partition_list_t *list);
-void consume_lanes_clear(consume *c); /* the workers have ended */
-void consume_lane_free(consume_lane *lane);
+void consume_parts_add(flow_consume *consume, const rd_kafka_topic_partition_list_t *list);
+void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_list_t *list);
+void consume_parts_clear(flow_consume *consume); /* the workers have ended */
+void consume_part_free(consume_part *part);
 
-/* The next lane with something to do, marked busy; NULL when there was none for a moment. */
-consume_lane *consume_lane_take(consume_worker *w);
-void consume_lane_give_back(consume_worker *w, consume_lane *lane);
+/* The next part with something to do, marked busy; NULL when there was none for a moment. */
+consume_part *consume_part_take(consume_worker *w);
+void consume_part_give_back(consume_worker *w, consume_part *part);
 
-/* The records of the lane that are due, at most a batch; fetches when none are held. */
-consume_item *consume_lane_batch(consume_lane *lane, int *n);
-void consume_lane_advance(consume_lane *lane, int n); /* frees the first n */
-void consume_lane_rewind(consume_lane *lane);      /* what is held is dropped, for a seek follows */
-bool consume_lane_drops(const consume_lane *lane); /* lost, and work for it must not begin */
+/* The records of the part that are due, at most a batch; fetches when none are held. */
+consume_item *consume_part_batch(consume_part *part, int *n);
+void consume_part_advance(consume_part *part, int n); /* frees the first n */
+void consume_part_rewind(consume_part *part);      /* what is held is dropped, for a seek follows */
+bool consume_part_drops(const consume_part *part); /* lost, and work for it must not begin */
 void consume_item_clear(consume_item *item);
 
-/* ---- the pool (pool.c) ---- */
+/* ---- the pool (shared.c) ---- */
 
-typedef struct consume_pool {
+typedef struct consume_shared {
     pthread_mutex_t lock;
     pthread_cond_t change;
     consume_item *ring;
     int head, n, cap;
     bool paused; /* the poller's: there is no room, so nothing is fetched */
-} consume_pool;
+} consume_shared;
 
-void consume_pool_put(consume *c, kafka_batch *batch);  /* poller; takes the records */
-bool consume_pool_take(consume *c, consume_item *item); /* false: nothing came for a moment */
-void consume_pool_done(consume_worker *w, consume_item *item);
-void consume_pool_clear(consume *c);
+void consume_shared_put(flow_consume *consume, kafka_batch *batch); /* poller; takes the records */
+bool consume_shared_take(flow_consume *consume,
+                         consume_item *item); /* false: nothing came for a moment */
+void consume_shared_done(consume_worker *w, consume_item *item);
+void consume_shared_clear(flow_consume *consume);
 
 /* ---- workers ---- */
 
 struct consume_worker {
-    consume *c;
+    flow_consume *consume;
     int index;
     my_conn *db;
     redisc_conn *redis;
@@ -117,33 +118,33 @@ struct consume_worker {
     flow_hdr hist[CONSUME_H];
     pthread_mutex_t lock;
     pthread_cond_t change;
-    consume_lane *lanes, *served; /* served: the last one */
-    int nlanes;
+    consume_part *parts, *served; /* served: the last one */
+    int nparts;
     consume_sums sums;
     rl_buf sql;
     rl_rng rng;
 };
 
-static inline void consume_count(consume_worker *w, consume_counter which, int64_t n)
+static inline void consume_count(consume_worker *w, flow_consume_counter which, int64_t n)
 {
     flow_add(w->count, which, n);
 }
 
-/* link.c: connections that come back. false: the flow stops, or the lane is lost. */
-bool consume_db(consume_worker *w, const consume_lane *lane);
+/* link.c: connections that come back. false: the flow stops, or the part is lost. */
+bool consume_db(consume_worker *w, const consume_part *part);
 void consume_db_failed(consume_worker *w, const rl_err *err);
 rl_err *consume_redis(consume_worker *w);        /* connected, or the error of one attempt */
 bool consume_pause(consume_worker *w, int turn); /* sleeps with backoff; false: the flow stops */
-bool consume_over(const consume_worker *w, const consume_lane *lane); /* no more attempts */
+bool consume_over(const consume_worker *w, const consume_part *part); /* no more attempts */
 
 /* probe.c: a thread that watches the servers */
 void consume_probe(void *consume);
-void consume_probe_open(consume *c);
-void consume_probe_close(consume *c);
-bool consume_uses_redis(const consume *c);
+void consume_probe_open(flow_consume *consume);
+void consume_probe_close(flow_consume *consume);
+bool consume_uses_redis(const flow_consume *consume);
 
 /* work.c: handles, applies, sends on; how many of the first items are done. */
-int consume_work(consume_worker *w, consume_lane *lane, consume_item *items, int n);
+int consume_work(consume_worker *w, consume_part *part, consume_item *items, int n);
 void consume_fail(consume_item *item, const char *error_class, rl_err *err); /* takes err */
 
 /* One hit of a point in the context of an item; the error of an `error` action. */
@@ -153,27 +154,27 @@ rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_ite
 void consume_ask(consume_worker *w, consume_item **list, int n);
 
 /* tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops
- * or the lane is lost. */
-rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n);
+ * or the part is lost. */
+rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, int n);
 /* Moves consumer_offset alone. */
-rl_err *consume_tx_offset(consume_worker *w, consume_lane *lane, int64_t next);
-rl_err *consume_tx_load(consume_worker *w, consume_lane *lane, int64_t *next);
+rl_err *consume_tx_offset(consume_worker *w, consume_part *part, int64_t next);
+rl_err *consume_tx_load(consume_worker *w, consume_part *part, int64_t *next);
 
 /* sql.c */
 void consume_sql_dedup(consume_worker *w, consume_item **list, int n);
 void consume_sql_known(consume_worker *w, consume_item **list, int n);
 void consume_sql_views(consume_worker *w, const consume_sum *sums, int n);
 void consume_sql_effects(consume_worker *w, consume_item **list, int n);
-void consume_sql_offset(consume_worker *w, const consume_lane *lane, int64_t next);
-void consume_sql_load(consume_worker *w, const consume_lane *lane);
+void consume_sql_offset(consume_worker *w, const consume_part *part, int64_t next);
+void consume_sql_load(consume_worker *w, const consume_part *part);
 
 /* cache.c */
-void consume_dedup_redis(consume_worker *w, consume_lane *lane, consume_item *items, int n);
-void consume_cache_tell(consume_worker *w, consume_lane *lane, consume_item *items, int n,
+void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *items, int n);
+void consume_cache_tell(consume_worker *w, consume_part *part, consume_item *items, int n,
                         bool before);
 
 /* route.c: FAILED items become SENT_ON, NEW (once more in place) or DROPPED. */
-void consume_route(consume_worker *w, consume_lane *lane, consume_item *item);
+void consume_route(consume_worker *w, consume_part *part, consume_item *item);
 
 /* headers.c */
 typedef struct consume_failure {
@@ -185,10 +186,10 @@ typedef struct consume_failure {
 rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure);
 
 /* offset.c */
-void consume_offset_before(consume_worker *w, consume_lane *lane, const consume_item *last);
-void consume_offset_after(consume_worker *w, consume_lane *lane, const rd_kafka_message_t *last,
+void consume_offset_before(consume_worker *w, consume_part *part, const consume_item *last);
+void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
                           int64_t next);
-bool consume_offset_seek(consume_worker *w, consume_lane *lane);
+bool consume_offset_seek(consume_worker *w, consume_part *part);
 
 enum { CONSUME_TOLD = 8 };
 
@@ -197,9 +198,9 @@ typedef struct consume_told {
     int64_t until;
 } consume_told;
 
-struct consume {
-    rl_flow flow;   /* first */
-    consume_opts o; /* its texts are owned */
+struct flow_consume {
+    rl_flow flow;        /* first */
+    flow_consume_opts o; /* its texts are owned */
     char group[256];
     kafka_consumer
         *_Atomic consumer; /* set by the poller; others may look at the one before for a moment */
@@ -209,13 +210,13 @@ struct consume {
     int64_t next_client;   /* ms: not before */
     int client_pause;      /* ms */
     pthread_mutex_t lock;  /* of all, and of the workers' connections against interrupt */
-    consume_lane **all;    /* those that are ours now */
+    consume_part **all;    /* those that are ours now */
     int nall;
     consume_worker *workers;
     atomic_int working; /* threads besides the poller */
     my_conn *probe_db;
     redisc_conn *probe_redis; /* NULL: nothing needs Redis */
-    consume_pool pool;
+    consume_shared shared;
     kafka_stop poll_stop;
     pthread_cond_t ask_change; /* with lock: */
     struct consume_ask *asks;
@@ -224,9 +225,9 @@ struct consume {
     int next_told;
 };
 
-static inline bool consume_pools(const consume *c)
+static inline bool consume_is_shared(const flow_consume *consume)
 {
-    return c->o.commit == CONSUME_POOL_MAX || c->o.commit == CONSUME_POOL_MIN;
+    return consume->o.commit == CONSUME_POOL_MAX || consume->o.commit == CONSUME_POOL_MIN;
 }
 
 #endif

@@ -4,9 +4,9 @@
 
 static const double pause_first = 0.05, pause_most = 1;
 
-bool consume_over(const consume_worker *w, const consume_lane *lane)
+bool consume_over(const consume_worker *w, const consume_part *part)
 {
-    return flow_stopping(&w->c->flow) || (lane && consume_lane_drops(lane));
+    return flow_stopping(&w->consume->flow) || (part && consume_part_drops(part));
 }
 
 bool consume_pause(consume_worker *w, int turn)
@@ -14,9 +14,9 @@ bool consume_pause(consume_worker *w, int turn)
     double most = pause_first * (double)(1 << (turn < 5 ? turn : 5));
     if (most > pause_most)
         most = pause_most;
-    if (!flow_stopping(&w->c->flow))
-        flow_sleep(&w->c->flow, most / 2 + most / 2 * rng_double(&w->rng));
-    return !flow_stopping(&w->c->flow);
+    if (!flow_stopping(&w->consume->flow))
+        flow_sleep(&w->consume->flow, most / 2 + most / 2 * rng_double(&w->rng));
+    return !flow_stopping(&w->consume->flow);
 }
 
 /* ---- MySQL ---- */
@@ -25,7 +25,7 @@ bool consume_pause(consume_worker *w, int turn)
 static rl_err *dial(consume_worker *w)
 {
     char sql[160];
-    double wait = w->c->o.lock_wait;
+    double wait = w->consume->o.lock_wait;
     rl_err *err = my_conn_connect(w->db);
     if (err)
         return err;
@@ -36,11 +36,11 @@ static rl_err *dial(consume_worker *w)
     return my_exec(w->db, sql);
 }
 
-bool consume_db(consume_worker *w, const consume_lane *lane)
+bool consume_db(consume_worker *w, const consume_part *part)
 {
     if (!my_conn_broken(w->db))
         return true;
-    for (int turn = 0; !consume_over(w, lane); turn++) {
+    for (int turn = 0; !consume_over(w, part); turn++) {
         rl_err *err = dial(w);
         if (!err) {
             consume_count(w, CONSUME_N_reconnects, 1);
@@ -55,7 +55,7 @@ bool consume_db(consume_worker *w, const consume_lane *lane)
 
 void consume_db_failed(consume_worker *w, const rl_err *err)
 {
-    flow_down(&w->c->flow, "mysql", err);
+    flow_down(&w->consume->flow, "mysql", err);
 }
 
 /* ---- Redis ---- */

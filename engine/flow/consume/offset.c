@@ -6,82 +6,82 @@
 
 enum { COMMIT_MS = 5000, SEEK_MS = 5000, COMMIT_TRIES = 5 };
 
-static rd_kafka_topic_partition_list_t *place(const consume_lane *lane,
+static rd_kafka_topic_partition_list_t *place(const consume_part *part,
                                               const rd_kafka_message_t *last, int64_t next)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *part =
-        rd_kafka_topic_partition_list_add(list, lane->topic, lane->partition);
-    part->offset = next;
+    rd_kafka_topic_partition_t *partition =
+        rd_kafka_topic_partition_list_add(list, part->topic, part->partition);
+    partition->offset = next;
     int32_t epoch = last ? rd_kafka_message_leader_epoch(last) : -1;
     if (epoch >= 0)
-        rd_kafka_topic_partition_set_leader_epoch(part, epoch);
+        rd_kafka_topic_partition_set_leader_epoch(partition, epoch);
     return list;
 }
 
-static void report_error(consume_worker *w, const consume_lane *lane, rl_err *err)
+static void report_error(consume_worker *w, const consume_part *part, rl_err *err)
 {
-    flow_field fields[] = {{"topic", lane->topic, 0}, {"partition", NULL, lane->partition}};
-    flow_emit(&w->c->flow, "commit-failed", err, fields, 2);
+    flow_field fields[] = {{"topic", part->topic, 0}, {"partition", NULL, part->partition}};
+    flow_emit(&w->consume->flow, "commit-failed", err, fields, 2);
 }
 
 /* A refusal is obeyed: the partition is not ours any more, and its new owner knows better. */
-static void store(consume_worker *w, consume_lane *lane, const rd_kafka_message_t *last,
+static void store(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
                   int64_t next)
 {
-    rd_kafka_topic_partition_list_t *list = place(lane, last, next);
-    rl_err *err = kafka_consumer_store(w->c->consumer, list);
+    rd_kafka_topic_partition_list_t *list = place(part, last, next);
+    rl_err *err = kafka_consumer_store(w->consume->consumer, list);
     if (err)
         consume_count(w, CONSUME_N_store_refused, 1);
     err_free(err);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void commit(consume_worker *w, consume_lane *lane, const rd_kafka_message_t *last,
+static void commit(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
                    int64_t next)
 {
-    rd_kafka_topic_partition_list_t *list = place(lane, last, next);
+    rd_kafka_topic_partition_list_t *list = place(part, last, next);
     rl_err *err = NULL;
     for (int i = 0; i < COMMIT_TRIES; i++) {
-        err = kafka_consumer_commit(w->c->consumer, list, COMMIT_MS, NULL);
-        if (!err || !err->retriable || consume_over(w, lane))
+        err = kafka_consumer_commit(w->consume->consumer, list, COMMIT_MS, NULL);
+        if (!err || !err->retriable || consume_over(w, part))
             break;
         if (i + 1 < COMMIT_TRIES)
             err_free(err);
         consume_pause(w, i);
     }
     if (err)
-        report_error(w, lane, err);
+        report_error(w, part, err);
     else
         consume_count(w, CONSUME_N_commits, 1);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-void consume_offset_before(consume_worker *w, consume_lane *lane, const consume_item *last)
+void consume_offset_before(consume_worker *w, consume_part *part, const consume_item *last)
 {
-    commit(w, lane, last->msg, last->msg->offset + 1);
+    commit(w, part, last->msg, last->msg->offset + 1);
 }
 
-void consume_offset_after(consume_worker *w, consume_lane *lane, const rd_kafka_message_t *last,
+void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
                           int64_t next)
 {
     rl_err *err;
-    atomic_store(&lane->position, next);
-    switch (w->c->o.commit) {
+    atomic_store(&part->position, next);
+    switch (w->consume->o.commit) {
     case CONSUME_AFTER_WORK:
     case CONSUME_POOL_MAX:
     case CONSUME_POOL_MIN:
-        store(w, lane, last, next);
+        store(w, part, last, next);
         return;
     case CONSUME_SYNC_AFTER_WORK:
-        if (!consume_lane_drops(lane))
-            commit(w, lane, last, next);
+        if (!consume_part_drops(part))
+            commit(w, part, last, next);
         return;
     case CONSUME_MYSQL:
-        if (lane->must_seek || lane->db_next >= next)
+        if (part->must_seek || part->db_next >= next)
             return;
-        err = consume_tx_offset(w, lane, next);
-        lane->must_seek = err != NULL;
+        err = consume_tx_offset(w, part, next);
+        part->must_seek = err != NULL;
         err_free(err);
         return;
     case CONSUME_BEFORE_WORK:
@@ -92,28 +92,28 @@ void consume_offset_after(consume_worker *w, consume_lane *lane, const rd_kafka_
 
 /* ---- CONSUME_MYSQL: where to begin ---- */
 
-static rl_err *seek(consume_worker *w, consume_lane *lane)
+static rl_err *seek(consume_worker *w, consume_part *part)
 {
     int64_t next;
-    rl_err *err = consume_tx_load(w, lane, &next);
+    rl_err *err = consume_tx_load(w, part, &next);
     if (err)
         return err;
-    lane->db_next = next;
-    if (next < 0 && atomic_load(&lane->position) < 0)
+    part->db_next = next;
+    if (next < 0 && atomic_load(&part->position) < 0)
         return NULL;
-    rd_kafka_topic_partition_list_t *list = place(lane, NULL, next < 0 ? 0 : next);
-    consume_lane_rewind(lane);
-    err = kafka_consumer_seek(w->c->consumer, list, SEEK_MS);
+    rd_kafka_topic_partition_list_t *list = place(part, NULL, next < 0 ? 0 : next);
+    consume_part_rewind(part);
+    err = kafka_consumer_seek(w->consume->consumer, list, SEEK_MS);
     rd_kafka_topic_partition_list_destroy(list);
     return err;
 }
 
-bool consume_offset_seek(consume_worker *w, consume_lane *lane)
+bool consume_offset_seek(consume_worker *w, consume_part *part)
 {
-    for (int turn = 0; !consume_over(w, lane) && consume_db(w, lane); turn++) {
-        rl_err *err = seek(w, lane);
+    for (int turn = 0; !consume_over(w, part) && consume_db(w, part); turn++) {
+        rl_err *err = seek(w, part);
         if (!err) {
-            lane->must_seek = false;
+            part->must_seek = false;
             return true;
         }
         if (err->domain == RL_MYSQL)

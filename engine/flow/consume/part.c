@@ -18,22 +18,22 @@ void consume_item_clear(consume_item *item)
     *item = (consume_item){0};
 }
 
-static void clear_held(consume_lane *lane)
+static void clear_held(consume_part *part)
 {
-    for (int i = lane->head; i < lane->nheld; i++)
-        consume_item_clear(&lane->held[i]);
-    lane->head = lane->nheld = 0;
+    for (int i = part->head; i < part->nheld; i++)
+        consume_item_clear(&part->held[i]);
+    part->head = part->nheld = 0;
 }
 
-void consume_lane_rewind(consume_lane *lane)
+void consume_part_rewind(consume_part *part)
 {
-    clear_held(lane);
-    lane->due_ns = 0;
+    clear_held(part);
+    part->due_ns = 0;
 }
 
-bool consume_lane_drops(const consume_lane *lane)
+bool consume_part_drops(const consume_part *part)
 {
-    return lane->c->o.drop_lost && atomic_load(&lane->lost);
+    return part->consume->o.drop_lost && atomic_load(&part->lost);
 }
 
 /* ---- coming and going ---- */
@@ -41,125 +41,125 @@ bool consume_lane_drops(const consume_lane *lane)
 /* Under librdkafka's lock of the queue. */
 static void on_records(rd_kafka_t *rk, void *arg)
 {
-    consume_lane *lane = arg;
+    consume_part *part = arg;
     (void)rk;
-    pthread_mutex_lock(&lane->worker->lock);
-    lane->ready = true;
-    pthread_cond_broadcast(&lane->worker->change);
-    pthread_mutex_unlock(&lane->worker->lock);
+    pthread_mutex_lock(&part->worker->lock);
+    part->ready = true;
+    pthread_cond_broadcast(&part->worker->change);
+    pthread_mutex_unlock(&part->worker->lock);
 }
 
-static bool is_retry(const consume *c, const char *topic)
+static bool is_retry(const flow_consume *consume, const char *topic)
 {
-    for (int i = 0; i < c->o.ndelays; i++)
-        if (strcmp(c->o.delays[i].topic, topic) == 0)
+    for (int i = 0; i < consume->o.ndelays; i++)
+        if (strcmp(consume->o.delays[i].topic, topic) == 0)
             return true;
     return false;
 }
 
-static consume_lane *lane_new(consume *c, const char *topic, int32_t partition)
+static consume_part *part_new(flow_consume *consume, const char *topic, int32_t partition)
 {
-    consume_lane *lane = mem_zero(sizeof *lane);
-    lane->c = c;
-    lane->topic = mem_strdup(topic);
-    lane->partition = partition;
-    lane->retry = is_retry(c, topic);
-    lane->must_seek = c->o.commit == CONSUME_MYSQL;
-    lane->db_next = -1;
-    lane->position = lane->eof = -1;
-    consume_track_open(&lane->track);
-    pthread_mutex_init(&lane->lock, NULL);
-    return lane;
+    consume_part *part = mem_zero(sizeof *part);
+    part->consume = consume;
+    part->topic = mem_strdup(topic);
+    part->partition = partition;
+    part->retry = is_retry(consume, topic);
+    part->must_seek = consume->o.commit == CONSUME_MYSQL;
+    part->db_next = -1;
+    part->position = part->eof = -1;
+    consume_track_open(&part->track);
+    pthread_mutex_init(&part->lock, NULL);
+    return part;
 }
 
-void consume_lane_free(consume_lane *lane)
+void consume_part_free(consume_part *part)
 {
-    clear_held(lane);
-    if (lane->queue)
-        rd_kafka_queue_destroy(lane->queue);
-    consume_track_free(&lane->track);
-    pthread_mutex_destroy(&lane->lock);
-    free(lane->held);
-    free(lane->topic);
-    free(lane);
+    clear_held(part);
+    if (part->queue)
+        rd_kafka_queue_destroy(part->queue);
+    consume_track_free(&part->track);
+    pthread_mutex_destroy(&part->lock);
+    free(part->held);
+    free(part->topic);
+    free(part);
 }
 
 static int load_of(consume_worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    int n = w->nlanes;
+    int n = w->nparts;
     pthread_mutex_unlock(&w->lock);
     return n;
 }
 
-static consume_worker *least_busy(consume *c)
+static consume_worker *least_busy(flow_consume *consume)
 {
-    consume_worker *best = &c->workers[0];
-    for (int i = 1, least = load_of(best); i < c->o.workers && least > 0; i++) {
-        int n = load_of(&c->workers[i]);
+    consume_worker *best = &consume->workers[0];
+    for (int i = 1, least = load_of(best); i < consume->o.workers && least > 0; i++) {
+        int n = load_of(&consume->workers[i]);
         if (n >= least)
             continue;
         least = n;
-        best = &c->workers[i];
+        best = &consume->workers[i];
     }
     return best;
 }
 
 /* The partition's own queue is taken off the consumer's before the assignment begins, so that
  * its worker can fetch from it. */
-static void give_to_worker(consume_lane *lane)
+static void give_to_worker(consume_part *part)
 {
-    consume_worker *w = least_busy(lane->c);
-    lane->worker = w;
-    lane->held = mem_zero((size_t)lane->c->o.fetch * sizeof *lane->held);
-    lane->queue = rd_kafka_queue_get_partition(kafka_consumer_rk(lane->c->consumer), lane->topic,
-                                               lane->partition);
-    rd_kafka_queue_forward(lane->queue, NULL);
+    consume_worker *w = least_busy(part->consume);
+    part->worker = w;
+    part->held = mem_zero((size_t)part->consume->o.fetch * sizeof *part->held);
+    part->queue = rd_kafka_queue_get_partition(kafka_consumer_rk(part->consume->consumer),
+                                               part->topic, part->partition);
+    rd_kafka_queue_forward(part->queue, NULL);
     pthread_mutex_lock(&w->lock);
-    lane->next = w->lanes;
-    w->lanes = lane;
-    w->nlanes++;
-    lane->ready = true;
+    part->next = w->parts;
+    w->parts = part;
+    w->nparts++;
+    part->ready = true;
     pthread_mutex_unlock(&w->lock);
-    rd_kafka_queue_cb_event_enable(lane->queue, on_records, lane);
+    rd_kafka_queue_cb_event_enable(part->queue, on_records, part);
 }
 
-void consume_lanes_add(consume *c, const rd_kafka_topic_partition_list_t *list)
+void consume_parts_add(flow_consume *consume, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
-        consume_lane *lane = lane_new(c, list->elems[i].topic, list->elems[i].partition);
-        if (!consume_pools(c))
-            give_to_worker(lane);
-        pthread_mutex_lock(&c->lock);
-        c->all = mem_grow(c->all, (size_t)(c->nall + 1) * sizeof(consume_lane *));
-        c->all[c->nall++] = lane;
-        pthread_mutex_unlock(&c->lock);
+        consume_part *part = part_new(consume, list->elems[i].topic, list->elems[i].partition);
+        if (!consume_is_shared(consume))
+            give_to_worker(part);
+        pthread_mutex_lock(&consume->lock);
+        consume->all = mem_grow(consume->all, (size_t)(consume->nall + 1) * sizeof(consume_part *));
+        consume->all[consume->nall++] = part;
+        pthread_mutex_unlock(&consume->lock);
     }
 }
 
-static consume_lane *unlist(consume *c, const char *topic, int32_t partition)
+static consume_part *unlist(flow_consume *consume, const char *topic, int32_t partition)
 {
-    consume_lane *lane = NULL;
-    pthread_mutex_lock(&c->lock);
-    for (int i = 0; i < c->nall && !lane; i++) {
-        if (c->all[i]->partition != partition || strcmp(c->all[i]->topic, topic) != 0)
+    consume_part *part = NULL;
+    pthread_mutex_lock(&consume->lock);
+    for (int i = 0; i < consume->nall && !part; i++) {
+        if (consume->all[i]->partition != partition || strcmp(consume->all[i]->topic, topic) != 0)
             continue;
-        lane = c->all[i];
-        c->all[i] = c->all[--c->nall];
+        part = consume->all[i];
+        consume->all[i] = consume->all[--consume->nall];
     }
-    pthread_mutex_unlock(&c->lock);
-    return lane;
+    pthread_mutex_unlock(&consume->lock);
+    return part;
 }
 
 /* From here on nothing is fetched for it: the queue may soon hold records of a later assignment
  * of the same partition. */
-static void lose(consume_lane *lane)
+static void lose(consume_part *part)
 {
-    if (lane->queue)
-        rd_kafka_queue_cb_event_enable(lane->queue, NULL, NULL);
-    pthread_mutex_lock(&lane->lock);
-    atomic_store(&lane->lost, true);
-    pthread_mutex_unlock(&lane->lock);
+    if (part->queue)
+        rd_kafka_queue_cb_event_enable(part->queue, NULL, NULL);
+    pthread_mutex_lock(&part->lock);
+    atomic_store(&part->lost, true);
+    pthread_mutex_unlock(&part->lock);
 }
 
 static struct timespec in_ms(int ms)
@@ -171,116 +171,117 @@ static struct timespec in_ms(int ms)
 }
 
 /* What is under way is waited for, so that its offset can still be committed. */
-static void hand_over(consume_lane *lane, const struct timespec *until)
+static void hand_over(consume_part *part, const struct timespec *until)
 {
-    consume_worker *w = lane->worker;
+    consume_worker *w = part->worker;
     pthread_mutex_lock(&w->lock);
     int rc = 0;
-    while (lane->busy && rc == 0)
+    while (part->busy && rc == 0)
         rc = pthread_cond_timedwait(&w->change, &w->lock, until);
-    lane->gone = true;
+    part->gone = true;
     pthread_cond_broadcast(&w->change);
     pthread_mutex_unlock(&w->lock);
 }
 
-static void free_unless_used(consume *c, consume_lane *lane)
+static void free_unless_used(flow_consume *consume, consume_part *part)
 {
-    pthread_mutex_lock(&c->pool.lock);
-    bool idle = lane->outstanding == 0;
-    lane->gone = true;
-    pthread_mutex_unlock(&c->pool.lock);
+    pthread_mutex_lock(&consume->shared.lock);
+    bool idle = part->outstanding == 0;
+    part->gone = true;
+    pthread_mutex_unlock(&consume->shared.lock);
     if (idle)
-        consume_lane_free(lane);
+        consume_part_free(part);
 }
 
-void consume_lanes_remove(consume *c, const rd_kafka_topic_partition_list_t *list)
+void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_list_t *list)
 {
-    struct timespec until = in_ms(units_ms(c->o.revoke_wait));
-    consume_lane **lanes = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_lane *));
+    struct timespec until = in_ms(units_ms(consume->o.revoke_wait));
+    consume_part **parts = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_part *));
     for (int i = 0; i < list->cnt; i++) {
-        lanes[i] = unlist(c, list->elems[i].topic, list->elems[i].partition);
-        if (lanes[i])
-            lose(lanes[i]);
+        parts[i] = unlist(consume, list->elems[i].topic, list->elems[i].partition);
+        if (parts[i])
+            lose(parts[i]);
     }
     for (int i = 0; i < list->cnt; i++) {
-        if (lanes[i] && lanes[i]->worker)
-            hand_over(lanes[i], &until);
-        else if (lanes[i])
-            free_unless_used(c, lanes[i]);
+        if (parts[i] && parts[i]->worker)
+            hand_over(parts[i], &until);
+        else if (parts[i])
+            free_unless_used(consume, parts[i]);
     }
-    free(lanes);
+    free(parts);
 }
 
 /* The wrong practice: what is held is done although the partition has gone. */
-static bool finishes(const consume_lane *lane)
+static bool finishes(const consume_part *part)
 {
-    return !lane->c->o.drop_lost && lane->head < lane->nheld && !flow_stopping(&lane->c->flow);
+    return !part->consume->o.drop_lost && part->head < part->nheld &&
+           !flow_stopping(&part->consume->flow);
 }
 
 /* Under the worker's lock; they are freed without it, as librdkafka's lock of the queue comes
  * before ours. */
-static consume_lane *take_gone(consume_worker *w)
+static consume_part *take_gone(consume_worker *w)
 {
-    consume_lane *gone = NULL;
-    for (consume_lane **p = &w->lanes, *lane; (lane = *p);) {
-        if (!lane->gone || lane->busy || finishes(lane)) {
-            p = &lane->next;
+    consume_part *gone = NULL;
+    for (consume_part **p = &w->parts, *part; (part = *p);) {
+        if (!part->gone || part->busy || finishes(part)) {
+            p = &part->next;
             continue;
         }
-        *p = lane->next;
-        w->nlanes--;
-        if (w->served == lane)
+        *p = part->next;
+        w->nparts--;
+        if (w->served == part)
             w->served = NULL;
-        lane->next = gone;
-        gone = lane;
+        part->next = gone;
+        gone = part;
     }
     return gone;
 }
 
-static void free_list(consume_lane *lane)
+static void free_list(consume_part *part)
 {
-    while (lane) {
-        consume_lane *next = lane->next;
-        consume_lane_free(lane);
-        lane = next;
+    while (part) {
+        consume_part *next = part->next;
+        consume_part_free(part);
+        part = next;
     }
 }
 
-void consume_lanes_clear(consume *c)
+void consume_parts_clear(flow_consume *consume)
 {
-    pthread_mutex_lock(&c->lock);
-    for (int i = 0; i < c->nall; i++) {
-        lose(c->all[i]);
-        c->all[i]->gone = true;
-        if (!c->all[i]->worker)
-            consume_lane_free(c->all[i]);
+    pthread_mutex_lock(&consume->lock);
+    for (int i = 0; i < consume->nall; i++) {
+        lose(consume->all[i]);
+        consume->all[i]->gone = true;
+        if (!consume->all[i]->worker)
+            consume_part_free(consume->all[i]);
     }
-    c->nall = 0;
-    pthread_mutex_unlock(&c->lock);
-    for (int i = 0; i < c->o.workers; i++)
-        free_list(take_gone(&c->workers[i]));
+    consume->nall = 0;
+    pthread_mutex_unlock(&consume->lock);
+    for (int i = 0; i < consume->o.workers; i++)
+        free_list(take_gone(&consume->workers[i]));
 }
 
 /* ---- what a worker does next ---- */
 
-static bool has_work(const consume_lane *lane, int64_t now)
+static bool has_work(const consume_part *part, int64_t now)
 {
-    if (lane->busy || (lane->gone && !finishes(lane)))
+    if (part->busy || (part->gone && !finishes(part)))
         return false;
-    if (lane->due_ns)
-        return lane->due_ns <= now;
-    return lane->ready || lane->head < lane->nheld;
+    if (part->due_ns)
+        return part->due_ns <= now;
+    return part->ready || part->head < part->nheld;
 }
 
 /* In turn, beginning behind the one that was served last. */
-static consume_lane *pick(consume_worker *w, int64_t now)
+static consume_part *pick(consume_worker *w, int64_t now)
 {
-    consume_lane *first = w->served && w->served->next ? w->served->next : w->lanes, *lane = first;
-    while (lane) {
-        if (has_work(lane, now))
-            return lane;
-        lane = lane->next ? lane->next : w->lanes;
-        if (lane == first)
+    consume_part *first = w->served && w->served->next ? w->served->next : w->parts, *part = first;
+    while (part) {
+        if (has_work(part, now))
+            return part;
+        part = part->next ? part->next : w->parts;
+        if (part == first)
             break;
     }
     return NULL;
@@ -289,9 +290,9 @@ static consume_lane *pick(consume_worker *w, int64_t now)
 static int wait_ms(const consume_worker *w, int64_t now)
 {
     int64_t least = IDLE_MS;
-    for (const consume_lane *lane = w->lanes; lane; lane = lane->next) {
-        int64_t ms = (lane->due_ns - now + 999999) / 1000000;
-        if (lane->due_ns && ms < least)
+    for (const consume_part *part = w->parts; part; part = part->next) {
+        int64_t ms = (part->due_ns - now + 999999) / 1000000;
+        if (part->due_ns && ms < least)
             least = ms;
     }
     return least > 0 ? (int)least : 0;
@@ -300,114 +301,114 @@ static int wait_ms(const consume_worker *w, int64_t now)
 /* A wake-up that was missed costs no more than the wait. */
 static void look_again(consume_worker *w)
 {
-    for (consume_lane *lane = w->lanes; lane; lane = lane->next)
-        lane->ready = true;
+    for (consume_part *part = w->parts; part; part = part->next)
+        part->ready = true;
 }
 
-consume_lane *consume_lane_take(consume_worker *w)
+consume_part *consume_part_take(consume_worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    consume_lane *gone = take_gone(w);
-    consume_lane *lane = pick(w, clock_ns());
-    if (!lane && !flow_stopping(&w->c->flow)) {
+    consume_part *gone = take_gone(w);
+    consume_part *part = pick(w, clock_ns());
+    if (!part && !flow_stopping(&w->consume->flow)) {
         struct timespec until = in_ms(wait_ms(w, clock_ns()));
         if (pthread_cond_timedwait(&w->change, &w->lock, &until) != 0)
             look_again(w);
-        lane = pick(w, clock_ns());
+        part = pick(w, clock_ns());
     }
-    if (lane) {
-        lane->busy = true;
-        w->served = lane;
+    if (part) {
+        part->busy = true;
+        w->served = part;
     }
     pthread_mutex_unlock(&w->lock);
     free_list(gone);
-    return lane;
+    return part;
 }
 
-void consume_lane_give_back(consume_worker *w, consume_lane *lane)
+void consume_part_give_back(consume_worker *w, consume_part *part)
 {
     pthread_mutex_lock(&w->lock);
-    lane->busy = false;
-    if (lane->gone || atomic_load(&lane->lost))
+    part->busy = false;
+    if (part->gone || atomic_load(&part->lost))
         pthread_cond_broadcast(&w->change);
     pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- records ---- */
 
-static void set_ready(consume_lane *lane, bool ready)
+static void set_ready(consume_part *part, bool ready)
 {
-    pthread_mutex_lock(&lane->worker->lock);
-    lane->ready = ready;
-    pthread_mutex_unlock(&lane->worker->lock);
+    pthread_mutex_lock(&part->worker->lock);
+    part->ready = ready;
+    pthread_mutex_unlock(&part->worker->lock);
 }
 
-static int fetch(consume_lane *lane, rd_kafka_message_t **msgs, int room)
+static int fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
 {
-    pthread_mutex_lock(&lane->lock);
-    ssize_t n = atomic_load(&lane->lost)
+    pthread_mutex_lock(&part->lock);
+    ssize_t n = atomic_load(&part->lost)
                     ? 0
-                    : rd_kafka_consume_batch_queue(lane->queue, 0, msgs, (size_t)room);
-    pthread_mutex_unlock(&lane->lock);
+                    : rd_kafka_consume_batch_queue(part->queue, 0, msgs, (size_t)room);
+    pthread_mutex_unlock(&part->lock);
     return n > 0 ? (int)n : 0;
 }
 
-static void keep(consume_lane *lane, rd_kafka_message_t *msg)
+static void keep(consume_part *part, rd_kafka_message_t *msg)
 {
     if (!msg->err) {
-        lane->held[lane->nheld++] = (consume_item){.msg = msg, .lane = lane};
+        part->held[part->nheld++] = (consume_item){.msg = msg, .part = part};
         return;
     }
     if (msg->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        atomic_store(&lane->eof, msg->offset);
+        atomic_store(&part->eof, msg->offset);
     else
-        kafka_notes_error(kafka_consumer_notes(lane->c->consumer),
-                          kafka_err(NULL, msg->err, "%s[%d]", lane->topic, (int)lane->partition));
+        kafka_notes_error(kafka_consumer_notes(part->consume->consumer),
+                          kafka_err(NULL, msg->err, "%s[%d]", part->topic, (int)part->partition));
     rd_kafka_message_destroy(msg);
 }
 
 /* Not ready is said before the queue is looked at, as a record may come right after. */
-static void fill(consume_lane *lane)
+static void fill(consume_part *part)
 {
-    int room = lane->c->o.fetch;
+    int room = part->consume->o.fetch;
     rd_kafka_message_t **msgs = mem_alloc((size_t)room * sizeof *msgs);
-    lane->head = lane->nheld = 0;
-    set_ready(lane, false);
-    int n = fetch(lane, msgs, room);
+    part->head = part->nheld = 0;
+    set_ready(part, false);
+    int n = fetch(part, msgs, room);
     if (n == room)
-        set_ready(lane, true);
+        set_ready(part, true);
     for (int i = 0; i < n; i++)
-        keep(lane, msgs[i]);
+        keep(part, msgs[i]);
     free(msgs);
-    consume_count(lane->worker, CONSUME_N_polled, lane->nheld);
+    consume_count(part->worker, CONSUME_N_polled, part->nheld);
 }
 
 /* How long the item must wait, in ms; its due time is read from its headers once. */
-static int64_t wait_of(consume_lane *lane, consume_item *item)
+static int64_t wait_of(consume_part *part, consume_item *item)
 {
     if (!item->story.read)
-        consume_story_read(item->msg, lane->c->group, &item->story);
+        consume_story_read(item->msg, part->consume->group, &item->story);
     return item->story.due_ms ? item->story.due_ms - clock_unix_ms() : 0;
 }
 
-consume_item *consume_lane_batch(consume_lane *lane, int *n)
+consume_item *consume_part_batch(consume_part *part, int *n)
 {
-    if (lane->head == lane->nheld)
-        fill(lane);
-    int max = lane->nheld - lane->head;
+    if (part->head == part->nheld)
+        fill(part);
+    int max = part->nheld - part->head;
     int64_t wait = 0;
-    max = max < lane->c->o.batch ? max : lane->c->o.batch;
-    consume_item *items = lane->held + lane->head;
-    *n = lane->retry ? 0 : max;
-    while (*n < max && (wait = wait_of(lane, &items[*n])) <= 0)
+    max = max < part->consume->o.batch ? max : part->consume->o.batch;
+    consume_item *items = part->held + part->head;
+    *n = part->retry ? 0 : max;
+    while (*n < max && (wait = wait_of(part, &items[*n])) <= 0)
         ++*n;
-    lane->due_ns = *n == 0 && max > 0 ? clock_ns() + wait * 1000000 : 0;
-    atomic_store(&lane->wake_ns, lane->due_ns);
+    part->due_ns = *n == 0 && max > 0 ? clock_ns() + wait * 1000000 : 0;
+    atomic_store(&part->wake_ns, part->due_ns);
     return items;
 }
 
-void consume_lane_advance(consume_lane *lane, int n)
+void consume_part_advance(consume_part *part, int n)
 {
     for (int i = 0; i < n; i++)
-        consume_item_clear(&lane->held[lane->head++]);
+        consume_item_clear(&part->held[part->head++]);
 }

@@ -5,25 +5,26 @@
 enum { PROBE_MS = 1500 };
 static const double probe_every = 1, probe_s = PROBE_MS / 1e3;
 
-bool consume_uses_redis(const consume *c)
+bool consume_uses_redis(const flow_consume *consume)
 {
-    return c->o.cache != CACHE_MODE_NONE || c->o.dedup == CONSUME_DEDUP_REDIS;
+    return consume->o.cache != CACHE_MODE_NONE || consume->o.dedup == CONSUME_DEDUP_REDIS;
 }
 
 /* Takes err. */
-static void say(consume *c, const char *need, rl_err *err)
+static void say(flow_consume *consume, const char *need, rl_err *err)
 {
     if (err)
-        flow_down(&c->flow, need, err);
+        flow_down(&consume->flow, need, err);
     else
-        flow_up(&c->flow, need);
+        flow_up(&consume->flow, need);
     err_free(err);
 }
 
-static rl_err *probe_kafka(consume *c)
+static rl_err *probe_kafka(flow_consume *consume)
 {
     int64_t low, high;
-    return kafka_consumer_watermarks(c->consumer, c->o.topic, 0, PROBE_MS, NULL, &low, &high);
+    return kafka_consumer_watermarks(consume->consumer, consume->o.topic, 0, PROBE_MS, NULL, &low,
+                                     &high);
 }
 
 static rl_err *probe_mysql(my_conn *db)
@@ -42,38 +43,38 @@ static rl_err *probe_redis(redisc_conn *redis)
     return err;
 }
 
-static void ask_all(consume *c, my_conn *db, redisc_conn *redis)
+static void ask_all(flow_consume *consume, my_conn *db, redisc_conn *redis)
 {
-    say(c, "mysql", probe_mysql(db));
+    say(consume, "mysql", probe_mysql(db));
     if (redis)
-        say(c, "redis", probe_redis(redis));
-    if (!flow_stopping(&c->flow))
-        say(c, "kafka", probe_kafka(c));
+        say(consume, "redis", probe_redis(redis));
+    if (!flow_stopping(&consume->flow))
+        say(consume, "kafka", probe_kafka(consume));
 }
 
 /* The options' texts are good only while the consumer is being opened. */
-void consume_probe_open(consume *c)
+void consume_probe_open(flow_consume *consume)
 {
-    my_opts mysql = c->o.mysql;
-    redisc_opts redis = c->o.redis;
+    my_opts mysql = consume->o.mysql;
+    redisc_opts redis = consume->o.redis;
     mysql.connect_timeout = mysql.read_timeout = probe_s;
     redis.connect_timeout = redis.timeout = probe_s;
-    c->probe_db = my_conn_new(&mysql);
-    c->probe_redis = consume_uses_redis(c) ? redisc_new(&redis) : NULL;
+    consume->probe_db = my_conn_new(&mysql);
+    consume->probe_redis = consume_uses_redis(consume) ? redisc_new(&redis) : NULL;
 }
 
-void consume_probe_close(consume *c)
+void consume_probe_close(flow_consume *consume)
 {
-    my_conn_free(c->probe_db);
-    redisc_free(c->probe_redis);
+    my_conn_free(consume->probe_db);
+    redisc_free(consume->probe_redis);
 }
 
 void consume_probe(void *arg)
 {
-    consume *c = arg;
-    while (!flow_stopping(&c->flow)) {
-        ask_all(c, c->probe_db, c->probe_redis);
-        flow_sleep(&c->flow, probe_every);
+    flow_consume *consume = arg;
+    while (!flow_stopping(&consume->flow)) {
+        ask_all(consume, consume->probe_db, consume->probe_redis);
+        flow_sleep(&consume->flow, probe_every);
     }
-    atomic_fetch_sub(&c->working, 1);
+    atomic_fetch_sub(&consume->working, 1);
 }

@@ -4,124 +4,126 @@
 
 #include "flow/consume/internal.h"
 
-enum { POOL_ROOM = 1024, IDLE_NS = 100000000 };
+enum { SHARED_ROOM = 1024, IDLE_NS = 100000000 };
 
-static consume_lane *lane_of(consume *c, const rd_kafka_message_t *msg)
+static consume_part *part_of(flow_consume *consume, const rd_kafka_message_t *msg)
 {
     const char *topic = rd_kafka_topic_name(msg->rkt);
-    for (int i = 0; i < c->nall; i++)
-        if (c->all[i]->partition == msg->partition && strcmp(c->all[i]->topic, topic) == 0)
-            return c->all[i];
+    for (int i = 0; i < consume->nall; i++)
+        if (consume->all[i]->partition == msg->partition &&
+            strcmp(consume->all[i]->topic, topic) == 0)
+            return consume->all[i];
     return NULL;
 }
 
-static void put(consume *c, rd_kafka_message_t *msg, consume_lane *lane)
+static void put(flow_consume *consume, rd_kafka_message_t *msg, consume_part *part)
 {
-    consume_pool *p = &c->pool;
-    if (p->n == p->cap) {
-        int cap = p->cap ? p->cap * 2 : POOL_ROOM;
+    consume_shared *shared = &consume->shared;
+    if (shared->n == shared->cap) {
+        int cap = shared->cap ? shared->cap * 2 : SHARED_ROOM;
         consume_item *ring = mem_zero((size_t)cap * sizeof *ring);
-        for (int i = 0; i < p->n; i++)
-            ring[i] = p->ring[(p->head + i) % p->cap];
-        free(p->ring);
-        p->ring = ring;
-        p->head = 0;
-        p->cap = cap;
+        for (int i = 0; i < shared->n; i++)
+            ring[i] = shared->ring[(shared->head + i) % shared->cap];
+        free(shared->ring);
+        shared->ring = ring;
+        shared->head = 0;
+        shared->cap = cap;
     }
-    p->ring[(p->head + p->n++) % p->cap] = (consume_item){.msg = msg, .lane = lane};
-    consume_track_begin(&lane->track, msg->offset);
-    lane->outstanding++;
+    shared->ring[(shared->head + shared->n++) % shared->cap] =
+        (consume_item){.msg = msg, .part = part};
+    consume_track_begin(&part->track, msg->offset);
+    part->outstanding++;
 }
 
 /* Pausing throws away what was fetched ahead, so it is for the case that the workers are far
  * behind. */
-static void pause_or_resume(consume *c)
+static void pause_or_resume(flow_consume *consume)
 {
     rd_kafka_topic_partition_list_t *all;
-    pthread_mutex_lock(&c->pool.lock);
-    bool full = c->pool.n >= POOL_ROOM, low = c->pool.n < POOL_ROOM / 2;
-    pthread_mutex_unlock(&c->pool.lock);
-    if (c->pool.paused ? !low : !full)
+    pthread_mutex_lock(&consume->shared.lock);
+    bool full = consume->shared.n >= SHARED_ROOM, low = consume->shared.n < SHARED_ROOM / 2;
+    pthread_mutex_unlock(&consume->shared.lock);
+    if (consume->shared.paused ? !low : !full)
         return;
-    rl_err *err = kafka_consumer_assignment(c->consumer, &all);
+    rl_err *err = kafka_consumer_assignment(consume->consumer, &all);
     if (!err) {
-        err =
-            full ? kafka_consumer_pause(c->consumer, all) : kafka_consumer_resume(c->consumer, all);
+        err = full ? kafka_consumer_pause(consume->consumer, all)
+                   : kafka_consumer_resume(consume->consumer, all);
         rd_kafka_topic_partition_list_destroy(all);
     }
     err_free(err);
-    c->pool.paused = full;
+    consume->shared.paused = full;
 }
 
-void consume_pool_put(consume *c, kafka_batch *batch)
+void consume_shared_put(flow_consume *consume, kafka_batch *batch)
 {
     int left = 0;
     for (int i = 0; i < batch->n; i++) {
         rd_kafka_message_t *msg = batch->msgs[i];
-        consume_lane *lane = msg->err ? NULL : lane_of(c, msg);
-        if (!lane) {
+        consume_part *part = msg->err ? NULL : part_of(consume, msg);
+        if (!part) {
             batch->msgs[left++] = msg;
             continue;
         }
-        pthread_mutex_lock(&c->pool.lock);
-        put(c, msg, lane);
-        pthread_cond_signal(&c->pool.change);
-        pthread_mutex_unlock(&c->pool.lock);
+        pthread_mutex_lock(&consume->shared.lock);
+        put(consume, msg, part);
+        pthread_cond_signal(&consume->shared.change);
+        pthread_mutex_unlock(&consume->shared.lock);
     }
     batch->n = left;
-    pause_or_resume(c);
+    pause_or_resume(consume);
 }
 
-bool consume_pool_take(consume *c, consume_item *item)
+bool consume_shared_take(flow_consume *consume, consume_item *item)
 {
-    consume_pool *p = &c->pool;
+    consume_shared *shared = &consume->shared;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += IDLE_NS;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&p->lock);
-    if (p->n == 0)
-        pthread_cond_timedwait(&p->change, &p->lock, &until);
-    bool some = p->n > 0;
+    pthread_mutex_lock(&shared->lock);
+    if (shared->n == 0)
+        pthread_cond_timedwait(&shared->change, &shared->lock, &until);
+    bool some = shared->n > 0;
     if (some) {
-        *item = p->ring[p->head];
-        p->head = (p->head + 1) % p->cap;
-        p->n--;
+        *item = shared->ring[shared->head];
+        shared->head = (shared->head + 1) % shared->cap;
+        shared->n--;
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&shared->lock);
     return some;
 }
 
 /* A record that was dropped stays begun, so that the lowest unfinished offset stays before it.
  * Stored under the lock, or an older worker could overtake and store an older offset last. */
-void consume_pool_done(consume_worker *w, consume_item *item)
+void consume_shared_done(consume_worker *w, consume_item *item)
 {
-    consume *c = w->c;
-    consume_lane *lane = item->lane;
-    pthread_mutex_lock(&c->pool.lock);
+    flow_consume *consume = w->consume;
+    consume_part *part = item->part;
+    pthread_mutex_lock(&consume->shared.lock);
     if (item->state != ITEM_DROPPED)
-        consume_track_done(&lane->track, item->msg->offset);
-    int64_t next = c->o.commit == CONSUME_POOL_MAX ? lane->track.high : lane->track.low;
-    if (next >= 0 && next != atomic_load(&lane->position))
-        consume_offset_after(w, lane, item->msg, next);
-    bool last = --lane->outstanding == 0 && lane->gone;
-    pthread_mutex_unlock(&c->pool.lock);
+        consume_track_done(&part->track, item->msg->offset);
+    int64_t next = consume->o.commit == CONSUME_POOL_MAX ? part->track.high : part->track.low;
+    if (next >= 0 && next != atomic_load(&part->position))
+        consume_offset_after(w, part, item->msg, next);
+    bool last = --part->outstanding == 0 && part->gone;
+    pthread_mutex_unlock(&consume->shared.lock);
     consume_item_clear(item);
     if (last)
-        consume_lane_free(lane);
+        consume_part_free(part);
 }
 
-/* The lanes are freed after it by consume_lanes_clear. */
-void consume_pool_clear(consume *c)
+/* The parts are freed after it by consume_parts_clear. */
+void consume_shared_clear(flow_consume *consume)
 {
-    consume_pool *p = &c->pool;
-    for (; p->n; p->n--, p->head = (p->head + 1) % p->cap) {
-        consume_lane *lane = p->ring[p->head].lane;
-        consume_item_clear(&p->ring[p->head]);
-        if (--lane->outstanding == 0 && lane->gone)
-            consume_lane_free(lane);
+    consume_shared *shared = &consume->shared;
+    for (; shared->n; shared->n--, shared->head = (shared->head + 1) % shared->cap) {
+        consume_part *part = shared->ring[shared->head].part;
+        consume_item_clear(&shared->ring[shared->head]);
+        if (--part->outstanding == 0 && part->gone)
+            consume_part_free(part);
     }
-    free(p->ring);
-    *p = (consume_pool){.lock = p->lock, .change = p->change};
+    free(shared->ring);
+    *shared = (consume_shared){.lock = shared->lock, .change = shared->change};
 }

@@ -62,7 +62,7 @@ static char *put_name(char *p, const char *name)
 static const unsigned char *dedup_id(const consume_worker *w, const consume_item *item,
                                      unsigned char place[CONSUME_ID])
 {
-    if (w->c->o.dedup != CONSUME_DEDUP_POSITION)
+    if (w->consume->o.dedup != CONSUME_DEDUP_POSITION)
         return item->event.id;
     consume_id_of_place(item->msg, place);
     return place;
@@ -75,7 +75,7 @@ void consume_sql_dedup(consume_worker *w, consume_item **list, int n)
     for (int i = 0; i < n; i++) {
         char *p = row_begin(&w->sql);
         p = i ? PUT(p, ",(") : PUT(p, "(");
-        p = put_name(p, w->c->o.consumer_name);
+        p = put_name(p, w->consume->o.consumer_name);
         p = put_id(PUT(p, ","), dedup_id(w, list[i], place));
         row_end(&w->sql, PUT(p, ")"));
     }
@@ -86,7 +86,7 @@ void consume_sql_known(consume_worker *w, consume_item **list, int n)
     unsigned char place[CONSUME_ID];
     buf_printf(&w->sql,
                "SELECT event_id FROM processed_event WHERE consumer = '%s' AND event_id IN (",
-               w->c->o.consumer_name);
+               w->consume->o.consumer_name);
     for (int i = 0; i < n; i++) {
         char *p = row_begin(&w->sql);
         p = i ? PUT(p, ",") : p;
@@ -117,43 +117,43 @@ void consume_sql_effects(consume_worker *w, consume_item **list, int n)
     bool first = true;
     buf_str(&w->sql, "INSERT INTO effect_log (event_id, account_id, version, member) VALUES ");
     for (int i = 0; i < n; i++) {
-        const consume_event *e = &list[i]->event;
-        for (int leg = 0; leg < e->nlegs; leg++, first = false) {
+        const consume_event *event = &list[i]->event;
+        for (int leg = 0; leg < event->nlegs; leg++, first = false) {
             char *p = row_begin(&w->sql);
             p = first ? PUT(p, "(") : PUT(p, ",(");
-            p = put_int(PUT(put_id(p, e->id), ","), e->legs[leg].account);
-            p = put_name(PUT(put_int(PUT(p, ","), e->version), ","), w->c->o.member);
+            p = put_int(PUT(put_id(p, event->id), ","), event->legs[leg].account);
+            p = put_name(PUT(put_int(PUT(p, ","), event->version), ","), w->consume->o.member);
             row_end(&w->sql, PUT(p, ")"));
         }
     }
 }
 
-static void put_place(consume_worker *w, const consume_lane *lane, const char *between)
+static void put_place(consume_worker *w, const consume_part *part, const char *between)
 {
-    buf_printf(&w->sql, "'%s'%s'%s'", w->c->o.consumer_name, between, lane->topic);
+    buf_printf(&w->sql, "'%s'%s'%s'", w->consume->o.consumer_name, between, part->topic);
 }
 
 /* Only from the offset that we have read or written: whoever has moved it in between makes this
  * one fail, so two members never both count. */
-void consume_sql_offset(consume_worker *w, const consume_lane *lane, int64_t next)
+void consume_sql_offset(consume_worker *w, const consume_part *part, int64_t next)
 {
-    if (lane->db_next < 0) {
+    if (part->db_next < 0) {
         buf_str(&w->sql, "INSERT INTO consumer_offset (consumer, topic, partition_id, next_offset)"
                          " VALUES (");
-        put_place(w, lane, ", ");
-        buf_printf(&w->sql, ", %d, %lld)", (int)lane->partition, (long long)next);
+        put_place(w, part, ", ");
+        buf_printf(&w->sql, ", %d, %lld)", (int)part->partition, (long long)next);
         return;
     }
     buf_printf(&w->sql,
                "UPDATE consumer_offset SET next_offset = %lld WHERE consumer = ", (long long)next);
-    put_place(w, lane, " AND topic = ");
-    buf_printf(&w->sql, " AND partition_id = %d AND next_offset = %lld", (int)lane->partition,
-               (long long)lane->db_next);
+    put_place(w, part, " AND topic = ");
+    buf_printf(&w->sql, " AND partition_id = %d AND next_offset = %lld", (int)part->partition,
+               (long long)part->db_next);
 }
 
-void consume_sql_load(consume_worker *w, const consume_lane *lane)
+void consume_sql_load(consume_worker *w, const consume_part *part)
 {
     buf_str(&w->sql, "SELECT next_offset FROM consumer_offset WHERE consumer = ");
-    put_place(w, lane, " AND topic = ");
-    buf_printf(&w->sql, " AND partition_id = %d", (int)lane->partition);
+    put_place(w, part, " AND topic = ");
+    buf_printf(&w->sql, " AND partition_id = %d", (int)part->partition);
 }

@@ -7,18 +7,18 @@
 
 enum { SLOTS_FIRST = 64 };
 
-void consume_sums_reset(consume_sums *s)
+void consume_sums_reset(consume_sums *sums)
 {
-    s->n = 0;
-    if (s->slots)
-        memset(s->slots, 0, (size_t)s->nslots * sizeof *s->slots);
+    sums->n = 0;
+    if (sums->slots)
+        memset(sums->slots, 0, (size_t)sums->nslots * sizeof *sums->slots);
 }
 
-void consume_sums_free(consume_sums *s)
+void consume_sums_free(consume_sums *sums)
 {
-    free(s->list);
-    free(s->slots);
-    *s = (consume_sums){0};
+    free(sums->list);
+    free(sums->slots);
+    *sums = (consume_sums){0};
 }
 
 static uint32_t spread(int64_t account)
@@ -26,39 +26,39 @@ static uint32_t spread(int64_t account)
     return (uint32_t)(((uint64_t)account * 0x9e3779b97f4a7c15u) >> 32);
 }
 
-static int32_t *slot_of(const consume_sums *s, int64_t account)
+static int32_t *slot_of(const consume_sums *sums, int64_t account)
 {
-    uint32_t mask = (uint32_t)s->nslots - 1, i = spread(account) & mask;
-    while (s->slots[i] && s->list[s->slots[i] - 1].account != account)
+    uint32_t mask = (uint32_t)sums->nslots - 1, i = spread(account) & mask;
+    while (sums->slots[i] && sums->list[sums->slots[i] - 1].account != account)
         i = (i + 1) & mask;
-    return &s->slots[i];
+    return &sums->slots[i];
 }
 
 /* At most half of the slots are taken. */
-static void make_room(consume_sums *s)
+static void make_room(consume_sums *sums)
 {
-    if (s->nslots && s->n < s->nslots / 2)
+    if (sums->nslots && sums->n < sums->nslots / 2)
         return;
-    s->nslots = s->nslots ? s->nslots * 2 : SLOTS_FIRST;
-    s->cap = s->nslots / 2;
-    s->list = mem_grow(s->list, (size_t)s->cap * sizeof *s->list);
-    free(s->slots);
-    s->slots = mem_zero((size_t)s->nslots * sizeof *s->slots);
-    for (int i = 0; i < s->n; i++)
-        *slot_of(s, s->list[i].account) = i + 1;
+    sums->nslots = sums->nslots ? sums->nslots * 2 : SLOTS_FIRST;
+    sums->cap = sums->nslots / 2;
+    sums->list = mem_grow(sums->list, (size_t)sums->cap * sizeof *sums->list);
+    free(sums->slots);
+    sums->slots = mem_zero((size_t)sums->nslots * sizeof *sums->slots);
+    for (int i = 0; i < sums->n; i++)
+        *slot_of(sums, sums->list[i].account) = i + 1;
 }
 
-bool consume_sums_add(consume_sums *s, int64_t account, int64_t amount, int64_t version,
+bool consume_sums_add(consume_sums *sums, int64_t account, int64_t amount, int64_t version,
                       int64_t balance)
 {
-    make_room(s);
-    int32_t *slot = slot_of(s, account);
+    make_room(sums);
+    int32_t *slot = slot_of(sums, account);
     if (!*slot) {
-        s->list[s->n] = (consume_sum){account, amount, version, 1, balance};
-        *slot = ++s->n;
+        sums->list[sums->n] = (consume_sum){account, amount, version, 1, balance};
+        *slot = ++sums->n;
         return true;
     }
-    consume_sum *sum = &s->list[*slot - 1];
+    consume_sum *sum = &sums->list[*slot - 1];
     if (__builtin_add_overflow(sum->amount, amount, &sum->amount)) {
         sum->amount = (int64_t)((uint64_t)sum->amount - (uint64_t)amount);
         return false;
@@ -77,8 +77,8 @@ static int by_account(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-void consume_sums_sort(consume_sums *s)
+void consume_sums_sort(consume_sums *sums)
 {
-    if (s->n > 1)
-        qsort(s->list, (size_t)s->n, sizeof *s->list, by_account);
+    if (sums->n > 1)
+        qsort(sums->list, (size_t)sums->n, sizeof *sums->list, by_account);
 }

@@ -6,69 +6,70 @@
 
 enum { RING_FIRST = 64 };
 
-void consume_track_open(consume_track *t)
+void consume_track_open(consume_track *track)
 {
-    *t = (consume_track){.low = -1, .high = -1};
+    *track = (consume_track){.low = -1, .high = -1};
 }
 
-void consume_track_free(consume_track *t)
+void consume_track_free(consume_track *track)
 {
-    free(t->begun);
-    free(t->done);
-    consume_track_open(t);
+    free(track->begun);
+    free(track->done);
+    consume_track_open(track);
 }
 
-static int at(const consume_track *t, int i)
+static int at(const consume_track *track, int i)
 {
-    return (t->head + i) & (t->cap - 1);
+    return (track->head + i) & (track->cap - 1);
 }
 
-static void grow(consume_track *t)
+static void grow(consume_track *track)
 {
-    int cap = t->cap ? t->cap * 2 : RING_FIRST;
+    int cap = track->cap ? track->cap * 2 : RING_FIRST;
     int64_t *begun = mem_alloc((size_t)cap * sizeof *begun);
     bool *done = mem_alloc((size_t)cap * sizeof *done);
-    for (int i = 0; i < t->n; i++) {
-        begun[i] = t->begun[at(t, i)];
-        done[i] = t->done[at(t, i)];
+    for (int i = 0; i < track->n; i++) {
+        begun[i] = track->begun[at(track, i)];
+        done[i] = track->done[at(track, i)];
     }
-    free(t->begun);
-    free(t->done);
-    t->begun = begun;
-    t->done = done;
-    t->head = 0;
-    t->cap = cap;
+    free(track->begun);
+    free(track->done);
+    track->begun = begun;
+    track->done = done;
+    track->head = 0;
+    track->cap = cap;
 }
 
-void consume_track_begin(consume_track *t, int64_t offset)
+void consume_track_begin(consume_track *track, int64_t offset)
 {
-    if (t->n == t->cap)
-        grow(t);
-    int i = at(t, t->n++);
-    t->begun[i] = offset;
-    t->done[i] = false;
+    if (track->n == track->cap)
+        grow(track);
+    int i = at(track, track->n++);
+    track->begun[i] = offset;
+    track->done[i] = false;
 }
 
-static void mark(consume_track *t, int64_t offset)
+static void mark(consume_track *track, int64_t offset)
 {
-    for (int low = 0, high = t->n - 1; low <= high;) {
-        int middle = (low + high) / 2, i = at(t, middle);
-        if (t->begun[i] == offset) {
-            t->done[i] = true;
+    for (int low = 0, high = track->n - 1; low <= high;) {
+        int middle = (low + high) / 2, i = at(track, middle);
+        if (track->begun[i] == offset) {
+            track->done[i] = true;
             return;
         }
-        if (t->begun[i] < offset)
+        if (track->begun[i] < offset)
             low = middle + 1;
         else
             high = middle - 1;
     }
 }
 
-void consume_track_done(consume_track *t, int64_t offset)
+void consume_track_done(consume_track *track, int64_t offset)
 {
-    mark(t, offset);
-    if (offset + 1 > t->high)
-        t->high = offset + 1;
-    for (; t->n && t->done[t->head]; t->n--, t->head = (t->head + 1) & (t->cap - 1))
-        t->low = t->begun[t->head] + 1;
+    mark(track, offset);
+    if (offset + 1 > track->high)
+        track->high = offset + 1;
+    for (; track->n && track->done[track->head];
+         track->n--, track->head = (track->head + 1) & (track->cap - 1))
+        track->low = track->begun[track->head] + 1;
 }

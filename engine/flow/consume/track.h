@@ -17,9 +17,9 @@ typedef struct consume_track {
     int64_t low, high; /* go on from there; -1: nothing done yet */
 } consume_track;
 
-void consume_track_open(consume_track *t);
-void consume_track_free(consume_track *t);
-void consume_track_begin(consume_track *t, int64_t offset);
-void consume_track_done(consume_track *t, int64_t offset);
+void consume_track_open(consume_track *track);
+void consume_track_free(consume_track *track);
+void consume_track_begin(consume_track *track, int64_t offset);
+void consume_track_done(consume_track *track, int64_t offset);
 
 #endif

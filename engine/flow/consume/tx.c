@@ -24,7 +24,7 @@ typedef struct step {
 
 typedef struct tx {
     consume_worker *w;
-    consume_lane *lane;
+    consume_part *part;
     consume_item **list; /* those that are to be applied */
     int n;
     int64_t next; /* for consumer_offset; -1: leave it */
@@ -66,10 +66,10 @@ static rl_err *add_up(tx *t)
     consume_sums *sums = &t->w->sums;
     consume_sums_reset(sums);
     for (int i = 0; i < t->n; i++) {
-        const consume_event *e = &t->list[i]->event;
-        for (int leg = 0; leg < e->nlegs; leg++)
-            if (!consume_sums_add(sums, e->legs[leg].account, e->legs[leg].amount, e->version,
-                                  e->balance))
+        const consume_event *event = &t->list[i]->event;
+        for (int leg = 0; leg < event->nlegs; leg++)
+            if (!consume_sums_add(sums, event->legs[leg].account, event->legs[leg].amount,
+                                  event->version, event->balance))
                 return overflow();
     }
     consume_sums_sort(sums);
@@ -81,7 +81,7 @@ static rl_err *add_up(tx *t)
 static rl_err *add_views(tx *t)
 {
     t->first_view = t->nsteps;
-    if (t->w->c->o.lock_in_order) {
+    if (t->w->consume->o.lock_in_order) {
         rl_err *err = add_up(t);
         size_t at = begin_step(t);
         if (err)
@@ -91,10 +91,11 @@ static rl_err *add_views(tx *t)
         return NULL;
     }
     for (int i = 0; i < t->n; i++) {
-        const consume_event *e = &t->list[i]->event;
-        for (int leg = 0; leg < e->nlegs; leg++) {
+        const consume_event *event = &t->list[i]->event;
+        for (int leg = 0; leg < event->nlegs; leg++) {
             size_t at = begin_step(t);
-            consume_sum sum = {e->legs[leg].account, e->legs[leg].amount, e->version, 1, 0};
+            consume_sum sum = {event->legs[leg].account, event->legs[leg].amount, event->version, 1,
+                               0};
             consume_sql_views(t->w, &sum, 1);
             end_step(t, STEP_VIEW, at);
         }
@@ -104,7 +105,7 @@ static rl_err *add_views(tx *t)
 
 static rl_err *add_rows(tx *t)
 {
-    consume_dedup dedup = t->w->c->o.dedup;
+    flow_consume_dedup dedup = t->w->consume->o.dedup;
     size_t at = begin_step(t);
     if (dedup == CONSUME_DEDUP_PROCESSED || dedup == CONSUME_DEDUP_POSITION) {
         consume_sql_dedup(t->w, t->list, t->n);
@@ -121,7 +122,7 @@ static rl_err *add_rows(tx *t)
 
 static rl_err *make(tx *t)
 {
-    bool whole = t->w->c->o.transactional;
+    bool whole = t->w->consume->o.transactional;
     buf_reset(&t->w->sql);
     t->nsteps = 0;
     t->first_view = -1;
@@ -132,7 +133,7 @@ static rl_err *make(tx *t)
         return err;
     size_t at = begin_step(t);
     if (t->next >= 0) {
-        consume_sql_offset(t->w, t->lane, t->next);
+        consume_sql_offset(t->w, t->part, t->next);
         end_step(t, STEP_OFFSET, at);
     }
     if (whole)
@@ -144,8 +145,8 @@ static rl_err *make(tx *t)
 
 static rl_err *moved(const tx *t)
 {
-    return err_lab("MOVED", "the offset of %s[%d] was moved by another member", t->lane->topic,
-                   (int)t->lane->partition);
+    return err_lab("MOVED", "the offset of %s[%d] was moved by another member", t->part->topic,
+                   (int)t->part->partition);
 }
 
 static rl_err *in_tx(tx *t)
@@ -161,11 +162,11 @@ static rl_err *in_tx(tx *t)
 static rl_err *do_step(tx *t, int i)
 {
     const step *s = &t->steps[i];
-    my_result *r;
+    my_result *result;
     my_cmd cmd = {.sql = t->w->sql.data + s->at, .len = s->len};
-    rl_err *err = my_query(t->w->db, &cmd, &r);
-    bool nothing = r && r->affected == 0;
-    my_result_free(r);
+    rl_err *err = my_query(t->w->db, &cmd, &result);
+    bool nothing = result && result->affected == 0;
+    my_result_free(result);
     if (err && s->kind == STEP_OFFSET && err->code == DUPLICATE) {
         err_free(err);
         return moved(t);
@@ -183,19 +184,19 @@ static void count_conflict(consume_worker *w, const rl_err *err)
         consume_count(w, CONSUME_N_lock_waits, 1);
 }
 
-static consume_on_conflict policy(const consume_worker *w, const rl_err *err)
+static flow_consume_on_conflict policy(const consume_worker *w, const rl_err *err)
 {
     if (err->domain == RL_MYSQL && err->code == DEADLOCK)
-        return w->c->o.on_deadlock;
+        return w->consume->o.on_deadlock;
     if (err->domain == RL_MYSQL && err->code == LOCK_WAIT)
-        return w->c->o.on_lock_wait;
+        return w->consume->o.on_lock_wait;
     return CONSUME_RETRY;
 }
 
 /* The wrong ways to go on after a conflict stay inside the transaction. */
 static bool go_on(const tx *t, const rl_err *err, int *at)
 {
-    consume_on_conflict how = policy(t->w, err);
+    flow_consume_on_conflict how = policy(t->w, err);
     if (how == CONSUME_RESTART)
         *at = 0;
     return how == CONSUME_RESTART || how == CONSUME_REPEAT_STATEMENT;
@@ -212,7 +213,7 @@ static rl_err *do_steps(tx *t, step_kind *kind)
             continue;
         }
         count_conflict(t->w, err);
-        if (!go_on(t, err, &at) || flow_stopping(&t->w->c->flow))
+        if (!go_on(t, err, &at) || flow_stopping(&t->w->consume->flow))
             return err;
         err_free(err);
         err = NULL;
@@ -249,17 +250,17 @@ static int mark_twins(consume_item **list, int n)
     return found;
 }
 
-static bool is_known(const consume_worker *w, const my_result *r, const consume_item *item)
+static bool is_known(const consume_worker *w, const my_result *result, const consume_item *item)
 {
     unsigned char place[CONSUME_ID];
     const unsigned char *id = item->event.id;
-    if (w->c->o.dedup == CONSUME_DEDUP_POSITION) {
+    if (w->consume->o.dedup == CONSUME_DEDUP_POSITION) {
         consume_id_of_place(item->msg, place);
         id = place;
     }
-    for (size_t low = 0, high = r->nrows; low < high;) {
+    for (size_t low = 0, high = result->nrows; low < high;) {
         size_t middle = (low + high) / 2;
-        my_value cell = my_cell(r, middle, 0);
+        my_value cell = my_cell(result, middle, 0);
         int order = cell.len == CONSUME_ID ? memcmp(cell.s, id, CONSUME_ID) : -1;
         if (order == 0)
             return true;
@@ -271,11 +272,11 @@ static bool is_known(const consume_worker *w, const my_result *r, const consume_
     return false;
 }
 
-static int mark_known(tx *t, const my_result *r)
+static int mark_known(tx *t, const my_result *result)
 {
     int found = 0;
     for (int i = 0; i < t->n; i++) {
-        if (!is_known(t->w, r, t->list[i]))
+        if (!is_known(t->w, result, t->list[i]))
             continue;
         t->list[i]->state = ITEM_SEEN;
         found++;
@@ -296,17 +297,17 @@ static void keep_ready(tx *t)
  * back after all. */
 static rl_err *find_known(tx *t)
 {
-    my_result *r;
+    my_result *result;
     buf_reset(&t->w->sql);
     consume_sql_known(t->w, t->list, t->n);
     my_cmd cmd = {.sql = t->w->sql.data, .len = t->w->sql.len};
-    rl_err *err = my_query(t->w->db, &cmd, &r);
+    rl_err *err = my_query(t->w->db, &cmd, &result);
     if (err)
         return err;
-    int found = mark_known(t, r);
-    my_result_free(r);
+    int found = mark_known(t, result);
+    my_result_free(result);
     keep_ready(t);
-    if (t->w->c->o.dedup == CONSUME_DEDUP_PROCESSED && t->n > 1)
+    if (t->w->consume->o.dedup == CONSUME_DEDUP_PROCESSED && t->n > 1)
         found += mark_twins(t->list, t->n);
     keep_ready(t);
     consume_count(t->w, CONSUME_N_seen, found);
@@ -336,18 +337,18 @@ static bool is_outage(const rl_err *err)
 
 static void roll_back(consume_worker *w)
 {
-    if (!my_conn_broken(w->db) && w->c->o.transactional)
+    if (!my_conn_broken(w->db) && w->consume->o.transactional)
         err_free(my_exec(w->db, "ROLLBACK"));
 }
 
 /* Full jitter: anything up to a bound that doubles. */
 static void back_off(consume_worker *w, int tries)
 {
-    const consume_opts *o = &w->c->o;
+    const flow_consume_opts *o = &w->consume->o;
     double bound = o->backoff_min * (double)(1 << (tries < 20 ? tries : 20));
     if (bound > o->backoff_max)
         bound = o->backoff_max;
-    flow_sleep(&w->c->flow, bound * rng_double(&w->rng));
+    flow_sleep(&w->consume->flow, bound * rng_double(&w->rng));
 }
 
 static rl_err *dropped(void)
@@ -376,7 +377,7 @@ static rl_err *after_failure(tx *t, step_kind kind, rl_err *err, turns *n)
         err_free(err);
         consume_pause(w, n->outages++);
     } else if (is_conflict(err) && policy(w, err) == CONSUME_RETRY &&
-               n->tries + 1 < w->c->o.tries) {
+               n->tries + 1 < w->consume->o.tries) {
         err_free(err);
         back_off(w, n->tries++);
     } else {
@@ -413,8 +414,8 @@ static void mark_applied(tx *t, int64_t began)
     consume_count(w, CONSUME_N_applied, t->n);
     consume_count(w, CONSUME_N_batches, 1);
     if (t->next >= 0)
-        t->lane->db_next = t->next;
-    flow_up(&w->c->flow, "mysql");
+        t->part->db_next = t->next;
+    flow_up(&w->consume->flow, "mysql");
 }
 
 static rl_err *carry_out(tx *t)
@@ -423,9 +424,9 @@ static rl_err *carry_out(tx *t)
     for (;;) {
         bool again =
             n.tries + n.outages > 0; /* a batch that was begun is finished also when it stops */
-        if (again ? consume_over(t->w, t->lane) : consume_lane_drops(t->lane))
+        if (again ? consume_over(t->w, t->part) : consume_part_drops(t->part))
             return dropped();
-        if (!consume_db(t->w, t->lane))
+        if (!consume_db(t->w, t->part))
             return dropped();
         if (t->n == 0 && t->next < 0)
             return NULL;
@@ -444,10 +445,10 @@ static rl_err *carry_out(tx *t)
     }
 }
 
-rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, int n)
+rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, int n)
 {
-    bool offsets = w->c->o.commit == CONSUME_MYSQL;
-    tx t = {.w = w, .lane = lane, .n = n, .next = -1};
+    bool offsets = w->consume->o.commit == CONSUME_MYSQL;
+    tx t = {.w = w, .part = part, .n = n, .next = -1};
     t.list = (consume_item **)mem_dup(list, (size_t)n * sizeof *list);
     if (offsets)
         t.next = list[n - 1]->msg->offset + 1;
@@ -457,24 +458,24 @@ rl_err *consume_tx(consume_worker *w, consume_lane *lane, consume_item **list, i
     return err;
 }
 
-rl_err *consume_tx_offset(consume_worker *w, consume_lane *lane, int64_t next)
+rl_err *consume_tx_offset(consume_worker *w, consume_part *part, int64_t next)
 {
-    tx t = {.w = w, .lane = lane, .next = next};
+    tx t = {.w = w, .part = part, .next = next};
     rl_err *err = carry_out(&t);
     free(t.steps);
     return err;
 }
 
-rl_err *consume_tx_load(consume_worker *w, consume_lane *lane, int64_t *next)
+rl_err *consume_tx_load(consume_worker *w, consume_part *part, int64_t *next)
 {
-    my_result *r;
+    my_result *result;
     buf_reset(&w->sql);
-    consume_sql_load(w, lane);
+    consume_sql_load(w, part);
     my_cmd cmd = {.sql = w->sql.data, .len = w->sql.len};
-    rl_err *err = my_query(w->db, &cmd, &r);
+    rl_err *err = my_query(w->db, &cmd, &result);
     if (err)
         return err;
-    *next = r->nrows ? my_cell(r, 0, 0).i : -1;
-    my_result_free(r);
+    *next = result->nrows ? my_cell(result, 0, 0).i : -1;
+    my_result_free(result);
     return NULL;
 }

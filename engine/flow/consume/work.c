@@ -58,7 +58,7 @@ rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_ite
         return NULL;
     hit_text t = {.offset = ""};
     fail_value value;
-    fail_outcome outcome = hit(id, item, w->c->o.member, &t, &value);
+    fail_outcome outcome = hit(id, item, w->consume->o.member, &t, &value);
     buf_free(&t.key);
     if (outcome == FAIL_FAILED)
         return error_of(&value);
@@ -72,7 +72,7 @@ rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_ite
 static void handle_one(consume_worker *w, consume_item *item)
 {
     int tried = item->story.attempt; /* in place; the header's when it was not read yet */
-    rl_err *undecodable = consume_decode(item->msg, w->c->group, &item->event, &item->story);
+    rl_err *undecodable = consume_decode(item->msg, w->consume->group, &item->event, &item->story);
     if (tried > item->story.attempt)
         item->story.attempt = tried;
     if (item->story.other_group) {
@@ -118,7 +118,7 @@ static void handle(consume_worker *w, consume_item *items, int n, consume_item *
         handle_one(w, &items[i]);
         record_lateness(w, &items[i]);
     }
-    int ready = w->c->o.asks ? in_state(items, n, ITEM_READY, list) : 0;
+    int ready = w->consume->o.asks ? in_state(items, n, ITEM_READY, list) : 0;
     if (ready)
         consume_ask(w, list, ready);
 }
@@ -138,7 +138,7 @@ static void hit_ready(consume_worker *w, fail_point_id id, consume_item *items, 
 
 /* ---- applying ---- */
 
-static void drop(consume_worker *w, const consume_lane *lane, consume_item **list, int n)
+static void drop(consume_worker *w, const consume_part *part, consume_item **list, int n)
 {
     int dropped = 0;
     for (int i = 0; i < n; i++) {
@@ -147,73 +147,73 @@ static void drop(consume_worker *w, const consume_lane *lane, consume_item **lis
         list[i]->state = ITEM_DROPPED;
         dropped++;
     }
-    if (consume_lane_drops(lane))
+    if (consume_part_drops(part))
         consume_count(w, CONSUME_N_dropped, dropped);
 }
 
-static void refused(consume_worker *w, consume_lane *lane, consume_item *item, rl_err *err)
+static void refused(consume_worker *w, consume_part *part, consume_item *item, rl_err *err)
 {
-    const consume_opts *o = &w->c->o;
+    const flow_consume_opts *o = &w->consume->o;
     bool deadlock = err->domain == RL_MYSQL && err->code == 1213;
     bool lock_wait = err->domain == RL_MYSQL && err->code == 1205;
     item->final = (deadlock && o->on_deadlock == CONSUME_DLQ) ||
                   (lock_wait && o->on_lock_wait == CONSUME_DLQ);
     consume_fail(item, deadlock ? "deadlock" : lock_wait ? "lock-wait" : "database", err);
     if (o->commit == CONSUME_MYSQL) /* before the next transaction moves the offset past it */
-        consume_route(w, lane, item);
+        consume_route(w, part, item);
 }
 
 /* A batch with a record that cannot be written is halved until that one is alone. */
-static bool apply(consume_worker *w, consume_lane *lane, consume_item **list, int n)
+static bool apply(consume_worker *w, consume_part *part, consume_item **list, int n)
 {
-    rl_err *err = n ? consume_tx(w, lane, list, n) : NULL;
+    rl_err *err = n ? consume_tx(w, part, list, n) : NULL;
     if (!err)
         return true;
     if (err_is(err, RL_LAB, "DROPPED") || err_is(err, RL_LAB, "MOVED")) {
-        lane->must_seek = lane->must_seek || err_is(err, RL_LAB, "MOVED");
+        part->must_seek = part->must_seek || err_is(err, RL_LAB, "MOVED");
         err_free(err);
-        drop(w, lane, list, n);
+        drop(w, part, list, n);
         return false;
     }
     if (n == 1) {
-        refused(w, lane, list[0], err);
+        refused(w, part, list[0], err);
         return list[0]->state != ITEM_DROPPED;
     }
     err_free(err);
     consume_count(w, CONSUME_N_split, 1);
-    return apply(w, lane, list, n / 2) && apply(w, lane, list + n / 2, n - n / 2);
+    return apply(w, part, list, n / 2) && apply(w, part, list + n / 2, n - n / 2);
 }
 
 /* ---- the whole ---- */
 
-static void route(consume_worker *w, consume_lane *lane, consume_item *items, int n)
+static void route(consume_worker *w, consume_part *part, consume_item *items, int n)
 {
     for (int i = 0; i < n; i++)
         if (items[i].state == ITEM_FAILED)
-            consume_route(w, lane, &items[i]);
+            consume_route(w, part, &items[i]);
 }
 
-static void write_and_tell(consume_worker *w, consume_lane *lane, consume_item *items, int n,
+static void write_and_tell(consume_worker *w, consume_part *part, consume_item *items, int n,
                            consume_item **list)
 {
     int ready = in_state(items, n, ITEM_READY, list);
-    if (w->c->o.commit == CONSUME_BEFORE_WORK)
-        consume_offset_before(w, lane, &items[n - 1]);
+    if (w->consume->o.commit == CONSUME_BEFORE_WORK)
+        consume_offset_before(w, part, &items[n - 1]);
     hit_ready(w, FAIL_POINT_CONSUMER_BEFORE_BEGIN, items, n);
-    if (consume_lane_drops(lane)) {
-        drop(w, lane, list, ready);
+    if (consume_part_drops(part)) {
+        drop(w, part, list, ready);
         return;
     }
-    if (w->c->o.dedup == CONSUME_DEDUP_REDIS)
-        consume_dedup_redis(w, lane, items, n);
-    if (w->c->o.cache_before)
-        consume_cache_tell(w, lane, items, n, true);
+    if (w->consume->o.dedup == CONSUME_DEDUP_REDIS)
+        consume_dedup_redis(w, part, items, n);
+    if (w->consume->o.cache_before)
+        consume_cache_tell(w, part, items, n, true);
     ready = in_state(items, n, ITEM_READY, list);
-    if (!apply(w, lane, list, ready))
-        drop(w, lane, list, ready);
+    if (!apply(w, part, list, ready))
+        drop(w, part, list, ready);
     hit_ready(w, FAIL_POINT_CONSUMER_AFTER_DB_COMMIT, items, n);
-    if (!w->c->o.cache_before)
-        consume_cache_tell(w, lane, items, n, false);
+    if (!w->consume->o.cache_before)
+        consume_cache_tell(w, part, items, n, false);
 }
 
 static int done_of(const consume_item *items, int n)
@@ -225,15 +225,15 @@ static int done_of(const consume_item *items, int n)
 }
 
 /* Records that are tried again in place go round once more. */
-int consume_work(consume_worker *w, consume_lane *lane, consume_item *items, int n)
+int consume_work(consume_worker *w, consume_part *part, consume_item *items, int n)
 {
     consume_item **list = mem_alloc((size_t)n * sizeof(consume_item *));
     do {
         handle(w, items, n, list);
-        route(w, lane, items, n);
-        write_and_tell(w, lane, items, n, list);
-        route(w, lane, items, n);
-    } while (in_state(items, n, ITEM_NEW, list) > 0 && !consume_over(w, lane));
+        route(w, part, items, n);
+        write_and_tell(w, part, items, n, list);
+        route(w, part, items, n);
+    } while (in_state(items, n, ITEM_NEW, list) > 0 && !consume_over(w, part));
     free(list);
     return done_of(items, n);
 }
