@@ -31,8 +31,9 @@ endif
 
 SRC := $(sort $(shell find engine -name '*.c' 2>/dev/null))
 OBJ := $(SRC:engine/%.c=$(BUILD)/obj/%.o)
-EMBED := $(sort $(shell find lua experiments migrations -type f -name '[!.]*' \
-           \( -name '*.lua' -o -path 'migrations/*.sql' -o -path 'lua/rlab/report/assets/*' \) 2>/dev/null)) \
+EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f -name '[!.]*' \
+           \( -name '*.lua' -o -path 'docs/experiments/*.md' -o -path 'migrations/*.sql' \
+              -o -path 'lua/rlab/report/assets/*' \) 2>/dev/null)) \
          deps/pins.sh $(wildcard /usr/share/lua/5.4/argparse.lua)
 TESTS := $(patsubst spec/unit/c/%.c,$(BUILD)/test/%,$(sort $(wildcard spec/unit/c/test_*.c)))
 

@@ -311,36 +311,4 @@ return experiment {
     end
     return table.concat(words, "; ") .. "."
   end,
-
-  why = {
-    text = "The outbox row is written with the ledger row, so an event exists exactly when the entry \z
-      does. A relay that dies between the brokers' acknowledgement and its mark sends the batch again; a \z
-      consumer that dies between its commit and the offset gets the record again; the dedup row makes \z
-      both harmless. The cache is the weak place: when the consumer dies between the commit and the \z
-      invalidation, the record comes again, is known, and the right consumer invalidates all the same. \z
-      One that skips it leaves the old value for a whole TTL.",
-    sequence = {
-      { from = "consumer", to = "MySQL", text = "COMMIT: account 7, version 21" },
-      { from = "consumer", to = "consumer", text = "SIGKILL before the invalidation" },
-      { from = "broker", to = "consumer", text = "the same event again" },
-      { from = "consumer", to = "MySQL", text = "1062: applied already" },
-      { from = "consumer", to = "consumer", text = "skips it: version 20 stays cached for 60 s",
-        class = "wrong" },
-      { from = "consumer", to = "Redis", text = "invalidates all the same", class = "right" },
-    },
-  },
-  production = {
-    "Write the outbox row in the transaction of the change; mark it by what was acknowledged.",
-    "Write the dedup row in the transaction of the effect, and invalidate after the commit, for events \z
-      that were seen before as well.",
-    "A plain DEL with an unguarded fill is no protection: a reader can write the old value after it. Fill \z
-      under a lease, or only if newer.",
-    "Watch the age of the oldest unsent outbox row and the lag; both stood still while a process was down.",
-  },
-  references = {
-    { text = "Transactional outbox; idempotent consumer",
-      where = "Chris Richardson, Microservices Patterns" },
-    { text = "Leases against stale sets",
-      where = "Nishtala et al., Scaling Memcache at Facebook, NSDI 2013" },
-  },
 }

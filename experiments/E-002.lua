@@ -263,30 +263,4 @@ return experiment {
       nothing was missing after the same kills."):format(
       #worst.never, "queued, not sent")
   end,
-
-  why = {
-    text = "MySQL and Kafka have no commit in common, so a crash between the two leaves one of them \z
-      alone. Commit first: the row is there and nobody sends the event. Send first: the event is there \z
-      and the row is rolled back. A queue in the client makes the window as long as it lingers, and a \z
-      delivery report that nobody reads loses without any crash.\n\nWith an outbox there is one write. \z
-      The relay may repeat it, never invent or lose it.",
-    sequence = {
-      { from = "service", to = "MySQL", text = "COMMIT of cmd-0025" },
-      { from = "service", to = "client", text = "201 Created" },
-      { from = "service", to = "service", text = "SIGKILL" },
-      { from = "service", to = "broker", text = "Produce cmd-0025: never", class = "wrong" },
-      { from = "relay", to = "broker", text = "Produce from the outbox, whoever died", class = "right" },
-    },
-  },
-  production = {
-    "Never send to Kafka from a request that also commits to a database; write an outbox row in that \z
-      transaction.",
-    "rd_kafka_produce returning 0 means queued. Only the delivery report says what became of it; keep its \z
-      status (NOT, POSSIBLY, PERSISTED).",
-    "Compare ids of rows and events, not counts: a ghost and a missing event cancel out.",
-  },
-  references = {
-    { text = "Transactional outbox", where = "microservices.io, patterns" },
-    { text = "Message reliability", where = "librdkafka INTRODUCTION.md" },
-  },
 }

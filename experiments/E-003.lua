@@ -312,31 +312,4 @@ return experiment {
       transaction lost an event."):format(
       removed, sources_seen)
   end,
-
-  why = {
-    text = "At least once means that somebody repeats what he does not know to be done: the relay after a \z
-      crash, the producer after a lost answer, the group after a crash, a rebalance or a reset. \z
-      Idempotence numbers the batches of one producer session: it knows a repetition by the same session, \z
-      and no other. The row in processed_event is written in the transaction of the effect, so both are \z
-      there or neither is, whoever repeats.\n\nA key in Redis written before that transaction is a \z
-      promise in another store: when the consumer dies in between, the key says done and the effect is \z
-      missing.",
-    sequence = {
-      { from = "relay", to = "broker", text = "Produce ten events" },
-      { from = "broker", to = "relay", text = "acknowledged" },
-      { from = "relay", to = "relay", text = "SIGKILL before the mark" },
-      { from = "relay", to = "broker", text = "a new session sends the ten again", class = "wrong" },
-      { from = "consumer", to = "MySQL", text = "INSERT processed_event: 1062, seen", class = "right" },
-    },
-  },
-  production = {
-    "Keep enable.idempotence=true; it costs nothing and removes retries of one session.",
-    "Give each event an id at its origin and write it with the effect, in one transaction, under a unique \z
-      key.",
-    "Never acknowledge, mark or set a dedup key in another store before the effect is committed.",
-  },
-  references = {
-    { text = "KIP-98: idempotent producer", where = "Apache Kafka improvement proposals" },
-    { text = "Idempotent producer", where = "librdkafka INTRODUCTION.md" },
-  },
 }

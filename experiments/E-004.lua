@@ -193,33 +193,4 @@ return experiment {
     end
     return words and words .. "."
   end,
-
-  why = {
-    text = "A committed offset is a promise that everything before it is done. Commit it first, let the \z
-      client store it when the record is handed over, or commit behind the fastest worker, and the \z
-      promise is made before it is true; a crash then makes it a lie. Nobody sees an error: the record is \z
-      in the log, the group's lag is 0, and its effect is missing.\n\nThe Java consumer commits the \z
-      offsets of the previous poll, so the same two settings (automatic commit, default store) lose \z
-      nothing there; librdkafka stores an offset when it hands the record over.",
-    sequence = {
-      { from = "broker", to = "consumer", text = "event 40" },
-      { from = "consumer", to = "broker", text = "OffsetCommit 41, error 0", class = "wrong" },
-      { from = "consumer", to = "consumer", text = "SIGKILL before the transaction begins" },
-      { from = "broker", to = "consumer", text = "the next one starts at 41" },
-      { from = "consumer", to = "MySQL", text = "event 41 ...; 40 never", class = "wrong" },
-    },
-  },
-  production = {
-    "librdkafka: enable.auto.offset.store=false and rd_kafka_offsets_store after the effect is committed; \z
-      enable.auto.commit may stay on.",
-    "With a pool of workers commit up to the lowest unfinished record (commit = pool-min), never behind \z
-      the highest finished one.",
-    "Where a record must not even come again, keep the offset in the database, in the transaction of the \z
-      effect.",
-    "Lag 0 proves nothing about effects: compare ids of the log with ids that were applied.",
-  },
-  references = {
-    { text = "enable.auto.offset.store, enable.auto.commit", where = "librdkafka CONFIGURATION.md" },
-    { text = "Consumer offset management", where = "librdkafka INTRODUCTION.md" },
-  },
 }

@@ -514,36 +514,4 @@ return experiment {
       ms; uncounted, one record was replayed %d times."):format(right.blocked_ms, sleep.blocked_ms,
       open.copies - 1)
   end,
-
-  why = {
-    text = "A partition is a queue: who sleeps in the handler stops everything behind, and a retry topic \z
-      with two delays is such a queue again. A record that failed may have been applied already (its \z
-      error came after the commit), and its copy in a retry topic has another offset: only the id that \z
-      the event was born with says that it is the same. A replay into the main topic reaches every group, \z
-      also those that were content; a header that names the group keeps the others out. And a record that \z
-      always fails comes back to the DLQ with each replay, for ever, unless somebody counts.",
-    sequence = {
-      { from = "consumer", to = "retry.5s", text = "attempt 1 failed, due in 5 s" },
-      { from = "retry.5s", to = "consumer", text = "paused until due, others go on", class = "right" },
-      { from = "consumer", to = "DLQ", text = "attempt 3 failed, with its whole story in headers" },
-      { from = "DLQ", to = "replayer", text = "group events.replay: its lag is what is left" },
-      { from = "replayer", to = "topic", text = "replay-count 1, target-group consumer", class = "right" },
-      { from = "topic", to = "audit", text = "not my group: passed over", class = "right" },
-    },
-  },
-  production = {
-    "One retry topic for each delay; pause the partition until its first record is due and go on polling, \z
-      so that the group keeps its member.",
-    "Dedup by the event's own id, written in the transaction of the effect; keep those rows longer than \z
-      the DLQ keeps its records (E-014).",
-    "Headers tell the story: original topic, partition, offset and timestamp, group, error class, \z
-      attempt, first failure, replay count. No stack traces: headers count toward the record's size.",
-    "Replay with `rlab replay run` or a service of its own: own group, commit after the acknowledgement, \z
-      a rate, a limit, a target group.",
-    "Retry topics give up the order per key. Where it matters, park the key and not the record.",
-  },
-  references = {
-    { text = "The headers, and who writes them", where = "docs/dlq.md" },
-    { text = "pause() and max.poll.interval.ms", where = "Kafka documentation, Consumer Configs" },
-  },
 }

@@ -356,32 +356,4 @@ return experiment {
       transaction was ended by hand; a stable id freed them in %.1f s, a short timeout in %.1f s."
     return words:format(#wrong.plain0, stable.unseen_seconds, short.unseen_seconds)
   end,
-
-  why = {
-    text = "A read_committed consumer reads up to the last stable offset: the first offset of the oldest \z
-      open transaction in the partition. A producer that dies leaves its transaction open until its \z
-      transactional.id is initialised again or transaction.timeout.ms (60 s by default) has passed. \z
-      Records of every other producer behind that point are acknowledged and replicated, and stay invisible.",
-    sequence = {
-      { from = "writer", to = "broker", text = "Produce 10 records, transactional" },
-      { from = "writer", to = "writer", text = "SIGKILL before EndTxn", class = "wrong" },
-      { from = "producer", to = "broker", text = "Produce 20 records, acks=all: acknowledged" },
-      { from = "broker", to = "consumer", text = "read_committed: nothing behind the LSO", class = "wrong" },
-      { from = "writer", to = "coordinator", text = "InitProducerId, the same transactional.id",
-        class = "right" },
-      { from = "coordinator", to = "broker", text = "WriteTxnMarkers: abort; LSO = HW", class = "right" },
-    },
-  },
-  production = {
-    "Give each writer instance a stable transactional.id (per shard or per ordinal), never a random one.",
-    "Keep transaction.timeout.ms near the longest honest transaction, not at its default of 60 s.",
-    "Alarm on HW - LSO per partition; txns() in the REPL names the transaction that holds it back.",
-    "read_uncommitted is no fix: it delivers records that will be aborted.",
-  },
-  references = {
-    { text = "KIP-98: exactly once delivery and transactional messaging",
-      where = "Apache Kafka improvement proposals" },
-    { text = "KIP-664: tooling to detect and abort hanging transactions",
-      where = "Apache Kafka improvement proposals" },
-  },
 }

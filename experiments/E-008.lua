@@ -516,39 +516,4 @@ return experiment {
       soft TTL nobody waited for it."):format(
       plain.selects, flight.selects, lease.selects)
   end,
-
-  why = {
-    text = "While a hot key is missing every reader who comes loads it: readers a second times the \z
-      seconds of a load. A slow database makes the load longer and so the crowd larger, which makes it \z
-      slower still.\n\nSingleflight lets the first reader of a process load and the others wait for its \z
-      answer. A lease (SET key token NX PX) does the same among processes. A soft TTL takes the load out \z
-      of the readers' way: the old value is served while one refreshes it. Keys that were filled together \z
-      run out together, unless their lifetimes are spread. What does not exist is missed each time, \z
-      unless that is remembered too. And whoever loads for others must not fail them all: its error is \z
-      worth one retry.\n\nXFetch needs no coordination: a reader refreshes early with a probability that \z
-      grows towards the end, exp(-gap / (beta x cost of a load)).",
-    sequence = {
-      { from = "Redis", to = "Redis", text = "the key runs out" },
-      { from = "64 readers", to = "Redis", text = "HGETALL: nothing" },
-      { from = "64 readers", to = "MySQL", text = "64 SELECTs of one row", class = "wrong" },
-      { from = "first reader", to = "Redis", text = "SET lease token NX PX: OK", class = "right" },
-      { from = "first reader", to = "MySQL", text = "1 SELECT, the others wait", class = "right" },
-      { from = "first reader", to = "Redis", text = "the value, then the lease goes" },
-    },
-  },
-  production = {
-    "Singleflight in each process first: it needs no server. query: single = process; a lease among many \z
-      processes: single = lease.",
-    "Give hot keys a soft TTL well before the hard one, so that no reader ever waits for a load.",
-    "Spread lifetimes by 10 % and more (jitter), above all after a bulk fill or a restart.",
-    "Cache that something does not exist, for a short time, or anybody can read past your cache.",
-    "Cap concurrent reads of the database (db_pool, db_wait) and refuse the rest: a stampede must not \z
-      take the writers down.",
-  },
-  references = {
-    { text = "Scaling Memcache at Facebook (leases)", where = "Nishtala et al., NSDI 2013" },
-    { text = "Optimal Probabilistic Cache Stampede Prevention (XFetch)",
-      where = "Vattani, Chierichetti, Lowenstein, VLDB 2015" },
-    { text = "singleflight", where = "golang.org/x/sync" },
-  },
 }

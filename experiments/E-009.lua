@@ -425,30 +425,4 @@ return experiment {
     return words:format(#(bag.from(wrong.A.acked) - bag.from(wrong.in_topic)), #wrong.A.acked,
       #right.A.acked + #right.B.acked)
   end,
-
-  why = {
-    text = "acks=0 and acks=1 are acknowledged before any follower has the record; min.insync.replicas is \z
-      only asked for acks=all. When the leader dies, a follower that never fetched the records is \z
-      elected, because it is still in the ISR, and its log is the truth: the old leader truncates to it. \z
-      With acks=all the acknowledgement waits for every in-sync replica, and min.insync.replicas says how \z
-      many that must be.",
-    sequence = {
-      { from = "producer", to = "leader L", text = "Produce A01 .. A20, acks=1" },
-      { from = "leader L", to = "producer", text = "acknowledged: L alone has them", class = "wrong" },
-      { from = "leader L", to = "leader L", text = "SIGKILL", class = "wrong" },
-      { from = "controller", to = "follower F", text = "you lead (F is in the ISR)" },
-      { from = "leader L", to = "follower F",
-        text = "back again: truncates to F's log, A01 .. A20 are gone", class = "wrong" },
-    },
-  },
-  production = {
-    "acks=all, min.insync.replicas=2 on the topic, replication factor 3: one broker may be out and writes \z
-      go on.",
-    "Count a record as sent only after its delivery report; keep the persistence status of failed ones.",
-    "min.insync.replicas does nothing for producers with acks=1.",
-  },
-  references = {
-    { text = "acks, min.insync.replicas", where = "Apache Kafka documentation, producer and topic configs" },
-    { text = "KIP-966: eligible leader replicas", where = "Apache Kafka improvement proposals" },
-  },
 }

@@ -390,28 +390,4 @@ return experiment {
     end
     return words .. "."
   end,
-
-  why = {
-    text = "Each commit and each abort appends a control record (a marker) to every partition of the \z
-      transaction, and an aborted record keeps the offset that it was given. A read_committed consumer \z
-      steps over both without a word. So offsets are positions, not a count; the committed offset of the \z
-      last delivered record stays below the high watermark when the log ends in markers or aborted records.",
-    sequence = {
-      { from = "producer", to = "broker", text = "Produce tx50-1 .. tx50-5" },
-      { from = "producer", to = "coordinator", text = "EndTxn, committed = false", class = "wrong" },
-      { from = "coordinator", to = "broker", text = "WriteTxnMarkers: one control record" },
-      { from = "broker", to = "consumer",
-        text = "read_committed: nothing, then end of partition at the LSO", class = "right" },
-    },
-  },
-  production = {
-    "Never alarm on offset gaps of a topic that is written transactionally (or compacted).",
-    "Judge \"caught up\" by the end-of-partition event, or store its offset when nothing is in work.",
-    "Prove completeness with business ids, never with offset arithmetic.",
-  },
-  references = {
-    { text = "KIP-98: exactly once delivery and transactional messaging",
-      where = "Apache Kafka improvement proposals" },
-    { text = "isolation.level, enable.partition.eof", where = "librdkafka CONFIGURATION.md" },
-  },
 }

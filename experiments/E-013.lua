@@ -246,35 +246,4 @@ return experiment {
     end
     return list[1] and "MySQL is right in every arm; " .. table.concat(list, ", ") .. "."
   end,
-
-  why = {
-    text = "EVAL guarantees that no other command runs in between. It promises no rollback: what a script \z
-      wrote before an error stays. It does not know whether the database transaction of the same request \z
-      commits. A consumer that dies between the script and the commit of its offset runs it again. And \z
-      numbers in Redis' Lua are doubles: from 2^53 on two versions in a row are the same number.",
-    sequence = {
-      { from = "consumer", to = "MySQL", text = "COMMIT: balance 100, version 7" },
-      { from = "consumer", to = "Redis", text = "HINCRBY balance 20", class = "wrong" },
-      { from = "consumer", to = "consumer", text = "SIGKILL before the offset is committed" },
-      { from = "broker", to = "consumer", text = "the same event again" },
-      { from = "consumer", to = "MySQL", text = "1062: applied already" },
-      { from = "consumer", to = "Redis", text = "HINCRBY balance 20, a second time", class = "wrong" },
-      { from = "consumer", to = "Redis", text = "set if version 7 is newer: refused, and that is right",
-        class = "right" },
-    },
-  },
-  production = {
-    "Write the cache from the committed state: after the commit, by the consumer of the outbox's event.",
-    "Write absolute values with a version, never increments; compare versions as text of one width, or \z
-      keep them below 2^53.",
-    "Test types and arguments before a script's first write; a failing script leaves its first half.",
-    "A missing entry stays missing: a reader fills it from the database.",
-    "A replica that is promoted may lack an acknowledged script; WAIT narrows that window and does not \z
-      close it.",
-  },
-  references = {
-    { text = "EVAL: atomicity of scripts, no rollback", where = "Redis documentation, Scripting with Lua" },
-    { text = "Lua numbers in Redis are doubles; pass large integers as strings",
-      where = "Redis documentation, Lua API reference" },
-  },
 }

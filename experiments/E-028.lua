@@ -384,40 +384,4 @@ return experiment {
       acknowledged and committed, without an error. A new producer has it refused (47), Java's v%d too \z
       (90)."):format(lost.rounds[1].second.version, "T2-a", arms["java-client"].rounds[1].second.version)
   end,
-
-  why = {
-    text = "A client that loses its connection while it ends a transaction cannot know whether the \z
-      request arrived, so it repeats it on a new connection. The first one may still be on its way: in a \z
-      proxy, a load balancer, a socket buffer of a host that was frozen. Up to version 4 an EndTxn names \z
-      the transactional id, the producer id and its epoch, and all three are the same for every \z
-      transaction of that producer. When the late one arrives, the coordinator ends what is open \z
-      then.\n\nVersion 5 (KIP-890, transaction.version 2) raises the epoch at each end, so a late request \z
-      carries an old one and is refused. librdkafka speaks version 1. There a new producer helps: \z
-      init_transactions raises the epoch, and the late one is fenced.",
-    sequence = {
-      { from = "producer", to = "coordinator", text = "EndTxn(T1, abort): held back, connection cut" },
-      { from = "producer", to = "coordinator", text = "EndTxn(T1, abort) again: OK" },
-      { from = "producer", to = "broker", text = "T2-a to partition 0: acknowledged" },
-      { from = "coordinator", to = "broker", text = "the late EndTxn(abort): marker behind T2-a",
-        class = "wrong" },
-      { from = "producer", to = "broker", text = "T2-b to partition 1: acknowledged" },
-      { from = "producer", to = "coordinator", text = "EndTxn(T2, commit): OK. T2-a is gone",
-        class = "wrong" },
-      { from = "producer", to = "coordinator",
-        text = "instead: a new producer, init_transactions, epoch + 1", class = "right" },
-      { from = "coordinator", to = "producer", text = "the late EndTxn: 47, wrong epoch", class = "right" },
-    },
-  },
-  production = {
-    "With librdkafka (C, C++, Python, Go, .NET, Node): after any connection loss during commit or abort \z
-      close the producer and make a new one with the same transactional.id.",
-    "In rlab's own API kafka.transactional does that; p:end_uncertain() tells it.",
-    "With the Java client keep transaction.version at 2 (Kafka 4.0 and later set it for new clusters; \z
-      look with kafka-features.sh describe).",
-    "A long socket.timeout.ms does not help: the cut comes from the network.",
-  },
-  references = {
-    { text = "librdkafka #5423", where = "github.com/confluentinc/librdkafka/issues/5423" },
-    { text = "KIP-890: Transactions Server-Side Defense", where = "Apache Kafka improvement proposals" },
-  },
 }

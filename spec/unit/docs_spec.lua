@@ -1,4 +1,4 @@
--- The generated pages say what the experiments say today: `rlab explain E-0xx --markdown` writes them.
+-- The pages say what the experiments say today: `rlab explain E-0xx --write` writes them anew, with their prose.
 local experiment = require "rlab.experiment"
 local explain = require "rlab.experiment.explain"
 
@@ -7,10 +7,11 @@ describe("docs/experiments", function()
     it("has today's page of " .. path, function()
       local exp = experiment.load(path)
       local file = assert(io.open("docs/experiments/" .. exp.id .. ".md"),
-        "no page: rlab explain " .. exp.id .. " --markdown")
+        "no page: rlab explain " .. exp.id .. " --write")
       local text = file:read "a"
       file:close()
       assert.are.equal(explain.markdown(exp), text)
+      assert.is_truthy(exp.why and exp.production and exp.references, exp.id .. " has no prose")
     end)
 
     it("is in both READMEs: " .. path, function()

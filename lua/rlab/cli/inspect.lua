@@ -45,6 +45,7 @@ local explain = { name = "explain", help = "what an experiment asks, does and ch
 function explain.args(parser)
   parser:argument("experiment", "id or file")
   parser:flag("--markdown", "the page of docs/experiments")
+  parser:flag("--write", "write that page where it belongs; its prose stays as it is")
   json_flag(parser)
 end
 
@@ -56,6 +57,13 @@ function explain.run(args)
       lesson = exp.lesson, needs = exp.needs,
       arms = exp.arms, why = exp.why, production = exp.production, references = exp.references,
       path = exp.path }
+  end
+  if args.write then
+    local fs, must = require "rlab.fs", require "rlab.must"
+    if exp.page:find "/" then must(fs.mkdir((exp.page:match "^(.*)/"))) end
+    must(fs.write(exp.page, page.markdown(exp)))
+    print("wrote " .. exp.page)
+    return exit.ok
   end
   if args.markdown then io.stdout:write(page.markdown(exp)) else print(page.text(exp)) end
   return exit.ok

@@ -1,5 +1,5 @@
--- An experiment's page: what it asks, does, checks and teaches, from its own file. As text for a terminal,
--- as Markdown for docs/experiments.
+-- An experiment's page: what it asks, does, checks and teaches, from its own file and its prose. As text for
+-- a terminal, as Markdown for docs/experiments; rlab.experiment.prose reads the latter.
 local term = require "rlab.term"
 
 local M = {}
@@ -58,6 +58,10 @@ local function markdown_list(out, head, items, words)
   for _, item in ipairs(items) do out[#out + 1] = "- " .. words(item) end
 end
 
+local function cell(text)
+  return (text:gsub("|", "\\|"))
+end
+
 -- markdown(exp) -> the page of docs/experiments
 function M.markdown(exp)
   local out = { ("# %s: %s\n"):format(exp.id, exp.title) }
@@ -75,8 +79,10 @@ function M.markdown(exp)
   if exp.why then
     say("\n## Why it happens\n\n%s\n", exp.why.text)
     if exp.why.sequence then
-      say "| from | to | |\n|---|---|---|"
-      for _, step in ipairs(exp.why.sequence) do say("| %s | %s | %s |", step.from, step.to, step.text) end
+      say "| from | to | message | class |\n|---|---|---|---|"
+      for _, step in ipairs(exp.why.sequence) do
+        say("| %s | %s | %s | %s |", cell(step.from), cell(step.to), cell(step.text), step.class or "")
+      end
     end
   end
   markdown_list(out, "In production", exp.production, function(line) return line end)

@@ -2,6 +2,7 @@
 -- every complaint.
 local err = require "rlab.err"
 local host = require "rlab.core_host"
+local prose = require "rlab.experiment.prose"
 local script = require "rlab.experiment.script"
 local units = require "rlab.units"
 
@@ -162,6 +163,21 @@ local function source_of(path)
   return host.embedded(path)
 end
 
+-- The prose is the file's own, or that of the experiment's page (rlab.experiment.prose).
+local function add_prose(exp)
+  exp.page = prose.places(exp.path)[1]
+  if exp.why or exp.production or exp.references then return end
+  for _, page in ipairs(prose.places(exp.path)) do
+    local text = source_of(page)
+    local found = text and prose.parse(text, page, exp.id)
+    if found then
+      exp.page, exp.why, exp.production, exp.references = page, found.why, found.production,
+        found.references
+      return
+    end
+  end
+end
+
 -- load(path) -> Experiment; raises a SCRIPT error that names file and line.
 function M.load(path)
   local text = source_of(path)
@@ -174,6 +190,7 @@ function M.load(path)
     script_error("%s: the file must return experiment { ... }", path)
   end
   found.path = path
+  add_prose(found)
   return found
 end
 
