@@ -8,7 +8,8 @@
 #include "base/deadline.h"
 #include "redis/conn.h"
 
-enum { REDISC_PUSH_MAX = 65536 };
+/* ELEMENTS: of one array, set or map; a server that announces more is not waited for. */
+enum { REDISC_PUSH_MAX = 65536, REDISC_ELEMENTS_MAX = 1 << 24 };
 
 struct redisc_conn {
     redisc_opts opts;     /* its strings are owned */

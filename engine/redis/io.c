@@ -80,18 +80,21 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
     return NULL;
 }
 
+/* Bytes that keep coming without ever making up a reply do not outlast the deadline. */
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {
-    for (;;) {
+    *reply = NULL;
+    for (int wait_ms = 1;;) {
         rl_err *err = parsed(conn, reply);
-        if (err || *reply)
+        if (err || *reply || wait_ms == 0)
             return err;
         err = unsent(conn) ? move_bytes(conn, POLLOUT) : NULL;
         if (err)
             return err;
         struct pollfd p = {.fd = conn->ctx->fd,
                            .events = (short)(POLLIN | (unsent(conn) ? POLLOUT : 0))};
-        int n = poll(&p, 1, deadline_poll_ms(deadline));
+        wait_ms = deadline_poll_ms(deadline);
+        int n = poll(&p, 1, wait_ms);
         if (n < 0 && errno != EINTR)
             return lost(conn, "CONNECTION_LOST", strerror(errno));
         if (n == 0)
@@ -102,11 +105,16 @@ rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply *
     }
 }
 
+/* Nor do push messages, which are no answer: what came is kept, but the time is up. */
 rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {
     rl_err *err = redisc_try_receive(conn, deadline, reply);
-    if (err || *reply)
+    bool late = *reply && (*reply)->type == REDIS_REPLY_PUSH && deadline_passed(deadline);
+    if (err || (*reply && !late))
         return err;
+    if (late)
+        redisc_keep_push(conn, *reply);
+    *reply = NULL;
     return lost(conn, "TIMEOUT",
                 "no reply in time; whether the command was carried out is unknown");
 }

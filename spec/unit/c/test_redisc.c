@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "redis/conn.h"
 #include "redis/pipe.h"
 #include "redis/script.h"
@@ -31,7 +32,10 @@ typedef struct server {
     pthread_mutex_t gate; /* taken by the test while the server shall not answer */
     atomic_bool gated;
     redisc_conn *_Atomic victim; /* cancelled in place of an empty answer */
+    const char *flood;           /* sent again and again in place of an empty answer */
 } server;
+
+enum { FLOOD_MS = 3000 };
 
 static void send_in_pieces(int fd, const char *text, size_t piece)
 {
@@ -59,6 +63,17 @@ static bool read_until(int fd, const char *expect)
     return found;
 }
 
+static void send_flood(int fd, const char *text)
+{
+    int64_t until = clock_ms() + FLOOD_MS;
+    rl_buf many = {0};
+    while (many.len < 16384)
+        buf_str(&many, text);
+    while (clock_ms() < until && send(fd, many.data, many.len, MSG_NOSIGNAL) > 0)
+        ;
+    buf_free(&many);
+}
+
 static void *serve(void *arg)
 {
     server *s = arg;
@@ -73,6 +88,8 @@ static void *serve(void *arg)
             pthread_mutex_lock(&s->gate);
         if (!*st->answer && s->victim)
             redisc_cancel(s->victim);
+        if (!*st->answer && s->flood)
+            send_flood(fd, s->flood);
         send_in_pieces(fd, st->answer, s->pieces ? (size_t)s->pieces : strlen(st->answer));
         if (gated)
             pthread_mutex_unlock(&s->gate);
@@ -282,6 +299,50 @@ static void a_cancel_between_calls_breaks_too(void **state)
     server_stop(&s);
 }
 
+/* A reply that says it has two thousand million parts is refused when it says so. */
+static void counts_are_bounded(void **state)
+{
+    (void)state;
+    static const char *const replies[] = {"*2147483647\r\n", "%2147483647\r\n", "~16777217\r\n",
+                                          "*1\r\n*4294967295\r\n"};
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        const step steps[] = {HELLO_OK, {"k1", replies[i]}, {"k2", ""}, {NULL, NULL}};
+        server s = {0};
+        redisc_conn *conn = connected(&s, steps, 2);
+        redisReply *r;
+        expect_err(redisc_callf(conn, &r, "GET k1"), "PROTOCOL");
+        redisc_free(conn);
+        server_stop(&s);
+    }
+}
+
+static void flooded(const char *text, bool by_pipe)
+{
+    static const step steps[] = {HELLO_OK, {"k1", ""}, {NULL, NULL}};
+    server s = {.flood = text};
+    redisc_conn *conn = connected(&s, steps, 0.2);
+    redisReply *r;
+    const char *argv[] = {"GET", "k1"};
+    int64_t began = clock_ms();
+    expect_err(by_pipe ? redisc_call(conn, 2, argv, (size_t[]){3, 2}, &r)
+                       : redisc_callf(conn, &r, "GET k1"),
+               "TIMEOUT");
+    assert_true(clock_ms() - began < FLOOD_MS / 2);
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+/* Bytes that never stop coming are no answer. */
+static void a_flood_does_not_defeat_the_timeout(void **state)
+{
+    (void)state;
+    static const char push[] = ">2\r\n+invalidate\r\n*1\r\n+k\r\n";
+    flooded(push, true);
+    flooded(push, false);
+    if (*ATTRIBUTE)
+        flooded(ATTRIBUTE, true);
+}
+
 static void pipelines_keep_errors_in_place(void **state)
 {
     (void)state;
@@ -363,6 +424,8 @@ int main(void)
         cmocka_unit_test(strays_break_the_connection),
         cmocka_unit_test(cancel_ends_a_call),
         cmocka_unit_test(a_cancel_between_calls_breaks_too),
+        cmocka_unit_test(counts_are_bounded),
+        cmocka_unit_test(a_flood_does_not_defeat_the_timeout),
         cmocka_unit_test(pipelines_keep_errors_in_place),
         cmocka_unit_test(scripts_fall_back_to_eval),
         cmocka_unit_test(error_names_are_the_servers_words),
