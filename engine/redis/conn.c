@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "redis/internal.h"
 #include "redis/pipe.h"
@@ -55,15 +55,6 @@ void redisc_free(redisc_conn *conn)
     free(conn);
 }
 
-void redisc_cancel(redisc_conn *conn)
-{
-    pthread_mutex_lock(&conn->lock);
-    conn->cancelled = true;
-    if (conn->fd >= 0)
-        shutdown(conn->fd, SHUT_RDWR);
-    pthread_mutex_unlock(&conn->lock);
-}
-
 int redisc_resp(const redisc_conn *conn)
 {
     return conn->resp;
@@ -72,17 +63,6 @@ int redisc_resp(const redisc_conn *conn)
 const char *redisc_fallback(const redisc_conn *conn)
 {
     return conn->fallback;
-}
-
-/* A cancel may come when its call has just ended: the socket is shut down all the same. */
-const char *redisc_broken(redisc_conn *conn)
-{
-    pthread_mutex_lock(&conn->lock);
-    bool cancelled = conn->cancelled;
-    pthread_mutex_unlock(&conn->lock);
-    if (cancelled && !conn->broken)
-        conn->broken = mem_strdup("a call was cancelled");
-    return conn->broken;
 }
 
 void redisc_set_timeout(redisc_conn *conn, double seconds)
@@ -109,6 +89,7 @@ static bool may_succeed_later(const char *name)
 
 rl_err *redisc_reply_err(const redisReply *reply)
 {
+    rl_assert(reply->type == REDIS_REPLY_ERROR);
     const char *text = reply->str;
     char name[48];
     size_t n = 0;

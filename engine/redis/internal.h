@@ -25,7 +25,7 @@ struct redisc_conn {
 };
 
 /* Makes the connection unusable and says why; returns err, or CANCELLED in its place when
- * redisc_cancel was the cause. */
+ * redisc_cancel was the cause (broken.c). */
 rl_err *redisc_break(redisc_conn *conn, rl_err *err);
 rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 

@@ -3,33 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "redis/internal.h"
-
-rl_err *redisc_usable(redisc_conn *conn)
-{
-    if (!redisc_broken(conn))
-        return NULL;
-    rl_err *err = err_new(RL_REDIS, 0, "BROKEN",
-                          "the connection is broken (%s); reconnect() mends it", conn->broken);
-    err->retriable = err->fatal = true;
-    return err;
-}
-
-rl_err *redisc_break(redisc_conn *conn, rl_err *err)
-{
-    pthread_mutex_lock(&conn->lock);
-    bool cancelled = conn->cancelled;
-    pthread_mutex_unlock(&conn->lock);
-    if (cancelled) {
-        err_free(err);
-        err = err_lab("CANCELLED", "the call was cancelled");
-    }
-    if (!conn->broken)
-        conn->broken = mem_strdup(err->msg);
-    redisc_hang_up(conn);
-    return err;
-}
 
 static rl_err *lost(redisc_conn *conn, const char *name, const char *what)
 {
@@ -83,6 +59,7 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
 /* Bytes that keep coming without ever making up a reply do not outlast the deadline. */
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {
+    rl_assert(conn->ctx && !conn->broken);
     *reply = NULL;
     for (int wait_ms = 1;;) {
         rl_err *err = parsed(conn, reply);
@@ -143,6 +120,8 @@ static redisReply *oldest(redisc_conn *conn)
 
 void redisc_keep_push(redisc_conn *conn, redisReply *message)
 {
+    rl_assert(message->type == REDIS_REPLY_PUSH);
+    rl_assert(conn->push_count <= REDISC_PUSH_MAX);
     if (conn->push_count == REDISC_PUSH_MAX) {
         freeReplyObject(oldest(conn));
         conn->pushes_dropped++;

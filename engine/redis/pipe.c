@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "redis/internal.h"
 
 static redisc_slot *current(redisc_pipe *pipe)
@@ -11,7 +12,7 @@ static redisc_slot *current(redisc_pipe *pipe)
     return &pipe->slots[pipe->count - 1];
 }
 
-/* "*3\r\n", "$12\r\n": the wire's lengths, without printf since every argument has one. */
+/* "*3\r\n", "$12\r\n": RESP's lengths, without printf since every argument has one. */
 static void put_length(rl_buf *bytes, char kind, size_t n)
 {
     char text[32], *at = text + sizeof text;
@@ -26,6 +27,8 @@ static void put_length(rl_buf *bytes, char kind, size_t n)
 
 void redisc_pipe_begin(redisc_pipe *pipe, int argc)
 {
+    rl_assert(argc > 0);
+    rl_assert(pipe->argn == pipe->argc); /* the one before is whole */
     if (pipe->count == pipe->cap) {
         pipe->cap = pipe->cap ? pipe->cap * 2 : 4;
         pipe->slots = mem_grow(pipe->slots, pipe->cap * sizeof *pipe->slots);
@@ -89,6 +92,7 @@ static void note_second(redisc_pipe *pipe, const char *bytes, size_t len)
 
 void redisc_pipe_arg(redisc_pipe *pipe, const void *bytes, size_t len)
 {
+    rl_assert(pipe->argn < pipe->argc);
     if (pipe->argn == 0)
         note_command(pipe, bytes, len);
     else if (pipe->argn == 1)
@@ -179,6 +183,7 @@ static rl_err *no_strays(redisc_conn *conn)
 rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
                         size_t *got)
 {
+    rl_assert(pipe->argn == pipe->argc);
     *got = 0;
     rl_err *err = check(conn, pipe);
     if (!err)

@@ -26,6 +26,8 @@ typedef struct redisc_pipe {
     const char *refused;
 } redisc_pipe;
 
+/* A command of argc words, at least one; each is then added by redisc_pipe_arg before the next
+ * command begins. */
 void redisc_pipe_begin(redisc_pipe *pipe, int argc);
 void redisc_pipe_arg(redisc_pipe *pipe, const void *bytes, size_t len);
 void redisc_pipe_add(redisc_pipe *pipe, int argc, const char *const *argv, const size_t *lens);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "redis/pipe.h"
 
@@ -24,25 +25,25 @@ void redisc_script_free(redisc_script *script)
     script->source = NULL;
 }
 
-typedef struct call {
+typedef struct script_call {
     int nkeys, argc;
     const char *const *argv;
     const size_t *lens;
-} call;
+} script_call;
 
 static rl_err *eval(redisc_conn *conn, const char *verb, const char *what, size_t what_len,
-                    const call *c, redisReply **reply)
+                    const script_call *call, redisReply **reply)
 {
     redisc_pipe pipe = {0};
     char nkeys[16];
     size_t got;
-    snprintf(nkeys, sizeof nkeys, "%d", c->nkeys);
-    redisc_pipe_begin(&pipe, c->argc + 3);
+    snprintf(nkeys, sizeof nkeys, "%d", call->nkeys);
+    redisc_pipe_begin(&pipe, call->argc + 3);
     redisc_pipe_arg(&pipe, verb, strlen(verb));
     redisc_pipe_arg(&pipe, what, what_len);
     redisc_pipe_arg(&pipe, nkeys, strlen(nkeys));
-    for (int i = 0; i < c->argc; i++)
-        redisc_pipe_arg(&pipe, c->argv[i], c->lens[i]);
+    for (int i = 0; i < call->argc; i++)
+        redisc_pipe_arg(&pipe, call->argv[i], call->lens[i]);
     *reply = NULL;
     rl_err *err = redisc_pipe_run(conn, &pipe, reply, &got);
     redisc_pipe_free(&pipe);
@@ -57,10 +58,11 @@ static rl_err *eval(redisc_conn *conn, const char *verb, const char *what, size_
 rl_err *redisc_script_call(redisc_conn *conn, const redisc_script *script, int nkeys, int argc,
                            const char *const *argv, const size_t *lens, redisReply **reply)
 {
-    call c = {nkeys, argc, argv, lens};
-    rl_err *err = eval(conn, "EVALSHA", script->sha, 40, &c, reply);
+    rl_assert(nkeys >= 0 && nkeys <= argc);
+    script_call call = {nkeys, argc, argv, lens};
+    rl_err *err = eval(conn, "EVALSHA", script->sha, 40, &call, reply);
     if (!err_is(err, RL_REDIS, "NOSCRIPT"))
         return err;
     err_free(err);
-    return eval(conn, "EVAL", script->source, script->len, &c, reply);
+    return eval(conn, "EVAL", script->source, script->len, &call, reply);
 }
