@@ -1,13 +1,12 @@
 #include "flow/core.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/cond.h"
 
 static const int64_t hdr_highest = 3600000000000;
 
@@ -233,11 +232,7 @@ void flow_down(rl_flow *flow, const char *need, const rl_err *why)
 {
     if (!set_need(flow, need, why->msg))
         return;
-    rl_err *copy = err_new(why->domain, why->code, why->name, "%s", why->msg);
-    copy->retriable = why->retriable;
-    copy->abortable = why->abortable;
-    copy->fatal = why->fatal;
-    flow_emit(flow, "down", copy, &(flow_field){.key = "need", .text = need}, 1);
+    flow_emit(flow, "down", err_copy(why), &(flow_field){.key = "need", .text = need}, 1);
 }
 
 void flow_up(rl_flow *flow, const char *need)
@@ -272,13 +267,9 @@ char *flow_ill(rl_flow *flow)
 
 void flow_init(rl_flow *flow)
 {
-    pthread_condattr_t attr;
     memset((void *)flow, 0, sizeof *flow);
     pthread_mutex_init(&flow->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&flow->change, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&flow->change);
 }
 
 static void *thread_main(void *arg)
@@ -348,21 +339,13 @@ void flow_abort(rl_flow *flow)
         flow->interrupt(flow);
 }
 
-static struct timespec after(double seconds)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (int64_t)(seconds * 1e9);
-    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-}
-
 static bool wait_flag(rl_flow *flow, const atomic_bool *flag, double seconds)
 {
-    struct timespec until = after(seconds);
+    rl_deadline until = deadline_in(seconds);
+    bool in_time = true;
     pthread_mutex_lock(&flow->lock);
-    int rc = 0;
-    while (rc != ETIMEDOUT && !atomic_load(flag))
-        rc = pthread_cond_timedwait(&flow->change, &flow->lock, &until);
+    while (in_time && !atomic_load(flag))
+        in_time = cond_wait_until(&flow->change, &flow->lock, until);
     pthread_mutex_unlock(&flow->lock);
     return atomic_load(flag);
 }
@@ -397,12 +380,12 @@ static void reap(flow_thread *t)
 
 bool flow_join(rl_flow *flow, double seconds)
 {
-    struct timespec until = after(seconds);
+    rl_deadline until = deadline_in(seconds);
     flow_thread *ended = NULL;
+    bool in_time = true;
     pthread_mutex_lock(&flow->lock);
-    int rc = 0;
-    while (rc != ETIMEDOUT && flow->running > 0)
-        rc = pthread_cond_timedwait(&flow->change, &flow->lock, &until);
+    while (in_time && flow->running > 0)
+        in_time = cond_wait_until(&flow->change, &flow->lock, until);
     bool all = flow->running == 0;
     if (all) {
         ended = flow->threads;
@@ -416,12 +399,12 @@ bool flow_join(rl_flow *flow, double seconds)
 /* A thread may have begun another blocking call just after the interrupt: it is told again. */
 static bool end_threads(rl_flow *flow, double seconds)
 {
-    int64_t until = clock_ns() + (int64_t)(seconds * 1e9);
+    rl_deadline until = deadline_in(seconds);
     do {
         flow_abort(flow);
         if (flow_join(flow, ABORT_MS / 1e3))
             return true;
-    } while (clock_ns() < until);
+    } while (!deadline_passed(until));
     return false;
 }
 

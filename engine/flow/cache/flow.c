@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "fault/point/registry.h"
 #include "flow/cache/internal.h"
 
@@ -319,11 +320,11 @@ const flow_cache_opts *flow_cache_options(const flow_cache *cache)
 
 static bool end_threads(flow_cache *cache, double seconds)
 {
-    int64_t until = clock_ns() + (int64_t)(seconds * 1e9);
+    rl_deadline until = deadline_in(seconds);
     flow_stop(&cache->flow);
     wake_all(cache);
     bool ended = flow_join(&cache->flow, seconds / 2);
-    while (!ended && clock_ns() < until) {
+    while (!ended && !deadline_passed(until)) {
         flow_abort(&cache->flow);
         ended = flow_join(&cache->flow, 0.1);
     }

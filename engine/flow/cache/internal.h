@@ -29,9 +29,6 @@ typedef struct cache_list {
 void cache_list_add(cache_list *list, cache_waiter *w);
 cache_waiter *cache_list_take(cache_list *list);
 
-void cache_cond_init(pthread_cond_t *cond); /* whose timed waits take the monotonic clock */
-struct timespec cache_in(int64_t at_ns);    /* a time of clock_ns() for them */
-
 typedef struct cache_lane {
     flow_cache *cache;
     pthread_mutex_t lock;

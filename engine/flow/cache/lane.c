@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "flow/cache/internal.h"
 
 enum { BATCH_MAX = 512, RECONNECT_MS = 250 };
@@ -47,12 +48,13 @@ void cache_lanes_ask(flow_cache *cache, cache_lookup *lookup)
 /* Waits a while for work. Returns how many lookups were taken. */
 static int take_batch(cache_lane *lane)
 {
-    struct timespec until = cache_in(clock_ns() + RECONNECT_MS * INT64_C(1000000));
-    int n = 0, rc = 0;
+    rl_deadline until = deadline_in_ms(RECONNECT_MS);
+    int n = 0;
+    bool in_time = true;
     pthread_mutex_lock(&lane->lock);
-    while (!lane->queue.first && rc == 0 && !flow_stopping(&lane->cache->flow)) {
+    while (!lane->queue.first && in_time && !flow_stopping(&lane->cache->flow)) {
         lane->asleep = true;
-        rc = pthread_cond_timedwait(&lane->more, &lane->lock, &until);
+        in_time = cond_wait_until(&lane->more, &lane->lock, until);
     }
     lane->asleep = false;
     for (cache_waiter *w; n < BATCH_MAX && (w = cache_list_take(&lane->queue)); n++)
@@ -149,7 +151,7 @@ static void lane_open(flow_cache *cache, cache_lane *lane, int i)
     rl_rng rng;
     lane->cache = cache;
     pthread_mutex_init(&lane->lock, NULL);
-    cache_cond_init(&lane->more);
+    cond_init(&lane->more);
     lane->conn = redisc_new(&cache->opts.redis);
     lane->batch = mem_alloc(BATCH_MAX * sizeof *lane->batch);
     lane->replies = mem_alloc(BATCH_MAX * sizeof(redisReply *));

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "fault/point/registry.h"
 #include "flow/cache/internal.h"
@@ -188,7 +189,7 @@ static void new_token(load *l)
 static bool wait_for_lease(load *l)
 {
     flow_cache *cache = l->worker->cache;
-    int64_t until = clock_ns() + cache->opts.lease_ms * 1000000;
+    rl_deadline until = deadline_in_ms(cache->opts.lease_ms);
     double pause = LEASE_POLL_FIRST_MS;
     for (bool waited = false;; waited = true) {
         switch (ask_lease(l)) {
@@ -205,7 +206,7 @@ static bool wait_for_lease(load *l)
         l->skipped = l->flight->background && !cache_flight_waiters(&cache->flights, l->flight);
         if (l->skipped)
             return false;
-        if (cache->opts.single != CACHE_SINGLE_LEASE || clock_ns() >= until)
+        if (cache->opts.single != CACHE_SINGLE_LEASE || deadline_passed(until))
             return true;
         cache_count_up(cache, CACHE_N_LEASE_WAITS, !waited);
         flow_pause(&cache->flow, pause / 1e3);

@@ -5,29 +5,11 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "fault/point/registry.h"
 #include "flow/cache/internal.h"
 
 enum { SLICE_MS = 250, TURN_MS = 20, STEPS_MAX = 512 };
-
-void cache_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-struct timespec cache_in(int64_t at_ns)
-{
-    return (struct timespec){.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000};
-}
-
-static int64_t in_ms(int64_t ms)
-{
-    return clock_ns() + ms * 1000000;
-}
 
 rl_err *cache_refusal(const char *name, const char *why)
 {
@@ -43,10 +25,10 @@ static rl_err *out_of_turn(void)
 
 /* ---- the queue of loads ---- */
 
-static int64_t deadline_of(const flow_cache *cache, int64_t submitted_ns)
+static rl_deadline deadline_of(const flow_cache *cache, int64_t submitted_ns)
 {
     double wait = cache->opts.db_wait;
-    return wait > 0 ? submitted_ns + (int64_t)(wait * 1e9) : INT64_MAX;
+    return wait > 0 ? submitted_ns + (int64_t)(wait * 1e9) : DEADLINE_NEVER;
 }
 
 static cache_flight *take_flight(cache_pool *pool)
@@ -68,8 +50,7 @@ static cache_flight *next_flight(cache_worker *worker)
     pthread_mutex_lock(&pool->lock);
     pool->idle++;
     while (!pool->first && !flow_stopping(&cache->flow)) {
-        struct timespec until = cache_in(in_ms(SLICE_MS));
-        pthread_cond_timedwait(&pool->more, &pool->lock, &until);
+        cond_wait_until(&pool->more, &pool->lock, deadline_in_ms(SLICE_MS));
     }
     pool->idle--;
     cache_flight *f = take_flight(pool);
@@ -127,13 +108,12 @@ int cache_pool_allowed(flow_cache *cache)
 bool cache_pool_enter(flow_cache *cache, int64_t submitted_ns)
 {
     cache_pool *pool = &cache->pool;
-    int64_t until = deadline_of(cache, submitted_ns), now;
+    rl_deadline until = deadline_of(cache, submitted_ns);
     pthread_mutex_lock(&pool->lock);
-    while (pool->busy >= cache_pool_allowed(cache) && (now = clock_ns()) < until &&
+    while (pool->busy >= cache_pool_allowed(cache) && !deadline_passed(until) &&
            !flow_aborted(&cache->flow)) {
-        int64_t slice = now + TURN_MS * INT64_C(1000000); /* a ramp wakes nobody */
-        struct timespec at = cache_in(slice < until ? slice : until);
-        pthread_cond_timedwait(&pool->room, &pool->lock, &at);
+        rl_deadline slice = deadline_in_ms(TURN_MS); /* a ramp wakes nobody */
+        cond_wait_until(&pool->room, &pool->lock, slice < until ? slice : until);
     }
     bool in = pool->busy < cache_pool_allowed(cache);
     pool->busy += in;
@@ -158,11 +138,10 @@ void cache_pool_leave(flow_cache *cache)
 static void await_overdue(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
-    int64_t at = in_ms(SLICE_MS);
+    rl_deadline at = deadline_in_ms(SLICE_MS);
     if (pool->first && deadline_of(cache, pool->first->submitted_ns) < at)
         at = deadline_of(cache, pool->first->submitted_ns);
-    struct timespec until = cache_in(at);
-    pthread_cond_timedwait(&pool->waiting, &pool->lock, &until);
+    cond_wait_until(&pool->waiting, &pool->lock, at);
 }
 
 static cache_flight *take_overdue(flow_cache *cache)
@@ -170,7 +149,7 @@ static cache_flight *take_overdue(flow_cache *cache)
     cache_pool *pool = &cache->pool;
     cache_flight *f = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->first && deadline_of(cache, pool->first->submitted_ns) <= clock_ns())
+    if (pool->first && deadline_passed(deadline_of(cache, pool->first->submitted_ns)))
         f = take_flight(pool);
     else
         await_overdue(cache);
@@ -220,9 +199,9 @@ rl_err *cache_pool_open(flow_cache *cache)
 {
     cache_pool *pool = &cache->pool;
     pthread_mutex_init(&pool->lock, NULL);
-    cache_cond_init(&pool->more);
-    cache_cond_init(&pool->room);
-    cache_cond_init(&pool->waiting);
+    cond_init(&pool->more);
+    cond_init(&pool->room);
+    cond_init(&pool->waiting);
     pool->workers = mem_zero((size_t)cache->opts.workers * sizeof *pool->workers);
     for (int i = 0; i < cache->opts.workers; i++)
         worker_open(cache, &pool->workers[i], i);
@@ -314,8 +293,7 @@ static void step_main(void *arg)
         pthread_mutex_lock(&steps->lock);
         steps->idle++;
         while (!steps->queue.first && !flow_stopping(&cache->flow)) {
-            struct timespec until = cache_in(in_ms(SLICE_MS));
-            pthread_cond_timedwait(&steps->more, &steps->lock, &until);
+            cond_wait_until(&steps->more, &steps->lock, deadline_in_ms(SLICE_MS));
         }
         steps->idle--;
         cache_waiter *w = cache_list_take(&steps->queue);
@@ -343,7 +321,7 @@ void cache_steps_enter(flow_cache *cache, cache_lookup *lookup)
 void cache_steps_open(flow_cache *cache)
 {
     pthread_mutex_init(&cache->steps.lock, NULL);
-    cache_cond_init(&cache->steps.more);
+    cond_init(&cache->steps.more);
 }
 
 void cache_steps_wake(flow_cache *cache)

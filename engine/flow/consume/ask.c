@@ -1,8 +1,8 @@
 /* A batch on its way through the owner's hands. The worker stands still meanwhile, so the owner
  * may look at its records; what the owner keeps is a number, so that a worker that is made to
  * end can take its batch back at any time. */
-#include <time.h>
 
+#include "base/cond.h"
 #include "flow/consume/internal.h"
 
 typedef struct consume_ask {
@@ -16,14 +16,6 @@ typedef struct consume_ask {
 static void announce(consume_worker *w, int64_t number)
 {
     flow_emit(&w->consume->flow, "batch", NULL, &(flow_field){"number", NULL, number}, 1);
-}
-
-static struct timespec in_a_second(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec++;
-    return t;
 }
 
 static void link_ask(flow_consume *consume, consume_ask_t *a)
@@ -51,9 +43,8 @@ static bool wait_for(consume_worker *w, consume_ask_t *a)
     flow_consume *consume = w->consume;
     pthread_mutex_lock(&consume->lock);
     while (!a->done && !flow_aborted(&consume->flow)) {
-        struct timespec until = in_a_second();
-        int rc = pthread_cond_timedwait(&consume->ask_change, &consume->lock, &until);
-        bool again = rc != 0 && !a->taken && !a->done;
+        bool in_time = cond_wait_until(&consume->ask_change, &consume->lock, deadline_in(1));
+        bool again = !in_time && !a->taken && !a->done;
         if (!again)
             continue;
         pthread_mutex_unlock(&consume->lock);

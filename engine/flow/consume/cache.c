@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "flow/consume/internal.h"
 #include "redis/pipe.h"
 
@@ -18,7 +19,7 @@ typedef rl_err *(*attempt_fn)(consume_worker *w, void *arg);
 static bool insist(consume_worker *w, consume_part *part, double limit, attempt_fn attempt,
                    void *arg, rl_err **out)
 {
-    int64_t until = clock_ns() + (int64_t)(limit * 1e9);
+    rl_deadline until = deadline_or_never(limit);
     for (int turn = 0;; turn++) {
         rl_err *err = consume_redis(w);
         if (!err)
@@ -29,7 +30,7 @@ static bool insist(consume_worker *w, consume_part *part, double limit, attempt_
             return !err;
         }
         flow_down(&w->consume->flow, "redis", err);
-        if (consume_over(w, part) || (limit > 0 && clock_ns() > until))
+        if (consume_over(w, part) || deadline_passed(until))
             return false;
         err_free(err);
         consume_pause(w, turn);
@@ -117,11 +118,6 @@ static rl_err *tell(consume_worker *w, void *arg)
                        (size_t)job->n, &job->tally);
 }
 
-static rl_err *copy_of(const rl_err *err)
-{
-    return err_new(err->domain, err->code, err->name, "%s", err->msg);
-}
-
 static void failed(consume_worker *w, consume_item *item, rl_err *err)
 {
     consume_count(w, CONSUME_N_invalidations_failed, 1);
@@ -159,7 +155,7 @@ static void tell_all(consume_worker *w, consume_part *part, tell_job *job)
             if (over)
                 job->items[i]->state = ITEM_DROPPED;
             else
-                failed(w, job->items[i], copy_of(err));
+                failed(w, job->items[i], err_copy(err));
         }
     err_free(err);
 }

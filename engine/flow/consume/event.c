@@ -5,55 +5,12 @@
 #include <zlib.h>
 
 #include "base/json.h"
+#include "base/uuid.h"
 #include "flow/dlq.h"
 
 #define EVENT_ID "event-id"
 
 /* ---- ids ---- */
-
-static int nibble(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool is_dash(size_t i)
-{
-    return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID])
-{
-    int half = 0;
-    if (len != CONSUME_ID_TEXT - 1)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        int n = nibble(text[i]);
-        if (is_dash(i) ? text[i] != '-' : n < 0)
-            return false;
-        if (is_dash(i))
-            continue;
-        id[half / 2] = (unsigned char)(half % 2 ? id[half / 2] | n : n << 4);
-        half++;
-    }
-    return true;
-}
-
-void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT])
-{
-    static const char digits[] = "0123456789abcdef";
-    char *p = text;
-    for (int i = 0; i < CONSUME_ID; i++) {
-        if (is_dash((size_t)(p - text)))
-            *p++ = '-';
-        *p++ = digits[id[i] >> 4];
-        *p++ = digits[id[i] & 15];
-    }
-    *p = 0;
-}
 
 static void put_be(unsigned char *out, uint64_t v, int bytes)
 {
@@ -61,7 +18,7 @@ static void put_be(unsigned char *out, uint64_t v, int bytes)
         out[i] = (unsigned char)v;
 }
 
-void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[CONSUME_ID])
+void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[UUID_BYTES])
 {
     const char *topic = rd_kafka_topic_name(msg->rkt);
     put_be(id, crc32(0, (const Bytef *)topic, (uInt)strlen(topic)), 4);
@@ -152,7 +109,7 @@ static void take_int(fields *f, const text *key, int64_t v)
 static void take_string(fields *f, const text *key, const text *value)
 {
     if (IS(key, "event_id") && !f->have_id)
-        f->have_id = consume_id_parse(value->at, value->len, f->event->id);
+        f->have_id = uuid_parse(value->at, value->len, f->event->id);
     else if (IS(key, "type"))
         f->transfer = is_key(value, "transfer", 8);
 }
@@ -290,7 +247,7 @@ static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
     text t;
     *out = (consume_event){.nlegs = 0};
     if (headers && header(headers, EVENT_ID, &t))
-        f.have_id = consume_id_parse(t.at, t.len, out->id);
+        f.have_id = uuid_parse(t.at, t.len, out->id);
     return f;
 }
 
@@ -308,6 +265,6 @@ rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume
     if (!err)
         err = make_legs(&f);
     if (f.have_id)
-        consume_id_print(out->id, out->id_text);
+        uuid_text(out->id, out->id_text);
     return err;
 }

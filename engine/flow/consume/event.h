@@ -11,16 +11,17 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/uuid.h"
 
-enum { CONSUME_ID = 16, CONSUME_ID_TEXT = 37, CONSUME_LEGS = 2 };
+enum { CONSUME_LEGS = 2 };
 
 typedef struct consume_leg {
     int64_t account, amount;
 } consume_leg;
 
 typedef struct consume_event {
-    unsigned char id[CONSUME_ID];
-    char id_text[CONSUME_ID_TEXT]; /* "" when there is none */
+    unsigned char id[UUID_BYTES];
+    char id_text[UUID_LEN + 1]; /* "" when there is none */
     consume_leg legs[CONSUME_LEGS];
     int nlegs; /* 2 of a transfer */
     int64_t balance, version;
@@ -33,10 +34,6 @@ typedef struct consume_story {
     bool other_group; /* target-group names another one */
 } consume_story;
 
-/* "0190b5e6-..." with any case; false when it is no UUID. */
-bool consume_id_parse(const char *text, size_t len, unsigned char id[CONSUME_ID]);
-void consume_id_print(const unsigned char id[CONSUME_ID], char text[CONSUME_ID_TEXT]);
-
 /* Both are filled in as far as they can be read. The error's name is UNDECODABLE. The event id
  * is the header's, else the one in the value. */
 rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
@@ -45,6 +42,6 @@ rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
 
 /* What names a record when it is told apart by its place: CRC of the topic, partition, offset. */
-void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[CONSUME_ID]);
+void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[UUID_BYTES]);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "flow/consume/internal.h"
 
 enum { POLL_MS = 100, POLL_MAX = 256, QUIET_MS = 10000, COMMIT_MS = 3000 };
@@ -297,7 +298,6 @@ static void interrupt(rl_flow *flow)
 static void worker_open(flow_consume *consume, int i)
 {
     consume_worker *w = &consume->workers[i];
-    pthread_condattr_t attr;
     w->consume = consume;
     w->index = i;
     w->db = my_conn_new(&consume->o.mysql);
@@ -306,14 +306,11 @@ static void worker_open(flow_consume *consume, int i)
     for (int h = 0; h < CONSUME_H; h++)
         flow_hdr_open(&w->hist[h]);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->change, &attr);
+    cond_init(&w->change);
     if (i == 0) {
-        pthread_cond_init(&consume->shared.change, &attr);
-        pthread_cond_init(&consume->ask_change, &attr);
+        cond_init(&consume->shared.change);
+        cond_init(&consume->ask_change);
     }
-    pthread_condattr_destroy(&attr);
     rng_init(&w->rng, consume->o.seed + (uint64_t)i);
 }
 

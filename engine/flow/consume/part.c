@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/units.h"
 #include "flow/consume/internal.h"
 
@@ -162,22 +162,14 @@ static void lose(consume_part *part)
     pthread_mutex_unlock(&part->lock);
 }
 
-static struct timespec in_ms(int ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (int64_t)ms * 1000000;
-    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-}
-
 /* What is under way is waited for, so that its offset can still be committed. */
-static void hand_over(consume_part *part, const struct timespec *until)
+static void hand_over(consume_part *part, rl_deadline until)
 {
     consume_worker *w = part->worker;
     pthread_mutex_lock(&w->lock);
-    int rc = 0;
-    while (part->busy && rc == 0)
-        rc = pthread_cond_timedwait(&w->change, &w->lock, until);
+    bool in_time = true;
+    while (part->busy && in_time)
+        in_time = cond_wait_until(&w->change, &w->lock, until);
     part->gone = true;
     pthread_cond_broadcast(&w->change);
     pthread_mutex_unlock(&w->lock);
@@ -195,7 +187,7 @@ static void free_unless_used(flow_consume *consume, consume_part *part)
 
 void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_list_t *list)
 {
-    struct timespec until = in_ms(units_ms(consume->o.revoke_wait));
+    rl_deadline until = deadline_in_ms(units_ms(consume->o.revoke_wait));
     consume_part **parts = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_part *));
     for (int i = 0; i < list->cnt; i++) {
         parts[i] = unlist(consume, list->elems[i].topic, list->elems[i].partition);
@@ -204,7 +196,7 @@ void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_
     }
     for (int i = 0; i < list->cnt; i++) {
         if (parts[i] && parts[i]->worker)
-            hand_over(parts[i], &until);
+            hand_over(parts[i], until);
         else if (parts[i])
             free_unless_used(consume, parts[i]);
     }
@@ -311,8 +303,8 @@ consume_part *consume_part_take(consume_worker *w)
     consume_part *gone = take_gone(w);
     consume_part *part = pick(w, clock_ns());
     if (!part && !flow_stopping(&w->consume->flow)) {
-        struct timespec until = in_ms(wait_ms(w, clock_ns()));
-        if (pthread_cond_timedwait(&w->change, &w->lock, &until) != 0)
+        rl_deadline until = deadline_in_ms(wait_ms(w, clock_ns()));
+        if (!cond_wait_until(&w->change, &w->lock, until))
             look_again(w);
         part = pick(w, clock_ns());
     }

@@ -1,5 +1,6 @@
 /* Where a failed record goes: a retry topic, the DLQ, or once more in place. */
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "flow/consume/internal.h"
 
 enum { REPORT_SLICE_MS = 100 };
@@ -90,16 +91,14 @@ static void tell(consume_worker *w, const char *what, const consume_item *item, 
                            {"attempt", NULL, item->story.attempt + 1},
                            {"class", item->error_class, 0},
                            {"to", to, 0}};
-    rl_err *why =
-        err_new(item->err->domain, item->err->code, item->err->name, "%s", item->err->msg);
-    flow_emit(&w->consume->flow, what, why, fields, to ? 7 : 6);
+    flow_emit(&w->consume->flow, what, err_copy(item->err), fields, to ? 7 : 6);
 }
 
 /* The next attempt is made here: the partition stands still until then. */
 static void wait_in_place(consume_worker *w, consume_part *part, consume_item *item, double seconds)
 {
-    int64_t until = clock_ns() + (int64_t)(seconds * 1e9);
-    for (int64_t left; (left = until - clock_ns()) > 0 && !consume_over(w, part);)
+    rl_deadline until = deadline_in(seconds);
+    for (int64_t left; (left = deadline_left(until)) > 0 && !consume_over(w, part);)
         flow_sleep(&w->consume->flow, (double)left / 1e9);
     if (!item->first_ms)
         item->first_ms = clock_unix_ms();

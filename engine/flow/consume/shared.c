@@ -1,10 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "flow/consume/internal.h"
 
-enum { SHARED_ROOM = 1024, IDLE_NS = 100000000 };
+enum { SHARED_ROOM = 1024, IDLE_MS = 100 };
 
 static consume_part *part_of(flow_consume *consume, const rd_kafka_message_t *msg)
 {
@@ -77,14 +77,10 @@ void consume_shared_put(flow_consume *consume, kafka_batch *batch)
 bool consume_shared_take(flow_consume *consume, consume_item *item)
 {
     consume_shared *shared = &consume->shared;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += IDLE_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    rl_deadline until = deadline_in_ms(IDLE_MS);
     pthread_mutex_lock(&shared->lock);
     if (shared->n == 0)
-        pthread_cond_timedwait(&shared->change, &shared->lock, &until);
+        cond_wait_until(&shared->change, &shared->lock, until);
     bool some = shared->n > 0;
     if (some) {
         *item = shared->ring[shared->head];

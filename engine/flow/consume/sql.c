@@ -26,11 +26,11 @@ static char *put(char *p, const char *text, size_t len)
 }
 #define PUT(p, literal) put(p, literal, sizeof literal - 1)
 
-static char *put_id(char *p, const unsigned char id[CONSUME_ID])
+static char *put_id(char *p, const unsigned char id[UUID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     p = PUT(p, "0x");
-    for (int i = 0; i < CONSUME_ID; i++) {
+    for (int i = 0; i < UUID_BYTES; i++) {
         *p++ = digits[id[i] >> 4];
         *p++ = digits[id[i] & 15];
     }
@@ -60,7 +60,7 @@ static char *put_name(char *p, const char *name)
 }
 
 static const unsigned char *dedup_id(const consume_worker *w, const consume_item *item,
-                                     unsigned char place[CONSUME_ID])
+                                     unsigned char place[UUID_BYTES])
 {
     if (w->consume->o.dedup != CONSUME_DEDUP_POSITION)
         return item->event.id;
@@ -70,7 +70,7 @@ static const unsigned char *dedup_id(const consume_worker *w, const consume_item
 
 void consume_sql_dedup(consume_worker *w, consume_item **list, int n)
 {
-    unsigned char place[CONSUME_ID];
+    unsigned char place[UUID_BYTES];
     buf_str(&w->sql, "INSERT INTO processed_event (consumer, event_id) VALUES ");
     for (int i = 0; i < n; i++) {
         char *p = row_begin(&w->sql);
@@ -83,7 +83,7 @@ void consume_sql_dedup(consume_worker *w, consume_item **list, int n)
 
 void consume_sql_known(consume_worker *w, consume_item **list, int n)
 {
-    unsigned char place[CONSUME_ID];
+    unsigned char place[UUID_BYTES];
     buf_printf(&w->sql,
                "SELECT event_id FROM processed_event WHERE consumer = '%s' AND event_id IN (",
                w->consume->o.consumer_name);

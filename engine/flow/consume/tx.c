@@ -226,7 +226,7 @@ static rl_err *do_steps(tx *t, step_kind *kind)
 static int by_id(const void *a, const void *b)
 {
     return memcmp((*(consume_item *const *)a)->event.id, (*(consume_item *const *)b)->event.id,
-                  CONSUME_ID);
+                  UUID_BYTES);
 }
 
 /* The same event twice in one batch: the later ones are seen. */
@@ -252,7 +252,7 @@ static int mark_twins(consume_item **list, int n)
 
 static bool is_known(const consume_worker *w, const my_result *result, const consume_item *item)
 {
-    unsigned char place[CONSUME_ID];
+    unsigned char place[UUID_BYTES];
     const unsigned char *id = item->event.id;
     if (w->consume->o.dedup == CONSUME_DEDUP_POSITION) {
         consume_id_of_place(item->msg, place);
@@ -261,7 +261,7 @@ static bool is_known(const consume_worker *w, const my_result *result, const con
     for (size_t low = 0, high = result->nrows; low < high;) {
         size_t middle = (low + high) / 2;
         my_value cell = my_cell(result, middle, 0);
-        int order = cell.len == CONSUME_ID ? memcmp(cell.s, id, CONSUME_ID) : -1;
+        int order = cell.len == UUID_BYTES ? memcmp(cell.s, id, UUID_BYTES) : -1;
         if (order == 0)
             return true;
         if (order < 0)

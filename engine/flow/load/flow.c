@@ -162,17 +162,12 @@ void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf
 
 /* ---- the thread ---- */
 
-static rl_err *copy_of(const rl_err *err)
-{
-    return err ? err_new(err->domain, err->code, err->name, "%s", err->msg) : NULL;
-}
-
 static void fail(flow_load *l, rl_err *err)
 {
     pthread_mutex_lock(&l->tally.lock);
     l->failure = err;
     pthread_mutex_unlock(&l->tally.lock);
-    flow_emit(&l->flow, "failed", copy_of(err), NULL, 0);
+    flow_emit(&l->flow, "failed", err_copy(err), NULL, 0);
 }
 
 static bool start_one(flow_load *l, int64_t n, int64_t intended, int reader)
@@ -214,7 +209,7 @@ static int64_t in_flight(flow_load *l)
     return flow_load_stats_of(l).in_flight;
 }
 
-static void wait_until(flow_load *l, int64_t at)
+static void wait_until(flow_load *l, rl_deadline at)
 {
     int64_t soon = clock_ns() + tick_ns;
     l->driver->wait(l, at < soon ? at : soon);
@@ -258,7 +253,7 @@ static void run_closed(flow_load *l)
         }
         if (!more && in_flight(l) == 0)
             break;
-        wait_until(l, INT64_MAX);
+        wait_until(l, DEADLINE_NEVER);
     }
     free(made);
 }
@@ -416,7 +411,7 @@ rl_flow *flow_load_flow(flow_load *l)
 rl_err *flow_load_failure(flow_load *l)
 {
     pthread_mutex_lock(&l->tally.lock);
-    rl_err *copy = copy_of(l->failure);
+    rl_err *copy = err_copy(l->failure);
     pthread_mutex_unlock(&l->tally.lock);
     return copy;
 }

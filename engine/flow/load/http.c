@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "flow/load/internal.h"
 #include "flow/load/parse.h"
 
@@ -24,10 +25,10 @@ typedef struct conn {
     load_request request; /* first */
     int fd, next_free;
     conn_state state;
-    bool waiting;     /* a request waits for the connection */
-    bool writable;    /* epoll was asked for EPOLLOUT */
-    int64_t deadline; /* of the request, clock_ns */
-    int prev, next;   /* in the list of those with a request, oldest first */
+    bool waiting;         /* a request waits for the connection */
+    bool writable;        /* epoll was asked for EPOLLOUT */
+    rl_deadline deadline; /* of the request */
+    int prev, next;       /* in the list of those with a request, oldest first */
     size_t written;
     rl_buf out, in;
     load_parse parse;
@@ -345,7 +346,7 @@ static void set_timer(const http_state *h, int64_t at)
     timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-static void wait_events(flow_load *l, int64_t until)
+static void wait_events(flow_load *l, rl_deadline until)
 {
     http_state *h = l->state;
     struct epoll_event events[EVENTS];
@@ -403,12 +404,12 @@ static int count_idle(const http_state *h, int n)
 static rl_err *http_ready(flow_load *l)
 {
     http_state *h = l->state;
-    int64_t until = clock_ns() + (int64_t)(l->o.timeout * 1e9);
+    rl_deadline until = deadline_in(l->o.timeout);
     int n = l->o.in_flight;
     for (int i = 0; i < n; i++)
         if (!dial(h, &h->conns[i]))
             return err_sys(errno, "cannot connect reader %d", i + 1);
-    while (count_idle(h, n) < n && !flow_aborted(&l->flow) && clock_ns() < until)
+    while (count_idle(h, n) < n && !flow_aborted(&l->flow) && !deadline_passed(until))
         wait_events(l, until);
     int idle = count_idle(h, n);
     return idle == n ? NULL

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "base/deadline.h"
 #include "flow/load/flow.h"
 #include "flow/load/plan.h"
 #include "flow/load/text.h"
@@ -50,9 +51,9 @@ typedef struct load_driver {
     rl_err *(*open)(flow_load *l);
     rl_err *(*ready)(flow_load *l); /* closed: every reader connected; may be NULL */
     load_request *(*free_slot)(flow_load *l, int reader); /* NULL: none; reader -1: any */
-    void (*start)(flow_load *l, load_request *r); /* ends it by load_end, at once or later */
-    void (*wait)(flow_load *l, int64_t until);    /* clock_ns; handles what comes */
-    void (*abandon)(flow_load *l);                /* ends what is in flight as unknown */
+    void (*start)(flow_load *l, load_request *r);  /* ends it by load_end, at once or later */
+    void (*wait)(flow_load *l, rl_deadline until); /* handles what comes */
+    void (*abandon)(flow_load *l);                 /* ends what is in flight as unknown */
     void (*close)(flow_load *l);
 } load_driver;
 

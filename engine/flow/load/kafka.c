@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "flow/load/internal.h"
 #include "kafka/producer.h"
 
@@ -109,15 +110,13 @@ static void start(flow_load *l, load_request *r)
             .outcome = LOAD_FAIL, .partition = -1, .offset = -1, .error = kafka_code_name(code)});
 }
 
-static void wait_reports(flow_load *l, int64_t until)
+static void wait_reports(flow_load *l, rl_deadline until)
 {
     kafka_state *k = l->state;
     struct pollfd fds[] = {{.fd = k->reports, .events = POLLIN}, {.fd = l->wake, .events = POLLIN}};
-    int64_t left = until - clock_ns();
-    struct timespec wait = {.tv_sec = left > 0 ? left / 1000000000 : 0,
-                            .tv_nsec = left > 0 ? left % 1000000000 : 0};
+    struct timespec left = deadline_timespec_left(until);
     uint64_t count;
-    if (ppoll(fds, 2, &wait, NULL) > 0)
+    if (ppoll(fds, 2, &left, NULL) > 0)
         for (int i = 0; i < 2; i++)
             if (fds[i].revents && read(fds[i].fd, &count, sizeof count) < 0)
                 continue;
@@ -145,11 +144,11 @@ static rl_err *check_cluster(flow_load *l, const struct rd_kafka_metadata *found
 static rl_err *look_around(flow_load *l, const kafka_state *k)
 {
     const struct rd_kafka_metadata *found = NULL;
-    int64_t until = clock_ns() + (int64_t)(l->o.timeout * 1e9);
+    rl_deadline until = deadline_in(l->o.timeout);
     rd_kafka_resp_err_t code;
     do
         code = rd_kafka_metadata(kafka_producer_rk(k->producer), 0, NULL, &found, METADATA_MS);
-    while (code && !flow_aborted(&l->flow) && clock_ns() < until);
+    while (code && !flow_aborted(&l->flow) && !deadline_passed(until));
     if (code)
         return kafka_err(NULL, code, "the brokers do not answer");
     rl_err *err = check_cluster(l, found);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/uuid.h"
+
 enum { PAD_MAX = 1 << 20, WIDTH_MAX = 40, SHOWN = 40 };
 
 typedef enum kind { LITERAL, NUMBER, ID, UUID, RANGE, PICK, PAD } kind;
@@ -175,11 +177,11 @@ rl_err *load_text_read(const char *text, size_t len, load_text **out)
 static void put_uuid(const load_values *v, rl_buf *out)
 {
     uint64_t a = rng_u64(v->rng), b = rng_u64(v->rng);
-    uint64_t ms = (uint64_t)v->unix_ms & 0xffffffffffff;
-    buf_printf(out, "%08llx-%04llx-7%03llx-%04llx-%012llx", (unsigned long long)(ms >> 16),
-               (unsigned long long)(ms & 0xffff), (unsigned long long)(a & 0xfff),
-               (unsigned long long)(0x8000 | (a >> 12 & 0x3fff)),
-               (unsigned long long)(b & 0xffffffffffff));
+    uint8_t id[UUID_BYTES];
+    char text[UUID_LEN + 1];
+    uuid_v7(v->unix_ms, a, b, id);
+    uuid_text(id, text);
+    buf_add(out, text, UUID_LEN);
 }
 
 static void put_range(const part *p, rl_rng *rng, rl_buf *out)

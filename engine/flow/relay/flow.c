@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "flow/relay/internal.h"
 
@@ -24,8 +25,7 @@ const char *const flow_relay_counter_names[RELAY_N] = {
 
 void relay_wait(flow_relay *relay, double seconds)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    cond_wait_until(&relay->change, &relay->lock, deadline_in(seconds));
     int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (int64_t)(seconds * 1e9);
     t = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     pthread_cond_timedwait(&relay->change, &relay->lock, &t);
@@ -78,12 +78,8 @@ static void interrupt(rl_flow *flow)
 
 static void init_sync(flow_relay *relay)
 {
-    pthread_condattr_t attr;
     pthread_mutex_init(&relay->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&relay->change, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&relay->change);
 }
 
 static void open_parts(flow_relay *relay)

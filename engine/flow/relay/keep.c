@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "flow/relay/internal.h"
 
 enum { BEATS = 4, BEAT_MIN_MS = 20, COUNT_MAX = 10000 };
@@ -376,16 +377,11 @@ static rl_err *clean(keeper *k)
     rl_err *err = k->relay->o.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
     flow_add(k->count, RELAY_N_cleaned, n);
     bool more = n >= k->relay->o.cleanup_chunk;
-    k->clean_ns = clock_ns() + (int64_t)((more ? clean_pause : clean_idle) * 1e9);
+    k->clean_ns = deadline_in(more ? clean_pause : clean_idle);
     return err;
 }
 
 /* ---- the thread ---- */
-
-static int64_t later(double seconds)
-{
-    return clock_ns() + (int64_t)(seconds * 1e9);
-}
 
 static double beat_every(const keeper *k)
 {
@@ -399,11 +395,11 @@ static rl_err *due(keeper *k)
     int64_t now = clock_ns();
     if (now >= k->beat_ns) {
         err = beat(k);
-        k->beat_ns = later(err ? 0 : beat_every(k));
+        k->beat_ns = deadline_in(err ? 0 : beat_every(k));
     }
     if (!err && now >= k->figures_ns) {
         err = look(k);
-        k->figures_ns = later(k->relay->o.figures);
+        k->figures_ns = deadline_in(k->relay->o.figures);
     }
     if (!err && k->relay->o.cleanup_age >= 0 && now >= k->clean_ns)
         err = clean(k);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "flow/relay/internal.h"
 #include "flow/relay/points.h"
 
@@ -222,12 +223,12 @@ static void reach_points(flow_relay *relay, relay_batch **done, int n)
 
 static void tell_parked(marker *m, const relay_row *row)
 {
-    char text[200], id[37] = "";
+    char text[200], id[UUID_LEN + 1] = "";
     my_value event = my_cell(row->batch->result, row->at, COL_EVENT_ID);
     my_value key = my_cell(row->batch->result, row->at, COL_KEY);
     char *key_text = mem_dup(key.s, key.len);
-    if (event.len == 16)
-        relay_uuid_text((const unsigned char *)event.s, id);
+    if (event.len == UUID_BYTES)
+        uuid_text((const unsigned char *)event.s, id);
     const flow_field fields[] = {{.key = "row", .number = row->id},
                                  {.key = "id", .text = id},
                                  {.key = "key", .text = key_text},

@@ -107,16 +107,3 @@ bool relay_headers(const char *json, size_t len, relay_header_fn add, void *arg)
     json_close(&j);
     return ok;
 }
-
-void relay_uuid_text(const unsigned char id[16], char out[37])
-{
-    static const char digits[] = "0123456789abcdef";
-    char *p = out;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *p++ = '-';
-        *p++ = digits[id[i] >> 4];
-        *p++ = digits[id[i] & 15];
-    }
-    *p = '\0';
-}

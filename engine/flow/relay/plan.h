@@ -51,6 +51,5 @@ typedef void (*relay_header_fn)(void *arg, const char *name, size_t name_len, co
 bool relay_headers(const char *json, size_t len, relay_header_fn add, void *arg);
 
 /* "0190a7b0-....": 36 characters and a NUL. */
-void relay_uuid_text(const unsigned char id[16], char out[37]);
 
 #endif

@@ -5,16 +5,18 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/uuid.h"
 
-static int put_ids(const relay_batch *batch, relay_state state, rl_buf *ids, char first[37])
+static int put_ids(const relay_batch *batch, relay_state state, rl_buf *ids,
+                   char first[UUID_LEN + 1])
 {
     int n = 0;
-    char text[37];
+    char text[UUID_LEN + 1];
     for (int i = 0; i < batch->n; i++) {
         my_value id = my_cell(batch->result, batch->rows[i].at, COL_EVENT_ID);
-        if (batch->rows[i].state != state || id.len != 16)
+        if (batch->rows[i].state != state || id.len != UUID_BYTES)
             continue;
-        relay_uuid_text((const unsigned char *)id.s, text);
+        uuid_text((const unsigned char *)id.s, text);
         if (n == 0)
             memcpy(first, text, sizeof text);
         if (n++ < RELAY_IDS_MAX)
@@ -27,7 +29,7 @@ static fail_outcome hit(fail_point_id point, const relay_batch *batch)
 {
     rl_buf ids = {0};
     fail_value value;
-    char first[37] = "", number[24], count[16];
+    char first[UUID_LEN + 1] = "", number[24], count[16];
     relay_state state = point == FAIL_POINT_RELAY_AFTER_ACK ? ROW_ACKED : ROW_FLYING;
     my_value key = my_cell(batch->result, batch->rows[0].at, COL_KEY);
     char *key_text = mem_dup(key.s, key.len);

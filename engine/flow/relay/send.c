@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/uuid.h"
 #include "flow/relay/internal.h"
 #include "flow/relay/points.h"
 #include "kafka/txn.h"
@@ -106,12 +107,12 @@ static rd_kafka_headers_t *headers_of(const relay_row *row)
     my_value id = my_cell(result, row->at, COL_EVENT_ID);
     my_value more = my_cell(result, row->at, COL_HEADERS);
     rd_kafka_headers_t *headers = rd_kafka_headers_new(4);
-    char text[37];
-    if (id.len == 16) {
-        relay_uuid_text((const unsigned char *)id.s, text);
-        rd_kafka_header_add(headers, "event-id", 8, text, 36);
+    char text[UUID_LEN + 1];
+    if (id.len == UUID_BYTES) {
+        uuid_text((const unsigned char *)id.s, text);
+        rd_kafka_header_add(headers, "event-id", 8, text, UUID_LEN);
     }
-    if (id.len == 16 &&
+    if (id.len == UUID_BYTES &&
         (more.kind == MY_NULL || relay_headers(more.s, more.len, add_header, headers)))
         return headers;
     rd_kafka_headers_destroy(headers);

@@ -186,19 +186,6 @@ static void headers_say_what_was_before(void **state)
     with_message("", theirs, check_story, &(consume_story){.other_group = true});
 }
 
-static void ids_are_parsed_and_printed(void **state)
-{
-    (void)state;
-    unsigned char id[CONSUME_ID];
-    char text[CONSUME_ID_TEXT];
-    assert_true(consume_id_parse(id_text, strlen(id_text), id));
-    consume_id_print(id, text);
-    assert_string_equal(text, id_text);
-    assert_false(consume_id_parse(id_text, 35, id));
-    assert_false(consume_id_parse("0190b5e6-0000-7000-8000-0123456789ax", 36, id));
-    assert_false(consume_id_parse("0190b5e6x0000-7000-8000-0123456789ab", 36, id));
-}
-
 /* ---- headers of a failure ---- */
 
 static const char *text_of(const rd_kafka_headers_t *h, const char *name, int *count)
@@ -372,7 +359,6 @@ int main(void)
         cmocka_unit_test(what_cannot_be_decoded_says_why),
         cmocka_unit_test(a_transfer_has_two_legs),
         cmocka_unit_test(headers_say_what_was_before),
-        cmocka_unit_test(ids_are_parsed_and_printed),
         cmocka_unit_test(a_failure_tells_its_story_once),
         cmocka_unit_test(sums_are_per_account_and_in_order),
         cmocka_unit_test(a_sum_beyond_64_bits_is_refused),

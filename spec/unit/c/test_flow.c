@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "flow/core.h"
+#include "flow/load/internal.h"
 
 enum { ADDS = 100000, WORKERS = 3 };
 
@@ -199,6 +200,24 @@ static void histograms_add_up(void **state)
     flow_hdr_close(&hdr);
 }
 
+/* Who asks for a failure decides by its kinds whether to begin again. */
+static void a_failure_keeps_its_kinds(void **state)
+{
+    (void)state;
+    flow_load *l = calloc(1, sizeof *l);
+    rl_err *failure = err_new(RL_KAFKA, 47, "INVALID_PRODUCER_EPOCH", "fenced");
+    failure->retriable = failure->abortable = failure->fatal = true;
+    pthread_mutex_init(&l->tally.lock, NULL);
+    l->failure = failure;
+    rl_err *copy = flow_load_failure(l);
+    assert_true(err_is(copy, RL_KAFKA, "INVALID_PRODUCER_EPOCH"));
+    assert_true(copy->retriable && copy->abortable && copy->fatal);
+    err_free(copy);
+    err_free(failure);
+    pthread_mutex_destroy(&l->tally.lock);
+    free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +229,7 @@ int main(void)
         cmocka_unit_test(events_are_bounded),
         cmocka_unit_test(health_tells_changes_once),
         cmocka_unit_test(histograms_add_up),
+        cmocka_unit_test(a_failure_keeps_its_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

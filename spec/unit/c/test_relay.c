@@ -181,16 +181,6 @@ static void headers_are_a_list_of_pairs(void **state)
     }
 }
 
-static void an_event_id_is_written_as_uuid(void **state)
-{
-    const unsigned char id[16] = {0x01, 0x90, 0xa7, 0xb0, 0x12, 0x34, 0x7d, 0xef,
-                                  0x80, 0,    0xff, 1,    2,    3,    4,    5};
-    char text[37];
-    (void)state;
-    relay_uuid_text(id, text);
-    assert_string_equal(text, "0190a7b0-1234-7def-8000-ff0102030405");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,7 +192,6 @@ int main(void)
         cmocka_unit_test(shares_come_to_rest),
         cmocka_unit_test(a_cursor_stops_at_a_hole_that_is_not_settled),
         cmocka_unit_test(headers_are_a_list_of_pairs),
-        cmocka_unit_test(an_event_id_is_written_as_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
