@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "http/server_internal.h"
 
 enum {
@@ -314,8 +315,8 @@ static void answer_the_rest(http_server *server)
 
 static void wait_for_answers(http_server *server, double at_most)
 {
-    int64_t until = clock_ns() + (int64_t)(at_most * 1e9);
-    while (http_under_way(server) && clock_ns() < until) {
+    rl_deadline until = deadline_in(at_most);
+    while (http_under_way(server) && !deadline_passed(until)) {
         if (atomic_load(&server->stopped))
             answer_the_rest(server);
         nanosleep(&(struct timespec){.tv_nsec = STEP_US * 1000}, NULL);

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "bind/value/hdr.h"
 #include "bind/value/errs.h"
 #include "bind/value/opts.h"
@@ -199,14 +200,14 @@ typedef struct stop_job {
 static void stop_run(rl_await *a)
 {
     stop_job *job = (stop_job *)a;
-    int64_t until = clock_ns() + (int64_t)(job->seconds * 1e9);
+    rl_deadline until = deadline_in(job->seconds);
     flow_stop(job->flow);
     while (!flow_join(job->flow, SLICE_MS / 1e3)) {
         if (atomic_load(&job->given_up)) {
             a->err = err_lab("CANCELLED", "stop was cancelled");
             return;
         }
-        if (clock_ns() >= until) {
+        if (deadline_passed(until)) {
             a->err = err_lab("TIMEOUT", "the flow has not finished its work in time");
             return;
         }

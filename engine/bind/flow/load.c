@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/units.h"
 #include "bind/evidence/history.h"
 #include "bind/value/errs.h"
@@ -302,11 +303,11 @@ typedef struct wait_job {
 static void wait_run(rl_await *a)
 {
     wait_job *job = (wait_job *)a;
-    int64_t until = clock_ns() + (int64_t)(job->seconds * 1e9);
+    rl_deadline until = deadline_in(job->seconds);
     while (!flow_join(flow_load_flow(job->l), 0.02)) {
         if (atomic_load(&job->given_up))
             a->err = err_lab("CANCELLED", "the wait was cancelled");
-        else if (job->seconds >= 0 && clock_ns() >= until)
+        else if (job->seconds >= 0 && deadline_passed(until))
             a->err = err_lab("TIMEOUT", "the load has not come to its end in time");
         if (a->err)
             return;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/cond.h"
 #include "bind/value/errs.h"
 #include "bind/task/scheduler.h"
 
@@ -24,7 +24,7 @@ static struct {
     corpse *queue;
     bool started;
     int busy;
-} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int open_handles;
 
@@ -55,6 +55,7 @@ static void reaper_give(void (*close)(void *), void *impl)
     pthread_mutex_lock(&reaper.lock);
     if (!reaper.started) {
         pthread_t thread;
+        cond_init(&reaper.change);
         reaper.started = pthread_create(&thread, NULL, reaper_main, NULL) == 0;
         if (reaper.started)
             pthread_detach(thread);
@@ -68,11 +69,9 @@ static void reaper_give(void (*close)(void *), void *impl)
 
 void reaper_drain(double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)seconds;
+    rl_deadline until = deadline_in(seconds);
     pthread_mutex_lock(&reaper.lock);
-    while (reaper.busy && pthread_cond_timedwait(&reaper.change, &reaper.lock, &until) == 0)
+    while (reaper.busy && cond_wait_until(&reaper.change, &reaper.lock, until))
         ;
     pthread_mutex_unlock(&reaper.lock);
 }
