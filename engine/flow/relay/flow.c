@@ -26,9 +26,6 @@ const char *const flow_relay_counter_names[RELAY_N] = {
 void relay_wait(flow_relay *relay, double seconds)
 {
     cond_wait_until(&relay->change, &relay->lock, deadline_in(seconds));
-    int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (int64_t)(seconds * 1e9);
-    t = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    pthread_cond_timedwait(&relay->change, &relay->lock, &t);
 }
 
 void relay_signal(flow_relay *relay)
