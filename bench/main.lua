@@ -4,7 +4,8 @@
 local err = require "rlab.err"
 local exit = require "rlab.exit"
 local term = require "rlab.term"
-local units = require "rlab.units"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local PARTS = { "kafka", "relay", "consume", "query", "proxy", "bag", "start", "task" }
 local MORE = { "flat" } -- only when it is named: minutes, and nothing to compare with
@@ -17,12 +18,7 @@ local function parts_of(words)
   if #words == 0 then return PARTS end
   local all = table.move(MORE, 1, #MORE, #PARTS + 1, table.move(PARTS, 1, #PARTS, 1, {}))
   for _, word in ipairs(words) do
-    local known = false
-    for _, part in ipairs(all) do known = known or part == word end
-    if not known then
-      local near = units.nearest(word, all)
-      usage("no part '%s'%s", word, near and (", did you mean '" .. near .. "'?") or "")
-    end
+    if not tables.contains(all, word) then usage("no part '%s'%s", word, strict.hint(word, all)) end
   end
   return words
 end

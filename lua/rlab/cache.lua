@@ -3,6 +3,8 @@
 local clock = require "rlab.clock"
 local host = require "rlab.core_host"
 local null = require "rlab.null"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 local units = require "rlab.units"
 
 local M = {}
@@ -21,12 +23,8 @@ function M.latest_key(prefix, account) return ("%slatest:%d"):format(prefix, acc
 function M.version(n) return ("%020d"):format(n) end
 
 local function one_of(what, word, list)
-  for _, known in ipairs(list) do
-    if known == word then return word end
-  end
-  local near = units.nearest(tostring(word), list)
-  error(("cache: unknown %s '%s'%s"):format(what, tostring(word),
-    near and (", did you mean '%s'?"):format(near) or ""), 3)
+  if tables.contains(list, word) then return word end
+  error(("cache: unknown %s '%s'%s"):format(what, tostring(word), strict.hint(word, list)), 3)
 end
 
 function M.source(name)

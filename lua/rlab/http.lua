@@ -4,24 +4,10 @@ local core = require "rlab.core_http"
 local err = require "rlab.err"
 local json = require "rlab.json"
 local log = require "rlab.log"
-local units = require "rlab.units"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
-
-local function check_options(call, options, known)
-  if type(options) ~= "table" then
-    error(call .. ": a table of options expected, got " .. type(options), 3)
-  end
-  for key in pairs(options) do
-    local fits = false
-    for _, name in ipairs(known) do fits = fits or name == key end
-    if not fits then
-      local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
-        near and ", did you mean '" .. near .. "'?" or ""), 3)
-    end
-  end
-end
 
 -- ---- requests ----
 
@@ -41,13 +27,12 @@ local function header_lines(headers)
 end
 
 local function prepare(options)
-  check_options("http.request", options, request_keys)
+  options = strict.check("http.request", options, request_keys, 4)
   if type(options.url) ~= "string" then
     error("http.request: url is a text such as \"http://127.0.0.1:18080/accounts/1\"", 3)
   end
   if options.json ~= nil and options.body ~= nil then error("http.request: body or json, not both", 3) end
-  local headers = {}
-  for name, value in pairs(options.headers or {}) do headers[name] = value end
+  local headers = tables.merged(options.headers)
   if options.json ~= nil then headers["content-type"] = headers["content-type"] or "application/json" end
   return {
     method = (options.method or "GET"):upper(), url = options.url, headers = header_lines(headers),
@@ -64,9 +49,7 @@ end
 
 local function by_method(method)
   return function(url, options)
-    local all = { method = method, url = url }
-    for key, value in pairs(options or {}) do all[key] = value end
-    return core.request(prepare(all))
+    return core.request(prepare(tables.merged({ method = method, url = url }, options)))
   end
 end
 
@@ -75,8 +58,7 @@ M.get, M.delete = by_method "GET", by_method "DELETE"
 local function with_body(method)
   return function(url, body, options)
     local all = { method = method, url = url, [type(body) == "table" and "json" or "body"] = body }
-    for key, value in pairs(options or {}) do all[key] = value end
-    return core.request(prepare(all))
+    return core.request(prepare(tables.merged(all, options)))
   end
 end
 
@@ -92,16 +74,14 @@ function M.problem(status, detail, more)
   for key, value in pairs(more or {}) do
     if key == "headers" then headers = value else body[key] = value end
   end
-  local all = { ["content-type"] = "application/problem+json" }
-  for name, value in pairs(headers) do all[name] = value end
-  return { status = status, headers = all, body = json.encode(body) }
+  return { status = status, body = json.encode(body),
+    headers = tables.merged({ ["content-type"] = "application/problem+json" }, headers) }
 end
 
 -- json(value[, status[, headers]]) -> an answer
 function M.json(value, status, headers)
-  local all = { ["content-type"] = "application/json" }
-  for name, value_ in pairs(headers or {}) do all[name] = value_ end
-  return { status = status or 200, headers = all, body = json.encode(value) }
+  return { status = status or 200, body = json.encode(value),
+    headers = tables.merged({ ["content-type"] = "application/json" }, headers) }
 end
 
 -- ---- servers ----
@@ -159,10 +139,9 @@ local serve_keys = { "host", "port", "threads", "max_body", "max_connections", "
 -- headers=, body=, after=} or a text; `after(sent)` is called in a task when the answer has been written to
 -- the socket.
 function M.serve(options)
-  check_options("http.serve", options, serve_keys)
+  options = strict.check("http.serve", options, serve_keys)
   if type(options.handler) ~= "function" then error("http.serve: handler is a function(req)", 2) end
-  local core_options = {}
-  for key, value in pairs(options) do core_options[key] = value end
+  local core_options = tables.merged(options)
   core_options.handler = nil
   local raw, port, id = core.serve(core_options, dispatcher(options.handler))
   if not raw then return nil, port end

@@ -4,6 +4,8 @@
 -- A summary or histogram has hdr = (a histogram of rlab.hdr, or its summary() table for a summary) instead
 -- of a value; `scale` turns its integers into the unit of the metric (1e-9: ns into seconds), `bounds` are
 -- a histogram's upper bounds in that unit. Metrics of one name share one HELP and TYPE.
+local tables = require "rlab.tables"
+
 local M = { content_type = "text/plain; version=0.0.4; charset=utf-8" }
 
 local types = { counter = true, gauge = true, summary = true, histogram = true, untyped = true }
@@ -48,10 +50,8 @@ local function check(metric)
 end
 
 local function labels_text(labels, extra, extra_value)
-  local names, parts = {}, {}
-  for name in pairs(labels or {}) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do parts[#parts + 1] = ('%s="%s"'):format(name, escape_label(labels[name])) end
+  local parts = {}
+  for _, name in ipairs(tables.sorted_keys(labels or {})) do parts[#parts + 1] = ('%s="%s"'):format(name, escape_label(labels[name])) end
   if extra then parts[#parts + 1] = ('%s="%s"'):format(extra, extra_value) end
   return #parts > 0 and "{" .. table.concat(parts, ",") .. "}" or ""
 end

@@ -2,6 +2,7 @@
 -- server are in C (rlab.core_mysql).
 local core = require "rlab.core_mysql"
 local err = require "rlab.err"
+local strict = require "rlab.options"
 local task = require "rlab.task"
 local units = require "rlab.units"
 
@@ -11,23 +12,6 @@ local Db = core.methods -- of every connection: query, exec, kill, id, ping, rec
 -- connect{host=, port=, socket=, user=, password=, database=, tls=, ca=, found_rows=, connect_timeout=,
 --   read_timeout=, write_timeout=} -> db | nil, err
 M.connect = core.connect
-
-local function check_options(call, options, known)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    error(call .. ": a table of options expected, got " .. type(options), 3)
-  end
-  for key in pairs(options) do
-    local fits = false
-    for _, name in ipairs(known) do fits = fits or name == key end
-    if not fits then
-      local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
-        near and ", did you mean '" .. near .. "'?" or ""), 3)
-    end
-  end
-  return options
-end
 
 -- ---- rows ----
 
@@ -101,7 +85,7 @@ local tx_keys = { "isolation", "retries", "read_only", "snapshot" }
 local inside = setmetatable({}, { __mode = "k" }) -- connections with a tx under way
 
 local function check_tx(options)
-  options = check_options("mysql:tx", options, tx_keys)
+  options = strict.check("mysql:tx", options, tx_keys, 4)
   local level = options.isolation and tostring(options.isolation):lower():gsub("[_-]", " ")
   if level and not levels[level] then
     error(("mysql:tx: no isolation level '%s'; there are read uncommitted, read committed, repeatable \z

@@ -8,6 +8,7 @@
 -- type is ok, fail (it did certainly not happen), info (nobody knows), or invoke, which is passed over.
 -- What is info is never taken for lost or aborted.
 local null = require "rlab.null"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -154,9 +155,7 @@ finders["duplicate"] = function(found)
   local list = {}
   for key, log in pairs(found.logs) do
     for id, offsets in pairs(log.offsets) do
-      local all = {}
-      for offset in pairs(offsets) do all[#all + 1] = offset end
-      table.sort(all)
+      local all = tables.sorted_keys(offsets)
       if #all > 1 then case(list, id, key, all[2], "at offsets %s", table.concat(all, ", ")) end
     end
   end

@@ -4,6 +4,8 @@
 -- sends and polls; docs/checks.md says what each of them means.
 local core = require "rlab.check.core"
 local json = require "rlab.json"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -29,11 +31,8 @@ function M.bind(lab)
     __index = function(_, name)
       local checker = checkers[name]
       if not checker then
-        local names = {}
-        for known in pairs(checkers) do names[#names + 1] = known end
-        local near = require("rlab.units").nearest(name, names)
         error(("there is no check '%s'%s"):format(tostring(name),
-          near and (", did you mean '" .. near .. "'?") or ""), 2)
+          options.hint(name, tables.sorted_keys(checkers))), 2)
       end
       return function(...) return checker(lab, ...) end
     end,

@@ -1,6 +1,8 @@
 -- Checks over a history of sends and polls: one of Jepsen's classes each (rlab.check.history finds them).
 local core = require "rlab.check.core"
 local history = require "rlab.check.history"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 local SHOWN = 8
@@ -30,12 +32,8 @@ local function ids_of(cases)
 end
 
 local function known_class(class)
-  for _, name in ipairs(history.classes) do
-    if name == class then return end
-  end
-  local near = require("rlab.units").nearest(tostring(class), history.classes)
-  error(("check.kafka: no class '%s'%s"):format(tostring(class),
-    near and (", did you mean '" .. near .. "'?") or ""), 3)
+  if tables.contains(history.classes, class) then return end
+  error(("check.kafka: no class '%s'%s"):format(tostring(class), options.hint(class, history.classes)), 3)
 end
 
 -- kafka{history = operations, class = "lost-write", settings = {...}, complete = true, name =}: no case of

@@ -2,7 +2,7 @@
 local exit = require "rlab.exit"
 local host = require "rlab.core_host"
 local err = require "rlab.err"
-local units = require "rlab.units"
+local options = require "rlab.options"
 
 local M = {}
 
@@ -26,7 +26,7 @@ local function find(commands, name)
     if command.name == name then return command end
     if not command.hidden then names[#names + 1] = command.name end
   end
-  return nil, units.nearest(name, names)
+  return nil, options.advice(name, names, "rlab --help lists them")
 end
 
 local head = [[
@@ -143,10 +143,9 @@ function M.main(args)
     words = rest(args, 1)
     word = "run"
   end
-  local command, near = find(commands, word)
+  local command, advice = find(commands, word)
   if not command then
-    complain(("no command '%s'%s"):format(word, near and ("; did you mean '" .. near .. "'?")
-      or "; rlab --help lists them"))
+    complain(("no command '%s'; %s"):format(word, advice))
     return exit.usage
   end
   if command.raw then return run(command, words) end

@@ -310,9 +310,7 @@ local function find(word)
     if verb.name == word then return verb end
     names[i] = verb.name
   end
-  local near = units.nearest(word, names)
-  usage("no '%s'; %s", word, near and ("did you mean '%s'?"):format(near)
-    or "there are " .. table.concat(names, ", "))
+  usage("no '%s'; %s", word, require("rlab.options").advice(word, names))
 end
 
 local function help()

@@ -69,8 +69,7 @@ local function options_of(exp, settings)
     local name, text = setting:match "^([^=]+)=(.*)$"
     if not name then usage("--set takes NAME=VALUE, not '%s'", setting) end
     if not declared[name] then
-      local near = require("rlab.units").nearest(name, names)
-      usage("%s has no option '%s'%s", exp.id, name, near and (", did you mean '" .. near .. "'?") or "")
+      usage("%s has no option '%s'%s", exp.id, name, require("rlab.options").hint(name, names))
     end
     values[name] = typed(declared[name], text, name)
   end

@@ -192,8 +192,7 @@ function logs.args(parser)
 end
 
 local function servers_of(given)
-  local servers, units = require "rlab.stack.servers", require "rlab.units"
-  local list = {}
+  local servers, list = require "rlab.stack.servers", {}
   for _, word in ipairs(given) do
     local found = false
     for _, name in ipairs(servers.names()) do
@@ -203,10 +202,8 @@ local function servers_of(given)
     end
     if not found then
       local names = { "kafka", table.unpack(servers.names()) }
-      local near = units.nearest(word, names)
-      local mend = near and ("did you mean '%s'?"):format(near) or "there are " .. table.concat(names, ", ")
       error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
-        message = ("no server '%s'; %s"):format(word, mend) }, 0)
+        message = ("no server '%s'; %s"):format(word, require("rlab.options").advice(word, names)) }, 0)
     end
   end
   return #list > 0 and list or servers.names()

@@ -3,7 +3,9 @@
 local err = require "rlab.err"
 local host = require "rlab.core_host"
 local prose = require "rlab.experiment.prose"
+local options = require "rlab.options"
 local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
 local units = require "rlab.units"
 
 local M = {}
@@ -27,13 +29,6 @@ local function script_error(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
 end
 
-local function sorted_keys(t)
-  local list = {}
-  for key in pairs(t) do list[#list + 1] = key end
-  table.sort(list)
-  return list
-end
-
 -- "file:line" of the field in the source, so that a complaint can be clicked
 local function place(source, key)
   local line = 1
@@ -50,9 +45,8 @@ local function check_keys(def, source)
   for key, value in pairs(def) do
     local want, where = keys[key], place(source, tostring(key))
     if not want then
-      local near = units.nearest(tostring(key), sorted_keys(keys))
       script_error("%s: an experiment has no '%s'%s", where, tostring(key),
-        near and (", did you mean '" .. near .. "'?") or "")
+        options.hint(key, tables.sorted_keys(keys)))
     end
     if type(value) ~= want then
       script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value))
@@ -78,10 +72,9 @@ end
 local function check_needs(def, where)
   for _, need in ipairs(def.needs) do
     if not known_needs[need] then
-      local near = units.nearest(tostring(need), sorted_keys(known_needs))
       script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, proxy, partition",
         where, tostring(need),
-        near and (", did you mean '" .. near .. "'?") or "")
+        options.hint(need, tables.sorted_keys(known_needs)))
     end
   end
 end
@@ -218,7 +211,7 @@ function M.names()
     local name = type(entry) == "table" and entry.name or entry
     if name:match "%.lua$" then found["experiments/" .. name] = true end
   end
-  return sorted_keys(found)
+  return tables.sorted_keys(found)
 end
 
 return M

@@ -8,15 +8,14 @@ local exit = require "rlab.exit"
 local host = require "rlab.core_host"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local tables = require "rlab.tables"
 
 local M = {}
 
 local function context()
   local ctx = json.decode(os.getenv "RLAB_ROLE_ARGS" or "{}")
   function ctx.say(word, fields)
-    local message = { say = word }
-    for key, value in pairs(fields or {}) do message[key] = value end
-    io.stdout:write(json.encode(message), "\n")
+    io.stdout:write(json.encode(tables.merged({ say = word }, fields)), "\n")
     io.stdout:flush()
   end
   local lab = { stack = { kafka = { brokers = ctx.brokers } } }

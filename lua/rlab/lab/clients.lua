@@ -1,6 +1,8 @@
 -- Clients and topics of an arm: the standard right profile, overridden by what the arm sets.
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -57,20 +59,6 @@ end
 
 local topic_keys = { "assignment", "configs", "min_isr", "partitions", "replication_factor" }
 
-local function topic_options(opts)
-  local known = {}
-  for _, key in ipairs(topic_keys) do known[key] = true end
-  for key in pairs(opts) do
-    if not known[key] then
-      local near = require("rlab.units").nearest(tostring(key), topic_keys)
-      error(("lab:topic: unknown option '%s'%s"):format(tostring(key),
-        near and (", did you mean '" .. near .. "'?") or
-        "; there are " .. table.concat(topic_keys, ", ")), 3)
-    end
-  end
-  return opts
-end
-
 local function in_sync(lab, name)
   local found = lab.run.admin:topic(name)
   for _, p in ipairs(found and found.partitions or {}) do
@@ -93,10 +81,9 @@ end
 -- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full
 --   name, when every replica is in sync
 function M.topic(lab, word, opts)
-  opts = topic_options(opts or {})
+  opts = strict.check("lab:topic", opts, topic_keys)
   local name = lab:name(word)
-  local configs = { ["min.insync.replicas"] = tostring(opts.min_isr or 2) }
-  for key, value in pairs(opts.configs or {}) do configs[key] = value end
+  local configs = tables.merged({ ["min.insync.replicas"] = tostring(opts.min_isr or 2) }, opts.configs)
   lab.run.ledger:add("topic", name)
   create_topic(lab, {
     name = name, configs = configs, assignment = opts.assignment,
@@ -123,8 +110,7 @@ end
 function M.isr_is(lab, topic, want)
   local found = lab:partition(topic, 0)
   if not found or #found.isr ~= #want then return false end
-  local have = {}
-  for _, id in ipairs(found.isr) do have[id] = true end
+  local have = tables.set_of(found.isr)
   for _, id in ipairs(want) do
     if not have[id] then return false end
   end

@@ -236,9 +236,7 @@ end
 function Lab:database(...)
   local mysql = require "rlab.mysql"
   local name = (self:name "db"):gsub("[^%w]", "_")
-  local at = self.stack.mysql
-  local root = { host = at.host, port = at.port, user = at.user, password = at.password }
-  local db = self:own(must(mysql.connect(root)))
+  local db = self:own(must(mysql.connect(self.stack:mysql_opts())))
   must(db:exec("CREATE DATABASE " .. name))
   must(db:exec("USE " .. name))
   for _, statement in ipairs { ... } do must(db:exec(statement)) end

@@ -1,6 +1,7 @@
 -- Load on an arm's services: rlab.flow_load with the run's seed, and each operation in the run's history.
 local flow_load = require "rlab.flow_load"
 local must = require "rlab.must"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -19,8 +20,7 @@ end
 --   the arm instead of url. Unless they say otherwise, the seed is the run's, a row is kept of each
 --   request, and the history gets each operation.
 function M.load(lab, opts)
-  local all = {}
-  for key, value in pairs(opts) do all[key] = value end
+  local all = tables.merged(opts)
   if opts.to then all.to, all.url = nil, opts.to.url end
   all.seed, all.rows, all.history = opts.seed or lab.seed, rows_of(opts), opts.history or lab.run.history
   all.name = (lab.label and lab.label .. "/" or "") .. (opts.name or "load")

@@ -3,6 +3,7 @@
 -- come from outside: signals, locked rows, the proxy.
 local children = require "rlab.lab.children"
 local must = require "rlab.must"
+local strict = require "rlab.options"
 
 local M = {}
 
@@ -11,19 +12,11 @@ local Process = children.class()
 local OPTION_KEYS = { "name", "cmd", "env", "cwd", "http", "via_proxy", "at_most" }
 
 local function check_options(opts)
-  local known = {}
-  for _, key in ipairs(OPTION_KEYS) do known[key] = true end
-  for key in pairs(opts) do
-    if not known[key] then
-      local near = require("rlab.units").nearest(tostring(key), OPTION_KEYS)
-      error(("lab:process: unknown option '%s'%s"):format(tostring(key),
-        near and (", did you mean '" .. near .. "'?")
-        or "; there are " .. table.concat(OPTION_KEYS, ", ")), 3)
-    end
-  end
+  opts = strict.check("lab:process", opts, OPTION_KEYS, 4)
   if type(opts.cmd) ~= "table" and type(opts.cmd) ~= "string" then
     error('lab:process: cmd is a list such as { "python3", "consumer.py" }, or a line for the shell', 3)
   end
+  return opts
 end
 
 local function add_kafka(lab, env, wire)
@@ -84,7 +77,7 @@ end
 --   Process. With `http` it is told a port (RLAB_PORT), and this returns when that path answers with a
 --   status below 500.
 function M.process(lab, opts)
-  check_options(opts)
+  opts = check_options(opts)
   local child = spawn(lab, opts, children.tag(lab, opts.name or "process"))
   return child:await_ready()
 end
@@ -146,10 +139,7 @@ end
 --   locked by a transaction of the lab's, so that whoever writes them stands still in the middle of its
 --   own. held:await_waiter() proves that somebody does, held:release() lets them go.
 function M.lock_rows(lab, where, sql, ...)
-  local at = lab.stack.mysql
-  local db = lab:own(must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
-    password = at.password,
-    database = lab:schema() }))
+  local db = lab:own(must(require("rlab.mysql").connect(lab.stack:mysql_opts { database = lab:schema() })))
   local held = { fault = lab:fault("a locked row: " .. where):started() }
   must(db:exec "START TRANSACTION")
   must(db:query(sql .. " FOR UPDATE", ...))

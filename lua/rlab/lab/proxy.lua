@@ -4,7 +4,8 @@
 -- or transactional id, all made by lab:name), unless it says client_id, topic or contains itself. MySQL and
 -- Redis get ports of the arm's own.
 local must = require "rlab.must"
-local units = require "rlab.units"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -56,21 +57,6 @@ local function scoped(lab, spec)
     spec.contains = space(lab)
   end
   return spec
-end
-
-local function check(call, spec, known)
-  for key in pairs(spec) do
-    local fits = false
-    for _, name in ipairs(known) do fits = fits or name == key end
-    if not fits then
-      local near = units.nearest(tostring(key), known)
-      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
-        near and (", did you mean '" .. near .. "'?") or ""), 3)
-    end
-  end
-  local copy = {}
-  for key, value in pairs(spec) do copy[key] = value end
-  return copy
 end
 
 -- ---- rules ----
@@ -133,7 +119,7 @@ local RULE_KEYS = { "name", "proto", "action", "api", "client_id", "topic", "sta
 --   arm is inconclusive (may_fire = true: it need not). f:await(), f:state(), f:release(), f:remove(),
 --   f:prove().
 function M.rule(lab, spec)
-  local own = check("lab:rule", spec, RULE_KEYS)
+  local own = tables.merged(strict.check("lab:rule", spec, RULE_KEYS))
   lab:wire()
   local name, may = own.name or described(own), own.may_fire
   own.name, own.may_fire = nil, nil
@@ -224,7 +210,7 @@ end
 
 -- wire_log{api = "OffsetCommit", ...} -> log: what matches is noted from now on (several calls add up)
 function M.wire_log(lab, spec)
-  local own = check("lab:wire_log", spec or {}, LOG_KEYS)
+  local own = tables.merged(strict.check("lab:wire_log", spec, LOG_KEYS))
   lab:wire()
   local _, since, dropped = must(client(lab):wire { owner = owner(lab), since = math.maxinteger })
   must(client(lab):watch(scoped(lab, own)))

@@ -1,6 +1,7 @@
 -- Samples ten times a second: watermarks of watched partitions and gauges, one JSON line each, for the
 -- report's time axis.
 local json = require "rlab.json"
+local must = require "rlab.must"
 local task = require "rlab.task"
 
 local M = {}
@@ -18,10 +19,8 @@ function M.watch(lab, topic, partition, label)
 end
 
 local function connect(lab)
-  local at = lab.stack.mysql
-  return lab:own(require("rlab.must")(require("rlab.mysql").connect { host = at.host, port = at.port,
-    user = at.user, password = at.password,
-    database = lab:schema(), read_timeout = "1s" }))
+  return lab:own(must(require("rlab.mysql").connect(lab.stack:mysql_opts { database = lab:schema(),
+    read_timeout = "1s" })))
 end
 
 local counts = {
@@ -44,9 +43,7 @@ local function stale_of(lab, db, redis)
 end
 
 local function connect_redis(lab)
-  local at = lab.stack.redis
-  return lab:own(require("rlab.must")(require("rlab.redis").connect { host = at.host, port = at.port,
-    timeout = "1s" }))
+  return lab:own(must(require("rlab.redis").connect(lab.stack:redis_opts { timeout = "1s" })))
 end
 
 -- watch_pipeline{"backlog", "lag", "duplicates", "applied", "stale", topic =, group =}: series of the

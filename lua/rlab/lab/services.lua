@@ -6,6 +6,8 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local process = require "rlab.process"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -19,13 +21,7 @@ local own_settings = {
   cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
 }
 
-local function merged(...)
-  local all = {}
-  for _, list in ipairs { ... } do
-    for key, value in pairs(list) do all[key] = value end
-  end
-  return all
-end
+local merged = tables.merged
 
 -- An answer that never comes is waited for as long as the socket's timeout, by default a minute, and a
 -- topic that a broker does not know yet is asked for again after five: an arm has less.
@@ -39,7 +35,7 @@ local function lab_consumer(lab, tag, given)
   for _, name in ipairs { "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms" } do
     own[name] = tostring(lab:settings("consumer")[name])
   end
-  return merged(own, given or {})
+  return merged(own, given)
 end
 
 local function arms_settings(lab, name, given, tag)
@@ -52,7 +48,7 @@ local function arms_settings(lab, name, given, tag)
     settings.consumer = lab_consumer(lab, tag, settings.consumer)
   end
   if description.uses and description.uses.producer then
-    settings.producer = merged(IMPATIENT, settings.producer or {})
+    settings.producer = merged(IMPATIENT, settings.producer)
   end
   return settings
 end
@@ -72,7 +68,7 @@ local function addresses(lab, via_proxy)
   return env
 end
 
-local OPTION_KEYS = { must_fire = true, failpoints = true, via_proxy = true, at_most = true }
+local OPTION_KEYS = { "at_most", "failpoints", "must_fire", "via_proxy" }
 
 local function spawn(lab, name, settings, opts, tag, instance)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
@@ -90,13 +86,7 @@ end
 -- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) ->
 --   Service that says it is ready. Failpoints are armed before it starts.
 function M.service(lab, name, settings, opts)
-  opts = opts or {}
-  for key in pairs(opts) do
-    if not OPTION_KEYS[key] then
-      error(("lab:service: unknown option '%s'; there are at_most, failpoints, must_fire, via_proxy"):format(
-        tostring(key)), 2)
-    end
-  end
+  opts = strict.check("lab:service", opts, OPTION_KEYS)
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
   local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
   local service = spawn(lab, name, arms_settings(lab, name, settings or {}, tag), opts, tag, tag)

@@ -7,9 +7,7 @@ local task = require "rlab.task"
 local M = {}
 
 local function connect(lab, database)
-  local at = lab.stack.mysql
-  return must(require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
-    password = at.password, database = database })
+  return must(require("rlab.mysql").connect(lab.stack:mysql_opts { database = database }))
 end
 
 -- schema() -> the name of the arm's schema, copied from the migrated template when it is first asked for;
@@ -149,9 +147,7 @@ end
 -- redis() -> the observer's connection to Redis, closed with the arm
 function M.redis(lab)
   if not lab.redis_conn then
-    local at = lab.stack.redis
-    lab.redis_conn = lab:own(must(require("rlab.redis").connect { host = at.host, port = at.port,
-      timeout = "5s" }))
+    lab.redis_conn = lab:own(must(require("rlab.redis").connect(lab.stack:redis_opts { timeout = "5s" })))
   end
   return lab.redis_conn
 end

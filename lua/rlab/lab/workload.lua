@@ -2,6 +2,8 @@
 -- and events written to the topic directly.
 -- The seed pins ids, accounts, amounts and the order per client.
 local must = require "rlab.must"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -11,20 +13,6 @@ function M.accounts(lab, n)
   for id = 1, n do values[id] = ("(%d)"):format(id) end
   must(lab:db():exec("INSERT INTO account (id) VALUES " .. table.concat(values, ", ")))
   return n
-end
-
-local function check_options(call, opts, known)
-  for key in pairs(opts) do
-    local fits = false
-    for _, name in ipairs(known) do fits = fits or name == key end
-    if not fits then
-      local near = require("rlab.units").nearest(tostring(key), known)
-      error(("lab:%s: unknown option '%s'%s"):format(call, tostring(key),
-        near and (", did you mean '" .. near .. "'?")
-        or "; there are " .. table.concat(known, ", ")), 4)
-    end
-  end
-  return opts
 end
 
 -- plan(count, accounts, word) -> list of { id = "cmd-0001", account =, amount = }: no amount is 0, so that
@@ -101,7 +89,7 @@ local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", 
 --   `restart` a service that was killed is started again, as a supervisor does; a command is never sent
 --   twice.
 function M.commands(lab, opts)
-  check_options("commands", opts, COMMAND_KEYS)
+  opts = strict.check("lab:commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)
   local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list }
   local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before,
@@ -199,7 +187,7 @@ local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "
 --   account =, amount =, version =}: the ledger's rows and, when they are there, the same events in the
 --   topic, each acknowledged; or, with `outbox`, as rows that wait for a relay
 function M.publish(lab, opts)
-  check_options("publish", opts, PUBLISH_KEYS)
+  opts = strict.check("lab:publish", opts, PUBLISH_KEYS)
   local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
   write_ledger(lab, list, events_of(lab, list))
   if opts.outbox then
@@ -222,9 +210,7 @@ end
 --   options as of lab:topic
 function M.event_topic(lab, opts)
   if not lab.topic_of_events then
-    local settings = { partitions = 3 }
-    for key, value in pairs(opts or {}) do settings[key] = value end
-    lab.topic_of_events = lab:topic("events", settings)
+    lab.topic_of_events = lab:topic("events", tables.merged({ partitions = 3 }, opts))
   elseif opts then
     error("lab:event_topic: the topic is there already; ask for it with options before a service starts", 2)
   end
@@ -315,7 +301,7 @@ local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most
 -- or the arm is inconclusive: no unsent row in the outbox, and the group has committed up to the end of
 -- each partition
 function M.drain(lab, opts)
-  opts = check_options("drain", opts or {}, DRAIN_KEYS)
+  opts = strict.check("lab:drain", opts, DRAIN_KEYS)
   local at_most = opts.at_most or "30s"
   if opts.outbox ~= false then
     await_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, at_most)

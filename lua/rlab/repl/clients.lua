@@ -1,6 +1,7 @@
 -- The session's own connections to the running stack: opened when a word first needs them, closed with the
 -- session.
 local err = require "rlab.err"
+local tables = require "rlab.tables"
 
 local M = {}
 M.__index = M
@@ -42,13 +43,12 @@ local openers = {
   mysql = function(self)
     local at, failure = address(self, "mysql")
     if not at then return nil, failure end
-    return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
-      password = at.password, database = at.database }
+    return require("rlab.mysql").connect(self:stack():mysql_opts { database = at.database })
   end,
   redis = function(self)
     local at, failure = address(self, "redis")
     if not at then return nil, failure end
-    return require("rlab.redis").connect { host = at.host, port = at.port }
+    return require("rlab.redis").connect(self:stack():redis_opts())
   end,
   proxy = function(self)
     local stack = self:stack()
@@ -72,8 +72,7 @@ function M:consumer(settings)
   if not at then return nil, failure end
   local all = { brokers = at.brokers, ["enable.auto.commit"] = false, ["enable.partition.eof"] = true,
     ["socket.timeout.ms"] = 3000 }
-  for key, value in pairs(settings) do all[key] = value end
-  return require("rlab.kafka").consumer(all)
+  return require("rlab.kafka").consumer(tables.merged(all, settings))
 end
 
 --- forget(name): the server is gone or was restarted; the next use connects again

@@ -2,6 +2,7 @@
 -- string and a tombstone told apart.
 local err = require "rlab.err"
 local null = require "rlab.null"
+local tables = require "rlab.tables"
 local term = require "rlab.term"
 
 local M = {}
@@ -112,9 +113,7 @@ function M.grid(rows, columns, opts)
   local described = {}
   for i, c in ipairs(columns) do
     if type(c) ~= "table" then c = { name = tostring(c), key = c } end
-    local copy = { format = cell, max = 60 }
-    for k, v in pairs(c) do copy[k] = v end
-    described[i] = copy
+    described[i] = tables.merged({ format = cell, max = 60 }, c)
   end
   if #rows == 0 then return dim "(no rows)" end
   return term.grid(described, rows,

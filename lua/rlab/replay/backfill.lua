@@ -6,6 +6,7 @@ local fail = require "rlab.fail"
 local mysql = require "rlab.mysql"
 local null = require "rlab.null"
 local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -66,9 +67,8 @@ function M.new(o)
 end
 
 local function connect(self)
-  local settings = { found_rows = true } -- affected tells how many rows the guard let through
-  for key, value in pairs(self.o.mysql) do settings[key] = value end
-  return mysql.connect(settings)
+  -- with found_rows `affected` says how many rows the guard let through
+  return mysql.connect(tables.merged({ found_rows = true }, self.o.mysql))
 end
 
 local function quote(name) return "`" .. name:gsub("`", "``") .. "`" end

@@ -2,7 +2,8 @@
 local exit = require "rlab.exit"
 local json = require "rlab.json"
 local must = require "rlab.must"
-local units = require "rlab.units"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 local usage = require "rlab.usage" "replay: backfill: "
 
 local function mysql_of(args)
@@ -15,22 +16,18 @@ local function mysql_of(args)
   if not (stack and stack.mysql) then
     usage "no MySQL: start the stack by rlab up, or say --mysql mysql://user:password@host:port/schema"
   end
-  local at = stack.mysql
-  return { host = at.host, port = at.port, user = at.user, password = at.password, database = at.database }
+  return stack:mysql_opts { database = stack.mysql.database }
 end
 
 local keys = { job = "string", table = "string", key = "string", read = "string", write = "string",
   shards = "integer", chunk = "integer" }
 
 local function check_job(path, job)
-  local names = {}
-  for name in pairs(keys) do names[#names + 1] = name end
   for name, value in pairs(job) do
     local want = keys[name]
     if not want then
-      local near = units.nearest(tostring(name), names)
       usage("%s: a job has no '%s'%s", path, tostring(name),
-        near and ("; did you mean '%s'?"):format(near) or "")
+        options.hint(name, tables.sorted_keys(keys), "; "))
     end
     if (want == "integer" and math.type(value) ~= "integer")
       or (want == "string" and type(value) ~= "string") then

@@ -12,6 +12,7 @@ local null = require "rlab.null"
 local places = require "rlab.replay.places"
 local reader = require "rlab.replay.reader"
 local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -189,9 +190,8 @@ local function open_consumer(self)
     auto_offset_reset = "earliest",
     isolation_level = "read_committed", enable_partition_eof = true, fetch_wait_max_ms = 100,
     session_timeout_ms = 6000 }
-  for key, value in pairs(self.o.consumer or {}) do settings[key] = value end
   local failure
-  self.consumer, failure = kafka.consumer(settings)
+  self.consumer, failure = kafka.consumer(tables.merged(settings, self.o.consumer))
   return self.consumer, failure
 end
 
@@ -199,8 +199,7 @@ local function connect(self)
   local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true,
     partitioner = "murmur2_random", linger_ms = 0,
     message_timeout_ms = 5000 }
-  for key, value in pairs(self.o.producer or {}) do settings[key] = value end
-  local producer, failure = kafka.producer(settings)
+  local producer, failure = kafka.producer(tables.merged(settings, self.o.producer))
   if not producer then return nil, failure end
   self.producer = producer
   return open_consumer(self)

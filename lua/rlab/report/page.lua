@@ -2,6 +2,7 @@
 -- how to reproduce.
 local html = require "rlab.report.html"
 local sequence = require "rlab.report.sequence"
+local tables = require "rlab.tables"
 
 local page = {}
 
@@ -45,7 +46,7 @@ end
 local VERSION_ORDER = { "kafka", "mysql", "redis", "proxy", "librdkafka" }
 
 local function versions_of(stack)
-  local out, seen, rest = {}, {}, {}
+  local out, seen = {}, {}
   local versions = stack.versions or {}
   local function add(name)
     if seen[name] or versions[name] == nil then return end
@@ -55,9 +56,7 @@ local function versions_of(stack)
     out[#out + 1] = text
   end
   for _, name in ipairs(VERSION_ORDER) do add(name) end
-  for name in pairs(versions) do rest[#rest + 1] = name end
-  table.sort(rest)
-  for _, name in ipairs(rest) do add(name) end
+  for _, name in ipairs(tables.sorted_keys(versions)) do add(name) end
   return out
 end
 
@@ -260,10 +259,8 @@ local function base_arm(arms)
 end
 
 local function pairs_text(settings)
-  local flat, keys, out = flatten(settings, "", {}), {}, {}
-  for key in pairs(flat) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for i, key in ipairs(keys) do out[i] = key .. "=" .. flat[key] end
+  local flat, out = flatten(settings, "", {}), {}
+  for i, key in ipairs(tables.sorted_keys(flat)) do out[i] = key .. "=" .. flat[key] end
   return table.concat(out, "\n")
 end
 
@@ -355,9 +352,7 @@ end
 function page.reproduce(result, history)
   local run, host = result.run or {}, (result.run or {}).host or {}
   local options = flatten(run.options, "", {})
-  local names = {}
-  for name in pairs(options) do names[#names + 1] = name end
-  table.sort(names)
+  local names = tables.sorted_keys(options)
   local given = #names > 0 and "<p>Options: " .. html.each(names, function(name)
     return html.fill("<code>{name} = {value}</code> ", { name = name, value = options[name] })
   end) .. "</p>" or ""

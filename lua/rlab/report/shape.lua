@@ -1,6 +1,8 @@
 -- What the drawing parts may rely on, whatever the file left out: arms and checks have names, cells and
 -- links have offsets, numbers have a name. A result from an older or a newer rlab is drawn as far as it can
 -- be.
+local tables = require "rlab.tables"
+
 local shape = {}
 
 local function kept(list, fits)
@@ -27,8 +29,7 @@ local function sound_moment(m)
   if type(m) ~= "table" then return nil end
   local partitions = kept(m.partitions, always)
   for i, p in ipairs(partitions) do
-    local copy = {}
-    for key, v in pairs(p) do copy[key] = v end
+    local copy = tables.merged(p)
     copy.cells, copy.partition = kept(p.cells, has_offset), p.partition or 0
     partitions[i] = copy
   end
@@ -37,20 +38,17 @@ end
 
 -- sound(result) -> a copy, sound at the top: lists are lists, and what stands in them can be named
 function shape.sound(result)
-  local out = {}
-  for key, v in pairs(result) do out[key] = v end
+  local out = tables.merged(result)
   out.arms, out.checks = {}, {}
   for i, arm in ipairs(kept(result.arms, always)) do
-    local copy = {}
-    for key, v in pairs(arm) do copy[key] = v end
+    local copy = tables.merged(arm)
     copy.name = tostring(arm.name or "arm " .. i)
     copy.numbers = kept(arm.numbers, has_name)
     copy.clients = kept(arm.clients, always)
     out.arms[i] = copy
   end
   for i, check in ipairs(kept(result.checks, always)) do
-    local copy = {}
-    for key, v in pairs(check) do copy[key] = v end
+    local copy = tables.merged(check)
     copy.name, copy.arm = tostring(check.name or "check " .. i), tostring(check.arm or "all arms")
     copy.counterexamples = kept(check.counterexamples, always)
     out.checks[i] = copy

@@ -46,16 +46,13 @@ end
 
 local function drop_databases(stack, names)
   if #names == 0 then return end
-  local at = stack.mysql
-  local db <close> = require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
-    password = at.password }
+  local db <close> = require("rlab.mysql").connect(stack:mysql_opts())
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
 local function remove_keys(stack, prefixes)
   if #prefixes == 0 then return end
-  local redis <close> = require("rlab.redis").connect { host = stack.redis.host, port = stack.redis.port,
-    timeout = "5s" }
+  local redis <close> = require("rlab.redis").connect(stack:redis_opts { timeout = "5s" })
   for _, prefix in ipairs(prefixes) do
     local cursor = "0"
     repeat

@@ -3,6 +3,7 @@
 local err = require "rlab.err"
 local http = require "rlab.http"
 local log = require "rlab.log"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -12,15 +13,9 @@ Context.__index = Context
 Context.__name = "service.context"
 
 local function logger(fields)
-  local function with(more)
-    local all = {}
-    for key, value in pairs(fields) do all[key] = value end
-    for key, value in pairs(more or {}) do all[key] = value end
-    return all
-  end
   local own = {}
   for _, level in ipairs { "debug", "info", "warn", "error" } do
-    own[level] = function(message, more) log[level](message, with(more)) end
+    own[level] = function(message, more) log[level](message, tables.merged(fields, more)) end
   end
   return own
 end
@@ -135,9 +130,7 @@ end
 
 -- ctx:say(word, fields): a JSON line on standard output, for who started the service
 function Context:say(word, fields)
-  local message = { say = word }
-  for key, value in pairs(fields or {}) do message[key] = value end
-  io.stdout:write(require("rlab.json").encode(message), "\n")
+  io.stdout:write(require("rlab.json").encode(tables.merged({ say = word }, fields)), "\n")
   io.stdout:flush()
 end
 

@@ -5,6 +5,7 @@ local http = require "rlab.http"
 local json = require "rlab.json"
 local metrics = require "rlab.metrics"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -74,10 +75,7 @@ local function own_metrics(ctx)
     { name = "rlab_draining", type = "gauge", help = "1 while the service ends.",
       value = ctx.draining and 1 or 0 },
   }
-  local keys = {}
-  for key in pairs(ctx.requests) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(tables.sorted_keys(ctx.requests)) do
     local row = ctx.requests[key]
     list[#list + 1] = { name = "http_server_requests_seconds", type = "histogram",
       help = "Requests by route and status, from the call of the handler to its end.",

@@ -6,7 +6,8 @@
 -- start prepares all in the background and returns, or calls ctx:hold(), which returns when the service is
 -- to end: then its <close> variables close.
 local host = require "rlab.core_host"
-local units = require "rlab.units"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 local usage = require "rlab.usage" ()
 
 local M = {}
@@ -16,10 +17,8 @@ local keys = { "name", "help", "port", "options", "uses", "start" }
 local function define(_, description)
   if type(description) ~= "table" then error("service: a table expected", 2) end
   for key in pairs(description) do
-    local near = units.nearest(tostring(key), keys)
-    if near ~= key then
-      error(("service: unknown key '%s'%s"):format(tostring(key),
-        near and ", did you mean '" .. near .. "'?" or ""), 2)
+    if not tables.contains(keys, key) then
+      error(("service: unknown key '%s'%s"):format(tostring(key), options.hint(key, keys)), 2)
     end
   end
   if type(description.name) ~= "string" then error("service: it has no name", 2) end
@@ -53,9 +52,7 @@ function M.load(name)
   for _, known in ipairs(M.names()) do
     if known == name then return require("service." .. name) end
   end
-  local near = units.nearest(name, M.names())
-  usage("no service '%s'; %s", name, near and ("did you mean '%s'?"):format(near)
-    or "there are " .. table.concat(M.names(), ", "))
+  usage("no service '%s'; %s", name, options.advice(name, M.names()))
 end
 
 return setmetatable(M, { __call = define })

@@ -3,6 +3,8 @@
 -- Precedence: flags > environment > file > default. A slip of the pen is an error everywhere, with "did you
 -- mean".
 local json = require "rlab.json"
+local strict = require "rlab.options"
+local tables = require "rlab.tables"
 local units = require "rlab.units"
 local usage = require "rlab.usage" ()
 
@@ -191,11 +193,6 @@ local function flag_of(name) return "--" .. name:gsub("_", "-") end
 local function env_of(option) return option.env ~= false and "RLAB_" .. option.name:upper() or nil end
 local function key_of(word) return (word:gsub("-", "_")) end
 
-local function near_text(word, names)
-  local near = units.nearest(word, names)
-  return near and ("; did you mean '%s'?"):format(near) or ""
-end
-
 local function in_range(option, value, where)
   if option.min and value < units[option.type == "duration" and "duration" or "size"](option.min) then
     usage("%s: %s is below %s", where, tostring(value), tostring(option.min))
@@ -213,20 +210,12 @@ local function convert(option, text, where)
       type(text) == "table" and json.encode(text) or tostring(text))
   end
   if option.type == "enum" then
-    for _, word in ipairs(option.values) do
-      if word == value then return value end
-    end
+    if tables.contains(option.values, value) then return value end
     usage("%s: '%s' is none of %s%s", where, value, table.concat(option.values, ", "),
-      near_text(value, option.values))
+      strict.hint(value, option.values, "; "))
   end
   if type(value) == "number" then in_range(option, value, where) end
   return value
-end
-
-local function names_of(list, form)
-  local names = {}
-  for i, option in ipairs(list) do names[i] = form(option.name) end
-  return names
 end
 
 local function find_flag(list, word, service)
@@ -237,9 +226,11 @@ local function find_flag(list, word, service)
   local negated = name and name:match "^no%-(.*)$"
   option = negated and list[key_of(negated)]
   if option and option.type == "bool" and not given then return option, "false" end
-  local near = units.nearest(name and "--" .. name or word, names_of(list, flag_of))
+  local flags = {}
+  for i, known in ipairs(list) do flags[i] = flag_of(known.name) end
+  local hint = strict.hint(name and "--" .. name or word, flags)
   usage("service %s: unknown option '%s'%s", service, word,
-    near and (", did you mean '%s'?"):format(near) or ("; rlab service %s --help lists them"):format(service))
+    hint ~= "" and hint or ("; rlab service %s --help lists them"):format(service))
 end
 
 local function set_pair(list, text, flags, service)
@@ -248,7 +239,7 @@ local function set_pair(list, text, flags, service)
   local option = list[key_of(key)]
   if not option then
     usage("service %s: --set: no option '%s'%s", service, key,
-      near_text(key, names_of(list, function(n) return n end)))
+      strict.hint(key, tables.names_of(list), "; "))
   end
   flags[option.name] = { value, "--set " .. key }
 end
@@ -290,7 +281,7 @@ local function read_file(list, path, service)
     local option = list[key_of(tostring(key))]
     if not option then
       usage("service %s: %s: no option '%s'%s", service, path, tostring(key),
-        near_text(tostring(key), names_of(list, function(n) return n end)))
+        strict.hint(key, tables.names_of(list), "; "))
     end
     found[option.name] = { value, ("%s: %s"):format(path, key) }
   end

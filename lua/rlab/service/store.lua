@@ -4,6 +4,7 @@
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local mysql = require "rlab.mysql"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -11,11 +12,8 @@ local M = {}
 local PING_EVERY, PING_AT_MOST = "500ms", "1500ms"
 
 local function settings(ctx, more)
-  local all = { connect_timeout = "2s", read_timeout = "3s", write_timeout = "3s" }
-  for _, source in ipairs { ctx.mysql, more or {} } do
-    for key, value in pairs(source) do all[key] = value end
-  end
-  return all
+  local bounds = { connect_timeout = "2s", read_timeout = "3s", write_timeout = "3s" }
+  return tables.merged(bounds, ctx.mysql, more)
 end
 
 -- The services' tables are asked for until they are there: a schema without them is the first thing that

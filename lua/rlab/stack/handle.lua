@@ -10,6 +10,8 @@ local process = require "rlab.process"
 local servers = require "rlab.stack.servers"
 local supervisor = require "rlab.stack.local"
 local task = require "rlab.task"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 local units = require "rlab.units"
 local clock = require "rlab.clock"
 local users = require "rlab.stack.users"
@@ -107,11 +109,16 @@ end
 local Stack = {}
 Stack.__index = Stack
 
-local function has(stack, part)
-  for _, p in ipairs(stack.parts) do
-    if p == part then return true end
-  end
-  return false
+local function has(stack, part) return tables.contains(stack.parts, part) end
+
+-- mysql_opts([{database =, ...}]) -> what mysql.connect takes to reach the stack's MySQL, and these options
+function Stack:mysql_opts(more)
+  return tables.merged(tables.picked(self.mysql, { "host", "port", "user", "password" }), more)
+end
+
+-- redis_opts([{timeout =, ...}]) -> the same for redis.connect
+function Stack:redis_opts(more)
+  return tables.merged(self.redis, more)
 end
 
 -- The running servers of the stack; the state is read again when somebody else may have changed it.
@@ -122,8 +129,7 @@ function Stack:server(name)
       return self.held[name]
     end
   end
-  local near = units.nearest(name, servers.names())
-  error(("no server named '%s'%s"):format(name, near and (", did you mean '" .. near .. "'?") or ""), 2)
+  error(("no server named '%s'%s"):format(name, options.hint(name, servers.names())), 2)
 end
 
 function Stack:servers()

@@ -3,23 +3,11 @@
 --   stack.open{needs={"kafka","mysql"}, start=true, say=function(line) end, what="E-012"} -> stack | nil, err
 --   stack.current() -> the running one | nil
 local err = require "rlab.err"
-local units = require "rlab.units"
+local options = require "rlab.options"
 
 local M = {}
 
 local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home" }
-
-local function check(opts)
-  for key in pairs(opts) do
-    local known = false
-    for _, k in ipairs(OPEN_KEYS) do known = known or k == key end
-    if not known then
-      local near = units.nearest(tostring(key), OPEN_KEYS)
-      error(("stack.open: unknown option '%s'%s"):format(tostring(key),
-        near and (", did you mean '" .. near .. "'?") or ""), 3)
-    end
-  end
-end
 
 -- Parts in their usual order, each once; raises for a word that is none.
 local function parts_of(words)
@@ -29,10 +17,9 @@ local function parts_of(words)
     if word == "partition" then -- no server, a state of the brokers; the run asks for it
       wanted.kafka, wanted.proxy = true, true
     elseif not servers.is_part(word) then
-      local near = units.nearest(word, servers.parts)
       error(err.new { domain = "rlab", code = 0, name = "USAGE",
         message = ("no server '%s'%s; there are %s"):format(
-        word, near and (", did you mean '" .. near .. "'?") or "", table.concat(servers.parts, ", ")) }, 0)
+        word, options.hint(word, servers.parts), table.concat(servers.parts, ", ")) }, 0)
     end
     wanted[word] = true
   end
@@ -69,7 +56,7 @@ end
 
 function M.open(opts)
   opts = opts or {}
-  check(opts)
+  options.check("stack.open", opts, OPEN_KEYS)
   local open = kinds[opts.kind or "local"]
   if not open then error("stack.open: no kind of stack named '" .. tostring(opts.kind) .. "'", 2) end
   return open(opts)

@@ -5,6 +5,7 @@ local err = require "rlab.err"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local tools = require "rlab.stack.tools"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -121,8 +122,7 @@ end
 -- ---- the template ----
 
 local function connect(at)
-  return require("rlab.mysql").connect { host = at.host, port = at.port, user = at.user,
-    password = at.password }
+  return require("rlab.mysql").connect(tables.picked(at, { "host", "port", "user", "password" }))
 end
 
 -- Flyway notes each file when it is done, so a template that it left half-way is known.
@@ -184,9 +184,9 @@ function M.clone(db, template, schema)
     local ok, failure = db:exec(statement)
     if not ok then return nil, failure end
   end
-  local tables, failure = tables_of(db, template)
-  if not tables then return nil, failure end
-  for _, row in ipairs(tables) do
+  local rows, failure = tables_of(db, template)
+  if not rows then return nil, failure end
+  for _, row in ipairs(rows) do
     local ok, broken = copy_table(db, template, row.name)
     if not ok then return nil, broken end
   end

@@ -4,7 +4,8 @@ local http = require "rlab.http"
 local json = require "rlab.json"
 local store = require "rlab.service.store"
 local task = require "rlab.task"
-local units = require "rlab.units"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -58,13 +59,6 @@ function M.within(ctx, f, ...)
   return table.unpack(results, 1, results.n)
 end
 
-local function names(set)
-  local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
-  table.sort(list)
-  return list
-end
-
 -- body(req, {key = true}) -> the object; what is no object of these keys is refused
 function M.body(req, keys)
   local value, failure = json.decode(req.body)
@@ -74,8 +68,7 @@ function M.body(req, keys)
   end
   for key in pairs(value) do
     if not keys[key] then
-      local near = units.nearest(key, names(keys))
-      M.refuse(400, "unknown field '%s'%s", key, near and (", did you mean '%s'?"):format(near) or "")
+      M.refuse(400, "unknown field '%s'%s", key, options.hint(key, tables.sorted_keys(keys)))
     end
   end
   return value

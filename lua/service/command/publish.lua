@@ -1,6 +1,7 @@
 -- command: the direct modes, which send the event to Kafka themselves. Each is wrong in its own way (E-002).
 local err = require "rlab.err"
 local kafka = require "rlab.kafka"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -16,11 +17,7 @@ local by_mode = {
 }
 
 local function settings(ctx)
-  local all = { brokers = ctx.brokers }
-  for _, source in ipairs { profile, by_mode[ctx.config.mode] or {}, ctx.config.producer } do
-    for key, value in pairs(source) do all[key] = value end
-  end
-  return all
+  return tables.merged({ brokers = ctx.brokers }, profile, by_mode[ctx.config.mode], ctx.config.producer)
 end
 
 local Publisher = {}

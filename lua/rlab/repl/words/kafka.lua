@@ -5,6 +5,7 @@ local must = require "rlab.must"
 local null = require "rlab.null"
 local out = require "rlab.repl.out"
 local show = require "rlab.repl.show"
+local options = require "rlab.options"
 local units = require "rlab.units"
 
 local function ids(list)
@@ -109,19 +110,11 @@ local function listing_of_records(list)
   return setmetatable(list, { __name = "records", __tostring = function(self) return show.records(self) end })
 end
 
-local TAIL_KEYS = { n = true, follow = true, isolation = true, partition = true }
+local TAIL_KEYS = { "n", "follow", "isolation", "partition" }
 
 local function tail_options(opts)
   if type(opts) == "number" then opts = { n = opts } end
-  opts = opts or {}
-  for key in pairs(opts) do
-    if not TAIL_KEYS[key] then
-      local near = units.nearest(tostring(key), { "n", "follow", "isolation", "partition" })
-      error(("tail: unknown option '%s'%s"):format(tostring(key),
-        near and ", did you mean '" .. near .. "'?" or ""), 3)
-    end
-  end
-  return opts
+  return (options.check("tail", opts, TAIL_KEYS, 4))
 end
 
 local function end_of(at, isolation)

@@ -1,7 +1,8 @@
 -- Changing Kafka from the prompt: create, produce, and seek with a guard against members that are alive.
 local offsets = require "rlab.replay.offsets"
 local show = require "rlab.repl.show"
-local units = require "rlab.units"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 
 local RECORD = { "key", "value", "headers", "partition", "timestamp" }
 
@@ -11,13 +12,9 @@ local function record_of(topic, what)
     record.value = what
     return record
   end
-  local known = {}
-  for _, key in ipairs(RECORD) do known[key] = true end
   for key, value in pairs(what) do
-    if not known[key] then
-      local near = units.nearest(tostring(key), RECORD)
-      error(("produce: a record has no '%s'%s"):format(tostring(key),
-        near and ", did you mean '" .. near .. "'?" or ""), 3)
+    if not tables.contains(RECORD, key) then
+      error(("produce: a record has no '%s'%s"):format(tostring(key), options.hint(key, RECORD)), 3)
     end
     record[key] = value
   end

@@ -1,0 +1,37 @@
+-- rlab.options: option tables are strict, and an unknown word is answered by the nearest known one.
+local tables = require "rlab.tables"
+local units = require "rlab.units"
+
+local M = {}
+
+-- advice(word, known[, otherwise]) -> "did you mean 'x'?", or `otherwise` when nothing is near: the list of
+--   what there is when not given
+function M.advice(word, known, otherwise)
+  local near = units.nearest(tostring(word), known)
+  return near and ("did you mean '%s'?"):format(near) or otherwise or "there are " .. table.concat(known, ", ")
+end
+
+-- hint(word, known[, before = ", "]) -> ", did you mean 'x'?" or ""
+function M.hint(word, known, before)
+  local near = units.nearest(tostring(word), known)
+  return near and ("%sdid you mean '%s'?"):format(before or ", ", near) or ""
+end
+
+-- check(call, options, known[, level = 3]) -> options, {} for nil. Another key than the known ones is raised
+--   where the function that checks was called.
+function M.check(call, options, known, level)
+  if options == nil then return {} end
+  if type(options) ~= "table" then
+    error(call .. ": a table of options expected, got " .. type(options), level or 3)
+  end
+  for key in pairs(options) do
+    if not tables.contains(known, key) then
+      local near = M.hint(key, known)
+      error(("%s: unknown option '%s'%s"):format(call, tostring(key),
+        near ~= "" and near or "; there are " .. table.concat(known, ", ")), level or 3)
+    end
+  end
+  return options
+end
+
+return M
