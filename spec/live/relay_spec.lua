@@ -392,7 +392,7 @@ describe("the relay", function()
       "flow_relay.open: unknown option 'marks', did you mean 'mark'?")
     assert.has_error(function()
       flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", mark = "updates" } end,
-      "flow_relay.open: mark is one of update, delete, cursor, not 'updates'")
+      "flow_relay.open: mark: 'updates' is none of update, delete, cursor; did you mean 'update'?")
   end)
 
   it("answers health and metrics as a service", function()

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 #include "evidence/bag.h"
 
@@ -255,8 +256,7 @@ static int l_duplicates(lua_State *L)
         lua_createtable(L, 0, 2);
         push_id(L, bag, i);
         lua_setfield(L, -2, "id");
-        lua_pushinteger(L, (lua_Integer)bag_id_count(bag, i));
-        lua_setfield(L, -2, "count");
+        field_set_int(L, "count", (lua_Integer)bag_id_count(bag, i));
         lua_rawseti(L, -2, (lua_Integer)++found);
     }
     return 1;

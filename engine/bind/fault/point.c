@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 #include "bind/task/timed.h"
 #include "fault/point/registry.h"
@@ -262,22 +263,14 @@ static int l_seed(lua_State *L)
     return 0;
 }
 
-static void set_text(lua_State *L, const char *key, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
-
 static void add_info(const fail_info *info, void *arg)
 {
     lua_State *L = arg;
     lua_createtable(L, 0, 4);
-    set_text(L, "name", info->name);
-    set_text(L, "expr", info->expr);
-    lua_pushinteger(L, info->hits);
-    lua_setfield(L, -2, "hits");
-    lua_pushinteger(L, info->fired);
-    lua_setfield(L, -2, "fired");
+    field_set_text(L, "name", info->name);
+    field_set_text(L, "expr", info->expr);
+    field_set_int(L, "hits", info->hits);
+    field_set_int(L, "fired", info->fired);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
@@ -295,8 +288,8 @@ static int l_points(lua_State *L)
     lua_createtable(L, FAIL_POINT_COUNT, 0);
     for (int i = 0; i < FAIL_POINT_COUNT; i++) {
         lua_createtable(L, 0, 2);
-        set_text(L, "name", fail_point_names[i]);
-        set_text(L, "help", fail_point_helps[i]);
+        field_set_text(L, "name", fail_point_names[i]);
+        field_set_text(L, "help", fail_point_helps[i]);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

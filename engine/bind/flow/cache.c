@@ -5,6 +5,7 @@
 
 #include "bind/value/hdr.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/flow/handle.h"
 #include "bind/http/front.h"
 #include "bind/value/opts.h"
@@ -31,11 +32,7 @@ static const rl_handle_type cache_handle = {.name = "flow.cache",
 
 static int read_word(lua_State *L, const char *key, const char *const *words)
 {
-    const char *word = opts_str(L, 1, key, words[0]);
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return i;
-    return luaL_error(L, "flow_cache.open: %s cannot be '%s'", key, word);
+    return opts_word(L, 1, key, words[0], "flow_cache.open", words);
 }
 
 static double read_number(lua_State *L, const char *key, double def, double lo, double hi)
@@ -143,31 +140,19 @@ static flow_cache *check(lua_State *L)
 
 /* ---- figures ---- */
 
-static void set_int(lua_State *L, const char *key, int64_t value)
-{
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_text(lua_State *L, const char *key, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
-
 static void push_gauges(lua_State *L, flow_cache *cache)
 {
     flow_cache_gauges g;
     flow_cache_measure(cache, &g);
-    set_text(L, "redis_breaker", cache_breaker_names[g.redis]);
-    set_text(L, "db_breaker", cache_breaker_names[g.db]);
-    set_int(L, "redis_breaker_opens", g.redis_opens);
-    set_int(L, "db_breaker_opens", g.db_opens);
-    set_int(L, "db_busy", g.db_busy);
-    set_int(L, "db_peak", g.db_peak);
-    set_int(L, "db_allowed", g.db_allowed);
-    set_int(L, "queued", g.queued);
-    set_int(L, "events_dropped", flow_dropped(flow_cache_flow(cache)));
+    field_set_text(L, "redis_breaker", cache_breaker_names[g.redis]);
+    field_set_text(L, "db_breaker", cache_breaker_names[g.db]);
+    field_set_int(L, "redis_breaker_opens", g.redis_opens);
+    field_set_int(L, "db_breaker_opens", g.db_opens);
+    field_set_int(L, "db_busy", g.db_busy);
+    field_set_int(L, "db_peak", g.db_peak);
+    field_set_int(L, "db_allowed", g.db_allowed);
+    field_set_int(L, "queued", g.queued);
+    field_set_int(L, "events_dropped", flow_dropped(flow_cache_flow(cache)));
 }
 
 /* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
@@ -176,7 +161,7 @@ static int l_stats(lua_State *L)
     flow_cache *cache = check(L);
     lua_createtable(L, 0, CACHE_N_COUNT + 12);
     for (int i = 0; i < CACHE_N_COUNT; i++)
-        set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
+        field_set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
     push_gauges(L, cache);
     flow_cache_add_pool_wait(cache, hdr_push(L));
     lua_setfield(L, -2, "pool_wait");

@@ -8,6 +8,7 @@
 #include "bind/flow/consume.h"
 #include "bind/value/hdr.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/flow/handle.h"
 #include "bind/kafka/conf.h"
 #include "bind/value/opts.h"
@@ -45,19 +46,7 @@ static const char *const lock_orders[] = {"event", "id", NULL};
 
 static int read_word(lua_State *L, const char *key, const char *def, const char *const *words)
 {
-    const char *word = opts_str(L, OPTS, key, def);
-    luaL_Buffer all;
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return i;
-    luaL_buffinit(L, &all);
-    for (int i = 0; words[i]; i++) {
-        luaL_addstring(&all, i ? ", " : "");
-        luaL_addstring(&all, words[i]);
-    }
-    luaL_pushresult(&all);
-    return luaL_error(L, "flow_consume.open: %s: '%s' is none of %s", key, word,
-                      lua_tostring(L, -1));
+    return opts_word(L, OPTS, key, def, "flow_consume.open", words);
 }
 
 /* "del-before" and "del-after" are our words for DEL; the others are the cache's own. */
@@ -331,20 +320,15 @@ static void set_hist(lua_State *L, flow_consume *consume, const char *key, flow_
 static void push_partition(lua_State *L, const flow_consume_partition *p)
 {
     lua_createtable(L, 0, 5);
-    lua_pushstring(L, p->topic);
-    lua_setfield(L, -2, "topic");
-    lua_pushinteger(L, p->partition);
-    lua_setfield(L, -2, "partition");
+    field_set_text(L, "topic", p->topic);
+    field_set_int(L, "partition", p->partition);
     if (p->position >= 0) {
-        lua_pushinteger(L, p->position);
-        lua_setfield(L, -2, "position");
+        field_set_int(L, "position", p->position);
     }
     if (p->lag >= 0) {
-        lua_pushinteger(L, p->lag);
-        lua_setfield(L, -2, "lag");
+        field_set_int(L, "lag", p->lag);
     }
-    lua_pushnumber(L, p->waits);
-    lua_setfield(L, -2, "waits");
+    field_set_number(L, "waits", p->waits);
 }
 
 static void set_partitions(lua_State *L, flow_consume *consume)
@@ -399,10 +383,8 @@ static int l_counters(lua_State *L)
     lua_createtable(L, CONSUME_N, 0);
     for (int i = 0; i < CONSUME_N; i++) {
         lua_createtable(L, 0, 2);
-        lua_pushstring(L, all[i][0]);
-        lua_setfield(L, -2, "name");
-        lua_pushstring(L, all[i][1]);
-        lua_setfield(L, -2, "help");
+        field_set_text(L, "name", all[i][0]);
+        field_set_text(L, "help", all[i][1]);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

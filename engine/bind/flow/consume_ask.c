@@ -5,6 +5,7 @@
 
 #include "bind/flow/consume.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 
 /* {{"name", "value"}, ...} */
 static void set_headers(lua_State *L, const rd_kafka_headers_t *headers)
@@ -27,35 +28,21 @@ static void set_headers(lua_State *L, const rd_kafka_headers_t *headers)
     lua_setfield(L, -2, "headers");
 }
 
-static void set_int(lua_State *L, const char *key, int64_t v)
-{
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, key);
-}
-
-static void set_bytes(lua_State *L, const char *key, const char *bytes, size_t len)
-{
-    if (!bytes)
-        return;
-    lua_pushlstring(L, bytes, len);
-    lua_setfield(L, -2, key);
-}
-
 static void push_record(lua_State *L, const flow_consume_view *v)
 {
     lua_createtable(L, 0, 13);
-    set_bytes(L, "topic", v->topic, strlen(v->topic));
-    set_bytes(L, "key", v->key, v->key_len);
-    set_bytes(L, "value", v->value, v->value_len);
-    set_int(L, "partition", v->partition);
-    set_int(L, "offset", v->offset);
-    set_int(L, "timestamp", v->timestamp);
-    set_int(L, "attempt", v->attempt);
-    set_bytes(L, "id", v->event_id, strlen(v->event_id));
-    set_int(L, "account", v->account);
-    set_int(L, "amount", v->amount);
-    set_int(L, "balance", v->balance);
-    set_int(L, "version", v->version);
+    field_set_text(L, "topic", v->topic);
+    field_set_bytes(L, "key", v->key, v->key_len);
+    field_set_bytes(L, "value", v->value, v->value_len);
+    field_set_int(L, "partition", v->partition);
+    field_set_int(L, "offset", v->offset);
+    field_set_int(L, "timestamp", v->timestamp);
+    field_set_int(L, "attempt", v->attempt);
+    field_set_text(L, "id", v->event_id);
+    field_set_int(L, "account", v->account);
+    field_set_int(L, "amount", v->amount);
+    field_set_int(L, "balance", v->balance);
+    field_set_int(L, "version", v->version);
     set_headers(L, v->headers);
 }
 

@@ -10,6 +10,7 @@
 #include "base/deadline.h"
 #include "bind/value/hdr.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 #include "bind/task/timed.h"
 
@@ -99,28 +100,16 @@ void flow_handle_detach(rl_handle *h)
 
 /* ---- events ---- */
 
-static void set_int(lua_State *L, const char *key, int64_t value)
-{
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_text(lua_State *L, const char *key, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
-
 static void push_event(lua_State *L, flow_event *e)
 {
     lua_createtable(L, 0, 3 + e->nfields);
-    set_text(L, "what", e->what);
-    set_int(L, "at_ms", e->at_ms);
+    field_set_text(L, "what", e->what);
+    field_set_int(L, "at_ms", e->at_ms);
     for (int i = 0; i < e->nfields; i++) {
         if (e->fields[i].text)
-            set_text(L, e->fields[i].key, e->fields[i].text);
+            field_set_text(L, e->fields[i].key, e->fields[i].text);
         else
-            set_int(L, e->fields[i].key, e->fields[i].number);
+            field_set_int(L, e->fields[i].key, e->fields[i].number);
     }
     if (e->err) {
         errs_push_table(L, e->err);
@@ -253,8 +242,8 @@ void flow_push_stats(lua_State *L, rl_flow *flow, const char *const *names, int 
 {
     lua_createtable(L, 0, n + 2);
     for (int i = 0; i < n; i++)
-        set_int(L, names[i], flow_total(flow, i));
-    set_int(L, "events_dropped", flow_dropped(flow));
+        field_set_int(L, names[i], flow_total(flow, i));
+    field_set_int(L, "events_dropped", flow_dropped(flow));
 }
 
 void flow_set_hdr(lua_State *L, const char *key, flow_hdr *const *hdrs, int n)

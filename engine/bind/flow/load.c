@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "bind/evidence/history.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/flow/handle.h"
 #include "bind/kafka/conf.h"
 #include "bind/value/opts.h"
@@ -130,19 +131,11 @@ static void read_shapes(lua_State *L, flow_load_opts *o)
     o->nshapes = n;
 }
 
-static bool read_arrivals(lua_State *L)
-{
-    const char *arrivals = opts_str(L, OPTS, "arrivals", "constant");
-    bool poisson = strcmp(arrivals, "poisson") == 0;
-    luaL_argcheck(L, poisson || strcmp(arrivals, "constant") == 0, 1,
-                  "arrivals is \"constant\" or \"poisson\"");
-    return poisson;
-}
-
 static void read_numbers(lua_State *L, flow_load_opts *o)
 {
+    static const char *const arrivals[] = {"constant", "poisson", NULL};
     o->rate = read_rate(L, OPTS);
-    o->poisson = read_arrivals(L);
+    o->poisson = opts_word(L, OPTS, "arrivals", "constant", "flow_load.open", arrivals) == 1;
     o->readers = (int)opts_int(L, OPTS, "readers", 0);
     luaL_argcheck(L, (o->rate > 0) != (o->readers > 0), 1,
                   "say rate = \"200/s\" (open) or readers = 64 (closed)");
@@ -194,12 +187,6 @@ static int l_open(lua_State *L)
 
 /* ---- stats ---- */
 
-static void set_int(lua_State *L, const char *key, int64_t v)
-{
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, key);
-}
-
 static void set_hdr(lua_State *L, flow_load *l, const char *key, flow_load_hdr which)
 {
     flow_hdr *hdr = flow_load_hdr_of(l, which);
@@ -224,16 +211,14 @@ static int l_stats(lua_State *L)
         {"rows_lost", s.rows_lost}};
     lua_createtable(L, 0, 20);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        set_int(L, fields[i].key, fields[i].value);
-    lua_pushboolean(L, s.released);
-    lua_setfield(L, -2, "released");
+        field_set_int(L, fields[i].key, fields[i].value);
+    field_set_bool(L, "released", s.released);
     if (s.began) {
-        lua_pushnumber(L, (double)((s.ended ? s.ended : clock_ns()) - s.began) / 1e9);
-        lua_setfield(L, -2, "seconds");
+        field_set_number(L, "seconds", (double)((s.ended ? s.ended : clock_ns()) - s.began) / 1e9);
     }
     lua_createtable(L, 0, 5);
     for (int i = 1; i <= 5; i++)
-        set_int(L, classes[i], s.status[i]);
+        field_set_int(L, classes[i], s.status[i]);
     lua_setfield(L, -2, "status");
     set_hdr(L, l, "latency", LOAD_LATENCY);
     set_hdr(L, l, "service", LOAD_SERVICE);
@@ -243,36 +228,27 @@ static int l_stats(lua_State *L)
 
 /* ---- rows ---- */
 
-static void set_text(lua_State *L, const char *key, const char *text, size_t len)
-{
-    if (!text)
-        return;
-    lua_pushlstring(L, text, len);
-    lua_setfield(L, -2, key);
-}
-
 static void push_row(lua_State *L, const flow_load_row *row)
 {
     static const char *const outcomes[] = {"ok", "fail", "info", "dropped"};
     lua_createtable(L, 0, 10);
-    set_int(L, "n", row->n);
-    set_int(L, "intended", row->intended);
+    field_set_int(L, "n", row->n);
+    field_set_int(L, "intended", row->intended);
     if (row->started)
-        set_int(L, "started", row->started);
-    set_int(L, "ended", row->ended);
-    lua_pushstring(L, outcomes[row->outcome]);
-    lua_setfield(L, -2, "outcome");
+        field_set_int(L, "started", row->started);
+    field_set_int(L, "ended", row->ended);
+    field_set_text(L, "outcome", outcomes[row->outcome]);
     if (row->reader)
-        set_int(L, "reader", row->reader);
+        field_set_int(L, "reader", row->reader);
     if (row->status)
-        set_int(L, "status", row->status);
+        field_set_int(L, "status", row->status);
     if (row->partition >= 0) {
-        set_int(L, "partition", row->partition);
-        set_int(L, "offset", row->offset);
+        field_set_int(L, "partition", row->partition);
+        field_set_int(L, "offset", row->offset);
     }
-    set_text(L, "id", row->id, row->id ? strlen(row->id) : 0);
-    set_text(L, "body", row->body, row->body_len);
-    set_text(L, "error", row->error, row->error ? strlen(row->error) : 0);
+    field_set_text(L, "id", row->id);
+    field_set_bytes(L, "body", row->body, row->body_len);
+    field_set_text(L, "error", row->error);
 }
 
 /* load:take([n = 1000]) -> list of rows, oldest first */

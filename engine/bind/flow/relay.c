@@ -21,19 +21,7 @@ static const rl_handle_type relay_handle = {.name = "flow.relay",
 
 static int read_word(lua_State *L, const char *key, const char *const *words)
 {
-    const char *word = opts_str(L, 1, key, words[0]);
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return i;
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    for (int i = 0; words[i]; i++) {
-        luaL_addstring(&b, i ? ", " : "");
-        luaL_addstring(&b, words[i]);
-    }
-    luaL_pushresult(&b);
-    return luaL_error(L, "flow_relay.open: %s is one of %s, not '%s'", key, lua_tostring(L, -1),
-                      word);
+    return opts_word(L, 1, key, words[0], "flow_relay.open", words);
 }
 
 static const char *need_str(lua_State *L, const char *key)

@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <uv.h>
 
+#include "bind/value/fields.h"
+
 int luaopen_rlab_libraries(lua_State *L);
 
 static void add(lua_State *L, const char *name, const char *version)
 {
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, version);
-    lua_setfield(L, -2, "version");
+    field_set_text(L, "name", name);
+    field_set_text(L, "version", version);
     lua_rawseti(L, -2, luaL_len(L, -2) + 1);
 }
 

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "bind/http/module.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
 #include "http/client.h"
@@ -106,12 +107,10 @@ static int request_push(lua_State *L, rl_await *a)
 {
     const http_answer *answer = &((request_job *)a)->answer;
     lua_createtable(L, 0, 3);
-    lua_pushinteger(L, answer->status);
-    lua_setfield(L, -2, "status");
+    field_set_int(L, "status", answer->status);
     push_headers(L, &answer->head);
     lua_setfield(L, -2, "headers");
-    lua_pushlstring(L, answer->body.data ? answer->body.data : "", answer->body.len);
-    lua_setfield(L, -2, "body");
+    field_set_bytes(L, "body", answer->body.data ? answer->body.data : "", answer->body.len);
     return 1;
 }
 

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "bind/http/module.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/task/handle.h"
 #include "bind/http/front.h"
 #include "bind/value/opts.h"
@@ -94,8 +95,7 @@ static news *take_news(void)
 static void put_pair(void *arg, const char *name, const char *value)
 {
     lua_State *L = arg;
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
+    field_set_text(L, name, value);
 }
 
 static void put_header(void *arg, const char *name, const char *value)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/values.h"
 
 #define BATCH_META "rlab.kafka.batch"
@@ -173,11 +174,9 @@ static void push_record_index(lua_State *L)
 {
     lua_createtable(L, 0, FIELDS + 2);
     for (int i = 0; i < FIELDS; i++) {
-        lua_pushinteger(L, i);
-        lua_setfield(L, -2, fields[i].name);
+        field_set_int(L, fields[i].name, i);
     }
-    lua_pushinteger(L, -1);
-    lua_setfield(L, -2, "generation");
+    field_set_int(L, "generation", -1);
     lua_pushcfunction(L, l_header);
     lua_setfield(L, -2, "header");
     lua_pushcclosure(L, record_index, 1);

@@ -6,6 +6,7 @@
 #include "bind/kafka/module.h"
 #include "bind/kafka/batch.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/conf.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
@@ -143,12 +144,9 @@ static void push_event(lua_State *L, kafka_rebalance *e)
 {
     static const char *const types[] = {"assign", "revoke", "lost", "commit_error"};
     lua_createtable(L, 0, 5);
-    lua_pushstring(L, types[e->type]);
-    lua_setfield(L, -2, "type");
-    lua_pushinteger(L, e->at_ms);
-    lua_setfield(L, -2, "at");
-    lua_pushinteger(L, e->generation);
-    lua_setfield(L, -2, "generation");
+    field_set_text(L, "type", types[e->type]);
+    field_set_int(L, "at", e->at_ms);
+    field_set_int(L, "generation", e->generation);
     kafka_list_push(L, e->partitions);
     lua_setfield(L, -2, "partitions");
     if (!e->err)

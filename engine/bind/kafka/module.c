@@ -6,6 +6,7 @@
 #include "bind/kafka/admin/client.h"
 #include "bind/kafka/batch.h"
 #include "bind/kafka/conf.h"
+#include "bind/value/fields.h"
 
 /* kafka.transactional, written in Lua; the module's table is on top. */
 static void open_transactional(lua_State *L)
@@ -25,8 +26,7 @@ void kafka_client_stats_set(lua_State *L, kafka_notes *notes)
     char *json = kafka_notes_stats_copy(notes);
     if (!json)
         return;
-    lua_pushstring(L, json);
-    lua_setfield(L, -2, "client");
+    field_set_text(L, "client", json);
     free(json);
 }
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "bind/kafka/module.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/conf.h"
 #include "bind/kafka/values.h"
 
@@ -331,22 +332,16 @@ static int l_pending(lua_State *L)
     return 1;
 }
 
-static void set_count(lua_State *L, const char *name, int64_t n)
-{
-    lua_pushinteger(L, n);
-    lua_setfield(L, -2, name);
-}
-
 static int l_stats(lua_State *L)
 {
     kafka_producer *p = kafka_producer_check(L, 1);
     kafka_counts n = kafka_producer_counts(p);
     lua_newtable(L);
-    set_count(L, "sent", n.sent);
-    set_count(L, "acked", n.acked);
-    set_count(L, "failed", n.failed);
-    set_count(L, "bytes", n.bytes);
-    set_count(L, "pending", kafka_producer_pending(p));
+    field_set_int(L, "sent", n.sent);
+    field_set_int(L, "acked", n.acked);
+    field_set_int(L, "failed", n.failed);
+    field_set_int(L, "bytes", n.bytes);
+    field_set_int(L, "pending", kafka_producer_pending(p));
     kafka_client_stats_set(L, kafka_producer_notes(p));
     return 1;
 }

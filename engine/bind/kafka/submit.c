@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "bind/kafka/producer.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 
@@ -164,8 +165,7 @@ static void push_slot(lua_State *L, int set_idx, delivery_set *set, int i)
         kafka_send_error_push(L, p, topic, r);
     else
         kafka_report_push(L, topic, r);
-    lua_pushinteger(L, i + 1);
-    lua_setfield(L, -2, "index");
+    field_set_int(L, "index", i + 1);
     lua_insert(L, top + 1);
     lua_settop(L, top + 1);
 }
@@ -372,8 +372,7 @@ static const char *element(lua_State *L, int list, lua_Integer i, const char *wh
 static int batch_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, lua_Integer i)
 {
     kafka_send_failed(L, p, code, lua_tostring(L, ARG_TOPIC));
-    lua_pushinteger(L, i);
-    lua_setfield(L, -2, "index");
+    field_set_int(L, "index", i);
     return 2;
 }
 

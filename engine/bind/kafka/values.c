@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "bind/kafka/batch.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 
 /* ---- records ---- */
 
@@ -314,20 +315,16 @@ static void push_offset(lua_State *L, int64_t offset)
 static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *part)
 {
     lua_createtable(L, 0, 4);
-    lua_pushstring(L, part->topic);
-    lua_setfield(L, -2, "topic");
-    lua_pushinteger(L, part->partition);
-    lua_setfield(L, -2, "partition");
+    field_set_text(L, "topic", part->topic);
+    field_set_int(L, "partition", part->partition);
     push_offset(L, part->offset);
     lua_setfield(L, -2, "offset");
     int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(part);
     if (epoch >= 0) {
-        lua_pushinteger(L, epoch);
-        lua_setfield(L, -2, "leader_epoch");
+        field_set_int(L, "leader_epoch", epoch);
     }
     if (part->metadata && part->metadata_size) {
-        lua_pushlstring(L, part->metadata, part->metadata_size);
-        lua_setfield(L, -2, "metadata");
+        field_set_bytes(L, "metadata", part->metadata, part->metadata_size);
     }
 }
 
@@ -367,15 +364,12 @@ kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t s
 static void set_place(lua_State *L, const char *topic, int32_t partition,
                       rd_kafka_msg_status_t status)
 {
-    lua_pushstring(L, kafka_status_name(status));
-    lua_setfield(L, -2, "status");
+    field_set_text(L, "status", kafka_status_name(status));
     if (topic) {
-        lua_pushstring(L, topic);
-        lua_setfield(L, -2, "topic");
+        field_set_text(L, "topic", topic);
     }
     if (partition >= 0) {
-        lua_pushinteger(L, partition);
-        lua_setfield(L, -2, "partition");
+        field_set_int(L, "partition", partition);
     }
 }
 
@@ -388,8 +382,7 @@ void kafka_report_push(lua_State *L, const char *topic, const kafka_report *repo
         lua_setfield(L, -2, "offset");
     }
     if (report->timestamp >= 0) {
-        lua_pushinteger(L, report->timestamp);
-        lua_setfield(L, -2, "timestamp");
+        field_set_int(L, "timestamp", report->timestamp);
     }
 }
 
@@ -423,8 +416,7 @@ int kafka_notes_push(lua_State *L, kafka_notes *notes)
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
         errs_push_table(L, list[i].err);
-        lua_pushinteger(L, list[i].at_ms);
-        lua_setfield(L, -2, "at");
+        field_set_int(L, "at", list[i].at_ms);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 
 static int refuse(lua_State *L, int idx, int n, const char *where)
 {
@@ -118,8 +119,7 @@ void mysql_push_counts(lua_State *L, const my_result *result)
     lua_setfield(L, -2, "affected");
     push_count(L, result->insert_id);
     lua_setfield(L, -2, "insert_id");
-    lua_pushinteger(L, result->warnings);
-    lua_setfield(L, -2, "warnings");
+    field_set_int(L, "warnings", result->warnings);
 }
 
 static void push_set(lua_State *L, const my_result *result)

@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/task/handle.h"
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
@@ -81,12 +82,6 @@ static const char *kind_of(mode_t mode)
                             : "other";
 }
 
-static void set_int(lua_State *L, const char *key, lua_Integer v)
-{
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, key);
-}
-
 /* stat(path) -> {type=, size=, disk= bytes on disk, mode=, mtime= unix ms, uid=} | nil, err; a
  * link is not followed */
 static int l_stat(lua_State *L)
@@ -96,14 +91,13 @@ static int l_stat(lua_State *L)
     if (lstat(path, &st) != 0)
         return errs_fail(L, err_sys(errno, "%s", path));
     lua_createtable(L, 0, 7);
-    lua_pushstring(L, kind_of(st.st_mode));
-    lua_setfield(L, -2, "type");
-    set_int(L, "size", st.st_size);
-    set_int(L, "disk", (lua_Integer)st.st_blocks * 512);
-    set_int(L, "mode", st.st_mode & 07777);
-    set_int(L, "mtime", (lua_Integer)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
-    set_int(L, "uid", st.st_uid);
-    set_int(L, "inode", (lua_Integer)st.st_ino);
+    field_set_text(L, "type", kind_of(st.st_mode));
+    field_set_int(L, "size", st.st_size);
+    field_set_int(L, "disk", (lua_Integer)st.st_blocks * 512);
+    field_set_int(L, "mode", st.st_mode & 07777);
+    field_set_int(L, "mtime", (lua_Integer)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+    field_set_int(L, "uid", st.st_uid);
+    field_set_int(L, "inode", (lua_Integer)st.st_ino);
     return 1;
 }
 
@@ -284,10 +278,9 @@ static int push_locked(lua_State *L, const char *path, const rl_buf *holder)
     procfs_name((pid_t)pid, name, sizeof name);
     errs_fail(L, err_lab("LOCKED", "%s is held by pid %lld (%s%s%s)", path, pid, name,
                          *text ? ": " : "", text));
-    set_int(L, "pid", (lua_Integer)pid);
-    set_int(L, "start", (lua_Integer)start);
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, "text");
+    field_set_int(L, "pid", (lua_Integer)pid);
+    field_set_int(L, "start", (lua_Integer)start);
+    field_set_text(L, "text", text);
     return 2;
 }
 

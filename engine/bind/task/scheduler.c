@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/task/internal.h"
 
 #define SCHED_KEY "rlab.scheduler"
@@ -59,8 +60,7 @@ static void finish(rl_task *t, bool ok, int nresults)
     luaL_checkstack(M, nresults + 8, NULL);
     task_push(M, t);
     lua_createtable(M, nresults, 1);
-    lua_pushinteger(M, nresults);
-    lua_setfield(M, -2, "n");
+    field_set_int(M, "n", nresults);
     lua_xmove(t->co, M, nresults);
     for (int i = nresults; i >= 1; i--)
         lua_rawseti(M, -1 - i, i);

@@ -1,4 +1,5 @@
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -65,8 +66,7 @@ void errs_open(lua_State *L)
     luaL_newmetatable(L, ERR_META);
     lua_pushcfunction(L, err_tostring);
     lua_setfield(L, -2, "__tostring");
-    lua_pushstring(L, ERR_META);
-    lua_setfield(L, -2, "__name");
+    field_set_text(L, "__name", ERR_META);
     lua_pop(L, 1);
 
     errs_push_null(L);
@@ -97,20 +97,13 @@ int errs_is_null(lua_State *L, int idx)
 void errs_push_table(lua_State *L, rl_err *err)
 {
     lua_createtable(L, 0, 7);
-    lua_pushstring(L, err_domain_name(err->domain));
-    lua_setfield(L, -2, "domain");
-    lua_pushinteger(L, err->code);
-    lua_setfield(L, -2, "code");
-    lua_pushstring(L, err->name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, err->msg ? err->msg : "");
-    lua_setfield(L, -2, "message");
-    lua_pushboolean(L, err->retriable);
-    lua_setfield(L, -2, "retriable");
-    lua_pushboolean(L, err->abortable);
-    lua_setfield(L, -2, "abortable");
-    lua_pushboolean(L, err->fatal);
-    lua_setfield(L, -2, "fatal");
+    field_set_text(L, "domain", err_domain_name(err->domain));
+    field_set_int(L, "code", err->code);
+    field_set_text(L, "name", err->name);
+    field_set_text(L, "message", err->msg ? err->msg : "");
+    field_set_bool(L, "retriable", err->retriable);
+    field_set_bool(L, "abortable", err->abortable);
+    field_set_bool(L, "fatal", err->fatal);
     luaL_setmetatable(L, ERR_META);
     err_free(err);
 }

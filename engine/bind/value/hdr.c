@@ -8,6 +8,7 @@
 
 #include "bind/value/hdr.h"
 #include "bind/value/opts.h"
+#include "bind/value/fields.h"
 
 #define HDR_META "rlab.hdr"
 
@@ -111,18 +112,6 @@ static int l_count(lua_State *L)
     return 1;
 }
 
-static void set_int(lua_State *L, const char *key, lua_Integer v)
-{
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, key);
-}
-
-static void set_number(lua_State *L, const char *key, lua_Number v)
-{
-    lua_pushnumber(L, v);
-    lua_setfield(L, -2, key);
-}
-
 /* h:summary() -> {count, min, mean, stddev, p50, p90, p99, p999, max, clamped}; zeros when empty */
 static int l_summary(lua_State *L)
 {
@@ -133,14 +122,15 @@ static int l_summary(lua_State *L)
     const recorder *r = check_at(L, 1);
     bool any = r->h->total_count > 0;
     lua_createtable(L, 0, 10);
-    set_int(L, "count", r->h->total_count);
-    set_int(L, "min", any ? hdr_min(r->h) : 0);
-    set_int(L, "max", any ? hdr_max(r->h) : 0);
-    set_number(L, "mean", any ? hdr_mean(r->h) : 0);
-    set_number(L, "stddev", any ? hdr_stddev(r->h) : 0);
+    field_set_int(L, "count", r->h->total_count);
+    field_set_int(L, "min", any ? hdr_min(r->h) : 0);
+    field_set_int(L, "max", any ? hdr_max(r->h) : 0);
+    field_set_number(L, "mean", any ? hdr_mean(r->h) : 0);
+    field_set_number(L, "stddev", any ? hdr_stddev(r->h) : 0);
     for (size_t i = 0; i < sizeof percentiles / sizeof *percentiles; i++)
-        set_int(L, percentiles[i].key, any ? hdr_value_at_percentile(r->h, percentiles[i].p) : 0);
-    set_int(L, "clamped", r->clamped);
+        field_set_int(L, percentiles[i].key,
+                      any ? hdr_value_at_percentile(r->h, percentiles[i].p) : 0);
+    field_set_int(L, "clamped", r->clamped);
     return 1;
 }
 
@@ -154,8 +144,8 @@ static int l_buckets(lua_State *L)
     hdr_iter_recorded_init(&iter, r->h);
     while (hdr_iter_next(&iter)) {
         lua_createtable(L, 0, 2);
-        set_int(L, "value", iter.highest_equivalent_value);
-        set_int(L, "count", iter.count);
+        field_set_int(L, "value", iter.highest_equivalent_value);
+        field_set_int(L, "count", iter.count);
         lua_rawseti(L, -2, ++n);
     }
     return 1;

@@ -108,6 +108,33 @@ int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def)
     return n;
 }
 
+static int no_such_word(lua_State *L, const char *key, const char *word, const char *call,
+                        const char *const *words)
+{
+    const char *near = units_nearest(word, words);
+    luaL_Buffer all;
+    luaL_buffinit(L, &all);
+    for (int i = 0; words[i]; i++) {
+        luaL_addstring(&all, i ? ", " : "");
+        luaL_addstring(&all, words[i]);
+    }
+    luaL_pushresult(&all);
+    if (near)
+        return luaL_error(L, "%s: %s: '%s' is none of %s; did you mean '%s'?", call, key, word,
+                          lua_tostring(L, -1), near);
+    return luaL_error(L, "%s: %s: '%s' is none of %s", call, key, word, lua_tostring(L, -1));
+}
+
+int opts_word(lua_State *L, int idx, const char *key, const char *def, const char *call,
+              const char *const *words)
+{
+    const char *word = opts_str(L, idx, key, def);
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    return no_such_word(L, key, word, call, words);
+}
+
 double arg_duration(lua_State *L, int idx, double def)
 {
     if (lua_isnone(L, idx))

@@ -23,6 +23,11 @@ bool opts_bool(lua_State *L, int idx, const char *key, bool def);
 double opts_duration(lua_State *L, int idx, const char *key, double def_seconds);
 int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def);
 
+/* Which of the NULL-terminated words the option is, `def` when there is none; any other word raises
+ * with all of them and "did you mean". `call` names the function in the message. */
+int opts_word(lua_State *L, int idx, const char *key, const char *def, const char *call,
+              const char *const *words);
+
 /* The same for a positional argument. */
 double arg_duration(lua_State *L, int idx, double def_seconds);
 int arg_duration_ms(lua_State *L, int idx, double def_seconds);

@@ -5,18 +5,9 @@
 
 #include "bind/value/opts.h"
 
-static my_tls read_tls(lua_State *L, int idx, const char *call)
-{
-    static const char *const words[] = {"off", "on", "verify", NULL};
-    const char *word = opts_str(L, idx, "tls", "off");
-    for (int i = 0; words[i]; i++)
-        if (strcmp(words[i], word) == 0)
-            return (my_tls)i;
-    return (my_tls)luaL_error(L, "%s: tls is \"off\", \"on\" or \"verify\"", call);
-}
-
 my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
 {
+    static const char *const tls[] = {"off", "on", "verify", NULL};
     static const char *const allowed[] = {
         "host", "port",       "socket",          "user",         "password",      "database", "tls",
         "ca",   "found_rows", "connect_timeout", "read_timeout", "write_timeout", NULL};
@@ -28,7 +19,7 @@ my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
                      .password = opts_str(L, idx, "password", NULL),
                      .database = opts_str(L, idx, "database", NULL),
                      .ca = opts_str(L, idx, "ca", NULL),
-                     .tls = read_tls(L, idx, call),
+                     .tls = (my_tls)opts_word(L, idx, "tls", "off", call, tls),
                      .found_rows = opts_bool(L, idx, "found_rows", false),
                      .connect_timeout = opts_duration(L, idx, "connect_timeout", 5),
                      .read_timeout = opts_duration(L, idx, "read_timeout", 60),

@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/conf.h"
 #include "bind/value/opts.h"
 
@@ -133,20 +134,6 @@ int admin_partition_opt(lua_State *L, int idx, const char *call)
 
 /* ---- pushing ---- */
 
-void admin_set_int(lua_State *L, const char *key, lua_Integer v)
-{
-    lua_pushinteger(L, v);
-    lua_setfield(L, -2, key);
-}
-
-void admin_set_str(lua_State *L, const char *key, const char *v)
-{
-    if (!v)
-        return;
-    lua_pushstring(L, v);
-    lua_setfield(L, -2, key);
-}
-
 void admin_set_ids(lua_State *L, const char *key, const wire_ids *ids)
 {
     lua_createtable(L, ids->count, 0);
@@ -165,8 +152,8 @@ void admin_push_name(lua_State *L, const kafka_item *item)
 void admin_push_place(lua_State *L, const kafka_item *item)
 {
     lua_createtable(L, 0, 3);
-    admin_set_str(L, "topic", item->name);
-    admin_set_int(L, "partition", item->partition);
+    field_set_text(L, "topic", item->name);
+    field_set_int(L, "partition", item->partition);
 }
 
 static void push_failed(lua_State *L, kafka_item *item)
@@ -174,9 +161,9 @@ static void push_failed(lua_State *L, kafka_item *item)
     rl_err *err = item->err;
     item->err = NULL;
     lua_createtable(L, 0, 3);
-    admin_set_str(L, item->partition < 0 ? "name" : "topic", item->name);
+    field_set_text(L, item->partition < 0 ? "name" : "topic", item->name);
     if (item->partition >= 0)
-        admin_set_int(L, "partition", item->partition);
+        field_set_int(L, "partition", item->partition);
     errs_push_table(L, err);
     lua_setfield(L, -2, "err");
 }

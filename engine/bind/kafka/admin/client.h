@@ -53,8 +53,6 @@ kafka_pair *admin_pairs(lua_State *L, int idx, const char *key, int extra, int *
 int admin_partition_arg(lua_State *L, int idx);
 int admin_partition_opt(lua_State *L, int idx, const char *call);
 
-void admin_set_int(lua_State *L, const char *key, lua_Integer v);
-void admin_set_str(lua_State *L, const char *key, const char *v); /* nothing when NULL */
 void admin_set_ids(lua_State *L, const char *key, const wire_ids *ids);
 
 typedef void (*admin_push_item)(lua_State *L, const kafka_item *item);

@@ -3,6 +3,7 @@
 
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 
 typedef struct config_job {
@@ -67,12 +68,9 @@ static void push_details(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
     lua_createtable(L, 0, 4);
     push_value(L, entry);
     lua_setfield(L, -2, "value");
-    lua_pushstring(L, source_name(rd_kafka_ConfigEntry_source(entry)));
-    lua_setfield(L, -2, "source");
-    lua_pushboolean(L, rd_kafka_ConfigEntry_is_read_only(entry) == 1);
-    lua_setfield(L, -2, "read_only");
-    lua_pushboolean(L, rd_kafka_ConfigEntry_is_sensitive(entry) == 1);
-    lua_setfield(L, -2, "sensitive");
+    field_set_text(L, "source", source_name(rd_kafka_ConfigEntry_source(entry)));
+    field_set_bool(L, "read_only", rd_kafka_ConfigEntry_is_read_only(entry) == 1);
+    field_set_bool(L, "sensitive", rd_kafka_ConfigEntry_is_sensitive(entry) == 1);
 }
 
 static int push_configs(lua_State *L, rl_await *a)

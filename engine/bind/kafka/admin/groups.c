@@ -4,6 +4,7 @@
 
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 
@@ -29,13 +30,12 @@ static void run_list(rl_await *a)
 static void push_listing(lua_State *L, const rd_kafka_ConsumerGroupListing_t *g)
 {
     lua_createtable(L, 0, 4);
-    admin_set_str(L, "id", rd_kafka_ConsumerGroupListing_group_id(g));
-    admin_set_str(L, "state",
-                  rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupListing_state(g)));
-    admin_set_str(L, "type",
-                  rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupListing_type(g)));
-    lua_pushboolean(L, rd_kafka_ConsumerGroupListing_is_simple_consumer_group(g));
-    lua_setfield(L, -2, "simple");
+    field_set_text(L, "id", rd_kafka_ConsumerGroupListing_group_id(g));
+    field_set_text(L, "state",
+                   rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupListing_state(g)));
+    field_set_text(L, "type",
+                   rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupListing_type(g)));
+    field_set_bool(L, "simple", rd_kafka_ConsumerGroupListing_is_simple_consumer_group(g));
 }
 
 static int by_group(const void *a, const void *b)
@@ -98,8 +98,8 @@ static void set_places(lua_State *L, const char *key, const rd_kafka_topic_parti
     lua_createtable(L, list->cnt, 0);
     for (int i = 0; i < list->cnt; i++) {
         lua_createtable(L, 0, 2);
-        admin_set_str(L, "topic", list->elems[i].topic);
-        admin_set_int(L, "partition", list->elems[i].partition);
+        field_set_text(L, "topic", list->elems[i].topic);
+        field_set_int(L, "partition", list->elems[i].partition);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, key);
@@ -108,10 +108,10 @@ static void set_places(lua_State *L, const char *key, const rd_kafka_topic_parti
 static void push_member(lua_State *L, const wire_member *m)
 {
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "id", m->id);
-    admin_set_str(L, "client_id", m->client_id);
-    admin_set_str(L, "instance_id", m->instance_id);
-    admin_set_str(L, "host", m->host);
+    field_set_text(L, "id", m->id);
+    field_set_text(L, "client_id", m->client_id);
+    field_set_text(L, "instance_id", m->instance_id);
+    field_set_text(L, "host", m->host);
     set_places(L, "assignment", m->assignment);
     if (m->target)
         set_places(L, "target", m->target);
@@ -120,9 +120,9 @@ static void push_member(lua_State *L, const wire_member *m)
 static void set_coordinator(lua_State *L, const wire_node *node)
 {
     lua_createtable(L, 0, 3);
-    admin_set_int(L, "id", node->id);
-    admin_set_str(L, "host", node->host);
-    admin_set_int(L, "port", node->port);
+    field_set_int(L, "id", node->id);
+    field_set_text(L, "host", node->host);
+    field_set_int(L, "port", node->port);
     lua_setfield(L, -2, "coordinator");
 }
 
@@ -131,10 +131,10 @@ static int push_group(lua_State *L, rl_await *a)
     const group_job *j = (group_job *)a;
     const wire_group *g = &j->group;
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "id", j->id);
-    admin_set_str(L, "state", g->state);
-    admin_set_str(L, "type", g->classic ? "Classic" : "Consumer");
-    admin_set_str(L, "protocol", g->protocol);
+    field_set_text(L, "id", j->id);
+    field_set_text(L, "state", g->state);
+    field_set_text(L, "type", g->classic ? "Classic" : "Consumer");
+    field_set_text(L, "protocol", g->protocol);
     set_coordinator(L, &g->coordinator);
     lua_createtable(L, g->member_count, 0);
     for (int i = 0; i < g->member_count; i++) {
@@ -171,15 +171,14 @@ static void run_offsets(rl_await *a)
 static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
 {
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "topic", p->topic);
-    admin_set_int(L, "partition", p->partition);
+    field_set_text(L, "topic", p->topic);
+    field_set_int(L, "partition", p->partition);
     if (p->offset >= 0)
-        admin_set_int(L, "offset", p->offset);
+        field_set_int(L, "offset", p->offset);
     if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
-        admin_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
+        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
     if (p->metadata && p->metadata_size) {
-        lua_pushlstring(L, p->metadata, p->metadata_size);
-        lua_setfield(L, -2, "metadata");
+        field_set_bytes(L, "metadata", p->metadata, p->metadata_size);
     }
     if (p->err) {
         errs_push_table(L, wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
@@ -226,7 +225,7 @@ static void run_alter(rl_await *a)
 static void push_altered_item(lua_State *L, const kafka_item *item)
 {
     admin_push_place(L, item);
-    admin_set_int(L, "offset", item->offset);
+    field_set_int(L, "offset", item->offset);
 }
 
 static int push_altered(lua_State *L, rl_await *a)

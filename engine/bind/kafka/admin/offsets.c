@@ -3,6 +3,7 @@
 
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/value/opts.h"
 
 typedef struct offsets_job {
@@ -50,7 +51,7 @@ static void run_positions(rl_await *a)
 static void set_position(lua_State *L, const char *key, int64_t v)
 {
     if (v != WIRE_UNKNOWN)
-        admin_set_int(L, key, v);
+        field_set_int(L, key, v);
 }
 
 /* Log ends by broker, and what kept the others from telling. */
@@ -92,11 +93,11 @@ static int push_positions(lua_State *L, rl_await *a)
     offsets_job *j = (offsets_job *)a;
     wire_positions *p = &j->positions;
     lua_createtable(L, 0, 12);
-    admin_set_str(L, "topic", j->topic);
-    admin_set_int(L, "partition", j->partition);
-    admin_set_int(L, "epoch", p->epoch);
+    field_set_text(L, "topic", j->topic);
+    field_set_int(L, "partition", j->partition);
+    field_set_int(L, "epoch", p->epoch);
     if (p->leader >= 0)
-        admin_set_int(L, "leader", p->leader);
+        field_set_int(L, "leader", p->leader);
     set_position(L, "low", p->low);
     set_position(L, "lso", p->lso);
     set_position(L, "hw", p->hw);
@@ -138,14 +139,14 @@ static void push_listed(lua_State *L, const rd_kafka_ListOffsetsResultInfo_t *in
     const rd_kafka_topic_partition_t *p = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
     int64_t timestamp = rd_kafka_ListOffsetsResultInfo_timestamp(info);
     lua_createtable(L, 0, 6);
-    admin_set_str(L, "topic", p->topic);
-    admin_set_int(L, "partition", p->partition);
+    field_set_text(L, "topic", p->topic);
+    field_set_int(L, "partition", p->partition);
     if (!p->err && p->offset >= 0)
-        admin_set_int(L, "offset", p->offset);
+        field_set_int(L, "offset", p->offset);
     if (timestamp >= 0)
-        admin_set_int(L, "timestamp", timestamp);
+        field_set_int(L, "timestamp", timestamp);
     if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
-        admin_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
+        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
     if (!p->err)
         return;
     errs_push_table(
@@ -257,7 +258,7 @@ static void set_failed(lua_State *L, kafka_items *items)
     lua_createtable(L, items->count, 0);
     for (int i = 0; i < items->count; i++) {
         lua_createtable(L, 0, 2);
-        admin_set_int(L, "broker", items->items[i].partition);
+        field_set_int(L, "broker", items->items[i].partition);
         errs_push_table(L, items->items[i].err);
         items->items[i].err = NULL;
         lua_setfield(L, -2, "err");
@@ -273,10 +274,10 @@ static int push_txns(lua_State *L, rl_await *a)
     for (int i = 0; i < j->txns.count; i++) {
         const wire_txn *t = &j->txns.txns[i];
         lua_createtable(L, 0, 4);
-        admin_set_str(L, "id", t->id);
-        admin_set_str(L, "state", t->state);
-        admin_set_int(L, "producer_id", t->producer_id);
-        admin_set_int(L, "coordinator", t->coordinator);
+        field_set_text(L, "id", t->id);
+        field_set_text(L, "state", t->state);
+        field_set_int(L, "producer_id", t->producer_id);
+        field_set_int(L, "coordinator", t->coordinator);
         lua_rawseti(L, -2, i + 1);
     }
     set_failed(L, &j->job.items);
@@ -310,8 +311,8 @@ static void set_txn_places(lua_State *L, const wire_txn_info *info)
     for (int i = 0; i < info->topic_count; i++)
         for (int p = 0; p < info->topics[i].partitions.count; p++) {
             lua_createtable(L, 0, 2);
-            admin_set_str(L, "topic", info->topics[i].name);
-            admin_set_int(L, "partition", info->topics[i].partitions.id[p]);
+            field_set_text(L, "topic", info->topics[i].name);
+            field_set_int(L, "partition", info->topics[i].partitions.id[p]);
             lua_rawseti(L, -2, ++n);
         }
     lua_setfield(L, -2, "partitions");
@@ -321,14 +322,14 @@ static int push_txn(lua_State *L, rl_await *a)
 {
     const wire_txn_info *info = &((offsets_job *)a)->info;
     lua_createtable(L, 0, 8);
-    admin_set_str(L, "id", info->id);
-    admin_set_str(L, "state", info->state);
-    admin_set_int(L, "coordinator", info->coordinator);
-    admin_set_int(L, "producer_id", info->producer_id);
-    admin_set_int(L, "epoch", info->producer_epoch);
-    admin_set_int(L, "timeout_ms", info->timeout_ms);
+    field_set_text(L, "id", info->id);
+    field_set_text(L, "state", info->state);
+    field_set_int(L, "coordinator", info->coordinator);
+    field_set_int(L, "producer_id", info->producer_id);
+    field_set_int(L, "epoch", info->producer_epoch);
+    field_set_int(L, "timeout_ms", info->timeout_ms);
     if (info->start_ms >= 0)
-        admin_set_int(L, "start_ms", info->start_ms);
+        field_set_int(L, "start_ms", info->start_ms);
     set_txn_places(L, info);
     return 1;
 }
@@ -398,17 +399,16 @@ static int push_producers(lua_State *L, rl_await *a)
     for (int i = 0; i < j->producers.count; i++) {
         const wire_producer *p = &j->producers.producers[i];
         lua_createtable(L, 0, 8);
-        admin_set_int(L, "producer_id", p->producer_id);
-        admin_set_int(L, "epoch", p->epoch);
-        admin_set_int(L, "last_sequence", p->last_sequence);
-        admin_set_int(L, "last_timestamp", p->last_timestamp);
-        admin_set_int(L, "coordinator_epoch", p->coordinator_epoch);
+        field_set_int(L, "producer_id", p->producer_id);
+        field_set_int(L, "epoch", p->epoch);
+        field_set_int(L, "last_sequence", p->last_sequence);
+        field_set_int(L, "last_timestamp", p->last_timestamp);
+        field_set_int(L, "coordinator_epoch", p->coordinator_epoch);
         if (p->txn_start >= 0) {
-            admin_set_int(L, "txn_start", p->txn_start);
-            admin_set_str(L, "transaction", txn_of(&j->txns, p->producer_id));
+            field_set_int(L, "txn_start", p->txn_start);
+            field_set_text(L, "transaction", txn_of(&j->txns, p->producer_id));
         }
-        lua_pushboolean(L, p->txn_start >= 0 && p->txn_start == oldest);
-        lua_setfield(L, -2, "holds_lso");
+        field_set_bool(L, "holds_lso", p->txn_start >= 0 && p->txn_start == oldest);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
+#include "bind/value/fields.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 
@@ -341,10 +342,10 @@ static int l_topics(lua_State *L)
 static void push_partition(lua_State *L, const wire_partition *p)
 {
     lua_createtable(L, 0, 6);
-    admin_set_int(L, "partition", p->partition);
+    field_set_int(L, "partition", p->partition);
     if (p->leader >= 0)
-        admin_set_int(L, "leader", p->leader);
-    admin_set_int(L, "epoch", p->epoch);
+        field_set_int(L, "leader", p->leader);
+    field_set_int(L, "epoch", p->epoch);
     admin_set_ids(L, "replicas", &p->replicas);
     admin_set_ids(L, "isr", &p->isr);
     admin_set_ids(L, "offline", &p->offline);
@@ -360,7 +361,7 @@ static void set_uuid(lua_State *L, const uint8_t id[16])
         text[i] = digits[two >> (10 - bit % 8) & 63];
     }
     text[22] = '\0';
-    admin_set_str(L, "id", text);
+    field_set_text(L, "id", text);
 }
 
 static int push_topic(lua_State *L, rl_await *a)
@@ -370,10 +371,9 @@ static int push_topic(lua_State *L, rl_await *a)
     if (!topic)
         return errs_fail(L, err_lab("MALFORMED", "metadata without topic %s", j->topic.name));
     lua_createtable(L, 0, 4);
-    admin_set_str(L, "name", topic->name);
+    field_set_text(L, "name", topic->name);
     set_uuid(L, topic->id);
-    lua_pushboolean(L, topic->internal);
-    lua_setfield(L, -2, "internal");
+    field_set_bool(L, "internal", topic->internal);
     lua_createtable(L, topic->count, 0);
     for (int i = 0; i < topic->count; i++) {
         push_partition(L, &topic->partitions[i]);
@@ -415,14 +415,14 @@ static void run_cluster(rl_await *a)
 static void push_quorum(lua_State *L, const wire_quorum *q)
 {
     lua_createtable(L, 0, 4);
-    admin_set_int(L, "leader", q->leader);
-    admin_set_int(L, "epoch", q->epoch);
-    admin_set_int(L, "hw", q->hw);
+    field_set_int(L, "leader", q->leader);
+    field_set_int(L, "epoch", q->epoch);
+    field_set_int(L, "hw", q->hw);
     lua_createtable(L, q->voter_count, 0);
     for (int i = 0; i < q->voter_count; i++) {
         lua_createtable(L, 0, 2);
-        admin_set_int(L, "id", q->voters[i].id);
-        admin_set_int(L, "leo", q->voters[i].leo);
+        field_set_int(L, "id", q->voters[i].id);
+        field_set_int(L, "leo", q->voters[i].leo);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "voters");
@@ -433,20 +433,20 @@ static int push_cluster(lua_State *L, rl_await *a)
     topic_job *j = (topic_job *)a;
     const wire_metadata *m = &j->metadata;
     lua_createtable(L, 0, 4);
-    admin_set_str(L, "id", m->cluster_id);
+    field_set_text(L, "id", m->cluster_id);
     lua_createtable(L, m->node_count, 0);
     for (int i = 0; i < m->node_count; i++) {
         lua_createtable(L, 0, 4);
-        admin_set_int(L, "id", m->nodes[i].id);
-        admin_set_str(L, "host", m->nodes[i].host);
-        admin_set_int(L, "port", m->nodes[i].port);
-        admin_set_str(L, "rack", m->nodes[i].rack);
+        field_set_int(L, "id", m->nodes[i].id);
+        field_set_text(L, "host", m->nodes[i].host);
+        field_set_int(L, "port", m->nodes[i].port);
+        field_set_text(L, "rack", m->nodes[i].rack);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "brokers");
     if (j->quorum.leader < 0)
         return 1;
-    admin_set_int(L, "controller", j->quorum.leader);
+    field_set_int(L, "controller", j->quorum.leader);
     push_quorum(L, &j->quorum);
     lua_setfield(L, -2, "quorum");
     return 1;
