@@ -8,6 +8,9 @@
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
 #include "fault/proxy/gate.h"
+#include "fault/proxy/rule.h"
+#include "fault/proxy/toxic.h"
+#include "fault/proxy/watch.h"
 
 enum { ATTRIBUTES_MAX = 8 };
 
@@ -325,8 +328,8 @@ static int l_wire(lua_State *L)
     rl_proxy *proxy = check(L);
     opts_check(L, 3, "proxy:wire", keys);
     rl_buf text = {0};
-    proxy_wire_json(proxy, (uint64_t)luaL_optinteger(L, 2, 0), opts_str(L, 3, "owner", ""),
-                    opts_str(L, 3, "proxy", ""), &text);
+    proxy_traffic_json(proxy, (uint64_t)luaL_optinteger(L, 2, 0), opts_str(L, 3, "owner", ""),
+                       opts_str(L, 3, "proxy", ""), &text);
     return push_json(L, NULL, &text);
 }
 

@@ -115,7 +115,7 @@ int proto_api(proto_kind kind, const char *name);
 /* Whether error replies can be made for it. */
 bool proto_can_fail(proto_kind kind, int api);
 
-/* What a wire log says of a message, as JSON members with a comma in front of each. */
+/* What the traffic log says of a message, as JSON members with a comma in front of each. */
 void proto_describe(const proto_msg *msg, rl_buf *out);
 /* Whether a Kafka request or response names the topic. */
 bool proto_names_topic(const proto_msg *msg, const char *topic);

@@ -1,167 +1,57 @@
 /* Connections: a client on one side, the upstream on the other, a stream for each direction. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "fault/proxy/internal.h"
 
-/* ---- the end ---- */
+/* ---- what libuv calls ---- */
 
-static void conn_gone(proxy_conn *conn)
+static proxy_stream *stream_of(const void *source)
 {
-    if (--conn->handles > 0)
-        return;
-    rl_proxy *proxy = conn->proxy;
-    for (int dir = 0; dir < 2; dir++) {
-        stage_free_all(&conn->stream[dir]);
-        pipe_give_back(&conn->stream[dir]);
-        buf_free(&conn->stream[dir].waiting);
-        buf_free(&conn->stream[dir].cork);
-    }
-    proto_close(conn->session);
-    free(conn);
-    proxy_handle_closed(proxy);
+    proxy_conn *conn = ((const uv_handle_t *)source)->data;
+    return &conn->stream[source == &conn->client ? PROTO_UP : PROTO_DOWN];
 }
 
-static void on_closed(uv_handle_t *handle)
+/* Without memory libuv reads nothing, and says so: then it is the pipe's turn. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-    conn_gone(handle->data);
-}
-
-static void close_handle(uv_handle_t *handle)
-{
-    if (!uv_is_closing(handle))
-        uv_close(handle, on_closed);
-}
-
-static void reset_handle(uv_tcp_t *tcp)
-{
-    if (uv_is_closing((uv_handle_t *)tcp))
-        return;
-    if (uv_tcp_close_reset(tcp, on_closed) != 0)
-        uv_close((uv_handle_t *)tcp, on_closed);
-}
-
-static void unlink_conn(proxy_conn *conn)
-{
-    proxy_gate *gate = conn->gate;
-    if (conn->prev)
-        conn->prev->next = conn->next;
+    const proxy_stream *st = stream_of(handle);
+    (void)suggested;
+    if (st->unsent == 0 && pipe_fits(st))
+        *buf = uv_buf_init(NULL, 0);
     else
-        gate->conns = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
-    for (int dir = 0; dir < 2; dir++)
-        gate->bytes[dir] += conn->stream[dir].bytes;
-    gate->opaque += conn->session && proto_opaque(conn->session);
+        *buf = uv_buf_init(st->conn->proxy->chunk, PROXY_READ);
 }
 
-static void drop_held(proxy_conn *conn)
+static void on_data(proxy_stream *st, const char *data, size_t len)
 {
-    proxy_held *held = conn->held;
-    if (!held)
+    st->bulk = len >= PROXY_BULK;
+    st->passing = false;
+    if (st->blocked)
+        buf_add(&st->waiting, data, len);
+    else
+        stream_feed(st, data, len);
+}
+
+static void on_read(uv_stream_t *source, ssize_t nread, const uv_buf_t *buf)
+{
+    proxy_stream *st = stream_of(source);
+    bool piped = nread == UV_ENOBUFS && !buf->base;
+    if (piped)
+        nread = pipe_pass(st);
+    else if (nread > 0)
+        on_data(st, buf->base, (size_t)nread);
+    if (nread >= 0) {
+        stream_flow(st);
         return;
-    conn->held = NULL;
-    rule_forget_held(held->rule, held);
-    free(held->data);
-    free(held);
-}
-
-static bool begin_end(proxy_conn *conn)
-{
-    if (conn->closing)
-        return false;
-    conn->closing = true;
-    if (conn->held)
-        wire_event(conn, "the held request is lost: its connection ended", conn->held->rule);
-    drop_held(conn);
-    unlink_conn(conn);
-    if (conn->looking)
-        uv_cancel((uv_req_t *)&conn->lookup);
-    close_handle((uv_handle_t *)&conn->timer);
-    return true;
-}
-
-void conn_cut(proxy_conn *conn)
-{
-    if (!begin_end(conn))
-        return;
-    close_handle((uv_handle_t *)&conn->client);
-    close_handle((uv_handle_t *)&conn->server);
-}
-
-void conn_reset(proxy_conn *conn)
-{
-    if (!begin_end(conn))
-        return;
-    reset_handle(&conn->client);
-    reset_handle(&conn->server);
-}
-
-void conn_cut_client(proxy_conn *conn)
-{
-    if (conn->client_gone || conn->closing)
-        return;
-    conn->client_gone = true;
-    close_handle((uv_handle_t *)&conn->client);
-}
-
-/* ---- held requests ---- */
-
-void conn_hold(proxy_conn *conn, proxy_rule *rule, const proto_msg *msg, proto_pending pending,
-               double seconds, bool late)
-{
-    proxy_held *held = mem_alloc(sizeof *held);
-    *held = (proxy_held){.conn = conn,
-                         .rule = rule,
-                         .len = msg->len,
-                         .late = late,
-                         .data = mem_dup(msg->data, msg->len),
-                         .pending = pending};
-    held->next = rule->held;
-    rule->held = held;
-    conn->held = held;
-    conn->held_until = seconds > 0 ? clock_ns() + (int64_t)(seconds * 1e9) : 0;
-    conn->stream[PROTO_UP].blocked = true;
-    conn_schedule(conn);
-    if (late)
-        conn_cut_client(conn);
-}
-
-static void unblock(proxy_stream *st)
-{
-    st->blocked = false;
-    rl_buf waiting = st->waiting;
-    st->waiting = (rl_buf){0};
-    if (waiting.len && !st->conn->client_gone)
-        stream_feed(st, waiting.data, waiting.len);
-    buf_free(&waiting);
-    if (st->eof && !st->blocked && !st->conn->client_gone && !st->conn->closing)
-        stream_source_ended(st);
+    }
+    st->eof = true;
     stream_flow(st);
+    if (nread == UV_EOF)
+        stream_source_ended(st);
+    else if (!stream_keeps_held(st))
+        conn_reset(st->conn);
 }
-
-bool conn_release(proxy_conn *conn)
-{
-    proxy_held *held = conn->held;
-    if (!held || conn->closing)
-        return false;
-    conn->held = NULL;
-    conn->held_until = 0;
-    rule_forget_held(held->rule, held);
-    held->rule->released++;
-    wire_event(conn, "released", held->rule);
-    if (held->late)
-        held->pending.wanted = true;
-    proto_inject(conn->session, held->data, held->len, held->pending);
-    stream_flush(&conn->stream[PROTO_UP]);
-    free(held->data);
-    free(held);
-    unblock(&conn->stream[PROTO_UP]);
-    return true;
-}
-
-/* ---- time ---- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -173,24 +63,6 @@ static void on_timer(uv_timer_t *timer)
         stream_flow(&conn->stream[dir]);
     }
     conn_schedule(conn);
-}
-
-void conn_schedule(proxy_conn *conn)
-{
-    if (conn->closing)
-        return;
-    int64_t due = conn->held_until ? conn->held_until : INT64_MAX;
-    for (int dir = 0; dir < 2; dir++) {
-        int64_t at = stage_due(&conn->stream[dir]);
-        due = at < due ? at : due;
-    }
-    if (due == INT64_MAX) {
-        uv_timer_stop(&conn->timer);
-        return;
-    }
-    int64_t wait = due - clock_ns();
-    uv_update_time(conn->proxy->loop);
-    uv_timer_start(&conn->timer, on_timer, wait > 0 ? (uint64_t)((wait + 999999) / 1000000) : 0, 0);
 }
 
 /* ---- the beginning ---- */
@@ -308,6 +180,9 @@ void conn_accept(proxy_gate *gate)
     proxy_conn *conn = mem_zero(sizeof *conn);
     conn->proxy = gate->proxy;
     conn->gate = gate;
+    conn->on_due = on_timer;
+    conn->on_alloc = on_alloc;
+    conn->on_read = on_read;
     init_handles(conn);
     link_conn(gate, conn);
     conn->stream[PROTO_UP] = (proxy_stream){

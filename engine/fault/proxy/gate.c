@@ -1,5 +1,4 @@
-#include "fault/proxy/gate.h"
-
+/* Gates: a port that forwards to an upstream. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -10,82 +9,6 @@
 #include "fault/proxy/internal.h"
 
 enum { BACKLOG = 511 };
-
-/* ---- life ---- */
-
-void proxy_handle_opened(rl_proxy *proxy)
-{
-    proxy->handles++;
-}
-
-static void bury(rl_proxy *proxy)
-{
-    void (*done)(void *) = proxy->done;
-    void *arg = proxy->done_arg;
-    while (proxy->rules) {
-        proxy_rule *rule = proxy->rules;
-        proxy->rules = rule->next;
-        rule_free(rule);
-    }
-    while (proxy->watches) {
-        proxy_watch *watch = proxy->watches;
-        proxy->watches = watch->next;
-        watch_free(watch);
-    }
-    wire_free(proxy);
-    pipe_free_all(proxy);
-    free(proxy->chunk);
-    free(proxy);
-    if (done)
-        done(arg);
-}
-
-void proxy_handle_closed(rl_proxy *proxy)
-{
-    if (--proxy->handles == 0 && proxy->closing)
-        bury(proxy);
-}
-
-rl_proxy *proxy_new(uv_loop_t *loop, uint64_t seed)
-{
-    rl_proxy *proxy = mem_zero(sizeof *proxy);
-    proxy->loop = loop;
-    proxy->chunk = mem_alloc(PROXY_READ);
-    proxy->rows_next = 1;
-    rng_init(&proxy->rng, seed);
-    return proxy;
-}
-
-void proxy_free(rl_proxy *proxy, void (*done)(void *), void *arg)
-{
-    proxy->closing = true;
-    proxy->done = done;
-    proxy->done_arg = arg;
-    proxy->handles++;
-    while (proxy->gates)
-        err_free(proxy_gate_remove(proxy, proxy->gates->name));
-    proxy_handle_closed(proxy);
-}
-
-/* ---- gates ---- */
-
-proxy_gate *gate_find(const rl_proxy *proxy, const char *name)
-{
-    for (proxy_gate *gate = proxy->gates; gate; gate = gate->next)
-        if (strcmp(gate->name, name) == 0)
-            return gate;
-    return NULL;
-}
-
-bool proxy_gate_known(const rl_proxy *proxy, const char *name)
-{
-    return gate_find(proxy, name) != NULL;
-}
-
-static rl_err *no_gate(const char *name)
-{
-    return err_lab("NO_PROXY", "there is no proxy '%s'", name);
-}
 
 /* "host:port", "[::1]:80", ":80" */
 static rl_err *split_address(const char *text, char host[256], char port[8])
@@ -233,7 +156,7 @@ rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
 {
     proxy_gate *gate = gate_find(proxy, name);
     if (!gate)
-        return no_gate(name);
+        return gate_unknown(name);
     char host[256], port[8];
     rl_err *err = split_address(upstream ? upstream : gate->upstream, host, port);
     if (err)
@@ -252,7 +175,7 @@ rl_err *proxy_gate_enable(rl_proxy *proxy, const char *name, bool enabled)
 {
     proxy_gate *gate = gate_find(proxy, name);
     if (!gate)
-        return no_gate(name);
+        return gate_unknown(name);
     if (gate->enabled == enabled)
         return NULL;
     rl_err *err = enabled ? open_listener(gate) : NULL;
@@ -266,7 +189,7 @@ rl_err *proxy_gate_remove(rl_proxy *proxy, const char *name)
 {
     proxy_gate *gate = gate_find(proxy, name), **at = &proxy->gates;
     if (!gate)
-        return no_gate(name);
+        return gate_unknown(name);
     gate_off(gate);
     toxic_free_all(gate);
     while (*at != gate)
@@ -274,14 +197,6 @@ rl_err *proxy_gate_remove(rl_proxy *proxy, const char *name)
     *at = gate->next;
     gate_free(gate);
     return NULL;
-}
-
-void proxy_reset(rl_proxy *proxy)
-{
-    for (proxy_gate *gate = proxy->gates; gate; gate = gate->next) {
-        toxic_free_all(gate);
-        err_free(proxy_gate_enable(proxy, gate->name, true));
-    }
 }
 
 /* ---- as JSON ---- */

@@ -4,6 +4,9 @@
 
 #include "base/rng.h"
 #include "fault/proxy/gate.h"
+#include "fault/proxy/rule.h"
+#include "fault/proxy/toxic.h"
+#include "fault/proxy/watch.h"
 
 enum {
     PROXY_READ = 256 << 10,  /* one read */
@@ -16,6 +19,7 @@ enum {
     PROXY_UNSEEN = 32 << 10, /* less of a message is not worth a pipe */
 };
 
+typedef struct proxy_gate proxy_gate;
 typedef struct proxy_conn proxy_conn;
 typedef struct proxy_stream proxy_stream;
 
@@ -64,14 +68,6 @@ typedef struct proxy_stage {
     rl_rng rng;
 } proxy_stage;
 
-void stage_attach(proxy_stream *st); /* brings the chain in line with the gate's toxics */
-void stage_push(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk);
-void stage_tick(proxy_stream *st);
-int64_t stage_due(const proxy_stream *st); /* INT64_MAX: nothing waits */
-void stage_free_all(proxy_stream *st);
-void toxic_list_json(const proxy_gate *gate, rl_buf *out);
-void toxic_free_all(proxy_gate *gate);
-
 /* ---- connections ---- */
 
 /* Bytes between two sockets that this process does not look at. */
@@ -86,7 +82,7 @@ struct proxy_stream {
     proto_dir dir;
     uv_tcp_t *source, *sink;
     bool reading, eof, shut; /* source came to its end; sink was told so */
-    bool blocked;            /* nothing is parsed or forwarded until conn_unblock */
+    bool blocked;            /* nothing is parsed or forwarded until what is held goes */
     bool swallow;            /* black hole */
     bool cut_when_sent;
     bool deaf;      /* a toxic kept the end from the sink */
@@ -126,6 +122,9 @@ struct proxy_conn {
     uv_getaddrinfo_t lookup;
     uv_connect_t connect;
     int handles;
+    uv_timer_cb on_due; /* of conn.c; pace.c arms them */
+    uv_alloc_cb on_alloc;
+    uv_read_cb on_read;
     bool looking, connected, closing, client_gone;
     proxy_stream stream[2];
     proto_session *session;
@@ -137,42 +136,6 @@ struct proxy_conn {
     proto_failure failure;
     struct proxy_rule *black_hole;
 };
-
-void conn_accept(proxy_gate *gate);
-void conn_cut(proxy_conn *conn);   /* both sides, at once */
-void conn_reset(proxy_conn *conn); /* likewise, with a TCP reset to both */
-void conn_cut_client(proxy_conn *conn);
-void conn_hold(proxy_conn *conn, struct proxy_rule *rule, const proto_msg *msg,
-               proto_pending pending, double seconds, bool late);
-bool conn_release(proxy_conn *conn); /* false: there was nobody to send to any more */
-void conn_schedule(proxy_conn *conn);
-void stream_deliver(proxy_stream *st, const char *data, size_t len); /* behind the toxics */
-void stream_end(proxy_stream *st);
-void conn_emit(void *conn, proto_dir dir, const char *data, size_t len); /* of proto_host */
-void stream_feed(proxy_stream *st, const char *data, size_t len);
-void stream_source_ended(proxy_stream *st);
-void stream_flush(proxy_stream *st); /* what was gathered goes on */
-void stream_flow(proxy_stream *st);  /* starts or stops reading */
-
-/* The sink takes no more for now: kept until it does. In the order of the calls, and after the
- * pipe. */
-void stream_write_later(proxy_stream *st, const char *data, size_t len);
-bool stream_sink_open(const proxy_stream *st);
-
-/* ---- bytes that nobody wants to see: pipe.c ---- */
-
-/* Whether the stream's next bytes should go by pipe_pass instead of a read. */
-bool pipe_fits(const proxy_stream *st);
-/* Moves what the source has to the sink; > 0: so many bytes, 0: nothing for now, UV_EOF, or what
- * is wrong with the source. */
-ssize_t pipe_pass(proxy_stream *st);
-bool pipe_join(proxy_stream *st, const char *data,
-               size_t len);        /* false: it is not being filled, or is full */
-void pipe_drain(proxy_stream *st); /* as much as the sink takes */
-size_t pipe_take(proxy_stream *st, char *to, size_t most); /* 0: it is empty */
-size_t pipe_held(const proxy_stream *st);
-void pipe_give_back(proxy_stream *st);
-void pipe_free_all(rl_proxy *proxy);
 
 /* ---- rules and log ---- */
 
@@ -197,33 +160,12 @@ typedef struct proxy_watch {
     int api; /* -1: all */
 } proxy_watch;
 
-typedef struct wire_row {
+typedef struct traffic_row {
     uint64_t number;
     char *text;
     size_t len;
     char owner[64], gate[64];
-} wire_row;
-
-bool rules_want(const proxy_conn *conn, int api);
-proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending);
-proto_verdict rules_on_response(proxy_conn *conn, const proto_msg *msg,
-                                const proto_pending *pending);
-const char *proxy_action_name(proxy_action action);
-void rule_free(proxy_rule *rule);
-void watch_free(proxy_watch *watch);
-void wire_free(rl_proxy *proxy);
-void rule_forget_held(proxy_rule *rule, proxy_held *held);
-/* direction "request", "response" or "late response" for an owner who watches, "rule" with the
- * rule that acted */
-void wire_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,
-               const proxy_rule *rule);
-void wire_event(proxy_conn *conn, const char *what, const proxy_rule *rule);
-proxy_watch *watch_find(const rl_proxy *proxy, int64_t id);
-bool owned_by(const char *owner, const char *name);
-/* match.c */
-bool rule_matches(const proxy_rule *rule, const proxy_conn *conn, const proto_msg *msg);
-bool watch_matches(const proxy_watch *watch, const proxy_conn *conn, const proto_msg *msg);
-bool rule_spent(const proxy_rule *rule);
+} traffic_row;
 
 struct proxy_gate {
     rl_proxy *proxy;
@@ -247,19 +189,128 @@ struct rl_proxy {
     proxy_watch *watches;
     int64_t next_rule, next_watch;
     uint64_t conns;
-    wire_row *rows; /* a ring */
+    traffic_row *rows; /* a ring */
     size_t rows_first, rows_count, rows_bytes;
     uint64_t rows_next, rows_dropped;
     int handles; /* open uv handles, of gates and connections */
     bool closing;
+    void (*over)(rl_proxy *proxy); /* the last handle is closed */
     void (*done)(void *);
     void *done_arg;
     char *chunk;       /* where reads land */
     proxy_pipe *pipes; /* idle ones */
 };
 
+/* ---- state.c: handles, gates by name ---- */
+
 void proxy_handle_opened(rl_proxy *proxy);
 void proxy_handle_closed(rl_proxy *proxy);
 proxy_gate *gate_find(const rl_proxy *proxy, const char *name);
+rl_err *gate_unknown(const char *name);
+bool owned_by(const char *owner, const char *name);
+
+/* ---- action.c, match.c ---- */
+
+const char *proxy_action_name(proxy_action action);
+bool rules_want(const proxy_conn *conn, int api);
+bool rule_matches(const proxy_rule *rule, const proxy_conn *conn, const proto_msg *msg);
+bool watch_matches(const proxy_watch *watch, const proxy_conn *conn, const proto_msg *msg);
+bool rule_spent(const proxy_rule *rule);
+
+/* ---- watch.c ---- */
+
+proxy_watch *watch_find(const rl_proxy *proxy, int64_t id);
+void watch_free(proxy_watch *watch);
+void traffic_free(rl_proxy *proxy);
+/* direction "request", "response" or "late response" for an owner who watches, "rule" with the
+ * rule that acted */
+void traffic_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,
+                  const proxy_rule *rule);
+void traffic_event(proxy_conn *conn, const char *what, const proxy_rule *rule);
+
+/* ---- pipe.c ---- */
+
+bool pipe_get(proxy_stream *st); /* false: none is to be had */
+void pipe_give_back(proxy_stream *st);
+void pipe_free_all(rl_proxy *proxy);
+bool pipe_join(proxy_stream *st, const char *data,
+               size_t len); /* false: it is not being filled, or is full */
+size_t pipe_take(proxy_stream *st, char *to, size_t most); /* 0: it is empty */
+size_t pipe_held(const proxy_stream *st);
+int pipe_tcp_fd(const uv_tcp_t *tcp);
+
+/* ---- stage.c ---- */
+
+void stage_put(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk, int64_t due);
+proxy_chunk *stage_take(proxy_stream *st, proxy_stage *stage);
+int64_t stage_due(const proxy_stream *st); /* INT64_MAX: nothing waits */
+void stage_free(proxy_stage *stage);
+void stage_free_all(proxy_stream *st);
+
+/* ---- end.c ---- */
+
+void conn_cut(proxy_conn *conn);   /* both sides, at once */
+void conn_reset(proxy_conn *conn); /* likewise, with a TCP reset to both */
+void conn_cut_client(proxy_conn *conn);
+void conn_gone(proxy_conn *conn); /* one of its handles is closed; the last one frees it */
+void held_unlink(proxy_rule *rule, proxy_held *held);
+
+/* ---- pace.c ---- */
+
+bool stream_sink_open(const proxy_stream *st);
+bool stream_is_free(const proxy_stream *st);      /* nobody stands between source and sink */
+uint64_t stream_unwanted(const proxy_stream *st); /* bytes that come next and are for nobody here */
+/* Whether the stream's next bytes should go by pipe_pass instead of a read. */
+bool pipe_fits(const proxy_stream *st);
+void stream_flow(proxy_stream *st); /* starts or stops reading */
+void conn_schedule(proxy_conn *conn);
+
+/* ---- sink.c ---- */
+
+void stream_deliver(proxy_stream *st, const char *data, size_t len); /* behind the toxics */
+void stream_end(proxy_stream *st);
+/* The sink takes no more for now: kept until it does. In the order of the calls, and after the
+ * pipe. */
+void stream_write_later(proxy_stream *st, const char *data, size_t len);
+void pipe_drain(proxy_stream *st); /* as much as the sink takes */
+
+/* ---- toxic.c ---- */
+
+void stage_attach(proxy_stream *st); /* brings the chain in line with the gate's toxics */
+void stage_detach(proxy_stream *st, const proxy_toxic *toxic);
+void stage_push(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk);
+void stage_tick(proxy_stream *st);
+
+/* ---- source.c, splice.c ---- */
+
+void stream_feed(proxy_stream *st, const char *data, size_t len);
+void stream_source_ended(proxy_stream *st);
+/* A client that leaves while its request is held: the request is still under way, as in a slow
+ * network. */
+bool stream_keeps_held(proxy_stream *st);
+void stream_flush(proxy_stream *st); /* what was gathered goes on */
+void conn_emit(void *conn, proto_dir dir, const char *data, size_t len); /* of proto_host */
+/* Moves what the source has to the sink; > 0: so many bytes, 0: nothing for now, UV_EOF, or what
+ * is wrong with the source. */
+ssize_t pipe_pass(proxy_stream *st);
+
+/* ---- hold.c ---- */
+
+void conn_hold(proxy_conn *conn, proxy_rule *rule, const proto_msg *msg, proto_pending pending,
+               double seconds, bool late);
+bool conn_release(proxy_conn *conn); /* false: there was nobody to send to any more */
+
+/* ---- rule.c ---- */
+
+proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending);
+proto_verdict rules_on_response(proxy_conn *conn, const proto_msg *msg,
+                                const proto_pending *pending);
+void rule_free(proxy_rule *rule);
+
+/* ---- toxic_list.c, conn.c ---- */
+
+void toxic_list_json(const proxy_gate *gate, rl_buf *out);
+void toxic_free_all(proxy_gate *gate);
+void conn_accept(proxy_gate *gate);
 
 #endif

@@ -4,32 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/units.h"
 #include "fault/proxy/internal.h"
-
-static const char *const actions[] = {"delay",      "cut-before", "cut-after", "late",
-                                      "black-hole", "drop",       "duplicate", "error",
-                                      "hold",       "count",      NULL};
-
-const char *proxy_actions(void)
-{
-    return "delay, cut-before, cut-after, late, black-hole, drop, duplicate, error, hold, count";
-}
-
-bool proxy_action_parse(const char *name, proxy_action *action)
-{
-    for (int i = 0; actions[i]; i++)
-        if (strcmp(actions[i], name) == 0) {
-            *action = (proxy_action)i;
-            return true;
-        }
-    return false;
-}
-
-const char *proxy_action_name(proxy_action action)
-{
-    return actions[action];
-}
 
 /* ---- acting ---- */
 
@@ -45,7 +20,7 @@ static void note(proxy_rule *rule, proxy_conn *conn, const proto_msg *msg)
         json_put_cstr(&rule->last, conn->client_id);
     }
     proto_describe(msg, &rule->last);
-    wire_note(conn, msg, "rule", rule->spec.owner, rule);
+    traffic_note(conn, msg, "rule", rule->spec.owner, rule);
 }
 
 static bool takes(proxy_rule *rule)
@@ -128,7 +103,7 @@ static void log_request(proxy_conn *conn, const proto_msg *msg, proto_pending *p
     int n = 0;
     for (const proxy_watch *watch = conn->proxy->watches; watch && n < OWNERS; watch = watch->next)
         if (watch_matches(watch, conn, msg) && !noted_for(conn, pending, n, watch->owner)) {
-            wire_note(conn, msg, "request", watch->owner, NULL);
+            traffic_note(conn, msg, "request", watch->owner, NULL);
             pending->watch[n++] = watch->id;
             pending->wanted = true;
         }
@@ -139,8 +114,8 @@ static void log_response(proxy_conn *conn, const proto_msg *msg, const proto_pen
     for (size_t i = 0; i < sizeof pending->watch / sizeof *pending->watch; i++) {
         const proxy_watch *watch = watch_find(conn->proxy, pending->watch[i]);
         if (watch)
-            wire_note(conn, msg, conn->client_gone ? "late response" : "response", watch->owner,
-                      NULL);
+            traffic_note(conn, msg, conn->client_gone ? "late response" : "response", watch->owner,
+                         NULL);
     }
 }
 
@@ -188,15 +163,6 @@ proto_verdict rules_on_response(proxy_conn *conn, const proto_msg *msg,
 }
 
 /* ---- held requests ---- */
-
-void rule_forget_held(proxy_rule *rule, proxy_held *held)
-{
-    proxy_held **at = &rule->held;
-    while (*at && *at != held)
-        at = &(*at)->next;
-    if (*at)
-        *at = held->next;
-}
 
 /* Those that are held now: what a release lets through may be held again. */
 static int64_t release_all(proxy_rule *rule, bool late_too)
@@ -318,45 +284,6 @@ rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id)
     return NULL;
 }
 
-bool owned_by(const char *owner, const char *name)
-{
-    size_t n = strlen(name);
-    return n && strncmp(owner, name, n) == 0 && (owner[n] == 0 || owner[n] == '-');
-}
-
-static int remove_rules(rl_proxy *proxy, const char *owner)
-{
-    int n = 0;
-    for (proxy_rule *rule = proxy->rules, *next; rule; rule = next) {
-        next = rule->next;
-        if (!owned_by(rule->spec.owner, owner))
-            continue;
-        err_free(proxy_rule_remove(proxy, rule->id));
-        n++;
-    }
-    return n;
-}
-
-int proxy_owner_remove(rl_proxy *proxy, const char *owner)
-{
-    int n = remove_rules(proxy, owner);
-    for (proxy_watch *watch = proxy->watches, *next; watch; watch = next) {
-        next = watch->next;
-        if (!owned_by(watch->owner, owner))
-            continue;
-        err_free(proxy_watch_remove(proxy, watch->id));
-        n++;
-    }
-    for (proxy_gate *gate = proxy->gates, *next; gate; gate = next) {
-        next = gate->next;
-        if (!owned_by(gate->owner, owner))
-            continue;
-        err_free(proxy_gate_remove(proxy, gate->name));
-        n++;
-    }
-    return n;
-}
-
 /* ---- as JSON ---- */
 
 static void put_text(rl_buf *out, const char *key, const char *text)
@@ -370,7 +297,7 @@ static void put_text(rl_buf *out, const char *key, const char *text)
 static void put_spec(const proxy_rule_spec *s, rl_buf *out)
 {
     buf_printf(out, ",\"proto\":\"%s\",\"action\":\"%s\"", proto_name(s->proto),
-               actions[s->action]);
+               proxy_action_name(s->action));
     put_text(out, "owner", s->owner);
     put_text(out, "proxy", s->gate);
     put_text(out, "api", s->api);

@@ -11,14 +11,14 @@ enum { ROWS_MAX = 1 << 17, BYTES_MAX = 64 << 20 };
 
 static void drop_first(rl_proxy *proxy)
 {
-    wire_row *row = &proxy->rows[proxy->rows_first];
+    traffic_row *row = &proxy->rows[proxy->rows_first];
     proxy->rows_bytes -= row->len;
     free(row->text);
     proxy->rows_first = (proxy->rows_first + 1) % ROWS_MAX;
     proxy->rows_count--;
 }
 
-void wire_free(rl_proxy *proxy)
+void traffic_free(rl_proxy *proxy)
 {
     while (proxy->rows_count)
         drop_first(proxy);
@@ -34,7 +34,7 @@ static void add_row(rl_proxy *proxy, const proxy_conn *conn, const char *owner, 
         drop_first(proxy);
         proxy->rows_dropped++;
     }
-    wire_row *row = &proxy->rows[(proxy->rows_first + proxy->rows_count++) % ROWS_MAX];
+    traffic_row *row = &proxy->rows[(proxy->rows_first + proxy->rows_count++) % ROWS_MAX];
     row->number = proxy->rows_next++;
     row->text = text->data;
     row->len = text->len;
@@ -64,8 +64,8 @@ static void put_rule(const proxy_rule *rule, rl_buf *out)
                proxy_action_name(rule->spec.action));
 }
 
-void wire_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,
-               const proxy_rule *rule)
+void traffic_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,
+                  const proxy_rule *rule)
 {
     rl_buf text = {0};
     begin(conn, direction, &text);
@@ -76,7 +76,7 @@ void wire_note(proxy_conn *conn, const proto_msg *msg, const char *direction, co
     add_row(conn->proxy, conn, owner, &text);
 }
 
-void wire_event(proxy_conn *conn, const char *what, const proxy_rule *rule)
+void traffic_event(proxy_conn *conn, const char *what, const proxy_rule *rule)
 {
     rl_buf text = {0};
     begin(conn, "event", &text);
@@ -142,14 +142,14 @@ rl_err *proxy_watch_remove(rl_proxy *proxy, int64_t id)
     return err_lab("NO_WATCH", "there is no watch %lld", (long long)id);
 }
 
-void proxy_wire_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
-                     rl_buf *out)
+void proxy_traffic_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
+                        rl_buf *out)
 {
     buf_printf(out, "{\"next\":%llu,\"dropped\":%llu,\"rows\":[",
                (unsigned long long)proxy->rows_next - 1, (unsigned long long)proxy->rows_dropped);
     bool first = true;
     for (size_t i = 0; i < proxy->rows_count; i++) {
-        const wire_row *row = &proxy->rows[(proxy->rows_first + i) % ROWS_MAX];
+        const traffic_row *row = &proxy->rows[(proxy->rows_first + i) % ROWS_MAX];
         if (row->number <= since || (*owner && strcmp(row->owner, owner) != 0) ||
             (*gate && strncmp(row->gate, gate, sizeof row->gate - 1) != 0))
             continue;

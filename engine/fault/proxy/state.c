@@ -1,0 +1,39 @@
+/* What every part asks of the proxy's state: how many handles are open, and gates by name. */
+#include <string.h>
+
+#include "fault/proxy/internal.h"
+
+void proxy_handle_opened(rl_proxy *proxy)
+{
+    proxy->handles++;
+}
+
+void proxy_handle_closed(rl_proxy *proxy)
+{
+    if (--proxy->handles == 0 && proxy->closing)
+        proxy->over(proxy);
+}
+
+proxy_gate *gate_find(const rl_proxy *proxy, const char *name)
+{
+    for (proxy_gate *gate = proxy->gates; gate; gate = gate->next)
+        if (strcmp(gate->name, name) == 0)
+            return gate;
+    return NULL;
+}
+
+bool proxy_gate_known(const rl_proxy *proxy, const char *name)
+{
+    return gate_find(proxy, name) != NULL;
+}
+
+rl_err *gate_unknown(const char *name)
+{
+    return err_lab("NO_PROXY", "there is no proxy '%s'", name);
+}
+
+bool owned_by(const char *owner, const char *name)
+{
+    size_t n = strlen(name);
+    return n && strncmp(owner, name, n) == 0 && (owner[n] == 0 || owner[n] == '-');
+}
