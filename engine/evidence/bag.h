@@ -15,7 +15,7 @@
  * in the number of entries.
  * Offers: the above, counts, duplicates, sums, inversions of order, and a cap on memory with an
  * error (LIMIT) instead of an end.
- * Uses: evidence/pool, base/err. Thread: plain memory, one owner. */
+ * Uses: evidence/arena, base/err. Thread: plain memory, one owner. */
 #ifndef RL_EVIDENCE_BAG_H
 #define RL_EVIDENCE_BAG_H
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -72,6 +73,7 @@ static void put_op(rl_history *h, const history_op *op)
 
 rl_err *history_add(rl_history *h, const history_op *op, int64_t *index)
 {
+    rl_assert(op->f && op->value && op->process && op->type <= HISTORY_INFO);
     pthread_mutex_lock(&h->lock);
     put_op(h, op);
     *index = h->next++;
@@ -102,6 +104,7 @@ int64_t history_count(rl_history *h)
 void history_keep(rl_history *h)
 {
     pthread_mutex_lock(&h->lock);
+    rl_assert(h->keepers > 0);
     h->keepers++;
     pthread_mutex_unlock(&h->lock);
 }
@@ -109,6 +112,7 @@ void history_keep(rl_history *h)
 void history_drop(rl_history *h)
 {
     pthread_mutex_lock(&h->lock);
+    rl_assert(h->keepers > 0);
     bool last = --h->keepers == 0;
     pthread_mutex_unlock(&h->lock);
     if (!last)
