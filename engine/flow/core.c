@@ -21,8 +21,10 @@ typedef struct flow_thread {
     char name[16];
 } flow_thread;
 
+/* Under the lock. */
 static void news(rl_flow *flow)
 {
+    rl_assert(flow_lock_held(&flow->lock));
     if (flow->wake)
         flow->wake(flow->wake_arg);
 }
@@ -41,6 +43,7 @@ void flow_event_free(flow_event *event)
 
 static flow_event *event_new(const char *what, rl_err *err, const flow_field *fields, int n)
 {
+    rl_assert(what && n >= 0 && n <= FLOW_FIELDS_MAX);
     flow_event *event = mem_zero(sizeof *event);
     event->what = what;
     event->at_ms = clock_unix_ms();
@@ -57,6 +60,8 @@ static flow_event *event_new(const char *what, rl_err *err, const flow_field *fi
 /* Under the lock. */
 static bool enqueue(rl_flow *flow, flow_event *event)
 {
+    rl_assert(flow_lock_held(&flow->lock));
+    rl_assert(flow->nevents >= 0 && flow->nevents <= FLOW_EVENTS_MAX);
     if (flow->nevents == FLOW_EVENTS_MAX) {
         flow->dropped++;
         return false;
@@ -121,14 +126,16 @@ void flow_on_news(rl_flow *flow, void (*wake)(void *arg), void *arg)
 
 /* ---- counters ---- */
 
-flow_counters *flow_counters_new(rl_flow *flow, int n)
+static flow_counters *counters_new(rl_flow *flow, int n, bool shared)
 {
+    rl_assert(n > 0);
     size_t bytes = sizeof(flow_counters) + (size_t)n * sizeof(int64_t);
     flow_counters *c = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!c)
         abort();
     memset((void *)c, 0, bytes);
     c->n = n;
+    c->shared = shared;
     pthread_mutex_lock(&flow->lock);
     c->next = flow->counters;
     flow->counters = c;
@@ -136,9 +143,26 @@ flow_counters *flow_counters_new(rl_flow *flow, int n)
     return c;
 }
 
+flow_counters *flow_counters_new(rl_flow *flow, int n)
+{
+    return counters_new(flow, n, false);
+}
+
+flow_counters *flow_counters_shared(rl_flow *flow, int n)
+{
+    return counters_new(flow, n, true);
+}
+
+bool flow_counters_mine(flow_counters *c)
+{
+    uintptr_t self = (uintptr_t)pthread_self(), writer = 0;
+    return atomic_compare_exchange_strong(&c->writer, &writer, self) || writer == self;
+}
+
 int64_t flow_total(rl_flow *flow, int i)
 {
     int64_t sum = 0;
+    rl_assert(i >= 0);
     pthread_mutex_lock(&flow->lock);
     for (flow_counters *c = flow->counters; c; c = c->next)
         if (i < c->n)
@@ -204,11 +228,14 @@ void flow_hdr_add_to(flow_hdr *hdr, struct hdr_histogram *sum)
 
 /* ---- health ---- */
 
+/* Under the lock. */
 static int need_at(rl_flow *flow, const char *name)
 {
+    rl_assert(flow_lock_held(&flow->lock));
     for (int i = 0; i < flow->nneeds; i++)
         if (strcmp(flow->needs[i].name, name) == 0)
             return i;
+    rl_assert(flow->nneeds < FLOW_NEEDS_MAX);
     if (flow->nneeds == FLOW_NEEDS_MAX)
         return -1;
     flow->needs[flow->nneeds].name = name;
@@ -279,6 +306,7 @@ static void *thread_main(void *arg)
     pthread_setname_np(pthread_self(), t->name);
     t->run(t->arg);
     pthread_mutex_lock(&flow->lock);
+    rl_assert(flow->running > 0);
     flow->running--;
     pthread_cond_broadcast(&flow->change);
     news(flow);
@@ -300,6 +328,7 @@ static int create_deaf(flow_thread *t)
 rl_err *flow_start(rl_flow *flow, const char *name, void (*run)(void *arg), void *arg)
 {
     flow_thread *t = mem_zero(sizeof *t);
+    rl_assert(strlen(name) < sizeof t->name);
     t->flow = flow;
     t->run = run;
     t->arg = arg;
@@ -396,7 +425,7 @@ bool flow_join(rl_flow *flow, double seconds)
     return all;
 }
 
-/* A thread may have begun another blocking call just after the interrupt: it is told again. */
+/* A thread may have begun another blocking call just after the interrupt: it is interrupted again. */
 static bool end_threads(rl_flow *flow, double seconds)
 {
     rl_deadline until = deadline_in(seconds);

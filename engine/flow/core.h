@@ -1,9 +1,10 @@
 /* What all flows share.
  *
- * Offers: rl_flow, the first member of every flow: its threads and how they are told to end
+ * Offers: rl_flow, the first member of every flow: its threads and how they come to an end
  * (flow_stop: finish what is under way; flow_abort: at once, out of blocked calls too), a bounded
  * queue of events for whoever opened the flow, the state of the servers it needs (health), counters
- * that each thread writes for itself and anybody reads merged, and histograms.
+ * that each thread writes for itself (or all of them, where it says so) and anybody reads merged,
+ * and histograms.
  * Uses: base, HdrHistogram. Thread: any, where nothing else is said. Flow threads see no Lua and
  * no signals. */
 #ifndef RL_FLOW_CORE_H
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 
 enum { FLOW_EVENTS_MAX = 256, FLOW_FIELDS_MAX = 8, FLOW_NEEDS_MAX = 8 };
@@ -38,8 +40,8 @@ typedef struct flow_event {
     struct flow_event *next;
 } flow_event;
 
-/* Takes err (may be NULL), copies the fields' texts. When FLOW_EVENTS_MAX wait already, the
- * event is dropped and counted. */
+/* Takes err (may be NULL), copies the fields' texts; n is at most FLOW_FIELDS_MAX. When
+ * FLOW_EVENTS_MAX wait already, the event is dropped and counted. */
 void flow_emit(rl_flow *flow, const char *what, rl_err *err, const flow_field *fields, int n);
 flow_event *flow_take_event(rl_flow *flow); /* the oldest, the caller's to free; NULL: none */
 bool flow_has_news(rl_flow *flow);          /* an event waits, or all threads have ended */
@@ -50,20 +52,28 @@ int64_t flow_dropped(rl_flow *flow);
  * under a lock: it only wakes somebody. NULL ends that; no call is under way when this returns. */
 void flow_on_news(rl_flow *flow, void (*wake)(void *arg), void *arg);
 
-/* ---- counters: one writer each ---- */
+/* ---- counters ---- */
 
+/* Plain stores of one thread, without a locked instruction; or, shared, atomic additions of any. */
 typedef struct flow_counters {
     struct flow_counters *next;
     int n;
+    bool shared;
+    _Atomic uintptr_t writer; /* the one thread, looked at by assertions alone; 0: nobody yet */
     _Alignas(64) _Atomic int64_t at[];
 } flow_counters;
 
-/* For one thread; freed with the flow. */
-flow_counters *flow_counters_new(rl_flow *flow, int n);
-int64_t flow_total(rl_flow *flow, int i); /* over all threads */
+/* Both are freed with the flow. */
+flow_counters *flow_counters_new(rl_flow *flow, int n); /* for the first thread that writes */
+flow_counters *flow_counters_shared(rl_flow *flow, int n);
+int64_t flow_total(rl_flow *flow, int i); /* over all of them */
+
+/* Whether the caller is the one writer; the first to ask becomes it. */
+bool flow_counters_mine(flow_counters *c);
 
 static inline void flow_set(flow_counters *c, int i, int64_t value)
 {
+    rl_assert(i >= 0 && i < c->n && !c->shared && flow_counters_mine(c));
     atomic_store_explicit(&c->at[i], value, memory_order_relaxed);
 }
 
@@ -72,7 +82,13 @@ static inline void flow_add(flow_counters *c, int i, int64_t n)
     flow_set(c, i, atomic_load_explicit(&c->at[i], memory_order_relaxed) + n);
 }
 
-/* A histogram of ns up to an hour that one thread writes and others copy. */
+static inline void flow_add_shared(flow_counters *c, int i, int64_t n)
+{
+    rl_assert(i >= 0 && i < c->n && c->shared);
+    atomic_fetch_add_explicit(&c->at[i], n, memory_order_relaxed);
+}
+
+/* A histogram of ns up to an hour; any thread records and copies, under its lock. */
 typedef struct flow_hdr {
     pthread_mutex_t lock;
     struct hdr_histogram *h;
@@ -85,8 +101,8 @@ void flow_hdr_add_to(flow_hdr *hdr, struct hdr_histogram *sum);
 
 /* ---- health ---- */
 
-/* `need` is static text: "mysql", "kafka", "redis", ... A change is an event, "down" (with the
- * error) or "up"; that nothing changed costs a lock. */
+/* `need` is static text: "mysql", "kafka", "redis", ...; a flow has at most FLOW_NEEDS_MAX. A change
+ * is an event, "down" (with the error) or "up"; that nothing changed costs a lock. */
 void flow_down(rl_flow *flow, const char *need, const rl_err *why);
 void flow_up(rl_flow *flow, const char *need);
 bool flow_is_down(rl_flow *flow, const char *need);
@@ -116,7 +132,17 @@ struct rl_flow {
     void *wake_arg;
 };
 
+/* Whether somebody holds the lock: what a function that is called under it asserts. */
+static inline bool flow_lock_held(pthread_mutex_t *lock)
+{
+    if (pthread_mutex_trylock(lock) != 0)
+        return true;
+    pthread_mutex_unlock(lock);
+    return false;
+}
+
 void flow_init(rl_flow *flow);
+/* The name has at most 15 bytes, as Linux wants it. */
 rl_err *flow_start(rl_flow *flow, const char *name, void (*run)(void *arg), void *arg);
 
 void flow_stop(rl_flow *flow);  /* threads see flow_stopping */

@@ -18,6 +18,8 @@ typedef struct probe {
     rl_flow flow;
     atomic_int wakes, interrupts, finished;
     atomic_bool hang;
+    flow_counters *shared;
+    flow_hdr hdr;
 } probe;
 
 static probe *probe_new(void)
@@ -76,6 +78,27 @@ static void adder(void *arg)
     for (int i = 0; i < ADDS; i++)
         flow_add(c, 1, 1);
     flow_set(c, 0, 7);
+}
+
+static void shared_adder(void *arg)
+{
+    probe *p = arg;
+    for (int i = 0; i < ADDS; i++) {
+        flow_add_shared(p->shared, 1, 1);
+        flow_hdr_record(&p->hdr, 1000, 1);
+    }
+}
+
+struct question {
+    flow_counters *c;
+    bool *mine;
+};
+
+static void *ask_whose(void *arg)
+{
+    struct question *q = arg;
+    *q->mine = flow_counters_mine(q->c);
+    return NULL;
 }
 
 static void stop_wakes_sleepers(void **state)
@@ -137,6 +160,39 @@ static void counters_are_merged(void **state)
     assert_true(flow_join(&p->flow, 30));
     assert_int_equal(flow_total(&p->flow, 1), WORKERS * ADDS);
     assert_int_equal(flow_total(&p->flow, 0), WORKERS * 7);
+    probe_end(p);
+}
+
+/* What one thread writes by plain stores would lose additions of a second one; in builds with
+ * assertions flow_add aborts there. */
+static void counters_of_one_thread_know_it(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    flow_counters *c = flow_counters_new(&p->flow, 1);
+    bool mine = true;
+    pthread_t other;
+    assert_true(flow_counters_mine(c));
+    assert_int_equal(pthread_create(&other, NULL, ask_whose, &(struct question){c, &mine}), 0);
+    pthread_join(other, NULL);
+    assert_false(mine);
+    assert_true(flow_counters_mine(c));
+    probe_end(p);
+}
+
+static void shared_counters_take_all_threads(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    p->shared = flow_counters_shared(&p->flow, 2);
+    flow_hdr_open(&p->hdr);
+    for (int i = 0; i < WORKERS; i++)
+        assert_null(flow_start(&p->flow, "shared-adder", shared_adder, p));
+    assert_true(flow_join(&p->flow, 30));
+    assert_int_equal(flow_total(&p->flow, 1), WORKERS * ADDS);
+    assert_int_equal(flow_total(&p->flow, 0), 0);
+    assert_int_equal(p->hdr.h->total_count, WORKERS * ADDS);
+    flow_hdr_close(&p->hdr);
     probe_end(p);
 }
 
@@ -226,6 +282,8 @@ int main(void)
         cmocka_unit_test(close_interrupts_what_hangs),
         cmocka_unit_test(close_says_when_a_thread_cannot_be_ended),
         cmocka_unit_test(counters_are_merged),
+        cmocka_unit_test(counters_of_one_thread_know_it),
+        cmocka_unit_test(shared_counters_take_all_threads),
         cmocka_unit_test(events_are_bounded),
         cmocka_unit_test(health_tells_changes_once),
         cmocka_unit_test(histograms_add_up),
