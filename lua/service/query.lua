@@ -58,7 +58,8 @@ local options = {
     without asking Redis; 0: off" },
   { name = "l1_size", type = "int", default = 65536, min = 1, max = 16777216,
     help = "accounts that the process remembers" },
-  { name = "lanes", type = "int", default = 1, min = 1, max = 16, help = "pipelined connections to Redis" },
+  { name = "redis_readers", type = "int", default = 1, min = 1, max = 16,
+    help = "threads that read Redis, each with one pipelined connection" },
   { name = "threads", type = "int", default = 2, min = 1, max = 64, help = "of the HTTP server" },
   { name = "max_connections", type = "int", default = 10000, min = 1, max = 1000000,
     help = "of the HTTP server" },
@@ -67,7 +68,8 @@ local options = {
 
 local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease",
   "retries", "fill", "redis_timeout", "db_timeout", "db_pool",
-  "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "lanes", "seed" }
+  "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "redis_readers",
+  "seed" }
 
 local function flow_options(config)
   local o = { redis = { client_name = config.name }, mysql = config.mysql }
@@ -106,20 +108,22 @@ local counters = {
   { "refused", "Answers 503 by the cap, the breaker or the end of the service." },
   { "redis_lookups", "Entries asked for." },
   { "redis_batches", "Round trips in which they were." },
-  { "redis_errors", "Round trips that failed." },
+  { "redis_errors", "Round trips that failed, and writes that Redis refused." },
   { "bad_entries", "Entries in Redis that could not be understood." },
 }
 
 local sources = { "cache", "stale", "db", "negative", "l1", "error" }
 local states = { closed = 0, ["half-open"] = 1, open = 2 }
 
+local breakers = { redis = "redis_breaker", ["redis-writes"] = "redis_write_breaker", mysql = "db_breaker" }
+
 local function breaker(list, name, stats)
   list[#list + 1] = { name = "rlab_query_breaker_state", type = "gauge",
     help = "0 closed, 1 half-open, 2 open.", labels = { need = name },
-    value = states[stats[name == "redis" and "redis_breaker" or "db_breaker"]] }
+    value = states[stats[breakers[name]]] }
   list[#list + 1] = { name = "rlab_query_breaker_opens_total", type = "counter",
     help = "How often it opened.", labels = { need = name },
-    value = stats[name == "redis" and "redis_breaker_opens" or "db_breaker_opens"] }
+    value = stats[breakers[name] .. "_opens"] }
 end
 
 local function metrics(flow)
@@ -134,6 +138,7 @@ local function metrics(flow)
       help = counter[2], value = stats[counter[1]] }
   end
   breaker(list, "redis", stats)
+  breaker(list, "redis-writes", stats)
   breaker(list, "mysql", stats)
   list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.",
     value = stats.db_busy }

@@ -125,6 +125,38 @@ describe("query, when Redis", function()
     eventually(function() return q:read(7).source == "cache" end)
   end)
 
+  for what, set in pairs {
+    OOM = { { "CONFIG", "SET", "maxmemory", "1" }, { "CONFIG", "SET", "maxmemory", "0" } },
+    READONLY = { { "REPLICAOF", "127.0.0.1", "1" }, { "REPLICAOF", "NO", "ONE" } },
+  } do
+    it("answers writes with " .. what .. ": nobody waits for a lease, and writes are left alone", function()
+      local q = bed:query { stale = 0, single = "lease", lease = "60s", breaker = 3, breaker_pause = "10m" }
+      must(bed.r:call(table.unpack(set[1])))
+      for _ = 1, 3 do
+        local a = q:read(7)
+        assert.same({ 200, "db" }, { a.status, a.source })
+      end
+      assert.is_true(q:total "redis_errors" >= 3)
+      assert.equal(0, q:total "lease_waits")
+      assert.equal(2, q:metric("breaker_state", '{need="redis-writes"}'))
+      assert.equal(0, q:metric("breaker_state", '{need="redis"}'))
+      local refused = q:total "redis_errors"
+      assert.same({ 200, "db" }, { q:read(7).status, "db" })
+      assert.equal(refused, q:total "redis_errors")
+      assert.equal(200, q:call("GET", "/actuator/health/readiness").status)
+      must(bed.r:call(table.unpack(set[2])))
+    end)
+  end
+
+  it("takes writes again: one load tries after the pause, and the cache is filled", function()
+    local q = bed:query { stale = 0, single = "lease", lease = "60s", breaker = 1, breaker_pause = "50ms" }
+    must(bed.r:call("CONFIG", "SET", "maxmemory", "1"))
+    assert.equal("db", q:read(7).source)
+    must(bed.r:call("CONFIG", "SET", "maxmemory", "0"))
+    eventually(function() return q:read(7).source == "cache" end)
+    assert.equal(0, q:metric("breaker_state", '{need="redis-writes"}'))
+  end)
+
   it("holds something else under the key: says so in its metrics and serves from the database", function()
     local q = bed:query {}
     must(bed.r:call("RPUSH", cache.key(bed.prefix, 7), "x"))

@@ -13,7 +13,7 @@
 #include "flow/cache/flow.h"
 #include "flow/cache/http.h"
 
-enum { CLOSE_SECONDS = 10, WORKERS_MAX = 512, LANES_MAX = 16 };
+enum { CLOSE_SECONDS = 10, WORKERS_MAX = 512, READERS_MAX = 16 };
 
 int luaopen_rlab_flow_cache(lua_State *L);
 
@@ -82,7 +82,7 @@ static void read_limits(lua_State *L, flow_cache_opts *o)
     o->db_wait = opts_duration(L, 1, "db_wait", 0.1);
     o->breaker_pause = opts_duration(L, 1, "breaker_pause", 0.3);
     o->ramp = opts_duration(L, 1, "ramp", 0);
-    o->lanes = (int)read_number(L, "lanes", 1, 1, LANES_MAX);
+    o->redis_readers = (int)read_number(L, "redis_readers", 1, 1, READERS_MAX);
     o->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
     o->db_pool = (int)read_number(L, "db_pool", 16, 1, WORKERS_MAX);
     o->breaker_failures = (int)read_number(L, "breaker", 5, 0, 1e9);
@@ -99,12 +99,32 @@ static const char *read_prefix(lua_State *L)
 
 static void read_opts(lua_State *L, flow_cache_opts *o)
 {
-    static const char *const keys[] = {
-        "redis",  "mysql",   "prefix",  "ttl",        "soft_ttl", "negative_ttl",
-        "jitter", "beta",    "seed",    "single",     "fill",     "lease",
-        "l1",     "stale",   "l1_size", "db_timeout", "db_wait",  "redis_timeout",
-        "lanes",  "workers", "db_pool", "breaker",    "retries",  "breaker_pause",
-        "ramp",   NULL};
+    static const char *const keys[] = {"redis",
+                                       "mysql",
+                                       "prefix",
+                                       "ttl",
+                                       "soft_ttl",
+                                       "negative_ttl",
+                                       "jitter",
+                                       "beta",
+                                       "seed",
+                                       "single",
+                                       "fill",
+                                       "lease",
+                                       "l1",
+                                       "stale",
+                                       "l1_size",
+                                       "db_timeout",
+                                       "db_wait",
+                                       "redis_timeout",
+                                       "redis_readers",
+                                       "workers",
+                                       "db_pool",
+                                       "breaker",
+                                       "retries",
+                                       "breaker_pause",
+                                       "ramp",
+                                       NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_cache.open", keys);
     o->single = (flow_cache_single)read_word(L, "single", flow_cache_single_names);
@@ -145,8 +165,10 @@ static void push_gauges(lua_State *L, flow_cache *cache)
     flow_cache_gauges g;
     flow_cache_measure(cache, &g);
     field_set_text(L, "redis_breaker", cache_breaker_names[g.redis]);
+    field_set_text(L, "redis_write_breaker", cache_breaker_names[g.redis_writes]);
     field_set_text(L, "db_breaker", cache_breaker_names[g.db]);
     field_set_int(L, "redis_breaker_opens", g.redis_opens);
+    field_set_int(L, "redis_write_breaker_opens", g.redis_writes_opens);
     field_set_int(L, "db_breaker_opens", g.db_opens);
     field_set_int(L, "db_busy", g.db_busy);
     field_set_int(L, "db_peak", g.db_peak);
@@ -159,7 +181,7 @@ static void push_gauges(lua_State *L, flow_cache *cache)
 static int l_stats(lua_State *L)
 {
     flow_cache *cache = check(L);
-    lua_createtable(L, 0, CACHE_N_COUNT + 12);
+    lua_createtable(L, 0, CACHE_N_COUNT + 14);
     for (int i = 0; i < CACHE_N_COUNT; i++)
         field_set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
     push_gauges(L, cache);

@@ -1,8 +1,8 @@
-/* Singleflight: at most one load of an account under way, whom the other readers join.
+/* Singleflight: at most one load of an account under way, whom the other callers join.
  *
- * Offers: cache_flights, a table of loads by account. The reader who finds none makes it and has to
+ * Offers: cache_flights, a table of loads by account. The caller who finds none makes it and has to
  * see that it ends; who finds one waits with it.
- * Uses: base. Thread: any; one lock. A flight's list belongs to the table until
+ * Uses: base, flow/cache/list. Thread: any; one lock. A flight's list belongs to the table until
  * cache_flight_end. */
 #ifndef RL_FLOW_CACHE_FLIGHT_H
 #define RL_FLOW_CACHE_FLIGHT_H
@@ -11,19 +11,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "flow/cache/list.h"
 #include "flow/cache/scripts.h"
 
 enum { CACHE_FLIGHT_BUCKETS = 1024 };
 
-/* One reader who waits. Who embeds it makes its first member of it. */
-typedef struct cache_waiter {
-    struct cache_waiter *next;
-} cache_waiter;
+/* NEW until it is submitted, QUEUED until somebody takes it out of the queue, TAKEN until it ends:
+ * by its load, or because it waited too long. */
+typedef enum cache_flight_state {
+    CACHE_FLIGHT_NEW,
+    CACHE_FLIGHT_QUEUED,
+    CACHE_FLIGHT_TAKEN
+} cache_flight_state;
 
 typedef struct cache_flight {
     int64_t account;
-    cache_waiter *first, *last; /* in the order in which they came */
-    int waiters;
+    cache_list waiters; /* in the order in which they came */
+    cache_flight_state state;
     bool shared;          /* in the table, so that others may join */
     bool background;      /* a refresh: began without anybody waiting */
     bool forced;          /* XFetch: a living entry does not end it */

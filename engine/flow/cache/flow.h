@@ -1,17 +1,17 @@
 /* flow.cache: the read path. Account by account from Redis, where they are kept as scripts.h says,
  * else from MySQL's account_view.
  *
- * Offers: flow_cache, a flow whose lanes (one thread and one pipelined Redis connection each) look up
- * what many readers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
+ * Offers: flow_cache, a flow whose readers (one thread and one pipelined Redis connection each) look
+ * up what many callers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
  * each, started when needed) load what is missing. Every protection is a switch of flow_cache_opts:
  * lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across processes,
  * negative entries, three ways to fill, timeouts, circuit breakers, stale answers on errors, a copy
  * in the process, and a cap on concurrent database reads. A load that fails while others wait with
  * it is tried once more.
  * Failpoints: query.enter, query.db_load, query.before_fill with the account; they block threads of
- * their own or a worker, never a lane.
- * Uses: flow, redis, mysql, fault. Thread: flow_cache_get from any; `done` is called on any, must not
- * block, and may come before flow_cache_get returns. */
+ * their own or a worker, never a reader.
+ * Uses: flow, redis, mysql, fault. Thread: flow_cache_get from any; `done` is called on any, must
+ * not block, and may come before flow_cache_get returns. */
 #ifndef RL_FLOW_CACHE_FLOW_H
 #define RL_FLOW_CACHE_FLOW_H
 
@@ -47,9 +47,10 @@ typedef struct flow_cache_opts {
     flow_cache_fill fill;
     int64_t lease_ms;                 /* how long a lease lives, and how long others wait for it */
     double redis_timeout, db_timeout; /* seconds; 0: for ever */
-    int lanes, workers, db_pool;      /* db_pool: at most so many reads of the database at once */
-    double db_wait;                   /* how long a load waits for its turn; 0: for ever */
-    int breaker_failures;             /* 0: no breaker */
+    int redis_readers, workers;
+    int db_pool;          /* at most so many reads of the database at once */
+    double db_wait;       /* how long a load waits for its turn; 0: for ever */
+    int breaker_failures; /* 0: no breaker */
     double breaker_pause;
     double ramp; /* after a breaker closed db_pool grows to its size in that time; 0: at once */
     int retries; /* of a load that failed while others wait with it */
@@ -85,7 +86,6 @@ typedef void flow_cache_done(const flow_cache_result *result, void *arg);
 rl_err *flow_cache_open(const flow_cache_opts *opts,
                         flow_cache **out); /* connects in the background */
 rl_flow *flow_cache_flow(flow_cache *cache);
-const flow_cache_opts *flow_cache_options(const flow_cache *cache);
 void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done,
                     void *arg); /* exactly one done */
 
@@ -138,8 +138,8 @@ void flow_cache_add_ahead(flow_cache *cache,
                           struct hdr_histogram *sum); /* ns that XFetch came before the end */
 
 typedef struct flow_cache_gauges {
-    cache_breaker_state redis, db;
-    int64_t redis_opens, db_opens;
+    cache_breaker_state redis, redis_writes, db;
+    int64_t redis_opens, redis_writes_opens, db_opens;
     int db_busy, db_peak; /* reads at once, now and at most */
     int db_allowed;       /* of db_pool, just now */
     int queued;           /* loads that wait for a worker */

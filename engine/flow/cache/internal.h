@@ -1,12 +1,25 @@
-/* What the files of flow.cache share and nobody else needs. Uses: flow/cache. Thread: as there. */
+/* What the files of flow.cache share and nobody else needs.
+ *
+ * Who calls whom, top to bottom; nothing calls upwards:
+ *   flow.c     opens and closes all of it, and its figures
+ *   enter.c    a caller comes in: armed failpoints, the copy in the process
+ *   reader.c   reads Redis for many callers at once
+ *   judge.c    what Redis said: an answer, or a load
+ *   worker.c   the queue of loads and the threads that work it off
+ *   load.c     one load: the lease, the database, the fill
+ *   turn.c     how many read the database at once
+ *   answer.c   every lookup's one answer
+ *   health.c, points.c   what servers did, failpoints
+ * Uses: flow/cache. Thread: as there. */
 #ifndef RL_FLOW_CACHE_INTERNAL_H
 #define RL_FLOW_CACHE_INTERNAL_H
 
 #include <stdatomic.h>
 
 #include "base/rng.h"
-#include "flow/cache/flow.h"
 #include "flow/cache/flight.h"
+#include "flow/cache/flow.h"
+#include "flow/cache/list.h"
 #include "flow/cache/local.h"
 #include "mysql/query.h"
 #include "redis/pipe.h"
@@ -20,16 +33,7 @@ typedef struct cache_lookup {
     void *arg;
 } cache_lookup;
 
-/* A list that threads hand on. */
-typedef struct cache_list {
-    cache_waiter *first, *last;
-    int count;
-} cache_list;
-
-void cache_list_add(cache_list *list, cache_waiter *w);
-cache_waiter *cache_list_take(cache_list *list);
-
-typedef struct cache_lane {
+typedef struct cache_reader {
     flow_cache *cache;
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -40,7 +44,7 @@ typedef struct cache_lane {
     redisReply **replies;
     cache_lookup **batch;
     rl_rng rng;
-} cache_lane;
+} cache_reader;
 
 typedef struct cache_worker {
     flow_cache *cache;
@@ -50,7 +54,7 @@ typedef struct cache_worker {
     char name[64]; /* of its leases: process and worker */
 } cache_worker;
 
-/* Threads for those who enter while a failpoint is armed: a pause must not hold a lane. */
+/* Threads for those who enter while a failpoint is armed: a pause must not hold a reader. */
 typedef struct cache_steps {
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -58,82 +62,117 @@ typedef struct cache_steps {
     int threads, idle;
 } cache_steps;
 
-typedef struct cache_pool {
+typedef struct cache_workers {
     pthread_mutex_t lock;
-    pthread_cond_t more, room,
-        waiting; /* a flight is there; a read has ended; the queue is no more empty */
+    pthread_cond_t more, waiting; /* a flight is there; the queue is no more empty */
     cache_flight *first, *last;
-    int queued, started, idle, busy, peak;
-    cache_worker *workers;
-} cache_pool;
+    int queued, started, idle;
+    cache_worker *list; /* opts.workers of them, the first `started` with a thread */
+} cache_workers;
+
+typedef struct cache_turns {
+    pthread_mutex_t lock;
+    pthread_cond_t room; /* a read has ended */
+    int busy, peak;
+} cache_turns;
 
 struct flow_cache {
     rl_flow flow; /* first */
     flow_cache_opts opts;
-    cache_lane *lanes;
-    atomic_uint next_lane;
+    cache_reader *readers;
+    atomic_uint next_reader;
     cache_steps steps;
-    cache_pool pool;
+    cache_workers workers;
+    cache_turns turns;
     cache_flights flights;
     cache_local *local; /* NULL: neither local nor stale answers */
-    cache_breaker redis_breaker, db_breaker;
-    _Atomic int64_t counts[CACHE_N_COUNT];
+    cache_breaker redis_breaker, write_breaker, db_breaker;
+    flow_counters *counters; /* shared: readers, workers and callers all count */
     flow_hdr latency[CACHE_SOURCE_COUNT], pool_wait, ahead;
     _Atomic int64_t recovered_ns; /* when a breaker closed last */
+    _Atomic int64_t open_lookups; /* not answered yet */
     atomic_bool db_up;            /* as the last read said */
     my_conn *probe;               /* asks while it is not */
 };
 
 static inline void cache_count_up(flow_cache *cache, flow_cache_count which, int64_t n)
 {
-    atomic_fetch_add_explicit(&cache->counts[which], n, memory_order_relaxed);
+    flow_add_shared(cache->counters, which, n);
 }
 
-/* ---- flow.c: what is decided ---- */
+/* ---- points.c ---- */
 
-void cache_begin(flow_cache *cache, cache_lookup *lookup);
-/* What Redis said; reply NULL: it could not be asked. */
-void cache_judge(flow_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng);
-void cache_finish(flow_cache *cache, cache_lookup *lookup, flow_cache_source source,
-                  const cache_entry *entry);
-void cache_fail(flow_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused);
-/* The outcome of a load for all who waited; err (freed here) or an entry. */
-void cache_land(flow_cache *cache, cache_flight *flight, flow_cache_source source,
-                const cache_entry *entry, rl_err *err, bool refused);
-void cache_recovered(flow_cache *cache, const char *need); /* its breaker has closed */
+rl_err *cache_point(int id, int64_t account); /* a failpoint; the error that it asks for, or NULL */
+void cache_points_resume(void);               /* whoever pauses at one goes on */
+
+/* ---- health.c: what came of asking a server ---- */
+
 void cache_redis_good(flow_cache *cache);
 void cache_redis_bad(flow_cache *cache, const rl_err *why);
+/* Redis answers but takes no writes (full, read-only, ...): it is read on, and neither leases nor
+ * fills are tried while its breaker is open. */
+void cache_writes_good(flow_cache *cache);
+void cache_writes_bad(flow_cache *cache, const rl_err *why);
+/* An error reply that is about the server and not about the key or the command; by its first word. */
+bool cache_is_refusal(const redisReply *reply);
+bool cache_is_refusal_name(const char *name);
+void cache_db_good(flow_cache *cache);
+void cache_db_bad(flow_cache *cache, const rl_err *why);
 
-/* ---- lane.c ---- */
+/* ---- answer.c: each lookup is given to exactly one of these, once ---- */
 
-rl_err *cache_lanes_open(flow_cache *cache);
-void cache_lanes_ask(flow_cache *cache, cache_lookup *lookup);
-void cache_lanes_interrupt(flow_cache *cache);
-void cache_lanes_close(flow_cache *cache);
-/* Wakes all who sleep in the lanes, so that they see the end. */
-void cache_lanes_wake(flow_cache *cache);
+void cache_answer(flow_cache *cache, cache_lookup *lookup, flow_cache_source source,
+                  const cache_entry *entry);
+void cache_answer_failed(flow_cache *cache, cache_lookup *lookup, const rl_err *why, bool refused);
+/* The outcome of a load for all who waited; err (freed here) or an entry. */
+void cache_answer_flight(flow_cache *cache, cache_flight *flight, flow_cache_source source,
+                         const cache_entry *entry, rl_err *err, bool refused);
+/* What may be said when a server fails: the last that this process has seen, or what Redis had
+ * before its soft TTL was over. */
+bool cache_stale_copy(flow_cache *cache, const cache_lookup *lookup, cache_entry *out);
+rl_err *cache_refusal(const char *name, const char *why);
 
-/* ---- pool.c: threads for loads and for armed failpoints ---- */
+/* ---- turn.c ---- */
 
-rl_err *cache_pool_open(flow_cache *cache);
-void cache_pool_submit(flow_cache *cache, cache_flight *flight);
+void cache_turns_open(flow_cache *cache);
 /* A turn at the database; false: it did not come in time. */
-bool cache_pool_enter(flow_cache *cache, int64_t submitted_ns);
-void cache_pool_leave(flow_cache *cache);
-int cache_pool_allowed(flow_cache *cache); /* how many turns there are just now */
-void cache_pool_interrupt(flow_cache *cache);
-void cache_pool_wake(flow_cache *cache);
-void cache_pool_close(flow_cache *cache);
-
-void cache_steps_open(flow_cache *cache);
-void cache_steps_enter(flow_cache *cache, cache_lookup *lookup);
-void cache_steps_wake(flow_cache *cache);
-void cache_steps_close(flow_cache *cache);
+bool cache_turn_take(flow_cache *cache, int64_t submitted_ns);
+void cache_turn_leave(flow_cache *cache);
+int cache_turns_allowed(flow_cache *cache); /* how many turns there are just now */
+int64_t cache_turn_end(flow_cache *cache, int64_t submitted_ns); /* until when a load may wait */
+rl_err *cache_turn_refusal(void);
+void cache_turns_wake(flow_cache *cache);
+void cache_turns_close(flow_cache *cache);
 
 /* ---- load.c ---- */
 
-void cache_load(cache_worker *worker, cache_flight *flight);
-rl_err *cache_refusal(const char *name, const char *why);
-rl_err *cache_point(int id, int64_t account); /* a failpoint; the error that it asks for, or NULL */
+void cache_load(cache_worker *worker, cache_flight *flight); /* ends the flight */
+
+/* ---- worker.c ---- */
+
+rl_err *cache_workers_open(flow_cache *cache);
+void cache_workers_submit(flow_cache *cache, cache_flight *flight);
+void cache_workers_interrupt(flow_cache *cache);
+void cache_workers_wake(flow_cache *cache);
+void cache_workers_close(flow_cache *cache);
+
+/* ---- judge.c ---- */
+
+/* What Redis said; reply NULL: it could not be asked. */
+void cache_judge(flow_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng);
+
+/* ---- reader.c ---- */
+
+rl_err *cache_readers_open(flow_cache *cache);
+void cache_readers_ask(flow_cache *cache, cache_lookup *lookup);
+void cache_readers_interrupt(flow_cache *cache);
+void cache_readers_wake(flow_cache *cache); /* so that who sleeps sees the end */
+void cache_readers_close(flow_cache *cache);
+
+/* ---- enter.c ---- */
+
+void cache_steps_open(flow_cache *cache);
+void cache_steps_wake(flow_cache *cache);
+void cache_steps_close(flow_cache *cache);
 
 #endif

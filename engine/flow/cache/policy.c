@@ -63,6 +63,14 @@ cache_breaker_state cache_breaker_state_of(cache_breaker *b)
     return state;
 }
 
+int64_t cache_breaker_opens(cache_breaker *b)
+{
+    pthread_mutex_lock(&b->lock);
+    int64_t opens = b->opens;
+    pthread_mutex_unlock(&b->lock);
+    return opens;
+}
+
 bool cache_early(int64_t now_ms, int64_t expires_ms, int64_t cost_us, double beta, double chance)
 {
     if (beta <= 0 || expires_ms == 0)

@@ -40,6 +40,7 @@ bool cache_breaker_allow(cache_breaker *b, int64_t now_ns);
 bool cache_breaker_good(cache_breaker *b);
 bool cache_breaker_bad(cache_breaker *b, int64_t now_ns);
 cache_breaker_state cache_breaker_state_of(cache_breaker *b);
+int64_t cache_breaker_opens(cache_breaker *b); /* how often it has opened */
 
 /* XFetch: whether this reader shall load anew although the entry still lives: now - cost * beta
  * * ln(chance) >= expires, chance in (0, 1]. */

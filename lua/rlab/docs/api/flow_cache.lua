@@ -32,7 +32,8 @@ return {
         "stale: duration = 0, when a server fails, what was seen no longer ago is served; 0 is off",
         "l1: duration = 0, what was seen no longer ago is served without asking Redis; 0 is off",
         "l1_size: integer = 65536, accounts that are remembered",
-        "lanes: integer = 1, pipelined connections to Redis", "seed: integer = 0, of jitter and XFetch",
+        "redis_readers: integer = 1, threads that read Redis, each with one pipelined connection",
+        "seed: integer = 0, of jitter and XFetch",
       },
       example = 'local flow <close> = must(flow_cache.open { redis = { port = 16379 }, mysql = { port = \z
         13306, user = "rlab", password = "rlab",\n' ..
@@ -47,7 +48,8 @@ return {
           returns = "{ from_cache, from_stale, from_db, from_negative, from_l1, failed, refused, misses, \z
             joins, early, refreshes, lease_waits, lease_hits, db_reads, db_errors, retries, fills, \z
             fills_refused, fill_errors, redis_batches, redis_lookups, redis_errors, bad_entries, \z
-            redis_breaker, db_breaker, redis_breaker_opens, db_breaker_opens, db_busy, db_peak, \z
+            redis_breaker, redis_write_breaker, db_breaker, redis_breaker_opens, \z
+            redis_write_breaker_opens, db_breaker_opens, db_busy, db_peak, \z
             db_allowed, queued, pool_wait, ahead (of XFetch), latency = { cache = } }" },
         { "forget_peak", "cache:forget_peak()", "db_peak begins anew." },
         { "events", "cache:events([at_most]) -> list | nil",

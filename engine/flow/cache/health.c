@@ -1,0 +1,84 @@
+/* What came of asking a server: counted, shown in the flow's health, and judged by a breaker. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/cache/internal.h"
+
+static void good(flow_cache *cache, cache_breaker *breaker, const char *need)
+{
+    if (!cache_breaker_good(breaker))
+        return;
+    atomic_store(&cache->recovered_ns, clock_ns());
+    flow_emit(&cache->flow, "breaker-closed", NULL, &(flow_field){.key = "need", .text = need}, 1);
+}
+
+static void bad(flow_cache *cache, cache_breaker *breaker, const char *need, rl_err *why)
+{
+    if (cache_breaker_bad(breaker, clock_ns()))
+        flow_emit(&cache->flow, "breaker-open", why, &(flow_field){.key = "need", .text = need}, 1);
+    else
+        err_free(why);
+}
+
+void cache_redis_good(flow_cache *cache)
+{
+    flow_up(&cache->flow, "redis");
+    good(cache, &cache->redis_breaker, "redis");
+}
+
+void cache_redis_bad(flow_cache *cache, const rl_err *why)
+{
+    cache_count_up(cache, CACHE_N_REDIS_ERRORS, 1);
+    flow_down(&cache->flow, "redis", why);
+    bad(cache, &cache->redis_breaker, "redis", NULL);
+}
+
+bool cache_is_refusal_name(const char *name)
+{
+    static const char *const names[] = {"OOM",         "READONLY", "MISCONF", "NOREPLICAS",
+                                        "LOADING",     "BUSY",     "NOAUTH",  "NOPERM",
+                                        "CLUSTERDOWN", "TRYAGAIN", "MOVED",   "MASTERDOWN"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool cache_is_refusal(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ERROR)
+        return false;
+    rl_err *err = redisc_reply_err(reply);
+    bool refusal = cache_is_refusal_name(err->name);
+    err_free(err);
+    return refusal;
+}
+
+void cache_writes_good(flow_cache *cache)
+{
+    good(cache, &cache->write_breaker, "redis-writes");
+}
+
+/* Health stays as it is: the cache still answers, and without it nothing would get better. */
+void cache_writes_bad(flow_cache *cache, const rl_err *why)
+{
+    cache_count_up(cache, CACHE_N_REDIS_ERRORS, 1);
+    bad(cache, &cache->write_breaker, "redis-writes", err_copy(why));
+}
+
+void cache_db_good(flow_cache *cache)
+{
+    atomic_store(&cache->db_up, true);
+    flow_up(&cache->flow, "mysql");
+    good(cache, &cache->db_breaker, "mysql");
+}
+
+void cache_db_bad(flow_cache *cache, const rl_err *why)
+{
+    cache_count_up(cache, CACHE_N_DB_ERRORS, 1);
+    if (why->domain == RL_MYSQL) { /* what a failpoint says is not the server's fault */
+        atomic_store(&cache->db_up, false);
+        flow_down(&cache->flow, "mysql", why);
+    }
+    bad(cache, &cache->db_breaker, "mysql", NULL);
+}
