@@ -88,6 +88,17 @@ describe("checkers", function()
       lab.check.equals({ name = "n", got = 3, want = 3, what = "records" }).sentence)
   end)
 
+  it("agree row by row, each under its own name and expected to hold", function()
+    local lab = lab_for "right"
+    lab.check.agree { { "one", 3, 3, "records" }, { "two", 4, 3 }, { "three", nil, 3 } }
+    local said = {}
+    for i, one in ipairs(lab.checks) do
+      said[i] = ("%s %s %s %s"):format(one.name, one.outcome, one.expects, one.as_expected)
+    end
+    assert.are.same({ "one holds holds true", "two violated holds false", "three inconclusive holds false" },
+      said)
+  end)
+
   it("prove nothing by a value that was not measured", function()
     local lab = lab_for "wrong"
     local one = lab.check.equals { name = "hw", want = 1, what = "is the HW" }

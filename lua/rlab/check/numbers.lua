@@ -17,6 +17,13 @@ function M.equals(lab, a)
   })
 end
 
+-- agree{ {name, got, want, what}, ... }: several of them, each expected to hold
+function M.agree(lab, rows)
+  for _, row in ipairs(rows) do
+    M.equals(lab, { name = row[1], got = row[2], want = row[3], what = row[4] }):expect "holds"
+  end
+end
+
 local function sums_note(a)
   local text = ("ledger %s"):format(a.ledger)
   if a.account then text = ("%s, account %s"):format(text, a.account) end

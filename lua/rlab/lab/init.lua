@@ -16,7 +16,7 @@ Lab.__index = Lab
 local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
   "rlab.lab.sampler", "rlab.lab.services",
   "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java", "rlab.lab.workload", "rlab.lab.process",
-  "rlab.lab.load" }
+  "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads" }
 for _, name in ipairs(parts) do
   for method, f in pairs(require(name)) do Lab[method] = f end
 end

@@ -55,4 +55,10 @@ function Load:finish(at_most)
   return stats
 end
 
+-- load:stop() -> rows of requests that have ended: starts nothing more and waits for what is in flight
+function Load:stop()
+  must(self.handle:stop())
+  return take_all(self.handle)
+end
+
 return M

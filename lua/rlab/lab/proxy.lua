@@ -198,6 +198,25 @@ function Log.rows(log, filter)
   return list
 end
 
+local function ids_of(row)
+  local ids = {}
+  for _, part in ipairs(row.partitions or {}) do table.move(part.ids or {}, 1, #(part.ids or {}), #ids + 1, ids) end
+  return ids
+end
+
+-- log:exchanges() -> the requests so far, each with answer, the row of its response (nil: none seen), and
+--   ids, those of the records that it carried
+function Log.exchanges(log)
+  local answers, list = {}, {}
+  local function key(row) return ("%s %s"):format(row.conn, row.correlation) end
+  for _, row in ipairs(log:rows()) do
+    if row.direction == "response" then answers[key(row)] = row end
+    if row.direction == "request" then list[#list + 1] = row end
+  end
+  for _, row in ipairs(list) do row.answer, row.ids = answers[key(row)], ids_of(row) end
+  return list
+end
+
 -- log:await(what, pred, at_most) -> pred(row)'s value of the first row that has one
 function Log.await(log, what, pred, at_most)
   return log.lab:await(what, function()

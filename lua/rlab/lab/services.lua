@@ -120,6 +120,24 @@ function Service:restart()
   return again:await_ready()
 end
 
+-- service:revive([at_most]) -> Service: as a supervisor does, when it was killed it is started again
+function Service:revive(at_most)
+  self:wait_exit { signal = "KILL", at_most = at_most or "30s" }
+  self.lab:event("the %s died; it is started again", self.kind)
+  return self:restart()
+end
+
+-- service:batch(point) -> ids of the events that it had in hand at that failpoint, written down before it
+--   acted
+function Service:batch(point)
+  local ids = {}
+  for _, hit in ipairs(self:hits(point)) do
+    for id in tostring(hit.ctx.ids):gmatch "[^,]+" do ids[#ids + 1] = id end
+  end
+  if #ids == 0 then self.lab:give_up("%s wrote down no ids at %s", self.name, point) end
+  return ids
+end
+
 -- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0
 --   makes the arm inconclusive
 function Service:stop(at_most)

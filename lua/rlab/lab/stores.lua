@@ -56,6 +56,11 @@ local function select_of(column)
   return is_id(column) and ("BIN_TO_UUID(%s) AS %s"):format(column, column) or column
 end
 
+-- effects(event) -> how often the event was applied
+function M.effects(lab, event)
+  return must(lab:db():value("SELECT COUNT(*) FROM effect_log WHERE event_id = UUID_TO_BIN(?)", event))
+end
+
 -- A table's natural order is its first key's: what was written first comes first.
 local orders = { ledger_entry = "id", outbox_event = "id", effect_log = "seq",
   processed_event = "processed_at", account = "id", account_view = "account_id" }
@@ -161,6 +166,13 @@ function M.cache(lab)
   end
   table.sort(list, function(a, b) return a.key < b.key end)
   return list
+end
+
+-- cached(account) -> its row as above | nil when it is not cached; a tombstone is no value
+function M.cached(lab, account)
+  for _, row in ipairs(lab:cache()) do
+    if row.key == account and row.state ~= "tombstone" then return row end
+  end
 end
 
 -- prefix() -> what the arm's keys in Redis begin with

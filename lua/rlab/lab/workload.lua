@@ -7,12 +7,23 @@ local tables = require "rlab.tables"
 
 local M = {}
 
+local function insert(lab, columns, n, format)
+  local values = {}
+  for id = 1, n do values[id] = format:gsub("id", ("%d"):format(id)) end
+  must(lab:db():exec(("INSERT INTO %s VALUES %s"):format(columns, table.concat(values, ", "))))
+  return n
+end
+
 -- accounts(n) -> n: accounts 1..n with nothing in them
 function M.accounts(lab, n)
-  local values = {}
-  for id = 1, n do values[id] = ("(%d)"):format(id) end
-  must(lab:db():exec("INSERT INTO account (id) VALUES " .. table.concat(values, ", ")))
-  return n
+  return insert(lab, "account (id)", n, "(id)")
+end
+
+-- views(n, each) -> n: accounts 1..n in the read model; with `each` the balances are 1 * each, 2 * each, ...
+--   at version 1, else nothing has happened yet
+function M.views(lab, n, each)
+  if not each then return insert(lab, "account_view (account_id)", n, "(id)") end
+  return insert(lab, "account_view (account_id, balance, version)", n, ("(id, id * %d, 1)"):format(each))
 end
 
 -- plan(count, accounts, word) -> list of { id = "cmd-0001", account =, amount = }: no amount is 0, so that
@@ -244,6 +255,17 @@ local function committed_offsets(lab, admin, topic, opts)
     if row.topic == topic then at[row.partition] = row.offset end
   end
   return rows and at
+end
+
+-- committed{topic =, group =, offsets = "kafka"} -> {["0"] = offset, ...}: how far the group is, by
+--   partition, as the checks want it
+function M.committed(lab, opts)
+  opts = opts or {}
+  local at = committed_offsets(lab, lab.run.admin, opts.topic or lab:event_topic(), opts)
+  if not at then lab:give_up("the offsets of %s are not known", opts.group or lab:group()) end
+  local list = {}
+  for partition, offset in pairs(at) do list[tostring(partition)] = offset >= 0 and offset or nil end
+  return list
 end
 
 -- The partitions of a topic as list_offsets wants them, and the offset at which each begins: neither
