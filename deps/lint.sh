@@ -27,6 +27,13 @@ lua_stays_in_bind() {
   c_files | grep '^engine/' | grep -v '^engine/bind/' | xargs -r grep -nE '#include *[<"](lua|lauxlib|lualib|lua\.h)[^"]*[>"]'
   true
 }
+wide() { "$@" | LC_ALL=C.UTF-8 xargs -r grep -nE '^.{111,}' | cut -c 1-100; } # in characters, not bytes
+full_folders() {
+  tracked engine lua | awk '{ sub("/[^/]*$", ""); n[$0]++ } END { for (f in n) if (n[f] > 25) print f ": " n[f] " files" }'
+}
+circles() {
+  "${MAKE:-make}" --no-print-directory -s -j"$(nproc)" BUILD=build all >/dev/null && lua5.4 deps/circles.lua deps/circles.allow
+}
 short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 560 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
@@ -42,6 +49,9 @@ rule "shell scripts parse" shell_syntax
 rule "only engine/bind includes lua.h" lua_stays_in_bind
 rule "only engine/main.c exits" exits
 rule "no file is longer than 500 lines" short_files
+rule "no line of C is longer than 110 columns" wide c_files
+rule "no folder of engine or lua holds more than 25 files" full_folders
+rule "C files of a folder use each other in no circle but those of deps/circles.allow" circles
 rule "no paths of one machine" machine_paths
 rule "nothing is marked as unfinished" unfinished
 echo "1..$count"
