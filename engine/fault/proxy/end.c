@@ -109,4 +109,7 @@ void conn_cut_client(proxy_conn *conn)
         return;
     conn->client_gone = true;
     close_handle((uv_handle_t *)&conn->client);
+    if (conn->stream[PROTO_DOWN]
+            .eof) /* no response can come any more, and nobody reads its reset */
+        conn_cut(conn);
 }
