@@ -18,16 +18,16 @@ typedef struct proto_side {
 
 typedef struct proto_ops {
     size_t (*feed)(proto_session *s, proto_dir dir, const char *data, size_t len);
-    /* Sets msg's fields from its bytes; false when they make no sense. */
-    bool (*read)(proto_session *s, const char *data, size_t len, proto_msg *msg);
     /* Appends an error response to the request. */
     void (*fail)(const proto_msg *msg, proto_failure failure, rl_buf *out);
-    void (*close)(proto_session *s);
-    size_t head[2]; /* see proto_head */
+    void (*close)(proto_session *s);  /* may be NULL */
+    int (*command)(const char *name); /* the number of what a rule names, -1: there is none */
+    bool (*can_fail)(int api);        /* NULL: always */
+    void (*describe)(const proto_msg *msg, rl_buf *out); /* what only it knows; may be NULL */
+    size_t head[2];                                      /* see proto_head */
 } proto_ops;
 
 struct proto_session {
-    proto_kind kind;
     const proto_ops *ops;
     proto_host host;
     proto_side side[2];
@@ -38,6 +38,8 @@ struct proto_session {
 };
 
 extern const proto_ops proto_kafka, proto_mysql, proto_redis;
+
+proto_session *proto_open_with(const proto_ops *ops, const proto_host *host);
 
 void proto_emit(proto_session *s, proto_dir dir, const char *data, size_t len);
 /* A request as a whole: asks the host and does what it says. False: stop, the host has taken it. */
@@ -76,7 +78,5 @@ uint64_t mysql_lenenc(frame_reader *r);
 /* The null bitmap, the types when they are sent, and the values, each appended to `out` and
  * ended by a zero byte. */
 void mysql_read_values(frame_reader *r, int count, bool named, uint16_t *types, rl_buf *out);
-/* mysql.c */
-int mysql_command(const char *name);
 
 #endif

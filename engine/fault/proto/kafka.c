@@ -126,7 +126,7 @@ static step response_step(proto_session *s, const char *data, size_t there)
 /* ---- the stream ---- */
 
 /* Passes what is left of a frame that nobody wants. */
-static size_t skip(proto_session *s, proto_dir dir, const char *data, size_t len)
+static size_t kafka_skip(proto_session *s, proto_dir dir, const char *data, size_t len)
 {
     proto_side *side = &s->side[dir];
     size_t n = side->skip < len ? (size_t)side->skip : len;
@@ -140,7 +140,7 @@ static size_t skip(proto_session *s, proto_dir dir, const char *data, size_t len
 
 /* Completes the frame kept in side->in; returns the bytes taken from data. STEP_MORE: it needs
  * still more. */
-static size_t fill(proto_side *side, size_t want, const char *data, size_t len)
+static size_t kafka_fill(proto_side *side, size_t want, const char *data, size_t len)
 {
     size_t n = want > side->in.len ? want - side->in.len : 0;
     if (n > len)
@@ -157,10 +157,11 @@ static step frame_step(proto_session *s, proto_dir dir, const char *p, size_t th
 }
 
 /* The frame in side->in, which began in an earlier chunk. Returns the bytes of data used. */
-static size_t feed_kept(proto_session *s, proto_dir dir, const char *data, size_t len, step *out)
+static size_t kafka_feed_kept(proto_session *s, proto_dir dir, const char *data, size_t len,
+                              step *out)
 {
     proto_side *side = &s->side[dir];
-    size_t head = head_of(dir), used = fill(side, head, data, len);
+    size_t head = head_of(dir), used = kafka_fill(side, head, data, len);
     *out = STEP_MORE;
     if (side->in.len < head)
         return used;
@@ -172,7 +173,7 @@ static size_t feed_kept(proto_session *s, proto_dir dir, const char *data, size_
     size_t size = 4 + (size_t)be32(side->in.data);
     *out = frame_step(s, dir, side->in.data, side->in.len);
     if (*out == STEP_MORE && used < len) {
-        used += fill(side, size, data + used, len - used);
+        used += kafka_fill(side, size, data + used, len - used);
         *out = frame_step(s, dir, side->in.data, side->in.len);
     }
     if (*out == STEP_MORE)
@@ -181,7 +182,7 @@ static size_t feed_kept(proto_session *s, proto_dir dir, const char *data, size_
     side->in = (rl_buf){0};
     if (*out == STEP_SKIP) {
         side->skip = size;
-        skip(s, dir, kept.data, kept.len);
+        kafka_skip(s, dir, kept.data, kept.len);
     }
     buf_free(&kept);
     return used;
@@ -193,7 +194,7 @@ static size_t kafka_feed(proto_session *s, proto_dir dir, const char *data, size
     size_t head = head_of(dir), pos = 0;
     while (pos < len && !s->opaque) {
         if (side->skip) {
-            pos += skip(s, dir, data + pos, len - pos);
+            pos += kafka_skip(s, dir, data + pos, len - pos);
             continue;
         }
         step what = STEP_MORE;
@@ -212,7 +213,7 @@ static size_t kafka_feed(proto_session *s, proto_dir dir, const char *data, size
             return pos;
         if (what != STEP_MORE)
             continue;
-        pos += feed_kept(s, dir, data + pos, len - pos, &what);
+        pos += kafka_feed_kept(s, dir, data + pos, len - pos, &what);
         if (what == STEP_STOP)
             return pos;
     }
@@ -222,4 +223,10 @@ static size_t kafka_feed(proto_session *s, proto_dir dir, const char *data, size
 }
 
 const proto_ops proto_kafka = {
-    .feed = kafka_feed, .read = kafka_read, .fail = kafka_fail, .head = {HEAD_UP, HEAD_DOWN}};
+    .feed = kafka_feed,
+    .fail = kafka_fail,
+    .command = frame_api_key,
+    .can_fail = kafka_fail_known,
+    .describe = kafka_describe,
+    .head = {HEAD_UP, HEAD_DOWN},
+};

@@ -38,11 +38,12 @@ static void skip_asked(frame_reader *r, const proto_msg *msg)
         frame_tags(r);
 }
 
-static void fail_partition(frame_writer *w, const proto_msg *msg, int32_t index, proto_failure f)
+static void fail_partition(frame_writer *w, const proto_msg *msg, int32_t index,
+                           proto_failure failure)
 {
     int v = msg->version;
     frame_put_i32(w, index);
-    frame_put_i16(w, (int16_t)f.code);
+    frame_put_i16(w, (int16_t)failure.code);
     if (msg->api == FRAME_PRODUCE) {
         frame_put_i64(w, -1);
         if (v >= 2)
@@ -51,7 +52,7 @@ static void fail_partition(frame_writer *w, const proto_msg *msg, int32_t index,
             frame_put_i64(w, -1);
         if (v >= 8) {
             frame_put_array(w, 0);
-            frame_put_str(w, f.text);
+            frame_put_str(w, failure.text);
         }
     }
     frame_put_tags(w);
@@ -59,7 +60,7 @@ static void fail_partition(frame_writer *w, const proto_msg *msg, int32_t index,
 
 /* The topics and partitions of the request, each with the error. */
 static void fail_partitions(frame_writer *w, const proto_msg *msg, frame_reader *r, bool by_id,
-                            proto_failure f)
+                            proto_failure failure)
 {
     int32_t topics = frame_array(r);
     frame_put_array(w, topics);
@@ -75,7 +76,7 @@ static void fail_partitions(frame_writer *w, const proto_msg *msg, frame_reader 
             frame_reader peek = *r;
             int32_t index = frame_i32(&peek);
             skip_asked(r, msg);
-            fail_partition(w, msg, index, f);
+            fail_partition(w, msg, index, failure);
         }
         frame_tags(r);
         frame_put_tags(w);
@@ -124,28 +125,28 @@ static int throttled_from(const proto_msg *msg)
     return 0;
 }
 
-static void fail_list(frame_writer *w, const proto_msg *msg, proto_failure f)
+static void fail_list(frame_writer *w, const proto_msg *msg, proto_failure failure)
 {
     frame_reader r = frame_read(msg->data + msg->body, msg->len - msg->body,
                                 frame_api_flexible(msg->api, msg->version));
     bool by_id = to_topics(msg, &r);
     if (msg->api != FRAME_PRODUCE && (msg->api != KAFKA_OFFSET_COMMIT || msg->version >= 3))
         frame_put_i32(w, 0);
-    fail_partitions(w, msg, &r, by_id, f);
+    fail_partitions(w, msg, &r, by_id, failure);
     if (msg->api == FRAME_PRODUCE && msg->version >= 1)
         frame_put_i32(w, 0);
 }
 
-void kafka_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
+void kafka_fail(const proto_msg *msg, proto_failure failure, rl_buf *out)
 {
     frame_writer w = frame_begin_response(out, msg->api, msg->version, msg->correlation);
     int from = throttled_from(msg);
     if (from < 0) {
-        fail_list(&w, msg, f);
+        fail_list(&w, msg, failure);
     } else {
         if (msg->version >= from)
             frame_put_i32(&w, 0);
-        frame_put_i16(&w, (int16_t)f.code);
+        frame_put_i16(&w, (int16_t)failure.code);
         if (msg->api == KAFKA_INIT_PRODUCER_ID ||
             (msg->api == KAFKA_END_TXN && msg->version >= 5)) {
             frame_put_i64(&w, -1);

@@ -1,11 +1,11 @@
-/* What the proxy says of Kafka's messages, and the error replies that it can make. A message
- * that cannot be read to its end is described as far as it was read. */
+/* What the proxy says of Kafka's messages. A message that cannot be read to its end is described
+ * as far as it was read. */
 #include <string.h>
 
 #include "base/json.h"
 #include "fault/proto/internal.h"
 
-enum { IDS_MAX = 500 }; /* ids of one partition that are told */
+enum { IDS_MAX = 500 }; /* ids of one partition that are listed */
 
 static void put_key(rl_buf *out, const char *key)
 {
@@ -18,11 +18,11 @@ static void put_int(rl_buf *out, const char *key, int64_t v)
     json_put_int(out, v);
 }
 
-static void put_slice(rl_buf *out, const char *key, frame_slice s)
+static void put_slice(rl_buf *out, const char *key, frame_slice slice)
 {
     put_key(out, key);
-    if (s.data)
-        json_put_string(out, s.data, s.len);
+    if (slice.data)
+        json_put_string(out, slice.data, slice.len);
     else
         buf_str(out, "null");
 }
@@ -55,9 +55,9 @@ static frame_slice counted(frame_reader *r)
     return frame_raw(r, (size_t)n);
 }
 
-static bool is(frame_slice s, const char *text)
+static bool kafka_slice_is(frame_slice slice, const char *text)
 {
-    return s.data && s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+    return slice.data && slice.len == strlen(text) && memcmp(slice.data, text, slice.len) == 0;
 }
 
 /* One record of a batch: its header event-id, else its value. */
@@ -73,7 +73,7 @@ static frame_slice record_id(frame_reader *batch)
     int64_t headers = zigzag(&r);
     for (int64_t i = 0; i < headers && !r.bad; i++) {
         frame_slice key = counted(&r), value = counted(&r);
-        if (is(key, "event-id") && value.data)
+        if (kafka_slice_is(key, "event-id") && value.data)
             id = value;
     }
     if (r.bad)
@@ -109,13 +109,13 @@ static bool read_batch(frame_reader *r, batch_head *head, frame_reader *records)
     return !records->bad;
 }
 
-static void put_batch_ids(rl_buf *out, const batch_head *head, frame_reader *records, int *told)
+static void put_batch_ids(rl_buf *out, const batch_head *head, frame_reader *records, int *listed)
 {
-    for (int32_t i = 0; i < head->count && *told < IDS_MAX && !records->bad; i++) {
+    for (int32_t i = 0; i < head->count && *listed < IDS_MAX && !records->bad; i++) {
         frame_slice id = record_id(records);
         if (records->bad)
             return;
-        if ((*told)++)
+        if ((*listed)++)
             buf_u8(out, ',');
         if (id.data)
             json_put_string(out, id.data, id.len < 64 ? id.len : 64);
@@ -128,7 +128,7 @@ static void put_records(rl_buf *out, frame_slice bytes)
 {
     frame_reader r = frame_read(bytes.data, bytes.len, false), records;
     batch_head head = {0}, first = {0};
-    int told = 0, batches = 0;
+    int listed = 0, batches = 0;
     int64_t count = 0;
     buf_str(out, ",\"ids\":[");
     while (r.pos < r.len && read_batch(&r, &head, &records)) {
@@ -136,7 +136,7 @@ static void put_records(rl_buf *out, frame_slice bytes)
             first = head;
         count += head.count;
         if ((head.attributes & 7) == 0)
-            put_batch_ids(out, &head, &records, &told);
+            put_batch_ids(out, &head, &records, &listed);
     }
     buf_u8(out, ']');
     put_int(out, "records", count);
@@ -173,14 +173,14 @@ static void put_topic(frame_reader *r, bool by_id, rl_buf *out)
 static void put_partitions(frame_reader *r, int version, bool by_id, put_partition *put,
                            rl_buf *out)
 {
-    int32_t topics = frame_array(r), told = 0;
+    int32_t topics = frame_array(r), listed = 0;
     buf_str(out, ",\"partitions\":[");
     for (int32_t i = 0; i < topics && !r->bad; i++) {
         rl_buf name = {0};
         put_topic(r, by_id, &name);
         int32_t partitions = frame_array(r);
         for (int32_t k = 0; k < partitions && !r->bad; k++) {
-            buf_str(out, told++ ? ",{" : "{");
+            buf_str(out, listed++ ? ",{" : "{");
             buf_add(out, name.data, name.len);
             put_int(out, "partition", frame_i32(r));
             put(r, version, out);

@@ -59,7 +59,7 @@ static const char *const commands[] = {
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* "COM_QUERY" or "query" */
-int mysql_command(const char *name)
+static int mysql_command(const char *name)
 {
     for (int i = 0; i < COMMANDS; i++)
         if (strcasecmp(commands[i], name) == 0 || strcasecmp(commands[i] + 4, name) == 0)
@@ -85,31 +85,31 @@ typedef struct mysql_state {
     rl_buf params;
 } mysql_state;
 
-static mysql_state *state_of(proto_session *s)
+static mysql_state *mysql_state_of(proto_session *s)
 {
     if (!s->own)
         s->own = mem_zero(sizeof(mysql_state));
     return s->own;
 }
 
-static void statement_free(statement *st)
+static void statement_free(statement *stmt)
 {
-    if (st)
-        free(st->types);
-    free(st);
+    if (stmt)
+        free(stmt->types);
+    free(stmt);
 }
 
 static void mysql_close(proto_session *s)
 {
-    mysql_state *m = state_of(s);
-    while (m->statements) {
-        statement *st = m->statements;
-        m->statements = st->next;
-        statement_free(st);
+    mysql_state *mysql = mysql_state_of(s);
+    while (mysql->statements) {
+        statement *stmt = mysql->statements;
+        mysql->statements = stmt->next;
+        statement_free(stmt);
     }
-    statement_free(m->preparing);
-    buf_free(&m->params);
-    free(m);
+    statement_free(mysql->preparing);
+    buf_free(&mysql->params);
+    free(mysql);
 }
 
 static size_t packet_size(const char *p)
@@ -118,30 +118,30 @@ static size_t packet_size(const char *p)
     return HEAD + ((size_t)u[0] | (size_t)u[1] << 8 | (size_t)u[2] << 16);
 }
 
-static statement *statement_find(const mysql_state *m, uint32_t id)
+static statement *statement_find(const mysql_state *mysql, uint32_t id)
 {
-    statement *st = m->statements;
-    while (st && st->id != id)
-        st = st->next;
-    return st;
+    statement *stmt = mysql->statements;
+    while (stmt && stmt->id != id)
+        stmt = stmt->next;
+    return stmt;
 }
 
-static void read_execute(mysql_state *m, frame_reader *r, proto_msg *msg)
+static void read_execute(mysql_state *mysql, frame_reader *r, proto_msg *msg)
 {
-    statement *st = statement_find(m, (uint32_t)mysql_le(r, 4));
-    if (!st || r->bad)
+    statement *stmt = statement_find(mysql, (uint32_t)mysql_le(r, 4));
+    if (!stmt || r->bad)
         return;
-    msg->text = (frame_slice){st->text, st->len};
+    msg->text = (frame_slice){stmt->text, stmt->len};
     frame_raw(r, 5);
-    uint64_t count = (uint64_t)st->params;
-    if (count && m->attributes)
+    uint64_t count = (uint64_t)stmt->params;
+    if (count && mysql->attributes)
         count = mysql_lenenc(r);
-    if (count == 0 || count != (uint64_t)st->params || r->bad)
+    if (count == 0 || count != (uint64_t)stmt->params || r->bad)
         return;
-    buf_reset(&m->params);
-    mysql_read_values(r, st->params, m->attributes, st->types, &m->params);
+    buf_reset(&mysql->params);
+    mysql_read_values(r, stmt->params, mysql->attributes, stmt->types, &mysql->params);
     if (!r->bad)
-        msg->params = (frame_slice){m->params.data, m->params.len};
+        msg->params = (frame_slice){mysql->params.data, mysql->params.len};
 }
 
 enum { ATTRIBUTES_MAX = 64 };
@@ -162,7 +162,7 @@ static void pass_attributes(frame_reader *r)
 
 static bool mysql_read(proto_session *s, const char *data, size_t len, proto_msg *msg)
 {
-    mysql_state *m = state_of(s);
+    mysql_state *mysql = mysql_state_of(s);
     *msg = (proto_msg){.kind = PROTO_MYSQL, .dir = PROTO_UP, .data = data, .len = len};
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);
     msg->api = (int)mysql_le(&r, 1);
@@ -170,56 +170,56 @@ static bool mysql_read(proto_session *s, const char *data, size_t len, proto_msg
         return false;
     msg->command = commands[msg->api];
     msg->command_len = strlen(msg->command);
-    if (msg->api == COM_QUERY && m->attributes)
+    if (msg->api == COM_QUERY && mysql->attributes)
         pass_attributes(&r);
     if (msg->api == COM_QUERY || msg->api == COM_STMT_PREPARE) {
         if (!r.bad)
             msg->text = (frame_slice){r.data + r.pos, r.len - r.pos};
     } else if (msg->api == COM_STMT_EXECUTE) {
-        read_execute(m, &r, msg);
+        read_execute(mysql, &r, msg);
     }
     return true;
 }
 
 /* ---- prepared statements ---- */
 
-static void begin_prepare(mysql_state *m, frame_slice text)
+static void begin_prepare(mysql_state *mysql, frame_slice text)
 {
-    statement_free(m->preparing);
-    m->preparing = mem_zero(sizeof(statement) + text.len + 1);
-    m->preparing->len = text.len;
-    memcpy(m->preparing->text, text.data ? text.data : "", text.len);
+    statement_free(mysql->preparing);
+    mysql->preparing = mem_zero(sizeof(statement) + text.len + 1);
+    mysql->preparing->len = text.len;
+    memcpy(mysql->preparing->text, text.data ? text.data : "", text.len);
 }
 
 /* The answer to a prepare: 0, the statement's number, columns, parameters. */
-static void end_prepare(mysql_state *m, const char *data, size_t len)
+static void end_prepare(mysql_state *mysql, const char *data, size_t len)
 {
-    statement *st = m->preparing;
+    statement *stmt = mysql->preparing;
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);
-    m->preparing = NULL;
-    if (mysql_le(&r, 1) != 0 || m->count >= STATEMENTS_MAX) {
-        statement_free(st);
+    mysql->preparing = NULL;
+    if (mysql_le(&r, 1) != 0 || mysql->count >= STATEMENTS_MAX) {
+        statement_free(stmt);
         return;
     }
-    st->id = (uint32_t)mysql_le(&r, 4);
+    stmt->id = (uint32_t)mysql_le(&r, 4);
     mysql_le(&r, 2);
-    st->params = (int)mysql_le(&r, 2);
-    st->types = mem_zero((size_t)(st->params + 1) * sizeof *st->types);
-    st->next = m->statements;
-    m->statements = st;
-    m->count++;
+    stmt->params = (int)mysql_le(&r, 2);
+    stmt->types = mem_zero((size_t)(stmt->params + 1) * sizeof *stmt->types);
+    stmt->next = mysql->statements;
+    mysql->statements = stmt;
+    mysql->count++;
 }
 
-static void forget_statement(mysql_state *m, const char *data, size_t len)
+static void forget_statement(mysql_state *mysql, const char *data, size_t len)
 {
     frame_reader r = frame_read(data + HEAD + 1, len - HEAD - 1, false);
     uint32_t id = (uint32_t)mysql_le(&r, 4);
-    for (statement **at = &m->statements; *at && !r.bad; at = &(*at)->next)
+    for (statement **at = &mysql->statements; *at && !r.bad; at = &(*at)->next)
         if ((*at)->id == id) {
-            statement *st = *at;
-            *at = st->next;
-            statement_free(st);
-            m->count--;
+            statement *stmt = *at;
+            *at = stmt->next;
+            statement_free(stmt);
+            mysql->count--;
             return;
         }
 }
@@ -229,11 +229,11 @@ static void forget_statement(mysql_state *m, const char *data, size_t len)
 /* The first packet of a client says what the two will speak. */
 static void meet_client(proto_session *s, const char *data, size_t len)
 {
-    mysql_state *m = state_of(s);
+    mysql_state *mysql = mysql_state_of(s);
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);
     uint32_t caps = (uint32_t)mysql_le(&r, 4);
-    m->client_known = true;
-    m->attributes = caps & m->server_caps & CAP_ATTRIBUTES;
+    mysql->client_known = true;
+    mysql->attributes = caps & mysql->server_caps & CAP_ATTRIBUTES;
     if (r.bad || caps & (CAP_SSL | CAP_COMPRESS | CAP_ZSTD))
         proto_give_up(s);
 }
@@ -243,30 +243,30 @@ static bool is_command(const char *p, size_t size)
     return p[3] == 0 && size > HEAD && size < HEAD + PACKET_MAX;
 }
 
-static bool on_command(proto_session *s, const char *data, size_t size)
+static bool mysql_on_command(proto_session *s, const char *data, size_t size)
 {
-    mysql_state *m = state_of(s);
+    mysql_state *mysql = mysql_state_of(s);
     proto_msg msg;
     bool known = mysql_read(s, data, size, &msg);
-    m->fresh = true;
+    mysql->fresh = true;
     while (s->first)
         proto_pending_free(proto_pop(s));
     if (known && msg.api == COM_STMT_PREPARE)
-        begin_prepare(m, msg.text);
+        begin_prepare(mysql, msg.text);
     if (known && msg.api == COM_STMT_CLOSE)
-        forget_statement(m, data, size);
+        forget_statement(mysql, data, size);
     if (known && s->host.wants(s->host.arg, msg.api))
         return proto_on_request(s, &msg);
     proto_emit(s, PROTO_UP, data, size);
     return true;
 }
 
-static bool on_client_packet(proto_session *s, const char *data, size_t size)
+static bool mysql_on_packet(proto_session *s, const char *data, size_t size)
 {
-    mysql_state *m = state_of(s);
-    if (is_command(data, size) && m->client_known)
-        return on_command(s, data, size);
-    if (!m->client_known)
+    mysql_state *mysql = mysql_state_of(s);
+    if (is_command(data, size) && mysql->client_known)
+        return mysql_on_command(s, data, size);
+    if (!mysql->client_known)
         meet_client(s, data, size);
     proto_emit(s, PROTO_UP, data, size);
     return true;
@@ -282,7 +282,7 @@ static size_t mysql_up(proto_session *s, const char *data, size_t len)
         if (!kept && len - pos >= HEAD && len - pos >= packet_size(data + pos)) {
             size_t size = packet_size(data + pos);
             pos += size;
-            if (!on_client_packet(s, data + pos - size, size))
+            if (!mysql_on_packet(s, data + pos - size, size))
                 return pos;
             continue;
         }
@@ -293,7 +293,7 @@ static size_t mysql_up(proto_session *s, const char *data, size_t len)
             continue;
         rl_buf whole = *in;
         *in = (rl_buf){0};
-        bool go_on = on_client_packet(s, whole.data, whole.len);
+        bool go_on = mysql_on_packet(s, whole.data, whole.len);
         buf_free(&whole);
         if (!go_on)
             return pos;
@@ -306,23 +306,23 @@ static size_t mysql_up(proto_session *s, const char *data, size_t len)
 
 /* Version 10 greeting: version text, thread, 8 bytes, 0, the low half of the capabilities,
  * charset, status, the high half. */
-static void meet_server(mysql_state *m, const char *data, size_t len)
+static void meet_server(mysql_state *mysql, const char *data, size_t len)
 {
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);
-    m->greeted = true;
+    mysql->greeted = true;
     if (mysql_le(&r, 1) != 10)
         return;
     while (!r.bad && mysql_le(&r, 1))
         ;
     frame_raw(&r, 13);
-    m->server_caps = (uint32_t)mysql_le(&r, 2);
+    mysql->server_caps = (uint32_t)mysql_le(&r, 2);
     frame_raw(&r, 3);
-    m->server_caps |= (uint32_t)mysql_le(&r, 2) << 16;
+    mysql->server_caps |= (uint32_t)mysql_le(&r, 2) << 16;
     if (r.bad)
-        m->server_caps = 0;
+        mysql->server_caps = 0;
 }
 
-static void judge(proto_msg *msg)
+static void mysql_judge(proto_msg *msg)
 {
     frame_reader r = frame_read(msg->data + HEAD, packet_size(msg->data) - HEAD, false);
     uint64_t first = mysql_le(&r, 1);
@@ -339,17 +339,17 @@ static void judge(proto_msg *msg)
 
 static size_t mysql_down(proto_session *s, const char *data, size_t len)
 {
-    mysql_state *m = state_of(s);
+    mysql_state *mysql = mysql_state_of(s);
     bool whole = len >= HEAD && len >= packet_size(data);
-    if (!m->greeted) {
+    if (!mysql->greeted) {
         if (whole)
-            meet_server(m, data, packet_size(data));
-        m->greeted = true;
+            meet_server(mysql, data, packet_size(data));
+        mysql->greeted = true;
     }
-    bool fresh = m->fresh;
-    m->fresh = false;
-    if (fresh && whole && m->preparing)
-        end_prepare(m, data, packet_size(data));
+    bool fresh = mysql->fresh;
+    mysql->fresh = false;
+    if (fresh && whole && mysql->preparing)
+        end_prepare(mysql, data, packet_size(data));
     proto_pending *p = fresh ? proto_pop(s) : NULL;
     if (!p) {
         proto_emit(s, PROTO_DOWN, data, len);
@@ -363,7 +363,7 @@ static size_t mysql_down(proto_session *s, const char *data, size_t len)
                      .command = commands[p->api],
                      .command_len = strlen(commands[p->api])};
     if (whole)
-        judge(&msg);
+        mysql_judge(&msg);
     proto_on_response(s, &msg, p);
     return len;
 }
@@ -374,11 +374,11 @@ static size_t mysql_feed(proto_session *s, proto_dir dir, const char *data, size
 }
 
 /* An ERR packet: it answers the command, whose number was 0. */
-static void mysql_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
+static void mysql_fail(const proto_msg *msg, proto_failure failure, rl_buf *out)
 {
     (void)msg;
-    int code = f.code ? f.code : 1105;
-    size_t n = 1 + 2 + 6 + strlen(f.text);
+    int code = failure.code ? failure.code : 1105;
+    size_t n = 1 + 2 + 6 + strlen(failure.text);
     buf_u8(out, (uint8_t)n);
     buf_u8(out, (uint8_t)(n >> 8));
     buf_u8(out, (uint8_t)(n >> 16));
@@ -387,8 +387,12 @@ static void mysql_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
     buf_u8(out, (uint8_t)code);
     buf_u8(out, (uint8_t)(code >> 8));
     buf_str(out, code == 1213 ? "#40001" : "#HY000");
-    buf_str(out, f.text);
+    buf_str(out, failure.text);
 }
 
 const proto_ops proto_mysql = {
-    .feed = mysql_feed, .read = mysql_read, .fail = mysql_fail, .close = mysql_close};
+    .feed = mysql_feed,
+    .fail = mysql_fail,
+    .close = mysql_close,
+    .command = mysql_command,
+};

@@ -21,7 +21,7 @@ typedef struct redis_state {
     bool collecting;
 } redis_state;
 
-static redis_state *state_of(proto_session *s)
+static redis_state *redis_state_of(proto_session *s)
 {
     if (!s->own)
         s->own = mem_zero(sizeof(redis_state));
@@ -30,10 +30,10 @@ static redis_state *state_of(proto_session *s)
 
 static void redis_close(proto_session *s)
 {
-    redis_state *r = state_of(s);
-    buf_free(&r->line);
-    buf_free(&r->text);
-    free(r);
+    redis_state *redis = redis_state_of(s);
+    buf_free(&redis->line);
+    buf_free(&redis->text);
+    free(redis);
 }
 
 /* ---- commands ---- */
@@ -116,19 +116,19 @@ static int64_t command_length(const char *p, size_t len, args *a)
     return *p == '*' ? array_length(p, len, a) : inline_length(p, len, a);
 }
 
-static void write_text(redis_state *r, const args *a)
+static void write_text(redis_state *redis, const args *a)
 {
-    buf_reset(&r->text);
+    buf_reset(&redis->text);
     for (int64_t i = 0; i < a->count && i < TEXT_ARGS; i++) {
         if (i)
-            buf_u8(&r->text, ' ');
-        buf_add(&r->text, a->first[i].data, a->first[i].len < 128 ? a->first[i].len : 128);
+            buf_u8(&redis->text, ' ');
+        buf_add(&redis->text, a->first[i].data, a->first[i].len < 128 ? a->first[i].len : 128);
     }
 }
 
-static bool is(frame_slice s, const char *word)
+static bool redis_word_is(frame_slice slice, const char *word)
 {
-    return s.len == strlen(word) && strncasecmp(s.data, word, s.len) == 0;
+    return slice.len == strlen(word) && strncasecmp(slice.data, word, slice.len) == 0;
 }
 
 /* After these the server speaks without being asked, or not at all. */
@@ -137,9 +137,10 @@ static bool ends_the_order(const args *a)
     static const char *const words[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR",
                                         "SYNC",      "PSYNC",      "RESET"};
     for (size_t i = 0; a->count && i < sizeof words / sizeof *words; i++)
-        if (is(a->first[0], words[i]))
+        if (redis_word_is(a->first[0], words[i]))
             return true;
-    return a->count > 1 && is(a->first[0], "CLIENT") && is(a->first[1], "REPLY");
+    return a->count > 1 && redis_word_is(a->first[0], "CLIENT") &&
+           redis_word_is(a->first[1], "REPLY");
 }
 
 static bool redis_read(proto_session *s, const char *data, size_t len, proto_msg *msg)
@@ -148,15 +149,15 @@ static bool redis_read(proto_session *s, const char *data, size_t len, proto_msg
     *msg = (proto_msg){.kind = PROTO_REDIS, .dir = PROTO_UP, .data = data, .len = len, .api = 0};
     if (command_length(data, len, &a) <= 0 || a.count == 0)
         return false;
-    write_text(state_of(s), &a);
+    write_text(redis_state_of(s), &a);
     msg->command = a.first[0].data;
     msg->command_len = a.first[0].len;
-    msg->text = (frame_slice){state_of(s)->text.data, state_of(s)->text.len};
+    msg->text = (frame_slice){redis_state_of(s)->text.data, redis_state_of(s)->text.len};
     return true;
 }
 
 /* False: stop. */
-static bool on_command(proto_session *s, const char *data, size_t len, const args *a)
+static bool redis_on_command(proto_session *s, const char *data, size_t len, const args *a)
 {
     proto_msg msg;
     if (a->count == 0) { /* an empty line is not answered */
@@ -198,7 +199,7 @@ static size_t redis_up(proto_session *s, const char *data, size_t len)
             break;
         }
         pos += (size_t)n;
-        go_on = on_command(s, whole.data + pos - (size_t)n, (size_t)n, &a);
+        go_on = redis_on_command(s, whole.data + pos - (size_t)n, (size_t)n, &a);
     }
     if (go_on && s->opaque) {
         proto_emit(s, PROTO_UP, whole.data + pos, whole.len - pos);
@@ -211,39 +212,39 @@ static size_t redis_up(proto_session *s, const char *data, size_t len)
 
 /* ---- replies ---- */
 
-static void begin_reply(proto_session *s, redis_state *r, char type)
+static void begin_reply(proto_session *s, redis_state *redis, char type)
 {
-    r->pushed = type == '>';
-    r->missing = 1;
-    r->judged = true;
-    r->error = type == '-' ? 1 : 0;
-    r->collecting = !r->pushed && s->first && s->first->wanted;
+    redis->pushed = type == '>';
+    redis->missing = 1;
+    redis->judged = true;
+    redis->error = type == '-' ? 1 : 0;
+    redis->collecting = !redis->pushed && s->first && s->first->wanted;
 }
 
-static void take(proto_session *s, redis_state *r, const char *data, size_t len)
+static void redis_take(proto_session *s, redis_state *redis, const char *data, size_t len)
 {
-    if (r->collecting)
+    if (redis->collecting)
         buf_add(&s->side[PROTO_DOWN].in, data, len);
-    else if (r->pushed || !s->first || !s->first->swallowed)
+    else if (redis->pushed || !s->first || !s->first->swallowed)
         proto_emit(s, PROTO_DOWN, data, len);
 }
 
 /* False: stop. */
-static bool end_reply(proto_session *s, redis_state *r)
+static bool end_reply(proto_session *s, redis_state *redis)
 {
-    if (r->pushed)
+    if (redis->pushed)
         return true;
     rl_buf whole = s->side[PROTO_DOWN].in;
     s->side[PROTO_DOWN].in = (rl_buf){0};
     proto_pending *p = proto_pop(s);
     bool go_on = true;
-    if (p && r->collecting) {
+    if (p && redis->collecting) {
         proto_msg msg = {.kind = PROTO_REDIS,
                          .dir = PROTO_DOWN,
                          .data = whole.data,
                          .len = whole.len,
                          .judged = true,
-                         .error = r->error};
+                         .error = redis->error};
         const char *end = memchr(whole.data, '\r', whole.len);
         msg.text = (frame_slice){whole.data, end ? (size_t)(end - whole.data) : whole.len};
         go_on = proto_on_response(s, &msg, p);
@@ -256,10 +257,10 @@ static bool end_reply(proto_session *s, redis_state *r)
 }
 
 /* One line of a reply. False: this is no Redis. */
-static bool on_line(redis_state *r, const char *line)
+static bool redis_on_line(redis_state *redis, const char *line)
 {
     int64_t n = 0;
-    r->missing--;
+    redis->missing--;
     switch (*line) {
     case '+':
     case '-':
@@ -273,20 +274,20 @@ static bool on_line(redis_state *r, const char *line)
     case '!':
     case '=':
         n = strtoll(line + 1, NULL, 10);
-        r->skip = n >= 0 ? (uint64_t)n + 2 : 0;
+        redis->skip = n >= 0 ? (uint64_t)n + 2 : 0;
         return n >= -1 && n <= BULK_MAX;
     case '*':
     case '~':
     case '>':
         n = strtoll(line + 1, NULL, 10);
-        r->missing += n > 0 ? (uint64_t)n : 0;
-        return n >= -1 && n <= UINT32_MAX && r->missing <= UINT32_MAX;
+        redis->missing += n > 0 ? (uint64_t)n : 0;
+        return n >= -1 && n <= UINT32_MAX && redis->missing <= UINT32_MAX;
     case '%':
     case '|':
         n = strtoll(line + 1, NULL, 10);
-        r->missing += n > 0 ? 2 * (uint64_t)n : 0;
-        r->missing += *line == '|';
-        return n >= 0 && n <= UINT32_MAX && r->missing <= UINT32_MAX;
+        redis->missing += n > 0 ? 2 * (uint64_t)n : 0;
+        redis->missing += *line == '|';
+        return n >= 0 && n <= UINT32_MAX && redis->missing <= UINT32_MAX;
     default:
         return false;
     }
@@ -295,23 +296,24 @@ static bool on_line(redis_state *r, const char *line)
 typedef enum took { TOOK, WAITS, NONSENSE } took;
 
 /* Takes the line at data, which may have begun in an earlier chunk. */
-static took take_line(proto_session *s, redis_state *r, const char *data, size_t len, size_t *used)
+static took redis_take_line(proto_session *s, redis_state *redis, const char *data, size_t len,
+                            size_t *used)
 {
     *used = 0;
-    if (r->line.len == 0 && !(*data && strchr("+-:_#,($!=*~>%|", *data)))
+    if (redis->line.len == 0 && !(*data && strchr("+-:_#,($!=*~>%|", *data)))
         return NONSENSE;
     const char *end = memchr(data, '\n', len);
     *used = end ? (size_t)(end + 1 - data) : len;
-    if (r->missing == 0 && r->line.len == 0)
-        begin_reply(s, r, *data);
-    buf_add(&r->line, data, *used);
-    take(s, r, data, *used);
-    if (r->line.len > LINE_MAX_LEN)
+    if (redis->missing == 0 && redis->line.len == 0)
+        begin_reply(s, redis, *data);
+    buf_add(&redis->line, data, *used);
+    redis_take(s, redis, data, *used);
+    if (redis->line.len > LINE_MAX_LEN)
         return NONSENSE;
     if (!end)
         return WAITS;
-    bool known = on_line(r, r->line.data);
-    buf_reset(&r->line);
+    bool known = redis_on_line(redis, redis->line.data);
+    buf_reset(&redis->line);
     return known ? TOOK : NONSENSE;
 }
 
@@ -323,16 +325,16 @@ static void no_redis(proto_session *s, const char *rest, size_t len)
 
 static size_t redis_down(proto_session *s, const char *data, size_t len)
 {
-    redis_state *r = state_of(s);
+    redis_state *redis = redis_state_of(s);
     for (size_t pos = 0; pos < len;) {
-        if (r->skip) {
-            size_t n = r->skip < len - pos ? (size_t)r->skip : len - pos;
-            take(s, r, data + pos, n);
-            r->skip -= n;
+        if (redis->skip) {
+            size_t n = redis->skip < len - pos ? (size_t)redis->skip : len - pos;
+            redis_take(s, redis, data + pos, n);
+            redis->skip -= n;
             pos += n;
         } else {
             size_t used;
-            took what = take_line(s, r, data + pos, len - pos, &used);
+            took what = redis_take_line(s, redis, data + pos, len - pos, &used);
             pos += used;
             if (what == WAITS)
                 return len;
@@ -341,7 +343,7 @@ static size_t redis_down(proto_session *s, const char *data, size_t len)
                 return len;
             }
         }
-        if (r->skip == 0 && r->missing == 0 && !end_reply(s, r))
+        if (redis->skip == 0 && redis->missing == 0 && !end_reply(s, redis))
             return pos;
     }
     return len;
@@ -352,11 +354,21 @@ static size_t redis_feed(proto_session *s, proto_dir dir, const char *data, size
     return dir == PROTO_UP ? redis_up(s, data, len) : redis_down(s, data, len);
 }
 
-static void redis_fail(const proto_msg *msg, proto_failure f, rl_buf *out)
+static void redis_fail(const proto_msg *msg, proto_failure failure, rl_buf *out)
 {
     (void)msg;
-    buf_printf(out, "-%s\r\n", *f.text ? f.text : "ERR injected by the proxy");
+    buf_printf(out, "-%s\r\n", *failure.text ? failure.text : "ERR injected by the proxy");
+}
+
+/* Every word may be a command: one of a module, or of tomorrow. */
+static int redis_command(const char *name)
+{
+    return *name ? 0 : -1;
 }
 
 const proto_ops proto_redis = {
-    .feed = redis_feed, .read = redis_read, .fail = redis_fail, .close = redis_close};
+    .feed = redis_feed,
+    .fail = redis_fail,
+    .close = redis_close,
+    .command = redis_command,
+};

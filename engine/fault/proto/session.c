@@ -1,28 +1,8 @@
 #include "fault/proto/session.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
-#include "base/json.h"
 #include "fault/proto/internal.h"
-
-static const char *const kinds[] = {"tcp", "kafka", "mysql", "redis"};
-
-const char *proto_name(proto_kind kind)
-{
-    return kinds[kind];
-}
-
-bool proto_parse(const char *name, proto_kind *kind)
-{
-    for (int i = 0; i < 4; i++)
-        if (strcmp(kinds[i], name) == 0) {
-            *kind = (proto_kind)i;
-            return true;
-        }
-    return false;
-}
 
 /* ---- the requests that wait ---- */
 
@@ -144,12 +124,10 @@ bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *p)
 
 /* ---- the session ---- */
 
-proto_session *proto_open(proto_kind kind, const proto_host *host)
+proto_session *proto_open_with(const proto_ops *ops, const proto_host *host)
 {
-    static const proto_ops *const ops[] = {NULL, &proto_kafka, &proto_mysql, &proto_redis};
     proto_session *s = mem_zero(sizeof *s);
-    s->kind = kind;
-    s->ops = ops[kind];
+    s->ops = ops;
     s->host = *host;
     return s;
 }
@@ -222,79 +200,4 @@ void proto_close(proto_session *s)
     if (s->ops->close)
         s->ops->close(s);
     free(s);
-}
-
-/* ---- what rules and logs ask ---- */
-
-int proto_api(proto_kind kind, const char *name)
-{
-    switch (kind) {
-    case PROTO_KAFKA:
-        return frame_api_key(name);
-    case PROTO_MYSQL:
-        return mysql_command(name);
-    default:
-        return kind == PROTO_REDIS && *name ? 0 : -1;
-    }
-}
-
-bool proto_can_fail(proto_kind kind, int api)
-{
-    return kind == PROTO_KAFKA ? kafka_fail_known(api) : kind != PROTO_TCP;
-}
-
-enum { TEXT_MAX = 400 };
-
-static void put_text(rl_buf *out, const char *key, const char *text, size_t len)
-{
-    buf_printf(out, ",\"%s\":", key);
-    json_put_string(out, text, len < TEXT_MAX ? len : TEXT_MAX);
-}
-
-static void put_params(const proto_msg *msg, rl_buf *out)
-{
-    const char *p = msg->params.data, *end = p ? p + msg->params.len : NULL;
-    if (!p)
-        return;
-    buf_str(out, ",\"params\":[");
-    for (const char *first = p; p < end; p += strlen(p) + 1) {
-        if (p != first)
-            buf_u8(out, ',');
-        json_put_cstr(out, p);
-    }
-    buf_u8(out, ']');
-}
-
-void proto_describe(const proto_msg *msg, rl_buf *out)
-{
-    if (msg->command)
-        put_text(out, "api", msg->command, msg->command_len);
-    if (msg->text.data)
-        put_text(out, "text", msg->text.data, msg->text.len);
-    put_params(msg, out);
-    if (msg->judged)
-        buf_printf(out, ",\"error\":%d", msg->error);
-    if (msg->kind == PROTO_KAFKA)
-        kafka_describe(msg, out);
-}
-
-/* A topic stands in a body as its length and its bytes, in the one or the other encoding; that
- * is told apart well enough by looking for both together. */
-bool proto_names_topic(const proto_msg *msg, const char *topic)
-{
-    rl_buf want = {0};
-    frame_writer w = {.buf = &want, .flexible = frame_api_flexible(msg->api, msg->version)};
-    frame_put_str(&w, topic);
-    bool found = memmem(msg->data, msg->len, want.data, want.len) != NULL;
-    buf_free(&want);
-    return found;
-}
-
-bool proto_has_param(const proto_msg *msg, const char *text)
-{
-    const char *p = msg->params.data, *end = p ? p + msg->params.len : NULL;
-    for (; p && p < end; p += strlen(p) + 1)
-        if (strcmp(p, text) == 0)
-            return true;
-    return false;
 }
