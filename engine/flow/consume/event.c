@@ -42,13 +42,29 @@ static bool header(const rd_kafka_headers_t *headers, const char *name, text *ou
     return true;
 }
 
+/* A whole number that is not negative, at most INT64_MAX whatever stands there; 0: none. */
 static int64_t number(const text *t)
 {
-    char digits[24] = "";
-    if (t->len == 0 || t->len >= sizeof digits)
-        return 0;
-    memcpy(digits, t->at, t->len);
-    return strtoll(digits, NULL, 10);
+    int64_t v = 0;
+    for (size_t i = 0; i < t->len; i++) {
+        int digit = t->at[i] - '0';
+        if (digit < 0 || digit > 9)
+            return 0;
+        v = v > (INT64_MAX - digit) / 10 ? INT64_MAX : v * 10 + digit;
+    }
+    return v;
+}
+
+static int attempts(const text *t)
+{
+    int64_t v = number(t);
+    return v < CONSUME_ATTEMPTS_MAX ? (int)v : CONSUME_ATTEMPTS_MAX;
+}
+
+static int64_t due_time(const text *t)
+{
+    int64_t v = number(t);
+    return v <= CONSUME_DUE_MAX_MS ? v : 0;
 }
 
 static void read_story(const rd_kafka_headers_t *headers, const char *group, consume_story *out)
@@ -58,9 +74,9 @@ static void read_story(const rd_kafka_headers_t *headers, const char *group, con
     if (!headers)
         return;
     if (header(headers, DLQ_ATTEMPT, &t))
-        out->attempt = (int)number(&t);
+        out->attempt = attempts(&t);
     if (header(headers, DLQ_DUE_AT, &t))
-        out->due_ms = number(&t);
+        out->due_ms = due_time(&t);
     if (header(headers, DLQ_TARGET_GROUP, &t))
         out->other_group = t.len != strlen(group) || memcmp(t.at, group, t.len) != 0;
 }

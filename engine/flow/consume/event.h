@@ -13,7 +13,9 @@
 #include "base/err.h"
 #include "base/uuid.h"
 
-enum { CONSUME_LEGS = 2 };
+enum { CONSUME_LEGS = 2, CONSUME_ATTEMPTS_MAX = 1000000 };
+
+#define CONSUME_DUE_MAX_MS INT64_C(4102444800000) /* 2100-01-01 */
 
 typedef struct consume_leg {
     int64_t account, amount;
@@ -27,10 +29,13 @@ typedef struct consume_event {
     int64_t balance, version;
 } consume_event;
 
+/* What the headers say, within these bounds whatever they say: an attempt that is no number or
+ * negative is none, one beyond the bound is the bound; a due time that is no time in ms before the
+ * year 2100 is none. */
 typedef struct consume_story {
     bool read;
-    int attempt;      /* how often it was tried already */
-    int64_t due_ms;   /* 0: at once */
+    int attempt;      /* how often it was tried already: 0 to CONSUME_ATTEMPTS_MAX */
+    int64_t due_ms;   /* 0 (at once) to CONSUME_DUE_MAX_MS */
     bool other_group; /* target-group names another one */
 } consume_story;
 

@@ -186,6 +186,37 @@ static void headers_say_what_was_before(void **state)
     with_message("", theirs, check_story, &(consume_story){.other_group = true});
 }
 
+static void a_story_is_within_its_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int attempt;
+        int64_t due_ms;
+    } all[] = {
+        {"-1", 0, 0},
+        {"-1000", 0, 0},
+        {"-9223372036854775808", 0, 0},
+        {"", 0, 0},
+        {"3 or so", 0, 0},
+        {"0x10", 0, 0},
+        {"1e3", 0, 0},
+        {"1000000", CONSUME_ATTEMPTS_MAX, 1000000},
+        {"4294967297", CONSUME_ATTEMPTS_MAX, 4294967297},            /* 1 in 32 bits */
+        {"4102444800000", CONSUME_ATTEMPTS_MAX, CONSUME_DUE_MAX_MS}, /* the year 2100 */
+        {"4102444800001", CONSUME_ATTEMPTS_MAX, 0},
+        {"1700000000000000000", CONSUME_ATTEMPTS_MAX, 0}, /* in ns */
+        {"9223372036854775808", CONSUME_ATTEMPTS_MAX, 0},
+        {"99999999999999999999999999999999999999", CONSUME_ATTEMPTS_MAX, 0},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const char *const attempt[] = {DLQ_ATTEMPT, all[i].text, NULL};
+        const char *const due[] = {DLQ_DUE_AT, all[i].text, NULL};
+        with_message("", attempt, check_story, &(consume_story){.attempt = all[i].attempt});
+        with_message("", due, check_story, &(consume_story){.due_ms = all[i].due_ms});
+    }
+}
+
 /* ---- headers of a failure ---- */
 
 static const char *text_of(const rd_kafka_headers_t *h, const char *name, int *count)
@@ -359,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_decoded_says_why),
         cmocka_unit_test(a_transfer_has_two_legs),
         cmocka_unit_test(headers_say_what_was_before),
+        cmocka_unit_test(a_story_is_within_its_bounds),
         cmocka_unit_test(a_failure_tells_its_story_once),
         cmocka_unit_test(sums_are_per_account_and_in_order),
         cmocka_unit_test(a_sum_beyond_64_bits_is_refused),
