@@ -75,10 +75,11 @@ int flow_consume_answer(lua_State *L)
     if (!lua_isnoneornil(L, 3)) {
         luaL_checktype(L, 3, LUA_TTABLE);
         for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
-            int i = (int)luaL_checkinteger(L, -2) - 1;
+            lua_Integer i = luaL_checkinteger(L, -2) - 1;
             const char *word = luaL_checkstring(L, -1);
             bool skip = strcmp(word, "skip") == 0;
-            flow_consume_ask_say(consume, number, i, skip ? CONSUME_SKIP : CONSUME_REFUSE, word);
+            flow_consume_ask_verdict(consume, number, i, skip ? CONSUME_SKIP : CONSUME_REFUSE,
+                                     word);
         }
     }
     flow_consume_ask_done(consume, number);

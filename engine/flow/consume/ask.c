@@ -64,7 +64,7 @@ void consume_ask(consume_worker *w, consume_item **list, int n)
     if (wait_for(w, &a))
         return;
     for (int i = 0; i < n; i++)
-        list[i]->state = ITEM_DROPPED;
+        consume_item_become(list[i], ITEM_DROPPED);
 }
 
 /* ---- the owner's side ---- */
@@ -118,15 +118,16 @@ static consume_ask_t *find(flow_consume *consume, int64_t number)
     return a;
 }
 
-void flow_consume_ask_say(flow_consume *consume, int64_t number, int i,
-                          flow_consume_verdict verdict, const char *why)
+void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
+                              flow_consume_verdict verdict, const char *why)
 {
     pthread_mutex_lock(&consume->lock);
     const consume_ask_t *a = find(consume, number);
-    if (a && i >= 0 && i < a->n && verdict == CONSUME_SKIP)
-        a->list[i]->state = ITEM_SKIPPED;
-    if (a && i >= 0 && i < a->n && verdict == CONSUME_REFUSE)
-        consume_fail(a->list[i], "handler", err_lab("HANDLER", "%s", why));
+    consume_item *item = a && !a->done && i >= 0 && i < a->n ? a->list[i] : NULL;
+    if (item && item->state == ITEM_READY && verdict == CONSUME_SKIP)
+        consume_item_become(item, ITEM_SKIPPED);
+    else if (item && item->state == ITEM_READY && verdict == CONSUME_REFUSE)
+        consume_item_fail(item, "handler", err_lab("HANDLER", "%s", why));
     pthread_mutex_unlock(&consume->lock);
 }
 

@@ -1,23 +1,27 @@
-/* What Redis is told: dedup keys before the transaction, the account cache around it. */
+/* What is written to Redis: dedup keys before the transaction, the account cache around it. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/assert.h"
 #include "base/deadline.h"
+#include "base/uuid.h"
 #include "flow/consume/internal.h"
 #include "redis/pipe.h"
+
+/* A prefix is as long as cache_prefix_fits allows. */
+enum { DEDUP_KEY_MAX = CACHE_KEY_MAX + sizeof "dedup:" + UUID_LEN };
 
 static bool is_outage(const rl_err *err)
 {
     return err->domain != RL_REDIS || err->fatal || err->retriable;
 }
 
-/* Tries until Redis answers: false when the flow stops, the part is lost, or (limit > 0) the
- * time is over; then *err says why. */
+/* Tries until Redis answers: false when it must not be tried again or (limit > 0) the time is
+ * over; then *out says why. */
 typedef rl_err *(*attempt_fn)(consume_worker *w, void *arg);
 
-static bool insist(consume_worker *w, consume_part *part, double limit, attempt_fn attempt,
-                   void *arg, rl_err **out)
+static bool until_redis_answers(consume_worker *w, const consume_permit *permit, double limit,
+                                attempt_fn attempt, void *arg, rl_err **out)
 {
     rl_deadline until = deadline_or_never(limit);
     for (int turn = 0;; turn++) {
@@ -30,7 +34,7 @@ static bool insist(consume_worker *w, consume_part *part, double limit, attempt_
             return !err;
         }
         flow_down(&w->consume->flow, "redis", err);
-        if (consume_over(w, part) || deadline_passed(until))
+        if (!consume_may_repeat(permit) || deadline_passed(until))
             return false;
         err_free(err);
         consume_pause(w, turn);
@@ -47,10 +51,11 @@ typedef struct dedup_job {
 
 static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_item *item)
 {
-    char key[CACHE_KEY_MAX], ttl[16];
+    char key[DEDUP_KEY_MAX], ttl[16];
     int len =
         snprintf(key, sizeof key, "%sdedup:%s", w->consume->o.cache_prefix, item->event.id_text);
     snprintf(ttl, sizeof ttl, "%d", (int)w->consume->o.dedup_ttl);
+    rl_assert(len < DEDUP_KEY_MAX);
     const char *argv[] = {"SET", key, "1", "NX", "EX", ttl};
     size_t lens[] = {3, (size_t)len, 1, 2, 2, strlen(ttl)};
     redisc_pipe_add(pipe, 6, argv, lens);
@@ -76,7 +81,8 @@ static rl_err *set_keys(consume_worker *w, void *arg)
     return err;
 }
 
-void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *items, int n)
+void consume_dedup_redis(consume_worker *w, const consume_permit *permit, consume_item *items,
+                         int n)
 {
     dedup_job job = {.list = mem_alloc((size_t)n * sizeof(consume_item *)),
                      .fresh = mem_zero((size_t)n * sizeof(bool))};
@@ -84,15 +90,15 @@ void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *it
     for (int i = 0; i < n; i++)
         if (items[i].state == ITEM_READY)
             job.list[job.n++] = &items[i];
-    bool ok = !job.n || insist(w, part, 0, set_keys, &job, &err);
+    bool ok = !job.n || until_redis_answers(w, permit, 0, set_keys, &job, &err);
     for (int i = 0; i < job.n; i++) {
         consume_item *item = job.list[i];
         if (!ok && is_outage(err))
-            item->state = ITEM_DROPPED;
+            consume_item_become(item, ITEM_DROPPED);
         else if (!ok)
-            consume_fail(item, "redis", err_lab(err->name, "%s", err->msg));
+            consume_item_fail(item, "redis", err_lab(err->name, "%s", err->msg));
         else if (!job.fresh[i])
-            item->state = ITEM_SEEN;
+            consume_item_become(item, ITEM_SEEN);
         if (item->state == ITEM_SEEN)
             consume_count(w, CONSUME_N_seen, 1);
     }
@@ -103,113 +109,113 @@ void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *it
 
 /* ---- the account cache ---- */
 
-typedef struct tell_job {
+typedef struct change_list {
     cache_change *changes;
     consume_item **items; /* of each change */
     int n;
     cache_tally tally;
-} tell_job;
+} change_list;
 
-static rl_err *tell(consume_worker *w, void *arg)
+static rl_err *apply_changes(consume_worker *w, void *arg)
 {
-    tell_job *job = arg;
+    change_list *job = arg;
     job->tally = (cache_tally){0};
     return cache_apply(w->redis, w->consume->o.cache_prefix, w->consume->o.cache, job->changes,
                        (size_t)job->n, &job->tally);
 }
 
-static void failed(consume_worker *w, consume_item *item, rl_err *err)
+static void invalidation_failed(consume_worker *w, consume_item *item, rl_err *err)
 {
     consume_count(w, CONSUME_N_invalidations_failed, 1);
     if (item->state == ITEM_FAILED)
         err_free(err);
     else
-        consume_fail(item, "invalidation", err);
+        consume_item_fail(item, "invalidation", err);
 }
 
-/* Which of them was refused is not told by the pipeline: once more, one by one. */
-static void one_by_one(consume_worker *w, const tell_job *job)
+/* The pipeline does not say which of them was refused: once more, one by one. */
+static void one_by_one(consume_worker *w, const change_list *job)
 {
     for (int i = 0; i < job->n; i++) {
-        tell_job one = {.changes = &job->changes[i], .n = 1};
-        rl_err *err = tell(w, &one);
+        change_list one = {.changes = &job->changes[i], .n = 1};
+        rl_err *err = apply_changes(w, &one);
         if (err)
-            failed(w, job->items[i], err);
+            invalidation_failed(w, job->items[i], err);
         else
             consume_count(w, CONSUME_N_invalidated, 1);
     }
 }
 
-static void tell_all(consume_worker *w, consume_part *part, tell_job *job)
+static void invalidate_all(consume_worker *w, const consume_permit *permit, change_list *job)
 {
     rl_err *err = NULL;
-    if (insist(w, part, w->consume->o.cache_wait, tell, job, &err)) {
+    if (until_redis_answers(w, permit, w->consume->o.cache_wait, apply_changes, job, &err)) {
         consume_count(w, CONSUME_N_invalidated, job->n);
         return;
     }
-    bool over = consume_over(w, part);
+    bool over = !consume_may_repeat(permit);
     if (!is_outage(err) && job->n > 1 && w->consume->o.cache != CACHE_MODE_DELTA)
         one_by_one(w, job);
     else
         for (int i = 0; i < job->n; i++) {
             if (over)
-                job->items[i]->state = ITEM_DROPPED;
+                consume_item_become(job->items[i], ITEM_DROPPED);
             else
-                failed(w, job->items[i], err_copy(err));
+                invalidation_failed(w, job->items[i], err_copy(err));
         }
     err_free(err);
 }
 
-static void add_change(tell_job *job, consume_item *item, int leg)
+static void add_change(change_list *job, consume_item *item, int leg)
 {
-    const consume_event *e = &item->event;
+    const consume_event *event = &item->event;
     job->items[job->n] = item;
-    job->changes[job->n++] = (cache_change){.account = e->legs[leg].account,
-                                            .version = e->version,
-                                            .balance = e->balance,
-                                            .amount = e->legs[leg].amount,
-                                            .event = e->id_text};
+    job->changes[job->n++] = (cache_change){.account = event->legs[leg].account,
+                                            .version = event->version,
+                                            .balance = event->balance,
+                                            .amount = event->legs[leg].amount,
+                                            .event = event->id_text};
 }
 
 static bool concerns(const consume_worker *w, const consume_item *item, bool before)
 {
     if (before)
         return item->state == ITEM_READY;
-    if (item->told)
+    if (item->invalidated)
         return false;
     return item->state == ITEM_APPLIED ||
            (item->state == ITEM_SEEN && w->consume->o.invalidate_seen);
 }
 
-static void hit_after(consume_worker *w, const tell_job *job)
+static void hit_after(consume_worker *w, const change_list *job)
 {
     for (int i = 0; i < job->n; i++) {
         consume_item *item = job->items[i];
-        if (item->state == ITEM_FAILED || item->state == ITEM_DROPPED || item->told)
+        if (item->state == ITEM_FAILED || item->state == ITEM_DROPPED || item->invalidated)
             continue;
-        rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_AFTER_CACHE, item);
+        rl_err *err = consume_item_hit(item, FAIL_POINT_CONSUMER_AFTER_CACHE);
         if (err)
-            failed(w, item, err);
-        item->told = !err;
+            invalidation_failed(w, item, err);
+        item->invalidated = !err;
     }
 }
 
-void consume_cache_tell(consume_worker *w, consume_part *part, consume_item *items, int n,
-                        bool before)
+void consume_cache_invalidate(consume_worker *w, const consume_permit *permit, consume_item *items,
+                              int n, bool before)
 {
-    tell_job job = {.changes = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(cache_change)),
-                    .items = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(consume_item *))};
+    change_list job = {.changes = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(cache_change)),
+                       .items = mem_alloc((size_t)n * CONSUME_LEGS * sizeof(consume_item *))};
     for (int i = 0; i < n; i++) {
         if (!concerns(w, &items[i], before))
             continue;
-        rl_err *err = consume_hit(w, FAIL_POINT_CONSUMER_BEFORE_INVALIDATE, &items[i]);
+        rl_err *err = consume_item_hit(&items[i], FAIL_POINT_CONSUMER_BEFORE_INVALIDATE);
         if (err)
-            failed(w, &items[i], err);
+            invalidation_failed(w, &items[i], err);
         for (int leg = 0; !err && leg < items[i].event.nlegs; leg++)
             add_change(&job, &items[i], leg);
     }
     if (job.n && w->consume->o.cache != CACHE_MODE_NONE)
-        tell_all(w, part, &job);
+        invalidate_all(w, permit, &job);
     if (!before)
         hit_after(w, &job);
     free(job.changes);

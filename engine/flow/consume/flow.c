@@ -44,7 +44,7 @@ static void serve(consume_worker *w, consume_part *part)
     int n;
     if (part->must_seek && !consume_offset_seek(w, part))
         return;
-    if (consume_part_drops(part))
+    if (!consume_may_begin(&part->permit))
         return;
     consume_item *items = consume_part_batch(part, &n);
     int64_t eof = atomic_load(&part->eof);
@@ -84,8 +84,8 @@ static void worker_main(void *arg)
 {
     consume_worker *w = arg;
     bool shared = consume_is_shared(w->consume);
-    consume_db(w, NULL);
-    while (!flow_stopping(&w->consume->flow))
+    consume_db(w, &w->permit);
+    while (consume_may_repeat(&w->permit))
         (shared ? serve_shared : serve_parts)(w);
     atomic_fetch_sub(&w->consume->working, 1);
 }
@@ -102,7 +102,7 @@ static void on_rebalance(void *arg, kafka_consumer *consumer, const kafka_rebala
         consume_parts_remove(consume, what->partitions);
 }
 
-static void tell_rebalances(flow_consume *consume, flow_counters *count)
+static void report_rebalances(flow_consume *consume, flow_counters *count)
 {
     static const char *const words[] = {"assigned", "revoked", "lost", "commit-failed"};
     kafka_rebalance *list = kafka_consumer_events(consume->consumer);
@@ -121,20 +121,20 @@ static void tell_rebalances(flow_consume *consume, flow_counters *count)
     kafka_rebalance_free(list);
 }
 
-/* librdkafka says the same on each of many connections and attempts: of one kind, one in a while
- * is enough. */
+/* librdkafka reports the same error on each of many connections and attempts: of one code, one in a
+ * while is enough. */
 static bool is_news(flow_consume *consume, const rl_err *err)
 {
     int64_t now = clock_ms();
-    for (int i = 0; i < CONSUME_TOLD; i++)
-        if (consume->told[i].code == err->code && consume->told[i].until > now)
+    for (int i = 0; i < CONSUME_QUIET; i++)
+        if (consume->quiet[i].code == err->code && consume->quiet[i].until > now)
             return false;
-    consume->told[consume->next_told] = (consume_told){err->code, now + QUIET_MS};
-    consume->next_told = (consume->next_told + 1) % CONSUME_TOLD;
+    consume->quiet[consume->next_quiet] = (consume_quiet){err->code, now + QUIET_MS};
+    consume->next_quiet = (consume->next_quiet + 1) % CONSUME_QUIET;
     return true;
 }
 
-static void tell_errors(flow_consume *consume)
+static void report_errors(flow_consume *consume)
 {
     kafka_note *notes = mem_alloc(KAFKA_NOTES_MAX * sizeof *notes);
     int n = kafka_notes_take(kafka_consumer_notes(consume->consumer), notes);
@@ -252,7 +252,7 @@ static void replace(flow_consume *consume)
     flow_emit(&consume->flow, "reopened", err, NULL, 0);
 }
 
-static void bury(flow_consume *consume)
+static void close_dead(flow_consume *consume)
 {
     for (int i = 0; i < consume->ndead; i++) {
         kafka_consumer_close_within(consume->dead[i], 0);
@@ -270,8 +270,8 @@ static void poller_main(void *arg)
     subscribe(consume);
     while (!flow_stopping(&consume->flow) || atomic_load(&consume->working) > 0) {
         poll_once(consume);
-        tell_rebalances(consume, count);
-        tell_errors(consume);
+        report_rebalances(consume, count);
+        report_errors(consume);
         if (is_dead(consume) && !flow_stopping(&consume->flow))
             replace(consume);
     }
@@ -299,6 +299,7 @@ static void worker_open(flow_consume *consume, int i)
 {
     consume_worker *w = &consume->workers[i];
     w->consume = consume;
+    w->permit.flow = &consume->flow;
     w->index = i;
     w->db = my_conn_new(&consume->o.mysql);
     w->redis = redisc_new(&consume->o.redis);
@@ -334,7 +335,7 @@ static void free_all(flow_consume *consume)
         worker_close(&consume->workers[i]);
     if (consume->consumer)
         kafka_consumer_close(consume->consumer);
-    bury(consume);
+    close_dead(consume);
     rd_kafka_conf_destroy(consume->conf);
     consume_probe_close(consume);
     rd_kafka_conf_destroy(consume->o.producer);

@@ -166,8 +166,8 @@ int64_t flow_consume_ask_take(flow_consume *consume,
                               void *arg);
 /* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone,
  * and a record that it does not have, are passed over. */
-void flow_consume_ask_say(flow_consume *consume, int64_t number, int i,
-                          flow_consume_verdict verdict, const char *why);
+void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
+                              flow_consume_verdict verdict, const char *why);
 void flow_consume_ask_done(flow_consume *consume, int64_t number); /* the worker goes on */
 
 #endif

@@ -1,12 +1,12 @@
 /* The inside of the consumer, shared by the files of this folder only.
  *
- * Life of a record: a part (a partition while it is ours) fetches it, a worker handles it (work.c),
- * writes it (tx.c), tells the cache (cache.c), or sends it on (route.c); then the part's offset
- * moves (offset.c).
- * A part belongs to one worker; in the pool modes to all, and its records pass through the
- * pool's queue. A part that was taken away is freed by the last one who holds it. Locks: a
- * part's `lock` may be held while librdkafka is called; a worker's or the pool's may not, as
- * librdkafka wakes parts under its own lock. */
+ * Life of a record: a part (a partition while it is ours) fetches it, a worker takes it through the
+ * steps of work.c: it is written (tx.c), the cache is invalidated (cache.c), or it is sent on
+ * (route.c); then the part's offset moves (offset.c).
+ * A part belongs to one worker; in the pool modes of `commit` to all, and its records pass through
+ * the shared queue. A part that was taken away is freed by the last one who holds it. Locks: a
+ * worker's lock is taken by librdkafka's callbacks, under librdkafka's own locks, so librdkafka is
+ * never called with it held; a part's lock and that of the shared queue are not, and may be. */
 #ifndef RL_FLOW_CONSUME_INTERNAL_H
 #define RL_FLOW_CONSUME_INTERNAL_H
 
@@ -15,6 +15,7 @@
 #include "fault/point/registry.h"
 #include "flow/consume/flow.h"
 #include "flow/consume/event.h"
+#include "flow/consume/permit.h"
 #include "flow/consume/sums.h"
 #include "flow/consume/track.h"
 #include "kafka/consumer.h"
@@ -34,7 +35,7 @@ typedef enum consume_state {
     ITEM_FAILED,  /* err says why; not sent on yet */
     ITEM_SENT_ON, /* to a retry topic or the DLQ */
     ITEM_DROPPED, /* not done: its offset must not be passed */
-} consume_state;
+} consume_state;  /* item.c says which may follow which */
 
 struct consume_item {
     rd_kafka_message_t *msg;
@@ -44,16 +45,25 @@ struct consume_item {
     consume_state state;
     rl_err *err;
     const char *error_class;
-    bool told;        /* the cache knows */
+    bool invalidated; /* the cache was, for this record */
     bool final;       /* no retry topic, to the DLQ at once */
     int64_t first_ms; /* wall clock of its first failure here; 0: none */
 };
+
+/* ---- items (item.c) ---- */
+
+void consume_item_become(consume_item *item, consume_state state);
+void consume_item_fail(consume_item *item, const char *error_class, rl_err *err); /* takes err */
+/* Reaches a point in the context of the item; the error of an `error` action. */
+rl_err *consume_item_hit(const consume_item *item, fail_point_id id);
+void consume_item_clear(consume_item *item);
 
 /* ---- parts (part.c) ---- */
 
 struct consume_part {
     consume_part *next; /* of its worker */
     flow_consume *consume;
+    consume_permit permit;
     consume_worker *worker; /* NULL in the pool modes */
     char *topic;
     int32_t partition;
@@ -69,7 +79,7 @@ struct consume_part {
     bool must_seek;                         /* CONSUME_MYSQL: the offset is not read yet */
     int64_t db_next;                        /* what consumer_offset holds; -1: no row */
     _Atomic int64_t position, eof, wake_ns; /* for figures */
-    consume_track track;                    /* the pool modes, under the pool's lock: */
+    consume_track track;                    /* the pool modes, under the shared queue's lock: */
     int outstanding;
 };
 
@@ -86,11 +96,9 @@ void consume_part_give_back(consume_worker *w, consume_part *part);
 /* The records of the part that are due, at most a batch; fetches when none are held. */
 consume_item *consume_part_batch(consume_part *part, int *n);
 void consume_part_advance(consume_part *part, int n); /* frees the first n */
-void consume_part_rewind(consume_part *part);      /* what is held is dropped, for a seek follows */
-bool consume_part_drops(const consume_part *part); /* lost, and work for it must not begin */
-void consume_item_clear(consume_item *item);
+void consume_part_rewind(consume_part *part); /* what is held is dropped, for a seek follows */
 
-/* ---- the pool (shared.c) ---- */
+/* ---- the queue that all workers share, in the pool modes (shared.c) ---- */
 
 typedef struct consume_shared {
     pthread_mutex_t lock;
@@ -110,6 +118,7 @@ void consume_shared_clear(flow_consume *consume);
 
 struct consume_worker {
     flow_consume *consume;
+    consume_permit permit; /* of what it does for no part */
     int index;
     my_conn *db;
     redisc_conn *redis;
@@ -130,12 +139,11 @@ static inline void consume_count(consume_worker *w, flow_consume_counter which, 
     flow_add(w->count, which, n);
 }
 
-/* link.c: connections that come back. false: the flow stops, or the part is lost. */
-bool consume_db(consume_worker *w, const consume_part *part);
+/* link.c: connections that come back. false: it must not be tried again. */
+bool consume_db(consume_worker *w, const consume_permit *permit);
 void consume_db_failed(consume_worker *w, const rl_err *err);
 rl_err *consume_redis(consume_worker *w);        /* connected, or the error of one attempt */
-bool consume_pause(consume_worker *w, int turn); /* sleeps with backoff; false: the flow stops */
-bool consume_over(const consume_worker *w, const consume_part *part); /* no more attempts */
+void consume_pause(consume_worker *w, int turn); /* with backoff, until the flow stops at most */
 
 /* probe.c: a thread that watches the servers */
 void consume_probe(void *consume);
@@ -143,12 +151,8 @@ void consume_probe_open(flow_consume *consume);
 void consume_probe_close(flow_consume *consume);
 bool consume_uses_redis(const flow_consume *consume);
 
-/* work.c: handles, applies, sends on; how many of the first items are done. */
+/* work.c: all steps with n > 0 items of the part; how many of the first ones are done. */
 int consume_work(consume_worker *w, consume_part *part, consume_item *items, int n);
-void consume_fail(consume_item *item, const char *error_class, rl_err *err); /* takes err */
-
-/* One hit of a point in the context of an item; the error of an `error` action. */
-rl_err *consume_hit(const consume_worker *w, fail_point_id id, const consume_item *item);
 
 /* ask.c: shows READY items to the owner and waits for the answer. */
 void consume_ask(consume_worker *w, consume_item **list, int n);
@@ -168,13 +172,14 @@ void consume_sql_effects(consume_worker *w, consume_item **list, int n);
 void consume_sql_offset(consume_worker *w, const consume_part *part, int64_t next);
 void consume_sql_load(consume_worker *w, const consume_part *part);
 
-/* cache.c */
-void consume_dedup_redis(consume_worker *w, consume_part *part, consume_item *items, int n);
-void consume_cache_tell(consume_worker *w, consume_part *part, consume_item *items, int n,
-                        bool before);
+/* cache.c. before: of the READY items, else of those that were applied. */
+void consume_dedup_redis(consume_worker *w, const consume_permit *permit, consume_item *items,
+                         int n);
+void consume_cache_invalidate(consume_worker *w, const consume_permit *permit, consume_item *items,
+                              int n, bool before);
 
-/* route.c: FAILED items become SENT_ON, NEW (once more in place) or DROPPED. */
-void consume_route(consume_worker *w, consume_part *part, consume_item *item);
+/* route.c: a FAILED item becomes SENT_ON, NEW (once more in place) or DROPPED. */
+void consume_route(consume_worker *w, consume_item *item);
 
 /* headers.c */
 typedef struct consume_failure {
@@ -191,12 +196,12 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
                           int64_t next);
 bool consume_offset_seek(consume_worker *w, consume_part *part);
 
-enum { CONSUME_TOLD = 8 };
+enum { CONSUME_QUIET = 8 };
 
-typedef struct consume_told {
+typedef struct consume_quiet {
     int code;
-    int64_t until;
-} consume_told;
+    int64_t until; /* ms */
+} consume_quiet;
 
 struct flow_consume {
     rl_flow flow;        /* first */
@@ -221,8 +226,8 @@ struct flow_consume {
     pthread_cond_t ask_change; /* with lock: */
     struct consume_ask *asks;
     int64_t ask_number;
-    consume_told told[CONSUME_TOLD]; /* the poller's: errors that were told just now */
-    int next_told;
+    consume_quiet quiet[CONSUME_QUIET]; /* the poller's: errors that were reported just now */
+    int next_quiet;
 };
 
 static inline bool consume_is_shared(const flow_consume *consume)

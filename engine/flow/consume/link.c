@@ -1,22 +1,18 @@
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "flow/consume/internal.h"
 
 static const double pause_first = 0.05, pause_most = 1;
 
-bool consume_over(const consume_worker *w, const consume_part *part)
-{
-    return flow_stopping(&w->consume->flow) || (part && consume_part_drops(part));
-}
-
-bool consume_pause(consume_worker *w, int turn)
+void consume_pause(consume_worker *w, int turn)
 {
     double most = pause_first * (double)(1 << (turn < 5 ? turn : 5));
     if (most > pause_most)
         most = pause_most;
-    if (!flow_stopping(&w->consume->flow))
-        flow_sleep(&w->consume->flow, most / 2 + most / 2 * rng_double(&w->rng));
-    return !flow_stopping(&w->consume->flow);
+    rl_assert(turn >= 0);
+    if (consume_may_repeat(&w->permit))
+        flow_sleep(w->permit.flow, most / 2 + most / 2 * rng_double(&w->rng));
 }
 
 /* ---- MySQL ---- */
@@ -36,11 +32,11 @@ static rl_err *dial(consume_worker *w)
     return my_exec(w->db, sql);
 }
 
-bool consume_db(consume_worker *w, const consume_part *part)
+bool consume_db(consume_worker *w, const consume_permit *permit)
 {
     if (!my_conn_broken(w->db))
         return true;
-    for (int turn = 0; !consume_over(w, part); turn++) {
+    for (int turn = 0; consume_may_repeat(permit); turn++) {
         rl_err *err = dial(w);
         if (!err) {
             consume_count(w, CONSUME_N_reconnects, 1);

@@ -1,4 +1,4 @@
-/* When and where offsets are said. */
+/* When offsets are stored or committed, and where. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -44,7 +44,7 @@ static void commit(consume_worker *w, consume_part *part, const rd_kafka_message
     rl_err *err = NULL;
     for (int i = 0; i < COMMIT_TRIES; i++) {
         err = kafka_consumer_commit(w->consume->consumer, list, COMMIT_MS, NULL);
-        if (!err || !err->retriable || consume_over(w, part))
+        if (!err || !err->retriable || !consume_may_repeat(&part->permit))
             break;
         if (i + 1 < COMMIT_TRIES)
             err_free(err);
@@ -74,7 +74,7 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
         store(w, part, last, next);
         return;
     case CONSUME_SYNC_AFTER_WORK:
-        if (!consume_part_drops(part))
+        if (consume_may_begin(&part->permit))
             commit(w, part, last, next);
         return;
     case CONSUME_MYSQL:
@@ -110,7 +110,7 @@ static rl_err *seek(consume_worker *w, consume_part *part)
 
 bool consume_offset_seek(consume_worker *w, consume_part *part)
 {
-    for (int turn = 0; !consume_over(w, part) && consume_db(w, part); turn++) {
+    for (int turn = 0; consume_may_repeat(&part->permit) && consume_db(w, &part->permit); turn++) {
         rl_err *err = seek(w, part);
         if (!err) {
             part->must_seek = false;

@@ -8,16 +8,6 @@
 
 enum { IDLE_MS = 100 };
 
-/* ---- items ---- */
-
-void consume_item_clear(consume_item *item)
-{
-    if (item->msg)
-        rd_kafka_message_destroy(item->msg);
-    err_free(item->err);
-    *item = (consume_item){0};
-}
-
 static void clear_held(consume_part *part)
 {
     for (int i = part->head; i < part->nheld; i++)
@@ -29,11 +19,6 @@ void consume_part_rewind(consume_part *part)
 {
     clear_held(part);
     part->due_ns = 0;
-}
-
-bool consume_part_drops(const consume_part *part)
-{
-    return part->consume->o.drop_lost && atomic_load(&part->lost);
 }
 
 /* ---- coming and going ---- */
@@ -61,6 +46,7 @@ static consume_part *part_new(flow_consume *consume, const char *topic, int32_t 
 {
     consume_part *part = mem_zero(sizeof *part);
     part->consume = consume;
+    part->permit = (consume_permit){&consume->flow, consume->o.drop_lost ? &part->lost : NULL};
     part->topic = mem_strdup(topic);
     part->partition = partition;
     part->retry = is_retry(consume, topic);
@@ -206,8 +192,7 @@ void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_
 /* The wrong practice: what is held is done although the partition has gone. */
 static bool finishes(const consume_part *part)
 {
-    return !part->consume->o.drop_lost && part->head < part->nheld &&
-           !flow_stopping(&part->consume->flow);
+    return !part->permit.lost && part->head < part->nheld && consume_may_repeat(&part->permit);
 }
 
 /* Under the worker's lock; they are freed without it, as librdkafka's lock of the queue comes
@@ -302,7 +287,7 @@ consume_part *consume_part_take(consume_worker *w)
     pthread_mutex_lock(&w->lock);
     consume_part *gone = take_gone(w);
     consume_part *part = pick(w, clock_ns());
-    if (!part && !flow_stopping(&w->consume->flow)) {
+    if (!part && consume_may_repeat(&w->permit)) {
         rl_deadline until = deadline_in_ms(wait_ms(w, clock_ns()));
         if (!cond_wait_until(&w->change, &w->lock, until))
             look_again(w);

@@ -11,7 +11,7 @@ bool consume_uses_redis(const flow_consume *consume)
 }
 
 /* Takes err. */
-static void say(flow_consume *consume, const char *need, rl_err *err)
+static void report_health(flow_consume *consume, const char *need, rl_err *err)
 {
     if (err)
         flow_down(&consume->flow, need, err);
@@ -45,11 +45,11 @@ static rl_err *probe_redis(redisc_conn *redis)
 
 static void ask_all(flow_consume *consume, my_conn *db, redisc_conn *redis)
 {
-    say(consume, "mysql", probe_mysql(db));
+    report_health(consume, "mysql", probe_mysql(db));
     if (redis)
-        say(consume, "redis", probe_redis(redis));
+        report_health(consume, "redis", probe_redis(redis));
     if (!flow_stopping(&consume->flow))
-        say(consume, "kafka", probe_kafka(consume));
+        report_health(consume, "kafka", probe_kafka(consume));
 }
 
 /* The options' texts are good only while the consumer is being opened. */

@@ -1,4 +1,5 @@
 /* Where a failed record goes: a retry topic, the DLQ, or once more in place. */
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "flow/consume/internal.h"
@@ -64,8 +65,9 @@ static rl_err *send_copy(consume_worker *w, const char *topic, const rd_kafka_me
     return kafka_err(NULL, answer.code, "to %s", topic);
 }
 
-static bool insist(consume_worker *w, consume_part *part, const char *topic, consume_item *item,
-                   const consume_failure *failure)
+/* false: it must not be tried again. */
+static bool send_until_taken(consume_worker *w, const char *topic, const consume_item *item,
+                             const consume_failure *failure)
 {
     for (int turn = 0;; turn++) {
         rl_err *err = send_copy(w, topic, item->msg, failure);
@@ -75,14 +77,16 @@ static bool insist(consume_worker *w, consume_part *part, const char *topic, con
         }
         flow_down(&w->consume->flow, "kafka-produce", err);
         err_free(err);
-        if (consume_over(w, part) || !consume_pause(w, turn))
+        if (consume_may_repeat(&item->part->permit))
+            consume_pause(w, turn);
+        if (!consume_may_repeat(&item->part->permit))
             return false;
     }
 }
 
 /* ---- deciding ---- */
 
-static void tell(consume_worker *w, const char *what, const consume_item *item, const char *to)
+static void emit_item(consume_worker *w, const char *what, const consume_item *item, const char *to)
 {
     flow_field fields[] = {{"id", item->event.id_text, 0},
                            {"topic", rd_kafka_topic_name(item->msg->rkt), 0},
@@ -95,25 +99,27 @@ static void tell(consume_worker *w, const char *what, const consume_item *item, 
 }
 
 /* The next attempt is made here: the partition stands still until then. */
-static void wait_in_place(consume_worker *w, consume_part *part, consume_item *item, double seconds)
+static void wait_in_place(consume_item *item, double seconds)
 {
+    const consume_permit *permit = &item->part->permit;
     rl_deadline until = deadline_in(seconds);
-    for (int64_t left; (left = deadline_left(until)) > 0 && !consume_over(w, part);)
-        flow_sleep(&w->consume->flow, (double)left / 1e9);
+    for (int64_t left; (left = deadline_left(until)) > 0 && consume_may_repeat(permit);)
+        flow_sleep(permit->flow, (double)left / 1e9);
     if (!item->first_ms)
         item->first_ms = clock_unix_ms();
-    item->story.attempt++;
-    item->state = consume_over(w, part) ? ITEM_DROPPED : ITEM_NEW;
+    if (item->story.attempt < CONSUME_ATTEMPTS_MAX)
+        item->story.attempt++;
+    consume_item_become(item, consume_may_repeat(permit) ? ITEM_NEW : ITEM_DROPPED);
 }
 
 static const flow_consume_delay *delay_of(const consume_worker *w, const consume_item *item)
 {
     int failed = item->story.attempt; /* before this time */
+    rl_assert(failed >= 0 && failed <= CONSUME_ATTEMPTS_MAX);
     return !item->final && failed < w->consume->o.ndelays ? &w->consume->o.delays[failed] : NULL;
 }
 
-static void send_on(consume_worker *w, consume_part *part, consume_item *item,
-                    const flow_consume_delay *delay)
+static void send_on(consume_worker *w, consume_item *item, const flow_consume_delay *delay)
 {
     int64_t now = clock_unix_ms();
     const char *topic = delay ? delay->topic : w->consume->o.dlq;
@@ -124,27 +130,28 @@ static void send_on(consume_worker *w, consume_part *part, consume_item *item,
                                .now_ms = now,
                                .first_ms = item->first_ms,
                                .due_ms = delay ? now + (int64_t)(delay->seconds * 1e3) : 0};
-    if (!insist(w, part, topic, item, &failure)) {
-        item->state = ITEM_DROPPED;
+    if (!send_until_taken(w, topic, item, &failure)) {
+        consume_item_become(item, ITEM_DROPPED);
         return;
     }
-    item->state = ITEM_SENT_ON;
+    consume_item_become(item, ITEM_SENT_ON);
     consume_count(w, delay ? CONSUME_N_retried : CONSUME_N_parked, 1);
-    tell(w, delay ? "retried" : "parked", item, topic);
+    emit_item(w, delay ? "retried" : "parked", item, topic);
 }
 
-void consume_route(consume_worker *w, consume_part *part, consume_item *item)
+void consume_route(consume_worker *w, consume_item *item)
 {
-    static const double stubborn = 1;
+    static const double without_end = 1;
+    rl_assert(item->state == ITEM_FAILED && item->err);
     const flow_consume_delay *delay = delay_of(w, item);
     consume_count(w, CONSUME_N_failed, 1);
     if (delay && w->consume->o.sleep_retry) {
-        wait_in_place(w, part, item, delay->seconds);
+        wait_in_place(item, delay->seconds);
     } else if (delay || w->consume->o.dlq) {
-        send_on(w, part, item, delay);
+        send_on(w, item, delay);
     } else {
         if (!item->first_ms)
-            tell(w, "stuck", item, NULL);
-        wait_in_place(w, part, item, stubborn);
+            emit_item(w, "stuck", item, NULL);
+        wait_in_place(item, without_end);
     }
 }

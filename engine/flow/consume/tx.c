@@ -152,7 +152,7 @@ static rl_err *moved(const tx *t)
 static rl_err *in_tx(tx *t)
 {
     for (int i = 0; i < t->n; i++) {
-        rl_err *err = consume_hit(t->w, FAIL_POINT_CONSUMER_IN_TX, t->list[i]);
+        rl_err *err = consume_item_hit(t->list[i], FAIL_POINT_CONSUMER_IN_TX);
         if (err)
             return err;
     }
@@ -213,7 +213,7 @@ static rl_err *do_steps(tx *t, step_kind *kind)
             continue;
         }
         count_conflict(t->w, err);
-        if (!go_on(t, err, &at) || flow_stopping(&t->w->consume->flow))
+        if (!go_on(t, err, &at) || !consume_may_repeat(&t->w->permit))
             return err;
         err_free(err);
         err = NULL;
@@ -240,7 +240,7 @@ static int mark_twins(consume_item **list, int n)
         if (by_id(&a, &b) != 0)
             continue;
         bool later = b->msg->offset > a->msg->offset;
-        (later ? b : a)->state = ITEM_SEEN;
+        consume_item_become(later ? b : a, ITEM_SEEN);
         if (!later)
             sorted[i - 1] = b, sorted[i] = a;
         sorted[i] = sorted[i - 1];
@@ -278,7 +278,7 @@ static int mark_known(tx *t, const my_result *result)
     for (int i = 0; i < t->n; i++) {
         if (!is_known(t->w, result, t->list[i]))
             continue;
-        t->list[i]->state = ITEM_SEEN;
+        consume_item_become(t->list[i], ITEM_SEEN);
         found++;
     }
     return found;
@@ -408,7 +408,7 @@ static void mark_applied(tx *t, int64_t began)
 {
     consume_worker *w = t->w;
     for (int i = 0; i < t->n; i++)
-        t->list[i]->state = ITEM_APPLIED;
+        consume_item_become(t->list[i], ITEM_APPLIED);
     flow_hdr_record(&w->hist[CONSUME_H_TRANSACTION], clock_ns() - began, 1);
     record_delays(t);
     consume_count(w, CONSUME_N_applied, t->n);
@@ -420,13 +420,13 @@ static void mark_applied(tx *t, int64_t began)
 
 static rl_err *carry_out(tx *t)
 {
+    const consume_permit *permit = &t->part->permit;
     turns n = {0};
     for (;;) {
-        bool again =
-            n.tries + n.outages > 0; /* a batch that was begun is finished also when it stops */
-        if (again ? consume_over(t->w, t->part) : consume_part_drops(t->part))
+        bool again = n.tries + n.outages > 0;
+        if (!(again ? consume_may_repeat : consume_may_begin)(permit))
             return dropped();
-        if (!consume_db(t->w, t->part))
+        if (!consume_db(t->w, permit))
             return dropped();
         if (t->n == 0 && t->next < 0)
             return NULL;
