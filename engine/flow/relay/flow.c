@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/cond.h"
 #include "base/log.h"
 #include "flow/relay/internal.h"
 
@@ -20,18 +18,6 @@ const char *const flow_relay_counter_names[RELAY_N] = {
     RELAY_COUNTERS
 #undef COUNTER
 };
-
-/* ---- waiting for each other ---- */
-
-void relay_wait(flow_relay *relay, double seconds)
-{
-    cond_wait_until(&relay->change, &relay->lock, deadline_in(seconds));
-}
-
-void relay_signal(flow_relay *relay)
-{
-    pthread_cond_broadcast(&relay->change);
-}
 
 /* ---- open ---- */
 
@@ -73,12 +59,6 @@ static void interrupt(rl_flow *flow)
     pthread_mutex_unlock(&relay->lock);
 }
 
-static void init_sync(flow_relay *relay)
-{
-    pthread_mutex_init(&relay->lock, NULL);
-    cond_init(&relay->change);
-}
-
 static void open_parts(flow_relay *relay)
 {
     my_opts mysql = relay->o.mysql;
@@ -113,7 +93,7 @@ rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow
     if (!err) {
         relay = mem_zero(sizeof *relay);
         flow_init(&relay->flow);
-        init_sync(relay);
+        relay_sync_open(relay);
         relay->conf = conf;
         relay->o = *opts;
         relay->o.name = mem_strdup(opts->name);
@@ -166,8 +146,7 @@ static void free_rest(flow_relay *relay)
     free((char *)relay->o.name);
     free((char *)relay->o.topic);
     free(relay->failed);
-    pthread_cond_destroy(&relay->change);
-    pthread_mutex_destroy(&relay->lock);
+    relay_sync_close(relay);
     free(relay);
 }
 

@@ -94,9 +94,13 @@ struct flow_relay {
     int64_t read_to; /* cursor: the reader has taken everything up to here */
 };
 
-/* Waits for a change of what the lock guards; called with it held. */
-void relay_wait(flow_relay *relay, double seconds);
-void relay_signal(flow_relay *relay);
+/* ---- waiting for each other (sync.c) ---- */
+
+void relay_sync_open(flow_relay *relay);
+void relay_sync_close(flow_relay *relay);
+void relay_wait(flow_relay *relay,
+                double seconds);      /* under the lock, for a change of what it guards */
+void relay_signal(flow_relay *relay); /* under the lock */
 
 /* ---- connections (db.c) ---- */
 
