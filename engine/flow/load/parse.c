@@ -1,9 +1,10 @@
 #include "flow/load/parse.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "base/assert.h"
 
 void load_parse_begin(load_parse *p, bool head_only)
 {
@@ -44,8 +45,11 @@ static bool read_header(load_parse *p, const char *line, size_t len, bool *sized
     size_t n;
     const char *value = value_of(line, len, "content-length", &n);
     if (value) {
+        size_t before = p->length;
+        bool fine = read_digits(value, n, &p->length) && p->length <= PARSE_BODY_MAX &&
+                    (!*sized || p->length == before);
         *sized = true;
-        return read_digits(value, n, &p->length) && p->length <= PARSE_BODY_MAX;
+        return fine;
     }
     value = value_of(line, len, "transfer-encoding", &n);
     if (value) {
@@ -73,6 +77,8 @@ static bool read_status(load_parse *p, const char *line, size_t len)
 static bool read_head(load_parse *p, const char *head, size_t len)
 {
     bool sized = false, first = true;
+    p->chunked = false; /* what an interim reply said of itself */
+    p->length = 0;
     for (const char *line = head, *end = head + len; line < end;) {
         const char *cr = memmem(line, (size_t)(end - line), "\r\n", 2);
         size_t n = (size_t)(cr - line);
@@ -91,46 +97,106 @@ static bool read_head(load_parse *p, const char *head, size_t len)
     return true;
 }
 
-static load_parse_state find_head(load_parse *p, const rl_buf *in)
+static size_t at_most(size_t have, size_t limit)
 {
-    const char *from = in->data + p->from;
-    size_t have = in->len - p->from;
-    const char *end = have ? memmem(from, have, "\r\n\r\n", 4) : NULL;
-    if (!end)
-        return have > PARSE_HEAD_MAX ? PARSE_BROKEN : PARSE_MORE;
-    if (!read_head(p, from, (size_t)(end + 2 - from)))
-        return PARSE_BROKEN;
-    p->from = p->next = (size_t)(end + 4 - in->data);
-    if (p->status >= 200)
-        return PARSE_DONE;
-    p->status = 0; /* an interim one: the real one follows */
-    return find_head(p, in);
+    return have < limit ? have : limit;
 }
 
-/* One size line and its chunk, or the trailer; next moves behind what was read. */
+/* The end of the lines from `at` on: where the empty line begins, with the line end before it.
+ * PARSE_BROKEN: it is not among the bytes that they may have. */
+static load_parse_state find_empty_line(const rl_buf *in, size_t at, size_t *end)
+{
+    size_t have = in->len - at;
+    const char *from = in->data + at;
+    const char *found =
+        have ? memmem(from, at_most(have, PARSE_HEAD_MAX + 4), "\r\n\r\n", 4) : NULL;
+    if (!found)
+        return have > PARSE_HEAD_MAX ? PARSE_BROKEN : PARSE_MORE;
+    *end = at + (size_t)(found - from);
+    return PARSE_DONE;
+}
+
+/* The head of the final reply; interim ones before it are passed over. */
+static load_parse_state find_head(load_parse *p, const rl_buf *in)
+{
+    for (size_t end; p->interim <= PARSE_INTERIM_MAX; p->interim++) {
+        load_parse_state found = find_empty_line(in, p->from, &end);
+        if (found != PARSE_DONE)
+            return found;
+        if (!read_head(p, in->data + p->from, end + 2 - p->from))
+            return PARSE_BROKEN;
+        p->from = p->next = end + 4;
+        if (p->status >= 200)
+            return PARSE_DONE;
+        p->status = 0;
+    }
+    return PARSE_BROKEN;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* "1a" or "1a;extension": digits and nothing before them, not even a sign or 0x. */
+static bool read_size(const char *line, size_t len, size_t *size)
+{
+    size_t i = 0;
+    *size = 0;
+    for (int digit; i < len && (digit = hex_digit(line[i])) >= 0; i++) {
+        *size = *size * 16 + (size_t)digit;
+        if (*size > PARSE_BODY_MAX)
+            return false;
+    }
+    return i > 0 && (i == len || line[i] == ';');
+}
+
+/* `at` is where the line end of the last size line stands. */
+static load_parse_state read_trailers(load_parse *p, const rl_buf *in, size_t at)
+{
+    size_t end;
+    load_parse_state found = find_empty_line(in, at, &end);
+    if (found != PARSE_DONE)
+        return found;
+    p->next = end + 4;
+    p->last = true;
+    return PARSE_DONE;
+}
+
+/* One size line and its chunk, or the last one and the trailers; next moves behind what was read. */
 static load_parse_state read_chunk(load_parse *p, const rl_buf *in)
 {
     const char *line = in->data + p->next;
-    const char *cr = memmem(line, in->len - p->next, "\r\n", 2);
+    size_t have = in->len - p->next, size;
+    const char *cr = have ? memmem(line, at_most(have, PARSE_LINE_MAX), "\r\n", 2) : NULL;
     if (!cr)
-        return in->len - p->next > PARSE_HEAD_MAX ? PARSE_BROKEN : PARSE_MORE;
-    if (!isxdigit((unsigned char)*line))
+        return have >= PARSE_LINE_MAX ? PARSE_BROKEN : PARSE_MORE;
+    size_t len = (size_t)(cr - line), data = p->next + len + 2;
+    if (!read_size(line, len, &size) || size > PARSE_BODY_MAX - p->body.len)
         return PARSE_BROKEN;
-    char *end;
-    unsigned long size = strtoul(line, &end, 16);
-    if (end == line || (*end != '\r' && *end != ';') || size > PARSE_BODY_MAX - p->body.len)
-        return PARSE_BROKEN;
-    size_t data = (size_t)(cr + 2 - in->data);
-    if (size == 0) {
-        const char *trailer = memmem(cr, in->len - data + 2, "\r\n\r\n", 4);
-        p->next = trailer ? (size_t)(trailer + 4 - in->data) : p->next;
-        return trailer ? PARSE_DONE : PARSE_MORE;
-    }
+    if (size == 0)
+        return read_trailers(p, in, p->next + len);
     if (in->len < data + size + 2)
         return PARSE_MORE;
+    p->framing += len + 4;
+    if (memcmp(in->data + data + size, "\r\n", 2) != 0 || p->framing > PARSE_FRAMING_MAX)
+        return PARSE_BROKEN;
     buf_add(&p->body, in->data + data, size);
     p->next = data + size + 2;
-    return read_chunk(p, in);
+    return PARSE_DONE;
+}
+
+static load_parse_state read_chunks(load_parse *p, const rl_buf *in)
+{
+    load_parse_state state;
+    do
+        state = read_chunk(p, in);
+    while (state == PARSE_DONE && !p->last);
+    return state;
 }
 
 static load_parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
@@ -138,6 +204,8 @@ static load_parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
     size_t have = in->len - p->from;
     if (p->until_close ? !ended : have < p->length)
         return have > PARSE_BODY_MAX ? PARSE_BROKEN : PARSE_MORE;
+    if (p->until_close && have > PARSE_BODY_MAX)
+        return PARSE_BROKEN;
     size_t length = p->until_close ? have : p->length;
     buf_add(&p->body, in->data + p->from, length);
     p->next = p->from + length;
@@ -146,12 +214,14 @@ static load_parse_state read_plain(load_parse *p, const rl_buf *in, bool ended)
 
 load_parse_state load_parse_feed(load_parse *p, const rl_buf *in, bool ended)
 {
+    rl_assert(p->from <= in->len && p->next <= in->len); /* `in` only grows */
     if (!p->status) {
         load_parse_state head = find_head(p, in);
         if (head != PARSE_DONE)
             return ended ? PARSE_BROKEN : head;
     }
-    load_parse_state body = p->chunked ? read_chunk(p, in) : read_plain(p, in, ended);
+    load_parse_state body = p->chunked ? read_chunks(p, in) : read_plain(p, in, ended);
+    rl_assert(p->body.len <= PARSE_BODY_MAX);
     if (body == PARSE_DONE)
         p->reusable = p->reusable && p->next == in->len && !ended;
     return body == PARSE_MORE && ended ? PARSE_BROKEN : body;

@@ -12,7 +12,14 @@
 
 #include "base/buf.h"
 
-enum { PARSE_HEAD_MAX = 65536, PARSE_BODY_MAX = 16 << 20 };
+/* What a reply may have at most; more is PARSE_BROKEN. */
+enum {
+    PARSE_HEAD_MAX = 65536,       /* bytes of a head, and of the trailers */
+    PARSE_INTERIM_MAX = 16,       /* 1xx replies before it */
+    PARSE_LINE_MAX = 4096,        /* bytes of a chunk's size line, with its extensions */
+    PARSE_FRAMING_MAX = 16 << 20, /* bytes of all size lines and line ends of the chunks */
+    PARSE_BODY_MAX = 16 << 20
+};
 
 typedef enum load_parse_state { PARSE_MORE, PARSE_DONE, PARSE_BROKEN } load_parse_state;
 
@@ -21,6 +28,9 @@ typedef struct load_parse {
     bool reusable;  /* the connection may carry the next request */
     bool head_only; /* set by the caller: the reply to HEAD has no body */
     bool chunked, until_close;
+    bool last;         /* the last chunk and the trailers have been read */
+    int interim;       /* 1xx replies passed over */
+    size_t framing;    /* bytes around the chunks read so far */
     size_t from, next; /* where the reply begins; where a chunk's size line begins */
     size_t length;
     rl_buf body; /* freed by the caller */
