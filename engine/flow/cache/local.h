@@ -1,8 +1,8 @@
 /* A small cache in the process.
  *
  * Offers: cache_local, a table of fixed size from account to entry; what shares a place pushes the
- * older one out. It tells when an entry was put, the caller decides what is still good.
- * Uses: flow/cache_scripts. Thread: any; locks by stripes. */
+ * older one out. The caller decides how old a copy may be.
+ * Uses: flow/cache/scripts. Thread: any; locks by stripes. */
 #ifndef RL_FLOW_CACHE_LOCAL_H
 #define RL_FLOW_CACHE_LOCAL_H
 

@@ -7,14 +7,14 @@
  *   <prefix>account:<id>   an entry, a HASH with the fields
  *       balance   decimal; absent in a tombstone and in a negative entry
  *       version   20 digits, zero-padded, so that text compares as numbers do (a double would lose
- *       the last bit at 2^53)
- *       stored    when it was loaded, ms since 1970            expires   when it was meant to run
- *       out, ms since 1970
- *       soft      when a refresh is due, ms since 1970; absent without a soft TTL      cost   what
- *       the load took, us
+ *                 the last bit at 2^53)
+ *       stored    when it was loaded, ms since 1970
+ *       expires   when it was meant to run out, ms since 1970
+ *       soft      when a refresh is due, ms since 1970; absent without a soft TTL
+ *       cost      what the load took, us
  *       state     "none": the account does not exist; "tombstone": invalidated at this version;
- *       absent: a value
- *   <prefix>lease:<id>     the token of the reader who may fill, SET NX PX
+ *                 absent: a value
+ *   <prefix>lease:<id>     the token of whoever may fill, SET NX PX
  *   <prefix>latest:<id>    a HASH version, event: what the wrong script of two steps writes beside
  *
  * Uses: redis/pipe, redis/script, base/embed. Thread: any; scripts are constant after the first
@@ -48,8 +48,8 @@ const redisc_script *cache_script(cache_script_id which);
 
 typedef enum cache_key_kind { CACHE_KEY_ACCOUNT, CACHE_KEY_LEASE, CACHE_KEY_LATEST } cache_key_kind;
 
-/* Writes the key and returns its length; a prefix that does not fit is cut (cache_prefix_fits
- * tells beforehand). */
+/* Writes the key and returns its length; a prefix that does not fit is cut (ask
+ * cache_prefix_fits first). */
 size_t cache_key(char out[CACHE_KEY_MAX], const char *prefix, cache_key_kind kind, int64_t account);
 bool cache_prefix_fits(const char *prefix);
 

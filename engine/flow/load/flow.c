@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "flow/load/internal.h"
 
@@ -15,78 +16,17 @@ static const double rate_max = 1e6, seconds_max = 86400;
 
 /* ---- options ---- */
 
-bool flow_load_is_local(const char *host, size_t len)
-{
-    static const char *const names[] = {"localhost", "::1", "[::1]"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (len == strlen(names[i]) && memcmp(host, names[i], len) == 0)
-            return true;
-    int dots = 0, digits = 0;
-    for (size_t i = 0; i < len; i++) {
-        dots += host[i] == '.';
-        digits += host[i] >= '0' && host[i] <= '9';
-    }
-    return len > 4 && memcmp(host, "127.", 4) == 0 && dots == 3 && dots + digits == (int)len;
-}
-
-static rl_err *not_local(const char *host, size_t len)
-{
-    return err_lab("USAGE",
-                   "load is sent to this machine only (127.x.x.x, localhost, ::1), not to '%.*s'",
-                   (int)len, host);
-}
-
-static rl_err *wrong_url(const char *url)
-{
-    return err_lab("USAGE", "url must be http://HOST:PORT, got '%s'", url);
-}
-
-/* http://HOST[:PORT][/] */
-static rl_err *read_url(flow_load *l, const char *url)
-{
-    if (strncmp(url, "http://", 7) != 0)
-        return wrong_url(url);
-    const char *host = url + 7, *bracket = *host == '[' ? strchr(host, ']') : NULL;
-    size_t len = bracket ? (size_t)(bracket + 1 - host) : strcspn(host, ":/");
-    const char *port = host + len;
-    char *end = (char *)port;
-    l->port = *port == ':' ? (int)strtol(port + 1, &end, 10) : 80;
-    if (len == 0 || l->port < 1 || l->port > 65535 || (*end && strcmp(end, "/") != 0))
-        return wrong_url(url);
-    if (!flow_load_is_local(host, len))
-        return not_local(host, len);
-    l->host = bracket ? mem_dup(host + 1, len - 2) : mem_dup(host, len);
-    return NULL;
-}
-
-/* Every bootstrap address; that the brokers' own addresses are local too is seen when connected. */
-static rl_err *check_brokers(rd_kafka_conf_t *conf)
-{
-    char brokers[4096];
-    kafka_conf_value(conf, "bootstrap.servers", brokers, sizeof brokers);
-    for (const char *at = brokers; *at; at += strspn(at, ",")) {
-        size_t len = strcspn(at, ",");
-        size_t host = len;
-        while (host > 0 && at[host] != ':')
-            host--;
-        if (!flow_load_is_local(at, host ? host : len))
-            return not_local(at, host ? host : len);
-        at += len;
-    }
-    return NULL;
-}
-
 static rl_err *check_numbers(const flow_load_opts *o)
 {
     if (!o->readers && !(o->rate > 0 && o->rate <= rate_max))
         return err_lab("USAGE", "rate must lie between 0 and 1000000 a second");
     if (o->readers < 0 || o->readers > LOAD_IN_FLIGHT_MAX)
         return err_lab("USAGE", "readers must lie between 1 and %d", LOAD_IN_FLIGHT_MAX);
-    if (o->count < 0 || o->duration < 0 || o->duration > seconds_max)
+    if (o->count < 0 || !(o->duration >= 0 && o->duration <= seconds_max))
         return err_lab("USAGE", "count and duration cannot be negative, duration is a day at most");
     if (o->count == 0 && o->duration == 0)
         return err_lab("USAGE", "a load needs an end: count or duration");
-    if (!(o->timeout > 0 && o->timeout <= seconds_max) || o->late < 0)
+    if (!(o->timeout > 0 && o->timeout <= seconds_max) || !(o->late >= 0))
         return err_lab("USAGE", "timeout must be positive, late not negative");
     if (o->in_flight < 1 || o->in_flight > LOAD_IN_FLIGHT_MAX)
         return err_lab("USAGE", "in_flight must lie between 1 and %d", LOAD_IN_FLIGHT_MAX);
@@ -97,72 +37,9 @@ static rl_err *check_numbers(const flow_load_opts *o)
     return NULL;
 }
 
-/* ---- forms ---- */
-
-static rl_err *read_text(const char *text, load_text **out)
-{
-    return text ? load_text_read(text, strlen(text), out) : NULL;
-}
-
-static rl_err *form_open(const flow_load_shape *s, bool http, load_form *f)
-{
-    struct {
-        const char *from;
-        load_text **to;
-    } texts[] = {{s->id, &f->id},
-                 {s->path, &f->path},
-                 {s->body, &f->body},
-                 {s->key, &f->key},
-                 {s->value, &f->value}};
-    rl_err *err = NULL;
-    for (size_t i = 0; !err && i < sizeof texts / sizeof *texts; i++)
-        err = read_text(texts[i].from, texts[i].to);
-    f->method = mem_strdup(s->method ? s->method : s->body ? "POST" : "GET");
-    f->effect = strcmp(f->method, "GET") != 0 && strcmp(f->method, "HEAD") != 0;
-    f->topic = s->topic ? mem_strdup(s->topic) : NULL;
-    f->partition = s->partition;
-    f->names = mem_zero((s->nheaders + 1) * sizeof *f->names);
-    f->values = mem_zero((s->nheaders + 1) * sizeof *f->values);
-    for (; !err && f->nheaders < s->nheaders; f->nheaders++) {
-        f->names[f->nheaders] = mem_strdup(s->headers[f->nheaders].name);
-        err = read_text(s->headers[f->nheaders].value, &f->values[f->nheaders]);
-    }
-    if (!err && http && !f->path)
-        err = err_lab("USAGE", "a request needs a path");
-    if (!err && !http && !f->topic)
-        err = err_lab("USAGE", "a record needs a topic");
-    return err;
-}
-
-static void form_close(load_form *f)
-{
-    load_text *const texts[] = {f->id, f->path, f->body, f->key, f->value};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        load_text_free(texts[i]);
-    for (size_t i = 0; f->names && f->names[i]; i++) {
-        free(f->names[i]);
-        load_text_free(f->values[i]);
-    }
-    free(f->names);
-    free(f->values);
-    free(f->method);
-    free(f->topic);
-}
-
-void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out)
-{
-    load_values v = {.n = r->n,
-                     .unix_ms = clock_unix_ms() - (clock_ns() - r->intended) / 1000000,
-                     .id = r->id.data ? r->id.data : "",
-                     .id_len = r->id.len,
-                     .rng = &l->content};
-    if (t)
-        load_text_put(t, &v, out);
-}
-
 /* ---- the thread ---- */
 
-static void fail(flow_load *l, rl_err *err)
+static void load_fail(flow_load *l, rl_err *err)
 {
     pthread_mutex_lock(&l->tally.lock);
     l->failure = err;
@@ -175,6 +52,7 @@ static bool start_one(flow_load *l, int64_t n, int64_t intended, int reader)
     load_request *r = l->driver->free_slot(l, reader);
     if (!r)
         return false;
+    rl_assert(r->slot >= 0 && r->slot < l->o.in_flight && !r->open);
     r->n = n;
     r->intended = intended;
     r->form = &l->forms[(n - 1) % (int64_t)l->o.nshapes];
@@ -279,18 +157,19 @@ static rl_err *get_ready(flow_load *l)
     return err;
 }
 
-static void run(void *arg)
+static void load_main(void *arg)
 {
     flow_load *l = arg;
     rl_err *err = get_ready(l);
     if (err)
-        fail(l, err);
+        load_fail(l, err);
     l->began = mark(l, &l->tally.stats.began);
     if (!err && l->o.readers)
         run_closed(l);
     else if (!err)
         run_open(l);
     l->driver->abandon(l);
+    rl_assert(in_flight(l) == 0);
     l->driver->close(l);
     mark(l, &l->tally.stats.ended);
 }
@@ -300,15 +179,15 @@ static void run(void *arg)
 /* What is left in l->o belongs to the load. */
 static rl_err *prepare(flow_load *l)
 {
-    rl_err *err = l->o.url ? read_url(l, l->o.url) : check_brokers(l->o.kafka);
+    rl_err *err = l->o.url ? load_target_url(l, l->o.url) : load_target_brokers(l->o.kafka);
     for (size_t i = 0; !err && i < l->o.nshapes; i++)
-        err = form_open(&l->o.shapes[i], l->o.url != NULL, &l->forms[i]);
+        err = load_form_open(&l->o.shapes[i], l->o.url != NULL, &l->forms[i]);
     l->o.shapes = NULL;
     l->o.url = l->o.name = l->o.f = NULL;
     return err;
 }
 
-static void interrupt(rl_flow *flow)
+static void load_interrupt(rl_flow *flow)
 {
     static const uint64_t one = 1;
     flow_load *l = (flow_load *)flow;
@@ -319,11 +198,11 @@ static void interrupt(rl_flow *flow)
 static void load_free(flow_load *l)
 {
     for (size_t i = 0; i < l->o.nshapes; i++)
-        form_close(&l->forms[i]);
+        load_form_close(&l->forms[i]);
     free(l->forms);
     load_tally_close(&l->tally);
     for (int i = 0; i < LOAD_HDRS; i++)
-        flow_hdr_close(&l->hists[i]);
+        flow_hdr_close(&l->hdrs[i]);
     if (l->wake >= 0)
         close(l->wake);
     if (l->o.kafka)
@@ -357,7 +236,7 @@ static flow_load *load_new(const flow_load_opts *o)
 {
     flow_load *l = mem_zero(sizeof *l);
     flow_init(&l->flow);
-    l->flow.interrupt = interrupt;
+    l->flow.interrupt = load_interrupt;
     l->o = *o;
     l->driver = o->url ? &load_http : &load_kafka;
     l->name = mem_strdup(o->name ? o->name : "load");
@@ -366,7 +245,7 @@ static flow_load *load_new(const flow_load_opts *o)
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     load_tally_open(&l->tally, o);
     for (int i = 0; i < LOAD_HDRS; i++)
-        flow_hdr_open(&l->hists[i]);
+        flow_hdr_open(&l->hdrs[i]);
     if (o->history)
         history_keep(o->history);
     return l;
@@ -395,7 +274,7 @@ rl_err *flow_load_open(const flow_load_opts *given, flow_load **out)
     err = l->wake < 0 ? err_sys(errno, "eventfd") : prepare(l);
     set_plan(l);
     if (!err)
-        err = flow_start(&l->flow, "load", run, l);
+        err = flow_start(&l->flow, "load", load_main, l);
     if (err)
         flow_load_close(l);
     else

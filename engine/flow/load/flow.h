@@ -8,7 +8,7 @@
  * is counted as late, what waited longer than the time limit is dropped and counted. A request
  * whose outcome nobody knows (a timeout, a connection lost after it was sent) is `unknown`, never
  * failed, and nothing is ever sent twice. Only this machine is accepted as a target.
- * Uses: flow/flow, flow/load_plan, flow/load_text, kafka/producer, evidence/history. Thread:
+ * Uses: flow/core, flow/load/plan, flow/load/text, kafka/producer, evidence/history. Thread:
  * any; the work is done in the generator's own. */
 #ifndef RL_FLOW_LOAD_FLOW_H
 #define RL_FLOW_LOAD_FLOW_H

@@ -17,11 +17,11 @@
 #include "flow/load/internal.h"
 #include "flow/load/parse.h"
 
-enum { EVENTS = 256, READ_STEP = 16384, KEY_WAKE = -1, KEY_TIMER = -2 };
+enum { EVENTS = 256, READ_STEP = 16384, READ_MAX = 1 << 20, KEY_WAKE = -1, KEY_TIMER = -2 };
 
 typedef enum conn_state { CLOSED, CONNECTING, IDLE, BUSY } conn_state;
 
-typedef struct conn {
+typedef struct http_conn {
     load_request request; /* first */
     int fd, next_free;
     conn_state state;
@@ -32,61 +32,61 @@ typedef struct conn {
     size_t written;
     rl_buf out, in;
     load_parse parse;
-} conn;
+} http_conn;
 
 typedef struct http_state {
     int epoll, timer;
     struct sockaddr_storage to;
     socklen_t to_len;
-    conn *conns;
+    http_conn *conns;
     int free;        /* the one used last comes first, so that a light load needs few; -1: none */
     int first, last; /* with a request; -1: none */
 } http_state;
 
-static conn *conn_of(load_request *r)
+static http_conn *conn_of(load_request *r)
 {
-    return (conn *)r;
+    return (http_conn *)r;
 }
 
-static int index_of(const http_state *h, const conn *c)
+static int index_of(const http_state *h, const http_conn *conn)
 {
-    return (int)(c - h->conns);
+    return (int)(conn - h->conns);
 }
 
 /* ---- sockets ---- */
 
-static void watch(http_state *h, conn *c, bool writable)
+static void watch(http_state *h, http_conn *conn, bool writable)
 {
-    if (c->writable == writable)
+    if (conn->writable == writable)
         return;
-    c->writable = writable;
+    conn->writable = writable;
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | (writable ? EPOLLOUT : 0u),
-                                .data.u64 = (uint64_t)(int64_t)index_of(h, c)};
-    epoll_ctl(h->epoll, EPOLL_CTL_MOD, c->fd, &event);
+                                .data.u64 = (uint64_t)(int64_t)index_of(h, conn)};
+    epoll_ctl(h->epoll, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
-static void hang_up(conn *c)
+static void hang_up(http_conn *conn)
 {
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-    c->state = CLOSED;
+    if (conn->fd >= 0)
+        close(conn->fd);
+    conn->fd = -1;
+    conn->state = CLOSED;
 }
 
 /* False: refused at once; errno says why. */
-static bool dial(http_state *h, conn *c)
+static bool dial(http_state *h, http_conn *conn)
 {
     static const int one = 1;
-    c->fd = socket(h->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0)
+    conn->fd = socket(h->to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0)
         return false;
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLOUT,
-                                .data.u64 = (uint64_t)(int64_t)index_of(h, c)};
-    c->writable = true;
-    c->state = CONNECTING;
-    return epoll_ctl(h->epoll, EPOLL_CTL_ADD, c->fd, &event) == 0 &&
-           (connect(c->fd, (struct sockaddr *)&h->to, h->to_len) == 0 || errno == EINPROGRESS);
+                                .data.u64 = (uint64_t)(int64_t)index_of(h, conn)};
+    conn->writable = true;
+    conn->state = CONNECTING;
+    return epoll_ctl(h->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0 &&
+           (connect(conn->fd, (struct sockaddr *)&h->to, h->to_len) == 0 || errno == EINPROGRESS);
 }
 
 static bool resolve(flow_load *l, http_state *h)
@@ -108,203 +108,210 @@ static bool resolve(flow_load *l, http_state *h)
 
 /* ---- requests ---- */
 
-static void link_last(http_state *h, conn *c)
+static void link_last(http_state *h, http_conn *conn)
 {
-    int i = index_of(h, c);
-    c->prev = h->last;
-    c->next = -1;
+    int i = index_of(h, conn);
+    conn->prev = h->last;
+    conn->next = -1;
     *(h->last >= 0 ? &h->conns[h->last].next : &h->first) = i;
     h->last = i;
 }
 
-static void unlink_it(http_state *h, conn *c)
+static void unlink_it(http_state *h, http_conn *conn)
 {
-    *(c->prev >= 0 ? &h->conns[c->prev].next : &h->first) = c->next;
-    *(c->next >= 0 ? &h->conns[c->next].prev : &h->last) = c->prev;
+    *(conn->prev >= 0 ? &h->conns[conn->prev].next : &h->first) = conn->next;
+    *(conn->next >= 0 ? &h->conns[conn->next].prev : &h->last) = conn->prev;
 }
 
-static void put_free(http_state *h, conn *c)
+static void http_put_free(http_state *h, http_conn *conn)
 {
-    c->next_free = h->free;
-    h->free = index_of(h, c);
+    conn->next_free = h->free;
+    h->free = index_of(h, conn);
 }
 
 /* The request has come to its end; the connection lives on when it may. */
-static void finish(flow_load *l, conn *c, const load_reply *reply)
+static void http_finish(flow_load *l, http_conn *conn, const load_reply *reply)
 {
     http_state *h = l->state;
-    bool keep = c->state == BUSY && reply->status && c->parse.reusable;
-    c->waiting = false;
-    unlink_it(h, c);
+    bool keep = conn->state == BUSY && reply->status && conn->parse.reusable;
+    conn->waiting = false;
+    unlink_it(h, conn);
     if (keep) {
-        c->state = IDLE;
-        watch(h, c, false);
+        conn->state = IDLE;
+        watch(h, conn, false);
     } else {
-        hang_up(c);
+        hang_up(conn);
     }
-    load_end(l, &c->request, reply);
+    load_end(l, &conn->request, reply);
     if (!l->o.readers)
-        put_free(h, c);
+        http_put_free(h, conn);
 }
 
-static void broken(flow_load *l, conn *c, const char *why)
+static void broken(flow_load *l, http_conn *conn, const char *why)
 {
-    bool sent = c->written > 0 && c->request.form->effect;
-    finish(
-        l, c,
+    bool sent = conn->written > 0 && conn->request.form->effect;
+    http_finish(
+        l, conn,
         &(load_reply){.outcome = sent ? LOAD_UNKNOWN : LOAD_FAIL, .partition = -1, .error = why});
 }
 
-static void answered(flow_load *l, conn *c)
+static void answered(flow_load *l, http_conn *conn)
 {
-    int class = c->parse.status / 100;
-    flow_load_outcome outcome = class == 2   ? LOAD_OK
-                                : class == 5 ? (c->request.form->effect ? LOAD_UNKNOWN : LOAD_FAIL)
-                                             : LOAD_FAIL;
-    finish(l, c,
-           &(load_reply){.outcome = outcome,
-                         .status = c->parse.status,
-                         .partition = -1,
-                         .body = c->parse.body.data ? c->parse.body.data : "",
-                         .body_len = c->parse.body.len});
+    int class = conn->parse.status / 100;
+    flow_load_outcome outcome = class == 2 ? LOAD_OK
+                                : class == 5
+                                    ? (conn->request.form->effect ? LOAD_UNKNOWN : LOAD_FAIL)
+                                    : LOAD_FAIL;
+    http_finish(l, conn,
+                &(load_reply){.outcome = outcome,
+                              .status = conn->parse.status,
+                              .partition = -1,
+                              .body = conn->parse.body.data ? conn->parse.body.data : "",
+                              .body_len = conn->parse.body.len});
 }
 
-static void write_more(flow_load *l, conn *c)
+static void write_more(flow_load *l, http_conn *conn)
 {
-    while (c->written < c->out.len) {
-        ssize_t n = send(c->fd, c->out.data + c->written, c->out.len - c->written, MSG_NOSIGNAL);
+    while (conn->written < conn->out.len) {
+        ssize_t n = send(conn->fd, conn->out.data + conn->written, conn->out.len - conn->written,
+                         MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
-            watch(l->state, c, true);
+            watch(l->state, conn, true);
             return;
         }
         if (n < 0) {
-            broken(l, c, "the connection broke while the request was sent");
+            broken(l, conn, "the connection broke while the request was sent");
             return;
         }
-        c->written += (size_t)n;
+        conn->written += (size_t)n;
     }
-    watch(l->state, c, false);
+    watch(l->state, conn, false);
 }
 
-static void send_it(flow_load *l, conn *c)
+static void send_it(flow_load *l, http_conn *conn)
 {
-    c->state = BUSY;
-    buf_reset(&c->in);
-    load_parse_begin(&c->parse, strcmp(c->request.form->method, "HEAD") == 0);
-    write_more(l, c);
+    conn->state = BUSY;
+    buf_reset(&conn->in);
+    load_parse_begin(&conn->parse, strcmp(conn->request.form->method, "HEAD") == 0);
+    write_more(l, conn);
 }
 
-static void render(flow_load *l, conn *c)
+static void http_render(flow_load *l, http_conn *conn)
 {
-    const load_request *r = &c->request;
+    const load_request *r = &conn->request;
     const load_form *f = r->form;
     rl_buf body = {0};
     bool typed = false;
-    buf_reset(&c->out);
-    buf_printf(&c->out, "%s ", f->method);
-    load_render(l, r, f->path, &c->out);
-    buf_printf(&c->out, " HTTP/1.1\r\nHost: %s:%d\r\n", l->host, l->port);
+    buf_reset(&conn->out);
+    buf_printf(&conn->out, "%s ", f->method);
+    load_render(l, r, f->path, &conn->out);
+    buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s:%d\r\n", l->host, l->port);
     for (size_t i = 0; i < f->nheaders; i++) {
         typed = typed || strcasecmp(f->names[i], "content-type") == 0;
-        buf_printf(&c->out, "%s: ", f->names[i]);
-        load_render(l, r, f->values[i], &c->out);
-        buf_str(&c->out, "\r\n");
+        buf_printf(&conn->out, "%s: ", f->names[i]);
+        load_render(l, r, f->values[i], &conn->out);
+        buf_str(&conn->out, "\r\n");
     }
     load_render(l, r, f->body, &body);
     if (f->body && !typed)
-        buf_str(&c->out, "Content-Type: application/json\r\n");
+        buf_str(&conn->out, "Content-Type: application/json\r\n");
     if (f->body || strcmp(f->method, "POST") == 0 || strcmp(f->method, "PUT") == 0)
-        buf_printf(&c->out, "Content-Length: %zu\r\n", body.len);
-    buf_str(&c->out, "\r\n");
+        buf_printf(&conn->out, "Content-Length: %zu\r\n", body.len);
+    buf_str(&conn->out, "\r\n");
     if (body.len)
-        buf_add(&c->out, body.data, body.len);
+        buf_add(&conn->out, body.data, body.len);
     buf_free(&body);
-    c->written = 0;
+    conn->written = 0;
 }
 
-static void start(flow_load *l, load_request *r)
+static void http_start(flow_load *l, load_request *r)
 {
     http_state *h = l->state;
-    conn *c = conn_of(r);
-    render(l, c);
+    http_conn *conn = conn_of(r);
+    http_render(l, conn);
     load_begin(l, r);
-    c->deadline = r->started + (int64_t)(l->o.timeout * 1e9);
-    c->waiting = true;
-    link_last(h, c);
-    if (c->state == IDLE)
-        send_it(l, c);
-    else if (c->state == CLOSED && !dial(h, c))
-        broken(l, c, strerror(errno));
+    conn->deadline = r->started + (int64_t)(l->o.timeout * 1e9);
+    conn->waiting = true;
+    link_last(h, conn);
+    if (conn->state == IDLE)
+        send_it(l, conn);
+    else if (conn->state == CLOSED && !dial(h, conn))
+        broken(l, conn, strerror(errno));
 }
 
-static load_request *free_slot(flow_load *l, int reader)
+static load_request *http_free_slot(flow_load *l, int reader)
 {
     http_state *h = l->state;
     if (reader >= 0)
         return h->conns[reader].waiting ? NULL : &h->conns[reader].request;
     if (h->free < 0)
         return NULL;
-    conn *c = &h->conns[h->free];
-    h->free = c->next_free;
-    return &c->request;
+    http_conn *conn = &h->conns[h->free];
+    h->free = conn->next_free;
+    return &conn->request;
 }
 
 /* ---- what comes in ---- */
 
-static void connected(flow_load *l, conn *c)
+static void connected(flow_load *l, http_conn *conn)
 {
     int failed = 0;
     socklen_t len = sizeof failed;
-    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &failed, &len);
-    if (failed && c->waiting) {
-        broken(l, c, strerror(failed));
+    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failed, &len);
+    if (failed && conn->waiting) {
+        broken(l, conn, strerror(failed));
         return;
     }
     if (failed) {
-        hang_up(c);
+        hang_up(conn);
         return;
     }
     load_tally_connected(l);
-    c->state = IDLE;
-    watch(l->state, c, false);
-    if (c->waiting)
-        send_it(l, c);
+    conn->state = IDLE;
+    watch(l->state, conn, false);
+    if (conn->waiting)
+        send_it(l, conn);
 }
 
-/* True: the other side has ended, or the connection is broken. */
-static bool read_all(conn *c)
+/* Reads what is there, READ_MAX at a time, so that a limit of the reply is seen before much more
+ * has come and the others get their turn. True: the other side has ended, or the connection is
+ * broken. */
+static bool read_some(http_conn *conn)
 {
-    for (;;) {
-        buf_reserve(&c->in, READ_STEP);
-        ssize_t n = recv(c->fd, c->in.data + c->in.len, READ_STEP - 1, 0);
+    size_t limit = conn->in.len + READ_MAX;
+    while (conn->in.len < limit) {
+        buf_reserve(&conn->in, READ_STEP);
+        ssize_t n = recv(conn->fd, conn->in.data + conn->in.len, READ_STEP - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno != EAGAIN;
         if (n == 0)
             return true;
-        c->in.len += (size_t)n;
-        c->in.data[c->in.len] = 0;
+        conn->in.len += (size_t)n;
+        conn->in.data[conn->in.len] = 0;
         if (n < READ_STEP - 1)
             return false;
     }
+    return false;
 }
 
-static void readable(flow_load *l, conn *c)
+static void readable(flow_load *l, http_conn *conn)
 {
-    bool ended = read_all(c);
-    if (c->state == IDLE) { /* closed by the server between two requests, or it talks out of turn */
-        hang_up(c);
+    bool ended = read_some(conn);
+    /* closed by the server between two requests, or it talks out of turn */
+    if (conn->state == IDLE) {
+        hang_up(conn);
         return;
     }
-    switch (load_parse_feed(&c->parse, &c->in, ended)) {
+    switch (load_parse_feed(&conn->parse, &conn->in, ended)) {
     case PARSE_DONE:
-        answered(l, c);
+        answered(l, conn);
         break;
     case PARSE_BROKEN:
-        broken(l, c,
+        broken(l, conn,
                ended ? "the connection was closed before the reply was complete"
                      : "the reply is no HTTP/1.1");
         break;
@@ -313,16 +320,16 @@ static void readable(flow_load *l, conn *c)
     }
 }
 
-static void handle(flow_load *l, conn *c, uint32_t events)
+static void handle(flow_load *l, http_conn *conn, uint32_t events)
 {
-    if (c->state == CONNECTING) {
-        connected(l, c);
+    if (conn->state == CONNECTING) {
+        connected(l, conn);
         return;
     }
-    if (c->state == BUSY && events & EPOLLOUT)
-        write_more(l, c);
-    if (c->fd >= 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        readable(l, c);
+    if (conn->state == BUSY && events & EPOLLOUT)
+        write_more(l, conn);
+    if (conn->fd >= 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        readable(l, conn);
 }
 
 static void time_out(flow_load *l)
@@ -330,8 +337,8 @@ static void time_out(flow_load *l)
     http_state *h = l->state;
     int64_t now = clock_ns();
     while (h->first >= 0 && h->conns[h->first].deadline <= now) {
-        conn *c = &h->conns[h->first];
-        broken(l, c, c->state == CONNECTING ? "not connected in time" : "no reply in time");
+        http_conn *conn = &h->conns[h->first];
+        broken(l, conn, conn->state == CONNECTING ? "not connected in time" : "no reply in time");
     }
 }
 
@@ -382,7 +389,7 @@ static rl_err *http_open(flow_load *l)
     for (int i = l->o.in_flight - 1; i >= 0; i--) {
         h->conns[i].fd = -1;
         h->conns[i].request.slot = i;
-        put_free(h, &h->conns[i]);
+        http_put_free(h, &h->conns[i]);
     }
     if (h->epoll < 0 || h->timer < 0)
         return err_sys(errno, "epoll");
@@ -417,7 +424,7 @@ static rl_err *http_ready(flow_load *l)
                                l->host, l->port);
 }
 
-static void abandon(flow_load *l)
+static void http_abandon(flow_load *l)
 {
     http_state *h = l->state;
     while (h->first >= 0)
@@ -428,12 +435,12 @@ static void http_close(flow_load *l)
 {
     http_state *h = l->state;
     for (int i = 0; i < l->o.in_flight; i++) {
-        conn *c = &h->conns[i];
-        hang_up(c);
-        buf_free(&c->out);
-        buf_free(&c->in);
-        buf_free(&c->parse.body);
-        buf_free(&c->request.id);
+        http_conn *conn = &h->conns[i];
+        hang_up(conn);
+        buf_free(&conn->out);
+        buf_free(&conn->in);
+        buf_free(&conn->parse.body);
+        buf_free(&conn->request.id);
     }
     free(h->conns);
     if (h->epoll >= 0)
@@ -446,8 +453,8 @@ static void http_close(flow_load *l)
 
 const load_driver load_http = {.open = http_open,
                                .ready = http_ready,
-                               .free_slot = free_slot,
-                               .start = start,
+                               .free_slot = http_free_slot,
+                               .start = http_start,
                                .wait = wait_events,
-                               .abandon = abandon,
+                               .abandon = http_abandon,
                                .close = http_close};

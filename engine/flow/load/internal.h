@@ -1,6 +1,8 @@
-/* Inside the load generator: what flow.c shares with its tally and its two drivers.
+/* Inside the load generator: what its files share.
  *
- * Offers: the state of a load, a request in flight, the table of a driver.
+ * Offers: the state of a load, a request in flight, the table of a driver. flow.c starts requests
+ * by a driver (http.c, kafka.c), which renders them by form.c and reports their end to tally.c;
+ * target.c says what may be asked at all. Nothing calls upwards.
  * Uses: flow/load. Thread: the generator's, but for what the tally's lock guards. */
 #ifndef RL_FLOW_LOAD_INTERNAL_H
 #define RL_FLOW_LOAD_INTERNAL_H
@@ -25,7 +27,8 @@ typedef struct load_form {
 typedef struct load_request {
     int64_t n, intended, started;
     const load_form *form;
-    int slot; /* 0..in_flight-1 */
+    int slot;  /* 0..in_flight-1 */
+    bool open; /* begun and not ended: between load_begin and load_end */
     rl_buf id;
 } load_request;
 
@@ -68,7 +71,7 @@ struct flow_load {
     load_plan plan;
     rl_rng content;
     load_tally tally;
-    flow_hdr hists[LOAD_HDRS];
+    flow_hdr hdrs[LOAD_HDRS];
     rl_err *failure; /* under the tally's lock */
     const load_driver *driver;
     void *state; /* the driver's */
@@ -81,11 +84,16 @@ void load_tally_close(load_tally *t);
 void load_tally_planned(flow_load *l);
 void load_tally_connected(flow_load *l);
 
-void load_begin(flow_load *l, load_request *r); /* sets r->started */
-void load_end(flow_load *l, load_request *r, const load_reply *reply);
+void load_begin(flow_load *l, load_request *r);                        /* sets r->started */
+void load_end(flow_load *l, load_request *r, const load_reply *reply); /* exactly once */
 void load_drop(flow_load *l, int64_t n, int64_t intended);
 
+rl_err *load_form_open(const flow_load_shape *shape, bool http, load_form *form);
+void load_form_close(load_form *form);
 /* Renders one text of a request; a NULL text renders nothing. */
 void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out);
+
+rl_err *load_target_url(flow_load *l, const char *url); /* sets its host and port */
+rl_err *load_target_brokers(rd_kafka_conf_t *conf);
 
 #endif

@@ -14,31 +14,31 @@
 
 enum { DRAIN_EVENTS = 256, METADATA_MS = 500 };
 
-typedef struct slot {
+typedef struct kafka_slot {
     load_request request; /* first */
     int next_free;        /* BUSY_SLOT: a record without a report */
-} slot;
+} kafka_slot;
 
 enum { NO_SLOT = -1, BUSY_SLOT = -2 };
 
 typedef struct kafka_state {
     kafka_producer *producer;
     int reports; /* eventfd */
-    slot *slots;
+    kafka_slot *slots;
     int free;
     rl_buf key, value, header;
 } kafka_state;
 
-static void put_free(kafka_state *k, slot *s)
+static void kafka_put_free(kafka_state *k, kafka_slot *s)
 {
     s->next_free = k->free;
     k->free = s->request.slot;
 }
 
-static void finish(flow_load *l, slot *s, const load_reply *reply)
+static void kafka_finish(flow_load *l, kafka_slot *s, const load_reply *reply)
 {
     load_end(l, &s->request, reply);
-    put_free(l->state, s);
+    kafka_put_free(l->state, s);
 }
 
 static void on_report(void *arg, const rd_kafka_message_t *msg)
@@ -51,12 +51,12 @@ static void on_report(void *arg, const rd_kafka_message_t *msg)
                         .partition = msg->err ? -1 : msg->partition,
                         .offset = msg->err ? -1 : msg->offset,
                         .error = msg->err ? kafka_code_name(msg->err) : NULL};
-    finish(l, msg->_private, &reply);
+    kafka_finish(l, msg->_private, &reply);
 }
 
 /* ---- sending ---- */
 
-static load_request *free_slot(flow_load *l, int reader)
+static load_request *kafka_free_slot(flow_load *l, int reader)
 {
     kafka_state *k = l->state;
     int i = reader >= 0 ? reader : k->free;
@@ -89,7 +89,7 @@ static const void *rendered(flow_load *l, const load_request *r, const load_text
     return t ? (out->data ? out->data : "") : NULL;
 }
 
-static void start(flow_load *l, load_request *r)
+static void kafka_start(flow_load *l, load_request *r)
 {
     kafka_state *k = l->state;
     kafka_record record = {.topic = r->form->topic, .partition = r->form->partition};
@@ -104,8 +104,8 @@ static void start(flow_load *l, load_request *r)
         return;
     if (record.headers)
         rd_kafka_headers_destroy(record.headers);
-    finish(
-        l, (slot *)r,
+    kafka_finish(
+        l, (kafka_slot *)r,
         &(load_reply){
             .outcome = LOAD_FAIL, .partition = -1, .offset = -1, .error = kafka_code_name(code)});
 }
@@ -128,9 +128,8 @@ static void wait_reports(flow_load *l, rl_deadline until)
 /* ---- life ---- */
 
 /* Bootstrap addresses say little: the cluster's own must be of this machine too. */
-static rl_err *check_cluster(flow_load *l, const struct rd_kafka_metadata *found)
+static rl_err *check_cluster(const struct rd_kafka_metadata *found)
 {
-    (void)l;
     for (int i = 0; i < found->broker_cnt; i++) {
         const char *host = found->brokers[i].host;
         if (!flow_load_is_local(host, strlen(host)))
@@ -151,7 +150,7 @@ static rl_err *look_around(flow_load *l, const kafka_state *k)
     while (code && !flow_aborted(&l->flow) && !deadline_passed(until));
     if (code)
         return kafka_err(NULL, code, "the brokers do not answer");
-    rl_err *err = check_cluster(l, found);
+    rl_err *err = check_cluster(found);
     rd_kafka_metadata_destroy(found);
     return err;
 }
@@ -164,7 +163,7 @@ static rl_err *kafka_open(flow_load *l)
     k->slots = mem_zero((size_t)l->o.in_flight * sizeof *k->slots);
     for (int i = l->o.in_flight - 1; i >= 0; i--) {
         k->slots[i].request.slot = i;
-        put_free(k, &k->slots[i]);
+        kafka_put_free(k, &k->slots[i]);
     }
     k->reports = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     rd_kafka_conf_t *conf = l->o.kafka;
@@ -181,7 +180,7 @@ static rl_err *kafka_open(flow_load *l)
 
 /* Purging reports each record, with whether it may be in the log; what hangs even then is
  * unknown. */
-static void abandon(flow_load *l)
+static void kafka_abandon(flow_load *l)
 {
     kafka_state *k = l->state;
     if (k->producer) {
@@ -193,11 +192,11 @@ static void abandon(flow_load *l)
     }
     for (int i = 0; i < l->o.in_flight; i++)
         if (k->slots[i].next_free == BUSY_SLOT)
-            finish(l, &k->slots[i],
-                   &(load_reply){.outcome = LOAD_UNKNOWN,
-                                 .partition = -1,
-                                 .offset = -1,
-                                 .error = "stopped before the report"});
+            kafka_finish(l, &k->slots[i],
+                         &(load_reply){.outcome = LOAD_UNKNOWN,
+                                       .partition = -1,
+                                       .offset = -1,
+                                       .error = "stopped before the report"});
 }
 
 static void kafka_close(flow_load *l)
@@ -216,8 +215,8 @@ static void kafka_close(flow_load *l)
 }
 
 const load_driver load_kafka = {.open = kafka_open,
-                                .free_slot = free_slot,
-                                .start = start,
+                                .free_slot = kafka_free_slot,
+                                .start = kafka_start,
                                 .wait = wait_reports,
-                                .abandon = abandon,
+                                .abandon = kafka_abandon,
                                 .close = kafka_close};

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "flow/load/internal.h"
@@ -62,7 +63,7 @@ static void put_value(const load_request *r, const load_reply *reply, rl_buf *ou
     buf_str(out, "}");
 }
 
-/* A file that cannot be written is told by whoever closes the history. */
+/* That a file cannot be written comes out when the history is closed. */
 static void note(flow_load *l, const load_request *r, const load_reply *reply, int64_t at)
 {
     static const history_type types[] = {HISTORY_OK, HISTORY_FAIL, HISTORY_INFO, HISTORY_FAIL};
@@ -96,6 +97,7 @@ static char *copy_text(const char *text, size_t len)
 static void keep_row(flow_load *l, const load_request *r, const load_reply *reply, int64_t now)
 {
     load_tally *t = &l->tally;
+    rl_assert(flow_lock_held(&t->lock) && t->stats.rows <= (int64_t)t->cap);
     if (t->stats.rows == (int64_t)t->cap) {
         t->stats.rows_lost += t->cap > 0;
         return;
@@ -135,6 +137,8 @@ size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n)
 void load_begin(flow_load *l, load_request *r)
 {
     load_tally *t = &l->tally;
+    rl_assert(!r->open && r->slot >= 0 && r->slot < l->o.in_flight);
+    r->open = true;
     r->started = clock_ns();
     if (l->o.readers)
         r->intended = r->started;
@@ -143,9 +147,10 @@ void load_begin(flow_load *l, load_request *r)
     t->stats.late += (double)(r->started - r->intended) > l->o.late * 1e9;
     if (++t->stats.in_flight > t->stats.most_in_flight)
         t->stats.most_in_flight = t->stats.in_flight;
+    rl_assert(t->stats.in_flight <= l->o.in_flight);
     note(l, r, NULL, r->started);
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hists[LOAD_LATENESS], r->started - r->intended, 1);
+    flow_hdr_record(&l->hdrs[LOAD_LATENESS], r->started - r->intended, 1);
 }
 
 /* Under the lock. */
@@ -162,7 +167,10 @@ void load_end(flow_load *l, load_request *r, const load_reply *reply)
 {
     load_tally *t = &l->tally;
     int64_t now = clock_ns();
+    rl_assert(r->open);
+    r->open = false;
     pthread_mutex_lock(&t->lock);
+    rl_assert(t->stats.in_flight > 0);
     t->stats.in_flight--;
     count(&t->stats, reply);
     keep_row(l, r, reply, now);
@@ -170,8 +178,8 @@ void load_end(flow_load *l, load_request *r, const load_reply *reply)
     if (reply->outcome == LOAD_UNKNOWN)
         t->process[r->slot] += l->o.in_flight;
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hists[LOAD_LATENCY], now - r->intended, 1);
-    flow_hdr_record(&l->hists[LOAD_SERVICE], now - r->started, 1);
+    flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - r->intended, 1);
+    flow_hdr_record(&l->hdrs[LOAD_SERVICE], now - r->started, 1);
 }
 
 /* It was never sent, but it waited: leaving it out would flatter the latencies. */
@@ -186,7 +194,7 @@ void load_drop(flow_load *l, int64_t n, int64_t intended)
     count(&t->stats, &reply);
     keep_row(l, &r, &reply, now);
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hists[LOAD_LATENCY], now - intended, 1);
+    flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - intended, 1);
 }
 
 flow_load_stats flow_load_stats_of(flow_load *l)
@@ -199,5 +207,5 @@ flow_load_stats flow_load_stats_of(flow_load *l)
 
 flow_hdr *flow_load_hdr_of(flow_load *l, flow_load_hdr which)
 {
-    return &l->hists[which];
+    return &l->hdrs[which];
 }

@@ -1,5 +1,6 @@
 #include "flow/load/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,8 +58,9 @@ static void add_literal(load_text *t, const char *text, size_t len)
 static bool read_int(const char *text, int64_t *out)
 {
     char *end;
+    errno = 0;
     *out = strtoll(text, &end, 10);
-    return end != text && *end == 0;
+    return end != text && *end == 0 && errno == 0;
 }
 
 static bool read_number(const char *arg, part *p)

@@ -148,11 +148,11 @@ enum { READERS = 8, ROUNDS = 20000 };
 typedef struct reader {
     cache_flights *all;
     atomic_int *inside;
-    int64_t led, landed;
+    int64_t led, handed;
     unsigned seed;
 } reader;
 
-/* Whoever leads is alone with its account, and everybody is landed exactly once. */
+/* Whoever leads is alone with its account, and everybody who waits is handed out exactly once. */
 static void *read_much(void *arg)
 {
     reader *r = arg;
@@ -165,7 +165,7 @@ static void *read_much(void *arg)
         if (atomic_fetch_add(&r->inside[account / 1021], 1) != 0)
             abort();
         atomic_fetch_sub(&r->inside[account / 1021], 1);
-        for (cache_waiter *w = cache_flight_end(r->all, f), *next; w; w = next, r->landed++) {
+        for (cache_waiter *w = cache_flight_end(r->all, f), *next; w; w = next, r->handed++) {
             next = w->next;
             free(w);
         }
@@ -180,7 +180,7 @@ static void flights_of_many_threads(void **state)
     static atomic_int inside[2000];
     reader r[READERS];
     pthread_t threads[READERS];
-    int64_t landed = 0;
+    int64_t handed = 0;
     cache_flights_init(&all);
     for (int i = 0; i < READERS; i++) {
         r[i] = (reader){.all = &all, .inside = inside, .seed = (unsigned)i};
@@ -188,9 +188,9 @@ static void flights_of_many_threads(void **state)
     }
     for (int i = 0; i < READERS; i++) {
         pthread_join(threads[i], NULL);
-        landed += r[i].landed;
+        handed += r[i].handed;
     }
-    assert_int_equal(landed, READERS * ROUNDS);
+    assert_int_equal(handed, READERS * ROUNDS);
     cache_flights_close(&all);
 }
 
