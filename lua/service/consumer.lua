@@ -2,11 +2,12 @@
 -- the right practice; the other values of an option are the wrong ones that experiments show, and say so in
 -- their help.
 local dlq = require "rlab.dlq"
-local err = require "rlab.err"
+local flow = require "rlab.service.flow"
 local flow_consume = require "rlab.flow_consume"
-local must = require "rlab.must"
 local service = require "rlab.service"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
+local usage = require "rlab.usage" "service consumer: "
 
 local options = {
   { name = "topic", type = "string", default = "orders", help = "the topic of events" },
@@ -75,28 +76,12 @@ local passed = { "topic", "group", "consumer_name", "workers", "batch", "fetch",
   "on_lock_wait", "tries", "backoff_min",
   "backoff_max", "lock_order", "lock_wait", "revoke_wait", "seed", "brokers", "consumer", "producer" }
 
-local function with(table, more)
-  local all = {}
-  for key, value in pairs(table) do all[key] = value end
-  for key, value in pairs(more) do all[key] = value end
-  return all
-end
-
 local function flow_options(config)
-  local o = { member = config.name, mysql = with(config.mysql, { read_timeout = config.mysql_timeout }),
-    redis = config.redis }
-  for _, key in ipairs(passed) do o[key] = config[key] end
+  local o = tables.merged(tables.picked(config, passed), { member = config.name, redis = config.redis,
+    mysql = tables.merged(config.mysql, { read_timeout = config.mysql_timeout }) })
   o.handler = config.handler ~= nil
   if config.dlq ~= "-" then o.dlq = config.dlq or dlq.dlq_topic(config.topic) end
   return o
-end
-
--- What the flow refuses is a mistake in the settings.
-local function open(config)
-  local ok, flow, failure = pcall(flow_consume.open, flow_options(config))
-  if ok then return must(flow, failure) end
-  local reason = tostring(flow):gsub("^.-flow_consume%.open: ", ""):gsub("^.-bad argument #1 to '.-' ", "")
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service consumer: " .. reason }, 0)
 end
 
 -- ---- a handler ----
@@ -111,10 +96,7 @@ end
 -- load(path) -> function(records) -> verdicts by index
 local function load_handler(path)
   local chunk, failure = loadfile(path)
-  if not chunk then
-    error(err.new { domain = "rlab", code = 0, name = "USAGE",
-      message = "service consumer: handler: " .. failure }, 0)
-  end
+  if not chunk then usage("handler: %s", failure) end
   local handler = chunk()
   if type(handler) == "table" and type(handler.batch) == "function" then
     return function(records)
@@ -126,8 +108,7 @@ local function load_handler(path)
     end
   end
   if type(handler) ~= "function" then
-    error(err.new { domain = "rlab", code = 0, name = "USAGE",
-      message = ("service consumer: %s returns no function(record) and no { batch = function(records) }"):format(path) }, 0)
+    usage("%s returns no function(record) and no { batch = function(records) }", path)
   end
   return function(records)
     local verdicts = {}
@@ -137,11 +118,11 @@ local function load_handler(path)
 end
 
 -- The batches that wait, each in a task of its own, for a handler may wait, too.
-local function handle_batches(flow, handler)
+local function handle_batches(consume, handler)
   while true do
-    local number, records = flow:batch()
+    local number, records = consume:batch()
     if not number then return end
-    task.spawn(function() flow:answer(number, handler(records)) end)
+    task.spawn(function() consume:answer(number, handler(records)) end)
   end
 end
 
@@ -150,25 +131,9 @@ end
 local warnings = { down = true, parked = true, stuck = true, lost = true, ["commit-failed"] = true,
   ["kafka-error"] = true }
 
-local function tell(ctx, event)
-  local fields = {}
-  for key, value in pairs(event) do
-    if key ~= "what" and key ~= "err" then fields[key] = value end
-  end
-  if event.err then fields.error, fields.reason = event.err.name, event.err.message end
-  ctx.log[warnings[event.what] and "warn" or "info"](event.what, fields)
-end
-
-local function follow(ctx, flow, handler)
-  local events = flow:events()
-  while events do
-    for _, event in ipairs(events) do
-      if event.what ~= "batch" then tell(ctx, event) end
-    end
-    if handler then handle_batches(flow, handler) end
-    events = flow:events()
-  end
-  if not ctx.draining then error("the consumer has ended", 0) end
+local function follow(ctx, consume, handler)
+  flow.follow(ctx, consume, { warnings = warnings, silent = { batch = true }, ends = "the consumer has ended",
+    after = handler and function() handle_batches(consume, handler) end })
 end
 
 -- ---- what it measures ----
@@ -176,34 +141,24 @@ end
 local function partition_metrics(list, partitions)
   for _, p in ipairs(partitions) do
     local labels = { topic = p.topic, partition = tostring(p.partition) }
-    list[#list + 1] = { name = "rlab_consumer_lag", type = "gauge",
-      help = "Records that are still to be done.", labels = labels, value = p.lag or 0 }
-    list[#list + 1] = { name = "rlab_consumer_position", type = "gauge", help = "Offset that is done next.",
-      labels = labels, value = p.position or 0 }
-    list[#list + 1] = { name = "rlab_consumer_due_in_seconds", type = "gauge",
-      help = "How long its next record waits to be due.", labels = labels,
-      value = p.waits }
+    flow.gauge(list, "rlab_consumer_lag", "Records that are still to be done", p.lag or 0, labels)
+    flow.gauge(list, "rlab_consumer_position", "Offset that is done next", p.position or 0, labels)
+    flow.gauge(list, "rlab_consumer_due_in_seconds", "How long its next record waits to be due", p.waits,
+      labels)
   end
 end
 
-local function metrics(flow)
-  local stats, times, list = flow:stats(), flow:times(), {}
-  for _, counter in ipairs(flow_consume.counters()) do
-    list[#list + 1] = { name = ("rlab_consumer_%s_total"):format(counter.name), type = "counter",
-      help = counter.help .. ".", value = stats[counter.name] }
-  end
-  list[#list + 1] = { name = "rlab_consumer_partitions", type = "gauge", help = "Partitions that are ours.",
-    value = #stats.partitions }
+local function metrics(consume)
+  local stats, times, list = consume:stats(), consume:times(), {}
+  flow.counters(list, "rlab_consumer", flow_consume.counters(), stats)
+  flow.gauge(list, "rlab_consumer_partitions", "Partitions that are ours", #stats.partitions)
   partition_metrics(list, stats.partitions)
-  list[#list + 1] = { name = "rlab_consumer_transaction_seconds", type = "histogram",
-    help = "A transaction, from its start to its commit.",
-    hdr = times.transaction, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_consumer_delay_seconds", type = "histogram",
-    help = "From a record's timestamp to its commit in MySQL.",
-    hdr = times.delay, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_consumer_lateness_seconds", type = "histogram",
-    help = "How late a retry was after its due time.",
-    hdr = times.lateness, scale = 1e-9 }
+  flow.seconds(list, "rlab_consumer_transaction_seconds", "A transaction, from its start to its commit",
+    times.transaction)
+  flow.seconds(list, "rlab_consumer_delay_seconds", "From a record's timestamp to its commit in MySQL",
+    times.delay)
+  flow.seconds(list, "rlab_consumer_lateness_seconds", "How late a retry was after its due time",
+    times.lateness)
   return list
 end
 
@@ -215,11 +170,11 @@ return service {
   uses = { producer = true, consumer = true },
   start = function(ctx)
     local handler = ctx.config.handler and load_handler(ctx.config.handler)
-    local flow <close> = open(ctx.config)
-    ctx:health("consume", function() return flow:health() end)
-    ctx:metrics(function() return metrics(flow) end)
-    ctx:on_drain(function() must(flow:stop(ctx.config.drain_timeout)) end)
-    ctx:spawn(follow, ctx, flow, handler)
+    local consume <close> = flow.open("consumer", "flow_consume", flow_options(ctx.config))
+    ctx:health("consume", function() return consume:health() end)
+    ctx:metrics(function() return metrics(consume) end)
+    flow.drain(ctx, consume)
+    ctx:spawn(follow, ctx, consume, handler)
     ctx:hold()
   end,
 }

@@ -11,10 +11,10 @@
 -- is away), 504 (MySQL did not answer in time).
 -- The entry of an account in Redis is described in engine/flow/cache/scripts.h, and rlab.cache reads and
 -- writes it.
-local flow_cache = require "rlab.flow_cache"
+local flow = require "rlab.service.flow"
 local http = require "rlab.http"
-local must = require "rlab.must"
 local service = require "rlab.service"
+local tables = require "rlab.tables"
 
 local options = {
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
@@ -72,44 +72,33 @@ local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", 
   "seed" }
 
 local function flow_options(config)
-  local o = { redis = { client_name = config.name }, mysql = config.mysql }
-  for key, value in pairs(config.redis) do o.redis[key] = value end
-  for _, key in ipairs(passed) do o[key] = config[key] end
+  local o = tables.picked(config, passed)
+  o.redis, o.mysql = tables.merged({ client_name = config.name }, config.redis), config.mysql
   return o
 end
 
 -- ---- what it says and measures ----
 
-local function follow(ctx, flow)
-  local events = flow:events()
-  while events do
-    for _, event in ipairs(events) do
-      local bad = event.what == "down" or event.what == "breaker-open"
-      ctx.log[bad and "warn" or "info"](event.what,
-        { need = event.need, error = event.err and event.err.name, reason = event.err and event.err.message })
-    end
-    events = flow:events()
-  end
-end
+local warnings = { down = true, ["breaker-open"] = true }
 
 local counters = {
-  { "misses", "Lookups that found no entry in Redis." },
-  { "joins", "Readers who waited for a load that was under way." },
-  { "early", "Loads that XFetch began before an entry ran out." },
-  { "refreshes", "Loads in the background after the soft TTL." },
-  { "lease_waits", "Loads that waited for the owner of a lease in another process." },
-  { "lease_hits", "Of these, found the entry that the owner wrote." },
-  { "db_reads", "SELECTs sent to MySQL." },
-  { "db_errors", "Reads of MySQL that failed." },
-  { "retries", "Loads that were tried once more for those who waited." },
-  { "fills", "Entries written to Redis." },
-  { "fills_refused", "Entries not written: newer ones were there, or the lease was gone." },
-  { "fill_errors", "Entries that Redis did not take." },
-  { "refused", "Answers 503 by the cap, the breaker or the end of the service." },
-  { "redis_lookups", "Entries asked for." },
-  { "redis_batches", "Round trips in which they were." },
-  { "redis_errors", "Round trips that failed, and writes that Redis refused." },
-  { "bad_entries", "Entries in Redis that could not be understood." },
+  { name = "misses", help = "Lookups that found no entry in Redis" },
+  { name = "joins", help = "Readers who waited for a load that was under way" },
+  { name = "early", help = "Loads that XFetch began before an entry ran out" },
+  { name = "refreshes", help = "Loads in the background after the soft TTL" },
+  { name = "lease_waits", help = "Loads that waited for the owner of a lease in another process" },
+  { name = "lease_hits", help = "Of these, found the entry that the owner wrote" },
+  { name = "db_reads", help = "SELECTs sent to MySQL" },
+  { name = "db_errors", help = "Reads of MySQL that failed" },
+  { name = "retries", help = "Loads that were tried once more for those who waited" },
+  { name = "fills", help = "Entries written to Redis" },
+  { name = "fills_refused", help = "Entries not written: newer ones were there, or the lease was gone" },
+  { name = "fill_errors", help = "Entries that Redis did not take" },
+  { name = "refused", help = "Answers 503 by the cap, the breaker or the end of the service" },
+  { name = "redis_lookups", help = "Entries asked for" },
+  { name = "redis_batches", help = "Round trips in which they were" },
+  { name = "redis_errors", help = "Round trips that failed, and writes that Redis refused" },
+  { name = "bad_entries", help = "Entries in Redis that could not be understood" },
 }
 
 local sources = { "cache", "stale", "db", "negative", "l1", "error" }
@@ -118,42 +107,31 @@ local states = { closed = 0, ["half-open"] = 1, open = 2 }
 local breakers = { redis = "redis_breaker", ["redis-writes"] = "redis_write_breaker", mysql = "db_breaker" }
 
 local function breaker(list, name, stats)
-  list[#list + 1] = { name = "rlab_query_breaker_state", type = "gauge",
-    help = "0 closed, 1 half-open, 2 open.", labels = { need = name },
-    value = states[stats[breakers[name]]] }
+  flow.gauge(list, "rlab_query_breaker_state", "0 closed, 1 half-open, 2 open",
+    states[stats[breakers[name]]], { need = name })
   list[#list + 1] = { name = "rlab_query_breaker_opens_total", type = "counter",
     help = "How often it opened.", labels = { need = name },
     value = stats[breakers[name] .. "_opens"] }
 end
 
-local function metrics(flow)
-  local stats, list = flow:stats(), {}
+local function metrics(cache)
+  local stats, list = cache:stats(), {}
   for _, source in ipairs(sources) do
-    list[#list + 1] = { name = "rlab_query_seconds", type = "histogram",
-      help = "Answers by source, from the request to the answer.",
-      labels = { source = source }, hdr = stats.latency[source], scale = 1e-9 }
+    flow.seconds(list, "rlab_query_seconds", "Answers by source, from the request to the answer",
+      stats.latency[source], { labels = { source = source } })
   end
-  for _, counter in ipairs(counters) do
-    list[#list + 1] = { name = ("rlab_query_%s_total"):format(counter[1]), type = "counter",
-      help = counter[2], value = stats[counter[1]] }
-  end
+  flow.counters(list, "rlab_query", counters, stats)
   breaker(list, "redis", stats)
   breaker(list, "redis-writes", stats)
   breaker(list, "mysql", stats)
-  list[#list + 1] = { name = "rlab_query_db_busy", type = "gauge", help = "Reads of MySQL under way.",
-    value = stats.db_busy }
-  list[#list + 1] = { name = "rlab_query_db_allowed", type = "gauge",
-    help = "How many may be under way just now.", value = stats.db_allowed }
-  list[#list + 1] = { name = "rlab_query_db_peak", type = "gauge",
-    help = "The most that were under way at once.", value = stats.db_peak }
-  list[#list + 1] = { name = "rlab_query_queued", type = "gauge", help = "Loads that wait for a worker.",
-    value = stats.queued }
-  list[#list + 1] = { name = "rlab_query_ahead_seconds", type = "summary",
-    help = "How long before an entry's end XFetch refreshed it.",
-    hdr = stats.ahead, scale = 1e-9 }
-  list[#list + 1] = { name = "rlab_query_pool_wait_seconds", type = "summary",
-    help = "How long a load waited for its turn at MySQL.",
-    hdr = stats.pool_wait, scale = 1e-9 }
+  flow.gauge(list, "rlab_query_db_busy", "Reads of MySQL under way", stats.db_busy)
+  flow.gauge(list, "rlab_query_db_allowed", "How many may be under way just now", stats.db_allowed)
+  flow.gauge(list, "rlab_query_db_peak", "The most that were under way at once", stats.db_peak)
+  flow.gauge(list, "rlab_query_queued", "Loads that wait for a worker", stats.queued)
+  flow.seconds(list, "rlab_query_ahead_seconds", "How long before an entry's end XFetch refreshed it",
+    stats.ahead, { type = "summary" })
+  flow.seconds(list, "rlab_query_pool_wait_seconds", "How long a load waited for its turn at MySQL",
+    stats.pool_wait, { type = "summary" })
   return list
 end
 
@@ -172,12 +150,12 @@ return service {
   port = 18081,
   options = options,
   start = function(ctx)
-    local flow <close> = must(flow_cache.open(flow_options(ctx.config)))
-    ctx:health("cache", function() return flow:health() end)
-    ctx:metrics(function() return metrics(flow) end)
+    local cache <close> = flow.open("query", "flow_cache", flow_options(ctx.config))
+    ctx:health("cache", function() return cache:health() end)
+    ctx:metrics(function() return metrics(cache) end)
     ctx:route("GET", "/accounts/{id}", leftover)
-    ctx:spawn(follow, ctx, flow)
-    ctx:front(flow:front())
+    ctx:spawn(flow.follow, ctx, cache, { warnings = warnings })
+    ctx:front(cache:front())
     -- luacheck: ignore 211
     local front <close> = setmetatable({}, { __close = function() ctx:front(nil) end })
     ctx:hold()

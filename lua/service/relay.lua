@@ -1,9 +1,8 @@
 -- relay: publishes the outbox by flow.relay. The defaults are the right practice; the other values of an
 -- option are the wrong ones that experiments show, and say so in their help.
-local err = require "rlab.err"
-local flow_relay = require "rlab.flow_relay"
-local must = require "rlab.must"
+local flow = require "rlab.service.flow"
 local service = require "rlab.service"
+local tables = require "rlab.tables"
 
 local options = {
   { name = "topic", type = "string", default = "orders", help = "the topic of events" },
@@ -42,65 +41,40 @@ local passed = { "name", "topic", "brokers", "mark", "gaps", "gap_wait", "batch"
   "poll_max", "lease", "fence", "cleanup_age",
   "cleanup_chunk", "figures" }
 
-local function with(table, more)
-  local all = {}
-  for key, value in pairs(table) do all[key] = value end
-  for key, value in pairs(more) do all[key] = value end
-  return all
-end
-
 local function flow_options(config)
-  local o = { mysql = with(config.mysql,
-    { read_timeout = config.mysql_timeout, connect_timeout = config.mysql_timeout }) }
-  for _, key in ipairs(passed) do o[key] = config[key] end
+  local o = tables.picked(config, passed)
+  o.mysql = tables.merged(config.mysql,
+    { read_timeout = config.mysql_timeout, connect_timeout = config.mysql_timeout })
   local id = config.transactional_id ~= "" and config.transactional_id or nil
-  o.producer = with(config.producer, { transactional_id = id })
+  o.producer = tables.merged(config.producer, { transactional_id = id })
   return o
-end
-
--- What the flow refuses is a mistake in the settings.
-local function open(config)
-  local ok, flow, failure = pcall(flow_relay.open, flow_options(config))
-  if ok then return must(flow, failure) end
-  local reason = err.is(flow) and flow.message or tostring(flow):gsub("^.-flow_relay%.open: ", "")
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = "service relay: " .. reason }, 0)
 end
 
 -- ---- what it says ----
 
 local warnings = { down = true, retry = true, parked = true, fenced = true, lost = true }
 
-local function tell(ctx, event)
-  local fields = {}
-  for key, value in pairs(event) do
-    if key ~= "what" and key ~= "err" then fields[key] = value end
-  end
-  if event.err then fields.error, fields.reason = event.err.name, event.err.message end
-  ctx.log[warnings[event.what] and "warn" or "info"](event.what, fields)
-end
-
-local function follow(ctx, flow)
-  local events = flow:events()
-  while events do
-    for _, event in ipairs(events) do tell(ctx, event) end
-    events = flow:events()
-  end
-  if not ctx.draining then error("the relay has ended", 0) end
+local function follow(ctx, relay)
+  flow.follow(ctx, relay, { warnings = warnings, ends = "the relay has ended" })
 end
 
 -- ---- what it measures ----
 
 local counters = {
-  { "polls", "Polls of the outbox" }, { "read", "Rows read to be sent" },
-  { "late", "Rows that were committed behind a later id" },
-  { "batches", "Batches claimed" }, { "sent", "Rows given to the producer" },
-  { "acked", "Rows acknowledged by the brokers" },
-  { "marked", "Rows marked as published" }, { "retries", "Rows whose sending failed, to be sent again" },
-  { "parked", "Rows that can never be sent" }, { "fenced",
-    "Rows whose mark was refused, as the lease had gone to another relay" },
-  { "resets", "Fresh starts after a failure" }, { "gap_waits", "Polls that ended at a hole in the ids" },
-  { "cleaned", "Published rows deleted" },
-  { "reconnects", "Connections made to MySQL" },
+  { name = "polls", help = "Polls of the outbox" },
+  { name = "read", help = "Rows read to be sent" },
+  { name = "late", help = "Rows that were committed behind a later id" },
+  { name = "batches", help = "Batches claimed" },
+  { name = "sent", help = "Rows given to the producer" },
+  { name = "acked", help = "Rows acknowledged by the brokers" },
+  { name = "marked", help = "Rows marked as published" },
+  { name = "retries", help = "Rows whose sending failed, to be sent again" },
+  { name = "parked", help = "Rows that can never be sent" },
+  { name = "fenced", help = "Rows whose mark was refused, as the lease had gone to another relay" },
+  { name = "resets", help = "Fresh starts after a failure" },
+  { name = "gap_waits", help = "Polls that ended at a hole in the ids" },
+  { name = "cleaned", help = "Published rows deleted" },
+  { name = "reconnects", help = "Connections made to MySQL" },
 }
 
 local gauges = {
@@ -115,22 +89,13 @@ local timings = {
   { "mark", "rlab_relay_mark_seconds", "A mark, to its commit" },
 }
 
-local function metrics(flow)
-  local stats, times, list = flow:stats(), flow:times(), {}
-  for _, c in ipairs(counters) do
-    list[#list + 1] = { name = ("rlab_relay_%s_total"):format(c[1]), type = "counter", help = c[2] .. ".",
-      value = stats[c[1]] }
-  end
-  for _, g in ipairs(gauges) do
-    list[#list + 1] = { name = "rlab_relay_" .. g[1], type = "gauge", help = g[2] .. ".",
-      value = stats[g[1]] }
-  end
-  list[#list + 1] = { name = "rlab_relay_oldest_unsent_seconds", type = "gauge",
-    help = "Age of the oldest row that is still to be sent.",
-    value = stats.oldest_unsent_us / 1e6 }
-  for _, t in ipairs(timings) do
-    list[#list + 1] = { name = t[2], type = "histogram", help = t[3] .. ".", hdr = times[t[1]], scale = 1e-9 }
-  end
+local function metrics(relay)
+  local stats, times, list = relay:stats(), relay:times(), {}
+  flow.counters(list, "rlab_relay", counters, stats)
+  for _, g in ipairs(gauges) do flow.gauge(list, "rlab_relay_" .. g[1], g[2], stats[g[1]]) end
+  flow.gauge(list, "rlab_relay_oldest_unsent_seconds", "Age of the oldest row that is still to be sent",
+    stats.oldest_unsent_us / 1e6)
+  for _, t in ipairs(timings) do flow.seconds(list, t[2], t[3], times[t[1]]) end
   return list
 end
 
@@ -141,11 +106,11 @@ return service {
   options = options,
   uses = { producer = true },
   start = function(ctx)
-    local flow <close> = open(ctx.config)
-    ctx:health("relay", function() return flow:health() end)
-    ctx:metrics(function() return metrics(flow) end)
-    ctx:on_drain(function() must(flow:stop(ctx.config.drain_timeout)) end)
-    ctx:spawn(follow, ctx, flow)
+    local relay <close> = flow.open("relay", "flow_relay", flow_options(ctx.config))
+    ctx:health("relay", function() return relay:health() end)
+    ctx:metrics(function() return metrics(relay) end)
+    flow.drain(ctx, relay)
+    ctx:spawn(follow, ctx, relay)
     ctx:hold()
   end,
 }
