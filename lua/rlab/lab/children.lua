@@ -41,12 +41,6 @@ local function read_messages(child)
   child.arrived:set(true)
 end
 
--- tag(lab, word) -> "consumer-3": a name that no other child of the run has
-function M.tag(lab, word)
-  lab.run.role_count = lab.run.role_count + 1
-  return ("%s-%d"):format(word, lab.run.role_count)
-end
-
 -- spawn(lab, class, tag, {cmd=, env=, cwd=}, {must_fire = {point = expr}, failpoints = {point = expr}}) ->
 --   child of that class
 function M.spawn(lab, class, tag, what, opts)

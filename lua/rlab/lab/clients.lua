@@ -35,15 +35,10 @@ function M.settings(lab, kind, overrides)
   return all
 end
 
-local function remember(lab, kind, settings)
-  lab.client_settings = lab.client_settings or {}
-  table.insert(lab.client_settings, { kind = kind, settings = settings })
-end
-
 -- producer{overrides} -> a producer in the standard profile (acks=all, idempotent); closed with the arm
 function M.producer(lab, overrides)
   local settings = lab:settings("producer", overrides)
-  remember(lab, "producer", settings)
+  lab:note_client("producer", settings)
   return lab:own(must(kafka.producer(settings)))
 end
 
@@ -53,7 +48,7 @@ function M.consumer(lab, overrides)
   local settings = lab:settings("consumer", overrides)
   settings.group = settings.group or lab:name "group"
   lab.run.ledger:add("group", settings.group)
-  remember(lab, "consumer", settings)
+  lab:note_client("consumer", settings)
   return lab:own(must(kafka.consumer(settings)))
 end
 
@@ -70,8 +65,9 @@ end
 -- A slow broker may have made the topic although its answer came too late: the client asks again and hears
 -- that it exists. Nobody else has the name.
 local function create_topic(lab, spec)
-  local again = lab.run.topics_asked_for[spec.name]
-  lab.run.topics_asked_for[spec.name] = true
+  lab.asked_topics = lab.asked_topics or {}
+  local again = lab.asked_topics[spec.name]
+  lab.asked_topics[spec.name] = true
   local made, failure = lab.run.admin:create_topic(spec)
   if made then return end
   if again or failure.name ~= "TOPIC_ALREADY_EXISTS" then error(failure, 0) end

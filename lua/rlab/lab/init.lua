@@ -5,6 +5,7 @@
 -- opened here is closed here, in reverse order.
 local clock = require "rlab.clock"
 local err = require "rlab.err"
+local mix = require "rlab.lab.mix"
 local must = require "rlab.must"
 local script = require "rlab.experiment.script"
 local task = require "rlab.task"
@@ -13,25 +14,42 @@ local units = require "rlab.units"
 local Lab = {}
 Lab.__index = Lab
 
-local parts = { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
-  "rlab.lab.sampler", "rlab.lab.services",
-  "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java", "rlab.lab.workload", "rlab.lab.process",
-  "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads" }
-for _, name in ipairs(parts) do
-  for method, f in pairs(require(name)) do Lab[method] = f end
+-- A field that a part keeps in the lab must not hide a method.
+function Lab.__newindex(lab, key, value)
+  if Lab[key] ~= nil then error(("lab.%s is a method, not a place to keep something"):format(key), 2) end
+  rawset(lab, key, value)
 end
 
--- new(run, arm or nil) -> Lab; `run` is the run's shared state (rlab.run).
-local function new(run, arm)
+-- new(session, arm or nil, shared) -> Lab; `session` is what the run's arms share (rlab.run.session), and
+--   is only read here. `shared` is what the setup saw.
+local function new(session, arm, shared)
   local self = setmetatable({
-    run = run, arm = arm, stack = run.stack, seed = run.seed, options = run.options, shared = run.shared,
-    label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {}, spans = {},
-    events = {}, numbers = {}, facts = {},
-    gauges = {}, checks = {}, tables = {},
+    run = session, arm = arm, stack = session.stack, seed = session.seed, options = session.options,
+    shared = shared, label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {},
+    spans = {}, events = {}, numbers = {}, facts = {}, gauges = {}, checks = {}, tables = {},
   }, Lab)
-  self.rng = run.rng:split "workload"
+  self.rng = session.rng:split "workload"
   self.check = require("rlab.check").bind(self)
   return self
+end
+
+-- begin(): the arm's time starts now
+function Lab:begin()
+  self.started_ns = clock.ns()
+end
+
+-- happened() -> what is written down about the arm: {faults, spans, events, tables, numbers, facts, checks,
+--   clients, moment, started_ns}
+function Lab:happened()
+  return { faults = self.faults, spans = self.spans, events = self.events, tables = self.tables,
+    numbers = self.numbers, facts = self.facts, checks = self.checks, clients = self.clients,
+    moment = self.last_moment, started_ns = self.started_ns }
+end
+
+-- note_client(kind, settings): what a client of the arm is really configured with, for the report
+function Lab:note_client(kind, settings)
+  self.clients = self.clients or {}
+  self.clients[#self.clients + 1] = { kind = kind, settings = settings }
 end
 
 -- Seconds since the arm's start.
@@ -219,7 +237,7 @@ end
 
 -- moment{...}: the picture of the report, see docs/result-schema.md. The last one wins.
 function Lab:moment(picture)
-  self.run.moment = picture
+  self.last_moment = picture
 end
 
 -- table{title=, head={...}, rows={{...}, ...}, note=}: a table of texts and numbers for the report, such as
@@ -245,5 +263,8 @@ function Lab:database(...)
 end
 
 Lab.duration = units.duration
+mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
+  "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
+  "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads" })
 
 return { new = new }

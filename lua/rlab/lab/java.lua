@@ -164,7 +164,7 @@ local function start(lab)
   local java, kafka = must(tools.java()), must(tools.kafka())
   local folder, failure = class_folder(java, kafka)
   if not folder then lab:give_up("%s", failure.message) end
-  local tag = require("rlab.lab.children").tag(lab, "java")
+  local tag = lab.run:child_name "java"
   local child = must(process.spawn { cmd = command(java, kafka, folder), stdin = "pipe", stdout = "capture",
     stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
   local client = setmetatable({ lab = lab, tag = tag, process = child, answers = {},
@@ -215,8 +215,7 @@ function M.java_producer(lab, settings)
   for key, value in pairs(settings) do words[#words + 1] = ("%s=%s"):format(key, value) end
   table.sort(words)
   M.java_version(lab)
-  lab.client_settings = lab.client_settings or {}
-  table.insert(lab.client_settings, { kind = "java producer", settings = settings })
+  lab:note_client("java producer", settings)
   local p = setmetatable({ client = lab.java_client, name = settings["transactional.id"],
     version = lab.java_client.version }, Producer)
   must(ask(p, "open " .. table.concat(words, " ")))

@@ -78,7 +78,7 @@ end
 --   status below 500.
 function M.process(lab, opts)
   opts = check_options(opts)
-  local child = spawn(lab, opts, children.tag(lab, opts.name or "process"))
+  local child = spawn(lab, opts, lab.run:child_name(opts.name or "process"))
   return child:await_ready()
 end
 

@@ -10,11 +10,7 @@ local tables = require "rlab.tables"
 local M = {}
 
 local function client(lab)
-  if lab.run.proxy then return lab.run.proxy end
-  local at = lab.stack.proxy
-  if not at then error('this experiment needs the proxy: write needs = { ..., "proxy" }', 3) end
-  lab.run.proxy = must(require("rlab.proxy").connect(at.url))
-  return lab.run.proxy
+  return lab.run:proxy() or error('this experiment needs the proxy: write needs = { ..., "proxy" }', 3)
 end
 
 -- What the arm's names begin with.

@@ -15,7 +15,7 @@ local Role = children.class()
 function M.start(lab, name, args, opts)
   local exp = lab.run.experiment
   if not (exp.roles and exp.roles[name]) then error(("%s has no role '%s'"):format(exp.id, name), 2) end
-  return children.spawn(lab, Role, children.tag(lab, name), {
+  return children.spawn(lab, Role, lab.run:child_name(name), {
     cmd = { fs.self_exe(), "role", exp.path, name, tostring(process.self()) },
     env = {
       RLAB_ROLE_ARGS = json.encode { args = args or {},

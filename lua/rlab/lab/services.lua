@@ -88,10 +88,9 @@ end
 function M.service(lab, name, settings, opts)
   opts = strict.check("lab:service", opts, OPTION_KEYS)
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
-  local tag = children.tag(lab, name:match "([%w_-]+)%.lua$" or name)
+  local tag = lab.run:child_name(name:match "([%w_-]+)%.lua$" or name)
   local service = spawn(lab, name, arms_settings(lab, name, settings or {}, tag), opts, tag, tag)
-  lab.client_settings = lab.client_settings or {}
-  table.insert(lab.client_settings, { kind = service.name, settings = service.settings })
+  lab:note_client(service.name, service.settings)
   return service:await_ready()
 end
 

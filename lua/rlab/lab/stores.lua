@@ -14,11 +14,10 @@ end
 --   removed after the run.
 function M.schema(lab)
   if lab.schema_name then return lab.schema_name end
-  lab.run.template = lab.run.template or must(migrate.template(lab.stack))
   local name = (lab:name "ledger"):gsub("[^%w]", "_")
   lab.run.ledger:add("database", name)
   local db = lab:own(connect(lab))
-  must(migrate.clone(db, lab.run.template, name))
+  must(migrate.clone(db, lab.run:template(), name))
   lab.schema_name, lab.schema_db = name, db
   return name
 end

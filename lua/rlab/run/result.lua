@@ -1,0 +1,160 @@
+-- What a run has found: each story's part is added when it is over; at the end the verdict is formed and the
+-- run's folder written, so that it can be judged again.
+local about = require "rlab.docs.about"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
+local verdict = require "rlab.run.verdict"
+
+local M = {}
+
+local Result = {}
+Result.__index = Result
+
+-- new(session, words) -> result; `words` are those of the command line that a reader must repeat to run the
+--   same again
+function M.new(session, words)
+  return setmetatable({
+    session = session, words = words or "", arms = {}, checks = {}, faults = {}, spans = {}, events = {},
+    tables = {}, numbers = {}, evidence = { seed = session.seed, arms = {} },
+  }, Result)
+end
+
+-- ---- what the stories bring ----
+
+local function plain_settings(value)
+  if type(value) ~= "table" then return type(value) == "function" and tostring(value) or value end
+  local copy = {}
+  for key, inner in pairs(value) do copy[key] = plain_settings(inner) end
+  return copy
+end
+
+local function add_happened(self, happened)
+  for _, list in ipairs { "faults", "spans", "events", "tables" } do
+    tables.append(self[list], happened[list])
+  end
+  self.moment = happened.moment or self.moment
+end
+
+-- result:add_setup(story)
+function Result:add_setup(story)
+  local happened = story.happened
+  add_happened(self, happened)
+  tables.append(self.numbers, happened.numbers)
+  self.setup = { duration = story.took, facts = json.array(happened.facts) }
+  self.evidence.shared = story.seen
+end
+
+-- result:add_arm(story) -> the arm's row; a story that saw something has been judged
+function Result:add_arm(story)
+  local arm, happened, seen = story.arm, story.happened, story.seen
+  self.evidence.arms[arm.name] = seen
+  add_happened(self, happened)
+  tables.append(self.checks, happened.checks)
+  local outcome, reason = verdict.arm(arm.class, happened.checks, story.failure)
+  local row = {
+    name = arm.name, class = arm.class, title = arm.says,
+    started = (happened.started_ns - self.session.started_ns) / 1e9, duration = story.took,
+    settings = plain_settings(arm.settings), clients = happened.clients, outcome = outcome, reason = reason,
+    numbers = json.array(happened.numbers), sentence = seen and seen.says or reason or "",
+  }
+  self.arms[#self.arms + 1] = row
+  return row
+end
+
+-- result:add_void(arm, reason) -> the row of an arm that was not run
+function Result:add_void(arm, reason)
+  local row = { name = arm.name, class = arm.class, started = 0, duration = 0,
+    settings = plain_settings(arm.settings), outcome = "inconclusive", reason = reason, sentence = reason,
+    numbers = json.array {} }
+  self.arms[#self.arms + 1] = row
+  return row
+end
+
+-- ---- the verdict ----
+
+-- With --arm only a part of the claim was tried: the verdict says no more than the arms did.
+local function what_arms_said(arms)
+  local list = {}
+  for i, arm in ipairs(arms) do
+    list[i] = ("%s %s%s"):format(arm.name, arm.outcome, arm.sentence ~= "" and ": " .. arm.sentence or "")
+  end
+  return table.concat(list, "; ")
+end
+
+local function sentence_of_pass(self, exp)
+  local ok, said = xpcall(exp.verdict or function() end, script.traced, self.evidence.arms,
+    self.evidence.shared)
+  if not ok then error(script.error(said, exp.path), 0) end
+  if said then return said end
+  return #self.arms < #exp.arms and what_arms_said(self.arms) or exp.sentence or exp.claim
+end
+
+local function sentence(self, word)
+  if word == "pass" then return sentence_of_pass(self, self.session.experiment) end
+  local all = {}
+  for _, bad in ipairs(verdict.bad_arms(self.arms)) do
+    local who = bad.more > 0 and ("%s and %d more"):format(bad.name, bad.more) or bad.name
+    all[#all + 1] = ("%s %s: %s"):format(who, bad.outcome, bad.reason)
+  end
+  return all[1] and table.concat(all, "; ") or word
+end
+
+local function plain_checks(checks)
+  local plain, list = require("rlab.check").plain, {}
+  for i, check in ipairs(checks) do list[i] = plain(check) end
+  return list
+end
+
+local function run_part(self, duration)
+  local session, exp = self.session, self.session.experiment
+  return { name = exp.id .. "/" .. session.dir:match "([^/]+)$", seed = session.seed,
+    started = session.started, duration = duration, rlab = require "rlab.version",
+    command = ("rlab %s --seed %d%s"):format(exp.path:match "^experiments/(E%-%d+)%.lua$" or exp.path,
+      session.seed, self.words),
+    file = exp.path, options = session.options, host = about.host() }
+end
+
+local function stack_part(stack)
+  return { kind = stack.kind, reused = stack.reused, since = stack.since,
+    versions = tables.merged({ librdkafka = about.librdkafka() }, stack.versions),
+    brokers = stack.kafka and #stack.kafka.nodes or nil }
+end
+
+-- result:form() -> the table of result.json (docs/result-schema.md)
+function Result:form()
+  local exp, duration = self.session.experiment, self.session:seconds()
+  local code, word = verdict.run(self.arms)
+  return {
+    schema = 1, id = exp.id, title = exp.title, question = exp.question, claim = exp.claim,
+    lesson = exp.lesson, verdict = word, exit = code, sentence = sentence(self, word),
+    run = run_part(self, duration), stack = stack_part(self.session.stack), setup = self.setup,
+    arms = self.arms, checks = json.array(plain_checks(self.checks)), faults = json.array(self.faults),
+    spans = json.array(self.spans), events = json.array(self.events), numbers = json.array(self.numbers),
+    moment = self.moment, why = exp.why, tables = #self.tables > 0 and json.array(self.tables) or nil,
+    production = exp.production, references = exp.references,
+  }
+end
+
+-- ---- the folder ----
+
+local function link_latest(dir)
+  local parent, leaf = dir:match "^(.*)/([^/]+)$"
+  fs.remove(parent .. "/latest")
+  fs.symlink(leaf, parent .. "/latest")
+end
+
+-- result:write(formed): result.json, evidence.json and the report, which also reads the session's samples
+function Result:write(formed)
+  local dir = self.session.dir
+  must(fs.write(dir .. "/result.json", json.encode(formed, { pretty = true }) .. "\n"))
+  must(fs.write(dir .. "/evidence.json", json.encode(self.evidence) .. "\n"))
+  link_latest(dir)
+  self.session.samples:flush()
+  must(require("rlab.report").write(dir))
+  must(require("rlab.report.index").write(dir:match "^(.*)/[^/]+/[^/]+$"))
+end
+
+return M

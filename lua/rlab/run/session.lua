@@ -1,0 +1,162 @@
+-- The session of a run: its folder and name, the stack it runs on, its turn there, the ledger of what it
+-- makes, and the connections that all its arms share. A lab reads it as lab.run and changes nothing in it.
+local clock = require "rlab.clock"
+local fs = require "rlab.fs"
+local must = require "rlab.must"
+local rng = require "rlab.rng"
+local tables = require "rlab.tables"
+local task = require "rlab.task"
+
+local M = {}
+
+local Session = {}
+Session.__index = Session
+
+local function make_folder(base, id)
+  local stamp = os.date "!%Y%m%d-%H%M%S"
+  local dir, n = ("%s/%s/%s"):format(base, id, stamp), 1
+  while fs.exists(dir) do
+    n = n + 1
+    dir = ("%s/%s/%s.%d"):format(base, id, stamp, n)
+  end
+  must(fs.mkdir(dir))
+  return dir
+end
+
+local function namespace(exp)
+  local process = require "rlab.process"
+  local seed = clock.ns() ~ (process.self() << 20)
+  return ("%s-%s"):format(exp.id:lower():gsub("[^%w]", ""), rng.new(seed):id():sub(1, 6):lower())
+end
+
+-- new(exp, {seed=, options=, view=, keep=, step=, runs=}) -> session with its folder; nothing is connected
+function M.new(exp, opts)
+  local dir = make_folder(opts.runs or "runs", exp.id)
+  return setmetatable({
+    experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep,
+    step = opts.step, dir = dir, namespace = namespace(exp), started_ns = clock.ns(), started = clock.iso(),
+    rng = rng.new(opts.seed), children = 0,
+    samples = assert(io.open(dir .. "/samples.jsonl", "w")),
+    history = must(require("rlab.history").open(dir .. "/history.jsonl")),
+  }, Session)
+end
+
+-- ---- the turn on the stack ----
+
+local function open_stack(self)
+  local exp = self.experiment
+  self.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id,
+    say = function(line) self.view:say(line) end })
+  if self.stack.kafka then
+    self.admin = must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers, at_most = "20s" })
+  end
+end
+
+local function wants_partition(exp) return tables.contains(exp.needs, "partition") end
+
+-- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and
+-- waits for the others to end; the others hold that lock only while they sign in.
+local function sign_in(self)
+  local exp, ledger = self.experiment, require "rlab.run.ledger"
+  local function say(holder) self.view:say("waiting for " .. holder) end
+  local lock = must(self.stack:exclusive("rlab " .. exp.id, { say = say }))
+  if exp.disrupts then
+    self.turn = lock
+    if ledger.others() > 0 then say(("%d other runs"):format(ledger.others())) end
+    must(task.wait_until(function() return ledger.others() == 0 end,
+      { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
+  end
+  self.ledger = ledger.open(self.namespace)
+  if not exp.disrupts then lock:close() end
+  if wants_partition(exp) then must(self.stack:partitionable(true)) end
+  ledger.sweep(self.stack, self.admin)
+end
+
+-- session:open(): the servers run and it is this run's turn; its time begins now
+function Session:open()
+  open_stack(self)
+  sign_in(self)
+  self.view:stack_ready(self)
+  self.started_ns = clock.ns()
+end
+
+-- session:gate(when) -> why no arm can begin, or nil when the stack is whole
+function Session:gate(when)
+  local mended, failure = self.stack:heal { at_most = "100s" }
+  if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
+end
+
+-- session:seconds() since its time began
+function Session:seconds()
+  return (clock.ns() - self.started_ns) / 1e9
+end
+
+-- ---- what the arms share ----
+
+-- session:pause_at_step(text): with --step the story stops at each event until Enter
+function Session:pause_at_step(text)
+  if self.step then self.step(text) end
+end
+
+-- session:child_name("consumer") -> "consumer-3": a name that no other child of the run has
+function Session:child_name(word)
+  self.children = self.children + 1
+  return ("%s-%d"):format(word, self.children)
+end
+
+-- session:watcher() -> the sampler's own admin client: a call of the story that waits for a frozen broker
+--   must not hold up the samples
+function Session:watcher()
+  self.watching = self.watching or must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers })
+  return self.watching
+end
+
+-- session:publisher() -> the producer of the events that a story starts with, one for all arms: a fresh
+--   idempotent one takes half a second to get its id
+function Session:publisher()
+  if not self.publishing then
+    local settings = require("rlab.lab.clients").settings({ stack = self.stack }, "producer",
+      { ["linger.ms"] = 0 })
+    self.publishing = must(require("rlab.kafka").producer(settings))
+  end
+  return self.publishing
+end
+
+-- session:proxy() -> the client of the stack's proxy | nil when the experiment does not need one
+function Session:proxy()
+  if not self.stack.proxy then return nil end
+  self.proxied = self.proxied or must(require("rlab.proxy").connect(self.stack.proxy.url))
+  return self.proxied
+end
+
+-- session:template() -> the name of the migrated schema that arms copy
+function Session:template()
+  self.migrated = self.migrated or must(require("rlab.stack.migrate").template(self.stack))
+  return self.migrated
+end
+
+-- ---- the end ----
+
+local function let_go(self)
+  if wants_partition(self.experiment) and self.turn then self.stack:partitionable(false) end
+  self.stack:heal { at_most = "100s" }
+  if self.ledger then self.ledger:close(self.stack, self.admin, self.keep) end
+end
+
+-- session:close(finished), on every way out: the stack is healed, the run's topics, groups and schemas are
+-- gone (unless --keep), files are whole
+function Session:close(finished)
+  self.samples:close()
+  self.history:close()
+  if self.stack and not finished then
+    self.view:say "stopped early: mending the servers and removing what the run made"
+  end
+  if self.stack then let_go(self) end
+  for _, name in ipairs { "admin", "watching", "publishing", "turn", "stack" } do
+    if self[name] then self[name]:close() end
+  end
+  self.view:clear()
+  if not self.ledger then fs.remove(self.dir) end -- nothing was run: no servers, or nobody's turn came
+end
+
+return M

@@ -1,0 +1,91 @@
+-- One story: an arm (or the setup that all arms share) from its gate to its last check. What happened is
+-- handed on as a table; a run writes it down (rlab.run.result).
+local err = require "rlab.err"
+local lab_of = require "rlab.lab"
+local script = require "rlab.experiment.script"
+local task = require "rlab.task"
+
+local M = {}
+
+local STEP_LIMIT = "1h" -- with --step a person reads at every event
+
+local ENDS = { INTERRUPTED = true, TERMINATED = true, CANCELLED = true, SCRIPT = true }
+
+-- A failure of the world or of the proof is a reason; a failure of the script is the script's, and ends the
+-- run.
+local function reason_of(session, failure)
+  if not err.is(failure) then error(script.error(failure, session.experiment.path), 0) end
+  if ENDS[failure.name] then error(failure, 0) end
+  return failure.name == "INCONCLUSIVE" and failure.message or tostring(failure)
+end
+
+local function closing_reason(failure)
+  if err.is(failure) and failure.name == "SCRIPT" then error(failure, 0) end
+  return err.is(failure) and failure.name == "INCONCLUSIVE" and failure.message
+    or "closing: " .. tostring(failure)
+end
+
+local function within_limit(session, f, ...)
+  local args = table.pack(...)
+  return xpcall(function()
+    local limit = session.step and STEP_LIMIT or session.experiment.limit or "3m"
+    local result, late = task.timeout(limit, f, table.unpack(args, 1, args.n))
+    if result == nil and late then error(late, 0) end
+    return result
+  end, script.traced)
+end
+
+-- -> what the story saw | nil, why nothing can be said
+local function call(session, lab, f, ...)
+  local ok, seen = within_limit(session, f, ...)
+  local closing = lab:close()
+  local unclosed = closing[1] and closing_reason(closing[1])
+  if not ok then return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "") end
+  if unclosed then return nil, unclosed end
+  local unproved = lab:unproved()
+  if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
+  return seen or {}
+end
+
+local function live(session, lab, when, f, ...)
+  local story = { lab = lab, failure = session:gate(when) }
+  if not story.failure then
+    lab:begin()
+    story.seen, story.failure = call(session, lab, f, lab, ...)
+  end
+  story.took, story.happened = lab:now(), lab:happened()
+  return story
+end
+
+-- setup(session) -> story {seen, failure, took, happened}
+function M.setup(session)
+  local lab = lab_of.new(session, nil)
+  session.view:setup_starts()
+  return live(session, lab, "before the setup", session.experiment.setup)
+end
+
+-- arm(session, arm, shared) -> story {arm, seen, failure, took, happened}; `shared` is what the setup saw
+function M.arm(session, arm, shared)
+  local lab = lab_of.new(session, arm, shared)
+  session.view:arm_starts(arm)
+  local story = live(session, lab, "before the arm", session.experiment.run, arm)
+  story.arm = arm
+  return story
+end
+
+-- judge(session, story): the experiment's checks on what the arm saw; happened.checks has them then
+function M.judge(session, story)
+  local lab, exp = story.lab, session.experiment
+  local ok, failure = xpcall(exp.checks, script.traced, lab, story.seen, story.arm)
+  if not ok then reason_of(session, failure) end
+  story.happened = lab:happened()
+  for _, check in ipairs(story.happened.checks) do
+    if not check.expects then
+      error(err.new { domain = "rlab", code = 0, name = "SCRIPT",
+        message = ("%s: check '%s' of arm '%s' has no :expect"):format(exp.path, check.name,
+          story.arm.name) }, 0)
+    end
+  end
+end
+
+return M
