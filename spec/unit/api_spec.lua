@@ -81,7 +81,8 @@ local function upvalue(f, wanted)
 end
 
 -- what the lab object consists of inside; scenarios do not call these
-local LAB_INSIDE = { "begin", "happened", "note_client", "close", "duration", "settings", "start_sampler", "stop_sampler", "unproved" }
+local LAB_INSIDE = { "begin", "happened", "note_client", "close", "duration", "settings", "start_sampler",
+  "stop_sampler", "unproved" }
 
 -- the methods of a C type whose __index is a function are among its upvalues
 local function methods_of_function(index)

@@ -26,13 +26,26 @@ describe("a lab's parts", function()
       "the class itself and spec%.part%.one both have a method 'topic'")
   end)
 
+  it("keep nothing where a method is", function()
+    local session = { seed = 1, options = {}, rng = require("rlab.rng").new(1) }
+    local lab = require("rlab.lab").new(session, { name = "arm" })
+    lab.asked_topics = {}
+    assert.error_matches(function() lab.topic = "orders" end, "lab%.topic is a method")
+    lab.topic = function() return "orders" end
+    assert.equal("orders", lab:topic())
+    for key, value in pairs(lab) do
+      assert.is_true(getmetatable(lab)[key] == nil or type(value) == "function", key)
+    end
+  end)
+
   it("do not assign to the session", function()
     local found = {}
     for _, entry in ipairs(assert(fs.list "lua/rlab/lab")) do
       local name, number = entry.name or entry, 0
       for line in io.lines("lua/rlab/lab/" .. name) do
         number = number + 1
-        local target = line:match "run%.[%w_%.%[%]]+%s*=[^=]" or line:match "run%.[%w_%.%[%]]+,[%w_%., ]*=[^=]"
+        local target = line:match "run%.[%w_%.%[%]]+%s*=[^=]"
+          or line:match "run%.[%w_%.%[%]]+,[%w_%., ]*=[^=]"
         if target then found[#found + 1] = ("%s:%d: %s"):format(name, number, line) end
       end
     end

@@ -14,9 +14,11 @@ local units = require "rlab.units"
 local Lab = {}
 Lab.__index = Lab
 
--- A field that a part keeps in the lab must not hide a method.
+-- What a part keeps in the lab must not hide a method; a story may put another function in its place.
 function Lab.__newindex(lab, key, value)
-  if Lab[key] ~= nil then error(("lab.%s is a method, not a place to keep something"):format(key), 2) end
+  if Lab[key] ~= nil and type(value) ~= "function" then
+    error(("lab.%s is a method, not a place to keep something"):format(key), 2)
+  end
   rawset(lab, key, value)
 end
 

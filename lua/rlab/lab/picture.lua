@@ -1,21 +1,10 @@
 -- The picture of an arm's report, drawn from records: a cell for each, at its offset.
+local strict = require "rlab.options"
+
 local M = {}
 
 local OPTION_KEYS = { "title", "note", "records", "kind", "topic", "partition", "around", "width", "marks",
   "link" }
-
-local function check_options(opts)
-  local known = {}
-  for _, key in ipairs(OPTION_KEYS) do known[key] = true end
-  for key in pairs(opts) do
-    if not known[key] then
-      local near = require("rlab.units").nearest(tostring(key), OPTION_KEYS)
-      error(("lab:picture: unknown option '%s'%s"):format(tostring(key),
-        near and (", did you mean '" .. near .. "'?")
-        or "; there are " .. table.concat(OPTION_KEYS, ", ")), 3)
-    end
-  end
-end
 
 local function cells_of(opts, partition)
   local cells = {}
@@ -36,7 +25,7 @@ end
 --   note]; `around` and `width` leave out what is farther away; link = {offset =, store =, text =} says what a
 --   store holds of one of them.
 function M.picture(lab, opts)
-  check_options(opts)
+  opts = strict.check("lab:picture", opts, OPTION_KEYS)
   local partition, link = opts.partition or 0, opts.link
   lab:moment { title = opts.title, note = opts.note,
     partitions = { { topic = opts.topic or "events", partition = partition, marks = opts.marks or {},
