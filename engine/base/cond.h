@@ -9,12 +9,27 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/assert.h"
 #include "base/deadline.h"
 
-void cond_init(pthread_cond_t *cond);
+static inline void cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
 
 /* False when the deadline has passed; true after a signal or for no reason at all: the caller looks
  * at its condition again. */
-bool cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, rl_deadline at);
+static inline bool cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, rl_deadline at)
+{
+    rl_assert(at >= 0);
+    if (at == DEADLINE_NEVER)
+        return pthread_cond_wait(cond, lock) == 0;
+    struct timespec until = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+    return pthread_cond_timedwait(cond, lock, &until) == 0;
+}
 
 #endif

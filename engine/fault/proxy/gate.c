@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/document.h"
 #include "base/json.h"
 #include "fault/proxy/internal.h"
 
@@ -201,12 +202,6 @@ rl_err *proxy_gate_remove(rl_proxy *proxy, const char *name)
 
 /* ---- as JSON ---- */
 
-static void put_member(rl_buf *out, const char *key, const char *text)
-{
-    buf_printf(out, ",\"%s\":", key);
-    json_put_cstr(out, text);
-}
-
 static uint64_t bytes_of(const proxy_gate *gate, proto_dir dir)
 {
     uint64_t n = gate->bytes[dir];
@@ -223,42 +218,42 @@ static uint64_t opaque_of(const proxy_gate *gate)
     return n;
 }
 
-static void gate_json(const proxy_gate *gate, rl_buf *out)
+static cJSON *gate_document(const proxy_gate *gate)
 {
     int open = 0;
     for (const proxy_conn *conn = gate->conns; conn; conn = conn->next)
         open++;
-    buf_str(out, "{\"name\":");
-    json_put_cstr(out, gate->name);
-    put_member(out, "listen", gate->listen);
-    put_member(out, "upstream", gate->upstream);
-    put_member(out, "proto", proto_name(gate->proto));
-    put_member(out, "owner", gate->owner);
-    buf_printf(out, ",\"enabled\":%s,\"port\":%d,\"open\":%d", gate->enabled ? "true" : "false",
-               gate->bound, open);
-    buf_printf(out, ",\"accepted\":%llu,\"refused\":%llu,\"opaque\":%llu",
-               (unsigned long long)gate->accepted, (unsigned long long)gate->refused,
-               (unsigned long long)opaque_of(gate));
-    buf_printf(out, ",\"bytes_up\":%llu,\"bytes_down\":%llu,\"toxics\":",
-               (unsigned long long)bytes_of(gate, PROTO_UP),
-               (unsigned long long)bytes_of(gate, PROTO_DOWN));
-    toxic_list_json(gate, out);
-    buf_u8(out, '}');
+    cJSON *document = document_object();
+    document_add_text(document, "name", gate->name);
+    document_add_text(document, "listen", gate->listen);
+    document_add_text(document, "upstream", gate->upstream);
+    document_add_text(document, "proto", proto_name(gate->proto));
+    document_add_text(document, "owner", gate->owner);
+    cJSON_AddBoolToObject(document, "enabled", gate->enabled);
+    document_add_int(document, "port", gate->bound);
+    document_add_int(document, "open", open);
+    document_add_int(document, "accepted", (int64_t)gate->accepted);
+    document_add_int(document, "refused", (int64_t)gate->refused);
+    document_add_int(document, "opaque", (int64_t)opaque_of(gate));
+    document_add_int(document, "bytes_up", (int64_t)bytes_of(gate, PROTO_UP));
+    document_add_int(document, "bytes_down", (int64_t)bytes_of(gate, PROTO_DOWN));
+    cJSON_AddItemToObject(document, "toxics", toxic_list_document(gate));
+    return document;
 }
 
 void proxy_gates_json(const rl_proxy *proxy, const char *name, rl_buf *out)
 {
     if (name) {
-        gate_json(gate_find(proxy, name), out);
+        document_put(gate_document(gate_find(proxy, name)), out);
         return;
     }
-    buf_u8(out, '{');
+    buf_u8(out, '{'); /* not as a document: the names of members are of any bytes here */
     for (const proxy_gate *gate = proxy->gates; gate; gate = gate->next) {
         if (gate != proxy->gates)
             buf_u8(out, ',');
         json_put_cstr(out, gate->name);
         buf_u8(out, ':');
-        gate_json(gate, out);
+        document_put(gate_document(gate), out);
     }
     buf_u8(out, '}');
 }

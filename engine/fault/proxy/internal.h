@@ -2,6 +2,7 @@
 #ifndef RL_FAULT_PROXY_INTERNAL_H
 #define RL_FAULT_PROXY_INTERNAL_H
 
+#include "base/document.h"
 #include "base/rng.h"
 #include "fault/proxy/gate.h"
 #include "fault/proxy/rule.h"
@@ -309,7 +310,7 @@ void rule_free(proxy_rule *rule);
 
 /* ---- toxic_list.c, conn.c ---- */
 
-void toxic_list_json(const proxy_gate *gate, rl_buf *out);
+cJSON *toxic_list_document(const proxy_gate *gate); /* the caller's */
 void toxic_free_all(proxy_gate *gate);
 void conn_accept(proxy_gate *gate);
 

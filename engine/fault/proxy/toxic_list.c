@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/document.h"
 #include "base/units.h"
 #include "fault/proxy/internal.h"
 
@@ -150,29 +150,25 @@ void toxic_free_all(proxy_gate *gate)
         take_out(gate, gate->toxics);
 }
 
-static void toxic_json(const proxy_toxic *t, rl_buf *out)
+static cJSON *toxic_document(const proxy_toxic *t)
 {
-    buf_str(out, "{\"name\":");
-    json_put_cstr(out, t->name);
-    buf_printf(out, ",\"type\":\"%s\",\"stream\":\"%s\",\"toxicity\":", kinds[t->kind].name,
-               t->dir == PROTO_UP ? "upstream" : "downstream");
-    json_put_float(out, t->toxicity);
-    buf_str(out, ",\"attributes\":{");
+    cJSON *toxic = document_object();
+    document_add_text(toxic, "name", t->name);
+    document_add_text(toxic, "type", kinds[t->kind].name);
+    document_add_text(toxic, "stream", t->dir == PROTO_UP ? "upstream" : "downstream");
+    cJSON_AddNumberToObject(toxic, "toxicity", t->toxicity);
+    cJSON *attributes = cJSON_AddObjectToObject(toxic, "attributes");
     for (int k = 0; k < 3 && kinds[t->kind].key[k]; k++)
-        buf_printf(out, "%s\"%s\":%lld", k ? "," : "", kinds[t->kind].key[k],
-                   (long long)t->value[k]);
-    buf_str(out, "}}");
+        document_add_int(attributes, kinds[t->kind].key[k], t->value[k]);
+    return toxic;
 }
 
-void toxic_list_json(const proxy_gate *gate, rl_buf *out)
+cJSON *toxic_list_document(const proxy_gate *gate)
 {
-    buf_u8(out, '[');
-    for (const proxy_toxic *t = gate->toxics; t; t = t->next) {
-        if (t != gate->toxics)
-            buf_u8(out, ',');
-        toxic_json(t, out);
-    }
-    buf_u8(out, ']');
+    cJSON *list = document_array();
+    for (const proxy_toxic *t = gate->toxics; t; t = t->next)
+        cJSON_AddItemToArray(list, toxic_document(t));
+    return list;
 }
 
 rl_err *proxy_toxics_json(const rl_proxy *proxy, const char *name, const char *toxic, rl_buf *out)
@@ -180,13 +176,9 @@ rl_err *proxy_toxics_json(const rl_proxy *proxy, const char *name, const char *t
     const proxy_gate *gate = gate_find(proxy, name);
     if (!gate)
         return gate_unknown(name);
-    if (!toxic) {
-        toxic_list_json(gate, out);
-        return NULL;
-    }
-    const proxy_toxic *t = find(gate, toxic);
-    if (!t)
+    const proxy_toxic *t = toxic ? find(gate, toxic) : NULL;
+    if (toxic && !t)
         return no_toxic(name, toxic);
-    toxic_json(t, out);
+    document_put(toxic ? toxic_document(t) : toxic_list_document(gate), out);
     return NULL;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/document.h"
 
 bool cache_http_account(const char *path, int64_t *account)
 {
@@ -32,18 +32,20 @@ static int status_of(const flow_cache_result *r)
 
 static void problem(http_request *req, const flow_cache_result *r)
 {
-    rl_buf body = {0};
+    rl_buf body = {0}, detail = {0};
     int status = status_of(r);
-    buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-               http_reason(status), status);
-    rl_buf detail = {0};
     if (status == 404)
         buf_printf(&detail, "there is no account %lld", (long long)r->account);
     else
         buf_printf(&detail, "%s: %s", r->failure->name, r->failure->msg);
-    json_put_string(&body, detail.data, detail.len);
-    buf_printf(&body, ",\"account_id\":%lld,\"source\":\"%s\"}", (long long)r->account,
-               flow_cache_source_names[r->source]);
+    cJSON *document = document_object();
+    document_add_text(document, "type", "about:blank");
+    document_add_text(document, "title", http_reason(status));
+    document_add_int(document, "status", status);
+    document_add_text(document, "detail", detail.data);
+    document_add_int(document, "account_id", r->account);
+    document_add_text(document, "source", flow_cache_source_names[r->source]);
+    document_put(document, &body);
     const http_field fields[] = {{"Content-Type", "application/problem+json"},
                                  {"X-Cache", flow_cache_source_names[r->source]},
                                  {"Retry-After", "1"}};

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/deadline.h"
+#include "base/document.h"
 #include "base/err.h"
 #include "base/uuid.h"
 
@@ -89,11 +90,32 @@ static void uuids(void **state)
     assert_string_equal(out, "0190b5e6-0000-7abc-a543-0123456789ab");
 }
 
+static void a_document_keeps_what_cjson_would_lose(void **state)
+{
+    (void)state;
+    rl_buf out = {0};
+    cJSON *document = document_object(), *list = document_array();
+    document_add_int(document, "most", INT64_MAX);
+    document_add_int(document, "least", INT64_MIN);
+    document_add_text(document, "plain", "a \"b\"\n");
+    document_add_text(document, "word", "\xc3\xa9t\xc3\xa9");
+    document_add_text(document, "bytes", "\xff");
+    cJSON_AddItemToArray(list, cJSON_CreateNumber(0.5));
+    cJSON_AddItemToObject(document, "list", list);
+    document_put(document, &out);
+    assert_string_equal(out.data, "{\"most\":9223372036854775807,\"least\":-9223372036854775808,"
+                                  "\"plain\":\"a \\\"b\\\"\\n\",\"word\":\"\xc3\xa9t\xc3\xa9\","
+                                  "\"bytes\":\"\\udcff\",\"list\":[0.5]}");
+    buf_free(&out);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_error_is_copied_whole), cmocka_unit_test(deadlines),
-        cmocka_unit_test(deadlines_for_poll), cmocka_unit_test(a_wait_ends_at_its_deadline),
-        cmocka_unit_test(uuids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_error_is_copied_whole),
+                                       cmocka_unit_test(deadlines),
+                                       cmocka_unit_test(deadlines_for_poll),
+                                       cmocka_unit_test(a_wait_ends_at_its_deadline),
+                                       cmocka_unit_test(uuids),
+                                       cmocka_unit_test(a_document_keeps_what_cjson_would_lose)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
