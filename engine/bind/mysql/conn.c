@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind/task/connect.h"
 #include "bind/value/errs.h"
 #include "bind/mysql/values.h"
 #include "bind/value/opts.h"
@@ -31,54 +32,41 @@ static my_conn *conn_of(lua_State *L)
     return handle_check(L, 1, &mysql_type)->impl;
 }
 
-/* ---- connect, reconnect, ping ---- */
+/* ---- connect, reconnect ---- */
+
+static rl_err *connect_conn(void *impl)
+{
+    return my_conn_connect(impl);
+}
+
+static const rl_connector connector = {&mysql_type, connect_conn, NULL};
+
+/* connect{host=, port=, ...} -> db | nil, err */
+static int l_connect(lua_State *L)
+{
+    my_opts o = mysql_opts_read(L, 1, "mysql.connect");
+    task_require(L);
+    return connect_new(L, &connector, my_conn_new(&o));
+}
+
+/* db:reconnect() -> db | nil, err */
+static int l_reconnect(lua_State *L)
+{
+    return connect_again(L, &connector);
+}
+
+/* ---- ping, and what a connection knows of itself ---- */
 
 typedef struct conn_job {
     rl_await await;
     my_conn *conn;
-    bool own; /* not yet the handle's */
     char *text;
     bool flag;
 } conn_job;
 
 static void conn_drop(rl_await *a)
 {
-    conn_job *job = (conn_job *)a;
-    free(job->text);
-    if (job->own)
-        my_conn_free(job->conn);
-}
-
-static void connect_run(rl_await *a)
-{
-    a->err = my_conn_connect(((conn_job *)a)->conn);
-}
-
-static void connect_cancel(rl_await *a)
-{
-    my_conn_cancel(((conn_job *)a)->conn);
-}
-
-static int connect_push(lua_State *L, rl_await *a)
-{
-    conn_job *job = (conn_job *)a;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, a->handle_ref);
-    if (job->own)
-        handle_set(a->handle, job->conn);
-    job->own = false;
-    return 1;
-}
-
-/* connect{host=, port=, ...} -> db | nil, err */
-static int l_connect(lua_State *L)
-{
-    my_opts o = mysql_opts_read(L, 1, "mysql.connect");
-    handle_new(L, &mysql_type, 0);
-    conn_job *job = await_new(sizeof *job, connect_run, connect_push, conn_drop);
-    job->conn = my_conn_new(&o);
-    job->own = true;
-    job->await.cancel = connect_cancel;
-    return await_job(L, lua_gettop(L), &job->await);
+    free(((conn_job *)a)->text);
 }
 
 static int conn_call(lua_State *L, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
@@ -101,12 +89,6 @@ static int conn_look(lua_State *L, void (*run)(rl_await *), int (*push)(lua_Stat
     return await_made(L, 1, &job->await);
 }
 
-/* db:reconnect() -> db | nil, err */
-static int l_reconnect(lua_State *L)
-{
-    return conn_call(L, connect_run, connect_push);
-}
-
 static void ping_run(rl_await *a)
 {
     a->err = my_conn_ping(((conn_job *)a)->conn);
@@ -117,8 +99,6 @@ static int l_ping(lua_State *L)
 {
     return conn_call(L, ping_run, NULL);
 }
-
-/* ---- what a connection knows of itself ---- */
 
 static int push_text(lua_State *L, rl_await *a)
 {

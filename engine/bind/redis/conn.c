@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "bind/value/errs.h"
+#include "bind/task/connect.h"
 #include "bind/task/handle.h"
 #include "bind/value/opts.h"
 #include "bind/redis/values.h"
@@ -33,31 +34,14 @@ static const rl_handle_type redis_type = {"redis.connection", close_conn, cancel
 
 /* ---- connect and reconnect ---- */
 
-typedef struct connect_job {
-    rl_await await;
-    redisc_conn *conn;
-    bool own; /* not yet the handle's */
-} connect_job;
-
-static void connect_run(rl_await *a)
+static rl_err *connect_conn(void *impl)
 {
-    a->err = redisc_connect(((connect_job *)a)->conn);
+    return redisc_connect(impl);
 }
 
-static void connect_cancel(rl_await *a)
+static void warn_of_fallback(lua_State *L, void *impl)
 {
-    redisc_cancel(((connect_job *)a)->conn);
-}
-
-static void connect_drop(rl_await *a)
-{
-    connect_job *job = (connect_job *)a;
-    if (job->own)
-        redisc_free(job->conn);
-}
-
-static void warn_of_fallback(lua_State *L, const redisc_conn *conn)
-{
+    const redisc_conn *conn = impl;
     if (!redisc_fallback(conn))
         return;
     lua_pushfstring(L,
@@ -67,36 +51,20 @@ static void warn_of_fallback(lua_State *L, const redisc_conn *conn)
     lua_pop(L, 1);
 }
 
-static int connect_push(lua_State *L, rl_await *a)
-{
-    connect_job *job = (connect_job *)a;
-    warn_of_fallback(L, job->conn);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, a->handle_ref);
-    if (job->own)
-        handle_set(a->handle, job->conn);
-    job->own = false;
-    return 1;
-}
+static const rl_connector connector = {&redis_type, connect_conn, warn_of_fallback};
 
 /* redis.connect{host=, port=, ...} -> r | nil, err */
 static int l_connect(lua_State *L)
 {
     redisc_opts o = redis_opts_read(L, 1, "redis.connect");
-    handle_new(L, &redis_type, 0);
-    connect_job *job = await_new(sizeof *job, connect_run, connect_push, connect_drop);
-    job->conn = redisc_new(&o);
-    job->own = true;
-    job->await.cancel = connect_cancel;
-    return await_job(L, lua_gettop(L), &job->await);
+    task_require(L);
+    return connect_new(L, &connector, redisc_new(&o));
 }
 
 /* r:reconnect() -> r | nil, err: a new connection with the options of connect */
 static int l_reconnect(lua_State *L)
 {
-    rl_handle *h = handle_check(L, 1, &redis_type);
-    connect_job *job = await_new(sizeof *job, connect_run, connect_push, connect_drop);
-    job->conn = h->impl;
-    return await_job(L, 1, &job->await);
+    return connect_again(L, &connector);
 }
 
 /* ---- commands ---- */
@@ -252,8 +220,9 @@ static void ask_drop(rl_await *a)
 
 static ask_job *new_ask(lua_State *L, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *))
 {
+    redisc_conn *conn = handle_check(L, 1, &redis_type)->impl;
     ask_job *job = await_new(sizeof *job, run, push, ask_drop);
-    job->conn = ((rl_handle *)lua_touserdata(L, 1))->impl;
+    job->conn = conn;
     return job;
 }
 
@@ -272,7 +241,6 @@ static int push_push(lua_State *L, rl_await *a)
 /* r:push(at_most) -> {"message", channel, text} | nil, err TIMEOUT */
 static int l_push(lua_State *L)
 {
-    handle_check(L, 1, &redis_type);
     double seconds = arg_duration(L, 2, 0);
     ask_job *job = new_ask(L, push_run, push_push);
     job->seconds = seconds;
@@ -298,7 +266,6 @@ static int resp_push(lua_State *L, rl_await *a)
 /* r:resp() -> 3 | 2, why RESP2 is spoken though 3 was asked for */
 static int l_resp(lua_State *L)
 {
-    handle_check(L, 1, &redis_type);
     return await_job(L, 1, &new_ask(L, resp_run, resp_push)->await);
 }
 
@@ -318,7 +285,6 @@ static int broken_push(lua_State *L, rl_await *a)
 /* r:broken() -> why | nil */
 static int l_broken(lua_State *L)
 {
-    handle_check(L, 1, &redis_type);
     return await_job(L, 1, &new_ask(L, broken_run, broken_push)->await);
 }
 
@@ -331,7 +297,6 @@ static void timeout_run(rl_await *a)
 /* r:set_timeout("30s"): for the commands from now on, such as a BLPOP; 0 waits for ever */
 static int l_set_timeout(lua_State *L)
 {
-    handle_check(L, 1, &redis_type);
     double seconds = arg_duration(L, 2, 10);
     ask_job *job = new_ask(L, timeout_run, NULL);
     job->seconds = seconds;
