@@ -16,6 +16,7 @@
 #include "bind/value/errs.h"
 #include "bind/task/handle.h"
 #include "bind/host/interrupt.h"
+#include "bind/task/module.h"
 #include "bind/task/scheduler.h"
 #include "fault/point/registry.h"
 #include "loop/proc.h"
@@ -250,6 +251,7 @@ static void open_state(host *h)
     lua_gc(L, LUA_GCGEN, 0, 0);
     errs_open(L);
     h->sched = task_open(L, &h->loop);
+    task_module_open(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     luaL_setfuncs(L, modules, 0);
     lua_pop(L, 1);

@@ -1,12 +1,10 @@
 #include "bind/kafka/module.h"
 
 #include <lauxlib.h>
-#include <stdlib.h>
 
 #include "bind/kafka/admin/client.h"
 #include "bind/kafka/batch.h"
 #include "bind/kafka/conf.h"
-#include "bind/value/fields.h"
 
 /* kafka.transactional, written in Lua; the module's table is on top. */
 static void open_transactional(lua_State *L)
@@ -20,15 +18,6 @@ static void open_transactional(lua_State *L)
 }
 
 int luaopen_rlab_kafka(lua_State *L);
-
-void kafka_client_stats_set(lua_State *L, kafka_notes *notes)
-{
-    char *json = kafka_notes_stats_copy(notes);
-    if (!json)
-        return;
-    field_set_text(L, "client", json);
-    free(json);
-}
 
 static int l_version(lua_State *L)
 {

@@ -7,14 +7,9 @@
 
 #include <lua.h>
 
-#include "kafka/notes.h"
-
 int kafka_l_producer(lua_State *L);
 int kafka_l_consumer(lua_State *L);
 void kafka_producer_bind(lua_State *L);
 void kafka_consumer_bind(lua_State *L);
-
-/* Sets `client` (librdkafka's statistics as JSON text) in the table on top when there are any. */
-void kafka_client_stats_set(lua_State *L, kafka_notes *notes);
 
 #endif

@@ -421,3 +421,12 @@ int kafka_notes_push(lua_State *L, kafka_notes *notes)
     }
     return 1;
 }
+
+void kafka_client_stats_set(lua_State *L, kafka_notes *notes)
+{
+    char *json = kafka_notes_stats_copy(notes);
+    if (!json)
+        return;
+    field_set_text(L, "client", json);
+    free(json);
+}

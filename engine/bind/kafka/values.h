@@ -59,4 +59,7 @@ void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
 /* The errors of the notes as a list of error tables with `at` (ms); they are taken. */
 int kafka_notes_push(lua_State *L, kafka_notes *notes);
 
+/* Sets `client` (librdkafka's statistics as JSON text) in the table on top when there are any. */
+void kafka_client_stats_set(lua_State *L, kafka_notes *notes);
+
 #endif

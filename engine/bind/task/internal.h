@@ -44,7 +44,4 @@ rl_task *task_running(lua_State *L);                 /* NULL outside a task */
 void task_push(lua_State *L, rl_task *t);            /* its userdata, while it lives */
 void task_raise_cancelled(lua_State *L, rl_task *t); /* raises; does not return */
 
-/* The metatables and the module rlab.core.task. */
-void task_module_open(lua_State *L);
-
 #endif

@@ -1,5 +1,7 @@
 /* rlab.core.task: spawn, sleep, events and joins; lua/rlab/task.lua builds groups, timeouts and
  * channels of them. */
+#include "bind/task/module.h"
+
 #include <lauxlib.h>
 #include <stdlib.h>
 

@@ -304,7 +304,5 @@ void *task_open(lua_State *L, uv_loop_t *loop)
     uv_unref((uv_handle_t *)&s->check);
     uv_idle_init(loop, &s->idle);
     s->idle.data = s;
-
-    task_module_open(L);
     return s;
 }
