@@ -1,9 +1,16 @@
 local err = require "rlab.err"
 local mysql = require "rlab.mysql"
+local task = require "rlab.task"
 local null = require "rlab.null"
 local server = require "spec.support.mysql_server"
 
 local ok = server.ok
+
+local function ok_or_nil(value, failure)
+  if failure then error(failure, 0) end
+  return value
+end
+
 local every_byte = {}
 for i = 0, 255 do every_byte[#every_byte + 1] = string.char(i) end
 every_byte = table.concat(every_byte)
@@ -246,6 +253,39 @@ describe("mysql", function()
       end
     end
     assert.are.equal(5000, n)
+  end)
+
+  it("gives each row once when several tasks read one cursor", function()
+    ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
+    local last = 4500
+    local cursor <close> = ok(db:cursor(
+      "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < ?) SELECT n FROM s", last))
+    local times, rows = {}, 0
+    task.group(function(g)
+      for _ = 1, 3 do
+        g:spawn(function()
+          for row in function() return ok_or_nil(cursor:next()) end do
+            times[row.n], rows = (times[row.n] or 0) + 1, rows + 1
+            task.sleep(0)
+          end
+        end)
+      end
+    end)
+    assert.are.equal(last, rows)
+    for n = 1, last do assert.are.equal(1, times[n]) end
+    assert.are.equal(1, ok(db:value "SELECT 1"))
+  end)
+
+  it("stays closed when it was closed during a fetch", function()
+    ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
+    local cursor = ok(db:cursor
+      "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100000) SELECT n FROM s")
+    for _ = 1, 1000 do ok(cursor:next()) end
+    local fetch = task.spawn(function() return cursor:next() end)
+    task.spawn(function() cursor:close() end):join()
+    fetch:join()
+    assert.is_nil((cursor:next()))
+    assert.are.equal(1, ok(db:value "SELECT 1"))
   end)
 
   it("frees a connection whose stream was dropped", function()

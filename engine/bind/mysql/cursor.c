@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "bind/mysql/conn.h"
 #include "bind/value/errs.h"
 #include "bind/mysql/values.h"
@@ -11,11 +12,13 @@
 
 enum { CHUNK_ROWS = 1000, CHUNK_BYTES = 256 * 1024 };
 
-/* User value 1: the connection's handle, 2: the column names. */
+/* User value 1: the connection's handle, 2: the column names. Several tasks may read one cursor: each
+ * that finds no row fetches a chunk, and what none of them has taken yet waits here, in order. */
 typedef struct cursor {
-    uint64_t serial; /* 0: closed, all rows have been read */
+    uint64_t serial; /* 0: the server has sent all rows, or we want no more */
     my_result *chunk;
     size_t next;
+    bool closed; /* by close(): a fetch that is under way must not open it again */
 } cursor;
 
 static cursor *check_cursor(lua_State *L)
@@ -93,8 +96,37 @@ int mysql_l_cursor_prepared(lua_State *L)
     return open_cursor(L, true);
 }
 
+static void free_chunks(cursor *c)
+{
+    my_result_free(c->chunk);
+    c->chunk = NULL;
+    c->next = 0;
+}
+
+static void append_chunk(cursor *c, my_result *chunk)
+{
+    my_result **end = &c->chunk;
+    while (*end)
+        end = &(*end)->next;
+    *end = chunk;
+}
+
+/* Whether there is a row that needs no server. */
+static bool has_row(cursor *c)
+{
+    while (c->chunk && c->next >= c->chunk->nrows) {
+        my_result *spent = c->chunk;
+        c->chunk = spent->next;
+        c->next = 0;
+        spent->next = NULL;
+        my_result_free(spent);
+    }
+    return c->chunk != NULL;
+}
+
 static int push_next(lua_State *L, cursor *c, int idx)
 {
+    rl_assert(c->chunk && c->next < c->chunk->nrows);
     lua_getiuservalue(L, idx, 2);
     mysql_push_row(L, c->chunk, c->next++, lua_gettop(L));
     return 1;
@@ -103,29 +135,49 @@ static int push_next(lua_State *L, cursor *c, int idx)
 typedef struct fetch_job {
     mysql_job base;
     cursor *cursor; /* on the waiting task's stack */
+    bool fetched;   /* rows, or their end */
+    bool missed;    /* the connection knows no such cursor any more */
 } fetch_job;
 
 static void fetch_run(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
     my_cursor *c = my_find(job->conn, job->serial);
-    if (c)
-        read_chunk(job, c);
-    else
-        a->err =
-            err_new(RL_MYSQL, 0, "CLOSED", "the rows ended early: the connection was made anew");
+    ((fetch_job *)a)->missed = !c;
+    if (!c)
+        return;
+    read_chunk(job, c);
+    ((fetch_job *)a)->fetched = !a->err;
+}
+
+/* What the job has read belongs to the cursor, also when its own task was cancelled. */
+static void settle(fetch_job *job)
+{
+    cursor *c = job->cursor;
+    if (!job->fetched || c->closed)
+        return;
+    job->fetched = false;
+    append_chunk(c, job->base.result);
+    job->base.result = NULL;
+    c->serial = job->base.serial;
+}
+
+static void fetch_drop(rl_await *a)
+{
+    settle((fetch_job *)a);
+    mysql_drop_cmd(a);
 }
 
 static int fetch_push(lua_State *L, rl_await *a)
 {
-    mysql_job *job = (mysql_job *)a;
-    cursor *c = ((fetch_job *)a)->cursor;
-    c->chunk = job->result;
-    c->next = 0;
-    c->serial = job->serial;
-    job->result = NULL;
-    if (c->chunk)
+    fetch_job *job = (fetch_job *)a;
+    cursor *c = job->cursor;
+    settle(job);
+    if (has_row(c))
         return push_next(L, c, 1);
+    if (job->missed && c->serial)
+        return errs_fail(L, err_new(RL_MYSQL, 0, "CLOSED",
+                                    "the rows ended early: the connection was made anew"));
     lua_pushnil(L);
     return 1;
 }
@@ -134,10 +186,8 @@ static int fetch_push(lua_State *L, rl_await *a)
 static int l_next(lua_State *L)
 {
     cursor *c = check_cursor(L);
-    if (c->chunk && c->next < c->chunk->nrows)
+    if (has_row(c))
         return push_next(L, c, 1);
-    my_result_free(c->chunk);
-    c->chunk = NULL;
     lua_settop(L, 1);
     if (!c->serial) {
         lua_pushnil(L);
@@ -145,7 +195,7 @@ static int l_next(lua_State *L)
     }
     lua_getiuservalue(L, 1, 1);
     rl_handle *h = handle_check(L, 2, &mysql_type);
-    fetch_job *job = await_new(sizeof *job, fetch_run, fetch_push, mysql_drop_cmd);
+    fetch_job *job = await_new(sizeof *job, fetch_run, fetch_push, fetch_drop);
     job->cursor = c;
     job->base.conn = h->impl;
     job->base.serial = c->serial;
@@ -165,9 +215,9 @@ static int l_close(lua_State *L)
 {
     cursor *c = check_cursor(L);
     uint64_t serial = c->serial;
-    my_result_free(c->chunk);
-    c->chunk = NULL;
+    free_chunks(c);
     c->serial = 0;
+    c->closed = true;
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, 1);
     rl_handle *h = lua_touserdata(L, 2);
@@ -190,8 +240,7 @@ static int l_columns(lua_State *L)
 static int l_gc(lua_State *L)
 {
     cursor *c = check_cursor(L);
-    my_result_free(c->chunk);
-    c->chunk = NULL;
+    free_chunks(c);
     lua_getiuservalue(L, 1, 1);
     rl_handle *h = lua_touserdata(L, -1);
     if (c->serial && h && h->impl)
