@@ -136,6 +136,12 @@ describe("http", function()
     assert.equal("URL", strange.name)
   end)
 
+  it("answers 500 when a handler's answer is none, also when only its `after` is wrong", function()
+    local server <close> = serve(function() return { body = "x", after = 5 } end)
+    local answer = assert(http.get(server.url, { timeout = "2s" }))
+    assert.equal(500, answer.status)
+  end)
+
   it("stops by answering what is under way, and what is left with 503", function()
     local server = serve(function(req)
       task.sleep(req.path == "/quick" and "150ms" or "10m")

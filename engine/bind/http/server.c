@@ -21,6 +21,8 @@
 #include "bind/task/scheduler.h"
 #include "http/server.h"
 
+enum { THREADS_MAX = 256 };
+
 #define REQUEST_META "http.request"
 #define DISPATCH_KEY "rlab.http.dispatch"
 #define AFTER_KEY "rlab.http.after"
@@ -203,10 +205,11 @@ static int l_reply(lua_State *L)
     reply.fields_count = read_fields(L, 3, fields);
     reply.body = luaL_checklstring(L, 4, &reply.len);
     lua_settop(L, 5);
-    http_request *req = bound->req;
-    bound->req = NULL;
-    if (req && !lua_isnil(L, 5)) {
+    if (!lua_isnil(L, 5))
         luaL_checktype(L, 5, LUA_TFUNCTION);
+    http_request *req = bound->req;
+    bound->req = NULL; /* nothing raises from here on but a lack of memory */
+    if (req && !lua_isnil(L, 5)) {
         luaL_getsubtable(L, LUA_REGISTRYINDEX, AFTER_KEY);
         lua_pushvalue(L, 5);
         reply.arg = (void *)(intptr_t)luaL_ref(L, -2);
@@ -273,9 +276,10 @@ int http_l_serve(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     http_server_opts opts = {.host = opts_str(L, 1, "host", "127.0.0.1"),
-                             .port = (int)opts_int(L, 1, "port", 0),
-                             .threads = (int)opts_int(L, 1, "threads", 1),
-                             .max_connections = (unsigned)opts_int(L, 1, "max_connections", 1000),
+                             .port = (int)opts_int_in(L, 1, "port", 0, 0, UINT16_MAX),
+                             .threads = (int)opts_int_in(L, 1, "threads", 1, 1, THREADS_MAX),
+                             .max_connections =
+                                 (unsigned)opts_int_in(L, 1, "max_connections", 1000, 0, INT_MAX),
                              .max_body = (size_t)opts_size(L, 1, "max_body", 1 << 20),
                              .idle_seconds = opts_duration(L, 1, "idle", 60),
                              .handler = on_request};
