@@ -8,6 +8,16 @@ describe("fs", function()
   before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
   after_each(function() assert(fs.remove(dir)) end)
 
+  it("lets other tasks run while a file goes to the disk", function()
+    local others = false
+    task.spawn(function() others = true end)
+    assert.is_true(fs.write(dir .. "/synced", "x", { sync = true }))
+    assert.is_true(others)
+    assert.are.equal("x", fs.read(dir .. "/synced"))
+    local _, failure = fs.write(dir .. "/no/such/folder", "x", { sync = true })
+    assert.are.equal("ENOENT", failure.name)
+  end)
+
   it("writes, appends, reads, lists and stats", function()
     local path = dir .. "/a/b/file"
     assert.is_true(fs.mkdir(dir .. "/a/b/"))

@@ -55,6 +55,26 @@ describe("rlab.kafka", function()
 
   teardown(function() mock:close() end)
 
+  local function while_others_run(call)
+    local others = false
+    task.spawn(function() others = true end)
+    assert(call())
+    assert.is_true(others)
+  end
+
+  it("lets other tasks run while librdkafka is asked to subscribe or to begin", function()
+    local c <close> = consumer { group = "g-others" }
+    while_others_run(function() return c:subscribe "others" end)
+    assert.same({ "others" }, c:subscription())
+    while_others_run(function() return c:unsubscribe() end)
+    assert.same({}, c:subscription())
+    local p <close> = producer { transactional_id = "t-others" }
+    assert(p:init_transactions "60s")
+    while_others_run(function() return p:begin() end)
+    assert.is_true(p:in_transaction())
+    assert(p:abort "60s")
+  end)
+
   before_each(function() opened = host.open_handles() end)
   after_each(function() assert.equal(opened, host.open_handles()) end)
 

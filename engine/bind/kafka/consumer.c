@@ -92,6 +92,41 @@ static int l_poll(lua_State *L)
 
 /* ---- subscribe and assign ---- */
 
+/* librdkafka asks its own thread, which may be busy. */
+typedef struct subscribe_job {
+    rl_await await; /* first */
+    kafka_consumer *c;
+    rd_kafka_topic_partition_list_t *topics; /* NULL: of nothing any more */
+} subscribe_job;
+
+static void subscribe_run(rl_await *a)
+{
+    subscribe_job *job = (subscribe_job *)a;
+    a->err = job->topics ? kafka_consumer_subscribe(job->c, job->topics)
+                         : kafka_consumer_unsubscribe(job->c);
+}
+
+static void subscribe_cancel(rl_await *a)
+{
+    (void)a; /* it ends soon by itself */
+}
+
+static void subscribe_drop(rl_await *a)
+{
+    subscribe_job *job = (subscribe_job *)a;
+    if (job->topics)
+        rd_kafka_topic_partition_list_destroy(job->topics);
+}
+
+static int subscribe(lua_State *L, kafka_consumer *c, rd_kafka_topic_partition_list_t *topics)
+{
+    subscribe_job *job = await_new(sizeof *job, subscribe_run, NULL, subscribe_drop);
+    job->await.cancel = subscribe_cancel;
+    job->c = c;
+    job->topics = topics;
+    return await_job(L, 1, &job->await);
+}
+
 /* c:subscribe{ "orders", "^audit-.*" } or c:subscribe("orders") -> true | nil, err */
 static int l_subscribe(lua_State *L)
 {
@@ -112,14 +147,12 @@ static int l_subscribe(lua_State *L)
         lua_geti(L, 2, i);
         rd_kafka_topic_partition_list_add(topics, lua_tostring(L, -1), RD_KAFKA_PARTITION_UA);
     }
-    rl_err *err = kafka_consumer_subscribe(c, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    return errs_ok(L, err);
+    return subscribe(L, c, topics);
 }
 
 static int l_unsubscribe(lua_State *L)
 {
-    return errs_ok(L, kafka_consumer_unsubscribe(kafka_consumer_check(L, 1)));
+    return subscribe(L, kafka_consumer_check(L, 1), NULL);
 }
 
 /* c:subscription() -> list of topics */

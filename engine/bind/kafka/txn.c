@@ -74,10 +74,18 @@ static int l_init(lua_State *L)
     return simple_job(L, TXN_S, kafka_txn_init);
 }
 
+/* librdkafka asks its own thread, which may be busy. */
+static rl_err *begin(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
+{
+    (void)timeout_ms;
+    (void)stop;
+    return kafka_txn_begin(p);
+}
+
 /* p:begin() -> true | nil, err */
 static int l_begin(lua_State *L)
 {
-    return errs_ok(L, kafka_txn_begin(kafka_producer_check(L, 1)));
+    return simple_job(L, 0, begin);
 }
 
 /* p:commit([at_most]) -> true | nil, err; flushes first */

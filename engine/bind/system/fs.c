@@ -1,5 +1,5 @@
-/* rlab.fs: files, folders and locks. Copying and removing trees wait on the pool, everything
- * else is done at once. */
+/* rlab.fs: files, folders and locks. What may take long (trees, fsync) waits on the pool,
+ * everything else is done at once. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -30,6 +30,20 @@ static int l_read(lua_State *L)
     return err ? errs_fail(L, err) : 1;
 }
 
+/* A file that is to be on the disk waits for it on the pool. */
+typedef struct write_job {
+    rl_await await;          /* first */
+    const char *path, *text; /* on the waiting task's stack */
+    size_t len;
+    unsigned mode;
+} write_job;
+
+static void write_run(rl_await *a)
+{
+    write_job *job = (write_job *)a;
+    a->err = files_write(job->path, job->text, job->len, job->mode, true);
+}
+
 /* write(path, text[, {mode = 420, sync = bool}]) -> true | nil, err: the old content or the new,
  * never a part */
 static int l_write(lua_State *L)
@@ -38,8 +52,15 @@ static int l_write(lua_State *L)
     size_t n;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n);
     opts_check(L, 3, "fs.write", keys);
-    return errs_ok(L, files_write(path, text, n, (unsigned)opts_int(L, 3, "mode", 0644),
-                                  opts_bool(L, 3, "sync", false)));
+    unsigned mode = (unsigned)opts_int_in(L, 3, "mode", 0644, 0, 07777);
+    if (!opts_bool(L, 3, "sync", false))
+        return errs_ok(L, files_write(path, text, n, mode, false));
+    write_job *job = await_new(sizeof *job, write_run, NULL, NULL);
+    job->path = path;
+    job->text = text;
+    job->len = n;
+    job->mode = mode;
+    return await_job(L, 0, &job->await);
 }
 
 static int l_append(lua_State *L)
