@@ -298,8 +298,9 @@ static int l_open(lua_State *L)
     read_retry(L, &o);
     read_numbers(L, &o);
     read_stores(L, &o);
-    o.consumer = consumer_conf(L, &o);
+    rd_kafka_conf_t **kept = kafka_conf_keep(L, consumer_conf(L, &o));
     o.producer = producer_conf(L, &o);
+    o.consumer = kafka_conf_take(kept);
     flow_consume *consume;
     rl_err *err = flow_consume_open(&o, &consume);
     if (err)

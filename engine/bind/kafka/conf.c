@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/units.h"
 
 #define DEFAULTS_KEY "rlab.kafka.defaults"
@@ -216,6 +217,21 @@ rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_
     *box = NULL;
     lua_settop(L, top);
     return r.conf;
+}
+
+rd_kafka_conf_t **kafka_conf_keep(lua_State *L, rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_t **box = box_new(L);
+    *box = conf;
+    return box;
+}
+
+rd_kafka_conf_t *kafka_conf_take(rd_kafka_conf_t **kept)
+{
+    rd_kafka_conf_t *conf = *kept;
+    rl_assert(conf);
+    *kept = NULL;
+    return conf;
 }
 
 void kafka_conf_push_defaults(lua_State *L)

@@ -21,6 +21,11 @@
 rd_kafka_conf_t *kafka_conf_read(lua_State *L, int idx, const char *call, kafka_kind kind,
                                  const char *const *own);
 
+/* Keeps a configuration from a leak while more is read, which may raise: pushes a value that owns it,
+ * until kafka_conf_take, which gives it back. */
+rd_kafka_conf_t **kafka_conf_keep(lua_State *L, rd_kafka_conf_t *conf);
+rd_kafka_conf_t *kafka_conf_take(rd_kafka_conf_t **kept);
+
 /* Pushes the table kafka.defaults. */
 void kafka_conf_push_defaults(lua_State *L);
 
