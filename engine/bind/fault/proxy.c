@@ -1,6 +1,7 @@
 /* rlab.core_proxy: open{seed=} -> the fault proxy on this process's loop. What it knows is
  * handed out as JSON text; calls return true or a value, or nil, err. */
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "bind/value/errs.h"
@@ -252,7 +253,7 @@ static int l_rule(lua_State *L)
                             .param = opts_str(L, 2, "param", ""),
                             .chance = chance_opt(L, 2),
                             .delay = opts_duration(L, 2, "delay", 0),
-                            .code = (int)opts_int(L, 2, "code", -1),
+                            .code = (int)opts_int_in(L, 2, "code", -1, -1, INT_MAX),
                             .error = opts_str(L, 2, "error", "")};
     lua_Integer nth = opts_int(L, 2, "nth", 0);
     spec.nth = nth > 0 ? nth : 1;

@@ -1,6 +1,7 @@
 /* rlab.flow_load: open{url = | kafka =, request =, rate = | readers =, count =, duration =, ...}
  * -> load | nil, err. */
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -104,8 +105,8 @@ static void read_shape(lua_State *L, flow_load_shape *s)
                            .topic = opts_str(L, idx, "topic", NULL),
                            .key = opts_str(L, idx, "key", NULL),
                            .value = opts_str(L, idx, "value", NULL),
-                           .partition =
-                               (int32_t)opts_int(L, idx, "partition", RD_KAFKA_PARTITION_UA)};
+                           .partition = (int32_t)opts_int_in(L, idx, "partition",
+                                                             RD_KAFKA_PARTITION_UA, -1, INT32_MAX)};
     read_headers(L, s);
 }
 
@@ -136,14 +137,14 @@ static void read_numbers(lua_State *L, flow_load_opts *o)
     static const char *const arrivals[] = {"constant", "poisson", NULL};
     o->rate = read_rate(L, OPTS);
     o->poisson = opts_word(L, OPTS, "arrivals", "constant", "flow_load.open", arrivals) == 1;
-    o->readers = (int)opts_int(L, OPTS, "readers", 0);
+    o->readers = (int)opts_int_in(L, OPTS, "readers", 0, INT_MIN, INT_MAX);
     luaL_argcheck(L, (o->rate > 0) != (o->readers > 0), 1,
                   "say rate = \"200/s\" (open) or readers = 64 (closed)");
     o->count = opts_int(L, OPTS, "count", 0);
     o->duration = opts_duration(L, OPTS, "duration", 0);
     o->timeout = opts_duration(L, OPTS, "timeout", 2);
     o->late = opts_duration(L, OPTS, "late", 0.001);
-    o->in_flight = (int)opts_int(L, OPTS, "in_flight", 0);
+    o->in_flight = (int)opts_int_in(L, OPTS, "in_flight", 0, INT_MIN, INT_MAX);
     o->rows = opts_int(L, OPTS, "rows", 0);
     o->body = (size_t)opts_size(L, OPTS, "body", 0);
     o->seed = (uint64_t)opts_int(L, OPTS, "seed", 0);

@@ -1,6 +1,7 @@
 /* rlab.flow_relay: open{name =, topic =, brokers =, mysql = {...}, producer = {...}, mark =,
  * batch =, ...} -> relay | nil, err. */
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "bind/value/errs.h"
@@ -63,14 +64,15 @@ static flow_relay_opts read_opts(lua_State *L)
                              .mark = (flow_relay_mark)read_word(L, "mark", marks),
                              .gaps = (flow_relay_gaps)read_word(L, "gaps", gaps),
                              .gap_wait = opts_duration(L, 1, "gap_wait", 0.1),
-                             .batch = (int)opts_int(L, 1, "batch", 2000),
-                             .in_flight = (int)opts_int(L, 1, "in_flight", 8),
+                             .batch = (int)opts_int_in(L, 1, "batch", 2000, INT_MIN, INT_MAX),
+                             .in_flight = (int)opts_int_in(L, 1, "in_flight", 8, INT_MIN, INT_MAX),
                              .poll = opts_duration(L, 1, "poll", 0.002),
                              .poll_max = opts_duration(L, 1, "poll_max", 0.05),
                              .lease = opts_duration(L, 1, "lease", 10),
                              .fence = opts_bool(L, 1, "fence", true),
                              .cleanup_age = read_age(L),
-                             .cleanup_chunk = (int)opts_int(L, 1, "cleanup_chunk", 1000),
+                             .cleanup_chunk =
+                                 (int)opts_int_in(L, 1, "cleanup_chunk", 1000, INT_MIN, INT_MAX),
                              .figures = opts_duration(L, 1, "figures", 1)};
 }
 

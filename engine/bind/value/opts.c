@@ -6,6 +6,8 @@
 
 #include "base/units.h"
 
+static const double DURATION_MAX = 1e9; /* as base/units reads them */
+
 void opts_check(lua_State *L, int idx, const char *call, const char *const *allowed)
 {
     if (lua_isnoneornil(L, idx))
@@ -63,6 +65,16 @@ lua_Integer opts_int(lua_State *L, int idx, const char *key, lua_Integer def)
     return n;
 }
 
+lua_Integer opts_int_in(lua_State *L, int idx, const char *key, lua_Integer def, lua_Integer least,
+                        lua_Integer most)
+{
+    lua_Integer n = opts_int(L, idx, key, def);
+    if (n != def && (n < least || n > most))
+        luaL_error(L, "option '%s': from %I to %I, not %I", key, (LUAI_UACINT)least,
+                   (LUAI_UACINT)most, (LUAI_UACINT)n);
+    return n;
+}
+
 bool opts_bool(lua_State *L, int idx, const char *key, bool def)
 {
     int type = get(L, idx, key);
@@ -85,6 +97,8 @@ static double top_duration(lua_State *L, double def, const char *what)
             what, luaL_tolstring(L, -1, NULL));
     if (!(s >= 0))
         luaL_error(L, "%s: a duration cannot be negative", what);
+    if (s >= DURATION_MAX && s != def)
+        luaL_error(L, "%s: a duration ends at thirty years", what);
     return s;
 }
 
@@ -96,14 +110,27 @@ double opts_duration(lua_State *L, int idx, const char *key, double def)
     return s;
 }
 
+bool arg_size(lua_State *L, int idx, int64_t *bytes)
+{
+    if (lua_isinteger(L, idx)) {
+        *bytes = lua_tointeger(L, idx);
+        return *bytes >= 0;
+    }
+    if (lua_type(L, idx) == LUA_TSTRING)
+        return units_size(lua_tostring(L, idx), bytes);
+    double n = lua_type(L, idx) == LUA_TNUMBER ? lua_tonumber(L, idx) : -1;
+    if (!(n >= 0 && n < 0x1p63))
+        return false;
+    *bytes = (int64_t)n;
+    return true;
+}
+
 int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def)
 {
     int64_t n = def;
-    int type = get(L, idx, key);
-    if (type == LUA_TNUMBER)
-        n = (int64_t)lua_tonumber(L, -1);
-    else if (type != LUA_TNIL && (type != LUA_TSTRING || !units_size(lua_tostring(L, -1), &n)))
-        wrong(L, key, "size such as \"64KiB\"");
+    if (get(L, idx, key) != LUA_TNIL && !arg_size(L, -1, &n))
+        luaL_error(L, "option '%s': '%s' is no size; write 64, \"64KiB\" or \"1MB\"", key,
+                   luaL_tolstring(L, -1, NULL));
     lua_pop(L, 1);
     return n;
 }

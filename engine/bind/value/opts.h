@@ -19,14 +19,20 @@ void opts_check(lua_State *L, int idx, const char *call, const char *const *allo
  * Strings live as long as the table holds them. */
 const char *opts_str(lua_State *L, int idx, const char *key, const char *def);
 lua_Integer opts_int(lua_State *L, int idx, const char *key, lua_Integer def);
+/* Raises when the option is given and not within least..most. */
+lua_Integer opts_int_in(lua_State *L, int idx, const char *key, lua_Integer def, lua_Integer least,
+                        lua_Integer most);
 bool opts_bool(lua_State *L, int idx, const char *key, bool def);
 double opts_duration(lua_State *L, int idx, const char *key, double def_seconds);
-int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def);
+int64_t opts_size(lua_State *L, int idx, const char *key, int64_t def); /* 0 and above */
 
 /* Which of the NULL-terminated words the option is, `def` when there is none; any other word raises
  * with all of them and "did you mean". `call` names the function in the message. */
 int opts_word(lua_State *L, int idx, const char *key, const char *def, const char *call,
               const char *const *words);
+
+/* A number of bytes at idx: at least 0 and finite. False when it is none. */
+bool arg_size(lua_State *L, int idx, int64_t *bytes);
 
 /* The same for a positional argument. */
 double arg_duration(lua_State *L, int idx, double def_seconds);

@@ -1,6 +1,7 @@
 #include "bind/value/store_opts.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "bind/value/opts.h"
@@ -13,7 +14,7 @@ my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
         "ca",   "found_rows", "connect_timeout", "read_timeout", "write_timeout", NULL};
     opts_check(L, idx, call, allowed);
     return (my_opts){.host = opts_str(L, idx, "host", NULL),
-                     .port = (int)opts_int(L, idx, "port", 3306),
+                     .port = (int)opts_int_in(L, idx, "port", 3306, 0, UINT16_MAX),
                      .socket = opts_str(L, idx, "socket", NULL),
                      .user = opts_str(L, idx, "user", "root"),
                      .password = opts_str(L, idx, "password", NULL),
@@ -33,13 +34,13 @@ redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
         "resp", "timeout", "connect_timeout", "client_name", NULL};
     opts_check(L, idx, call, allowed);
     redisc_opts o = {.host = opts_str(L, idx, "host", NULL),
-                     .port = (int)opts_int(L, idx, "port", 6379),
+                     .port = (int)opts_int_in(L, idx, "port", 6379, 0, UINT16_MAX),
                      .socket = opts_str(L, idx, "socket", NULL),
                      .user = opts_str(L, idx, "user", NULL),
                      .password = opts_str(L, idx, "password", NULL),
                      .client_name = opts_str(L, idx, "client_name", NULL),
-                     .db = (int)opts_int(L, idx, "db", 0),
-                     .resp = (int)opts_int(L, idx, "resp", 3),
+                     .db = (int)opts_int_in(L, idx, "db", 0, 0, INT_MAX),
+                     .resp = (int)opts_int_in(L, idx, "resp", 3, INT_MIN, INT_MAX),
                      .timeout = opts_duration(L, idx, "timeout", 10),
                      .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)};
     if (o.resp != 2 && o.resp != 3)

@@ -17,12 +17,11 @@ static int l_duration(lua_State *L)
 static int l_size(lua_State *L)
 {
     int64_t bytes;
-    if (lua_type(L, 1) == LUA_TNUMBER) {
-        lua_settop(L, 1);
-        return 1;
-    }
-    if (!units_size(luaL_checkstring(L, 1), &bytes))
-        return luaL_error(L, "'%s' is no size; write 64, \"64KiB\" or \"1MB\"", lua_tostring(L, 1));
+    if (lua_type(L, 1) != LUA_TNUMBER)
+        luaL_checkstring(L, 1);
+    if (!arg_size(L, 1, &bytes))
+        return luaL_error(L, "'%s' is no size; write 64, \"64KiB\" or \"1MB\"",
+                          luaL_tolstring(L, 1, NULL));
     lua_pushinteger(L, bytes);
     return 1;
 }

@@ -1,0 +1,53 @@
+-- What every binding's option table refuses at the edge: bind/value/opts.
+local bag = require "rlab.bag"
+local flow_consume = require "rlab.flow_consume"
+local http = require "rlab.http"
+local mysql = require "rlab.mysql"
+local redis = require "rlab.redis"
+local task = require "rlab.task"
+local units = require "rlab.units"
+
+local nan = 0 / 0
+
+describe("options", function()
+  it("take a size of 0 bytes and above, and a finite one", function()
+    for _, size in ipairs { -1, -1.5, nan, math.huge, -math.huge, 2.0 ^ 63, math.mininteger, "-1", "1e30", true } do
+      assert.error_matches(function() bag.new { cap = size } end, "option 'cap': .* is no size")
+      assert.error_matches(function() http.get("http://127.0.0.1:1", { max_body = size }) end, "is no size")
+    end
+    for _, size in ipairs { -1, nan, math.huge, "-1" } do
+      assert.error_matches(function() units.size(size) end, "is no size")
+    end
+    assert.equal(65536, units.size "64KiB")
+    assert.equal(7, units.size(7))
+    assert.equal(7, units.size(7.5))
+  end)
+
+  it("take a duration that ends", function()
+    assert.error_matches(function() task.sleep(math.huge) end, "a duration ends at thirty years")
+    assert.error_matches(function() task.sleep(nan) end, "cannot be negative")
+    assert.error_matches(function() http.get("http://127.0.0.1:1", { timeout = 1e300 }) end, "thirty years")
+  end)
+
+  it("take an integer that fits what it is for", function()
+    for _, port in ipairs { -1, 65536, 1 << 32 | 3306 } do
+      assert.error_matches(function() mysql.connect { port = port } end, "option 'port': from 0 to 65535, not")
+      assert.error_matches(function() redis.connect { port = port } end, "option 'port': from 0 to 65535, not")
+      assert.error_matches(function() http.serve { port = port, handler = print } end, "option 'port'")
+    end
+  end)
+
+  it("take one of their words, and know a slip of it", function()
+    assert.error_matches(function() mysql.connect { tls = "verfy" } end,
+      "mysql.connect: tls: 'verfy' is none of off, on, verify; did you mean 'verify'?", 1, true)
+    assert.error_matches(function() mysql.connect { tls = "yes please" } end,
+      "mysql.connect: tls: 'yes please' is none of off, on, verify", 1, true)
+  end)
+
+  it("leave nothing behind when a later one is refused", function() -- the sanitizer looks
+    assert.error_matches(function()
+      flow_consume.open { brokers = "127.0.0.1:1", topic = "t", group = "g", mysql = { host = "127.0.0.1" },
+        producer = { no_such_property = 1 } }
+    end, "flow_consume.open: producer: ")
+  end)
+end)
