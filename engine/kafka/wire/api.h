@@ -6,20 +6,16 @@
  * groups with their offsets, also changed and deleted. Results are plain structs; the *_free
  * functions accept zeroed ones. The *_parse functions read a response's body and are apart so that
  * they can be tried on hostile bytes.
- * Uses: kafka/wire_cluster. Thread: that of the wire_cluster. */
+ * Uses: kafka/wire/cluster. Thread: that of the cluster. */
 #ifndef RL_KAFKA_WIRE_API_H
 #define RL_KAFKA_WIRE_API_H
 
 #include <librdkafka/rdkafka.h>
 
 #include "kafka/wire/cluster.h"
+#include "kafka/wire/parts.h"
 
 #define WIRE_UNKNOWN INT64_MIN /* a position that nobody could tell: unknown, not 0 */
-
-typedef struct wire_ids {
-    int *id;
-    int count;
-} wire_ids;
 
 /* ---- metadata ---- */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kafka/wire/login.h"
 
 #define NS_PER_MS 1000000LL
 #define SLOW_BUDGET_MS 40
@@ -131,20 +132,22 @@ void wire_cluster_learn(wire_cluster *c, int broker, const char *host, int port)
     p->port = port;
 }
 
-static bool long_silent(const peer *p)
+/* Silent for long, or so slow that the requests it owes an answer pile up. */
+static bool worn_out(const peer *p)
 {
-    return p->conn && !wire_idle(p->conn) &&
-           clock_ns() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS;
+    int owed = p->conn ? wire_outstanding(p->conn) : 0;
+    return owed > WIRE_MAX_AHEAD / 2 ||
+           (owed && clock_ns() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS);
 }
 
 static rl_err *take(wire_cluster *c, peer *p, const wire_call *call, wire_conn **conn, bool *cached)
 {
-    if (long_silent(p))
+    if (worn_out(p))
         hang_up(p);
     *cached = p->conn != NULL;
     rl_err *err = p->conn ? NULL : wire_open(call, c->security, p->host, p->port, &p->conn);
     if (!err)
-        err = wire_learn(p->conn, call);
+        err = wire_login(p->conn, call);
     *conn = p->conn;
     return err;
 }
@@ -156,7 +159,7 @@ static void settle(peer *p, const rl_err *err)
         p->slow = late;
     if (!err || !p->conn)
         return;
-    bool keep = err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION");
+    bool keep = err_is(err, RL_KAFKA, "UNSUPPORTED_VERSION") && wire_ready(p->conn);
     if (late || err_is(err, RL_LAB, "CANCELLED"))
         keep = wire_abandon(p->conn);
     if (!keep)

@@ -1,11 +1,10 @@
 #include "kafka/wire/conn.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
-#include "kafka/client.h"
 #include "kafka/wire/link.h"
 
 #define API_SLOTS 128
@@ -24,79 +23,11 @@ struct wire_conn {
     sent ahead[WIRE_MAX_AHEAD]; /* a ring: oldest request at `first` */
     int first, count, abandoned;
     int64_t heard;
-    bool at_login, ready; /* ready: its versions are known and it let us in */
+    enum { FRESH, AT_LOGIN, READY } state; /* ready: its versions are known and it let us in */
     struct {
         int16_t min, max;
     } speaks[API_SLOTS];
 };
-
-/* ---- time and cancellation ---- */
-
-wire_call wire_call_within(const wire_call *call, int ms)
-{
-    wire_call shorter = *call;
-    rl_deadline deadline = deadline_in_ms(ms);
-    if (deadline < shorter.deadline)
-        shorter.deadline = deadline;
-    return shorter;
-}
-
-rl_err *wire_cancelled(const wire_call *call)
-{
-    for (int i = 0; i < 2; i++)
-        if (call->stop[i] && atomic_load(call->stop[i]))
-            return err_lab("CANCELLED", "the call was cancelled");
-    return NULL;
-}
-
-/* ---- errors ---- */
-
-/* Codes that brokers send and the librdkafka we build on does not know. */
-static const struct {
-    int code;
-    const char *name, *text;
-} newer_codes[] = {
-    {98, "SNAPSHOT_NOT_FOUND", "Requested snapshot was not found"},
-    {99, "POSITION_OUT_OF_RANGE", "Requested position is outside of the snapshot"},
-    {101, "DUPLICATE_BROKER_REGISTRATION", "This broker id is already in use"},
-    {102, "BROKER_ID_NOT_REGISTERED", "The given broker id was not registered"},
-    {104, "INCONSISTENT_CLUSTER_ID", "The cluster id does not match that of the server"},
-    {105, "TRANSACTIONAL_ID_NOT_FOUND", "The transactional id could not be found"},
-    {106, "FETCH_SESSION_TOPIC_ID_ERROR", "The fetch session mixes topics with and without ids"},
-    {107, "INELIGIBLE_REPLICA", "The new ISR contains at least one ineligible replica"},
-    {108, "NEW_LEADER_ELECTED", "The partition was altered but its leader has changed"},
-    {109, "OFFSET_MOVED_TO_TIERED_STORAGE", "The requested offset is moved to tiered storage"},
-    {134, "GROUP_DELETION_FAILED", "The group could not be deleted"},
-    {136, "CONTROLLER_ID_NOT_REGISTERED", "The given controller id was not registered"},
-};
-
-static void code_words(int code, const char **name, const char **text)
-{
-    *name = kafka_code_name((rd_kafka_resp_err_t)code);
-    *text = rd_kafka_err2str((rd_kafka_resp_err_t)code);
-    for (size_t i = 0; strchr(*name, '?') && i < sizeof newer_codes / sizeof *newer_codes; i++) {
-        if (newer_codes[i].code != code)
-            continue;
-        *name = newer_codes[i].name;
-        *text = newer_codes[i].text;
-    }
-}
-
-rl_err *wire_code(int code, const char *fmt, ...)
-{
-    if (!code)
-        return NULL;
-    char what[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    const char *name, *text;
-    code_words(code, &name, &text);
-    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, text);
-    err->retriable = kafka_code_retriable((rd_kafka_resp_err_t)code);
-    return err;
-}
 
 /* ---- connecting ---- */
 
@@ -122,7 +53,7 @@ static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader 
 
 rl_err *wire_learn(wire_conn *conn, const wire_call *call)
 {
-    if (conn->ready)
+    if (conn->state != FRESH)
         return NULL;
     frame_reader r;
     rl_err *err = wire_flush(conn, call);
@@ -142,11 +73,25 @@ rl_err *wire_learn(wire_conn *conn, const wire_call *call)
     err = frame_end(&r, "ApiVersions response");
     if (!err)
         err = wire_code(code, "ApiVersions of broker %s", wire_name(conn));
-    conn->at_login = !err && conn->security && conn->security->mechanism;
-    if (conn->at_login)
-        err = wire_login(conn, call, conn->security);
-    conn->ready = !err;
+    if (!err)
+        conn->state = conn->security && conn->security->mechanism ? AT_LOGIN : READY;
     return err;
+}
+
+const wire_security *wire_login_due(const wire_conn *conn)
+{
+    return conn->state == AT_LOGIN ? conn->security : NULL;
+}
+
+void wire_login_done(wire_conn *conn)
+{
+    rl_assert(conn->state == AT_LOGIN);
+    conn->state = READY;
+}
+
+bool wire_ready(const wire_conn *conn)
+{
+    return conn->state == READY;
 }
 
 void wire_close(wire_conn *conn)
@@ -166,6 +111,7 @@ const char *wire_name(const wire_conn *conn)
 
 rl_err *wire_speaks(const wire_conn *conn, int api, int version)
 {
+    rl_assert(api >= 0 && api < API_SLOTS);
     int min = conn->speaks[api].min, max = conn->speaks[api].max;
     if (min >= 0 && version >= min && version <= max)
         return NULL;
@@ -184,6 +130,7 @@ rl_err *wire_speaks(const wire_conn *conn, int api, int version)
 
 frame_writer wire_begin(wire_conn *conn, int api, int version)
 {
+    rl_assert(conn->count < WIRE_MAX_AHEAD);
     int slot = (conn->first + conn->count) % WIRE_MAX_AHEAD;
     conn->ahead[slot] = (sent){.api = api, .version = version, .correlation = ++conn->correlation};
     return frame_begin(&conn->out, api, version, conn->correlation, WIRE_CLIENT_ID);
@@ -199,8 +146,6 @@ void wire_end(wire_conn *conn, frame_writer *w)
 
 rl_err *wire_flush(wire_conn *conn, const wire_call *call)
 {
-    if (conn->count > WIRE_MAX_AHEAD)
-        return err_lab("USAGE", "more than %d requests ahead", WIRE_MAX_AHEAD);
     rl_err *err = wire_link_write(&conn->link, call, conn->out.data, conn->out.len, &conn->out_pos);
     if (err)
         return err;
@@ -238,6 +183,7 @@ static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
 static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r)
 {
     size_t size;
+    rl_assert(conn->count > 0);
     rl_err *err = fill(conn, call, 4);
     if (!err)
         err = frame_size(conn->in.data, WIRE_MAX_RESPONSE, &size);
@@ -270,9 +216,9 @@ rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r)
 
 bool wire_abandon(wire_conn *conn)
 {
-    if (conn->ready)
+    if (conn->state == READY)
         conn->abandoned = conn->count;
-    return conn->ready || !conn->at_login;
+    return conn->state != AT_LOGIN;
 }
 
 rl_err *wire_drain(wire_conn *conn, const wire_call *call)
@@ -286,9 +232,9 @@ rl_err *wire_drain(wire_conn *conn, const wire_call *call)
     return NULL;
 }
 
-bool wire_idle(const wire_conn *conn)
+int wire_outstanding(const wire_conn *conn)
 {
-    return conn->count == 0;
+    return conn->count;
 }
 
 int64_t wire_heard(const wire_conn *conn)

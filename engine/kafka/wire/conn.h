@@ -10,9 +10,8 @@
 #ifndef RL_KAFKA_WIRE_CONN_H
 #define RL_KAFKA_WIRE_CONN_H
 
-#include <stdatomic.h>
-
-#include "base/deadline.h"
+#include "kafka/wire/call.h"
+#include "kafka/wire/code.h"
 #include "kafka/wire/frame.h"
 #include "kafka/wire/security.h"
 
@@ -20,34 +19,24 @@
 #define WIRE_MAX_AHEAD 64
 #define WIRE_CLIENT_ID "rlab-wire"
 
-/* How long a call may take, and whether anybody still wants it. The caller who sets a flag also
- * writes 8 bytes to wake_fd (an eventfd, or -1). */
-typedef struct wire_call {
-    rl_deadline deadline;
-    const atomic_bool *stop[2]; /* may be NULL */
-    int wake_fd;
-} wire_call;
-
-/* The same call with an earlier deadline: at most `ms` from now. */
-wire_call wire_call_within(const wire_call *call, int ms);
-/* CANCELLED when a flag is set, else NULL. */
-rl_err *wire_cancelled(const wire_call *call);
-
 typedef struct wire_conn wire_conn;
 
-/* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing
- * once that is known, and may be repeated when it was late. */
+/* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing once
+ * that is known, and may be repeated when it was late. Where the security settings ask for a login,
+ * the connection is ready only after wire_login (kafka/wire/login). */
 rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
                   wire_conn **conn);
 rl_err *wire_learn(wire_conn *conn, const wire_call *call);
-/* SASL, as wire_learn does it when the security settings ask for it. */
-rl_err *wire_login(wire_conn *conn, const wire_call *call, const wire_security *security);
+/* The settings by which to log in; NULL when none are needed, or none any more. */
+const wire_security *wire_login_due(const wire_conn *conn);
+void wire_login_done(wire_conn *conn);
+bool wire_ready(const wire_conn *conn);
 void wire_close(wire_conn *conn);
 const char *wire_name(const wire_conn *conn); /* "127.0.0.1:9092" */
 /* UNSUPPORTED_VERSION unless the broker speaks this version of the API. */
 rl_err *wire_speaks(const wire_conn *conn, int api, int version);
 
-/* A request: begin, write the body, end; then any number more; then flush. Responses come in the
+/* At most WIRE_MAX_AHEAD requests may be outstanding. A request: begin, write the body, end; then any number more; then flush. Responses come in the
  * same order. */
 frame_writer wire_begin(wire_conn *conn, int api, int version);
 void wire_end(wire_conn *conn, frame_writer *w);
@@ -61,12 +50,8 @@ rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r);
 bool wire_abandon(wire_conn *conn);
 /* Waits until no abandoned response is outstanding. */
 rl_err *wire_drain(wire_conn *conn, const wire_call *call);
-bool wire_idle(const wire_conn *conn); /* nothing outstanding */
+int wire_outstanding(const wire_conn *conn); /* requests without a response */
 /* clock_ns() of the last byte received, or of the first request after all had been answered. */
 int64_t wire_heard(const wire_conn *conn);
-
-/* A broker's error code as an error; NULL for 0. Known codes carry librdkafka's names
- * (NOT_ENOUGH_REPLICAS). */
-rl_err *wire_code(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -51,7 +51,7 @@ static rd_kafka_topic_partition_list_t *read_places(frame_reader *r, read_place 
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     for (int32_t topics = frame_array(r); topics > 0 && !r->bad; topics--) {
-        char *topic = frame_dup(frame_str(r));
+        char *topic = frame_dup(wire_read_topic(r));
         for (int32_t n = frame_array(r); n > 0 && !r->bad; n--)
             read(r, topic ? topic : "", list);
         frame_tags(r);

@@ -6,6 +6,7 @@
 #define CONSUMER_VERSION 0
 #define CLASSIC_VERSION 5
 #define DELETE_VERSION 2
+#define LEAST_MEMBER 7 /* bytes of one in a response of either kind */
 
 /* ---- what the two descriptions share ---- */
 
@@ -34,10 +35,9 @@ static void read_partitions(frame_reader *r, frame_slice topic,
 static void read_members(frame_reader *r, wire_group *group,
                          void (*read)(frame_reader *r, wire_member *m))
 {
-    int32_t n = frame_array(r);
-    if (n > 0)
-        group->members = mem_zero((size_t)n * sizeof *group->members);
-    for (int32_t i = 0; i < n && !r->bad; i++)
+    int n;
+    group->members = wire_read_array(r, sizeof *group->members, LEAST_MEMBER, &n);
+    for (int i = 0; i < n && !r->bad; i++)
         read(r, &group->members[group->member_count++]);
 }
 
@@ -64,7 +64,7 @@ static rd_kafka_topic_partition_list_t *read_assignment(frame_reader *r)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
     for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
         frame_raw(r, 16); /* the topic's id */
-        read_partitions(r, frame_str(r), list);
+        read_partitions(r, wire_read_topic(r), list);
         frame_tags(r);
     }
     frame_tags(r);
@@ -91,8 +91,7 @@ rl_err *wire_consumer_group_parse(frame_reader *r, const char *id, wire_group *g
 {
     *group = (wire_group){.classic = false};
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
+    wire_read_one(r);
     int code = frame_i16(r);
     frame_str(r); /* the broker's words */
     frame_str(r);
@@ -116,7 +115,7 @@ static rd_kafka_topic_partition_list_t *parse_assignment(frame_slice bytes, bool
     frame_reader r = frame_read(bytes.data, bytes.len, false);
     frame_i16(&r);
     for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--)
-        read_partitions(&r, frame_str(&r), list);
+        read_partitions(&r, wire_read_topic(&r), list);
     *bad |= r.bad;
     return list;
 }
@@ -151,8 +150,7 @@ rl_err *wire_classic_group_parse(frame_reader *r, const char *id, wire_group *gr
 {
     *group = (wire_group){.classic = true};
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
+    wire_read_one(r);
     int code = frame_i16(r);
     frame_str(r);
     group->state = frame_dup(frame_str(r));
@@ -240,8 +238,7 @@ static void write_delete(frame_writer *w, const void *id)
 rl_err *wire_group_delete_parse(frame_reader *r, const char *id)
 {
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
+    wire_read_one(r);
     frame_str(r);
     int code = frame_i16(r);
     frame_tags(r);

@@ -1,11 +1,12 @@
 /* The bytes below the wire client: a TCP connection, with or without TLS, whose every wait has a
  * deadline and can be cancelled.
  *
- * Offers: open, write, read, close. Uses: kafka/wire_security, OpenSSL. Thread: one at a time. */
+ * Offers: open, write, read, close. Uses: kafka/wire/call, kafka/wire/security, OpenSSL. Thread: one at a time. */
 #ifndef RL_KAFKA_WIRE_LINK_H
 #define RL_KAFKA_WIRE_LINK_H
 
-#include "kafka/wire/conn.h"
+#include "kafka/wire/call.h"
+#include "kafka/wire/security.h"
 
 typedef struct wire_link {
     int fd; /* -1: none */

@@ -7,6 +7,10 @@
 #define METADATA_VERSION 12
 #define QUORUM_API 55
 #define QUORUM_VERSION 0
+#define QUORUM_TOPIC "__cluster_metadata"
+
+/* bytes of one in a response */
+enum { LEAST_NODE = 11, LEAST_TOPIC = 26, LEAST_PARTITION = 18, LEAST_VOTER = 13 };
 
 typedef struct topic_list {
     const char *const *topics;
@@ -28,26 +32,9 @@ static void write_metadata(frame_writer *w, const void *arg)
     frame_put_tags(w);
 }
 
-/* Allocates for a counted array; NULL when it is empty, null or a lie. */
-static void *array_of(frame_reader *r, size_t size, int *count)
-{
-    int32_t n = frame_array(r);
-    *count = n > 0 ? n : 0;
-    return n > 0 ? mem_zero((size_t)n * size) : NULL;
-}
-
-static wire_ids read_ids(frame_reader *r)
-{
-    wire_ids ids;
-    ids.id = array_of(r, sizeof *ids.id, &ids.count);
-    for (int i = 0; i < ids.count; i++)
-        ids.id[i] = frame_i32(r);
-    return ids;
-}
-
 static void read_nodes(frame_reader *r, wire_metadata *m)
 {
-    m->nodes = array_of(r, sizeof *m->nodes, &m->node_count);
+    m->nodes = wire_read_array(r, sizeof *m->nodes, LEAST_NODE, &m->node_count);
     for (int i = 0; i < m->node_count && !r->bad; i++) {
         wire_node *node = &m->nodes[i];
         node->id = frame_i32(r);
@@ -68,16 +55,17 @@ static int by_partition(const void *a, const void *b)
 
 static void read_partitions(frame_reader *r, wire_topic *topic)
 {
-    topic->partitions = array_of(r, sizeof *topic->partitions, &topic->count);
+    topic->partitions =
+        wire_read_array(r, sizeof *topic->partitions, LEAST_PARTITION, &topic->count);
     for (int i = 0; i < topic->count && !r->bad; i++) {
         wire_partition *p = &topic->partitions[i];
         p->code = frame_i16(r);
         p->partition = frame_i32(r);
         p->leader = frame_i32(r);
         p->epoch = frame_i32(r);
-        p->replicas = read_ids(r);
-        p->isr = read_ids(r);
-        p->offline = read_ids(r);
+        p->replicas = wire_read_ids(r);
+        p->isr = wire_read_ids(r);
+        p->offline = wire_read_ids(r);
         frame_tags(r);
     }
     if (topic->count && !r->bad)
@@ -86,11 +74,11 @@ static void read_partitions(frame_reader *r, wire_topic *topic)
 
 static void read_topics(frame_reader *r, wire_metadata *m)
 {
-    m->topics = array_of(r, sizeof *m->topics, &m->topic_count);
+    m->topics = wire_read_array(r, sizeof *m->topics, LEAST_TOPIC, &m->topic_count);
     for (int i = 0; i < m->topic_count && !r->bad; i++) {
         wire_topic *topic = &m->topics[i];
         topic->code = frame_i16(r);
-        topic->name = frame_dup(frame_str(r));
+        topic->name = frame_dup(wire_read_topic(r));
         frame_slice id = frame_raw(r, sizeof topic->id);
         if (id.data)
             memcpy(topic->id, id.data, id.len);
@@ -187,10 +175,7 @@ rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int pa
 static void write_quorum(frame_writer *w, const void *unused)
 {
     (void)unused;
-    frame_put_array(w, 1);
-    frame_put_str(w, "__cluster_metadata");
-    frame_put_array(w, 1);
-    frame_put_i32(w, 0);
+    wire_write_place(w, QUORUM_TOPIC, 0);
     frame_put_tags(w);
     frame_put_tags(w);
     frame_put_tags(w);
@@ -198,7 +183,7 @@ static void write_quorum(frame_writer *w, const void *unused)
 
 static struct wire_voter *read_voters(frame_reader *r, int *count)
 {
-    struct wire_voter *voters = array_of(r, sizeof *voters, count);
+    struct wire_voter *voters = wire_read_array(r, sizeof *voters, LEAST_VOTER, count);
     for (int i = 0; i < *count && !r->bad; i++) {
         voters[i].id = frame_i32(r);
         voters[i].leo = frame_i64(r);
@@ -210,12 +195,7 @@ static struct wire_voter *read_voters(frame_reader *r, int *count)
 /* One partition is asked for, hence one is read; anything else is refused. */
 static int read_quorum(frame_reader *r, wire_quorum *q)
 {
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_str(r);
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_i32(r);
+    wire_read_place(r, QUORUM_TOPIC, 0);
     int code = frame_i16(r), observers;
     q->leader = frame_i32(r);
     q->epoch = frame_i32(r);

@@ -12,10 +12,7 @@ void wire_offset_write(frame_writer *w, const void *arg)
     const wire_offset_query *q = arg;
     frame_put_i32(w, q->replica);
     frame_put_i8(w, q->committed);
-    frame_put_array(w, 1);
-    frame_put_str(w, q->topic);
-    frame_put_array(w, 1);
-    frame_put_i32(w, q->partition);
+    wire_write_place(w, q->topic, q->partition);
     frame_put_i32(w, -1); /* whatever the leader epoch */
     frame_put_i64(w, q->timestamp);
 }
@@ -24,12 +21,7 @@ rl_err *wire_offset_parse(frame_reader *r, const wire_offset_query *q, int64_t *
 {
     *offset = WIRE_UNKNOWN;
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_str(r);
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_i32(r);
+    wire_read_place(r, q->topic, q->partition);
     int code = frame_i16(r);
     frame_i64(r); /* timestamp */
     int64_t found = frame_i64(r);

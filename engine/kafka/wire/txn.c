@@ -8,6 +8,8 @@
 #define DESCRIBE_VERSION 0
 #define PRODUCERS_VERSION 0
 
+enum { LEAST_TXN = 11, LEAST_TOPIC = 3, LEAST_PRODUCER = 37 }; /* bytes of one in a response */
+
 /* ---- ListTransactions ---- */
 
 typedef struct state_list {
@@ -48,7 +50,9 @@ rl_err *wire_txns_parse(frame_reader *r, int broker, wire_txns *txns)
             memcpy(unknown, state.data, state.len);
     }
     int32_t n = frame_array(r);
-    if (n > 0)
+    if (n > 0 && (size_t)n > (r->len - r->pos) / LEAST_TXN)
+        r->bad = true;
+    else if (n > 0)
         txns->txns = mem_grow(txns->txns, (size_t)(txns->count + n) * sizeof *txns->txns);
     for (int32_t i = 0; i < n && !r->bad; i++)
         read_txn(r, broker, txns);
@@ -90,19 +94,11 @@ static void write_describe(frame_writer *w, const void *id)
 
 static void read_txn_topics(frame_reader *r, wire_txn_info *info)
 {
-    int32_t n = frame_array(r);
-    if (n <= 0)
-        return;
-    info->topics = mem_zero((size_t)n * sizeof *info->topics);
-    info->topic_count = n;
-    for (int32_t i = 0; i < n && !r->bad; i++) {
+    info->topics = wire_read_array(r, sizeof *info->topics, LEAST_TOPIC, &info->topic_count);
+    for (int i = 0; i < info->topic_count && !r->bad; i++) {
         wire_txn_topic *topic = &info->topics[i];
-        topic->name = frame_dup(frame_str(r));
-        int32_t partitions = frame_array(r);
-        if (partitions > 0)
-            topic->partitions.id = mem_zero((size_t)partitions * sizeof(int));
-        for (int32_t j = 0; j < partitions && !r->bad; j++)
-            topic->partitions.id[topic->partitions.count++] = frame_i32(r);
+        topic->name = frame_dup(wire_read_topic(r));
+        topic->partitions = wire_read_ids(r);
         frame_tags(r);
         if (!topic->name)
             r->bad = true;
@@ -113,8 +109,7 @@ rl_err *wire_txn_parse(frame_reader *r, const char *id, wire_txn_info *info)
 {
     *info = (wire_txn_info){0};
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
+    wire_read_one(r);
     int code = frame_i16(r);
     info->id = frame_dup(frame_str(r));
     info->state = frame_dup(frame_str(r));
@@ -172,22 +167,16 @@ typedef struct place {
 static void write_producers(frame_writer *w, const void *arg)
 {
     const place *at = arg;
-    frame_put_array(w, 1);
-    frame_put_str(w, at->topic);
-    frame_put_array(w, 1);
-    frame_put_i32(w, at->partition);
+    wire_write_place(w, at->topic, at->partition);
     frame_put_tags(w);
     frame_put_tags(w);
 }
 
 static void read_producers(frame_reader *r, wire_producers *producers)
 {
-    int32_t n = frame_array(r);
-    if (n <= 0)
-        return;
-    producers->producers = mem_zero((size_t)n * sizeof *producers->producers);
-    producers->count = n;
-    for (int32_t i = 0; i < n && !r->bad; i++) {
+    producers->producers =
+        wire_read_array(r, sizeof *producers->producers, LEAST_PRODUCER, &producers->count);
+    for (int i = 0; i < producers->count && !r->bad; i++) {
         wire_producer *p = &producers->producers[i];
         p->producer_id = frame_i64(r);
         p->epoch = frame_i32(r);
@@ -204,12 +193,7 @@ rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
 {
     *producers = (wire_producers){0};
     frame_i32(r); /* throttle time */
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_str(r);
-    if (frame_array(r) != 1)
-        r->bad = true;
-    frame_i32(r);
+    wire_read_place(r, topic, partition);
     int code = frame_i16(r);
     frame_str(r); /* the broker's words; our own name the partition */
     read_producers(r, producers);

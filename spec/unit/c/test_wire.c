@@ -385,9 +385,61 @@ static void test_turned_bytes(void **state)
     }
 }
 
+/* An answer about another partition is none to this question. */
+static void test_another_place(void **state)
+{
+    (void)state;
+    static const wire_offset_query others[] = {{.topic = "orders", .partition = 2},
+                                               {.topic = "order", .partition = 1},
+                                               {.topic = "orders2", .partition = 1}};
+    rl_buf buf = {0};
+    frame_writer w = {.buf = &buf};
+    write_offset(&w);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        int64_t offset;
+        frame_reader r = frame_read(buf.data, buf.len, false);
+        rl_err *err = wire_offset_parse(&r, &others[i], &offset);
+        assert_true(err_is(err, RL_LAB, "MALFORMED"));
+        err_free(err);
+    }
+    buf_free(&buf);
+}
+
+/* Memory is taken for what the rest of the frame can hold, not for what a count says. */
+static void test_counts_are_bounded(void **state)
+{
+    (void)state;
+    rl_buf buf = {0};
+    frame_writer w = {.buf = &buf, .flexible = true};
+    frame_put_array(&w, 100);
+    for (int i = 0; i < 25; i++)
+        frame_put_i32(&w, i);
+    int count;
+    frame_reader r = frame_read(buf.data, buf.len, true);
+    assert_null(wire_read_array(&r, 8, 5, &count));
+    assert_true(r.bad && count == 0);
+    r = frame_read(buf.data, buf.len, true);
+    void *array = wire_read_array(&r, 8, 1, &count);
+    assert_true(array && count == 100);
+    free(array);
+    buf_reset(&buf);
+    char name[WIRE_TOPIC_MAX + 2];
+    memset(name, 'x', sizeof name);
+    frame_put_slice(&w, (frame_slice){name, WIRE_TOPIC_MAX});
+    frame_put_slice(&w, (frame_slice){name, WIRE_TOPIC_MAX + 1});
+    r = frame_read(buf.data, buf.len, true);
+    assert_int_equal(wire_read_topic(&r).len, WIRE_TOPIC_MAX);
+    assert_false(r.bad);
+    assert_null(wire_read_topic(&r).data);
+    assert_true(r.bad);
+    buf_free(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_another_place),
+        cmocka_unit_test(test_counts_are_bounded),
         cmocka_unit_test(test_bodies_and_their_prefixes),
         cmocka_unit_test(test_turned_bytes),
         cmocka_unit_test(test_codes_of_other_places),

@@ -1,6 +1,7 @@
+#include "kafka/wire/login.h"
+
 #include "kafka/client.h"
 #include "kafka/wire/scram.h"
-#include "kafka/wire/conn.h"
 
 #define HANDSHAKE_VERSION 1
 #define AUTHENTICATE_VERSION 1
@@ -46,26 +47,26 @@ static rl_err *step(wire_conn *conn, const wire_call *call, const rl_buf *ours, 
                    wire_name(conn), (int)why.len, why.data ? why.data : "");
 }
 
-static rl_err *plain(wire_conn *conn, const wire_call *call, const wire_security *s)
+static rl_err *plain(wire_conn *conn, const wire_call *call, const wire_security *security)
 {
     rl_buf ours = {0};
     frame_slice theirs;
     buf_u8(&ours, 0);
-    buf_str(&ours, s->user);
+    buf_str(&ours, security->user);
     buf_u8(&ours, 0);
-    buf_str(&ours, s->password);
+    buf_str(&ours, security->password);
     rl_err *err = step(conn, call, &ours, &theirs);
     buf_free(&ours);
     return err;
 }
 
-static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_security *s,
+static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_security *security,
                            const char *digest)
 {
     rl_buf ours = {0};
     frame_slice theirs;
     scram login;
-    rl_err *err = scram_begin(&login, digest, s->user, s->password, NULL, &ours);
+    rl_err *err = scram_begin(&login, digest, security->user, security->password, NULL, &ours);
     if (!err)
         err = step(conn, call, &ours, &theirs);
     buf_reset(&ours);
@@ -80,12 +81,24 @@ static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_se
     return err;
 }
 
-rl_err *wire_login(wire_conn *conn, const wire_call *call, const wire_security *s)
+static rl_err *sasl(wire_conn *conn, const wire_call *call, const wire_security *security)
 {
-    rl_err *err = handshake(conn, call, s->mechanism);
+    rl_err *err = handshake(conn, call, security->mechanism);
     if (err)
         return err;
-    if (s->mechanism[0] == 'P')
-        return plain(conn, call, s);
-    return scram_login(conn, call, s, s->mechanism[10] == '2' ? "SHA256" : "SHA512");
+    if (security->mechanism[0] == 'P')
+        return plain(conn, call, security);
+    return scram_login(conn, call, security, security->mechanism[10] == '2' ? "SHA256" : "SHA512");
+}
+
+rl_err *wire_login(wire_conn *conn, const wire_call *call)
+{
+    rl_err *err = wire_learn(conn, call);
+    const wire_security *security = err ? NULL : wire_login_due(conn);
+    if (!security)
+        return err;
+    err = sasl(conn, call, security);
+    if (!err)
+        wire_login_done(conn);
+    return err;
 }
