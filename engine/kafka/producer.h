@@ -20,10 +20,9 @@ typedef struct kafka_record {
     const char *topic;
     int32_t partition; /* RD_KAFKA_PARTITION_UA: by the partitioner */
     int64_t timestamp; /* ms; 0: now */
-    const void *
-        /* NULL is no key; an empty key is a pointer with length 0. The same for value, where
-         * NULL is a tombstone. */
-        key;
+    /* NULL is no key; an empty key is a pointer with length 0. The same for value, where NULL is
+     * a tombstone. */
+    const void *key;
     size_t key_len;
     const void *value;
     size_t value_len;
@@ -31,8 +30,8 @@ typedef struct kafka_record {
 } kafka_record;
 
 typedef struct kafka_counts {
-    int64_t sent, acked, failed,
-        bytes; /* records taken, reports of both kinds, bytes of values taken */
+    /* records taken, reports of both kinds, bytes of values taken */
+    int64_t sent, acked, failed, bytes;
 } kafka_counts;
 
 /* One delivery report: msg->_private is the opaque of the send, msg->err the outcome;

@@ -9,30 +9,6 @@
 #include "mysql/errors.h"
 #include "mysql/internal.h"
 
-static const char *copy(const char *text)
-{
-    return text ? mem_strdup(text) : NULL;
-}
-
-my_opts my_opts_copy(const my_opts *opts)
-{
-    my_opts o = *opts;
-    o.host = mem_strdup(opts->host ? opts->host : "127.0.0.1");
-    o.socket = copy(opts->socket);
-    o.user = copy(opts->user);
-    o.password = copy(opts->password);
-    o.database = copy(opts->database);
-    o.ca = copy(opts->ca);
-    return o;
-}
-
-void my_opts_free(my_opts *o)
-{
-    const char *strings[] = {o->host, o->socket, o->user, o->password, o->database, o->ca};
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
-        free((char *)strings[i]);
-}
-
 my_conn *my_conn_new(const my_opts *opts)
 {
     my_conn *conn = mem_zero(sizeof *conn);
@@ -58,21 +34,13 @@ static void forget(char **text)
     *text = NULL;
 }
 
-void my_break(my_conn *conn, const char *why)
-{
-    if (!conn->broken)
-        conn->broken = mem_strdup(why);
-    if (conn->fd >= 0)
-        shutdown(conn->fd, SHUT_RDWR);
-}
-
 static void hang_up(my_conn *conn)
 {
     if (!conn->mysql)
         return;
     if (conn->cursor) {
         my_break(conn, "closed");
-        err_free(my_close(conn->cursor));
+        my_cursor_free(conn->cursor);
     }
     my_stmts_drop(conn);
     mysql_close(conn->mysql);
@@ -139,14 +107,6 @@ const char *my_conn_version(const my_conn *conn)
     return conn->version ? conn->version : "";
 }
 
-/* A cancel may come when its call has just ended: the socket is shut down all the same. */
-const char *my_conn_broken(my_conn *conn)
-{
-    if (!conn->broken && my_watch_cancelled(&conn->watch))
-        my_break(conn, "a call was cancelled");
-    return conn->broken;
-}
-
 bool my_conn_in_transaction(const my_conn *conn)
 {
     return conn->mysql && !conn->broken && (conn->mysql->server_status & SERVER_STATUS_IN_TRANS);
@@ -155,65 +115,6 @@ bool my_conn_in_transaction(const my_conn *conn)
 const my_opts *my_conn_opts(const my_conn *conn)
 {
     return &conn->opts;
-}
-
-/* ---- around every call ---- */
-
-double my_call_limit(const my_conn *conn)
-{
-    const my_opts *o = &conn->opts;
-    return o->read_timeout > 0 ? o->read_timeout + (o->write_timeout > 0 ? o->write_timeout : 0)
-                               : 0;
-}
-
-static rl_err *usable(my_conn *conn)
-{
-    if (!my_conn_broken(conn))
-        return NULL;
-    rl_err *err = err_new(RL_MYSQL, 0, "BROKEN",
-                          "the connection is broken (%s); reconnect() mends it", conn->broken);
-    err->retriable = err->fatal = true;
-    return err;
-}
-
-rl_err *my_begin(my_conn *conn, double seconds)
-{
-    static _Thread_local bool known_to_library;
-    rl_err *err = usable(conn);
-    if (err)
-        return err;
-    if (!known_to_library)
-        known_to_library = mysql_thread_init() == 0;
-    my_watch_arm(&conn->watch, seconds);
-    return NULL;
-}
-
-void my_end(my_conn *conn)
-{
-    my_watch_disarm(&conn->watch);
-}
-
-static rl_err *late(void)
-{
-    rl_err *err = err_new(RL_MYSQL, 2013, "TIMEOUT",
-                          "no answer in time; whether the statement was carried out is unknown");
-    err->retriable = err->fatal = true;
-    return err;
-}
-
-rl_err *my_failed(my_conn *conn, unsigned code, const char *text)
-{
-    rl_err *err;
-    my_watch_disarm(&conn->watch);
-    if (my_watch_cancelled(&conn->watch))
-        err = err_lab("CANCELLED", "the call was cancelled");
-    else if (my_watch_expired(&conn->watch))
-        err = late();
-    else
-        err = my_code_err((int)code, text && *text ? text : "no message");
-    if (my_watch_cancelled(&conn->watch) || err->fatal)
-        my_break(conn, err->msg);
-    return err;
 }
 
 rl_err *my_conn_ping(my_conn *conn)

@@ -37,10 +37,8 @@ typedef struct my_opts {
 } my_opts;
 
 my_conn *my_conn_new(const my_opts *opts); /* copies opts, does not connect */
-rl_err *my_conn_connect(
-    my_conn *
-        /* also mends a broken connection; prepared statements are prepared again when used */
-        conn);
+/* Also mends a broken connection; prepared statements are prepared again when used. */
+rl_err *my_conn_connect(my_conn *conn);
 void my_conn_cancel(my_conn *conn);
 void my_conn_free(my_conn *conn);
 

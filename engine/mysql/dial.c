@@ -31,50 +31,51 @@ static unsigned whole_seconds(double seconds)
     return seconds <= 0 ? 0 : (unsigned)(seconds + 0.999);
 }
 
-static void set_tls(MYSQL *m, const my_opts *o)
+static void set_tls(MYSQL *mysql, const my_opts *opts)
 {
 #ifdef MARIADB_PACKAGE_VERSION
-    my_bool on = o->tls != MY_TLS_OFF, verify = o->tls == MY_TLS_VERIFY;
-    mysql_options(m, MYSQL_OPT_SSL_ENFORCE, &on);
-    mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+    my_bool on = opts->tls != MY_TLS_OFF, verify = opts->tls == MY_TLS_VERIFY;
+    mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &on);
+    mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 #else
     static const unsigned modes[] = {SSL_MODE_DISABLED, SSL_MODE_REQUIRED,
                                      SSL_MODE_VERIFY_IDENTITY};
     bool ask_for_key = true;
-    mysql_options(m, MYSQL_OPT_SSL_MODE, &modes[o->tls]);
-    mysql_options(m, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &ask_for_key);
+    mysql_options(mysql, MYSQL_OPT_SSL_MODE, &modes[opts->tls]);
+    mysql_options(mysql, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &ask_for_key);
 #endif
-    if (o->ca)
-        mysql_options(m, MYSQL_OPT_SSL_CA, o->ca);
+    if (opts->ca)
+        mysql_options(mysql, MYSQL_OPT_SSL_CA, opts->ca);
 }
 
 /* The library's own timeouts stand behind ours, for the case that a connect was abandoned. */
-static void set_timeouts(MYSQL *m, const my_opts *o)
+static void set_timeouts(MYSQL *mysql, const my_opts *opts)
 {
-    unsigned connect_s = whole_seconds(o->connect_timeout), read_s = whole_seconds(o->read_timeout);
-    unsigned write_s = whole_seconds(o->write_timeout);
+    unsigned connect_s = whole_seconds(opts->connect_timeout),
+             read_s = whole_seconds(opts->read_timeout);
+    unsigned write_s = whole_seconds(opts->write_timeout);
     if (connect_s)
-        mysql_options(m, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
+        mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
     read_s = connect_s && read_s ? (connect_s > read_s ? connect_s : read_s) + 1 : 0;
     if (read_s)
-        mysql_options(m, MYSQL_OPT_READ_TIMEOUT, &read_s);
+        mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &read_s);
     if (write_s)
-        mysql_options(m, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
+        mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
 }
 
-static MYSQL *prepare(const my_opts *o)
+static MYSQL *prepare(const my_opts *opts)
 {
-    unsigned no = 0, protocol = o->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
-    MYSQL *m = mysql_init(NULL);
-    if (!m)
+    unsigned no = 0, protocol = opts->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+    MYSQL *mysql = mysql_init(NULL);
+    if (!mysql)
         return NULL;
-    set_timeouts(m, o);
-    set_tls(m, o);
-    mysql_options(m, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    mysql_options(m, MYSQL_OPT_LOCAL_INFILE, &no);
-    mysql_options(m, MYSQL_OPT_PROTOCOL, &protocol);
-    mysql_options4(m, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "rlab");
-    return m;
+    set_timeouts(mysql, opts);
+    set_tls(mysql, opts);
+    mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no);
+    mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
+    mysql_options4(mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "rlab");
+    return mysql;
 }
 
 static void dial_free(dial *d)
@@ -88,12 +89,13 @@ static void dial_free(dial *d)
 static void *dial_main(void *arg)
 {
     dial *d = arg;
-    const my_opts *o = &d->opts;
-    unsigned long flags = CLIENT_MULTI_RESULTS | (o->found_rows ? CLIENT_FOUND_ROWS : 0);
+    const my_opts *opts = &d->opts;
+    unsigned long flags = CLIENT_MULTI_RESULTS | (opts->found_rows ? CLIENT_FOUND_ROWS : 0);
     mysql_thread_init();
     bool ok =
-        mysql_real_connect(d->mysql, o->socket ? NULL : o->host, o->user, o->password, o->database,
-                           o->socket ? 0 : (unsigned)o->port, o->socket, flags) != NULL;
+        mysql_real_connect(d->mysql, opts->socket ? NULL : opts->host, opts->user, opts->password,
+                           opts->database, opts->socket ? 0 : (unsigned)opts->port, opts->socket,
+                           flags) != NULL;
     pthread_mutex_lock(&shared.lock);
     d->ok = ok;
     d->done = true;
@@ -132,11 +134,11 @@ static rl_err *gave_up(my_conn *conn)
 {
     if (my_watch_cancelled(&conn->watch))
         return err_lab("CANCELLED", "the call was cancelled");
-    const my_opts *o = &conn->opts;
-    rl_err *err =
-        o->socket
-            ? err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s in time", o->socket)
-            : err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s:%d in time", o->host, o->port);
+    const my_opts *opts = &conn->opts;
+    rl_err *err = opts->socket
+                      ? err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s in time", opts->socket)
+                      : err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s:%d in time", opts->host,
+                                opts->port);
     err->retriable = true;
     return err;
 }

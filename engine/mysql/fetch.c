@@ -28,32 +28,32 @@ struct my_binds {
     rl_buf big;
 };
 
-static void bind_slot(MYSQL_BIND *b, slot *s, const MYSQL_FIELD *field)
+static void bind_slot(MYSQL_BIND *bind, slot *s, const MYSQL_FIELD *field)
 {
-    b->length = &s->length;
-    b->is_null = &s->null;
-    b->error = &s->error;
-    b->buffer = &s->i;
+    bind->length = &s->length;
+    bind->is_null = &s->null;
+    bind->error = &s->error;
+    bind->buffer = &s->i;
     switch (s->form) {
     case MY_FORM_INT:
     case MY_FORM_UINT:
-        b->buffer_type = MYSQL_TYPE_LONGLONG;
-        b->is_unsigned = s->form == MY_FORM_UINT;
+        bind->buffer_type = MYSQL_TYPE_LONGLONG;
+        bind->is_unsigned = s->form == MY_FORM_UINT;
         break;
     case MY_FORM_FLOAT:
-        b->buffer_type = MYSQL_TYPE_FLOAT;
+        bind->buffer_type = MYSQL_TYPE_FLOAT;
         break;
     case MY_FORM_DOUBLE:
-        b->buffer_type = MYSQL_TYPE_DOUBLE;
+        bind->buffer_type = MYSQL_TYPE_DOUBLE;
         break;
     case MY_FORM_TIME:
-        b->buffer_type = field->type;
-        b->buffer_length = sizeof s->time;
+        bind->buffer_type = field->type;
+        bind->buffer_length = sizeof s->time;
         break;
     case MY_FORM_BIT:
     case MY_FORM_BYTES:
-        b->buffer_type = MYSQL_TYPE_BLOB;
-        b->buffer_length = SMALL;
+        bind->buffer_type = MYSQL_TYPE_BLOB;
+        bind->buffer_length = SMALL;
         break;
     }
 }
@@ -83,52 +83,53 @@ rl_err *my_binds_open(my_conn *conn, my_stmt *stmt, const MYSQL_FIELD *fields, i
     rl_err *err = decodable(fields, n);
     if (err)
         return err;
-    my_binds *b = mem_zero(sizeof *b);
-    *b = (my_binds){.stmt = stmt, .fields = fields, .n = n};
-    b->slots = mem_zero((size_t)n * sizeof *b->slots);
-    b->binds = mem_zero((size_t)n * sizeof *b->binds);
+    my_binds *binds = mem_zero(sizeof *binds);
+    *binds = (my_binds){.stmt = stmt, .fields = fields, .n = n};
+    binds->slots = mem_zero((size_t)n * sizeof *binds->slots);
+    binds->binds = mem_zero((size_t)n * sizeof *binds->binds);
     for (int i = 0; i < n; i++) {
-        b->slots[i].form = my_form_of(&fields[i]);
-        bind_slot(&b->binds[i], &b->slots[i], &fields[i]);
+        binds->slots[i].form = my_form_of(&fields[i]);
+        bind_slot(&binds->binds[i], &binds->slots[i], &fields[i]);
     }
-    bool ok = !mysql_stmt_bind_result(stmt->stmt, b->binds);
-    my_binds_free(ok ? stmt->binds : b);
+    bool ok = !mysql_stmt_bind_result(stmt->stmt, binds->binds);
+    my_binds_free(ok ? stmt->binds : binds);
     if (ok)
-        stmt->binds = b;
+        stmt->binds = binds;
     return ok ? NULL : my_stmt_failed(conn, stmt);
 }
 
-void my_binds_free(my_binds *b)
+void my_binds_free(my_binds *binds)
 {
-    if (!b)
+    if (!binds)
         return;
-    free(b->slots);
-    free(b->binds);
-    buf_free(&b->big);
-    free(b);
+    free(binds->slots);
+    free(binds->binds);
+    buf_free(&binds->big);
+    free(binds);
 }
 
-static const char *whole(my_binds *b, int col)
+static const char *whole(my_binds *binds, int col)
 {
-    slot *s = &b->slots[col];
+    slot *s = &binds->slots[col];
     if (s->length <= SMALL)
         return s->small;
-    buf_reset(&b->big);
-    buf_reserve(&b->big, s->length);
-    MYSQL_BIND one = b->binds[col];
+    buf_reset(&binds->big);
+    buf_reserve(&binds->big, s->length);
+    MYSQL_BIND one = binds->binds[col];
     unsigned long length = 0;
     my_flag null = 0, error = 0;
-    one.buffer = b->big.data;
+    one.buffer = binds->big.data;
     one.buffer_length = s->length;
     one.length = &length;
     one.is_null = &null;
     one.error = &error;
-    return mysql_stmt_fetch_column(b->stmt->stmt, &one, (unsigned)col, 0) ? NULL : b->big.data;
+    return mysql_stmt_fetch_column(binds->stmt->stmt, &one, (unsigned)col, 0) ? NULL
+                                                                              : binds->big.data;
 }
 
-static bool put(my_binds *b, int col, my_result *r, my_value *cell)
+static bool put(my_binds *binds, int col, my_result *result, my_value *cell)
 {
-    slot *s = &b->slots[col];
+    slot *s = &binds->slots[col];
     const char *bytes;
     if (s->null)
         return true;
@@ -137,7 +138,7 @@ static bool put(my_binds *b, int col, my_result *r, my_value *cell)
         *cell = (my_value){.kind = MY_INT, .i = s->i};
         return true;
     case MY_FORM_UINT:
-        my_put_uint(r, cell, (uint64_t)s->i);
+        my_put_uint(result, cell, (uint64_t)s->i);
         return true;
     case MY_FORM_FLOAT:
         *cell = (my_value){.kind = MY_DOUBLE, .d = my_float_value(s->f)};
@@ -146,36 +147,38 @@ static bool put(my_binds *b, int col, my_result *r, my_value *cell)
         *cell = (my_value){.kind = MY_DOUBLE, .d = s->d};
         return true;
     case MY_FORM_TIME:
-        my_put_time(r, cell, &b->fields[col], &s->time);
+        my_put_time(result, cell, &binds->fields[col], &s->time);
         return true;
     case MY_FORM_BIT:
-        my_put_bits(r, cell, s->small, s->length);
-        return true;
-    case MY_FORM_BYTES:
-        bytes = whole(b, col);
+        bytes = whole(binds, col);
         if (bytes)
-            my_put_bytes(r, cell, bytes, s->length);
+            my_put_bits(result, cell, bytes, s->length);
+        return bytes != NULL;
+    case MY_FORM_BYTES:
+        bytes = whole(binds, col);
+        if (bytes)
+            my_put_bytes(result, cell, bytes, s->length);
         return bytes != NULL;
     }
     return false;
 }
 
-int my_binds_fetch(my_binds *b, my_result *r)
+int my_binds_fetch(my_binds *binds, my_result *result)
 {
-    for (int i = 0; i < b->n; i++) { /* not every client writes these for every type */
-        b->slots[i].error = b->slots[i].null = 0;
-        b->slots[i].length = 0;
+    for (int i = 0; i < binds->n; i++) { /* not every client writes these for every type */
+        binds->slots[i].error = binds->slots[i].null = 0;
+        binds->slots[i].length = 0;
     }
-    int rc = mysql_stmt_fetch(b->stmt->stmt);
+    int rc = mysql_stmt_fetch(binds->stmt->stmt);
     if (rc == MYSQL_NO_DATA)
         return 0;
     if (rc != 0 && rc != MYSQL_DATA_TRUNCATED)
         return -1;
-    if (!r)
+    if (!result)
         return 1;
-    my_value *row = my_result_row(r);
-    for (int i = 0; i < b->n; i++)
-        if (!put(b, i, r, &row[i]))
+    my_value *row = my_result_row(result);
+    for (int i = 0; i < binds->n; i++)
+        if (!put(binds, i, result, &row[i]))
             return -1;
     return 1;
 }

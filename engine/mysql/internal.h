@@ -14,7 +14,8 @@ typedef my_bool my_flag;
 typedef bool my_flag;
 #endif
 
-enum { MY_CACHE_MAX = 32, MY_TYPE_VECTOR = 242 };
+/* COLUMNS: of one result; the server has the same limit. */
+enum { MY_CACHE_MAX = 32, MY_TYPE_VECTOR = 242, MY_COLUMNS_MAX = 4096 };
 
 /* A prepared statement of the cache. */
 typedef struct my_stmt {
@@ -26,6 +27,16 @@ typedef struct my_stmt {
     int pins;
     struct my_stmt *next;
 } my_stmt;
+
+typedef enum my_form {
+    MY_FORM_INT,
+    MY_FORM_UINT,
+    MY_FORM_FLOAT,
+    MY_FORM_DOUBLE,
+    MY_FORM_BIT,
+    MY_FORM_TIME,
+    MY_FORM_BYTES
+} my_form;
 
 struct my_conn {
     my_opts opts; /* its strings are owned */
@@ -49,7 +60,7 @@ void my_opts_free(my_opts *opts);
 rl_err *my_dial(my_conn *conn, MYSQL **mysql);
 void my_dial_wake(void); /* after a cancel */
 
-/* Every call to the server stands between these two; begin arms the deadline. */
+/* Every call to the server stands between these two (call.c); begin arms the deadline. */
 rl_err *my_begin(my_conn *conn, double seconds);
 void my_end(my_conn *conn);
 double my_call_limit(const my_conn *conn);
@@ -62,25 +73,38 @@ void my_break(my_conn *conn, const char *why);
 rl_err *my_stmt_get(my_conn *conn, const my_cmd *cmd, my_stmt **stmt);
 rl_err *my_stmt_failed(my_conn *conn, const my_stmt *stmt);
 rl_err *my_stmt_execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd);
-void my_stmts_drop(
-    my_conn *conn); /* before the connection is closed; keeps the pinned ones' texts */
+/* Before the connection is closed; keeps the pinned ones' texts. */
+void my_stmts_drop(my_conn *conn);
 void my_stmts_free(my_conn *conn);
 
-/* Columns and values (result.c). */
-typedef enum my_form {
-    MY_FORM_INT,
-    MY_FORM_UINT,
-    MY_FORM_FLOAT,
-    MY_FORM_DOUBLE,
-    MY_FORM_BIT,
-    MY_FORM_TIME,
-    MY_FORM_BYTES
-} my_form;
+/* The one statement whose rows are being read (cursor.c). */
+struct my_cursor {
+    my_conn *conn;
+    my_stmt *stmt;  /* NULL: text */
+    MYSQL_RES *res; /* of text: the rows; of a statement: their description */
+    MYSQL_FIELD *fields;
+    int ncols;
+    my_form *forms;
+    uint64_t serial;
+    bool rows_left, sets_left;
+    uint64_t affected, insert_id;
+    unsigned warnings;
+};
 
+/* The set that the server has just announced: rows, or counts. */
+rl_err *my_cursor_enter_set(my_cursor *cursor);
+rl_err *my_cursor_next_set(my_cursor *cursor, bool *there);
+/* result NULL: the row is skipped. 1: a row, 0: no more, -1: failed */
+int my_cursor_read_row(my_cursor *cursor, my_result *result);
+rl_err *my_cursor_read_rows(my_cursor *cursor, my_result *result, size_t max_rows,
+                            size_t max_bytes);
+void my_cursor_free(my_cursor *cursor); /* without a word to the server */
+
+/* Columns and values (result.c). */
 my_form my_form_of(const MYSQL_FIELD *field);
 my_result *my_result_new(const MYSQL_FIELD *fields, int ncols);
-my_value *
-my_result_row(my_result *result); /* a new row of NULLs; its address is good until the next row */
+/* A new row of NULLs; its address is good until the next row. */
+my_value *my_result_row(my_result *result);
 void my_put_bytes(my_result *result, my_value *cell, const void *bytes, size_t len);
 void my_put_text(my_result *result, my_value *cell, my_form form, const char *text, size_t len);
 void my_put_uint(my_result *result, my_value *cell, uint64_t value);

@@ -53,8 +53,8 @@ typedef struct my_cursor my_cursor;
 rl_err *my_query(my_conn *conn, const my_cmd *cmd, my_result **result);
 rl_err *my_exec(my_conn *conn, const char *sql); /* text, result dropped */
 
-my_value my_cell(const my_result *result, size_t row,
-                 int col); /* MY_BYTES: s and len, valid as long as the result */
+/* MY_BYTES: s and len, valid as long as the result. row and col must be there. */
+my_value my_cell(const my_result *result, size_t row, int col);
 void my_result_free(my_result *result);
 
 /* Rows in chunks. my_fetch fills a new result with at most max_rows rows and about max_bytes;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "mysql/internal.h"
 
 my_form my_form_of(const MYSQL_FIELD *field)
@@ -34,91 +35,93 @@ my_form my_form_of(const MYSQL_FIELD *field)
 
 my_result *my_result_new(const MYSQL_FIELD *fields, int ncols)
 {
-    my_result *r = mem_zero(sizeof *r);
-    r->ncols = ncols;
-    r->columns = mem_zero(((size_t)ncols + 1) * sizeof *r->columns);
+    my_result *result = mem_zero(sizeof *result);
+    result->ncols = ncols;
+    result->columns = mem_zero(((size_t)ncols + 1) * sizeof *result->columns);
     for (int i = 0; i < ncols; i++)
-        r->columns[i] = mem_strdup(fields[i].name);
-    return r;
+        result->columns[i] = mem_strdup(fields[i].name);
+    return result;
 }
 
-void my_result_free(my_result *r)
+void my_result_free(my_result *result)
 {
-    while (r) {
-        my_result *next = r->next;
-        for (int i = 0; i < r->ncols; i++)
-            free(r->columns[i]);
-        free(r->columns);
-        free(r->cells);
-        buf_free(&r->bytes);
-        free(r);
-        r = next;
+    while (result) {
+        my_result *next = result->next;
+        for (int i = 0; i < result->ncols; i++)
+            free(result->columns[i]);
+        free(result->columns);
+        free(result->cells);
+        buf_free(&result->bytes);
+        free(result);
+        result = next;
     }
 }
 
-my_value *my_result_row(my_result *r)
+my_value *my_result_row(my_result *result)
 {
-    size_t n = (size_t)r->ncols;
-    if (r->nrows == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 8;
-        r->cells = mem_grow(r->cells, r->cap * n * sizeof *r->cells);
+    size_t n = (size_t)result->ncols;
+    rl_assert(n > 0);
+    if (result->nrows == result->cap) {
+        result->cap = result->cap ? result->cap * 2 : 8;
+        result->cells = mem_grow(result->cells, result->cap * n * sizeof *result->cells);
     }
-    my_value *row = r->cells + r->nrows++ * n;
+    my_value *row = result->cells + result->nrows++ * n;
     memset(row, 0, n * sizeof *row);
     return row;
 }
 
-my_value my_cell(const my_result *r, size_t row, int col)
+my_value my_cell(const my_result *result, size_t row, int col)
 {
-    my_value v = r->cells[row * (size_t)r->ncols + (size_t)col];
+    rl_assert(row < result->nrows && col >= 0 && col < result->ncols);
+    my_value v = result->cells[row * (size_t)result->ncols + (size_t)col];
     if (v.kind == MY_BYTES)
-        v.s = v.len ? r->bytes.data + v.at : "";
+        v.s = v.len ? result->bytes.data + v.at : "";
     return v;
 }
 
-void my_put_bytes(my_result *r, my_value *cell, const void *bytes, size_t len)
+void my_put_bytes(my_result *result, my_value *cell, const void *bytes, size_t len)
 {
-    *cell = (my_value){.kind = MY_BYTES, .at = r->bytes.len, .len = len};
-    buf_add(&r->bytes, bytes, len);
+    *cell = (my_value){.kind = MY_BYTES, .at = result->bytes.len, .len = len};
+    buf_add(&result->bytes, bytes, len);
 }
 
-void my_put_uint(my_result *r, my_value *cell, uint64_t value)
+void my_put_uint(my_result *result, my_value *cell, uint64_t value)
 {
     char text[24];
     if (value <= INT64_MAX)
         *cell = (my_value){.kind = MY_INT, .i = (int64_t)value};
     else
-        my_put_bytes(r, cell, text,
+        my_put_bytes(result, cell, text,
                      (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
 }
 
-void my_put_bits(my_result *r, my_value *cell, const char *bytes, size_t len)
+void my_put_bits(my_result *result, my_value *cell, const char *bytes, size_t len)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < len; i++)
         value = value << 8 | (unsigned char)bytes[i];
-    my_put_uint(r, cell, value);
+    my_put_uint(result, cell, value);
 }
 
-void my_put_text(my_result *r, my_value *cell, my_form form, const char *text, size_t len)
+void my_put_text(my_result *result, my_value *cell, my_form form, const char *text, size_t len)
 {
     switch (form) {
     case MY_FORM_INT:
         *cell = (my_value){.kind = MY_INT, .i = strtoll(text, NULL, 10)};
         break;
     case MY_FORM_UINT:
-        my_put_uint(r, cell, strtoull(text, NULL, 10));
+        my_put_uint(result, cell, strtoull(text, NULL, 10));
         break;
     case MY_FORM_FLOAT:
     case MY_FORM_DOUBLE:
         *cell = (my_value){.kind = MY_DOUBLE, .d = strtod(text, NULL)};
         break;
     case MY_FORM_BIT:
-        my_put_bits(r, cell, text, len);
+        my_put_bits(result, cell, text, len);
         break;
     case MY_FORM_TIME:
     case MY_FORM_BYTES:
-        my_put_bytes(r, cell, text, len);
+        my_put_bytes(result, cell, text, len);
         break;
     }
 }
@@ -134,7 +137,7 @@ static int print_fraction(char *out, size_t size, unsigned long micros, unsigned
     return snprintf(out, size, ".%.*s", (int)decimals, digits);
 }
 
-void my_put_time(my_result *r, my_value *cell, const MYSQL_FIELD *field, const MYSQL_TIME *t)
+void my_put_time(my_result *result, my_value *cell, const MYSQL_FIELD *field, const MYSQL_TIME *t)
 {
     char text[64];
     int n = 0;
@@ -148,7 +151,8 @@ void my_put_time(my_result *r, my_value *cell, const MYSQL_FIELD *field, const M
                       t->second);
     if (field->type != MYSQL_TYPE_DATE && field->type != MYSQL_TYPE_NEWDATE)
         n += print_fraction(text + n, sizeof text - (size_t)n, t->second_part, field->decimals);
-    my_put_bytes(r, cell, text, (size_t)n);
+    rl_assert(n > 0 && (size_t)n < sizeof text);
+    my_put_bytes(result, cell, text, (size_t)n);
 }
 
 double my_float_value(float f)

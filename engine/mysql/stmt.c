@@ -2,46 +2,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "mysql/internal.h"
 
 static my_stmt *find(my_conn *conn, const char *sql, size_t len)
 {
-    for (my_stmt *s = conn->stmts; s; s = s->next)
-        if (s->len == len && memcmp(s->sql, sql, len) == 0)
-            return s;
+    for (my_stmt *stmt = conn->stmts; stmt; stmt = stmt->next)
+        if (stmt->len == len && memcmp(stmt->sql, sql, len) == 0)
+            return stmt;
     return NULL;
 }
 
-static void close_stmt(my_stmt *s)
+static void close_stmt(my_stmt *stmt)
 {
-    if (s->stmt)
-        mysql_stmt_close(s->stmt);
-    s->stmt = NULL;
-    my_binds_free(s->binds);
-    s->binds = NULL;
+    if (stmt->stmt)
+        mysql_stmt_close(stmt->stmt);
+    stmt->stmt = NULL;
+    my_binds_free(stmt->binds);
+    stmt->binds = NULL;
 }
 
-static void remove_stmt(my_conn *conn, my_stmt *s)
+static void remove_stmt(my_conn *conn, my_stmt *stmt)
 {
     my_stmt **p = &conn->stmts;
-    while (*p != s)
+    while (*p != stmt)
         p = &(*p)->next;
-    *p = s->next;
-    close_stmt(s);
-    free(s->sql);
-    free(s);
+    *p = stmt->next;
+    close_stmt(stmt);
+    free(stmt->sql);
+    free(stmt);
 }
 
 static void evict(my_conn *conn)
 {
     int loose = 0;
     my_stmt *oldest = NULL;
-    for (my_stmt *s = conn->stmts; s; s = s->next) {
-        if (s->pins)
+    for (my_stmt *stmt = conn->stmts; stmt; stmt = stmt->next) {
+        if (stmt->pins)
             continue;
         loose++;
-        if (!oldest || s->used < oldest->used)
-            oldest = s;
+        if (!oldest || stmt->used < oldest->used)
+            oldest = stmt;
     }
     if (loose >= MY_CACHE_MAX)
         remove_stmt(conn, oldest);
@@ -50,41 +51,36 @@ static void evict(my_conn *conn)
 static my_stmt *add(my_conn *conn, const char *sql, size_t len)
 {
     evict(conn);
-    my_stmt *s = mem_zero(sizeof *s);
-    s->sql = mem_dup(sql, len);
-    s->len = len;
-    s->next = conn->stmts;
-    conn->stmts = s;
-    return s;
+    my_stmt *stmt = mem_zero(sizeof *stmt);
+    stmt->sql = mem_dup(sql, len);
+    stmt->len = len;
+    stmt->next = conn->stmts;
+    conn->stmts = stmt;
+    return stmt;
 }
 
-rl_err *my_stmt_failed(my_conn *conn, const my_stmt *s)
+static rl_err *prepare(my_conn *conn, my_stmt *stmt)
 {
-    return my_failed(conn, mysql_stmt_errno(s->stmt), mysql_stmt_error(s->stmt));
-}
-
-static rl_err *prepare(my_conn *conn, my_stmt *s)
-{
-    s->stmt = mysql_stmt_init(conn->mysql);
-    if (!s->stmt)
+    stmt->stmt = mysql_stmt_init(conn->mysql);
+    if (!stmt->stmt)
         return my_failed(conn, mysql_errno(conn->mysql), mysql_error(conn->mysql));
-    if (mysql_stmt_prepare(s->stmt, s->sql, (unsigned long)s->len) == 0)
+    if (mysql_stmt_prepare(stmt->stmt, stmt->sql, (unsigned long)stmt->len) == 0)
         return NULL;
-    rl_err *err = my_stmt_failed(conn, s);
-    close_stmt(s);
+    rl_err *err = my_stmt_failed(conn, stmt);
+    close_stmt(stmt);
     return err;
 }
 
 static rl_err *ready(my_conn *conn, const char *sql, size_t len, my_stmt **out)
 {
-    my_stmt *s = find(conn, sql, len);
-    if (!s)
-        s = add(conn, sql, len);
-    s->used = ++conn->clock;
-    rl_err *err = s->stmt ? NULL : prepare(conn, s);
-    *out = err ? NULL : s;
-    if (err && !s->pins)
-        remove_stmt(conn, s);
+    my_stmt *stmt = find(conn, sql, len);
+    if (!stmt)
+        stmt = add(conn, sql, len);
+    stmt->used = ++conn->clock;
+    rl_err *err = stmt->stmt ? NULL : prepare(conn, stmt);
+    *out = err ? NULL : stmt;
+    if (err && !stmt->pins)
+        remove_stmt(conn, stmt);
     return err;
 }
 
@@ -130,43 +126,43 @@ static void bind_one(MYSQL_BIND *bind, const my_value *v, unsigned long *length)
     }
 }
 
-static rl_err *execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
+static rl_err *execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
 {
     size_t n = (size_t)cmd->nparams;
     MYSQL_BIND *binds = mem_zero((n + 1) * sizeof *binds);
     unsigned long *lengths = mem_zero((n + 1) * sizeof *lengths);
     for (size_t i = 0; i < n; i++)
         bind_one(&binds[i], &cmd->params[i], &lengths[i]);
-    bool ok =
-        (n == 0 || !mysql_stmt_bind_param(s->stmt, binds)) && mysql_stmt_execute(s->stmt) == 0;
-    rl_err *err = ok ? NULL : my_stmt_failed(conn, s);
+    bool ok = (n == 0 || !mysql_stmt_bind_param(stmt->stmt, binds)) &&
+              mysql_stmt_execute(stmt->stmt) == 0;
+    rl_err *err = ok ? NULL : my_stmt_failed(conn, stmt);
     free(lengths);
     free(binds);
     return err;
 }
 
-/* When the table has got other columns since, MariaDB's client gives up on the rows it was just
+/* When the table has got other columns since, MariaDB'stmt client gives up on the rows it was just
  * sent: once more, with a new statement. Only statements with rows come here, so nothing is done
  * twice. */
-rl_err *my_stmt_execute(my_conn *conn, my_stmt *s, const my_cmd *cmd)
+rl_err *my_stmt_execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
 {
-    rl_err *err = execute(conn, s, cmd);
+    rl_err *err = execute(conn, stmt, cmd);
     if (!err || err->code != CR_NEW_STMT_METADATA)
         return err;
     err_free(err);
-    close_stmt(s);
-    err = prepare(conn, s);
-    return err ? err : execute(conn, s, cmd);
+    close_stmt(stmt);
+    err = prepare(conn, stmt);
+    return err ? err : execute(conn, stmt, cmd);
 }
 
 void my_stmts_drop(my_conn *conn)
 {
-    for (my_stmt *s = conn->stmts, *next; s; s = next) {
-        next = s->next;
-        if (s->pins)
-            close_stmt(s);
+    for (my_stmt *stmt = conn->stmts, *next; stmt; stmt = next) {
+        next = stmt->next;
+        if (stmt->pins)
+            close_stmt(stmt);
         else
-            remove_stmt(conn, s);
+            remove_stmt(conn, stmt);
     }
 }
 
@@ -178,7 +174,7 @@ void my_stmts_free(my_conn *conn)
 
 rl_err *my_pin(my_conn *conn, const char *sql, size_t len)
 {
-    my_stmt *s;
+    my_stmt *stmt;
     rl_err *err = my_begin(conn, my_call_limit(conn));
     if (err)
         return err;
@@ -186,16 +182,17 @@ rl_err *my_pin(my_conn *conn, const char *sql, size_t len)
         err = err_new(RL_MYSQL, 2014, "CR_COMMANDS_OUT_OF_SYNC",
                       "this connection is streaming the rows of another statement");
     else
-        err = ready(conn, sql, len, &s);
+        err = ready(conn, sql, len, &stmt);
     my_end(conn);
     if (!err)
-        s->pins++;
+        stmt->pins++;
     return err;
 }
 
 void my_unpin(my_conn *conn, const char *sql, size_t len)
 {
-    my_stmt *s = find(conn, sql, len);
-    if (s && s->pins)
-        s->pins--;
+    my_stmt *stmt = find(conn, sql, len);
+    rl_assert(!stmt || stmt->pins >= 0);
+    if (stmt && stmt->pins)
+        stmt->pins--;
 }

@@ -14,40 +14,40 @@ static struct {
     bool started;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER, .waking = DEADLINE_NEVER};
 
-static void unlink_armed(my_watch *w)
+static void unlink_armed(my_watch *watch)
 {
-    if (!w->armed)
+    if (!watch->armed)
         return;
-    if (w->prev)
-        w->prev->next = w->next;
+    if (watch->prev)
+        watch->prev->next = watch->next;
     else
-        all.armed = w->next;
-    if (w->next)
-        w->next->prev = w->prev;
-    w->prev = w->next = NULL;
-    w->armed = false;
+        all.armed = watch->next;
+    if (watch->next)
+        watch->next->prev = watch->prev;
+    watch->prev = watch->next = NULL;
+    watch->armed = false;
 }
 
-static void hang_up(my_watch *w)
+static void hang_up(my_watch *watch)
 {
-    if (w->fd >= 0)
-        shutdown(w->fd, SHUT_RDWR);
+    if (watch->fd >= 0)
+        shutdown(watch->fd, SHUT_RDWR);
 }
 
 /* Ends what is late; returns the next deadline. */
 static rl_deadline expire(void)
 {
     rl_deadline next = DEADLINE_NEVER;
-    for (my_watch *w = all.armed, *following; w; w = following) {
-        following = w->next;
-        if (!deadline_passed(w->deadline)) {
-            if (w->deadline < next)
-                next = w->deadline;
+    for (my_watch *watch = all.armed, *following; watch; watch = following) {
+        following = watch->next;
+        if (!deadline_passed(watch->deadline)) {
+            if (watch->deadline < next)
+                next = watch->deadline;
             continue;
         }
-        unlink_armed(w);
-        w->expired = true;
-        hang_up(w);
+        unlink_armed(watch);
+        watch->expired = true;
+        hang_up(watch);
     }
     return next;
 }
@@ -74,57 +74,57 @@ static void start(void)
         pthread_detach(thread);
 }
 
-void my_watch_init(my_watch *w)
+void my_watch_init(my_watch *watch)
 {
-    *w = (my_watch){.fd = -1};
+    *watch = (my_watch){.fd = -1};
 }
 
-void my_watch_fd(my_watch *w, int fd)
+void my_watch_fd(my_watch *watch, int fd)
 {
     pthread_mutex_lock(&all.lock);
-    w->fd = fd;
-    if (w->cancelled)
-        hang_up(w);
+    watch->fd = fd;
+    if (watch->cancelled)
+        hang_up(watch);
     pthread_mutex_unlock(&all.lock);
 }
 
-void my_watch_arm(my_watch *w, double seconds)
+void my_watch_arm(my_watch *watch, double seconds)
 {
     pthread_mutex_lock(&all.lock);
-    unlink_armed(w);
+    unlink_armed(watch);
     if (seconds > 0) {
         start();
-        w->deadline = deadline_in(seconds);
-        w->armed = true;
-        w->next = all.armed;
+        watch->deadline = deadline_in(seconds);
+        watch->armed = true;
+        watch->next = all.armed;
         if (all.armed)
-            all.armed->prev = w;
-        all.armed = w;
-        if (w->deadline < all.waking)
+            all.armed->prev = watch;
+        all.armed = watch;
+        if (watch->deadline < all.waking)
             pthread_cond_signal(&all.change);
     }
     pthread_mutex_unlock(&all.lock);
 }
 
-void my_watch_disarm(my_watch *w)
+void my_watch_disarm(my_watch *watch)
 {
     pthread_mutex_lock(&all.lock);
-    unlink_armed(w);
+    unlink_armed(watch);
     pthread_mutex_unlock(&all.lock);
 }
 
-void my_watch_cancel(my_watch *w)
+void my_watch_cancel(my_watch *watch)
 {
     pthread_mutex_lock(&all.lock);
-    w->cancelled = true;
-    hang_up(w);
+    watch->cancelled = true;
+    hang_up(watch);
     pthread_mutex_unlock(&all.lock);
 }
 
-void my_watch_forget(my_watch *w)
+void my_watch_forget(my_watch *watch)
 {
     pthread_mutex_lock(&all.lock);
-    w->cancelled = w->expired = false;
+    watch->cancelled = watch->expired = false;
     pthread_mutex_unlock(&all.lock);
 }
 
@@ -136,12 +136,12 @@ static bool read_flag(const bool *flag)
     return value;
 }
 
-bool my_watch_expired(my_watch *w)
+bool my_watch_expired(my_watch *watch)
 {
-    return read_flag(&w->expired);
+    return read_flag(&watch->expired);
 }
 
-bool my_watch_cancelled(my_watch *w)
+bool my_watch_cancelled(my_watch *watch)
 {
-    return read_flag(&w->cancelled);
+    return read_flag(&watch->cancelled);
 }

@@ -37,8 +37,8 @@ void redisc_cancel(redisc_conn *conn);
 void redisc_free(redisc_conn *conn);
 
 int redisc_resp(const redisc_conn *conn);
-const char *
-redisc_fallback(const redisc_conn *conn); /* why RESP2 is spoken though 3 was asked for, or NULL */
+/* Why RESP2 is spoken though 3 was asked for, or NULL. */
+const char *redisc_fallback(const redisc_conn *conn);
 const char *redisc_broken(redisc_conn *conn); /* why, or NULL */
 void redisc_set_timeout(redisc_conn *conn, double seconds);
 
@@ -46,8 +46,8 @@ void redisc_set_timeout(redisc_conn *conn, double seconds);
  * rl_err. */
 rl_err *redisc_call(redisc_conn *conn, int argc, const char *const *argv, const size_t *lens,
                     redisReply **reply);
-rl_err *redisc_callf(redisc_conn *conn, redisReply **reply, const char *fmt,
-                     ...); /* hiredis' %s %b %d formats */
+/* hiredis' %s %b %d formats */
+rl_err *redisc_callf(redisc_conn *conn, redisReply **reply, const char *fmt, ...);
 
 /* The next push message, waiting at most `seconds`; TIMEOUT when there is none, which leaves the
  * connection whole. */

@@ -25,9 +25,9 @@ typedef struct kafka_call {
 /* Takes conf also when it fails. socket.timeout.ms is how long a single broker may be silent. */
 rl_err *kafka_admin_new(rd_kafka_conf_t *conf, kafka_admin **out);
 void kafka_admin_free(kafka_admin *a); /* waits 2 s at most */
-void kafka_admin_cancel(kafka_admin *a,
-                        kafka_call *call); /* this call, if it runs or is about to */
-void kafka_admin_stop(kafka_admin *a);     /* every call from now on */
+/* This call, if it runs or is about to. */
+void kafka_admin_cancel(kafka_admin *a, kafka_call *call);
+void kafka_admin_stop(kafka_admin *a); /* every call from now on */
 
 /* What became of one of several. */
 typedef struct kafka_item {

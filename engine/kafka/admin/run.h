@@ -21,11 +21,10 @@ typedef struct admin_op {
     rd_kafka_admin_op_t api;
     const char *what; /* "create topic" */
     void (*submit)(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg);
-    rd_kafka_resp_err_t (*code)(
-        rd_kafka_event_t
-            *event); /* of the only item, to repeat what wants repeating; may be NULL */
-    bool anywhere;   /* any broker takes the request and forwards it */
-    bool committed;  /* read_committed, where the operation knows isolation */
+    /* of the only item, to repeat what wants repeating; may be NULL */
+    rd_kafka_resp_err_t (*code)(rd_kafka_event_t *event);
+    bool anywhere;  /* any broker takes the request and forwards it */
+    bool committed; /* read_committed, where the operation knows isolation */
     bool stable;
 } admin_op;
 

@@ -65,8 +65,8 @@ uint32_t frame_uvarint(frame_reader *r);
 frame_slice frame_raw(frame_reader *r, size_t n);
 frame_slice frame_str(frame_reader *r);   /* string, compact when the reader is flexible */
 frame_slice frame_bytes(frame_reader *r); /* bytes, likewise */
-int32_t frame_array(
-    frame_reader *r); /* count of elements, -1 for a null array; never more than bytes are left */
+/* Count of elements, -1 for a null array; never more than bytes are left. */
+int32_t frame_array(frame_reader *r);
 void frame_tags(frame_reader *r); /* skips tagged fields; nothing in a classic frame */
 /* NULL when all bytes were read and none was missing, else MALFORMED; `what` names the message. */
 rl_err *frame_end(const frame_reader *r, const char *what);
