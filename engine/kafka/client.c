@@ -145,55 +145,55 @@ rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **ou
     return err_new(RL_KAFKA, code, kafka_code_name(code), "the client cannot be made: %s", why);
 }
 
-typedef struct funeral {
+typedef struct teardown {
     pthread_mutex_t lock;
     pthread_cond_t change;
     rd_kafka_t *rk;
     int flags, refs;
     bool done;
-} funeral;
+} teardown;
 
 /* Called with the lock held. */
-static void funeral_leave(funeral *f)
+static void teardown_leave(teardown *down)
 {
-    bool last = --f->refs == 0;
-    pthread_mutex_unlock(&f->lock);
+    bool last = --down->refs == 0;
+    pthread_mutex_unlock(&down->lock);
     if (!last)
         return;
-    pthread_cond_destroy(&f->change);
-    pthread_mutex_destroy(&f->lock);
-    free(f);
+    pthread_cond_destroy(&down->change);
+    pthread_mutex_destroy(&down->lock);
+    free(down);
 }
 
-static void *funeral_main(void *arg)
+static void *teardown_main(void *arg)
 {
-    funeral *f = arg;
-    rd_kafka_destroy_flags(f->rk, f->flags);
-    pthread_mutex_lock(&f->lock);
-    f->done = true;
-    pthread_cond_broadcast(&f->change);
-    funeral_leave(f);
+    teardown *down = arg;
+    rd_kafka_destroy_flags(down->rk, down->flags);
+    pthread_mutex_lock(&down->lock);
+    down->done = true;
+    pthread_cond_broadcast(&down->change);
+    teardown_leave(down);
     return NULL;
 }
 
-static void funeral_wait(funeral *f, int deadline_ms)
+static void teardown_wait(teardown *down, int deadline_ms)
 {
     rl_deadline until = deadline_in_ms(deadline_ms);
-    pthread_mutex_lock(&f->lock);
-    while (!f->done && cond_wait_until(&f->change, &f->lock, until))
+    pthread_mutex_lock(&down->lock);
+    while (!down->done && cond_wait_until(&down->change, &down->lock, until))
         ;
-    funeral_leave(f);
+    teardown_leave(down);
 }
 
-static funeral *funeral_new(rd_kafka_t *rk, int flags)
+static teardown *teardown_new(rd_kafka_t *rk, int flags)
 {
-    funeral *f = mem_zero(sizeof *f);
-    cond_init(&f->change);
-    pthread_mutex_init(&f->lock, NULL);
-    f->rk = rk;
-    f->flags = flags;
-    f->refs = 2;
-    return f;
+    teardown *down = mem_zero(sizeof *down);
+    cond_init(&down->change);
+    pthread_mutex_init(&down->lock, NULL);
+    down->rk = rk;
+    down->flags = flags;
+    down->refs = 2;
+    return down;
 }
 
 void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
@@ -201,14 +201,14 @@ void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
     if (!rk)
         return;
     pthread_t thread;
-    funeral *f = funeral_new(rk, flags);
-    if (pthread_create(&thread, NULL, funeral_main, f) == 0) {
+    teardown *down = teardown_new(rk, flags);
+    if (pthread_create(&thread, NULL, teardown_main, down) == 0) {
         pthread_detach(thread);
-        funeral_wait(f, deadline_ms);
+        teardown_wait(down, deadline_ms);
         return;
     }
-    f->refs = 1;
-    funeral_main(f);
+    down->refs = 1;
+    teardown_main(down);
 }
 
 /* ---- errors ---- */

@@ -25,14 +25,16 @@ struct kafka_consumer {
     kafka_notes notes;
 };
 
-void consumer_events_conf(rd_kafka_conf_t *conf, kafka_consumer *c);
-void consumer_events_free(kafka_consumer *c);
+void consumer_events_conf(rd_kafka_conf_t *conf, kafka_consumer *consumer);
+void consumer_events_free(kafka_consumer *consumer);
 
-bool consumer_held_take(kafka_consumer *c, int max, kafka_batch *out);
+/* In front of those that are there; the messages are taken, the batch keeps its reference. */
+void consumer_held_put(kafka_consumer *consumer, const kafka_batch *batch);
+bool consumer_held_take(kafka_consumer *consumer, int max, kafka_batch *out);
 /* Those of the listed partitions, or all (NULL). */
-void consumer_held_drop(kafka_consumer *c, const rd_kafka_topic_partition_list_t *list);
-void consumer_batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n,
-                         int generation);
+void consumer_held_drop(kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list);
+void consumer_batch_take(kafka_batch *out, kafka_consumer *consumer, rd_kafka_message_t **msgs,
+                         int n, int generation);
 void consumer_free_msgs(rd_kafka_message_t **msgs, int n);
 
 #endif

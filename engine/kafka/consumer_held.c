@@ -12,40 +12,38 @@ void consumer_free_msgs(rd_kafka_message_t **msgs, int n)
         rd_kafka_message_destroy(msgs[i]);
 }
 
-void consumer_batch_take(kafka_batch *out, kafka_consumer *c, rd_kafka_message_t **msgs, int n,
-                         int generation)
+void consumer_batch_take(kafka_batch *out, kafka_consumer *consumer, rd_kafka_message_t **msgs,
+                         int n, int generation)
 {
-    atomic_fetch_add(&c->refs, 1);
-    *out = (kafka_batch){.owner = c, .msgs = msgs, .n = n, .generation = generation};
+    atomic_fetch_add(&consumer->refs, 1);
+    *out = (kafka_batch){.owner = consumer, .msgs = msgs, .n = n, .generation = generation};
 }
 
-bool consumer_held_take(kafka_consumer *c, int max, kafka_batch *out)
+bool consumer_held_take(kafka_consumer *consumer, int max, kafka_batch *out)
 {
-    pthread_mutex_lock(&c->lock);
-    int n = c->nheld < max ? c->nheld : max;
+    pthread_mutex_lock(&consumer->lock);
+    int n = consumer->nheld < max ? consumer->nheld : max;
     if (n > 0) {
         rd_kafka_message_t **msgs = mem_alloc((size_t)n * sizeof *msgs);
-        memcpy(msgs, c->held, (size_t)n * sizeof *msgs);
-        memmove(c->held, c->held + n, (size_t)(c->nheld - n) * sizeof *msgs);
-        c->nheld -= n;
-        consumer_batch_take(out, c, msgs, n, c->held_generation);
+        memcpy(msgs, consumer->held, (size_t)n * sizeof *msgs);
+        memmove(consumer->held, consumer->held + n, (size_t)(consumer->nheld - n) * sizeof *msgs);
+        consumer->nheld -= n;
+        consumer_batch_take(out, consumer, msgs, n, consumer->held_generation);
     }
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&consumer->lock);
     return n > 0;
 }
 
-void kafka_consumer_unread(kafka_consumer *c, kafka_batch *batch)
+void consumer_held_put(kafka_consumer *consumer, const kafka_batch *batch)
 {
-    pthread_mutex_lock(&c->lock);
-    size_t n = (size_t)batch->n, old = (size_t)c->nheld;
-    c->held = mem_grow(c->held, (n + old + 1) * sizeof *c->held);
-    memmove(c->held + n, c->held, old * sizeof *c->held);
-    memcpy(c->held, batch->msgs, n * sizeof *c->held);
-    c->nheld = (int)(n + old);
-    c->held_generation = batch->generation;
-    pthread_mutex_unlock(&c->lock);
-    batch->n = 0;
-    kafka_batch_free(batch);
+    pthread_mutex_lock(&consumer->lock);
+    size_t n = (size_t)batch->n, old = (size_t)consumer->nheld;
+    consumer->held = mem_grow(consumer->held, (n + old + 1) * sizeof *consumer->held);
+    memmove(consumer->held + n, consumer->held, old * sizeof *consumer->held);
+    memcpy(consumer->held, batch->msgs, n * sizeof *consumer->held);
+    consumer->nheld = (int)(n + old);
+    consumer->held_generation = batch->generation;
+    pthread_mutex_unlock(&consumer->lock);
 }
 
 static bool listed(const rd_kafka_message_t *msg, const rd_kafka_topic_partition_list_t *list)
@@ -55,20 +53,20 @@ static bool listed(const rd_kafka_message_t *msg, const rd_kafka_topic_partition
     return rd_kafka_topic_partition_list_find(list, rd_kafka_topic_name(msg->rkt), msg->partition);
 }
 
-void consumer_held_drop(kafka_consumer *c, const rd_kafka_topic_partition_list_t *list)
+void consumer_held_drop(kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list)
 {
-    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&consumer->lock);
     int kept = 0;
-    for (int i = 0; i < c->nheld; i++) {
-        if (listed(c->held[i], list))
-            rd_kafka_message_destroy(c->held[i]);
+    for (int i = 0; i < consumer->nheld; i++) {
+        if (listed(consumer->held[i], list))
+            rd_kafka_message_destroy(consumer->held[i]);
         else
-            c->held[kept++] = c->held[i];
+            consumer->held[kept++] = consumer->held[i];
     }
-    c->nheld = kept;
+    consumer->nheld = kept;
     if (kept == 0) {
-        free(c->held);
-        c->held = NULL;
+        free(consumer->held);
+        consumer->held = NULL;
     }
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&consumer->lock);
 }

@@ -1,4 +1,4 @@
-/* What librdkafka tells a client unasked: errors and statistics.
+/* What librdkafka reports to a client unasked: errors and statistics.
  *
  * Offers: a bounded list of errors with the time at which they came, and the newest statistics
  * text. librdkafka's own threads or the polling thread put, any thread takes; nothing calls back.

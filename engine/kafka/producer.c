@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "kafka/links.h"
+#include "kafka/losses.h"
 
 enum { CLOSE_MS = 2000, SELF_SLICE_MS = 20, DRAIN_ALL = 1 << 30, RECORD_OVERHEAD = 256 };
 
@@ -26,7 +26,7 @@ struct kafka_producer {
     size_t ntopics;
     atomic_llong sent, acked, failed, bytes;
     kafka_notes notes;
-    kafka_links *links; /* of a transactional producer */
+    kafka_losses *losses; /* of a transactional producer */
     atomic_bool end_uncertain;
 };
 
@@ -39,91 +39,92 @@ rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out)
     kafka_conf_value(conf, "message.max.bytes", max_bytes, sizeof max_bytes);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
     kafka_conf_value(conf, "transactional.id", transactional, sizeof transactional);
-    kafka_links *links = *transactional ? kafka_links_take() : NULL;
-    if (links)
-        kafka_links_watch(links, conf);
+    kafka_losses *losses = *transactional ? kafka_losses_take() : NULL;
+    if (losses)
+        kafka_losses_watch(losses, conf);
     rl_err *err = kafka_client_new(KAFKA_PRODUCER, conf, &rk);
     if (err) {
-        kafka_links_give(links);
+        kafka_losses_give(losses);
         return err;
     }
-    kafka_producer *p = mem_zero(sizeof *p);
-    p->rk = rk;
-    p->links = links;
-    p->only_errors = strcmp(only_errors, "true") == 0;
-    p->max_bytes = strtoul(max_bytes, NULL, 10);
-    p->events = rd_kafka_queue_get_main(rk);
-    kafka_notes_open(&p->notes);
-    *out = p;
+    kafka_producer *producer = mem_zero(sizeof *producer);
+    producer->rk = rk;
+    producer->losses = losses;
+    producer->only_errors = strcmp(only_errors, "true") == 0;
+    producer->max_bytes = strtoul(max_bytes, NULL, 10);
+    producer->events = rd_kafka_queue_get_main(rk);
+    kafka_notes_open(&producer->notes);
+    *out = producer;
     return NULL;
 }
 
-void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg)
+void kafka_producer_on_report(kafka_producer *producer, kafka_report_fn fn, void *arg)
 {
-    p->on_report = fn;
-    p->report_arg = arg;
+    producer->on_report = fn;
+    producer->report_arg = arg;
 }
 
 /* librdkafka writes only when its queue was empty, so what came before the watch began is
  * announced here. */
-void kafka_producer_watch(kafka_producer *p, int fd)
+void kafka_producer_watch(kafka_producer *producer, int fd)
 {
     static const uint64_t one = 1;
     bool on = fd >= 0;
-    rd_kafka_queue_io_event_enable(p->events, fd, on ? &one : NULL, on ? sizeof one : 0);
-    atomic_store(&p->watched, on);
+    rd_kafka_queue_io_event_enable(producer->events, fd, on ? &one : NULL, on ? sizeof one : 0);
+    atomic_store(&producer->watched, on);
     if (on && write(fd, &one, sizeof one) < 0)
         return; /* full, hence readable */
 }
 
 /* ---- events ---- */
 
-static void take_reports(kafka_producer *p, rd_kafka_event_t *event)
+static void take_reports(kafka_producer *producer, rd_kafka_event_t *event)
 {
     const rd_kafka_message_t *msg;
     long long acked = 0, failed = 0;
     while ((msg = rd_kafka_event_message_next(event))) {
         *(msg->err ? &failed : &acked) += 1;
-        if (p->on_report)
-            p->on_report(p->report_arg, msg);
+        if (producer->on_report)
+            producer->on_report(producer->report_arg, msg);
     }
-    atomic_fetch_add(&p->acked, acked);
-    atomic_fetch_add(&p->failed, failed);
+    atomic_fetch_add(&producer->acked, acked);
+    atomic_fetch_add(&producer->failed, failed);
 }
 
-static void take_error(kafka_producer *p, rd_kafka_event_t *event)
+static void take_error(kafka_producer *producer, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    kafka_notes_error(&p->notes, kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? p->rk : NULL, code,
-                                           "%s", rd_kafka_event_error_string(event)));
+    kafka_notes_error(&producer->notes,
+                      kafka_err(code == RD_KAFKA_RESP_ERR__FATAL ? producer->rk : NULL, code, "%s",
+                                rd_kafka_event_error_string(event)));
 }
 
-static void take_event(kafka_producer *p, rd_kafka_event_t *event)
+static void take_event(kafka_producer *producer, rd_kafka_event_t *event)
 {
     const char *json;
     switch (rd_kafka_event_type(event)) {
     case RD_KAFKA_EVENT_DR:
-        take_reports(p, event);
+        take_reports(producer, event);
         break;
     case RD_KAFKA_EVENT_ERROR:
-        take_error(p, event);
+        take_error(producer, event);
         break;
     case RD_KAFKA_EVENT_STATS:
         json = rd_kafka_event_stats(event);
-        kafka_notes_stats(&p->notes, json, strlen(json));
+        kafka_notes_stats(&producer->notes, json, strlen(json));
         break;
     default:
         break;
     }
 }
 
-bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events)
+bool kafka_producer_drain(kafka_producer *producer, int timeout_ms, int max_events)
 {
     for (int i = 0; i < max_events; i++) {
-        rd_kafka_event_t *event = rd_kafka_queue_poll(p->events, i ? 0 : timeout_ms);
+        rd_kafka_event_t *event = rd_kafka_queue_poll(producer->events, i ? 0 : timeout_ms);
         if (!event)
             return false;
-        take_event(p, event);
+        take_event(producer, event);
         rd_kafka_event_destroy(event);
     }
     return true;
@@ -131,73 +132,74 @@ bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events)
 
 /* ---- sending ---- */
 
-rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name)
+rd_kafka_topic_t *kafka_producer_topic(kafka_producer *producer, const char *name)
 {
-    for (size_t i = 0; i < p->ntopics; i++)
-        if (strcmp(p->topics[i].name, name) == 0)
-            return p->topics[i].topic;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(p->rk, name, NULL);
+    for (size_t i = 0; i < producer->ntopics; i++)
+        if (strcmp(producer->topics[i].name, name) == 0)
+            return producer->topics[i].topic;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->rk, name, NULL);
     if (!topic)
         return NULL;
-    p->topics = mem_grow(p->topics, (p->ntopics + 1) * sizeof *p->topics);
-    p->topics[p->ntopics++] = (topic_entry){mem_strdup(name), topic};
+    producer->topics =
+        mem_grow(producer->topics, (producer->ntopics + 1) * sizeof *producer->topics);
+    producer->topics[producer->ntopics++] = (topic_entry){mem_strdup(name), topic};
     return topic;
 }
 
 /* One thread sends, so that no locked addition is needed. */
-static void count_sent(kafka_producer *p, long long n, size_t bytes)
+static void count_sent(kafka_producer *producer, long long n, size_t bytes)
 {
-    long long sent = atomic_load_explicit(&p->sent, memory_order_relaxed);
-    long long before = atomic_load_explicit(&p->bytes, memory_order_relaxed);
-    atomic_store_explicit(&p->sent, sent + n, memory_order_relaxed);
-    atomic_store_explicit(&p->bytes, before + (long long)bytes, memory_order_relaxed);
+    long long sent = atomic_load_explicit(&producer->sent, memory_order_relaxed);
+    long long before = atomic_load_explicit(&producer->bytes, memory_order_relaxed);
+    atomic_store_explicit(&producer->sent, sent + n, memory_order_relaxed);
+    atomic_store_explicit(&producer->bytes, before + (long long)bytes, memory_order_relaxed);
 }
 
-rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
+rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *producer, rd_kafka_topic_t *topic,
                                            int32_t partition, const void *key, size_t key_len,
                                            const void *value, size_t value_len, void *opaque)
 {
     if (rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_len, key,
                          key_len, opaque) != 0)
         return rd_kafka_last_error();
-    count_sent(p, 1, value_len);
+    count_sent(producer, 1, value_len);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /* A batch of librdkafka passes over a message that is too large and takes those behind it, so
  * only what surely fits goes in by batches. */
-static int fitting(const kafka_producer *p, const rd_kafka_message_t *msgs, int n)
+static int fitting(const kafka_producer *producer, const rd_kafka_message_t *msgs, int n)
 {
     int i = 0;
-    while (i < n && msgs[i].len + msgs[i].key_len + RECORD_OVERHEAD <= p->max_bytes)
+    while (i < n && msgs[i].len + msgs[i].key_len + RECORD_OVERHEAD <= producer->max_bytes)
         i++;
     return i;
 }
 
-static int send_fitting(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+static int send_fitting(kafka_producer *producer, rd_kafka_topic_t *topic, int32_t partition,
                         rd_kafka_message_t *msgs, int n)
 {
     size_t bytes = 0;
     int taken = rd_kafka_produce_batch(topic, partition, RD_KAFKA_MSG_F_COPY, msgs, n);
     for (int i = 0; i < taken; i++)
         bytes += msgs[i].len;
-    count_sent(p, taken, bytes);
+    count_sent(producer, taken, bytes);
     return taken;
 }
 
 /* The first one goes alone: it is refused when the partition does not exist, which a batch only
  * learns from the reports. */
-int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+int kafka_producer_send_many(kafka_producer *producer, rd_kafka_topic_t *topic, int32_t partition,
                              rd_kafka_message_t *msgs, int n)
 {
     for (int i = 0; i < n;) {
         rd_kafka_message_t *m = &msgs[i++];
-        m->err = kafka_producer_send_to(p, topic, partition, m->key, m->key_len, m->payload, m->len,
-                                        NULL);
+        m->err = kafka_producer_send_to(producer, topic, partition, m->key, m->key_len, m->payload,
+                                        m->len, NULL);
         if (m->err)
             return i - 1;
-        int fit = fitting(p, msgs + i, n - i);
-        int taken = fit ? send_fitting(p, topic, partition, msgs + i, fit) : 0;
+        int fit = fitting(producer, msgs + i, n - i);
+        int taken = fit ? send_fitting(producer, topic, partition, msgs + i, fit) : 0;
         i += taken;
         if (taken < fit)
             return i;
@@ -205,7 +207,7 @@ int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t
     return n;
 }
 
-static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *topic,
+static rd_kafka_resp_err_t produce_full(kafka_producer *producer, rd_kafka_topic_t *topic,
                                         const kafka_record *r, void *opaque)
 {
     rd_kafka_vu_t vus[8];
@@ -221,7 +223,7 @@ static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *top
         vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = r->timestamp};
     if (r->headers)
         vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = r->headers};
-    rd_kafka_error_t *error = rd_kafka_produceva(p->rk, vus, n);
+    rd_kafka_error_t *error = rd_kafka_produceva(producer->rk, vus, n);
     if (!error)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
@@ -229,25 +231,26 @@ static rd_kafka_resp_err_t produce_full(kafka_producer *p, rd_kafka_topic_t *top
     return code;
 }
 
-rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *r, void *opaque)
+rd_kafka_resp_err_t kafka_producer_send(kafka_producer *producer, const kafka_record *r,
+                                        void *opaque)
 {
-    rd_kafka_topic_t *topic = kafka_producer_topic(p, r->topic);
+    rd_kafka_topic_t *topic = kafka_producer_topic(producer, r->topic);
     if (!topic)
         return rd_kafka_last_error();
     if (!r->timestamp && !r->headers)
-        return kafka_producer_send_to(p, topic, r->partition, r->key, r->key_len, r->value,
+        return kafka_producer_send_to(producer, topic, r->partition, r->key, r->key_len, r->value,
                                       r->value_len, opaque);
-    rd_kafka_resp_err_t code = produce_full(p, topic, r, opaque);
+    rd_kafka_resp_err_t code = produce_full(producer, topic, r, opaque);
     if (!code)
-        count_sent(p, 1, r->value_len);
+        count_sent(producer, 1, r->value_len);
     return code;
 }
 
 /* ---- waiting ---- */
 
-bool kafka_producer_stopped(kafka_producer *p, const kafka_stop *stop)
+bool kafka_producer_stopped(kafka_producer *producer, const kafka_stop *stop)
 {
-    return atomic_load(&p->cancelled) || kafka_stopped(stop);
+    return atomic_load(&producer->cancelled) || kafka_stopped(stop);
 }
 
 rl_err *kafka_producer_cancelled(const char *what)
@@ -255,105 +258,105 @@ rl_err *kafka_producer_cancelled(const char *what)
     return err_lab("CANCELLED", "%s was cancelled", what);
 }
 
-rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
+rl_err *kafka_producer_flush(kafka_producer *producer, int timeout_ms, const kafka_stop *stop)
 {
     rl_deadline until = deadline_in_ms(timeout_ms);
-    bool watched = atomic_load(&p->watched);
+    bool watched = atomic_load(&producer->watched);
     for (;;) {
-        if (kafka_producer_stopped(p, stop))
+        if (kafka_producer_stopped(producer, stop))
             return kafka_producer_cancelled("flush");
         int slice = kafka_slice(until, watched ? KAFKA_SLICE_MS : SELF_SLICE_MS);
         if (!watched)
-            kafka_producer_drain(p, 0, DRAIN_ALL);
-        rd_kafka_resp_err_t code = rd_kafka_flush(p->rk, slice);
+            kafka_producer_drain(producer, 0, DRAIN_ALL);
+        rd_kafka_resp_err_t code = rd_kafka_flush(producer->rk, slice);
         if (code != RD_KAFKA_RESP_ERR__TIMED_OUT || slice == 0)
-            return kafka_err(p->rk, code, "flush: %d records are still in flight",
-                             kafka_producer_pending(p));
+            return kafka_err(producer->rk, code, "flush: %d records are still in flight",
+                             kafka_producer_pending(producer));
     }
 }
 
-void kafka_producer_purge(kafka_producer *p)
+void kafka_producer_purge(kafka_producer *producer)
 {
-    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 }
 
-int kafka_producer_pending(kafka_producer *p)
+int kafka_producer_pending(kafka_producer *producer)
 {
-    if (p->only_errors)
-        return rd_kafka_outq_len(p->rk);
-    long long reported = atomic_load(&p->acked) + atomic_load(&p->failed);
-    long long pending = atomic_load(&p->sent) - reported;
+    if (producer->only_errors)
+        return rd_kafka_outq_len(producer->rk);
+    long long reported = atomic_load(&producer->acked) + atomic_load(&producer->failed);
+    long long pending = atomic_load(&producer->sent) - reported;
     return pending > 0 ? (int)pending : 0;
 }
 
-kafka_counts kafka_producer_counts(kafka_producer *p)
+kafka_counts kafka_producer_counts(kafka_producer *producer)
 {
-    return (kafka_counts){atomic_load(&p->sent), atomic_load(&p->acked), atomic_load(&p->failed),
-                          atomic_load(&p->bytes)};
+    return (kafka_counts){atomic_load(&producer->sent), atomic_load(&producer->acked),
+                          atomic_load(&producer->failed), atomic_load(&producer->bytes)};
 }
 
-kafka_notes *kafka_producer_notes(kafka_producer *p)
+kafka_notes *kafka_producer_notes(kafka_producer *producer)
 {
-    return &p->notes;
+    return &producer->notes;
 }
 
-rd_kafka_t *kafka_producer_rk(kafka_producer *p)
+rd_kafka_t *kafka_producer_rk(kafka_producer *producer)
 {
-    return p->rk;
+    return producer->rk;
 }
 
-bool kafka_producer_watched(const kafka_producer *p)
+bool kafka_producer_watched(const kafka_producer *producer)
 {
-    return atomic_load(&p->watched);
+    return atomic_load(&producer->watched);
 }
 
-bool kafka_producer_in_transaction(const kafka_producer *p)
+bool kafka_producer_in_transaction(const kafka_producer *producer)
 {
-    return atomic_load(&p->in_transaction);
+    return atomic_load(&producer->in_transaction);
 }
 
-void kafka_producer_set_transaction(kafka_producer *p, bool open)
+void kafka_producer_set_transaction(kafka_producer *producer, bool open)
 {
-    atomic_store(&p->in_transaction, open);
+    atomic_store(&producer->in_transaction, open);
 }
 
-int64_t kafka_producer_lost(const kafka_producer *p)
+int64_t kafka_producer_lost(const kafka_producer *producer)
 {
-    return kafka_links_lost(p->links);
+    return kafka_losses_count(producer->losses);
 }
 
-void kafka_producer_set_end_uncertain(kafka_producer *p)
+void kafka_producer_set_end_uncertain(kafka_producer *producer)
 {
-    atomic_store(&p->end_uncertain, true);
+    atomic_store(&producer->end_uncertain, true);
 }
 
-bool kafka_producer_end_uncertain(const kafka_producer *p)
+bool kafka_producer_end_uncertain(const kafka_producer *producer)
 {
-    return atomic_load(&p->end_uncertain);
+    return atomic_load(&producer->end_uncertain);
 }
 
-void kafka_producer_cancel(kafka_producer *p)
+void kafka_producer_cancel(kafka_producer *producer)
 {
-    atomic_store(&p->cancelled, true);
+    atomic_store(&producer->cancelled, true);
 }
 
-void kafka_producer_close(kafka_producer *p)
+void kafka_producer_close(kafka_producer *producer)
 {
-    kafka_producer_watch(p, -1);
+    kafka_producer_watch(producer, -1);
     rl_deadline until = deadline_in_ms(CLOSE_MS);
-    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-                              RD_KAFKA_PURGE_F_NON_BLOCKING);
+    rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                     RD_KAFKA_PURGE_F_NON_BLOCKING);
     for (int slice;
-         kafka_producer_pending(p) > 0 && (slice = kafka_slice(until, SELF_SLICE_MS)) > 0;)
-        kafka_producer_drain(p, slice, DRAIN_ALL);
-    for (size_t i = 0; i < p->ntopics; i++) {
-        rd_kafka_topic_destroy(p->topics[i].topic);
-        free(p->topics[i].name);
+         kafka_producer_pending(producer) > 0 && (slice = kafka_slice(until, SELF_SLICE_MS)) > 0;)
+        kafka_producer_drain(producer, slice, DRAIN_ALL);
+    for (size_t i = 0; i < producer->ntopics; i++) {
+        rd_kafka_topic_destroy(producer->topics[i].topic);
+        free(producer->topics[i].name);
     }
-    free(p->topics);
-    rd_kafka_queue_destroy(p->events);
-    kafka_client_destroy(p->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, CLOSE_MS);
-    kafka_notes_close(&p->notes);
-    kafka_links_give(p->links);
-    free(p);
+    free(producer->topics);
+    rd_kafka_queue_destroy(producer->events);
+    kafka_client_destroy(producer->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, CLOSE_MS);
+    kafka_notes_close(&producer->notes);
+    kafka_losses_give(producer->losses);
+    free(producer);
 }

@@ -42,24 +42,24 @@ typedef void (*kafka_report_fn)(void *arg, const rd_kafka_message_t *msg);
 rl_err *kafka_producer_open(rd_kafka_conf_t *conf, kafka_producer **out);
 
 /* Who gets the reports, from the draining thread. NULL: they are only counted. */
-void kafka_producer_on_report(kafka_producer *p, kafka_report_fn fn, void *arg);
+void kafka_producer_on_report(kafka_producer *producer, kafka_report_fn fn, void *arg);
 
 /* Eight bytes are written to the (non-blocking) descriptor whenever events come into an empty
  * queue; -1 ends the watch. */
-void kafka_producer_watch(kafka_producer *p, int fd);
+void kafka_producer_watch(kafka_producer *producer, int fd);
 
 /* Handles what is there, waiting at most timeout_ms for the first event; true when it stopped at
  * max_events with more to come. */
-bool kafka_producer_drain(kafka_producer *p, int timeout_ms, int max_events);
+bool kafka_producer_drain(kafka_producer *producer, int timeout_ms, int max_events);
 
 /* Copies and enqueues. _QUEUE_FULL: drain and try again. */
-rd_kafka_resp_err_t kafka_producer_send(kafka_producer *p, const kafka_record *record,
+rd_kafka_resp_err_t kafka_producer_send(kafka_producer *producer, const kafka_record *record,
                                         void *opaque);
 
 /* The handle of a topic, kept until close; NULL when librdkafka refuses the name. The fast path:
  * kafka_producer_send_to sends key and value only. */
-rd_kafka_topic_t *kafka_producer_topic(kafka_producer *p, const char *name);
-rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *topic,
+rd_kafka_topic_t *kafka_producer_topic(kafka_producer *producer, const char *name);
+rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *producer, rd_kafka_topic_t *topic,
                                            int32_t partition, const void *key, size_t key_len,
                                            const void *value, size_t value_len, void *opaque);
 
@@ -67,42 +67,42 @@ rd_kafka_resp_err_t kafka_producer_send_to(kafka_producer *p, rd_kafka_topic_t *
  * many were taken. When that is not all of them, msgs[taken].err says why the next one was
  * refused, and none after it was taken. The fastest way: librdkafka locks and looks at the clock
  * once for all. */
-int kafka_producer_send_many(kafka_producer *p, rd_kafka_topic_t *topic, int32_t partition,
+int kafka_producer_send_many(kafka_producer *producer, rd_kafka_topic_t *topic, int32_t partition,
                              rd_kafka_message_t *msgs, int n);
 
 /* Waits until every record has its report. TIMED_OUT leaves them in flight. */
-rl_err *kafka_producer_flush(kafka_producer *p, int timeout_ms, const kafka_stop *stop);
+rl_err *kafka_producer_flush(kafka_producer *producer, int timeout_ms, const kafka_stop *stop);
 
 /* Fails what is queued or in flight, with reports _PURGE_QUEUE (never sent) and _PURGE_INFLIGHT
  * (may be in the log). */
-void kafka_producer_purge(kafka_producer *p);
+void kafka_producer_purge(kafka_producer *producer);
 
 /* Records without a report yet. */
-int kafka_producer_pending(kafka_producer *p);
-kafka_counts kafka_producer_counts(kafka_producer *p);
-kafka_notes *kafka_producer_notes(kafka_producer *p);
-rd_kafka_t *kafka_producer_rk(kafka_producer *p);
-bool kafka_producer_watched(const kafka_producer *p);
+int kafka_producer_pending(kafka_producer *producer);
+kafka_counts kafka_producer_counts(kafka_producer *producer);
+kafka_notes *kafka_producer_notes(kafka_producer *producer);
+rd_kafka_t *kafka_producer_rk(kafka_producer *producer);
+bool kafka_producer_watched(const kafka_producer *producer);
 
 /* Set by txn.c: between a begin and the commit or abort that ended it. */
-bool kafka_producer_in_transaction(const kafka_producer *p);
-void kafka_producer_set_transaction(kafka_producer *p, bool open);
+bool kafka_producer_in_transaction(const kafka_producer *producer);
+void kafka_producer_set_transaction(kafka_producer *producer, bool open);
 
 /* Broker connections lost so far; counted for transactional producers only. */
-int64_t kafka_producer_lost(const kafka_producer *p);
+int64_t kafka_producer_lost(const kafka_producer *producer);
 /* Set by txn.c, for good: a connection was lost while a transaction was being ended. The request
  * that ends it was repeated, and the first one may still reach the coordinator, whenever: then
  * it ends the *next* transaction. Make a new producer before that (its init_transactions fences
  * the late one). */
-bool kafka_producer_end_uncertain(const kafka_producer *p);
-void kafka_producer_set_end_uncertain(kafka_producer *p);
+bool kafka_producer_end_uncertain(const kafka_producer *producer);
+void kafka_producer_set_end_uncertain(kafka_producer *producer);
 
 /* Every blocking call, under way or to come, ends with CANCELLED. */
-void kafka_producer_cancel(kafka_producer *p);
-bool kafka_producer_stopped(kafka_producer *p, const kafka_stop *stop);
+void kafka_producer_cancel(kafka_producer *producer);
+bool kafka_producer_stopped(kafka_producer *producer, const kafka_stop *stop);
 rl_err *kafka_producer_cancelled(const char *what);
 
 /* Purges, hands the last reports out, destroys; never waits longer than a few seconds. Frees p. */
-void kafka_producer_close(kafka_producer *p);
+void kafka_producer_close(kafka_producer *producer);
 
 #endif

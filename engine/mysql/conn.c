@@ -34,7 +34,7 @@ static void forget(char **text)
     *text = NULL;
 }
 
-static void hang_up(my_conn *conn)
+static void conn_hang_up(my_conn *conn)
 {
     if (!conn->mysql)
         return;
@@ -55,7 +55,7 @@ void my_conn_free(my_conn *conn)
     if (!conn)
         return;
     my_watch_disarm(&conn->watch);
-    hang_up(conn);
+    conn_hang_up(conn);
     my_stmts_free(conn);
     my_opts_free(&conn->opts);
     free(conn->version);
@@ -65,7 +65,7 @@ void my_conn_free(my_conn *conn)
 
 /* The library closes its socket by itself when the connection fails, and the number may then be
  * another socket's: we shut down by a descriptor of our own. */
-static void adopt(my_conn *conn, MYSQL *mysql)
+static void conn_adopt(my_conn *conn, MYSQL *mysql)
 {
     conn->mysql = mysql;
     conn->fd = fcntl(socket_of(mysql), F_DUPFD_CLOEXEC, 0);
@@ -79,11 +79,11 @@ static void adopt(my_conn *conn, MYSQL *mysql)
 rl_err *my_conn_connect(my_conn *conn)
 {
     MYSQL *mysql = NULL;
-    hang_up(conn);
+    conn_hang_up(conn);
     my_watch_forget(&conn->watch);
     rl_err *err = my_dial(conn, &mysql);
     if (!err) {
-        adopt(conn, mysql);
+        conn_adopt(conn, mysql);
         return NULL;
     }
     forget(&conn->broken);

@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "mysql/internal.h"
 
-static rl_err *failed(my_cursor *cursor)
+static rl_err *cursor_failed(my_cursor *cursor)
 {
     MYSQL *mysql = cursor->conn->mysql;
     return cursor->stmt && mysql_stmt_errno(cursor->stmt->stmt)
@@ -15,7 +15,7 @@ static rl_err *failed(my_cursor *cursor)
 
 /* ---- result sets ---- */
 
-static void leave_set(my_cursor *cursor)
+static void cursor_leave_set(my_cursor *cursor)
 {
     cursor->rows_left = false;
     free(cursor->forms);
@@ -27,7 +27,7 @@ static void leave_set(my_cursor *cursor)
     cursor->ncols = 0;
 }
 
-static void note_counts(my_cursor *cursor)
+static void cursor_note_counts(my_cursor *cursor)
 {
     MYSQL *mysql = cursor->conn->mysql;
     cursor->affected =
@@ -37,7 +37,7 @@ static void note_counts(my_cursor *cursor)
     cursor->warnings = mysql_warning_count(mysql);
 }
 
-static rl_err *describe(my_cursor *cursor)
+static rl_err *cursor_describe(my_cursor *cursor)
 {
     cursor->fields = mysql_fetch_fields(cursor->res);
     cursor->ncols = (int)mysql_num_fields(cursor->res);
@@ -58,24 +58,24 @@ rl_err *my_cursor_enter_set(my_cursor *cursor)
     unsigned n =
         cursor->stmt ? mysql_stmt_field_count(cursor->stmt->stmt) : mysql_field_count(mysql);
     if (n == 0) {
-        note_counts(cursor);
+        cursor_note_counts(cursor);
         return NULL;
     }
     cursor->res =
         cursor->stmt ? mysql_stmt_result_metadata(cursor->stmt->stmt) : mysql_use_result(mysql);
-    return cursor->res ? describe(cursor) : failed(cursor);
+    return cursor->res ? cursor_describe(cursor) : cursor_failed(cursor);
 }
 
 rl_err *my_cursor_next_set(my_cursor *cursor, bool *there)
 {
-    leave_set(cursor);
+    cursor_leave_set(cursor);
     *there = false;
     if (cursor->conn->broken)
         return NULL;
     int rc = cursor->stmt ? mysql_stmt_next_result(cursor->stmt->stmt)
                           : mysql_next_result(cursor->conn->mysql);
     if (rc > 0)
-        return failed(cursor);
+        return cursor_failed(cursor);
     *there = rc == 0;
     return rc == 0 ? my_cursor_enter_set(cursor) : NULL;
 }
@@ -112,7 +112,7 @@ rl_err *my_cursor_read_rows(my_cursor *cursor, my_result *result, size_t max_row
             continue;
         cursor->rows_left = false;
         if (got < 0)
-            return failed(cursor);
+            return cursor_failed(cursor);
         cursor->warnings = mysql_warning_count(cursor->conn->mysql);
     }
     return NULL;
@@ -122,7 +122,7 @@ rl_err *my_cursor_read_rows(my_cursor *cursor, my_result *result, size_t max_row
 
 void my_cursor_free(my_cursor *cursor)
 {
-    leave_set(cursor);
+    cursor_leave_set(cursor);
     if (cursor->stmt && cursor->stmt->stmt)
         mysql_stmt_free_result(cursor->stmt->stmt);
     cursor->conn->cursor = NULL;

@@ -63,7 +63,7 @@ static void set_timeouts(MYSQL *mysql, const my_opts *opts)
         mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
 }
 
-static MYSQL *prepare(const my_opts *opts)
+static MYSQL *dial_prepare(const my_opts *opts)
 {
     unsigned no = 0, protocol = opts->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
     MYSQL *mysql = mysql_init(NULL);
@@ -117,7 +117,7 @@ void my_dial_wake(void)
 }
 
 /* True when the connect has come to its end; else the other thread owns the dial from now on. */
-static bool wait_for(my_conn *conn, dial *d)
+static bool dial_wait(my_conn *conn, dial *d)
 {
     rl_deadline until = deadline_or_never(conn->opts.connect_timeout);
     bool in_time = true;
@@ -130,7 +130,7 @@ static bool wait_for(my_conn *conn, dial *d)
     return done;
 }
 
-static rl_err *gave_up(my_conn *conn)
+static rl_err *dial_gave_up(my_conn *conn)
 {
     if (my_watch_cancelled(&conn->watch))
         return err_lab("CANCELLED", "the call was cancelled");
@@ -143,7 +143,7 @@ static rl_err *gave_up(my_conn *conn)
     return err;
 }
 
-static rl_err *start(dial *d)
+static rl_err *dial_start(dial *d)
 {
     pthread_t thread;
     int rc = pthread_create(&thread, NULL, dial_main, d);
@@ -158,10 +158,10 @@ rl_err *my_dial(my_conn *conn, MYSQL **mysql)
     pthread_once(&shared.once, init_once);
     dial *d = mem_zero(sizeof *d);
     d->opts = my_opts_copy(&conn->opts);
-    d->mysql = prepare(&d->opts);
-    rl_err *err = d->mysql ? start(d) : err_lab("ENOMEM", "cannot make a MySQL client");
-    if (!err && !wait_for(conn, d))
-        return gave_up(conn);
+    d->mysql = dial_prepare(&d->opts);
+    rl_err *err = d->mysql ? dial_start(d) : err_lab("ENOMEM", "cannot make a MySQL client");
+    if (!err && !dial_wait(conn, d))
+        return dial_gave_up(conn);
     if (!err && !d->ok) {
         err = my_code_err((int)mysql_errno(d->mysql), mysql_error(d->mysql));
         err->fatal = false; /* there was no connection yet */

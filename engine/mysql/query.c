@@ -9,14 +9,14 @@
 
 enum { SKIP_ROWS = 5000 };
 
-static rl_err *busy(void)
+static rl_err *query_busy(void)
 {
     return err_new(RL_MYSQL, 2014, "CR_COMMANDS_OUT_OF_SYNC",
                    "this connection is streaming the rows of another statement; end that loop "
                    "first or use a second connection");
 }
 
-static rl_err *send_cmd(my_cursor *cursor, const my_cmd *cmd)
+static rl_err *query_send(my_cursor *cursor, const my_cmd *cmd)
 {
     MYSQL *mysql = cursor->conn->mysql;
     if (cmd->nparams || cmd->prepared) {
@@ -33,14 +33,14 @@ rl_err *my_open(my_conn *conn, const my_cmd *cmd, my_cursor **out)
     if (conn->cursor && conn->cursor->serial == conn->abandoned)
         err_free(my_close(conn->cursor));
     if (conn->cursor)
-        return my_conn_broken(conn) ? my_begin(conn, 0) : busy();
+        return my_conn_broken(conn) ? my_begin(conn, 0) : query_busy();
     rl_err *err = my_begin(conn, my_call_limit(conn));
     if (err)
         return err;
     my_cursor *cursor = mem_zero(sizeof *cursor);
     cursor->conn = conn;
     cursor->serial = ++conn->serials;
-    err = send_cmd(cursor, cmd);
+    err = query_send(cursor, cmd);
     cursor->sets_left = !err;
     conn->cursor = cursor;
     if (!err)

@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "mysql/internal.h"
 
-static my_stmt *find(my_conn *conn, const char *sql, size_t len)
+static my_stmt *stmt_find(my_conn *conn, const char *sql, size_t len)
 {
     for (my_stmt *stmt = conn->stmts; stmt; stmt = stmt->next)
         if (stmt->len == len && memcmp(stmt->sql, sql, len) == 0)
@@ -13,7 +13,7 @@ static my_stmt *find(my_conn *conn, const char *sql, size_t len)
     return NULL;
 }
 
-static void close_stmt(my_stmt *stmt)
+static void stmt_close(my_stmt *stmt)
 {
     if (stmt->stmt)
         mysql_stmt_close(stmt->stmt);
@@ -22,18 +22,18 @@ static void close_stmt(my_stmt *stmt)
     stmt->binds = NULL;
 }
 
-static void remove_stmt(my_conn *conn, my_stmt *stmt)
+static void stmt_remove(my_conn *conn, my_stmt *stmt)
 {
     my_stmt **p = &conn->stmts;
     while (*p != stmt)
         p = &(*p)->next;
     *p = stmt->next;
-    close_stmt(stmt);
+    stmt_close(stmt);
     free(stmt->sql);
     free(stmt);
 }
 
-static void evict(my_conn *conn)
+static void stmt_evict(my_conn *conn)
 {
     int loose = 0;
     my_stmt *oldest = NULL;
@@ -45,12 +45,12 @@ static void evict(my_conn *conn)
             oldest = stmt;
     }
     if (loose >= MY_CACHE_MAX)
-        remove_stmt(conn, oldest);
+        stmt_remove(conn, oldest);
 }
 
-static my_stmt *add(my_conn *conn, const char *sql, size_t len)
+static my_stmt *stmt_add(my_conn *conn, const char *sql, size_t len)
 {
-    evict(conn);
+    stmt_evict(conn);
     my_stmt *stmt = mem_zero(sizeof *stmt);
     stmt->sql = mem_dup(sql, len);
     stmt->len = len;
@@ -59,7 +59,7 @@ static my_stmt *add(my_conn *conn, const char *sql, size_t len)
     return stmt;
 }
 
-static rl_err *prepare(my_conn *conn, my_stmt *stmt)
+static rl_err *stmt_prepare(my_conn *conn, my_stmt *stmt)
 {
     stmt->stmt = mysql_stmt_init(conn->mysql);
     if (!stmt->stmt)
@@ -67,26 +67,26 @@ static rl_err *prepare(my_conn *conn, my_stmt *stmt)
     if (mysql_stmt_prepare(stmt->stmt, stmt->sql, (unsigned long)stmt->len) == 0)
         return NULL;
     rl_err *err = my_stmt_failed(conn, stmt);
-    close_stmt(stmt);
+    stmt_close(stmt);
     return err;
 }
 
-static rl_err *ready(my_conn *conn, const char *sql, size_t len, my_stmt **out)
+static rl_err *stmt_ready(my_conn *conn, const char *sql, size_t len, my_stmt **out)
 {
-    my_stmt *stmt = find(conn, sql, len);
+    my_stmt *stmt = stmt_find(conn, sql, len);
     if (!stmt)
-        stmt = add(conn, sql, len);
+        stmt = stmt_add(conn, sql, len);
     stmt->used = ++conn->clock;
-    rl_err *err = stmt->stmt ? NULL : prepare(conn, stmt);
+    rl_err *err = stmt->stmt ? NULL : stmt_prepare(conn, stmt);
     *out = err ? NULL : stmt;
     if (err && !stmt->pins)
-        remove_stmt(conn, stmt);
+        stmt_remove(conn, stmt);
     return err;
 }
 
 rl_err *my_stmt_get(my_conn *conn, const my_cmd *cmd, my_stmt **out)
 {
-    rl_err *err = ready(conn, cmd->sql, cmd->len, out);
+    rl_err *err = stmt_ready(conn, cmd->sql, cmd->len, out);
     if (err)
         return err;
     unsigned long wanted = mysql_stmt_param_count((*out)->stmt);
@@ -126,7 +126,7 @@ static void bind_one(MYSQL_BIND *bind, const my_value *v, unsigned long *length)
     }
 }
 
-static rl_err *execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
+static rl_err *stmt_execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
 {
     size_t n = (size_t)cmd->nparams;
     MYSQL_BIND *binds = mem_zero((n + 1) * sizeof *binds);
@@ -141,18 +141,18 @@ static rl_err *execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
     return err;
 }
 
-/* When the table has got other columns since, MariaDB'stmt client gives up on the rows it was just
+/* When the table has got other columns since, MariaDB's client gives up on the rows it was just
  * sent: once more, with a new statement. Only statements with rows come here, so nothing is done
  * twice. */
 rl_err *my_stmt_execute(my_conn *conn, my_stmt *stmt, const my_cmd *cmd)
 {
-    rl_err *err = execute(conn, stmt, cmd);
+    rl_err *err = stmt_execute(conn, stmt, cmd);
     if (!err || err->code != CR_NEW_STMT_METADATA)
         return err;
     err_free(err);
-    close_stmt(stmt);
-    err = prepare(conn, stmt);
-    return err ? err : execute(conn, stmt, cmd);
+    stmt_close(stmt);
+    err = stmt_prepare(conn, stmt);
+    return err ? err : stmt_execute(conn, stmt, cmd);
 }
 
 void my_stmts_drop(my_conn *conn)
@@ -160,16 +160,16 @@ void my_stmts_drop(my_conn *conn)
     for (my_stmt *stmt = conn->stmts, *next; stmt; stmt = next) {
         next = stmt->next;
         if (stmt->pins)
-            close_stmt(stmt);
+            stmt_close(stmt);
         else
-            remove_stmt(conn, stmt);
+            stmt_remove(conn, stmt);
     }
 }
 
 void my_stmts_free(my_conn *conn)
 {
     while (conn->stmts)
-        remove_stmt(conn, conn->stmts);
+        stmt_remove(conn, conn->stmts);
 }
 
 rl_err *my_pin(my_conn *conn, const char *sql, size_t len)
@@ -182,7 +182,7 @@ rl_err *my_pin(my_conn *conn, const char *sql, size_t len)
         err = err_new(RL_MYSQL, 2014, "CR_COMMANDS_OUT_OF_SYNC",
                       "this connection is streaming the rows of another statement");
     else
-        err = ready(conn, sql, len, &stmt);
+        err = stmt_ready(conn, sql, len, &stmt);
     my_end(conn);
     if (!err)
         stmt->pins++;
@@ -191,7 +191,7 @@ rl_err *my_pin(my_conn *conn, const char *sql, size_t len)
 
 void my_unpin(my_conn *conn, const char *sql, size_t len)
 {
-    my_stmt *stmt = find(conn, sql, len);
+    my_stmt *stmt = stmt_find(conn, sql, len);
     rl_assert(!stmt || stmt->pins >= 0);
     if (stmt && stmt->pins)
         stmt->pins--;

@@ -28,14 +28,14 @@ static void unlink_armed(my_watch *watch)
     watch->armed = false;
 }
 
-static void hang_up(my_watch *watch)
+static void watch_hang_up(my_watch *watch)
 {
     if (watch->fd >= 0)
         shutdown(watch->fd, SHUT_RDWR);
 }
 
 /* Ends what is late; returns the next deadline. */
-static rl_deadline expire(void)
+static rl_deadline watch_expire(void)
 {
     rl_deadline next = DEADLINE_NEVER;
     for (my_watch *watch = all.armed, *following; watch; watch = following) {
@@ -47,7 +47,7 @@ static rl_deadline expire(void)
         }
         unlink_armed(watch);
         watch->expired = true;
-        hang_up(watch);
+        watch_hang_up(watch);
     }
     return next;
 }
@@ -57,13 +57,13 @@ static void *watch_main(void *unused)
     (void)unused;
     pthread_mutex_lock(&all.lock);
     for (;;) {
-        all.waking = expire();
+        all.waking = watch_expire();
         cond_wait_until(&all.change, &all.lock, all.waking);
     }
     return NULL;
 }
 
-static void start(void)
+static void watch_start(void)
 {
     pthread_t thread;
     if (all.started)
@@ -84,7 +84,7 @@ void my_watch_fd(my_watch *watch, int fd)
     pthread_mutex_lock(&all.lock);
     watch->fd = fd;
     if (watch->cancelled)
-        hang_up(watch);
+        watch_hang_up(watch);
     pthread_mutex_unlock(&all.lock);
 }
 
@@ -93,7 +93,7 @@ void my_watch_arm(my_watch *watch, double seconds)
     pthread_mutex_lock(&all.lock);
     unlink_armed(watch);
     if (seconds > 0) {
-        start();
+        watch_start();
         watch->deadline = deadline_in(seconds);
         watch->armed = true;
         watch->next = all.armed;
@@ -117,7 +117,7 @@ void my_watch_cancel(my_watch *watch)
 {
     pthread_mutex_lock(&all.lock);
     watch->cancelled = true;
-    hang_up(watch);
+    watch_hang_up(watch);
     pthread_mutex_unlock(&all.lock);
 }
 

@@ -167,31 +167,32 @@ static rl_err *call_and_forget(redisc_conn *conn, int argc, const char *const *a
 
 static rl_err *hello(redisc_conn *conn)
 {
-    const redisc_opts *o = &conn->opts;
+    const redisc_opts *opts = &conn->opts;
     const char *argv[8] = {"HELLO", "3"};
     int argc = 2;
-    if (o->password) {
+    if (opts->password) {
         argv[argc++] = "AUTH";
-        argv[argc++] = o->user ? o->user : "default";
-        argv[argc++] = o->password;
+        argv[argc++] = opts->user ? opts->user : "default";
+        argv[argc++] = opts->password;
     }
-    if (o->client_name) {
+    if (opts->client_name) {
         argv[argc++] = "SETNAME";
-        argv[argc++] = o->client_name;
+        argv[argc++] = opts->client_name;
     }
     return call_and_forget(conn, argc, argv);
 }
 
 static rl_err *greet_resp2(redisc_conn *conn)
 {
-    const redisc_opts *o = &conn->opts;
+    const redisc_opts *opts = &conn->opts;
     rl_err *err = NULL;
     conn->resp = 2;
-    if (o->password)
-        err = o->user ? call_and_forget(conn, 3, (const char *[]){"AUTH", o->user, o->password})
-                      : call_and_forget(conn, 2, (const char *[]){"AUTH", o->password});
-    if (!err && o->client_name)
-        err = call_and_forget(conn, 3, (const char *[]){"CLIENT", "SETNAME", o->client_name});
+    if (opts->password)
+        err = opts->user
+                  ? call_and_forget(conn, 3, (const char *[]){"AUTH", opts->user, opts->password})
+                  : call_and_forget(conn, 2, (const char *[]){"AUTH", opts->password});
+    if (!err && opts->client_name)
+        err = call_and_forget(conn, 3, (const char *[]){"CLIENT", "SETNAME", opts->client_name});
     return err;
 }
 

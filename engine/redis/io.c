@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "redis/internal.h"
 
-static rl_err *lost(redisc_conn *conn, const char *name, const char *what)
+static rl_err *conn_lost(redisc_conn *conn, const char *name, const char *what)
 {
     rl_err *err = err_new(RL_REDIS, 0, name, "%s", what);
     err->retriable = err->fatal = true;
@@ -18,11 +18,11 @@ static rl_err *io_failed(redisc_conn *conn)
 {
     switch (conn->ctx->err) {
     case REDIS_ERR_EOF:
-        return lost(conn, "CONNECTION_LOST", "the server closed the connection");
+        return conn_lost(conn, "CONNECTION_LOST", "the server closed the connection");
     case REDIS_ERR_PROTOCOL:
-        return lost(conn, "PROTOCOL", conn->ctx->errstr);
+        return conn_lost(conn, "PROTOCOL", conn->ctx->errstr);
     default:
-        return lost(conn, "CONNECTION_LOST", conn->ctx->errstr);
+        return conn_lost(conn, "CONNECTION_LOST", conn->ctx->errstr);
     }
 }
 
@@ -73,7 +73,7 @@ rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply *
         wait_ms = deadline_poll_ms(deadline);
         int n = poll(&p, 1, wait_ms);
         if (n < 0 && errno != EINTR)
-            return lost(conn, "CONNECTION_LOST", strerror(errno));
+            return conn_lost(conn, "CONNECTION_LOST", strerror(errno));
         if (n == 0)
             return NULL;
         err = n > 0 ? move_bytes(conn, p.revents) : NULL;
@@ -92,13 +92,13 @@ rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **rep
     if (late)
         redisc_keep_push(conn, *reply);
     *reply = NULL;
-    return lost(conn, "TIMEOUT",
-                "no reply in time; whether the command was carried out is unknown");
+    return conn_lost(conn, "TIMEOUT",
+                     "no reply in time; whether the command was carried out is unknown");
 }
 
 /* ---- push messages: a ring that forgets the oldest ---- */
 
-static void grow(redisc_conn *conn)
+static void pushes_grow(redisc_conn *conn)
 {
     size_t cap = conn->push_cap ? conn->push_cap * 2 : 16;
     redisReply **ring = mem_alloc(cap * sizeof *ring);
@@ -110,7 +110,7 @@ static void grow(redisc_conn *conn)
     conn->push_head = 0;
 }
 
-static redisReply *oldest(redisc_conn *conn)
+static redisReply *pushes_oldest(redisc_conn *conn)
 {
     redisReply *m = conn->pushes[conn->push_head];
     conn->push_head = (conn->push_head + 1) % conn->push_cap;
@@ -123,25 +123,25 @@ void redisc_keep_push(redisc_conn *conn, redisReply *message)
     rl_assert(message->type == REDIS_REPLY_PUSH);
     rl_assert(conn->push_count <= REDISC_PUSH_MAX);
     if (conn->push_count == REDISC_PUSH_MAX) {
-        freeReplyObject(oldest(conn));
+        freeReplyObject(pushes_oldest(conn));
         conn->pushes_dropped++;
     }
     if (conn->push_count == conn->push_cap)
-        grow(conn);
+        pushes_grow(conn);
     conn->pushes[(conn->push_head + conn->push_count++) % conn->push_cap] = message;
 }
 
-static rl_err *stray(redisc_conn *conn, redisReply *reply)
+static rl_err *stray_reply(redisc_conn *conn, redisReply *reply)
 {
     freeReplyObject(reply);
-    return lost(conn, "PROTOCOL", "the server sent a reply that no command was waiting for");
+    return conn_lost(conn, "PROTOCOL", "the server sent a reply that no command was waiting for");
 }
 
 rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message)
 {
     *message = NULL;
     if (conn->push_count) {
-        *message = oldest(conn);
+        *message = pushes_oldest(conn);
         return NULL;
     }
     rl_err *err = redisc_usable(conn);
@@ -152,7 +152,7 @@ rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message)
     if (err)
         return err;
     if (reply && reply->type != REDIS_REPLY_PUSH)
-        return stray(conn, reply);
+        return stray_reply(conn, reply);
     *message = reply;
     if (reply)
         return NULL;

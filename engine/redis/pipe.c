@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "redis/internal.h"
 
-static redisc_slot *current(redisc_pipe *pipe)
+static redisc_slot *pipe_current(redisc_pipe *pipe)
 {
     return &pipe->slots[pipe->count - 1];
 }
@@ -34,7 +34,7 @@ void redisc_pipe_begin(redisc_pipe *pipe, int argc)
         pipe->slots = mem_grow(pipe->slots, pipe->cap * sizeof *pipe->slots);
     }
     pipe->count++;
-    *current(pipe) = (redisc_slot){.word = ""};
+    *pipe_current(pipe) = (redisc_slot){.word = ""};
     pipe->argc = argc;
     pipe->argn = 0;
     put_length(&pipe->bytes, '*', (size_t)argc);
@@ -62,7 +62,7 @@ static void note_command(redisc_pipe *pipe, const char *bytes, size_t len)
                                               "unsubscribe", "punsubscribe", "sunsubscribe",
                                               NULL};
     static const char *const endless[] = {"monitor", "sync", "psync", NULL};
-    redisc_slot *slot = current(pipe);
+    redisc_slot *slot = pipe_current(pipe);
     char word[sizeof slot->word];
     lower(word, sizeof word, bytes, len);
     if (is_one_of(word, subscribing)) {
@@ -80,7 +80,7 @@ static void note_command(redisc_pipe *pipe, const char *bytes, size_t len)
 
 static void note_second(redisc_pipe *pipe, const char *bytes, size_t len)
 {
-    redisc_slot *slot = current(pipe);
+    redisc_slot *slot = pipe_current(pipe);
     char word[16];
     lower(word, sizeof word, bytes, len);
     if (strcmp(slot->word, "hello") == 0)
@@ -124,7 +124,7 @@ static bool confirms(const redisc_slot *slot, const redisReply *message)
 }
 
 /* Waits for the answer to one command; push messages that come first are kept. */
-static rl_err *answer(redisc_conn *conn, const redisc_slot *slot, redisReply **out)
+static rl_err *pipe_answer(redisc_conn *conn, const redisc_slot *slot, redisReply **out)
 {
     rl_deadline deadline = deadline_or_never(conn->opts.timeout);
     int waiting = slot->confirmations;
@@ -148,7 +148,7 @@ static rl_err *answer(redisc_conn *conn, const redisc_slot *slot, redisReply **o
     return NULL;
 }
 
-static rl_err *check(redisc_conn *conn, const redisc_pipe *pipe)
+static rl_err *pipe_check(redisc_conn *conn, const redisc_pipe *pipe)
 {
     rl_err *err = redisc_usable(conn);
     if (err)
@@ -185,14 +185,14 @@ rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply *
 {
     rl_assert(pipe->argn == pipe->argc);
     *got = 0;
-    rl_err *err = check(conn, pipe);
+    rl_err *err = pipe_check(conn, pipe);
     if (!err)
         err = no_strays(conn);
     if (err || pipe->count == 0)
         return err;
     redisAppendFormattedCommand(conn->ctx, pipe->bytes.data, pipe->bytes.len);
     for (size_t i = 0; i < pipe->count; i++, (*got)++) {
-        err = answer(conn, &pipe->slots[i], &replies[i]);
+        err = pipe_answer(conn, &pipe->slots[i], &replies[i]);
         if (err)
             return err;
     }

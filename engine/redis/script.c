@@ -31,8 +31,8 @@ typedef struct script_call {
     const size_t *lens;
 } script_call;
 
-static rl_err *eval(redisc_conn *conn, const char *verb, const char *what, size_t what_len,
-                    const script_call *call, redisReply **reply)
+static rl_err *script_eval(redisc_conn *conn, const char *verb, const char *what, size_t what_len,
+                           const script_call *call, redisReply **reply)
 {
     redisc_pipe pipe = {0};
     char nkeys[16];
@@ -60,9 +60,9 @@ rl_err *redisc_script_call(redisc_conn *conn, const redisc_script *script, int n
 {
     rl_assert(nkeys >= 0 && nkeys <= argc);
     script_call call = {nkeys, argc, argv, lens};
-    rl_err *err = eval(conn, "EVALSHA", script->sha, 40, &call, reply);
+    rl_err *err = script_eval(conn, "EVALSHA", script->sha, 40, &call, reply);
     if (!err_is(err, RL_REDIS, "NOSCRIPT"))
         return err;
     err_free(err);
-    return eval(conn, "EVAL", script->source, script->len, &call, reply);
+    return script_eval(conn, "EVAL", script->source, script->len, &call, reply);
 }

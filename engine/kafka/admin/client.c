@@ -24,67 +24,67 @@ static int patience_of(const rd_kafka_conf_t *conf)
     return n > 0 ? n : 600;
 }
 
-static rl_err *open_both(kafka_admin *a, rd_kafka_conf_t *conf)
+static rl_err *open_both(kafka_admin *admin, rd_kafka_conf_t *conf)
 {
     char brokers[4096];
     kafka_conf_value(conf, "bootstrap.servers", brokers, sizeof brokers);
-    a->patience_ms = patience_of(conf);
+    admin->patience_ms = patience_of(conf);
     wire_security *security = NULL;
     rl_err *err = wire_security_new(conf, &security);
     if (!err)
-        err = wire_cluster_new(brokers, a->patience_ms, security, &a->wire);
+        err = wire_cluster_new(brokers, admin->patience_ms, security, &admin->cluster);
     if (err) {
         rd_kafka_conf_destroy(conf);
         return err;
     }
-    return kafka_client_new(KAFKA_ADMIN, conf, &a->rk);
+    return kafka_client_new(KAFKA_ADMIN, conf, &admin->rk);
 }
 
 rl_err *kafka_admin_new(rd_kafka_conf_t *conf, kafka_admin **out)
 {
-    kafka_admin *a = mem_zero(sizeof *a);
-    a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    rl_err *err = open_both(a, conf);
+    kafka_admin *admin = mem_zero(sizeof *admin);
+    admin->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rl_err *err = open_both(admin, conf);
     if (err) {
-        kafka_admin_free(a);
+        kafka_admin_free(admin);
         return err;
     }
-    a->queue = rd_kafka_queue_new(a->rk);
-    *out = a;
+    admin->queue = rd_kafka_queue_new(admin->rk);
+    *out = admin;
     return NULL;
 }
 
-void kafka_admin_free(kafka_admin *a)
+void kafka_admin_free(kafka_admin *admin)
 {
-    if (!a)
+    if (!admin)
         return;
-    if (a->queue)
-        rd_kafka_queue_destroy(a->queue);
-    kafka_client_destroy(a->rk, 0, FREE_MS);
-    wire_cluster_free(a->wire);
-    if (a->wake_fd >= 0)
-        close(a->wake_fd);
-    free(a);
+    if (admin->queue)
+        rd_kafka_queue_destroy(admin->queue);
+    kafka_client_destroy(admin->rk, 0, FREE_MS);
+    wire_cluster_free(admin->cluster);
+    if (admin->wake_fd >= 0)
+        close(admin->wake_fd);
+    free(admin);
 }
 
-static void wake(kafka_admin *a)
+static void admin_wake(kafka_admin *admin)
 {
     uint64_t one = 1;
-    rd_kafka_queue_yield(a->queue);
-    if (write(a->wake_fd, &one, sizeof one) < 0)
+    rd_kafka_queue_yield(admin->queue);
+    if (write(admin->wake_fd, &one, sizeof one) < 0)
         return; /* full, thus readable: awake already */
 }
 
-void kafka_admin_cancel(kafka_admin *a, kafka_call *call)
+void kafka_admin_cancel(kafka_admin *admin, kafka_call *call)
 {
     atomic_store(&call->cancelled, true);
-    wake(a);
+    admin_wake(admin);
 }
 
-void kafka_admin_stop(kafka_admin *a)
+void kafka_admin_stop(kafka_admin *admin)
 {
-    atomic_store(&a->stopped, true);
-    wake(a);
+    atomic_store(&admin->stopped, true);
+    admin_wake(admin);
 }
 
 /* ---- items ---- */
@@ -137,32 +137,32 @@ void admin_items_of_list(kafka_items *items, const rd_kafka_topic_partition_list
 
 /* ---- running ---- */
 
-admin_run admin_begin(kafka_admin *a, kafka_call *call)
+admin_run admin_begin(kafka_admin *admin, kafka_call *call)
 {
-    return (admin_run){.a = a, .call = call, .until = deadline_in_ms(call->timeout_ms)};
+    return (admin_run){.admin = admin, .call = call, .until = deadline_in_ms(call->timeout_ms)};
 }
 
 wire_call admin_wire(admin_run *run)
 {
     return (wire_call){.deadline = run->until,
-                       .stop = {&run->call->cancelled, &run->a->stopped},
-                       .wake_fd = run->a->wake_fd};
+                       .stop = {&run->call->cancelled, &run->admin->stopped},
+                       .wake_fd = run->admin->wake_fd};
 }
 
 wire_call admin_wire_try(admin_run *run)
 {
     wire_call call = admin_wire(run);
-    return wire_call_within(&call, run->a->patience_ms * TRY_FACTOR);
+    return wire_call_within(&call, run->admin->patience_ms * TRY_FACTOR);
 }
 
-static rl_err *stopped(const admin_run *run)
+static rl_err *run_stopped(const admin_run *run)
 {
-    if (kafka_stopped(&run->call->cancelled) || kafka_stopped(&run->a->stopped))
+    if (kafka_stopped(&run->call->cancelled) || kafka_stopped(&run->admin->stopped))
         return err_lab("CANCELLED", "the call was cancelled");
     return NULL;
 }
 
-static rl_err *timed_out(const admin_run *run, const char *what)
+static rl_err *run_timed_out(const admin_run *run, const char *what)
 {
     return err_lab("TIMEOUT", "%s: no answer within %d ms", what, run->call->timeout_ms);
 }
@@ -172,12 +172,12 @@ static rl_err *await_event(admin_run *run, rl_deadline until, const char *what,
                            rd_kafka_event_t **event)
 {
     for (;;) {
-        rl_err *err = stopped(run);
+        rl_err *err = run_stopped(run);
         int slice = kafka_slice(until, KAFKA_SLICE_MS);
         if (err || !slice)
-            return err ? err : timed_out(run, what);
-        rd_kafka_event_t *got = rd_kafka_queue_poll(run->a->queue, slice);
-        if (got && (uintptr_t)rd_kafka_event_opaque(got) == run->a->ticket) {
+            return err ? err : run_timed_out(run, what);
+        rd_kafka_event_t *got = rd_kafka_queue_poll(run->admin->queue, slice);
+        if (got && (uintptr_t)rd_kafka_event_opaque(got) == run->admin->ticket) {
             *event = got;
             return NULL;
         }
@@ -187,7 +187,7 @@ static rl_err *await_event(admin_run *run, rl_deadline until, const char *what,
 
 /* Options that an operation does not know are refused by librdkafka with an error of no
  * interest. */
-static void ignore(rd_kafka_error_t *error)
+static void ignore_error(rd_kafka_error_t *error)
 {
     if (error)
         rd_kafka_error_destroy(error);
@@ -196,17 +196,17 @@ static void ignore(rd_kafka_error_t *error)
 static rd_kafka_AdminOptions_t *options_of(admin_run *run, const admin_op *op, int ms, int broker)
 {
     char why[128];
-    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(run->a->rk, op->api);
+    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(run->admin->rk, op->api);
     rd_kafka_AdminOptions_set_request_timeout(o, ms, why, sizeof why);
     rd_kafka_AdminOptions_set_operation_timeout(o, ms, why, sizeof why);
-    rd_kafka_AdminOptions_set_opaque(o, (void *)++run->a->ticket);
+    rd_kafka_AdminOptions_set_opaque(o, (void *)++run->admin->ticket);
     if (broker >= 0)
         rd_kafka_AdminOptions_set_broker(o, broker, why, sizeof why);
     if (op->committed)
-        ignore(
+        ignore_error(
             rd_kafka_AdminOptions_set_isolation_level(o, RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED));
     if (op->stable)
-        ignore(rd_kafka_AdminOptions_set_require_stable_offsets(o, 1));
+        ignore_error(rd_kafka_AdminOptions_set_require_stable_offsets(o, 1));
     return o;
 }
 
@@ -214,18 +214,18 @@ static rl_err *event_err(admin_run *run, const admin_op *op, rd_kafka_event_t *e
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
-        return timed_out(run, op->what);
+        return run_timed_out(run, op->what);
     return admin_item_err(code, op->what, "failed", rd_kafka_event_error_string(event));
 }
 
 static rl_err *try_once(admin_run *run, const admin_op *op, const void *arg, int broker,
                         rd_kafka_event_t **event)
 {
-    int ms = kafka_slice(run->until, run->a->patience_ms * TRY_FACTOR);
+    int ms = kafka_slice(run->until, run->admin->patience_ms * TRY_FACTOR);
     if (!ms)
-        return timed_out(run, op->what);
+        return run_timed_out(run, op->what);
     rd_kafka_AdminOptions_t *options = options_of(run, op, ms, broker);
-    op->submit(run->a, options, arg);
+    op->submit(run->admin, options, arg);
     rd_kafka_AdminOptions_destroy(options);
     rl_err *err = await_event(run, deadline_in_ms(ms + KAFKA_SLICE_MS), op->what, event);
     if (err)
@@ -271,8 +271,8 @@ static int living_broker(admin_run *run)
     wire_call call = admin_wire(run);
     wire_metadata m = {0};
     rl_err *err =
-        wire_metadata_get(run->a->wire, &call, WIRE_ANY, (const char *const[]){""}, 0, &m);
-    int broker = err ? -1 : wire_cluster_last(run->a->wire);
+        wire_metadata_get(run->admin->cluster, &call, WIRE_ANY, (const char *const[]){""}, 0, &m);
+    int broker = err ? -1 : wire_cluster_last(run->admin->cluster);
     err_free(err);
     wire_metadata_free(&m);
     return broker;
@@ -299,8 +299,8 @@ rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_e
 
 rl_err *admin_pause(admin_run *run, int ms, const char *fmt, ...)
 {
-    rd_kafka_event_destroy(rd_kafka_queue_poll(run->a->queue, kafka_slice(run->until, ms)));
-    rl_err *err = stopped(run);
+    rd_kafka_event_destroy(rd_kafka_queue_poll(run->admin->queue, kafka_slice(run->until, ms)));
+    rl_err *err = run_stopped(run);
     if (err || kafka_slice(run->until, ms))
         return err;
     va_list ap;

@@ -1,4 +1,4 @@
-/* The Kafka observer: everything a script asks of a cluster or tells it, besides producing and
+/* The Kafka observer: everything a script asks of a cluster or changes in it, besides producing and
  * consuming.
  *
  * Offers: blocking calls, each with an own deadline and cancellable from another thread, over one
@@ -24,10 +24,10 @@ typedef struct kafka_call {
 
 /* Takes conf also when it fails. socket.timeout.ms is how long a single broker may be silent. */
 rl_err *kafka_admin_new(rd_kafka_conf_t *conf, kafka_admin **out);
-void kafka_admin_free(kafka_admin *a); /* waits 2 s at most */
+void kafka_admin_free(kafka_admin *admin); /* waits 2 s at most */
 /* This call, if it runs or is about to. */
-void kafka_admin_cancel(kafka_admin *a, kafka_call *call);
-void kafka_admin_stop(kafka_admin *a); /* every call from now on */
+void kafka_admin_cancel(kafka_admin *admin, kafka_call *call);
+void kafka_admin_stop(kafka_admin *admin); /* every call from now on */
 
 /* What became of one of several. */
 typedef struct kafka_item {
@@ -60,62 +60,63 @@ typedef struct kafka_new_topic {
 
 /* wait: until all brokers that answer know every partition with a leader and its full ISR, and
  * its replicas serve it. */
-rl_err *kafka_admin_create_topic(kafka_admin *a, kafka_call *call, const kafka_new_topic *topic,
+rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kafka_new_topic *topic,
                                  bool wait);
-rl_err *kafka_admin_create_partitions(kafka_admin *a, kafka_call *call,
+rl_err *kafka_admin_create_partitions(kafka_admin *admin, kafka_call *call,
                                       const kafka_new_topic *grown, bool wait);
 /* wait: until no broker that answers knows them any more. */
-rl_err *kafka_admin_delete_topics(kafka_admin *a, kafka_call *call, const char *const *names,
+rl_err *kafka_admin_delete_topics(kafka_admin *admin, kafka_call *call, const char *const *names,
                                   int count, bool wait, kafka_items *items);
-rl_err *kafka_admin_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceType_t type,
+rl_err *kafka_admin_configs(kafka_admin *admin, kafka_call *call, rd_kafka_ResourceType_t type,
                             const char *name, rd_kafka_event_t **event);
 /* A pair without a value goes back to its default. */
-rl_err *kafka_admin_alter_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceType_t type,
-                                  const char *name, const kafka_pair *pairs, int count);
+rl_err *kafka_admin_alter_configs(kafka_admin *admin, kafka_call *call,
+                                  rd_kafka_ResourceType_t type, const char *name,
+                                  const kafka_pair *pairs, int count);
 /* before: RD_KAFKA_OFFSET_END for all up to the high watermark. *low is the low watermark
  * afterwards. */
-rl_err *kafka_admin_delete_records(kafka_admin *a, kafka_call *call, const char *topic,
+rl_err *kafka_admin_delete_records(kafka_admin *admin, kafka_call *call, const char *topic,
                                    int partition, int64_t before, int64_t *low);
 /* list NULL: all partitions. */
-rl_err *kafka_admin_elect(kafka_admin *a, kafka_call *call, rd_kafka_ElectionType_t type,
+rl_err *kafka_admin_elect(kafka_admin *admin, kafka_call *call, rd_kafka_ElectionType_t type,
                           rd_kafka_topic_partition_list_t *list, kafka_items *items);
 
 /* ---- groups (groups.c) ---- */
 
-rl_err *kafka_admin_groups(kafka_admin *a, kafka_call *call, rd_kafka_event_t **event);
+rl_err *kafka_admin_groups(kafka_admin *admin, kafka_call *call, rd_kafka_event_t **event);
 /* The caller frees the group. */
-rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *id, wire_group *group);
+rl_err *kafka_admin_group(kafka_admin *admin, kafka_call *call, const char *id, wire_group *group);
 /* places NULL: whatever was committed. The caller destroys *offsets. */
-rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                   rd_kafka_topic_partition_list_t *places, bool stable,
                                   rd_kafka_topic_partition_list_t **offsets);
 /* These two sort the list and leave in it how each went. */
-rl_err *kafka_admin_alter_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_alter_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                         rd_kafka_topic_partition_list_t *list, kafka_items *items);
-rl_err *kafka_admin_delete_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_delete_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                          rd_kafka_topic_partition_list_t *list, kafka_items *items);
-rl_err *kafka_admin_delete_groups(kafka_admin *a, kafka_call *call, const char *const *groups,
+rl_err *kafka_admin_delete_groups(kafka_admin *admin, kafka_call *call, const char *const *groups,
                                   int count, kafka_items *items);
 
 /* ---- positions, transactions, the cluster (offsets.c) ---- */
 
 /* The list's offsets are specs (RD_KAFKA_OFFSET_SPEC_* or a timestamp in ms) and become the
  * answers; err says what failed. */
-rl_err *kafka_admin_list_offsets(kafka_admin *a, kafka_call *call,
+rl_err *kafka_admin_list_offsets(kafka_admin *admin, kafka_call *call,
                                  rd_kafka_topic_partition_list_t *list, bool committed,
                                  rd_kafka_event_t **event);
-rl_err *kafka_admin_positions(kafka_admin *a, kafka_call *call, const char *topic, int partition,
-                              wire_positions *positions);
-rl_err *kafka_admin_metadata(kafka_admin *a, kafka_call *call, const char *const *topics, int count,
-                             wire_metadata *metadata);
-rl_err *kafka_admin_quorum(kafka_admin *a, kafka_call *call, wire_quorum *quorum);
-/* Over all brokers; items say which of them did not tell (partition is the broker's id). An
+rl_err *kafka_admin_positions(kafka_admin *admin, kafka_call *call, const char *topic,
+                              int partition, wire_positions *positions);
+rl_err *kafka_admin_metadata(kafka_admin *admin, kafka_call *call, const char *const *topics,
+                             int count, wire_metadata *metadata);
+rl_err *kafka_admin_quorum(kafka_admin *admin, kafka_call *call, wire_quorum *quorum);
+/* Over all brokers; items say which of them did not answer (partition is the broker's id). An
  * error only when none did. */
-rl_err *kafka_admin_transactions(kafka_admin *a, kafka_call *call, const char *const *states,
+rl_err *kafka_admin_transactions(kafka_admin *admin, kafka_call *call, const char *const *states,
                                  int count, wire_txns *txns, kafka_items *failed);
-rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id,
+rl_err *kafka_admin_transaction(kafka_admin *admin, kafka_call *call, const char *id,
                                 wire_txn_info *info);
-rl_err *kafka_admin_producers(kafka_admin *a, kafka_call *call, const char *topic, int partition,
-                              wire_producers *producers);
+rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *topic,
+                              int partition, wire_producers *producers);
 
 #endif

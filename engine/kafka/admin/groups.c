@@ -4,17 +4,18 @@
 
 /* ---- list ---- */
 
-static void submit_list(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *unused)
+static void submit_list(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                        const void *unused)
 {
     (void)unused;
-    rd_kafka_ListConsumerGroups(a->rk, options, a->queue);
+    rd_kafka_ListConsumerGroups(admin->rk, options, admin->queue);
 }
 
-rl_err *kafka_admin_groups(kafka_admin *a, kafka_call *call, rd_kafka_event_t **event)
+rl_err *kafka_admin_groups(kafka_admin *admin, kafka_call *call, rd_kafka_event_t **event)
 {
     static const admin_op op = {
         .api = RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, .what = "list groups", .submit = submit_list};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rl_err *err = admin_do(&run, &op, NULL, event);
     if (err)
         return err;
@@ -35,26 +36,26 @@ rl_err *kafka_admin_groups(kafka_admin *a, kafka_call *call, rd_kafka_event_t **
 
 /* ---- asked of the group's coordinator, which may be settling ---- */
 
-rl_err *kafka_admin_group(kafka_admin *a, kafka_call *call, const char *id, wire_group *group)
+rl_err *kafka_admin_group(kafka_admin *admin, kafka_call *call, const char *id, wire_group *group)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rl_err *err;
     do {
         wire_call wire = admin_wire_try(&run);
-        err = wire_group_describe(a->wire, &wire, id, group);
+        err = wire_group_describe(admin->cluster, &wire, id, group);
     } while (admin_settling(&run, &err));
     return err;
 }
 
-rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                   rd_kafka_topic_partition_list_t *places, bool stable,
                                   rd_kafka_topic_partition_list_t **offsets)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rl_err *err;
     do {
         wire_call wire = admin_wire_try(&run);
-        err = wire_group_offsets(a->wire, &wire, group, places, stable, offsets);
+        err = wire_group_offsets(admin->cluster, &wire, group, places, stable, offsets);
     } while (admin_settling(&run, &err));
     return err;
 }
@@ -62,14 +63,14 @@ rl_err *kafka_admin_group_offsets(kafka_admin *a, kafka_call *call, const char *
 typedef rl_err *(*change_offsets)(wire_cluster *cluster, const wire_call *call, const char *group,
                                   rd_kafka_topic_partition_list_t *list);
 
-static rl_err *change(kafka_admin *a, kafka_call *call, const char *group, change_offsets how,
-                      rd_kafka_topic_partition_list_t *list)
+static rl_err *change_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
+                                    change_offsets how, rd_kafka_topic_partition_list_t *list)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rl_err *err;
     do {
         wire_call wire = admin_wire_try(&run);
-        err = how(a->wire, &wire, group, list);
+        err = how(admin->cluster, &wire, group, list);
     } while (admin_settling(&run, &err));
     return err;
 }
@@ -86,35 +87,35 @@ static rl_err *check_once(rd_kafka_topic_partition_list_t *list)
     return NULL;
 }
 
-rl_err *kafka_admin_alter_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_alter_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                         rd_kafka_topic_partition_list_t *list, kafka_items *items)
 {
     *items = (kafka_items){0};
     rl_err *err = check_once(list);
     if (!err)
-        err = change(a, call, group, wire_group_commit, list);
+        err = change_group_offsets(admin, call, group, wire_group_commit, list);
     if (!err)
         admin_items_of_list(items, list, "alter the offset of");
     return err;
 }
 
-rl_err *kafka_admin_delete_group_offsets(kafka_admin *a, kafka_call *call, const char *group,
+rl_err *kafka_admin_delete_group_offsets(kafka_admin *admin, kafka_call *call, const char *group,
                                          rd_kafka_topic_partition_list_t *list, kafka_items *items)
 {
     *items = (kafka_items){0};
-    rl_err *err = change(a, call, group, wire_group_forget, list);
+    rl_err *err = change_group_offsets(admin, call, group, wire_group_forget, list);
     if (!err)
         admin_items_of_list(items, list, "delete the offset of");
     return err;
 }
 
-static rl_err *delete_one(kafka_admin *a, admin_run *run, const char *group)
+static rl_err *delete_one(kafka_admin *admin, admin_run *run, const char *group)
 {
     rl_err *err;
     run->lost = 0;
     do {
         wire_call wire = admin_wire_try(run);
-        err = wire_group_delete(a->wire, &wire, group);
+        err = wire_group_delete(admin->cluster, &wire, group);
     } while (admin_settling(run, &err));
     if (!run->lost || !err_is(err, RL_KAFKA, "GROUP_ID_NOT_FOUND"))
         return err;
@@ -122,13 +123,13 @@ static rl_err *delete_one(kafka_admin *a, admin_run *run, const char *group)
     return NULL;
 }
 
-rl_err *kafka_admin_delete_groups(kafka_admin *a, kafka_call *call, const char *const *groups,
+rl_err *kafka_admin_delete_groups(kafka_admin *admin, kafka_call *call, const char *const *groups,
                                   int count, kafka_items *items)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     *items = (kafka_items){0};
     for (int i = 0; i < count; i++) {
-        rl_err *err = delete_one(a, &run, groups[i]);
+        rl_err *err = delete_one(admin, &run, groups[i]);
         if (err_is(err, RL_LAB, "CANCELLED")) {
             kafka_items_free(items);
             return err;

@@ -4,9 +4,10 @@
 
 /* ---- ListOffsets for many partitions, over librdkafka ---- */
 
-static void submit_offsets(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_offsets(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                           const void *arg)
 {
-    rd_kafka_ListOffsets(a->rk, (rd_kafka_topic_partition_list_t *)arg, options, a->queue);
+    rd_kafka_ListOffsets(admin->rk, (rd_kafka_topic_partition_list_t *)arg, options, admin->queue);
 }
 
 static const rd_kafka_ListOffsetsResultInfo_t **infos_of(rd_kafka_event_t *event, size_t *n)
@@ -30,7 +31,7 @@ static rd_kafka_resp_err_t moving_code(rd_kafka_event_t *event)
     return 0;
 }
 
-rl_err *kafka_admin_list_offsets(kafka_admin *a, kafka_call *call,
+rl_err *kafka_admin_list_offsets(kafka_admin *admin, kafka_call *call,
                                  rd_kafka_topic_partition_list_t *list, bool committed,
                                  rd_kafka_event_t **event)
 {
@@ -39,41 +40,41 @@ rl_err *kafka_admin_list_offsets(kafka_admin *a, kafka_call *call,
                    .submit = submit_offsets,
                    .code = moving_code,
                    .committed = committed};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     return admin_do(&run, &op, list, event);
 }
 
 /* ---- over the wire ---- */
 
-rl_err *kafka_admin_positions(kafka_admin *a, kafka_call *call, const char *topic, int partition,
-                              wire_positions *positions)
+rl_err *kafka_admin_positions(kafka_admin *admin, kafka_call *call, const char *topic,
+                              int partition, wire_positions *positions)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
-    return wire_positions_get(a->wire, &wire, topic, partition, positions);
+    return wire_positions_get(admin->cluster, &wire, topic, partition, positions);
 }
 
-rl_err *kafka_admin_metadata(kafka_admin *a, kafka_call *call, const char *const *topics, int count,
-                             wire_metadata *metadata)
+rl_err *kafka_admin_metadata(kafka_admin *admin, kafka_call *call, const char *const *topics,
+                             int count, wire_metadata *metadata)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
-    return wire_metadata_get(a->wire, &wire, WIRE_ANY, topics, count, metadata);
+    return wire_metadata_get(admin->cluster, &wire, WIRE_ANY, topics, count, metadata);
 }
 
-rl_err *kafka_admin_quorum(kafka_admin *a, kafka_call *call, wire_quorum *quorum)
+rl_err *kafka_admin_quorum(kafka_admin *admin, kafka_call *call, wire_quorum *quorum)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
-    return wire_quorum_get(a->wire, &wire, quorum);
+    return wire_quorum_get(admin->cluster, &wire, quorum);
 }
 
-rl_err *kafka_admin_producers(kafka_admin *a, kafka_call *call, const char *topic, int partition,
-                              wire_producers *producers)
+rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *topic,
+                              int partition, wire_producers *producers)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
-    return wire_producers_get(a->wire, &wire, topic, partition, producers);
+    return wire_producers_get(admin->cluster, &wire, topic, partition, producers);
 }
 
 bool admin_settling(admin_run *run, rl_err **err)
@@ -92,28 +93,27 @@ bool admin_settling(admin_run *run, rl_err **err)
 }
 
 /* The coordinator may be settling, as in admin_do. */
-rl_err *kafka_admin_transaction(kafka_admin *a, kafka_call *call, const char *id,
+rl_err *kafka_admin_transaction(kafka_admin *admin, kafka_call *call, const char *id,
                                 wire_txn_info *info)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rl_err *err;
     do {
         wire_call wire = admin_wire_try(&run);
-        err = wire_txn_describe(a->wire, &wire, id, info);
+        err = wire_txn_describe(admin->cluster, &wire, id, info);
     } while (admin_settling(&run, &err));
     return err;
 }
 
-/* Each broker tells of the transactions it coordinates; one that is silent leaves a gap that is
- * said. */
+/* Each broker lists the transactions it coordinates; one that is silent is named among the failed. */
 static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *const *states,
                            int count, wire_txns *txns, kafka_items *failed)
 {
     for (int i = 0; i < m->node_count; i++) {
         const wire_node *node = &m->nodes[i];
         wire_call wire = admin_wire(run);
-        wire_call within = wire_cluster_budget(run->a->wire, &wire, node->id);
-        rl_err *err = wire_txns_list(run->a->wire, &within, node->id, states, count, txns);
+        wire_call within = wire_cluster_budget(run->admin->cluster, &wire, node->id);
+        rl_err *err = wire_txns_list(run->admin->cluster, &within, node->id, states, count, txns);
         if (err_is(err, RL_LAB, "CANCELLED") || err_is(err, RL_LAB, "USAGE"))
             return err;
         char name[300];
@@ -128,15 +128,16 @@ static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *c
     return err;
 }
 
-rl_err *kafka_admin_transactions(kafka_admin *a, kafka_call *call, const char *const *states,
+rl_err *kafka_admin_transactions(kafka_admin *admin, kafka_call *call, const char *const *states,
                                  int count, wire_txns *txns, kafka_items *failed)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
     wire_metadata m;
     *txns = (wire_txns){0};
     *failed = (kafka_items){0};
-    rl_err *err = wire_metadata_get(a->wire, &wire, WIRE_ANY, (const char *const[]){""}, 0, &m);
+    rl_err *err =
+        wire_metadata_get(admin->cluster, &wire, WIRE_ANY, (const char *const[]){""}, 0, &m);
     if (!err)
         err = ask_brokers(&run, &m, states, count, txns, failed);
     wire_metadata_free(&m);

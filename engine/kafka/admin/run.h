@@ -11,16 +11,16 @@
 struct kafka_admin {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
-    wire_cluster *wire;
+    wire_cluster *cluster;
     int wake_fd, patience_ms;
     kafka_stop stopped;
-    uintptr_t ticket; /* tells the answer of this try from those that came too late */
+    uintptr_t ticket; /* sets the answer of this try apart from those that came too late */
 };
 
 typedef struct admin_op {
     rd_kafka_admin_op_t api;
     const char *what; /* "create topic" */
-    void (*submit)(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg);
+    void (*submit)(kafka_admin *admin, const rd_kafka_AdminOptions_t *options, const void *arg);
     /* of the only item, to repeat what wants repeating; may be NULL */
     rd_kafka_resp_err_t (*code)(rd_kafka_event_t *event);
     bool anywhere;  /* any broker takes the request and forwards it */
@@ -29,13 +29,13 @@ typedef struct admin_op {
 } admin_op;
 
 typedef struct admin_run {
-    kafka_admin *a;
+    kafka_admin *admin;
     kafka_call *call;
     rl_deadline until;
     int lost; /* tries without an answer: they may have been carried out */
 } admin_run;
 
-admin_run admin_begin(kafka_admin *a, kafka_call *call);
+admin_run admin_begin(kafka_admin *admin, kafka_call *call);
 rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_event_t **event);
 /* Waits a little between two looks; CANCELLED when the call is, TIMEOUT (with this text) when
  * its time is up. */

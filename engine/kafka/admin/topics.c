@@ -51,8 +51,9 @@ static bool met(const wire_metadata *m, expectation *e)
 static rl_err *look(admin_run *run, int broker, expectation *e, bool *done, wire_metadata *m)
 {
     wire_call call = admin_wire(run);
-    wire_call within = broker == WIRE_ANY ? call : wire_cluster_budget(run->a->wire, &call, broker);
-    rl_err *err = wire_metadata_get(run->a->wire, &within, broker, &e->name, 1, m);
+    wire_call within =
+        broker == WIRE_ANY ? call : wire_cluster_budget(run->admin->cluster, &call, broker);
+    rl_err *err = wire_metadata_get(run->admin->cluster, &within, broker, &e->name, 1, m);
     if (!err) {
         *done = met(m, e);
         return NULL;
@@ -98,7 +99,7 @@ static rl_err *look_at_logs(admin_run *run, expectation *e, bool *done)
     for (int i = 0; *done && i < e->partitions && i < PROBED_PARTITIONS; i++) {
         wire_positions p;
         wire_call call = admin_wire(run);
-        rl_err *err = wire_positions_get(run->a->wire, &call, e->name, i, &p);
+        rl_err *err = wire_positions_get(run->admin->cluster, &call, e->name, i, &p);
         if (err)
             return err;
         *done = served(&p, i, e);
@@ -145,10 +146,11 @@ static rd_kafka_NewTopic_t *new_topic(const kafka_new_topic *t, rl_err **err)
     return NULL;
 }
 
-static void submit_create(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_create(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                          const void *arg)
 {
     rd_kafka_NewTopic_t *topic = (rd_kafka_NewTopic_t *)arg;
-    rd_kafka_CreateTopics(a->rk, &topic, 1, options, a->queue);
+    rd_kafka_CreateTopics(admin->rk, &topic, 1, options, admin->queue);
 }
 
 static const rd_kafka_topic_result_t *create_result(rd_kafka_event_t *event)
@@ -170,14 +172,14 @@ static rl_err *created_count(admin_run *run, const kafka_new_topic *t, int *coun
         return NULL;
     wire_metadata m;
     wire_call call = admin_wire(run);
-    rl_err *err = wire_metadata_get(run->a->wire, &call, WIRE_ANY, &t->name, 1, &m);
+    rl_err *err = wire_metadata_get(run->admin->cluster, &call, WIRE_ANY, &t->name, 1, &m);
     const wire_topic *topic = err ? NULL : wire_metadata_topic(&m, t->name);
     *count = topic && topic->count ? topic->count : 1;
     wire_metadata_free(&m);
     return err;
 }
 
-rl_err *kafka_admin_create_topic(kafka_admin *a, kafka_call *call, const kafka_new_topic *t,
+rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kafka_new_topic *t,
                                  bool wait)
 {
     static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_CREATETOPICS,
@@ -185,7 +187,7 @@ rl_err *kafka_admin_create_topic(kafka_admin *a, kafka_call *call, const kafka_n
                                 .submit = submit_create,
                                 .code = create_code,
                                 .anywhere = true};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     rl_err *err = NULL;
     rd_kafka_NewTopic_t *topic = new_topic(t, &err);
@@ -211,11 +213,11 @@ rl_err *kafka_admin_create_topic(kafka_admin *a, kafka_call *call, const kafka_n
 
 /* ---- more partitions ---- */
 
-static void submit_partitions(kafka_admin *a, const rd_kafka_AdminOptions_t *options,
+static void submit_partitions(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
                               const void *arg)
 {
     rd_kafka_NewPartitions_t *parts = (rd_kafka_NewPartitions_t *)arg;
-    rd_kafka_CreatePartitions(a->rk, &parts, 1, options, a->queue);
+    rd_kafka_CreatePartitions(admin->rk, &parts, 1, options, admin->queue);
 }
 
 static const rd_kafka_topic_result_t *partitions_result(rd_kafka_event_t *event)
@@ -230,15 +232,15 @@ static rd_kafka_resp_err_t partitions_code(rd_kafka_event_t *event)
     return rd_kafka_topic_result_error(partitions_result(event));
 }
 
-rl_err *kafka_admin_create_partitions(kafka_admin *a, kafka_call *call, const kafka_new_topic *t,
-                                      bool wait)
+rl_err *kafka_admin_create_partitions(kafka_admin *admin, kafka_call *call,
+                                      const kafka_new_topic *t, bool wait)
 {
     static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_CREATEPARTITIONS,
                                 .what = "create partitions",
                                 .submit = submit_partitions,
                                 .code = partitions_code,
                                 .anywhere = true};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     char why[256] = "";
     rd_kafka_NewPartitions_t *parts =
@@ -265,10 +267,11 @@ typedef struct deletion {
     size_t count;
 } deletion;
 
-static void submit_delete(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_delete(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                          const void *arg)
 {
     const deletion *d = arg;
-    rd_kafka_DeleteTopics(a->rk, d->topics, d->count, options, a->queue);
+    rd_kafka_DeleteTopics(admin->rk, d->topics, d->count, options, admin->queue);
 }
 
 static rl_err *delete_all(admin_run *run, const char *const *names, int count,
@@ -287,10 +290,10 @@ static rl_err *delete_all(admin_run *run, const char *const *names, int count,
     return err;
 }
 
-rl_err *kafka_admin_delete_topics(kafka_admin *a, kafka_call *call, const char *const *names,
+rl_err *kafka_admin_delete_topics(kafka_admin *admin, kafka_call *call, const char *const *names,
                                   int count, bool wait, kafka_items *items)
 {
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     *items = (kafka_items){0};
     rl_err *err = count ? delete_all(&run, names, count, &event) : NULL;
@@ -317,26 +320,28 @@ rl_err *kafka_admin_delete_topics(kafka_admin *a, kafka_call *call, const char *
 
 /* ---- configurations ---- */
 
-static void submit_describe(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_describe(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                            const void *arg)
 {
     rd_kafka_ConfigResource_t *resource = (rd_kafka_ConfigResource_t *)arg;
-    rd_kafka_DescribeConfigs(a->rk, &resource, 1, options, a->queue);
+    rd_kafka_DescribeConfigs(admin->rk, &resource, 1, options, admin->queue);
 }
 
-static void submit_alter(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_alter(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                         const void *arg)
 {
     rd_kafka_ConfigResource_t *resource = (rd_kafka_ConfigResource_t *)arg;
-    rd_kafka_IncrementalAlterConfigs(a->rk, &resource, 1, options, a->queue);
+    rd_kafka_IncrementalAlterConfigs(admin->rk, &resource, 1, options, admin->queue);
 }
 
-rl_err *kafka_admin_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceType_t type,
+rl_err *kafka_admin_configs(kafka_admin *admin, kafka_call *call, rd_kafka_ResourceType_t type,
                             const char *name, rd_kafka_event_t **event)
 {
     admin_op op = {.api = RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
                    .what = "describe configs",
                    .submit = submit_describe,
                    .anywhere = type != RD_KAFKA_RESOURCE_BROKER};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
     rl_err *err = admin_do(&run, &op, resource, event);
     rd_kafka_ConfigResource_destroy(resource);
@@ -367,14 +372,15 @@ static rl_err *put_pairs(rd_kafka_ConfigResource_t *resource, const kafka_pair *
     return NULL;
 }
 
-rl_err *kafka_admin_alter_configs(kafka_admin *a, kafka_call *call, rd_kafka_ResourceType_t type,
-                                  const char *name, const kafka_pair *pairs, int count)
+rl_err *kafka_admin_alter_configs(kafka_admin *admin, kafka_call *call,
+                                  rd_kafka_ResourceType_t type, const char *name,
+                                  const kafka_pair *pairs, int count)
 {
     admin_op op = {.api = RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS,
                    .what = "alter configs",
                    .submit = submit_alter,
                    .anywhere = type != RD_KAFKA_RESOURCE_BROKER};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
     rl_err *err = put_pairs(resource, pairs, count);
@@ -394,18 +400,19 @@ rl_err *kafka_admin_alter_configs(kafka_admin *a, kafka_call *call, rd_kafka_Res
 
 /* ---- records ---- */
 
-static void submit_records(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_records(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                           const void *arg)
 {
     rd_kafka_DeleteRecords_t *records = (rd_kafka_DeleteRecords_t *)arg;
-    rd_kafka_DeleteRecords(a->rk, &records, 1, options, a->queue);
+    rd_kafka_DeleteRecords(admin->rk, &records, 1, options, admin->queue);
 }
 
-rl_err *kafka_admin_delete_records(kafka_admin *a, kafka_call *call, const char *topic,
+rl_err *kafka_admin_delete_records(kafka_admin *admin, kafka_call *call, const char *topic,
                                    int partition, int64_t before, int64_t *low)
 {
     static const admin_op op = {
         .api = RD_KAFKA_ADMIN_OP_DELETERECORDS, .what = "delete records", .submit = submit_records};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
@@ -426,19 +433,20 @@ rl_err *kafka_admin_delete_records(kafka_admin *a, kafka_call *call, const char 
 
 /* ---- leaders ---- */
 
-static void submit_elect(kafka_admin *a, const rd_kafka_AdminOptions_t *options, const void *arg)
+static void submit_elect(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                         const void *arg)
 {
-    rd_kafka_ElectLeaders(a->rk, (rd_kafka_ElectLeaders_t *)arg, options, a->queue);
+    rd_kafka_ElectLeaders(admin->rk, (rd_kafka_ElectLeaders_t *)arg, options, admin->queue);
 }
 
-rl_err *kafka_admin_elect(kafka_admin *a, kafka_call *call, rd_kafka_ElectionType_t type,
+rl_err *kafka_admin_elect(kafka_admin *admin, kafka_call *call, rd_kafka_ElectionType_t type,
                           rd_kafka_topic_partition_list_t *list, kafka_items *items)
 {
     static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_ELECTLEADERS,
                                 .what = "elect leaders",
                                 .submit = submit_elect,
                                 .anywhere = true};
-    admin_run run = admin_begin(a, call);
+    admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     *items = (kafka_items){0};
     rd_kafka_ElectLeaders_t *elect = rd_kafka_ElectLeaders_new(type, list);

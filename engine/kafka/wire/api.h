@@ -15,7 +15,7 @@
 #include "kafka/wire/cluster.h"
 #include "kafka/wire/parts.h"
 
-#define WIRE_UNKNOWN INT64_MIN /* a position that nobody could tell: unknown, not 0 */
+#define WIRE_UNKNOWN INT64_MIN /* a position that nobody knows, which is not 0 */
 
 /* ---- metadata ---- */
 
@@ -48,7 +48,7 @@ typedef struct wire_metadata {
 } wire_metadata;
 
 /* topics NULL: all of them. broker may be WIRE_ANY; another view is of interest only right after
- * a change. Teaches the cluster its brokers. */
+ * a change. Makes the brokers known to the cluster. */
 rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
                           const char *const *topics, int count, wire_metadata *metadata);
 rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *metadata);

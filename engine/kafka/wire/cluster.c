@@ -13,7 +13,7 @@
     1000 /* a connection with outstanding answers that was silent for so long is replaced */
 
 typedef struct peer {
-    int id; /* -1 for an address of the bootstrap list of which no metadata has spoken */
+    int id; /* -1 for an address of the bootstrap list that no metadata has named */
     char *host;
     int port;
     wire_conn *conn;
@@ -27,16 +27,17 @@ struct wire_cluster {
     wire_security *security;
 };
 
-static peer *add_peer(wire_cluster *c, int id, const char *host, size_t host_len, int port)
+static peer *peer_add(wire_cluster *cluster, int id, const char *host, size_t host_len, int port)
 {
-    c->peers = mem_grow(c->peers, (size_t)(c->count + 1) * sizeof *c->peers);
-    peer *p = &c->peers[c->count++];
+    cluster->peers =
+        mem_grow(cluster->peers, (size_t)(cluster->count + 1) * sizeof *cluster->peers);
+    peer *p = &cluster->peers[cluster->count++];
     *p = (peer){.id = id, .host = mem_dup(host, host_len), .port = port};
     return p;
 }
 
 /* "host:port" or "[v6]:port", of which [from, to) is the whole. */
-static rl_err *add_bootstrap(wire_cluster *c, const char *from, const char *to)
+static rl_err *add_bootstrap(wire_cluster *cluster, const char *from, const char *to)
 {
     const char *scheme = strstr(from, "://");
     if (scheme && scheme < to)
@@ -50,109 +51,111 @@ static rl_err *add_bootstrap(wire_cluster *c, const char *from, const char *to)
         return err_lab("USAGE", "'%.*s' is no broker address; write host:port", (int)(to - from),
                        from);
     bool v6 = *from == '[' && colon[-1] == ']';
-    add_peer(c, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, (int)port);
+    peer_add(cluster, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, (int)port);
     return NULL;
 }
 
 rl_err *wire_cluster_new(const char *bootstrap, int patience_ms, wire_security *security,
                          wire_cluster **out)
 {
-    wire_cluster *c = mem_zero(sizeof *c);
-    c->patience_ms = patience_ms;
-    c->security = security;
+    wire_cluster *cluster = mem_zero(sizeof *cluster);
+    cluster->patience_ms = patience_ms;
+    cluster->security = security;
     rl_err *err = NULL;
     for (const char *from = bootstrap; *from && !err;) {
         from += strspn(from, ", \t");
         size_t n = strcspn(from, ", \t");
         if (n)
-            err = add_bootstrap(c, from, from + n);
+            err = add_bootstrap(cluster, from, from + n);
         from += n;
     }
-    if (!err && !c->count)
+    if (!err && !cluster->count)
         err = err_lab("USAGE", "no broker address in '%s'", bootstrap);
     if (err) {
-        wire_cluster_free(c);
+        wire_cluster_free(cluster);
         return err;
     }
-    *out = c;
+    *out = cluster;
     return NULL;
 }
 
-void wire_cluster_free(wire_cluster *c)
+void wire_cluster_free(wire_cluster *cluster)
 {
-    if (!c)
+    if (!cluster)
         return;
-    for (int i = 0; i < c->count; i++) {
-        wire_close(c->peers[i].conn);
-        free(c->peers[i].host);
+    for (int i = 0; i < cluster->count; i++) {
+        wire_close(cluster->peers[i].conn);
+        free(cluster->peers[i].host);
     }
-    wire_security_free(c->security);
-    free(c->peers);
-    free(c);
+    wire_security_free(cluster->security);
+    free(cluster->peers);
+    free(cluster);
 }
 
-static peer *find(const wire_cluster *c, int broker)
+static peer *peer_find(const wire_cluster *cluster, int broker)
 {
-    for (int i = 0; i < c->count; i++)
-        if (c->peers[i].id == broker)
-            return &c->peers[i];
+    for (int i = 0; i < cluster->count; i++)
+        if (cluster->peers[i].id == broker)
+            return &cluster->peers[i];
     return NULL;
 }
 
-bool wire_cluster_knows(const wire_cluster *c, int broker)
+bool wire_cluster_knows(const wire_cluster *cluster, int broker)
 {
-    return broker >= 0 && find(c, broker);
+    return broker >= 0 && peer_find(cluster, broker);
 }
 
-int wire_cluster_last(const wire_cluster *c)
+int wire_cluster_last(const wire_cluster *cluster)
 {
-    return c->peers[c->last].id;
+    return cluster->peers[cluster->last].id;
 }
 
-static void hang_up(peer *p)
+static void peer_hang_up(peer *p)
 {
     wire_close(p->conn);
     p->conn = NULL;
 }
 
-void wire_cluster_learn(wire_cluster *c, int broker, const char *host, int port)
+void wire_cluster_learn(wire_cluster *cluster, int broker, const char *host, int port)
 {
-    peer *p = find(c, broker);
-    for (int i = 0; i < c->count && !p; i++)
-        if (c->peers[i].id < 0 && c->peers[i].port == port && strcmp(c->peers[i].host, host) == 0)
-            p = &c->peers[i];
+    peer *p = peer_find(cluster, broker);
+    for (int i = 0; i < cluster->count && !p; i++)
+        if (cluster->peers[i].id < 0 && cluster->peers[i].port == port &&
+            strcmp(cluster->peers[i].host, host) == 0)
+            p = &cluster->peers[i];
     if (!p)
-        p = add_peer(c, broker, host, strlen(host), port);
+        p = peer_add(cluster, broker, host, strlen(host), port);
     p->id = broker;
     if (p->port == port && strcmp(p->host, host) == 0)
         return;
-    hang_up(p);
+    peer_hang_up(p);
     free(p->host);
     p->host = mem_strdup(host);
     p->port = port;
 }
 
 /* Silent for long, or so slow that the requests it owes an answer pile up. */
-static bool worn_out(const peer *p)
+static bool peer_worn_out(const peer *p)
 {
     int owed = p->conn ? wire_outstanding(p->conn) : 0;
     return owed > WIRE_MAX_AHEAD / 2 ||
            (owed && clock_ns() - wire_heard(p->conn) > SILENCE_MS * NS_PER_MS);
 }
 
-static rl_err *take(wire_cluster *c, peer *p, const wire_call *call, wire_conn **conn, bool *cached)
+static rl_err *peer_take(wire_cluster *cluster, peer *p, const wire_call *call, wire_conn **conn,
+                         bool *cached)
 {
-    if (worn_out(p))
-        hang_up(p);
+    if (peer_worn_out(p))
+        peer_hang_up(p);
     *cached = p->conn != NULL;
-    rl_err *err = p->conn ? NULL : wire_open(call, c->security, p->host, p->port, &p->conn);
+    rl_err *err = p->conn ? NULL : wire_open(call, cluster->security, p->host, p->port, &p->conn);
     if (!err)
         err = wire_login(p->conn, call);
     *conn = p->conn;
     return err;
 }
 
-static void settle(peer *p, const rl_err *err)
+static void peer_settle(peer *p, const rl_err *err)
 {
     bool late = err_is(err, RL_LAB, "TIMEOUT");
     if (late || !err)
@@ -163,33 +166,33 @@ static void settle(peer *p, const rl_err *err)
     if (late || err_is(err, RL_LAB, "CANCELLED"))
         keep = wire_abandon(p->conn);
     if (!keep)
-        hang_up(p);
+        peer_hang_up(p);
 }
 
-wire_call wire_cluster_budget(const wire_cluster *c, const wire_call *call, int broker)
+wire_call wire_cluster_budget(const wire_cluster *cluster, const wire_call *call, int broker)
 {
-    const peer *p = find(c, broker);
-    return wire_call_within(call, p && p->slow ? SLOW_BUDGET_MS : c->patience_ms);
+    const peer *p = peer_find(cluster, broker);
+    return wire_call_within(call, p && p->slow ? SLOW_BUDGET_MS : cluster->patience_ms);
 }
 
-rl_err *wire_cluster_take(wire_cluster *c, const wire_call *call, int broker, wire_conn **conn,
-                          bool *cached)
+rl_err *wire_cluster_take(wire_cluster *cluster, const wire_call *call, int broker,
+                          wire_conn **conn, bool *cached)
 {
-    peer *p = find(c, broker);
+    peer *p = peer_find(cluster, broker);
     if (!p)
         return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
-    return take(c, p, call, conn, cached);
+    return peer_take(cluster, p, call, conn, cached);
 }
 
-void wire_cluster_settle(wire_cluster *c, int broker, const rl_err *err)
+void wire_cluster_settle(wire_cluster *cluster, int broker, const rl_err *err)
 {
-    peer *p = find(c, broker);
+    peer *p = peer_find(cluster, broker);
     if (p)
-        settle(p, err);
+        peer_settle(p, err);
 }
 
-static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_question *q,
-                        frame_reader *r)
+static rl_err *peer_exchange(wire_conn *conn, const wire_call *call, const wire_question *q,
+                             frame_reader *r)
 {
     rl_err *err = wire_speaks(conn, q->api, q->version);
     if (err)
@@ -202,24 +205,24 @@ static rl_err *exchange(wire_conn *conn, const wire_call *call, const wire_quest
 }
 
 /* Carried out twice, it answers otherwise. */
-static bool may_repeat(const wire_question *q)
+static bool question_may_repeat(const wire_question *q)
 {
     return q->api != FRAME_DELETE_GROUPS;
 }
 
 /* A cached connection may have died unseen (the broker was restarted): that alone is tried
  * again, once, on a fresh one. */
-static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const wire_question *q,
-                        frame_reader *r)
+static rl_err *peer_ask(wire_cluster *cluster, peer *p, const wire_call *call,
+                        const wire_question *q, frame_reader *r)
 {
     for (;;) {
         wire_conn *conn;
         bool cached;
-        rl_err *err = take(c, p, call, &conn, &cached);
+        rl_err *err = peer_take(cluster, p, call, &conn, &cached);
         if (!err)
-            err = exchange(conn, call, q, r);
-        settle(p, err);
-        if (!err || !cached || !may_repeat(q) || !err_is(err, RL_KAFKA, "_TRANSPORT"))
+            err = peer_exchange(conn, call, q, r);
+        peer_settle(p, err);
+        if (!err || !cached || !question_may_repeat(q) || !err_is(err, RL_KAFKA, "_TRANSPORT"))
             return err;
         err_free(err);
     }
@@ -227,31 +230,31 @@ static rl_err *ask_peer(wire_cluster *c, peer *p, const wire_call *call, const w
 
 /* Brokers that answer come before those that were slow; among equals the one that answered last,
  * so that there is one connection to keep warm. */
-static int next_peer(const wire_cluster *c, const bool *tried, bool slow)
+static int next_peer(const wire_cluster *cluster, const bool *tried, bool slow)
 {
-    for (int i = 0; i < c->count; i++) {
-        int at = (c->last + i) % c->count;
-        if (!tried[at] && c->peers[at].slow == slow)
+    for (int i = 0; i < cluster->count; i++) {
+        int at = (cluster->last + i) % cluster->count;
+        if (!tried[at] && cluster->peers[at].slow == slow)
             return at;
     }
     return -1;
 }
 
-static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_question *q,
+static rl_err *ask_any(wire_cluster *cluster, const wire_call *call, const wire_question *q,
                        frame_reader *r)
 {
-    bool *tried = mem_zero((size_t)c->count * sizeof *tried);
+    bool *tried = mem_zero((size_t)cluster->count * sizeof *tried);
     rl_err *err = NULL;
-    for (int left = c->count; left > 0; left--) {
-        int at = next_peer(c, tried, false);
+    for (int left = cluster->count; left > 0; left--) {
+        int at = next_peer(cluster, tried, false);
         if (at < 0)
-            at = next_peer(c, tried, true);
+            at = next_peer(cluster, tried, true);
         tried[at] = true;
         err_free(err);
-        wire_call within = wire_call_within(call, left == 1 ? INT32_MAX : c->patience_ms);
-        err = ask_peer(c, &c->peers[at], &within, q, r);
+        wire_call within = wire_call_within(call, left == 1 ? INT32_MAX : cluster->patience_ms);
+        err = peer_ask(cluster, &cluster->peers[at], &within, q, r);
         if (!err)
-            c->last = at;
+            cluster->last = at;
         if (!err || err_is(err, RL_LAB, "CANCELLED") || deadline_passed(call->deadline))
             break;
     }
@@ -259,13 +262,13 @@ static rl_err *ask_any(wire_cluster *c, const wire_call *call, const wire_questi
     return err;
 }
 
-rl_err *wire_ask(wire_cluster *c, const wire_call *call, int broker, const wire_question *q,
+rl_err *wire_ask(wire_cluster *cluster, const wire_call *call, int broker, const wire_question *q,
                  frame_reader *r)
 {
     if (broker == WIRE_ANY)
-        return ask_any(c, call, q, r);
-    peer *p = find(c, broker);
+        return ask_any(cluster, call, q, r);
+    peer *p = peer_find(cluster, broker);
     if (!p)
         return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
-    return ask_peer(c, p, call, q, r);
+    return peer_ask(cluster, p, call, q, r);
 }

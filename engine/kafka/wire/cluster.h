@@ -4,8 +4,8 @@
  * to one broker or to whichever answers. A broker that did not answer in time is remembered as
  * slow: others are asked before it, and whoever asks many brokers at once gives it less time, so
  * that a frozen broker costs its own answers only. Questions may be repeated, but for DeleteGroups:
- * of that a broken connection is told.
- * Uses: kafka/wire. Thread: one at a time. */
+ * there a broken connection is an error.
+ * Uses: kafka/wire/conn, kafka/wire/login. Thread: one at a time. */
 #ifndef RL_KAFKA_WIRE_CLUSTER_H
 #define RL_KAFKA_WIRE_CLUSTER_H
 

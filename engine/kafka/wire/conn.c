@@ -155,7 +155,7 @@ rl_err *wire_flush(wire_conn *conn, const wire_call *call)
 }
 
 /* Moves what was read but not yet parsed to the front, so that the buffer does not creep. */
-static void compact(wire_conn *conn)
+static void conn_compact(wire_conn *conn)
 {
     if (!conn->in_pos)
         return;
@@ -164,9 +164,9 @@ static void compact(wire_conn *conn)
     conn->in_pos = 0;
 }
 
-static rl_err *fill(wire_conn *conn, const wire_call *call, size_t need)
+static rl_err *conn_fill(wire_conn *conn, const wire_call *call, size_t need)
 {
-    compact(conn);
+    conn_compact(conn);
     while (conn->in.len < need) {
         size_t room = need - conn->in.len < 16384 ? 16384 : need - conn->in.len;
         buf_reserve(&conn->in, room);
@@ -184,11 +184,11 @@ static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader 
 {
     size_t size;
     rl_assert(conn->count > 0);
-    rl_err *err = fill(conn, call, 4);
+    rl_err *err = conn_fill(conn, call, 4);
     if (!err)
         err = frame_size(conn->in.data, WIRE_MAX_RESPONSE, &size);
     if (!err)
-        err = fill(conn, call, 4 + size);
+        err = conn_fill(conn, call, 4 + size);
     if (err)
         return err;
     sent request = conn->ahead[conn->first];

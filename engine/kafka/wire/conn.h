@@ -36,8 +36,8 @@ const char *wire_name(const wire_conn *conn); /* "127.0.0.1:9092" */
 /* UNSUPPORTED_VERSION unless the broker speaks this version of the API. */
 rl_err *wire_speaks(const wire_conn *conn, int api, int version);
 
-/* At most WIRE_MAX_AHEAD requests may be outstanding. A request: begin, write the body, end; then any number more; then flush. Responses come in the
- * same order. */
+/* A request: begin, write the body, end; then any number more, as long as no more than
+ * WIRE_MAX_AHEAD are outstanding; then flush. Responses come in the same order. */
 frame_writer wire_begin(wire_conn *conn, int api, int version);
 void wire_end(wire_conn *conn, frame_writer *w);
 rl_err *wire_flush(wire_conn *conn, const wire_call *call);

@@ -55,7 +55,7 @@ frame_reader frame_read(const void *data, size_t len, bool flexible)
     return (frame_reader){.data = data, .len = len, .flexible = flexible};
 }
 
-static const char *take(frame_reader *r, size_t n)
+static const char *frame_take(frame_reader *r, size_t n)
 {
     if (r->bad || n > r->len - r->pos) {
         r->bad = true;
@@ -68,7 +68,7 @@ static const char *take(frame_reader *r, size_t n)
 
 static uint64_t take_be(frame_reader *r, size_t n)
 {
-    const char *p = take(r, n);
+    const char *p = frame_take(r, n);
     uint64_t v = 0;
     for (size_t i = 0; p && i < n; i++)
         v = v << 8 | (uint8_t)p[i];
@@ -113,7 +113,7 @@ uint32_t frame_uvarint(frame_reader *r)
 
 frame_slice frame_raw(frame_reader *r, size_t n)
 {
-    const char *p = take(r, n);
+    const char *p = frame_take(r, n);
     return (frame_slice){.data = p, .len = p ? n : 0};
 }
 

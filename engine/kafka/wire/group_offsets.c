@@ -68,7 +68,7 @@ typedef struct offsets_ask {
     bool stable;
 } offsets_ask;
 
-static void write_fetch(frame_writer *w, const void *arg)
+static void write_offsets_ask(frame_writer *w, const void *arg)
 {
     const offsets_ask *ask = arg;
     frame_put_str(w, ask->group);
@@ -118,7 +118,7 @@ rl_err *wire_group_offsets(wire_cluster *cluster, const wire_call *call, const c
     if (places)
         rd_kafka_topic_partition_list_sort(places, NULL, NULL);
     offsets_ask ask = {group, places, stable};
-    wire_question q = {FRAME_OFFSET_FETCH, FETCH_VERSION, write_fetch, &ask};
+    wire_question q = {FRAME_OFFSET_FETCH, FETCH_VERSION, write_offsets_ask, &ask};
     frame_reader r;
     rl_err *err =
         wire_ask_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, group, &q, &r, &broker);
@@ -153,7 +153,7 @@ static void write_commit(frame_writer *w, const void *arg)
     frame_put_tags(w);
 }
 
-static void write_delete(frame_writer *w, const void *arg)
+static void write_forget(frame_writer *w, const void *arg)
 {
     const change_ask *ask = arg;
     frame_put_str(w, ask->group);
@@ -258,7 +258,7 @@ rl_err *wire_group_commit(wire_cluster *cluster, const wire_call *call, const ch
 rl_err *wire_group_forget(wire_cluster *cluster, const wire_call *call, const char *group,
                           rd_kafka_topic_partition_list_t *places)
 {
-    static const change forget = {FRAME_OFFSET_DELETE, DELETE_VERSION, write_delete,
+    static const change forget = {FRAME_OFFSET_DELETE, DELETE_VERSION, write_forget,
                                   wire_forget_parse};
     return ask_for(&forget, cluster, call, group, places);
 }

@@ -16,15 +16,15 @@ static void write_ids(frame_writer *w, const char *id)
     frame_put_str(w, id);
 }
 
-static void write_describe(frame_writer *w, const void *id)
+static void write_group_describe(frame_writer *w, const void *id)
 {
     write_ids(w, id);
     frame_put_i8(w, 0); /* no authorized operations */
     frame_put_tags(w);
 }
 
-static void read_partitions(frame_reader *r, frame_slice topic,
-                            rd_kafka_topic_partition_list_t *list)
+static void read_group_partitions(frame_reader *r, frame_slice topic,
+                                  rd_kafka_topic_partition_list_t *list)
 {
     char *name = frame_dup(topic);
     for (int32_t n = frame_array(r); n > 0 && !r->bad; n--)
@@ -64,7 +64,7 @@ static rd_kafka_topic_partition_list_t *read_assignment(frame_reader *r)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
     for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
         frame_raw(r, 16); /* the topic's id */
-        read_partitions(r, wire_read_topic(r), list);
+        read_group_partitions(r, wire_read_topic(r), list);
         frame_tags(r);
     }
     frame_tags(r);
@@ -115,7 +115,7 @@ static rd_kafka_topic_partition_list_t *parse_assignment(frame_slice bytes, bool
     frame_reader r = frame_read(bytes.data, bytes.len, false);
     frame_i16(&r);
     for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--)
-        read_partitions(&r, wire_read_topic(&r), list);
+        read_group_partitions(&r, wire_read_topic(&r), list);
     *bad |= r.bad;
     return list;
 }
@@ -165,8 +165,8 @@ rl_err *wire_classic_group_parse(frame_reader *r, const char *id, wire_group *gr
 
 typedef rl_err *(*parse_group)(frame_reader *r, const char *id, wire_group *group);
 
-static rl_err *describe(wire_cluster *cluster, const wire_call *call, int broker,
-                        const wire_question *q, parse_group parse, wire_group *group)
+static rl_err *group_describe(wire_cluster *cluster, const wire_call *call, int broker,
+                              const wire_question *q, parse_group parse, wire_group *group)
 {
     frame_reader r;
     rl_err *err = wire_ask(cluster, call, broker, q, &r);
@@ -184,17 +184,18 @@ static bool not_consumer(const rl_err *err)
 rl_err *wire_group_describe(wire_cluster *cluster, const wire_call *call, const char *id,
                             wire_group *group)
 {
-    wire_question consumer = {FRAME_CONSUMER_GROUP_DESCRIBE, CONSUMER_VERSION, write_describe, id};
-    wire_question classic = {FRAME_DESCRIBE_GROUPS, CLASSIC_VERSION, write_describe, id};
+    wire_question consumer = {FRAME_CONSUMER_GROUP_DESCRIBE, CONSUMER_VERSION, write_group_describe,
+                              id};
+    wire_question classic = {FRAME_DESCRIBE_GROUPS, CLASSIC_VERSION, write_group_describe, id};
     wire_node node;
     *group = (wire_group){0};
     rl_err *err = wire_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, id, &node);
     if (err)
         return err;
-    err = describe(cluster, call, node.id, &consumer, wire_consumer_group_parse, group);
+    err = group_describe(cluster, call, node.id, &consumer, wire_consumer_group_parse, group);
     if (not_consumer(err)) {
         err_free(err);
-        err = describe(cluster, call, node.id, &classic, wire_classic_group_parse, group);
+        err = group_describe(cluster, call, node.id, &classic, wire_classic_group_parse, group);
     }
     if (err)
         free(node.host);
@@ -229,7 +230,7 @@ void wire_group_free(wire_group *group)
 
 /* ---- DeleteGroups ---- */
 
-static void write_delete(frame_writer *w, const void *id)
+static void write_group_delete(frame_writer *w, const void *id)
 {
     write_ids(w, id);
     frame_put_tags(w);
@@ -249,7 +250,7 @@ rl_err *wire_group_delete_parse(frame_reader *r, const char *id)
 
 rl_err *wire_group_delete(wire_cluster *cluster, const wire_call *call, const char *id)
 {
-    wire_question q = {FRAME_DELETE_GROUPS, DELETE_VERSION, write_delete, id};
+    wire_question q = {FRAME_DELETE_GROUPS, DELETE_VERSION, write_group_delete, id};
     frame_reader r;
     int broker;
     rl_err *err = wire_ask_coordinator(cluster, call, WIRE_GROUP_COORDINATOR, id, &q, &r, &broker);

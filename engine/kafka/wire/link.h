@@ -1,7 +1,8 @@
 /* The bytes below the wire client: a TCP connection, with or without TLS, whose every wait has a
  * deadline and can be cancelled.
  *
- * Offers: open, write, read, close. Uses: kafka/wire/call, kafka/wire/security, OpenSSL. Thread: one at a time. */
+ * Offers: open, write, read, close.
+ * Uses: kafka/wire/call, kafka/wire/security, OpenSSL. Thread: one at a time. */
 #ifndef RL_KAFKA_WIRE_LINK_H
 #define RL_KAFKA_WIRE_LINK_H
 

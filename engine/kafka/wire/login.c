@@ -6,7 +6,7 @@
 #define HANDSHAKE_VERSION 1
 #define AUTHENTICATE_VERSION 1
 
-static rl_err *handshake(wire_conn *conn, const wire_call *call, const char *mechanism)
+static rl_err *sasl_handshake(wire_conn *conn, const wire_call *call, const char *mechanism)
 {
     frame_reader r;
     frame_writer w = wire_begin(conn, FRAME_SASL_HANDSHAKE, HANDSHAKE_VERSION);
@@ -25,7 +25,8 @@ static rl_err *handshake(wire_conn *conn, const wire_call *call, const char *mec
 }
 
 /* One step of the dialogue; the broker's part is valid until the next. */
-static rl_err *step(wire_conn *conn, const wire_call *call, const rl_buf *ours, frame_slice *theirs)
+static rl_err *sasl_step(wire_conn *conn, const wire_call *call, const rl_buf *ours,
+                         frame_slice *theirs)
 {
     frame_reader r;
     frame_writer w = wire_begin(conn, FRAME_SASL_AUTHENTICATE, AUTHENTICATE_VERSION);
@@ -47,7 +48,7 @@ static rl_err *step(wire_conn *conn, const wire_call *call, const rl_buf *ours, 
                    wire_name(conn), (int)why.len, why.data ? why.data : "");
 }
 
-static rl_err *plain(wire_conn *conn, const wire_call *call, const wire_security *security)
+static rl_err *sasl_plain(wire_conn *conn, const wire_call *call, const wire_security *security)
 {
     rl_buf ours = {0};
     frame_slice theirs;
@@ -55,25 +56,25 @@ static rl_err *plain(wire_conn *conn, const wire_call *call, const wire_security
     buf_str(&ours, security->user);
     buf_u8(&ours, 0);
     buf_str(&ours, security->password);
-    rl_err *err = step(conn, call, &ours, &theirs);
+    rl_err *err = sasl_step(conn, call, &ours, &theirs);
     buf_free(&ours);
     return err;
 }
 
-static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_security *security,
-                           const char *digest)
+static rl_err *sasl_scram(wire_conn *conn, const wire_call *call, const wire_security *security,
+                          const char *digest)
 {
     rl_buf ours = {0};
     frame_slice theirs;
     scram login;
     rl_err *err = scram_begin(&login, digest, security->user, security->password, NULL, &ours);
     if (!err)
-        err = step(conn, call, &ours, &theirs);
+        err = sasl_step(conn, call, &ours, &theirs);
     buf_reset(&ours);
     if (!err)
         err = scram_answer(&login, theirs, &ours);
     if (!err)
-        err = step(conn, call, &ours, &theirs);
+        err = sasl_step(conn, call, &ours, &theirs);
     if (!err)
         err = scram_finish(&login, theirs);
     scram_free(&login);
@@ -81,14 +82,14 @@ static rl_err *scram_login(wire_conn *conn, const wire_call *call, const wire_se
     return err;
 }
 
-static rl_err *sasl(wire_conn *conn, const wire_call *call, const wire_security *security)
+static rl_err *sasl_login(wire_conn *conn, const wire_call *call, const wire_security *security)
 {
-    rl_err *err = handshake(conn, call, security->mechanism);
+    rl_err *err = sasl_handshake(conn, call, security->mechanism);
     if (err)
         return err;
     if (security->mechanism[0] == 'P')
-        return plain(conn, call, security);
-    return scram_login(conn, call, security, security->mechanism[10] == '2' ? "SHA256" : "SHA512");
+        return sasl_plain(conn, call, security);
+    return sasl_scram(conn, call, security, security->mechanism[10] == '2' ? "SHA256" : "SHA512");
 }
 
 rl_err *wire_login(wire_conn *conn, const wire_call *call)
@@ -97,7 +98,7 @@ rl_err *wire_login(wire_conn *conn, const wire_call *call)
     const wire_security *security = err ? NULL : wire_login_due(conn);
     if (!security)
         return err;
-    err = sasl(conn, call, security);
+    err = sasl_login(conn, call, security);
     if (!err)
         wire_login_done(conn);
     return err;

@@ -17,7 +17,7 @@ typedef struct state_list {
     int count;
 } state_list;
 
-static void write_list(frame_writer *w, const void *arg)
+static void write_txn_list(frame_writer *w, const void *arg)
 {
     const state_list *list = arg;
     frame_put_array(w, list->count);
@@ -67,7 +67,7 @@ rl_err *wire_txns_list(wire_cluster *cluster, const wire_call *call, int broker,
                        const char *const *states, int state_count, wire_txns *txns)
 {
     state_list list = {.states = states, .count = states ? state_count : 0};
-    wire_question q = {FRAME_LIST_TRANSACTIONS, LIST_VERSION, write_list, &list};
+    wire_question q = {FRAME_LIST_TRANSACTIONS, LIST_VERSION, write_txn_list, &list};
     frame_reader r;
     rl_err *err = wire_ask(cluster, call, broker, &q, &r);
     return err ? err : wire_txns_parse(&r, broker, txns);
@@ -85,7 +85,7 @@ void wire_txns_free(wire_txns *txns)
 
 /* ---- DescribeTransactions ---- */
 
-static void write_describe(frame_writer *w, const void *id)
+static void write_txn_describe(frame_writer *w, const void *id)
 {
     frame_put_array(w, 1);
     frame_put_str(w, id);
@@ -135,7 +135,7 @@ rl_err *wire_txn_describe(wire_cluster *cluster, const wire_call *call, const ch
 {
     int broker;
     *info = (wire_txn_info){0};
-    wire_question q = {FRAME_DESCRIBE_TRANSACTIONS, DESCRIBE_VERSION, write_describe, id};
+    wire_question q = {FRAME_DESCRIBE_TRANSACTIONS, DESCRIBE_VERSION, write_txn_describe, id};
     frame_reader r;
     rl_err *err = wire_ask_coordinator(cluster, call, WIRE_TXN_COORDINATOR, id, &q, &r, &broker);
     if (!err)
