@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "kafka/wire/login.h"
 
 #define NS_PER_MS 1000000LL
 #define SLOW_BUDGET_MS 40

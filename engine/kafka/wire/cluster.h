@@ -5,7 +5,7 @@
  * slow: others are asked before it, and whoever asks many brokers at once gives it less time, so
  * that a frozen broker costs its own answers only. Questions may be repeated, but for DeleteGroups:
  * there a broken connection is an error.
- * Uses: kafka/wire/conn, kafka/wire/login. Thread: one at a time. */
+ * Uses: kafka/wire/conn. Thread: one at a time. */
 #ifndef RL_KAFKA_WIRE_CLUSTER_H
 #define RL_KAFKA_WIRE_CLUSTER_H
 

@@ -2,16 +2,15 @@
  *
  * Offers: what librdkafka cannot ask, asked by ourselves. A connection sends any number of requests
  * ahead and takes their responses in order; every wait has a deadline and can be cancelled from
- * another thread; a response is bounded and is parsed by the bounds-checking reader of kafka/frame.
+ * another thread; a response is bounded and is parsed by the bounds-checking reader of kafka/wire/frame.
  * A response that came too late is not lost: wire_abandon leaves it outstanding, and it is thrown
  * away when it comes, so that a broker which was frozen for a while keeps its connection.
- * Uses: kafka/frame, kafka/client (names of broker codes only). Thread: one at a time; a
+ * Uses: kafka/wire/frame, kafka/wire/link. Thread: one at a time; a
  * wire_call's flags may be set from any thread. */
 #ifndef RL_KAFKA_WIRE_CONN_H
 #define RL_KAFKA_WIRE_CONN_H
 
 #include "kafka/wire/call.h"
-#include "kafka/wire/code.h"
 #include "kafka/wire/frame.h"
 #include "kafka/wire/security.h"
 
@@ -22,11 +21,14 @@
 typedef struct wire_conn wire_conn;
 
 /* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing once
- * that is known, and may be repeated when it was late. Where the security settings ask for a login,
- * the connection is ready only after wire_login (kafka/wire/login). */
+ * that is known, and may be repeated when it was late. */
 rl_err *wire_open(const wire_call *call, const wire_security *security, const char *host, int port,
                   wire_conn **conn);
 rl_err *wire_learn(wire_conn *conn, const wire_call *call);
+/* wire_learn, and then SASL where the security settings ask for it (login.c): makes a fresh
+ * connection ready; for one that is ready it does nothing. After an error other than TIMEOUT, and
+ * after one in the middle of SASL, the connection is of no further use. */
+rl_err *wire_login(wire_conn *conn, const wire_call *call);
 /* The settings by which to log in; NULL when none are needed, or none any more. */
 const wire_security *wire_login_due(const wire_conn *conn);
 void wire_login_done(wire_conn *conn);

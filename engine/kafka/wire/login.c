@@ -1,6 +1,5 @@
-#include "kafka/wire/login.h"
-
 #include "kafka/client.h"
+#include "kafka/wire/conn.h"
 #include "kafka/wire/scram.h"
 
 #define HANDSHAKE_VERSION 1
