@@ -48,7 +48,8 @@ local STATEMENTS = {
 }
 
 local GROW = [[INSERT INTO outbox_event (id, event_id, shard, message_key, payload, created_at, published_at)
-  SELECT ? + n, UUID_TO_BIN(UUID()), CRC32(n %% 1000) %% 64, n %% 1000, REPEAT('x', 100), FROM_UNIXTIME(1.6e9 + ? + n), %s
+  SELECT ? + n, UUID_TO_BIN(UUID()), CRC32(n %% 1000) %% 64, n %% 1000, REPEAT('x', 100),
+    FROM_UNIXTIME(1.6e9 + ? + n), %s
   FROM (SELECT a.i + b.i * 1000 + 1 AS n FROM digits a JOIN digits b ORDER BY n LIMIT ?) t]]
 
 -- Up to `rows`, the last UNSENT of them unsent.

@@ -62,8 +62,8 @@ return function(ctx)
   child:wait "5s"
   ends:kill "TERM"
   ends:wait "5s"
-  ctx.title("proxy", (
-    "%d MiB one way in frames of %d bytes, and round trips of 100 bytes; medians of %d rounds in turn"):format(MIB, FRAME, ctx.few))
+  ctx.title("proxy", ("%d MiB one way in frames of %d bytes, and round trips of 100 bytes; medians of %d \z
+    rounds in turn"):format(MIB, FRAME, ctx.few))
   ctx.table({ { name = "", key = "what" }, { name = "rate", key = "rate", align = "right" },
     { name = "ratio", key = "ratio", align = "right" },
     { name = "CPU a GiB", key = "cpu", align = "right" },

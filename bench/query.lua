@@ -25,8 +25,9 @@ function request()
   return wrk.format("GET", "/accounts/" .. (n %% %d + 1))
 end
 function done(summary, latency)
-  io.write(string.format('{"requests":%%d,"us":%%d,"errors":%%d,"p50":%%d,"p99":%%d}\n', summary.requests, summary.duration,
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout,
+  local e = summary.errors
+  io.write(string.format('{"requests":%%d,"us":%%d,"errors":%%d,"p50":%%d,"p99":%%d}\n', summary.requests,
+    summary.duration, e.connect + e.read + e.write + e.status + e.timeout,
     latency:percentile(50), latency:percentile(99)))
 end
 ]]
@@ -36,8 +37,10 @@ daemon off; worker_processes 2; pid %s/nginx.pid; error_log %s/error.log;
 load_module %s/ndk_http_module.so; load_module %s/ngx_http_lua_module.so;
 events { worker_connections 1024; }
 http {
-  access_log off; keepalive_requests 1000000000; lua_package_path "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua;;";
-  client_body_temp_path %s/body; proxy_temp_path %s/proxy; fastcgi_temp_path %s/fastcgi; uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi;
+  access_log off; keepalive_requests 1000000000;
+  lua_package_path "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua;;";
+  client_body_temp_path %s/body; proxy_temp_path %s/proxy; fastcgi_temp_path %s/fastcgi;
+  uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi;
   server { listen 127.0.0.1:%d; location ~ ^/accounts/(\d+)$ { content_by_lua_block {
     local r = require("nginx.redis"):new()
     r:set_timeout(5000)
@@ -48,8 +51,10 @@ http {
     if not entry or type(entry[1]) ~= "string" then return ngx.exit(404) end
     ngx.update_time()
     local age = ngx.now() * 1000 - tonumber(entry[3])
-    local body = string.format('{"account_id":%%s,"balance":%%s,"version":%%s,"source":"cache","age_ms":%%d}', id, entry[1], entry[2]:gsub("^0+", ""), age)
-    ngx.header["Content-Type"], ngx.header["X-Cache"], ngx.header["Age"] = "application/json", "cache", string.format("%%d", age / 1000)
+    local body = string.format('{"account_id":%%s,"balance":%%s,"version":%%s,"source":"cache","age_ms":%%d}',
+      id, entry[1], entry[2]:gsub("^0+", ""), age)
+    ngx.header["Content-Type"], ngx.header["X-Cache"] = "application/json", "cache"
+    ngx.header["Age"] = string.format("%%d", age / 1000)
     ngx.header["Content-Length"] = #body
     ngx.print(body)
   } } }

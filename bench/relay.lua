@@ -158,8 +158,8 @@ local function need_binlog(db)
 end
 
 local function print_java(ctx, missed)
-  ctx.title("", (
-    "the same table by Debezium's embedded engine, outbox router, marking nothing, warm after %s rows"):format(ctx.count_text(ctx.warm)))
+  ctx.title("", ("the same table by Debezium's embedded engine, outbox router, marking nothing, warm after \z
+    %s rows"):format(ctx.count_text(ctx.warm)))
   local runs = {}
   for i, mode in ipairs(MODES) do
     runs[i] = { side = "flow.relay, " .. mode.mark, name = "relay, mark = " .. mode.mark, seen = {},

@@ -1,4 +1,5 @@
--- Writes an entry only while the reader's lease still holds its token. KEYS: entry, lease. ARGV: token, ttl in ms, field, value, ...
+-- Writes an entry only while the reader's lease still holds its token.
+-- KEYS: entry, lease. ARGV: token, ttl in ms, field, value, ...
 -- Returns 1 written, 0 refused: somebody has invalidated meanwhile, or the lease ran out.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])

@@ -1,12 +1,17 @@
--- Set if newer. KEYS: entry. ARGV: op, version (20 digits), ttl in ms (0 keeps the one that is there), field, value, ...
---   fill       a reader's value: refused when a newer version is there (its own version is written again, which renews it)
+-- Set if newer. KEYS: entry. ARGV: op, version (20 digits), ttl in ms (0 keeps the one that is there), field,
+-- value, ...
+--   fill       a reader's value: refused when a newer version is there (its own version is written again,
+--              which renews it)
 --   tombstone  an invalidation: a mark that refuses older fills for as long as it lives
 --   update     a writer's value: only over an older entry, a missing one stays missing
--- Returns 1 written, 0 refused as old, -1 missing. Versions are compared as text of one width: Lua's numbers are doubles. Types are tested before the
--- first write, since a script that fails half-way leaves its first half.
+-- Returns 1 written, 0 refused as old, -1 missing. Versions are compared as text of one width: Lua's numbers
+-- are doubles. Types are tested before the first write, since a script that fails half-way leaves its first
+-- half.
 local op, version, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'none' and kind ~= 'hash' then return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. kind .. ', no cache entry') end
+if kind ~= 'none' and kind ~= 'hash' then
+  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. kind .. ', no cache entry')
+end
 if #version ~= 20 then return redis.error_reply('BADVERSION a version has 20 digits, not ' .. version) end
 local there = redis.call('HGET', KEYS[1], 'version')
 if op == 'update' and not there then return -1 end

@@ -51,7 +51,9 @@ end
 
 local function labels_text(labels, extra, extra_value)
   local parts = {}
-  for _, name in ipairs(tables.sorted_keys(labels or {})) do parts[#parts + 1] = ('%s="%s"'):format(name, escape_label(labels[name])) end
+  for _, name in ipairs(tables.sorted_keys(labels or {})) do
+    parts[#parts + 1] = ('%s="%s"'):format(name, escape_label(labels[name]))
+  end
   if extra then parts[#parts + 1] = ('%s="%s"'):format(extra, extra_value) end
   return #parts > 0 and "{" .. table.concat(parts, ",") .. "}" or ""
 end

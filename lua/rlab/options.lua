@@ -8,7 +8,8 @@ local M = {}
 --   what there is when not given
 function M.advice(word, known, otherwise)
   local near = units.nearest(tostring(word), known)
-  return near and ("did you mean '%s'?"):format(near) or otherwise or "there are " .. table.concat(known, ", ")
+  if near then return ("did you mean '%s'?"):format(near) end
+  return otherwise or "there are " .. table.concat(known, ", ")
 end
 
 -- hint(word, known[, before = ", "]) -> ", did you mean 'x'?" or ""

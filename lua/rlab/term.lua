@@ -74,7 +74,8 @@ function M.utf8()
 end
 
 local SYMBOLS = {
-  bar = { "━", "=" }, rest = { "━", "-" }, dot = { "·", "-" }, arrow = { "→", "->" }, line = { "─", "-" },
+  bar = { "━", "=" }, rest = { "━", "-" }, dot = { "·", "-" }, arrow = { "→", "->" },
+  line = { "─", "-" },
   ellipsis = { "…", "..." }, cross = { "×", "x" }, ge = { "≥", ">=" }, le = { "≤", "<=" },
   band = { "▒", "#" },
   tick = { "▏", "|" }, mark = { "▲", "^" },

@@ -26,8 +26,8 @@ describe("backfill", function()
   local schema = "rlab_spec_backfill_" .. process.self()
 
   local function wrong_rows()
-    return must(db:value [[SELECT COUNT(*) FROM account_view v JOIN (SELECT account_id, SUM(amount) AS total FROM ledger_entry GROUP BY account_id) l
-      ON l.account_id = v.account_id WHERE v.balance <> l.total]])
+    return must(db:value [[SELECT COUNT(*) FROM account_view v JOIN (SELECT account_id, SUM(amount) AS total
+      FROM ledger_entry GROUP BY account_id) l ON l.account_id = v.account_id WHERE v.balance <> l.total]])
   end
 
   local function run(job)

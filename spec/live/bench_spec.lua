@@ -37,7 +37,8 @@ describe("make bench", function()
         %S+%s+≥ 0%.9%s+%d+%.%d%d\n%s+Lua, one by one%s+[%d,]+%s+%d+%.%d%d", output)
     end
     for _, mark in ipairs { "update  C", "delete  C", "cursor  C, no mark" } do
-      assert.matches(mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%d+%.%d%d\n%s+flow%.relay%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 0%.85%s+%d+%.%d%d", output)
+      assert.matches(mark .. "%s+[%d,]+%s+%d+%.%d%d%s+%d+%.%d%d\n%s+flow%.relay%s+[%d,]+%s+%d+%.%d%d%s+\z
+        %S+ to %S+%s+≥ 0%.85%s+%d+%.%d%d", output)
     end
     assert.are.equal(code == 4, output:find("threshold missed", 1, true) ~= nil, output)
     assert.matches("lost%s+10%s+%d+%.%d%d s", output)
@@ -64,7 +65,8 @@ describe("make bench", function()
       assert.matches(peer .. "%s+[%d,]+%s+%d+%.%d%d", output)
     end
     assert.matches(
-      "flow%.consume%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 1%.25%s+%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.125", output)
+      "flow%.consume%s+[%d,]+%s+%d+%.%d%d%s+%S+ to %S+%s+≥ 1%.25%s+%d+%.%d%d%s+%d%.%d%d%d%s+≤ 0%.125",
+      output)
   end)
 
   it("takes the names of parts and numbers that make sense", function()

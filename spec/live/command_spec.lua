@@ -74,7 +74,8 @@ describe("the command service", function()
     assert.equal(409, (service:call("POST", "/accounts", { id = 3 })))
   end)
 
-  it("gives the same request id the same answer, also to twenty at once, and refuses it for another command", function()
+  it("gives the same request id the same answer, also to twenty at once, and refuses it for another \z
+    command", function()
     local service <close> = lab:start "command"
     service:call("POST", "/accounts", { id = 1 })
     local bodies, replayed = {}, 0
@@ -193,13 +194,12 @@ describe("the command service", function()
         VALUES (UUID_TO_BIN(UUID()), ?, 9, 1, 1, ?)]], i == 1 and id or id .. i, i))
     end
     local command = task.spawn(function() return entry(service, 1, id, 1) end)
-    local observer <close> = must(mysql.connect { host = lab.stack.mysql.host, port = lab.stack.mysql.port,
-      user = lab.stack.mysql.user,
-      password = lab.stack.mysql.password })
+    local observer <close> = must(mysql.connect(lab.stack:mysql_opts()))
     -- the table is a copy that is made anew when nobody has read it for 100 ms
     must(task.wait_until(function()
       if command:done() then error("it did not wait: " .. json.encode { command:join() }) end
-      return must(observer:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+      return must(observer:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t
+        JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
         WHERE p.db = ? AND t.trx_state = 'LOCK WAIT']], lab.schema)) > 0
     end, { at_most = "60s", every = "150ms", what = "the service to wait for our row" }))
     must(lab.db:query "SELECT * FROM account WHERE id = 1 FOR UPDATE") -- we are not the victim

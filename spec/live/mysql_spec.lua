@@ -22,9 +22,10 @@ end
 
 local all_types = [[
   CREATE TABLE t (
-    id INT PRIMARY KEY, tiny TINYINT, utiny TINYINT UNSIGNED, small SMALLINT, medium MEDIUMINT, num INT, unum INT UNSIGNED, big BIGINT,
-    ubig BIGINT UNSIGNED, zero INT(6) ZEROFILL, flag BOOLEAN, bits BIT(10), bits64 BIT(64), dec_ DECIMAL(30,10), f FLOAT, d DOUBLE,
-    dt DATE, tm TIME, tm3 TIME(3), dtm DATETIME, dtm6 DATETIME(6), ts TIMESTAMP NULL, y YEAR, c CHAR(5), vc VARCHAR(1000), bin BINARY(4),
+    id INT PRIMARY KEY, tiny TINYINT, utiny TINYINT UNSIGNED, small SMALLINT, medium MEDIUMINT, num INT,
+    unum INT UNSIGNED, big BIGINT, ubig BIGINT UNSIGNED, zero INT(6) ZEROFILL, flag BOOLEAN, bits
+    BIT(10), bits64 BIT(64), dec_ DECIMAL(30,10), f FLOAT, d DOUBLE, dt DATE, tm TIME, tm3 TIME(3), dtm
+    DATETIME, dtm6 DATETIME(6), ts TIMESTAMP NULL, y YEAR, c CHAR(5), vc VARCHAR(1000), bin BINARY(4),
     vb VARBINARY(300), txt TEXT, blb BLOB, j JSON, en ENUM('a','b'), st SET('x','y','z'))]]
 
 local values = {
@@ -92,7 +93,8 @@ describe("mysql", function()
     assert.are.same({ "i", "f", "s", "e", "t", "n" }, rows.columns)
     ok(db:exec "CREATE TABLE p (j JSON, v VARCHAR(10), b VARBINARY(10))")
     ok(db:exec("INSERT INTO p VALUES (?, ?, ?)", '{"k": "é"}', "é", "\xff\xfe"))
-    assert.are.same({ { j = '{"k": "é"}', v = "é", b = "\xff\xfe" } }, plain(ok(db:query "SELECT * FROM p")))
+    assert.are.same({ { j = '{"k": "é"}', v = "é", b = "\xff\xfe" } },
+      plain(ok(db:query "SELECT * FROM p")))
     assert.are.same({ { v = "é" } }, plain(ok(db:query("SELECT v FROM p WHERE v = ? LIMIT ?", "É", 1))))
   end)
 

@@ -8,7 +8,8 @@ local task = require "rlab.task"
 
 local EXPERIMENT = [[
 return experiment {
-  id = "E-P", title = "parted", claim = "c", needs = { "kafka", "proxy", "partition" }, disrupts = true, limit = "120s",
+  id = "E-P", title = "parted", claim = "c", needs = { "kafka", "proxy", "partition" }, disrupts = true,
+  limit = "120s",
   arms = { right "parted" {} },
   run = function(lab)
     local topic = lab:topic("t", { partitions = 1 })
@@ -19,7 +20,8 @@ return experiment {
     local p = lab:producer { linger_ms = 0, message_timeout_ms = 20000 }
     must(p:send { topic = topic, partition = 0, value = "before" })
     local parted = lab:part("kafka-" .. follower)
-    must(p:send { topic = topic, partition = 0, value = "while parted" }) -- acknowledged once the follower is out: one that lacks nothing stays in
+    -- acknowledged once the follower is out: one that lacks nothing stays in
+    must(p:send { topic = topic, partition = 0, value = "while parted" })
     lab:await("an ISR without broker " .. follower, function()
       local now = lab:partition(topic, 0)
       return now and #now.isr == 2 and now.leader == leader
@@ -34,7 +36,8 @@ return experiment {
     return { alive = alive }
   end,
   checks = function(lab, seen)
-    lab.check.equals { name = "alive", got = seen.alive, want = 3, what = "brokers lived through it" }:expect "holds"
+    lab.check.equals { name = "alive", got = seen.alive, want = 3, what = "brokers lived through it" }
+      :expect "holds"
   end,
 }
 ]]

@@ -88,7 +88,8 @@ describe("replay", function()
   before_each(fresh_topic)
   after_each(function() admin:delete_topics({ topic, dlq.dlq_topic(topic) }) end)
 
-  it("sends each record back once, counts the replay, names the group, and leaves alone who is at the limit", function()
+  it("sends each record back once, counts the replay, names the group, and leaves alone who is at the \z
+    limit", function()
     park(6)
     assert.equal(6, lag())
     local counts = run()

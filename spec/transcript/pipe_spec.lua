@@ -61,9 +61,11 @@ X
   end)
 
   it("says what the world did, with exit code 65", function()
-    check([[echo 'return nil, err.new { domain = "kafka", name = "TIMED_OUT", code = 7, message = "no answer" }' | rlab]],
+    check([[echo 'return nil, err.new { domain = "kafka", name = "TIMED_OUT", code = 7, ]]
+      .. [[message = "no answer" }' | rlab]],
       "rlab: kafka TIMED_OUT (7): no answer", 65)
-    check([[echo 'must(nil, err.new { domain = "mysql", name = "ER_DUP_ENTRY", code = 1062, message = "twice" })' | rlab]],
+    check([[echo 'must(nil, err.new { domain = "mysql", name = "ER_DUP_ENTRY", code = 1062, ]]
+      .. [[message = "twice" })' | rlab]],
       "rlab: mysql ER_DUP_ENTRY (1062): twice", 65)
   end)
 

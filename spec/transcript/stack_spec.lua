@@ -212,7 +212,8 @@ kafka-1<any>kafka  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
 ...
 mysql<any>mysql  127.0.0.1:<n>  127.0.0.1:<n>  up<any>
 redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
-    local text = ('rule { api = "Produce", topic = "%s", nth = 2, action = "cut-after", owner = "%s" }'):format(topic, topic)
+    local text = ('rule { api = "Produce", topic = "%s", nth = 2, action = "cut-after", owner = "%s" }')
+      :format(topic, topic)
     local shown = (
       "<any><n>  kafka  cut-after  api=Produce topic=%s nth=2 times=1        <n>      <n>     0  %s"):format(
       topic, topic)
@@ -225,7 +226,8 @@ redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
     for _, rule in ipairs(must(client:rules())) do
       if rule.owner == topic then id = rule.id end
     end
-    check(("for _, r in ipairs(rules()) do if r.id == %d then print(r.on, r.matched, r.fired) end end"):format(id),
+    check(("for _, r in ipairs(rules()) do if r.id == %d then print(r.on, r.matched, r.fired) end end")
+      :format(id),
       ("api=Produce topic=%s nth=2 times=1<any>2<any>1"):format(topic))
     check(("for _, r in ipairs(unrule(%d)) do assert(r.id ~= %d) end print 'gone'"):format(id, id), "gone")
     check(("unrule(%d)"):format(id),

@@ -1,4 +1,5 @@
--- The pages say what the experiments say today: `rlab explain E-0xx --write` writes them anew, with their prose.
+-- The pages say what the experiments say today: `rlab explain E-0xx --write` writes them anew,
+-- with their prose.
 local experiment = require "rlab.experiment"
 local explain = require "rlab.experiment.explain"
 

@@ -60,7 +60,8 @@ describe("the proxy", function()
       '{"name":"r","listen":"","upstream":"127.0.0.1:1","enabled":true}').status)
     -- proxy.AddToxic("", "latency", "downstream", 1.0, Attributes{...})
     local toxic = ask("POST", "/proxies/r/toxics",
-      '{"name":"","type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":100,"jitter":5}}')
+      '{"name":"","type":"latency","stream":"downstream","toxicity":1,\z
+        "attributes":{"latency":100,"jitter":5}}')
     assert.equal(200, toxic.status)
     assert.same({ name = "latency_downstream", type = "latency", stream = "downstream", toxicity = 1.0,
       attributes = { latency = 100, jitter = 5 } },

@@ -196,16 +196,17 @@ Caused by: java.net.BindException: Address already in use
     assert.are.equal("No space left on device", kafka.cause "java.io.IOException: No space left on device\n")
     assert.are.equal("Could not reserve enough space", kafka.cause "Error: Could not reserve enough space\n")
     assert.is_nil(kafka.cause "2026-11-23T15:52:20.241 INFO Kafka started\n")
-    assert.are.equal("Can't start server: Bind on TCP/IP port: Address already in use", mysql.cause [[
-2026-11-23T16:00:00.000000Z 0 [System] [MY-010116] [Server] mysqld starting
-2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port: Address already in use
-2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010119] [Server] Aborting
-]])
-    assert.are.equal("Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use", redis.cause [[
+    assert.are.equal("Can't start server: Bind on TCP/IP port: Address already in use", mysql.cause(
+      "2026-11-23T16:00:00.000000Z 0 [System] [MY-010116] [Server] mysqld starting\n\z
+       2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port: \z
+       Address already in use\n\z
+       2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010119] [Server] Aborting\n"))
+    local cause = "Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use"
+    assert.are.equal(cause, redis.cause(([[
 12:C 23 Nov 2026 16:00:00.000 # oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo
 12:M 23 Nov 2026 16:00:00.001 # Warning: Could not create server TCP listening socket
-12:M 23 Nov 2026 16:00:00.001 # Could not create server TCP listening socket 127.0.0.1:16379: bind: Address already in use
-]])
+12:M 23 Nov 2026 16:00:00.001 # %s
+]]):format(cause)))
   end)
 end)
 

@@ -8,7 +8,8 @@ local skeleton = [=[
 -- %s: say in one line what the reader will see happen.
 -- Run it with: rlab %s
 
--- A role runs in a process of its own, so a crash is a real SIGKILL. ctx has args, brokers, mysql, redis, seed, say(word), producer{} and consumer{}.
+-- A role runs in a process of its own, so a crash is a real SIGKILL. ctx has args, brokers, mysql, redis,
+-- seed, say(word), producer{} and consumer{}.
 local function worker(ctx)
   local consumer <close> = ctx.consumer { group = ctx.args.group, enable_auto_commit = false }
   must(consumer:subscribe { ctx.args.topic })
@@ -52,9 +53,12 @@ return experiment {
       ids[i] = ("order-%%02d"):format(i)
       list[i] = { topic = topic, partition = 0, value = ids[i] }
     end
-    if #must(producer:send_batch(list)):acked() ~= RECORDS then lab:give_up "not every record was acknowledged" end
+    if #must(producer:send_batch(list)):acked() ~= RECORDS then
+      lab:give_up "not every record was acknowledged"
+    end
 
-    -- The fault is armed before the process runs, and must leave its hit record: else the arm is inconclusive.
+    -- The fault is armed before the process runs, and must leave its hit record: else the arm is
+    -- inconclusive.
     local args = { topic = topic, group = group, commit = arm.settings.commit }
     local first = lab:start("worker", args, { must_fire = { ["worker.before_work"] = "#10 kill" } })
     first:wait_exit { signal = "KILL" }
@@ -65,12 +69,15 @@ return experiment {
     for _, role in ipairs { first, second } do
       for _, message in ipairs(role:said "applied") do applied[#applied + 1] = message.id end
     end
-    return { ids = ids, applied = applied, says = ("%%d of %%d records applied, the tenth was in work"):format(#bag.from(applied):distinct(), RECORDS) }
+    return { ids = ids, applied = applied,
+      says = ("%%d of %%d records applied, the tenth was in work"):format(#bag.from(applied):distinct(),
+        RECORDS) }
   end,
 
   -- Checks work on what run returned, so `rlab check DIR` can judge a stored run again.
   checks = function(lab, seen)
-    lab.check.lost { name = "lost-effect", of = seen.ids, in_ = seen.applied }:expect { wrong = { "order-10" }, right = "holds" }
+    lab.check.lost { name = "lost-effect", of = seen.ids, in_ = seen.applied }
+      :expect { wrong = { "order-10" }, right = "holds" }
   end,
 }
 ]=]

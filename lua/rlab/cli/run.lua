@@ -10,7 +10,8 @@ function run.args(parser)
   parser:argument("experiments", "experiment ids, files, or 'all'"):args "+"
   parser:option("--seed", "seed of ids, amounts and orders (default 7; 'random' picks one)")
   parser:option("--arm", "only this arm (may be repeated)"):count "*"
-  parser:option("--repeat", "run so many times with seeds counting up, and report the reproduction rate"):target "times"
+  parser:option("--repeat", "run so many times with seeds counting up, and report the reproduction rate")
+    :target "times"
   parser:option("--set", "an option that the experiment declares, as NAME=VALUE (may be repeated)"):count "*"
   parser:option("--junit", "also write JUnit XML to this file")
   parser:option("--runs", "folder for results (default runs)")

@@ -185,7 +185,8 @@ end
 local logs = { name = "logs", help = "print a server's log, or the last lines of all" }
 
 function logs.args(parser)
-  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis, or kafka for all of its nodes"):args "*"
+  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis, or kafka for all of its nodes")
+    :args "*"
   parser:flag("-f --follow", "go on as lines come")
   parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
   parser:flag("--json", "print each line as JSON: server, line")

@@ -28,14 +28,19 @@ import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 public class RlabTransactions {
-    static String sent(RecordMetadata m) { return ",\"partition\":" + m.partition() + ",\"offset\":" + m.offset(); }
+    static String sent(RecordMetadata m) {
+        return ",\"partition\":" + m.partition() + ",\"offset\":" + m.offset();
+    }
 
     static final Map<String, KafkaProducer<String, String>> producers = new ConcurrentHashMap<>();
     static final Map<String, ExecutorService> threads = new ConcurrentHashMap<>();
 
     static KafkaProducer<String, String> open(String[] w) {
         Properties settings = new Properties();
-        for (int i = 2; i < w.length; i++) settings.put(w[i].substring(0, w[i].indexOf('=')), w[i].substring(w[i].indexOf('=') + 1));
+        for (int i = 2; i < w.length; i++) {
+            int equals = w[i].indexOf('=');
+            settings.put(w[i].substring(0, equals), w[i].substring(equals + 1));
+        }
         return new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer());
     }
 
@@ -45,7 +50,8 @@ public class RlabTransactions {
         case "open": producers.put(w[0], open(w)); return "";
         case "init": p.initTransactions(); return "";
         case "begin": p.beginTransaction(); return "";
-        case "send": return sent(p.send(new ProducerRecord<>(w[2], Integer.parseInt(w[3]), null, w[4])).get());
+        case "send":
+            return sent(p.send(new ProducerRecord<>(w[2], Integer.parseInt(w[3]), null, w[4])).get());
         case "commit": p.commitTransaction(); return "";
         case "abort": p.abortTransaction(); return "";
         case "close": p.close(Duration.ofSeconds(2)); return "";
@@ -65,7 +71,10 @@ public class RlabTransactions {
 
     static String quoted(String s) {
         StringBuilder b = new StringBuilder("\"");
-        for (char c : s.toCharArray()) b.append(c < 32 || c > 126 || c == '"' || c == '\\' ? String.format("\\u%04x", (int) c) : "" + c);
+        for (char c : s.toCharArray()) {
+            boolean plain = c >= 32 && c <= 126 && c != '"' && c != '\\';
+            b.append(plain ? "" + c : String.format("\\u%04x", (int) c));
+        }
         return b.append('"').toString();
     }
 
@@ -73,10 +82,12 @@ public class RlabTransactions {
         Properties about = new Properties();
         about.load(KafkaProducer.class.getResourceAsStream("/kafka/kafka-version.properties"));
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
-        System.out.println("{\"to\":\"\",\"ok\":true,\"version\":" + quoted(about.getProperty("version")) + "}");
+        String version = quoted(about.getProperty("version"));
+        System.out.println("{\"to\":\"\",\"ok\":true,\"version\":" + version + "}");
         for (String line; (line = in.readLine()) != null;) {
             String next = line;
-            threads.computeIfAbsent(line.split(" ")[0], name -> Executors.newSingleThreadExecutor()).submit(() -> answer(next));
+            threads.computeIfAbsent(line.split(" ")[0], name -> Executors.newSingleThreadExecutor())
+                .submit(() -> answer(next));
         }
         System.exit(0);
     }

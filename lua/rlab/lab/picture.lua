@@ -22,8 +22,8 @@ end
 
 -- picture{title =, note =, records =, kind =, topic = "events", partition = 0, around =, width =, marks =,
 --   link =}: the records of a partition as cells, as lab:moment draws them. kind(record) -> its kind [,
---   note]; `around` and `width` leave out what is farther away; link = {offset =, store =, text =} says what a
---   store holds of one of them.
+--   note]; `around` and `width` leave out what is farther away; link = {offset =, store =, text =} says what
+--   a store holds of one of them.
 function M.picture(lab, opts)
   opts = strict.check("lab:picture", opts, OPTION_KEYS)
   local partition, link = opts.partition or 0, opts.link

@@ -196,7 +196,7 @@ end
 
 local function ids_of(row)
   local ids = {}
-  for _, part in ipairs(row.partitions or {}) do table.move(part.ids or {}, 1, #(part.ids or {}), #ids + 1, ids) end
+  for _, part in ipairs(row.partitions or {}) do tables.append(ids, part.ids or {}) end
   return ids
 end
 

@@ -89,11 +89,13 @@ function M.rows(lab, path, opts)
 end
 
 local reads = {
-  ledger = [[SELECT request_id AS id, BIN_TO_UUID(event_id) AS event, account_id AS `key`, amount, version FROM ledger_entry ORDER BY id]],
-  outbox = [[SELECT BIN_TO_UUID(event_id) AS event, CAST(message_key AS CHAR) AS `key`, published_at IS NOT NULL AS sent, parked_reason AS parked
-    FROM outbox_event ORDER BY id]],
+  ledger = [[SELECT request_id AS id, BIN_TO_UUID(event_id) AS event, account_id AS `key`, amount, version
+    FROM ledger_entry ORDER BY id]],
+  outbox = [[SELECT BIN_TO_UUID(event_id) AS event, CAST(message_key AS CHAR) AS `key`,
+    published_at IS NOT NULL AS sent, parked_reason AS parked FROM outbox_event ORDER BY id]],
   processed = [[SELECT BIN_TO_UUID(event_id) AS event, consumer FROM processed_event]],
-  effects = [[SELECT BIN_TO_UUID(event_id) AS event, account_id AS `key`, version, member FROM effect_log ORDER BY seq]],
+  effects = [[SELECT BIN_TO_UUID(event_id) AS event, account_id AS `key`, version, member
+    FROM effect_log ORDER BY seq]],
   accounts = [[SELECT id AS `key`, balance, version FROM account ORDER BY id]],
   views = [[SELECT account_id AS `key`, balance, version, entries FROM account_view ORDER BY account_id]],
 }

@@ -29,8 +29,9 @@ local function needs_of(lines)
 end
 
 local HEAD = [[
--- %s: a draft from a session at the prompt. The lines stand as they were typed; replace them step by step by what the lab offers
--- (lab:topic, lab:producer, lab:start, faults that must fire), say what should come out, and give it a wrong and a right arm.
+-- %s: a draft from a session at the prompt. The lines stand as they were typed; replace them step by step
+-- by what the lab offers (lab:topic, lab:producer, lab:start, faults that must fire), say what should come
+-- out, and give it a wrong and a right arm.
 return experiment {
   id    = "%s",
   title = "What this shows, in a few words",
@@ -42,7 +43,8 @@ return experiment {
   },
 
   run = function(lab, arm)
-    local _ENV = require("rlab.repl").environment(lab)     -- the words of the prompt: offsets, tail, produce, sql, ...
+    -- the words of the prompt: offsets, tail, produce, sql, ...
+    local _ENV = require("rlab.repl").environment(lab)
 ]]
 
 local TAIL = [[

@@ -40,9 +40,10 @@ local function overview(lines)
     end
   end
   put(lines)
-  paragraph(lines, [[A line is shown as if it began with return; an unfinished one goes on after "..". A local of one line is a field of
-    the session for the next ones. _ is the last result. Ctrl-C stops what runs, Ctrl-D leaves. What calls a server returns nil and an
-    error; must(...) raises it. spawn(f) goes on while you type.]], 0)
+  paragraph(lines, [[A line is shown as if it began with return; an unfinished one goes on after "..".
+    A local of one line is a field of the session for the next ones. _ is the last result. Ctrl-C stops
+    what runs, Ctrl-D leaves. What calls a server returns nil and an error; must(...) raises it. spawn(f)
+    goes on while you type.]], 0)
 end
 
 local function module_help(lines, noun)

@@ -151,7 +151,8 @@ local function advance(self, db, s, upto)
   if not done then return nil, failure end
   if done.affected == 1 then return true end
   return nil, err.new { domain = "rlab", code = 0, name = "CONFLICT",
-    message = ("job %s, shard %d: its checkpoint is not at %d any more; does another run of it work?"):format(self.o.job, s.shard, s.position) }
+    message = ("job %s, shard %d: its checkpoint is not at %d any more; does another run of it work?"):format(
+      self.o.job, s.shard, s.position) }
 end
 
 local function write_all(self, db, rows)

@@ -54,16 +54,20 @@ local function row(id, list)
   local word, tone = page.verdict(result)
   local run = type(result.run) == "table" and result.run or {}
   return html.fill([[
-<tr><th scope="row"><a href="{!href}">{id}</a></th><td>{title}</td><td><b class="call {tone}">{word}</b> {sentence}</td>
-<td class="n">{seed}</td><td class="n">{took}</td><td class="when">{started}</td><td class="past">{!past}</td></tr>
-]], { href = html.escape(latest.href), id = id, title = result.title, tone = tone, word = word, sentence = result.sentence,
-      seed = run.seed and tostring(run.seed), took = html.seconds(run.duration),
+<tr><th scope="row"><a href="{!href}">{id}</a></th><td>{title}</td>
+<td><b class="call {tone}">{word}</b> {sentence}</td>
+<td class="n">{seed}</td><td class="n">{took}</td><td class="when">{started}</td>
+<td class="past">{!past}</td></tr>
+]], { href = html.escape(latest.href), id = id, title = result.title, tone = tone, word = word,
+      sentence = result.sentence, seed = run.seed and tostring(run.seed), took = html.seconds(run.duration),
       started = page.when(run.started), past = past(list) })
 end
 
 local HEAD = [[
-<div class="scroll"><table class="runs"><thead><tr><th scope="col">id</th><th scope="col">experiment</th><th scope="col">latest verdict</th>
-<th scope="col" class="n">seed</th><th scope="col" class="n">took</th><th scope="col">started</th><th scope="col">runs, in order</th></tr></thead><tbody>
+<div class="scroll"><table class="runs"><thead><tr><th scope="col">id</th>
+<th scope="col">experiment</th><th scope="col">latest verdict</th><th scope="col" class="n">seed</th>
+<th scope="col" class="n">took</th><th scope="col">started</th>
+<th scope="col">runs, in order</th></tr></thead><tbody>
 ]]
 
 function index.render(runs)

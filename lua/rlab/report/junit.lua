@@ -80,11 +80,13 @@ function junit.text(results)
     local suite, cases = suite_of(result)
     local run = result.run or {}
     return html.fill([[
-  <testsuite name="{id}" tests="{tests}" failures="{failures}" errors="{errors}" skipped="0" time="{time}" timestamp="{started}">
-    <properties><property name="seed" value="{seed}"/><property name="verdict" value="{verdict}"/><property name="run" value="{name}"/></properties>
+  <testsuite name="{id}" tests="{tests}" failures="{failures}" errors="{errors}" skipped="0"
+    time="{time}" timestamp="{started}">
+    <properties><property name="seed" value="{seed}"/><property name="verdict" value="{verdict}"/>
+      <property name="run" value="{name}"/></properties>
 {!cases}  </testsuite>
-]], { id = suite.id, tests = tostring(suite.tests), failures = tostring(suite.failure), errors = tostring(suite.error),
-      time = attribute_time(run.duration),
+]], { id = suite.id, tests = tostring(suite.tests), failures = tostring(suite.failure),
+      errors = tostring(suite.error), time = attribute_time(run.duration),
       started = (tostring(run.started or ""):gsub("[.%d]*Z$", function(tail)
         return tail:match "^(%d*)"
       end)), seed = run.seed and tostring(run.seed), verdict = result.verdict, name = run.name,

@@ -402,7 +402,8 @@ local function table_of(partition, links)
     texts[l.offset] = (texts[l.offset] and texts[l.offset] .. "; " or "") .. l.store .. ": " .. l.text
   end
   local body = html.each(partition.cells, function(c)
-    return html.fill("<tr><td class=n>{offset}</td><td>{kind}</td><td><code>{id}</code></td><td><code>{key}</code></td><td>{rows}</td></tr>", {
+    return html.fill("<tr><td class=n>{offset}</td><td>{kind}</td><td><code>{id}</code></td>\z
+      <td><code>{key}</code></td><td>{rows}</td></tr>", {
       offset = tostring(c.offset), kind = WORDS[kind_of(c)] .. (c.label and ": " .. tostring(c.label) or ""),
       id = c.id, key = c.key, rows = texts[c.offset] })
   end)
@@ -438,8 +439,10 @@ function moment.render(m)
       drawn = html.each(WIDTHS, function(w) return draw(p, links, w[1], w[2]) end) })
   end)
   return html.fill([[
-<section id="moment"><h2>The moment</h2><h3 class="title">{title}</h3><p class="lead">{note}</p>{!hatch}{!figures}
-<ul class="key">{!key}</ul><details class="data"><summary>The offsets as a table</summary>{!tables}</details></section>
+<section id="moment"><h2>The moment</h2><h3 class="title">{title}</h3>
+<p class="lead">{note}</p>{!hatch}{!figures}
+<ul class="key">{!key}</ul>
+<details class="data"><summary>The offsets as a table</summary>{!tables}</details></section>
 ]], { title = m.title, note = m.note, hatch = HATCH, figures = figures, key = key_of(partitions),
     tables = html.each(partitions, function(p) return table_of(p, links_of(m, p)) end) })
 end

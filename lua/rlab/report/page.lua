@@ -106,7 +106,8 @@ function page.head(result)
 {!tiles}
 <ul class="facts">{!facts}</ul>
 {!setup}{!numbers}</header>
-]], { id = result.id, title = result.title, tone = tone, word = word, sentence = html.escape_unbroken(result.sentence or word),
+]], { id = result.id, title = result.title, tone = tone, word = word,
+    sentence = html.escape_unbroken(result.sentence or word),
     long = #(result.sentence or "") > 90 and ' class="long"' or "", question = result.question,
     tiles = tiles(result.arms or {}), facts = facts_of(result), numbers = numbers(result.numbers),
     setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>',
@@ -358,8 +359,9 @@ function page.reproduce(result, history)
   end) .. "</p>" or ""
   return html.fill([[
 <section id="reproduce"><h2>Reproduce</h2><pre class="command"><code>{command}</code></pre>{!given}
-<p class="hint">The seed pins ids, amounts, keys, the order of commands and which hit of a fault fires. It does not pin
-thread timing, broker timers or how packets are cut; no check depends on those. Run {name}{!host}, stack {stack}{reused}.</p>
+<p class="hint">The seed pins ids, amounts, keys, the order of commands and which hit of a fault fires.
+It does not pin thread timing, broker timers or how packets are cut; no check depends on those.
+Run {name}{!host}, stack {stack}{reused}.</p>
 {!operations}</section>
 ]], { command = run.command or ("rlab " .. tostring(result.id)), given = given, name = run.name,
     host = host.os and html.fill(" on {os}, {cpus} CPUs", { os = host.os, cpus = host.cpus }) or "",

@@ -454,7 +454,8 @@ end
 local INTRO = [[
 <section id="timeline"><h2>Timeline</h2>
 <p class="lead">Every arm on one axis, each from its own start.
-<span class="screen">Point at it, or use the arrow keys, to read values; <kbd>A</kbd> jumps to the next first anomaly.</span></p>
+<span class="screen">Point at it, or use the arrow keys, to read values;
+<kbd>A</kbd> jumps to the next first anomaly.</span></p>
 ]]
 
 local GROUP = [[

@@ -178,8 +178,8 @@ local function check_disk(ctx, names)
   for _, name in ipairs(names) do need = need + servers.of(name).disk end
   local free = fs.disk_free(ctx.home)
   if free and free < need then
-    fail("DISK_FULL", ("only %s free in %s, %s needed; free some space or set RLAB_HOME to another disk"):format(
-      words.size(free), layout.short(ctx.home), words.size(need)))
+    local text = "only %s free in %s, %s needed; free some space or set RLAB_HOME to another disk"
+    fail("DISK_FULL", text:format(words.size(free), layout.short(ctx.home), words.size(need)))
   end
 end
 

@@ -57,8 +57,8 @@ local function classpath(flyway)
 end
 
 local function command(java, flyway, what, at, schema, folder)
-  local url = ("jdbc:mysql://%s:%d/%s?allowPublicKeyRetrieval=true&sslMode=DISABLED&createDatabaseIfNotExist=true&connectTimeout=5000"):format(
-    at.host, at.port, schema)
+  local url = ("jdbc:mysql://%s:%d/%s?allowPublicKeyRetrieval=true&sslMode=DISABLED\z
+    &createDatabaseIfNotExist=true&connectTimeout=5000"):format(at.host, at.port, schema)
   return { java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp",
     classpath(flyway), "Migrate", what, url, at.user, folder }
 end
@@ -162,7 +162,8 @@ end
 
 local function tables_of(db, schema)
   return db:query([[SELECT table_name AS name FROM information_schema.tables
-    WHERE table_schema = ? AND table_type = 'BASE TABLE' AND table_name <> 'flyway_schema_history' ORDER BY table_name]], schema)
+    WHERE table_schema = ? AND table_type = 'BASE TABLE' AND table_name <> 'flyway_schema_history'
+    ORDER BY table_name]], schema)
 end
 
 local function copy_table(db, template, name)

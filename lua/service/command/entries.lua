@@ -115,8 +115,8 @@ local function body_of(state, db, command)
 end
 
 local function stored(db, command)
-  local rows, failure = db:query([[SELECT BIN_TO_UUID(event_id) AS event_id, account_id, amount, balance, version FROM ledger_entry
-    WHERE request_id = ?]], command.request_id)
+  local rows, failure = db:query([[SELECT BIN_TO_UUID(event_id) AS event_id, account_id, amount, balance,
+    version FROM ledger_entry WHERE request_id = ?]], command.request_id)
   if not rows then return nil, failure end
   local row = rows[1]
   if row then row.request_id, row.replayed = command.request_id, true end

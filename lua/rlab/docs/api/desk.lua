@@ -40,9 +40,11 @@ local stack = {
           "Whether the brokers reach one another through the proxy; with on it is made so, or not, by \z
             restarting them: have the stack alone.",
           params = { "on: boolean" } },
-        { "mysql_opts", "s:mysql_opts([more]) -> table", "What mysql.connect takes to reach its MySQL, and more.",
+        { "mysql_opts", "s:mysql_opts([more]) -> table",
+          "What mysql.connect takes to reach its MySQL, and more.",
           params = { "more: table, further options, such as { database = }" } },
-        { "redis_opts", "s:redis_opts([more]) -> table", "What redis.connect takes to reach its Redis, and more.",
+        { "redis_opts", "s:redis_opts([more]) -> table",
+          "What redis.connect takes to reach its Redis, and more.",
           params = { "more: table, further options, such as { timeout = }" } },
         { "health", "s:health() -> list", "{ server, ok, why } of each." },
         { "heal", "s:heal([{at_most =}]) -> true, list | nil, err",

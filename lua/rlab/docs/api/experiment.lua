@@ -23,8 +23,8 @@ local experiment = {
           values only",
         "verdict: function, verdict(seen_by_arm, shared) -> the verdict sentence",
         'limit: duration = "3m", of each story',
-        "why: table, { text =, sequence = { { from =, to =, text =, class = } } }; by default it stands in the \z
-          experiment's page, as do the next two: docs/experiments/E-001.md, or mine.md beside mine.lua",
+        "why: table, { text =, sequence = { { from =, to =, text =, class = } } }; by default it stands in \z
+          the experiment's page, as do the next two: docs/experiments/E-001.md, or mine.md beside mine.lua",
         "production: table, list of sentences", "references: table, list of { text =, where = }",
       },
       errors = "SCRIPT (exit 65)" },

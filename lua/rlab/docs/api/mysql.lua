@@ -24,7 +24,8 @@ return {
         "write_timeout: duration = 0, added to it",
       },
       errors = "CR_CONNECTION_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, TIMEOUT",
-      example = 'local db <close> = must(mysql.connect { port = 13306, user = "app", password = "secret" })' },
+      example = 'local db <close> = must(mysql.connect { port = 13306, user = "app", \z
+        password = "secret" })' },
     { "pool", "mysql.pool{size =, wait =, ...} -> pool",
       "Connections that tasks share; opened when first needed, mended when they were lost.",
       params = { "size: integer = 4", 'wait: duration = "5s", for a free one',

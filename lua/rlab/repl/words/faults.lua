@@ -16,7 +16,8 @@ end
 local function port_of(name)
   local description = require("rlab.service").load(name)
   if (description.port or 0) == 0 then
-    error(("%s takes any port that is free; say the one that it names when it is ready: failpoints(43121)"):format(name), 0)
+    error(("%s takes any port that is free; say the one that it names when it is ready: \z
+      failpoints(43121)"):format(name), 0)
   end
   return description.port
 end
