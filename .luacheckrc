@@ -1,5 +1,5 @@
 std = "lua54"
-max_line_length = 160
+max_line_length = 110
 max_cyclomatic_complexity = false
 unused_args = false
 
@@ -13,4 +13,3 @@ files["experiments"] = { read_globals = dsl }
 files["spec/fixtures/experiments"] = { read_globals = dsl }
 files["lua/rlab/cli/internal.lua"] = { globals = { "arg" } }
 files["lua/redis"] = { std = "lua51", read_globals = { "redis", "KEYS", "ARGV" } }
-files["lua/rlab/docs/api"] = { max_line_length = false }

@@ -192,8 +192,8 @@ return experiment {
   verdict = function(arms)
     local right, none, skip = arms.versioned, arms["no-invalidation"], arms["skip-what-was-seen"]
     if not (right and none and skip) then return nil end
-    return ("Three kills cost the standard pattern %d copies and nothing else; without invalidation %d of %d \z
-      cached accounts are stale; skipping an event that was seen leaves %d stale."):format(#right.batch,
+    return ("Three kills cost the standard pattern %d copies and nothing else; without invalidation %d of \z
+      %d cached accounts are stale; skipping an event that was seen leaves %d stale."):format(#right.batch,
       none.stale, #none.cache, skip.stale)
   end,
 }

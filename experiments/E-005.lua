@@ -216,7 +216,8 @@ end
 
 local function effects_of(lab, names, consumer, audit)
   local list = { main = {}, audit = {} }
-  local rows = must(lab:db():query [[SELECT BIN_TO_UUID(event_id) AS event, CAST(FLOOR(UNIX_TIMESTAMP(at) * 1000) AS SIGNED) AS at_ms, member
+  local rows = must(lab:db():query [[SELECT BIN_TO_UUID(event_id) AS event,
+    CAST(FLOOR(UNIX_TIMESTAMP(at) * 1000) AS SIGNED) AS at_ms, member
     FROM effect_log ORDER BY seq]])
   for _, row in ipairs(rows) do
     local of = row.member == audit.instance and list.audit or row.member == consumer.instance and list.main
@@ -343,7 +344,8 @@ local function says(arm, seen)
       #bag.from(seen.audit):duplicates()),
     ["no-replay-count"] = ("the undecodable record was sent %d times"):format(seen.copies),
   }
-  return words[arm.name] or ("each event once, 1 parked after %d replays; retries at most %d ms late"):format(MAX_REPLAYS, lateness(seen) or 0)
+  return words[arm.name] or ("each event once, 1 parked after %d replays; retries at most %d ms late"):format(
+    MAX_REPLAYS, lateness(seen) or 0)
 end
 
 local function numbers(lab, seen)

@@ -11,7 +11,8 @@ local nan = 0 / 0
 
 describe("options", function()
   it("take a size of 0 bytes and above, and a finite one", function()
-    for _, size in ipairs { -1, -1.5, nan, math.huge, -math.huge, 2.0 ^ 63, math.mininteger, "-1", "1e30", true } do
+    for _, size in ipairs { -1, -1.5, nan, math.huge, -math.huge, 2.0 ^ 63, math.mininteger, "-1", "1e30",
+      true } do
       assert.error_matches(function() bag.new { cap = size } end, "option 'cap': .* is no size")
       assert.error_matches(function() http.get("http://127.0.0.1:1", { max_body = size }) end, "is no size")
     end
@@ -31,8 +32,9 @@ describe("options", function()
 
   it("take an integer that fits what it is for", function()
     for _, port in ipairs { -1, 65536, 1 << 32 | 3306 } do
-      assert.error_matches(function() mysql.connect { port = port } end, "option 'port': from 0 to 65535, not")
-      assert.error_matches(function() redis.connect { port = port } end, "option 'port': from 0 to 65535, not")
+      local refused = "option 'port': from 0 to 65535, not"
+      assert.error_matches(function() mysql.connect { port = port } end, refused)
+      assert.error_matches(function() redis.connect { port = port } end, refused)
       assert.error_matches(function() http.serve { port = port, handler = print } end, "option 'port'")
     end
   end)
