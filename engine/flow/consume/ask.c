@@ -1,6 +1,6 @@
-/* A batch on its way through the owner's hands. The worker stands still meanwhile, so the owner
- * may look at its records; what the owner keeps is a number, so that a worker that is made to
- * end can take its batch back at any time. */
+/* A batch is shown to the owner, who answers what is to become of its records. The worker waits
+ * meanwhile, so the owner may look at them; what the owner keeps is a number, so that a worker that
+ * is aborted can take its batch back at any time. */
 
 #include "base/cond.h"
 #include "flow/consume/internal.h"
@@ -38,7 +38,7 @@ static void unlink_ask(flow_consume *consume, const consume_ask_t *a)
 }
 
 /* The announcement may be lost where events are many: once more after a second. */
-static bool wait_for(consume_worker *w, consume_ask_t *a)
+static bool wait_for_answer(consume_worker *w, consume_ask_t *a)
 {
     flow_consume *consume = w->consume;
     pthread_mutex_lock(&consume->lock);
@@ -61,7 +61,7 @@ void consume_ask(consume_worker *w, consume_item **list, int n)
     consume_ask_t a = {.list = list, .n = n};
     link_ask(w->consume, &a);
     announce(w, a.number);
-    if (wait_for(w, &a))
+    if (wait_for_answer(w, &a))
         return;
     for (int i = 0; i < n; i++)
         consume_item_become(list[i], ITEM_DROPPED);
@@ -110,7 +110,7 @@ int64_t flow_consume_ask_take(flow_consume *consume,
     return number;
 }
 
-static consume_ask_t *find(flow_consume *consume, int64_t number)
+static consume_ask_t *find_ask(flow_consume *consume, int64_t number)
 {
     consume_ask_t *a = consume->asks;
     while (a && a->number != number)
@@ -122,7 +122,7 @@ void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
                               flow_consume_verdict verdict, const char *why)
 {
     pthread_mutex_lock(&consume->lock);
-    const consume_ask_t *a = find(consume, number);
+    const consume_ask_t *a = find_ask(consume, number);
     consume_item *item = a && !a->done && i >= 0 && i < a->n ? a->list[i] : NULL;
     if (item && item->state == ITEM_READY && verdict == CONSUME_SKIP)
         consume_item_become(item, ITEM_SKIPPED);
@@ -134,7 +134,7 @@ void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
 void flow_consume_ask_done(flow_consume *consume, int64_t number)
 {
     pthread_mutex_lock(&consume->lock);
-    consume_ask_t *a = find(consume, number);
+    consume_ask_t *a = find_ask(consume, number);
     if (a)
         a->done = true;
     pthread_cond_broadcast(&consume->ask_change);

@@ -11,7 +11,7 @@
 /* A prefix is as long as cache_prefix_fits allows. */
 enum { DEDUP_KEY_MAX = CACHE_KEY_MAX + sizeof "dedup:" + UUID_LEN };
 
-static bool is_outage(const rl_err *err)
+static bool redis_is_out(const rl_err *err)
 {
     return err->domain != RL_REDIS || err->fatal || err->retriable;
 }
@@ -29,7 +29,7 @@ static bool until_redis_answers(consume_worker *w, const consume_permit *permit,
         if (!err)
             err = attempt(w, arg);
         *out = err;
-        if (!err || !is_outage(err)) {
+        if (!err || !redis_is_out(err)) {
             flow_up(&w->consume->flow, "redis");
             return !err;
         }
@@ -93,7 +93,7 @@ void consume_dedup_redis(consume_worker *w, const consume_permit *permit, consum
     bool ok = !job.n || until_redis_answers(w, permit, 0, set_keys, &job, &err);
     for (int i = 0; i < job.n; i++) {
         consume_item *item = job.list[i];
-        if (!ok && is_outage(err))
+        if (!ok && redis_is_out(err))
             consume_item_become(item, ITEM_DROPPED);
         else if (!ok)
             consume_item_fail(item, "redis", err_lab(err->name, "%s", err->msg));
@@ -154,7 +154,7 @@ static void invalidate_all(consume_worker *w, const consume_permit *permit, chan
         return;
     }
     bool over = !consume_may_repeat(permit);
-    if (!is_outage(err) && job->n > 1 && w->consume->o.cache != CACHE_MODE_DELTA)
+    if (!redis_is_out(err) && job->n > 1 && w->consume->o.cache != CACHE_MODE_DELTA)
         one_by_one(w, job);
     else
         for (int i = 0; i < job->n; i++) {
@@ -166,7 +166,7 @@ static void invalidate_all(consume_worker *w, const consume_permit *permit, chan
     err_free(err);
 }
 
-static void add_change(change_list *job, consume_item *item, int leg)
+static void list_change(change_list *job, consume_item *item, int leg)
 {
     const consume_event *event = &item->event;
     job->items[job->n] = item;
@@ -212,7 +212,7 @@ void consume_cache_invalidate(consume_worker *w, const consume_permit *permit, c
         if (err)
             invalidation_failed(w, &items[i], err);
         for (int leg = 0; !err && leg < items[i].event.nlegs; leg++)
-            add_change(&job, &items[i], leg);
+            list_change(&job, &items[i], leg);
     }
     if (job.n && w->consume->o.cache != CACHE_MODE_NONE)
         invalidate_all(w, permit, &job);

@@ -33,7 +33,7 @@ typedef struct text {
     size_t len;
 } text;
 
-static bool header(const rd_kafka_headers_t *headers, const char *name, text *out)
+static bool header_text(const rd_kafka_headers_t *headers, const char *name, text *out)
 {
     const void *value;
     if (rd_kafka_header_get_last(headers, name, &value, &out->len) || !value)
@@ -43,7 +43,7 @@ static bool header(const rd_kafka_headers_t *headers, const char *name, text *ou
 }
 
 /* A whole number that is not negative, at most INT64_MAX whatever stands there; 0: none. */
-static int64_t number(const text *t)
+static int64_t header_number(const text *t)
 {
     int64_t v = 0;
     for (size_t i = 0; i < t->len; i++) {
@@ -57,13 +57,13 @@ static int64_t number(const text *t)
 
 static int attempts(const text *t)
 {
-    int64_t v = number(t);
+    int64_t v = header_number(t);
     return v < CONSUME_ATTEMPTS_MAX ? (int)v : CONSUME_ATTEMPTS_MAX;
 }
 
 static int64_t due_time(const text *t)
 {
-    int64_t v = number(t);
+    int64_t v = header_number(t);
     return v <= CONSUME_DUE_MAX_MS ? v : 0;
 }
 
@@ -73,15 +73,15 @@ static void read_story(const rd_kafka_headers_t *headers, const char *group, con
     *out = (consume_story){.read = true};
     if (!headers)
         return;
-    if (header(headers, DLQ_ATTEMPT, &t))
+    if (header_text(headers, DLQ_ATTEMPT, &t))
         out->attempt = attempts(&t);
-    if (header(headers, DLQ_DUE_AT, &t))
+    if (header_text(headers, DLQ_DUE_AT, &t))
         out->due_ms = due_time(&t);
-    if (header(headers, DLQ_TARGET_GROUP, &t))
+    if (header_text(headers, DLQ_TARGET_GROUP, &t))
         out->other_group = t.len != strlen(group) || memcmp(t.at, group, t.len) != 0;
 }
 
-static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *msg)
+static rd_kafka_headers_t *event_headers(const rd_kafka_message_t *msg)
 {
     rd_kafka_headers_t *headers;
     return rd_kafka_message_headers(msg, &headers) ? NULL : headers;
@@ -89,7 +89,7 @@ static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *msg)
 
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out)
 {
-    read_story(headers_of(msg), group, out);
+    read_story(event_headers(msg), group, out);
 }
 
 /* ---- the value ---- */
@@ -131,7 +131,7 @@ static void take_string(fields *f, const text *key, const text *value)
 }
 
 /* The members of the outermost object; what lies deeper is passed over. */
-static rl_err *read_members(json_reader *r, fields *f)
+static rl_err *event_members(json_reader *r, fields *f)
 {
     char name[32] = "";
     text key = {name, 0};
@@ -232,7 +232,7 @@ static rl_err *read_slowly(const rd_kafka_message_t *msg, fields *f)
 {
     json_reader r;
     json_open(&r, msg->payload ? msg->payload : "", msg->len);
-    rl_err *err = read_members(&r, f);
+    rl_err *err = event_members(&r, f);
     json_close(&r);
     return err;
 }
@@ -262,7 +262,7 @@ static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
     fields f = {.event = out};
     text t;
     *out = (consume_event){.nlegs = 0};
-    if (headers && header(headers, EVENT_ID, &t))
+    if (headers && header_text(headers, EVENT_ID, &t))
         f.have_id = uuid_parse(t.at, t.len, out->id);
     return f;
 }
@@ -270,7 +270,7 @@ static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
 rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
                        consume_story *story)
 {
-    const rd_kafka_headers_t *headers = headers_of(msg);
+    const rd_kafka_headers_t *headers = event_headers(msg);
     fields f = fields_of(out, headers);
     rl_err *err = NULL;
     read_story(headers, group, story);

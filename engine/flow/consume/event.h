@@ -29,9 +29,8 @@ typedef struct consume_event {
     int64_t balance, version;
 } consume_event;
 
-/* What the headers say, within these bounds whatever they say: an attempt that is no number or
- * negative is none, one beyond the bound is the bound; a due time that is no time in ms before the
- * year 2100 is none. */
+/* What the headers hold, always within these bounds: an attempt that is negative or no number is 0,
+ * one beyond the bound is the bound; a due time that is no time in ms before the year 2100 is 0. */
 typedef struct consume_story {
     bool read;
     int attempt;      /* how often it was tried already: 0 to CONSUME_ATTEMPTS_MAX */
@@ -46,7 +45,7 @@ rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume
 
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
 
-/* What names a record when it is told apart by its place: CRC of the topic, partition, offset. */
+/* The id of a record by its place: CRC of the topic, partition, offset. */
 void consume_id_of_place(const rd_kafka_message_t *msg, unsigned char id[UUID_BYTES]);
 
 #endif

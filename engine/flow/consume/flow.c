@@ -12,20 +12,20 @@ enum { REOPEN_MIN_MS = 500, REOPEN_MAX_MS = 16000, CALM_MS = 10000 };
 
 /* ---- options ---- */
 
-static const char *own(const char *text)
+static const char *own_text(const char *text)
 {
     return text ? mem_strdup(text) : NULL;
 }
 
 static void own_texts(flow_consume_opts *o)
 {
-    o->topic = own(o->topic);
-    o->consumer_name = own(o->consumer_name);
-    o->member = own(o->member);
-    o->dlq = own(o->dlq);
-    o->cache_prefix = own(o->cache_prefix ? o->cache_prefix : "");
+    o->topic = own_text(o->topic);
+    o->consumer_name = own_text(o->consumer_name);
+    o->member = own_text(o->member);
+    o->dlq = own_text(o->dlq);
+    o->cache_prefix = own_text(o->cache_prefix ? o->cache_prefix : "");
     for (int i = 0; i < o->ndelays; i++)
-        o->delays[i].topic = own(o->delays[i].topic);
+        o->delays[i].topic = own_text(o->delays[i].topic);
 }
 
 static void free_texts(flow_consume_opts *o)
@@ -39,7 +39,7 @@ static void free_texts(flow_consume_opts *o)
 
 /* ---- workers ---- */
 
-static void serve(consume_worker *w, consume_part *part)
+static void serve_part(consume_worker *w, consume_part *part)
 {
     int n;
     if (part->must_seek && !consume_offset_seek(w, part))
@@ -66,7 +66,7 @@ static void serve_parts(consume_worker *w)
     consume_part *part = consume_part_take(w);
     if (!part)
         return;
-    serve(w, part);
+    serve_part(w, part);
     consume_part_give_back(w, part);
 }
 
@@ -80,7 +80,7 @@ static void serve_shared(consume_worker *w)
     consume_shared_done(w, &item);
 }
 
-static void worker_main(void *arg)
+static void consume_worker_main(void *arg)
 {
     consume_worker *w = arg;
     bool shared = consume_is_shared(w->consume);
@@ -92,7 +92,7 @@ static void worker_main(void *arg)
 
 /* ---- the poller ---- */
 
-static void on_rebalance(void *arg, kafka_consumer *consumer, const kafka_rebalance *what)
+static void consume_on_rebalance(void *arg, kafka_consumer *consumer, const kafka_rebalance *what)
 {
     flow_consume *consume = arg;
     (void)consumer;
@@ -161,7 +161,7 @@ static void poll_once(flow_consume *consume)
     kafka_batch_free(&batch);
 }
 
-static void subscribe(flow_consume *consume)
+static void consume_subscribe(flow_consume *consume)
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
     rd_kafka_topic_partition_list_add(topics, consume->o.topic, RD_KAFKA_PARTITION_UA);
@@ -177,7 +177,7 @@ static void subscribe(flow_consume *consume)
 }
 
 /* What is stored is committed while the group is still ours. */
-static void leave(flow_consume *consume)
+static void leave_group(flow_consume *consume)
 {
     consume_shared_clear(consume);
     consume_parts_clear(consume);
@@ -192,8 +192,8 @@ static void leave(flow_consume *consume)
 static rl_err *open_client(flow_consume *consume)
 {
     kafka_consumer *consumer = NULL;
-    rl_err *err =
-        kafka_consumer_open(rd_kafka_conf_dup(consume->conf), on_rebalance, consume, &consumer);
+    rl_err *err = kafka_consumer_open(rd_kafka_conf_dup(consume->conf), consume_on_rebalance,
+                                      consume, &consumer);
     if (!err)
         consume->consumer = consumer;
     return err;
@@ -204,7 +204,7 @@ static bool is_dead(const flow_consume *consume)
     return rd_kafka_fatal_error(kafka_consumer_rk(consume->consumer), NULL, 0) != 0;
 }
 
-static void remove_all(flow_consume *consume)
+static void remove_all_parts(flow_consume *consume)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     pthread_mutex_lock(&consume->lock);
@@ -234,10 +234,10 @@ static bool may_replace(flow_consume *consume)
 /* A client that the group has shut out (a static member is, when a commit of its lost session
  * comes late) never joins again: another takes its place. Workers and the probe may still look
  * at the dead one, so it is kept until they have ended. */
-static void replace(flow_consume *consume)
+static void replace_client(flow_consume *consume)
 {
     kafka_consumer *dead = consume->consumer;
-    remove_all(consume);
+    remove_all_parts(consume);
     if (!may_replace(consume)) {
         flow_sleep(&consume->flow, POLL_MS / 1e3);
         return;
@@ -247,7 +247,7 @@ static void replace(flow_consume *consume)
         consume->dead =
             mem_grow(consume->dead, (size_t)(consume->ndead + 1) * sizeof(kafka_consumer *));
         consume->dead[consume->ndead++] = dead;
-        subscribe(consume);
+        consume_subscribe(consume);
     }
     flow_emit(&consume->flow, "reopened", err, NULL, 0);
 }
@@ -263,24 +263,24 @@ static void close_dead(flow_consume *consume)
     consume->ndead = 0;
 }
 
-static void poller_main(void *arg)
+static void consume_poller_main(void *arg)
 {
     flow_consume *consume = arg;
     flow_counters *count = flow_counters_new(&consume->flow, CONSUME_N);
-    subscribe(consume);
+    consume_subscribe(consume);
     while (!flow_stopping(&consume->flow) || atomic_load(&consume->working) > 0) {
         poll_once(consume);
         report_rebalances(consume, count);
         report_errors(consume);
         if (is_dead(consume) && !flow_stopping(&consume->flow))
-            replace(consume);
+            replace_client(consume);
     }
-    leave(consume);
+    leave_group(consume);
 }
 
 /* ---- life ---- */
 
-static void interrupt(rl_flow *flow)
+static void consume_interrupt(rl_flow *flow)
 {
     flow_consume *consume = (flow_consume *)flow;
     my_conn_cancel(consume->probe_db);
@@ -295,7 +295,7 @@ static void interrupt(rl_flow *flow)
     pthread_mutex_unlock(&consume->lock);
 }
 
-static void worker_open(flow_consume *consume, int i)
+static void consume_worker_open(flow_consume *consume, int i)
 {
     consume_worker *w = &consume->workers[i];
     w->consume = consume;
@@ -315,7 +315,7 @@ static void worker_open(flow_consume *consume, int i)
     rng_init(&w->rng, consume->o.seed + (uint64_t)i);
 }
 
-static void worker_close(consume_worker *w)
+static void consume_worker_close(consume_worker *w)
 {
     if (w->producer)
         kafka_producer_close(w->producer);
@@ -329,10 +329,10 @@ static void worker_close(consume_worker *w)
     pthread_mutex_destroy(&w->lock);
 }
 
-static void free_all(flow_consume *consume)
+static void consume_free(flow_consume *consume)
 {
     for (int i = 0; i < consume->o.workers; i++)
-        worker_close(&consume->workers[i]);
+        consume_worker_close(&consume->workers[i]);
     if (consume->consumer)
         kafka_consumer_close(consume->consumer);
     close_dead(consume);
@@ -349,11 +349,11 @@ static void free_all(flow_consume *consume)
     free(consume);
 }
 
-static rl_err *start(flow_consume *consume)
+static rl_err *consume_start(flow_consume *consume)
 {
     rl_err *err = NULL;
     for (int i = 0; !err && i < consume->o.workers; i++) {
-        err = flow_start(&consume->flow, "consume-work", worker_main, &consume->workers[i]);
+        err = flow_start(&consume->flow, "consume-work", consume_worker_main, &consume->workers[i]);
         if (!err)
             atomic_fetch_add(&consume->working, 1);
     }
@@ -361,7 +361,7 @@ static rl_err *start(flow_consume *consume)
         err = flow_start(&consume->flow, "consume-probe", consume_probe, consume);
     if (!err)
         atomic_fetch_add(&consume->working, 1);
-    return err ? err : flow_start(&consume->flow, "consume-poll", poller_main, consume);
+    return err ? err : flow_start(&consume->flow, "consume-poll", consume_poller_main, consume);
 }
 
 rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
@@ -370,18 +370,18 @@ rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
     consume->o = *opts;
     own_texts(&consume->o);
     flow_init(&consume->flow);
-    consume->flow.interrupt = interrupt;
+    consume->flow.interrupt = consume_interrupt;
     pthread_mutex_init(&consume->lock, NULL);
     pthread_mutex_init(&consume->shared.lock, NULL);
     consume->workers = mem_zero((size_t)consume->o.workers * sizeof *consume->workers);
     for (int i = 0; i < consume->o.workers; i++)
-        worker_open(consume, i);
+        consume_worker_open(consume, i);
     consume_probe_open(consume);
     kafka_conf_value(opts->consumer, "group.id", consume->group, sizeof consume->group);
     consume->conf = opts->consumer;
     rl_err *err = open_client(consume);
     if (!err)
-        err = start(consume);
+        err = consume_start(consume);
     if (!err) {
         *out = consume;
         return NULL;
@@ -399,7 +399,7 @@ bool flow_consume_close(flow_consume *consume, double seconds)
 {
     if (!flow_close(&consume->flow, seconds))
         return false;
-    free_all(consume);
+    consume_free(consume);
     return true;
 }
 
@@ -419,8 +419,8 @@ static int64_t lag_of(const flow_consume *consume, const consume_part *part, int
     return position < 0 ? high - low : high > position ? high - position : 0;
 }
 
-static void describe(const flow_consume *consume, const consume_part *part,
-                     flow_consume_partition *out)
+static void describe_part(const flow_consume *consume, const consume_part *part,
+                          flow_consume_partition *out)
 {
     int64_t wake = atomic_load(&part->wake_ns), now = clock_ns();
     snprintf(out->topic, sizeof out->topic, "%s", part->topic);
@@ -435,7 +435,7 @@ int flow_consume_partitions(flow_consume *consume, flow_consume_partition *out, 
     pthread_mutex_lock(&consume->lock);
     int n = consume->nall;
     for (int i = 0; i < n && i < max; i++)
-        describe(consume, consume->all[i], &out[i]);
+        describe_part(consume, consume->all[i], &out[i]);
     pthread_mutex_unlock(&consume->lock);
     return n;
 }

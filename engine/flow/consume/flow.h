@@ -8,8 +8,8 @@
  * attempt or to the DLQ (flow/dlq.h) before its offset is stored. Records of a partition that was
  * taken away are dropped before their transaction. Every wrong practice is a value of an option
  * here; the defaults of the binding are the right ones.
- * Uses: flow/flow, kafka/consumer, kafka/producer, mysql, redis, fault/failpoint. Thread: open
- * and close in one; figures and health in any. */
+ * Uses: flow/core, kafka/consumer, kafka/producer, mysql, redis, fault/point. Thread: open and
+ * close in one; figures and health in any. */
 #ifndef RL_FLOW_CONSUME_FLOW_H
 #define RL_FLOW_CONSUME_FLOW_H
 
@@ -158,14 +158,14 @@ typedef struct flow_consume_view {
 
 typedef enum flow_consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } flow_consume_verdict;
 
-/* With `asks`, a worker shows each batch and waits; an event "batch" says that there is one.
+/* With `asks`, a worker shows each batch and waits; an event "batch" announces it.
  * Takes the oldest that nobody has taken: `see` is called for each record (0..n-1, what it is
  * shown is good during the call), and the batch's number is returned, 0 when there is none. */
 int64_t flow_consume_ask_take(flow_consume *consume,
                               void (*see)(void *arg, int i, const flow_consume_view *record),
                               void *arg);
-/* Of one record of a batch that was taken; `why` (of REFUSE) is copied. A batch that is gone,
- * and a record that it does not have, are passed over. */
+/* Of one record of a batch that was taken; `why` (of REFUSE) is copied. The first verdict counts. A
+ * batch that is gone, and a record that it does not have, are passed over. */
 void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
                               flow_consume_verdict verdict, const char *why);
 void flow_consume_ask_done(flow_consume *consume, int64_t number); /* the worker goes on */

@@ -3,7 +3,7 @@
 #include "flow/consume/internal.h"
 #include "flow/dlq.h"
 
-static bool is_one_of(const char *name, const char *const *list)
+static bool is_among(const char *name, const char *const *list)
 {
     for (; *list; list++)
         if (strcmp(name, *list) == 0)
@@ -11,11 +11,11 @@ static bool is_one_of(const char *name, const char *const *list)
     return false;
 }
 
-/* What this failure says anew; the rest of the record's headers is kept as it is. */
+/* Written anew with each failure; the rest of the record's headers is kept as it is. */
 static const char *const replaced[] = {DLQ_ERROR_CLASS, DLQ_ERROR_MESSAGE, DLQ_ATTEMPT, DLQ_DUE_AT,
                                        NULL};
 
-static rd_kafka_headers_t *kept(const rd_kafka_message_t *msg)
+static rd_kafka_headers_t *kept_headers(const rd_kafka_message_t *msg)
 {
     rd_kafka_headers_t *out = rd_kafka_headers_new(16), *in;
     const char *name;
@@ -24,38 +24,38 @@ static rd_kafka_headers_t *kept(const rd_kafka_message_t *msg)
     if (rd_kafka_message_headers(msg, &in))
         return out;
     for (size_t i = 0; !rd_kafka_header_get_all(in, i, &name, &value, &len); i++)
-        if (!is_one_of(name, replaced))
+        if (!is_among(name, replaced))
             rd_kafka_header_add(out, name, -1, value, value ? (ssize_t)len : 0);
     return out;
 }
 
-static void add(rd_kafka_headers_t *headers, const char *name, const char *text)
+static void put_text(rd_kafka_headers_t *headers, const char *name, const char *text)
 {
     rd_kafka_header_add(headers, name, -1, text, (ssize_t)strlen(text));
 }
 
-static bool has(const rd_kafka_headers_t *headers, const char *name)
+static bool has_header(const rd_kafka_headers_t *headers, const char *name)
 {
     const void *value;
     size_t len;
     return rd_kafka_header_get_last(headers, name, &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static void add_once(rd_kafka_headers_t *headers, const char *name, const char *text)
+static void put_text_once(rd_kafka_headers_t *headers, const char *name, const char *text)
 {
-    if (!has(headers, name))
-        add(headers, name, text);
+    if (!has_header(headers, name))
+        put_text(headers, name, text);
 }
 
-static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t v, bool once)
+static void put_number(rd_kafka_headers_t *headers, const char *name, int64_t v, bool once)
 {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)v);
-    (once ? add_once : add)(headers, name, text);
+    (once ? put_text_once : put_text)(headers, name, text);
 }
 
 /* One line, cut where it is too long (but not inside a UTF-8 sequence). */
-static void add_message(rd_kafka_headers_t *headers, const char *message)
+static void put_message(rd_kafka_headers_t *headers, const char *message)
 {
     size_t len = strlen(message);
     char text[DLQ_MESSAGE_MAX + 1];
@@ -65,22 +65,22 @@ static void add_message(rd_kafka_headers_t *headers, const char *message)
     for (size_t i = 0; i < len; i++)
         text[i] = (char)((unsigned char)message[i] < ' ' ? ' ' : message[i]);
     text[len] = 0;
-    add(headers, DLQ_ERROR_MESSAGE, text);
+    put_text(headers, DLQ_ERROR_MESSAGE, text);
 }
 
 rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure)
 {
-    rd_kafka_headers_t *h = kept(msg);
-    add_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
-    add_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);
-    add_number(h, DLQ_ORIGINAL_OFFSET, msg->offset, true);
-    add_number(h, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
-    add_once(h, DLQ_ORIGINAL_GROUP, failure->group);
-    add(h, DLQ_ERROR_CLASS, failure->error_class);
-    add_message(h, failure->message);
-    add_number(h, DLQ_ATTEMPT, failure->attempt, false);
-    add_number(h, DLQ_FIRST_FAILURE, failure->first_ms ? failure->first_ms : failure->now_ms, true);
+    rd_kafka_headers_t *h = kept_headers(msg);
+    put_text_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
+    put_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);
+    put_number(h, DLQ_ORIGINAL_OFFSET, msg->offset, true);
+    put_number(h, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
+    put_text_once(h, DLQ_ORIGINAL_GROUP, failure->group);
+    put_text(h, DLQ_ERROR_CLASS, failure->error_class);
+    put_message(h, failure->message);
+    put_number(h, DLQ_ATTEMPT, failure->attempt, false);
+    put_number(h, DLQ_FIRST_FAILURE, failure->first_ms ? failure->first_ms : failure->now_ms, true);
     if (failure->due_ms)
-        add_number(h, DLQ_DUE_AT, failure->due_ms, false);
+        put_number(h, DLQ_DUE_AT, failure->due_ms, false);
     return h;
 }

@@ -18,7 +18,7 @@ void consume_pause(consume_worker *w, int turn)
 /* ---- MySQL ---- */
 
 /* Read committed: no gaps are locked. The lock wait is the server's own clock, in whole seconds. */
-static rl_err *dial(consume_worker *w)
+static rl_err *link_mysql(consume_worker *w)
 {
     char sql[160];
     double wait = w->consume->o.lock_wait;
@@ -37,7 +37,7 @@ bool consume_db(consume_worker *w, const consume_permit *permit)
     if (!my_conn_broken(w->db))
         return true;
     for (int turn = 0; consume_may_repeat(permit); turn++) {
-        rl_err *err = dial(w);
+        rl_err *err = link_mysql(w);
         if (!err) {
             consume_count(w, CONSUME_N_reconnects, 1);
             return true;

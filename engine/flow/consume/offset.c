@@ -6,8 +6,8 @@
 
 enum { COMMIT_MS = 5000, SEEK_MS = 5000, COMMIT_TRIES = 5 };
 
-static rd_kafka_topic_partition_list_t *place(const consume_part *part,
-                                              const rd_kafka_message_t *last, int64_t next)
+static rd_kafka_topic_partition_list_t *offset_list(const consume_part *part,
+                                                    const rd_kafka_message_t *last, int64_t next)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *partition =
@@ -19,17 +19,18 @@ static rd_kafka_topic_partition_list_t *place(const consume_part *part,
     return list;
 }
 
-static void report_error(consume_worker *w, const consume_part *part, rl_err *err)
+static void report_commit_error(consume_worker *w, const consume_part *part, rl_err *err)
 {
     flow_field fields[] = {{"topic", part->topic, 0}, {"partition", NULL, part->partition}};
     flow_emit(&w->consume->flow, "commit-failed", err, fields, 2);
 }
 
-/* A refusal is obeyed: the partition is not ours any more, and its new owner knows better. */
-static void store(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
-                  int64_t next)
+/* After a refusal nothing is done: the partition is not ours any more, and its new owner stores its
+ * own offsets. */
+static void store_offset(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
+                         int64_t next)
 {
-    rd_kafka_topic_partition_list_t *list = place(part, last, next);
+    rd_kafka_topic_partition_list_t *list = offset_list(part, last, next);
     rl_err *err = kafka_consumer_store(w->consume->consumer, list);
     if (err)
         consume_count(w, CONSUME_N_store_refused, 1);
@@ -37,10 +38,10 @@ static void store(consume_worker *w, consume_part *part, const rd_kafka_message_
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void commit(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
-                   int64_t next)
+static void commit_offset(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
+                          int64_t next)
 {
-    rd_kafka_topic_partition_list_t *list = place(part, last, next);
+    rd_kafka_topic_partition_list_t *list = offset_list(part, last, next);
     rl_err *err = NULL;
     for (int i = 0; i < COMMIT_TRIES; i++) {
         err = kafka_consumer_commit(w->consume->consumer, list, COMMIT_MS, NULL);
@@ -51,7 +52,7 @@ static void commit(consume_worker *w, consume_part *part, const rd_kafka_message
         consume_pause(w, i);
     }
     if (err)
-        report_error(w, part, err);
+        report_commit_error(w, part, err);
     else
         consume_count(w, CONSUME_N_commits, 1);
     rd_kafka_topic_partition_list_destroy(list);
@@ -59,7 +60,7 @@ static void commit(consume_worker *w, consume_part *part, const rd_kafka_message
 
 void consume_offset_before(consume_worker *w, consume_part *part, const consume_item *last)
 {
-    commit(w, part, last->msg, last->msg->offset + 1);
+    commit_offset(w, part, last->msg, last->msg->offset + 1);
 }
 
 void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
@@ -71,11 +72,11 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
     case CONSUME_AFTER_WORK:
     case CONSUME_POOL_MAX:
     case CONSUME_POOL_MIN:
-        store(w, part, last, next);
+        store_offset(w, part, last, next);
         return;
     case CONSUME_SYNC_AFTER_WORK:
         if (consume_may_begin(&part->permit))
-            commit(w, part, last, next);
+            commit_offset(w, part, last, next);
         return;
     case CONSUME_MYSQL:
         if (part->must_seek || part->db_next >= next)
@@ -92,7 +93,7 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
 
 /* ---- CONSUME_MYSQL: where to begin ---- */
 
-static rl_err *seek(consume_worker *w, consume_part *part)
+static rl_err *seek_stored(consume_worker *w, consume_part *part)
 {
     int64_t next;
     rl_err *err = consume_tx_load(w, part, &next);
@@ -101,7 +102,7 @@ static rl_err *seek(consume_worker *w, consume_part *part)
     part->db_next = next;
     if (next < 0 && atomic_load(&part->position) < 0)
         return NULL;
-    rd_kafka_topic_partition_list_t *list = place(part, NULL, next < 0 ? 0 : next);
+    rd_kafka_topic_partition_list_t *list = offset_list(part, NULL, next < 0 ? 0 : next);
     consume_part_rewind(part);
     err = kafka_consumer_seek(w->consume->consumer, list, SEEK_MS);
     rd_kafka_topic_partition_list_destroy(list);
@@ -111,7 +112,7 @@ static rl_err *seek(consume_worker *w, consume_part *part)
 bool consume_offset_seek(consume_worker *w, consume_part *part)
 {
     for (int turn = 0; consume_may_repeat(&part->permit) && consume_db(w, &part->permit); turn++) {
-        rl_err *err = seek(w, part);
+        rl_err *err = seek_stored(w, part);
         if (!err) {
             part->must_seek = false;
             return true;

@@ -123,7 +123,7 @@ void consume_parts_add(flow_consume *consume, const rd_kafka_topic_partition_lis
     }
 }
 
-static consume_part *unlist(flow_consume *consume, const char *topic, int32_t partition)
+static consume_part *unlist_part(flow_consume *consume, const char *topic, int32_t partition)
 {
     consume_part *part = NULL;
     pthread_mutex_lock(&consume->lock);
@@ -139,7 +139,7 @@ static consume_part *unlist(flow_consume *consume, const char *topic, int32_t pa
 
 /* From here on nothing is fetched for it: the queue may soon hold records of a later assignment
  * of the same partition. */
-static void lose(consume_part *part)
+static void part_lose(consume_part *part)
 {
     if (part->queue)
         rd_kafka_queue_cb_event_enable(part->queue, NULL, NULL);
@@ -149,7 +149,7 @@ static void lose(consume_part *part)
 }
 
 /* What is under way is waited for, so that its offset can still be committed. */
-static void hand_over(consume_part *part, rl_deadline until)
+static void part_hand_over(consume_part *part, rl_deadline until)
 {
     consume_worker *w = part->worker;
     pthread_mutex_lock(&w->lock);
@@ -176,13 +176,13 @@ void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_
     rl_deadline until = deadline_in_ms(units_ms(consume->o.revoke_wait));
     consume_part **parts = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_part *));
     for (int i = 0; i < list->cnt; i++) {
-        parts[i] = unlist(consume, list->elems[i].topic, list->elems[i].partition);
+        parts[i] = unlist_part(consume, list->elems[i].topic, list->elems[i].partition);
         if (parts[i])
-            lose(parts[i]);
+            part_lose(parts[i]);
     }
     for (int i = 0; i < list->cnt; i++) {
         if (parts[i] && parts[i]->worker)
-            hand_over(parts[i], until);
+            part_hand_over(parts[i], until);
         else if (parts[i])
             free_unless_used(consume, parts[i]);
     }
@@ -190,7 +190,7 @@ void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_
 }
 
 /* The wrong practice: what is held is done although the partition has gone. */
-static bool finishes(const consume_part *part)
+static bool part_finishes(const consume_part *part)
 {
     return !part->permit.lost && part->head < part->nheld && consume_may_repeat(&part->permit);
 }
@@ -201,7 +201,7 @@ static consume_part *take_gone(consume_worker *w)
 {
     consume_part *gone = NULL;
     for (consume_part **p = &w->parts, *part; (part = *p);) {
-        if (!part->gone || part->busy || finishes(part)) {
+        if (!part->gone || part->busy || part_finishes(part)) {
             p = &part->next;
             continue;
         }
@@ -215,7 +215,7 @@ static consume_part *take_gone(consume_worker *w)
     return gone;
 }
 
-static void free_list(consume_part *part)
+static void free_parts(consume_part *part)
 {
     while (part) {
         consume_part *next = part->next;
@@ -228,7 +228,7 @@ void consume_parts_clear(flow_consume *consume)
 {
     pthread_mutex_lock(&consume->lock);
     for (int i = 0; i < consume->nall; i++) {
-        lose(consume->all[i]);
+        part_lose(consume->all[i]);
         consume->all[i]->gone = true;
         if (!consume->all[i]->worker)
             consume_part_free(consume->all[i]);
@@ -236,14 +236,14 @@ void consume_parts_clear(flow_consume *consume)
     consume->nall = 0;
     pthread_mutex_unlock(&consume->lock);
     for (int i = 0; i < consume->o.workers; i++)
-        free_list(take_gone(&consume->workers[i]));
+        free_parts(take_gone(&consume->workers[i]));
 }
 
 /* ---- what a worker does next ---- */
 
-static bool has_work(const consume_part *part, int64_t now)
+static bool part_has_work(const consume_part *part, int64_t now)
 {
-    if (part->busy || (part->gone && !finishes(part)))
+    if (part->busy || (part->gone && !part_finishes(part)))
         return false;
     if (part->due_ns)
         return part->due_ns <= now;
@@ -251,11 +251,11 @@ static bool has_work(const consume_part *part, int64_t now)
 }
 
 /* In turn, beginning behind the one that was served last. */
-static consume_part *pick(consume_worker *w, int64_t now)
+static consume_part *pick_part(consume_worker *w, int64_t now)
 {
     consume_part *first = w->served && w->served->next ? w->served->next : w->parts, *part = first;
     while (part) {
-        if (has_work(part, now))
+        if (part_has_work(part, now))
             return part;
         part = part->next ? part->next : w->parts;
         if (part == first)
@@ -286,19 +286,19 @@ consume_part *consume_part_take(consume_worker *w)
 {
     pthread_mutex_lock(&w->lock);
     consume_part *gone = take_gone(w);
-    consume_part *part = pick(w, clock_ns());
+    consume_part *part = pick_part(w, clock_ns());
     if (!part && consume_may_repeat(&w->permit)) {
         rl_deadline until = deadline_in_ms(wait_ms(w, clock_ns()));
         if (!cond_wait_until(&w->change, &w->lock, until))
             look_again(w);
-        part = pick(w, clock_ns());
+        part = pick_part(w, clock_ns());
     }
     if (part) {
         part->busy = true;
         w->served = part;
     }
     pthread_mutex_unlock(&w->lock);
-    free_list(gone);
+    free_parts(gone);
     return part;
 }
 
@@ -320,7 +320,7 @@ static void set_ready(consume_part *part, bool ready)
     pthread_mutex_unlock(&part->worker->lock);
 }
 
-static int fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
+static int part_fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
 {
     pthread_mutex_lock(&part->lock);
     ssize_t n = atomic_load(&part->lost)
@@ -330,7 +330,7 @@ static int fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
     return n > 0 ? (int)n : 0;
 }
 
-static void keep(consume_part *part, rd_kafka_message_t *msg)
+static void part_keep(consume_part *part, rd_kafka_message_t *msg)
 {
     if (!msg->err) {
         part->held[part->nheld++] = (consume_item){.msg = msg, .part = part};
@@ -344,18 +344,18 @@ static void keep(consume_part *part, rd_kafka_message_t *msg)
     rd_kafka_message_destroy(msg);
 }
 
-/* Not ready is said before the queue is looked at, as a record may come right after. */
-static void fill(consume_part *part)
+/* `ready` is cleared before the queue is looked at, as a record may come right after. */
+static void part_fill(consume_part *part)
 {
     int room = part->consume->o.fetch;
     rd_kafka_message_t **msgs = mem_alloc((size_t)room * sizeof *msgs);
     part->head = part->nheld = 0;
     set_ready(part, false);
-    int n = fetch(part, msgs, room);
+    int n = part_fetch(part, msgs, room);
     if (n == room)
         set_ready(part, true);
     for (int i = 0; i < n; i++)
-        keep(part, msgs[i]);
+        part_keep(part, msgs[i]);
     free(msgs);
     consume_count(part->worker, CONSUME_N_polled, part->nheld);
 }
@@ -371,7 +371,7 @@ static int64_t wait_of(consume_part *part, consume_item *item)
 consume_item *consume_part_batch(consume_part *part, int *n)
 {
     if (part->head == part->nheld)
-        fill(part);
+        part_fill(part);
     int max = part->nheld - part->head;
     int64_t wait = 0;
     max = max < part->consume->o.batch ? max : part->consume->o.batch;

@@ -13,7 +13,7 @@ typedef struct report {
     rd_kafka_resp_err_t code;
 } report;
 
-static void on_report(void *arg, const rd_kafka_message_t *msg)
+static void on_copy_report(void *arg, const rd_kafka_message_t *msg)
 {
     (void)arg;
     report *answer = msg->_private;
@@ -27,7 +27,7 @@ static rl_err *producer_of(consume_worker *w, kafka_producer **out)
         rl_err *err = kafka_producer_open(rd_kafka_conf_dup(w->consume->o.producer), &w->producer);
         if (err)
             return err;
-        kafka_producer_on_report(w->producer, on_report, NULL);
+        kafka_producer_on_report(w->producer, on_copy_report, NULL);
     }
     *out = w->producer;
     return NULL;

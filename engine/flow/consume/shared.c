@@ -16,7 +16,7 @@ static consume_part *part_of(flow_consume *consume, const rd_kafka_message_t *ms
     return NULL;
 }
 
-static void put(flow_consume *consume, rd_kafka_message_t *msg, consume_part *part)
+static void shared_add(flow_consume *consume, rd_kafka_message_t *msg, consume_part *part)
 {
     consume_shared *shared = &consume->shared;
     if (shared->n == shared->cap) {
@@ -66,7 +66,7 @@ void consume_shared_put(flow_consume *consume, kafka_batch *batch)
             continue;
         }
         pthread_mutex_lock(&consume->shared.lock);
-        put(consume, msg, part);
+        shared_add(consume, msg, part);
         pthread_cond_signal(&consume->shared.change);
         pthread_mutex_unlock(&consume->shared.lock);
     }

@@ -19,12 +19,12 @@ static void row_end(rl_buf *sql, char *p)
     sql->len = (size_t)(p - sql->data);
 }
 
-static char *put(char *p, const char *text, size_t len)
+static char *put_bytes(char *p, const char *text, size_t len)
 {
     memcpy(p, text, len);
     return p + len;
 }
-#define PUT(p, literal) put(p, literal, sizeof literal - 1)
+#define PUT(p, literal) put_bytes(p, literal, sizeof literal - 1)
 
 static char *put_id(char *p, const unsigned char id[UUID_BYTES])
 {
@@ -46,7 +46,7 @@ static char *put_int(char *p, int64_t v)
     while (u /= 10);
     if (v < 0)
         *--q = '-';
-    return put(p, q, (size_t)(text + sizeof text - q));
+    return put_bytes(p, q, (size_t)(text + sizeof text - q));
 }
 
 /* Names are checked when the consumer is opened: nothing in them needs an escape. */

@@ -21,21 +21,21 @@ void consume_sums_free(consume_sums *sums)
     *sums = (consume_sums){0};
 }
 
-static uint32_t spread(int64_t account)
+static uint32_t spread_account(int64_t account)
 {
     return (uint32_t)(((uint64_t)account * 0x9e3779b97f4a7c15u) >> 32);
 }
 
 static int32_t *slot_of(const consume_sums *sums, int64_t account)
 {
-    uint32_t mask = (uint32_t)sums->nslots - 1, i = spread(account) & mask;
+    uint32_t mask = (uint32_t)sums->nslots - 1, i = spread_account(account) & mask;
     while (sums->slots[i] && sums->list[sums->slots[i] - 1].account != account)
         i = (i + 1) & mask;
     return &sums->slots[i];
 }
 
 /* At most half of the slots are taken. */
-static void make_room(consume_sums *sums)
+static void sums_make_room(consume_sums *sums)
 {
     if (sums->nslots && sums->n < sums->nslots / 2)
         return;
@@ -51,7 +51,7 @@ static void make_room(consume_sums *sums)
 bool consume_sums_add(consume_sums *sums, int64_t account, int64_t amount, int64_t version,
                       int64_t balance)
 {
-    make_room(sums);
+    sums_make_room(sums);
     int32_t *slot = slot_of(sums, account);
     if (!*slot) {
         sums->list[sums->n] = (consume_sum){account, amount, version, 1, balance};

@@ -18,19 +18,19 @@ void consume_track_free(consume_track *track)
     consume_track_open(track);
 }
 
-static int at(const consume_track *track, int i)
+static int track_at(const consume_track *track, int i)
 {
     return (track->head + i) & (track->cap - 1);
 }
 
-static void grow(consume_track *track)
+static void track_grow(consume_track *track)
 {
     int cap = track->cap ? track->cap * 2 : RING_FIRST;
     int64_t *begun = mem_alloc((size_t)cap * sizeof *begun);
     bool *done = mem_alloc((size_t)cap * sizeof *done);
     for (int i = 0; i < track->n; i++) {
-        begun[i] = track->begun[at(track, i)];
-        done[i] = track->done[at(track, i)];
+        begun[i] = track->begun[track_at(track, i)];
+        done[i] = track->done[track_at(track, i)];
     }
     free(track->begun);
     free(track->done);
@@ -43,16 +43,16 @@ static void grow(consume_track *track)
 void consume_track_begin(consume_track *track, int64_t offset)
 {
     if (track->n == track->cap)
-        grow(track);
-    int i = at(track, track->n++);
+        track_grow(track);
+    int i = track_at(track, track->n++);
     track->begun[i] = offset;
     track->done[i] = false;
 }
 
-static void mark(consume_track *track, int64_t offset)
+static void track_mark(consume_track *track, int64_t offset)
 {
     for (int low = 0, high = track->n - 1; low <= high;) {
-        int middle = (low + high) / 2, i = at(track, middle);
+        int middle = (low + high) / 2, i = track_at(track, middle);
         if (track->begun[i] == offset) {
             track->done[i] = true;
             return;
@@ -66,7 +66,7 @@ static void mark(consume_track *track, int64_t offset)
 
 void consume_track_done(consume_track *track, int64_t offset)
 {
-    mark(track, offset);
+    track_mark(track, offset);
     if (offset + 1 > track->high)
         track->high = offset + 1;
     for (; track->n && track->done[track->head];

@@ -56,7 +56,7 @@ static void add_text(tx *t, step_kind kind, const char *sql)
     end_step(t, kind, at);
 }
 
-static rl_err *overflow(void)
+static rl_err *sum_overflow(void)
 {
     return err_lab("OVERFLOW", "the amounts of one batch leave 64 bits");
 }
@@ -70,7 +70,7 @@ static rl_err *add_up(tx *t)
         for (int leg = 0; leg < event->nlegs; leg++)
             if (!consume_sums_add(sums, event->legs[leg].account, event->legs[leg].amount,
                                   event->version, event->balance))
-                return overflow();
+                return sum_overflow();
     }
     consume_sums_sort(sums);
     return NULL;
@@ -120,7 +120,7 @@ static rl_err *add_rows(tx *t)
     return NULL;
 }
 
-static rl_err *make(tx *t)
+static rl_err *tx_make(tx *t)
 {
     bool whole = t->w->consume->o.transactional;
     buf_reset(&t->w->sql);
@@ -143,7 +143,7 @@ static rl_err *make(tx *t)
 
 /* ---- doing ---- */
 
-static rl_err *moved(const tx *t)
+static rl_err *moved_elsewhere(const tx *t)
 {
     return err_lab("MOVED", "the offset of %s[%d] was moved by another member", t->part->topic,
                    (int)t->part->partition);
@@ -169,10 +169,10 @@ static rl_err *do_step(tx *t, int i)
     my_result_free(result);
     if (err && s->kind == STEP_OFFSET && err->code == DUPLICATE) {
         err_free(err);
-        return moved(t);
+        return moved_elsewhere(t);
     }
     if (!err && s->kind == STEP_OFFSET && nothing)
-        return moved(t);
+        return moved_elsewhere(t);
     return !err && i == t->first_view ? in_tx(t) : err;
 }
 
@@ -184,7 +184,7 @@ static void count_conflict(consume_worker *w, const rl_err *err)
         consume_count(w, CONSUME_N_lock_waits, 1);
 }
 
-static flow_consume_on_conflict policy(const consume_worker *w, const rl_err *err)
+static flow_consume_on_conflict conflict_policy(const consume_worker *w, const rl_err *err)
 {
     if (err->domain == RL_MYSQL && err->code == DEADLOCK)
         return w->consume->o.on_deadlock;
@@ -194,9 +194,9 @@ static flow_consume_on_conflict policy(const consume_worker *w, const rl_err *er
 }
 
 /* The wrong ways to go on after a conflict stay inside the transaction. */
-static bool go_on(const tx *t, const rl_err *err, int *at)
+static bool goes_on_inside(const tx *t, const rl_err *err, int *at)
 {
-    flow_consume_on_conflict how = policy(t->w, err);
+    flow_consume_on_conflict how = conflict_policy(t->w, err);
     if (how == CONSUME_RESTART)
         *at = 0;
     return how == CONSUME_RESTART || how == CONSUME_REPEAT_STATEMENT;
@@ -213,7 +213,7 @@ static rl_err *do_steps(tx *t, step_kind *kind)
             continue;
         }
         count_conflict(t->w, err);
-        if (!go_on(t, err, &at) || !consume_may_repeat(&t->w->permit))
+        if (!goes_on_inside(t, err, &at) || !consume_may_repeat(&t->w->permit))
             return err;
         err_free(err);
         err = NULL;
@@ -323,7 +323,7 @@ static bool is_conflict(const rl_err *err)
 }
 
 /* What no other record would survive either: the server or the schema, not this batch. */
-static bool is_outage(const rl_err *err)
+static bool mysql_is_out(const rl_err *err)
 {
     static const int codes[] = {1021, 1040, 1044, 1045, 1049, 1053, 1054, 1114, 1129, 1130, 1142,
                                 1146, 1203, 1290, 1317, 1836, 2002, 2003, 2006, 2013, 3168};
@@ -351,7 +351,7 @@ static void back_off(consume_worker *w, int tries)
     flow_sleep(&w->consume->flow, bound * rng_double(&w->rng));
 }
 
-static rl_err *dropped(void)
+static rl_err *dropped_midway(void)
 {
     return err_lab("DROPPED", "the partition was taken away, or the consumer stops");
 }
@@ -372,11 +372,11 @@ static rl_err *after_failure(tx *t, step_kind kind, rl_err *err, turns *n)
         if (!err)
             return NULL;
     }
-    if (is_outage(err)) {
+    if (mysql_is_out(err)) {
         consume_db_failed(w, err);
         err_free(err);
         consume_pause(w, n->outages++);
-    } else if (is_conflict(err) && policy(w, err) == CONSUME_RETRY &&
+    } else if (is_conflict(err) && conflict_policy(w, err) == CONSUME_RETRY &&
                n->tries + 1 < w->consume->o.tries) {
         err_free(err);
         back_off(w, n->tries++);
@@ -425,14 +425,14 @@ static rl_err *carry_out(tx *t)
     for (;;) {
         bool again = n.tries + n.outages > 0;
         if (!(again ? consume_may_repeat : consume_may_begin)(permit))
-            return dropped();
+            return dropped_midway();
         if (!consume_db(t->w, permit))
-            return dropped();
+            return dropped_midway();
         if (t->n == 0 && t->next < 0)
             return NULL;
         step_kind kind = STEP_START;
         int64_t began = clock_ns();
-        rl_err *err = make(t);
+        rl_err *err = tx_make(t);
         if (!err)
             err = do_steps(t, &kind);
         if (!err) {

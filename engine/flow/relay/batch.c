@@ -60,7 +60,7 @@ void relay_forget_failed(flow_relay *relay, int shard)
     relay->nfailed = n;
 }
 
-static bool wanted(flow_relay *relay, int64_t id, int64_t shard)
+static bool row_wanted(flow_relay *relay, int64_t id, int64_t shard)
 {
     if (shard < 0 || shard >= RELAY_SHARDS || relay->shards[shard].hold != HOLD_MINE)
         return false;
@@ -71,12 +71,12 @@ static bool wanted(flow_relay *relay, int64_t id, int64_t shard)
     return id > relay->shards[shard].read_to;
 }
 
-static void fill(flow_relay *relay, relay_batch *batch, int max)
+static void batch_fill(flow_relay *relay, relay_batch *batch, int max)
 {
     my_result *result = batch->result;
     for (size_t i = 0; i < result->nrows && batch->n < max; i++) {
         int64_t id = relay_int(result, i, COL_ID), shard = relay_int(result, i, COL_SHARD);
-        if (!relay_int(result, i, COL_UNSENT) || !wanted(relay, id, shard))
+        if (!relay_int(result, i, COL_UNSENT) || !row_wanted(relay, id, shard))
             continue;
         batch->rows[batch->n++] = (relay_row){.batch = batch,
                                               .id = id,
@@ -120,7 +120,7 @@ relay_batch *relay_claim(flow_relay *relay, my_result *result, int max)
     batch->rows = mem_alloc((result->nrows + 1) * sizeof *batch->rows);
     pthread_mutex_lock(&relay->lock);
     if (!relay->reset && !relay->rewind && clock_ns() < relay->lease_until_ns) {
-        fill(relay, batch, max);
+        batch_fill(relay, batch, max);
         remember_cursor(relay, result);
     } else {
         relay->rewind = true; /* they were read for nothing and must be read again */
@@ -134,7 +134,7 @@ relay_batch *relay_claim(flow_relay *relay, my_result *result, int max)
     return NULL;
 }
 
-static void leave(flow_relay *relay, relay_batch *batch)
+static void batch_leave(flow_relay *relay, relay_batch *batch)
 {
     if (atomic_fetch_sub(&batch->flying, 1) != 1)
         return;
@@ -150,12 +150,12 @@ void relay_row_done(flow_relay *relay, relay_row *row, relay_state state, int er
     assert(row->state == ROW_FLYING);
     row->state = (uint8_t)state;
     row->err = err;
-    leave(relay, row->batch);
+    batch_leave(relay, row->batch);
 }
 
 void relay_batch_sent(flow_relay *relay, relay_batch *batch)
 {
-    leave(relay, batch);
+    batch_leave(relay, batch);
 }
 
 /* An array, since the list goes on to hold them until they are marked. */

@@ -1,4 +1,4 @@
-/* The relay's connections: kept alive, told of in health. */
+/* The relay's connections to MySQL: kept alive, their state shown in health. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static void wait_longer(flow_relay *relay, relay_backoff *backoff)
 }
 
 /* Read committed: no gap is ever locked, and each poll sees what is committed by then. */
-static rl_err *dress(my_conn *conn)
+static rl_err *set_session(my_conn *conn)
 {
     rl_err *err = my_exec(conn, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
     return err ? err : my_exec(conn, "SET SESSION innodb_lock_wait_timeout = 2");
@@ -30,7 +30,7 @@ bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count, rel
         return true;
     rl_err *err = my_conn_connect(conn);
     if (!err)
-        err = dress(conn);
+        err = set_session(conn);
     if (err) {
         relay_mysql_failed(relay, conn, err, backoff);
         return false;

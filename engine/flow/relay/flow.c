@@ -21,7 +21,7 @@ const char *const flow_relay_counter_names[RELAY_N] = {
 
 /* ---- open ---- */
 
-static rl_err *check(const flow_relay_opts *o)
+static rl_err *check_opts(const flow_relay_opts *o)
 {
     size_t len = strlen(o->name);
     if (len == 0 || len > NAME_MAX_LEN)
@@ -47,7 +47,7 @@ static void set_owner(flow_relay *relay)
              (unsigned)(mark & 0xffffffff));
 }
 
-static void interrupt(rl_flow *flow)
+static void relay_interrupt(rl_flow *flow)
 {
     flow_relay *relay = (flow_relay *)flow;
     my_conn_cancel(relay->reader_conn);
@@ -73,7 +73,7 @@ static void open_parts(flow_relay *relay)
         flow_hdr_open(&relay->hdrs[i]);
 }
 
-static rl_err *start(flow_relay *relay)
+static rl_err *relay_start(flow_relay *relay)
 {
     static void (*const mains[])(void *) = {relay_keeper, relay_marker, relay_reader};
     static const char *const names[] = {"relay-keeper", "relay-marker", "relay-reader"};
@@ -89,7 +89,7 @@ rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow
 {
     char id[256];
     flow_relay *relay = NULL;
-    rl_err *err = check(opts);
+    rl_err *err = check_opts(opts);
     if (!err) {
         relay = mem_zero(sizeof *relay);
         flow_init(&relay->flow);
@@ -105,10 +105,10 @@ rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow
         err = relay_producer_open(relay);
         if (!err) {
             rl_err *down = err_lab("CONNECTING", "not connected yet");
-            relay->flow.interrupt = interrupt;
+            relay->flow.interrupt = relay_interrupt;
             flow_down(&relay->flow, "mysql", down);
             err_free(down);
-            err = start(relay);
+            err = relay_start(relay);
         }
         if (err)
             flow_relay_close(relay);
@@ -131,7 +131,7 @@ flow_hdr *flow_relay_hdr_of(flow_relay *relay, flow_relay_hdr which)
 
 /* ---- close ---- */
 
-static void free_rest(flow_relay *relay)
+static void relay_free(flow_relay *relay)
 {
     for (relay_batch *batch = relay->first, *next; batch; batch = next) {
         next = batch->next;
@@ -167,5 +167,5 @@ void flow_relay_close(void *impl)
         kafka_producer_on_report(relay->producer, ignore_report, NULL);
         kafka_producer_close(relay->producer);
     }
-    free_rest(relay);
+    relay_free(relay);
 }

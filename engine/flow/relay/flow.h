@@ -12,11 +12,11 @@
  * acknowledged is sent again in order. With the default message.timeout.ms=0 a row waits for its
  * broker without end and nothing overtakes it; with a finite one a later row of the same key that
  * librdkafka still got through comes first. A parked row leaves its key behind: the rows after it
- * go on, and the event "parked" tells of it. The topic's max.message.bytes is asked once, so that
+ * go on, and the event "parked" reports it. The topic's max.message.bytes is asked once, so that
  * the client refuses the one record; where a broker refuses a batch nevertheless (compressed, or
  * lowered since), its rows are sent one by one, and other batches may have overtaken them.
- * Uses: flow/flow, mysql, kafka/producer, fault/failpoint. Thread: open and close anywhere; the
- * rest see flow/flow. */
+ * Uses: flow/core, mysql, kafka/producer, fault/point. Thread: open and close anywhere; the rest
+ * see flow/core. */
 #ifndef RL_FLOW_RELAY_FLOW_H
 #define RL_FLOW_RELAY_FLOW_H
 

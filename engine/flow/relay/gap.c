@@ -23,7 +23,7 @@ static int64_t ms_since(int64_t ns)
     return (clock_ns() - ns) / 1000000;
 }
 
-static rl_err *ask(my_conn *conn, relay_gap *gap)
+static rl_err *gap_ask(my_conn *conn, relay_gap *gap)
 {
     my_result *result;
     rl_buf sql = {0};
@@ -57,7 +57,7 @@ static rl_err *list_writers(my_conn *conn, relay_gap *gap, my_result **result)
     return err;
 }
 
-static bool is_fresh(const my_result *result)
+static bool gap_list_is_fresh(const my_result *result)
 {
     for (size_t i = 0; i < result->nrows; i++)
         if (relay_int(result, i, 1) && relay_int(result, i, 2))
@@ -97,7 +97,7 @@ rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap)
     if (relay->o.gaps != RELAY_GAPS_SAFE || gap->refused)
         return NULL;
     if (!gap->target)
-        return ask(conn, gap);
+        return gap_ask(conn, gap);
     if (ms_since(gap->asked_ns) < GRACE_MS || clock_ns() < gap->look_ns)
         return NULL;
     rl_err *err = list_writers(conn, gap, &result);
@@ -109,9 +109,9 @@ rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap)
     }
     if (err)
         return err;
-    if (is_fresh(result))
+    if (gap_list_is_fresh(result))
         note_writers(gap, result);
-    else /* somebody looks as often as we do: out of step with him */
+    else /* another client looks as often as we do: out of step with it */
         gap->look_ns += clock_ns() % ((int64_t)STALE_MS * 1000000);
     my_result_free(result);
     if (gap->seen && gap->nwriters == 0) {

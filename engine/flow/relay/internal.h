@@ -1,5 +1,9 @@
-/* What the files of the relay share. Uses: flow/relay, mysql/query, kafka/producer. Thread: said
- * at each part. */
+/* The inside of the relay, shared by the files of this folder only: what they offer each other.
+ *
+ * Life of a row: the reader reads it and claims it into a batch (read.c, batch.c), sends it (send.c),
+ * and the marker marks it once its batch is acknowledged (mark.c); the keeper holds the leases of the
+ * shards (keep.c).
+ * Uses: flow/relay/flow, mysql/query, kafka/producer. Thread: see each section. */
 #ifndef RL_FLOW_RELAY_INTERNAL_H
 #define RL_FLOW_RELAY_INTERNAL_H
 
@@ -112,7 +116,7 @@ typedef struct relay_backoff {
  * ends. */
 bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count,
                      relay_backoff *backoff);
-/* What to do with an error of MySQL: says it in health, rolls back, sleeps. Frees err. */
+/* What to do with an error of MySQL: shows it in health, rolls back, sleeps. Frees err. */
 void relay_mysql_failed(flow_relay *relay, my_conn *conn, rl_err *err, relay_backoff *backoff);
 rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result);
 rl_err *relay_exec(my_conn *conn, const rl_buf *sql);

@@ -22,12 +22,12 @@ typedef struct keeper {
     rl_buf sql;
 } keeper;
 
-static rl_err *run(keeper *k)
+static rl_err *keeper_run(keeper *k)
 {
     return relay_exec(k->conn, &k->sql);
 }
 
-static rl_err *rows(keeper *k, my_result **result)
+static rl_err *keeper_rows(keeper *k, my_result **result)
 {
     return relay_rows(k->conn, &k->sql, result);
 }
@@ -46,7 +46,7 @@ static rl_err *register_member(keeper *k)
                "INSERT INTO relay_member (name, seen_at) VALUES ('%s', NOW(3)) "
                "ON DUPLICATE KEY UPDATE seen_at = NOW(3)",
                k->relay->owner);
-    return run(k);
+    return keeper_run(k);
 }
 
 /* Those who died have left their names. */
@@ -57,7 +57,7 @@ static rl_err *forget_members(keeper *k)
     k->tidied = true;
     buf_reset(&k->sql);
     buf_str(&k->sql, "DELETE FROM relay_member WHERE seen_at < NOW(3) - INTERVAL 1 HOUR");
-    return run(k);
+    return keeper_run(k);
 }
 
 static rl_err *add_shards(keeper *k)
@@ -66,7 +66,7 @@ static rl_err *add_shards(keeper *k)
     buf_str(&k->sql, "INSERT IGNORE INTO relay_lease (shard) VALUES (0)");
     for (int s = 1; s < RELAY_SHARDS; s++)
         buf_printf(&k->sql, ",(%d)", s);
-    return run(k);
+    return keeper_run(k);
 }
 
 static void read_leases(const my_result *result, relay_lease leases[RELAY_SHARDS])
@@ -91,7 +91,7 @@ static rl_err *lock_leases(keeper *k, relay_lease leases[RELAY_SHARDS], size_t *
                "SELECT shard, IFNULL(owner = '%s', 0), IFNULL(expires_at > NOW(3), 0), owner IS "
                "NULL, token, position FROM relay_lease ORDER BY shard FOR UPDATE",
                k->relay->owner);
-    rl_err *err = rows(k, &result);
+    rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
     *n = result->nrows;
@@ -108,7 +108,7 @@ static rl_err *count_members(keeper *k, int *members)
                "SELECT COUNT(*) FROM relay_member WHERE seen_at > NOW(3) - INTERVAL %lld "
                "MICROSECOND",
                (long long)lease_us(k));
-    rl_err *err = rows(k, &result);
+    rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
     *members = (int)relay_int(result, 0, 0);
@@ -126,7 +126,7 @@ static rl_err *set_leases(keeper *k, const relay_step steps[RELAY_SHARDS], relay
         if (steps[s] == a || steps[s] == b)
             buf_printf(&k->sql, "%s%d", n++ ? "," : "", s);
     buf_str(&k->sql, ")");
-    return n ? run(k) : NULL;
+    return n ? keeper_run(k) : NULL;
 }
 
 static rl_err *write_steps(keeper *k, const relay_step steps[RELAY_SHARDS])
@@ -146,8 +146,8 @@ static rl_err *write_steps(keeper *k, const relay_step steps[RELAY_SHARDS])
 }
 
 /* Rows are claimed under the lock: from here on none of a shard that we let go. */
-static void plan(keeper *k, const relay_lease leases[RELAY_SHARDS], int members,
-                 relay_step steps[RELAY_SHARDS])
+static void plan_steps(keeper *k, const relay_lease leases[RELAY_SHARDS], int members,
+                       relay_step steps[RELAY_SHARDS])
 {
     flow_relay *relay = k->relay;
     pthread_mutex_lock(&relay->lock);
@@ -159,7 +159,7 @@ static void plan(keeper *k, const relay_lease leases[RELAY_SHARDS], int members,
     pthread_mutex_unlock(&relay->lock);
 }
 
-static void take(flow_relay *relay, relay_shard *shard, int64_t token, int64_t position)
+static void take_shard(flow_relay *relay, relay_shard *shard, int64_t token, int64_t position)
 {
     shard->hold = HOLD_MINE;
     shard->token = token;
@@ -167,49 +167,49 @@ static void take(flow_relay *relay, relay_shard *shard, int64_t token, int64_t p
     relay->rewind = true;
 }
 
-static void lose(flow_relay *relay, int s)
+static void lose_shard(flow_relay *relay, int s)
 {
     relay->shards[s].hold = HOLD_NONE;
     relay_forget_failed(relay, s);
 }
 
 /* true: a shard went that we had not let go. */
-static bool apply_one(flow_relay *relay, int s, const relay_lease *lease, relay_step step)
+static bool apply_step(flow_relay *relay, int s, const relay_lease *lease, relay_step step)
 {
     relay_shard *shard = &relay->shards[s];
     bool held = shard->hold != HOLD_NONE, lost = false;
     switch (step) {
     case STEP_TAKE: /* held: it was somebody else's in between, or ran out */
         lost = held;
-        lose(relay, s);
-        take(relay, shard, lease->token + 1, lease->position);
+        lose_shard(relay, s);
+        take_shard(relay, shard, lease->token + 1, lease->position);
         break;
     case STEP_KEEP:
         if (shard->hold != HOLD_MINE || shard->token != lease->token)
-            take(relay, shard, lease->token, held ? shard->read_to : lease->position);
+            take_shard(relay, shard, lease->token, held ? shard->read_to : lease->position);
         break;
     case STEP_LEAVE:
         break;
     case STEP_DROP:
-        lose(relay, s);
+        lose_shard(relay, s);
         break;
     case STEP_NONE:
         lost = held;
-        lose(relay, s);
+        lose_shard(relay, s);
         break;
     }
     return lost;
 }
 
-static void apply(keeper *k, const relay_lease leases[RELAY_SHARDS],
-                  const relay_step steps[RELAY_SHARDS], int64_t began)
+static void apply_steps(keeper *k, const relay_lease leases[RELAY_SHARDS],
+                        const relay_step steps[RELAY_SHARDS], int64_t began)
 {
     flow_relay *relay = k->relay;
     bool lost = false;
     int held = 0;
     pthread_mutex_lock(&relay->lock);
     for (int s = 0; s < RELAY_SHARDS; s++) {
-        lost = apply_one(relay, s, &leases[s], steps[s]) || lost;
+        lost = apply_step(relay, s, &leases[s], steps[s]) || lost;
         held += relay->shards[s].hold == HOLD_MINE;
     }
     relay->lease_until_ns = began + (int64_t)(relay->o.lease * 1e9);
@@ -222,7 +222,7 @@ static void apply(keeper *k, const relay_lease leases[RELAY_SHARDS],
         flow_emit(&relay->flow, "lost", NULL, &(flow_field){.key = "held", .number = held}, 1);
 }
 
-static rl_err *beat(keeper *k)
+static rl_err *keeper_beat(keeper *k)
 {
     relay_lease leases[RELAY_SHARDS] = {0};
     relay_step steps[RELAY_SHARDS];
@@ -242,12 +242,12 @@ static rl_err *beat(keeper *k)
         err = count_members(k, &members);
     if (err)
         return err;
-    plan(k, leases, members, steps);
+    plan_steps(k, leases, members, steps);
     err = write_steps(k, steps);
     if (!err)
         err = my_exec(k->conn, "COMMIT");
     if (!err)
-        apply(k, leases, steps, began);
+        apply_steps(k, leases, steps, began);
     return err;
 }
 
@@ -260,7 +260,7 @@ static const char *unsent_range(const keeper *k)
                : "FORCE INDEX (unsent) WHERE published_at IS NULL";
 }
 
-static rl_err *oldest(keeper *k, int64_t *id, int64_t *age_us)
+static rl_err *oldest_unsent(keeper *k, int64_t *id, int64_t *age_us)
 {
     my_result *result;
     buf_reset(&k->sql);
@@ -268,7 +268,7 @@ static rl_err *oldest(keeper *k, int64_t *id, int64_t *age_us)
                "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM outbox_event %s "
                "ORDER BY id LIMIT 1",
                unsent_range(k));
-    rl_err *err = rows(k, &result);
+    rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
     *id = result->nrows ? relay_int(result, 0, 0) : 0;
@@ -280,7 +280,7 @@ static rl_err *oldest(keeper *k, int64_t *id, int64_t *age_us)
 static rl_err *one_number(keeper *k, int64_t *out)
 {
     my_result *result;
-    rl_err *err = rows(k, &result);
+    rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
     *out = result->nrows ? relay_int(result, 0, 0) : 0;
@@ -289,7 +289,7 @@ static rl_err *one_number(keeper *k, int64_t *out)
 }
 
 /* Counted up to COUNT_MAX; beyond, the span of the ids says how many there are at most. */
-static rl_err *backlog(keeper *k, int64_t oldest_id, int64_t *n, bool *exact)
+static rl_err *count_backlog(keeper *k, int64_t oldest_id, int64_t *n, bool *exact)
 {
     int64_t last = 0;
     buf_reset(&k->sql);
@@ -307,13 +307,13 @@ static rl_err *backlog(keeper *k, int64_t oldest_id, int64_t *n, bool *exact)
     return err;
 }
 
-static rl_err *look(keeper *k)
+static rl_err *keep_figures(keeper *k)
 {
     int64_t id, age_us, n = 0;
     bool exact = true;
-    rl_err *err = oldest(k, &id, &age_us);
+    rl_err *err = oldest_unsent(k, &id, &age_us);
     if (!err && id)
-        err = backlog(k, id, &n, &exact);
+        err = count_backlog(k, id, &n, &exact);
     if (err)
         return err;
     flow_set(k->count, RELAY_N_oldest_unsent_us,
@@ -334,7 +334,7 @@ static rl_err *clean_marked(keeper *k, int64_t *n)
                "DELETE FROM outbox_event WHERE published_at < NOW(6) - INTERVAL %lld MICROSECOND "
                "AND parked_reason IS NULL ORDER BY published_at LIMIT %d",
                (long long)(k->relay->o.cleanup_age * 1e6), k->relay->o.cleanup_chunk);
-    rl_err *err = rows(k, &result);
+    rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
     *n = (int64_t)result->affected;
@@ -362,7 +362,7 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
     buf_printf(&k->sql,
                "DELETE FROM outbox_event WHERE id > %lld AND id <= %lld AND parked_reason IS NULL",
                (long long)k->cleaned, (long long)upto);
-    err = rows(k, &result);
+    err = keeper_rows(k, &result);
     if (err)
         return err;
     *n = (int64_t)result->affected;
@@ -371,7 +371,7 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
     return NULL;
 }
 
-static rl_err *clean(keeper *k)
+static rl_err *clean_up(keeper *k)
 {
     int64_t n = 0;
     rl_err *err = k->relay->o.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
@@ -389,20 +389,20 @@ static double beat_every(const keeper *k)
     return s > BEAT_MIN_MS / 1e3 ? s : BEAT_MIN_MS / 1e3;
 }
 
-static rl_err *due(keeper *k)
+static rl_err *keeper_due(keeper *k)
 {
     rl_err *err = NULL;
     int64_t now = clock_ns();
     if (now >= k->beat_ns) {
-        err = beat(k);
+        err = keeper_beat(k);
         k->beat_ns = deadline_in(err ? 0 : beat_every(k));
     }
     if (!err && now >= k->figures_ns) {
-        err = look(k);
+        err = keep_figures(k);
         k->figures_ns = deadline_in(k->relay->o.figures);
     }
     if (!err && k->relay->o.cleanup_age >= 0 && now >= k->clean_ns)
-        err = clean(k);
+        err = clean_up(k);
     return err;
 }
 
@@ -415,7 +415,7 @@ static double until_next(const keeper *k)
     return s > 0.001 ? s : 0.001;
 }
 
-static void rest(keeper *k)
+static void keeper_rest(keeper *k)
 {
     if (flow_stopping(&k->relay->flow))
         flow_pause(&k->relay->flow, BEAT_MIN_MS / 1e3); /* the others are finishing */
@@ -433,11 +433,11 @@ static void sign_off(keeper *k)
 {
     if (flow_aborted(&k->relay->flow) || my_conn_broken(k->conn))
         return;
-    rl_err *err = beat(k);
+    rl_err *err = keeper_beat(k);
     buf_reset(&k->sql);
     buf_printf(&k->sql, "DELETE FROM relay_member WHERE name = '%s'", k->relay->owner);
     if (!err)
-        err = run(k);
+        err = keeper_run(k);
     err_free(err);
 }
 
@@ -448,11 +448,11 @@ void relay_keeper(void *arg)
     while (keeping(relay)) {
         if (!relay_connected(relay, k.conn, k.count, &k.backoff))
             continue;
-        rl_err *err = due(&k);
+        rl_err *err = keeper_due(&k);
         if (err)
             relay_mysql_failed(relay, k.conn, err, &k.backoff);
         else
-            rest(&k);
+            keeper_rest(&k);
     }
     sign_off(&k);
     buf_free(&k.sql);

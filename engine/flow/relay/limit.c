@@ -1,6 +1,6 @@
 /* The largest record that the topic takes, asked once before the first row is sent: a broker
  * refuses a batch as a whole, and what waits behind it would overtake the rows in it. The
- * client, told of the limit, refuses the one record. */
+ * client, which is given the limit, refuses the one record. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,13 @@ enum { ASK_MS = 2000, FRAME_BYTES = 128, LEAST_BYTES = 1000 };
 
 static const double ask_again = 0.1;
 
+/* What is no number of bytes is no limit. */
+static int64_t limit_of(const char *text)
+{
+    int64_t limit = text ? strtoll(text, NULL, 10) : 0;
+    return limit > 0 && limit <= INT32_MAX ? limit : 0;
+}
+
 static int64_t limit_in(rd_kafka_event_t *event)
 {
     size_t n = 0, entries = 0;
@@ -20,12 +27,12 @@ static int64_t limit_in(rd_kafka_event_t *event)
         n ? rd_kafka_ConfigResource_configs(all[0], &entries) : NULL;
     for (size_t i = 0; i < entries; i++)
         if (strcmp(rd_kafka_ConfigEntry_name(list[i]), "max.message.bytes") == 0)
-            return strtoll(rd_kafka_ConfigEntry_value(list[i]), NULL, 10);
+            return limit_of(rd_kafka_ConfigEntry_value(list[i]));
     return 0;
 }
 
-/* 0: the brokers do not tell (an ACL, no such topic yet). */
-static rl_err *ask(flow_relay *relay, int64_t *limit)
+/* 0: the brokers give no answer (an ACL, no such topic yet). */
+static rl_err *limit_ask(flow_relay *relay, int64_t *limit)
 {
     rd_kafka_t *rk = kafka_producer_rk(relay->producer);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
@@ -47,8 +54,8 @@ static rl_err *ask(flow_relay *relay, int64_t *limit)
     return kafka_code_retriable(code) ? kafka_err(rk, code, "no broker answers") : NULL;
 }
 
-/* Of compressed batches only the broker knows the size. */
-static bool lower(flow_relay *relay, int64_t limit)
+/* The size of a compressed batch is known only after the client has checked its records. */
+static bool limit_lower(flow_relay *relay, int64_t limit)
 {
     char value[32], compression[32];
     kafka_conf_value(relay->conf, "message.max.bytes", value, sizeof value);
@@ -66,7 +73,7 @@ bool relay_limit_known(flow_relay *relay)
     int64_t limit;
     if (relay->limit_known)
         return true;
-    rl_err *err = ask(relay, &limit);
+    rl_err *err = limit_ask(relay, &limit);
     if (err) {
         flow_down(&relay->flow, "kafka", err);
         err_free(err);
@@ -75,7 +82,7 @@ bool relay_limit_known(flow_relay *relay)
     }
     flow_up(&relay->flow, "kafka");
     relay->limit_known = true;
-    if (limit && lower(relay, limit)) {
+    if (limit && limit_lower(relay, limit)) {
         pthread_mutex_lock(&relay->lock);
         relay->reset = relay->replace = true; /* a producer with the new limit */
         pthread_mutex_unlock(&relay->lock);

@@ -59,7 +59,7 @@ static rl_err *read_fence(marker *m, fence *f)
     return NULL;
 }
 
-static bool passes(const fence *f, const relay_row *row)
+static bool fence_passes(const fence *f, const relay_row *row)
 {
     return !f->on || f->tokens[row->shard] == row->batch->tokens[row->shard];
 }
@@ -92,7 +92,7 @@ static rl_err *mark_rows(marker *m, relay_batch **done, int n, const fence *f)
     for (int i = 0; i < n && !err; i++)
         for (int k = 0; k < done[i]->n && !err; k++) {
             const relay_row *row = &done[i]->rows[k];
-            if (row->state != ROW_ACKED || !passes(f, row))
+            if (row->state != ROW_ACKED || !fence_passes(f, row))
                 continue;
             buf_printf(&ids, "%s%lld", ids.len ? "," : "", (long long)row->id);
             if (++in_list < IDS_MAX)
@@ -136,7 +136,7 @@ static const char *reason_of(int code, char *text, size_t size)
     return text;
 }
 
-static rl_err *park(marker *m, const relay_row *row)
+static rl_err *park_row(marker *m, const relay_row *row)
 {
     static const char sql[] = "UPDATE outbox_event SET published_at = NOW(6), parked_reason = ? "
                               "WHERE id = ?";
@@ -156,10 +156,10 @@ static rl_err *park_rows(marker *m, relay_batch **done, int n, const fence *f, t
     for (int i = 0; i < n; i++)
         for (int k = 0; k < done[i]->n; k++) {
             const relay_row *row = &done[i]->rows[k];
-            if (row->state != ROW_POISON || !passes(f, row))
+            if (row->state != ROW_POISON || !fence_passes(f, row))
                 continue;
             t->parked++;
-            rl_err *err = park(m, row);
+            rl_err *err = park_row(m, row);
             if (err)
                 return err;
         }
@@ -171,7 +171,7 @@ static void count_rows(relay_batch **done, int n, const fence *f, tally *t)
     for (int i = 0; i < n; i++)
         for (int k = 0; k < done[i]->n; k++) {
             const relay_row *row = &done[i]->rows[k];
-            bool fenced = !passes(f, row);
+            bool fenced = !fence_passes(f, row);
             t->fenced += row->state != ROW_FAILED && fenced;
             t->marked += row->state == ROW_ACKED && !fenced;
         }
@@ -221,7 +221,7 @@ static void reach_points(flow_relay *relay, relay_batch **done, int n)
     }
 }
 
-static void tell_parked(marker *m, const relay_row *row)
+static void emit_parked(marker *m, const relay_row *row)
 {
     char text[200], id[UUID_LEN + 1] = "";
     my_value event = my_cell(row->batch->result, row->at, COL_EVENT_ID);
@@ -237,7 +237,7 @@ static void tell_parked(marker *m, const relay_row *row)
     free(key_text);
 }
 
-static void tell(marker *m, relay_batch **done, int n, const tally *t)
+static void report_marks(marker *m, relay_batch **done, int n, const tally *t)
 {
     flow_add(m->count, RELAY_N_marked, t->marked);
     flow_add(m->count, RELAY_N_parked, t->parked);
@@ -248,11 +248,12 @@ static void tell(marker *m, relay_batch **done, int n, const tally *t)
     for (int i = 0; t->parked && i < n; i++)
         for (int k = 0; k < done[i]->n; k++)
             if (done[i]->rows[k].state == ROW_POISON)
-                tell_parked(m, &done[i]->rows[k]);
+                emit_parked(m, &done[i]->rows[k]);
 }
 
-/* Until it is done: what was acknowledged is worth every patience. false: the flow was aborted. */
-static bool mark(marker *m, relay_batch **done, int n, const relay_marks *to, tally *t)
+/* Tries until it is done, since what was acknowledged and is not marked would be sent again. false:
+ * the flow was aborted. */
+static bool mark_until_done(marker *m, relay_batch **done, int n, const relay_marks *to, tally *t)
 {
     while (!flow_aborted(&m->relay->flow)) {
         if (!relay_connected(m->relay, m->conn, m->count, &m->backoff))
@@ -286,9 +287,9 @@ static bool mark_done(marker *m)
         reach_points(m->relay, done, n);
         int64_t began = clock_ns();
         relay_position(m->relay, &to);
-        if (mark(m, done, n, &to, &t)) {
+        if (mark_until_done(m, done, n, &to, &t)) {
             flow_hdr_record(&m->relay->hdrs[RELAY_HDR_MARK], clock_ns() - began, 1);
-            tell(m, done, n, &t);
+            report_marks(m, done, n, &t);
             remember_position(m, to.position);
         }
         relay_settle(m->relay, done, n);
@@ -306,20 +307,20 @@ static void follow_cursor(marker *m)
         clock_ns() - m->position_ns < CURSOR_IDLE_MS * 1000000LL)
         return;
     relay_position(m->relay, &to);
-    if (to.position > m->position && mark(m, NULL, 0, &to, &t))
+    if (to.position > m->position && mark_until_done(m, NULL, 0, &to, &t))
         remember_position(m, to.position);
     m->position_ns = clock_ns();
 }
 
 /* ---- is Kafka there? ---- */
 
-static void say(marker *m, rl_err *err)
+static void kafka_is_down(marker *m, rl_err *err)
 {
     flow_down(&m->relay->flow, "kafka", err);
     err_free(err);
 }
 
-static void hear_notes(marker *m)
+static void take_notes(marker *m)
 {
     kafka_note notes[KAFKA_NOTES_MAX];
     int n = kafka_notes_take(kafka_producer_notes(m->relay->producer), notes);
@@ -330,8 +331,8 @@ static void hear_notes(marker *m)
     }
 }
 
-/* With nothing in flight only a question tells that the brokers are back. */
-static void probe(marker *m)
+/* With nothing in flight no report shows that the brokers are back: they are asked. */
+static void probe_kafka(marker *m)
 {
     const struct rd_kafka_metadata *metadata;
     rd_kafka_t *rk = kafka_producer_rk(m->relay->producer);
@@ -340,7 +341,7 @@ static void probe(marker *m)
     m->probed_ns = clock_ns();
     rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, NULL, &metadata, PROBE_MS);
     if (code) {
-        say(m, kafka_err(rk, code, "no broker answers"));
+        kafka_is_down(m, kafka_err(rk, code, "no broker answers"));
         return;
     }
     rd_kafka_metadata_destroy(metadata);
@@ -351,7 +352,7 @@ static void watch_kafka(marker *m)
 {
     int64_t acked = kafka_producer_counts(m->relay->producer).acked, now = clock_ns();
     int flying = kafka_producer_pending(m->relay->producer);
-    hear_notes(m);
+    take_notes(m);
     if (acked != m->acked || !flying) {
         if (acked != m->acked)
             flow_up(&m->relay->flow, "kafka");
@@ -359,14 +360,14 @@ static void watch_kafka(marker *m)
         m->acked_ns = now;
     }
     if (flying && now - m->acked_ns > STALL_MS * 1000000LL)
-        say(m, err_lab("TIMEOUT", "%d records wait for their acknowledgement", flying));
+        kafka_is_down(m, err_lab("TIMEOUT", "%d records wait for their acknowledgement", flying));
     else if (!flying && flow_is_down(&m->relay->flow, "kafka"))
-        probe(m);
+        probe_kafka(m);
 }
 
 /* ---- the thread ---- */
 
-static void drain(marker *m)
+static void marker_drain(marker *m)
 {
     flow_relay *relay = m->relay;
     if (!relay->transactional) {
@@ -400,7 +401,7 @@ void relay_marker(void *arg)
                 .count = relay->marker_count,
                 .acked_ns = clock_ns()};
     while (work_left(relay)) {
-        drain(&m);
+        marker_drain(&m);
         if (!mark_done(&m))
             follow_cursor(&m);
         if (!relay->transactional)

@@ -65,7 +65,7 @@ int relay_gap_cut(const int64_t *ids, int n, int64_t after, int64_t settled)
 
 /* ---- headers ---- */
 
-static bool pair(json_reader *j, relay_header_fn add, void *arg)
+static bool header_pair(json_reader *j, relay_header_fn add, void *arg)
 {
     rl_buf name = {0};
     bool ok = json_next(j) == JSON_STRING;
@@ -84,7 +84,7 @@ static bool pair(json_reader *j, relay_header_fn add, void *arg)
     return ok && json_next(j) == JSON_ARRAY_END;
 }
 
-static bool list(json_reader *j, relay_header_fn add, void *arg)
+static bool header_list(json_reader *j, relay_header_fn add, void *arg)
 {
     if (json_next(j) != JSON_ARRAY)
         return false;
@@ -92,7 +92,7 @@ static bool list(json_reader *j, relay_header_fn add, void *arg)
         json_token t = json_next(j);
         if (t == JSON_ARRAY_END)
             return json_next(j) == JSON_END;
-        if (t != JSON_ARRAY || !pair(j, add, arg))
+        if (t != JSON_ARRAY || !header_pair(j, add, arg))
             return false;
     }
 }
@@ -103,7 +103,7 @@ bool relay_headers(const char *json, size_t len, relay_header_fn add, void *arg)
     if (len == 0)
         return true;
     json_open(&j, json, len);
-    bool ok = list(&j, add, arg);
+    bool ok = header_list(&j, add, arg);
     json_close(&j);
     return ok;
 }

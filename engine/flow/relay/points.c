@@ -25,7 +25,7 @@ static int put_ids(const relay_batch *batch, relay_state state, rl_buf *ids,
     return n;
 }
 
-static fail_outcome hit(fail_point_id point, const relay_batch *batch)
+static fail_outcome batch_hit(fail_point_id point, const relay_batch *batch)
 {
     rl_buf ids = {0};
     fail_value value;
@@ -49,5 +49,6 @@ static fail_outcome hit(fail_point_id point, const relay_batch *batch)
 
 fail_outcome relay_point(fail_point_id point, const relay_batch *batch)
 {
-    return atomic_load_explicit(&fail_armed, memory_order_relaxed) ? hit(point, batch) : FAIL_GO_ON;
+    return atomic_load_explicit(&fail_armed, memory_order_relaxed) ? batch_hit(point, batch)
+                                                                   : FAIL_GO_ON;
 }

@@ -85,12 +85,12 @@ static int batch_size(const reader *d)
     return d->relay->careful_to ? 1 : d->relay->o.batch;
 }
 
-static const char *index_of(const reader *d)
+static const char *index_name(const reader *d)
 {
     return d->relay->o.mark == RELAY_UPDATE ? "unsent" : "PRIMARY";
 }
 
-static rl_err *query(reader *d, my_result **result)
+static rl_err *reader_query(reader *d, my_result **result)
 {
     flow_add(d->count, RELAY_N_polls, 1);
     return relay_rows(d->conn, &d->sql, result);
@@ -103,7 +103,7 @@ static void put_columns(rl_buf *sql)
                  "FROM outbox_event ");
 }
 
-/* Where the unsent rows begin, or the end, so that no range of published ones is walked through. */
+/* Where the unsent rows begin, or the end, so that no range of published ones is scanned. */
 static rl_err *find_start(reader *d)
 {
     my_result *result;
@@ -111,7 +111,7 @@ static rl_err *find_start(reader *d)
     buf_str(&d->sql, "SELECT COALESCE((SELECT id - 1 FROM outbox_event FORCE INDEX (unsent) "
                      "WHERE published_at IS NULL ORDER BY id LIMIT 1), "
                      "(SELECT MAX(id) FROM outbox_event), 0)");
-    rl_err *err = query(d, &result);
+    rl_err *err = reader_query(d, &result);
     if (err)
         return err;
     d->last = d->hole = relay_int(result, 0, 0);
@@ -122,13 +122,13 @@ static rl_err *find_start(reader *d)
 static void put_next(reader *d, int limit)
 {
     put_columns(&d->sql);
-    buf_printf(&d->sql, "FORCE INDEX (%s) WHERE published_at IS NULL AND id > %lld", index_of(d),
+    buf_printf(&d->sql, "FORCE INDEX (%s) WHERE published_at IS NULL AND id > %lld", index_name(d),
                (long long)d->last);
     relay_put_shards(&d->sql, d->held);
     buf_printf(&d->sql, " ORDER BY id LIMIT %d", limit);
 }
 
-static relay_batch *taken(reader *d, my_result *result, int64_t began)
+static relay_batch *claim_rows(reader *d, my_result *result, int64_t began)
 {
     size_t rows = result->nrows;
     relay_batch *batch = relay_claim(d->relay, result, d->relay->o.batch);
@@ -156,22 +156,22 @@ static rl_err *poll_next(reader *d, relay_batch **batch)
     int limit = batch_size(d);
     int64_t began = clock_ns();
     put_next(d, limit);
-    rl_err *err = query(d, &result);
+    rl_err *err = reader_query(d, &result);
     if (err)
         return err;
     d->caught_up = result->nrows < (size_t)limit;
     note_holes(d, result);
-    *batch = taken(d, result, began);
+    *batch = claim_rows(d, result, began);
     return NULL;
 }
 
-/* ---- rows that were committed behind our back, with a lower id ----
+/* ---- rows that were committed later, with a lower id ----
  *
  * A key's next row can be there as soon as such a row is, with an id behind the last one seen:
  * read alone, it would overtake. So while a missing id may yet come, one snapshot shows both the
  * rows below and those behind, and what lies below goes first. */
 
-static bool flying(flow_relay *relay, int64_t id)
+static bool row_is_flying(flow_relay *relay, int64_t id)
 {
     pthread_mutex_lock(&relay->lock);
     bool yes = relay_in_flight(relay, id);
@@ -191,12 +191,12 @@ static rl_err *late_ids(reader *d, rl_buf *ids)
                (long long)d->last);
     relay_put_shards(&d->sql, d->held);
     buf_printf(&d->sql, " ORDER BY id LIMIT %d", limit);
-    rl_err *err = query(d, &result);
+    rl_err *err = reader_query(d, &result);
     if (err)
         return err;
     for (size_t i = 0; i < result->nrows && found < batch_size(d); i++) {
         int64_t id = relay_int(result, i, 0);
-        if (!flying(d->relay, id))
+        if (!row_is_flying(d->relay, id))
             buf_printf(ids, "%s%lld", found++ ? "," : "", (long long)id);
     }
     my_result_free(result);
@@ -209,10 +209,10 @@ static rl_err *read_late(reader *d, const rl_buf *ids, relay_batch **batch)
     int64_t began = clock_ns();
     put_columns(&d->sql);
     buf_printf(&d->sql, "WHERE id IN (%s) AND published_at IS NULL ORDER BY id", ids->data);
-    rl_err *err = query(d, &result);
+    rl_err *err = reader_query(d, &result);
     if (err)
         return err;
-    *batch = taken(d, result, began);
+    *batch = claim_rows(d, result, began);
     if (*batch)
         flow_add(d->count, RELAY_N_late, (*batch)->n);
     return NULL;
@@ -283,7 +283,7 @@ static void put_cursor(reader *d, int64_t after, int limit)
 }
 
 /* The rows before the first hole that may yet be filled. */
-static void cut(reader *d, my_result *result, int64_t after)
+static void cut_at_hole(reader *d, my_result *result, int64_t after)
 {
     int n = (int)result->nrows;
     int64_t *ids = mem_alloc((result->nrows + 1) * sizeof *ids);
@@ -312,23 +312,23 @@ static rl_err *poll_cursor(reader *d, relay_batch **batch)
     if (err)
         return err;
     put_cursor(d, after, limit);
-    err = query(d, &result);
+    err = reader_query(d, &result);
     if (err)
         return err;
     d->caught_up = result->nrows < (size_t)limit;
-    cut(d, result, after);
+    cut_at_hole(d, result, after);
     if (d->at_hole && result->nrows == 0) {
         flow_add(d->count, RELAY_N_gap_waits, 1);
         my_result_free(result);
         return NULL;
     }
-    *batch = taken(d, result, began);
+    *batch = claim_rows(d, result, began);
     return NULL;
 }
 
 /* ---- the thread ---- */
 
-static void rest(reader *d)
+static void reader_rest(reader *d)
 {
     double most = d->at_hole ? hole_pause_max : d->relay->o.poll_max;
     if (!d->caught_up && !d->at_hole)
@@ -349,7 +349,7 @@ static void read_once(reader *d)
     flow_up(&relay->flow, "mysql");
     d->backoff.seconds = 0;
     if (!batch) {
-        rest(d);
+        reader_rest(d);
         return;
     }
     d->idle = relay->o.poll;

@@ -57,7 +57,7 @@ static void begin_reset(flow_relay *relay, int64_t id, int code)
         kafka_producer_purge(relay->producer);
 }
 
-static void say_kafka(flow_relay *relay, int code)
+static void report_refusal(flow_relay *relay, int code)
 {
     if (is_poison(code) || code == RELAY_NOT_SENT || code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
@@ -73,13 +73,13 @@ static void row_failed(flow_relay *relay, relay_row *row, int code)
         relay_row_done(relay, row, ROW_POISON, code);
         return;
     }
-    say_kafka(relay, code);
+    report_refusal(relay, code);
     begin_reset(relay, row->id, code);
     relay_row_done(relay, row, ROW_FAILED, code);
 }
 
 /* The thread that drains: the marker, or the reader with transactions. */
-static void on_report(void *arg, const rd_kafka_message_t *msg)
+static void relay_on_report(void *arg, const rd_kafka_message_t *msg)
 {
     flow_relay *relay = arg;
     relay_row *row = msg->_private;
@@ -101,7 +101,7 @@ static void add_header(void *headers, const char *name, size_t name_len, const c
     rd_kafka_header_add(headers, name, (ssize_t)name_len, value, (ssize_t)value_len);
 }
 
-static rd_kafka_headers_t *headers_of(const relay_row *row)
+static rd_kafka_headers_t *row_headers(const relay_row *row)
 {
     const my_result *result = row->batch->result;
     my_value id = my_cell(result, row->at, COL_EVENT_ID);
@@ -119,7 +119,7 @@ static rd_kafka_headers_t *headers_of(const relay_row *row)
     return NULL;
 }
 
-static void make_room(flow_relay *relay)
+static void producer_make_room(flow_relay *relay)
 {
     if (relay->transactional)
         kafka_producer_drain(relay->producer, 1, 64);
@@ -133,7 +133,7 @@ static int send_record(flow_relay *relay, const kafka_record *record, relay_row 
         rd_kafka_resp_err_t code = kafka_producer_send(relay->producer, record, row);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || flow_aborted(&relay->flow))
             return code;
-        make_room(relay);
+        producer_make_room(relay);
     }
 }
 
@@ -141,7 +141,7 @@ static void send_row(flow_relay *relay, relay_row *row)
 {
     const my_result *result = row->batch->result;
     my_value key = my_cell(result, row->at, COL_KEY), value = my_cell(result, row->at, COL_PAYLOAD);
-    rd_kafka_headers_t *headers = headers_of(row);
+    rd_kafka_headers_t *headers = row_headers(row);
     if (!headers) {
         relay_row_done(relay, row, ROW_POISON, RELAY_BAD_HEADERS);
         return;
@@ -213,7 +213,7 @@ static void txn_failed(flow_relay *relay, relay_batch *batch, rl_err *err)
         err_free(err);
 }
 
-static rl_err *commit(flow_relay *relay)
+static rl_err *txn_commit(flow_relay *relay)
 {
     for (;;) {
         rl_err *err = kafka_txn_commit(relay->producer, TXN_SLICE_MS, &relay->flow.aborted);
@@ -233,7 +233,7 @@ static void send_in_txn(flow_relay *relay, relay_batch *batch)
         return;
     }
     send_rows(relay, batch);
-    err = commit(relay);
+    err = txn_commit(relay);
     while (!err && kafka_producer_pending(relay->producer) && !flow_aborted(&relay->flow))
         kafka_producer_drain(relay->producer, 10, 64);
     if (err)
@@ -258,21 +258,21 @@ void relay_send(flow_relay *relay, relay_batch *batch)
 
 rl_err *relay_producer_open(flow_relay *relay)
 {
-    kafka_producer *p;
-    rl_err *err = kafka_producer_open(rd_kafka_conf_dup(relay->conf), &p);
+    kafka_producer *producer;
+    rl_err *err = kafka_producer_open(rd_kafka_conf_dup(relay->conf), &producer);
     if (err)
         return err;
-    kafka_producer_on_report(p, on_report, relay);
+    kafka_producer_on_report(producer, relay_on_report, relay);
     pthread_mutex_lock(&relay->lock);
     kafka_producer *old = relay->producer;
-    relay->producer = p;
+    relay->producer = producer;
     pthread_mutex_unlock(&relay->lock);
     if (old)
         kafka_producer_close(old);
     return NULL;
 }
 
-static bool renew(flow_relay *relay)
+static bool renew_producer(flow_relay *relay)
 {
     pthread_mutex_lock(&relay->lock);
     bool replace = relay->replace;
@@ -293,7 +293,7 @@ void relay_end_reset(flow_relay *relay)
     if (!due)
         return;
     flow_pause(&relay->flow, retry_pause);
-    if (!renew(relay))
+    if (!renew_producer(relay))
         return;
     pthread_mutex_lock(&relay->lock);
     relay->ready = relay->ready && !relay->replace;
