@@ -2,6 +2,7 @@
  * meanwhile, so the owner may look at them; what the owner keeps is a number, so that a worker that
  * is aborted can take its batch back at any time. */
 
+#include "base/assert.h"
 #include "base/cond.h"
 #include "flow/consume/internal.h"
 
@@ -31,6 +32,7 @@ static void link_ask(flow_consume *consume, consume_ask_t *a)
 
 static void unlink_ask(flow_consume *consume, const consume_ask_t *a)
 {
+    rl_assert(flow_lock_held(&consume->lock));
     consume_ask_t **p = &consume->asks;
     while (*p != a)
         p = &(*p)->next;
@@ -59,6 +61,7 @@ static bool wait_for_answer(consume_worker *w, consume_ask_t *a)
 void consume_ask(consume_worker *w, consume_item **list, int n)
 {
     consume_ask_t a = {.list = list, .n = n};
+    rl_assert(n > 0 && list[0]->state == ITEM_READY);
     link_ask(w->consume, &a);
     announce(w, a.number);
     if (wait_for_answer(w, &a))
@@ -112,6 +115,7 @@ int64_t flow_consume_ask_take(flow_consume *consume,
 
 static consume_ask_t *find_ask(flow_consume *consume, int64_t number)
 {
+    rl_assert(flow_lock_held(&consume->lock));
     consume_ask_t *a = consume->asks;
     while (a && a->number != number)
         a = a->next;

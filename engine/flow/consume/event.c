@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/assert.h"
 #include "base/json.h"
 #include "base/uuid.h"
 #include "flow/dlq.h"
@@ -282,5 +283,6 @@ rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume
         err = make_legs(&f);
     if (f.have_id)
         uuid_text(out->id, out->id_text);
+    rl_assert(err || (out->id_text[0] && out->nlegs >= 1 && out->nlegs <= CONSUME_LEGS));
     return err;
 }

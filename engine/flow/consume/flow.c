@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/cond.h"
 #include "flow/consume/internal.h"
@@ -364,8 +365,20 @@ static rl_err *consume_start(flow_consume *consume)
     return err ? err : flow_start(&consume->flow, "consume-poll", consume_poller_main, consume);
 }
 
+/* The binding has checked what the user wrote. */
+static void assert_opts(const flow_consume_opts *o)
+{
+    rl_assert(o->topic && o->consumer_name && o->member);
+    rl_assert(o->workers >= 1 && o->workers <= CONSUME_WORKERS_MAX);
+    rl_assert(o->batch >= 1 && o->batch <= o->fetch && o->fetch <= CONSUME_BATCH_MAX);
+    rl_assert(o->ndelays >= 0 && o->ndelays <= CONSUME_DELAYS_MAX && o->tries >= 1);
+    for (int i = 0; i < o->ndelays; i++)
+        rl_assert(o->delays[i].topic && o->delays[i].seconds >= 0);
+}
+
 rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
 {
+    assert_opts(opts);
     flow_consume *consume = mem_zero(sizeof *consume);
     consume->o = *opts;
     own_texts(&consume->o);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/assert.h"
 #include "flow/consume/internal.h"
 #include "flow/dlq.h"
 
@@ -70,6 +71,8 @@ static void put_message(rd_kafka_headers_t *headers, const char *message)
 
 rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure)
 {
+    rl_assert(failure->attempt > 0 && failure->due_ms >= 0 && failure->error_class &&
+              failure->message);
     rd_kafka_headers_t *h = kept_headers(msg);
     put_text_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
     put_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);

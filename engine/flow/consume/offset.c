@@ -1,6 +1,7 @@
 /* When offsets are stored or committed, and where. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "flow/consume/internal.h"
 
@@ -67,6 +68,7 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
                           int64_t next)
 {
     rl_err *err;
+    rl_assert(next >= 0 && (!last || last->partition == part->partition));
     atomic_store(&part->position, next);
     switch (w->consume->o.commit) {
     case CONSUME_AFTER_WORK:

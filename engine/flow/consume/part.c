@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/units.h"
@@ -60,6 +61,7 @@ static consume_part *part_new(flow_consume *consume, const char *topic, int32_t 
 
 void consume_part_free(consume_part *part)
 {
+    rl_assert(atomic_load(&part->lost) && part->gone && !part->busy && part->outstanding == 0);
     clear_held(part);
     if (part->queue)
         rd_kafka_queue_destroy(part->queue);
@@ -199,6 +201,7 @@ static bool part_finishes(const consume_part *part)
  * before ours. */
 static consume_part *take_gone(consume_worker *w)
 {
+    rl_assert(flow_lock_held(&w->lock));
     consume_part *gone = NULL;
     for (consume_part **p = &w->parts, *part; (part = *p);) {
         if (!part->gone || part->busy || part_finishes(part)) {
@@ -235,8 +238,14 @@ void consume_parts_clear(flow_consume *consume)
     }
     consume->nall = 0;
     pthread_mutex_unlock(&consume->lock);
-    for (int i = 0; i < consume->o.workers; i++)
-        free_parts(take_gone(&consume->workers[i]));
+    for (int i = 0; i < consume->o.workers; i++) {
+        consume_worker *w = &consume->workers[i];
+        pthread_mutex_lock(&w->lock);
+        consume_part *gone = take_gone(w);
+        pthread_mutex_unlock(&w->lock);
+        rl_assert(!w->parts && w->nparts == 0);
+        free_parts(gone);
+    }
 }
 
 /* ---- what a worker does next ---- */
@@ -253,6 +262,7 @@ static bool part_has_work(const consume_part *part, int64_t now)
 /* In turn, beginning behind the one that was served last. */
 static consume_part *pick_part(consume_worker *w, int64_t now)
 {
+    rl_assert(flow_lock_held(&w->lock));
     consume_part *first = w->served && w->served->next ? w->served->next : w->parts, *part = first;
     while (part) {
         if (part_has_work(part, now))
@@ -305,6 +315,7 @@ consume_part *consume_part_take(consume_worker *w)
 void consume_part_give_back(consume_worker *w, consume_part *part)
 {
     pthread_mutex_lock(&w->lock);
+    rl_assert(part->busy && part->worker == w);
     part->busy = false;
     if (part->gone || atomic_load(&part->lost))
         pthread_cond_broadcast(&w->change);
@@ -333,6 +344,7 @@ static int part_fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
 static void part_keep(consume_part *part, rd_kafka_message_t *msg)
 {
     if (!msg->err) {
+        rl_assert(part->nheld < part->consume->o.fetch);
         part->held[part->nheld++] = (consume_item){.msg = msg, .part = part};
         return;
     }
@@ -347,6 +359,7 @@ static void part_keep(consume_part *part, rd_kafka_message_t *msg)
 /* `ready` is cleared before the queue is looked at, as a record may come right after. */
 static void part_fill(consume_part *part)
 {
+    rl_assert(part->busy && part->head == part->nheld);
     int room = part->consume->o.fetch;
     rd_kafka_message_t **msgs = mem_alloc((size_t)room * sizeof *msgs);
     part->head = part->nheld = 0;
@@ -365,6 +378,7 @@ static int64_t wait_of(consume_part *part, consume_item *item)
 {
     if (!item->story.read)
         consume_story_read(item->msg, part->consume->group, &item->story);
+    rl_assert(item->story.due_ms >= 0 && item->story.due_ms <= CONSUME_DUE_MAX_MS);
     return item->story.due_ms ? item->story.due_ms - clock_unix_ms() : 0;
 }
 
@@ -386,6 +400,7 @@ consume_item *consume_part_batch(consume_part *part, int *n)
 
 void consume_part_advance(consume_part *part, int n)
 {
+    rl_assert(n >= 0 && n <= part->nheld - part->head);
     for (int i = 0; i < n; i++)
         consume_item_clear(&part->held[part->head++]);
 }

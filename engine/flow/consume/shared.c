@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/cond.h"
 #include "flow/consume/internal.h"
 
@@ -19,6 +20,7 @@ static consume_part *part_of(flow_consume *consume, const rd_kafka_message_t *ms
 static void shared_add(flow_consume *consume, rd_kafka_message_t *msg, consume_part *part)
 {
     consume_shared *shared = &consume->shared;
+    rl_assert(flow_lock_held(&shared->lock) && shared->n <= shared->cap);
     if (shared->n == shared->cap) {
         int cap = shared->cap ? shared->cap * 2 : SHARED_ROOM;
         consume_item *ring = mem_zero((size_t)cap * sizeof *ring);
@@ -98,6 +100,7 @@ void consume_shared_done(consume_worker *w, consume_item *item)
     flow_consume *consume = w->consume;
     consume_part *part = item->part;
     pthread_mutex_lock(&consume->shared.lock);
+    rl_assert(part->outstanding > 0);
     if (item->state != ITEM_DROPPED)
         consume_track_done(&part->track, item->msg->offset);
     int64_t next = consume->o.commit == CONSUME_POOL_MAX ? part->track.high : part->track.low;

@@ -2,6 +2,7 @@
  * statements, and parsing it little beside the rows. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "flow/consume/internal.h"
 
 /* A row is written in place: room for it is made once. */
@@ -15,6 +16,7 @@ static char *row_begin(rl_buf *sql)
 
 static void row_end(rl_buf *sql, char *p)
 {
+    rl_assert(p >= sql->data + sql->len && p < sql->data + sql->len + ROW_MAX);
     *p = 0;
     sql->len = (size_t)(p - sql->data);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 
 enum { SLOTS_FIRST = 64 };
@@ -10,6 +11,7 @@ enum { SLOTS_FIRST = 64 };
 void consume_sums_reset(consume_sums *sums)
 {
     sums->n = 0;
+    sums->sorted = false;
     if (sums->slots)
         memset(sums->slots, 0, (size_t)sums->nslots * sizeof *sums->slots);
 }
@@ -51,6 +53,7 @@ static void sums_make_room(consume_sums *sums)
 bool consume_sums_add(consume_sums *sums, int64_t account, int64_t amount, int64_t version,
                       int64_t balance)
 {
+    rl_assert(!sums->sorted);
     sums_make_room(sums);
     int32_t *slot = slot_of(sums, account);
     if (!*slot) {
@@ -79,6 +82,7 @@ static int by_account(const void *a, const void *b)
 
 void consume_sums_sort(consume_sums *sums)
 {
+    sums->sorted = true;
     if (sums->n > 1)
         qsort(sums->list, (size_t)sums->n, sizeof *sums->list, by_account);
 }

@@ -18,6 +18,7 @@ typedef struct consume_sums {
     consume_sum *list;
     int32_t *slots; /* 1 + index, 0: free */
     int n, cap, nslots;
+    bool sorted; /* the slots do not fit the list any more */
 } consume_sums;
 
 void consume_sums_reset(consume_sums *sums); /* keeps the memory */

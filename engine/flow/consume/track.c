@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 
 enum { RING_FIRST = 64 };
@@ -72,4 +73,5 @@ void consume_track_done(consume_track *track, int64_t offset)
     for (; track->n && track->done[track->head];
          track->n--, track->head = (track->head + 1) & (track->cap - 1))
         track->low = track->begun[track->head] + 1;
+    rl_assert(track->low <= track->high && track->n >= 0 && track->n <= track->cap);
 }

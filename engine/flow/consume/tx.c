@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "flow/consume/internal.h"
 #include "mysql/errors.h"
@@ -42,6 +43,7 @@ static size_t begin_step(const tx *t)
 
 static void end_step(tx *t, step_kind kind, size_t at)
 {
+    rl_assert(at < t->w->sql.len);
     if (t->nsteps == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 8;
         t->steps = mem_grow(t->steps, (size_t)t->cap * sizeof *t->steps);
@@ -448,6 +450,7 @@ static rl_err *carry_out(tx *t)
 rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, int n)
 {
     bool offsets = w->consume->o.commit == CONSUME_MYSQL;
+    rl_assert(n > 0 && n <= CONSUME_BATCH_MAX && list[0]->part == part);
     tx t = {.w = w, .part = part, .n = n, .next = -1};
     t.list = (consume_item **)mem_dup(list, (size_t)n * sizeof *list);
     if (offsets)
@@ -460,6 +463,7 @@ rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, i
 
 rl_err *consume_tx_offset(consume_worker *w, consume_part *part, int64_t next)
 {
+    rl_assert(w->consume->o.commit == CONSUME_MYSQL && next > part->db_next);
     tx t = {.w = w, .part = part, .next = next};
     rl_err *err = carry_out(&t);
     free(t.steps);

@@ -1,8 +1,8 @@
 /* Batches in flight: what is claimed, what became of it. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "flow/relay/internal.h"
@@ -28,8 +28,9 @@ static bool in_batch(const relay_batch *batch, int64_t id)
     return false;
 }
 
-bool relay_in_flight(const flow_relay *relay, int64_t id)
+bool relay_in_flight(flow_relay *relay, int64_t id)
 {
+    rl_assert(flow_lock_held(&relay->lock));
     for (const relay_batch *batch = relay->first; batch; batch = batch->next)
         if (id >= batch->rows[0].id && id <= batch->rows[batch->n - 1].id && in_batch(batch, id))
             return true;
@@ -54,6 +55,7 @@ static bool take_failed(flow_relay *relay, int64_t id)
 void relay_forget_failed(flow_relay *relay, int shard)
 {
     int n = 0;
+    rl_assert(flow_lock_held(&relay->lock) && shard >= 0 && shard < RELAY_SHARDS);
     for (int i = 0; i < relay->nfailed; i++)
         if (relay->failed[i].shard != shard)
             relay->failed[n++] = relay->failed[i];
@@ -78,6 +80,7 @@ static void batch_fill(flow_relay *relay, relay_batch *batch, int max)
         int64_t id = relay_int(result, i, COL_ID), shard = relay_int(result, i, COL_SHARD);
         if (!relay_int(result, i, COL_UNSENT) || !row_wanted(relay, id, shard))
             continue;
+        rl_assert(batch->n == 0 || id > batch->rows[batch->n - 1].id); /* the search counts on it */
         batch->rows[batch->n++] = (relay_row){.batch = batch,
                                               .id = id,
                                               .shard = (uint16_t)shard,
@@ -110,6 +113,7 @@ static void put_in_flight(flow_relay *relay, relay_batch *batch)
     *(relay->last ? &relay->last->next : &relay->first) = batch;
     relay->last = batch;
     relay->nbatches++;
+    rl_assert(batch->n > 0 && relay->nbatches <= relay->o.in_flight);
     flow_add(relay->reader_count, RELAY_N_in_flight, 1);
 }
 
@@ -136,7 +140,9 @@ relay_batch *relay_claim(flow_relay *relay, my_result *result, int max)
 
 static void batch_leave(flow_relay *relay, relay_batch *batch)
 {
-    if (atomic_fetch_sub(&batch->flying, 1) != 1)
+    int before = atomic_fetch_sub(&batch->flying, 1);
+    rl_assert(before >= 1);
+    if (before != 1)
         return;
     flow_hdr_record(&relay->hdrs[RELAY_HDR_ACK], clock_ns() - batch->began_ns, 1);
     pthread_mutex_lock(&relay->lock);
@@ -147,7 +153,7 @@ static void batch_leave(flow_relay *relay, relay_batch *batch)
 
 void relay_row_done(flow_relay *relay, relay_row *row, relay_state state, int err)
 {
-    assert(row->state == ROW_FLYING);
+    rl_assert(row->state == ROW_FLYING && state != ROW_FLYING);
     row->state = (uint8_t)state;
     row->err = err;
     batch_leave(relay, row->batch);
@@ -190,6 +196,7 @@ static void keep_failed(flow_relay *relay, const relay_batch *batch)
 static void unlink_batch(flow_relay *relay, relay_batch *gone)
 {
     relay_batch **p = &relay->first, *before = NULL;
+    rl_assert(gone->done && gone->taken && atomic_load(&gone->flying) == 0);
     while (*p != gone) {
         before = *p;
         p = &(*p)->next;
@@ -199,8 +206,11 @@ static void unlink_batch(flow_relay *relay, relay_batch *gone)
         relay->last = before;
     relay->nbatches--;
     flow_add(relay->marker_count, RELAY_N_in_flight, -1);
-    for (int i = 0; i < gone->n; i++)
-        relay->shards[gone->rows[i].shard].flying--;
+    for (int i = 0; i < gone->n; i++) {
+        int left = --relay->shards[gone->rows[i].shard].flying;
+        rl_assert(left >= 0);
+    }
+    rl_assert(relay->nbatches >= 0 && (relay->nbatches == 0) == !relay->first);
 }
 
 void relay_settle(flow_relay *relay, relay_batch **done, int n)

@@ -142,8 +142,8 @@ void relay_batch_sent(flow_relay *relay, relay_batch *batch); /* the sender is t
 relay_batch **relay_take_done(flow_relay *relay, int *n);
 void relay_settle(flow_relay *relay, relay_batch **done, int n);
 void relay_position(flow_relay *relay, relay_marks *marks);
-void relay_forget_failed(flow_relay *relay, int shard);    /* under the lock */
-bool relay_in_flight(const flow_relay *relay, int64_t id); /* under the lock */
+void relay_forget_failed(flow_relay *relay, int shard); /* under the lock */
+bool relay_in_flight(flow_relay *relay, int64_t id);    /* under the lock */
 void relay_batch_free(relay_batch *batch);
 
 /* ---- sending (send.c), the reader's ---- */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/deadline.h"
@@ -177,6 +178,7 @@ static void lose_shard(flow_relay *relay, int s)
 static bool apply_step(flow_relay *relay, int s, const relay_lease *lease, relay_step step)
 {
     relay_shard *shard = &relay->shards[s];
+    rl_assert(flow_lock_held(&relay->lock) && (step != STEP_DROP || shard->flying == 0));
     bool held = shard->hold != HOLD_NONE, lost = false;
     switch (step) {
     case STEP_TAKE: /* held: it was somebody else's in between, or ran out */

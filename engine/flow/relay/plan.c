@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/json.h"
 
 /* ---- leases ---- */
@@ -49,6 +50,7 @@ void relay_plan(const relay_lease leases[RELAY_SHARDS], const relay_shard shards
         steps[s] = STEP_TAKE;
         held++;
     }
+    rl_assert(held <= RELAY_SHARDS);
 }
 
 /* ---- gaps ---- */
@@ -56,6 +58,7 @@ void relay_plan(const relay_lease leases[RELAY_SHARDS], const relay_shard shards
 int relay_gap_cut(const int64_t *ids, int n, int64_t after, int64_t settled)
 {
     for (int i = 0; i < n; i++) {
+        rl_assert(ids[i] > after);
         if (ids[i] != after + 1 && ids[i] - 1 > settled)
             return i;
         after = ids[i];

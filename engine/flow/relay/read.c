@@ -1,6 +1,7 @@
 /* The relay's reader: polls the outbox, claims batches, hands them to the sender. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "flow/relay/internal.h"
@@ -47,6 +48,7 @@ static void rewind_cursor(flow_relay *relay)
 static bool may_read(reader *d)
 {
     flow_relay *relay = d->relay;
+    rl_assert(flow_lock_held(&relay->lock));
     int64_t seen = relay->o.mark == RELAY_CURSOR ? relay->read_to : d->last;
     if (relay->careful_to && !relay->reset && !relay->rewind && relay->nbatches == 0 &&
         seen >= relay->careful_to)

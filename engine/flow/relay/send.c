@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/uuid.h"
 #include "flow/relay/internal.h"
@@ -244,6 +245,7 @@ static void send_in_txn(flow_relay *relay, relay_batch *batch)
 
 void relay_send(flow_relay *relay, relay_batch *batch)
 {
+    rl_assert(batch->n > 0 && !batch->done && atomic_load(&batch->flying) == batch->n + 1);
     flow_add(relay->reader_count, RELAY_N_batches, 1);
     if (relay_point(FAIL_POINT_RELAY_AFTER_CLAIM, batch) == FAIL_FAILED)
         fail_rows(relay, batch);
