@@ -70,7 +70,7 @@ static rl_bag *push_new(lua_State *L, int opts)
 }
 
 /* new([{columns = {"key", "version"}, cap = "2GiB"}]) */
-static int l_new(lua_State *L)
+static int bag_l_new(lua_State *L)
 {
     static const char *const keys[] = {"columns", "cap", NULL};
     opts_check(L, 1, "bag.new", keys);
@@ -127,7 +127,7 @@ static void add_from_stack(lua_State *L, rl_bag *bag, int idx)
 }
 
 /* bag:add(id, values of the columns...) -> bag */
-static int l_add(lua_State *L)
+static int bag_l_add(lua_State *L)
 {
     rl_bag *bag = check(L);
     if (lua_gettop(L) > 2 + bag_columns(bag))
@@ -156,7 +156,7 @@ static void add_element(lua_State *L, rl_bag *bag, const char *id_field)
 
 /* from(list[, {id = "event_id", columns = {...}, cap =}]): of ids or of tables; a bag is given
  * back as it is */
-static int l_from(lua_State *L)
+static int bag_l_from(lua_State *L)
 {
     static const char *const keys[] = {"id", "columns", "cap", NULL};
     if (luaL_testudata(L, 1, BAG_META)) {
@@ -188,28 +188,28 @@ static int combine(lua_State *L, bag_op op)
     return err ? errs_raise(L, err) : 1;
 }
 
-static int l_minus(lua_State *L)
+static int bag_l_minus(lua_State *L)
 {
     return combine(L, BAG_MINUS);
 }
 
-static int l_and(lua_State *L)
+static int bag_l_and(lua_State *L)
 {
     return combine(L, BAG_AND);
 }
 
-static int l_plus(lua_State *L)
+static int bag_l_plus(lua_State *L)
 {
     return combine(L, BAG_PLUS);
 }
 
-static int l_or(lua_State *L)
+static int bag_l_or(lua_State *L)
 {
     return combine(L, BAG_OR);
 }
 
 /* bag:distinct() -> the first copies */
-static int l_distinct(lua_State *L)
+static int bag_l_distinct(lua_State *L)
 {
     return combine(L, BAG_FIRST);
 }
@@ -231,7 +231,7 @@ static void push_id(lua_State *L, const rl_bag *bag, size_t i)
 }
 
 /* bag:ids([limit]) -> distinct ids, in the order of their first copies */
-static int l_ids(lua_State *L)
+static int bag_l_ids(lua_State *L)
 {
     rl_bag *bag = check(L);
     size_t n = bag_distinct(bag), limit = limit_arg(L, 2);
@@ -245,7 +245,7 @@ static int l_ids(lua_State *L)
 }
 
 /* bag:duplicates([limit]) -> {{id =, count =}, ...}: ids that occur more than once */
-static int l_duplicates(lua_State *L)
+static int bag_l_duplicates(lua_State *L)
 {
     rl_bag *bag = check(L);
     size_t limit = limit_arg(L, 2), found = 0;
@@ -263,7 +263,7 @@ static int l_duplicates(lua_State *L)
 }
 
 /* bag:count(id) -> how often it occurs */
-static int l_count(lua_State *L)
+static int bag_l_count(lua_State *L)
 {
     rl_bag *bag = check(L);
     size_t len, i;
@@ -296,7 +296,7 @@ static void push_row(lua_State *L, const rl_bag *bag, size_t e)
 }
 
 /* bag:rows([limit]) -> {{id =, column = value...}, ...}: the entries in order */
-static int l_rows(lua_State *L)
+static int bag_l_rows(lua_State *L)
 {
     rl_bag *bag = check(L);
     size_t n = bag_entries(bag), limit = limit_arg(L, 2);
@@ -310,7 +310,7 @@ static int l_rows(lua_State *L)
 }
 
 /* bag:row(id) -> the row of its first copy | nil */
-static int l_row(lua_State *L)
+static int bag_l_row(lua_State *L)
 {
     rl_bag *bag = check(L);
     size_t len, i;
@@ -330,7 +330,7 @@ static int column_named(lua_State *L, const rl_bag *bag, const char *name)
     return c >= 0 ? c : luaL_error(L, "bag: no column '%s'", name);
 }
 
-static int l_sum(lua_State *L)
+static int bag_l_sum(lua_State *L)
 {
     rl_bag *bag = check(L);
     int64_t sum;
@@ -363,7 +363,7 @@ static bool add_inversion(size_t entry, size_t before, void *arg)
 
 /* bag:inversions{by = "key", of = "version"[, limit =]} -> rows with after and after_id: the
  * higher value that came before */
-static int l_inversions(lua_State *L)
+static int bag_l_inversions(lua_State *L)
 {
     static const char *const keys[] = {"by", "of", "limit", NULL};
     rl_bag *bag = check(L);
@@ -381,19 +381,19 @@ static int l_inversions(lua_State *L)
     return err ? errs_raise(L, err) : 1;
 }
 
-static int l_memory(lua_State *L)
+static int bag_l_memory(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)bag_memory(check(L)));
     return 1;
 }
 
-static int l_len(lua_State *L)
+static int bag_l_len(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)bag_entries(check(L)));
     return 1;
 }
 
-static int l_tostring(lua_State *L)
+static int bag_l_tostring(lua_State *L)
 {
     rl_bag *bag = *(rl_bag **)luaL_checkudata(L, 1, BAG_META);
     if (bag)
@@ -404,7 +404,7 @@ static int l_tostring(lua_State *L)
     return 1;
 }
 
-static int l_close(lua_State *L)
+static int bag_l_close(lua_State *L)
 {
     rl_bag **box = luaL_checkudata(L, 1, BAG_META);
     bag_free(*box);
@@ -414,23 +414,28 @@ static int l_close(lua_State *L)
 
 int luaopen_rlab_bag(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"new", l_new}, {"from", l_from}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"add", l_add},
-                                       {"distinct", l_distinct},
-                                       {"ids", l_ids},
-                                       {"duplicates", l_duplicates},
-                                       {"count", l_count},
-                                       {"rows", l_rows},
-                                       {"row", l_row},
-                                       {"sum", l_sum},
-                                       {"memory", l_memory},
-                                       {"close", l_close},
-                                       {"inversions", l_inversions},
+    static const luaL_Reg functions[] = {{"new", bag_l_new}, {"from", bag_l_from}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"add", bag_l_add},
+                                       {"distinct", bag_l_distinct},
+                                       {"ids", bag_l_ids},
+                                       {"duplicates", bag_l_duplicates},
+                                       {"count", bag_l_count},
+                                       {"rows", bag_l_rows},
+                                       {"row", bag_l_row},
+                                       {"sum", bag_l_sum},
+                                       {"memory", bag_l_memory},
+                                       {"close", bag_l_close},
+                                       {"inversions", bag_l_inversions},
                                        {NULL, NULL}};
-    static const luaL_Reg meta[] = {
-        {"__sub", l_minus}, {"__band", l_and}, {"__add", l_plus},          {"__bor", l_or},
-        {"__len", l_len},   {"__gc", l_close}, {"__tostring", l_tostring}, {"__close", l_close},
-        {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__sub", bag_l_minus},
+                                    {"__band", bag_l_and},
+                                    {"__add", bag_l_plus},
+                                    {"__bor", bag_l_or},
+                                    {"__len", bag_l_len},
+                                    {"__gc", bag_l_close},
+                                    {"__tostring", bag_l_tostring},
+                                    {"__close", bag_l_close},
+                                    {NULL, NULL}};
     luaL_newmetatable(L, BAG_META);
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);

@@ -60,7 +60,7 @@ rl_history *history_check(lua_State *L, int idx)
     return handle_check(L, idx, &history_handle)->impl;
 }
 
-static int l_open(lua_State *L)
+static int history_l_open(lua_State *L)
 {
     static const char *const keys[] = {"start", NULL};
     const char *path = luaL_checkstring(L, 1);
@@ -110,32 +110,32 @@ static int add(lua_State *L, history_type type)
     return 1;
 }
 
-static int l_invoke(lua_State *L)
+static int history_l_invoke(lua_State *L)
 {
     return add(L, HISTORY_INVOKE);
 }
 
-static int l_ok(lua_State *L)
+static int history_l_ok(lua_State *L)
 {
     return add(L, HISTORY_OK);
 }
 
-static int l_fail(lua_State *L)
+static int history_l_fail(lua_State *L)
 {
     return add(L, HISTORY_FAIL);
 }
 
-static int l_info(lua_State *L)
+static int history_l_info(lua_State *L)
 {
     return add(L, HISTORY_INFO);
 }
 
-static int l_flush(lua_State *L)
+static int history_l_flush(lua_State *L)
 {
     return errs_ok(L, history_flush(handle_check(L, 1, &history_handle)->impl));
 }
 
-static int l_count(lua_State *L)
+static int history_l_count(lua_State *L)
 {
     lua_pushinteger(L, history_count(handle_check(L, 1, &history_handle)->impl));
     return 1;
@@ -143,9 +143,13 @@ static int l_count(lua_State *L)
 
 int luaopen_rlab_history(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"invoke", l_invoke}, {"ok", l_ok},       {"fail", l_fail},
-                                       {"info", l_info},     {"flush", l_flush}, {"count", l_count},
+    static const luaL_Reg functions[] = {{"open", history_l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"invoke", history_l_invoke},
+                                       {"ok", history_l_ok},
+                                       {"fail", history_l_fail},
+                                       {"info", history_l_info},
+                                       {"flush", history_l_flush},
+                                       {"count", history_l_count},
                                        {NULL, NULL}};
     handle_type_open(L, &history_handle, methods);
     luaL_newlib(L, functions);

@@ -202,7 +202,7 @@ static char *keep(lua_State *L, char *text)
 }
 
 /* point(name[, ctx]) -> nil | the value of return(...) | nil, err */
-static int l_point(lua_State *L)
+static int fail_l_point(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     if (!atomic_load_explicit(&fail_armed, memory_order_relaxed))
@@ -224,14 +224,14 @@ static int l_point(lua_State *L)
 /* ---- arming ---- */
 
 /* arm(name, expr): a wrong expression raises */
-static int l_arm(lua_State *L)
+static int fail_l_arm(lua_State *L)
 {
     rl_err *err = fail_arm(luaL_checkstring(L, 1), luaL_checkstring(L, 2));
     return err ? errs_raise(L, err) : 0;
 }
 
 /* disarm([name]) -> whether it was armed; without a name: all */
-static int l_disarm(lua_State *L)
+static int fail_l_disarm(lua_State *L)
 {
     if (lua_isnoneornil(L, 1)) {
         fail_disarm_all();
@@ -241,14 +241,14 @@ static int l_disarm(lua_State *L)
     return 1;
 }
 
-static int l_resume(lua_State *L)
+static int fail_l_resume(lua_State *L)
 {
     lua_pushboolean(L, fail_resume(luaL_checkstring(L, 1)));
     return 1;
 }
 
 /* hits(name) -> hits, firings, both since it was armed */
-static int l_hits(lua_State *L)
+static int fail_l_hits(lua_State *L)
 {
     int64_t hits, fired;
     fail_counts(luaL_checkstring(L, 1), &hits, &fired);
@@ -257,7 +257,7 @@ static int l_hits(lua_State *L)
     return 2;
 }
 
-static int l_seed(lua_State *L)
+static int fail_l_seed(lua_State *L)
 {
     fail_set_seed((uint64_t)luaL_checkinteger(L, 1));
     return 0;
@@ -275,7 +275,7 @@ static void add_info(const fail_info *info, void *arg)
 }
 
 /* list() -> {{name=, expr= (nil once disarmed), hits=, fired=}, ...} in the order of arming */
-static int l_list(lua_State *L)
+static int fail_l_list(lua_State *L)
 {
     lua_newtable(L);
     fail_each(add_info, L);
@@ -283,7 +283,7 @@ static int l_list(lua_State *L)
 }
 
 /* points() -> {{name=, help=}, ...}: those in C */
-static int l_points(lua_State *L)
+static int fail_l_points(lua_State *L)
 {
     lua_createtable(L, FAIL_POINT_COUNT, 0);
     for (int i = 0; i < FAIL_POINT_COUNT; i++) {
@@ -296,7 +296,7 @@ static int l_points(lua_State *L)
 }
 
 /* explain(expr) -> text | nil, err whose message shows the place */
-static int l_explain(lua_State *L)
+static int fail_l_explain(lua_State *L)
 {
     fail_expr expr;
     rl_err *err = fail_parse(luaL_checkstring(L, 1), &expr);
@@ -311,7 +311,7 @@ static int l_explain(lua_State *L)
 }
 
 /* define(name, f): what call(name) calls, as f(ctx, hit); nil takes it away */
-static int l_define(lua_State *L)
+static int fail_l_define(lua_State *L)
 {
     luaL_checkstring(L, 1);
     lua_settop(L, 2);
@@ -324,7 +324,7 @@ static int l_define(lua_State *L)
 
 /* selftest([key]) reaches the C point rlab.selftest -> "go on" | "returned", text | "failed",
  * text */
-static int l_selftest(lua_State *L)
+static int fail_l_selftest(lua_State *L)
 {
     static const char *const names[] = {"go on", "returned", "failed"};
     fail_kv ctx = {"key", luaL_optstring(L, 1, ""), false};
@@ -339,9 +339,10 @@ static int l_selftest(lua_State *L)
 int luaopen_rlab_fail(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"point", l_point},   {"arm", l_arm},   {"disarm", l_disarm},     {"resume", l_resume},
-        {"hits", l_hits},     {"list", l_list}, {"points", l_points},     {"explain", l_explain},
-        {"define", l_define}, {"seed", l_seed}, {"selftest", l_selftest}, {NULL, NULL}};
+        {"point", fail_l_point},   {"arm", fail_l_arm},           {"disarm", fail_l_disarm},
+        {"resume", fail_l_resume}, {"hits", fail_l_hits},         {"list", fail_l_list},
+        {"points", fail_l_points}, {"explain", fail_l_explain},   {"define", fail_l_define},
+        {"seed", fail_l_seed},     {"selftest", fail_l_selftest}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

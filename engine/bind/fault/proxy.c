@@ -36,7 +36,7 @@ static rl_proxy *check(lua_State *L)
     return handle_check(L, 1, &proxy_handle)->impl;
 }
 
-static int l_open(lua_State *L)
+static int proxy_l_open(lua_State *L)
 {
     static const char *const keys[] = {"seed", NULL};
     opts_check(L, 1, "proxy.open", keys);
@@ -85,7 +85,7 @@ static const char *required(lua_State *L, int idx, const char *key)
 /* ---- gates ---- */
 
 /* gate{name=, listen=, upstream=, owner=, proto=, enabled=} */
-static int l_gate(lua_State *L)
+static int proxy_l_gate(lua_State *L)
 {
     static const char *const keys[] = {"name",  "listen",  "upstream", "owner",
                                        "proto", "enabled", NULL};
@@ -101,7 +101,7 @@ static int l_gate(lua_State *L)
 }
 
 /* change_gate(name, {listen=, upstream=}) */
-static int l_change_gate(lua_State *L)
+static int proxy_l_change_gate(lua_State *L)
 {
     static const char *const keys[] = {"listen", "upstream", NULL};
     rl_proxy *proxy = check(L);
@@ -111,18 +111,18 @@ static int l_change_gate(lua_State *L)
                                         opts_str(L, 3, "upstream", NULL)));
 }
 
-static int l_enable(lua_State *L)
+static int proxy_l_enable(lua_State *L)
 {
     return errs_ok(L, proxy_gate_enable(check(L), luaL_checkstring(L, 2), lua_toboolean(L, 3)));
 }
 
-static int l_remove_gate(lua_State *L)
+static int proxy_l_remove_gate(lua_State *L)
 {
     return errs_ok(L, proxy_gate_remove(check(L), luaL_checkstring(L, 2)));
 }
 
 /* gates([name]) -> JSON */
-static int l_gates(lua_State *L)
+static int proxy_l_gates(lua_State *L)
 {
     rl_proxy *proxy = check(L);
     const char *name = luaL_optstring(L, 2, NULL);
@@ -133,7 +133,7 @@ static int l_gates(lua_State *L)
     return push_json(L, NULL, &text);
 }
 
-static int l_reset(lua_State *L)
+static int proxy_l_reset(lua_State *L)
 {
     proxy_reset(check(L));
     return errs_ok(L, NULL);
@@ -179,7 +179,7 @@ static int toxic_of(lua_State *L, int idx, const char *call, proxy_toxic_spec *s
 }
 
 /* toxic(gate, {name=, type=, stream=, toxicity=, attributes={}}) */
-static int l_toxic(lua_State *L)
+static int proxy_l_toxic(lua_State *L)
 {
     rl_proxy *proxy = check(L);
     const char *gate = luaL_checkstring(L, 2);
@@ -194,7 +194,7 @@ static int l_toxic(lua_State *L)
 }
 
 /* change_toxic(gate, name, {toxicity=, attributes={}}) */
-static int l_change_toxic(lua_State *L)
+static int proxy_l_change_toxic(lua_State *L)
 {
     rl_proxy *proxy = check(L);
     const char *gate = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
@@ -204,13 +204,13 @@ static int l_change_toxic(lua_State *L)
     return errs_ok(L, proxy_toxic_change(proxy, gate, name, &spec));
 }
 
-static int l_remove_toxic(lua_State *L)
+static int proxy_l_remove_toxic(lua_State *L)
 {
     return errs_ok(L, proxy_toxic_remove(check(L), luaL_checkstring(L, 2), luaL_checkstring(L, 3)));
 }
 
 /* toxics(gate[, name]) -> JSON */
-static int l_toxics(lua_State *L)
+static int proxy_l_toxics(lua_State *L)
 {
     rl_buf text = {0};
     rl_err *err =
@@ -233,7 +233,7 @@ static double chance_opt(lua_State *L, int idx)
 
 /* rule{proto=, action=, api=, client_id=, topic=, statement=, contains=, param=, nth=, times=,
  * chance=, delay=, code=, error=, proxy=, owner=} -> id */
-static int l_rule(lua_State *L)
+static int proxy_l_rule(lua_State *L)
 {
     static const char *const keys[] = {"owner", "proxy",     "proto",    "api",   "client_id",
                                        "topic", "statement", "contains", "param", "nth",
@@ -267,27 +267,27 @@ static int l_rule(lua_State *L)
 }
 
 /* release(id) -> how many held requests were let go */
-static int l_release(lua_State *L)
+static int proxy_l_release(lua_State *L)
 {
     int64_t released = 0;
     rl_err *err = proxy_rule_release(check(L), luaL_checkinteger(L, 2), &released);
     return push_number(L, err, released);
 }
 
-static int l_remove_rule(lua_State *L)
+static int proxy_l_remove_rule(lua_State *L)
 {
     return errs_ok(L, proxy_rule_remove(check(L), luaL_checkinteger(L, 2)));
 }
 
 /* remove_owner(owner) -> how many rules, watches and gates of it are gone */
-static int l_remove_owner(lua_State *L)
+static int proxy_l_remove_owner(lua_State *L)
 {
     lua_pushinteger(L, proxy_owner_remove(check(L), luaL_checkstring(L, 2)));
     return 1;
 }
 
 /* rules([id]) -> JSON */
-static int l_rules(lua_State *L)
+static int proxy_l_rules(lua_State *L)
 {
     rl_buf text = {0};
     rl_err *err = proxy_rules_json(check(L), luaL_optinteger(L, 2, 0), &text);
@@ -297,7 +297,7 @@ static int l_rules(lua_State *L)
 /* ---- the wire log ---- */
 
 /* watch{proto=, api=, client_id=, topic=, contains=, proxy=, owner=} -> id */
-static int l_watch(lua_State *L)
+static int proxy_l_watch(lua_State *L)
 {
     static const char *const keys[] = {"owner",     "proxy", "proto",    "api",
                                        "client_id", "topic", "contains", NULL};
@@ -316,14 +316,14 @@ static int l_watch(lua_State *L)
     return push_number(L, err, id);
 }
 
-static int l_unwatch(lua_State *L)
+static int proxy_l_unwatch(lua_State *L)
 {
     return errs_ok(L, proxy_watch_remove(check(L), luaL_checkinteger(L, 2)));
 }
 
 /* wire([since[, {owner=, proxy=}]]) -> JSON {next, dropped, rows}: rows above that number, of
  * this owner's watches and rules, of this proxy */
-static int l_wire(lua_State *L)
+static int proxy_l_wire(lua_State *L)
 {
     static const char *const keys[] = {"owner", "proxy", NULL};
     rl_proxy *proxy = check(L);
@@ -336,25 +336,25 @@ static int l_wire(lua_State *L)
 
 int luaopen_rlab_core_proxy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"gate", l_gate},
-                                       {"change_gate", l_change_gate},
-                                       {"enable", l_enable},
-                                       {"remove_gate", l_remove_gate},
-                                       {"gates", l_gates},
-                                       {"reset", l_reset},
-                                       {"toxic", l_toxic},
-                                       {"change_toxic", l_change_toxic},
-                                       {"remove_toxic", l_remove_toxic},
-                                       {"toxics", l_toxics},
-                                       {"rule", l_rule},
-                                       {"release", l_release},
-                                       {"remove_rule", l_remove_rule},
-                                       {"remove_owner", l_remove_owner},
-                                       {"rules", l_rules},
-                                       {"watch", l_watch},
-                                       {"unwatch", l_unwatch},
-                                       {"wire", l_wire},
+    static const luaL_Reg functions[] = {{"open", proxy_l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"gate", proxy_l_gate},
+                                       {"change_gate", proxy_l_change_gate},
+                                       {"enable", proxy_l_enable},
+                                       {"remove_gate", proxy_l_remove_gate},
+                                       {"gates", proxy_l_gates},
+                                       {"reset", proxy_l_reset},
+                                       {"toxic", proxy_l_toxic},
+                                       {"change_toxic", proxy_l_change_toxic},
+                                       {"remove_toxic", proxy_l_remove_toxic},
+                                       {"toxics", proxy_l_toxics},
+                                       {"rule", proxy_l_rule},
+                                       {"release", proxy_l_release},
+                                       {"remove_rule", proxy_l_remove_rule},
+                                       {"remove_owner", proxy_l_remove_owner},
+                                       {"rules", proxy_l_rules},
+                                       {"watch", proxy_l_watch},
+                                       {"unwatch", proxy_l_unwatch},
+                                       {"wire", proxy_l_wire},
                                        {NULL, NULL}};
     handle_type_open(L, &proxy_handle, methods);
     luaL_newlib(L, functions);

@@ -139,7 +139,7 @@ static void read_opts(lua_State *L, flow_cache_opts *o)
 }
 
 /* open{...} -> cache | nil, err */
-static int l_open(lua_State *L)
+static int flow_cache_l_open(lua_State *L)
 {
     flow_cache_opts o = {0};
     flow_cache *cache;
@@ -178,7 +178,7 @@ static void push_gauges(lua_State *L, flow_cache *cache)
 }
 
 /* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
-static int l_stats(lua_State *L)
+static int flow_cache_l_stats(lua_State *L)
 {
     flow_cache *cache = check(L);
     lua_createtable(L, 0, CACHE_N_COUNT + 14);
@@ -199,7 +199,7 @@ static int l_stats(lua_State *L)
 }
 
 /* cache:forget_peak(): db_peak begins anew */
-static int l_forget_peak(lua_State *L)
+static int flow_cache_l_forget_peak(lua_State *L)
 {
     flow_cache_forget_peak(check(L));
     return 0;
@@ -207,7 +207,7 @@ static int l_forget_peak(lua_State *L)
 
 /* cache:front() -> what server:front() takes: the server then answers GET /accounts/{id} from
  * here */
-static int l_front(lua_State *L)
+static int flow_cache_l_front(lua_State *L)
 {
     http_front_push(L, flow_cache_http_front, check(L));
     return 1;
@@ -215,9 +215,11 @@ static int l_front(lua_State *L)
 
 int luaopen_rlab_flow_cache(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"stats", l_stats}, {"forget_peak", l_forget_peak}, {"front", l_front}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"stats", flow_cache_l_stats},
+                                       {"forget_peak", flow_cache_l_forget_peak},
+                                       {"front", flow_cache_l_front},
+                                       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", flow_cache_l_open}, {NULL, NULL}};
     flow_type_open(L, &cache_handle, methods);
     luaL_newlib(L, functions);
     return 1;

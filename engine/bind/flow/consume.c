@@ -283,7 +283,7 @@ static void read_stores(lua_State *L, flow_consume_opts *o)
     }
 }
 
-static int l_open(lua_State *L)
+static int flow_consume_l_open(lua_State *L)
 {
     luaL_checktype(L, OPTS, LUA_TTABLE);
     lua_settop(L, OPTS);
@@ -348,7 +348,7 @@ static void set_partitions(lua_State *L, flow_consume *consume)
 }
 
 /* flow:stats() -> {applied =, seen =, ..., partitions = {...}} */
-static int l_stats(lua_State *L)
+static int flow_consume_l_stats(lua_State *L)
 {
     static const char *const names[] = {
 #define COUNTER(name, help) #name,
@@ -363,7 +363,7 @@ static int l_stats(lua_State *L)
 
 /* flow:times() -> {transaction = hdr, delay = hdr, lateness = hdr}; copying them costs too much
  * to do it with every look at the counters */
-static int l_times(lua_State *L)
+static int flow_consume_l_times(lua_State *L)
 {
     flow_consume *consume = flow_consume_check(L);
     lua_createtable(L, 0, 3);
@@ -374,7 +374,7 @@ static int l_times(lua_State *L)
 }
 
 /* counters() -> list of {name =, help =}: what stats() counts */
-static int l_counters(lua_State *L)
+static int flow_consume_l_counters(lua_State *L)
 {
     static const char *const all[][2] = {
 #define COUNTER(name, help) {#name, help},
@@ -393,12 +393,13 @@ static int l_counters(lua_State *L)
 
 int luaopen_rlab_flow_consume(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"stats", l_stats},
-                                       {"times", l_times},
+    static const luaL_Reg methods[] = {{"stats", flow_consume_l_stats},
+                                       {"times", flow_consume_l_times},
                                        {"batch", flow_consume_batch},
                                        {"answer", flow_consume_answer},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"open", l_open}, {"counters", l_counters}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"open", flow_consume_l_open}, {"counters", flow_consume_l_counters}, {NULL, NULL}};
     flow_type_open(L, &consume_handle, methods);
     luaL_newlib(L, functions);
     return 1;

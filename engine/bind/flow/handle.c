@@ -158,7 +158,7 @@ static void wait_forget(rl_timed *t)
         uv_unref((uv_handle_t *)&w->side->async);
 }
 
-static int l_events(lua_State *L)
+static int flow_l_events(lua_State *L)
 {
     rl_handle *h = check(L);
     double limit = timed_limit(L, 2);
@@ -208,7 +208,7 @@ static void stop_cancel(rl_await *a)
     atomic_store(&((stop_job *)a)->given_up, true);
 }
 
-static int l_stop(lua_State *L)
+static int flow_l_stop(lua_State *L)
 {
     rl_flow *flow = flow_of(L);
     double seconds = arg_duration(L, 2, 10);
@@ -220,7 +220,7 @@ static int l_stop(lua_State *L)
     return await_job(L, 1, &job->await);
 }
 
-static int l_health(lua_State *L)
+static int flow_l_health(lua_State *L)
 {
     rl_flow *flow = flow_of(L);
     char *why = flow_ill(flow);
@@ -232,7 +232,7 @@ static int l_health(lua_State *L)
     return 2;
 }
 
-static int l_running(lua_State *L)
+static int flow_l_running(lua_State *L)
 {
     lua_pushboolean(L, !flow_ended(flow_of(L)));
     return 1;
@@ -256,10 +256,10 @@ void flow_set_hdr(lua_State *L, const char *key, flow_hdr *const *hdrs, int n)
 
 void flow_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *methods)
 {
-    static const luaL_Reg shared[] = {{"events", l_events},
-                                      {"stop", l_stop},
-                                      {"health", l_health},
-                                      {"running", l_running},
+    static const luaL_Reg shared[] = {{"events", flow_l_events},
+                                      {"stop", flow_l_stop},
+                                      {"health", flow_l_health},
+                                      {"running", flow_l_running},
                                       {NULL, NULL}};
     assert(type->cancel == flow_handle_cancel && type->detach == flow_handle_detach);
     handle_type_open(L, type, methods);

@@ -160,7 +160,7 @@ static void read_target(lua_State *L, flow_load_opts *o)
         o->kafka = kafka_conf_read(L, -1, "flow_load.open: kafka", KAFKA_PRODUCER, NULL);
 }
 
-static int l_open(lua_State *L)
+static int flow_load_l_open(lua_State *L)
 {
     static const char *const keys[] = {"url",      "kafka",     "request", "requests", "rate",
                                        "arrivals", "readers",   "count",   "duration", "timeout",
@@ -196,7 +196,7 @@ static void set_hdr(lua_State *L, flow_load *l, const char *key, flow_load_hdr w
 
 /* load:stats() -> counters, `status` by first digit, and the histograms latency, service and
  * lateness (ns) */
-static int l_stats(lua_State *L)
+static int flow_load_l_stats(lua_State *L)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
     flow_load *l = check(L);
@@ -253,7 +253,7 @@ static void push_row(lua_State *L, const flow_load_row *row)
 }
 
 /* load:take([n = 1000]) -> list of rows, oldest first */
-static int l_take(lua_State *L)
+static int flow_load_l_take(lua_State *L)
 {
     flow_load *l = check(L);
     lua_Integer want = luaL_optinteger(L, 2, TAKE_MAX);
@@ -298,7 +298,7 @@ static void wait_cancel(rl_await *a)
 }
 
 /* load:wait([at_most]) -> true | nil, err */
-static int l_wait(lua_State *L)
+static int flow_load_l_wait(lua_State *L)
 {
     flow_load *l = check(L);
     double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
@@ -311,9 +311,11 @@ static int l_wait(lua_State *L)
 
 int luaopen_rlab_flow_load(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"stats", l_stats}, {"take", l_take}, {"wait", l_wait}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", flow_load_l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"stats", flow_load_l_stats},
+                                       {"take", flow_load_l_take},
+                                       {"wait", flow_load_l_wait},
+                                       {NULL, NULL}};
     flow_type_open(L, &load_handle, methods);
     luaL_newlib(L, functions);
     return 1;

@@ -121,7 +121,7 @@ static void push_properties(lua_State *L)
 }
 
 /* open{...} -> relay | nil, err */
-static int l_open(lua_State *L)
+static int flow_relay_l_open(lua_State *L)
 {
     static const char *const keys[] = {
         "name",  "topic",       "brokers",       "mysql",     "producer", "mark",
@@ -145,7 +145,7 @@ static int l_open(lua_State *L)
 }
 
 /* relay:stats() -> table */
-static int l_stats(lua_State *L)
+static int flow_relay_l_stats(lua_State *L)
 {
     flow_relay *relay = handle_check(L, 1, &relay_handle)->impl;
     flow_push_stats(L, flow_relay_flow(relay), flow_relay_counter_names, RELAY_N);
@@ -154,7 +154,7 @@ static int l_stats(lua_State *L)
 
 /* relay:times() -> {read = hdr, ack = hdr, mark = hdr}; copying them costs too much to do it
  * with every look at the counters */
-static int l_times(lua_State *L)
+static int flow_relay_l_times(lua_State *L)
 {
     static const char *const hdrs[RELAY_HDRS] = {"read", "ack", "mark"};
     flow_relay *relay = handle_check(L, 1, &relay_handle)->impl;
@@ -168,8 +168,9 @@ static int l_times(lua_State *L)
 
 int luaopen_rlab_flow_relay(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"stats", l_stats}, {"times", l_times}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", flow_relay_l_open}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"stats", flow_relay_l_stats}, {"times", flow_relay_l_times}, {NULL, NULL}};
     flow_type_open(L, &relay_handle, methods);
     luaL_newlib(L, functions);
     return 1;

@@ -89,7 +89,7 @@ bool interrupt_taken(lua_State *L)
 }
 
 /* set(f | nil): f, which must not wait, is called on Ctrl-C instead of ending the program */
-static int l_set(lua_State *L)
+static int interrupt_l_set(lua_State *L)
 {
     lua_settop(L, 1);
     if (!lua_isnil(L, 1))
@@ -104,7 +104,7 @@ static int l_set(lua_State *L)
 
 /* breakable(on): from here on, until breakable(false), Ctrl-C stops even a loop of the calling
  * coroutine that never waits */
-static int l_breakable(lua_State *L)
+static int interrupt_l_breakable(lua_State *L)
 {
     bool on = lua_toboolean(L, 1);
     if (!on && state.target == L)
@@ -115,7 +115,8 @@ static int l_breakable(lua_State *L)
 
 int luaopen_rlab_interrupt(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"set", l_set}, {"breakable", l_breakable}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"set", interrupt_l_set}, {"breakable", interrupt_l_breakable}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

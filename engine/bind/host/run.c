@@ -65,7 +65,7 @@ static const rl_embed *embed_find(const char *name)
 }
 
 /* embedded(name) -> text | nil: any embedded file, such as "migrations/V1__core.sql" */
-static int l_embedded(lua_State *L)
+static int host_l_embedded(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     const char *root = getenv("RLAB_LUA_PATH");
@@ -91,7 +91,7 @@ static int l_embedded(lua_State *L)
 }
 
 /* embedded_names(prefix) -> list */
-static int l_embedded_names(lua_State *L)
+static int host_l_embedded_names(lua_State *L)
 {
     const char *prefix = luaL_optstring(L, 1, "");
     lua_newtable(L);
@@ -106,7 +106,7 @@ static int l_embedded_names(lua_State *L)
 
 static int load_named(lua_State *L, const char *file)
 {
-    lua_pushcfunction(L, l_embedded);
+    lua_pushcfunction(L, host_l_embedded);
     lua_pushstring(L, file);
     lua_call(L, 1, 1);
     size_t len;
@@ -155,7 +155,7 @@ static void add_searcher(lua_State *L)
 
 /* ---- rlab.core_host ---- */
 
-static int l_open_handles(lua_State *L)
+static int host_l_open_handles(lua_State *L)
 {
     lua_pushinteger(L, handle_open_count());
     return 1;
@@ -163,7 +163,7 @@ static int l_open_handles(lua_State *L)
 
 /* die_with_parent(): a child that rlab started for a run must not outlive it, even when rlab is
  * killed. */
-static int l_die_with_parent(lua_State *L)
+static int host_l_die_with_parent(lua_State *L)
 {
     lua_Integer parent = luaL_checkinteger(L, 1);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -171,7 +171,7 @@ static int l_die_with_parent(lua_State *L)
     return 1;
 }
 
-static int l_isatty(lua_State *L)
+static int host_l_isatty(lua_State *L)
 {
     lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
     return 1;
@@ -179,11 +179,11 @@ static int l_isatty(lua_State *L)
 
 int luaopen_rlab_core_host(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"embedded", l_embedded},
-                                         {"embedded_names", l_embedded_names},
-                                         {"open_handles", l_open_handles},
-                                         {"die_with_parent", l_die_with_parent},
-                                         {"isatty", l_isatty},
+    static const luaL_Reg functions[] = {{"embedded", host_l_embedded},
+                                         {"embedded_names", host_l_embedded_names},
+                                         {"open_handles", host_l_open_handles},
+                                         {"die_with_parent", host_l_die_with_parent},
+                                         {"isatty", host_l_isatty},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;

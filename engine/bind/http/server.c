@@ -195,7 +195,7 @@ static size_t read_fields(lua_State *L, int idx, http_field *fields)
 }
 
 /* request:reply(status, headers, body[, after]) -> whether it was the first answer */
-static int l_reply(lua_State *L)
+static int http_server_l_reply(lua_State *L)
 {
     bound_request *bound = luaL_checkudata(L, 1, REQUEST_META);
     http_field fields[FIELDS_MAX];
@@ -310,7 +310,7 @@ int http_l_forget(lua_State *L)
 }
 
 /* handle:grace(duration): how long close() waits for the requests under way */
-static int l_grace(lua_State *L)
+static int http_server_l_grace(lua_State *L)
 {
     bound_server *bound = handle_check(L, 1, &server_type)->impl;
     bound->grace = arg_duration(L, 2, 2);
@@ -333,7 +333,7 @@ const rl_front *http_front_check(lua_State *L, int idx)
 }
 
 /* handle:front(front | nil): what is asked before the dispatch, in C */
-static int l_front(lua_State *L)
+static int http_server_l_front(lua_State *L)
 {
     bound_server *bound = handle_check(L, 1, &server_type)->impl;
     static const rl_front none;
@@ -342,7 +342,7 @@ static int l_front(lua_State *L)
     return 0;
 }
 
-static int l_under_way(lua_State *L)
+static int http_server_l_under_way(lua_State *L)
 {
     bound_server *bound = handle_check(L, 1, &server_type)->impl;
     lua_pushinteger(L, http_under_way(bound->server));
@@ -357,7 +357,7 @@ int http_l_reason(lua_State *L)
 
 static void open_request(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"reply", l_reply}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"reply", http_server_l_reply}, {NULL, NULL}};
     luaL_newmetatable(L, REQUEST_META);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
@@ -368,8 +368,10 @@ static void open_request(lua_State *L)
 
 void http_server_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"grace", l_grace}, {"under_way", l_under_way}, {"front", l_front}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"grace", http_server_l_grace},
+                                       {"under_way", http_server_l_under_way},
+                                       {"front", http_server_l_front},
+                                       {NULL, NULL}};
     handle_type_open(L, &server_type, methods);
     open_request(L);
     if (queue.open)

@@ -110,7 +110,7 @@ static void push_epoch(lua_State *L, const rd_kafka_message_t *msg)
 }
 
 /* record:header(name) -> the value of the last header of that name, nil when there is none */
-static int l_header(lua_State *L)
+static int batch_l_header(lua_State *L)
 {
     const rd_kafka_message_t *msg = view_message(L, luaL_checkudata(L, 1, RECORD_META));
     const char *name = luaL_checkstring(L, 2);
@@ -177,7 +177,7 @@ static void push_record_index(lua_State *L)
         field_set_int(L, fields[i].name, i);
     }
     field_set_int(L, "generation", -1);
-    lua_pushcfunction(L, l_header);
+    lua_pushcfunction(L, batch_l_header);
     lua_setfield(L, -2, "header");
     lua_pushcclosure(L, record_index, 1);
 }
@@ -245,7 +245,7 @@ static int batch_index(lua_State *L)
     return 1;
 }
 
-static int l_len(lua_State *L)
+static int batch_l_len(lua_State *L)
 {
     lua_pushinteger(L, check_batch(L)->n);
     return 1;
@@ -263,7 +263,7 @@ static int each_next(lua_State *L)
     return 1;
 }
 
-static int l_each(lua_State *L)
+static int batch_l_each(lua_State *L)
 {
     check_batch(L);
     lua_settop(L, 1);
@@ -272,7 +272,7 @@ static int l_each(lua_State *L)
     return 1;
 }
 
-static int l_generation(lua_State *L)
+static int batch_l_generation(lua_State *L)
 {
     lua_pushinteger(L, check_batch(L)->generation);
     return 1;
@@ -293,22 +293,22 @@ static int push_column(lua_State *L, void (*push)(lua_State *, const rd_kafka_me
     return 1;
 }
 
-static int l_values(lua_State *L)
+static int batch_l_values(lua_State *L)
 {
     return push_column(L, push_value);
 }
 
-static int l_keys(lua_State *L)
+static int batch_l_keys(lua_State *L)
 {
     return push_column(L, push_key);
 }
 
-static int l_offsets(lua_State *L)
+static int batch_l_offsets(lua_State *L)
 {
     return push_column(L, push_offset);
 }
 
-static int l_partitions(lua_State *L)
+static int batch_l_partitions(lua_State *L)
 {
     return push_column(L, push_partition);
 }
@@ -322,13 +322,13 @@ static void push_timestamp_or_false(lua_State *L, const rd_kafka_message_t *msg)
     lua_pushboolean(L, 0);
 }
 
-static int l_timestamps(lua_State *L)
+static int batch_l_timestamps(lua_State *L)
 {
     return push_column(L, push_timestamp_or_false);
 }
 
 /* batch:bytes() -> bytes of keys and values, number of records (without EOF events and errors) */
-static int l_bytes(lua_State *L)
+static int batch_l_bytes(lua_State *L)
 {
     const kafka_batch *b = check_batch(L);
     lua_Integer bytes = 0, records = 0;
@@ -344,7 +344,7 @@ static int l_bytes(lua_State *L)
 }
 
 /* batch:positions() -> {{topic, partition, offset}}: where to go on after this batch */
-static int l_positions(lua_State *L)
+static int batch_l_positions(lua_State *L)
 {
     rd_kafka_topic_partition_list_t *list = kafka_batch_positions(check_batch(L));
     kafka_list_push(L, list);
@@ -352,7 +352,7 @@ static int l_positions(lua_State *L)
     return 1;
 }
 
-static int l_close(lua_State *L)
+static int batch_l_close(lua_State *L)
 {
     kafka_batch *b = check_batch(L);
     int generation = b->generation;
@@ -361,7 +361,7 @@ static int l_close(lua_State *L)
     return 0;
 }
 
-static int l_tostring(lua_State *L)
+static int batch_l_tostring(lua_State *L)
 {
     const kafka_batch *b = check_batch(L);
     lua_pushfstring(L, "kafka.batch (%d records, generation %d)", b->n, b->generation);
@@ -370,21 +370,21 @@ static int l_tostring(lua_State *L)
 
 void kafka_batch_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"each", l_each},
-                                       {"generation", l_generation},
-                                       {"values", l_values},
-                                       {"keys", l_keys},
-                                       {"offsets", l_offsets},
-                                       {"partitions", l_partitions},
-                                       {"timestamps", l_timestamps},
-                                       {"bytes", l_bytes},
-                                       {"positions", l_positions},
-                                       {"close", l_close},
+    static const luaL_Reg methods[] = {{"each", batch_l_each},
+                                       {"generation", batch_l_generation},
+                                       {"values", batch_l_values},
+                                       {"keys", batch_l_keys},
+                                       {"offsets", batch_l_offsets},
+                                       {"partitions", batch_l_partitions},
+                                       {"timestamps", batch_l_timestamps},
+                                       {"bytes", batch_l_bytes},
+                                       {"positions", batch_l_positions},
+                                       {"close", batch_l_close},
                                        {NULL, NULL}};
-    static const luaL_Reg batch_meta[] = {{"__len", l_len},
-                                          {"__gc", l_close},
-                                          {"__close", l_close},
-                                          {"__tostring", l_tostring},
+    static const luaL_Reg batch_meta[] = {{"__len", batch_l_len},
+                                          {"__gc", batch_l_close},
+                                          {"__close", batch_l_close},
+                                          {"__tostring", batch_l_tostring},
                                           {NULL, NULL}};
     static const luaL_Reg record_meta[] = {{"__tostring", record_tostring}, {NULL, NULL}};
     luaL_newmetatable(L, BATCH_META);

@@ -73,7 +73,7 @@ static bool poll_now(const rl_handle *h, poll_job *job)
 }
 
 /* c:poll([n [, at_most]]) -> batch | nil, err; an empty batch when nothing came */
-static int l_poll(lua_State *L)
+static int consumer_l_poll(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     lua_Integer max = luaL_optinteger(L, 2, POLL_RECORDS);
@@ -128,7 +128,7 @@ static int subscribe(lua_State *L, kafka_consumer *c, rd_kafka_topic_partition_l
 }
 
 /* c:subscribe{ "orders", "^audit-.*" } or c:subscribe("orders") -> true | nil, err */
-static int l_subscribe(lua_State *L)
+static int consumer_l_subscribe(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     if (lua_type(L, 2) == LUA_TSTRING) {
@@ -150,13 +150,13 @@ static int l_subscribe(lua_State *L)
     return subscribe(L, c, topics);
 }
 
-static int l_unsubscribe(lua_State *L)
+static int consumer_l_unsubscribe(lua_State *L)
 {
     return subscribe(L, kafka_consumer_check(L, 1), NULL);
 }
 
 /* c:subscription() -> list of topics */
-static int l_subscription(lua_State *L)
+static int consumer_l_subscription(lua_State *L)
 {
     rd_kafka_topic_partition_list_t *list;
     rl_err *err = kafka_consumer_subscription(kafka_consumer_check(L, 1), &list);
@@ -190,7 +190,7 @@ static void push_event(lua_State *L, kafka_rebalance *e)
 }
 
 /* c:events() -> list of {type, partitions, generation, at}, oldest first; each is given once */
-static int l_events(lua_State *L)
+static int consumer_l_events(lua_State *L)
 {
     kafka_rebalance *list = kafka_consumer_events(kafka_consumer_check(L, 1));
     lua_newtable(L);
@@ -203,12 +203,12 @@ static int l_events(lua_State *L)
     return 1;
 }
 
-static int l_errors(lua_State *L)
+static int consumer_l_errors(lua_State *L)
 {
     return kafka_notes_push(L, kafka_consumer_notes(kafka_consumer_check(L, 1)));
 }
 
-static int l_stats(lua_State *L)
+static int consumer_l_stats(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     lua_newtable(L);
@@ -216,14 +216,14 @@ static int l_stats(lua_State *L)
     return 1;
 }
 
-static int l_generation(lua_State *L)
+static int consumer_l_generation(lua_State *L)
 {
     lua_pushinteger(L, kafka_consumer_generation(kafka_consumer_check(L, 1)));
     return 1;
 }
 
 /* c:member_id() -> text | nil */
-static int l_member_id(lua_State *L)
+static int consumer_l_member_id(lua_State *L)
 {
     rd_kafka_t *rk = kafka_consumer_rk(kafka_consumer_check(L, 1));
     char *id = rd_kafka_memberid(rk);
@@ -255,7 +255,7 @@ static int closed(lua_State *L, int status, lua_KContext ctx)
 }
 
 /* c:close([at_most]): how long leaving the group may take; the close of every handle follows */
-static int l_close(lua_State *L)
+static int consumer_l_close(lua_State *L)
 {
     rl_handle *h = luaL_checkudata(L, 1, kafka_consumer_type.name);
     if (h->impl && !lua_isnoneornil(L, 2))
@@ -283,22 +283,22 @@ int kafka_l_consumer(lua_State *L)
 
 void kafka_consumer_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"poll", l_poll},
-                                       {"subscribe", l_subscribe},
-                                       {"unsubscribe", l_unsubscribe},
-                                       {"subscription", l_subscription},
-                                       {"events", l_events},
-                                       {"errors", l_errors},
-                                       {"stats", l_stats},
-                                       {"generation", l_generation},
-                                       {"member_id", l_member_id},
+    static const luaL_Reg methods[] = {{"poll", consumer_l_poll},
+                                       {"subscribe", consumer_l_subscribe},
+                                       {"unsubscribe", consumer_l_unsubscribe},
+                                       {"subscription", consumer_l_subscription},
+                                       {"events", consumer_l_events},
+                                       {"errors", consumer_l_errors},
+                                       {"stats", consumer_l_stats},
+                                       {"generation", consumer_l_generation},
+                                       {"member_id", consumer_l_member_id},
                                        {NULL, NULL}};
     handle_type_open(L, &kafka_consumer_type, methods);
     luaL_getmetatable(L, kafka_consumer_type.name);
     lua_getfield(L, -1, "__index");
     luaL_setfuncs(L, kafka_offset_methods, 0);
     lua_getfield(L, -1, "close");
-    lua_pushcclosure(L, l_close, 1);
+    lua_pushcclosure(L, consumer_l_close, 1);
     lua_setfield(L, -2, "close");
     lua_pop(L, 2);
 }

@@ -19,7 +19,7 @@ static void open_transactional(lua_State *L)
 
 int luaopen_rlab_kafka(lua_State *L);
 
-static int l_version(lua_State *L)
+static int kafka_l_version(lua_State *L)
 {
     lua_pushstring(L, rd_kafka_version_str());
     return 1;
@@ -39,7 +39,7 @@ int luaopen_rlab_kafka(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"producer", kafka_l_producer},
                                          {"consumer", kafka_l_consumer},
-                                         {"version", l_version},
+                                         {"version", kafka_l_version},
                                          {NULL, NULL}};
     kafka_batch_open(L);
     kafka_producer_bind(L);

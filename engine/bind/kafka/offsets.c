@@ -75,14 +75,14 @@ static rl_err *assign(kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
 
 /* c:assign{ {topic=, partition=, offset=number|"earliest"|"latest"|"stored"}, ... } -> true |
  * nil, err */
-static int l_assign(lua_State *L)
+static int consumer_l_assign(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     return on_list(L, assign, c, kafka_list_read(L, 2, KAFKA_STARTS));
 }
 
 /* c:assignment() -> {{topic, partition}, ...} */
-static int l_assignment(lua_State *L)
+static int consumer_l_assignment(lua_State *L)
 {
     rd_kafka_topic_partition_list_t *list;
     rl_err *err = kafka_consumer_assignment(kafka_consumer_check(L, 1), &list);
@@ -94,7 +94,7 @@ static int l_assignment(lua_State *L)
 }
 
 /* c:store(batch|record|offsets) -> true | nil, err */
-static int l_store(lua_State *L)
+static int consumer_l_store(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     return on_list(L, kafka_consumer_store, c, kafka_list_read(L, 2, KAFKA_OFFSETS));
@@ -116,7 +116,7 @@ static int commit_async(lua_State *L, kafka_consumer *c, rd_kafka_topic_partitio
 
 /* c:commit([batch|record|offsets] [, {sync=true, at_most="10s"}]) -> true | nil, err; without
  * offsets: what is stored */
-static int l_commit(lua_State *L)
+static int consumer_l_commit(lua_State *L)
 {
     static const char *const known[] = {"sync", "at_most", NULL};
     kafka_consumer *c = kafka_consumer_check(L, 1);
@@ -144,7 +144,7 @@ static void committed_run(rl_await *a)
 
 /* c:committed([places [, at_most]]) -> {{topic, partition, offset}} | nil, err; no offset where
  * nothing is committed */
-static int l_committed(lua_State *L)
+static int consumer_l_committed(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     int timeout_ms = arg_duration_ms(L, 3, COMMITTED_S);
@@ -157,7 +157,7 @@ static int l_committed(lua_State *L)
 }
 
 /* c:position([places]) -> {{topic, partition, offset}} | nil, err: last record given out + 1 */
-static int l_position(lua_State *L)
+static int consumer_l_position(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     rd_kafka_topic_partition_list_t *list;
@@ -177,7 +177,7 @@ static void seek_run(rl_await *a)
 }
 
 /* c:seek({topic=, partition=, offset=} or a list [, at_most]) -> true | nil, err */
-static int l_seek(lua_State *L)
+static int consumer_l_seek(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     int timeout_ms = arg_duration_ms(L, 3, SEEK_S);
@@ -195,12 +195,12 @@ static int on_places(lua_State *L,
 }
 
 /* c:pause([places]), c:resume([places]): all of the assignment when none are given */
-static int l_pause(lua_State *L)
+static int consumer_l_pause(lua_State *L)
 {
     return on_places(L, kafka_consumer_pause);
 }
 
-static int l_resume(lua_State *L)
+static int consumer_l_resume(lua_State *L)
 {
     return on_places(L, kafka_consumer_resume);
 }
@@ -223,7 +223,7 @@ static int watermarks_push(lua_State *L, rl_await *a)
 
 /* c:watermarks({topic=, partition=} [, at_most]) -> low, high | nil, err; high is the LSO under
  * read_committed */
-static int l_watermarks(lua_State *L)
+static int consumer_l_watermarks(lua_State *L)
 {
     kafka_consumer *c = kafka_consumer_check(L, 1);
     int timeout_ms = arg_duration_ms(L, 3, COMMITTED_S);
@@ -236,14 +236,14 @@ static int l_watermarks(lua_State *L)
     return await_job(L, 1, &job->await);
 }
 
-const luaL_Reg kafka_offset_methods[] = {{"assign", l_assign},
-                                         {"assignment", l_assignment},
-                                         {"store", l_store},
-                                         {"commit", l_commit},
-                                         {"committed", l_committed},
-                                         {"position", l_position},
-                                         {"seek", l_seek},
-                                         {"pause", l_pause},
-                                         {"resume", l_resume},
-                                         {"watermarks", l_watermarks},
+const luaL_Reg kafka_offset_methods[] = {{"assign", consumer_l_assign},
+                                         {"assignment", consumer_l_assignment},
+                                         {"store", consumer_l_store},
+                                         {"commit", consumer_l_commit},
+                                         {"committed", consumer_l_committed},
+                                         {"position", consumer_l_position},
+                                         {"seek", consumer_l_seek},
+                                         {"pause", consumer_l_pause},
+                                         {"resume", consumer_l_resume},
+                                         {"watermarks", consumer_l_watermarks},
                                          {NULL, NULL}};

@@ -153,7 +153,7 @@ static int push_none(lua_State *L, rl_wait *w)
     return 0;
 }
 
-static int l_wait_room(lua_State *L)
+static int producer_l_wait_room(lua_State *L)
 {
     producer_side *side = kafka_producer_side(L, 1);
     room_wait *w = timed_new(L, sizeof *w, push_none);
@@ -168,7 +168,7 @@ static int l_wait_room(lua_State *L)
 
 int kafka_wait_room(lua_State *L, lua_KContext ctx, lua_KFunction k)
 {
-    lua_pushcfunction(L, l_wait_room);
+    lua_pushcfunction(L, producer_l_wait_room);
     lua_pushvalue(L, 1);
     lua_callk(L, 1, 0, ctx, k);
     return k(L, LUA_OK, ctx);
@@ -292,7 +292,7 @@ static int send_try(lua_State *L, int status, lua_KContext ctx)
 }
 
 /* p:send(record) -> report | nil, err */
-static int l_send(lua_State *L)
+static int producer_l_send(lua_State *L)
 {
     task_require(L);
     lua_settop(L, 2);
@@ -300,7 +300,7 @@ static int l_send(lua_State *L)
 }
 
 /* p:post(record) -> true | nil, err: the report is only counted */
-static int l_post(lua_State *L)
+static int producer_l_post(lua_State *L)
 {
     kafka_producer *p = kafka_producer_check(L, 1);
     kafka_record record;
@@ -320,19 +320,19 @@ static int l_post(lua_State *L)
 
 /* ---- the rest ---- */
 
-static int l_purge(lua_State *L)
+static int producer_l_purge(lua_State *L)
 {
     kafka_producer_purge(kafka_producer_check(L, 1));
     return 0;
 }
 
-static int l_pending(lua_State *L)
+static int producer_l_pending(lua_State *L)
 {
     lua_pushinteger(L, kafka_producer_pending(kafka_producer_check(L, 1)));
     return 1;
 }
 
-static int l_stats(lua_State *L)
+static int producer_l_stats(lua_State *L)
 {
     kafka_producer *p = kafka_producer_check(L, 1);
     kafka_counts n = kafka_producer_counts(p);
@@ -349,7 +349,7 @@ static int l_stats(lua_State *L)
 /* p:mock_brokers() -> "host:port,..." of the cluster inside the client (test.mock.num.brokers) |
  * nil. For our own unit tests: it has no transactions to speak of and no replication, and proves
  * nothing about Kafka. */
-static int l_mock_brokers(lua_State *L)
+static int producer_l_mock_brokers(lua_State *L)
 {
     rd_kafka_t *rk = kafka_producer_rk(kafka_producer_check(L, 1));
     rd_kafka_mock_cluster_t *mock = rd_kafka_handle_mock_cluster(rk);
@@ -358,7 +358,7 @@ static int l_mock_brokers(lua_State *L)
 }
 
 /* p:stop_calls(): flush, commit and the like, running or queued, end with CANCELLED; for close */
-static int l_stop_calls(lua_State *L)
+static int producer_l_stop_calls(lua_State *L)
 {
     rl_handle *h = handle_check(L, 1, &kafka_producer_type);
     while (h->lane.tail)
@@ -368,14 +368,14 @@ static int l_stop_calls(lua_State *L)
     return 0;
 }
 
-static int l_is_open(lua_State *L)
+static int producer_l_is_open(lua_State *L)
 {
     const rl_handle *h = luaL_checkudata(L, 1, kafka_producer_type.name);
     lua_pushboolean(L, h->impl != NULL);
     return 1;
 }
 
-static int l_errors(lua_State *L)
+static int producer_l_errors(lua_State *L)
 {
     return kafka_notes_push(L, kafka_producer_notes(kafka_producer_check(L, 1)));
 }
@@ -418,18 +418,18 @@ int kafka_l_producer(lua_State *L)
 
 void kafka_producer_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"send", l_send},
-                                       {"post", l_post},
+    static const luaL_Reg methods[] = {{"send", producer_l_send},
+                                       {"post", producer_l_post},
                                        {"submit", kafka_l_submit},
                                        {"post_batch", kafka_l_post_batch},
                                        {"flush", kafka_l_flush},
-                                       {"purge", l_purge},
-                                       {"pending", l_pending},
-                                       {"stats", l_stats},
-                                       {"errors", l_errors},
-                                       {"is_open", l_is_open},
-                                       {"stop_calls", l_stop_calls},
-                                       {"mock_brokers", l_mock_brokers},
+                                       {"purge", producer_l_purge},
+                                       {"pending", producer_l_pending},
+                                       {"stats", producer_l_stats},
+                                       {"errors", producer_l_errors},
+                                       {"is_open", producer_l_is_open},
+                                       {"stop_calls", producer_l_stop_calls},
+                                       {"mock_brokers", producer_l_mock_brokers},
                                        {NULL, NULL}};
     kafka_submit_open(L);
     handle_type_open(L, &kafka_producer_type, methods);

@@ -187,19 +187,19 @@ static int push_some(lua_State *L, bool failed)
 }
 
 /* deliveries:acked() -> list of reports, each with `index` */
-static int l_acked(lua_State *L)
+static int submit_l_acked(lua_State *L)
 {
     return push_some(L, false);
 }
 
 /* deliveries:failed() -> list of errors, each with `status` and `index` */
-static int l_failed(lua_State *L)
+static int submit_l_failed(lua_State *L)
 {
     return push_some(L, true);
 }
 
 /* deliveries:counts() -> acked, failed, pending */
-static int l_counts(lua_State *L)
+static int submit_l_counts(lua_State *L)
 {
     delivery_set *set = check_set(L, 1);
     lua_pushinteger(L, set->n - set->pending - set->failed);
@@ -262,7 +262,7 @@ static int wait_push(lua_State *L, rl_wait *wait)
 }
 
 /* deliveries:wait([at_most]) -> whether every record has its report */
-static int l_wait(lua_State *L)
+static int submit_l_wait(lua_State *L)
 {
     delivery_set *set = check_set(L, 1);
     double limit = timed_limit(L, 2);
@@ -441,10 +441,10 @@ int kafka_l_post_batch(lua_State *L)
 
 void kafka_submit_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"wait", l_wait},
-                                       {"acked", l_acked},
-                                       {"failed", l_failed},
-                                       {"counts", l_counts},
+    static const luaL_Reg methods[] = {{"wait", submit_l_wait},
+                                       {"acked", submit_l_acked},
+                                       {"failed", submit_l_failed},
+                                       {"counts", submit_l_counts},
                                        {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", set_gc}, {"__len", set_len}, {"__tostring", set_tostring}, {NULL, NULL}};

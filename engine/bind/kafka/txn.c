@@ -69,7 +69,7 @@ int kafka_l_flush(lua_State *L)
 }
 
 /* p:init_transactions([at_most]) -> true | nil, err */
-static int l_init(lua_State *L)
+static int txn_l_init(lua_State *L)
 {
     return simple_job(L, TXN_S, kafka_txn_init);
 }
@@ -83,38 +83,38 @@ static rl_err *begin(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
 }
 
 /* p:begin() -> true | nil, err */
-static int l_begin(lua_State *L)
+static int txn_l_begin(lua_State *L)
 {
     return simple_job(L, 0, begin);
 }
 
 /* p:commit([at_most]) -> true | nil, err; flushes first */
-static int l_commit(lua_State *L)
+static int txn_l_commit(lua_State *L)
 {
     return simple_job(L, TXN_S, kafka_txn_commit);
 }
 
 /* p:abort([at_most]) -> true | nil, err; what is queued is purged */
-static int l_abort(lua_State *L)
+static int txn_l_abort(lua_State *L)
 {
     return simple_job(L, TXN_S, kafka_txn_abort);
 }
 
-static int l_in_transaction(lua_State *L)
+static int txn_l_in_transaction(lua_State *L)
 {
     lua_pushboolean(L, kafka_producer_in_transaction(kafka_producer_check(L, 1)));
     return 1;
 }
 
 /* p:end_uncertain(): a commit or abort of it may still be under way on a connection that is gone */
-static int l_end_uncertain(lua_State *L)
+static int txn_l_end_uncertain(lua_State *L)
 {
     lua_pushboolean(L, kafka_producer_end_uncertain(kafka_producer_check(L, 1)));
     return 1;
 }
 
 /* p:send_offsets(consumer, offsets [, at_most]) -> true | nil, err */
-static int l_send_offsets(lua_State *L)
+static int txn_l_send_offsets(lua_State *L)
 {
     kafka_producer *p = kafka_producer_check(L, 1);
     task_require(L);
@@ -127,11 +127,11 @@ static int l_send_offsets(lua_State *L)
     return await_job(L, 1, &job->await);
 }
 
-const luaL_Reg kafka_txn_methods[] = {{"init_transactions", l_init},
-                                      {"begin", l_begin},
-                                      {"commit", l_commit},
-                                      {"abort", l_abort},
-                                      {"in_transaction", l_in_transaction},
-                                      {"end_uncertain", l_end_uncertain},
-                                      {"send_offsets", l_send_offsets},
+const luaL_Reg kafka_txn_methods[] = {{"init_transactions", txn_l_init},
+                                      {"begin", txn_l_begin},
+                                      {"commit", txn_l_commit},
+                                      {"abort", txn_l_abort},
+                                      {"in_transaction", txn_l_in_transaction},
+                                      {"end_uncertain", txn_l_end_uncertain},
+                                      {"send_offsets", txn_l_send_offsets},
                                       {NULL, NULL}};

@@ -42,7 +42,7 @@ static rl_err *connect_conn(void *impl)
 static const rl_connector connector = {&mysql_type, connect_conn, NULL};
 
 /* connect{host=, port=, ...} -> db | nil, err */
-static int l_connect(lua_State *L)
+static int mysql_l_connect(lua_State *L)
 {
     my_opts o = mysql_opts_read(L, 1, "mysql.connect");
     task_require(L);
@@ -50,7 +50,7 @@ static int l_connect(lua_State *L)
 }
 
 /* db:reconnect() -> db | nil, err */
-static int l_reconnect(lua_State *L)
+static int mysql_l_reconnect(lua_State *L)
 {
     return connect_again(L, &connector);
 }
@@ -95,7 +95,7 @@ static void ping_run(rl_await *a)
 }
 
 /* db:ping() -> true | nil, err */
-static int l_ping(lua_State *L)
+static int mysql_l_ping(lua_State *L)
 {
     return conn_call(L, ping_run, NULL);
 }
@@ -120,7 +120,7 @@ static void broken_run(rl_await *a)
 }
 
 /* db:broken() -> why | nil */
-static int l_broken(lua_State *L)
+static int mysql_l_broken(lua_State *L)
 {
     return conn_look(L, broken_run, push_text);
 }
@@ -132,7 +132,7 @@ static void version_run(rl_await *a)
 }
 
 /* db:version() -> "9.7.4" */
-static int l_version(lua_State *L)
+static int mysql_l_version(lua_State *L)
 {
     return conn_look(L, version_run, push_text);
 }
@@ -144,21 +144,21 @@ static void in_transaction_run(rl_await *a)
 }
 
 /* db:in_transaction() -> boolean, as the server's last answer said */
-static int l_in_transaction(lua_State *L)
+static int mysql_l_in_transaction(lua_State *L)
 {
     return conn_look(L, in_transaction_run, push_flag);
 }
 
 /* db:id() -> the server's number of this connection; does not wait, so that a busy one can be
  * killed */
-static int l_id(lua_State *L)
+static int mysql_l_id(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)my_conn_id(conn_of(L)));
     return 1;
 }
 
 /* db:is_open() -> false after close(); does not wait */
-static int l_is_open(lua_State *L)
+static int mysql_l_is_open(lua_State *L)
 {
     rl_handle *h = luaL_checkudata(L, 1, mysql_type.name);
     lua_pushboolean(L, h->impl != NULL);
@@ -216,23 +216,23 @@ static int run_cmd(lua_State *L, const char *where, int (*push)(lua_State *, rl_
 }
 
 /* db:query(sql, ...) -> rows | nil, err */
-static int l_query(lua_State *L)
+static int mysql_l_query(lua_State *L)
 {
     return run_cmd(L, "mysql:query", query_push, false);
 }
 
 /* db:exec(sql, ...) -> {affected=, insert_id=, warnings=} | nil, err */
-static int l_exec(lua_State *L)
+static int mysql_l_exec(lua_State *L)
 {
     return run_cmd(L, "mysql:exec", exec_push, false);
 }
 
-static int l_query_prepared(lua_State *L)
+static int mysql_l_query_prepared(lua_State *L)
 {
     return run_cmd(L, "statement:query", query_push, true);
 }
 
-static int l_exec_prepared(lua_State *L)
+static int mysql_l_exec_prepared(lua_State *L)
 {
     return run_cmd(L, "statement:exec", exec_push, true);
 }
@@ -249,13 +249,13 @@ static void unpin_run(rl_await *a)
     my_unpin(job->conn, job->cmd.sql, job->cmd.len);
 }
 
-static int l_pin(lua_State *L)
+static int mysql_l_pin(lua_State *L)
 {
     lua_settop(L, 2);
     return await_job(L, 1, &mysql_new_cmd(L, "mysql:prepare", pin_run, NULL)->await);
 }
 
-static int l_unpin(lua_State *L)
+static int mysql_l_unpin(lua_State *L)
 {
     lua_settop(L, 2);
     return await_job(L, 1, &mysql_new_cmd(L, "statement:close", unpin_run, NULL)->await);
@@ -263,7 +263,7 @@ static int l_unpin(lua_State *L)
 
 /* db:kill(id, {connection=true}): ends the statement that another connection is running, or that
  * connection */
-static int l_kill(lua_State *L)
+static int mysql_l_kill(lua_State *L)
 {
     static const char *const allowed[] = {"connection", NULL};
     conn_of(L);
@@ -284,24 +284,24 @@ static void push_methods(lua_State *L, const char *meta)
 
 int luaopen_rlab_core_mysql(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"query", l_query},
-                                       {"exec", l_exec},
+    static const luaL_Reg methods[] = {{"query", mysql_l_query},
+                                       {"exec", mysql_l_exec},
                                        {"cursor", mysql_l_cursor},
-                                       {"kill", l_kill},
-                                       {"id", l_id},
-                                       {"is_open", l_is_open},
-                                       {"ping", l_ping},
-                                       {"broken", l_broken},
-                                       {"version", l_version},
-                                       {"in_transaction", l_in_transaction},
-                                       {"reconnect", l_reconnect},
+                                       {"kill", mysql_l_kill},
+                                       {"id", mysql_l_id},
+                                       {"is_open", mysql_l_is_open},
+                                       {"ping", mysql_l_ping},
+                                       {"broken", mysql_l_broken},
+                                       {"version", mysql_l_version},
+                                       {"in_transaction", mysql_l_in_transaction},
+                                       {"reconnect", mysql_l_reconnect},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"connect", l_connect},
-                                         {"query_prepared", l_query_prepared},
-                                         {"exec_prepared", l_exec_prepared},
+    static const luaL_Reg functions[] = {{"connect", mysql_l_connect},
+                                         {"query_prepared", mysql_l_query_prepared},
+                                         {"exec_prepared", mysql_l_exec_prepared},
                                          {"cursor_prepared", mysql_l_cursor_prepared},
-                                         {"pin", l_pin},
-                                         {"unpin", l_unpin},
+                                         {"pin", mysql_l_pin},
+                                         {"unpin", mysql_l_unpin},
                                          {NULL, NULL}};
     handle_type_open(L, &mysql_type, methods);
     mysql_cursor_open(L);

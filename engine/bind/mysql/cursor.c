@@ -183,7 +183,7 @@ static int fetch_push(lua_State *L, rl_await *a)
 }
 
 /* cursor:next() -> row | nil at the end | nil, err */
-static int l_next(lua_State *L)
+static int mysql_cursor_l_next(lua_State *L)
 {
     cursor *c = check_cursor(L);
     if (has_row(c))
@@ -211,7 +211,7 @@ static void close_run(rl_await *a)
 }
 
 /* cursor:close(), also early; what the server still sends is skipped */
-static int l_close(lua_State *L)
+static int mysql_cursor_l_close(lua_State *L)
 {
     cursor *c = check_cursor(L);
     uint64_t serial = c->serial;
@@ -230,14 +230,14 @@ static int l_close(lua_State *L)
 }
 
 /* cursor:columns() -> the names */
-static int l_columns(lua_State *L)
+static int mysql_cursor_l_columns(lua_State *L)
 {
     check_cursor(L);
     lua_getiuservalue(L, 1, 2);
     return 1;
 }
 
-static int l_gc(lua_State *L)
+static int mysql_cursor_l_gc(lua_State *L)
 {
     cursor *c = check_cursor(L);
     free_chunks(c);
@@ -251,14 +251,16 @@ static int l_gc(lua_State *L)
 
 void mysql_cursor_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"next", l_next}, {"close", l_close}, {"columns", l_columns}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"next", mysql_cursor_l_next},
+                                       {"close", mysql_cursor_l_close},
+                                       {"columns", mysql_cursor_l_columns},
+                                       {NULL, NULL}};
     luaL_newmetatable(L, CURSOR_META);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, l_close);
+    lua_pushcfunction(L, mysql_cursor_l_close);
     lua_setfield(L, -2, "__close");
-    lua_pushcfunction(L, l_gc);
+    lua_pushcfunction(L, mysql_cursor_l_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
 }

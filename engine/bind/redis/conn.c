@@ -54,7 +54,7 @@ static void warn_of_fallback(lua_State *L, void *impl)
 static const rl_connector connector = {&redis_type, connect_conn, warn_of_fallback};
 
 /* redis.connect{host=, port=, ...} -> r | nil, err */
-static int l_connect(lua_State *L)
+static int redis_l_connect(lua_State *L)
 {
     redisc_opts o = redis_opts_read(L, 1, "redis.connect");
     task_require(L);
@@ -62,7 +62,7 @@ static int l_connect(lua_State *L)
 }
 
 /* r:reconnect() -> r | nil, err: a new connection with the options of connect */
-static int l_reconnect(lua_State *L)
+static int redis_l_reconnect(lua_State *L)
 {
     return connect_again(L, &connector);
 }
@@ -140,7 +140,7 @@ static call_job *new_call(rl_handle *h, size_t commands, void (*run)(rl_await *)
 }
 
 /* r:call("SET", key, value, ...) -> reply | nil, err; a list among the arguments is spread out */
-static int l_call(lua_State *L)
+static int redis_l_call(lua_State *L)
 {
     rl_handle *h = handle_check(L, 1, &redis_type);
     luaL_checktype(L, 2, LUA_TSTRING);
@@ -181,7 +181,7 @@ static void add_command(lua_State *L, int idx, int argc, redisc_pipe *pipe)
 
 /* r:pipeline{{"SET", k, v}, {"GET", k}} -> list of replies, errors in their places | nil, err,
  * the replies that came */
-static int l_pipeline(lua_State *L)
+static int redis_l_pipeline(lua_State *L)
 {
     rl_handle *h = handle_check(L, 1, &redis_type);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -239,7 +239,7 @@ static int push_push(lua_State *L, rl_await *a)
 }
 
 /* r:push(at_most) -> {"message", channel, text} | nil, err TIMEOUT */
-static int l_push(lua_State *L)
+static int redis_l_push(lua_State *L)
 {
     double seconds = arg_duration(L, 2, 0);
     ask_job *job = new_ask(L, push_run, push_push);
@@ -264,7 +264,7 @@ static int resp_push(lua_State *L, rl_await *a)
 }
 
 /* r:resp() -> 3 | 2, why RESP2 is spoken though 3 was asked for */
-static int l_resp(lua_State *L)
+static int redis_l_resp(lua_State *L)
 {
     return await_job(L, 1, &new_ask(L, resp_run, resp_push)->await);
 }
@@ -283,7 +283,7 @@ static int broken_push(lua_State *L, rl_await *a)
 }
 
 /* r:broken() -> why | nil */
-static int l_broken(lua_State *L)
+static int redis_l_broken(lua_State *L)
 {
     return await_job(L, 1, &new_ask(L, broken_run, broken_push)->await);
 }
@@ -295,7 +295,7 @@ static void timeout_run(rl_await *a)
 }
 
 /* r:set_timeout("30s"): for the commands from now on, such as a BLPOP; 0 waits for ever */
-static int l_set_timeout(lua_State *L)
+static int redis_l_set_timeout(lua_State *L)
 {
     double seconds = arg_duration(L, 2, 10);
     ask_job *job = new_ask(L, timeout_run, NULL);
@@ -353,7 +353,7 @@ static int push_texts(lua_State *L, int idx, const char *where)
 }
 
 /* script:call({key, ...}, {arg, ...}) -> reply | nil, err */
-static int l_script_call(lua_State *L)
+static int redis_l_script_call(lua_State *L)
 {
     redisc_script *script = luaL_checkudata(L, 1, SCRIPT_META);
     lua_settop(L, 3);
@@ -373,21 +373,21 @@ static int l_script_call(lua_State *L)
     return await_job(L, 4, &job->await);
 }
 
-static int l_script_sha(lua_State *L)
+static int redis_l_script_sha(lua_State *L)
 {
     redisc_script *script = luaL_checkudata(L, 1, SCRIPT_META);
     lua_pushstring(L, script->sha);
     return 1;
 }
 
-static int l_script_gc(lua_State *L)
+static int redis_l_script_gc(lua_State *L)
 {
     redisc_script_free(luaL_checkudata(L, 1, SCRIPT_META));
     return 0;
 }
 
 /* r:script(source) -> script */
-static int l_script(lua_State *L)
+static int redis_l_script(lua_State *L)
 {
     handle_check(L, 1, &redis_type);
     size_t len;
@@ -404,27 +404,27 @@ static int l_script(lua_State *L)
 static void open_script(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"call", l_script_call}, {"sha", l_script_sha}, {NULL, NULL}};
+        {"call", redis_l_script_call}, {"sha", redis_l_script_sha}, {NULL, NULL}};
     luaL_newmetatable(L, SCRIPT_META);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, l_script_gc);
+    lua_pushcfunction(L, redis_l_script_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
 }
 
 int luaopen_rlab_redis(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"call", l_call},
-                                       {"pipeline", l_pipeline},
-                                       {"script", l_script},
-                                       {"push", l_push},
-                                       {"resp", l_resp},
-                                       {"broken", l_broken},
-                                       {"reconnect", l_reconnect},
-                                       {"set_timeout", l_set_timeout},
+    static const luaL_Reg methods[] = {{"call", redis_l_call},
+                                       {"pipeline", redis_l_pipeline},
+                                       {"script", redis_l_script},
+                                       {"push", redis_l_push},
+                                       {"resp", redis_l_resp},
+                                       {"broken", redis_l_broken},
+                                       {"reconnect", redis_l_reconnect},
+                                       {"set_timeout", redis_l_set_timeout},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"connect", l_connect}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", redis_l_connect}, {NULL, NULL}};
     handle_type_open(L, &redis_type, methods);
     open_script(L);
     luaL_newlib(L, functions);

@@ -165,7 +165,7 @@ static int push_waited(lua_State *L, rl_wait *wait)
 }
 
 /* p:wait([at_most]) -> {code=} | {signal=} | nil, err */
-static int l_wait(lua_State *L)
+static int child_l_wait(lua_State *L)
 {
     rl_handle *h;
     rl_proc *p = check(L, &h);
@@ -177,13 +177,13 @@ static int l_wait(lua_State *L)
 }
 
 /* p:status() -> like wait, nil while it runs */
-static int l_status(lua_State *L)
+static int child_l_status(lua_State *L)
 {
     rl_handle *h;
     return push_status(L, check(L, &h));
 }
 
-static int l_kill(lua_State *L)
+static int child_l_kill(lua_State *L)
 {
     rl_handle *h;
     rl_proc *p = check(L, &h);
@@ -198,12 +198,12 @@ static int stop_or_cont(lua_State *L, int signum)
     return signal_and_see(L, pid, lua_tointeger(L, -1), signum);
 }
 
-static int l_stop(lua_State *L)
+static int child_l_stop(lua_State *L)
 {
     return stop_or_cont(L, SIGSTOP);
 }
 
-static int l_cont(lua_State *L)
+static int child_l_cont(lua_State *L)
 {
     return stop_or_cont(L, SIGCONT);
 }
@@ -220,7 +220,7 @@ static lua_Integer push_output(lua_State *L, rl_proc *p, int fd)
 
 /* p:output() -> stdout, stderr, bytes dropped: the captured tails so far, nil for what is not
  * captured */
-static int l_output(lua_State *L)
+static int child_l_output(lua_State *L)
 {
     rl_handle *h;
     rl_proc *p = check(L, &h);
@@ -264,7 +264,7 @@ static int push_written(lua_State *L, rl_wait *wait)
 }
 
 /* p:write(text) -> true | nil, err; needs stdin = "pipe" */
-static int l_write(lua_State *L)
+static int child_l_write(lua_State *L)
 {
     rl_handle *h;
     rl_proc *p = check(L, &h);
@@ -285,7 +285,7 @@ static int l_write(lua_State *L)
     return timed_wait(L, &w->timed, -1);
 }
 
-static int l_end_input(lua_State *L)
+static int child_l_end_input(lua_State *L)
 {
     rl_handle *h;
     proc_end_input(check(L, &h));
@@ -335,7 +335,7 @@ static int next_line(lua_State *L)
 }
 
 /* for line in p:lines(["stderr"]): waits for each; ends when the child has ended */
-static int l_lines(lua_State *L)
+static int child_l_lines(lua_State *L)
 {
     static const char *const names[] = {"stdout", "stderr", NULL};
     rl_handle *h;
@@ -352,7 +352,7 @@ static int l_lines(lua_State *L)
 }
 
 /* p.pid and p.start, also of a closed handle; anything else is a method. */
-static int l_index(lua_State *L)
+static int child_l_index(lua_State *L)
 {
     const char *key = luaL_checkstring(L, 2);
     if (strcmp(key, "pid") == 0)
@@ -366,15 +366,16 @@ static int l_index(lua_State *L)
 
 void child_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"wait", l_wait},           {"status", l_status}, {"kill", l_kill},   {"stop", l_stop},
-        {"cont", l_cont},           {"output", l_output}, {"write", l_write}, {"lines", l_lines},
-        {"end_input", l_end_input}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"wait", child_l_wait},           {"status", child_l_status},
+                                       {"kill", child_l_kill},           {"stop", child_l_stop},
+                                       {"cont", child_l_cont},           {"output", child_l_output},
+                                       {"write", child_l_write},         {"lines", child_l_lines},
+                                       {"end_input", child_l_end_input}, {NULL, NULL}};
     handle_type_open(L, &child_type, methods);
     luaL_getmetatable(L, child_type.name);
     /* The module may be opened again in one state: the type is not. */
     if (lua_getfield(L, -1, "__index") == LUA_TTABLE) {
-        lua_pushcclosure(L, l_index, 1);
+        lua_pushcclosure(L, child_l_index, 1);
         lua_setfield(L, -2, "__index");
         lua_pushnil(L);
     }

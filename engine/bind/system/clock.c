@@ -6,25 +6,25 @@
 
 int luaopen_rlab_clock(lua_State *L);
 
-static int l_ns(lua_State *L)
+static int clock_l_ns(lua_State *L)
 {
     lua_pushinteger(L, clock_ns());
     return 1;
 }
 
-static int l_unix_ns(lua_State *L)
+static int clock_l_unix_ns(lua_State *L)
 {
     lua_pushinteger(L, clock_unix_ns());
     return 1;
 }
 
-static int l_unix_ms(lua_State *L)
+static int clock_l_unix_ms(lua_State *L)
 {
     lua_pushinteger(L, clock_unix_ms());
     return 1;
 }
 
-static int l_iso(lua_State *L)
+static int clock_l_iso(lua_State *L)
 {
     char text[CLOCK_ISO_SIZE];
     clock_iso(lua_isnoneornil(L, 1) ? clock_unix_ms() : luaL_checkinteger(L, 1), text);
@@ -34,8 +34,11 @@ static int l_iso(lua_State *L)
 
 int luaopen_rlab_clock(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"ns", l_ns}, {"unix_ns", l_unix_ns}, {"unix_ms", l_unix_ms}, {"iso", l_iso}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"ns", clock_l_ns},
+                                         {"unix_ns", clock_l_unix_ns},
+                                         {"unix_ms", clock_l_unix_ms},
+                                         {"iso", clock_l_iso},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

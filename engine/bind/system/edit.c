@@ -118,7 +118,7 @@ static void on_asked(uv_async_t *async)
 
 /* complete(f): f(line, cursor) -> list, start. cursor counts the bytes before it; each candidate
  * replaces the bytes from start (1-based) to the cursor. f must not wait. */
-static int l_complete(lua_State *L)
+static int edit_l_complete(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_settop(L, 1);
@@ -195,7 +195,7 @@ static void read_drop(rl_await *a)
 }
 
 /* readline(prompt) -> line | nil at the end of the input | nil, err{name="INTERRUPTED"} */
-static int l_readline(lua_State *L)
+static int edit_l_readline(lua_State *L)
 {
     const char *prompt = luaL_optstring(L, 1, "> ");
     rl_err *err = open_once(L);
@@ -214,7 +214,7 @@ static int l_readline(lua_State *L)
 }
 
 /* print_above(text): shown above the prompt while a line is being edited, else plainly */
-static int l_print_above(lua_State *L)
+static int edit_l_print_above(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
@@ -230,7 +230,7 @@ static int l_print_above(lua_State *L)
 }
 
 /* active() -> true while a task waits in readline */
-static int l_active(lua_State *L)
+static int edit_l_active(lua_State *L)
 {
     lua_pushboolean(L, ed.edit && edit_active(ed.edit));
     return 1;
@@ -238,7 +238,7 @@ static int l_active(lua_State *L)
 
 /* ---- history ---- */
 
-static int l_history_add(lua_State *L)
+static int edit_l_history_add(lua_State *L)
 {
     const char *line = luaL_checkstring(L, 1);
     rl_err *err = open_once(L);
@@ -263,7 +263,7 @@ static void add_lines(FILE *f)
 }
 
 /* history_load(path) -> true | nil, err; a file that is not there yet is fine */
-static int l_history_load(lua_State *L)
+static int edit_l_history_load(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     rl_err *err = open_once(L);
@@ -293,7 +293,7 @@ static void make_parents(const char *path)
 
 /* history_save(path, line | list [, replace]) -> true | nil, err: appends (or replaces) in a
  * file that only its owner can read */
-static int l_history_save(lua_State *L)
+static int edit_l_history_save(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     int how = O_WRONLY | O_CREAT | O_CLOEXEC | (lua_toboolean(L, 3) ? O_TRUNC : O_APPEND);
@@ -344,7 +344,7 @@ static void on_errors(uv_poll_t *poll, int status, int events)
 }
 
 /* capture_errors(on): what is written to stderr, by C libraries too, appears above the prompt */
-static int l_capture_errors(lua_State *L)
+static int edit_l_capture_errors(lua_State *L)
 {
     bool on = lua_toboolean(L, 1);
     rl_err *err = open_once(L);
@@ -365,7 +365,7 @@ static int l_capture_errors(lua_State *L)
 }
 
 /* size(fd) -> columns, rows | nil when fd is no terminal */
-static int l_size(lua_State *L)
+static int edit_l_size(lua_State *L)
 {
     struct winsize ws;
     if (ioctl((int)luaL_optinteger(L, 1, 1), TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
@@ -376,7 +376,7 @@ static int l_size(lua_State *L)
 }
 
 /* The state is closing: no task reads any more. */
-static int l_end(lua_State *L)
+static int edit_l_end(lua_State *L)
 {
     (void)L;
     edit_close(ed.edit);
@@ -388,20 +388,20 @@ static int l_end(lua_State *L)
 
 int luaopen_rlab_edit(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"readline", l_readline},
-                                         {"print_above", l_print_above},
-                                         {"active", l_active},
-                                         {"complete", l_complete},
-                                         {"history_add", l_history_add},
-                                         {"history_load", l_history_load},
-                                         {"history_save", l_history_save},
-                                         {"capture_errors", l_capture_errors},
-                                         {"size", l_size},
+    static const luaL_Reg functions[] = {{"readline", edit_l_readline},
+                                         {"print_above", edit_l_print_above},
+                                         {"active", edit_l_active},
+                                         {"complete", edit_l_complete},
+                                         {"history_add", edit_l_history_add},
+                                         {"history_load", edit_l_history_load},
+                                         {"history_save", edit_l_history_save},
+                                         {"capture_errors", edit_l_capture_errors},
+                                         {"size", edit_l_size},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
     lua_newuserdatauv(L, 0, 0);
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, l_end);
+    lua_pushcfunction(L, edit_l_end);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
     lua_setfield(L, LUA_REGISTRYINDEX, "rlab.edit.end");

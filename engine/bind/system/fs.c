@@ -20,7 +20,7 @@
 int luaopen_rlab_fs(lua_State *L);
 
 /* read(path) -> text | nil, err */
-static int l_read(lua_State *L)
+static int fs_l_read(lua_State *L)
 {
     rl_buf text = {0};
     rl_err *err = files_read(luaL_checkstring(L, 1), &text);
@@ -46,7 +46,7 @@ static void write_run(rl_await *a)
 
 /* write(path, text[, {mode = 420, sync = bool}]) -> true | nil, err: the old content or the new,
  * never a part */
-static int l_write(lua_State *L)
+static int fs_l_write(lua_State *L)
 {
     static const char *const keys[] = {"mode", "sync", NULL};
     size_t n;
@@ -63,31 +63,31 @@ static int l_write(lua_State *L)
     return await_job(L, 0, &job->await);
 }
 
-static int l_append(lua_State *L)
+static int fs_l_append(lua_State *L)
 {
     size_t n;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n);
     return errs_ok(L, files_append(path, text, n));
 }
 
-static int l_mkdir(lua_State *L)
+static int fs_l_mkdir(lua_State *L)
 {
     return errs_ok(L, files_mkdir(luaL_checkstring(L, 1)));
 }
 
-static int l_symlink(lua_State *L)
+static int fs_l_symlink(lua_State *L)
 {
     return errs_ok(L, files_symlink(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
 }
 
-static int l_rename(lua_State *L)
+static int fs_l_rename(lua_State *L)
 {
     const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
     return errs_ok(L, rename(from, to) == 0 ? NULL
                                             : err_sys(errno, "cannot rename %s to %s", from, to));
 }
 
-static int l_exists(lua_State *L)
+static int fs_l_exists(lua_State *L)
 {
     struct stat st;
     lua_pushboolean(L, lstat(luaL_checkstring(L, 1), &st) == 0);
@@ -105,7 +105,7 @@ static const char *kind_of(mode_t mode)
 
 /* stat(path) -> {type=, size=, disk= bytes on disk, mode=, mtime= unix ms, uid=} | nil, err; a
  * link is not followed */
-static int l_stat(lua_State *L)
+static int fs_l_stat(lua_State *L)
 {
     struct stat st;
     const char *path = luaL_checkstring(L, 1);
@@ -133,7 +133,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 }
 
 /* list(path) -> sorted names | nil, err */
-static int l_list(lua_State *L)
+static int fs_l_list(lua_State *L)
 {
     struct dirent **entries;
     const char *path = luaL_checkstring(L, 1);
@@ -151,7 +151,7 @@ static int l_list(lua_State *L)
 }
 
 /* tmpdir([prefix]) -> the path of a new folder under $TMPDIR | nil, err */
-static int l_tmpdir(lua_State *L)
+static int fs_l_tmpdir(lua_State *L)
 {
     const char *root = getenv("TMPDIR");
     const char *pattern = lua_pushfstring(L, "%s/%s-XXXXXX", root && *root ? root : "/tmp",
@@ -164,7 +164,7 @@ static int l_tmpdir(lua_State *L)
 }
 
 /* disk_free(path) -> bytes | nil, err */
-static int l_disk_free(lua_State *L)
+static int fs_l_disk_free(lua_State *L)
 {
     struct statvfs st;
     const char *path = luaL_checkstring(L, 1);
@@ -184,13 +184,13 @@ static int push_realpath(lua_State *L, const char *path)
     return 1;
 }
 
-static int l_realpath(lua_State *L)
+static int fs_l_realpath(lua_State *L)
 {
     return push_realpath(L, luaL_checkstring(L, 1));
 }
 
 /* self_exe() -> path of the running rlab | nil, err */
-static int l_self_exe(lua_State *L)
+static int fs_l_self_exe(lua_State *L)
 {
     return push_realpath(L, "/proc/self/exe");
 }
@@ -237,7 +237,7 @@ static int tree_start(lua_State *L, const char *from, const char *to, char **exc
 }
 
 /* remove(path) -> true | nil, err: also a whole tree, also when nothing is there */
-static int l_remove(lua_State *L)
+static int fs_l_remove(lua_State *L)
 {
     return tree_start(L, luaL_checkstring(L, 1), NULL, NULL);
 }
@@ -266,7 +266,7 @@ static char **read_except(lua_State *L)
 }
 
 /* copy(from, to[, {except = {"*.log"}}]) -> true | nil, err */
-static int l_copy(lua_State *L)
+static int fs_l_copy(lua_State *L)
 {
     const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
     return tree_start(L, from, to, read_except(L));
@@ -307,7 +307,7 @@ static int push_locked(lua_State *L, const char *path, const rl_buf *holder)
 
 /* lock(path[, text]) -> handle | nil, err; err.name is LOCKED, err.pid, err.start and err.text
  * tell who holds it */
-static int l_lock(lua_State *L)
+static int fs_l_lock(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1), *text = luaL_optstring(L, 2, "");
     procfs_stat st = {0};
@@ -334,22 +334,22 @@ static int l_lock(lua_State *L)
 
 int luaopen_rlab_fs(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"read", l_read},
-                                         {"write", l_write},
-                                         {"append", l_append},
-                                         {"mkdir", l_mkdir},
-                                         {"list", l_list},
-                                         {"stat", l_stat},
-                                         {"remove", l_remove},
-                                         {"copy", l_copy},
-                                         {"exists", l_exists},
-                                         {"rename", l_rename},
-                                         {"lock", l_lock},
-                                         {"tmpdir", l_tmpdir},
-                                         {"symlink", l_symlink},
-                                         {"disk_free", l_disk_free},
-                                         {"realpath", l_realpath},
-                                         {"self_exe", l_self_exe},
+    static const luaL_Reg functions[] = {{"read", fs_l_read},
+                                         {"write", fs_l_write},
+                                         {"append", fs_l_append},
+                                         {"mkdir", fs_l_mkdir},
+                                         {"list", fs_l_list},
+                                         {"stat", fs_l_stat},
+                                         {"remove", fs_l_remove},
+                                         {"copy", fs_l_copy},
+                                         {"exists", fs_l_exists},
+                                         {"rename", fs_l_rename},
+                                         {"lock", fs_l_lock},
+                                         {"tmpdir", fs_l_tmpdir},
+                                         {"symlink", fs_l_symlink},
+                                         {"disk_free", fs_l_disk_free},
+                                         {"realpath", fs_l_realpath},
+                                         {"self_exe", fs_l_self_exe},
                                          {NULL, NULL}};
     static const luaL_Reg none[] = {{NULL, NULL}};
     handle_type_open(L, &lock_type, none);

@@ -88,22 +88,22 @@ static int log_at(lua_State *L, log_level level)
     return 0;
 }
 
-static int l_debug(lua_State *L)
+static int log_l_debug(lua_State *L)
 {
     return log_at(L, LOG_LEVEL_DEBUG);
 }
 
-static int l_info(lua_State *L)
+static int log_l_info(lua_State *L)
 {
     return log_at(L, LOG_LEVEL_INFO);
 }
 
-static int l_warn(lua_State *L)
+static int log_l_warn(lua_State *L)
 {
     return log_at(L, LOG_LEVEL_WARN);
 }
 
-static int l_error(lua_State *L)
+static int log_l_error(lua_State *L)
 {
     return log_at(L, LOG_LEVEL_ERROR);
 }
@@ -118,7 +118,7 @@ static log_level level_arg(lua_State *L)
 }
 
 /* level([name]) -> the level that holds now */
-static int l_level(lua_State *L)
+static int log_l_level(lua_State *L)
 {
     if (!lua_isnoneornil(L, 1))
         log_set_level(level_arg(L));
@@ -127,14 +127,14 @@ static int l_level(lua_State *L)
 }
 
 /* form("text" | "json") */
-static int l_form(lua_State *L)
+static int log_l_form(lua_State *L)
 {
     static const char *const forms[] = {"text", "json", NULL};
     log_set_json(luaL_checkoption(L, 1, NULL, forms) == 1);
     return 0;
 }
 
-static int l_enabled(lua_State *L)
+static int log_l_enabled(lua_State *L)
 {
     lua_pushboolean(L, log_enabled(level_arg(L)));
     return 1;
@@ -142,9 +142,10 @@ static int l_enabled(lua_State *L)
 
 int luaopen_rlab_log(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"debug", l_debug}, {"info", l_info}, {"warn", l_warn},       {"error", l_error},
-        {"level", l_level}, {"form", l_form}, {"enabled", l_enabled}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"debug", log_l_debug},     {"info", log_l_info},
+                                         {"warn", log_l_warn},       {"error", log_l_error},
+                                         {"level", log_l_level},     {"form", log_l_form},
+                                         {"enabled", log_l_enabled}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

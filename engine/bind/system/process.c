@@ -35,7 +35,7 @@ static pid_t victim_arg(lua_State *L, int idx)
 }
 
 /* self() -> pid, start */
-static int l_self(lua_State *L)
+static int process_l_self(lua_State *L)
 {
     procfs_stat st = {0};
     procfs_read(getpid(), &st);
@@ -45,13 +45,13 @@ static int l_self(lua_State *L)
 }
 
 /* alive(pid[, start]) -> boolean; a zombie is not */
-static int l_alive(lua_State *L)
+static int process_l_alive(lua_State *L)
 {
     lua_pushboolean(L, procfs_alive(pid_arg(L, 1), luaL_optinteger(L, 2, 0)));
     return 1;
 }
 
-static int l_start_time(lua_State *L)
+static int process_l_start_time(lua_State *L)
 {
     procfs_stat st;
     if (!procfs_read(pid_arg(L, 1), &st))
@@ -60,7 +60,7 @@ static int l_start_time(lua_State *L)
     return 1;
 }
 
-static int l_state(lua_State *L)
+static int process_l_state(lua_State *L)
 {
     procfs_stat st;
     if (!procfs_read(pid_arg(L, 1), &st))
@@ -69,7 +69,7 @@ static int l_state(lua_State *L)
     return 1;
 }
 
-static int l_rss(lua_State *L)
+static int process_l_rss(lua_State *L)
 {
     procfs_stat st;
     if (!procfs_read(pid_arg(L, 1), &st))
@@ -79,7 +79,7 @@ static int l_rss(lua_State *L)
 }
 
 /* name(pid) -> "mysqld", "java kafka.Kafka"; nil when there is no such process */
-static int l_name(lua_State *L)
+static int process_l_name(lua_State *L)
 {
     char name[256];
     pid_t pid = pid_arg(L, 1);
@@ -92,7 +92,7 @@ static int l_name(lua_State *L)
 }
 
 /* signal(pid, sig[, start]) -> true | nil, err */
-static int l_signal(lua_State *L)
+static int process_l_signal(lua_State *L)
 {
     pid_t pid = victim_arg(L, 1);
     int signum = signal_arg(L, 2, SIGTERM);
@@ -105,18 +105,18 @@ static int l_signal(lua_State *L)
 }
 
 /* stop(pid[, start]), cont(pid[, start]): return when every thread has stopped, or runs again */
-static int l_stop(lua_State *L)
+static int process_l_stop(lua_State *L)
 {
     return signal_and_see(L, victim_arg(L, 1), luaL_optinteger(L, 2, 0), SIGSTOP);
 }
 
-static int l_cont(lua_State *L)
+static int process_l_cont(lua_State *L)
 {
     return signal_and_see(L, victim_arg(L, 1), luaL_optinteger(L, 2, 0), SIGCONT);
 }
 
 /* recv_queue(pid, remote_port) -> unread bytes, number of connections | nil, err */
-static int l_recv_queue(lua_State *L)
+static int process_l_recv_queue(lua_State *L)
 {
     pid_t pid = pid_arg(L, 1);
     int sockets = 0;
@@ -130,7 +130,7 @@ static int l_recv_queue(lua_State *L)
 
 /* port_owner(port) -> pid, name | nil when nobody listens; pid 0 when the owner may not be
  * looked at */
-static int l_port_owner(lua_State *L)
+static int process_l_port_owner(lua_State *L)
 {
     char name[256];
     pid_t pid;
@@ -155,7 +155,7 @@ static bool add_port(const tcp_row *row, void *L)
 }
 
 /* listening() -> set of the TCP ports that somebody on this machine listens on */
-static int l_listening(lua_State *L)
+static int process_l_listening(lua_State *L)
 {
     lua_newtable(L);
     tcp_table_listening(add_port, L);
@@ -163,7 +163,7 @@ static int l_listening(lua_State *L)
 }
 
 /* free_ports(n[, from]) -> list of n consecutive free ports */
-static int l_free_ports(lua_State *L)
+static int process_l_free_ports(lua_State *L)
 {
     lua_Integer n = luaL_checkinteger(L, 1),
                 from = luaL_optinteger(L, 2, FREE_FROM + getpid() % FREE_FROM / 2);
@@ -258,7 +258,7 @@ static int push_gone(lua_State *L, rl_wait *wait)
 }
 
 /* wait_gone(pid[, start[, at_most]]) -> true | nil, err */
-static int l_wait_gone(lua_State *L)
+static int process_l_wait_gone(lua_State *L)
 {
     pid_t pid = pid_arg(L, 1);
     int64_t start = luaL_optinteger(L, 2, 0);
@@ -282,20 +282,20 @@ static int l_wait_gone(lua_State *L)
 int luaopen_rlab_process(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"spawn", child_spawn},
-                                         {"self", l_self},
-                                         {"alive", l_alive},
-                                         {"start_time", l_start_time},
-                                         {"state", l_state},
-                                         {"rss", l_rss},
-                                         {"name", l_name},
-                                         {"signal", l_signal},
-                                         {"stop", l_stop},
-                                         {"cont", l_cont},
-                                         {"recv_queue", l_recv_queue},
-                                         {"port_owner", l_port_owner},
-                                         {"listening", l_listening},
-                                         {"free_ports", l_free_ports},
-                                         {"wait_gone", l_wait_gone},
+                                         {"self", process_l_self},
+                                         {"alive", process_l_alive},
+                                         {"start_time", process_l_start_time},
+                                         {"state", process_l_state},
+                                         {"rss", process_l_rss},
+                                         {"name", process_l_name},
+                                         {"signal", process_l_signal},
+                                         {"stop", process_l_stop},
+                                         {"cont", process_l_cont},
+                                         {"recv_queue", process_l_recv_queue},
+                                         {"port_owner", process_l_port_owner},
+                                         {"listening", process_l_listening},
+                                         {"free_ports", process_l_free_ports},
+                                         {"wait_gone", process_l_wait_gone},
                                          {NULL, NULL}};
     child_open(L);
     luaL_newlib(L, functions);

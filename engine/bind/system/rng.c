@@ -25,7 +25,7 @@ static rl_rng *push_new(lua_State *L)
     return rng;
 }
 
-static int l_new(lua_State *L)
+static int rng_l_new(lua_State *L)
 {
     uint64_t seed;
     if (lua_type(L, 1) == LUA_TSTRING) {
@@ -40,7 +40,7 @@ static int l_new(lua_State *L)
 }
 
 /* split(label) -> a generator of its own; the same however many numbers were drawn here */
-static int l_split(lua_State *L)
+static int rng_l_split(lua_State *L)
 {
     size_t len;
     rl_rng *rng = check(L);
@@ -50,7 +50,7 @@ static int l_split(lua_State *L)
 }
 
 /* int(hi) -> 1..hi; int(lo, hi) -> lo..hi */
-static int l_int(lua_State *L)
+static int rng_l_int(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Integer lo = 1, hi = luaL_checkinteger(L, 2);
@@ -65,7 +65,7 @@ static int l_int(lua_State *L)
 }
 
 /* float() -> [0, 1); float(hi) -> [0, hi); float(lo, hi) -> [lo, hi) */
-static int l_float(lua_State *L)
+static int rng_l_float(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Number a = luaL_optnumber(L, 2, 1), lo = 0, hi = a;
@@ -78,7 +78,7 @@ static int l_float(lua_State *L)
 }
 
 /* chance(p) -> true with probability p (0..1) */
-static int l_chance(lua_State *L)
+static int rng_l_chance(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Number p = luaL_checknumber(L, 2);
@@ -94,7 +94,7 @@ static lua_Integer list_len(lua_State *L)
 }
 
 /* pick(list) -> one of it */
-static int l_pick(lua_State *L)
+static int rng_l_pick(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Integer n = list_len(L);
@@ -125,7 +125,7 @@ static int push_sample(lua_State *L, rl_rng *rng, lua_Integer len, lua_Integer n
 }
 
 /* shuffle(list) -> a shuffled copy */
-static int l_shuffle(lua_State *L)
+static int rng_l_shuffle(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Integer n = list_len(L);
@@ -134,7 +134,7 @@ static int l_shuffle(lua_State *L)
 
 /* sample(list, n) -> n different elements in random order; sample(m, n) -> n different numbers
  * of 1..m */
-static int l_sample(lua_State *L)
+static int rng_l_sample(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Integer len = lua_type(L, 2) == LUA_TNUMBER ? luaL_checkinteger(L, 2) : list_len(L);
@@ -142,7 +142,7 @@ static int l_sample(lua_State *L)
     return push_sample(L, rng, len, luaL_checkinteger(L, 3));
 }
 
-static int l_bytes(lua_State *L)
+static int rng_l_bytes(lua_State *L)
 {
     rl_rng *rng = check(L);
     lua_Integer n = luaL_checkinteger(L, 2);
@@ -154,7 +154,7 @@ static int l_bytes(lua_State *L)
 }
 
 /* id([length]) -> lower-case letters and digits, safe in names of topics, schemas and keys */
-static int l_id(lua_State *L)
+static int rng_l_id(lua_State *L)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     rl_rng *rng = check(L);
@@ -167,7 +167,7 @@ static int l_id(lua_State *L)
     return 1;
 }
 
-static int l_seed(lua_State *L)
+static int rng_l_seed(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)check(L)->seed);
     return 1;
@@ -175,11 +175,18 @@ static int l_seed(lua_State *L)
 
 int luaopen_rlab_rng(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"split", l_split}, {"int", l_int},         {"float", l_float},   {"chance", l_chance},
-        {"pick", l_pick},   {"shuffle", l_shuffle}, {"sample", l_sample}, {"bytes", l_bytes},
-        {"id", l_id},       {"seed", l_seed},       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", rng_l_new}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"split", rng_l_split},
+                                       {"int", rng_l_int},
+                                       {"float", rng_l_float},
+                                       {"chance", rng_l_chance},
+                                       {"pick", rng_l_pick},
+                                       {"shuffle", rng_l_shuffle},
+                                       {"sample", rng_l_sample},
+                                       {"bytes", rng_l_bytes},
+                                       {"id", rng_l_id},
+                                       {"seed", rng_l_seed},
+                                       {NULL, NULL}};
     luaL_newmetatable(L, RNG_META);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");

@@ -169,7 +169,7 @@ static void *take_impl(rl_handle *h)
     return impl;
 }
 
-static int l_close(lua_State *L)
+static int handle_l_close(lua_State *L)
 {
     rl_handle *h = lua_touserdata(L, 1);
     if (!h->impl)
@@ -183,7 +183,7 @@ static int l_close(lua_State *L)
     return await_job(L, 1, &job->await);
 }
 
-static int l_gc(lua_State *L)
+static int handle_l_gc(lua_State *L)
 {
     rl_handle *h = lua_touserdata(L, 1);
     if (!h->impl)
@@ -198,7 +198,7 @@ static int l_gc(lua_State *L)
     return 0;
 }
 
-static int l_tostring(lua_State *L)
+static int handle_l_tostring(lua_State *L)
 {
     rl_handle *h = lua_touserdata(L, 1);
     lua_pushfstring(L, "%s (%s, %s)", h->type->name, h->impl ? "open" : "closed", h->where);
@@ -207,8 +207,10 @@ static int l_tostring(lua_State *L)
 
 void handle_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *methods)
 {
-    static const luaL_Reg meta[] = {
-        {"__close", l_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__close", handle_l_close},
+                                    {"__gc", handle_l_gc},
+                                    {"__tostring", handle_l_tostring},
+                                    {NULL, NULL}};
     if (!luaL_newmetatable(L, type->name)) {
         lua_pop(L, 1);
         return;
@@ -216,7 +218,7 @@ void handle_type_open(lua_State *L, const rl_handle_type *type, const luaL_Reg *
     luaL_setfuncs(L, meta, 0);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);
-    lua_pushcfunction(L, l_close);
+    lua_pushcfunction(L, handle_l_close);
     lua_setfield(L, -2, "close");
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);

@@ -51,7 +51,7 @@ static void sleep_drop(rl_wait *w)
     uv_close((uv_handle_t *)&((sleep_wait *)w)->timer, free_timer);
 }
 
-static int l_sleep(lua_State *L)
+static int task_l_sleep(lua_State *L)
 {
     double seconds = arg_duration(L, 1, 0);
     task_require(L);
@@ -98,7 +98,7 @@ static void plain_drop(rl_wait *w)
     free(w);
 }
 
-static int l_event_new(lua_State *L)
+static int task_l_event_new(lua_State *L)
 {
     event *e = lua_newuserdatauv(L, sizeof *e, 0);
     e->waiters = NULL;
@@ -106,7 +106,7 @@ static int l_event_new(lua_State *L)
     return 1;
 }
 
-static int l_event_wait(lua_State *L)
+static int task_l_event_wait(lua_State *L)
 {
     event *e = luaL_checkudata(L, 1, EVENT_META);
     task_require(L);
@@ -122,7 +122,7 @@ static int l_event_wait(lua_State *L)
 }
 
 /* event:set(all): wakes the first waiter, or all of them; true when there was one */
-static int l_event_set(lua_State *L)
+static int task_l_event_set(lua_State *L)
 {
     event *e = luaL_checkudata(L, 1, EVENT_META);
     bool all = lua_toboolean(L, 2), any = e->waiters != NULL;
@@ -137,7 +137,7 @@ static int l_event_set(lua_State *L)
     return 1;
 }
 
-static int l_spawn(lua_State *L)
+static int task_l_spawn(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     task_start(L, lua_gettop(L) - 1);
@@ -179,7 +179,7 @@ static int join_resumed(lua_State *L, int status, lua_KContext ctx)
 }
 
 /* task:join() -> ok, results... | false, error */
-static int l_join(lua_State *L)
+static int task_l_join(lua_State *L)
 {
     rl_task *t = check_task(L);
     if (t->done)
@@ -201,7 +201,7 @@ static int l_join(lua_State *L)
     return lua_yieldk(L, 0, (lua_KContext)j, join_resumed);
 }
 
-static int l_cancel(lua_State *L)
+static int task_l_cancel(lua_State *L)
 {
     rl_task *t = check_task(L);
     lua_settop(L, 2);
@@ -209,13 +209,13 @@ static int l_cancel(lua_State *L)
     return 0;
 }
 
-static int l_done(lua_State *L)
+static int task_l_done(lua_State *L)
 {
     lua_pushboolean(L, check_task(L)->done);
     return 1;
 }
 
-static int l_current(lua_State *L)
+static int task_l_current(lua_State *L)
 {
     rl_task *t = task_running(L);
     if (t)
@@ -225,7 +225,7 @@ static int l_current(lua_State *L)
     return 1;
 }
 
-static int l_live(lua_State *L)
+static int task_l_live(lua_State *L)
 {
     lua_pushinteger(L, task_live(L));
     return 1;
@@ -245,9 +245,9 @@ static int task_gc(lua_State *L)
 
 static int open_task(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"spawn", l_spawn},     {"sleep", l_sleep},
-                                         {"event", l_event_new}, {"current", l_current},
-                                         {"live", l_live},       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"spawn", task_l_spawn},     {"sleep", task_l_sleep},
+                                         {"event", task_l_event_new}, {"current", task_l_current},
+                                         {"live", task_l_live},       {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }
@@ -268,9 +268,9 @@ static void make_meta(lua_State *L, const char *name, const luaL_Reg *methods, l
 void task_module_open(lua_State *L)
 {
     static const luaL_Reg task_methods[] = {
-        {"join", l_join}, {"cancel", l_cancel}, {"done", l_done}, {NULL, NULL}};
+        {"join", task_l_join}, {"cancel", task_l_cancel}, {"done", task_l_done}, {NULL, NULL}};
     static const luaL_Reg event_methods[] = {
-        {"wait", l_event_wait}, {"set", l_event_set}, {NULL, NULL}};
+        {"wait", task_l_event_wait}, {"set", task_l_event_set}, {NULL, NULL}};
     make_meta(L, TASK_META, task_methods, task_gc);
     make_meta(L, EVENT_META, event_methods, NULL);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

@@ -30,7 +30,7 @@ static recorder *check_at(lua_State *L, int idx)
 }
 
 /* new([{lowest = 1, highest = 3600000000000, digits = 3}]) */
-static int l_new(lua_State *L)
+static int hdr_l_new(lua_State *L)
 {
     static const char *const keys[] = {"lowest", "highest", "digits", NULL};
     opts_check(L, 1, "hdr.new", keys);
@@ -77,7 +77,7 @@ static int64_t count_arg(lua_State *L, int idx)
 }
 
 /* h:record(value[, count]) */
-static int l_record(lua_State *L)
+static int hdr_l_record(lua_State *L)
 {
     recorder *r = check_at(L, 1);
     int64_t count = count_arg(L, 3);
@@ -87,7 +87,7 @@ static int l_record(lua_State *L)
 
 /* h:record_paced(value, interval): of a load with a steady pace, whose next requests waited too:
  * they are added as well (coordinated omission) */
-static int l_record_paced(lua_State *L)
+static int hdr_l_record_paced(lua_State *L)
 {
     recorder *r = check_at(L, 1);
     lua_Integer interval = luaL_checkinteger(L, 3);
@@ -97,7 +97,7 @@ static int l_record_paced(lua_State *L)
 }
 
 /* h:percentile(p), p in 0..100 */
-static int l_percentile(lua_State *L)
+static int hdr_l_percentile(lua_State *L)
 {
     recorder *r = check_at(L, 1);
     lua_Number p = luaL_checknumber(L, 2);
@@ -106,14 +106,14 @@ static int l_percentile(lua_State *L)
     return 1;
 }
 
-static int l_count(lua_State *L)
+static int hdr_l_count(lua_State *L)
 {
     lua_pushinteger(L, check_at(L, 1)->h->total_count);
     return 1;
 }
 
 /* h:summary() -> {count, min, mean, stddev, p50, p90, p99, p999, max, clamped}; zeros when empty */
-static int l_summary(lua_State *L)
+static int hdr_l_summary(lua_State *L)
 {
     static const struct {
         const char *key;
@@ -135,7 +135,7 @@ static int l_summary(lua_State *L)
 }
 
 /* h:buckets() -> {{value = highest of the bucket, count =}, ...}: those that hold something */
-static int l_buckets(lua_State *L)
+static int hdr_l_buckets(lua_State *L)
 {
     const recorder *r = check_at(L, 1);
     struct hdr_iter iter;
@@ -152,7 +152,7 @@ static int l_buckets(lua_State *L)
 }
 
 /* h:merge(other) -> h; what lies above h's highest counts as clamped */
-static int l_merge(lua_State *L)
+static int hdr_l_merge(lua_State *L)
 {
     recorder *r = check_at(L, 1), *other = check_at(L, 2);
     int64_t dropped = hdr_add(r->h, other->h);
@@ -163,7 +163,7 @@ static int l_merge(lua_State *L)
     return 1;
 }
 
-static int l_reset(lua_State *L)
+static int hdr_l_reset(lua_State *L)
 {
     recorder *r = check_at(L, 1);
     hdr_reset(r->h);
@@ -171,7 +171,7 @@ static int l_reset(lua_State *L)
     return 0;
 }
 
-static int l_close(lua_State *L)
+static int hdr_l_close(lua_State *L)
 {
     recorder *r = luaL_checkudata(L, 1, HDR_META);
     if (r->h)
@@ -182,15 +182,15 @@ static int l_close(lua_State *L)
 
 int luaopen_rlab_hdr(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", hdr_l_new}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
-        {"record", l_record},         {"record_paced", l_record_paced},
-        {"percentile", l_percentile}, {"count", l_count},
-        {"summary", l_summary},       {"buckets", l_buckets},
-        {"merge", l_merge},           {"reset", l_reset},
-        {"close", l_close},           {NULL, NULL}};
+        {"record", hdr_l_record},         {"record_paced", hdr_l_record_paced},
+        {"percentile", hdr_l_percentile}, {"count", hdr_l_count},
+        {"summary", hdr_l_summary},       {"buckets", hdr_l_buckets},
+        {"merge", hdr_l_merge},           {"reset", hdr_l_reset},
+        {"close", hdr_l_close},           {NULL, NULL}};
     static const luaL_Reg meta[] = {
-        {"__gc", l_close}, {"__close", l_close}, {"__len", l_count}, {NULL, NULL}};
+        {"__gc", hdr_l_close}, {"__close", hdr_l_close}, {"__len", hdr_l_count}, {NULL, NULL}};
     luaL_newmetatable(L, HDR_META);
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);

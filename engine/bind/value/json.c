@@ -223,7 +223,7 @@ rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, int indent)
 }
 
 /* encode(value[, {pretty = bool}]) -> text */
-static int l_encode(lua_State *L)
+static int json_l_encode(lua_State *L)
 {
     static const char *const keys[] = {"pretty", NULL};
     luaL_checkany(L, 1);
@@ -319,7 +319,7 @@ rl_err *lua_json_push(lua_State *L, const char *text, size_t len)
 }
 
 /* decode(text) -> value | nil, err */
-static int l_decode(lua_State *L)
+static int json_l_decode(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
@@ -328,7 +328,7 @@ static int l_decode(lua_State *L)
 }
 
 /* array(t) -> t, marked: it is written as [...] also when empty */
-static int l_array(lua_State *L)
+static int json_l_array(lua_State *L)
 {
     if (lua_isnoneornil(L, 1)) {
         lua_settop(L, 0);
@@ -340,7 +340,7 @@ static int l_array(lua_State *L)
     return 1;
 }
 
-static int l_is_array(lua_State *L)
+static int json_l_is_array(lua_State *L)
 {
     lua_pushboolean(L, lua_istable(L, 1) && marked_array(L, 1));
     return 1;
@@ -348,10 +348,10 @@ static int l_is_array(lua_State *L)
 
 int luaopen_rlab_json(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"encode", l_encode},
-                                         {"decode", l_decode},
-                                         {"array", l_array},
-                                         {"is_array", l_is_array},
+    static const luaL_Reg functions[] = {{"encode", json_l_encode},
+                                         {"decode", json_l_decode},
+                                         {"array", json_l_array},
+                                         {"is_array", json_l_is_array},
                                          {NULL, NULL}};
     luaL_newmetatable(L, JSON_ARRAY_META);
     lua_pop(L, 1);

@@ -7,14 +7,14 @@
 
 int luaopen_rlab_units(lua_State *L);
 
-static int l_duration(lua_State *L)
+static int units_l_duration(lua_State *L)
 {
     luaL_checkany(L, 1);
     lua_pushnumber(L, arg_duration(L, 1, 0));
     return 1;
 }
 
-static int l_size(lua_State *L)
+static int units_l_size(lua_State *L)
 {
     int64_t bytes;
     if (lua_type(L, 1) != LUA_TNUMBER)
@@ -26,7 +26,7 @@ static int l_size(lua_State *L)
     return 1;
 }
 
-static int l_rate(lua_State *L)
+static int units_l_rate(lua_State *L)
 {
     double rate;
     if (!units_rate(luaL_checkstring(L, 1), &rate))
@@ -35,7 +35,7 @@ static int l_rate(lua_State *L)
     return 1;
 }
 
-static int l_print_duration(lua_State *L)
+static int units_l_print_duration(lua_State *L)
 {
     char text[48];
     units_print_duration(luaL_checknumber(L, 1), text, sizeof text);
@@ -44,7 +44,7 @@ static int l_print_duration(lua_State *L)
 }
 
 /* nearest(word, {words}) -> word | nil */
-static int l_nearest(lua_State *L)
+static int units_l_nearest(lua_State *L)
 {
     const char *word = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -63,9 +63,9 @@ static int l_nearest(lua_State *L)
 int luaopen_rlab_units(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"duration", l_duration}, {"size", l_size},
-        {"rate", l_rate},         {"print_duration", l_print_duration},
-        {"nearest", l_nearest},   {NULL, NULL}};
+        {"duration", units_l_duration}, {"size", units_l_size},
+        {"rate", units_l_rate},         {"print_duration", units_l_print_duration},
+        {"nearest", units_l_nearest},   {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

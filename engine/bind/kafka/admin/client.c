@@ -204,7 +204,7 @@ int admin_push_items(lua_State *L, kafka_items *items, const char *done, admin_p
 
 /* ---- the module ---- */
 
-static int l_admin(lua_State *L)
+static int admin_l_admin(lua_State *L)
 {
     static const char *const own[] = {"at_most", NULL};
     double at_most = AT_MOST_S;
@@ -232,6 +232,6 @@ void kafka_admin_open(lua_State *L)
     admin_groups_bind(L);
     admin_offsets_bind(L);
     lua_pop(L, 2);
-    lua_pushcfunction(L, l_admin);
+    lua_pushcfunction(L, admin_l_admin);
     lua_setfield(L, -2, "admin");
 }

@@ -88,7 +88,7 @@ static int push_configs(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_configs(lua_State *L)
+static int admin_configs_l_configs(lua_State *L)
 {
     static const char *const allowed[] = {"topic", "broker", "details", "at_most", NULL};
     rd_kafka_ResourceType_t type;
@@ -124,7 +124,7 @@ static kafka_pair *read_changes(lua_State *L, int *count)
     return pairs;
 }
 
-static int l_alter_configs(lua_State *L)
+static int admin_configs_l_alter_configs(lua_State *L)
 {
     static const char *const allowed[] = {"topic", "broker", "set", "delete", "at_most", NULL};
     rd_kafka_ResourceType_t type;
@@ -142,7 +142,8 @@ static int l_alter_configs(lua_State *L)
 
 void admin_configs_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"configs", l_configs}, {"alter_configs", l_alter_configs}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"configs", admin_configs_l_configs},
+                                       {"alter_configs", admin_configs_l_alter_configs},
+                                       {NULL, NULL}};
     luaL_setfuncs(L, methods, 0);
 }

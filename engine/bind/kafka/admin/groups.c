@@ -72,7 +72,7 @@ static int push_list(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_groups(lua_State *L)
+static int admin_groups_l_groups(lua_State *L)
 {
     opts_check(L, 2, "groups", only_at_most);
     group_job *j = admin_job_new(L, sizeof *j, run_list, push_list, 2);
@@ -145,7 +145,7 @@ static int push_group(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_group(lua_State *L)
+static int admin_groups_l_group(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 2);
     opts_check(L, 3, "group", only_at_most);
@@ -198,7 +198,7 @@ static int push_offsets(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_group_offsets(lua_State *L)
+static int admin_groups_l_group_offsets(lua_State *L)
 {
     static const char *const allowed[] = {"partitions", "stable", "at_most", NULL};
     const char *group = luaL_checkstring(L, 2);
@@ -266,12 +266,12 @@ static int change_offsets(lua_State *L, const char *call, kafka_list_kind kind,
     return admin_await(L, &j->job);
 }
 
-static int l_alter_group_offsets(lua_State *L)
+static int admin_groups_l_alter_group_offsets(lua_State *L)
 {
     return change_offsets(L, "alter_group_offsets", KAFKA_OFFSETS, run_alter, push_altered);
 }
 
-static int l_delete_group_offsets(lua_State *L)
+static int admin_groups_l_delete_group_offsets(lua_State *L)
 {
     return change_offsets(L, "delete_group_offsets", KAFKA_PLACES, run_forget, push_forgotten);
 }
@@ -290,7 +290,7 @@ static int push_deleted(lua_State *L, rl_await *a)
     return admin_push_items(L, &((admin_job *)a)->items, "deleted", admin_push_name);
 }
 
-static int l_delete_groups(lua_State *L)
+static int admin_groups_l_delete_groups(lua_State *L)
 {
     int opts = admin_names_opts(L), count;
     opts_check(L, opts, "delete_groups", only_at_most);
@@ -303,12 +303,13 @@ static int l_delete_groups(lua_State *L)
 
 void admin_groups_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"groups", l_groups},
-                                       {"group", l_group},
-                                       {"group_offsets", l_group_offsets},
-                                       {"alter_group_offsets", l_alter_group_offsets},
-                                       {"delete_group_offsets", l_delete_group_offsets},
-                                       {"delete_groups", l_delete_groups},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"groups", admin_groups_l_groups},
+        {"group", admin_groups_l_group},
+        {"group_offsets", admin_groups_l_group_offsets},
+        {"alter_group_offsets", admin_groups_l_alter_group_offsets},
+        {"delete_group_offsets", admin_groups_l_delete_group_offsets},
+        {"delete_groups", admin_groups_l_delete_groups},
+        {NULL, NULL}};
     luaL_setfuncs(L, methods, 0);
 }

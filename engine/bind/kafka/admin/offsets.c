@@ -120,7 +120,7 @@ static offsets_job *place_job(lua_State *L, const char *call, void (*run)(rl_awa
     return j;
 }
 
-static int l_offsets(lua_State *L)
+static int admin_offsets_l_offsets(lua_State *L)
 {
     return admin_await(L, &place_job(L, "offsets", run_positions, push_positions)->job);
 }
@@ -226,7 +226,7 @@ static void read_places(lua_State *L, rd_kafka_topic_partition_list_t *list)
     }
 }
 
-static int l_list_offsets(lua_State *L)
+static int admin_offsets_l_list_offsets(lua_State *L)
 {
     static const char *const allowed[] = {"isolation", "at_most", NULL};
     static const char *const levels[] = {"read_uncommitted", "read_committed", NULL};
@@ -284,7 +284,7 @@ static int push_txns(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_transactions(lua_State *L)
+static int admin_offsets_l_transactions(lua_State *L)
 {
     static const char *const allowed[] = {"states", "at_most", NULL};
     int count = 0;
@@ -334,7 +334,7 @@ static int push_txn(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_transaction(lua_State *L)
+static int admin_offsets_l_transaction(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 2);
     opts_check(L, 3, "transaction", only_at_most);
@@ -414,16 +414,18 @@ static int push_producers(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_producers(lua_State *L)
+static int admin_offsets_l_producers(lua_State *L)
 {
     return admin_await(L, &place_job(L, "producers", run_producers, push_producers)->job);
 }
 
 void admin_offsets_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"offsets", l_offsets},           {"list_offsets", l_list_offsets},
-        {"transactions", l_transactions}, {"transaction", l_transaction},
-        {"producers", l_producers},       {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"offsets", admin_offsets_l_offsets},
+                                       {"list_offsets", admin_offsets_l_list_offsets},
+                                       {"transactions", admin_offsets_l_transactions},
+                                       {"transaction", admin_offsets_l_transaction},
+                                       {"producers", admin_offsets_l_producers},
+                                       {NULL, NULL}};
     luaL_setfuncs(L, methods, 0);
 }

@@ -127,7 +127,7 @@ static void run_create(rl_await *a)
     a->err = kafka_admin_create_topic(j->job.admin, &j->job.call, &j->topic, j->wait);
 }
 
-static int l_create_topic(lua_State *L)
+static int admin_topics_l_create_topic(lua_State *L)
 {
     static const char *const allowed[] = {"name",    "partitions", "replication_factor",
                                           "configs", "assignment", "wait",
@@ -153,7 +153,7 @@ static void run_partitions(rl_await *a)
     a->err = kafka_admin_create_partitions(j->job.admin, &j->job.call, &j->topic, j->wait);
 }
 
-static int l_create_partitions(lua_State *L)
+static int admin_topics_l_create_partitions(lua_State *L)
 {
     static const char *const allowed[] = {"topic", "count", "wait", "at_most", NULL};
     opts_check(L, 2, "create_partitions", allowed);
@@ -184,7 +184,7 @@ static int push_deleted(lua_State *L, rl_await *a)
     return admin_push_items(L, &((admin_job *)a)->items, "deleted", admin_push_name);
 }
 
-static int l_delete_topics(lua_State *L)
+static int admin_topics_l_delete_topics(lua_State *L)
 {
     static const char *const allowed[] = {"wait", "at_most", NULL};
     int opts = admin_names_opts(L), count;
@@ -225,7 +225,7 @@ static int64_t read_before(lua_State *L)
     return n;
 }
 
-static int l_delete_records(lua_State *L)
+static int admin_topics_l_delete_records(lua_State *L)
 {
     static const char *const allowed[] = {"topic", "partition", "before", "at_most", NULL};
     opts_check(L, 2, "delete_records", allowed);
@@ -259,7 +259,7 @@ static int push_elected(lua_State *L, rl_await *a)
     return admin_push_items(L, items, "elected", admin_push_place);
 }
 
-static int l_elect_leaders(lua_State *L)
+static int admin_topics_l_elect_leaders(lua_State *L)
 {
     static const char *const allowed[] = {"type", "partitions", "at_most", NULL};
     static const char *const types[] = {"preferred", "unclean", NULL};
@@ -329,7 +329,7 @@ static int push_topics(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_topics(lua_State *L)
+static int admin_topics_l_topics(lua_State *L)
 {
     static const char *const allowed[] = {"internal", "at_most", NULL};
     opts_check(L, 2, "topics", allowed);
@@ -383,7 +383,7 @@ static int push_topic(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_topic(lua_State *L)
+static int admin_topics_l_topic(lua_State *L)
 {
     static const char *const allowed[] = {"at_most", NULL};
     const char *name = luaL_checkstring(L, 2);
@@ -452,7 +452,7 @@ static int push_cluster(lua_State *L, rl_await *a)
     return 1;
 }
 
-static int l_cluster(lua_State *L)
+static int admin_topics_l_cluster(lua_State *L)
 {
     static const char *const allowed[] = {"at_most", NULL};
     opts_check(L, 2, "cluster", allowed);
@@ -461,14 +461,14 @@ static int l_cluster(lua_State *L)
 
 void admin_topics_bind(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"create_topic", l_create_topic},
-                                       {"create_partitions", l_create_partitions},
-                                       {"delete_topics", l_delete_topics},
-                                       {"delete_records", l_delete_records},
-                                       {"elect_leaders", l_elect_leaders},
-                                       {"topics", l_topics},
-                                       {"topic", l_topic},
-                                       {"cluster", l_cluster},
+    static const luaL_Reg methods[] = {{"create_topic", admin_topics_l_create_topic},
+                                       {"create_partitions", admin_topics_l_create_partitions},
+                                       {"delete_topics", admin_topics_l_delete_topics},
+                                       {"delete_records", admin_topics_l_delete_records},
+                                       {"elect_leaders", admin_topics_l_elect_leaders},
+                                       {"topics", admin_topics_l_topics},
+                                       {"topic", admin_topics_l_topic},
+                                       {"cluster", admin_topics_l_cluster},
                                        {NULL, NULL}};
     luaL_setfuncs(L, methods, 0);
 }
