@@ -9,7 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
-enum { CONNECT_SECONDS = 5, POLL_MS = 1000 };
+#include "base/assert.h"
+
+enum { CONNECT_SECONDS = 5, POLL_MS = 1000, HEAD_MAX = 256 << 10 };
 
 struct http_client {
     CURLM *multi;
@@ -21,7 +23,7 @@ typedef struct transfer {
     const http_call *call;
     http_answer *answer;
     size_t sent;
-    bool too_large;
+    bool too_large, head_too_large;
 } transfer;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -95,14 +97,17 @@ static void add_field(rl_buf *head, const char *name, const char *colon, const c
 /* A status line begins a new answer (after 100 Continue). */
 static size_t on_head(char *data, size_t size, size_t n, void *arg)
 {
-    rl_buf *head = &((transfer *)arg)->answer->head;
+    transfer *t = arg;
+    rl_buf *head = &t->answer->head;
     size_t len = size * n;
     const char *colon = memchr(data, ':', len);
     if (len > 5 && strncmp(data, "HTTP/", 5) == 0)
         buf_reset(head);
-    else if (colon)
+    else if (colon && head->len + len <= HEAD_MAX)
         add_field(head, data, colon, data + len);
-    return len;
+    else if (colon)
+        t->head_too_large = true;
+    return t->head_too_large ? 0 : len;
 }
 
 static size_t on_read(char *out, size_t size, size_t n, void *arg)
@@ -252,6 +257,9 @@ static rl_err *error_of(CURLcode rc, const transfer *t, const char *why)
     if (t->too_large)
         return err_new(RL_HTTP, (int)rc, "TOO_LARGE", "%s: the answer has more than %zu bytes",
                        t->call->url, t->call->max_body);
+    if (t->head_too_large)
+        return err_new(RL_HTTP, (int)rc, "TOO_LARGE",
+                       "%s: the answer's head has more than %d bytes", t->call->url, HEAD_MAX);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].code == rc) {
             name = names[i].name;
@@ -279,6 +287,7 @@ static void renew(http_client *client, CURLcode rc)
 
 rl_err *http_client_call(http_client *client, const http_call *call, http_answer *answer)
 {
+    rl_assert(call->method && call->url && call->timeout >= 0 && (call->body || !call->len));
     char why[CURL_ERROR_SIZE] = "";
     transfer t = {.call = call, .answer = answer};
     struct curl_slist *headers = headers_of(call);

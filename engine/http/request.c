@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "http/server_internal.h"
 
 /* ---- life ---- */
@@ -21,7 +22,9 @@ http_request *http_request_new(http_server *server, struct MHD_Connection *conne
 
 void http_request_unref(http_request *req)
 {
-    if (atomic_fetch_sub(&req->refs, 1) != 1)
+    int refs = atomic_fetch_sub(&req->refs, 1);
+    rl_assert(refs >= 1);
+    if (refs != 1)
         return;
     buf_free(&req->body);
     free(req->method);

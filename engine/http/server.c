@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "http/server_internal.h"
@@ -22,7 +23,8 @@ enum {
     STEP_US = 2000,
     LAST_SECONDS = 3,
     DRAINED_BODY_MAX = 64 << 20,
-    HEAD_MAX = 16 << 10
+    HEAD_MAX = 16 << 10,
+    PORT_MAX = 65535,
 };
 
 /* ---- answers ---- */
@@ -42,6 +44,7 @@ static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_R
 {
     if (atomic_exchange(&req->claimed, true))
         return false;
+    rl_assert(!req->response);
     req->response = response;
     req->status = reply->status;
     req->after = reply->after;
@@ -262,6 +265,9 @@ static struct MHD_Daemon *start(http_server *server, int fd)
 
 rl_err *http_serve(const http_server_opts *opts, http_server **out)
 {
+    rl_assert(opts->handler);
+    if (opts->port < 0 || opts->port > PORT_MAX)
+        return err_new(RL_HTTP, 0, "PORT", "%d is no port: 0 to %d", opts->port, PORT_MAX);
     int fd = -1;
     rl_err *err = open_socket(opts, &fd);
     if (err)

@@ -1,7 +1,8 @@
 #include "loop/job.h"
 
-#include <assert.h>
 #include <stddef.h>
+
+#include "base/assert.h"
 
 static void start_next(rl_lane *lane);
 
@@ -44,12 +45,13 @@ static void start_next(rl_lane *lane)
     lane->running = job;
     job->work.data = job;
     int rc = uv_queue_work(lane->loop, &job->work, on_work, on_after);
-    assert(rc == 0);
+    rl_assert(rc == 0);
     (void)rc;
 }
 
 void job_submit(rl_lane *lane, rl_job *job)
 {
+    rl_assert(lane->loop && job->run && job->done);
     job->lane = lane;
     job->next = NULL;
     job->cancelled = false;
@@ -77,6 +79,7 @@ static bool unlink_waiting(rl_lane *lane, rl_job *job)
 
 void job_cancel(rl_job *job)
 {
+    rl_assert(job->lane);
     if (job->cancelled)
         return;
     job->cancelled = true;

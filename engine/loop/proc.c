@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_CHUNK = 65536, BURY_MS = 5000, DRAIN_MAX = 64 };
+#include "base/assert.h"
+
+enum { READ_CHUNK = 65536, END_MS = 5000, DRAIN_MAX = 64 };
 
 typedef struct stream {
     uv_pipe_t pipe;
@@ -36,9 +39,9 @@ struct rl_proc {
     rl_proc *prev, *next;
 };
 
-typedef struct grave {
+typedef struct killed_child {
     int pid, fd;
-} grave;
+} killed_child;
 
 /* Every child whose uv handles are open, whoever owns it. */
 static rl_proc *all;
@@ -85,7 +88,7 @@ static void close_uv(rl_proc *p, uv_handle_t *handle, bool *open)
         uv_close(handle, on_closed);
 }
 
-static void tell(rl_proc *p)
+static void notify(rl_proc *p)
 {
     if (p->changed && !p->abandoned)
         p->changed(p, p->arg);
@@ -129,7 +132,7 @@ static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
         keep(s, buf->base, (size_t)n);
     else
         close_stream(s);
-    tell(s->p);
+    notify(s->p);
 }
 
 /* What the child wrote before it ended lies in the pipe already; it is taken at once, so that
@@ -159,16 +162,16 @@ static void on_exit_(uv_process_t *process, int64_t code, int signum)
     drain(&p->out[1]);
     close_uv(p, (uv_handle_t *)&p->process, &p->process_open);
     close_uv(p, (uv_handle_t *)&p->in, &p->in_open);
-    tell(p);
+    notify(p);
 }
 
 /* ---- spawn ---- */
 
-typedef struct wiring {
+typedef struct stdio {
     uv_stdio_container_t io[3];
     int opened[3]; /* our copies of what the child inherits, closed after the spawn */
     int ours[3];   /* our ends of the pipes */
-} wiring;
+} stdio;
 
 static void close_fds(int *fds)
 {
@@ -177,7 +180,7 @@ static void close_fds(int *fds)
             close(fds[i]);
 }
 
-static rl_err *wire_pipe(wiring *w, int fd)
+static rl_err *stdio_pipe(stdio *w, int fd)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -187,23 +190,23 @@ static rl_err *wire_pipe(wiring *w, int fd)
     return NULL;
 }
 
-static rl_err *wire_file(wiring *w, int fd, const char *path)
+static rl_err *stdio_file(stdio *w, int fd, const char *path)
 {
     int flags = fd == 0 ? O_RDONLY : O_WRONLY | O_APPEND | O_CREAT;
     w->opened[fd] = open(path, flags | O_CLOEXEC, 0644);
     return w->opened[fd] < 0 ? err_sys(errno, "cannot open %s", path) : NULL;
 }
 
-static rl_err *wire(wiring *w, int fd, const proc_io *io)
+static rl_err *stdio_of(stdio *w, int fd, const proc_io *io)
 {
     rl_err *err = NULL;
     int inherit = fd;
     if (io->kind == PROC_NULL)
         return NULL;
     if (io->kind == PROC_PIPE)
-        err = wire_pipe(w, fd);
+        err = stdio_pipe(w, fd);
     else if (io->kind == PROC_FILE)
-        err = wire_file(w, fd, io->path);
+        err = stdio_file(w, fd, io->path);
     if (io->kind == PROC_AS_STDOUT) {
         w->io[fd] = w->io[1];
         return NULL;
@@ -215,7 +218,7 @@ static rl_err *wire(wiring *w, int fd, const proc_io *io)
     return err;
 }
 
-static rl_err *wire_all(wiring *w, const proc_opts *o)
+static rl_err *stdio_all(stdio *w, const proc_opts *o)
 {
     rl_err *err = NULL;
     for (int i = 0; i < 3; i++) {
@@ -223,7 +226,7 @@ static rl_err *wire_all(wiring *w, const proc_opts *o)
         w->io[i].flags = UV_IGNORE;
     }
     for (int i = 0; i < 3 && !err; i++)
-        err = wire(w, i, &o->io[i]);
+        err = stdio_of(w, i, &o->io[i]);
     return err;
 }
 
@@ -247,7 +250,7 @@ static void keep_our_files(void)
         closedir(dir);
 }
 
-static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *o, wiring *w)
+static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *o, stdio *w)
 {
     if (o->cwd && !is_dir(o->cwd))
         return err_sys(ENOTDIR, "cannot start %s in %s", o->argv[0], o->cwd);
@@ -278,7 +281,7 @@ static void open_pipe(rl_proc *p, uv_loop_t *loop, uv_pipe_t *pipe, int fd, bool
     p->uv_open++;
 }
 
-static void open_pipes(rl_proc *p, uv_loop_t *loop, wiring *w)
+static void open_pipes(rl_proc *p, uv_loop_t *loop, stdio *w)
 {
     if (w->ours[0] >= 0)
         open_pipe(p, loop, &p->in, w->ours[0], &p->in_open);
@@ -296,7 +299,8 @@ static void open_pipes(rl_proc *p, uv_loop_t *loop, wiring *w)
 rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *o, rl_proc **out)
 {
     static bool armed;
-    wiring w = {0};
+    rl_assert(o->argv && o->argv[0] && o->max_output > 0);
+    stdio w = {0};
     rl_proc *p = mem_zero(sizeof *p);
     p->out[0].p = p->out[1].p = p;
     p->detached = o->detached;
@@ -304,7 +308,7 @@ rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *o, rl_proc **out)
     p->changed = o->changed;
     p->arg = o->arg;
     link_in(p);
-    rl_err *err = wire_all(&w, o);
+    rl_err *err = stdio_all(&w, o);
     if (!err)
         err = start(p, loop, o, &w);
     close_fds(w.opened);
@@ -338,16 +342,19 @@ bool proc_exited(const rl_proc *p, int *code, int *signum)
 
 bool proc_captures(const rl_proc *p, int fd)
 {
+    rl_assert(fd == 1 || fd == 2);
     return p->out[fd - 1].captured;
 }
 
 bool proc_stream_ended(const rl_proc *p, int fd)
 {
+    rl_assert(fd == 1 || fd == 2);
     return p->exited || !p->out[fd - 1].open;
 }
 
 proc_output proc_output_of(const rl_proc *p, int fd)
 {
+    rl_assert(fd == 1 || fd == 2);
     const stream *s = &p->out[fd - 1];
     size_t skip = s->buf.len > p->max_output ? s->buf.len - p->max_output : 0;
     return (proc_output){s->buf.data ? s->buf.data + skip : "", s->buf.len - skip,
@@ -382,6 +389,8 @@ static void on_written(uv_write_t *req, int status)
 
 rl_err *proc_write(rl_proc *p, const void *bytes, size_t n, void (*done)(void *, int), void *arg)
 {
+    if (n > UINT_MAX)
+        return err_lab("LIMIT", "%zu bytes are too many for one write", n);
     write_req *w = mem_alloc(sizeof *w + n);
     w->done = done;
     w->arg = arg;
@@ -416,10 +425,10 @@ static void close_pipes(rl_proc *p)
 
 void *proc_abandon(rl_proc *p)
 {
-    grave *g = NULL;
+    killed_child *g = NULL;
     if (!p->exited && !p->detached) {
         g = mem_alloc(sizeof *g);
-        *g = (grave){p->pid, (int)syscall(SYS_pidfd_open, p->pid, 0)};
+        *g = (killed_child){p->pid, (int)syscall(SYS_pidfd_open, p->pid, 0)};
         kill_group(p);
     }
     p->abandoned = true;
@@ -434,19 +443,19 @@ static bool still_there(int pid)
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
 }
 
-void proc_bury(void *arg)
+void proc_await_end(void *arg)
 {
-    grave *g = arg;
+    killed_child *g = arg;
     if (!g)
         return;
     if (g->fd >= 0) {
         struct pollfd pfd = {.fd = g->fd, .events = POLLIN};
-        while (poll(&pfd, 1, BURY_MS) < 0 && errno == EINTR)
+        while (poll(&pfd, 1, END_MS) < 0 && errno == EINTR)
             ;
         close(g->fd);
     } else {
         /* A kernel without pidfd_open. */
-        for (int ms = 0; ms < BURY_MS && still_there(g->pid); ms++)
+        for (int ms = 0; ms < END_MS && still_there(g->pid); ms++)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     free(g);

@@ -5,7 +5,7 @@
  * reach it. A child that is not detached and still runs is killed, with its process group, when its
  * owner lets go of it and at the latest when rlab ends. What a child that has exited left behind,
  * and a detached one, live on.
- * Uses: libuv, base/buf. Thread: the loop thread, except proc_bury. */
+ * Uses: libuv, base/buf. Thread: the loop thread, except proc_await_end. */
 #ifndef RL_LOOP_PROC_H
 #define RL_LOOP_PROC_H
 
@@ -68,12 +68,12 @@ void proc_end_input(rl_proc *p);
 bool proc_takes_input(const rl_proc *p);
 
 /* The owner lets go: no callback comes any more and p must not be touched again. A child that is
- * not detached is killed. Returns what proc_bury waits for, or NULL when there is nothing to
+ * not detached is killed. Returns what proc_await_end waits for, or NULL when there is nothing to
  * wait for. */
 void *proc_abandon(rl_proc *p);
 
-/* Blocks until the killed child is gone, 5 s at most; any thread; frees the grave. */
-void proc_bury(void *grave);
+/* Blocks until the killed child is gone, 5 s at most; any thread; frees what it was given. */
+void proc_await_end(void *killed);
 
 void proc_kill_all(void);  /* every child that is not detached; at any exit */
 void proc_close_all(void); /* the same and closes their uv handles; before the loop is closed */

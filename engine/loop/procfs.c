@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "loop/tcp_table.h"
 
@@ -320,6 +321,7 @@ bool procfs_port_free(int port)
 
 int procfs_free_ports(int n, int from)
 {
+    rl_assert(n > 0 && from > 0);
     int run = 0;
     for (int port = from; port <= PORT_MAX; port++) {
         run = procfs_port_free(port) ? run + 1 : 0;

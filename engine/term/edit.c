@@ -381,12 +381,6 @@ bool edit_active(rl_edit *e)
     return active;
 }
 
-void edit_history_size(rl_edit *e, int lines)
-{
-    HistEvent ev;
-    history(e->history, &ev, H_SETSIZE, lines);
-}
-
 void edit_history_add(rl_edit *e, const char *line)
 {
     HistEvent ev;

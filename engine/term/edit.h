@@ -41,7 +41,6 @@ void edit_resized(rl_edit *edit);
 void edit_stop(rl_edit *edit);
 bool edit_active(rl_edit *edit);
 
-void edit_history_size(rl_edit *edit, int lines);
 void edit_history_add(rl_edit *edit, const char *line);
 
 #endif

@@ -177,6 +177,28 @@ describe("the proxy", function()
     assert.equal("NOT_FOUND", select(2, client:rule(99)).name)
   end)
 
+  it("takes no number that it could not keep", function()
+    local function latency(ms, jitter)
+      return client:toxic("web", { type = "latency", attributes = { latency = ms, jitter = jitter or 0 } })
+    end
+    local function refused(failure) return (failure.message:gsub("^the proxy: ", "")) end
+    for _, ms in ipairs { 1000000000001, 1e300 } do
+      assert.equal("latency is at most 1000000000000", refused(select(2, latency(ms))))
+    end
+    assert.equal("latency cannot be negative", refused(select(2, latency(-1))))
+    must(latency(1000000000000, 1000000000000))
+
+    local function failing(proto, code, text)
+      return client:add_rule { proto = proto, api = proto == "kafka" and "Produce" or nil, action = "error",
+        code = code, error = text }
+    end
+    assert.equal("kafka has no error code 32768", refused(select(2, failing("kafka", 32768))))
+    assert.equal("mysql has no error code 65536", refused(select(2, failing("mysql", 65536))))
+    assert.equal("the text of an error has at most 1024 bytes", refused(select(2, failing("redis", 1, ("x"):rep(1025)))))
+    must(failing("kafka", 32767))
+    must(failing("redis", 1, ("x"):rep(1024)))
+  end)
+
   it("removes what belongs to an owner, and only that", function()
     must(client:add_rule { action = "count", api = "Produce", owner = "run-1" })
     must(client:add_rule { action = "count", api = "Produce", owner = "run-1-arm" })

@@ -146,6 +146,14 @@ typedef struct attributes {
     int64_t values[ATTRIBUTES_MAX];
 } attributes;
 
+/* Far out of range stays far out of range: the core says so. */
+static int64_t whole_number(lua_Number n)
+{
+    if (n < 0)
+        return n < -9e18 ? INT64_MIN : (int64_t)n;
+    return n < 9e18 ? (int64_t)n : INT64_MAX;
+}
+
 static void read_attributes(lua_State *L, int idx, attributes *a)
 {
     int n = 0;
@@ -156,7 +164,7 @@ static void read_attributes(lua_State *L, int idx, attributes *a)
         if (n == ATTRIBUTES_MAX || lua_type(L, -2) != LUA_TSTRING || !lua_isnumber(L, -1))
             luaL_error(L, "attributes are names with numbers");
         a->keys[n] = lua_tostring(L, -2);
-        a->values[n++] = (int64_t)lua_tonumber(L, -1);
+        a->values[n++] = whole_number(lua_tonumber(L, -1));
     }
 }
 

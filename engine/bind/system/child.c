@@ -25,7 +25,7 @@ typedef struct waiter {
 
 static void child_detach(rl_handle *h);
 static const rl_handle_type child_type = {
-    .name = "process", .close = proc_bury, .detach = child_detach};
+    .name = "process", .close = proc_await_end, .detach = child_detach};
 
 /* ---- waiters ---- */
 

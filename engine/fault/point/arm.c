@@ -8,6 +8,8 @@ static rl_err *parse_named(const char *name, const char *text, fail_expr *expr)
     if (!fail_name_ok(name, strlen(name)))
         return err_lab("FAILPOINT", "'%s' is no name of a failpoint (letters, digits, _ . -)",
                        name);
+    if (!fail_has_room(name))
+        return err_lab("LIMIT", "%d failpoints have been armed, no more fit", FAIL_POINTS_MAX);
     return fail_parse(text, expr);
 }
 

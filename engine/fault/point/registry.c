@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -63,7 +64,7 @@ static struct {
 
 /* ---- the table of points; every function here expects the lock ---- */
 
-static int find(const char *name)
+static int point_find(const char *name)
 {
     for (int i = 0; i < all.points_count; i++)
         if (strcmp(all.points[i]->name, name) == 0)
@@ -73,7 +74,7 @@ static int find(const char *name)
 
 static point *find_or_add(const char *name)
 {
-    int i = find(name);
+    int i = point_find(name);
     if (i >= 0)
         return all.points[i];
     point *p = mem_zero(sizeof *p);
@@ -116,6 +117,7 @@ static void clear(point *p)
 
 static void arm(const char *name, const char *text, fail_expr *expr)
 {
+    rl_assert(expr->count > 0 && expr->count <= FAIL_TERMS_MAX);
     point *p = find_or_add(name);
     clear(p);
     p->expr = *expr;
@@ -139,10 +141,18 @@ void fail_arm_parsed(const char *name, const char *text, fail_expr *expr)
     pthread_mutex_unlock(&all.lock);
 }
 
+bool fail_has_room(const char *name)
+{
+    pthread_mutex_lock(&all.lock);
+    bool room = all.points_count < FAIL_POINTS_MAX || point_find(name) >= 0;
+    pthread_mutex_unlock(&all.lock);
+    return room;
+}
+
 bool fail_disarm(const char *name)
 {
     pthread_mutex_lock(&all.lock);
-    int i = find(name);
+    int i = point_find(name);
     bool was = i >= 0 && all.points[i]->text;
     if (was)
         clear(all.points[i]);
@@ -161,7 +171,7 @@ void fail_disarm_all(void)
 bool fail_resume(const char *name)
 {
     pthread_mutex_lock(&all.lock);
-    int i = find(name);
+    int i = point_find(name);
     if (i >= 0) {
         all.points[i]->generation++;
         release();
@@ -193,7 +203,7 @@ rl_err *fail_log_to(const char *path)
 bool fail_counts(const char *name, int64_t *hits, int64_t *fired)
 {
     pthread_mutex_lock(&all.lock);
-    int i = find(name);
+    int i = point_find(name);
     *hits = i >= 0 ? all.points[i]->hits : 0;
     *fired = i >= 0 ? all.points[i]->fired : 0;
     pthread_mutex_unlock(&all.lock);
@@ -220,7 +230,7 @@ static bool cond_holds(const fail_cond *cond, const fail_kv *ctx, int n)
     return false;
 }
 
-static bool fits(const fail_term *t, const fail_kv *ctx, int n)
+static bool term_fits(const fail_term *t, const fail_kv *ctx, int n)
 {
     if (t->pid && t->pid != getpid())
         return false;
@@ -232,7 +242,7 @@ static bool fits(const fail_term *t, const fail_kv *ctx, int n)
 
 /* Whether a term whose `if` fits takes this hit; its chance is drawn last, so that the other
  * limits do not move the sequence. */
-static bool takes(const fail_term *t, term_state *s)
+static bool term_takes(const fail_term *t, term_state *s)
 {
     if (t->kth) {
         int64_t window = t->count ? t->count : 1;
@@ -249,10 +259,10 @@ static int choose(point *p, const fail_kv *ctx, int n)
 {
     int chosen = -1;
     for (int i = 0; i < p->expr.count; i++) {
-        if (!fits(&p->expr.terms[i], ctx, n))
+        if (!term_fits(&p->expr.terms[i], ctx, n))
             continue;
         p->states[i].seen++;
-        if (chosen < 0 && takes(&p->expr.terms[i], &p->states[i]))
+        if (chosen < 0 && term_takes(&p->expr.terms[i], &p->states[i]))
             chosen = i;
     }
     if (chosen >= 0)
@@ -333,24 +343,25 @@ static void die(const fail_term *t)
         pause();
 }
 
-static void fill(fail_decision *d, const point *p, int slot, const fail_term *t)
+static void fill_decision(fail_decision *decision, const point *p, int slot, const fail_term *t)
 {
-    d->action = t->action;
-    d->seconds = t->seconds;
-    d->hit = p->hits;
-    d->value = t->value;
-    d->value.text = t->value.text ? mem_strdup(t->value.text) : NULL;
-    d->name = t->name ? mem_strdup(t->name) : NULL;
-    d->ticket = (fail_ticket){.point = slot, .barrier = -1, .generation = p->generation};
+    decision->action = t->action;
+    decision->seconds = t->seconds;
+    decision->hit = p->hits;
+    decision->value = t->value;
+    decision->value.text = t->value.text ? mem_strdup(t->value.text) : NULL;
+    decision->name = t->name ? mem_strdup(t->name) : NULL;
+    decision->ticket = (fail_ticket){.point = slot, .barrier = -1, .generation = p->generation};
     if (t->action == FAIL_BARRIER)
-        arrive(t, &d->ticket);
+        arrive(t, &decision->ticket);
 }
 
 void fail_decide(const char *name, const fail_kv *ctx, int n, fail_decision *out)
 {
+    rl_assert(name && n >= 0 && (ctx || n == 0));
     *out = (fail_decision){.action = FAIL_OFF};
     pthread_mutex_lock(&all.lock);
-    int slot = find(name);
+    int slot = point_find(name);
     point *p = slot >= 0 && all.points[slot]->text ? all.points[slot] : NULL;
     int term = -1;
     if (p) {
@@ -361,44 +372,46 @@ void fail_decide(const char *name, const fail_kv *ctx, int n, fail_decision *out
         p->fired++;
         write_firing(p, term, ctx, n);
         die(&p->expr.terms[term]);
-        fill(out, p, slot, &p->expr.terms[term]);
+        fill_decision(out, p, slot, &p->expr.terms[term]);
     }
     pthread_mutex_unlock(&all.lock);
 }
 
-void fail_decision_free(fail_decision *d)
+void fail_decision_free(fail_decision *decision)
 {
-    free(d->value.text);
-    free(d->name);
-    *d = (fail_decision){.action = FAIL_OFF};
+    free(decision->value.text);
+    free(decision->name);
+    *decision = (fail_decision){.action = FAIL_OFF};
 }
 
 /* ---- waiting ---- */
 
-static bool passed(const fail_ticket *t)
+static bool passed(const fail_ticket *ticket)
 {
-    return all.points[t->point]->generation != t->generation ||
-           (t->barrier >= 0 && all.barriers[t->barrier].round != t->round);
+    rl_assert(ticket->point >= 0 && ticket->point < all.points_count);
+    rl_assert(ticket->barrier < all.barriers_count);
+    return all.points[ticket->point]->generation != ticket->generation ||
+           (ticket->barrier >= 0 && all.barriers[ticket->barrier].round != ticket->round);
 }
 
-bool fail_passed(const fail_ticket *t)
+bool fail_passed(const fail_ticket *ticket)
 {
     pthread_mutex_lock(&all.lock);
-    bool yes = passed(t);
+    bool yes = passed(ticket);
     pthread_mutex_unlock(&all.lock);
     return yes;
 }
 
-static void leave(const fail_ticket *t)
+static void leave(const fail_ticket *ticket)
 {
-    if (t->barrier >= 0 && all.barriers[t->barrier].round == t->round)
-        all.barriers[t->barrier].arrived--;
+    if (ticket->barrier >= 0 && all.barriers[ticket->barrier].round == ticket->round)
+        all.barriers[ticket->barrier].arrived--;
 }
 
-void fail_leave(const fail_ticket *t)
+void fail_leave(const fail_ticket *ticket)
 {
     pthread_mutex_lock(&all.lock);
-    leave(t);
+    leave(ticket);
     pthread_mutex_unlock(&all.lock);
 }
 
@@ -409,12 +422,12 @@ void fail_on_release(void (*released)(void))
     pthread_mutex_unlock(&all.lock);
 }
 
-static void block(const fail_ticket *t)
+static void block(const fail_ticket *ticket)
 {
     pthread_mutex_lock(&all.lock);
-    while (!passed(t))
+    while (!passed(ticket))
         pthread_cond_wait(&all.released, &all.lock);
-    leave(t);
+    leave(ticket);
     pthread_mutex_unlock(&all.lock);
 }
 
@@ -428,6 +441,7 @@ static void block_for(double seconds)
 
 fail_outcome fail_hit(fail_point_id id, const fail_kv *ctx, int n, fail_value *out)
 {
+    rl_assert((int)id >= 0 && id < FAIL_POINT_COUNT);
     fail_decision d;
     fail_outcome outcome = FAIL_GO_ON;
     *out = (fail_value){0};

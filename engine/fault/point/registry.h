@@ -6,7 +6,7 @@
  * pauses and barriers. With nothing armed a point costs one relaxed atomic load. Chances are seeded
  * (RLAB_FAILPOINT_SEED), one sequence a term. Hits are counted while their point is armed. kill and
  * exit happen inside fail_decide.
- * Uses: fault/failpoint_parse, base. Thread: any; one mutex, taken only while something is
+ * Uses: fault/point/parse, base. Thread: any; one mutex, taken only while something is
  * armed. */
 #ifndef RL_FAULT_POINT_REGISTRY_H
 #define RL_FAULT_POINT_REGISTRY_H
@@ -48,7 +48,9 @@ typedef struct fail_decision {
 
 extern atomic_int fail_armed; /* points that are armed */
 
-rl_err *fail_init(void); /* reads the environment; once, at the start of the program */
+rl_err *fail_init(void);         /* reads the environment; once, at the start of the program */
+enum { FAIL_POINTS_MAX = 4096 }; /* names that were ever armed; they stay */
+bool fail_has_room(const char *name);
 rl_err *fail_arm(const char *name, const char *expr);
 rl_err *fail_arm_list(const char *text); /* "name=expr;name=expr"; all or none */
 void fail_arm_parsed(const char *name, const char *text, fail_expr *expr); /* takes expr over */
@@ -69,7 +71,7 @@ void fail_each(void (*visit)(const fail_info *info, void *arg),
                void *arg); /* in the order of first arming; under the lock */
 
 void fail_decide(const char *name, const fail_kv *ctx, int n, fail_decision *out);
-void fail_decision_free(fail_decision *d);
+void fail_decision_free(fail_decision *decision);
 
 bool fail_passed(const fail_ticket *ticket); /* the pause is over, the barrier complete */
 void fail_leave(const fail_ticket *ticket);  /* who waited goes, for whatever reason */

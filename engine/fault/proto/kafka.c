@@ -2,6 +2,7 @@
  * correlation id in both. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "fault/proto/internal.h"
 
 enum { HEAD_UP = 12, HEAD_DOWN = 8 }; /* size, api, version, correlation; size, correlation */
@@ -30,6 +31,7 @@ static bool sane_size(proto_dir dir, const char *head)
 
 static bool kafka_read(proto_session *s, const char *data, size_t len, proto_msg *msg)
 {
+    rl_assert(len >= HEAD_UP);
     frame_request request;
     rl_err *err = frame_request_header(data + 4, len - 4, &request);
     *msg = (proto_msg){.kind = PROTO_KAFKA, .dir = PROTO_UP, .data = data, .len = len};

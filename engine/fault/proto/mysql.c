@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/assert.h"
 #include "fault/proto/internal.h"
 
 enum {
@@ -162,6 +163,7 @@ static void pass_attributes(frame_reader *r)
 
 static bool mysql_read(proto_session *s, const char *data, size_t len, proto_msg *msg)
 {
+    rl_assert(len > HEAD);
     mysql_state *mysql = mysql_state_of(s);
     *msg = (proto_msg){.kind = PROTO_MYSQL, .dir = PROTO_UP, .data = data, .len = len};
     frame_reader r = frame_read(data + HEAD, len - HEAD, false);
@@ -379,6 +381,7 @@ static void mysql_fail(const proto_msg *msg, proto_failure failure, rl_buf *out)
     (void)msg;
     int code = failure.code ? failure.code : 1105;
     size_t n = 1 + 2 + 6 + strlen(failure.text);
+    rl_assert(n < PACKET_MAX);
     buf_u8(out, (uint8_t)n);
     buf_u8(out, (uint8_t)(n >> 8));
     buf_u8(out, (uint8_t)(n >> 16));

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "fault/proto/internal.h"
 
 /* ---- the requests that wait ---- */
@@ -28,6 +29,7 @@ proto_pending *proto_pop(proto_session *s)
     proto_pending *p = s->first;
     if (!p)
         return NULL;
+    rl_assert(s->waiting > 0);
     s->first = p->next;
     if (!s->first)
         s->last = NULL;
@@ -134,8 +136,11 @@ proto_session *proto_open_with(const proto_ops *ops, const proto_host *host)
 
 size_t proto_feed(proto_session *s, proto_dir dir, const char *data, size_t len)
 {
-    if (!s->opaque)
-        return s->ops->feed(s, dir, data, len);
+    if (!s->opaque) {
+        size_t used = s->ops->feed(s, dir, data, len);
+        rl_assert(used <= len);
+        return used;
+    }
     proto_emit(s, dir, data, len);
     return len;
 }
@@ -161,6 +166,7 @@ void proto_passed(proto_session *s, proto_dir dir, size_t n)
     proto_side *side = &s->side[dir];
     if (s->opaque)
         return;
+    rl_assert(n <= side->skip);
     side->skip -= n;
     if (side->skip == 0 && dir == PROTO_DOWN)
         proto_flush_made(s);

@@ -1,10 +1,12 @@
 /* How connections end: both sides at once, with a reset, or the client alone. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "fault/proxy/internal.h"
 
 void conn_gone(proxy_conn *conn)
 {
+    rl_assert(conn->handles > 0);
     if (--conn->handles > 0)
         return;
     rl_proxy *proxy = conn->proxy;
@@ -14,6 +16,7 @@ void conn_gone(proxy_conn *conn)
         buf_free(&conn->stream[dir].waiting);
         buf_free(&conn->stream[dir].cork);
     }
+    rl_assert(conn->closing && !conn->held);
     proto_close(conn->session);
     free(conn);
     proxy_handle_closed(proxy);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/document.h"
 #include "base/json.h"
 #include "fault/proxy/internal.h"
@@ -120,6 +121,7 @@ static void gate_free(proxy_gate *gate)
 
 rl_err *proxy_gate_add(rl_proxy *proxy, const proxy_gate_spec *spec)
 {
+    rl_assert(spec->name && spec->listen && spec->upstream && spec->owner);
     if (gate_find(proxy, spec->name))
         return err_lab("EXISTS", "there is a proxy '%s' already", spec->name);
     proxy_gate *gate = mem_zero(sizeof *gate), **end = &proxy->gates;

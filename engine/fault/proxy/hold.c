@@ -1,12 +1,15 @@
 /* Held requests: kept until they are due or released, while what follows on the connection waits. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "fault/proxy/internal.h"
 
 void conn_hold(proxy_conn *conn, proxy_rule *rule, const proto_msg *msg, proto_pending pending,
                double seconds, bool late)
 {
+    rl_assert(!conn->held && !conn->closing && msg->dir == PROTO_UP);
+    rl_assert(seconds >= 0 && seconds <= RULE_DELAY_MAX);
     proxy_held *held = mem_alloc(sizeof *held);
     *held = (proxy_held){.conn = conn,
                          .rule = rule,

@@ -82,7 +82,7 @@ struct proxy_stream {
     proxy_conn *conn;
     proto_dir dir;
     uv_tcp_t *source, *sink;
-    bool reading, eof, shut; /* source came to its end; sink was told so */
+    bool reading, eof, shut; /* source came to its end; sink knows of it */
     bool blocked;            /* nothing is parsed or forwarded until what is held goes */
     bool swallow;            /* black hole */
     bool cut_when_sent;
@@ -92,7 +92,7 @@ struct proxy_stream {
     const char *run; /* a part of the chunk that is being fed */
     size_t run_len;
     proxy_stage *stages;
-    size_t staged, unsent;
+    size_t staged, unsent; /* bytes; staged: with what their chunks take */
     uint64_t bytes;
     proxy_pipe *
         /* NULL: none is in use. What it holds goes before all else, and after what is unsent */

@@ -43,14 +43,14 @@ static bool gate_fits(const char *name, proto_kind proto, const proxy_gate *gate
 
 bool rule_matches(const proxy_rule *rule, const proxy_conn *conn, const proto_msg *msg)
 {
-    const proxy_rule_spec *want = &rule->spec;
-    return gate_fits(want->gate, want->proto, conn->gate) && api_fits(rule, msg) &&
-           text_begins(msg->client.data, msg->client.len, want->client_id) &&
-           (!*want->topic || proto_names_topic(msg, want->topic)) &&
-           (!*want->statement || begins_like(msg->text, want->statement)) &&
-           (!*want->contains ||
-            memmem(msg->data, msg->len, want->contains, strlen(want->contains))) &&
-           (!*want->param || proto_has_param(msg, want->param));
+    const proxy_rule_spec *spec = &rule->spec;
+    return gate_fits(spec->gate, spec->proto, conn->gate) && api_fits(rule, msg) &&
+           text_begins(msg->client.data, msg->client.len, spec->client_id) &&
+           (!*spec->topic || proto_names_topic(msg, spec->topic)) &&
+           (!*spec->statement || begins_like(msg->text, spec->statement)) &&
+           (!*spec->contains ||
+            memmem(msg->data, msg->len, spec->contains, strlen(spec->contains))) &&
+           (!*spec->param || proto_has_param(msg, spec->param));
 }
 
 bool watch_matches(const proxy_watch *watch, const proxy_conn *conn, const proto_msg *msg)
@@ -67,8 +67,9 @@ bool watch_matches(const proxy_watch *watch, const proxy_conn *conn, const proto
 /* A rule that has done all it may is out of the way. */
 bool rule_spent(const proxy_rule *rule)
 {
-    const proxy_rule_spec *s = &rule->spec;
-    return rule->off || (s->action != PROXY_COUNT && s->times > 0 && rule->taken >= s->times);
+    const proxy_rule_spec *spec = &rule->spec;
+    return rule->off ||
+           (spec->action != PROXY_COUNT && spec->times > 0 && rule->taken >= spec->times);
 }
 
 bool rules_want(const proxy_conn *conn, int api)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "fault/proxy/internal.h"
 
 enum { SMALLEST = 64 << 10 }; /* of a pipe; less is no faster than reads */
@@ -81,6 +82,7 @@ size_t pipe_take(proxy_stream *st, char *to, size_t most)
     ssize_t n = held ? read(st->pipe->from, to, most < held ? most : held) : 0;
     if (n <= 0)
         return 0;
+    rl_assert((size_t)n <= st->pipe->held);
     st->pipe->held -= (size_t)n;
     return (size_t)n;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "fault/proxy/internal.h"
@@ -23,7 +24,7 @@ static void note(proxy_rule *rule, proxy_conn *conn, const proto_msg *msg)
     traffic_note(conn, msg, "rule", rule->spec.owner, rule);
 }
 
-static bool takes(proxy_rule *rule)
+static bool rule_takes(proxy_rule *rule)
 {
     rule->matched++;
     if (rule->matched < rule->spec.nth)
@@ -132,7 +133,7 @@ proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pen
             rule->matched++;
         } else if (acted) {
             rule->matched++;
-        } else if (takes(rule)) {
+        } else if (rule_takes(rule)) {
             acted = true;
             verdict = act(conn, rule, msg, pending);
         }
@@ -199,45 +200,68 @@ rl_err *proxy_rule_release(rl_proxy *proxy, int64_t id, int64_t *released)
 
 /* ---- the list ---- */
 
-static void take_texts(proxy_rule_spec *s)
+static void take_texts(proxy_rule_spec *spec)
 {
-    const char **texts[] = {&s->owner,     &s->gate,     &s->api,   &s->client_id, &s->topic,
-                            &s->statement, &s->contains, &s->param, &s->error};
+    const char **texts[] = {&spec->owner,     &spec->gate,  &spec->api,
+                            &spec->client_id, &spec->topic, &spec->statement,
+                            &spec->contains,  &spec->param, &spec->error};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i] = mem_strdup(*texts[i] ? *texts[i] : "");
 }
 
 void rule_free(proxy_rule *rule)
 {
-    const proxy_rule_spec *s = &rule->spec;
-    const char *texts[] = {s->owner,     s->gate,     s->api,   s->client_id, s->topic,
-                           s->statement, s->contains, s->param, s->error};
+    const proxy_rule_spec *spec = &rule->spec;
+    const char *texts[] = {spec->owner,     spec->gate,  spec->api,
+                           spec->client_id, spec->topic, spec->statement,
+                           spec->contains,  spec->param, spec->error};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free((char *)texts[i]);
     buf_free(&rule->last);
     free(rule);
 }
 
-static rl_err *check(const proxy_rule_spec *s, int *api)
+static rl_err *check_rule(const proxy_rule_spec *spec, int *api)
 {
-    *api = *s->api ? proto_api(s->proto, s->api) : -1;
-    if (*s->api && *api < 0)
-        return err_lab("API", "%s has no request called '%s'", proto_name(s->proto), s->api);
-    if (s->proto == PROTO_TCP)
+    *api = *spec->api ? proto_api(spec->proto, spec->api) : -1;
+    if (*spec->api && *api < 0)
+        return err_lab("API", "%s has no request called '%s'", proto_name(spec->proto), spec->api);
+    if (spec->proto == PROTO_TCP)
         return err_lab("ACTION", "rules need a protocol: kafka, mysql or redis");
-    if (s->action == PROXY_ERROR && (*api < 0 || !proto_can_fail(s->proto, *api)) &&
-        s->proto == PROTO_KAFKA)
+    if (spec->action == PROXY_ERROR && (*api < 0 || !proto_can_fail(spec->proto, *api)) &&
+        spec->proto == PROTO_KAFKA)
         return err_lab("ACTION", "no error reply can be made for %s",
-                       *s->api ? s->api : "every API: name one");
-    if (s->action == PROXY_DUPLICATE && s->proto == PROTO_MYSQL)
+                       *spec->api ? spec->api : "every API: name one");
+    if (spec->action == PROXY_DUPLICATE && spec->proto == PROTO_MYSQL)
         return err_lab("ACTION", "duplicate is not possible for mysql");
+    return NULL;
+}
+
+/* What a rule's numbers become on the way: nanoseconds, an int16 of Kafka, an uint16 of MySQL. */
+static rl_err *check_limits(const rl_proxy *proxy, const proxy_rule_spec *spec)
+{
+    int rules = 0;
+    for (const proxy_rule *rule = proxy->rules; rule; rule = rule->next)
+        rules++;
+    if (rules >= RULES_MAX)
+        return err_lab("LIMIT", "there are %d rules already", rules);
+    if (!(spec->delay >= 0 && spec->delay <= RULE_DELAY_MAX))
+        return err_lab("LIMIT", "a delay is at most %d s", RULE_DELAY_MAX);
+    if (spec->code < INT16_MIN ||
+        spec->code > (spec->proto == PROTO_KAFKA ? INT16_MAX : UINT16_MAX))
+        return err_lab("LIMIT", "%s has no error code %d", proto_name(spec->proto), spec->code);
+    if (spec->error && strlen(spec->error) > RULE_ERROR_MAX)
+        return err_lab("LIMIT", "the text of an error has at most %d bytes", RULE_ERROR_MAX);
     return NULL;
 }
 
 rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id)
 {
     int api;
-    rl_err *err = check(spec, &api);
+    rl_assert(spec->nth >= 1 && spec->chance >= 0 && spec->chance <= 1);
+    rl_err *err = check_rule(spec, &api);
+    if (!err)
+        err = check_limits(proxy, spec);
     if (err)
         return err;
     proxy_rule *rule = mem_zero(sizeof *rule), **end = &proxy->rules;
@@ -286,7 +310,7 @@ rl_err *proxy_rule_remove(rl_proxy *proxy, int64_t id)
 
 /* ---- as JSON ---- */
 
-static void put_text(rl_buf *out, const char *key, const char *text)
+static void put_word(rl_buf *out, const char *key, const char *text)
 {
     if (!*text)
         return;
@@ -294,35 +318,35 @@ static void put_text(rl_buf *out, const char *key, const char *text)
     json_put_cstr(out, text);
 }
 
-static void put_spec(const proxy_rule_spec *s, rl_buf *out)
+static void put_spec(const proxy_rule_spec *spec, rl_buf *out)
 {
-    buf_printf(out, ",\"proto\":\"%s\",\"action\":\"%s\"", proto_name(s->proto),
-               proxy_action_name(s->action));
-    put_text(out, "owner", s->owner);
-    put_text(out, "proxy", s->gate);
-    put_text(out, "api", s->api);
-    put_text(out, "client_id", s->client_id);
-    put_text(out, "topic", s->topic);
-    put_text(out, "statement", s->statement);
-    put_text(out, "contains", s->contains);
-    put_text(out, "param", s->param);
-    buf_printf(out, ",\"nth\":%lld,\"times\":%lld,\"chance\":", (long long)s->nth,
-               (long long)s->times);
-    json_put_float(out, s->chance);
-    if (s->delay > 0) {
+    buf_printf(out, ",\"proto\":\"%s\",\"action\":\"%s\"", proto_name(spec->proto),
+               proxy_action_name(spec->action));
+    put_word(out, "owner", spec->owner);
+    put_word(out, "proxy", spec->gate);
+    put_word(out, "api", spec->api);
+    put_word(out, "client_id", spec->client_id);
+    put_word(out, "topic", spec->topic);
+    put_word(out, "statement", spec->statement);
+    put_word(out, "contains", spec->contains);
+    put_word(out, "param", spec->param);
+    buf_printf(out, ",\"nth\":%lld,\"times\":%lld,\"chance\":", (long long)spec->nth,
+               (long long)spec->times);
+    json_put_float(out, spec->chance);
+    if (spec->delay > 0) {
         buf_str(out, ",\"delay\":");
-        json_put_float(out, s->delay);
+        json_put_float(out, spec->delay);
     }
-    if (s->action == PROXY_ERROR) {
-        buf_printf(out, ",\"code\":%d", s->code);
-        put_text(out, "error", s->error);
+    if (spec->action == PROXY_ERROR) {
+        buf_printf(out, ",\"code\":%d", spec->code);
+        put_word(out, "error", spec->error);
     }
 }
 
 static void rule_json(const proxy_rule *rule, rl_buf *out)
 {
     int held = 0;
-    for (const proxy_held *h = rule->held; h; h = h->next)
+    for (const proxy_held *one = rule->held; one; one = one->next)
         held++;
     buf_printf(out, "{\"id\":%lld", (long long)rule->id);
     put_spec(&rule->spec, out);

@@ -13,6 +13,8 @@
 #include "fault/proto/session.h"
 #include "fault/proxy/life.h"
 
+enum { RULE_DELAY_MAX = 1000000000, RULE_ERROR_MAX = 1024, RULES_MAX = 4096 }; /* s, bytes */
+
 typedef enum proxy_action {
     PROXY_DELAY,
     PROXY_CUT_BEFORE,
@@ -41,7 +43,8 @@ typedef struct proxy_rule_spec {
 
 const char *proxy_actions(void); /* their names, for a complaint */
 bool proxy_action_parse(const char *name, proxy_action *action);
-/* Returns the id, from 1. API (nothing is called so), ACTION (not for this API or protocol). */
+/* Returns the id, from 1. API (nothing is called so), ACTION (not for this API or protocol), LIMIT
+ * (delay, code or text out of range; too many rules). */
 rl_err *proxy_rule_add(rl_proxy *proxy, const proxy_rule_spec *spec, int64_t *id);
 /* Lets its held requests go: those of living connections and the late ones. NO_RULE */
 rl_err *proxy_rule_release(rl_proxy *proxy, int64_t id, int64_t *released);

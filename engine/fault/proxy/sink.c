@@ -1,9 +1,11 @@
 /* To the sink: what goes on behind the toxics, as fast as the sink takes it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "fault/proxy/internal.h"
 
 enum { WAKE = 4 << 10 }; /* waits in memory until the sink takes more */
@@ -25,6 +27,7 @@ static void on_written(uv_write_t *req, int status)
 {
     write_req *w = (write_req *)req;
     proxy_stream *st = w->st;
+    rl_assert(st->unsent >= w->len);
     st->unsent -= w->len;
     free(w);
     if (st->conn->closing)
@@ -40,6 +43,7 @@ static void on_written(uv_write_t *req, int status)
 
 void stream_write_later(proxy_stream *st, const char *data, size_t len)
 {
+    rl_assert(len > 0 && len <= UINT_MAX);
     write_req *w = mem_alloc(sizeof *w + len);
     w->st = st;
     w->len = len;

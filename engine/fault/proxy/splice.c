@@ -39,7 +39,7 @@ static ssize_t see_head(proxy_stream *st)
     return outcome(n);
 }
 
-static ssize_t fill(proxy_stream *st, uint64_t most)
+static ssize_t fill_pipe(proxy_stream *st, uint64_t most)
 {
     ssize_t n =
         splice(pipe_tcp_fd(st->source), NULL, st->pipe->to, NULL,
@@ -67,7 +67,7 @@ ssize_t pipe_pass(proxy_stream *st)
     st->filling = st->passing = true;
     while (moved < TURN && st->passing && st->unsent == 0 && stream_is_free(st)) {
         uint64_t most = unseen(st);
-        n = most ? fill(st, most) : see_head(st);
+        n = most ? fill_pipe(st, most) : see_head(st);
         if (n <= 0)
             break;
         moved += (size_t)n;

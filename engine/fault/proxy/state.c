@@ -1,6 +1,7 @@
 /* What every part asks of the proxy's state: how many handles are open, and gates by name. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "fault/proxy/internal.h"
 
 void proxy_handle_opened(rl_proxy *proxy)
@@ -10,6 +11,7 @@ void proxy_handle_opened(rl_proxy *proxy)
 
 void proxy_handle_closed(rl_proxy *proxy)
 {
+    rl_assert(proxy->handles > 0);
     if (--proxy->handles == 0 && proxy->closing)
         proxy->over(proxy);
 }

@@ -24,65 +24,65 @@ static int64_t around(rl_rng *rng, int64_t middle, int64_t spread)
     return middle - spread + (int64_t)rng_below(rng, (uint64_t)(2 * spread + 1));
 }
 
-static void push_latency(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+static void push_latency(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
-    int64_t ms = around(&s->rng, s->toxic->value[0], s->toxic->value[1]);
-    stage_put(st, s, chunk, chunk->eof || ms <= 0 ? chunk->at : chunk->at + ms * MS);
+    int64_t ms = around(&stage->rng, stage->toxic->value[0], stage->toxic->value[1]);
+    stage_put(st, stage, chunk, chunk->eof || ms <= 0 ? chunk->at : chunk->at + ms * MS);
 }
 
 /* rate: KB/s, in pieces of a tenth of a second; 0 lets nothing through. */
-static void push_bandwidth(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+static void push_bandwidth(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
-    int64_t rate = s->toxic->value[0] * 1000;
+    int64_t rate = stage->toxic->value[0] * 1000;
     if (chunk->eof) {
-        stage_put(st, s, chunk, s->busy_until);
+        stage_put(st, stage, chunk, stage->busy_until);
         return;
     }
     size_t most = rate / SLICES_PER_S > 1 ? (size_t)(rate / SLICES_PER_S) : 1;
-    if (s->busy_until < chunk->at)
-        s->busy_until = chunk->at;
+    if (stage->busy_until < chunk->at)
+        stage->busy_until = chunk->at;
     while (chunk->from < chunk->len) {
         size_t left = chunk->len - chunk->from, n = left < most ? left : most;
-        s->busy_until =
-            rate > 0 ? s->busy_until + (int64_t)((double)n * 1e9 / (double)rate) : INT64_MAX / 2;
-        stage_put(st, s, cut_off(chunk, n), s->busy_until);
+        stage->busy_until = rate > 0 ? stage->busy_until + (int64_t)((double)n * 1e9 / (double)rate)
+                                     : INT64_MAX / 2;
+        stage_put(st, stage, cut_off(chunk, n), stage->busy_until);
     }
     free(chunk);
 }
 
-static void push_slicer(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+static void push_slicer(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
     int64_t due = chunk->at;
     while (!chunk->eof && chunk->from < chunk->len) {
-        int64_t n = around(&s->rng, s->toxic->value[0], s->toxic->value[1]);
+        int64_t n = around(&stage->rng, stage->toxic->value[0], stage->toxic->value[1]);
         size_t left = chunk->len - chunk->from;
-        stage_put(st, s, cut_off(chunk, n < 1 ? 1 : (size_t)n < left ? (size_t)n : left), due);
-        due += s->toxic->value[2] * 1000;
+        stage_put(st, stage, cut_off(chunk, n < 1 ? 1 : (size_t)n < left ? (size_t)n : left), due);
+        due = due < INT64_MAX / 2 ? due + stage->toxic->value[2] * 1000 : due;
     }
     if (chunk->eof)
-        stage_put(st, s, chunk, due);
+        stage_put(st, stage, chunk, due);
     else
         free(chunk);
 }
 
-static void push_limit(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+static void push_limit(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
-    int64_t left = s->toxic->value[0] - s->passed;
+    int64_t left = stage->toxic->value[0] - stage->passed;
     if (chunk->eof) {
-        stage_put(st, s, chunk, chunk->at);
+        stage_put(st, stage, chunk, chunk->at);
         return;
     }
     size_t n =
         chunk->len < (size_t)(left > 0 ? left : 0) ? chunk->len : (size_t)(left > 0 ? left : 0);
-    s->passed += (int64_t)n;
+    stage->passed += (int64_t)n;
     if (n)
-        stage_put(st, s, cut_off(chunk, n), chunk->at);
+        stage_put(st, stage, cut_off(chunk, n), chunk->at);
     free(chunk);
-    if (s->passed >= s->toxic->value[0])
-        s->due = 1; /* the end, as soon as what is queued here is through */
+    if (stage->passed >= stage->toxic->value[0])
+        stage->due = 1; /* the end, as soon as what is queued here is through */
 }
 
-/* The sink is not told of the end; the connection goes when both sides have left, or when the
+/* The sink does not hear of the end; the connection goes when both sides have left, or when the
  * toxic says so. */
 static void keep_end(proxy_stream *st)
 {
@@ -91,20 +91,20 @@ static void keep_end(proxy_stream *st)
         conn_cut(st->conn);
 }
 
-void stage_push(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+void stage_push(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
-    switch (s->toxic ? s->toxic->kind : PROXY_TOXIC_KINDS) {
+    switch (stage->toxic ? stage->toxic->kind : PROXY_TOXIC_KINDS) {
     case PROXY_LATENCY:
-        push_latency(st, s, chunk);
+        push_latency(st, stage, chunk);
         break;
     case PROXY_BANDWIDTH:
-        push_bandwidth(st, s, chunk);
+        push_bandwidth(st, stage, chunk);
         break;
     case PROXY_SLICER:
-        push_slicer(st, s, chunk);
+        push_slicer(st, stage, chunk);
         break;
     case PROXY_LIMIT_DATA:
-        push_limit(st, s, chunk);
+        push_limit(st, stage, chunk);
         break;
     case PROXY_TIMEOUT:
     case PROXY_RESET_PEER: /* nothing passes any more */
@@ -113,18 +113,18 @@ void stage_push(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
         free(chunk);
         break;
     case PROXY_SLOW_CLOSE:
-        stage_put(st, s, chunk, chunk->at + (chunk->eof ? s->toxic->value[0] * MS : 0));
+        stage_put(st, stage, chunk, chunk->at + (chunk->eof ? stage->toxic->value[0] * MS : 0));
         break;
     default:
-        stage_put(st, s, chunk, chunk->at);
+        stage_put(st, stage, chunk, chunk->at);
     }
 }
 
-static void pass_on(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
+static void pass_on(proxy_stream *st, proxy_stage *stage, proxy_chunk *chunk)
 {
-    if (s->next) {
+    if (stage->next) {
         chunk->at = chunk->due;
-        stage_push(st, s->next, chunk);
+        stage_push(st, stage->next, chunk);
         return;
     }
     if (chunk->eof)
@@ -134,11 +134,11 @@ static void pass_on(proxy_stream *st, proxy_stage *s, proxy_chunk *chunk)
     free(chunk);
 }
 
-static void stage_over(proxy_stream *st, const proxy_stage *s)
+static void stage_over(proxy_stream *st, const proxy_stage *stage)
 {
-    if (s->toxic->kind == PROXY_RESET_PEER) {
+    if (stage->toxic->kind == PROXY_RESET_PEER) {
         conn_reset(st->conn);
-    } else if (s->toxic->kind == PROXY_LIMIT_DATA && st->unsent) {
+    } else if (stage->toxic->kind == PROXY_LIMIT_DATA && st->unsent) {
         st->cut_when_sent = true;
     } else {
         conn_cut(st->conn);
@@ -148,11 +148,11 @@ static void stage_over(proxy_stream *st, const proxy_stage *s)
 void stage_tick(proxy_stream *st)
 {
     int64_t now = clock_ns();
-    for (proxy_stage *s = st->stages; s && !st->conn->closing; s = s->next) {
-        while (s->first && (s->first->due <= now || !s->toxic) && !st->conn->closing)
-            pass_on(st, s, stage_take(st, s));
-        if (s->due && s->due <= now && !s->first && !st->conn->closing)
-            stage_over(st, s);
+    for (proxy_stage *stage = st->stages; stage && !st->conn->closing; stage = stage->next) {
+        while (stage->first && (stage->first->due <= now || !stage->toxic) && !st->conn->closing)
+            pass_on(st, stage, stage_take(st, stage));
+        if (stage->due && stage->due <= now && !stage->first && !st->conn->closing)
+            stage_over(st, stage);
     }
 }
 
@@ -171,9 +171,9 @@ static bool struck(const proxy_stream *st, const proxy_toxic *toxic, rl_rng *rng
 
 static proxy_stage *stage_of(const proxy_stream *st, const proxy_toxic *toxic)
 {
-    for (proxy_stage *s = st->stages; s; s = s->next)
-        if (s->toxic == toxic)
-            return s;
+    for (proxy_stage *stage = st->stages; stage; stage = stage->next)
+        if (stage->toxic == toxic)
+            return stage;
     return NULL;
 }
 
@@ -182,44 +182,44 @@ static void add_stage(proxy_stream *st, const proxy_toxic *toxic)
     rl_rng rng;
     if (!struck(st, toxic, &rng))
         return;
-    proxy_stage *s = mem_zero(sizeof *s), **end = &st->stages;
-    s->toxic = toxic;
-    s->rng = rng;
+    proxy_stage *stage = mem_zero(sizeof *stage), **end = &st->stages;
+    stage->toxic = toxic;
+    stage->rng = rng;
     bool ends =
         toxic->kind == PROXY_TIMEOUT ? toxic->value[0] > 0 : toxic->kind == PROXY_RESET_PEER;
-    s->due = ends ? clock_ns() + toxic->value[0] * MS + 2 : 0;
+    stage->due = ends ? clock_ns() + toxic->value[0] * MS + 2 : 0;
     while (*end)
         end = &(*end)->next;
-    *end = s;
+    *end = stage;
 }
 
 void stage_attach(proxy_stream *st)
 {
-    for (const proxy_toxic *t = st->conn->gate->toxics; t; t = t->next)
-        if (t->dir == st->dir && !stage_of(st, t))
-            add_stage(st, t);
+    for (const proxy_toxic *toxic = st->conn->gate->toxics; toxic; toxic = toxic->next)
+        if (toxic->dir == st->dir && !stage_of(st, toxic))
+            add_stage(st, toxic);
 }
 
 /* A toxic that goes lets its chunks go at once; the one that kept everything leaves nothing to
  * go on with, so the connection ends. */
 void stage_detach(proxy_stream *st, const proxy_toxic *toxic)
 {
-    proxy_stage *s = stage_of(st, toxic), **at = &st->stages;
-    if (!s)
+    proxy_stage *stage = stage_of(st, toxic), **at = &st->stages;
+    if (!stage)
         return;
     if (toxic->kind == PROXY_TIMEOUT || toxic->kind == PROXY_RESET_PEER) {
         conn_cut(st->conn);
         return;
     }
-    s->toxic = NULL;
-    s->due = 0;
+    stage->toxic = NULL;
+    stage->due = 0;
     stage_tick(st);
     if (st->conn->closing)
         return;
-    while (*at != s)
+    while (*at != stage)
         at = &(*at)->next;
-    *at = s->next;
-    stage_free(s);
+    *at = stage->next;
+    stage_free(stage);
     conn_schedule(st->conn);
     stream_flow(st);
 }

@@ -15,27 +15,30 @@ static const struct {
 #undef TOXIC
 };
 
-static proxy_toxic *find(const proxy_gate *gate, const char *name)
+static proxy_toxic *toxic_find(const proxy_gate *gate, const char *name)
 {
-    for (proxy_toxic *t = gate->toxics; t; t = t->next)
-        if (strcmp(t->name, name) == 0)
-            return t;
+    for (proxy_toxic *toxic = gate->toxics; toxic; toxic = toxic->next)
+        if (strcmp(toxic->name, name) == 0)
+            return toxic;
     return NULL;
 }
 
-static rl_err *set_values(proxy_toxic *t, const proxy_toxic_spec *spec)
+static rl_err *set_values(proxy_toxic *toxic, const proxy_toxic_spec *spec)
 {
-    const char *const *known = kinds[t->kind].key;
+    const char *const *known = kinds[toxic->kind].key;
     for (int i = 0; spec->keys && spec->keys[i]; i++) {
         int k = 0;
         while (k < 3 && known[k] && strcmp(known[k], spec->keys[i]) != 0)
             k++;
         if (k == 3 || !known[k])
-            return err_lab("ATTRIBUTE", "a %s toxic has no attribute '%s'", kinds[t->kind].name,
+            return err_lab("ATTRIBUTE", "a %s toxic has no attribute '%s'", kinds[toxic->kind].name,
                            spec->keys[i]);
         if (spec->values[i] < 0)
             return err_lab("ATTRIBUTE", "%s cannot be negative", spec->keys[i]);
-        t->value[k] = spec->values[i];
+        if (spec->values[i] > TOXIC_VALUE_MAX)
+            return err_lab("ATTRIBUTE", "%s is at most %lld", spec->keys[i],
+                           (long long)TOXIC_VALUE_MAX);
+        toxic->value[k] = spec->values[i];
     }
     return NULL;
 }
@@ -75,72 +78,72 @@ static void each_stream(proxy_gate *gate, proto_dir dir, const proxy_toxic *gone
     }
 }
 
-static void toxic_free(proxy_toxic *t)
+static void toxic_free(proxy_toxic *toxic)
 {
-    free(t->name);
-    free(t);
+    free(toxic->name);
+    free(toxic);
 }
 
-rl_err *proxy_toxic_add(rl_proxy *proxy, const char *name, const proxy_toxic_spec *spec)
+rl_err *proxy_toxic_add(rl_proxy *proxy, const char *gate_name, const proxy_toxic_spec *spec)
 {
-    proxy_gate *gate = gate_find(proxy, name);
+    proxy_gate *gate = gate_find(proxy, gate_name);
     if (!gate)
-        return gate_unknown(name);
-    if (find(gate, spec->name))
-        return err_lab("EXISTS", "%s has a toxic '%s' already", name, spec->name);
+        return gate_unknown(gate_name);
+    if (toxic_find(gate, spec->name))
+        return err_lab("EXISTS", "%s has a toxic '%s' already", gate_name, spec->name);
     int kind = kind_of(spec->type);
     if (kind < 0)
         return no_kind(spec->type);
-    proxy_toxic *t = mem_zero(sizeof *t), **end = &gate->toxics;
-    t->name = mem_strdup(spec->name);
-    t->kind = (proxy_toxic_kind)kind;
-    t->dir = spec->dir;
-    t->toxicity = spec->toxicity;
-    rl_err *err = set_values(t, spec);
+    proxy_toxic *toxic = mem_zero(sizeof *toxic), **end = &gate->toxics;
+    toxic->name = mem_strdup(spec->name);
+    toxic->kind = (proxy_toxic_kind)kind;
+    toxic->dir = spec->dir;
+    toxic->toxicity = spec->toxicity;
+    rl_err *err = set_values(toxic, spec);
     if (err) {
-        toxic_free(t);
+        toxic_free(toxic);
         return err;
     }
     while (*end)
         end = &(*end)->next;
-    *end = t;
-    each_stream(gate, t->dir, NULL);
+    *end = toxic;
+    each_stream(gate, toxic->dir, NULL);
     return NULL;
 }
 
-rl_err *proxy_toxic_change(rl_proxy *proxy, const char *name, const char *toxic,
+rl_err *proxy_toxic_change(rl_proxy *proxy, const char *gate_name, const char *name,
                            const proxy_toxic_spec *spec)
 {
-    proxy_gate *gate = gate_find(proxy, name);
+    proxy_gate *gate = gate_find(proxy, gate_name);
     if (!gate)
-        return gate_unknown(name);
-    proxy_toxic *t = find(gate, toxic);
-    if (!t)
-        return no_toxic(name, toxic);
+        return gate_unknown(gate_name);
+    proxy_toxic *toxic = toxic_find(gate, name);
+    if (!toxic)
+        return no_toxic(gate_name, name);
     if (spec->toxicity >= 0)
-        t->toxicity = spec->toxicity;
-    return set_values(t, spec);
+        toxic->toxicity = spec->toxicity;
+    return set_values(toxic, spec);
 }
 
-static void take_out(proxy_gate *gate, proxy_toxic *t)
+static void take_out(proxy_gate *gate, proxy_toxic *toxic)
 {
     proxy_toxic **at = &gate->toxics;
-    while (*at != t)
+    while (*at != toxic)
         at = &(*at)->next;
-    *at = t->next;
-    each_stream(gate, t->dir, t);
-    toxic_free(t);
+    *at = toxic->next;
+    each_stream(gate, toxic->dir, toxic);
+    toxic_free(toxic);
 }
 
-rl_err *proxy_toxic_remove(rl_proxy *proxy, const char *name, const char *toxic)
+rl_err *proxy_toxic_remove(rl_proxy *proxy, const char *gate_name, const char *name)
 {
-    proxy_gate *gate = gate_find(proxy, name);
+    proxy_gate *gate = gate_find(proxy, gate_name);
     if (!gate)
-        return gate_unknown(name);
-    proxy_toxic *t = find(gate, toxic);
-    if (!t)
-        return no_toxic(name, toxic);
-    take_out(gate, t);
+        return gate_unknown(gate_name);
+    proxy_toxic *toxic = toxic_find(gate, name);
+    if (!toxic)
+        return no_toxic(gate_name, name);
+    take_out(gate, toxic);
     return NULL;
 }
 
@@ -150,35 +153,36 @@ void toxic_free_all(proxy_gate *gate)
         take_out(gate, gate->toxics);
 }
 
-static cJSON *toxic_document(const proxy_toxic *t)
+static cJSON *toxic_document(const proxy_toxic *toxic)
 {
-    cJSON *toxic = document_object();
-    document_add_text(toxic, "name", t->name);
-    document_add_text(toxic, "type", kinds[t->kind].name);
-    document_add_text(toxic, "stream", t->dir == PROTO_UP ? "upstream" : "downstream");
-    cJSON_AddNumberToObject(toxic, "toxicity", t->toxicity);
-    cJSON *attributes = cJSON_AddObjectToObject(toxic, "attributes");
-    for (int k = 0; k < 3 && kinds[t->kind].key[k]; k++)
-        document_add_int(attributes, kinds[t->kind].key[k], t->value[k]);
-    return toxic;
+    cJSON *document = document_object();
+    document_add_text(document, "name", toxic->name);
+    document_add_text(document, "type", kinds[toxic->kind].name);
+    document_add_text(document, "stream", toxic->dir == PROTO_UP ? "upstream" : "downstream");
+    cJSON_AddNumberToObject(document, "toxicity", toxic->toxicity);
+    cJSON *attributes = cJSON_AddObjectToObject(document, "attributes");
+    for (int k = 0; k < 3 && kinds[toxic->kind].key[k]; k++)
+        document_add_int(attributes, kinds[toxic->kind].key[k], toxic->value[k]);
+    return document;
 }
 
 cJSON *toxic_list_document(const proxy_gate *gate)
 {
     cJSON *list = document_array();
-    for (const proxy_toxic *t = gate->toxics; t; t = t->next)
-        cJSON_AddItemToArray(list, toxic_document(t));
+    for (const proxy_toxic *toxic = gate->toxics; toxic; toxic = toxic->next)
+        cJSON_AddItemToArray(list, toxic_document(toxic));
     return list;
 }
 
-rl_err *proxy_toxics_json(const rl_proxy *proxy, const char *name, const char *toxic, rl_buf *out)
+rl_err *proxy_toxics_json(const rl_proxy *proxy, const char *gate_name, const char *name,
+                          rl_buf *out)
 {
-    const proxy_gate *gate = gate_find(proxy, name);
+    const proxy_gate *gate = gate_find(proxy, gate_name);
     if (!gate)
-        return gate_unknown(name);
-    const proxy_toxic *t = toxic ? find(gate, toxic) : NULL;
-    if (toxic && !t)
-        return no_toxic(name, toxic);
-    document_put(toxic ? toxic_document(t) : toxic_list_document(gate), out);
+        return gate_unknown(gate_name);
+    const proxy_toxic *toxic = name ? toxic_find(gate, name) : NULL;
+    if (name && !toxic)
+        return no_toxic(gate_name, name);
+    document_put(toxic ? toxic_document(toxic) : toxic_list_document(gate), out);
     return NULL;
 }
