@@ -34,6 +34,12 @@ full_folders() {
 circles() {
   "${MAKE:-make}" --no-print-directory -s -j"$(nproc)" BUILD=build all >/dev/null && lua5.4 deps/circles.lua deps/circles.allow
 }
+picture() {
+  local drawn
+  drawn=$(mktemp) && lua5.4 deps/graph.lua "$drawn" && cmp -s "$drawn" docs/images/engine.svg ||
+    echo "docs/images/engine.svg is old; run: lua5.4 deps/graph.lua docs/images/engine.svg"
+  rm -f "$drawn"
+}
 short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 560 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
@@ -48,6 +54,7 @@ rule "luacheck is content" luacheck_quiet
 rule "shell scripts parse" shell_syntax
 rule "only engine/bind includes lua.h" lua_stays_in_bind
 rule "only engine/main.c exits" exits
+rule "docs/images/engine.svg is what engine/ includes" picture
 rule "no file is longer than 500 lines" short_files
 rule "no line of C is longer than 110 columns" wide c_files
 rule "no folder of engine or lua holds more than 25 files" full_folders

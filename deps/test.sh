@@ -167,7 +167,10 @@ for tier in "$@"; do
   tsan) limit=1200 under_tsan unit build-tsan build-tsan/rlab ;;
   tsan-live) under_tsan tsan_live ;;
   apicheck) unit build-apicheck build-apicheck/rlab lua-only ;;
-  lint) tap "rules of the house" 300 deps/lint.sh ;;
+  lint)
+    tap "rules of the house" 300 deps/lint.sh
+    tap "docs/extending.md" 300 deps/recipes.sh
+    ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
   *) broken "no such tier: $tier" ;;
   esac

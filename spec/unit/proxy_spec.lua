@@ -194,7 +194,8 @@ describe("the proxy", function()
     end
     assert.equal("kafka has no error code 32768", refused(select(2, failing("kafka", 32768))))
     assert.equal("mysql has no error code 65536", refused(select(2, failing("mysql", 65536))))
-    assert.equal("the text of an error has at most 1024 bytes", refused(select(2, failing("redis", 1, ("x"):rep(1025)))))
+    assert.equal("the text of an error has at most 1024 bytes",
+      refused(select(2, failing("redis", 1, ("x"):rep(1025)))))
     must(failing("kafka", 32767))
     must(failing("redis", 1, ("x"):rep(1024)))
   end)
