@@ -52,6 +52,22 @@ function M.aborted_read(lab, a)
     { details = a.details or a.of, aside = aside })
 end
 
+-- all_or_nothing{transactions = lists of rows {id, partition, offset}, of = what was delivered}: each
+-- transaction is delivered as a whole or not at all
+function M.all_or_nothing(lab, a)
+  local delivered, torn, rows = bag_of(a.of), {}, {}
+  for _, transaction in ipairs(a.transactions) do
+    local there = #(bag_of(transaction) & delivered):distinct()
+    for _, row in ipairs(there > 0 and there < #transaction and transaction or {}) do
+      local note = delivered:count(row.id) > 0 and "delivered" or "not delivered"
+      torn[#torn + 1], rows[#rows + 1] = row.id, { id = row.id, partition = row.partition,
+        offset = row.offset, note = note }
+    end
+  end
+  return empty_set(lab, a.name or "all-or-nothing", torn,
+    "each transaction is delivered as a whole or not at all", "%s of torn transactions", { details = rows })
+end
+
 local function twice(of)
   local set = require("rlab.bag").new {}
   for _, id in ipairs(bag_of(of):duplicates()) do set:add(type(id) == "table" and id.id or id) end

@@ -15,6 +15,19 @@ local M = {}
 
 local nouns
 
+-- A type may be spread over files too: its methods come together under the entry that has a doc.
+local function add_type(list, one)
+  for _, known in ipairs(list) do
+    if known.name == one.name then
+      known.doc, known.meta, known.fields = known.doc or one.doc, known.meta or one.meta,
+        known.fields or one.fields
+      table.move(one.methods or {}, 1, #(one.methods or {}), #known.methods + 1, known.methods)
+      return
+    end
+  end
+  list[#list + 1] = one
+end
+
 -- a noun may be spread over files: the first with a doc leads
 local function add_noun(noun)
   for _, known in ipairs(nouns) do
@@ -22,7 +35,9 @@ local function add_noun(noun)
       known.doc = known.doc or noun.doc
       for _, part in ipairs { "functions", "types", "fields" } do
         local list = known[part] or {}
-        for _, one in ipairs(noun[part] or {}) do list[#list + 1] = one end
+        for _, one in ipairs(noun[part] or {}) do
+          if part == "types" then add_type(list, one) else list[#list + 1] = one end
+        end
         known[part] = list
       end
       return

@@ -1,0 +1,145 @@
+-- Transactions as a story writes them: a planned series with the coordinator's word for each end, and
+-- producers that go on in different ways after one.
+local must = require "rlab.must"
+
+local M = {}
+
+-- ---- a planned series ----
+
+-- plan_transactions{count =, aborted =, last =, amount_max = 90} -> list of { aborts, records = {{ id,
+--   amount }} }: the seed
+--   decides which ones abort; the last one, with `last` records, always does
+function M.plan_transactions(lab, opts)
+  local rng, aborts, list = lab.rng:split "plan", { [opts.count] = true }, {}
+  for _, i in ipairs(rng:sample(opts.count - 1, opts.aborted - 1)) do aborts[i] = true end
+  for i = 1, opts.count do
+    local records = {}
+    for k = 1, i == opts.count and opts.last or 1 do
+      records[k] = { id = ("tx%02d-%d"):format(i, k), amount = rng:int(1, opts.amount_max or 90) }
+    end
+    list[i] = { aborts = aborts[i] or false, records = records }
+  end
+  return list
+end
+
+local function messages(topic, records)
+  local list = {}
+  for k, record in ipairs(records) do
+    list[k] = { topic = topic, partition = 0, key = "account", value = tostring(record.amount),
+      headers = { { "event-id", record.id } } }
+  end
+  return list
+end
+
+-- How the coordinator says that the transaction ended: its word, not the client's, is the proof.
+local function ended_as(lab, id, tx)
+  local state = must(lab.run.admin:transaction(id)).state
+  local kind = state:find "Abort" and "aborted" or state:find "Commit" and "committed" or state
+  local due = tx.aborts and "aborted" or "committed"
+  if kind ~= due then
+    lab:give_up("the transaction of %s should be %s, the coordinator says %s", tx.records[1].id, due, state)
+  end
+  return kind
+end
+
+-- One transaction: records flushed to the broker first, so that an aborted one is in the log.
+local function transact(lab, producer, topic, tx, id)
+  must(producer:begin())
+  local span = lab:span("transaction", tx.records[1].id)
+  local sent = must(producer:submit(messages(topic, tx.records)))
+  must(producer:flush "10s")
+  if #sent:acked() ~= #tx.records then
+    lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records)
+  end
+  if tx.aborts then must(producer:abort "10s") else must(producer:commit "10s") end
+  span.over(ended_as(lab, id, tx))
+  return true
+end
+
+-- What became of them, by the coordinator and by the independent reader: the proof that the aborts happened.
+local function prove(lab, fault, topic, plan, seen)
+  local now = lab:settled(topic, 0)
+  seen.topic, seen.low, seen.hw, seen.lso, seen.leo = topic, now.low, now.hw, now.lso, now.leo
+  seen.rc, seen.ru = lab:read_both(topic)
+  local bag = require "rlab.bag"
+  local in_log = #(bag.from(seen.aborted) & bag.from(lab:ids(seen.ru)))
+  lab:issued("transactions", seen.markers, #plan)
+  lab:issued("aborted ids in the log", in_log, #seen.aborted)
+  fault:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", seen.aborts,
+    in_log):over()
+end
+
+-- transactions(topic, plan, on_commit) -> { committed = ids, aborted = ids, records = n, markers = n,
+--   aborts = n, topic, low, lso,
+--   hw, leo, rc, ru }: one after the other to partition 0, and the log read back; on_commit(records) after
+--     each that committed
+function M.transactions(lab, topic, plan, on_commit)
+  local id = lab:name "tx"
+  local producer = lab:producer { transactional_id = id, linger_ms = 0 }
+  local fault = lab:fault(("some of %d transactions abort after their flush"):format(#plan))
+  local seen = { committed = {}, aborted = {}, records = 0, markers = 0, aborts = 0 }
+  must(producer:init_transactions "20s")
+  for i, tx in ipairs(plan) do
+    lab:op("producer", tx.aborts and "abort" or "commit", tx.records, function()
+      return transact(lab, producer, topic, tx, id)
+    end)
+    if not tx.aborts then on_commit(tx.records) end
+    for _, record in ipairs(tx.records) do
+      table.insert(tx.aborts and seen.aborted or seen.committed, record.id)
+    end
+    seen.records, seen.markers = seen.records + #tx.records, seen.markers + 1
+    seen.aborts = seen.aborts + (tx.aborts and 1 or 0)
+    lab:progress(i, #plan, "transactions")
+  end
+  prove(lab, fault, topic, plan, seen)
+  return seen
+end
+
+-- ---- producers that go on after the end of a transaction, each in its way ----
+
+local function settings(lab, id)
+  return { brokers = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
+    ["linger.ms"] = 0, ["transaction.timeout.ms"] = 60000, ["socket.timeout.ms"] = 3000,
+    ["message.timeout.ms"] = 20000 }
+end
+
+local kinds = {}
+
+function kinds.reuse(lab, id)
+  local p = lab:producer(settings(lab, id))
+  must(p:init_transactions "20s")
+  return { next = function() return p end }
+end
+
+function kinds.fresh(lab, id)
+  local p
+  return { next = function()
+    if p then p:close { abort = false } end
+    p = lab:producer(settings(lab, id))
+    must(p:init_transactions "20s")
+    return p
+  end }
+end
+
+kinds["kafka.transactional"] = function(lab, id)
+  local t = lab:own(must(require("rlab.kafka").transactional(lab:settings("producer", settings(lab, id)))))
+  return { next = function() return must(t:producer()) end, replaced = function() return t.replaced end }
+end
+
+function kinds.java(lab, id)
+  local p = lab:java_producer { ["bootstrap.servers"] = lab:wire().brokers,
+    ["client.id"] = lab:wire().client_id, ["transactional.id"] = id, ["linger.ms"] = 0,
+    ["transaction.timeout.ms"] = 60000, ["request.timeout.ms"] = 3000, ["delivery.timeout.ms"] = 20000 }
+  must(p:init_transactions())
+  return { next = function() return p end, version = p.version }
+end
+
+-- transactional(kind, id) -> { next() -> the producer for the next transaction, replaced(), version }: kind
+--   is "reuse" (the
+--   same one goes on), "fresh" (a new one each time), "kafka.transactional" (replaced when a connection was
+--     lost) or "java"
+function M.transactional(lab, kind, id)
+  return kinds[kind](lab, id)
+end
+
+return M
