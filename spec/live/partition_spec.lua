@@ -77,7 +77,7 @@ describe("a partition between brokers", function()
 
   it("is refused to an experiment that would not have the stack alone", function()
     local path = dir .. "/polite.lua"
-    must(fs.write(path, (EXPERIMENT:gsub("disrupts = true, ", ""))))
+    must(fs.write(path, (EXPERIMENT:gsub("disrupts = true,%s*", ""))))
     local ok, failure = pcall(require("rlab.experiment").load, path)
     assert.is_false(ok)
     assert.is_truthy(failure.message:find("say disrupts = true", 1, true))
