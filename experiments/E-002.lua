@@ -1,27 +1,20 @@
 -- E-002: fifty commands to a service that writes MySQL and sends to Kafka by itself, in four ways, and to
 -- one with an outbox. What is missing, what is a ghost?
-local COMMANDS, ACCOUNTS, FIRST, SECOND = 50, 5, 25, 40
-local HOLE_FROM, HOLE_TO = 20, 24
-
-local function command(i)
-  return ("cmd-%04d"):format(i)
-end
+local COMMANDS, ACCOUNTS = 50, 5
+local FIRST, SECOND, TIMED_OUT = "cmd-0025", "cmd-0040", -192
+local HOLE = { "cmd-0020", "cmd-0021", "cmd-0022", "cmd-0023", "cmd-0024" }
 
 -- ---- what happens to each practice ----
 
 local faults = {}
 
 -- Killed when the client has its answer; the next command waits for the supervisor.
-local function killed_after_reply(service)
-  return { restart = true, after = function(sent)
-    if sent.id == command(FIRST) then service:wait_exit { signal = "KILL", at_most = "30s" } end
-  end }
-end
-
 faults["send-after-reply"] = function(lab, mode)
   local service = lab:service("command", { mode = mode },
-    { via_proxy = true, must_fire = { ["cmd.after_reply"] = "kill if request=" .. command(FIRST) } })
-  return service, killed_after_reply(service)
+    { via_proxy = true, must_fire = { ["cmd.after_reply"] = "kill if request=" .. FIRST } })
+  return service, { restart = true, after = function(sent)
+    if sent.id == FIRST then service:wait_exit { signal = "KILL", at_most = "30s" } end
+  end }
 end
 
 faults["queue-and-reply"] = faults["send-after-reply"]
@@ -29,37 +22,27 @@ faults["queue-and-reply"] = faults["send-after-reply"]
 -- The event is acknowledged by the brokers, then the transaction fails.
 faults["send-inside-transaction"] = function(lab, mode)
   return lab:service("command", { mode = mode },
-    { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request="
-    .. command(FIRST) } }), {}
+    { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request=" .. FIRST } }), {}
 end
 
--- Delivery reports of the service with this code, so far: it counts them, and that is all it does with them.
+-- Delivery reports with this code: the service counts them, and that is all it does with them.
 local function reports(service, code)
-  local n = 0
-  for name, value in pairs(service:metrics()) do
-    if name:match "^rlab_command_reports_total{" and name:find(('code="%d"'):format(code), 1, true) then
-      n = n + value
-    end
-  end
-  return n
+  return service:total("rlab_command_reports_total", ('code="%d"'):format(code))
 end
-
-local TIMED_OUT = -192
 
 -- The network swallows five sends; the delivery reports say so, and nobody reads them.
 faults["ignore-reports"] = function(lab, mode)
   local service, hole = lab:service("command", { mode = mode }, { via_proxy = true }), nil
   return service, {
     before = function(next_one)
-      if next_one.id ~= command(HOLE_FROM) then return end
-      lab:await("the events before it to be acknowledged",
-        function() return reports(service, 0) == HOLE_FROM - 1 end)
+      if next_one.id ~= HOLE[1] then return end
+      lab:await("the events before it to be acknowledged", function() return reports(service, 0) == 19 end)
       hole = lab:rule { api = "Produce", action = "black-hole", name = "Produce is swallowed" }
     end,
     after = function(sent)
-      if sent.id ~= command(HOLE_TO) then return end
+      if sent.id ~= HOLE[#HOLE] then return end
       lab:await("five reports of a timed-out message",
-        function() return reports(service, TIMED_OUT) == HOLE_TO - HOLE_FROM + 1 end)
+        function() return reports(service, TIMED_OUT) == #HOLE end)
       hole:remove()
     end,
   }
@@ -69,120 +52,104 @@ end
 faults["outbox"] = function(lab, mode)
   lab:service("relay", { batch = 10, in_flight = 1 })
   return lab:service("command", { mode = mode }, { must_fire = {
-    ["cmd.after_commit"] = "kill if request=" .. command(FIRST),
-    ["cmd.before_commit"] = "kill if request=" .. command(SECOND) } }), { restart = true }
+    ["cmd.after_commit"] = "kill if request=" .. FIRST,
+    ["cmd.before_commit"] = "kill if request=" .. SECOND } }), { restart = true }
 end
 
--- ---- the story ----
-
-local function on_the_wire(log)
-  local ids = {}
-  for _, row in ipairs(log and log:rows { direction = "request" } or {}) do
-    for _, part in ipairs(row.partitions or {}) do
-      for _, id in ipairs(part.ids or {}) do ids[#ids + 1] = id end
-    end
+-- The record that a rolled-back event left, if it did.
+local function ghost_of(records)
+  for _, record in ipairs(records) do
+    if record.id == FIRST then return record end
   end
-  return ids
 end
 
 local function says(missing, ghosts, off)
   if missing + ghosts == 0 then return "each entry has its event, no event without one" end
   local words = {}
-  if missing > 0 then
-    words[#words + 1] = ("%d event%s missing"):format(missing, missing == 1 and "" or "s")
-  end
+  if missing > 0 then words[1] = ("%d event%s missing"):format(missing, missing == 1 and "" or "s") end
   if ghosts > 0 then words[#words + 1] = ("%d ghost event%s"):format(ghosts, ghosts == 1 and "" or "s") end
   return ("%s, view off by %+d cents"):format(table.concat(words, ", "), off)
 end
 
--- What no Produce request carried although its command was answered with success: the ids of the requests.
+-- Answered with success, and no Produce request carried it: the ids of the requests.
 local function never_sent(stores, wire, ok)
-  local sent, done, list = bag.from(wire), bag.from(ok), {}
+  local done, list = bag.from(ok), {}
   for _, row in ipairs(stores.ledger) do
-    if sent:count(row.event) == 0 and done:count(row.id) > 0 then list[#list + 1] = row.id end
+    if wire:count(row.event) == 0 and done:count(row.id) > 0 then list[#list + 1] = row.id end
   end
   return list
 end
 
--- The ghost: how often its event was on the wire, by the record that it left.
-local function ghost_sent(records, wire)
-  for _, record in ipairs(records) do
-    if record.id == command(FIRST) then return bag.from(wire):count(record.event) end
-  end
-  return 0
-end
-
 local function sum_of(list, ids)
   local chosen, sum = bag.from(ids), 0
-  for _, one in ipairs(list) do
-    if chosen:count(one.id) > 0 then sum = sum + one.amount end
-  end
+  for _, one in ipairs(list) do sum = sum + chosen:count(one.id) * one.amount end
   return sum
 end
 
--- When each command ended, for the marker on the time axis.
-local function note_times(lab, opts)
-  local ended, after = {}, opts.after
-  function opts.after(sent, outcome)
-    ended[sent.id] = lab:now()
-    if after then after(sent, outcome) end
-  end
-  return ended
+local function show_ghost(lab, records)
+  local ghost = ghost_of(records)
+  if not ghost then return end
+  lab:picture { title = "A ghost in the log", records = records, partition = ghost.partition,
+    around = ghost.offset, width = 5,
+    note = FIRST .. " was acknowledged by the brokers; then its transaction in MySQL was rolled back.",
+    kind = function(record) return record.id == FIRST and "aborted" or "plain" end,
+    link = { offset = ghost.offset, store = "ledger_entry", text = "no row for " .. FIRST } }
 end
 
-local AROUND = 5
-
--- The ghost among the records of its partition.
-local function picture(records)
-  local ghost, cells = nil, {}
-  for _, record in ipairs(records) do
-    if record.id == command(FIRST) then ghost = record end
+local function run(lab, arm)
+  lab:event_topic()
+  lab:accounts(ACCOUNTS)
+  lab:watch_pipeline { "backlog", "lag", "applied" }
+  lab:service("consumer", { dlq = "-", batch = 50 })
+  local log = arm.class == "wrong" and lab:wire_log { api = "Produce" }
+  local service, opts = faults[arm.name](lab, arm.settings.mode)
+  opts.to, opts.count, opts.accounts = service, COMMANDS, ACCOUNTS
+  local done = lab:commands(opts)
+  done.service:stop()
+  lab:drain {}
+  local stores, records = lab:stores(), lab:records(lab:event_topic())
+  local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger,
+    records = records, sums = stores.sums }
+  if log then
+    local wire, ghost = bag.from(log:ids()), ghost_of(records)
+    seen.never, seen.ghost_sent = never_sent(stores, wire, done.ok), ghost and wire:count(ghost.event) or 0
   end
-  if not ghost then return nil end
-  for _, record in ipairs(records) do
-    if record.partition == ghost.partition and math.abs(record.offset - ghost.offset) <= AROUND then
-      cells[#cells + 1] = { offset = record.offset, kind = record == ghost and "aborted" or "plain",
-        id = record.id, key = record.key }
-    end
+  local rows, events = bag.from(stores.ledger), bag.from(records)
+  local missing, ghosts = rows - events, events - rows
+  seen.says = says(#missing, #ghosts, stores.sums.view - stores.sums.ledger)
+  lab:number("missing events", #missing)
+  lab:number("ghost events", #ghosts)
+  lab:number("account minus view", stores.sums.account - stores.sums.view, "cents")
+  if arm.name == "send-inside-transaction" then show_ghost(lab, records) end
+  for _, found in ipairs { { missing, ": committed, no event" }, { ghosts, ": an event, no row" } } do
+    local id = found[1]:ids(1)[1]
+    if id then lab:anomaly(id .. found[2], { at = done.ended[id] }) end
   end
-  return {
-    title = "A ghost in the log", note = (
-      "%s was acknowledged by the brokers; then its transaction in MySQL was rolled back."):format(ghost.id),
-    partitions = { { topic = "events", partition = ghost.partition, marks = {}, cells = cells } },
-    links = { { partition = ghost.partition, offset = ghost.offset, store = "ledger_entry",
-      text = "no row for " .. ghost.id } },
-  }
+  return seen
 end
 
--- ---- what else must hold of one practice ----
-
-local own_checks = {}
+-- What else must hold of one practice.
+local own_checks = { ["ignore-reports"] = function() end }
 
 own_checks["send-after-reply"] = function(lab, seen)
-  lab.check.same { name = "never-sent", got = seen.never, want = { command(FIRST) },
+  lab.check.same { name = "never-sent", got = seen.never, want = { FIRST },
     what = "events that no Produce carried" }:expect "holds"
 end
 
 own_checks["queue-and-reply"] = function(lab, seen)
-  local one = { command(FIRST) }
-  lab.check.lost { name = "the last one among them", of = one,
-    in_ = bag.from(one) - bag.from(seen.never) }:expect(one)
+  lab.check.lost { name = "the last one among them", of = { FIRST },
+    in_ = bag.from { FIRST } - bag.from(seen.never) }:expect { FIRST }
 end
 
 own_checks["send-inside-transaction"] = function(lab, seen)
-  lab.check.equals { name = "sent before the rollback", got = seen.ghost_sent, want = 1,
-    what = "Produce carried it" }:expect "holds"
+  lab.check.agree { { "sent before the rollback", seen.ghost_sent, 1, "Produce carried it" } }
 end
-
-own_checks["ignore-reports"] = function() end
 
 own_checks["outbox"] = function(lab, seen)
   local rows, log = bag.from(seen.ledger), bag.from(seen.records)
-  local first, second = command(FIRST), command(SECOND)
-  lab.check.equals { name = "killed after commit", got = rows:count(first) + log:count(first), want = 2,
-    what = "row and event" }:expect "holds"
-  lab.check.equals { name = "killed before commit", got = rows:count(second) + log:count(second), want = 0,
-    what = "row or event" }:expect "holds"
+  lab.check.agree {
+    { "killed after commit", rows:count(FIRST) + log:count(FIRST), 2, "row and event" },
+    { "killed before commit", rows:count(SECOND) + log:count(SECOND), 0, "row or event" } }
 end
 
 return experiment {
@@ -205,46 +172,12 @@ return experiment {
     right "outbox" { says = "writes the event in the transaction; a relay sends it", mode = "outbox" },
   },
 
-  run = function(lab, arm)
-    lab:event_topic()
-    lab:accounts(ACCOUNTS)
-    lab:watch_pipeline { "backlog", "lag", "applied" }
-    lab:service("consumer", { dlq = "-", batch = 50 })
-    local log = arm.class == "wrong" and lab:wire_log { api = "Produce" }
-    local service, opts = faults[arm.name](lab, arm.settings.mode)
-    opts.to, opts.count, opts.accounts = service, COMMANDS, ACCOUNTS
-    local ended = note_times(lab, opts)
-    local done = lab:commands(opts)
-    done.service:stop()
-    lab:drain {}
-    local stores, records = lab:stores(), lab:records(lab:event_topic())
-    local missing, ghosts = bag.from(stores.ledger) - bag.from(records),
-      bag.from(records) - bag.from(stores.ledger)
-    local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger,
-      records = records, sums = stores.sums }
-    if log then
-      local wire = on_the_wire(log)
-      seen.never, seen.ghost_sent = never_sent(stores, wire, done.ok), ghost_sent(records, wire)
-    end
-    seen.says = says(#missing, #ghosts, stores.sums.view - stores.sums.ledger)
-    lab:number("missing events", #missing)
-    lab:number("ghost events", #ghosts)
-    lab:number("account minus view", stores.sums.account - stores.sums.view, "cents")
-    if arm.name == "send-inside-transaction" then lab:moment(picture(records)) end
-    for _, found in ipairs { { missing, ": committed, no event" }, { ghosts, ": an event, no row" } } do
-      local id = found[1]:ids(1)[1]
-      if id then lab:anomaly(id .. found[2], { at = ended[id] }) end
-    end
-    return seen
-  end,
+  run = run,
 
   checks = function(lab, seen, arm)
-    local hole = {}
-    for i = HOLE_FROM, HOLE_TO do hole[#hole + 1] = command(i) end
-    local one = { command(FIRST) }
-    local lost = ({ ["send-after-reply"] = one, ["queue-and-reply"] = seen.never,
-      ["ignore-reports"] = hole })[arm.name] or "holds"
-    local ghost = arm.name == "send-inside-transaction" and one or "holds"
+    local lost = ({ ["send-after-reply"] = { FIRST }, ["queue-and-reply"] = seen.never,
+      ["ignore-reports"] = HOLE })[arm.name] or "holds"
+    local ghost = arm.name == "send-inside-transaction" and { FIRST } or "holds"
     lab.check.lost { of = seen.ok, in_ = seen.records, unknown = seen.unknown }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records }:expect(lost)
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect(ghost)
@@ -260,7 +193,6 @@ return experiment {
     local worst = arms["queue-and-reply"]
     if not (worst and arms["outbox"]) then return nil end
     return ("Two writes without one commit lost up to %d events (%s), or left a ghost; with an outbox \z
-      nothing was missing after the same kills."):format(
-      #worst.never, "queued, not sent")
+      nothing was missing after the same kills."):format(#worst.never, "queued, not sent")
   end,
 }

@@ -213,6 +213,13 @@ function Log.exchanges(log)
   return list
 end
 
+-- log:ids() -> ids of the records that requests carried, each as often as it was carried
+function Log.ids(log)
+  local ids = {}
+  for _, row in ipairs(log:exchanges()) do table.move(row.ids, 1, #row.ids, #ids + 1, ids) end
+  return ids
+end
+
 -- log:await(what, pred, at_most) -> pred(row)'s value of the first row that has one
 function Log.await(log, what, pred, at_most)
   return log.lab:await(what, function()

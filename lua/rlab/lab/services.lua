@@ -205,6 +205,17 @@ function Service:metrics()
   return read_metrics(demand(self, "GET", "/actuator/prometheus").body)
 end
 
+-- service:total(name, label) -> sum over the series of a metric whose labels contain this text, such as
+--   'code="0"'; nil when there is none
+function Service:total(name, label)
+  local sum
+  for series, value in pairs(self:metrics()) do
+    local labels = series:sub(1, #name) == name and series:match("^{.*}$", #name + 1)
+    if labels and labels:find(label, 1, true) then sum = (sum or 0) + value end
+  end
+  return sum
+end
+
 -- service:metric(name) -> value | nil when it has none or does not answer just now
 function Service:metric(name)
   local answer = self:alive() and call(self, "GET", "/actuator/prometheus")

@@ -77,6 +77,7 @@ local function run_client(lab, name, commands, opts, seen)
     lab:outcome(kind, name, "entry", command, why)
     if kind ~= "ok" then command.why = why end
     table.insert(seen[kind], command.id)
+    seen.ended[command.id] = lab:now()
     seen.issued = seen.issued + 1
     if opts.after then opts.after(command, kind) end
     lab:progress(seen.issued, seen.count, "commands")
@@ -96,13 +97,14 @@ end
 local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after" }
 
 -- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown =
---   ids, list = {...}}: deposits and withdrawals by so many clients, each one after the other. With
+--   ids, list = {...}, ended = {[id] = seconds}}: deposits and withdrawals by so many clients, each one after the other. With
 --   `restart` a service that was killed is started again, as a supervisor does; a command is never sent
 --   twice.
 function M.commands(lab, opts)
   opts = strict.check("lab:commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)
-  local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list }
+  local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list,
+    ended = {} }
   local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before,
     after = opts.after }
   local clients = {}

@@ -179,7 +179,7 @@ local experiment = {
           "Seeded deposits and withdrawals {id, account, amount}.",
           params = { "count: integer", "accounts: integer", 'word: string = "cmd", which ids begin with' } },
         { "commands", "lab:commands{to =, count =, accounts =, list =, clients =, restart =, at_most =, \z
-          before =, after =} -> {ok, fail, unknown, list, service}",
+          before =, after =} -> {ok, fail, unknown, list, service, ended}",
           "Commands over HTTP by serial clients, each in the history; lists of ids by outcome. A lost \z
             reply is unknown, and no command is sent twice.",
           params = { "to: service, the command service", "count: integer", "accounts: integer",
@@ -349,6 +349,7 @@ local experiment = {
         { "exchanges", "log:exchanges() -> list",
           "Requests so far as rows, each with answer, its response's row, and ids, those of the records \z
             that it carried." },
+        { "ids", "log:ids() -> list", "Ids of the records that requests carried, as often as they did." },
         { "await", "log:await(what, pred, at_most) -> value",
           "Returns pred(row)'s value of the first row that has one; else inconclusive.",
           params = { "what: string", "pred: function", 'at_most: duration = "30s"' } },
