@@ -130,10 +130,8 @@ local function run(lab, arm)
   local stores = lab:stores()
   local seen = { ok = done.ok, unknown = done.unknown, ledger = stores.ledger, effects = stores.effects,
     views = stores.views, sums = stores.sums, records = lab:records(lab:event_topic()),
-    committed = lab:committed(), cache = lab:cache(), batch = {} }
-  for i, event in ipairs(at.first_relay:batch "relay.after_ack") do -- by the ids that a person knows
-    seen.batch[i] = stores.request[event] or event
-  end
+    committed = lab:committed(), cache = lab:cache(),
+    batch = at.first_relay:batch("relay.after_ack", stores.request) }
   local ages, ratio = lab:staleness(answers)
   seen.hit_ratio, seen.reads = ratio, #ages
   lab:percentiles("commit to view", lab:delays(), { 50, 99 }, "ms")

@@ -56,13 +56,6 @@ faults["outbox"] = function(lab, mode)
     ["cmd.before_commit"] = "kill if request=" .. SECOND } }), { restart = true }
 end
 
--- The record that a rolled-back event left, if it did.
-local function ghost_of(records)
-  for _, record in ipairs(records) do
-    if record.id == FIRST then return record end
-  end
-end
-
 local function says(missing, ghosts, off)
   if missing + ghosts == 0 then return "each entry has its event, no event without one" end
   local words = {}
@@ -87,7 +80,7 @@ local function sum_of(list, ids)
 end
 
 local function show_ghost(lab, records)
-  local ghost = ghost_of(records)
+  local ghost = lab:record_of(records, FIRST)
   if not ghost then return end
   lab:picture { title = "A ghost in the log", records = records, partition = ghost.partition,
     around = ghost.offset, width = 5,
@@ -111,7 +104,7 @@ local function run(lab, arm)
   local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger,
     records = records, sums = stores.sums }
   if log then
-    local wire, ghost = bag.from(log:ids()), ghost_of(records)
+    local wire, ghost = bag.from(log:ids()), lab:record_of(records, FIRST)
     seen.never, seen.ghost_sent = never_sent(stores, wire, done.ok), ghost and wire:count(ghost.event) or 0
   end
   local rows, events = bag.from(stores.ledger), bag.from(records)

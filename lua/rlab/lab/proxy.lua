@@ -213,6 +213,21 @@ function Log.exchanges(log)
   return list
 end
 
+-- log:carrying(id) -> for each request that carried the record: {error, base_offset} of its answer
+function Log.carrying(log, id)
+  local list = {}
+  for _, row in ipairs(log:exchanges()) do
+    local answer = row.answer and row.answer.partitions[1] or {}
+    for _, carried in ipairs(row.ids) do
+      if carried == id then
+        list[#list + 1] = { error = answer.error, base_offset = answer.base_offset }
+        break
+      end
+    end
+  end
+  return list
+end
+
 -- log:ids() -> ids of the records that requests carried, each as often as it was carried
 function Log.ids(log)
   local ids = {}

@@ -126,12 +126,14 @@ function Service:revive(at_most)
   return self:restart()
 end
 
--- service:batch(point) -> ids of the events that it had in hand at that failpoint, written down before it
---   acted
-function Service:batch(point)
+-- service:batch(point, [names]) -> ids of the events that it had in hand at that failpoint, written down
+--   before it acted; names: the ids that a person knows, such as lab:stores().request
+function Service:batch(point, names)
   local ids = {}
   for _, hit in ipairs(self:hits(point)) do
-    for id in tostring(hit.ctx.ids):gmatch "[^,]+" do ids[#ids + 1] = id end
+    for id in tostring(hit.ctx.ids):gmatch "[^,]+" do
+      ids[#ids + 1] = names and names[id] or id
+    end
   end
   if #ids == 0 then self.lab:give_up("%s wrote down no ids at %s", self.name, point) end
   return ids

@@ -169,6 +169,19 @@ function M.cache(lab)
   return list
 end
 
+-- drift(cache, views) -> rows {id, off} of the accounts whose entry holds another balance than the view, and
+--   how far they are off in all
+function M.drift(_, cache, views)
+  local drift, total, balance = {}, 0, {}
+  for _, row in ipairs(views) do balance[row.key] = row.balance end
+  for _, row in ipairs(cache) do
+    local off = row.balance - balance[row.key]
+    if off ~= 0 then drift[#drift + 1] = { id = tostring(row.key), off = off } end
+    total = total + off
+  end
+  return drift, total
+end
+
 -- cached(account) -> its row as above | nil when it is not cached; a tombstone is no value
 function M.cached(lab, account)
   for _, row in ipairs(lab:cache()) do

@@ -97,9 +97,9 @@ end
 local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after" }
 
 -- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown =
---   ids, list = {...}, ended = {[id] = seconds}}: deposits and withdrawals by so many clients, each one after the other. With
---   `restart` a service that was killed is started again, as a supervisor does; a command is never sent
---   twice.
+--   ids, list = {...}, ended = {[id] = seconds}}: deposits and withdrawals by so many clients, each one
+--   after the other. With `restart` a service that was killed is started again, as a supervisor does; a
+--   command is never sent twice.
 function M.commands(lab, opts)
   opts = strict.check("lab:commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)

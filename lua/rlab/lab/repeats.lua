@@ -1,0 +1,68 @@
+-- How an event comes twice: offsets that are set back, a member that is outlasted by its partition, copies in
+-- a topic; each with its proof.
+local bag = require "rlab.bag"
+local must = require "rlab.must"
+
+local M = {}
+
+-- members() -> how many members the group of the arm's consumers has | nil when nobody says
+function M.members(lab)
+  local group = lab.run.admin:group(lab:group())
+  return group and #group.members
+end
+
+-- reset_offsets(offset) -> fault: the group's offset of partition 0 of the events is set to that; proved by
+--   what the brokers say then. The group must be empty.
+function M.reset_offsets(lab, offset)
+  lab:await("the group to be empty", function() return lab:members() == 0 end)
+  local fault = lab:fault(("offsets of the group set to %d"):format(offset))
+  must(lab.run.admin:alter_group_offsets(lab:group(),
+    { { topic = lab:event_topic(), partition = 0, offset = offset } }))
+  local at = lab:committed()["0"]
+  if at == offset then fault:fired("the broker says offset %d", at) end
+  return fault:over()
+end
+
+-- outlast(service, start, what, pred): the service is frozen, start() starts another member, and when pred()
+--   holds and the group has one member the first goes on, whose partitions are the other's by then
+function M.outlast(lab, service, start, what, pred)
+  local frozen = service:freeze()
+  start()
+  lab:await(what, pred, "20s")
+  local left = lab:members()
+  if left ~= 1 then lab:give_up("the group has %s members while one is frozen", tostring(left)) end
+  lab:event("the frozen member is out of the group, the other did its work")
+  return frozen.thaw()
+end
+
+-- record_of(records, id) -> the first of them with that id | nil
+function M.record_of(_, records, id)
+  for _, record in ipairs(records) do
+    if record.id == id then return record end
+  end
+end
+
+local function first_copy(records)
+  local met = bag.new {}
+  for _, record in ipairs(records) do
+    if met:count(record.id) > 0 then return record end
+    met:add(record.id)
+  end
+end
+
+local AROUND = 13
+
+-- show_copies(records, effects, says): the picture of the records around the first one that came again, with
+--   what effect_log holds of it; says: how it came to that
+function M.show_copies(lab, records, effects, says)
+  local count, first = bag.from(records), first_copy(records)
+  if not first then return end
+  lab:picture { records = records, partition = first.partition, around = first.offset, width = AROUND,
+    title = ("%d events are in the log twice"):format(#count:duplicates()),
+    note = ("%s: the second copies begin at offset %d."):format(says, first.offset),
+    kind = function(record) return count:count(record.id) > 1 and "doubled" or "plain" end,
+    link = { offset = first.offset, store = "effect_log",
+      text = ("%d rows for %s"):format(bag.from(effects):count(first.id), first.id) } }
+end
+
+return M
