@@ -1,0 +1,296 @@
+-- A crowd of readers before a cache: query services that differ in nothing but their protection, readers who
+-- are released together, entries that run out, and what reaches MySQL meanwhile.
+local cache = require "rlab.cache"
+local clock = require "rlab.clock"
+local hdr = require "rlab.hdr"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local tables = require "rlab.tables"
+
+local M = {}
+
+local Crowd = {}
+Crowd.__index = Crowd
+
+-- A pool smaller than the readers would cap the stampede. With this seed the keys of `jitter` end evenly.
+local function settings(crowd, more)
+  local all = {
+    workers = crowd.readers, db_pool = 2 * crowd.readers, db_wait = "0s", db_timeout = "10s",
+    redis_timeout = "2s", breaker = 0, stale = "0s", jitter = 0, ttl = "30s", fill = "plain",
+    soft_ttl = "0s", negative_ttl = "0s", beta = 0, retries = 1, lease = "5s", seed = 50,
+  }
+  return tables.merged(all, crowd.settings, more)
+end
+
+local PROTECTION = { "single", "fill", "jitter", "soft_ttl", "negative_ttl", "beta", "retries" }
+
+-- new(lab, {readers =, settings =}) -> crowd: so many readers at each process; of an arm's settings those of
+--   the query service that protect are taken
+function M.new(lab, opts)
+  return setmetatable({ lab = lab, readers = opts.readers, services = {},
+    settings = tables.picked(opts.settings, PROTECTION) }, Crowd)
+end
+
+-- count_selects(lab, account | nil, delay | nil) -> rule: SELECTs of the read model, counted on the wire, as
+--   the server's own counter would count the observer too; a series of the report. With a delay each is slow.
+function M.count_selects(lab, account, delay)
+  local which = account and (" WHERE account_id = " .. account) or ""
+  local rule = lab:rule { name = account and "SELECTs of account " .. account or "SELECTs", proto = "mysql",
+    action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which,
+    may_fire = not delay }
+  lab:gauge(function(row) row.reads = rule:state().matched end)
+  return rule
+end
+
+-- crowd:start(n, {settings =, must_fire =, failpoints =}) -> services
+function Crowd:start(n, opts)
+  opts = opts or {}
+  for _ = 1, n do
+    table.insert(self.services, self.lab:service("query", settings(self, opts.settings),
+      { via_proxy = true, must_fire = opts.must_fire, failpoints = opts.failpoints }))
+  end
+  return self.services
+end
+
+-- crowd:start_armed(n, everywhere): every reader leaves a hit at query.enter, and a load stands still at
+--   query.db_load until let_go; everywhere: every process must have one
+function Crowd:start_armed(n, everywhere)
+  local pause, enter = { ["query.db_load"] = "pause" }, { ["query.enter"] = "print" }
+  if everywhere then return self:start(n, { must_fire = pause, failpoints = enter }) end
+  return self:start(n, { failpoints = tables.merged(pause, enter) })
+end
+
+-- crowd:metric(name) -> the metric rlab_query_<name>, summed
+function Crowd:metric(name)
+  local total = 0
+  for _, service in ipairs(self.services) do
+    total = total + (service:metric("rlab_query_" .. name) or 0)
+  end
+  return total
+end
+
+-- crowd:hits(point) -> how often each process hit that failpoint, a list
+function Crowd:hits(point)
+  local list = {}
+  for i, service in ipairs(self.services) do list[i] = #service:hits(point) end
+  return list
+end
+
+-- crowd:release(account, [count]): the readers of every process at once, each asks so often; they stay open
+--   until the arm ends
+function Crowd:release(account, count)
+  local loads = {}
+  for i, service in ipairs(self.services) do
+    loads[i] = self.lab:load { to = service, readers = self.readers, count = count or 1, body = "1KiB",
+      timeout = "15s", request = { path = "/accounts/" .. account }, name = "readers-" .. i }
+  end
+  return loads
+end
+
+-- crowd:visit{keys =, rate =, seconds =}: all keys in turn at every process, which begin apart, so that no
+--   two ask for one key at once
+function Crowd:visit(opts)
+  local loads, n, keys = {}, #self.services, opts.keys
+  for i, service in ipairs(self.services) do
+    local list = {}
+    for k = 1, keys do list[k] = { path = "/accounts/" .. (k + (i - 1) * keys // n - 1) % keys + 1 } end
+    loads[i] = self.lab:load { to = service, requests = list, rate = ("%d/s"):format(opts.rate // n),
+      duration = opts.seconds, timeout = "10s", in_flight = 256, rows = math.floor(opts.rate * opts.seconds),
+      body = "256", name = "load-" .. i }
+  end
+  return loads
+end
+
+-- crowd:measure(): what it cost, as numbers of the arm
+function Crowd:measure(selects)
+  self.lab:number("SELECTs", selects)
+  self.lab:number("pool wait p99", self:metric 'pool_wait_seconds{quantile="0.99"}' / #self.services * 1000,
+    "ms")
+end
+
+-- crowd:early(selects) -> how many loads came before an entry's end, and how many after it; with how far
+--   ahead they came
+function Crowd:early(selects)
+  for name, q in pairs { p50 = "0.5", p99 = "0.99" } do
+    local ms = self:metric(('ahead_seconds{quantile="%s"}'):format(q)) / #self.services * 1000
+    self.lab:number("refreshed ahead of the end, " .. name, ms, "ms")
+  end
+  local early = self:metric "early_total"
+  self.lab:number("refreshed early", early)
+  self.lab:number("read too late", selects - early)
+  return early, selects - early
+end
+
+-- crowd:answers(loads, wanted) -> rows {status, source, balance, version, age_ms}, the slowest in seconds;
+--   another number of answers makes the arm inconclusive
+function Crowd:answers(loads, wanted)
+  local list, latency = {}, hdr.new()
+  for _, load in ipairs(loads) do
+    local stats = load:finish "20s"
+    latency:merge(stats.latency)
+    for _, row in ipairs(stats.rows) do
+      local body = row.body and json.decode(row.body) or {}
+      list[#list + 1] = { status = row.status, source = body.source, balance = body.balance,
+        version = body.version, age_ms = body.age_ms }
+    end
+  end
+  self.lab:issued("answers", #list, wanted)
+  self.lab:number("reader p50", latency:percentile(50) / 1e6, "ms")
+  self.lab:number("reader p99", latency:percentile(99) / 1e6, "ms")
+  return list, latency:percentile(100) / 1e9
+end
+
+-- ---- the entries ----
+
+-- fill(lab, account, balance, [soft_in]): an entry at version 1, filled by nobody under test, so that all
+--   counts begin at nothing; its soft deadline in so many seconds
+function M.fill(lab, account, balance, soft_in)
+  local redis = lab:redis()
+  must(cache.fill(redis, lab:prefix(), account, { balance = balance, version = 1 },
+    { mode = "plain", ttl = "30s" }))
+  if not soft_in then return end
+  must(redis:call("HSET", cache.key(lab:prefix(), account), "soft",
+    clock.unix_ms() + math.floor(soft_in * 1000)))
+end
+
+-- expire(lab, account) -> fault: the entry's end, confirmed
+function M.expire(lab, account)
+  local redis, key = lab:redis(), cache.key(lab:prefix(), account)
+  local fault = lab:fault(("account %d runs out"):format(account))
+  local set = must(redis:call("PEXPIRE", key, 1))
+  lab:await("EXISTS = 0", function() return must(redis:call("EXISTS", key)) == 0 end)
+  return fault:fired("PEXPIRE 1 ms: %d, EXISTS: 0", set)
+end
+
+-- pass_soft_deadline(lab, account) -> fault: the entry is past its soft deadline, and the view has version 2
+function M.pass_soft_deadline(lab, account)
+  local fault = lab:fault(("account %d passes its soft deadline"):format(account))
+  must(lab:redis():call("HSET", cache.key(lab:prefix(), account), "soft", clock.unix_ms() - 1))
+  must(lab:db():exec("UPDATE account_view SET balance = balance + 1, version = 2 WHERE account_id = ?",
+    account))
+  return fault:fired "soft deadline 1 ms ago, version 2 in the view"
+end
+
+-- The answers to a command for the entries of the accounts 1..n.
+local function for_all_keys(lab, n, command, ...)
+  local commands = {}
+  for id = 1, n do commands[id] = { command, cache.key(lab:prefix(), id), ... } end
+  return must(lab:redis():pipeline(commands))
+end
+
+-- end_together(lab, n, seconds): all these entries run out at the same instant
+function M.end_together(lab, n, seconds)
+  for_all_keys(lab, n, "PEXPIREAT", clock.unix_ms() + math.floor(seconds * 1000))
+end
+
+-- spread(lab, n) -> ms between the first and the last end of these entries
+function M.spread(lab, n)
+  local ends = for_all_keys(lab, n, "PEXPIRETIME")
+  for id, at in ipairs(ends) do
+    if type(at) ~= "number" or at < 0 then
+      lab:give_up("account %d is not in the cache: %s", id, tostring(at))
+    end
+  end
+  return math.max(table.unpack(ends)) - math.min(table.unpack(ends))
+end
+
+-- crowd:warm(keys): each process reads its share of the keys, all within a moment
+function Crowd:warm(keys)
+  local loads, share = {}, keys // #self.services
+  for i, service in ipairs(self.services) do
+    local list = {}
+    for k = 1, share do list[k] = { path = "/accounts/" .. (i - 1) * share + k } end
+    loads[i] = self.lab:load { to = service, requests = list, rate = "1000/s", count = #list,
+      timeout = "10s", name = "load-" .. i }
+  end
+  for _, load in ipairs(loads) do load:finish "15s" end
+end
+
+-- ---- the load of one entry, held ----
+
+local function total(list)
+  local sum = 0
+  for _, n in ipairs(list) do sum = sum + n end
+  return sum
+end
+
+-- All have entered, and the protection put each where it is to be.
+local function gathered(crowd, wanted)
+  return total(crowd:hits "query.enter") >= crowd.readers * #crowd.services
+    and total(crowd:hits "query.db_load") == wanted.loading
+    and crowd:metric "joins_total" == wanted.joined
+    and crowd:metric "lease_waits_total" == (wanted.waiting or 0)
+end
+
+-- crowd:let_go{loading =, joined =, waiting = 0}: when all have entered and each is where the protection puts
+--   it, and stays there for a slow query's time, the loads that stand at query.db_load go on and end; what
+--   MySQL has under way meanwhile is watched
+function Crowd:let_go(wanted)
+  local lab, loading = self.lab, wanted.loading
+  local most = lab:peak_status("Threads_running", function() -- others' and the observer's too
+    lab:await(("%d readers inside, %d of them loading"):format(self.readers * #self.services, loading),
+      function() return gathered(self, wanted) end)
+    lab:hold("50 ms of a slow query", function() return gathered(self, wanted) end, "50ms")
+    for _, service in ipairs(self.services) do service:failpoint("query.db_load", "off") end
+    if lab.arm.class == "wrong" then lab:anomaly(("%d readers load one row"):format(loading)) end
+    lab:await("the loads to end", function()
+      return self:metric "db_busy" + self:metric "queued" == 0 and self:metric "db_reads_total" >= loading
+    end)
+  end)
+  lab:number("peak Threads_running", most)
+  lab:number("reads at once", self:metric "db_peak")
+end
+
+-- peak(log, skip, window) -> the most requests of a wire log in any window of so many seconds, without the
+--   first so many; when it began; how many there were
+function M.peak(log, skip, window)
+  local times, most, from, at = {}, 0, 1, nil
+  for i, row in ipairs(log:rows { direction = "request" }) do times[i] = row.time end
+  table.sort(times)
+  times = table.move(times, skip + 1, #times, 1, {})
+  for i, t in ipairs(times) do
+    while times[from] <= t - window do from = from + 1 end
+    if i - from + 1 > most then most, at = i - from + 1, times[from] end
+  end
+  return most, at, #times
+end
+
+-- other(answers, status) -> how many have another status
+function M.other(answers, status)
+  local n = 0
+  for _, answer in ipairs(answers) do n = n + (answer.status == status and 0 or 1) end
+  return n
+end
+
+-- check_answers(lab, answers, wanted, right): right(answer) of each that found something, and their number.
+--   For checks.
+function M.check_answers(lab, answers, wanted, right)
+  local wrong = {}
+  for i, a in ipairs(answers) do
+    if a.status == 200 and not right(a) then
+      wrong[#wrong + 1] = { id = "answer " .. i,
+        note = ("balance %s at version %s"):format(a.balance, a.version) }
+    end
+  end
+  local text = #wrong > 0 and ("%d answers differ from the view at their version"):format(#wrong)
+    or ("all %d answers are the view's at their version"):format(#answers)
+  lab.check.custom("answers", function() return #wrong == 0, text, wrong end):expect "holds"
+  lab.check.agree { { "answered", #answers, wanted, "answers" } }
+end
+
+-- check_peak(lab, seen, keys, window) -> check: at most a third of the keys was read in the worst window.
+--   Keys that run out one after another while this machine stands still are all missed at once when it goes
+--   on: that many too many prove nothing. seen: {peak, spread (ms), stall (s)}. For checks.
+function M.check_peak(lab, seen, keys, window)
+  local limit, excused = keys // 3, seen.spread > window * 1000
+    and math.ceil(keys / seen.spread * 1000 * seen.stall) or 0
+  local text = ("in the worst %d ms %d SELECTs, limit at most %d"):format(window * 1000, seen.peak, limit)
+  return lab.check.custom("peak", function()
+    if seen.peak <= limit then return true, text, {} end
+    if seen.peak > limit + excused then return false, text, { { id = "peak", note = text } } end
+    return nil, ("%s; but the slowest answer took %.0f ms: this machine is too busy"):format(text,
+      seen.stall * 1000)
+  end)
+end
+
+return M
