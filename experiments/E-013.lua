@@ -3,11 +3,10 @@
 local cache = require "rlab.cache"
 
 local ACCOUNTS, COMMANDS = 10, 100
--- accounts: of the killed event, with a broken second key, whose entry is deleted
-local RESERVED, LISTED, LOST_KEY = 5, 6, 3
-local EDGE = (1 << 53) - 2                           -- where accounts 9 and 10 start: doubles end at 2^53
-local REFUSED = { from = 30, to = 34 }               -- commands whose transaction fails at its commit
-local KILL = 40                                      -- the event after whose cache update the consumer dies
+local RESERVED, LISTED, LOST_KEY = 5, 6, 3 -- of the killed event, with a broken second key, without entry
+local EDGE = (1 << 53) - 2 -- where accounts 9 and 10 start: doubles end at 2^53
+local REFUSED = { from = 30, to = 34 } -- commands whose transaction fails at its commit
+local KILL = 40 -- the event after whose cache update the consumer dies, its offset not committed
 
 -- Accounts 9 and 10 get just enough commands to end at 2^53 + 1 and 2^53; the last three belong to the
 -- accounts whose keys are tampered with.
@@ -29,38 +28,22 @@ end
 local function start_state(lab)
   lab:accounts(ACCOUNTS)
   must(lab:db():exec("UPDATE account SET version = ? WHERE id >= 9", EDGE))
-  local redis = lab:redis()
   for id = 1, ACCOUNTS do
-    must(cache.fill(redis, lab:prefix(), id, { balance = 0, version = id >= 9 and EDGE or 0 },
+    must(cache.fill(lab:redis(), lab:prefix(), id, { balance = 0, version = id >= 9 and EDGE or 0 },
       { mode = "plain", ttl = "10m" }))
   end
-  return redis
 end
 
-local function phase(lab, command, list, from, to)
-  local part = table.move(list, from, to, 1, {})
-  local seen = lab:commands { to = command, list = part }
-  return seen
-end
-
--- What cache and view say of each account, and how far they are apart.
-local function compare(lab)
-  local views, drift = {}, {}
-  for _, row in ipairs(lab:stores().views) do views[row.key] = row end
-  local rows = lab:cache()
-  for _, row in ipairs(rows) do
-    local view = views[row.key]
-    if row.balance ~= view.balance then
-      drift[#drift + 1] = { id = tostring(row.key), off = row.balance - view.balance }
-    end
+local function row_of(list, account)
+  for _, row in ipairs(list) do
+    if row.key == account then return row end
   end
-  return rows, drift
 end
 
 local function sum_of(list, account, from, to)
   local sum = 0
   for i = from, to do
-    if not account or list[i].account == account then sum = sum + list[i].amount end
+    if list[i].account == account then sum = sum + list[i].amount end
   end
   return sum
 end
@@ -70,43 +53,23 @@ local function start_services(lab, arm)
     must_fire = { ["cmd.before_commit"] = ("%d*off->%d*error(the commit fails)->off"):format(
       REFUSED.from - 1, REFUSED.to - REFUSED.from + 1) } })
   lab:service("relay", { batch = 10, in_flight = 1 })
-  local consumer = lab:service("consumer",
+  local kill = { ["consumer.after_cache"] = ("#%d kill"):format(KILL) }
+  return command, lab:service("consumer",
     { cache = arm.settings.cache, batch = 1, workers = 1, commit = "sync-after-work" },
-    { must_fire = arm.settings.cache ~= "none" and { ["consumer.after_cache"] = ("#%d kill"):format(KILL) }
-      or nil })
-  return command, consumer
+    { must_fire = arm.settings.cache ~= "none" and kill or nil })
 end
 
 -- Between the phases all is quiet: one entry is lost, and a key beside another one gets a type that no
 -- script expects.
-local function tamper(lab, redis)
+local function tamper(lab)
+  local redis, listed = lab:redis(), cache.latest_key(lab:prefix(), LISTED)
   local fault = lab:fault(("DEL the entry of account %d, make the second key of account %d a list"):format(
     LOST_KEY, LISTED)):started()
   local gone = must(redis:call("DEL", cache.key(lab:prefix(), LOST_KEY)))
-  must(redis:call("DEL", cache.latest_key(lab:prefix(), LISTED)))
-  local items = must(redis:call("RPUSH", cache.latest_key(lab:prefix(), LISTED), "no hash"))
+  must(redis:call("DEL", listed))
+  local items = must(redis:call("RPUSH", listed, "no hash"))
   if gone == 1 and items == 1 then fault:fired "Redis answered 1 key deleted, 1 list made" end
   fault:over()
-end
-
-local function story(lab, arm)
-  lab:event_topic { partitions = 1 }
-  lab:topic("events.dlq", { partitions = 1 })
-  local redis, list = start_state(lab), plan(lab)
-  local command, consumer = start_services(lab, arm)
-  lab:watch_pipeline { "backlog", "lag", "stale" }
-  local first = phase(lab, command, list, 1, COMMANDS - 3)
-  if arm.settings.cache ~= "none" then
-    consumer:wait_exit { signal = "KILL" }
-    lab:event("the consumer died after the cache update of event %d, before its offset was committed", KILL)
-    consumer = consumer:restart()
-  end
-  lab:drain {}
-  tamper(lab, redis)
-  local last = phase(lab, command, list, COMMANDS - 2, COMMANDS)
-  lab:drain {}
-  lab:issued("commands answered", #first.ok + #last.ok, COMMANDS - (REFUSED.to - REFUSED.from + 1))
-  return list, redis, consumer
 end
 
 local function says(arm, seen)
@@ -122,32 +85,33 @@ local function says(arm, seen)
 end
 
 local function run(lab, arm)
-  local list, redis, consumer = story(lab, arm)
-  local stores, rows, drift = lab:stores(), compare(lab)
-  local seen = { cache = rows, drift = drift, views = stores.views, effects = stores.effects,
-    sums = stores.sums, off = 0 }
-  seen.effects_topic = lab:records(lab:event_topic())
-  for _, d in ipairs(drift) do seen.off = seen.off + d.off end
-  seen.refused = { [1] = sum_of(list, 1, REFUSED.from, REFUSED.to),
-    [2] = sum_of(list, 2, REFUSED.from, REFUSED.to) }
+  lab:event_topic { partitions = 1 }
+  local dlq = lab:topic("events.dlq", { partitions = 1 })
+  start_state(lab)
+  local list, command, consumer = plan(lab), start_services(lab, arm)
+  lab:watch_pipeline { "backlog", "lag", "stale" }
+  local first = lab:commands { to = command, list = table.move(list, 1, COMMANDS - 3, 1, {}) }
+  if arm.settings.cache ~= "none" then consumer = consumer:revive() end
+  lab:drain {}
+  tamper(lab)
+  local last = lab:commands { to = command, list = table.move(list, COMMANDS - 2, COMMANDS, 1, {}) }
+  lab:drain {}
+  lab:issued("commands answered", #first.ok + #last.ok, COMMANDS - (REFUSED.to - REFUSED.from + 1))
+  local stores = lab:stores()
+  local seen = { cache = lab:cache(), views = stores.views, effects = stores.effects, sums = stores.sums,
+    effects_topic = lab:records(lab:event_topic()) }
+  seen.drift, seen.off = lab:drift(seen.cache, seen.views)
+  seen.refused = { sum_of(list, 1, REFUSED.from, REFUSED.to), sum_of(list, 2, REFUSED.from, REFUSED.to) }
   seen.last_two = sum_of(list, LOST_KEY, COMMANDS - 2, COMMANDS)
   seen.killed = list[KILL + REFUSED.to - REFUSED.from + 1].amount
-  seen.second_key = must(redis:call("TYPE", cache.latest_key(lab:prefix(), LISTED)))
-  seen.dlq = #lab:read(lab:name "events.dlq").records
-  seen.redelivered = consumer:metrics()["rlab_consumer_seen_total"]
+  seen.second_key = must(lab:redis():call("TYPE", cache.latest_key(lab:prefix(), LISTED)))
+  seen.dlq, seen.redelivered = #lab:read(dlq).records, consumer:metrics().rlab_consumer_seen_total
   lab:number("cache minus database", seen.off, "cents")
-  lab:number("keys wrong", #drift)
-  if drift[1] then lab:anomaly(("account %s: the cache is off by %+d"):format(drift[1].id, drift[1].off)) end
+  lab:number("keys wrong", #seen.drift)
+  local one = seen.drift[1]
+  if one then lab:anomaly(("account %s: the cache is off by %+d"):format(one.id, one.off)) end
   seen.says = says(arm, seen)
   return seen
-end
-
--- ---- the checks ----
-
-local function row_of(list, account)
-  for _, row in ipairs(list) do
-    if row.key == account then return row end
-  end
 end
 
 local function off_of(seen, account)
@@ -155,50 +119,42 @@ local function off_of(seen, account)
   return entry and entry.balance - view.balance
 end
 
--- The accounts whose entries hold another balance than the database, as ids.
 local function wrong_keys(lab, seen)
   return lab.check.same { name = "cache-is-view", got = seen.drift, want = {},
     what = "accounts whose entry differs" }
 end
 
 local checks = {}
-
 checks["reserve-first"] = function(lab, seen)
   wrong_keys(lab, seen):expect { "1", "2" }
-  for account, amount in ipairs(seen.refused) do
-    lab.check.equals { name = "reserved-" .. account, got = off_of(seen, account), want = amount,
-      what = "cents that the database never saw" }:expect "holds"
-  end
+  local what = "cents that the database never saw"
+  lab.check.agree { { "reserved-1", off_of(seen, 1), seen.refused[1], what },
+    { "reserved-2", off_of(seen, 2), seen.refused[2], what } }
 end
 
 checks["increments"] = function(lab, seen)
   wrong_keys(lab, seen):expect { tostring(LOST_KEY), tostring(RESERVED) }
-  lab.check.equals { name = "twice", got = off_of(seen, RESERVED), want = seen.killed,
-    what = "cents added twice" }:expect "holds"
-  lab.check.equals { name = "from-zero", got = row_of(seen.cache, LOST_KEY).balance, want = seen.last_two,
-    what = "cents: only the last two" }:expect "holds"
+  lab.check.agree { { "twice", off_of(seen, RESERVED), seen.killed, "cents added twice" },
+    { "from-zero", row_of(seen.cache, LOST_KEY).balance, seen.last_two, "cents: only the last two" } }
 end
 
 checks["two-writes"] = function(lab, seen)
-  lab.check.equals { name = "first-write", got = row_of(seen.cache, LISTED).version,
-    want = row_of(seen.views, LISTED).version,
-    what = "is the version that the first write left" }:expect "holds"
+  lab.check.agree { { "first-write", row_of(seen.cache, LISTED).version, row_of(seen.views, LISTED).version,
+    "is the version that the first write left" }, { "parked", seen.dlq, 1, "event in the DLQ" } }
   lab.check.equals { name = "second-write", got = seen.second_key, want = "hash",
     what = "is what the second write met" }:expect "violated"
-  lab.check.equals { name = "parked", got = seen.dlq, want = 1, what = "event in the DLQ" }:expect "holds"
 end
 
 checks["versions-as-numbers"] = function(lab, seen)
   lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = ACCOUNTS - 1 }:expect { "9" }
-  lab.check.equals { name = "edge", got = row_of(seen.cache, 9).version, want = 1 << 53,
-    what = "is the version of its entry" }:expect "holds"
+  lab.check.agree { { "edge", row_of(seen.cache, 9).version, 1 << 53, "is the version of its entry" } }
 end
 
 checks["set-if-newer"] = function(lab, seen)
   wrong_keys(lab, seen):expect "holds"
   lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = ACCOUNTS - 1 }:expect "holds"
-  lab.check.equals { name = "missing", got = row_of(seen.cache, LOST_KEY) == nil, want = true,
-    what = "that the deleted entry stays missing" }:expect "holds"
+  lab.check.agree { { "missing", row_of(seen.cache, LOST_KEY) == nil, true,
+    "that the deleted entry stays missing" } }
 end
 
 return experiment {
@@ -235,15 +191,9 @@ return experiment {
   end,
 
   verdict = function(arms)
-    local list = {}
-    for _, name in ipairs { "reserve-first", "increments" } do
-      if arms[name] then
-        list[#list + 1] = ("%s left the cache %+d cents off"):format(name, arms[name].off)
-      end
-    end
-    if arms["set-if-newer"] then
-      list[#list + 1] = ("set-if-newer differs on %d keys"):format(#arms["set-if-newer"].drift)
-    end
-    return list[1] and "MySQL is right in every arm; " .. table.concat(list, ", ") .. "."
+    local first, added, right = arms["reserve-first"], arms["increments"], arms["set-if-newer"]
+    if not (first and added and right) then return nil end
+    return ("MySQL is right in every arm; reserve-first left the cache %+d cents off, increments left the \z
+      cache %+d cents off, set-if-newer differs on %d keys."):format(first.off, added.off, #right.drift)
   end,
 }
