@@ -16,7 +16,7 @@ step() { # TEXT COMMAND...
 }
 
 patches() { awk '/^```diff$/ { on = 1; next } /^```$/ { on = 0 } on' docs/extending.md; }
-apply() { patches | patch -s -p1 -d "$copy"; }
+apply() { patches | (cd "$copy" && GIT_CEILING_DIRECTORIES=$(dirname "$copy") git apply -p1 -); }
 build() { "${MAKE:-make}" -C "$copy" -s -j"$(nproc)" all; }
 document() { (cd "$copy" && ./rlab api --markdown >docs/api.md); }
 tests() { (cd "$copy" && ./rlab busted spec/unit/recipe_*_spec.lua spec/unit/api_spec.lua); }
