@@ -52,6 +52,15 @@ function M.consumer(lab, overrides)
   return lab:own(must(kafka.consumer(settings)))
 end
 
+-- send_all(producer, messages, what): all of them acknowledged, or the arm is inconclusive; `what` is the
+--   history's value
+function M.send_all(lab, producer, messages, what)
+  local sent = lab:op("producer", "send", what, function() return must(producer:send_batch(messages)) end)
+  if #sent:acked() ~= #messages then
+    lab:give_up("%d of %d records acknowledged", #sent:acked(), #messages)
+  end
+end
+
 local topic_keys = { "assignment", "configs", "min_isr", "partitions", "replication_factor" }
 
 local function in_sync(lab, name)
@@ -100,6 +109,15 @@ function M.partition(lab, topic, partition)
   local found, failure = lab.run.admin:topic(topic)
   if not found then return nil, failure end
   return found.partitions[(partition or 0) + 1]
+end
+
+-- follower(topic) -> the id of a follower of partition 0 that is in sync
+function M.follower(lab, topic)
+  local part, follower = must(lab:partition(topic, 0)), nil
+  for _, id in ipairs(part.isr) do
+    if id ~= part.leader then follower = id end
+  end
+  return follower or lab:give_up("%s has no follower in sync", topic)
 end
 
 -- isr_is(topic, {1, 2}) -> true when the in-sync replicas of partition 0 are exactly these

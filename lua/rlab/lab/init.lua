@@ -268,6 +268,7 @@ Lab.duration = units.duration
 mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
   "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
   "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads",
-  "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table" })
+  "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
+  "rlab.lab.readers" })
 
 return { new = new }

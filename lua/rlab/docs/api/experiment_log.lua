@@ -25,6 +25,11 @@ return {
         "Series of what an observer has against the log that the setup wrote, and its lag by three \z
           definitions.",
         params = { "state: table", "with_lag: boolean" } },
+      { "reader", "lab:reader{topic =, partitions =, isolation =, name =} -> reader",
+        "A reader beside the story: reader:values(partition), reader:all_at(ids) -> seconds | nil, \z
+          reader.at[value]; from the beginning until the arm ends.",
+        params = { "topic: string", "partitions: integer = 1", 'isolation: string = "read_committed"',
+          "name: string, of its group" } },
       { "gaps", "lab:gaps(offsets, low, ended) -> list", "Offsets up to the end that are not among those.",
         params = { "offsets: list", "low: integer", "ended: integer" } },
       { "log_cells", "lab:log_cells{records =, partition =, from =, to =, fate =} -> cells",
