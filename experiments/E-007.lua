@@ -1,7 +1,7 @@
 -- E-007: a producer dies in the middle of a transaction. Who still sees what is written behind it?
-local batch = require "rlab.lab.batch"
+local batch = require "rlab.story.batch"
 local tables = require "rlab.tables"
-local writer = require "rlab.lab.writer"
+local writer = require "rlab.story.writer"
 
 local PLAIN, WINDOW, LIMIT = 20, "3s", 3
 local PLAIN0, PLAIN1 = batch.ids("plain0-", PLAIN), batch.ids("plain1-", PLAIN) -- by partition

@@ -1,5 +1,5 @@
 -- E-008: one hot key runs out. How many reads of the database does that cost, and what brings it down to one?
-local stampede = require "rlab.lab.stampede"
+local stampede = require "rlab.story.stampede"
 
 local PROCESSES, READERS, HOT, MISSING, KEYS = 2, 32, 7, 404, 50 -- readers of each process
 local ALL, TTL, SOFT, SLOT = PROCESSES * READERS, 1.0, 5.0, 0.1 -- SLOT: in which a peak is counted

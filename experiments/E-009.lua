@@ -2,7 +2,7 @@
 -- are gone?
 -- The whole matrix lives through one fault script: the follower F is frozen, records are sent to the leader
 -- L, L is killed, F goes on and leads.
-local acks = require "rlab.lab.acks"
+local acks = require "rlab.story.acks"
 
 local N, L, F, X = 20, 1, 2, 3
 -- below replica.lag.time.max.ms and the broker session, else F leaves the ISR and nothing is lost

@@ -1,6 +1,6 @@
 -- A transactional writer that dies before it can end its transaction, and what it leaves: an open transaction
 -- that hides what is written behind it until somebody ends it.
-local batch = require "rlab.lab.batch"
+local batch = require "rlab.story.batch"
 local must = require "rlab.must"
 local process = require "rlab.process"
 

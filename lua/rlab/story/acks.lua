@@ -2,7 +2,7 @@
 -- script in two phases: A, while the follower is frozen, and B, when the leader is dead. A row of the matrix
 -- is an arm: name, acks, min_isr, replicas (the leader first), phases in which it sends, and std where its
 -- producer has the standard profile. A record's value is its id: A01 .. of phase A.
-local batch = require "rlab.lab.batch"
+local batch = require "rlab.story.batch"
 local fs = require "rlab.fs"
 local must = require "rlab.must"
 local process = require "rlab.process"
