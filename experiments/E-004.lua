@@ -18,10 +18,7 @@ end
 
 -- Where the group goes on after a crash, says the store that keeps it; nil while it has committed nothing.
 local function committed(lab, arm)
-  if in_mysql(arm) then return lab:rows("consumer_offset.next_offset")[1] end
-  for _, row in ipairs(must(lab.run.admin:group_offsets(lab:group()))) do
-    if row.topic == lab:event_topic() and row.partition == 0 then return row.offset end
-  end
+  return lab:committed({ offsets = in_mysql(arm) and "mysql" or "kafka" })["0"]
 end
 
 local function sample(lab)
@@ -37,13 +34,11 @@ end
 -- The highest offset that an OffsetCommit asked for and the broker confirmed, seen on the wire; 0 when
 -- there was none.
 local function committed_on_wire(log)
-  local asked, highest = {}, 0
-  for _, row in ipairs(log:rows()) do
-    local key, part = ("%s %s"):format(row.conn, row.correlation), row.partitions and row.partitions[1]
-    if row.direction == "request" then asked[key] = part and part.offset end
-    if row.direction == "response" and part and part.error == 0 then
-      highest = math.max(highest, asked[key] or 0)
-    end
+  local highest = 0
+  for _, request in ipairs(log:exchanges()) do
+    local asked = request.partitions and request.partitions[1]
+    local told = request.answer and request.answer.partitions and request.answer.partitions[1]
+    if asked and told and told.error == 0 then highest = math.max(highest, asked.offset or 0) end
   end
   return highest
 end
@@ -73,25 +68,13 @@ local function crash(lab, arm, held)
   return consumer, committed_on_wire(log)
 end
 
-local function moment(lab, seen)
-  local cells = {}
-  for _, record in ipairs(seen.records) do
-    if record.offset >= HELD - 5 and record.offset < HELD + 5 then
-      local lost = record.id == seen.held.id
-        and #lab:rows("effect_log.seq",
-        { where = ("event_id = UUID_TO_BIN('%s')"):format(record.event) }) == 0
-      cells[#cells + 1] = { offset = record.offset, kind = lost and "lost" or "plain", id = record.id,
-        key = record.key }
-    end
-  end
-  lab:moment {
-    title = "Event 40 when its consumer died", note = "The group went on at the committed offset; what \z
-      lies before it never comes again.",
-    partitions = { { topic = "events", partition = 0, marks = { committed = seen.position },
-      cells = cells } },
-    links = { { partition = 0, offset = seen.held.offset, store = "effect_log",
-      text = "no row for " .. seen.held.id } },
-  }
+local function show_held(lab, seen)
+  local lost = lab:effects(seen.held.event) == 0
+  lab:picture { title = "Event 40 when its consumer died", records = seen.records,
+    note = "The group went on at the committed offset; what lies before it never comes again.",
+    around = seen.held.offset, width = 5, marks = { committed = seen.position },
+    kind = function(record) return lost and record.id == seen.held.id and "lost" or "plain" end,
+    link = { offset = seen.held.offset, store = "effect_log", text = "no row for " .. seen.held.id } }
 end
 
 local function says(seen)
@@ -156,7 +139,7 @@ return experiment {
     lab:number("lost effects", #(bag.from(seen.ids) - bag.from(seen.applied)))
     lab:number("redelivered", seen.again)
     lab:number("money missing", seen.sums.ledger - seen.sums.view, "cents")
-    if arm.name == "auto-store" then moment(lab, seen) end
+    if arm.name == "auto-store" then show_held(lab, seen) end
     return seen
   end,
 
