@@ -40,6 +40,7 @@ picture() {
     echo "docs/images/engine.svg is old; run: lua5.4 deps/graph.lua docs/images/engine.svg"
   rm -f "$drawn"
 }
+short_stories() { tracked experiments | grep '\.lua$' | xargs -r wc -l | awk '$2 != "total" && $1 > 199 { print $2 ": " $1 " lines" }'; }
 short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 560 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
@@ -56,6 +57,7 @@ rule "only engine/bind includes lua.h" lua_stays_in_bind
 rule "only engine/main.c exits" exits
 rule "docs/images/engine.svg is what engine/ includes" picture
 rule "no file is longer than 500 lines" short_files
+rule "an experiment is a story of at most 200 lines" short_stories
 rule "no line of C is longer than 110 columns" wide c_files
 rule "no folder of engine or lua holds more than 25 files" full_folders
 rule "C files of a folder use each other in no circle but those of deps/circles.allow" circles
