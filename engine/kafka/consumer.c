@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
-#include "kafka/consumer_events.h"
+#include "kafka/consumer_internal.h"
 
 enum { LEAVE_MS = 3000, DESTROY_MS = 2000, FIRST_QUERY_MS = 500, LEAVE_SLICE_MS = 20 };
 

@@ -1,4 +1,4 @@
-#include "kafka/consumer_events.h"
+#include "kafka/consumer_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

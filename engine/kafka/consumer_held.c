@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "kafka/consumer_events.h"
+#include "kafka/consumer_internal.h"
 
 void consumer_free_msgs(rd_kafka_message_t **msgs, int n)
 {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 
 enum { UP_MAX = 128 };
@@ -67,6 +68,7 @@ static void note(kafka_losses *losses, uint64_t broker, bool up)
         losses->up[losses->count++] = broker;
     if (up || !was)
         return;
+    rl_assert(losses->count > 0);
     losses->up[i] = losses->up[--losses->count];
     atomic_fetch_add(&losses->lost, 1);
 }

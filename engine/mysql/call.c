@@ -1,6 +1,7 @@
 /* Around every call to the server: its deadline, and what its failure means. */
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "mysql/errors.h"
 #include "mysql/internal.h"
 
@@ -52,6 +53,7 @@ rl_err *my_begin(my_conn *conn, double seconds)
 
 void my_end(my_conn *conn)
 {
+    rl_assert(!conn->mysql || conn->fd >= 0);
     my_watch_disarm(&conn->watch);
 }
 

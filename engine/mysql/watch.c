@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/cond.h"
 
 static struct {
@@ -82,6 +83,7 @@ void my_watch_init(my_watch *watch)
 void my_watch_fd(my_watch *watch, int fd)
 {
     pthread_mutex_lock(&all.lock);
+    rl_assert(fd < 0 || watch->fd < 0); /* the old one is taken off before it is closed */
     watch->fd = fd;
     if (watch->cancelled)
         watch_hang_up(watch);

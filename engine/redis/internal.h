@@ -38,6 +38,7 @@ void redisc_hang_up(redisc_conn *conn);
 rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
 /* The same without waiting longer than the deadline being fatal: *reply NULL when nothing came. */
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
+void redisc_drop_pushes(redisc_conn *conn);
 void redisc_keep_push(redisc_conn *conn, redisReply *message);
 
 #endif

@@ -131,6 +131,13 @@ void redisc_keep_push(redisc_conn *conn, redisReply *message)
     conn->pushes[(conn->push_head + conn->push_count++) % conn->push_cap] = message;
 }
 
+void redisc_drop_pushes(redisc_conn *conn)
+{
+    for (; conn->push_count; conn->push_count--, conn->push_head++)
+        freeReplyObject(conn->pushes[conn->push_head % conn->push_cap]);
+    conn->push_head = 0;
+}
+
 static rl_err *stray_reply(redisc_conn *conn, redisReply *reply)
 {
     freeReplyObject(reply);

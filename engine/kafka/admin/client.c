@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "kafka/admin/run.h"
 
@@ -139,6 +140,7 @@ void admin_items_of_list(kafka_items *items, const rd_kafka_topic_partition_list
 
 admin_run admin_begin(kafka_admin *admin, kafka_call *call)
 {
+    rl_assert(call->timeout_ms >= 0);
     return (admin_run){.admin = admin, .call = call, .until = deadline_in_ms(call->timeout_ms)};
 }
 

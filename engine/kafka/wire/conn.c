@@ -216,6 +216,7 @@ rl_err *wire_receive(wire_conn *conn, const wire_call *call, frame_reader *r)
 
 bool wire_abandon(wire_conn *conn)
 {
+    rl_assert(conn->count >= 0 && conn->count <= WIRE_MAX_AHEAD);
     if (conn->state == READY)
         conn->abandoned = conn->count;
     return conn->state != AT_LOGIN;

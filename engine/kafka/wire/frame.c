@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/assert.h"
+
 /* ---- APIs ---- */
 
 static const struct {
@@ -63,6 +65,7 @@ static const char *frame_take(frame_reader *r, size_t n)
     }
     const char *p = r->data + r->pos;
     r->pos += n;
+    rl_assert(r->pos <= r->len);
     return p;
 }
 
@@ -257,6 +260,7 @@ frame_writer frame_begin_response(rl_buf *buf, int api, int version, int32_t cor
 
 void frame_finish(frame_writer *w)
 {
+    rl_assert(w->buf->len >= w->start + 4 && w->buf->len - w->start - 4 <= INT32_MAX);
     uint32_t n = (uint32_t)(w->buf->len - w->start - 4);
     for (int i = 0; i < 4; i++)
         w->buf->data[w->start + (size_t)i] = (char)(n >> (24 - 8 * i));

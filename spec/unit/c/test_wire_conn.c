@@ -216,6 +216,24 @@ static void test_silence_ends_at_the_deadline_and_the_connection_survives(void *
     stop(&b);
 }
 
+/* More questions within the time of silence than a connection holds: it is replaced, and each of
+ * them still ends with its own deadline. */
+static void test_unanswered_questions_do_not_pile_up(void **state)
+{
+    (void)state;
+    broker b;
+    start(&b, ANSWERS);
+    wire_cluster *c = cluster_of(&b, NULL);
+    works(c);
+    b.manner = SILENT;
+    for (int i = 0; i < WIRE_MAX_AHEAD + 8; i++)
+        fails(c, 1, RL_LAB, "TIMEOUT");
+    b.manner = ANSWERS;
+    works(c);
+    wire_cluster_free(c);
+    stop(&b);
+}
+
 static void test_silence_from_the_first_byte(void **state)
 {
     (void)state;
@@ -379,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_connection_serves_many_questions),
         cmocka_unit_test(test_silence_ends_at_the_deadline_and_the_connection_survives),
+        cmocka_unit_test(test_unanswered_questions_do_not_pile_up),
         cmocka_unit_test(test_silence_from_the_first_byte),
         cmocka_unit_test(test_another_thread_cancels),
         cmocka_unit_test(test_a_wake_without_a_flag_means_nothing),

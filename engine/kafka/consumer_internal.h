@@ -4,8 +4,8 @@
  *
  * Uses: kafka/consumer. Thread: the callbacks run on the polling thread; the list is guarded by
  * the consumer's lock. */
-#ifndef RL_KAFKA_CONSUMER_EVENTS_H
-#define RL_KAFKA_CONSUMER_EVENTS_H
+#ifndef RL_KAFKA_CONSUMER_INTERNAL_H
+#define RL_KAFKA_CONSUMER_INTERNAL_H
 
 #include "kafka/consumer.h"
 
