@@ -41,7 +41,7 @@ picture() {
   rm -f "$drawn"
 }
 short_stories() { tracked experiments | grep '\.lua$' | xargs -r wc -l | awk '$2 != "total" && $1 > 199 { print $2 ": " $1 " lines" }'; }
-short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 560 { print $2 ": " $1 " lines" }'; }
+short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
     xargs -r grep -nE '(^|[^a-z$}])/(work|root|home)/' | grep -v '^deps/lint.sh:'
