@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "bind/kafka/batch.h"
 #include "bind/value/errs.h"
@@ -330,11 +331,13 @@ static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *part)
 
 void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list)
 {
+    int top = lua_gettop(L);
     lua_createtable(L, list ? list->cnt : 0, 0);
     for (int i = 0; list && i < list->cnt; i++) {
         push_partition(L, &list->elems[i]);
         lua_rawseti(L, -2, i + 1);
     }
+    rl_assert(lua_gettop(L) == top + 1);
 }
 
 /* ---- reports and errors ---- */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 
@@ -85,15 +86,18 @@ static void push_value(lua_State *L, const my_value *v)
 
 void mysql_push_columns(lua_State *L, const my_result *result)
 {
+    int top = lua_gettop(L);
     lua_createtable(L, result->ncols, 0);
     for (int i = 0; i < result->ncols; i++) {
         lua_pushstring(L, result->columns[i]);
         lua_rawseti(L, -2, i + 1);
     }
+    rl_assert(lua_gettop(L) == top + 1);
 }
 
 void mysql_push_row(lua_State *L, const my_result *result, size_t row, int columns)
 {
+    int top = lua_gettop(L);
     lua_createtable(L, 0, result->ncols);
     for (int i = 0; i < result->ncols; i++) {
         my_value v = my_cell(result, row, i);
@@ -101,6 +105,7 @@ void mysql_push_row(lua_State *L, const my_result *result, size_t row, int colum
         push_value(L, &v);
         lua_rawset(L, -3);
     }
+    rl_assert(lua_gettop(L) == top + 1);
 }
 
 static void push_count(lua_State *L, uint64_t n)
@@ -124,6 +129,7 @@ void mysql_push_counts(lua_State *L, const my_result *result)
 
 static void push_set(lua_State *L, const my_result *result)
 {
+    int top = lua_gettop(L);
     lua_createtable(L, (int)result->nrows, 4);
     mysql_push_columns(L, result);
     int columns = lua_gettop(L);
@@ -133,6 +139,7 @@ static void push_set(lua_State *L, const my_result *result)
     }
     lua_setfield(L, -2, "columns");
     mysql_push_counts(L, result);
+    rl_assert(lua_gettop(L) == top + 1);
 }
 
 void mysql_push_rows(lua_State *L, const my_result *result)

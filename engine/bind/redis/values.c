@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "bind/value/errs.h"
 
 static int refuse(lua_State *L, int idx, const char *where, int n)
@@ -112,6 +113,7 @@ static void push_map(lua_State *L, const redisReply *reply)
 
 void redis_push_reply(lua_State *L, const redisReply *reply)
 {
+    int top = lua_gettop(L);
     luaL_checkstack(L, 4, "a reply nested too deeply");
     switch (reply->type) {
     case REDIS_REPLY_INTEGER:
@@ -141,4 +143,5 @@ void redis_push_reply(lua_State *L, const redisReply *reply)
     default: /* strings, statuses, big numbers, verbatim text */
         lua_pushlstring(L, reply->str ? reply->str : "", reply->len);
     }
+    rl_assert(lua_gettop(L) == top + 1);
 }

@@ -1,8 +1,8 @@
 /* rl_await: a job of the thread pool as a wait. */
-#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "bind/value/errs.h"
 #include "bind/task/internal.h"
@@ -72,7 +72,7 @@ static void await_drop(rl_wait *w)
 void *await_new(size_t size, void (*run)(rl_await *), int (*push)(lua_State *, rl_await *),
                 void (*drop)(rl_await *))
 {
-    assert(size >= sizeof(rl_await));
+    rl_assert(run && size >= sizeof(rl_await));
     rl_await *a = mem_zero(size);
     a->wait = (rl_wait){.cancel = await_cancel, .push = await_push, .drop = await_drop};
     a->job = (rl_job){.run = await_run, .done = await_done, .cancel = await_job_cancel};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/cond.h"
 #include "bind/value/errs.h"
@@ -85,12 +86,14 @@ int handle_open_count(void)
 
 void handle_set(rl_handle *h, void *impl)
 {
+    rl_assert(impl && !h->impl && !h->closed);
     h->impl = impl;
     open_handles++;
 }
 
 void handle_settle(rl_handle *h)
 {
+    rl_assert(h->settled || open_handles > 0);
     if (!h->settled)
         open_handles--;
     h->settled = true;
@@ -110,6 +113,7 @@ static void remember_place(lua_State *L, rl_handle *h)
 
 rl_handle *handle_new(lua_State *L, const rl_handle_type *type, int user_values)
 {
+    rl_assert(type->close);
     rl_handle *h = lua_newuserdatauv(L, sizeof *h, user_values);
     memset(h, 0, sizeof *h);
     h->type = type;
@@ -160,6 +164,7 @@ static void no_cancel(rl_await *a)
 
 static void *take_impl(rl_handle *h)
 {
+    rl_assert(h->impl && !h->closed);
     if (h->type->detach)
         h->type->detach(h);
     void *impl = h->impl;

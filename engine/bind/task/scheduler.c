@@ -1,8 +1,8 @@
 #include "bind/task/scheduler.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
@@ -25,6 +25,7 @@ static void make_ready(rl_task *t)
     if (t->queued || t->done)
         return;
     sched *s = t->s;
+    rl_assert(t->co);
     t->queued = true;
     t->ready_next = NULL;
     if (s->ready_tail)
@@ -55,6 +56,7 @@ static void unlink_live(rl_task *t)
 static void finish(rl_task *t, bool ok, int nresults)
 {
     lua_State *M = t->s->main;
+    rl_assert(!t->done && t->s->live_count > 0);
     t->done = true;
     t->ok = ok;
     luaL_checkstack(M, nresults + 8, NULL);
@@ -107,6 +109,7 @@ static void resume(rl_task *t)
 {
     int nargs = t->started ? 0 : t->nargs + 1, nresults = 0;
     t->started = true;
+    rl_assert(!t->s->running && !t->done);
     t->s->running = t;
     int rc = lua_resume(t->co, t->s->main, nargs, &nresults);
     t->s->running = NULL;
@@ -154,19 +157,28 @@ void task_raise_cancelled(lua_State *L, rl_task *t)
     lua_error(L);
 }
 
+static void drop(rl_wait *w)
+{
+    rl_assert(!w->dropped);
+    w->dropped = true;
+    w->drop(w);
+}
+
 static int on_resumed(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
     rl_wait *w = (rl_wait *)ctx;
     rl_task *t = w->task;
+    rl_assert(w->woken && t->co == L);
     if (t->wait == w) /* woken before it waited */
         t->wait = NULL;
     if (t->cancel_pending) {
-        w->drop(w);
+        drop(w);
         task_raise_cancelled(L, t);
     }
     int n = w->push(L, w);
-    w->drop(w);
+    rl_assert(n >= 0 && n <= lua_gettop(L));
+    drop(w);
     return n;
 }
 
@@ -179,7 +191,8 @@ rl_task *task_running(lua_State *L)
 int task_wait(lua_State *L, rl_wait *w)
 {
     rl_task *t = task_running(L);
-    assert(t); /* await_* and the Lua entries check first */
+    rl_assert(t && !t->wait); /* await_* and the Lua entries check first */
+    rl_assert(w->push && w->drop && (!w->task || w->task == t));
     w->task = t;
     t->wait = w;
     if (t->cancel_pending && w->cancel)
@@ -197,6 +210,8 @@ void task_require(lua_State *L)
 void task_wake(rl_wait *w)
 {
     rl_task *t = w->task;
+    rl_assert(!w->woken);
+    w->woken = true;
     if (!t) /* woken before task_wait: possible when cancel runs at once */
         return;
     if (t->wait == w)

@@ -21,6 +21,7 @@ typedef struct rl_await rl_await;
 
 struct rl_wait {
     rl_task *task;                 /* set by task_wait */
+    bool woken, dropped;           /* the scheduler's: once each */
     void (*cancel)(rl_wait *wait); /* loop thread; leads to task_wake, at once or later */
     int (*push)(lua_State *L,
                 rl_wait *wait);  /* pushes the results of the call, returns their count */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "bind/value/opts.h"
 
@@ -43,6 +44,7 @@ static void on_drop(rl_wait *wait)
 
 void timed_discard(rl_timed *t)
 {
+    rl_assert(!t->wait.task && !t->woken);
     on_drop(&t->wait);
 }
 

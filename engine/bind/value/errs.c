@@ -1,4 +1,5 @@
 #include "bind/value/errs.h"
+#include "base/assert.h"
 #include "bind/value/fields.h"
 
 #include <lauxlib.h>
@@ -96,6 +97,7 @@ int errs_is_null(lua_State *L, int idx)
 
 void errs_push_table(lua_State *L, rl_err *err)
 {
+    int top = lua_gettop(L);
     lua_createtable(L, 0, 7);
     field_set_text(L, "domain", err_domain_name(err->domain));
     field_set_int(L, "code", err->code);
@@ -106,6 +108,7 @@ void errs_push_table(lua_State *L, rl_err *err)
     field_set_bool(L, "fatal", err->fatal);
     luaL_setmetatable(L, ERR_META);
     err_free(err);
+    rl_assert(lua_gettop(L) == top + 1);
 }
 
 int errs_fail(lua_State *L, rl_err *err)
