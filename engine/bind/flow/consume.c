@@ -323,9 +323,8 @@ static void push_partition(lua_State *L, const flow_consume_partition *p)
     lua_createtable(L, 0, 5);
     field_set_text(L, "topic", p->topic);
     field_set_int(L, "partition", p->partition);
-    if (p->position >= 0) {
+    if (p->position >= 0)
         field_set_int(L, "position", p->position);
-    }
     if (p->lag >= 0) {
         field_set_int(L, "lag", p->lag);
     }

@@ -214,9 +214,8 @@ static int flow_load_l_stats(lua_State *L)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         field_set_int(L, fields[i].key, fields[i].value);
     field_set_bool(L, "released", s.released);
-    if (s.began) {
+    if (s.began)
         field_set_number(L, "seconds", (double)((s.ended ? s.ended : clock_ns()) - s.began) / 1e9);
-    }
     lua_createtable(L, 0, 5);
     for (int i = 1; i <= 5; i++)
         field_set_int(L, classes[i], s.status[i]);

@@ -2,6 +2,7 @@
 #include "bind/kafka/consumer.h"
 #include "base/units.h"
 #include "bind/value/errs.h"
+#include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"

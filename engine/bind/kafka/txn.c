@@ -4,6 +4,7 @@
 #include "bind/kafka/consumer.h"
 #include "bind/kafka/producer.h"
 #include "bind/value/errs.h"
+#include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 #include "kafka/txn.h"

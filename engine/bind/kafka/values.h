@@ -1,9 +1,8 @@
 /* Kafka's values between Lua and C: records, headers, partition lists, reports, errors with a
  * status.
  *
- * Offers: strict reading of a record table and of lists of partitions and offsets (from batches,
- * records and tables), and pushing of the same. All reading raises on wrong usage before anything
- * is allocated.
+ * Offers: strict reading of a record table, which raises on wrong usage before anything is allocated,
+ * and pushing of headers, lists of partitions, reports and errors.
  * Uses: kafka/client, kafka/producer, bind/errs. Thread: the Lua thread. */
 #ifndef RL_BIND_KAFKA_VALUES_H
 #define RL_BIND_KAFKA_VALUES_H
@@ -22,19 +21,12 @@ void kafka_record_drop(kafka_record *record); /* the headers, when no send took 
 /* Headers as {{name, value|null}, ...}; nil when there are none. */
 void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg);
 
-typedef enum kafka_list_kind {
-    KAFKA_PLACES,  /* topic and partition; an offset is ignored */
-    KAFKA_OFFSETS, /* an offset is required; batches and records mean the position after them */
-    KAFKA_STARTS,  /* an offset is optional: "earliest", "latest", "stored" or a number */
-} kafka_list_kind;
-
-/* A batch, a record, {topic=,partition=,offset=}, or a list of the latter two. The caller
- * destroys the list. */
-rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_list_kind kind);
-
 /* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical
  * ones are words. */
 void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);
+
+/* What "earliest", "latest" and "stored" stand for; RD_KAFKA_OFFSET_INVALID for any other word. */
+int64_t kafka_logical_offset(const char *word);
 
 const char *kafka_status_name(rd_kafka_msg_status_t status);
 

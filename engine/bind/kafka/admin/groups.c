@@ -5,6 +5,7 @@
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
+#include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 
@@ -177,9 +178,8 @@ static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
         field_set_int(L, "offset", p->offset);
     if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
         field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
-    if (p->metadata && p->metadata_size) {
+    if (p->metadata && p->metadata_size)
         field_set_bytes(L, "metadata", p->metadata, p->metadata_size);
-    }
     if (p->err) {
         errs_push_table(L, wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
         lua_setfield(L, -2, "err");

@@ -7,6 +7,7 @@
 #include "bind/kafka/admin/client.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
+#include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 
