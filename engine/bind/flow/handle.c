@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/deadline.h"
+#include "bind/task/await.h"
 #include "bind/value/hdr.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"

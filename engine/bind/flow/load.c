@@ -13,7 +13,7 @@
 #include "bind/flow/handle.h"
 #include "bind/kafka/conf.h"
 #include "bind/value/opts.h"
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 #include "flow/load/flow.h"
 
 enum { TAKE_MAX = 1000 };

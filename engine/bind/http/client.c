@@ -9,6 +9,7 @@
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/value/opts.h"
+#include "bind/task/await.h"
 #include "bind/task/scheduler.h"
 #include "http/client.h"
 

@@ -10,6 +10,7 @@
 #include "bind/kafka/conf.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
+#include "bind/task/await.h"
 #include "bind/task/scheduler.h"
 
 enum { POLL_MAX = 1000000, POLL_RECORDS = 500 };

@@ -43,6 +43,7 @@ int luaopen_rlab_kafka(lua_State *L)
                                          {NULL, NULL}};
     kafka_batch_open(L);
     kafka_producer_bind(L);
+    kafka_submit_open(L);
     kafka_consumer_bind(L);
     open_helpers(L);
     luaL_newlib(L, functions);

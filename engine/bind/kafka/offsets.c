@@ -5,7 +5,7 @@
 #include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 
 static const double COMMIT_S = 10, COMMITTED_S = 5, SEEK_S = 5;
 

@@ -431,7 +431,6 @@ void kafka_producer_bind(lua_State *L)
                                        {"stop_calls", producer_l_stop_calls},
                                        {"mock_brokers", producer_l_mock_brokers},
                                        {NULL, NULL}};
-    kafka_submit_open(L);
     handle_type_open(L, &kafka_producer_type, methods);
     luaL_getmetatable(L, kafka_producer_type.name);
     lua_getfield(L, -1, "__index");

@@ -1,16 +1,15 @@
 /* The loop side of a producer, shared by the producer's binding files.
  *
  * Offers: the handle type, who is waiting for what (a report, room in the queue, a set of
- * deliveries), and the opaque that each record carries. A delivery set is plain counted memory:
- * reports may come after the script has dropped it, and after the producer was closed they come on
- * another thread, which only counts down.
- * Uses: kafka/producer, bind/timed. Thread: the Lua thread, except kafka_target_drop. */
+ * deliveries).
+ * Uses: kafka/producer, bind/timed. Thread: the Lua thread. */
 #ifndef RL_BIND_KAFKA_PRODUCER_H
 #define RL_BIND_KAFKA_PRODUCER_H
 
 #include <lua.h>
 #include <stdatomic.h>
 
+#include "bind/kafka/deliveries.h"
 #include "bind/task/handle.h"
 #include "bind/kafka/values.h"
 #include "bind/task/timed.h"
@@ -19,19 +18,6 @@
 extern const rl_handle_type kafka_producer_type;
 
 typedef struct producer_side producer_side;
-
-/* The opaque of a record: first member of what waits for it. */
-typedef struct report_target {
-    void (*reported)(struct report_target *target, const rd_kafka_message_t *msg); /* loop thread */
-    void (*drop)(struct report_target *target); /* any thread: no report will be read */
-} report_target;
-
-typedef struct delivery_set delivery_set;
-
-/* Where the producer remembers the sets that still wait, so that closing it ends their waits. */
-typedef struct set_link {
-    delivery_set *first;
-} set_link;
 
 struct producer_side {
     uv_poll_t poll; /* first */
@@ -58,8 +44,6 @@ int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code,
 int kafka_wait_room(lua_State *L, lua_KContext ctx, lua_KFunction k);
 
 /* ---- deliveries (submit.c) ---- */
-void kafka_submit_open(lua_State *L);
-void kafka_sets_close(set_link *sets); /* the producer goes: what has no report gets CLOSED */
 int kafka_l_submit(lua_State *L);
 int kafka_l_post_batch(lua_State *L);
 

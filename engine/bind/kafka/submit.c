@@ -1,12 +1,10 @@
 /* p:submit(list) and p:post_batch{}: many records at once.
- *
- * A delivery set is a counted block with one slot a record; each record in flight and the
- * userdata own it. Slots are written on the loop thread only; after the producer was closed,
- * late reports merely count down. */
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "bind/kafka/module.h"
 #include "bind/kafka/producer.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
@@ -14,111 +12,6 @@
 #include "bind/value/opts.h"
 
 #define SET_META "kafka.deliveries"
-
-typedef struct slot {
-    report_target target; /* first */
-    delivery_set *set;
-    kafka_report report;
-} slot;
-
-typedef struct set_wait {
-    rl_timed timed; /* first */
-    delivery_set *set;
-    struct set_wait *next;
-} set_wait;
-
-struct delivery_set {
-    atomic_int refs;
-    bool linked;
-    delivery_set *prev, *next; /* in the producer's list while reports are missing */
-    set_link *home;
-    set_wait *waits;
-    int n, pending, failed;
-    slot slots[];
-};
-
-/* ---- the set ---- */
-
-static void set_unref(delivery_set *set)
-{
-    if (atomic_fetch_sub(&set->refs, 1) == 1)
-        free(set);
-}
-
-static void set_unlink(delivery_set *set)
-{
-    if (!set->linked)
-        return;
-    if (set->prev)
-        set->prev->next = set->next;
-    else
-        set->home->first = set->next;
-    if (set->next)
-        set->next->prev = set->prev;
-    set->linked = false;
-}
-
-static void set_ended(delivery_set *set)
-{
-    set_unlink(set);
-    while (set->waits)
-        timed_wake(&set->waits->timed);
-}
-
-static void slot_end(slot *s, const kafka_report *report)
-{
-    s->report = *report;
-    s->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (--s->set->pending == 0)
-        set_ended(s->set);
-}
-
-static void slot_reported(report_target *target, const rd_kafka_message_t *msg)
-{
-    slot *s = (slot *)target;
-    kafka_report report = kafka_report_of(msg);
-    slot_end(s, &report);
-    set_unref(s->set);
-}
-
-static void slot_drop(report_target *target)
-{
-    set_unref(((slot *)target)->set);
-}
-
-static delivery_set *set_new(producer_side *side, int n)
-{
-    delivery_set *set = mem_zero(sizeof *set + (size_t)n * sizeof(slot));
-    atomic_init(&set->refs, 1);
-    set->n = set->pending = n;
-    set->home = &side->sets;
-    for (int i = 0; i < n; i++) {
-        set->slots[i].target = (report_target){.reported = slot_reported, .drop = slot_drop};
-        set->slots[i].set = set;
-        set->slots[i].report =
-            kafka_report_none(RD_KAFKA_RESP_ERR__IN_PROGRESS, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
-    }
-    set->linked = n > 0;
-    if (!set->linked)
-        return set;
-    set->next = side->sets.first;
-    if (set->next)
-        set->next->prev = set;
-    side->sets.first = set;
-    return set;
-}
-
-void kafka_sets_close(set_link *sets)
-{
-    const kafka_report closed =
-        kafka_report_none(RD_KAFKA_RESP_ERR__DESTROY, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED);
-    while (sets->first) {
-        delivery_set *set = sets->first;
-        for (int i = 0; i < set->n && set->pending > 0; i++)
-            if (set->slots[i].report.code == RD_KAFKA_RESP_ERR__IN_PROGRESS)
-                slot_end(&set->slots[i], &closed);
-    }
-}
 
 /* ---- the userdata: user value 1 is the list of records, 2 the producer ---- */
 
@@ -132,8 +25,8 @@ static int set_gc(lua_State *L)
     delivery_set **box = lua_touserdata(L, 1);
     if (*box) {
         if ((*box)->pending > 0)
-            set_unlink(*box);
-        set_unref(*box);
+            delivery_set_unlink(*box);
+        delivery_set_unref(*box);
     }
     *box = NULL;
     return 0;
@@ -242,8 +135,8 @@ static int set_tostring(lua_State *L)
 
 static void wait_forget(rl_timed *t)
 {
-    set_wait *w = (set_wait *)t;
-    set_wait **p = &w->set->waits;
+    delivery_wait *w = (delivery_wait *)t;
+    delivery_wait **p = &w->set->waits;
     while (*p && *p != w)
         p = &(*p)->next;
     if (*p)
@@ -252,12 +145,12 @@ static void wait_forget(rl_timed *t)
 
 static void wait_drop(rl_timed *t)
 {
-    set_unref(((set_wait *)t)->set);
+    delivery_set_unref(((delivery_wait *)t)->set);
 }
 
 static int wait_push(lua_State *L, rl_wait *wait)
 {
-    lua_pushboolean(L, ((set_wait *)wait)->set->pending == 0);
+    lua_pushboolean(L, ((delivery_wait *)wait)->set->pending == 0);
     return 1;
 }
 
@@ -270,7 +163,7 @@ static int submit_l_wait(lua_State *L)
         lua_pushboolean(L, 1);
         return 1;
     }
-    set_wait *w = timed_new(L, sizeof *w, wait_push);
+    delivery_wait *w = timed_new(L, sizeof *w, wait_push);
     atomic_fetch_add(&set->refs, 1);
     w->set = set;
     w->timed.forget = wait_forget;
@@ -291,7 +184,7 @@ static void push_set(lua_State *L, producer_side *side, int list_idx, int n)
     lua_setiuservalue(L, -2, 1);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 2);
-    *box = set_new(side, n);
+    *box = delivery_set_new(&side->sets, n);
 }
 
 static rd_kafka_resp_err_t submit_one(lua_State *L, kafka_producer *p, delivery_set *set, int i)
@@ -304,7 +197,7 @@ static rd_kafka_resp_err_t submit_one(lua_State *L, kafka_producer *p, delivery_
     lua_pop(L, 1);
     if (!code)
         return code;
-    set_unref(set);
+    delivery_set_unref(set);
     kafka_record_drop(&record);
     return code;
 }
@@ -322,7 +215,7 @@ static int submit_from(lua_State *L, int status, lua_KContext ctx)
         if (!code)
             continue;
         kafka_report failed = kafka_report_none(code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
-        slot_end(&set->slots[i], &failed);
+        delivery_end(&set->slots[i], &failed);
     }
     lua_settop(L, 3);
     return 1;

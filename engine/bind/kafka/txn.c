@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bind/kafka/consumer.h"
+#include "bind/task/await.h"
 #include "bind/kafka/producer.h"
 #include "bind/value/errs.h"
 #include "bind/kafka/places.h"

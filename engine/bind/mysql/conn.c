@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind/task/await.h"
 #include "bind/task/connect.h"
 #include "bind/value/errs.h"
 #include "bind/mysql/values.h"
@@ -304,7 +305,7 @@ int luaopen_rlab_core_mysql(lua_State *L)
                                          {"unpin", mysql_l_unpin},
                                          {NULL, NULL}};
     handle_type_open(L, &mysql_type, methods);
-    mysql_cursor_open(L);
+    mysql_cursor_bind(L);
     luaL_newlib(L, functions);
     push_methods(L, mysql_type.name);
     lua_setfield(L, -2, "methods");

@@ -5,7 +5,7 @@
 
 #include <lua.h>
 
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 #include "mysql/query.h"
 
 extern const rl_handle_type mysql_type;
@@ -23,7 +23,7 @@ mysql_job *mysql_new_cmd(lua_State *L, const char *where, void (*run)(rl_await *
                          int (*push)(lua_State *, rl_await *));
 void mysql_drop_cmd(rl_await *a);
 
-void mysql_cursor_open(lua_State *L); /* registers the cursor's metatable */
+void mysql_cursor_bind(lua_State *L); /* registers the cursor's metatable */
 int mysql_l_cursor(lua_State *L);     /* db:cursor(sql, ...) -> cursor | nil, err */
 int mysql_l_cursor_prepared(lua_State *L);
 

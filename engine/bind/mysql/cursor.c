@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "bind/mysql/conn.h"
+#include "bind/task/await.h"
 #include "bind/value/errs.h"
 #include "bind/mysql/values.h"
 
@@ -249,7 +250,7 @@ static int mysql_cursor_l_gc(lua_State *L)
     return 0;
 }
 
-void mysql_cursor_open(lua_State *L)
+void mysql_cursor_bind(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"next", mysql_cursor_l_next},
                                        {"close", mysql_cursor_l_close},

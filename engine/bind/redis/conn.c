@@ -11,6 +11,7 @@
 #include "bind/value/opts.h"
 #include "bind/redis/values.h"
 #include "bind/value/store_opts.h"
+#include "bind/task/await.h"
 #include "bind/task/scheduler.h"
 #include "redis/conn.h"
 #include "redis/pipe.h"

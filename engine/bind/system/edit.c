@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "bind/value/errs.h"
+#include "bind/task/await.h"
 #include "bind/task/scheduler.h"
 #include "term/edit.h"
 #include "term/tty.h"

@@ -14,7 +14,7 @@
 #include "bind/value/fields.h"
 #include "bind/task/handle.h"
 #include "bind/value/opts.h"
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 #include "loop/procfs.h"
 
 int luaopen_rlab_fs(lua_State *L);

@@ -1,5 +1,6 @@
 /* rlab.process: children, and any process of this machine by pid and start time. */
 #include <errno.h>
+#include <lauxlib.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>

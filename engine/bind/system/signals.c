@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 #include "loop/procfs.h"
 
 const char *signal_name(int signum)

@@ -1,4 +1,6 @@
 /* rl_await: a job of the thread pool as a wait. */
+#include "bind/task/await.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 

@@ -1,3 +1,4 @@
+#include "bind/task/await.h"
 #include "bind/task/connect.h"
 
 #include "base/assert.h"

@@ -8,7 +8,7 @@
 
 #include <lua.h>
 
-#include "bind/task/scheduler.h"
+#include "bind/task/handle.h"
 
 typedef struct rl_connector {
     const rl_handle_type *type; /* its cancel ends a connect, its close frees the client */

@@ -1,5 +1,6 @@
 #include "bind/task/scheduler.h"
 
+#include <lauxlib.h>
 #include <stdlib.h>
 
 #include "base/assert.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "bind/task/await.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/kafka/conf.h"

@@ -12,7 +12,7 @@
 
 #include <lua.h>
 
-#include "bind/task/scheduler.h"
+#include "bind/task/await.h"
 #include "kafka/admin/client.h"
 
 /* The module table is on top. */

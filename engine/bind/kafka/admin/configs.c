@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "bind/kafka/admin/client.h"
+#include "bind/task/await.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/value/opts.h"

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "bind/kafka/admin/client.h"
+#include "bind/task/await.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/kafka/places.h"
