@@ -106,13 +106,13 @@ void conn_reset(proxy_conn *conn)
     reset_handle(&conn->server);
 }
 
+/* Where the upstream has ended too, no response can come any more, and nobody would notice. */
 void conn_cut_client(proxy_conn *conn)
 {
     if (conn->client_gone || conn->closing)
         return;
     conn->client_gone = true;
     close_handle((uv_handle_t *)&conn->client);
-    if (conn->stream[PROTO_DOWN]
-            .eof) /* no response can come any more, and nobody reads its reset */
+    if (conn->stream[PROTO_DOWN].eof)
         conn_cut(conn);
 }

@@ -85,10 +85,12 @@ static bool all_fired(const storm *s)
     return s->proxy->rules->fired == CLIENTS;
 }
 
+/* The proxy has seen it: as the end of one whose request is held, or, where the delay was over by
+ * then, as any other end. */
 static bool all_clients_gone(const storm *s)
 {
     for (const proxy_conn *conn = s->proxy->gates->conns; conn; conn = conn->next)
-        if (!conn->client_gone)
+        if (!conn->client_gone && !conn->stream[PROTO_UP].eof)
             return false;
     return true;
 }
