@@ -86,6 +86,26 @@ local function last_of(list, id)
   return row
 end
 
+describe("the check of whole transactions", function()
+  local function judged(delivered)
+    local one = lab_for().check.all_or_nothing { of = delivered,
+      transactions = { { { id = "a1", partition = 0 }, { id = "a2", partition = 1 } }, { { id = "b1" } } } }
+    return one.outcome, one.ids, one.counterexamples
+  end
+
+  it("holds where each is delivered as a whole or not at all", function()
+    assert.are.equal("holds", (judged { "a1", "a2", "b1" }))
+    assert.are.equal("holds", (judged { "b1" }))
+  end)
+
+  it("names each record of one that is torn, and what became of it", function()
+    local outcome, ids, shown = judged { "a1", "b1" }
+    assert.are.same({ "violated", { "a1", "a2" } }, { outcome, ids })
+    assert.are.same({ "delivered", "not delivered" }, { shown[1].note, shown[2].note })
+    assert.are.equal("violated", (judged { "a2", "a2" }))
+  end)
+end)
+
 describe("checks across stores", function()
   it("say nothing of a good run, in which some outcomes are unknown", function()
     assert.are.same({}, (judge(good())))

@@ -1,8 +1,6 @@
 -- The child's side of a role: `rlab role FILE ROLE PARENT_PID`. The role function gets a context: args,
--- brokers, mysql, redis, seed, arm,
--- say(word, fields) for a message to the lab, producer{} and consumer{} in the standard right profile, and
--- failpoints through rlab.fail.
--- It dies with the rlab that started it.
+-- brokers, mysql, redis, seed, arm, say(word, fields) for a message to the lab, producer{} and consumer{} in
+-- the standard right profile, and failpoints through rlab.fail. It dies with the rlab that started it.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
 local host = require "rlab.core_host"

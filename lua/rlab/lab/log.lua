@@ -5,8 +5,7 @@ local must = require "rlab.must"
 local M = {}
 
 -- read_to_end(consumer, on[, at_end]) -> the offset of the end of the partition: on(record) sees every
---   record, at_end(event)
---   the end-of-partition event
+--   record, at_end(event) the end-of-partition event
 function M.read_to_end(lab, consumer, on, at_end)
   local ended
   lab:await("end of partition", function()
@@ -58,8 +57,7 @@ function M.apply_log(lab, state, opts)
 end
 
 -- watch_observer(state, with_lag): series of what an observer has (state.applied or #state.ids) against the
--- log that the setup
---   wrote (lab.shared: hw, lso, committed ids), and its lag by three definitions
+--   log that the setup wrote (lab.shared: hw, lso, committed ids), and its lag by three definitions
 function M.watch_observer(lab, state, with_lag)
   local shared = lab.shared
   lab:gauge(function(row)
@@ -82,11 +80,9 @@ function M.gaps(_, offsets, low, ended)
   return list
 end
 
--- log_cells{records = all of the partition, read uncommitted, partition = 0, from = 0, to = end, fate = f}
---   -> cells for
---   lab:moment. f(record) -> "committed", "aborted", "lost", ...; an offset without a record is a marker,
---     which ends what
---   stands before it the same way.
+-- log_cells{records = all of the log, read uncommitted, partition = 0, from = 0, to = end, fate = f} -> cells
+--   for lab:moment. f(record) -> "committed", "aborted", "lost", ...; an offset without a record is a marker,
+--   which ends what stands before it the same way.
 function M.log_cells(_, opts)
   local at, cells, delivered = {}, {}, true
   for _, record in ipairs(opts.records) do

@@ -7,8 +7,7 @@ local M = {}
 -- ---- a planned series ----
 
 -- plan_transactions{count =, aborted =, last =, amount_max = 90} -> list of { aborts, records = {{ id,
---   amount }} }: the seed
---   decides which ones abort; the last one, with `last` records, always does
+--   amount }} }: the seed decides which ones abort; the last one, with `last` records, always does
 function M.plan_transactions(lab, opts)
   local rng, aborts, list = lab.rng:split "plan", { [opts.count] = true }, {}
   for _, i in ipairs(rng:sample(opts.count - 1, opts.aborted - 1)) do aborts[i] = true end
@@ -43,7 +42,7 @@ local function ended_as(lab, id, tx)
 end
 
 -- One transaction: records flushed to the broker first, so that an aborted one is in the log.
-local function transact(lab, producer, topic, tx, id)
+local function transact(lab, producer, topic, tx, ends)
   must(producer:begin())
   local span = lab:span("transaction", tx.records[1].id)
   local sent = must(producer:submit(messages(topic, tx.records)))
@@ -52,46 +51,53 @@ local function transact(lab, producer, topic, tx, id)
     lab:give_up("%d of %d records acknowledged inside a transaction", #sent:acked(), #tx.records)
   end
   if tx.aborts then must(producer:abort "10s") else must(producer:commit "10s") end
-  span.over(ended_as(lab, id, tx))
+  local kind = ended_as(lab, ends.id, tx)
+  ends[kind] = ends[kind] + 1
+  span.over(kind)
   return true
 end
 
+local function aborting(plan)
+  local n = 0
+  for _, tx in ipairs(plan) do n = n + (tx.aborts and 1 or 0) end
+  return n
+end
+
 -- What became of them, by the coordinator and by the independent reader: the proof that the aborts happened.
-local function prove(lab, fault, topic, plan, seen)
+local function prove(lab, fault, topic, plan, seen, ends)
   local now = lab:settled(topic, 0)
   seen.topic, seen.low, seen.hw, seen.lso, seen.leo = topic, now.low, now.hw, now.lso, now.leo
   seen.rc, seen.ru = lab:read_both(topic)
   local bag = require "rlab.bag"
   local in_log = #(bag.from(seen.aborted) & bag.from(lab:ids(seen.ru)))
-  lab:issued("transactions", seen.markers, #plan)
+  lab:issued("transactions", ends.aborted + ends.committed, #plan)
+  lab:issued("aborted transactions", ends.aborted, aborting(plan))
   lab:issued("aborted ids in the log", in_log, #seen.aborted)
-  fault:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", seen.aborts,
+  fault:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted,
     in_log):over()
 end
 
 -- transactions(topic, plan, on_commit) -> { committed = ids, aborted = ids, records = n, markers = n,
---   aborts = n, topic, low, lso,
---   hw, leo, rc, ru }: one after the other to partition 0, and the log read back; on_commit(records) after
---     each that committed
+--   topic, low, lso, hw, leo, rc, ru }: one after the other to partition 0, and the log read back;
+--   on_commit(records) after each that committed
 function M.transactions(lab, topic, plan, on_commit)
-  local id = lab:name "tx"
-  local producer = lab:producer { transactional_id = id, linger_ms = 0 }
-  local fault = lab:fault(("some of %d transactions abort after their flush"):format(#plan))
-  local seen = { committed = {}, aborted = {}, records = 0, markers = 0, aborts = 0 }
+  local ends = { id = lab:name "tx", aborted = 0, committed = 0 }
+  local producer = lab:producer { transactional_id = ends.id, linger_ms = 0 }
+  local fault = lab:fault(("abort %d of %d transactions after flush"):format(aborting(plan), #plan))
+  local seen = { committed = {}, aborted = {}, records = 0, markers = 0 }
   must(producer:init_transactions "20s")
   for i, tx in ipairs(plan) do
     lab:op("producer", tx.aborts and "abort" or "commit", tx.records, function()
-      return transact(lab, producer, topic, tx, id)
+      return transact(lab, producer, topic, tx, ends)
     end)
     if not tx.aborts then on_commit(tx.records) end
     for _, record in ipairs(tx.records) do
       table.insert(tx.aborts and seen.aborted or seen.committed, record.id)
     end
     seen.records, seen.markers = seen.records + #tx.records, seen.markers + 1
-    seen.aborts = seen.aborts + (tx.aborts and 1 or 0)
     lab:progress(i, #plan, "transactions")
   end
-  prove(lab, fault, topic, plan, seen)
+  prove(lab, fault, topic, plan, seen, ends)
   return seen
 end
 
@@ -135,9 +141,8 @@ function kinds.java(lab, id)
 end
 
 -- transactional(kind, id) -> { next() -> the producer for the next transaction, replaced(), version }: kind
---   is "reuse" (the
---   same one goes on), "fresh" (a new one each time), "kafka.transactional" (replaced when a connection was
---     lost) or "java"
+--   is "reuse" (the same one goes on), "fresh" (a new one each time), "kafka.transactional" (replaced when a
+--   connection was lost) or "java"
 function M.transactional(lab, kind, id)
   return kinds[kind](lab, id)
 end

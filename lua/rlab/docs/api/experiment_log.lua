@@ -8,8 +8,8 @@ return {
           does.",
         params = { "count: integer", "aborted: integer", "last: integer", "amount_max: integer = 90" } },
       { "transactions", "lab:transactions(topic, plan, on_commit) -> seen",
-        "Runs the plan to partition 0 and reads the log: { committed, aborted, records, markers, aborts, \z
-          low, lso, hw, leo, rc, ru }. The aborts are proved by the coordinator and by the log.",
+        "Runs the plan to partition 0 and reads the log: { committed, aborted, records, markers, \z
+          topic, low, lso, hw, leo, rc, ru }. The aborts are proved by the coordinator and by the log.",
         params = { "topic: string", "plan: list", "on_commit: function, (records)" } },
       { "transactional", "lab:transactional(kind, id) -> { next, replaced, version }",
         "A transactional producer that goes on in its way: next() is the producer for the next transaction.",
