@@ -42,15 +42,20 @@ note() { printf '  %-7s %s\n' "$1" "$2"; }
 
 kb() { awk -v k="$1" 'BEGIN { if (k < 1000) printf "%d kB", k; else printf "%.1f MB", k / 1024 }'; }
 
-# run TEXT COMMAND...: keeps a command's output for the day it fails, then shows where and the last lines.
-run() {
-  local what=$1
-  shift
-  local status
+# attempt COMMAND...: its output goes to $work/log, how it ended to $status. Bash forgets `set -e` within what stands
+# before && or ||, so the caller asks $status.
+attempt() {
   set +e
   (set -e; "$@") >"$work/log" 2>&1 </dev/null
   status=$?
   set -e
+}
+
+# run TEXT COMMAND...: keeps a command's output for the day it fails, then shows where and the last lines.
+run() {
+  local what=$1 status
+  shift
+  attempt "$@"
   [ $status -ne 0 ] || return 0
   cp "$work/log" "$cache/failed.log"
   printf '\n'
