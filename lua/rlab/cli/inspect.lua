@@ -84,25 +84,6 @@ local function read_json(path)
   return require("rlab.json").decode(text)
 end
 
-local function judge_again(exp, arm, seen, shared)
-  local lab = { label = arm.name, arm = arm, class = arm.class, checks = {}, shared = shared }
-  lab.check = require("rlab.check").bind(lab)
-  local ok, failure = xpcall(exp.checks, function(e) return e end, lab, seen, arm)
-  if not ok then return nil, "the evidence cannot be judged: " .. tostring(failure) end
-  return lab.checks
-end
-
--- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the
--- setup has no proof.
-local function void_reason(stored, old, seen)
-  if not seen then return old.reason or "no evidence was stored" end
-  local names = {}
-  for _, fault in ipairs(stored.faults or {}) do
-    if (fault.arm == nil or fault.arm == old.name) and not fault.fired then names[#names + 1] = fault.name end
-  end
-  return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
-end
-
 -- The file that the run was made from, when it is still there.
 local function experiment_of(stored)
   local experiment = require "rlab.experiment"
@@ -118,21 +99,15 @@ local function shorter(expected)
 end
 
 function check.run(args)
-  local verdict = require "rlab.run.verdict"
+  local judge, verdict = require "rlab.run.judge", require "rlab.run.verdict"
   local stored, evidence = read_json(args.dir .. "/result.json"), read_json(args.dir .. "/evidence.json")
   local exp = experiment_of(stored)
   local arms, rows = {}, {}
   for _, old in ipairs(stored.arms) do
-    local arm, seen = exp:arm(old.name), evidence.arms[old.name]
+    local arm = exp:arm(old.name)
     if not arm then usage("today's %s has no arm '%s'", exp.id, old.name) end
-    local void, checks = void_reason(stored, old, seen), {}
-    if seen then
-      local judged, failure = judge_again(exp, arm, seen, evidence.shared)
-      checks, void = judged or {}, void or failure
-    end
-    local outcome, reason = verdict.arm(arm.class, checks, void)
-    arms[#arms + 1] = { name = arm.name, class = arm.class, outcome = outcome, reason = reason,
-      before = old.outcome }
+    local judged, checks = judge.stored_arm(exp, arm, stored, old, evidence)
+    arms[#arms + 1] = judged
     for _, one in ipairs(checks) do
       rows[#rows + 1] = { arm = arm.name, check = one.name, outcome = one.outcome,
         expected = one.expects or "measured",

@@ -1,6 +1,7 @@
 -- One story: an arm (or the setup that all arms share) from its gate to its last check. What happened is
 -- handed on as a table; a run writes it down (rlab.run.result).
 local err = require "rlab.err"
+local judge = require "rlab.run.judge"
 local lab_of = require "rlab.lab"
 local script = require "rlab.experiment.script"
 local task = require "rlab.task"
@@ -75,17 +76,9 @@ end
 
 -- judge(session, story): the experiment's checks on what the arm saw; happened.checks has them then
 function M.judge(session, story)
-  local lab, exp = story.lab, session.experiment
-  local ok, failure = xpcall(exp.checks, script.traced, lab, story.seen, story.arm)
-  if not ok then reason_of(session, failure) end
-  story.happened = lab:happened()
-  for _, check in ipairs(story.happened.checks) do
-    if not check.expects then
-      error(err.new { domain = "rlab", code = 0, name = "SCRIPT",
-        message = ("%s: check '%s' of arm '%s' has no :expect"):format(exp.path, check.name,
-          story.arm.name) }, 0)
-    end
-  end
+  local failure = judge.checks(session.experiment, story.lab, story.seen, story.arm)
+  if failure then story.failure = reason_of(session, failure) end
+  story.happened = story.lab:happened()
 end
 
 return M

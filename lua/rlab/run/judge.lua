@@ -1,0 +1,67 @@
+-- Judging: an experiment's checks on what an arm saw, and what follows from them. The runner and `rlab check`
+-- judge by the same rules; only where the evidence comes from differs.
+local err = require "rlab.err"
+local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
+local verdict = require "rlab.run.verdict"
+
+local M = {}
+
+local function without_expectation(exp, lab, arm)
+  for _, check in ipairs(lab.checks) do
+    if not check.expects then
+      return err.new { domain = "rlab", code = 0, name = "SCRIPT",
+        message = ("%s: check '%s' of arm '%s' has no :expect"):format(exp.path, check.name, arm.name) }
+    end
+  end
+end
+
+-- checks(exp, lab, seen, arm) -> nil when each check has spoken (lab.checks), else the failure: an error of
+--   the world or of the script
+function M.checks(exp, lab, seen, arm)
+  local ok, failure = xpcall(exp.checks, script.traced, lab, seen, arm)
+  if not ok then return script.error(failure, exp.path) end
+  return without_expectation(exp, lab, arm)
+end
+
+-- ---- stored evidence ----
+
+-- What a check finds of a lab when nothing runs.
+local function stored_lab(exp, arm, shared)
+  local lab = { label = arm.name, arm = arm, checks = {}, shared = shared,
+    arm_names = tables.names_of(exp.arms) }
+  function lab.give_up(_, fmt, ...)
+    error(err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = fmt:format(...) }, 0)
+  end
+  lab.check = require("rlab.check").bind(lab)
+  return lab
+end
+
+-- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the
+-- setup has no proof.
+local function void_reason(stored, old, seen)
+  if not seen then return old.reason or "no evidence was stored" end
+  local names = {}
+  for _, fault in ipairs(stored.faults or {}) do
+    if (fault.arm == nil or fault.arm == old.name) and not fault.fired then names[#names + 1] = fault.name end
+  end
+  return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
+end
+
+-- stored_arm(exp, arm, stored, old, evidence) -> row {name, class, outcome, reason, before}, its checks; old
+--   is its row in the stored result
+function M.stored_arm(exp, arm, stored, old, evidence)
+  local seen = evidence.arms[old.name]
+  local void, checks = void_reason(stored, old, seen), {}
+  if seen then
+    local lab = stored_lab(exp, arm, evidence.shared)
+    local failure = M.checks(exp, lab, seen, arm)
+    checks = lab.checks
+    if failure then void = void or "the evidence cannot be judged: " .. tostring(failure) end
+  end
+  local outcome, reason = verdict.arm(arm.class, checks, void)
+  return { name = arm.name, class = arm.class, outcome = outcome, reason = reason, before = old.outcome },
+    checks
+end
+
+return M
