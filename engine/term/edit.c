@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -15,79 +14,6 @@
 
 enum { HISTORY_DEFAULT = 2000, REST_OF_CHAR_MS = 100 };
 #define LITERAL '\1' /* brackets what the prompt contains without width */
-
-rl_edit *edit_of(EditLine *el)
-{
-    void *e = NULL;
-    el_get(el, EL_CLIENTDATA, &e);
-    return e;
-}
-
-/* ---- where the cursor is ---- */
-
-int edit_text_width(const char *text)
-{
-    mbstate_t state = {0};
-    wchar_t c;
-    int width = 0;
-    for (size_t n; (n = mbrtowc(&c, text, MB_CUR_MAX, &state)) && n < (size_t)-2; text += n)
-        width += wcwidth(c) > 0 ? wcwidth(c) : 0;
-    return width;
-}
-
-int edit_columns(const rl_edit *e)
-{
-    struct winsize ws;
-    if (ioctl(e->out_fd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
-        return 80;
-    return ws.ws_col;
-}
-
-/* One more character from column `at` on, as libedit draws it: control characters as ^X, a wide
- * one never split by the margin. */
-static int advance(int at, wchar_t c, int cols)
-{
-    int width = c < 32 || c == 127 ? 2 : wcwidth(c);
-    if (width < 0)
-        width = 8; /* \U+xxxxx */
-    if (width == 2 && at % cols == cols - 1)
-        at++;
-    return at + width;
-}
-
-static int cursor_row(rl_edit *e)
-{
-    int cols = edit_columns(e), at = e->prompt_width;
-    const LineInfoW *line = el_wline(e->el);
-    for (const wchar_t *p = line->buffer; p < line->cursor; p++)
-        at = advance(at, *p, cols);
-    return at / cols;
-}
-
-void edit_take_line_away(rl_edit *e)
-{
-    int row = cursor_row(e);
-    fputc('\r', e->out);
-    if (row > 0)
-        fprintf(e->out, "\033[%dA", row);
-    fputs("\033[J", e->out);
-}
-
-static void write_text(rl_edit *e, const char *text, size_t len)
-{
-    fwrite(text, 1, len, e->out);
-    if (len && text[len - 1] != '\n')
-        fputc('\n', e->out);
-}
-
-/* libedit's own CC_REDISPLAY would blank the rows that were just written. */
-void edit_show_above(rl_edit *e, const char *text, size_t len)
-{
-    edit_take_line_away(e);
-    write_text(e, text, len);
-    el_set(e->el, EL_REFRESH);
-    fflush(e->out);
-}
 
 /* ---- reading: the place where libedit rests ---- */
 
@@ -289,7 +215,7 @@ static void set_active(rl_edit *e, bool active)
     pthread_mutex_lock(&e->lock);
     e->active = active;
     if (!active && e->above.len) {
-        write_text(e, e->above.data, e->above.len);
+        edit_write_text(e, e->above.data, e->above.len);
         fflush(e->out);
         buf_reset(&e->above);
     }
@@ -350,7 +276,7 @@ void edit_above(rl_edit *e, const char *text, size_t len)
         if (len && text[len - 1] != '\n')
             buf_add(&e->above, "\n", 1);
     } else {
-        write_text(e, text, len);
+        edit_write_text(e, text, len);
         fflush(e->out);
     }
     pthread_mutex_unlock(&e->lock);

@@ -1,6 +1,7 @@
-/* Inside of term/edit: the editor's state, and what its two halves (edit.c: reading and life;
- * edit_keys.c: keys and completion) ask of each other. Everything here runs on the editing
- * thread. Uses: libedit. */
+/* Inside of term/edit: the editor's state, and what its files ask of one another. edit.c (reading
+ * and life) stands on edit_keys.c (keys and completion), both on edit_screen.c (where the line
+ * stands, and text above it). Everything here runs on the editing thread, but edit_write_text,
+ * which also runs on a thread that holds the lock while no line is being edited. Uses: libedit. */
 #ifndef RL_TERM_EDIT_INTERNAL_H
 #define RL_TERM_EDIT_INTERNAL_H
 
@@ -33,11 +34,18 @@ struct rl_edit {
     bool active, stop, resized;
 };
 
-/* edit.c */
-rl_edit *edit_of(EditLine *el);
+static inline rl_edit *edit_of(EditLine *el)
+{
+    void *e = NULL;
+    el_get(el, EL_CLIENTDATA, &e);
+    return e;
+}
+
+/* edit_screen.c */
 int edit_columns(const rl_edit *e);
 int edit_text_width(const char *text);
 void edit_take_line_away(rl_edit *e);
+void edit_write_text(rl_edit *e, const char *text, size_t len);
 void edit_show_above(rl_edit *e, const char *text, size_t len);
 
 /* edit_keys.c */

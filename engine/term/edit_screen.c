@@ -1,0 +1,69 @@
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <wchar.h>
+
+#include "term/edit_internal.h"
+
+int edit_text_width(const char *text)
+{
+    mbstate_t state = {0};
+    wchar_t c;
+    int width = 0;
+    for (size_t n; (n = mbrtowc(&c, text, MB_CUR_MAX, &state)) && n < (size_t)-2; text += n)
+        width += wcwidth(c) > 0 ? wcwidth(c) : 0;
+    return width;
+}
+
+int edit_columns(const rl_edit *e)
+{
+    struct winsize ws;
+    if (ioctl(e->out_fd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
+        return 80;
+    return ws.ws_col;
+}
+
+/* One more character from column `at` on, as libedit draws it: control characters as ^X, a wide
+ * one never split by the margin. */
+static int advance(int at, wchar_t c, int cols)
+{
+    int width = c < 32 || c == 127 ? 2 : wcwidth(c);
+    if (width < 0)
+        width = 8; /* \U+xxxxx */
+    if (width == 2 && at % cols == cols - 1)
+        at++;
+    return at + width;
+}
+
+static int cursor_row(rl_edit *e)
+{
+    int cols = edit_columns(e), at = e->prompt_width;
+    const LineInfoW *line = el_wline(e->el);
+    for (const wchar_t *p = line->buffer; p < line->cursor; p++)
+        at = advance(at, *p, cols);
+    return at / cols;
+}
+
+void edit_take_line_away(rl_edit *e)
+{
+    int row = cursor_row(e);
+    fputc('\r', e->out);
+    if (row > 0)
+        fprintf(e->out, "\033[%dA", row);
+    fputs("\033[J", e->out);
+}
+
+void edit_write_text(rl_edit *e, const char *text, size_t len)
+{
+    fwrite(text, 1, len, e->out);
+    if (len && text[len - 1] != '\n')
+        fputc('\n', e->out);
+}
+
+/* libedit's own CC_REDISPLAY would blank the rows that were just written. */
+void edit_show_above(rl_edit *e, const char *text, size_t len)
+{
+    edit_take_line_away(e);
+    edit_write_text(e, text, len);
+    el_set(e->el, EL_REFRESH);
+    fflush(e->out);
+}
