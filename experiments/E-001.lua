@@ -1,8 +1,10 @@
 -- E-001: the standard pattern, whole: outbox, relay, dedup, invalidation; killed at its three worst moments
 -- while people read.
+local stale_fill = require "rlab.story.stale_fill"
+
 local ACCOUNTS, COMMANDS, CLIENTS = 20, 400, 4
--- the account whose last command waits until all else is quiet
-local LAST = 7
+-- the accounts whose last commands wait until all else is quiet
+local LAST, RACED = 7, 13
 local BATCH, KILLED_BATCH, KILLED_EFFECT = 10, 3, 50
 
 local function read_all(lab, query)
@@ -25,7 +27,7 @@ local function services(lab, arm)
     consumer = { { cache = s.cache, invalidate_seen = s.invalidate_seen, batch = 1 },
       { ["consumer.after_db_commit"] = ("#%d kill"):format(KILLED_EFFECT) } },
     query = { { fill = s.fill, single = "lease", ttl = "60s", jitter = 0, l1 = "0s", stale = "0s",
-      redis_timeout = "2s", db_timeout = "5s" } },
+      lease = "10s", redis_timeout = "2s", db_timeout = "5s" } },
   }
   lab:each({ "command", "relay", "consumer", "query" }, function(name)
     at[name] = lab:service(name, wanted[name][1], { must_fire = wanted[name][2] })
@@ -41,28 +43,26 @@ local function supervise(lab, at, name)
   end)
 end
 
-local function viewed_version(lab)
-  return lab:rows("account_view.account_id",
-    { with = { "version" }, where = "account_id = " .. LAST })[1].version
+local function one_more(lab, at, seen, command)
+  local done = lab:commands { to = at.command, list = { command } }
+  lab:issued("one more command", #done.ok, 1)
+  table.insert(seen.ok, command.id)
 end
 
 -- The last command of account 7: all is quiet, its entry is in the cache, and the consumer dies between the
 -- commit and the invalidation.
-local function last_command(lab, arm, at, command)
+local function last_command(lab, arm, at, seen, command)
   local tells = arm.settings.cache ~= "none"
   must(at.query:get("/accounts/" .. LAST))
   local before = lab:await("account 7 in the cache", function() return lab:cached(LAST) end).version
-  local view = viewed_version(lab)
-  if tells then
-    at.consumer:failpoint("consumer.before_invalidate", ("kill if account=%d"):format(LAST),
-      { must_fire = true })
-    if before ~= view then
-      lab:give_up("account 7 was cached at version %d before its last command, the view had %d", before, view)
-    end
+  local view = lab:viewed(LAST).version
+  if tells and before ~= view then
+    lab:give_up("account 7 was cached at version %d before its last command, the view had %d", before, view)
+  elseif tells then
+    at.consumer:failpoint("consumer.before_invalidate", "kill if account=" .. LAST, { must_fire = true })
   end
-  local seen = lab:commands { to = at.command, list = { command } }
-  lab:issued("the last command", #seen.ok, 1)
-  lab:await("the effect of the last command", function() return viewed_version(lab) == view + 1 end)
+  one_more(lab, at, seen, command)
+  lab:await("the effect of the last command", function() return lab:viewed(LAST).version == view + 1 end)
   if not tells then return end
   at.consumer:wait_exit { signal = "KILL" }
   lab:event("the consumer died before the invalidation: account 7 is cached at version %s, the view has %d",
@@ -73,7 +73,7 @@ end
 local function plan(lab)
   local list = lab:plan(COMMANDS, ACCOUNTS)
   for id = 1, ACCOUNTS do list[id].account = id end -- an entry that nobody changes could not be stale
-  list[COMMANDS].account = LAST
+  list[COMMANDS - 1].account, list[COMMANDS].account = RACED, LAST
   return list
 end
 
@@ -84,8 +84,7 @@ local function start(lab, arm)
   local at = services(lab, arm)
   lab:watch_pipeline { "backlog", "lag", "stale", "duplicates" }
   lab:gauge(function(row)
-    local oldest = at.relay:metric "rlab_relay_oldest_unsent_seconds" or 0
-    row["outbox.oldest_ms"] = math.floor(oldest * 1000)
+    row["outbox.oldest_ms"] = (at.relay:metric "rlab_relay_oldest_unsent_seconds" or 0) * 1000 // 1 | 0
   end)
   read_all(lab, at.query)
   lab:issued("accounts in the cache", #lab:cache(), ACCOUNTS)
@@ -99,12 +98,15 @@ local function story(lab, arm)
   -- people look at the accounts beside it, at intended times whatever the service does
   local readers = lab:load { to = at.query, name = "reader", rate = "50/s", duration = "60s", timeout = "2s",
     rows = 4000, body = "512B", request = { path = ("/accounts/${range:1:%d}"):format(ACCOUNTS) } }
-  local last = table.remove(list)
+  local last, raced = table.remove(list), table.remove(list)
   local seen = lab:commands { to = at.command, list = list, clients = CLIENTS }
   lab:await("both to be started again", function() return at.relay_again and at.consumer_again end, "20s")
   lab:drain { at_most = "40s" }
-  last_command(lab, arm, at, last)
-  table.insert(seen.ok, last.id)
+  stale_fill.across(lab, at.query, RACED, function()
+    one_more(lab, at, seen, raced)
+    lab:drain {}
+  end)
+  last_command(lab, arm, at, seen, last)
   lab:drain { at_most = "40s" }
   local answers = readers:stop()
   read_all(lab, at.query)

@@ -189,6 +189,11 @@ function M.cached(lab, account)
   end
 end
 
+-- viewed(account) -> its row of the read model {balance, version}
+function M.viewed(lab, account)
+  return must(lab:db():row("SELECT balance, version FROM account_view WHERE account_id = ?", account))
+end
+
 -- prefix() -> what the arm's keys in Redis begin with
 function M.prefix(lab)
   return lab:name "cache" .. ":"

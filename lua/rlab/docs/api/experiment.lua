@@ -168,6 +168,8 @@ local experiment = {
         { "cached", "lab:cached(account) -> row | nil",
           "One of them; nil when it is not there. A tombstone is no value.",
           params = { "account: integer" } },
+        { "viewed", "lab:viewed(account) -> row", "Its row of the read model {balance, version}.",
+          params = { "account: integer" } },
         { "prefix", "lab:prefix() -> string", "What the arm's keys in Redis begin with." },
         { "event_topic", "lab:event_topic(opts) -> name", "The arm's topic of events, 3 partitions unless \z
           options (of lab:topic) say otherwise at the first call.",
