@@ -7,19 +7,8 @@ local tables = require "rlab.tables"
 local M = {}
 local SHOWN = 8
 
-local found_in = setmetatable({}, { __mode = "k" }) -- one look at a history serves all its checks
-
-local function find(a)
-  local known = found_in[a.history]
-  if not known or known.complete ~= a.complete then
-    known = { complete = a.complete, classes = history.find(a.history, { complete = a.complete }) }
-    found_in[a.history] = known
-  end
-  return known.classes
-end
-
 local function partition_of(key)
-  return math.tointeger(tonumber(tostring(key):match "%d+$"))
+  return key and math.tointeger(tonumber(key:match "%d+$"))
 end
 
 local function ids_of(cases)
@@ -31,30 +20,61 @@ local function ids_of(cases)
   return ids
 end
 
-local function known_class(class)
-  if tables.contains(history.classes, class) then return end
-  error(("check.kafka: no class '%s'%s"):format(tostring(class), options.hint(class, history.classes)), 3)
+local function shown(cases)
+  local list = {}
+  for i = 1, math.min(#cases, SHOWN) do
+    local one = cases[i]
+    list[i] = { id = one.id, key = one.key, partition = partition_of(one.key), offset = one.offset,
+      note = one.note }
+  end
+  return list
 end
+
+local function known_class(class)
+  if tables.contains(history.classes, class) then return class end
+  error(("check.kafka: no class '%s'%s"):format(tostring(class),
+    options.hint(class, history.classes, "; ")))
+end
+
+-- The cases that are to be expected under the settings, with the reason of the first, and the others.
+local function sorted_out(class, cases, settings)
+  local normal, others, why = {}, {}, nil
+  for _, one in ipairs(cases) do
+    local reason = history.normal(class, settings, one)
+    table.insert(reason and normal or others, one)
+    why = why or reason
+  end
+  return normal, others, why
+end
+
+local function sentence_of(class, normal, others, why)
+  local words = {}
+  if #others > 0 then words[1] = ("%s of %s"):format(core.plural(#others, "case"), class) end
+  if #normal > 0 then
+    words[#words + 1] = ("%s of %s, normal here: %s"):format(core.plural(#normal, "case"), class, why)
+  end
+  return words[1] and table.concat(words, "; ") or "no " .. class
+end
+
+local KEYS = { "history", "class", "settings", "complete", "name", "control", "at_least" }
 
 -- kafka{history = operations, class = "lost-write", settings = {...}, complete = true, name =}: no case of
 -- the class. One that is normal under the settings is told and violates nothing; `complete` says that the
--- history's readers have read every partition to its end.
+-- history's readers have read every partition to its end. A history without what the class speaks of (an
+-- acknowledged send, a record that was polled) says nothing.
 function M.kafka(lab, a)
-  known_class(a.class)
-  local cases = find(a)[a.class]
-  local ids, shown = ids_of(cases), {}
-  for i = 1, math.min(#cases, SHOWN) do
-    local one = cases[i]
-    shown[i] = { id = one.id, key = tostring(one.key), partition = partition_of(one.key),
-      offset = one.offset, note = one.note }
-  end
-  local why = #cases > 0 and history.normal(a.class, a.settings)
-  local sentence = #cases == 0 and "no " .. a.class
-    or ("%s of %s"):format(core.plural(#cases, "case"), a.class)
-  return core.add(lab, a.name or a.class, {
-    outcome = (#cases == 0 or why) and "holds" or "violated", ids = ids, counterexamples = shown,
-    more = math.max(0, #cases - SHOWN),
-    value = #cases, sentence = why and ("%s, normal here: %s"):format(sentence, why) or sentence,
+  options.check("check.kafka", a, KEYS)
+  local class, settings = known_class(a.class), history.settings(a.settings)
+  local name, found = a.name or class, history.read(a.history)
+  local silent = history.silent(class, found)
+  if silent then return core.inconclusive(lab, name, "%s: %s", name, silent) end
+  local cases = history.cases(class, found, a)
+  local normal, others, why = sorted_out(class, cases, settings)
+  local told = #others > 0 and others or normal
+  return core.add(lab, name, {
+    outcome = #others == 0 and "holds" or "violated", ids = ids_of(told), counterexamples = shown(told),
+    more = math.max(0, #told - SHOWN), value = #cases,
+    sentence = sentence_of(class, normal, others, why),
   })
 end
 

@@ -434,7 +434,7 @@ local experiment = {
         { "kafka", "lab.check.kafka{history =, class =, settings =, complete =, name =} -> check",
           "No case of one of Jepsen's classes in a history of sends and polls.",
           params = { "history: list, operations; docs/checks.md", 'class: string, "lost-write"',
-            "settings: table, those under which some classes are normal",
+            "settings: table, those under which some cases are normal; docs/checks.md",
             "complete: boolean, the readers have read to the end", "name: string" } },
         { "all_or_nothing", "lab.check.all_or_nothing{transactions =, of =, name =} -> check",
           "Transactions of which a part was delivered.",
