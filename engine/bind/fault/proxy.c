@@ -9,6 +9,7 @@
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
 #include "fault/proxy/gate.h"
+#include "fault/proxy/life.h"
 #include "fault/proxy/rule.h"
 #include "fault/proxy/toxic.h"
 #include "fault/proxy/watch.h"

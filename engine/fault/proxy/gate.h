@@ -1,6 +1,6 @@
 /* Gates: a port that forwards to an upstream, and closes when it is switched off.
  *
- * Uses: fault/proxy/life, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
+ * Uses: fault/proxy/state, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
 #ifndef RL_FAULT_PROXY_GATE_H
 #define RL_FAULT_PROXY_GATE_H
 
@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "fault/proto/session.h"
-#include "fault/proxy/life.h"
+#include "fault/proxy/state.h"
 
 typedef struct proxy_gate_spec {
     const char *name, *listen,
@@ -27,7 +27,6 @@ rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
 /* Off: the listener and all connections are closed ("down"). */
 rl_err *proxy_gate_enable(rl_proxy *proxy, const char *name, bool enabled);
 rl_err *proxy_gate_remove(rl_proxy *proxy, const char *name);
-bool proxy_gate_known(const rl_proxy *proxy, const char *name);
 /* One gate, or with name NULL all, as JSON: an object by name. */
 void proxy_gates_json(const rl_proxy *proxy, const char *name, rl_buf *out);
 

@@ -2,10 +2,13 @@
 #ifndef RL_FAULT_PROXY_INTERNAL_H
 #define RL_FAULT_PROXY_INTERNAL_H
 
+#include <uv.h>
+
 #include "base/document.h"
 #include "base/rng.h"
 #include "fault/proxy/gate.h"
 #include "fault/proxy/rule.h"
+#include "fault/proxy/state.h"
 #include "fault/proxy/toxic.h"
 #include "fault/proxy/watch.h"
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fault/proxy/internal.h"
+#include "fault/proxy/life.h"
 
 static void destroy(rl_proxy *proxy)
 {

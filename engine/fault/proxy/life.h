@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-typedef struct rl_proxy rl_proxy;
+#include "fault/proxy/state.h"
 
 rl_proxy *proxy_new(uv_loop_t *loop, uint64_t seed);
 /* Cuts everything. The memory goes when the loop has closed its handles; `done` (may be NULL) is

@@ -2,7 +2,7 @@
  *
  * Offers: rules by number. A rule counts what it matched and what it did; that is the proof of a
  * fault.
- * Uses: fault/proxy/life, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
+ * Uses: fault/proxy/state, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
 #ifndef RL_FAULT_PROXY_RULE_H
 #define RL_FAULT_PROXY_RULE_H
 
@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "fault/proto/session.h"
-#include "fault/proxy/life.h"
+#include "fault/proxy/state.h"
 
 enum { RULE_DELAY_MAX = 1000000000, RULE_ERROR_MAX = 1024, RULES_MAX = 4096 }; /* s, bytes */
 

@@ -2,14 +2,14 @@
  *
  * Offers: adding, changing and removing them by name, on living connections too; attributes are
  * Toxiproxy's, in its units (ms, KB/s, bytes, us), from 0 to TOXIC_VALUE_MAX.
- * Uses: fault/proxy/life, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
+ * Uses: fault/proxy/state, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
 #ifndef RL_FAULT_PROXY_TOXIC_H
 #define RL_FAULT_PROXY_TOXIC_H
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "fault/proto/session.h"
-#include "fault/proxy/life.h"
+#include "fault/proxy/state.h"
 
 /* 31 years, a terabyte, a petabyte a second: sums of such numbers fit into 64 bits. */
 #define TOXIC_VALUE_MAX INT64_C(1000000000000)

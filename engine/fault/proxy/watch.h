@@ -1,13 +1,13 @@
 /* Watches, and the traffic log that they fill: observed messages as JSON rows in a bounded ring.
  *
- * Uses: fault/proxy/life, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
+ * Uses: fault/proxy/state, fault/proto. Thread: the thread of the loop. Errors: domain RL_LAB. */
 #ifndef RL_FAULT_PROXY_WATCH_H
 #define RL_FAULT_PROXY_WATCH_H
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "fault/proto/session.h"
-#include "fault/proxy/life.h"
+#include "fault/proxy/state.h"
 
 typedef struct proxy_watch_spec {
     const char *owner, *gate;

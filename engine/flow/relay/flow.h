@@ -24,7 +24,7 @@
 #include "kafka/client.h"
 #include "mysql/conn.h"
 
-enum { RELAY_SHARDS = 64, RELAY_BATCH_MAX = 10000, RELAY_IN_FLIGHT_MAX = 64 };
+enum { RELAY_BATCH_MAX = 10000, RELAY_IN_FLIGHT_MAX = 64 };
 
 typedef struct flow_relay flow_relay; /* begins with its rl_flow */
 

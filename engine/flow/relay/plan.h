@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "flow/relay/flow.h"
+enum { RELAY_SHARDS = 64 };
 
 typedef enum relay_hold {
     HOLD_NONE,
@@ -49,7 +49,5 @@ int relay_gap_cut(const int64_t *ids, int n, int64_t after, int64_t settled);
 typedef void (*relay_header_fn)(void *arg, const char *name, size_t name_len, const char *value,
                                 size_t value_len);
 bool relay_headers(const char *json, size_t len, relay_header_fn add, void *arg);
-
-/* "0190a7b0-....": 36 characters and a NUL. */
 
 #endif

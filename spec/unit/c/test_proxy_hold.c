@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "fault/proxy/internal.h"
+#include "fault/proxy/life.h"
 
 enum { CLIENTS = 40 };
 

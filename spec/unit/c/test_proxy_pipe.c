@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "fault/proxy/internal.h"
+#include "fault/proxy/life.h"
 
 enum { FRAMES = 120, LARGEST = 600 << 10, BUFFER = 32 << 10 };
 
