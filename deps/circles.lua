@@ -11,8 +11,7 @@
 -- A header without a C file of its own (internal.h) holds what several files share: including it
 -- says nothing; what is used of it is seen in the objects.
 --
--- A line of ALLOW: FOLDER: FILE FILE ... -- reason. `*` for the files stands for whatever circles
--- the folder has ("to be cut"). The reasons are argued in docs/architecture.md.
+-- A line of ALLOW: FOLDER: FILE FILE ... -- reason. The reasons are argued in docs/architecture.md.
 local show_all = arg[1] == "--all"
 local allow_path = arg[show_all and 2 or 1]
 
@@ -178,7 +177,7 @@ end
 local function is_allowed(where, circle)
   for _, one in ipairs(allowed) do
     local inside = one.where == where
-    for _, name in ipairs(circle) do inside = inside and (one.set[name] or one.set["*"]) end
+    for _, name in ipairs(circle) do inside = inside and one.set[name] end
     if inside then
       one.used = true
       return true
@@ -195,5 +194,5 @@ for _, where in ipairs(names) do
   end
 end
 for _, one in ipairs(allowed) do
-  if not one.used and not one.set["*"] then print(allow_path .. ": there is no such circle: " .. one.text) end
+  if not one.used then print(allow_path .. ": there is no such circle: " .. one.text) end
 end

@@ -1,5 +1,6 @@
 /* Connections: a client on one side, the upstream on the other, a stream for each direction. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "fault/proxy/internal.h"
@@ -139,13 +140,24 @@ static bool wants(void *arg, int api)
     return rules_want(arg, api);
 }
 
+static void remember_client(proxy_conn *conn, const proto_msg *msg)
+{
+    size_t n =
+        msg->client.len < sizeof conn->client_id - 1 ? msg->client.len : sizeof conn->client_id - 1;
+    memcpy(conn->client_id, msg->client.data ? msg->client.data : "", n);
+    conn->client_id[n] = 0;
+}
+
 static proto_verdict on_request(void *arg, const proto_msg *msg, proto_pending *pending)
 {
+    remember_client(arg, msg);
+    watches_on_request(arg, msg, pending);
     return rules_on_request(arg, msg, pending);
 }
 
 static proto_verdict on_response(void *arg, const proto_msg *msg, const proto_pending *pending)
 {
+    watches_on_response(arg, msg, pending);
     return rules_on_response(arg, msg, pending);
 }
 

@@ -1,4 +1,11 @@
-/* What the parts of the proxy share. Not for others. */
+/* What the parts of the proxy share. Not for others.
+ *
+ * The way through it, each file using only what comes after it: life.c begins and ends the proxy,
+ * gate.c listens, conn.c dials and reads, rule.c acts on single messages, hold.c keeps one and lets
+ * it go, splice.c moves what nobody wants to see, source.c has the rest parsed, toxic_list.c and
+ * toxic.c delay it, sink.c writes it, end.c closes, watch.c logs. Below all of these: pace.c (when
+ * a stream reads), stage.c, pipe.c, match.c, action.c, state.c.
+ * Uses: libuv, fault/proto, base. Thread: the thread of the loop. */
 #ifndef RL_FAULT_PROXY_INTERNAL_H
 #define RL_FAULT_PROXY_INTERNAL_H
 
@@ -223,9 +230,11 @@ bool rule_spent(const proxy_rule *rule);
 
 /* ---- watch.c ---- */
 
-proxy_watch *watch_find(const rl_proxy *proxy, int64_t id);
 void watch_free(proxy_watch *watch);
 void traffic_free(rl_proxy *proxy);
+/* One row for each owner who watches. */
+void watches_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending);
+void watches_on_response(proxy_conn *conn, const proto_msg *msg, const proto_pending *pending);
 /* direction "request", "response" or "late response" for an owner who watches, "rule" with the
  * rule that acted */
 void traffic_note(proxy_conn *conn, const proto_msg *msg, const char *direction, const char *owner,

@@ -80,50 +80,8 @@ static proto_verdict act(proxy_conn *conn, proxy_rule *rule, const proto_msg *ms
     }
 }
 
-static void remember_client(proxy_conn *conn, const proto_msg *msg)
-{
-    size_t n =
-        msg->client.len < sizeof conn->client_id - 1 ? msg->client.len : sizeof conn->client_id - 1;
-    memcpy(conn->client_id, msg->client.data ? msg->client.data : "", n);
-    conn->client_id[n] = 0;
-}
-
-static bool noted_for(const proxy_conn *conn, const proto_pending *pending, int n,
-                      const char *owner)
-{
-    for (int i = 0; i < n; i++)
-        if (strcmp(watch_find(conn->proxy, pending->watch[i])->owner, owner) == 0)
-            return true;
-    return false;
-}
-
-/* One row for each owner who watches. */
-static void log_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending)
-{
-    enum { OWNERS = sizeof pending->watch / sizeof *pending->watch };
-    int n = 0;
-    for (const proxy_watch *watch = conn->proxy->watches; watch && n < OWNERS; watch = watch->next)
-        if (watch_matches(watch, conn, msg) && !noted_for(conn, pending, n, watch->owner)) {
-            traffic_note(conn, msg, "request", watch->owner, NULL);
-            pending->watch[n++] = watch->id;
-            pending->wanted = true;
-        }
-}
-
-static void log_response(proxy_conn *conn, const proto_msg *msg, const proto_pending *pending)
-{
-    for (size_t i = 0; i < sizeof pending->watch / sizeof *pending->watch; i++) {
-        const proxy_watch *watch = watch_find(conn->proxy, pending->watch[i]);
-        if (watch)
-            traffic_note(conn, msg, conn->client_gone ? "late response" : "response", watch->owner,
-                         NULL);
-    }
-}
-
 proto_verdict rules_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending)
 {
-    remember_client(conn, msg);
-    log_request(conn, msg, pending);
     proto_verdict verdict = PROTO_PASS;
     bool acted = false;
     for (proxy_rule *rule = conn->proxy->rules; rule; rule = rule->next) {
@@ -154,7 +112,6 @@ static proxy_rule *rule_find(const rl_proxy *proxy, int64_t id)
 proto_verdict rules_on_response(proxy_conn *conn, const proto_msg *msg,
                                 const proto_pending *pending)
 {
-    log_response(conn, msg, pending);
     proxy_rule *rule = pending->rule ? rule_find(conn->proxy, pending->rule) : NULL;
     if (!rule)
         return conn->client_gone ? PROTO_DROP : PROTO_PASS;

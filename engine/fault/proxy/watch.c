@@ -122,14 +122,6 @@ void watch_free(proxy_watch *watch)
     free(watch);
 }
 
-proxy_watch *watch_find(const rl_proxy *proxy, int64_t id)
-{
-    for (proxy_watch *watch = proxy->watches; watch; watch = watch->next)
-        if (watch->id == id)
-            return watch;
-    return NULL;
-}
-
 rl_err *proxy_watch_remove(rl_proxy *proxy, int64_t id)
 {
     for (proxy_watch **at = &proxy->watches; *at; at = &(*at)->next)
@@ -140,6 +132,47 @@ rl_err *proxy_watch_remove(rl_proxy *proxy, int64_t id)
             return NULL;
         }
     return err_lab("NO_WATCH", "there is no watch %lld", (long long)id);
+}
+
+/* ---- what they see ---- */
+
+static proxy_watch *watch_find(const rl_proxy *proxy, int64_t id)
+{
+    for (proxy_watch *watch = proxy->watches; watch; watch = watch->next)
+        if (watch->id == id)
+            return watch;
+    return NULL;
+}
+
+static bool noted_for(const proxy_conn *conn, const proto_pending *pending, int n,
+                      const char *owner)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(watch_find(conn->proxy, pending->watch[i])->owner, owner) == 0)
+            return true;
+    return false;
+}
+
+void watches_on_request(proxy_conn *conn, const proto_msg *msg, proto_pending *pending)
+{
+    enum { OWNERS = sizeof pending->watch / sizeof *pending->watch };
+    int n = 0;
+    for (const proxy_watch *watch = conn->proxy->watches; watch && n < OWNERS; watch = watch->next)
+        if (watch_matches(watch, conn, msg) && !noted_for(conn, pending, n, watch->owner)) {
+            traffic_note(conn, msg, "request", watch->owner, NULL);
+            pending->watch[n++] = watch->id;
+            pending->wanted = true;
+        }
+}
+
+void watches_on_response(proxy_conn *conn, const proto_msg *msg, const proto_pending *pending)
+{
+    for (size_t i = 0; i < sizeof pending->watch / sizeof *pending->watch; i++) {
+        const proxy_watch *watch = watch_find(conn->proxy, pending->watch[i]);
+        if (watch)
+            traffic_note(conn, msg, conn->client_gone ? "late response" : "response", watch->owner,
+                         NULL);
+    }
 }
 
 void proxy_traffic_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
