@@ -46,7 +46,7 @@ end
 -- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then
 -- kills.
 local function crash(lab, arm, held)
-  local log = lab:wire_log { api = "OffsetCommit" }
+  local log, joins = lab:wire_log { api = "OffsetCommit" }, lab:wire_log { api = "JoinGroup" }
   local consumer = lab:service("consumer", settings(arm), { via_proxy = true,
     must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
   consumer:await_hit("consumer.before_begin", "20s")
@@ -65,7 +65,7 @@ local function crash(lab, arm, held)
     lab:await("their offset to be committed", function() return committed(lab, arm) == EVENTS end)
   end
   consumer:kill()
-  return consumer, committed_on_wire(log)
+  return consumer, committed_on_wire(log), #joins:rows { direction = "request" }
 end
 
 local function show_held(lab, seen)
@@ -121,8 +121,8 @@ return experiment {
     local list = lab:publish { events = EVENTS, accounts = ACCOUNTS }
     local records = lab:records(topic)
     local held = records[HELD]
-    local consumer, wire = crash(lab, arm, held)
-    local seen = { held = held, wire = wire, records = records, ids = ids_of(list),
+    local consumer, wire, joins = crash(lab, arm, held)
+    local seen = { held = held, wire = wire, joins = joins, records = records, ids = ids_of(list),
       position = committed(lab, arm) or 0,
       before = ids_of(lab:stores().effects), amount = list[HELD].amount }
     seen.again = math.max(0, held.offset + 1 - seen.position)
@@ -150,7 +150,8 @@ return experiment {
     lab.check.gap { of = seen.records, position = { ["0"] = seen.position },
       delivered = seen.before }:expect { wrong = lost, right = "holds" }
     lab.check.bound { name = "committed-on-the-wire", value = seen.wire, at_most = seen.held.offset,
-      what = "OffsetCommit asked for" }
+      what = "OffsetCommit asked for",
+      control = { what = "JoinGroup requests of its group on the same wire", seen = seen.joins } }
       :expect { wrong = "violated", right = "holds" }
     lab.check.duplicate_effect { of = seen.effects }:expect "holds"
     lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view,

@@ -67,7 +67,7 @@ local function story(lab, arm)
   local from = recover(lab, arm, id, crashed)
   seen.window_held = watch_window(lab, arm, topic, { main = main, second = second, dirty = dirty })
   seen.rc0, seen.rc1, seen.second0 = main:values(0), main:values(1), second:values(0)
-  seen.ru0 = dirty:values(0)
+  seen.ru0, seen.second1 = dirty:values(0), second:values(1)
   local aborted = batch.with_prefix(seen.ru0, "tx")
   if arm.name == "read-uncommitted" and aborted[1] then
     lab:anomaly(("delivered %s of a transaction that never committed"):format(aborted[1]),
@@ -132,9 +132,9 @@ local function check_story(lab, seen, arm)
     lab.check.unseen { name = "unseen-p0", of = PLAIN0, seen = seen.ru0 }:expect "holds"
     lab.check.aborted_read { aborted = ABORTED, of = seen.ru0, details = seen.ru.records }:expect(ABORTED)
   else
-    for name, got in pairs { ["unseen-p0"] = seen.rc0, ["unseen-p0-second"] = seen.second0 } do
-      lab.check.unseen { name = name, of = PLAIN0, seen = got, details = seen.ru.records }
-        :expect { wrong = PLAIN0, right = "holds" }
+    for name, got in pairs { [""] = { seen.rc0, seen.rc1 }, ["-second"] = { seen.second0, seen.second1 } } do
+      lab.check.unseen { name = "unseen-p0" .. name, of = PLAIN0, seen = got[1], details = seen.ru.records,
+        control = { what = "p1 on this reader", seen = #got[2] } }:expect { wrong = PLAIN0, right = "holds" }
     end
   end
   lab.check.aborted_read { name = "aborted-read-log", aborted = ABORTED, of = log }:expect "holds"

@@ -88,7 +88,7 @@ stories["leader"] = function(lab, arm, crowd)
   service:failpoint("query.db_load", "1*error(LOAD_FAILED)", { must_fire = true })
   local seen = { answers = crowd:answers(loads, READERS), selects = rule:state().matched }
   other:join()
-  seen.failed = stampede.other(seen.answers, 200)
+  seen.counted, seen.failed = crowd:counted(rule, HOT), stampede.other(seen.answers, 200)
   lab:number("readers who failed", seen.failed)
   if arm.class == "wrong" then lab:anomaly(("one load failed, %d readers with it"):format(seen.failed)) end
   seen.says = ("one load fails: %d of %d readers fail"):format(seen.failed, READERS)
@@ -112,17 +112,16 @@ checks["one key"] = function(lab, seen, arm)
       "readers entered before the first load returned" } }
   stampede.check_answers(lab, seen.answers, ALL, of_hot)
   if not s.soft_ttl then return end
-  local oldest = 0
-  for _, a in ipairs(seen.answers) do oldest = math.max(oldest, a.age_ms or math.huge) end
-  lab.check.agree { { "waited", ALL - seen.before_load, 0, "readers waited for the load" } }
-  lab.check.bound { name = "staleness", value = oldest, at_most = SOFT * 1000, unit = "ms",
-    what = "the oldest answer is" }:expect "holds"
+  lab.check.agree { { "waited", ALL - seen.before_load, 0, "readers waited", control = seen.before_load } }
+  lab.check.bound { name = "staleness", value = stampede.oldest(seen.answers), at_most = SOFT * 1000,
+    unit = "ms", what = "the oldest answer is", control = #seen.answers }:expect "holds"
 end
 
 checks["missing"] = function(lab, seen)
   lab.check.amplification { operations = seen.selects, logical = 1, at_most = PROCESSES,
     what = "SELECTs of a row that is not there" }:expect { wrong = 5 * ALL, right = "holds" }
-  lab.check.agree { { "answers", stampede.other(seen.answers, 404), 0, "answers that are not 404" } }
+  local others = stampede.other(seen.answers, 404)
+  lab.check.agree { { "answers", others, 0, "answers that are not 404", control = #seen.answers } }
 end
 
 checks["many keys"] = function(lab, seen)
@@ -137,10 +136,11 @@ checks["xfetch"] = function(lab, seen)
 end
 
 checks["leader"] = function(lab, seen, arm)
-  lab.check.agree { { "failed", seen.failed, arm.settings.fails, "readers failed" },
-    { "selects", seen.selects, arm.settings.retries, "SELECTs after the one that failed" } }
+  local all, counted = #seen.answers, { what = "SELECTs counted in all", seen = seen.counted }
+  lab.check.agree { { "failed", seen.failed, arm.settings.fails, "readers failed", control = all },
+    { "selects", seen.selects, arm.settings.retries, "SELECTs after the failed one", control = counted } }
   lab.check.bound { name = "poisoned", value = seen.failed, at_most = 0, unit = "readers",
-    what = "failed with their leader:" }:expect { wrong = "violated", right = "holds" }
+    what = "failed with their leader:", control = all }:expect { wrong = "violated", right = "holds" }
 end
 
 return experiment {

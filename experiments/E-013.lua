@@ -121,7 +121,7 @@ end
 
 local function wrong_keys(lab, seen)
   return lab.check.same { name = "cache-is-view", got = seen.drift, want = {},
-    what = "accounts whose entry differs" }
+    what = "accounts whose entry differs", control = #seen.cache }
 end
 
 local checks = {}

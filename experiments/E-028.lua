@@ -130,7 +130,8 @@ local function check_round(lab, seen, arm)
     details = seen.ru }:expect(held == "abort" and { "T2-a" } or "holds")
   lab.check.equals { name = named "told", got = seen.second.error or "OK", want = "OK",
     what = "is what the client heard at the end of T2" }:expect "holds"
-  lab.check.equals { name = named "late-answer", got = seen.second.late, want = arm.settings.answer,
+  lab.check.equals { name = named "late-answer", got = seen.second.late and "error " .. seen.second.late,
+    want = "error " .. arm.settings.answer,
     what = "is the answer to the late EndTxn" }:expect "holds"
   if arm.settings.producer ~= "kafka.transactional" then return end
   lab.check.equals { name = named "replaced", got = seen.replaced, want = 1,

@@ -207,7 +207,7 @@ describe("the API table", function()
     assert.equal("", compare("process:", types.process, methods_of(upvalue(own, "Process")),
       set_of { "close", "prove_hits" }))
     local checks = methods_of(upvalue(require("rlab.check").bind, "checkers"))
-    checks.expect = true
+    checks.expect, checks.agree = true, true -- made of checks
     assert.equal("", compare("lab.check.", types.check, checks))
   end)
 

@@ -71,13 +71,13 @@ describe("checkers", function()
 
   it("say in plain words what is there where nothing should be", function()
     local lab, what = lab_for "right", "accounts whose entry differs"
-    local none = lab.check.same { name = "s", got = {}, want = {}, what = what }
+    local none = lab.check.same { name = "s", got = {}, want = {}, what = what, control = 3 }
     assert.are.same({ "holds", "no accounts whose entry differs" }, { none.outcome, none.sentence })
-    local two = lab.check.same { name = "s", got = { "1", "2" }, want = {}, what = what }
+    local two = lab.check.same { name = "s", got = { "1", "2" }, want = {}, what = what, control = 3 }
     assert.are.same({ "violated", "accounts whose entry differs: 2, and there should be none" },
       { two.outcome, two.sentence })
     assert.are.same({ "1", "2" }, { two.counterexamples[1].id, two.counterexamples[2].id })
-    local one = lab.check.same { name = "s", got = { "1" }, want = {} }
+    local one = lab.check.same { name = "s", got = { "1" }, want = {}, control = 3 }
     assert.are.equal("ids: 1, and there should be none", one.sentence)
   end)
 
@@ -118,7 +118,7 @@ describe("checkers", function()
 
   it("carry partition and offset of a counterexample", function()
     local lab = lab_for()
-    local one = lab.check.phantom { of = { "a" }, in_ = {},
+    local one = lab.check.phantom { of = { "a" }, in_ = { "b" },
       details = { { id = "a", partition = 3, offset = 17, key = "k" } } }
     assert.are.same({ id = "a", partition = 3, offset = 17, key = "k" }, one.counterexamples[1])
   end)

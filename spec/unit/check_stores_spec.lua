@@ -189,19 +189,19 @@ describe("checks across stores", function()
       lab.check.lost({ of = { "a", "b", "c" }, in_ = { "a" }, unknown = { "b" } }).outcome)
     assert.are.equal("holds", lab.check.aborted_read({ aborted = { "a" }, of = { "a" },
       unknown = { "a" } }).outcome)
-    assert.are.equal("holds", lab.check.phantom({ of = { "a" }, in_ = {}, unknown = { "a" } }).outcome)
+    assert.are.equal("holds", lab.check.phantom({ of = { "a" }, in_ = { "b" }, unknown = { "a" } }).outcome)
   end)
 
   it("are inconclusive where nothing was measured", function()
     local c = lab_for().check
-    assert.are.equal("inconclusive", c.lost_effect({ of = {}, effects = {} }).outcome)
-    assert.are.equal("inconclusive", c.gap({}).outcome)
+    assert.are.equal("inconclusive", c.lost_effect({ of = {}, effects = { "a" } }).outcome)
+    assert.are.equal("inconclusive", c.gap({ of = { { id = "a", partition = 0, offset = 1 } } }).outcome)
     assert.are.equal("inconclusive", c.conservation({ ledger = 1 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3, logical = 0 }).outcome)
     local vacuous = c.stale_cache {
-      cache = { { key = 1, version = 5 }, { key = 2, version = 1, state = "tombstone" } }, views = {},
-      at_least = 2 }
+      cache = { { key = 1, version = 5 }, { key = 2, version = 1, state = "tombstone" } },
+      views = { { key = 1, version = 5 } }, at_least = 2 }
     assert.are.equal("inconclusive", vacuous.outcome)
     assert.matches("only 1 account cached, 2 stated", vacuous.reason)
   end)

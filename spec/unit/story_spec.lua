@@ -83,7 +83,7 @@ describe("the retries that were seen", function()
 
   it("of a stampede stay within a third, unless the machine stood still", function()
     local function outcome(peak, stall)
-      local one = { peak = peak, spread = 600, stall = stall }
+      local one = { peak = peak, selects = 60, spread = 600, stall = stall }
       return stampede.check_peak(lab_for(), one, 50, 0.1).outcome
     end
     assert.are.equal("holds", outcome(16, 0))

@@ -3,6 +3,8 @@
 -- Ids are lists, lists of rows with an id, or bags; a bag of ten million ids is never turned into a list.
 local bag = require "rlab.bag"
 local json = require "rlab.json"
+local options = require "rlab.options"
+local tables = require "rlab.tables"
 
 local M = {}
 local SHOWN = 8
@@ -69,21 +71,21 @@ function M.add(lab, name, fields)
   fields.counterexamples = fields.counterexamples or {}
   fields.more = fields.more or 0
   local check = setmetatable(fields, Check)
-  check.class = lab.arm and lab.arm.class or "right"
+  check.class, check.arm_names = lab.arm and lab.arm.class or "right", lab.arm_names or { lab.label }
   lab.checks[#lab.checks + 1] = check
   return check
 end
 
--- A value that nobody measured proves nothing, whatever it is compared with.
-function M.unmeasured(lab, name, what)
-  local sentence = ("%s: %s was not measured"):format(name, what or "the value")
-  return M.add(lab, name, { outcome = "inconclusive", sentence = sentence, reason = sentence })
-end
-
--- inconclusive(lab, name, sentence) -> check
+-- inconclusive(lab, name, fmt, ...) -> check; the reason names it, as it stands for the whole arm
 function M.inconclusive(lab, name, fmt, ...)
   local sentence = fmt:format(...)
-  return M.add(lab, name, { outcome = "inconclusive", sentence = sentence, reason = sentence })
+  return M.add(lab, name, { outcome = "inconclusive", sentence = sentence,
+    reason = name .. ": " .. sentence })
+end
+
+-- A value that nobody measured proves nothing, whatever it is compared with.
+function M.unmeasured(lab, name, what)
+  return M.inconclusive(lab, name, "%s was not measured", what or "the value")
 end
 
 -- A check over a set of ids that must be empty. `some` is a format with the number of them. Options:
@@ -131,10 +133,23 @@ local function agrees(check, want)
   return check.outcome == (type(want) == "table" and "holds" or want)
 end
 
+local CLASSES = { "wrong", "right", "observe", "setup" }
+
+-- What is said to an arm that there is not would leave its own arm unjudged.
+local function known_keys(want, arms)
+  for key in pairs(want) do
+    if not tables.contains(CLASSES, key) and not tables.contains(arms, key) then
+      error(("an expectation is for wrong, right, observe or an arm; there is no arm '%s'%s"):format(
+        tostring(key), options.hint(key, tables.append(tables.append({}, CLASSES), arms))), 4)
+    end
+  end
+end
+
 -- expect "holds" | "violated" | {ids} | number | { wrong = ..., right = ..., observe = ..., ["arm name"] =
 -- ... }
 function Check:expect(want)
   if is_map(want) then
+    known_keys(want, self.arm_names)
     local own = want[self.arm]
     if own == nil then own = want[self.class] end
     if own == nil then return self end

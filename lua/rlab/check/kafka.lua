@@ -56,18 +56,15 @@ local function sentence_of(class, normal, others, why)
   return words[1] and table.concat(words, "; ") or "no " .. class
 end
 
-local KEYS = { "history", "class", "settings", "complete", "name", "control", "at_least" }
-
 -- kafka{history = operations, class = "lost-write", settings = {...}, complete = true, name =}: no case of
 -- the class. One that is normal under the settings is told and violates nothing; `complete` says that the
 -- history's readers have read every partition to its end. A history without what the class speaks of (an
 -- acknowledged send, a record that was polled) says nothing.
 function M.kafka(lab, a)
-  options.check("check.kafka", a, KEYS)
   local class, settings = known_class(a.class), history.settings(a.settings)
   local name, found = a.name or class, history.read(a.history)
   local silent = history.silent(class, found)
-  if silent then return core.inconclusive(lab, name, "%s: %s", name, silent) end
+  if silent then return core.inconclusive(lab, name, "%s", silent) end
   local cases = history.cases(class, found, a)
   local normal, others, why = sorted_out(class, cases, settings)
   local told = #others > 0 and others or normal

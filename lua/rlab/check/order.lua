@@ -12,7 +12,7 @@ local words = {
 -- reorder{of = rows {id, key, version} in their order, what = "publish" | "apply", name =}: per key, first
 -- copies: the version must not go down
 function M.reorder(lab, a)
-  local word = words[a.what or "apply"] or error("reorder: what is \"publish\" or \"apply\"", 3)
+  local word = words[a.what] or error("check.reorder: 'what' is \"publish\" or \"apply\"", 0)
   local found, ids, shown = core.ordered(a.of):inversions { by = "key", of = "version" }, {}, {}
   for i, row in ipairs(found) do
     ids[i] = row.id
@@ -38,25 +38,36 @@ local function of_offsets(a)
   return ids, shown, "every offset was delivered", ("%d offsets passed without a record"):format(#ids)
 end
 
+local function position_of(a, partition)
+  return a.position[partition] or a.position[tostring(partition)]
+end
+
 -- Records of the log below the position at which reading goes on, which were not delivered before it.
 local function of_records(a)
-  local delivered, set = core.bag_of(a.delivered or {}), require("rlab.bag").new {}
+  local set = require("rlab.bag").new {}
   for _, row in ipairs(a.of) do
-    local at = a.position[row.partition] or a.position[tostring(row.partition)]
-    if at and row.offset < at then set:add(row.id) end
+    if row.offset < position_of(a, row.partition) then set:add(row.id) end
   end
-  local ids = (set - delivered):ids()
+  local ids = (set - core.bag_of(a.delivered)):ids()
   table.sort(ids)
   return ids, (core.examples(ids, a.of)), "reading goes on behind what was delivered",
     ("the position passes %s"):format(core.plural(#ids, "record"))
 end
 
+local function not_measured(a)
+  if not a.position then return "the position" end
+  if not a.delivered then return "what was delivered" end
+  for _, row in ipairs(a.of) do
+    if not position_of(a, row.partition) then return "the position of partition " .. row.partition end
+  end
+end
+
 -- gap{offsets = offsets that were passed and never delivered, partition =, note =}, or
 -- gap{of = records of the topic, position = {[partition] = where reading goes on}, delivered = ids}
 function M.gap(lab, a)
-  if not a.offsets and not (a.of and a.position) then
-    return core.unmeasured(lab, a.name or "gap", "the position")
-  end
+  if not a.offsets and not a.of then error("check.gap: needs 'offsets', or 'of' and 'position'", 0) end
+  local missing = not a.offsets and not_measured(a)
+  if missing then return core.unmeasured(lab, a.name or "gap", missing) end
   local ids, shown, good, bad = (a.offsets and of_offsets or of_records)(a)
   return core.add(lab, a.name or "gap", {
     outcome = #ids == 0 and "holds" or "violated", ids = ids, counterexamples = shown,

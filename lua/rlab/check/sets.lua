@@ -52,20 +52,26 @@ function M.aborted_read(lab, a)
     { details = a.details or a.of, aside = aside })
 end
 
--- all_or_nothing{transactions = lists of rows {id, partition, offset}, of = what was delivered}: each
--- transaction is delivered as a whole or not at all
-function M.all_or_nothing(lab, a)
-  local delivered, torn, rows = bag_of(a.of), {}, {}
-  for _, transaction in ipairs(a.transactions) do
-    local there = #(bag_of(transaction) & delivered):distinct()
-    for _, row in ipairs(there > 0 and there < #transaction and transaction or {}) do
-      local note = delivered:count(row.id) > 0 and "delivered" or "not delivered"
-      torn[#torn + 1], rows[#rows + 1] = row.id, { id = row.id, partition = row.partition,
-        offset = row.offset, note = note }
-    end
+local function torn_rows(transaction, delivered)
+  local there, rows = #(bag_of(transaction) & delivered):distinct(), {}
+  for _, row in ipairs(there > 0 and there < #transaction and transaction or {}) do
+    rows[#rows + 1] = { id = row.id, partition = row.partition, offset = row.offset,
+      note = delivered:count(row.id) > 0 and "delivered" or "not delivered" }
   end
-  return empty_set(lab, a.name or "all-or-nothing", torn,
-    "each transaction is delivered as a whole or not at all", "%s of torn transactions", { details = rows })
+  return rows
+end
+
+-- all_or_nothing{transactions = lists of rows {id, partition, offset}, of = what was delivered}: each
+-- transaction is delivered as a whole or not at all; one without records proves nothing
+function M.all_or_nothing(lab, a)
+  local name, delivered, torn, rows = a.name or "all-or-nothing", bag_of(a.of), {}, {}
+  for i, transaction in ipairs(a.transactions) do
+    if #transaction == 0 then return core.inconclusive(lab, name, "transaction %d has no records", i) end
+    require("rlab.tables").append(rows, torn_rows(transaction, delivered))
+  end
+  for i, row in ipairs(rows) do torn[i] = row.id end
+  return empty_set(lab, name, torn, "each transaction is delivered as a whole or not at all",
+    "%s of torn transactions", { details = rows })
 end
 
 local function twice(of)
@@ -96,7 +102,14 @@ end
 
 -- position(committed, partition): stored evidence has text for keys
 local function position(committed, partition)
-  return committed[partition] or committed[tostring(partition)] or 0
+  return committed[partition] or committed[tostring(partition)]
+end
+
+-- A partition that has records, and of which nobody knows how far the group has come | nil
+local function unknown_partition(records, committed)
+  for _, row in ipairs(records) do
+    if not position(committed, row.partition) then return row.partition end
+  end
 end
 
 local function below(records, committed)
@@ -109,13 +122,19 @@ end
 
 -- lost_effect{of = records of the topic, committed = {[partition] = offset}, effects =, retry =, dlq =}:
 -- what the group has passed must be applied, or wait in a retry topic or the DLQ. A record above the
--- committed offset comes again and is not lost.
+-- committed offset comes again and is not lost. A group that has passed nothing proves nothing.
 function M.lost_effect(lab, a)
-  if not a.committed then return core.unmeasured(lab, a.name or "lost-effect", "the committed offset") end
-  local set = below(a.of, a.committed) - bag_of(a.effects)
+  local name, partition = a.name or "lost-effect", unknown_partition(a.of, a.committed)
+  if partition then
+    return core.unmeasured(lab, name, "the committed offset of partition " .. partition)
+  end
+  local passed = below(a.of, a.committed)
+  if #passed == 0 then
+    return core.inconclusive(lab, name, "the group has passed none of %s", core.plural(#a.of, "record"))
+  end
+  local set = passed - bag_of(a.effects)
   for _, parked in ipairs { a.retry or {}, a.dlq or {} } do set = set - bag_of(parked) end
-  return empty_set(lab, a.name or "lost-effect", set, "every event that was passed was applied",
-    "%s passed and never applied",
+  return empty_set(lab, name, set, "every event that was passed was applied", "%s passed and never applied",
     { details = a.details or a.of, word = "event" })
 end
 

@@ -8,6 +8,7 @@ local err = require "rlab.err"
 local mix = require "rlab.lab.mix"
 local must = require "rlab.must"
 local script = require "rlab.experiment.script"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 local units = require "rlab.units"
 
@@ -29,6 +30,7 @@ local function new(session, arm, shared)
     run = session, arm = arm, stack = session.stack, seed = session.seed, options = session.options,
     shared = shared, label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {},
     spans = {}, events = {}, numbers = {}, facts = {}, gauges = {}, checks = {}, tables = {},
+    arm_names = tables.names_of(session.experiment and session.experiment.arms or {}),
   }, Lab)
   self.rng = session.rng:split "workload"
   self.check = require("rlab.check").bind(self)

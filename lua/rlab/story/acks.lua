@@ -157,10 +157,12 @@ function Matrix:await_leader()
   return self.lab:now()
 end
 
--- matrix:read(row) -> ids of the records in its topic, in log order
+-- matrix:read(row) -> ids of the records in its topic, in log order; how many of the first one it found
+-- beside them, which each topic has whatever became of the others: that the reader reads
 function Matrix:read(row)
-  return self.lab:ids(self.lab:read(row.topic, { isolation = "read_uncommitted" }),
-    function(record) return record.value ~= "warm" and record.value ~= "plug" end)
+  local census = self.lab:read(row.topic, { isolation = "read_uncommitted" })
+  local ids = self.lab:ids(census, function(record) return record.value ~= "warm" end)
+  return ids, #census.records - #ids
 end
 
 -- matrix:read_back(row): what its topic gives while one broker is down, and its marks where they are known
@@ -169,7 +171,8 @@ function Matrix:read_back(row)
     local marks = self.lab:offsets(row.topic, 0)
     return marks and marks.hw and marks.leo and marks
   end) or {}
-  row.hw_b, row.leo_b, row.seen_b = now.hw, now.leo, self:read(row)
+  row.hw_b, row.leo_b = now.hw, now.leo
+  row.seen_b, row.warm_b = self:read(row)
 end
 
 -- matrix:outcome(row, phase) -> what became of its records: {sent, acked, refused = {{id, code, status}},
@@ -208,6 +211,14 @@ function Matrix:note_outcome(row, phase)
   return result
 end
 
+local KEPT = { "topic", "in_topic", "seen_b", "warm", "warm_b", "hw_b", "leo_b", "positions" }
+
+-- matrix:kept(row) -> what is stored of it, with what became of its records in both phases, A and B
+function Matrix:kept(row)
+  return tables.merged(tables.picked(row, KEPT), { A = self:note_outcome(row, "A"),
+    B = self:note_outcome(row, "B") })
+end
+
 -- "20 x NOT_ENOUGH_REPLICAS"
 local function code_words(codes)
   local list = {}
@@ -226,6 +237,13 @@ function M.numbers(lab, seen)
       if next(outcome.codes) then lab:number("refused " .. name, code_words(outcome.codes)) end
     end
   end
+end
+
+-- sent(seen) -> control: what was sent in the phases A and B, if the reader of the topic reads
+function M.sent(seen)
+  local sent = 0
+  for _, phase in ipairs { seen.A or {}, seen.B or {} } do sent = sent + #(phase.sent or {}) end
+  return { what = "records sent, of a topic whose first record was read", seen = seen.warm > 0 and sent or 0 }
 end
 
 -- acked(seen) -> the acknowledged ids of the outcomes A and B

@@ -303,11 +303,10 @@ function M.check_not_too_early(lab, seen)
         note = ("%d ms early"):format(-retry.late_ms) }
     end
   end
-  return lab.check.custom("not-before-due", function()
-    if #seen.timed == 0 then return nil, "no retry was timed" end
+  return lab.check.custom { name = "not-before-due", control = #seen.timed, judge = function()
     return #found == 0, #found == 0 and ("none of %d retries before it was due"):format(#seen.timed)
       or ("%d retries too early"):format(#found), found
-  end)
+  end }
 end
 
 -- check_exactly_one(lab, seen) -> check: each id was applied once, or is parked, and not both
@@ -319,10 +318,10 @@ function M.check_exactly_one(lab, seen)
         note = ("%d effects, parked %d times"):format(applied:count(id), parked:count(id)) }
     end
   end
-  return lab.check.custom("exactly-one", function()
+  return lab.check.custom { name = "exactly-one", control = #seen.records, judge = function()
     return #found == 0, #found == 0 and "each id is applied once or parked"
       or ("%d ids are neither or both"):format(#found), found
-  end)
+  end }
 end
 
 return M

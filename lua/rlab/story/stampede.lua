@@ -101,6 +101,20 @@ function Crowd:visit(opts)
   return loads
 end
 
+-- crowd:counted(rule, account) -> SELECTs that the rule has counted, after one more reader, who must load
+-- what no load of the crowd has left in the cache
+function Crowd:counted(rule, account)
+  must(self.services[1]:get("/accounts/" .. account))
+  return rule:state().matched
+end
+
+-- oldest(answers) -> ms, the age of the oldest; one that does not tell its age is older than all
+function M.oldest(answers)
+  local oldest = 0
+  for _, answer in ipairs(answers) do oldest = math.max(oldest, answer.age_ms or math.huge) end
+  return oldest
+end
+
 -- crowd:measure(): what it cost, as numbers of the arm
 function Crowd:measure(selects)
   self.lab:number("SELECTs", selects)
@@ -274,7 +288,8 @@ function M.check_answers(lab, answers, wanted, right)
   end
   local text = #wrong > 0 and ("%d answers differ from the view at their version"):format(#wrong)
     or ("all %d answers are the view's at their version"):format(#answers)
-  lab.check.custom("answers", function() return #wrong == 0, text, wrong end):expect "holds"
+  lab.check.custom { name = "answers", control = #answers,
+    judge = function() return #wrong == 0, text, wrong end }:expect "holds"
   lab.check.agree { { "answered", #answers, wanted, "answers" } }
 end
 
@@ -285,12 +300,13 @@ function M.check_peak(lab, seen, keys, window)
   local limit, excused = keys // 3, seen.spread > window * 1000
     and math.ceil(keys / seen.spread * 1000 * seen.stall) or 0
   local text = ("in the worst %d ms %d SELECTs, limit at most %d"):format(window * 1000, seen.peak, limit)
-  return lab.check.custom("peak", function()
+  local control = { what = "SELECTs in all windows", seen = seen.selects }
+  return lab.check.custom { name = "peak", control = control, judge = function()
     if seen.peak <= limit then return true, text, {} end
     if seen.peak > limit + excused then return false, text, { { id = "peak", note = text } } end
     return nil, ("%s; but the slowest answer took %.0f ms: this machine is too busy"):format(text,
       seen.stall * 1000)
-  end)
+  end }
 end
 
 return M
