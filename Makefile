@@ -14,6 +14,7 @@ VARIANT := $(patsubst build-%,%,$(filter build-%,$(BUILD)))
 FLAGS_debug := -O0 -DRL_ASSERTS
 FLAGS_asan := -O1 -DRL_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS_apicheck := -DRL_ASSERTS
+FLAGS_oracle := -DRL_ASSERTS
 FLAGS_tsan := -O1 -DRL_ASSERTS -fsanitize=thread
 FLAGS_fuzz := -O1 -DRL_ASSERTS -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 RLAB := $(if $(filter build,$(BUILD)),rlab,$(BUILD)/rlab)
@@ -24,7 +25,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck fuzz lint format licences
+quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck oracle fuzz lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -112,6 +113,8 @@ tsan-live: ## the services under ThreadSanitizer, on a stack of their own
 	@deps/test.sh tsan-live
 apicheck: ## the Lua unit tests on a Lua that checks how its C API is used
 	@deps/test.sh apicheck
+oracle: ## the unit and MySQL tests on Oracle's client library (fetched from Debian sid)
+	@deps/test.sh oracle
 fuzz: ## the parsers under libFuzzer (needs clang), SECONDS=60 each
 	@deps/fuzz.sh $(or $(SECONDS),60)
 lint: ## luacheck, clang-format and the rules of the house

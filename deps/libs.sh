@@ -105,6 +105,17 @@ use() {
   cflags="$cflags -I$dir/include" libs="$libs $dir/lib/$archive" files="$files $dir/lib/$archive"
 }
 
+# Oracle's client in place of the distribution's: it is found, and runs, with the C library that came along. It is fetched
+# first, as only one script at a time holds the lock.
+if [ "${2:-}" = oracle ]; then
+  "$root/deps/oracle.sh"
+  dir=$(readlink -f "$cache/mysqlclient")/root triplet=$(gcc -print-multiarch)
+  packages=${packages/mysqlclient/}
+  cflags="-I$dir/usr/include/mysql -I$dir/usr/include" files=" $dir/usr/lib/$triplet/libmysqlclient.so"
+  libs="$dir/usr/lib/$triplet/libmysqlclient.so -Wl,--allow-shlib-undefined -Wl,--dynamic-linker=$dir/ld.so"
+  libs="$libs -Wl,--disable-new-dtags -Wl,-rpath,$dir/usr/lib/$triplet"
+fi
+
 use librdkafka "$LIBRDKAFKA_VERSION" "$LIBRDKAFKA_SHA256" librdkafka.a "rdkafka >= $LIBRDKAFKA_MIN"
 use hiredis "$HIREDIS_VERSION" "$HIREDIS_SHA256" libhiredis.a "hiredis >= $HIREDIS_MIN" hiredis_ssl
 use hdrhistogram "$HDRHISTOGRAM_VERSION" "$HDRHISTOGRAM_SHA256" libhdrhistogram.a "hdr_histogram >= $HDRHISTOGRAM_MIN"

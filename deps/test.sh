@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck lint live), each test speaking TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live), each test speaking TAP, and sums them up.
 # Closes with "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -166,6 +166,12 @@ for tier in "$@"; do
   asan) unit build-asan build-asan/rlab ;;
   tsan) limit=1200 under_tsan unit build-tsan build-tsan/rlab ;;
   tsan-live) under_tsan tsan_live ;;
+  oracle)
+    unit build-oracle build-oracle/rlab
+    program=build-oracle/rlab
+    live spec/live/mysql*_spec.lua
+    program=./rlab
+    ;;
   apicheck) unit build-apicheck build-apicheck/rlab lua-only ;;
   lint)
     tap "rules of the house" 300 deps/lint.sh
