@@ -33,11 +33,11 @@ end
 stories["missing"] = function(lab, arm, crowd)
   local rule = stampede.count_selects(lab, MISSING)
   crowd:start_armed(PROCESSES, true)
-  local fault = lab:fault "an account that does not exist"
+  local fault = stampede.not_there(lab, MISSING)
   local loads = crowd:release(MISSING, 5)
   crowd:let_go(arm.settings)
   local seen = { answers = crowd:answers(loads, 5 * ALL), selects = rule:state().matched }
-  fault:fired("no row in account_view, %d answers 404", #seen.answers)
+  fault:over()
   seen.says = ("%d reads of nothing: %d SELECTs"):format(#seen.answers, seen.selects)
   return seen
 end
@@ -51,7 +51,7 @@ stories["many keys"] = function(lab, arm, crowd)
   crowd:warm(KEYS)
   if wrong then stampede.end_together(lab, KEYS, TTL) end
   local seen = { spread = stampede.spread(lab, KEYS) }
-  fault:fired("PEXPIRETIME of %d keys: they end within %d ms", KEYS, seen.spread)
+  fault:fired(stampede.ends(lab, KEYS, wrong and 0 or nil))
   local before = rule:state().matched
   seen.answers, seen.stall = crowd:answers(crowd:visit(VISITS), math.floor(VISITS.rate * VISITS.seconds))
   seen.peak, seen.peak_at, seen.selects = stampede.peak(log, before, SLOT)

@@ -65,11 +65,11 @@ local function tamper(lab)
   local redis, listed = lab:redis(), cache.latest_key(lab:prefix(), LISTED)
   local fault = lab:fault(("DEL the entry of account %d, make the second key of account %d a list"):format(
     LOST_KEY, LISTED)):started()
-  local gone = must(redis:call("DEL", cache.key(lab:prefix(), LOST_KEY)))
+  local lost = cache.key(lab:prefix(), LOST_KEY)
   must(redis:call("DEL", listed))
-  local items = must(redis:call("RPUSH", listed, "no hash"))
-  if gone == 1 and items == 1 then fault:fired "Redis answered 1 key deleted, 1 list made" end
-  fault:over()
+  must(redis:call("RPUSH", listed, "no hash"))
+  fault:fired(lab.proof.removed(lost, function() must(redis:call("DEL", lost)) end),
+    lab.proof.redis("type of the second key", { command = { "TYPE", listed }, want = "list" })):over()
 end
 
 local function says(arm, seen)

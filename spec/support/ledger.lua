@@ -1,5 +1,6 @@
 -- A schema of its own, topics and events for specs of the services on a running stack.
 local fs = require "rlab.fs"
+local hit_log = require "rlab.failpoint.log"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
@@ -194,9 +195,7 @@ end
 
 -- hits() -> list of what fired: {point =, action =, ctx...}
 function Service:hits()
-  local list = {}
-  for line in (fs.read(self.hits_path) or ""):gmatch "[^\n]+" do list[#list + 1] = json.decode(line) end
-  return list
+  return hit_log.acted(hit_log.read(self.hits_path))
 end
 
 function Service:text() return fs.read(self.log) or "" end

@@ -1,6 +1,7 @@
 -- A schema with an outbox in it, a topic, and what is in both: for specs and measurements of the relay.
 -- RLAB_TEST_MYSQL and RLAB_TEST_BROKERS say where.
 local fs = require "rlab.fs"
+local hit_log = require "rlab.failpoint.log"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
@@ -182,9 +183,7 @@ end
 
 -- hits() -> list of the firings of its failpoints
 function Service:hits()
-  local list = {}
-  for line in (fs.read(self.log) or ""):gmatch "[^\n]+" do list[#list + 1] = must(json.decode(line)) end
-  return list
+  return hit_log.acted(hit_log.read(self.log))
 end
 
 -- metric("marked_total") -> number

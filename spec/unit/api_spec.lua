@@ -5,8 +5,8 @@ local host = require "rlab.core_host"
 -- modules that rlab uses itself; scripts have no business with them
 local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy",
   "exit", "experiment", "explain", "kafka_helpers",
-  "kafka_transactional", "libraries", "main", "report", "role", "run", "check", "lab", "repl", "replay",
-  "script", "version", "usage", "options", "tables" }
+  "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
+  "replay", "script", "version", "usage", "options", "tables" }
 
 -- methods that other methods are made of
 local PRIVATE = {
@@ -82,7 +82,10 @@ end
 
 -- what the lab object consists of inside; scenarios do not call these
 local LAB_INSIDE = { "begin", "happened", "note_client", "close", "duration", "settings", "start_sampler",
-  "stop_sampler", "unproved" }
+  "stop_sampler", "unproved", "possible_fault" }
+
+-- and a child: what the lab keeps of it for the proofs
+local CHILD_INSIDE = { "close", "prove_hits", "note_arming", "log", "ending" }
 
 -- the methods of a C type whose __index is a function are among its upvalues
 local function methods_of_function(index)
@@ -197,15 +200,19 @@ describe("the API table", function()
     local lab = require("rlab.lab")
     assert.equal("", compare("lab:", types.lab, methods_of(upvalue(lab.new, "Lab")), set_of(LAB_INSIDE)))
     assert.equal("", compare("role:", types.role,
-      methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of { "close", "prove_hits" }))
+      methods_of(upvalue(require("rlab.lab.roles").start, "Role")), set_of(CHILD_INSIDE)))
     assert.equal("", compare("service:", types.service,
       methods_of(upvalue(require("rlab.lab.services").service, "Service") or
       upvalue(upvalue(require("rlab.lab.services").service, "spawn"), "Service")),
-        set_of { "close", "prove_hits" }))
+        set_of(CHILD_INSIDE)))
     assert.equal("", compare("load:", types.load, methods_of(upvalue(require("rlab.lab.load").load, "Load"))))
     local own = upvalue(require("rlab.lab.process").process, "spawn")
     assert.equal("", compare("process:", types.process, methods_of(upvalue(own, "Process")),
-      set_of { "close", "prove_hits" }))
+      set_of(CHILD_INSIDE)))
+    assert.equal("", compare("fault:", types.fault,
+      methods_of(upvalue(upvalue(require("rlab.lab.faults").fault, "undeclared"), "Fault"))))
+    assert.equal("", compare("lab.proof.", types.proof, methods_of(require "rlab.proof.makers"),
+      set_of { "hits_of_arming" }))
     local checks = methods_of(upvalue(require("rlab.check").bind, "checkers"))
     checks.expect, checks.agree = true, true -- made of checks
     assert.equal("", compare("lab.check.", types.check, checks))

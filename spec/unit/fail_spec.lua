@@ -1,6 +1,6 @@
 local fail = require "rlab.fail"
 local fs = require "rlab.fs"
-local json = require "rlab.json"
+local hit_log = require "rlab.failpoint.log"
 local process = require "rlab.process"
 local task = require "rlab.task"
 
@@ -22,10 +22,7 @@ local function child(script, env)
   env.RLAB_FAILPOINT_LOG = dir .. "/log"
   local p <close> = process.spawn { cmd = { fs.self_exe(), "busted", dir .. "/child_spec.lua" }, env = env }
   local status = p:wait()
-  local lines = {}
-  for line in (fs.read(dir .. "/log") or ""):gmatch "[^\n]+" do
-    lines[#lines + 1] = assert(json.decode(line))
-  end
+  local lines = hit_log.read(dir .. "/log")
   fs.remove(dir)
   return status, lines, select(2, p:output())
 end
@@ -170,22 +167,24 @@ describe("failpoint", function()
     assert.are.same(sorted, names)
   end)
 
-  it("is armed by the environment and logs each firing before it acts", function()
+  it("is armed by the environment and logs each arming, and each hit before it acts", function()
     local status, lines = child([[
       local fail = require "rlab.fail"
       for i = 1, 10 do fail.point("spec.kill", { key = i, name = "n" .. i }) end]],
       { RLAB_FAILPOINTS = 'spec.never=off; spec.kill=1*print -> kill if name="n4" ;' })
     assert.are.same({ signal = "KILL" }, status)
-    assert.are.same({ "print", 1, "kill", 4 },
-      { lines[1].action, lines[1].hit, lines[2].action, lines[2].hit })
-    assert.are.equal(2, #lines)
+    assert.are.same({ "spec.never off", 'spec.kill 1*print -> kill if name="n4" ' },
+      { lines[1].name .. " " .. lines[1].armed, lines[2].name .. " " .. lines[2].armed })
+    local did = {}
+    for i = 3, #lines do did[i - 2] = ("%d %s %d"):format(lines[i].hit, lines[i].action, lines[i].term) end
+    assert.are.same({ "1 print 1", "2 off 0", "3 off 0", "4 kill 2" }, did)
     status, lines = child([[
       local fail = require "rlab.fail"
       for i = 1, 10 do fail.point("spec.kill", { key = i, name = "a;b" }) end]],
       { RLAB_FAILPOINTS = 'spec.kill=#4 kill if name="a;b"' })
     assert.are.same({ signal = "KILL" }, status)
-    assert.are.equal(1, #lines)
-    local line = lines[1]
+    assert.are.equal(5, #lines)
+    local line = lines[5]
     assert.are.same({ "spec.kill", 4, 4, "kill" }, { line.name, line.hit, line.nth, line.action })
     assert.are.same({ key = 4, name = "a;b" }, line.ctx)
     assert.are.equal("integer", math.type(line.pid))

@@ -5,6 +5,7 @@ local function lab_with(server)
   local lab = { faults = {}, stack = { server = function() return server end },
     run = { view = { fault = function() end } } }
   function lab:now() return #self.faults end
+  lab.proof = require("rlab.proof").bind(lab)
   function lab:give_up(fmt, ...) error { gave_up = fmt:format(...), lab = self } end
   lab.fault = faults.fault
   return lab

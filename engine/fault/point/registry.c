@@ -115,6 +115,36 @@ static void clear(point *p)
     release();
 }
 
+/* ---- the hit log; every function here expects the lock ---- */
+
+static void begin_line(rl_buf *line, const point *p)
+{
+    buf_printf(line,
+               "{\"time\":%lld,\"mono\":%lld,\"pid\":%d,\"name\":", (long long)clock_unix_ns(),
+               (long long)clock_ns(), (int)getpid());
+    json_put_cstr(line, p->name);
+}
+
+static void end_line(rl_buf *line, const point *p)
+{
+    buf_str(line, "}\n");
+    if (write(all.log_fd, line->data, line->len) != (ssize_t)line->len)
+        log_msg(LOG_LEVEL_ERROR, "failpoint %s: the hit log cannot be written: %s", p->name,
+                strerror(errno));
+    buf_free(line);
+}
+
+static void write_arming(const point *p)
+{
+    if (all.log_fd < 0)
+        return;
+    rl_buf line = {0};
+    begin_line(&line, p);
+    buf_str(&line, ",\"armed\":");
+    json_put_cstr(&line, p->text);
+    end_line(&line, p);
+}
+
 static void arm(const char *name, const char *text, fail_expr *expr)
 {
     rl_assert(expr->count > 0 && expr->count <= FAIL_TERMS_MAX);
@@ -129,6 +159,7 @@ static void arm(const char *name, const char *text, fail_expr *expr)
     rng_split(&root, name, strlen(name), &of_point);
     for (int i = 0; i < expr->count; i++)
         rng_split(&of_point, (const char *)&i, sizeof i, &p->states[i].rng);
+    write_arming(p);
     atomic_fetch_add(&fail_armed, 1);
 }
 
@@ -298,26 +329,21 @@ static void put_arg(rl_buf *line, const fail_term *t)
     }
 }
 
-static void write_firing(const point *p, int term, const fail_kv *ctx, int n)
+/* Hits that nobody takes are written, too: who reads the log counts for himself. */
+static void write_hit(const point *p, int term, const fail_kv *ctx, int n)
 {
     if (all.log_fd < 0)
         return;
-    const fail_term *t = &p->expr.terms[term];
+    const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];
     rl_buf line = {0};
-    buf_printf(&line,
-               "{\"time\":%lld,\"mono\":%lld,\"pid\":%d,\"name\":", (long long)clock_unix_ns(),
-               (long long)clock_ns(), (int)getpid());
-    json_put_cstr(&line, p->name);
+    begin_line(&line, p);
     buf_printf(&line, ",\"hit\":%lld,\"nth\":%lld,\"term\":%d,\"action\":\"%s\"",
-               (long long)p->hits, (long long)p->states[term].seen, term + 1,
-               fail_action_name(t->action));
-    put_arg(&line, t);
+               (long long)p->hits, (long long)(t ? p->states[term].seen : 0), term + 1,
+               fail_action_name(t ? t->action : FAIL_OFF));
+    if (t)
+        put_arg(&line, t);
     put_ctx(&line, ctx, n);
-    buf_str(&line, "}\n");
-    if (write(all.log_fd, line.data, line.len) != (ssize_t)line.len)
-        log_msg(LOG_LEVEL_ERROR, "failpoint %s fired, but the hit log cannot be written: %s",
-                p->name, strerror(errno));
-    buf_free(&line);
+    end_line(&line, p);
 }
 
 static void arrive(const fail_term *t, fail_ticket *ticket)
@@ -367,10 +393,10 @@ void fail_decide(const char *name, const fail_kv *ctx, int n, fail_decision *out
     if (p) {
         p->hits++;
         term = choose(p, ctx, n);
+        write_hit(p, term, ctx, n);
     }
     if (term >= 0 && p->expr.terms[term].action != FAIL_OFF) {
         p->fired++;
-        write_firing(p, term, ctx, n);
         die(&p->expr.terms[term]);
         fill_decision(out, p, slot, &p->expr.terms[term]);
     }

@@ -2,8 +2,9 @@
  *
  * Offers: arming by expression (see parse.h), from the environment
  * (RLAB_FAILPOINTS="name=expr;name=expr") or at run time; the decision for a hit; the hit log
- * (RLAB_FAILPOINT_LOG: one JSON line a firing, one write(2), written before it acts); waiting at
- * pauses and barriers. With nothing armed a point costs one relaxed atomic load. Chances are seeded
+ * (RLAB_FAILPOINT_LOG: one JSON line an arming, {"armed": expr}, and one a hit while it is armed, one
+ * write(2) each, written before it acts; "term" is 0 where nobody took the hit); waiting at pauses
+ * and barriers. With nothing armed a point costs one relaxed atomic load. Chances are seeded
  * (RLAB_FAILPOINT_SEED), one sequence a term. Hits are counted while their point is armed. kill and
  * exit happen inside fail_decide.
  * Uses: fault/point/parse, base. Thread: any; one mutex, taken only while something is

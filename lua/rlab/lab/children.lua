@@ -3,9 +3,11 @@
 -- its proof. They die with rlab.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
+local hit_log = require "rlab.failpoint.log"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local process = require "rlab.process"
+local proof_makers = require "rlab.proof.makers"
 local task = require "rlab.task"
 
 local M = {}
@@ -41,6 +43,15 @@ local function read_messages(child)
   child.arrived:set(true)
 end
 
+-- child:note_arming(point, expr, must): armed in it, for the proof; `must`: without that the arm is
+--   inconclusive
+function Child:note_arming(point, expr, must_fire)
+  local list = self.armed[point] or {}
+  list[#list + 1] = expr
+  self.armed[point] = list
+  if must_fire then self.due[#self.due + 1] = { point = point, expr = expr, n = #list } end
+end
+
 -- spawn(lab, class, tag, {cmd=, env=, cwd=}, {must_fire = {point = expr}, failpoints = {point = expr}}) ->
 --   child of that class
 function M.spawn(lab, class, tag, what, opts)
@@ -53,11 +64,9 @@ function M.spawn(lab, class, tag, what, opts)
   for name, value in pairs(what.env or {}) do env[name] = value end
   local started = must(process.spawn { cmd = what.cmd, env = env, cwd = what.cwd, stdout = "capture",
     stderr = lab.run.dir .. "/" .. tag .. ".log" })
-  local must_fire = {}
-  for point, expr in pairs(opts.must_fire or {}) do must_fire[point] = expr end
   local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {},
-    other = {}, hits_path = hits,
-    arrived = task.event(), must_fire = must_fire }, class)
+    other = {}, hits_path = hits, arrived = task.event(), armed = {}, due = {} }, class)
+  for point, expr in pairs(points) do child:note_arming(point, expr, (opts.must_fire or {})[point]) end
   child.reader = task.spawn(read_messages, child)
   lab:own(child)
   return child
@@ -113,10 +122,10 @@ end
 -- child:kill() -> fault: SIGKILL from outside, proved by the exit status
 function Child:kill()
   local fault = self.lab:fault("SIGKILL " .. self.name):started()
+  self.ended_by_lab = self:alive()
   must(self.process:kill "KILL")
-  local status = must(self.process:wait "30s")
-  if status.signal == "KILL" then fault:fired("signal 9, pid %d", self.pid) end
-  return fault:over()
+  must(self.process:wait "30s")
+  return fault:fired(self.lab.proof.exit(self, { signal = "KILL" })):over()
 end
 
 -- child:freeze() -> fault: SIGSTOP, proved by the process state; fault.thaw() continues it
@@ -124,7 +133,7 @@ function Child:freeze()
   local fault = self.lab:fault("SIGSTOP " .. self.name):started()
   must(self.process:stop())
   self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "30s")
-  fault:fired("process state T, pid %d", self.pid)
+  fault:fired(self.lab.proof.state(self, "T"))
   function fault.thaw()
     must(self.process:cont())
     return fault:over()
@@ -146,15 +155,20 @@ function Child:wait_exit(want)
   return status
 end
 
+-- child:log() -> the lines of its hit log so far
+function Child:log()
+  return hit_log.read(self.hits_path)
+end
+
 -- child:hits([point]) -> the failpoint firings it logged before they acted
 function Child:hits(point)
-  local list = {}
-  -- a line without its end is being written
-  for line in (fs.read(self.hits_path) or ""):gmatch "([^\n]+)\n" do
-    local hit = json.decode(line)
-    if not point or hit.name == point then list[#list + 1] = hit end
-  end
-  return list
+  return hit_log.acted(self:log(), point)
+end
+
+-- child:ending() -> how it ended {signal = | code =} | nil while it lives
+function Child:ending()
+  local status = self.process:wait(0)
+  return status and { signal = status.signal, code = not status.signal and status.code or nil }
 end
 
 -- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it
@@ -163,23 +177,21 @@ function Child:await_hit(point, at_most)
   return self.lab:await(self.name .. " at " .. point, function() return self:hits(point)[1] end, at_most)
 end
 
--- Each must-fire failpoint becomes a fault with its hit record as proof.
+-- Each must-fire failpoint becomes a fault, with its hits as proof.
 function Child:prove_hits()
-  local fired = {}
-  for _, hit in ipairs(self:hits()) do fired[hit.name] = hit end
-  for point, expr in pairs(self.must_fire) do
-    local fault = self.lab:fault(("%s: %s"):format(point, expr))
-    local hit = fired[point]
-    if hit then
-      fault:fired("hit %d, pid %d", hit.hit, hit.pid)
-      fault.row.at = (hit.mono - self.lab.started_ns) / 1e9
-    end
+  for _, one in ipairs(self.due) do
+    local fault = self.lab:fault(("%s: %s"):format(one.point, one.expr))
+    local seen = proof_makers.hits_of_arming(self.lab, self, one.point, one.expr, one.n)
+    fault:fired(seen)
+    local first = hit_log.acted(seen.facts.hits)[1]
+    if first then fault.row.at = (first.mono - self.lab.started_ns) / 1e9 end
   end
-  self.must_fire = {}
+  self.due = {}
 end
 
 function Child:close()
   if not self.process:wait(0) then
+    self.ended_by_lab = true
     self.process:kill "KILL"
     self.process:wait "30s"
   end

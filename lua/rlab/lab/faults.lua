@@ -1,25 +1,46 @@
 -- Faults and their proof. A fault that must fire and left no evidence makes the arm inconclusive, never
--- green.
+-- green. The evidence is a value that the lab made of what it saw (rlab.proof), never a text.
 local must = require "rlab.must"
 local process = require "rlab.process"
+local proof = require "rlab.proof"
 
 local M = {}
 
 local Fault = {}
 Fault.__index = Fault
 
--- fault(name) -> f: declared before it happens; f:fired(proof) when there is evidence, f:over() when it has
---   ended.
-function M.fault(lab, name)
-  local fault = setmetatable({ lab = lab,
+local function undeclared(lab, name)
+  return setmetatable({ lab = lab,
     row = { name = name, arm = lab.label, at = lab:now(), fired = false } }, Fault)
+end
+
+-- fault(name) -> f: declared before it happens; f:fired(proof, ...) when there is evidence, f:over() when it
+--   has ended.
+function M.fault(lab, name)
+  local fault = undeclared(lab, name)
   lab.faults[#lab.faults + 1] = fault.row
   return fault
 end
 
-function Fault:fired(fmt, ...)
-  self.row.fired = true
-  self.row.proof = select("#", ...) > 0 and fmt:format(...) or fmt
+-- possible_fault(name) -> f: one that need not happen; what is seen of it is kept all the same
+M.possible_fault = undeclared
+
+local INSTEAD = "fault:fired takes what the lab has seen, not %s: lab.proof.hits(child, point), \z
+  lab.proof.exit(child, { signal = \"KILL\" }), lab.proof.rows(what, { want =, sql = }), ... \z
+  (docs/api.md, proof)"
+
+-- fired(proof, ...): all of them must be proofs, and be right
+function Fault:fired(...)
+  local list = table.pack(...)
+  for i = 1, math.max(1, list.n) do
+    if not proof.is(list[i]) then
+      local got = type(list[i]) == "string" and ("a text (%q)"):format(list[i]) or type(list[i])
+      error(INSTEAD:format(got), 2)
+    end
+  end
+  list.n = nil
+  self.row.proofs = list
+  self.row.fired, self.row.proof = proof.all(list)
   return self
 end
 
@@ -34,11 +55,12 @@ function Fault:over()
   return self
 end
 
--- unproved() -> names of declared faults without evidence
+-- unproved() -> names of declared faults without evidence, and what is wrong with what was seen of them
 function M.unproved(lab)
   local names = {}
   for _, row in ipairs(lab.faults) do
-    if not row.fired then names[#names + 1] = row.name end
+    local why = row.proof and (" (%s)"):format(row.proof) or ""
+    if not row.fired then names[#names + 1] = row.name .. why end
   end
   return names
 end
@@ -50,7 +72,7 @@ function M.freeze(lab, name)
   local fault = lab:fault("SIGSTOP " .. name):started()
   must(server:freeze())
   lab:await(name .. " stopped", function() return process.state(server.pid) == "T" end, "30s")
-  fault:fired("process state T, pid %d", server.pid)
+  fault:fired(lab.proof.state(server, "T"))
   function fault.thaw()
     must(server:thaw())
     return fault:over()
@@ -73,15 +95,15 @@ end
 local function ended(lab, name, signal, act)
   local server = must(lab.stack:server(name))
   local fault = lab:fault(signal.name .. " " .. name):started()
-  local pid = server.pid
+  local pid, lived = server.pid, server:alive()
   must(act(server))
   if server:alive() then lab:give_up("%s (pid %d) survived %s", name, pid, signal.name) end
-  fault:fired("signal %d, pid %d %s", signal.number, pid, signal.outcome)
+  fault:fired(lab.proof.gone(server, pid, signal.number, lived))
   return restartable(fault, server)
 end
 
-local KILL = { name = "SIGKILL", number = 9, outcome = "is gone" }
-local TERM = { name = "SIGTERM", number = 15, outcome = "has gone" }
+local KILL = { name = "SIGKILL", number = 9 }
+local TERM = { name = "SIGTERM", number = 15 }
 
 -- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait
 --   until it is ready)

@@ -33,7 +33,7 @@ local function new(session, arm, shared)
     arm_names = tables.names_of(session.experiment and session.experiment.arms or {}),
   }, Lab)
   self.rng = session.rng:split "workload"
-  self.check = require("rlab.check").bind(self)
+  self.check, self.proof = require("rlab.check").bind(self), require("rlab.proof").bind(self)
   return self
 end
 

@@ -3,6 +3,7 @@
 -- come from outside: signals, locked rows, the proxy.
 local children = require "rlab.lab.children"
 local must = require "rlab.must"
+local proof = require "rlab.proof"
 local strict = require "rlab.options"
 
 local M = {}
@@ -121,18 +122,19 @@ end
 
 -- ---- holding it where it stands ----
 
--- Whether a transaction of the schema waits for a lock. information_schema.innodb_trx would say so too, but
--- it is a copy that is not made anew while somebody reads it more often than ten times a second.
+-- The thread of a transaction of the schema that waits for a lock | nil. information_schema.innodb_trx would
+-- say so too, but it is a copy that is not made anew while somebody reads it more often than ten times a
+-- second.
 local function waits(db, schema)
   for block in must(db:row "SHOW ENGINE INNODB STATUS").Status:gmatch "%-%-%-TRANSACTION (.-)\n%f[%-]" do
     local thread = block:find "\nLOCK WAIT" and block:match "MySQL thread id (%d+)"
     if thread and must(db:value(
       "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND db = ?", tonumber(thread),
       schema)) > 0 then
-      return true
+      return tonumber(thread)
     end
   end
-  return false
+  return nil
 end
 
 -- lock_rows(where, sql, ...) -> held: rows of the arm's schema (sql is a SELECT, parameters follow) are
@@ -144,9 +146,9 @@ function M.lock_rows(lab, where, sql, ...)
   must(db:exec "START TRANSACTION")
   must(db:query(sql .. " FOR UPDATE", ...))
   function held:await_waiter(at_most)
-    lab:await("a transaction that waits for " .. where, function() return waits(lab:db(), lab:schema()) end,
-      at_most or "60s")
-    self.fault:fired("InnoDB shows a transaction of %s in LOCK WAIT", lab:schema())
+    local thread = lab:await("a transaction that waits for " .. where,
+      function() return waits(lab:db(), lab:schema()) end, at_most or "60s")
+    self.fault:fired(proof.of("lock_wait", { thread = thread, schema = lab:schema() }))
     return self
   end
   function held:release()

@@ -4,6 +4,7 @@
 -- or transactional id, all made by lab:name), unless it says client_id, topic or contains itself. MySQL and
 -- Redis get ports of the arm's own.
 local must = require "rlab.must"
+local proof = require "rlab.proof"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
 
@@ -62,14 +63,6 @@ local function described(spec)
   return ("%s %s%s"):format(spec.action, what, spec.nth and (" no. %d"):format(spec.nth) or "")
 end
 
-local function evidence(row)
-  local last = row.last or {}
-  local who = last.client_id and " of " .. last.client_id or ""
-  local number = last.correlation and (", correlation %d"):format(last.correlation) or ""
-  local bytes = row.bytes > 0 and (", %d bytes lost"):format(row.bytes) or ""
-  return ("%d of %d matched on the wire%s%s%s"):format(row.fired, row.matched, who, number, bytes)
-end
-
 local Rule = {}
 
 -- rule:state() -> {matched, fired, held, released, bytes, last}: the proxy's counters now
@@ -78,21 +71,32 @@ function Rule.state(rule) return must(rule.proxy:rule(rule.id)) end
 -- rule:await(at_most) -> state once it has acted; the arm is inconclusive when it does not
 function Rule.await(rule, at_most)
   local state
-  rule.lab:await(rule.row.name .. " on the wire", function()
+  rule.lab:await(rule.name .. " on the wire", function()
     state = rule:state()
-    return state.fired > 0
+    return state.fired - rule.before.fired >= rule.at_least
   end, at_most or "30s")
   rule:prove()
   return state
 end
 
--- rule:prove(): takes the counters as evidence, if it has acted
+-- rule:proof([at_least]) -> proof: what its counters moved since it was made
+function Rule.proof(rule, at_least)
+  local now, asked = rule.proxy:rule(rule.id) or {}, rule.asked
+  local last = now.last or {}
+  return proof.of("wire", { rule = rule.name, at_least = at_least or rule.at_least, nth = asked.nth,
+    times = asked.times, chance = asked.chance, bytes = now.bytes,
+    fired = now.fired and now.fired - rule.before.fired,
+    matched = now.matched and now.matched - rule.before.matched,
+    last = { client_id = last.client_id, correlation = last.correlation, ns = last.ns } })
+end
+
+-- rule:prove() -> whether it has acted as often as it must, what was seen: its counters are the evidence
 function Rule.prove(rule)
-  local state = rule.proxy:rule(rule.id)
-  if not state or state.fired == 0 then return false end
-  rule.row.fired, rule.row.proof = true, evidence(state)
-  rule.row.at = (state.last.ns - rule.lab.started_ns) / 1e9
-  return true
+  local seen = rule:proof()
+  rule.fault:fired(seen)
+  local at = rule.fault.row.fired and seen.facts.last.ns
+  if at then rule.fault.row.at = (at - rule.lab.started_ns) / 1e9 end
+  return rule.fault.row.fired, seen
 end
 
 -- rule:release() -> how many held requests were let go
@@ -102,29 +106,35 @@ function Rule.release(rule) return must(rule.proxy:release(rule.id)) end
 function Rule.remove(rule)
   if rule.removed then return end
   rule.removed = true
-  rule:prove()
+  local _, seen = rule:prove()
   rule.proxy:remove_rule(rule.id)
-  rule.row["until"] = rule.lab:now()
+  rule.fault:over()
+  local counted = seen.facts.matched or 0
+  if rule.counts and counted < rule.at_least then
+    rule.lab:give_up("the proxy counted %d of at least %d %s: nobody knows whether it sees them", counted,
+      rule.at_least, rule.name)
+  end
 end
 
 local RULE_KEYS = { "name", "proto", "action", "api", "client_id", "topic", "statement", "contains",
   "param", "nth", "times", "chance", "delay",
-  "code", "error", "proxy", "may_fire" }
+  "code", "error", "proxy", "may_fire", "at_least" }
 
--- rule{api = "Produce", nth = 5, action = "cut-after", ...} -> fault: it must act at least once, else the
---   arm is inconclusive (may_fire = true: it need not). f:await(), f:state(), f:release(), f:remove(),
---   f:prove().
+-- rule{api = "Produce", nth = 5, action = "cut-after", at_least = 1, ...} -> fault: it must act so often
+--   after it was made (with nth on that very request), else the arm is inconclusive; one that only counts
+--   must have counted so much (may_fire = true: it need not). f:await(), f:state(), f:release(), f:remove(),
+--   f:proof(), f:prove().
 function M.rule(lab, spec)
   local own = tables.merged(strict.check("lab:rule", spec, RULE_KEYS))
   lab:wire()
-  local name, may = own.name or described(own), own.may_fire
-  own.name, own.may_fire = nil, nil
-  local made = must(client(lab):add_rule(scoped(lab, own)))
-  local rule = setmetatable({ lab = lab, id = made.id, proxy = client(lab),
-    row = { name = name, arm = lab.label, at = lab:now(), fired = false } },
-    { __index = Rule, __close = function(r) r:remove() end })
-  if not may then lab.faults[#lab.faults + 1] = rule.row end
-  return lab:own(rule)
+  local rule = { lab = lab, name = own.name or described(own), asked = tables.merged(own),
+    at_least = own.at_least or 1, counts = own.action == "count" and not own.may_fire, proxy = client(lab) }
+  local may = own.may_fire or own.action == "count"
+  own.name, own.may_fire, own.at_least = nil, nil, nil
+  rule.id = must(client(lab):add_rule(scoped(lab, own))).id
+  rule.before = must(client(lab):rule(rule.id))
+  rule.fault = may and lab:possible_fault(rule.name) or lab:fault(rule.name)
+  return lab:own(setmetatable(rule, { __index = Rule, __close = function(r) r:remove() end }))
 end
 
 -- ---- partitions between brokers ----
@@ -147,20 +157,18 @@ end
 local function swallow(lab, from, to, speaks)
   local made = must(client(lab):add_rule { proto = "kafka", proxy = ("kafka-%s-inter"):format(to),
     client_id = ("broker-%s-"):format(from), action = "black-hole", owner = owner(lab) })
-  return { id = made.id, must = speaks[("%s>%s"):format(from, to)] or false }
+  return { id = made.id, from = from, to = to, must = speaks[("%s>%s"):format(from, to)] or false }
 end
 
 -- Every direction in which somebody speaks has been swallowed: fault:fired, and true.
 local function parted(lab, fault, rules)
-  local due, fired, bytes = 0, 0, 0
-  for _, rule in ipairs(rules) do
+  local directions = {}
+  for i, rule in ipairs(rules) do
     local state = must(client(lab):rule(rule.id))
-    due, bytes = due + (rule.must and 1 or 0), bytes + state.bytes
-    fired = fired + (rule.must and state.fired > 0 and 1 or 0)
+    directions[i] = { from = rule.from, to = rule.to, must = rule.must, fired = state.fired,
+      bytes = state.bytes }
   end
-  if fired < due then return false end
-  fault:fired("%d of %d directions in which a follower asks swallowed, %d bytes so far", fired, due, bytes)
-  return true
+  return fault:fired(proof.of("parted", { directions = directions })).row.fired
 end
 
 -- part("kafka-2") -> fault: no peer reaches that broker any more and it reaches none, although all live;

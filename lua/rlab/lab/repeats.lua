@@ -18,9 +18,7 @@ function M.reset_offsets(lab, offset)
   local fault = lab:fault(("offsets of the group set to %d"):format(offset))
   must(lab.run.admin:alter_group_offsets(lab:group(),
     { { topic = lab:event_topic(), partition = 0, offset = offset } }))
-  local at = lab:committed()["0"]
-  if at == offset then fault:fired("the broker says offset %d", at) end
-  return fault:over()
+  return fault:fired(lab.proof.committed(offset, { topic = lab:event_topic() })):over()
 end
 
 -- outlast(service, start, what, pred): the service is frozen, start() starts another member, and when pred()

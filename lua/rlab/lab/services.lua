@@ -105,13 +105,12 @@ end
 --   not yet is armed again
 function Service:restart()
   if self:alive() then self:wait_exit {} end
-  local fired = {}
-  for _, hit in ipairs(self:hits()) do fired[hit.name] = true end
-  local left = {}
-  for point, expr in pairs(self.must_fire) do
-    if not fired[point] then left[point] = expr end
+  local acted, left, due = {}, {}, {}
+  for _, hit in ipairs(self:hits()) do acted[hit.name] = true end
+  for _, one in ipairs(self.due) do
+    if acted[one.point] then due[#due + 1] = one else left[one.point] = one.expr end
   end
-  for point in pairs(left) do self.must_fire[point] = nil end
+  self.due = due
   self.lives = (self.lives or 1) + 1
   local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }),
     ("%s.%d"):format(self.instance, self.lives), self.instance)
@@ -174,8 +173,8 @@ end
 
 -- service:failpoint(name, expr, {must_fire = true}): arms it in the running process; "off" disarms it
 function Service:failpoint(name, expr, opts)
-  if opts and opts.must_fire then self.must_fire[name] = expr end
   if expr == "off" then return demand(self, "DELETE", "/failpoints/" .. name) end
+  self:note_arming(name, expr, opts and opts.must_fire)
   return demand(self, "PUT", "/failpoints/" .. name, expr)
 end
 

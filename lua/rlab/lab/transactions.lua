@@ -1,6 +1,7 @@
 -- Transactions as a story writes them: a planned series with the coordinator's word for each end, and
 -- producers that go on in different ways after one.
 local must = require "rlab.must"
+local proof = require "rlab.proof"
 
 local M = {}
 
@@ -73,8 +74,11 @@ local function prove(lab, fault, topic, plan, seen, ends)
   lab:issued("transactions", ends.aborted + ends.committed, #plan)
   lab:issued("aborted transactions", ends.aborted, aborting(plan))
   lab:issued("aborted ids in the log", in_log, #seen.aborted)
-  fault:fired("%d transactions aborted, says the coordinator; %d aborted ids in the log", ends.aborted,
-    in_log):over()
+  local function seen_by(from, what, got, want)
+    return proof.of("read", { what = what, from = from, got = got, want = want })
+  end
+  fault:fired(seen_by("the coordinator", "transactions aborted", ends.aborted, aborting(plan)),
+    seen_by("the independent reader", "aborted ids in the log", in_log, #seen.aborted)):over()
 end
 
 -- transactions(topic, plan, on_commit) -> { committed = ids, aborted = ids, records = n, markers = n,

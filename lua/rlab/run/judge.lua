@@ -1,6 +1,7 @@
 -- Judging: an experiment's checks on what an arm saw, and what follows from them. The runner and `rlab check`
 -- judge by the same rules; only where the evidence comes from differs.
 local err = require "rlab.err"
+local proof = require "rlab.proof"
 local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
 local verdict = require "rlab.run.verdict"
@@ -38,13 +39,10 @@ local function stored_lab(exp, arm, shared)
 end
 
 -- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the
--- setup has no proof.
-local function void_reason(stored, old, seen)
+-- setup has no proof, judged again by what was stored of it.
+local function void_reason(stored, evidence, old, seen)
   if not seen then return old.reason or "no evidence was stored" end
-  local names = {}
-  for _, fault in ipairs(stored.faults or {}) do
-    if (fault.arm == nil or fault.arm == old.name) and not fault.fired then names[#names + 1] = fault.name end
-  end
+  local names = proof.lacking(stored.faults or {}, evidence.faults or {}, old.name)
   return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
 end
 
@@ -52,7 +50,7 @@ end
 --   is its row in the stored result
 function M.stored_arm(exp, arm, stored, old, evidence)
   local seen = evidence.arms[old.name]
-  local void, checks = void_reason(stored, old, seen), {}
+  local void, checks = void_reason(stored, evidence, old, seen), {}
   if seen then
     local lab = stored_lab(exp, arm, evidence.shared)
     local failure = M.checks(exp, lab, seen, arm)

@@ -18,7 +18,8 @@ Result.__index = Result
 function M.new(session, words)
   return setmetatable({
     session = session, words = words or "", arms = {}, checks = {}, faults = {}, spans = {}, events = {},
-    tables = {}, numbers = {}, evidence = { seed = session.seed, arms = {} },
+    tables = {}, numbers = {}, evidence = { seed = session.seed, arms = {},
+      faults = json.array {} },
   }, Result)
 end
 
@@ -31,10 +32,22 @@ local function plain_settings(value)
   return copy
 end
 
+-- What is told of a fault, and the facts of its proofs, which can be judged again.
+local function add_faults(self, faults)
+  for _, fault in ipairs(faults) do
+    local told, proofs = tables.merged(fault), json.array {}
+    told.proofs = nil
+    for i, one in ipairs(fault.proofs or {}) do proofs[i] = { kind = one.kind, facts = one.facts } end
+    self.faults[#self.faults + 1] = told
+    table.insert(self.evidence.faults, { name = fault.name, arm = fault.arm, proofs = proofs })
+  end
+end
+
 local function add_happened(self, happened)
-  for _, list in ipairs { "faults", "spans", "events", "tables" } do
+  for _, list in ipairs { "spans", "events", "tables" } do
     tables.append(self[list], happened[list])
   end
+  add_faults(self, happened.faults)
   self.moment = happened.moment or self.moment
 end
 

@@ -6,6 +6,7 @@ local batch = require "rlab.story.batch"
 local fs = require "rlab.fs"
 local must = require "rlab.must"
 local process = require "rlab.process"
+local proof = require "rlab.proof"
 local tables = require "rlab.tables"
 
 local M = {}
@@ -129,7 +130,7 @@ function Matrix:freeze_follower()
     if now ~= queued then
       lab:give_up("the frozen follower's socket grew from %d to %d bytes: a batch leaked to it", queued, now)
     end
-    plugged:fired("Recv-Q %d bytes, unchanged by the records behind it", queued):over()
+    plugged:fired(proof.of("queue", { pid = pid, port = port, before = queued, after = now })):over()
   end
   function held.thaw(at_most)
     frozen.thaw()

@@ -194,6 +194,15 @@ function Chain:hits()
   return list
 end
 
+-- chain:prove(fault, points) -> fault: each planned failure happened, and no other
+function Chain:prove(fault, points)
+  local seen = {}
+  for _, point in ipairs(tables.sorted_keys(points)) do
+    seen[#seen + 1] = self.lab.proof.hits(self.consumer, point, points[point])
+  end
+  return fault:fired(table.unpack(seen))
+end
+
 -- chain:effects() -> effects of the consumer under test, of audit: {id, at_ms}
 function Chain:effects()
   local lists = { [self.consumer.instance] = {}, [self.audit.instance] = {} }

@@ -36,8 +36,7 @@ end
 function M.count_selects(lab, account, delay)
   local which = account and (" WHERE account_id = " .. account) or ""
   local rule = lab:rule { name = account and "SELECTs of account " .. account or "SELECTs", proto = "mysql",
-    action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which,
-    may_fire = not delay }
+    action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which }
   lab:gauge(function(row) row.reads = rule:state().matched end)
   return rule
 end
@@ -171,18 +170,34 @@ end
 function M.expire(lab, account)
   local redis, key = lab:redis(), cache.key(lab:prefix(), account)
   local fault = lab:fault(("account %d runs out"):format(account))
-  local set = must(redis:call("PEXPIRE", key, 1))
-  lab:await("EXISTS = 0", function() return must(redis:call("EXISTS", key)) == 0 end)
-  return fault:fired("PEXPIRE 1 ms: %d, EXISTS: 0", set)
+  return fault:fired(lab.proof.removed(key, function()
+    must(redis:call("PEXPIRE", key, 1))
+    lab:await("EXISTS = 0", function() return must(redis:call("EXISTS", key)) == 0 end)
+  end))
 end
 
 -- pass_soft_deadline(lab, account) -> fault: the entry is past its soft deadline, and the view has version 2
 function M.pass_soft_deadline(lab, account)
   local fault = lab:fault(("account %d passes its soft deadline"):format(account))
-  must(lab:redis():call("HSET", cache.key(lab:prefix(), account), "soft", clock.unix_ms() - 1))
+  local key, past = cache.key(lab:prefix(), account), clock.unix_ms() - 1
+  must(lab:redis():call("HSET", key, "soft", past))
   must(lab:db():exec("UPDATE account_view SET balance = balance + 1, version = 2 WHERE account_id = ?",
     account))
-  return fault:fired "soft deadline 1 ms ago, version 2 in the view"
+  return fault:fired(
+    lab.proof.redis("soft deadline, 1 ms ago", { command = { "HGET", key, "soft" }, want = past }),
+    lab.proof.rows("version in the view", { want = 2, args = { account },
+      sql = "SELECT version FROM account_view WHERE account_id = ?" }))
+end
+
+-- not_there(lab, account) -> fault: an account without a row, where others have one
+function M.not_there(lab, account)
+  local function count(what, where, want, control)
+    return lab.proof.rows(what, { sql = "SELECT COUNT(*) FROM account_view " .. where, want = want,
+      control = control })
+  end
+  local all = count("rows of account_view", "", { at_least = 1 })
+  return lab:fault "an account that does not exist":fired(all,
+    count(("rows of account %d"):format(account), "WHERE account_id = " .. account, 0, all))
 end
 
 -- The answers to a command for the entries of the accounts 1..n.
@@ -195,6 +210,13 @@ end
 -- end_together(lab, n, seconds): all these entries run out at the same instant
 function M.end_together(lab, n, seconds)
   for_all_keys(lab, n, "PEXPIREAT", clock.unix_ms() + math.floor(seconds * 1000))
+end
+
+-- ends(lab, n, [within]) -> proof: these entries end, all within so many ms
+function M.ends(lab, n, within)
+  local keys = {}
+  for id = 1, n do keys[id] = cache.key(lab:prefix(), id) end
+  return lab.proof.expiry(keys, { within = within })
 end
 
 -- spread(lab, n) -> ms between the first and the last end of these entries

@@ -60,12 +60,11 @@ function M.left_open(lab, topic, transactional_id)
   local fault = lab:fault "a transaction left open"
   lab:await("an open transaction of the dead writer (LSO < HW on p0)",
     function() return M.held_back(lab, topic) end, "5s")
-  local state = must(lab.run.admin:transaction(transactional_id)).state
-  if state ~= "Ongoing" then
-    lab:give_up("the dead writer's transaction is not open: the coordinator says %s", state)
+  fault:fired(lab.proof.transaction(transactional_id, "Ongoing"), lab.proof.held_back(topic, 0))
+  if not fault.row.fired then
+    lab:give_up("the dead writer's transaction is not open: %s", fault.row.proof)
   end
-  local now = lab:watermarks(topic, 0)
-  return fault:fired("coordinator: %s; LSO %d < HW %d", state, now.lso, now.hw), now
+  return fault, lab:watermarks(topic, 0)
 end
 
 -- finish(lab, topic, transactional_id) -> when, in seconds of the arm: init_transactions of its own id ends

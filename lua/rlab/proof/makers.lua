@@ -1,0 +1,149 @@
+-- lab.proof: each looks for itself, over the lab's own connections, log or /proc, and keeps what it saw.
+local hit_log = require "rlab.failpoint.log"
+local must = require "rlab.must"
+local process = require "rlab.process"
+
+local M = {}
+
+local function of(kind, facts) return require("rlab.proof").of(kind, facts) end
+
+-- ---- failpoints ----
+
+-- The n-th arming of the point that had this expression; without one the last.
+local function arming(child, point, expr)
+  local armed = child.armed[point] or {}
+  for n = #armed, 1, -1 do
+    if expr == nil or armed[n] == expr then return n, armed[n] end
+  end
+  error(("lab.proof.hits: %s was never armed with %s = %s"):format(child.name, tostring(point),
+    expr and ("'%s'"):format(expr) or "anything"), 4)
+end
+
+local KEPT = { "hit", "term", "action", "arg", "number", "seconds", "pid", "mono" }
+
+local function kept(hit)
+  local row = { ctx = hit.ctx }
+  for _, key in ipairs(KEPT) do row[key] = hit[key] end
+  return row
+end
+
+-- hits(child, point, [expr]): the hits of a failpoint of the child, all of them since it was armed, are
+--   those that the expression says, and the action happened
+function M.hits(lab, child, point, expr)
+  local n, asked = arming(child, point, expr)
+  return M.hits_of_arming(lab, child, point, asked, n)
+end
+
+-- The hits of its n-th arming.
+function M.hits_of_arming(_, child, point, expr, n)
+  local found = hit_log.armings(child:log(), point)[n] or {}
+  local hits = require("rlab.json").array {}
+  for i, hit in ipairs(found.hits or {}) do hits[i] = kept(hit) end
+  return of("hits", { process = child.name, pid = child.pid, point = point, expr = expr, armed = found.expr,
+    hits = hits, ended = child:ending(), ended_by_lab = child.ended_by_lab })
+end
+
+-- ---- processes ----
+
+-- exit(child, {signal = | code =}): its process has ended that way
+function M.exit(_, child, want)
+  if type(want) ~= "table" or (want.signal == nil) == (want.code == nil) then
+    error('lab.proof.exit: say { signal = "KILL" } or { code = 0 }', 3)
+  end
+  return of("exit", { process = child.name, pid = child.pid, ended = child:ending(),
+    want = { signal = want.signal, code = want.code } })
+end
+
+-- state(server | child, "T"): the state of its process in /proc
+function M.state(_, who, want)
+  if type(want) ~= "string" then error('lab.proof.state: say the state, such as "T"', 3) end
+  return of("state", { process = who.name, pid = who.pid, state = process.state(who.pid), want = want })
+end
+
+-- gone(server, pid, signal, before): the server's process, which was there before, is there no more
+function M.gone(_, server, pid, signal, before)
+  return of("gone", { process = server.name, pid = pid, signal = signal, before = before,
+    after = server:alive() })
+end
+
+-- ---- the wire ----
+
+-- wire(rule, {at_least = 1}): the rule acted so often since it was armed, on the request that it names
+function M.wire(_, rule, opts)
+  return rule:proof(opts and opts.at_least or 1)
+end
+
+-- ---- what the stores say ----
+
+local function check_want(name, want)
+  local kind = type(want)
+  if kind == "table" then kind = math.type(want.at_least) and want.at_least > 0 and "number" or "none" end
+  if kind ~= "number" and kind ~= "string" then
+    error(("lab.proof.%s: say what is wanted, a number, a text or { at_least = n }"):format(name), 4)
+  end
+end
+
+local function check_control(name, control)
+  if control ~= nil and not require("rlab.proof").is(control) then
+    error(("lab.proof.%s: control is a proof that the lab made"):format(name), 4)
+  end
+end
+
+local function read(name, what, from, got, want, control)
+  check_want(name, want)
+  check_control(name, control)
+  return of("read", { what = what, from = from, got = got, want = want, control = control and control.facts })
+end
+
+-- rows(what, {want =, sql =, args = {...}, control =}): a number that a SELECT in the arm's schema gives,
+--   over the observer's connection. want: a number or { at_least = n }. Nothing (0) needs a control: a proof
+--   that saw something.
+function M.rows(lab, what, opts)
+  local got = must(lab:db():value(opts.sql, table.unpack(opts.args or {})))
+  return read("rows", what, "MySQL", got, opts.want, opts.control)
+end
+
+-- redis(what, {want =, command = {...}, control =}): what a command answers to the observer; as rows
+function M.redis(lab, what, opts)
+  local got = must(lab:redis():call(table.unpack(opts.command)))
+  return read("redis", what, "Redis", math.tointeger(tonumber(got)) or got, opts.want, opts.control)
+end
+
+-- committed(offset, {group =, topic =, partition = 0}): the brokers have this offset of the group
+function M.committed(lab, offset, opts)
+  if math.type(offset) ~= "integer" then error("lab.proof.committed: say the offset that is wanted", 3) end
+  opts = opts or {}
+  local got = lab:committed({ group = opts.group, topic = opts.topic })[tostring(opts.partition or 0)]
+  return of("offset", { group = opts.group, topic = opts.topic, partition = opts.partition or 0, got = got,
+    want = offset })
+end
+
+-- transaction(id, state): the coordinator's word about the transaction of that transactional.id
+function M.transaction(lab, id, state)
+  local found = lab.run.admin:transaction(id)
+  return read("transaction", "transaction", "the coordinator", found and found.state, state)
+end
+
+-- held_back(topic, [partition]): an open transaction holds back the last stable offset: LSO < HW
+function M.held_back(lab, topic, partition)
+  local now = lab:watermarks(topic, partition or 0)
+  return of("held_back", { topic = topic, partition = partition or 0, lso = now.lso, hw = now.hw })
+end
+
+-- removed(key, act): act() takes the key, which was there, out of Redis
+function M.removed(lab, key, act)
+  local redis = lab:redis()
+  local before = must(redis:call("EXISTS", key))
+  act()
+  return of("removed", { key = key, before = before, after = must(redis:call("EXISTS", key)) })
+end
+
+-- expiry(keys, {within = ms}): the keys exist and end, all within so long
+function M.expiry(lab, keys, opts)
+  local commands = {}
+  for i, key in ipairs(keys) do commands[i] = { "PEXPIRETIME", key } end
+  return of("expiry", { count = #keys, within = opts and opts.within,
+    ends = must(lab:redis():pipeline(commands)) })
+end
+
+return M
