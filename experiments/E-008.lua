@@ -64,7 +64,7 @@ end
 
 -- Early refreshes, measured and not judged; each SELECT takes 40 ms.
 stories["xfetch"] = function(lab, _, crowd)
-  local rule = stampede.count_selects(lab, nil, "40ms")
+  local rule = stampede.count_selects(lab, nil, { delay = "40ms" })
   crowd:start(PROCESSES, { settings = { ttl = "500ms" } })
   local seen = { answers = crowd:answers(crowd:visit(XFETCH), math.floor(XFETCH.rate * XFETCH.seconds)) }
   seen.selects = rule:state().matched
@@ -76,7 +76,7 @@ end
 -- 32 readers of one process wait behind the only turn at the database, which another account has; then the
 -- first load of theirs fails.
 stories["leader"] = function(lab, arm, crowd)
-  local rule = stampede.count_selects(lab, HOT)
+  local rule = stampede.count_selects(lab, HOT, { beside = 1 })
   local pause = { ["query.db_load"] = "pause" }
   local service = crowd:start(1, { settings = { db_pool = 1 }, failpoints = pause })[1]
   local other = lab:background("a reader of account 1", function() return service:get "/accounts/1" end)

@@ -31,12 +31,17 @@ function M.new(lab, opts)
     settings = tables.picked(opts.settings, PROTECTION) }, Crowd)
 end
 
--- count_selects(lab, account | nil, delay | nil) -> rule: SELECTs of the read model, counted on the wire, as
---   the server's own counter would count the observer too; a series of the report. With a delay each is slow.
-function M.count_selects(lab, account, delay)
+-- count_selects(lab, account | nil, {delay =, beside =}) -> rule: SELECTs of the read model, counted on the
+--   wire, as the server's own counter would count the observer too; a series of the report. With a delay
+--   each is slow. There must be one, or nobody knows whether the proxy sees them; beside: another account, of
+--   which there must be one instead.
+function M.count_selects(lab, account, opts)
+  opts = opts or {}
+  if opts.beside then M.count_selects(lab, opts.beside) end
   local which = account and (" WHERE account_id = " .. account) or ""
   local rule = lab:rule { name = account and "SELECTs of account " .. account or "SELECTs", proto = "mysql",
-    action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which }
+    action = opts.delay and "delay" or "count", delay = opts.delay,
+    contains = "FROM account_view" .. which, may_fire = opts.beside ~= nil }
   lab:gauge(function(row) row.reads = rule:state().matched end)
   return rule
 end
