@@ -88,12 +88,13 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 
 tests: $(TESTS)
 
-deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL
+deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL, the registry
 	@deps/packages.sh
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 	@deps/kafka.sh
 	@deps/flyway.sh
 	@deps/mysql.sh
+	@deps/registry.sh
 
 demo: deps ## run E-012 on real servers and show the verdict
 	@$(MAKE) --no-print-directory all

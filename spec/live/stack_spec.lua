@@ -82,6 +82,20 @@ describe("the stack of cheap servers", function()
     assert.are.same({}, decoded("down", "--json").stopped)
   end)
 
+  it("has a Schema Registry where one is asked for, compatible with Confluent's API", function()
+    decoded("up", "registry", "--json")
+    local exported = decoded("env", "--json")
+    assert.are.equal(base + 91, row("registry").port)
+    local http, url = require "rlab.http", exported.SCHEMA_REGISTRY_URL
+    local schema = { schema = [[{"type":"record","name":"T","fields":[{"name":"id","type":"int"}]}]] }
+    for _ = 1, 2 do -- the same schema again has the same id
+      local answer = assert(http.post(url .. "/subjects/spec-value/versions", schema))
+      assert.are.same({ 200, { id = 1 } }, { answer.status, json.decode(answer.body) })
+    end
+    assert.are.equal(404, assert(http.get(url .. "/schemas/ids/77")).status)
+    assert.are.same({ "registry" }, decoded("down", "--json").stopped)
+  end)
+
   it("keeps data through down and up, and loses them with --wipe", function()
     local function value(set)
       ok("up", "redis")

@@ -27,9 +27,10 @@ local function part_words(parser, help)
   parser:argument("server", help):args "*"
 end
 
-local function parts_of(args)
+-- without words: `up` means the usual servers, `down` all that may run
+local function parts_of(args, otherwise)
   local given = args.server
-  return require("rlab.stack").parts_of(#given > 0 and given or require("rlab.stack.servers").parts)
+  return require("rlab.stack").parts_of(#given > 0 and given or require("rlab.stack.servers")[otherwise])
 end
 
 -- "kafka 4.4.0, 3 brokers · mysql 9.7.4"
@@ -54,7 +55,7 @@ end
 local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis proxy" }
 
 function up.args(parser)
-  part_words(parser, "kafka, mysql, redis, proxy (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, registry, proxy (without one: all but registry)")
   json_flag(parser)
 end
 
@@ -90,7 +91,7 @@ end
 
 function up.run(args)
   local clock, words = require "rlab.clock", require "rlab.stack.words"
-  local began, parts = clock.ns(), parts_of(args)
+  local began, parts = clock.ns(), parts_of(args, "usual")
   if args.json then
     local stack = must(require("rlab.stack").open { needs = parts, start = true })
     return put_json(describe(stack, (clock.ns() - began) / 1e9))
@@ -109,7 +110,7 @@ end
 local down = { name = "down", help = "stop the servers; their data stay (--wipe removes them)" }
 
 function down.args(parser)
-  part_words(parser, "kafka, mysql, redis, proxy (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, registry, proxy (all when none is named)")
   parser:flag("--wipe", "remove the data and logs too")
   parser:flag("--force", "also while another rlab works on the stack")
   json_flag(parser)
@@ -129,7 +130,7 @@ function down.run(args)
   local began = clock.ns()
   local ctx = context(not args.json and print or nil)
   if not args.force then refuse_while_used(ctx.home) end
-  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(args), { wipe = args.wipe })
+  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(args, "parts"), { wipe = args.wipe })
   must(stopped, forced)
   require("rlab.stack.kafka_train").sweep()
   if args.json then
@@ -301,6 +302,7 @@ local function exports(ctx)
     { "MYSQL_URL", ("mysql://%s:%s@127.0.0.1:%d/rlab"):format(mysql.user, mysql.password, p.mysql) },
     { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis },
     { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
+    { "SCHEMA_REGISTRY_URL", require("rlab.stack.servers.registry").url(p.registry) },
   }
 end
 

@@ -331,6 +331,7 @@ function M.new(ctx, parts, reused, what)
       database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
+  if has(s, "registry") then s.registry = { url = servers.of("registry").url(ctx.ports.registry) } end
   if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end
   if what then s.user = users.enter(ctx.home, what) end
   return s

@@ -38,7 +38,7 @@ kinds["local"] = function(opts)
   local supervisor = require "rlab.stack.local"
   local ctx, failure = require("rlab.stack.context").new { home = opts.home, say = opts.say }
   if not ctx then return nil, failure end
-  local parts = parts_of(opts.needs or servers.parts)
+  local parts = parts_of(opts.needs or servers.usual)
   local reused = true
   if opts.start then
     local ok
@@ -76,7 +76,7 @@ function M.current()
   return require("rlab.stack.handle").new(ctx, parts, true)
 end
 
--- up("kafka", "redis") -> stack | nil, err: as `rlab up` does; all parts when none is named
+-- up("kafka", "redis") -> stack | nil, err: as `rlab up` does; the usual parts when none is named
 function M.up(...)
   local words = { ... }
   return M.open { needs = #words > 0 and words or nil, start = true, say = print }

@@ -110,6 +110,16 @@ function M.kafka()
   return { root = root, version = version, classpath = table.concat(jars, ":") }
 end
 
+-- registry() -> {root, jar, version} | nil, err
+function M.registry()
+  local root = fs.realpath(layout.cache() .. "/registry")
+  local version = root and fs.read(root .. "/version")
+  version = version and version:match "%S+"
+  local jar = version and ("%s/apicurio-registry-app-%s-runner.jar"):format(root, version)
+  if jar and fs.exists(jar) then return { root = root, jar = jar, version = version } end
+  return missing "the Schema Registry's jars are missing; run make deps"
+end
+
 -- flyway() -> {root} | nil, err
 function M.flyway()
   local root = fs.realpath(layout.cache() .. "/flyway")

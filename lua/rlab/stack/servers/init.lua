@@ -13,11 +13,13 @@
 local M = {}
 
 local descriptions = {}
-for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "proxy" } do
+for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "registry", "proxy" } do
   descriptions[i] = require("rlab.stack.servers." .. name)
 end
 
-M.parts = { "kafka", "mysql", "redis", "proxy" } -- in the order in which people read them
+M.parts = { "kafka", "mysql", "redis", "registry", "proxy" } -- in the order in which people read them
+-- what `rlab up` means; the others start where they are needed
+M.usual = { "kafka", "mysql", "redis", "proxy" }
 
 local by_name, names = {}, {}
 for _, description in ipairs(descriptions) do
