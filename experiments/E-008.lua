@@ -78,7 +78,7 @@ end
 stories["leader"] = function(lab, arm, crowd)
   local rule = stampede.count_selects(lab, HOT, { beside = 1 })
   local pause = { ["query.db_load"] = "pause" }
-  local service = crowd:start(1, { settings = { db_pool = 1 }, failpoints = pause })[1]
+  local service = crowd:start(1, { settings = { db_reads_max = 1 }, failpoints = pause })[1]
   local other = lab:background("a reader of account 1", function() return service:get "/accounts/1" end)
   service:await_hit "query.db_load"
   local loads = crowd:release(HOT)

@@ -40,7 +40,8 @@ local options = {
   { name = "redis_timeout", type = "duration", default = "50ms",
     help = "of a round trip; 0: for ever (wrong)" },
   { name = "db_timeout", type = "duration", default = "200ms", help = "of a statement; 0: for ever (wrong)" },
-  { name = "db_pool", type = "int", default = 16, min = 1, max = 512, help = "reads of MySQL at once" },
+  { name = "db_reads_max", type = "int", default = 16, min = 1, max = 512,
+    help = "reads of MySQL at once, at most" },
   { name = "db_wait", type = "duration", default = "100ms",
     help = "how long a load waits for its turn, then 503; 0: for ever (wrong)" },
   { name = "workers", type = "int", default = 32, min = 1, max = 512,
@@ -50,8 +51,8 @@ local options = {
   { name = "breaker_pause", type = "duration", default = "300ms",
     help = "for how long; then one reader tries" },
   { name = "ramp", type = "duration", default = "0s",
-    help = "after a breaker has closed db_pool grows to its size in that time: a tenth, half, all; 0: at \z
-      once" },
+    help = "after a breaker has closed db_reads_max is reached in that time: a tenth, half, all; \z
+      0: at once" },
   { name = "stale", type = "duration", default = "5s", help = "when a server fails, what this process saw \z
     no longer ago is served; 0: off" },
   { name = "l1", type = "duration", default = "0s", help = "what this process saw no longer ago is served \z
@@ -67,7 +68,7 @@ local options = {
 }
 
 local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease",
-  "retries", "fill", "redis_timeout", "db_timeout", "db_pool",
+  "retries", "fill", "redis_timeout", "db_timeout", "db_reads_max",
   "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "redis_readers",
   "seed" }
 
@@ -130,8 +131,8 @@ local function metrics(cache)
   flow.gauge(list, "rlab_query_queued", "Loads that wait for a worker", stats.queued)
   flow.seconds(list, "rlab_query_ahead_seconds", "How long before an entry's end XFetch refreshed it",
     stats.ahead, { type = "summary" })
-  flow.seconds(list, "rlab_query_pool_wait_seconds", "How long a load waited for its turn at MySQL",
-    stats.pool_wait, { type = "summary" })
+  flow.seconds(list, "rlab_query_turn_wait_seconds", "How long a load waited for its turn at MySQL",
+    stats.turn_wait, { type = "summary" })
   return list
 end
 

@@ -67,7 +67,7 @@ describe("query, when Redis", function()
 
   it("came back: reads of the database grow to their cap step by step", function()
     local q = bed:query { stale = 0, redis_timeout = "500ms", breaker = 1, breaker_pause = "50ms",
-      db_pool = 20, ramp = "30m", single = "none" }
+      db_reads_max = 20, ramp = "30m", single = "none" }
     assert.equal(20, q:metric "db_allowed")
     q:read(7)
     bed.server:stop()

@@ -31,7 +31,7 @@ describe("query", function()
   -- all have entered, as many as `loads` are loading and `waits` wait for a lease. Returns the SELECTs that
   -- it took, and the services.
   local function stampede(settings, n, loads, waits)
-    local all, services, answers = { workers = 64, db_pool = 64, db_wait = 0 }, {}, {}
+    local all, services, answers = { workers = 64, db_reads_max = 64, db_wait = 0 }, {}, {}
     for key, value in pairs(settings) do all[key] = value end
     for i = 1, n do
       services[i] = bed:query(all)
@@ -122,7 +122,7 @@ describe("query", function()
 
   -- 32 readers wait for the only turn at the database, then the first load fails
   local function failing_leader(retries)
-    local q = bed:query { single = "process", retries = retries, stale = 0, db_pool = 1, db_wait = 0,
+    local q = bed:query { single = "process", retries = retries, stale = 0, db_reads_max = 1, db_wait = 0,
       breaker = 0 }
     bed:account(8, 1, 1)
     q:arm("query.db_load", "pause")
@@ -299,7 +299,7 @@ describe("query", function()
   end)
 
   it("keeps within its cap and refuses what waits too long", function()
-    local q = bed:query { db_pool = 2, workers = 4, db_wait = "100ms", single = "none", stale = 0 }
+    local q = bed:query { db_reads_max = 2, workers = 4, db_wait = "100ms", single = "none", stale = 0 }
     for id = 1, 8 do bed:account(id, id, 1) end
     q:arm("query.db_load", "pause")
     local answers = {}

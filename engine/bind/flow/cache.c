@@ -84,7 +84,7 @@ static void read_limits(lua_State *L, flow_cache_opts *o)
     o->ramp = opts_duration(L, 1, "ramp", 0);
     o->redis_readers = (int)read_number(L, "redis_readers", 1, 1, READERS_MAX);
     o->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
-    o->db_pool = (int)read_number(L, "db_pool", 16, 1, WORKERS_MAX);
+    o->db_reads_max = (int)read_number(L, "db_reads_max", 16, 1, WORKERS_MAX);
     o->breaker_failures = (int)read_number(L, "breaker", 5, 0, 1e9);
     o->retries = (int)read_number(L, "retries", 1, 0, 100);
 }
@@ -119,7 +119,7 @@ static void read_opts(lua_State *L, flow_cache_opts *o)
                                        "redis_timeout",
                                        "redis_readers",
                                        "workers",
-                                       "db_pool",
+                                       "db_reads_max",
                                        "breaker",
                                        "retries",
                                        "breaker_pause",
@@ -177,7 +177,7 @@ static void push_gauges(lua_State *L, flow_cache *cache)
     field_set_int(L, "events_dropped", flow_dropped(flow_cache_flow(cache)));
 }
 
-/* cache:stats() -> counters, gauges, latency = {source = hdr}, pool_wait, ahead = hdr */
+/* cache:stats() -> counters, gauges, latency = {source = hdr}, turn_wait, ahead = hdr */
 static int flow_cache_l_stats(lua_State *L)
 {
     flow_cache *cache = check(L);
@@ -185,8 +185,8 @@ static int flow_cache_l_stats(lua_State *L)
     for (int i = 0; i < CACHE_N_COUNT; i++)
         field_set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
     push_gauges(L, cache);
-    flow_cache_add_pool_wait(cache, hdr_push(L));
-    lua_setfield(L, -2, "pool_wait");
+    flow_cache_add_turn_wait(cache, hdr_push(L));
+    lua_setfield(L, -2, "turn_wait");
     flow_cache_add_ahead(cache, hdr_push(L));
     lua_setfield(L, -2, "ahead");
     lua_createtable(L, 0, CACHE_SOURCE_COUNT);

@@ -85,7 +85,7 @@ static void open_hdrs(flow_cache *cache)
 {
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++)
         flow_hdr_open(&cache->latency[i]);
-    flow_hdr_open(&cache->pool_wait);
+    flow_hdr_open(&cache->turn_wait);
     flow_hdr_open(&cache->ahead);
 }
 
@@ -93,7 +93,7 @@ static void close_hdrs(flow_cache *cache)
 {
     for (int i = 0; i < CACHE_SOURCE_COUNT; i++)
         flow_hdr_close(&cache->latency[i]);
-    flow_hdr_close(&cache->pool_wait);
+    flow_hdr_close(&cache->turn_wait);
     flow_hdr_close(&cache->ahead);
 }
 
@@ -172,9 +172,9 @@ void flow_cache_add_latency(flow_cache *cache, flow_cache_source source, struct 
     flow_hdr_add_to(&cache->latency[source], sum);
 }
 
-void flow_cache_add_pool_wait(flow_cache *cache, struct hdr_histogram *sum)
+void flow_cache_add_turn_wait(flow_cache *cache, struct hdr_histogram *sum)
 {
-    flow_hdr_add_to(&cache->pool_wait, sum);
+    flow_hdr_add_to(&cache->turn_wait, sum);
 }
 
 void flow_cache_add_ahead(flow_cache *cache, struct hdr_histogram *sum)

@@ -48,14 +48,14 @@ typedef struct flow_cache_opts {
     int64_t lease_ms;                 /* how long a lease lives, and how long others wait for it */
     double redis_timeout, db_timeout; /* seconds; 0: for ever */
     int redis_readers, workers;
-    int db_pool;          /* at most so many reads of the database at once */
+    int db_reads_max;     /* at once */
     double db_wait;       /* how long a load waits for its turn; 0: for ever */
     int breaker_failures; /* 0: no breaker */
     double breaker_pause;
-    double ramp; /* after a breaker closed db_pool grows to its size in that time; 0: at once */
-    int retries; /* of a load that failed while others wait with it */
-    int64_t local_ms;   /* answered from this process; 0: off */
-    int64_t stale_ms;   /* answered from this process when a server fails; 0: off */
+    double ramp;      /* after a breaker closed db_reads_max is reached in that time; 0: at once */
+    int retries;      /* of a load that failed while others wait with it */
+    int64_t local_ms; /* answered from this process; 0: off */
+    int64_t stale_ms; /* answered from this process when a server fails; 0: off */
     int64_t local_size; /* entries */
 } flow_cache_opts;
 
@@ -133,7 +133,7 @@ extern const char *const flow_cache_count_names[CACHE_N_COUNT];
 int64_t flow_cache_counted(flow_cache *cache, flow_cache_count which);
 void flow_cache_add_latency(flow_cache *cache, flow_cache_source source,
                             struct hdr_histogram *sum);                      /* ns */
-void flow_cache_add_pool_wait(flow_cache *cache, struct hdr_histogram *sum); /* ns */
+void flow_cache_add_turn_wait(flow_cache *cache, struct hdr_histogram *sum); /* ns */
 void flow_cache_add_ahead(flow_cache *cache,
                           struct hdr_histogram *sum); /* ns that XFetch came before the end */
 
@@ -141,7 +141,7 @@ typedef struct flow_cache_gauges {
     cache_breaker_state redis, redis_writes, db;
     int64_t redis_opens, redis_writes_opens, db_opens;
     int db_busy, db_peak; /* reads at once, now and at most */
-    int db_allowed;       /* of db_pool, just now */
+    int db_allowed;       /* of db_reads_max, just now */
     int queued;           /* loads that wait for a worker */
 } flow_cache_gauges;
 

@@ -88,7 +88,7 @@ struct flow_cache {
     cache_local *local; /* NULL: neither local nor stale answers */
     cache_breaker redis_breaker, write_breaker, db_breaker;
     flow_counters *counters; /* shared: readers, workers and callers all count */
-    flow_hdr latency[CACHE_SOURCE_COUNT], pool_wait, ahead;
+    flow_hdr latency[CACHE_SOURCE_COUNT], turn_wait, ahead;
     _Atomic int64_t recovered_ns; /* when a breaker closed last */
     _Atomic int64_t open_lookups; /* not answered yet */
     atomic_bool db_up;            /* as the last read said */

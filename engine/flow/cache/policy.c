@@ -92,10 +92,10 @@ int64_t cache_ttl(int64_t ttl_ms, double jitter, uint64_t seed, int64_t account,
     return ttl > 0 ? ttl : 1;
 }
 
-int cache_ramp(int pool, int64_t since_ns, int64_t ramp_ns)
+int cache_ramp(int most, int64_t since_ns, int64_t ramp_ns)
 {
     if (since_ns >= ramp_ns / 3 * 2)
-        return pool;
-    int part = since_ns < ramp_ns / 3 ? pool / 10 : pool / 2;
+        return most;
+    int part = since_ns < ramp_ns / 3 ? most / 10 : most / 2;
     return part > 0 ? part : 1;
 }

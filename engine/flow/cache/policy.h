@@ -2,8 +2,8 @@
  *
  * Offers: cache_breaker, a circuit breaker (closed; open after so many failures in a row;
  * half-open: one caller tries, after the pause); cache_early, the draw of XFetch; cache_ttl, a
- * lifetime spread by a seed; cache_ramp, how much of a pool may be used after a recovery. All take
- * the time as an argument.
+ * lifetime spread by a seed; cache_ramp, how much of a limit may be used after a recovery. All
+ * take the time as an argument.
  * Uses: base/rng. Thread: the breaker any (a lock of its own), the rest pure. */
 #ifndef RL_FLOW_CACHE_POLICY_H
 #define RL_FLOW_CACHE_POLICY_H
@@ -49,8 +49,8 @@ bool cache_early(int64_t now_ms, int64_t expires_ms, int64_t cost_us, double bet
 /* ttl_ms * (1 +- jitter), the same for the same seed, account and version; at least 1. */
 int64_t cache_ttl(int64_t ttl_ms, double jitter, uint64_t seed, int64_t account, int64_t version);
 
-/* How many of `pool` may work at once when a server came back since_ns ago: a tenth, then half,
+/* How many of `most` may work at once when a server came back since_ns ago: a tenth, then half,
  * then all, for a third of ramp_ns each. ramp_ns 0: all. */
-int cache_ramp(int pool, int64_t since_ns, int64_t ramp_ns);
+int cache_ramp(int most, int64_t since_ns, int64_t ramp_ns);
 
 #endif

@@ -1,4 +1,4 @@
-/* Turns at the database: at most db_pool reads of it at once, fewer just after a recovery. */
+/* Turns at the database: at most db_reads_max reads of it at once, fewer just after a recovery. */
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/cond.h"
@@ -32,7 +32,7 @@ int64_t cache_turn_end(flow_cache *cache, int64_t submitted_ns)
 
 int cache_turns_allowed(flow_cache *cache)
 {
-    return cache_ramp(cache->opts.db_pool, clock_ns() - atomic_load(&cache->recovered_ns),
+    return cache_ramp(cache->opts.db_reads_max, clock_ns() - atomic_load(&cache->recovered_ns),
                       (int64_t)(cache->opts.ramp * 1e9));
 }
 
@@ -51,7 +51,7 @@ bool cache_turn_take(flow_cache *cache, int64_t submitted_ns)
     if (turns->busy > turns->peak)
         turns->peak = turns->busy;
     pthread_mutex_unlock(&turns->lock);
-    flow_hdr_record(&cache->pool_wait, clock_ns() - submitted_ns, 1);
+    flow_hdr_record(&cache->turn_wait, clock_ns() - submitted_ns, 1);
     return in;
 }
 

@@ -12,10 +12,10 @@ local M = {}
 local Crowd = {}
 Crowd.__index = Crowd
 
--- A pool smaller than the readers would cap the stampede. With this seed the keys of `jitter` end evenly.
+-- Fewer reads at once than readers would cap the stampede. With this seed the keys of `jitter` end evenly.
 local function settings(crowd, more)
   local all = {
-    workers = crowd.readers, db_pool = 2 * crowd.readers, db_wait = "0s", db_timeout = "10s",
+    workers = crowd.readers, db_reads_max = 2 * crowd.readers, db_wait = "0s", db_timeout = "10s",
     redis_timeout = "2s", breaker = 0, stale = "0s", jitter = 0, ttl = "30s", fill = "plain",
     soft_ttl = "0s", negative_ttl = "0s", beta = 0, retries = 1, lease = "5s", seed = 50,
   }
@@ -122,7 +122,7 @@ end
 -- crowd:measure(): what it cost, as numbers of the arm
 function Crowd:measure(selects)
   self.lab:number("SELECTs", selects)
-  self.lab:number("pool wait p99", self:metric 'pool_wait_seconds{quantile="0.99"}' / #self.services * 1000,
+  self.lab:number("MySQL wait p99", self:metric 'turn_wait_seconds{quantile="0.99"}' / #self.services * 1000,
     "ms")
 end
 

@@ -22,13 +22,12 @@ return {
         "retries: integer = 1, of a load that failed while others wait with it",
         "redis_timeout: duration = 50ms, of a round trip; 0 is for ever",
         "db_timeout: duration = 200ms, of a statement; 0 is for ever",
-        "db_pool: integer = 16, reads of MySQL at once",
+        "db_reads_max: integer = 16, reads of MySQL at once, at most",
         "db_wait: duration = 100ms, how long a load waits for its turn; 0 is for ever",
         "workers: integer = 32, loads at once",
         "breaker: integer = 5, failures in a row after which a server is left alone; 0 is never",
         "breaker_pause: duration = 300ms, for how long",
-        "ramp: duration = 0, in which db_pool grows to its size after a breaker has closed: a tenth, \z
-          half, all",
+        "ramp: duration = 0, in which db_reads_max is reached after a breaker has closed: a tenth, half, all",
         "stale: duration = 0, when a server fails, what was seen no longer ago is served; 0 is off",
         "l1: duration = 0, what was seen no longer ago is served without asking Redis; 0 is off",
         "l1_size: integer = 65536, accounts that are remembered",
@@ -50,7 +49,7 @@ return {
             fills_refused, fill_errors, redis_batches, redis_lookups, redis_errors, bad_entries, \z
             redis_breaker, redis_write_breaker, db_breaker, redis_breaker_opens, \z
             redis_write_breaker_opens, db_breaker_opens, db_busy, db_peak, \z
-            db_allowed, queued, pool_wait, ahead (of XFetch), latency = { cache = } }" },
+            db_allowed, queued, turn_wait, ahead (of XFetch), latency = { cache = } }" },
         { "forget_peak", "cache:forget_peak()", "db_peak begins anew." },
         { "events", "cache:events([at_most]) -> list | nil",
           "What happened since the last call: down, up, breaker-open, breaker-closed with need =.",
