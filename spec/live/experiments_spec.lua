@@ -73,13 +73,14 @@ describe("a stored run that was tampered with", function()
     return status.code, outcomes
   end
 
-  local function changed(tamper)
+  local function changed(tamper, history)
     local result, evidence = json.decode(assert(fs.read(source .. "/result.json"))),
       json.decode(assert(fs.read(source .. "/evidence.json")))
     tamper(evidence.arms, evidence.shared, result)
     assert(fs.mkdir(copy))
     assert(fs.write(copy .. "/result.json", json.encode(result)))
     assert(fs.write(copy .. "/evidence.json", json.encode(evidence)))
+    assert(fs.write(copy .. "/history.jsonl", history or assert(fs.read(source .. "/history.jsonl"))))
     local _, before = judged(source)
     local code, after = judged(copy)
     local names = {}
@@ -105,6 +106,18 @@ describe("a stored run that was tampered with", function()
       changed(function(arms) arms["end-of-partition"].lag = 1 end))
     assert.are.same({ 2, "offsets-as-count/alarms" },
       changed(function(arms) table.remove(arms["offsets-as-count"].alarms) end))
+  end)
+
+  it("is inconclusive when the history's form is not Jepsen's", function()
+    local lines = assert(fs.read(source .. "/history.jsonl"))
+    local function is_void(text)
+      local seen = changed(function() end, text)
+      assert.are.equal(3, seen[1], seen[2])
+    end
+    is_void((lines:gsub("^[^\n]*\n", "")))
+    is_void((lines:gsub('"time":%d+', '"time":0', 9):gsub('"time":0', '"time":99', 1)))
+    is_void(lines:sub(1, -20))
+    is_void((lines:gsub('"process":0', '"process":"0"', 1)))
   end)
 
   it("is inconclusive without a value or without the proof of its fault", function()

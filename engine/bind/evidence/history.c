@@ -1,5 +1,5 @@
-/* rlab.history: open(path[, {start = ns}]) -> h; h:invoke, h:ok, h:fail, h:info(process, f[,
- * value[, error]]) -> index | nil, err. */
+/* rlab.history: open(path[, {start = ns}]) -> h; h:invoke(actor, f[, value]) -> process | nil, err;
+ * h:ok, h:fail, h:info(process[, value[, error]]) -> true | nil, err. */
 #include "bind/evidence/history.h"
 
 #include <lauxlib.h>
@@ -76,58 +76,65 @@ static int history_l_open(lua_State *L)
     return 1;
 }
 
-static int raise_usage(lua_State *L, rl_err *err, rl_buf *a, rl_buf *b)
+/* The argument as JSON; what cannot be written down is raised. */
+static void put_value(lua_State *L, int idx, rl_buf *out)
 {
-    buf_free(a);
-    buf_free(b);
+    rl_err *err = lua_json_put(L, idx, out, -1);
+    if (!err)
+        return;
+    buf_free(out);
     lua_pushstring(L, err->msg);
     err_free(err);
-    return luaL_error(L, "history: %s", lua_tostring(L, -1));
-}
-
-static int add(lua_State *L, history_type type)
-{
-    rl_handle *h = handle_check(L, 1, &history_handle);
-    luaL_checkany(L, 2);
-    history_op op = {.type = type, .f = luaL_checkstring(L, 3)};
-    lua_settop(L, 5);
-    op.error = lua_isnil(L, 5) ? NULL : luaL_tolstring(L, 5, NULL);
-    rl_buf process = {0}, value = {0};
-    rl_err *err = lua_json_put(L, 2, &process, -1);
-    if (!err)
-        err = lua_json_put(L, 4, &value, -1);
-    if (err)
-        return raise_usage(L, err, &process, &value);
-    op.process = process.data;
-    op.value = value.data;
-    int64_t index = 0;
-    err = history_add(h->impl, &op, &index);
-    buf_free(&process);
-    buf_free(&value);
-    if (err)
-        return errs_fail(L, err);
-    lua_pushinteger(L, index);
-    return 1;
+    luaL_error(L, "history: %s", lua_tostring(L, -1));
 }
 
 static int history_l_invoke(lua_State *L)
 {
-    return add(L, HISTORY_INVOKE);
+    rl_handle *h = handle_check(L, 1, &history_handle);
+    const char *actor = luaL_checkstring(L, 2), *f = luaL_checkstring(L, 3);
+    lua_settop(L, 4);
+    rl_buf value = {0};
+    put_value(L, 4, &value);
+    int64_t process;
+    rl_err *err = history_invoke(h->impl, actor, f, value.data, &process);
+    buf_free(&value);
+    if (err)
+        return errs_fail(L, err);
+    lua_pushinteger(L, process);
+    return 1;
+}
+
+static int complete(lua_State *L, history_type how)
+{
+    rl_handle *h = handle_check(L, 1, &history_handle);
+    int64_t process = luaL_checkinteger(L, 2);
+    lua_settop(L, 4);
+    const char *error = lua_isnil(L, 4) ? NULL : luaL_tolstring(L, 4, NULL);
+    rl_buf value = {0};
+    put_value(L, 3, &value);
+    if (!history_outstanding(h->impl, process)) {
+        buf_free(&value);
+        return luaL_error(L, "history: process %I has no operation that could end",
+                          (LUAI_UACINT)process);
+    }
+    rl_err *err = history_complete(h->impl, process, how, value.data, error);
+    buf_free(&value);
+    return errs_ok(L, err);
 }
 
 static int history_l_ok(lua_State *L)
 {
-    return add(L, HISTORY_OK);
+    return complete(L, HISTORY_OK);
 }
 
 static int history_l_fail(lua_State *L)
 {
-    return add(L, HISTORY_FAIL);
+    return complete(L, HISTORY_FAIL);
 }
 
 static int history_l_info(lua_State *L)
 {
-    return add(L, HISTORY_INFO);
+    return complete(L, HISTORY_INFO);
 }
 
 static int history_l_flush(lua_State *L)

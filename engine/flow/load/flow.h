@@ -58,7 +58,7 @@ typedef struct flow_load_opts {
     size_t body;     /* bytes of each reply that a row keeps */
     uint64_t seed;
     rl_history *history;  /* kept open while the load lives; NULL: none */
-    const char *name, *f; /* of the processes and of the operation in the history */
+    const char *name, *f; /* of the actor and of the operation in the history */
 } flow_load_opts;
 
 typedef enum flow_load_outcome { LOAD_OK, LOAD_FAIL, LOAD_UNKNOWN, LOAD_DROPPED } flow_load_outcome;

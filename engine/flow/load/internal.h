@@ -47,7 +47,7 @@ typedef struct load_tally {
     flow_load_stats stats;
     flow_load_row *rows; /* a ring */
     size_t cap, head;
-    int64_t *process; /* in the history, by slot: a new one after an unknown outcome */
+    int64_t *process; /* in the history, by slot: of what is in flight there */
 } load_tally;
 
 typedef struct load_driver {

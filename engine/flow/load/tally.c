@@ -12,8 +12,6 @@ void load_tally_open(load_tally *t, const flow_load_opts *o)
     t->cap = (size_t)o->rows;
     t->rows = mem_zero((t->cap + 1) * sizeof *t->rows);
     t->process = mem_zero((size_t)o->in_flight * sizeof *t->process);
-    for (int i = 0; i < o->in_flight; i++)
-        t->process[i] = i;
 }
 
 void load_tally_close(load_tally *t)
@@ -64,25 +62,25 @@ static void put_value(const load_request *r, const load_reply *reply, rl_buf *ou
 }
 
 /* That a file cannot be written comes out when the history is closed. */
-static void note(flow_load *l, const load_request *r, const load_reply *reply, int64_t at)
+static void note_begin(flow_load *l, const load_request *r)
+{
+    if (!l->o.history)
+        return;
+    rl_buf value = {0};
+    put_value(r, NULL, &value);
+    err_free(history_invoke(l->o.history, l->name, l->f, value.data, &l->tally.process[r->slot]));
+    buf_free(&value);
+}
+
+static void note_end(flow_load *l, const load_request *r, const load_reply *reply)
 {
     static const history_type types[] = {HISTORY_OK, HISTORY_FAIL, HISTORY_INFO, HISTORY_FAIL};
     if (!l->o.history)
         return;
-    rl_buf process = {0}, label = {0}, value = {0};
-    buf_printf(&label, "%s/%lld", l->name, (long long)l->tally.process[r->slot]);
-    json_put_string(&process, label.data, label.len);
+    rl_buf value = {0};
     put_value(r, reply, &value);
-    history_op op = {.type = reply ? types[reply->outcome] : HISTORY_INVOKE,
-                     .f = l->f,
-                     .value = value.data,
-                     .error = reply ? reply->error : NULL,
-                     .process = process.data,
-                     .at = at};
-    int64_t index;
-    err_free(history_add(l->o.history, &op, &index));
-    buf_free(&process);
-    buf_free(&label);
+    err_free(history_complete(l->o.history, l->tally.process[r->slot], types[reply->outcome],
+                              value.data, reply->error));
     buf_free(&value);
 }
 
@@ -148,7 +146,7 @@ void load_begin(flow_load *l, load_request *r)
     if (++t->stats.in_flight > t->stats.most_in_flight)
         t->stats.most_in_flight = t->stats.in_flight;
     rl_assert(t->stats.in_flight <= l->o.in_flight);
-    note(l, r, NULL, r->started);
+    note_begin(l, r);
     pthread_mutex_unlock(&t->lock);
     flow_hdr_record(&l->hdrs[LOAD_LATENESS], r->started - r->intended, 1);
 }
@@ -174,9 +172,7 @@ void load_end(flow_load *l, load_request *r, const load_reply *reply)
     t->stats.in_flight--;
     count(&t->stats, reply);
     keep_row(l, r, reply, now);
-    note(l, r, reply, now);
-    if (reply->outcome == LOAD_UNKNOWN)
-        t->process[r->slot] += l->o.in_flight;
+    note_end(l, r, reply);
     pthread_mutex_unlock(&t->lock);
     flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - r->intended, 1);
     flow_hdr_record(&l->hdrs[LOAD_SERVICE], now - r->started, 1);

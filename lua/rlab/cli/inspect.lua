@@ -100,7 +100,7 @@ end
 
 function check.run(args)
   local judge, verdict = require "rlab.run.judge", require "rlab.run.verdict"
-  local stored, evidence = read_json(args.dir .. "/result.json"), read_json(args.dir .. "/evidence.json")
+  local stored, evidence = judge.stored(args.dir, read_json)
   local exp = experiment_of(stored)
   local arms, rows = {}, {}
   for _, old in ipairs(stored.arms) do

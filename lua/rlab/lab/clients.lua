@@ -55,10 +55,10 @@ end
 -- send_all(producer, messages, what): all of them acknowledged, or the arm is inconclusive; `what` is the
 --   history's value
 function M.send_all(lab, producer, messages, what)
-  local sent = lab:op("producer", "send", what, function() return must(producer:send_batch(messages)) end)
-  if #sent:acked() ~= #messages then
-    lab:give_up("%d of %d records acknowledged", #sent:acked(), #messages)
-  end
+  local operation = lab:invoke("producer", "send", what)
+  local acked = #must(producer:send_batch(messages)):acked()
+  if acked ~= #messages then lab:give_up("%d of %d records acknowledged", acked, #messages) end
+  operation:over "ok"
 end
 
 local topic_keys = { "assignment", "configs", "min_isr", "partitions", "replication_factor" }

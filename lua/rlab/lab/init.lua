@@ -208,37 +208,6 @@ function Lab:span(kind, label)
   end }
 end
 
-local function actor(lab, process)
-  return lab.label and (lab.label .. "/" .. process) or process
-end
-
--- invoke(process, f, value) and outcome("ok" | "fail" | "info", process, f, value, failure): an operation
--- in the history
-function Lab:invoke(process, f, value)
-  self.run.history:invoke(actor(self, process), f, value)
-end
-
-function Lab:outcome(kind, process, f, value, failure)
-  local history = self.run.history
-  history[kind](history, actor(self, process), f, value, failure)
-end
-
--- op(process, f, value, action) -> action's results; invoke and outcome go to the history. An error named
---   *TIMED_OUT is unknown, not failed.
-function Lab:op(process, f, value, action)
-  self:invoke(process, f, value)
-  local results = table.pack(action())
-  if results[1] ~= nil then
-    self:outcome("ok", process, f, value)
-  else
-    local failure = results[2]
-    local unknown = failure and (failure.status == "POSSIBLY_PERSISTED"
-      or tostring(failure.name):find "TIMED_OUT")
-    self:outcome(unknown and "info" or "fail", process, f, value, tostring(failure))
-  end
-  return table.unpack(results, 1, results.n)
-end
-
 -- moment{...}: the picture of the report, see docs/result-schema.md. The last one wins.
 function Lab:moment(picture)
   self.last_moment = picture
@@ -271,6 +240,6 @@ mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.ce
   "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
   "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads",
   "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
-  "rlab.lab.readers" })
+  "rlab.lab.readers", "rlab.lab.operations" })
 
 return { new = new }

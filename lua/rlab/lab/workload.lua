@@ -71,10 +71,10 @@ local function run_client(lab, name, commands, opts, seen)
   for _, command in ipairs(commands) do
     local service = standing(opts)
     if opts.before then opts.before(command) end
-    lab:invoke(name, "entry", command)
+    local operation = lab:invoke(name, "entry", command)
     local answer, failure = send(service, command, opts.at_most)
     local kind, why = verdict_of(answer, failure)
-    lab:outcome(kind, name, "entry", command, why)
+    operation:over(kind, why, command)
     if kind ~= "ok" then command.why = why end
     table.insert(seen[kind], command.id)
     seen.ended[command.id] = lab:now()
@@ -211,11 +211,11 @@ function M.publish(lab, opts)
   local messages = {}
   for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts.partition) end
   local producer = opts.producer or lab.run:publisher()
-  lab:invoke("publisher", "send", list)
+  local operation = lab:invoke("publisher", "send", list)
   local sent = must(producer:submit(messages))
   must(producer:flush "10s")
   lab:issued("events acknowledged", #sent:acked(), #list)
-  lab:outcome("ok", "publisher", "send", list)
+  operation:over "ok"
   return list
 end
 

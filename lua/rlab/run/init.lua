@@ -25,7 +25,8 @@ local function chosen_arms(exp, names)
 end
 
 local function conclude(session, result, story)
-  if story.seen then stories.judge(session, story) end
+  local malformed = session:malformed()
+  if malformed then story.failure = malformed elseif story.seen then stories.judge(session, story) end
   session.view:arm_ends(result:add_arm(story))
 end
 

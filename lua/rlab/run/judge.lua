@@ -38,12 +38,21 @@ local function stored_lab(exp, arm, shared)
   return lab
 end
 
--- Why an arm has no verdict whatever its checks say: it left no evidence, or a fault of its own or of the
--- setup has no proof, judged again by what was stored of it.
+-- Why an arm has no verdict whatever its checks say: the run's history is not well-formed, it left no
+-- evidence, or a fault of its own or of the setup has no proof, judged again by what was stored of it.
 local function void_reason(stored, evidence, old, seen)
+  if stored.malformed then return stored.malformed end
   if not seen then return old.reason or "no evidence was stored" end
   local names = proof.lacking(stored.faults or {}, evidence.faults or {}, old.name)
   return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
+end
+
+-- stored(dir, read) -> the run's result and evidence, read(path) of each file; the result knows whether the
+--   history is well-formed
+function M.stored(dir, read)
+  local stored, evidence = read(dir .. "/result.json"), read(dir .. "/evidence.json")
+  stored.malformed = require("rlab.check.form").problem(dir .. "/history.jsonl")
+  return stored, evidence
 end
 
 -- stored_arm(exp, arm, stored, old, evidence) -> row {name, class, outcome, reason, before}, its checks; old

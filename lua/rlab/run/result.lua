@@ -166,6 +166,7 @@ function Result:write(formed)
   must(fs.write(dir .. "/evidence.json", json.encode(self.evidence) .. "\n"))
   link_latest(dir)
   self.session.samples:flush()
+  must(self.session.history:flush())
   must(require("rlab.report").write(dir))
   must(require("rlab.report.index").write(dir:match "^(.*)/[^/]+/[^/]+$"))
 end

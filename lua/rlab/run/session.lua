@@ -98,6 +98,15 @@ function Session:pause_at_step(text)
   if self.step then self.step(text) end
 end
 
+-- session:malformed() -> why the history, as far as it is written, is not well-formed | nil
+function Session:malformed()
+  must(self.history:flush())
+  self.form = self.form or require("rlab.check.form").new()
+  self.history_file = self.history_file or assert(io.open(self.dir .. "/history.jsonl"))
+  self.form:read_on(self.history_file)
+  return self.form.problem
+end
+
 -- session:child_name("consumer") -> "consumer-3": a name that no other child of the run has
 function Session:child_name(word)
   self.children = self.children + 1
@@ -152,7 +161,7 @@ function Session:close(finished)
     self.view:say "stopped early: mending the servers and removing what the run made"
   end
   if self.stack then let_go(self) end
-  for _, name in ipairs { "admin", "watching", "publishing", "turn", "stack" } do
+  for _, name in ipairs { "history_file", "admin", "watching", "publishing", "turn", "stack" } do
     if self[name] then self[name]:close() end
   end
   self.view:clear()

@@ -8,6 +8,7 @@ local must = require "rlab.must"
 local process = require "rlab.process"
 local proof = require "rlab.proof"
 local tables = require "rlab.tables"
+local task = require "rlab.task"
 
 local M = {}
 
@@ -28,8 +29,8 @@ function M.new(lab, opts)
   local rows = {}
   for i, arm in ipairs(lab.run.experiment.arms) do rows[i] = row_of(arm, opts.replicas) end
   local pair = opts.replicas[2]
-  return setmetatable({ lab = lab, rows = rows, leader = pair[1], follower = pair[2], count = opts.count },
-    Matrix)
+  return setmetatable({ lab = lab, rows = rows, leader = pair[1], follower = pair[2], count = opts.count,
+    flying = {} }, Matrix)
 end
 
 -- matrix:of(phase, [pred]) -> the rows that send in it
@@ -86,14 +87,54 @@ function Matrix:warm_up()
   end)
 end
 
--- matrix:send(phase, [pred]): its records, in the history; another number makes the arm inconclusive
+-- What a report says: acknowledged, certainly not written, or perhaps.
+local KINDS = { NOT_PERSISTED = "fail", POSSIBLY_PERSISTED = "info" }
+
+local function status_of(row, report)
+  if report.status == "PERSISTED" or not report.name and row.acks == 0 then return "PERSISTED" end
+  return report.status or "POSSIBLY_PERSISTED"
+end
+
+-- Each record's operation is over as soon as its report is there.
+local function note_reports(self)
+  local flying = {}
+  for _, sent in ipairs(self.flying) do
+    local report = sent.deliveries[sent.i]
+    local status = report and status_of(sent.row, report)
+    if report then
+      sent.operation:over(KINDS[status] or "ok", KINDS[status] and (report.name or status))
+    else
+      flying[#flying + 1] = sent
+    end
+  end
+  self.flying = flying
+end
+
+local function watch_reports(self)
+  if self.watching then return end
+  self.watching = true
+  self.lab:background("the watch over delivery reports", function()
+    while true do
+      note_reports(self)
+      task.sleep "5ms"
+    end
+  end)
+end
+
+-- matrix:send(phase, [pred]): its records, each in the history; another number makes the arm inconclusive
 function Matrix:send(phase, pred)
+  watch_reports(self)
   for _, row in ipairs(self:of(phase, pred)) do
     local ids = batch.ids(phase, self.count)
     self.lab:issued(("%s, phase %s"):format(row.name, phase), #ids, self.count)
-    self.lab:invoke(row.name, "send", ids)
     row.sent[phase] = ids
+    local operations = {}
+    for i, id in ipairs(ids) do operations[i] = self.lab:invoke(row.name, "send", id) end
     row.deliveries[phase] = must(row.producer:submit(batch.of(row.topic, 0, ids, { key = "k" })))
+    for i, operation in ipairs(operations) do
+      table.insert(self.flying, { row = row, deliveries = row.deliveries[phase], i = i,
+        operation = operation })
+    end
   end
 end
 
@@ -102,6 +143,7 @@ function Matrix:wait(phase, at_most, pred)
   for _, row in ipairs(self:of(phase, pred)) do
     if row.deliveries[phase] then row.deliveries[phase]:wait(at_most) end
   end
+  note_reports(self)
 end
 
 local function port_between_brokers(lab, id)
@@ -183,11 +225,11 @@ function Matrix:outcome(row, phase)
   local result = { sent = row.sent[phase], acked = {}, refused = {}, codes = {} }
   for i, id in ipairs(row.sent[phase]) do
     local report = row.deliveries[phase][i]
-    if report and (report.status == "PERSISTED" or not report.name and row.acks == 0) then
+    local status = report and status_of(row, report) or "POSSIBLY_PERSISTED"
+    if status == "PERSISTED" then
       result.acked[#result.acked + 1] = id
     else
       local name = report and report.name or "PENDING"
-      local status = report and report.status or "POSSIBLY_PERSISTED"
       result.codes[name] = (result.codes[name] or 0) + 1
       result.refused[#result.refused + 1] = { id = id, code = name, status = status }
       result[status] = result[status] or {}
@@ -197,27 +239,11 @@ function Matrix:outcome(row, phase)
   return result
 end
 
-local KINDS = { { "ok", "acked" }, { "fail", "NOT_PERSISTED" }, { "info", "POSSIBLY_PERSISTED" } }
-
--- matrix:note_outcome(row, phase) -> the same, written to the history: acknowledged, refused, and unknown
---   because it may have been written
-function Matrix:note_outcome(row, phase)
-  local result = self:outcome(row, phase)
-  for _, kind in ipairs(result and KINDS or {}) do
-    local ids = result[kind[2]]
-    if ids and #ids > 0 then
-      self.lab:outcome(kind[1], row.name, "send", ids, kind[1] ~= "ok" and kind[2] or nil)
-    end
-  end
-  return result
-end
-
 local KEPT = { "topic", "in_topic", "seen_b", "warm", "warm_b", "hw_b", "leo_b", "positions" }
 
 -- matrix:kept(row) -> what is stored of it, with what became of its records in both phases, A and B
 function Matrix:kept(row)
-  return tables.merged(tables.picked(row, KEPT), { A = self:note_outcome(row, "A"),
-    B = self:note_outcome(row, "B") })
+  return tables.merged(tables.picked(row, KEPT), { A = self:outcome(row, "A"), B = self:outcome(row, "B") })
 end
 
 -- "20 x NOT_ENOUGH_REPLICAS"

@@ -64,7 +64,7 @@ local bag = {
   },
 }
 
-local OPERATION = { "process: integer | string, who", "f: string, what", "value: any", "error: any" }
+local ENDED = { "process: integer, of invoke", "value: any", "error: any" }
 local history = {
   module = "history", kind = "module",
     doc = "The log of operations: each invoke and its outcome, readable by Jepsen's tools. Unknown is \z
@@ -74,14 +74,16 @@ local history = {
   types = {
     { name = "history", meta = "history", doc = "A history that is written.",
       methods = {
-        { "invoke", "h:invoke(process, f [, value]) -> index | nil, err", "An operation begins.",
-          params = OPERATION },
-        { "ok", "h:ok(process, f [, value]) -> index | nil, err", "It happened.", params = OPERATION },
-        { "fail", "h:fail(process, f [, value [, error]]) -> index | nil, err", "It did not happen.",
-          params = OPERATION },
-        { "info", "h:info(process, f [, value [, error]]) -> index | nil, err", "Nobody knows.",
-          params = OPERATION },
-        { "count", "h:count() -> integer", "Operations so far." },
+        { "invoke", "h:invoke(actor, f [, value]) -> process | nil, err",
+          "An operation begins, by a process of the actor that is free; `process` ends it.",
+          params = { "actor: string, who; it may have several at a time", "f: string, what",
+            "value: any" } },
+        { "ok", "h:ok(process [, value]) -> true | nil, err", "It happened.", params = ENDED },
+        { "fail", "h:fail(process [, value [, error]]) -> true | nil, err", "It did not happen.",
+          params = ENDED },
+        { "info", "h:info(process [, value [, error]]) -> true | nil, err",
+          "Nobody knows; the process does no more.", params = ENDED },
+        { "count", "h:count() -> integer", "Lines so far." },
         { "flush", "h:flush() -> true | nil, err", "To the file now." },
         { "close", "h:close()", "Also by <close>." },
       } },
