@@ -36,7 +36,7 @@ faults["ignore-reports"] = function(lab, mode)
   return service, {
     before = function(next_one)
       if next_one.id ~= HOLE[1] then return end
-      lab:await("the events before it to be acknowledged", function() return reports(service, 0) == 19 end)
+      lab:owed("acknowledged", "the events before it", function() return reports(service, 0) == 19 end)
       hole = lab:rule { api = "Produce", action = "black-hole", name = "Produce is swallowed" }
     end,
     after = function(sent)

@@ -73,11 +73,11 @@ sources["rebalance"] = function(lab, arm)
   local first = consumer(lab, arm, CAREFUL, MORTAL,
     { ["consumer.before_begin"] = "pause if offset=" .. held })
   first:await_hit("consumer.before_begin", "20s")
-  lab:outlast(first, function() consumer(lab, arm, PLAIN, MORTAL) end, "the other member to apply event 40",
+  lab:outlast(first, function() consumer(lab, arm, PLAIN, MORTAL) end, "the other member applies event 40",
     function() return lab:effects(list[CHOSEN].event) == 1 end)
   first:resume "consumer.before_begin"
   lab:drain { outbox = false }
-  lab:await("the first member to finish event 40", function()
+  lab:owed("resumed", "the first member finishes event 40", function()
     local at = first:metrics()
     return (at.rlab_consumer_applied_total or 0) + (at.rlab_consumer_seen_total or 0) >= CHOSEN
   end)

@@ -55,14 +55,15 @@ local function crash(lab, arm, held)
     return at and at > held.offset and at
   end
   if arm.class == "wrong" then
-    lab:await("a committed offset behind event 40", passed, "20s")
+    lab:owed("committed-ahead", "a committed offset behind event 40", passed)
     lab:await("that OffsetCommit on the wire", function() return committed_on_wire(log) > held.offset end)
   else
     lab:within(WATCHED, passed)
   end
   if arm.settings.workers then
-    lab:await("the other workers to finish", function() return #lab:rows "effect_log.seq" >= EVENTS - 1 end)
-    lab:await("their offset to be committed", function() return committed(lab, arm) == EVENTS end)
+    lab:owed("worked", "the other workers finish",
+      function() return #lab:rows "effect_log.seq" >= EVENTS - 1 end)
+    lab:owed("committed", "their offset is committed", function() return committed(lab, arm) == EVENTS end)
   end
   consumer:kill()
   return consumer, committed_on_wire(log), #joins:rows { direction = "request" }

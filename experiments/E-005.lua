@@ -30,12 +30,12 @@ local function replay(lab, s, chain)
   local replayer, repeated = chain:replay { rate = RATE, max_replays = MAX_REPLAYS, target = s.target,
     guard = s.guard, budget = s.guard == false and BUDGET or nil }
   if s.guard ~= false then
-    chain:quiet("no lag of consumers and replayer", true)
+    chain:quiet("replay-count", true)
     return repeated
   end
-  chain:await_budget(replayer)
+  chain:spent(replayer)
   lab:anomaly("the undecodable record went round until the budget ended it")
-  chain:quiet "no lag of the consumers"
+  chain:quiet "drained"
   return repeated
 end
 
@@ -74,7 +74,10 @@ local function run(lab, arm)
   local fault = lab:fault "planned failures by id and attempt, in the handler and after the commit"
   chain:start({ dedup = s.dedup, retry_wait = s.retry_wait, retry_scale = SCALE }, planned.points)
   chain:publish(events, UNDECODABLE)
-  chain:quiet "the end of all retries"
+  chain:quiet("drained", false, "20s") -- the delays of all retries are in it
+  lab:owed("retried", "each attempt that was to fail was made", function()
+    return #chain:hits() >= #planned.hits
+  end)
   lab:event "all retries are done; what fails is mended"
   chain.consumer:failpoint("consumer.handle", "off")
   chain:prove(fault, planned.points):over()

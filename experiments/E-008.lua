@@ -82,7 +82,7 @@ stories["leader"] = function(lab, arm, crowd)
   local other = lab:background("a reader of account 1", function() return service:get "/accounts/1" end)
   service:await_hit "query.db_load"
   local loads = crowd:release(HOT)
-  lab:await("31 readers who wait with the first",
+  lab:owed("singleflight", "31 readers wait with the first",
     function() return crowd:metric "joins_total" == READERS - 1 end)
   -- the new expression lets the paused one go
   service:failpoint("query.db_load", "1*error(LOAD_FAILED)", { must_fire = true })

@@ -80,7 +80,7 @@ function M.plain(check)
     arm = check.arm, name = check.name, outcome = check.outcome, expect = check.expects or "measured",
     as_expected = check.as_expected,
     sentence = check.sentence, reason = check.reason, value = check.value, unit = check.unit,
-    counterexamples = json.array(check.counterexamples), more = check.more,
+    counterexamples = json.array(check.counterexamples), more = check.more, debt = check.debt,
   }
 end
 

@@ -7,6 +7,7 @@ local clock = require "rlab.clock"
 local err = require "rlab.err"
 local mix = require "rlab.lab.mix"
 local must = require "rlab.must"
+local owed = require "rlab.lab.owed"
 local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -30,7 +31,7 @@ local function new(session, arm, shared)
     run = session, arm = arm, stack = session.stack, seed = session.seed, options = session.options,
     shared = shared, label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {},
     spans = {}, events = {}, numbers = {}, facts = {}, gauges = {}, checks = {}, tables = {},
-    arm_names = tables.names_of(session.experiment and session.experiment.arms or {}),
+    arm_names = tables.names_of(session.experiment and session.experiment.arms or {}), debts = {},
   }, Lab)
   self.rng = session.rng:split "workload"
   self.check, self.proof = require("rlab.check").bind(self), require("rlab.proof").bind(self)
@@ -108,7 +109,8 @@ function Lab.give_up(_, fmt, ...)
   error(inconclusive(fmt:format(...)), 0)
 end
 
--- await(what, pred, at_most) -> pred's value; the arm is inconclusive when it does not come true.
+-- await(what, pred, at_most) -> pred's value, which the environment owes: a server, a fault, the lab's own
+--   tools. The arm is inconclusive when it does not come true. What the system under test owes is lab:owed's.
 function Lab:await(what, pred, at_most)
   local value, failure = task.wait_until(pred, { what = what, at_most = at_most or "30s", every = "10ms" })
   if not value then error(inconclusive(failure.message), 0) end
@@ -139,6 +141,7 @@ function Lab:background(what, f)
     worker:cancel()
     worker:join()
     if not failure then return end
+    if owed.is_broken(failure) then error(failure, 0) end
     if not err.is(failure) then error(script.error(failure, self.run.experiment.path), 0) end
     error(inconclusive(("%s failed: %s"):format(what, tostring(failure))), 0)
   end }))
@@ -236,6 +239,7 @@ function Lab:database(...)
 end
 
 Lab.duration = units.duration
+Lab.owed = owed.owed
 mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
   "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
   "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads",

@@ -26,7 +26,7 @@ end
 function M.outlast(lab, service, start, what, pred)
   local frozen = service:freeze()
   start()
-  lab:await(what, pred, "20s")
+  lab:owed("taken-over", what, pred, "15s") -- its session and the rebalance are in it
   local left = lab:members()
   if left ~= 1 then lab:give_up("the group has %s members while one is frozen", tostring(left)) end
   lab:event("the frozen member is out of the group, the other did its work")

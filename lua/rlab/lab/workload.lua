@@ -306,33 +306,29 @@ function M.lag(lab, opts)
   return left
 end
 
--- Waits until count() is 0; who gives up says how many were left.
-local function await_zero(lab, what, count, at_most)
+-- That count() comes to 0 is owed; who gives up says how many were left.
+local function owe_zero(lab, what, count, at_most)
   local left
-  local done = lab:within(at_most, function()
+  local function says() return ("%s %s"):format(left or "nobody knows how many", what) end
+  lab:owed("drained", says, function()
     left = count()
-    return left == 0
-  end)
-  if not done then
-    lab:give_up("%s %s after %s", left and ("%d"):format(left) or "nobody knows how many", what,
-      tostring(at_most))
-  end
+    return left == 0, left
+  end, at_most)
 end
 
 local DRAIN_KEYS = { "topic", "group", "offsets", "outbox", "consumer", "at_most" }
 
--- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most = "30s"}: quiescent,
--- or the arm is inconclusive: no unsent row in the outbox, and the group has committed up to the end of
--- each partition
+-- drain{outbox = true, consumer = true, topic =, group =, offsets = "kafka", at_most =}: quiescent: no unsent
+-- row in the outbox, and the group has committed up to the end of each partition. The services owe it, as the
+-- debt "drained" (lab:owed).
 function M.drain(lab, opts)
   opts = strict.check("lab:drain", opts, DRAIN_KEYS)
-  local at_most = opts.at_most or "30s"
   if opts.outbox ~= false then
-    await_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, at_most)
+    owe_zero(lab, "unsent rows in the outbox", function() return lab:unsent() end, opts.at_most)
   end
   if opts.consumer ~= false then
-    await_zero(lab, "records that " .. (opts.group or lab:group()) .. " has not finished",
-      function() return lab:lag(opts) end, at_most)
+    owe_zero(lab, "records that " .. (opts.group or lab:group()) .. " has not finished",
+      function() return lab:lag(opts) end, opts.at_most)
   end
 end
 

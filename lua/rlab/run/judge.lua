@@ -1,6 +1,7 @@
 -- Judging: an experiment's checks on what an arm saw, and what follows from them. The runner and `rlab check`
 -- judge by the same rules; only where the evidence comes from differs.
 local err = require "rlab.err"
+local owed = require "rlab.lab.owed"
 local proof = require "rlab.proof"
 local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
@@ -18,10 +19,13 @@ local function without_expectation(exp, lab, arm)
 end
 
 -- checks(exp, lab, seen, arm) -> nil when each check has spoken (lab.checks), else the failure: an error of
---   the world or of the script
+--   the world or of the script. Where a debt that was not kept ended the story, only debts are judged.
 function M.checks(exp, lab, seen, arm)
-  local ok, failure = xpcall(exp.checks, script.traced, lab, seen, arm)
-  if not ok then return script.error(failure, exp.path) end
+  if not owed.broken(seen.owed) then
+    local ok, failure = xpcall(exp.checks, script.traced, lab, seen, arm)
+    if not ok then return script.error(failure, exp.path) end
+  end
+  owed.judge(lab, seen.owed)
   return without_expectation(exp, lab, arm)
 end
 
@@ -38,11 +42,23 @@ local function stored_lab(exp, arm, shared)
   return lab
 end
 
+-- Debts that the run judged and the evidence has no more.
+local function lost_debts(stored, old, seen)
+  if #(seen.owed or {}) > 0 then return nil end
+  for _, row in ipairs(stored.checks) do
+    if row.arm == old.name and row.debt then
+      return ("the evidence has no debts, the run judged '%s'"):format(row.name)
+    end
+  end
+end
+
 -- Why an arm has no verdict whatever its checks say: the run's history is not well-formed, it left no
 -- evidence, or a fault of its own or of the setup has no proof, judged again by what was stored of it.
 local function void_reason(stored, evidence, old, seen)
   if stored.malformed then return stored.malformed end
   if not seen then return old.reason or "no evidence was stored" end
+  local lost = lost_debts(stored, old, seen)
+  if lost or owed.broken(seen.owed) then return lost end
   local names = proof.lacking(stored.faults or {}, evidence.faults or {}, old.name)
   return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
 end

@@ -1,8 +1,10 @@
 -- One story: an arm (or the setup that all arms share) from its gate to its last check. What happened is
 -- handed on as a table; a run writes it down (rlab.run.result).
 local err = require "rlab.err"
+local json = require "rlab.json"
 local judge = require "rlab.run.judge"
 local lab_of = require "rlab.lab"
+local owed = require "rlab.lab.owed"
 local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 
@@ -36,16 +38,32 @@ local function within_limit(session, f, ...)
   end, script.traced)
 end
 
--- -> what the story saw | nil, why nothing can be said
+-- The first failure of the closing that is not a broken debt, as a reason; whether there was a broken debt.
+local function closing_of(failures)
+  local debt = false
+  for _, failure in ipairs(failures) do
+    if not owed.is_broken(failure) then return closing_reason(failure), debt end
+    debt = true
+  end
+  return nil, debt
+end
+
+-- -> what the story saw | nil, why nothing can be said. A debt that was not kept ends a story, which has seen
+-- that and no more: whether faults that were still to come had a proof says nothing then.
 local function call(session, lab, f, ...)
   local ok, seen = within_limit(session, f, ...)
-  local closing = lab:close()
-  local unclosed = closing[1] and closing_reason(closing[1])
-  if not ok then return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "") end
+  local unclosed, debt = closing_of(lab:close())
+  local cut = debt or (not ok and owed.is_broken(seen))
+  if not ok and not owed.is_broken(seen) then
+    return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "")
+  end
   if unclosed then return nil, unclosed end
+  if cut then return { owed = lab.debts } end
   local unproved = lab:unproved()
   if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
-  return seen or {}
+  seen = seen or {}
+  if lab.arm then seen.owed = json.array(lab.debts) end
+  return seen
 end
 
 local function live(session, lab, when, f, ...)
@@ -74,7 +92,8 @@ function M.arm(session, arm, shared)
   return story
 end
 
--- judge(session, story): the experiment's checks on what the arm saw; happened.checks has them then
+-- judge(session, story): the experiment's checks on what the arm saw, and its debts; happened.checks has them
+--   then. Where a debt that was not kept ended the story there is nothing else to judge.
 function M.judge(session, story)
   local failure = judge.checks(session.experiment, story.lab, story.seen, story.arm)
   if failure then story.failure = reason_of(session, failure) end

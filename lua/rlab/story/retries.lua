@@ -6,7 +6,6 @@ local dlq = require "rlab.dlq"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local tables = require "rlab.tables"
-local task = require "rlab.task"
 
 local M = {}
 
@@ -158,24 +157,23 @@ local function all_done(lab, places, ends)
   return true
 end
 
--- chain:quiet(what, [with_replayer]): nobody lags, and no record went from one topic to another while that
---   was looked at
-function Chain:quiet(what, with_replayer)
+-- chain:quiet(name, [with_replayer], [at_most]): the debt that nobody lags, and no record went from one topic
+--   to another while that was looked at
+function Chain:quiet(name, with_replayer, at_most)
   local lab, places = self.lab, places_of(self, with_replayer)
-  local is_quiet, failure = task.wait_until(function()
+  lab:owed(name, "nobody lags, in no topic of the chain", function()
     local ends, before = ends_of(lab, places)
     if not ends or not all_done(lab, places, ends) then return false end
     return select(2, ends_of(lab, places)) == before
-  end, { what = what, at_most = "90s", every = "100ms" })
-  if not is_quiet then lab:give_up("%s", failure.message) end
+  end, at_most)
 end
 
--- chain:await_budget(replayer): it has sent as many copies as it may
-function Chain:await_budget(replayer)
-  self.lab:await("the end of the budget", function()
+-- chain:spent(replayer): the debt that it sends as many copies as it may
+function Chain:spent(replayer)
+  self.lab:owed("budget", "the replayer ends for its budget", function()
     local answer = replayer:get "/replay"
     return answer and json.decode(answer.body).state == "out of budget"
-  end, "45s")
+  end)
 end
 
 -- ---- what the stores say ----

@@ -263,18 +263,32 @@ local function gathered(crowd, wanted)
     and crowd:metric "lease_waits_total" == (wanted.waiting or 0)
 end
 
+local SLOW_QUERY = 0.05
+
+-- Whether all are gathered and were so for a slow query's time.
+local function gathering(crowd, wanted)
+  local since
+  return function()
+    since = gathered(crowd, wanted) and (since or clock.ns()) or nil
+    return since and clock.ns() - since >= SLOW_QUERY * 1e9
+  end
+end
+
+local function debt_of(wanted)
+  return (wanted.waiting or 0) > 0 and "lease" or wanted.joined > 0 and "singleflight" or "loads"
+end
+
 -- crowd:let_go{loading =, joined =, waiting = 0}: when all have entered and each is where the protection puts
 --   it, and stays there for a slow query's time, the loads that stand at query.db_load go on and end; what
---   MySQL has under way meanwhile is watched
+--   MySQL has under way meanwhile is watched. The protection owes that, under its own name.
 function Crowd:let_go(wanted)
   local lab, loading = self.lab, wanted.loading
   local most = lab:peak_status("Threads_running", function() -- others' and the observer's too
-    lab:await(("%d readers inside, %d of them loading"):format(self.readers * #self.services, loading),
-      function() return gathered(self, wanted) end)
-    lab:hold("50 ms of a slow query", function() return gathered(self, wanted) end, "50ms")
+    lab:owed(debt_of(wanted), ("%d readers inside, %d of them loading"):format(self.readers * #self.services,
+      loading), gathering(self, wanted))
     for _, service in ipairs(self.services) do service:failpoint("query.db_load", "off") end
     if lab.arm.class == "wrong" then lab:anomaly(("%d readers load one row"):format(loading)) end
-    lab:await("the loads to end", function()
+    lab:owed("loaded", "the loads end", function()
       return self:metric "db_busy" + self:metric "queued" == 0 and self:metric "db_reads_total" >= loading
     end)
   end)

@@ -1,0 +1,106 @@
+-- Debts: what the system under test owes an arm, waited for. One that is not kept in time ends the story and
+-- is a violated check of its own name, not a doubt; what the environment owes (servers, faults, the lab's
+-- tools) is lab:await's. The debts are stored with what the arm saw, so `rlab check` judges them again.
+local clock = require "rlab.clock"
+local core = require "rlab.check.core"
+local err = require "rlab.err"
+local task = require "rlab.task"
+local units = require "rlab.units"
+
+local M = {}
+
+-- A broken arm is to end within 1.5 times its time: a debt may take half of what the arm took so far, which
+-- also grows with a slow machine, and not less than LEAST, so that a short arm has room for a group that goes
+-- on by itself and a broker that answers late.
+local SHARE, LEAST, EVERY = 0.5, 10.0, "10ms"
+
+local function limit_of(lab, at_most)
+  return math.max(at_most and units.duration(at_most) or LEAST, SHARE * lab:now())
+end
+
+local function message_of(row)
+  return ("%s: did not happen within %.1f s: %s"):format(row.name, row.limit, row.what)
+end
+
+local function broken_error(row)
+  return err.new { domain = "rlab", code = 0, name = "OWED", message = message_of(row) }
+end
+
+-- Polls until pred's value, or until the limit has passed since pred last said that less was left.
+local function wait(row, pred)
+  local began, since, least = clock.ns(), clock.ns(), math.huge
+  while true do
+    local value, left = pred()
+    row.seconds = (clock.ns() - began) / 1e9
+    if value then return value end
+    if left and left < least then since, least = clock.ns(), left end
+    if clock.ns() - since >= row.limit * 1e9 then return nil end
+    task.sleep(EVERY)
+  end
+end
+
+-- owed(name, what, pred, at_most) -> pred's value, which the system under test owes within at_most, or within
+--   half of the arm's time so far where that is longer. Else the story ends and the arm gets the violated
+--   check `name`. what: the state that is owed, in words, or a function that says how far it is. pred may
+--   return a second value, how much is left: as long as that falls, the work goes on and the time begins anew.
+function M.owed(lab, name, what, pred, at_most)
+  if not lab.arm then error("lab:owed: a debt is an arm's, the setup has none", 2) end
+  local row = { name = name, limit = limit_of(lab, at_most) }
+  local value = wait(row, pred)
+  row.kept, row.at = value and true or false, lab:now()
+  row.what = type(what) == "function" and what() or what
+  lab.debts[#lab.debts + 1] = row
+  if value then return value end
+  lab:anomaly(message_of(row))
+  error(broken_error(row), 0)
+end
+
+-- is_broken(failure) -> whether this error is that of a debt that was not kept
+function M.is_broken(failure)
+  return err.is(failure) and failure.name == "OWED"
+end
+
+-- broken(rows) -> the debt that ended the story | nil
+function M.broken(rows)
+  for _, row in ipairs(rows or {}) do
+    if not row.kept then return row end
+  end
+end
+
+local function sentence_of(list, worst)
+  if not worst.kept then
+    return ("did not happen within %.1f s: %s"):format(worst.limit, worst.what)
+  end
+  local times = #list > 1 and (" (the slowest of %d)"):format(#list) or ""
+  return ("after %.2f s, at most %.1f s without progress%s: %s"):format(worst.seconds, worst.limit, times, worst.what)
+end
+
+local function worse(a, b)
+  if not b or a.kept ~= b.kept then return not b or not a.kept end
+  return a.seconds / a.limit > b.seconds / b.limit
+end
+
+local function judge_name(lab, name, list)
+  local worst
+  for _, row in ipairs(list) do
+    if worse(row, worst) then worst = row end
+  end
+  local sentence = sentence_of(list, worst)
+  return core.add(lab, name, { debt = true, outcome = worst.kept and "holds" or "violated",
+    value = worst.seconds, unit = "s", sentence = sentence,
+    counterexamples = worst.kept and {} or { { id = name, note = sentence } } }):expect "holds"
+end
+
+-- judge(lab, rows): one check for each name among an arm's debts. For the runner and `rlab check`.
+function M.judge(lab, rows)
+  local order, by_name = {}, {}
+  for _, row in ipairs(rows or {}) do
+    if not by_name[row.name] then
+      order[#order + 1], by_name[row.name] = row.name, {}
+    end
+    table.insert(by_name[row.name], row)
+  end
+  for _, name in ipairs(order) do judge_name(lab, name, by_name[name]) end
+end
+
+return M
