@@ -42,7 +42,7 @@ end
 -- owed(name, what, pred, at_most) -> pred's value, which the system under test owes within at_most, or within
 --   half of the arm's time so far where that is longer. Else the story ends and the arm gets the violated
 --   check `name`. what: the state that is owed, in words, or a function that says how far it is. pred may
---   return a second value, how much is left: as long as that falls, the work goes on and the time begins anew.
+--   return a second value, how much is left: while that falls, the work goes on and the time begins anew.
 function M.owed(lab, name, what, pred, at_most)
   if not lab.arm then error("lab:owed: a debt is an arm's, the setup has none", 2) end
   local row = { name = name, limit = limit_of(lab, at_most) }
@@ -72,7 +72,8 @@ local function sentence_of(list, worst)
     return ("did not happen within %.1f s: %s"):format(worst.limit, worst.what)
   end
   local times = #list > 1 and (" (the slowest of %d)"):format(#list) or ""
-  return ("after %.2f s, at most %.1f s without progress%s: %s"):format(worst.seconds, worst.limit, times, worst.what)
+  return ("after %.2f s, at most %.1f s without progress%s: %s"):format(worst.seconds, worst.limit, times,
+    worst.what)
 end
 
 local function worse(a, b)
