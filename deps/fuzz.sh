@@ -12,11 +12,10 @@ ${MAKE:-make} --no-print-directory -j"$(nproc)" BUILD=build-fuzz CC="$clang" bui
 broken=0
 for name in proto texts; do
   mkdir -p "build-fuzz/corpus/$name"
-  [ "$name" != proto ] || export FUZZ_SEEDS=build-fuzz/corpus/proto
+  export FUZZ_SEEDS=build-fuzz/corpus/$name
   echo "  fuzz    $name, $seconds s"
-  "build-fuzz/fuzz/$name" -max_total_time="$seconds" -artifact_prefix=build-fuzz/ -timeout=10 -max_len=8192 -print_final_stats=1 \
+  "build-fuzz/fuzz/$name" -max_total_time="$seconds" -artifact_prefix=build-fuzz/ -timeout=10 -print_final_stats=1 \
     "build-fuzz/corpus/$name" 2>build-fuzz/"$name".log || broken=1
-  unset FUZZ_SEEDS
   grep -E 'ERROR|runtime error|SUMMARY|number_of_executed_units|Test unit written|cov:' build-fuzz/"$name".log | tail -n 4 | sed 's/^/          /'
 done
 exit "$broken"

@@ -3,19 +3,13 @@
  * the piece, and the piece. With FUZZ_SEEDS=DIR in the environment the samples of the unit test
  * are written there first. */
 #include <assert.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "fault/proto/session.h"
+#include "fault/proto/internal.h"
+#include "fuzz.h"
 #include "proxy_samples.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-enum { PIECE_MAX = 127 };
+/* A line of Redis is waited for longest, by far; a message of many megabytes is out of reach. */
+enum { PIECE_MAX = 127, BYTES = PROTO_LINE_MAX + 4096, LONGEST = 3 + BYTES + BYTES / PIECE_MAX };
 
 typedef struct host {
     size_t out[2];
@@ -121,33 +115,51 @@ static void put_pieces(rl_buf *out, proto_dir dir, const rl_buf *bytes)
     }
 }
 
-static void write_seed(const char *folder, int kind, int dice)
+static void seed(int kind, int dice, const rl_buf *up, const rl_buf *down, const char *name)
 {
-    rl_buf out = {0}, up = {0}, down = {0};
-    char path[4096], head[2] = {(char)kind, (char)dice};
-    sample((proto_kind)(PROTO_KAFKA + kind), &up, &down);
+    rl_buf out = {0};
+    char head[2] = {(char)kind, (char)dice};
     buf_add(&out, head, 2);
-    put_pieces(&out, PROTO_UP, &up);
-    put_pieces(&out, PROTO_DOWN, &down);
-    snprintf(path, sizeof path, "%s/sample-%d-%d", folder, kind, dice);
-    FILE *f = fopen(path, "wb");
-    if (f) {
-        fwrite(out.data, 1, out.len, f);
-        fclose(f);
-    }
+    put_pieces(&out, PROTO_UP, up);
+    put_pieces(&out, PROTO_DOWN, down);
+    fuzz_seed(name, &out);
     buf_free(&out);
+}
+
+static void seed_sample(int kind, int dice)
+{
+    rl_buf up = {0}, down = {0};
+    char name[32];
+    snprintf(name, sizeof name, "sample-%d-%d", kind, dice);
+    sample((proto_kind)(PROTO_KAFKA + kind), &up, &down);
+    seed(kind, dice, &up, &down, name);
+    buf_free(&up);
+    buf_free(&down);
+}
+
+/* A command and a reply of one line each, as long as may be, and with a byte more. */
+static void seed_lines(int more)
+{
+    rl_buf up = {0}, down = {0};
+    while (up.len < (size_t)(PROTO_LINE_MAX - 1 + more))
+        buf_add(&up, "PING ", 1 + (size_t)(up.len == 0) * 4);
+    buf_str(&down, "+");
+    while (down.len < (size_t)(PROTO_LINE_MAX - 2 + more))
+        buf_add(&down, "x", 1);
+    buf_add(&down, "\r\n", 2);
+    seed(PROTO_REDIS - PROTO_KAFKA, 0, &up, &down, more ? "line-too-long" : "line-longest");
     buf_free(&up);
     buf_free(&down);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    (void)argc;
-    (void)argv;
-    const char *folder = getenv("FUZZ_SEEDS");
-    for (int kind = 0; folder && kind < 3; kind++) {
+    fuzz_longest(argc, argv, LONGEST);
+    for (int kind = 0; kind < 3; kind++) {
         for (int dice = 0; dice < 16; dice += 3)
-            write_seed(folder, kind, dice);
+            seed_sample(kind, dice);
     }
+    seed_lines(0);
+    seed_lines(1);
     return 0;
 }

@@ -5,7 +5,8 @@
 
 #include "fault/proto/session.h"
 
-enum { PROTO_MESSAGE_MAX = 128 << 20, PROTO_WAITING_MAX = 1 << 16 };
+/* LINE: bytes of a line of Redis that has not come to its end. */
+enum { PROTO_MESSAGE_MAX = 128 << 20, PROTO_LINE_MAX = 64 << 10, PROTO_WAITING_MAX = 1 << 16 };
 
 /* One direction: the beginning of a message that has not come as a whole, and how much of one is
  * to be passed unread. */

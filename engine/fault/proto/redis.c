@@ -8,7 +8,7 @@
 
 #include "fault/proto/internal.h"
 
-enum { ARGS_MAX = 1 << 20, BULK_MAX = 512 << 20, LINE_MAX_LEN = 64 << 10, TEXT_ARGS = 16 };
+enum { ARGS_MAX = 1 << 20, BULK_MAX = 512 << 20, TEXT_ARGS = 16 };
 
 /* The reply under way: how many of its elements are missing, and how many bytes of a bulk. */
 typedef struct redis_state {
@@ -94,7 +94,7 @@ static int64_t inline_length(const char *p, size_t len, args *a)
 {
     const char *end = memchr(p, '\n', len);
     if (!end)
-        return len < LINE_MAX_LEN ? MORE : BROKEN;
+        return len < PROTO_LINE_MAX ? MORE : BROKEN;
     for (const char *at = p; at < end;) {
         while (at < end && strchr(" \t\r", *at))
             at++;
@@ -308,7 +308,7 @@ static took redis_take_line(proto_session *s, redis_state *redis, const char *da
         begin_reply(s, redis, *data);
     buf_add(&redis->line, data, *used);
     redis_take(s, redis, data, *used);
-    if (redis->line.len > LINE_MAX_LEN)
+    if (redis->line.len > PROTO_LINE_MAX)
         return NONSENSE;
     if (!end)
         return WAITS;
