@@ -121,6 +121,9 @@ local function run(lab, arm)
   return seen
 end
 
+-- Commands whose service died, or failed, before it could say how they ended; it must take all others.
+local UNANSWERED = { outbox = { FIRST, SECOND }, ["send-inside-transaction"] = { FIRST } }
+
 -- What else must hold of one practice.
 local own_checks = { ["ignore-reports"] = function() end }
 
@@ -171,6 +174,10 @@ return experiment {
     local lost = ({ ["send-after-reply"] = { FIRST }, ["queue-and-reply"] = seen.never,
       ["ignore-reports"] = HOLE })[arm.name] or "holds"
     local ghost = arm.name == "send-inside-transaction" and { FIRST } or "holds"
+    local open = UNANSWERED[arm.name] or {}
+    lab.check.same { name = "unanswered", got = seen.unknown, want = open, control = #seen.ok,
+      what = "commands without an answer" }:expect "holds"
+    lab.check.agree { { "accepted", #seen.ok, #seen.list - #open, "commands accepted" } }
     lab.check.lost { of = seen.ok, in_ = seen.records, unknown = seen.unknown }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records }:expect(lost)
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect(ghost)

@@ -1,7 +1,6 @@
 -- E-009: one crash of a leader, seven settings of acks and min.insync.replicas. Which acknowledged records
 -- are gone?
--- The whole matrix lives through one fault script: the follower F is frozen, records are sent to the leader
--- L, L is killed, F goes on and leads.
+-- All live through one fault script: the follower F is frozen, the leader L is sent records and killed.
 local acks = require "rlab.story.acks"
 
 local N, L, F, X = 20, 1, 2, 3
@@ -184,6 +183,7 @@ return experiment {
 
   checks = function(lab, seen, arm)
     checks[arm.name](lab, seen)
+    acks.check_accounted(lab, seen, arm)
     lab.check.lost { of = acks.acked(seen), in_ = seen.in_topic, control = acks.sent(seen) }
       :expect { wrong = seen.A and seen.A.sent, right = "holds", observe = "holds" }
   end,

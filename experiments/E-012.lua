@@ -122,9 +122,9 @@ checks["lag-by-watermark"] = function(lab, seen, shared)
 end
 
 checks["read-uncommitted"] = function(lab, seen, shared)
-  local records = shared.ru.records
-  lab.check.aborted_read { aborted = shared.aborted, of = seen.ids, details = records }:expect(shared.aborted)
-  lab.check.phantom { of = seen.ids, in_ = shared.committed, details = records }:expect(shared.aborted)
+  local log = shared.ru.records
+  lab.check.aborted_read { aborted = shared.aborted, of = seen.ids, details = log }:expect(shared.aborted)
+  lab.check.phantom { of = seen.ids, in_ = shared.committed, control = #log }:expect(shared.aborted)
   lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "violated"
 end
 

@@ -127,7 +127,7 @@ local function check_round(lab, seen, arm)
   lab.check.aborted_read { name = named "aborted-read", aborted = promise.aborted,
     of = seen.rc }:expect(held == "commit" and { "T2-a" } or "holds")
   lab.check.lost { name = named "lost", of = promise.committed, in_ = seen.rc,
-    details = seen.ru }:expect(held == "abort" and { "T2-a" } or "holds")
+    details = seen.ru, control = #seen.ru }:expect(held == "abort" and { "T2-a" } or "holds")
   lab.check.equals { name = named "told", got = seen.second.error or "OK", want = "OK",
     what = "is what the client heard at the end of T2" }:expect "holds"
   lab.check.equals { name = named "late-answer", got = seen.second.late and "error " .. seen.second.late,

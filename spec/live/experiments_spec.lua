@@ -1,5 +1,7 @@
 -- The experiments on real servers, as a user runs them: in a process of their own, judged by exit code and
 -- files.
+local emptied = require "spec.support.emptied"
+local experiment = require "rlab.experiment"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
@@ -38,6 +40,14 @@ describe("experiments", function()
     it(id .. " is judged the same from what the run stored", function()
       local status, output = rlab("check", ("%s/%s/latest"):format(runs, id))
       assert.are.equal(0, status.code, output)
+    end)
+
+    it(id .. " is green by nothing that its checks read and do not find", function()
+      local read, survivors = emptied.survivors {
+        experiment = experiment.load(experiment.find(id)), result = result_of(id),
+        evidence = json.decode(assert(fs.read(("%s/%s/latest/evidence.json"):format(runs, id)))) }
+      assert.are.equal("", table.concat(survivors, "\n"))
+      assert.is_true(read >= #result_of(id).arms, read)
     end)
   end
 

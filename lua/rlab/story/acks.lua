@@ -16,10 +16,14 @@ local Matrix = {}
 Matrix.__index = Matrix
 
 -- Without an acknowledgement only phase A says something; one replica that is not the leader's only B.
+local function phases_of(s)
+  return s.acks == 0 and "A" or s.replication_factor == 1 and "B" or "AB"
+end
+
 local function row_of(arm, replicas)
   local s = arm.settings
   return { name = arm.name, acks = s.acks, min_isr = s.min_isr, replicas = replicas[s.replication_factor],
-    phases = s.acks == 0 and "A" or s.replication_factor == 1 and "B" or "AB",
+    phases = phases_of(s),
     std = s.replication_factor == 3 }
 end
 
@@ -271,6 +275,17 @@ function M.sent(seen)
   local sent = 0
   for _, phase in ipairs { seen.A or {}, seen.B or {} } do sent = sent + #(phase.sent or {}) end
   return { what = "records sent, of a topic whose first record was read", seen = seen.warm > 0 and sent or 0 }
+end
+
+-- check_accounted(lab, seen, arm): what was sent in each of the arm's phases was acknowledged or not, record
+-- by record. For checks.
+function M.check_accounted(lab, seen, arm)
+  for phase in phases_of(arm.settings):gmatch "." do
+    local ids = tables.append({}, seen[phase].acked)
+    for _, one in ipairs(seen[phase].refused) do ids[#ids + 1] = one.id end
+    lab.check.same { name = "accounted-" .. phase, got = ids, want = seen[phase].sent,
+      what = "records of phase " .. phase }:expect "holds"
+  end
 end
 
 -- acked(seen) -> the acknowledged ids of the outcomes A and B
