@@ -9,6 +9,7 @@ local mix = require "rlab.lab.mix"
 local must = require "rlab.must"
 local owed = require "rlab.lab.owed"
 local script = require "rlab.experiment.script"
+local sentence = require "rlab.experiment.sentence"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 local units = require "rlab.units"
@@ -106,7 +107,7 @@ end
 
 -- give_up(reason): the arm cannot be judged. Raises.
 function Lab.give_up(_, fmt, ...)
-  error(inconclusive(fmt:format(...)), 0)
+  error(inconclusive(sentence.of(fmt, ...)), 0)
 end
 
 -- await(what, pred, at_most) -> pred's value, which the environment owes: a server, a fault, the lab's own
@@ -167,7 +168,7 @@ end
 
 -- event(text): a line of the arm's story, on the screen and on the report's time axis.
 function Lab:event(fmt, ...)
-  local text = select("#", ...) > 0 and fmt:format(...) or fmt
+  local text = sentence.of(fmt, ...)
   self.events[#self.events + 1] = { at = self:now(), arm = self.label, text = text }
   self.run.view:event(self, text)
   self.run:pause_at_step(text)
@@ -185,12 +186,20 @@ end
 
 -- fact(text): what the setup established, printed under the setup line.
 function Lab:fact(fmt, ...)
-  self.facts[#self.facts + 1] = select("#", ...) > 0 and fmt:format(...) or fmt
+  self.facts[#self.facts + 1] = sentence.of(fmt, ...)
 end
 
--- number(name, value, unit): a measured number of this arm.
+-- What a result can hold of a value that may not have been measured: JSON has no word for it.
+local function measured(value)
+  return value ~= nil and value == value and math.abs(tonumber(value) or 0) < math.huge
+end
+
+-- number(name, value, unit) -> value: a measured number of this arm; nothing, or no number, is shown as not
+--   measured
 function Lab:number(name, value, unit)
-  self.numbers[#self.numbers + 1] = { name = name, value = value, unit = unit }
+  local known = measured(value)
+  self.numbers[#self.numbers + 1] = { name = name, value = known and value or "not measured",
+    unit = known and unit or nil }
   return value
 end
 

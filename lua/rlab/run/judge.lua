@@ -4,6 +4,7 @@ local err = require "rlab.err"
 local owed = require "rlab.lab.owed"
 local proof = require "rlab.proof"
 local script = require "rlab.experiment.script"
+local sentence = require "rlab.experiment.sentence"
 local tables = require "rlab.tables"
 local verdict = require "rlab.run.verdict"
 
@@ -36,7 +37,7 @@ local function stored_lab(exp, arm, shared)
   local lab = { label = arm.name, arm = arm, checks = {}, shared = shared,
     arm_names = tables.names_of(exp.arms) }
   function lab.give_up(_, fmt, ...)
-    error(err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = fmt:format(...) }, 0)
+    error(err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = sentence.of(fmt, ...) }, 0)
   end
   lab.check = require("rlab.check").bind(lab)
   return lab
