@@ -44,31 +44,31 @@ rl_err *history_open(const char *path, int64_t start, rl_history **out)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_sys(errno, "cannot write %s", path);
-    rl_history *h = mem_zero(sizeof *h);
-    pthread_mutex_init(&h->lock, NULL);
-    h->path = mem_strdup(path);
-    h->fd = fd;
-    h->keepers = 1;
-    h->start = start ? start : clock_ns();
-    *out = h;
+    rl_history *history = mem_zero(sizeof *history);
+    pthread_mutex_init(&history->lock, NULL);
+    history->path = mem_strdup(path);
+    history->fd = fd;
+    history->keepers = 1;
+    history->start = start ? start : clock_ns();
+    *out = history;
     return NULL;
 }
 
-static void flush(rl_history *h)
+static void flush(rl_history *history)
 {
     size_t done = 0;
-    while (done < h->buf.len && !h->failed) {
-        ssize_t n = write(h->fd, h->buf.data + done, h->buf.len - done);
+    while (done < history->buf.len && !history->failed) {
+        ssize_t n = write(history->fd, history->buf.data + done, history->buf.len - done);
         if (n < 0 && errno != EINTR)
-            h->failed = errno;
+            history->failed = errno;
         done += n > 0 ? (size_t)n : 0;
     }
-    buf_reset(&h->buf);
+    buf_reset(&history->buf);
 }
 
-static rl_err *state_of(const rl_history *h)
+static rl_err *state_of(const rl_history *history)
 {
-    return h->failed ? err_sys(h->failed, "cannot write %s", h->path) : NULL;
+    return history->failed ? err_sys(history->failed, "cannot write %s", history->path) : NULL;
 }
 
 /* ---- actors and their processes, under the lock ---- */
@@ -80,190 +80,193 @@ static char *as_json(const char *text)
     return out.data;
 }
 
-static int actor_of(rl_history *h, const char *name)
+static int actor_of(rl_history *history, const char *name)
 {
     char *json = as_json(name);
-    for (int i = 0; i < h->n_actors; i++)
-        if (strcmp(h->actors[i].name, json) == 0) {
+    for (int i = 0; i < history->n_actors; i++)
+        if (strcmp(history->actors[i].name, json) == 0) {
             free(json);
             return i;
         }
-    if (h->n_actors == h->cap_actors) {
-        h->cap_actors = h->cap_actors ? 2 * h->cap_actors : 16;
-        h->actors = mem_grow(h->actors, (size_t)h->cap_actors * sizeof *h->actors);
+    if (history->n_actors == history->cap_actors) {
+        history->cap_actors = history->cap_actors ? 2 * history->cap_actors : 16;
+        history->actors =
+            mem_grow(history->actors, (size_t)history->cap_actors * sizeof *history->actors);
     }
-    h->actors[h->n_actors] = (history_actor){.name = json, .free = -1};
-    return h->n_actors++;
+    history->actors[history->n_actors] = (history_actor){.name = json, .free = -1};
+    return history->n_actors++;
 }
 
-static int64_t new_process(rl_history *h, int actor)
+static int64_t new_process(rl_history *history, int actor)
 {
-    if (h->n_processes == h->cap_processes) {
-        h->cap_processes = h->cap_processes ? 2 * h->cap_processes : 64;
-        h->processes = mem_grow(h->processes, (size_t)h->cap_processes * sizeof *h->processes);
+    if (history->n_processes == history->cap_processes) {
+        history->cap_processes = history->cap_processes ? 2 * history->cap_processes : 64;
+        history->processes = mem_grow(history->processes,
+                                      (size_t)history->cap_processes * sizeof *history->processes);
     }
-    h->processes[h->n_processes] = (history_process){.actor = actor, .next_free = -1};
-    return h->n_processes++;
+    history->processes[history->n_processes] = (history_process){.actor = actor, .next_free = -1};
+    return history->n_processes++;
 }
 
-static int64_t take_process(rl_history *h, int actor, const char *f)
+static int64_t take_process(rl_history *history, int actor, const char *f)
 {
-    int64_t number = h->actors[actor].free;
+    int64_t number = history->actors[actor].free;
     if (number >= 0)
-        h->actors[actor].free = h->processes[number].next_free;
+        history->actors[actor].free = history->processes[number].next_free;
     else
-        number = new_process(h, actor);
-    rl_assert(!h->processes[number].f);
-    h->processes[number].f = as_json(f);
+        number = new_process(history, actor);
+    rl_assert(!history->processes[number].f);
+    history->processes[number].f = as_json(f);
     return number;
 }
 
-static void give_back(rl_history *h, int64_t number, history_type how)
+static void give_back(rl_history *history, int64_t number, history_type how)
 {
-    history_process *p = &h->processes[number];
+    history_process *p = &history->processes[number];
     free(p->f);
     p->f = NULL;
     if (how == HISTORY_INFO)
         return;
-    p->next_free = h->actors[p->actor].free;
-    h->actors[p->actor].free = number;
+    p->next_free = history->actors[p->actor].free;
+    history->actors[p->actor].free = number;
 }
 
-static bool outstanding(const rl_history *h, int64_t number)
+static bool outstanding(const rl_history *history, int64_t number)
 {
-    return number >= 0 && number < h->n_processes && h->processes[number].f;
+    return number >= 0 && number < history->n_processes && history->processes[number].f;
 }
 
-static void free_processes(rl_history *h)
+static void free_processes(rl_history *history)
 {
-    for (int i = 0; i < h->n_actors; i++)
-        free(h->actors[i].name);
-    for (int64_t i = 0; i < h->n_processes; i++)
-        free(h->processes[i].f);
-    free(h->actors);
-    free(h->processes);
+    for (int i = 0; i < history->n_actors; i++)
+        free(history->actors[i].name);
+    for (int64_t i = 0; i < history->n_processes; i++)
+        free(history->processes[i].f);
+    free(history->actors);
+    free(history->processes);
 }
 
 /* ---- lines ---- */
 
-static void put_line(rl_history *h, int64_t number, history_type type, const char *value,
+static void put_line(rl_history *history, int64_t number, history_type type, const char *value,
                      const char *error)
 {
     static const char *const types[] = {"invoke", "ok", "fail", "info"};
-    const history_process *p = &h->processes[number];
-    rl_buf *out = &h->buf;
+    const history_process *p = &history->processes[number];
+    rl_buf *out = &history->buf;
     buf_printf(out, "{\"index\":%lld,\"time\":%lld,\"process\":%lld,\"type\":\"%s\"",
-               (long long)h->next++, (long long)(clock_ns() - h->start), (long long)number,
-               types[type]);
+               (long long)history->next++, (long long)(clock_ns() - history->start),
+               (long long)number, types[type]);
     buf_printf(out, ",\"f\":%s,\"value\":%s", p->f, value);
     if (error) {
         buf_str(out, ",\"error\":");
         json_put_cstr(out, error);
     }
-    buf_printf(out, ",\"actor\":%s}\n", h->actors[p->actor].name);
+    buf_printf(out, ",\"actor\":%s}\n", history->actors[p->actor].name);
     if (out->len >= FLUSH_AT)
-        flush(h);
+        flush(history);
 }
 
-rl_err *history_invoke(rl_history *h, const char *actor, const char *f, const char *value,
+rl_err *history_invoke(rl_history *history, const char *actor, const char *f, const char *value,
                        int64_t *process)
 {
     rl_assert(actor && f && value);
     *process = -1;
-    pthread_mutex_lock(&h->lock);
-    if (!h->failed) {
-        *process = take_process(h, actor_of(h, actor), f);
-        put_line(h, *process, HISTORY_INVOKE, value, NULL);
+    pthread_mutex_lock(&history->lock);
+    if (!history->failed) {
+        *process = take_process(history, actor_of(history, actor), f);
+        put_line(history, *process, HISTORY_INVOKE, value, NULL);
     }
-    rl_err *err = state_of(h);
-    pthread_mutex_unlock(&h->lock);
+    rl_err *err = state_of(history);
+    pthread_mutex_unlock(&history->lock);
     return err;
 }
 
-static void complete(rl_history *h, int64_t process, history_type how, const char *value,
+static void complete(rl_history *history, int64_t process, history_type how, const char *value,
                      const char *error)
 {
-    rl_assert(outstanding(h, process) && how != HISTORY_INVOKE);
-    put_line(h, process, how, value, error);
-    give_back(h, process, how);
+    rl_assert(outstanding(history, process) && how != HISTORY_INVOKE);
+    put_line(history, process, how, value, error);
+    give_back(history, process, how);
 }
 
-rl_err *history_complete(rl_history *h, int64_t process, history_type how, const char *value,
+rl_err *history_complete(rl_history *history, int64_t process, history_type how, const char *value,
                          const char *error)
 {
-    pthread_mutex_lock(&h->lock);
-    if (!h->failed)
-        complete(h, process, how, value, error);
-    rl_err *err = state_of(h);
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    if (!history->failed)
+        complete(history, process, how, value, error);
+    rl_err *err = state_of(history);
+    pthread_mutex_unlock(&history->lock);
     return err;
 }
 
-bool history_outstanding(rl_history *h, int64_t process)
+bool history_outstanding(rl_history *history, int64_t process)
 {
-    pthread_mutex_lock(&h->lock);
-    bool is = outstanding(h, process);
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    bool is = outstanding(history, process);
+    pthread_mutex_unlock(&history->lock);
     return is;
 }
 
-rl_err *history_flush(rl_history *h)
+rl_err *history_flush(rl_history *history)
 {
-    pthread_mutex_lock(&h->lock);
-    flush(h);
-    rl_err *err = state_of(h);
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    flush(history);
+    rl_err *err = state_of(history);
+    pthread_mutex_unlock(&history->lock);
     return err;
 }
 
-int64_t history_count(rl_history *h)
+int64_t history_count(rl_history *history)
 {
-    pthread_mutex_lock(&h->lock);
-    int64_t n = h->next;
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    int64_t n = history->next;
+    pthread_mutex_unlock(&history->lock);
     return n;
 }
 
-void history_keep(rl_history *h)
+void history_keep(rl_history *history)
 {
-    pthread_mutex_lock(&h->lock);
-    rl_assert(h->keepers > 0);
-    h->keepers++;
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    rl_assert(history->keepers > 0);
+    history->keepers++;
+    pthread_mutex_unlock(&history->lock);
 }
 
-void history_drop(rl_history *h)
+void history_drop(rl_history *history)
 {
-    pthread_mutex_lock(&h->lock);
-    rl_assert(h->keepers > 0);
-    bool last = --h->keepers == 0;
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&history->lock);
+    rl_assert(history->keepers > 0);
+    bool last = --history->keepers == 0;
+    pthread_mutex_unlock(&history->lock);
     if (!last)
         return;
-    pthread_mutex_destroy(&h->lock);
-    free_processes(h);
-    buf_free(&h->buf);
-    free(h->path);
-    free(h);
+    pthread_mutex_destroy(&history->lock);
+    free_processes(history);
+    buf_free(&history->buf);
+    free(history->path);
+    free(history);
 }
 
-static void end_outstanding(rl_history *h)
+static void end_outstanding(rl_history *history)
 {
-    for (int64_t i = 0; i < h->n_processes && !h->failed; i++)
-        if (outstanding(h, i))
-            complete(h, i, HISTORY_INFO, "null", "it had not ended when the history was closed");
+    for (int64_t i = 0; i < history->n_processes && !history->failed; i++)
+        if (outstanding(history, i))
+            complete(history, i, HISTORY_INFO, "null",
+                     "it had not ended when the history was closed");
 }
 
-rl_err *history_close(rl_history *h)
+rl_err *history_close(rl_history *history)
 {
-    pthread_mutex_lock(&h->lock);
-    end_outstanding(h);
-    flush(h);
-    rl_err *err = state_of(h);
-    if (close(h->fd) != 0 && !err)
-        err = err_sys(errno, "cannot write %s", h->path);
-    h->failed = EBADF;
-    pthread_mutex_unlock(&h->lock);
-    history_drop(h);
+    pthread_mutex_lock(&history->lock);
+    end_outstanding(history);
+    flush(history);
+    rl_err *err = state_of(history);
+    if (close(history->fd) != 0 && !err)
+        err = err_sys(errno, "cannot write %s", history->path);
+    history->failed = EBADF;
+    pthread_mutex_unlock(&history->lock);
+    history_drop(history);
     return err;
 }

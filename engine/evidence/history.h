@@ -26,20 +26,20 @@ typedef enum history_type { HISTORY_INVOKE, HISTORY_OK, HISTORY_FAIL, HISTORY_IN
 /* A new file; start is the clock_ns that counts as time 0 (0: now). */
 rl_err *history_open(const char *path, int64_t start, rl_history **out);
 /* An operation begins: value is JSON already. *process is what ends it, -1 with an error. */
-rl_err *history_invoke(rl_history *h, const char *actor, const char *f, const char *value,
+rl_err *history_invoke(rl_history *history, const char *actor, const char *f, const char *value,
                        int64_t *process);
 /* How the operation of the process ended: ok, fail or info, once. error is plain text or NULL. */
-rl_err *history_complete(rl_history *h, int64_t process, history_type how, const char *value,
+rl_err *history_complete(rl_history *history, int64_t process, history_type how, const char *value,
                          const char *error);
 /* Whether the process has an operation outstanding; false for a number that was never given. */
-bool history_outstanding(rl_history *h, int64_t process);
-rl_err *history_flush(rl_history *h);
-int64_t history_count(rl_history *h); /* lines */
-rl_err *history_close(rl_history *h); /* flushes; later operations are refused */
+bool history_outstanding(rl_history *history, int64_t process);
+rl_err *history_flush(rl_history *history);
+int64_t history_count(rl_history *history); /* lines */
+rl_err *history_close(rl_history *history); /* flushes; later operations are refused */
 
 /* Who writes from a thread of its own keeps the memory until it has dropped it, also after the
  * close. */
-void history_keep(rl_history *h);
-void history_drop(rl_history *h);
+void history_keep(rl_history *history);
+void history_drop(rl_history *history);
 
 #endif

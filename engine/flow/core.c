@@ -130,17 +130,17 @@ static flow_counters *counters_new(rl_flow *flow, int n, bool shared)
 {
     rl_assert(n > 0);
     size_t bytes = sizeof(flow_counters) + (size_t)n * sizeof(int64_t);
-    flow_counters *c = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!c)
+    flow_counters *count = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!count)
         abort();
-    memset((void *)c, 0, bytes);
-    c->n = n;
-    c->shared = shared;
+    memset((void *)count, 0, bytes);
+    count->n = n;
+    count->shared = shared;
     pthread_mutex_lock(&flow->lock);
-    c->next = flow->counters;
-    flow->counters = c;
+    count->next = flow->counters;
+    flow->counters = count;
     pthread_mutex_unlock(&flow->lock);
-    return c;
+    return count;
 }
 
 flow_counters *flow_counters_new(rl_flow *flow, int n)
@@ -153,10 +153,10 @@ flow_counters *flow_counters_shared(rl_flow *flow, int n)
     return counters_new(flow, n, true);
 }
 
-bool flow_counters_mine(flow_counters *c)
+bool flow_counters_mine(flow_counters *count)
 {
     uintptr_t self = (uintptr_t)pthread_self(), writer = 0;
-    return atomic_compare_exchange_strong(&c->writer, &writer, self) || writer == self;
+    return atomic_compare_exchange_strong(&count->writer, &writer, self) || writer == self;
 }
 
 int64_t flow_total(rl_flow *flow, int i)
@@ -164,9 +164,9 @@ int64_t flow_total(rl_flow *flow, int i)
     int64_t sum = 0;
     rl_assert(i >= 0);
     pthread_mutex_lock(&flow->lock);
-    for (flow_counters *c = flow->counters; c; c = c->next)
-        if (i < c->n)
-            sum += atomic_load_explicit(&c->at[i], memory_order_relaxed);
+    for (flow_counters *count = flow->counters; count; count = count->next)
+        if (i < count->n)
+            sum += atomic_load_explicit(&count->at[i], memory_order_relaxed);
     pthread_mutex_unlock(&flow->lock);
     return sum;
 }
@@ -301,10 +301,10 @@ void flow_init(rl_flow *flow)
 
 static void *thread_main(void *arg)
 {
-    flow_thread *t = arg;
-    rl_flow *flow = t->flow;
-    pthread_setname_np(pthread_self(), t->name);
-    t->run(t->arg);
+    flow_thread *thread = arg;
+    rl_flow *flow = thread->flow;
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->arg);
     pthread_mutex_lock(&flow->lock);
     rl_assert(flow->running > 0);
     flow->running--;
@@ -315,35 +315,35 @@ static void *thread_main(void *arg)
 }
 
 /* Signals belong to the loop's thread. */
-static int create_deaf(flow_thread *t)
+static int create_deaf(flow_thread *thread)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&t->thread, NULL, thread_main, t);
+    int rc = pthread_create(&thread->thread, NULL, thread_main, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
 
 rl_err *flow_start(rl_flow *flow, const char *name, void (*run)(void *arg), void *arg)
 {
-    flow_thread *t = mem_zero(sizeof *t);
-    rl_assert(strlen(name) < sizeof t->name);
-    t->flow = flow;
-    t->run = run;
-    t->arg = arg;
-    strncpy(t->name, name, sizeof t->name - 1);
+    flow_thread *thread = mem_zero(sizeof *thread);
+    rl_assert(strlen(name) < sizeof thread->name);
+    thread->flow = flow;
+    thread->run = run;
+    thread->arg = arg;
+    strncpy(thread->name, name, sizeof thread->name - 1);
     pthread_mutex_lock(&flow->lock);
-    int rc = create_deaf(t);
+    int rc = create_deaf(thread);
     if (rc == 0) {
-        t->next = flow->threads;
-        flow->threads = t;
+        thread->next = flow->threads;
+        flow->threads = thread;
         flow->running++;
     }
     pthread_mutex_unlock(&flow->lock);
     if (rc == 0)
         return NULL;
-    free(t);
+    free(thread);
     return err_sys(rc, "thread %s", name);
 }
 
@@ -397,13 +397,13 @@ bool flow_ended(rl_flow *flow)
     return ended;
 }
 
-static void reap(flow_thread *t)
+static void reap(flow_thread *thread)
 {
-    while (t) {
-        flow_thread *next = t->next;
-        pthread_join(t->thread, NULL);
-        free(t);
-        t = next;
+    while (thread) {
+        flow_thread *next = thread->next;
+        pthread_join(thread->thread, NULL);
+        free(thread);
+        thread = next;
     }
 }
 
@@ -441,11 +441,11 @@ bool flow_close(rl_flow *flow, double seconds)
 {
     if (!end_threads(flow, seconds))
         return false;
-    for (flow_event *e; (e = flow_take_event(flow));)
-        flow_event_free(e);
-    for (flow_counters *c = flow->counters, *next; c; c = next) {
-        next = c->next;
-        free(c);
+    for (flow_event *event; (event = flow_take_event(flow));)
+        flow_event_free(event);
+    for (flow_counters *count = flow->counters, *next; count; count = next) {
+        next = count->next;
+        free(count);
     }
     for (int i = 0; i < flow->nneeds; i++)
         free(flow->needs[i].why);

@@ -69,23 +69,23 @@ flow_counters *flow_counters_shared(rl_flow *flow, int n);
 int64_t flow_total(rl_flow *flow, int i); /* over all of them */
 
 /* Whether the caller is the one writer; the first to ask becomes it. */
-bool flow_counters_mine(flow_counters *c);
+bool flow_counters_mine(flow_counters *count);
 
-static inline void flow_set(flow_counters *c, int i, int64_t value)
+static inline void flow_set(flow_counters *count, int i, int64_t value)
 {
-    rl_assert(i >= 0 && i < c->n && !c->shared && flow_counters_mine(c));
-    atomic_store_explicit(&c->at[i], value, memory_order_relaxed);
+    rl_assert(i >= 0 && i < count->n && !count->shared && flow_counters_mine(count));
+    atomic_store_explicit(&count->at[i], value, memory_order_relaxed);
 }
 
-static inline void flow_add(flow_counters *c, int i, int64_t n)
+static inline void flow_add(flow_counters *count, int i, int64_t n)
 {
-    flow_set(c, i, atomic_load_explicit(&c->at[i], memory_order_relaxed) + n);
+    flow_set(count, i, atomic_load_explicit(&count->at[i], memory_order_relaxed) + n);
 }
 
-static inline void flow_add_shared(flow_counters *c, int i, int64_t n)
+static inline void flow_add_shared(flow_counters *count, int i, int64_t n)
 {
-    rl_assert(i >= 0 && i < c->n && c->shared);
-    atomic_fetch_add_explicit(&c->at[i], n, memory_order_relaxed);
+    rl_assert(i >= 0 && i < count->n && count->shared);
+    atomic_fetch_add_explicit(&count->at[i], n, memory_order_relaxed);
 }
 
 /* A histogram of ns up to an hour; any thread records and copies, under its lock. */

@@ -132,18 +132,18 @@ void kafka_message_position(const rd_kafka_message_t *msg, rd_kafka_topic_partit
         return;
     const char *topic = rd_kafka_topic_name(msg->rkt);
     int64_t next = msg->offset + (msg->err ? 0 : 1);
-    rd_kafka_topic_partition_t *part =
+    rd_kafka_topic_partition_t *place =
         rd_kafka_topic_partition_list_find(list, topic, msg->partition);
-    if (!part) {
-        part = rd_kafka_topic_partition_list_add(list, topic, msg->partition);
-        part->offset = -1;
+    if (!place) {
+        place = rd_kafka_topic_partition_list_add(list, topic, msg->partition);
+        place->offset = -1;
     }
-    if (next < part->offset)
+    if (next < place->offset)
         return;
-    part->offset = next;
+    place->offset = next;
     int32_t epoch = rd_kafka_message_leader_epoch(msg);
     if (epoch >= 0)
-        rd_kafka_topic_partition_set_leader_epoch(part, epoch);
+        rd_kafka_topic_partition_set_leader_epoch(place, epoch);
 }
 
 rd_kafka_topic_partition_list_t *kafka_batch_positions(const kafka_batch *batch)
@@ -166,10 +166,10 @@ static rl_err *list_err(kafka_consumer *consumer, rd_kafka_resp_err_t code,
                         const rd_kafka_topic_partition_list_t *list, const char *what)
 {
     for (int i = 0; list && i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *part = &list->elems[i];
-        if (part->err)
-            return kafka_err(consumer->rk, part->err, "%s of %s[%d]", what, part->topic,
-                             (int)part->partition);
+        const rd_kafka_topic_partition_t *place = &list->elems[i];
+        if (place->err)
+            return kafka_err(consumer->rk, place->err, "%s of %s[%d]", what, place->topic,
+                             (int)place->partition);
     }
     return kafka_err(consumer->rk, code, "%s", what);
 }

@@ -193,10 +193,10 @@ int kafka_producer_send_many(kafka_producer *producer, rd_kafka_topic_t *topic, 
                              rd_kafka_message_t *msgs, int n)
 {
     for (int i = 0; i < n;) {
-        rd_kafka_message_t *m = &msgs[i++];
-        m->err = kafka_producer_send_to(producer, topic, partition, m->key, m->key_len, m->payload,
-                                        m->len, NULL);
-        if (m->err)
+        rd_kafka_message_t *msg = &msgs[i++];
+        msg->err = kafka_producer_send_to(producer, topic, partition, msg->key, msg->key_len,
+                                          msg->payload, msg->len, NULL);
+        if (msg->err)
             return i - 1;
         int fit = fitting(producer, msgs + i, n - i);
         int taken = fit ? send_fitting(producer, topic, partition, msgs + i, fit) : 0;
@@ -208,21 +208,22 @@ int kafka_producer_send_many(kafka_producer *producer, rd_kafka_topic_t *topic, 
 }
 
 static rd_kafka_resp_err_t produce_full(kafka_producer *producer, rd_kafka_topic_t *topic,
-                                        const kafka_record *r, void *opaque)
+                                        const kafka_record *record, void *opaque)
 {
     rd_kafka_vu_t vus[8];
     size_t n = 0;
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic};
-    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = r->partition};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = record->partition};
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
     vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque};
-    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)r->key, r->key_len}};
-    vus[n++] =
-        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)r->value, r->value_len}};
-    if (r->timestamp)
-        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = r->timestamp};
-    if (r->headers)
-        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = r->headers};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
+                               .u.mem = {(void *)record->key, record->key_len}};
+    vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE,
+                               .u.mem = {(void *)record->value, record->value_len}};
+    if (record->timestamp)
+        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp};
+    if (record->headers)
+        vus[n++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = record->headers};
     rd_kafka_error_t *error = rd_kafka_produceva(producer->rk, vus, n);
     if (!error)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -231,18 +232,18 @@ static rd_kafka_resp_err_t produce_full(kafka_producer *producer, rd_kafka_topic
     return code;
 }
 
-rd_kafka_resp_err_t kafka_producer_send(kafka_producer *producer, const kafka_record *r,
+rd_kafka_resp_err_t kafka_producer_send(kafka_producer *producer, const kafka_record *record,
                                         void *opaque)
 {
-    rd_kafka_topic_t *topic = kafka_producer_topic(producer, r->topic);
+    rd_kafka_topic_t *topic = kafka_producer_topic(producer, record->topic);
     if (!topic)
         return rd_kafka_last_error();
-    if (!r->timestamp && !r->headers)
-        return kafka_producer_send_to(producer, topic, r->partition, r->key, r->key_len, r->value,
-                                      r->value_len, opaque);
-    rd_kafka_resp_err_t code = produce_full(producer, topic, r, opaque);
+    if (!record->timestamp && !record->headers)
+        return kafka_producer_send_to(producer, topic, record->partition, record->key,
+                                      record->key_len, record->value, record->value_len, opaque);
+    rd_kafka_resp_err_t code = produce_full(producer, topic, record, opaque);
     if (!code)
-        count_sent(producer, 1, r->value_len);
+        count_sent(producer, 1, record->value_len);
     return code;
 }
 

@@ -66,11 +66,11 @@ void job_submit(rl_lane *lane, rl_job *job)
 static bool unlink_waiting(rl_lane *lane, rl_job *job)
 {
     rl_job *prev = NULL;
-    for (rl_job *j = lane->head; j; prev = j, j = j->next) {
-        if (j != job)
+    for (rl_job *waiting = lane->head; waiting; prev = waiting, waiting = waiting->next) {
+        if (waiting != job)
             continue;
-        *(prev ? &prev->next : &lane->head) = j->next;
-        if (lane->tail == j)
+        *(prev ? &prev->next : &lane->head) = waiting->next;
+        if (lane->tail == waiting)
             lane->tail = prev;
         return true;
     }

@@ -226,12 +226,12 @@ typedef struct queue_sum {
     int sockets;
 } queue_sum;
 
-static bool add_queue(const tcp_row *r, void *arg)
+static bool add_queue(const tcp_row *row, void *arg)
 {
     queue_sum *q = arg;
-    if (r->state == TCP_TABLE_ESTABLISHED && r->remote_port == q->remote_port &&
-        set_has(&q->mine, r->inode)) {
-        q->bytes += r->rx_queue;
+    if (row->state == TCP_TABLE_ESTABLISHED && row->remote_port == q->remote_port &&
+        set_has(&q->mine, row->inode)) {
+        q->bytes += row->rx_queue;
         q->sockets++;
     }
     return true;
@@ -253,12 +253,12 @@ typedef struct listener {
     tcp_row row;
 } listener;
 
-static bool find_listener(const tcp_row *r, void *arg)
+static bool find_listener(const tcp_row *row, void *arg)
 {
     listener *l = arg;
-    if (r->local_port != l->port)
+    if (row->local_port != l->port)
         return true;
-    l->row = *r;
+    l->row = *row;
     l->found = true;
     return false;
 }

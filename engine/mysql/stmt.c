@@ -96,30 +96,30 @@ rl_err *my_stmt_get(my_conn *conn, const my_cmd *cmd, my_stmt **out)
                    "the statement has %lu parameters, %d were given", wanted, cmd->nparams);
 }
 
-static void bind_one(MYSQL_BIND *bind, const my_value *v, unsigned long *length)
+static void bind_one(MYSQL_BIND *bind, const my_value *cell, unsigned long *length)
 {
-    switch (v->kind) {
+    switch (cell->kind) {
     case MY_NULL:
         bind->buffer_type = MYSQL_TYPE_NULL;
         break;
     case MY_INT:
         bind->buffer_type = MYSQL_TYPE_LONGLONG;
-        bind->buffer = (void *)&v->i;
+        bind->buffer = (void *)&cell->i;
         break;
     case MY_BOOL: {
         static signed char truth[] = {0, 1};
         bind->buffer_type = MYSQL_TYPE_TINY;
-        bind->buffer = &truth[v->i != 0];
+        bind->buffer = &truth[cell->i != 0];
         break;
     }
     case MY_DOUBLE:
         bind->buffer_type = MYSQL_TYPE_DOUBLE;
-        bind->buffer = (void *)&v->d;
+        bind->buffer = (void *)&cell->d;
         break;
     case MY_BYTES: /* as text where it is text, since JSON takes no binary strings; else as bytes */
-        bind->buffer_type = my_is_utf8(v->s, v->len) ? MYSQL_TYPE_STRING : MYSQL_TYPE_BLOB;
-        bind->buffer = (void *)v->s;
-        *length = (unsigned long)v->len;
+        bind->buffer_type = my_is_utf8(cell->s, cell->len) ? MYSQL_TYPE_STRING : MYSQL_TYPE_BLOB;
+        bind->buffer = (void *)cell->s;
+        *length = (unsigned long)cell->len;
         bind->buffer_length = *length;
         bind->length = length;
         break;

@@ -159,33 +159,33 @@ static int call_done(lua_State *L, int status, lua_KContext base)
 
 /* call(name): the function given to fail.define, with ctx and the hit number; its results are
  * the point's. */
-static int call_defined(lua_State *L, const fail_decision *d, const char *point)
+static int call_defined(lua_State *L, const fail_decision *decision, const char *point)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, CALLS_KEY);
-    if (lua_getfield(L, -1, d->name) != LUA_TFUNCTION)
+    if (lua_getfield(L, -1, decision->name) != LUA_TFUNCTION)
         return luaL_error(L, "failpoint %s: call(%s): no such function, give it by fail.define",
-                          point, d->name);
+                          point, decision->name);
     int base = lua_gettop(L) - 1;
     lua_pushvalue(L, 2);
-    lua_pushinteger(L, d->hit);
+    lua_pushinteger(L, decision->hit);
     lua_callk(L, 2, LUA_MULTRET, base, call_done);
     return call_done(L, LUA_OK, base);
 }
 
-static int act(lua_State *L, const char *point, fail_decision *d)
+static int act(lua_State *L, const char *point, fail_decision *decision)
 {
-    switch (d->action) {
+    switch (decision->action) {
     case FAIL_RETURN:
-        return push_value(L, &d->value);
+        return push_value(L, &decision->value);
     case FAIL_ERROR:
-        return push_error(L, point, &d->value);
+        return push_error(L, point, &decision->value);
     case FAIL_SLEEP:
-        return timed_wait(L, timed_new(L, sizeof(rl_timed), push_nothing), d->seconds);
+        return timed_wait(L, timed_new(L, sizeof(rl_timed), push_nothing), decision->seconds);
     case FAIL_PAUSE:
     case FAIL_BARRIER:
-        return wait_here(L, &d->ticket);
+        return wait_here(L, &decision->ticket);
     case FAIL_CALL:
-        return call_defined(L, d, point);
+        return call_defined(L, decision, point);
     default:
         return 0;
     }

@@ -318,17 +318,17 @@ static void set_hist(lua_State *L, flow_consume *consume, const char *key, flow_
     lua_setfield(L, -2, key);
 }
 
-static void push_partition(lua_State *L, const flow_consume_partition *p)
+static void push_partition(lua_State *L, const flow_consume_partition *partition)
 {
     lua_createtable(L, 0, 5);
-    field_set_text(L, "topic", p->topic);
-    field_set_int(L, "partition", p->partition);
-    if (p->position >= 0)
-        field_set_int(L, "position", p->position);
-    if (p->lag >= 0) {
-        field_set_int(L, "lag", p->lag);
+    field_set_text(L, "topic", partition->topic);
+    field_set_int(L, "partition", partition->partition);
+    if (partition->position >= 0)
+        field_set_int(L, "position", partition->position);
+    if (partition->lag >= 0) {
+        field_set_int(L, "lag", partition->lag);
     }
-    field_set_number(L, "waits", p->waits);
+    field_set_number(L, "waits", partition->waits);
 }
 
 static void set_partitions(lua_State *L, flow_consume *consume)

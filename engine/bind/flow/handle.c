@@ -101,37 +101,37 @@ void flow_handle_detach(rl_handle *h)
 
 /* ---- events ---- */
 
-static void push_event(lua_State *L, flow_event *e)
+static void push_event(lua_State *L, flow_event *event)
 {
-    lua_createtable(L, 0, 3 + e->nfields);
-    field_set_text(L, "what", e->what);
-    field_set_int(L, "at_ms", e->at_ms);
-    for (int i = 0; i < e->nfields; i++) {
-        if (e->fields[i].text)
-            field_set_text(L, e->fields[i].key, e->fields[i].text);
+    lua_createtable(L, 0, 3 + event->nfields);
+    field_set_text(L, "what", event->what);
+    field_set_int(L, "at_ms", event->at_ms);
+    for (int i = 0; i < event->nfields; i++) {
+        if (event->fields[i].text)
+            field_set_text(L, event->fields[i].key, event->fields[i].text);
         else
-            field_set_int(L, e->fields[i].key, e->fields[i].number);
+            field_set_int(L, event->fields[i].key, event->fields[i].number);
     }
-    if (e->err) {
-        errs_push_table(L, e->err);
-        e->err = NULL;
+    if (event->err) {
+        errs_push_table(L, event->err);
+        event->err = NULL;
         lua_setfield(L, -2, "err");
     }
-    flow_event_free(e);
+    flow_event_free(event);
 }
 
 /* A list of what is there; nil when nothing is and nothing will be. */
 static int push_events(lua_State *L, rl_flow *flow)
 {
     bool ended = flow_ended(flow);
-    flow_event *e = flow_take_event(flow);
-    if (!e && ended) {
+    flow_event *event = flow_take_event(flow);
+    if (!event && ended) {
         lua_pushnil(L);
         return 1;
     }
     lua_newtable(L);
-    for (lua_Integer n = 1; e; e = flow_take_event(flow), n++) {
-        push_event(L, e);
+    for (lua_Integer n = 1; event; event = flow_take_event(flow), n++) {
+        push_event(L, event);
         lua_rawseti(L, -2, n);
     }
     return 1;

@@ -68,7 +68,7 @@ static void *keep_new(lua_State *L, size_t size)
 }
 
 /* {{"name", "value"}, ...} of the table on top; the texts live as long as it does. */
-static void read_headers(lua_State *L, flow_load_shape *s)
+static void read_headers(lua_State *L, flow_load_shape *shape)
 {
     int request = lua_gettop(L);
     if (lua_getfield(L, request, "headers") == LUA_TNIL) {
@@ -86,28 +86,28 @@ static void read_headers(lua_State *L, flow_load_shape *s)
         pairs[i] = (flow_load_pair){lua_tostring(L, -2), lua_tostring(L, -1)};
         lua_pop(L, 3);
     }
-    s->headers = pairs;
-    s->nheaders = n;
+    shape->headers = pairs;
+    shape->nheaders = n;
     lua_pop(L, 1);
 }
 
-static void read_shape(lua_State *L, flow_load_shape *s)
+static void read_shape(lua_State *L, flow_load_shape *shape)
 {
     static const char *const keys[] = {"id",  "method", "path",      "body",    "topic",
                                        "key", "value",  "partition", "headers", NULL};
     luaL_argcheck(L, lua_istable(L, -1), 1, "a request is a table");
     int idx = lua_gettop(L);
     opts_check(L, idx, "flow_load.open: request", keys);
-    *s = (flow_load_shape){.id = opts_str(L, idx, "id", NULL),
-                           .method = opts_str(L, idx, "method", NULL),
-                           .path = opts_str(L, idx, "path", NULL),
-                           .body = opts_str(L, idx, "body", NULL),
-                           .topic = opts_str(L, idx, "topic", NULL),
-                           .key = opts_str(L, idx, "key", NULL),
-                           .value = opts_str(L, idx, "value", NULL),
-                           .partition = (int32_t)opts_int_in(L, idx, "partition",
-                                                             RD_KAFKA_PARTITION_UA, -1, INT32_MAX)};
-    read_headers(L, s);
+    *shape = (flow_load_shape){.id = opts_str(L, idx, "id", NULL),
+                               .method = opts_str(L, idx, "method", NULL),
+                               .path = opts_str(L, idx, "path", NULL),
+                               .body = opts_str(L, idx, "body", NULL),
+                               .topic = opts_str(L, idx, "topic", NULL),
+                               .key = opts_str(L, idx, "key", NULL),
+                               .value = opts_str(L, idx, "value", NULL),
+                               .partition = (int32_t)opts_int_in(
+                                   L, idx, "partition", RD_KAFKA_PARTITION_UA, -1, INT32_MAX)};
+    read_headers(L, shape);
 }
 
 /* `request` is one, `requests` is a list of them. */

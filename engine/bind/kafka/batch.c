@@ -254,8 +254,8 @@ static int batch_l_len(lua_State *L)
 static int each_next(lua_State *L)
 {
     lua_Integer i = lua_tointeger(L, lua_upvalueindex(2));
-    const kafka_batch *b = lua_touserdata(L, lua_upvalueindex(1));
-    if (i >= b->n)
+    const kafka_batch *batch = lua_touserdata(L, lua_upvalueindex(1));
+    if (i >= batch->n)
         return 0;
     lua_pushinteger(L, i + 1);
     lua_replace(L, lua_upvalueindex(2));
@@ -281,13 +281,13 @@ static int batch_l_generation(lua_State *L)
 /* An array of one field of the records; EOF events and errors are left out. */
 static int push_column(lua_State *L, void (*push)(lua_State *, const rd_kafka_message_t *))
 {
-    const kafka_batch *b = check_batch(L);
-    lua_createtable(L, b->n, 0);
+    const kafka_batch *batch = check_batch(L);
+    lua_createtable(L, batch->n, 0);
     lua_Integer n = 0;
-    for (int i = 0; i < b->n; i++) {
-        if (!is_data(b->msgs[i]))
+    for (int i = 0; i < batch->n; i++) {
+        if (!is_data(batch->msgs[i]))
             continue;
-        push(L, b->msgs[i]);
+        push(L, batch->msgs[i]);
         lua_rawseti(L, -2, ++n);
     }
     return 1;
@@ -330,12 +330,12 @@ static int batch_l_timestamps(lua_State *L)
 /* batch:bytes() -> bytes of keys and values, number of records (without EOF events and errors) */
 static int batch_l_bytes(lua_State *L)
 {
-    const kafka_batch *b = check_batch(L);
+    const kafka_batch *batch = check_batch(L);
     lua_Integer bytes = 0, records = 0;
-    for (int i = 0; i < b->n; i++) {
-        if (!is_data(b->msgs[i]))
+    for (int i = 0; i < batch->n; i++) {
+        if (!is_data(batch->msgs[i]))
             continue;
-        bytes += (lua_Integer)(b->msgs[i]->len + b->msgs[i]->key_len);
+        bytes += (lua_Integer)(batch->msgs[i]->len + batch->msgs[i]->key_len);
         records++;
     }
     lua_pushinteger(L, bytes);
@@ -354,17 +354,17 @@ static int batch_l_positions(lua_State *L)
 
 static int batch_l_close(lua_State *L)
 {
-    kafka_batch *b = check_batch(L);
-    int generation = b->generation;
-    kafka_batch_free(b);
-    b->generation = generation;
+    kafka_batch *batch = check_batch(L);
+    int generation = batch->generation;
+    kafka_batch_free(batch);
+    batch->generation = generation;
     return 0;
 }
 
 static int batch_l_tostring(lua_State *L)
 {
-    const kafka_batch *b = check_batch(L);
-    lua_pushfstring(L, "kafka.batch (%d records, generation %d)", b->n, b->generation);
+    const kafka_batch *batch = check_batch(L);
+    lua_pushfstring(L, "kafka.batch (%d records, generation %d)", batch->n, batch->generation);
     return 1;
 }
 

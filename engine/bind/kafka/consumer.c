@@ -25,7 +25,7 @@ kafka_consumer *kafka_consumer_check(lua_State *L, int idx)
 
 typedef struct poll_job {
     rl_await await; /* first */
-    kafka_consumer *c;
+    kafka_consumer *consumer;
     int max, timeout_ms;
     kafka_stop stop;
     kafka_batch batch;
@@ -34,14 +34,14 @@ typedef struct poll_job {
 static void poll_run(rl_await *a)
 {
     poll_job *job = (poll_job *)a;
-    a->err = kafka_consumer_poll(job->c, job->max, job->timeout_ms, &job->stop, &job->batch);
+    a->err = kafka_consumer_poll(job->consumer, job->max, job->timeout_ms, &job->stop, &job->batch);
 }
 
 static void poll_stop(rl_await *a)
 {
     poll_job *job = (poll_job *)a;
     atomic_store(&job->stop, true);
-    kafka_consumer_wake(job->c);
+    kafka_consumer_wake(job->consumer);
 }
 
 static int poll_push(lua_State *L, rl_await *a)
@@ -56,8 +56,8 @@ static void poll_drop(rl_await *a)
     poll_job *job = (poll_job *)a;
     if (!job->batch.n)
         return;
-    if (a->handle && a->handle->impl == job->c)
-        kafka_consumer_unread(job->c, &job->batch);
+    if (a->handle && a->handle->impl == job->consumer)
+        kafka_consumer_unread(job->consumer, &job->batch);
     else
         kafka_batch_free(&job->batch);
 }
@@ -68,7 +68,7 @@ static bool poll_now(const rl_handle *h, poll_job *job)
 {
     if (!lane_idle(&h->lane))
         return false;
-    rl_err *err = kafka_consumer_poll(job->c, job->max, 0, &job->stop, &job->batch);
+    rl_err *err = kafka_consumer_poll(job->consumer, job->max, 0, &job->stop, &job->batch);
     err_free(err); /* the job will meet it again */
     return job->batch.n > 0;
 }
@@ -76,14 +76,14 @@ static bool poll_now(const rl_handle *h, poll_job *job)
 /* c:poll([n [, at_most]]) -> batch | nil, err; an empty batch when nothing came */
 static int consumer_l_poll(lua_State *L)
 {
-    kafka_consumer *c = kafka_consumer_check(L, 1);
+    kafka_consumer *consumer = kafka_consumer_check(L, 1);
     lua_Integer max = luaL_optinteger(L, 2, POLL_RECORDS);
     luaL_argcheck(L, max >= 1 && max <= POLL_MAX, 2, "from 1 to 1000000 records");
     int timeout_ms = arg_duration_ms(L, 3, POLL_S);
     task_require(L);
     poll_job *job = await_new(sizeof *job, poll_run, poll_push, poll_drop);
     job->await.cancel = poll_stop;
-    job->c = c;
+    job->consumer = consumer;
     job->max = (int)max;
     job->timeout_ms = timeout_ms;
     if (poll_now(lua_touserdata(L, 1), job))
@@ -96,15 +96,15 @@ static int consumer_l_poll(lua_State *L)
 /* librdkafka asks its own thread, which may be busy. */
 typedef struct subscribe_job {
     rl_await await; /* first */
-    kafka_consumer *c;
+    kafka_consumer *consumer;
     rd_kafka_topic_partition_list_t *topics; /* NULL: of nothing any more */
 } subscribe_job;
 
 static void subscribe_run(rl_await *a)
 {
     subscribe_job *job = (subscribe_job *)a;
-    a->err = job->topics ? kafka_consumer_subscribe(job->c, job->topics)
-                         : kafka_consumer_unsubscribe(job->c);
+    a->err = job->topics ? kafka_consumer_subscribe(job->consumer, job->topics)
+                         : kafka_consumer_unsubscribe(job->consumer);
 }
 
 static void subscribe_cancel(rl_await *a)
@@ -119,11 +119,12 @@ static void subscribe_drop(rl_await *a)
         rd_kafka_topic_partition_list_destroy(job->topics);
 }
 
-static int subscribe(lua_State *L, kafka_consumer *c, rd_kafka_topic_partition_list_t *topics)
+static int subscribe(lua_State *L, kafka_consumer *consumer,
+                     rd_kafka_topic_partition_list_t *topics)
 {
     subscribe_job *job = await_new(sizeof *job, subscribe_run, NULL, subscribe_drop);
     job->await.cancel = subscribe_cancel;
-    job->c = c;
+    job->consumer = consumer;
     job->topics = topics;
     return await_job(L, 1, &job->await);
 }
@@ -131,7 +132,7 @@ static int subscribe(lua_State *L, kafka_consumer *c, rd_kafka_topic_partition_l
 /* c:subscribe{ "orders", "^audit-.*" } or c:subscribe("orders") -> true | nil, err */
 static int consumer_l_subscribe(lua_State *L)
 {
-    kafka_consumer *c = kafka_consumer_check(L, 1);
+    kafka_consumer *consumer = kafka_consumer_check(L, 1);
     if (lua_type(L, 2) == LUA_TSTRING) {
         lua_createtable(L, 1, 0);
         lua_pushvalue(L, 2);
@@ -148,7 +149,7 @@ static int consumer_l_subscribe(lua_State *L)
         lua_geti(L, 2, i);
         rd_kafka_topic_partition_list_add(topics, lua_tostring(L, -1), RD_KAFKA_PARTITION_UA);
     }
-    return subscribe(L, c, topics);
+    return subscribe(L, consumer, topics);
 }
 
 static int consumer_l_unsubscribe(lua_State *L)
@@ -174,19 +175,19 @@ static int consumer_l_subscription(lua_State *L)
 
 /* ---- what happened ---- */
 
-static void push_event(lua_State *L, kafka_rebalance *e)
+static void push_event(lua_State *L, kafka_rebalance *rebalance)
 {
     static const char *const types[] = {"assign", "revoke", "lost", "commit_error"};
     lua_createtable(L, 0, 5);
-    field_set_text(L, "type", types[e->type]);
-    field_set_int(L, "at", e->at_ms);
-    field_set_int(L, "generation", e->generation);
-    kafka_list_push(L, e->partitions);
+    field_set_text(L, "type", types[rebalance->type]);
+    field_set_int(L, "at", rebalance->at_ms);
+    field_set_int(L, "generation", rebalance->generation);
+    kafka_list_push(L, rebalance->partitions);
     lua_setfield(L, -2, "partitions");
-    if (!e->err)
+    if (!rebalance->err)
         return;
-    errs_push_table(L, e->err);
-    e->err = NULL;
+    errs_push_table(L, rebalance->err);
+    rebalance->err = NULL;
     lua_setfield(L, -2, "err");
 }
 
@@ -196,8 +197,8 @@ static int consumer_l_events(lua_State *L)
     kafka_rebalance *list = kafka_consumer_events(kafka_consumer_check(L, 1));
     lua_newtable(L);
     lua_Integer n = 0;
-    for (kafka_rebalance *e = list; e; e = e->next) {
-        push_event(L, e);
+    for (kafka_rebalance *rebalance = list; rebalance; rebalance = rebalance->next) {
+        push_event(L, rebalance);
         lua_rawseti(L, -2, ++n);
     }
     kafka_rebalance_free(list);
@@ -211,9 +212,9 @@ static int consumer_l_errors(lua_State *L)
 
 static int consumer_l_stats(lua_State *L)
 {
-    kafka_consumer *c = kafka_consumer_check(L, 1);
+    kafka_consumer *consumer = kafka_consumer_check(L, 1);
     lua_newtable(L);
-    kafka_client_stats_set(L, kafka_consumer_notes(c));
+    kafka_client_stats_set(L, kafka_consumer_notes(consumer));
     return 1;
 }
 
@@ -274,11 +275,11 @@ int kafka_l_consumer(lua_State *L)
     lua_settop(L, 1);
     rl_handle *h = handle_new(L, &kafka_consumer_type, 0);
     rd_kafka_conf_t *conf = kafka_conf_read(L, 1, "kafka.consumer", KAFKA_CONSUMER, NULL);
-    kafka_consumer *c;
-    rl_err *err = kafka_consumer_open(conf, NULL, NULL, &c);
+    kafka_consumer *consumer;
+    rl_err *err = kafka_consumer_open(conf, NULL, NULL, &consumer);
     if (err)
         return errs_fail(L, err);
-    handle_set(h, c);
+    handle_set(h, consumer);
     return 1;
 }
 

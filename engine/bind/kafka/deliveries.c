@@ -33,21 +33,21 @@ static void set_ended(delivery_set *set)
         timed_wake(&set->waits->timed);
 }
 
-void delivery_end(delivery_slot *s, const kafka_report *report)
+void delivery_end(delivery_slot *slot, const kafka_report *report)
 {
-    rl_assert(s->set->pending > 0);
-    s->report = *report;
-    s->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (--s->set->pending == 0)
-        set_ended(s->set);
+    rl_assert(slot->set->pending > 0);
+    slot->report = *report;
+    slot->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (--slot->set->pending == 0)
+        set_ended(slot->set);
 }
 
 static void slot_reported(report_target *target, const rd_kafka_message_t *msg)
 {
-    delivery_slot *s = (delivery_slot *)target;
+    delivery_slot *slot = (delivery_slot *)target;
     kafka_report report = kafka_report_of(msg);
-    delivery_end(s, &report);
-    delivery_set_unref(s->set);
+    delivery_end(slot, &report);
+    delivery_set_unref(slot->set);
 }
 
 static void slot_drop(report_target *target)

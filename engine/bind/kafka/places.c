@@ -53,15 +53,15 @@ static void check_keys(lua_State *L, int idx)
     }
 }
 
-static void add_extras(lua_State *L, int idx, rd_kafka_topic_partition_t *part)
+static void add_extras(lua_State *L, int idx, rd_kafka_topic_partition_t *place)
 {
     if (lua_getfield(L, idx, "leader_epoch") == LUA_TNUMBER)
-        rd_kafka_topic_partition_set_leader_epoch(part, (int32_t)lua_tointeger(L, -1));
+        rd_kafka_topic_partition_set_leader_epoch(place, (int32_t)lua_tointeger(L, -1));
     size_t len;
     if (lua_getfield(L, idx, "metadata") == LUA_TSTRING) {
         const char *text = lua_tolstring(L, -1, &len);
-        part->metadata = mem_dup(text, len); /* librdkafka frees it */
-        part->metadata_size = len;
+        place->metadata = mem_dup(text, len); /* librdkafka frees it */
+        place->metadata_size = len;
     }
     lua_pop(L, 2);
 }
@@ -81,11 +81,11 @@ static void add_table(lua_State *L, int idx, kafka_list_kind kind,
         luaL_error(L, "partition is missing in {topic=, partition=, offset=}");
     int64_t offset = kind == KAFKA_PLACES ? RD_KAFKA_OFFSET_INVALID : read_offset(L, idx, kind);
     if (list) {
-        rd_kafka_topic_partition_t *part =
+        rd_kafka_topic_partition_t *place =
             rd_kafka_topic_partition_list_add(list, lua_tostring(L, -2), (int32_t)partition);
-        part->offset = offset;
+        place->offset = offset;
         if (kind != KAFKA_PLACES)
-            add_extras(L, idx, part);
+            add_extras(L, idx, place);
     }
     lua_pop(L, 2);
 }

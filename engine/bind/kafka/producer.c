@@ -81,7 +81,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)events;
     if (read(side->fd, &count, sizeof count) < 0)
         return;
-    if (kafka_producer_drain(side->p, 0, DRAIN_EVENTS)) {
+    if (kafka_producer_drain(side->producer, 0, DRAIN_EVENTS)) {
         count = 1;
         if (write(side->fd, &count, sizeof count) < 0)
             return;
@@ -89,18 +89,18 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     wake_rooms(side);
 }
 
-static rl_err *side_open(lua_State *L, kafka_producer *p, producer_side **out)
+static rl_err *side_open(lua_State *L, kafka_producer *producer, producer_side **out)
 {
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0)
         return err_sys(errno, "eventfd");
     producer_side *side = mem_zero(sizeof *side);
     side->fd = fd;
-    side->p = p;
+    side->producer = producer;
     uv_poll_init(task_loop(L), &side->poll, fd);
     uv_poll_start(&side->poll, UV_READABLE, on_readable);
-    kafka_producer_on_report(p, on_report, side);
-    kafka_producer_watch(p, fd);
+    kafka_producer_on_report(producer, on_report, side);
+    kafka_producer_watch(producer, fd);
     *out = side;
     return NULL;
 }
@@ -121,10 +121,10 @@ static void producer_detach(rl_handle *h)
     const kafka_report closed =
         kafka_report_none(RD_KAFKA_RESP_ERR__DESTROY, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED);
     producer_side *side = h->extra;
-    kafka_producer_watch(side->p, -1);
-    while (kafka_producer_drain(side->p, 0, DRAIN_EVENTS))
+    kafka_producer_watch(side->producer, -1);
+    while (kafka_producer_drain(side->producer, 0, DRAIN_EVENTS))
         ;
-    kafka_producer_on_report(side->p, on_late_report, NULL);
+    kafka_producer_on_report(side->producer, on_late_report, NULL);
     while (side->sends)
         send_end(side->sends, &closed);
     kafka_sets_close(&side->sets);
@@ -146,10 +146,10 @@ static void room_forget(rl_timed *t)
         *p = w->next;
 }
 
-static int push_none(lua_State *L, rl_wait *w)
+static int push_none(lua_State *L, rl_wait *wait)
 {
     (void)L;
-    (void)w;
+    (void)wait;
     return 0;
 }
 
@@ -239,14 +239,14 @@ static void send_drop(rl_wait *wait)
 static int send_push(lua_State *L, rl_wait *wait)
 {
     send_wait *w = (send_wait *)wait;
-    const kafka_report *r = &w->report;
+    const kafka_report *report = &w->report;
     const char *topic = lua_getfield(L, 2, "topic") == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    if (!r->code) {
-        kafka_report_push(L, topic, r);
+    if (!report->code) {
+        kafka_report_push(L, topic, report);
         return 1;
     }
     lua_pushnil(L);
-    kafka_send_error_push(L, kafka_producer_if_open(L, 1), topic, r);
+    kafka_send_error_push(L, kafka_producer_if_open(L, 1), topic, report);
     return 2;
 }
 
@@ -264,11 +264,12 @@ static send_wait *send_new(producer_side *side)
     return w;
 }
 
-int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic)
+int kafka_send_failed(lua_State *L, kafka_producer *producer, rd_kafka_resp_err_t code,
+                      const char *topic)
 {
     const kafka_report refused = kafka_report_none(code, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
     lua_pushnil(L);
-    kafka_send_error_push(L, p, topic, &refused);
+    kafka_send_error_push(L, producer, topic, &refused);
     return 2;
 }
 
@@ -280,7 +281,7 @@ static int send_try(lua_State *L, int status, lua_KContext ctx)
     kafka_record record;
     kafka_record_read(L, 2, &record, false);
     send_wait *w = send_new(side);
-    rd_kafka_resp_err_t code = kafka_producer_send(side->p, &record, &w->target);
+    rd_kafka_resp_err_t code = kafka_producer_send(side->producer, &record, &w->target);
     if (!code)
         return task_wait(L, &w->wait);
     send_unlink(w);
@@ -288,7 +289,7 @@ static int send_try(lua_State *L, int status, lua_KContext ctx)
     kafka_record_drop(&record);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return kafka_wait_room(L, 0, send_try);
-    return kafka_send_failed(L, side->p, code, record.topic);
+    return kafka_send_failed(L, side->producer, code, record.topic);
 }
 
 /* p:send(record) -> report | nil, err */
@@ -302,17 +303,17 @@ static int producer_l_send(lua_State *L)
 /* p:post(record) -> true | nil, err: the report is only counted */
 static int producer_l_post(lua_State *L)
 {
-    kafka_producer *p = kafka_producer_check(L, 1);
+    kafka_producer *producer = kafka_producer_check(L, 1);
     kafka_record record;
     kafka_record_read(L, 2, &record, false);
-    rd_kafka_resp_err_t code = kafka_producer_send(p, &record, NULL);
+    rd_kafka_resp_err_t code = kafka_producer_send(producer, &record, NULL);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) { /* reports that wait to be read take up room */
-        kafka_producer_drain(p, 0, DRAIN_EVENTS);
-        code = kafka_producer_send(p, &record, NULL);
+        kafka_producer_drain(producer, 0, DRAIN_EVENTS);
+        code = kafka_producer_send(producer, &record, NULL);
     }
     if (code) {
         kafka_record_drop(&record);
-        return kafka_send_failed(L, p, code, record.topic);
+        return kafka_send_failed(L, producer, code, record.topic);
     }
     lua_pushboolean(L, 1);
     return 1;
@@ -334,15 +335,15 @@ static int producer_l_pending(lua_State *L)
 
 static int producer_l_stats(lua_State *L)
 {
-    kafka_producer *p = kafka_producer_check(L, 1);
-    kafka_counts n = kafka_producer_counts(p);
+    kafka_producer *producer = kafka_producer_check(L, 1);
+    kafka_counts n = kafka_producer_counts(producer);
     lua_newtable(L);
     field_set_int(L, "sent", n.sent);
     field_set_int(L, "acked", n.acked);
     field_set_int(L, "failed", n.failed);
     field_set_int(L, "bytes", n.bytes);
-    field_set_int(L, "pending", kafka_producer_pending(p));
-    kafka_client_stats_set(L, kafka_producer_notes(p));
+    field_set_int(L, "pending", kafka_producer_pending(producer));
+    kafka_client_stats_set(L, kafka_producer_notes(producer));
     return 1;
 }
 
@@ -401,18 +402,18 @@ int kafka_l_producer(lua_State *L)
     lua_settop(L, 1);
     rl_handle *h = handle_new(L, &kafka_producer_type, 0);
     rd_kafka_conf_t *conf = kafka_conf_read(L, 1, "kafka.producer", KAFKA_PRODUCER, NULL);
-    kafka_producer *p;
-    rl_err *err = kafka_producer_open(conf, &p);
+    kafka_producer *producer;
+    rl_err *err = kafka_producer_open(conf, &producer);
     if (err)
         return errs_fail(L, err);
     producer_side *side = NULL;
-    err = side_open(L, p, &side);
+    err = side_open(L, producer, &side);
     if (err) {
-        kafka_producer_close(p);
+        kafka_producer_close(producer);
         return errs_fail(L, err);
     }
     h->extra = side;
-    handle_set(h, p);
+    handle_set(h, producer);
     return 1;
 }
 

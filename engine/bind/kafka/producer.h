@@ -22,7 +22,7 @@ typedef struct producer_side producer_side;
 struct producer_side {
     uv_poll_t poll; /* first */
     int fd;
-    kafka_producer *p;
+    kafka_producer *producer;
     struct send_wait *sends;
     struct room_wait *rooms;
     set_link sets;
@@ -37,7 +37,8 @@ kafka_producer *kafka_producer_if_open(lua_State *L, int idx);
 
 /* A usage error of librdkafka (_STATE: no transaction), a dead client, or a full queue, as nil,
  * err with a status. */
-int kafka_send_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, const char *topic);
+int kafka_send_failed(lua_State *L, kafka_producer *producer, rd_kafka_resp_err_t code,
+                      const char *topic);
 
 /* Waits for room in the queue, then goes on in k(L, LUA_OK, ctx); the producer is at index 1.
  * Use as `return kafka_wait_room(...)`. */

@@ -45,19 +45,19 @@ static const char *topic_of(lua_State *L, int set_idx, int i)
 /* Pushes what is known of record i: a report, an error table, or nil. */
 static void push_slot(lua_State *L, int set_idx, delivery_set *set, int i)
 {
-    const kafka_report *r = &set->slots[i].report;
-    if (r->code == RD_KAFKA_RESP_ERR__IN_PROGRESS) {
+    const kafka_report *report = &set->slots[i].report;
+    if (report->code == RD_KAFKA_RESP_ERR__IN_PROGRESS) {
         lua_pushnil(L);
         return;
     }
     int top = lua_gettop(L);
     lua_getiuservalue(L, set_idx, 2);
-    kafka_producer *p = kafka_producer_if_open(L, -1);
+    kafka_producer *producer = kafka_producer_if_open(L, -1);
     const char *topic = topic_of(L, set_idx, i);
-    if (r->code)
-        kafka_send_error_push(L, p, topic, r);
+    if (report->code)
+        kafka_send_error_push(L, producer, topic, report);
     else
-        kafka_report_push(L, topic, r);
+        kafka_report_push(L, topic, report);
     field_set_int(L, "index", i + 1);
     lua_insert(L, top + 1);
     lua_settop(L, top + 1);
@@ -187,13 +187,14 @@ static void push_set(lua_State *L, producer_side *side, int list_idx, int n)
     *box = delivery_set_new(&side->sets, n);
 }
 
-static rd_kafka_resp_err_t submit_one(lua_State *L, kafka_producer *p, delivery_set *set, int i)
+static rd_kafka_resp_err_t submit_one(lua_State *L, kafka_producer *producer, delivery_set *set,
+                                      int i)
 {
     kafka_record record;
     lua_geti(L, 2, i + 1);
     kafka_record_read(L, -1, &record, false);
     atomic_fetch_add(&set->refs, 1);
-    rd_kafka_resp_err_t code = kafka_producer_send(p, &record, &set->slots[i].target);
+    rd_kafka_resp_err_t code = kafka_producer_send(producer, &record, &set->slots[i].target);
     lua_pop(L, 1);
     if (!code)
         return code;
@@ -206,10 +207,10 @@ static rd_kafka_resp_err_t submit_one(lua_State *L, kafka_producer *p, delivery_
 static int submit_from(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
-    kafka_producer *p = kafka_producer_check(L, 1);
+    kafka_producer *producer = kafka_producer_check(L, 1);
     delivery_set *set = check_set(L, 3);
     for (int i = (int)ctx; i < set->n; i++) {
-        rd_kafka_resp_err_t code = submit_one(L, p, set, i);
+        rd_kafka_resp_err_t code = submit_one(L, producer, set, i);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             return kafka_wait_room(L, i, submit_from);
         if (!code)
@@ -262,9 +263,10 @@ static const char *element(lua_State *L, int list, lua_Integer i, const char *wh
     return NULL;
 }
 
-static int batch_failed(lua_State *L, kafka_producer *p, rd_kafka_resp_err_t code, lua_Integer i)
+static int batch_failed(lua_State *L, kafka_producer *producer, rd_kafka_resp_err_t code,
+                        lua_Integer i)
 {
-    kafka_send_failed(L, p, code, lua_tostring(L, ARG_TOPIC));
+    kafka_send_failed(L, producer, code, lua_tostring(L, ARG_TOPIC));
     field_set_int(L, "index", i);
     return 2;
 }
@@ -287,24 +289,25 @@ static int post_from(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
     rd_kafka_message_t msgs[CHUNK];
-    kafka_producer *p = kafka_producer_check(L, 1);
-    rd_kafka_topic_t *topic = kafka_producer_topic(p, lua_tostring(L, ARG_TOPIC));
+    kafka_producer *producer = kafka_producer_check(L, 1);
+    rd_kafka_topic_t *topic = kafka_producer_topic(producer, lua_tostring(L, ARG_TOPIC));
     if (!topic)
-        return batch_failed(L, p, rd_kafka_last_error(), 1);
+        return batch_failed(L, producer, rd_kafka_last_error(), 1);
     int32_t partition = (int32_t)lua_tointeger(L, ARG_PARTITION);
     lua_Integer n = (lua_Integer)lua_rawlen(L, ARG_VALUES);
     for (lua_Integer i = (lua_Integer)ctx; i < n;) {
         int want = n - i < CHUNK ? (int)(n - i) : CHUNK;
         read_chunk(L, i, msgs, want);
-        int taken = kafka_producer_send_many(p, topic, partition, msgs, want);
+        int taken = kafka_producer_send_many(producer, topic, partition, msgs, want);
         i += taken;
         if (taken == want)
             continue;
         if (msgs[taken].err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             return kafka_wait_room(L, (lua_KContext)i, post_from);
-        return batch_failed(L, p, msgs[taken].err, i + 1);
+        return batch_failed(L, producer, msgs[taken].err, i + 1);
     }
-    kafka_producer_drain(p, 0, DRAIN_EVENTS); /* a loop of batches never comes back to the loop */
+    kafka_producer_drain(producer, 0,
+                         DRAIN_EVENTS); /* a loop of batches never comes back to the loop */
     lua_pushinteger(L, n);
     return 1;
 }

@@ -14,10 +14,10 @@ static const double FLUSH_S = 30, TXN_S = 60, OFFSETS_S = 10;
 
 typedef struct producer_job {
     rl_await await; /* first */
-    kafka_producer *p;
+    kafka_producer *producer;
     int timeout_ms;
     kafka_stop stop;
-    rl_err *(*call)(kafka_producer *p, int timeout_ms, const kafka_stop *stop);
+    rl_err *(*call)(kafka_producer *producer, int timeout_ms, const kafka_stop *stop);
     rd_kafka_topic_partition_list_t *offsets;
     rd_kafka_consumer_group_metadata_t *group;
 } producer_job;
@@ -26,9 +26,9 @@ static void job_run(rl_await *a)
 {
     producer_job *job = (producer_job *)a;
     if (job->group)
-        a->err = kafka_txn_offsets(job->p, job->offsets, job->group, job->timeout_ms);
+        a->err = kafka_txn_offsets(job->producer, job->offsets, job->group, job->timeout_ms);
     else
-        a->err = job->call(job->p, job->timeout_ms, &job->stop);
+        a->err = job->call(job->producer, job->timeout_ms, &job->stop);
 }
 
 static void job_stop(rl_await *a)
@@ -45,11 +45,11 @@ static void job_drop(rl_await *a)
         rd_kafka_consumer_group_metadata_destroy(job->group);
 }
 
-static producer_job *job_new(kafka_producer *p, int timeout_ms)
+static producer_job *job_new(kafka_producer *producer, int timeout_ms)
 {
     producer_job *job = await_new(sizeof *job, job_run, NULL, job_drop);
     job->await.cancel = job_stop;
-    job->p = p;
+    job->producer = producer;
     job->timeout_ms = timeout_ms;
     return job;
 }
@@ -57,9 +57,9 @@ static producer_job *job_new(kafka_producer *p, int timeout_ms)
 static int simple_job(lua_State *L, double default_s,
                       rl_err *(*call)(kafka_producer *, int, const kafka_stop *))
 {
-    kafka_producer *p = kafka_producer_check(L, 1);
+    kafka_producer *producer = kafka_producer_check(L, 1);
     int timeout_ms = arg_duration_ms(L, 2, default_s);
-    producer_job *job = job_new(p, timeout_ms);
+    producer_job *job = job_new(producer, timeout_ms);
     job->call = call;
     return await_job(L, 1, &job->await);
 }
@@ -77,11 +77,11 @@ static int txn_l_init(lua_State *L)
 }
 
 /* librdkafka asks its own thread, which may be busy. */
-static rl_err *begin(kafka_producer *p, int timeout_ms, const kafka_stop *stop)
+static rl_err *begin(kafka_producer *producer, int timeout_ms, const kafka_stop *stop)
 {
     (void)timeout_ms;
     (void)stop;
-    return kafka_txn_begin(p);
+    return kafka_txn_begin(producer);
 }
 
 /* p:begin() -> true | nil, err */
@@ -118,12 +118,12 @@ static int txn_l_end_uncertain(lua_State *L)
 /* p:send_offsets(consumer, offsets [, at_most]) -> true | nil, err */
 static int txn_l_send_offsets(lua_State *L)
 {
-    kafka_producer *p = kafka_producer_check(L, 1);
+    kafka_producer *producer = kafka_producer_check(L, 1);
     task_require(L);
     kafka_consumer *consumer = kafka_consumer_check(L, 2);
     int timeout_ms = arg_duration_ms(L, 4, OFFSETS_S);
     rd_kafka_topic_partition_list_t *offsets = kafka_list_read(L, 3, KAFKA_OFFSETS);
-    producer_job *job = job_new(p, timeout_ms);
+    producer_job *job = job_new(producer, timeout_ms);
     job->offsets = offsets;
     job->group = rd_kafka_consumer_group_metadata(kafka_consumer_rk(consumer));
     return await_job(L, 1, &job->await);

@@ -82,20 +82,20 @@ static void unknown_field(lua_State *L, const char *field)
 }
 
 /* Key and value lie on top of the stack. */
-static void read_field(lua_State *L, kafka_record *r, const char *field)
+static void read_field(lua_State *L, kafka_record *record, const char *field)
 {
     if (strcmp(field, "topic") == 0) {
         if (lua_type(L, -1) != LUA_TSTRING)
             luaL_error(L, "record.topic: a string expected, got %s", luaL_typename(L, -1));
-        r->topic = lua_tostring(L, -1);
+        record->topic = lua_tostring(L, -1);
     } else if (strcmp(field, "value") == 0) {
-        r->value = bytes_at(L, field, &r->value_len);
+        record->value = bytes_at(L, field, &record->value_len);
     } else if (strcmp(field, "key") == 0) {
-        r->key = bytes_at(L, field, &r->key_len);
+        record->key = bytes_at(L, field, &record->key_len);
     } else if (strcmp(field, "partition") == 0) {
-        r->partition = (int32_t)integer_at(L, field, 0, INT32_MAX);
+        record->partition = (int32_t)integer_at(L, field, 0, INT32_MAX);
     } else if (strcmp(field, "timestamp") == 0) {
-        r->timestamp = integer_at(L, field, 0, INT64_MAX);
+        record->timestamp = integer_at(L, field, 0, INT64_MAX);
     } else if (strcmp(field, "headers") == 0) {
         headers_check(L, lua_gettop(L));
     } else {
@@ -103,10 +103,10 @@ static void read_field(lua_State *L, kafka_record *r, const char *field)
     }
 }
 
-void kafka_record_read(lua_State *L, int idx, kafka_record *r, bool only_check)
+void kafka_record_read(lua_State *L, int idx, kafka_record *record, bool only_check)
 {
     idx = lua_absindex(L, idx);
-    *r = (kafka_record){.partition = RD_KAFKA_PARTITION_UA};
+    *record = (kafka_record){.partition = RD_KAFKA_PARTITION_UA};
     if (lua_type(L, idx) != LUA_TTABLE)
         luaL_error(L, "a record table {topic=, key=, value=, ...} expected, got %s",
                    luaL_typename(L, idx));
@@ -115,23 +115,23 @@ void kafka_record_read(lua_State *L, int idx, kafka_record *r, bool only_check)
         if (lua_type(L, -2) != LUA_TSTRING)
             luaL_error(L, "record: fields are written name = value");
         const char *field = lua_tostring(L, -2);
-        read_field(L, r, field);
+        read_field(L, record, field);
         headers |= field[0] == 'h';
     }
-    if (!r->topic || !*r->topic)
+    if (!record->topic || !*record->topic)
         luaL_error(L, "record.topic is missing");
     if (!headers || only_check)
         return;
     lua_getfield(L, idx, "headers");
-    r->headers = headers_build(L, lua_gettop(L));
+    record->headers = headers_build(L, lua_gettop(L));
     lua_pop(L, 1);
 }
 
-void kafka_record_drop(kafka_record *r)
+void kafka_record_drop(kafka_record *record)
 {
-    if (r->headers)
-        rd_kafka_headers_destroy(r->headers);
-    r->headers = NULL;
+    if (record->headers)
+        rd_kafka_headers_destroy(record->headers);
+    record->headers = NULL;
 }
 
 void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
@@ -191,18 +191,18 @@ static void push_offset(lua_State *L, int64_t offset)
         lua_pushnil(L);
 }
 
-static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *part)
+static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *place)
 {
     lua_createtable(L, 0, 4);
-    field_set_text(L, "topic", part->topic);
-    field_set_int(L, "partition", part->partition);
-    push_offset(L, part->offset);
+    field_set_text(L, "topic", place->topic);
+    field_set_int(L, "partition", place->partition);
+    push_offset(L, place->offset);
     lua_setfield(L, -2, "offset");
-    int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(part);
+    int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(place);
     if (epoch >= 0)
         field_set_int(L, "leader_epoch", epoch);
-    if (part->metadata && part->metadata_size) {
-        field_set_bytes(L, "metadata", part->metadata, part->metadata_size);
+    if (place->metadata && place->metadata_size) {
+        field_set_bytes(L, "metadata", place->metadata, place->metadata_size);
     }
 }
 
@@ -266,24 +266,24 @@ void kafka_report_push(lua_State *L, const char *topic, const kafka_report *repo
 
 /* A record whose report is bad while its transaction is open makes librdkafka ask for an abort;
  * one that fails because the producer is dead says so, whatever its own code. */
-static rl_err *send_error(kafka_producer *p, rd_kafka_resp_err_t code, bool reported,
+static rl_err *send_error(kafka_producer *producer, rd_kafka_resp_err_t code, bool reported,
                           const char *topic)
 {
-    rd_kafka_t *rk = p ? kafka_producer_rk(p) : NULL;
+    rd_kafka_t *rk = producer ? kafka_producer_rk(producer) : NULL;
     if (code == RD_KAFKA_RESP_ERR__DESTROY)
         return err_lab("CLOSED", "the producer was closed before the report came");
     bool dead = code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED;
     rl_err *err = kafka_err(dead ? rk : NULL, code, "record to %s", topic ? topic : "?");
     err->fatal |= rk && rd_kafka_fatal_error(rk, NULL, 0);
-    err->abortable = reported && p && !err->fatal && kafka_producer_in_transaction(p);
+    err->abortable = reported && producer && !err->fatal && kafka_producer_in_transaction(producer);
     err->retriable &= !err->abortable && !err->fatal;
     return err;
 }
 
-void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
+void kafka_send_error_push(lua_State *L, kafka_producer *producer, const char *topic,
                            const kafka_report *report)
 {
-    errs_push_table(L, send_error(p, report->code, report->reported, topic));
+    errs_push_table(L, send_error(producer, report->code, report->reported, topic));
     set_place(L, topic, report->partition, report->status);
 }
 

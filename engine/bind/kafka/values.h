@@ -45,7 +45,7 @@ kafka_report kafka_report_none(rd_kafka_resp_err_t code, rd_kafka_msg_status_t s
 /* {topic, partition, offset, timestamp, status}, or an error table with status, topic and
  * partition (p: NULL when it is closed). */
 void kafka_report_push(lua_State *L, const char *topic, const kafka_report *report);
-void kafka_send_error_push(lua_State *L, kafka_producer *p, const char *topic,
+void kafka_send_error_push(lua_State *L, kafka_producer *producer, const char *topic,
                            const kafka_report *report);
 
 /* The errors of the notes as a list of error tables with `at` (ms); they are taken. */

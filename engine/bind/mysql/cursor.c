@@ -15,28 +15,28 @@ enum { CHUNK_ROWS = 1000, CHUNK_BYTES = 256 * 1024 };
 
 /* User value 1: the connection's handle, 2: the column names. Several tasks may read one cursor: each
  * that finds no row fetches a chunk, and what none of them has taken yet waits here, in order. */
-typedef struct cursor {
+typedef struct lua_cursor {
     uint64_t serial; /* 0: the server has sent all rows, or we want no more */
     my_result *chunk;
     size_t next;
     bool closed; /* by close(): a fetch that is under way must not open it again */
-} cursor;
+} lua_cursor;
 
-static cursor *check_cursor(lua_State *L)
+static lua_cursor *check_cursor(lua_State *L)
 {
     return luaL_checkudata(L, 1, CURSOR_META);
 }
 
 /* Reads a chunk; a cursor that has no more is closed at once, which frees the connection for
  * other statements. */
-static void read_chunk(mysql_job *job, my_cursor *c)
+static void read_chunk(mysql_job *job, my_cursor *cursor)
 {
-    job->await.err = my_fetch(c, CHUNK_ROWS, CHUNK_BYTES, &job->result);
-    job->serial = my_serial(c);
+    job->await.err = my_fetch(cursor, CHUNK_ROWS, CHUNK_BYTES, &job->result);
+    job->serial = my_serial(cursor);
     if (!job->await.err && job->result)
         return;
     job->serial = 0;
-    rl_err *err = my_close(c);
+    rl_err *err = my_close(cursor);
     if (job->await.err)
         err_free(err);
     else
@@ -46,17 +46,17 @@ static void read_chunk(mysql_job *job, my_cursor *c)
 static void open_run(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
-    my_cursor *c;
-    a->err = my_open(job->conn, &job->cmd, &c);
+    my_cursor *cursor;
+    a->err = my_open(job->conn, &job->cmd, &cursor);
     if (!a->err)
-        read_chunk(job, c);
+        read_chunk(job, cursor);
 }
 
 static int open_push(lua_State *L, rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
-    cursor *c = lua_newuserdatauv(L, sizeof *c, 2);
-    *c = (cursor){.serial = job->serial, .chunk = job->result};
+    lua_cursor *c = lua_newuserdatauv(L, sizeof *c, 2);
+    *c = (lua_cursor){.serial = job->serial, .chunk = job->result};
     luaL_setmetatable(L, CURSOR_META);
     lua_rawgeti(L, LUA_REGISTRYINDEX, a->handle_ref);
     lua_setiuservalue(L, -2, 1);
@@ -97,14 +97,14 @@ int mysql_l_cursor_prepared(lua_State *L)
     return open_cursor(L, true);
 }
 
-static void free_chunks(cursor *c)
+static void free_chunks(lua_cursor *c)
 {
     my_result_free(c->chunk);
     c->chunk = NULL;
     c->next = 0;
 }
 
-static void append_chunk(cursor *c, my_result *chunk)
+static void append_chunk(lua_cursor *c, my_result *chunk)
 {
     my_result **end = &c->chunk;
     while (*end)
@@ -113,7 +113,7 @@ static void append_chunk(cursor *c, my_result *chunk)
 }
 
 /* Whether there is a row that needs no server. */
-static bool has_row(cursor *c)
+static bool has_row(lua_cursor *c)
 {
     while (c->chunk && c->next >= c->chunk->nrows) {
         my_result *spent = c->chunk;
@@ -125,7 +125,7 @@ static bool has_row(cursor *c)
     return c->chunk != NULL;
 }
 
-static int push_next(lua_State *L, cursor *c, int idx)
+static int push_next(lua_State *L, lua_cursor *c, int idx)
 {
     rl_assert(c->chunk && c->next < c->chunk->nrows);
     lua_getiuservalue(L, idx, 2);
@@ -135,26 +135,26 @@ static int push_next(lua_State *L, cursor *c, int idx)
 
 typedef struct fetch_job {
     mysql_job base;
-    cursor *cursor; /* on the waiting task's stack */
-    bool fetched;   /* rows, or their end */
-    bool missed;    /* the connection knows no such cursor any more */
+    lua_cursor *cursor; /* on the waiting task's stack */
+    bool fetched;       /* rows, or their end */
+    bool missed;        /* the connection knows no such cursor any more */
 } fetch_job;
 
 static void fetch_run(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
-    my_cursor *c = my_find(job->conn, job->serial);
-    ((fetch_job *)a)->missed = !c;
-    if (!c)
+    my_cursor *cursor = my_find(job->conn, job->serial);
+    ((fetch_job *)a)->missed = !cursor;
+    if (!cursor)
         return;
-    read_chunk(job, c);
+    read_chunk(job, cursor);
     ((fetch_job *)a)->fetched = !a->err;
 }
 
 /* What the job has read belongs to the cursor, also when its own task was cancelled. */
 static void settle(fetch_job *job)
 {
-    cursor *c = job->cursor;
+    lua_cursor *c = job->cursor;
     if (!job->fetched || c->closed)
         return;
     job->fetched = false;
@@ -172,7 +172,7 @@ static void fetch_drop(rl_await *a)
 static int fetch_push(lua_State *L, rl_await *a)
 {
     fetch_job *job = (fetch_job *)a;
-    cursor *c = job->cursor;
+    lua_cursor *c = job->cursor;
     settle(job);
     if (has_row(c))
         return push_next(L, c, 1);
@@ -186,7 +186,7 @@ static int fetch_push(lua_State *L, rl_await *a)
 /* cursor:next() -> row | nil at the end | nil, err */
 static int mysql_cursor_l_next(lua_State *L)
 {
-    cursor *c = check_cursor(L);
+    lua_cursor *c = check_cursor(L);
     if (has_row(c))
         return push_next(L, c, 1);
     lua_settop(L, 1);
@@ -206,15 +206,15 @@ static int mysql_cursor_l_next(lua_State *L)
 static void close_run(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
-    my_cursor *c = my_find(job->conn, job->serial);
-    if (c)
-        a->err = my_close(c);
+    my_cursor *cursor = my_find(job->conn, job->serial);
+    if (cursor)
+        a->err = my_close(cursor);
 }
 
 /* cursor:close(), also early; what the server still sends is skipped */
 static int mysql_cursor_l_close(lua_State *L)
 {
-    cursor *c = check_cursor(L);
+    lua_cursor *c = check_cursor(L);
     uint64_t serial = c->serial;
     free_chunks(c);
     c->serial = 0;
@@ -240,7 +240,7 @@ static int mysql_cursor_l_columns(lua_State *L)
 
 static int mysql_cursor_l_gc(lua_State *L)
 {
-    cursor *c = check_cursor(L);
+    lua_cursor *c = check_cursor(L);
     free_chunks(c);
     lua_getiuservalue(L, 1, 1);
     rl_handle *h = lua_touserdata(L, -1);

@@ -63,23 +63,23 @@ my_value *mysql_params(lua_State *L, int first, int last, const char *where)
     return values;
 }
 
-static void push_value(lua_State *L, const my_value *v)
+static void push_value(lua_State *L, const my_value *cell)
 {
-    switch (v->kind) {
+    switch (cell->kind) {
     case MY_NULL:
         errs_push_null(L);
         break;
     case MY_INT:
-        lua_pushinteger(L, v->i);
+        lua_pushinteger(L, cell->i);
         break;
     case MY_BOOL:
-        lua_pushboolean(L, v->i != 0);
+        lua_pushboolean(L, cell->i != 0);
         break;
     case MY_DOUBLE:
-        lua_pushnumber(L, v->d);
+        lua_pushnumber(L, cell->d);
         break;
     case MY_BYTES:
-        lua_pushlstring(L, v->s, v->len);
+        lua_pushlstring(L, cell->s, cell->len);
         break;
     }
 }
@@ -150,8 +150,8 @@ void mysql_push_rows(lua_State *L, const my_result *result)
         return;
     lua_newtable(L);
     lua_Integer n = 0;
-    for (const my_result *r = result->next; r; r = r->next) {
-        push_set(L, r);
+    for (const my_result *more = result->next; more; more = more->next) {
+        push_set(L, more);
         lua_rawseti(L, -2, ++n);
     }
     lua_setfield(L, -2, "more");

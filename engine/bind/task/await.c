@@ -9,9 +9,9 @@
 #include "bind/value/errs.h"
 #include "bind/task/internal.h"
 
-static rl_await *of_wait(rl_wait *w)
+static rl_await *of_wait(rl_wait *wait)
 {
-    return (rl_await *)w; /* first member */
+    return (rl_await *)wait; /* first member */
 }
 
 static rl_await *of_job(rl_job *job)
@@ -40,14 +40,14 @@ static void await_job_cancel(rl_job *job)
         a->handle->type->cancel(a->handle->impl);
 }
 
-static void await_cancel(rl_wait *w)
+static void await_cancel(rl_wait *wait)
 {
-    job_cancel(&of_wait(w)->job);
+    job_cancel(&of_wait(wait)->job);
 }
 
-static int await_push(lua_State *L, rl_wait *w)
+static int await_push(lua_State *L, rl_wait *wait)
 {
-    rl_await *a = of_wait(w);
+    rl_await *a = of_wait(wait);
     if (!a->err && a->job.cancelled && !a->push)
         a->err = err_lab("CANCELLED", "the call was cancelled");
     if (a->err) {
@@ -61,10 +61,10 @@ static int await_push(lua_State *L, rl_wait *w)
     return 1;
 }
 
-static void await_drop(rl_wait *w)
+static void await_drop(rl_wait *wait)
 {
-    rl_await *a = of_wait(w);
-    luaL_unref(w->task->s->main, LUA_REGISTRYINDEX, a->handle_ref);
+    rl_await *a = of_wait(wait);
+    luaL_unref(wait->task->s->main, LUA_REGISTRYINDEX, a->handle_ref);
     err_free(a->err);
     if (a->drop)
         a->drop(a);

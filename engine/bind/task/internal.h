@@ -40,8 +40,8 @@ struct rl_task {
     bool was_cancelled; /* then a failure that nobody joins is no news */
 };
 
-rl_task *task_running(lua_State *L);                 /* NULL outside a task */
-void task_push(lua_State *L, rl_task *t);            /* its userdata, while it lives */
-void task_raise_cancelled(lua_State *L, rl_task *t); /* raises; does not return */
+rl_task *task_running(lua_State *L);                    /* NULL outside a task */
+void task_push(lua_State *L, rl_task *task);            /* its userdata, while it lives */
+void task_raise_cancelled(lua_State *L, rl_task *task); /* raises; does not return */
 
 #endif

@@ -15,9 +15,9 @@ typedef struct sleep_wait {
     bool woken;
 } sleep_wait;
 
-static void free_timer(uv_handle_t *h)
+static void free_timer(uv_handle_t *handle)
 {
-    free(h->data);
+    free(handle->data);
 }
 
 static void sleep_wake(sleep_wait *w)
@@ -34,21 +34,21 @@ static void on_timer(uv_timer_t *timer)
     sleep_wake(timer->data);
 }
 
-static void sleep_cancel(rl_wait *w)
+static void sleep_cancel(rl_wait *wait)
 {
-    sleep_wake((sleep_wait *)w);
+    sleep_wake((sleep_wait *)wait);
 }
 
-static int push_nothing(lua_State *L, rl_wait *w)
+static int push_nothing(lua_State *L, rl_wait *wait)
 {
     (void)L;
-    (void)w;
+    (void)wait;
     return 0;
 }
 
-static void sleep_drop(rl_wait *w)
+static void sleep_drop(rl_wait *wait)
 {
-    uv_close((uv_handle_t *)&((sleep_wait *)w)->timer, free_timer);
+    uv_close((uv_handle_t *)&((sleep_wait *)wait)->timer, free_timer);
 }
 
 static int task_l_sleep(lua_State *L)
@@ -93,9 +93,9 @@ static void event_cancel(rl_wait *wait)
     task_wake(wait);
 }
 
-static void plain_drop(rl_wait *w)
+static void plain_drop(rl_wait *wait)
 {
-    free(w);
+    free(wait);
 }
 
 static int task_l_event_new(lua_State *L)
@@ -181,17 +181,17 @@ static int join_resumed(lua_State *L, int status, lua_KContext ctx)
 /* task:join() -> ok, results... | false, error */
 static int task_l_join(lua_State *L)
 {
-    rl_task *t = check_task(L);
-    if (t->done)
+    rl_task *task = check_task(L);
+    if (task->done)
         return joined(L, 0, 0);
     task_require(L);
     rl_task *me = task_running(L);
-    if (me == t)
+    if (me == task)
         return luaL_error(L, "a task cannot join itself");
     join_wait *j = mem_zero(sizeof *j);
     j->wait = (rl_wait){.task = me, .cancel = join_cancel};
-    j->target = t;
-    join_wait **tail = &t->joiners;
+    j->target = task;
+    join_wait **tail = &task->joiners;
     while (*tail)
         tail = &(*tail)->next;
     *tail = j;
@@ -203,9 +203,9 @@ static int task_l_join(lua_State *L)
 
 static int task_l_cancel(lua_State *L)
 {
-    rl_task *t = check_task(L);
+    rl_task *task = check_task(L);
     lua_settop(L, 2);
-    task_cancel(L, t);
+    task_cancel(L, task);
     return 0;
 }
 
@@ -217,9 +217,9 @@ static int task_l_done(lua_State *L)
 
 static int task_l_current(lua_State *L)
 {
-    rl_task *t = task_running(L);
-    if (t)
-        task_push(L, t);
+    rl_task *task = task_running(L);
+    if (task)
+        task_push(L, task);
     else
         lua_pushnil(L);
     return 1;
@@ -233,8 +233,8 @@ static int task_l_live(lua_State *L)
 
 static int task_gc(lua_State *L)
 {
-    rl_task *t = luaL_checkudata(L, 1, TASK_META);
-    if (t->done && !t->ok && !t->observed && !t->was_cancelled) {
+    rl_task *task = luaL_checkudata(L, 1, TASK_META);
+    if (task->done && !task->ok && !task->observed && !task->was_cancelled) {
         lua_getiuservalue(L, 1, 2);
         lua_rawgeti(L, -1, 1);
         lua_warning(L, "a task that nobody joined failed: ", 1);

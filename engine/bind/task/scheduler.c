@@ -21,65 +21,65 @@ static sched *sched_of(lua_State *L)
     return s;
 }
 
-static void make_ready(rl_task *t)
+static void make_ready(rl_task *task)
 {
-    if (t->queued || t->done)
+    if (task->queued || task->done)
         return;
-    sched *s = t->s;
-    rl_assert(t->co);
-    t->queued = true;
-    t->ready_next = NULL;
+    sched *s = task->s;
+    rl_assert(task->co);
+    task->queued = true;
+    task->ready_next = NULL;
     if (s->ready_tail)
-        s->ready_tail->ready_next = t;
+        s->ready_tail->ready_next = task;
     else
-        s->ready_head = t;
-    s->ready_tail = t;
+        s->ready_head = task;
+    s->ready_tail = task;
     uv_idle_start(&s->idle, on_idle);
 }
 
-void task_push(lua_State *L, rl_task *t)
+void task_push(lua_State *L, rl_task *task)
 {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, t->self_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->self_ref);
 }
 
-static void unlink_live(rl_task *t)
+static void unlink_live(rl_task *task)
 {
-    if (t->prev)
-        t->prev->next = t->next;
+    if (task->prev)
+        task->prev->next = task->next;
     else
-        t->s->live = t->next;
-    if (t->next)
-        t->next->prev = t->prev;
-    t->s->live_count--;
+        task->s->live = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
+    task->s->live_count--;
 }
 
 /* The coroutine has ended: its results move into a table (results.n) that outlives it. */
-static void finish(rl_task *t, bool ok, int nresults)
+static void finish(rl_task *task, bool ok, int nresults)
 {
-    lua_State *M = t->s->main;
-    rl_assert(!t->done && t->s->live_count > 0);
-    t->done = true;
-    t->ok = ok;
+    lua_State *M = task->s->main;
+    rl_assert(!task->done && task->s->live_count > 0);
+    task->done = true;
+    task->ok = ok;
     luaL_checkstack(M, nresults + 8, NULL);
-    task_push(M, t);
+    task_push(M, task);
     lua_createtable(M, nresults, 1);
     field_set_int(M, "n", nresults);
-    lua_xmove(t->co, M, nresults);
+    lua_xmove(task->co, M, nresults);
     for (int i = nresults; i >= 1; i--)
         lua_rawseti(M, -1 - i, i);
     lua_setiuservalue(M, -2, 2);
     lua_pushnil(M);
     lua_setiuservalue(M, -2, 1);
     lua_pop(M, 1);
-    t->co = NULL;
-    unlink_live(t);
-    for (join_wait *j = t->joiners, *next; j; j = next) {
+    task->co = NULL;
+    unlink_live(task);
+    for (join_wait *j = task->joiners, *next; j; j = next) {
         next = j->next;
         task_wake(&j->wait);
     }
-    t->joiners = NULL;
-    luaL_unref(M, LUA_REGISTRYINDEX, t->self_ref);
-    t->self_ref = LUA_NOREF;
+    task->joiners = NULL;
+    luaL_unref(M, LUA_REGISTRYINDEX, task->self_ref);
+    task->self_ref = LUA_NOREF;
 }
 
 static int with_traceback(lua_State *L)
@@ -106,33 +106,33 @@ static int body(lua_State *L)
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_ended), 0);
 }
 
-static void resume(rl_task *t)
+static void resume(rl_task *task)
 {
-    int nargs = t->started ? 0 : t->nargs + 1, nresults = 0;
-    t->started = true;
-    rl_assert(!t->s->running && !t->done);
-    t->s->running = t;
-    int rc = lua_resume(t->co, t->s->main, nargs, &nresults);
-    t->s->running = NULL;
+    int nargs = task->started ? 0 : task->nargs + 1, nresults = 0;
+    task->started = true;
+    rl_assert(!task->s->running && !task->done);
+    task->s->running = task;
+    int rc = lua_resume(task->co, task->s->main, nargs, &nresults);
+    task->s->running = NULL;
     if (rc == LUA_YIELD) {
-        lua_pop(t->co, nresults);
+        lua_pop(task->co, nresults);
         return;
     }
-    bool ok = rc == LUA_OK && lua_toboolean(t->co, -nresults);
-    finish(t, ok, rc == LUA_OK ? nresults - 1 : 1);
+    bool ok = rc == LUA_OK && lua_toboolean(task->co, -nresults);
+    finish(task, ok, rc == LUA_OK ? nresults - 1 : 1);
 }
 
 static void drain(sched *s)
 {
-    rl_task *t = s->ready_head;
+    rl_task *task = s->ready_head;
     s->ready_head = s->ready_tail = NULL;
     uv_idle_stop(&s->idle);
-    while (t) {
-        rl_task *next = t->ready_next;
-        t->queued = false;
-        if (!t->done)
-            resume(t);
-        t = next;
+    while (task) {
+        rl_task *next = task->ready_next;
+        task->queued = false;
+        if (!task->done)
+            resume(task);
+        task = next;
     }
 }
 
@@ -148,57 +148,57 @@ static void on_idle(uv_idle_t *idle)
     on_check(&((sched *)idle->data)->check);
 }
 
-void task_raise_cancelled(lua_State *L, rl_task *t)
+void task_raise_cancelled(lua_State *L, rl_task *task)
 {
-    t->cancel_pending = false;
-    task_push(L, t);
+    task->cancel_pending = false;
+    task_push(L, task);
     lua_getiuservalue(L, -1, 3);
     if (lua_isnil(L, -1))
         errs_raise(L, err_lab("CANCELLED", "the task was cancelled"));
     lua_error(L);
 }
 
-static void drop(rl_wait *w)
+static void drop(rl_wait *wait)
 {
-    rl_assert(!w->dropped);
-    w->dropped = true;
-    w->drop(w);
+    rl_assert(!wait->dropped);
+    wait->dropped = true;
+    wait->drop(wait);
 }
 
 static int on_resumed(lua_State *L, int status, lua_KContext ctx)
 {
     (void)status;
-    rl_wait *w = (rl_wait *)ctx;
-    rl_task *t = w->task;
-    rl_assert(w->woken && t->co == L);
-    if (t->wait == w) /* woken before it waited */
-        t->wait = NULL;
-    if (t->cancel_pending) {
-        drop(w);
-        task_raise_cancelled(L, t);
+    rl_wait *wait = (rl_wait *)ctx;
+    rl_task *task = wait->task;
+    rl_assert(wait->woken && task->co == L);
+    if (task->wait == wait) /* woken before it waited */
+        task->wait = NULL;
+    if (task->cancel_pending) {
+        drop(wait);
+        task_raise_cancelled(L, task);
     }
-    int n = w->push(L, w);
+    int n = wait->push(L, wait);
     rl_assert(n >= 0 && n <= lua_gettop(L));
-    drop(w);
+    drop(wait);
     return n;
 }
 
 rl_task *task_running(lua_State *L)
 {
-    rl_task *t = sched_of(L)->running;
-    return t && t->co == L ? t : NULL;
+    rl_task *task = sched_of(L)->running;
+    return task && task->co == L ? task : NULL;
 }
 
-int task_wait(lua_State *L, rl_wait *w)
+int task_wait(lua_State *L, rl_wait *wait)
 {
-    rl_task *t = task_running(L);
-    rl_assert(t && !t->wait); /* await_* and the Lua entries check first */
-    rl_assert(w->push && w->drop && (!w->task || w->task == t));
-    w->task = t;
-    t->wait = w;
-    if (t->cancel_pending && w->cancel)
-        w->cancel(w);
-    return lua_yieldk(L, 0, (lua_KContext)w, on_resumed);
+    rl_task *task = task_running(L);
+    rl_assert(task && !task->wait); /* await_* and the Lua entries check first */
+    rl_assert(wait->push && wait->drop && (!wait->task || wait->task == task));
+    wait->task = task;
+    task->wait = wait;
+    if (task->cancel_pending && wait->cancel)
+        wait->cancel(wait);
+    return lua_yieldk(L, 0, (lua_KContext)wait, on_resumed);
 }
 
 void task_require(lua_State *L)
@@ -208,41 +208,41 @@ void task_require(lua_State *L)
                       "coroutine.wrap)");
 }
 
-void task_wake(rl_wait *w)
+void task_wake(rl_wait *wait)
 {
-    rl_task *t = w->task;
-    rl_assert(!w->woken);
-    w->woken = true;
-    if (!t) /* woken before task_wait: possible when cancel runs at once */
+    rl_task *task = wait->task;
+    rl_assert(!wait->woken);
+    wait->woken = true;
+    if (!task) /* woken before task_wait: possible when cancel runs at once */
         return;
-    if (t->wait == w)
-        t->wait = NULL;
-    make_ready(t);
+    if (task->wait == wait)
+        task->wait = NULL;
+    make_ready(task);
 }
 
-void task_cancel(lua_State *L, rl_task *t)
+void task_cancel(lua_State *L, rl_task *task)
 {
-    if (t->done || t->cancel_pending) {
+    if (task->done || task->cancel_pending) {
         lua_pop(L, 1);
         return;
     }
-    t->cancel_pending = t->was_cancelled = true;
-    task_push(L, t);
+    task->cancel_pending = task->was_cancelled = true;
+    task_push(L, task);
     lua_insert(L, -2);
     lua_setiuservalue(L, -2, 3);
     lua_pop(L, 1);
-    if (t->wait && t->wait->cancel)
-        t->wait->cancel(t->wait);
+    if (task->wait && task->wait->cancel)
+        task->wait->cancel(task->wait);
 }
 
 void task_cancel_others(lua_State *L, rl_task *except)
 {
-    for (rl_task *t = sched_of(L)->live, *next; t; t = next) {
-        next = t->next;
-        if (t == except)
+    for (rl_task *task = sched_of(L)->live, *next; task; task = next) {
+        next = task->next;
+        if (task == except)
             continue;
         lua_pushvalue(L, -1);
-        task_cancel(L, t);
+        task_cancel(L, task);
     }
     lua_pop(L, 1);
 }
@@ -250,34 +250,34 @@ void task_cancel_others(lua_State *L, rl_task *except)
 rl_task *task_start(lua_State *L, int nargs)
 {
     sched *s = sched_of(L);
-    rl_task *t = lua_newuserdatauv(L, sizeof *t, 3);
-    *t = (rl_task){.s = s, .nargs = nargs, .self_ref = LUA_NOREF};
+    rl_task *task = lua_newuserdatauv(L, sizeof *task, 3);
+    *task = (rl_task){.s = s, .nargs = nargs, .self_ref = LUA_NOREF};
     luaL_setmetatable(L, TASK_META);
-    t->co = lua_newthread(L);
+    task->co = lua_newthread(L);
     lua_setiuservalue(L, -2, 1);
     lua_insert(L, -2 - nargs);
-    lua_pushcfunction(t->co, body);
-    lua_xmove(L, t->co, nargs + 1);
+    lua_pushcfunction(task->co, body);
+    lua_xmove(L, task->co, nargs + 1);
     lua_pushvalue(L, -1);
-    t->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    t->next = s->live;
+    task->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    task->next = s->live;
     if (s->live)
-        s->live->prev = t;
-    s->live = t;
+        s->live->prev = task;
+    s->live = task;
     s->live_count++;
-    make_ready(t);
-    return t; /* the userdata is left on the stack */
+    make_ready(task);
+    return task; /* the userdata is left on the stack */
 }
 
-bool task_done(const rl_task *t)
+bool task_done(const rl_task *task)
 {
-    return t->done;
+    return task->done;
 }
 
 /* The task userdata must be on top of L; it is replaced by ok and the results. */
-int task_result(lua_State *L, rl_task *t)
+int task_result(lua_State *L, rl_task *task)
 {
-    t->observed = true;
+    task->observed = true;
     lua_getiuservalue(L, -1, 2);
     lua_remove(L, -2);
     int table = lua_gettop(L);
@@ -285,7 +285,7 @@ int task_result(lua_State *L, rl_task *t)
     int n = (int)lua_tointeger(L, -1);
     lua_pop(L, 1);
     luaL_checkstack(L, n + 2, NULL);
-    lua_pushboolean(L, t->ok);
+    lua_pushboolean(L, task->ok);
     for (int i = 1; i <= n; i++)
         lua_rawgeti(L, table, i);
     lua_remove(L, table);

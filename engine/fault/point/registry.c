@@ -273,16 +273,16 @@ static bool term_fits(const fail_term *t, const fail_kv *ctx, int n)
 
 /* Whether a term whose `if` fits takes this hit; its chance is drawn last, so that the other
  * limits do not move the sequence. */
-static bool term_takes(const fail_term *t, term_state *s)
+static bool term_takes(const fail_term *t, term_state *state)
 {
     if (t->kth) {
         int64_t window = t->count ? t->count : 1;
-        if (s->seen < t->kth || s->seen >= t->kth + window)
+        if (state->seen < t->kth || state->seen >= t->kth + window)
             return false;
-    } else if (t->count && s->fired >= t->count) {
+    } else if (t->count && state->fired >= t->count) {
         return false;
     }
-    return t->percent >= 100 || rng_double(&s->rng) * 100 < t->percent;
+    return t->percent >= 100 || rng_double(&state->rng) * 100 < t->percent;
 }
 
 /* Every term counts the hit that fits it; the first that takes it is the answer. */

@@ -46,10 +46,10 @@ void proto_emit(proto_session *s, proto_dir dir, const char *data, size_t len);
 /* A request as a whole: asks the host and does what it says. False: stop, the host has taken it. */
 bool proto_on_request(proto_session *s, proto_msg *msg);
 /* A whole response to p, which is freed; false: stop. */
-bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *p);
-proto_pending *proto_push(proto_session *s, proto_pending pending);
+bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *pending);
+proto_pending *proto_push(proto_session *s, proto_pending content);
 proto_pending *proto_pop(proto_session *s);
-void proto_pending_free(proto_pending *p);
+void proto_pending_free(proto_pending *pending);
 void proto_flush_made(
     proto_session *s); /* emits made answers whose turn has come, between two responses */
 void proto_give_up(proto_session *s); /* opaque from now on; what is held back is emitted */

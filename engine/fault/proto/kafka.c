@@ -54,15 +54,15 @@ static bool kafka_read(proto_session *s, const char *data, size_t len, proto_msg
  * with acks=0. */
 static proto_pending *answered(proto_session *s, int32_t correlation)
 {
-    proto_pending *p = s->first;
-    while (p && p->correlation != correlation)
-        p = p->next;
-    if (!p)
+    proto_pending *pending = s->first;
+    while (pending && pending->correlation != correlation)
+        pending = pending->next;
+    if (!pending)
         return NULL;
     for (;;) {
         proto_pending *front = proto_pop(s);
-        if (front == p)
-            return p;
+        if (front == pending)
+            return pending;
         if (front->made && !front->swallowed)
             proto_emit(s, PROTO_DOWN, front->answer.data, front->answer.len);
         proto_pending_free(front);
@@ -90,16 +90,16 @@ static step request_step(proto_session *s, const char *p, size_t there)
     return proto_on_request(s, &msg) ? STEP_DONE : STEP_STOP;
 }
 
-static proto_msg response_msg(const proto_pending *p, const char *data, size_t len)
+static proto_msg response_msg(const proto_pending *pending, const char *data, size_t len)
 {
     proto_msg msg = {.kind = PROTO_KAFKA,
                      .dir = PROTO_DOWN,
                      .data = data,
                      .len = len,
-                     .api = p->api,
-                     .version = p->version,
-                     .correlation = p->correlation};
-    msg.command = frame_api_name(p->api);
+                     .api = pending->api,
+                     .version = pending->version,
+                     .correlation = pending->correlation};
+    msg.command = frame_api_name(pending->api);
     msg.command_len = msg.command ? strlen(msg.command) : 0;
     return msg;
 }
@@ -108,21 +108,21 @@ static step response_step(proto_session *s, const char *data, size_t there)
 {
     size_t size = 4 + (size_t)be32(data);
     int32_t correlation = (int32_t)be32(data + 4);
-    proto_pending *p = s->first;
-    while (p && p->correlation != correlation)
-        p = p->next;
-    if (p && p->wanted && there < size)
+    proto_pending *pending = s->first;
+    while (pending && pending->correlation != correlation)
+        pending = pending->next;
+    if (pending && pending->wanted && there < size)
         return STEP_MORE;
-    p = answered(s, correlation);
-    if (!p)
+    pending = answered(s, correlation);
+    if (!pending)
         return STEP_SKIP;
-    if (!p->wanted) {
-        s->side[PROTO_DOWN].dropping = p->swallowed;
-        proto_pending_free(p);
+    if (!pending->wanted) {
+        s->side[PROTO_DOWN].dropping = pending->swallowed;
+        proto_pending_free(pending);
         return STEP_SKIP;
     }
-    proto_msg msg = response_msg(p, data, size);
-    return proto_on_response(s, &msg, p) ? STEP_DONE : STEP_STOP;
+    proto_msg msg = response_msg(pending, data, size);
+    return proto_on_response(s, &msg, pending) ? STEP_DONE : STEP_STOP;
 }
 
 /* ---- the stream ---- */

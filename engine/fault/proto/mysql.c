@@ -352,8 +352,8 @@ static size_t mysql_down(proto_session *s, const char *data, size_t len)
     mysql->fresh = false;
     if (fresh && whole && mysql->preparing)
         end_prepare(mysql, data, packet_size(data));
-    proto_pending *p = fresh ? proto_pop(s) : NULL;
-    if (!p) {
+    proto_pending *pending = fresh ? proto_pop(s) : NULL;
+    if (!pending) {
         proto_emit(s, PROTO_DOWN, data, len);
         return len;
     }
@@ -361,12 +361,12 @@ static size_t mysql_down(proto_session *s, const char *data, size_t len)
                      .dir = PROTO_DOWN,
                      .data = data,
                      .len = len,
-                     .api = p->api,
-                     .command = commands[p->api],
-                     .command_len = strlen(commands[p->api])};
+                     .api = pending->api,
+                     .command = commands[pending->api],
+                     .command_len = strlen(commands[pending->api])};
     if (whole)
         mysql_judge(&msg);
-    proto_on_response(s, &msg, p);
+    proto_on_response(s, &msg, pending);
     return len;
 }
 

@@ -236,9 +236,9 @@ static bool end_reply(proto_session *s, redis_state *redis)
         return true;
     rl_buf whole = s->side[PROTO_DOWN].in;
     s->side[PROTO_DOWN].in = (rl_buf){0};
-    proto_pending *p = proto_pop(s);
+    proto_pending *pending = proto_pop(s);
     bool go_on = true;
-    if (p && redis->collecting) {
+    if (pending && redis->collecting) {
         proto_msg msg = {.kind = PROTO_REDIS,
                          .dir = PROTO_DOWN,
                          .data = whole.data,
@@ -247,9 +247,9 @@ static bool end_reply(proto_session *s, redis_state *redis)
                          .error = redis->error};
         const char *end = memchr(whole.data, '\r', whole.len);
         msg.text = (frame_slice){whole.data, end ? (size_t)(end - whole.data) : whole.len};
-        go_on = proto_on_response(s, &msg, p);
+        go_on = proto_on_response(s, &msg, pending);
     } else {
-        proto_pending_free(p);
+        proto_pending_free(pending);
         proto_flush_made(s);
     }
     buf_free(&whole);

@@ -8,50 +8,50 @@
 /* ---- the requests that wait ---- */
 
 /* Requests that are never answered (acks=0) must not gather for ever: the oldest is forgotten. */
-proto_pending *proto_push(proto_session *s, proto_pending pending)
+proto_pending *proto_push(proto_session *s, proto_pending content)
 {
     if (s->waiting >= PROTO_WAITING_MAX)
         proto_pending_free(proto_pop(s));
-    proto_pending *p = mem_alloc(sizeof *p);
-    *p = pending;
-    p->next = NULL;
+    proto_pending *pending = mem_alloc(sizeof *pending);
+    *pending = content;
+    pending->next = NULL;
     if (s->last)
-        s->last->next = p;
+        s->last->next = pending;
     else
-        s->first = p;
-    s->last = p;
+        s->first = pending;
+    s->last = pending;
     s->waiting++;
-    return p;
+    return pending;
 }
 
 proto_pending *proto_pop(proto_session *s)
 {
-    proto_pending *p = s->first;
-    if (!p)
+    proto_pending *pending = s->first;
+    if (!pending)
         return NULL;
     rl_assert(s->waiting > 0);
-    s->first = p->next;
+    s->first = pending->next;
     if (!s->first)
         s->last = NULL;
     s->waiting--;
-    return p;
+    return pending;
 }
 
-void proto_pending_free(proto_pending *p)
+void proto_pending_free(proto_pending *pending)
 {
-    if (!p)
+    if (!pending)
         return;
-    buf_free(&p->answer);
-    free(p);
+    buf_free(&pending->answer);
+    free(pending);
 }
 
 void proto_flush_made(proto_session *s)
 {
     while (!s->side[PROTO_DOWN].skip && s->first && s->first->made) {
-        proto_pending *p = proto_pop(s);
-        if (!p->swallowed)
-            proto_emit(s, PROTO_DOWN, p->answer.data, p->answer.len);
-        proto_pending_free(p);
+        proto_pending *pending = proto_pop(s);
+        if (!pending->swallowed)
+            proto_emit(s, PROTO_DOWN, pending->answer.data, pending->answer.len);
+        proto_pending_free(pending);
     }
 }
 
@@ -110,14 +110,14 @@ void proto_inject(proto_session *s, const char *data, size_t len, proto_pending 
     proto_emit(s, PROTO_UP, data, len);
 }
 
-bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *p)
+bool proto_on_response(proto_session *s, proto_msg *msg, proto_pending *pending)
 {
     proto_verdict verdict = PROTO_PASS;
-    if (p->wanted)
-        verdict = s->host.response(s->host.arg, msg, p);
-    if (verdict == PROTO_PASS && !p->swallowed)
+    if (pending->wanted)
+        verdict = s->host.response(s->host.arg, msg, pending);
+    if (verdict == PROTO_PASS && !pending->swallowed)
         proto_emit(s, PROTO_DOWN, msg->data, msg->len);
-    proto_pending_free(p);
+    proto_pending_free(pending);
     if (verdict == PROTO_STOP)
         return false;
     proto_flush_made(s);

@@ -63,12 +63,13 @@ void cache_answer_flight(flow_cache *cache, cache_flight *flight, flow_cache_sou
 {
     rl_assert(flight->state == CACHE_FLIGHT_TAKEN);
     rl_assert(err || entry);
-    for (cache_waiter *w = cache_flight_end(&cache->flights, flight), *next; w; w = next) {
-        next = w->next;
+    for (cache_waiter *waiter = cache_flight_end(&cache->flights, flight), *next; waiter;
+         waiter = next) {
+        next = waiter->next;
         if (err)
-            cache_answer_failed(cache, (cache_lookup *)w, err, refused);
+            cache_answer_failed(cache, (cache_lookup *)waiter, err, refused);
         else
-            cache_answer(cache, (cache_lookup *)w, source, entry);
+            cache_answer(cache, (cache_lookup *)waiter, source, entry);
     }
     err_free(err);
 }

@@ -21,33 +21,33 @@ bool cache_http_account(const char *path, int64_t *account)
     return digits > 0 && errno == 0 && *end == '\0';
 }
 
-static int status_of(const flow_cache_result *r)
+static int status_of(const flow_cache_result *result)
 {
-    if (r->source != CACHE_FROM_NOBODY)
+    if (result->source != CACHE_FROM_NOBODY)
         return 404;
-    if (r->failure->domain == RL_LAB && !r->refused)
+    if (result->failure->domain == RL_LAB && !result->refused)
         return 500;
-    return err_is(r->failure, RL_MYSQL, "TIMEOUT") ? 504 : 503;
+    return err_is(result->failure, RL_MYSQL, "TIMEOUT") ? 504 : 503;
 }
 
-static void problem(http_request *req, const flow_cache_result *r)
+static void problem(http_request *req, const flow_cache_result *result)
 {
     rl_buf body = {0}, detail = {0};
-    int status = status_of(r);
+    int status = status_of(result);
     if (status == 404)
-        buf_printf(&detail, "there is no account %lld", (long long)r->account);
+        buf_printf(&detail, "there is no account %lld", (long long)result->account);
     else
-        buf_printf(&detail, "%s: %s", r->failure->name, r->failure->msg);
+        buf_printf(&detail, "%s: %s", result->failure->name, result->failure->msg);
     cJSON *document = document_object();
     document_add_text(document, "type", "about:blank");
     document_add_text(document, "title", http_reason(status));
     document_add_int(document, "status", status);
     document_add_text(document, "detail", detail.data);
-    document_add_int(document, "account_id", r->account);
-    document_add_text(document, "source", flow_cache_source_names[r->source]);
+    document_add_int(document, "account_id", result->account);
+    document_add_text(document, "source", flow_cache_source_names[result->source]);
     document_put(document, &body);
     const http_field fields[] = {{"Content-Type", "application/problem+json"},
-                                 {"X-Cache", flow_cache_source_names[r->source]},
+                                 {"X-Cache", flow_cache_source_names[result->source]},
                                  {"Retry-After", "1"}};
     http_reply(req, &(http_reply_opts){.status = status,
                                        .fields = fields,
@@ -58,23 +58,23 @@ static void problem(http_request *req, const flow_cache_result *r)
     buf_free(&body);
 }
 
-static void reply(const flow_cache_result *r, void *arg)
+static void reply(const flow_cache_result *result, void *arg)
 {
     http_request *req = arg;
-    if (r->source == CACHE_FROM_NOBODY || r->entry.state != CACHE_VALUE) {
-        problem(req, r);
+    if (result->source == CACHE_FROM_NOBODY || result->entry.state != CACHE_VALUE) {
+        problem(req, result);
         return;
     }
     char body[256], age[24];
-    int len =
-        snprintf(body, sizeof body,
-                 "{\"account_id\":%lld,\"balance\":%lld,\"version\":%lld,\"source\":\"%s\","
-                 "\"age_ms\":%lld}",
-                 (long long)r->account, (long long)r->entry.balance, (long long)r->entry.version,
-                 flow_cache_source_names[r->source], (long long)r->age_ms);
-    snprintf(age, sizeof age, "%lld", (long long)(r->age_ms / 1000));
+    int len = snprintf(body, sizeof body,
+                       "{\"account_id\":%lld,\"balance\":%lld,\"version\":%lld,\"source\":\"%s\","
+                       "\"age_ms\":%lld}",
+                       (long long)result->account, (long long)result->entry.balance,
+                       (long long)result->entry.version, flow_cache_source_names[result->source],
+                       (long long)result->age_ms);
+    snprintf(age, sizeof age, "%lld", (long long)(result->age_ms / 1000));
     const http_field fields[] = {{"Content-Type", "application/json"},
-                                 {"X-Cache", flow_cache_source_names[r->source]},
+                                 {"X-Cache", flow_cache_source_names[result->source]},
                                  {"Age", age}};
     http_reply(
         req,

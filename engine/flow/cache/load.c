@@ -29,12 +29,12 @@ typedef struct cache_fetch {
 
 static bool redis_usable(cache_fetch *fetch)
 {
-    cache_worker *w = fetch->worker;
-    if (!fetch->redis || !redisc_broken(w->redis))
+    cache_worker *worker = fetch->worker;
+    if (!fetch->redis || !redisc_broken(worker->redis))
         return fetch->redis;
-    rl_err *err = redisc_connect(w->redis);
+    rl_err *err = redisc_connect(worker->redis);
     if (err)
-        cache_redis_bad(w->cache, err);
+        cache_redis_bad(worker->cache, err);
     err_free(err);
     fetch->redis = !err;
     return fetch->redis;
@@ -97,16 +97,16 @@ static void account_key(const cache_fetch *fetch, cache_key_kind kind, char out[
 /* ---- somebody else may have filled it meanwhile ---- */
 
 /* What is there is good enough: not what this load was begun to replace. */
-static bool is_fresh(const cache_fetch *fetch, const cache_entry *e)
+static bool is_fresh(const cache_fetch *fetch, const cache_entry *entry)
 {
     const flow_cache_opts *o = &fetch->worker->cache->opts;
-    if (e->state == CACHE_NEGATIVE)
+    if (entry->state == CACHE_NEGATIVE)
         return o->negative_ttl_ms > 0;
-    if (e->state != CACHE_VALUE)
+    if (entry->state != CACHE_VALUE)
         return false;
-    if (fetch->flight->seen.state == CACHE_VALUE && e->stored <= fetch->flight->seen.stored)
+    if (fetch->flight->seen.state == CACHE_VALUE && entry->stored <= fetch->flight->seen.stored)
         return false;
-    return !(o->soft_ttl_ms > 0 && e->soft && clock_unix_ms() >= e->soft);
+    return !(o->soft_ttl_ms > 0 && entry->soft && clock_unix_ms() >= entry->soft);
 }
 
 static bool take_if_fresh(cache_fetch *fetch, const redisReply *reply)
@@ -324,13 +324,13 @@ static rl_err *read_database(cache_fetch *fetch)
 static int64_t lifetime(cache_fetch *fetch)
 {
     const flow_cache_opts *o = &fetch->worker->cache->opts;
-    cache_entry *e = &fetch->entry;
-    if (e->state == CACHE_NEGATIVE)
+    cache_entry *entry = &fetch->entry;
+    if (entry->state == CACHE_NEGATIVE)
         return o->negative_ttl_ms;
-    int64_t ttl = cache_ttl(o->ttl_ms, o->jitter, o->seed, fetch->flight->account, e->version);
+    int64_t ttl = cache_ttl(o->ttl_ms, o->jitter, o->seed, fetch->flight->account, entry->version);
     if (o->soft_ttl_ms > 0)
-        e->soft = e->stored +
-                  cache_ttl(o->soft_ttl_ms, o->jitter, o->seed, fetch->flight->account, e->version);
+        entry->soft = entry->stored + cache_ttl(o->soft_ttl_ms, o->jitter, o->seed,
+                                                fetch->flight->account, entry->version);
     return ttl;
 }
 

@@ -6,68 +6,68 @@
 
 const char *const cache_breaker_names[] = {"closed", "open", "half-open"};
 
-void cache_breaker_init(cache_breaker *b, int threshold, int64_t pause_ns)
+void cache_breaker_init(cache_breaker *breaker, int threshold, int64_t pause_ns)
 {
-    *b = (cache_breaker){.threshold = threshold, .pause_ns = pause_ns};
-    pthread_mutex_init(&b->lock, NULL);
+    *breaker = (cache_breaker){.threshold = threshold, .pause_ns = pause_ns};
+    pthread_mutex_init(&breaker->lock, NULL);
 }
 
-void cache_breaker_close(cache_breaker *b)
+void cache_breaker_close(cache_breaker *breaker)
 {
-    pthread_mutex_destroy(&b->lock);
+    pthread_mutex_destroy(&breaker->lock);
 }
 
-bool cache_breaker_allow(cache_breaker *b, int64_t now_ns)
+bool cache_breaker_allow(cache_breaker *breaker, int64_t now_ns)
 {
-    pthread_mutex_lock(&b->lock);
-    bool allow = b->state == BREAKER_CLOSED;
-    if (!allow && now_ns - b->opened_at >= b->pause_ns) {
-        b->state = BREAKER_HALF_OPEN;
-        b->opened_at = now_ns;
+    pthread_mutex_lock(&breaker->lock);
+    bool allow = breaker->state == BREAKER_CLOSED;
+    if (!allow && now_ns - breaker->opened_at >= breaker->pause_ns) {
+        breaker->state = BREAKER_HALF_OPEN;
+        breaker->opened_at = now_ns;
         allow = true;
     }
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&breaker->lock);
     return allow;
 }
 
-bool cache_breaker_good(cache_breaker *b)
+bool cache_breaker_good(cache_breaker *breaker)
 {
-    pthread_mutex_lock(&b->lock);
-    bool changed = b->state != BREAKER_CLOSED;
-    b->state = BREAKER_CLOSED;
-    b->failures = 0;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&breaker->lock);
+    bool changed = breaker->state != BREAKER_CLOSED;
+    breaker->state = BREAKER_CLOSED;
+    breaker->failures = 0;
+    pthread_mutex_unlock(&breaker->lock);
     return changed;
 }
 
-bool cache_breaker_bad(cache_breaker *b, int64_t now_ns)
+bool cache_breaker_bad(cache_breaker *breaker, int64_t now_ns)
 {
-    pthread_mutex_lock(&b->lock);
-    b->failures++;
-    bool opens = b->threshold > 0 && b->state != BREAKER_OPEN &&
-                 (b->state == BREAKER_HALF_OPEN || b->failures >= b->threshold);
+    pthread_mutex_lock(&breaker->lock);
+    breaker->failures++;
+    bool opens = breaker->threshold > 0 && breaker->state != BREAKER_OPEN &&
+                 (breaker->state == BREAKER_HALF_OPEN || breaker->failures >= breaker->threshold);
     if (opens) {
-        b->state = BREAKER_OPEN;
-        b->opened_at = now_ns;
-        b->opens++;
+        breaker->state = BREAKER_OPEN;
+        breaker->opened_at = now_ns;
+        breaker->opens++;
     }
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&breaker->lock);
     return opens;
 }
 
-cache_breaker_state cache_breaker_state_of(cache_breaker *b)
+cache_breaker_state cache_breaker_state_of(cache_breaker *breaker)
 {
-    pthread_mutex_lock(&b->lock);
-    cache_breaker_state state = b->state;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&breaker->lock);
+    cache_breaker_state state = breaker->state;
+    pthread_mutex_unlock(&breaker->lock);
     return state;
 }
 
-int64_t cache_breaker_opens(cache_breaker *b)
+int64_t cache_breaker_opens(cache_breaker *breaker)
 {
-    pthread_mutex_lock(&b->lock);
-    int64_t opens = b->opens;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&breaker->lock);
+    int64_t opens = breaker->opens;
+    pthread_mutex_unlock(&breaker->lock);
     return opens;
 }
 

@@ -30,17 +30,17 @@ typedef struct cache_breaker {
     int64_t opens;     /* how often it has opened */
 } cache_breaker;
 
-void cache_breaker_init(cache_breaker *b, int threshold, int64_t pause_ns);
-void cache_breaker_close(cache_breaker *b);
+void cache_breaker_init(cache_breaker *breaker, int threshold, int64_t pause_ns);
+void cache_breaker_close(cache_breaker *breaker);
 
 /* Whether the server may be asked. Who gets true while it is half-open is the probe; a probe
  * that says nothing for a pause long is given up. */
-bool cache_breaker_allow(cache_breaker *b, int64_t now_ns);
+bool cache_breaker_allow(cache_breaker *breaker, int64_t now_ns);
 /* What came of it; both return whether the state has changed. */
-bool cache_breaker_good(cache_breaker *b);
-bool cache_breaker_bad(cache_breaker *b, int64_t now_ns);
-cache_breaker_state cache_breaker_state_of(cache_breaker *b);
-int64_t cache_breaker_opens(cache_breaker *b); /* how often it has opened */
+bool cache_breaker_good(cache_breaker *breaker);
+bool cache_breaker_bad(cache_breaker *breaker, int64_t now_ns);
+cache_breaker_state cache_breaker_state_of(cache_breaker *breaker);
+int64_t cache_breaker_opens(cache_breaker *breaker); /* how often it has opened */
 
 /* XFetch: whether this reader shall load anew although the entry still lives: now - cost * beta
  * * ln(chance) >= expires, chance in (0, 1]. */

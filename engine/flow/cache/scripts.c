@@ -108,26 +108,26 @@ static void add_int(cache_args *a, const char *field, int64_t value)
     add_arg(a, text);
 }
 
-void cache_entry_args(const cache_entry *e, cache_args *out)
+void cache_entry_args(const cache_entry *entry, cache_args *out)
 {
     out->argc = 0;
-    if (e->state == CACHE_VALUE)
-        add_int(out, "balance", e->balance);
+    if (entry->state == CACHE_VALUE)
+        add_int(out, "balance", entry->balance);
     char *version = out->text[out->argc];
-    cache_version_text(version, e->version);
+    cache_version_text(version, entry->version);
     add_arg(out, "version");
     add_arg(out, version);
-    add_int(out, "stored", e->stored);
-    if (e->expires)
-        add_int(out, "expires", e->expires);
-    if (e->state != CACHE_VALUE) {
+    add_int(out, "stored", entry->stored);
+    if (entry->expires)
+        add_int(out, "expires", entry->expires);
+    if (entry->state != CACHE_VALUE) {
         add_arg(out, "state");
-        add_arg(out, e->state == CACHE_NEGATIVE ? "none" : "tombstone");
+        add_arg(out, entry->state == CACHE_NEGATIVE ? "none" : "tombstone");
         return;
     }
-    if (e->soft)
-        add_int(out, "soft", e->soft);
-    add_int(out, "cost", e->cost);
+    if (entry->soft)
+        add_int(out, "soft", entry->soft);
+    add_int(out, "cost", entry->cost);
 }
 
 static bool read_int(const redisReply *r, int64_t *out)
@@ -140,13 +140,14 @@ static bool read_int(const redisReply *r, int64_t *out)
     return errno == 0 && end == r->str + r->len;
 }
 
-static int64_t *number_field(cache_entry *e, const char *name)
+static int64_t *number_field(cache_entry *entry, const char *name)
 {
     const struct {
         const char *name;
         int64_t *at;
-    } fields[] = {{"balance", &e->balance}, {"version", &e->version}, {"stored", &e->stored},
-                  {"soft", &e->soft},       {"expires", &e->expires}, {"cost", &e->cost}};
+    } fields[] = {{"balance", &entry->balance}, {"version", &entry->version},
+                  {"stored", &entry->stored},   {"soft", &entry->soft},
+                  {"expires", &entry->expires}, {"cost", &entry->cost}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (strcmp(fields[i].name, name) == 0)
             return fields[i].at;
@@ -160,7 +161,7 @@ static cache_state state_of(const redisReply *value)
     return strcmp(value->str, "none") == 0 ? CACHE_NEGATIVE : CACHE_TOMBSTONE;
 }
 
-static bool parse_fields(const redisReply *reply, cache_entry *e)
+static bool parse_fields(const redisReply *reply, cache_entry *entry)
 {
     bool balance = false;
     cache_state said = CACHE_ABSENT;
@@ -168,14 +169,14 @@ static bool parse_fields(const redisReply *reply, cache_entry *e)
         const redisReply *name = reply->element[i], *value = reply->element[i + 1];
         if (name->type != REDIS_REPLY_STRING)
             return false;
-        int64_t *number = number_field(e, name->str);
+        int64_t *number = number_field(entry, name->str);
         if (number && !read_int(value, number))
             return false;
-        balance = balance || number == &e->balance;
+        balance = balance || number == &entry->balance;
         if (strcmp(name->str, "state") == 0)
             said = state_of(value);
     }
-    e->state = said != CACHE_ABSENT ? said : balance ? CACHE_VALUE : CACHE_ABSENT;
+    entry->state = said != CACHE_ABSENT ? said : balance ? CACHE_VALUE : CACHE_ABSENT;
     return true;
 }
 
@@ -215,91 +216,92 @@ typedef struct script_call {
     const char *argv[8 + CACHE_FIELD_ARGS];
 } script_call;
 
-static void call_key(script_call *c, const char *prefix, cache_key_kind kind, int64_t account)
+static void call_key(script_call *call, const char *prefix, cache_key_kind kind, int64_t account)
 {
-    cache_key(c->keys[c->nkeys], prefix, kind, account);
-    c->argv[c->argc++] = c->keys[c->nkeys++];
+    cache_key(call->keys[call->nkeys], prefix, kind, account);
+    call->argv[call->argc++] = call->keys[call->nkeys++];
 }
 
-static void call_fields(script_call *c, const cache_change *change)
+static void call_fields(script_call *call, const cache_change *change)
 {
-    c->fields.argc = 0;
-    add_int(&c->fields, "balance", change->balance);
-    add_int(&c->fields, "stored", clock_unix_ms());
-    for (int i = 0; i < c->fields.argc; i++)
-        c->argv[c->argc++] = c->fields.argv[i];
+    call->fields.argc = 0;
+    add_int(&call->fields, "balance", change->balance);
+    add_int(&call->fields, "stored", clock_unix_ms());
+    for (int i = 0; i < call->fields.argc; i++)
+        call->argv[call->argc++] = call->fields.argv[i];
 }
 
-static void call_versioned(script_call *c, const cache_change *change, bool tombstone)
+static void call_versioned(script_call *call, const cache_change *change, bool tombstone)
 {
-    c->script = CACHE_VERSIONED;
-    c->argv[c->argc++] = tombstone ? "tombstone" : "update";
-    c->argv[c->argc++] = c->version;
+    call->script = CACHE_VERSIONED;
+    call->argv[call->argc++] = tombstone ? "tombstone" : "update";
+    call->argv[call->argc++] = call->version;
     if (!tombstone) {
-        c->argv[c->argc++] = "0";
-        call_fields(c, change);
+        call->argv[call->argc++] = "0";
+        call_fields(call, change);
         return;
     }
-    snprintf(c->fields.text[0], sizeof c->fields.text[0], "%d", CACHE_TOMBSTONE_MS);
-    c->argv[c->argc++] = c->fields.text[0];
-    c->argv[c->argc++] = "state";
-    c->argv[c->argc++] = "tombstone";
+    snprintf(call->fields.text[0], sizeof call->fields.text[0], "%d", CACHE_TOMBSTONE_MS);
+    call->argv[call->argc++] = call->fields.text[0];
+    call->argv[call->argc++] = "state";
+    call->argv[call->argc++] = "tombstone";
 }
 
-static void call_two_step(script_call *c, const char *prefix, const cache_change *change)
+static void call_two_step(script_call *call, const char *prefix, const cache_change *change)
 {
-    c->script = CACHE_TWO_STEP;
-    call_key(c, prefix, CACHE_KEY_LATEST, change->account);
-    c->argv[c->argc++] = c->version;
-    c->argv[c->argc++] = change->event ? change->event : "";
-    call_fields(c, change);
+    call->script = CACHE_TWO_STEP;
+    call_key(call, prefix, CACHE_KEY_LATEST, change->account);
+    call->argv[call->argc++] = call->version;
+    call->argv[call->argc++] = change->event ? change->event : "";
+    call_fields(call, change);
 }
 
-static void call_delta(script_call *c, const cache_change *change)
+static void call_delta(script_call *call, const cache_change *change)
 {
-    c->script = CACHE_DELTA;
-    snprintf(c->fields.text[0], sizeof c->fields.text[0], "%lld", (long long)change->amount);
-    c->argv[c->argc++] = c->version;
-    c->argv[c->argc++] = c->fields.text[0];
+    call->script = CACHE_DELTA;
+    snprintf(call->fields.text[0], sizeof call->fields.text[0], "%lld", (long long)change->amount);
+    call->argv[call->argc++] = call->version;
+    call->argv[call->argc++] = call->fields.text[0];
 }
 
-static void call_of(script_call *c, const char *prefix, cache_mode mode, const cache_change *change)
+static void call_of(script_call *call, const char *prefix, cache_mode mode,
+                    const cache_change *change)
 {
-    c->nkeys = c->argc = 0;
-    call_key(c, prefix, CACHE_KEY_ACCOUNT, change->account);
-    cache_version_text(c->version, change->version);
+    call->nkeys = call->argc = 0;
+    call_key(call, prefix, CACHE_KEY_ACCOUNT, change->account);
+    cache_version_text(call->version, change->version);
     switch (mode) {
     case CACHE_MODE_LEASE:
-        c->script = CACHE_LEASE_DROP;
-        call_key(c, prefix, CACHE_KEY_LEASE, change->account);
+        call->script = CACHE_LEASE_DROP;
+        call_key(call, prefix, CACHE_KEY_LEASE, change->account);
         break;
     case CACHE_MODE_TONUMBER:
-        c->script = CACHE_TONUMBER;
-        c->argv[c->argc++] = c->version;
-        call_fields(c, change);
+        call->script = CACHE_TONUMBER;
+        call->argv[call->argc++] = call->version;
+        call_fields(call, change);
         break;
     case CACHE_MODE_TWO_STEP:
-        call_two_step(c, prefix, change);
+        call_two_step(call, prefix, change);
         break;
     case CACHE_MODE_DELTA:
-        call_delta(c, change);
+        call_delta(call, change);
         break;
     default:
-        call_versioned(c, change, mode == CACHE_MODE_VERSIONED);
+        call_versioned(call, change, mode == CACHE_MODE_VERSIONED);
     }
 }
 
-static void add_script(redisc_pipe *pipe, const script_call *c, bool whole)
+static void add_script(redisc_pipe *pipe, const script_call *call, bool whole)
 {
-    const redisc_script *s = cache_script(c->script);
+    const redisc_script *script = cache_script(call->script);
     char nkeys[8];
-    snprintf(nkeys, sizeof nkeys, "%d", c->nkeys);
-    redisc_pipe_begin(pipe, c->argc + 3);
+    snprintf(nkeys, sizeof nkeys, "%d", call->nkeys);
+    redisc_pipe_begin(pipe, call->argc + 3);
     redisc_pipe_arg(pipe, whole ? "EVAL" : "EVALSHA", whole ? 4 : 7);
-    redisc_pipe_arg(pipe, whole ? s->source : s->sha, whole ? s->len : 40);
+    redisc_pipe_arg(pipe, whole ? script->source : script->sha, whole ? script->len : 40);
     redisc_pipe_arg(pipe, nkeys, strlen(nkeys));
-    for (int i = 0; i < c->argc; i++)
-        redisc_pipe_arg(pipe, c->argv[i], strlen(c->argv[i]));
+    for (int i = 0; i < call->argc; i++)
+        redisc_pipe_arg(pipe, call->argv[i], strlen(call->argv[i]));
 }
 
 static void add_change(redisc_pipe *pipe, const char *prefix, cache_mode mode,

@@ -107,17 +107,18 @@ static void report_rebalances(flow_consume *consume, flow_counters *count)
 {
     static const char *const words[] = {"assigned", "revoked", "lost", "commit-failed"};
     kafka_rebalance *list = kafka_consumer_events(consume->consumer);
-    for (kafka_rebalance *e = list; e; e = e->next) {
-        for (int i = 0; i < e->partitions->cnt; i++) {
-            const rd_kafka_topic_partition_t *partition = &e->partitions->elems[i];
-            flow_field fields[] = {{"topic", partition->topic, 0},
-                                   {"partition", NULL, partition->partition},
-                                   {"generation", NULL, e->generation}};
-            flow_emit(&consume->flow, words[e->type], NULL, fields, 3);
+    for (kafka_rebalance *rebalance = list; rebalance; rebalance = rebalance->next) {
+        for (int i = 0; i < rebalance->partitions->cnt; i++) {
+            const rd_kafka_topic_partition_t *place = &rebalance->partitions->elems[i];
+            flow_field fields[] = {{"topic", place->topic, 0},
+                                   {"partition", NULL, place->partition},
+                                   {"generation", NULL, rebalance->generation}};
+            flow_emit(&consume->flow, words[rebalance->type], NULL, fields, 3);
         }
-        if (e->type != KAFKA_COMMIT_ERROR)
-            flow_add(count, e->type == KAFKA_ASSIGN ? CONSUME_N_assigned : CONSUME_N_revoked,
-                     e->partitions->cnt);
+        if (rebalance->type != KAFKA_COMMIT_ERROR)
+            flow_add(count,
+                     rebalance->type == KAFKA_ASSIGN ? CONSUME_N_assigned : CONSUME_N_revoked,
+                     rebalance->partitions->cnt);
     }
     kafka_rebalance_free(list);
 }

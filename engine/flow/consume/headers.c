@@ -73,17 +73,18 @@ rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume
 {
     rl_assert(failure->attempt > 0 && failure->due_ms >= 0 && failure->error_class &&
               failure->message);
-    rd_kafka_headers_t *h = kept_headers(msg);
-    put_text_once(h, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
-    put_number(h, DLQ_ORIGINAL_PARTITION, msg->partition, true);
-    put_number(h, DLQ_ORIGINAL_OFFSET, msg->offset, true);
-    put_number(h, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
-    put_text_once(h, DLQ_ORIGINAL_GROUP, failure->group);
-    put_text(h, DLQ_ERROR_CLASS, failure->error_class);
-    put_message(h, failure->message);
-    put_number(h, DLQ_ATTEMPT, failure->attempt, false);
-    put_number(h, DLQ_FIRST_FAILURE, failure->first_ms ? failure->first_ms : failure->now_ms, true);
+    rd_kafka_headers_t *headers = kept_headers(msg);
+    put_text_once(headers, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
+    put_number(headers, DLQ_ORIGINAL_PARTITION, msg->partition, true);
+    put_number(headers, DLQ_ORIGINAL_OFFSET, msg->offset, true);
+    put_number(headers, DLQ_ORIGINAL_TIMESTAMP, rd_kafka_message_timestamp(msg, NULL), true);
+    put_text_once(headers, DLQ_ORIGINAL_GROUP, failure->group);
+    put_text(headers, DLQ_ERROR_CLASS, failure->error_class);
+    put_message(headers, failure->message);
+    put_number(headers, DLQ_ATTEMPT, failure->attempt, false);
+    put_number(headers, DLQ_FIRST_FAILURE, failure->first_ms ? failure->first_ms : failure->now_ms,
+               true);
     if (failure->due_ms)
-        put_number(h, DLQ_DUE_AT, failure->due_ms, false);
-    return h;
+        put_number(headers, DLQ_DUE_AT, failure->due_ms, false);
+    return headers;
 }

@@ -11,12 +11,12 @@ static rd_kafka_topic_partition_list_t *offset_list(const consume_part *part,
                                                     const rd_kafka_message_t *last, int64_t next)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *partition =
+    rd_kafka_topic_partition_t *place =
         rd_kafka_topic_partition_list_add(list, part->topic, part->partition);
-    partition->offset = next;
+    place->offset = next;
     int32_t epoch = last ? rd_kafka_message_leader_epoch(last) : -1;
     if (epoch >= 0)
-        rd_kafka_topic_partition_set_leader_epoch(partition, epoch);
+        rd_kafka_topic_partition_set_leader_epoch(place, epoch);
     return list;
 }
 

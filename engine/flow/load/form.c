@@ -11,49 +11,49 @@ static rl_err *read_text(const char *text, load_text **out)
     return text ? load_text_read(text, strlen(text), out) : NULL;
 }
 
-rl_err *load_form_open(const flow_load_shape *s, bool http, load_form *f)
+rl_err *load_form_open(const flow_load_shape *shape, bool http, load_form *form)
 {
     struct {
         const char *from;
         load_text **to;
-    } texts[] = {{s->id, &f->id},
-                 {s->path, &f->path},
-                 {s->body, &f->body},
-                 {s->key, &f->key},
-                 {s->value, &f->value}};
+    } texts[] = {{shape->id, &form->id},
+                 {shape->path, &form->path},
+                 {shape->body, &form->body},
+                 {shape->key, &form->key},
+                 {shape->value, &form->value}};
     rl_err *err = NULL;
     for (size_t i = 0; !err && i < sizeof texts / sizeof *texts; i++)
         err = read_text(texts[i].from, texts[i].to);
-    f->method = mem_strdup(s->method ? s->method : s->body ? "POST" : "GET");
-    f->effect = strcmp(f->method, "GET") != 0 && strcmp(f->method, "HEAD") != 0;
-    f->topic = s->topic ? mem_strdup(s->topic) : NULL;
-    f->partition = s->partition;
-    f->names = mem_zero((s->nheaders + 1) * sizeof *f->names);
-    f->values = mem_zero((s->nheaders + 1) * sizeof *f->values);
-    for (; !err && f->nheaders < s->nheaders; f->nheaders++) {
-        f->names[f->nheaders] = mem_strdup(s->headers[f->nheaders].name);
-        err = read_text(s->headers[f->nheaders].value, &f->values[f->nheaders]);
+    form->method = mem_strdup(shape->method ? shape->method : shape->body ? "POST" : "GET");
+    form->effect = strcmp(form->method, "GET") != 0 && strcmp(form->method, "HEAD") != 0;
+    form->topic = shape->topic ? mem_strdup(shape->topic) : NULL;
+    form->partition = shape->partition;
+    form->names = mem_zero((shape->nheaders + 1) * sizeof *form->names);
+    form->values = mem_zero((shape->nheaders + 1) * sizeof *form->values);
+    for (; !err && form->nheaders < shape->nheaders; form->nheaders++) {
+        form->names[form->nheaders] = mem_strdup(shape->headers[form->nheaders].name);
+        err = read_text(shape->headers[form->nheaders].value, &form->values[form->nheaders]);
     }
-    if (!err && http && !f->path)
+    if (!err && http && !form->path)
         err = err_lab("USAGE", "a request needs a path");
-    if (!err && !http && !f->topic)
+    if (!err && !http && !form->topic)
         err = err_lab("USAGE", "a record needs a topic");
     return err;
 }
 
-void load_form_close(load_form *f)
+void load_form_close(load_form *form)
 {
-    load_text *const texts[] = {f->id, f->path, f->body, f->key, f->value};
+    load_text *const texts[] = {form->id, form->path, form->body, form->key, form->value};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         load_text_free(texts[i]);
-    for (size_t i = 0; f->names && f->names[i]; i++) {
-        free(f->names[i]);
-        load_text_free(f->values[i]);
+    for (size_t i = 0; form->names && form->names[i]; i++) {
+        free(form->names[i]);
+        load_text_free(form->values[i]);
     }
-    free(f->names);
-    free(f->values);
-    free(f->method);
-    free(f->topic);
+    free(form->names);
+    free(form->values);
+    free(form->method);
+    free(form->topic);
 }
 
 void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out)

@@ -201,23 +201,23 @@ static void send_it(flow_load *l, http_conn *conn)
 static void http_render(flow_load *l, http_conn *conn)
 {
     const load_request *r = &conn->request;
-    const load_form *f = r->form;
+    const load_form *form = r->form;
     rl_buf body = {0};
     bool typed = false;
     buf_reset(&conn->out);
-    buf_printf(&conn->out, "%s ", f->method);
-    load_render(l, r, f->path, &conn->out);
+    buf_printf(&conn->out, "%s ", form->method);
+    load_render(l, r, form->path, &conn->out);
     buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s:%d\r\n", l->host, l->port);
-    for (size_t i = 0; i < f->nheaders; i++) {
-        typed = typed || strcasecmp(f->names[i], "content-type") == 0;
-        buf_printf(&conn->out, "%s: ", f->names[i]);
-        load_render(l, r, f->values[i], &conn->out);
+    for (size_t i = 0; i < form->nheaders; i++) {
+        typed = typed || strcasecmp(form->names[i], "content-type") == 0;
+        buf_printf(&conn->out, "%s: ", form->names[i]);
+        load_render(l, r, form->values[i], &conn->out);
         buf_str(&conn->out, "\r\n");
     }
-    load_render(l, r, f->body, &body);
-    if (f->body && !typed)
+    load_render(l, r, form->body, &body);
+    if (form->body && !typed)
         buf_str(&conn->out, "Content-Type: application/json\r\n");
-    if (f->body || strcmp(f->method, "POST") == 0 || strcmp(f->method, "PUT") == 0)
+    if (form->body || strcmp(form->method, "POST") == 0 || strcmp(form->method, "PUT") == 0)
         buf_printf(&conn->out, "Content-Length: %zu\r\n", body.len);
     buf_str(&conn->out, "\r\n");
     if (body.len)

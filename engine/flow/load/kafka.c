@@ -29,16 +29,16 @@ typedef struct kafka_state {
     rl_buf key, value, header;
 } kafka_state;
 
-static void kafka_put_free(kafka_state *k, kafka_slot *s)
+static void kafka_put_free(kafka_state *k, kafka_slot *slot)
 {
-    s->next_free = k->free;
-    k->free = s->request.slot;
+    slot->next_free = k->free;
+    k->free = slot->request.slot;
 }
 
-static void kafka_finish(flow_load *l, kafka_slot *s, const load_reply *reply)
+static void kafka_finish(flow_load *l, kafka_slot *slot, const load_reply *reply)
 {
-    load_end(l, &s->request, reply);
-    kafka_put_free(l->state, s);
+    load_end(l, &slot->request, reply);
+    kafka_put_free(l->state, slot);
 }
 
 static void on_report(void *arg, const rd_kafka_message_t *msg)
@@ -71,12 +71,12 @@ static load_request *kafka_free_slot(flow_load *l, int reader)
 static rd_kafka_headers_t *headers_of(flow_load *l, const load_request *r)
 {
     kafka_state *k = l->state;
-    const load_form *f = r->form;
-    rd_kafka_headers_t *headers = f->nheaders ? rd_kafka_headers_new(f->nheaders) : NULL;
-    for (size_t i = 0; i < f->nheaders; i++) {
+    const load_form *form = r->form;
+    rd_kafka_headers_t *headers = form->nheaders ? rd_kafka_headers_new(form->nheaders) : NULL;
+    for (size_t i = 0; i < form->nheaders; i++) {
         buf_reset(&k->header);
-        load_render(l, r, f->values[i], &k->header);
-        rd_kafka_header_add(headers, f->names[i], -1, k->header.data ? k->header.data : "",
+        load_render(l, r, form->values[i], &k->header);
+        rd_kafka_header_add(headers, form->names[i], -1, k->header.data ? k->header.data : "",
                             (ssize_t)k->header.len);
     }
     return headers;

@@ -68,34 +68,34 @@ int relay_gap_cut(const int64_t *ids, int n, int64_t after, int64_t settled)
 
 /* ---- headers ---- */
 
-static bool header_pair(json_reader *j, relay_header_fn add, void *arg)
+static bool header_pair(json_reader *r, relay_header_fn add, void *arg)
 {
     rl_buf name = {0};
-    bool ok = json_next(j) == JSON_STRING;
+    bool ok = json_next(r) == JSON_STRING;
     if (ok) {
-        buf_add(&name, j->str.data, j->str.len);
-        json_token value = json_next(j);
+        buf_add(&name, r->str.data, r->str.len);
+        json_token value = json_next(r);
         ok = value == JSON_STRING || value == JSON_NULL;
         if (ok)
             add(arg, name.data ? name.data : "", name.len,
                 value == JSON_NULL ? NULL
-                : j->str.data      ? j->str.data
+                : r->str.data      ? r->str.data
                                    : "",
-                value == JSON_NULL ? 0 : j->str.len);
+                value == JSON_NULL ? 0 : r->str.len);
     }
     buf_free(&name);
-    return ok && json_next(j) == JSON_ARRAY_END;
+    return ok && json_next(r) == JSON_ARRAY_END;
 }
 
-static bool header_list(json_reader *j, relay_header_fn add, void *arg)
+static bool header_list(json_reader *r, relay_header_fn add, void *arg)
 {
-    if (json_next(j) != JSON_ARRAY)
+    if (json_next(r) != JSON_ARRAY)
         return false;
     for (;;) {
-        json_token t = json_next(j);
+        json_token t = json_next(r);
         if (t == JSON_ARRAY_END)
-            return json_next(j) == JSON_END;
-        if (t != JSON_ARRAY || !header_pair(j, add, arg))
+            return json_next(r) == JSON_END;
+        if (t != JSON_ARRAY || !header_pair(r, add, arg))
             return false;
     }
 }

@@ -128,11 +128,11 @@ void admin_items_of_list(kafka_items *items, const rd_kafka_topic_partition_list
                          const char *what)
 {
     for (int i = 0; list && i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *p = &list->elems[i];
-        char place[300];
-        snprintf(place, sizeof place, "%s [%d]", p->topic, p->partition);
-        admin_item_add(items, p->topic, p->partition, p->offset,
-                       admin_item_err(p->err, what, place, NULL));
+        const rd_kafka_topic_partition_t *place = &list->elems[i];
+        char where[300];
+        snprintf(where, sizeof where, "%s [%d]", place->topic, place->partition);
+        admin_item_add(items, place->topic, place->partition, place->offset,
+                       admin_item_err(place->err, what, where, NULL));
     }
 }
 
@@ -198,18 +198,18 @@ static void ignore_error(rd_kafka_error_t *error)
 static rd_kafka_AdminOptions_t *options_of(admin_run *run, const admin_op *op, int ms, int broker)
 {
     char why[128];
-    rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(run->admin->rk, op->api);
-    rd_kafka_AdminOptions_set_request_timeout(o, ms, why, sizeof why);
-    rd_kafka_AdminOptions_set_operation_timeout(o, ms, why, sizeof why);
-    rd_kafka_AdminOptions_set_opaque(o, (void *)++run->admin->ticket);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(run->admin->rk, op->api);
+    rd_kafka_AdminOptions_set_request_timeout(options, ms, why, sizeof why);
+    rd_kafka_AdminOptions_set_operation_timeout(options, ms, why, sizeof why);
+    rd_kafka_AdminOptions_set_opaque(options, (void *)++run->admin->ticket);
     if (broker >= 0)
-        rd_kafka_AdminOptions_set_broker(o, broker, why, sizeof why);
+        rd_kafka_AdminOptions_set_broker(options, broker, why, sizeof why);
     if (op->committed)
-        ignore_error(
-            rd_kafka_AdminOptions_set_isolation_level(o, RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED));
+        ignore_error(rd_kafka_AdminOptions_set_isolation_level(
+            options, RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED));
     if (op->stable)
-        ignore_error(rd_kafka_AdminOptions_set_require_stable_offsets(o, 1));
-    return o;
+        ignore_error(rd_kafka_AdminOptions_set_require_stable_offsets(options, 1));
+    return options;
 }
 
 static rl_err *event_err(admin_run *run, const admin_op *op, rd_kafka_event_t *event)

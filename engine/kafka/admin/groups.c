@@ -79,10 +79,10 @@ static rl_err *check_once(rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_partition_list_sort(list, NULL, NULL);
     for (int i = 1; i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *p = &list->elems[i - 1], *q = &list->elems[i];
-        if (p->partition == q->partition && !strcmp(p->topic, q->topic))
+        const rd_kafka_topic_partition_t *place = &list->elems[i - 1], *q = &list->elems[i];
+        if (place->partition == q->partition && !strcmp(place->topic, q->topic))
             return kafka_err(NULL, RD_KAFKA_RESP_ERR__INVALID_ARG, "%s [%d] is named twice",
-                             p->topic, p->partition);
+                             place->topic, place->partition);
     }
     return NULL;
 }

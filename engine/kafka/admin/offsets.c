@@ -106,11 +106,11 @@ rl_err *kafka_admin_transaction(kafka_admin *admin, kafka_call *call, const char
 }
 
 /* Each broker lists the transactions it coordinates; one that is silent is named among the failed. */
-static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *const *states,
+static rl_err *ask_brokers(admin_run *run, const wire_metadata *metadata, const char *const *states,
                            int count, wire_txns *txns, kafka_items *failed)
 {
-    for (int i = 0; i < m->node_count; i++) {
-        const wire_node *node = &m->nodes[i];
+    for (int i = 0; i < metadata->node_count; i++) {
+        const wire_node *node = &metadata->nodes[i];
         wire_call wire = admin_wire(run);
         wire_call within = wire_cluster_budget(run->admin->cluster, &wire, node->id);
         rl_err *err = wire_txns_list(run->admin->cluster, &within, node->id, states, count, txns);
@@ -121,7 +121,7 @@ static rl_err *ask_brokers(admin_run *run, const wire_metadata *m, const char *c
         if (err)
             admin_item_add(failed, name, node->id, 0, err);
     }
-    if (failed->count < m->node_count || !failed->count)
+    if (failed->count < metadata->node_count || !failed->count)
         return NULL;
     rl_err *err = failed->items[0].err;
     failed->items[0].err = NULL;

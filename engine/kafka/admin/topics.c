@@ -35,9 +35,9 @@ typedef struct expectation {
     char why[128];
 } expectation;
 
-static bool met(const wire_metadata *m, expectation *e)
+static bool met(const wire_metadata *metadata, expectation *e)
 {
-    const wire_topic *topic = wire_metadata_topic(m, e->name);
+    const wire_topic *topic = wire_metadata_topic(metadata, e->name);
     if (!topic)
         return false;
     if (e->partitions)
@@ -48,14 +48,14 @@ static bool met(const wire_metadata *m, expectation *e)
 
 /* One broker's view. A broker that does not answer has no view and is not waited for; WIRE_ANY
  * must have one. */
-static rl_err *look(admin_run *run, int broker, expectation *e, bool *done, wire_metadata *m)
+static rl_err *look(admin_run *run, int broker, expectation *e, bool *done, wire_metadata *metadata)
 {
     wire_call call = admin_wire(run);
     wire_call within =
         broker == WIRE_ANY ? call : wire_cluster_budget(run->admin->cluster, &call, broker);
-    rl_err *err = wire_metadata_get(run->admin->cluster, &within, broker, &e->name, 1, m);
+    rl_err *err = wire_metadata_get(run->admin->cluster, &within, broker, &e->name, 1, metadata);
     if (!err) {
-        *done = met(m, e);
+        *done = met(metadata, e);
         return NULL;
     }
     if (broker == WIRE_ANY || err_is(err, RL_LAB, "CANCELLED"))
@@ -81,14 +81,14 @@ static rl_err *look_everywhere(admin_run *run, expectation *e, bool *done)
 
 /* Metadata is ahead of the logs: a replica serves its partition a moment after all brokers have
  * heard of it. */
-static bool served(const wire_positions *p, int partition, expectation *e)
+static bool served(const wire_positions *positions, int partition, expectation *e)
 {
-    for (int i = 0; i < p->replica_count; i++) {
-        const rl_err *err = p->replicas[i].err;
+    for (int i = 0; i < positions->replica_count; i++) {
+        const rl_err *err = positions->replicas[i].err;
         if (!err || err->domain != RL_KAFKA || !err->retriable)
             continue;
         snprintf(e->why, sizeof e->why, "broker %d does not serve partition %d yet",
-                 p->replicas[i].broker, partition);
+                 positions->replicas[i].broker, partition);
         return false;
     }
     return true;
@@ -127,22 +127,23 @@ static rl_err *wait_for(admin_run *run, const char *name, int partitions)
 
 /* ---- create ---- */
 
-static rd_kafka_NewTopic_t *new_topic(const kafka_new_topic *t, rl_err **err)
+static rd_kafka_NewTopic_t *new_topic(const kafka_new_topic *topic, rl_err **err)
 {
     char why[256] = "";
     rd_kafka_resp_err_t code = 0;
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
-        t->name, t->partitions, t->assignment ? -1 : t->replication_factor, why, sizeof why);
-    for (int i = 0; topic && !code && t->assignment && i < t->partitions; i++)
+    rd_kafka_NewTopic_t *made =
+        rd_kafka_NewTopic_new(topic->name, topic->partitions,
+                              topic->assignment ? -1 : topic->replication_factor, why, sizeof why);
+    for (int i = 0; made && !code && topic->assignment && i < topic->partitions; i++)
         code = rd_kafka_NewTopic_set_replica_assignment(
-            topic, i, t->assignment[i].id, (size_t)t->assignment[i].count, why, sizeof why);
-    for (int i = 0; topic && !code && i < t->config_count; i++)
-        code = rd_kafka_NewTopic_set_config(topic, t->configs[i].name, t->configs[i].value);
-    if (topic && !code)
-        return topic;
-    if (topic)
-        rd_kafka_NewTopic_destroy(topic);
-    *err = err_lab("USAGE", "topic %s: %s", t->name, *why ? why : rd_kafka_err2str(code));
+            made, i, topic->assignment[i].id, (size_t)topic->assignment[i].count, why, sizeof why);
+    for (int i = 0; made && !code && i < topic->config_count; i++)
+        code = rd_kafka_NewTopic_set_config(made, topic->configs[i].name, topic->configs[i].value);
+    if (made && !code)
+        return made;
+    if (made)
+        rd_kafka_NewTopic_destroy(made);
+    *err = err_lab("USAGE", "topic %s: %s", topic->name, *why ? why : rd_kafka_err2str(code));
     return NULL;
 }
 
@@ -165,21 +166,21 @@ static rd_kafka_resp_err_t create_code(rd_kafka_event_t *event)
 }
 
 /* The brokers choose the number of partitions when the script did not. */
-static rl_err *created_count(admin_run *run, const kafka_new_topic *t, int *count)
+static rl_err *created_count(admin_run *run, const kafka_new_topic *topic, int *count)
 {
-    *count = t->partitions;
+    *count = topic->partitions;
     if (*count > 0)
         return NULL;
     wire_metadata m;
     wire_call call = admin_wire(run);
-    rl_err *err = wire_metadata_get(run->admin->cluster, &call, WIRE_ANY, &t->name, 1, &m);
-    const wire_topic *topic = err ? NULL : wire_metadata_topic(&m, t->name);
-    *count = topic && topic->count ? topic->count : 1;
+    rl_err *err = wire_metadata_get(run->admin->cluster, &call, WIRE_ANY, &topic->name, 1, &m);
+    const wire_topic *seen = err ? NULL : wire_metadata_topic(&m, topic->name);
+    *count = seen && seen->count ? seen->count : 1;
     wire_metadata_free(&m);
     return err;
 }
 
-rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kafka_new_topic *t,
+rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kafka_new_topic *topic,
                                  bool wait)
 {
     static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_CREATETOPICS,
@@ -190,11 +191,11 @@ rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kaf
     admin_run run = admin_begin(admin, call);
     rd_kafka_event_t *event = NULL;
     rl_err *err = NULL;
-    rd_kafka_NewTopic_t *topic = new_topic(t, &err);
+    rd_kafka_NewTopic_t *made = new_topic(topic, &err);
     if (err)
         return err;
-    err = admin_do(&run, &op, topic, &event);
-    rd_kafka_NewTopic_destroy(topic);
+    err = admin_do(&run, &op, made, &event);
+    rd_kafka_NewTopic_destroy(made);
     if (err)
         return err;
     const rd_kafka_topic_result_t *result = create_result(event);
@@ -202,13 +203,13 @@ rl_err *kafka_admin_create_topic(kafka_admin *admin, kafka_call *call, const kaf
     if (!(run.lost &&
           code ==
               RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)) /* created by a try whose answer was lost */
-        err = admin_item_err(code, "create topic", t->name,
+        err = admin_item_err(code, "create topic", topic->name,
                              rd_kafka_topic_result_error_string(result));
     rd_kafka_event_destroy(event);
     int count;
     if (!err && wait)
-        err = created_count(&run, t, &count);
-    return err || !wait ? err : wait_for(&run, t->name, count);
+        err = created_count(&run, topic, &count);
+    return err || !wait ? err : wait_for(&run, topic->name, count);
 }
 
 /* ---- more partitions ---- */
@@ -233,7 +234,7 @@ static rd_kafka_resp_err_t partitions_code(rd_kafka_event_t *event)
 }
 
 rl_err *kafka_admin_create_partitions(kafka_admin *admin, kafka_call *call,
-                                      const kafka_new_topic *t, bool wait)
+                                      const kafka_new_topic *topic, bool wait)
 {
     static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_CREATEPARTITIONS,
                                 .what = "create partitions",
@@ -244,9 +245,9 @@ rl_err *kafka_admin_create_partitions(kafka_admin *admin, kafka_call *call,
     rd_kafka_event_t *event = NULL;
     char why[256] = "";
     rd_kafka_NewPartitions_t *parts =
-        rd_kafka_NewPartitions_new(t->name, (size_t)t->partitions, why, sizeof why);
+        rd_kafka_NewPartitions_new(topic->name, (size_t)topic->partitions, why, sizeof why);
     if (!parts)
-        return err_lab("USAGE", "partitions of %s: %s", t->name, why);
+        return err_lab("USAGE", "partitions of %s: %s", topic->name, why);
     rl_err *err = admin_do(&run, &op, parts, &event);
     rd_kafka_NewPartitions_destroy(parts);
     if (err)
@@ -254,10 +255,10 @@ rl_err *kafka_admin_create_partitions(kafka_admin *admin, kafka_call *call,
     const rd_kafka_topic_result_t *result = partitions_result(event);
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(result);
     if (!(run.lost && code == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS))
-        err = admin_item_err(code, "create partitions of", t->name,
+        err = admin_item_err(code, "create partitions of", topic->name,
                              rd_kafka_topic_result_error_string(result));
     rd_kafka_event_destroy(event);
-    return err || !wait ? err : wait_for(&run, t->name, t->partitions);
+    return err || !wait ? err : wait_for(&run, topic->name, topic->partitions);
 }
 
 /* ---- delete ---- */
@@ -422,11 +423,11 @@ rl_err *kafka_admin_delete_records(kafka_admin *admin, kafka_call *call, const c
     rd_kafka_topic_partition_list_destroy(list);
     if (err)
         return err;
-    const rd_kafka_topic_partition_t *p =
+    const rd_kafka_topic_partition_t *place =
         &rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event))
              ->elems[0];
-    *low = p->offset;
-    err = admin_item_err(p->err, "delete records of", topic, NULL);
+    *low = place->offset;
+    err = admin_item_err(place->err, "delete records of", topic, NULL);
     rd_kafka_event_destroy(event);
     return err;
 }
@@ -458,13 +459,14 @@ rl_err *kafka_admin_elect(kafka_admin *admin, kafka_call *call, rd_kafka_Electio
     const rd_kafka_topic_partition_result_t **results =
         rd_kafka_ElectLeaders_result_partitions(rd_kafka_event_ElectLeaders_result(event), &n);
     for (size_t i = 0; i < n; i++) {
-        const rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_result_partition(results[i]);
+        const rd_kafka_topic_partition_t *place =
+            rd_kafka_topic_partition_result_partition(results[i]);
         const rd_kafka_error_t *error = rd_kafka_topic_partition_result_error(results[i]);
         rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : 0;
-        char place[300];
-        snprintf(place, sizeof place, "%s [%d]", p->topic, p->partition);
-        admin_item_add(items, p->topic, p->partition, 0,
-                       admin_item_err(code, "elect a leader of", place,
+        char where[300];
+        snprintf(where, sizeof where, "%s [%d]", place->topic, place->partition);
+        admin_item_add(items, place->topic, place->partition, 0,
+                       admin_item_err(code, "elect a leader of", where,
                                       error ? rd_kafka_error_string(error) : NULL));
     }
     rd_kafka_event_destroy(event);

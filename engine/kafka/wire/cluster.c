@@ -190,38 +190,39 @@ void wire_cluster_settle(wire_cluster *cluster, int broker, const rl_err *err)
         peer_settle(p, err);
 }
 
-static rl_err *peer_exchange(wire_conn *conn, const wire_call *call, const wire_question *q,
+static rl_err *peer_exchange(wire_conn *conn, const wire_call *call, const wire_question *question,
                              frame_reader *r)
 {
-    rl_err *err = wire_speaks(conn, q->api, q->version);
+    rl_err *err = wire_speaks(conn, question->api, question->version);
     if (err)
         return err;
-    frame_writer w = wire_begin(conn, q->api, q->version);
-    q->write(&w, q->arg);
+    frame_writer w = wire_begin(conn, question->api, question->version);
+    question->write(&w, question->arg);
     wire_end(conn, &w);
     err = wire_flush(conn, call);
     return err ? err : wire_receive(conn, call, r);
 }
 
 /* Carried out twice, it answers otherwise. */
-static bool question_may_repeat(const wire_question *q)
+static bool question_may_repeat(const wire_question *question)
 {
-    return q->api != FRAME_DELETE_GROUPS;
+    return question->api != FRAME_DELETE_GROUPS;
 }
 
 /* A cached connection may have died unseen (the broker was restarted): that alone is tried
  * again, once, on a fresh one. */
 static rl_err *peer_ask(wire_cluster *cluster, peer *p, const wire_call *call,
-                        const wire_question *q, frame_reader *r)
+                        const wire_question *question, frame_reader *r)
 {
     for (;;) {
         wire_conn *conn;
         bool cached;
         rl_err *err = peer_take(cluster, p, call, &conn, &cached);
         if (!err)
-            err = peer_exchange(conn, call, q, r);
+            err = peer_exchange(conn, call, question, r);
         peer_settle(p, err);
-        if (!err || !cached || !question_may_repeat(q) || !err_is(err, RL_KAFKA, "_TRANSPORT"))
+        if (!err || !cached || !question_may_repeat(question) ||
+            !err_is(err, RL_KAFKA, "_TRANSPORT"))
             return err;
         err_free(err);
     }
@@ -239,7 +240,7 @@ static int next_peer(const wire_cluster *cluster, const bool *tried, bool slow)
     return -1;
 }
 
-static rl_err *ask_any(wire_cluster *cluster, const wire_call *call, const wire_question *q,
+static rl_err *ask_any(wire_cluster *cluster, const wire_call *call, const wire_question *question,
                        frame_reader *r)
 {
     bool *tried = mem_zero((size_t)cluster->count * sizeof *tried);
@@ -251,7 +252,7 @@ static rl_err *ask_any(wire_cluster *cluster, const wire_call *call, const wire_
         tried[at] = true;
         err_free(err);
         wire_call within = wire_call_within(call, left == 1 ? INT32_MAX : cluster->patience_ms);
-        err = peer_ask(cluster, &cluster->peers[at], &within, q, r);
+        err = peer_ask(cluster, &cluster->peers[at], &within, question, r);
         if (!err)
             cluster->last = at;
         if (!err || err_is(err, RL_LAB, "CANCELLED") || deadline_passed(call->deadline))
@@ -261,13 +262,13 @@ static rl_err *ask_any(wire_cluster *cluster, const wire_call *call, const wire_
     return err;
 }
 
-rl_err *wire_ask(wire_cluster *cluster, const wire_call *call, int broker, const wire_question *q,
-                 frame_reader *r)
+rl_err *wire_ask(wire_cluster *cluster, const wire_call *call, int broker,
+                 const wire_question *question, frame_reader *r)
 {
     if (broker == WIRE_ANY)
-        return ask_any(cluster, call, q, r);
+        return ask_any(cluster, call, question, r);
     peer *p = peer_find(cluster, broker);
     if (!p)
         return wire_code(RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE, "broker %d", broker);
-    return peer_ask(cluster, p, call, q, r);
+    return peer_ask(cluster, p, call, question, r);
 }

@@ -82,15 +82,16 @@ static void write_offsets_ask(frame_writer *w, const void *arg)
 
 static void read_offset(frame_reader *r, const char *topic, rd_kafka_topic_partition_list_t *list)
 {
-    rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, topic, frame_i32(r));
-    p->offset = frame_i64(r);
-    rd_kafka_topic_partition_set_leader_epoch(p, frame_i32(r));
+    rd_kafka_topic_partition_t *place =
+        rd_kafka_topic_partition_list_add(list, topic, frame_i32(r));
+    place->offset = frame_i64(r);
+    rd_kafka_topic_partition_set_leader_epoch(place, frame_i32(r));
     frame_slice metadata = frame_str(r);
     if (metadata.len) {
-        p->metadata = frame_dup(metadata);
-        p->metadata_size = metadata.len;
+        place->metadata = frame_dup(metadata);
+        place->metadata_size = metadata.len;
     }
-    p->err = frame_i16(r);
+    place->err = frame_i16(r);
     frame_tags(r);
 }
 
@@ -162,8 +163,9 @@ static void write_forget(frame_writer *w, const void *arg)
 
 static void read_code(frame_reader *r, const char *topic, rd_kafka_topic_partition_list_t *list)
 {
-    rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, topic, frame_i32(r));
-    p->err = frame_i16(r);
+    rd_kafka_topic_partition_t *place =
+        rd_kafka_topic_partition_list_add(list, topic, frame_i32(r));
+    place->err = frame_i16(r);
     frame_tags(r);
 }
 

@@ -166,11 +166,11 @@ rl_err *wire_classic_group_parse(frame_reader *r, const char *id, wire_group *gr
 typedef rl_err *(*parse_group)(frame_reader *r, const char *id, wire_group *group);
 
 static rl_err *group_describe(wire_cluster *cluster, const wire_call *call, int broker,
-                              const wire_question *q, parse_group parse, wire_group *group)
+                              const wire_question *question, parse_group parse, wire_group *group)
 {
     frame_reader r;
-    rl_err *err = wire_ask(cluster, call, broker, q, &r);
-    return err ? err : parse(&r, q->arg, group);
+    rl_err *err = wire_ask(cluster, call, broker, question, &r);
+    return err ? err : parse(&r, question->arg, group);
 }
 
 /* Not of the consumer protocol, not there at all, or a broker that does not know this protocol:

@@ -32,11 +32,12 @@ static void write_metadata(frame_writer *w, const void *arg)
     frame_put_tags(w);
 }
 
-static void read_nodes(frame_reader *r, wire_metadata *m)
+static void read_nodes(frame_reader *r, wire_metadata *metadata)
 {
-    m->nodes = wire_read_array(r, sizeof *m->nodes, LEAST_NODE, &m->node_count);
-    for (int i = 0; i < m->node_count && !r->bad; i++) {
-        wire_node *node = &m->nodes[i];
+    metadata->nodes =
+        wire_read_array(r, sizeof *metadata->nodes, LEAST_NODE, &metadata->node_count);
+    for (int i = 0; i < metadata->node_count && !r->bad; i++) {
+        wire_node *node = &metadata->nodes[i];
         node->id = frame_i32(r);
         node->host = frame_dup(frame_str(r));
         node->port = frame_i32(r);
@@ -72,11 +73,12 @@ static void read_partitions(frame_reader *r, wire_topic *topic)
         qsort(topic->partitions, (size_t)topic->count, sizeof *topic->partitions, by_partition);
 }
 
-static void read_topics(frame_reader *r, wire_metadata *m)
+static void read_topics(frame_reader *r, wire_metadata *metadata)
 {
-    m->topics = wire_read_array(r, sizeof *m->topics, LEAST_TOPIC, &m->topic_count);
-    for (int i = 0; i < m->topic_count && !r->bad; i++) {
-        wire_topic *topic = &m->topics[i];
+    metadata->topics =
+        wire_read_array(r, sizeof *metadata->topics, LEAST_TOPIC, &metadata->topic_count);
+    for (int i = 0; i < metadata->topic_count && !r->bad; i++) {
+        wire_topic *topic = &metadata->topics[i];
         topic->code = frame_i16(r);
         topic->name = frame_dup(wire_read_topic(r));
         frame_slice id = frame_raw(r, sizeof topic->id);
@@ -91,46 +93,47 @@ static void read_topics(frame_reader *r, wire_metadata *m)
     }
 }
 
-rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *m)
+rl_err *wire_metadata_parse(frame_reader *r, wire_metadata *metadata)
 {
-    *m = (wire_metadata){0};
+    *metadata = (wire_metadata){0};
     frame_i32(r); /* throttle time */
-    read_nodes(r, m);
-    m->cluster_id = frame_dup(frame_str(r));
-    m->controller = frame_i32(r);
-    read_topics(r, m);
+    read_nodes(r, metadata);
+    metadata->cluster_id = frame_dup(frame_str(r));
+    metadata->controller = frame_i32(r);
+    read_topics(r, metadata);
     frame_tags(r);
     rl_err *err = frame_end(r, "Metadata response");
     if (err)
-        wire_metadata_free(m);
+        wire_metadata_free(metadata);
     return err;
 }
 
 rl_err *wire_metadata_get(wire_cluster *cluster, const wire_call *call, int broker,
-                          const char *const *topics, int count, wire_metadata *m)
+                          const char *const *topics, int count, wire_metadata *metadata)
 {
     topic_list list = {.topics = topics, .count = count};
     wire_question q = {FRAME_METADATA, METADATA_VERSION, write_metadata, &list};
     frame_reader r;
-    *m = (wire_metadata){0};
+    *metadata = (wire_metadata){0};
     rl_err *err = wire_ask(cluster, call, broker, &q, &r);
     if (!err)
-        err = wire_metadata_parse(&r, m);
+        err = wire_metadata_parse(&r, metadata);
     if (err)
         return err;
-    for (int i = 0; i < m->node_count; i++)
-        wire_cluster_learn(cluster, m->nodes[i].id, m->nodes[i].host, m->nodes[i].port);
+    for (int i = 0; i < metadata->node_count; i++)
+        wire_cluster_learn(cluster, metadata->nodes[i].id, metadata->nodes[i].host,
+                           metadata->nodes[i].port);
     return NULL;
 }
 
-void wire_metadata_free(wire_metadata *m)
+void wire_metadata_free(wire_metadata *metadata)
 {
-    for (int i = 0; m->nodes && i < m->node_count; i++) {
-        free(m->nodes[i].host);
-        free(m->nodes[i].rack);
+    for (int i = 0; metadata->nodes && i < metadata->node_count; i++) {
+        free(metadata->nodes[i].host);
+        free(metadata->nodes[i].rack);
     }
-    for (int i = 0; m->topics && i < m->topic_count; i++) {
-        wire_topic *topic = &m->topics[i];
+    for (int i = 0; metadata->topics && i < metadata->topic_count; i++) {
+        wire_topic *topic = &metadata->topics[i];
         for (int j = 0; topic->partitions && j < topic->count; j++) {
             free(topic->partitions[j].replicas.id);
             free(topic->partitions[j].isr.id);
@@ -139,24 +142,24 @@ void wire_metadata_free(wire_metadata *m)
         free(topic->partitions);
         free(topic->name);
     }
-    free(m->nodes);
-    free(m->topics);
-    free(m->cluster_id);
-    *m = (wire_metadata){0};
+    free(metadata->nodes);
+    free(metadata->topics);
+    free(metadata->cluster_id);
+    *metadata = (wire_metadata){0};
 }
 
-const wire_topic *wire_metadata_topic(const wire_metadata *m, const char *name)
+const wire_topic *wire_metadata_topic(const wire_metadata *metadata, const char *name)
 {
-    for (int i = 0; i < m->topic_count; i++)
-        if (strcmp(m->topics[i].name, name) == 0)
-            return &m->topics[i];
+    for (int i = 0; i < metadata->topic_count; i++)
+        if (strcmp(metadata->topics[i].name, name) == 0)
+            return &metadata->topics[i];
     return NULL;
 }
 
-rl_err *wire_metadata_partition(const wire_metadata *m, const char *name, int partition,
+rl_err *wire_metadata_partition(const wire_metadata *metadata, const char *name, int partition,
                                 const wire_partition **found)
 {
-    const wire_topic *topic = wire_metadata_topic(m, name);
+    const wire_topic *topic = wire_metadata_topic(metadata, name);
     int code = topic ? topic->code : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     if (code)
         return wire_code(code, "topic %s", name);
@@ -193,14 +196,14 @@ static struct wire_voter *read_voters(frame_reader *r, int *count)
 }
 
 /* One partition is asked for, hence one is read; anything else is refused. */
-static int read_quorum(frame_reader *r, wire_quorum *q)
+static int read_quorum(frame_reader *r, wire_quorum *quorum)
 {
     wire_read_place(r, QUORUM_TOPIC, 0);
     int code = frame_i16(r), observers;
-    q->leader = frame_i32(r);
-    q->epoch = frame_i32(r);
-    q->hw = frame_i64(r);
-    q->voters = read_voters(r, &q->voter_count);
+    quorum->leader = frame_i32(r);
+    quorum->epoch = frame_i32(r);
+    quorum->hw = frame_i64(r);
+    quorum->voters = read_voters(r, &quorum->voter_count);
     free(read_voters(r, &observers));
     frame_tags(r);
     frame_tags(r);
@@ -208,19 +211,19 @@ static int read_quorum(frame_reader *r, wire_quorum *q)
     return code;
 }
 
-rl_err *wire_quorum_parse(frame_reader *r, wire_quorum *q)
+rl_err *wire_quorum_parse(frame_reader *r, wire_quorum *quorum)
 {
-    *q = (wire_quorum){0};
+    *quorum = (wire_quorum){0};
     int code = frame_i16(r);
     if (!code)
-        code = read_quorum(r, q);
+        code = read_quorum(r, quorum);
     else
         r->pos = r->len; /* an error comes alone */
     rl_err *err = frame_end(r, "DescribeQuorum response");
     if (!err)
         err = wire_code(code, "the quorum of controllers");
     if (err)
-        wire_quorum_free(q);
+        wire_quorum_free(quorum);
     return err;
 }
 
@@ -233,8 +236,8 @@ rl_err *wire_quorum_get(wire_cluster *cluster, const wire_call *call, wire_quoru
     return err ? err : wire_quorum_parse(&r, quorum);
 }
 
-void wire_quorum_free(wire_quorum *q)
+void wire_quorum_free(wire_quorum *quorum)
 {
-    free(q->voters);
-    *q = (wire_quorum){0};
+    free(quorum->voters);
+    *quorum = (wire_quorum){0};
 }

@@ -9,26 +9,26 @@
 
 void wire_offset_write(frame_writer *w, const void *arg)
 {
-    const wire_offset_query *q = arg;
-    frame_put_i32(w, q->replica);
-    frame_put_i8(w, q->committed);
-    wire_write_place(w, q->topic, q->partition);
+    const wire_offset_query *query = arg;
+    frame_put_i32(w, query->replica);
+    frame_put_i8(w, query->committed);
+    wire_write_place(w, query->topic, query->partition);
     frame_put_i32(w, -1); /* whatever the leader epoch */
-    frame_put_i64(w, q->timestamp);
+    frame_put_i64(w, query->timestamp);
 }
 
-rl_err *wire_offset_parse(frame_reader *r, const wire_offset_query *q, int64_t *offset)
+rl_err *wire_offset_parse(frame_reader *r, const wire_offset_query *query, int64_t *offset)
 {
     *offset = WIRE_UNKNOWN;
     frame_i32(r); /* throttle time */
-    wire_read_place(r, q->topic, q->partition);
+    wire_read_place(r, query->topic, query->partition);
     int code = frame_i16(r);
     frame_i64(r); /* timestamp */
     int64_t found = frame_i64(r);
     frame_i32(r); /* leader epoch */
     rl_err *err = frame_end(r, "ListOffsets response");
     if (!err)
-        err = wire_code(code, "an offset of %s [%d]", q->topic, q->partition);
+        err = wire_code(code, "an offset of %s [%d]", query->topic, query->partition);
     if (!err)
         *offset = found;
     return err;

@@ -71,70 +71,71 @@ static rl_err *load_identity(SSL_CTX *ctx, const rd_kafka_conf_t *conf)
     return good ? NULL : tls_failed("ssl.key.location", file);
 }
 
-static rl_err *read_tls(wire_security *s, const rd_kafka_conf_t *conf)
+static rl_err *read_tls(wire_security *security, const rd_kafka_conf_t *conf)
 {
     static const char *const foreign[] = {"ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem",
                                           "ssl.keystore.location", NULL};
     char value[VALUE_MAX];
     for (int i = 0; foreign[i]; i++)
         if (is_set(conf, foreign[i], value))
-            snprintf(s->refusal, sizeof s->refusal,
+            snprintf(security->refusal, sizeof security->refusal,
                      "%s is not understood by rlab's own client; use files in PEM form",
                      foreign[i]);
-    s->tls = SSL_CTX_new(TLS_client_method());
-    if (!s->tls)
+    security->tls = SSL_CTX_new(TLS_client_method());
+    if (!security->tls)
         return tls_failed("TLS", "");
-    SSL_CTX_set_min_proto_version(s->tls, TLS1_2_VERSION);
-    SSL_CTX_set_mode(s->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    s->check_host = says(conf, "ssl.endpoint.identification.algorithm", "https") &&
-                    !says(conf, "enable.ssl.certificate.verification", "false");
-    rl_err *err = load_trust(s->tls, conf);
-    return err ? err : load_identity(s->tls, conf);
+    SSL_CTX_set_min_proto_version(security->tls, TLS1_2_VERSION);
+    SSL_CTX_set_mode(security->tls,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    security->check_host = says(conf, "ssl.endpoint.identification.algorithm", "https") &&
+                           !says(conf, "enable.ssl.certificate.verification", "false");
+    rl_err *err = load_trust(security->tls, conf);
+    return err ? err : load_identity(security->tls, conf);
 }
 
-static void read_sasl(wire_security *s, const rd_kafka_conf_t *conf)
+static void read_sasl(wire_security *security, const rd_kafka_conf_t *conf)
 {
     static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL};
     char value[VALUE_MAX];
     is_set(conf, "sasl.mechanisms", value);
     for (int i = 0; known[i]; i++)
         if (strcasecmp(known[i], value) == 0)
-            s->mechanism = known[i];
-    if (!s->mechanism)
-        snprintf(s->refusal, sizeof s->refusal,
+            security->mechanism = known[i];
+    if (!security->mechanism)
+        snprintf(security->refusal, sizeof security->refusal,
                  "sasl.mechanisms=%.60s is not spoken by rlab's own client; it knows "
                  "PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512",
                  value);
     is_set(conf, "sasl.username", value);
-    s->user = mem_strdup(value);
+    security->user = mem_strdup(value);
     is_set(conf, "sasl.password", value);
-    s->password = mem_strdup(value);
+    security->password = mem_strdup(value);
 }
 
 rl_err *wire_security_new(const rd_kafka_conf_t *conf, wire_security **out)
 {
     char protocol[VALUE_MAX];
-    wire_security *s = mem_zero(sizeof *s);
+    wire_security *security = mem_zero(sizeof *security);
     rl_err *err = NULL;
     is_set(conf, "security.protocol", protocol);
     if (strcasecmp(protocol, "ssl") == 0 || strcasecmp(protocol, "sasl_ssl") == 0)
-        err = read_tls(s, conf);
+        err = read_tls(security, conf);
     if (!err && strncasecmp(protocol, "sasl_", 5) == 0)
-        read_sasl(s, conf);
+        read_sasl(security, conf);
     if (err) {
-        wire_security_free(s);
+        wire_security_free(security);
         return err;
     }
-    *out = s;
+    *out = security;
     return NULL;
 }
 
-void wire_security_free(wire_security *s)
+void wire_security_free(wire_security *security)
 {
-    if (!s)
+    if (!security)
         return;
-    SSL_CTX_free(s->tls);
-    free(s->user);
-    free(s->password);
-    free(s);
+    SSL_CTX_free(security->tls);
+    free(security->user);
+    free(security->password);
+    free(security);
 }

@@ -214,11 +214,11 @@ static int admin_l_admin(lua_State *L)
     rl_handle *h = handle_new(L, &admin_type, 1);
     lua_pushnumber(L, at_most);
     lua_setiuservalue(L, -2, 1);
-    kafka_admin *a;
-    rl_err *err = kafka_admin_new(kafka_conf_read(L, 1, "kafka.admin", KAFKA_ADMIN, own), &a);
+    kafka_admin *admin;
+    rl_err *err = kafka_admin_new(kafka_conf_read(L, 1, "kafka.admin", KAFKA_ADMIN, own), &admin);
     if (err)
         return errs_fail(L, err);
-    handle_set(h, a);
+    handle_set(h, admin);
     return 1;
 }
 

@@ -29,15 +29,15 @@ static void run_list(rl_await *a)
     a->err = kafka_admin_groups(j->job.admin, &j->job.call, &j->job.event);
 }
 
-static void push_listing(lua_State *L, const rd_kafka_ConsumerGroupListing_t *g)
+static void push_listing(lua_State *L, const rd_kafka_ConsumerGroupListing_t *group)
 {
     lua_createtable(L, 0, 4);
-    field_set_text(L, "id", rd_kafka_ConsumerGroupListing_group_id(g));
+    field_set_text(L, "id", rd_kafka_ConsumerGroupListing_group_id(group));
     field_set_text(L, "state",
-                   rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupListing_state(g)));
+                   rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupListing_state(group)));
     field_set_text(L, "type",
-                   rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupListing_type(g)));
-    field_set_bool(L, "simple", rd_kafka_ConsumerGroupListing_is_simple_consumer_group(g));
+                   rd_kafka_consumer_group_type_name(rd_kafka_ConsumerGroupListing_type(group)));
+    field_set_bool(L, "simple", rd_kafka_ConsumerGroupListing_is_simple_consumer_group(group));
 }
 
 static int by_group(const void *a, const void *b)
@@ -131,16 +131,16 @@ static void set_coordinator(lua_State *L, const wire_node *node)
 static int push_group(lua_State *L, rl_await *a)
 {
     const group_job *j = (group_job *)a;
-    const wire_group *g = &j->group;
+    const wire_group *group = &j->group;
     lua_createtable(L, 0, 6);
     field_set_text(L, "id", j->id);
-    field_set_text(L, "state", g->state);
-    field_set_text(L, "type", g->classic ? "Classic" : "Consumer");
-    field_set_text(L, "protocol", g->protocol);
-    set_coordinator(L, &g->coordinator);
-    lua_createtable(L, g->member_count, 0);
-    for (int i = 0; i < g->member_count; i++) {
-        push_member(L, &g->members[i]);
+    field_set_text(L, "state", group->state);
+    field_set_text(L, "type", group->classic ? "Classic" : "Consumer");
+    field_set_text(L, "protocol", group->protocol);
+    set_coordinator(L, &group->coordinator);
+    lua_createtable(L, group->member_count, 0);
+    for (int i = 0; i < group->member_count; i++) {
+        push_member(L, &group->members[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "members");
@@ -170,19 +170,20 @@ static void run_offsets(rl_await *a)
         rd_kafka_topic_partition_list_destroy(places);
 }
 
-static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *p)
+static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *place)
 {
     lua_createtable(L, 0, 6);
-    field_set_text(L, "topic", p->topic);
-    field_set_int(L, "partition", p->partition);
-    if (p->offset >= 0)
-        field_set_int(L, "offset", p->offset);
-    if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
-        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
-    if (p->metadata && p->metadata_size)
-        field_set_bytes(L, "metadata", p->metadata, p->metadata_size);
-    if (p->err) {
-        errs_push_table(L, wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
+    field_set_text(L, "topic", place->topic);
+    field_set_int(L, "partition", place->partition);
+    if (place->offset >= 0)
+        field_set_int(L, "offset", place->offset);
+    if (rd_kafka_topic_partition_get_leader_epoch(place) >= 0)
+        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(place));
+    if (place->metadata && place->metadata_size)
+        field_set_bytes(L, "metadata", place->metadata, place->metadata_size);
+    if (place->err) {
+        errs_push_table(L,
+                        wire_code(place->err, "offset of %s [%d]", place->topic, place->partition));
         lua_setfield(L, -2, "err");
     }
 }

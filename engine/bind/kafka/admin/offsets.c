@@ -24,29 +24,29 @@ static const char *const only_at_most[] = {"at_most", NULL};
 
 static void drop_offsets(rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    wire_positions_free(&j->positions);
-    wire_producers_free(&j->producers);
-    wire_txns_free(&j->txns);
-    wire_txn_info_free(&j->info);
+    offsets_job *job = (offsets_job *)a;
+    wire_positions_free(&job->positions);
+    wire_producers_free(&job->producers);
+    wire_txns_free(&job->txns);
+    wire_txn_info_free(&job->info);
     admin_job_drop(a);
 }
 
 static offsets_job *offsets_job_new(lua_State *L, void (*run)(rl_await *),
                                     int (*push)(lua_State *, rl_await *), int opts)
 {
-    offsets_job *j = admin_job_new(L, sizeof *j, run, push, opts);
-    admin_job_on_drop(&j->job, drop_offsets);
-    return j;
+    offsets_job *job = admin_job_new(L, sizeof *job, run, push, opts);
+    admin_job_on_drop(&job->job, drop_offsets);
+    return job;
 }
 
 /* ---- all positions of one partition ---- */
 
 static void run_positions(rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    a->err =
-        kafka_admin_positions(j->job.admin, &j->job.call, j->topic, j->partition, &j->positions);
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_positions(job->job.admin, &job->job.call, job->topic, job->partition,
+                                   &job->positions);
 }
 
 static void set_position(lua_State *L, const char *key, int64_t v)
@@ -56,22 +56,22 @@ static void set_position(lua_State *L, const char *key, int64_t v)
 }
 
 /* Log ends by broker, and what kept the others from telling. */
-static void set_replicas(lua_State *L, wire_positions *p)
+static void set_replicas(lua_State *L, wire_positions *positions)
 {
     bool failed = false;
-    lua_createtable(L, 0, p->replica_count);
+    lua_createtable(L, 0, positions->replica_count);
     lua_newtable(L);
-    for (int i = 0; i < p->replica_count; i++) {
-        wire_replica *r = &p->replicas[i];
-        if (r->leo != WIRE_UNKNOWN) {
-            lua_pushinteger(L, r->leo);
-            lua_rawseti(L, -3, r->broker);
+    for (int i = 0; i < positions->replica_count; i++) {
+        wire_replica *replica = &positions->replicas[i];
+        if (replica->leo != WIRE_UNKNOWN) {
+            lua_pushinteger(L, replica->leo);
+            lua_rawseti(L, -3, replica->broker);
         }
-        if (!r->err)
+        if (!replica->err)
             continue;
-        errs_push_table(L, r->err);
-        r->err = NULL;
-        lua_rawseti(L, -2, r->broker);
+        errs_push_table(L, replica->err);
+        replica->err = NULL;
+        lua_rawseti(L, -2, replica->broker);
         failed = true;
     }
     if (failed)
@@ -81,30 +81,30 @@ static void set_replicas(lua_State *L, wire_positions *p)
     lua_setfield(L, -2, "leo_by");
 }
 
-static int64_t leader_leo(const wire_positions *p)
+static int64_t leader_leo(const wire_positions *positions)
 {
-    for (int i = 0; i < p->replica_count; i++)
-        if (p->replicas[i].broker == p->leader)
-            return p->replicas[i].leo;
+    for (int i = 0; i < positions->replica_count; i++)
+        if (positions->replicas[i].broker == positions->leader)
+            return positions->replicas[i].leo;
     return WIRE_UNKNOWN;
 }
 
 static int push_positions(lua_State *L, rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    wire_positions *p = &j->positions;
+    offsets_job *job = (offsets_job *)a;
+    wire_positions *positions = &job->positions;
     lua_createtable(L, 0, 12);
-    field_set_text(L, "topic", j->topic);
-    field_set_int(L, "partition", j->partition);
-    field_set_int(L, "epoch", p->epoch);
-    if (p->leader >= 0)
-        field_set_int(L, "leader", p->leader);
-    set_position(L, "low", p->low);
-    set_position(L, "lso", p->lso);
-    set_position(L, "hw", p->hw);
-    set_position(L, "leo", leader_leo(p));
-    admin_set_ids(L, "isr", &p->isr);
-    set_replicas(L, p);
+    field_set_text(L, "topic", job->topic);
+    field_set_int(L, "partition", job->partition);
+    field_set_int(L, "epoch", positions->epoch);
+    if (positions->leader >= 0)
+        field_set_int(L, "leader", positions->leader);
+    set_position(L, "low", positions->low);
+    set_position(L, "lso", positions->lso);
+    set_position(L, "hw", positions->hw);
+    set_position(L, "leo", leader_leo(positions));
+    admin_set_ids(L, "isr", &positions->isr);
+    set_replicas(L, positions);
     return 1;
 }
 
@@ -115,10 +115,10 @@ static offsets_job *place_job(lua_State *L, const char *call, void (*run)(rl_awa
     const char *topic = luaL_checkstring(L, 2);
     int partition = admin_partition_arg(L, 3);
     opts_check(L, 4, call, only_at_most);
-    offsets_job *j = offsets_job_new(L, run, push, 4);
-    j->topic = topic;
-    j->partition = partition;
-    return j;
+    offsets_job *job = offsets_job_new(L, run, push, 4);
+    job->topic = topic;
+    job->partition = partition;
+    return job;
 }
 
 static int admin_offsets_l_offsets(lua_State *L)
@@ -130,30 +130,31 @@ static int admin_offsets_l_offsets(lua_State *L)
 
 static void run_list(rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    a->err = kafka_admin_list_offsets(j->job.admin, &j->job.call, j->job.list, j->committed,
-                                      &j->job.event);
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_list_offsets(job->job.admin, &job->job.call, job->job.list, job->committed,
+                                      &job->job.event);
 }
 
 static void push_listed(lua_State *L, const rd_kafka_ListOffsetsResultInfo_t *info)
 {
-    const rd_kafka_topic_partition_t *p = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+    const rd_kafka_topic_partition_t *place = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
     int64_t timestamp = rd_kafka_ListOffsetsResultInfo_timestamp(info);
     lua_createtable(L, 0, 6);
-    field_set_text(L, "topic", p->topic);
-    field_set_int(L, "partition", p->partition);
-    if (!p->err && p->offset >= 0)
-        field_set_int(L, "offset", p->offset);
+    field_set_text(L, "topic", place->topic);
+    field_set_int(L, "partition", place->partition);
+    if (!place->err && place->offset >= 0)
+        field_set_int(L, "offset", place->offset);
     if (timestamp >= 0)
         field_set_int(L, "timestamp", timestamp);
-    if (rd_kafka_topic_partition_get_leader_epoch(p) >= 0)
-        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(p));
-    if (!p->err)
+    if (rd_kafka_topic_partition_get_leader_epoch(place) >= 0)
+        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(place));
+    if (!place->err)
         return;
     errs_push_table(
-        L, p->err == RD_KAFKA_RESP_ERR__TIMED_OUT
-               ? err_lab("TIMEOUT", "offset of %s [%d]: no answer in time", p->topic, p->partition)
-               : wire_code(p->err, "offset of %s [%d]", p->topic, p->partition));
+        L, place->err == RD_KAFKA_RESP_ERR__TIMED_OUT
+               ? err_lab("TIMEOUT", "offset of %s [%d]: no answer in time", place->topic,
+                         place->partition)
+               : wire_code(place->err, "offset of %s [%d]", place->topic, place->partition));
     lua_setfield(L, -2, "err");
 }
 
@@ -162,9 +163,9 @@ info_of(const rd_kafka_ListOffsetsResultInfo_t **infos, size_t n,
         const rd_kafka_topic_partition_t *want)
 {
     for (size_t i = 0; i < n; i++) {
-        const rd_kafka_topic_partition_t *p =
+        const rd_kafka_topic_partition_t *place =
             rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
-        if (p->partition == want->partition && strcmp(p->topic, want->topic) == 0)
+        if (place->partition == want->partition && strcmp(place->topic, want->topic) == 0)
             return infos[i];
     }
     return NULL;
@@ -173,13 +174,13 @@ info_of(const rd_kafka_ListOffsetsResultInfo_t **infos, size_t n,
 /* In the order in which they were asked for. */
 static int push_list(lua_State *L, rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
+    offsets_job *job = (offsets_job *)a;
     size_t n;
     const rd_kafka_ListOffsetsResultInfo_t **infos =
-        rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(j->job.event), &n);
-    lua_createtable(L, j->job.list->cnt, 0);
-    for (int i = 0; i < j->job.list->cnt; i++) {
-        const rd_kafka_ListOffsetsResultInfo_t *info = info_of(infos, n, &j->job.list->elems[i]);
+        rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(job->job.event), &n);
+    lua_createtable(L, job->job.list->cnt, 0);
+    for (int i = 0; i < job->job.list->cnt; i++) {
+        const rd_kafka_ListOffsetsResultInfo_t *info = info_of(infos, n, &job->job.list->elems[i]);
         if (info)
             push_listed(L, info);
         else
@@ -238,20 +239,20 @@ static int admin_offsets_l_list_offsets(lua_State *L)
     if (luaL_len(L, 2) == 0)
         return luaL_error(L, "list_offsets: no partitions are named");
     read_places(L, NULL);
-    offsets_job *j = offsets_job_new(L, run_list, push_list, 2);
-    j->committed = committed;
-    j->job.list = rd_kafka_topic_partition_list_new((int)luaL_len(L, 2));
-    read_places(L, j->job.list);
-    return admin_await(L, &j->job);
+    offsets_job *job = offsets_job_new(L, run_list, push_list, 2);
+    job->committed = committed;
+    job->job.list = rd_kafka_topic_partition_list_new((int)luaL_len(L, 2));
+    read_places(L, job->job.list);
+    return admin_await(L, &job->job);
 }
 
 /* ---- transactions ---- */
 
 static void run_txns(rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    a->err = kafka_admin_transactions(j->job.admin, &j->job.call, j->states, j->count, &j->txns,
-                                      &j->job.items);
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_transactions(job->job.admin, &job->job.call, job->states, job->count,
+                                      &job->txns, &job->job.items);
 }
 
 static void set_failed(lua_State *L, kafka_items *items)
@@ -270,10 +271,10 @@ static void set_failed(lua_State *L, kafka_items *items)
 
 static int push_txns(lua_State *L, rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    lua_createtable(L, j->txns.count, 1);
-    for (int i = 0; i < j->txns.count; i++) {
-        const wire_txn *t = &j->txns.txns[i];
+    offsets_job *job = (offsets_job *)a;
+    lua_createtable(L, job->txns.count, 1);
+    for (int i = 0; i < job->txns.count; i++) {
+        const wire_txn *t = &job->txns.txns[i];
         lua_createtable(L, 0, 4);
         field_set_text(L, "id", t->id);
         field_set_text(L, "state", t->state);
@@ -281,7 +282,7 @@ static int push_txns(lua_State *L, rl_await *a)
         field_set_int(L, "coordinator", t->coordinator);
         lua_rawseti(L, -2, i + 1);
     }
-    set_failed(L, &j->job.items);
+    set_failed(L, &job->job.items);
     return 1;
 }
 
@@ -293,16 +294,16 @@ static int admin_offsets_l_transactions(lua_State *L)
     opts_check(L, 2, "transactions", allowed);
     if (lua_istable(L, 2) && lua_getfield(L, 2, "states") != LUA_TNIL)
         states = admin_names(L, lua_gettop(L), "state", &count);
-    offsets_job *j = offsets_job_new(L, run_txns, push_txns, 2);
-    j->states = states;
-    j->count = count;
-    return admin_await(L, &j->job);
+    offsets_job *job = offsets_job_new(L, run_txns, push_txns, 2);
+    job->states = states;
+    job->count = count;
+    return admin_await(L, &job->job);
 }
 
 static void run_txn(rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    a->err = kafka_admin_transaction(j->job.admin, &j->job.call, j->topic, &j->info);
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_transaction(job->job.admin, &job->job.call, job->topic, &job->info);
 }
 
 static void set_txn_places(lua_State *L, const wire_txn_info *info)
@@ -339,17 +340,17 @@ static int admin_offsets_l_transaction(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 2);
     opts_check(L, 3, "transaction", only_at_most);
-    offsets_job *j = offsets_job_new(L, run_txn, push_txn, 3);
-    j->topic = id;
-    return admin_await(L, &j->job);
+    offsets_job *job = offsets_job_new(L, run_txn, push_txn, 3);
+    job->topic = id;
+    return admin_await(L, &job->job);
 }
 
 /* ---- who holds the LSO back ---- */
 
-static bool any_open(const wire_producers *p)
+static bool any_open(const wire_producers *producers)
 {
-    for (int i = 0; i < p->count; i++)
-        if (p->producers[i].txn_start >= 0)
+    for (int i = 0; i < producers->count; i++)
+        if (producers->producers[i].txn_start >= 0)
             return true;
     return false;
 }
@@ -359,13 +360,13 @@ static bool any_open(const wire_producers *p)
 static void run_producers(rl_await *a)
 {
     static const char *const open_states[] = {"Ongoing", "PrepareCommit", "PrepareAbort"};
-    offsets_job *j = (offsets_job *)a;
-    a->err =
-        kafka_admin_producers(j->job.admin, &j->job.call, j->topic, j->partition, &j->producers);
-    if (a->err || !any_open(&j->producers))
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_producers(job->job.admin, &job->job.call, job->topic, job->partition,
+                                   &job->producers);
+    if (a->err || !any_open(&job->producers))
         return;
-    rl_err *err = kafka_admin_transactions(j->job.admin, &j->job.call, open_states, 3, &j->txns,
-                                           &j->job.items);
+    rl_err *err = kafka_admin_transactions(job->job.admin, &job->job.call, open_states, 3,
+                                           &job->txns, &job->job.items);
     if (err_is(err, RL_LAB, "CANCELLED"))
         a->err = err;
     else
@@ -381,11 +382,11 @@ static const char *txn_of(const wire_txns *txns, int64_t producer_id)
 }
 
 /* The LSO stands at the first record of the oldest open transaction. */
-static int64_t oldest_start(const wire_producers *p)
+static int64_t oldest_start(const wire_producers *producers)
 {
     int64_t oldest = -1;
-    for (int i = 0; i < p->count; i++) {
-        int64_t start = p->producers[i].txn_start;
+    for (int i = 0; i < producers->count; i++) {
+        int64_t start = producers->producers[i].txn_start;
         if (start >= 0 && (oldest < 0 || start < oldest))
             oldest = start;
     }
@@ -394,11 +395,11 @@ static int64_t oldest_start(const wire_producers *p)
 
 static int push_producers(lua_State *L, rl_await *a)
 {
-    offsets_job *j = (offsets_job *)a;
-    int64_t oldest = oldest_start(&j->producers);
-    lua_createtable(L, j->producers.count, 0);
-    for (int i = 0; i < j->producers.count; i++) {
-        const wire_producer *p = &j->producers.producers[i];
+    offsets_job *job = (offsets_job *)a;
+    int64_t oldest = oldest_start(&job->producers);
+    lua_createtable(L, job->producers.count, 0);
+    for (int i = 0; i < job->producers.count; i++) {
+        const wire_producer *p = &job->producers.producers[i];
         lua_createtable(L, 0, 8);
         field_set_int(L, "producer_id", p->producer_id);
         field_set_int(L, "epoch", p->epoch);
@@ -407,7 +408,7 @@ static int push_producers(lua_State *L, rl_await *a)
         field_set_int(L, "coordinator_epoch", p->coordinator_epoch);
         if (p->txn_start >= 0) {
             field_set_int(L, "txn_start", p->txn_start);
-            field_set_text(L, "transaction", txn_of(&j->txns, p->producer_id));
+            field_set_text(L, "transaction", txn_of(&job->txns, p->producer_id));
         }
         field_set_bool(L, "holds_lso", p->txn_start >= 0 && p->txn_start == oldest);
         lua_rawseti(L, -2, i + 1);

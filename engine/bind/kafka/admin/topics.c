@@ -50,23 +50,23 @@ static wire_ids read_replicas(lua_State *L, int partition)
 }
 
 /* The assignment's memory are userdata that stay on the stack. */
-static void read_assignment(lua_State *L, const char *call, kafka_new_topic *t)
+static void read_assignment(lua_State *L, const char *call, kafka_new_topic *topic)
 {
     if (lua_getfield(L, 2, "assignment") == LUA_TNIL)
         return;
     luaL_checktype(L, -1, LUA_TTABLE);
     int list = lua_gettop(L), n = (int)luaL_len(L, list);
-    if (n < 1 || (t->partitions > 0 && n != t->partitions))
+    if (n < 1 || (topic->partitions > 0 && n != topic->partitions))
         luaL_error(L, "%s: an assignment of %d partitions for a topic of %d", call, n,
-                   t->partitions);
+                   topic->partitions);
     luaL_checkstack(L, 2 * n + 8, "too many partitions");
     wire_ids *assignment = lua_newuserdatauv(L, (size_t)n * sizeof *assignment, 0);
     for (int i = 0; i < n; i++) {
         lua_geti(L, list, i + 1);
         assignment[i] = read_replicas(L, i);
     }
-    t->partitions = n;
-    t->assignment = assignment;
+    topic->partitions = n;
+    topic->assignment = assignment;
 }
 
 static int count_option(lua_State *L, const char *key, const char *call)
@@ -125,8 +125,8 @@ kafka_pair *admin_pairs(lua_State *L, int idx, const char *key, int extra, int *
 
 static void run_create(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    a->err = kafka_admin_create_topic(j->job.admin, &j->job.call, &j->topic, j->wait);
+    topic_job *job = (topic_job *)a;
+    a->err = kafka_admin_create_topic(job->job.admin, &job->job.call, &job->topic, job->wait);
 }
 
 static int admin_topics_l_create_topic(lua_State *L)
@@ -143,16 +143,16 @@ static int admin_topics_l_create_topic(lua_State *L)
     read_assignment(L, "create_topic", &t);
     t.configs = admin_pairs(L, 2, "configs", 0, &t.config_count);
     bool wait = opts_bool(L, 2, "wait", true);
-    topic_job *j = admin_job_new(L, sizeof *j, run_create, NULL, 2);
-    j->topic = t;
-    j->wait = wait;
-    return admin_await(L, &j->job);
+    topic_job *job = admin_job_new(L, sizeof *job, run_create, NULL, 2);
+    job->topic = t;
+    job->wait = wait;
+    return admin_await(L, &job->job);
 }
 
 static void run_partitions(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    a->err = kafka_admin_create_partitions(j->job.admin, &j->job.call, &j->topic, j->wait);
+    topic_job *job = (topic_job *)a;
+    a->err = kafka_admin_create_partitions(job->job.admin, &job->job.call, &job->topic, job->wait);
 }
 
 static int admin_topics_l_create_partitions(lua_State *L)
@@ -166,19 +166,19 @@ static int admin_topics_l_create_partitions(lua_State *L)
         return luaL_error(
             L, "create_partitions: option 'count' is missing: how many there are to be in all");
     bool wait = opts_bool(L, 2, "wait", true);
-    topic_job *j = admin_job_new(L, sizeof *j, run_partitions, NULL, 2);
-    j->topic = t;
-    j->wait = wait;
-    return admin_await(L, &j->job);
+    topic_job *job = admin_job_new(L, sizeof *job, run_partitions, NULL, 2);
+    job->topic = t;
+    job->wait = wait;
+    return admin_await(L, &job->job);
 }
 
 /* ---- delete ---- */
 
 static void run_delete(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    a->err = kafka_admin_delete_topics(j->job.admin, &j->job.call, j->names, j->count, j->wait,
-                                       &j->job.items);
+    topic_job *job = (topic_job *)a;
+    a->err = kafka_admin_delete_topics(job->job.admin, &job->job.call, job->names, job->count,
+                                       job->wait, &job->job.items);
 }
 
 static int push_deleted(lua_State *L, rl_await *a)
@@ -193,20 +193,20 @@ static int admin_topics_l_delete_topics(lua_State *L)
     opts_check(L, opts, "delete_topics", allowed);
     bool wait = opts_bool(L, opts, "wait", true);
     const char **names = admin_names(L, 2, "topic", &count);
-    topic_job *j = admin_job_new(L, sizeof *j, run_delete, push_deleted, opts);
-    j->names = names;
-    j->count = count;
-    j->wait = wait;
-    return admin_await(L, &j->job);
+    topic_job *job = admin_job_new(L, sizeof *job, run_delete, push_deleted, opts);
+    job->names = names;
+    job->count = count;
+    job->wait = wait;
+    return admin_await(L, &job->job);
 }
 
 /* ---- records and leaders ---- */
 
 static void run_records(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    a->err = kafka_admin_delete_records(j->job.admin, &j->job.call, j->topic.name, j->partition,
-                                        j->before, &j->low);
+    topic_job *job = (topic_job *)a;
+    a->err = kafka_admin_delete_records(job->job.admin, &job->job.call, job->topic.name,
+                                        job->partition, job->before, &job->low);
 }
 
 static int push_low(lua_State *L, rl_await *a)
@@ -235,17 +235,18 @@ static int admin_topics_l_delete_records(lua_State *L)
     const char *topic = admin_text(L, 2, "topic", "delete_records");
     int partition = admin_partition_opt(L, 2, "delete_records");
     int64_t before = read_before(L);
-    topic_job *j = admin_job_new(L, sizeof *j, run_records, push_low, 2);
-    j->topic.name = topic;
-    j->partition = partition;
-    j->before = before;
-    return admin_await(L, &j->job);
+    topic_job *job = admin_job_new(L, sizeof *job, run_records, push_low, 2);
+    job->topic.name = topic;
+    job->partition = partition;
+    job->before = before;
+    return admin_await(L, &job->job);
 }
 
 static void run_elect(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    a->err = kafka_admin_elect(j->job.admin, &j->job.call, j->election, j->job.list, &j->job.items);
+    topic_job *job = (topic_job *)a;
+    a->err = kafka_admin_elect(job->job.admin, &job->job.call, job->election, job->job.list,
+                               &job->job.items);
 }
 
 /* That the right one leads already is no failure. */
@@ -275,36 +276,36 @@ static int admin_topics_l_elect_leaders(lua_State *L)
         list = kafka_list_read(L, lua_gettop(L), KAFKA_PLACES);
     else if (type == 1)
         return luaL_error(L, "elect_leaders: name the partitions for an unclean election");
-    topic_job *j = admin_job_new(L, sizeof *j, run_elect, push_elected, 2);
-    j->job.list = list;
-    j->election = type ? RD_KAFKA_ELECTION_TYPE_UNCLEAN : RD_KAFKA_ELECTION_TYPE_PREFERRED;
-    return admin_await(L, &j->job);
+    topic_job *job = admin_job_new(L, sizeof *job, run_elect, push_elected, 2);
+    job->job.list = list;
+    job->election = type ? RD_KAFKA_ELECTION_TYPE_UNCLEAN : RD_KAFKA_ELECTION_TYPE_PREFERRED;
+    return admin_await(L, &job->job);
 }
 
 /* ---- what there is ---- */
 
 static void drop_metadata(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    wire_metadata_free(&j->metadata);
-    wire_quorum_free(&j->quorum);
+    topic_job *job = (topic_job *)a;
+    wire_metadata_free(&job->metadata);
+    wire_quorum_free(&job->quorum);
     admin_job_drop(a);
 }
 
 static topic_job *metadata_job(lua_State *L, void (*run)(rl_await *),
                                int (*push)(lua_State *, rl_await *), int opts)
 {
-    topic_job *j = admin_job_new(L, sizeof *j, run, push, opts);
-    admin_job_on_drop(&j->job, drop_metadata);
-    return j;
+    topic_job *job = admin_job_new(L, sizeof *job, run, push, opts);
+    admin_job_on_drop(&job->job, drop_metadata);
+    return job;
 }
 
 static void run_topics(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    const char *const *one = j->topic.name ? &j->topic.name : NULL;
-    a->err = kafka_admin_metadata(j->job.admin, &j->job.call, one, 1, &j->metadata);
-    const wire_topic *topic = a->err || !one ? NULL : wire_metadata_topic(&j->metadata, *one);
+    topic_job *job = (topic_job *)a;
+    const char *const *one = job->topic.name ? &job->topic.name : NULL;
+    a->err = kafka_admin_metadata(job->job.admin, &job->job.call, one, 1, &job->metadata);
+    const wire_topic *topic = a->err || !one ? NULL : wire_metadata_topic(&job->metadata, *one);
     if (topic)
         a->err = wire_code(topic->code, "topic %s", *one);
 }
@@ -316,16 +317,16 @@ static int by_name(const void *a, const void *b)
 
 static int push_topics(lua_State *L, rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    wire_metadata *m = &j->metadata;
+    topic_job *job = (topic_job *)a;
+    wire_metadata *metadata = &job->metadata;
     int n = 0;
     lua_newtable(L);
-    if (m->topic_count)
-        qsort(m->topics, (size_t)m->topic_count, sizeof *m->topics, by_name);
-    for (int i = 0; i < m->topic_count; i++) {
-        if (m->topics[i].internal && !j->internal)
+    if (metadata->topic_count)
+        qsort(metadata->topics, (size_t)metadata->topic_count, sizeof *metadata->topics, by_name);
+    for (int i = 0; i < metadata->topic_count; i++) {
+        if (metadata->topics[i].internal && !job->internal)
             continue;
-        lua_pushstring(L, m->topics[i].name);
+        lua_pushstring(L, metadata->topics[i].name);
         lua_rawseti(L, -2, ++n);
     }
     return 1;
@@ -336,9 +337,9 @@ static int admin_topics_l_topics(lua_State *L)
     static const char *const allowed[] = {"internal", "at_most", NULL};
     opts_check(L, 2, "topics", allowed);
     bool internal = opts_bool(L, 2, "internal", false);
-    topic_job *j = metadata_job(L, run_topics, push_topics, 2);
-    j->internal = internal;
-    return admin_await(L, &j->job);
+    topic_job *job = metadata_job(L, run_topics, push_topics, 2);
+    job->internal = internal;
+    return admin_await(L, &job->job);
 }
 
 static void push_partition(lua_State *L, const wire_partition *p)
@@ -368,10 +369,10 @@ static void set_uuid(lua_State *L, const uint8_t id[16])
 
 static int push_topic(lua_State *L, rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    const wire_topic *topic = wire_metadata_topic(&j->metadata, j->topic.name);
+    topic_job *job = (topic_job *)a;
+    const wire_topic *topic = wire_metadata_topic(&job->metadata, job->topic.name);
     if (!topic)
-        return errs_fail(L, err_lab("MALFORMED", "metadata without topic %s", j->topic.name));
+        return errs_fail(L, err_lab("MALFORMED", "metadata without topic %s", job->topic.name));
     lua_createtable(L, 0, 4);
     field_set_text(L, "name", topic->name);
     set_uuid(L, topic->id);
@@ -390,41 +391,41 @@ static int admin_topics_l_topic(lua_State *L)
     static const char *const allowed[] = {"at_most", NULL};
     const char *name = luaL_checkstring(L, 2);
     opts_check(L, 3, "topic", allowed);
-    topic_job *j = metadata_job(L, run_topics, push_topic, 3);
-    j->topic.name = name;
-    return admin_await(L, &j->job);
+    topic_job *job = metadata_job(L, run_topics, push_topic, 3);
+    job->topic.name = name;
+    return admin_await(L, &job->job);
 }
 
 /* That the controllers have no leader just now is a fact about the cluster, not a failure of the
  * call. */
 static void run_cluster(rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
+    topic_job *job = (topic_job *)a;
     static const char *const none[] = {""};
-    a->err = kafka_admin_metadata(j->job.admin, &j->job.call, none, 0, &j->metadata);
+    a->err = kafka_admin_metadata(job->job.admin, &job->job.call, none, 0, &job->metadata);
     if (a->err)
         return;
-    j->quorum.leader = -1;
-    rl_err *err = kafka_admin_quorum(j->job.admin, &j->job.call, &j->quorum);
+    job->quorum.leader = -1;
+    rl_err *err = kafka_admin_quorum(job->job.admin, &job->job.call, &job->quorum);
     if (err)
-        j->quorum.leader = -1;
+        job->quorum.leader = -1;
     if (err_is(err, RL_LAB, "CANCELLED"))
         a->err = err;
     else
         err_free(err);
 }
 
-static void push_quorum(lua_State *L, const wire_quorum *q)
+static void push_quorum(lua_State *L, const wire_quorum *quorum)
 {
     lua_createtable(L, 0, 4);
-    field_set_int(L, "leader", q->leader);
-    field_set_int(L, "epoch", q->epoch);
-    field_set_int(L, "hw", q->hw);
-    lua_createtable(L, q->voter_count, 0);
-    for (int i = 0; i < q->voter_count; i++) {
+    field_set_int(L, "leader", quorum->leader);
+    field_set_int(L, "epoch", quorum->epoch);
+    field_set_int(L, "hw", quorum->hw);
+    lua_createtable(L, quorum->voter_count, 0);
+    for (int i = 0; i < quorum->voter_count; i++) {
         lua_createtable(L, 0, 2);
-        field_set_int(L, "id", q->voters[i].id);
-        field_set_int(L, "leo", q->voters[i].leo);
+        field_set_int(L, "id", quorum->voters[i].id);
+        field_set_int(L, "leo", quorum->voters[i].leo);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "voters");
@@ -432,24 +433,24 @@ static void push_quorum(lua_State *L, const wire_quorum *q)
 
 static int push_cluster(lua_State *L, rl_await *a)
 {
-    topic_job *j = (topic_job *)a;
-    const wire_metadata *m = &j->metadata;
+    topic_job *job = (topic_job *)a;
+    const wire_metadata *metadata = &job->metadata;
     lua_createtable(L, 0, 4);
-    field_set_text(L, "id", m->cluster_id);
-    lua_createtable(L, m->node_count, 0);
-    for (int i = 0; i < m->node_count; i++) {
+    field_set_text(L, "id", metadata->cluster_id);
+    lua_createtable(L, metadata->node_count, 0);
+    for (int i = 0; i < metadata->node_count; i++) {
         lua_createtable(L, 0, 4);
-        field_set_int(L, "id", m->nodes[i].id);
-        field_set_text(L, "host", m->nodes[i].host);
-        field_set_int(L, "port", m->nodes[i].port);
-        field_set_text(L, "rack", m->nodes[i].rack);
+        field_set_int(L, "id", metadata->nodes[i].id);
+        field_set_text(L, "host", metadata->nodes[i].host);
+        field_set_int(L, "port", metadata->nodes[i].port);
+        field_set_text(L, "rack", metadata->nodes[i].rack);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "brokers");
-    if (j->quorum.leader < 0)
+    if (job->quorum.leader < 0)
         return 1;
-    field_set_int(L, "controller", j->quorum.leader);
-    push_quorum(L, &j->quorum);
+    field_set_int(L, "controller", job->quorum.leader);
+    push_quorum(L, &job->quorum);
     lua_setfield(L, -2, "quorum");
     return 1;
 }
