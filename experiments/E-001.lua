@@ -3,8 +3,7 @@
 local stale_fill = require "rlab.story.stale_fill"
 
 local ACCOUNTS, COMMANDS, CLIENTS = 20, 400, 4
--- the accounts whose last commands wait until all else is quiet
-local LAST, RACED = 7, 13
+local LAST, RACED = 7, 13 -- accounts whose last commands wait until all else is quiet
 local BATCH, KILLED_BATCH, KILLED_EFFECT = 10, 3, 50
 
 local function read_all(lab, query)
