@@ -135,7 +135,7 @@ checks["all-min-isr-2"] = function(lab, seen)
   lab.check.same { name = "refused-but-there", got = acks.refused_but_there(seen), want = {},
     what = "refused records in the topic", control = acks.sent(seen) }:expect "holds"
   lab.check.agree { { "acked", #acks.acked(seen), 0, "records acknowledged", control = acks.sent(seen) },
-    { "refused-B", seen.B.codes.NOT_ENOUGH_REPLICAS or 0, N,
+    { "refused-B", acks.codes(seen.B).NOT_ENOUGH_REPLICAS or 0, N,
       "records refused with NOT_ENOUGH_REPLICAS (19)" } }
 end
 

@@ -5,6 +5,7 @@ local experiment = require "rlab.experiment"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
+local run_files = require "spec.support.run_files"
 
 local runs = fs.tmpdir() .. "/rlab-spec-runs-" .. process.self()
 
@@ -26,7 +27,8 @@ describe("experiments", function()
   for _, id in ipairs { "E-012", "E-007", "E-009", "E-001", "E-002", "E-003", "E-004", "E-005", "E-008",
     "E-013", "E-028" } do
     it(id .. " is as predicted, with proof of every fault", function()
-      local status, output = rlab(id, "--runs", runs)
+      local junit = ("%s/%s.xml"):format(runs, id)
+      local status, output = rlab(id, "--runs", runs, "--junit", junit)
       assert.are.equal(0, status.code, output)
       local result = result_of(id)
       assert.are.equal("pass", result.verdict)
@@ -35,6 +37,7 @@ describe("experiments", function()
       for _, name in ipairs { "report.html", "history.jsonl", "samples.jsonl", "evidence.json" } do
         assert.is_true(#assert(fs.read(("%s/%s/latest/%s"):format(runs, id, name))) > 0, name)
       end
+      assert.are.same({}, run_files.problems(("%s/%s/latest"):format(runs, id), junit))
     end)
 
     it(id .. " is judged the same from what the run stored", function()
@@ -59,6 +62,7 @@ describe("experiments", function()
     assert(fs.write(path, scenario))
     local status, output = rlab(path, "--runs", runs)
     assert.are.equal(0, status.code, output)
+    assert.are.same({}, run_files.problems(runs .. "/E-101/latest"))
   end)
 
   it("runs the skeleton that `rlab new` writes", function()
@@ -67,6 +71,22 @@ describe("experiments", function()
     local status, output = rlab(path, "--runs", runs)
     assert.are.equal(0, status.code, output)
     assert.are.equal(64, rlab("new", "E-102", "--file", path).code)
+  end)
+
+  it("keeps what it showed: --keep, and each stale account is found by its command", function()
+    local status, output = rlab("E-001", "--arm", "no-invalidation", "--runs", runs, "--keep")
+    assert.are.equal(0, status.code, output)
+    local shown = 0
+    for _, check in ipairs(result_of("E-001").checks) do
+      for _, x in ipairs(check.name == "stale-cache" and check.counterexamples or {}) do
+        local command = x.show:gsub("rlab$", fs.self_exe())
+        local child <close> = assert(process.spawn { cmd = { "sh", "-c", command }, stdout = "capture" })
+        assert.are.equal(0, child:wait("60s").code)
+        assert.matches("balance", child:output(), 1, true)
+        shown = shown + 1
+      end
+    end
+    assert.is_true(shown > 0)
   end)
 end)
 
@@ -153,8 +173,11 @@ describe("a verdict can go red", function()
   }
   for _, case in ipairs(cases) do
     it(("%s exits %d"):format(case.file, case.code), function()
-      local status, output = rlab(("spec/fixtures/experiments/%s.lua"):format(case.file), "--runs", runs)
+      local junit = ("%s/%s.xml"):format(runs, case.id)
+      local status, output = rlab(("spec/fixtures/experiments/%s.lua"):format(case.file), "--runs", runs,
+        "--junit", junit)
       assert.are.equal(case.code, status.code, output)
+      assert.are.same({}, run_files.problems(("%s/%s/latest"):format(runs, case.id), junit))
       local result = result_of(case.id)
       assert.are.equal(case.word, result.verdict)
       assert.is_truthy(result.sentence:find(case.says, 1, true), result.sentence)

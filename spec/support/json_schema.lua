@@ -1,18 +1,18 @@
--- A validator for the part of JSON Schema that docs/result.schema.json uses: type, required, properties,
--- additionalProperties, items, enum, const, anyOf, $ref into $defs.
+-- A validator for the part of JSON Schema that docs/*.schema.json use: type, required, properties,
+-- additionalProperties, minProperties, items, enum, const, minimum, pattern (one that means the same in Lua),
+-- anyOf, $ref into $defs. Values are those of json.decode, which knows [] from {}.
+local json = require "rlab.json"
+
 local schema = {}
 
-local function is_list(v)
-  return type(v) == "table" and (next(v) == nil or v[1] ~= nil)
-end
-
 local TYPES = {
-  object = function(v) return type(v) == "table" and (next(v) == nil or v[1] == nil) end,
-  array = is_list,
+  object = function(v) return type(v) == "table" and not json.is_array(v) end,
+  array = json.is_array,
   string = function(v) return type(v) == "string" end,
   integer = function(v) return math.type(v) == "integer" end,
   number = function(v) return type(v) == "number" end,
   boolean = function(v) return type(v) == "boolean" end,
+  null = function(v) return v == json.null end,
 }
 
 local check
@@ -28,6 +28,7 @@ local function check_object(root, s, v, path, out)
   for _, name in ipairs(s.required or {}) do
     if v[name] == nil then out[#out + 1] = ("%s: '%s' is missing"):format(path, name) end
   end
+  if s.minProperties and next(v) == nil then out[#out + 1] = path .. ": is empty" end
   for name, item in pairs(v) do
     local known = (s.properties or {})[name]
     if known then
@@ -62,16 +63,20 @@ function check(root, s, v, path, out)
     out[#out + 1] = ("%s: must be of type %s"):format(path, s.type)
     return
   end
+  if s.minimum and v < s.minimum then out[#out + 1] = ("%s: is below %s"):format(path, s.minimum) end
+  if s.pattern and not v:find(s.pattern) then
+    out[#out + 1] = ("%s: '%s' does not fit %s"):format(path, v, s.pattern)
+  end
   if s.type == "object" then check_object(root, s, v, path, out) end
   if s.type == "array" and s.items then
     for i, item in ipairs(v) do check(root, s.items, item, ("%s[%d]"):format(path, i), out) end
   end
 end
 
--- problems(schema, value) -> list of what does not fit
-function schema.problems(s, value)
+-- problems(schema, value [, name = "result"]) -> list of what does not fit
+function schema.problems(s, value, name)
   local out = {}
-  check(s, s, value, "result", out)
+  check(s, s, value, name or "result", out)
   return out
 end
 

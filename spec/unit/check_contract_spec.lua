@@ -178,6 +178,13 @@ describe("a check", function()
     end
   end)
 
+  it("says how a stale value is looked up in Redis, in a run that was kept", function()
+    local row = { key = 7, version = 1, stored_as = "x-cache:account:7" }
+    local stale = checks().stale_cache { cache = { row },
+      views = { { key = 7, version = 2 } } }
+    assert.are.equal("echo 'redis \"HGETALL x-cache:account:7\"' | rlab", stale.counterexamples[1].show)
+  end)
+
   it("adds sums up beyond 64 bits and refuses what is no number", function()
     local far = checks().conservation { ledger = math.mininteger, view = math.maxinteger }
     assert.are.equal("violated", far.outcome)

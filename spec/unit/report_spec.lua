@@ -5,6 +5,7 @@ local html = require "rlab.report.html"
 local junit = require "rlab.report.junit"
 local series = require "rlab.report.series"
 local schema = require "spec.support.json_schema"
+local xml = require "spec.support.xml"
 
 local FIXTURES = "spec/fixtures/report/"
 local NAMES = { "fixture-E-007", "fixture-E-009", "fixture-E-012" }
@@ -57,21 +58,62 @@ end
 
 describe("result.json", function()
   local described = assert(json.decode(assert(fs.read "docs/result.schema.json")))
+  local function stored(name)
+    return assert(json.decode(assert(fs.read(FIXTURES .. name .. "/result.json"))))
+  end
 
   for _, name in ipairs(NAMES) do
     it(name .. " is as docs/result.schema.json describes it", function()
-      assert.are.same({}, schema.problems(described, load(name).result))
+      assert.are.same({}, schema.problems(described, stored(name)))
     end)
   end
 
   it("names what does not fit the schema", function()
-    local result = load("fixture-E-012").result
+    local result = stored "fixture-E-012"
     result.verdict, result.arms[1].class, result.checks[2].outcome, result.run.seed = "fine", nil, 7, "x"
     local found = table.concat(schema.problems(described, result), "\n")
     assert.truthy(found:find("result.verdict", 1, true))
     assert.truthy(found:find("result.arms[1]: 'class' is missing", 1, true))
     assert.truthy(found:find("result.checks[2].outcome", 1, true))
     assert.truthy(found:find("result.run.seed: must be of type integer", 1, true))
+  end)
+end)
+
+describe("the schemas of a run's files", function()
+  local function described(name)
+    return assert(json.decode(assert(fs.read(("docs/%s.schema.json"):format(name)))))
+  end
+
+  local function problem(name, text)
+    return schema.problems(described(name), assert(json.decode(text)), name)[1]
+  end
+
+  it("know a list from a map, and an empty one of each", function()
+    assert.is_nil(problem("evidence", '{"seed":7,"arms":{"a":{"ids":[],"n":null,"rows":[{"id":"x"}]}}}'))
+    assert.matches("none of the allowed forms", problem("evidence", '{"seed":7,"arms":{"a":{"ids":{}}}}'))
+    assert.are.equal("evidence: 'seed' is missing", problem("evidence", '{"arms":{}}'))
+  end)
+
+  it("hold samples and operations", function()
+    assert.is_nil(problem("samples", '{"t":0.1,"arm":"a","p0.hw":4}'))
+    assert.matches("samples.p0.hw: must be of type number", problem("samples", '{"t":0,"p0.hw":"4"}'))
+    assert.matches("samples.t: is below 0", problem("samples", '{"t":-1}'))
+    assert.matches("'note' is not described", problem("history",
+      '{"index":0,"time":0,"process":0,"type":"ok","f":"x","value":1,"actor":"a","note":1}'))
+  end)
+
+  it("hold JUnit files as a tree", function()
+    local text = junit.text { load("fixture-E-012").result, load("fixture-E-009").result }
+    assert.are.same({}, schema.problems(described "junit", xml.decode(text), "junit"))
+    for what, bad in pairs { ["'classname' is missing"] = text:gsub(' classname="[^"]*"', "", 1),
+      ["does not fit"] = text:gsub('tests="%d+"', 'tests="many"', 1),
+      ["is not one of"] = text:gsub("error message", "fault message", 1):gsub("</error>", "</fault>", 1) } do
+      local found = schema.problems(described "junit", xml.decode(bad), "junit")
+      assert.is_truthy(found[1], what)
+    end
+    assert.error_matches(function() xml.decode((text:gsub("</testsuites>", ""))) end, "not one element")
+    assert.error_matches(function() xml.decode((text:gsub("</testsuite>", "</x>", 1))) end, "closes")
+    assert.error_matches(function() xml.decode((text:gsub(' name="', ' name="&', 1))) end, "no entity")
   end)
 end)
 

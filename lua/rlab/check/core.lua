@@ -47,8 +47,9 @@ local function by_id(details)
   return map
 end
 
--- How a reader looks the record up by hand, in a run whose topics were kept.
+-- How a reader looks the record or the cached value up by hand, in a run that was kept.
 local function show_command(row)
+  if row.stored_as then return ("echo 'redis \"HGETALL %s\"' | rlab"):format(row.stored_as) end
   if not (row.topic and row.partition and row.offset) then return nil end
   return ("echo 'record(\"%s\", %d, %d)' | rlab"):format(row.topic, row.partition, row.offset)
 end

@@ -202,7 +202,7 @@ function M.stale_cache(lab, a)
     local note = wrong_value(row, source[tostring(row.key)])
     if note then
       ids[#ids + 1] = tostring(row.key)
-      rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = note }
+      rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = note, stored_as = row.stored_as }
     end
   end
   return core.empty_set(lab, name, ids, ("all %s fresh"):format(core.plural(#cached, "cached account")),

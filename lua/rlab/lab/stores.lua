@@ -158,12 +158,15 @@ function M.redis(lab)
   return lab.redis_conn
 end
 
--- cache() -> rows {key, balance, version, state} of the accounts in the arm's part of Redis
+-- cache() -> rows {key, balance, version, state, stored_as = the key in Redis} of the accounts in the arm's
+--   part of Redis
 function M.cache(lab)
   local redis = lab:redis()
   local list = {}
-  for id, entry in pairs(must(require("rlab.cache").all(redis, lab:prefix()))) do
-    list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state }
+  local cache, prefix = require "rlab.cache", lab:prefix()
+  for id, entry in pairs(must(cache.all(redis, prefix))) do
+    list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state,
+      stored_as = cache.key(prefix, id) }
   end
   table.sort(list, function(a, b) return a.key < b.key end)
   return list

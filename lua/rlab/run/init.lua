@@ -25,6 +25,7 @@ local function chosen_arms(exp, names)
 end
 
 local function conclude(session, result, story)
+  session:keep_cache()
   local malformed = session:malformed()
   if malformed then story.failure = malformed elseif story.seen then stories.judge(session, story) end
   session.view:arm_ends(result:add_arm(story))

@@ -50,17 +50,30 @@ local function drop_databases(stack, names)
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
-local function remove_keys(stack, prefixes)
+-- f(redis, keys) with some keys below the prefixes at a time
+local function each_keys(stack, prefixes, f)
   if #prefixes == 0 then return end
   local redis <close> = require("rlab.redis").connect(stack:redis_opts { timeout = "5s" })
   for _, prefix in ipairs(prefixes) do
     local cursor = "0"
     repeat
       local reply = redis:call("SCAN", cursor, "MATCH", prefix .. "*", "COUNT", 1000)
-      if reply and #reply[2] > 0 then redis:call("UNLINK", table.unpack(reply[2])) end
+      if reply and #reply[2] > 0 then f(redis, reply[2]) end
       cursor = reply and reply[1] or "0"
     until cursor == "0"
   end
+end
+
+local function remove_keys(stack, prefixes)
+  each_keys(stack, prefixes, function(redis, keys) redis:call("UNLINK", table.unpack(keys)) end)
+end
+
+-- ledger:persist(stack): what the run has in Redis stays there, however soon it was to expire
+function Ledger:persist(stack)
+  if not stack.redis then return end
+  each_keys(stack, names_of(self.items, "keys"), function(redis, keys)
+    for _, key in ipairs(keys) do redis:call("PERSIST", key) end
+  end)
 end
 
 -- Its rules, watches and proxies; a proxy that is gone has forgotten them.

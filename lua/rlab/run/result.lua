@@ -153,6 +153,16 @@ end
 
 -- ---- the folder ----
 
+-- What a story saw, as other readers need it: a table with nothing in it is a list. A map with nothing in it
+-- is left out by its story.
+local function with_lists(value, known)
+  if type(value) ~= "table" or known[value] then return value end
+  known[value] = true
+  if next(value) == nil then return json.array(value) end
+  for _, inner in pairs(value) do with_lists(inner, known) end
+  return value
+end
+
 local function link_latest(dir)
   local parent, leaf = dir:match "^(.*)/([^/]+)$"
   fs.remove(parent .. "/latest")
@@ -161,9 +171,9 @@ end
 
 -- result:write(formed): result.json, evidence.json and the report, which also reads the session's samples
 function Result:write(formed)
-  local dir = self.session.dir
+  local dir, evidence = self.session.dir, with_lists(self.evidence, {})
   must(fs.write(dir .. "/result.json", json.encode(formed, { pretty = true }) .. "\n"))
-  must(fs.write(dir .. "/evidence.json", json.encode(self.evidence) .. "\n"))
+  must(fs.write(dir .. "/evidence.json", json.encode(evidence) .. "\n"))
   link_latest(dir)
   self.session.samples:flush()
   must(self.session.history:flush())

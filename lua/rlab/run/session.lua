@@ -98,6 +98,13 @@ function Session:pause_at_step(text)
   if self.step then self.step(text) end
 end
 
+-- session:keep_cache(), with --keep: what the arms so far left in Redis can be looked up after the run
+function Session:keep_cache()
+  if not self.keep then return end
+  local ok, failure = pcall(self.ledger.persist, self.ledger, self.stack)
+  if not ok then self.view:say("the cache could not be kept: " .. tostring(failure)) end
+end
+
 -- session:malformed() -> why the history, as far as it is written, is not well-formed | nil
 function Session:malformed()
   must(self.history:flush())

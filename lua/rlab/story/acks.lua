@@ -222,22 +222,18 @@ function Matrix:read_back(row)
   row.seen_b, row.warm_b = self:read(row)
 end
 
--- matrix:outcome(row, phase) -> what became of its records: {sent, acked, refused = {{id, code, status}},
---   codes = {name = n}, NOT_PERSISTED = ids, POSSIBLY_PERSISTED = ids} | nil when it sent nothing
+-- matrix:outcome(row, phase) -> what became of its records: {sent, acked, refused = {{id, code, status}}} |
+--   nil when it sent nothing
 function Matrix:outcome(row, phase)
   if not row.sent[phase] then return nil end
-  local result = { sent = row.sent[phase], acked = {}, refused = {}, codes = {} }
+  local result = { sent = row.sent[phase], acked = {}, refused = {} }
   for i, id in ipairs(row.sent[phase]) do
     local report = row.deliveries[phase][i]
     local status = report and status_of(row, report) or "POSSIBLY_PERSISTED"
     if status == "PERSISTED" then
       result.acked[#result.acked + 1] = id
     else
-      local name = report and report.name or "PENDING"
-      result.codes[name] = (result.codes[name] or 0) + 1
-      result.refused[#result.refused + 1] = { id = id, code = name, status = status }
-      result[status] = result[status] or {}
-      table.insert(result[status], id)
+      table.insert(result.refused, { id = id, code = report and report.name or "PENDING", status = status })
     end
   end
   return result
@@ -250,10 +246,17 @@ function Matrix:kept(row)
   return tables.merged(tables.picked(row, KEPT), { A = self:outcome(row, "A"), B = self:outcome(row, "B") })
 end
 
+-- codes(outcome) -> {[code] = how many records were refused with it}
+function M.codes(outcome)
+  local codes = {}
+  for _, one in ipairs(outcome.refused) do codes[one.code] = (codes[one.code] or 0) + 1 end
+  return codes
+end
+
 -- "20 x NOT_ENOUGH_REPLICAS"
-local function code_words(codes)
+local function code_words(outcome)
   local list = {}
-  for name, count in pairs(codes) do list[#list + 1] = ("%d x %s"):format(count, name) end
+  for name, count in pairs(M.codes(outcome)) do list[#list + 1] = ("%d x %s"):format(count, name) end
   table.sort(list)
   return table.concat(list, ", ")
 end
@@ -265,7 +268,7 @@ function M.numbers(lab, seen)
     if outcome then
       lab:number("sent " .. name, #outcome.sent)
       lab:number("acked " .. name, #outcome.acked)
-      if next(outcome.codes) then lab:number("refused " .. name, code_words(outcome.codes)) end
+      if outcome.refused[1] then lab:number("refused " .. name, code_words(outcome)) end
     end
   end
 end
