@@ -23,8 +23,16 @@ describe("an arm's outcome", function()
     assert.are.equal("inconclusive", (verdict.arm("right", {})))
   end)
 
+  it("right: is violated by one check, whatever another could not see; wrong: cannot be judged then", function()
+    local blind = check("inconclusive", "holds", false)
+    assert.are.same({ "violated", "lost: s (expected: holds)" },
+      { verdict.arm("right", { blind, broken, holds }) })
+    assert.are.equal("inconclusive", (verdict.arm("right", { holds, blind })))
+    assert.are.equal("inconclusive", (verdict.arm("wrong", { broken, blind })))
+  end)
+
   it("is inconclusive without proof, whatever the checks say", function()
-    assert.are.equal("inconclusive", (verdict.arm("right", { holds }, "no proof that this fault happened")))
+    assert.are.equal("inconclusive", (verdict.arm("right", { broken }, "no proof that this fault happened")))
     assert.are.equal("inconclusive",
       (verdict.arm("wrong", { violated_as_predicted, check("inconclusive", "holds", false) })))
   end)
@@ -48,12 +56,13 @@ describe("a run's exit code", function()
       arm("d", "inconclusive", "r3"), arm("e", "inconclusive", "r3") }
     local told = {}
     for i, row in ipairs(rows) do told[i] = ("%s+%d %s"):format(row.name, row.more, row.reason) end
-    assert.are.same({ "d+1 r3", "c+0 r2", "a+0 r1" }, told)
+    assert.are.same({ "c+0 r2", "d+1 r3", "a+0 r1" }, told)
   end)
 
-  it("ranks inconclusive over a violated right arm over a wrong arm that held", function()
+  it("ranks a violated right arm over one that cannot be judged over a wrong arm that held", function()
     assert.are.equal(2, code("did not fail", "holds"))
     assert.are.equal(1, code("did not fail", "violated"))
-    assert.are.equal(3, code("did not fail", "violated", "inconclusive"))
+    assert.are.equal(1, code("did not fail", "violated", "inconclusive"))
+    assert.are.equal(3, code("did not fail", "inconclusive"))
   end)
 end)

@@ -1,10 +1,14 @@
--- From checks and proofs to an arm's outcome and a run's exit code. Without proof of the fault nothing else
--- may be said.
+-- From checks and proofs to an arm's outcome and a run's exit code. Without proof of its fault nothing may be
+-- said of an arm. A right arm's violated check stands for itself, whatever its other checks could not see.
 local exit = require "rlab.exit"
 
 local M = {}
 
-local function first_wrong(checks)
+local function first_wrong(class, checks)
+  for _, check in ipairs(checks) do
+    local broken = check.expects and not check.as_expected and check.outcome == "violated"
+    if class == "right" and broken then return check, "differs" end
+  end
   for _, check in ipairs(checks) do
     if check.outcome == "inconclusive" then return check, "inconclusive" end
   end
@@ -28,7 +32,7 @@ local words = {
 -- arm(class, checks, failure) -> outcome, reason
 function M.arm(class, checks, failure)
   if failure then return "inconclusive", failure end
-  local check, kind = first_wrong(checks)
+  local check, kind = first_wrong(class, checks)
   if kind == "inconclusive" then return "inconclusive", check.reason or check.sentence end
   if kind == "differs" then
     return words[class].bad, ("%s: %s (expected: %s)"):format(check.name, check.sentence, check.expects)
@@ -46,13 +50,17 @@ local names = {
   [exit.ok] = "pass", [exit.right_violated] = "right-violated", [exit.wrong_held] = "wrong-did-not-fail",
   [exit.inconclusive] = "inconclusive",
 }
-local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
+-- from the least to what decides
+local ranks = { exit.ok, exit.wrong_held, exit.inconclusive, exit.right_violated }
+local rank = {}
+for i, code in ipairs(ranks) do rank[code] = i end
 
 -- bad_arms(arms) -> the arms that are not as predicted, those that decide the exit code first; arms with
 --   one reason share a row
 function M.bad_arms(arms)
   local list, told = {}, {}
-  for _, worst in ipairs { exit.inconclusive, exit.right_violated, exit.wrong_held } do
+  for i = #ranks, 2, -1 do
+    local worst = ranks[i]
     for _, arm in ipairs(arms) do
       if arm.reason and codes[arm.outcome] == worst and not told[arm.reason] then
         told[arm.reason] = { name = arm.name, outcome = arm.outcome, reason = arm.reason, more = 0 }
@@ -65,8 +73,8 @@ function M.bad_arms(arms)
   return list
 end
 
--- run(arms) -> exit code, verdict word; inconclusive outranks a violated right arm, which outranks a wrong
---   arm that held
+-- run(arms) -> exit code, verdict word; a violated right arm outranks one that cannot be judged, which
+--   outranks a wrong arm that held
 function M.run(arms)
   local worst = exit.ok
   for _, arm in ipairs(arms) do
