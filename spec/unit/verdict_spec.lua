@@ -23,7 +23,7 @@ describe("an arm's outcome", function()
     assert.are.equal("inconclusive", (verdict.arm("right", {})))
   end)
 
-  it("right: is violated by one check, whatever another could not see; wrong: cannot be judged then", function()
+  it("right: is violated by one check, whatever another could not see; wrong: nobody can say", function()
     local blind = check("inconclusive", "holds", false)
     assert.are.same({ "violated", "lost: s (expected: holds)" },
       { verdict.arm("right", { blind, broken, holds }) })
