@@ -49,7 +49,7 @@ static void load_fail(flow_load *l, rl_err *err)
 
 static bool start_one(flow_load *l, int64_t n, int64_t intended, int reader)
 {
-    load_request *r = l->driver->free_slot(l, reader);
+    load_request *r = load_slot_take(l, reader);
     if (!r)
         return false;
     rl_assert(r->slot >= 0 && r->slot < l->o.in_flight && !r->open);
@@ -160,6 +160,7 @@ static rl_err *get_ready(flow_load *l)
 static void load_main(void *arg)
 {
     flow_load *l = arg;
+    load_slots_open(l);
     rl_err *err = get_ready(l);
     if (err)
         load_fail(l, err);
@@ -171,6 +172,7 @@ static void load_main(void *arg)
     l->driver->abandon(l);
     rl_assert(in_flight(l) == 0);
     l->driver->close(l);
+    load_slots_close(l);
     mark(l, &l->tally.stats.ended);
 }
 

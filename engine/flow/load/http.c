@@ -23,9 +23,8 @@ typedef enum conn_state { CLOSED, CONNECTING, IDLE, BUSY } conn_state;
 
 typedef struct http_conn {
     load_request request; /* first */
-    int fd, next_free;
+    int fd;
     conn_state state;
-    bool waiting;         /* a request waits for the connection */
     bool writable;        /* epoll was asked for EPOLLOUT */
     rl_deadline deadline; /* of the request */
     int prev, next;       /* in the list of those with a request, oldest first */
@@ -38,19 +37,13 @@ typedef struct http_state {
     int epoll, timer;
     struct sockaddr_storage to;
     socklen_t to_len;
-    http_conn *conns;
-    int free;        /* the one used last comes first, so that a light load needs few; -1: none */
-    int first, last; /* with a request; -1: none */
+    http_conn *conns; /* the slots */
+    int first, last;  /* with a request; -1: none */
 } http_state;
 
 static http_conn *conn_of(load_request *r)
 {
     return (http_conn *)r;
-}
-
-static int index_of(const http_state *h, const http_conn *conn)
-{
-    return (int)(conn - h->conns);
 }
 
 /* ---- sockets ---- */
@@ -61,7 +54,7 @@ static void watch(http_state *h, http_conn *conn, bool writable)
         return;
     conn->writable = writable;
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | (writable ? EPOLLOUT : 0u),
-                                .data.u64 = (uint64_t)(int64_t)index_of(h, conn)};
+                                .data.u64 = (uint64_t)conn->request.slot};
     epoll_ctl(h->epoll, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
@@ -82,7 +75,7 @@ static bool dial(http_state *h, http_conn *conn)
         return false;
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLOUT,
-                                .data.u64 = (uint64_t)(int64_t)index_of(h, conn)};
+                                .data.u64 = (uint64_t)conn->request.slot};
     conn->writable = true;
     conn->state = CONNECTING;
     return epoll_ctl(h->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0 &&
@@ -110,7 +103,7 @@ static bool resolve(flow_load *l, http_state *h)
 
 static void link_last(http_state *h, http_conn *conn)
 {
-    int i = index_of(h, conn);
+    int i = conn->request.slot;
     conn->prev = h->last;
     conn->next = -1;
     *(h->last >= 0 ? &h->conns[h->last].next : &h->first) = i;
@@ -123,18 +116,11 @@ static void unlink_it(http_state *h, http_conn *conn)
     *(conn->next >= 0 ? &h->conns[conn->next].prev : &h->last) = conn->prev;
 }
 
-static void http_put_free(http_state *h, http_conn *conn)
-{
-    conn->next_free = h->free;
-    h->free = index_of(h, conn);
-}
-
 /* The request has come to its end; the connection lives on when it may. */
 static void http_finish(flow_load *l, http_conn *conn, const load_reply *reply)
 {
     http_state *h = l->state;
     bool keep = conn->state == BUSY && reply->status && conn->parse.reusable;
-    conn->waiting = false;
     unlink_it(h, conn);
     if (keep) {
         conn->state = IDLE;
@@ -143,8 +129,6 @@ static void http_finish(flow_load *l, http_conn *conn, const load_reply *reply)
         hang_up(conn);
     }
     load_end(l, &conn->request, reply);
-    if (!l->o.readers)
-        http_put_free(h, conn);
 }
 
 static void broken(flow_load *l, http_conn *conn, const char *why)
@@ -233,24 +217,11 @@ static void http_start(flow_load *l, load_request *r)
     http_render(l, conn);
     load_begin(l, r);
     conn->deadline = r->started + (int64_t)(l->o.timeout * 1e9);
-    conn->waiting = true;
     link_last(h, conn);
     if (conn->state == IDLE)
         send_it(l, conn);
     else if (conn->state == CLOSED && !dial(h, conn))
         broken(l, conn, strerror(errno));
-}
-
-static load_request *http_free_slot(flow_load *l, int reader)
-{
-    http_state *h = l->state;
-    if (reader >= 0)
-        return h->conns[reader].waiting ? NULL : &h->conns[reader].request;
-    if (h->free < 0)
-        return NULL;
-    http_conn *conn = &h->conns[h->free];
-    h->free = conn->next_free;
-    return &conn->request;
 }
 
 /* ---- what comes in ---- */
@@ -260,7 +231,7 @@ static void connected(flow_load *l, http_conn *conn)
     int failed = 0;
     socklen_t len = sizeof failed;
     getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failed, &len);
-    if (failed && conn->waiting) {
+    if (failed && conn->request.open) {
         broken(l, conn, strerror(failed));
         return;
     }
@@ -271,7 +242,7 @@ static void connected(flow_load *l, http_conn *conn)
     load_tally_connected(l);
     conn->state = IDLE;
     watch(l->state, conn, false);
-    if (conn->waiting)
+    if (conn->request.open)
         send_it(l, conn);
 }
 
@@ -384,13 +355,10 @@ static rl_err *http_open(flow_load *l)
     l->state = h;
     h->epoll = epoll_create1(EPOLL_CLOEXEC);
     h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    h->free = h->first = h->last = -1;
-    h->conns = mem_zero((size_t)l->o.in_flight * sizeof *h->conns);
-    for (int i = l->o.in_flight - 1; i >= 0; i--) {
+    h->first = h->last = -1;
+    h->conns = conn_of(load_slot(l, 0));
+    for (int i = 0; i < l->o.in_flight; i++)
         h->conns[i].fd = -1;
-        h->conns[i].request.slot = i;
-        http_put_free(h, &h->conns[i]);
-    }
     if (h->epoll < 0 || h->timer < 0)
         return err_sys(errno, "epoll");
     if (!resolve(l, h))
@@ -440,9 +408,7 @@ static void http_close(flow_load *l)
         buf_free(&conn->out);
         buf_free(&conn->in);
         buf_free(&conn->parse.body);
-        buf_free(&conn->request.id);
     }
-    free(h->conns);
     if (h->epoll >= 0)
         close(h->epoll);
     if (h->timer >= 0)
@@ -451,9 +417,9 @@ static void http_close(flow_load *l)
     l->state = NULL;
 }
 
-const load_driver load_http = {.open = http_open,
+const load_driver load_http = {.slot_size = sizeof(http_conn),
+                               .open = http_open,
                                .ready = http_ready,
-                               .free_slot = http_free_slot,
                                .start = http_start,
                                .wait = wait_events,
                                .abandon = http_abandon,

@@ -1,8 +1,9 @@
 /* Inside the load generator: what its files share.
  *
- * Offers: the state of a load, a request in flight, the table of a driver. flow.c starts requests
- * by a driver (http.c, kafka.c), which renders them by form.c and reports their end to tally.c;
- * target.c says what may be asked at all. Nothing calls upwards.
+ * Offers: the state of a load, a request in flight, the table of a driver. flow.c takes a slot
+ * (slots.c) and starts its request by a driver (http.c, kafka.c), which renders it by form.c and
+ * reports its end to tally.c, which gives the slot back; target.c says what may be asked at all.
+ * Nothing calls upwards.
  * Uses: flow/load. Thread: the generator's, but for what the tally's lock guards. */
 #ifndef RL_FLOW_LOAD_INTERNAL_H
 #define RL_FLOW_LOAD_INTERNAL_H
@@ -27,7 +28,7 @@ typedef struct load_form {
 typedef struct load_request {
     int64_t n, intended, started;
     const load_form *form;
-    int slot;  /* 0..in_flight-1 */
+    int slot;  /* 0..in_flight-1; of a reader when there are some */
     bool open; /* begun and not ended: between load_begin and load_end */
     rl_buf id;
 } load_request;
@@ -50,10 +51,18 @@ typedef struct load_tally {
     int64_t *process; /* in the history, by slot: of what is in flight there */
 } load_tally;
 
+/* What may be in flight: in_flight requests, each the beginning of what its driver keeps for it. */
+typedef struct load_slots {
+    char *memory;
+    load_request *
+        *free; /* a stack: the one used last is taken first, so that a light load needs few */
+    int nfree;
+} load_slots;
+
 typedef struct load_driver {
+    size_t slot_size; /* of a struct that begins with a load_request, zeroed at first */
     rl_err *(*open)(flow_load *l);
-    rl_err *(*ready)(flow_load *l); /* closed: every reader connected; may be NULL */
-    load_request *(*free_slot)(flow_load *l, int reader); /* NULL: none; reader -1: any */
+    rl_err *(*ready)(flow_load *l);                /* closed: every reader connected; may be NULL */
     void (*start)(flow_load *l, load_request *r);  /* ends it by load_end, at once or later */
     void (*wait)(flow_load *l, rl_deadline until); /* handles what comes */
     void (*abandon)(flow_load *l);                 /* ends what is in flight as unknown */
@@ -70,6 +79,7 @@ struct flow_load {
     int64_t began;
     load_plan plan;
     rl_rng content;
+    load_slots slots;
     load_tally tally;
     flow_hdr hdrs[LOAD_HDRS];
     rl_err *failure; /* under the tally's lock */
@@ -84,8 +94,15 @@ void load_tally_close(load_tally *t);
 void load_tally_planned(flow_load *l);
 void load_tally_connected(flow_load *l);
 
-void load_begin(flow_load *l, load_request *r);                        /* sets r->started */
-void load_end(flow_load *l, load_request *r, const load_reply *reply); /* exactly once */
+void load_slots_open(flow_load *l);
+void load_slots_close(flow_load *l);
+load_request *load_slot(flow_load *l, int i);
+load_request *load_slot_take(flow_load *l, int reader); /* NULL: none; reader -1: any */
+void load_slot_give(flow_load *l, load_request *r);
+
+void load_begin(flow_load *l, load_request *r); /* sets r->started */
+/* Exactly once; gives the slot back. */
+void load_end(flow_load *l, load_request *r, const load_reply *reply);
 void load_drop(flow_load *l, int64_t n, int64_t intended);
 
 rl_err *load_form_open(const flow_load_shape *shape, bool http, load_form *form);

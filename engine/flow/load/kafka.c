@@ -1,4 +1,4 @@
-/* The Kafka driver: one producer, one slot for each record without a report. A record that
+/* The Kafka driver: one producer; a record without a report holds its slot. A record that
  * librdkafka gave up on is failed when it certainly is not in the log, else unknown. */
 #include <errno.h>
 #include <poll.h>
@@ -14,32 +14,11 @@
 
 enum { DRAIN_EVENTS = 256, METADATA_MS = 500 };
 
-typedef struct kafka_slot {
-    load_request request; /* first */
-    int next_free;        /* BUSY_SLOT: a record without a report */
-} kafka_slot;
-
-enum { NO_SLOT = -1, BUSY_SLOT = -2 };
-
 typedef struct kafka_state {
     kafka_producer *producer;
     int reports; /* eventfd */
-    kafka_slot *slots;
-    int free;
     rl_buf key, value, header;
 } kafka_state;
-
-static void kafka_put_free(kafka_state *k, kafka_slot *slot)
-{
-    slot->next_free = k->free;
-    k->free = slot->request.slot;
-}
-
-static void kafka_finish(flow_load *l, kafka_slot *slot, const load_reply *reply)
-{
-    load_end(l, &slot->request, reply);
-    kafka_put_free(l->state, slot);
-}
 
 static void on_report(void *arg, const rd_kafka_message_t *msg)
 {
@@ -51,22 +30,10 @@ static void on_report(void *arg, const rd_kafka_message_t *msg)
                         .partition = msg->err ? -1 : msg->partition,
                         .offset = msg->err ? -1 : msg->offset,
                         .error = msg->err ? kafka_code_name(msg->err) : NULL};
-    kafka_finish(l, msg->_private, &reply);
+    load_end(l, msg->_private, &reply);
 }
 
 /* ---- sending ---- */
-
-static load_request *kafka_free_slot(flow_load *l, int reader)
-{
-    kafka_state *k = l->state;
-    int i = reader >= 0 ? reader : k->free;
-    if (i < 0 || k->slots[i].next_free == BUSY_SLOT)
-        return NULL;
-    if (reader < 0)
-        k->free = k->slots[i].next_free;
-    k->slots[i].next_free = BUSY_SLOT;
-    return &k->slots[i].request;
-}
 
 static rd_kafka_headers_t *headers_of(flow_load *l, const load_request *r)
 {
@@ -104,8 +71,8 @@ static void kafka_start(flow_load *l, load_request *r)
         return;
     if (record.headers)
         rd_kafka_headers_destroy(record.headers);
-    kafka_finish(
-        l, (kafka_slot *)r,
+    load_end(
+        l, r,
         &(load_reply){
             .outcome = LOAD_FAIL, .partition = -1, .offset = -1, .error = kafka_code_name(code)});
 }
@@ -159,12 +126,6 @@ static rl_err *kafka_open(flow_load *l)
 {
     kafka_state *k = mem_zero(sizeof *k);
     l->state = k;
-    k->free = NO_SLOT;
-    k->slots = mem_zero((size_t)l->o.in_flight * sizeof *k->slots);
-    for (int i = l->o.in_flight - 1; i >= 0; i--) {
-        k->slots[i].request.slot = i;
-        kafka_put_free(k, &k->slots[i]);
-    }
     k->reports = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     rd_kafka_conf_t *conf = l->o.kafka;
     l->o.kafka = NULL;
@@ -190,21 +151,18 @@ static void kafka_abandon(flow_load *l)
         kafka_producer_close(k->producer);
         k->producer = NULL;
     }
+    const load_reply unknown = {.outcome = LOAD_UNKNOWN,
+                                .partition = -1,
+                                .offset = -1,
+                                .error = "stopped before the report"};
     for (int i = 0; i < l->o.in_flight; i++)
-        if (k->slots[i].next_free == BUSY_SLOT)
-            kafka_finish(l, &k->slots[i],
-                         &(load_reply){.outcome = LOAD_UNKNOWN,
-                                       .partition = -1,
-                                       .offset = -1,
-                                       .error = "stopped before the report"});
+        if (load_slot(l, i)->open)
+            load_end(l, load_slot(l, i), &unknown);
 }
 
 static void kafka_close(flow_load *l)
 {
     kafka_state *k = l->state;
-    for (int i = 0; i < l->o.in_flight; i++)
-        buf_free(&k->slots[i].request.id);
-    free(k->slots);
     buf_free(&k->key);
     buf_free(&k->value);
     buf_free(&k->header);
@@ -214,8 +172,8 @@ static void kafka_close(flow_load *l)
     l->state = NULL;
 }
 
-const load_driver load_kafka = {.open = kafka_open,
-                                .free_slot = kafka_free_slot,
+const load_driver load_kafka = {.slot_size = sizeof(load_request),
+                                .open = kafka_open,
                                 .start = kafka_start,
                                 .wait = wait_reports,
                                 .abandon = kafka_abandon,

@@ -176,6 +176,7 @@ void load_end(flow_load *l, load_request *r, const load_reply *reply)
     pthread_mutex_unlock(&t->lock);
     flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - r->intended, 1);
     flow_hdr_record(&l->hdrs[LOAD_SERVICE], now - r->started, 1);
+    load_slot_give(l, r);
 }
 
 /* It was never sent, but it waited: leaving it out would flatter the latencies. */
