@@ -4,29 +4,9 @@
 #include <string.h>
 
 #include "bind/flow/consume.h"
+#include "bind/kafka/values.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
-
-/* {{"name", "value"}, ...} */
-static void set_headers(lua_State *L, const rd_kafka_headers_t *headers)
-{
-    const char *name;
-    const void *value;
-    size_t len;
-    lua_newtable(L);
-    for (size_t i = 0; headers && !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++) {
-        lua_createtable(L, 2, 0);
-        lua_pushstring(L, name);
-        lua_rawseti(L, -2, 1);
-        if (value)
-            lua_pushlstring(L, value, len);
-        else
-            errs_push_null(L);
-        lua_rawseti(L, -2, 2);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_setfield(L, -2, "headers");
-}
 
 static void push_record(lua_State *L, const flow_consume_view *v)
 {
@@ -43,7 +23,8 @@ static void push_record(lua_State *L, const flow_consume_view *v)
     field_set_int(L, "amount", v->amount);
     field_set_int(L, "balance", v->balance);
     field_set_int(L, "version", v->version);
-    set_headers(L, v->headers);
+    kafka_header_list_push(L, v->headers);
+    lua_setfield(L, -2, "headers");
 }
 
 static void see(void *arg, int i, const flow_consume_view *record)

@@ -180,45 +180,51 @@ static int flow_l_events(lua_State *L)
 
 /* ---- the rest ---- */
 
-typedef struct stop_job {
+typedef struct end_job {
     rl_await await;
     rl_flow *flow;
+    const flow_end *end;
     double seconds;
     atomic_bool given_up;
-} stop_job;
+} end_job;
 
-static void stop_run(rl_await *a)
+static void end_run(rl_await *a)
 {
-    stop_job *job = (stop_job *)a;
-    rl_deadline until = deadline_in(job->seconds);
-    flow_stop(job->flow);
-    while (!flow_join(job->flow, SLICE_MS / 1e3)) {
-        if (atomic_load(&job->given_up)) {
-            a->err = err_lab("CANCELLED", "stop was cancelled");
-            return;
-        }
-        if (deadline_passed(until)) {
-            a->err = err_lab("TIMEOUT", "the flow has not finished its work in time");
-            return;
-        }
+    end_job *job = (end_job *)a;
+    const flow_end *end = job->end;
+    rl_deadline until = job->seconds < 0 ? DEADLINE_NEVER : deadline_in(job->seconds);
+    if (end->stop)
+        flow_stop(job->flow);
+    while (!a->err && !flow_join(job->flow, SLICE_MS / 1e3)) {
+        if (atomic_load(&job->given_up))
+            a->err = err_lab("CANCELLED", "%s was cancelled", end->call);
+        else if (deadline_passed(until))
+            a->err = err_lab("TIMEOUT", "%s in time", end->late);
     }
+    if (!a->err && end->failure)
+        a->err = end->failure(job->flow);
 }
 
-static void stop_cancel(rl_await *a)
+static void end_cancel(rl_await *a)
 {
-    atomic_store(&((stop_job *)a)->given_up, true);
+    atomic_store(&((end_job *)a)->given_up, true);
+}
+
+int flow_end_await(lua_State *L, rl_flow *flow, double seconds, const flow_end *end)
+{
+    lua_settop(L, 1);
+    end_job *job = await_new(sizeof *job, end_run, NULL, NULL);
+    job->flow = flow;
+    job->end = end;
+    job->seconds = seconds;
+    job->await.cancel = end_cancel;
+    return await_job(L, 1, &job->await);
 }
 
 static int flow_l_stop(lua_State *L)
 {
-    rl_flow *flow = flow_of(L);
-    double seconds = arg_duration(L, 2, 10);
-    lua_settop(L, 1);
-    stop_job *job = await_new(sizeof *job, stop_run, NULL, NULL);
-    job->flow = flow;
-    job->seconds = seconds;
-    job->await.cancel = stop_cancel;
-    return await_job(L, 1, &job->await);
+    static const flow_end stop = {true, "stop", "the flow has not finished its work", NULL};
+    return flow_end_await(L, flow_of(L), arg_duration(L, 2, 10), &stop);
 }
 
 static int flow_l_health(lua_State *L)

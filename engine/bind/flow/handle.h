@@ -26,6 +26,17 @@ void flow_handle_set(lua_State *L, rl_handle *h, rl_flow *flow);
 void flow_handle_cancel(void *impl);
 void flow_handle_detach(rl_handle *h);
 
+/* What a method that waits for a flow's end does, and says. */
+typedef struct flow_end {
+    bool stop;                     /* asks the flow to finish first */
+    const char *call, *late;       /* "... was cancelled", "... in time" */
+    rl_err *(*failure)(rl_flow *); /* what it ended with; may be NULL */
+} flow_end;
+
+/* Returns true | nil, err when the flow of the handle at 1 has ended, or `seconds` (negative: for
+ * ever) are over. `end` is kept. */
+int flow_end_await(lua_State *L, rl_flow *flow, double seconds, const flow_end *end);
+
 /* Pushes a table of the totals of the counters, by name, and `events_dropped`. */
 void flow_push_stats(lua_State *L, rl_flow *flow, const char *const *names, int n);
 

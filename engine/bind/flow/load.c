@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/deadline.h"
 #include "base/units.h"
 #include "bind/evidence/history.h"
 #include "bind/value/errs.h"
@@ -13,7 +12,6 @@
 #include "bind/flow/handle.h"
 #include "bind/kafka/conf.h"
 #include "bind/value/opts.h"
-#include "bind/task/await.h"
 #include "flow/load/flow.h"
 
 enum { TAKE_MAX = 1000 };
@@ -269,43 +267,19 @@ static int flow_load_l_take(lua_State *L)
 
 /* ---- wait ---- */
 
-typedef struct wait_job {
-    rl_await await;
-    flow_load *l;
-    double seconds;
-    atomic_bool given_up;
-} wait_job;
-
-static void wait_run(rl_await *a)
+static rl_err *failure_of(rl_flow *flow)
 {
-    wait_job *job = (wait_job *)a;
-    rl_deadline until = deadline_in(job->seconds);
-    while (!flow_join(flow_load_flow(job->l), 0.02)) {
-        if (atomic_load(&job->given_up))
-            a->err = err_lab("CANCELLED", "the wait was cancelled");
-        else if (job->seconds >= 0 && deadline_passed(until))
-            a->err = err_lab("TIMEOUT", "the load has not come to its end in time");
-        if (a->err)
-            return;
-    }
-    a->err = flow_load_failure(job->l);
-}
-
-static void wait_cancel(rl_await *a)
-{
-    atomic_store(&((wait_job *)a)->given_up, true);
+    return flow_load_failure((flow_load *)flow);
 }
 
 /* load:wait([at_most]) -> true | nil, err */
 static int flow_load_l_wait(lua_State *L)
 {
+    static const flow_end wait = {false, "the wait", "the load has not come to its end",
+                                  failure_of};
     flow_load *l = check(L);
     double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
-    wait_job *job = await_new(sizeof *job, wait_run, NULL, NULL);
-    job->l = l;
-    job->seconds = seconds;
-    job->await.cancel = wait_cancel;
-    return await_job(L, 1, &job->await);
+    return flow_end_await(L, flow_load_flow(l), seconds, &wait);
 }
 
 int luaopen_rlab_flow_load(lua_State *L)

@@ -134,20 +134,13 @@ void kafka_record_drop(kafka_record *record)
     record->headers = NULL;
 }
 
-void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
+void kafka_header_list_push(lua_State *L, const rd_kafka_headers_t *headers)
 {
-    rd_kafka_headers_t *headers;
-    if (rd_kafka_message_headers(msg, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        lua_pushnil(L);
-        return;
-    }
-    size_t n = rd_kafka_header_cnt(headers), size;
     const char *name;
     const void *value;
-    lua_createtable(L, (int)n, 0);
-    for (size_t i = 0;
-         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++) {
+    size_t size;
+    lua_createtable(L, headers ? (int)rd_kafka_header_cnt(headers) : 0, 0);
+    for (size_t i = 0; headers && !rd_kafka_header_get_all(headers, i, &name, &value, &size); i++) {
         lua_createtable(L, 2, 0);
         lua_pushstring(L, name);
         lua_rawseti(L, -2, 1);
@@ -158,6 +151,15 @@ void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
         lua_rawseti(L, -2, 2);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
+}
+
+void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg)
+{
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(msg, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        kafka_header_list_push(L, headers);
+    else
+        lua_pushnil(L);
 }
 
 /* ---- lists of partitions ---- */

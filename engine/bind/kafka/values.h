@@ -18,7 +18,9 @@
 void kafka_record_read(lua_State *L, int idx, kafka_record *record, bool only_check);
 void kafka_record_drop(kafka_record *record); /* the headers, when no send took them */
 
-/* Headers as {{name, value|null}, ...}; nil when there are none. */
+/* {{name, value|null}, ...}; headers may be NULL: {} */
+void kafka_header_list_push(lua_State *L, const rd_kafka_headers_t *headers);
+/* Those of a record, or nil when it has none. */
 void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg);
 
 /* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical
