@@ -25,7 +25,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live asan tsan tsan-live apicheck oracle fuzz lint format licences
+quiet-goals := help clean deps demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -100,12 +100,14 @@ demo: deps ## run E-012 on real servers and show the verdict
 	@$(MAKE) --no-print-directory all
 	@./rlab E-012
 
-test: deps ## everything that passes or fails: unit, asan, apicheck, lint, live
-	@deps/test.sh unit asan apicheck lint live
+test: deps ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
+	@deps/test.sh unit asan apicheck lint live drawn
 test-fast: ## the tests that need no servers
 	@deps/test.sh unit asan apicheck lint
 test-live: ## the tests on a stack of their own
 	@deps/test.sh live
+mutants: ## break each mechanism, one at a time: is it named by the right word? ONE=id, MUTANTS="--group relay"
+	@MUTANTS="$(ONE) $(MUTANTS)" deps/test.sh mutants
 asan: ## the unit tests under AddressSanitizer and UBSan
 	@deps/test.sh asan
 tsan: ## the unit tests under ThreadSanitizer

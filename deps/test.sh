@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live), each test speaking TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live drawn mutants), each test speaking TAP, and
+# sums them up.
 # Closes with "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -126,22 +127,43 @@ left_behind() {
 }
 
 program=./rlab
-live() { # SPECS... on a stack of their own, by $program
-  local began specs
-  free_block || { broken "no free block of ports"; return 0; }
+start_live() { # a stack of our own, by $program
+  local began
+  free_block || { broken "no free block of ports"; return 1; }
   RLAB_HOME=$scratch/home
   export RLAB_HOME RLAB_PORT_BASE
   mkdir -p "$RLAB_HOME"
   began=$EPOCHREALTIME
-  if timeout 300 $program up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; then
-    printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
-    export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+  if ! { timeout 300 $program up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; }; then
+    sed 's/^/    | /' "$scratch/up"
+    broken "rlab up"
+    return 1
+  fi
+  printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
+  export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+}
+
+live() { # SPECS... on a stack of their own, by $program
+  local specs
+  if start_live; then
     SHOW=1
     for specs in "$@"; do tap "$specs" 3600 $program busted -o TAP "$specs"; done
     SHOW=0
-  else
-    sed 's/^/    | /' "$scratch/up"
-    broken "rlab up"
+  fi
+  stop_live
+}
+
+# Mechanisms broken one at a time, in a copy: the words are those of deps/mutants.lua. A stack is started when a judge
+# needs one; the copy is the tree's, and one run at a time makes it.
+mutants() { # WORDS...
+  exec 7>"$tmp/rlab-mutants.$(cksum <<<"$PWD" | cut -d ' ' -f 1).lock"
+  flock -n 7 || { broken "another run of the mutants in this tree"; return 0; }
+  build build || return 0
+  if ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_live; then
+    case " $* " in
+    *" --tap "*) SHOW=1 tap "spec/mutants" 3600 lua5.4 deps/mutants.lua "$@" ;;
+    *) lua5.4 deps/mutants.lua "$@" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+    esac
   fi
   stop_live
 }
@@ -178,6 +200,8 @@ for tier in "$@"; do
     tap "docs/extending.md" 300 deps/recipes.sh
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
+  drawn) mutants --tap --draw 5 ;;
+  mutants) mutants ${MUTANTS:-} ;;
   *) broken "no such tier: $tier" ;;
   esac
 done

@@ -129,6 +129,7 @@ describe("expectations", function()
     local lab = lab_for "wrong"
     assert.is_true(lab.check.lost { of = { "a", "b", "c" }, in_ = { "b" } }:expect({ "c", "a" }).as_expected)
     assert.is_false(lab.check.lost { of = { "a", "b", "c" }, in_ = { "b" } }:expect({ "a" }).as_expected)
+    assert.is_false(lab.check.lost { of = { "a", "b" }, in_ = { "b" } }:expect({ "a", "b" }).as_expected)
     assert.is_false(lab.check.lost { of = { "a" }, in_ = { "a" } }:expect({ "a" }).as_expected)
   end)
 
@@ -139,6 +140,8 @@ describe("expectations", function()
     assert.is_false(right.check.equals({ name = "n", got = 1, want = 2 }):expect(want).as_expected)
     assert.is_true(right.check.equals({ name = "n", got = 1, want = 2 }):expect(
       { arm = "violated" }).as_expected)
+    assert.is_true(right.check.equals({ name = "n", got = 1, want = 2 }):expect(
+      { arm = "violated", right = "holds" }).as_expected)
   end)
 
   it("refuse other words", function()

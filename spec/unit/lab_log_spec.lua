@@ -1,5 +1,7 @@
 -- One partition's log in words and cells, and a series of transactions by seed.
 local log = require "rlab.lab.log"
+local rng = require "rlab.rng"
+local workload = require "rlab.lab.workload"
 local transactions = require "rlab.lab.transactions"
 
 local function plan(seed)
@@ -32,5 +34,21 @@ describe("planned transactions", function()
     assert.are.same({ 12, 4, true, 3 }, { #list, aborts, list[12].aborts, #list[12].records })
     assert.are.same(list, plan(7))
     assert.are_not.same(list, plan(8))
+  end)
+end)
+
+describe("planned commands", function()
+  local function commands(seed) return workload.plan({ rng = rng.new(seed) }, 50, 5) end
+
+  it("are the same for one seed; no amount is 0, and some are withdrawals", function()
+    local list, negative = commands(7), 0
+    for i, one in ipairs(list) do
+      assert.are.equal(("cmd-%04d"):format(i), one.id)
+      assert.is_true(one.amount ~= 0 and one.account >= 1 and one.account <= 5)
+      negative = negative + (one.amount < 0 and 1 or 0)
+    end
+    assert.is_true(negative > 0 and negative < 50)
+    assert.are.same(list, commands(7))
+    assert.are_not.same(list, commands(8))
   end)
 end)

@@ -331,6 +331,7 @@ static void sums_are_per_account_and_in_order(void **state)
             amount += s.list[i].amount;
             entries += s.list[i].entries;
             assert_int_equal(s.list[i].version, 3000 + s.list[i].balance);
+            assert_true(s.list[i].version > 2000); /* the highest of three */
         }
         assert_int_equal(amount, 2999 * 1500);
         assert_int_equal(entries, 3000);

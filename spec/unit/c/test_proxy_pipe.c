@@ -342,6 +342,68 @@ static void test_a_rule_of_mid_stream_sees_all_that_follows(void **state)
     close_bed(&b);
 }
 
+static void add_drop(bed *b, const char *client)
+{
+    proxy_rule_spec spec = {.owner = "",
+                            .gate = "",
+                            .proto = PROTO_KAFKA,
+                            .api = "Fetch",
+                            .client_id = client,
+                            .topic = "",
+                            .statement = "",
+                            .contains = "",
+                            .param = "",
+                            .nth = 2,
+                            .times = 1,
+                            .chance = 1,
+                            .action = PROXY_DROP};
+    int64_t id;
+    assert_null(proxy_rule_add(b->proxy, &spec, &id));
+}
+
+static void drop_mine(bed *b)
+{
+    add_drop(b, "me");
+}
+
+static void drop_yours(bed *b)
+{
+    add_drop(b, "you");
+}
+
+/* Where the nth frame that begins behind so many bytes begins; *len is its length. */
+static size_t nth_behind(const rl_buf *bytes, uint64_t passed, int nth, size_t *len)
+{
+    uint32_t size;
+    size_t at = 0;
+    for (int n = 0;; at += *len) {
+        memcpy(&size, bytes->data + at, 4);
+        *len = 4 + ntohl(size);
+        n += at >= passed;
+        if (n == nth)
+            return at;
+    }
+}
+
+static void test_a_rule_drops_the_nth_and_no_other(void **state)
+{
+    (void)state;
+    size_t len;
+    bed b = {.act = drop_mine};
+    carry(&b, PROTO_KAFKA);
+    size_t at = nth_behind(&b.up, b.passed, 2, &len);
+    memmove(b.up.data + at, b.up.data + at + len, b.up.len - at - len);
+    b.up.len -= len;
+    assert_whole(&b);
+    close_bed(&b);
+}
+
+static void test_a_rule_is_for_its_client(void **state)
+{
+    (void)state;
+    passes_whole(PROTO_KAFKA, drop_yours);
+}
+
 static int open_files(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -376,6 +438,8 @@ int main(void)
         cmocka_unit_test(test_toxics_of_mid_stream),
         cmocka_unit_test(test_a_delay_of_mid_stream),
         cmocka_unit_test(test_a_rule_of_mid_stream_sees_all_that_follows),
+        cmocka_unit_test(test_a_rule_drops_the_nth_and_no_other),
+        cmocka_unit_test(test_a_rule_is_for_its_client),
         cmocka_unit_test(test_a_server_that_leaves_cuts_the_client),
     };
     signal(SIGPIPE, SIG_IGN); /* as the host does */

@@ -55,6 +55,12 @@ static void below_is_even(void **state)
         seen[rng_below(&r, 6)]++;
     for (int i = 0; i < 6; i++)
         assert_in_range(seen[i], 9600, 10400);
+    /* of 2^64 a third is left over: taken as it comes, the lower half would be drawn twice as often */
+    const uint64_t most = UINT64_C(3) << 62;
+    int low = 0;
+    for (int i = 0; i < 60000; i++)
+        low += rng_below(&r, most) < most / 3;
+    assert_in_range(low, 19200, 20800);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(rng_below(&r, 1), 0);
         double d = rng_double(&r);

@@ -1,0 +1,338 @@
+-- mutants.lua [WORDS]: breaks one mechanism at a time and demands that the judge named in the catalogue says
+-- so, by the right word. Run by deps/test.sh (`make mutants`), from the project's root, after a build.
+--
+-- Words: --one ID (or the beginning of ids), --group FILE (of spec/mutants), --only live | still | waiting,
+-- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
+-- --needs-stack (its status says whether a judge needs servers), --tap.
+--
+-- A file of spec/mutants returns a list of
+--   { id = "relay-marks-refused", mechanism = "what is marked was acknowledged", file = "engine/...",
+--     before = text found exactly once, after = what stands there instead; or edits = { {before, after} },
+--     run = "E-002", arms = { "outbox" }, exit = 1, check = "lost"   an experiment is the judge; or
+--     spec = "spec/...", it = "part of the test's name"              a spec that must go red; or
+--     unit = "test_relay", it = "..."                                a C test that must
+--     reason = "pattern"      for exit = 3: of the arm's reason
+--     slow = true             more than half a minute: never drawn
+--     waits = "E-026" }       an experiment that will see it once it stands: listed, not run, not counted
+-- A mutant whose text is not found exactly once, that does not compile, or whose judge is red by itself
+-- fails the run: the catalogue is part of the code.
+local json = require "dkjson"
+
+local ROOT, TREE = "build-mutants", "build-mutants/tree"
+local SECONDS = 150 -- a judge that takes longer is stopped, and has not caught anything
+local SLACK, FACTOR = 3, 1.5 -- a broken arm ends within that many times what the whole one takes
+
+local function shell(fmt, ...)
+  local ok, how, code = os.execute(fmt:format(...))
+  if how == "signal" and code == 2 then error("interrupted!", 0) end
+  return ok == true
+end
+
+local function capture(fmt, ...)
+  local pipe <close> = assert(io.popen(fmt:format(...), "r"))
+  local text = pipe:read "a"
+  local _, how, code = pipe:close()
+  if how == "signal" and code == 2 or code == 130 then error("interrupted!", 0) end
+  return text, code or 0
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(text))
+end
+
+local function uptime() return tonumber(read("/proc/uptime"):match "^%S+") end
+
+-- ---- the catalogue ----
+
+local function judge_of(m) return m.run or m.unit or m.spec end
+local function is_live(m) return m.run ~= nil or m.spec ~= nil and m.spec:find "^spec/live/" ~= nil end
+
+local function catalogue()
+  local list, seen = {}, {}
+  for path in capture("ls spec/mutants/*.lua"):gmatch "%S+" do
+    for _, m in ipairs(dofile(path)) do
+      if seen[m.id] then error(("two mutants are called '%s'"):format(m.id), 0) end
+      if not judge_of(m) then error(("mutant '%s' names no judge"):format(m.id), 0) end
+      m.group, m.edits = path:match "([^/]+)%.lua$", m.edits or { { m.before, m.after } }
+      seen[m.id], list[#list + 1] = true, m
+    end
+  end
+  return list
+end
+
+-- An order that the seed decides, the same everywhere.
+local function shuffled(list, seed)
+  local state, all = seed, table.move(list, 1, #list, 1, {})
+  for i = #all, 2, -1 do
+    state = state * 6364136223846793005 + 1442695040888963407
+    local j = (state >> 33) % i + 1
+    all[i], all[j] = all[j], all[i]
+  end
+  return all
+end
+
+-- At most three of them need servers, and none is slow: a draw takes a bounded time.
+local function drawn(list, n, seed)
+  local some, live = {}, 0
+  for _, m in ipairs(shuffled(list, seed)) do
+    if #some < n and not (m.waits or m.slow) and not (is_live(m) and live == 3) then
+      some[#some + 1] = m
+      live = live + (is_live(m) and 1 or 0)
+    end
+  end
+  return some
+end
+
+local kinds = {
+  live = function(m) return not m.waits and is_live(m) end,
+  still = function(m) return not m.waits and not is_live(m) end,
+  waiting = function(m) return m.waits ~= nil end,
+}
+
+local function chosen(words)
+  local some = {}
+  for _, m in ipairs(catalogue()) do
+    local fits = not words.one or m.id:find(words.one, 1, true) == 1
+    fits = fits and (not words.group or m.group == words.group)
+    if fits and (not words.only or kinds[words.only](m)) then some[#some + 1] = m end
+  end
+  if words.draw then some = drawn(some, words.draw, words.seed) end
+  if not some[1] then error("no mutant is called that", 0) end
+  return some
+end
+
+-- ---- the copy ----
+
+-- What git tracks, with the objects that are built: a mutant costs one file and a link.
+local function make_copy()
+  shell("rm -rf %s", ROOT)
+  local copied = shell("mkdir -p %s && git ls-files -z | tar --null -T - -cf - | tar -xf - -C %s", TREE, TREE)
+    and shell("cp -a build rlab %s/", TREE)
+  if not copied then error("the tree could not be copied", 0) end
+end
+
+local function build(m)
+  local what = m.unit and "build/test/" .. m.unit or "rlab"
+  local text, code = capture("make -C %s -s -j2 %s 2>&1", TREE, what)
+  if code == 0 then return true end
+  return nil, text:sub(-600)
+end
+
+local function replaced(text, before, after)
+  local from, to = text:find(before, 1, true)
+  if not from then return nil, "its text is not there any more: " .. before end
+  if text:find(before, to + 1, true) then return nil, "its text is there more than once: " .. before end
+  return text:sub(1, from - 1) .. after .. text:sub(to + 1)
+end
+
+-- -> undo | nil, why
+local function apply(m)
+  local path = TREE .. "/" .. m.file
+  local whole = read(path)
+  local text = whole
+  for _, edit in ipairs(m.edits) do
+    local changed, why = replaced(text, edit[1], edit[2])
+    if not changed then return nil, why end
+    text = changed
+  end
+  write(path, text)
+  return function() write(path, whole) end
+end
+
+-- ---- the judges: (m) -> what was said, code, {checks that are not as expected}, reasons ----
+
+local function names_of(checks)
+  local names = {}
+  for _, check in ipairs(checks or {}) do
+    if check.as_expected == false or check.outcome == "inconclusive" then names[#names + 1] = check.name end
+  end
+  return names
+end
+
+local function reasons_of(arms)
+  local list = {}
+  for _, arm in ipairs(arms or {}) do list[#list + 1] = arm.reason end
+  return table.concat(list, "; ")
+end
+
+local function run_experiment(m)
+  local arms = {}
+  for _, arm in ipairs(m.arms or {}) do arms[#arms + 1] = "--arm " .. arm end
+  local command = "cd %s && timeout --foreground -k 10 %d ./rlab run %s %s --json 2>../stderr"
+  local text, code = capture(command, TREE, SECONDS, m.run, table.concat(arms, " "))
+  local ok, result = pcall(json.decode, text)
+  if not ok or type(result) ~= "table" then
+    local last = read(ROOT .. "/stderr"):sub(-300)
+    return { code = code, names = {}, reasons = "", said = ("exit %d: %s"):format(code, last) }
+  end
+  local names, reasons = names_of(result.checks), reasons_of(result.arms)
+  return { code = code, names = names, reasons = reasons,
+    said = ("exit %d, %s"):format(code, code == 3 and reasons or table.concat(names, " ")) }
+end
+
+-- The one test of a spec on servers, as a pattern in the shell's quotes; the others are quick.
+local function filter_of(m)
+  if not (m.it and is_live(m)) then return "" end
+  return ("--filter='%s'"):format(m.it:gsub("%W", "%%%0"):gsub("'", "'\\''"))
+end
+
+local function run_spec(m)
+  local command = m.unit and "build/test/" .. m.unit
+    or ("./rlab busted -o TAP %s %s"):format(filter_of(m), m.spec)
+  local text, code = capture("cd %s && CMOCKA_MESSAGE_OUTPUT=TAP timeout --foreground -k 10 %d %s 2>&1",
+    TREE, SECONDS, command)
+  local red = {}
+  for line in text:gmatch "not ok [^\n]*" do red[#red + 1] = line end
+  return { code = code, names = red, said = ("status %d, %s"):format(code, red[1] or text:sub(-120)) }
+end
+
+local function ask(m) return (m.run and run_experiment or run_spec)(m) end
+
+local function any(list, f)
+  for _, one in ipairs(list) do
+    if f(one) then return true end
+  end
+  return false
+end
+
+local function is_caught(m, heard)
+  if not m.run then
+    local function is_it(line) return line:find(m.it or "", 1, true) ~= nil end
+    return heard.code ~= 0 and any(heard.names, is_it)
+  end
+  if heard.code ~= m.exit then return false end
+  if m.exit == 3 then return heard.reasons:find(m.reason) ~= nil end
+  return any(heard.names, function(name) return name == m.check end)
+end
+
+local function due(m)
+  return m.run and ("exit %d, %s"):format(m.exit, m.check or m.reason) or "red: " .. (m.it or "")
+end
+
+-- ---- one mutant ----
+
+local whole = {} -- how long each judge takes when nothing is broken, by what it is asked
+
+local function key_of(m) return table.concat({ judge_of(m), m.it or "", table.unpack(m.arms or {}) }, " ") end
+
+-- A judge that is red by itself catches nothing.
+local function whole_time(m)
+  local key = key_of(m)
+  if not whole[key] then
+    local ok, why = build(m)
+    if not ok then error("the copy does not compile: " .. why, 0) end
+    local began, heard = uptime(), ask(m)
+    if heard.code == 3 then heard = ask(m) end -- a busy machine
+    whole[key] = { seconds = uptime() - began, green = heard.code == 0, said = heard.said }
+  end
+  return whole[key]
+end
+
+local function try(m, compared)
+  local calm = compared and whole_time(m)
+  if calm and not calm.green then return { word = "BROKEN", said = "red without it: " .. calm.said } end
+  local undo, why = apply(m)
+  if not undo then return { word = "BROKEN", said = why } end
+  local ok, failure = build(m)
+  if not ok then
+    undo()
+    return { word = "BROKEN", said = "does not compile: " .. failure }
+  end
+  local began = uptime()
+  local heard = ask(m)
+  local seconds = uptime() - began
+  undo()
+  if not is_caught(m, heard) then
+    return { word = "MISSED", said = ("due %s; %s"):format(due(m), heard.said) }
+  end
+  local late = calm and m.run and seconds > FACTOR * calm.seconds + SLACK
+  return { word = late and "late" or "caught", late = late,
+    said = late and ("%s; the whole arm takes %.1f s"):format(due(m), calm.seconds) or due(m) }
+end
+
+-- ---- the table ----
+
+local function show(words, m, i, n, outcome, seconds)
+  local text = outcome.said:gsub("%s+", " ")
+  if not words.tap then
+    local judge = judge_of(m):gsub("^spec/", ""):gsub("_spec%.lua$", "")
+    print(("  %3d/%d  %-7s %-36s %-22s %5.1f s  %s"):format(i, n, outcome.word, m.id, judge, seconds, text))
+  elseif m.waits then
+    print(("ok %d - # SKIP %s waits for %s"):format(i, m.id, m.waits))
+  else
+    local good = outcome.word == "caught" or outcome.word == "late"
+    print(("%s %d - %s is caught by %s"):format(good and "ok" or "not ok", i, m.id, judge_of(m)))
+    if not good then print("# " .. text) end
+  end
+  io.flush()
+end
+
+local function go(list, words)
+  local score = { caught = 0, late = 0, MISSED = 0, BROKEN = 0, waits = 0 }
+  if words.tap then print("1.." .. #list) end
+  for i, m in ipairs(list) do
+    local began = uptime()
+    local outcome = m.waits and { word = "waits", said = "for " .. m.waits }
+      or try(m, not words.draw)
+    score[outcome.word] = score[outcome.word] + 1
+    show(words, m, i, #list, outcome, uptime() - began)
+  end
+  local caught = score.caught + score.late
+  local all = caught + score.MISSED + score.BROKEN
+  local line = "mutants: %d of %d caught by the right word (%d of them late), %d broken, %d wait"
+  print((words.tap and "# " or "\n") .. line:format(caught, all, score.late, score.BROKEN, score.waits))
+  return caught == all
+end
+
+-- ---- the command line ----
+
+local flags = { list = true, tap = true, ["needs-stack"] = true }
+local numbers = { draw = true, seed = true }
+
+local function words_of(args)
+  local words, i = {}, 1
+  while args[i] do
+    local name = args[i]:match "^%-%-([%a-]+)$"
+    if flags[name] then
+      words[name] = true
+    elseif name then
+      i = i + 1
+      words[name] = numbers[name] and math.tointeger(tonumber(args[i])) or args[i]
+      if words[name] == nil then error(("--%s needs a word"):format(name), 0) end
+    else
+      words.one = args[i]
+    end
+    i = i + 1
+  end
+  if words.only and not kinds[words.only] then error("--only takes live, still or waiting", 0) end
+  words.seed = words.seed or tonumber(capture("git rev-parse HEAD"):sub(1, 8), 16) or 1
+  return words
+end
+
+local function main(args)
+  local words = words_of(args)
+  local list = chosen(words)
+  if words["needs-stack"] then return any(list, kinds.live) end
+  if words.draw then print(("# %d of the mutants, drawn with --seed %d"):format(#list, words.seed)) end
+  if words.list then
+    for i, m in ipairs(list) do
+      show(words, m, i, #list, { word = m.waits and "waits" or "", said = m.mechanism }, 0)
+    end
+    return true
+  end
+  make_copy()
+  local ok, result = pcall(go, list, words)
+  shell("rm -rf %s", ROOT)
+  if not ok then error(result, 0) end
+  return result
+end
+
+local ok, result = pcall(main, arg)
+if not ok then io.stderr:write("mutants: ", tostring(result), "\n") end
+os.exit(ok and result)

@@ -1,0 +1,86 @@
+-- Bindings and the values that every verdict is made of: bags, numbers, null, bytes, tasks, processes.
+return {
+  { id = "bag-minus-is-and", mechanism = "a - b",
+    file = "engine/evidence/bag.c",
+    before = "err = copy_where(a, b, op == BAG_AND, out);",
+    after = "err = copy_where(a, b, 1, out);",
+    unit = "test_bag", it = "like_the_model" },
+  { id = "bag-or-forgets-b", mechanism = "a | b",
+    file = "engine/evidence/bag.c",
+    before = "if (!err && op == BAG_OR)",
+    after = "if (!err && op == BAG_OR && b->n > 1000)",
+    unit = "test_bag", it = "like_the_model" },
+  { id = "bag-sum-wraps", mechanism = "a sum beyond 64 bits is refused",
+    file = "engine/evidence/bag.c",
+    before = "if (ints[e] != INT_NULL && __builtin_add_overflow(*out, ints[e], out))",
+    after = "if (ints[e] != INT_NULL && __builtin_add_overflow(*out, ints[e], out) && bag->n > 1000)",
+    spec = "spec/unit/bag_spec.lua", it = "sums without wrapping" },
+  { id = "bag-inversion-of-neighbours-only", mechanism = "inversions against the highest so far",
+    file = "engine/evidence/bag.c",
+    before = [[
+            more = visit(e, highest[key], arg);
+        else
+            highest[key] = e;]],
+    after = [[
+            more = visit(e, highest[key], arg);
+        highest[key] = e;]],
+    unit = "test_bag", it = "like_the_model" },
+  { id = "bag-inversion-of-later-copies", mechanism = "inversions among first copies only",
+    file = "engine/evidence/bag.c",
+    before = "uint32_t key = is_first(bag, e) && values[e] != INT_NULL",
+    after = "uint32_t key = values[e] != INT_NULL",
+    spec = "spec/unit/bag_spec.lua", it = "finds inversions by key" },
+  { id = "json-empty-array-is-object", mechanism = "null, [] and {} are told apart",
+    file = "engine/bind/value/json.c",
+    before = "if (sequence || marked_array(e->L, idx))",
+    after = "if (sequence)",
+    spec = "spec/unit/json_spec.lua", it = "tells null, empty arrays" },
+  { id = "rng-split-follows-draws", mechanism = "a split is pinned by seed and label",
+    file = "engine/base/rng.c",
+    before = "uint64_t state = rng->seed ^ rng_seed_of(label, len);",
+    after = "uint64_t state = rng->s[0] ^ rng_seed_of(label, len);",
+    unit = "test_rng", it = "splits_ignore_draws" },
+  { id = "rng-below-is-uneven", mechanism = "every remainder is equally likely",
+    file = "engine/base/rng.c",
+    before = "uint64_t reject = -n % n, x;",
+    after = "uint64_t reject = 0, x;",
+    unit = "test_rng", it = "below_is_even" },
+  { id = "kafka-tombstone-is-empty", mechanism = "null is no empty string",
+    file = "engine/bind/kafka/values.c",
+    before = [[
+    if (!errs_is_null(L, -1))
+        luaL_error(L, "record.%s: a string or null expected, got %s", field, luaL_typename(L, -1));]],
+    after = [[
+    if (errs_is_null(L, -1))
+        return *len = 0, "";]],
+    spec = "spec/unit/kafka_spec.lua", it = "keeps null and empty apart" },
+  { id = "task-timeout-leaves-work", mechanism = "a timeout ends its work",
+    file = "lua/rlab/task.lua",
+    before = [[    worker:cancel(timeout_error("the work", at_most))]],
+    after = "    do end",
+    spec = "spec/unit/task_spec.lua", it = "cancels the work at the deadline" },
+  { id = "task-group-hides-failure", mechanism = "an error in one is raised",
+    file = "lua/rlab/task.lua",
+    before = "if group.failure then error(group.failure, 0) end",
+    after = "if false then error(group.failure, 0) end",
+    spec = "spec/unit/task_spec.lua", it = "cancels the siblings of a failing child" },
+  { id = "task-shield-is-none", mechanism = "what is shielded runs to its end",
+    file = "lua/rlab/task.lua",
+    before = [[
+  while not worker:done() do
+    local ok, why]],
+    after = [[
+  do
+    local ok, why]],
+    spec = "spec/unit/task_spec.lua", it = "ends its work before a cancellation is raised" },
+  { id = "replay-count-starts-anew", mechanism = "a copy counts its replays",
+    file = "lua/rlab/dlq.lua",
+    before = [[list[#list + 1] = { "replay-count", tostring(about.count) }]],
+    after = [[list[#list + 1] = { "replay-count", "1" }]],
+    spec = "spec/unit/dlq_spec.lua", it = "makes the headers of a replay" },
+  { id = "replay-keeps-attempts", mechanism = "a copy forgets its attempts",
+    file = "lua/rlab/dlq.lua",
+    before = "local replaced = { attempt = true, [",
+    after = "local replaced = { [",
+    spec = "spec/unit/dlq_spec.lua", it = "makes the headers of a replay" },
+}

@@ -1,0 +1,201 @@
+-- The cache: version, lease token, soft deadline, singleflight, negative entries, jitter, entries.
+return {
+
+  -- ---- fills ----
+
+  { id = "cache-lease-token-not-compared", mechanism = "a fill needs its lease",
+    file = "lua/redis/lease_fill.lua",
+    before = [[
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+]],
+    after = "",
+    run = "E-001", arms = { "lease" }, exit = 1, check = "stale-cache" },
+  { id = "cache-lease-token-not-compared-race", mechanism = "a fill needs its lease",
+    file = "lua/redis/lease_fill.lua",
+    before = [[
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+]],
+    after = "",
+    waits = "E-031", run = "E-031", exit = 1, check = "stale-cache" },
+  { id = "cache-invalidation-leaves-lease", mechanism = "an invalidation takes the lease too",
+    file = "lua/redis/lease_drop.lua",
+    before = "redis.call('DEL', KEYS[1], KEYS[2])",
+    after = "redis.call('DEL', KEYS[1])",
+    run = "E-001", arms = { "lease" }, exit = 1, check = "stale-cache" },
+  { id = "cache-fill-without-version", mechanism = "an older value is refused",
+    file = "lua/redis/versioned.lua",
+    before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
+    after = "if there and op ~= 'fill' and there >= version then return 0 end",
+    run = "E-001", arms = { "versioned" }, exit = 1, check = "stale-cache" },
+  { id = "cache-fill-without-version-race", mechanism = "an older value is refused",
+    file = "lua/redis/versioned.lua",
+    before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
+    after = "if there and op ~= 'fill' and there >= version then return 0 end",
+    waits = "E-031", run = "E-031", exit = 1, check = "stale-cache" },
+  { id = "cache-fill-of-a-later-version", mechanism = "an entry has its value's version",
+    file = "engine/flow/cache/load.c",
+    before = "cache_version_text(version, fetch->entry.version);",
+    after = "cache_version_text(version, fetch->entry.version + 1);",
+    run = "E-001", arms = { "versioned" }, exit = 1, check = "stale-cache" },
+  { id = "cache-right-arm-unprotected", mechanism = "E-001 sees a plain fill",
+    file = "experiments/E-001.lua",
+    before = [[cache = "versioned", fill = "versioned"]],
+    after = [[cache = "del-after", fill = "plain"]],
+    run = "E-001", arms = { "versioned" }, exit = 1, check = "stale-cache" },
+  { id = "cache-tombstone-of-no-life", mechanism = "a tombstone outlives the reader",
+    file = "lua/redis/versioned.lua",
+    before = "if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) end",
+    after = "if ttl > 0 then redis.call('PEXPIRE', KEYS[1], op == 'tombstone' and 1 or ttl) end",
+    run = "E-001", arms = { "versioned" }, exit = 1, check = "stale-cache" },
+  { id = "cache-versions-as-numbers", mechanism = "versions compare as text of one width",
+    file = "lua/redis/versioned.lua",
+    before = "if there and (there > version or",
+    after = "if there and (tonumber(there) >= tonumber(version) and op ~= 'fill' or there > version or",
+    run = "E-013", arms = { "set-if-newer" }, exit = 1, check = "stale-cache" },
+  { id = "cache-update-makes-an-entry", mechanism = "an update leaves missing what is missing",
+    file = "lua/redis/versioned.lua",
+    before = [[
+if op == 'update' and not there then return -1 end
+]],
+    after = "",
+    run = "E-013", arms = { "set-if-newer" }, exit = 1, check = "missing" },
+  { id = "cache-update-backwards", mechanism = "an update goes forwards only",
+    file = "lua/redis/versioned.lua",
+    before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
+    after = "if there and op ~= 'update' and there > version then return 0 end",
+    spec = "spec/live/cache_spec.lua", it = "updates only what is there, and only forwards" },
+  { id = "cache-type-not-tested", mechanism = "types are tested before the first write",
+    file = "lua/redis/versioned.lua",
+    before = "if kind ~= 'none' and kind ~= 'hash' then",
+    after = "if false then",
+    spec = "spec/live/cache_spec.lua", it = "tests types before it writes" },
+  { id = "cache-lease-given-back-by-others", mechanism = "a lease is given back by its owner",
+    file = "lua/redis/lease_release.lua",
+    before = [[
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+]],
+    after = "",
+    spec = "spec/live/query_spec.lua", it = "a fill by lease is refused" },
+
+  -- ---- entries ----
+
+  { id = "cache-balance-of-another", mechanism = "an entry holds the balance",
+    file = "engine/flow/cache/scripts.c",
+    before = [[add_int(out, "balance", e->balance);]],
+    after = [[add_int(out, "balance", e->version);]],
+    run = "E-008", arms = { "jitter" }, exit = 1, check = "answers" },
+  { id = "cache-version-unpadded", mechanism = "versions are stored with 20 digits",
+    file = "engine/flow/cache/scripts.c",
+    before = [["%020lld"]],
+    after = [["%lld"]],
+    unit = "test_cache_scripts", it = "versions_compare_as_text" },
+  { id = "cache-negative-is-a-value", mechanism = "an entry says that nothing is there",
+    file = "engine/flow/cache/scripts.c",
+    before = [[e->state == CACHE_NEGATIVE ? "none" : "tombstone"]],
+    after = [[e->state == CACHE_NEGATIVE ? "value" : "tombstone"]],
+    unit = "test_cache_scripts", it = "entries_come_back" },
+
+  -- ---- one load ----
+
+  { id = "cache-singleflight-off", mechanism = "one load in each process",
+    file = "engine/flow/cache/judge.c",
+    before = [[
+if (cache->opts.single == CACHE_SINGLE_NONE)
+        flight]],
+    after = [[
+if (cache->opts.single != CACHE_SINGLE_LEASE)
+        flight]],
+    run = "E-008", arms = { "singleflight" }, exit = 1, check = "singleflight" },
+  { id = "cache-lease-not-asked", mechanism = "one load of all processes",
+    file = "engine/flow/cache/load.c",
+    before = "bool asks_lease = leases && fetch->writes;",
+    after = "bool asks_lease = leases && fetch->leased;",
+    run = "E-008", arms = { "lease" }, exit = 1, check = "singleflight" },
+  { id = "cache-lease-of-everybody", mechanism = "SET NX: the second one waits",
+    file = "engine/flow/cache/load.c",
+    before = [[{"SET", lease, fetch->token, "NX", "PX", ms}]],
+    after = [[{"SET", lease, fetch->token, "GET", "PX", ms}]],
+    spec = "spec/live/query_spec.lua", it = "loads once for all processes by a lease" },
+  { id = "cache-flights-never-meet", mechanism = "readers join a load",
+    file = "engine/flow/cache/flight.c",
+    before = "while (flight && flight->account != account)",
+    after = "while (flight && flight->account == account)",
+    unit = "test_cache_parts", it = "flights_are_joined" },
+  { id = "cache-leader-not-retried", mechanism = "a load that fails is tried once more",
+    file = "engine/flow/cache/load.c",
+    before = "for (int i = 0; err && i < cache->opts.retries &&",
+    after = "for (int i = 0; err && i < cache->opts.retries - 1 &&",
+    run = "E-008", arms = { "leader-retried" }, exit = 1, check = "failed" },
+  { id = "cache-absence-not-kept", mechanism = "that it does not exist is kept",
+    file = "engine/flow/cache/load.c",
+    before = [[
+        return o->negative_ttl_ms;
+]],
+    after = [[
+        return 0;
+]],
+    run = "E-008", arms = { "negative-entry" }, exit = 1, check = "amplification" },
+  { id = "cache-soft-deadline-ignored", mechanism = "past the soft deadline one refreshes",
+    file = "engine/flow/cache/judge.c",
+    before = "if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft) {",
+    after = "if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft + 3600000) {",
+    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "refreshed" },
+  { id = "cache-soft-deadline-waits", mechanism = "past the soft deadline nobody waits",
+    file = "engine/flow/cache/judge.c",
+    before = [[
+        cache_answer(cache, lookup, CACHE_FROM_STALE, entry);
+        refresh(cache, account, entry);]],
+    after = [[
+        lookup->seen = *entry;
+        load(cache, lookup, false);
+        (void)account;
+        (void)refresh;]],
+    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "answered" },
+  { id = "cache-no-jitter", mechanism = "lifetimes are spread",
+    file = "engine/flow/cache/policy.c",
+    before = "double spread = 1 + jitter * (2 * rng_double(&of_account) - 1);",
+    after = "double spread = 1 + 0 * jitter * rng_double(&of_account);",
+    run = "E-008", arms = { "jitter" }, exit = 1, check = "peak" },
+  { id = "cache-jitter-drifts", mechanism = "lifetimes repeat by seed, account and version",
+    file = "engine/flow/cache/policy.c",
+    before = "const int64_t label[] = {account, version};",
+    after = "const int64_t label[] = {account, 0 * version};",
+    unit = "test_cache_parts", it = "lifetimes_spread_and_repeat" },
+
+  -- ---- protection of the servers ----
+
+  { id = "cache-breaker-never-opens", mechanism = "a breaker opens after failures in a row",
+    file = "engine/flow/cache/policy.c",
+    before = "b->failures >= b->threshold);",
+    after = "b->failures > b->threshold);",
+    unit = "test_cache_parts", it = "breaker_opens_after_failures" },
+  { id = "cache-breaker-counts-for-ever", mechanism = "a success breaks the row",
+    file = "engine/flow/cache/policy.c",
+    before = [[
+    b->state = BREAKER_CLOSED;
+    b->failures = 0;]],
+    after = "    b->state = BREAKER_CLOSED;",
+    unit = "test_cache_parts", it = "breaker_opens_after_failures" },
+  { id = "cache-half-open-for-all", mechanism = "one reader tries",
+    file = "engine/flow/cache/policy.c",
+    before = [[
+        b->state = BREAKER_HALF_OPEN;
+        b->opened_at = now_ns;]],
+    after = "        b->state = BREAKER_HALF_OPEN;",
+    unit = "test_cache_parts", it = "breaker_lets_one_try" },
+  { id = "cache-xfetch-too-keen", mechanism = "XFetch follows its formula",
+    file = "engine/flow/cache/policy.c",
+    before = "(double)cost_us / 1000 * beta * -log(",
+    after = "(double)cost_us / 1000 * beta * beta * -log(",
+    unit = "test_cache_parts", it = "xfetch_follows_its_formula" },
+  { id = "cache-local-copy-goes-back", mechanism = "an older copy does not replace a newer one",
+    file = "engine/flow/cache/local.c",
+    before = "s->entry.version > entry->version;",
+    after = "s->entry.version > entry->version + 1000;",
+    unit = "test_cache_parts", it = "local_copies" },
+  { id = "cache-cap-ignored", mechanism = "db_pool reads of the database at once",
+    file = "engine/flow/cache/turn.c",
+    before = "    bool in = turns->busy < cache_turns_allowed(cache);",
+    after = "    bool in = turns->busy >= 0;",
+    spec = "spec/live/query_spec.lua", it = "keeps within its cap" },
+}

@@ -1,0 +1,136 @@
+-- The command service: one transaction, idempotency, the answer after the commit, refusals.
+return {
+  { id = "command-outbox-in-a-second-transaction", mechanism = "row and event are one transaction",
+    file = "lua/service/command/entries.lua",
+    edits = {
+      {
+        [[write(db, event, state.mode == "outbox")]],
+        "write(db, event, false)",
+      },
+      {
+        [[
+  if event.replayed then return answer, event end
+  failure = point("cmd.after_commit", command)
+  if failure then error(failure, 0) end]],
+        [[
+  if event.replayed then return answer, event end
+  failure = point("cmd.after_commit", command)
+  if failure then error(failure, 0) end
+  local key = tostring(event.account_id)
+  local headers = json.encode(json.array { json.array { "request-id", event.request_id } })
+  if state.mode == "outbox" then
+    state.ctx.pool:exec(insert_outbox, event.event_id, key, key, event.payload, headers)
+  end]],
+      },
+    },
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "orphan-row" },
+  { id = "command-ledger-commits-alone", mechanism = "row and event are one transaction",
+    file = "lua/service/command/entries.lua",
+    before = [[
+  local key = tostring(event.account_id)
+  return db:exec(insert_outbox]],
+    after = [[
+  db:exec "COMMIT"
+  local key = tostring(event.account_id)
+  return db:exec(insert_outbox]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "killed before commit" },
+  { id = "command-no-outbox-row", mechanism = "each entry has its outbox row",
+    file = "lua/service/command/entries.lua",
+    before = "if not done or not outbox then return done, failure end",
+    after = "if not done or not outbox or event.version % 3 == 0 then return done, failure end",
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "orphan-row" },
+  { id = "command-answers-without-commit", mechanism = "the answer follows the commit",
+    file = "lua/service/command/entries.lua",
+    before = [[
+  if why then return nil, why end
+  return event
+end]],
+    after = [[
+  if why then return nil, why end
+  if event.version % 5 == 0 then db:exec "ROLLBACK" end
+  return event
+end]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "lost" },
+  { id = "command-account-untouched", mechanism = "an entry changes its account",
+    file = "lua/service/command/entries.lua",
+    before = [[UPDATE account SET balance = ?, version = ? WHERE id = ?", event.balance,]],
+    after = [[UPDATE account SET balance = balance + 0 * ?, version = ? WHERE id = ?", event.balance,]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "conservation" },
+  { id = "command-event-of-another-amount", mechanism = "the event says what the ledger says",
+    file = "lua/service/command/entries.lua",
+    before = [[
+    amount = event.amount, balance = event.balance,
+    version = event.version, request_id]],
+    after = [[
+    amount = event.amount + 1, balance = event.balance,
+    version = event.version, request_id]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "conservation" },
+  { id = "command-event-twice", mechanism = "one event for an entry",
+    file = "lua/service/command/entries.lua",
+    before = "  return db:exec(insert_outbox, event.event_id, key, key, event.payload,",
+    after = [[
+  if event.version % 7 == 0 then db:exec(insert_outbox, event.event_id, key, key, event.payload, "[]") end
+  return db:exec(insert_outbox, event.event_id, key, key, event.payload,]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "duplicate-publish" },
+  { id = "command-ghost-event", mechanism = "no event without its row",
+    file = "lua/service/command/entries.lua",
+    before = "  return db:exec(insert_outbox, event.event_id, key, key, event.payload,",
+    after = [=[
+  if event.version % 7 == 0 then
+    db:exec(insert_outbox, uuid.v7(), key, key, event.payload, '[["request-id","ghost"]]')
+  end
+  return db:exec(insert_outbox, event.event_id, key, key, event.payload,]=],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "phantom" },
+  { id = "command-event-of-a-new-id", mechanism = "ledger and event share their id",
+    file = "lua/service/command/entries.lua",
+    before = "  return db:exec(insert_outbox, event.event_id, key, key, event.payload,",
+    after = "  return db:exec(insert_outbox, uuid.v7(), key, key, event.payload,",
+    run = "E-001", arms = { "lease" }, exit = 1, check = "lost-effect" },
+  { id = "command-refuses-each-third", mechanism = "commands are accepted",
+    file = "lua/service/command/entries.lua",
+    before = [[
+  local command = read_command(req)
+  state:acquire()]],
+    after = [[
+  local command = read_command(req)
+  state.taken = (state.taken or 0) + 1
+  if state.taken % 3 == 0 then answers.refuse(503, "busy") end
+  state:acquire()]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "accepted" },
+  { id = "command-repeats-itself", mechanism = "the same request id gets the same answer",
+    file = "lua/service/command/entries.lua",
+    before = [[if event or failure.name ~= "ER_DUP_ENTRY" then return event, failure end]],
+    after = "if event or failure then return event, failure end",
+    spec = "spec/live/command_spec.lua", it = "gives the same request id the same answer" },
+  { id = "command-no-idempotency", mechanism = "the ledger's unique key decides",
+    file = "lua/service/command/entries.lua",
+    before = "db:exec(insert_ledger, event.event_id, event.request_id, event.account_id,",
+    after = "db:exec(insert_ledger, event.event_id, event.event_id, event.account_id,",
+    spec = "spec/live/command_spec.lua", it = "gives the same request id the same answer" },
+  { id = "command-id-for-another-command", mechanism = "a request id is for one command",
+    file = "lua/service/command/entries.lua",
+    before = "if event.account_id ~= command.account_id or event.amount ~= command.amount then",
+    after = "if false then",
+    spec = "spec/live/command_spec.lua", it = "gives the same request id the same answer" },
+  { id = "command-row-not-locked", mechanism = "entries of an account come one after the other",
+    file = "lua/service/command/entries.lua",
+    before = "WHERE id = ? FOR UPDATE",
+    after = "WHERE id = ?",
+    spec = "spec/live/command_spec.lua", it = "runs side by side on one account" },
+  { id = "command-zero-is-an-amount", mechanism = "what is wrong is refused",
+    file = "lua/service/command/entries.lua",
+    before = [[if math.type(body.amount) ~= "integer" or body.amount == 0 then]],
+    after = [[if math.type(body.amount) ~= "integer" then]],
+    spec = "spec/live/command_spec.lua", it = "refuses what is wrong" },
+  { id = "command-overflow-accepted", mechanism = "a balance fits into 64 bits",
+    file = "lua/service/command/entries.lua",
+    before = "if overflows(rows[1].balance, command.amount) then",
+    after = "if false then",
+    spec = "spec/live/command_spec.lua", it = "refuses what is wrong" },
+  { id = "command-unknown-commit-is-failed",
+    mechanism = "a commit whose outcome nobody knows is said to be so",
+    file = "lua/service/command/answers.lua",
+    before = "if results[1] == nil and committing.begun and",
+    after = "if results[1] == nil and false and",
+    spec = "spec/live/command_faults_spec.lua", it = "goes on by itself after it was killed" },
+}

@@ -1,0 +1,267 @@
+-- The consumer: dedup inside the transaction, rollback, the offset rule of each commit mode, partitions that
+-- are lost, invalidation on every path.
+return {
+
+  -- ---- dedup ----
+
+  { id = "consumer-dedup-outside", mechanism = "the dedup row is written with the effect",
+    file = "engine/flow/consume/tx.c",
+    before = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);]],
+    after = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);
+        add_text(t, STEP_START, "COMMIT");
+        add_text(t, STEP_START, "START TRANSACTION");]],
+    run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-dedup-outside-live", mechanism = "the dedup row is written with the effect",
+    file = "engine/flow/consume/tx.c",
+    before = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);]],
+    after = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);
+        add_text(t, STEP_START, "COMMIT");
+        add_text(t, STEP_START, "START TRANSACTION");]],
+    spec = "spec/live/consumer_spec.lua", it = "after-work at consumer.in_tx" },
+  { id = "consumer-dedup-after-offset-reset", mechanism = "what was applied is known again",
+    file = "engine/flow/consume/tx.c",
+    before = "dedup == CONSUME_DEDUP_PROCESSED || dedup",
+    after = "(dedup == CONSUME_DEDUP_PROCESSED && t->n < 0) || dedup",
+    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "duplicate-effect" },
+  { id = "consumer-dedup-off-at-crash", mechanism = "what was applied before the crash is known",
+    file = "engine/flow/consume/tx.c",
+    before = "dedup == CONSUME_DEDUP_PROCESSED || dedup",
+    after = "(dedup == CONSUME_DEDUP_PROCESSED && t->n < 0) || dedup",
+    run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "duplicate-effect" },
+  { id = "consumer-dedup-by-place", mechanism = "an event is known by its own id",
+    file = "engine/flow/consume/sql.c",
+    before = [[
+if (w->consume->o.dedup != CONSUME_DEDUP_POSITION)
+        return item->event.id;]],
+    after = [[
+if (w->consume->o.dedup == CONSUME_DEDUP_REDIS)
+        return item->event.id;]],
+    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "duplicate-effect" },
+  { id = "consumer-seen-batch-is-dropped", mechanism = "of a batch only what is known is left out",
+    file = "engine/flow/consume/tx.c",
+    before = [[
+        if (!is_known(t->w, result, t->list[i]))
+            continue;]],
+    after = [[
+        if (!result->nrows)
+            continue;]],
+    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "lost-effect" },
+
+  -- ---- the transaction ----
+
+  { id = "consumer-goes-on-without-rollback", mechanism = "after 1205 and 1213 all is rolled back",
+    file = "engine/flow/consume/tx.c",
+    before = [[        err_free(my_exec(w->db, "ROLLBACK"));]],
+    after = [[        err_free(my_exec(w->db, "DO 0"));]],
+    waits = "E-019", run = "E-019", exit = 1, check = "conservation" },
+  { id = "consumer-goes-on-without-rollback-live", mechanism = "after 1205 and 1213 all is rolled back",
+    file = "engine/flow/consume/tx.c",
+    before = [[        err_free(my_exec(w->db, "ROLLBACK"));]],
+    after = [[        err_free(my_exec(w->db, "DO 0"));]],
+    spec = "spec/live/consumer_conflicts_spec.lua", it = "costs another try of the whole transaction" },
+  { id = "consumer-conflict-is-final", mechanism = "a conflict is tried again",
+    file = "engine/flow/consume/tx.c",
+    before = "(err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT)",
+    after = "(err->code == NOWAIT)",
+    waits = "E-019", run = "E-019", exit = 1, check = "parked" },
+  { id = "consumer-conflict-is-final-live", mechanism = "a conflict is tried again",
+    file = "engine/flow/consume/tx.c",
+    before = "(err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT)",
+    after = "(err->code == NOWAIT)",
+    spec = "spec/live/consumer_conflicts_spec.lua", it = "costs another try of the whole transaction" },
+  { id = "consumer-view-overwritten", mechanism = "amounts are added",
+    file = "engine/flow/consume/sql.c",
+    before = "UPDATE balance = account_view.balance + new.balance,",
+    after = "UPDATE balance = new.balance,",
+    run = "E-004", arms = { "store-after-work" }, exit = 1, check = "conservation" },
+  { id = "consumer-withdrawals-forgotten", mechanism = "amounts have a sign",
+    file = "engine/flow/consume/sql.c",
+    before = [[p = put_int(PUT(p, ","), sums[i].amount);]],
+    after = [[p = put_int(PUT(p, ","), sums[i].amount < 0 ? 0 : sums[i].amount);]],
+    run = "E-004", arms = { "offset-in-mysql" }, exit = 1, check = "conservation" },
+  { id = "consumer-last-effect-missing", mechanism = "each event of a batch has its effect",
+    file = "engine/flow/consume/tx.c",
+    before = "consume_sql_effects(t->w, t->list, t->n);",
+    after = "consume_sql_effects(t->w, t->list, t->n > 1 ? t->n - 1 : 1);",
+    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-one-leg-of-a-transfer", mechanism = "a transfer has two legs",
+    file = "engine/flow/consume/event.c",
+    before = "event->nlegs = f->transfer ? 2 : 1;",
+    after = "event->nlegs = 1;",
+    unit = "test_consume", it = "a_transfer_has_two_legs" },
+  { id = "consumer-sum-wraps", mechanism = "a sum beyond 64 bits is refused",
+    file = "engine/flow/consume/sums.c",
+    before = [[
+        return false;
+    }
+    sum->entries++;]],
+    after = [[
+        return true;
+    }
+    sum->entries++;]],
+    unit = "test_consume", it = "a_sum_beyond_64_bits_is_refused" },
+  { id = "consumer-sum-keeps-first-version", mechanism = "a view has the highest version",
+    file = "engine/flow/consume/sums.c",
+    before = "    if (version >= sum->version) {",
+    after = "    if (version < sum->version) {",
+    unit = "test_consume", it = "sums_are_per_account_and_in_order" },
+
+  -- ---- offsets ----
+
+  { id = "consumer-stores-before-work", mechanism = "after-work: the offset is stored behind the effect",
+    file = "engine/flow/consume/flow.c",
+    before = [[
+    int done = consume_work(w, part, items, n);
+    if (done)]],
+    after = [[
+    consume_offset_after(w, part, items[n - 1].msg, items[n - 1].msg->offset + 1);
+    int done = consume_work(w, part, items, n);
+    if (done < 0)]],
+    run = "E-004", arms = { "store-after-work" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-handed-over-is-stored", mechanism = "librdkafka stores no offset by itself",
+    file = "engine/bind/flow/consume.c",
+    before = [[o->commit == CONSUME_AUTO ? "true" : "false"]],
+    after = [[o->commit != CONSUME_MYSQL ? "true" : "false"]],
+    run = "E-004", arms = { "store-after-work" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-commits-before-work", mechanism = "sync-after-work: the commit follows the effect",
+    file = "engine/flow/consume/flow.c",
+    before = [[
+    int done = consume_work(w, part, items, n);
+    if (done)]],
+    after = [[
+    consume_offset_after(w, part, items[n - 1].msg, items[n - 1].msg->offset + 1);
+    int done = consume_work(w, part, items, n);
+    if (done < 0)]],
+    spec = "spec/live/consumer_spec.lua", it = "sync-after-work at consumer.in_tx" },
+  { id = "consumer-mysql-offset-goes-first", mechanism = "mysql: the offset is in the effect's transaction",
+    file = "engine/flow/consume/tx.c",
+    edits = {
+      {
+        [[
+    buf_reset(&t->w->sql);
+    t->nsteps = 0;]],
+        [[
+    buf_reset(&t->w->sql);
+    t->nsteps = 0;
+    if (t->next >= 0) {
+        size_t here = begin_step(t);
+        consume_sql_offset(t->w, t->part, t->next);
+        end_step(t, STEP_OFFSET, here);
+    }]],
+      },
+      {
+        [[
+    size_t at = begin_step(t);
+    if (t->next >= 0) {]],
+        [[
+    size_t at = begin_step(t);
+    if (t->next < -1) {]],
+      },
+    },
+    spec = "spec/live/consumer_spec.lua", it = "mysql at consumer.in_tx" },
+  { id = "consumer-mysql-offset-two-behind", mechanism = "mysql: the offset is the next record's",
+    file = "engine/flow/consume/tx.c",
+    before = "t.next = list[n - 1]->msg->offset + 1;",
+    after = "t.next = list[n - 1]->msg->offset + 2;",
+    run = "E-004", arms = { "offset-in-mysql" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-dropped-is-passed", mechanism = "an offset does not pass what was dropped",
+    file = "engine/flow/consume/work.c",
+    before = "items[done].state != ITEM_DROPPED && items[done].state != ITEM_NEW)",
+    after = "items[done].state != ITEM_NEW)",
+    spec = "spec/live/consumer_faults_spec.lua", it = "SIGTERM ends it all the same" },
+  { id = "consumer-pool-passes-the-unfinished", mechanism = "a pool commits the lowest that is unfinished",
+    file = "engine/flow/consume/track.c",
+    before = "    for (; track->n && track->done[track->head];",
+    after = "    for (; track->n;",
+    unit = "test_consume", it = "the_lowest_unfinished" },
+  { id = "consumer-offset-behind-the-end", mechanism = "an offset is behind the last that is done",
+    file = "engine/flow/consume/flow.c",
+    before = [[
+items[done - 1].msg->offset + 1);
+    consume_part_advance]],
+    after = [[
+items[done - 1].msg->offset);
+    consume_part_advance]],
+    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "drained" },
+
+  -- ---- partitions ----
+
+  { id = "consumer-works-on-what-was-lost", mechanism = "what a lost partition held is dropped",
+    file = "engine/flow/consume/part.c",
+    before = "consume->o.drop_lost ? &part->lost : NULL",
+    after = "consume->o.workers < 0 ? &part->lost : NULL",
+    spec = "spec/live/consumer_conflicts_spec.lua", it = "is done by its new owner only" },
+  { id = "consumer-healthy-ones-go-with-the-sick",
+    mechanism = "a record that cannot be written is found by halving",
+    file = "engine/flow/consume/work.c",
+    before = [[
+    if (n == 1) {
+        refused(w, list[0], err);
+        return list[0]->state != ITEM_DROPPED;
+    }
+    err_free(err);]],
+    after = [[
+    if (n >= 1) {
+        for (int i = 1; i < n; i++)
+            refused(w, list[i], err_copy(err));
+        refused(w, list[0], err);
+        return list[0]->state != ITEM_DROPPED;
+    }
+    err_free(err);]],
+    spec = "spec/live/consumer_spec.lua", it = "are taken out of their batch" },
+
+  -- ---- invalidation ----
+
+  { id = "consumer-seen-is-not-invalidated",
+    mechanism = "an event that was applied before is invalidated again",
+    file = "engine/flow/consume/cache.c",
+    before = "(item->state == ITEM_SEEN && w->consume->o.invalidate_seen);",
+    after = "(item->state == ITEM_SEEN && w->consume->o.workers < 0);",
+    run = "E-001", arms = { "lease" }, exit = 1, check = "stale-cache" },
+  { id = "consumer-applied-is-not-invalidated", mechanism = "what was applied is invalidated",
+    file = "engine/flow/consume/cache.c",
+    before = [[
+return item->state == ITEM_APPLIED ||
+]],
+    after = [[
+return (item->state == ITEM_APPLIED && w->consume->o.workers < 0) ||
+]],
+    run = "E-001", arms = { "versioned" }, exit = 1, check = "invalidated" },
+  { id = "consumer-invalidates-nothing", mechanism = "the cache is told",
+    file = "engine/flow/consume/cache.c",
+    before = "if (job.n && w->consume->o.cache != CACHE_MODE_NONE)",
+    after = "if (job.n && w->consume->o.cache == CACHE_MODE_DELTA)",
+    run = "E-001", arms = { "lease" }, exit = 1, check = "invalidated" },
+  { id = "consumer-updates-nothing", mechanism = "an entry follows its account",
+    file = "engine/flow/consume/cache.c",
+    before = "if (job.n && w->consume->o.cache != CACHE_MODE_NONE)",
+    after = "if (job.n && w->consume->o.cache == CACHE_MODE_DELTA)",
+    run = "E-013", arms = { "set-if-newer" }, exit = 1, check = "cache-is-view" },
+  { id = "consumer-invalidates-the-first-only", mechanism = "every event of a batch is invalidated",
+    file = "engine/flow/consume/cache.c",
+    before = [[
+    for (int i = 0; i < n; i++) {
+        if (!concerns(w, &items[i], before))]],
+    after = [[
+    for (int i = 0; i < n && !job.n; i++) {
+        if (!concerns(w, &items[i], before))]],
+    spec = "spec/live/consumer_conflicts_spec.lua", it = "gets tombstones, deletions or newer values" },
+  { id = "consumer-failed-invalidation-is-passed",
+    mechanism = "a record whose invalidation failed is tried again",
+    file = "engine/flow/consume/cache.c",
+    before = [[
+            invalidation_failed(w, &items[i], err);
+        for (int leg]],
+    after = [[
+            err_free(err);
+        for (int leg]],
+    run = "E-005", arms = { "retry-topics" }, exit = 1, check = "failures" },
+}

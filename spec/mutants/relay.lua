@@ -1,0 +1,252 @@
+-- The relay: order, gaps, marks, acknowledgement, fence, isolation of what cannot be sent, leases.
+return {
+
+  -- ---- order ----
+
+  { id = "relay-batch-backwards", mechanism = "a batch is sent in the order of its ids",
+    file = "engine/flow/relay/send.c",
+    before = [[
+    for (int i = 0; i < batch->n; i++) {
+        if (in_reset(relay))]],
+    after = [[
+    for (int i = batch->n - 1; i >= 0; i--) {
+        if (in_reset(relay))]],
+    run = "E-001", arms = { "lease" }, exit = 1, check = "reorder-apply" },
+  { id = "relay-key-forgotten", mechanism = "a record carries its key",
+    file = "engine/flow/relay/send.c",
+    before = [[
+.key = key.s,
+                           .key_len = key.len,]],
+    after = [[
+.key = NULL,
+                           .key_len = 0,]],
+    run = "E-001", arms = { "lease" }, exit = 1, check = "reorder-apply" },
+  { id = "relay-payload-of-neighbour", mechanism = "a record carries its own payload",
+    file = "engine/flow/relay/send.c",
+    before = "value = my_cell(result, row->at, COL_PAYLOAD);",
+    after = "value = my_cell(result, 0, COL_PAYLOAD);",
+    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "conservation" },
+  { id = "relay-id-header-forgotten", mechanism = "a record carries its event id",
+    file = "engine/flow/relay/send.c",
+    before = [[rd_kafka_header_add(headers, "event-id", 8, text, UUID_LEN);]],
+    after = "",
+    spec = "spec/live/relay_spec.lua", it = "writes the event's id and its headers" },
+
+  -- ---- marks and acknowledgement ----
+
+  { id = "relay-mark-before-ack", mechanism = "a mark comes after the acknowledgement",
+    file = "engine/flow/relay/read.c",
+    before = [[
+    d->idle = relay->o.poll;
+    relay_send(relay, batch);]],
+    after = [[
+    d->idle = relay->o.poll;
+    buf_reset(&d->sql);
+    buf_printf(&d->sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id >= %lld AND id <= %lld",
+               (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
+    err_free(relay_exec(d->conn, &d->sql));
+    relay_send(relay, batch);]],
+    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "lost" },
+  { id = "relay-mark-before-ack-live", mechanism = "a mark comes after the acknowledgement",
+    file = "engine/flow/relay/read.c",
+    before = [[
+    d->idle = relay->o.poll;
+    relay_send(relay, batch);]],
+    after = [[
+    d->idle = relay->o.poll;
+    buf_reset(&d->sql);
+    buf_printf(&d->sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id >= %lld AND id <= %lld",
+               (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
+    err_free(relay_exec(d->conn, &d->sql));
+    relay_send(relay, batch);]],
+    spec = "spec/live/relay_spec.lua", it = "before a batch is sent" },
+  { id = "relay-failed-report-is-ack", mechanism = "a failed report is no acknowledgement",
+    file = "engine/flow/relay/send.c",
+    before = [[
+    if (msg->err) {
+        flow_add(count, RELAY_N_retries, 1);]],
+    after = [[
+    if (msg->err && relay->nbatches > 1000) {
+        flow_add(count, RELAY_N_retries, 1);]],
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "lost" },
+  { id = "relay-failed-report-is-ack-live", mechanism = "a failed report is no acknowledgement",
+    file = "engine/flow/relay/send.c",
+    before = [[
+    if (msg->err) {
+        flow_add(count, RELAY_N_retries, 1);]],
+    after = [[
+    if (msg->err && relay->nbatches > 1000) {
+        flow_add(count, RELAY_N_retries, 1);]],
+    spec = "spec/live/relay_spec.lua", it = "parks one that the topic does not take" },
+  { id = "relay-marks-what-failed", mechanism = "only what was acknowledged is marked",
+    file = "engine/flow/relay/mark.c",
+    before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
+    after = "            if (!fence_passes(f, row))",
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "lost" },
+  { id = "relay-marks-what-failed-live", mechanism = "only what was acknowledged is marked",
+    file = "engine/flow/relay/mark.c",
+    before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
+    after = "            if (!fence_passes(f, row))",
+    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark" },
+  { id = "relay-never-marks", mechanism = "what was acknowledged is marked",
+    file = "engine/flow/relay/mark.c",
+    before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
+    after = "            if (row->state == ROW_ACKED || !fence_passes(f, row))",
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "drained" },
+  { id = "relay-marks-by-between", mechanism = "marks are by id",
+    file = "engine/flow/relay/mark.c",
+    edits = {
+      {
+        "published_at = NOW(6) WHERE id IN (",
+        "published_at = NOW(6) WHERE id >= LEAST(",
+      },
+      {
+        [[
+    buf_str(&sql, ")");
+    rl_err *err = relay_exec(m->conn, &sql);
+    buf_free(&sql);
+    return err;
+}
+
+static rl_err *mark_rows]],
+        [[
+    buf_str(&sql, ",9e18) AND id <= GREATEST(0,");
+    buf_add(&sql, ids->data, ids->len);
+    buf_str(&sql, ")");
+    rl_err *err = relay_exec(m->conn, &sql);
+    buf_free(&sql);
+    return err;
+}
+
+static rl_err *mark_rows]],
+      },
+    },
+    waits = "E-026", run = "E-026", exit = 1, check = "lost" },
+  { id = "relay-forgets-what-failed", mechanism = "after a failure all is read again",
+    file = "engine/flow/relay/send.c",
+    before = [[
+    relay->rewind = true;
+    flow_add(relay->transactional]],
+    after = "    flow_add(relay->transactional",
+    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark" },
+
+  -- ---- gaps ----
+
+  { id = "relay-late-ids-skipped", mechanism = "rows that commit behind a later id",
+    file = "engine/flow/relay/read.c",
+    before = "    return d->hole > d->gap.settled;",
+    after = "    return d->gap.settled < 0;",
+    waits = "E-026", run = "E-026", exit = 1, check = "lost" },
+  { id = "relay-late-ids-skipped-live", mechanism = "rows that commit behind a later id",
+    file = "engine/flow/relay/read.c",
+    before = "    return d->hole > d->gap.settled;",
+    after = "    return d->gap.settled < 0;",
+    spec = "spec/live/relay_spec.lua", it = "finds rows that commit behind a later id" },
+  { id = "relay-late-row-overtaken", mechanism = "what lies below goes first",
+    file = "engine/flow/relay/read.c",
+    before = [[
+    err = late_ids(d, late);
+    if (!err && !late->len)
+        err = poll_next(d, batch);]],
+    after = [[
+    err = poll_next(d, batch);
+    if (!err && !*batch)
+        err = late_ids(d, late);]],
+    waits = "E-026", run = "E-026", exit = 1, check = "reorder-publish" },
+  { id = "relay-gap-cut-by-one", mechanism = "a cursor stops at a hole that is not settled",
+    file = "engine/flow/relay/plan.c",
+    before = "ids[i] - 1 > settled",
+    after = "ids[i] > settled + 2",
+    unit = "test_relay", it = "a_cursor_stops_at_a_hole" },
+  { id = "relay-gap-forgets-writers", mechanism = "a hole waits for the transaction that may fill it",
+    file = "engine/flow/relay/gap.c",
+    before = "if (gap->seen && gap->nwriters == 0) {",
+    after = "if (gap->seen) {",
+    spec = "spec/live/relay_spec.lua", it = "waits for the transaction that may fill it" },
+  { id = "relay-gap-forgets-writers-story", mechanism = "a hole waits for the transaction that may fill it",
+    file = "engine/flow/relay/gap.c",
+    before = "if (gap->seen && gap->nwriters == 0) {",
+    after = "if (gap->seen) {",
+    waits = "E-026", run = "E-026", exit = 1, check = "lost" },
+
+  -- ---- fence and leases ----
+
+  { id = "relay-fence-dropped", mechanism = "the mark of a stale relay is refused",
+    file = "engine/flow/relay/mark.c",
+    before = "    return !f->on || f->tokens[row->shard] == row->batch->tokens[row->shard];",
+    after = "    return !f->on || row->shard < RELAY_SHARDS;",
+    waits = "E-027", run = "E-027", exit = 1, check = "reorder-publish" },
+  { id = "relay-fence-dropped-live", mechanism = "the mark of a stale relay is refused",
+    file = "engine/flow/relay/mark.c",
+    before = "    return !f->on || f->tokens[row->shard] == row->batch->tokens[row->shard];",
+    after = "    return !f->on || row->shard < RELAY_SHARDS;",
+    spec = "spec/live/relay_spec.lua", it = "refuses the mark of a stale one" },
+  { id = "relay-reads-past-its-lease", mechanism = "nothing is claimed once the lease is over",
+    file = "engine/flow/relay/batch.c",
+    before = "!relay->rewind && clock_ns() < relay->lease_until_ns) {",
+    after = "!relay->rewind) {",
+    waits = "E-027", run = "E-027", exit = 1, check = "duplicate-publish" },
+  { id = "relay-token-stands-still", mechanism = "a lease's token grows with each owner",
+    file = "engine/flow/relay/keep.c",
+    before = "token = token + 1, expires_at",
+    after = "token = token, expires_at",
+    spec = "spec/live/relay_spec.lua", it = "refuses the mark of a stale one" },
+  { id = "relay-takes-what-lives", mechanism = "a lease that lives is not taken",
+    file = "engine/flow/relay/plan.c",
+    before = "return !lease->mine && !lease->free && lease->live;",
+    after = "return !lease->mine && !lease->free && lease->live && lease->token < 0;",
+    unit = "test_relay", it = "what_lives_is_not_taken" },
+  { id = "relay-share-rounds-down", mechanism = "every shard has an owner",
+    file = "engine/flow/relay/plan.c",
+    before = "return (RELAY_SHARDS + members - 1) / members;",
+    after = "return RELAY_SHARDS / members;",
+    unit = "test_relay", it = "shares_come_to_rest" },
+  { id = "relay-drops-a-flying-shard", mechanism = "a shard goes when its rows have landed",
+    file = "engine/flow/relay/plan.c",
+    before = "return shard->flying ? STEP_LEAVE : STEP_DROP;",
+    after = "return shard->flying < 0 ? STEP_LEAVE : STEP_DROP;",
+    unit = "test_relay", it = "each_has_its_share" },
+  { id = "relay-two-are-exclusive", mechanism = "with transactions one relay has all or none",
+    file = "engine/flow/relay/plan.c",
+    before = "bool may_take = !ending && !(exclusive && others_hold(leases));",
+    after = "bool may_take = !ending && !(exclusive && ending && others_hold(leases));",
+    unit = "test_relay", it = "exclusive_is_all_or_none" },
+  { id = "relay-keeps-at-its-end", mechanism = "the end lets all go",
+    file = "engine/flow/relay/plan.c",
+    before = "int share = ending ? 0 : share_of(members, exclusive), held = 0;",
+    after = "int share = share_of(members, exclusive), held = 0;",
+    unit = "test_relay", it = "the_end_lets_all_go" },
+  { id = "relay-lease-of-the-dead-lives-on", mechanism = "a dead relay's lease runs out",
+    file = "engine/flow/relay/keep.c",
+    before = "IFNULL(expires_at > NOW(3), 0)",
+    after = "IFNULL(expires_at > NOW(3) - INTERVAL 1 HOUR, 0)",
+    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "drained" },
+
+  -- ---- what cannot be sent ----
+
+  { id = "relay-parks-the-neighbours", mechanism = "only a record that was sent alone is to blame",
+    file = "engine/flow/relay/send.c",
+    before = "if (is_poison(code) && row->batch->alone) {",
+    after = "if (is_poison(code)) {",
+    spec = "spec/live/relay_spec.lua", it = "parks one that the topic does not take, and no other" },
+  { id = "relay-bad-headers-are-sent", mechanism = "a row with wrong headers is parked",
+    file = "engine/flow/relay/plan.c",
+    before = [[
+if (t != JSON_ARRAY || !header_pair(j, add, arg))
+            return false;]],
+    after = [[
+if (t != JSON_ARRAY || !header_pair(j, add, arg))
+            return true;]],
+    unit = "test_relay", it = "headers_are_a_list_of_pairs" },
+  { id = "relay-parks-nothing", mechanism = "a row that can never be sent is out of the way",
+    file = "engine/flow/relay/mark.c",
+    before = [[
+            if (row->state != ROW_POISON || !fence_passes(f, row))
+                continue;
+            t->parked++;]],
+    after = [[
+            if (row->state != ROW_POISON || f->on || !fence_passes(f, row))
+                continue;
+            t->parked++;]],
+    spec = "spec/live/relay_spec.lua", it = "parks one with wrong headers" },
+}
