@@ -110,7 +110,7 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     file = "engine/flow/cache/load.c",
     before = "bool asks_lease = leases && fetch->writes;",
     after = "bool asks_lease = leases && fetch->leased;",
-    run = "E-008", arms = { "lease" }, exit = 1, check = "singleflight" },
+    run = "E-008", arms = { "lease" }, exit = 1, check = "lease" },
   { id = "cache-lease-of-everybody", mechanism = "SET NX: the second one waits",
     file = "engine/flow/cache/load.c",
     before = [[{"SET", lease, fetch->token, "NX", "PX", ms}]],
@@ -139,7 +139,7 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     file = "engine/flow/cache/judge.c",
     before = "if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft) {",
     after = "if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft + 3600000) {",
-    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "refreshed" },
+    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "loads" },
   { id = "cache-soft-deadline-waits", mechanism = "past the soft deadline nobody waits",
     file = "engine/flow/cache/judge.c",
     before = [[

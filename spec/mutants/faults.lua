@@ -21,12 +21,11 @@ return {
     spec = "spec/unit/fail_spec.lua", it = "fires at the K-th hit" },
   { id = "failpoint-acts-unlogged", mechanism = "each firing is logged before it acts",
     file = "engine/fault/point/registry.c",
-    before = [[
-    buf_str(&line, "}\n");
-    if (write(all.log_fd, line.data, line.len) != (ssize_t)line.len)]],
+    before = "    const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];",
     after = [[
-    buf_str(&line, "}\n");
-    if (p->hits < 0)]],
+    const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];
+    if (t)
+        return;]],
     spec = "spec/unit/fail_spec.lua", it = "is armed by the environment and logs" },
   { id = "failpoint-barrier-lets-one-through", mechanism = "a barrier waits for all",
     file = "engine/fault/point/registry.c",

@@ -35,12 +35,8 @@ for _, p in ipairs { must(lab.run.admin:topic(topic)).partitions[1] } do
     run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "lost-effect" },
   { id = "lab-drain-does-not-wait", mechanism = "quiescent is quiescent",
     file = "lua/rlab/lab/workload.lua",
-    before = [[
-    return left == 0
-]],
-    after = [[
-    return true
-]],
+    before = "    return left == 0, left\n",
+    after = "    return true, left\n",
     run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "conservation" },
   { id = "lab-ledger-of-the-plan", mechanism = "what is published is in the ledger",
     file = "lua/rlab/lab/workload.lua",
@@ -60,11 +56,10 @@ for _, p in ipairs { must(lab.run.admin:topic(topic)).partitions[1] } do
     run = "E-003", arms = { "consumer-crash-dedup" }, exit = 3, reason = "did not end" },
   { id = "lab-hits-unlogged", mechanism = "a fault without evidence proves nothing",
     file = "engine/fault/point/registry.c",
-    before = [[
-    if (all.log_fd < 0)
-        return;]],
+    before = "    const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];",
     after = [[
-    if (all.log_fd < 1000)
+    const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];
+    if (t)
         return;]],
     run = "E-003", arms = { "consumer-crash-dedup" }, exit = 3, reason = "no proof" },
   { id = "lab-hit-is-another", mechanism = "the hit that is proved is the hit that was asked for",
