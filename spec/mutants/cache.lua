@@ -81,8 +81,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 
   { id = "cache-balance-of-another", mechanism = "an entry holds the balance",
     file = "engine/flow/cache/scripts.c",
-    before = [[add_int(out, "balance", e->balance);]],
-    after = [[add_int(out, "balance", e->version);]],
+    before = [[add_int(out, "balance", entry->balance);]],
+    after = [[add_int(out, "balance", entry->version);]],
     run = "E-008", arms = { "jitter" }, exit = 1, check = "answers" },
   { id = "cache-version-unpadded", mechanism = "versions are stored with 20 digits",
     file = "engine/flow/cache/scripts.c",
@@ -91,8 +91,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
     unit = "test_cache_scripts", it = "versions_compare_as_text" },
   { id = "cache-negative-is-a-value", mechanism = "an entry says that nothing is there",
     file = "engine/flow/cache/scripts.c",
-    before = [[e->state == CACHE_NEGATIVE ? "none" : "tombstone"]],
-    after = [[e->state == CACHE_NEGATIVE ? "value" : "tombstone"]],
+    before = [[entry->state == CACHE_NEGATIVE ? "none" : "tombstone"]],
+    after = [[entry->state == CACHE_NEGATIVE ? "value" : "tombstone"]],
     unit = "test_cache_scripts", it = "entries_come_back" },
 
   -- ---- one load ----
@@ -166,22 +166,22 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
 
   { id = "cache-breaker-never-opens", mechanism = "a breaker opens after failures in a row",
     file = "engine/flow/cache/policy.c",
-    before = "b->failures >= b->threshold);",
-    after = "b->failures > b->threshold);",
+    before = "breaker->failures >= breaker->threshold);",
+    after = "breaker->failures > breaker->threshold);",
     unit = "test_cache_parts", it = "breaker_opens_after_failures" },
   { id = "cache-breaker-counts-for-ever", mechanism = "a success breaks the row",
     file = "engine/flow/cache/policy.c",
     before = [[
-    b->state = BREAKER_CLOSED;
-    b->failures = 0;]],
-    after = "    b->state = BREAKER_CLOSED;",
+    breaker->state = BREAKER_CLOSED;
+    breaker->failures = 0;]],
+    after = "    breaker->state = BREAKER_CLOSED;",
     unit = "test_cache_parts", it = "breaker_opens_after_failures" },
   { id = "cache-half-open-for-all", mechanism = "one reader tries",
     file = "engine/flow/cache/policy.c",
     before = [[
-        b->state = BREAKER_HALF_OPEN;
-        b->opened_at = now_ns;]],
-    after = "        b->state = BREAKER_HALF_OPEN;",
+        breaker->state = BREAKER_HALF_OPEN;
+        breaker->opened_at = now_ns;]],
+    after = "        breaker->state = BREAKER_HALF_OPEN;",
     unit = "test_cache_parts", it = "breaker_lets_one_try" },
   { id = "cache-xfetch-too-keen", mechanism = "XFetch follows its formula",
     file = "engine/flow/cache/policy.c",

@@ -123,15 +123,14 @@ function M.lost(lab, a)
     before = [[if failure then return "inconclusive", failure end]],
     after = [[if failure and #checks == 0 then return "inconclusive", failure end]],
     spec = "spec/unit/verdict_spec.lua", it = "is inconclusive without proof" },
-  { id = "verdict-violated-outranks-doubt", mechanism = "inconclusive outranks violated",
+  { id = "verdict-doubt-outranks-violated", mechanism = "a right arm that is violated stands for itself",
     file = "lua/rlab/run/verdict.lua",
-    before = [[
-[exit.right_violated] = 2, [exit.inconclusive] = 3 }
-
--- bad_arms]],
-    after = [[
-[exit.right_violated] = 3, [exit.inconclusive] = 2 }
-
--- bad_arms]],
-    spec = "spec/unit/verdict_spec.lua", it = "ranks inconclusive over a violated" },
+    before = "{ exit.ok, exit.wrong_held, exit.inconclusive, exit.right_violated }",
+    after = "{ exit.ok, exit.wrong_held, exit.right_violated, exit.inconclusive }",
+    spec = "spec/unit/verdict_spec.lua", it = "ranks a violated right arm" },
+  { id = "verdict-held-outranks-doubt", mechanism = "a wrong arm that held decides last",
+    file = "lua/rlab/run/verdict.lua",
+    before = "{ exit.ok, exit.wrong_held, exit.inconclusive, exit.right_violated }",
+    after = "{ exit.ok, exit.inconclusive, exit.wrong_held, exit.right_violated }",
+    spec = "spec/unit/verdict_spec.lua", it = "ranks a violated right arm" },
 }

@@ -232,10 +232,10 @@ static rl_err *mark_rows]],
   { id = "relay-bad-headers-are-sent", mechanism = "a row with wrong headers is parked",
     file = "engine/flow/relay/plan.c",
     before = [[
-if (t != JSON_ARRAY || !header_pair(j, add, arg))
+if (t != JSON_ARRAY || !header_pair(r, add, arg))
             return false;]],
     after = [[
-if (t != JSON_ARRAY || !header_pair(j, add, arg))
+if (t != JSON_ARRAY || !header_pair(r, add, arg))
             return true;]],
     unit = "test_relay", it = "headers_are_a_list_of_pairs" },
   { id = "relay-parks-nothing", mechanism = "a row that can never be sent is out of the way",

@@ -22,13 +22,13 @@ return {
     spec = "spec/live/consumer_spec.lua", it = "are tried again by retry topics" },
   { id = "retry-attempt-always-first", mechanism = "attempts are counted",
     file = "engine/flow/consume/headers.c",
-    before = "put_number(h, DLQ_ATTEMPT, failure->attempt, false);",
-    after = "put_number(h, DLQ_ATTEMPT, 1, false);",
+    before = "put_number(headers, DLQ_ATTEMPT, failure->attempt, false);",
+    after = "put_number(headers, DLQ_ATTEMPT, 1, false);",
     unit = "test_consume", it = "a_failure_tells_its_story_once" },
   { id = "retry-original-topic-overwritten", mechanism = "the first failure says where a record came from",
     file = "engine/flow/consume/headers.c",
-    before = "put_text_once(h, DLQ_ORIGINAL_TOPIC,",
-    after = "put_text(h, DLQ_ORIGINAL_TOPIC,",
+    before = "put_text_once(headers, DLQ_ORIGINAL_TOPIC,",
+    after = "put_text(headers, DLQ_ORIGINAL_TOPIC,",
     unit = "test_consume", it = "a_failure_tells_its_story_once" },
   { id = "retry-due-time-kept", mechanism = "a dead letter is due at no time",
     file = "engine/flow/consume/headers.c",
@@ -38,7 +38,7 @@ return {
   { id = "retry-group-forgotten", mechanism = "a dead letter names its group",
     file = "engine/flow/consume/headers.c",
     before = [[
-    put_text_once(h, DLQ_ORIGINAL_GROUP, failure->group);
+    put_text_once(headers, DLQ_ORIGINAL_GROUP, failure->group);
 ]],
     after = "",
     run = "E-005", arms = { "retry-topics" }, exit = 1, check = "audit" },
