@@ -97,7 +97,8 @@ local function story(lab, arm)
   local at, list = start(lab, arm), plan(lab)
   -- people look at the accounts beside it, at intended times whatever the service does
   local readers = lab:load { to = at.query, name = "reader", rate = "50/s", duration = "60s", timeout = "2s",
-    rows = 4000, body = "512B", request = { path = ("/accounts/${range:1:%d}"):format(ACCOUNTS) } }
+    rows = 4000, body = "512B", accepted = 0.9,
+    request = { path = ("/accounts/${range:1:%d}"):format(ACCOUNTS) } }
   local last, raced = table.remove(list), table.remove(list)
   local seen = lab:commands { to = at.command, list = list, clients = CLIENTS }
   lab:await("both to be started again", function() return at.relay_again and at.consumer_again end, "20s")

@@ -22,7 +22,8 @@ faults["queue-and-reply"] = faults["send-after-reply"]
 -- The event is acknowledged by the brokers, then the transaction fails.
 faults["send-inside-transaction"] = function(lab, mode)
   return lab:service("command", { mode = mode },
-    { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request=" .. FIRST } }), {}
+    { via_proxy = true, must_fire = { ["cmd.before_commit"] = "error(1205) if request=" .. FIRST } }),
+    { accepted = COMMANDS - 1 }
 end
 
 -- Delivery reports with this code: the service counts them, and that is all it does with them.

@@ -64,7 +64,7 @@ end
 
 -- Early refreshes, measured and not judged; each SELECT takes 40 ms.
 stories["xfetch"] = function(lab, _, crowd)
-  local rule = stampede.count_selects(lab, nil, { delay = "40ms" })
+  local rule = stampede.count_selects(lab, nil, "40ms")
   crowd:start(PROCESSES, { settings = { ttl = "500ms" } })
   local seen = { answers = crowd:answers(crowd:visit(XFETCH), math.floor(XFETCH.rate * XFETCH.seconds)) }
   seen.selects = rule:state().matched
@@ -76,7 +76,7 @@ end
 -- 32 readers of one process wait behind the only turn at the database, which another account has; then the
 -- first load of theirs fails.
 stories["leader"] = function(lab, arm, crowd)
-  local rule = stampede.count_selects(lab, HOT, { beside = 1 })
+  local rule = stampede.count_selects(lab, HOT)
   local pause = { ["query.db_load"] = "pause" }
   local service = crowd:start(1, { settings = { db_reads_max = 1 }, failpoints = pause })[1]
   local other = lab:background("a reader of account 1", function() return service:get "/accounts/1" end)
@@ -86,7 +86,7 @@ stories["leader"] = function(lab, arm, crowd)
     function() return crowd:metric "joins_total" == READERS - 1 end)
   -- the new expression lets the paused one go
   service:failpoint("query.db_load", "1*error(LOAD_FAILED)", { must_fire = true })
-  local seen = { answers = crowd:answers(loads, READERS), selects = rule:state().matched }
+  local seen = { answers = crowd:answers(loads, READERS, READERS), selects = rule:state().matched }
   other:join()
   seen.counted, seen.failed = crowd:counted(rule, HOT), stampede.other(seen.answers, 200)
   lab:number("readers who failed", seen.failed)

@@ -5,7 +5,7 @@ local cache = require "rlab.cache"
 local ACCOUNTS, COMMANDS = 10, 100
 local RESERVED, LISTED, LOST_KEY = 5, 6, 3 -- of the killed event, with a broken second key, without entry
 local EDGE = (1 << 53) - 2 -- where accounts 9 and 10 start: doubles end at 2^53
-local REFUSED = { from = 30, to = 34 } -- commands whose transaction fails at its commit
+local REFUSED = { from = 30, to = 34, count = 5 } -- commands whose transaction fails at its commit
 local KILL = 40 -- the event after whose cache update the consumer dies, its offset not committed
 
 -- Accounts 9 and 10 get just enough commands to end at 2^53 + 1 and 2^53; the last three belong to the
@@ -13,7 +13,7 @@ local KILL = 40 -- the event after whose cache update the consumer dies, its off
 local function plan(lab)
   local list = lab:plan(COMMANDS, 8)
   local fixed = { [10] = 9, [50] = 9, [90] = 9, [20] = 10, [60] = 10,
-    [KILL + REFUSED.to - REFUSED.from + 1] = RESERVED,
+    [KILL + REFUSED.count] = RESERVED,
     [COMMANDS - 2] = LOST_KEY, [COMMANDS - 1] = LOST_KEY, [COMMANDS] = LISTED }
   for i, account in pairs(fixed) do list[i].account = account end
   for i = REFUSED.from, REFUSED.to do list[i].account = 1 + (i - REFUSED.from) % 2 end
@@ -51,7 +51,7 @@ end
 local function start_services(lab, arm)
   local command = lab:service("command", { reserve = arm.settings.reserve or "none" }, {
     must_fire = { ["cmd.before_commit"] = ("%d*off->%d*error(the commit fails)->off"):format(
-      REFUSED.from - 1, REFUSED.to - REFUSED.from + 1) } })
+      REFUSED.from - 1, REFUSED.count) } })
   lab:service("relay", { batch = 10, in_flight = 1 })
   local kill = { ["consumer.after_cache"] = ("#%d kill"):format(KILL) }
   return command, lab:service("consumer",
@@ -90,20 +90,21 @@ local function run(lab, arm)
   start_state(lab)
   local list, command, consumer = plan(lab), start_services(lab, arm)
   lab:watch_pipeline { "backlog", "lag", "stale" }
-  local first = lab:commands { to = command, list = table.move(list, 1, COMMANDS - 3, 1, {}) }
+  local first = lab:commands { to = command, list = table.move(list, 1, COMMANDS - 3, 1, {}),
+    accepted = COMMANDS - 3 - REFUSED.count }
   if arm.settings.cache ~= "none" then consumer = consumer:revive() end
   lab:drain {}
   tamper(lab)
   local last = lab:commands { to = command, list = table.move(list, COMMANDS - 2, COMMANDS, 1, {}) }
   lab:drain {}
-  lab:issued("commands answered", #first.ok + #last.ok, COMMANDS - (REFUSED.to - REFUSED.from + 1))
+  lab:issued("commands answered", #first.ok + #last.ok, COMMANDS - REFUSED.count)
   local stores = lab:stores()
   local seen = { cache = lab:cache(), views = stores.views, effects = stores.effects, sums = stores.sums,
     effects_topic = lab:records(lab:event_topic()) }
   seen.drift, seen.off = lab:drift(seen.cache, seen.views)
   seen.refused = { sum_of(list, 1, REFUSED.from, REFUSED.to), sum_of(list, 2, REFUSED.from, REFUSED.to) }
   seen.last_two = sum_of(list, LOST_KEY, COMMANDS - 2, COMMANDS)
-  seen.killed = list[KILL + REFUSED.to - REFUSED.from + 1].amount
+  seen.killed = list[KILL + REFUSED.count].amount
   seen.second_key = must(lab:redis():call("TYPE", cache.latest_key(lab:prefix(), LISTED)))
   seen.dlq, seen.redelivered = #lab:read(dlq).records, consumer:metrics().rlab_consumer_seen_total
   lab:number("cache minus database", seen.off, "cents")

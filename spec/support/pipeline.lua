@@ -46,7 +46,7 @@ function M.send(lab, sent, service, opts)
   local at_most, clients = "10s", opts.clients
   lab:await("each command to be answered", function()
     local done = lab:commands { to = service, list = list, clients = clients, restart = true,
-      at_most = at_most }
+      at_most = at_most, accepted = 0 }
     service, list = done.service, {}
     table.move(done.ok, 1, #done.ok, #sent.ok + 1, sent.ok)
     sent.unknown, sent.refused = sent.unknown + #done.unknown, sent.refused + #done.fail

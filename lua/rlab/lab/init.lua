@@ -130,6 +130,14 @@ function Lab:issued(what, got, want)
   if got ~= want then self:give_up("%s: %d of %d operations were issued", what, got, want) end
 end
 
+-- accepted(what, got, at_least[, why]): the same gate for what the system under test took: less than that
+-- proves nothing of what it does with the work. why: of the first that it did not take.
+function Lab:accepted(what, got, at_least, why)
+  if got >= at_least then return end
+  self:give_up("%s: %d were accepted, at least %d are needed%s", what, got, at_least,
+    why and (" (%s)"):format(why) or "")
+end
+
 -- background(what, f) -> task: f runs beside the story until the arm ends. One that fails before that makes
 --   the arm inconclusive, or is a mistake of the script.
 function Lab:background(what, f)

@@ -16,16 +16,18 @@ local function rows_of(opts)
   return math.min(ROWS_MAX, opts.count * (opts.readers or 1))
 end
 
--- load{to = service, ...} -> Load, under way: options as of flow_load.open; `to` is a service or process of
---   the arm instead of url. Unless they say otherwise, the seed is the run's, a row is kept of each
---   request, and the history gets each operation.
+-- load{to = service, accepted = 0.9, ...} -> Load, under way: options as of flow_load.open; `to` is a service
+--   or process of the arm instead of url. Unless they say otherwise, the seed is the run's, a row is kept of
+--   each request, and the history gets each operation. accepted: the share of the requests that must be
+--   answered with success (2xx), else the arm is inconclusive.
 function M.load(lab, opts)
   local all = tables.merged(opts)
+  all.accepted = nil
   if opts.to then all.to, all.url = nil, opts.to.url end
   all.seed, all.rows, all.history = opts.seed or lab.seed, rows_of(opts), opts.history or lab.run.history
   all.name = (lab.label and lab.label .. "/" or "") .. (opts.name or "load")
   local handle = lab:own(must(flow_load.open(all)))
-  return setmetatable({ lab = lab, handle = handle, name = opts.name or "load" }, Load)
+  return setmetatable({ lab = lab, handle = handle, name = opts.name or "load", share = opts.accepted }, Load)
 end
 
 -- load:stats() -> counters and histograms so far
@@ -33,12 +35,21 @@ function Load:stats()
   return self.handle:stats()
 end
 
-local function take_all(handle)
+local function demand_accepted(load, rows)
+  local good = 0
+  for _, row in ipairs(rows) do
+    if row.status and row.status >= 200 and row.status < 300 then good = good + 1 end
+  end
+  load.lab:accepted(load.name, good, math.max(1, math.ceil(load.share * #rows)))
+end
+
+local function take_all(load)
   local rows = {}
   repeat
-    local some = handle:take()
+    local some = load.handle:take()
     table.move(some, 1, #some, #rows + 1, rows)
   until #some == 0
+  if load.share then demand_accepted(load, rows) end
   return rows
 end
 
@@ -51,14 +62,14 @@ function Load:finish(at_most)
   if stats.rows_lost > 0 then
     self.lab:give_up("%s: there was no room for %d rows; say rows = N", self.name, stats.rows_lost)
   end
-  stats.rows = take_all(self.handle)
+  stats.rows = take_all(self)
   return stats
 end
 
 -- load:stop() -> rows of requests that have ended: starts nothing more and waits for what is in flight
 function Load:stop()
   must(self.handle:stop())
-  return take_all(self.handle)
+  return take_all(self)
 end
 
 return M

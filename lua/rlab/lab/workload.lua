@@ -60,7 +60,7 @@ local function standing(opts)
   if opts.reviving then opts.reviving:wait() end
   if opts.restart and not opts.to:alive() then
     opts.reviving = require("rlab.task").event()
-    opts.to = opts.to:restart()
+    opts.to, opts.restarts = opts.to:restart(), opts.restarts + 1
     opts.reviving:set(true)
     opts.reviving = nil
   end
@@ -94,25 +94,41 @@ local function shares(list, clients)
   return all
 end
 
-local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after" }
+local COMMAND_KEYS = { "to", "count", "accounts", "list", "clients", "restart", "at_most", "before", "after",
+  "accepted" }
 
--- commands{to = service, count =, accounts =, clients = 1, restart =} -> {ok = ids, fail = ids, unknown =
---   ids, list = {...}, ended = {[id] = seconds}}: deposits and withdrawals by so many clients, each one
---   after the other. With `restart` a service that was killed is started again, as a supervisor does; a
---   command is never sent twice.
+-- The first command that was not taken, and why.
+local function first_refusal(list)
+  for _, command in ipairs(list) do
+    if command.why then return ("%s: %s"):format(command.id, command.why) end
+  end
+end
+
+-- A kill takes at most one command out of each client's hands.
+local function accepted_at_least(opts, own, n)
+  local kills = own.restarts + (own.restart and not own.to:alive() and 1 or 0)
+  return opts.accepted or n - kills * (opts.clients or 1)
+end
+
+-- commands{to = service, count =, accounts =, clients = 1, restart =, accepted =} -> {ok = ids, fail = ids,
+--   unknown = ids, list = {...}, ended = {[id] = seconds}}: deposits and withdrawals by so many clients, each
+--   one after the other. With `restart` a service that was killed is started again, as a supervisor does; a
+--   command is never sent twice. accepted: so many must be answered with success, else the arm is
+--   inconclusive; by default all but those that a restart took out of the clients' hands.
 function M.commands(lab, opts)
   opts = strict.check("lab:commands", opts, COMMAND_KEYS)
   local list = opts.list or lab:plan(opts.count, opts.accounts)
   local seen = { ok = {}, fail = {}, info = {}, issued = 0, count = #list, list = list,
     ended = {} }
-  local own = { to = opts.to, restart = opts.restart, at_most = opts.at_most or "10s", before = opts.before,
-    after = opts.after }
+  local own = { to = opts.to, restart = opts.restart, restarts = 0, at_most = opts.at_most or "10s",
+    before = opts.before, after = opts.after }
   local clients = {}
   for k, share in ipairs(shares(list, opts.clients or 1)) do
     clients[k] = { name = "client-" .. k, commands = share }
   end
   lab:each(clients, function(client) run_client(lab, client.name, client.commands, own, seen) end)
   lab:issued("commands", seen.issued, #list)
+  lab:accepted("commands", #seen.ok, accepted_at_least(opts, own, #list), first_refusal(list))
   seen.unknown, seen.info, seen.service = seen.info, nil, own.to
   return seen
 end

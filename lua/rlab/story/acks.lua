@@ -130,11 +130,11 @@ function Matrix:send(phase, pred)
   watch_reports(self)
   for _, row in ipairs(self:of(phase, pred)) do
     local ids = batch.ids(phase, self.count)
-    self.lab:issued(("%s, phase %s"):format(row.name, phase), #ids, self.count)
     row.sent[phase] = ids
     local operations = {}
     for i, id in ipairs(ids) do operations[i] = self.lab:invoke(row.name, "send", id) end
     row.deliveries[phase] = must(row.producer:submit(batch.of(row.topic, 0, ids, { key = "k" })))
+    self.lab:issued(("%s, phase %s"):format(row.name, phase), #row.deliveries[phase], self.count)
     for i, operation in ipairs(operations) do
       table.insert(self.flying, { row = row, deliveries = row.deliveries[phase], i = i,
         operation = operation })

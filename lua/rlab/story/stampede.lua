@@ -31,17 +31,13 @@ function M.new(lab, opts)
     settings = tables.picked(opts.settings, PROTECTION) }, Crowd)
 end
 
--- count_selects(lab, account | nil, {delay =, beside =}) -> rule: SELECTs of the read model, counted on the
---   wire, as the server's own counter would count the observer too; a series of the report. With a delay
---   each is slow. There must be one, or nobody knows whether the proxy sees them; beside: another account, of
---   which there must be one instead.
-function M.count_selects(lab, account, opts)
-  opts = opts or {}
-  if opts.beside then M.count_selects(lab, opts.beside) end
+-- count_selects(lab, account | nil, delay | nil) -> rule: SELECTs of the read model, counted on the wire, as
+--   the server's own counter would count the observer too; a series of the report. With a delay each is slow.
+--   There must be one, or nobody knows whether the proxy sees them.
+function M.count_selects(lab, account, delay)
   local which = account and (" WHERE account_id = " .. account) or ""
   local rule = lab:rule { name = account and "SELECTs of account " .. account or "SELECTs", proto = "mysql",
-    action = opts.delay and "delay" or "count", delay = opts.delay,
-    contains = "FROM account_view" .. which, may_fire = opts.beside ~= nil }
+    action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which }
   lab:gauge(function(row) row.reads = rule:state().matched end)
   return rule
 end
@@ -139,10 +135,10 @@ function Crowd:early(selects)
   return early, selects - early
 end
 
--- crowd:answers(loads, wanted) -> rows {status, source, balance, version, age_ms}, the slowest in seconds;
---   another number of answers makes the arm inconclusive
-function Crowd:answers(loads, wanted)
-  local list, latency = {}, hdr.new()
+-- crowd:answers(loads, wanted, [may_fail]) -> rows {status, source, balance, version, age_ms}, the slowest in
+--   seconds; another number of answers makes the arm inconclusive, and so do more failures (5xx) than that
+function Crowd:answers(loads, wanted, may_fail)
+  local list, latency, given = {}, hdr.new(), 0
   for _, load in ipairs(loads) do
     local stats = load:finish "20s"
     latency:merge(stats.latency)
@@ -152,7 +148,9 @@ function Crowd:answers(loads, wanted)
         version = body.version, age_ms = body.age_ms }
     end
   end
-  self.lab:issued("answers", #list, wanted)
+  for _, row in ipairs(list) do given = given + (row.status < 500 and 1 or 0) end
+  self.lab:issued("requests", #list, wanted)
+  self.lab:accepted("answers", given, wanted - (may_fail or 0))
   self.lab:number("reader p50", latency:percentile(50) / 1e6, "ms")
   self.lab:number("reader p99", latency:percentile(99) / 1e6, "ms")
   return list, latency:percentile(100) / 1e9

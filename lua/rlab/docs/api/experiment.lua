@@ -88,10 +88,12 @@ local experiment = {
             'at_most: duration = "30s", for that answer' },
           example = 'local billing = lab:process { name = "billing", cmd = { "python3", "billing.py" }, \z
             http = "/health" }' },
-        { "load", "lab:load{to =, request =, rate = | readers =, count =, ...} -> load",
+        { "load", "lab:load{to =, request =, rate = | readers =, count =, accepted =, ...} -> load",
           "Starts flow_load on a service of the arm (or by url = or kafka =); every operation goes into \z
             the history, what nobody knows as info.",
-          params = { "to: service | process, whose url is taken", "...: any, as of flow_load.open" },
+          params = { "to: service | process, whose url is taken",
+            "accepted: number, share that must be answered with 2xx, else inconclusive",
+            "...: any, as of flow_load.open" },
           example = 'local readers = lab:load { to = query, readers = 64, count = 1, body = "4KiB", \z
             request = { path = "/accounts/1" } }\n' ..
             'local seen = readers:finish()' },
@@ -199,7 +201,7 @@ local experiment = {
           "Seeded deposits and withdrawals {id, account, amount}.",
           params = { "count: integer", "accounts: integer", 'word: string = "cmd", which ids begin with' } },
         { "commands", "lab:commands{to =, count =, accounts =, list =, clients =, restart =, at_most =, \z
-          before =, after =} -> {ok, fail, unknown, list, service, ended}",
+          before =, after =, accepted =} -> {ok, fail, unknown, list, service, ended}",
           "Commands over HTTP by serial clients, each in the history; lists of ids by outcome. A lost \z
             reply is unknown, and no command is sent twice.",
           params = { "to: service, the command service", "count: integer", "accounts: integer",
@@ -207,7 +209,9 @@ local experiment = {
             "clients: integer = 1", "restart: boolean, start the service again when it was killed",
             'at_most: duration = "10s", for a reply',
             "before: function, before(command)",
-            'after: function, after(command, outcome), outcome "ok", "fail" or "info"' } },
+            'after: function, after(command, outcome), outcome "ok", "fail" or "info"',
+            "accepted: integer, so many are answered with success, else inconclusive; all but those that \z
+              a restart took out of the clients' hands" } },
         { "name_events", "lab:name_events(list) -> list",
           "Gives planned events the ids, versions and balances under which lab:publish{list =} writes \z
             them, a part at a time if need be.",
@@ -263,6 +267,10 @@ local experiment = {
         { "issued", "lab:issued(what, got, want)",
           "The gate of the minimum load: another number of operations makes the arm inconclusive.",
           params = { "what: string, for the message", "got: integer", "want: integer" } },
+        { "accepted", "lab:accepted(what, got, at_least, why)",
+          "The gate of the minimum that the system under test took; with less the arm is inconclusive.",
+          params = { "what: string, for the message", "got: integer", "at_least: integer",
+            "why: string, optional: of the first that was not taken" } },
         { "background", "lab:background(what, f) -> task",
           "Runs f beside the story until the arm ends; if it fails, the arm is inconclusive.",
           params = { "what: string, for the message", "f: function" } },

@@ -1,0 +1,61 @@
+-- The gates of the minimum load count what was taken, not what was tried.
+local workload = require "rlab.lab.workload"
+
+-- A command service in this process that refuses each n-th command, with this status.
+local function serve(every, status)
+  local count = 0
+  return require("rlab.http").serve { port = 0, handler = function(request)
+    count = count + 1
+    if every and count % every == 0 then return { status = status, body = "{}" } end
+    return { status = 201, body = request.body }
+  end }
+end
+
+local function lab_for()
+  local Lab = { run = { history = {} }, label = "arm" }
+  local methods = { "issued", "accepted", "give_up", "each" }
+  local class
+  for i = 1, 10 do
+    local name, value = debug.getupvalue(require("rlab.lab").new, i)
+    if name == "Lab" then class = value end
+  end
+  for _, name in ipairs(methods) do Lab[name] = class[name] end
+  function Lab.invoke() return { over = function() end } end
+  function Lab.progress() end
+  function Lab.now() return 0 end
+  Lab.commands = workload.commands
+  return Lab
+end
+
+local function list_of(n)
+  local list = {}
+  for i = 1, n do list[i] = { id = ("cmd-%02d"):format(i), account = 1, amount = 1 } end
+  return list
+end
+
+local function commands(every, status, more)
+  local server <close> = assert(serve(every, status))
+  local opts = { to = { url = "http://127.0.0.1:" .. server.port }, list = list_of(12), clients = 2 }
+  for key, value in pairs(more or {}) do opts[key] = value end
+  local ok, result = pcall(workload.commands, lab_for(), opts)
+  return ok and result or nil, not ok and result.message or nil
+end
+
+describe("commands", function()
+  it("are all accepted", function()
+    assert.are.equal(12, #(commands()).ok)
+  end)
+
+  it("that are refused do not count, whatever the refusal is called", function()
+    for _, status in ipairs { 503, 500, 429, 409 } do
+      local done, why = commands(3, status)
+      assert.is_nil(done)
+      assert.matches("^commands: 8 were accepted, at least 12 are needed %(cmd%-%d+: HTTP " .. status, why)
+    end
+  end)
+
+  it("may be refused as far as the story says so", function()
+    assert.are.equal(8, #(commands(3, 503, { accepted = 8 })).ok)
+    assert.is_nil((commands(3, 503, { accepted = 9 })))
+  end)
+end)
