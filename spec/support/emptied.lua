@@ -26,9 +26,9 @@ end
 local function green_with(run, old, holder, key, value)
   local kept, arm = holder[key], run.experiment:arm(old.name)
   holder[key] = value
-  local row = judge.stored_arm(run.experiment, arm, run.result, old, run.evidence)
+  local ok, row = pcall(judge.stored_arm, run.experiment, arm, run.result, old, run.evidence)
   holder[key] = kept
-  return GREEN[row.outcome] or false
+  return ok and GREEN[row.outcome] or false
 end
 
 local function try(run, old, holder, key)

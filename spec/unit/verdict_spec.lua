@@ -20,7 +20,17 @@ describe("an arm's outcome", function()
   it("right: holds, or is violated", function()
     assert.are.equal("holds", (verdict.arm("right", { holds })))
     assert.are.equal("violated", (verdict.arm("right", { holds, broken })))
-    assert.are.equal("inconclusive", (verdict.arm("right", {})))
+    for _, class in ipairs { "right", "wrong", "observe" } do
+      assert.are.same({ "inconclusive", "this arm has no checks" }, { verdict.arm(class, {}) })
+    end
+  end)
+
+  it("right: is violated by one counterexample, whatever another check could not see", function()
+    local unknown = check("inconclusive", "holds", false)
+    assert.are.equal("violated", (verdict.arm("right", { unknown, broken })))
+    assert.are.equal("inconclusive", (verdict.arm("right", { unknown, holds })))
+    assert.are.equal("inconclusive", (verdict.arm("wrong", { unknown, held })))
+    assert.are.equal("inconclusive", (verdict.arm("right", { broken, holds }, "no proof")))
   end)
 
   it("right: is violated by one check, whatever another could not see; wrong: nobody can say", function()

@@ -18,7 +18,7 @@ local keys = {
   needs = "table", arms = "table",
   roles = "table", options = "table", setup = "function", run = "function", checks = "function",
   verdict = "function",
-  sentence = "string", moment = "function", limit = "string", why = "table", production = "table",
+  moment = "function", limit = "string", why = "table", production = "table",
   references = "table", disrupts = "boolean",
   side_by_side = "boolean",
 }

@@ -47,7 +47,7 @@ function M.percentiles(lab, name, values, list, unit)
   local sorted = table.move(values, 1, #values, 1, {})
   table.sort(sorted)
   for _, p in ipairs(list) do
-    lab:number(("%s, p%d"):format(name, p), sorted[math.max(1, math.ceil(#sorted * p / 100))] or 0, unit)
+    lab:number(("%s, p%d"):format(name, p), sorted[math.max(1, math.ceil(#sorted * p / 100))], unit)
   end
 end
 

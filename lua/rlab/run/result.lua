@@ -88,7 +88,8 @@ end
 
 -- ---- the verdict ----
 
--- With --arm only a part of the claim was tried: the verdict says no more than the arms did.
+-- Where the experiment says nothing of what its arms saw, or not of these alone, the verdict says what the
+-- arms did, and no more: a claim is no finding.
 local function what_arms_said(arms)
   local list = {}
   for i, arm in ipairs(arms) do
@@ -102,7 +103,7 @@ local function sentence_of_pass(self, exp)
     self.evidence.shared)
   if not ok then error(script.error(said, exp.path), 0) end
   if said then return said end
-  return #self.arms < #exp.arms and what_arms_said(self.arms) or exp.sentence or exp.claim
+  return what_arms_said(self.arms)
 end
 
 local function sentence(self, word)

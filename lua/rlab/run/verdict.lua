@@ -4,17 +4,22 @@ local exit = require "rlab.exit"
 
 local M = {}
 
+local function first(checks, pred)
+  for _, check in ipairs(checks) do
+    if pred(check) then return check end
+  end
+end
+
+local function differs(check) return check.expects and not check.as_expected end
+local function unknown(check) return check.outcome == "inconclusive" end
+local function broken(check) return check.outcome == "violated" and differs(check) end
+
 local function first_wrong(class, checks)
-  for _, check in ipairs(checks) do
-    local broken = check.expects and not check.as_expected and check.outcome == "violated"
-    if class == "right" and broken then return check, "differs" end
-  end
-  for _, check in ipairs(checks) do
-    if check.outcome == "inconclusive" then return check, "inconclusive" end
-  end
-  for _, check in ipairs(checks) do
-    if check.expects and not check.as_expected then return check, "differs" end
-  end
+  local one = class == "right" and first(checks, broken)
+  if one then return one, "differs" end
+  one = first(checks, unknown)
+  if one then return one, "inconclusive" end
+  return first(checks, differs), "differs"
 end
 
 local function predicted_failure(checks)
@@ -32,15 +37,15 @@ local words = {
 -- arm(class, checks, failure) -> outcome, reason
 function M.arm(class, checks, failure)
   if failure then return "inconclusive", failure end
+  if #checks == 0 then return "inconclusive", "this arm has no checks" end
   local check, kind = first_wrong(class, checks)
   if kind == "inconclusive" then return "inconclusive", check.reason or check.sentence end
-  if kind == "differs" then
+  if check then
     return words[class].bad, ("%s: %s (expected: %s)"):format(check.name, check.sentence, check.expects)
   end
   if class == "wrong" and not predicted_failure(checks) then
     return words.wrong.bad, "no check of this arm showed the anomaly"
   end
-  if class == "right" and #checks == 0 then return "inconclusive", "this arm has no checks" end
   return words[class].good
 end
 
