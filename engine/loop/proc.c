@@ -218,7 +218,7 @@ static rl_err *stdio_of(stdio *w, int fd, const proc_io *io)
     return err;
 }
 
-static rl_err *stdio_all(stdio *w, const proc_opts *o)
+static rl_err *stdio_all(stdio *w, const proc_opts *opts)
 {
     rl_err *err = NULL;
     for (int i = 0; i < 3; i++) {
@@ -226,7 +226,7 @@ static rl_err *stdio_all(stdio *w, const proc_opts *o)
         w->io[i].flags = UV_IGNORE;
     }
     for (int i = 0; i < 3 && !err; i++)
-        err = stdio_of(w, i, &o->io[i]);
+        err = stdio_of(w, i, &opts->io[i]);
     return err;
 }
 
@@ -250,15 +250,15 @@ static void keep_our_files(void)
         closedir(dir);
 }
 
-static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *o, stdio *w)
+static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *opts, stdio *w)
 {
-    if (o->cwd && !is_dir(o->cwd))
-        return err_sys(ENOTDIR, "cannot start %s in %s", o->argv[0], o->cwd);
+    if (opts->cwd && !is_dir(opts->cwd))
+        return err_sys(ENOTDIR, "cannot start %s in %s", opts->argv[0], opts->cwd);
     keep_our_files();
-    uv_process_options_t options = {.file = o->argv[0],
-                                    .args = o->argv,
-                                    .env = o->env,
-                                    .cwd = o->cwd,
+    uv_process_options_t options = {.file = opts->argv[0],
+                                    .args = opts->argv,
+                                    .env = opts->env,
+                                    .cwd = opts->cwd,
                                     .flags = UV_PROCESS_DETACHED,
                                     .stdio = w->io,
                                     .stdio_count = 3,
@@ -269,7 +269,7 @@ static rl_err *start(rl_proc *p, uv_loop_t *loop, const proc_opts *o, stdio *w)
     if (rc == 0)
         return NULL;
     close_uv(p, (uv_handle_t *)&p->process, &p->process_open);
-    return err_sys(-rc, "cannot start %s", o->argv[0]);
+    return err_sys(-rc, "cannot start %s", opts->argv[0]);
 }
 
 static void open_pipe(rl_proc *p, uv_loop_t *loop, uv_pipe_t *pipe, int fd, bool *open)
@@ -296,21 +296,21 @@ static void open_pipes(rl_proc *p, uv_loop_t *loop, stdio *w)
     w->ours[0] = w->ours[1] = w->ours[2] = -1;
 }
 
-rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *o, rl_proc **out)
+rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *opts, rl_proc **out)
 {
     static bool armed;
-    rl_assert(o->argv && o->argv[0] && o->max_output > 0);
+    rl_assert(opts->argv && opts->argv[0] && opts->max_output > 0);
     stdio w = {0};
     rl_proc *p = mem_zero(sizeof *p);
     p->out[0].p = p->out[1].p = p;
-    p->detached = o->detached;
-    p->max_output = o->max_output;
-    p->changed = o->changed;
-    p->arg = o->arg;
+    p->detached = opts->detached;
+    p->max_output = opts->max_output;
+    p->changed = opts->changed;
+    p->arg = opts->arg;
     link_in(p);
-    rl_err *err = stdio_all(&w, o);
+    rl_err *err = stdio_all(&w, opts);
     if (!err)
-        err = start(p, loop, o, &w);
+        err = start(p, loop, opts, &w);
     close_fds(w.opened);
     if (err) {
         close_fds(w.ours);

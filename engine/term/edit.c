@@ -18,29 +18,30 @@ enum { HISTORY_DEFAULT = 2000, REST_OF_CHAR_MS = 100 };
 /* ---- reading: the place where libedit rests ---- */
 
 /* Takes what other threads asked for; false when editing must stop. */
-static bool serve(rl_edit *e)
+static bool serve(rl_edit *edit)
 {
-    pthread_mutex_lock(&e->lock);
-    rl_buf text = e->above;
-    bool stop = e->stop, resized = e->resized;
-    e->above = (rl_buf){0};
-    e->resized = false;
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_lock(&edit->lock);
+    rl_buf text = edit->above;
+    bool stop = edit->stop, resized = edit->resized;
+    edit->above = (rl_buf){0};
+    edit->resized = false;
+    pthread_mutex_unlock(&edit->lock);
     if (resized)
-        el_resize(e->el);
+        el_resize(edit->el);
     if (text.len || resized)
-        edit_show_above(e, text.data, text.len);
+        edit_show_above(edit, text.data, text.len);
     buf_free(&text);
     return !stop;
 }
 
-static int wait_input(rl_edit *e, int ms)
+static int wait_input(rl_edit *edit, int ms)
 {
-    struct pollfd fds[2] = {{.fd = e->in_fd, .events = POLLIN}, {.fd = e->wake, .events = POLLIN}};
+    struct pollfd fds[2] = {{.fd = edit->in_fd, .events = POLLIN},
+                            {.fd = edit->wake, .events = POLLIN}};
     int n = poll(fds, 2, ms);
     if (fds[1].revents & POLLIN) {
         uint64_t count;
-        ssize_t got = read(e->wake, &count, sizeof count);
+        ssize_t got = read(edit->wake, &count, sizeof count);
         (void)got;
     }
     if (n < 0)
@@ -49,15 +50,15 @@ static int wait_input(rl_edit *e, int ms)
 }
 
 /* More bytes behind those that are there: > 0, or 0 at the end of the input. */
-static ssize_t fill(rl_edit *e)
+static ssize_t fill(rl_edit *edit)
 {
-    memmove(e->ahead, e->ahead + e->ahead_at, e->ahead_len - e->ahead_at);
-    e->ahead_len -= e->ahead_at;
-    e->ahead_at = 0;
-    ssize_t n = read(e->in_fd, e->ahead + e->ahead_len, EDIT_READ_AHEAD - e->ahead_len);
+    memmove(edit->ahead, edit->ahead + edit->ahead_at, edit->ahead_len - edit->ahead_at);
+    edit->ahead_len -= edit->ahead_at;
+    edit->ahead_at = 0;
+    ssize_t n = read(edit->in_fd, edit->ahead + edit->ahead_len, EDIT_READ_AHEAD - edit->ahead_len);
     if (n < 0)
         return errno == EINTR || errno == EAGAIN ? 1 : 0;
-    e->ahead_len += (size_t)n;
+    edit->ahead_len += (size_t)n;
     return n;
 }
 
@@ -84,32 +85,32 @@ static wchar_t decode(const unsigned char *p, size_t n)
     return c;
 }
 
-static bool take_char(rl_edit *e, wchar_t *c)
+static bool take_char(rl_edit *edit, wchar_t *c)
 {
-    size_t have = e->ahead_len - e->ahead_at;
+    size_t have = edit->ahead_len - edit->ahead_at;
     if (!have)
         return false;
-    size_t need = utf8_length(e->ahead[e->ahead_at]);
-    while (need > have && wait_input(e, REST_OF_CHAR_MS) > 1 && fill(e) > 0)
-        have = e->ahead_len - e->ahead_at;
+    size_t need = utf8_length(edit->ahead[edit->ahead_at]);
+    while (need > have && wait_input(edit, REST_OF_CHAR_MS) > 1 && fill(edit) > 0)
+        have = edit->ahead_len - edit->ahead_at;
     bool whole = need && need <= have;
-    *c = whole ? decode(e->ahead + e->ahead_at, need) : 0xFFFD;
-    e->ahead_at += whole ? need : 1;
+    *c = whole ? decode(edit->ahead + edit->ahead_at, need) : 0xFFFD;
+    edit->ahead_at += whole ? need : 1;
     return true;
 }
 
 static int read_char(EditLine *el, wchar_t *c)
 {
-    rl_edit *e = edit_of(el);
+    rl_edit *edit = edit_of(el);
     for (;;) {
-        if (!serve(e)) {
+        if (!serve(edit)) {
             errno = ECANCELED;
             return -1;
         }
-        if (take_char(e, c))
+        if (take_char(edit, c))
             return 1;
-        int ready = wait_input(e, -1);
-        if (ready < 0 || (ready > 1 && fill(e) == 0))
+        int ready = wait_input(edit, -1);
+        if (ready < 0 || (ready > 1 && fill(edit) == 0))
             return 0;
     }
 }
@@ -122,42 +123,42 @@ static char *prompt_of(EditLine *el)
 }
 
 /* Brackets escape sequences, so that libedit counts the rest only. */
-static void set_prompt(rl_edit *e, const char *prompt)
+static void set_prompt(rl_edit *edit, const char *prompt)
 {
-    buf_reset(&e->prompt);
+    buf_reset(&edit->prompt);
     rl_buf plain = {0};
     buf_str(&plain, "");
     for (const char *p = prompt; *p;) {
         if (*p != '\033') {
-            buf_add(&e->prompt, p, 1);
+            buf_add(&edit->prompt, p, 1);
             buf_add(&plain, p++, 1);
             continue;
         }
         size_t n = strcspn(p, "m");
         n += p[n] != '\0';
-        buf_u8(&e->prompt, LITERAL);
-        buf_add(&e->prompt, p, n);
-        buf_u8(&e->prompt, LITERAL);
+        buf_u8(&edit->prompt, LITERAL);
+        buf_add(&edit->prompt, p, n);
+        buf_u8(&edit->prompt, LITERAL);
         p += n;
     }
-    buf_str(&e->prompt, "");
-    e->prompt_width = edit_text_width(plain.data ? plain.data : "");
+    buf_str(&edit->prompt, "");
+    edit->prompt_width = edit_text_width(plain.data ? plain.data : "");
     buf_free(&plain);
 }
 
-static void set_up(rl_edit *e)
+static void set_up(rl_edit *edit)
 {
     HistEvent ev;
-    EditLine *el = e->el;
-    history(e->history, &ev, H_SETSIZE, HISTORY_DEFAULT);
-    history(e->history, &ev, H_SETUNIQUE, 1);
-    el_set(el, EL_CLIENTDATA, e);
-    el_set(el, EL_HIST, history, e->history);
+    EditLine *el = edit->el;
+    history(edit->history, &ev, H_SETSIZE, HISTORY_DEFAULT);
+    history(edit->history, &ev, H_SETUNIQUE, 1);
+    el_set(el, EL_CLIENTDATA, edit);
+    el_set(el, EL_HIST, history, edit->history);
     el_set(el, EL_EDITOR, "emacs");
     el_set(el, EL_SIGNAL, 0);
     el_set(el, EL_PROMPT_ESC, prompt_of, LITERAL);
     el_wset(el, EL_GETCFN, read_char);
-    edit_bind_keys(e);
+    edit_bind_keys(edit);
     el_source(el, NULL);
     el_set(el, EL_SETTY, "-d", "-isig", "-ixon", NULL);
 }
@@ -167,67 +168,67 @@ rl_err *edit_open(rl_edit **out, int in_fd, int out_fd, rl_edit_complete complet
     if (!isatty(in_fd) || !isatty(out_fd))
         return err_lab("NOT_A_TERMINAL",
                        "a prompt needs a terminal on both standard input and output");
-    rl_edit *e = mem_zero(sizeof *e);
-    pthread_mutex_init(&e->lock, NULL);
-    e->complete = complete;
-    e->ud = ud;
-    e->in_fd = in_fd;
-    e->out_fd = out_fd;
-    e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    e->in = fdopen(fcntl(in_fd, F_DUPFD_CLOEXEC, 3), "r");
-    e->out = fdopen(fcntl(out_fd, F_DUPFD_CLOEXEC, 3), "w");
-    e->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    locale_t before = uselocale(e->locale);
-    e->history = history_init();
-    e->el = el_init("rlab", e->in, e->out, e->out);
-    if (e->el)
-        set_up(e);
+    rl_edit *edit = mem_zero(sizeof *edit);
+    pthread_mutex_init(&edit->lock, NULL);
+    edit->complete = complete;
+    edit->ud = ud;
+    edit->in_fd = in_fd;
+    edit->out_fd = out_fd;
+    edit->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    edit->in = fdopen(fcntl(in_fd, F_DUPFD_CLOEXEC, 3), "r");
+    edit->out = fdopen(fcntl(out_fd, F_DUPFD_CLOEXEC, 3), "w");
+    edit->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = uselocale(edit->locale);
+    edit->history = history_init();
+    edit->el = el_init("rlab", edit->in, edit->out, edit->out);
+    if (edit->el)
+        set_up(edit);
     uselocale(before);
-    *out = e;
-    if (e->el)
+    *out = edit;
+    if (edit->el)
         return NULL;
-    edit_close(e);
+    edit_close(edit);
     *out = NULL;
     return err_lab("TERMINAL", "the line editor cannot drive this terminal (TERM=%s)",
                    getenv("TERM"));
 }
 
-void edit_close(rl_edit *e)
+void edit_close(rl_edit *edit)
 {
-    if (!e)
+    if (!edit)
         return;
-    if (e->el)
-        el_end(e->el);
-    history_end(e->history);
-    if (e->locale)
-        freelocale(e->locale);
-    fclose(e->in);
-    fclose(e->out);
-    close(e->wake);
-    buf_free(&e->prompt);
-    buf_free(&e->above);
-    pthread_mutex_destroy(&e->lock);
-    free(e);
+    if (edit->el)
+        el_end(edit->el);
+    history_end(edit->history);
+    if (edit->locale)
+        freelocale(edit->locale);
+    fclose(edit->in);
+    fclose(edit->out);
+    close(edit->wake);
+    buf_free(&edit->prompt);
+    buf_free(&edit->above);
+    pthread_mutex_destroy(&edit->lock);
+    free(edit);
 }
 
-static void set_active(rl_edit *e, bool active)
+static void set_active(rl_edit *edit, bool active)
 {
-    pthread_mutex_lock(&e->lock);
-    e->active = active;
-    if (!active && e->above.len) {
-        edit_write_text(e, e->above.data, e->above.len);
-        fflush(e->out);
-        buf_reset(&e->above);
+    pthread_mutex_lock(&edit->lock);
+    edit->active = active;
+    if (!active && edit->above.len) {
+        edit_write_text(edit, edit->above.data, edit->above.len);
+        fflush(edit->out);
+        buf_reset(&edit->above);
     }
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&edit->lock);
 }
 
-void edit_begin(rl_edit *e)
+void edit_begin(rl_edit *edit)
 {
-    pthread_mutex_lock(&e->lock);
-    e->stop = false;
-    pthread_mutex_unlock(&e->lock);
-    set_active(e, true);
+    pthread_mutex_lock(&edit->lock);
+    edit->stop = false;
+    pthread_mutex_unlock(&edit->lock);
+    set_active(edit, true);
 }
 
 static char *without_newline(const char *text)
@@ -235,80 +236,80 @@ static char *without_newline(const char *text)
     return text ? mem_dup(text, strcspn(text, "\r\n")) : NULL;
 }
 
-rl_edit_end edit_gets(rl_edit *e, const char *prompt, char **line)
+rl_edit_end edit_gets(rl_edit *edit, const char *prompt, char **line)
 {
     int count = 0;
     *line = NULL;
-    locale_t before = uselocale(e->locale);
-    set_prompt(e, prompt);
-    e->interrupted = false;
-    el_set(e->el, EL_PREP_TERM,
+    locale_t before = uselocale(edit->locale);
+    set_prompt(edit, prompt);
+    edit->interrupted = false;
+    el_set(edit->el, EL_PREP_TERM,
            1); /* before the prompt is seen, so that nothing typed is echoed twice */
-    char *text = without_newline(el_gets(e->el, &count));
-    fflush(e->out);
+    char *text = without_newline(el_gets(edit->el, &count));
+    fflush(edit->out);
     uselocale(before);
-    set_active(e, false);
-    pthread_mutex_lock(&e->lock);
-    bool stopped = e->stop;
-    pthread_mutex_unlock(&e->lock);
+    set_active(edit, false);
+    pthread_mutex_lock(&edit->lock);
+    bool stopped = edit->stop;
+    pthread_mutex_unlock(&edit->lock);
     if (stopped)
-        edit_above(e, "\n", 1);
-    if (text && !e->interrupted && !stopped) {
+        edit_above(edit, "\n", 1);
+    if (text && !edit->interrupted && !stopped) {
         *line = text;
         return EDIT_LINE;
     }
     free(text);
-    return stopped ? EDIT_STOPPED : e->interrupted ? EDIT_INTERRUPTED : EDIT_EOF;
+    return stopped ? EDIT_STOPPED : edit->interrupted ? EDIT_INTERRUPTED : EDIT_EOF;
 }
 
-static void wake(rl_edit *e)
+static void wake(rl_edit *edit)
 {
     uint64_t one = 1;
-    ssize_t n = write(e->wake, &one, sizeof one);
+    ssize_t n = write(edit->wake, &one, sizeof one);
     (void)n;
 }
 
-void edit_above(rl_edit *e, const char *text, size_t len)
+void edit_above(rl_edit *edit, const char *text, size_t len)
 {
-    pthread_mutex_lock(&e->lock);
-    if (e->active) {
-        buf_add(&e->above, text, len);
+    pthread_mutex_lock(&edit->lock);
+    if (edit->active) {
+        buf_add(&edit->above, text, len);
         if (len && text[len - 1] != '\n')
-            buf_add(&e->above, "\n", 1);
+            buf_add(&edit->above, "\n", 1);
     } else {
-        edit_write_text(e, text, len);
-        fflush(e->out);
+        edit_write_text(edit, text, len);
+        fflush(edit->out);
     }
-    pthread_mutex_unlock(&e->lock);
-    wake(e);
+    pthread_mutex_unlock(&edit->lock);
+    wake(edit);
 }
 
-void edit_resized(rl_edit *e)
+void edit_resized(rl_edit *edit)
 {
-    pthread_mutex_lock(&e->lock);
-    e->resized = true;
-    pthread_mutex_unlock(&e->lock);
-    wake(e);
+    pthread_mutex_lock(&edit->lock);
+    edit->resized = true;
+    pthread_mutex_unlock(&edit->lock);
+    wake(edit);
 }
 
-void edit_stop(rl_edit *e)
+void edit_stop(rl_edit *edit)
 {
-    pthread_mutex_lock(&e->lock);
-    e->stop = true;
-    pthread_mutex_unlock(&e->lock);
-    wake(e);
+    pthread_mutex_lock(&edit->lock);
+    edit->stop = true;
+    pthread_mutex_unlock(&edit->lock);
+    wake(edit);
 }
 
-bool edit_active(rl_edit *e)
+bool edit_active(rl_edit *edit)
 {
-    pthread_mutex_lock(&e->lock);
-    bool active = e->active;
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_lock(&edit->lock);
+    bool active = edit->active;
+    pthread_mutex_unlock(&edit->lock);
     return active;
 }
 
-void edit_history_add(rl_edit *e, const char *line)
+void edit_history_add(rl_edit *edit, const char *line)
 {
     HistEvent ev;
-    history(e->history, &ev, H_ENTER, line);
+    history(edit->history, &ev, H_ENTER, line);
 }

@@ -11,14 +11,14 @@ enum { LIST_MAX = 120 };
 static unsigned char on_interrupt(EditLine *el, int key)
 {
     (void)key;
-    rl_edit *e = edit_of(el);
-    e->interrupted = true;
-    edit_take_line_away(e);
+    rl_edit *edit = edit_of(el);
+    edit->interrupted = true;
+    edit_take_line_away(edit);
     const LineInfoW *line = el_wline(el);
     el_cursor(el, (int)(line->lastchar - line->cursor));
     el_insertstr(el, "^C");
     el_set(el, EL_REFRESH);
-    fputc('\n', e->out);
+    fputc('\n', edit->out);
     return CC_NEWLINE;
 }
 
@@ -56,7 +56,7 @@ static size_t common_prefix(char **list)
 
 /* The candidates in columns, from the last separator of their common part on ("kafka.producer"
  * is listed as "producer"). */
-static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
+static unsigned char list_candidates(rl_edit *edit, char **list, size_t common)
 {
     int widest = 0, count = 0;
     size_t skip = common;
@@ -65,7 +65,7 @@ static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
     for (char **p = list; *p; p++, count++)
         widest = edit_text_width(*p + skip) > widest ? edit_text_width(*p + skip) : widest;
     int shown = count < LIST_MAX ? count : LIST_MAX;
-    int per_row = edit_columns(e) / (widest + 2) > 0 ? edit_columns(e) / (widest + 2) : 1;
+    int per_row = edit_columns(edit) / (widest + 2) > 0 ? edit_columns(edit) / (widest + 2) : 1;
     int rows = (shown + per_row - 1) / per_row;
     rl_buf text = {0};
     for (int r = 0; r < rows; r++) {
@@ -76,7 +76,7 @@ static unsigned char list_candidates(rl_edit *e, char **list, size_t common)
     }
     if (shown < count)
         buf_printf(&text, "+%d more\n", count - shown);
-    edit_show_above(e, text.data, text.len);
+    edit_show_above(edit, text.data, text.len);
     buf_free(&text);
     return CC_NORM;
 }
@@ -94,23 +94,23 @@ static void replace_word(EditLine *el, const char *line, size_t start, size_t cu
 }
 
 /* More input right behind a tab means that text is being pasted. */
-static bool pasted(const rl_edit *e)
+static bool pasted(const rl_edit *edit)
 {
-    return e->ahead_at < e->ahead_len && e->ahead[e->ahead_at] != '\t';
+    return edit->ahead_at < edit->ahead_len && edit->ahead[edit->ahead_at] != '\t';
 }
 
 static unsigned char on_tab(EditLine *el, int key)
 {
     (void)key;
-    rl_edit *e = edit_of(el);
-    if (pasted(e)) {
+    rl_edit *edit = edit_of(el);
+    if (pasted(edit)) {
         el_insertstr(el, "  ");
         return CC_REFRESH;
     }
     const LineInfo *info = el_line(el);
     size_t cursor = (size_t)(info->cursor - info->buffer), start = cursor;
     char *line = mem_dup(info->buffer, (size_t)(info->lastchar - info->buffer));
-    char **list = e->complete ? e->complete(e->ud, line, cursor, &start) : NULL;
+    char **list = edit->complete ? edit->complete(edit->ud, line, cursor, &start) : NULL;
     unsigned char how = CC_REFRESH_BEEP;
     if (list && list[0] && start <= cursor) {
         size_t common = common_prefix(list);
@@ -120,7 +120,7 @@ static unsigned char on_tab(EditLine *el, int key)
         if (longer && common)
             replace_word(el, line, start, cursor, list[0], common);
         else if (list[1])
-            how = list_candidates(e, list, common);
+            how = list_candidates(edit, list, common);
     }
     free_list(list);
     free(line);
@@ -140,9 +140,9 @@ static unsigned char on_eof(EditLine *el, int key)
     return CC_REFRESH;
 }
 
-void edit_bind_keys(rl_edit *e)
+void edit_bind_keys(rl_edit *edit)
 {
-    EditLine *el = e->el;
+    EditLine *el = edit->el;
     /* wide, since libedit keeps these pointers and would leak its own copies of narrow ones */
     el_wset(el, EL_ADDFN, L"rlab-interrupt", L"give up this line", on_interrupt);
     el_wset(el, EL_ADDFN, L"rlab-suspend", L"stop the program", on_suspend);

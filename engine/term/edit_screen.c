@@ -14,10 +14,10 @@ int edit_text_width(const char *text)
     return width;
 }
 
-int edit_columns(const rl_edit *e)
+int edit_columns(const rl_edit *edit)
 {
     struct winsize ws;
-    if (ioctl(e->out_fd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
+    if (ioctl(edit->out_fd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0)
         return 80;
     return ws.ws_col;
 }
@@ -34,36 +34,36 @@ static int advance(int at, wchar_t c, int cols)
     return at + width;
 }
 
-static int cursor_row(rl_edit *e)
+static int cursor_row(rl_edit *edit)
 {
-    int cols = edit_columns(e), at = e->prompt_width;
-    const LineInfoW *line = el_wline(e->el);
+    int cols = edit_columns(edit), at = edit->prompt_width;
+    const LineInfoW *line = el_wline(edit->el);
     for (const wchar_t *p = line->buffer; p < line->cursor; p++)
         at = advance(at, *p, cols);
     return at / cols;
 }
 
-void edit_take_line_away(rl_edit *e)
+void edit_take_line_away(rl_edit *edit)
 {
-    int row = cursor_row(e);
-    fputc('\r', e->out);
+    int row = cursor_row(edit);
+    fputc('\r', edit->out);
     if (row > 0)
-        fprintf(e->out, "\033[%dA", row);
-    fputs("\033[J", e->out);
+        fprintf(edit->out, "\033[%dA", row);
+    fputs("\033[J", edit->out);
 }
 
-void edit_write_text(rl_edit *e, const char *text, size_t len)
+void edit_write_text(rl_edit *edit, const char *text, size_t len)
 {
-    fwrite(text, 1, len, e->out);
+    fwrite(text, 1, len, edit->out);
     if (len && text[len - 1] != '\n')
-        fputc('\n', e->out);
+        fputc('\n', edit->out);
 }
 
 /* libedit's own CC_REDISPLAY would blank the rows that were just written. */
-void edit_show_above(rl_edit *e, const char *text, size_t len)
+void edit_show_above(rl_edit *edit, const char *text, size_t len)
 {
-    edit_take_line_away(e);
-    edit_write_text(e, text, len);
-    el_set(e->el, EL_REFRESH);
-    fflush(e->out);
+    edit_take_line_away(edit);
+    edit_write_text(edit, text, len);
+    el_set(edit->el, EL_REFRESH);
+    fflush(edit->out);
 }

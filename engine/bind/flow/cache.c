@@ -59,34 +59,34 @@ static void need_table(lua_State *L, const char *key)
         luaL_error(L, "flow_cache.open: %s = { host =, port =, ... }", key);
 }
 
-static void read_lifetimes(lua_State *L, flow_cache_opts *o)
+static void read_lifetimes(lua_State *L, flow_cache_opts *opts)
 {
-    o->ttl_ms = read_ms(L, "ttl", 60);
-    o->soft_ttl_ms = read_ms(L, "soft_ttl", 0);
-    o->negative_ttl_ms = read_ms(L, "negative_ttl", 0);
-    o->jitter = read_number(L, "jitter", 0, 0, 1);
-    o->beta = read_number(L, "beta", 0, 0, 1000);
-    o->seed = (uint64_t)opts_int(L, 1, "seed", 0);
-    o->lease_ms = read_ms(L, "lease", 2);
-    o->local_ms = read_ms(L, "l1", 0);
-    o->stale_ms = read_ms(L, "stale", 0);
-    o->local_size = opts_int(L, 1, "l1_size", 65536);
-    if (o->ttl_ms < 1 || o->lease_ms < 1)
+    opts->ttl_ms = read_ms(L, "ttl", 60);
+    opts->soft_ttl_ms = read_ms(L, "soft_ttl", 0);
+    opts->negative_ttl_ms = read_ms(L, "negative_ttl", 0);
+    opts->jitter = read_number(L, "jitter", 0, 0, 1);
+    opts->beta = read_number(L, "beta", 0, 0, 1000);
+    opts->seed = (uint64_t)opts_int(L, 1, "seed", 0);
+    opts->lease_ms = read_ms(L, "lease", 2);
+    opts->local_ms = read_ms(L, "l1", 0);
+    opts->stale_ms = read_ms(L, "stale", 0);
+    opts->local_size = opts_int(L, 1, "l1_size", 65536);
+    if (opts->ttl_ms < 1 || opts->lease_ms < 1)
         luaL_error(L, "flow_cache.open: ttl and lease are at least 1ms");
 }
 
-static void read_limits(lua_State *L, flow_cache_opts *o)
+static void read_limits(lua_State *L, flow_cache_opts *opts)
 {
-    o->redis_timeout = opts_duration(L, 1, "redis_timeout", 0.05);
-    o->db_timeout = opts_duration(L, 1, "db_timeout", 0.2);
-    o->db_wait = opts_duration(L, 1, "db_wait", 0.1);
-    o->breaker_pause = opts_duration(L, 1, "breaker_pause", 0.3);
-    o->ramp = opts_duration(L, 1, "ramp", 0);
-    o->redis_readers = (int)read_number(L, "redis_readers", 1, 1, READERS_MAX);
-    o->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
-    o->db_reads_max = (int)read_number(L, "db_reads_max", 16, 1, WORKERS_MAX);
-    o->breaker_failures = (int)read_number(L, "breaker", 5, 0, 1e9);
-    o->retries = (int)read_number(L, "retries", 1, 0, 100);
+    opts->redis_timeout = opts_duration(L, 1, "redis_timeout", 0.05);
+    opts->db_timeout = opts_duration(L, 1, "db_timeout", 0.2);
+    opts->db_wait = opts_duration(L, 1, "db_wait", 0.1);
+    opts->breaker_pause = opts_duration(L, 1, "breaker_pause", 0.3);
+    opts->ramp = opts_duration(L, 1, "ramp", 0);
+    opts->redis_readers = (int)read_number(L, "redis_readers", 1, 1, READERS_MAX);
+    opts->workers = (int)read_number(L, "workers", 32, 1, WORKERS_MAX);
+    opts->db_reads_max = (int)read_number(L, "db_reads_max", 16, 1, WORKERS_MAX);
+    opts->breaker_failures = (int)read_number(L, "breaker", 5, 0, 1e9);
+    opts->retries = (int)read_number(L, "retries", 1, 0, 100);
 }
 
 static const char *read_prefix(lua_State *L)
@@ -97,7 +97,7 @@ static const char *read_prefix(lua_State *L)
     return prefix;
 }
 
-static void read_opts(lua_State *L, flow_cache_opts *o)
+static void read_opts(lua_State *L, flow_cache_opts *opts)
 {
     static const char *const keys[] = {"redis",
                                        "mysql",
@@ -127,26 +127,26 @@ static void read_opts(lua_State *L, flow_cache_opts *o)
                                        NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_cache.open", keys);
-    o->single = (flow_cache_single)read_word(L, "single", flow_cache_single_names);
-    o->fill = (flow_cache_fill)read_word(L, "fill", flow_cache_fill_names);
-    o->prefix = read_prefix(L);
-    read_lifetimes(L, o);
-    read_limits(L, o);
+    opts->single = (flow_cache_single)read_word(L, "single", flow_cache_single_names);
+    opts->fill = (flow_cache_fill)read_word(L, "fill", flow_cache_fill_names);
+    opts->prefix = read_prefix(L);
+    read_lifetimes(L, opts);
+    read_limits(L, opts);
     need_table(L, "redis");
-    o->redis = redis_opts_read(L, lua_gettop(L), "flow_cache.open: redis");
+    opts->redis = redis_opts_read(L, lua_gettop(L), "flow_cache.open: redis");
     need_table(L, "mysql");
-    o->mysql = mysql_opts_read(L, lua_gettop(L), "flow_cache.open: mysql");
+    opts->mysql = mysql_opts_read(L, lua_gettop(L), "flow_cache.open: mysql");
 }
 
 /* open{...} -> cache | nil, err */
 static int flow_cache_l_open(lua_State *L)
 {
-    flow_cache_opts o = {0};
+    flow_cache_opts opts = {0};
     flow_cache *cache;
     lua_settop(L, 1);
-    read_opts(L, &o);
+    read_opts(L, &opts);
     rl_handle *h = handle_new(L, &cache_handle, 0);
-    rl_err *err = flow_cache_open(&o, &cache);
+    rl_err *err = flow_cache_open(&opts, &cache);
     if (err)
         return errs_fail(L, err);
     flow_handle_set(L, h, flow_cache_flow(cache));

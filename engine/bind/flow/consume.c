@@ -50,18 +50,18 @@ static int read_word(lua_State *L, const char *key, const char *def, const char 
 }
 
 /* "del-before" and "del-after" are our words for DEL; the others are the cache's own. */
-static void read_cache(lua_State *L, flow_consume_opts *o)
+static void read_cache(lua_State *L, flow_consume_opts *opts)
 {
     const char *word = opts_str(L, OPTS, "cache", "none");
-    o->cache_before = strcmp(word, "del-before") == 0;
-    bool del = o->cache_before || strcmp(word, "del-after") == 0;
-    if (!cache_mode_parse(del ? "del" : word, &o->cache))
+    opts->cache_before = strcmp(word, "del-before") == 0;
+    bool del = opts->cache_before || strcmp(word, "del-after") == 0;
+    if (!cache_mode_parse(del ? "del" : word, &opts->cache))
         luaL_error(L,
                    "flow_consume.open: cache: '%s' is none of none, del-before, del-after, lease, "
                    "versioned, update, delta, tonumber, two-step",
                    word);
-    o->cache_prefix = opts_str(L, OPTS, "prefix", "");
-    luaL_argcheck(L, cache_prefix_fits(o->cache_prefix), OPTS, "prefix is too long");
+    opts->cache_prefix = opts_str(L, OPTS, "prefix", "");
+    luaL_argcheck(L, cache_prefix_fits(opts->cache_prefix), OPTS, "prefix is too long");
 }
 
 /* Names go into statements as they are. */
@@ -80,7 +80,7 @@ static const char *read_name(lua_State *L, const char *key, const char *def, siz
 /* ---- retry topics ---- */
 
 /* "5s:orders.retry.5s,1m:orders.retry.1m"; the pieces are kept in the stack's table KEEP. */
-static void read_retry(lua_State *L, flow_consume_opts *o)
+static void read_retry(lua_State *L, flow_consume_opts *opts)
 {
     enum { TOPIC_MAX = 249 };
     const char *text = opts_str(L, OPTS, "retry", "");
@@ -100,9 +100,9 @@ static void read_retry(lua_State *L, flow_consume_opts *o)
         if (!topic || topic > TOPIC_MAX || !units_duration(delay, &seconds) || seconds < 0)
             luaL_error(L, "flow_consume.open: retry: \"5s:topic,1m:topic\" expected, got '%s'",
                        text);
-        luaL_argcheck(L, o->ndelays < CONSUME_DELAYS_MAX, OPTS, "retry: at most 8 delays");
+        luaL_argcheck(L, opts->ndelays < CONSUME_DELAYS_MAX, OPTS, "retry: at most 8 delays");
         lua_pushlstring(L, colon + 1, topic); /* stays on the stack until the consumer is open */
-        o->delays[o->ndelays++] = (flow_consume_delay){seconds * scale, lua_tostring(L, -1)};
+        opts->delays[opts->ndelays++] = (flow_consume_delay){seconds * scale, lua_tostring(L, -1)};
         p += len + (p[len] == ',');
     }
 }
@@ -145,17 +145,17 @@ static bool commits_in_background(flow_consume_commit commit)
 
 /* The client's own words win over these. fetch.queue.backoff.ms: at its default of a second a
  * full local queue makes the fetcher pause that long. */
-static rd_kafka_conf_t *consumer_conf(lua_State *L, const flow_consume_opts *o)
+static rd_kafka_conf_t *consumer_conf(lua_State *L, const flow_consume_opts *opts)
 {
     push_properties(L, "consumer");
     lua_getfield(L, OPTS, "group");
     luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, OPTS, "group is missing");
     lua_setfield(L, -2, "group");
-    default_to(L, "client.id", o->member);
+    default_to(L, "client.id", opts->member);
     default_to(L, "auto.offset.reset", "earliest");
-    default_to(L, "enable.auto.offset.store", o->commit == CONSUME_AUTO ? "true" : "false");
-    default_to(L, "enable.auto.commit", commits_in_background(o->commit) ? "true" : "false");
-    if (commits_in_background(o->commit))
+    default_to(L, "enable.auto.offset.store", opts->commit == CONSUME_AUTO ? "true" : "false");
+    default_to(L, "enable.auto.commit", commits_in_background(opts->commit) ? "true" : "false");
+    if (commits_in_background(opts->commit))
         default_to(L, "auto.commit.interval.ms", "100");
     default_to(L, "enable.partition.eof", "true");
     default_to(L, "fetch.queue.backoff.ms", "5");
@@ -166,10 +166,10 @@ static rd_kafka_conf_t *consumer_conf(lua_State *L, const flow_consume_opts *o)
 }
 
 /* The copy in a retry topic must be there before the offset is stored. */
-static rd_kafka_conf_t *producer_conf(lua_State *L, const flow_consume_opts *o)
+static rd_kafka_conf_t *producer_conf(lua_State *L, const flow_consume_opts *opts)
 {
     push_properties(L, "producer");
-    default_to(L, "client.id", o->member);
+    default_to(L, "client.id", opts->member);
     default_to(L, "acks", "all");
     default_to(L, "enable.idempotence", "true");
     default_to(L, "partitioner", "murmur2_random");
@@ -228,58 +228,58 @@ static int read_count(lua_State *L, const char *key, lua_Integer def, lua_Intege
     return (int)n;
 }
 
-static void read_words(lua_State *L, flow_consume_opts *o)
+static void read_words(lua_State *L, flow_consume_opts *opts)
 {
-    o->commit = (flow_consume_commit)read_word(L, "commit", "after-work", commits);
-    o->dedup = (flow_consume_dedup)read_word(L, "dedup", "processed-event", dedups);
-    o->on_deadlock = (flow_consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
-    o->on_lock_wait = (flow_consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
-    o->sleep_retry = read_word(L, "retry_wait", "topic", retry_waits) == 1;
-    o->lock_in_order = read_word(L, "lock_order", "id", lock_orders) == 1;
-    o->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
-    o->transactional = opts_bool(L, OPTS, "transactional", true);
-    o->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
-    o->asks = opts_bool(L, OPTS, "handler", false);
+    opts->commit = (flow_consume_commit)read_word(L, "commit", "after-work", commits);
+    opts->dedup = (flow_consume_dedup)read_word(L, "dedup", "processed-event", dedups);
+    opts->on_deadlock = (flow_consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
+    opts->on_lock_wait = (flow_consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
+    opts->sleep_retry = read_word(L, "retry_wait", "topic", retry_waits) == 1;
+    opts->lock_in_order = read_word(L, "lock_order", "id", lock_orders) == 1;
+    opts->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
+    opts->transactional = opts_bool(L, OPTS, "transactional", true);
+    opts->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
+    opts->asks = opts_bool(L, OPTS, "handler", false);
 }
 
-static void read_numbers(lua_State *L, flow_consume_opts *o)
+static void read_numbers(lua_State *L, flow_consume_opts *opts)
 {
-    bool pool = o->commit == CONSUME_POOL_MAX || o->commit == CONSUME_POOL_MIN;
-    o->workers = read_count(L, "workers", 4, CONSUME_WORKERS_MAX);
-    o->batch = read_count(L, "batch", pool ? 1 : 500, CONSUME_BATCH_MAX);
-    o->fetch = read_count(L, "fetch", o->batch, CONSUME_BATCH_MAX);
-    o->fetch = o->fetch < o->batch ? o->batch : o->fetch;
-    luaL_argcheck(L, !pool || o->batch == 1, OPTS, "a pool takes records one by one: batch = 1");
-    luaL_argcheck(L, !pool || !o->ndelays || o->sleep_retry, OPTS,
+    bool pool = opts->commit == CONSUME_POOL_MAX || opts->commit == CONSUME_POOL_MIN;
+    opts->workers = read_count(L, "workers", 4, CONSUME_WORKERS_MAX);
+    opts->batch = read_count(L, "batch", pool ? 1 : 500, CONSUME_BATCH_MAX);
+    opts->fetch = read_count(L, "fetch", opts->batch, CONSUME_BATCH_MAX);
+    opts->fetch = opts->fetch < opts->batch ? opts->batch : opts->fetch;
+    luaL_argcheck(L, !pool || opts->batch == 1, OPTS, "a pool takes records one by one: batch = 1");
+    luaL_argcheck(L, !pool || !opts->ndelays || opts->sleep_retry, OPTS,
                   "retry topics need partitions in order, which a pool does not keep");
-    o->tries = read_count(L, "tries", 5, 1000);
-    o->backoff_min = opts_duration(L, OPTS, "backoff_min", 0.01);
-    o->backoff_max = opts_duration(L, OPTS, "backoff_max", 0.16);
-    o->lock_wait = opts_duration(L, OPTS, "lock_wait", 5);
-    o->revoke_wait = opts_duration(L, OPTS, "revoke_wait", 2);
-    o->cache_wait = opts_duration(L, OPTS, "cache_wait", 30);
-    o->dedup_ttl = opts_duration(L, OPTS, "dedup_ttl", 3600);
-    o->seed = (uint64_t)opts_int(L, OPTS, "seed", (lua_Integer)clock_unix_ns());
+    opts->tries = read_count(L, "tries", 5, 1000);
+    opts->backoff_min = opts_duration(L, OPTS, "backoff_min", 0.01);
+    opts->backoff_max = opts_duration(L, OPTS, "backoff_max", 0.16);
+    opts->lock_wait = opts_duration(L, OPTS, "lock_wait", 5);
+    opts->revoke_wait = opts_duration(L, OPTS, "revoke_wait", 2);
+    opts->cache_wait = opts_duration(L, OPTS, "cache_wait", 30);
+    opts->dedup_ttl = opts_duration(L, OPTS, "dedup_ttl", 3600);
+    opts->seed = (uint64_t)opts_int(L, OPTS, "seed", (lua_Integer)clock_unix_ns());
 }
 
 /* A frozen server must show within seconds, so the timeouts are shorter than a client's. */
-static void read_stores(lua_State *L, flow_consume_opts *o)
+static void read_stores(lua_State *L, flow_consume_opts *opts)
 {
     static const double connect_s = 2, read_s = 10;
     luaL_argcheck(L, lua_getfield(L, OPTS, "mysql") == LUA_TTABLE, OPTS, "mysql is missing");
-    o->mysql = mysql_opts_read(L, lua_gettop(L), "flow_consume.open: mysql");
-    o->mysql.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
-    o->mysql.read_timeout = opts_duration(L, -1, "read_timeout", read_s);
+    opts->mysql = mysql_opts_read(L, lua_gettop(L), "flow_consume.open: mysql");
+    opts->mysql.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
+    opts->mysql.read_timeout = opts_duration(L, -1, "read_timeout", read_s);
     int type = lua_getfield(L, OPTS, "redis");
     if (type != LUA_TNIL)
-        o->redis = redis_opts_read(L, lua_gettop(L), "flow_consume.open: redis");
-    else if (o->cache != CACHE_MODE_NONE || o->dedup == CONSUME_DEDUP_REDIS)
+        opts->redis = redis_opts_read(L, lua_gettop(L), "flow_consume.open: redis");
+    else if (opts->cache != CACHE_MODE_NONE || opts->dedup == CONSUME_DEDUP_REDIS)
         luaL_error(L, "flow_consume.open: redis is missing");
     else
-        o->redis = (redisc_opts){.port = 6379, .resp = 3};
+        opts->redis = (redisc_opts){.port = 6379, .resp = 3};
     if (type != LUA_TNIL) {
-        o->redis.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
-        o->redis.timeout = opts_duration(L, -1, "timeout", connect_s);
+        opts->redis.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
+        opts->redis.timeout = opts_duration(L, -1, "timeout", connect_s);
     }
 }
 
@@ -289,20 +289,20 @@ static int flow_consume_l_open(lua_State *L)
     lua_settop(L, OPTS);
     opts_check(L, OPTS, "flow_consume.open", keys);
     rl_handle *h = handle_new(L, &consume_handle, 0);
-    flow_consume_opts o = {.topic = read_name(L, "topic", NULL, 249),
-                           .member = read_name(L, "member", "consumer-1", 64),
-                           .dlq = opts_str(L, OPTS, "dlq", NULL)};
-    o.consumer_name = read_name(L, "consumer_name", opts_str(L, OPTS, "group", NULL), 64);
-    read_words(L, &o);
-    read_cache(L, &o);
-    read_retry(L, &o);
-    read_numbers(L, &o);
-    read_stores(L, &o);
-    rd_kafka_conf_t **kept = kafka_conf_keep(L, consumer_conf(L, &o));
-    o.producer = producer_conf(L, &o);
-    o.consumer = kafka_conf_take(kept);
+    flow_consume_opts opts = {.topic = read_name(L, "topic", NULL, 249),
+                              .member = read_name(L, "member", "consumer-1", 64),
+                              .dlq = opts_str(L, OPTS, "dlq", NULL)};
+    opts.consumer_name = read_name(L, "consumer_name", opts_str(L, OPTS, "group", NULL), 64);
+    read_words(L, &opts);
+    read_cache(L, &opts);
+    read_retry(L, &opts);
+    read_numbers(L, &opts);
+    read_stores(L, &opts);
+    rd_kafka_conf_t **kept = kafka_conf_keep(L, consumer_conf(L, &opts));
+    opts.producer = producer_conf(L, &opts);
+    opts.consumer = kafka_conf_take(kept);
     flow_consume *consume;
-    rl_err *err = flow_consume_open(&o, &consume);
+    rl_err *err = flow_consume_open(&opts, &consume);
     if (err)
         return errs_fail(L, err);
     flow_handle_set(L, h, flow_consume_flow(consume));

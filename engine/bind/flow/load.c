@@ -109,7 +109,7 @@ static void read_shape(lua_State *L, flow_load_shape *shape)
 }
 
 /* `request` is one, `requests` is a list of them. */
-static void read_shapes(lua_State *L, flow_load_opts *o)
+static void read_shapes(lua_State *L, flow_load_opts *opts)
 {
     bool one = lua_getfield(L, OPTS, "request") != LUA_TNIL;
     bool many = lua_getfield(L, OPTS, "requests") != LUA_TNIL;
@@ -126,36 +126,36 @@ static void read_shapes(lua_State *L, flow_load_opts *o)
         read_shape(L, &shapes[i]);
         lua_pop(L, 1);
     }
-    o->shapes = shapes;
-    o->nshapes = n;
+    opts->shapes = shapes;
+    opts->nshapes = n;
 }
 
-static void read_numbers(lua_State *L, flow_load_opts *o)
+static void read_numbers(lua_State *L, flow_load_opts *opts)
 {
     static const char *const arrivals[] = {"constant", "poisson", NULL};
-    o->rate = read_rate(L, OPTS);
-    o->poisson = opts_word(L, OPTS, "arrivals", "constant", "flow_load.open", arrivals) == 1;
-    o->readers = (int)opts_int_in(L, OPTS, "readers", 0, INT_MIN, INT_MAX);
-    luaL_argcheck(L, (o->rate > 0) != (o->readers > 0), 1,
+    opts->rate = read_rate(L, OPTS);
+    opts->poisson = opts_word(L, OPTS, "arrivals", "constant", "flow_load.open", arrivals) == 1;
+    opts->readers = (int)opts_int_in(L, OPTS, "readers", 0, INT_MIN, INT_MAX);
+    luaL_argcheck(L, (opts->rate > 0) != (opts->readers > 0), 1,
                   "say rate = \"200/s\" (open) or readers = 64 (closed)");
-    o->count = opts_int(L, OPTS, "count", 0);
-    o->duration = opts_duration(L, OPTS, "duration", 0);
-    o->timeout = opts_duration(L, OPTS, "timeout", 2);
-    o->late = opts_duration(L, OPTS, "late", 0.001);
-    o->in_flight = (int)opts_int_in(L, OPTS, "in_flight", 0, INT_MIN, INT_MAX);
-    o->rows = opts_int(L, OPTS, "rows", 0);
-    o->body = (size_t)opts_size(L, OPTS, "body", 0);
-    o->seed = (uint64_t)opts_int(L, OPTS, "seed", 0);
+    opts->count = opts_int(L, OPTS, "count", 0);
+    opts->duration = opts_duration(L, OPTS, "duration", 0);
+    opts->timeout = opts_duration(L, OPTS, "timeout", 2);
+    opts->late = opts_duration(L, OPTS, "late", 0.001);
+    opts->in_flight = (int)opts_int_in(L, OPTS, "in_flight", 0, INT_MIN, INT_MAX);
+    opts->rows = opts_int(L, OPTS, "rows", 0);
+    opts->body = (size_t)opts_size(L, OPTS, "body", 0);
+    opts->seed = (uint64_t)opts_int(L, OPTS, "seed", 0);
 }
 
-static void read_target(lua_State *L, flow_load_opts *o)
+static void read_target(lua_State *L, flow_load_opts *opts)
 {
     bool kafka = lua_getfield(L, OPTS, "kafka") != LUA_TNIL;
-    o->url = opts_str(L, OPTS, "url", NULL);
-    luaL_argcheck(L, kafka != (o->url != NULL), 1,
+    opts->url = opts_str(L, OPTS, "url", NULL);
+    luaL_argcheck(L, kafka != (opts->url != NULL), 1,
                   "say url = \"http://127.0.0.1:PORT\" or kafka = { brokers = ... }");
     if (kafka)
-        o->kafka = kafka_conf_read(L, -1, "flow_load.open: kafka", KAFKA_PRODUCER, NULL);
+        opts->kafka = kafka_conf_read(L, -1, "flow_load.open: kafka", KAFKA_PRODUCER, NULL);
 }
 
 static int flow_load_l_open(lua_State *L)
@@ -169,26 +169,27 @@ static int flow_load_l_open(lua_State *L)
     opts_check(L, OPTS, "flow_load.open", keys);
     rl_handle *h = handle_new(L, &load_handle, 0);
     lua_newtable(L);
-    flow_load_opts o = {.name = opts_str(L, OPTS, "name", NULL), .f = opts_str(L, OPTS, "f", NULL)};
-    read_numbers(L, &o);
-    read_shapes(L, &o);
+    flow_load_opts opts = {.name = opts_str(L, OPTS, "name", NULL),
+                           .f = opts_str(L, OPTS, "f", NULL)};
+    read_numbers(L, &opts);
+    read_shapes(L, &opts);
     if (lua_getfield(L, OPTS, "history") != LUA_TNIL)
-        o.history = history_check(L, -1);
-    read_target(L, &o); /* last: from here on the configuration is ours */
-    flow_load *l;
-    rl_err *err = flow_load_open(&o, &l);
+        opts.history = history_check(L, -1);
+    read_target(L, &opts); /* last: from here on the configuration is ours */
+    flow_load *load;
+    rl_err *err = flow_load_open(&opts, &load);
     if (err)
         return err_is(err, RL_LAB, "USAGE") ? raise_usage(L, err) : errs_fail(L, err);
     lua_settop(L, HANDLE);
-    flow_handle_set(L, h, flow_load_flow(l));
+    flow_handle_set(L, h, flow_load_flow(load));
     return 1;
 }
 
 /* ---- stats ---- */
 
-static void set_hdr(lua_State *L, flow_load *l, const char *key, flow_load_hdr which)
+static void set_hdr(lua_State *L, flow_load *load, const char *key, flow_load_hdr which)
 {
-    flow_hdr *hdr = flow_load_hdr_of(l, which);
+    flow_hdr *hdr = flow_load_hdr_of(load, which);
     flow_set_hdr(L, key, &hdr, 1);
 }
 
@@ -197,8 +198,8 @@ static void set_hdr(lua_State *L, flow_load *l, const char *key, flow_load_hdr w
 static int flow_load_l_stats(lua_State *L)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
-    flow_load *l = check(L);
-    flow_load_stats s = flow_load_stats_of(l);
+    flow_load *load = check(L);
+    flow_load_stats s = flow_load_stats_of(load);
     const struct {
         const char *key;
         int64_t value;
@@ -218,9 +219,9 @@ static int flow_load_l_stats(lua_State *L)
     for (int i = 1; i <= 5; i++)
         field_set_int(L, classes[i], s.status[i]);
     lua_setfield(L, -2, "status");
-    set_hdr(L, l, "latency", LOAD_LATENCY);
-    set_hdr(L, l, "service", LOAD_SERVICE);
-    set_hdr(L, l, "lateness", LOAD_LATENESS);
+    set_hdr(L, load, "latency", LOAD_LATENCY);
+    set_hdr(L, load, "service", LOAD_SERVICE);
+    set_hdr(L, load, "lateness", LOAD_LATENESS);
     return 1;
 }
 
@@ -252,12 +253,12 @@ static void push_row(lua_State *L, const flow_load_row *row)
 /* load:take([n = 1000]) -> list of rows, oldest first */
 static int flow_load_l_take(lua_State *L)
 {
-    flow_load *l = check(L);
+    flow_load *load = check(L);
     lua_Integer want = luaL_optinteger(L, 2, TAKE_MAX);
     luaL_argcheck(L, want > 0, 2, "a positive number expected");
     lua_newtable(L);
     flow_load_row row;
-    for (lua_Integer n = 1; n <= want && flow_load_take(l, &row, 1) == 1; n++) {
+    for (lua_Integer n = 1; n <= want && flow_load_take(load, &row, 1) == 1; n++) {
         push_row(L, &row);
         flow_load_row_free(&row);
         lua_rawseti(L, -2, n);
@@ -277,9 +278,9 @@ static int flow_load_l_wait(lua_State *L)
 {
     static const flow_end wait = {false, "the wait", "the load has not come to its end",
                                   failure_of};
-    flow_load *l = check(L);
+    flow_load *load = check(L);
     double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
-    return flow_end_await(L, flow_load_flow(l), seconds, &wait);
+    return flow_end_await(L, flow_load_flow(load), seconds, &wait);
 }
 
 int luaopen_rlab_flow_load(lua_State *L)

@@ -38,12 +38,12 @@ static my_opts read_mysql(lua_State *L)
     if (lua_getfield(L, 1, "mysql") != LUA_TTABLE)
         luaL_error(L,
                    "flow_relay.open: mysql = { host =, port =, user =, password =, database = }");
-    my_opts o = mysql_opts_read(L, lua_gettop(L), "flow_relay.open: mysql");
+    my_opts opts = mysql_opts_read(L, lua_gettop(L), "flow_relay.open: mysql");
     lua_getfield(L, -1, "read_timeout");
     if (lua_isnil(L, -1))
-        o.read_timeout = 5; /* a frozen server must show */
+        opts.read_timeout = 5; /* a frozen server must show */
     lua_pop(L, 2);
-    return o;
+    return opts;
 }
 
 /* Nothing is never. */
@@ -130,13 +130,13 @@ static int flow_relay_l_open(lua_State *L)
     lua_settop(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_relay.open", keys);
-    flow_relay_opts o = read_opts(L);
+    flow_relay_opts opts = read_opts(L);
     rl_handle *h = handle_new(L, &relay_handle, 0);
     push_properties(L);
     rd_kafka_conf_t *conf =
         kafka_conf_read(L, lua_gettop(L), "flow_relay.open: producer", KAFKA_PRODUCER, NULL);
     flow_relay *relay;
-    rl_err *err = flow_relay_open(&o, conf, &relay);
+    rl_err *err = flow_relay_open(&opts, conf, &relay);
     if (err)
         return err_is(err, RL_LAB, "USAGE") ? errs_raise(L, err) : errs_fail(L, err);
     lua_settop(L, 2);

@@ -45,9 +45,9 @@ static const rl_connector connector = {&mysql_type, connect_conn, NULL};
 /* connect{host=, port=, ...} -> db | nil, err */
 static int mysql_l_connect(lua_State *L)
 {
-    my_opts o = mysql_opts_read(L, 1, "mysql.connect");
+    my_opts opts = mysql_opts_read(L, 1, "mysql.connect");
     task_require(L);
-    return connect_new(L, &connector, my_conn_new(&o));
+    return connect_new(L, &connector, my_conn_new(&opts));
 }
 
 /* db:reconnect() -> db | nil, err */

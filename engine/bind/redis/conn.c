@@ -57,9 +57,9 @@ static const rl_connector connector = {&redis_type, connect_conn, warn_of_fallba
 /* redis.connect{host=, port=, ...} -> r | nil, err */
 static int redis_l_connect(lua_State *L)
 {
-    redisc_opts o = redis_opts_read(L, 1, "redis.connect");
+    redisc_opts opts = redis_opts_read(L, 1, "redis.connect");
     task_require(L);
-    return connect_new(L, &connector, redisc_new(&o));
+    return connect_new(L, &connector, redisc_new(&opts));
 }
 
 /* r:reconnect() -> r | nil, err: a new connection with the options of connect */

@@ -113,16 +113,16 @@ static void child_detach(rl_handle *h)
 
 int child_spawn(lua_State *L)
 {
-    proc_opts o = child_opts(L);
+    proc_opts opts = child_opts(L);
     rl_handle *h = handle_new(L, &child_type, 2);
-    o.changed = child_changed;
-    o.arg = h;
+    opts.changed = child_changed;
+    opts.arg = h;
     rl_proc *p;
-    rl_err *err = proc_spawn(task_loop(L), &o, &p);
+    rl_err *err = proc_spawn(task_loop(L), &opts, &p);
     if (err)
         return errs_fail(L, err);
     handle_set(h, p);
-    if (o.detached)
+    if (opts.detached)
         handle_settle(h);
     procfs_stat st = {0};
     procfs_read(proc_pid(p), &st);

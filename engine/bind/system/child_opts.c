@@ -122,20 +122,20 @@ proc_opts child_opts(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     opts_check(L, 1, "process.spawn", keys);
-    proc_opts o = {.detached = opts_bool(L, 1, "detached", false),
-                   .cwd = opts_str(L, 1, "cwd", NULL)};
+    proc_opts opts = {.detached = opts_bool(L, 1, "detached", false),
+                      .cwd = opts_str(L, 1, "cwd", NULL)};
     int64_t max = opts_size(L, 1, "max_output", MAX_OUTPUT);
     luaL_argcheck(L, max > 0, 1, "max_output must be positive");
-    o.max_output = (size_t)max;
-    const char *out = o.detached ? "null" : "capture";
-    o.io[0] = read_io(L, 1, "stdin", "null");
-    o.io[1] = read_io(L, 1, "stdout", out);
-    o.io[2] = read_io(L, 1, "stderr", out);
+    opts.max_output = (size_t)max;
+    const char *out = opts.detached ? "null" : "capture";
+    opts.io[0] = read_io(L, 1, "stdin", "null");
+    opts.io[1] = read_io(L, 1, "stdout", out);
+    opts.io[2] = read_io(L, 1, "stderr", out);
     for (int i = 0; i < 3; i++)
-        if (o.detached && o.io[i].kind == PROC_PIPE)
+        if (opts.detached && opts.io[i].kind == PROC_PIPE)
             luaL_error(L, "process.spawn: a detached child outlives rlab; give its output a file "
                           "path, \"inherit\" or \"null\"");
-    o.argv = read_cmd(L, 1);
-    o.env = read_env(L, 1);
-    return o;
+    opts.argv = read_cmd(L, 1);
+    opts.env = read_env(L, 1);
+    return opts;
 }

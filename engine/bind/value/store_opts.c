@@ -33,19 +33,19 @@ redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
         "host", "port",    "socket",          "user",        "password", "db",
         "resp", "timeout", "connect_timeout", "client_name", NULL};
     opts_check(L, idx, call, allowed);
-    redisc_opts o = {.host = opts_str(L, idx, "host", NULL),
-                     .port = (int)opts_int_in(L, idx, "port", 6379, 0, UINT16_MAX),
-                     .socket = opts_str(L, idx, "socket", NULL),
-                     .user = opts_str(L, idx, "user", NULL),
-                     .password = opts_str(L, idx, "password", NULL),
-                     .client_name = opts_str(L, idx, "client_name", NULL),
-                     .db = (int)opts_int_in(L, idx, "db", 0, 0, INT_MAX),
-                     .resp = (int)opts_int_in(L, idx, "resp", 3, INT_MIN, INT_MAX),
-                     .timeout = opts_duration(L, idx, "timeout", 10),
-                     .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)};
-    if (o.resp != 2 && o.resp != 3)
+    redisc_opts opts = {.host = opts_str(L, idx, "host", NULL),
+                        .port = (int)opts_int_in(L, idx, "port", 6379, 0, UINT16_MAX),
+                        .socket = opts_str(L, idx, "socket", NULL),
+                        .user = opts_str(L, idx, "user", NULL),
+                        .password = opts_str(L, idx, "password", NULL),
+                        .client_name = opts_str(L, idx, "client_name", NULL),
+                        .db = (int)opts_int_in(L, idx, "db", 0, 0, INT_MAX),
+                        .resp = (int)opts_int_in(L, idx, "resp", 3, INT_MIN, INT_MAX),
+                        .timeout = opts_duration(L, idx, "timeout", 10),
+                        .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)};
+    if (opts.resp != 2 && opts.resp != 3)
         luaL_error(L, "%s: resp is 2 or 3", call);
-    if (o.user && !o.password)
+    if (opts.user && !opts.password)
         luaL_error(L, "%s: a user needs a password", call);
-    return o;
+    return opts;
 }

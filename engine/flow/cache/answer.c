@@ -38,10 +38,10 @@ void cache_answer(flow_cache *cache, cache_lookup *lookup, flow_cache_source sou
 
 bool cache_stale_copy(flow_cache *cache, const cache_lookup *lookup, cache_entry *out)
 {
-    const flow_cache_opts *o = &cache->opts;
-    if (o->stale_ms <= 0)
+    const flow_cache_opts *opts = &cache->opts;
+    if (opts->stale_ms <= 0)
         return false;
-    if (cache_local_get(cache->local, lookup->account, clock_unix_ms(), o->stale_ms, out))
+    if (cache_local_get(cache->local, lookup->account, clock_unix_ms(), opts->stale_ms, out))
         return true;
     *out = lookup->seen;
     return out->state == CACHE_VALUE;

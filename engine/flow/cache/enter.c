@@ -11,14 +11,14 @@ enum { SLICE_MS = 250, STEPS_MAX = 512 };
 
 static void begin(flow_cache *cache, cache_lookup *lookup)
 {
-    const flow_cache_opts *o = &cache->opts;
+    const flow_cache_opts *opts = &cache->opts;
     cache_entry entry;
     if (flow_stopping(&cache->flow)) {
         rl_err *err = cache_refusal("STOPPING", "the service is stopping");
         cache_answer_failed(cache, lookup, err, true);
         err_free(err);
-    } else if (o->local_ms > 0 && cache_local_get(cache->local, lookup->account, clock_unix_ms(),
-                                                  o->local_ms, &entry)) {
+    } else if (opts->local_ms > 0 && cache_local_get(cache->local, lookup->account, clock_unix_ms(),
+                                                     opts->local_ms, &entry)) {
         cache_answer(cache, lookup,
                      entry.state == CACHE_NEGATIVE ? CACHE_FROM_NEGATIVE : CACHE_FROM_LOCAL,
                      &entry);

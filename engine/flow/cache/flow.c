@@ -40,10 +40,10 @@ static void own_options(flow_cache *cache, const flow_cache_opts *opts)
     cache->opts.mysql.write_timeout = 0;
 }
 
-static void free_options(flow_cache_opts *o)
+static void free_options(flow_cache_opts *opts)
 {
-    const char *texts[] = {o->prefix, o->redis.host, o->redis.user, o->redis.password,
-                           o->redis.client_name};
+    const char *texts[] = {opts->prefix, opts->redis.host, opts->redis.user, opts->redis.password,
+                           opts->redis.client_name};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free((char *)texts[i]);
 }

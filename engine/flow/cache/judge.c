@@ -42,16 +42,16 @@ static void refresh(flow_cache *cache, int64_t account, const cache_entry *seen)
 static void judge_value(flow_cache *cache, cache_lookup *lookup, const cache_entry *entry,
                         rl_rng *rng)
 {
-    const flow_cache_opts *o = &cache->opts;
+    const flow_cache_opts *opts = &cache->opts;
     int64_t now = clock_unix_ms();
-    if (o->soft_ttl_ms > 0 && entry->soft && now >= entry->soft) {
+    if (opts->soft_ttl_ms > 0 && entry->soft && now >= entry->soft) {
         int64_t account = lookup->account;
         cache_answer(cache, lookup, CACHE_FROM_STALE, entry);
         refresh(cache, account, entry);
         return;
     }
-    if (o->beta > 0 &&
-        cache_early(now, entry->expires, entry->cost, o->beta, 1 - rng_double(rng))) {
+    if (opts->beta > 0 &&
+        cache_early(now, entry->expires, entry->cost, opts->beta, 1 - rng_double(rng))) {
         lookup->seen = *entry;
         load(cache, lookup, true);
         return;

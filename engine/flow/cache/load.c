@@ -99,14 +99,14 @@ static void account_key(const cache_fetch *fetch, cache_key_kind kind, char out[
 /* What is there is good enough: not what this load was begun to replace. */
 static bool is_fresh(const cache_fetch *fetch, const cache_entry *entry)
 {
-    const flow_cache_opts *o = &fetch->worker->cache->opts;
+    const flow_cache_opts *opts = &fetch->worker->cache->opts;
     if (entry->state == CACHE_NEGATIVE)
-        return o->negative_ttl_ms > 0;
+        return opts->negative_ttl_ms > 0;
     if (entry->state != CACHE_VALUE)
         return false;
     if (fetch->flight->seen.state == CACHE_VALUE && entry->stored <= fetch->flight->seen.stored)
         return false;
-    return !(o->soft_ttl_ms > 0 && entry->soft && clock_unix_ms() >= entry->soft);
+    return !(opts->soft_ttl_ms > 0 && entry->soft && clock_unix_ms() >= entry->soft);
 }
 
 static bool take_if_fresh(cache_fetch *fetch, const redisReply *reply)
@@ -323,13 +323,14 @@ static rl_err *read_database(cache_fetch *fetch)
 
 static int64_t lifetime(cache_fetch *fetch)
 {
-    const flow_cache_opts *o = &fetch->worker->cache->opts;
+    const flow_cache_opts *opts = &fetch->worker->cache->opts;
     cache_entry *entry = &fetch->entry;
     if (entry->state == CACHE_NEGATIVE)
-        return o->negative_ttl_ms;
-    int64_t ttl = cache_ttl(o->ttl_ms, o->jitter, o->seed, fetch->flight->account, entry->version);
-    if (o->soft_ttl_ms > 0)
-        entry->soft = entry->stored + cache_ttl(o->soft_ttl_ms, o->jitter, o->seed,
+        return opts->negative_ttl_ms;
+    int64_t ttl =
+        cache_ttl(opts->ttl_ms, opts->jitter, opts->seed, fetch->flight->account, entry->version);
+    if (opts->soft_ttl_ms > 0)
+        entry->soft = entry->stored + cache_ttl(opts->soft_ttl_ms, opts->jitter, opts->seed,
                                                 fetch->flight->account, entry->version);
     return ttl;
 }
@@ -413,14 +414,14 @@ static void after_read(cache_fetch *fetch)
 
 static rl_err *load_once(cache_fetch *fetch)
 {
-    const flow_cache_opts *o = &fetch->worker->cache->opts;
-    bool leases = o->single == CACHE_SINGLE_LEASE || o->fill == CACHE_FILL_LEASE;
+    const flow_cache_opts *opts = &fetch->worker->cache->opts;
+    bool leases = opts->single == CACHE_SINGLE_LEASE || opts->fill == CACHE_FILL_LEASE;
     new_token(fetch);
     fetch->leased = false;
     bool asks_lease = leases && fetch->writes;
     if (fetch->redis && asks_lease && !wait_for_lease(fetch))
         return NULL;
-    if (fetch->redis && !asks_lease && o->single != CACHE_SINGLE_NONE && found_again(fetch))
+    if (fetch->redis && !asks_lease && opts->single != CACHE_SINGLE_NONE && found_again(fetch))
         return NULL;
     rl_err *err = read_database(fetch);
     if (!err)

@@ -53,8 +53,8 @@ static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_it
 {
     char key[DEDUP_KEY_MAX], ttl[16];
     int len =
-        snprintf(key, sizeof key, "%sdedup:%s", w->consume->o.cache_prefix, item->event.id_text);
-    snprintf(ttl, sizeof ttl, "%d", (int)w->consume->o.dedup_ttl);
+        snprintf(key, sizeof key, "%sdedup:%s", w->consume->opts.cache_prefix, item->event.id_text);
+    snprintf(ttl, sizeof ttl, "%d", (int)w->consume->opts.dedup_ttl);
     rl_assert(len < DEDUP_KEY_MAX);
     const char *argv[] = {"SET", key, "1", "NX", "EX", ttl};
     size_t lens[] = {3, (size_t)len, 1, 2, 2, strlen(ttl)};
@@ -120,8 +120,8 @@ static rl_err *apply_changes(consume_worker *w, void *arg)
 {
     change_list *job = arg;
     job->tally = (cache_tally){0};
-    return cache_apply(w->redis, w->consume->o.cache_prefix, w->consume->o.cache, job->changes,
-                       (size_t)job->n, &job->tally);
+    return cache_apply(w->redis, w->consume->opts.cache_prefix, w->consume->opts.cache,
+                       job->changes, (size_t)job->n, &job->tally);
 }
 
 static void invalidation_failed(consume_worker *w, consume_item *item, rl_err *err)
@@ -149,12 +149,12 @@ static void one_by_one(consume_worker *w, const change_list *job)
 static void invalidate_all(consume_worker *w, const consume_permit *permit, change_list *job)
 {
     rl_err *err = NULL;
-    if (until_redis_answers(w, permit, w->consume->o.cache_wait, apply_changes, job, &err)) {
+    if (until_redis_answers(w, permit, w->consume->opts.cache_wait, apply_changes, job, &err)) {
         consume_count(w, CONSUME_N_invalidated, job->n);
         return;
     }
     bool over = !consume_may_repeat(permit);
-    if (!redis_is_out(err) && job->n > 1 && w->consume->o.cache != CACHE_MODE_DELTA)
+    if (!redis_is_out(err) && job->n > 1 && w->consume->opts.cache != CACHE_MODE_DELTA)
         one_by_one(w, job);
     else
         for (int i = 0; i < job->n; i++) {
@@ -184,7 +184,7 @@ static bool concerns(const consume_worker *w, const consume_item *item, bool bef
     if (item->invalidated)
         return false;
     return item->state == ITEM_APPLIED ||
-           (item->state == ITEM_SEEN && w->consume->o.invalidate_seen);
+           (item->state == ITEM_SEEN && w->consume->opts.invalidate_seen);
 }
 
 static void hit_after(consume_worker *w, const change_list *job)
@@ -214,7 +214,7 @@ void consume_cache_invalidate(consume_worker *w, const consume_permit *permit, c
         for (int leg = 0; !err && leg < items[i].event.nlegs; leg++)
             list_change(&job, &items[i], leg);
     }
-    if (job.n && w->consume->o.cache != CACHE_MODE_NONE)
+    if (job.n && w->consume->opts.cache != CACHE_MODE_NONE)
         invalidate_all(w, permit, &job);
     if (!before)
         hit_after(w, &job);

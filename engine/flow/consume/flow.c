@@ -18,24 +18,25 @@ static const char *own_text(const char *text)
     return text ? mem_strdup(text) : NULL;
 }
 
-static void own_texts(flow_consume_opts *o)
+static void own_texts(flow_consume_opts *opts)
 {
-    o->topic = own_text(o->topic);
-    o->consumer_name = own_text(o->consumer_name);
-    o->member = own_text(o->member);
-    o->dlq = own_text(o->dlq);
-    o->cache_prefix = own_text(o->cache_prefix ? o->cache_prefix : "");
-    for (int i = 0; i < o->ndelays; i++)
-        o->delays[i].topic = own_text(o->delays[i].topic);
+    opts->topic = own_text(opts->topic);
+    opts->consumer_name = own_text(opts->consumer_name);
+    opts->member = own_text(opts->member);
+    opts->dlq = own_text(opts->dlq);
+    opts->cache_prefix = own_text(opts->cache_prefix ? opts->cache_prefix : "");
+    for (int i = 0; i < opts->ndelays; i++)
+        opts->delays[i].topic = own_text(opts->delays[i].topic);
 }
 
-static void free_texts(flow_consume_opts *o)
+static void free_texts(flow_consume_opts *opts)
 {
-    const char *texts[] = {o->topic, o->consumer_name, o->member, o->dlq, o->cache_prefix};
+    const char *texts[] = {opts->topic, opts->consumer_name, opts->member, opts->dlq,
+                           opts->cache_prefix};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free((char *)texts[i]);
-    for (int i = 0; i < o->ndelays; i++)
-        free((char *)o->delays[i].topic);
+    for (int i = 0; i < opts->ndelays; i++)
+        free((char *)opts->delays[i].topic);
 }
 
 /* ---- workers ---- */
@@ -166,11 +167,11 @@ static void poll_once(flow_consume *consume)
 static void consume_subscribe(flow_consume *consume)
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
-    rd_kafka_topic_partition_list_add(topics, consume->o.topic, RD_KAFKA_PARTITION_UA);
-    for (int i = 0; i < consume->o.ndelays && !consume->o.sleep_retry; i++)
-        if (!rd_kafka_topic_partition_list_find(topics, consume->o.delays[i].topic,
+    rd_kafka_topic_partition_list_add(topics, consume->opts.topic, RD_KAFKA_PARTITION_UA);
+    for (int i = 0; i < consume->opts.ndelays && !consume->opts.sleep_retry; i++)
+        if (!rd_kafka_topic_partition_list_find(topics, consume->opts.delays[i].topic,
                                                 RD_KAFKA_PARTITION_UA))
-            rd_kafka_topic_partition_list_add(topics, consume->o.delays[i].topic,
+            rd_kafka_topic_partition_list_add(topics, consume->opts.delays[i].topic,
                                               RD_KAFKA_PARTITION_UA);
     rl_err *err = kafka_consumer_subscribe(consume->consumer, topics);
     if (err)
@@ -183,7 +184,7 @@ static void leave_group(flow_consume *consume)
 {
     consume_shared_clear(consume);
     consume_parts_clear(consume);
-    if (consume->o.commit == CONSUME_AFTER_WORK || consume_is_shared(consume))
+    if (consume->opts.commit == CONSUME_AFTER_WORK || consume_is_shared(consume))
         err_free(kafka_consumer_commit(consume->consumer, NULL, COMMIT_MS, NULL));
     kafka_consumer_close(consume->consumer);
     consume->consumer = NULL;
@@ -288,7 +289,7 @@ static void consume_interrupt(rl_flow *flow)
     my_conn_cancel(consume->probe_db);
     if (consume->probe_redis)
         redisc_cancel(consume->probe_redis);
-    for (int i = 0; i < consume->o.workers; i++) {
+    for (int i = 0; i < consume->opts.workers; i++) {
         my_conn_cancel(consume->workers[i].db);
         redisc_cancel(consume->workers[i].redis);
     }
@@ -303,8 +304,8 @@ static void consume_worker_open(flow_consume *consume, int i)
     w->consume = consume;
     w->permit.flow = &consume->flow;
     w->index = i;
-    w->db = my_conn_new(&consume->o.mysql);
-    w->redis = redisc_new(&consume->o.redis);
+    w->db = my_conn_new(&consume->opts.mysql);
+    w->redis = redisc_new(&consume->opts.redis);
     w->count = flow_counters_new(&consume->flow, CONSUME_N);
     for (int h = 0; h < CONSUME_H; h++)
         flow_hdr_open(&w->hist[h]);
@@ -314,7 +315,7 @@ static void consume_worker_open(flow_consume *consume, int i)
         cond_init(&consume->shared.change);
         cond_init(&consume->ask_change);
     }
-    rng_init(&w->rng, consume->o.seed + (uint64_t)i);
+    rng_init(&w->rng, consume->opts.seed + (uint64_t)i);
 }
 
 static void consume_worker_close(consume_worker *w)
@@ -333,15 +334,15 @@ static void consume_worker_close(consume_worker *w)
 
 static void consume_free(flow_consume *consume)
 {
-    for (int i = 0; i < consume->o.workers; i++)
+    for (int i = 0; i < consume->opts.workers; i++)
         consume_worker_close(&consume->workers[i]);
     if (consume->consumer)
         kafka_consumer_close(consume->consumer);
     close_dead(consume);
     rd_kafka_conf_destroy(consume->conf);
     consume_probe_close(consume);
-    rd_kafka_conf_destroy(consume->o.producer);
-    free_texts(&consume->o);
+    rd_kafka_conf_destroy(consume->opts.producer);
+    free_texts(&consume->opts);
     free(consume->workers);
     free(consume->all);
     pthread_cond_destroy(&consume->ask_change);
@@ -354,7 +355,7 @@ static void consume_free(flow_consume *consume)
 static rl_err *consume_start(flow_consume *consume)
 {
     rl_err *err = NULL;
-    for (int i = 0; !err && i < consume->o.workers; i++) {
+    for (int i = 0; !err && i < consume->opts.workers; i++) {
         err = flow_start(&consume->flow, "consume-work", consume_worker_main, &consume->workers[i]);
         if (!err)
             atomic_fetch_add(&consume->working, 1);
@@ -367,28 +368,28 @@ static rl_err *consume_start(flow_consume *consume)
 }
 
 /* The binding has checked what the user wrote. */
-static void assert_opts(const flow_consume_opts *o)
+static void assert_opts(const flow_consume_opts *opts)
 {
-    rl_assert(o->topic && o->consumer_name && o->member);
-    rl_assert(o->workers >= 1 && o->workers <= CONSUME_WORKERS_MAX);
-    rl_assert(o->batch >= 1 && o->batch <= o->fetch && o->fetch <= CONSUME_BATCH_MAX);
-    rl_assert(o->ndelays >= 0 && o->ndelays <= CONSUME_DELAYS_MAX && o->tries >= 1);
-    for (int i = 0; i < o->ndelays; i++)
-        rl_assert(o->delays[i].topic && o->delays[i].seconds >= 0);
+    rl_assert(opts->topic && opts->consumer_name && opts->member);
+    rl_assert(opts->workers >= 1 && opts->workers <= CONSUME_WORKERS_MAX);
+    rl_assert(opts->batch >= 1 && opts->batch <= opts->fetch && opts->fetch <= CONSUME_BATCH_MAX);
+    rl_assert(opts->ndelays >= 0 && opts->ndelays <= CONSUME_DELAYS_MAX && opts->tries >= 1);
+    for (int i = 0; i < opts->ndelays; i++)
+        rl_assert(opts->delays[i].topic && opts->delays[i].seconds >= 0);
 }
 
 rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
 {
     assert_opts(opts);
     flow_consume *consume = mem_zero(sizeof *consume);
-    consume->o = *opts;
-    own_texts(&consume->o);
+    consume->opts = *opts;
+    own_texts(&consume->opts);
     flow_init(&consume->flow);
     consume->flow.interrupt = consume_interrupt;
     pthread_mutex_init(&consume->lock, NULL);
     pthread_mutex_init(&consume->shared.lock, NULL);
-    consume->workers = mem_zero((size_t)consume->o.workers * sizeof *consume->workers);
-    for (int i = 0; i < consume->o.workers; i++)
+    consume->workers = mem_zero((size_t)consume->opts.workers * sizeof *consume->workers);
+    for (int i = 0; i < consume->opts.workers; i++)
         consume_worker_open(consume, i);
     consume_probe_open(consume);
     kafka_conf_value(opts->consumer, "group.id", consume->group, sizeof consume->group);
@@ -457,6 +458,6 @@ int flow_consume_partitions(flow_consume *consume, flow_consume_partition *out, 
 void flow_consume_hist_add_to(flow_consume *consume, flow_consume_hist which,
                               struct hdr_histogram *sum)
 {
-    for (int i = 0; i < consume->o.workers; i++)
+    for (int i = 0; i < consume->opts.workers; i++)
         flow_hdr_add_to(&consume->workers[i].hist[which], sum);
 }

@@ -204,8 +204,8 @@ typedef struct consume_quiet {
 } consume_quiet;
 
 struct flow_consume {
-    rl_flow flow;        /* first */
-    flow_consume_opts o; /* its texts are owned */
+    rl_flow flow;           /* first */
+    flow_consume_opts opts; /* its texts are owned */
     char group[256];
     kafka_consumer
         *_Atomic consumer; /* set by the poller; others may look at the one before for a moment */
@@ -232,7 +232,7 @@ struct flow_consume {
 
 static inline bool consume_is_shared(const flow_consume *consume)
 {
-    return consume->o.commit == CONSUME_POOL_MAX || consume->o.commit == CONSUME_POOL_MIN;
+    return consume->opts.commit == CONSUME_POOL_MAX || consume->opts.commit == CONSUME_POOL_MIN;
 }
 
 #endif

@@ -84,7 +84,7 @@ static fail_outcome item_hit(const consume_item *item, fail_point_id id, hit_tex
                            {"attempt", t->attempt, true},
                            {"version", t->version, true},
                            {"account", t->account, true},
-                           {"member", item->part->consume->o.member, false}};
+                           {"member", item->part->consume->opts.member, false}};
     return fail_hit(id, ctx, sizeof ctx / sizeof *ctx, value);
 }
 

@@ -21,7 +21,7 @@ void consume_pause(consume_worker *w, int turn)
 static rl_err *link_mysql(consume_worker *w)
 {
     char sql[160];
-    double wait = w->consume->o.lock_wait;
+    double wait = w->consume->opts.lock_wait;
     rl_err *err = my_conn_connect(w->db);
     if (err)
         return err;

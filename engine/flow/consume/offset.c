@@ -70,7 +70,7 @@ void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_
     rl_err *err;
     rl_assert(next >= 0 && (!last || last->partition == part->partition));
     atomic_store(&part->position, next);
-    switch (w->consume->o.commit) {
+    switch (w->consume->opts.commit) {
     case CONSUME_AFTER_WORK:
     case CONSUME_POOL_MAX:
     case CONSUME_POOL_MIN:

@@ -37,8 +37,8 @@ static void on_records(rd_kafka_t *rk, void *arg)
 
 static bool is_retry(const flow_consume *consume, const char *topic)
 {
-    for (int i = 0; i < consume->o.ndelays; i++)
-        if (strcmp(consume->o.delays[i].topic, topic) == 0)
+    for (int i = 0; i < consume->opts.ndelays; i++)
+        if (strcmp(consume->opts.delays[i].topic, topic) == 0)
             return true;
     return false;
 }
@@ -47,11 +47,11 @@ static consume_part *part_new(flow_consume *consume, const char *topic, int32_t 
 {
     consume_part *part = mem_zero(sizeof *part);
     part->consume = consume;
-    part->permit = (consume_permit){&consume->flow, consume->o.drop_lost ? &part->lost : NULL};
+    part->permit = (consume_permit){&consume->flow, consume->opts.drop_lost ? &part->lost : NULL};
     part->topic = mem_strdup(topic);
     part->partition = partition;
     part->retry = is_retry(consume, topic);
-    part->must_seek = consume->o.commit == CONSUME_MYSQL;
+    part->must_seek = consume->opts.commit == CONSUME_MYSQL;
     part->db_next = -1;
     part->position = part->eof = -1;
     consume_track_open(&part->track);
@@ -83,7 +83,7 @@ static int load_of(consume_worker *w)
 static consume_worker *least_busy(flow_consume *consume)
 {
     consume_worker *best = &consume->workers[0];
-    for (int i = 1, least = load_of(best); i < consume->o.workers && least > 0; i++) {
+    for (int i = 1, least = load_of(best); i < consume->opts.workers && least > 0; i++) {
         int n = load_of(&consume->workers[i]);
         if (n >= least)
             continue;
@@ -99,7 +99,7 @@ static void give_to_worker(consume_part *part)
 {
     consume_worker *w = least_busy(part->consume);
     part->worker = w;
-    part->held = mem_zero((size_t)part->consume->o.fetch * sizeof *part->held);
+    part->held = mem_zero((size_t)part->consume->opts.fetch * sizeof *part->held);
     part->queue = rd_kafka_queue_get_partition(kafka_consumer_rk(part->consume->consumer),
                                                part->topic, part->partition);
     rd_kafka_queue_forward(part->queue, NULL);
@@ -175,7 +175,7 @@ static void free_unless_used(flow_consume *consume, consume_part *part)
 
 void consume_parts_remove(flow_consume *consume, const rd_kafka_topic_partition_list_t *list)
 {
-    rl_deadline until = deadline_in_ms(units_ms(consume->o.revoke_wait));
+    rl_deadline until = deadline_in_ms(units_ms(consume->opts.revoke_wait));
     consume_part **parts = mem_zero((size_t)(list->cnt + 1) * sizeof(consume_part *));
     for (int i = 0; i < list->cnt; i++) {
         parts[i] = unlist_part(consume, list->elems[i].topic, list->elems[i].partition);
@@ -238,7 +238,7 @@ void consume_parts_clear(flow_consume *consume)
     }
     consume->nall = 0;
     pthread_mutex_unlock(&consume->lock);
-    for (int i = 0; i < consume->o.workers; i++) {
+    for (int i = 0; i < consume->opts.workers; i++) {
         consume_worker *w = &consume->workers[i];
         pthread_mutex_lock(&w->lock);
         consume_part *gone = take_gone(w);
@@ -344,7 +344,7 @@ static int part_fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
 static void part_keep(consume_part *part, rd_kafka_message_t *msg)
 {
     if (!msg->err) {
-        rl_assert(part->nheld < part->consume->o.fetch);
+        rl_assert(part->nheld < part->consume->opts.fetch);
         part->held[part->nheld++] = (consume_item){.msg = msg, .part = part};
         return;
     }
@@ -360,7 +360,7 @@ static void part_keep(consume_part *part, rd_kafka_message_t *msg)
 static void part_fill(consume_part *part)
 {
     rl_assert(part->busy && part->head == part->nheld);
-    int room = part->consume->o.fetch;
+    int room = part->consume->opts.fetch;
     rd_kafka_message_t **msgs = mem_alloc((size_t)room * sizeof *msgs);
     part->head = part->nheld = 0;
     set_ready(part, false);
@@ -388,7 +388,7 @@ consume_item *consume_part_batch(consume_part *part, int *n)
         part_fill(part);
     int max = part->nheld - part->head;
     int64_t wait = 0;
-    max = max < part->consume->o.batch ? max : part->consume->o.batch;
+    max = max < part->consume->opts.batch ? max : part->consume->opts.batch;
     consume_item *items = part->held + part->head;
     *n = part->retry ? 0 : max;
     while (*n < max && (wait = wait_of(part, &items[*n])) <= 0)

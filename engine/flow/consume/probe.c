@@ -7,7 +7,7 @@ static const double probe_every = 1, probe_s = PROBE_MS / 1e3;
 
 bool consume_uses_redis(const flow_consume *consume)
 {
-    return consume->o.cache != CACHE_MODE_NONE || consume->o.dedup == CONSUME_DEDUP_REDIS;
+    return consume->opts.cache != CACHE_MODE_NONE || consume->opts.dedup == CONSUME_DEDUP_REDIS;
 }
 
 /* Takes err. */
@@ -23,8 +23,8 @@ static void report_health(flow_consume *consume, const char *need, rl_err *err)
 static rl_err *probe_kafka(flow_consume *consume)
 {
     int64_t low, high;
-    return kafka_consumer_watermarks(consume->consumer, consume->o.topic, 0, PROBE_MS, NULL, &low,
-                                     &high);
+    return kafka_consumer_watermarks(consume->consumer, consume->opts.topic, 0, PROBE_MS, NULL,
+                                     &low, &high);
 }
 
 static rl_err *probe_mysql(my_conn *db)
@@ -55,8 +55,8 @@ static void ask_all(flow_consume *consume, my_conn *db, redisc_conn *redis)
 /* The options' texts are good only while the consumer is being opened. */
 void consume_probe_open(flow_consume *consume)
 {
-    my_opts mysql = consume->o.mysql;
-    redisc_opts redis = consume->o.redis;
+    my_opts mysql = consume->opts.mysql;
+    redisc_opts redis = consume->opts.redis;
     mysql.connect_timeout = mysql.read_timeout = probe_s;
     redis.connect_timeout = redis.timeout = probe_s;
     consume->probe_db = my_conn_new(&mysql);

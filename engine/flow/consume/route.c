@@ -24,7 +24,8 @@ static void on_copy_report(void *arg, const rd_kafka_message_t *msg)
 static rl_err *producer_of(consume_worker *w, kafka_producer **out)
 {
     if (!w->producer) {
-        rl_err *err = kafka_producer_open(rd_kafka_conf_dup(w->consume->o.producer), &w->producer);
+        rl_err *err =
+            kafka_producer_open(rd_kafka_conf_dup(w->consume->opts.producer), &w->producer);
         if (err)
             return err;
         kafka_producer_on_report(w->producer, on_copy_report, NULL);
@@ -116,13 +117,14 @@ static const flow_consume_delay *delay_of(const consume_worker *w, const consume
 {
     int failed = item->story.attempt; /* before this time */
     rl_assert(failed >= 0 && failed <= CONSUME_ATTEMPTS_MAX);
-    return !item->final && failed < w->consume->o.ndelays ? &w->consume->o.delays[failed] : NULL;
+    return !item->final && failed < w->consume->opts.ndelays ? &w->consume->opts.delays[failed]
+                                                             : NULL;
 }
 
 static void send_on(consume_worker *w, consume_item *item, const flow_consume_delay *delay)
 {
     int64_t now = clock_unix_ms();
-    const char *topic = delay ? delay->topic : w->consume->o.dlq;
+    const char *topic = delay ? delay->topic : w->consume->opts.dlq;
     consume_failure failure = {.group = w->consume->group,
                                .error_class = item->error_class,
                                .message = item->err->msg,
@@ -145,9 +147,9 @@ void consume_route(consume_worker *w, consume_item *item)
     rl_assert(item->state == ITEM_FAILED && item->err);
     const flow_consume_delay *delay = delay_of(w, item);
     consume_count(w, CONSUME_N_failed, 1);
-    if (delay && w->consume->o.sleep_retry) {
+    if (delay && w->consume->opts.sleep_retry) {
         wait_in_place(item, delay->seconds);
-    } else if (delay || w->consume->o.dlq) {
+    } else if (delay || w->consume->opts.dlq) {
         send_on(w, item, delay);
     } else {
         if (!item->first_ms)

@@ -103,7 +103,7 @@ void consume_shared_done(consume_worker *w, consume_item *item)
     rl_assert(part->outstanding > 0);
     if (item->state != ITEM_DROPPED)
         consume_track_done(&part->track, item->msg->offset);
-    int64_t next = consume->o.commit == CONSUME_POOL_MAX ? part->track.high : part->track.low;
+    int64_t next = consume->opts.commit == CONSUME_POOL_MAX ? part->track.high : part->track.low;
     if (next >= 0 && next != atomic_load(&part->position))
         consume_offset_after(w, part, item->msg, next);
     bool last = --part->outstanding == 0 && part->gone;

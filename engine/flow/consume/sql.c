@@ -64,7 +64,7 @@ static char *put_name(char *p, const char *name)
 static const unsigned char *dedup_id(const consume_worker *w, const consume_item *item,
                                      unsigned char place[UUID_BYTES])
 {
-    if (w->consume->o.dedup != CONSUME_DEDUP_POSITION)
+    if (w->consume->opts.dedup != CONSUME_DEDUP_POSITION)
         return item->event.id;
     consume_id_of_place(item->msg, place);
     return place;
@@ -77,7 +77,7 @@ void consume_sql_dedup(consume_worker *w, consume_item **list, int n)
     for (int i = 0; i < n; i++) {
         char *p = row_begin(&w->sql);
         p = i ? PUT(p, ",(") : PUT(p, "(");
-        p = put_name(p, w->consume->o.consumer_name);
+        p = put_name(p, w->consume->opts.consumer_name);
         p = put_id(PUT(p, ","), dedup_id(w, list[i], place));
         row_end(&w->sql, PUT(p, ")"));
     }
@@ -88,7 +88,7 @@ void consume_sql_known(consume_worker *w, consume_item **list, int n)
     unsigned char place[UUID_BYTES];
     buf_printf(&w->sql,
                "SELECT event_id FROM processed_event WHERE consumer = '%s' AND event_id IN (",
-               w->consume->o.consumer_name);
+               w->consume->opts.consumer_name);
     for (int i = 0; i < n; i++) {
         char *p = row_begin(&w->sql);
         p = i ? PUT(p, ",") : p;
@@ -124,7 +124,7 @@ void consume_sql_effects(consume_worker *w, consume_item **list, int n)
             char *p = row_begin(&w->sql);
             p = first ? PUT(p, "(") : PUT(p, ",(");
             p = put_int(PUT(put_id(p, event->id), ","), event->legs[leg].account);
-            p = put_name(PUT(put_int(PUT(p, ","), event->version), ","), w->consume->o.member);
+            p = put_name(PUT(put_int(PUT(p, ","), event->version), ","), w->consume->opts.member);
             row_end(&w->sql, PUT(p, ")"));
         }
     }
@@ -132,7 +132,7 @@ void consume_sql_effects(consume_worker *w, consume_item **list, int n)
 
 static void put_place(consume_worker *w, const consume_part *part, const char *between)
 {
-    buf_printf(&w->sql, "'%s'%s'%s'", w->consume->o.consumer_name, between, part->topic);
+    buf_printf(&w->sql, "'%s'%s'%s'", w->consume->opts.consumer_name, between, part->topic);
 }
 
 /* Only from the offset that we have read or written: whoever has moved it in between makes this

@@ -83,7 +83,7 @@ static rl_err *add_up(tx *t)
 static rl_err *add_views(tx *t)
 {
     t->first_view = t->nsteps;
-    if (t->w->consume->o.lock_in_order) {
+    if (t->w->consume->opts.lock_in_order) {
         rl_err *err = add_up(t);
         size_t at = begin_step(t);
         if (err)
@@ -107,7 +107,7 @@ static rl_err *add_views(tx *t)
 
 static rl_err *add_rows(tx *t)
 {
-    flow_consume_dedup dedup = t->w->consume->o.dedup;
+    flow_consume_dedup dedup = t->w->consume->opts.dedup;
     size_t at = begin_step(t);
     if (dedup == CONSUME_DEDUP_PROCESSED || dedup == CONSUME_DEDUP_POSITION) {
         consume_sql_dedup(t->w, t->list, t->n);
@@ -124,7 +124,7 @@ static rl_err *add_rows(tx *t)
 
 static rl_err *tx_make(tx *t)
 {
-    bool whole = t->w->consume->o.transactional;
+    bool whole = t->w->consume->opts.transactional;
     buf_reset(&t->w->sql);
     t->nsteps = 0;
     t->first_view = -1;
@@ -189,9 +189,9 @@ static void count_conflict(consume_worker *w, const rl_err *err)
 static flow_consume_on_conflict conflict_policy(const consume_worker *w, const rl_err *err)
 {
     if (err->domain == RL_MYSQL && err->code == DEADLOCK)
-        return w->consume->o.on_deadlock;
+        return w->consume->opts.on_deadlock;
     if (err->domain == RL_MYSQL && err->code == LOCK_WAIT)
-        return w->consume->o.on_lock_wait;
+        return w->consume->opts.on_lock_wait;
     return CONSUME_RETRY;
 }
 
@@ -256,7 +256,7 @@ static bool is_known(const consume_worker *w, const my_result *result, const con
 {
     unsigned char place[UUID_BYTES];
     const unsigned char *id = item->event.id;
-    if (w->consume->o.dedup == CONSUME_DEDUP_POSITION) {
+    if (w->consume->opts.dedup == CONSUME_DEDUP_POSITION) {
         consume_id_of_place(item->msg, place);
         id = place;
     }
@@ -309,7 +309,7 @@ static rl_err *find_known(tx *t)
     int found = mark_known(t, result);
     my_result_free(result);
     keep_ready(t);
-    if (t->w->consume->o.dedup == CONSUME_DEDUP_PROCESSED && t->n > 1)
+    if (t->w->consume->opts.dedup == CONSUME_DEDUP_PROCESSED && t->n > 1)
         found += mark_twins(t->list, t->n);
     keep_ready(t);
     consume_count(t->w, CONSUME_N_seen, found);
@@ -339,17 +339,17 @@ static bool mysql_is_out(const rl_err *err)
 
 static void roll_back(consume_worker *w)
 {
-    if (!my_conn_broken(w->db) && w->consume->o.transactional)
+    if (!my_conn_broken(w->db) && w->consume->opts.transactional)
         err_free(my_exec(w->db, "ROLLBACK"));
 }
 
 /* Full jitter: anything up to a bound that doubles. */
 static void back_off(consume_worker *w, int tries)
 {
-    const flow_consume_opts *o = &w->consume->o;
-    double bound = o->backoff_min * (double)(1 << (tries < 20 ? tries : 20));
-    if (bound > o->backoff_max)
-        bound = o->backoff_max;
+    const flow_consume_opts *opts = &w->consume->opts;
+    double bound = opts->backoff_min * (double)(1 << (tries < 20 ? tries : 20));
+    if (bound > opts->backoff_max)
+        bound = opts->backoff_max;
     flow_sleep(&w->consume->flow, bound * rng_double(&w->rng));
 }
 
@@ -379,7 +379,7 @@ static rl_err *after_failure(tx *t, step_kind kind, rl_err *err, turns *n)
         err_free(err);
         consume_pause(w, n->outages++);
     } else if (is_conflict(err) && conflict_policy(w, err) == CONSUME_RETRY &&
-               n->tries + 1 < w->consume->o.tries) {
+               n->tries + 1 < w->consume->opts.tries) {
         err_free(err);
         back_off(w, n->tries++);
     } else {
@@ -449,7 +449,7 @@ static rl_err *carry_out(tx *t)
 
 rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, int n)
 {
-    bool offsets = w->consume->o.commit == CONSUME_MYSQL;
+    bool offsets = w->consume->opts.commit == CONSUME_MYSQL;
     rl_assert(n > 0 && n <= CONSUME_BATCH_MAX && list[0]->part == part);
     tx t = {.w = w, .part = part, .n = n, .next = -1};
     t.list = (consume_item **)mem_dup(list, (size_t)n * sizeof *list);
@@ -463,7 +463,7 @@ rl_err *consume_tx(consume_worker *w, consume_part *part, consume_item **list, i
 
 rl_err *consume_tx_offset(consume_worker *w, consume_part *part, int64_t next)
 {
-    rl_assert(w->consume->o.commit == CONSUME_MYSQL && next > part->db_next);
+    rl_assert(w->consume->opts.commit == CONSUME_MYSQL && next > part->db_next);
     tx t = {.w = w, .part = part, .next = next};
     rl_err *err = carry_out(&t);
     free(t.steps);

@@ -61,7 +61,7 @@ static void decode_new(consume_worker *w, consume_item *items, int n)
 
 static void ask_ready(consume_worker *w, consume_item *items, int n, consume_item **list)
 {
-    int ready = w->consume->o.asks ? in_state(items, n, ITEM_READY, list) : 0;
+    int ready = w->consume->opts.asks ? in_state(items, n, ITEM_READY, list) : 0;
     if (ready)
         consume_ask(w, list, ready);
 }
@@ -106,13 +106,13 @@ static void drop_ready(consume_worker *w, const consume_permit *permit, consume_
 
 static void refused(consume_worker *w, consume_item *item, rl_err *err)
 {
-    const flow_consume_opts *o = &w->consume->o;
+    const flow_consume_opts *opts = &w->consume->opts;
     bool deadlock = err->domain == RL_MYSQL && err->code == 1213;
     bool lock_wait = err->domain == RL_MYSQL && err->code == 1205;
-    item->final = (deadlock && o->on_deadlock == CONSUME_DLQ) ||
-                  (lock_wait && o->on_lock_wait == CONSUME_DLQ);
+    item->final = (deadlock && opts->on_deadlock == CONSUME_DLQ) ||
+                  (lock_wait && opts->on_lock_wait == CONSUME_DLQ);
     consume_item_fail(item, deadlock ? "deadlock" : lock_wait ? "lock-wait" : "database", err);
-    if (o->commit == CONSUME_MYSQL) /* before the next transaction moves the offset past it */
+    if (opts->commit == CONSUME_MYSQL) /* before the next transaction moves the offset past it */
         consume_route(w, item);
 }
 
@@ -140,8 +140,8 @@ static bool apply_list(consume_worker *w, consume_part *part, consume_item **lis
 static void write_ready(consume_worker *w, consume_part *part, consume_item *items, int n,
                         consume_item **list)
 {
-    bool before = w->consume->o.cache_before;
-    if (w->consume->o.dedup == CONSUME_DEDUP_REDIS)
+    bool before = w->consume->opts.cache_before;
+    if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
         consume_dedup_redis(w, &part->permit, items, n);
     if (before)
         consume_cache_invalidate(w, &part->permit, items, n, true);
@@ -173,7 +173,7 @@ int consume_work(consume_worker *w, consume_part *part, consume_item *items, int
         decode_new(w, items, n);
         ask_ready(w, items, n, list);
         route_failed(w, items, n);
-        if (w->consume->o.commit == CONSUME_BEFORE_WORK)
+        if (w->consume->opts.commit == CONSUME_BEFORE_WORK)
             consume_offset_before(w, part, &items[n - 1]);
         hit_all(items, n, FAIL_POINT_CONSUMER_BEFORE_BEGIN);
         if (consume_may_begin(&part->permit))

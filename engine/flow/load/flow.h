@@ -87,23 +87,23 @@ typedef enum flow_load_hdr { LOAD_LATENCY, LOAD_SERVICE, LOAD_LATENESS, LOAD_HDR
 
 /* Wrong options are USAGE errors. Starts at once. A load begins with its rl_flow: flow_stop
  * starts nothing more, flow_abort makes what is in flight unknown. */
-rl_err *flow_load_open(const flow_load_opts *o, flow_load **out);
-rl_flow *flow_load_flow(flow_load *l);
+rl_err *flow_load_open(const flow_load_opts *opts, flow_load **out);
+rl_flow *flow_load_flow(flow_load *load);
 
-flow_load_stats flow_load_stats_of(flow_load *l);
+flow_load_stats flow_load_stats_of(flow_load *load);
 /* Of ns: latency from the intended start (closed: from the start), service from the start,
  * lateness of each start. */
-flow_hdr *flow_load_hdr_of(flow_load *l, flow_load_hdr which);
+flow_hdr *flow_load_hdr_of(flow_load *load, flow_load_hdr which);
 
 /* Moves up to n rows, oldest first; how many. */
-size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n);
+size_t flow_load_take(flow_load *load, flow_load_row *rows, size_t n);
 void flow_load_row_free(flow_load_row *row);
 
 /* A copy of why it ended early; NULL: it did not. */
-rl_err *flow_load_failure(flow_load *l);
+rl_err *flow_load_failure(flow_load *load);
 
 /* Aborts, waits for the thread, frees; when the thread hangs nothing is freed. */
-void flow_load_close(flow_load *l);
+void flow_load_close(flow_load *load);
 
 /* Whether a host is this machine and nothing else. */
 bool flow_load_is_local(const char *host, size_t len);

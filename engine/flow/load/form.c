@@ -56,13 +56,13 @@ void load_form_close(load_form *form)
     free(form->topic);
 }
 
-void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out)
+void load_render(flow_load *load, const load_request *r, const load_text *t, rl_buf *out)
 {
     load_values v = {.n = r->n,
                      .unix_ms = clock_unix_ms() - (clock_ns() - r->intended) / 1000000,
                      .id = r->id.data ? r->id.data : "",
                      .id_len = r->id.len,
-                     .rng = &l->content};
+                     .rng = &load->content};
     if (t)
         load_text_put(t, &v, out);
 }

@@ -82,18 +82,18 @@ static bool dial(http_state *h, http_conn *conn)
            (connect(conn->fd, (struct sockaddr *)&h->to, h->to_len) == 0 || errno == EINPROGRESS);
 }
 
-static bool resolve(flow_load *l, http_state *h)
+static bool resolve(flow_load *load, http_state *h)
 {
-    const char *host = strcmp(l->host, "localhost") == 0 ? "127.0.0.1" : l->host;
+    const char *host = strcmp(load->host, "localhost") == 0 ? "127.0.0.1" : load->host;
     struct sockaddr_in *v4 = (struct sockaddr_in *)&h->to;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&h->to;
     if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)l->port);
+        v4->sin_port = htons((uint16_t)load->port);
         h->to_len = sizeof *v4;
     } else if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
         v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)l->port);
+        v6->sin6_port = htons((uint16_t)load->port);
         h->to_len = sizeof *v6;
     }
     return h->to_len > 0;
@@ -117,9 +117,9 @@ static void unlink_it(http_state *h, http_conn *conn)
 }
 
 /* The request has come to its end; the connection lives on when it may. */
-static void http_finish(flow_load *l, http_conn *conn, const load_reply *reply)
+static void http_finish(flow_load *load, http_conn *conn, const load_reply *reply)
 {
-    http_state *h = l->state;
+    http_state *h = load->state;
     bool keep = conn->state == BUSY && reply->status && conn->parse.reusable;
     unlink_it(h, conn);
     if (keep) {
@@ -128,25 +128,25 @@ static void http_finish(flow_load *l, http_conn *conn, const load_reply *reply)
     } else {
         hang_up(conn);
     }
-    load_end(l, &conn->request, reply);
+    load_end(load, &conn->request, reply);
 }
 
-static void broken(flow_load *l, http_conn *conn, const char *why)
+static void broken(flow_load *load, http_conn *conn, const char *why)
 {
     bool sent = conn->written > 0 && conn->request.form->effect;
     http_finish(
-        l, conn,
+        load, conn,
         &(load_reply){.outcome = sent ? LOAD_UNKNOWN : LOAD_FAIL, .partition = -1, .error = why});
 }
 
-static void answered(flow_load *l, http_conn *conn)
+static void answered(flow_load *load, http_conn *conn)
 {
     int class = conn->parse.status / 100;
     flow_load_outcome outcome = class == 2 ? LOAD_OK
                                 : class == 5
                                     ? (conn->request.form->effect ? LOAD_UNKNOWN : LOAD_FAIL)
                                     : LOAD_FAIL;
-    http_finish(l, conn,
+    http_finish(load, conn,
                 &(load_reply){.outcome = outcome,
                               .status = conn->parse.status,
                               .partition = -1,
@@ -154,7 +154,7 @@ static void answered(flow_load *l, http_conn *conn)
                               .body_len = conn->parse.body.len});
 }
 
-static void write_more(flow_load *l, http_conn *conn)
+static void write_more(flow_load *load, http_conn *conn)
 {
     while (conn->written < conn->out.len) {
         ssize_t n = send(conn->fd, conn->out.data + conn->written, conn->out.len - conn->written,
@@ -162,27 +162,27 @@ static void write_more(flow_load *l, http_conn *conn)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
-            watch(l->state, conn, true);
+            watch(load->state, conn, true);
             return;
         }
         if (n < 0) {
-            broken(l, conn, "the connection broke while the request was sent");
+            broken(load, conn, "the connection broke while the request was sent");
             return;
         }
         conn->written += (size_t)n;
     }
-    watch(l->state, conn, false);
+    watch(load->state, conn, false);
 }
 
-static void send_it(flow_load *l, http_conn *conn)
+static void send_it(flow_load *load, http_conn *conn)
 {
     conn->state = BUSY;
     buf_reset(&conn->in);
     load_parse_begin(&conn->parse, strcmp(conn->request.form->method, "HEAD") == 0);
-    write_more(l, conn);
+    write_more(load, conn);
 }
 
-static void http_render(flow_load *l, http_conn *conn)
+static void http_render(flow_load *load, http_conn *conn)
 {
     const load_request *r = &conn->request;
     const load_form *form = r->form;
@@ -190,15 +190,15 @@ static void http_render(flow_load *l, http_conn *conn)
     bool typed = false;
     buf_reset(&conn->out);
     buf_printf(&conn->out, "%s ", form->method);
-    load_render(l, r, form->path, &conn->out);
-    buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s:%d\r\n", l->host, l->port);
+    load_render(load, r, form->path, &conn->out);
+    buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s:%d\r\n", load->host, load->port);
     for (size_t i = 0; i < form->nheaders; i++) {
         typed = typed || strcasecmp(form->names[i], "content-type") == 0;
         buf_printf(&conn->out, "%s: ", form->names[i]);
-        load_render(l, r, form->values[i], &conn->out);
+        load_render(load, r, form->values[i], &conn->out);
         buf_str(&conn->out, "\r\n");
     }
-    load_render(l, r, form->body, &body);
+    load_render(load, r, form->body, &body);
     if (form->body && !typed)
         buf_str(&conn->out, "Content-Type: application/json\r\n");
     if (form->body || strcmp(form->method, "POST") == 0 || strcmp(form->method, "PUT") == 0)
@@ -210,40 +210,40 @@ static void http_render(flow_load *l, http_conn *conn)
     conn->written = 0;
 }
 
-static void http_start(flow_load *l, load_request *r)
+static void http_start(flow_load *load, load_request *r)
 {
-    http_state *h = l->state;
+    http_state *h = load->state;
     http_conn *conn = conn_of(r);
-    http_render(l, conn);
-    load_begin(l, r);
-    conn->deadline = r->started + (int64_t)(l->o.timeout * 1e9);
+    http_render(load, conn);
+    load_begin(load, r);
+    conn->deadline = r->started + (int64_t)(load->opts.timeout * 1e9);
     link_last(h, conn);
     if (conn->state == IDLE)
-        send_it(l, conn);
+        send_it(load, conn);
     else if (conn->state == CLOSED && !dial(h, conn))
-        broken(l, conn, strerror(errno));
+        broken(load, conn, strerror(errno));
 }
 
 /* ---- what comes in ---- */
 
-static void connected(flow_load *l, http_conn *conn)
+static void connected(flow_load *load, http_conn *conn)
 {
     int failed = 0;
     socklen_t len = sizeof failed;
     getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failed, &len);
     if (failed && conn->request.open) {
-        broken(l, conn, strerror(failed));
+        broken(load, conn, strerror(failed));
         return;
     }
     if (failed) {
         hang_up(conn);
         return;
     }
-    load_tally_connected(l);
+    load_tally_connected(load);
     conn->state = IDLE;
-    watch(l->state, conn, false);
+    watch(load->state, conn, false);
     if (conn->request.open)
-        send_it(l, conn);
+        send_it(load, conn);
 }
 
 /* Reads what is there, READ_MAX at a time, so that a limit of the reply is seen before much more
@@ -269,7 +269,7 @@ static bool read_some(http_conn *conn)
     return false;
 }
 
-static void readable(flow_load *l, http_conn *conn)
+static void readable(flow_load *load, http_conn *conn)
 {
     bool ended = read_some(conn);
     /* closed by the server between two requests, or it talks out of turn */
@@ -279,10 +279,10 @@ static void readable(flow_load *l, http_conn *conn)
     }
     switch (load_parse_feed(&conn->parse, &conn->in, ended)) {
     case PARSE_DONE:
-        answered(l, conn);
+        answered(load, conn);
         break;
     case PARSE_BROKEN:
-        broken(l, conn,
+        broken(load, conn,
                ended ? "the connection was closed before the reply was complete"
                      : "the reply is no HTTP/1.1");
         break;
@@ -291,25 +291,26 @@ static void readable(flow_load *l, http_conn *conn)
     }
 }
 
-static void handle(flow_load *l, http_conn *conn, uint32_t events)
+static void handle(flow_load *load, http_conn *conn, uint32_t events)
 {
     if (conn->state == CONNECTING) {
-        connected(l, conn);
+        connected(load, conn);
         return;
     }
     if (conn->state == BUSY && events & EPOLLOUT)
-        write_more(l, conn);
+        write_more(load, conn);
     if (conn->fd >= 0 && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        readable(l, conn);
+        readable(load, conn);
 }
 
-static void time_out(flow_load *l)
+static void time_out(flow_load *load)
 {
-    http_state *h = l->state;
+    http_state *h = load->state;
     int64_t now = clock_ns();
     while (h->first >= 0 && h->conns[h->first].deadline <= now) {
         http_conn *conn = &h->conns[h->first];
-        broken(l, conn, conn->state == CONNECTING ? "not connected in time" : "no reply in time");
+        broken(load, conn,
+               conn->state == CONNECTING ? "not connected in time" : "no reply in time");
     }
 }
 
@@ -324,9 +325,9 @@ static void set_timer(const http_state *h, int64_t at)
     timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-static void wait_events(flow_load *l, rl_deadline until)
+static void wait_events(flow_load *load, rl_deadline until)
 {
-    http_state *h = l->state;
+    http_state *h = load->state;
     struct epoll_event events[EVENTS];
     set_timer(h, until);
     int n = epoll_wait(h->epoll, events, EVENTS, -1);
@@ -334,11 +335,11 @@ static void wait_events(flow_load *l, rl_deadline until)
         int64_t key = (int64_t)events[i].data.u64;
         uint64_t count;
         if (key >= 0)
-            handle(l, &h->conns[key], events[i].events);
-        else if (read(key == KEY_WAKE ? l->wake : h->timer, &count, sizeof count) < 0)
+            handle(load, &h->conns[key], events[i].events);
+        else if (read(key == KEY_WAKE ? load->wake : h->timer, &count, sizeof count) < 0)
             continue;
     }
-    time_out(l);
+    time_out(load);
 }
 
 /* ---- life ---- */
@@ -349,21 +350,21 @@ static rl_err *watch_own(const http_state *h, int fd, int64_t key)
     return epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? NULL : err_sys(errno, "epoll");
 }
 
-static rl_err *http_open(flow_load *l)
+static rl_err *http_open(flow_load *load)
 {
     http_state *h = mem_zero(sizeof *h);
-    l->state = h;
+    load->state = h;
     h->epoll = epoll_create1(EPOLL_CLOEXEC);
     h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     h->first = h->last = -1;
-    h->conns = conn_of(load_slot(l, 0));
-    for (int i = 0; i < l->o.in_flight; i++)
+    h->conns = conn_of(load_slot(load, 0));
+    for (int i = 0; i < load->opts.in_flight; i++)
         h->conns[i].fd = -1;
     if (h->epoll < 0 || h->timer < 0)
         return err_sys(errno, "epoll");
-    if (!resolve(l, h))
-        return err_lab("USAGE", "'%s' is no address", l->host);
-    rl_err *err = watch_own(h, l->wake, KEY_WAKE);
+    if (!resolve(load, h))
+        return err_lab("USAGE", "'%s' is no address", load->host);
+    rl_err *err = watch_own(h, load->wake, KEY_WAKE);
     return err ? err : watch_own(h, h->timer, KEY_TIMER);
 }
 
@@ -376,33 +377,33 @@ static int count_idle(const http_state *h, int n)
 }
 
 /* Connects every reader before the first of them asks. */
-static rl_err *http_ready(flow_load *l)
+static rl_err *http_ready(flow_load *load)
 {
-    http_state *h = l->state;
-    rl_deadline until = deadline_in(l->o.timeout);
-    int n = l->o.in_flight;
+    http_state *h = load->state;
+    rl_deadline until = deadline_in(load->opts.timeout);
+    int n = load->opts.in_flight;
     for (int i = 0; i < n; i++)
         if (!dial(h, &h->conns[i]))
             return err_sys(errno, "cannot connect reader %d", i + 1);
-    while (count_idle(h, n) < n && !flow_aborted(&l->flow) && !deadline_passed(until))
-        wait_events(l, until);
+    while (count_idle(h, n) < n && !flow_aborted(&load->flow) && !deadline_passed(until))
+        wait_events(load, until);
     int idle = count_idle(h, n);
     return idle == n ? NULL
                      : err_lab("CONNECT", "%d of %d readers could connect to %s:%d", idle, n,
-                               l->host, l->port);
+                               load->host, load->port);
 }
 
-static void http_abandon(flow_load *l)
+static void http_abandon(flow_load *load)
 {
-    http_state *h = l->state;
+    http_state *h = load->state;
     while (h->first >= 0)
-        broken(l, &h->conns[h->first], "stopped before the reply");
+        broken(load, &h->conns[h->first], "stopped before the reply");
 }
 
-static void http_close(flow_load *l)
+static void http_close(flow_load *load)
 {
-    http_state *h = l->state;
-    for (int i = 0; i < l->o.in_flight; i++) {
+    http_state *h = load->state;
+    for (int i = 0; i < load->opts.in_flight; i++) {
         http_conn *conn = &h->conns[i];
         hang_up(conn);
         buf_free(&conn->out);
@@ -414,7 +415,7 @@ static void http_close(flow_load *l)
     if (h->timer >= 0)
         close(h->timer);
     free(h);
-    l->state = NULL;
+    load->state = NULL;
 }
 
 const load_driver load_http = {.slot_size = sizeof(http_conn),

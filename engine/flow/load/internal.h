@@ -61,17 +61,17 @@ typedef struct load_slots {
 
 typedef struct load_driver {
     size_t slot_size; /* of a struct that begins with a load_request, zeroed at first */
-    rl_err *(*open)(flow_load *l);
-    rl_err *(*ready)(flow_load *l);                /* closed: every reader connected; may be NULL */
-    void (*start)(flow_load *l, load_request *r);  /* ends it by load_end, at once or later */
-    void (*wait)(flow_load *l, rl_deadline until); /* handles what comes */
-    void (*abandon)(flow_load *l);                 /* ends what is in flight as unknown */
-    void (*close)(flow_load *l);
+    rl_err *(*open)(flow_load *load);
+    rl_err *(*ready)(flow_load *load); /* closed: every reader connected; may be NULL */
+    void (*start)(flow_load *load, load_request *r);  /* ends it by load_end, at once or later */
+    void (*wait)(flow_load *load, rl_deadline until); /* handles what comes */
+    void (*abandon)(flow_load *load);                 /* ends what is in flight as unknown */
+    void (*close)(flow_load *load);
 } load_driver;
 
 struct flow_load {
     rl_flow flow; /* first */
-    flow_load_opts o;
+    flow_load_opts opts;
     char *host, *name, *f;
     int port;
     load_form *forms;
@@ -89,28 +89,28 @@ struct flow_load {
 
 extern const load_driver load_http, load_kafka;
 
-void load_tally_open(load_tally *t, const flow_load_opts *o);
+void load_tally_open(load_tally *t, const flow_load_opts *opts);
 void load_tally_close(load_tally *t);
-void load_tally_planned(flow_load *l);
-void load_tally_connected(flow_load *l);
+void load_tally_planned(flow_load *load);
+void load_tally_connected(flow_load *load);
 
-void load_slots_open(flow_load *l);
-void load_slots_close(flow_load *l);
-load_request *load_slot(flow_load *l, int i);
-load_request *load_slot_take(flow_load *l, int reader); /* NULL: none; reader -1: any */
-void load_slot_give(flow_load *l, load_request *r);
+void load_slots_open(flow_load *load);
+void load_slots_close(flow_load *load);
+load_request *load_slot(flow_load *load, int i);
+load_request *load_slot_take(flow_load *load, int reader); /* NULL: none; reader -1: any */
+void load_slot_give(flow_load *load, load_request *r);
 
-void load_begin(flow_load *l, load_request *r); /* sets r->started */
+void load_begin(flow_load *load, load_request *r); /* sets r->started */
 /* Exactly once; gives the slot back. */
-void load_end(flow_load *l, load_request *r, const load_reply *reply);
-void load_drop(flow_load *l, int64_t n, int64_t intended);
+void load_end(flow_load *load, load_request *r, const load_reply *reply);
+void load_drop(flow_load *load, int64_t n, int64_t intended);
 
 rl_err *load_form_open(const flow_load_shape *shape, bool http, load_form *form);
 void load_form_close(load_form *form);
 /* Renders one text of a request; a NULL text renders nothing. */
-void load_render(flow_load *l, const load_request *r, const load_text *t, rl_buf *out);
+void load_render(flow_load *load, const load_request *r, const load_text *t, rl_buf *out);
 
-rl_err *load_target_url(flow_load *l, const char *url); /* sets its host and port */
+rl_err *load_target_url(flow_load *load, const char *url); /* sets its host and port */
 rl_err *load_target_brokers(rd_kafka_conf_t *conf);
 
 #endif

@@ -6,12 +6,12 @@
 #include "base/json.h"
 #include "flow/load/internal.h"
 
-void load_tally_open(load_tally *t, const flow_load_opts *o)
+void load_tally_open(load_tally *t, const flow_load_opts *opts)
 {
     pthread_mutex_init(&t->lock, NULL);
-    t->cap = (size_t)o->rows;
+    t->cap = (size_t)opts->rows;
     t->rows = mem_zero((t->cap + 1) * sizeof *t->rows);
-    t->process = mem_zero((size_t)o->in_flight * sizeof *t->process);
+    t->process = mem_zero((size_t)opts->in_flight * sizeof *t->process);
 }
 
 void load_tally_close(load_tally *t)
@@ -30,18 +30,18 @@ void flow_load_row_free(flow_load_row *row)
     free(row->error);
 }
 
-void load_tally_planned(flow_load *l)
+void load_tally_planned(flow_load *load)
 {
-    pthread_mutex_lock(&l->tally.lock);
-    l->tally.stats.planned++;
-    pthread_mutex_unlock(&l->tally.lock);
+    pthread_mutex_lock(&load->tally.lock);
+    load->tally.stats.planned++;
+    pthread_mutex_unlock(&load->tally.lock);
 }
 
-void load_tally_connected(flow_load *l)
+void load_tally_connected(flow_load *load)
 {
-    pthread_mutex_lock(&l->tally.lock);
-    l->tally.stats.connects++;
-    pthread_mutex_unlock(&l->tally.lock);
+    pthread_mutex_lock(&load->tally.lock);
+    load->tally.stats.connects++;
+    pthread_mutex_unlock(&load->tally.lock);
 }
 
 /* ---- the history ---- */
@@ -62,25 +62,26 @@ static void put_value(const load_request *r, const load_reply *reply, rl_buf *ou
 }
 
 /* That a file cannot be written comes out when the history is closed. */
-static void note_begin(flow_load *l, const load_request *r)
+static void note_begin(flow_load *load, const load_request *r)
 {
-    if (!l->o.history)
+    if (!load->opts.history)
         return;
     rl_buf value = {0};
     put_value(r, NULL, &value);
-    err_free(history_invoke(l->o.history, l->name, l->f, value.data, &l->tally.process[r->slot]));
+    err_free(history_invoke(load->opts.history, load->name, load->f, value.data,
+                            &load->tally.process[r->slot]));
     buf_free(&value);
 }
 
-static void note_end(flow_load *l, const load_request *r, const load_reply *reply)
+static void note_end(flow_load *load, const load_request *r, const load_reply *reply)
 {
     static const history_type types[] = {HISTORY_OK, HISTORY_FAIL, HISTORY_INFO, HISTORY_FAIL};
-    if (!l->o.history)
+    if (!load->opts.history)
         return;
     rl_buf value = {0};
     put_value(r, reply, &value);
-    err_free(history_complete(l->o.history, l->tally.process[r->slot], types[reply->outcome],
-                              value.data, reply->error));
+    err_free(history_complete(load->opts.history, load->tally.process[r->slot],
+                              types[reply->outcome], value.data, reply->error));
     buf_free(&value);
 }
 
@@ -92,22 +93,22 @@ static char *copy_text(const char *text, size_t len)
 }
 
 /* Under the lock. */
-static void keep_row(flow_load *l, const load_request *r, const load_reply *reply, int64_t now)
+static void keep_row(flow_load *load, const load_request *r, const load_reply *reply, int64_t now)
 {
-    load_tally *t = &l->tally;
+    load_tally *t = &load->tally;
     rl_assert(flow_lock_held(&t->lock) && t->stats.rows <= (int64_t)t->cap);
     if (t->stats.rows == (int64_t)t->cap) {
         t->stats.rows_lost += t->cap > 0;
         return;
     }
-    size_t body = reply->body_len < l->o.body ? reply->body_len : l->o.body;
+    size_t body = reply->body_len < load->opts.body ? reply->body_len : load->opts.body;
     t->rows[(t->head + (size_t)t->stats.rows++) % t->cap] =
         (flow_load_row){.n = r->n,
                         .intended = r->intended,
                         .started = r->started,
                         .ended = now,
                         .outcome = reply->outcome,
-                        .reader = l->o.readers ? r->slot + 1 : 0,
+                        .reader = load->opts.readers ? r->slot + 1 : 0,
                         .status = reply->status,
                         .partition = reply->partition,
                         .offset = reply->offset,
@@ -117,9 +118,9 @@ static void keep_row(flow_load *l, const load_request *r, const load_reply *repl
                         .error = reply->error ? mem_strdup(reply->error) : NULL};
 }
 
-size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n)
+size_t flow_load_take(flow_load *load, flow_load_row *rows, size_t n)
 {
-    load_tally *t = &l->tally;
+    load_tally *t = &load->tally;
     size_t taken = 0;
     pthread_mutex_lock(&t->lock);
     for (; taken < n && t->stats.rows > 0; taken++, t->stats.rows--) {
@@ -132,23 +133,23 @@ size_t flow_load_take(flow_load *l, flow_load_row *rows, size_t n)
 
 /* ---- begin, end, drop ---- */
 
-void load_begin(flow_load *l, load_request *r)
+void load_begin(flow_load *load, load_request *r)
 {
-    load_tally *t = &l->tally;
-    rl_assert(!r->open && r->slot >= 0 && r->slot < l->o.in_flight);
+    load_tally *t = &load->tally;
+    rl_assert(!r->open && r->slot >= 0 && r->slot < load->opts.in_flight);
     r->open = true;
     r->started = clock_ns();
-    if (l->o.readers)
+    if (load->opts.readers)
         r->intended = r->started;
     pthread_mutex_lock(&t->lock);
     t->stats.started++;
-    t->stats.late += (double)(r->started - r->intended) > l->o.late * 1e9;
+    t->stats.late += (double)(r->started - r->intended) > load->opts.late * 1e9;
     if (++t->stats.in_flight > t->stats.most_in_flight)
         t->stats.most_in_flight = t->stats.in_flight;
-    rl_assert(t->stats.in_flight <= l->o.in_flight);
-    note_begin(l, r);
+    rl_assert(t->stats.in_flight <= load->opts.in_flight);
+    note_begin(load, r);
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hdrs[LOAD_LATENESS], r->started - r->intended, 1);
+    flow_hdr_record(&load->hdrs[LOAD_LATENESS], r->started - r->intended, 1);
 }
 
 /* Under the lock. */
@@ -161,9 +162,9 @@ static void count(flow_load_stats *s, const load_reply *reply)
     s->bytes += (int64_t)reply->body_len;
 }
 
-void load_end(flow_load *l, load_request *r, const load_reply *reply)
+void load_end(flow_load *load, load_request *r, const load_reply *reply)
 {
-    load_tally *t = &l->tally;
+    load_tally *t = &load->tally;
     int64_t now = clock_ns();
     rl_assert(r->open);
     r->open = false;
@@ -171,38 +172,38 @@ void load_end(flow_load *l, load_request *r, const load_reply *reply)
     rl_assert(t->stats.in_flight > 0);
     t->stats.in_flight--;
     count(&t->stats, reply);
-    keep_row(l, r, reply, now);
-    note_end(l, r, reply);
+    keep_row(load, r, reply, now);
+    note_end(load, r, reply);
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - r->intended, 1);
-    flow_hdr_record(&l->hdrs[LOAD_SERVICE], now - r->started, 1);
-    load_slot_give(l, r);
+    flow_hdr_record(&load->hdrs[LOAD_LATENCY], now - r->intended, 1);
+    flow_hdr_record(&load->hdrs[LOAD_SERVICE], now - r->started, 1);
+    load_slot_give(load, r);
 }
 
 /* It was never sent, but it waited: leaving it out would flatter the latencies. */
-void load_drop(flow_load *l, int64_t n, int64_t intended)
+void load_drop(flow_load *load, int64_t n, int64_t intended)
 {
-    load_tally *t = &l->tally;
+    load_tally *t = &load->tally;
     int64_t now = clock_ns();
     load_request r = {.n = n, .intended = intended};
     load_reply reply = {
         .outcome = LOAD_DROPPED, .partition = -1, .error = "not sent: no slot was free in time"};
     pthread_mutex_lock(&t->lock);
     count(&t->stats, &reply);
-    keep_row(l, &r, &reply, now);
+    keep_row(load, &r, &reply, now);
     pthread_mutex_unlock(&t->lock);
-    flow_hdr_record(&l->hdrs[LOAD_LATENCY], now - intended, 1);
+    flow_hdr_record(&load->hdrs[LOAD_LATENCY], now - intended, 1);
 }
 
-flow_load_stats flow_load_stats_of(flow_load *l)
+flow_load_stats flow_load_stats_of(flow_load *load)
 {
-    pthread_mutex_lock(&l->tally.lock);
-    flow_load_stats s = l->tally.stats;
-    pthread_mutex_unlock(&l->tally.lock);
+    pthread_mutex_lock(&load->tally.lock);
+    flow_load_stats s = load->tally.stats;
+    pthread_mutex_unlock(&load->tally.lock);
     return s;
 }
 
-flow_hdr *flow_load_hdr_of(flow_load *l, flow_load_hdr which)
+flow_hdr *flow_load_hdr_of(flow_load *load, flow_load_hdr which)
 {
-    return &l->hdrs[which];
+    return &load->hdrs[which];
 }

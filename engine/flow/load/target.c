@@ -32,7 +32,7 @@ static rl_err *wrong_url(const char *url)
 }
 
 /* http://HOST[:PORT][/] */
-rl_err *load_target_url(flow_load *l, const char *url)
+rl_err *load_target_url(flow_load *load, const char *url)
 {
     if (strncmp(url, "http://", 7) != 0)
         return wrong_url(url);
@@ -44,10 +44,10 @@ rl_err *load_target_url(flow_load *l, const char *url)
     bool digits = *port != ':' || isdigit((unsigned char)port[1]);
     if (len == 0 || !digits || number < 1 || number > 65535 || (*end && strcmp(end, "/") != 0))
         return wrong_url(url);
-    l->port = (int)number;
+    load->port = (int)number;
     if (!flow_load_is_local(host, len))
         return not_local(host, len);
-    l->host = bracket ? mem_dup(host + 1, len - 2) : mem_dup(host, len);
+    load->host = bracket ? mem_dup(host + 1, len - 2) : mem_dup(host, len);
     return NULL;
 }
 

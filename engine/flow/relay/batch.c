@@ -68,7 +68,7 @@ static bool row_wanted(flow_relay *relay, int64_t id, int64_t shard)
         return false;
     if (relay_in_flight(relay, id))
         return false;
-    if (relay->o.mark != RELAY_CURSOR || take_failed(relay, id))
+    if (relay->opts.mark != RELAY_CURSOR || take_failed(relay, id))
         return true;
     return id > relay->shards[shard].read_to;
 }
@@ -92,7 +92,7 @@ static void batch_fill(flow_relay *relay, relay_batch *batch, int max)
 
 static void remember_cursor(flow_relay *relay, const my_result *result)
 {
-    if (relay->o.mark != RELAY_CURSOR || result->nrows == 0)
+    if (relay->opts.mark != RELAY_CURSOR || result->nrows == 0)
         return;
     int64_t last = relay_int(result, result->nrows - 1, COL_ID);
     if (last > relay->read_to)
@@ -113,7 +113,7 @@ static void put_in_flight(flow_relay *relay, relay_batch *batch)
     *(relay->last ? &relay->last->next : &relay->first) = batch;
     relay->last = batch;
     relay->nbatches++;
-    rl_assert(batch->n > 0 && relay->nbatches <= relay->o.in_flight);
+    rl_assert(batch->n > 0 && relay->nbatches <= relay->opts.in_flight);
     flow_add(relay->reader_count, RELAY_N_in_flight, 1);
 }
 
@@ -218,7 +218,7 @@ void relay_settle(flow_relay *relay, relay_batch **done, int n)
     pthread_mutex_lock(&relay->lock);
     for (int i = 0; i < n; i++) {
         unlink_batch(relay, done[i]);
-        if (relay->o.mark == RELAY_CURSOR)
+        if (relay->opts.mark == RELAY_CURSOR)
             keep_failed(relay, done[i]);
     }
     if (relay->nfailed)

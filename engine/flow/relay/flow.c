@@ -21,21 +21,21 @@ const char *const flow_relay_counter_names[RELAY_N] = {
 
 /* ---- open ---- */
 
-static rl_err *check_opts(const flow_relay_opts *o)
+static rl_err *check_opts(const flow_relay_opts *opts)
 {
-    size_t len = strlen(o->name);
+    size_t len = strlen(opts->name);
     if (len == 0 || len > NAME_MAX_LEN)
         return err_lab("USAGE", "name: 1 to %d characters", NAME_MAX_LEN);
-    for (const char *c = o->name; *c; c++)
+    for (const char *c = opts->name; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("_.-", *c))
-            return err_lab("USAGE", "name: letters, digits, _ . and -, not '%s'", o->name);
-    if (o->batch < 1 || o->batch > RELAY_BATCH_MAX)
+            return err_lab("USAGE", "name: letters, digits, _ . and -, not '%s'", opts->name);
+    if (opts->batch < 1 || opts->batch > RELAY_BATCH_MAX)
         return err_lab("USAGE", "batch: 1 to %d rows", RELAY_BATCH_MAX);
-    if (o->in_flight < 1 || o->in_flight > RELAY_IN_FLIGHT_MAX)
+    if (opts->in_flight < 1 || opts->in_flight > RELAY_IN_FLIGHT_MAX)
         return err_lab("USAGE", "in_flight: 1 to %d batches", RELAY_IN_FLIGHT_MAX);
-    if (o->lease < 0.1)
+    if (opts->lease < 0.1)
         return err_lab("USAGE", "lease: 100ms at least");
-    if (o->cleanup_chunk < 1)
+    if (opts->cleanup_chunk < 1)
         return err_lab("USAGE", "cleanup_chunk: 1 row at least");
     return NULL;
 }
@@ -43,7 +43,7 @@ static rl_err *check_opts(const flow_relay_opts *o)
 static void set_owner(flow_relay *relay)
 {
     uint64_t mark = (uint64_t)clock_unix_ns() * 2654435761u ^ (uint64_t)getpid();
-    snprintf(relay->owner, sizeof relay->owner, "%s/%d-%08x", relay->o.name, (int)getpid(),
+    snprintf(relay->owner, sizeof relay->owner, "%s/%d-%08x", relay->opts.name, (int)getpid(),
              (unsigned)(mark & 0xffffffff));
 }
 
@@ -61,7 +61,7 @@ static void relay_interrupt(rl_flow *flow)
 
 static void open_parts(flow_relay *relay)
 {
-    my_opts mysql = relay->o.mysql;
+    my_opts mysql = relay->opts.mysql;
     mysql.found_rows = true;
     relay->reader_conn = my_conn_new(&mysql);
     relay->marker_conn = my_conn_new(&mysql);
@@ -95,9 +95,9 @@ rl_err *flow_relay_open(const flow_relay_opts *opts, rd_kafka_conf_t *conf, flow
         flow_init(&relay->flow);
         relay_sync_open(relay);
         relay->conf = conf;
-        relay->o = *opts;
-        relay->o.name = mem_strdup(opts->name);
-        relay->o.topic = mem_strdup(opts->topic);
+        relay->opts = *opts;
+        relay->opts.name = mem_strdup(opts->name);
+        relay->opts.topic = mem_strdup(opts->topic);
         kafka_conf_value(conf, "transactional.id", id, sizeof id);
         relay->transactional = *id != '\0';
         set_owner(relay);
@@ -143,8 +143,8 @@ static void relay_free(flow_relay *relay)
     for (int i = 0; i < RELAY_HDRS; i++)
         flow_hdr_close(&relay->hdrs[i]);
     rd_kafka_conf_destroy(relay->conf);
-    free((char *)relay->o.name);
-    free((char *)relay->o.topic);
+    free((char *)relay->opts.name);
+    free((char *)relay->opts.topic);
     free(relay->failed);
     relay_sync_close(relay);
     free(relay);
@@ -160,7 +160,7 @@ void flow_relay_close(void *impl)
 {
     flow_relay *relay = impl;
     if (!flow_close(&relay->flow, CLOSE_SECONDS)) {
-        log_msg(LOG_LEVEL_WARN, "a thread of relay %s hangs and is left behind", relay->o.name);
+        log_msg(LOG_LEVEL_WARN, "a thread of relay %s hangs and is left behind", relay->opts.name);
         return;
     }
     if (relay->producer) {

@@ -94,7 +94,7 @@ static void note_writers(relay_gap *gap, const my_result *result)
 rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap)
 {
     my_result *result;
-    if (relay->o.gaps != RELAY_GAPS_SAFE || gap->refused)
+    if (relay->opts.gaps != RELAY_GAPS_SAFE || gap->refused)
         return NULL;
     if (!gap->target)
         return gap_ask(conn, gap);
@@ -102,7 +102,7 @@ rl_err *relay_gap_settle(flow_relay *relay, my_conn *conn, relay_gap *gap)
         return NULL;
     rl_err *err = list_writers(conn, gap, &result);
     gap->look_ns = clock_ns() + (int64_t)LOOK_MS * 1000000;
-    if (err && err->code == ACCESS_DENIED && relay->o.mark != RELAY_CURSOR) {
+    if (err && err->code == ACCESS_DENIED && relay->opts.mark != RELAY_CURSOR) {
         gap->refused = true; /* nothing is ever settled: each poll looks below too */
         err_free(err);
         return my_exec(conn, "ROLLBACK");
@@ -137,7 +137,7 @@ static int64_t waited_for(flow_relay *relay, relay_gap *gap, int64_t hole)
         gap->hole = hole;
         gap->hole_ns = clock_ns();
     }
-    bool over = hole && (double)(clock_ns() - gap->hole_ns) >= relay->o.gap_wait * 1e9;
+    bool over = hole && (double)(clock_ns() - gap->hole_ns) >= relay->opts.gap_wait * 1e9;
     if (over)
         gap->settled = hole;
     return gap->settled;
@@ -146,9 +146,9 @@ static int64_t waited_for(flow_relay *relay, relay_gap *gap, int64_t hole)
 int64_t relay_gap_settled(flow_relay *relay, relay_gap *gap, const int64_t *ids, int n,
                           int64_t after)
 {
-    if (relay->o.gaps == RELAY_GAPS_IGNORE)
+    if (relay->opts.gaps == RELAY_GAPS_IGNORE)
         return INT64_MAX;
-    if (relay->o.gaps == RELAY_GAPS_WAIT)
+    if (relay->opts.gaps == RELAY_GAPS_WAIT)
         return waited_for(relay, gap, first_hole(ids, n, after));
     return gap->settled;
 }

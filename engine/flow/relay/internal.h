@@ -65,7 +65,7 @@ typedef struct relay_marks {
 
 struct flow_relay {
     rl_flow flow; /* first */
-    flow_relay_opts o;
+    flow_relay_opts opts;
     char owner[RELAY_OWNER_SIZE]; /* in relay_lease: the name and a mark of this run */
     bool transactional;
     rd_kafka_conf_t *conf;

@@ -35,7 +35,7 @@ static rl_err *keeper_rows(keeper *k, my_result **result)
 
 static int64_t lease_us(const keeper *k)
 {
-    return (int64_t)(k->relay->o.lease * 1e6);
+    return (int64_t)(k->relay->opts.lease * 1e6);
 }
 
 /* ---- leases ---- */
@@ -214,7 +214,7 @@ static void apply_steps(keeper *k, const relay_lease leases[RELAY_SHARDS],
         lost = apply_step(relay, s, &leases[s], steps[s]) || lost;
         held += relay->shards[s].hold == HOLD_MINE;
     }
-    relay->lease_until_ns = began + (int64_t)(relay->o.lease * 1e9);
+    relay->lease_until_ns = began + (int64_t)(relay->opts.lease * 1e9);
     if (lost && relay->transactional)
         relay->reset = relay->replace = true; /* the next term needs an epoch of its own */
     relay_signal(relay);
@@ -257,7 +257,7 @@ static rl_err *keeper_beat(keeper *k)
 
 static const char *unsent_range(const keeper *k)
 {
-    return k->relay->o.mark == RELAY_CURSOR
+    return k->relay->opts.mark == RELAY_CURSOR
                ? "FORCE INDEX (PRIMARY) WHERE id > (SELECT MIN(position) FROM relay_lease)"
                : "FORCE INDEX (unsent) WHERE published_at IS NULL";
 }
@@ -335,7 +335,7 @@ static rl_err *clean_marked(keeper *k, int64_t *n)
     buf_printf(&k->sql,
                "DELETE FROM outbox_event WHERE published_at < NOW(6) - INTERVAL %lld MICROSECOND "
                "AND parked_reason IS NULL ORDER BY published_at LIMIT %d",
-               (long long)(k->relay->o.cleanup_age * 1e6), k->relay->o.cleanup_chunk);
+               (long long)(k->relay->opts.cleanup_age * 1e6), k->relay->opts.cleanup_chunk);
     rl_err *err = keeper_rows(k, &result);
     if (err)
         return err;
@@ -355,8 +355,8 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
         "SELECT MAX(id) FROM (SELECT id, created_at FROM outbox_event WHERE id > %lld AND id "
         "<= (SELECT MIN(position) FROM relay_lease) ORDER BY id LIMIT %d) t WHERE created_at "
         "< NOW(6) - INTERVAL %lld MICROSECOND",
-        (long long)k->cleaned, k->relay->o.cleanup_chunk,
-        (long long)(k->relay->o.cleanup_age * 1e6));
+        (long long)k->cleaned, k->relay->opts.cleanup_chunk,
+        (long long)(k->relay->opts.cleanup_age * 1e6));
     rl_err *err = one_number(k, &upto);
     if (err || !upto)
         return err;
@@ -376,9 +376,9 @@ static rl_err *clean_passed(keeper *k, int64_t *n)
 static rl_err *clean_up(keeper *k)
 {
     int64_t n = 0;
-    rl_err *err = k->relay->o.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
+    rl_err *err = k->relay->opts.mark == RELAY_CURSOR ? clean_passed(k, &n) : clean_marked(k, &n);
     flow_add(k->count, RELAY_N_cleaned, n);
-    bool more = n >= k->relay->o.cleanup_chunk;
+    bool more = n >= k->relay->opts.cleanup_chunk;
     k->clean_ns = deadline_in(more ? clean_pause : clean_idle);
     return err;
 }
@@ -387,7 +387,7 @@ static rl_err *clean_up(keeper *k)
 
 static double beat_every(const keeper *k)
 {
-    double s = k->relay->o.lease / BEATS;
+    double s = k->relay->opts.lease / BEATS;
     return s > BEAT_MIN_MS / 1e3 ? s : BEAT_MIN_MS / 1e3;
 }
 
@@ -401,9 +401,9 @@ static rl_err *keeper_due(keeper *k)
     }
     if (!err && now >= k->figures_ns) {
         err = keep_figures(k);
-        k->figures_ns = deadline_in(k->relay->o.figures);
+        k->figures_ns = deadline_in(k->relay->opts.figures);
     }
-    if (!err && k->relay->o.cleanup_age >= 0 && now >= k->clean_ns)
+    if (!err && k->relay->opts.cleanup_age >= 0 && now >= k->clean_ns)
         err = clean_up(k);
     return err;
 }
@@ -411,7 +411,7 @@ static rl_err *keeper_due(keeper *k)
 static double until_next(const keeper *k)
 {
     int64_t next = k->beat_ns < k->figures_ns ? k->beat_ns : k->figures_ns;
-    if (k->relay->o.cleanup_age >= 0 && k->clean_ns < next)
+    if (k->relay->opts.cleanup_age >= 0 && k->clean_ns < next)
         next = k->clean_ns;
     double s = (double)(next - clock_ns()) / 1e9;
     return s > 0.001 ? s : 0.001;

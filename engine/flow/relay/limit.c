@@ -37,7 +37,7 @@ static rl_err *limit_ask(flow_relay *relay, int64_t *limit)
     rd_kafka_t *rk = kafka_producer_rk(relay->producer);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_ConfigResource_t *topic =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, relay->o.topic);
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, relay->opts.topic);
     rd_kafka_AdminOptions_t *options =
         rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     char why[128];

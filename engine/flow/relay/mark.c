@@ -39,7 +39,7 @@ static rl_err *read_fence(marker *m, fence *f)
 {
     my_result *result;
     rl_buf sql = {0};
-    f->on = m->relay->o.fence;
+    f->on = m->relay->opts.fence;
     if (!f->on)
         return NULL;
     for (int s = 0; s < RELAY_SHARDS; s++)
@@ -73,7 +73,7 @@ typedef struct tally {
 static rl_err *mark_ids(marker *m, const rl_buf *ids)
 {
     rl_buf sql = {0};
-    if (m->relay->o.mark == RELAY_UPDATE)
+    if (m->relay->opts.mark == RELAY_UPDATE)
         buf_str(&sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id IN (");
     else
         buf_str(&sql, "DELETE FROM outbox_event WHERE id IN (");
@@ -184,11 +184,11 @@ static rl_err *in_transaction(marker *m, relay_batch **done, int n, const relay_
     rl_err *err = my_exec(m->conn, "START TRANSACTION");
     if (!err)
         err = read_fence(m, &f);
-    if (!err && m->relay->o.mark != RELAY_CURSOR)
+    if (!err && m->relay->opts.mark != RELAY_CURSOR)
         err = mark_rows(m, done, n, &f);
     if (!err)
         err = park_rows(m, done, n, &f, t);
-    if (!err && m->relay->o.mark == RELAY_CURSOR)
+    if (!err && m->relay->opts.mark == RELAY_CURSOR)
         err = move_cursor(m, &f, to);
     if (!err)
         err = my_exec(m->conn, "COMMIT");
@@ -273,7 +273,7 @@ static void remember_position(marker *m, int64_t position)
 {
     m->position = position;
     m->position_ns = clock_ns();
-    if (m->relay->o.mark == RELAY_CURSOR)
+    if (m->relay->opts.mark == RELAY_CURSOR)
         flow_set(m->count, RELAY_N_position, position);
 }
 
@@ -303,7 +303,7 @@ static void follow_cursor(marker *m)
 {
     tally t;
     relay_marks to;
-    if (m->relay->o.mark != RELAY_CURSOR ||
+    if (m->relay->opts.mark != RELAY_CURSOR ||
         clock_ns() - m->position_ns < CURSOR_IDLE_MS * 1000000LL)
         return;
     relay_position(m->relay, &to);

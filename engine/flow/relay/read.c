@@ -49,11 +49,11 @@ static bool may_read(reader *d)
 {
     flow_relay *relay = d->relay;
     rl_assert(flow_lock_held(&relay->lock));
-    int64_t seen = relay->o.mark == RELAY_CURSOR ? relay->read_to : d->last;
+    int64_t seen = relay->opts.mark == RELAY_CURSOR ? relay->read_to : d->last;
     if (relay->careful_to && !relay->reset && !relay->rewind && relay->nbatches == 0 &&
         seen >= relay->careful_to)
         relay->careful_to = 0;
-    int room = relay->careful_to ? 1 : relay->o.in_flight;
+    int room = relay->careful_to ? 1 : relay->opts.in_flight;
     if (relay->reset || relay->nbatches >= room || clock_ns() >= relay->lease_until_ns)
         return false;
     if (held_shards(relay, d->held) == 0)
@@ -84,12 +84,12 @@ static bool wait_until_it_may(reader *d)
 
 static int batch_size(const reader *d)
 {
-    return d->relay->careful_to ? 1 : d->relay->o.batch;
+    return d->relay->careful_to ? 1 : d->relay->opts.batch;
 }
 
 static const char *index_name(const reader *d)
 {
-    return d->relay->o.mark == RELAY_UPDATE ? "unsent" : "PRIMARY";
+    return d->relay->opts.mark == RELAY_UPDATE ? "unsent" : "PRIMARY";
 }
 
 static rl_err *reader_query(reader *d, my_result **result)
@@ -133,7 +133,7 @@ static void put_next(reader *d, int limit)
 static relay_batch *claim_rows(reader *d, my_result *result, int64_t began)
 {
     size_t rows = result->nrows;
-    relay_batch *batch = relay_claim(d->relay, result, d->relay->o.batch);
+    relay_batch *batch = relay_claim(d->relay, result, d->relay->opts.batch);
     if (!batch)
         return NULL;
     flow_hdr_record(&d->relay->hdrs[RELAY_HDR_READ], clock_ns() - began, 1);
@@ -185,7 +185,7 @@ static bool row_is_flying(flow_relay *relay, int64_t id)
 static rl_err *late_ids(reader *d, rl_buf *ids)
 {
     my_result *result;
-    int found = 0, limit = d->relay->o.batch * (d->relay->o.in_flight + 1);
+    int found = 0, limit = d->relay->opts.batch * (d->relay->opts.in_flight + 1);
     buf_reset(&d->sql);
     buf_printf(&d->sql,
                "SELECT id FROM outbox_event FORCE INDEX (unsent) WHERE published_at IS NULL AND id "
@@ -332,7 +332,7 @@ static rl_err *poll_cursor(reader *d, relay_batch **batch)
 
 static void reader_rest(reader *d)
 {
-    double most = d->at_hole ? hole_pause_max : d->relay->o.poll_max;
+    double most = d->at_hole ? hole_pause_max : d->relay->opts.poll_max;
     if (!d->caught_up && !d->at_hole)
         return;
     flow_sleep(&d->relay->flow, d->idle);
@@ -343,7 +343,8 @@ static void read_once(reader *d)
 {
     flow_relay *relay = d->relay;
     relay_batch *batch = NULL;
-    rl_err *err = relay->o.mark == RELAY_CURSOR ? poll_cursor(d, &batch) : poll_marked(d, &batch);
+    rl_err *err =
+        relay->opts.mark == RELAY_CURSOR ? poll_cursor(d, &batch) : poll_marked(d, &batch);
     if (err) {
         relay_mysql_failed(relay, d->conn, err, &d->backoff);
         return;
@@ -354,7 +355,7 @@ static void read_once(reader *d)
         reader_rest(d);
         return;
     }
-    d->idle = relay->o.poll;
+    d->idle = relay->opts.poll;
     relay_send(relay, batch);
 }
 
@@ -365,7 +366,7 @@ void relay_reader(void *arg)
                 .conn = relay->reader_conn,
                 .count = relay->reader_count,
                 .last = -1,
-                .idle = relay->o.poll};
+                .idle = relay->opts.poll};
     while (!flow_stopping(&relay->flow)) {
         if (!relay_connected(relay, d.conn, d.count, &d.backoff) || !relay_sender_ready(relay) ||
             !wait_until_it_may(&d))

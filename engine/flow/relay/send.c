@@ -63,7 +63,7 @@ static void report_refusal(flow_relay *relay, int code)
     if (is_poison(code) || code == RELAY_NOT_SENT || code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return;
-    rl_err *err = kafka_err(NULL, code, "topic %s", relay->o.topic);
+    rl_err *err = kafka_err(NULL, code, "topic %s", relay->opts.topic);
     flow_down(&relay->flow, "kafka", err);
     err_free(err);
 }
@@ -147,7 +147,7 @@ static void send_row(flow_relay *relay, relay_row *row)
         relay_row_done(relay, row, ROW_POISON, RELAY_BAD_HEADERS);
         return;
     }
-    kafka_record record = {.topic = relay->o.topic,
+    kafka_record record = {.topic = relay->opts.topic,
                            .partition = RD_KAFKA_PARTITION_UA,
                            .key = key.s,
                            .key_len = key.len,
