@@ -54,6 +54,7 @@ stories["many keys"] = function(lab, arm, crowd)
   fault:fired(stampede.ends(lab, KEYS, wrong and 0 or nil))
   local before = rule:state().matched
   seen.answers, seen.stall = crowd:answers(crowd:visit(VISITS), math.floor(VISITS.rate * VISITS.seconds))
+  lab:disturbed("stall", "the slowest answer", seen.stall)
   seen.peak, seen.peak_at, seen.selects = stampede.peak(log, before, SLOT)
   if wrong then lab:anomaly(("%d SELECTs within 100 ms"):format(seen.peak), { at = seen.peak_at }) end
   lab:number("peak SELECTs in 100 ms", seen.peak)

@@ -118,6 +118,39 @@ bool procfs_stopped(pid_t pid)
     return stopped;
 }
 
+static bool add_load(pid_t pid, const char *thread, procfs_load *out)
+{
+    char path[96], text[96];
+    snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", (int)pid, thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    long long run, delay;
+    if (sscanf(text, "%lld %lld", &run, &delay) != 2)
+        return false;
+    out->run += run;
+    out->delay += delay;
+    return true;
+}
+
+bool procfs_load_of(pid_t pid, procfs_load *out)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    *out = (procfs_load){0};
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    bool any = false;
+    for (struct dirent *e; (e = readdir(dir));)
+        any = (e->d_name[0] != '.' && add_load(pid, e->d_name, out)) || any;
+    closedir(dir);
+    return any;
+}
+
 /* ---- names ---- */
 
 static const char *base_name(const char *path)

@@ -34,6 +34,13 @@ bool procfs_alive(pid_t pid, int64_t start);
 /* Every thread is stopped (SIGSTOP has taken effect). */
 bool procfs_stopped(pid_t pid);
 
+/* What the scheduler says of all threads that live: ns on a processor, ns of waiting for one. */
+typedef struct procfs_load {
+    int64_t run, delay;
+} procfs_load;
+
+bool procfs_load_of(pid_t pid, procfs_load *out); /* false: no such process, or the kernel keeps none */
+
 /* The program's name from the command line: "mysqld" also when run through ld.so, "java
  * kafka.Kafka" for a JVM. */
 void procfs_name(pid_t pid, char *out, size_t size);

@@ -44,7 +44,7 @@ describe("lab:owed", function()
   end)
 
   it("may take half of what the arm took so far, and at least what is stated", function()
-    for _, case in ipairs { { 1, nil, 10 }, { 30, nil, 15 }, { 1, "5s", 5 }, { 20, "5s", 10 } } do
+    for _, case in ipairs { { 1, nil, 4 }, { 30, nil, 15 }, { 1, "5s", 5 }, { 20, "5s", 10 } } do
       local lab = arm_of("right", case[1])
       wait(lab, "drained", "x", function() return true end, case[2])
       assert.are.equal(case[3], lab.debts[1].limit)

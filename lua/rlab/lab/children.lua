@@ -1,6 +1,7 @@
 -- Children: processes of an arm (roles and services) that talk by JSON lines on their standard output, with
 -- failpoints armed before they run and the record of what fired. A crash is a real SIGKILL, an exit status
 -- its proof. They die with rlab.
+local clock = require "rlab.clock"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local hit_log = require "rlab.failpoint.log"
@@ -67,9 +68,17 @@ function M.spawn(lab, class, tag, what, opts)
   local child = setmetatable({ lab = lab, name = tag, process = started, pid = started.pid, inbox = {},
     other = {}, hits_path = hits, arrived = task.event(), armed = {}, due = {} }, class)
   for point, expr in pairs(points) do child:note_arming(point, expr, (opts.must_fire or {})[point]) end
-  child.reader = task.spawn(read_messages, child)
+  child.reader, child.spawned_ms = task.spawn(read_messages, child), clock.unix_ms()
   lab:own(child)
+  lab.children[#lab.children + 1] = child
+  lab.run.heartbeat:watch(child)
   return child
+end
+
+-- means(child, "gone" | "stopped" | nil): what the lab is about to do to it, and when that was said: so that
+--   rlab.run.heartbeat knows its acts from others'
+function M.means(child, what)
+  child.meant, child.meant_ms = what, clock.unix_ms()
 end
 
 local function take(child, word)
@@ -123,6 +132,7 @@ end
 function Child:kill()
   local fault = self.lab:fault("SIGKILL " .. self.name):started()
   self.ended_by_lab = self:alive()
+  M.means(self, "gone")
   must(self.process:kill "KILL")
   must(self.process:wait "30s")
   return fault:fired(self.lab.proof.exit(self, { signal = "KILL" })):over()
@@ -131,11 +141,13 @@ end
 -- child:freeze() -> fault: SIGSTOP, proved by the process state; fault.thaw() continues it
 function Child:freeze()
   local fault = self.lab:fault("SIGSTOP " .. self.name):started()
+  M.means(self, "stopped")
   must(self.process:stop())
   self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "30s")
   fault:fired(self.lab.proof.state(self, "T"))
   function fault.thaw()
     must(self.process:cont())
+    M.means(self, nil)
     return fault:over()
   end
   return fault
@@ -192,6 +204,7 @@ end
 function Child:close()
   if not self.process:wait(0) then
     self.ended_by_lab = true
+    M.means(self, "gone")
     self.process:kill "KILL"
     self.process:wait "30s"
   end

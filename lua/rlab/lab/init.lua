@@ -33,6 +33,7 @@ local function new(session, arm, shared)
     shared = shared, label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {},
     spans = {}, events = {}, numbers = {}, facts = {}, gauges = {}, checks = {}, tables = {},
     arm_names = tables.names_of(session.experiment and session.experiment.arms or {}), debts = {},
+    children = {},
   }, Lab)
   self.rng = session.rng:split "workload"
   self.check, self.proof = require("rlab.check").bind(self), require("rlab.proof").bind(self)
@@ -190,6 +191,11 @@ function Lab:anomaly(text, about)
   self.events[#self.events + 1] = { at = about.at or self:now(), arm = about.arm or self.label, text = text,
     kind = "anomaly" }
   self.run.view:event(self, text, about.arm)
+end
+
+-- disturbed("stall", what, seconds): a disturbance that the story itself measured, until now
+function Lab:disturbed(kind, what, seconds)
+  self.run.heartbeat:add(self, kind, what, seconds)
 end
 
 -- fact(text): what the setup established, printed under the setup line.

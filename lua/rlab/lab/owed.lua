@@ -12,7 +12,7 @@ local M = {}
 -- A broken arm is to end within 1.5 times its time: a debt may take half of what the arm took so far, which
 -- also grows with a slow machine, and not less than LEAST, so that a short arm has room for a group that goes
 -- on by itself and a broker that answers late.
-local SHARE, LEAST, EVERY = 0.5, 10.0, "10ms"
+local SHARE, LEAST, EVERY = 0.5, 4.0, "10ms"
 
 local function limit_of(lab, at_most)
   return math.max(at_most and units.duration(at_most) or LEAST, SHARE * lab:now())
@@ -26,15 +26,29 @@ local function broken_error(row)
   return err.new { domain = "rlab", code = 0, name = "OWED", message = message_of(row) }
 end
 
+-- A debt's time counts quiet seconds only; after so many times its limit by the clock on the wall without
+-- enough of them nobody can say.
+local PATIENCE = 4
+
+-- Seconds of quiet time so far; where no run watches the machine, all time is.
+local function quiet(lab)
+  return lab.run and lab.run.heartbeat and lab.run.heartbeat:quiet() or clock.ns() / 1e9
+end
+
 -- Polls until pred's value, or until the limit has passed since pred last said that less was left.
-local function wait(row, pred)
-  local began, since, least = clock.ns(), clock.ns(), math.huge
+local function wait(lab, row, pred)
+  local began, least, since, since_quiet = clock.ns(), math.huge, clock.ns(), quiet(lab)
   while true do
     local value, left = pred()
     row.seconds = (clock.ns() - began) / 1e9
     if value then return value end
-    if left and left < least then since, least = clock.ns(), left end
-    if clock.ns() - since >= row.limit * 1e9 then return nil end
+    if left and left < least then least, since, since_quiet = left, clock.ns(), quiet(lab) end
+    local was_quiet, passed = quiet(lab) - since_quiet, (clock.ns() - since) / 1e9
+    if was_quiet >= row.limit then return nil end
+    if passed >= PATIENCE * row.limit then
+      lab:give_up("%s: did not happen within %.1f s, of which %.1f s were quiet: the machine is too busy",
+        row.name, passed, was_quiet)
+    end
     task.sleep(EVERY)
   end
 end
@@ -46,7 +60,7 @@ end
 function M.owed(lab, name, what, pred, at_most)
   if not lab.arm then error("lab:owed: a debt is an arm's, the setup has none", 2) end
   local row = { name = name, limit = limit_of(lab, at_most) }
-  local value = wait(row, pred)
+  local value = wait(lab, row, pred)
   row.kept, row.at = value and true or false, lab:now()
   row.what = type(what) == "function" and what() or what
   lab.debts[#lab.debts + 1] = row

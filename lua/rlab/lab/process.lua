@@ -111,6 +111,7 @@ end
 
 -- process:stop([at_most]) -> status: SIGTERM; another end than exit 0 makes the arm inconclusive
 function Process:stop(at_most)
+  children.means(self, "gone")
   must(self.process:kill "TERM")
   return self:wait_exit { code = 0, at_most = at_most or "30s" }
 end

@@ -141,6 +141,7 @@ end
 -- service:stop([at_most]) -> status: SIGTERM, which lets it finish what it has; another end than exit 0
 --   makes the arm inconclusive
 function Service:stop(at_most)
+  children.means(self, "gone")
   must(self.process:kill "TERM")
   return self:wait_exit { code = 0, at_most = at_most or "30s" }
 end

@@ -1,5 +1,6 @@
 -- Judging: an experiment's checks on what an arm saw, and what follows from them. The runner and `rlab check`
 -- judge by the same rules; only where the evidence comes from differs.
+local disturbance = require "rlab.run.disturbance"
 local err = require "rlab.err"
 local owed = require "rlab.lab.owed"
 local proof = require "rlab.proof"
@@ -21,13 +22,16 @@ end
 
 -- checks(exp, lab, seen, arm) -> nil when each check has spoken (lab.checks), else the failure: an error of
 --   the world or of the script. Where a debt that was not kept ended the story, only debts are judged.
+--   What a disturbance explains is inconclusive then.
 function M.checks(exp, lab, seen, arm)
   if not owed.broken(seen.owed) then
     local ok, failure = xpcall(exp.checks, script.traced, lab, seen, arm)
     if not ok then return script.error(failure, exp.path) end
   end
   owed.judge(lab, seen.owed)
-  return without_expectation(exp, lab, arm)
+  local failure = without_expectation(exp, lab, arm)
+  if not failure then disturbance.judge(lab.checks, disturbance.of(seen, lab.shared)) end
+  return failure
 end
 
 -- ---- stored evidence ----

@@ -77,6 +77,7 @@ function Session:open()
   open_stack(self)
   sign_in(self)
   self.view:stack_ready(self)
+  self.heartbeat = require("rlab.run.heartbeat").start(self)
   self.started_ns = clock.ns()
 end
 
@@ -162,6 +163,7 @@ end
 -- session:close(finished), on every way out: the stack is healed, the run's topics, groups and schemas are
 -- gone (unless --keep), files are whole
 function Session:close(finished)
+  if self.heartbeat then self.heartbeat:stop() end
   self.samples:close()
   self.history:close()
   if self.stack and not finished then

@@ -52,16 +52,18 @@ end
 -- that and no more: whether faults that were still to come had a proof says nothing then.
 local function call(session, lab, f, ...)
   local ok, seen = within_limit(session, f, ...)
+  local disturbances = json.array(session.heartbeat:disturbances(lab))
   local unclosed, debt = closing_of(lab:close())
   local cut = debt or (not ok and owed.is_broken(seen))
   if not ok and not owed.is_broken(seen) then
     return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "")
   end
   if unclosed then return nil, unclosed end
-  if cut then return { owed = lab.debts } end
+  if cut then return { owed = lab.debts, disturbances = disturbances } end
   local unproved = lab:unproved()
   if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
   seen = seen or {}
+  seen.disturbances = disturbances
   if lab.arm then seen.owed = json.array(lab.debts) end
   return seen
 end

@@ -41,6 +41,12 @@ function Server:alive()
   return self.ctx:alive(self.name)
 end
 
+-- What we are about to do to it, "gone" or "stopped", or nil, and when that was said: so that a watcher knows
+-- our acts from others' (rlab.run.heartbeat).
+local function means(server, what)
+  server.meant, server.meant_ms = what, clock.unix_ms()
+end
+
 local function gone(server)
   return nil, err.new { domain = "rlab", code = 0, name = "NOT_RUNNING",
     message = server.name .. " is not running" }
@@ -50,6 +56,7 @@ end
 function Server:kill()
   if not self:alive() then return gone(self) end
   local pid, start = self.pid, self.start_time
+  means(self, "gone")
   local ok, failure = process.signal(pid, "KILL", start)
   if not ok then return nil, failure end
   return process.wait_gone(pid, start, "10s")
@@ -59,6 +66,7 @@ end
 function Server:terminate(at_most)
   if not self:alive() then return gone(self) end
   local pid, start = self.pid, self.start_time
+  means(self, "gone")
   local ok, failure = process.signal(pid, "TERM", start)
   if not ok then return nil, failure end
   return process.wait_gone(pid, start, at_most or "30s")
@@ -67,13 +75,16 @@ end
 -- SIGSTOP; returns when every thread has stopped
 function Server:freeze()
   if not self:alive() then return gone(self) end
+  means(self, "stopped")
   return process.stop(self.pid, self.start_time)
 end
 
 -- SIGCONT
 function Server:thaw()
   if not self:alive() then return gone(self) end
-  return process.cont(self.pid, self.start_time)
+  local ok, failure = process.cont(self.pid, self.start_time)
+  means(self, nil)
+  return ok, failure
 end
 
 -- Starts it again on its data; does not wait until it serves (heal does).
@@ -84,6 +95,7 @@ function Server:start()
     if not held then error(failure, 0) end
     if self:alive() then return true end
     supervisor.spawn(self.ctx, self.name)
+    means(self, nil)
     return true
   end)
 end

@@ -1,0 +1,63 @@
+-- Disturbances: what this machine or somebody else did to a run that the lab had not planned, and the rule by
+-- which they take a check its word. The runner and `rlab check` judge by it; rlab.run.heartbeat sees them.
+-- A row is {what, kind, from, until, seconds}: times in seconds of the arm, seconds of it that were lost.
+local M = {}
+
+-- A stop of a second is longer than anything here may be late by itself: sessions begin at 1 s.
+local LONG = 1.0
+-- Of a limit on time: a tenth is less than the room that any bound leaves.
+local SHARE = 0.1
+
+local words = {
+  stall = "%s stood still for %.2f s from t=%.2f s", stopped = "%s was stopped for %.2f s from t=%.2f s",
+  starved = "%s waited %.2f s for a processor from t=%.2f s",
+  gone = "%s was ended by somebody else, for %.2f s from t=%.2f s",
+  rebalance = "%s gave partitions away, which nobody had planned (%.2f s) at t=%.2f s",
+  ["session lost"] = "%s lost its session, which nobody had planned (%.2f s) at t=%.2f s",
+}
+
+local lost_time = { stall = true, stopped = true, starved = true }
+local always = { gone = true, rebalance = true, ["session lost"] = true }
+
+-- says(row) -> a sentence
+function M.says(row)
+  return words[row.kind]:format(row.what, row.seconds, row.from)
+end
+
+-- What explains a check that is not as expected: for a limit on time all that was lost, if that is a tenth of
+-- the limit; for every other one a long stop, or an event that changes who works.
+local function explanation(rows, limit)
+  local lost, worst = 0, nil
+  for _, row in ipairs(rows) do
+    if always[row.kind] or (row.kind ~= "starved" and row.seconds >= LONG) then return row end
+    if lost_time[row.kind] then
+      lost = lost + row.seconds
+      if not worst or row.seconds > worst.seconds then worst = row end
+    end
+  end
+  return limit and lost >= SHARE * limit and worst or nil
+end
+
+-- judge(checks, rows): a check that is not as expected, in an arm with a disturbance that can explain it,
+--   becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time.
+function M.judge(checks, rows)
+  for _, check in ipairs(checks) do
+    local row = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
+      and explanation(rows, check.limit_s)
+    if row then
+      check.reason = ("%s: %s; but %s"):format(check.name, check.sentence, M.says(row))
+      check.outcome, check.sentence = "inconclusive", check.sentence .. "; but " .. M.says(row)
+    end
+  end
+end
+
+-- of(seen, shared) -> the rows of an arm and of the setup that it shares
+function M.of(seen, shared)
+  local rows = {}
+  for _, source in ipairs { seen or {}, type(shared) == "table" and shared or {} } do
+    for _, row in ipairs(source.disturbances or {}) do rows[#rows + 1] = row end
+  end
+  return rows
+end
+
+return M

@@ -1,0 +1,220 @@
+-- The heartbeat of a run: ten times a second it looks whether rlab's own loop, each child and each server
+-- live and run, and how long they wait for a processor; from the services' logs it reads who lost a session.
+-- What the lab itself does to them it says beforehand (`meant`), which is no disturbance. Offers the
+-- disturbances of an arm (rlab.run.disturbance) and a clock that counts quiet time only.
+local clock = require "rlab.clock"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local process = require "rlab.process"
+local task = require "rlab.task"
+
+local M = {}
+
+local Heartbeat = {}
+Heartbeat.__index = Heartbeat
+
+local PERIOD, LATE = 0.1, 0.25 -- seconds between beats; one that comes later than that tells of a stall
+local WINDOW = 5 -- beats in which waiting for a processor is summed up
+local STARVED = 0.2 -- of a window: less happens on any machine that does more than one thing
+local JOIN = 0.4 -- what is seen again within so many seconds goes on
+
+-- ---- rows ----
+
+local function note(self, target, kind, from, to, seconds)
+  local row = target.last[kind]
+  if row and from - row.to <= JOIN * 1e9 then
+    row.to, row.seconds = to, row.seconds + seconds
+    return
+  end
+  row = { what = target.name, kind = kind, from = from, to = to, seconds = seconds, lab = target.lab }
+  self.rows[#self.rows + 1], target.last[kind] = row, row
+end
+
+local function target_of(name, thing, lab)
+  return { name = name, thing = thing, lab = lab, last = {}, run = 0, delay = 0 }
+end
+
+-- ---- one beat ----
+
+-- Ended by a signal that neither the lab nor one of its failpoints sent; an exit of its own is its own.
+local function killed_by_somebody(child)
+  local status = child.process:wait(0)
+  if not status or not status.signal or child.meant then return false end
+  for _, hit in ipairs(child:hits()) do
+    if hit.action == "kill" then return false end
+  end
+  return status.signal == "KILL" or status.signal == "TERM"
+end
+
+local function look_at_child(self, target, now, passed)
+  local child = target.thing
+  if child.process:wait(0) then
+    if killed_by_somebody(child) then note(self, target, "gone", now, now, passed) end
+    self.targets[target] = nil
+    return
+  end
+  if process.state(child.pid) == "T" and child.meant ~= "stopped" then
+    note(self, target, "stopped", now - passed * 1e9 // 1, now, passed)
+    return true
+  end
+end
+
+local function look_at_server(self, target, now, passed)
+  local server = target.thing
+  if server.meant or not server.pid then return end
+  local from = now - passed * 1e9 // 1
+  if not process.alive(server.pid, server.start_time) then
+    note(self, target, "gone", from, now, passed)
+    return true
+  elseif process.state(server.pid) == "T" then
+    note(self, target, "stopped", from, now, passed)
+    return true
+  end
+end
+
+-- Seconds of the window in which the process could have gone on and had no processor: what its threads
+-- waited, and no more than the share of its wishes that was not met.
+local function lost_of(target, pid, window)
+  local _, run, delay = process.load(pid)
+  if not run then return 0 end
+  local ran, waited = run - target.run, delay - target.delay
+  local first = target.pid ~= pid
+  target.pid, target.run, target.delay = pid, run, delay
+  if first or waited <= 0 or ran < 0 then return 0 end
+  return math.min(waited, window * waited / (ran + waited))
+end
+
+-- How much of the window was lost to waiting: by the worst of rlab and the children, then by the worst server
+-- that they may have waited for.
+local function weigh(self, now)
+  local window = (now - self.weighed) / 1e9
+  local worst = { [true] = 0, [false] = 0 }
+  for target in pairs(self.targets) do
+    local pid = target.thing.pid
+    local lost = pid and target.thing.meant ~= "stopped" and lost_of(target, pid, window) or 0
+    if lost >= STARVED * window then note(self, target, "starved", self.weighed, now, lost) end
+    worst[target.server or false] = math.max(worst[target.server or false], lost)
+  end
+  self.quiet_s = self.quiet_s + math.max(0, window - self.disturbed - worst[true] - worst[false])
+  self.weighed, self.disturbed, self.beats = now, 0, 0
+end
+
+local function beat(self)
+  local now = clock.ns()
+  local passed = (now - self.beaten) / 1e9
+  if passed - PERIOD > LATE then
+    note(self, self.own, "stall", self.beaten, now, passed - PERIOD)
+    self.disturbed = self.disturbed + passed - PERIOD
+  end
+  local still = false
+  for target in pairs(self.targets) do
+    local look = target.server and look_at_server or target.thing.process and look_at_child
+    still = look and look(self, target, now, passed) or still
+  end
+  if still then self.disturbed = self.disturbed + passed end
+  self.beaten, self.beats = now, self.beats + 1
+  if self.beats >= WINDOW or passed > LATE then weigh(self, now) end
+end
+
+-- start(session) -> heartbeat, beating until stop()
+function M.start(session)
+  local now = clock.ns()
+  local self = setmetatable({ rows = {}, targets = {}, quiet_s = 0, disturbed = 0, beats = 0, beaten = now,
+    weighed = now }, Heartbeat)
+  self.own = target_of("rlab", { pid = (process.self()) })
+  self.targets[self.own] = true
+  for _, server in ipairs(session.stack:servers()) do
+    local target = target_of(server.name, server)
+    target.server, self.targets[target] = true, true
+  end
+  self.task = task.spawn(function()
+    while true do
+      task.sleep(PERIOD)
+      beat(self)
+    end
+  end)
+  return self
+end
+
+function Heartbeat:stop()
+  self.task:cancel()
+  self.task:join()
+end
+
+-- heartbeat:watch(child): one of a lab's, from now until it has ended
+function Heartbeat:watch(child)
+  self.targets[target_of(child.name, child, child.lab)] = true
+end
+
+-- heartbeat:quiet() -> seconds of the run so far in which nothing stood still or waited for a processor
+function Heartbeat:quiet()
+  return self.quiet_s
+end
+
+-- heartbeat:add(lab, kind, what, seconds): a disturbance that a story measured by itself, until now
+function Heartbeat:add(lab, kind, what, seconds)
+  local now = clock.ns()
+  note(self, target_of(what, {}, lab), kind, now - math.floor(seconds * 1e9), now, seconds)
+end
+
+-- ---- who works: sessions and partitions, by the services' own logs ----
+
+local CHANGES = 10 -- seconds in which a group may be busy with what the lab did to a member
+
+-- Each change that the lab made of who is a member, in ms since 1970.
+local function planned_changes(children)
+  local list = {}
+  for _, child in ipairs(children) do
+    list[#list + 1] = child.spawned_ms
+    list[#list + 1] = child.meant_ms
+    for _, hit in ipairs(child:hits()) do list[#list + 1] = hit.time // 1000000 end
+  end
+  return list
+end
+
+local function near_a_change(changes, at_ms)
+  for _, change in ipairs(changes) do
+    if at_ms >= change - 1000 and at_ms <= change + CHANGES * 1000 then return true end
+  end
+  return false
+end
+
+local kinds = { lost = "session lost", fenced = "session lost", revoked = "rebalance" }
+
+local function rows_of_log(lab, child, changes, rows)
+  local offset = clock.unix_ms() - lab:now() * 1000
+  for line in (fs.read(child.lab.run.dir .. "/" .. child.name .. ".log") or ""):gmatch "[^\n]+" do
+    local ok, entry = pcall(json.decode, line)
+    local kind = ok and type(entry) == "table" and kinds[entry.message]
+    if kind and entry.at_ms and not child.meant and not near_a_change(changes, entry.at_ms) then
+      local at = (entry.at_ms - offset) / 1000
+      rows[#rows + 1] = { what = child.name, kind = kind, from = at, ["until"] = at, seconds = 0 }
+    end
+  end
+end
+
+-- Where the lab hurt a server the group's troubles are planned.
+local function hurt_a_server(lab)
+  for _, server in ipairs(lab.stack:servers()) do
+    if server.meant_ms and server.meant_ms >= clock.unix_ms() - lab:now() * 1000 then return true end
+  end
+  return false
+end
+
+-- heartbeat:disturbances(lab) -> the rows of an arm (or the setup) that ends now, for its evidence
+function Heartbeat:disturbances(lab)
+  local rows, began = {}, lab.started_ns
+  for _, row in ipairs(self.rows) do
+    if row.to >= began and (row.lab == nil or row.lab == lab) then
+      rows[#rows + 1] = { what = row.what, kind = row.kind, from = math.max(0, (row.from - began) / 1e9),
+        ["until"] = (row.to - began) / 1e9, seconds = row.seconds }
+    end
+  end
+  if not hurt_a_server(lab) then
+    local changes = planned_changes(lab.children)
+    for _, child in ipairs(lab.children) do rows_of_log(lab, child, changes, rows) end
+  end
+  return rows
+end
+
+return M

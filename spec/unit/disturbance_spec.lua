@@ -1,0 +1,126 @@
+-- The rule by which a disturbance takes a check its word, and the heartbeat that sees disturbances.
+local children = require "rlab.lab.children"
+local disturbance = require "rlab.run.disturbance"
+local heartbeat = require "rlab.run.heartbeat"
+local process = require "rlab.process"
+local task = require "rlab.task"
+
+local function row(kind, seconds)
+  return { what = "consumer-1", kind = kind, from = 3.1, ["until"] = 3.1 + seconds, seconds = seconds }
+end
+
+local function judged(check, ...)
+  local one = { name = "lost", outcome = "violated", sentence = "1 record lost", expects = "holds",
+    as_expected = false }
+  for key, value in pairs(check) do one[key] = value end
+  disturbance.judge({ one }, { ... })
+  return one.outcome, one
+end
+
+describe("a check that is not as expected", function()
+  it("is inconclusive where somebody was stopped, killed or lost a session, and says so", function()
+    for _, kind in ipairs { "stall", "stopped", "gone", "rebalance", "session lost" } do
+      assert.are.equal("inconclusive", (judged({}, row(kind, 2.31))), kind)
+    end
+    local _, check = judged({}, row("stopped", 2.31))
+    assert.are.equal("lost: 1 record lost; but consumer-1 was stopped for 2.31 s from t=3.10 s", check.reason)
+  end)
+
+  it("stays where all was quiet, or a stop was short, or somebody waited for a processor", function()
+    assert.are.equal("violated", (judged {}))
+    assert.are.equal("violated", (judged({}, row("stall", 0.9), row("starved", 5))))
+  end)
+
+  it("about time is inconclusive when a tenth of its limit was lost", function()
+    local late = { limit_s = 4 }
+    assert.are.equal("violated", (judged(late, row("starved", 0.3))))
+    assert.are.equal("inconclusive", (judged(late, row("starved", 0.3), row("stall", 0.2))))
+  end)
+
+  it("is the only one that changes", function()
+    assert.are.equal("violated", (judged({ as_expected = true, expects = "violated" }, row("gone", 1))))
+    assert.are.equal("holds", (judged({ outcome = "holds", as_expected = true }, row("gone", 1))))
+  end)
+end)
+
+describe("the disturbances of an arm", function()
+  it("are its own and those of the setup that it shares", function()
+    local rows = disturbance.of({ disturbances = { row("gone", 1) } }, { disturbances = { row("stall", 2) } })
+    assert.are.equal(2, #rows)
+    assert.are.same({}, disturbance.of({}, nil))
+  end)
+end)
+
+describe("the heartbeat", function()
+  local function lab_with(beat)
+    local lab = { children = {}, run = { heartbeat = beat }, stack = { servers = function() return {} end } }
+    lab.started_ns = require("rlab.clock").ns()
+    function lab.now() return (require("rlab.clock").ns() - lab.started_ns) / 1e9 end
+    return lab
+  end
+
+  local function child_of(lab)
+    local p = process.spawn { cmd = { "sleep", "30" } }
+    local child = { name = "sleeper", lab = lab, process = p, pid = p.pid,
+      hits = function() return {} end }
+    lab.run.heartbeat:watch(child)
+    return child
+  end
+
+  local function watched(f)
+    local beat = heartbeat.start { stack = { servers = function() return {} end } }
+    local lab = lab_with(beat)
+    local child = child_of(lab)
+    f(child, beat)
+    task.sleep "250ms"
+    beat:stop()
+    child.process:close()
+    return beat:disturbances(lab), beat
+  end
+
+  local function seen(rows, kind)
+    for _, one in ipairs(rows) do
+      if one.what == "sleeper" and one.kind == kind then return one end
+    end
+  end
+
+  it("sees a child that somebody stopped, for as long as that", function()
+    local rows = watched(function(child)
+      child.process:stop()
+      task.sleep "500ms"
+      child.process:cont()
+    end)
+    local stopped = seen(rows, "stopped")
+    assert.is_true(stopped.seconds > 0.3 and stopped.seconds < 5)
+  end)
+
+  it("sees one that somebody killed", function()
+    local rows = watched(function(child)
+      child.process:kill "KILL"
+      child.process:wait "5s"
+    end)
+    assert.is_not_nil(seen(rows, "gone"))
+  end)
+
+  it("takes no notice of what the lab itself does", function()
+    local rows = watched(function(child)
+      children.means(child, "stopped")
+      child.process:stop()
+      task.sleep "300ms"
+      children.means(child, "gone")
+      child.process:kill "KILL"
+      child.process:wait "5s"
+    end)
+    assert.is_nil(seen(rows, "stopped") or seen(rows, "gone"))
+  end)
+
+  it("counts quiet time, and not while somebody is stopped", function()
+    local _, beat = watched(function(child)
+      task.sleep "1s"
+      child.process:stop()
+      task.sleep "1s"
+      child.process:cont()
+    end)
+    assert.is_true(beat:quiet() < 2)
+  end)
+end)
