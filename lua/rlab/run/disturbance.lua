@@ -24,18 +24,27 @@ function M.says(row)
   return words[row.kind]:format(row.what, row.seconds, row.from)
 end
 
--- What explains a check that is not as expected: for a limit on time all that was lost, if that is a tenth of
--- the limit; for every other one a long stop, or an event that changes who works.
-local function explanation(rows, limit)
-  local lost, worst = 0, nil
+-- The one that lost most time, as a row of its own.
+local function loser(rows)
+  local lost, worst = {}, nil
   for _, row in ipairs(rows) do
-    if always[row.kind] or (row.kind ~= "starved" and row.seconds >= LONG) then return row end
     if lost_time[row.kind] then
-      lost = lost + row.seconds
-      if not worst or row.seconds > worst.seconds then worst = row end
+      local sum = lost[row.what] or { what = row.what, kind = row.kind, from = row.from, seconds = 0 }
+      sum.seconds, lost[row.what] = sum.seconds + row.seconds, sum
+      if not worst or sum.seconds > worst.seconds then worst = sum end
     end
   end
-  return limit and lost >= SHARE * limit and worst or nil
+  return worst
+end
+
+-- What explains a check that is not as expected: every one by a long stop, or an event that changes who
+-- works; a limit on time also by all that one of them lost, if that is a tenth of the limit.
+local function explanation(rows, limit)
+  for _, row in ipairs(rows) do
+    if always[row.kind] or (row.kind ~= "starved" and row.seconds >= LONG) then return row end
+  end
+  local worst = limit and loser(rows)
+  return worst and worst.seconds >= SHARE * limit and worst or nil
 end
 
 -- judge(checks, rows): a check that is not as expected, in an arm with a disturbance that can explain it,

@@ -16,7 +16,7 @@ Heartbeat.__index = Heartbeat
 local PERIOD, LATE = 0.1, 0.25 -- seconds between beats; one that comes later than that tells of a stall
 local WINDOW = 5 -- beats in which waiting for a processor is summed up
 local STARVED = 0.2 -- of a window: less happens on any machine that does more than one thing
-local JOIN = 0.4 -- what is seen again within so many seconds goes on
+local JOIN = 1.2 -- what is seen again within so many seconds goes on
 
 -- ---- rows ----
 
@@ -201,13 +201,20 @@ local function hurt_a_server(lab)
   return false
 end
 
+-- A row in seconds of the arm; of one that began before it the part that lies within.
+local function clipped(row, began)
+  local from, length = math.max(row.from, began), row.to - row.from
+  local share = length > 0 and (row.to - from) / length or 1
+  return { what = row.what, kind = row.kind, from = (from - began) / 1e9, ["until"] = (row.to - began) / 1e9,
+    seconds = row.seconds * share }
+end
+
 -- heartbeat:disturbances(lab) -> the rows of an arm (or the setup) that ends now, for its evidence
 function Heartbeat:disturbances(lab)
   local rows, began = {}, lab.started_ns
   for _, row in ipairs(self.rows) do
     if row.to >= began and (row.lab == nil or row.lab == lab) then
-      rows[#rows + 1] = { what = row.what, kind = row.kind, from = math.max(0, (row.from - began) / 1e9),
-        ["until"] = (row.to - began) / 1e9, seconds = row.seconds }
+      rows[#rows + 1] = clipped(row, began)
     end
   end
   if not hurt_a_server(lab) then

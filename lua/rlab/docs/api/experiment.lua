@@ -259,7 +259,7 @@ local experiment = {
               falls the time begins anew",
             "at_most: duration = 4s; half of the arm's time so far where that is longer" } },
         { "disturbed", "lab:disturbed(kind, what, seconds)",
-          "A disturbance that the story measured by itself, until now: it can explain a check (docs/checks.md).",
+          "A disturbance that the story itself measured, until now; it can explain a check (docs/checks.md).",
           params = { 'kind: string, "stall" or "stopped"', "what: string, who", "seconds: number" } },
         { "hold", "lab:hold(what, pred, how_long)",
           "A window that is part of the story: the condition must stay true so long, else inconclusive.",
