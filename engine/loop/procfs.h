@@ -39,7 +39,8 @@ typedef struct procfs_load {
     int64_t run, delay;
 } procfs_load;
 
-bool procfs_load_of(pid_t pid, procfs_load *out); /* false: no such process, or the kernel keeps none */
+bool procfs_load_of(pid_t pid,
+                    procfs_load *out); /* false: no such process, or the kernel keeps none */
 
 /* The program's name from the command line: "mysqld" also when run through ld.so, "java
  * kafka.Kafka" for a JVM. */
