@@ -102,7 +102,6 @@ local function of_hot(a)
 end
 
 local function as_filled(a) return a.version == 1 and a.balance % 100 == 0 end
-
 checks["one key"] = function(lab, seen, arm)
   local s = arm.settings
   lab.check.amplification { operations = seen.selects, logical = 1,
