@@ -1,13 +1,13 @@
 -- E-002: fifty commands to a service that writes MySQL and sends to Kafka by itself, in four ways, and to
 -- one with an outbox. What is missing, what is a ghost?
+local outbox = require "rlab.story.outbox"
 local COMMANDS, ACCOUNTS = 50, 5
 local FIRST, SECOND, TIMED_OUT = "cmd-0025", "cmd-0040", -192
+local REFUSED, ON_ITS_WAY, HALF_WAY = "cmd-0005", "cmd-0010", "cmd-0015"
 local HOLE = { "cmd-0020", "cmd-0021", "cmd-0022", "cmd-0023", "cmd-0024" }
 
 -- ---- what happens to each practice ----
-
 local faults = {}
-
 -- Killed when the client has its answer; the next command waits for the supervisor.
 faults["send-after-reply"] = function(lab, mode)
   local service = lab:service("command", { mode = mode },
@@ -49,12 +49,11 @@ faults["ignore-reports"] = function(lab, mode)
   }
 end
 
--- The outbox is killed at the matching places: after the commit of one command, before the commit of another.
-faults["outbox"] = function(lab, mode)
-  lab:service("relay", { batch = 10, in_flight = 1 })
-  return lab:service("command", { mode = mode }, { must_fire = {
+-- Killed after the commit of one command, before that of another, between the two rows of a third.
+faults["outbox"] = function(lab)
+  return outbox.start(lab, { refused = REFUSED, on_its_way = ON_ITS_WAY, half_way = HALF_WAY, must_fire = {
     ["cmd.after_commit"] = "kill if request=" .. FIRST,
-    ["cmd.before_commit"] = "kill if request=" .. SECOND } }), { restart = true }
+    ["cmd.before_commit"] = "kill if request=" .. SECOND } })
 end
 
 local function says(missing, ghosts, off)
@@ -123,7 +122,7 @@ local function run(lab, arm)
 end
 
 -- Commands whose service died, or failed, before it could say how they ended; it must take all others.
-local UNANSWERED = { outbox = { FIRST, SECOND }, ["send-inside-transaction"] = { FIRST } }
+local UNANSWERED = { outbox = { HALF_WAY, FIRST, SECOND }, ["send-inside-transaction"] = { FIRST } }
 
 -- What else must hold of one practice.
 local own_checks = { ["ignore-reports"] = function() end }
@@ -143,10 +142,11 @@ end
 
 own_checks["outbox"] = function(lab, seen)
   local rows, log = bag.from(seen.ledger), bag.from(seen.records)
-  lab.check.agree {
-    { "killed after commit", rows:count(FIRST) + log:count(FIRST), 2, "row and event" },
-    { "killed before commit", rows:count(SECOND) + log:count(SECOND), 0, "row or event",
-      control = { what = "rows and events of other commands", seen = math.min(#rows, #log) } } }
+  local control = { what = "rows and events of other commands", seen = math.min(#rows, #log) }
+  local function both(id) return rows:count(id) + log:count(id) end
+  lab.check.agree { { "killed after commit", both(FIRST), 2, "row and event" },
+    { "killed before commit", both(SECOND), 0, "row or event", control = control },
+    { "killed half-way", both(HALF_WAY), 0, "row or event", control = control } }
 end
 
 return experiment {

@@ -73,7 +73,7 @@ function Rule.await(rule, at_most)
   local state
   rule.lab:await(rule.name .. " on the wire", function()
     state = rule:state()
-    return state.fired - rule.before.fired >= rule.at_least
+    return state.fired >= rule.at_least
   end, at_most or "30s")
   rule:prove()
   return state
@@ -85,8 +85,7 @@ function Rule.proof(rule, at_least)
   local last = now.last or {}
   return proof.of("wire", { rule = rule.name, at_least = at_least or rule.at_least, nth = asked.nth,
     times = asked.times, chance = asked.chance, bytes = now.bytes,
-    fired = now.fired and now.fired - rule.before.fired,
-    matched = now.matched and now.matched - rule.before.matched,
+    fired = now.fired, matched = now.matched,
     last = { client_id = last.client_id, correlation = last.correlation, ns = last.ns } })
 end
 
@@ -132,7 +131,6 @@ function M.rule(lab, spec)
   local may = own.may_fire or own.action == "count"
   own.name, own.may_fire, own.at_least = nil, nil, nil
   rule.id = must(client(lab):add_rule(scoped(lab, own))).id
-  rule.before = must(client(lab):rule(rule.id))
   rule.fault = may and lab:possible_fault(rule.name) or lab:fault(rule.name)
   return lab:own(setmetatable(rule, { __index = Rule, __close = function(r) r:remove() end }))
 end
