@@ -43,13 +43,14 @@ local function committed_on_wire(log)
   return highest
 end
 
--- Holds event 40 until its offset is committed (or, where that must not happen, for three intervals), then
--- kills.
+-- Holds event 40 in its transaction until its offset is committed (or, where that must not happen, for three
+-- intervals), then kills. Before the transaction where other workers are to go on, who may need its rows.
 local function crash(lab, arm, held)
+  local point = arm.settings.workers and "consumer.before_begin" or "consumer.in_tx"
   local log, joins = lab:wire_log { api = "OffsetCommit" }, lab:wire_log { api = "JoinGroup" }
   local consumer = lab:service("consumer", settings(arm), { via_proxy = true,
-    must_fire = { ["consumer.before_begin"] = "pause if offset=" .. held.offset } })
-  consumer:await_hit("consumer.before_begin", "20s")
+    must_fire = { [point] = "pause if offset=" .. held.offset } })
+  consumer:await_hit(point, "20s")
   local function passed()
     local at = committed(lab, arm)
     return at and at > held.offset and at

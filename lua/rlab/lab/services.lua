@@ -224,4 +224,10 @@ function Service:metric(name)
   return answer and answer.status == 200 and read_metrics(answer.body)[name] or nil
 end
 
+-- service:handled() -> events that a consumer has applied, or had seen before
+function Service:handled()
+  local now = self:metrics()
+  return (now.rlab_consumer_applied_total or 0) + (now.rlab_consumer_seen_total or 0)
+end
+
 return M

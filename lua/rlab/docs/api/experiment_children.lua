@@ -68,6 +68,8 @@ return {
           params = { "name: string", "label: string, such as 'code=\"0\"'" } },
         { "metrics", "service:metrics() -> table",
           "Its metrics by name, labels included as Prometheus writes them." },
+        { "handled", "service:handled() -> integer",
+          "Events that a consumer has applied, or had seen before." },
       } },
     { name = "load", doc = "A load under way, from lab:load.",
       methods = {
