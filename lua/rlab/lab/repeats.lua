@@ -33,6 +33,18 @@ function M.outlast(lab, service, start, what, pred)
   return frozen.thaw()
 end
 
+-- comes_again(service, point) -> how many records of partition 0 a consumer that was killed at that failpoint
+--   is given again, from the offset that the brokers have of its group up to the record in its hands; it is
+--   started again
+function M.comes_again(lab, service, point)
+  service:wait_exit { signal = "KILL", at_most = "30s" }
+  local hits = service:hits(point)
+  if #hits == 0 then lab:give_up("%s wrote down no record at %s", service.name, point) end
+  local again = hits[#hits].ctx.offset + 1 - (lab:committed()["0"] or 0)
+  service:revive()
+  return again
+end
+
 -- record_of(records, id) -> the first of them with that id | nil
 function M.record_of(_, records, id)
   for _, record in ipairs(records) do

@@ -21,7 +21,8 @@ local experiment = {
         "run: function, run(lab, arm) -> seen; plain values, they are stored",
         "checks: function, checks(lab, seen, arm) makes lab.check calls with :expect; works on stored \z
           values only",
-        "verdict: function, verdict(seen_by_arm, shared) -> the verdict sentence",
+        "verdict: function, verdict(seen_by_arm, shared) -> the verdict sentence; without it, or when it \z
+          says nil, the arms' sentences",
         'limit: duration = "3m", of each story',
         "why: table, { text =, sequence = { { from =, to =, text =, class = } } }; by default it stands in \z
           the experiment's page, as do the next two: docs/experiments/E-001.md, or mine.md beside mine.lua",
@@ -189,6 +190,10 @@ local experiment = {
           "A member is frozen until the other one has its partitions and the group has one member.",
           params = { "service: service, a consumer", "start: function, starts the other member",
             "what: string, for the message", "pred: function, what the other must have done" } },
+        { "comes_again", "lab:comes_again(service, point) -> integer",
+          "Starts a consumer again that was killed at that failpoint: how many records of partition 0 it is \z
+            given again, from the offset that the brokers have of its group up to the record in its hands.",
+          params = { "service: service, a consumer", "point: string, where it was killed" } },
         { "record_of", "lab:record_of(records, id) -> record | nil", "The first of them with that id.",
           params = { "records: list", "id: string" } },
         { "show_copies", "lab:show_copies(records, effects, says)",
