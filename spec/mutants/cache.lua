@@ -129,7 +129,7 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
   { id = "cache-absence-not-kept", mechanism = "that it does not exist is kept",
     file = "engine/flow/cache/load.c",
     before = [[
-        return o->negative_ttl_ms;
+        return opts->negative_ttl_ms;
 ]],
     after = [[
         return 0;
