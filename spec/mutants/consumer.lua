@@ -39,10 +39,10 @@ return {
   { id = "consumer-dedup-by-place", mechanism = "an event is known by its own id",
     file = "engine/flow/consume/sql.c",
     before = [[
-if (w->consume->o.dedup != CONSUME_DEDUP_POSITION)
+if (w->consume->opts.dedup != CONSUME_DEDUP_POSITION)
         return item->event.id;]],
     after = [[
-if (w->consume->o.dedup == CONSUME_DEDUP_REDIS)
+if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
         return item->event.id;]],
     run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "duplicate-effect" },
   { id = "consumer-seen-batch-is-dropped", mechanism = "of a batch only what is known is left out",
@@ -128,8 +128,8 @@ if (w->consume->o.dedup == CONSUME_DEDUP_REDIS)
     run = "E-004", arms = { "store-after-work" }, exit = 1, check = "lost-effect" },
   { id = "consumer-handed-over-is-stored", mechanism = "librdkafka stores no offset by itself",
     file = "engine/bind/flow/consume.c",
-    before = [[o->commit == CONSUME_AUTO ? "true" : "false"]],
-    after = [[o->commit != CONSUME_MYSQL ? "true" : "false"]],
+    before = [[opts->commit == CONSUME_AUTO ? "true" : "false"]],
+    after = [[opts->commit != CONSUME_MYSQL ? "true" : "false"]],
     run = "E-004", arms = { "store-after-work" }, exit = 1, check = "lost-effect" },
   { id = "consumer-commits-before-work", mechanism = "sync-after-work: the commit follows the effect",
     file = "engine/flow/consume/flow.c",
@@ -196,8 +196,8 @@ items[done - 1].msg->offset);
 
   { id = "consumer-works-on-what-was-lost", mechanism = "what a lost partition held is dropped",
     file = "engine/flow/consume/part.c",
-    before = "consume->o.drop_lost ? &part->lost : NULL",
-    after = "consume->o.workers < 0 ? &part->lost : NULL",
+    before = "consume->opts.drop_lost ? &part->lost : NULL",
+    after = "consume->opts.workers < 0 ? &part->lost : NULL",
     spec = "spec/live/consumer_conflicts_spec.lua", it = "is done by its new owner only" },
   { id = "consumer-healthy-ones-go-with-the-sick",
     mechanism = "a record that cannot be written is found by halving",
@@ -223,8 +223,8 @@ items[done - 1].msg->offset);
   { id = "consumer-seen-is-not-invalidated",
     mechanism = "an event that was applied before is invalidated again",
     file = "engine/flow/consume/cache.c",
-    before = "(item->state == ITEM_SEEN && w->consume->o.invalidate_seen);",
-    after = "(item->state == ITEM_SEEN && w->consume->o.workers < 0);",
+    before = "(item->state == ITEM_SEEN && w->consume->opts.invalidate_seen);",
+    after = "(item->state == ITEM_SEEN && w->consume->opts.workers < 0);",
     run = "E-001", arms = { "lease" }, exit = 1, check = "stale-cache" },
   { id = "consumer-applied-is-not-invalidated", mechanism = "what was applied is invalidated",
     file = "engine/flow/consume/cache.c",
@@ -232,18 +232,18 @@ items[done - 1].msg->offset);
 return item->state == ITEM_APPLIED ||
 ]],
     after = [[
-return (item->state == ITEM_APPLIED && w->consume->o.workers < 0) ||
+return (item->state == ITEM_APPLIED && w->consume->opts.workers < 0) ||
 ]],
     run = "E-001", arms = { "versioned" }, exit = 1, check = "invalidated" },
   { id = "consumer-invalidates-nothing", mechanism = "the cache is told",
     file = "engine/flow/consume/cache.c",
-    before = "if (job.n && w->consume->o.cache != CACHE_MODE_NONE)",
-    after = "if (job.n && w->consume->o.cache == CACHE_MODE_DELTA)",
+    before = "if (job.n && w->consume->opts.cache != CACHE_MODE_NONE)",
+    after = "if (job.n && w->consume->opts.cache == CACHE_MODE_DELTA)",
     run = "E-001", arms = { "lease" }, exit = 1, check = "invalidated" },
   { id = "consumer-updates-nothing", mechanism = "an entry follows its account",
     file = "engine/flow/consume/cache.c",
-    before = "if (job.n && w->consume->o.cache != CACHE_MODE_NONE)",
-    after = "if (job.n && w->consume->o.cache == CACHE_MODE_DELTA)",
+    before = "if (job.n && w->consume->opts.cache != CACHE_MODE_NONE)",
+    after = "if (job.n && w->consume->opts.cache == CACHE_MODE_DELTA)",
     run = "E-013", arms = { "set-if-newer" }, exit = 1, check = "cache-is-view" },
   { id = "consumer-invalidates-the-first-only", mechanism = "every event of a batch is invalidated",
     file = "engine/flow/consume/cache.c",

@@ -37,10 +37,10 @@ return {
   { id = "relay-mark-before-ack", mechanism = "a mark comes after the acknowledgement",
     file = "engine/flow/relay/read.c",
     before = [[
-    d->idle = relay->o.poll;
+    d->idle = relay->opts.poll;
     relay_send(relay, batch);]],
     after = [[
-    d->idle = relay->o.poll;
+    d->idle = relay->opts.poll;
     buf_reset(&d->sql);
     buf_printf(&d->sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id >= %lld AND id <= %lld",
                (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
@@ -50,10 +50,10 @@ return {
   { id = "relay-mark-before-ack-live", mechanism = "a mark comes after the acknowledgement",
     file = "engine/flow/relay/read.c",
     before = [[
-    d->idle = relay->o.poll;
+    d->idle = relay->opts.poll;
     relay_send(relay, batch);]],
     after = [[
-    d->idle = relay->o.poll;
+    d->idle = relay->opts.poll;
     buf_reset(&d->sql);
     buf_printf(&d->sql, "UPDATE outbox_event SET published_at = NOW(6) WHERE id >= %lld AND id <= %lld",
                (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
