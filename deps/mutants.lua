@@ -77,11 +77,13 @@ local function shuffled(list, seed)
   return all
 end
 
--- At most three of them need servers, and none is slow: a draw takes a bounded time.
+-- At most three of them need servers, none is slow, and none waits as a spec on servers does
+-- before it is red: a draw takes a bounded time.
 local function drawn(list, n, seed)
   local some, live = {}, 0
   for _, m in ipairs(shuffled(list, seed)) do
-    if #some < n and not (m.waits or m.slow) and not (is_live(m) and live == 3) then
+    local quick = not (m.waits or m.slow) and not (m.spec and is_live(m))
+    if #some < n and quick and not (is_live(m) and live == 3) then
       some[#some + 1] = m
       live = live + (is_live(m) and 1 or 0)
     end

@@ -14,7 +14,27 @@ return {
         end_step(t, STEP_DEDUP, at);
         add_text(t, STEP_START, "COMMIT");
         add_text(t, STEP_START, "START TRANSACTION");]],
-    run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "lost-effect" },
+    run = "E-003", arms = { "dedup-in-transaction" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-dedup-outside-and-stored", mechanism = "the dedup row is written with the effect",
+    file = "engine/flow/consume/tx.c",
+    before = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);]],
+    after = [[
+        consume_sql_dedup(t->w, t->list, t->n);
+        end_step(t, STEP_DEDUP, at);
+        add_text(t, STEP_START, "COMMIT");
+        add_text(t, STEP_START, "START TRANSACTION");]],
+    run = "E-004", arms = { "store-after-work", "offset-in-mysql" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-statement-by-statement", mechanism = "effect and dedup row commit together",
+    file = "engine/flow/consume/tx.c",
+    before = [[
+    if (whole)
+        add_text(t, STEP_START, "START TRANSACTION");]],
+    after = [[
+    if (whole && !t->n)
+        add_text(t, STEP_START, "START TRANSACTION");]],
+    run = "E-003", arms = { "dedup-in-transaction" }, exit = 1, check = "lost-effect" },
   { id = "consumer-dedup-outside-live", mechanism = "the dedup row is written with the effect",
     file = "engine/flow/consume/tx.c",
     before = [[

@@ -46,7 +46,7 @@ return {
                (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
     err_free(relay_exec(d->conn, &d->sql));
     relay_send(relay, batch);]],
-    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "lost" },
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "lost" },
   { id = "relay-mark-before-ack-live", mechanism = "a mark comes after the acknowledgement",
     file = "engine/flow/relay/read.c",
     before = [[
@@ -66,18 +66,9 @@ return {
     if (msg->err) {
         flow_add(count, RELAY_N_retries, 1);]],
     after = [[
-    if (msg->err && relay->nbatches > 1000) {
+    if (msg->err && is_poison(msg->err)) {
         flow_add(count, RELAY_N_retries, 1);]],
     run = "E-002", arms = { "outbox" }, exit = 1, check = "lost" },
-  { id = "relay-failed-report-is-ack-live", mechanism = "a failed report is no acknowledgement",
-    file = "engine/flow/relay/send.c",
-    before = [[
-    if (msg->err) {
-        flow_add(count, RELAY_N_retries, 1);]],
-    after = [[
-    if (msg->err && relay->nbatches > 1000) {
-        flow_add(count, RELAY_N_retries, 1);]],
-    spec = "spec/live/relay_spec.lua", it = "parks one that the topic does not take" },
   { id = "relay-marks-what-failed", mechanism = "only what was acknowledged is marked",
     file = "engine/flow/relay/mark.c",
     before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
@@ -128,7 +119,8 @@ static rl_err *mark_rows]],
     relay->rewind = true;
     flow_add(relay->transactional]],
     after = "    flow_add(relay->transactional",
-    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark" },
+    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark",
+    slow = true },
 
   -- ---- gaps ----
 
@@ -141,7 +133,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/read.c",
     before = "    return d->hole > d->gap.settled;",
     after = "    return d->gap.settled < 0;",
-    spec = "spec/live/relay_spec.lua", it = "finds rows that commit behind a later id" },
+    spec = "spec/live/relay_spec.lua", it = "finds rows that commit behind a later id", slow = true },
   { id = "relay-late-row-overtaken", mechanism = "what lies below goes first",
     file = "engine/flow/relay/read.c",
     before = [[
