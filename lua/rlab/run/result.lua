@@ -164,6 +164,18 @@ local function with_lists(value, known)
   return value
 end
 
+-- The evidence as it is written: what an arm or the setup saw is a map, also when it is empty.
+local function readable(evidence)
+  local known = {}
+  local function within(map)
+    for _, value in pairs(map or {}) do with_lists(value, known) end
+  end
+  for _, seen in pairs(evidence.arms) do within(seen) end
+  within(evidence.shared)
+  within(evidence.faults)
+  return evidence
+end
+
 local function link_latest(dir)
   local parent, leaf = dir:match "^(.*)/([^/]+)$"
   fs.remove(parent .. "/latest")
@@ -172,7 +184,7 @@ end
 
 -- result:write(formed): result.json, evidence.json and the report, which also reads the session's samples
 function Result:write(formed)
-  local dir, evidence = self.session.dir, with_lists(self.evidence, {})
+  local dir, evidence = self.session.dir, readable(self.evidence)
   must(fs.write(dir .. "/result.json", json.encode(formed, { pretty = true }) .. "\n"))
   must(fs.write(dir .. "/evidence.json", json.encode(evidence) .. "\n"))
   link_latest(dir)
