@@ -25,7 +25,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz lint format licences
+quiet-goals := help clean deps demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz soak-verdicts lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -120,6 +120,8 @@ oracle: ## the unit and MySQL tests on Oracle's client library (fetched from Deb
 	@deps/test.sh oracle
 fuzz: ## the parsers under libFuzzer (needs clang), SECONDS=60 each
 	@deps/fuzz.sh $(or $(SECONDS),60)
+soak-verdicts: ## experiments on a disturbed machine: no verdict may be wrong (COUNT, SEED, EXPERIMENTS, KINDS)
+	@spec/soak/verdicts.sh
 lint: ## luacheck, clang-format and the rules of the house
 	@deps/test.sh lint
 format: ## format the C sources in place

@@ -86,8 +86,8 @@ describe("the retries that were seen", function()
     local function outcome(peak, stall)
       local one = { peak = peak, selects = 60, spread = 600, stall = stall }
       local check = stampede.check_peak(lab_for(), one, 50, 0.1):expect "holds"
-      disturbance.judge({ check }, { { what = "the slowest answer", kind = "stall", from = 1,
-        seconds = stall } })
+      disturbance.judge({ check }, { disturbances = { { what = "the slowest answer", kind = "stall",
+        from = 1, seconds = stall } } })
       return check.outcome
     end
     assert.are.equal("holds", outcome(16, 0))

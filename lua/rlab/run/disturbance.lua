@@ -47,26 +47,27 @@ local function explanation(rows, limit)
   return worst and worst.seconds >= SHARE * limit and worst or nil
 end
 
--- judge(checks, rows): a check that is not as expected, in an arm with a disturbance that can explain it,
---   becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time.
-function M.judge(checks, rows)
+-- The rows of an arm and of the setup that it shares.
+local function rows_of(seen, shared)
+  local rows = {}
+  for _, source in ipairs { seen, type(shared) == "table" and shared or {} } do
+    for _, row in ipairs(source.disturbances or {}) do rows[#rows + 1] = row end
+  end
+  return rows
+end
+
+-- judge(checks, seen, shared): a check that is not as expected, in an arm with a disturbance that can explain
+--   it, becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time;
+--   seen, shared: what the arm and its setup saw, with their `disturbances`.
+function M.judge(checks, seen, shared)
   for _, check in ipairs(checks) do
     local row = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
-      and explanation(rows, check.limit_s)
+      and explanation(rows_of(seen, shared), check.limit_s)
     if row then
       check.reason = ("%s: %s; but %s"):format(check.name, check.sentence, M.says(row))
       check.outcome, check.sentence = "inconclusive", check.sentence .. "; but " .. M.says(row)
     end
   end
-end
-
--- of(seen, shared) -> the rows of an arm and of the setup that it shares
-function M.of(seen, shared)
-  local rows = {}
-  for _, source in ipairs { seen or {}, type(shared) == "table" and shared or {} } do
-    for _, row in ipairs(source.disturbances or {}) do rows[#rows + 1] = row end
-  end
-  return rows
 end
 
 return M

@@ -30,7 +30,7 @@ function M.checks(exp, lab, seen, arm)
   end
   owed.judge(lab, seen.owed)
   local failure = without_expectation(exp, lab, arm)
-  if not failure then disturbance.judge(lab.checks, disturbance.of(seen, lab.shared)) end
+  if not failure then disturbance.judge(lab.checks, seen, lab.shared) end
   return failure
 end
 
