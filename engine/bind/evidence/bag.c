@@ -33,7 +33,7 @@ static rl_bag *check_at(lua_State *L, int idx)
     return *box;
 }
 
-static rl_bag *check(lua_State *L)
+static rl_bag *bag_check(lua_State *L)
 {
     return check_at(L, 1);
 }
@@ -129,7 +129,7 @@ static void add_from_stack(lua_State *L, rl_bag *bag, int idx)
 /* bag:add(id, values of the columns...) -> bag */
 static int bag_l_add(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     if (lua_gettop(L) > 2 + bag_columns(bag))
         return luaL_error(L, "bag: %d values for %d columns", lua_gettop(L) - 2, bag_columns(bag));
     lua_settop(L, 2 + bag_columns(bag));
@@ -233,7 +233,7 @@ static void push_id(lua_State *L, const rl_bag *bag, size_t i)
 /* bag:ids([limit]) -> distinct ids, in the order of their first copies */
 static int bag_l_ids(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     size_t n = bag_distinct(bag), limit = limit_arg(L, 2);
     n = n < limit ? n : limit;
     lua_createtable(L, n < INT_MAX ? (int)n : 0, 0);
@@ -247,7 +247,7 @@ static int bag_l_ids(lua_State *L)
 /* bag:duplicates([limit]) -> {{id =, count =}, ...}: ids that occur more than once */
 static int bag_l_duplicates(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     size_t limit = limit_arg(L, 2), found = 0;
     lua_newtable(L);
     for (size_t i = 0; i < bag_distinct(bag) && found < limit; i++) {
@@ -265,7 +265,7 @@ static int bag_l_duplicates(lua_State *L)
 /* bag:count(id) -> how often it occurs */
 static int bag_l_count(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     size_t len, i;
     check_id(L, 2);
     const char *id = lua_tolstring(L, 2, &len);
@@ -273,7 +273,7 @@ static int bag_l_count(lua_State *L)
     return 1;
 }
 
-static void push_value(lua_State *L, const rl_bag *bag, size_t e, int c)
+static void bag_push_value(lua_State *L, const rl_bag *bag, size_t e, int c)
 {
     bag_value v = bag_get(bag, e, c);
     if (v.kind == BAG_INT)
@@ -290,7 +290,7 @@ static void push_row(lua_State *L, const rl_bag *bag, size_t e)
     push_id(L, bag, bag_entry_id(bag, e));
     lua_setfield(L, -2, "id");
     for (int c = 0; c < bag_columns(bag); c++) {
-        push_value(L, bag, e, c);
+        bag_push_value(L, bag, e, c);
         lua_setfield(L, -2, bag_column_name(bag, c));
     }
 }
@@ -298,7 +298,7 @@ static void push_row(lua_State *L, const rl_bag *bag, size_t e)
 /* bag:rows([limit]) -> {{id =, column = value...}, ...}: the entries in order */
 static int bag_l_rows(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     size_t n = bag_entries(bag), limit = limit_arg(L, 2);
     n = n < limit ? n : limit;
     lua_newtable(L);
@@ -312,7 +312,7 @@ static int bag_l_rows(lua_State *L)
 /* bag:row(id) -> the row of its first copy | nil */
 static int bag_l_row(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     size_t len, i;
     check_id(L, 2);
     const char *id = lua_tolstring(L, 2, &len);
@@ -332,7 +332,7 @@ static int column_named(lua_State *L, const rl_bag *bag, const char *name)
 
 static int bag_l_sum(lua_State *L)
 {
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     int64_t sum;
     rl_err *err = bag_sum(bag, column_named(L, bag, luaL_checkstring(L, 2)), &sum);
     if (err)
@@ -355,7 +355,7 @@ static bool add_inversion(size_t entry, size_t before, void *arg)
     push_row(L, f->bag, entry);
     push_id(L, f->bag, bag_entry_id(f->bag, before));
     lua_setfield(L, -2, "after_id");
-    push_value(L, f->bag, before, f->of);
+    bag_push_value(L, f->bag, before, f->of);
     lua_setfield(L, -2, "after");
     lua_rawseti(L, -2, (lua_Integer)++f->n);
     return f->n < f->limit;
@@ -366,7 +366,7 @@ static bool add_inversion(size_t entry, size_t before, void *arg)
 static int bag_l_inversions(lua_State *L)
 {
     static const char *const keys[] = {"by", "of", "limit", NULL};
-    rl_bag *bag = check(L);
+    rl_bag *bag = bag_check(L);
     luaL_checktype(L, 2, LUA_TTABLE);
     opts_check(L, 2, "bag:inversions", keys);
     const char *by = opts_str(L, 2, "by", NULL), *of = opts_str(L, 2, "of", NULL);
@@ -383,13 +383,13 @@ static int bag_l_inversions(lua_State *L)
 
 static int bag_l_memory(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)bag_memory(check(L)));
+    lua_pushinteger(L, (lua_Integer)bag_memory(bag_check(L)));
     return 1;
 }
 
 static int bag_l_len(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)bag_entries(check(L)));
+    lua_pushinteger(L, (lua_Integer)bag_entries(bag_check(L)));
     return 1;
 }
 

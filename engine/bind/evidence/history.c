@@ -44,7 +44,7 @@ static void history_detach(rl_handle *h)
     h->extra = NULL;
 }
 
-static void close_impl(void *impl)
+static void history_close_impl(void *impl)
 {
     rl_err *err = history_close(impl);
     if (err)
@@ -53,7 +53,7 @@ static void close_impl(void *impl)
 }
 
 static const rl_handle_type history_handle = {
-    .name = "history", .close = close_impl, .detach = history_detach};
+    .name = "history", .close = history_close_impl, .detach = history_detach};
 
 rl_history *history_check(lua_State *L, int idx)
 {

@@ -117,7 +117,7 @@ static int by_key(const void *a, const void *b)
     return strcmp(((const fail_kv *)a)->key, ((const fail_kv *)b)->key);
 }
 
-static int push_value(lua_State *L, const fail_value *v)
+static int point_push_value(lua_State *L, const fail_value *v)
 {
     switch (v->kind) {
     case FAIL_V_INT:
@@ -176,7 +176,7 @@ static int act(lua_State *L, const char *point, fail_decision *decision)
 {
     switch (decision->action) {
     case FAIL_RETURN:
-        return push_value(L, &decision->value);
+        return point_push_value(L, &decision->value);
     case FAIL_ERROR:
         return push_error(L, point, &decision->value);
     case FAIL_SLEEP:

@@ -32,7 +32,7 @@ static void proxy_closed(void *impl)
 static const rl_handle_type proxy_handle = {
     .name = "proxy", .close = proxy_closed, .detach = proxy_detach};
 
-static rl_proxy *check(lua_State *L)
+static rl_proxy *proxy_check(lua_State *L)
 {
     return handle_check(L, 1, &proxy_handle)->impl;
 }
@@ -90,7 +90,7 @@ static int proxy_l_gate(lua_State *L)
 {
     static const char *const keys[] = {"name",  "listen",  "upstream", "owner",
                                        "proto", "enabled", NULL};
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     opts_check(L, 2, "proxy:gate", keys);
     proxy_gate_spec spec = {.name = required(L, 2, "name"),
                             .listen = opts_str(L, 2, "listen", "127.0.0.1:0"),
@@ -105,7 +105,7 @@ static int proxy_l_gate(lua_State *L)
 static int proxy_l_change_gate(lua_State *L)
 {
     static const char *const keys[] = {"listen", "upstream", NULL};
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     const char *name = luaL_checkstring(L, 2);
     opts_check(L, 3, "proxy:change_gate", keys);
     return errs_ok(L, proxy_gate_change(proxy, name, opts_str(L, 3, "listen", NULL),
@@ -114,18 +114,19 @@ static int proxy_l_change_gate(lua_State *L)
 
 static int proxy_l_enable(lua_State *L)
 {
-    return errs_ok(L, proxy_gate_enable(check(L), luaL_checkstring(L, 2), lua_toboolean(L, 3)));
+    return errs_ok(L,
+                   proxy_gate_enable(proxy_check(L), luaL_checkstring(L, 2), lua_toboolean(L, 3)));
 }
 
 static int proxy_l_remove_gate(lua_State *L)
 {
-    return errs_ok(L, proxy_gate_remove(check(L), luaL_checkstring(L, 2)));
+    return errs_ok(L, proxy_gate_remove(proxy_check(L), luaL_checkstring(L, 2)));
 }
 
 /* gates([name]) -> JSON */
 static int proxy_l_gates(lua_State *L)
 {
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     const char *name = luaL_optstring(L, 2, NULL);
     rl_buf text = {0};
     if (name && !proxy_gate_known(proxy, name))
@@ -136,7 +137,7 @@ static int proxy_l_gates(lua_State *L)
 
 static int proxy_l_reset(lua_State *L)
 {
-    proxy_reset(check(L));
+    proxy_reset(proxy_check(L));
     return errs_ok(L, NULL);
 }
 
@@ -190,7 +191,7 @@ static int toxic_of(lua_State *L, int idx, const char *call, proxy_toxic_spec *s
 /* toxic(gate, {name=, type=, stream=, toxicity=, attributes={}}) */
 static int proxy_l_toxic(lua_State *L)
 {
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     const char *gate = luaL_checkstring(L, 2);
     proxy_toxic_spec spec;
     attributes a;
@@ -205,7 +206,7 @@ static int proxy_l_toxic(lua_State *L)
 /* change_toxic(gate, name, {toxicity=, attributes={}}) */
 static int proxy_l_change_toxic(lua_State *L)
 {
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     const char *gate = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
     proxy_toxic_spec spec;
     attributes a;
@@ -215,15 +216,16 @@ static int proxy_l_change_toxic(lua_State *L)
 
 static int proxy_l_remove_toxic(lua_State *L)
 {
-    return errs_ok(L, proxy_toxic_remove(check(L), luaL_checkstring(L, 2), luaL_checkstring(L, 3)));
+    return errs_ok(
+        L, proxy_toxic_remove(proxy_check(L), luaL_checkstring(L, 2), luaL_checkstring(L, 3)));
 }
 
 /* toxics(gate[, name]) -> JSON */
 static int proxy_l_toxics(lua_State *L)
 {
     rl_buf text = {0};
-    rl_err *err =
-        proxy_toxics_json(check(L), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL), &text);
+    rl_err *err = proxy_toxics_json(proxy_check(L), luaL_checkstring(L, 2),
+                                    luaL_optstring(L, 3, NULL), &text);
     return push_json(L, err, &text);
 }
 
@@ -248,7 +250,7 @@ static int proxy_l_rule(lua_State *L)
                                        "topic", "statement", "contains", "param", "nth",
                                        "times", "chance",    "action",   "delay", "code",
                                        "error", NULL};
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     luaL_checktype(L, 2, LUA_TTABLE);
     opts_check(L, 2, "proxy:rule", keys);
     proxy_rule_spec spec = {.owner = opts_str(L, 2, "owner", ""),
@@ -279,19 +281,19 @@ static int proxy_l_rule(lua_State *L)
 static int proxy_l_release(lua_State *L)
 {
     int64_t released = 0;
-    rl_err *err = proxy_rule_release(check(L), luaL_checkinteger(L, 2), &released);
+    rl_err *err = proxy_rule_release(proxy_check(L), luaL_checkinteger(L, 2), &released);
     return push_number(L, err, released);
 }
 
 static int proxy_l_remove_rule(lua_State *L)
 {
-    return errs_ok(L, proxy_rule_remove(check(L), luaL_checkinteger(L, 2)));
+    return errs_ok(L, proxy_rule_remove(proxy_check(L), luaL_checkinteger(L, 2)));
 }
 
 /* remove_owner(owner) -> how many rules, watches and gates of it are gone */
 static int proxy_l_remove_owner(lua_State *L)
 {
-    lua_pushinteger(L, proxy_owner_remove(check(L), luaL_checkstring(L, 2)));
+    lua_pushinteger(L, proxy_owner_remove(proxy_check(L), luaL_checkstring(L, 2)));
     return 1;
 }
 
@@ -299,7 +301,7 @@ static int proxy_l_remove_owner(lua_State *L)
 static int proxy_l_rules(lua_State *L)
 {
     rl_buf text = {0};
-    rl_err *err = proxy_rules_json(check(L), luaL_optinteger(L, 2, 0), &text);
+    rl_err *err = proxy_rules_json(proxy_check(L), luaL_optinteger(L, 2, 0), &text);
     return push_json(L, err, &text);
 }
 
@@ -310,7 +312,7 @@ static int proxy_l_watch(lua_State *L)
 {
     static const char *const keys[] = {"owner",     "proxy", "proto",    "api",
                                        "client_id", "topic", "contains", NULL};
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     luaL_checktype(L, 2, LUA_TTABLE);
     opts_check(L, 2, "proxy:watch", keys);
     proxy_watch_spec spec = {.owner = opts_str(L, 2, "owner", ""),
@@ -327,7 +329,7 @@ static int proxy_l_watch(lua_State *L)
 
 static int proxy_l_unwatch(lua_State *L)
 {
-    return errs_ok(L, proxy_watch_remove(check(L), luaL_checkinteger(L, 2)));
+    return errs_ok(L, proxy_watch_remove(proxy_check(L), luaL_checkinteger(L, 2)));
 }
 
 /* wire([since[, {owner=, proxy=}]]) -> JSON {next, dropped, rows}: rows above that number, of
@@ -335,7 +337,7 @@ static int proxy_l_unwatch(lua_State *L)
 static int proxy_l_wire(lua_State *L)
 {
     static const char *const keys[] = {"owner", "proxy", NULL};
-    rl_proxy *proxy = check(L);
+    rl_proxy *proxy = proxy_check(L);
     opts_check(L, 3, "proxy:wire", keys);
     rl_buf text = {0};
     proxy_traffic_json(proxy, (uint64_t)luaL_optinteger(L, 2, 0), opts_str(L, 3, "owner", ""),

@@ -30,7 +30,7 @@ static const rl_handle_type cache_handle = {.name = "flow.cache",
 
 /* ---- options ---- */
 
-static int read_word(lua_State *L, const char *key, const char *const *words)
+static int cache_read_word(lua_State *L, const char *key, const char *const *words)
 {
     return opts_word(L, 1, key, words[0], "flow_cache.open", words);
 }
@@ -127,8 +127,8 @@ static void read_opts(lua_State *L, flow_cache_opts *opts)
                                        NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_cache.open", keys);
-    opts->single = (flow_cache_single)read_word(L, "single", flow_cache_single_names);
-    opts->fill = (flow_cache_fill)read_word(L, "fill", flow_cache_fill_names);
+    opts->single = (flow_cache_single)cache_read_word(L, "single", flow_cache_single_names);
+    opts->fill = (flow_cache_fill)cache_read_word(L, "fill", flow_cache_fill_names);
     opts->prefix = read_prefix(L);
     read_lifetimes(L, opts);
     read_limits(L, opts);
@@ -153,7 +153,7 @@ static int flow_cache_l_open(lua_State *L)
     return 1;
 }
 
-static flow_cache *check(lua_State *L)
+static flow_cache *cache_check(lua_State *L)
 {
     return handle_check(L, 1, &cache_handle)->impl;
 }
@@ -180,7 +180,7 @@ static void push_gauges(lua_State *L, flow_cache *cache)
 /* cache:stats() -> counters, gauges, latency = {source = hdr}, turn_wait, ahead = hdr */
 static int flow_cache_l_stats(lua_State *L)
 {
-    flow_cache *cache = check(L);
+    flow_cache *cache = cache_check(L);
     lua_createtable(L, 0, CACHE_N_COUNT + 14);
     for (int i = 0; i < CACHE_N_COUNT; i++)
         field_set_int(L, flow_cache_count_names[i], flow_cache_counted(cache, (flow_cache_count)i));
@@ -201,7 +201,7 @@ static int flow_cache_l_stats(lua_State *L)
 /* cache:forget_peak(): db_peak begins anew */
 static int flow_cache_l_forget_peak(lua_State *L)
 {
-    flow_cache_forget_peak(check(L));
+    flow_cache_forget_peak(cache_check(L));
     return 0;
 }
 
@@ -209,7 +209,7 @@ static int flow_cache_l_forget_peak(lua_State *L)
  * here */
 static int flow_cache_l_front(lua_State *L)
 {
-    http_front_push(L, flow_cache_http_front, check(L));
+    http_front_push(L, flow_cache_http_front, cache_check(L));
     return 1;
 }
 

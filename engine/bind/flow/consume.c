@@ -20,13 +20,13 @@ static const double close_at_most = 10;
 
 int luaopen_rlab_flow_consume(lua_State *L);
 
-static void close_impl(void *impl)
+static void consume_close_impl(void *impl)
 {
     flow_consume_close(impl, close_at_most);
 }
 
 static const rl_handle_type consume_handle = {.name = "flow.consume",
-                                              .close = close_impl,
+                                              .close = consume_close_impl,
                                               .cancel = flow_handle_cancel,
                                               .detach = flow_handle_detach};
 
@@ -44,7 +44,8 @@ static const char *const conflicts[] = {"retry", "dlq", "repeat-statement", "res
 static const char *const retry_waits[] = {"topic", "sleep", NULL};
 static const char *const lock_orders[] = {"event", "id", NULL};
 
-static int read_word(lua_State *L, const char *key, const char *def, const char *const *words)
+static int consume_read_word(lua_State *L, const char *key, const char *def,
+                             const char *const *words)
 {
     return opts_word(L, OPTS, key, def, "flow_consume.open", words);
 }
@@ -230,12 +231,14 @@ static int read_count(lua_State *L, const char *key, lua_Integer def, lua_Intege
 
 static void read_words(lua_State *L, flow_consume_opts *opts)
 {
-    opts->commit = (flow_consume_commit)read_word(L, "commit", "after-work", commits);
-    opts->dedup = (flow_consume_dedup)read_word(L, "dedup", "processed-event", dedups);
-    opts->on_deadlock = (flow_consume_on_conflict)read_word(L, "on_deadlock", "retry", conflicts);
-    opts->on_lock_wait = (flow_consume_on_conflict)read_word(L, "on_lock_wait", "retry", conflicts);
-    opts->sleep_retry = read_word(L, "retry_wait", "topic", retry_waits) == 1;
-    opts->lock_in_order = read_word(L, "lock_order", "id", lock_orders) == 1;
+    opts->commit = (flow_consume_commit)consume_read_word(L, "commit", "after-work", commits);
+    opts->dedup = (flow_consume_dedup)consume_read_word(L, "dedup", "processed-event", dedups);
+    opts->on_deadlock =
+        (flow_consume_on_conflict)consume_read_word(L, "on_deadlock", "retry", conflicts);
+    opts->on_lock_wait =
+        (flow_consume_on_conflict)consume_read_word(L, "on_lock_wait", "retry", conflicts);
+    opts->sleep_retry = consume_read_word(L, "retry_wait", "topic", retry_waits) == 1;
+    opts->lock_in_order = consume_read_word(L, "lock_order", "id", lock_orders) == 1;
     opts->invalidate_seen = opts_bool(L, OPTS, "invalidate_seen", true);
     opts->transactional = opts_bool(L, OPTS, "transactional", true);
     opts->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
@@ -318,7 +321,7 @@ static void set_hist(lua_State *L, flow_consume *consume, const char *key, flow_
     lua_setfield(L, -2, key);
 }
 
-static void push_partition(lua_State *L, const flow_consume_partition *partition)
+static void consume_push_partition(lua_State *L, const flow_consume_partition *partition)
 {
     lua_createtable(L, 0, 5);
     field_set_text(L, "topic", partition->topic);
@@ -339,7 +342,7 @@ static void set_partitions(lua_State *L, flow_consume *consume)
     n = n < room ? n : room;
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
-        push_partition(L, &list[i]);
+        consume_push_partition(L, &list[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -3, "partitions");

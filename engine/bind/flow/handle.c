@@ -33,7 +33,7 @@ struct event_wait {
 
 static const char flow_mark;
 
-static rl_handle *check(lua_State *L)
+static rl_handle *flow_check(lua_State *L)
 {
     rl_handle *h = lua_touserdata(L, 1);
     bool ours = h && lua_getmetatable(L, 1) && lua_rawgetp(L, -1, &flow_mark) != LUA_TNIL;
@@ -44,7 +44,7 @@ static rl_handle *check(lua_State *L)
 
 static rl_flow *flow_of(lua_State *L)
 {
-    return check(L)->impl; /* first member */
+    return flow_check(L)->impl; /* first member */
 }
 
 /* ---- waking ---- */
@@ -161,7 +161,7 @@ static void wait_forget(rl_timed *t)
 
 static int flow_l_events(lua_State *L)
 {
-    rl_handle *h = check(L);
+    rl_handle *h = flow_check(L);
     double limit = timed_limit(L, 2);
     lua_settop(L, 1);
     push_events(L, h->impl);

@@ -21,17 +21,17 @@ enum { OPTS = 1, HANDLE = 2, KEEP = 3 };
 
 int luaopen_rlab_flow_load(lua_State *L);
 
-static void close_impl(void *impl)
+static void load_close_impl(void *impl)
 {
     flow_load_close(impl);
 }
 
 static const rl_handle_type load_handle = {.name = "flow.load",
-                                           .close = close_impl,
+                                           .close = load_close_impl,
                                            .cancel = flow_handle_cancel,
                                            .detach = flow_handle_detach};
 
-static flow_load *check(lua_State *L)
+static flow_load *load_check(lua_State *L)
 {
     return handle_check(L, 1, &load_handle)->impl;
 }
@@ -198,7 +198,7 @@ static void set_hdr(lua_State *L, flow_load *load, const char *key, flow_load_hd
 static int flow_load_l_stats(lua_State *L)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
-    flow_load *load = check(L);
+    flow_load *load = load_check(L);
     flow_load_stats s = flow_load_stats_of(load);
     const struct {
         const char *key;
@@ -253,7 +253,7 @@ static void push_row(lua_State *L, const flow_load_row *row)
 /* load:take([n = 1000]) -> list of rows, oldest first */
 static int flow_load_l_take(lua_State *L)
 {
-    flow_load *load = check(L);
+    flow_load *load = load_check(L);
     lua_Integer want = luaL_optinteger(L, 2, TAKE_MAX);
     luaL_argcheck(L, want > 0, 2, "a positive number expected");
     lua_newtable(L);
@@ -278,7 +278,7 @@ static int flow_load_l_wait(lua_State *L)
 {
     static const flow_end wait = {false, "the wait", "the load has not come to its end",
                                   failure_of};
-    flow_load *load = check(L);
+    flow_load *load = load_check(L);
     double seconds = lua_isnoneornil(L, 2) ? -1 : arg_duration(L, 2, -1);
     return flow_end_await(L, flow_load_flow(load), seconds, &wait);
 }

@@ -20,7 +20,7 @@ static const rl_handle_type relay_handle = {.name = "flow.relay",
 
 /* ---- options ---- */
 
-static int read_word(lua_State *L, const char *key, const char *const *words)
+static int relay_read_word(lua_State *L, const char *key, const char *const *words)
 {
     return opts_word(L, 1, key, words[0], "flow_relay.open", words);
 }
@@ -61,8 +61,8 @@ static flow_relay_opts read_opts(lua_State *L)
     return (flow_relay_opts){.name = opts_str(L, 1, "name", "relay"),
                              .topic = need_str(L, "topic"),
                              .mysql = read_mysql(L),
-                             .mark = (flow_relay_mark)read_word(L, "mark", marks),
-                             .gaps = (flow_relay_gaps)read_word(L, "gaps", gaps),
+                             .mark = (flow_relay_mark)relay_read_word(L, "mark", marks),
+                             .gaps = (flow_relay_gaps)relay_read_word(L, "gaps", gaps),
                              .gap_wait = opts_duration(L, 1, "gap_wait", 0.1),
                              .batch = (int)opts_int_in(L, 1, "batch", 2000, INT_MIN, INT_MAX),
                              .in_flight = (int)opts_int_in(L, 1, "in_flight", 8, INT_MIN, INT_MAX),

@@ -49,7 +49,7 @@ static void push_key(lua_State *L, const rd_kafka_message_t *msg)
     push_bytes(L, msg->key, msg->key_len);
 }
 
-static void push_value(lua_State *L, const rd_kafka_message_t *msg)
+static void batch_push_value(lua_State *L, const rd_kafka_message_t *msg)
 {
     push_bytes(L, msg->payload, msg->len);
 }
@@ -59,7 +59,7 @@ static void push_offset(lua_State *L, const rd_kafka_message_t *msg)
     lua_pushinteger(L, msg->offset);
 }
 
-static void push_partition(lua_State *L, const rd_kafka_message_t *msg)
+static void batch_push_partition(lua_State *L, const rd_kafka_message_t *msg)
 {
     lua_pushinteger(L, msg->partition);
 }
@@ -128,10 +128,10 @@ static const struct {
     const char *name;
     void (*push)(lua_State *L, const rd_kafka_message_t *msg);
     bool of_data; /* nil in EOF events and errors */
-} fields[] = {{"value", push_value, true},
+} fields[] = {{"value", batch_push_value, true},
               {"key", push_key, true},
               {"offset", push_offset, false},
-              {"partition", push_partition, false},
+              {"partition", batch_push_partition, false},
               {"topic", push_topic, false},
               {"timestamp", push_timestamp, true},
               {"timestamp_type", push_timestamp_type, true},
@@ -295,7 +295,7 @@ static int push_column(lua_State *L, void (*push)(lua_State *, const rd_kafka_me
 
 static int batch_l_values(lua_State *L)
 {
-    return push_column(L, push_value);
+    return push_column(L, batch_push_value);
 }
 
 static int batch_l_keys(lua_State *L)
@@ -310,7 +310,7 @@ static int batch_l_offsets(lua_State *L)
 
 static int batch_l_partitions(lua_State *L)
 {
-    return push_column(L, push_partition);
+    return push_column(L, batch_push_partition);
 }
 
 static void push_timestamp_or_false(lua_State *L, const rd_kafka_message_t *msg)

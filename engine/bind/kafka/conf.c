@@ -74,7 +74,7 @@ static const char *push_text(lua_State *L, const reading *r, const char *name, c
 }
 
 /* { "a:1", "b:2" } -> "a:1,b:2" */
-static const char *push_list(lua_State *L, const reading *r, const char *name, int idx)
+static const char *conf_push_list(lua_State *L, const reading *r, const char *name, int idx)
 {
     luaL_Buffer b;
     lua_Integer n = luaL_len(L, idx);
@@ -99,7 +99,7 @@ static const char *push_number(lua_State *L, int idx)
     return lua_tostring(L, -1);
 }
 
-static const char *push_value(lua_State *L, const reading *r, const char *name, int idx)
+static const char *conf_push_value(lua_State *L, const reading *r, const char *name, int idx)
 {
     switch (lua_type(L, idx)) {
     case LUA_TBOOLEAN:
@@ -109,7 +109,7 @@ static const char *push_value(lua_State *L, const reading *r, const char *name, 
     case LUA_TSTRING:
         return push_text(L, r, name, lua_tostring(L, idx));
     case LUA_TTABLE:
-        return push_list(L, r, name, idx);
+        return conf_push_list(L, r, name, idx);
     default:
         luaL_error(L, "%s: %s: text, number, boolean or list expected, got %s", r->call, name,
                    luaL_typename(L, idx));
@@ -154,7 +154,7 @@ static void read_pair(lua_State *L, reading *r)
     if (is_own(r, key))
         return;
     const char *name = property_name(L, r, key);
-    rl_err *err = kafka_conf_put(r->conf, name, push_value(L, r, name, value));
+    rl_err *err = kafka_conf_put(r->conf, name, conf_push_value(L, r, name, value));
     if (err) {
         lua_pushstring(L, err->msg);
         err_free(err);

@@ -43,7 +43,7 @@ static offsets_job *job_new(kafka_consumer *consumer, rd_kafka_topic_partition_l
     return job;
 }
 
-static int push_list(lua_State *L, rl_await *a)
+static int offsets_push_list(lua_State *L, rl_await *a)
 {
     kafka_list_push(L, ((offsets_job *)a)->list);
     return 1;
@@ -154,7 +154,7 @@ static int consumer_l_committed(lua_State *L)
     rl_err *err = places(L, consumer, 2, &list);
     if (err)
         return errs_fail(L, err);
-    offsets_job *job = job_new(consumer, list, timeout_ms, committed_run, push_list);
+    offsets_job *job = job_new(consumer, list, timeout_ms, committed_run, offsets_push_list);
     return await_job(L, 1, &job->await);
 }
 

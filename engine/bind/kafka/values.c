@@ -193,7 +193,7 @@ static void push_offset(lua_State *L, int64_t offset)
         lua_pushnil(L);
 }
 
-static void push_partition(lua_State *L, const rd_kafka_topic_partition_t *place)
+static void values_push_partition(lua_State *L, const rd_kafka_topic_partition_t *place)
 {
     lua_createtable(L, 0, 4);
     field_set_text(L, "topic", place->topic);
@@ -213,7 +213,7 @@ void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list)
     int top = lua_gettop(L);
     lua_createtable(L, list ? list->cnt : 0, 0);
     for (int i = 0; list && i < list->cnt; i++) {
-        push_partition(L, &list->elems[i]);
+        values_push_partition(L, &list->elems[i]);
         lua_rawseti(L, -2, i + 1);
     }
     rl_assert(lua_gettop(L) == top + 1);

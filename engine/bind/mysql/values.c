@@ -8,7 +8,7 @@
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 
-static int refuse(lua_State *L, int idx, int n, const char *where)
+static int mysql_refuse(lua_State *L, int idx, int n, const char *where)
 {
     if (lua_isnil(L, idx))
         return luaL_error(L, "%s: parameter %d is nil; write null (require \"rlab.null\") for NULL",
@@ -54,7 +54,7 @@ my_value *mysql_params(lua_State *L, int first, int last, const char *where)
 {
     for (int i = first; i <= last; i++)
         if (!fits(L, i))
-            refuse(L, i, i - first + 1, where);
+            mysql_refuse(L, i, i - first + 1, where);
     if (last < first)
         return NULL;
     my_value *values = mem_alloc((size_t)(last - first + 1) * sizeof *values);
@@ -63,7 +63,7 @@ my_value *mysql_params(lua_State *L, int first, int last, const char *where)
     return values;
 }
 
-static void push_value(lua_State *L, const my_value *cell)
+static void mysql_push_value(lua_State *L, const my_value *cell)
 {
     switch (cell->kind) {
     case MY_NULL:
@@ -102,7 +102,7 @@ void mysql_push_row(lua_State *L, const my_result *result, size_t row, int colum
     for (int i = 0; i < result->ncols; i++) {
         my_value v = my_cell(result, row, i);
         lua_rawgeti(L, columns, i + 1);
-        push_value(L, &v);
+        mysql_push_value(L, &v);
         lua_rawset(L, -3);
     }
     rl_assert(lua_gettop(L) == top + 1);

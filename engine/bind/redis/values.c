@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "bind/value/errs.h"
 
-static int refuse(lua_State *L, int idx, const char *where, int n)
+static int redis_refuse(lua_State *L, int idx, const char *where, int n)
 {
     const char *type = errs_is_null(L, idx) ? "null" : luaL_typename(L, idx);
     return luaL_error(L, "%s: argument %d is %s, but Redis knows only strings and numbers", where,
@@ -22,7 +22,7 @@ static int count_list(lua_State *L, int idx, const char *where, int n)
     for (int i = 1; i <= len; i++) {
         int type = lua_rawgeti(L, idx, i);
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
-            refuse(L, -1, where, n);
+            redis_refuse(L, -1, where, n);
         lua_pop(L, 1);
     }
     return len;
@@ -38,7 +38,7 @@ int redis_count_arg(lua_State *L, int idx, const char *where, int n)
     case LUA_TTABLE:
         return count_list(L, idx, where, n);
     default:
-        return refuse(L, idx, where, n);
+        return redis_refuse(L, idx, where, n);
     }
 }
 
@@ -88,7 +88,7 @@ void redis_add_arg(lua_State *L, int idx, redisc_pipe *pipe)
     }
 }
 
-static void push_list(lua_State *L, const redisReply *reply)
+static void redis_push_list(lua_State *L, const redisReply *reply)
 {
     lua_createtable(L, (int)reply->elements, 0);
     for (size_t i = 0; i < reply->elements; i++) {
@@ -138,7 +138,7 @@ void redis_push_reply(lua_State *L, const redisReply *reply)
     case REDIS_REPLY_SET:
     case REDIS_REPLY_PUSH:
     case REDIS_REPLY_ATTR:
-        push_list(L, reply);
+        redis_push_list(L, reply);
         break;
     default: /* strings, statuses, big numbers, verbatim text */
         lua_pushlstring(L, reply->str ? reply->str : "", reply->len);

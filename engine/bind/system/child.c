@@ -135,7 +135,7 @@ int child_spawn(lua_State *L)
 
 /* ---- methods ---- */
 
-static rl_proc *check(lua_State *L, rl_handle **h)
+static rl_proc *child_check(lua_State *L, rl_handle **h)
 {
     *h = handle_check(L, 1, &child_type);
     return (*h)->impl;
@@ -168,7 +168,7 @@ static int push_waited(lua_State *L, rl_wait *wait)
 static int child_l_wait(lua_State *L)
 {
     rl_handle *h;
-    rl_proc *p = check(L, &h);
+    rl_proc *p = child_check(L, &h);
     double limit = timed_limit(L, 2);
     int n = push_status(L, p);
     if (n)
@@ -180,20 +180,20 @@ static int child_l_wait(lua_State *L)
 static int child_l_status(lua_State *L)
 {
     rl_handle *h;
-    return push_status(L, check(L, &h));
+    return push_status(L, child_check(L, &h));
 }
 
 static int child_l_kill(lua_State *L)
 {
     rl_handle *h;
-    rl_proc *p = check(L, &h);
+    rl_proc *p = child_check(L, &h);
     return errs_ok(L, proc_signal(p, signal_arg(L, 2, SIGKILL)));
 }
 
 static int stop_or_cont(lua_State *L, int signum)
 {
     rl_handle *h;
-    int pid = proc_pid(check(L, &h));
+    int pid = proc_pid(child_check(L, &h));
     lua_getiuservalue(L, 1, UV_START);
     return signal_and_see(L, pid, lua_tointeger(L, -1), signum);
 }
@@ -223,7 +223,7 @@ static lua_Integer push_output(lua_State *L, rl_proc *p, int fd)
 static int child_l_output(lua_State *L)
 {
     rl_handle *h;
-    rl_proc *p = check(L, &h);
+    rl_proc *p = child_check(L, &h);
     lua_Integer dropped = push_output(L, p, 1);
     dropped += push_output(L, p, 2);
     lua_pushinteger(L, dropped);
@@ -267,7 +267,7 @@ static int push_written(lua_State *L, rl_wait *wait)
 static int child_l_write(lua_State *L)
 {
     rl_handle *h;
-    rl_proc *p = check(L, &h);
+    rl_proc *p = child_check(L, &h);
     size_t n;
     const char *text = luaL_checklstring(L, 2, &n);
     if (!proc_takes_input(p))
@@ -288,7 +288,7 @@ static int child_l_write(lua_State *L)
 static int child_l_end_input(lua_State *L)
 {
     rl_handle *h;
-    proc_end_input(check(L, &h));
+    proc_end_input(child_check(L, &h));
     return 0;
 }
 
@@ -339,7 +339,7 @@ static int child_l_lines(lua_State *L)
 {
     static const char *const names[] = {"stdout", "stderr", NULL};
     rl_handle *h;
-    rl_proc *p = check(L, &h);
+    rl_proc *p = child_check(L, &h);
     int fd = luaL_checkoption(L, 2, "stdout", names) + 1;
     if (!proc_captures(p, fd))
         return luaL_error(L, "lines: %s is not captured (spawn with %s = \"capture\")",

@@ -13,7 +13,7 @@ enum { BYTES_MAX = 1 << 28, ID_LEN = 16, ID_MAX = 64, SAMPLE_MAX = 10000000 };
 
 int luaopen_rlab_rng(lua_State *L);
 
-static rl_rng *check(lua_State *L)
+static rl_rng *rng_check(lua_State *L)
 {
     return luaL_checkudata(L, 1, RNG_META);
 }
@@ -43,7 +43,7 @@ static int rng_l_new(lua_State *L)
 static int rng_l_split(lua_State *L)
 {
     size_t len;
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     const char *label = luaL_checklstring(L, 2, &len);
     rng_split(rng, label, len, push_new(L));
     return 1;
@@ -52,7 +52,7 @@ static int rng_l_split(lua_State *L)
 /* int(hi) -> 1..hi; int(lo, hi) -> lo..hi */
 static int rng_l_int(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer lo = 1, hi = luaL_checkinteger(L, 2);
     if (!lua_isnoneornil(L, 3)) {
         lo = hi;
@@ -67,7 +67,7 @@ static int rng_l_int(lua_State *L)
 /* float() -> [0, 1); float(hi) -> [0, hi); float(lo, hi) -> [lo, hi) */
 static int rng_l_float(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Number a = luaL_optnumber(L, 2, 1), lo = 0, hi = a;
     if (!lua_isnoneornil(L, 3)) {
         lo = a;
@@ -80,7 +80,7 @@ static int rng_l_float(lua_State *L)
 /* chance(p) -> true with probability p (0..1) */
 static int rng_l_chance(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Number p = luaL_checknumber(L, 2);
     luaL_argcheck(L, p >= 0 && p <= 1, 2, "a probability lies between 0 and 1");
     lua_pushboolean(L, rng_double(rng) < p);
@@ -96,7 +96,7 @@ static lua_Integer list_len(lua_State *L)
 /* pick(list) -> one of it */
 static int rng_l_pick(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer n = list_len(L);
     luaL_argcheck(L, n > 0, 2, "the list is empty");
     lua_geti(L, 2, (lua_Integer)rng_below(rng, (uint64_t)n) + 1);
@@ -127,7 +127,7 @@ static int push_sample(lua_State *L, rl_rng *rng, lua_Integer len, lua_Integer n
 /* shuffle(list) -> a shuffled copy */
 static int rng_l_shuffle(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer n = list_len(L);
     return push_sample(L, rng, n, n);
 }
@@ -136,7 +136,7 @@ static int rng_l_shuffle(lua_State *L)
  * of 1..m */
 static int rng_l_sample(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer len = lua_type(L, 2) == LUA_TNUMBER ? luaL_checkinteger(L, 2) : list_len(L);
     luaL_argcheck(L, len >= 0 && len <= SAMPLE_MAX, 2, "between 0 and ten million");
     return push_sample(L, rng, len, luaL_checkinteger(L, 3));
@@ -144,7 +144,7 @@ static int rng_l_sample(lua_State *L)
 
 static int rng_l_bytes(lua_State *L)
 {
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer n = luaL_checkinteger(L, 2);
     luaL_argcheck(L, n >= 0 && n <= BYTES_MAX, 2, "between 0 and 256 MiB");
     luaL_Buffer b;
@@ -157,7 +157,7 @@ static int rng_l_bytes(lua_State *L)
 static int rng_l_id(lua_State *L)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    rl_rng *rng = check(L);
+    rl_rng *rng = rng_check(L);
     lua_Integer n = luaL_optinteger(L, 2, ID_LEN);
     luaL_argcheck(L, n > 0 && n <= ID_MAX, 2, "between 1 and 64");
     char text[ID_MAX];
@@ -169,7 +169,7 @@ static int rng_l_id(lua_State *L)
 
 static int rng_l_seed(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)check(L)->seed);
+    lua_pushinteger(L, (lua_Integer)rng_check(L)->seed);
     return 1;
 }
 

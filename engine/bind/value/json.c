@@ -34,7 +34,7 @@ static void newline(encoder *e)
         buf_str(e->out, "  ");
 }
 
-static void refuse(encoder *e, const char *what)
+static void json_refuse(encoder *e, const char *what)
 {
     rl_buf where = {0};
     if (e->err)
@@ -125,7 +125,7 @@ static object_key *sorted_keys(encoder *e, int idx, size_t n)
             k->number = lua_tointeger(L, -2);
             k->len = (size_t)snprintf(k->digits, sizeof k->digits, "%lld", (long long)k->number);
         } else {
-            refuse(e, lua_pushfstring(L, "a key is a %s", luaL_typename(L, -2)));
+            json_refuse(e, lua_pushfstring(L, "a key is a %s", luaL_typename(L, -2)));
             lua_pop(L, 3);
             return NULL;
         }
@@ -168,7 +168,7 @@ static void put_table(encoder *e)
     int idx = lua_gettop(e->L);
     bool sequence;
     if (e->depth == JSON_DEPTH_MAX || !lua_checkstack(e->L, 8)) {
-        refuse(e, "nested too deep (a table inside itself?)");
+        json_refuse(e, "nested too deep (a table inside itself?)");
         return;
     }
     size_t n = count_keys(e->L, idx, &sequence);
@@ -208,7 +208,7 @@ static void put(encoder *e)
         if (errs_is_null(L, -1))
             buf_str(e->out, "null");
         else
-            refuse(e, lua_type(L, -1) == LUA_TFUNCTION ? "a function" : "a userdata");
+            json_refuse(e, lua_type(L, -1) == LUA_TFUNCTION ? "a function" : "a userdata");
     }
 }
 
@@ -244,7 +244,7 @@ static int json_l_encode(lua_State *L)
 
 /* ---- decode ---- */
 
-static bool push_value(lua_State *L, json_reader *r, json_token token);
+static bool json_push_value(lua_State *L, json_reader *r, json_token token);
 
 static bool push_object(lua_State *L, json_reader *r)
 {
@@ -253,7 +253,7 @@ static bool push_object(lua_State *L, json_reader *r)
         if (token == JSON_ERROR)
             return false;
         lua_pushlstring(L, r->str.data, r->str.len);
-        if (!push_value(L, r, json_next(r)))
+        if (!json_push_value(L, r, json_next(r)))
             return false;
         lua_rawset(L, -3);
     }
@@ -266,14 +266,14 @@ static bool push_array(lua_State *L, json_reader *r)
     luaL_setmetatable(L, JSON_ARRAY_META);
     lua_Integer n = 0;
     for (json_token token; (token = json_next(r)) != JSON_ARRAY_END;) {
-        if (!push_value(L, r, token))
+        if (!json_push_value(L, r, token))
             return false;
         lua_rawseti(L, -2, ++n);
     }
     return true;
 }
 
-static bool push_value(lua_State *L, json_reader *r, json_token token)
+static bool json_push_value(lua_State *L, json_reader *r, json_token token)
 {
     if (!lua_checkstack(L, 8))
         return false;
@@ -309,7 +309,7 @@ rl_err *lua_json_push(lua_State *L, const char *text, size_t len)
     int top = lua_gettop(L);
     rl_err *err = NULL;
     json_open(r, text, len);
-    if (!push_value(L, r, json_next(r)) || json_next(r) != JSON_END) {
+    if (!json_push_value(L, r, json_next(r)) || json_next(r) != JSON_END) {
         err = err_lab("JSON", "%s", r->error);
         lua_settop(L, top);
     }

@@ -55,7 +55,7 @@ static const char *source_name(rd_kafka_ConfigSource_t source)
 }
 
 /* What a broker keeps to itself (passwords) is null. */
-static void push_value(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
+static void admin_configs_push_value(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
 {
     const char *value = rd_kafka_ConfigEntry_value(entry);
     if (value)
@@ -67,7 +67,7 @@ static void push_value(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
 static void push_details(lua_State *L, const rd_kafka_ConfigEntry_t *entry)
 {
     lua_createtable(L, 0, 4);
-    push_value(L, entry);
+    admin_configs_push_value(L, entry);
     lua_setfield(L, -2, "value");
     field_set_text(L, "source", source_name(rd_kafka_ConfigEntry_source(entry)));
     field_set_bool(L, "read_only", rd_kafka_ConfigEntry_is_read_only(entry) == 1);
@@ -83,7 +83,7 @@ static int push_configs(lua_State *L, rl_await *a)
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &n);
     lua_createtable(L, 0, (int)n);
     for (size_t i = 0; i < n; i++) {
-        (j->details ? push_details : push_value)(L, entries[i]);
+        (j->details ? push_details : admin_configs_push_value)(L, entries[i]);
         lua_setfield(L, -2, rd_kafka_ConfigEntry_name(entries[i]));
     }
     return 1;

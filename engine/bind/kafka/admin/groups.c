@@ -49,7 +49,7 @@ static int by_group(const void *a, const void *b)
 
 /* A broker that did not tell is said under `failed`, so that a list with gaps is not taken for a
  * whole one. */
-static int push_list(lua_State *L, rl_await *a)
+static int admin_groups_push_list(lua_State *L, rl_await *a)
 {
     const rd_kafka_ListConsumerGroups_result_t *result =
         rd_kafka_event_ListConsumerGroups_result(((admin_job *)a)->event);
@@ -77,7 +77,7 @@ static int push_list(lua_State *L, rl_await *a)
 static int admin_groups_l_groups(lua_State *L)
 {
     opts_check(L, 2, "groups", only_at_most);
-    group_job *j = admin_job_new(L, sizeof *j, run_list, push_list, 2);
+    group_job *j = admin_job_new(L, sizeof *j, run_list, admin_groups_push_list, 2);
     return admin_await(L, &j->job);
 }
 

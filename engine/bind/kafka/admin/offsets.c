@@ -172,7 +172,7 @@ info_of(const rd_kafka_ListOffsetsResultInfo_t **infos, size_t n,
 }
 
 /* In the order in which they were asked for. */
-static int push_list(lua_State *L, rl_await *a)
+static int admin_offsets_push_list(lua_State *L, rl_await *a)
 {
     offsets_job *job = (offsets_job *)a;
     size_t n;
@@ -239,7 +239,7 @@ static int admin_offsets_l_list_offsets(lua_State *L)
     if (luaL_len(L, 2) == 0)
         return luaL_error(L, "list_offsets: no partitions are named");
     read_places(L, NULL);
-    offsets_job *job = offsets_job_new(L, run_list, push_list, 2);
+    offsets_job *job = offsets_job_new(L, run_list, admin_offsets_push_list, 2);
     job->committed = committed;
     job->job.list = rd_kafka_topic_partition_list_new((int)luaL_len(L, 2));
     read_places(L, job->job.list);

@@ -342,7 +342,7 @@ static int admin_topics_l_topics(lua_State *L)
     return admin_await(L, &job->job);
 }
 
-static void push_partition(lua_State *L, const wire_partition *p)
+static void admin_topics_push_partition(lua_State *L, const wire_partition *p)
 {
     lua_createtable(L, 0, 6);
     field_set_int(L, "partition", p->partition);
@@ -379,7 +379,7 @@ static int push_topic(lua_State *L, rl_await *a)
     field_set_bool(L, "internal", topic->internal);
     lua_createtable(L, topic->count, 0);
     for (int i = 0; i < topic->count; i++) {
-        push_partition(L, &topic->partitions[i]);
+        admin_topics_push_partition(L, &topic->partitions[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "partitions");
