@@ -171,11 +171,11 @@ return experiment {
     local written = bag.new {} -- where nobody invalidates, each account that was written is stale
     for _, row in ipairs(seen.ledger) do written:add(tostring(row.key)) end
     local stale = arm.name == "no-invalidation" and written:ids() or { tostring(LAST) }
-    lab.check.lost { of = seen.ok, in_ = seen.records }:expect "holds"
-    lab.check.orphan_row { of = seen.ledger, in_ = seen.records }:expect "holds"
+    lab.check.lost { of = seen.ok, in_ = seen.records, at_least = COMMANDS }:expect "holds"
+    lab.check.orphan_row { of = seen.ledger, in_ = seen.records, at_least = COMMANDS }:expect "holds"
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect "holds"
     lab.check.duplicate_publish { of = seen.records }:expect(seen.batch)
-    lab.check.duplicate_effect { of = seen.effects }:expect "holds"
+    lab.check.duplicate_effect { of = seen.effects, at_least = COMMANDS }:expect "holds"
     lab.check.lost_effect { of = seen.records, committed = seen.committed,
       effects = seen.effects }:expect "holds"
     lab.check.reorder { of = seen.effects, what = "apply" }:expect "holds"
