@@ -6,6 +6,7 @@
 
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
+#include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "evidence/bag.h"
 
@@ -436,11 +437,7 @@ int luaopen_rlab_bag(lua_State *L)
                                     {"__tostring", bag_l_tostring},
                                     {"__close", bag_l_close},
                                     {NULL, NULL}};
-    luaL_newmetatable(L, BAG_META);
-    luaL_setfuncs(L, meta, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    meta_open(L, BAG_META, meta, methods);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -17,6 +17,7 @@
 #include "bind/value/fields.h"
 #include "bind/task/handle.h"
 #include "bind/http/front.h"
+#include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
 #include "http/server.h"
@@ -358,12 +359,8 @@ int http_l_reason(lua_State *L)
 static void open_request(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"reply", http_server_l_reply}, {NULL, NULL}};
-    luaL_newmetatable(L, REQUEST_META);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, request_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    static const luaL_Reg meta[] = {{"__gc", request_gc}, {NULL, NULL}};
+    meta_open(L, REQUEST_META, meta, methods);
 }
 
 void http_server_open(lua_State *L)

@@ -8,6 +8,7 @@
 #include "bind/task/await.h"
 #include "bind/value/errs.h"
 #include "bind/mysql/values.h"
+#include "bind/value/meta.h"
 
 #define CURSOR_META "mysql.cursor"
 
@@ -256,12 +257,7 @@ void mysql_cursor_bind(lua_State *L)
                                        {"close", mysql_cursor_l_close},
                                        {"columns", mysql_cursor_l_columns},
                                        {NULL, NULL}};
-    luaL_newmetatable(L, CURSOR_META);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, mysql_cursor_l_close);
-    lua_setfield(L, -2, "__close");
-    lua_pushcfunction(L, mysql_cursor_l_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    static const luaL_Reg meta[] = {
+        {"__close", mysql_cursor_l_close}, {"__gc", mysql_cursor_l_gc}, {NULL, NULL}};
+    meta_open(L, CURSOR_META, meta, methods);
 }

@@ -8,6 +8,7 @@
 #include "bind/value/errs.h"
 #include "bind/task/connect.h"
 #include "bind/task/handle.h"
+#include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "bind/redis/values.h"
 #include "bind/value/store_opts.h"
@@ -406,12 +407,8 @@ static void open_script(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"call", redis_l_script_call}, {"sha", redis_l_script_sha}, {NULL, NULL}};
-    luaL_newmetatable(L, SCRIPT_META);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, redis_l_script_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    static const luaL_Reg meta[] = {{"__gc", redis_l_script_gc}, {NULL, NULL}};
+    meta_open(L, SCRIPT_META, meta, methods);
 }
 
 int luaopen_rlab_redis(lua_State *L)

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
+#include "bind/value/meta.h"
 
 #define RNG_META "rlab.rng"
 
@@ -187,10 +188,7 @@ int luaopen_rlab_rng(lua_State *L)
                                        {"id", rng_l_id},
                                        {"seed", rng_l_seed},
                                        {NULL, NULL}};
-    luaL_newmetatable(L, RNG_META);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    meta_open(L, RNG_META, NULL, methods);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "bind/task/internal.h"
 
@@ -252,27 +253,15 @@ static int open_task(lua_State *L)
     return 1;
 }
 
-static void make_meta(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
-{
-    luaL_newmetatable(L, name);
-    lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
-    lua_setfield(L, -2, "__index");
-    if (gc) {
-        lua_pushcfunction(L, gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_pop(L, 1);
-}
-
 void task_module_open(lua_State *L)
 {
     static const luaL_Reg task_methods[] = {
         {"join", task_l_join}, {"cancel", task_l_cancel}, {"done", task_l_done}, {NULL, NULL}};
     static const luaL_Reg event_methods[] = {
         {"wait", task_l_event_wait}, {"set", task_l_event_set}, {NULL, NULL}};
-    make_meta(L, TASK_META, task_methods, task_gc);
-    make_meta(L, EVENT_META, event_methods, NULL);
+    static const luaL_Reg task_meta[] = {{"__gc", task_gc}, {NULL, NULL}};
+    meta_open(L, TASK_META, task_meta, task_methods);
+    meta_open(L, EVENT_META, NULL, event_methods);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, open_task);
     lua_setfield(L, -2, "rlab.core.task");

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "bind/value/hdr.h"
+#include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "bind/value/fields.h"
 
@@ -191,11 +192,7 @@ int luaopen_rlab_hdr(lua_State *L)
         {"close", hdr_l_close},           {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", hdr_l_close}, {"__close", hdr_l_close}, {"__len", hdr_l_count}, {NULL, NULL}};
-    luaL_newmetatable(L, HDR_META);
-    luaL_setfuncs(L, meta, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    meta_open(L, HDR_META, meta, methods);
     luaL_newlib(L, functions);
     return 1;
 }
