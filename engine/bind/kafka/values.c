@@ -193,19 +193,16 @@ static void push_offset(lua_State *L, int64_t offset)
         lua_pushnil(L);
 }
 
-static void values_push_partition(lua_State *L, const rd_kafka_topic_partition_t *place)
+void kafka_place_push(lua_State *L, const rd_kafka_topic_partition_t *place)
 {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 6);
     field_set_text(L, "topic", place->topic);
     field_set_int(L, "partition", place->partition);
-    push_offset(L, place->offset);
-    lua_setfield(L, -2, "offset");
     int32_t epoch = rd_kafka_topic_partition_get_leader_epoch(place);
     if (epoch >= 0)
         field_set_int(L, "leader_epoch", epoch);
-    if (place->metadata && place->metadata_size) {
+    if (place->metadata && place->metadata_size)
         field_set_bytes(L, "metadata", place->metadata, place->metadata_size);
-    }
 }
 
 void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list)
@@ -213,7 +210,9 @@ void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list)
     int top = lua_gettop(L);
     lua_createtable(L, list ? list->cnt : 0, 0);
     for (int i = 0; list && i < list->cnt; i++) {
-        values_push_partition(L, &list->elems[i]);
+        kafka_place_push(L, &list->elems[i]);
+        push_offset(L, list->elems[i].offset);
+        lua_setfield(L, -2, "offset");
         lua_rawseti(L, -2, i + 1);
     }
     rl_assert(lua_gettop(L) == top + 1);

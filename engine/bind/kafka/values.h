@@ -23,6 +23,10 @@ void kafka_header_list_push(lua_State *L, const rd_kafka_headers_t *headers);
 /* Those of a record, or nil when it has none. */
 void kafka_headers_push(lua_State *L, const rd_kafka_message_t *msg);
 
+/* {topic=, partition=, leader_epoch=, metadata=}, the last two when they are known. The offset is
+ * the caller's to add: what is no position means another thing in each list. */
+void kafka_place_push(lua_State *L, const rd_kafka_topic_partition_t *place);
+
 /* {{topic=,partition=,offset=,leader_epoch=}, ...}; an unknown offset is absent, the logical
  * ones are words. */
 void kafka_list_push(lua_State *L, const rd_kafka_topic_partition_list_t *list);

@@ -12,6 +12,8 @@
 
 #define AT_MOST_S 5.0
 
+const char *const admin_only_at_most[] = {"at_most", NULL};
+
 static void close_admin(void *impl)
 {
     kafka_admin_free(impl);

@@ -41,6 +41,9 @@ void admin_job_on_drop(admin_job *job, void (*drop)(rl_await *));
 void admin_job_drop(rl_await *a);
 int admin_await(lua_State *L, admin_job *job);
 
+/* The keys of a call that has no option of its own. */
+extern const char *const admin_only_at_most[];
+
 /* A list of n pointers to text at idx (a table of strings, or one string); stays on the stack. */
 const char **admin_names(lua_State *L, int idx, const char *what, int *count);
 /* The index of the options of (names [, options]), which may also stand among the names. */

@@ -19,8 +19,6 @@ typedef struct group_job {
     bool stable;
 } group_job;
 
-static const char *const only_at_most[] = {"at_most", NULL};
-
 /* ---- list ---- */
 
 static void run_list(rl_await *a)
@@ -76,7 +74,7 @@ static int admin_groups_push_list(lua_State *L, rl_await *a)
 
 static int admin_groups_l_groups(lua_State *L)
 {
-    opts_check(L, 2, "groups", only_at_most);
+    opts_check(L, 2, "groups", admin_only_at_most);
     group_job *j = admin_job_new(L, sizeof *j, run_list, admin_groups_push_list, 2);
     return admin_await(L, &j->job);
 }
@@ -99,9 +97,7 @@ static void set_places(lua_State *L, const char *key, const rd_kafka_topic_parti
 {
     lua_createtable(L, list->cnt, 0);
     for (int i = 0; i < list->cnt; i++) {
-        lua_createtable(L, 0, 2);
-        field_set_text(L, "topic", list->elems[i].topic);
-        field_set_int(L, "partition", list->elems[i].partition);
+        kafka_place_push(L, &list->elems[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, key);
@@ -150,7 +146,7 @@ static int push_group(lua_State *L, rl_await *a)
 static int admin_groups_l_group(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 2);
-    opts_check(L, 3, "group", only_at_most);
+    opts_check(L, 3, "group", admin_only_at_most);
     group_job *j = admin_job_new(L, sizeof *j, run_describe, push_group, 3);
     admin_job_on_drop(&j->job, drop_describe);
     j->id = id;
@@ -172,15 +168,9 @@ static void run_offsets(rl_await *a)
 
 static void push_offset(lua_State *L, const rd_kafka_topic_partition_t *place)
 {
-    lua_createtable(L, 0, 6);
-    field_set_text(L, "topic", place->topic);
-    field_set_int(L, "partition", place->partition);
+    kafka_place_push(L, place);
     if (place->offset >= 0)
         field_set_int(L, "offset", place->offset);
-    if (rd_kafka_topic_partition_get_leader_epoch(place) >= 0)
-        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(place));
-    if (place->metadata && place->metadata_size)
-        field_set_bytes(L, "metadata", place->metadata, place->metadata_size);
     if (place->err) {
         errs_push_table(L,
                         wire_code(place->err, "offset of %s [%d]", place->topic, place->partition));
@@ -255,7 +245,7 @@ static int change_offsets(lua_State *L, const char *call, kafka_list_kind kind,
     const char *group = luaL_checkstring(L, 2);
     luaL_checkany(L, 3);
     lua_settop(L, 4);
-    opts_check(L, 4, call, only_at_most);
+    opts_check(L, 4, call, admin_only_at_most);
     admin_check(L, 4);
     rd_kafka_topic_partition_list_t *list = kafka_list_read(L, 3, kind);
     if (!list->cnt) {
@@ -295,7 +285,7 @@ static int push_deleted(lua_State *L, rl_await *a)
 static int admin_groups_l_delete_groups(lua_State *L)
 {
     int opts = admin_names_opts(L), count;
-    opts_check(L, opts, "delete_groups", only_at_most);
+    opts_check(L, opts, "delete_groups", admin_only_at_most);
     const char **names = admin_names(L, 2, "group", &count);
     group_job *j = admin_job_new(L, sizeof *j, run_delete, push_deleted, opts);
     j->names = names;

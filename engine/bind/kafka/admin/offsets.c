@@ -3,6 +3,7 @@
 
 #include "bind/kafka/admin/client.h"
 #include "bind/task/await.h"
+#include "bind/kafka/values.h"
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/value/opts.h"
@@ -19,8 +20,6 @@ typedef struct offsets_job {
     wire_txns txns;
     wire_txn_info info;
 } offsets_job;
-
-static const char *const only_at_most[] = {"at_most", NULL};
 
 static void drop_offsets(rl_await *a)
 {
@@ -114,7 +113,7 @@ static offsets_job *place_job(lua_State *L, const char *call, void (*run)(rl_awa
 {
     const char *topic = luaL_checkstring(L, 2);
     int partition = admin_partition_arg(L, 3);
-    opts_check(L, 4, call, only_at_most);
+    opts_check(L, 4, call, admin_only_at_most);
     offsets_job *job = offsets_job_new(L, run, push, 4);
     job->topic = topic;
     job->partition = partition;
@@ -139,15 +138,11 @@ static void push_listed(lua_State *L, const rd_kafka_ListOffsetsResultInfo_t *in
 {
     const rd_kafka_topic_partition_t *place = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
     int64_t timestamp = rd_kafka_ListOffsetsResultInfo_timestamp(info);
-    lua_createtable(L, 0, 6);
-    field_set_text(L, "topic", place->topic);
-    field_set_int(L, "partition", place->partition);
+    kafka_place_push(L, place);
     if (!place->err && place->offset >= 0)
         field_set_int(L, "offset", place->offset);
     if (timestamp >= 0)
         field_set_int(L, "timestamp", timestamp);
-    if (rd_kafka_topic_partition_get_leader_epoch(place) >= 0)
-        field_set_int(L, "leader_epoch", rd_kafka_topic_partition_get_leader_epoch(place));
     if (!place->err)
         return;
     errs_push_table(
@@ -339,7 +334,7 @@ static int push_txn(lua_State *L, rl_await *a)
 static int admin_offsets_l_transaction(lua_State *L)
 {
     const char *id = luaL_checkstring(L, 2);
-    opts_check(L, 3, "transaction", only_at_most);
+    opts_check(L, 3, "transaction", admin_only_at_most);
     offsets_job *job = offsets_job_new(L, run_txn, push_txn, 3);
     job->topic = id;
     return admin_await(L, &job->job);

@@ -388,9 +388,8 @@ static int push_topic(lua_State *L, rl_await *a)
 
 static int admin_topics_l_topic(lua_State *L)
 {
-    static const char *const allowed[] = {"at_most", NULL};
     const char *name = luaL_checkstring(L, 2);
-    opts_check(L, 3, "topic", allowed);
+    opts_check(L, 3, "topic", admin_only_at_most);
     topic_job *job = metadata_job(L, run_topics, push_topic, 3);
     job->topic.name = name;
     return admin_await(L, &job->job);
@@ -457,8 +456,7 @@ static int push_cluster(lua_State *L, rl_await *a)
 
 static int admin_topics_l_cluster(lua_State *L)
 {
-    static const char *const allowed[] = {"at_most", NULL};
-    opts_check(L, 2, "cluster", allowed);
+    opts_check(L, 2, "cluster", admin_only_at_most);
     return admin_await(L, &metadata_job(L, run_cluster, push_cluster, 2)->job);
 }
 
