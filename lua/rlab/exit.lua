@@ -1,4 +1,4 @@
--- The documented exit codes of the program (docs/tutorial.md, design section 5).
+-- The exit codes of the program, as README.md promises them.
 return {
   ok = 0,
   right_violated = 1,
