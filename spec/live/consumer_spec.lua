@@ -96,6 +96,22 @@ describe("the consumer, killed", function()
     assert.equal(sum(events), conserved(l))
   end)
 
+  it("leaves out of a batch what is known, and nothing else", function()
+    l = ledger.open("kill", { partitions = 1 })
+    local events = l:publish(10)
+    do
+      local first <close> = l:service("consumer", quick { batch = 1 },
+        { ["consumer.after_db_commit"] = ("kill if id=%s"):format(events[10].id) })
+      assert.equal("KILL", first:await().signal)
+    end
+    for _, event in ipairs(l:publish(10)) do events[#events + 1] = event end
+    local second <close> = l:service("consumer", quick { batch = 25 })
+    at_end(l, events)
+    assert.equal(0, second:stop().code)
+    assert.same({}, lost(l, events))
+    assert.same({}, doubled(l))
+  end)
+
   it("commit = before-work loses the record under way", function()
     l = ledger.open("kill", { partitions = 1 })
     local events = killed(l, { commit = "before-work", batch = 1 }, "consumer.before_begin")

@@ -73,7 +73,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     after = [[
         if (!result->nrows)
             continue;]],
-    run = "E-003", arms = { "relay-crash-dedup" }, exit = 1, check = "lost-effect" },
+    spec = "spec/live/consumer_spec.lua", it = "leaves out of a batch what is known" },
 
   -- ---- the transaction ----
 
@@ -160,7 +160,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     consume_offset_after(w, part, items[n - 1].msg, items[n - 1].msg->offset + 1);
     int done = consume_work(w, part, items, n);
     if (done < 0)]],
-    spec = "spec/live/consumer_spec.lua", it = "sync-after-work at consumer.in_tx" },
+    run = "E-003", arms = { "dedup-in-transaction" }, exit = 1, check = "lost-effect" },
   { id = "consumer-mysql-offset-goes-first", mechanism = "mysql: the offset is in the effect's transaction",
     file = "engine/flow/consume/tx.c",
     edits = {
@@ -186,7 +186,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     if (t->next < -1) {]],
       },
     },
-    spec = "spec/live/consumer_spec.lua", it = "mysql at consumer.in_tx" },
+    run = "E-004", arms = { "offset-in-mysql" }, exit = 1, check = "lost-effect" },
   { id = "consumer-mysql-offset-two-behind", mechanism = "mysql: the offset is the next record's",
     file = "engine/flow/consume/tx.c",
     before = "t.next = list[n - 1]->msg->offset + 1;",
@@ -202,15 +202,11 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     before = "    for (; track->n && track->done[track->head];",
     after = "    for (; track->n;",
     unit = "test_consume", it = "the_lowest_unfinished" },
-  { id = "consumer-offset-behind-the-end", mechanism = "an offset is behind the last that is done",
+  { id = "consumer-offset-one-too-far", mechanism = "an offset is right behind the last that is done",
     file = "engine/flow/consume/flow.c",
-    before = [[
-items[done - 1].msg->offset + 1);
-    consume_part_advance]],
-    after = [[
-items[done - 1].msg->offset);
-    consume_part_advance]],
-    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "drained" },
+    before = "items[done - 1].msg->offset + 1);",
+    after = "items[done - 1].msg->offset + 2);",
+    run = "E-004", arms = { "store-after-work" }, exit = 1, check = "lost-effect" },
 
   -- ---- partitions ----
 
