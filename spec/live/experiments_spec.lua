@@ -63,6 +63,8 @@ describe("experiments", function()
     local status, output = rlab(path, "--runs", runs)
     assert.are.equal(0, status.code, output)
     assert.are.same({}, run_files.problems(runs .. "/E-101/latest"))
+    -- it has no function for its verdict: the headline is what its arms said, and not its claim
+    assert.matches("commit%-last holds: 12 of 12 orders done", result_of("E-101").sentence)
   end)
 
   it("runs the skeleton that `rlab new` writes", function()
@@ -170,6 +172,8 @@ describe("a verdict can go red", function()
     { file = "too-little-load", id = "E-933", code = 3, word = "inconclusive",
       says = "sends: 1 of 2 operations were issued" },
     { file = "reader-dies", id = "E-934", code = 3, word = "inconclusive", says = "the reader failed" },
+    { file = "sees-nothing", id = "E-936", code = 3, word = "inconclusive", says = "'of' is empty" },
+    { file = "no-checks", id = "E-937", code = 3, word = "inconclusive", says = "this arm has no checks" },
   }
   for _, case in ipairs(cases) do
     it(("%s exits %d"):format(case.file, case.code), function()
@@ -188,6 +192,13 @@ describe("a verdict can go red", function()
     local status, output = rlab("spec/fixtures/experiments/broken.lua", "--runs", runs)
     assert.are.equal(65, status.code, output)
     assert.matches("broken%.lua:%d+", output)
+  end)
+
+  it("a misspelt argument of a check exits 65, names the line and the argument that was meant", function()
+    local status, output = rlab("spec/fixtures/experiments/check-misspelt.lua", "--runs", runs)
+    assert.are.equal(65, status.code, output)
+    assert.matches("check%-misspelt%.lua:6: check%.lost: unknown argument 'inn_'", output)
+    assert.matches("did you mean 'in_'?", output, 1, true)
   end)
 
   it("a script error in one arm closes the arm beside it to the end", function()
