@@ -147,7 +147,7 @@ local function check_story(lab, seen, arm)
     lab.check.agree { { "window", seen.window_held, true, "is whether LSO < HW lasted 3 s" } }
   else
     lab.check.bound { name = "visible-again", value = seen.unseen_seconds, at_most = limit_of(arm),
-      unit = "s", what = "visible after" }:expect "holds"
+      unit = "s", what = "visible after", why = "the window of the wrong arms" }:expect "holds"
   end
 end
 
