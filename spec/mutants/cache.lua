@@ -64,18 +64,13 @@ if op == 'update' and not there then return -1 end
     before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
     after = "if there and op ~= 'update' and there > version then return 0 end",
     spec = "spec/live/cache_spec.lua", it = "updates only what is there, and only forwards" },
-  { id = "cache-type-not-tested", mechanism = "types are tested before the first write",
-    file = "lua/redis/versioned.lua",
-    before = "if kind ~= 'none' and kind ~= 'hash' then",
-    after = "if false then",
-    spec = "spec/live/cache_spec.lua", it = "tests types before it writes" },
   { id = "cache-lease-given-back-by-others", mechanism = "a lease is given back by its owner",
     file = "lua/redis/lease_release.lua",
     before = [[
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 ]],
     after = "",
-    spec = "spec/live/query_spec.lua", it = "a fill by lease is refused" },
+    spec = "spec/live/cache_spec.lua", it = "gives a lease back to its owner only" },
 
   -- ---- entries ----
 

@@ -274,10 +274,12 @@ return (item->state == ITEM_APPLIED && w->consume->opts.workers < 0) ||
     mechanism = "a record whose invalidation failed is tried again",
     file = "engine/flow/consume/cache.c",
     before = [[
-            invalidation_failed(w, &items[i], err);
-        for (int leg]],
+        if (err)
+            invalidation_failed(w, job->items[i], err);
+        else]],
     after = [[
+        if (err)
             err_free(err);
-        for (int leg]],
-    run = "E-005", arms = { "retry-topics" }, exit = 1, check = "failures" },
+        else]],
+    spec = "spec/live/consumer_conflicts_spec.lua", it = "that refuses an entry fails that record alone" },
 }
