@@ -114,6 +114,20 @@ describe("the heartbeat", function()
     assert.is_nil(seen(rows, "stopped") or seen(rows, "gone"))
   end)
 
+  it("beats on when a child is closed", function()
+    local rows = watched(function(child, beat)
+      local other = process.spawn { cmd = { "sleep", "30" } }
+      local gone = { name = "closed", lab = child.lab, process = other, pid = other.pid, closed = true }
+      beat:watch(gone)
+      other:close()
+      task.sleep "300ms"
+      child.process:stop()
+      task.sleep "500ms"
+      child.process:cont()
+    end)
+    assert.is_not_nil(seen(rows, "stopped"))
+  end)
+
   it("counts quiet time, and not while somebody is stopped", function()
     local _, beat = watched(function(child)
       task.sleep "1s"

@@ -212,6 +212,7 @@ function Child:close()
   self.reader:cancel(err.new { domain = "rlab", code = 0, name = "CANCELLED",
     message = "the child is closed" })
   self.reader:join()
+  self.closed = true
   self.process:close()
 end
 

@@ -37,9 +37,8 @@ end
 -- ---- one beat ----
 
 -- Ended by a signal that neither the lab nor one of its failpoints sent; an exit of its own is its own.
-local function killed_by_somebody(child)
-  local status = child.process:wait(0)
-  if not status or not status.signal or child.meant then return false end
+local function killed_by_somebody(child, status)
+  if not status.signal or child.meant then return false end
   for _, hit in ipairs(child:hits()) do
     if hit.action == "kill" then return false end
   end
@@ -48,8 +47,9 @@ end
 
 local function look_at_child(self, target, now, passed)
   local child = target.thing
-  if child.process:wait(0) then
-    if killed_by_somebody(child) then note(self, target, "gone", now, now, passed) end
+  local status = not child.closed and child.process:status()
+  if child.closed or status then
+    if status and killed_by_somebody(child, status) then note(self, target, "gone", now, now, passed) end
     self.targets[target] = nil
     return
   end
@@ -136,9 +136,12 @@ function M.start(session)
   return self
 end
 
+-- heartbeat:stop(). One that ended before that has seen nothing since: its failure is raised.
 function Heartbeat:stop()
+  local ended = self.task:done()
   self.task:cancel()
-  self.task:join()
+  local _, failure = self.task:join()
+  if ended then error(failure, 0) end
 end
 
 -- heartbeat:watch(child): one of a lab's, from now until it has ended
