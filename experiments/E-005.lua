@@ -171,6 +171,8 @@ return experiment {
     -- replayer's crash repeated
     lab.check.duplicate_effect { of = seen.effects }:expect(arm.settings.dedup
       and { seen.repeated, table.unpack(seen.late) } or "holds")
+    retries.check_stories(lab, seen, { undecodable = UNDECODABLE.id, late = seen.late,
+      in_handler = arm.settings.retry_wait == "sleep" }):expect "holds"
     check_retries(lab, seen, arm)
     check_replay(lab, seen, arm)
   end,

@@ -72,6 +72,23 @@ describe("the retries that were seen", function()
     assert.are.equal("inconclusive", retries.check_not_too_early(lab_for(), { timed = {} }).outcome)
   end)
 
+  it("must say truly where they came from and why they failed", function()
+    local function outcome(change)
+      local row = { id = "a", class = "handler", message = "planned", partition = 0, offset = 0,
+        origin = { topic = "main", partition = 0, offset = 3, at_ms = 50 } }
+      change(row, row.origin)
+      return retries.check_stories(lab_for(), { retries = { row }, parked_rows = { row },
+        records = { { id = "a", topic = "main", partition = 0, offset = 3, at_ms = 50 } } },
+        { undecodable = "u", late = {} }).outcome
+    end
+    assert.are.equal("holds", outcome(function() end))
+    assert.are.equal("violated", outcome(function(_, origin) origin.topic = "main.retry" end))
+    assert.are.equal("violated", outcome(function(_, origin) origin.offset = 4 end))
+    assert.are.equal("violated", outcome(function(_, origin) origin.at_ms = 51 end))
+    assert.are.equal("violated", outcome(function(row) row.class = "database" end))
+    assert.are.equal("violated", outcome(function(row) row.message = "" end))
+  end)
+
   it("must each be applied once or parked", function()
     local function outcome(effects, parked)
       return retries.check_exactly_one(lab_for(), { records = { "a", "b" }, effects = effects,

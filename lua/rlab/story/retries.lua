@@ -220,19 +220,23 @@ function Chain:rows(topic)
     local story = dlq.read(record.headers)
     rows[i] = { id = record.request, topic = record.topic, partition = record.partition,
       offset = record.offset, at_ms = record.timestamp, attempt = story.attempt, due_at = story.due_at,
-      replays = story.replay_count, target = story.target_group, class = story.error_class }
+      replays = story.replay_count, target = story.target_group, class = story.error_class,
+      message = story.error_message, group = story.original_group, origin = { topic = story.original_topic,
+        partition = story.original_partition, offset = story.original_offset,
+        at_ms = story.original_timestamp } }
   end
   return rows
 end
 
 -- The retries with the time at which they were tried: the hit of the attempt that follows, else the effect.
--- What failed after its commit shows neither.
+-- What failed after its commit shows neither; what has no due time is no retry, whoever sent it there.
 local function timed(retries, hits, effects)
   local tried, list, by_attempt = {}, {}, {}
   for _, effect in ipairs(effects) do tried[effect.id] = tried[effect.id] or effect.at_ms end
   for _, hit in ipairs(hits) do by_attempt[hit.id .. " " .. hit.attempt] = hit.at_ms end
   for _, row in ipairs(retries) do
-    local at = by_attempt[row.id .. " " .. row.attempt + 1] or tried[row.id]
+    local due = row.attempt and row.due_at
+    local at = due and (by_attempt[row.id .. " " .. row.attempt + 1] or tried[row.id])
     if at and row.class ~= "invalidation" then
       list[#list + 1] = { id = row.id, attempt = row.attempt + 1, partition = row.partition,
         offset = row.offset, topic = row.topic, sent_ms = row.at_ms, due_ms = row.due_at,
@@ -313,6 +317,42 @@ function M.check_not_too_early(lab, seen)
   return lab.check.custom { name = "not-before-due", control = #seen.timed, judge = function()
     return #found == 0, #found == 0 and ("none of %d retries before it was due"):format(#seen.timed)
       or ("%d retries too early"):format(#found), found
+  end }
+end
+
+-- What is wrong with the story that a failed record tells, or nil. from: the record of the main topic at the
+-- place where it says it came from.
+local function untrue(row, from, class)
+  local origin = row.origin
+  if not from or from.id ~= row.id or from.topic ~= origin.topic or from.partition ~= origin.partition then
+    return ("it says it came from %s[%s] at %s, where it never was"):format(origin.topic, origin.partition,
+      origin.offset)
+  elseif from.at_ms ~= origin.at_ms then
+    return ("it says it was written at %s, it was at %s"):format(origin.at_ms, from.at_ms)
+  elseif row.class ~= class or (row.message or "") == "" then
+    return ("it says it failed by %s (%s), it was %s"):format(row.class, row.message, class)
+  end
+end
+
+-- check_stories(lab, seen, {undecodable = id, late = ids, in_handler = true}) -> check: each record in the
+--   DLQ and, unless they were made in the handler, each retry says truly where it came from and why it
+--   failed, which is what a person and a replayer go by
+function M.check_stories(lab, seen, ids)
+  local at, found, classes = {}, {}, { [ids.undecodable] = "undecodable" }
+  for _, id in ipairs(ids.late) do classes[id] = "invalidation" end
+  for _, record in ipairs(seen.records) do at[record.offset] = record end
+  local rows = tables.append(tables.append({}, seen.retries), seen.parked_rows)
+  for _, row in ipairs(rows) do
+    local note = untrue(row, at[row.origin.offset], classes[row.id] or "handler")
+    if note then
+      found[#found + 1] = { id = row.id, topic = row.topic, partition = row.partition, offset = row.offset,
+        note = note }
+    end
+  end
+  local least = ids.in_handler and #seen.parked_rows or math.min(#seen.retries, #seen.parked_rows)
+  return lab.check.custom { name = "failure-headers", control = least, judge = function()
+    return #found == 0, #found == 0 and ("%d failed records say truly where they came from and why"):format(
+      #rows) or ("%d of %d failed records tell another story"):format(#found, #rows), found
   end }
 end
 
