@@ -148,7 +148,7 @@ function Crowd:answers(loads, wanted, may_fail)
         version = body.version, age_ms = body.age_ms }
     end
   end
-  for _, row in ipairs(list) do given = given + (row.status < 500 and 1 or 0) end
+  for _, row in ipairs(list) do given = given + ((row.status or 599) < 500 and 1 or 0) end
   self.lab:issued("requests", #list, wanted)
   self.lab:accepted("answers", given, wanted - (may_fail or 0))
   self.lab:number("reader p50", latency:percentile(50) / 1e6, "ms")
