@@ -120,8 +120,8 @@ end
 checks["missing"] = function(lab, seen)
   lab.check.amplification { operations = seen.selects, logical = 1, at_most = PROCESSES,
     what = "SELECTs of a row that is not there" }:expect { wrong = 5 * ALL, right = "holds" }
-  local others = stampede.other(seen.answers, 404)
-  lab.check.agree { { "answers", others, 0, "answers that are not 404", control = #seen.answers } }
+  local bad, all = stampede.other(seen.answers, 404), #seen.answers
+  lab.check.agree { { "answered", all, 5 * ALL, "answers" }, { "answers", bad, 0, "not 404", control = all } }
 end
 
 checks["many keys"] = function(lab, seen)

@@ -133,9 +133,11 @@ local function check_round(lab, seen, arm)
   lab.check.equals { name = named "late-answer", got = seen.second.late and "error " .. seen.second.late,
     want = "error " .. arm.settings.answer,
     what = "is the answer to the late EndTxn" }:expect "holds"
-  if arm.settings.producer ~= "kafka.transactional" then return end
+  lab.check.agree { { named "records", #seen.first + #seen.second.acked, 4, "records of two transactions" } }
+  if arm.settings.producer ~= "kafka.transactional" then return seen.held end
   lab.check.equals { name = named "replaced", got = seen.replaced, want = 1,
     what = "is how often the helper replaced the producer" }:expect "holds"
+  return seen.held
 end
 
 return experiment {
@@ -182,7 +184,9 @@ return experiment {
   end,
 
   checks = function(lab, result, arm)
-    for _, seen in ipairs(result.rounds) do check_round(lab, seen, arm) end
+    local held = {}
+    for i, seen in ipairs(result.rounds) do held[i] = check_round(lab, seen, arm) end
+    lab.check.same { name = "rounds", got = held, want = arm.settings.held, what = "rounds" }:expect "holds"
   end,
 
   verdict = function(arms)
