@@ -30,8 +30,8 @@ describe("bring your own service", function()
     end
     local found = run("docs/bring-your-own/python.lua", { RLAB_PYTHON = python:match "%S+" })
     assert.same({ ["as-written lost-effect"] = "violated", ["as-written duplicate-effect"] = "holds",
-      ["mended lost-effect"] = "holds",
-      ["mended duplicate-effect"] = "holds" }, found)
+      ["mended lost-effect"] = "holds", ["mended duplicate-effect"] = "holds",
+      ["as-written drained"] = "holds", ["mended drained"] = "holds" }, found)
   end)
 
   it("is told where everything is, and serves under load", function()
@@ -45,6 +45,7 @@ describe("bring your own service", function()
     assert.same({ ["as-written duplicate-effect"] = "violated", ["as-written lost-effect"] = "holds",
       ["as-written conservation"] = "violated",
       ["mended duplicate-effect"] = "holds", ["mended lost-effect"] = "holds",
-      ["mended conservation"] = "holds" }, found)
+      ["mended conservation"] = "holds",
+      ["as-written drained"] = "holds", ["mended drained"] = "holds" }, found)
   end)
 end)
