@@ -120,5 +120,5 @@ end
     file = "lua/rlab/run/judge.lua",
     before = "if #(seen.owed or {}) > 0 then return nil end",
     after = "if true then return nil end",
-    spec = "spec/unit/owed_spec.lua", it = "" },
+    spec = "spec/unit/judge_spec.lua", it = "debts that it judged are gone" },
 }

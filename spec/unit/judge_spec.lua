@@ -14,9 +14,11 @@ describe("a stored run", function()
     lab.check.lost { of = seen.acked, in_ = seen.log }:expect "holds"
   end }
 
-  local function outcome(history)
-    assert(fs.write(dir .. "/result.json", '{"faults":[],"checks":[]}'))
-    assert(fs.write(dir .. "/evidence.json", '{"arms":{"ids":{"acked":["x"],"log":["x"]}},"faults":[]}'))
+  -- judged: the checks of the result; owed: the debts of the evidence
+  local function outcome(history, judged, owed)
+    assert(fs.write(dir .. "/result.json", ('{"faults":[],"checks":[%s]}'):format(judged or "")))
+    assert(fs.write(dir .. "/evidence.json",
+      ('{"arms":{"ids":{"acked":["x"],"log":["x"],"owed":[%s]}},"faults":[]}'):format(owed or "")))
     assert(fs.write(dir .. "/history.jsonl", history))
     local stored, evidence = judge.stored(dir, function(path) return json.decode(fs.read(path)) end)
     local row = judge.stored_arm(exp, arm, stored, { name = "ids", outcome = "holds" }, evidence)
@@ -34,5 +36,15 @@ describe("a stored run", function()
       outcome(GOOD .. GOOD:gsub('"index":0', '"index":1')))
     assert.are.same({ "inconclusive", "the history is not well-formed: line 1 is cut off" },
       outcome(GOOD:sub(1, -3)))
+  end)
+
+  it("says nothing when the debts that it judged are gone from its evidence", function()
+    local judged = '{"arm":"ids","name":"drained","debt":true}'
+    local owed = '{"name":"drained","what":"nothing left","limit":4,"seconds":1,"at":1,"kept":true}'
+    assert.are.same({ "holds" }, outcome(GOOD, judged, owed))
+    assert.are.same({ "inconclusive", "the evidence has no debts, the run judged 'drained'" },
+      outcome(GOOD, judged))
+    assert.are.same({ "violated", "drained: did not happen within 4.0 s: nothing left (expected: holds)" },
+      outcome(GOOD, judged, (owed:gsub("true", "false"))))
   end)
 end)
