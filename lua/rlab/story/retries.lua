@@ -349,7 +349,7 @@ function M.check_stories(lab, seen, ids)
         note = note }
     end
   end
-  local least = ids.in_handler and #seen.parked_rows or math.min(#seen.retries, #seen.parked_rows)
+  local least = math.min(#ids.late, #seen.parked_rows, ids.in_handler and math.maxinteger or #seen.retries)
   return lab.check.custom { name = "failure-headers", control = least, judge = function()
     return #found == 0, #found == 0 and ("%d failed records say truly where they came from and why"):format(
       #rows) or ("%d of %d failed records tell another story"):format(#found, #rows), found
