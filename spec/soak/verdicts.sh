@@ -12,6 +12,7 @@ COUNT=${COUNT:-1} SEED=${SEED:-1} KINDS=${KINDS:-rlab child server kill cpu0 hog
 EXPERIMENTS=${EXPERIMENTS:-$(./rlab list --json | sed -n 's/.*"id": "\(.*\)".*/\1/p')}
 LOG=${LOG:-$(mktemp -d "${TMPDIR:-/tmp}/rlab-soak.XXXXXX")}
 RANDOM=$SEED
+mkdir -p "$LOG" || exit 1
 
 say() { printf '%s\n' "$*" >&2; }
 

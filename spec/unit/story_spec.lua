@@ -73,15 +73,16 @@ describe("the retries that were seen", function()
   end)
 
   it("must say truly where they came from and why they failed", function()
-    local function outcome(change)
+    local function outcome(change, late)
       local row = { id = "a", class = "handler", message = "planned", partition = 0, offset = 0,
         origin = { topic = "main", partition = 0, offset = 3, at_ms = 50 } }
       change(row, row.origin)
       return retries.check_stories(lab_for(), { retries = { row }, parked_rows = { row },
         records = { { id = "a", topic = "main", partition = 0, offset = 3, at_ms = 50 } } },
-        { undecodable = "u", late = {} }).outcome
+        { undecodable = "u", late = late or { "b" } }).outcome
     end
     assert.are.equal("holds", outcome(function() end))
+    assert.are.equal("inconclusive", outcome(function() end, {}))
     assert.are.equal("violated", outcome(function(_, origin) origin.topic = "main.retry" end))
     assert.are.equal("violated", outcome(function(_, origin) origin.offset = 4 end))
     assert.are.equal("violated", outcome(function(_, origin) origin.at_ms = 51 end))
