@@ -45,7 +45,7 @@ return {
         end_step(t, STEP_DEDUP, at);
         add_text(t, STEP_START, "COMMIT");
         add_text(t, STEP_START, "START TRANSACTION");]],
-    spec = "spec/live/consumer_spec.lua", it = "after-work at consumer.in_tx" },
+    spec = "spec/live/consumer_spec.lua", it = "at consumer.in_tx, with a cache" },
   { id = "consumer-dedup-after-offset-reset", mechanism = "what was applied is known again",
     file = "engine/flow/consume/tx.c",
     before = "dedup == CONSUME_DEDUP_PROCESSED || dedup",
