@@ -25,7 +25,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz soak-verdicts lint format licences
+quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz soak-verdicts lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -88,19 +88,21 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 
 tests: $(TESTS)
 
-deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL, the registry
+deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL
 	@deps/packages.sh
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 	@deps/kafka.sh
 	@deps/flyway.sh
 	@deps/mysql.sh
+
+registry: ## fetch the Schema Registry, which `rlab up registry` runs
 	@deps/registry.sh
 
 demo: deps ## run E-012 on real servers and show the verdict
 	@$(MAKE) --no-print-directory all
 	@./rlab E-012
 
-test: deps ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
+test: deps registry ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
 	@deps/test.sh unit asan apicheck lint live drawn
 test-fast: ## the tests that need no servers
 	@deps/test.sh unit asan apicheck lint

@@ -75,6 +75,7 @@ local function run(lab, arm)
   chain:start({ dedup = s.dedup, retry_wait = s.retry_wait, retry_scale = SCALE }, planned.points)
   chain:publish(events, UNDECODABLE)
   chain:quiet("drained", false, "20s") -- the delays of all retries are in it
+  lab:issued("first failures", retries.first_failures(chain:hits()), planned.events)
   lab:owed("retried", "each attempt that was to fail was made", function()
     return #chain:hits() >= #planned.hits
   end)

@@ -117,7 +117,7 @@ function M.registry()
   version = version and version:match "%S+"
   local jar = version and ("%s/apicurio-registry-app-%s-runner.jar"):format(root, version)
   if jar and fs.exists(jar) then return { root = root, jar = jar, version = version } end
-  return missing "the Schema Registry's jars are missing; run make deps"
+  return missing "the Schema Registry's jars are missing; run make registry"
 end
 
 -- flyway() -> {root} | nil, err

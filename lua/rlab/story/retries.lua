@@ -22,12 +22,13 @@ local function term(event, attempt)
 end
 
 -- plan(list, {attempts = {[place] = n}, until_fixed = {place, ...}, late = {place, ...}, together = {{place,
---   attempt}, ...}}) -> {points, hits}: in the handler the first n attempts of an event fail, or each until
---   the failpoint is off (three are seen); the late ones fail after their commit; those of `together` wait
---   for one another at that attempt. hits: what must be seen, "id attempt n".
+--   attempt}, ...}}) -> {points, hits, events}: in the handler the first n attempts of an event fail, or each
+--   until the failpoint is off (three are seen); the late ones fail after their commit; those of `together`
+--   wait for one another at that attempt. hits: what must be seen, "id attempt n"; events: of how many.
 function M.plan(list, what)
-  local handle, late, hits = {}, {}, {}
+  local handle, late, hits, failing = {}, {}, {}, {}
   local function fail(terms, place, attempt, always)
+    failing[place] = true
     if not always then terms[#terms + 1] = term(list[place], attempt) end
     hits[#hits + 1] = ("%s attempt %d"):format(list[place].id, attempt)
   end
@@ -44,7 +45,8 @@ function M.plan(list, what)
       list[one[1]].event, one[2])
   end
   return { points = { ["consumer.handle"] = table.concat(handle, " -> "),
-    ["consumer.before_invalidate"] = table.concat(late, " -> ") }, hits = hits }
+    ["consumer.before_invalidate"] = table.concat(late, " -> ") }, hits = hits,
+    events = #tables.sorted_keys(failing) }
 end
 
 -- ---- the chain ----
@@ -258,6 +260,16 @@ function Chain:look()
 end
 
 -- ---- what that means: for stories and checks ----
+
+-- first_failures(hits) -> how many events failed at their first attempt. That is the fault's part; that they
+--   are tried again is what the retries owe.
+function M.first_failures(hits)
+  local ids = {}
+  for _, hit in ipairs(hits) do
+    if hit.attempt == 1 then ids[hit.id] = true end
+  end
+  return #tables.sorted_keys(ids)
+end
 
 -- blocked_for(seen, id, healthy) -> ms from the first failure of that event until the first of the healthy
 --   ones behind it was applied

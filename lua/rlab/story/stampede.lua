@@ -278,9 +278,12 @@ end
 
 -- crowd:let_go{loading =, joined =, waiting = 0}: when all have entered and each is where the protection puts
 --   it, and stays there for a slow query's time, the loads that stand at query.db_load go on and end; what
---   MySQL has under way meanwhile is watched. The protection owes that, under its own name.
+--   MySQL has under way meanwhile is watched. The protection owes that, under its own name; that loads stand
+--   at all is the failpoint's part.
 function Crowd:let_go(wanted)
   local lab, loading = self.lab, wanted.loading
+  lab:await("a load to stand at query.db_load", function() return total(self:hits "query.db_load") > 0 end,
+    "10s")
   local most = lab:peak_status("Threads_running", function() -- others' and the observer's too
     lab:owed(debt_of(wanted), ("%d readers inside, %d of them loading"):format(self.readers * #self.services,
       loading), gathering(self, wanted))
