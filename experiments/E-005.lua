@@ -79,6 +79,10 @@ local function run(lab, arm)
   lab:owed("retried", "each attempt that was to fail was made", function()
     return #chain:hits() >= #planned.hits
   end)
+  lab:owed("parked", "what fails for good is in the DLQ", function()
+    local ends = lab:offsets(chain.dlq, 0)
+    return ends and (ends.hw or 0) >= #UNTIL_FIXED + 1 -- and the undecodable one
+  end)
   lab:event "all retries are done; what fails is mended"
   chain.consumer:failpoint("consumer.handle", "off")
   chain:prove(fault, planned.points):over()

@@ -12,7 +12,10 @@ local M = {}
 -- A broken arm is to end within 1.5 times its time: a debt may take half of what the arm took so far, which
 -- also grows with a slow machine, and not less than LEAST, so that a short arm has room for a group that goes
 -- on by itself and a broker that answers late.
-local SHARE, LEAST, EVERY = 0.5, 4.0, "10ms"
+local SHARE, LEAST = 0.5, 4.0
+
+-- A look is not to be the load itself: after one that asks the brokers comes a pause nine times as long.
+local EVERY, LONGEST, PAUSES = 0.01, 0.1, 9
 
 local function limit_of(lab, at_most)
   return math.max(at_most and units.duration(at_most) or LEAST, SHARE * lab:now())
@@ -39,7 +42,9 @@ end
 local function wait(lab, row, pred)
   local began, least, since, since_quiet = clock.ns(), math.huge, clock.ns(), quiet(lab)
   while true do
+    local asked = clock.ns()
     local value, left = pred()
+    local took = (clock.ns() - asked) / 1e9
     row.seconds = (clock.ns() - began) / 1e9
     if value then return value end
     if left and left < least then least, since, since_quiet = left, clock.ns(), quiet(lab) end
@@ -49,7 +54,7 @@ local function wait(lab, row, pred)
       lab:give_up("%s: did not happen within %.1f s, of which %.1f s were quiet: the machine is too busy",
         row.name, passed, was_quiet)
     end
-    task.sleep(EVERY)
+    task.sleep(math.min(math.max(EVERY, PAUSES * took), LONGEST))
   end
 end
 
