@@ -338,7 +338,7 @@ rl_err *bag_combine(bag_op op, const rl_bag *a, const rl_bag *b, rl_bag **result
 {
     if ((op == BAG_PLUS || op == BAG_OR) && !same_columns(a, b))
         return err_lab("USAGE", "bags with different columns cannot be joined");
-    const char *names[BAG_COLUMNS_MAX];
+    const char *names[BAG_COLUMNS_MAX] = {NULL};
     for (int i = 0; i < a->columns_count; i++)
         names[i] = a->columns[i].name;
     rl_bag *out = bag_new(names, a->columns_count, a->cap);
