@@ -36,7 +36,9 @@ EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f
            \( -name '*.lua' -o -path 'docs/experiments/*.md' -o -path 'migrations/*.sql' \
               -o -path 'lua/rlab/report/assets/*' \) 2>/dev/null)) \
          deps/pins.sh $(wildcard /usr/share/lua/5.4/argparse.lua)
-TESTS := $(patsubst spec/unit/c/%.c,$(BUILD)/test/%,$(sort $(wildcard spec/unit/c/test_*.c)))
+TEST_SRC := $(sort $(wildcard spec/unit/c/*/test_*.c))
+TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC)))
+vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
 .PHONY: all tests $(quiet-goals) bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
@@ -73,17 +75,17 @@ $(BUILD)/embed.list: FORCE
 
 $(BUILD)/test/%: $(BUILD)/test/%.o $(OBJ) $(BUILD)/obj/embed.o
 	@$(CC) $(ALL_LDFLAGS) -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LIBS) $(TEST_LIBS)
-$(BUILD)/test/%.o: spec/unit/c/%.c $(BUILD)/flags
+$(BUILD)/test/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  cc      $<"
-	@$(CC) $(ALL_CFLAGS) -Ispec/unit/c -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CFLAGS) -Ispec/support -MMD -MP -c -o $@ $<
 .PRECIOUS: $(BUILD)/test/%.o
 $(BUILD)/fixture/%: spec/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LIBS)
 $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -Ispec/unit/c -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) -Ispec/support -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live drawn mutants), each test speaking TAP, and
 # sums them up.
-# Closes with "N passed, N failed"; a tier that could not run counts as one failed.
+# Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 passed=0 failed=0
@@ -37,12 +37,13 @@ tap() {
     tail -n 25 "$log" | sed 's/^/    | /'
   fi
   passed=$((passed + ok)) failed=$((failed + bad))
+  [ "$bad" -eq 0 ] || { grep '^not ok' "$log" || echo "not ok - $label"; } | sed "s/^not ok [0-9]* *- /$tier: /" >>"$scratch/failed"
   printf '  %-9s %-44s %5d passed  %d failed  %s\n' "$tier" "$label" "$ok" "$bad" "$(seconds "$began")"
 }
 
 broken() {
   failed=$((failed + 1))
-  printf '  %-9s %-44s could not run\n' "$tier" "$1"
+  printf '  %-9s %-44s could not run\n' "$tier" "$1" | tee -a "$scratch/failed"
 }
 
 build() { # BUILD
@@ -50,6 +51,7 @@ build() { # BUILD
   if ! "$make" --no-print-directory -j"$(nproc)" BUILD="$1" all tests >"$log" 2>&1; then
     tail -n 30 "$log" | sed 's/^/    | /'
     broken "make BUILD=$1"
+    grep -E 'error:|^rlab: ' "$log" | head -n 5 | sed 's/^/    | /' >>"$scratch/failed"
     return 1
   fi
   ! grep -q '^  cc' "$log" || printf '  %-9s %-44s %s\n' "$tier" "built $(grep -c '^  cc' "$log") files" "$(seconds "$began")"
@@ -73,7 +75,7 @@ under_tsan() { # COMMAND...
 FLOWS=${FLOWS:-relay consumer query cache load command services_kill}
 tsan_live() {
   local name list=()
-  for name in $FLOWS; do list+=("spec/live/${name}_spec.lua"); done
+  for name in $FLOWS; do list+=("spec/live/service/${name}_spec.lua"); done
   program=build-tsan/rlab
   live "${list[@]}"
   program=./rlab
@@ -85,7 +87,7 @@ races() {
     [ -e "$report" ] || continue
     head -n 60 "$report" | sed 's/^/    | /'
     failed=$((failed + 1))
-    printf '  %-9s %-44s FAILED\n' "$tier" "no race in process ${report##*.}"
+    printf '  %-9s %-44s FAILED\n' "$tier" "no race in process ${report##*.}" | tee -a "$scratch/failed"
   done
 }
 
@@ -95,7 +97,7 @@ unit() { # BUILD PROGRAM [lua-only]
   local t
   build "$1" || return 0
   if [ "${3:-}" != lua-only ]; then
-    for t in spec/unit/c/test_*.c; do
+    for t in spec/unit/c/*/test_*.c; do
       [ -e "$t" ] || continue
       t=${t##*/}
       CMOCKA_MESSAGE_OUTPUT=TAP tap "${t%.c}" 120 "$1/test/${t%.c}"
@@ -191,13 +193,13 @@ for tier in "$@"; do
   oracle)
     unit build-oracle build-oracle/rlab
     program=build-oracle/rlab
-    live spec/live/mysql*_spec.lua
+    live spec/live/store/mysql*_spec.lua
     program=./rlab
     ;;
   apicheck) unit build-apicheck build-apicheck/rlab lua-only ;;
   lint)
-    tap "rules of the house" 300 deps/lint.sh
-    tap "docs/extending.md" 300 deps/recipes.sh
+    tap "rules of the house" 300 deps/lint/lint.sh
+    tap "docs/extending.md" 300 deps/lint/recipes.sh
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
   drawn) mutants --tap --draw 5 ;;
@@ -206,5 +208,6 @@ for tier in "$@"; do
   esac
 done
 echo
+[ ! -s "$scratch/failed" ] || { echo "what failed:"; sed 's/^ */  /' "$scratch/failed"; echo; }
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -63,14 +63,14 @@ if op == 'update' and not there then return -1 end
     file = "lua/redis/versioned.lua",
     before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
     after = "if there and op ~= 'update' and there > version then return 0 end",
-    spec = "spec/live/cache_spec.lua", it = "updates only what is there, and only forwards" },
+    spec = "spec/live/service/cache_spec.lua", it = "updates only what is there, and only forwards" },
   { id = "cache-lease-given-back-by-others", mechanism = "a lease is given back by its owner",
     file = "lua/redis/lease_release.lua",
     before = [[
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 ]],
     after = "",
-    spec = "spec/live/cache_spec.lua", it = "gives a lease back to its owner only" },
+    spec = "spec/live/service/cache_spec.lua", it = "gives a lease back to its owner only" },
 
   -- ---- entries ----
 
@@ -110,7 +110,7 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     file = "engine/flow/cache/load.c",
     before = [[{"SET", lease, fetch->token, "NX", "PX", ms}]],
     after = [[{"SET", lease, fetch->token, "GET", "PX", ms}]],
-    spec = "spec/live/query_spec.lua", it = "loads once for all processes by a lease" },
+    spec = "spec/live/service/query_spec.lua", it = "loads once for all processes by a lease" },
   { id = "cache-flights-never-meet", mechanism = "readers join a load",
     file = "engine/flow/cache/flight.c",
     before = "while (flight && flight->account != account)",
@@ -192,5 +192,5 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     file = "engine/flow/cache/turn.c",
     before = "    bool in = turns->busy < cache_turns_allowed(cache);",
     after = "    bool in = turns->busy >= 0;",
-    spec = "spec/live/query_spec.lua", it = "keeps within its cap" },
+    spec = "spec/live/service/query_spec.lua", it = "keeps within its cap" },
 }

@@ -45,7 +45,7 @@ return {
         end_step(t, STEP_DEDUP, at);
         add_text(t, STEP_START, "COMMIT");
         add_text(t, STEP_START, "START TRANSACTION");]],
-    spec = "spec/live/consumer_spec.lua", it = "at consumer.in_tx, with a cache" },
+    spec = "spec/live/service/consumer_spec.lua", it = "at consumer.in_tx, with a cache" },
   { id = "consumer-dedup-after-offset-reset", mechanism = "what was applied is known again",
     file = "engine/flow/consume/tx.c",
     before = "dedup == CONSUME_DEDUP_PROCESSED || dedup",
@@ -73,7 +73,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     after = [[
         if (!result->nrows)
             continue;]],
-    spec = "spec/live/consumer_spec.lua", it = "leaves out of a batch what is known" },
+    spec = "spec/live/service/consumer_spec.lua", it = "leaves out of a batch what is known" },
 
   -- ---- the transaction ----
 
@@ -86,7 +86,8 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     file = "engine/flow/consume/tx.c",
     before = [[        err_free(my_exec(w->db, "ROLLBACK"));]],
     after = [[        err_free(my_exec(w->db, "DO 0"));]],
-    spec = "spec/live/consumer_conflicts_spec.lua", it = "costs another try of the whole transaction" },
+    spec = "spec/live/service/consumer_conflicts_spec.lua",
+    it = "costs another try of the whole transaction" },
   { id = "consumer-conflict-is-final", mechanism = "a conflict is tried again",
     file = "engine/flow/consume/tx.c",
     before = "(err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT)",
@@ -96,7 +97,8 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     file = "engine/flow/consume/tx.c",
     before = "(err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT)",
     after = "(err->code == NOWAIT)",
-    spec = "spec/live/consumer_conflicts_spec.lua", it = "costs another try of the whole transaction" },
+    spec = "spec/live/service/consumer_conflicts_spec.lua",
+    it = "costs another try of the whole transaction" },
   { id = "consumer-view-overwritten", mechanism = "amounts are added",
     file = "engine/flow/consume/sql.c",
     before = "UPDATE balance = account_view.balance + new.balance,",
@@ -196,7 +198,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     file = "engine/flow/consume/work.c",
     before = "items[done].state != ITEM_DROPPED && items[done].state != ITEM_NEW)",
     after = "items[done].state != ITEM_NEW)",
-    spec = "spec/live/consumer_faults_spec.lua", it = "SIGTERM ends it all the same" },
+    spec = "spec/live/service/consumer_faults_spec.lua", it = "SIGTERM ends it all the same" },
   { id = "consumer-pool-passes-the-unfinished", mechanism = "a pool commits the lowest that is unfinished",
     file = "engine/flow/consume/track.c",
     before = "    for (; track->n && track->done[track->head];",
@@ -214,7 +216,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     file = "engine/flow/consume/part.c",
     before = "consume->opts.drop_lost ? &part->lost : NULL",
     after = "consume->opts.workers < 0 ? &part->lost : NULL",
-    spec = "spec/live/consumer_conflicts_spec.lua", it = "is done by its new owner only" },
+    spec = "spec/live/service/consumer_conflicts_spec.lua", it = "is done by its new owner only" },
   { id = "consumer-healthy-ones-go-with-the-sick",
     mechanism = "a record that cannot be written is found by halving",
     file = "engine/flow/consume/work.c",
@@ -232,7 +234,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
         return list[0]->state != ITEM_DROPPED;
     }
     err_free(err);]],
-    spec = "spec/live/consumer_spec.lua", it = "are taken out of their batch" },
+    spec = "spec/live/service/consumer_spec.lua", it = "are taken out of their batch" },
 
   -- ---- invalidation ----
 
@@ -269,7 +271,8 @@ return (item->state == ITEM_APPLIED && w->consume->opts.workers < 0) ||
     after = [[
     for (int i = 0; i < n && !job.n; i++) {
         if (!concerns(w, &items[i], before))]],
-    spec = "spec/live/consumer_conflicts_spec.lua", it = "gets tombstones, deletions or newer values" },
+    spec = "spec/live/service/consumer_conflicts_spec.lua",
+    it = "gets tombstones, deletions or newer values" },
   { id = "consumer-failed-invalidation-is-passed",
     mechanism = "a record whose invalidation failed is tried again",
     file = "engine/flow/consume/cache.c",
@@ -281,5 +284,6 @@ return (item->state == ITEM_APPLIED && w->consume->opts.workers < 0) ||
         if (err)
             err_free(err);
         else]],
-    spec = "spec/live/consumer_conflicts_spec.lua", it = "that refuses an entry fails that record alone" },
+    spec = "spec/live/service/consumer_conflicts_spec.lua",
+    it = "that refuses an entry fails that record alone" },
 }

@@ -87,5 +87,5 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     file = "lua/rlab/lab/workload.lua",
     before = [[local rng, list = lab.rng:split(word or "cmd"), {}]],
     after = [[local rng, list = require("rlab.rng").new(require("rlab.clock").ns()), {}]],
-    spec = "spec/unit/lab_log_spec.lua", it = "are the same for one seed" },
+    spec = "spec/unit/lab/log_spec.lua", it = "are the same for one seed" },
 }

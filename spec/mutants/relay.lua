@@ -30,7 +30,7 @@ return {
     file = "engine/flow/relay/send.c",
     before = [[rd_kafka_header_add(headers, "event-id", 8, text, UUID_LEN);]],
     after = "",
-    spec = "spec/live/relay_spec.lua", it = "writes the event's id and its headers" },
+    spec = "spec/live/service/relay_spec.lua", it = "writes the event's id and its headers" },
 
   -- ---- marks and acknowledgement ----
 
@@ -59,7 +59,7 @@ return {
                (long long)batch->rows[0].id, (long long)batch->rows[batch->n - 1].id);
     err_free(relay_exec(d->conn, &d->sql));
     relay_send(relay, batch);]],
-    spec = "spec/live/relay_spec.lua", it = "before a batch is sent" },
+    spec = "spec/live/service/relay_spec.lua", it = "before a batch is sent" },
   { id = "relay-failed-report-is-ack", mechanism = "a failed report is no acknowledgement",
     file = "engine/flow/relay/send.c",
     before = [[
@@ -78,7 +78,7 @@ return {
     file = "engine/flow/relay/mark.c",
     before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
     after = "            if (!fence_passes(f, row))",
-    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark" },
+    spec = "spec/live/service/relay_spec.lua", it = "sends again what an armed error keeps from its mark" },
   { id = "relay-never-marks", mechanism = "what was acknowledged is marked",
     file = "engine/flow/relay/mark.c",
     before = "            if (row->state != ROW_ACKED || !fence_passes(f, row))",
@@ -119,7 +119,7 @@ static rl_err *mark_rows]],
     relay->rewind = true;
     flow_add(relay->transactional]],
     after = "    flow_add(relay->transactional",
-    spec = "spec/live/relay_spec.lua", it = "sends again what an armed error keeps from its mark",
+    spec = "spec/live/service/relay_spec.lua", it = "sends again what an armed error keeps from its mark",
     slow = true },
 
   -- ---- gaps ----
@@ -133,7 +133,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/read.c",
     before = "    return d->hole > d->gap.settled;",
     after = "    return d->gap.settled < 0;",
-    spec = "spec/live/relay_spec.lua", it = "finds rows that commit behind a later id", slow = true },
+    spec = "spec/live/service/relay_spec.lua", it = "finds rows that commit behind a later id", slow = true },
   { id = "relay-late-row-overtaken", mechanism = "what lies below goes first",
     file = "engine/flow/relay/read.c",
     before = [[
@@ -154,7 +154,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/gap.c",
     before = "if (gap->seen && gap->nwriters == 0) {",
     after = "if (gap->seen) {",
-    spec = "spec/live/relay_spec.lua", it = "waits for the transaction that may fill it" },
+    spec = "spec/live/service/relay_spec.lua", it = "waits for the transaction that may fill it" },
   { id = "relay-gap-forgets-writers-story", mechanism = "a hole waits for the transaction that may fill it",
     file = "engine/flow/relay/gap.c",
     before = "if (gap->seen && gap->nwriters == 0) {",
@@ -172,7 +172,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/mark.c",
     before = "    return !f->on || f->tokens[row->shard] == row->batch->tokens[row->shard];",
     after = "    return !f->on || row->shard < RELAY_SHARDS;",
-    spec = "spec/live/relay_spec.lua", it = "refuses the mark of a stale one" },
+    spec = "spec/live/service/relay_spec.lua", it = "refuses the mark of a stale one" },
   { id = "relay-reads-past-its-lease", mechanism = "nothing is claimed once the lease is over",
     file = "engine/flow/relay/batch.c",
     before = "!relay->rewind && clock_ns() < relay->lease_until_ns) {",
@@ -182,7 +182,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/keep.c",
     before = "token = token + 1, expires_at",
     after = "token = token, expires_at",
-    spec = "spec/live/relay_spec.lua", it = "refuses the mark of a stale one" },
+    spec = "spec/live/service/relay_spec.lua", it = "refuses the mark of a stale one" },
   { id = "relay-takes-what-lives", mechanism = "a lease that lives is not taken",
     file = "engine/flow/relay/plan.c",
     before = "return !lease->mine && !lease->free && lease->live;",
@@ -220,7 +220,7 @@ static rl_err *mark_rows]],
     file = "engine/flow/relay/send.c",
     before = "if (is_poison(code) && row->batch->alone) {",
     after = "if (is_poison(code)) {",
-    spec = "spec/live/relay_spec.lua", it = "parks one that the topic does not take, and no other" },
+    spec = "spec/live/service/relay_spec.lua", it = "parks one that the topic does not take, and no other" },
   { id = "relay-bad-headers-are-sent", mechanism = "a row with wrong headers is parked",
     file = "engine/flow/relay/plan.c",
     before = [[
@@ -240,5 +240,5 @@ if (t != JSON_ARRAY || !header_pair(r, add, arg))
             if (row->state != ROW_POISON || f->on || !fence_passes(f, row))
                 continue;
             t->parked++;]],
-    spec = "spec/live/relay_spec.lua", it = "parks one with wrong headers" },
+    spec = "spec/live/service/relay_spec.lua", it = "parks one with wrong headers" },
 }

@@ -19,7 +19,7 @@ return {
     file = "engine/flow/consume/route.c",
     before = "    for (bool purged = false; !answer.come;) {",
     after = "    for (bool purged = false; !answer.come && purged;) {",
-    spec = "spec/live/consumer_spec.lua", it = "are tried again by retry topics" },
+    spec = "spec/live/service/consumer_spec.lua", it = "are tried again by retry topics" },
   { id = "retry-attempt-always-first", mechanism = "attempts are counted",
     file = "engine/flow/consume/headers.c",
     before = "put_number(headers, DLQ_ATTEMPT, failure->attempt, false);",
@@ -78,5 +78,5 @@ return {
     file = "lua/rlab/replay/init.lua",
     before = [[then return "skipped" end]],
     after = "then do end end",
-    spec = "spec/live/replay_spec.lua", it = "takes ids, keys, classes" },
+    spec = "spec/live/service/replay_spec.lua", it = "takes ids, keys, classes" },
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lint.sh: the rules of the house as tests, in TAP. A rule that is broken shows where.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 count=0 failed=0
 
 # rule TEXT COMMAND...: holds when the command prints nothing and succeeds
@@ -29,22 +29,22 @@ lua_stays_in_bind() {
 }
 wide() { "$@" | LC_ALL=C.UTF-8 xargs -r grep -nE '^.{111,}' | cut -c 1-100; } # in characters, not bytes
 full_folders() {
-  tracked engine lua | awk '{ sub("/[^/]*$", ""); n[$0]++ } END { for (f in n) if (n[f] > 25) print f ": " n[f] " files" }'
+  tracked engine lua spec deps bench docs | awk '{ sub("/[^/]*$", ""); n[$0]++ } END { for (f in n) if (n[f] > 25) print f ": " n[f] " files" }'
 }
 circles() {
-  "${MAKE:-make}" --no-print-directory -s -j"$(nproc)" BUILD=build all >/dev/null && lua5.4 deps/circles.lua deps/circles.allow
+  "${MAKE:-make}" --no-print-directory -s -j"$(nproc)" BUILD=build all >/dev/null && lua5.4 deps/lint/circles.lua deps/lint/circles.allow
 }
 picture() {
   local drawn
-  drawn=$(mktemp) && lua5.4 deps/graph.lua "$drawn" && cmp -s "$drawn" docs/images/engine.svg ||
-    echo "docs/images/engine.svg is old; run: lua5.4 deps/graph.lua docs/images/engine.svg"
+  drawn=$(mktemp) && lua5.4 deps/lint/graph.lua "$drawn" && cmp -s "$drawn" docs/images/engine.svg ||
+    echo "docs/images/engine.svg is old; run: lua5.4 deps/lint/graph.lua docs/images/engine.svg"
   rm -f "$drawn"
 }
 short_stories() { tracked experiments | grep '\.lua$' | xargs -r wc -l | awk '$2 != "total" && $1 > 199 { print $2 ": " $1 " lines" }'; }
 short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
-    xargs -r grep -nE '(^|[^a-z$}])/(work|root|home)/' | grep -v '^deps/lint.sh:'
+    xargs -r grep -nE '(^|[^a-z$}])/(work|root|home)/' | grep -v '^deps/lint/lint.sh:'
   true
 }
 unfinished() { { c_files; lua_files; } | xargs -r grep -nE '\b(TODO|FIXME|XXX)\b'; true; }
@@ -59,8 +59,8 @@ rule "docs/images/engine.svg is what engine/ includes" picture
 rule "no file is longer than 500 lines" short_files
 rule "an experiment is a story of at most 200 lines" short_stories
 rule "no line of C is longer than 110 columns" wide c_files
-rule "no folder of engine or lua holds more than 25 files" full_folders
-rule "C files of a folder use each other in no circle but those of deps/circles.allow" circles
+rule "no folder holds more than 25 files" full_folders
+rule "C files of a folder use each other in no circle but those of deps/lint/circles.allow" circles
 rule "no paths of one machine" machine_paths
 rule "nothing is marked as unfinished" unfinished
 echo "1..$count"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # recipes.sh: replays docs/extending.md in a copy of the tree, in TAP: its patches apply, the copy builds, their tests pass.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 copy=$(mktemp -d "${TMPDIR:-/tmp}/rlab-recipes.XXXXXX") || exit 1
 trap 'rm -rf "$copy"' EXIT
 count=0 failed=0
@@ -19,7 +19,7 @@ patches() { awk '/^```diff$/ { on = 1; next } /^```$/ { on = 0 } on' docs/extend
 apply() { patches | (cd "$copy" && GIT_CEILING_DIRECTORIES=$(dirname "$copy") git apply -p1 -); }
 build() { "${MAKE:-make}" -C "$copy" -s -j"$(nproc)" all; }
 document() { (cd "$copy" && ./rlab api --markdown >docs/api.md); }
-tests() { (cd "$copy" && ./rlab busted spec/unit/recipe_*_spec.lua spec/unit/api_spec.lua); }
+tests() { (cd "$copy" && ./rlab busted spec/unit/recipe_*_spec.lua spec/unit/docs/api_spec.lua); }
 explained() { (cd "$copy" && ./rlab explain experiments/E-900.lua | grep -q 'never-sent'); }
 
 git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$copy"

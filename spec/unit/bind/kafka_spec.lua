@@ -1,5 +1,5 @@
 -- The Kafka bindings against librdkafka's in-process mock cluster: our own code only. What brokers do is in
--- spec/live/kafka_spec.lua.
+-- spec/live/store/kafka_spec.lua.
 local cluster = require "spec.support.kafka_mock"
 local host = require "rlab.core_host"
 local kafka = require "rlab.kafka"

@@ -2,7 +2,7 @@
 -- Foundations stand at the bottom: a folder stands one row above the highest of those that it uses. The
 -- picture changes only when a folder gains or loses a neighbour, so lint can hold the one in docs/images to
 -- the code.
-local OUT = assert(arg[1], "usage: lua5.4 deps/graph.lua OUT.svg")
+local OUT = assert(arg[1], "usage: lua5.4 deps/lint/graph.lua OUT.svg")
 local BOX_W, BOX_H, GAP_X, GAP_Y, MARGIN = 132, 40, 18, 62, 24
 
 -- The folder that stands in the picture for a file: its own, but bind's parts count as one.

@@ -1,5 +1,5 @@
 -- The tutorial's page without servers, run as it is printed. Its scenario on real servers is in
--- spec/live/experiments_spec.lua.
+-- spec/live/lab/experiments_spec.lua.
 local fs = require "rlab.fs"
 local process = require "rlab.process"
 

@@ -58,7 +58,7 @@ describe("a check", function()
     it(name .. " refuses a misspelt argument with the line of the script", function()
       local ok, why = pcall(function() checks()[name](with(args, "naem", "x")) end)
       assert.is_false(ok)
-      assert.matches("check_contract_spec%.lua:%d+: check%." .. name .. ": unknown argument 'naem'", why)
+      assert.matches("contract_spec%.lua:%d+: check%." .. name .. ": unknown argument 'naem'", why)
       assert.matches("did you mean 'name'", why)
     end)
 
