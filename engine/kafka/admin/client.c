@@ -282,8 +282,8 @@ static int living_broker(admin_run *run)
 
 rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_event_t **event)
 {
+    *event = NULL;
     for (int broker = -1;;) {
-        *event = NULL;
         rl_err *err = try_once(run, op, arg, broker, event);
         if (!again(run, op, err, *event))
             return err;
@@ -293,6 +293,7 @@ rl_err *admin_do(admin_run *run, const admin_op *op, const void *arg, rd_kafka_e
         }
         err_free(err);
         rd_kafka_event_destroy(*event);
+        *event = NULL;
         err = admin_pause(run, AGAIN_MS, "%s", op->what);
         if (err)
             return err;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kafka/admin/run.h"
 #include "kafka/consumer.h"
 #include "kafka/txn.h"
 
@@ -324,6 +325,46 @@ static void test_closing_ends_without_brokers(void **state)
     assert_true(clock_ms() - began < PATIENCE_MS);
 }
 
+/* ---- the observer ---- */
+
+static kafka_call ended;
+
+static void submit_offsets(kafka_admin *admin, const rd_kafka_AdminOptions_t *options,
+                           const void *list)
+{
+    rd_kafka_ListOffsets(admin->rk, (rd_kafka_topic_partition_list_t *)list, options, admin->queue);
+}
+
+/* The answer says that a leader is just being found, and the call is cancelled then. */
+static rd_kafka_resp_err_t cancelled_meanwhile(rd_kafka_event_t *event)
+{
+    (void)event;
+    atomic_store(&ended.cancelled, true);
+    return RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+/* Whoever gets an error gets no event: it would be destroyed twice. */
+static void test_a_try_that_is_given_up_leaves_no_event(void **state)
+{
+    static const admin_op op = {.api = RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+                                .what = "list offsets",
+                                .submit = submit_offsets,
+                                .code = cancelled_meanwhile};
+    (void)state;
+    kafka_admin *admin;
+    rd_kafka_event_t *event;
+    succeeds(kafka_admin_new(conf_of(KAFKA_ADMIN, brokers), &admin));
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "empty", 0)->offset = RD_KAFKA_OFFSET_SPEC_LATEST;
+    ended.timeout_ms = PATIENCE_MS;
+    admin_run run = admin_begin(admin, &ended);
+    fails(admin_do(&run, &op, list, &event), "CANCELLED");
+    assert_true(ended.cancelled);
+    assert_null(event);
+    rd_kafka_topic_partition_list_destroy(list);
+    kafka_admin_free(admin);
+}
+
 /* ---- notes ---- */
 
 static void test_notes_are_bounded(void **state)
@@ -384,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_calls_can_be_stopped),
         cmocka_unit_test(test_a_cancelled_consumer_stays_so),
         cmocka_unit_test(test_closing_ends_without_brokers),
+        cmocka_unit_test(test_a_try_that_is_given_up_leaves_no_event),
         cmocka_unit_test(test_notes_are_bounded),
     };
     return cmocka_run_group_tests_name("kafka clients", tests, open_cluster, close_cluster);
