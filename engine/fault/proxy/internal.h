@@ -298,8 +298,8 @@ void stage_tick(proxy_stream *st);
 
 void stream_feed(proxy_stream *st, const char *data, size_t len);
 void stream_source_ended(proxy_stream *st);
-/* A client that leaves while its request is held: the request is still under way, as in a slow
- * network. */
+/* A client that breaks off while its request is held: the request is still under way, as in a slow
+ * network. One that only ends what it says still listens: its end goes on behind the request. */
 bool stream_keeps_held(proxy_stream *st);
 void stream_flush(proxy_stream *st); /* what was gathered goes on */
 void conn_emit(void *conn, proto_dir dir, const char *data, size_t len); /* of proto_host */

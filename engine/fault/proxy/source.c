@@ -110,14 +110,16 @@ bool stream_keeps_held(proxy_stream *st)
     return true;
 }
 
+/* What is held when both sides have ended can no more be answered, and nobody would notice. */
 void stream_source_ended(proxy_stream *st)
 {
     proxy_conn *conn = st->conn;
-    if (st->swallow || (st->dir == PROTO_DOWN && conn->client_gone)) {
+    bool over = conn->held && conn->stream[PROTO_UP].eof && conn->stream[PROTO_DOWN].eof;
+    if (st->swallow || over || (st->dir == PROTO_DOWN && conn->client_gone)) {
         conn_cut(conn);
         return;
     }
-    if (stream_keeps_held(st) || st->blocked)
+    if (st->blocked) /* its end comes behind what is held */
         return;
     if (conn->session) {
         proto_end(conn->session, st->dir);

@@ -30,7 +30,8 @@ typedef struct storm {
     uv_loop_t loop;
     rl_proxy *proxy;
     int listener, client[CLIENTS], server[CLIENTS];
-    int files; /* open before it */
+    size_t heard[CLIENTS]; /* by the servers */
+    int files;             /* open before it */
 } storm;
 
 typedef bool (*condition)(const storm *s);
@@ -94,6 +95,14 @@ static bool all_clients_gone(const storm *s)
         if (!conn->client_gone && !conn->stream[PROTO_UP].eof)
             return false;
     return true;
+}
+
+static bool all_held(const storm *s)
+{
+    int n = 0;
+    for (const proxy_held *one = s->proxy->rules->held; one; one = one->next)
+        n++;
+    return n == CLIENTS;
 }
 
 static bool none_left(const storm *s)
@@ -259,12 +268,83 @@ static void test_the_client_leaves_first(void **state)
     in_order(client_first);
 }
 
+/* ---- a client that has said all, and listens ---- */
+
+static void clients_have_said_all(storm *s)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        shutdown(s->client[i], SHUT_WR);
+}
+
+static void release(storm *s)
+{
+    int64_t n;
+    assert_null(proxy_rule_release(s->proxy, s->proxy->rules->id, &n));
+    assert_int_equal(n, CLIENTS);
+}
+
+/* Until each server has heard the client's end. */
+static void servers_hear(storm *s)
+{
+    int64_t until = clock_ns() + INT64_C(5000000000);
+    for (int i = 0; i < CLIENTS; i++) {
+        char buf[256];
+        ssize_t n;
+        while ((n = recv(s->server[i], buf, sizeof buf, MSG_DONTWAIT)) != 0) {
+            assert_true(clock_ns() < until);
+            s->heard[i] += n > 0 ? (size_t)n : 0;
+            uv_run(&s->loop, UV_RUN_NOWAIT);
+        }
+    }
+}
+
+static void servers_answer(storm *s, const char *text, size_t len)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        assert_int_equal(write(s->server[i], text, len), (ssize_t)len);
+    servers_leave(s);
+}
+
+static void half_closed(proto_kind proto, const char *text, size_t len, const char *answer,
+                        size_t answer_len)
+{
+    char heard[64];
+    storm s = {0};
+    open_storm(&s, proto, PROXY_HOLD, 0);
+    clients_speak(&s, text, len);
+    clients_speak(&s, text, len);
+    turn_until(&s, all_held);
+    clients_have_said_all(&s);
+    turn_until(&s, all_clients_gone);
+    release(&s);
+    release(&s);
+    servers_hear(&s);
+    servers_answer(&s, answer, answer_len);
+    turn_until(&s, none_left);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(s.heard[i], 2 * len);
+        assert_int_equal(read(s.client[i], heard, sizeof heard), answer_len);
+        assert_memory_equal(heard, answer, answer_len);
+    }
+    clients_leave(&s);
+    close_storm(&s);
+}
+
+static void test_a_half_closed_client_loses_nothing(void **state)
+{
+    static const char KAFKA_ANSWER[] = "\0\0\0\4\0\0\0\1", REDIS_ANSWER[] = "+OK\r\n";
+    (void)state;
+    half_closed(PROTO_KAFKA, KAFKA, sizeof KAFKA - 1, KAFKA_ANSWER, sizeof KAFKA_ANSWER - 1);
+    half_closed(PROTO_REDIS, REDIS, sizeof REDIS - 1, REDIS_ANSWER, sizeof REDIS_ANSWER - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_server_left_before),
         cmocka_unit_test(test_the_server_leaves_while_the_request_is_held),
         cmocka_unit_test(test_the_client_leaves_first),
+        cmocka_unit_test(test_a_half_closed_client_loses_nothing),
     };
     uv_loop_t first;
     signal(SIGPIPE, SIG_IGN); /* as the host does */
