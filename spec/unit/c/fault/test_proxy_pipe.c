@@ -19,7 +19,7 @@
 #include "fault/proxy/internal.h"
 #include "fault/proxy/life.h"
 
-enum { FRAMES = 120, LARGEST = 600 << 10, BUFFER = 32 << 10 };
+enum { FRAMES = 120, LARGEST = 600 << 10, BUFFER = 32 << 10, STEP = 64 << 10 };
 
 typedef struct bed {
     uv_loop_t loop;
@@ -29,7 +29,11 @@ typedef struct bed {
     rl_buf up, down; /* what client and server say */
     rl_buf heard_up, heard_down;
     int listener, client;
-    size_t leave_at;              /* the server leaves when it has read so much; 0: it stays */
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    size_t may_hear;              /* under the lock: so much the server reads, then it waits */
+    bool waits;                   /* under the lock, too: it does so now */
+    size_t leave_at;              /* the server leaves when it has read so much */
     void (*act)(struct bed *bed); /* once, when a third has passed */
     bool acted, piped, when_held; /* when_held: only while the pipe holds something */
     bool stranger;                /* what is said is not Kafka's */
@@ -77,21 +81,49 @@ static void say(int fd, const rl_buf *what)
     shutdown(fd, SHUT_WR);
 }
 
-/* Until the end, or until `most`. */
-static void hear(int fd, rl_buf *heard, size_t most)
+/* False at the end; true when it has `most`. */
+static bool hear(int fd, rl_buf *heard, size_t most)
 {
     char buf[8 << 10];
-    ssize_t n;
-    while ((!most || heard->len < most) && (n = read(fd, buf, sizeof buf)) > 0)
+    ssize_t n = 1;
+    while (heard->len < most && (n = read(fd, buf, sizeof buf)) > 0)
         buf_add(heard, buf, (size_t)n);
+    return n > 0;
+}
+
+/* All, or a step more if the server waits for it. */
+static void let_hear(bed *b, bool all)
+{
+    pthread_mutex_lock(&b->lock);
+    if (all)
+        b->may_hear = SIZE_MAX;
+    else if (b->waits && b->may_hear <= b->heard_up.len)
+        b->may_hear += STEP;
+    pthread_cond_broadcast(&b->change);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* Waits until the server may hear more than it has heard; how much in all. */
+static size_t await_leave(bed *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->waits = b->may_hear <= b->heard_up.len;
+    while (b->may_hear <= b->heard_up.len)
+        pthread_cond_wait(&b->change, &b->lock);
+    b->waits = false;
+    size_t most = b->may_hear;
+    pthread_mutex_unlock(&b->lock);
+    return most < b->leave_at ? most : b->leave_at;
 }
 
 static void *server_main(void *arg)
 {
     bed *b = arg;
+    bool more = true;
     int fd = accept(b->listener, NULL, NULL);
-    hear(fd, &b->heard_up, b->leave_at);
-    if (!b->leave_at)
+    while (more && b->heard_up.len < b->leave_at)
+        more = hear(fd, &b->heard_up, await_leave(b));
+    if (b->leave_at == SIZE_MAX)
         say(fd, &b->down);
     close(fd);
     return NULL;
@@ -101,30 +133,46 @@ static void *client_main(void *arg)
 {
     bed *b = arg;
     say(b->client, &b->up);
-    hear(b->client, &b->heard_down, 0);
+    hear(b->client, &b->heard_down, SIZE_MAX);
     close(b->client);
+    let_hear(b, true);
     b->over = true;
     return NULL;
 }
 
 /* ---- the proxy between them, on this thread ---- */
 
-static bool is_time(const bed *b, const proxy_conn *conn)
+static bool is_time(const bed *b, const proxy_stream *st)
 {
-    const proxy_stream *st = conn ? &conn->stream[PROTO_UP] : NULL;
-    return st && st->bytes > b->up.len / 3 && (!b->when_held || pipe_held(st));
+    return b->piped && st->bytes > b->up.len / 3 && (!b->when_held || pipe_held(st));
+}
+
+/* The server hears a step more only while the proxy waits for it, so that no tick misses what it
+ * looks for: the pipe that holds something, and the time to act. Then it hears all. */
+static void pace_server(bed *b, const proxy_stream *st)
+{
+    bool all = b->piped && b->acted == (b->act != NULL);
+    if (all || st->unsent || pipe_held(st))
+        let_hear(b, all);
+}
+
+static void look_at(bed *b, const proxy_stream *st)
+{
+    b->piped |= pipe_held(st) > 0;
+    if (b->act && !b->acted && is_time(b, st)) {
+        b->acted = true;
+        b->passed = st->bytes;
+        b->act(b);
+    }
+    pace_server(b, st);
 }
 
 static void on_tick(uv_timer_t *tick)
 {
     bed *b = tick->data;
     const proxy_conn *conn = b->proxy->gates->conns;
-    b->piped |= b->proxy->pipes || (conn && conn->stream[PROTO_UP].pipe);
-    if (b->act && !b->acted && is_time(b, conn)) {
-        b->acted = true;
-        b->passed = conn->stream[PROTO_UP].bytes;
-        b->act(b);
-    }
+    if (conn)
+        look_at(b, &conn->stream[PROTO_UP]);
     if (!b->over)
         return;
     b->matched = b->proxy->rules ? b->proxy->rules->matched : 0;
@@ -155,10 +203,24 @@ static int dial(int port)
     return fd;
 }
 
+/* The connection through the proxy, which has little room for what the server does not hear yet. */
+static void connect_client(bed *b)
+{
+    int small = BUFFER;
+    b->client = dial(b->proxy->gates->bound);
+    while (!b->proxy->gates->conns || !b->proxy->gates->conns->connected)
+        uv_run(&b->loop, UV_RUN_ONCE);
+    setsockopt(pipe_tcp_fd(&b->proxy->gates->conns->server), SOL_SOCKET, SO_SNDBUF, &small,
+               sizeof small);
+}
+
 static void open_bed(bed *b, proto_kind proto)
 {
     int port;
     char upstream[40];
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->change, NULL);
+    b->leave_at = b->leave_at ? b->leave_at : SIZE_MAX;
     rng_init(&b->rng, 7);
     for (uint32_t i = 0; i < FRAMES; i++) {
         add_frame(b, &b->up, i, true);
@@ -172,7 +234,7 @@ static void open_bed(bed *b, proto_kind proto)
     b->proxy = proxy_new(&b->loop, 7);
     proxy_gate_spec spec = {"g", "127.0.0.1:0", upstream, "", proto, true};
     assert_null(proxy_gate_add(b->proxy, &spec));
-    b->client = dial(b->proxy->gates->bound);
+    connect_client(b);
     uv_timer_init(&b->loop, &b->tick);
     b->tick.data = b;
     uv_timer_start(&b->tick, on_tick, 1, 1);
@@ -230,42 +292,42 @@ static void add_toxics(bed *b)
     assert_null(proxy_toxic_add(b->proxy, "g", &sliced));
 }
 
+static proxy_rule_spec on_fetch(proxy_action action)
+{
+    return (proxy_rule_spec){.owner = "",
+                             .gate = "",
+                             .proto = PROTO_KAFKA,
+                             .api = "Fetch",
+                             .client_id = "",
+                             .topic = "",
+                             .statement = "",
+                             .contains = "",
+                             .param = "",
+                             .nth = 1,
+                             .chance = 1,
+                             .action = action};
+}
+
+static void add(bed *b, const proxy_rule_spec *spec)
+{
+    int64_t id;
+    assert_null(proxy_rule_add(b->proxy, spec, &id));
+}
+
 static void add_rule(bed *b)
 {
-    proxy_rule_spec spec = {.owner = "",
-                            .gate = "",
-                            .proto = PROTO_KAFKA,
-                            .api = "Fetch",
-                            .client_id = "me",
-                            .topic = "",
-                            .statement = "",
-                            .contains = "",
-                            .param = "",
-                            .nth = 1,
-                            .chance = 1,
-                            .action = PROXY_COUNT};
-    int64_t id;
-    assert_null(proxy_rule_add(b->proxy, &spec, &id));
+    proxy_rule_spec spec = on_fetch(PROXY_COUNT);
+    spec.client_id = "me";
+    add(b, &spec);
 }
 
 static void add_hold(bed *b)
 {
-    proxy_rule_spec spec = {.owner = "",
-                            .gate = "",
-                            .proto = PROTO_KAFKA,
-                            .api = "Fetch",
-                            .client_id = "",
-                            .topic = "",
-                            .statement = "",
-                            .contains = "",
-                            .param = "",
-                            .nth = 2,
-                            .times = 1,
-                            .chance = 1,
-                            .action = PROXY_DELAY,
-                            .delay = 0.02};
-    int64_t id;
-    assert_null(proxy_rule_add(b->proxy, &spec, &id));
+    proxy_rule_spec spec = on_fetch(PROXY_DELAY);
+    spec.nth = 2;
+    spec.times = 1;
+    spec.delay = 0.02;
+    add(b, &spec);
 }
 
 static void test_bytes_pass_unchanged(void **state)
@@ -344,21 +406,11 @@ static void test_a_rule_of_mid_stream_sees_all_that_follows(void **state)
 
 static void add_drop(bed *b, const char *client)
 {
-    proxy_rule_spec spec = {.owner = "",
-                            .gate = "",
-                            .proto = PROTO_KAFKA,
-                            .api = "Fetch",
-                            .client_id = client,
-                            .topic = "",
-                            .statement = "",
-                            .contains = "",
-                            .param = "",
-                            .nth = 2,
-                            .times = 1,
-                            .chance = 1,
-                            .action = PROXY_DROP};
-    int64_t id;
-    assert_null(proxy_rule_add(b->proxy, &spec, &id));
+    proxy_rule_spec spec = on_fetch(PROXY_DROP);
+    spec.client_id = client;
+    spec.nth = 2;
+    spec.times = 1;
+    add(b, &spec);
 }
 
 static void drop_mine(bed *b)
