@@ -20,9 +20,34 @@ end
 
 -- ---- list ----
 
-local list = { name = "list", help = "the experiments that rlab knows", args = json_flag }
+local list = { name = "list", help = "the experiments that rlab knows" }
+
+function list.args(parser)
+  json_flag(parser)
+  parser:option("--runs", "folder of the results that --markdown and --readme tell of (default runs)")
+  parser:flag("--markdown", "a table of what broke and what held in the latest run of each")
+  parser:flag("--readme", "write that table into README.md")
+end
+
+local function overview(args)
+  local experiment, page = require "rlab.experiment", require "rlab.report.overview"
+  local loaded = {}
+  for i, path in ipairs(experiment.names()) do loaded[i] = experiment.load(path) end
+  local made = page.markdown(args.runs or "runs", loaded)
+  if args.markdown then
+    print(made)
+    return exit.ok
+  end
+  local fs, must = require "rlab.fs", require "rlab.must"
+  local text, why = page.replace(must(fs.read "README.md"), made)
+  if not text then usage("README.md: %s", why) end
+  must(fs.write("README.md", text))
+  print "wrote README.md"
+  return exit.ok
+end
 
 function list.run(args)
+  if args.markdown or args.readme then return overview(args) end
   local experiment, rows = require "rlab.experiment", {}
   for _, path in ipairs(experiment.names()) do
     local exp = experiment.load(path)

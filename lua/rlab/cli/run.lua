@@ -1,5 +1,4 @@
 -- rlab run: one experiment or several, on the running stack; the exit code is the verdict.
-local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
 local run = { name = "run", help = "run experiments: rlab run E-007 E-012, run all, or a file of your own" }
@@ -11,10 +10,13 @@ function run.args(parser)
   parser:option("--seed", "seed of ids, amounts and orders (default 7; 'random' picks one)")
   parser:option("--arm", "only this arm (may be repeated)"):count "*"
   parser:option("--repeat", "run so many times with seeds counting up, and report the reproduction rate")
-    :target "times"
   parser:option("--set", "an option that the experiment declares, as NAME=VALUE (may be repeated)"):count "*"
   parser:option("--junit", "also write JUnit XML to this file")
   parser:option("--runs", "folder for results (default runs)")
+  parser:option("--jobs", "so many experiments side by side, where none needs the stack alone "
+    .. "(default 1; 2 for all)")
+  parser:flag("--shuffle", "in an order drawn by the seed, anew in each round of --repeat")
+  parser:flag("--until-fail", "again and again with seeds counting up, until a run is not as predicted")
   parser:flag("--json", "print result.json instead of the story")
   parser:flag("-q --quiet", "only the verdict")
   parser:flag("--keep", "keep the run's topics, groups and schemas for a look by hand")
@@ -30,10 +32,10 @@ local function seed_of(args)
   return seed
 end
 
-local function times_of(args)
-  local times = math.tointeger(tonumber(args.times or 1))
-  if not times or times < 1 then usage("--repeat takes a whole number from 1, not '%s'", args.times) end
-  return times
+local function whole_number(args, name, default)
+  local n = math.tointeger(tonumber(args[name] or default))
+  if not n or n < 1 then usage("--%s takes a whole number from 1, not '%s'", name, args[name]) end
+  return n
 end
 
 local function paths(words)
@@ -105,29 +107,47 @@ local function execute(exp, args, seed)
   return result
 end
 
-local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
+-- ---- the set ----
 
-local function worse(a, b)
-  return rank[b] > rank[a] and b or a
+local function opts_of(args)
+  return { times = args["repeat"] and whole_number(args, "repeat"), seed = seed_of(args),
+    shuffle = args.shuffle, until_fail = args.until_fail }
 end
 
-local function say_rate(exp, results, times)
-  local as_predicted = 0
-  for _, result in ipairs(results) do as_predicted = as_predicted + (result.exit == 0 and 1 or 0) end
-  print(("  %s  %d of %d as predicted"):format(exp.id, as_predicted, times))
-end
-
-local function run_one(exp, args, results)
-  local times, seed, code = times_of(args), seed_of(args), exit.ok
-  local mine = {}
-  for i = 1, times do
-    local result = execute(exp, args, seed + i - 1)
-    mine[i], results[#results + 1] = result, result
-    code = worse(code, result.exit)
-    if not (args.json or args.quiet) and i < times then print "" end
+local function jobs_of(args)
+  local all = #args.experiments == 1 and args.experiments[1] == "all"
+  local jobs = whole_number(args, "jobs", all and not (args.step or args.json) and 2 or 1)
+  if jobs > 1 and args.step then usage "--step goes through one run: it does not go with --jobs" end
+  if jobs > 1 and args.until_fail and not args["repeat"] then
+    usage "--until-fail with --jobs needs --repeat N: so many rounds at most"
   end
-  if times > 1 and not args.json then say_rate(exp, mine, times) end
-  return code
+  return jobs
+end
+
+local function words_of(args)
+  local list = {}
+  for _, name in ipairs(args.arm or {}) do table.move({ "--arm", name }, 1, 2, #list + 1, list) end
+  for _, setting in ipairs(args.set or {}) do table.move({ "--set", setting }, 1, 2, #list + 1, list) end
+  if args.keep then list[#list + 1] = "--keep" end
+  return list
+end
+
+local function together(runs, jobs, args, show)
+  local set = require "rlab.run.set"
+  local words, folder = words_of(args), args.runs or "runs"
+  return set.side_by_side(runs, jobs, function(one)
+    show:starts(one)
+    local result = set.child(one, words, folder)
+    show:ends(one, result)
+    return result
+  end, args.until_fail)
+end
+
+local function in_turn(runs, args)
+  return require("rlab.run.set").in_turn(runs, function(one, n)
+    if n > 1 and not (args.json or args.quiet) then print "" end
+    return execute(one.experiment, args, one.seed)
+  end, args.until_fail)
 end
 
 local function print_json(results)
@@ -135,23 +155,29 @@ local function print_json(results)
   print(json.encode(#results == 1 and results[1] or json.array(results), { pretty = true }))
 end
 
+local function load_all(args)
+  local experiment, loaded = require "rlab.experiment", {}
+  for i, path in ipairs(paths(args.experiments)) do loaded[i] = experiment.load(path) end
+  return loaded
+end
+
 function run.run(args)
-  local experiment, results, code = require "rlab.experiment", {}, exit.ok
-  local loaded = {}
   if args.step and args.json then
     usage "--step and --json do not go together: the one asks, the other is read by a program"
   end
-  times_of(args)
-  for i, path in ipairs(paths(args.experiments)) do loaded[i] = experiment.load(path) end
-  for i, exp in ipairs(loaded) do
-    if i > 1 and not (args.json or args.quiet) then print "" end
-    code = worse(code, run_one(exp, args, results))
-  end
+  local opts, jobs, exps = opts_of(args), jobs_of(args), load_all(args)
+  local runs = require("rlab.run.set").rounds(exps, opts)
+  local show = require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet,
+    seed = args.shuffle and opts.seed }
+  local results, peak = require("rlab.run.memory").during(function()
+    return jobs > 1 and together(runs, jobs, args, show) or in_turn(runs, args)
+  end)
+  show:sum_up(results, peak, args.runs or "runs")
   if args.json then print_json(results) end
   if args.junit then
     require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
   end
-  return code
+  return require("rlab.run.set").worst(results)
 end
 
 return run

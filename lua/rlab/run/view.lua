@@ -3,6 +3,7 @@
 local clock = require "rlab.clock"
 local term = require "rlab.term"
 local units = require "rlab.units"
+local verdict_words = require "rlab.run.words"
 
 local M = {}
 
@@ -192,12 +193,6 @@ function View:arm_ends(row)
   end
 end
 
-local verdict_words = {
-  pass = { "PASS", "right" }, ["right-violated"] = { "A RIGHT ARM WAS VIOLATED", "wrong" },
-  ["wrong-did-not-fail"] = { "A WRONG ARM DID NOT FAIL", "inconclusive" },
-  inconclusive = { "INCONCLUSIVE", "inconclusive" },
-}
-
 local function proofs(result)
   local list = {}
   for _, fault in ipairs(result.faults) do
@@ -217,7 +212,7 @@ end
 -- finish(result): the proof and the verdict line
 function View:finish(result)
   if self.silent then return end
-  local word = verdict_words[result.verdict]
+  local word, class = verdict_words.of(result.verdict)
   emit(self, "")
   local proof = proofs(result)
   if proof ~= "" then
@@ -232,8 +227,8 @@ function View:finish(result)
     seconds(result.run.duration))
   local tail = self.quiet and result.id .. "  " .. result.sentence
     or "report  " .. result.dir .. "/report.html"
-  self.live:above(("  %s%s    %s"):format(term.colour(word[2],
-    term.pad(word[1], math.max(8, #word[1] + 2))), counts, tail))
+  self.live:above(("  %s%s    %s"):format(term.colour(class,
+    term.pad(word, math.max(8, #word + 2))), counts, tail))
 end
 
 function View:clear()

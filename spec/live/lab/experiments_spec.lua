@@ -24,8 +24,8 @@ end
 describe("experiments", function()
   teardown(function() fs.remove(runs) end)
 
-  for _, id in ipairs { "E-012", "E-007", "E-009", "E-001", "E-002", "E-003", "E-004", "E-005", "E-008",
-    "E-013", "E-028" } do
+  for _, path in ipairs(experiment.names()) do
+    local id = path:match "([^/]+)%.lua$"
     it(id .. " is as predicted, with proof of every fault", function()
       local junit = ("%s/%s.xml"):format(runs, id)
       local status, output = rlab(id, "--runs", runs, "--junit", junit)
@@ -53,6 +53,27 @@ describe("experiments", function()
       assert.is_true(read >= #result_of(id).arms, read)
     end)
   end
+
+  it("make the README's table, each with what broke and what held", function()
+    local status, output = rlab("list", "--markdown", "--runs", runs)
+    assert.are.equal(0, status.code, output)
+    local rows = 0
+    for row in ("\n" .. output):gmatch "\n(| %[E[^\n]*)" do
+      assert.matches("%| %*[^|]+: [^|]+%| %*[^|]+: [^|]+%|$", row)
+      rows = rows + 1
+    end
+    assert.are.equal(#experiment.names(), rows)
+  end)
+
+  it("run side by side and are summed up", function()
+    local status, output = rlab("run", "E-002", "E-004", "E-012", "--jobs", "2", "--runs", runs, "--seed", "11")
+    assert.are.equal(0, status.code, output)
+    for _, id in ipairs { "E-002", "E-004", "E-012" } do
+      assert.matches("PASS +" .. id:gsub("%-", "%%-") .. " +[%d.]+ s ", output)
+      assert.are.equal(11, result_of(id).run.seed)
+    end
+    assert.matches("PASS +3 of 3 as predicted, [^\n]+, at most [%d.]+ [GM]iB of memory", output)
+  end)
 
   it("runs the tutorial's scenario", function()
     local text = assert(fs.read "docs/tutorial.md")

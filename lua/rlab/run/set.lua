@@ -1,0 +1,115 @@
+-- A set of runs: several experiments, several times; one after the other in this process, or side by side as
+-- processes of their own. A run that freezes or kills servers has the stack alone (rlab.run.session), so
+-- those come last when others run side by side.
+local exit = require "rlab.exit"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local must = require "rlab.must"
+local process = require "rlab.process"
+local rng = require "rlab.rng"
+local task = require "rlab.task"
+
+local M = {}
+
+local CLEANS_UP_IN = "30s"
+local RESULT_MAX = "256m"
+
+-- ---- which, and in which order ----
+
+-- rounds(exps, {times=, seed=, shuffle=, until_fail=}) -> iterator of { experiment =, seed = }: each `times`
+-- times, with seeds counting up. Shuffled or until one fails they come round by round, all in each; until one
+-- fails without `times` for ever.
+function M.rounds(exps, opts)
+  local times = opts.times or opts.until_fail and math.huge or 1
+  local by_round = opts.shuffle or opts.until_fail
+  return coroutine.wrap(function()
+    for round = 1, by_round and times or 1 do
+      local list = opts.shuffle and rng.new(opts.seed + round - 1):shuffle(exps) or exps
+      for _, exp in ipairs(list) do
+        for i = by_round and round or 1, by_round and round or times do
+          coroutine.yield { experiment = exp, seed = opts.seed + i - 1 }
+        end
+      end
+    end
+  end)
+end
+
+-- ---- a run as a process of its own ----
+
+-- A run that is not waited for any more gets the time to clean up.
+local function ends_well(p)
+  return setmetatable({}, { __close = function()
+    if p:status() then return end
+    p:kill "INT"
+    p:wait(CLEANS_UP_IN)
+  end })
+end
+
+-- read_result(run, text, ended, complaint) -> the result that a run printed; one without arms when it printed
+--   none
+function M.read_result(run, text, ended, complaint)
+  local ok, result = pcall(json.decode, text)
+  if ok and type(result) == "table" and result.exit then return result end
+  local code = ended.code or exit.bug
+  return { id = run.experiment.id, exit = code, verdict = "not-run", run = { seed = run.seed, duration = 0 },
+    arms = {}, checks = {}, faults = {},
+    sentence = complaint:match "^[^\n]+" or ended.signal and "ended by SIG" .. ended.signal
+      or ("ended with exit code %d"):format(code) }
+end
+
+-- child(run, words, runs) -> result; `words` are further words of `rlab run`
+function M.child(run, words, runs)
+  local cmd = { must(fs.self_exe()), "run", run.experiment.path, "--json", "--seed", tostring(run.seed),
+    "--runs", runs }
+  table.move(words, 1, #words, #cmd + 1, cmd)
+  local p <close> = must(process.spawn { cmd = cmd, max_output = RESULT_MAX })
+  local _ <close> = ends_well(p)
+  local ended = must(p:wait())
+  local text, complaint = p:output()
+  return M.read_result(run, text, ended, complaint)
+end
+
+-- ---- the runners ----
+
+local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
+local NO_VERDICT = 4
+
+-- worst(results) -> the exit code of the set: that of its worst verdict; one without a verdict is worse still
+function M.worst(results)
+  local code = exit.ok
+  for _, result in ipairs(results) do
+    if (rank[result.exit] or NO_VERDICT) > (rank[code] or NO_VERDICT) then code = result.exit end
+  end
+  return code
+end
+
+-- in_turn(runs, execute, until_fail) -> results
+function M.in_turn(runs, execute, until_fail)
+  local results = {}
+  for run in runs do
+    results[#results + 1] = execute(run, #results + 1)
+    if until_fail and results[#results].exit ~= exit.ok then break end
+  end
+  return results
+end
+
+-- side_by_side(runs, jobs, execute, until_fail) -> results, in the order in which they ended: at most `jobs`
+--   at a time, and those that have the stack alone last, one by one
+function M.side_by_side(runs, jobs, execute, until_fail)
+  local beside, alone, results, failed = {}, {}, {}, false
+  local function work(queue)
+    while #queue > 0 and not failed do
+      local result = execute(table.remove(queue, 1))
+      results[#results + 1] = result
+      failed = until_fail and result.exit ~= exit.ok
+    end
+  end
+  for run in runs do table.insert(run.experiment.disrupts and alone or beside, run) end
+  task.group(function(group)
+    for _ = 1, jobs do group:spawn(work, beside) end
+  end)
+  work(alone)
+  return results
+end
+
+return M

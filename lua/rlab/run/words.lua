@@ -1,0 +1,18 @@
+-- What verdicts are called on a terminal.
+local M = {}
+
+local WORDS = {
+  pass = { "PASS", "right" },
+  ["right-violated"] = { "A RIGHT ARM WAS VIOLATED", "wrong", short = "VIOLATED" },
+  ["wrong-did-not-fail"] = { "A WRONG ARM DID NOT FAIL", "inconclusive", short = "DID NOT FAIL" },
+  inconclusive = { "INCONCLUSIVE", "inconclusive" },
+  ["not-run"] = { "NOT RUN", "inconclusive" },
+}
+
+-- of(verdict) -> its word, its class of colour, the word where room is short
+function M.of(verdict)
+  local word = WORDS[verdict] or WORDS["not-run"]
+  return word[1], word[2], word.short or word[1]
+end
+
+return M

@@ -1,0 +1,111 @@
+-- A set of runs: order, seeds, what is beside what, the worst verdict. With real runs: spec/live/lab/experiments_spec.lua.
+local memory = require "rlab.run.memory"
+local set = require "rlab.run.set"
+local task = require "rlab.task"
+
+local A, B, ALONE = { id = "A" }, { id = "B" }, { id = "ALONE", disrupts = true }
+
+local function written(runs, most)
+  local list = {}
+  for run in runs do
+    list[#list + 1] = run.experiment.id .. run.seed
+    if #list == most then break end
+  end
+  return table.concat(list, " ")
+end
+
+describe("the runs of a set", function()
+  it("come once each, in order", function()
+    assert.are.equal("A7 B7", written(set.rounds({ A, B }, { seed = 7 })))
+  end)
+
+  it("repeat each with seeds counting up", function()
+    assert.are.equal("A7 A8 A9 B7 B8 B9", written(set.rounds({ A, B }, { seed = 7, times = 3 })))
+  end)
+
+  it("come round by round, for ever, until one fails", function()
+    assert.are.equal("A7 B7 A8 B8 A9", written(set.rounds({ A, B }, { seed = 7, until_fail = true }), 5))
+    assert.are.equal("A7 B7 A8 B8", written(set.rounds({ A, B }, { seed = 7, until_fail = true, times = 2 })))
+  end)
+
+  it("are shuffled by the seed, anew in each round, and none is left out", function()
+    local many = {}
+    for i = 1, 9 do many[i] = { id = string.char(96 + i) } end
+    local function order(seed) return written(set.rounds(many, { seed = seed, times = 2, shuffle = true })) end
+    assert.are.equal(order(7), order(7))
+    assert.are_not.equal(order(7), order(8))
+    local first, second = {}, {}
+    for id, seed in order(7):gmatch "(%a)(%d+)" do table.insert(seed == "7" and first or second, id) end
+    assert.are_not.same(first, second)
+    table.sort(first)
+    table.sort(second)
+    assert.are.equal("abcdefghi", table.concat(first))
+    assert.are.same(first, second)
+  end)
+end)
+
+local function result(id, code) return { id = id, exit = code } end
+
+describe("a set of runs", function()
+  it("ends with its worst verdict; one without a verdict is worse than any", function()
+    assert.are.equal(0, set.worst { result("A", 0), result("B", 0) })
+    assert.are.equal(2, set.worst { result("A", 0), result("B", 2) })
+    assert.are.equal(1, set.worst { result("A", 2), result("B", 1) })
+    assert.are.equal(3, set.worst { result("A", 3), result("B", 1) })
+    assert.are.equal(69, set.worst { result("A", 3), result("B", 69), result("C", 1) })
+  end)
+
+  it("stops at the first that is not as predicted when told to", function()
+    local ran = {}
+    local results = set.in_turn(set.rounds({ A, B }, { seed = 1, times = 5, until_fail = true }), function(run)
+      ran[#ran + 1] = run.experiment.id .. run.seed
+      return result(run.experiment.id, ran[#ran] == "B2" and 3 or 0)
+    end, true)
+    assert.are.same({ "A1", "B1", "A2", "B2" }, ran)
+    assert.are.equal(3, results[#results].exit)
+  end)
+
+  it("runs so many at a time, and those that have the stack alone last and one by one", function()
+    local now, most, order = 0, 0, {}
+    local exps = { ALONE, A, B, { id = "C" }, ALONE }
+    local results = set.side_by_side(set.rounds(exps, { seed = 7 }), 2, function(run)
+      now = now + 1
+      most = math.max(most, now)
+      if run.experiment.disrupts then assert.are.equal(1, now) end
+      order[#order + 1] = run.experiment.id
+      task.sleep "2ms"
+      now = now - 1
+      return result(run.experiment.id, 0)
+    end)
+    assert.are.equal(2, most)
+    assert.are.equal("A B C ALONE ALONE", table.concat(order, " "))
+    assert.are.equal(5, #results)
+  end)
+
+  it("keeps the exit code and the complaint of a run that printed no result", function()
+    local run = { experiment = { id = "A" }, seed = 3 }
+    local seen = set.read_result(run, "", { code = 69 }, "rlab: no broker\nmore\n")
+    assert.are.equal(69, seen.exit)
+    assert.are.equal("rlab: no broker", seen.sentence)
+    assert.are.equal("ended by SIGKILL", set.read_result(run, "{", { signal = "KILL" }, "").sentence)
+    assert.are.equal(70, set.read_result(run, "{", { signal = "KILL" }, "").exit)
+    assert.are.equal(1, set.read_result(run, '{"exit":1,"id":"A"}', { code = 1 }, "").exit)
+  end)
+end)
+
+describe("the memory of a set", function()
+  it("is that of a process and of all below it", function()
+    local list = memory.descendants(10, { [10] = 1, [11] = 10, [12] = 11, [13] = 1, [14] = 12 })
+    table.sort(list)
+    assert.are.same({ 10, 11, 12, 14 }, list)
+  end)
+
+  it("is its peak, also when there is nobody but us", function()
+    local value, peak = memory.during(function()
+      task.sleep "5ms"
+      return "done"
+    end)
+    assert.are.equal("done", value)
+    assert.is_true(peak > 1 << 20)
+  end)
+end)
