@@ -1,5 +1,5 @@
 -- overview.markdown(runs, experiments): the table of the README: what breaks and what holds, in the words of
--- the latest run of each. A run that is not as predicted is told by its verdict, one that is not there as such.
+-- the latest run of each. One that is not as predicted is told by its verdict, one that is not there as such.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local verdict_words = require "rlab.run.words"

@@ -12,7 +12,7 @@ local task = require "rlab.task"
 local M = {}
 
 local CLEANS_UP_IN = "30s"
-local RESULT_MAX = "256m"
+local RESULT_MAX = "256MiB"
 
 -- ---- which, and in which order ----
 

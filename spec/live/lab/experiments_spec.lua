@@ -66,7 +66,8 @@ describe("experiments", function()
   end)
 
   it("run side by side and are summed up", function()
-    local status, output = rlab("run", "E-002", "E-004", "E-012", "--jobs", "2", "--runs", runs, "--seed", "11")
+    local status, output = rlab("run", "E-002", "E-004", "E-012", "--jobs", "2", "--seed", "11",
+      "--runs", runs)
     assert.are.equal(0, status.code, output)
     for _, id in ipairs { "E-002", "E-004", "E-012" } do
       assert.matches("PASS +" .. id:gsub("%-", "%%-") .. " +[%d.]+ s ", output)

@@ -1,4 +1,5 @@
--- A set of runs: order, seeds, what is beside what, the worst verdict. With real runs: spec/live/lab/experiments_spec.lua.
+-- A set of runs: order, seeds, what is beside what, the worst verdict. With real runs:
+-- spec/live/lab/experiments_spec.lua.
 local memory = require "rlab.run.memory"
 local set = require "rlab.run.set"
 local task = require "rlab.task"
@@ -25,13 +26,16 @@ describe("the runs of a set", function()
 
   it("come round by round, for ever, until one fails", function()
     assert.are.equal("A7 B7 A8 B8 A9", written(set.rounds({ A, B }, { seed = 7, until_fail = true }), 5))
-    assert.are.equal("A7 B7 A8 B8", written(set.rounds({ A, B }, { seed = 7, until_fail = true, times = 2 })))
+    local twice = { seed = 7, until_fail = true, times = 2 }
+    assert.are.equal("A7 B7 A8 B8", written(set.rounds({ A, B }, twice)))
   end)
 
   it("are shuffled by the seed, anew in each round, and none is left out", function()
     local many = {}
     for i = 1, 9 do many[i] = { id = string.char(96 + i) } end
-    local function order(seed) return written(set.rounds(many, { seed = seed, times = 2, shuffle = true })) end
+    local function order(seed)
+      return written(set.rounds(many, { seed = seed, times = 2, shuffle = true }))
+    end
     assert.are.equal(order(7), order(7))
     assert.are_not.equal(order(7), order(8))
     local first, second = {}, {}
@@ -57,7 +61,8 @@ describe("a set of runs", function()
 
   it("stops at the first that is not as predicted when told to", function()
     local ran = {}
-    local results = set.in_turn(set.rounds({ A, B }, { seed = 1, times = 5, until_fail = true }), function(run)
+    local runs = set.rounds({ A, B }, { seed = 1, times = 5, until_fail = true })
+    local results = set.in_turn(runs, function(run)
       ran[#ran + 1] = run.experiment.id .. run.seed
       return result(run.experiment.id, ran[#ran] == "B2" and 3 or 0)
     end, true)
