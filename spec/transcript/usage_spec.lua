@@ -16,8 +16,9 @@ describe("rlab with a mistake on its command line", function()
     check("rlab E-112", "rlab: there is no experiment E-112; did you mean E-012?", 64)
     check("rlab E-012 --arm idz", "rlab: E-012 has no arm 'idz'; did you mean 'ids'?", 64)
     check("rlab E-007 --arm xyzzy", "rlab: E-007 has no arm 'xyzzy'; it has <any>", 64)
-    check("rlab logs xyzzy", "rlab: no server 'xyzzy'; there are kafka, controller, kafka-1, kafka-2, \z
-      kafka-3, mysql, redis, registry, proxy", 64)
+    check("rlab logs xyzzy", "rlab: no server 'xyzzy'; there are kafka, redis-cluster, controller, kafka-1, \z
+      kafka-2, kafka-3, mysql, redis, redis-cluster-1, redis-cluster-2, redis-cluster-3, redis-cluster-4, \z
+      redis-cluster-5, redis-cluster-6, registry, proxy", 64)
     check("rlab logs kafk", "rlab: no server 'kafk'; did you mean 'kafka'?", 64)
     check("rlab run nope", "rlab: there is no experiment nope; rlab list shows them", 64)
     check("rlab failpoint 'kil'", "rlab: no action 'kil', did you mean 'kill'? (column 1)\n  kil\n  ^", 64)

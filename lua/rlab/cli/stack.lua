@@ -55,14 +55,15 @@ end
 local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis proxy" }
 
 function up.args(parser)
-  part_words(parser, "kafka, mysql, redis, registry, proxy (without one: all but registry)")
+  part_words(parser, "kafka, mysql, redis, proxy (these when none is named), redis-cluster, registry")
   json_flag(parser)
 end
 
 local function describe(stack, took)
   return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home,
     versions = stack.versions,
-    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, proxy = stack.proxy }
+    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, redis_cluster = stack.redis_cluster,
+    proxy = stack.proxy }
 end
 
 -- On a terminal one line below the others says who is being waited for; on a pipe there is none.
@@ -110,7 +111,7 @@ end
 local down = { name = "down", help = "stop the servers; their data stay (--wipe removes them)" }
 
 function down.args(parser)
-  part_words(parser, "kafka, mysql, redis, registry, proxy (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, redis-cluster, registry, proxy (all when none is named)")
   parser:flag("--wipe", "remove the data and logs too")
   parser:flag("--force", "also while another rlab works on the stack")
   json_flag(parser)
@@ -186,8 +187,8 @@ end
 local logs = { name = "logs", help = "print a server's log, or the last lines of all" }
 
 function logs.args(parser)
-  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis, or kafka for all of its nodes")
-    :args "*"
+  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis ...; kafka or redis-cluster for \z
+    all of its nodes"):args "*"
   parser:flag("-f --follow", "go on as lines come")
   parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
   parser:flag("--json", "print each line as JSON: server, line")
@@ -203,7 +204,7 @@ local function servers_of(given)
       end
     end
     if not found then
-      local names = { "kafka", table.unpack(servers.names()) }
+      local names = { "kafka", "redis-cluster", table.unpack(servers.names()) }
       error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
         message = ("no server '%s'; %s"):format(word, require("rlab.options").advice(word, names)) }, 0)
     end
@@ -302,6 +303,8 @@ local function exports(ctx)
     { "MYSQL_URL", ("mysql://%s:%s@127.0.0.1:%d/rlab"):format(mysql.user, mysql.password, p.mysql) },
     { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis },
     { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
+    { "REDIS_CLUSTER_NODES",
+      table.concat(require("rlab.stack.redis_cluster").addresses(ctx), ",") },
     { "SCHEMA_REGISTRY_URL", require("rlab.stack.servers.registry").url(p.registry) },
   }
 end

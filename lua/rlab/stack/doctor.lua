@@ -32,12 +32,26 @@ local function tool(list, topic, find, describe)
   return found
 end
 
+local function redis_cluster(list, redis)
+  local cli = tools.which("redis-cli", "/usr/bin:/usr/local/bin")
+  if redis and tools.older(redis.version, tools.REDIS_CLUSTER_MIN) then
+    list[#list + 1] = finding("warn", "cluster", ("a Redis Cluster needs redis-server %s or newer"):format(
+      tools.REDIS_CLUSTER_MIN), "install a newer redis-server")
+  elseif redis then
+    list[#list + 1] = cli and finding("ok", "cluster", redis.version .. "  " .. layout.short(cli))
+      or finding("warn", "cluster", "no redis-cli found, which puts half-moved slots right",
+      "apt install redis-tools")
+  end
+end
+
 local function programs(list)
   local java = tool(list, "java", tools.java, function(j) return ("%s  %s"):format(j.version, j.path) end)
   local kafka = tool(list, "kafka", tools.kafka,
     function(k) return ("%s  %s"):format(k.version, layout.short(k.root)) end)
   tool(list, "mysql", tools.mysql, function(m) return ("%s  %s"):format(m.version, layout.short(m.path)) end)
-  tool(list, "redis", tools.redis, function(r) return ("%s  %s"):format(r.version, layout.short(r.path)) end)
+  local redis = tool(list, "redis", tools.redis,
+    function(r) return ("%s  %s"):format(r.version, layout.short(r.path)) end)
+  redis_cluster(list, redis)
   if java and kafka then
     local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka }
     list[#list + 1] = archive and finding("ok", "archive", layout.short(archive))

@@ -1,5 +1,6 @@
 -- A stack as experiments and the REPL hold it: addresses, the servers as things that can be killed, frozen
 -- and mended, and its health.
+local cluster = require "rlab.stack.redis_cluster"
 local err = require "rlab.err"
 local full = require "rlab.stack.kafka_full"
 local kafka = require "rlab.stack.kafka"
@@ -169,6 +170,19 @@ local function why_not(stack, name, listening)
   return nil
 end
 
+-- What a part says of its servers together, where it has a word for that.
+local function each_whole(stack, word, f)
+  for _, part in ipairs(stack.parts) do
+    for _, description in ipairs(servers.descriptions(part)) do
+      if description.short then
+        local ok, failure = f(part, description[word](stack.ctx))
+        if not ok then return nil, failure end
+      end
+    end
+  end
+  return true
+end
+
 -- health() -> list of {server=, ok=, why=}; ok when all are: quick when all is well
 function Stack:health()
   local list, listening, all = {}, layout.listening(), true
@@ -188,6 +202,11 @@ function Stack:health()
   if all and has(self, "mysql") and not mysql.ready(self.ctx) then
     list[#list + 1] = { server = "mysql", ok = false, why = "lets nobody log in" }
   end
+  if not all then return list end
+  each_whole(self, "short", function(part, why)
+    if why then list[#list + 1] = { server = part, ok = false, why = why } end
+    return true
+  end)
   return list
 end
 
@@ -220,6 +239,8 @@ local function mend(stack, mended)
       note_ready(ctx, server.name)
     end
   end
+  local whole, broken = each_whole(stack, "full", function(_, ok, failure) return ok, failure end)
+  if not whole then return nil, broken end
   if not has(stack, "kafka") then return true end
   local admin, failure = admin_of(stack)
   if not admin then return nil, failure end
@@ -343,6 +364,7 @@ function M.new(ctx, parts, reused, what)
       database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
+  if has(s, "redis-cluster") then s.redis_cluster = { nodes = cluster.addresses(ctx) } end
   if has(s, "registry") then s.registry = { url = servers.of("registry").url(ctx.ports.registry) } end
   if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end
   if what then s.user = users.enter(ctx.home, what) end

@@ -5,7 +5,8 @@ local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
 local process = require "rlab.process"
 
-local M = { JAVA_MIN = "17", REDIS_MIN = "6.2" }
+local M = { JAVA_MIN = "17", REDIS_MIN = "6.2",
+  REDIS_CLUSTER_MIN = "7.0" } -- before, the nodes' bus had no port of its own
 
 -- pin(name): a version floor from deps/pins.sh, their one home
 function M.pin(name)
@@ -162,15 +163,16 @@ function M.mysql()
   return { path = root .. "/bin/mysqld", version = version:match "%S+", root = root }
 end
 
--- redis() -> {path, version} | nil, err
-function M.redis()
+-- redis([floor]) -> {path, version} | nil, err
+function M.redis(floor)
+  floor = floor or M.REDIS_MIN
   local path = M.which("redis-server", "/usr/sbin:/usr/local/bin")
   if not path then return missing "no redis-server found; run make deps (or apt install redis-server)" end
   local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
   if not version then return missing(path .. " does not say its version; reinstall redis-server") end
-  if M.older(version, M.REDIS_MIN) then
+  if M.older(version, floor) then
     return missing(("redis-server %s at %s is too old; install version %s or newer"):format(version, path,
-      M.REDIS_MIN))
+      floor))
   end
   return { path = path, version = version }
 end

@@ -96,6 +96,40 @@ describe("the stack of cheap servers", function()
     assert.are.same({ "registry" }, decoded("down", "--json").stopped)
   end)
 
+  it("has a Redis Cluster where one is asked for, also on other ports than before", function()
+    local function cluster(at)
+      ok("up", "redis-cluster")
+      assert.are.equal(at + 176, row("redis-cluster-6").port)
+      local r <close> = assert(require("rlab.redis").connect { port = at + 171 })
+      assert.matches("cluster_slots_ok:16384", (r:call("CLUSTER", "INFO")))
+      local replica <close> = assert(require("rlab.redis").connect { port = at + 174 })
+      assert.are.same({ "slave", "127.0.0.1", at + 171, "connected" },
+        table.move(assert(replica:call "ROLE"), 1, 4, 1, {}))
+      return r:call("SET", "a{b}", "kept", "GET") -- slot 3300, of node 1
+    end
+    assert.are_not.equal("kept", cluster(base))
+    assert.are.same({ 6, {} }, { #decoded("down", "redis-cluster", "--json").stopped,
+      decoded("down", "--json").killed })
+    nobody_left()
+    base = assert(process.free_ports(200))[1]
+    assert.are.equal("kept", cluster(base))
+  end)
+
+  it("mends a Redis Cluster whose primary was killed and whose slot was left half moved", function()
+    ok("up", "redis-cluster")
+    local s <close> = assert(stack.open { needs = { "redis-cluster" }, home = home })
+    assert(s:server("redis-cluster-2"):kill())
+    local one <close> = assert(require("rlab.redis").connect { port = s.ports["redis-cluster-1"] })
+    local three <close> = assert(require("rlab.redis").connect { port = s.ports["redis-cluster-3"] })
+    local ids = { assert(one:call("CLUSTER", "MYID")), assert(three:call("CLUSTER", "MYID")) }
+    assert(three:call("CLUSTER", "SETSLOT", 0, "IMPORTING", ids[1]))
+    assert(one:call("CLUSTER", "SETSLOT", 0, "MIGRATING", ids[2]))
+    assert.are.equal("redis-cluster-2", s:health()[2].server)
+    assert(s:heal())
+    for _, h in ipairs(s:health()) do assert.is_true(h.ok, h.why) end
+    assert.is_nil(assert(one:call("CLUSTER", "NODES")):find("[", 1, true))
+  end)
+
   it("keeps data through down and up, and loses them with --wipe", function()
     local function value(set)
       ok("up", "redis")

@@ -4,7 +4,8 @@ local stack = {
   functions = {
     { "open", "stack.open{needs =, start =, say =, what =, home =, kind =} -> stack | nil, err",
       "Opens a stack; starts what is missing when asked to.",
-      params = { 'needs: table, of "kafka", "mysql", "redis", "proxy"; all without it',
+      params = { 'needs: table, of "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy"; without \z
+        it the first three and the proxy',
         "start: boolean = false, start what does not run",
         "say: function, say(line) for progress",
         "what: string, who uses it, for others to see", "home: string, default RLAB_HOME or .rlab",
@@ -29,6 +30,7 @@ local stack = {
       fields = { "kafka: table | nil, { brokers =, nodes = }",
         "mysql: table | nil, { host =, port =, user =, password = }",
         "redis: table | nil, { host =, port = }",
+        "redis_cluster: table | nil, { nodes = } of host:port",
         "versions: table, by server", "since: integer, seconds since 1970",
         "reused: boolean, it ran already", "parts: table",
           "home: string", "kind: string", "ports: table, by server" },

@@ -10,7 +10,8 @@ local experiment = {
         'id: string, such as "E-101"', "title: string, one line", "claim: string, what the run is to show",
         "question: string, as a colleague would ask it",
         "lesson: string, what to remember",
-        'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", "proxy", "partition"',
+        'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", \z
+          "redis-cluster", "registry", "proxy", "partition"',
         "disrupts: boolean = false, freezes or kills servers: the run has the stack alone",
         "side_by_side: boolean = false, the arms share nothing but the servers and run at the same time",
         "arms: table, list of wrong, right and observe entries",

@@ -9,15 +9,17 @@
 --   stop                {signal, rank, at_most}: lower ranks are stopped first
 --   cause(text)         the reason in a log, in one line | nil
 --   disk                bytes that must be free before it starts
--- A part may add what holds for its servers together: full(ctx), title(ctx).
+-- A part may add what holds for its servers together: full(ctx) waits until they are whole, short(ctx) says
+-- what is missing, title(ctx).
 local M = {}
 
 local descriptions = {}
-for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "registry", "proxy" } do
+for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "redis_cluster",
+  "registry", "proxy" } do
   descriptions[i] = require("rlab.stack.servers." .. name)
 end
 
-M.parts = { "kafka", "mysql", "redis", "registry", "proxy" } -- in the order in which people read them
+M.parts = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy" } -- as people read them
 -- what `rlab up` means; the others start where they are needed
 M.usual = { "kafka", "mysql", "redis", "proxy" }
 
