@@ -145,7 +145,7 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
         load(cache, lookup, false);
         (void)account;
         (void)refresh;]],
-    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "answered" },
+    run = "E-008", arms = { "soft-ttl" }, exit = 1, check = "served-stale" },
   { id = "cache-no-jitter", mechanism = "lifetimes are spread",
     file = "engine/flow/cache/policy.c",
     before = "double spread = 1 + jitter * (2 * rng_double(&of_account) - 1);",

@@ -170,6 +170,21 @@ function Chain:quiet(name, with_replayer, at_most)
   end, at_most)
 end
 
+-- chain:fail(planned, longest): the debt that each attempt that was to fail is made, which needs the retries:
+--   a planned failure waits for one. No two are further apart than the longest delay (ms), and as long again
+--   is for the way. That an event fails at all is the failpoints' part.
+function Chain:fail(planned, longest)
+  local lab = self.lab
+  local function missing() return planned.events - M.first_failures(self:hits()) end
+  lab:owed("retried", "each attempt that was to fail was made", function()
+    if missing() > 0 and lab:lag { topic = self.main } == 0 and missing() > 0 then
+      lab:give_up("all records were tried, and %d events that were to fail did not", missing())
+    end
+    local left = #planned.hits - #self:hits()
+    return left <= 0, left
+  end, 2 * longest / 1000)
+end
+
 -- chain:spent(replayer): the debt that it sends as many copies as it may
 function Chain:spent(replayer)
   self.lab:owed("budget", "the replayer ends for its budget", function()

@@ -22,6 +22,11 @@ local function settings(crowd, more)
   return tables.merged(all, crowd.settings, more)
 end
 
+-- A protection does its part at once, in a tenth of this, or in a quarter on a busy machine; a broken one is
+-- not to take longer than the arm.
+local AT_MOST = "2s"
+M.AT_MOST = AT_MOST
+
 local PROTECTION = { "single", "fill", "jitter", "soft_ttl", "negative_ttl", "beta", "retries" }
 
 -- new(lab, {readers =, settings =}) -> crowd: so many readers at each process; of an arm's settings those of
@@ -133,6 +138,19 @@ function Crowd:early(selects)
   self.lab:number("refreshed early", early)
   self.lab:number("read too late", selects - early)
   return early, selects - early
+end
+
+-- crowd:served(loads, wanted): the debt that so many readers are answered while the only load stands still
+function Crowd:served(loads, wanted)
+  local given = 0
+  local function says()
+    return ("%d of %d readers answered while the load stands still"):format(given, wanted)
+  end
+  self.lab:owed("served-stale", says, function()
+    given = 0
+    for _, load in ipairs(loads) do given = given + load:stats().ok end
+    return given >= wanted, wanted - given
+  end, AT_MOST)
 end
 
 -- crowd:answers(loads, wanted, [may_fail]) -> rows {status, source, balance, version, age_ms}, the slowest in
@@ -263,12 +281,13 @@ end
 
 local SLOW_QUERY = 0.05
 
--- Whether all are gathered and were so for a slow query's time.
+-- Whether all are gathered and were so for a slow query's time; how many have not come.
 local function gathering(crowd, wanted)
   local since
   return function()
     since = gathered(crowd, wanted) and (since or clock.ns()) or nil
-    return since and clock.ns() - since >= SLOW_QUERY * 1e9
+    return since and clock.ns() - since >= SLOW_QUERY * 1e9,
+      crowd.readers * #crowd.services - total(crowd:hits "query.enter")
   end
 end
 
@@ -278,20 +297,22 @@ end
 
 -- crowd:let_go{loading =, joined =, waiting = 0}: when all have entered and each is where the protection puts
 --   it, and stays there for a slow query's time, the loads that stand at query.db_load go on and end; what
---   MySQL has under way meanwhile is watched. The protection owes that, under its own name; that loads stand
---   at all is the failpoint's part.
+--   MySQL has under way meanwhile is watched. The protection owes that, under its own name, and that somebody
+--   loads at all; that loads stand is the failpoint's part.
 function Crowd:let_go(wanted)
   local lab, loading = self.lab, wanted.loading
+  lab:owed("loads", "a reader finds nothing, or an entry past its soft deadline, and begins a load",
+    function() return self:metric "misses_total" + self:metric "refreshes_total" > 0 end, AT_MOST)
   lab:await("a load to stand at query.db_load", function() return total(self:hits "query.db_load") > 0 end,
     "10s")
   local most = lab:peak_status("Threads_running", function() -- others' and the observer's too
     lab:owed(debt_of(wanted), ("%d readers inside, %d of them loading"):format(self.readers * #self.services,
-      loading), gathering(self, wanted))
+      loading), gathering(self, wanted), AT_MOST)
     for _, service in ipairs(self.services) do service:failpoint("query.db_load", "off") end
     if lab.arm.class == "wrong" then lab:anomaly(("%d readers load one row"):format(loading)) end
     lab:owed("loaded", "the loads end", function()
       return self:metric "db_busy" + self:metric "queued" == 0 and self:metric "db_reads_total" >= loading
-    end)
+    end, AT_MOST)
   end)
   lab:number("peak Threads_running", most)
   lab:number("reads at once", self:metric "db_peak")
