@@ -16,8 +16,7 @@ stories["one key"] = function(lab, arm, crowd)
   local fault = (s.soft_ttl and stampede.pass_soft_deadline or stampede.expire)(lab, HOT)
   local loads, seen = crowd:release(HOT), {}
   if s.soft_ttl then
-    crowd:served(loads, ALL)
-    seen.answers = crowd:answers(loads, ALL)
+    seen.answers = crowd:served(loads, ALL)
     seen.before_load = #seen.answers
   end
   crowd:let_go(s)

@@ -193,4 +193,71 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     before = "    bool in = turns->busy < cache_turns_allowed(cache);",
     after = "    bool in = turns->busy >= 0;",
     spec = "spec/live/service/query_spec.lua", it = "keeps within its cap" },
+
+  -- ---- what else a reader relies on ----
+
+  { id = "cache-entry-without-end", mechanism = "an entry ends",
+    file = "lua/redis/put.lua",
+    before = "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n",
+    after = "",
+    run = "E-008", arms = { "jitter" }, exit = 1, check = "expiry" },
+  { id = "cache-soft-deadline-not-stored", mechanism = "an entry says when it is to be refreshed",
+    file = "engine/flow/cache/scripts.c",
+    before = [[
+    if (entry->soft)
+        add_int(out, "soft", entry->soft);
+]],
+    after = "",
+    spec = "spec/live/service/query_spec.lua", it = "serves stale after the soft TTL" },
+  { id = "cache-refresh-of-each", mechanism = "one refresh at a time",
+    file = "engine/flow/cache/judge.c",
+    before = "cache_flight_join(&cache->flights, account, NULL);",
+    after = "cache_flight_alone(account, NULL);",
+    spec = "spec/live/service/query_spec.lua", it = "serves stale after the soft TTL" },
+  { id = "cache-age-untold", mechanism = "an answer says how old it is",
+    file = "engine/flow/cache/answer.c",
+    before = "result.age_ms = age > 0 && source != CACHE_FROM_DB ? age : 0;",
+    after = "result.age_ms = age > 0 && source == CACHE_FROM_DB ? age : 0;",
+    spec = "spec/live/service/query_spec.lua", it = "says where an answer came from" },
+  { id = "cache-lease-without-end", mechanism = "a lease ends by itself",
+    file = "engine/flow/cache/load.c",
+    before = [[add_words(&pipe, 6, (const char *[]){"SET", lease, fetch->token, "NX", "PX", ms});]],
+    after = [[add_words(&pipe, 4, (const char *[]){"SET", lease, fetch->token, "NX"});]],
+    spec = "spec/live/service/query_spec.lua", it = "takes a lease that ends by itself" },
+  { id = "cache-lease-kept", mechanism = "a lease that is not used is given back",
+    file = "engine/flow/cache/load.c",
+    before = [[
+    if (!fetch->leased)
+        return;
+    fetch->leased = false;]],
+    after = [[
+    if (!fetch->leased || fetch->source == CACHE_FROM_DB)
+        return;
+    fetch->leased = false;]],
+    spec = "spec/live/service/query_spec.lua", it = "takes a lease that ends by itself" },
+  { id = "cache-lease-waited-for-for-ever", mechanism = "a reader waits for a lease no longer than it lives",
+    file = "engine/flow/cache/load.c",
+    before = "if (cache->opts.single != CACHE_SINGLE_LEASE || deadline_passed(until))",
+    after = "if (cache->opts.single != CACHE_SINGLE_LEASE || until < 0)",
+    spec = "spec/live/service/query_spec.lua", it = "does without the owner of a lease that takes too long" },
+  { id = "cache-breaker-not-asked", mechanism = "an open breaker keeps readers from the database",
+    file = "engine/flow/cache/load.c",
+    before = "if (cache_breaker_allow(&cache->db_breaker, clock_ns())) {",
+    after = "if (cache_breaker_allow(&cache->db_breaker, clock_ns()) || fetch->flight) {",
+    spec = "spec/live/service/query_faults_spec.lua", it = "is frozen: 504 within the statement's timeout" },
+  { id = "cache-stale-without-limit", mechanism = "a copy is served so long and no longer",
+    file = "engine/flow/cache/answer.c",
+    before = "clock_unix_ms(), opts->stale_ms, out))",
+    after = "clock_unix_ms(), 1000 * opts->stale_ms, out))",
+    spec = "spec/live/service/query_faults_spec.lua", it = "serves nothing that it saw too long ago" },
+  { id = "cache-ramp-at-once", mechanism = "after a recovery reads grow step by step",
+    file = "engine/flow/cache/policy.c",
+    before = "if (since_ns >= ramp_ns / 3 * 2)",
+    after = "if (since_ns >= ramp_ns / 3)",
+    unit = "test_cache_parts", it = "pools_grow_after_a_recovery" },
+  { id = "cache-local-copy-never-old", mechanism = "a copy of the process has an age limit",
+    file = "engine/flow/cache/local.c",
+    before = "now_ms - s->put_ms <= at_most_ms;",
+    after = "now_ms - s->put_ms <= at_most_ms + 1000;",
+    unit = "test_cache_parts", it = "local_copies" },
 }

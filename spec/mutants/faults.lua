@@ -66,4 +66,102 @@ return {
         pending->rule = rule->id;]],
     after = "        pending->wanted = true;",
     spec = "spec/live/lab/proxy_spec.lua", it = "a commit whose answer is lost has happened" },
+  { id = "proxy-cut-before-passes", mechanism = "a request that is cut off does not arrive",
+    file = "engine/fault/proxy/rule.c",
+    before = [[
+        conn_cut(conn);
+        return PROTO_STOP;
+    case PROXY_DELAY:]],
+    after = [[
+        return PROTO_PASS;
+    case PROXY_DELAY:]],
+    spec = "spec/live/lab/proxy_spec.lua", it = "cut-before loses the request" },
+  { id = "proxy-black-hole-leaks", mechanism = "a black hole swallows the request that it acts on",
+    file = "engine/fault/proxy/rule.c",
+    before = [[
+    rule->bytes += (int64_t)msg->len;
+    return PROTO_STOP;]],
+    after = [[
+    rule->bytes += (int64_t)msg->len;
+    return PROTO_PASS;]],
+    spec = "spec/live/lab/proxy_spec.lua", it = "black-hole swallows what comes" },
+  { id = "proxy-delay-cut-short", mechanism = "a delay is as long as it says",
+    file = "engine/fault/proxy/rule.c",
+    before = "conn_hold(conn, rule, msg, *pending, rule->spec.delay, false);",
+    after = "conn_hold(conn, rule, msg, *pending, rule->spec.delay / 10, false);",
+    spec = "spec/live/lab/proxy_spec.lua", it = "delays a statement, once" },
+  { id = "proxy-chance-is-certain", mechanism = "a chance is drawn",
+    file = "engine/fault/proxy/rule.c",
+    before = "if (rule->spec.chance < 1 && rng_double(&rule->rng) >= rule->spec.chance)",
+    after = "if (rule->spec.chance < 1 && rng_double(&rule->rng) < 0)",
+    spec = "spec/live/lab/proxy_spec.lua", it = "draws chances from its seed" },
+  { id = "proxy-chance-without-seed", mechanism = "chances follow the seed",
+    file = "engine/fault/proxy/rule.c",
+    before = "rng_split(&proxy->rng, label.data, label.len, &rule->rng);",
+    after = "rng_init(&rule->rng, (uint64_t)clock_ns());",
+    spec = "spec/live/lab/proxy_spec.lua", it = "draws chances from its seed" },
+  { id = "proxy-two-rules-act", mechanism = "one rule acts on a request",
+    file = "engine/fault/proxy/rule.c",
+    before = [[
+        } else if (acted) {
+            rule->matched++;
+        } else if (rule_takes(rule)) {]],
+    after = "        } else if (rule_takes(rule) || acted) {",
+    spec = "spec/live/lab/proxy_spec.lua", it = "lets the first rule that fits act" },
+  { id = "proxy-statement-ignored", mechanism = "a statement is meant by its beginning",
+    file = "engine/fault/proxy/match.c",
+    before = "(!*spec->statement || begins_like(msg->text, spec->statement)) &&",
+    after = [[(!*spec->statement || !begins_like(msg->text, "?")) &&]],
+    spec = "spec/live/lab/proxy_spec.lua", it = "counts statements by their text" },
+  { id = "proxy-param-ignored", mechanism = "a prepared statement is meant by its parameter",
+    file = "engine/fault/proxy/match.c",
+    before = "(!*spec->param || proto_has_param(msg, spec->param));",
+    after = "(!*spec->param || msg->len > 0);",
+    spec = "spec/live/lab/proxy_spec.lua", it = "counts statements by their text" },
+  { id = "proxy-contains-ignored", mechanism = "a rule is for the requests that it names",
+    file = "engine/fault/proxy/match.c",
+    before = [[
+           (!*spec->contains ||
+            memmem(msg->data, msg->len, spec->contains, strlen(spec->contains))) &&
+           (!*spec->param]],
+    after = "           (!*spec->param",
+    run = "E-008", arms = { "leader-retried" }, exit = 1, check = "selects" },
+  { id = "proxy-counts-to-one", mechanism = "every request that fits is counted",
+    file = "engine/fault/proxy/rule.c",
+    before = [[
+            rule->matched++;
+        } else if (acted)]],
+    after = [[
+            rule->matched = 1;
+        } else if (acted)]],
+    run = "E-008", arms = { "singleflight" }, exit = 1, check = "selects" },
+  { id = "wire-log-is-short", mechanism = "a log that lost rows says so",
+    file = "engine/fault/proxy/watch.c",
+    before = "ROWS_MAX = 1 << 17,",
+    after = "ROWS_MAX = 1 << 5,",
+    run = "E-008", arms = { "jitter" }, exit = 3, reason = "the wire log lost" },
+  { id = "wire-log-loses-unsaid", mechanism = "the log has every request",
+    file = "engine/fault/proxy/watch.c",
+    edits = { { "ROWS_MAX = 1 << 17,", "ROWS_MAX = 1 << 5," }, { "        proxy->rows_dropped++;\n", "" } },
+    run = "E-008", arms = { "jitter" }, exit = 1, check = "expired" },
+  { id = "toxic-latency-too-short", mechanism = "latency is in milliseconds",
+    file = "engine/fault/proxy/toxic.c",
+    before = "chunk->at + ms * MS);",
+    after = "chunk->at + ms * MS / 10);",
+    spec = "spec/unit/service/proxy_spec.lua", it = "latency holds an answer back" },
+  { id = "toxic-bandwidth-too-wide", mechanism = "bandwidth is in kilobytes a second",
+    file = "engine/fault/proxy/toxic.c",
+    before = "int64_t rate = stage->toxic->value[0] * 1000;",
+    after = "int64_t rate = stage->toxic->value[0] * 1024 * 8;",
+    spec = "spec/unit/service/proxy_spec.lua", it = "bandwidth lets so many kilobytes" },
+  { id = "toxic-limit-lets-all-through", mechanism = "limit_data breaks after so many bytes",
+    file = "engine/fault/proxy/toxic.c",
+    before = "int64_t left = stage->toxic->value[0] - stage->passed;",
+    after = "int64_t left = INT32_MAX - stage->passed;",
+    spec = "spec/unit/service/proxy_spec.lua", it = "timeout swallows, reset_peer and limit_data break" },
+  { id = "toxic-strikes-all", mechanism = "toxicity is a share of the connections",
+    file = "engine/fault/proxy/toxic.c",
+    before = "return rng_double(rng) < toxic->toxicity;",
+    after = "return rng_double(rng) < 1 && toxic->toxicity > 0;",
+    spec = "spec/unit/service/proxy_spec.lua", it = "toxicity strikes the same connections" },
 }

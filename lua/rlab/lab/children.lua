@@ -10,10 +10,14 @@ local must = require "rlab.must"
 local process = require "rlab.process"
 local proof_makers = require "rlab.proof.makers"
 local task = require "rlab.task"
+local units = require "rlab.units"
 
 local M = {}
 
 local Child = {}
+
+-- Seconds: how often somebody looks whether it has ended, and what a process may take that was killed.
+local LOOK, AT_ONCE = 0.2, 2.0
 
 -- class() -> a table with all methods of a child, for those of its own to be added
 function M.class()
@@ -153,9 +157,25 @@ function Child:freeze()
   return fault
 end
 
+local function is_deadly(hit) return hit.action == "kill" or hit.action == "exit" end
+
+-- Waits for the end; a failpoint that ends the process does so at once, so once it has acted no longer than
+-- AT_ONCE.
+local function wait_end(child, at_most)
+  local began, acted = clock.ns(), nil
+  while true do
+    local status, failure = child.process:wait(LOOK)
+    if status then return status end
+    local now = clock.ns()
+    for _, hit in ipairs(acted and {} or child:hits()) do acted = acted or is_deadly(hit) and now or nil end
+    if acted and now - acted >= AT_ONCE * 1e9 then return nil, "a failpoint was to end it, and it lives" end
+    if now - began >= units.duration(at_most) * 1e9 then return nil, failure end
+  end
+end
+
 -- child:wait_exit{signal=|code=, at_most=} -> status; another ending makes the arm inconclusive
 function Child:wait_exit(want)
-  local status, failure = self.process:wait(want.at_most or "30s")
+  local status, failure = wait_end(self, want.at_most or "30s")
   if not status then
     self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name)
   end

@@ -236,9 +236,10 @@ function Chain:rows(topic)
   for i, record in ipairs(self.lab:read(topic, { headers = true }).records) do
     local story = dlq.read(record.headers)
     rows[i] = { id = record.request, topic = record.topic, partition = record.partition,
-      offset = record.offset, at_ms = record.timestamp, attempt = story.attempt, due_at = story.due_at,
-      replays = story.replay_count, target = story.target_group, class = story.error_class,
-      message = story.error_message, group = story.original_group, origin = { topic = story.original_topic,
+      offset = record.offset, at_ms = record.timestamp, key = record.key, value = record.value,
+      attempt = story.attempt, due_at = story.due_at, replays = story.replay_count,
+      target = story.target_group, class = story.error_class, message = story.error_message,
+      group = story.original_group, origin = { topic = story.original_topic,
         partition = story.original_partition, offset = story.original_offset,
         at_ms = story.original_timestamp } }
   end
@@ -347,6 +348,32 @@ function M.check_not_too_early(lab, seen)
   end }
 end
 
+-- odd_delays(seen, {ms after the first failure, after the second}) -> rows {id, ...} of the retries that were
+--   not due by that delay: their failure lies between the hit and the record that was sent, so do both ends
+function M.odd_delays(seen, delays)
+  local failed, odd = {}, {}
+  for _, hit in ipairs(seen.hits) do failed[("%s %d"):format(hit.id, hit.attempt)] = hit.at_ms end
+  for _, row in ipairs(seen.retries) do
+    local delay = delays[row.attempt] or 0
+    local from, to = failed[("%s %s"):format(row.id, row.attempt)], row.at_ms + delay
+    if not (from and row.due_at and row.due_at >= from + delay and row.due_at <= to) then
+      odd[#odd + 1] = { id = row.id, topic = row.topic, partition = row.partition, offset = row.offset,
+        note = ("attempt %s failed at %s, was sent on at %d and is due at %s"):format(row.attempt, from,
+          row.at_ms, row.due_at) }
+    end
+  end
+  return odd
+end
+
+-- check_delays(lab, seen, delays) -> check: there are none of those
+function M.check_delays(lab, seen, delays)
+  local odd, all = M.odd_delays(seen, delays), #seen.retries
+  return lab.check.custom { name = "delays", control = all, judge = function()
+    return #odd == 0, #odd == 0 and ("%d retries are due by the delay of their attempt"):format(all)
+      or ("%d of %d retries are due at another time"):format(#odd, all), odd
+  end }
+end
+
 -- What is wrong with the story that a failed record tells, or nil. from: the record of the main topic at the
 -- place where it says it came from.
 local function untrue(row, from, class)
@@ -356,6 +383,9 @@ local function untrue(row, from, class)
       origin.offset)
   elseif from.at_ms ~= origin.at_ms then
     return ("it says it was written at %s, it was at %s"):format(origin.at_ms, from.at_ms)
+  elseif row.key ~= from.key or row.value ~= from.value then
+    return ("its key or value is not that of the record at %s[%s] %s"):format(origin.topic, origin.partition,
+      origin.offset)
   elseif row.class ~= class or (row.message or "") == "" then
     return ("it says it failed by %s (%s), it was %s"):format(row.class, row.message, class)
   end

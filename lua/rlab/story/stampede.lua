@@ -140,19 +140,6 @@ function Crowd:early(selects)
   return early, selects - early
 end
 
--- crowd:served(loads, wanted): the debt that so many readers are answered while the only load stands still
-function Crowd:served(loads, wanted)
-  local given = 0
-  local function says()
-    return ("%d of %d readers answered while the load stands still"):format(given, wanted)
-  end
-  self.lab:owed("served-stale", says, function()
-    given = 0
-    for _, load in ipairs(loads) do given = given + load:stats().ok end
-    return given >= wanted, wanted - given
-  end, AT_MOST)
-end
-
 -- crowd:answers(loads, wanted, [may_fail]) -> rows {status, source, balance, version, age_ms}, the slowest in
 --   seconds; another number of answers makes the arm inconclusive, and so do more failures (5xx) than that
 function Crowd:answers(loads, wanted, may_fail)
@@ -172,6 +159,20 @@ function Crowd:answers(loads, wanted, may_fail)
   self.lab:number("reader p50", latency:percentile(50) / 1e6, "ms")
   self.lab:number("reader p99", latency:percentile(99) / 1e6, "ms")
   return list, latency:percentile(100) / 1e9
+end
+
+-- crowd:served(loads, wanted) -> answers: the debt that all are answered while the only load stands still
+function Crowd:served(loads, wanted)
+  local given = 0
+  local function says()
+    return ("%d of %d readers answered while the load stands still"):format(given, wanted)
+  end
+  self.lab:owed("served-stale", says, function()
+    given = 0
+    for _, load in ipairs(loads) do given = given + load:stats().ok end
+    return given >= wanted, wanted - given
+  end, AT_MOST)
+  return (self:answers(loads, wanted))
 end
 
 -- ---- the entries ----
@@ -240,14 +241,16 @@ function M.ends(lab, n, within)
   return lab.proof.expiry(keys, { within = within })
 end
 
--- spread(lab, n) -> ms between the first and the last end of these entries
+-- spread(lab, n) -> ms between the first and the last end of these entries. That each is there and has an end
+--   is a debt.
 function M.spread(lab, n)
-  local ends = for_all_keys(lab, n, "PEXPIRETIME")
-  for id, at in ipairs(ends) do
-    if type(at) ~= "number" or at < 0 then
-      lab:give_up("account %d is not in the cache: %s", id, tostring(at))
-    end
-  end
+  local ends
+  lab:owed("expiry", "every key is in the cache, with an end", function()
+    ends = for_all_keys(lab, n, "PEXPIRETIME")
+    local left = 0
+    for _, at in ipairs(ends) do left = left + (math.type(at) == "integer" and at > 0 and 0 or 1) end
+    return left == 0, left
+  end, AT_MOST)
   return math.max(table.unpack(ends)) - math.min(table.unpack(ends))
 end
 

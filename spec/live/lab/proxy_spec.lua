@@ -180,9 +180,12 @@ describe("the proxy before Kafka", function()
 
   it("cut-before loses the request", function()
     local id = rule { api = "Produce", nth = 2, action = "cut-before" }
-    local p <close> = producer()
-    for _, value in ipairs { "1", "2", "3" } do must(send(p, value)) end
-    assert.equal("1 2 3", values())
+    local p <close> = producer { retries = 0 }
+    must(send(p, "1"))
+    local _, failure = send(p, "2")
+    assert.is_truthy(failure)
+    must(send(p, "3"))
+    assert.equal("1 3", values())
     assert.equal(1, must(client:rule(id)).fired)
   end)
 
@@ -390,6 +393,43 @@ describe("the proxy before MySQL and Redis", function()
     assert.is_truthy(failure.message:find("made by a rule", 1, true))
     assert.equal("2", must(r:call("GET", key)))
     assert.equal(1, must(r:call("DEL", key)))
+  end)
+
+  it("lets the first rule that fits act; the others only count", function()
+    local key, ids = unique "proxy-spec", {}
+    for i, text in ipairs { "first", "second" } do
+      ids[i] = must(client:add_rule { proto = "redis", api = "GET", contains = key, times = 1,
+        action = "error", error = "ERR the " .. text }).id
+    end
+    local r <close> = must(redis.connect { host = "127.0.0.1", port = row.cache.port, timeout = "20s" })
+    local _, failure = r:call("GET", key)
+    assert.is_truthy(failure.message:find("the first", 1, true))
+    local second = must(client:rule(ids[2]))
+    assert.same({ 0, 1 }, { second.fired, second.matched })
+    _, failure = r:call("GET", key)
+    assert.is_truthy(failure.message:find("the second", 1, true))
+    must(r:call("GET", key))
+  end)
+
+  it("draws chances from its seed, the same for the same requests", function()
+    local function struck(seed)
+      local own <close> = must(proxy.serve { seed = seed, proxies = {
+        { name = "cache", upstream = "127.0.0.1:" .. stack.redis.port, proto = "redis" } } })
+      local c = must(proxy.connect(own.url))
+      must(c:add_rule { proto = "redis", api = "PING", action = "error", error = "ERR no", chance = 0.3 })
+      local r <close> = must(redis.connect { host = "127.0.0.1", port = must(c:proxy "cache").port,
+        timeout = "20s" })
+      local list, n = {}, 0
+      for i = 1, 60 do
+        list[i] = r:call "PING" and "." or "x"
+        n = n + (list[i] == "x" and 1 or 0)
+      end
+      return table.concat(list), n
+    end
+    local first, n = struck(5)
+    assert.is_true(n >= 8 and n <= 30, n) -- 18 on average, with a deviation of 3.5
+    assert.equal(first, (struck(5)))
+    assert.is_not.equal(first, (struck(6)))
   end)
 
   it("loses the reply to a Redis command", function()

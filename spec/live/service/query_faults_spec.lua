@@ -210,6 +210,15 @@ describe("query, when MySQL", function()
     server.child:cont()
   end)
 
+  it("is frozen: serves nothing that it saw too long ago", function()
+    local q = bed:query { stale = "100ms", db_timeout = "500ms" } -- a copy ages while MySQL is waited for
+    assert.equal(200, q:read(7).status)
+    bed:expire(7)
+    server.child:stop()
+    assert.equal(504, q:read(7).status)
+    server.child:cont()
+  end)
+
   it("is frozen: hangs without a timeout", function()
     local q = bed:query { stale = 0, db_timeout = 0, db_wait = 0, breaker = 0 }
     q:read(7)

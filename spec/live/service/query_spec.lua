@@ -252,6 +252,19 @@ describe("query", function()
     assert.same({ "cache", 9, 0 }, { a.source, a.version, q:total "db_reads" })
   end)
 
+  it("takes a lease that ends by itself, and gives back what it has no use for", function()
+    local q, lease = bed:query { single = "lease", lease = "20s", fill = "plain" },
+      cache.lease_key(bed.prefix, 7)
+    q:arm("query.db_load", "1*pause")
+    local reader = task.spawn(function() return q:read(7) end)
+    q:await_hits("query.db_load", 1)
+    local left = must(bed.r:call("PTTL", lease))
+    assert.is_true(left > 0 and left <= 20000, left)
+    q:resume "query.db_load"
+    assert.equal("db", reader:join().source)
+    eventually(function() return must(bed.r:call("EXISTS", lease)) == 0 end)
+  end)
+
   it("does without the owner of a lease that takes too long", function()
     local q = bed:query { single = "lease", lease = "300ms" }
     must(bed.r:call("SET", cache.lease_key(bed.prefix, 7), "somebody", "PX", 60000))

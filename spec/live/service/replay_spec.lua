@@ -134,6 +134,49 @@ describe("replay", function()
     assert.is_true((clock.ns() - from) / 1e9 >= 4 / 20)
   end)
 
+  it("sends again what the brokers refused", function()
+    local limit, downs = { ["max.message.bytes"] = "10" }, 0
+    park(4)
+    must(admin:alter_configs { topic = topic, set = limit })
+    for partition = 0, 1 do
+      must(task.wait_until(function()
+        return not producer:send { topic = topic, partition = partition, value = "probe",
+          headers = { { "event-id", "probe" } } }
+      end, { at_most = "60s", what = "a broker that takes nothing" }))
+    end
+    local counts = run { notice = function(what)
+      if what ~= "down" then return end
+      downs = downs + 1
+      must(admin:alter_configs { topic = topic, delete = { "max.message.bytes" } })
+    end }
+    assert.same({ 3, 1, "done" }, { counts.replayed, counts.parked, counts.state })
+    assert.is_true(downs >= 1 and counts.failures >= 1)
+    local _, by_id = sent()
+    for i = 1, 3 do assert.is_truthy(by_id["e" .. i]) end
+  end)
+
+  it("leaves alone what comes in meanwhile", function()
+    local n, late = 12, false
+    local function add(partition, id)
+      must(producer:send { topic = dlq.dlq_topic(topic), partition = partition, value = ("x"):rep(2000),
+        headers = { { "event-id", id }, { "original-topic", topic }, { "original-group", "billing" } } })
+    end
+    for i = 1, n do add(1, "e" .. i) end
+    -- a small fetch at a time, so that what comes in stands before the last of those
+    local counts = run { rate = 100, consumer = { ["max.partition.fetch.bytes"] = 1000,
+      ["queued.min.messages"] = 1 },
+      notice = function(what)
+        if what ~= "replayed" or late then return end
+        late = true
+        add(0, "late-0")
+        add(1, "late-1")
+      end }
+    assert.same({ n, "done" }, { counts.replayed, counts.state })
+    assert.is_true(late)
+    local _, by_id = sent()
+    assert.same({}, { by_id["late-0"], by_id["late-1"] })
+  end)
+
   it("repeats after a crash what was under way, and nothing else", function()
     park(6)
     local cmd = { fs.self_exe(), "service", "replay", "--topic", topic, "--port", "0", "--brokers", brokers,
