@@ -138,6 +138,11 @@ function Outbox:records(isolation)
   return list
 end
 
+-- await(what, f) -> f's value once it is true
+local function await(what, f)
+  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
+end
+
 -- settled(mark) -> whether nothing waits to be sent
 function Outbox:settled(mark)
   if mark ~= "cursor" then return self:count "published_at IS NULL" == 0 end
@@ -146,8 +151,7 @@ end
 
 -- drained(mark): waits for it
 function Outbox:drained(mark)
-  must(task.wait_until(function() return self:settled(mark) end,
-    { at_most = "60s", every = "10ms", what = "no unsent row" }))
+  await("no unsent row", function() return self:settled(mark) end)
 end
 
 -- ---- the service, in a process of its own ----
@@ -259,6 +263,5 @@ local function assert_as_table(o, records)
   assert(n == #records, ("%d rows, %d records"):format(n, #records))
 end
 
-return { open = open, address = address, tally = tally, doubles = doubles, assert_ordered = assert_ordered,
-  assert_all = assert_all,
-  assert_as_table = assert_as_table }
+return { open = open, address = address, await = await, tally = tally, doubles = doubles,
+  assert_ordered = assert_ordered, assert_all = assert_all, assert_as_table = assert_as_table }

@@ -128,10 +128,21 @@ static void producer_make_room(flow_relay *relay)
         flow_pause(&relay->flow, room_pause);
 }
 
+/* Under one lock with the look whether a row before it has failed meanwhile, which it must not
+ * overtake. */
+static int send_now(flow_relay *relay, const kafka_record *record, relay_row *row)
+{
+    pthread_mutex_lock(&relay->lock);
+    int code =
+        relay->reset ? RELAY_NOT_SENT : (int)kafka_producer_send(relay->producer, record, row);
+    pthread_mutex_unlock(&relay->lock);
+    return code;
+}
+
 static int send_record(flow_relay *relay, const kafka_record *record, relay_row *row)
 {
     for (;;) {
-        rd_kafka_resp_err_t code = kafka_producer_send(relay->producer, record, row);
+        int code = send_now(relay, record, row);
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL || flow_aborted(&relay->flow))
             return code;
         producer_make_room(relay);
@@ -164,22 +175,10 @@ static void send_row(flow_relay *relay, relay_row *row)
         row_failed(relay, row, code);
 }
 
-static bool in_reset(flow_relay *relay)
-{
-    pthread_mutex_lock(&relay->lock);
-    bool reset = relay->reset;
-    pthread_mutex_unlock(&relay->lock);
-    return reset;
-}
-
 static void send_rows(flow_relay *relay, relay_batch *batch)
 {
-    for (int i = 0; i < batch->n; i++) {
-        if (in_reset(relay))
-            relay_row_done(relay, &batch->rows[i], ROW_FAILED, RELAY_NOT_SENT);
-        else
-            send_row(relay, &batch->rows[i]);
-    }
+    for (int i = 0; i < batch->n; i++)
+        send_row(relay, &batch->rows[i]);
     flow_add(relay->reader_count, RELAY_N_sent, batch->n);
 }
 

@@ -5,9 +5,7 @@ local mysqld = require "spec.support.mysqld"
 local outbox = require "spec.support.outbox"
 local task = require "rlab.task"
 
-local function await(what, f)
-  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
-end
+local await = outbox.await
 
 -- feed(o) -> stop(). A statement that failed may have done its work, and may yet: what comes after it has
 --   other ids and other keys.

@@ -1,14 +1,10 @@
 -- flow.relay and its service on the running stack: what is published, in which order, marked by whom.
 local flow_relay = require "rlab.flow_relay"
 local http = require "rlab.http"
+local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local null = require "rlab.null"
 local outbox = require "spec.support.outbox"
-local task = require "rlab.task"
-
-local function await(what, f)
-  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
-end
 
 local function all_events(flow, what)
   local list = {}
@@ -18,8 +14,8 @@ local function all_events(flow, what)
   return list
 end
 
-local tally, doubles, assert_ordered, assert_all = outbox.tally, outbox.doubles, outbox.assert_ordered,
-  outbox.assert_all
+local await, tally, doubles = outbox.await, outbox.tally, outbox.doubles
+local assert_ordered, assert_all = outbox.assert_ordered, outbox.assert_all
 
 describe("the relay", function()
   local o
@@ -75,6 +71,51 @@ describe("the relay", function()
     await("no backlog", function() return flow:stats().backlog == 0 end)
     await("no oldest row", function() return flow:stats().oldest_unsent_us == 0 end)
     assert.are.equal(0, o:count "TRUE")
+  end)
+
+  -- The second batch is acknowledged and not marked.
+  for _, mark in ipairs { "update", "cursor" } do
+    it("cleans up what was sent, not what waits or was parked: " .. mark, function()
+      o:add(15)
+      must(o.db:exec "UPDATE outbox_event SET published_at = NOW(6) WHERE id <= 5")
+      must(o.db:exec "UPDATE outbox_event SET parked_reason = 'a spec' WHERE id = 1")
+      local service <close> = o:service({ mark = mark, batch = 5, in_flight = 1, cleanup_age = "0s" },
+        { ["relay.after_ack"] = "#2 pause" })
+      await("the clean-up", function() return service:metric "cleaned_total" >= 9 end)
+      assert.are.equal(6, o:count "TRUE")
+      assert.are.equal(1, o:count "parked_reason IS NOT NULL")
+      service:resume "relay.after_ack"
+      o:drained(mark)
+      assert.are.equal(10, #o:records())
+    end)
+  end
+
+  it("sends nothing twice that is in flight while it looks for rows with a lower id", function()
+    local late <close> = o:connect()
+    local service <close> = o:service({ in_flight = 3 }, { ["relay.after_ack"] = "1*pause" })
+    await("its first look", function() return service:metric "polls_total" > 2 end)
+    must(late:exec "BEGIN")
+    o:add(1, { db = late })
+    o:add(5)
+    await("the pause", function() return #service:hits() == 1 end)
+    local polls = service:metric "polls_total"
+    await("twenty more looks", function() return service:metric "polls_total" > polls + 20 end)
+    assert.are.equal(5, #o:records())
+    must(late:exec "COMMIT")
+    service:resume "relay.after_ack"
+    o:drained()
+    assert.are.equal(6, #o:records())
+  end)
+
+  it("sends a key to the partition to which other clients send it", function()
+    o:add(20, { keys = 20 })
+    local flow <close> = open() -- luacheck: ignore 211
+    o:drained()
+    local other <close> = must(kafka.producer { brokers = o.brokers, partitioner = "murmur2_random" })
+    for _, record in ipairs(o:records()) do
+      local report = must(other:send { topic = o.topic, key = record.key, value = "other" })
+      assert.are.equal(report.partition, record.partition)
+    end
   end)
 
   it("finds rows that commit behind a later id", function()
@@ -281,16 +322,29 @@ describe("the relay", function()
       assert_all(o, records, 100)
     end)
 
-    it("sends again what an armed error keeps from its mark", function()
-      o:add(50)
-      local service <close> = o:service({ batch = 10, in_flight = 3 },
-        { ["relay.after_claim"] = "#2 error(NO)", ["relay.after_ack"] = "#4 error(NO)" })
-      o:drained()
-      local records, hits = o:records(), service:hits()
-      assert_all(o, records, 50)
-      assert_ordered(records)
-      assert.are.equal(2, #hits)
-      assert.are.equal(10, #doubles(records))
+    for _, mark in ipairs { "update", "delete", "cursor" } do
+      it("sends again what an armed error keeps from its mark: " .. mark, function()
+        o:add(50)
+        local service <close> = o:service({ mark = mark, batch = 10, in_flight = 3 },
+          { ["relay.after_claim"] = "#2 error(NO)", ["relay.after_ack"] = "#4 error(NO)" })
+        o:drained(mark)
+        local records, hits = o:records(), service:hits()
+        assert_all(o, records, 50)
+        assert_ordered(records)
+        assert.are.equal(2, #hits)
+        assert.are.equal(10, #doubles(records))
+      end)
+    end
+
+    it("passes nothing with its cursor that was not sent", function()
+      o:add(30)
+      local first <close> = o:service({ mark = "cursor", batch = 10, in_flight = 1, lease = "2s" },
+        { ["relay.after_claim"] = "1*error(NO) -> kill" })
+      assert.are.same({ signal = "KILL" }, must(first.process:wait "60s"))
+      -- luacheck: ignore 211
+      local second <close> = o:service { mark = "cursor", batch = 10 }
+      o:drained "cursor"
+      assert_all(o, o:records(), 30)
     end)
 
     it("finishes what it has on SIGTERM", function()
@@ -301,99 +355,6 @@ describe("the relay", function()
       assert.are.same({ code = 0 }, must(service.process:wait "60s"))
       assert.are.equal(#o:records(), o:count "published_at IS NOT NULL")
       assert.are.equal(0, o.db:value "SELECT COUNT(*) FROM relay_lease WHERE owner IS NOT NULL")
-    end)
-  end)
-
-  describe("in several instances", function()
-    for _, mark in ipairs { "update", "cursor" } do
-      it("shares the shards: " .. mark, function()
-        local a <close> = open { name = "a", mark = mark, lease = "5s", batch = 50 }
-        await("all", function() return a:stats().leases == 64 end)
-        o:add(1000, { keys = 100 })
-        local b <close> = open { name = "b", mark = mark, lease = "5s", batch = 50 }
-        await("halves", function() return a:stats().leases == 32 and b:stats().leases == 32 end)
-        o:add(2000, { keys = 100 })
-        o:drained(mark)
-        must(a:stop())
-        o:add(1000, { keys = 100 })
-        await("the rest", function() return b:stats().leases == 64 end)
-        o:drained(mark)
-        must(b:stop())
-        local records = o:records()
-        assert.are.equal(4000, #records)
-        assert_all(o, records, 4000)
-        assert_ordered(records)
-        assert.is_true(a:stats().marked > 1000 and b:stats().marked > 1000)
-      end)
-    end
-
-    -- A stops for longer than its lease, between acknowledgement and mark, and B takes over.
-    -- meanwhile(): before A goes on to its mark
-    local function stale(settings, meanwhile)
-      local set = { batch = 10, in_flight = 1, lease = "500ms" }
-      for key, value in pairs(settings) do set[key] = value end
-      o:add(10)
-      local a = o:service(set, { ["relay.after_ack"] = "1*pause" })
-      await("the pause", function() return #a:hits() == 1 end)
-      must(a.process:stop())
-      local b = o:service { batch = 10, in_flight = 1, lease = "500ms" }
-      await("B's marks", function() return b:metric "marked_total" == 10 end)
-      must(b.process:stop())
-      local before = o.db:value "SELECT MAX(published_at) FROM outbox_event"
-      must(a.process:cont())
-      if meanwhile then meanwhile() end
-      a:resume "relay.after_ack"
-      return a, b, before
-    end
-
-    local function assert_refused(a, b, before)
-      await("the mark or the fence",
-        function() return a:metric "marked_total" + a:metric "fenced_total" == 10 end)
-      assert.are.equal(10, a:metric "fenced_total")
-      assert.are.equal(before, o.db:value "SELECT MAX(published_at) FROM outbox_event")
-      a:close()
-      b:close()
-    end
-
-    it("refuses the mark of a stale one", function() assert_refused(stale {}) end)
-
-    it("refuses the mark of one that has its shards again, under another token", function()
-      assert_refused(stale({}, function()
-        await("the leases of B, which stands still, to be A's", function()
-          return o.db:value "SELECT COUNT(*) FROM relay_lease WHERE owner LIKE 'relay-1/%'" == 64
-        end)
-      end))
-    end)
-
-    it("lets a stale one mark rows that are no longer its own when the fence is off", function()
-      local a, b, before = stale { fence = false }
-      await("the mark", function() return a:metric "marked_total" == 10 end)
-      assert.is_true(before < o.db:value "SELECT MAX(published_at) FROM outbox_event")
-      a:close()
-      b:close()
-    end)
-  end)
-
-  describe("in transactions", function()
-    it("publishes each row once; a stale one is fenced and nothing of it is seen", function()
-      local set = { batch = 10, lease = "3s", transactional_id = "tx-" .. o.topic }
-      o:add(10)
-      local a <close> = o:service(set, { ["relay.after_claim"] = "1*pause" })
-      await("the pause", function() return #a:hits() == 1 end)
-      must(a.process:stop())
-      local b <close> = o:service(set)
-      await("B's marks", function() return b:metric "marked_total" == 10 end)
-      must(a.process:cont())
-      a:resume "relay.after_claim"
-      await("the fence, by Kafka or by the lease",
-        function() return a:metric "retries_total" == 10 or a:metric "resets_total" > 0 end)
-      o:add(20)
-      o:drained()
-      local records = o:records()
-      assert.are.equal(30, #records)
-      assert.are.same({}, doubles(records))
-      assert.are.equal(0, a:metric "leases")
-      assert.are.equal(64, b:metric "leases")
     end)
   end)
 
