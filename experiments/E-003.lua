@@ -45,7 +45,7 @@ sources["lost-response"] = function(lab, arm)
   local cut = lab:rule { api = "Produce", topic = topic, nth = 5, action = "cut-after",
     name = "the 5th Produce is answered and the answer lost" }
   lab:service("relay", { batch = RELAY_BATCH, in_flight = 1,
-    producer = { ["enable.idempotence"] = tostring(idempotent), ["batch.num.messages"] = "1",
+    producer = { ["enable.idempotence"] = not idempotent and "false" or nil, ["batch.num.messages"] = "1",
     ["max.in.flight.requests.per.connection"] = "1", ["linger.ms"] = "0" } }, { via_proxy = true })
   cut:await "20s"
   lab:drain {}
