@@ -128,4 +128,25 @@ describe("the command service under faults of MySQL", function()
     -- it served, so it says that it serves
     assert.equal(200, must(http.get(service.url .. "/actuator/health/readiness")).status)
   end)
+
+  it("says that nobody knows of a commit that is not answered in time", function()
+    local one <close> = services.spawn("command",
+      { mysql = ("mysql://app:secret@127.0.0.1:%d/%s"):format(own.port, SCHEMA), pool = 1,
+      failpoints = true, deadline = "5s" }, { RLAB_FAILPOINTS = "cmd.before_commit=1*pause" })
+    local db <close> = must(own:connect { database = SCHEMA })
+    local asked = task.spawn(function()
+      return one:call("POST", "/accounts/1/entries", { request_id = "unknown", amount = 1 })
+    end)
+    must(task.wait_until(function()
+      return select(2, one:call("GET", "/failpoints/cmd.before_commit")).hits == 1 end,
+      { at_most = "60s", what = "the pause" }))
+    must(db:exec "FLUSH TABLES WITH READ LOCK") -- a commit waits for its end
+    must(http.post(one.url .. "/failpoints/cmd.before_commit/resume", ""))
+    local status, problem = asked:join()
+    must(db:exec "UNLOCK TABLES")
+    assert.equal(503, status)
+    assert.matches("nobody knows", problem.detail)
+    assert.equal(201, (one:call("POST", "/accounts/1/entries", { request_id = "unknown", amount = 1 })))
+    assert.equal(1, must(db:value "SELECT COUNT(*) FROM ledger_entry WHERE request_id = 'unknown'"))
+  end)
 end)

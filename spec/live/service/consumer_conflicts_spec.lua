@@ -1,6 +1,7 @@
 -- Who else is there: other members of the group, other transactions, readers of the cache.
 local cache = require "rlab.cache"
 local ledger = require "spec.support.ledger"
+local lock_waits = require "spec.support.lock_waits"
 local must = require "rlab.must"
 local redis = require "rlab.redis"
 
@@ -60,6 +61,59 @@ describe("a partition that is taken away", function()
   end)
 end)
 
+describe("a partition that is taken away while a record of it is under way", function()
+  local l
+
+  before_each(function() l = ledger.open("moved", { partitions = 2 }) end)
+  after_each(function() l:close() end)
+
+  local function start(settings, name, points)
+    settings.workers, settings.batch, settings.dedup, settings.name = 2, 1, "none", name
+    return l:service("consumer", quick(settings), points)
+  end
+
+  local function publish(n)
+    for p = 0, 1 do l:publish(n, { partition = p }) end
+  end
+
+  it("is handed over when that is done and its offset committed", function()
+    publish(5)
+    local first <close> = start({ revoke_wait = "30s" }, "first",
+      { ["consumer.after_db_commit"] = "2*pause" })
+    ledger.until_("a record of each is applied", function() return #first:hits() == 2 end)
+    local second <close> = start({ revoke_wait = "30s" }, "second")
+    ledger.until_("the first is to let them go",
+      function() return first:metric "rlab_consumer_position" == nil end)
+    first:resume "consumer.after_db_commit"
+    ledger.until_("all are done", function() return l:committed() == 10 end)
+    assert.equal(0, first:stop().code)
+    assert.equal(0, second:stop().code)
+    assert.same({ 10, 0 }, { l:count "effect_log", doubled(l) })
+  end)
+
+  -- The first is not told, and goes on: nobody but MySQL can know.
+  it("is counted once where its offset is in MySQL", function()
+    publish(1)
+    local settings = { commit = "mysql", drop_lost = false, revoke_wait = "200ms", fetch = 50 }
+    local first <close> = start(settings, "first")
+    ledger.until_("both partitions are begun", function() return l:count "consumer_offset" == 2 end)
+    first:failpoint("consumer.before_begin", "2*pause")
+    first:failpoint("consumer.in_tx", "return")
+    publish(5)
+    ledger.until_("both partitions wait", function() return #first:hits() == 2 end)
+    local second <close> = start(settings, "second")
+    ledger.until_("the second has done its partition", function() return l:count "effect_log" >= 7 end)
+    first:resume "consumer.before_begin"
+    ledger.until_("the first has tried", function() return #first:hits() >= 4 end)
+    ledger.until_("all are done", function()
+      return math.tointeger(tonumber(must(l.db:value "SELECT SUM(next_offset) FROM consumer_offset"))) == 12
+    end)
+    assert.equal(0, first:stop().code)
+    assert.equal(0, second:stop().code)
+    assert.same({ 12, 0 }, { l:count "effect_log", doubled(l) })
+  end)
+end)
+
 describe("a deadlock", function()
   local l
 
@@ -97,6 +151,21 @@ describe("a deadlock", function()
   it("sends a healthy record to the DLQ where it is taken for its fault", function()
     local _, deadlocks, parked = meet { on_deadlock = "dlq" }
     assert.same({ 1, 1 }, { deadlocks, parked })
+  end)
+
+  -- Both wait for account 1, and hold nothing while they do.
+  it("does not come about where accounts are locked in the order of their ids", function()
+    must(l.db:exec "BEGIN")
+    must(l.db:exec "UPDATE account_view SET version = version WHERE account_id = 1")
+    local service <close> = l:service("consumer", quick { lock_wait = "20s", workers = 2, batch = 1 })
+    l:transfer(1, 1, 2, 100, 0)
+    lock_waits.await(l.db, l.schema, 1)
+    l:transfer(2, 2, 1, 30, 1)
+    lock_waits.await(l.db, l.schema, 2)
+    must(l.db:exec "COMMIT")
+    ledger.until_("both are done", function() return l:committed() == 2 end)
+    assert.equal(0, service:metric "rlab_consumer_deadlocks_total")
+    assert.equal(4, l:count "effect_log")
   end)
 
   it("loses the first half where only the statement is repeated", function()
@@ -179,6 +248,16 @@ describe("the cache", function()
         end
         r:call("DEL", cache.key(l.prefix, account))
       end
+    end
+  end)
+
+  it("is told of both accounts of a transfer", function()
+    for account = 1, 2 do fill(account, 0, 0) end
+    l:transfer(1, 1, 2, 100, 0)
+    l.published = 1
+    consumed { cache = "del-after" }
+    for account = 1, 2 do
+      assert.equal(require "rlab.null", must(cache.read(r, l.prefix, account)))
     end
   end)
 

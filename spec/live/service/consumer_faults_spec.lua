@@ -72,19 +72,22 @@ describe("without MySQL", function()
     assert.equal(0, service:stop().code)
   end)
 
-  it("SIGTERM ends it all the same, and the work comes again", function()
-    local service <close> = l:service("consumer", quick { batch = 20, mysql_timeout = "1s" })
-    well(service)
-    server.child:kill "STOP"
-    l:publish(50)
-    ill(service, "mysql")
-    assert.equal(0, service:stop().code)
-    server.child:cont()
-    local second <close> = l:service("consumer", quick {})
-    ledger.until_("the group is at the end", function() return l:committed() == 50 end)
-    each_once(l, 50)
-    assert.equal(0, second:stop().code)
-  end)
+  for what, settings in pairs { partitions = { batch = 20 }, ["a pool"] = { commit = "pool-min" } } do
+    it("SIGTERM ends it all the same, and the work comes again: " .. what, function()
+      settings.mysql_timeout = "1s"
+      local service <close> = l:service("consumer", quick(settings))
+      well(service)
+      server.child:kill "STOP"
+      l:publish(50)
+      ill(service, "mysql")
+      assert.equal(0, service:stop().code)
+      server.child:cont()
+      local second <close> = l:service("consumer", quick {})
+      ledger.until_("the group is at the end", function() return l:committed() == 50 end)
+      each_once(l, 50)
+      assert.equal(0, second:stop().code)
+    end)
+  end
 end)
 
 describe("without Redis", function()

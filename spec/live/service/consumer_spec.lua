@@ -144,6 +144,7 @@ describe("the consumer, killed", function()
           { ["consumer.before_begin"] = ("pause if id=%s"):format(events[40].id) })
         ledger.until_("all others are applied", function() return l:count "effect_log" == 59 end)
         if case.commit == "pool-max" then at_end(l, events) end
+        ledger.until_("what is before it is committed", function() return l:committed() >= 39 end)
         first.process:kill "KILL"
         first:await()
       end

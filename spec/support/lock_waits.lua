@@ -1,0 +1,18 @@
+-- Transactions of a schema that wait for a row lock.
+local must = require "rlab.must"
+local task = require "rlab.task"
+
+local M = {}
+
+-- await(db, schema, n, [look]): until so many of them wait; look() is called before each look. The server's
+--   table is a copy that is made anew when nobody has read it for 100 ms.
+function M.await(db, schema, n, look)
+  must(task.wait_until(function()
+    if look then look() end
+    return must(db:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t
+      JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+      WHERE p.db = ? AND t.trx_state = 'LOCK WAIT']], schema)) >= n
+  end, { at_most = "60s", every = "150ms", what = ("%d lock waits"):format(n) }))
+end
+
+return M
