@@ -157,8 +157,7 @@ return experiment {
   side_by_side = true,
 
   arms = {
-    wrong "no-invalidation" { says = "the cache is left to its TTL, ten minutes", cache = "none",
-      fill = "lease" },
+    wrong "no-invalidation" { says = "the cache is left to a TTL of 10 min", cache = "none", fill = "lease" },
     wrong "skip-what-was-seen" { says = "an event that had been applied before is skipped, its \z
       invalidation too", cache = "lease", fill = "lease", invalidate_seen = false },
     right "lease" { says = "a reader fills under a lease that an invalidation takes away", cache = "lease",
