@@ -164,15 +164,21 @@ end
 
 local CHANGES = 10 -- seconds in which a group may be busy with what the lab did to a member
 
--- Each change that the lab made of who is a member, in ms since 1970.
+-- A failpoint that ends a process or holds it can cost a session; an error of one is the story's work.
+local costly = { kill = true, exit = true, pause = true, sleep = true, barrier = true }
+
+-- What the lab did to the members, in ms since 1970: what can end a session, and what moves partitions, which
+-- a start does, too.
 local function planned_changes(children)
-  local list = {}
+  local ends, moves = {}, {}
   for _, child in ipairs(children) do
-    list[#list + 1] = child.spawned_ms
-    list[#list + 1] = child.meant_ms
-    for _, hit in ipairs(child:hits()) do list[#list + 1] = hit.time // 1000000 end
+    ends[#ends + 1], moves[#moves + 1] = child.meant_ms, child.spawned_ms
+    for _, hit in ipairs(child:hits()) do
+      if costly[hit.action] then ends[#ends + 1] = hit.time // 1000000 end
+    end
   end
-  return list
+  table.move(ends, 1, #ends, #moves + 1, moves)
+  return { lost = ends, fenced = moves, revoked = moves }
 end
 
 local function near_a_change(changes, at_ms)
@@ -189,7 +195,8 @@ local function rows_of_log(lab, child, changes, rows)
   for line in (fs.read(child.lab.run.dir .. "/" .. child.name .. ".log") or ""):gmatch "[^\n]+" do
     local ok, entry = pcall(json.decode, line)
     local kind = ok and type(entry) == "table" and kinds[entry.message]
-    if kind and entry.at_ms and not child.meant and not near_a_change(changes, entry.at_ms) then
+    if kind and entry.at_ms and not child.meant
+      and not near_a_change(changes[entry.message], entry.at_ms) then
       local at = (entry.at_ms - offset) / 1000
       rows[#rows + 1] = { what = child.name, kind = kind, from = at, ["until"] = at, seconds = 0 }
     end

@@ -137,4 +137,42 @@ describe("the heartbeat", function()
     end)
     assert.is_true(beat:quiet() < 2)
   end)
+
+  -- The disturbances of an arm with one service, which wrote `message` now and had these hits now.
+  local function told(message, hits, more)
+    local dir, now = require("rlab.fs").tmpdir "heartbeat", require("rlab.clock").unix_ms()
+    require("rlab.fs").write(dir .. "/service.log", ('{"message":"%s","at_ms":%d}\n'):format(message, now))
+    for _, hit in ipairs(hits) do hit.time = now * 1000000 end
+    local beat = heartbeat.start { stack = { servers = function() return {} end } }
+    local lab = lab_with(beat)
+    lab.run.dir = dir
+    lab.children[1] = { name = "service", lab = lab, spawned_ms = now - 60000,
+      hits = function() return hits end }
+    for key, value in pairs(more or {}) do lab.children[1][key] = value end
+    beat:stop()
+    local rows = beat:disturbances(lab)
+    require("rlab.fs").remove(dir)
+    for _, one in ipairs(rows) do
+      if one.what == "service" then return one.kind end
+    end
+    return nil
+  end
+
+  it("reads in a service's log that it lost its session or its partitions", function()
+    assert.are.equal("session lost", told("lost", {}))
+    assert.are.equal("rebalance", told("revoked", {}))
+    assert.is_nil(told("assigned", {}))
+  end)
+
+  it("takes a kill or a held process for the cause, and no error that the story planned", function()
+    assert.is_nil(told("lost", { { action = "kill" } }))
+    assert.is_nil(told("lost", { { action = "error" }, { action = "pause" } }))
+    assert.are.equal("session lost", told("lost", { { action = "error" }, { action = "print" } }))
+  end)
+
+  it("takes a start for the cause of moved partitions, and of no lost session", function()
+    local now = { spawned_ms = require("rlab.clock").unix_ms() }
+    assert.is_nil(told("revoked", {}, now))
+    assert.are.equal("session lost", told("lost", {}, now))
+  end)
 end)
