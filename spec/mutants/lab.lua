@@ -138,4 +138,9 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     before = "facts.lso < facts.hw) then",
     after = "facts.lso <= facts.hw) then",
     spec = "spec/unit/run/proof_spec.lua", it = "of the kind held_back" },
+  { id = "lab-must-fire-unproved", mechanism = "what must fire is a fault that needs its proof",
+    file = "lua/rlab/lab/children.lua",
+    before = "if must_fire then self.due[#self.due + 1]",
+    after = "if must_fire and #list > 1 then self.due[#self.due + 1]",
+    spec = "spec/live/lab/lab_spec.lua", it = "is killed and started again under load, frozen, stopped" },
 }
