@@ -1,0 +1,83 @@
+-- Ctrl-C while mutants run (deps/mutants.lua): it ends, nothing that it started is left, and no copy of the
+-- tree with a mutant in it. In a project of its own, whose judge and compiler take longer than anybody waits.
+local fs = require "rlab.fs"
+local process = require "rlab.process"
+local task = require "rlab.task"
+
+local RUNNER = fs.realpath "deps/mutants.lua"
+
+local SLEEPS = "#!/bin/sh\necho $$ >\"$PROJECT/at\"\nsleep 300\n"
+local FILES = {
+  ["code.txt"] = "good\n",
+  ["Makefile"] = ".PHONY: rlab\nrlab:\n\t@./compiler\n",
+  ["spec/mutants/all.lua"] = [[return { { id = "one", mechanism = "m", file = "code.txt", before = "good",
+    after = "bad", run = "E-999", exit = 1, check = "c" } }]],
+}
+
+local function make_project(dir, judge, compiler)
+  for path, text in pairs(FILES) do
+    assert(fs.mkdir((dir .. "/" .. path):match "(.*)/"))
+    assert(fs.write(dir .. "/" .. path, text))
+  end
+  assert(fs.mkdir(dir .. "/build"))
+  assert(fs.write(dir .. "/rlab", judge, { mode = tonumber("755", 8) }))
+  assert(fs.write(dir .. "/compiler", compiler, { mode = tonumber("755", 8) }))
+  local git <close> = assert(process.spawn { cwd = dir,
+    cmd = { "sh", "-c", "git init -q && git add -A && git -c user.name=x -c user.email=x commit -qm x" } })
+  assert.are.same({ code = 0 }, git:wait "30s")
+end
+
+-- Who is in the session that `leader` began, in whatever group, and lives.
+local function session_of(leader)
+  local ps <close> = assert(process.spawn { cmd = { "ps", "-eo", "sid=,stat=,args=" } })
+  ps:wait()
+  local list = {}
+  for line in ps:output():gmatch "[^\n]+" do
+    local session, state = line:match "^%s*(%d+)%s+(%S+)"
+    if tonumber(session) == leader and not state:find "Z" then list[#list + 1] = line end
+  end
+  return list
+end
+
+-- To every process of the group, as a terminal sends it.
+local function interrupt(leader)
+  local kill <close> = assert(process.spawn { cmd = { "bash", "-c", "kill -INT -- -" .. leader } })
+  assert.are.same({ code = 0 }, kill:wait())
+end
+
+local function interrupted(dir, judge, compiler, words)
+  make_project(dir, judge, compiler)
+  local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+    cmd = { "lua5.4", RUNNER, table.unpack(words or {}) } })
+  assert(task.wait_until(function() return fs.exists(dir .. "/at") end, { at_most = "30s", every = "10ms" }))
+  local there, with = fs.exists(dir .. "/build-mutants/tree"), #session_of(runner.pid)
+  interrupt(runner.pid)
+  local status, late = runner:wait "10s"
+  return { status = status, late = late, said = runner:output(), there = there, with = with,
+    left = session_of(runner.pid), copy = fs.exists(dir .. "/build-mutants"),
+    code = fs.read(dir .. "/code.txt") }
+end
+
+describe("mutants, interrupted", function()
+  local dir
+  before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
+  after_each(function() assert(fs.remove(dir)) end)
+
+  local function ends(seen)
+    assert.is_true(seen.there and seen.with > 1) -- it was at work
+    assert.is_not_nil(seen.status, tostring(seen.late))
+    assert.are_not.same({ code = 0 }, seen.status)
+    assert.matches("interrupted", seen.said)
+    assert.are.same({}, seen.left)
+    assert.is_false(seen.copy)
+    assert.are.equal("good\n", seen.code)
+  end
+
+  it("end while a judge runs, with nothing left behind", function()
+    ends(interrupted(dir, SLEEPS, "#!/bin/sh\n", { "--draw", "1", "--seed", "1" }))
+  end)
+
+  it("end while a mutant is compiled, with nothing left behind", function()
+    ends(interrupted(dir, "#!/bin/sh\n", SLEEPS))
+  end)
+end)
