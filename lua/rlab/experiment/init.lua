@@ -16,9 +16,9 @@ Experiment.__index = Experiment
 local keys = {
   id = "string", title = "string", question = "string", claim = "string", lesson = "string",
   needs = "table", arms = "table",
-  roles = "table", options = "table", setup = "function", run = "function", checks = "function",
-  verdict = "function",
-  moment = "function", limit = "string", why = "table", production = "table",
+  roles = "table", options = "table", owes = "table",
+  setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
+  limit = "string", why = "table", production = "table",
   references = "table", disrupts = "boolean",
   side_by_side = "boolean",
 }
@@ -90,11 +90,30 @@ local function check_partition(def, where)
   end
 end
 
+-- Debts are expected by class or arm, as checks are; there are no ids in them.
+local function check_owes(def, where)
+  local names = { "wrong", "right", "observe" }
+  for _, arm in ipairs(def.arms) do names[#names + 1] = arm.name end
+  for name, want in pairs(def.owes) do
+    for who, word in pairs(type(want) == "table" and want or { right = want }) do
+      if not tables.contains(names, who) then
+        script_error("%s: owes.%s: there is no arm '%s'%s", where, name, tostring(who),
+          options.hint(who, names))
+      end
+      if word ~= "holds" and word ~= "violated" then
+        script_error('%s: owes.%s: a debt is expected as "holds" or "violated"', where, name)
+      end
+    end
+  end
+end
+
 -- experiment { ... } -> Experiment; `source` is {path=, text=}
 local function make(def, source)
   if type(def) ~= "table" then script_error("%s: experiment takes a table", source.path) end
   check_keys(def, source)
   check_arms(def, place(source, "arms"))
+  def.owes = def.owes or {}
+  check_owes(def, place(source, "owes"))
   def.needs = def.needs or { "kafka" }
   check_needs(def, place(source, "needs"))
   check_partition(def, place(source, "needs"))

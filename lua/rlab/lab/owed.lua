@@ -100,19 +100,35 @@ local function worse(a, b)
   return a.seconds / a.limit > b.seconds / b.limit
 end
 
-local function judge_name(lab, name, list)
+-- foretold(want, arm) -> "violated" where the experiment expects that the arm does not keep the debt, else
+--   "holds". want: what its `owes` says of the debt, a word, or words by arm and class
+function M.foretold(want, arm)
+  if type(want) == "table" then want = want[arm.name] or want[arm.class] end
+  return want or "holds"
+end
+
+-- unforeseen(rows, owes, arm) -> the debt that ended the story, where the experiment expected it to be kept,
+--   else nil
+function M.unforeseen(rows, owes, arm)
+  local row = M.broken(rows)
+  return row and M.foretold(owes[row.name], arm) == "holds" and row or nil
+end
+
+local function judge_name(lab, name, list, want)
   local worst
   for _, row in ipairs(list) do
     if worse(row, worst) then worst = row end
   end
   local sentence = sentence_of(list, worst)
-  return core.add(lab, name, { debt = true, outcome = worst.kept and "holds" or "violated",
+  local check = core.add(lab, name, { debt = true, outcome = worst.kept and "holds" or "violated",
     value = worst.seconds, unit = "s", sentence = sentence,
-    counterexamples = worst.kept and {} or { { id = name, note = sentence } } }):expect "holds"
+    counterexamples = worst.kept and {} or { { id = name, note = sentence } } })
+  return check:expect(M.foretold(want, lab.arm))
 end
 
--- judge(lab, rows): one check for each name among an arm's debts. For the runner and `rlab check`.
-function M.judge(lab, rows)
+-- judge(lab, rows, owes): one check for each name among an arm's debts, which is expected to hold unless the
+--   experiment's `owes` says otherwise. For the runner and `rlab check`.
+function M.judge(lab, rows, owes)
   local order, by_name = {}, {}
   for _, row in ipairs(rows or {}) do
     if not by_name[row.name] then
@@ -120,7 +136,7 @@ function M.judge(lab, rows)
     end
     table.insert(by_name[row.name], row)
   end
-  for _, name in ipairs(order) do judge_name(lab, name, by_name[name]) end
+  for _, name in ipairs(order) do judge_name(lab, name, by_name[name], owes[name]) end
 end
 
 return M

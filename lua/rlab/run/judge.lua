@@ -28,7 +28,7 @@ function M.checks(exp, lab, seen, arm)
     local ok, failure = xpcall(exp.checks, script.traced, lab, seen, arm)
     if not ok then return script.error(failure, exp.path) end
   end
-  owed.judge(lab, seen.owed)
+  owed.judge(lab, seen.owed, exp.owes)
   local failure = without_expectation(exp, lab, arm)
   if not failure then disturbance.judge(lab.checks, seen, lab.shared) end
   return failure
@@ -59,11 +59,11 @@ end
 
 -- Why an arm has no verdict whatever its checks say: the run's history is not well-formed, it left no
 -- evidence, or a fault of its own or of the setup has no proof, judged again by what was stored of it.
-local function void_reason(stored, evidence, old, seen)
+local function void_reason(exp, arm, stored, evidence, old, seen)
   if stored.malformed then return stored.malformed end
   if not seen then return old.reason or "no evidence was stored" end
   local lost = lost_debts(stored, old, seen)
-  if lost or owed.broken(seen.owed) then return lost end
+  if lost or owed.unforeseen(seen.owed, exp.owes, arm) then return lost end
   local names = proof.lacking(stored.faults or {}, evidence.faults or {}, old.name)
   return names[1] and "no proof that this fault happened: " .. table.concat(names, ", ")
 end
@@ -80,7 +80,7 @@ end
 --   is its row in the stored result
 function M.stored_arm(exp, arm, stored, old, evidence)
   local seen = evidence.arms[old.name]
-  local void, checks = void_reason(stored, evidence, old, seen), {}
+  local void, checks = void_reason(exp, arm, stored, evidence, old, seen), {}
   if seen then
     local lab = stored_lab(exp, arm, evidence.shared)
     local failure = M.checks(exp, lab, seen, arm)

@@ -49,7 +49,8 @@ local function closing_of(failures)
 end
 
 -- -> what the story saw | nil, why nothing can be said. A debt that was not kept ends a story, which has seen
--- that and no more: whether faults that were still to come had a proof says nothing then.
+-- that and no more: whether faults that were still to come had a proof says nothing then, unless this end was
+-- expected of the arm.
 local function call(session, lab, f, ...)
   local ok, seen = within_limit(session, f, ...)
   local disturbances = json.array(session.heartbeat:disturbances(lab))
@@ -59,10 +60,12 @@ local function call(session, lab, f, ...)
     return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "")
   end
   if unclosed then return nil, unclosed end
-  if cut then return { owed = lab.debts, disturbances = disturbances } end
+  if owed.unforeseen(lab.debts, session.experiment.owes, lab.arm) then
+    return { owed = lab.debts, disturbances = disturbances }
+  end
   local unproved = lab:unproved()
   if unproved[1] then return nil, "no proof that this fault happened: " .. table.concat(unproved, ", ") end
-  seen = seen or {}
+  seen = ok and not cut and seen or {}
   seen.disturbances = disturbances
   if lab.arm then seen.owed = json.array(lab.debts) end
   return seen

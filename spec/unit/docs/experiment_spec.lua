@@ -56,6 +56,18 @@ describe("an experiment file", function()
     assert.matches("arm 2 is no arm", refusal(body:format "":gsub('right "b" {}', '{}')))
   end)
 
+  it("says which debts an arm is expected not to keep", function()
+    local ok, exp = load_text(body:format "owes = { sent = { a = 'violated', right = 'holds' } },")
+    assert.is_true(ok)
+    assert.are.same({ sent = { a = "violated", right = "holds" } }, exp.owes)
+    assert.are.same({}, select(2, load_text(body:format "")).owes)
+    assert.is_true((load_text(body:format "owes = { sent = 'violated' },")))
+    assert.matches("owes.sent: there is no arm 'rihgt', did you mean 'right'?",
+      refusal(body:format "owes = { sent = { rihgt = 'violated' } },"), 1, true)
+    assert.matches('owes.sent: a debt is expected as "holds" or "violated"',
+      refusal(body:format "owes = { sent = 3 },"), 1, true)
+  end)
+
   it("is found by id in either case, with a suggestion", function()
     assert.are.equal("experiments/E-012.lua", experiment.find "e-012")
     local ok, failure = pcall(experiment.find, "E-112")

@@ -83,9 +83,9 @@ describe("debts, judged", function()
     return { name = name, what = "x", limit = 4, seconds = seconds, kept = kept }
   end
 
-  local function judged(class, rows)
+  local function judged(class, rows, owes)
     local lab = arm_of(class)
-    owed.judge(lab, rows)
+    owed.judge(lab, rows, owes or {})
     return lab.checks
   end
 
@@ -104,5 +104,19 @@ describe("debts, judged", function()
     assert.are.equal("violated", outcome)
     assert.are.equal("drained: did not happen within 4.0 s: x (expected: holds)", reason)
     assert.are.equal("did not fail", (verdict.arm("wrong", judged("wrong", rows))))
+  end)
+
+  it("are expected to hold, unless the experiment says otherwise of the arm, its class or all", function()
+    local rows = { row("drained", 4, false) }
+    for _, case in ipairs {
+      { nil, "did not fail" }, { { sent = "violated" }, "did not fail" },
+      { { drained = { b = "violated" } }, "did not fail" },
+      { { drained = "violated" }, "fails as predicted" },
+      { { drained = { a = "violated" } }, "fails as predicted" },
+      { { drained = { wrong = "violated" } }, "fails as predicted" },
+      { { drained = { a = "holds", wrong = "violated" } }, "did not fail" },
+    } do
+      assert.are.equal(case[2], (verdict.arm("wrong", judged("wrong", rows, case[1]))))
+    end
   end)
 end)

@@ -10,7 +10,7 @@ describe("a stored run", function()
   teardown(function() fs.remove(dir) end)
 
   local arm = { name = "ids", class = "right" }
-  local exp = { id = "E-999", path = "none.lua", arms = { arm }, checks = function(lab, seen)
+  local exp = { id = "E-999", path = "none.lua", arms = { arm }, owes = {}, checks = function(lab, seen)
     lab.check.lost { of = seen.acked, in_ = seen.log }:expect "holds"
   end }
 
@@ -46,5 +46,49 @@ describe("a stored run", function()
       outcome(GOOD, judged))
     assert.are.same({ "violated", "drained: did not happen within 4.0 s: nothing left (expected: holds)" },
       outcome(GOOD, judged, (owed:gsub("true", "false"))))
+  end)
+
+  describe("of a wrong arm that is expected not to keep a debt", function()
+    local wrong = { name = "no-retry", class = "wrong" }
+    local checked = 0
+    local open = { id = "E-998", path = "none.lua", arms = { wrong },
+      owes = { retried = { ["no-retry"] = "violated" } }, checks = function(lab)
+        checked = checked + 1
+        lab.check.lost { of = { "x" }, in_ = { "x" } }:expect "holds"
+      end }
+
+    local function judged(kept, faults)
+      local debt = { name = "retried", what = "y", limit = 4, seconds = 4, at = 5, kept = kept }
+      local row, checks = judge.stored_arm(open, wrong, { checks = {}, faults = faults or {} },
+        { name = "no-retry" }, { arms = { ["no-retry"] = { owed = { debt } } }, faults = {} })
+      return { row.outcome, row.reason }, checks[#checks]
+    end
+
+    it("fails as predicted by it, and no other check is asked", function()
+      local said, check = judged(false)
+      assert.are.same({ "fails as predicted" }, said)
+      assert.are.same({ "retried", "violated", true }, { check.name, check.expects, check.as_expected })
+      assert.are.equal(0, checked)
+    end)
+
+    it("did not fail when the debt was kept", function()
+      assert.are.same({ "did not fail", "retried: after 4.00 s, at most 4.0 s without progress: y \z
+        (expected: violated)" }, (judged(true)))
+      assert.are.equal(1, checked)
+    end)
+
+    it("is inconclusive without the proof of its fault", function()
+      local faults = { { name = "a crash", arm = "no-retry", fired = true } }
+      assert.are.same({ "inconclusive", "no proof that this fault happened: a crash \z
+        (its proof was not stored)" }, (judged(false, faults)))
+    end)
+  end)
+
+  it("stops at a debt that nobody expected to be broken, before it asks for proofs", function()
+    local row = judge.stored_arm(exp, arm, { checks = {}, faults = { { name = "a crash", fired = false } } },
+      { name = "ids" }, { arms = { ids = { owed = { { name = "drained", what = "x", limit = 4, seconds = 4,
+        kept = false } } } }, faults = {} })
+    assert.are.same({ "violated", "drained: did not happen within 4.0 s: x (expected: holds)" },
+      { row.outcome, row.reason })
   end)
 end)

@@ -22,6 +22,8 @@ local experiment = {
         "run: function, run(lab, arm) -> seen; plain values, they are stored",
         "checks: function, checks(lab, seen, arm) makes lab.check calls with :expect; works on stored \z
           values only",
+        'owes: table, { name = "violated" or { arm or class = "violated" } }: debts (lab:owed) that an arm \z
+          is expected not to keep, an end that needs the proofs of its faults; others are expected to hold',
         "verdict: function, verdict(seen_by_arm, shared) -> the verdict sentence; without it, or when it \z
           says nil, the arms' sentences",
         'limit: duration = "3m", of each story',
