@@ -1,4 +1,5 @@
 -- Debts: kept and broken, live and judged again.
+local clock = require "rlab.clock"
 local owed = require "rlab.lab.owed"
 local task = require "rlab.task"
 local verdict = require "rlab.run.verdict"
@@ -70,6 +71,53 @@ describe("lab:owed", function()
     assert.is_false(ok)
   end)
 
+  it("counts quiet time only, and gives up when there is too little of it", function()
+    local lab = arm_of("right", 0)
+    function lab.give_up(_, fmt, ...) error(fmt:format(...), 0) end
+    local began = clock.ns()
+    lab.run = { heartbeat = { quiet = function() return (clock.ns() - began) / 1e9 / 3 end } }
+    local ok, failure = wait(lab, "drained", "x", never, "100ms")
+    assert.is_true(not ok and owed.is_broken(failure))
+    assert.is_true(lab.debts[1].seconds >= 0.3)
+    lab.run.heartbeat.quiet = function() return 7 end
+    ok, failure = wait(lab, "drained", "x", never, "100ms")
+    assert.is_false(ok)
+    assert.matches("^drained: did not happen within 0.[45] s, of which 0.0 s were quiet: the machine is too \z
+      busy", failure)
+    assert.are.equal(1, #lab.debts)
+  end)
+
+  it("begins its quiet time anew, too, when less is left", function()
+    local lab, left = arm_of("right", 0), 12
+    local began = clock.ns()
+    lab.run = { heartbeat = { quiet = function() return (clock.ns() - began) / 1e9 end } }
+    assert.is_true((wait(lab, "drained", "x", function()
+      left = left - 1
+      task.sleep "20ms"
+      return left == 0, left
+    end, "200ms")))
+  end)
+
+  it("looks often while a look is quick, and seldom while it is not", function()
+    local function looks(takes)
+      local lab, n = arm_of("right", 0), 0
+      wait(lab, "drained", "x", function()
+        n = n + 1
+        if takes then task.sleep(takes) end
+        return false
+      end, "400ms")
+      return n
+    end
+    assert.is_true(looks() > 8)
+    assert.is_true(looks "10ms" <= 5)
+  end)
+
+  it("is told from other failures", function()
+    local err = require "rlab.err"
+    assert.is_false(owed.is_broken(err.new { domain = "rlab", code = 0, name = "TIMEOUT", message = "x" }))
+    assert.is_false(owed.is_broken "OWED")
+  end)
+
   it("is an arm's: a setup has none", function()
     local lab = arm_of "right"
     lab.arm = nil
@@ -96,6 +144,12 @@ describe("debts, judged", function()
     assert.are.equal("after 3.00 s, at most 4.0 s without progress (the slowest of 2): x", checks[1].sentence)
     assert.are.equal(3, checks[1].value)
     assert.is_true(checks[1].debt and checks[1].as_expected)
+  end)
+
+  it("have a counterexample when they are broken", function()
+    assert.are.same({}, judged("right", { row("drained", 1, true) })[1].counterexamples)
+    assert.are.same({ { id = "drained", note = "did not happen within 4.0 s: x" } },
+      judged("right", { row("sent", 1, true), row("drained", 4, false) })[2].counterexamples)
   end)
 
   it("make a right arm violated and a wrong one one that did not fail", function()

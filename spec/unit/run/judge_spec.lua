@@ -91,4 +91,43 @@ describe("a stored run", function()
     assert.are.same({ "violated", "drained: did not happen within 4.0 s: x (expected: holds)" },
       { row.outcome, row.reason })
   end)
+
+  describe("as its checks are asked again", function()
+    local function asked(checks, evidence)
+      local one = { id = "E-997", path = "none.lua", arms = { arm }, owes = {}, checks = checks }
+      local row = judge.stored_arm(one, arm, { checks = {}, faults = {} }, { name = "ids" },
+        { arms = { ids = evidence or { got = 2 } }, faults = {}, shared = { n = 3,
+          disturbances = evidence and evidence.setup } })
+      return row.outcome, row.reason
+    end
+
+    it("says nothing where a check has no expectation, or its script fails", function()
+      local said, reason = asked(function(lab) lab.check.lost { of = { "x" }, in_ = { "x" } } end)
+      assert.are.equal("inconclusive", said)
+      assert.matches("check 'lost' of arm 'ids' has no :expect", reason, 1, true)
+      said, reason = asked(function() error "no such luck" end)
+      assert.are.equal("inconclusive", said)
+      assert.matches("the evidence cannot be judged: .*no such luck", reason)
+    end)
+
+    it("says nothing where it gives up, with the reason", function()
+      local said, reason = asked(function(lab) lab:give_up("%d of %d", 1, 2) end)
+      assert.are.equal("inconclusive", said)
+      assert.matches("the evidence cannot be judged: .*1 of 2", reason)
+    end)
+
+    it("shows the checks what the arm and the setup saw, and the arm", function()
+      local got
+      asked(function(lab, seen, which) got = { seen.got, lab.shared.n, which.name } end)
+      assert.are.same({ 2, 3, "ids" }, got)
+    end)
+
+    it("is inconclusive by what disturbed the arm, or its setup", function()
+      local function violated(lab) lab.check.lost { of = { "x" }, in_ = { "y" } }:expect "holds" end
+      local gone = { { what = "mysql", kind = "gone", from = 1, ["until"] = 2, seconds = 1 } }
+      assert.are.equal("violated", (asked(violated)))
+      assert.are.equal("inconclusive", (asked(violated, { disturbances = gone })))
+      assert.are.equal("inconclusive", (asked(violated, { setup = gone })))
+    end)
+  end)
 end)
