@@ -118,10 +118,11 @@ bool procfs_stopped(pid_t pid)
     return stopped;
 }
 
-static bool add_load(pid_t pid, const char *thread, procfs_load *out)
+/* One line of /proc/PID/task/TID/schedstat: ns on a processor, ns of waiting for one, slices. */
+static bool thread_of(pid_t pid, const char *tid, procfs_thread *out)
 {
     char path[96], text[96];
-    snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", (int)pid, thread);
+    snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", (int)pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -131,24 +132,22 @@ static bool add_load(pid_t pid, const char *thread, procfs_load *out)
     long long run, delay;
     if (sscanf(text, "%lld %lld", &run, &delay) != 2)
         return false;
-    out->run += run;
-    out->delay += delay;
+    *out = (procfs_thread){.tid = (pid_t)atoi(tid), .run = run, .delay = delay};
     return true;
 }
 
-bool procfs_load_of(pid_t pid, procfs_load *out)
+void procfs_threads(pid_t pid, procfs_thread_fn *f, void *arg)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    *out = (procfs_load){0};
     DIR *dir = opendir(path);
     if (!dir)
-        return false;
-    bool any = false;
+        return;
+    procfs_thread thread;
     for (struct dirent *e; (e = readdir(dir));)
-        any = (e->d_name[0] != '.' && add_load(pid, e->d_name, out)) || any;
+        if (e->d_name[0] != '.' && thread_of(pid, e->d_name, &thread))
+            f(&thread, arg);
     closedir(dir);
-    return any;
 }
 
 /* ---- names ---- */

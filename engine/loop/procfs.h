@@ -1,10 +1,10 @@
 /* What /proc knows about any process of this machine.
  *
- * Offers: state, start time and memory of a pid, a name that people recognise, who listens on a
- * port, how many bytes lie unread in a process's sockets, and ports that can be bound. A process is
- * known by its pid *and* start time, since pids are used again; the start time is an opaque number
- * that also tells boots apart. A zombie counts as gone when its other threads have ended too: it
- * holds no port and no file then.
+ * Offers: state, start time and memory of a pid, what each of its threads waited for a processor,
+ * a name that people recognise, who listens on a port, how many bytes lie unread in a process's
+ * sockets, and ports that can be bound. A process is known by its pid *and* start time, since pids
+ * are used again; the start time is an opaque number that also tells boots apart. A zombie counts
+ * as gone when its other threads have ended too: it holds no port and no file then.
  * Uses: base/buf, loop/tcp_table. Thread: any; nothing is kept between calls but the boot's
  * mark. */
 #ifndef RL_LOOP_PROCFS_H
@@ -34,13 +34,17 @@ bool procfs_alive(pid_t pid, int64_t start);
 /* Every thread is stopped (SIGSTOP has taken effect). */
 bool procfs_stopped(pid_t pid);
 
-/* What the scheduler says of all threads that live: ns on a processor, ns of waiting for one. */
-typedef struct procfs_load {
+/* What the scheduler says of a thread: ns on a processor, ns of waiting for one. A wait counts
+ * when it has ended. */
+typedef struct procfs_thread {
+    pid_t tid;
     int64_t run, delay;
-} procfs_load;
+} procfs_thread;
 
-bool procfs_load_of(pid_t pid,
-                    procfs_load *out); /* false: no such process, or the kernel keeps none */
+typedef void procfs_thread_fn(const procfs_thread *thread, void *arg);
+
+/* Each thread that lives; none when there is no such process, or the kernel keeps no figures. */
+void procfs_threads(pid_t pid, procfs_thread_fn *f, void *arg);
 
 /* The program's name from the command line: "mysqld" also when run through ld.so, "java
  * kafka.Kafka" for a JVM. */

@@ -70,20 +70,24 @@ static int process_l_state(lua_State *L)
     return 1;
 }
 
-/* load(pid) -> state, seconds on a processor, seconds of waiting for one; of all threads that live */
-static int process_l_load(lua_State *L)
+static void add_thread(const procfs_thread *thread, void *arg)
+{
+    lua_State *L = arg;
+    lua_createtable(L, 0, 2);
+    lua_pushnumber(L, (double)thread->run / 1e9);
+    lua_setfield(L, -2, "run");
+    lua_pushnumber(L, (double)thread->delay / 1e9);
+    lua_setfield(L, -2, "delay");
+    lua_rawseti(L, -2, thread->tid);
+}
+
+/* threads(pid) -> {[tid] = {run =, delay =}}: seconds on a processor, seconds of waiting for one */
+static int process_l_threads(lua_State *L)
 {
     pid_t pid = pid_arg(L, 1);
-    procfs_stat st;
-    procfs_load load;
-    if (!procfs_read(pid, &st))
-        return 0;
-    lua_pushlstring(L, &st.state, 1);
-    if (!procfs_load_of(pid, &load))
-        return 1;
-    lua_pushnumber(L, (double)load.run / 1e9);
-    lua_pushnumber(L, (double)load.delay / 1e9);
-    return 3;
+    lua_newtable(L);
+    procfs_threads(pid, add_thread, L);
+    return 1;
 }
 
 static int process_l_rss(lua_State *L)
@@ -303,7 +307,7 @@ int luaopen_rlab_process(lua_State *L)
                                          {"alive", process_l_alive},
                                          {"start_time", process_l_start_time},
                                          {"state", process_l_state},
-                                         {"load", process_l_load},
+                                         {"threads", process_l_threads},
                                          {"rss", process_l_rss},
                                          {"name", process_l_name},
                                          {"signal", process_l_signal},

@@ -6,6 +6,7 @@ local clock = require "rlab.clock"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
+local starvation = require "rlab.run.starvation"
 local task = require "rlab.task"
 
 local M = {}
@@ -14,8 +15,8 @@ local Heartbeat = {}
 Heartbeat.__index = Heartbeat
 
 local PERIOD, LATE = 0.1, 0.25 -- seconds between beats; one that comes later than that tells of a stall
-local WINDOW = 5 -- beats in which waiting for a processor is summed up
-local STARVED = 0.2 -- of a window: less happens on any machine that does more than one thing
+local WINDOW = 5 -- beats from one look at who waited for a processor to the next
+local STARVED = 0.1 -- of a window: less happens on any machine that does more than one thing
 local JOIN = 1.2 -- what is seen again within so many seconds goes on
 
 -- ---- rows ----
@@ -31,7 +32,7 @@ local function note(self, target, kind, from, to, seconds)
 end
 
 local function target_of(name, thing, lab)
-  return { name = name, thing = thing, lab = lab, last = {}, run = 0, delay = 0 }
+  return { name = name, thing = thing, lab = lab, last = {} }
 end
 
 -- ---- one beat ----
@@ -72,40 +73,43 @@ local function look_at_server(self, target, now, passed)
   end
 end
 
--- Seconds of the window in which the process could have gone on and had no processor: what its threads
--- waited, and no more than the share of its wishes that was not met.
-local function lost_of(target, pid, window)
-  local _, run, delay = process.load(pid)
-  if not run then return 0 end
-  local ran, waited = run - target.run, delay - target.delay
-  local first = target.pid ~= pid
-  target.pid, target.run, target.delay = pid, run, delay
-  if first or waited <= 0 or ran < 0 then return 0 end
-  return math.min(waited, window * waited / (ran + waited))
+-- Seconds of the window that this one waited for a processor.
+local function lost_of(target, window)
+  local pid = target.thing.pid
+  if not pid or target.thing.meant == "stopped" then return 0 end
+  local before = target.pid == pid and target.threads or {}
+  target.pid, target.threads = pid, process.threads(pid)
+  return starvation.lost(before, target.threads, window)
 end
 
--- How much of the window was lost to waiting: by the worst of rlab and the children, then by the worst server
--- that they may have waited for.
+-- Of rlab itself the lateness of its beats is what it lost: it looks on, and many of its looks that each wait
+-- a little keep nobody from the work.
 local function weigh(self, now)
-  local window = (now - self.weighed) / 1e9
-  local worst = { [true] = 0, [false] = 0 }
+  local window, lost = (now - self.weighed) / 1e9, { service = 0, server = 0, rlab = self.late }
   for target in pairs(self.targets) do
-    local pid = target.thing.pid
-    local lost = pid and target.thing.meant ~= "stopped" and lost_of(target, pid, window) or 0
-    if lost >= STARVED * window then note(self, target, "starved", self.weighed, now, lost) end
-    worst[target.server or false] = math.max(worst[target.server or false], lost)
+    local seconds = lost_of(target, window)
+    if seconds >= STARVED * window then note(self, target, "starved", self.weighed, now, seconds) end
+    local part = target.server and "server" or "service"
+    if target ~= self.own then lost[part] = math.max(lost[part], seconds) end
   end
-  self.quiet_s = self.quiet_s + math.max(0, window - self.disturbed - worst[true] - worst[false])
-  self.weighed, self.disturbed, self.beats = now, 0, 0
+  self.quiet_s = self.quiet_s + starvation.quiet(window, self.disturbed, lost)
+  self.weighed, self.disturbed, self.late, self.beats = now, 0, 0, 0
+end
+
+-- One that comes late tells of a stall, or of a wait for a processor.
+local function keep_lateness(self, late, now)
+  if late > LATE then
+    note(self, self.own, "stall", self.beaten, now, late)
+    self.disturbed = self.disturbed + late
+  else
+    self.late = self.late + math.max(0, late)
+  end
 end
 
 local function beat(self)
   local now = clock.ns()
   local passed = (now - self.beaten) / 1e9
-  if passed - PERIOD > LATE then
-    note(self, self.own, "stall", self.beaten, now, passed - PERIOD)
-    self.disturbed = self.disturbed + passed - PERIOD
-  end
+  keep_lateness(self, passed - PERIOD, now)
   local still = false
   for target in pairs(self.targets) do
     local look = target.server and look_at_server or target.thing.process and look_at_child
@@ -119,8 +123,8 @@ end
 -- start(session) -> heartbeat, beating until stop()
 function M.start(session)
   local now = clock.ns()
-  local self = setmetatable({ rows = {}, targets = {}, quiet_s = 0, disturbed = 0, beats = 0, beaten = now,
-    weighed = now }, Heartbeat)
+  local self = setmetatable({ rows = {}, targets = {}, quiet_s = 0, disturbed = 0, late = 0, beats = 0,
+    beaten = now, weighed = now }, Heartbeat)
   self.own = target_of("rlab", { pid = (process.self()) })
   self.targets[self.own] = true
   for _, server in ipairs(session.stack:servers()) do

@@ -260,6 +260,8 @@ describe("process", function()
     assert.is_true(process.rss(pid) > 1000000)
     assert.matches("rlab", process.name(pid))
     assert.is_nil(process.state(4194999))
+    assert.is_true(process.threads(pid)[pid].run > 0)
+    assert.are.same({}, process.threads(4194999))
   end)
 
   it("finds free ports, the owner of a taken one, and unread bytes", function()

@@ -75,6 +75,28 @@ static void ourselves(void **state)
     assert_int_equal(sockets, 0);
 }
 
+static void find_ourselves(const procfs_thread *thread, void *arg)
+{
+    procfs_thread *own = arg;
+    if (thread->tid == getpid())
+        *own = *thread;
+}
+
+static void threads(void **state)
+{
+    (void)state;
+    procfs_thread own = {0}, later = {0}, none = {0};
+    procfs_threads(getpid(), find_ourselves, &own);
+    assert_int_equal(own.tid, getpid());
+    assert_true(own.run > 0 && own.delay >= 0);
+    for (volatile int i = 0; i < 30000000; i++)
+        ;
+    procfs_threads(getpid(), find_ourselves, &later);
+    assert_true(later.run > own.run && later.delay >= own.delay);
+    procfs_threads(0, find_ourselves, &none);
+    assert_int_equal(none.tid, 0);
+}
+
 typedef struct sighting {
     int port, kernel, proc;
 } sighting;
@@ -125,6 +147,7 @@ static void listeners(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(stat_lines), cmocka_unit_test(names),
-                                       cmocka_unit_test(ourselves), cmocka_unit_test(listeners)};
+                                       cmocka_unit_test(ourselves), cmocka_unit_test(threads),
+                                       cmocka_unit_test(listeners)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
