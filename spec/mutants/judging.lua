@@ -197,4 +197,33 @@ return {
     before = "local due = term.percent >= 100 and (term.count or 1) or 1",
     after = "local due = 1",
     spec = "spec/unit/bind/failpoint_log_spec.lua", it = "or not often enough" },
+  { id = "proof-control-of-the-script", mechanism = "a control is a proof that the lab made",
+    file = "lua/rlab/proof/makers.lua",
+    before = [[if control ~= nil and not require("rlab.proof").is(control) then]],
+    after = [[if control ~= nil and not control then]],
+    spec = "spec/unit/run/proof_makers_spec.lua", it = "rows of nothing needs a control" },
+  { id = "proof-at-least-nothing", mechanism = "at least 0 is always there",
+    file = "lua/rlab/proof/makers.lua",
+    before = "math.type(want.at_least) and want.at_least > 0 and",
+    after = "math.type(want.at_least) and",
+    spec = "spec/unit/run/proof_makers_spec.lua", it = "says what may be wanted" },
+  { id = "proof-offset-of-partition-0", mechanism = "the offset of the partition that is asked for",
+    file = "lua/rlab/proof/makers.lua",
+    before = "[tostring(opts.partition or 0)]",
+    after = [[["0"] ]],
+    spec = "spec/unit/run/proof_makers_spec.lua", it = "committed asks for the group's offset" },
+  { id = "proof-key-never-there", mechanism = "what was not there cannot be removed",
+    file = "lua/rlab/proof/makers.lua",
+    before = [[
+  local before = must(redis:call("EXISTS", key))
+  act()]],
+    after = [[
+  local before = 1
+  act()]],
+    spec = "spec/unit/run/proof_makers_spec.lua", it = "removed sees the key before and after" },
+  { id = "proof-gone-by-its-word", mechanism = "that a server is gone is looked up",
+    file = "lua/rlab/proof/makers.lua",
+    before = "    after = server:alive() })",
+    after = "    after = false })",
+    spec = "spec/unit/run/proof_makers_spec.lua", it = "gone looks again" },
 }

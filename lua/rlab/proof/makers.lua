@@ -16,7 +16,7 @@ local function arming(child, point, expr)
     if expr == nil or armed[n] == expr then return n, armed[n] end
   end
   error(("lab.proof.hits: %s was never armed with %s = %s"):format(child.name, tostring(point),
-    expr and ("'%s'"):format(expr) or "anything"), 4)
+    expr and ("'%s'"):format(expr) or "anything"), 3)
 end
 
 local KEPT = { "hit", "term", "action", "arg", "number", "seconds", "pid", "mono" }
@@ -48,7 +48,7 @@ end
 -- exit(child, {signal = | code =}): its process has ended that way
 function M.exit(_, child, want)
   if type(want) ~= "table" or (want.signal == nil) == (want.code == nil) then
-    error('lab.proof.exit: say { signal = "KILL" } or { code = 0 }', 3)
+    error('lab.proof.exit: say { signal = "KILL" } or { code = 0 }', 2)
   end
   return of("exit", { process = child.name, pid = child.pid, ended = child:ending(),
     want = { signal = want.signal, code = want.code } })
@@ -56,7 +56,7 @@ end
 
 -- state(server | child, "T"): the state of its process in /proc
 function M.state(_, who, want)
-  if type(want) ~= "string" then error('lab.proof.state: say the state, such as "T"', 3) end
+  if type(want) ~= "string" then error('lab.proof.state: say the state, such as "T"', 2) end
   return of("state", { process = who.name, pid = who.pid, state = process.state(who.pid), want = want })
 end
 
@@ -79,13 +79,13 @@ local function check_want(name, want)
   local kind = type(want)
   if kind == "table" then kind = math.type(want.at_least) and want.at_least > 0 and "number" or "none" end
   if kind ~= "number" and kind ~= "string" then
-    error(("lab.proof.%s: say what is wanted, a number, a text or { at_least = n }"):format(name), 4)
+    error(("lab.proof.%s: say what is wanted, a number, a text or { at_least = n }"):format(name), 3)
   end
 end
 
 local function check_control(name, control)
   if control ~= nil and not require("rlab.proof").is(control) then
-    error(("lab.proof.%s: control is a proof that the lab made"):format(name), 4)
+    error(("lab.proof.%s: control is a proof that the lab made"):format(name), 3)
   end
 end
 
@@ -111,7 +111,7 @@ end
 
 -- committed(offset, {group =, topic =, partition = 0}): the brokers have this offset of the group
 function M.committed(lab, offset, opts)
-  if math.type(offset) ~= "integer" then error("lab.proof.committed: say the offset that is wanted", 3) end
+  if math.type(offset) ~= "integer" then error("lab.proof.committed: say the offset that is wanted", 2) end
   opts = opts or {}
   local got = lab:committed({ group = opts.group, topic = opts.topic })[tostring(opts.partition or 0)]
   return of("offset", { group = opts.group, topic = opts.topic, partition = opts.partition or 0, got = got,
