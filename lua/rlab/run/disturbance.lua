@@ -7,6 +7,9 @@ local M = {}
 local LONG = 1.0
 -- Of a limit on time: a tenth is less than the room that any bound leaves.
 local SHARE = 0.1
+-- Of the time that one waited for a processor: who waits longer than that goes on less than he stands still,
+-- and misses heartbeats, sessions and timeouts of requests as one does that was stopped.
+local MOSTLY = 0.5
 
 local words = {
   stall = "%s stood still for %.2f s from t=%.2f s", stopped = "%s was stopped for %.2f s from t=%.2f s",
@@ -37,11 +40,16 @@ local function loser(rows)
   return worst
 end
 
+local function stood_still(row)
+  if row.seconds < LONG then return false end
+  return row.kind ~= "starved" or row.seconds >= MOSTLY * (row["until"] - row.from)
+end
+
 -- What explains a check that is not as expected: every one by a long stop, or an event that changes who
 -- works; a limit on time also by all that one of them lost, if that is a tenth of the limit.
 local function explanation(rows, limit)
   for _, row in ipairs(rows) do
-    if always[row.kind] or (row.kind ~= "starved" and row.seconds >= LONG) then return row end
+    if always[row.kind] or stood_still(row) then return row end
   end
   local worst = limit and loser(rows)
   return worst and worst.seconds >= SHARE * limit and worst or nil

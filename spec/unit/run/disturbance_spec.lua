@@ -10,6 +10,10 @@ local function row(kind, seconds)
   return { what = "consumer-1", kind = kind, from = 3.1, ["until"] = 3.1 + seconds, seconds = seconds }
 end
 
+local function waited(seconds, of)
+  return { what = "consumer-1", kind = "starved", from = 3.1, ["until"] = 3.1 + of, seconds = seconds }
+end
+
 local function judged(check, ...)
   local one = { name = "lost", outcome = "violated", sentence = "1 record lost", expects = "holds",
     as_expected = false }
@@ -27,9 +31,15 @@ describe("a check that is not as expected", function()
     assert.are.equal("lost: 1 record lost; but consumer-1 was stopped for 2.31 s from t=3.10 s", check.reason)
   end)
 
-  it("stays where all was quiet, or a stop was short, or somebody waited for a processor", function()
+  it("stays where all was quiet, or a stop was short, or somebody waited a little for a processor", function()
     assert.are.equal("violated", (judged {}))
-    assert.are.equal("violated", (judged({}, row("stall", 0.9), row("starved", 5))))
+    assert.are.equal("violated", (judged({}, row("stall", 0.9), row("starved", 0.9), waited(2.4, 5))))
+  end)
+
+  it("is inconclusive where somebody waited for a processor longer than he went on", function()
+    local outcome, check = judged({}, waited(2.6, 5))
+    assert.are.equal("inconclusive", outcome)
+    assert.matches("consumer%-1 waited 2.60 s for a processor from t=3.10 s", check.reason)
   end)
 
   it("about time is inconclusive when a tenth of its limit was lost", function()
