@@ -227,8 +227,19 @@ static rl_err *mark_rows]],
     before = "if (gap->seen && gap->nwriters == 0) {",
     after = "if (gap->seen) {",
     waits = "E-026", run = "E-026", exit = 1, check = "lost" },
+  { id = "relay-gap-believes-an-old-list", mechanism = "only a fresh list of transactions settles a hole",
+    file = "engine/flow/relay/gap.c",
+    before = "if (relay_int(result, i, 1) && relay_int(result, i, 2))",
+    after = "if (relay_int(result, i, 0) >= 0)",
+    spec = "spec/live/service/relay_spec.lua", it = "list of transactions is an old one" },
 
   -- ---- fence and leases ----
+
+  { id = "relay-no-fence-by-default", mechanism = "the defaults are the right practice",
+    file = "lua/service/relay.lua",
+    before = [[{ name = "fence", type = "bool", default = true,]],
+    after = [[{ name = "fence", type = "bool", default = false,]],
+    spec = "spec/live/service/relay_leases_spec.lua", it = "refuses the mark of a stale one" },
 
   { id = "relay-fence-dropped", mechanism = "the mark of a stale relay is refused",
     file = "engine/flow/relay/mark.c",

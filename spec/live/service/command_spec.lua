@@ -123,6 +123,9 @@ describe("the command service", function()
     refused(404, "GET", "/accounts/2")
     refused(404, "GET", "/accounts/x")
     refused(404, "GET", "/nowhere")
+    for _, body in ipairs { '{"id":0}', '{"id":"2"}', '{"id":1.5}', "[]" } do
+      refused(400, "POST", "/accounts", body)
+    end
     assert.equal("POST", refused(405, "GET", path).headers.allow)
     refused(405, "DELETE", "/accounts/1")
     refused(413, "POST", path, (" "):rep(1 << 20) .. "{}")

@@ -112,6 +112,20 @@ describe("a partition that is taken away while a record of it is under way", fun
     assert.equal(0, second:stop().code)
     assert.same({ 12, 0 }, { l:count "effect_log", doubled(l) })
   end)
+
+  it("is gone on with where somebody else has put its offset in MySQL", function()
+    publish(10)
+    local one <close> = start({ commit = "mysql", fetch = 50 }, "one",
+      { ["consumer.before_begin"] = "pause if offset=3" })
+    ledger.until_("both partitions wait", function() return #one:hits() == 2 end)
+    must(l.db:exec "UPDATE consumer_offset SET next_offset = 8")
+    one:failpoint("consumer.before_begin", nil)
+    ledger.until_("both are at the end", function()
+      return math.tointeger(tonumber(must(l.db:value "SELECT SUM(next_offset) FROM consumer_offset"))) == 20
+    end)
+    assert.equal(0, one:stop().code)
+    assert.same({ 10, 0 }, { l:count "effect_log", doubled(l) })
+  end)
 end)
 
 describe("a deadlock", function()

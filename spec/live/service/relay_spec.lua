@@ -5,6 +5,7 @@ local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local null = require "rlab.null"
 local outbox = require "spec.support.outbox"
+local task = require "rlab.task"
 
 local function all_events(flow, what)
   local list = {}
@@ -184,6 +185,28 @@ describe("the relay", function()
         local records = o:records()
         assert.are.equal(6, #records)
         assert_ordered(records)
+      end)
+    end)
+
+    -- A list that somebody reads more often than every 100 ms is never made anew.
+    it("waits while the server's list of transactions is an old one", function()
+      local other <close>, reading = o:connect(), true
+      local function read() must(other:query "SELECT COUNT(*) FROM information_schema.innodb_trx") end
+      read()
+      local reader = task.spawn(function()
+        while reading do
+          read()
+          task.sleep "10ms"
+        end
+      end)
+      with_hole({}, function(flow, late)
+        await("the hole", function() return flow:stats().gap_waits > 40 end)
+        assert.are.equal(2, flow:stats().acked)
+        reading = false
+        reader:join()
+        must(late:exec "COMMIT")
+        o:drained "cursor"
+        assert.are.equal(6, #o:records())
       end)
     end)
 
