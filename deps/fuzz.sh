@@ -8,9 +8,9 @@ seconds=$1
 clang=$(command -v clang || command -v clang-14 || true)
 [ -n "$clang" ] || { echo "fuzz: clang is missing; install it: apt-get install clang libclang-rt-14-dev"; exit 69; }
 unset MAKEFLAGS MFLAGS MAKELEVEL
-${MAKE:-make} --no-print-directory -j"$(nproc)" BUILD=build-fuzz CC="$clang" build-fuzz/fuzz/proto build-fuzz/fuzz/texts
+${MAKE:-make} --no-print-directory -j"$(nproc)" BUILD=build-fuzz CC="$clang" build-fuzz/fuzz/{avro,proto,texts}
 broken=0
-for name in proto texts; do
+for name in avro proto texts; do
   mkdir -p "build-fuzz/corpus/$name"
   export FUZZ_SEEDS=build-fuzz/corpus/$name
   echo "  fuzz    $name, $seconds s"

@@ -71,7 +71,8 @@ bool err_is(const rl_err *err, rl_domain domain, const char *name)
 
 const char *err_domain_name(rl_domain domain)
 {
-    static const char *const names[] = {"system", "kafka", "mysql", "redis", "http", "registry", "rlab"};
+    static const char *const names[] = {"system", "kafka",    "mysql", "redis",
+                                        "http",   "registry", "rlab"};
     return names[domain];
 }
 

@@ -20,7 +20,7 @@ typedef enum rl_domain {
     RL_REDIS,
     RL_HTTP,
     RL_REGISTRY, /* a Schema Registry's error_code, else the status */
-    RL_LAB, /* rlab's own: CANCELLED, TIMEOUT, CLOSED, ... */
+    RL_LAB,      /* rlab's own: CANCELLED, TIMEOUT, CLOSED, ... */
 } rl_domain;
 
 typedef struct rl_err {
