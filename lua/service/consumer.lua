@@ -48,6 +48,20 @@ local options = {
     help = "sleep blocks the partition for the delay" },
   { name = "dlq", type = "string", help = 'topic of records that failed for good; TOPIC.dlq when not set, \z
     "-" for none: they are tried on and on' },
+  { name = "payload", type = "enum", default = "json", values = { "json", "avro" },
+    help = "what the values are; avro: with the id of the writer's schema in front" },
+  { name = "reader_schema", type = "string",
+    help = "of payload = avro: the schema, or @ and the name of its file" },
+  { name = "registry", type = "string", shown = "$SCHEMA_REGISTRY_URL",
+    help = "where the writers' schemas are" },
+  { name = "registry_timeout", type = "duration", default = "5s", min = "10ms",
+    help = "of one question to the registry; it is asked until it answers, and nothing fails meanwhile" },
+  { name = "amount", type = "string", default = "amount",
+    help = "the field that holds the amount; several names by comma, for a reader of several versions" },
+  { name = "missing", type = "enum", default = "refuse", values = { "refuse", "zero" },
+    help = "a field that is not there: zero reads it as 0, which nobody notices" },
+  { name = "undecodable", type = "enum", default = "park", values = { "park", "pass-over" },
+    help = "a record that cannot be decoded: pass-over loses it" },
   { name = "on_deadlock", type = "enum", default = "retry", values = { "retry", "dlq", "repeat-statement" },
     help = "after error 1213: only retry, of the whole transaction, is right" },
   { name = "on_lock_wait", type = "enum", default = "retry",
@@ -74,12 +88,31 @@ local passed = { "topic", "group", "consumer_name", "workers", "batch", "fetch",
   "dedup_ttl", "cache", "prefix", "cache_wait",
   "invalidate_seen", "transactional", "drop_lost", "retry", "retry_scale", "retry_wait", "on_deadlock",
   "on_lock_wait", "tries", "backoff_min",
-  "backoff_max", "lock_order", "lock_wait", "revoke_wait", "seed", "brokers", "consumer", "producer" }
+  "backoff_max", "lock_order", "lock_wait", "revoke_wait", "seed", "brokers", "consumer", "producer",
+  "payload", "registry_timeout", "amount", "missing", "undecodable" }
+
+local function read_file(path)
+  local f, failure = io.open(path, "rb")
+  if not f then usage("reader_schema: %s", failure) end
+  local text = f:read "a"
+  f:close()
+  return text
+end
+
+local function avro_options(config, o)
+  if config.payload ~= "avro" then return end
+  local schema = config.reader_schema
+  if not schema then usage "payload = avro needs reader_schema" end
+  o.reader_schema = schema:sub(1, 1) == "@" and read_file(schema:sub(2)) or schema
+  o.registry = config.registry or os.getenv "SCHEMA_REGISTRY_URL"
+  if not o.registry then usage "payload = avro needs registry, or SCHEMA_REGISTRY_URL" end
+end
 
 local function flow_options(config)
   local o = tables.merged(tables.picked(config, passed), { member = config.name, redis = config.redis,
     mysql = tables.merged(config.mysql, { read_timeout = config.mysql_timeout }) })
   o.handler = config.handler ~= nil
+  avro_options(config, o)
   if config.dlq ~= "-" then o.dlq = config.dlq or dlq.dlq_topic(config.topic) end
   return o
 end

@@ -41,6 +41,9 @@ static const char *const commits[] = {"after-work", "sync-after-work", "before-w
                                       "pool-max",   "pool-min",        "mysql",       NULL};
 static const char *const dedups[] = {"processed-event", "none", "redis", "position", NULL};
 static const char *const conflicts[] = {"retry", "dlq", "repeat-statement", "restart", NULL};
+static const char *const payloads[] = {"json", "avro", NULL};
+static const char *const undecodables[] = {"park", "pass-over", NULL};
+static const char *const missings[] = {"refuse", "zero", NULL};
 static const char *const retry_waits[] = {"topic", "sleep", NULL};
 static const char *const lock_orders[] = {"event", "id", NULL};
 
@@ -217,6 +220,13 @@ static const char *const keys[] = {"brokers",
                                    "lock_wait",
                                    "revoke_wait",
                                    "handler",
+                                   "payload",
+                                   "amount",
+                                   "missing",
+                                   "undecodable",
+                                   "reader_schema",
+                                   "registry",
+                                   "registry_timeout",
                                    "seed",
                                    NULL};
 
@@ -243,6 +253,22 @@ static void read_words(lua_State *L, flow_consume_opts *opts)
     opts->transactional = opts_bool(L, OPTS, "transactional", true);
     opts->drop_lost = opts_bool(L, OPTS, "drop_lost", true);
     opts->asks = opts_bool(L, OPTS, "handler", false);
+}
+
+static void read_payload(lua_State *L, flow_consume_opts *opts)
+{
+    bool avro = consume_read_word(L, "payload", "json", payloads) == 1;
+    opts->amount = opts_str(L, OPTS, "amount", "amount");
+    opts->missing_zero = consume_read_word(L, "missing", "refuse", missings) == 1;
+    opts->undecodable =
+        (flow_consume_undecodable)consume_read_word(L, "undecodable", "park", undecodables);
+    opts->reader_schema = opts_str(L, OPTS, "reader_schema", NULL);
+    opts->registry = opts_str(L, OPTS, "registry", NULL);
+    opts->registry_timeout = opts_duration(L, OPTS, "registry_timeout", 5);
+    luaL_argcheck(L, !avro || (opts->reader_schema && opts->registry), OPTS,
+                  "payload = avro needs reader_schema and registry");
+    if (!avro)
+        opts->reader_schema = NULL;
 }
 
 static void read_numbers(lua_State *L, flow_consume_opts *opts)
@@ -299,6 +325,7 @@ static int flow_consume_l_open(lua_State *L)
     read_words(L, &opts);
     read_cache(L, &opts);
     read_retry(L, &opts);
+    read_payload(L, &opts);
     read_numbers(L, &opts);
     read_stores(L, &opts);
     rd_kafka_conf_t **kept = kafka_conf_keep(L, consumer_conf(L, &opts));

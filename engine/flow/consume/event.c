@@ -97,6 +97,7 @@ void consume_story_read(const rd_kafka_message_t *msg, const char *group, consum
 
 typedef struct fields {
     consume_event *event;
+    const char *amount_names;
     bool have_id, have_account, have_amount, have_from, have_to, transfer;
     int64_t account, amount, from, to;
 } fields;
@@ -107,11 +108,23 @@ static bool is_key(const text *key, const char *name, size_t len)
 }
 #define IS(key, name) is_key(key, name, sizeof name - 1)
 
+/* Whether the key is one of the names, which commas part. */
+static bool is_one_of(const text *key, const char *names)
+{
+    for (const char *at = names; *at;) {
+        size_t len = strcspn(at, ",");
+        if (is_key(key, at, len))
+            return true;
+        at += len + (at[len] == ',');
+    }
+    return false;
+}
+
 static void take_int(fields *f, const text *key, int64_t v)
 {
     if (IS(key, "account_id"))
         f->account = v, f->have_account = true;
-    else if (IS(key, "amount"))
+    else if (is_one_of(key, f->amount_names))
         f->amount = v, f->have_amount = true;
     else if (IS(key, "balance"))
         f->event->balance = v;
@@ -217,9 +230,9 @@ static bool scan_member(scan *s, fields *f)
     return true;
 }
 
-static bool scan_members(const rd_kafka_message_t *msg, fields *f)
+static bool scan_members(consume_value value, fields *f)
 {
-    scan s = {msg->payload, (const char *)msg->payload + msg->len};
+    scan s = {value.json, value.json + value.len};
     if (!is_next(&s, '{'))
         return false;
     do
@@ -229,21 +242,22 @@ static bool scan_members(const rd_kafka_message_t *msg, fields *f)
     return is_next(&s, '}') && s.p == s.end;
 }
 
-static rl_err *read_slowly(const rd_kafka_message_t *msg, fields *f)
+static rl_err *read_slowly(consume_value value, fields *f)
 {
     json_reader r;
-    json_open(&r, msg->payload ? msg->payload : "", msg->len);
+    json_open(&r, value.json ? value.json : "", value.len);
     rl_err *err = event_members(&r, f);
     json_close(&r);
     return err;
 }
 
-static rl_err *make_legs(const fields *f)
+static rl_err *make_legs(const fields *f, bool zero)
 {
     consume_event *event = f->event;
     if (!f->have_id)
         return err_lab("UNDECODABLE", "neither header nor value has an event id that is a UUID");
-    if (!f->have_amount || (f->transfer ? !f->have_from || !f->have_to : !f->have_account))
+    if (!zero &&
+        (!f->have_amount || (f->transfer ? !f->have_from || !f->have_to : !f->have_account)))
         return err_lab("UNDECODABLE", "%s",
                        f->transfer ? "a transfer needs from, to and amount"
                                    : "account_id or amount is missing");
@@ -258,9 +272,9 @@ static rl_err *make_legs(const fields *f)
     return NULL;
 }
 
-static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
+static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers, const char *amount)
 {
-    fields f = {.event = out};
+    fields f = {.event = out, .amount_names = amount ? amount : "amount"};
     text t;
     *out = (consume_event){.nlegs = 0};
     if (headers && header_text(headers, EVENT_ID, &t))
@@ -268,19 +282,19 @@ static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers)
     return f;
 }
 
-rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
-                       consume_story *story)
+rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *reading,
+                       consume_value value, consume_event *out, consume_story *story)
 {
     const rd_kafka_headers_t *headers = event_headers(msg);
-    fields f = fields_of(out, headers);
+    fields f = fields_of(out, headers, reading->amount);
     rl_err *err = NULL;
-    read_story(headers, group, story);
-    if (!msg->payload || !scan_members(msg, &f)) {
-        f = fields_of(out, headers);
-        err = read_slowly(msg, &f);
+    read_story(headers, reading->group, story);
+    if (!value.json || !scan_members(value, &f)) {
+        f = fields_of(out, headers, reading->amount);
+        err = read_slowly(value, &f);
     }
     if (!err)
-        err = make_legs(&f);
+        err = make_legs(&f, reading->zero);
     if (f.have_id)
         uuid_text(out->id, out->id_text);
     rl_assert(err || (out->id_text[0] && out->nlegs >= 1 && out->nlegs <= CONSUME_LEGS));

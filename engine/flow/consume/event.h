@@ -1,7 +1,8 @@
 /* A record as the event it carries.
  *
  * Offers: decoding of the ledger's JSON and of the headers that matter to a consumer (event id,
- * attempt, due time, target group), and the two kinds of dedup keys.
+ * attempt, due time, target group), and the two kinds of dedup keys. Which fields a reader knows is a matter
+ * of its version: consume_reading.
  * Uses: base/json, librdkafka's headers, flow/dlq. Thread: pure functions. */
 #ifndef RL_FLOW_CONSUME_EVENT_H
 #define RL_FLOW_CONSUME_EVENT_H
@@ -38,10 +39,21 @@ typedef struct consume_story {
     bool other_group; /* target-group names another one */
 } consume_story;
 
+typedef struct consume_reading {
+    const char *group;
+    const char *amount; /* names of the field that holds it, by comma; NULL: "amount" */
+    bool zero;          /* wrong: what is missing is 0 */
+} consume_reading;
+
+typedef struct consume_value {
+    const char *json; /* NULL: there is none */
+    size_t len;
+} consume_value;
+
 /* Both are filled in as far as they can be read. The error's name is UNDECODABLE. The event id
  * is the header's, else the one in the value. */
-rl_err *consume_decode(const rd_kafka_message_t *msg, const char *group, consume_event *out,
-                       consume_story *story);
+rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *reading,
+                       consume_value value, consume_event *out, consume_story *story);
 
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
 

@@ -24,6 +24,7 @@ static void own_texts(flow_consume_opts *opts)
     opts->consumer_name = own_text(opts->consumer_name);
     opts->member = own_text(opts->member);
     opts->dlq = own_text(opts->dlq);
+    opts->amount = own_text(opts->amount);
     opts->cache_prefix = own_text(opts->cache_prefix ? opts->cache_prefix : "");
     for (int i = 0; i < opts->ndelays; i++)
         opts->delays[i].topic = own_text(opts->delays[i].topic);
@@ -31,8 +32,8 @@ static void own_texts(flow_consume_opts *opts)
 
 static void free_texts(flow_consume_opts *opts)
 {
-    const char *texts[] = {opts->topic, opts->consumer_name, opts->member, opts->dlq,
-                           opts->cache_prefix};
+    const char *texts[] = {opts->topic, opts->consumer_name, opts->member,
+                           opts->dlq,   opts->cache_prefix,  opts->amount};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free((char *)texts[i]);
     for (int i = 0; i < opts->ndelays; i++)
@@ -286,6 +287,7 @@ static void consume_poller_main(void *arg)
 static void consume_interrupt(rl_flow *flow)
 {
     flow_consume *consume = (flow_consume *)flow;
+    consume_payload_stop(consume);
     my_conn_cancel(consume->probe_db);
     if (consume->probe_redis)
         redisc_cancel(consume->probe_redis);
@@ -328,6 +330,7 @@ static void consume_worker_close(consume_worker *w)
         flow_hdr_close(&w->hist[h]);
     consume_sums_free(&w->sums);
     buf_free(&w->sql);
+    buf_free(&w->json);
     pthread_cond_destroy(&w->change);
     pthread_mutex_destroy(&w->lock);
 }
@@ -341,6 +344,7 @@ static void consume_free(flow_consume *consume)
     close_dead(consume);
     rd_kafka_conf_destroy(consume->conf);
     consume_probe_close(consume);
+    consume_payload_close(consume);
     rd_kafka_conf_destroy(consume->opts.producer);
     free_texts(&consume->opts);
     free(consume->workers);
@@ -394,7 +398,9 @@ rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
     consume_probe_open(consume);
     kafka_conf_value(opts->consumer, "group.id", consume->group, sizeof consume->group);
     consume->conf = opts->consumer;
-    rl_err *err = open_client(consume);
+    rl_err *err = consume_payload_open(consume);
+    if (!err)
+        err = open_client(consume);
     if (!err)
         err = consume_start(consume);
     if (!err) {

@@ -6,10 +6,11 @@
  * dedup rows, read model (aggregated per account), effects; then the cache, then the offset. A
  * record that fails is taken out of its batch by halving, and goes to the retry topic of its
  * attempt or to the DLQ (flow/dlq.h) before its offset is stored. Records of a partition that was
- * taken away are dropped before their transaction. Every wrong practice is a value of an option
- * here; the defaults of the binding are the right ones.
- * Uses: flow/core, kafka/consumer, kafka/producer, mysql, redis, fault/point. Thread: open and
- * close in one; figures and health in any. */
+ * taken away are dropped before their transaction. Values are JSON, or Avro with the
+ * writer's schema id in front; a registry that is away fails no record, its partition waits. Every
+ * wrong practice is a value of an option here; the defaults of the binding are the right ones.
+ * Uses: flow/core, kafka/consumer, kafka/producer, mysql, redis, registry, fault/point. Thread:
+ * open and close in one; figures and health in any. */
 #ifndef RL_FLOW_CONSUME_FLOW_H
 #define RL_FLOW_CONSUME_FLOW_H
 
@@ -46,6 +47,11 @@ typedef enum flow_consume_on_conflict {
     CONSUME_RESTART,          /* START TRANSACTION without ROLLBACK */
 } flow_consume_on_conflict;
 
+typedef enum flow_consume_undecodable {
+    CONSUME_PARK, /* to the DLQ at once; without one it is tried on and on */
+    CONSUME_PASS, /* wrong: passed over */
+} flow_consume_undecodable;
+
 enum { CONSUME_DELAYS_MAX = 8, CONSUME_BATCH_MAX = 10000, CONSUME_WORKERS_MAX = 64 };
 
 typedef struct flow_consume_delay {
@@ -79,6 +85,12 @@ typedef struct flow_consume_opts {
     flow_consume_on_conflict on_deadlock, on_lock_wait;
     int tries; /* of a transaction in conflict */
     double backoff_min, backoff_max, lock_wait, revoke_wait;
+    const char *amount; /* names of the field that holds it, by comma */
+    bool missing_zero;  /* wrong: a field that is missing is 0 */
+    flow_consume_undecodable undecodable;
+    const char *reader_schema; /* the values are Avro, read by this schema; NULL: they are JSON */
+    const char *registry;      /* where the writers' schemas are */
+    double registry_timeout;
     bool asks; /* each batch is shown to the owner before it is applied: flow_consume_ask_take */
     uint64_t seed;
 } flow_consume_opts;
@@ -99,6 +111,7 @@ bool flow_consume_close(flow_consume *consume, double seconds);
     X(applied, "events applied")                                                       \
     X(seen, "records whose event had been applied before")                             \
     X(skipped, "records for another group")                                            \
+    X(passed_over, "records passed over because they could not be decoded")            \
     X(dropped, "records dropped because their partition was taken away")               \
     X(failed, "attempts that failed")                                                  \
     X(retried, "records sent to a retry topic")                                        \

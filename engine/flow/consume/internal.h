@@ -21,6 +21,7 @@
 #include "kafka/consumer.h"
 #include "kafka/producer.h"
 #include "mysql/query.h"
+#include "registry/schemas.h"
 
 typedef struct consume_item consume_item;
 typedef struct consume_part consume_part;
@@ -130,7 +131,7 @@ struct consume_worker {
     consume_part *parts, *served; /* served: the last one */
     int nparts;
     consume_sums sums;
-    rl_buf sql;
+    rl_buf sql, json; /* json: of the record that is decoded */
     rl_rng rng;
 };
 
@@ -150,6 +151,13 @@ void consume_probe(void *consume);
 void consume_probe_open(flow_consume *consume);
 void consume_probe_close(flow_consume *consume);
 bool consume_uses_redis(const flow_consume *consume);
+
+/* payload.c: the item's event and story. The error is about the record, or DROPPED: the registry is
+ * away and must not be asked again. */
+rl_err *consume_payload_open(flow_consume *consume);
+void consume_payload_stop(flow_consume *consume);
+void consume_payload_close(flow_consume *consume);
+rl_err *consume_payload_decode(consume_worker *w, consume_item *item);
 
 /* work.c: all steps with n > 0 items of the part; how many of the first ones are done. */
 int consume_work(consume_worker *w, consume_part *part, consume_item *items, int n);
@@ -222,6 +230,8 @@ struct flow_consume {
     my_conn *probe_db;
     redisc_conn *probe_redis; /* NULL: nothing needs Redis */
     consume_shared shared;
+    registry_schemas *schemas; /* NULL: the values are JSON */
+    avro_form *reader;
     kafka_stop poll_stop;
     pthread_cond_t ask_change; /* with lock: */
     struct consume_ask *asks;

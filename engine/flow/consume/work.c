@@ -19,10 +19,22 @@ static int in_state(consume_item *items, int n, consume_state state, consume_ite
 
 /* ---- NEW becomes READY, SKIPPED or FAILED ---- */
 
+static void cannot_decode(consume_worker *w, consume_item *item, rl_err *why)
+{
+    if (w->consume->opts.undecodable == CONSUME_PASS) {
+        err_free(why);
+        consume_item_become(item, ITEM_SKIPPED);
+        consume_count(w, CONSUME_N_passed_over, 1);
+        return;
+    }
+    item->final = true; /* it will not be readable later either */
+    consume_item_fail(item, "undecodable", why);
+}
+
 static void decode_one(consume_worker *w, consume_item *item)
 {
     int tried = item->story.attempt; /* in place; the header's when it was not read yet */
-    rl_err *undecodable = consume_decode(item->msg, w->consume->group, &item->event, &item->story);
+    rl_err *undecodable = consume_payload_decode(w, item);
     if (tried > item->story.attempt)
         item->story.attempt = tried;
     if (item->story.other_group) {
@@ -32,11 +44,15 @@ static void decode_one(consume_worker *w, consume_item *item)
         return;
     }
     consume_item_become(item, ITEM_READY);
+    if (undecodable && err_is(undecodable, RL_LAB, "DROPPED")) {
+        err_free(undecodable);
+        consume_item_become(item, ITEM_DROPPED);
+        return;
+    }
     rl_err *err = consume_item_hit(item, FAIL_POINT_CONSUMER_HANDLE);
     if (undecodable) {
         err_free(err);
-        item->final = true; /* it will not be readable later either */
-        consume_item_fail(item, "undecodable", undecodable);
+        cannot_decode(w, item, undecodable);
     } else if (err) {
         consume_item_fail(item, "handler", err);
     }

@@ -31,6 +31,12 @@ return {
         "tries: integer = 5, of a transaction in conflict",
         "backoff_min, backoff_max: duration = 10ms and 160ms",
         'lock_order: string = "id", or "event"', "lock_wait: duration = 5s", "revoke_wait: duration = 2s",
+        'payload: string = "json", or "avro", with the id of the writer\'s schema in front',
+        "reader_schema: string, of payload = avro", "registry: string, its URL",
+        "registry_timeout: duration = 5s, of one question",
+        'amount: string = "amount", names of the field that holds it, by comma',
+        'missing: string = "refuse", or "zero" for a field that is not there',
+        'undecodable: string = "park", or "pass-over"',
         "handler: boolean = false, each batch is shown before it is applied",
         "seed: integer, of the jitter" },
       example = 'local flow <close> = must(flow_consume.open { brokers = "127.0.0.1:19092", topic = \z

@@ -81,12 +81,19 @@ typedef struct expected {
     int64_t account, amount, balance, version;
 } expected;
 
+static const consume_reading reading = {.group = "mine"};
+
+static consume_value value_of(const rd_kafka_message_t *msg)
+{
+    return (consume_value){msg->payload, msg->len};
+}
+
 static void check_decoded(const rd_kafka_message_t *msg, const void *arg)
 {
     const expected *x = arg;
     consume_event e;
     consume_story story;
-    rl_err *err = consume_decode(msg, "mine", &e, &story);
+    rl_err *err = consume_decode(msg, &reading, value_of(msg), &e, &story);
     if (x->err) {
         assert_non_null(err);
         assert_string_equal(err->name, "UNDECODABLE");
@@ -144,12 +151,40 @@ static void what_cannot_be_decoded_says_why(void **state)
            (expected){.err = "transfer"});
 }
 
+static void check_version_2(const rd_kafka_message_t *msg, const void *arg)
+{
+    const consume_reading both = {"mine", "amount,amount_minor", false},
+                          newer = {"mine", "amount_minor", false}, zero = {"mine", NULL, true};
+    consume_event e;
+    consume_story story;
+    (void)arg;
+    assert_null(consume_decode(msg, &both, value_of(msg), &e, &story));
+    assert_int_equal(e.legs[0].amount, 250);
+    assert_null(consume_decode(msg, &newer, value_of(msg), &e, &story));
+    assert_int_equal(e.legs[0].amount, 250);
+    assert_null(consume_decode(msg, &zero, value_of(msg), &e, &story));
+    assert_int_equal(e.legs[0].account, 17);
+    assert_int_equal(e.legs[0].amount, 0);
+    rl_err *err = consume_decode(msg, &reading, value_of(msg), &e, &story);
+    assert_non_null(strstr(err->msg, "amount is missing"));
+    err_free(err);
+}
+
+static void a_reader_knows_the_fields_of_its_version(void **state)
+{
+    (void)state;
+    with_message("{\"account_id\":17,\"amount_minor\":250,\"currency\":\"EUR\"}", with_id,
+                 check_version_2, NULL);
+    with_message("{ \"account_id\":17, \"amount_minor\":250, \"x\": null}", with_id,
+                 check_version_2, NULL);
+}
+
 static void check_transfer(const rd_kafka_message_t *msg, const void *arg)
 {
     (void)arg;
     consume_event e;
     consume_story story;
-    assert_null(consume_decode(msg, "mine", &e, &story));
+    assert_null(consume_decode(msg, &reading, value_of(msg), &e, &story));
     assert_int_equal(e.nlegs, 2);
     assert_int_equal(e.legs[0].account, 1);
     assert_int_equal(e.legs[0].amount, -30);
@@ -389,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_are_decoded),
         cmocka_unit_test(what_cannot_be_decoded_says_why),
+        cmocka_unit_test(a_reader_knows_the_fields_of_its_version),
         cmocka_unit_test(a_transfer_has_two_legs),
         cmocka_unit_test(headers_say_what_was_before),
         cmocka_unit_test(a_story_is_within_its_bounds),
