@@ -81,7 +81,9 @@ local function run_client(lab, name, commands, opts, seen)
     seen.issued = seen.issued + 1
     if opts.after then opts.after(command, kind) end
     lab:progress(seen.issued, seen.count, "commands")
-    if kind == "info" and opts.restart then lab:within("1s", function() return not service:alive() end) end
+    if kind == "info" and not answer and opts.restart then -- it may be dying
+      lab:within("1s", function() return not service:alive() end)
+    end
   end
 end
 
