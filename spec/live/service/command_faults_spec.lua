@@ -132,7 +132,7 @@ describe("the command service under faults of MySQL", function()
   it("says that nobody knows of a commit that is not answered in time", function()
     local one <close> = services.spawn("command",
       { mysql = ("mysql://app:secret@127.0.0.1:%d/%s"):format(own.port, SCHEMA), pool = 1,
-      failpoints = true, deadline = "5s" }, { RLAB_FAILPOINTS = "cmd.before_commit=1*pause" })
+      failpoints = true, deadline = "5s", lock_wait = 20 }, { RLAB_FAILPOINTS = "cmd.before_commit=1*pause" })
     local db <close> = must(own:connect { database = SCHEMA })
     local asked = task.spawn(function()
       return one:call("POST", "/accounts/1/entries", { request_id = "unknown", amount = 1 })

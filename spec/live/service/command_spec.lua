@@ -323,6 +323,20 @@ describe("the command service's direct modes", function()
     assert.same({}, published())
   end)
 
+  it("after the commit: ends when what follows the last reply is done", function()
+    local service <close> = start("direct-after-commit", "cmd.after_reply=1*pause")
+    assert.equal(201, (entry(service, 1, "r1", 1)))
+    must(task.wait_until(function()
+      return select(2, service:call("GET", "/failpoints/cmd.after_reply")).hits == 1 end,
+      { at_most = "60s", what = "the pause" }))
+    service.child:kill "TERM"
+    must(task.wait_until(function() return service:metric "rlab_draining" == 1 end,
+      { at_most = "60s", what = "the drain" }))
+    service:call("POST", "/failpoints/cmd.after_reply/resume")
+    assert.same({ code = 0 }, service.child:wait "60s")
+    assert.same({ "r1" }, published())
+  end)
+
   it("queued: loses all that linger when it dies, but none when it ends well", function()
     -- longer than three commands take
     local lingers = { producer = "linger.ms=120000,message.timeout.ms=240000" }
