@@ -103,6 +103,14 @@ static void no_cancel(rl_await *a)
     (void)a;
 }
 
+/* Calls before it on the lane still use the client: then it waits for its turn. */
+static void close_withdraw(rl_wait *wait)
+{
+    rl_await *a = (rl_await *)wait; /* first member */
+    if (a->handle->lane.running == &a->job)
+        job_cancel(&a->job);
+}
+
 static void *take_impl(rl_handle *h)
 {
     rl_assert(h->impl && !h->closed);
@@ -126,6 +134,7 @@ static int handle_l_close(lua_State *L)
     job->close = h->type->close;
     job->impl = take_impl(h);
     job->await.cancel = no_cancel;
+    job->await.wait.cancel = close_withdraw;
     return await_job(L, 1, &job->await);
 }
 
