@@ -71,11 +71,12 @@ static int open_push(lua_State *L, rl_await *a)
 }
 
 /* A cancelled task's rows are never seen: whoever uses the connection next shall not find it
- * busy. */
+ * busy. One that was closed meanwhile may be gone. */
 static void open_drop(rl_await *a)
 {
     mysql_job *job = (mysql_job *)a;
-    if (job->result && job->serial)
+    bool open = a->handle && a->handle->impl == job->conn;
+    if (open && job->result && job->serial)
         my_abandon(job->conn, job->serial);
     mysql_drop_cmd(a);
 }
