@@ -89,7 +89,7 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     file = "engine/bind/flow/consume.c",
     before = [[default_to(L, "auto.offset.reset", "earliest");]],
     after = [[default_to(L, "auto.offset.reset", "latest");]],
-    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "drained" },
+    run = "E-003", arms = { "offset-reset-dedup" }, exit = 1, check = "applied" },
 
   -- ---- the transaction ----
 
