@@ -19,6 +19,7 @@
 local json = require "dkjson"
 
 local ROOT, TREE = "build-mutants", "build-mutants/tree"
+local PATIENCE = "20s" -- of a spec on servers
 local SECONDS = 150 -- a judge that takes longer is stopped, and has not caught anything
 local SLACK, FACTOR = 3, 1.5 -- a broken arm ends within that many times what the whole one takes
 
@@ -187,8 +188,8 @@ end
 local function run_spec(m)
   local command = m.unit and "build/test/" .. m.unit
     or ("./rlab busted -o TAP %s %s"):format(filter_of(m), m.spec)
-  local text, code = capture("cd %s && CMOCKA_MESSAGE_OUTPUT=TAP timeout --foreground -k 10 %d %s 2>&1",
-    TREE, SECONDS, command)
+  local text, code = capture("cd %s && RLAB_TEST_PATIENCE=%s CMOCKA_MESSAGE_OUTPUT=TAP \z
+    timeout --foreground -k 10 %d %s 2>&1", TREE, PATIENCE, SECONDS, command)
   local red = {}
   for line in text:gmatch "not ok [^\n]*" do red[#red + 1] = line end
   if text:find "\n?1%.%.0\n" then code = 70 end -- no test of that name

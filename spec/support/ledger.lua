@@ -7,6 +7,7 @@ local kafka = require "rlab.kafka"
 local migrate = require "rlab.stack.migrate"
 local must = require "rlab.must"
 local mysql = require "rlab.mysql"
+local patience = require "spec.support.patience"
 local process = require "rlab.process"
 local rng = require "rlab.rng"
 local task = require "rlab.task"
@@ -131,11 +132,12 @@ end
 
 -- until_(what, f[, at_most]): f() becomes true in time
 function M.until_(what, f, at_most)
-  local ok = task.timeout(at_most or "60s", function()
+  at_most = at_most or patience
+  local ok = task.timeout(at_most, function()
     while not f() do task.sleep "10ms" end
     return true
   end)
-  if not ok then error(what .. ": not within " .. (at_most or "60s"), 2) end
+  if not ok then error(what .. ": not within " .. at_most, 2) end
 end
 
 function M:count(table) return must(self.db:value("SELECT COUNT(*) FROM " .. table)) end

@@ -1,5 +1,6 @@
 -- Transactions of a schema that wait for a row lock.
 local must = require "rlab.must"
+local patience = require "spec.support.patience"
 local task = require "rlab.task"
 
 local M = {}
@@ -12,7 +13,7 @@ function M.await(db, schema, n, look)
     return must(db:value([[SELECT COUNT(*) FROM information_schema.innodb_trx t
       JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
       WHERE p.db = ? AND t.trx_state = 'LOCK WAIT']], schema)) >= n
-  end, { at_most = "60s", every = "150ms", what = ("%d lock waits"):format(n) }))
+  end, { at_most = patience, every = "150ms", what = ("%d lock waits"):format(n) }))
 end
 
 return M

@@ -7,6 +7,7 @@ local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local mysql = require "rlab.mysql"
+local patience = require "spec.support.patience"
 local process = require "rlab.process"
 local task = require "rlab.task"
 
@@ -140,7 +141,7 @@ end
 
 -- await(what, f) -> f's value once it is true
 local function await(what, f)
-  return must(task.wait_until(f, { at_most = "60s", every = "10ms", what = what }))
+  return must(task.wait_until(f, { at_most = patience, every = "10ms", what = what }))
 end
 
 -- settled(mark) -> whether nothing waits to be sent
