@@ -61,7 +61,7 @@ return {
     file = "engine/flow/consume/route.c",
     before = "const char *topic = delay ? delay->topic : w->consume->opts.dlq;",
     after = "const char *topic = delay ? w->consume->opts.delays[0].topic : w->consume->opts.dlq;",
-    run = "E-005", arms = { "retry-topics" }, exit = 1, check = "behind-a-long-one" },
+    run = "E-005", arms = { "retry-topics" }, exit = 1, check = "delays" },
   { id = "retry-due-at-the-first-failure", mechanism = "a delay begins when the attempt failed",
     file = "engine/flow/consume/route.c",
     before = ".due_ms = delay ? now + (int64_t)(delay->seconds * 1e3) : 0};",

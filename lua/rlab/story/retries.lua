@@ -264,10 +264,11 @@ local function timed(retries, hits, effects)
   return list
 end
 
--- chain:look() -> {hits, records, parked_rows, retries, effects, audit, timed, committed}
+-- chain:look() -> {hits, records, parked_rows, retries, topics = those of the attempts, effects, audit,
+--   timed, committed}
 function Chain:look()
   local seen = { hits = self:hits(), records = self:rows(self.main), parked_rows = self:rows(self.dlq),
-    retries = self:rows(self.short) }
+    retries = self:rows(self.short), topics = { self.short, self.one_topic and self.short or self.long } }
   if not self.one_topic then tables.append(seen.retries, self:rows(self.long)) end
   seen.effects, seen.audit = self:effects()
   seen.timed = timed(seen.retries, seen.hits, seen.effects)
@@ -348,18 +349,19 @@ function M.check_not_too_early(lab, seen)
   end }
 end
 
--- odd_delays(seen, {ms after the first failure, after the second}) -> rows {id, ...} of the retries that were
---   not due by that delay: their failure lies between the hit and the record that was sent, so do both ends
+-- odd_delays(seen, {ms after the first failure, after the second}) -> rows {id, ...} of the retries that lie
+--   in another topic or were not due by that delay: what failed did so between the hit and the record's time
 function M.odd_delays(seen, delays)
   local failed, odd = {}, {}
   for _, hit in ipairs(seen.hits) do failed[("%s %d"):format(hit.id, hit.attempt)] = hit.at_ms end
   for _, row in ipairs(seen.retries) do
     local delay = delays[row.attempt] or 0
     local from, to = failed[("%s %s"):format(row.id, row.attempt)], row.at_ms + delay
-    if not (from and row.due_at and row.due_at >= from + delay and row.due_at <= to) then
+    local in_time = from and row.due_at and row.due_at >= from + delay and row.due_at <= to
+    if not in_time or row.topic ~= seen.topics[row.attempt] then
       odd[#odd + 1] = { id = row.id, topic = row.topic, partition = row.partition, offset = row.offset,
-        note = ("attempt %s failed at %s, was sent on at %d and is due at %s"):format(row.attempt, from,
-          row.at_ms, row.due_at) }
+        note = ("attempt %s failed at %s, was sent to %s at %d and is due at %s"):format(row.attempt, from,
+          row.topic, row.at_ms, row.due_at) }
     end
   end
   return odd
@@ -369,8 +371,8 @@ end
 function M.check_delays(lab, seen, delays)
   local odd, all = M.odd_delays(seen, delays), #seen.retries
   return lab.check.custom { name = "delays", control = all, judge = function()
-    return #odd == 0, #odd == 0 and ("%d retries are due by the delay of their attempt"):format(all)
-      or ("%d of %d retries are due at another time"):format(#odd, all), odd
+    return #odd == 0, #odd == 0 and ("%d retries have topic and delay of their attempt"):format(all)
+      or ("%d of %d retries have another topic or delay"):format(#odd, all), odd
   end }
 end
 
