@@ -21,9 +21,12 @@ local function limit_of(lab, at_most)
   return math.max(at_most and units.duration(at_most) or LEAST, SHARE * lab:now())
 end
 
-local function message_of(row)
-  return ("%s: did not happen within %.1f s: %s"):format(row.name, row.limit, row.what)
+local function missed(row)
+  if row.hopeless then return ("cannot happen any more, as %s: %s"):format(row.hopeless, row.what) end
+  return ("did not happen within %.1f s: %s"):format(row.limit, row.what)
 end
+
+local function message_of(row) return row.name .. ": " .. missed(row) end
 
 local function broken_error(row)
   return err.new { domain = "rlab", code = 0, name = "OWED", message = message_of(row) }
@@ -43,10 +46,11 @@ local function wait(lab, row, pred)
   local began, least, since, since_quiet = clock.ns(), math.huge, clock.ns(), quiet(lab)
   while true do
     local asked = clock.ns()
-    local value, left = pred()
+    local value, left, hopeless = pred()
     local took = (clock.ns() - asked) / 1e9
     row.seconds = (clock.ns() - began) / 1e9
-    if value then return value end
+    row.hopeless = hopeless
+    if value or hopeless then return value end
     if left and left < least then least, since, since_quiet = left, clock.ns(), quiet(lab) end
     local was_quiet, passed = quiet(lab) - since_quiet, (clock.ns() - since) / 1e9
     if was_quiet >= row.limit then return nil end
@@ -61,7 +65,8 @@ end
 -- owed(name, what, pred, at_most) -> pred's value, which the system under test owes within at_most, or within
 --   half of the arm's time so far where that is longer. Else the story ends and the arm gets the violated
 --   check `name`. what: the state that is owed, in words, or a function that says how far it is. pred may
---   return a second value, how much is left: while that falls, the work goes on and the time begins anew.
+--   return a second value, how much is left: while that falls, the work goes on and the time begins anew; and
+--   a third, why it cannot come true any more, in words: then nobody waits.
 function M.owed(lab, name, what, pred, at_most)
   if not lab.arm then error("lab:owed: a debt is an arm's, the setup has none", 2) end
   local row = { name = name, limit = limit_of(lab, at_most) }
@@ -87,9 +92,7 @@ function M.broken(rows)
 end
 
 local function sentence_of(list, worst)
-  if not worst.kept then
-    return ("did not happen within %.1f s: %s"):format(worst.limit, worst.what)
-  end
+  if not worst.kept then return missed(worst) end
   local times = #list > 1 and (" (the slowest of %d)"):format(#list) or ""
   return ("after %.2f s, at most %.1f s without progress%s: %s"):format(worst.seconds, worst.limit, times,
     worst.what)

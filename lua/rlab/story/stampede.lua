@@ -284,13 +284,16 @@ end
 
 local SLOW_QUERY = 0.05
 
--- Whether all are gathered and were so for a slow query's time; how many have not come.
+-- Whether all are gathered and were so for a slow query's time; how many have not come; that more load than
+-- are to, which they go on doing until they are let go.
 local function gathering(crowd, wanted)
   local since
   return function()
     since = gathered(crowd, wanted) and (since or clock.ns()) or nil
+    local loading = total(crowd:hits "query.db_load")
     return since and clock.ns() - since >= SLOW_QUERY * 1e9,
-      crowd.readers * #crowd.services - total(crowd:hits "query.enter")
+      crowd.readers * #crowd.services - total(crowd:hits "query.enter"),
+      loading > wanted.loading and ("%d load already"):format(loading) or nil
   end
 end
 

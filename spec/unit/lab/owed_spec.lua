@@ -118,6 +118,18 @@ describe("lab:owed", function()
     assert.is_false(owed.is_broken "OWED")
   end)
 
+  it("is not waited for when it cannot be kept any more, and says why", function()
+    local lab, looks = arm_of("right", 0), 0
+    local ok, failure = wait(lab, "singleflight", "one load", function()
+      looks = looks + 1
+      return false, 1, looks == 2 and "there are 2 loads" or nil
+    end, "60s")
+    assert.is_false(ok)
+    assert.are.equal("singleflight: cannot happen any more, as there are 2 loads: one load", failure.message)
+    assert.is_false(lab.debts[1].kept)
+    assert.is_true(lab.debts[1].seconds < 30)
+  end)
+
   it("is an arm's: a setup has none", function()
     local lab = arm_of "right"
     lab.arm = nil

@@ -263,8 +263,8 @@ local experiment = {
           "Waits for what the system under test owes, in quiet seconds. Not kept: the story ends and the \z
             arm has the check of this name violated; kept: it holds, with the time it took.",
           params = { "name: string, of the check", "what: string | function, the state that is owed",
-            "pred: function, returns a true value when it holds, and how much is left: as long as that \z
-              falls the time begins anew",
+            "pred: function, returns a true value when it holds, how much is left: as long as that falls \z
+              the time begins anew; and why it cannot hold any more: then nobody waits",
             "at_most: duration = 4s; half of the arm's time so far where that is longer" } },
         { "disturbed", "lab:disturbed(kind, what, seconds)",
           "A disturbance that the story itself measured, until now; it can explain a check (docs/checks.md).",
