@@ -120,9 +120,10 @@ function M.oldest(answers)
   return oldest
 end
 
--- crowd:measure(): what it cost, as numbers of the arm
-function Crowd:measure(selects)
+-- crowd:measure(selects, [peak]): what it cost, as numbers of the arm
+function Crowd:measure(selects, peak)
   self.lab:number("SELECTs", selects)
+  if peak then self.lab:number("peak SELECTs in 100 ms", peak) end
   self.lab:number("MySQL wait p99", self:metric 'turn_wait_seconds{quantile="0.99"}' / #self.services * 1000,
     "ms")
 end
@@ -241,17 +242,27 @@ function M.ends(lab, n, within)
   return lab.proof.expiry(keys, { within = within })
 end
 
--- spread(lab, n) -> ms between the first and the last end of these entries. That each is there and has an end
---   is a debt.
-function M.spread(lab, n)
-  local ends
-  lab:owed("expiry", "every key is in the cache, with an end", function()
+-- lives(lab, n) -> {spread = ms between the first and the last end of these entries, lifetimes = ms that each
+--   was given}. That each has an end is a debt; one that is there no more has come to its own.
+function M.lives(lab, n)
+  local ends, lifetimes = nil, {}
+  lab:owed("expiry", "every entry has an end", function()
     ends = for_all_keys(lab, n, "PEXPIRETIME")
-    local left = 0
-    for _, at in ipairs(ends) do left = left + (math.type(at) == "integer" and at > 0 and 0 or 1) end
-    return left == 0, left
+    local endless = 0
+    for id, at in ipairs(ends) do
+      if at ~= -1 and (type(at) ~= "number" or at < 0) then
+        lab:give_up("account %d is not in the cache: %s", id, tostring(at))
+      end
+      endless = endless + (at == -1 and 1 or 0)
+    end
+    return endless == 0, nil, endless > 0 and ("%d have none"):format(endless) or nil
   end, AT_MOST)
-  return math.max(table.unpack(ends)) - math.min(table.unpack(ends))
+  for id, row in ipairs(for_all_keys(lab, n, "HMGET", "stored", "expires")) do
+    local stored, expires = tonumber(row[1]), tonumber(row[2])
+    lifetimes[id] = stored and expires and expires - stored
+      or lab:give_up("account %d is in the cache no more", id)
+  end
+  return { spread = math.max(table.unpack(ends)) - math.min(table.unpack(ends)), lifetimes = lifetimes }
 end
 
 -- crowd:warm(keys): each process reads its share of the keys, all within a moment
@@ -264,6 +275,8 @@ function Crowd:warm(keys)
       timeout = "10s", name = "load-" .. i }
   end
   for _, load in ipairs(loads) do load:finish "15s" end
+  self.lab:owed("filled", "each key that was read is written to the cache",
+    function() return self:metric "fills_total" >= keys end, AT_MOST)
 end
 
 -- ---- the load of one entry, held ----
@@ -360,6 +373,15 @@ function M.check_answers(lab, answers, wanted, right)
   lab.check.custom { name = "answers", control = #answers,
     judge = function() return #wrong == 0, text, wrong end }:expect "holds"
   lab.check.agree { { "answered", #answers, wanted, "answers" } }
+end
+
+-- check_lifetimes(lab, seen, least) -> check: the entries' lifetimes differ by so many ms. For checks.
+function M.check_lifetimes(lab, seen, least)
+  local list = seen.lifetimes
+  local control = { what = "entries", seen = #list }
+  return lab.check.bound { name = "lifetimes", at_least = least, unit = "ms", control = control,
+    value = #list > 0 and math.max(table.unpack(list)) - math.min(table.unpack(list)) or nil,
+    what = "lifetimes differ by", why = "half of the spread that the jitter allows" }
 end
 
 -- check_peak(lab, seen, keys, window) -> check: at most a third of the keys was read in the worst window.

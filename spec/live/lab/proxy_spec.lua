@@ -395,6 +395,59 @@ describe("the proxy before MySQL and Redis", function()
     assert.equal(1, must(r:call("DEL", key)))
   end)
 
+  local function through(more)
+    local settings = { host = "127.0.0.1", port = row.cache.port, timeout = "20s" }
+    for key, value in pairs(more or {}) do settings[key] = value end
+    return must(redis.connect(settings))
+  end
+
+  local function beside()
+    return must(redis.connect { host = "127.0.0.1", port = stack.redis.port, timeout = "20s" })
+  end
+
+  it("cut-before loses a Redis command, and no other", function()
+    local key = unique "proxy-spec"
+    local id = must(client:add_rule { proto = "redis", api = "INCR", contains = key, nth = 2,
+      action = "cut-before" }).id
+    local r <close> = through()
+    local observer <close> = beside()
+    assert.equal(1, must(r:call("INCR", key)))
+    assert.is_nil((r:call("INCR", key)))
+    local again <close> = through()
+    assert.equal(2, must(again:call("INCR", key)))
+    assert.equal("2", must(observer:call("GET", key)))
+    assert.equal(1, must(client:rule(id)).fired)
+    must(observer:call("DEL", key))
+  end)
+
+  it("black-hole swallows a Redis command and what follows it", function()
+    local key = unique "proxy-spec"
+    local id = must(client:add_rule { proto = "redis", api = "SET", contains = key, nth = 1,
+      action = "black-hole" }).id
+    local r <close> = through { timeout = "300ms" }
+    local observer <close> = beside()
+    assert.is_nil((r:call("SET", key, "1")))
+    assert.equal(require "rlab.null", must(observer:call("GET", key)))
+    local state = must(client:rule(id))
+    assert.is_true(state.fired == 1 and state.bytes > 0)
+  end)
+
+  it("counts the requests that a rule names, each of them and no others, and logs them", function()
+    local key, n = unique "proxy-spec", 40
+    local id = must(client:add_rule { proto = "redis", api = "GET", contains = key, action = "count" }).id
+    must(client:watch { proto = "redis", api = "GET", contains = key, owner = key })
+    local r <close> = through()
+    for i = 1, n do
+      must(r:call("GET", key))
+      must(r:call("GET", "other-" .. i))
+    end
+    assert.equal(n, must(client:rule(id)).matched)
+    local rows, _, dropped = must(client:wire { owner = key })
+    local requests = 0
+    for _, one in ipairs(rows) do requests = requests + (one.direction == "request" and 1 or 0) end
+    assert.same({ n, 2 * n, 0 }, { requests, #rows, dropped })
+  end)
+
   it("lets the first rule that fits act; the others only count", function()
     local key, ids = unique "proxy-spec", {}
     for i, text in ipairs { "first", "second" } do
