@@ -97,7 +97,7 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     file = "lua/rlab/lab/workload.lua",
     before = "    left = left + math.max(0, row.offset",
     after = "    left = math.max(0, row.offset",
-    run = "E-003", arms = { "consumer-crash-dedup" }, exit = 1, check = "conservation" },
+    spec = "spec/unit/lab/lag_spec.lua", it = "counts what is left in every partition" },
   { id = "lab-freeze-is-none", mechanism = "a freeze is a real SIGSTOP",
     file = "lua/rlab/lab/children.lua",
     before = "  must(self.process:stop())\n",
