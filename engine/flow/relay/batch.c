@@ -106,7 +106,7 @@ static void put_in_flight(flow_relay *relay, relay_batch *batch)
 {
     batch->number = ++relay->batch_numbers;
     batch->began_ns = clock_ns();
-    batch->alone = relay->nbatches == 0 && batch->n == 1;
+    batch->alone = relay->careful_to && relay->nbatches == 0 && batch->n == 1;
     for (int s = 0; s < RELAY_SHARDS; s++)
         batch->tokens[s] = relay->shards[s].token;
     atomic_store(&batch->flying, batch->n + 1);

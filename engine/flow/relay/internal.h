@@ -43,7 +43,7 @@ struct relay_batch {
     my_result *result;
     relay_row *rows;
     int n;
-    bool alone; /* nothing else was in flight, and it is one row: a refusal is meant for it */
+    bool alone; /* one row, and nothing else flies until it is done: a refusal is meant for it */
     bool done;  /* under the lock: every report is in */
     bool taken; /* the marker's: it is being marked */
     atomic_int flying;            /* rows without a report, and one for the sender */
