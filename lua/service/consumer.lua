@@ -208,6 +208,7 @@ return service {
     ctx:metrics(function() return metrics(consume) end)
     flow.drain(ctx, consume)
     ctx:spawn(follow, ctx, consume, handler)
+    ctx.about = { reads = tables.picked(ctx.config, { "payload", "amount", "missing", "undecodable" }) }
     ctx:hold()
   end,
 }

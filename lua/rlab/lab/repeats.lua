@@ -11,14 +11,20 @@ function M.members(lab)
   return group and #group.members
 end
 
--- reset_offsets(offset) -> fault: the group's offset of partition 0 of the events is set to that; proved by
---   what the brokers say then. The group must be empty.
-function M.reset_offsets(lab, offset)
+-- reset_offsets(offset, [partitions = 1]) -> fault: the group's offset of the first partitions of the events
+--   is set to that; proved by what the brokers say then. The group must be empty.
+function M.reset_offsets(lab, offset, partitions)
   lab:await("the group to be empty", function() return lab:members() == 0 end)
   local fault = lab:fault(("offsets of the group set to %d"):format(offset))
-  must(lab.run.admin:alter_group_offsets(lab:group(),
-    { { topic = lab:event_topic(), partition = 0, offset = offset } }))
-  return fault:fired(lab.proof.committed(offset, { topic = lab:event_topic() })):over()
+  local topic, places, proofs = lab:event_topic(), {}, {}
+  for p = 0, (partitions or 1) - 1 do
+    places[p + 1] = { topic = topic, partition = p, offset = offset }
+  end
+  must(lab.run.admin:alter_group_offsets(lab:group(), places))
+  for p = 0, #places - 1 do
+    proofs[p + 1] = lab.proof.committed(offset, { topic = topic, partition = p })
+  end
+  return fault:fired(table.unpack(proofs)):over()
 end
 
 -- outlast(service, start, what, pred): the service is frozen, start() starts another member, and when pred()

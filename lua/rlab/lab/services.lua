@@ -97,13 +97,13 @@ end
 -- service:await_ready() -> service: it listens and has started
 function Service:await_ready()
   local ready = self:expect("ready", self.opts.at_most or "30s")
-  self.port, self.url = ready.port, ("http://127.0.0.1:%d"):format(ready.port)
+  self.port, self.url, self.ready = ready.port, ("http://127.0.0.1:%d"):format(ready.port), ready
   return self
 end
 
--- service:restart() -> Service with the same name and settings, in a new process; what must fire and has
---   not yet is armed again
-function Service:restart()
+-- service:restart([settings]) -> Service with the same name and settings, but for these, in a new process;
+--   what must fire and has not yet is armed again
+function Service:restart(settings)
   if self:alive() then self:wait_exit {} end
   local acted, left, due = {}, {}, {}
   for _, hit in ipairs(self:hits()) do acted[hit.name] = true end
@@ -112,7 +112,8 @@ function Service:restart()
   end
   self.due = due
   self.lives = (self.lives or 1) + 1
-  local again = spawn(self.lab, self.kind, self.settings, merged(self.opts, { must_fire = left }),
+  local own = merged(self.settings, settings)
+  local again = spawn(self.lab, self.kind, own, merged(self.opts, { must_fire = left }),
     ("%s.%d"):format(self.instance, self.lives), self.instance)
   again.lives = self.lives
   return again:await_ready()

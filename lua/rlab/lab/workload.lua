@@ -178,9 +178,12 @@ local function payload_of(event)
     version = event.version, request_id = event.id, type = "entry", at = require("rlab.clock").iso() }
 end
 
-local function message_of(topic, event, partition)
-  return { topic = topic, key = tostring(event.account), partition = partition, value = payload_of(event),
-    headers = { { "event-id", event.event }, { "request-id", event.id } } }
+-- opts.value and opts.headers of lab:publish are functions of an event
+local function message_of(topic, event, opts)
+  local headers = { { "event-id", event.event }, { "request-id", event.id } }
+  if opts.headers then tables.append(headers, opts.headers(event)) end
+  return { topic = topic, key = tostring(event.account), partition = opts.partition or event.partition,
+    value = (opts.value or payload_of)(event), headers = headers }
 end
 
 local function write_ledger(lab, list, state)
@@ -212,11 +215,14 @@ local function write_outbox(lab, list)
     .. table.concat(rows, ", "), table.unpack(values)))
 end
 
-local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox" }
+local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox", "value",
+  "headers" }
 
 -- publish{events = 100, accounts = 10, topic =, partition =, outbox = true} -> list of {id =, event =,
 --   account =, amount =, version =}: the ledger's rows and, when they are there, the same events in the
---   topic, each acknowledged; or, with `outbox`, as rows that wait for a relay
+--   topic, each acknowledged; or, with `outbox`, as rows that wait for a relay. Of an event of one's own
+--   list .partition counts; value(event) is written in place of the usual JSON, and the pairs of
+--   headers(event) beside the usual ones.
 function M.publish(lab, opts)
   opts = strict.check("lab:publish", opts, PUBLISH_KEYS)
   local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
@@ -227,7 +233,7 @@ function M.publish(lab, opts)
   end
   local topic = opts.topic or lab:event_topic()
   local messages = {}
-  for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts.partition) end
+  for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts) end
   local producer = opts.producer or lab.run:publisher()
   local operation = lab:invoke("publisher", "send", list)
   local sent = must(producer:submit(messages))

@@ -103,6 +103,22 @@ function M.rows(lab, what, opts)
   return read("rows", what, "MySQL", got, opts.want, opts.control)
 end
 
+-- records(what, {want =, topic =, headers = {name = value}, control =}): how many records of a topic carry
+--   these headers, says the independent reader; as rows
+function M.records(lab, what, opts)
+  local got = 0
+  for _, record in ipairs(lab:read(opts.topic, { headers = true }).records) do
+    local all = true
+    for name, value in pairs(opts.headers) do
+      local found
+      for _, pair in ipairs(record.headers) do found = found or pair[1] == name and pair[2] == value end
+      all = all and found
+    end
+    got = got + (all and 1 or 0)
+  end
+  return read("records", what, "the independent reader", got, opts.want, opts.control)
+end
+
 -- redis(what, {want =, command = {...}, control =}): what a command answers to the observer; as rows
 function M.redis(lab, what, opts)
   local got = must(lab:redis():call(table.unpack(opts.command)))

@@ -8,6 +8,7 @@ local http = require "rlab.http"
 local log = require "rlab.log"
 local process = require "rlab.process"
 local service = require "rlab.service"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -48,7 +49,8 @@ local function serve(ctx)
   local ok, failure = pcall(function()
     ctx.ready:wait()
     if ctx.failure then return end
-    ctx:say("ready", { port = ctx.port, pid = process.self(), service = ctx.service, name = ctx.name })
+    ctx:say("ready", tables.merged({ port = ctx.port, pid = process.self(), service = ctx.service,
+      name = ctx.name, at_ms = clock.unix_ms() }, ctx.about))
     ctx.log.info("ready", { port = ctx.port, took_ms = (clock.ns() - ctx.began) // 1000000 })
     if not ctx.failure then ctx.failed:wait() end
   end)

@@ -20,6 +20,7 @@ local function lab_of(answers)
       pipeline = function(_, commands) return note(commands) end,
     }
   end
+  function lab.read(_, topic, opts) return note(topic, opts.headers) end
   function lab.committed(_, opts) return note(opts.group, opts.topic) end
   function lab.watermarks(_, topic, partition) return note(topic, partition) end
   lab.proof = proof.bind(lab)
@@ -80,6 +81,20 @@ describe("lab.proof", function()
       assert.matches("proof_makers_spec.lua:%d+: lab.proof.rows: say what is wanted", why)
     end
     assert.is_false((pcall(function() lab.proof.rows("n", { sql = "s" }) end)))
+  end)
+
+  it("records counts those that carry each of the headers", function()
+    local function record(...) return { headers = { ... } } end
+    local lab = lab_of { got = { records = { record({ "v", "1" }, { "w", "x" }), record { "v", "1" },
+      record({ "w", "x" }, { "v", "2" }), record() } } }
+    local function count(headers)
+      return lab.proof.records("n", { topic = "t", headers = headers, want = 9 }).facts.got
+    end
+    assert.are.same({ 2, 1, 1, 0, 4 }, { count { v = "1" }, count { v = "1", w = "x" }, count { v = "2" },
+      count { v = "3" }, count {} })
+    assert.are.same({ "t", true }, asked(lab))
+    assert.are.equal("n: 2, says the independent reader",
+      lab.proof.records("n", { topic = "t", headers = { v = "1" }, want = 2 }):sentence())
   end)
 
   it("redis asks Redis, and takes a number that is text for a number", function()

@@ -186,9 +186,10 @@ local experiment = {
           params = { "n: integer" } },
         { "members", "lab:members() -> integer | nil",
           "How many members the group of the arm's consumers has." },
-        { "reset_offsets", "lab:reset_offsets(offset) -> fault",
-          "Sets the empty group's offset of partition 0 of the events; proved by what the brokers say then.",
-          params = { "offset: integer" } },
+        { "reset_offsets", "lab:reset_offsets(offset, partitions) -> fault",
+          "Sets the empty group's offset of the first partitions of the events; proved by what the brokers \z
+            say then.",
+          params = { "offset: integer", "partitions: integer = 1, how many" } },
         { "outlast", "lab:outlast(service, start, what, pred) -> fault",
           "A member is frozen until the other one has its partitions and the group has one member.",
           params = { "service: service, a consumer", "start: function, starts the other member",
@@ -225,13 +226,16 @@ local experiment = {
             them, a part at a time if need be.",
           params = { "list: table, of lab:plan" } },
         { "publish",
-          "lab:publish{events =, accounts =, topic =, partition =, outbox =, producer =, list =} -> list",
+          "lab:publish{events =, accounts =, topic =, partition =, outbox =, producer =, list =, value =, \z
+            headers =} -> list",
           "Writes ledger rows and their events to the topic, or to the outbox; rows {id, event, account, \z
             amount, version}.",
           params = { "events: integer", "accounts: integer = 10", "topic: string",
             "partition: integer, default by key",
             "outbox: boolean, rows that wait for a relay instead of records", "producer: producer",
-            "list: table, of lab:plan" } },
+            "list: table, of lab:plan; .partition of an event counts",
+            "value: function, value(event) is written in place of the usual JSON",
+            "headers: function, headers(event): pairs beside the usual ones" } },
         { "unsent", "lab:unsent() -> integer", "Outbox rows that wait for a relay." },
         { "lag", "lab:lag{topic =, group =, offsets =, admin =} -> integer | nil",
           "Records up to the LSO that the group has not committed; nil when a position is not known just \z
