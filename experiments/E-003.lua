@@ -79,7 +79,7 @@ end
 sources["offset-reset"] = function(lab, arm)
   local list, ids = publish(lab), {}
   local one = consumer(lab, arm, PLAIN, MORTAL)
-  lab:owed("applied", "all events", function() return #lab:rows "effect_log.seq" >= EVENTS end)
+  lab:owed("applied", "all events", function() return one:handled() >= EVENTS end)
   one:stop()
   lab:reset_offsets(0)
   one:restart()
