@@ -196,7 +196,20 @@ local function run_spec(m)
   return { code = code, names = red, said = ("status %d, %s"):format(code, red[1] or text:sub(-120)) }
 end
 
-local function ask(m) return (m.run and run_experiment or run_spec)(m) end
+local function ask_once(m)
+  local began = uptime()
+  local heard = (m.run and run_experiment or run_spec)(m)
+  heard.seconds = uptime() - began
+  return heard
+end
+
+-- Where the machine was too busy for an answer there was none: once more.
+local function ask(m)
+  local heard = ask_once(m)
+  local busy = heard.code == 3 and heard.reasons
+    and (heard.reasons:find("for a processor", 1, true) or heard.reasons:find("too busy", 1, true))
+  return busy and ask_once(m) or heard
+end
 
 local function any(list, f)
   for _, one in ipairs(list) do
@@ -231,9 +244,9 @@ local function whole_time(m)
   if not whole[key] then
     local ok, why = build(m)
     if not ok then error("the copy does not compile: " .. why, 0) end
-    local began, heard = uptime(), ask(m)
-    if heard.code == 3 then heard = ask(m) end -- a busy machine
-    whole[key] = { seconds = uptime() - began, green = heard.code == 0, said = heard.said }
+    local heard = ask(m)
+    if heard.code == 3 then heard = ask(m) end
+    whole[key] = { seconds = heard.seconds, green = heard.code == 0, said = heard.said }
   end
   return whole[key]
 end
@@ -256,14 +269,12 @@ local function try(m, compared)
     undo()
     return { word = "BROKEN", said = "does not compile: " .. failure }
   end
-  local began = uptime()
   local heard = ask(m)
-  local seconds = uptime() - began
   undo()
   if not is_caught(m, heard) then
     return { word = "MISSED", said = ("due %s; %s"):format(due(m), heard.said) }
   end
-  if not (calm and m.run and is_late(m, seconds)) then return { word = "caught", said = due(m) } end
+  if not (calm and m.run and is_late(m, heard.seconds)) then return { word = "caught", said = due(m) } end
   return { word = "late", late = true,
     said = ("%s; the whole arm takes %.1f s"):format(due(m), whole_time(m).seconds) }
 end
