@@ -85,6 +85,7 @@ static int wait_here(lua_State *L, const fail_ticket *ticket)
     w->next = paused.list;
     paused.list = w;
     uv_ref((uv_handle_t *)&paused.async);
+    fail_wait(ticket);
     uv_async_send(&paused.async); /* it may have been let go already */
     return timed_wait(L, &w->timed, -1);
 }

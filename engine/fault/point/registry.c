@@ -1,7 +1,6 @@
 #include "fault/point/registry.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,10 +9,9 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "fault/point/hitlog.h"
 
 const char *const fail_point_names[FAIL_POINT_COUNT] = {
 #define POINT(id, name, help) name,
@@ -36,7 +34,7 @@ typedef struct point {
     char *name, *text; /* text is NULL while it is not armed */
     fail_expr expr;
     term_state *states;
-    int64_t hits, fired;
+    int64_t hits, fired, armings;
     uint64_t generation;
 } point;
 
@@ -55,12 +53,8 @@ static struct {
     barrier *barriers;
     int points_count, barriers_count;
     uint64_t seed;
-    int log_fd;
     void (*on_release)(void);
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER,
-         .released = PTHREAD_COND_INITIALIZER,
-         .seed = 1,
-         .log_fd = -1};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER, .seed = 1};
 
 /* ---- the table of points; every function here expects the lock ---- */
 
@@ -115,36 +109,6 @@ static void clear(point *p)
     release();
 }
 
-/* ---- the hit log; every function here expects the lock ---- */
-
-static void begin_line(rl_buf *line, const point *p)
-{
-    buf_printf(line,
-               "{\"time\":%lld,\"mono\":%lld,\"pid\":%d,\"name\":", (long long)clock_unix_ns(),
-               (long long)clock_ns(), (int)getpid());
-    json_put_cstr(line, p->name);
-}
-
-static void end_line(rl_buf *line, const point *p)
-{
-    buf_str(line, "}\n");
-    if (write(all.log_fd, line->data, line->len) != (ssize_t)line->len)
-        log_msg(LOG_LEVEL_ERROR, "failpoint %s: the hit log cannot be written: %s", p->name,
-                strerror(errno));
-    buf_free(line);
-}
-
-static void write_arming(const point *p)
-{
-    if (all.log_fd < 0)
-        return;
-    rl_buf line = {0};
-    begin_line(&line, p);
-    buf_str(&line, ",\"armed\":");
-    json_put_cstr(&line, p->text);
-    end_line(&line, p);
-}
-
 static void arm(const char *name, const char *text, fail_expr *expr)
 {
     rl_assert(expr->count > 0 && expr->count <= FAIL_TERMS_MAX);
@@ -159,7 +123,7 @@ static void arm(const char *name, const char *text, fail_expr *expr)
     rng_split(&root, name, strlen(name), &of_point);
     for (int i = 0; i < expr->count; i++)
         rng_split(&of_point, (const char *)&i, sizeof i, &p->states[i].rng);
-    write_arming(p);
+    hitlog_armed(p->name, ++p->armings, p->text);
     atomic_fetch_add(&fail_armed, 1);
 }
 
@@ -220,15 +184,10 @@ void fail_set_seed(uint64_t seed)
 
 rl_err *fail_log_to(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return err_sys(errno, "the hit log %s", path);
     pthread_mutex_lock(&all.lock);
-    if (all.log_fd >= 0)
-        close(all.log_fd);
-    all.log_fd = fd;
+    rl_err *err = hitlog_open(path);
     pthread_mutex_unlock(&all.lock);
-    return NULL;
+    return err;
 }
 
 bool fail_counts(const char *name, int64_t *hits, int64_t *fired)
@@ -301,49 +260,16 @@ static int choose(point *p, const fail_kv *ctx, int n)
     return chosen;
 }
 
-static void put_ctx(rl_buf *line, const fail_kv *ctx, int n)
-{
-    buf_str(line, ",\"ctx\":{");
-    for (int i = 0; i < n; i++) {
-        buf_str(line, i ? "," : "");
-        json_put_cstr(line, ctx[i].key);
-        buf_str(line, ":");
-        if (ctx[i].number)
-            buf_str(line, ctx[i].value);
-        else
-            json_put_cstr(line, ctx[i].value);
-    }
-    buf_str(line, "}");
-}
-
-static void put_arg(rl_buf *line, const fail_term *t)
-{
-    if (t->action == FAIL_SLEEP)
-        buf_printf(line, ",\"seconds\":%g", t->seconds);
-    if (t->action == FAIL_EXIT || t->action == FAIL_BARRIER)
-        buf_printf(line, ",\"number\":%lld", (long long)t->number);
-    const char *text = t->name ? t->name : t->value.text;
-    if (text) {
-        buf_str(line, ",\"arg\":");
-        json_put_cstr(line, text);
-    }
-}
-
 /* Hits that nobody takes are written, too: who reads the log counts for himself. */
 static void write_hit(const point *p, int term, const fail_kv *ctx, int n)
 {
-    if (all.log_fd < 0)
-        return;
     const fail_term *t = term < 0 ? NULL : &p->expr.terms[term];
-    rl_buf line = {0};
-    begin_line(&line, p);
-    buf_printf(&line, ",\"hit\":%lld,\"nth\":%lld,\"term\":%d,\"action\":\"%s\"",
-               (long long)p->hits, (long long)(t ? p->states[term].seen : 0), term + 1,
-               fail_action_name(t ? t->action : FAIL_OFF));
-    if (t)
-        put_arg(&line, t);
-    put_ctx(&line, ctx, n);
-    end_line(&line, p);
+    hitlog_hit(p->name,
+               &(hitlog_place){.arming = p->armings,
+                               .hit = p->hits,
+                               .nth = t ? p->states[term].seen : 0,
+                               .term = term + 1},
+               t, ctx, n);
 }
 
 static void arrive(const fail_term *t, fail_ticket *ticket)
@@ -377,7 +303,11 @@ static void fill_decision(fail_decision *decision, const point *p, int slot, con
     decision->value = t->value;
     decision->value.text = t->value.text ? mem_strdup(t->value.text) : NULL;
     decision->name = t->name ? mem_strdup(t->name) : NULL;
-    decision->ticket = (fail_ticket){.point = slot, .barrier = -1, .generation = p->generation};
+    decision->ticket = (fail_ticket){.point = slot,
+                                     .barrier = -1,
+                                     .arming = p->armings,
+                                     .hit = p->hits,
+                                     .generation = p->generation};
     if (t->action == FAIL_BARRIER)
         arrive(t, &decision->ticket);
 }
@@ -428,8 +358,23 @@ bool fail_passed(const fail_ticket *ticket)
     return yes;
 }
 
+/* Written before it waits: who stands still has said so. */
+static void begin_wait(const fail_ticket *ticket)
+{
+    hitlog_wait(all.points[ticket->point]->name, ticket->arming, ticket->hit, HITLOG_WAITS);
+}
+
+void fail_wait(const fail_ticket *ticket)
+{
+    pthread_mutex_lock(&all.lock);
+    begin_wait(ticket);
+    pthread_mutex_unlock(&all.lock);
+}
+
 static void leave(const fail_ticket *ticket)
 {
+    hitlog_wait(all.points[ticket->point]->name, ticket->arming, ticket->hit,
+                passed(ticket) ? HITLOG_LET_GO : HITLOG_WENT);
     if (ticket->barrier >= 0 && all.barriers[ticket->barrier].round == ticket->round)
         all.barriers[ticket->barrier].arrived--;
 }
@@ -451,6 +396,7 @@ void fail_on_release(void (*released)(void))
 static void block(const fail_ticket *ticket)
 {
     pthread_mutex_lock(&all.lock);
+    begin_wait(ticket);
     while (!passed(ticket))
         pthread_cond_wait(&all.released, &all.lock);
     leave(ticket);

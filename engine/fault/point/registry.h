@@ -2,12 +2,10 @@
  *
  * Offers: arming by expression (see parse.h), from the environment
  * (RLAB_FAILPOINTS="name=expr;name=expr") or at run time; the decision for a hit; the hit log
- * (RLAB_FAILPOINT_LOG: one JSON line an arming, {"armed": expr}, and one a hit while it is armed, one
- * write(2) each, written before it acts; "term" is 0 where nobody took the hit); waiting at pauses
- * and barriers. With nothing armed a point costs one relaxed atomic load. Chances are seeded
- * (RLAB_FAILPOINT_SEED), one sequence a term. Hits are counted while their point is armed. kill and
- * exit happen inside fail_decide.
- * Uses: fault/point/parse, base. Thread: any; one mutex, taken only while something is
+ * (see hitlog.h); waiting at pauses and barriers. With nothing armed a point costs one relaxed
+ * atomic load. Chances are seeded (RLAB_FAILPOINT_SEED), one sequence a term. Hits are counted
+ * while their point is armed. kill and exit happen inside fail_decide.
+ * Uses: fault/point/parse, fault/point/hitlog, base. Thread: any; one mutex, taken only while something is
  * armed. */
 #ifndef RL_FAULT_POINT_REGISTRY_H
 #define RL_FAULT_POINT_REGISTRY_H
@@ -35,6 +33,7 @@ typedef struct fail_kv {
 /* Who waits at a pause or barrier. */
 typedef struct fail_ticket {
     int point, barrier; /* -1: none */
+    int64_t arming, hit;
     uint64_t generation, round;
 } fail_ticket;
 
@@ -74,6 +73,7 @@ void fail_each(void (*visit)(const fail_info *info, void *arg),
 void fail_decide(const char *name, const fail_kv *ctx, int n, fail_decision *out);
 void fail_decision_free(fail_decision *decision);
 
+void fail_wait(const fail_ticket *ticket);   /* who waits begins to, which the log is told */
 bool fail_passed(const fail_ticket *ticket); /* the pause is over, the barrier complete */
 void fail_leave(const fail_ticket *ticket);  /* who waited goes, for whatever reason */
 void fail_on_release(

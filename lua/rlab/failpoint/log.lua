@@ -1,5 +1,6 @@
--- The hit log of a process (RLAB_FAILPOINT_LOG): a line for each arming of a failpoint, and one for each hit
--- while it is armed, written before it acts.
+-- The hit log of a process (RLAB_FAILPOINT_LOG): a line for each arming of a failpoint, one for each hit
+-- while it is armed, written before it acts, and of who stands still there one when he begins and one when
+-- he goes on (engine/fault/point/hitlog.h).
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 
@@ -23,14 +24,27 @@ function M.acted(lines, point)
   return list
 end
 
--- armings(lines, point) -> { {expr =, pid =, hits = all of them until it was armed anew}, ... }
+-- What a line says of the hit of an arming: who stood still there has held until he was let go, holds on, or
+-- went on by himself.
+local function note_stand(arming, line)
+  local hit = line.waits or line.left
+  arming.held[hit] = line.waits and "holds" or line.let_go and "let go" or "went on"
+end
+
+-- Lines without the number of their arming, as somebody else's program may write them, are of the last.
+-- armings(lines, point) -> { {expr =, pid =, hits = all of them, held = {[hit] = "holds" | "let go" |
+--   "went on"}}, ... } in their order
 function M.armings(lines, point)
-  local list = {}
+  local list, of = {}, {}
   for _, line in ipairs(lines) do
+    local arming = line.name == point and of[line.arming or #list]
     if line.name == point and line.armed then
-      list[#list + 1] = { expr = line.armed, pid = line.pid, hits = {} }
-    elseif line.name == point and list[1] then
-      table.insert(list[#list].hits, line)
+      list[#list + 1] = { expr = line.armed, pid = line.pid, hits = {}, held = {} }
+      of[line.arming or #list] = list[#list]
+    elseif arming and line.hit then
+      table.insert(arming.hits, line)
+    elseif arming then
+      note_stand(arming, line)
     end
   end
   return list

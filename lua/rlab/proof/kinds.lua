@@ -23,13 +23,26 @@ local function has_ended(facts, act)
   return true
 end
 
+local STANDS = { pause = true, barrier = true }
+
+-- Who was to stand still did so until he was let go, or still does: the first that did neither | nil
+local function went_on(acts)
+  for _, act in ipairs(acts) do
+    if STANDS[act.action] and act.held ~= "holds" and act.held ~= "let go" then
+      local did = act.held and "went on by itself" or "did not"
+      return ("hit %d was to stand still and %s"):format(act.hit, did)
+    end
+  end
+end
+
 local function acts_words(acts)
   local first, last = acts[1], acts[#acts]
   if #acts == 1 then return ("hit %d, pid %d"):format(first.hit, first.pid) end
   return ("%d hits, %d to %d, pid %d"):format(#acts, first.hit, last.hit, first.pid)
 end
 
--- {point, expr, pid, armed = what the log says was armed, hits, ended, ended_by_lab}
+-- {point, expr, pid, armed = what the log says was armed, hits, ended, ended_by_lab}; a hit's `held` is what
+-- the log says of who stood still there
 function M.hits(facts)
   if facts.armed ~= facts.expr then
     return nil, facts.armed and ("'%s' was armed instead"):format(tostring(facts.armed)) or "it was not armed"
@@ -45,6 +58,8 @@ function M.hits(facts)
   if not acts[1] then return nil, "it never acted" end
   local ended, how = has_ended(facts, acts[#acts])
   if not ended then return nil, how end
+  local moved = went_on(acts)
+  if moved then return nil, moved end
   return acts_words(acts)
 end
 

@@ -21,8 +21,8 @@ end
 
 local KEPT = { "hit", "term", "action", "arg", "number", "seconds", "pid", "mono" }
 
-local function kept(hit)
-  local row = { ctx = hit.ctx }
+local function kept(hit, held)
+  local row = { ctx = hit.ctx, held = held }
   for _, key in ipairs(KEPT) do row[key] = hit[key] end
   return row
 end
@@ -38,7 +38,7 @@ end
 function M.hits_of_arming(_, child, point, expr, n)
   local found = hit_log.armings(child:log(), point)[n] or {}
   local hits = require("rlab.json").array {}
-  for i, hit in ipairs(found.hits or {}) do hits[i] = kept(hit) end
+  for i, hit in ipairs(found.hits or {}) do hits[i] = kept(hit, found.held[hit.hit]) end
   return of("hits", { process = child.name, pid = child.pid, point = point, expr = expr, armed = found.expr,
     hits = hits, ended = child:ending(), ended_by_lab = child.ended_by_lab })
 end

@@ -109,3 +109,30 @@ describe("a log that is not what was armed", function()
       why("#3 kill", { hit(1), hit(3, "kill", 1) }))
   end)
 end)
+
+describe("a line", function()
+  local function line(fields)
+    fields.name, fields.pid = "p", 7
+    return fields
+  end
+
+  it("of an arming that is over stays with it", function()
+    local armings = hit_log.armings({ line { armed = "pause", arming = 1 },
+      line { hit = 1, arming = 1, action = "pause" }, line { waits = 1, arming = 1 },
+      line { armed = "#2 pause", arming = 2 }, line { hit = 1, arming = 2, action = "off" },
+      line { left = 1, let_go = true, arming = 1 } }, "p")
+    assert.are.same({ "let go" }, armings[1].held)
+    assert.are.same({}, armings[2].held)
+    assert.are.equal(1, #armings[1].hits)
+    assert.are.equal(1, #armings[2].hits)
+  end)
+
+  it("without the number of its arming is of the last one", function()
+    local armings = hit_log.armings({ line { hit = 9 }, line { armed = "kill" }, line { hit = 1 },
+      line { armed = "pause" }, line { hit = 1 }, line { waits = 1 },
+      { name = "other", hit = 1 } }, "p")
+    assert.are.equal(1, #armings[1].hits)
+    assert.are.equal(1, #armings[2].hits)
+    assert.are.same({ "holds" }, armings[2].held)
+  end)
+end)

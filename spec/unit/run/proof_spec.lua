@@ -19,6 +19,13 @@ local function kill(more)
   return facts
 end
 
+local function pause(held, action)
+  local hits = hits_of(1, action or "pause")
+  hits[1].held = held
+  local expr = action or "pause"
+  return { point = "p", expr = expr, armed = expr, pid = 7, hits = hits, ended = false }
+end
+
 local thrice = { fired = 3, matched = 3, at_least = 3, bytes = 0 }
 local fifth = { fired = 1, matched = 5, nth = 5, at_least = 1, bytes = 120,
   last = { client_id = "rlab", correlation = 6 } }
@@ -39,6 +46,12 @@ local CASES = {
     "the process ended by exit 0, not by signal KILL" },
   { "hits", "still alive", kill { ended = false }, nil, "the process ended by nothing, not by signal KILL" },
   { "hits", "ended by the lab", kill { ended_by_lab = true }, nil, "the lab ended the process itself" },
+  { "hits", "stood still until it was let go", pause "let go", "hit 1, pid 7" },
+  { "hits", "stands still", pause "holds", "hit 1, pid 7" },
+  { "hits", "stood still for nobody", pause "went on", nil,
+    "hit 1 was to stand still and went on by itself" },
+  { "hits", "the pause that is none", pause(nil), nil, "hit 1 was to stand still and did not" },
+  { "hits", "no pause", pause(nil, "print"), "hit 1, pid 7" },
   { "exit", "right", { pid = 7, want = { signal = "KILL" }, ended = { signal = "KILL" } },
     "signal 9, pid 7" },
   { "exit", "right code", { pid = 7, want = { code = 3 }, ended = { code = 3 } }, "exit 3, pid 7" },
@@ -253,6 +266,30 @@ describe("the hits of a process", function()
       assert.is_false((pcall(function() return lab.proof.hits(child, point, "kill") end)))
     end)
   end
+
+  it("say who stood still", function()
+    local lab = lab_for()
+    local child = child_of([[local fail, task = require "rlab.fail", require "rlab.task"
+      local one = task.spawn(function() fail.point "spec.point" end)
+      task.yield()
+      fail.resume "spec.point"
+      one:join()
+      fail.arm("spec.point", "#1 pause")
+      one = task.spawn(function() fail.point "spec.point" end)
+      task.yield()
+      one:cancel()
+      one:join()
+      fail.arm("spec.point", "#2 pause")
+      fail.point "spec.point"
+      task.spawn(function() fail.point "spec.point" end)
+      task.yield()
+      fail.point "spec.end"]], "spec.point=pause;spec.end=kill")
+    child.armed["spec.point"] = { "pause", "#1 pause", "#2 pause" }
+    local function said(expr) return lab.proof.hits(child, "spec.point", expr):sentence() end
+    assert.are.equal(("hit 1, pid %d"):format(child.pid), said "pause")
+    assert.are.equal("hit 1 was to stand still and went on by itself", said "#1 pause")
+    assert.are.equal(("hit 2, pid %d"):format(child.pid), said "#2 pause")
+  end)
 
   it("are of their own arming, where the point was armed anew", function()
     local lab = lab_for()

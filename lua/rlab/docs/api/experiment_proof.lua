@@ -18,7 +18,8 @@ return {
       methods = {
         { "hits", "lab.proof.hits(child, point, expr) -> proof",
           "All hits of that point since it was armed are those that the expression says, by number, context \z
-            and action; a kill has ended the process. must_fire proves itself.",
+            and action; a kill has ended the process, a pause held until it was let go. must_fire proves \z
+            itself.",
           params = { "child: role | service", "point: string",
             "expr: string, optional: which arming, by default the last" } },
         { "exit", "lab.proof.exit(child, {signal = | code =}) -> proof", "Its process has ended that way.",

@@ -7,8 +7,10 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rng.h"
 #include "fault/point/registry.h"
@@ -254,10 +256,26 @@ static void wait_for_hits(int64_t n)
         fail_counts("rlab.selftest", &hits, &fired);
 }
 
+/* How many lines of the log have that in them. */
+static int lines_with(const char *path, const char *text)
+{
+    char line[512];
+    int n = 0;
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        n += strstr(line, text) != NULL;
+    fclose(f);
+    return n;
+}
+
 static void threads_pause_and_meet(void **state)
 {
     (void)state;
     static const char *const texts[] = {"pause", "barrier(c, 3)"};
+    char path[] = "/tmp/rlab-hits.XXXXXX";
+    int fd = mkstemp(path), waited = 0;
+    assert_null(fail_log_to(path));
     for (int k = 0; k < 2; k++) {
         pthread_t threads[3];
         atomic_store(&through, 0);
@@ -265,15 +283,23 @@ static void threads_pause_and_meet(void **state)
         for (int i = 0; i < 2; i++)
             pthread_create(&threads[i], NULL, pass, NULL);
         wait_for_hits(2);
+        while (lines_with(path, "\"waits\"") < waited + 2)
+            ;
         assert_int_equal(atomic_load(&through), 0);
+        assert_int_equal(lines_with(path, "\"left\""), waited);
         if (k == 0)
             assert_true(fail_resume("rlab.selftest"));
         else
             pass(NULL);
         for (int i = 0; i < 2; i++)
             pthread_join(threads[i], NULL);
+        waited += k == 0 ? 2 : 3;
+        assert_int_equal(lines_with(path, "\"let_go\":true"), waited);
         fail_disarm_all();
     }
+    assert_int_equal(lines_with(path, "\"let_go\":false"), 0);
+    close(fd);
+    unlink(path);
 }
 
 static void lists(void **state)
