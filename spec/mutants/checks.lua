@@ -133,4 +133,9 @@ function M.lost(lab, a)
     before = "{ exit.ok, exit.wrong_held, exit.inconclusive, exit.right_violated }",
     after = "{ exit.ok, exit.inconclusive, exit.wrong_held, exit.right_violated }",
     spec = "spec/unit/run/verdict_spec.lua", it = "ranks a violated right arm" },
+  { id = "expect-what-is-listed", mechanism = "an exact set is more than what is listed of it",
+    file = "lua/rlab/check/core.lua",
+    before = "same_ids(check.set or check.ids or {}, want)",
+    after = "same_ids(check.ids or check.set or {}, want)",
+    spec = "spec/unit/check/contract_spec.lua", it = "of an exact set holds for more ids" },
 }

@@ -345,4 +345,9 @@ if (t != JSON_ARRAY || !header_pair(r, add, arg))
                 continue;
             t->parked++;]],
     spec = "spec/live/service/relay_spec.lua", it = "parks one with wrong headers" },
+  { id = "relay-share-rounds-too-far", mechanism = "a member keeps its share and no more",
+    file = "engine/flow/relay/plan.c",
+    before = "(RELAY_SHARDS + members - 1) / members",
+    after = "(RELAY_SHARDS + members + 1) / members",
+    unit = "test_relay", it = "each_has_its_share" },
 }

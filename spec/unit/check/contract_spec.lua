@@ -154,6 +154,43 @@ describe("a check", function()
     assert.has_error(function() c.lost { of = { require("rlab.json").null }, in_ = { "a" } } end)
   end)
 
+  it("takes nothing for a list that is not one, and no text for a row", function()
+    local c = checks()
+    for _, list in ipairs { { first = "a" }, { [0] = "a", "b" }, { "a", [1.5] = "b" }, { "a", n = 1 } } do
+      local ok, why = pcall(function() c.lost { of = list, in_ = { "a" } } end)
+      assert.is_false(ok)
+      assert.matches("'of' is no list without holes", why, 1, true)
+      assert.has_error(function() c.reorder { of = list, what = "apply" } end)
+    end
+    local ok, why = pcall(function() c.reorder { of = { ROW, "a" }, what = "apply" } end)
+    assert.is_false(ok)
+    assert.matches("'of' is a list of rows with .*, at 2 is a string", why)
+    ok, why = pcall(function() c.reorder { of = { [1] = ROW, [3] = ROW }, what = "apply" } end)
+    assert.is_false(ok)
+    assert.matches("'of' is no list without holes", why, 1, true)
+  end)
+
+  it("refuses a control that does not say what it saw", function()
+    local cases = {
+      ["'control' is a table, this is a boolean"] = true,
+      ["'control.what' is a text, this is a nil"] = { seen = 3 },
+      ["'control.what' is a text, this is a number"] = { what = 3, seen = 3 },
+      ["'control.seen' is a number, this is a nil"] = { what = "x" },
+      ["'control.seen' is a number, this is a string"] = { what = "x", seen = "3" },
+      ["it has no 'saw'"] = { what = "x", seen = 3, saw = 4 },
+    }
+    for words, control in pairs(cases) do
+      local ok, why = pcall(function() checks().lost { of = { "a" }, in_ = { "a" }, control = control } end)
+      assert.is_false(ok, words)
+      assert.matches(words, why, 1, true)
+    end
+  end)
+
+  it("takes a floor where it speaks of one list alone", function()
+    assert.are.equal("inconclusive", checks().duplicate({ of = { "a" }, at_least = 2 }).outcome)
+    assert.are.equal("holds", checks().duplicate({ of = { "a" }, at_least = 1 }).outcome)
+  end)
+
   it("does not let an unknown partition pass for one where nothing was lost", function()
     local rows = { ROW, { id = "b", key = 1, version = 2, partition = 2, offset = 0 } }
     local one = checks().lost_effect { of = rows, committed = { ["0"] = 1 }, effects = { "a" } }
@@ -204,5 +241,35 @@ describe("an expectation", function()
     assert.is_false(ok)
     assert.matches("did you mean 'right'", why)
     assert.is_true(one:expect({ arm = "holds", ["commit-first"] = "violated" }).as_expected)
+  end)
+
+  it("is said in the words that a report shows", function()
+    local function said(want)
+      return checks().lost({ of = { "a", "b" }, in_ = { "c" } }):expect(want).expects
+    end
+    assert.are.same({ "holds", "holds", "violated", "violated by exactly 2 ids", "violated by exactly 3" },
+      { said {}, said "holds", said "violated", said { "a", "b" }, said(3) })
+    local ok, why = pcall(function() said(true) end)
+    assert.is_false(ok)
+    assert.matches('an expectation is "holds", "violated", a list of ids or a number', why, 1, true)
+  end)
+
+  it("of an exact set holds for more ids than are listed", function()
+    local bag = require "rlab.bag"
+    local many, all = bag.new {}, {}
+    for i = 1, 10050 do all[i] = ("id-%05d"):format(i) end
+    for _, id in ipairs(all) do many:add(id) end
+    local one = checks().lost { of = many, in_ = { "other" } }
+    assert.are.equal(10000, #one.ids)
+    assert.is_true(one:expect(all).as_expected)
+    all[10050] = "another"
+    assert.is_false(one:expect(all).as_expected)
+  end)
+
+  it("leaves out one of unknown outcome, and says so", function()
+    local one = checks().lost { of = { "a", "b" }, in_ = { "a" }, unknown = { "b" } }
+    assert.are.equal("holds", one.outcome)
+    assert.matches("(1 of unknown outcome left out)", one.sentence, 1, true)
+    assert.is_true(one:expect({}).as_expected)
   end)
 end)

@@ -139,10 +139,14 @@ describe("Jepsen's Kafka classes", function()
       ops[#ops + 1] = poll("r1", "t/0", { { 2, "p0-2" } })
       assert.are.same({}, found(ops), f)
     end
-    local ops = good()
-    ops[#ops + 1] = { type = "ok", process = "r1", f = "assign", value = { "t/0" } }
-    ops[#ops + 1] = poll("r1", "t/0", { { 2, "p0-2" } })
-    assert.are.same({ "nonmonotonic-poll" }, found(ops))
+    for _, f in ipairs { "subscribe", "assign" } do
+      for key, want in pairs { ["t/0"] = { "nonmonotonic-poll" }, ["t/1"] = {} } do
+        local ops = good()
+        ops[#ops + 1] = { type = "ok", process = "r1", f = f, value = { key } }
+        ops[#ops + 1] = poll("r1", "t/0", { { 2, "p0-2" } })
+        assert.are.same(want, found(ops), f .. " " .. key)
+      end
+    end
   end)
 
   it("take what is unknown for neither lost nor aborted", function()
@@ -193,7 +197,8 @@ describe("Jepsen's Kafka classes", function()
 
   it("read operations as lab:invoke writes them: ids alone, on a key or on any", function()
     local function op(f, value, key) return { type = "ok", process = 1, f = f, value = value, key = key } end
-    local ops = { op("send", { "a", { id = "b" } }), op("send", 3), op("poll", { "a", "b", "3" }) }
+    local ops = { op("send", { "a", { id = "b" } }), op("send", 3), op("poll", { "a", "b", "3" }),
+      op("send", 4), op("poll", 4.0) }
     assert.are.same({}, found(ops, { complete = true }))
     assert.are.same({ "lost-write" }, found({ op("send", { "a", "b" }), op("poll", "a") },
       { complete = true }))
@@ -217,6 +222,8 @@ describe("Jepsen's Kafka classes", function()
       ["whole number from 0, not 1.5"] = op("poll", { { "poll", { ["t/0"] = { { 1.5, "a" } } } } }),
       ["whole number from 0, not null"] = op("poll", { { "poll", { ["t/0"] = { { null, "a" } } } } }),
       ["a list without holes expected"] = op("send", { "a", nil, "c" }),
+      ["send: {offset, id} expected"] = op("send", { { "send", "t/0", { 1 } } }),
+      ["poll: {offset, id} expected"] = op("poll", { { "poll", { ["t/0"] = { 7 } } } }),
       ["no step 'pull'"] = op("poll", { { "pull", {} } }),
       ["a send has no poll steps"] = op("send", { { "poll", {} } }),
       ["a process is an integer or a name, not nil"] = { type = "ok", f = "send", value = "a" },

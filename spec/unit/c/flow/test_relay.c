@@ -64,6 +64,8 @@ static void each_has_its_share(void **state)
     assert_int_equal(count(&t, STEP_KEEP), 22);
     assert_int_equal(count(&t, STEP_DROP), 41);
     assert_int_equal(t.steps[63], STEP_LEAVE); /* rows of it are in flight */
+    plan(&t, 5, false, false);
+    assert_int_equal(count(&t, STEP_KEEP), 13);
     set(&t, 0, 42, others);
     set(&t, 42, 64, nobodys);
     plan(&t, 3, false, false);
