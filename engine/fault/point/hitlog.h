@@ -5,12 +5,17 @@
  * while it is armed, written before it acts, "term" 0 where nobody took it; and of who stands still
  * at a pause or barrier {"waits": k} when he begins, {"left": k, "let_go": bool} when he goes on. All
  * of one arming have its number. Without a path nothing is written.
- * Uses: fault/point/registry (the context of a hit), fault/point/parse, base. Thread: any, one at a
- * time (the registry's lock). */
+ * Uses: fault/point/parse, base. Thread: any, one at a time (the registry's lock). */
 #ifndef RL_FAULT_POINT_HITLOG_H
 #define RL_FAULT_POINT_HITLOG_H
 
-#include "fault/point/registry.h"
+#include "fault/point/parse.h"
+
+/* What is known at the point, for `if` and the log. */
+typedef struct fail_kv {
+    const char *key, *value;
+    bool number; /* written to the log without quotes */
+} fail_kv;
 
 rl_err *hitlog_open(const char *path); /* appends; the one before it is closed */
 

@@ -11,7 +11,6 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "fault/point/hitlog.h"
 
 const char *const fail_point_names[FAIL_POINT_COUNT] = {
 #define POINT(id, name, help) name,

@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#include "fault/point/parse.h"
+#include "fault/point/hitlog.h"
 
 typedef enum fail_point_id {
 #define POINT(id, name, help) FAIL_POINT_##id,
@@ -23,12 +23,6 @@ typedef enum fail_point_id {
 
 extern const char *const fail_point_names[FAIL_POINT_COUNT];
 extern const char *const fail_point_helps[FAIL_POINT_COUNT];
-
-/* What is known at the point, for `if` and the log. */
-typedef struct fail_kv {
-    const char *key, *value;
-    bool number; /* written to the log without quotes */
-} fail_kv;
 
 /* Who waits at a pause or barrier. */
 typedef struct fail_ticket {

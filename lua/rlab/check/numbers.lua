@@ -111,7 +111,8 @@ local function limits_of(a)
   return table.concat(words, " and ")
 end
 
-local TIMES = { s = true, ms = true, us = true }
+-- Units of time, in seconds.
+local TIMES = { s = 1, ms = 1e-3, us = 1e-6 }
 
 -- What cannot have been measured: a time that ends before it begins, or a 0 that nothing controls.
 local function not_measured(lab, a)
@@ -120,8 +121,6 @@ local function not_measured(lab, a)
   end
   return counts_nothing(lab, a.name, a.unit, a.value, a.control)
 end
-
-local seconds = { s = 1, ms = 0.001 }
 
 -- bound{name =, value =, at_least =, at_most =, unit =, what =, why = where the limit comes from, control =}:
 -- a 0 needs a control
@@ -133,7 +132,7 @@ function M.bound(lab, a)
   local inside = a.value >= (a.at_least or -math.huge) and a.value <= (a.at_most or math.huge)
   return add(lab, a.name, {
     outcome = inside and "holds" or "violated", bound = limit, value = a.value, unit = a.unit,
-    limit_s = seconds[a.unit] and (a.at_most or a.at_least) * seconds[a.unit] or nil,
+    limit_s = TIMES[a.unit] and (a.at_most or a.at_least) * TIMES[a.unit] or nil,
     sentence = ("%s%s%s, limit %s%s"):format(a.what and a.what .. " " or "", value,
       a.unit and " " .. a.unit or "", limit, a.why and " (" .. a.why .. ")" or ""),
     counterexamples = inside and {} or { { id = a.name, note = value } },

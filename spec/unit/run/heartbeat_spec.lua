@@ -78,6 +78,117 @@ describe("a server", function()
   end)
 end)
 
+describe("rlab itself", function()
+  -- Nothing else runs on its loop meanwhile.
+  local function spin(seconds)
+    local until_ns = clock.ns() + math.floor(seconds * 1e9)
+    repeat until clock.ns() >= until_ns
+  end
+
+  local function own(rows, kind)
+    for _, row in ipairs(rows) do
+      if row.what == "rlab" and row.kind == kind then return row end
+    end
+  end
+
+  it("is seen to stand still", function()
+    local beat, lab = heartbeat.start { stack = stack_of() }, lab_of()
+    task.sleep "20ms"
+    spin(0.6)
+    task.sleep "200ms"
+    beat:stop()
+    assert.is_true(own(beat:disturbances(lab), "stall").seconds > 0.4)
+    assert.is_true(beat:quiet() < 0.4)
+  end)
+
+  it("loses quiet time by each beat that comes late", function()
+    local beat, began = heartbeat.start { stack = stack_of() }, clock.ns()
+    for _ = 1, 12 do
+      spin(0.2)
+      task.sleep "1ms"
+    end
+    task.sleep "200ms"
+    local all = (clock.ns() - began) / 1e9
+    beat:stop()
+    assert.is_true(beat:quiet() < 0.7 * all, ("%.2f of %.2f s"):format(beat:quiet(), all))
+  end)
+end)
+
+describe("who waits for a processor", function()
+  local real = process.threads
+  after_each(function() process.threads = real end)
+
+  -- Seconds that were told, and quiet time as a share of all, where a thread of the target waits so much of
+  -- each second
+  local function seen(share, target, as)
+    local began, stack = clock.ns(), as == "server" and stack_of(target) or stack_of()
+    function process.threads(pid)
+      if pid ~= target.pid then return {} end
+      return { [pid] = { run = 1, delay = share * (clock.ns() - began) / 1e9 } }
+    end
+    local beat, lab = heartbeat.start { stack = stack }, lab_of(nil, stack)
+    target.lab = lab
+    if as ~= "server" then beat:watch(target) end
+    task.sleep "1700ms"
+    beat:stop()
+    local sum = 0
+    for _, row in ipairs(beat:disturbances(lab)) do
+      if row.what == target.name and row.kind == "starved" then sum = sum + row.seconds end
+    end
+    return sum, beat:quiet() / ((clock.ns() - began) / 1e9)
+  end
+
+  local pid = process.self()
+  local function child(fields)
+    local one = { name = "child", pid = pid, hits = no_hits,
+      process = { status = function() return nil end } }
+    for key, value in pairs(fields or {}) do one[key] = value end
+    return one
+  end
+
+  it("is told with the seconds, from a tenth of the time on", function()
+    local sum, quiet = seen(0.5, child())
+    assert.is_true(sum > 0.4 and quiet < 0.7, ("%.2f %.2f"):format(sum, quiet))
+    assert.are.equal(0, (seen(0.05, child())))
+    sum = seen(0.15, child())
+    assert.is_true(sum > 0.1, sum)
+  end)
+
+  it("is a server, too", function()
+    local server = { name = "mysql", pid = pid, start_time = process.start_time(pid) }
+    local sum, quiet = seen(0.5, server, "server")
+    assert.is_true(sum > 0.4 and quiet < 0.7, ("%.2f %.2f"):format(sum, quiet))
+  end)
+
+  it("is nobody whom the lab has stopped", function()
+    assert.are.equal(0, (seen(0.5, child { meant = "stopped" })))
+  end)
+end)
+
+describe("a child", function()
+  local function killed(action)
+    local sleeper = assert(process.spawn { cmd = { "sleep", "30" } })
+    local beat, lab = heartbeat.start { stack = stack_of() }, lab_of()
+    beat:watch { name = "child", pid = sleeper.pid, process = sleeper, lab = lab,
+      hits = function() return { { action = action } } end }
+    sleeper:kill "KILL"
+    sleeper:wait "5s"
+    task.sleep "300ms"
+    beat:stop()
+    sleeper:close()
+    local list = {}
+    for _, row in ipairs(beat:disturbances(lab)) do
+      if row.kind == "gone" then list[#list + 1] = row end
+    end
+    return kinds_of(list)
+  end
+
+  it("that a failpoint killed was killed by the lab", function()
+    assert.are.same({}, killed "kill")
+    assert.are.same({ "child gone" }, killed "error")
+  end)
+end)
+
 describe("a disturbance", function()
   local function told(lab, seconds, row_lab)
     local beat = heartbeat.start { stack = stack_of() }
