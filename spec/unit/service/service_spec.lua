@@ -28,6 +28,27 @@ local function failure_of(...)
   return failure.message
 end
 
+describe("a store that is away", function()
+  local err = require "rlab.err"
+  local store = require "rlab.service.store"
+
+  local function away(fields)
+    fields.domain, fields.code, fields.message = "mysql", 1, "x"
+    return store.away(err.new(fields))
+  end
+
+  it("is told from one that says no", function()
+    for _, name in ipairs { "TIMEOUT", "CANCELLED", "CLOSED" } do
+      assert.is_truthy(away { name = name }, name)
+    end
+    assert.is_truthy(away { name = "DEADLOCK", retriable = true })
+    assert.is_truthy(away { name = "CONNECTION_LOST", fatal = true })
+    assert.is_falsy(away { name = "DUPLICATE_KEY" })
+    assert.is_falsy(store.away "TIMEOUT")
+    assert.is_falsy(store.away(nil))
+  end)
+end)
+
 describe("service options", function()
   it("come from flags before the environment before the file before the default", function()
     local path = assert(fs.tmpdir "spec") .. "/c.json"
@@ -50,6 +71,16 @@ describe("service options", function()
     assert.is_false(resolve({ "--no-failpoints" }).failpoints)
     assert.is_false(resolve({ "--failpoints", "off" }).failpoints)
     assert.is_false(resolve({}, { RLAB_FAILPOINTS = "a=kill" }).failpoints)
+  end)
+
+  it("know the words for yes and no, and no others", function()
+    for word, want in pairs { ["true"] = true, yes = true, on = true, ["1"] = true, YES = true,
+      ["false"] = false, no = false, off = false, ["0"] = false, Off = false } do
+      assert.equal(want, resolve({ "--failpoints=" .. word }).failpoints, word)
+    end
+    for _, word in ipairs { "", "2", "y", "oui" } do
+      assert.matches("failpoints", failure_of { "--failpoints=" .. word })
+    end
   end)
 
   it("take addresses apart", function()
