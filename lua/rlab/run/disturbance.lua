@@ -40,19 +40,20 @@ local function loser(rows)
   return worst
 end
 
-local function stood_still(row)
+-- A debt's clock stood still while somebody waited for a processor: that explains no debt.
+local function stood_still(row, check)
   if row.seconds < LONG then return false end
-  return row.kind ~= "starved" or row.seconds >= MOSTLY * (row["until"] - row.from)
+  return row.kind ~= "starved" or not check.debt and row.seconds >= MOSTLY * (row["until"] - row.from)
 end
 
 -- What explains a check that is not as expected: every one by a long stop, or an event that changes who
 -- works; a limit on time also by all that one of them lost, if that is a tenth of the limit.
-local function explanation(rows, limit)
+local function explanation(rows, check)
   for _, row in ipairs(rows) do
-    if always[row.kind] or stood_still(row) then return row end
+    if always[row.kind] or stood_still(row, check) then return row end
   end
-  local worst = limit and loser(rows)
-  return worst and worst.seconds >= SHARE * limit and worst or nil
+  local worst = check.limit_s and loser(rows)
+  return worst and worst.seconds >= SHARE * check.limit_s and worst or nil
 end
 
 -- The rows of an arm and of the setup that it shares.
@@ -70,7 +71,7 @@ end
 function M.judge(checks, seen, shared)
   for _, check in ipairs(checks) do
     local row = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
-      and explanation(rows_of(seen, shared), check.limit_s)
+      and explanation(rows_of(seen, shared), check)
     if row then
       check.reason = ("%s: %s; but %s"):format(check.name, check.sentence, M.says(row))
       check.outcome, check.sentence = "inconclusive", check.sentence .. "; but " .. M.says(row)

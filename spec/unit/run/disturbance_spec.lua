@@ -42,6 +42,13 @@ describe("a check that is not as expected", function()
     assert.matches("consumer%-1 waited 2.60 s for a processor from t=3.10 s", check.reason)
   end)
 
+  it("is a debt, and stays where somebody waited for a processor: its clock stood still", function()
+    assert.are.equal("violated", (judged({ debt = true }, waited(4.9, 5))))
+    for kind, seconds in pairs { stall = 2, stopped = 2, gone = 0, rebalance = 0, ["session lost"] = 0 } do
+      assert.are.equal("inconclusive", (judged({ debt = true }, row(kind, seconds))), kind)
+    end
+  end)
+
   it("about time is inconclusive when a tenth of its limit was lost", function()
     local late = { limit_s = 4 }
     assert.are.equal("violated", (judged(late, row("starved", 0.3))))
