@@ -24,6 +24,23 @@ function M.acted(lines, point)
   return list
 end
 
+local STANDS = { pause = true, barrier = true }
+
+-- stands(hit) -> whether who comes there is to stand still
+function M.stands(hit)
+  return STANDS[hit.action] == true
+end
+
+-- has_stopped(lines, hit) -> whether the hit, if it is one that stands still, has begun to; what another
+--   program writes has no number of an arming, and does not say so
+function M.has_stopped(lines, hit)
+  if not (M.stands(hit) and hit.arming) then return true end
+  for _, line in ipairs(lines) do
+    if line.waits == hit.hit and line.arming == hit.arming and line.name == hit.name then return true end
+  end
+  return false
+end
+
 -- What a line says of the hit of an arming: who stood still there has held until he was let go, holds on, or
 -- went on by himself.
 local function note_stand(arming, line)

@@ -204,9 +204,13 @@ function Child:ending()
 end
 
 -- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it
---   is written before it acts)
+--   is written before it acts), and stands still where it is to
 function Child:await_hit(point, at_most)
-  return self.lab:await(self.name .. " at " .. point, function() return self:hits(point)[1] end, at_most)
+  return self.lab:await(self.name .. " at " .. point, function()
+    local lines = self:log()
+    local hit = hit_log.acted(lines, point)[1]
+    return hit and hit_log.has_stopped(lines, hit) and hit
+  end, at_most)
 end
 
 -- Each must-fire failpoint becomes a fault, with its hits as proof.

@@ -1,6 +1,7 @@
 -- What each kind of proof has seen, and when that is a proof. A judge reads plain facts alone, so that
 -- `rlab check` can judge a stored proof again: judge(facts) -> sentence | nil, what is missing.
 local expression = require "rlab.failpoint.expression"
+local hit_log = require "rlab.failpoint.log"
 
 local M = {}
 
@@ -23,12 +24,10 @@ local function has_ended(facts, act)
   return true
 end
 
-local STANDS = { pause = true, barrier = true }
-
 -- Who was to stand still did so until he was let go, or still does: the first that did neither | nil
 local function went_on(acts)
   for _, act in ipairs(acts) do
-    if STANDS[act.action] and act.held ~= "holds" and act.held ~= "let go" then
+    if hit_log.stands(act) and act.held ~= "holds" and act.held ~= "let go" then
       local did = act.held and "went on by itself" or "did not"
       return ("hit %d was to stand still and %s"):format(act.hit, did)
     end

@@ -135,4 +135,21 @@ describe("a line", function()
     assert.are.equal(1, #armings[2].hits)
     assert.are.same({ "holds" }, armings[2].held)
   end)
+
+  it("says of a hit that is to stand still whether it has begun to", function()
+    local pause = line { hit = 2, arming = 1, action = "pause" }
+    local print = line { hit = 1, arming = 1, action = "print" }
+    local lines = { line { armed = "#2 pause", arming = 1 }, print, pause }
+    assert.is_true(hit_log.has_stopped(lines, print))
+    assert.is_false(hit_log.has_stopped(lines, pause))
+    for _, other in ipairs { line { waits = 1, arming = 1 }, line { waits = 2, arming = 2 },
+      { name = "q", waits = 2, arming = 1 } } do
+      lines[4] = other
+      assert.is_false(hit_log.has_stopped(lines, pause))
+    end
+    lines[4] = line { waits = 2, arming = 1 }
+    assert.is_true(hit_log.has_stopped(lines, pause))
+    assert.is_true(hit_log.has_stopped({}, line { hit = 2, action = "pause" }))
+    assert.is_true(hit_log.stands { action = "barrier" })
+  end)
 end)
