@@ -116,7 +116,7 @@ return {
     spec = "spec/unit/run/disturbance_spec.lua", it = "stays where all was quiet" },
   { id = "disturbance-of-any-length", mechanism = "a tenth of the limit",
     file = "lua/rlab/run/disturbance.lua",
-    before = "worst.seconds >= SHARE * limit and worst or nil",
+    before = "worst.seconds >= SHARE * check.limit_s and worst or nil",
     after = "worst or nil",
     spec = "spec/unit/run/disturbance_spec.lua", it = "when a tenth of its limit was lost" },
   { id = "disturbance-not-of-the-setup", mechanism = "the setup's disturbances are its arms'",
