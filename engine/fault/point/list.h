@@ -8,6 +8,8 @@ POINT(CONSUMER_BEFORE_BEGIN, "consumer.before_begin",
       "the event is decoded; its transaction begins next")
 POINT(CONSUMER_BEFORE_INVALIDATE, "consumer.before_invalidate",
       "the cache is told next; an error here is one of the invalidation")
+POINT(CONSUMER_CONFLICT, "consumer.conflict",
+      "a statement ended by 1205 or 1213 (code); the consumer has not rolled back yet")
 POINT(CONSUMER_HANDLE, "consumer.handle",
       "the record is about to be handled; an error here fails it")
 POINT(CONSUMER_IN_TX, "consumer.in_tx",

@@ -57,6 +57,8 @@ void consume_item_become(consume_item *item, consume_state state);
 void consume_item_fail(consume_item *item, const char *error_class, rl_err *err); /* takes err */
 /* Reaches a point in the context of the item; the error of an `error` action. */
 rl_err *consume_item_hit(const consume_item *item, fail_point_id id);
+/* Reaches consumer.conflict, which can change nothing: its transaction has failed already. */
+void consume_item_conflict(const consume_item *item, int code);
 void consume_item_clear(consume_item *item);
 
 /* ---- parts (part.c) ---- */

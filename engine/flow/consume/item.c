@@ -52,7 +52,7 @@ void consume_item_clear(consume_item *item)
 /* ---- failpoints ---- */
 
 typedef struct hit_text {
-    char offset[24], partition[16], attempt[16], version[24], account[24];
+    char offset[24], partition[16], attempt[16], version[24], account[24], code[16];
     rl_buf key;
 } hit_text;
 
@@ -66,10 +66,11 @@ static rl_err *error_of(fail_value *v)
     return err;
 }
 
-static fail_outcome item_hit(const consume_item *item, fail_point_id id, hit_text *t,
+static fail_outcome item_hit(const consume_item *item, fail_point_id id, int code, hit_text *t,
                              fail_value *value)
 {
     const rd_kafka_message_t *msg = item->msg;
+    snprintf(t->code, sizeof t->code, "%d", code);
     snprintf(t->offset, sizeof t->offset, "%lld", (long long)msg->offset);
     snprintf(t->partition, sizeof t->partition, "%d", (int)msg->partition);
     snprintf(t->attempt, sizeof t->attempt, "%d", item->story.attempt + 1);
@@ -84,21 +85,33 @@ static fail_outcome item_hit(const consume_item *item, fail_point_id id, hit_tex
                            {"attempt", t->attempt, true},
                            {"version", t->version, true},
                            {"account", t->account, true},
-                           {"member", item->part->consume->opts.member, false}};
-    return fail_hit(id, ctx, sizeof ctx / sizeof *ctx, value);
+                           {"member", item->part->consume->opts.member, false},
+                           {"code", t->code, true}};
+    int n = sizeof ctx / sizeof *ctx;
+    return fail_hit(id, ctx, code ? n : n - 1, value);
 }
 
-rl_err *consume_item_hit(const consume_item *item, fail_point_id id)
+static rl_err *hit_with(const consume_item *item, fail_point_id id, int code)
 {
     if (!atomic_load_explicit(&fail_armed, memory_order_relaxed))
         return NULL;
     hit_text t = {.offset = ""};
     fail_value value;
-    fail_outcome outcome = item_hit(item, id, &t, &value);
+    fail_outcome outcome = item_hit(item, id, code, &t, &value);
     buf_free(&t.key);
     if (outcome == FAIL_FAILED)
         return error_of(&value);
     if (outcome == FAIL_RETURNED)
         free(value.text);
     return NULL;
+}
+
+rl_err *consume_item_hit(const consume_item *item, fail_point_id id)
+{
+    return hit_with(item, id, 0);
+}
+
+void consume_item_conflict(const consume_item *item, int code)
+{
+    err_free(hit_with(item, FAIL_POINT_CONSUMER_CONFLICT, code));
 }

@@ -178,12 +178,14 @@ static rl_err *do_step(tx *t, int i)
     return !err && i == t->first_view ? in_tx(t) : err;
 }
 
-static void count_conflict(consume_worker *w, const rl_err *err)
+static void note_conflict(const tx *t, const rl_err *err)
 {
-    if (err->domain == RL_MYSQL && err->code == DEADLOCK)
-        consume_count(w, CONSUME_N_deadlocks, 1);
-    if (err->domain == RL_MYSQL && err->code == LOCK_WAIT)
-        consume_count(w, CONSUME_N_lock_waits, 1);
+    bool deadlock = err->code == DEADLOCK;
+    if (err->domain != RL_MYSQL || !(deadlock || err->code == LOCK_WAIT))
+        return;
+    consume_count(t->w, deadlock ? CONSUME_N_deadlocks : CONSUME_N_lock_waits, 1);
+    for (int i = 0; i < t->n; i++)
+        consume_item_conflict(t->list[i], err->code);
 }
 
 static flow_consume_on_conflict conflict_policy(const consume_worker *w, const rl_err *err)
@@ -214,7 +216,7 @@ static rl_err *do_steps(tx *t, step_kind *kind)
             at++;
             continue;
         }
-        count_conflict(t->w, err);
+        note_conflict(t, err);
         if (!goes_on_inside(t, err, &at) || !consume_may_repeat(&t->w->permit))
             return err;
         err_free(err);

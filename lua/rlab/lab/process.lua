@@ -3,7 +3,6 @@
 -- come from outside: signals, locked rows, the proxy.
 local children = require "rlab.lab.children"
 local must = require "rlab.must"
-local proof = require "rlab.proof"
 local strict = require "rlab.options"
 
 local M = {}
@@ -138,6 +137,11 @@ local function waits(db, schema)
   return nil
 end
 
+-- lock_waiter() -> the thread of a transaction in the arm's schema that waits for a lock | nil
+function M.lock_waiter(lab)
+  return waits(lab:db(), lab:schema())
+end
+
 -- lock_rows(where, sql, ...) -> held: rows of the arm's schema (sql is a SELECT, parameters follow) are
 --   locked by a transaction of the lab's, so that whoever writes them stands still in the middle of its
 --   own. held:await_waiter() proves that somebody does, held:release() lets them go.
@@ -148,8 +152,8 @@ function M.lock_rows(lab, where, sql, ...)
   must(db:query(sql .. " FOR UPDATE", ...))
   function held:await_waiter(at_most)
     local thread = lab:await("a transaction that waits for " .. where,
-      function() return waits(lab:db(), lab:schema()) end, at_most or "60s")
-    self.fault:fired(proof.of("lock_wait", { thread = thread, schema = lab:schema() }))
+      function() return lab:lock_waiter() end, at_most or "60s")
+    self.fault:fired(lab.proof.lock_wait(thread))
     return self
   end
   function held:release()

@@ -140,6 +140,11 @@ function M.transaction(lab, id, state)
   return read("transaction", "transaction", "the coordinator", found and found.state, state)
 end
 
+-- lock_wait(thread): of lab:lock_waiter: a transaction of the arm's schema that waited for a lock
+function M.lock_wait(lab, thread)
+  return of("lock_wait", { thread = thread, schema = lab:schema() })
+end
+
 -- held_back(topic, [partition]): an open transaction holds back the last stable offset: LSO < HW
 function M.held_back(lab, topic, partition)
   local now = lab:watermarks(topic, partition or 0)

@@ -107,6 +107,8 @@ local experiment = {
           params = { "where: string, for messages", "sql: string, a SELECT", "...: any, its parameters" },
           example = 'local held = lab:lock_rows("account 4", "SELECT * FROM account_view WHERE account_id \z
             = ?", 4)' },
+        { "lock_waiter", "lab:lock_waiter() -> integer | nil",
+          "The thread of a transaction in the arm's schema that waits for a lock." },
         { "wire", "lab:wire() -> {brokers =, mysql =, redis =, client_id =}",
           "The arm's addresses through the proxy (needs = {\"proxy\"}); client ids that begin with \z
             client_id are known as this arm's." },
