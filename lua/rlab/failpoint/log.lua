@@ -6,11 +6,20 @@ local json = require "rlab.json"
 
 local M = {}
 
+-- read_on(path, known) -> known: what was read before and what came since, as {list = lines, bytes =};
+--   without `known` from the beginning. For those who look often.
+function M.read_on(path, known)
+  known = known or { list = {}, bytes = 0 }
+  local text = fs.read(path) or ""
+  for line, behind in text:gmatch("([^\n]+)\n()", known.bytes + 1) do
+    known.list[#known.list + 1], known.bytes = json.decode(line), behind - 1
+  end
+  return known
+end
+
 -- read(path) -> its lines, decoded; one without its end is being written
 function M.read(path)
-  local list = {}
-  for line in (fs.read(path) or ""):gmatch "([^\n]+)\n" do list[#list + 1] = json.decode(line) end
-  return list
+  return M.read_on(path).list
 end
 
 -- acted(lines, [point]) -> the hits that did something

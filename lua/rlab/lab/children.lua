@@ -187,9 +187,10 @@ function Child:wait_exit(want)
   return status
 end
 
--- child:log() -> the lines of its hit log so far
+-- child:log() -> the lines of its hit log so far, which are not the caller's to change
 function Child:log()
-  return hit_log.read(self.hits_path)
+  self.logged = hit_log.read_on(self.hits_path, self.logged)
+  return self.logged.list
 end
 
 -- child:hits([point]) -> the failpoint firings it logged before they acted
