@@ -59,3 +59,35 @@ describe("commands", function()
     assert.is_nil((commands(3, 503, { accepted = 9 })))
   end)
 end)
+
+describe("the outcome of a command", function()
+  -- of the one command that is sent there
+  local function outcome(url, more)
+    local lab, kind = lab_for(), nil
+    function lab.invoke() return { over = function(_, said) kind = said end } end
+    local opts = { to = { url = url }, list = list_of(1), accepted = 0 }
+    for key, value in pairs(more or {}) do opts[key] = value end
+    workload.commands(lab, opts)
+    return kind
+  end
+
+  local function answered(status)
+    local server <close> = assert(serve(1, status))
+    return outcome("http://127.0.0.1:" .. server.port)
+  end
+
+  it("is known when it was taken or refused, and unknown when the server failed", function()
+    assert.are.same({ "ok", "fail", "fail", "info", "info" },
+      { answered(201), answered(409), answered(429), answered(500), answered(503) })
+  end)
+
+  it("is unknown when no answer came, and a failure where nobody listened", function()
+    local server <close> = assert(require("rlab.http").serve { port = 0, handler = function()
+      require("rlab.task").sleep "1s"
+      return { status = 201, body = "{}" }
+    end })
+    assert.are.equal("info", outcome("http://127.0.0.1:" .. server.port, { at_most = "100ms" }))
+    local port = require("rlab.process").free_ports(1)[1]
+    assert.are.equal("fail", outcome("http://127.0.0.1:" .. port))
+  end)
+end)
