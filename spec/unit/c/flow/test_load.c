@@ -218,7 +218,7 @@ static flow_load_opts opts_of(const server *s, const flow_load_shape *shape)
                             .nshapes = 1,
                             .rate = 1000,
                             .count = 200,
-                            .timeout = 2,
+                            .timeout = 15, /* who means a short one says so */
                             .late = 0.001,
                             .rows = 1000,
                             .body = 100,
