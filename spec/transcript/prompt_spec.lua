@@ -87,6 +87,23 @@ rlab> 'half 한글!'
 "half 한글!"]])
   end)
 
+  it("shows errors above the prompt again after they were let go for a moment", function()
+    s = start()
+    s:line "local edit = require 'rlab.edit'"
+    s:line "edit.capture_errors(false) edit.capture_errors(true)"
+    s:line "io.stderr:write('said aside\\n') and nil"
+    s:wait_text "said aside"
+    s:line "1 + 1"
+    leave(s, [[
+rlab> local edit = require 'rlab.edit'
+rlab> edit.capture_errors(false) edit.capture_errors(true)
+rlab> io.stderr:write('said aside\n') and nil
+said aside
+nil
+rlab> 1 + 1
+2]])
+  end)
+
   it("tells at once when a background task fails", function()
     s = start()
     s:line "spawn(function() task.sleep(0.05) error 'went wrong' end)"

@@ -31,8 +31,7 @@ static struct {
     lua_State *L;
     uv_async_t async;
     uv_signal_t winch;
-    uv_poll_t errors;
-    bool errors_on;
+    uv_poll_t *errors; /* NULL: not captured */
     rl_buf errors_text;
 
     pthread_mutex_t lock;
@@ -344,24 +343,39 @@ static void on_errors(uv_poll_t *poll, int status, int events)
     show_errors(false);
 }
 
+static void free_poll(uv_handle_t *poll)
+{
+    free(poll);
+}
+
+static void watch_errors(lua_State *L, int fd)
+{
+    ed.errors = mem_zero(sizeof *ed.errors);
+    uv_poll_init(task_loop(L), ed.errors, fd);
+    uv_poll_start(ed.errors, UV_READABLE, on_errors);
+    uv_unref((uv_handle_t *)ed.errors);
+}
+
+/* The loop closes the handle later; by then another one may be open. */
+static void leave_errors(void)
+{
+    on_errors(ed.errors, 0, 0);
+    show_errors(true);
+    uv_close((uv_handle_t *)ed.errors, free_poll);
+    ed.errors = NULL;
+    tty_release_errors();
+}
+
 /* capture_errors(on): what is written to stderr, by C libraries too, appears above the prompt */
 static int edit_l_capture_errors(lua_State *L)
 {
     bool on = lua_toboolean(L, 1);
     rl_err *err = open_once(L);
     int fd = -1;
-    if (!err && on && !ed.errors_on && !(err = tty_capture_errors(&fd))) {
-        uv_poll_init(task_loop(L), &ed.errors, fd);
-        uv_poll_start(&ed.errors, UV_READABLE, on_errors);
-        uv_unref((uv_handle_t *)&ed.errors);
-        ed.errors_on = true;
-    } else if (!err && !on && ed.errors_on) {
-        on_errors(&ed.errors, 0, 0);
-        show_errors(true);
-        uv_close((uv_handle_t *)&ed.errors, NULL);
-        tty_release_errors();
-        ed.errors_on = false;
-    }
+    if (!err && on && !ed.errors && !(err = tty_capture_errors(&fd)))
+        watch_errors(L, fd);
+    else if (!err && !on && ed.errors)
+        leave_errors();
     return errs_ok(L, err);
 }
 
