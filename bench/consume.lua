@@ -151,7 +151,7 @@ return function(ctx, stack)
     ctx.title("consume", "left out: --brokers without --mysql")
     return {}
   end
-  local store = schema.open(at, { "V1__core.sql", "V2__consumer.sql" })
+  local store = schema.open(at, { "V1__core.sql", "V2__consumer.sql", "V4__outbox_topic.sql" })
   local admin <close> = must(kafka.admin { brokers = brokers })
   local many, few = fill(ctx, admin, brokers, ctx.rows),
     fill(ctx, admin, brokers, math.max(ctx.rows // FEW, PARTITIONS))

@@ -116,7 +116,7 @@ return function(ctx, stack)
     ctx.title("flat", "left out: --brokers without --mysql")
     return {}
   end
-  local store = schema.open(at, { "V1__core.sql" })
+  local store = schema.open(at, { "V1__core.sql", "V4__outbox_topic.sql" })
   local db = store.db
   must(db:exec "SET SESSION sql_log_bin = 0, SESSION transaction_isolation = 'READ-COMMITTED'")
   must(db:exec "CREATE TABLE digits (i INT PRIMARY KEY)")

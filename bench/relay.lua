@@ -178,7 +178,7 @@ return function(ctx, stack)
     ctx.title("relay", "left out: --brokers without --mysql")
     return {}
   end
-  ctx.outbox = schema.open(at, { "V1__core.sql" })
+  ctx.outbox = schema.open(at, { "V1__core.sql", "V4__outbox_topic.sql" })
   if ctx.java then need_binlog(ctx.outbox.db) end
   ctx.outbox.brokers = brokers
   local admin <close> = must(kafka.admin { brokers = brokers })

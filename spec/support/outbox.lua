@@ -23,9 +23,11 @@ local function address()
 end
 
 local function migrate(db)
-  local text = must(fs.read "migrations/V1__core.sql"):gsub("%-%-[^\n]*", "")
-  for statement in text:gmatch "[^;]+" do
-    if statement:find "%S" then must(db:exec(statement)) end
+  for _, name in ipairs { "V1__core.sql", "V4__outbox_topic.sql" } do
+    local text = must(fs.read("migrations/" .. name)):gsub("%-%-[^\n]*", "")
+    for statement in text:gmatch "[^;]+" do
+      if statement:find "%S" then must(db:exec(statement)) end
+    end
   end
 end
 

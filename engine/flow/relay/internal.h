@@ -15,7 +15,7 @@
 enum { RELAY_OWNER_SIZE = 64 };
 
 /* Columns of the rows that the reader reads. */
-enum { COL_ID, COL_SHARD, COL_UNSENT, COL_EVENT_ID, COL_KEY, COL_PAYLOAD, COL_HEADERS };
+enum { COL_ID, COL_SHARD, COL_UNSENT, COL_EVENT_ID, COL_KEY, COL_PAYLOAD, COL_HEADERS, COL_TOPIC };
 
 typedef enum relay_state {
     ROW_FLYING, /* between claim and report */

@@ -101,7 +101,7 @@ static rl_err *reader_query(reader *d, my_result **result)
 static void put_columns(rl_buf *sql)
 {
     buf_reset(sql);
-    buf_str(sql, "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers "
+    buf_str(sql, "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers, topic "
                  "FROM outbox_event ");
 }
 
@@ -272,7 +272,7 @@ static void put_cursor(reader *d, int64_t after, int limit)
     } else {
         buf_str(&d->sql, "SELECT id, shard, published_at IS NULL");
         for (const char *const *c =
-                 (const char *const[]){"event_id", "message_key", "payload", "headers", NULL};
+                 (const char *const[]){"event_id", "message_key", "payload", "headers", "topic", NULL};
              *c; c++) {
             buf_str(&d->sql, ", IF(1");
             relay_put_shards(&d->sql, d->held);

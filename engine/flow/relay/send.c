@@ -149,8 +149,21 @@ static int send_record(flow_relay *relay, const kafka_record *record, relay_row 
     }
 }
 
+enum { TOPIC_SIZE = 250 };
+
+/* The row's own, else the relay's. */
+static const char *topic_of(const flow_relay *relay, const relay_row *row, char own[TOPIC_SIZE])
+{
+    my_value topic = my_cell(row->batch->result, row->at, COL_TOPIC);
+    if (topic.kind != MY_BYTES)
+        return relay->opts.topic;
+    snprintf(own, TOPIC_SIZE, "%.*s", (int)topic.len, topic.s);
+    return own;
+}
+
 static void send_row(flow_relay *relay, relay_row *row)
 {
+    char own[TOPIC_SIZE];
     const my_result *result = row->batch->result;
     my_value key = my_cell(result, row->at, COL_KEY), value = my_cell(result, row->at, COL_PAYLOAD);
     rd_kafka_headers_t *headers = row_headers(row);
@@ -158,7 +171,7 @@ static void send_row(flow_relay *relay, relay_row *row)
         relay_row_done(relay, row, ROW_POISON, RELAY_BAD_HEADERS);
         return;
     }
-    kafka_record record = {.topic = relay->opts.topic,
+    kafka_record record = {.topic = topic_of(relay, row, own),
                            .partition = RD_KAFKA_PARTITION_UA,
                            .key = key.s,
                            .key_len = key.len,

@@ -55,6 +55,23 @@ describe("the relay", function()
     end
   end)
 
+  it("sends a row that names a topic to that one", function()
+    local other = o.topic .. ".v2"
+    must(o.admin:create_topic { name = other, partitions = 3, replication_factor = 3 })
+    o:add(20)
+    must(o.db:exec("UPDATE outbox_event SET topic = ? WHERE id % 4 = 0", other))
+    local flow <close> = open { batch = 7 }
+    o:drained "update"
+    must(flow:stop())
+    local counts = {}
+    for _, topic in ipairs { o.topic, other } do
+      counts[#counts + 1] = 0
+      for p = 0, 2 do counts[#counts] = counts[#counts] + must(o.admin:offsets(topic, p)).hw end
+    end
+    assert.are.same({ 15, 5 }, counts)
+    o.admin:delete_topics { other }
+  end)
+
   it("writes the event's id and its headers", function()
     o:add(1, { headers = [=['[["request-id","cmd-1"],["note",null]]']=] })
     local flow <close> = open() -- luacheck: ignore 211
