@@ -18,6 +18,7 @@ local own_settings = {
   topic = function(lab) return lab:event_topic() end,
   group = function(lab, name) return name == "replay" and lab:name "replay" or lab:group() end,
   prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
+  registry = function(lab) return lab.stack.registry and lab.stack.registry.url end,
   cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
 }
 

@@ -158,6 +158,15 @@ function M.redis(lab)
   return lab.redis_conn
 end
 
+-- registry() -> the observer's Schema Registry, closed with the arm
+function M.registry(lab)
+  if not lab.registry_client then
+    if not lab.stack.registry then error("lab:registry: the experiment's needs have no registry", 2) end
+    lab.registry_client = lab:own(require("rlab.schema").open { url = lab.stack.registry.url })
+  end
+  return lab.registry_client
+end
+
 -- cache() -> rows {key, balance, version, state, stored_as = the key in Redis} of the accounts in the arm's
 --   part of Redis
 function M.cache(lab)

@@ -183,7 +183,7 @@ local function message_of(topic, event, opts)
   local headers = { { "event-id", event.event }, { "request-id", event.id } }
   if opts.headers then tables.append(headers, opts.headers(event)) end
   return { topic = topic, key = tostring(event.account), partition = opts.partition or event.partition,
-    value = (opts.value or payload_of)(event), headers = headers }
+    value = (opts.value or payload_of)(event, topic), headers = headers }
 end
 
 local function write_ledger(lab, list, state)
@@ -204,41 +204,46 @@ local function write_ledger(lab, list, state)
   end))
 end
 
-local function write_outbox(lab, list)
-  local db, rows, values = lab:db(), {}, {}
-  for i, e in ipairs(list) do
-    rows[i] = ("(UUID_TO_BIN('%s'), CRC32('%d') %% 64, '%d', ?, '[[\"request-id\",\"%s\"]]')"):format(
-      e.event, e.account, e.account, e.id)
-    values[i] = payload_of(e)
+-- Each event as one row, or as one for each of these topics, in one transaction.
+local function write_outbox(lab, list, opts)
+  local rows, values = {}, {}
+  for _, e in ipairs(list) do
+    for _, topic in ipairs(opts.topics or { require "rlab.null" }) do
+      rows[#rows + 1] = ("(UUID_TO_BIN('%s'), CRC32('%d') %% 64, '%d', ?, ?, '[[\"request-id\",\"%s\"]]')")
+        :format(e.event, e.account, e.account, e.id)
+      tables.append(values, { (opts.value or payload_of)(e, topic), topic })
+    end
   end
-  must(db:exec("INSERT INTO outbox_event (event_id, shard, message_key, payload, headers) VALUES "
+  must(lab:db():exec(
+    "INSERT INTO outbox_event (event_id, shard, message_key, payload, topic, headers) VALUES "
     .. table.concat(rows, ", "), table.unpack(values)))
 end
 
-local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox", "value",
-  "headers" }
+local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox", "topics",
+  "value", "headers" }
 
 -- publish{events = 100, accounts = 10, topic =, partition =, outbox = true} -> list of {id =, event =,
 --   account =, amount =, version =}: the ledger's rows and, when they are there, the same events in the
---   topic, each acknowledged; or, with `outbox`, as rows that wait for a relay. Of an event of one's own
---   list .partition counts; value(event) is written in place of the usual JSON, and the pairs of
---   headers(event) beside the usual ones.
+--   topic, or in each of `topics`, acknowledged; or, with `outbox`, as rows that wait for a relay. Of
+--   an event of one's own list .partition counts; value(event, topic) is written in place of the usual JSON,
+--   and the pairs of headers(event) beside the usual ones of a record.
 function M.publish(lab, opts)
   opts = strict.check("lab:publish", opts, PUBLISH_KEYS)
   local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
   write_ledger(lab, list, events_of(lab, list))
   if opts.outbox then
-    write_outbox(lab, list)
+    write_outbox(lab, list, opts)
     return list
   end
-  local topic = opts.topic or lab:event_topic()
   local messages = {}
-  for i, event in ipairs(list) do messages[i] = message_of(topic, event, opts) end
+  for _, topic in ipairs(opts.topics or { opts.topic or lab:event_topic() }) do
+    for _, event in ipairs(list) do messages[#messages + 1] = message_of(topic, event, opts) end
+  end
   local producer = opts.producer or lab.run:publisher()
   local operation = lab:invoke("publisher", "send", list)
   local sent = must(producer:submit(messages))
   must(producer:flush "10s")
-  lab:issued("events acknowledged", #sent:acked(), #list)
+  lab:issued("events acknowledged", #sent:acked(), #messages)
   operation:over "ok"
   return list
 end

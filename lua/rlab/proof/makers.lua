@@ -119,6 +119,20 @@ function M.records(lab, what, opts)
   return read("records", what, "the independent reader", got, opts.want, opts.control)
 end
 
+-- registry(what, {want =, subject =, of = "mode" | "versions"}): the subject's compatibility mode, or how
+--   many versions it has, says the registry to the observer
+function M.registry(lab, what, opts)
+  local registry, got = lab:registry(), nil
+  if opts.of == "mode" then
+    got = must(registry:mode(opts.subject))
+  elseif opts.of == "versions" then
+    got = #must(registry:versions(opts.subject))
+  else
+    error('lab.proof.registry: of is "mode" or "versions"', 3)
+  end
+  return read("registry", what, "the registry", got, opts.want)
+end
+
 -- redis(what, {want =, command = {...}, control =}): what a command answers to the observer; as rows
 function M.redis(lab, what, opts)
   local got = must(lab:redis():call(table.unpack(opts.command)))

@@ -169,6 +169,8 @@ local experiment = {
           "The highest value of a status variable of MySQL while f() runs.",
           params = { 'variable: string, such as "Threads_running"', "f: function" } },
         { "redis", "lab:redis() -> connection", "The observer's connection to Redis, closed with the arm." },
+        { "registry", "lab:registry() -> registry",
+          "The observer's Schema Registry, closed with the arm." },
         { "cache", "lab:cache() -> list",
           "The accounts in the arm's part of Redis: rows {key, balance, version, state}." },
         { "drift", "lab:drift(cache, views) -> list, total",
@@ -228,15 +230,16 @@ local experiment = {
             them, a part at a time if need be.",
           params = { "list: table, of lab:plan" } },
         { "publish",
-          "lab:publish{events =, accounts =, topic =, partition =, outbox =, producer =, list =, value =, \z
-            headers =} -> list",
+          "lab:publish{events =, accounts =, topic =, partition =, outbox =, producer =, list =, topics =, \z
+            value =, headers =} -> list",
           "Writes ledger rows and their events to the topic, or to the outbox; rows {id, event, account, \z
             amount, version}.",
           params = { "events: integer", "accounts: integer = 10", "topic: string",
             "partition: integer, default by key",
             "outbox: boolean, rows that wait for a relay instead of records", "producer: producer",
             "list: table, of lab:plan; .partition of an event counts",
-            "value: function, value(event) is written in place of the usual JSON",
+            "topics: table, each gets all of them",
+            "value: function, value(event, topic) is written in place of the usual JSON",
             "headers: function, headers(event): pairs beside the usual ones" } },
         { "unsent", "lab:unsent() -> integer", "Outbox rows that wait for a relay." },
         { "lag", "lab:lag{topic =, group =, offsets =, admin =} -> integer | nil",
