@@ -11,8 +11,9 @@ Story.__index = Story
 
 M.HEADER = "schema-version"
 
--- The accounts go round, each in the partition of its own; sums that shall be missing are not 0 by chance.
-local function plan(lab, events, accounts, partitions)
+-- plan(lab, events, accounts, partitions) -> list: the accounts go round, each in the partition of its own;
+--   sums that shall be missing are not 0 by chance
+function M.plan(lab, events, accounts, partitions)
   local list = lab:plan(events, accounts, "evt")
   for i, event in ipairs(list) do
     event.account, event.amount = 1 + (i - 1) % accounts, 1 + math.abs(event.amount)
@@ -27,7 +28,7 @@ function M.new(lab, opts)
   local story = setmetatable({ lab = lab, writers = opts.writers, settings = opts.settings,
     partitions = opts.partitions, topic = lab:event_topic { partitions = opts.partitions },
     dlq = lab:topic("events.dlq", { partitions = 1 }), replay_group = lab:name "replay" }, Story)
-  story.list = plan(lab, opts.events, opts.accounts, opts.partitions)
+  story.list = M.plan(lab, opts.events, opts.accounts, opts.partitions)
   return story
 end
 
@@ -35,6 +36,13 @@ end
 function M.ids(list, from, to)
   local ids = {}
   for i = from, to do ids[#ids + 1] = list[i].id end
+  return ids
+end
+
+-- ids_of(rows) -> their ids
+function M.ids_of(rows)
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = row.id end
   return ids
 end
 
@@ -111,16 +119,10 @@ end
 
 -- ---- what the stores say ----
 
-local function ids_of(rows)
-  local ids = {}
-  for i, row in ipairs(rows) do ids[i] = row.id end
-  return ids
-end
-
 -- story:look() -> {effects, parked: ids, sums, lag, committed, failed}: as it is now
 function Story:look()
   local stores = self.lab:stores()
-  return { effects = ids_of(stores.effects), parked = ids_of(self.lab:records(self.dlq)),
+  return { effects = M.ids_of(stores.effects), parked = M.ids_of(self.lab:records(self.dlq)),
     sums = stores.sums, lag = self.lab:lag { topic = self.topic },
     committed = self.lab:committed { topic = self.topic },
     failed = self.consumer:metric "rlab_consumer_failed_total" }
