@@ -50,6 +50,11 @@ local openers = {
     if not at then return nil, failure end
     return require("rlab.redis").connect(self:stack():redis_opts())
   end,
+  registry = function(self)
+    local stack = self:stack()
+    if not (stack and stack.registry) then return no_stack("the registry", " registry") end
+    return require("rlab.schema").open { url = stack.registry.url }
+  end,
   proxy = function(self)
     local stack = self:stack()
     if not (stack and stack.proxy) then return no_stack("the proxy", " proxy") end
@@ -57,7 +62,7 @@ local openers = {
   end,
 }
 
---- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis" or "proxy"
+--- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis", "registry" or "proxy"
 function M:open(name)
   local handle = self.handles[name]
   if handle then return handle end

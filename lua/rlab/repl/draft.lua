@@ -24,6 +24,7 @@ local function needs_of(lines)
   local text, needs = table.concat(lines, "\n"), {}
   if text:find "sql" then needs[#needs + 1] = '"mysql"' end
   if text:find "redis" then needs[#needs + 1] = '"redis"' end
+  if text:find "schema" then needs[#needs + 1] = '"registry"' end
   table.insert(needs, 1, '"kafka"')
   return table.concat(needs, ", ")
 end

@@ -238,6 +238,19 @@ function M.value(value)
   return pretty(value, 0, {})
 end
 
+--- a module of Lua that can be called, too: what is not in it is f's
+function M.callable(module, f)
+  return setmetatable({}, {
+    __index = function(_, key)
+      local ok, found = pcall(require, module)
+      return ok and found[key] or nil
+    end,
+    __call = function(_, ...) return f(...) end,
+    __name = module,
+    __tostring = function() return module .. " (call it, or use its functions)" end,
+  })
+end
+
 --- a list with a known form: tostring draws it as a grid, its rows stay readable for scripts
 function M.listing(rows, columns, opts)
   return setmetatable(rows, {

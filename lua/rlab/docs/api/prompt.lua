@@ -12,7 +12,8 @@ return {
       example = 'offsets "orders"\nfor _, p in ipairs(offsets "orders") do print(p.partition, p.hw - \z
         p.lso) end' },
     { "tail", 'tail("topic" [, n | { n =, follow =, isolation =, partition = }]) -> records | nil, err',
-      "The last records of a topic over all partitions, in order of time.",
+      "The last records of a topic over all partitions, in order of time. A value with a schema's id that \z
+        the running registry knows is shown decoded; .raw and .schema keep the bytes and the id.",
       params = { "topic: string, the topic", "n: integer = 10, how many",
         "follow: boolean = false, goes on with new records until Ctrl-C",
         'isolation: string = "read_committed", or "read_uncommitted" to see aborted and open transactions',
@@ -72,6 +73,13 @@ return {
       "Runs one Redis command; also the module rlab.redis (redis.connect).",
       params = { "command: string, words in one string, or the command followed by its arguments" },
       example = 'redis "GET k"\nredis("SET", "k", "two words")' },
+    { "schemas", "schemas() -> grid | nil, err",
+      "The Schema Registry's subjects: their versions, the latest one's id, the mode.",
+      errors = "rlab NO_STACK where no registry runs: rlab up registry", example = "schemas()" },
+    { "schema", "schema(subject | id [, version]) -> schema | nil, err",
+      "One schema, the latest of the subject without a version; also the module rlab.schema (schema.open).",
+      params = { "subject: string, or", "id: integer", "version: integer" },
+      example = 'schema "orders-value"\nschema("orders-value", 1)\nschema(7)' },
     { "failpoints", "failpoints(service) -> grid | nil, err",
       "The failpoints of a running service: what is armed, how often each was reached and fired.",
       params = { 'service: string | integer, its URL, its port, or its name where that has a port of its \z

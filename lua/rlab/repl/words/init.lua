@@ -6,6 +6,7 @@ function M.install(session)
   for _, name in ipairs { "kafka", "move", "stores", "faults", "session" } do
     require("rlab.repl.words." .. name)(session, session.words)
   end
+  require("rlab.repl.words.registry").install(session, session.words)
 end
 
 return M

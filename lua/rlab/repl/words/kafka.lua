@@ -4,6 +4,7 @@ local err = require "rlab.err"
 local must = require "rlab.must"
 local null = require "rlab.null"
 local out = require "rlab.repl.out"
+local registry = require "rlab.repl.words.registry"
 local show = require "rlab.repl.show"
 local options = require "rlab.options"
 local units = require "rlab.units"
@@ -96,12 +97,18 @@ local function record_line(r)
     show.cell(r.key == nil and null or r.key), value)
 end
 
-local function follow(consumer)
+-- A record of the client is not ours to change.
+local function decoded(clients, r)
+  return registry.decode(clients, { partition = r.partition, offset = r.offset, timestamp = r.timestamp,
+    key = r.key, value = r.value })
+end
+
+local function follow(clients, consumer)
   while true do
     local batch = must(consumer:poll(500, "1s"))
     for i = 1, #batch do
       local r = batch[i]
-      if not r.eof and not r.err then out.line(record_line(r)) end
+      if not r.eof and not r.err then out.line(record_line(decoded(clients, r))) end
     end
   end
 end
@@ -144,9 +151,10 @@ local function tail(clients, topic, opts)
   local list = read_to_end(consumer, assigned)
   table.sort(list, by_time)
   if #list > n then list = table.move(list, #list - n + 1, #list, 1, {}) end
+  for _, r in ipairs(list) do registry.decode(clients, r) end
   if not opts.follow then return listing_of_records(list) end
   for _, r in ipairs(list) do out.line(record_line(r)) end
-  follow(consumer)
+  follow(clients, consumer)
 end
 
 -- The record at an offset, aborted ones too; what holds no record is a marker, or was removed.
@@ -160,10 +168,8 @@ local function record_at(clients, topic, partition, offset)
     local r = must(consumer:poll(1, "500ms"))[1]
     if r and r.err then return nil, r.err end
     if r and not r.eof and r.offset == offset then
-      return listing_of_records {
-        { topic = topic, partition = partition, offset = offset, timestamp = r.timestamp, key = r.key,
-        value = r.value,
-        headers = r.headers } }
+      return listing_of_records { registry.decode(clients, { topic = topic, partition = partition,
+        offset = offset, timestamp = r.timestamp, key = r.key, value = r.value, headers = r.headers }) }
     end
     local at = must(must(clients:open "admin"):offsets(topic, partition))
     if at.hw and offset < at.hw and at.low and offset >= at.low then return listing_of_records {} end

@@ -52,18 +52,6 @@ local function with(clients, name, f, again)
   return table.unpack(result, 1, result.n)
 end
 
-local function callable(module, f)
-  return setmetatable({}, {
-    __index = function(_, key)
-      local ok, found = pcall(require, module)
-      return ok and found[key] or nil
-    end,
-    __call = function(_, ...) return f(...) end,
-    __name = module,
-    __tostring = function() return module .. " (call it, or use its functions)" end,
-  })
-end
-
 local function stack_status()
   local stack = require "rlab.stack"
   local rows, failure = stack.status()
@@ -89,11 +77,11 @@ return function(session, words)
     return getmetatable(rows) and rows or show.listing(rows, rows.columns)
   end
 
-  words.redis = callable("rlab.redis", function(text, ...)
+  words.redis = show.callable("rlab.redis", function(text, ...)
     if type(text) ~= "string" then error('redis takes a command: redis "GET key"', 3) end
     local command = select("#", ...) > 0 and { text, ... } or split(text)
     return with(clients, "redis", function(r) return r:call(table.unpack(command)) end, #command == 2)
   end)
 
-  words.stack = callable("rlab.stack", stack_status)
+  words.stack = show.callable("rlab.stack", stack_status)
 end
