@@ -24,6 +24,55 @@ local function candidates(s, line)
   return table.concat(list, " "), start
 end
 
+describe("the registry's words", function()
+  local words = require "rlab.repl.words.registry"
+  local asked = 0
+  local registry = {
+    subjects = function() return { "b-value", "a-value" } end,
+    versions = function(_, subject) return subject == "a-value" and { 1, 2 } or { 1 } end,
+    get = function(_, what)
+      if what == 9 then return nil, err.new { domain = "registry", code = 40403, name = "SCHEMA_NOT_FOUND",
+        message = "no" } end
+      return { id = 7, version = 2, subject = what, type = "AVRO", schema = '{"type":"string"}' }
+    end,
+    mode = function() return "FULL" end,
+    decode = function(_, bytes)
+      asked = asked + 1
+      if bytes:byte(5) == 7 then return { id = "a" } end
+      return nil, "unknown"
+    end,
+  }
+  local function clients_of(stack)
+    return { stack = function() return stack end, open = function() return registry end }
+  end
+
+  it("decode values that carry an id which the registry knows, and keep the bytes", function()
+    local clients = clients_of { registry = {} }
+    local bytes = "\0\0\0\0\7\2a"
+    assert.are.same({ value = '{"id":"a"}', raw = bytes, schema = 7 },
+      words.decode(clients, { value = bytes }))
+    assert.are.same({ value = "\0\0\0\0\8x" }, words.decode(clients, { value = "\0\0\0\0\8x" }))
+    assert.are.equal(2, asked)
+    for _, value in ipairs { '{"id":1}', "", null, false } do
+      assert.are.same({ value = value }, words.decode(clients, { value = value }))
+    end
+    assert.are.same({ value = bytes }, words.decode(clients_of {}, { value = bytes }))
+    assert.are.equal(2, asked)
+  end)
+
+  it("list the subjects, and show one schema or why there is none", function()
+    local said = {}
+    words.install({ clients = clients_of { registry = {} } }, said)
+    local rows = said.schemas()
+    assert.are.same({ "a-value", "1 2", 7, "FULL" }, { rows[1].subject, rows[1].versions, rows[1].id,
+      rows[1].mode })
+    assert.matches("a%-value version 2, id 7, AVRO, FULL", tostring(said.schema "a-value"))
+    assert.are.equal("SCHEMA_NOT_FOUND", select(2, said.schema(9)).name)
+    assert.has_error(function() said.schema {} end)
+    assert.is_function(said.schema.open)
+  end)
+end)
+
 describe("completion", function()
   local s = session()
 
