@@ -152,14 +152,23 @@ local function name_event(made, event)
   event.event, event.version, event.balance = uuid(made.rng, made.n), account.version, account.balance
 end
 
+local function made_so_far(lab)
+  lab.made = lab.made or { rng = lab.rng:split "events", n = 0, accounts = {} }
+  return lab.made
+end
+
+-- opened(account, balance, version): an account of the arm that stands so before its first event
+function M.opened(lab, account, balance, version)
+  made_so_far(lab).accounts[account] = { balance = balance, version = version }
+end
+
 -- Each planned command becomes the event that the command service would have written: ids, versions and
 -- balances run on by account, over all that the arm publishes. Returns how the accounts concerned stand
 -- then.
 local function events_of(lab, list)
-  lab.made = lab.made or { rng = lab.rng:split "events", n = 0, accounts = {} }
-  local touched = {}
+  local made, touched = made_so_far(lab), {}
   for _, event in ipairs(list) do
-    if not event.event then name_event(lab.made, event) end
+    if not event.event then name_event(made, event) end
     touched[event.account] = { balance = event.balance, version = event.version }
   end
   return touched

@@ -52,13 +52,15 @@ end
 --   mysql: what mysql.connect takes; job: its name in backfill_checkpoint; table, key: whose primary key is
 --     walked;
 --   read: gives the rows of keys above :from up to :upto; write: is run for each of them, with their
---     columns as :names (guard it by a version);
+--     columns as :names (guard it by a version); or
+--   deliver: f(rows) -> true | nil, err: takes the rows of a chunk elsewhere, before its checkpoint;
 --   shards, chunk: keys side by side and at a time; checkpoint: false begins anew after a crash (wrong);
---     lag: f() -> records that live traffic is
---   behind, max_lag: from which on it pauses; notice: f(what, fields)
+--     skip_failed: true passes over a chunk that failed, as if it were done (wrong);
+--   lag: f() -> records that live traffic is behind, max_lag: from which on it pauses; notice: f(what,
+--     fields)
 function M.new(o)
   local read, read_names = M.named(o.read)
-  local write, write_names = M.named(o.write)
+  local write, write_names = M.named(o.write or "")
   return setmetatable({
     o = o, read = read, read_names = read_names, write = write, write_names = write_names,
     shards = o.shards or 4, chunk = o.chunk or 500,
@@ -157,7 +159,7 @@ end
 
 local function write_all(self, db, rows)
   local matched = 0
-  if #rows == 0 then return 0 end
+  if #rows == 0 or not self.o.write then return #rows end
   local statement, failure = db:prepare(self.write)
   if not statement then return nil, failure end
   -- luacheck: ignore 211
@@ -185,10 +187,13 @@ local function read_chunk(self, db, s, upto)
 end
 
 local function write_chunk(self, db, s, upto, rows)
+  local ok, failure = true, nil
+  if self.o.deliver then ok, failure = self.o.deliver(rows) end
+  if not ok then return nil, failure end
   return db:tx(function()
-    local matched, failure = write_all(self, db, rows)
+    local matched
+    matched, failure = write_all(self, db, rows)
     if not matched then return nil, failure end
-    local ok
     ok, failure = advance(self, db, s, upto)
     if not ok then return nil, failure end
     return matched
@@ -224,6 +229,12 @@ local function yield_to_live(self)
   end
 end
 
+-- Wrong on purpose: the checkpoint moves over a chunk that was not written.
+local function pass_over(self, db, s)
+  local upto = end_of_chunk(self, db, s)
+  if upto and advance(self, db, s, upto) then s.position, s.chunks = upto, s.chunks + 1 end
+end
+
 -- After a failure nobody knows whether the chunk was committed: the checkpoint says.
 local function recover(self, db, s)
   task.sleep(PAUSE)
@@ -250,7 +261,7 @@ local function run_shard(self, s)
       if lasting(failure) and not db:broken() then error(failure, 0) end
       self.failures = self.failures + 1
       self.notice("failed", { shard = s.shard, error = tostring(failure) })
-      recover(self, db, s)
+      if self.o.skip_failed then pass_over(self, db, s) else recover(self, db, s) end
     end
   end
 end

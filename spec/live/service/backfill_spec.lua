@@ -138,6 +138,27 @@ describe("backfill", function()
     assert.equal("CONFLICT", failure.name)
   end)
 
+  it("gives a chunk over before its checkpoint moves, and again after a failure", function()
+    local given, refused = 0, false
+    local counts = run(job_of("given", { shards = 1, chunk = 400, write = false, deliver = function(rows)
+      given = given + #rows
+      if given == 800 and not refused then
+        refused = true
+        return nil, { name = "REFUSED" }
+      end
+      return true
+    end }))
+    assert.same({ ACCOUNTS + 400, 3, 1, true }, { given, counts.chunks, counts.failures, counts.done })
+  end)
+
+  it("passes over a chunk that failed when it is told to, and says done", function()
+    fail.arm("backfill.before_write", "#2 error(planned)")
+    local counts = run(job_of("passed over", { shards = 1, chunk = 400, skip_failed = true }))
+    fail.disarm "backfill.before_write"
+    assert.same({ 2, ACCOUNTS - 400, true }, { counts.chunks, counts.written, counts.done })
+    assert.equal(400, wrong_rows())
+  end)
+
   it("reads named parameters, but not in quotes", function()
     assert.same({ "a = ? AND b = ':x' AND c = ?", { "one", "two" } },
       { backfill.named "a = :one AND b = ':x' AND c = :two" })

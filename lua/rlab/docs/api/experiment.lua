@@ -225,6 +225,9 @@ local experiment = {
             'after: function, after(command, outcome), outcome "ok", "fail" or "info"',
             "accepted: integer, so many are answered with success, else inconclusive; all but those that \z
               a restart took out of the clients' hands" } },
+        { "opened", "lab:opened(account, balance, version)",
+          "An account of the arm that stands so before its first published event.",
+          params = { "account: integer", "balance: integer", "version: integer" } },
         { "name_events", "lab:name_events(list) -> list",
           "Gives planned events the ids, versions and balances under which lab:publish{list =} writes \z
             them, a part at a time if need be.",

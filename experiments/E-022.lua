@@ -1,0 +1,197 @@
+-- E-022: a new column of the read model is filled for 2,000 old rows while live events go on: what does it
+-- cost them, and what is right at the end?
+local job_of = require "rlab.story.rebuild_job"
+local rebuild = require "rlab.story.rebuild"
+local tables = require "rlab.tables"
+local traffic = require "rlab.story.traffic"
+
+local ACCOUNTS, SHARDS, CHUNK, CHUNKS = 2000, 4, 200, 12
+local LIVE, BEFORE = 25, 40 -- accounts of live traffic, 80, 160, ... 2000; events before the backfill
+local RACED, FAILED = 137, { 401, 500 } -- in the first chunk of the first shard; its third chunk
+local MAX_LAG, BURST, SLOWER, AGAIN = 50, 56, 5, 1.4
+
+local function job_settings(lab, s)
+  local to = s.to == "main" and lab:event_topic()
+    or s.to and lab:topic("rebuild", { partitions = 3, configs = { ["retention.ms"] = "60000" } })
+  return { schema = lab:schema(), read = s.read or "newest", write = not to and (s.write or "guarded") or nil,
+    to = to, old_timestamps = s.old_timestamps, checkpoint = s.checkpoint, skip_failed = s.skip_failed,
+    shards = s.shards or SHARDS, chunk = s.chunk or CHUNK, max_lag = MAX_LAG,
+    live = s.watch ~= false and { topic = lab:event_topic(), group = lab:group() } or nil }
+end
+
+-- The job waits for live traffic, is overtaken by a live event while it has the first chunk in its hands,
+-- dies, and one of its chunks fails when it goes on. Returns both of its lives.
+local function troubled(lab, at, seen, job)
+  local first
+  first, seen.while_behind = rebuild.behind(lab, { consumer = at.consumer, max_lag = MAX_LAG, to = job.to,
+    shards = SHARDS, deposits = function()
+      at.traffic:deposits("burst", BURST)
+    end, start = function()
+      local raced = { account = RACED, version = 2, chunks = CHUNKS - 3 }
+      return lab:start("job", tables.merged(job, { raced = raced }), { must_fire = {
+        ["backfill.before_write"] = "#1 pause if shard=0",
+        ["backfill.after_chunk"] = "kill if shard=0 and chunk=2" } })
+    end })
+  seen.from = traffic.mark(lab)
+  first:await_hit "backfill.before_write"
+  at.traffic:deposits("raced", 1, RACED)
+  first:wait_exit { signal = "KILL" }
+  local died = lab:now()
+  local second = lab:start("job", job, { must_fire = {
+    ["backfill.before_write"] = "#1 error(planned) if shard=0 and chunk=3" } })
+  lab:owed("back", "the job is back at the chunk that it died before",
+    function() return second:said("failed")[1] end, "15s")
+  seen.lost_s = lab:now() - died
+  return { first, second }
+end
+
+-- Who reads what the job has sent: the live consumer, or one of its own that is started afterwards.
+local function read_all(lab, s, seen, topic)
+  if s.to == "main" then seen.position = rebuild.passed(lab, seen.sent) end
+  if s.to ~= "own" then return end
+  local group = lab:name "rebuild"
+  if s.old_timestamps then seen.position = rebuild.expired(lab, topic, #seen.sent) end
+  lab:service("consumer", { topic = topic, group = group, workers = 3 })
+  lab:drain { topic = topic, group = group, outbox = false }
+  if not s.old_timestamps then seen.position = lab:committed { topic = topic, group = group } end
+end
+
+local function fill(lab, s, at, seen)
+  local job, began = job_settings(lab, s), lab:now()
+  seen.from = traffic.mark(lab)
+  local lives = s.alone and { lab:start("job", job) } or troubled(lab, at, seen, job)
+  local done = job_of.finished(lab, lives[#lives])
+  seen.done, seen.seconds, seen.sent = done.done, lab:now() - began, job_of.delivered(lives)
+  seen.written = job_of.written(lab, job.to)
+  read_all(lab, s, seen, job.to)
+  seen.to = traffic.mark(lab)
+end
+
+local function says(seen)
+  local missing, wrong = #seen.unbuilt, #seen.wrong
+  if missing + wrong > 0 then
+    return ("%d of %d rows empty, %d wrong, the job says done"):format(missing, seen.compared, wrong)
+  end
+  return ("all %d rows right, live p99 %.0f ms (%.0f ms before), %d rows written"):format(seen.compared,
+    seen.during, seen.before, seen.written)
+end
+
+local function numbers(lab, seen, lags)
+  lab:percentiles("live lag", lags, { 50, 99, 100 }, "records")
+  lab:number("commit to view before, p99", seen.before, "ms")
+  lab:number("commit to view during, p99", seen.during, "ms")
+  lab:number("rows written or sent", seen.written)
+  lab:number("the job took", seen.seconds, "s")
+  lab:number("lost by the crash", seen.lost_s, "s")
+  lab:number("rows without a value", #seen.unbuilt)
+  lab:number("rows with a wrong one", #seen.wrong)
+  seen.says = says(seen)
+  if #seen.unbuilt + #seen.wrong > 0 then lab:anomaly(seen.says) end
+end
+
+local function run(lab, arm)
+  local seen, lags = {}, {}
+  rebuild.prepare(lab, ACCOUNTS)
+  local at = { consumer = lab:service("consumer", { batch = 20, workers = 3,
+    consumer = { ["session.timeout.ms"] = "6000" } }) }
+  traffic.watch_lag(lab, lags)
+  at.traffic = traffic.start(lab, { accounts = LIVE, apart = ACCOUNTS // LIVE, each = 3,
+    every = "100ms" })
+  at.traffic:applied(1)
+  local began = traffic.mark(lab)
+  at.traffic:applied(BEFORE)
+  fill(lab, arm.settings, at, seen)
+  seen.ok = at.traffic:stop()
+  lab:drain { outbox = false }
+  seen.before, seen.during = traffic.delay(lab, began, seen.from, 99),
+    traffic.delay(lab, seen.from, seen.to, 99)
+  seen.live, seen.repairs = rebuild.effects(lab)
+  seen.raced = not (arm.settings.alone or arm.settings.to) and rebuild.history(lab, RACED) or nil
+  seen = tables.merged(seen, rebuild.compare(lab))
+  lab:issued("accounts compared", seen.compared, ACCOUNTS)
+  numbers(lab, seen, lags)
+  return seen
+end
+
+local function check_job(lab, seen, arm)
+  lab.check.equals { name = "says-done", got = seen.done, want = true }:expect "holds"
+  if seen.raced then
+    lab.check.reorder { of = seen.raced, what = "apply" }
+      :expect { ["no-guard"] = "violated", wrong = "holds", right = "holds" }
+  end
+  lab.check.bound { name = "rebuilt", value = seen.written, what = "rows written or sent",
+    at_least = ACCOUNTS - (FAILED[2] - FAILED[1]) - 2 * LIVE, control = seen.compared }
+    :expect { ["older-version"] = "violated", wrong = "holds", right = "holds" }
+  if arm.settings.read == "oldest" then return end
+  lab.check.equals { name = "waits-for-live", got = seen.while_behind, want = 0,
+    what = "rows while live traffic lagged", control = seen.written }:expect "holds"
+  lab.check.amplification { operations = seen.written, logical = ACCOUNTS, at_most = AGAIN,
+    what = "rows written for one" }
+    :expect { ["no-checkpoint"] = "violated", wrong = "holds", right = "holds" }
+end
+
+return experiment {
+  id = "E-022",
+  title = "Backfill under control",
+  question = "How do I replay or rebuild a large read model while live traffic goes on?",
+  claim = "Chunks with a checkpoint, a version guard and an eye on the live lag fill every row once.",
+  lesson = "Chunks with a checkpoint, versions so that live writes win, a throttle on live lag; and compare \z
+    everything at the end: a job that says done has not said what it did.",
+  needs = { "kafka", "mysql" },
+  side_by_side = true,
+  roles = { job = job_of.role },
+
+  arms = {
+    wrong "all-at-once" { says = "every account at once into the topic of live events", to = "main",
+      shards = 1, chunk = ACCOUNTS, watch = false, alone = true },
+    wrong "no-guard" { says = "writes what it has read, whatever the row's version is by now",
+      write = "blind" },
+    wrong "original-ids" { says = "sends the old events again, with their ids", to = "main", read = "events",
+      alone = true },
+    wrong "no-checkpoint" { says = "begins anew after a crash", checkpoint = false },
+    wrong "old-timestamps" { says = "a topic of its own, with the time of yesterday's entries", to = "own",
+      old_timestamps = true, alone = true },
+    wrong "older-version" { says = "guards by the version of the account's oldest entry", read = "oldest" },
+    wrong "failed-is-done" { says = "the checkpoint moves over a chunk that failed", skip_failed = true },
+    right "chunks" { says = "chunks with a checkpoint, guarded by version, waiting for live traffic" },
+    right "own-topic" { says = "the same, sent to a topic and a group of its own", to = "own" },
+  },
+
+  run = run,
+
+  checks = function(lab, seen, arm)
+    local s, all = arm.settings, { what = "accounts compared with the ledger", seen = seen.compared }
+    local failed = {}
+    for _, id in ipairs(seen.untouched) do
+      if tonumber(id) >= FAILED[1] and tonumber(id) <= FAILED[2] then failed[#failed + 1] = id end
+    end
+    lab.check.lost { of = seen.ok, in_ = seen.live, at_least = BEFORE }:expect "holds"
+    lab.check.duplicate_effect { of = seen.live, at_least = BEFORE }:expect "holds"
+    lab.check.same { name = "not-built", got = seen.unbuilt, want = {}, control = all,
+      what = "account without a value" }:expect {
+      ["original-ids"] = seen.untouched, ["old-timestamps"] = seen.untouched,
+      ["older-version"] = seen.untouched, ["failed-is-done"] = failed, wrong = "holds", right = "holds" }
+    lab.check.same { name = "as-the-ledger", got = seen.wrong, want = {}, control = all,
+      what = "account with another value" }
+      :expect { ["no-guard"] = { tostring(RACED) }, wrong = "holds", right = "holds" }
+    if s.to then
+      local ids = {}
+      for i, record in ipairs(seen.sent) do ids[i] = record.id end
+      lab.check.gap { of = seen.sent, position = seen.position, delivered = seen.repairs,
+        control = { what = "live events applied", seen = #seen.live } }:expect {
+        ["original-ids"] = ids, ["old-timestamps"] = ids, wrong = "holds", right = "holds" }
+    end
+    if not s.alone then check_job(lab, seen, arm) end
+    if arm.name ~= "all-at-once" then return end
+    lab.check.bound { name = "live-p99", value = seen.during, at_most = SLOWER * seen.before, unit = "ms",
+      what = "commit to view during the backfill", why = "5 times what it was before" }:expect "violated"
+  end,
+
+  verdict = function(arms)
+    local right, flood, again = arms.chunks, arms["all-at-once"], arms["no-checkpoint"]
+    if not (right and flood and again) then return nil end
+    return ("Everything at once made live events wait %.0f ms (p99), chunks %.0f ms; after a crash %d rows \z
+      were written without a checkpoint, %d with one."):format(flood.during, right.during, again.written,
+      right.written)
+  end,
+}
