@@ -1,0 +1,23 @@
+-- The clean-up of the dedup table: what is kept, refused and given up.
+return {
+  { id = "retention-refuses-nothing", mechanism = "an event whose dedup row may be gone is refused",
+    file = "lua/rlab/story/retention.lua",
+    before = "if ms < %d then refused[i]",
+    after = "if ms < %d - 1000 * 86400000 then refused[i]",
+    run = "E-014", arms = { "day-of-event" }, exit = 1, check = "refused-as-too-old" },
+  { id = "retention-drop-is-patient", mechanism = "a DROP that waits is given up",
+    file = "lua/rlab/story/retention.lua",
+    before = 'task.timeout("100ms"',
+    after = 'task.timeout("2s"',
+    run = "E-014", arms = { "day-of-event" }, exit = 1, check = "longest-insert" },
+  { id = "retention-day-of-the-insert", mechanism = "a row's day is its event's",
+    file = "lua/rlab/story/retention.lua",
+    before = 'event = "CONV(HEX(SUBSTR(NEW.event_id, 1, 6)), 16, 10) DIV 86400000",',
+    after = 'event = "(SELECT day FROM today)",',
+    run = "E-014", arms = { "day-of-event" }, exit = 1, check = "rows-left" },
+  { id = "retention-chunks-keep-too-little", mechanism = "rows outlive every redelivery",
+    file = "lua/rlab/story/retention.lua",
+    before = "DELETE FROM processed_event WHERE processed_at < NOW(6) - INTERVAL ? DAY \\z",
+    after = "DELETE FROM processed_event WHERE processed_at < NOW(6) - INTERVAL ? HOUR \\z",
+    run = "E-014", arms = { "chunks" }, exit = 1, check = "duplicate-effect" },
+}
