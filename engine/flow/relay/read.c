@@ -101,8 +101,10 @@ static rl_err *reader_query(reader *d, my_result **result)
 static void put_columns(rl_buf *sql)
 {
     buf_reset(sql);
-    buf_str(sql, "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers, topic "
-                 "FROM outbox_event ");
+    buf_str(
+        sql,
+        "SELECT id, shard, published_at IS NULL, event_id, message_key, payload, headers, topic "
+        "FROM outbox_event ");
 }
 
 /* Where the unsent rows begin, or the end, so that no range of published ones is scanned. */
@@ -271,8 +273,8 @@ static void put_cursor(reader *d, int64_t after, int limit)
         put_columns(&d->sql);
     } else {
         buf_str(&d->sql, "SELECT id, shard, published_at IS NULL");
-        for (const char *const *c =
-                 (const char *const[]){"event_id", "message_key", "payload", "headers", "topic", NULL};
+        for (const char *const *c = (const char *const[]){"event_id", "message_key", "payload",
+                                                          "headers", "topic", NULL};
              *c; c++) {
             buf_str(&d->sql, ", IF(1");
             relay_put_shards(&d->sql, d->held);
