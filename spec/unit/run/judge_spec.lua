@@ -92,6 +92,36 @@ describe("a stored run", function()
       { row.outcome, row.reason })
   end)
 
+  it("asks for the debts of its own arm, and for nothing that was no debt", function()
+    assert.are.same({ "holds" }, outcome(GOOD, '{"arm":"other","name":"drained","debt":true}'))
+    assert.are.same({ "holds" }, outcome(GOOD, '{"arm":"ids","name":"lost"}'))
+  end)
+
+  it("is inconclusive where the arm left nothing, by the reason that it gave", function()
+    local function left_nothing(reason)
+      local row, checks = judge.stored_arm(exp, arm, { checks = {}, faults = {} },
+        { name = "ids", reason = reason }, { arms = {}, faults = {} })
+      assert.are.same({}, checks)
+      return { row.outcome, row.reason }
+    end
+    assert.are.same({ "inconclusive", "mysql was down" }, left_nothing "mysql was down")
+    assert.are.same({ "inconclusive", "no evidence was stored" }, left_nothing(nil))
+  end)
+
+  it("holds with the stored proofs of its faults, not without", function()
+    local function judged(proofs)
+      local row = judge.stored_arm(exp, arm,
+        { checks = {}, faults = { { name = "a crash", arm = "ids", fired = true } } }, { name = "ids" },
+        { arms = { ids = { acked = { "x" }, log = { "x" } } },
+          faults = proofs and { { name = "a crash", arm = "ids", proofs = proofs } } })
+      return row.outcome
+    end
+    local facts = { pid = 7, want = { code = 0 }, ended = { code = 0 } }
+    assert.are.equal("holds", judged { { kind = "exit", facts = facts } })
+    assert.are.equal("inconclusive", judged {})
+    assert.are.equal("inconclusive", judged(nil))
+  end)
+
   describe("as its checks are asked again", function()
     local function asked(checks, evidence)
       local one = { id = "E-997", path = "none.lua", arms = { arm }, owes = {}, checks = checks }
