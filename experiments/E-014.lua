@@ -22,7 +22,7 @@ end
 local function story(lab, s, seen)
   local old, consumer = services(lab, s)
   local at = { probe = retention.probe(lab), traffic = traffic.start(lab, { accounts = LIVE, apart = 10,
-    each = 5, every = "50ms" }) }
+    each = 10, every = "100ms" }) }
   at.traffic:applied(1)
   local quiet = traffic.mark(lab)
   at.traffic:applied(BEFORE)

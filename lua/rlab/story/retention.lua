@@ -137,7 +137,7 @@ local function connect(lab)
   return lab:own(must(mysql.connect(lab.stack:mysql_opts { database = lab:schema() })))
 end
 
--- One row every 20 ms, and how long it took.
+-- One row every 50 ms, and how long it took.
 local function insert_on_and_on(lab, probe, state, sql)
   local db, uuid = connect(lab), require "rlab.uuid"
   must(db:exec "SET SESSION innodb_lock_wait_timeout = 1")
@@ -148,7 +148,7 @@ local function insert_on_and_on(lab, probe, state, sql)
       if not ok and failure.code ~= LOCK_WAIT then error(failure, 0) end
       state.longest, state.since = math.max(state.longest, (clock.ns() - state.since) / 1e6), nil
       state.inserts, state.refused = state.inserts + 1, state.refused + (ok and 0 or 1)
-      task.sleep "20ms"
+      task.sleep "50ms"
     end
   end)
 end
