@@ -20,7 +20,7 @@ local keys = {
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
   references = "table", disrupts = "boolean",
-  side_by_side = "boolean",
+  side_by_side = "boolean or number",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { kafka = true, mysql = true, redis = true, proxy = true, partition = true,
@@ -49,7 +49,7 @@ local function check_keys(def, source)
       script_error("%s: an experiment has no '%s'%s", where, tostring(key),
         options.hint(key, tables.sorted_keys(keys)))
     end
-    if type(value) ~= want then
+    if not want:find(type(value), 1, true) then
       script_error("%s: '%s' must be a %s, it is a %s", where, key, want, type(value))
     end
   end

@@ -31,19 +31,24 @@ local function conclude(session, result, story)
   session.view:arm_ends(result:add_arm(story))
 end
 
--- Arms that share nothing but the servers may run side by side; they are judged in their order.
+-- Arms that share nothing but the servers may run side by side, all of them or so many at a time; they are
+-- judged in their order.
 local function run_arms(session, result, arms, shared)
   if not session.experiment.side_by_side or session.step then
     for _, arm in ipairs(arms) do conclude(session, result, stories.arm(session, arm, shared)) end
     return
   end
-  local ended = {}
-  task.group(function(group)
-    for i, arm in ipairs(arms) do
-      group:spawn(function() ended[i] = stories.arm(session, arm, shared) end)
-    end
-  end)
-  for i = 1, #arms do conclude(session, result, ended[i]) end
+  local at_once, ended = session.experiment.side_by_side, {}
+  local width = math.type(at_once) and math.max(1, at_once) or #arms
+  for first = 1, #arms, width do
+    local last = math.min(first + width - 1, #arms)
+    task.group(function(group)
+      for i = first, last do
+        group:spawn(function() ended[i] = stories.arm(session, arms[i], shared) end)
+      end
+    end)
+    for i = first, last do conclude(session, result, ended[i]) end
+  end
 end
 
 -- -> why no arm can be run, or nil and what the setup saw

@@ -13,7 +13,8 @@ local experiment = {
         'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", \z
           "redis-cluster", "registry", "proxy", "partition"',
         "disrupts: boolean = false, freezes or kills servers: the run has the stack alone",
-        "side_by_side: boolean = false, the arms share nothing but the servers and run at the same time",
+        "side_by_side: boolean | integer = false, the arms share nothing but the servers and run at the \z
+          same time: true all of them, 4 four at a time",
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as \z

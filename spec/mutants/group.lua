@@ -1,0 +1,30 @@
+-- A group under slow handlers and frozen members: what keeps it together.
+return {
+  { id = "group-works-in-the-loop", mechanism = "polling goes on beside the handler",
+    file = "lua/rlab/story/members.lua",
+    before = "elseif not record.eof and ctx.args.aside then",
+    after = "elseif not record.eof and ctx.args.aside == 1 then",
+    run = "E-018", arms = { "paused-and-polled" }, exit = 1, check = "drained" },
+  { id = "group-works-in-the-loop-kip-848", mechanism = "polling goes on beside the handler",
+    file = "lua/rlab/story/members.lua",
+    before = "elseif not record.eof and ctx.args.aside then",
+    after = "elseif not record.eof and ctx.args.aside == 1 then",
+    run = "E-018", arms = { "paused-kip-848" }, exit = 1, check = "drained" },
+  { id = "group-impatient", mechanism = "the interval is longer than the longest handler",
+    file = "lua/rlab/story/members.lua",
+    before = "    given[name] = arm_settings[name]",
+    after = [[
+    given[name] = name == "max_poll_interval_ms" and 1500 or arm_settings[name] ]],
+    run = "E-018", arms = { "cooperative-patient" }, exit = 1, check = "drained" },
+  { id = "group-short-session", mechanism = "the session is longer than the longest pause",
+    file = "lua/rlab/story/members.lua",
+    before = "    given[name] = arm_settings[name]",
+    after = [[
+    given[name] = name == "session_timeout_ms" and 1000 or arm_settings[name] ]],
+    run = "E-018", arms = { "frozen-long-session" }, exit = 1, check = "rebalances" },
+  { id = "group-resumes-nothing", mechanism = "a partition that was paused is resumed",
+    file = "lua/rlab/story/members.lua",
+    before = "  if queue.paused then\n",
+    after = "  if queue.paused and queue[1] then\n",
+    run = "E-018", arms = { "paused-and-polled" }, exit = 1, check = "drained" },
+}
