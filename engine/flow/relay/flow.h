@@ -3,8 +3,8 @@
  * Offers: a flow that reads outbox_event in batches, sends each row, to its own topic where it names
  * one, with an idempotent (or transactional) producer and marks what was acknowledged, and only
  * that: by setting published_at, by deleting the row, or by moving a cursor that stops at ids which
- * an open transaction may still fill. At least once, in the order of the ids of a key. Several instances share the 64 shards by
- * leases whose token fences the marks of a stale one. What can never be sent is parked with its
+ * an open transaction may still fill. At least once, in the order of the ids of a key. Several
+ * instances share the 64 shards by leases whose token fences the marks of a stale one. What can never be sent is parked with its
  * reason. No row is locked while a broker is waited for. MySQL and Kafka may be absent, frozen or
  * restarted: it waits and says so (health). Threads: a reader (claims and sends), a marker
  * (delivery reports, marks) and a keeper (leases, figures, clean-up), each with a connection of its
