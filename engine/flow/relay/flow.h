@@ -1,20 +1,21 @@
 /* flow.relay: publishes the outbox.
  *
- * Offers: a flow that reads outbox_event in batches, sends each row, to its own topic where it names
- * one, with an idempotent (or transactional) producer and marks what was acknowledged, and only
- * that: by setting published_at, by deleting the row, or by moving a cursor that stops at ids which
- * an open transaction may still fill. At least once, in the order of the ids of a key. Several
- * instances share the 64 shards by leases whose token fences the marks of a stale one. What can never be sent is parked with its
- * reason. No row is locked while a broker is waited for. MySQL and Kafka may be absent, frozen or
- * restarted: it waits and says so (health). Threads: a reader (claims and sends), a marker
- * (delivery reports, marks) and a keeper (leases, figures, clean-up), each with a connection of its
- * own. Order after a failure: the rows in flight are waited for, then everything that was not
- * acknowledged is sent again in order. With the default message.timeout.ms=0 a row waits for its
- * broker without end and nothing overtakes it; with a finite one a later row of the same key that
- * librdkafka still got through comes first. A parked row leaves its key behind: the rows after it
- * go on, and the event "parked" reports it. The topic's max.message.bytes is asked once, so that
- * the client refuses the one record; where a broker refuses a batch nevertheless (compressed, or
- * lowered since), its rows are sent one by one, and other batches may have overtaken them.
+ * Offers: a flow that reads outbox_event in batches, sends each row, to its own topic where it
+ * names one, with an idempotent (or transactional) producer and marks what was acknowledged, and
+ * only that: by setting published_at, by deleting the row, or by moving a cursor that stops at
+ * ids which an open transaction may still fill. At least once, in the order of the ids of a key.
+ * Several instances share the 64 shards by leases whose token fences the marks of a stale one.
+ * What can never be sent is parked with its reason. No row is locked while a broker is waited
+ * for. MySQL and Kafka may be absent, frozen or restarted: it waits and says so (health).
+ * Threads: a reader (claims and sends), a marker (delivery reports, marks) and a keeper (leases,
+ * figures, clean-up), each with a connection of its own. Order after a failure: the rows in
+ * flight are waited for, then everything that was not acknowledged is sent again in order. With
+ * the default message.timeout.ms=0 a row waits for its broker without end and nothing overtakes
+ * it; with a finite one a later row of the same key that librdkafka still got through comes
+ * first. A parked row leaves its key behind: the rows after it go on, and the event "parked"
+ * reports it. The topic's max.message.bytes is asked once, so that the client refuses the one
+ * record; where a broker refuses a batch nevertheless (compressed, or lowered since), its rows
+ * are sent one by one, and other batches may have overtaken them.
  * Uses: flow/core, mysql, kafka/producer, fault/point. Thread: open and close anywhere; the rest
  * see flow/core. */
 #ifndef RL_FLOW_RELAY_FLOW_H
