@@ -69,6 +69,7 @@ Apache Maven|Apache-2.0
 Eclipse Compiler for Java|EPL-2.0
 confluent-kafka (Python), for docs/bring-your-own|Apache-2.0
 PyMySQL, for docs/bring-your-own|MIT
+redis-py, a reader of its own for a spec|MIT
 END
   cat <<END
 

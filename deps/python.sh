@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# python.sh: a Python environment of its own with the client libraries of docs/bring-your-own/python, in the cache of make deps.
+# python.sh: a Python environment of its own with the client libraries of docs/bring-your-own/python and of specs that have an
+# independent reader, in the cache of make deps.
 # Prints the path of its python. pip checks each file against the index's checksum.
 . "$(dirname "$0")/lib.sh"
 
-wanted="$PYTHON_KAFKA $PYTHON_MYSQL"
+wanted="$PYTHON_KAFKA $PYTHON_MYSQL $PYTHON_REDIS"
 ready() { [ -x "$cache/python/bin/python" ] && [ "$(cat "$cache/python/wanted" 2>/dev/null)" = "$wanted" ]; }
 
 if ! ready; then

@@ -33,11 +33,16 @@ rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 rl_err *redisc_dial(redisc_conn *conn, rl_deadline deadline);
 void redisc_hang_up(redisc_conn *conn);
 
+/* Whether the server has closed a connection that nobody is reading. */
+bool redisc_hung_up(const redisc_conn *conn);
+
 /* Sends what lies in the context's buffer and waits for one reply or push message of any kind
  * (io.c). Breaks the connection on every failure. */
 rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
 /* The same without waiting longer than the deadline being fatal: *reply NULL when nothing came. */
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
+/* Sends as much as goes without waiting; the rest goes when a reply is waited for. */
+rl_err *redisc_send_some(redisc_conn *conn);
 void redisc_drop_pushes(redisc_conn *conn);
 void redisc_keep_push(redisc_conn *conn, redisReply *message);
 

@@ -56,6 +56,11 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
     return NULL;
 }
 
+rl_err *redisc_send_some(redisc_conn *conn)
+{
+    return move_bytes(conn, POLLOUT);
+}
+
 /* Bytes that keep coming without ever making up a reply do not outlast the deadline. */
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply)
 {

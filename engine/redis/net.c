@@ -48,6 +48,12 @@ void redisc_hang_up(redisc_conn *conn)
     conn->ctx = NULL;
 }
 
+bool redisc_hung_up(const redisc_conn *conn)
+{
+    char byte;
+    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* 0 or errno. A cancel shuts the socket down, which ends the poll. */
 static int wait_connected(int fd, rl_deadline deadline)
 {

@@ -180,21 +180,30 @@ static rl_err *no_strays(redisc_conn *conn)
     return NULL;
 }
 
-rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
-                        size_t *got)
+rl_err *redisc_pipe_start(redisc_conn *conn, const redisc_pipe *pipe)
 {
     rl_assert(pipe->argn == pipe->argc);
-    *got = 0;
     rl_err *err = pipe_check(conn, pipe);
     if (!err)
         err = no_strays(conn);
-    if (err || pipe->count == 0)
-        return err;
-    redisAppendFormattedCommand(conn->ctx, pipe->bytes.data, pipe->bytes.len);
-    for (size_t i = 0; i < pipe->count; i++, (*got)++) {
-        err = pipe_answer(conn, &pipe->slots[i], &replies[i]);
-        if (err)
-            return err;
-    }
-    return NULL;
+    if (!err && pipe->count)
+        redisAppendFormattedCommand(conn->ctx, pipe->bytes.data, pipe->bytes.len);
+    return err;
+}
+
+rl_err *redisc_pipe_finish(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                           size_t *got)
+{
+    rl_err *err = NULL;
+    for (*got = 0; *got < pipe->count && !err; *got += err ? 0 : 1)
+        err = pipe_answer(conn, &pipe->slots[*got], &replies[*got]);
+    return err;
+}
+
+rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                        size_t *got)
+{
+    *got = 0;
+    rl_err *err = redisc_pipe_start(conn, pipe);
+    return err ? err : redisc_pipe_finish(conn, pipe, replies, got);
 }

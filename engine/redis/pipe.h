@@ -38,4 +38,10 @@ void redisc_pipe_free(redisc_pipe *pipe);
 rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
                         size_t *got);
 
+/* The same in two steps, so that several connections can be at work before the first is waited for. After an
+ * error of the first step nothing was carried out; each start is followed by its finish. */
+rl_err *redisc_pipe_start(redisc_conn *conn, const redisc_pipe *pipe);
+rl_err *redisc_pipe_finish(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                           size_t *got);
+
 #endif

@@ -10,6 +10,7 @@
 #include "bind/task/handle.h"
 #include "bind/value/meta.h"
 #include "bind/value/opts.h"
+#include "bind/redis/cluster.h"
 #include "bind/redis/values.h"
 #include "bind/value/store_opts.h"
 #include "bind/task/await.h"
@@ -422,9 +423,13 @@ int luaopen_rlab_redis(lua_State *L)
                                        {"reconnect", redis_l_reconnect},
                                        {"set_timeout", redis_l_set_timeout},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"connect", redis_l_connect}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", redis_l_connect},
+                                         {"cluster", redis_l_cluster},
+                                         {"slot", redis_l_slot},
+                                         {NULL, NULL}};
     handle_type_open(L, &redis_type, methods);
     open_script(L);
+    redis_cluster_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

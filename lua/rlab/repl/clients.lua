@@ -55,6 +55,11 @@ local openers = {
     if not (stack and stack.registry) then return no_stack("the registry", " registry") end
     return require("rlab.schema").open { url = stack.registry.url }
   end,
+  cluster = function(self)
+    local stack = self:stack()
+    if not (stack and stack.redis_cluster) then return no_stack("the Redis Cluster", " redis-cluster") end
+    return require("rlab.redis").cluster { nodes = stack.redis_cluster.nodes }
+  end,
   proxy = function(self)
     local stack = self:stack()
     if not (stack and stack.proxy) then return no_stack("the proxy", " proxy") end
@@ -62,7 +67,7 @@ local openers = {
   end,
 }
 
---- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis", "registry" or "proxy"
+--- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis", "cluster", "registry" or "proxy"
 function M:open(name)
   local handle = self.handles[name]
   if handle then return handle end

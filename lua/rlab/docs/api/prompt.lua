@@ -80,6 +80,11 @@ return {
       "One schema, the latest of the subject without a version; also the module rlab.schema (schema.open).",
       params = { "subject: string, or", "id: integer", "version: integer" },
       example = 'schema "orders-value"\nschema("orders-value", 1)\nschema(7)' },
+    { "slots", "slots() -> grid | nil, err",
+      "Who has which slots of the stack's Redis Cluster, read anew.", example = "slots()" },
+    { "slot", "slot(key) -> { key, slot, primary, replicas } | nil, err",
+      "The slot of a key in a Redis Cluster, by its hash tag, and the nodes that have it.",
+      params = { "key: string" }, example = 'slot "{acct:17}:bal"' },
     { "failpoints", "failpoints(service) -> grid | nil, err",
       "The failpoints of a running service: what is armed, how often each was reached and fired.",
       params = { 'service: string | integer, its URL, its port, or its name where that has a port of its \z

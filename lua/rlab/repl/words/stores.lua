@@ -83,5 +83,27 @@ return function(session, words)
     return with(clients, "redis", function(r) return r:call(table.unpack(command)) end, #command == 2)
   end)
 
+  function words.slots()
+    local ranges, failure = with(clients, "cluster", function(c) return c:slots() end, true)
+    if not ranges then return nil, failure end
+    for _, range in ipairs(ranges) do
+      range.slots, range.count = ("%d-%d"):format(range.first, range.last), range.last - range.first + 1
+    end
+    return show.listing(ranges, { "slots", { name = "count", align = "right" }, "primary", "replicas" })
+  end
+
+  function words.slot(key)
+    if type(key) ~= "string" then error('slot takes a key: slot "{acct:17}:bal"', 2) end
+    local ranges, failure = with(clients, "cluster", function(c) return c:slots() end, true)
+    if not ranges then return nil, failure end
+    local slot = require("rlab.redis").slot(key)
+    for _, range in ipairs(ranges) do
+      if slot >= range.first and slot <= range.last then
+        return { key = key, slot = slot, primary = range.primary, replicas = range.replicas }
+      end
+    end
+    return { key = key, slot = slot }
+  end
+
   words.stack = show.callable("rlab.stack", stack_status)
 end
