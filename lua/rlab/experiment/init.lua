@@ -23,8 +23,7 @@ local keys = {
   side_by_side = "boolean or number",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
-local known_needs = { kafka = true, mysql = true, redis = true, proxy = true, partition = true,
-  registry = true }
+local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
 
 local function script_error(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
@@ -72,9 +71,9 @@ end
 
 local function check_needs(def, where)
   for _, need in ipairs(def.needs) do
-    if not known_needs[need] then
-      script_error("%s: nothing here is called '%s'%s; needs are kafka, mysql, redis, registry, proxy, \z
-        partition", where, tostring(need), options.hint(need, tables.sorted_keys(known_needs)))
+    if not tables.contains(known_needs, need) then
+      script_error("%s: nothing here is called '%s'%s; needs are %s", where, tostring(need),
+        options.hint(need, known_needs), table.concat(known_needs, ", "))
     end
   end
 end

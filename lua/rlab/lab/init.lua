@@ -267,6 +267,6 @@ mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.ce
   "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
   "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads",
   "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
-  "rlab.lab.readers", "rlab.lab.operations" })
+  "rlab.lab.readers", "rlab.lab.operations", "rlab.lab.cluster" })
 
 return { new = new }

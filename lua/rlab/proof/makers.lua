@@ -133,10 +133,13 @@ function M.registry(lab, what, opts)
   return read("registry", what, "the registry", got, opts.want)
 end
 
--- redis(what, {want =, command = {...}, control =}): what a command answers to the observer; as rows
+-- redis(what, {want =, command = {...}, node =, control =}): what a command answers to the observer, or by
+--   itself a node of the cluster, "host:port"; as rows
 function M.redis(lab, what, opts)
-  local got = must(lab:redis():call(table.unpack(opts.command)))
-  return read("redis", what, "Redis", math.tointeger(tonumber(got)) or got, opts.want, opts.control)
+  local conn = opts.node and lab:cluster():by("address", opts.node).conn or lab:redis()
+  local got = must(conn:call(table.unpack(opts.command)))
+  return read("redis", what, opts.node and "Redis at " .. opts.node or "Redis",
+    math.tointeger(tonumber(got)) or got, opts.want, opts.control)
 end
 
 -- committed(offset, {group =, topic =, partition = 0}): the brokers have this offset of the group

@@ -169,6 +169,12 @@ local experiment = {
         { "peak_status", "lab:peak_status(variable, f) -> number",
           "The highest value of a status variable of MySQL while f() runs.",
           params = { 'variable: string, such as "Threads_running"', "f: function" } },
+        { "cluster", "lab:cluster() -> view",
+          "The nodes of the stack's Redis Cluster one by one, over the observer's own connections: nodes \z
+            {address, port, id, conn}, owner(slot), primaries(), homes(), move(slot, to)." },
+        { "cluster_client", "lab:cluster_client{redirects =, ...} -> client",
+          "A client of the stack's Redis Cluster, as redis.cluster takes its options; closed with the arm.",
+          params = { "redirects: integer = 5, and the other options of redis.cluster" } },
         { "redis", "lab:redis() -> connection", "The observer's connection to Redis, closed with the arm." },
         { "registry", "lab:registry() -> registry",
           "The observer's Schema Registry, closed with the arm." },

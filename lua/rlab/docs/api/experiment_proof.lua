@@ -46,7 +46,7 @@ return {
           "A subject's compatibility mode, or how many versions it has.",
           params = { "what: string, for the sentence", "want: any, a number, a text or { at_least = n }",
             "subject: string", 'of: string, "mode" or "versions"' } },
-        { "redis", "lab.proof.redis(what, {want =, command =, control =}) -> proof",
+        { "redis", "lab.proof.redis(what, {want =, command =, node =, control =}) -> proof",
           "What a command answers.",
           params = { "what: string, for the sentence", "want: any, a number, a text or { at_least = n }",
             'command: table, { "TYPE", key }', "control: proof, as of rows" } },

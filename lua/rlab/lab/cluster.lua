@@ -1,0 +1,23 @@
+-- The stack's Redis Cluster in a story: its nodes one by one for the observer, and clients as a service has
+-- them.
+local must = require "rlab.must"
+local redis = require "rlab.redis"
+local tables = require "rlab.tables"
+
+local M = {}
+
+-- cluster() -> view of the nodes (rlab.stack.redis_view), over the observer's own connections
+function M.cluster(lab)
+  lab.cluster_view = lab.cluster_view
+    or lab:own(require("rlab.stack.redis_view").open(lab.stack.redis_cluster.nodes))
+  return lab.cluster_view
+end
+
+-- cluster_client{redirects =, ...} -> a client that knows the slots, closed with the arm
+function M.cluster_client(lab, options)
+  local all = tables.merged({ nodes = lab.stack.redis_cluster.nodes, timeout = "5s" }, options)
+  lab:note_client("redis cluster", tables.merged(all, { nodes = table.concat(all.nodes, ",") }))
+  return lab:own(must(redis.cluster(all)))
+end
+
+return M

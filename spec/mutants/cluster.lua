@@ -1,0 +1,48 @@
+-- The client of a Redis Cluster: slots, redirections, tries, the order of a key's commands.
+return {
+  { id = "cluster-empty-tag-counts", mechanism = "an empty hash tag is none",
+    file = "engine/redis/cluster/slot.c",
+    before = "if (close && close > open + 1) {",
+    after = "if (close) {",
+    unit = "test_cluster", it = "test_hash_tags" },
+  { id = "cluster-last-brace", mechanism = "the first tag counts",
+    file = "engine/redis/cluster/slot.c",
+    before = "len ? memchr(key, '{', len) : NULL;",
+    after = "len ? memrchr(key, '{', len) : NULL;",
+    unit = "test_cluster", it = "test_hash_tags" },
+  { id = "cluster-script-keys-first", mechanism = "a script's keys follow their number",
+    file = "engine/redis/cluster/command.c",
+    before = "return behind_number(2, argc, argv, lens);",
+    after = "return 1;",
+    unit = "test_cluster", it = "test_forms" },
+  { id = "cluster-unknown-is-single", mechanism = "an unknown command may have several keys",
+    file = "engine/redis/cluster/command.c",
+    before = ".single = read || is_single_write(w)",
+    after = ".single = !is_any_read(w)",
+    unit = "test_cluster", it = "test_forms" },
+
+  { id = "cluster-tryagain-is-the-end", mechanism = "TRYAGAIN is tried again",
+    file = "engine/redis/cluster/answer.c",
+    before = [[
+atomic_fetch_add(&cluster->count.tryagain, 1);
+        return true;]],
+    after = [[
+atomic_fetch_add(&cluster->count.tryagain, 1);
+        return false;]],
+    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "move-errors" },
+  { id = "cluster-ask-without-asking", mechanism = "ASK is followed with ASKING",
+    file = "engine/redis/cluster/run.c",
+    before = "if (cmd->asking) {",
+    after = "if (cmd->asking && cmd->argc < 0) {",
+    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "move-errors" },
+  { id = "cluster-moved-is-the-end", mechanism = "MOVED is followed",
+    file = "engine/redis/cluster/answer.c",
+    before = "if (cmd->hops >= cluster->opts.redirects)",
+    after = "if (moved || cmd->hops >= cluster->opts.redirects)",
+    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "move-errors" },
+  { id = "cluster-arm-without-tags", mechanism = "E-010 sees keys without a tag",
+    file = "experiments/E-010.lua",
+    before = [[tags = true, del = "one-del",]],
+    after = [[tags = false, del = "one-del",]],
+    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "stale-cache" },
+}
