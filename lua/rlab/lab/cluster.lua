@@ -6,8 +6,10 @@ local tables = require "rlab.tables"
 
 local M = {}
 
--- cluster() -> view of the nodes (rlab.stack.redis_view), over the observer's own connections
+-- cluster() -> view of the nodes (rlab.stack.redis_view), over the observer's own connections; keys that
+--   carry the run's name go when it ends
 function M.cluster(lab)
+  lab.run.ledger:add("cluster-keys", lab.run.namespace)
   lab.cluster_view = lab.cluster_view
     or lab:own(require("rlab.stack.redis_view").open(lab.stack.redis_cluster.nodes))
   return lab.cluster_view

@@ -50,17 +50,35 @@ local function drop_databases(stack, names)
   for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
 end
 
+-- f(keys) with some keys of that pattern at a time
+local function scan(redis, pattern, f)
+  local cursor = "0"
+  repeat
+    local reply = redis:call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+    if reply and #reply[2] > 0 then f(reply[2]) end
+    cursor = reply and reply[1] or "0"
+  until cursor == "0"
+end
+
 -- f(redis, keys) with some keys below the prefixes at a time
 local function each_keys(stack, prefixes, f)
   if #prefixes == 0 then return end
   local redis <close> = require("rlab.redis").connect(stack:redis_opts { timeout = "5s" })
   for _, prefix in ipairs(prefixes) do
-    local cursor = "0"
-    repeat
-      local reply = redis:call("SCAN", cursor, "MATCH", prefix .. "*", "COUNT", 1000)
-      if reply and #reply[2] > 0 then f(redis, reply[2]) end
-      cursor = reply and reply[1] or "0"
-    until cursor == "0"
+    scan(redis, prefix .. "*", function(keys) f(redis, keys) end)
+  end
+end
+
+-- Keys of the cluster carry the run's name, behind a hash tag's brace or not; each primary has some.
+local function remove_cluster_keys(stack, names)
+  if #names == 0 then return end
+  local view <close> = require("rlab.stack.redis_view").open(stack.redis_cluster.nodes)
+  for _, node in ipairs(view:primaries()) do
+    for _, name in ipairs(names) do
+      scan(node.conn, "*" .. name .. "*", function(keys)
+        for _, key in ipairs(keys) do node.conn:call("UNLINK", key) end
+      end)
+    end
   end
 end
 
@@ -100,6 +118,7 @@ local function remove(stack, admin, items, namespace)
   if admin and #topics > 0 then admin:delete_topics(topics) end
   if admin and #groups > 0 then admin:delete_groups(groups) end
   if stack.redis then pcall(remove_keys, stack, names_of(items, "keys")) end
+  if stack.redis_cluster then pcall(remove_cluster_keys, stack, names_of(items, "cluster-keys")) end
   if #names_of(items, "proxy") > 0 then sweep_proxy(stack, namespace) end
   if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
 end
