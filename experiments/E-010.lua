@@ -47,6 +47,7 @@ local function run(lab, arm)
   local db = lab:own(must(mysql.connect(lab.stack:mysql_opts { database = lab.shared.database })))
   local one = settings.client == "one-node" and lab:cluster():primaries()[1]
   local client = one and one.conn or lab:cluster_client {}
+  lab:watch(lab.shared.topic, 0, "events")
   entries.fill(reader, list)
   local refused = entries.invalidate(lab, client, list, settings.del)
   local seen = entries.read(reader, db, list, settings.reads or "each", ROUNDS)
@@ -151,8 +152,7 @@ return experiment {
       del = "declared", header = true },
   },
 
-  setup = setup,
-  run = run,
+  setup = setup, run = run,
 
   checks = function(lab, seen, arm)
     local stale = checks[arm.name] and checks[arm.name](lab, seen)

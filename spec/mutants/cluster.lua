@@ -44,5 +44,5 @@ atomic_fetch_add(&cluster->count.tryagain, 1);
     file = "experiments/E-010.lua",
     before = [[tags = true, del = "one-del",]],
     after = [[tags = false, del = "one-del",]],
-    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "stale-cache" },
+    run = "E-010", arms = { "hash-tags" }, exit = 1, check = "refused" },
 }

@@ -67,7 +67,7 @@ local openers = {
   end,
 }
 
---- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis", "cluster", "registry" or "proxy"
+--- open(name) -> the handle | nil, err: "admin", "producer", "mysql", "redis", "cluster", "registry", "proxy"
 function M:open(name)
   local handle = self.handles[name]
   if handle then return handle end

@@ -227,9 +227,10 @@ for i in range(1, 201):
   it("gives no wrong answer when a primary is killed, and goes on with its replica", function()
     local tags, seen, loads = {}, {}, {}
     for i, key in ipairs(spread "%d") do tags[i] = key end
-    local c <close> = client()
-    local d <close> = client()
-    local e <close> = client()
+    local patient = { timeout = "60s", tries = 500 }
+    local c <close> = client(patient)
+    local d <close> = client(patient)
+    local e <close> = client(patient)
     for i, cluster in ipairs { c, d, e } do
       seen[i] = {}
       loads[i] = task.spawn(load_of(cluster, tags[i], seen[i]))
