@@ -1,23 +1,51 @@
 -- E-015: seven compatibility modes and six changes of a schema: what does the registry refuse? Then what it
 -- lets through, on real consumers: the wrong upgrade order, one version back, another meaning, another topic.
 local evolution = require "rlab.story.evolution"
-local schema = require "rlab.schema"
 local schemas = require "rlab.story.schemas"
 local two_topics = require "rlab.story.two_topics"
 
 local EVENTS, BEFORE, ACCOUNTS, PARTITIONS = 60, 30, 6, 3
 
+local arms = {
+  right "grid" { says = "7 modes x 6 changes: each cell as stated", grid = true },
+  wrong "none" { says = "no mode; long to string", mode = "NONE", change = "long to string", status = 200,
+    versions = 2 },
+  right "backward" { says = "refuses it, and the producer asks before it writes", mode = "BACKWARD",
+    change = "long to string", status = 409, versions = 1 },
+  wrong "producer-first" { says = "BACKWARD lets a field go, and the producer is upgraded first",
+    mode = "BACKWARD", change = "remove without default", status = 200, versions = 2 },
+  right "consumer-first" { says = "the same change, in the order that BACKWARD is for",
+    mode = "BACKWARD", change = "remove without default", status = 200, versions = 2,
+    consumer_first = true },
+  wrong "one-version-back" { says = "BACKWARD looks one version back, a reset further", mode = "BACKWARD",
+    change = "default came and went", status = 200, versions = 3, consumer_first = true, reset = true },
+  right "transitive" { says = "looks at all versions", mode = "BACKWARD_TRANSITIVE",
+    change = "default came and went", status = 409, versions = 2, consumer_first = true, reset = true },
+  wrong "another-meaning" { says = "cents become units, the type stays", mode = "FULL_TRANSITIVE",
+    change = "cents to units", status = 200, versions = 1, units = true },
+  wrong "dual-write" { says = "a topic beside the old one, both written, both read, no dedup",
+    topics = 2, dedup = "none" },
+  right "one-scope" { says = "two outbox rows in one transaction, one event id, one dedup scope",
+    topics = 2, outbox = true },
+}
+
 -- ---- one change under one mode ----
 
 -- The producer asks before it writes; the last version that the registry takes is the one it writes.
-local function propose(lab, arm, subject)
-  local registry, s, asked = lab:registry(), arm.settings, {}
-  local mode = must(registry:mode(subject, s.mode))
-  for version = 1, #evolution.changes[s.change] do
-    local status, id = evolution.register(registry, subject, evolution.text(s.change, version))
-    asked[version] = { status = status, id = id }
+local function propose(lab, arm)
+  local subject, s = lab:name(arm.name .. "-value"), arm.settings
+  local mode, asked = evolution.propose(lab:registry(), subject, s.mode, s.change)
+  return { subject = subject, mode = mode, asked = asked }
+end
+
+-- One after the other, before the arms begin: each answer is about one schema and not about who was quicker.
+local function setup(lab)
+  local shared = { cells = evolution.grid(lab), proposed = {} }
+  for _, arm in ipairs(arms) do
+    if arm.settings.change then shared.proposed[arm.name] = propose(lab, arm) end
   end
-  return mode, asked
+  lab:fact("%d registrations", #shared.cells)
+  return shared
 end
 
 local function last_taken(asked)
@@ -35,21 +63,21 @@ local function writer_of(lab, arm, version, id, as_units)
   end
 end
 
--- How many records carry the id of each schema, and how many versions wrote what was parked.
+-- How many records carry the id of each schema.
 local function ids_in(records)
   local count = {}
   for _, record in ipairs(records) do
-    local id = tostring(schema.id(record.value))
+    local id = tostring(record.schema)
     count[id] = (count[id] or 0) + 1
   end
   return count
 end
 
 local function evolve(lab, arm)
-  local s, subject = arm.settings, lab:name "events-value"
-  local fault = lab:fault(("%s under %s is registered"):format(s.change, s.mode))
-  local mode, asked = propose(lab, arm, subject)
-  fault:fired(lab.proof.registry("mode", { subject = subject, of = "mode", want = s.mode }),
+  local s, proposed = arm.settings, lab.shared.proposed[arm.name]
+  local subject, asked = proposed.subject, proposed.asked
+  lab:fault(("%s under %s is registered"):format(s.change, s.mode)):fired(
+    lab.proof.registry("mode", { subject = subject, of = "mode", want = s.mode }),
     lab.proof.registry("versions", { subject = subject, of = "versions", want = s.versions })):over()
   local last = last_taken(asked)
   local old, new = evolution.text(s.change, 1), evolution.text(s.change, last)
@@ -68,7 +96,8 @@ local function evolve(lab, arm)
     story:drain()
   end
   local seen, records = story:look(), story:records()
-  seen.mode, seen.asked, seen.last, seen.written = mode, asked, last, ids_in(records)
+  seen.mode, seen.asked, seen.last, seen.written = proposed.mode, asked, last, ids_in(records)
+  seen.reads, seen.to_read = story.consumer.ready.reads.reader_schema, s.consumer_first and new or old
   seen.ids, seen.records = schemas.ids(story.list, 1, EVENTS), records
   seen.old, seen.new = schemas.ids(story.list, 1, BEFORE), schemas.ids(story.list, BEFORE + 1, EVENTS)
   seen.off = 0
@@ -83,7 +112,8 @@ end
 local function check_evolved(lab, seen, arm)
   local s, last = arm.settings, seen.asked[#seen.asked]
   local by_id = seen.last > 1 and seen.asked[1].id ~= last.id and 30 or EVENTS
-  lab.check.agree { { "mode", seen.mode, s.mode, "says the registry" },
+  lab.check.agree { { "reader", seen.reads, seen.to_read, "is what the consumer reads by" },
+    { "mode", seen.mode, s.mode, "says the registry" },
     { "status", last.status, s.status, "is the answer to the last version" },
     { "written-by", seen.written[tostring(seen.asked[seen.last].id)], by_id, "records carry its id" } }
   lab.check.phantom { name = "dead-letters", of = seen.parked, in_ = {}, control = #seen.records }
@@ -107,12 +137,11 @@ end
 -- ---- the arms' three kinds ----
 
 local function grid(lab)
-  local fault = lab:fault "42 registrations, each with a subject of its own"
-  local cells = evolution.grid(lab)
+  local cells, refused = lab.shared.cells, 0
   local last = cells[#cells]
-  fault:fired(lab.proof.registry("mode of the last", { subject = last.subject, of = "mode",
-    want = last.mode })):over()
-  local refused = 0
+  lab:fault "42 registrations, each with a subject of its own"
+    :fired(lab.proof.registry("mode of the last", { subject = last.subject, of = "mode", want = last.mode }))
+    :over()
   for _, one in ipairs(cells) do refused = refused + (one.status == 409 and 1 or 0) end
   lab:number("registrations refused", refused, "of 42")
   return { cells = cells, says = ("%d of %d refused, each as stated"):format(refused, #cells) }
@@ -143,29 +172,8 @@ return experiment {
   needs = { "kafka", "mysql", "registry" },
   side_by_side = true,
 
-  arms = {
-    right "grid" { says = "7 modes x 6 changes: each cell as stated", grid = true },
-    wrong "none" { says = "no mode; long to string", mode = "NONE", change = "long to string", status = 200,
-      versions = 2 },
-    right "backward" { says = "refuses it, and the producer asks before it writes", mode = "BACKWARD",
-      change = "long to string", status = 409, versions = 1 },
-    wrong "producer-first" { says = "BACKWARD lets a field go, and the producer is upgraded first",
-      mode = "BACKWARD", change = "remove without default", status = 200, versions = 2 },
-    right "consumer-first" { says = "the same change, in the order that BACKWARD is for",
-      mode = "BACKWARD", change = "remove without default", status = 200, versions = 2,
-      consumer_first = true },
-    wrong "one-version-back" { says = "BACKWARD looks one version back, a reset further", mode = "BACKWARD",
-      change = "default came and went", status = 200, versions = 3, consumer_first = true, reset = true },
-    right "transitive" { says = "looks at all versions", mode = "BACKWARD_TRANSITIVE",
-      change = "default came and went", status = 409, versions = 2, consumer_first = true, reset = true },
-    wrong "another-meaning" { says = "cents become units, the type stays", mode = "FULL_TRANSITIVE",
-      change = "cents to units", status = 200, versions = 1, units = true },
-    wrong "dual-write" { says = "a topic beside the old one, both written, both read, no dedup",
-      topics = 2, dedup = "none" },
-    right "one-scope" { says = "two outbox rows in one transaction, one event id, one dedup scope",
-      topics = 2, outbox = true },
-  },
-
+  arms = arms,
+  setup = setup,
   run = run,
 
   checks = function(lab, seen, arm)
@@ -179,8 +187,8 @@ return experiment {
     end
   end,
 
-  verdict = function(arms)
-    local first, meaning = arms["producer-first"], arms["another-meaning"]
+  verdict = function(seen)
+    local first, meaning = seen["producer-first"], seen["another-meaning"]
     if not (first and meaning) then return nil end
     return ("The registry said 200 and %d records could not be read; it said 200 again and the books are \z
       %d cents off."):format(#first.parked, meaning.sums.ledger - meaning.sums.view)

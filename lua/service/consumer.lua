@@ -208,7 +208,8 @@ return service {
     ctx:metrics(function() return metrics(consume) end)
     flow.drain(ctx, consume)
     ctx:spawn(follow, ctx, consume, handler)
-    ctx.about = { reads = tables.picked(ctx.config, { "payload", "amount", "missing", "undecodable" }) }
+    ctx.about = { reads = tables.picked(ctx.config, { "payload", "amount", "missing", "undecodable",
+      "reader_schema" }) }
     ctx:hold()
   end,
 }

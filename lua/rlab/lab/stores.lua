@@ -162,7 +162,8 @@ end
 function M.registry(lab)
   if not lab.registry_client then
     if not lab.stack.registry then error("lab:registry: the experiment's needs have no registry", 2) end
-    lab.registry_client = lab:own(require("rlab.schema").open { url = lab.stack.registry.url })
+    lab.registry_client = lab:own(require("rlab.schema").open { url = lab.stack.registry.url,
+      timeout = "20s" })
   end
   return lab.registry_client
 end

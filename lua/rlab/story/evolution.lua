@@ -74,16 +74,16 @@ function M.register(registry, subject, text)
   return failure.code
 end
 
--- cell(registry, subject, mode, change) -> status of the last version: a fresh subject in that mode, and the
---   versions before it, which every mode takes
-local function cell(registry, subject, mode, change)
-  local back = must(registry:mode(subject, mode))
-  if back ~= mode then error(("the registry says %s, not %s"):format(back, mode), 0) end
-  local status
+-- propose(registry, subject, mode, change) -> mode as it is read back, list of {status, id} by version: a
+--   fresh subject. The mode is set behind the first version: Apicurio knows no NONE of a subject without one.
+function M.propose(registry, subject, mode, change)
+  local asked, back = {}, nil
   for version = 1, #M.changes[change] do
-    status = M.register(registry, subject, M.text(change, version))
+    local status, id = M.register(registry, subject, M.text(change, version))
+    asked[version] = { status = status, id = id }
+    back = back or must(registry:mode(subject, mode))
   end
-  return status
+  return back, asked
 end
 
 -- grid(lab) -> cells {mode, change, status} of all modes and changes, by 42 subjects of their own
@@ -92,8 +92,8 @@ function M.grid(lab)
   for m, mode in ipairs(M.modes) do
     for c, change in ipairs(M.names) do
       local subject = lab:name(("grid-%d-%d"):format(m, c))
-      cells[#cells + 1] = { mode = mode, change = change, subject = subject,
-        status = cell(registry, subject, mode, change) }
+      local back, asked = M.propose(registry, subject, mode, change)
+      cells[#cells + 1] = { mode = back, change = change, subject = subject, status = asked[#asked].status }
     end
   end
   return cells

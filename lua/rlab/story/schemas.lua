@@ -2,6 +2,7 @@
 -- that moment reads, and what became of each record. Accounts are bound to partitions, so that each partition
 -- has records of each version, in order.
 local bag = require "rlab.bag"
+local schema = require "rlab.schema"
 local tables = require "rlab.tables"
 
 local M = {}
@@ -128,13 +129,13 @@ function Story:look()
     failed = self.consumer:metric "rlab_consumer_failed_total" }
 end
 
--- story:records([topic]) -> rows {id, topic, partition, offset, timestamp, version} by the independent
---   reader; version: of the header
+-- story:records([topic]) -> rows {id, topic, partition, offset, timestamp, version, schema} by the
+--   independent reader; version: of the header, schema: the id that the value carries, if it does
 function Story:records(topic)
   local rows = {}
   for i, record in ipairs(self.lab:read(topic or self.topic, { headers = true }).records) do
     rows[i] = { id = record.request, topic = record.topic, partition = record.partition,
-      offset = record.offset, timestamp = record.timestamp, value = record.value }
+      offset = record.offset, timestamp = record.timestamp, schema = schema.id(record.value) }
     for _, pair in ipairs(record.headers) do
       if pair[1] == M.HEADER then rows[i].version = pair[2] end
     end
