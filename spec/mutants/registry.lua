@@ -98,4 +98,9 @@ return {
     before = "    if (w->consume->opts.undecodable == CONSUME_PASS) {",
     after = "    if (w->consume->opts.undecodable == CONSUME_PASS || w->consume->opts.dlq) {",
     run = "E-006", arms = { "dead-letter" }, exit = 2, check = "dead-letters" },
+  { id = "relay-one-topic-for-all", mechanism = "a row that names a topic goes there",
+    file = "engine/flow/relay/send.c",
+    before = "    if (topic.kind != MY_BYTES)\n        return relay->opts.topic;",
+    after = "    if (topic.kind != MY_BYTES || topic.len)\n        return relay->opts.topic;",
+    spec = "spec/live/service/relay_spec.lua", it = "sends a row that names a topic to that one" },
 }
