@@ -95,7 +95,7 @@ return experiment {
   lesson = "Drop partitions of event time or delete in chunks, keep longer than any redelivery, refuse what \z
     is older.",
   needs = { "kafka", "mysql" },
-  side_by_side = true,
+  side_by_side = 4,
 
   arms = {
     wrong "one-delete" { says = "one DELETE of all old rows, no index on their time", way = "one-delete",

@@ -136,7 +136,7 @@ return experiment {
   lesson = "Chunks with a checkpoint, versions so that live writes win, a throttle on live lag; and compare \z
     everything at the end: a job that says done has not said what it did.",
   needs = { "kafka", "mysql" },
-  side_by_side = true,
+  side_by_side = 3,
   roles = { job = job_of.role },
 
   arms = {
