@@ -93,8 +93,8 @@ return {
     spec = "spec/unit/run/heartbeat_spec.lua", it = "is none of an arm that began" },
   { id = "heartbeat-all-of-it-counts", mechanism = "of a disturbance counts what lies in the arm",
     file = "lua/rlab/run/heartbeat.lua",
-    before = "seconds = row.seconds * share }",
-    after = "seconds = row.seconds }",
+    before = "seconds = row.seconds * share,",
+    after = "seconds = row.seconds,",
     spec = "spec/unit/run/heartbeat_spec.lua", it = "counts as far as the arm was there" },
 
   -- ---- what a disturbance explains ----
@@ -281,4 +281,14 @@ return {
     before = "if always[row.kind] or stood_still(row, check) then",
     after = "if not check.debt and always[row.kind] or stood_still(row, check) then",
     spec = "spec/unit/run/disturbance_spec.lua", it = "is a debt, and stays" },
+  { id = "disturbance-late-beats-explain-debts", mechanism = "rlab's lateness explains no debt",
+    file = "lua/rlab/run/disturbance.lua",
+    before = "(check.debt and row.longest or row.seconds) < LONG",
+    after = "row.seconds < LONG",
+    spec = "spec/unit/run/disturbance_spec.lua", it = "a little late again and again" },
+  { id = "heartbeat-stalls-are-one", mechanism = "stalls that are one row are told apart",
+    file = "lua/rlab/run/heartbeat.lua",
+    before = "math.max(row.longest, seconds)",
+    after = "row.longest + seconds",
+    spec = "spec/unit/run/heartbeat_spec.lua", it = "has stood still for no longer than once" },
 }

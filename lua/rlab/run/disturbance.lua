@@ -1,6 +1,7 @@
 -- Disturbances: what this machine or somebody else did to a run that the lab had not planned, and the rule by
 -- which they take a check its word. The runner and `rlab check` judge by it; rlab.run.heartbeat sees them.
--- A row is {what, kind, from, until, seconds}: times in seconds of the arm, seconds of it that were lost.
+-- A row is {what, kind, from, until, seconds, longest}: times in seconds of the arm, seconds of it that were
+-- lost, and the longest stall of those that are one row.
 local M = {}
 
 -- A stop of a second is longer than anything here may be late by itself: sessions begin at 1 s.
@@ -40,9 +41,10 @@ local function loser(rows)
   return worst
 end
 
--- A debt's clock stood still while somebody waited for a processor: that explains no debt.
+-- A debt's clock stood still while somebody waited for a processor, or rlab was a little late again and
+-- again: that explains no debt.
 local function stood_still(row, check)
-  if row.seconds < LONG then return false end
+  if (check.debt and row.longest or row.seconds) < LONG then return false end
   return row.kind ~= "starved" or not check.debt and row.seconds >= MOSTLY * (row["until"] - row.from)
 end
 

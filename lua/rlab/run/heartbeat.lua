@@ -24,10 +24,11 @@ local JOIN = 1.2 -- what is seen again within so many seconds goes on
 local function note(self, target, kind, from, to, seconds)
   local row = target.last[kind]
   if row and from - row.to <= JOIN * 1e9 then
-    row.to, row.seconds = to, row.seconds + seconds
+    row.to, row.seconds, row.longest = to, row.seconds + seconds, math.max(row.longest, seconds)
     return
   end
-  row = { what = target.name, kind = kind, from = from, to = to, seconds = seconds, lab = target.lab }
+  row = { what = target.name, kind = kind, from = from, to = to, seconds = seconds, longest = seconds,
+    lab = target.lab }
   self.rows[#self.rows + 1], target.last[kind] = row, row
 end
 
@@ -220,7 +221,7 @@ local function clipped(row, began)
   local from, length = math.max(row.from, began), row.to - row.from
   local share = length > 0 and (row.to - from) / length or 1
   return { what = row.what, kind = row.kind, from = (from - began) / 1e9, ["until"] = (row.to - began) / 1e9,
-    seconds = row.seconds * share }
+    seconds = row.seconds * share, longest = row.kind == "stall" and row.longest or nil }
 end
 
 -- heartbeat:disturbances(lab) -> the rows of an arm (or the setup) that ends now, for its evidence

@@ -49,6 +49,17 @@ describe("a check that is not as expected", function()
     end
   end)
 
+  it("is a debt, and stays where rlab was a little late again and again", function()
+    local function stall(longest)
+      local one = row("stall", 2.2)
+      one.longest = longest
+      return one
+    end
+    assert.are.equal("violated", (judged({ debt = true }, stall(0.9))))
+    assert.are.equal("inconclusive", (judged({ debt = true }, stall(1.1))))
+    assert.are.equal("inconclusive", (judged({}, stall(0.9))))
+  end)
+
   it("about time is inconclusive when a tenth of its limit was lost", function()
     local late = { limit_s = 4 }
     assert.are.equal("violated", (judged(late, row("starved", 0.3))))

@@ -97,8 +97,21 @@ describe("rlab itself", function()
     spin(0.6)
     task.sleep "200ms"
     beat:stop()
-    assert.is_true(own(beat:disturbances(lab), "stall").seconds > 0.4)
+    local row = own(beat:disturbances(lab), "stall")
+    assert.is_true(row.seconds > 0.4 and row.longest > 0.4, row.seconds)
     assert.is_true(beat:quiet() < 0.4)
+  end)
+
+  it("has stood still for no longer than once", function()
+    local beat, lab = heartbeat.start { stack = stack_of() }, lab_of()
+    for _ = 1, 3 do
+      task.sleep "20ms"
+      spin(0.5)
+    end
+    task.sleep "200ms"
+    beat:stop()
+    local row = own(beat:disturbances(lab), "stall")
+    assert.is_true(row.seconds > 1 and row.longest < row.seconds - 0.6, row.seconds .. " " .. row.longest)
   end)
 
   it("loses quiet time by each beat that comes late", function()
