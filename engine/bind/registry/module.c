@@ -43,8 +43,11 @@ static int schema_l_open(lua_State *L)
     rl_handle *h = handle_new(L, &registry_type, 0);
     registry_schemas *schemas;
     rl_err *err = registry_schemas_new(&opts, &schemas);
-    if (err)
-        return luaL_error(L, "schema.open: %s", err->msg);
+    if (err) {
+        lua_pushstring(L, err->msg);
+        err_free(err);
+        return luaL_error(L, "schema.open: %s", lua_tostring(L, -1));
+    }
     handle_set(h, schemas);
     return 1;
 }
