@@ -38,13 +38,6 @@ static flow_load *load_check(lua_State *L)
 
 /* ---- options ---- */
 
-static int raise_usage(lua_State *L, rl_err *err)
-{
-    lua_pushstring(L, err->msg);
-    err_free(err);
-    return luaL_error(L, "flow_load.open: %s", lua_tostring(L, -1));
-}
-
 static double read_rate(lua_State *L, int idx)
 {
     double rate = 0;
@@ -179,7 +172,8 @@ static int flow_load_l_open(lua_State *L)
     flow_load *load;
     rl_err *err = flow_load_open(&opts, &load);
     if (err)
-        return err_is(err, RL_LAB, "USAGE") ? raise_usage(L, err) : errs_fail(L, err);
+        return err_is(err, RL_LAB, "USAGE") ? errs_raise_usage(L, "flow_load.open", err)
+                                            : errs_fail(L, err);
     lua_settop(L, HANDLE);
     flow_handle_set(L, h, flow_load_flow(load));
     return 1;

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/units.h"
+#include "bind/value/errs.h"
 
 #define DEFAULTS_KEY "rlab.kafka.defaults"
 #define CONF_META "rlab.kafka.conf"
@@ -155,11 +156,8 @@ static void read_pair(lua_State *L, reading *r)
         return;
     const char *name = property_name(L, r, key);
     rl_err *err = kafka_conf_put(r->conf, name, conf_push_value(L, r, name, value));
-    if (err) {
-        lua_pushstring(L, err->msg);
-        err_free(err);
-        luaL_error(L, "%s: %s", r->call, lua_tostring(L, -1));
-    }
+    if (err)
+        errs_raise_usage(L, r->call, err);
     if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0 ||
         strcmp(name, "test.mock.num.brokers") == 0)
         r->have_brokers = true;

@@ -43,11 +43,8 @@ static int schema_l_open(lua_State *L)
     rl_handle *h = handle_new(L, &registry_type, 0);
     registry_schemas *schemas;
     rl_err *err = registry_schemas_new(&opts, &schemas);
-    if (err) {
-        lua_pushstring(L, err->msg);
-        err_free(err);
-        return luaL_error(L, "schema.open: %s", lua_tostring(L, -1));
-    }
+    if (err)
+        return errs_raise_usage(L, "schema.open", err);
     handle_set(h, schemas);
     return 1;
 }

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "bind/value/errs.h"
 #include "bind/value/json.h"
 
 int luaopen_rlab_log(lua_State *L);
@@ -76,9 +77,7 @@ static int log_at(lua_State *L, log_level level)
         rl_err *err = put_fields(L, 2, &fields);
         if (err) {
             buf_free(&fields);
-            lua_pushstring(L, err->msg);
-            err_free(err);
-            return luaL_error(L, "log: %s", lua_tostring(L, -1));
+            return errs_raise_usage(L, "log", err);
         }
     }
     size_t len;

@@ -124,6 +124,13 @@ int errs_raise(lua_State *L, rl_err *err)
     return lua_error(L);
 }
 
+int errs_raise_usage(lua_State *L, const char *call, rl_err *err)
+{
+    lua_pushstring(L, err->msg);
+    err_free(err);
+    return luaL_error(L, "%s: %s", call, lua_tostring(L, -1));
+}
+
 int errs_ok(lua_State *L, rl_err *err)
 {
     if (err)

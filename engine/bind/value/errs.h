@@ -17,6 +17,8 @@ void errs_push_table(lua_State *L, rl_err *err); /* pushes the table; frees err 
 int errs_fail(lua_State *L, rl_err *err);        /* pushes nil, table; frees err; returns 2 */
 int errs_raise(lua_State *L, rl_err *err);       /* raises the table; frees err */
 int errs_ok(lua_State *L, rl_err *err);          /* true, or nil and the table */
+/* Raises "call: message" with the line of the script, as for any wrong argument; frees err. */
+int errs_raise_usage(lua_State *L, const char *call, rl_err *err);
 
 void errs_push_null(lua_State *L);
 int errs_is_null(lua_State *L, int idx);
