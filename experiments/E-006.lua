@@ -93,14 +93,14 @@ local function numbers(lab, seen)
   end
 end
 
-local function check_recovery(lab, seen)
+local function check_recovery(lab, seen, arm)
   local all, off, after = seen.ids, -seen.new_money, seen.upgraded
   lab.check.lost { name = "lost-after-upgrade", of = all, in_ = after.effects }
     :expect { skip = seen.new, wrong = "holds" }
   lab.check.conservation { name = "money-after-upgrade", ledger = after.sums.ledger, view = after.sums.view,
     unit = "cents" }:expect { skip = off, lenient = off, wrong = 0 }
   lab.check.duplicate_effect { name = "twice-after-upgrade", of = after.effects }:expect "holds"
-  if not seen.reset then return end
+  if not arm.settings.reset then return end
   lab.check.lost { name = "lost-after-reset", of = all, in_ = seen.reset.effects }:expect "holds"
   lab.check.conservation { name = "money-after-reset", ledger = seen.reset.sums.ledger,
     view = seen.reset.sums.view, unit = "cents" }:expect { skip = 0, lenient = off }
@@ -165,7 +165,7 @@ return experiment {
     elseif arm.name ~= "dead-letter" then
       lab.check.agree { { "complaints", at.failed, 0, "failures", control = #at.effects } }
     end
-    if arm.class == "wrong" then return check_recovery(lab, seen) end
+    if arm.class == "wrong" then return check_recovery(lab, seen, arm) end
     lab.check.bound { name = "reader-first", value = seen.first_new_ms - seen.ready_ms, at_least = 0,
       unit = "ms", what = "the first new record came after its reader by" }:expect "holds"
   end,
