@@ -120,7 +120,7 @@ return experiment {
       what = "transfers answered 1205" }
     lab.check.enough { name = "held", seen = seen.held_s, at_least = 1, unit = "s", what = "a lock was held" }
     check_answers(lab, seen, arm)
-    if seen.after then
+    if s.on_deadlock == "dlq" then
       lab.check.lost { name = "healthy-when-replayed", of = seen.planned, in_ = seen.after }:expect "holds"
     end
   end,

@@ -111,6 +111,15 @@ function M.history(lab, account)
   return list
 end
 
+-- between(ids, {from, to}) -> those of the ids that are numbers of that range
+function M.between(ids, range)
+  local list = {}
+  for _, id in ipairs(ids) do
+    if tonumber(id) >= range[1] and tonumber(id) <= range[2] then list[#list + 1] = id end
+  end
+  return list
+end
+
 -- effects(lab) -> rows {id, key, version} of live events; ids of the effects of what the job sent
 function M.effects(lab)
   local rows = must(lab:db():query([[SELECT BIN_TO_UUID(e.event_id) AS event, l.request_id AS id,
