@@ -40,7 +40,7 @@ describe("rlab on a terminal with colours", function()
   it("paints words and writes no escape sequence as text", function()
     local session = pty.start { args = "status", columns = 100, env = { NO_COLOR = "" } }
     local seen = session:wait_text "rlab up"
-    assert.matches("controller  down", seen)
+    assert.matches("controller +down", seen)
     assert.is_nil(seen:find("[", 1, true))
     session:close()
   end)
