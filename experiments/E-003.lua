@@ -1,6 +1,7 @@
 -- E-003: five ways in which an event comes twice, each against nothing, against an idempotent producer, and
 -- against a dedup row. And a dedup that loses.
 local half_way = require "rlab.story.half_way"
+local tables = require "rlab.tables"
 
 local EVENTS, ACCOUNTS, CHOSEN, RELAY_BATCH = 100, 10, 40, 10
 local ROW, SAME = "processed-event", "the same, with a dedup row"
@@ -77,15 +78,14 @@ end
 
 -- Somebody sets the offsets of the empty group back to the beginning.
 sources["offset-reset"] = function(lab, arm)
-  local list, ids = publish(lab), {}
+  local list = publish(lab)
   local one = consumer(lab, arm, PLAIN, MORTAL)
   lab:owed("applied", "all events", function() return one:handled() >= EVENTS end)
   one:stop()
   lab:reset_offsets(0)
   one:restart()
   lab:drain { outbox = false }
-  for i, event in ipairs(list) do ids[i] = event.id end
-  return list, { repeated = ids }
+  return list, { repeated = tables.ids_of(list) }
 end
 
 -- The consumer dies in its transaction; where a row knows the event, once more with such a row on its way.

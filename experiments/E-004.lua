@@ -1,5 +1,7 @@
 -- E-004: a hundred events, one consumer, killed while it has event 40 in its hands. What decides is where
 -- its offset was at that moment.
+local tables = require "rlab.tables"
+
 local EVENTS, ACCOUNTS, HELD = 100, 10, 40
 local WATCHED = "300ms" -- three intervals of the automatic commit
 local PART = 1 -- all events are on the second partition: the first is not the only one that can lose
@@ -94,12 +96,6 @@ local function says(seen)
   return ("went on at %d: %d came again, none lost"):format(seen.position, seen.again)
 end
 
-local function ids_of(rows)
-  local ids = {}
-  for i, row in ipairs(rows) do ids[i] = row.id end
-  return ids
-end
-
 return experiment {
   id = "E-004",
   title = "Offset committed before the work is done",
@@ -130,9 +126,9 @@ return experiment {
     local records = lab:records(topic)
     local held = records[HELD]
     local consumer, wire, joins = crash(lab, arm, held)
-    local seen = { held = held, wire = wire, joins = joins, records = records, ids = ids_of(list),
+    local seen = { held = held, wire = wire, joins = joins, records = records, ids = tables.ids_of(list),
       position = committed(lab, arm) or 0,
-      before = ids_of(lab:stores().effects), amount = list[HELD].amount }
+      before = tables.ids_of(lab:stores().effects), amount = list[HELD].amount }
     seen.again = math.max(0, held.offset + 1 - seen.position)
     if seen.position > held.offset then
       lab:anomaly(("the group goes on at offset %d, event 40 is not applied"):format(seen.position))
@@ -141,7 +137,7 @@ return experiment {
     lab:drain { outbox = false, offsets = in_mysql(arm) and "mysql" or "kafka" }
     second:stop() -- a polite end finishes what it has in hand, whose offset may be committed already
     local stores = lab:stores()
-    seen.effects, seen.applied, seen.sums, seen.committed = stores.effects, ids_of(stores.effects),
+    seen.effects, seen.applied, seen.sums, seen.committed = stores.effects, tables.ids_of(stores.effects),
       stores.sums, { [tostring(PART)] = committed(lab, arm) }
     seen.says = says(seen)
     lab:number("lost effects", #(bag.from(seen.ids) - bag.from(seen.applied)))

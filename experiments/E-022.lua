@@ -174,8 +174,7 @@ return experiment {
       what = "account with another value" }
       :expect { ["no-guard"] = { tostring(RACED) }, wrong = "holds", right = "holds" }
     if s.to then
-      local ids = {}
-      for i, record in ipairs(seen.sent) do ids[i] = record.id end
+      local ids = tables.ids_of(seen.sent)
       lab.check.enough { name = "sent", seen = #ids, at_least = ACCOUNTS, what = "records of the job" }
       lab.check.gap { of = seen.sent, position = seen.position, delivered = seen.repairs,
         control = { what = "live events applied", seen = #seen.live } }:expect {

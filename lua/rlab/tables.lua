@@ -47,6 +47,13 @@ function M.names_of(list)
   return names
 end
 
+-- ids_of(rows) -> the field `id` of each row
+function M.ids_of(rows)
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = row.id end
+  return ids
+end
+
 -- append(list, more): the items of `more` at the end of the list, which is changed and returned
 function M.append(list, more)
   return table.move(more, 1, #more, #list + 1, list)

@@ -92,21 +92,23 @@ local function worst_of(list)
   return worst
 end
 
-local function group_line(list)
-  if #list == 1 then return line(list[1], span(list), list[1].sentence) end
+local function as_predicted(list)
   local good = 0
   for _, result in ipairs(list) do good = good + (result.exit == exit.ok and 1 or 0) end
-  return line(worst_of(list), span(list), ("%d of %d as predicted%s"):format(good, #list, others(list)))
+  return ("%d of %d as predicted"):format(good, #list)
+end
+
+local function group_line(list)
+  if #list == 1 then return line(list[1], span(list), list[1].sentence) end
+  return line(worst_of(list), span(list), as_predicted(list) .. others(list))
 end
 
 local function memory_words(bytes) return require("rlab.stack.words").size(bytes) end
 
 local function close(results, peak, folder, took)
-  local good = 0
-  for _, result in ipairs(results) do good = good + (result.exit == exit.ok and 1 or 0) end
   local _, class, word = words.of(worst_of(results).verdict)
-  return ("  %s%d of %d as predicted, %s, at most %s of memory    %s/index.html"):format(
-    term.colour(class, term.pad(word, VERDICT)), good, #results, took, memory_words(peak), folder)
+  return ("  %s%s, %s, at most %s of memory    %s/index.html"):format(
+    term.colour(class, term.pad(word, VERDICT)), as_predicted(results), took, memory_words(peak), folder)
 end
 
 -- show:sum_up(results, peak, folder): peak in bytes; nothing for a run alone

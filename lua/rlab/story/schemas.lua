@@ -40,13 +40,6 @@ function M.ids(list, from, to)
   return ids
 end
 
--- ids_of(rows) -> their ids
-function M.ids_of(rows)
-  local ids = {}
-  for i, row in ipairs(rows) do ids[i] = row.id end
-  return ids
-end
-
 -- sum(list, from, to) -> their amounts
 function M.sum(list, from, to)
   local sum = 0
@@ -123,7 +116,7 @@ end
 -- story:look() -> {effects, parked: ids, sums, lag, committed, failed}: as it is now
 function Story:look()
   local stores = self.lab:stores()
-  return { effects = M.ids_of(stores.effects), parked = M.ids_of(self.lab:records(self.dlq)),
+  return { effects = tables.ids_of(stores.effects), parked = tables.ids_of(self.lab:records(self.dlq)),
     sums = stores.sums, lag = self.lab:lag { topic = self.topic },
     committed = self.lab:committed { topic = self.topic },
     failed = self.consumer:metric "rlab_consumer_failed_total" }

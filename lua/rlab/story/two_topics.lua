@@ -3,6 +3,7 @@
 local evolution = require "rlab.story.evolution"
 local must = require "rlab.must"
 local schemas = require "rlab.story.schemas"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -65,7 +66,7 @@ function M.run(lab, arm, opts)
   fault:fired(lab.proof.records("records in the second topic", { topic = topics[2], headers = {},
     want = opts.events - opts.before })):over()
   local stores, second = lab:stores(), lab:read(topics[2]).records
-  local seen = { ids = schemas.ids(list, 1, opts.events), effects = schemas.ids_of(stores.effects),
+  local seen = { ids = schemas.ids(list, 1, opts.events), effects = tables.ids_of(stores.effects),
     both = schemas.ids(list, opts.before + 1, opts.events), sums = stores.sums,
     both_money = schemas.sum(list, opts.before + 1, opts.events), second = {} }
   for i, record in ipairs(second) do seen.second[i] = record.request end
