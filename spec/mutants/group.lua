@@ -9,7 +9,7 @@ return {
     file = "lua/rlab/story/members.lua",
     before = "elseif not record.eof and ctx.args.aside then",
     after = "elseif not record.eof and ctx.args.aside == 1 then",
-    run = "E-018", arms = { "paused-kip-848" }, exit = 1, check = "drained" },
+    run = "E-018", arms = { "paused-kip-848" }, exit = 1, check = "poll-interval-exceeded" },
   { id = "group-impatient", mechanism = "the interval is longer than the longest handler",
     file = "lua/rlab/story/members.lua",
     before = "    given[name] = arm_settings[name]",

@@ -6,6 +6,7 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
 local run_files = require "spec.support.run_files"
+local task = require "rlab.task"
 
 local runs = fs.tmpdir() .. "/rlab-spec-runs-" .. process.self()
 
@@ -263,11 +264,24 @@ describe("a killed rlab", function()
     assert.are.equal(130, started("HUP").code)
   end)
 
+  local function open_runs()
+    return #(fs.list((os.getenv "RLAB_HOME" or ".rlab") .. "/open-runs") or {})
+  end
+
   it("by SIGKILL leaves nothing that the next run trips over", function()
     assert.are.equal("KILL", started("KILL").signal)
     local status, output = rlab("E-009", "--runs", runs)
     assert.are.equal(0, status.code, output)
-    local home = os.getenv "RLAB_HOME" or ".rlab"
-    assert.are.equal(0, #(fs.list(home .. "/open-runs") or {}))
+    assert.are.equal(0, open_runs())
+  end)
+
+  it("with runs beside each other waits until each has cleaned up", function()
+    assert.are.equal(0, open_runs()) -- what others left would be taken for these
+    local cmd = { fs.self_exe(), "run", "E-001", "E-005", "--jobs", "2", "--runs", runs }
+    local child <close> = assert(process.spawn { cmd = cmd, stdout = "capture", stderr = "stdout" })
+    assert(task.wait_until(function() return open_runs() == 2 end, { at_most = "60s", what = "two runs" }))
+    child:kill "INT"
+    assert.are.equal(130, assert(child:wait "60s").code)
+    assert.are.equal(0, open_runs())
   end)
 end)
