@@ -3,7 +3,9 @@
 --
 -- Words: --one ID (or the beginning of ids), --group FILE (of spec/mutants), --only live | still | waiting,
 -- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
--- --needs-stack (its status says whether a judge needs servers), --tap.
+-- --needs-stack (its status says whether a judge needs servers), --tap. --worker I --taken DIR: one of many
+-- beside each other, with a copy and a stack of its own: what it took is a folder in DIR, its score a file;
+-- --sum --taken DIR: the score of all of them together.
 --
 -- A file of spec/mutants returns a list of
 --   { id = "relay-marks-refused", mechanism = "what is marked was acknowledged", file = "engine/...",
@@ -18,7 +20,8 @@
 -- fails the run: the catalogue is part of the code.
 local json = require "dkjson"
 
-local ROOT, TREE = "build-mutants", "build-mutants/tree"
+local ROOT = "build-mutants"
+local TREE = ROOT .. "/tree"
 local PATIENCE = "20s" -- of a spec on servers
 local SECONDS = 150 -- a judge that takes longer is stopped, and has not caught anything
 local SLACK, FACTOR = 3, 1.5 -- a broken arm ends within that many times what the whole one takes
@@ -122,7 +125,7 @@ end
 
 local function build(m)
   local what = m.unit and "build/test/" .. m.unit or "rlab"
-  local text, code = capture("make -C %s -s -j2 %s 2>&1", TREE, what)
+  local text, code = capture("make -C %s -s -j2 WERROR= %s 2>&1", TREE, what)
   if code == 0 then return true end
   return nil, text:sub(-600)
 end
@@ -296,27 +299,79 @@ local function show(words, m, i, n, outcome, seconds)
   io.flush()
 end
 
-local function go(list, words)
-  local score = { caught = 0, late = 0, MISSED = 0, BROKEN = 0, waits = 0 }
-  if words.tap then print("1.." .. #list) end
+-- Those that ask the same of the same judge together, in the order in which the judges come.
+local function by_judge(list)
+  local groups, at = {}, {}
   for i, m in ipairs(list) do
-    local began = uptime()
-    local outcome = m.waits and { word = "waits", said = "for " .. m.waits }
-      or try(m, not words.draw)
-    score[outcome.word] = score[outcome.word] + 1
-    show(words, m, i, #list, outcome, uptime() - began)
+    local key = key_of(m)
+    if not at[key] then
+      at[key] = #groups + 1
+      groups[at[key]] = {}
+    end
+    table.insert(groups[at[key]], { i = i, mutant = m })
   end
+  return groups
+end
+
+-- A folder is made by one process only.
+local function is_mine(words, n)
+  return not words.taken or shell("mkdir %s/%d 2>/dev/null", words.taken, n)
+end
+
+local kept = { "caught", "late", "MISSED", "BROKEN", "waits" }
+
+local function score_of(numbers)
+  local score = {}
+  for i, word in ipairs(kept) do score[word] = numbers and math.tointeger(numbers[i]) or 0 end
+  return score
+end
+
+local function keep_score(words, score)
+  local numbers = {}
+  for i, word in ipairs(kept) do numbers[i] = score[word] end
+  write(("%s/score.%d"):format(words.taken, words.worker), table.concat(numbers, " "))
+end
+
+-- -> whether all were caught; of what a worker left without an answer there is no score.
+local function say_score(words, score, n)
   local caught = score.caught + score.late
   local all = caught + score.MISSED + score.BROKEN
   local line = "mutants: %d of %d caught by the right word (%d of them late), %d broken, %d wait"
   print((words.tap and "# " or "\n") .. line:format(caught, all, score.late, score.BROKEN, score.waits))
-  return caught == all
+  local unasked = n - all - score.waits
+  if unasked > 0 then print(("%d were not asked: a worker ended before them"):format(unasked)) end
+  return caught == all and unasked == 0
+end
+
+local function go(list, words)
+  local score = score_of()
+  if words.tap then print("1.." .. #list) end
+  for n, group in ipairs(by_judge(list)) do
+    for _, one in ipairs(is_mine(words, n) and group or {}) do
+      local m, began = one.mutant, uptime()
+      local outcome = m.waits and { word = "waits", said = "for " .. m.waits } or try(m, not words.draw)
+      score[outcome.word] = score[outcome.word] + 1
+      show(words, m, one.i, #list, outcome, uptime() - began)
+    end
+    if words.taken then keep_score(words, score) end
+  end
+  return words.taken ~= nil or say_score(words, score, #list)
+end
+
+local function sum(list, words)
+  local total = score_of()
+  for path in capture("ls %s/score.* 2>/dev/null", words.taken):gmatch "%S+" do
+    local numbers = {}
+    for n in read(path):gmatch "%d+" do numbers[#numbers + 1] = n end
+    for word, n in pairs(score_of(numbers)) do total[word] = total[word] + n end
+  end
+  return say_score(words, total, #list)
 end
 
 -- ---- the command line ----
 
-local flags = { list = true, tap = true, ["needs-stack"] = true }
-local numbers = { draw = true, seed = true }
+local flags = { list = true, tap = true, sum = true, ["needs-stack"] = true }
+local numbers = { draw = true, seed = true, worker = true }
 
 local function words_of(args)
   local words, i = {}, 1
@@ -348,6 +403,11 @@ local function main(args)
       show(words, m, i, #list, { word = m.waits and "waits" or "", said = m.mechanism }, 0)
     end
     return true
+  end
+  if words.sum then return sum(list, words) end
+  if words.worker then
+    ROOT = ("build-mutants-%d"):format(words.worker)
+    TREE = ROOT .. "/tree"
   end
   make_copy()
   local ok, result = pcall(go, list, words)

@@ -156,18 +156,39 @@ live() { # SPECS... on a stack of their own, by $program
 }
 
 # Mechanisms broken one at a time, in a copy: the words are those of deps/mutants.lua. A stack is started when a judge
-# needs one; the copy is the tree's, and one run at a time makes it.
+# needs one; the copy is the tree's, and one run at a time makes it. JOBS of them share the catalogue, each on a stack of
+# its own and in a process group of its own, so that Ctrl-C reaches what it started.
 mutants() { # WORDS...
   exec 7>"$tmp/rlab-mutants.$(cksum <<<"$PWD" | cut -d ' ' -f 1).lock"
   flock -n 7 || { broken "another run of the mutants in this tree"; return 0; }
   build build || return 0
-  if ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_live; then
-    case " $* " in
-    *" --tap "*) SHOW=1 tap "spec/mutants" 3600 lua5.4 deps/mutants.lua "$@" ;;
-    *) lua5.4 deps/mutants.lua "$@" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
-    esac
-  fi
+  case " $* " in
+  *" --list "*) lua5.4 deps/mutants.lua "$@" && passed=$((passed + 1)) ;;
+  *" --tap "*) stack_for "$@" && SHOW=1 tap "spec/mutants" 3600 lua5.4 deps/mutants.lua "$@" ;;
+  *) mutants_beside "${JOBS:-2}" "$@" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+  esac
   stop_live
+}
+
+stack_for() { ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_live; }
+
+mutants_beside() { # JOBS WORDS...
+  local i jobs=$1 taken=$scratch/taken
+  shift
+  mkdir "$taken"
+  set -m
+  for i in $(seq "$jobs"); do
+    (
+      scratch=$scratch/worker-$i
+      mkdir "$scratch"
+      trap stop_live EXIT
+      trap 'exit 130' INT TERM HUP
+      stack_for "$@" && lua5.4 deps/mutants.lua --worker "$i" --taken "$taken" "$@"
+    ) &
+  done
+  set +m
+  wait
+  lua5.4 deps/mutants.lua --sum --taken "$taken" "$@"
 }
 
 # Down, then a look whether a process that carries this RLAB_HOME is left.
@@ -180,7 +201,13 @@ stop_live() {
   rm -rf "$home"
 }
 
-finish() { stop_live; rm -rf "$scratch"; }
+finish() {
+  local group
+  for group in $(jobs -p); do kill -TERM -- "-$group" 2>/dev/null; done
+  wait
+  stop_live
+  rm -rf "$scratch"
+}
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
