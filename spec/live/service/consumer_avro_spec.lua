@@ -20,7 +20,7 @@ describe("the consumer reads Avro", function()
   local held, registry, front, says, l, id
 
   setup(function()
-    held = must(stack.open { needs = { "registry" } })
+    held = must(stack.open { needs = { "registry" }, start = true })
     registry = schema.open { url = held.registry.url }
     front = must(http.serve { handler = function(req)
       if says then return says(req) end

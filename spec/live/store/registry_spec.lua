@@ -15,7 +15,7 @@ describe("a Schema Registry", function()
   local held, registry, subject
 
   setup(function()
-    held = must(stack.open { needs = { "registry" } })
+    held = must(stack.open { needs = { "registry" }, start = true })
     registry = schema.open { url = held.registry.url }
   end)
   teardown(function()
