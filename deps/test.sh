@@ -60,7 +60,7 @@ build() { # BUILD
 # ThreadSanitizer writes what it finds into files, so that no child's report gets lost. First a race made on purpose: were it
 # not found, the silence that follows would mean nothing.
 under_tsan() { # COMMAND...
-  export TSAN_OPTIONS="log_path=$scratch/race exitcode=66"
+  export TSAN_OPTIONS="log_path=$scratch/race exitcode=66 suppressions=$PWD/spec/tsan.supp"
   if build build-tsan && "$make" --no-print-directory -s BUILD=build-tsan build-tsan/fixture/race; then
     build-tsan/fixture/race
     [ $? -eq 66 ] && ls "$scratch"/race.* >/dev/null 2>&1 || broken "a race made on purpose was not found"
