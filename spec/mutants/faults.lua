@@ -37,12 +37,12 @@ return {
     file = "engine/fault/proxy/rule.c",
     before = "if (rule->matched < rule->spec.nth)",
     after = "if (rule->matched <= rule->spec.nth)",
-    spec = "spec/live/lab/proxy_spec.lua", it = "acts on Redis commands inside a pipeline" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "acts on Redis commands inside a pipeline" },
   { id = "proxy-rule-never-spent", mechanism = "times is how often",
     file = "engine/fault/proxy/match.c",
     before = "(spec->action != PROXY_COUNT && spec->times > 0 && rule->taken >= spec->times)",
     after = "(spec->action != PROXY_COUNT && spec->times > 0 && rule->taken > spec->times)",
-    spec = "spec/live/lab/proxy_spec.lua", it = "delays a statement, once" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "delays a statement, once" },
   { id = "proxy-rule-for-everybody", mechanism = "a rule is for one client",
     file = "engine/fault/proxy/match.c",
     before = [[
@@ -59,14 +59,14 @@ return {
     file = "engine/fault/proxy/rule.c",
     before = "        return PROTO_TWICE;",
     after = "        return PROTO_PASS;",
-    spec = "spec/live/lab/proxy_spec.lua", it = "acts on Redis commands inside a pipeline" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "acts on Redis commands inside a pipeline" },
   { id = "proxy-lost-answer-comes", mechanism = "an answer that is to be lost is",
     file = "engine/fault/proxy/rule.c",
     before = [[
         pending->wanted = true;
         pending->rule = rule->id;]],
     after = "        pending->wanted = true;",
-    spec = "spec/live/lab/proxy_spec.lua", it = "a commit whose answer is lost has happened" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "a commit whose answer is lost has happened" },
   { id = "proxy-cut-before-passes", mechanism = "a request that is cut off does not arrive",
     file = "engine/fault/proxy/rule.c",
     before = [[
@@ -76,7 +76,7 @@ return {
     after = [[
         return PROTO_PASS;
     case PROXY_DELAY:]],
-    spec = "spec/live/lab/proxy_spec.lua", it = "cut-before loses a Redis command" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "cut-before loses a Redis command" },
   { id = "proxy-black-hole-leaks", mechanism = "a black hole swallows the request that it acts on",
     file = "engine/fault/proxy/rule.c",
     before = [[
@@ -85,22 +85,22 @@ return {
     after = [[
     rule->bytes += (int64_t)msg->len;
     return PROTO_PASS;]],
-    spec = "spec/live/lab/proxy_spec.lua", it = "black-hole swallows a Redis command" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "black-hole swallows a Redis command" },
   { id = "proxy-delay-cut-short", mechanism = "a delay is as long as it says",
     file = "engine/fault/proxy/rule.c",
     before = "conn_hold(conn, rule, msg, *pending, rule->spec.delay, false);",
     after = "conn_hold(conn, rule, msg, *pending, rule->spec.delay / 10, false);",
-    spec = "spec/live/lab/proxy_spec.lua", it = "delays a statement, once" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "delays a statement, once" },
   { id = "proxy-chance-is-certain", mechanism = "a chance is drawn",
     file = "engine/fault/proxy/rule.c",
     before = "if (rule->spec.chance < 1 && rng_double(&rule->rng) >= rule->spec.chance)",
     after = "if (rule->spec.chance < 1 && rng_double(&rule->rng) < 0)",
-    spec = "spec/live/lab/proxy_spec.lua", it = "draws chances from its seed" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "draws chances from its seed" },
   { id = "proxy-chance-without-seed", mechanism = "chances follow the seed",
     file = "engine/fault/proxy/rule.c",
     before = "rng_split(&proxy->rng, label.data, label.len, &rule->rng);",
     after = "rng_init(&rule->rng, (uint64_t)clock_ns());",
-    spec = "spec/live/lab/proxy_spec.lua", it = "draws chances from its seed" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "draws chances from its seed" },
   { id = "proxy-two-rules-act", mechanism = "one rule acts on a request",
     file = "engine/fault/proxy/rule.c",
     before = [[
@@ -108,17 +108,17 @@ return {
             rule->matched++;
         } else if (rule_takes(rule)) {]],
     after = "        } else if (rule_takes(rule) || acted) {",
-    spec = "spec/live/lab/proxy_spec.lua", it = "lets the first rule that fits act" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "lets the first rule that fits act" },
   { id = "proxy-statement-ignored", mechanism = "a statement is meant by its beginning",
     file = "engine/fault/proxy/match.c",
     before = "(!*spec->statement || begins_like(msg->text, spec->statement)) &&",
     after = [[(!*spec->statement || !begins_like(msg->text, "?")) &&]],
-    spec = "spec/live/lab/proxy_spec.lua", it = "counts statements by their text" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "counts statements by their text" },
   { id = "proxy-param-ignored", mechanism = "a prepared statement is meant by its parameter",
     file = "engine/fault/proxy/match.c",
     before = "(!*spec->param || proto_has_param(msg, spec->param));",
     after = "(!*spec->param || msg->len > 0);",
-    spec = "spec/live/lab/proxy_spec.lua", it = "counts statements by their text" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "counts statements by their text" },
   { id = "proxy-contains-ignored", mechanism = "a rule is for the requests that it names",
     file = "engine/fault/proxy/match.c",
     before = [[
@@ -126,7 +126,7 @@ return {
             memmem(msg->data, msg->len, spec->contains, strlen(spec->contains))) &&
            (!*spec->param]],
     after = "           (!*spec->param",
-    spec = "spec/live/lab/proxy_spec.lua", it = "counts the requests that a rule names" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "counts the requests that a rule names" },
   { id = "proxy-counts-to-one", mechanism = "every request that fits is counted",
     file = "engine/fault/proxy/rule.c",
     before = [[
@@ -135,12 +135,12 @@ return {
     after = [[
             rule->matched = 1;
         } else if (acted)]],
-    spec = "spec/live/lab/proxy_spec.lua", it = "counts the requests that a rule names" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "counts the requests that a rule names" },
   { id = "wire-log-forgets", mechanism = "the log has every request and its answer",
     file = "engine/fault/proxy/watch.c",
     before = "ROWS_MAX = 1 << 17,",
     after = "ROWS_MAX = 1 << 5,",
-    spec = "spec/live/lab/proxy_spec.lua", it = "counts the requests that a rule names" },
+    spec = "spec/live/lab/proxy_stores_spec.lua", it = "counts the requests that a rule names" },
   { id = "toxic-latency-too-short", mechanism = "latency is in milliseconds",
     file = "engine/fault/proxy/toxic.c",
     before = "chunk->at + ms * MS);",

@@ -1,17 +1,11 @@
-local clock = require "rlab.clock"
 local err = require "rlab.err"
 local mysqld = require "spec.support.mysqld"
 local rng = require "rlab.rng"
+local seconds = require "spec.support.timed"
 local server = require "spec.support.mysql_server"
 local task = require "rlab.task"
 
 local ok = server.ok
-
-local function seconds(f)
-  local from = clock.ns()
-  local results = table.pack(f())
-  return (clock.ns() - from) / 1e9, table.unpack(results, 1, results.n)
-end
 
 describe("mysql under faults", function()
   local db

@@ -1,10 +1,10 @@
 -- The fault proxy in this process: Toxiproxy's HTTP API as its official Go client uses it, toxics on real
 -- sockets, rules on Redis commands.
-local clock = require "rlab.clock"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local proxy = require "rlab.proxy"
+local seconds = require "spec.support.timed"
 local task = require "rlab.task"
 
 describe("the proxy", function()
@@ -28,12 +28,6 @@ describe("the proxy", function()
     return http.request { method = "POST", url = ("http://127.0.0.1:%d/"):format(at.port),
       body = body or "x", timeout = "60s",
       headers = { connection = "close" } }
-  end
-
-  local function seconds(f)
-    local from = clock.ns()
-    local value, failure = f()
-    return (clock.ns() - from) / 1e9, value, failure
   end
 
   it("forwards, and counts what it forwards", function()
