@@ -69,7 +69,9 @@ function html.number(v)
   return sign .. grouped(whole) .. rest
 end
 
+-- quantity(3.2, "s") "3.2 s", quantity(0.0234, "s") "23.4 ms"
 function html.quantity(v, unit)
+  if unit == "s" and type(v) == "number" and v ~= 0 and math.abs(v) < 0.1 then v, unit = v * 1000, "ms" end
   local s = html.number(v)
   return unit and unit ~= "" and s .. " " .. unit or s
 end

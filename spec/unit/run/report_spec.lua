@@ -372,6 +372,12 @@ describe("numbers in tables", function()
       html.number(0.004), html.number(1234567.8), html.number "n/a" })
   end)
 
+  it("of less than a tenth of a second are milliseconds", function()
+    assert.are.same({ "0 s", "0.1 s", "23.4 ms", "0.00611 ms", "0.02 bytes", "n/a s" }, {
+      html.quantity(0, "s"), html.quantity(0.1, "s"), html.quantity(0.0234, "s"), html.quantity(6.11e-6, "s"),
+      html.quantity(0.02, "bytes"), html.quantity("n/a", "s") })
+  end)
+
   it("survive bytes that are not text", function()
     assert.are.equal("\\xff\\x00&lt;", html.escape "\xff\0<")
   end)
