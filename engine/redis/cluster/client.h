@@ -6,7 +6,7 @@
  * their order; a command that was carried out is never sent again. A node that is dead or frozen costs
  * the commands of its slots, in their places; the others have their answers. Who finds the map of slots
  * outdated has it read anew, once for all who wait (single flight). With `replicas` a read goes to any node
- * of its shard, which may be behind.
+ * of its shard, which may be behind; one that did not answer is passed over for a second.
  * Uses: redis/conn, redis/pipe. Thread: any number at once on one cluster; a batch has one owner. */
 #ifndef RL_REDIS_CLUSTER_CLIENT_H
 #define RL_REDIS_CLUSTER_CLIENT_H

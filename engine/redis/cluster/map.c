@@ -5,7 +5,10 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "redis/cluster/internal.h"
+
+static const int64_t PASSED_OVER_NS = 1000000000;
 
 cluster_node *cluster_node_of(redisc_cluster *cluster, const char *host, size_t len, int port)
 {
@@ -102,6 +105,24 @@ void cluster_map_free(cluster_map *map)
     *map = (cluster_map){0};
 }
 
+/* The nodes of a shard in turns. Who did not answer of late is passed over while another one is left, so that
+ * a frozen node does not cost every other read. */
+static cluster_node *reader_of(redisc_cluster *cluster, const cluster_shard *shard)
+{
+    unsigned count = (unsigned)shard->replica_count + 1;
+    unsigned turn = atomic_fetch_add(&cluster->turn, 1);
+    int64_t since = clock_ns() - PASSED_OVER_NS;
+    cluster_node *node = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = (turn + i) % count;
+        cluster_node *next = at == 0 ? shard->primary : shard->replicas[at - 1];
+        if (next->failed_at <= since)
+            return next;
+        node = node ? node : next;
+    }
+    return node; /* nobody is left: by turn */
+}
+
 cluster_node *cluster_target(redisc_cluster *cluster, const cluster_command *cmd)
 {
     if (cmd->to)
@@ -111,11 +132,8 @@ cluster_node *cluster_target(redisc_cluster *cluster, const cluster_command *cmd
     if (cluster->map.of[cmd->slot] != CLUSTER_NOBODY && cluster->map.shard_count) {
         const cluster_shard *shard = &cluster->map.shards[cluster->map.of[cmd->slot]];
         node = shard->primary;
-        if (cluster->opts.replicas && cmd->reads && !cmd->primary_only) {
-            unsigned turn =
-                atomic_fetch_add(&cluster->turn, 1) % (unsigned)(shard->replica_count + 1);
-            node = turn == 0 ? node : shard->replicas[turn - 1];
-        }
+        if (cluster->opts.replicas && cmd->reads && !cmd->primary_only)
+            node = reader_of(cluster, shard);
     }
     pthread_mutex_unlock(&cluster->lock);
     return node;

@@ -26,7 +26,8 @@ return {
         "pool: integer = 4, connections a node",
         "redirects: integer = 5, that a command follows in a row; 0: MOVED and ASK are errors",
         "tries: integer = 24, more tries after TRYAGAIN, CLUSTERDOWN or a refused connection",
-        "replicas: boolean = false, reads go to any node of their slot, which may be behind",
+        "replicas: boolean = false, reads go to any node of their slot, which may be behind; one that did \z
+          not answer is passed over for a second",
         "user: string", "password: string", "client_name: string",
         'timeout: duration = "10s", of an answer; no try begins later',
         'connect_timeout: duration = "5s"',

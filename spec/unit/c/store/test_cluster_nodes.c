@@ -155,9 +155,11 @@ typedef struct pair {
 
 #define ALL_WITH_A "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:@A\r\n"
 #define ALL_WITH_B "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:@B\r\n"
+#define BOTH "*1\r\n*4\r\n:0\r\n:16383\r\n" HOST ":@A\r\n" HOST ":@B\r\n"
+#define HOST "*2\r\n$9\r\n127.0.0.1\r\n"
 #define SLOT_OF_K "7629"
 
-static void start(pair *p, const line *a, const line *b, int redirects, int tries)
+static void start_with(pair *p, const line *a, const line *b, cluster_opts opts)
 {
     char seed[32];
     *p = (pair){0};
@@ -170,13 +172,16 @@ static void start(pair *p, const line *a, const line *b, int redirects, int trie
     node_start(&p->a);
     node_start(&p->b);
     snprintf(seed, sizeof seed, "127.0.0.1:%d", p->a.port);
-    cluster_opts opts = {.nodes = seed,
-                         .pool = 2,
-                         .redirects = redirects,
-                         .tries = tries,
-                         .conn = {.resp = 3, .timeout = 2, .connect_timeout = 2}};
+    opts.nodes = seed;
+    opts.pool = 2;
+    opts.conn = (redisc_opts){.resp = 3, .timeout = 2, .connect_timeout = 2};
     p->cluster = cluster_new(&opts);
     assert_null(cluster_connect(p->cluster));
+}
+
+static void start(pair *p, const line *a, const line *b, int redirects, int tries)
+{
+    start_with(p, a, b, (cluster_opts){.redirects = redirects, .tries = tries});
 }
 
 static void add(pair *p, const char *text)
@@ -396,14 +401,56 @@ static void test_single_flight(void **state)
     stop(&p);
 }
 
+/* A primary that hangs up costs one read; it is passed over for a while and then asked again. */
+static void test_replicas(void **state)
+{
+    (void)state;
+    pair p;
+    start_with(
+        &p, (line[]){{"CLUSTER", BOTH, 0}, {"READONLY", "+OK\r\n", 0}, {"GET k", "", 0}, {NULL}},
+        (line[]){{"CLUSTER", BOTH, 0}, {"READONLY", "+OK\r\n", 0}, {"GET k", "+b\r\n", 0}, {NULL}},
+        (cluster_opts){.replicas = true});
+    int lost = 0;
+    for (int i = 0; i < 20; i++)
+        lost += strcmp(answer_to(&p, "GET k"), "b") != 0;
+    assert_int_equal(lost, 1);
+    assert_non_null(strstr(p.b.heard.data, "READONLY;GET k;"));
+    for (int i = 0; i < 500 && lost == 1; i++) {
+        usleep(10000);
+        lost += strcmp(answer_to(&p, "GET k"), "b") != 0;
+    }
+    assert_int_equal(lost, 2);
+    stop(&p);
+}
+
+/* Where all of them fail nobody is passed over. */
+static void test_no_replica_left(void **state)
+{
+    (void)state;
+    pair p;
+    start_with(&p,
+               (line[]){{"CLUSTER", BOTH, 0}, {"READONLY", "+OK\r\n", 0}, {"GET k", "", 0}, {NULL}},
+               (line[]){{"CLUSTER", BOTH, 0},
+                        {"READONLY", "+OK\r\n", 0},
+                        {"GET k", "", 2},
+                        {"GET k", "+b\r\n", 0},
+                        {NULL}},
+               (cluster_opts){.replicas = true});
+    int tries = 0;
+    while (strcmp(answer_to(&p, "GET k"), "b") != 0)
+        assert_true(++tries < 20);
+    stop(&p);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moved), cmocka_unit_test(test_moved_in_a_circle),
-        cmocka_unit_test(test_asked), cmocka_unit_test(test_tryagain),
-        cmocka_unit_test(test_lost),  cmocka_unit_test(test_overtaken),
-        cmocka_unit_test(test_lies),  cmocka_unit_test(test_single_flight),
+        cmocka_unit_test(test_moved),    cmocka_unit_test(test_moved_in_a_circle),
+        cmocka_unit_test(test_asked),    cmocka_unit_test(test_tryagain),
+        cmocka_unit_test(test_lost),     cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_lies),     cmocka_unit_test(test_single_flight),
+        cmocka_unit_test(test_replicas), cmocka_unit_test(test_no_replica_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
