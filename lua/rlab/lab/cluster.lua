@@ -15,11 +15,18 @@ function M.cluster(lab)
   return lab.cluster_view
 end
 
--- cluster_client{redirects =, ...} -> a client that knows the slots, closed with the arm
-function M.cluster_client(lab, options)
-  local all = tables.merged({ nodes = lab.stack.redis_cluster.nodes, timeout = "5s" }, options)
+-- cluster_clients(n, {redirects =, ...}) -> list of so many clients that know the slots, for as many callers
+--   at a time, closed with the arm
+function M.cluster_clients(lab, n, options)
+  local all, list = tables.merged({ nodes = lab.stack.redis_cluster.nodes, timeout = "5s" }, options), {}
   lab:note_client("redis cluster", tables.merged(all, { nodes = table.concat(all.nodes, ",") }))
-  return lab:own(must(redis.cluster(all)))
+  for i = 1, n do list[i] = lab:own(must(redis.cluster(all))) end
+  return list
+end
+
+-- cluster_client{redirects =, ...} -> one of them
+function M.cluster_client(lab, options)
+  return lab:cluster_clients(1, options)[1]
 end
 
 return M

@@ -133,11 +133,12 @@ function M.registry(lab, what, opts)
   return read("registry", what, "the registry", got, opts.want)
 end
 
--- redis(what, {want =, command = {...}, node =, control =}): what a command answers to the observer, or by
---   itself a node of the cluster, "host:port"; as rows
+-- redis(what, {want =, command = {...}, field =, node =, control =}): what a command answers to the observer,
+--   or by itself a node of the cluster, "host:port"; of lines "field:value" that field; as rows
 function M.redis(lab, what, opts)
   local conn = opts.node and lab:cluster():by("address", opts.node).conn or lab:redis()
   local got = must(conn:call(table.unpack(opts.command)))
+  if opts.field then got = ("\n" .. got):match("\n" .. opts.field .. ":([^\r\n]*)") end
   return read("redis", what, opts.node and "Redis at " .. opts.node or "Redis",
     math.tointeger(tonumber(got)) or got, opts.want, opts.control)
 end

@@ -88,6 +88,12 @@ function View:key_on(node, form)
   end
 end
 
+-- calls(node, "get") -> how often it has carried out the command since it started
+function View.calls(_, node, command)
+  local text = must(node.conn:call("INFO", "commandstats"))
+  return math.tointeger(tonumber(text:match("cmdstat_" .. command .. ":calls=(%d+)"))) or 0
+end
+
 -- ---- moving a slot ----
 
 local Move = {}
