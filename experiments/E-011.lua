@@ -1,0 +1,159 @@
+-- E-011: nine of ten reads of a Redis Cluster ask for one key, and the master that has it stands still for a
+-- moment. Who else suffers, and what spreads the load?
+local hot_key = require "rlab.story.hot_key"
+local hot_partition = require "rlab.story.hot_partition"
+
+local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
+local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s
+local FEW = 0.2 -- reads of Redis for one that was asked for
+
+local function of(row) return row.asked > 0 and row.failed / row.asked or nil end
+
+local function percent(share) return share and ("%.0f %%"):format(100 * share) or "nobody knows how many" end
+
+local function says(seen)
+  return ("busiest node: %s of the GETs; frozen: %s of the reads fail, %d of %d cold ones elsewhere"):format(
+    percent(seen.most / seen.calls), percent(of(seen.frozen)), seen.elsewhere.failed, seen.elsewhere.asked)
+end
+
+local function numbers(lab, seen)
+  lab:number("busiest node", 100 * seen.most / seen.calls, "%")
+  lab:number("GETs for one read", seen.calls / seen.asked)
+  lab:number("failed in the freeze", 100 * seen.frozen.failed / math.max(1, seen.frozen.asked), "%")
+  lab:number("failed elsewhere", seen.elsewhere.failed)
+  lab:number("failed in all", seen.failed)
+  lab:number("oldest answer", seen.staleness.oldest, "ms")
+end
+
+local stories = {}
+
+function stories.redis(lab, arm)
+  local seen = hot_key.run(lab, arm.settings, { reads = READS, rate = RATE, cold = COLD, before = BEFORE,
+    freeze = FREEZE })
+  numbers(lab, seen)
+  seen.says = says(seen)
+  if arm.class == "wrong" then lab:anomaly(seen.says) end
+  return seen
+end
+
+-- The reader of the busiest partition, and all that its neighbours have left to do.
+function stories.kafka(lab)
+  local plan = hot_key.plan(lab, hot_key.place(lab, 1, COLD), READS)
+  local seen = hot_partition.run(lab, plan, RATE)
+  seen.most, seen.lag, seen.others = 0, 0, 0
+  for _, row in ipairs(seen.partitions) do
+    seen.most, seen.lag = math.max(seen.most, row.records), math.max(seen.lag, row.lag)
+    seen.others = seen.others + row.lag
+  end
+  seen.others = seen.others - seen.lag
+  lab:number("busiest partition", 100 * seen.most / seen.records, "%")
+  lab:number("its lag", seen.lag, "records")
+  lab:number("lag of the others", seen.others, "records")
+  seen.says = ("one partition has %s of the records; it lags by %d, the others by %d"):format(
+    percent(seen.most / seen.records), seen.lag, seen.others)
+  return seen
+end
+
+local checks = {}
+
+-- What must have been seen before anything is judged.
+local function check_floors(lab, seen, arm)
+  local floors = { { "calls", seen.calls, BEFORE * (arm.settings.kept and 0.05 or 0.8), "GETs by INFO" },
+    { "in-the-freeze", seen.frozen.asked, RATE * FREEZE // 4, "reads in the freeze" },
+    { "elsewhere", seen.elsewhere.asked, 15, "reads of cold keys of other nodes" },
+    { "timeouts", seen.timeouts, 5, "timeouts at the frozen node" },
+    { "writes", seen.writes, 20, "versions written" } }
+  for _, row in ipairs(floors) do
+    lab.check.enough { name = "enough-" .. row[1], seen = row[2], at_least = row[3], unit = row[4] }
+  end
+end
+
+local function check_share(lab, seen, arm)
+  if arm.settings.kept then
+    lab.check.amplification { operations = seen.calls, logical = seen.asked, at_most = FEW,
+      what = "GETs for one read" }:expect "holds"
+    return
+  end
+  local share = hot_key.busiest_of(seen.nodes) / seen.calls
+  lab.check.bound { name = "busiest-node", value = share, at_most = 0.5, what = "its share of the GETs is" }
+    :expect { wrong = "violated", right = "holds" }
+  if arm.class == "right" then return end
+  lab.check.bound { name = "one-node", value = share, at_least = 0.85,
+    what = "the busiest node's share of the GETs is" }:expect "holds"
+end
+
+-- How long a caller waits is the limit on time of all three.
+local function timed(check, want)
+  check.limit_s = hot_key.PATIENCE
+  return check:expect(want)
+end
+
+local function check_freeze(lab, seen, arm)
+  local failed = of(seen.frozen)
+  if arm.settings.survives or arm.class == "wrong" then
+    timed(lab.check.bound { name = "failed-share", value = failed, at_most = 0.5,
+      what = "failed while one master stood still:", control = seen.frozen.asked },
+      { wrong = "violated", right = "holds" })
+  end
+  if arm.class == "wrong" then
+    lab.check.bound { name = "nearly-all-fail", value = failed, at_least = 0.85,
+      what = "failed while one master stood still:" }:expect "holds"
+  end
+  timed(lab.check.equals { name = "cold-elsewhere", got = seen.elsewhere.failed, want = 0,
+    what = "reads of other nodes' cold keys failed", control = seen.elsewhere.asked },
+    { ["shared-pool"] = "violated", wrong = "holds", right = "holds" })
+end
+
+function checks.redis(lab, seen, arm)
+  check_floors(lab, seen, arm)
+  check_share(lab, seen, arm)
+  check_freeze(lab, seen, arm)
+  if arm.settings.replicas then return end -- they follow without a promise
+  lab.check.bound { name = "staleness", value = seen.staleness.oldest, at_most = 100, unit = "ms",
+    what = "the oldest answer was", control = seen.staleness.answers }:expect "holds"
+end
+
+function checks.kafka(lab, seen)
+  lab.check.enough { name = "records", seen = seen.records, at_least = READS, unit = "records" }
+  lab.check.bound { name = "one-partition", value = seen.most / seen.records, at_least = 0.85,
+    what = "the busiest partition's share of the records is" }:expect "holds"
+  lab.check.bound { name = "its-lag", value = seen.lag / math.max(1, seen.lag + seen.others), at_least = 0.85,
+    what = "its share of the lag is" }:expect "holds"
+end
+
+return experiment {
+  id = "E-011",
+  title = "Hot key, hot shard",
+  question = "What does one very popular key do to the other keys, and which fix spreads it?",
+  claim = "A cluster does not share one key's load; copies of the key or of its value do, and a pool for \z
+    each node saves the cold keys.",
+  lesson = "Split a hot key over the masters, or answer it from the process for 100 ms; give each node a \z
+    pool of its own, and judge by the share of each node, not by the sum.",
+  needs = { "kafka", "redis-cluster" },
+  disrupts = true,
+
+  arms = {
+    wrong "pool-per-node" { says = "one key takes nine of ten reads; each node has a pool of workers" },
+    wrong "shared-pool" { says = "the same with one pool for all nodes", pool = "shared" },
+    right "split-key" { says = "eight copies over the masters: one is read at random, all are written",
+      copies = 8, survives = true },
+    right "local-copy" { says = "a value is answered from the process for 100 ms", kept = true },
+    right "replica-reads" { says = "READONLY: the master and its replica in turns", replicas = true,
+      survives = true },
+    observe "kafka-key" { says = "the same keys in a topic of three partitions", story = "kafka" },
+  },
+
+  run = function(lab, arm) return stories[arm.settings.story or "redis"](lab, arm) end,
+
+  checks = function(lab, seen, arm) checks[arm.settings.story or "redis"](lab, seen, arm) end,
+
+  verdict = function(arms)
+    local one, shared, split, kept = arms["pool-per-node"], arms["shared-pool"], arms["split-key"],
+      arms["local-copy"]
+    if not (one and shared and split and kept) then return nil end
+    return ("One key put %s of the reads on one node, and %s of them failed while it stood still; with one \z
+      pool for all nodes so did %d of %d of cold keys elsewhere. Split in eight: %s and %s."):format(
+      percent(one.most / one.calls), percent(of(one.frozen)), shared.elsewhere.failed,
+      shared.elsewhere.asked, percent(split.most / split.calls), percent(of(split.frozen)))
+  end,
+}
