@@ -36,16 +36,9 @@ function stories.redis(lab, arm)
   return seen
 end
 
--- The reader of the busiest partition, and all that its neighbours have left to do.
 function stories.kafka(lab)
   local plan = hot_key.plan(lab, hot_key.place(lab, 1, COLD), READS)
   local seen = hot_partition.run(lab, plan, RATE)
-  seen.most, seen.lag, seen.others = 0, 0, 0
-  for _, row in ipairs(seen.partitions) do
-    seen.most, seen.lag = math.max(seen.most, row.records), math.max(seen.lag, row.lag)
-    seen.others = seen.others + row.lag
-  end
-  seen.others = seen.others - seen.lag
   lab:number("busiest partition", 100 * seen.most / seen.records, "%")
   lab:number("its lag", seen.lag, "records")
   lab:number("lag of the others", seen.others, "records")
