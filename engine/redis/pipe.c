@@ -117,6 +117,44 @@ void redisc_pipe_free(redisc_pipe *pipe)
     *pipe = (redisc_pipe){0};
 }
 
+/* ---- read back ---- */
+
+/* Behind '*' or '$', as put_length wrote it. */
+static size_t read_length(const rl_buf *bytes, size_t *at)
+{
+    char *end;
+    size_t n = strtoul(bytes->data + *at + 1, &end, 10);
+    *at = (size_t)(end - bytes->data) + 2;
+    return n;
+}
+
+bool redisc_pipe_read(const redisc_pipe *pipe, size_t *at, redisc_words *words)
+{
+    if (*at >= pipe->bytes.len)
+        return false;
+    words->argc = (int)read_length(&pipe->bytes, at);
+    if (words->argc > words->cap) {
+        words->cap = words->argc;
+        words->argv = mem_grow(words->argv, (size_t)words->cap * sizeof *words->argv);
+        words->lens = mem_grow(words->lens, (size_t)words->cap * sizeof *words->lens);
+    }
+    for (int i = 0; i < words->argc; i++) {
+        words->lens[i] = read_length(&pipe->bytes, at);
+        words->argv[i] = pipe->bytes.data + *at;
+        *at += words->lens[i] + 2;
+    }
+    return true;
+}
+
+void redisc_words_free(redisc_words *words)
+{
+    free(words->argv);
+    free(words->lens);
+    *words = (redisc_words){0};
+}
+
+/* ---- run ---- */
+
 static bool confirms(const redisc_slot *slot, const redisReply *message)
 {
     return message->elements > 0 && message->element[0]->type == REDIS_REPLY_STRING &&

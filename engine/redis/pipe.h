@@ -33,6 +33,17 @@ void redisc_pipe_arg(redisc_pipe *pipe, const void *bytes, size_t len);
 void redisc_pipe_add(redisc_pipe *pipe, int argc, const char *const *argv, const size_t *lens);
 void redisc_pipe_free(redisc_pipe *pipe);
 
+/* A command read back; the words lie in the pipe. The lists are the reader's (redisc_words_free). */
+typedef struct redisc_words {
+    const char **argv;
+    size_t *lens;
+    int argc, cap;
+} redisc_words;
+
+/* The command at *at (0: the first), which moves behind it; false at the end. */
+bool redisc_pipe_read(const redisc_pipe *pipe, size_t *at, redisc_words *words);
+void redisc_words_free(redisc_words *words);
+
 /* replies: room for pipe->count; filled from the front, *got of them also when an error is
  * returned (the rest is unknown). Error replies are replies. */
 rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,

@@ -120,11 +120,18 @@ void cluster_answer(redisc_cluster *cluster, cluster_batch *batch, size_t i, red
         cmd->reply = reply;
         return;
     }
-    if (overtaken(batch, i) || !goes_on(cluster, cmd, reply->str, deadline, news))
+    if (overtaken(batch, i) || !goes_on(cluster, cmd, reply->str, deadline, news)) {
         cmd->err = redisc_reply_err(reply);
-    else
-        atomic_fetch_add(&cluster->count.retries, 1);
+        cmd->refusal = reply;
+        return;
+    }
+    atomic_fetch_add(&cluster->count.retries, 1);
     freeReplyObject(reply);
+}
+
+bool cluster_not_asked(const rl_err *err)
+{
+    return err_is(err, RL_REDIS, "POOL_TIMEOUT") || err_is(err, RL_REDIS, "NODE_RESTS");
 }
 
 /* What was never sent may go elsewhere, and a read that was; a node that does not answer in time has cost
@@ -132,9 +139,9 @@ void cluster_answer(redisc_cluster *cluster, cluster_batch *batch, size_t i, red
 void cluster_unanswered(redisc_cluster *cluster, cluster_command *cmd, const rl_err *err, bool sent,
                         rl_deadline deadline, cluster_news *news)
 {
-    bool late = err_is(err, RL_REDIS, "TIMEOUT") || err_is(err, RL_REDIS, "POOL_TIMEOUT");
+    bool late = err_is(err, RL_REDIS, "TIMEOUT") || cluster_not_asked(err);
     bool again = err->retriable && !late && (!sent || cmd->reads);
-    if (err->domain == RL_REDIS)
+    if (err->domain == RL_REDIS && !err_is(err, RL_REDIS, "NODE_RESTS"))
         news->stale = true;
     if (again && may_try_again(cluster, cmd, deadline)) {
         cmd->primary_only = true;

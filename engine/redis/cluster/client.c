@@ -130,6 +130,7 @@ static void command_free(cluster_command *cmd)
     free(cmd->argv);
     free(cmd->lens);
     freeReplyObject(cmd->reply);
+    freeReplyObject(cmd->refusal);
     err_free(cmd->err);
 }
 

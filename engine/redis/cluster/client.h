@@ -4,7 +4,8 @@
  * cluster_run, a batch of commands, each sent to the node of its key's slot. MOVED and ASK (with ASKING)
  * are followed, TRYAGAIN and its kin are tried again, up to a cap. Commands on one key are carried out in
  * their order; a command that was carried out is never sent again. A node that is dead or frozen costs
- * the commands of its slots, in their places; the others have their answers. Who finds the map of slots
+ * the commands of its slots, in their places; the others have their answers; after `rest_after` failures in
+ * a row it is left alone for a while (NODE_RESTS), then one asks it. Who finds the map of slots
  * outdated has it read anew, once for all who wait (single flight). With `replicas` a read goes to any node
  * of its shard, which may be behind; one that did not answer is passed over for a second.
  * Uses: redis/conn, redis/pipe. Thread: any number at once on one cluster; a batch has one owner. */
@@ -19,6 +20,8 @@
 typedef struct redisc_cluster redisc_cluster;
 typedef struct cluster_node cluster_node;
 
+enum { CLUSTER_REDIRECTS = 5, CLUSTER_TRIES = 24 }; /* what is usual */
+
 typedef struct cluster_opts {
     const char *nodes; /* "host:port,host:port": whom to ask for the slots first */
     redisc_opts
@@ -27,6 +30,8 @@ typedef struct cluster_opts {
     int redirects; /* MOVED and ASK that a command follows in a row; 0: none */
     int tries;     /* more tries after TRYAGAIN, CLUSTERDOWN or a node that refuses connections */
     bool replicas;
+    int rest_after; /* failures of a node in a row; 0: it never rests */
+    double rest;    /* for so many seconds nobody waits for it */
 } cluster_opts;
 
 typedef struct cluster_stats {
@@ -50,6 +55,14 @@ typedef struct cluster_range {
 size_t cluster_ranges(redisc_cluster *cluster, cluster_range **list);
 rl_err *cluster_refresh(redisc_cluster *cluster);
 
+/* ---- its health ---- */
+
+bool cluster_known(redisc_cluster *cluster); /* the map is */
+/* The map is known, and each primary answered when it was asked last. */
+bool cluster_whole(redisc_cluster *cluster);
+/* Reads the map and asks each primary: NULL when all answer and every slot has one. */
+rl_err *cluster_check(redisc_cluster *cluster);
+
 /* ---- commands ---- */
 
 typedef struct cluster_command {
@@ -61,6 +74,7 @@ typedef struct cluster_command {
     /* what became of it: one of the two */
     redisReply *reply;
     rl_err *err; /* the server's, or that of its node's connection: then its outcome is unknown */
+    redisReply *refusal; /* beside the server's err: its words */
     /* while it runs */
     cluster_node *to; /* where a redirection sent it */
     bool asking, primary_only;

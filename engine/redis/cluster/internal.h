@@ -24,6 +24,7 @@ struct cluster_node {
     cluster_link *idle; /* guarded, as all below */
     int open;           /* idle ones and those that are out */
     int64_t failed_at;  /* ns; 0: it answered last */
+    int failures;       /* in a row */
 };
 
 typedef struct cluster_shard {
@@ -67,6 +68,8 @@ rl_err *cluster_lend(redisc_cluster *cluster, cluster_node *node, rl_deadline de
 void cluster_give_back(redisc_cluster *cluster, cluster_link *link);
 void cluster_pool_free(cluster_node *node);
 void cluster_node_failed(redisc_cluster *cluster, cluster_node *node);
+/* NODE_RESTS while nobody shall wait for it; when its rest is over, who comes first asks for all. */
+rl_err *cluster_node_rests(redisc_cluster *cluster, cluster_node *node);
 
 /* refresh.c: unless the map is newer than `seen`; `first` is asked first, or NULL */
 rl_err *cluster_refresh_since(redisc_cluster *cluster, uint64_t seen, cluster_node *first);
@@ -80,6 +83,9 @@ void cluster_answer(redisc_cluster *cluster, cluster_batch *batch, size_t i, red
                     rl_deadline deadline, cluster_news *news);
 void cluster_unanswered(redisc_cluster *cluster, cluster_command *cmd, const rl_err *err, bool sent,
                         rl_deadline deadline, cluster_news *news);
+
+/* The error is ours: it says nothing of the node. */
+bool cluster_not_asked(const rl_err *err);
 
 static inline bool cluster_done(const cluster_command *cmd)
 {

@@ -104,7 +104,7 @@ void cluster_give_back(redisc_cluster *cluster, cluster_link *link)
     } else {
         link->next = node->idle;
         node->idle = link;
-        node->failed_at = 0;
+        node->failed_at = node->failures = 0;
     }
     pthread_cond_broadcast(&cluster->changed);
     pthread_mutex_unlock(&cluster->lock);
@@ -128,6 +128,27 @@ void cluster_node_failed(redisc_cluster *cluster, cluster_node *node)
 {
     pthread_mutex_lock(&cluster->lock);
     node->failed_at = clock_ns();
+    node->failures++;
     pthread_mutex_unlock(&cluster->lock);
     atomic_fetch_add(&cluster->count.failures, 1);
+}
+
+rl_err *cluster_node_rests(redisc_cluster *cluster, cluster_node *node)
+{
+    const cluster_opts *opts = &cluster->opts;
+    int64_t now = clock_ns(), rest = (int64_t)(opts->rest * 1e9);
+    pthread_mutex_lock(&cluster->lock);
+    int failures = node->failures;
+    bool tired = opts->rest_after > 0 && failures >= opts->rest_after;
+    bool rests = tired && now - node->failed_at < rest;
+    if (tired && !rests)
+        node->failed_at = now;
+    pthread_mutex_unlock(&cluster->lock);
+    if (!rests)
+        return NULL;
+    rl_err *err =
+        err_new(RL_REDIS, 0, "NODE_RESTS", "%s:%d failed %d times in a row and is left alone",
+                node->host, node->port, failures);
+    err->retriable = true;
+    return err;
 }

@@ -126,7 +126,9 @@ static void plan(run *r, cluster_news *news)
 
 static void start(run *r, leg *l)
 {
-    l->err = cluster_lend(r->cluster, l->node, r->deadline, &l->link);
+    l->err = cluster_node_rests(r->cluster, l->node);
+    if (!l->err)
+        l->err = cluster_lend(r->cluster, l->node, r->deadline, &l->link);
     if (!l->err)
         l->err = redisc_pipe_start(l->link->conn, &l->pipe);
     l->started = !l->err;
@@ -146,7 +148,7 @@ static void settle(run *r, leg *l, redisReply **replies, size_t got, cluster_new
         if (l->of[k] != SIZE_MAX)
             cluster_unanswered(r->cluster, &r->batch->list[l->of[k]], l->err, l->started,
                                r->deadline, news);
-    if (l->err && l->err->domain == RL_REDIS && !err_is(l->err, RL_REDIS, "POOL_TIMEOUT"))
+    if (l->err && l->err->domain == RL_REDIS && !cluster_not_asked(l->err))
         cluster_node_failed(r->cluster, l->node);
 }
 
