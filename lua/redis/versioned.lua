@@ -16,11 +16,16 @@ if #version ~= 20 then return redis.error_reply('BADVERSION a version has 20 dig
 local there = redis.call('HGET', KEYS[1], 'version')
 if op == 'update' and not there then return -1 end
 if there and (there > version or (there == version and op ~= 'fill')) then return 0 end
+redis.call('HSET', KEYS[1], 'version', version, unpack(ARGV, 4))
 if ttl == 0 then
   redis.call('HDEL', KEYS[1], 'state')
-else
-  redis.call('DEL', KEYS[1])
+  return 1
 end
-redis.call('HSET', KEYS[1], 'version', version, unpack(ARGV, 4))
-if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) end
+-- Old fields go when the new ones are there: see put.lua.
+local new = { version = true }
+for i = 4, #ARGV, 2 do new[ARGV[i]] = true end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if not new[field] then redis.call('HDEL', KEYS[1], field) end
+end
+redis.call('PEXPIRE', KEYS[1], ttl)
 return 1
