@@ -46,7 +46,7 @@ http {
     r:set_timeout(5000)
     local id = ngx.var[1]
     if not r:connect("127.0.0.1", %d) then return ngx.exit(503) end
-    local entry = r:hmget("%saccount:" .. id, "balance", "version", "stored", "soft", "state")
+    local entry = r:hmget("%saccount:{" .. id .. "}", "balance", "version", "stored", "soft", "state")
     r:set_keepalive(10000, 100)
     if not entry or type(entry[1]) ~= "string" then return ngx.exit(404) end
     ngx.update_time()
@@ -164,7 +164,7 @@ end
 local function redis_rate(ctx, bed)
   local output = ctx.run { "redis-benchmark", "-p", tostring(bed.redis_port), "-c", tostring(CONNECTIONS),
     "-n", "200000", "--csv",
-    "HGETALL", PREFIX .. "account:7" }
+    "HGETALL", PREFIX .. "account:{7}" }
   return tonumber(output:match '\n"[^"]*","([%d.]+)"')
 end
 

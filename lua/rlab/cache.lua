@@ -15,9 +15,10 @@ local MODES = { "none", "del", "lease", "versioned", "update", "tonumber", "two-
 local TOMBSTONE_MS = 5000
 local NUMBERS = { balance = true, version = true, stored = true, soft = true, expires = true, cost = true }
 
-function M.key(prefix, account) return ("%saccount:%d"):format(prefix, account) end
-function M.lease_key(prefix, account) return ("%slease:%d"):format(prefix, account) end
-function M.latest_key(prefix, account) return ("%slatest:%d"):format(prefix, account) end
+-- The braces give an account's keys one slot of a Redis Cluster.
+function M.key(prefix, account) return ("%saccount:{%d}"):format(prefix, account) end
+function M.lease_key(prefix, account) return ("%slease:{%d}"):format(prefix, account) end
+function M.latest_key(prefix, account) return ("%slatest:{%d}"):format(prefix, account) end
 
 -- 20 digits: text that compares as the numbers do
 function M.version(n) return ("%020d"):format(n) end
@@ -49,13 +50,13 @@ end
 -- SCAN may name a key twice, and a key may be gone when it is read
 function M.all(r, prefix)
   local found, cursor = {}, "0"
-  local pattern = prefix:gsub("[%*%?%[%]\\]", "\\%0") .. "account:*"
+  local pattern = prefix:gsub("[%*%?%[%]\\]", "\\%0") .. "account:{*}"
   repeat
     local reply, failure = r:call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
     if not reply then return nil, failure end
     cursor = reply[1]
     for _, key in ipairs(reply[2]) do
-      local id = math.tointeger(tonumber(key:sub(#prefix + #"account:" + 1)))
+      local id = math.tointeger(tonumber(key:match("^{(.*)}$", #prefix + #"account:" + 1)))
       local entry, why = M.read(r, prefix, id)
       if not entry then return nil, why end
       if entry ~= null then found[id] = entry end

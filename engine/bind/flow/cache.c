@@ -133,7 +133,7 @@ static void read_opts(lua_State *L, flow_cache_opts *opts)
     read_lifetimes(L, opts);
     read_limits(L, opts);
     need_table(L, "redis");
-    opts->redis = redis_opts_read(L, lua_gettop(L), "flow_cache.open: redis");
+    opts->redis = keyspace_opts_read(L, lua_gettop(L), "flow_cache.open: redis");
     need_table(L, "mysql");
     opts->mysql = mysql_opts_read(L, lua_gettop(L), "flow_cache.open: mysql");
 }

@@ -299,16 +299,16 @@ static void read_stores(lua_State *L, flow_consume_opts *opts)
     opts->mysql = mysql_opts_read(L, lua_gettop(L), "flow_consume.open: mysql");
     opts->mysql.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
     opts->mysql.read_timeout = opts_duration(L, -1, "read_timeout", read_s);
-    int type = lua_getfield(L, OPTS, "redis");
+    int type = lua_getfield(L, OPTS, "redis"), at = lua_gettop(L);
     if (type != LUA_TNIL)
-        opts->redis = redis_opts_read(L, lua_gettop(L), "flow_consume.open: redis");
+        opts->redis = keyspace_opts_read(L, at, "flow_consume.open: redis");
     else if (opts->cache != CACHE_MODE_NONE || opts->dedup == CONSUME_DEDUP_REDIS)
         luaL_error(L, "flow_consume.open: redis is missing");
     else
-        opts->redis = (redisc_opts){.port = 6379, .resp = 3};
+        opts->redis.conn = (redisc_opts){.port = 6379, .resp = 3};
     if (type != LUA_TNIL) {
-        opts->redis.connect_timeout = opts_duration(L, -1, "connect_timeout", connect_s);
-        opts->redis.timeout = opts_duration(L, -1, "timeout", connect_s);
+        opts->redis.conn.connect_timeout = opts_duration(L, at, "connect_timeout", connect_s);
+        opts->redis.conn.timeout = opts_duration(L, at, "timeout", connect_s);
     }
 }
 

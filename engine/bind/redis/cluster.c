@@ -12,6 +12,7 @@
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/value/opts.h"
+#include "bind/value/store_opts.h"
 #include "redis/cluster/client.h"
 
 static void close_cluster(void *impl)
@@ -35,41 +36,17 @@ static rl_err *connect_cluster(void *impl)
 
 static const rl_connector connector = {&cluster_type, connect_cluster, NULL};
 
-/* "host:port,host:port", or a list of such texts, which is replaced by one. */
-static void join_nodes(lua_State *L, int idx)
-{
-    int n = lua_getfield(L, idx, "nodes") == LUA_TTABLE ? (int)luaL_len(L, -1) : 0;
-    luaL_Buffer text;
-    if (n == 0) {
-        lua_pop(L, 1);
-        return;
-    }
-    luaL_buffinit(L, &text);
-    for (int i = 1; i <= n; i++) {
-        lua_getfield(L, idx, "nodes");
-        lua_rawgeti(L, -1, i);
-        lua_remove(L, -2);
-        luaL_checkstring(L, -1);
-        luaL_addvalue(&text);
-        luaL_addchar(&text, ',');
-    }
-    luaL_pushresult(&text);
-    lua_setfield(L, idx, "nodes");
-    lua_pop(L, 1);
-}
-
 static cluster_opts read_opts(lua_State *L, int idx)
 {
     static const char *const allowed[] = {
         "nodes",    "pool",        "redirects", "tries",           "replicas", "user",
         "password", "client_name", "timeout",   "connect_timeout", NULL};
     opts_check(L, idx, "redis.cluster", allowed);
-    join_nodes(L, idx);
     return (cluster_opts){
-        .nodes = opts_str(L, idx, "nodes", "127.0.0.1:16371"),
+        .nodes = redis_opts_nodes(L, idx, "127.0.0.1:16371", "redis.cluster"),
         .pool = (int)opts_int_in(L, idx, "pool", 4, 1, 1024),
-        .redirects = (int)opts_int_in(L, idx, "redirects", 5, 0, 100),
-        .tries = (int)opts_int_in(L, idx, "tries", 24, 0, 1000),
+        .redirects = (int)opts_int_in(L, idx, "redirects", CLUSTER_REDIRECTS, 0, 100),
+        .tries = (int)opts_int_in(L, idx, "tries", CLUSTER_TRIES, 0, 1000),
         .replicas = opts_bool(L, idx, "replicas", false),
         .conn = {.user = opts_str(L, idx, "user", NULL),
                  .password = opts_str(L, idx, "password", NULL),
@@ -85,16 +62,11 @@ int redis_l_cluster(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    lua_newtable(L); /* a copy, whose nodes are joined */
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        lua_pushvalue(L, -2);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, 2);
-    }
-    lua_replace(L, 1);
     cluster_opts opts = read_opts(L, 1);
     task_require(L);
-    return connect_new(L, &connector, cluster_new(&opts));
+    redisc_cluster *cluster = cluster_new(&opts);
+    lua_settop(L, 1);
+    return connect_new(L, &connector, cluster);
 }
 
 static int cluster_l_reconnect(lua_State *L)

@@ -49,3 +49,65 @@ redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
         luaL_error(L, "%s: a user needs a password", call);
     return opts;
 }
+
+static const char *join_nodes(lua_State *L)
+{
+    int list = lua_gettop(L);
+    luaL_Buffer text;
+    luaL_buffinit(L, &text);
+    for (lua_Integer i = 1, n = luaL_len(L, list); i <= n; i++) {
+        lua_rawgeti(L, list, i);
+        if (!lua_isstring(L, -1))
+            luaL_error(L, "option 'nodes': a list of \"host:port\" expected");
+        luaL_addvalue(&text);
+        luaL_addchar(&text, ',');
+    }
+    luaL_pushresult(&text);
+    return lua_tostring(L, -1);
+}
+
+const char *redis_opts_nodes(lua_State *L, int idx, const char *def, const char *call)
+{
+    bool list = lua_getfield(L, idx, "nodes") == LUA_TTABLE;
+    const char *nodes = list ? join_nodes(L) : opts_str(L, idx, "nodes", def);
+    if (nodes[strspn(nodes, ", ")] == '\0')
+        luaL_error(L, "%s: nodes = \"host:port,host:port\" expected", call);
+    return nodes;
+}
+
+static bool is_given(lua_State *L, int idx, const char *key)
+{
+    bool given = lua_getfield(L, idx, key) != LUA_TNIL;
+    lua_pop(L, 1);
+    return given;
+}
+
+/* What only one server has. */
+static void refuse_one(lua_State *L, int idx, const char *call)
+{
+    static const char *const keys[] = {"host", "port", "socket", "db", "resp", NULL};
+    for (const char *const *key = keys; *key; key++)
+        if (is_given(L, idx, *key))
+            luaL_error(L, "%s: nodes means a Redis Cluster, which has no %s", call, *key);
+}
+
+keyspace_opts keyspace_opts_read(lua_State *L, int idx, const char *call)
+{
+    if (!is_given(L, idx, "nodes"))
+        return (keyspace_opts){.conn = redis_opts_read(L, idx, call)};
+    static const char *const allowed[] = {
+        "nodes", "user", "password", "client_name", "timeout", "connect_timeout",
+        "host",  "port", "socket",   "db",          "resp",    NULL};
+    opts_check(L, idx, call, allowed);
+    refuse_one(L, idx, call);
+    keyspace_opts opts = {.nodes = redis_opts_nodes(L, idx, NULL, call),
+                          .conn = {.user = opts_str(L, idx, "user", NULL),
+                                   .password = opts_str(L, idx, "password", NULL),
+                                   .client_name = opts_str(L, idx, "client_name", NULL),
+                                   .resp = 3,
+                                   .timeout = opts_duration(L, idx, "timeout", 10),
+                                   .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)}};
+    if (opts.conn.user && !opts.conn.password)
+        luaL_error(L, "%s: a user needs a password", call);
+    return opts;
+}

@@ -21,31 +21,18 @@ const char *const flow_cache_count_names[CACHE_N_COUNT] = {
 
 /* ---- life ---- */
 
-static char *copied(const char *text)
-{
-    return text ? mem_strdup(text) : NULL;
-}
-
+/* The other texts are used while it is opened only. */
 static void own_options(flow_cache *cache, const flow_cache_opts *opts)
 {
+    keyspace_opts *redis = &cache->opts.redis;
     cache->opts = *opts;
     cache->opts.prefix = mem_strdup(opts->prefix);
-    cache->opts.redis.timeout = cache->opts.redis.connect_timeout = opts->redis_timeout;
-    cache->opts.redis.host = copied(opts->redis.host);
-    cache->opts.redis.user = copied(opts->redis.user);
-    cache->opts.redis.password = copied(opts->redis.password);
-    cache->opts.redis.client_name = copied(opts->redis.client_name);
+    redis->conn.timeout = redis->conn.connect_timeout = opts->redis_timeout;
+    redis->rest_after = opts->breaker_failures;
+    redis->rest = opts->breaker_pause;
     cache->opts.mysql.read_timeout = opts->db_timeout;
     cache->opts.mysql.connect_timeout = opts->db_timeout;
     cache->opts.mysql.write_timeout = 0;
-}
-
-static void free_options(flow_cache_opts *opts)
-{
-    const char *texts[] = {opts->prefix, opts->redis.host, opts->redis.user, opts->redis.password,
-                           opts->redis.client_name};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        free((char *)texts[i]);
 }
 
 static void wake_all(flow_cache *cache)
@@ -104,6 +91,8 @@ rl_err *flow_cache_open(const flow_cache_opts *opts, flow_cache **out)
     atomic_init(&cache->recovered_ns, clock_ns() - (int64_t)(opts->ramp * 1e9));
     cache->flow.interrupt = cache_interrupt;
     own_options(cache, opts);
+    cache->cluster =
+        keyspace_cluster(&cache->opts.redis, cache->opts.redis_readers + cache->opts.workers);
     cache_flights_init(&cache->flights);
     open_breakers(cache);
     open_hdrs(cache);
@@ -155,7 +144,8 @@ bool flow_cache_close(flow_cache *cache, double seconds)
     close_breakers(cache);
     close_hdrs(cache);
     cache_local_free(cache->local);
-    free_options(&cache->opts);
+    cluster_free(cache->cluster);
+    free((char *)cache->opts.prefix);
     free(cache);
     return true;
 }

@@ -3,11 +3,12 @@
  *
  * Offers: flow_cache, a flow whose readers (one thread and one pipelined Redis connection each) look
  * up what many callers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
- * each, started when needed) load what is missing. Every protection is a switch of flow_cache_opts:
- * lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across processes,
- * negative entries, three ways to fill, timeouts, circuit breakers, stale answers on errors, a copy
- * in the process, and a cap on concurrent database reads. A load that fails while others wait with
- * it is tried once more.
+ * each, started when needed) load what is missing. Redis is one server or a cluster, whose client all
+ * of them share; a node that fails costs the accounts of its slots. Every protection is a switch of
+ * flow_cache_opts: lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across
+ * processes, negative entries, three ways to fill, timeouts, circuit breakers, stale answers on errors,
+ * a copy in the process, and a cap on concurrent database reads. A load that fails while others wait
+ * with it is tried once more.
  * Failpoints: query.enter, query.db_load, query.before_fill with the account; they block threads of
  * their own or a worker, never a reader.
  * Uses: flow, redis, mysql, fault. Thread: flow_cache_get from any; `done` is called on any, must
@@ -36,8 +37,9 @@ extern const char *const flow_cache_single_names[],
     *const flow_cache_fill_names[]; /* NULL-terminated */
 
 typedef struct flow_cache_opts {
-    redisc_opts redis; /* its timeouts are set from redis_timeout */
-    my_opts mysql;     /* likewise, from db_timeout */
+    keyspace_opts
+        redis;     /* its timeouts are set from redis_timeout, a node's rest from the breaker's */
+    my_opts mysql; /* likewise, from db_timeout */
     const char *prefix;
     int64_t ttl_ms, soft_ttl_ms, negative_ttl_ms; /* soft, negative 0: off */
     double jitter;                                /* 0..1: ttl * (1 +- jitter) */

@@ -20,17 +20,25 @@ static void bad(flow_cache *cache, cache_breaker *breaker, const char *need, rl_
         err_free(why);
 }
 
+/* One answer says nothing of a cluster's other nodes. */
 void cache_redis_good(flow_cache *cache)
 {
-    flow_up(&cache->flow, "redis");
+    if (!cache->cluster || cluster_whole(cache->cluster))
+        flow_up(&cache->flow, "redis");
     good(cache, &cache->redis_breaker, "redis");
 }
 
+/* Each node of a cluster has a breaker of its own, the client's, and one that is left alone was not asked. */
 void cache_redis_bad(flow_cache *cache, const rl_err *why)
 {
-    cache_count_up(cache, CACHE_N_REDIS_ERRORS, 1);
-    flow_down(&cache->flow, "redis", why);
-    bad(cache, &cache->redis_breaker, "redis", NULL);
+    if (!err_is(why, RL_REDIS, "NODE_RESTS")) {
+        cache_count_up(cache, CACHE_N_REDIS_ERRORS, 1);
+        flow_down(&cache->flow, "redis", why);
+    }
+    if (cache->cluster && cluster_known(cache->cluster))
+        good(cache, &cache->redis_breaker, "redis");
+    else
+        bad(cache, &cache->redis_breaker, "redis", NULL);
 }
 
 bool cache_is_refusal_name(const char *name)

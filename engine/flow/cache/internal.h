@@ -22,7 +22,7 @@
 #include "flow/cache/list.h"
 #include "flow/cache/local.h"
 #include "mysql/query.h"
-#include "redis/pipe.h"
+#include "redis/cluster/keyspace.h"
 
 typedef struct cache_lookup {
     cache_waiter waiter; /* first */
@@ -39,16 +39,16 @@ typedef struct cache_reader {
     pthread_cond_t more;
     bool asleep;
     cache_list queue;
-    redisc_conn *conn;
+    redisc_keyspace *redis;
     redisc_pipe pipe;
-    redisReply **replies;
+    redisReply **replies; /* BATCH_MAX; NULL: none came */
     cache_lookup **batch;
     rl_rng rng;
 } cache_reader;
 
 typedef struct cache_worker {
     flow_cache *cache;
-    redisc_conn *redis;
+    redisc_keyspace *redis;
     my_conn *db;
     uint64_t tokens;
     char name[64]; /* of its leases: process and worker */
@@ -79,6 +79,7 @@ typedef struct cache_turns {
 struct flow_cache {
     rl_flow flow; /* first */
     flow_cache_opts opts;
+    redisc_cluster *cluster; /* NULL: one Redis */
     cache_reader *readers;
     atomic_uint next_reader;
     cache_steps steps;

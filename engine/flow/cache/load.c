@@ -30,9 +30,9 @@ typedef struct cache_fetch {
 static bool redis_usable(cache_fetch *fetch)
 {
     cache_worker *worker = fetch->worker;
-    if (!fetch->redis || !redisc_broken(worker->redis))
+    if (!fetch->redis || keyspace_connected(worker->redis))
         return fetch->redis;
-    rl_err *err = redisc_connect(worker->redis);
+    rl_err *err = keyspace_connect(worker->redis);
     if (err)
         cache_redis_bad(worker->cache, err);
     err_free(err);
@@ -70,7 +70,7 @@ static bool run_pipe(cache_fetch *fetch, redisc_pipe *pipe, redisReply **replies
     for (int attempt = 0; attempt < 2 && redis_usable(fetch); attempt++) {
         size_t got = 0;
         err_free(err);
-        err = redisc_pipe_run(fetch->worker->redis, pipe, replies, &got);
+        err = keyspace_run(fetch->worker->redis, pipe, replies, &got);
         if (!err || got || !err_is(err, RL_REDIS, "CONNECTION_LOST"))
             break;
     }
@@ -178,15 +178,15 @@ static void run_script(cache_fetch *fetch, cache_script_id id, int nkeys, int ar
     if (!redis_usable(fetch))
         return;
     rl_err *err =
-        redisc_script_call(fetch->worker->redis, cache_script(id), nkeys, argc, argv, lens, &reply);
+        keyspace_script(fetch->worker->redis, cache_script(id), nkeys, argc, argv, lens, &reply);
     *failed = err != NULL;
     *answer = reply && reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
     freeReplyObject(reply);
-    if (err && err->fatal) {
+    bool refusal = err && cache_is_refusal_name(err->name);
+    if (err && !refusal && (err->fatal || err->retriable)) {
         redis_failed(fetch, err);
         return;
     }
-    bool refusal = err && cache_is_refusal_name(err->name);
     if (refusal)
         write_refused(fetch, err);
     else if (err)

@@ -59,15 +59,15 @@ static void write_batch(cache_reader *reader, int n)
 static rl_err *run_once(cache_reader *reader, size_t *got)
 {
     *got = 0;
-    rl_err *err = redisc_broken(reader->conn) ? redisc_connect(reader->conn) : NULL;
-    return err ? err : redisc_pipe_run(reader->conn, &reader->pipe, reader->replies, got);
+    rl_err *err = keyspace_connected(reader->redis) ? NULL : keyspace_connect(reader->redis);
+    return err ? err : keyspace_run(reader->redis, &reader->pipe, reader->replies, got);
 }
 
 /* A connection that lay idle while the server was restarted is lost at its next use: that alone
  * is no failure of the server. */
 static rl_err *run_batch(cache_reader *reader, int n, size_t *got)
 {
-    bool fresh = redisc_broken(reader->conn) != NULL;
+    bool fresh = !keyspace_connected(reader->redis);
     write_batch(reader, n);
     rl_err *err = run_once(reader, got);
     if (fresh || *got || !err_is(err, RL_REDIS, "CONNECTION_LOST"))
@@ -77,24 +77,25 @@ static rl_err *run_batch(cache_reader *reader, int n, size_t *got)
 }
 
 /* The first reply by which the server says that it cannot be asked just now; NULL: there is none. */
-static rl_err *refusal_in(redisReply *const *replies, size_t got)
+static rl_err *refusal_in(redisReply *const *replies, int n)
 {
-    for (size_t i = 0; i < got; i++)
-        if (cache_is_refusal(replies[i]))
+    for (int i = 0; i < n; i++)
+        if (replies[i] && cache_is_refusal(replies[i]))
             return redisc_reply_err(replies[i]);
     return NULL;
 }
 
-/* Asks Redis for the batch; how many replies came. */
-static size_t ask(cache_reader *reader, int n)
+/* Asks Redis for the batch. */
+static void ask(cache_reader *reader, int n)
 {
     flow_cache *cache = reader->cache;
     size_t got = 0;
     if (!cache_breaker_allow(&cache->redis_breaker, clock_ns()))
-        return 0;
+        return;
     rl_err *err = run_batch(reader, n, &got);
+    rl_assert(got <= (size_t)n);
     if (!err)
-        err = refusal_in(reader->replies, got);
+        err = refusal_in(reader->replies, n);
     cache_count_up(cache, CACHE_N_REDIS_BATCHES, 1);
     cache_count_up(cache, CACHE_N_REDIS_LOOKUPS, (int64_t)got);
     if (err)
@@ -102,15 +103,14 @@ static size_t ask(cache_reader *reader, int n)
     else
         cache_redis_good(cache);
     err_free(err);
-    return got;
 }
 
 static void look_up(cache_reader *reader, int n)
 {
-    size_t got = ask(reader, n);
-    rl_assert(got <= (size_t)n);
-    for (size_t i = 0; i < (size_t)n; i++) {
-        redisReply *reply = i < got ? reader->replies[i] : NULL;
+    memset(reader->replies, 0, (size_t)n * sizeof *reader->replies);
+    ask(reader, n);
+    for (int i = 0; i < n; i++) {
+        redisReply *reply = reader->replies[i];
         bool said = reply && !cache_is_refusal(reply);
         cache_judge(reader->cache, reader->batch[i], said ? reply : NULL, &reader->rng);
         freeReplyObject(reply);
@@ -119,9 +119,9 @@ static void look_up(cache_reader *reader, int n)
 
 /* An idle reader mends its connection by itself, so that health shows the server and not the last
  * caller's luck. */
-static void connect_idle(cache_reader *reader)
+static void mend_idle(cache_reader *reader)
 {
-    rl_err *err = redisc_connect(reader->conn);
+    rl_err *err = keyspace_check(reader->redis);
     if (err)
         flow_down(&reader->cache->flow, "redis", err);
     else
@@ -133,15 +133,15 @@ static void reader_main(void *arg)
 {
     cache_reader *reader = arg;
     rl_flow *flow = &reader->cache->flow;
-    connect_idle(reader);
+    mend_idle(reader);
     for (;;) {
         int n = take_batch(reader);
         if (n > 0)
             look_up(reader, n);
         else if (flow_stopping(flow))
             return;
-        else if (redisc_broken(reader->conn))
-            connect_idle(reader);
+        else if (!keyspace_whole(reader->redis))
+            mend_idle(reader);
     }
 }
 
@@ -151,7 +151,7 @@ static void reader_open(flow_cache *cache, cache_reader *reader, int i)
     reader->cache = cache;
     pthread_mutex_init(&reader->lock, NULL);
     cond_init(&reader->more);
-    reader->conn = redisc_new(&cache->opts.redis);
+    reader->redis = keyspace_new(&cache->opts.redis, cache->cluster);
     reader->batch = mem_alloc(BATCH_MAX * sizeof *reader->batch);
     reader->replies = mem_alloc(BATCH_MAX * sizeof(redisReply *));
     rng_init(&rng, cache->opts.seed);
@@ -189,7 +189,7 @@ void cache_readers_wake(flow_cache *cache)
 void cache_readers_interrupt(flow_cache *cache)
 {
     for (int i = 0; i < reader_count(cache); i++)
-        redisc_cancel(cache->readers[i].conn);
+        keyspace_cancel(cache->readers[i].redis);
 }
 
 void cache_readers_close(flow_cache *cache)
@@ -198,7 +198,7 @@ void cache_readers_close(flow_cache *cache)
         cache_reader *reader = &cache->readers[i];
         for (cache_waiter *waiter; (waiter = cache_list_take(&reader->queue));)
             cache_judge(cache, (cache_lookup *)waiter, NULL, &reader->rng);
-        redisc_free(reader->conn);
+        keyspace_free(reader->redis);
         redisc_pipe_free(&reader->pipe);
         free(reader->batch);
         free(reader->replies);

@@ -60,23 +60,24 @@ static const char *const key_nouns[] = {
 
 bool cache_prefix_fits(const char *prefix)
 {
-    return strlen(prefix) + sizeof "account:-9223372036854775808" <= CACHE_KEY_MAX;
+    return strlen(prefix) + sizeof "account:{-9223372036854775808}" <= CACHE_KEY_MAX;
 }
 
 /* Without printf, since every lookup has one. */
 size_t cache_key(char out[CACHE_KEY_MAX], const char *prefix, cache_key_kind kind, int64_t account)
 {
-    char digits[24], *at = digits + sizeof digits;
+    char tag[24], *at = tag + sizeof tag;
+    *--at = '}';
     uint64_t n = account < 0 ? 0 - (uint64_t)account : (uint64_t)account;
     do
         *--at = (char)('0' + n % 10);
     while (n /= 10);
     if (account < 0)
         *--at = '-';
+    *--at = '{';
     *--at = ':';
     const char *parts[] = {prefix, key_nouns[kind], at};
-    size_t lens[] = {strlen(prefix), strlen(key_nouns[kind]),
-                     (size_t)(digits + sizeof digits - at)};
+    size_t lens[] = {strlen(prefix), strlen(key_nouns[kind]), (size_t)(tag + sizeof tag - at)};
     size_t len = 0;
     for (int i = 0; i < 3; i++) {
         size_t fits = lens[i] < CACHE_KEY_MAX - 1 - len ? lens[i] : CACHE_KEY_MAX - 1 - len;
@@ -293,15 +294,11 @@ static void call_of(script_call *call, const char *prefix, cache_mode mode,
 
 static void add_script(redisc_pipe *pipe, const script_call *call, bool whole)
 {
-    const redisc_script *script = cache_script(call->script);
-    char nkeys[8];
-    snprintf(nkeys, sizeof nkeys, "%d", call->nkeys);
-    redisc_pipe_begin(pipe, call->argc + 3);
-    redisc_pipe_arg(pipe, whole ? "EVAL" : "EVALSHA", whole ? 4 : 7);
-    redisc_pipe_arg(pipe, whole ? script->source : script->sha, whole ? script->len : 40);
-    redisc_pipe_arg(pipe, nkeys, strlen(nkeys));
+    size_t lens[8 + CACHE_FIELD_ARGS];
     for (int i = 0; i < call->argc; i++)
-        redisc_pipe_arg(pipe, call->argv[i], strlen(call->argv[i]));
+        lens[i] = strlen(call->argv[i]);
+    redisc_script_put(pipe, cache_script(call->script), whole, call->nkeys, call->argc, call->argv,
+                      lens);
 }
 
 static void add_change(redisc_pipe *pipe, const char *prefix, cache_mode mode,
@@ -314,11 +311,6 @@ static void add_change(redisc_pipe *pipe, const char *prefix, cache_mode mode,
                         (const size_t[]){3, strlen(c.keys[0])});
     else
         add_script(pipe, &c, whole);
-}
-
-static bool unknown_script(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
 }
 
 static void count_reply(const redisReply *reply, cache_mode mode, cache_tally *tally,
@@ -340,7 +332,7 @@ static void count_reply(const redisReply *reply, cache_mode mode, cache_tally *t
 }
 
 typedef struct apply_job {
-    redisc_conn *conn;
+    redisc_keyspace *keys;
     const char *prefix;
     cache_mode mode;
     const cache_change *changes;
@@ -358,9 +350,11 @@ static rl_err *apply_some(apply_job *job, const size_t *at, size_t n, size_t *un
     size_t got = 0;
     for (size_t i = 0; i < n; i++)
         add_change(&pipe, job->prefix, job->mode, &job->changes[at ? at[i] : i], at != NULL);
-    rl_err *err = redisc_pipe_run(job->conn, &pipe, replies, &got);
-    for (size_t i = 0; i < got; i++) {
-        if (!at && unknown_script(replies[i]))
+    rl_err *err = keyspace_run(job->keys, &pipe, replies, &got);
+    for (size_t i = 0; i < n; i++) {
+        if (!replies[i])
+            continue;
+        if (!at && redisc_script_unknown(replies[i]))
             unknown[(*n_unknown)++] = i;
         else
             count_reply(replies[i], job->mode, job->tally, &job->first);
@@ -371,12 +365,12 @@ static rl_err *apply_some(apply_job *job, const size_t *at, size_t n, size_t *un
     return err;
 }
 
-rl_err *cache_apply(redisc_conn *conn, const char *prefix, cache_mode mode,
+rl_err *cache_apply(redisc_keyspace *keys, const char *prefix, cache_mode mode,
                     const cache_change *changes, size_t n, cache_tally *tally)
 {
     if (mode == CACHE_MODE_NONE || n == 0)
         return NULL;
-    apply_job job = {conn, prefix, mode, changes, tally, NULL};
+    apply_job job = {keys, prefix, mode, changes, tally, NULL};
     size_t *unknown = mem_alloc(n * sizeof *unknown), n_unknown = 0;
     rl_err *err = apply_some(&job, NULL, n, unknown, &n_unknown);
     if (!err && n_unknown)

@@ -4,7 +4,7 @@
  * (their texts are lua/redis/<name>.lua, lua/rlab/cache.lua speaks the same to Lua) and
  * cache_apply, what a writer does to the cache after a change.
  *
- *   <prefix>account:<id>   an entry, a HASH with the fields
+ *   <prefix>account:{<id>} an entry, a HASH with the fields
  *       balance   decimal; absent in a tombstone and in a negative entry
  *       version   20 digits, zero-padded, so that text compares as numbers do (a double would lose
  *                 the last bit at 2^53)
@@ -14,19 +14,19 @@
  *       cost      what the load took, us
  *       state     "none": the account does not exist; "tombstone": invalidated at this version;
  *                 absent: a value
- *   <prefix>lease:<id>     the token of whoever may fill, SET NX PX
- *   <prefix>latest:<id>    a HASH version, event: what the wrong script of two steps writes beside
+ *   <prefix>lease:{<id>}   the token of whoever may fill, SET NX PX
+ *   <prefix>latest:{<id>}  a HASH version, event: what the wrong script of two steps writes beside
  *
- * Uses: redis/pipe, redis/script, base/embed. Thread: any; scripts are constant after the first
+ * The braces give an account's keys one slot of a Redis Cluster: a script may have them all.
+ *
+ * Uses: redis/cluster/keyspace, redis/script, base/embed. Thread: any; scripts are constant after the first
  * call. */
 #ifndef RL_FLOW_CACHE_SCRIPTS_H
 #define RL_FLOW_CACHE_SCRIPTS_H
 
 #include <stdint.h>
 
-#include "redis/conn.h"
-#include "redis/pipe.h"
-#include "redis/script.h"
+#include "redis/cluster/keyspace.h"
 
 enum { CACHE_KEY_MAX = 256, CACHE_VERSION_DIGITS = 20, CACHE_TOMBSTONE_MS = 5000 };
 enum { CACHE_FIELD_ARGS = 14 }; /* the most that cache_entry_args fills */
@@ -104,10 +104,10 @@ typedef struct cache_tally {
     uint64_t written, refused, missing, failed;
 } cache_tally;
 
-/* Carries the changes to the cache in one pipeline, in their order. An error reply counts as
- * failed and the first one is returned after all others were tried; a broken connection is
+/* Carries the changes to the cache in one pipeline, an account's in their order. An error reply counts as
+ * failed and the first one is returned after all others were tried; a server that does not answer is
  * returned at once, what was carried out is unknown then. */
-rl_err *cache_apply(redisc_conn *conn, const char *prefix, cache_mode mode,
+rl_err *cache_apply(redisc_keyspace *keys, const char *prefix, cache_mode mode,
                     const cache_change *changes, size_t n, cache_tally *tally);
 
 #endif

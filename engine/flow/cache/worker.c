@@ -141,7 +141,7 @@ static void probe_main(void *arg)
 static void worker_open(flow_cache *cache, cache_worker *worker, int i)
 {
     worker->cache = cache;
-    worker->redis = redisc_new(&cache->opts.redis);
+    worker->redis = keyspace_new(&cache->opts.redis, cache->cluster);
     worker->db = my_conn_new(&cache->opts.mysql);
     snprintf(worker->name, sizeof worker->name, "%d-%llx-%d", (int)getpid(),
              (unsigned long long)clock_unix_ns(), i);
@@ -169,7 +169,7 @@ rl_err *cache_workers_open(flow_cache *cache)
 void cache_workers_interrupt(flow_cache *cache)
 {
     for (int i = 0; i < cache->opts.workers; i++) {
-        redisc_cancel(cache->workers.list[i].redis);
+        keyspace_cancel(cache->workers.list[i].redis);
         my_conn_cancel(cache->workers.list[i].db);
     }
     my_conn_cancel(cache->probe);
@@ -190,7 +190,7 @@ void cache_workers_close(flow_cache *cache)
         cache_answer_flight(cache, flight, CACHE_FROM_NOBODY, NULL,
                             cache_refusal("STOPPING", "the service is stopping"), true);
     for (int i = 0; i < cache->opts.workers; i++) {
-        redisc_free(workers->list[i].redis);
+        keyspace_free(workers->list[i].redis);
         my_conn_free(workers->list[i].db);
     }
     free(workers->list);

@@ -6,7 +6,6 @@
 #include "base/deadline.h"
 #include "base/uuid.h"
 #include "flow/consume/internal.h"
-#include "redis/pipe.h"
 
 /* A prefix is as long as cache_prefix_fits allows. */
 enum { DEDUP_KEY_MAX = CACHE_KEY_MAX + sizeof "dedup:" + UUID_LEN };
@@ -30,7 +29,8 @@ static bool until_redis_answers(consume_worker *w, const consume_permit *permit,
             err = attempt(w, arg);
         *out = err;
         if (!err || !redis_is_out(err)) {
-            flow_up(&w->consume->flow, "redis");
+            if (keyspace_whole(w->redis)) /* one answer says nothing of a cluster's other nodes */
+                flow_up(&w->consume->flow, "redis");
             return !err;
         }
         flow_down(&w->consume->flow, "redis", err);
@@ -46,7 +46,7 @@ static bool until_redis_answers(consume_worker *w, const consume_permit *permit,
 typedef struct dedup_job {
     consume_item **list;
     int n;
-    bool *fresh;
+    bool *known, *fresh; /* the answer, which a second question would change */
 } dedup_job;
 
 static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_item *item)
@@ -61,6 +61,24 @@ static void put_set(redisc_pipe *pipe, const consume_worker *w, const consume_it
     redisc_pipe_add(pipe, 6, argv, lens);
 }
 
+static rl_err *take_answers(dedup_job *job, redisReply **replies)
+{
+    rl_err *err = NULL;
+    for (int i = 0, k = 0; i < job->n; i++) {
+        redisReply *reply = job->known[i] ? NULL : replies[k++];
+        if (!reply)
+            continue;
+        bool refused = reply->type == REDIS_REPLY_ERROR;
+        job->known[i] = !refused;
+        job->fresh[i] = reply->type == REDIS_REPLY_STATUS;
+        if (refused && !err)
+            err = redisc_reply_err(reply);
+        freeReplyObject(reply);
+    }
+    return err;
+}
+
+/* Of those whose answer is not known yet. */
 static rl_err *set_keys(consume_worker *w, void *arg)
 {
     dedup_job *job = arg;
@@ -68,16 +86,15 @@ static rl_err *set_keys(consume_worker *w, void *arg)
     redisReply **replies = mem_zero((size_t)job->n * sizeof(redisReply *));
     size_t got = 0;
     for (int i = 0; i < job->n; i++)
-        put_set(&pipe, w, job->list[i]);
-    rl_err *err = redisc_pipe_run(w->redis, &pipe, replies, &got);
-    for (size_t i = 0; i < got; i++) {
-        job->fresh[i] = replies[i]->type == REDIS_REPLY_STATUS;
-        if (!err && replies[i]->type == REDIS_REPLY_ERROR)
-            err = redisc_reply_err(replies[i]);
-        freeReplyObject(replies[i]);
-    }
+        if (!job->known[i])
+            put_set(&pipe, w, job->list[i]);
+    rl_err *err = keyspace_run(w->redis, &pipe, replies, &got);
+    rl_err *refusal = take_answers(job, replies);
     free(replies);
     redisc_pipe_free(&pipe);
+    if (!err)
+        return refusal;
+    err_free(refusal);
     return err;
 }
 
@@ -85,6 +102,7 @@ void consume_dedup_redis(consume_worker *w, const consume_permit *permit, consum
                          int n)
 {
     dedup_job job = {.list = mem_alloc((size_t)n * sizeof(consume_item *)),
+                     .known = mem_zero((size_t)n * sizeof(bool)),
                      .fresh = mem_zero((size_t)n * sizeof(bool))};
     rl_err *err = NULL;
     for (int i = 0; i < n; i++)
@@ -104,6 +122,7 @@ void consume_dedup_redis(consume_worker *w, const consume_permit *permit, consum
     }
     err_free(err);
     free(job.list);
+    free(job.known);
     free(job.fresh);
 }
 

@@ -290,10 +290,10 @@ static void consume_interrupt(rl_flow *flow)
     consume_payload_stop(consume);
     my_conn_cancel(consume->probe_db);
     if (consume->probe_redis)
-        redisc_cancel(consume->probe_redis);
+        keyspace_cancel(consume->probe_redis);
     for (int i = 0; i < consume->opts.workers; i++) {
         my_conn_cancel(consume->workers[i].db);
-        redisc_cancel(consume->workers[i].redis);
+        keyspace_cancel(consume->workers[i].redis);
     }
     pthread_mutex_lock(&consume->lock);
     pthread_cond_broadcast(&consume->ask_change);
@@ -307,7 +307,7 @@ static void consume_worker_open(flow_consume *consume, int i)
     w->permit.flow = &consume->flow;
     w->index = i;
     w->db = my_conn_new(&consume->opts.mysql);
-    w->redis = redisc_new(&consume->opts.redis);
+    w->redis = keyspace_new(&consume->opts.redis, consume->cluster);
     w->count = flow_counters_new(&consume->flow, CONSUME_N);
     for (int h = 0; h < CONSUME_H; h++)
         flow_hdr_open(&w->hist[h]);
@@ -325,7 +325,7 @@ static void consume_worker_close(consume_worker *w)
     if (w->producer)
         kafka_producer_close(w->producer);
     my_conn_free(w->db);
-    redisc_free(w->redis);
+    keyspace_free(w->redis);
     for (int h = 0; h < CONSUME_H; h++)
         flow_hdr_close(&w->hist[h]);
     consume_sums_free(&w->sums);
@@ -347,6 +347,7 @@ static void consume_free(flow_consume *consume)
     consume_payload_close(consume);
     rd_kafka_conf_destroy(consume->opts.producer);
     free_texts(&consume->opts);
+    cluster_free(consume->cluster);
     free(consume->workers);
     free(consume->all);
     pthread_cond_destroy(&consume->ask_change);
@@ -392,6 +393,7 @@ rl_err *flow_consume_open(flow_consume_opts *opts, flow_consume **out)
     consume->flow.interrupt = consume_interrupt;
     pthread_mutex_init(&consume->lock, NULL);
     pthread_mutex_init(&consume->shared.lock, NULL);
+    consume->cluster = keyspace_cluster(&consume->opts.redis, consume->opts.workers);
     consume->workers = mem_zero((size_t)consume->opts.workers * sizeof *consume->workers);
     for (int i = 0; i < consume->opts.workers; i++)
         consume_worker_open(consume, i);

@@ -18,7 +18,7 @@
 #include "flow/core.h"
 #include "kafka/client.h"
 #include "mysql/conn.h"
-#include "redis/conn.h"
+#include "redis/cluster/keyspace.h"
 
 typedef struct flow_consume flow_consume;
 
@@ -62,7 +62,7 @@ typedef struct flow_consume_delay {
 typedef struct flow_consume_opts {
     rd_kafka_conf_t *consumer, *producer; /* taken by flow_consume_open, also when it fails */
     my_opts mysql;
-    redisc_opts redis;
+    keyspace_opts redis;
     const char *topic, *consumer_name, *member;
     const char *dlq; /* NULL: a record that fails for good is tried until it does not */
     flow_consume_delay delays[CONSUME_DELAYS_MAX]; /* of the first failure, the second, ... */

@@ -124,7 +124,7 @@ struct consume_worker {
     consume_permit permit; /* of what it does for no part */
     int index;
     my_conn *db;
-    redisc_conn *redis;
+    redisc_keyspace *redis;
     kafka_producer *producer; /* NULL until a record fails */
     flow_counters *count;
     flow_hdr hist[CONSUME_H];
@@ -230,7 +230,8 @@ struct flow_consume {
     consume_worker *workers;
     atomic_int working; /* threads besides the poller */
     my_conn *probe_db;
-    redisc_conn *probe_redis; /* NULL: nothing needs Redis */
+    redisc_cluster *cluster;      /* NULL: one Redis */
+    redisc_keyspace *probe_redis; /* NULL: nothing needs Redis */
     consume_shared shared;
     registry_schemas *schemas; /* NULL: the values are JSON */
     avro_form *reader;

@@ -58,7 +58,5 @@ void consume_db_failed(consume_worker *w, const rl_err *err)
 
 rl_err *consume_redis(consume_worker *w)
 {
-    if (!redisc_broken(w->redis))
-        return NULL;
-    return redisc_connect(w->redis);
+    return keyspace_connected(w->redis) ? NULL : keyspace_connect(w->redis);
 }

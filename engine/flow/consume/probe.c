@@ -32,22 +32,11 @@ static rl_err *probe_mysql(my_conn *db)
     return my_conn_broken(db) ? my_conn_connect(db) : my_conn_ping(db);
 }
 
-static rl_err *probe_redis(redisc_conn *redis)
-{
-    redisReply *reply = NULL;
-    if (redisc_broken(redis))
-        return redisc_connect(redis);
-    rl_err *err = redisc_callf(redis, &reply, "PING");
-    if (!err)
-        freeReplyObject(reply);
-    return err;
-}
-
-static void ask_all(flow_consume *consume, my_conn *db, redisc_conn *redis)
+static void ask_all(flow_consume *consume, my_conn *db, redisc_keyspace *redis)
 {
     report_health(consume, "mysql", probe_mysql(db));
     if (redis)
-        report_health(consume, "redis", probe_redis(redis));
+        report_health(consume, "redis", keyspace_check(redis));
     if (!flow_stopping(&consume->flow))
         report_health(consume, "kafka", probe_kafka(consume));
 }
@@ -56,17 +45,17 @@ static void ask_all(flow_consume *consume, my_conn *db, redisc_conn *redis)
 void consume_probe_open(flow_consume *consume)
 {
     my_opts mysql = consume->opts.mysql;
-    redisc_opts redis = consume->opts.redis;
+    keyspace_opts redis = consume->opts.redis;
     mysql.connect_timeout = mysql.read_timeout = probe_s;
-    redis.connect_timeout = redis.timeout = probe_s;
+    redis.conn.connect_timeout = redis.conn.timeout = probe_s;
     consume->probe_db = my_conn_new(&mysql);
-    consume->probe_redis = consume_uses_redis(consume) ? redisc_new(&redis) : NULL;
+    consume->probe_redis = consume_uses_redis(consume) ? keyspace_new(&redis, NULL) : NULL;
 }
 
 void consume_probe_close(flow_consume *consume)
 {
     my_conn_free(consume->probe_db);
-    redisc_free(consume->probe_redis);
+    keyspace_free(consume->probe_redis);
 }
 
 void consume_probe(void *arg)

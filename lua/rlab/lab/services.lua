@@ -13,13 +13,15 @@ local M = {}
 
 local Service = children.class()
 
+local function has_cache(lab) return lab.stack.redis or lab.stack.redis_cluster end
+
 -- What a service is told of the arm, as far as it has such an option and its settings do not say otherwise.
 local own_settings = {
   topic = function(lab) return lab:event_topic() end,
   group = function(lab, name) return name == "replay" and lab:name "replay" or lab:group() end,
-  prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
+  prefix = function(lab) return has_cache(lab) and lab:prefix() or nil end,
   registry = function(lab) return lab.stack.registry and lab.stack.registry.url end,
-  cache_prefix = function(lab) return lab.stack.redis and lab:prefix() or nil end,
+  cache_prefix = function(lab) return has_cache(lab) and lab:prefix() or nil end,
 }
 
 local merged = tables.merged
@@ -54,7 +56,21 @@ local function arms_settings(lab, name, given, tag)
   return settings
 end
 
-local function addresses(lab, via_proxy)
+local function cluster_url(lab)
+  local at = lab.stack.redis_cluster
+  if not at then error("redis = \"cluster\": the experiment's needs have no redis-cluster", 0) end
+  lab.run.ledger:add("cluster-keys", lab.run.namespace)
+  return "redis-cluster://" .. table.concat(at.nodes, ",")
+end
+
+-- redis = "cluster": the stack's Redis Cluster, also where both are there.
+local function redis_url(lab, wire, given)
+  local at = lab.stack.redis
+  if given == "cluster" or not at then return cluster_url(lab) end
+  return ("redis://%s/0"):format(wire.redis or at.host .. ":" .. at.port)
+end
+
+local function addresses(lab, via_proxy, settings)
   local wire = via_proxy and lab:wire() or {}
   local env, at = {}, lab.stack.mysql
   if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
@@ -62,9 +78,8 @@ local function addresses(lab, via_proxy)
     env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password,
       wire.mysql or at.host .. ":" .. at.port, lab:schema())
   end
-  if lab.stack.redis then
-    env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis
-      or lab.stack.redis.host .. ":" .. lab.stack.redis.port)
+  if has_cache(lab) or settings.redis == "cluster" then
+    env.RLAB_REDIS = redis_url(lab, wire, settings.redis)
   end
   return env
 end
@@ -78,7 +93,7 @@ local function spawn(lab, name, settings, opts, tag, instance)
     cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance,
       "--failpoints",
       "--die-with-parent", tostring(process.self()) },
-    env = addresses(lab, opts.via_proxy),
+    env = addresses(lab, opts.via_proxy, settings),
   }, opts)
   service.kind, service.settings, service.opts, service.instance = name, settings, opts, instance
   return service

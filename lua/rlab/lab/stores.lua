@@ -168,15 +168,24 @@ function M.registry(lab)
   return lab.registry_client
 end
 
+-- Of a cluster each primary knows its own keys.
+local function caches(lab)
+  if lab.stack.redis then return { lab:redis() } end
+  local list = {}
+  for i, node in ipairs(lab:cluster():primaries()) do list[i] = node.conn end
+  return list
+end
+
 -- cache() -> rows {key, balance, version, state, stored_as = the key in Redis} of the accounts in the arm's
 --   part of Redis
 function M.cache(lab)
-  local redis = lab:redis()
   local list = {}
   local cache, prefix = require "rlab.cache", lab:prefix()
-  for id, entry in pairs(must(cache.all(redis, prefix))) do
-    list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state,
-      stored_as = cache.key(prefix, id) }
+  for _, redis in ipairs(caches(lab)) do
+    for id, entry in pairs(must(cache.all(redis, prefix))) do
+      list[#list + 1] = { key = id, balance = entry.balance, version = entry.version, state = entry.state,
+        stored_as = cache.key(prefix, id) }
+    end
   end
   table.sort(list, function(a, b) return a.key < b.key end)
   return list

@@ -69,16 +69,29 @@ local function as_mysql(value)
     database = schema ~= "" and schema or nil }
 end
 
+local function one_redis(address)
+  local host, port, db = address:match "^([^:/]+):?(%d*)/?(%d*)$"
+  return host and { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0 }
+end
+
+-- Those of a Redis Cluster that are asked first.
+local function some_nodes(address)
+  for node in (address .. ","):gmatch "(.-)," do
+    if not node:find "^[^:/]+:%d+$" then return nil end
+  end
+  return { nodes = address }
+end
+
 local function as_redis(value)
-  local rest = tostring(value):match "^redis://(.*)$"
-  if not rest then return nil end
+  local kind, rest = tostring(value):match "^(redis[%a-]*)://(.*)$"
+  local read = ({ redis = one_redis, ["redis-cluster"] = some_nodes })[kind]
+  if not read then return nil end
   local login, address = rest:match "^(.*)@([^@]*)$"
-  local host, port, db = (address or rest):match "^([^:/]+):?(%d*)/?(%d*)$"
-  if not host then return nil end
+  local at = read(address or rest)
+  if not at then return nil end
   local user, password = (login or ""):match "^([^:]*):?(.*)$"
-  return { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0,
-    user = user ~= "" and user or nil,
-    password = password ~= "" and password or nil }
+  at.user, at.password = user ~= "" and user or nil, password ~= "" and password or nil
+  return at
 end
 
 local types = {
@@ -94,7 +107,7 @@ local types = {
   pairs = { read = as_pairs, expected = '"key=value,key=value"' },
   list = { read = as_list, expected = '"one,two"' },
   mysql = { read = as_mysql, expected = '"mysql://user:password@host:port/schema"' },
-  redis = { read = as_redis, expected = '"redis://host:port/db"' },
+  redis = { read = as_redis, expected = '"redis://host:port/db" or "redis-cluster://host:port,..."' },
 }
 
 -- mysql_url("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
@@ -128,7 +141,8 @@ local function common(description)
     { name = "mysql", type = "mysql", default = default_mysql, shown = "the local stack's",
       help = "mysql://user:password@host:port/schema" },
     { name = "redis", type = "redis", default = default_redis, shown = "the local stack's",
-      help = "redis://[user:password@]host:port/db" },
+      help = "redis://[user:password@]host:port/db; of the nodes of a Redis Cluster, some of \z
+        them: redis-cluster://[user:password@]host:port,host:port" },
     { name = "log_level", type = "enum", values = { "debug", "info", "warn", "error", "off" },
       default = "info", help = "least level that is logged" },
     { name = "failpoints", type = "bool", default = false, env = false,

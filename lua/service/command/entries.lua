@@ -11,6 +11,7 @@ local json = require "rlab.json"
 local publish = require "service.command.publish"
 local redis = require "rlab.redis"
 local task = require "rlab.task"
+local usage = require "rlab.usage" "service command: "
 local uuid = require "rlab.uuid"
 
 local M = {}
@@ -269,7 +270,10 @@ function M.install(ctx)
     while state.running > 0 do state.freed:wait() end
   end)
   if mode ~= "outbox" then state.publisher = publish.new(ctx) end
-  if ctx.config.reserve == "redis" then state.redis = connect_redis(ctx) end
+  if ctx.config.reserve == "redis" then
+    if ctx.redis.nodes then usage "reserve = redis needs one Redis, not a Redis Cluster" end
+    state.redis = connect_redis(ctx)
+  end
   ctx:metrics(function() return metrics(state) end)
   ctx:route("POST", "/accounts/{id}/entries",
     answers.guarded(ctx, function(req) return enter(state, req) end))

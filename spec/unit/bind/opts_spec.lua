@@ -1,5 +1,6 @@
 -- What every binding's option table refuses at the edge: bind/value/opts.
 local bag = require "rlab.bag"
+local flow_cache = require "rlab.flow_cache"
 local flow_consume = require "rlab.flow_consume"
 local http = require "rlab.http"
 local mysql = require "rlab.mysql"
@@ -44,6 +45,25 @@ describe("options", function()
       "mysql.connect: tls: 'verfy' is none of off, on, verify; did you mean 'verify'?", 1, true)
     assert.error_matches(function() mysql.connect { tls = "yes please" } end,
       "mysql.connect: tls: 'yes please' is none of off, on, verify", 1, true)
+  end)
+
+  it("of a flow's Redis mean one server or the nodes of a cluster", function()
+    local function refused(at, why)
+      assert.error_matches(function()
+        flow_cache.open { redis = at, mysql = { host = "127.0.0.1", port = 1 } }
+      end, "flow_cache.open: redis: " .. why, 1, true)
+      assert.error_matches(function()
+        flow_consume.open { brokers = "127.0.0.1:1", topic = "t", group = "g", redis = at,
+          mysql = { host = "127.0.0.1", port = 1 } }
+      end, "flow_consume.open: redis: " .. why, 1, true)
+    end
+    refused({ nodes = "a:1", port = 2 }, "nodes means a Redis Cluster, which has no port")
+    refused({ nodes = "a:1", db = 0 }, "nodes means a Redis Cluster, which has no db")
+    refused({ nodes = "a:1", replicas = true }, "unknown option 'replicas'")
+    refused({ nodes = "a:1", user = "u" }, "a user needs a password")
+    for _, none in ipairs { "", " , ", {} } do refused({ nodes = none }, 'nodes = "host:port,host:port"') end
+    assert.error_matches(function() redis.cluster { nodes = {} } end, "redis.cluster: nodes = ", 1, true)
+    assert.error_matches(function() redis.cluster { nodes = { true } } end, "a list of", 1, true)
   end)
 
   it("leave nothing behind when a later one is refused", function() -- the sanitizer looks

@@ -88,6 +88,13 @@ describe("service options", function()
     assert.same({ host = "db", port = 3307, user = "u", password = "p%w", database = "s1" }, config.mysql)
     assert.same({ host = "cache", port = 6380, db = 2, password = "pw" }, config.redis)
     assert.equal(3306, resolve({ "--mysql", "mysql://u@db" }).mysql.port)
+    assert.same({ nodes = "a:1,b:2" }, resolve({ "--redis", "redis-cluster://a:1,b:2" }).redis)
+    assert.same({ nodes = "a:1", user = "u", password = "p,@" },
+      resolve({ "--redis", "redis-cluster://u:p,@@a:1" }).redis)
+    for _, rest in ipairs { "-cluster://", "-cluster://a", "-cluster://a:1,", "-cluster://a:1/0",
+      "-cluster://a:1,,b:2", "-clstr://a:1", "s://a" } do
+      assert.matches("redis://host:port/db", failure_of { "--redis", "redis" .. rest }, 1, true)
+    end
   end)
 
   it("say what is wrong, where, and what was meant", function()

@@ -3,10 +3,11 @@ local where = { "r: connection, of rlab.redis", "prefix: string, of the keys", "
 
 return {
   module = "cache", kind = "module",
-  doc = "The cache of accounts as the services keep it. An entry is the hash <prefix>account:<id> with \z
+  doc = "The cache of accounts as the services keep it. An entry is the hash <prefix>account:{<id>} with \z
     balance, version (20 digits, so that text compares as numbers do), stored, expires, soft (ms since \z
     1970), cost (us of the load) and state (none: no such account; tombstone: invalidated at that \z
-    version). <prefix>lease:<id> is the token of the reader who may fill it.",
+    version). <prefix>lease:{<id>} is the token of the reader who may fill it. In a Redis Cluster the \z
+    braces give both one slot.",
   functions = {
     { "key", "cache.key(prefix, account) -> string", "The key of an entry.",
       params = { where[2], where[3] } },

@@ -77,7 +77,8 @@ local experiment = {
           "Runs a service (rlab service NAME) in a process of its own with the arm's topic, group, schema \z
             and key prefix; returns when it is ready.",
           params = { 'name: string, "command", "relay", "consumer", "query" or "replay"',
-            "settings: table, its options by name; they win over the arm's own",
+            'settings: table, its options by name; they win over the arm\'s own; redis = "cluster" is the \z
+              stack\'s Redis Cluster',
             "must_fire: table, { point = expression }; unless just those hits acted the arm is inconclusive",
             "failpoints: table, the same without that duty",
             "via_proxy: boolean, it dials the stores through the proxy",

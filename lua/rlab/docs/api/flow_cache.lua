@@ -9,7 +9,8 @@ return {
       "Starts it; the servers are connected to in the background (see cache:health()). A wrong option \z
         raises.",
       params = {
-        "redis: table, as redis.connect takes it, but for the timeouts",
+        "redis: table, as redis.connect takes it, but for the timeouts; of a Redis Cluster nodes, user and \z
+          password as redis.cluster takes them: a node that fails `breaker` times in a row is left alone",
         "mysql: table, as mysql.connect takes it, likewise",
         'prefix: string = "", of the keys', 'ttl: duration = "60s", of an entry',
         "jitter: number = 0, spreads it: ttl times 1 +- jitter",

@@ -9,7 +9,8 @@ return {
         option raises.",
       params = {
         "brokers: string", "topic: string", "group: string", "mysql: table, as mysql.connect takes it",
-        "redis: table, as redis.connect takes it",
+        "redis: table, as redis.connect takes it; of a Redis Cluster nodes, user, password and timeouts as \z
+          redis.cluster takes them",
         "consumer, producer: table, properties of librdkafka",
         "consumer_name: string, in processed_event and consumer_offset; the group by default",
         'member: string = "consumer-1", in effect_log', 'retry: string, "5s:topic,1m:topic", by delay',

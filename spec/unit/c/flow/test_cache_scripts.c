@@ -14,19 +14,19 @@ static void keys(void **state)
 {
     (void)state;
     char key[CACHE_KEY_MAX];
-    assert_int_equal(cache_key(key, "p:", CACHE_KEY_ACCOUNT, 17), strlen("p:account:17"));
-    assert_string_equal(key, "p:account:17");
+    assert_int_equal(cache_key(key, "p:", CACHE_KEY_ACCOUNT, 17), strlen("p:account:{17}"));
+    assert_string_equal(key, "p:account:{17}");
     cache_key(key, "", CACHE_KEY_LEASE, -1);
-    assert_string_equal(key, "lease:-1");
+    assert_string_equal(key, "lease:{-1}");
     char prefix[CACHE_KEY_MAX];
     memset(prefix, 'x', sizeof prefix);
     prefix[CACHE_KEY_MAX - 1] = '\0';
     assert_false(cache_prefix_fits(prefix));
     assert_int_equal(cache_key(key, prefix, CACHE_KEY_LATEST, 1), CACHE_KEY_MAX - 1);
-    prefix[CACHE_KEY_MAX - 29] = '\0';
+    prefix[CACHE_KEY_MAX - 31] = '\0';
     assert_true(cache_prefix_fits(prefix));
     cache_key(key, prefix, CACHE_KEY_ACCOUNT, INT64_MIN);
-    assert_string_equal(key + strlen(prefix), "account:-9223372036854775808");
+    assert_string_equal(key + strlen(prefix), "account:{-9223372036854775808}");
 }
 
 /* A reply as the server would send it, from field, value, ... */
