@@ -206,12 +206,16 @@ local function ask_once(m)
   return heard
 end
 
+local busy = { "for a processor", "too busy", "stood still" }
+
 -- Where the machine was too busy for an answer there was none: once more.
 local function ask(m)
   local heard = ask_once(m)
-  local busy = heard.code == 3 and heard.reasons
-    and (heard.reasons:find("for a processor", 1, true) or heard.reasons:find("too busy", 1, true))
-  return busy and ask_once(m) or heard
+  local function says(words) return heard.reasons and heard.reasons:find(words, 1, true) end
+  for _, words in ipairs(heard.code == 3 and busy or {}) do
+    if says(words) then return ask_once(m) end
+  end
+  return heard
 end
 
 local function any(list, f)
