@@ -152,11 +152,12 @@ function M:effects()
   return found
 end
 
--- committed(topic) -> sum of the group's offsets
-function M:committed(topic)
+-- committed([topic[, partition]]) -> sum of the group's offsets
+function M:committed(topic, partition)
   local sum = 0
   for _, row in ipairs(must(self.admin:group_offsets(self.group))) do
-    if row.topic == (topic or self.topic) and row.offset and row.offset > 0 then sum = sum + row.offset end
+    local asked = row.topic == (topic or self.topic) and (not partition or row.partition == partition)
+    if asked and row.offset and row.offset > 0 then sum = sum + row.offset end
   end
   return sum
 end

@@ -75,10 +75,12 @@ describe("without MySQL", function()
   for what, settings in pairs { partitions = { batch = 20 }, ["a pool"] = { commit = "pool-min" } } do
     it("SIGTERM ends it all the same, and the work comes again: " .. what, function()
       settings.mysql_timeout = "1s"
-      local service <close> = l:service("consumer", quick(settings))
-      well(service)
-      server.child:kill "STOP"
+      local service <close> = l:service("consumer", quick(settings),
+        { ["consumer.before_begin"] = "#1 pause" })
       l:publish(50)
+      ledger.until_("a record is in work", function() return #service:hits() == 1 end)
+      server.child:kill "STOP"
+      service:resume "consumer.before_begin"
       ill(service, "mysql")
       assert.equal(0, service:stop().code)
       server.child:cont()
