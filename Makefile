@@ -92,12 +92,13 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 
 tests: $(TESTS)
 
-deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL
+deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL, Valkey
 	@deps/packages.sh
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 	@deps/kafka.sh
 	@deps/flyway.sh
 	@deps/mysql.sh
+	@deps/valkey.sh || echo "  note    no Valkey, so the arm of E-010 that needs it is not run"
 
 registry: ## fetch the Schema Registry, which `rlab up registry` runs
 	@deps/registry.sh

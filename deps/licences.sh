@@ -51,6 +51,7 @@ Flyway|$FLYWAY_VERSION|Apache-2.0
 MySQL Connector/J|$MYSQL_JDBC_VERSION|GPL-2.0-only with the Universal FOSS Exception
 MySQL Community Server|Debian sid's, >= $MYSQL_MIN|GPL-2.0-only with the Universal FOSS Exception
 Redis|the distribution's|BSD-3-Clause
+Valkey, for an arm of E-010|$VALKEY_VERSION, Debian sid's|BSD-3-Clause
 Apicurio Registry|$APICURIO_VERSION|Apache-2.0 (with the jars in its archive)
 OpenJDK|the distribution's, >= 17|GPL-2.0-only with Classpath-exception-2.0
 END

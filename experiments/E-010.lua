@@ -2,6 +2,7 @@
 -- follow, a slot that moves.
 local entries = require "rlab.story.two_entries"
 local slot_move = require "rlab.story.slot_move"
+local valkey = require "rlab.story.valkey"
 
 local ACCOUNTS, ROUNDS = 60, 3 -- each with two entries; how often all are read afterwards
 local HALF = ACCOUNTS // 2     -- X: both entries on one node, in two slots; Y: on two nodes
@@ -42,7 +43,9 @@ local function measure(lab, seen)
 end
 
 local function run(lab, arm)
-  local settings, list = arm.settings, entries.place(lab, ACCOUNTS, arm.settings.tags)
+  local settings = arm.settings
+  if settings.server == "valkey" then valkey.open(lab) end
+  local list = entries.place(lab, ACCOUNTS, settings.tags)
   local reader, home = lab:cluster_client {}, lab:cluster():homes()
   local db = lab:own(must(mysql.connect(lab.stack:mysql_opts { database = lab.shared.database })))
   local one = settings.client == "one-node" and lab:cluster():primaries()[1]
@@ -51,7 +54,7 @@ local function run(lab, arm)
   entries.fill(reader, list)
   local refused = entries.invalidate(lab, client, list, settings.del)
   local seen = entries.read(reader, db, list, settings.reads or "each", ROUNDS)
-  seen.refused, seen.move = refused, settings.move and slot_move.run(lab, client) or nil
+  seen.refused, seen.move = refused, settings.move and slot_move[settings.move](lab, client) or nil
   seen.undeclared = settings.header and entries.undeclared(lab, client) or nil
   seen.cache, seen.views = entries.entries(lab, list), entries.views(db)
   seen.off_node = entries.ids(list, function(pair, word) return one and home(pair[word]) ~= one end)
@@ -122,8 +125,16 @@ local function nothing_of_the_move(lab, move)
   none(lab, "move-answers", move.wrong, move.reads, "wrong answers")
   lab.check.enough { name = "move-reads", seen = move.reads, at_least = 40, unit = "reads" }
   for _, word in ipairs { "tryagain", "asked" } do
-    lab.check.enough { name = word, seen = move.stats and move.stats[word], at_least = 1, unit = "replies" }
+    local count = move.stats and move.stats[word]
+    if move.moved_once then
+      none(lab, word, count, move.reads, "replies of a half-moved slot")
+    else
+      lab.check.enough { name = word, seen = count, at_least = 1, unit = "replies" }
+    end
   end
+  if not move.moved_once then return end
+  lab.check.equals { name = "moved-once", got = move.moved_once, want = slot_move.READERS,
+    what = "clients that met MOVED once" }:expect "holds"
 end
 
 return experiment {
@@ -145,11 +156,13 @@ return experiment {
     wrong "error-is-a-miss" { says = "MGET over slots, its error taken for a miss", del = "by-slot",
       reads = "both" },
     right "hash-tags" { says = "both keys carry the account's tag", tags = true, del = "one-del",
-      reads = "both", move = true },
+      reads = "both", move = "by_hand" },
     right "by-slot" { says = "the client groups keys by slot, follows, tries again", del = "by-slot",
-      move = true },
+      move = "by_hand" },
     right "declared-script" { says = "a script with a header, its keys declared and tagged", tags = true,
       del = "declared", header = true },
+    right "atomic-move" { says = "the slot moves in one step (Valkey 9)", tags = true, del = "one-del",
+      reads = "both", move = "in_one_step", server = "valkey" },
   },
 
   setup = setup, run = run,

@@ -42,8 +42,12 @@ atomic_fetch_add(&cluster->count.tryagain, 1);
     run = "E-010", arms = { "hash-tags" }, exit = 1, check = "move-errors" },
   { id = "cluster-arm-without-tags", mechanism = "E-010 sees keys without a tag",
     file = "experiments/E-010.lua",
-    before = [[tags = true, del = "one-del",]],
-    after = [[tags = false, del = "one-del",]],
+    before = [[
+tags = true, del = "one-del",
+      reads = "both", move = "by_hand" },]],
+    after = [[
+tags = false, del = "one-del",
+      reads = "both", move = "by_hand" },]],
     run = "E-010", arms = { "hash-tags" }, exit = 1, check = "refused" },
 
   { id = "cluster-replicas-are-not-asked", mechanism = "reads go to replicas, too",
@@ -96,6 +100,12 @@ atomic_fetch_add(&cluster->count.tryagain, 1);
     before = "load.queues[load.queues[2] and request.shard or 1]:send(request)",
     after = "load.queues[1]:send(request)",
     run = "E-011", arms = { "split-key" }, exit = 1, check = "cold-elsewhere" },
+  { id = "cluster-moved-is-forgotten", mechanism = "who was told MOVED once knows it",
+    file = "engine/redis/cluster/answer.c",
+    edits = { { "if (node && moved)", "if (node && moved && cmd->hops < 0)" },
+      { "if (moved)\n        *news", "if (moved && cmd->hops < 0)\n        *news" } },
+    run = "E-010", arms = { "atomic-move" }, exit = 1, check = "moved-once" },
+
   -- the cache of the services on a cluster
   { id = "cluster-account-keys-untagged", mechanism = "an account's keys have one slot",
     file = "engine/flow/cache/scripts.c",

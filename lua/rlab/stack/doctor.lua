@@ -44,6 +44,15 @@ local function redis_cluster(list, redis)
   end
 end
 
+local function valkey(list)
+  local found, failure = tools.valkey()
+  if found then
+    list[#list + 1] = finding("ok", "valkey", found.version .. "  " .. layout.short(found.path))
+  else
+    list[#list + 1] = finding("warn", "valkey", split(failure.message))
+  end
+end
+
 local function programs(list)
   local java = tool(list, "java", tools.java, function(j) return ("%s  %s"):format(j.version, j.path) end)
   local kafka = tool(list, "kafka", tools.kafka,
@@ -52,6 +61,7 @@ local function programs(list)
   local redis = tool(list, "redis", tools.redis,
     function(r) return ("%s  %s"):format(r.version, layout.short(r.path)) end)
   redis_cluster(list, redis)
+  valkey(list)
   if java and kafka then
     local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka }
     list[#list + 1] = archive and finding("ok", "archive", layout.short(archive))

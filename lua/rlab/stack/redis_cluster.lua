@@ -32,22 +32,28 @@ function M.slots_of(i)
   return (i - 1) * M.SLOTS // M.PRIMARIES, i * M.SLOTS // M.PRIMARIES - 1
 end
 
-local function line_of(ctx, i, me)
+local function line_of(at, i, me)
   local flags = i == me and "myself," or ""
   if i <= M.PRIMARIES then
-    return ("%s %s %smaster - 0 0 %d connected %d-%d"):format(node_id(i), address(ctx, NAMES[i]), flags, i,
-      M.slots_of(i))
+    return ("%s %s %smaster - 0 0 %d connected %d-%d"):format(node_id(i), at, flags, i, M.slots_of(i))
   end
   local of = i - M.PRIMARIES
-  return ("%s %s %sslave %s 0 0 %d connected"):format(node_id(i), address(ctx, NAMES[i]), flags, node_id(of),
-    of)
+  return ("%s %s %sslave %s 0 0 %d connected"):format(node_id(i), at, flags, node_id(of), of)
+end
+
+-- config{"127.0.0.1:16371@16381", ...}, me) -> the nodes.conf with which the me-th of these starts: three
+--   primaries, then replicas
+function M.config(addresses, me)
+  local lines = {}
+  for i, at in ipairs(addresses) do lines[i] = line_of(at, i, me) end
+  lines[#lines + 1] = ("vars currentEpoch %d lastVoteEpoch 0"):format(M.PRIMARIES)
+  return table.concat(lines, "\n") .. "\n"
 end
 
 local function first_config(ctx, me)
-  local lines = {}
-  for i = 1, COUNT do lines[i] = line_of(ctx, i, me) end
-  lines[#lines + 1] = ("vars currentEpoch %d lastVoteEpoch 0"):format(M.PRIMARIES)
-  return table.concat(lines, "\n") .. "\n"
+  local list = {}
+  for i, name in ipairs(NAMES) do list[i] = address(ctx, name) end
+  return M.config(list, me)
 end
 
 -- moved(ctx, text) -> the nodes.conf of an earlier start with the ports of this one

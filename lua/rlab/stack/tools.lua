@@ -177,4 +177,20 @@ function M.redis(floor)
   return { path = path, version = version }
 end
 
+local function valkey_at(path, root)
+  local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
+  if not version or M.older(version, M.pin "VALKEY_MIN") then return nil end
+  return { path = path, version = version, root = root }
+end
+
+-- valkey() -> {path, version, root} | nil, err: as mysql()
+function M.valkey()
+  local own = M.which("valkey-server", "/usr/sbin:/usr/local/bin")
+  local found = own and valkey_at(own)
+  local root = fs.realpath(layout.cache() .. "/valkey")
+  if not found and root then found = valkey_at(root .. "/bin/valkey-server", root) end
+  if found then return found end
+  return missing(("no valkey-server %s or newer found; run make deps"):format(M.pin "VALKEY_MIN"))
+end
+
 return M
