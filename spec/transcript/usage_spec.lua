@@ -41,6 +41,8 @@ describe("rlab on a terminal with colours", function()
     local session = pty.start { args = "status", columns = 100, env = { NO_COLOR = "" } }
     local seen = session:wait_text "rlab up"
     assert.matches("controller +down", seen)
+    assert.is_nil(seen:find("redis-cluster-1", 1, true))
+    assert.matches("down +redis%-cluster, registry, which start where they are needed", seen)
     assert.is_nil(seen:find("[", 1, true))
     session:close()
   end)

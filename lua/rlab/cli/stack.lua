@@ -156,6 +156,23 @@ local function state_class(word)
   return word == "down" and "dim" or "wrong"
 end
 
+-- awake(rows) -> the rows of the usual parts and of those that do not lie still, the other parts
+local function awake(rows)
+  local servers = require "rlab.stack.servers"
+  local wanted, shown, still = {}, {}, {}
+  for _, part in ipairs(servers.usual) do wanted[part] = true end
+  for _, row in ipairs(rows) do
+    if row.state ~= "down" then wanted[servers.of(row.server).part] = true end
+  end
+  for _, row in ipairs(rows) do
+    if wanted[servers.of(row.server).part] then shown[#shown + 1] = row end
+  end
+  for _, part in ipairs(servers.parts) do
+    if not wanted[part] then still[#still + 1] = part end
+  end
+  return shown, still
+end
+
 function status.run(args)
   local ctx = context()
   local rows = must(require("rlab.stack").status(ctx))
@@ -173,8 +190,12 @@ function status.run(args)
     columns[i] = { name = name, align = i > 2 and "right" or "left",
       format = name == "state" and painted or nil }
   end
-  print(term.grid(columns, rows, { indent = 2 }))
+  local shown, still = awake(rows)
+  print(term.grid(columns, shown, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
+  if #still > 0 then
+    print(words.line("down", table.concat(still, ", ") .. ", which start where they are needed"))
+  end
   if not ctx:any_alive() then print(words.line("note", "nothing runs; start it with: rlab up")) end
   for _, user in ipairs(require("rlab.stack.users").list(ctx.home)) do
     print(words.line("in use", ("by pid %d (%s)"):format(user.pid, user.what)))
