@@ -42,6 +42,11 @@ return {
     after = "        if (schemas->failure && schemas->asked == id)\n" ..
       "            return err_copy(schemas->failure);\n        if (!schemas->asking) {",
     spec = AVRO, it = "keeps no failure" },
+  { id = "registry-asked-by-each-thread", mechanism = "one thread asks for all",
+    file = "engine/registry/schemas.c",
+    before = "        if (!schemas->asking) {",
+    after = "        if (!schemas->asking || schemas->asked == id) {",
+    unit = "test_schemas", it = "one_asks_for_all" },
   { id = "registry-takes-any-first-byte", mechanism = "a record with an id begins with a zero",
     file = "engine/registry/schemas.c",
     before = "    if (b[0] != 0)",
