@@ -134,7 +134,7 @@ local function nothing_of_the_move(lab, move)
   end
   if not move.moved_once then return end
   lab.check.equals { name = "moved-once", got = move.moved_once, want = slot_move.READERS,
-    what = "clients that met MOVED once" }:expect "holds"
+    control = move.stats.moved, what = "clients that met MOVED once" }:expect "holds"
 end
 
 return experiment {
