@@ -7,19 +7,23 @@ local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; ke
 local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s
 local FEW = 0.2 -- reads of Redis for one that was asked for
 
-local function of(row) return row.asked > 0 and row.failed / row.asked or nil end
+-- Of all reads that came while the master stood still: how many of its own keys' failed.
+local function blast(seen)
+  local asked = seen.there.asked + seen.elsewhere.asked
+  return asked > 0 and seen.there.failed / asked or nil
+end
 
 local function percent(share) return share and ("%.0f %%"):format(100 * share) or "nobody knows how many" end
 
 local function says(seen)
-  return ("busiest node: %s of the GETs; frozen: %s of the reads fail, %d of %d cold ones elsewhere"):format(
-    percent(seen.most / seen.calls), percent(of(seen.frozen)), seen.elsewhere.failed, seen.elsewhere.asked)
+  return ("busiest node: %s of the GETs; frozen: %s of all reads fail with it, %d of %d elsewhere"):format(
+    percent(seen.most / seen.calls), percent(blast(seen)), seen.elsewhere.failed, seen.elsewhere.asked)
 end
 
 local function numbers(lab, seen)
   lab:number("busiest node", 100 * seen.most / seen.calls, "%")
   lab:number("GETs for one read", seen.calls / seen.asked)
-  lab:number("failed in the freeze", 100 * seen.frozen.failed / math.max(1, seen.frozen.asked), "%")
+  lab:number("failed with the frozen node", 100 * (blast(seen) or 0 / 0), "%")
   lab:number("failed elsewhere", seen.elsewhere.failed)
   lab:number("failed in all", seen.failed)
   lab:number("oldest answer", seen.staleness.oldest, "ms")
@@ -52,8 +56,8 @@ local checks = {}
 -- What must have been seen before anything is judged.
 local function check_floors(lab, seen, arm)
   local floors = { { "calls", seen.calls, BEFORE * (arm.settings.kept and 0.05 or 0.8), "GETs by INFO" },
-    { "in-the-freeze", seen.frozen.asked, RATE * FREEZE // 4, "reads in the freeze" },
-    { "elsewhere", seen.elsewhere.asked, 15, "reads of cold keys of other nodes" },
+    { "there", seen.there.asked, RATE * FREEZE / 10, "reads of the frozen node's keys" },
+    { "elsewhere", seen.elsewhere.asked, 15, "reads of other nodes' keys" },
     { "timeouts", seen.timeouts, 5, "timeouts at the frozen node" },
     { "writes", seen.writes, 20, "versions written" } }
   for _, row in ipairs(floors) do
@@ -75,35 +79,39 @@ local function check_share(lab, seen, arm)
     what = "the busiest node's share of the GETs is" }:expect "holds"
 end
 
--- How long a caller waits is the limit on time of all three.
-local function timed(check, want)
-  check.limit_s = hot_key.PATIENCE
-  return check:expect(want)
+local function check_blast(lab, seen, arm)
+  local wrong, failed = arm.class == "wrong", blast(seen)
+  if wrong or arm.settings.survives then
+    lab.check.bound { name = "blast", value = failed, at_most = 0.5, control = seen.there.asked,
+      what = "of all reads failed with the frozen node:" }:expect { wrong = "violated", right = "holds" }
+  end
+  if not wrong then return end
+  lab.check.bound { name = "nearly-all", value = failed, at_least = 0.85,
+    what = "of all reads failed with the frozen node:" }:expect "holds"
 end
 
-local function check_freeze(lab, seen, arm)
-  local failed = of(seen.frozen)
-  if arm.settings.survives or arm.class == "wrong" then
-    timed(lab.check.bound { name = "failed-share", value = failed, at_most = 0.5,
-      what = "failed while one master stood still:", control = seen.frozen.asked },
-      { wrong = "violated", right = "holds" })
-  end
-  if arm.class == "wrong" then
-    lab.check.bound { name = "nearly-all-fail", value = failed, at_least = 0.85,
-      what = "failed while one master stood still:" }:expect "holds"
-  end
-  timed(lab.check.equals { name = "cold-elsewhere", got = seen.elsewhere.failed, want = 0,
-    what = "reads of other nodes' cold keys failed", control = seen.elsewhere.asked },
-    { ["shared-pool"] = "violated", wrong = "holds", right = "holds" })
+-- That none fails is a matter of time, too; that most of them do is one of pools.
+local function check_elsewhere(lab, seen)
+  local row = seen.elsewhere
+  local want = { ["shared-pool"] = "violated", wrong = "holds", right = "holds" }
+  local none = lab.check.equals { name = "none-elsewhere", got = row.failed, want = 0, control = row.asked,
+    what = "reads of other nodes' keys failed" }
+  none:expect(want)
+  none.limit_s = hot_key.PATIENCE
+  lab.check.bound { name = "most-elsewhere", value = row.failed / row.asked, at_most = 0.5,
+    control = row.asked, what = "of the reads of other nodes' keys failed:" }:expect(want)
 end
 
 function checks.redis(lab, seen, arm)
   check_floors(lab, seen, arm)
   check_share(lab, seen, arm)
-  check_freeze(lab, seen, arm)
+  check_blast(lab, seen, arm)
+  check_elsewhere(lab, seen)
   if arm.settings.replicas then return end -- they follow without a promise
-  lab.check.bound { name = "staleness", value = seen.staleness.oldest, at_most = 100, unit = "ms",
-    what = "the oldest answer was", control = seen.staleness.answers }:expect "holds"
+  local age = lab.check.bound { name = "staleness", value = seen.staleness.oldest, at_most = 100,
+    unit = "ms", what = "the oldest answer was", control = seen.staleness.answers }
+  age:expect "holds"
+  age.limit_s = nil -- a slow machine makes no answer older: its age ends where it was asked for
 end
 
 function checks.kafka(lab, seen)
@@ -146,7 +154,7 @@ return experiment {
     if not (one and shared and split and kept) then return nil end
     return ("One key put %s of the reads on one node, and %s of them failed while it stood still; with one \z
       pool for all nodes so did %d of %d of cold keys elsewhere. Split in eight: %s and %s."):format(
-      percent(one.most / one.calls), percent(of(one.frozen)), shared.elsewhere.failed,
-      shared.elsewhere.asked, percent(split.most / split.calls), percent(of(split.frozen)))
+      percent(one.most / one.calls), percent(blast(one)), shared.elsewhere.failed,
+      shared.elsewhere.asked, percent(split.most / split.calls), percent(blast(split)))
   end,
 }

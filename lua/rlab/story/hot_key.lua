@@ -255,8 +255,8 @@ local function share(load, from, to, is)
   return row
 end
 
-local function all() return true end
-local function elsewhere(request) return not request.hot and request.shard ~= FROZEN end
+local function there(request) return request.shard == FROZEN end
+local function elsewhere(request) return request.shard ~= FROZEN end
 
 local function count(load, is)
   local n = 0
@@ -312,8 +312,8 @@ M.busiest_of = busiest_of
 
 local function look(load, seen, from, to)
   local certain = to - 2 * ns(M.PATIENCE) -- who came later may have been answered after it
-  seen.frozen, seen.elsewhere = share(load, from, certain, all), share(load, from, certain, elsewhere)
-  seen.timeouts = count(load, function(r) return r.shard == FROZEN and r.failed == "TIMEOUT" end)
+  seen.there, seen.elsewhere = share(load, from, certain, there), share(load, from, certain, elsewhere)
+  seen.timeouts = count(load, function(r) return there(r) and r.failed == "TIMEOUT" end)
   seen.failed, seen.writes = load.failed, #load.written
   seen.staleness = staleness(load)
 end
