@@ -72,7 +72,7 @@ under_tsan() { # COMMAND...
 }
 
 # The services' threads at work: where they meet servers, and one another.
-FLOWS=${FLOWS:-relay consumer query cache load command services_kill}
+FLOWS=${FLOWS:-relay consumer query cache cache_cluster load command services_kill}
 tsan_live() {
   local name list=()
   for name in $FLOWS; do list+=("spec/live/service/${name}_spec.lua"); done

@@ -60,6 +60,7 @@ local function cluster_url(lab)
   local at = lab.stack.redis_cluster
   if not at then error("redis = \"cluster\": the experiment's needs have no redis-cluster", 0) end
   lab.run.ledger:add("cluster-keys", lab.run.namespace)
+  lab.cached_in_cluster = true
   return "redis-cluster://" .. table.concat(at.nodes, ",")
 end
 

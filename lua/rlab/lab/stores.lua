@@ -170,7 +170,7 @@ end
 
 -- Of a cluster each primary knows its own keys.
 local function caches(lab)
-  if lab.stack.redis then return { lab:redis() } end
+  if lab.stack.redis and not lab.cached_in_cluster then return { lab:redis() } end
   local list = {}
   for i, node in ipairs(lab:cluster():primaries()) do list[i] = node.conn end
   return list

@@ -30,4 +30,8 @@ describe("lab:service", function()
       assert.is_true(fs.exists(("%s/E-907/latest/%s"):format(runs, name)), name)
     end
   end)
+
+  it("has its cache in the Redis Cluster where it is told so", function()
+    assert.are.equal("pass", run "cached-in-a-cluster".verdict)
+  end)
 end)
