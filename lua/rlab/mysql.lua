@@ -224,12 +224,15 @@ local function discard(pool, db)
   pool.freed:set(true)
 end
 
+-- Whoever is cancelled while it waits for a server that says nothing leaves no place behind that is taken.
 local function mend(pool, db)
   if not db:broken() then return db end
-  local mended, failure = db:reconnect()
-  if mended then return db end
-  discard(pool, db)
-  return nil, failure
+  local mended, failure
+  local left <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+    if not mended then discard(pool, db) end
+  end })
+  mended, failure = db:reconnect()
+  return mended and db or nil, failure
 end
 
 local function take(pool)

@@ -227,6 +227,25 @@ describe("mysql transactions", function()
       assert.are.equal(101, balance(1))
     end)
 
+    it("keeps its places when who mends a connection is cancelled, as by a deadline", function()
+      local methods = require("rlab.core_mysql").methods
+      local reconnect, waited = methods.reconnect, 0
+      local restored <close> = setmetatable({}, { __close = function() methods.reconnect = reconnect end })
+      methods.reconnect = function()
+        waited = waited + 1
+        task.sleep "10s"
+      end
+      for i = 1, 3 do
+        local id = pool:with(function(one) return one:id() end)
+        ok(other:kill(id, { connection = true }))
+        pool:with(function(one) one:query "SELECT 1" end)
+        local _, late = task.timeout("20ms", function() return pool:query "SELECT 1" end)
+        assert.are.same({ i, "TIMEOUT" }, { waited, late.name })
+      end
+      assert.are.equal(0, pool.count)
+      assert.is_truthy(restored)
+    end)
+
     it("gives errors through and ends with close", function()
       assert.has_error(function() pool:with(function() error("mine", 0) end) end, "mine")
       pool:close()
