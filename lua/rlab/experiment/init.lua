@@ -20,7 +20,7 @@ local keys = {
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
   references = "table", disrupts = "boolean",
-  side_by_side = "boolean or number",
+  side_by_side = "boolean or number or string",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
@@ -89,6 +89,16 @@ local function check_partition(def, where)
   end
 end
 
+-- A setting by which arms run side by side is each arm's.
+local function check_side_by_side(def, where)
+  for _, arm in ipairs(type(def.side_by_side) == "string" and def.arms or {}) do
+    if arm.settings[def.side_by_side] == nil then
+      script_error("%s: arms run beside those of the same '%s', and '%s' has none", where, def.side_by_side,
+        arm.name)
+    end
+  end
+end
+
 -- Debts are expected by class or arm, as checks are; there are no ids in them.
 local function check_owes(def, where)
   local names = { "wrong", "right", "observe" }
@@ -116,6 +126,7 @@ local function make(def, source)
   def.needs = def.needs or { "kafka" }
   check_needs(def, place(source, "needs"))
   check_partition(def, place(source, "needs"))
+  check_side_by_side(def, place(source, "side_by_side"))
   return setmetatable(def, Experiment)
 end
 

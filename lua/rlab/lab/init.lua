@@ -175,6 +175,17 @@ function Lab:each(list, f)
   end)
 end
 
+-- together([act]) -> act's result: waits until every arm that runs beside this one has come or has ended;
+-- then one of them does it, for all. Without act the time (clock.ns) at which all were there. Its failure is
+-- everybody's.
+function Lab:together(act)
+  local company = self.company or require("rlab.run.company").new(1)
+  local number = company:come(self, act or clock.ns)
+  local outcome = self:await("the arms beside it", function() return company:outcome(self, number) end, "60s")
+  if not outcome.ok then error(outcome.result, 0) end
+  return outcome.result
+end
+
 -- event(text): a line of the arm's story, on the screen and on the report's time axis.
 function Lab:event(fmt, ...)
   local text = sentence.of(fmt, ...)

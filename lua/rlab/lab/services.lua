@@ -56,6 +56,8 @@ local function arms_settings(lab, name, given, tag)
   return settings
 end
 
+local STORES = { "brokers", "mysql", "redis" }
+
 local function cluster_url(lab)
   local at = lab.stack.redis_cluster
   if not at then error("redis = \"cluster\": the experiment's needs have no redis-cluster", 0) end
@@ -72,7 +74,7 @@ local function redis_url(lab, wire, given)
 end
 
 local function addresses(lab, via_proxy, settings)
-  local wire = via_proxy and lab:wire() or {}
+  local wire = via_proxy and tables.picked(lab:wire(), via_proxy == true and STORES or via_proxy) or {}
   local env, at = {}, lab.stack.mysql
   if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
   if at then
@@ -101,7 +103,8 @@ local function spawn(lab, name, settings, opts, tag, instance)
 end
 
 -- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) ->
---   Service that says it is ready. Failpoints are armed before it starts.
+--   Service that says it is ready. Failpoints are armed before it starts. via_proxy may be a list of the
+--   stores that it dials through the proxy: "brokers", "mysql", "redis".
 function M.service(lab, name, settings, opts)
   opts = strict.check("lab:service", opts, OPTION_KEYS)
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end

@@ -1,5 +1,6 @@
 -- The runner: a session on the stack, a story for the setup and for each arm in its own namespace, and a
 -- result that judges them and leaves a folder that can be judged again.
+local company_of = require "rlab.run.company"
 local err = require "rlab.err"
 local options = require "rlab.options"
 local result_of = require "rlab.run.result"
@@ -31,23 +32,34 @@ local function conclude(session, result, story)
   session.view:arm_ends(result:add_arm(story))
 end
 
--- Arms that share nothing but the servers may run side by side, all of them or so many at a time; they are
--- judged in their order.
-local function run_arms(session, result, arms, shared)
-  if not session.experiment.side_by_side or session.step then
-    for _, arm in ipairs(arms) do conclude(session, result, stories.arm(session, arm, shared)) end
-    return
+-- Which arms run at the same time: all of them, so many at a time, or those that agree in a setting; else
+-- each by itself.
+local function batches_of(arms, beside)
+  local list, by_value = {}, {}
+  for i, arm in ipairs(arms) do
+    local value = i
+    if beside == true then value = 1 end
+    if math.type(beside) then value = (i - 1) // math.max(1, beside) end
+    if type(beside) == "string" then value = arm.settings[beside] end
+    if not by_value[value] then
+      by_value[value] = {}
+      list[#list + 1] = by_value[value]
+    end
+    table.insert(by_value[value], arm)
   end
-  local at_once, ended = session.experiment.side_by_side, {}
-  local width = math.type(at_once) and math.max(1, at_once) or #arms
-  for first = 1, #arms, width do
-    local last = math.min(first + width - 1, #arms)
+  return list
+end
+
+-- Arms that run side by side share nothing but the servers; they are judged in their order.
+local function run_arms(session, result, arms, shared)
+  for _, batch in ipairs(batches_of(arms, not session.step and session.experiment.side_by_side)) do
+    local company, ended = company_of.new(#batch), {}
     task.group(function(group)
-      for i = first, last do
-        group:spawn(function() ended[i] = stories.arm(session, arms[i], shared) end)
+      for i, arm in ipairs(batch) do
+        group:spawn(function() ended[i] = stories.arm(session, arm, shared, company) end)
       end
     end)
-    for i = first, last do conclude(session, result, ended[i]) end
+    for _, story in ipairs(ended) do conclude(session, result, story) end
   end
 end
 

@@ -88,9 +88,13 @@ function M.setup(session)
   return live(session, lab, "before the setup", session.experiment.setup)
 end
 
--- arm(session, arm, shared) -> story {arm, seen, failure, took, happened}; `shared` is what the setup saw
-function M.arm(session, arm, shared)
+-- arm(session, arm, shared, company) -> story {arm, seen, failure, took, happened}; `shared` is what the
+--   setup saw, `company` the arms that run beside it
+function M.arm(session, arm, shared, company)
   local lab = lab_of.new(session, arm, shared)
+  lab.company = company
+  -- luacheck: ignore 211
+  local left <close> = setmetatable({}, { __close = function() company:leave(lab) end })
   session.view:arm_starts(arm)
   local story = live(session, lab, "before the arm", session.experiment.run, arm)
   story.arm = arm

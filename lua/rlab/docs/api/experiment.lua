@@ -13,8 +13,8 @@ local experiment = {
         'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", \z
           "redis-cluster", "registry", "proxy", "partition"',
         "disrupts: boolean = false, freezes or kills servers: the run has the stack alone",
-        "side_by_side: boolean | integer = false, the arms share nothing but the servers and run at the \z
-          same time: true all of them, 4 four at a time",
+        "side_by_side: boolean | integer | string = false, the arms share nothing but the servers and run \z
+          at the same time: true all of them, 4 four at a time, the name of a setting those that agree in it",
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as \z
@@ -81,7 +81,8 @@ local experiment = {
               stack\'s Redis Cluster',
             "must_fire: table, { point = expression }; unless just those hits acted the arm is inconclusive",
             "failpoints: table, the same without that duty",
-            "via_proxy: boolean, it dials the stores through the proxy",
+            'via_proxy: boolean | table, it dials the stores through the proxy, or those of a list of \z
+              "brokers", "mysql", "redis"',
             'at_most: duration = "30s", to be ready' } },
         { "process", "lab:process{name =, cmd =, env =, cwd =, http =, via_proxy =, at_most =} -> process",
           "Runs a program of your own, in any language; what it is to work on comes by RLAB_* variables: \z
@@ -361,6 +362,9 @@ local experiment = {
         { "gauge", "lab:gauge(f)",
           "Adds series of your own to each sample: f(row) sets fields such as row[\"lag.mine\"].",
           params = { "f: function" } },
+        { "together", "lab:together([act]) -> result",
+          "Waits for the arms that run beside this one (side_by_side); one of them calls act() for all. \z
+            Without act the time, clock.ns().", params = { "act: function" } },
         { "each", "lab:each(list, f)",
           "Calls f(item) for all items side by side and waits for all of them.",
           params = { "list: table", "f: function" } },
