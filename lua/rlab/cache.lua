@@ -20,6 +20,9 @@ function M.key(prefix, account) return ("%saccount:{%d}"):format(prefix, account
 function M.lease_key(prefix, account) return ("%slease:{%d}"):format(prefix, account) end
 function M.latest_key(prefix, account) return ("%slatest:{%d}"):format(prefix, account) end
 
+-- of the commands that a command service keeps where MySQL does not take them
+function M.pending_key(prefix) return prefix .. "pending" end
+
 -- 20 digits: text that compares as the numbers do
 function M.version(n) return ("%020d"):format(n) end
 

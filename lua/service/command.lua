@@ -23,7 +23,11 @@ return service {
       help = "seconds that a transaction waits for a row (innodb_lock_wait_timeout)" },
     { name = "reserve", type = "enum", values = { "none", "redis" }, default = "none",
       help = "redis: change the cached balance before the transaction, wrong on purpose (E-013)" },
-    { name = "prefix", type = "string", default = "", help = "of the cache's keys, for reserve" },
+    { name = "fallback", type = "enum", values = { "none", "redis" }, default = "none",
+      help = "redis: what MySQL does not take is kept in a list there and answered 200, wrong on purpose \z
+        (E-023)" },
+    { name = "prefix", type = "string", default = "",
+      help = "of the keys in Redis, for reserve and fallback" },
   },
   start = function(ctx)
     ctx.pool = store.pool(ctx, {

@@ -5,11 +5,13 @@ local cache = require "rlab.cache"
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local fail = require "rlab.fail"
+local fallback = require "service.command.fallback"
 local hdr = require "rlab.hdr"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local publish = require "service.command.publish"
 local redis = require "rlab.redis"
+local store = require "rlab.service.store"
 local task = require "rlab.task"
 local usage = require "rlab.usage" "service command: "
 local uuid = require "rlab.uuid"
@@ -184,6 +186,9 @@ local function run(state, command)
   reserve(state, command)
   local began = clock.ns()
   local event, failure = answers.within(state.ctx, transact, state, command)
+  if not event and state.fallback and store.away(failure) then
+    return state.fallback:keep(command), { replayed = true }
+  end
   if not event then refuse_mistake(failure) end
   state.took:record(clock.ns() - began)
   local answer, outcome = answer_of(event, command), event.replayed and "replayed" or "new"
@@ -273,6 +278,11 @@ function M.install(ctx)
   if ctx.config.reserve == "redis" then
     if ctx.redis.nodes then usage "reserve = redis needs one Redis, not a Redis Cluster" end
     state.redis = connect_redis(ctx)
+  end
+  if ctx.config.fallback == "redis" then
+    if ctx.redis.nodes then usage "fallback = redis needs one Redis, not a Redis Cluster" end
+    state.fallback = fallback.new(ctx, connect_redis(ctx),
+      function(command) return answers.within(ctx, transact, state, command) end)
   end
   ctx:metrics(function() return metrics(state) end)
   ctx:route("POST", "/accounts/{id}/entries",

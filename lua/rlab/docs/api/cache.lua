@@ -16,6 +16,9 @@ return {
     { "latest_key", "cache.latest_key(prefix, account) -> string",
       "The key that the wrong two-step script writes beside the entry.",
       params = { where[2], where[3] } },
+    { "pending_key", "cache.pending_key(prefix) -> string",
+      "The list in which a command service with fallback = redis keeps what MySQL does not take.",
+      params = { where[2] } },
     { "version", "cache.version(n) -> string", "20 digits.", params = { "n: integer" } },
     { "source", "cache.source(name) -> string", "The text of a script on the server.",
       params = { "name: string, put, lease_fill, lease_drop, lease_release, versioned, tonumber, \z
