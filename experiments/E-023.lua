@@ -68,8 +68,8 @@ local function check_breaker(lab, seen)
   for _, judged in ipairs(WITHOUT_REDIS) do
     local f, when = seen.reads[judged.when], outcomes.WORDS[judged.when]
     lab.check.equals { name = "marked-stale, " .. when, got = f.cached, want = 0,
-      what = "answers that say they are from Redis", control = { what = "reads answered", seen = f.answered } }
-      :expect "holds"
+      what = "answers that say they are from Redis",
+      control = { what = "reads answered", seen = f.answered } }:expect "holds"
     lab.check.bound { name = "in-time, " .. when, value = f.p99, at_most = READ_IN, unit = "ms",
       what = "p99 of the reads", control = { what = "reads answered", seen = f.answered } }:expect "holds"
   end
@@ -107,7 +107,8 @@ local function check_frozen_mysql(lab, seen)
   lab.check.bound { name = "none-hangs", value = 100 * (f.answered + f.refused) / f.scheduled, at_least = 97,
     unit = "%", what = "reads answered or refused:" }:expect "holds"
   lab.check.bound { name = "refused", value = 100 * w.refused / w.scheduled, at_least = 90, unit = "%",
-    what = "writes refused:" }:expect "holds"
+    what = "writes refused:", control = { what = "writes of the schedule", seen = w.scheduled } }
+    :expect "holds"
   lab.check.bound { name = "refused-in-time", value = w.refusal_p99, at_most = REFUSED_IN, unit = "ms",
     what = "p99 of the refusals" }:expect "holds"
 end
