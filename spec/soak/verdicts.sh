@@ -19,7 +19,7 @@ say() { printf '%s\n' "$*" >&2; }
 # millis FROM TO: a drawn number of seconds, such as 3.271
 millis() { printf '%d.%03d' $(($1 + RANDOM % ($2 - $1))) $((RANDOM % 1000)); }
 
-servers() { ./rlab status --json | tr -d ' \n' | tr '{' '\n' | sed -n 's/.*"pid":\([0-9]*\).*/\1/p'; }
+servers() { ./rlab status --json | tr -d ' \n' | tr '{' '\n' | grep '"server":' | sed -n 's/.*"pid":\([0-9]*\).*/\1/p'; }
 children() { ps -o pid= --ppid "$1" 2>/dev/null; }
 
 # one_of PID...: a drawn one
