@@ -154,8 +154,8 @@ return experiment {
   id = "E-023",
   title = "Graceful degradation",
   question = "When Redis, Kafka or MySQL is down or frozen, what still works?",
-  claim = "With timeouts, a breaker, stale copies and an outbox all but what needs the server itself; \z
-    without them a frozen server stops everything.",
+  claim = "With timeouts, a breaker, stale copies and an outbox all goes on but what needs the server \z
+    itself; without them a frozen server stops everything.",
   lesson = "Short timeouts, a breaker, a capped fallback, honest refusals; a frozen server is worse than a \z
     dead one.",
   needs = { "kafka", "mysql", "redis", "proxy" },
