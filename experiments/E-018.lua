@@ -18,9 +18,8 @@ end
 
 local function stand_still(group, arm)
   for i = 1, FREEZES do
-    local wrong = arm.class == "wrong"
-    group:stop_short(EVENTS * i // FREEZES - EVENTS * (i - 1) // FREEZES, FREEZE_S, wrong)
-    if wrong then group:divided_again() end
+    group:stop_short(EVENTS * i // FREEZES - EVENTS * (i - 1) // FREEZES, FREEZE_S, arm.class == "wrong")
+    group:divided_again()
   end
 end
 

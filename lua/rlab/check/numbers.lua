@@ -130,9 +130,11 @@ function M.bound(lab, a)
   if unseen then return unseen end
   local value = number_words(a.value)
   local inside = a.value >= (a.at_least or -math.huge) and a.value <= (a.at_most or math.huge)
+  local over = math.max((a.at_least or -math.huge) - a.value, a.value - (a.at_most or math.huge))
   return add(lab, a.name, {
     outcome = inside and "holds" or "violated", bound = limit, value = a.value, unit = a.unit,
     limit_s = TIMES[a.unit] and (a.at_most or a.at_least) * TIMES[a.unit] or nil,
+    over_s = TIMES[a.unit] and over * TIMES[a.unit] or nil,
     sentence = ("%s%s%s, limit %s%s"):format(a.what and a.what .. " " or "", value,
       a.unit and " " .. a.unit or "", limit, a.why and " (" .. a.why .. ")" or ""),
     counterexamples = inside and {} or { { id = a.name, note = value } },

@@ -8,6 +8,8 @@ local M = {}
 local LONG = 1.0
 -- Of a limit on time: a tenth is less than the room that any bound leaves.
 local SHARE = 0.1
+-- What was lost comes to the work once, and once more where another waited for it.
+local TWICE = 2
 -- Of the time that one waited for a processor: who waits longer than that goes on less than he stands still,
 -- and misses heartbeats, sessions and timeouts of requests as one does that was stopped.
 local MOSTLY = 0.5
@@ -28,17 +30,18 @@ function M.says(row)
   return words[row.kind]:format(row.what, row.seconds, row.from)
 end
 
--- The one that lost most time, as a row of its own.
+-- The one that lost most time, as a row of its own, and what all of them lost.
 local function loser(rows)
-  local lost, worst = {}, nil
+  local lost, worst, all = {}, nil, 0
   for _, row in ipairs(rows) do
     if lost_time[row.kind] then
+      all = all + row.seconds
       local sum = lost[row.what] or { what = row.what, kind = row.kind, from = row.from, seconds = 0 }
       sum.seconds, lost[row.what] = sum.seconds + row.seconds, sum
       if not worst or sum.seconds > worst.seconds then worst = sum end
     end
   end
-  return worst
+  return worst, all
 end
 
 -- A debt's clock stood still while somebody waited for a processor, or rlab was a little late again and
@@ -49,13 +52,16 @@ local function stood_still(row, check)
 end
 
 -- What explains a check that is not as expected: every one by a long stop, or an event that changes who
--- works; a limit on time also by all that one of them lost, if that is a tenth of the limit.
+-- works; a limit on time also by all that one of them lost, if that is a tenth of the limit, and all that was
+-- lost can make up for what is beyond the limit (over_s, where that is known).
 local function explanation(rows, check)
   for _, row in ipairs(rows) do
     if always[row.kind] or stood_still(row, check) then return row end
   end
-  local worst = check.limit_s and loser(rows)
-  return worst and worst.seconds >= SHARE * check.limit_s and worst or nil
+  if not check.limit_s then return nil end
+  local worst, all = loser(rows)
+  local enough = worst and worst.seconds >= SHARE * check.limit_s and (check.over_s or 0) <= TWICE * all
+  return enough and worst or nil
 end
 
 -- The rows of an arm and of the setup that it shares.
@@ -68,8 +74,8 @@ local function rows_of(seen, shared)
 end
 
 -- judge(checks, seen, shared): a check that is not as expected, in an arm with a disturbance that can explain
---   it, becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time;
---   seen, shared: what the arm and its setup saw, with their `disturbances`.
+--   it, becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time,
+--   over_s: how far beyond it; seen, shared: what the arm and its setup saw, with their `disturbances`.
 function M.judge(checks, seen, shared)
   for _, check in ipairs(checks) do
     local row = check.expects and not check.as_expected and check.outcome ~= "inconclusive"

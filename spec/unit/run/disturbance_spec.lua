@@ -66,6 +66,12 @@ describe("a check that is not as expected", function()
     assert.are.equal("inconclusive", (judged(late, row("starved", 0.3), row("stall", 0.2))))
   end)
 
+  it("about time is what it was where all that was lost cannot make up for it", function()
+    local rows = { row("starved", 0.3), row("stall", 0.2) }
+    assert.are.equal("inconclusive", (judged({ limit_s = 0.3, over_s = 0.9 }, table.unpack(rows))))
+    assert.are.equal("violated", (judged({ limit_s = 0.3, over_s = 1.1 }, table.unpack(rows))))
+  end)
+
   it("is the only one that changes", function()
     assert.are.equal("violated", (judged({ as_expected = true, expects = "violated" }, row("gone", 1))))
     assert.are.equal("holds", (judged({ outcome = "holds", as_expected = true }, row("gone", 1))))
