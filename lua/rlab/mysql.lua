@@ -1,6 +1,7 @@
 -- rlab.mysql: connections, transactions, prepared statements, streamed rows and pools. The calls to the
 -- server are in C (rlab.core_mysql).
 local core = require "rlab.core_mysql"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local strict = require "rlab.options"
 local task = require "rlab.task"
@@ -167,8 +168,7 @@ function Db:tx(f, options)
   options = check_tx(options)
   if inside[self] then error("mysql:tx: this connection is inside a transaction already", 2) end
   inside[self] = true
-  -- luacheck: ignore 211
-  local left <close> = setmetatable({}, { __close = function() inside[self] = nil end })
+  local _ <close> = defer(function() inside[self] = nil end)
   return run_tx(self, f, options)
 end
 
@@ -208,11 +208,11 @@ end
 local function open_one(pool)
   pool.count = pool.count + 1
   local opened = false
-  local given_back <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+  local _ <close> = defer(function()
     if opened then return end
     pool.count = pool.count - 1
     pool.freed:set(true)
-  end })
+  end)
   local db, failure = core.connect(pool.options)
   opened = db ~= nil
   return db, failure
@@ -228,9 +228,9 @@ end
 local function mend(pool, db)
   if not db:broken() then return db end
   local mended, failure
-  local left <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+  local _ <close> = defer(function()
     if not mended then discard(pool, db) end
-  end })
+  end)
   mended, failure = db:reconnect()
   return mended and db or nil, failure
 end
@@ -272,8 +272,7 @@ function Pool:with(f)
   local db, failure = take(self)
   if not db then return nil, failure end
   local pool = self
-  -- luacheck: ignore 211
-  local returned <close> = setmetatable({}, { __close = function() give_back(pool, db) end })
+  local _ <close> = defer(function() give_back(pool, db) end)
   return f(db)
 end
 

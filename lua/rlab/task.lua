@@ -2,6 +2,7 @@
 -- bottom.
 -- Built on rlab.core.task (spawn, sleep, events), which is C.
 local core = require "rlab.core.task"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local units = require "rlab.units"
 
@@ -120,7 +121,7 @@ function M.timeout(at_most, f, ...)
     late = true
     worker:cancel(timeout_error("the work", at_most))
   end)
-  local _ <close> = setmetatable({}, { __close = function() end_both(worker, timer) end })
+  local _ <close> = defer(function() end_both(worker, timer) end)
   local results = table.pack(worker.raw:join())
   if results[1] then return table.unpack(results, 2, results.n) end
   if late then return nil, timeout_error("the work", at_most) end

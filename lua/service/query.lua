@@ -11,6 +11,7 @@
 -- is away), 504 (MySQL did not answer in time).
 -- The entry of an account in Redis is described in engine/flow/cache/scripts.h, and rlab.cache reads and
 -- writes it.
+local defer = require "rlab.defer"
 local flow = require "rlab.service.flow"
 local http = require "rlab.http"
 local service = require "rlab.service"
@@ -157,8 +158,7 @@ return service {
     ctx:route("GET", "/accounts/{id}", leftover)
     ctx:spawn(flow.follow, ctx, cache, { warnings = warnings })
     ctx:front(cache:front())
-    -- luacheck: ignore 211
-    local front <close> = setmetatable({}, { __close = function() ctx:front(nil) end })
+    local _ <close> = defer(function() ctx:front(nil) end)
     ctx:hold()
   end,
 }

@@ -1,4 +1,5 @@
 -- rlab up | down | status | logs | env | doctor: the servers of this machine's stack.
+local defer = require "rlab.defer"
 local exit = require "rlab.exit"
 
 local function json_flag(parser)
@@ -82,11 +83,11 @@ end
 
 local function open_with_progress(parts, live, began)
   local ticker = tick(live, parts, began)
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     ticker:cancel()
     ticker:join()
     live:clear()
-  end })
+  end)
   return require("rlab.stack").open { needs = parts, start = true, say = function(line) live:above(line) end }
 end
 

@@ -1,5 +1,6 @@
 -- Faults and their proof. A fault that must fire and left no evidence makes the arm inconclusive, never
 -- green. The evidence is a value that the lab made of what it saw (rlab.proof), never a text.
+local defer = require "rlab.defer"
 local must = require "rlab.must"
 local process = require "rlab.process"
 local proof = require "rlab.proof"
@@ -77,9 +78,9 @@ function M.freeze(lab, name)
     must(server:thaw())
     return fault:over()
   end
-  lab:own(setmetatable({}, { __close = function()
+  lab:own(defer(function()
     if server:alive() then server:thaw() end
-  end }))
+  end))
   return fault
 end
 

@@ -4,6 +4,7 @@
 -- their proof, samples, an operation history, independent reads of the stores, and the checks. What is
 -- opened here is closed here, in reverse order.
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local mix = require "rlab.lab.mix"
 local must = require "rlab.must"
@@ -147,14 +148,14 @@ function Lab:background(what, f)
     local ok, why = xpcall(f, script.traced)
     if not ok and not (err.is(why) and why.name == "CANCELLED") then failure = why end
   end)
-  self:own(setmetatable({}, { __close = function()
+  self:own(defer(function()
     worker:cancel()
     worker:join()
     if not failure then return end
     if owed.is_broken(failure) then error(failure, 0) end
     if not err.is(failure) then error(script.error(failure, self.run.experiment.path), 0) end
     error(inconclusive(("%s failed: %s"):format(what, tostring(failure))), 0)
-  end }))
+  end))
   return worker
 end
 

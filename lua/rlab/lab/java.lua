@@ -2,6 +2,7 @@
 -- from the broker's jars, driven line by line.
 -- Its few lines of Java are compiled once for this machine, by javac or by Eclipse's compiler (a jar that
 -- `make deps` fetches).
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -104,7 +105,7 @@ local function compile(java, kafka, folder)
   local tmp
   tmp, failure = fs.tmpdir "rlab-java"
   if not tmp then return nil, failure end
-  local _ <close> = setmetatable({}, { __close = function() fs.remove(tmp) end })
+  local _ <close> = defer(function() fs.remove(tmp) end)
   local source = ("%s/%s.java"):format(tmp, CLASS)
   must(fs.write(source, SOURCE))
   for _, word in ipairs { "-d", tmp, "-cp", kafka.classpath, source } do words[#words + 1] = word end

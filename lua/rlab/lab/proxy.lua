@@ -3,6 +3,7 @@
 -- Kafka's ports are shared by all runs: a rule or log is for what names this arm (client id, topic, group
 -- or transactional id, all made by lab:name), unless it says client_id, topic or contains itself. MySQL and
 -- Redis get ports of the arm's own.
+local defer = require "rlab.defer"
 local must = require "rlab.must"
 local owed = require "rlab.lab.owed"
 local proof = require "rlab.proof"
@@ -42,7 +43,7 @@ function M.wire(lab)
   if lab.stack.mysql then wire.mysql = own_port(lab, "mysql", lab.stack.mysql) end
   if lab.stack.redis then wire.redis = own_port(lab, "redis", lab.stack.redis) end
   lab.own_wire = wire
-  lab:own(setmetatable({}, { __close = function() proxy:sweep(owner(lab)) end }))
+  lab:own(defer(function() proxy:sweep(owner(lab)) end))
   return wire
 end
 

@@ -1,4 +1,5 @@
 -- The interactive lab: a prompt on a terminal, a script on a pipe.
+local defer = require "rlab.defer"
 local edit = require "rlab.edit"
 local err = require "rlab.err"
 local exit = require "rlab.exit"
@@ -135,7 +136,7 @@ end
 --- runs the text of a pipe as one script; errors carry line numbers
 function M.script(text)
   local session = new_session()
-  local _ <close> = setmetatable({}, { __close = function() close_all(session) end })
+  local _ <close> = defer(function() close_all(session) end)
   text = text:gsub("^#[^\n]*", "")
   local whole = load("return " .. text, "=stdin", "t", session.env)
   local chunks = whole and { whole } or expressions(session, text)
@@ -271,11 +272,11 @@ function M.interactive()
   local history = require "rlab.repl.history"
   history.load()
   local _ <close> = out.install()
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     interrupt.set(nil)
     session.names:close()
     close_all(session)
-  end })
+  end)
   interrupt.set(function() session:interrupt() end)
   session.names = require("rlab.repl.names").new(session)
   require("rlab.repl.complete").install(session)

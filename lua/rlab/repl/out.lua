@@ -1,5 +1,6 @@
 -- Where output goes while a prompt may be open: above the prompt, above a block that is redrawn in place,
 -- or plainly.
+local defer = require "rlab.defer"
 local edit = require "rlab.edit"
 
 local M = { live = nil }
@@ -48,13 +49,13 @@ function M.install()
   end
   getmetatable(io.stdout).__index.write = write
   edit.capture_errors(true)
-  return setmetatable({}, { __close = function()
+  return defer(function()
     if partial ~= "" then M.line(partial) end
     partial = ""
     edit.capture_errors(false)
     print = real.print -- luacheck: ignore 121
     getmetatable(io.stdout).__index.write = real.write
-  end })
+  end)
 end
 
 return M

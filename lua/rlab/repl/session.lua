@@ -1,6 +1,7 @@
 -- One session: its environment, how a line becomes a chunk, and what happened in it.
 -- A line is tried as "return <line>" first, then as a statement. Locals of a line become fields of the
 -- environment, so that the next line sees them.
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local interrupt = require "rlab.interrupt"
 local task = require "rlab.task"
@@ -115,10 +116,10 @@ function M:run(chunk)
     interrupt.breakable(false)
   end)
   self.current = work
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     self.current = nil
     work:cancel()
-  end })
+  end)
   work:join()
   if not outcome then
     return false, { err = err.new { domain = "rlab", code = 0, name = "CANCELLED",

@@ -2,6 +2,7 @@
 -- that is written in the transaction of its chunk. A crash costs at most the chunk under way; a live write
 -- wins when the statement is guarded by a version; it pauses while live traffic lags.
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local mysql = require "rlab.mysql"
@@ -163,8 +164,7 @@ local function write_all(self, db, rows)
   if #rows == 0 or not self.o.write then return #rows end
   local statement, failure = db:prepare(self.write)
   if not statement then return nil, failure end
-  -- luacheck: ignore 211
-  local closing <close> = setmetatable({}, { __close = function() statement:close() end })
+  local _ <close> = defer(function() statement:close() end)
   for _, row in ipairs(rows) do
     local values = values_of(self.write_names, row)
     local done

@@ -1,6 +1,7 @@
 -- The runner: a session on the stack, a story for the setup and for each arm in its own namespace, and a
 -- result that judges them and leaves a folder that can be judged again.
 local company_of = require "rlab.run.company"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local options = require "rlab.options"
 local result_of = require "rlab.run.result"
@@ -76,7 +77,7 @@ end
 function M.execute(exp, opts)
   local arms = chosen_arms(exp, opts.arms)
   local session, finished = session_of.new(exp, opts), false
-  local _ <close> = setmetatable({}, { __close = function() session:close(finished) end })
+  local _ <close> = defer(function() session:close(finished) end)
   session.view:header(exp, session)
   session:open()
   local result = result_of.new(session, opts.words)

@@ -1,5 +1,6 @@
 -- How much memory a set of runs takes: the resident sets of the stack's servers and of this process with all
 -- that it started, summed (pages that several share count for each).
+local defer = require "rlab.defer"
 local fs = require "rlab.fs"
 local process = require "rlab.process"
 local task = require "rlab.task"
@@ -53,10 +54,10 @@ function M.during(f)
       peak = math.max(peak, in_use())
     end
   end)
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     watcher:cancel()
     watcher.raw:join()
-  end })
+  end)
   local result = f()
   return result, peak
 end

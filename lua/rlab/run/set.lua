@@ -1,6 +1,7 @@
 -- A set of runs: several experiments, several times; one after the other in this process, or side by side as
 -- processes of their own. A run that freezes or kills servers has the stack alone (rlab.run.session), so
 -- those come last when others run side by side.
+local defer = require "rlab.defer"
 local exit = require "rlab.exit"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -38,11 +39,11 @@ end
 
 -- A run that is not waited for any more gets the time to clean up.
 local function ends_well(p)
-  return setmetatable({}, { __close = function()
+  return defer(function()
     if p:status() then return end
     p:kill "INT"
     p:wait(CLEANS_UP_IN)
-  end })
+  end)
 end
 
 -- read_result(run, text, ended, complaint) -> the result that a run printed; one without arms when it printed

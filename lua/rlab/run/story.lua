@@ -1,5 +1,6 @@
 -- One story: an arm (or the setup that all arms share) from its gate to its last check. What happened is
 -- handed on as a table; a run writes it down (rlab.run.result).
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local json = require "rlab.json"
 local judge = require "rlab.run.judge"
@@ -93,8 +94,7 @@ end
 function M.arm(session, arm, shared, company)
   local lab = lab_of.new(session, arm, shared)
   lab.company = company
-  -- luacheck: ignore 211
-  local left <close> = setmetatable({}, { __close = function() company:leave(lab) end })
+  local _ <close> = defer(function() company:leave(lab) end)
   session.view:arm_starts(arm)
   local story = live(session, lab, "before the arm", session.experiment.run, arm)
   story.arm = arm

@@ -2,6 +2,7 @@
 -- server that is away or frozen is told at once; one that serves again is told by the first work that it
 -- did.
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local mysql = require "rlab.mysql"
 local tables = require "rlab.tables"
@@ -39,8 +40,7 @@ end
 
 local function watch(state, options)
   local db
-  -- luacheck: ignore 211
-  local closed <close> = setmetatable({}, { __close = function() if db then db:close() end end })
+  local _ <close> = defer(function() if db then db:close() end end)
   while true do
     local began = clock.ns()
     local ok, failure

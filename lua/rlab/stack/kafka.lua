@@ -1,5 +1,6 @@
 -- What Kafka's nodes share: their command, their settings, formatted directories and the class archive.
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
@@ -142,7 +143,7 @@ local function checkpoint(ctx)
   if text then return text end
   local tmp, failure = fs.tmpdir "rlab-format"
   if not tmp then return nil, failure end
-  local _ <close> = setmetatable({}, { __close = function() fs.remove(tmp) end })
+  local _ <close> = defer(function() fs.remove(tmp) end)
   local server = { name = "controller", id = M.CONTROLLER, dir = tmp }
   fs.write(tmp .. "/server.properties", M.properties(ctx, server))
   local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",

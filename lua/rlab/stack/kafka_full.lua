@@ -1,6 +1,7 @@
 -- When a Kafka cluster is ready: not when its ports accept, but when every broker is in metadata, every
 -- partition of the internal topics has its full ISR, and a new topic of three copies takes an acks=all
 -- write on each partition that can be read back.
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local process = require "rlab.process"
 local clock = require "rlab.clock"
@@ -160,7 +161,7 @@ end
 -- record is written.
 local function write_and_read(producer, consumer, name, partitions)
   local reading = task.spawn(read, consumer, name, partitions)
-  local _ <close> = setmetatable({}, { __close = function() reading:cancel() end })
+  local _ <close> = defer(function() reading:cancel() end)
   local ok, failure = write(producer, name, partitions)
   if not ok then return nil, failure end
   return reading:join()

@@ -1,6 +1,7 @@
 -- The class archive of Kafka's nodes, made once per machine: a cluster is started aside, used a little, and
 -- one of its brokers and the controller write down the classes that they load. With it a node starts in
 -- half the time and takes less than half the memory.
+local defer = require "rlab.defer"
 local fs = require "rlab.fs"
 local kafka = require "rlab.stack.kafka"
 local lock = require "rlab.stack.lock"
@@ -61,10 +62,10 @@ local function train(ctx, home, made)
   assert(fs.remove(home))
   local lists = { home .. "/kafka-1.classes", home .. "/controller.classes" }
   inner.training = { ["kafka-1"] = lists[1], controller = lists[2] }
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     supervisor.down(inner, PART)
     fs.remove(home)
-  end })
+  end)
   local ok, failure = supervisor.up(inner, PART, "rlab up (class archive)")
   if not ok then return nil, failure end
   exercise(inner)

@@ -2,6 +2,7 @@
 -- The servers outlive rlab, so everything here begins with what the state file and the machine say, and an
 -- rlab may die at any line.
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
@@ -231,11 +232,11 @@ function M.watched(ctx, part, f)
     end
     work:cancel()
   end)
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     work:cancel()
     watch:cancel()
     watch:join()
-  end })
+  end)
   local ok, failure = work:join()
   if dead then complain_of_death(ctx, dead) end
   must(ok, failure)
@@ -297,9 +298,9 @@ end
 
 function M.start_all(ctx, missing, affected)
   local done, began = false, clock.ns()
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     if not done then stop_again(ctx, missing) end
-  end })
+  end)
   for _, name in ipairs(missing) do M.spawn(ctx, name) end
   task.group(function(group)
     for _, part in ipairs(servers.parts) do

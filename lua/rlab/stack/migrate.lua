@@ -1,6 +1,7 @@
 -- The schema of the services. migrations/*.sql are run by Flyway once per stack and set of files, into a
 -- template schema that is named by their checksum; a run's own schema is a copy of the template's tables,
 -- which takes less than a tenth of a second.
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
@@ -112,7 +113,7 @@ function M.flyway(what, at, schema, list)
   if not flyway then return nil, missing end
   local folder, failure = write_out(list or M.files())
   if not folder then return nil, failure end
-  local _ <close> = setmetatable({}, { __close = function() fs.remove(folder) end })
+  local _ <close> = defer(function() fs.remove(folder) end)
   local output, status = tools.output(command(java, flyway, what, at, schema, folder), AT_MOST,
     { RLAB_PASSWORD = at.password })
   if not output then return nil, status end

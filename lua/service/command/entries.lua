@@ -3,6 +3,7 @@
 local answers = require "service.command.answers"
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local fallback = require "service.command.fallback"
@@ -164,8 +165,7 @@ end
 -- before it has the report.
 local function after_reply(state, command, event)
   return function()
-    -- luacheck: ignore 211
-    local free <close> = setmetatable({}, { __close = function() state:release() end })
+    local _ <close> = defer(function() state:release() end)
     point("cmd.after_reply", command)
     if state.mode ~= "direct-after-commit" or event.replayed then return end
     local report, failure = state.publisher:send(event)

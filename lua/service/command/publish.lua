@@ -1,4 +1,5 @@
 -- command: the direct modes, which send the event to Kafka themselves. Each is wrong in its own way (E-002).
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local kafka = require "rlab.kafka"
 local tables = require "rlab.tables"
@@ -63,10 +64,10 @@ function Publisher:queue(event)
   local deliveries = self.producer:submit { self:message(event) }
   self.watchers = self.watchers + 1
   task.spawn(function()
-    local left <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+    local _ <close> = defer(function()
       self.watchers = self.watchers - 1
       self.seen:set(true)
-    end })
+    end)
     deliveries:wait()
     local report = deliveries[1]
     if err.is(report) then self:count(nil, report) else self:count(report) end

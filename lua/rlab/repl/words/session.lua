@@ -1,4 +1,5 @@
 -- Words about the session itself: help, traceback, watch, spawn, save, quit.
+local defer = require "rlab.defer"
 local err = require "rlab.err"
 local out = require "rlab.repl.out"
 local show = require "rlab.repl.show"
@@ -27,10 +28,10 @@ local function watch(session, every, f, times)
   end
   local live = term.live()
   out.live = live
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     out.live = nil
     live:done()
-  end })
+  end)
   local round = 0
   while true do
     round = round + 1
