@@ -255,7 +255,9 @@ local function metrics(state)
   return list
 end
 
-local function connect_redis(ctx)
+-- -> how an option gets the one Redis that it needs
+local function connect_redis(ctx, option)
+  if ctx.redis.nodes then usage("%s = redis needs one Redis, not a Redis Cluster", option) end
   return function()
     local at = { timeout = "1s", connect_timeout = "1s" }
     for key, value in pairs(ctx.redis) do at[key] = value end
@@ -275,13 +277,9 @@ function M.install(ctx)
     while state.running > 0 do state.freed:wait() end
   end)
   if mode ~= "outbox" then state.publisher = publish.new(ctx) end
-  if ctx.config.reserve == "redis" then
-    if ctx.redis.nodes then usage "reserve = redis needs one Redis, not a Redis Cluster" end
-    state.redis = connect_redis(ctx)
-  end
+  if ctx.config.reserve == "redis" then state.redis = connect_redis(ctx, "reserve") end
   if ctx.config.fallback == "redis" then
-    if ctx.redis.nodes then usage "fallback = redis needs one Redis, not a Redis Cluster" end
-    state.fallback = fallback.new(ctx, connect_redis(ctx),
+    state.fallback = fallback.new(ctx, connect_redis(ctx, "fallback"),
       function(command) return answers.within(ctx, transact, state, command) end)
   end
   ctx:metrics(function() return metrics(state) end)
