@@ -5,27 +5,16 @@ local json = require "rlab.json"
 local ledger = require "spec.support.ledger"
 local must = require "rlab.must"
 local redis = require "rlab.redis"
+local redis_cluster = require "spec.support.redis_cluster"
 local services = require "spec.support.services"
-local stack = require "rlab.stack"
-local view_of = require "rlab.stack.redis_view"
 
 local ACCOUNTS = 30
 
 describe("the cache on a Redis Cluster", function()
   local s, view, l, consumer, query
 
-  setup(function()
-    s = assert(stack.open { needs = { "kafka", "mysql", "redis", "redis-cluster" }, start = true })
-    assert(s:heal())
-    view = view_of.open(s.redis_cluster.nodes)
-  end)
-  teardown(function()
-    if view then view:close() end
-    if s then
-      assert(s:heal())
-      s:close()
-    end
-  end)
+  setup(function() s, view = redis_cluster.open { "kafka", "mysql", "redis", "redis-cluster" } end)
+  teardown(function() redis_cluster.close(s, view) end)
   after_each(function()
     for _, service in ipairs { query or false, consumer or false } do
       if service then service:close() end

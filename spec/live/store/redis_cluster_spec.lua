@@ -3,9 +3,8 @@
 local err = require "rlab.err"
 local process = require "rlab.process"
 local redis = require "rlab.redis"
-local stack = require "rlab.stack"
+local redis_cluster = require "spec.support.redis_cluster"
 local task = require "rlab.task"
-local view_of = require "rlab.stack.redis_view"
 
 local s, view
 
@@ -23,18 +22,8 @@ local function spread(form)
 end
 
 describe("a client of a Redis Cluster", function()
-  setup(function()
-    s = assert(stack.open { needs = { "redis-cluster" }, start = true })
-    assert(s:heal())
-    view = view_of.open(s.redis_cluster.nodes)
-  end)
-  teardown(function()
-    if view then view:close() end
-    if s then
-      assert(s:heal())
-      s:close()
-    end
-  end)
+  setup(function() s, view = redis_cluster.open { "redis-cluster" } end)
+  teardown(function() redis_cluster.close(s, view) end)
 
   it("knows each key's slot as the servers do, and the three primaries", function()
     for _, key in ipairs { "", "a", "{a}b", "a{}b", "{}{a}", "x{y{z}}", "k\0\255{t\0}" } do

@@ -141,6 +141,14 @@ static void wish_all(wish *list, registry_schemas *schemas, atomic_int *begun)
         sched_yield();
 }
 
+/* All have begun, and one has asked, whom the server keeps waiting. */
+static void wish_while_held(server *s, wish *list, registry_schemas *schemas, atomic_int *begun)
+{
+    set_held(s, true);
+    wish_all(list, schemas, begun);
+    await_asked(s, 1);
+}
+
 static void join_all(wish *list)
 {
     for (int i = 0; i < THREADS; i++)
@@ -153,9 +161,7 @@ static void one_asks_for_all(void **state)
     registry_schemas *schemas = schemas_of(s);
     wish list[THREADS];
     atomic_int begun = 0;
-    set_held(s, true);
-    wish_all(list, schemas, &begun);
-    await_asked(s, 1);
+    wish_while_held(s, list, schemas, &begun);
     set_held(s, false);
     join_all(list);
     for (int i = 0; i < THREADS; i++) {
@@ -192,9 +198,7 @@ static void a_stop_lets_all_go(void **state)
     registry_schemas *schemas = schemas_of(s);
     wish list[THREADS];
     atomic_int begun = 0;
-    set_held(s, true);
-    wish_all(list, schemas, &begun);
-    await_asked(s, 1);
+    wish_while_held(s, list, schemas, &begun);
     registry_schemas_stop(schemas);
     join_all(list);
     for (int i = 0; i < THREADS; i++) {
