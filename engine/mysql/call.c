@@ -34,7 +34,7 @@ static rl_err *usable(my_conn *conn)
     if (!my_conn_broken(conn))
         return NULL;
     rl_err *err = err_new(RL_MYSQL, 0, "BROKEN",
-                          "the connection is broken (%stmt); reconnect() mends it", conn->broken);
+                          "the connection is broken (%s); reconnect() mends it", conn->broken);
     err->retriable = err->fatal = true;
     return err;
 }
