@@ -7,9 +7,12 @@ M.headers = { "original-topic", "original-partition", "original-offset", "origin
   "original-group", "error-class",
   "error-message", "attempt", "first-failure", "due-at", "replay-count", "target-group" }
 
-local numbers = { ["original-partition"] = true, ["original-offset"] = true, ["original-timestamp"] = true,
-  attempt = true,
-  ["first-failure"] = true, ["due-at"] = true, ["replay-count"] = true }
+-- The largest number that each may hold; engine/flow/consume/event.h has the same for C.
+local ATTEMPTS_MAX, TIME_MAX = 1000000, 4102444800000 -- the second is 2100-01-01 in ms
+local numbers = { ["original-partition"] = 0x7fffffff, ["original-offset"] = math.maxinteger,
+  ["original-timestamp"] = TIME_MAX, attempt = ATTEMPTS_MAX, ["first-failure"] = TIME_MAX,
+  ["due-at"] = TIME_MAX, ["replay-count"] = ATTEMPTS_MAX }
+local counts = { attempt = true, ["replay-count"] = true }
 local replaced = { attempt = true, ["due-at"] = true, ["replay-count"] = true, ["target-group"] = true }
 
 local own = {}
@@ -21,15 +24,25 @@ function M.dlq_topic(topic) return topic .. ".dlq" end
 function M.retry_topic(topic, delay) return ("%s.retry.%s"):format(topic, delay) end
 function M.replay_group(group) return group .. ".replay" end
 
+-- A whole number of decimal digits. A count beyond its bound is the bound, since whoever wrote it has counted
+-- too often; a time or a place beyond it is none.
+local function number_of(name, text)
+  if not text:find "^%d+$" then return nil end
+  local digits = text:gsub("^0+(%d)", "%1")
+  local value = #digits <= 19 and math.tointeger(tonumber(digits)) or nil
+  if value and value <= numbers[name] then return value end
+  return counts[name] and numbers[name] or nil
+end
+
 -- read(headers) -> { original_topic =, original_offset =, ..., replay_count = 0 and up }: of a list of {
---   name, value }; what is absent or no number is nil
+--   name, value }; what is absent, no number or beyond its bound is nil, a count is its bound then
 function M.read(headers)
   local story = {}
   for _, pair in ipairs(headers or {}) do
     local name, value = pair[1], pair[2]
     if own[name] and type(value) == "string" then
-      story[name:gsub("-", "_")] = numbers[name] and math.tointeger(tonumber(value))
-        or not numbers[name] and value or nil
+      local key = name:gsub("-", "_")
+      if numbers[name] then story[key] = number_of(name, value) else story[key] = value end
     end
   end
   story.replay_count = story.replay_count or 0

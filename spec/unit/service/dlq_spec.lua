@@ -22,6 +22,25 @@ describe("dlq", function()
     assert.same({ original_topic = "orders", original_offset = 41, replay_count = 0 }, story)
   end)
 
+  it("takes no number beyond its bound", function()
+    local none = { "", "-1000", "-2", "+1", "0x10", "1e3", "1.0", " 1", "x" }
+    for _, text in ipairs(none) do
+      local story = dlq.read { { "attempt", text }, { "replay-count", text }, { "due-at", text } }
+      assert.same({ replay_count = 0 }, story, text)
+    end
+    for text, count in pairs { ["0"] = 0, ["007"] = 7, ["1000000"] = 1000000, ["1000001"] = 1000000,
+      ["4294967297"] = 1000000, ["9223372036854775808"] = 1000000, [("9"):rep(40)] = 1000000 } do
+      local story = dlq.read { { "attempt", text }, { "replay-count", text } }
+      assert.same({ attempt = count, replay_count = count }, story, text)
+    end
+    for text, due in pairs { ["4102444800000"] = 4102444800000, ["4102444800001"] = false,
+      ["1700000000000000000"] = false, [("9"):rep(40)] = false } do
+      assert.same({ due_at = due or nil, replay_count = 0 }, dlq.read { { "due-at", text } }, text)
+    end
+    assert.same({ original_offset = math.maxinteger, replay_count = 0 },
+      dlq.read { { "original-offset", "9223372036854775807" }, { "original-partition", "2147483648" } })
+  end)
+
   it("reads what is there when there is nothing", function()
     assert.same({ replay_count = 0 }, dlq.read(nil))
   end)
