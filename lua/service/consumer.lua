@@ -126,7 +126,24 @@ local function verdict_of(ok, said, why)
   return said == "skip" and said or tostring(why or said)
 end
 
--- load(path) -> function(records) -> verdicts by index
+-- A handler of batches returns nil, or a table that has the number of a record for a key only, and "skip" or
+-- a reason for a value: what is wrong with it, or nil.
+local function wrong_with(verdicts, n)
+  if verdicts == nil then return nil end
+  if type(verdicts) ~= "table" then
+    return ("the handler returned %s, not a table of verdicts"):format(type(verdicts))
+  end
+  for i, said in pairs(verdicts) do
+    if math.type(i) ~= "integer" or i < 1 or i > n then
+      return ("the handler returned a verdict on record %s of %d"):format(tostring(i), n)
+    end
+    if type(said) ~= "string" then
+      return ('the handler returned %s for record %d, not "skip" or a reason'):format(tostring(said), i)
+    end
+  end
+end
+
+-- load(path) -> function(records) -> verdicts by index | nil, what is wrong with them
 local function load_handler(path)
   local chunk, failure = loadfile(path)
   if not chunk then usage("handler: %s", failure) end
@@ -134,7 +151,11 @@ local function load_handler(path)
   if type(handler) == "table" and type(handler.batch) == "function" then
     return function(records)
       local ok, verdicts = pcall(handler.batch, records)
-      if ok then return verdicts end
+      if ok then
+        local wrong = wrong_with(verdicts, #records)
+        if wrong then return nil, wrong end
+        return verdicts
+      end
       local all = {}
       for i in ipairs(records) do all[i] = tostring(verdicts) end
       return all
@@ -155,7 +176,10 @@ local function handle_batches(consume, handler)
   while true do
     local number, records = consume:batch()
     if not number then return end
-    task.spawn(function() consume:answer(number, handler(records)) end)
+    task.spawn(function()
+      local verdicts, wrong = handler(records)
+      if wrong then consume:again(number, wrong) else consume:answer(number, verdicts) end
+    end)
   end
 end
 

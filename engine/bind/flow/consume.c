@@ -422,11 +422,10 @@ static int flow_consume_l_counters(lua_State *L)
 
 int luaopen_rlab_flow_consume(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"stats", flow_consume_l_stats},
-                                       {"times", flow_consume_l_times},
-                                       {"batch", flow_consume_batch},
-                                       {"answer", flow_consume_answer},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"stats", flow_consume_l_stats}, {"times", flow_consume_l_times},
+        {"batch", flow_consume_batch},   {"answer", flow_consume_answer},
+        {"again", flow_consume_again},   {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"open", flow_consume_l_open}, {"counters", flow_consume_l_counters}, {NULL, NULL}};
     flow_type_open(L, &consume_handle, methods);

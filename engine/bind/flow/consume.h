@@ -11,5 +11,6 @@ flow_consume *flow_consume_check(lua_State *L); /* the open flow at index 1 */
 /* Methods (consume_ask.c). */
 int flow_consume_batch(lua_State *L);
 int flow_consume_answer(lua_State *L);
+int flow_consume_again(lua_State *L);
 
 #endif

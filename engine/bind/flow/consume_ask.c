@@ -66,3 +66,11 @@ int flow_consume_answer(lua_State *L)
     flow_consume_ask_done(consume, number);
     return 0;
 }
+
+/* flow:again(number, why): in place of an answer; health says why, and the batch is shown again */
+int flow_consume_again(lua_State *L)
+{
+    flow_consume *consume = flow_consume_check(L);
+    flow_consume_ask_again(consume, luaL_checkinteger(L, 2), luaL_checkstring(L, 3));
+    return 0;
+}

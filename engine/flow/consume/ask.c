@@ -12,6 +12,7 @@ typedef struct consume_ask {
     consume_item **list;
     int n;
     bool taken, done;
+    rl_err *wrong; /* what was answered is no answer */
 } consume_ask_t;
 
 static void announce(consume_worker *w, int64_t number)
@@ -40,7 +41,7 @@ static void unlink_ask(flow_consume *consume, const consume_ask_t *a)
 }
 
 /* The announcement may be lost where events are many: once more after a second. */
-static bool wait_for_answer(consume_worker *w, consume_ask_t *a)
+static void wait_for_answer(consume_worker *w, consume_ask_t *a)
 {
     flow_consume *consume = w->consume;
     pthread_mutex_lock(&consume->lock);
@@ -55,19 +56,35 @@ static bool wait_for_answer(consume_worker *w, consume_ask_t *a)
     }
     unlink_ask(consume, a);
     pthread_mutex_unlock(&consume->lock);
-    return a->done;
 }
 
+static void ask_once(consume_worker *w, consume_ask_t *a)
+{
+    a->taken = a->done = false;
+    err_free(a->wrong);
+    a->wrong = NULL;
+    link_ask(w->consume, a);
+    announce(w, a->number);
+    wait_for_answer(w, a);
+}
+
+/* Nothing is done with what has no answer, and nothing is passed over: it is shown again until it has one. */
 void consume_ask(consume_worker *w, consume_item **list, int n)
 {
     consume_ask_t a = {.list = list, .n = n};
     rl_assert(n > 0 && list[0]->state == ITEM_READY);
-    link_ask(w->consume, &a);
-    announce(w, a.number);
-    if (wait_for_answer(w, &a))
-        return;
-    for (int i = 0; i < n; i++)
+    ask_once(w, &a);
+    for (int turn = 0; a.wrong && consume_may_repeat(&list[0]->part->permit); turn++) {
+        consume_stuck(list[0], a.wrong);
+        consume_pause(w, turn);
+        ask_once(w, &a);
+    }
+    bool answered = a.done && !a.wrong;
+    if (answered)
+        consume_unstuck(list[0]);
+    for (int i = 0; !answered && i < n; i++)
         consume_item_become(list[i], ITEM_DROPPED);
+    err_free(a.wrong);
 }
 
 /* ---- the owner's side ---- */
@@ -135,12 +152,24 @@ void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
     pthread_mutex_unlock(&consume->lock);
 }
 
-void flow_consume_ask_done(flow_consume *consume, int64_t number)
+static void end_ask(flow_consume *consume, int64_t number, const char *wrong)
 {
     pthread_mutex_lock(&consume->lock);
     consume_ask_t *a = find_ask(consume, number);
-    if (a)
+    if (a && !a->done) {
         a->done = true;
+        a->wrong = wrong ? err_lab("WRONG_RESULT", "%s", wrong) : NULL;
+    }
     pthread_cond_broadcast(&consume->ask_change);
     pthread_mutex_unlock(&consume->lock);
+}
+
+void flow_consume_ask_done(flow_consume *consume, int64_t number)
+{
+    end_ask(consume, number, NULL);
+}
+
+void flow_consume_ask_again(flow_consume *consume, int64_t number, const char *why)
+{
+    end_ask(consume, number, why);
 }

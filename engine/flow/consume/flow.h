@@ -182,5 +182,8 @@ int64_t flow_consume_ask_take(flow_consume *consume,
 void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,
                               flow_consume_verdict verdict, const char *why);
 void flow_consume_ask_done(flow_consume *consume, int64_t number); /* the worker goes on */
+/* In place of it, when the handler's answer is none: the batch is shown again after a moment, and health
+ * says `why` (copied) until it has an answer. */
+void flow_consume_ask_again(flow_consume *consume, int64_t number, const char *why);
 
 #endif

@@ -48,6 +48,7 @@ struct consume_item {
     const char *error_class;
     bool invalidated; /* the cache was, for this record */
     bool final;       /* no retry topic, to the DLQ at once */
+    bool stuck;       /* counted in its part's nstuck, see stuck.c */
     int64_t first_ms; /* wall clock of its first failure here; 0: none */
 };
 
@@ -84,6 +85,8 @@ struct consume_part {
     _Atomic int64_t position, eof, wake_ns; /* for figures */
     consume_track track;                    /* the pool modes, under the shared queue's lock: */
     int outstanding;
+    int nstuck;      /* under the consumer's lock, see stuck.c */
+    char *stuck_why; /* of the last one */
 };
 
 /* On the polling thread, from the rebalance. */
@@ -166,6 +169,11 @@ int consume_work(consume_worker *w, consume_part *part, consume_item *items, int
 
 /* ask.c: shows READY items to the owner and waits for the answer. */
 void consume_ask(consume_worker *w, consume_item **list, int n);
+
+/* stuck.c: shows in health that the item holds up its part, and why. It ends with the item at the latest. */
+void consume_stuck(consume_item *item, const rl_err *why);
+void consume_unstuck(consume_item *item);
+void consume_stuck_tell(flow_consume *consume); /* under its lock, when a part has gone */
 
 /* tx.c. Items that turn out to be known become SEEN, the rest APPLIED. DROPPED: the flow stops
  * or the part is lost. */

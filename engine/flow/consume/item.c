@@ -43,6 +43,7 @@ void consume_item_fail(consume_item *item, const char *error_class, rl_err *err)
 
 void consume_item_clear(consume_item *item)
 {
+    consume_unstuck(item);
     if (item->msg)
         rd_kafka_message_destroy(item->msg);
     err_free(item->err);

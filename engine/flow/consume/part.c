@@ -68,6 +68,7 @@ void consume_part_free(consume_part *part)
     consume_track_free(&part->track);
     pthread_mutex_destroy(&part->lock);
     free(part->held);
+    free(part->stuck_why);
     free(part->topic);
     free(part);
 }
@@ -135,6 +136,7 @@ static consume_part *unlist_part(flow_consume *consume, const char *topic, int32
         part = consume->all[i];
         consume->all[i] = consume->all[--consume->nall];
     }
+    consume_stuck_tell(consume);
     pthread_mutex_unlock(&consume->lock);
     return part;
 }

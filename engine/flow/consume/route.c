@@ -67,7 +67,7 @@ static rl_err *send_copy(consume_worker *w, const char *topic, const rd_kafka_me
 }
 
 /* false: it must not be tried again. */
-static bool send_until_taken(consume_worker *w, const char *topic, const consume_item *item,
+static bool send_until_taken(consume_worker *w, const char *topic, consume_item *item,
                              const consume_failure *failure)
 {
     for (int turn = 0;; turn++) {
@@ -77,6 +77,7 @@ static bool send_until_taken(consume_worker *w, const char *topic, const consume
             return true;
         }
         flow_down(&w->consume->flow, "kafka-produce", err);
+        consume_stuck(item, err);
         err_free(err);
         if (consume_may_repeat(&item->part->permit))
             consume_pause(w, turn);
@@ -154,6 +155,7 @@ void consume_route(consume_worker *w, consume_item *item)
     } else {
         if (!item->first_ms)
             emit_item(w, "stuck", item, NULL);
+        consume_stuck(item, item->err);
         wait_in_place(item, without_end);
     }
 }

@@ -260,6 +260,8 @@ describe("the consumer and records that fail", function()
       { ["consumer.handle"] = ("2*error(fails) if id=%s"):format(events[2].id) })
     ledger.until_("all are applied", function() return l:count "effect_log" == 3 end)
     ledger.until_("its log says so", function() return service:text():find('"message":"stuck"', 1, true) end)
+    assert.matches("stands still at offset %d+: fails", service:text())
+    assert.is_true((service:health()))
     assert.equal(0, service:stop().code)
   end)
 
@@ -341,6 +343,36 @@ describe("the consumer and records that fail", function()
     assert.matches("^one of %d+$", read(l, l.topic .. ".dlq", 3)[1].map["error-message"])
     assert.equal(0, service:stop().code)
     os.remove(path)
+  end)
+
+  it("wait for a handler whose result is none, and health says which partition and why", function()
+    for _, case in ipairs { { "{ true }", "true for record 1" }, { "{ false }", "false for record 1" },
+      { '"skip"', "string, not a table" }, { '{ [99] = "skip" }', "record 99 of" },
+      { '{ id = "skip" }', "record id of" } } do
+      local flag = os.tmpname()
+      local path = handler(([[return { batch = function()
+        local f = io.open(%q)
+        if not f then return %s end
+        f:close()
+      end }]]):format(flag, case[1]))
+      os.remove(flag)
+      local events = l:publish(5)
+      local service <close> = l:service("consumer", quick { handler = path, batch = 5 })
+      local why
+      ledger.until_("its partition is down: " .. case[1], function()
+        local ok, body = service:health()
+        why = not ok and body:match "stands still.*"
+        return why
+      end)
+      assert.matches("at offset %d+: the handler returned", why)
+      assert.matches(case[2], why, 1, true)
+      assert(fs.write(flag, ""))
+      ledger.until_("all are applied", function() return l:effects()[events[5].id] end)
+      ledger.until_("it is up", function() return (service:health()) end)
+      assert.equal(0, service:stop().code)
+      os.remove(flag)
+      os.remove(path)
+    end
   end)
 
   it("by their place in the log are new events when they are tried again", function()

@@ -63,6 +63,10 @@ return {
         { "answer", "consume:answer(number [, verdicts])", "Lets the batch go on.",
           params = { "number: integer",
             'verdicts: table, by index: "skip", or why that record fails; the others are applied' } },
+        { "again", "consume:again(number, why)",
+          "In place of answer: the batch is shown again after a moment, and health says why its partition \z
+            stands still until it is answered.",
+          params = { "number: integer", "why: string" } },
         { "events", "consume:events([at_most]) -> list | nil",
           "What happened since the last call: down, up, assigned, revoked, lost, retried, parked, stuck, \z
             commit-failed; nil when all is over.",
