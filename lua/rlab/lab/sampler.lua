@@ -88,17 +88,15 @@ local function sample(lab)
   lab.run.view:sample(lab, row)
 end
 
+-- The event wakes who waits at that moment; that it is over must not be missed by who samples meanwhile.
 function M.start_sampler(lab)
   if lab.sampler then return end
-  lab.sampled_out = task.event()
+  lab.sampled_out, lab.sampling = task.event(), true
   lab.sampler = task.spawn(function()
-    repeat
+    while lab.sampling do
       sample(lab)
-      local over = task.timeout("100ms", function()
-        lab.sampled_out:wait()
-        return true
-      end)
-    until over
+      if lab.sampling then task.timeout("100ms", function() lab.sampled_out:wait() end) end
+    end
   end)
 end
 
@@ -108,7 +106,7 @@ end
 function M.stop_sampler(lab)
   local sampler = lab.sampler
   if not sampler then return end
-  lab.sampler = nil
+  lab.sampler, lab.sampling = nil, false
   lab.sampled_out:set(true)
   local ended = task.timeout("2s", function()
     sampler:join()
