@@ -167,4 +167,9 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     before = "if value or hopeless then return value end",
     after = "if value then return value end",
     spec = "spec/unit/lab/owed_spec.lua", it = "is not waited for when it cannot be kept any more" },
+  { id = "sampler-misses-its-end", mechanism = "a sample under way is let finish, and is the last but one",
+    file = "lua/rlab/lab/sampler.lua",
+    before = "while lab.sampling do",
+    after = "while lab.label do",
+    spec = "spec/unit/lab/sampler_spec.lua", it = "ends with the sample under way" },
 }
