@@ -37,18 +37,20 @@ victim() {
     esac
 }
 
-# hurt KIND PID-OF-RLAB MOMENT SECONDS -> what was done; nothing when the run was over before
+# hurt KIND PID-OF-RLAB MOMENT SECONDS -> what was done; fails, with the reason, when nothing was
 hurt() {
     sleep "$3"
-    local pid
-    kill -0 "$2" 2>/dev/null && pid=$(victim "$1" "$2") && [ -n "$pid" ] || return 1
-    local name
+    local pid name
+    kill -0 "$2" 2>/dev/null || { echo "over before $3 s"; return 1; }
+    pid=$(victim "$1" "$2")
+    [ -n "$pid" ] || { echo "no $1 to hurt at $3 s"; return 1; }
     name=$(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -o 'service [a-z]*\|role [^ ]* [a-z]*\|mysqld\|redis-server\|kafka.Kafka\|run E-[0-9]*\|serve' | head -1)
     if [ "$1" = kill ]; then
-        kill -KILL "$pid" && echo "SIGKILL of ${name:-$pid} at $3 s"
+        kill -KILL "$pid" || { echo "${name:-$pid} had gone at $3 s"; return 1; }
+        echo "SIGKILL of ${name:-$pid} at $3 s"
         return
     fi
-    kill -STOP "$pid" || return 1
+    kill -STOP "$pid" || { echo "${name:-$pid} had gone at $3 s"; return 1; }
     sleep "$4"
     kill -CONT "$pid"
     echo "${name:-$pid} stopped at $3 s for $4 s"
@@ -65,7 +67,7 @@ verdict_of() {
 
 # once KIND EXPERIMENT SEED
 once() {
-    local kind=$1 experiment=$2 seed=$3 at long front=() hogs=() did=""
+    local kind=$1 experiment=$2 seed=$3 at long front=() hogs=() did hurt=yes
     local out="$LOG/$experiment-$kind-$seed"
     at=$(millis 1 12) long=$(millis 1 8)
     [ "$kind" = cpu0 ] && front=(taskset -c 0)
@@ -79,7 +81,7 @@ once() {
     local pid=$!
     case $kind in
     cpu0 | hogs) did=$kind ;;
-    *) did=$(hurt "$kind" "$pid" "$at" "$long") || did="over before $at s" ;;
+    *) did=$(hurt "$kind" "$pid" "$at" "$long") || hurt=no ;;
     esac
     wait "$pid"
     local code=$?
@@ -87,7 +89,7 @@ once() {
     local why
     why=$(sed -n 's/^  "sentence": "\(.*\)",*$/\1/p' "$out.json" | head -1)
     [ -n "$why" ] || why=$(tail -1 "$out.err")
-    case $did in "over before"*) [ "$code" = 0 ] && { say "$experiment $kind: $did"; return; } ;; esac
+    [ $hurt = no ] && [ "$code" = 0 ] && { say "$experiment $kind: $did"; return; }
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$experiment" "$kind" "$(verdict_of "$code")" "$code" "$did" "$why" \
         >>"$LOG/table"
     say "$experiment $kind seed $seed: $(verdict_of "$code") ($code) · $did · ${why:0:160}"
