@@ -232,26 +232,24 @@ static CURLcode perform(http_client *client)
 static const struct {
     CURLcode code;
     const char *name;
-    bool retriable; /* nothing was sent */
 } names[] = {
-    {CURLE_COULDNT_CONNECT, "CONNECT", true},
-    {CURLE_COULDNT_RESOLVE_HOST, "UNKNOWN_HOST", true},
-    {CURLE_OPERATION_TIMEDOUT, "TIMEOUT", false},
-    {CURLE_GOT_NOTHING, "CONNECTION_LOST", false},
-    {CURLE_SEND_ERROR, "CONNECTION_LOST", false},
-    {CURLE_RECV_ERROR, "CONNECTION_LOST", false},
-    {CURLE_PARTIAL_FILE, "CONNECTION_LOST", false},
-    {CURLE_SEND_FAIL_REWIND, "CONNECTION_LOST", false},
-    {CURLE_URL_MALFORMAT, "URL", false},
-    {CURLE_UNSUPPORTED_PROTOCOL, "URL", false},
-    {CURLE_SSL_CONNECT_ERROR, "TLS", true},
-    {CURLE_PEER_FAILED_VERIFICATION, "TLS", true},
+    {CURLE_COULDNT_CONNECT, "CONNECT"},
+    {CURLE_COULDNT_RESOLVE_HOST, "UNKNOWN_HOST"},
+    {CURLE_OPERATION_TIMEDOUT, "TIMEOUT"},
+    {CURLE_GOT_NOTHING, "CONNECTION_LOST"},
+    {CURLE_SEND_ERROR, "CONNECTION_LOST"},
+    {CURLE_RECV_ERROR, "CONNECTION_LOST"},
+    {CURLE_PARTIAL_FILE, "CONNECTION_LOST"},
+    {CURLE_SEND_FAIL_REWIND, "CONNECTION_LOST"},
+    {CURLE_URL_MALFORMAT, "URL"},
+    {CURLE_UNSUPPORTED_PROTOCOL, "URL"},
+    {CURLE_SSL_CONNECT_ERROR, "TLS"},
+    {CURLE_PEER_FAILED_VERIFICATION, "TLS"},
 };
 
 static rl_err *error_of(CURLcode rc, const transfer *t, const char *why)
 {
     const char *name = "HTTP", *text = *why ? why : curl_easy_strerror(rc);
-    bool retriable = false;
     if (rc == CURLE_ABORTED_BY_CALLBACK)
         return err_lab("CANCELLED", "the call was cancelled");
     if (t->too_large)
@@ -261,15 +259,11 @@ static rl_err *error_of(CURLcode rc, const transfer *t, const char *why)
         return err_new(RL_HTTP, (int)rc, "TOO_LARGE",
                        "%s: the answer's head has more than %d bytes", t->call->url, HEAD_MAX);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].code == rc) {
+        if (names[i].code == rc)
             name = names[i].name;
-            retriable = names[i].retriable;
-        }
     if (rc == CURLE_SEND_FAIL_REWIND || rc == CURLE_GOT_NOTHING)
         text = "the connection was lost while the request was under way";
-    rl_err *err = err_new(RL_HTTP, (int)rc, name, "%s %s: %s", t->call->method, t->call->url, text);
-    err->retriable = retriable;
-    return err;
+    return err_new(RL_HTTP, (int)rc, name, "%s %s: %s", t->call->method, t->call->url, text);
 }
 
 /* After a failed call the handle keeps, whatever is reset, that it has something to rewind, and

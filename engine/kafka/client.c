@@ -215,46 +215,12 @@ void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
 
 bool kafka_code_retriable(rd_kafka_resp_err_t code)
 {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-    case RD_KAFKA_RESP_ERR__TIMED_OUT:
-    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-    case RD_KAFKA_RESP_ERR__WAIT_COORD:
-    case RD_KAFKA_RESP_ERR__WAIT_CACHE:
-    case RD_KAFKA_RESP_ERR__IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR__RETRY:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
-    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
-    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
-    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
-    case RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS:
-    case RD_KAFKA_RESP_ERR_FETCH_SESSION_ID_NOT_FOUND:
-    case RD_KAFKA_RESP_ERR_INVALID_FETCH_SESSION_EPOCH:
-    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
-    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_PREFERRED_LEADER_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
-    case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
-    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
-        return true;
-    default:
-        return false;
-    }
+    return err_meaning_of(RL_KAFKA, kafka_code_name(code)).retriable;
+}
+
+rl_blame kafka_code_blame(rd_kafka_resp_err_t code)
+{
+    return err_meaning_of(RL_KAFKA, kafka_code_name(code)).blame;
 }
 
 const char *kafka_code_name(rd_kafka_resp_err_t code)
@@ -272,6 +238,7 @@ static rl_err *fatal_err(rd_kafka_t *rk, const char *what)
     rl_err *err = err_new(RL_KAFKA, code, kafka_code_name(code),
                           "%s: this client is dead, make a new one: %s", what, why);
     err->fatal = true;
+    err->retriable = false;
     return err;
 }
 
@@ -288,7 +255,6 @@ rl_err *kafka_err(rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *fmt, ...
     if (err)
         return err;
     err = err_new(RL_KAFKA, code, kafka_code_name(code), "%s: %s", what, rd_kafka_err2str(code));
-    err->retriable = kafka_code_retriable(code);
     err->fatal = code == RD_KAFKA_RESP_ERR__FATAL;
     return err;
 }

@@ -65,8 +65,9 @@ rl_err *kafka_err(rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *fmt, ...
 /* Takes `error`, whose kinds and text are kept. NULL gives NULL. */
 rl_err *kafka_err_take(rd_kafka_t *rk, rd_kafka_error_t *error, const char *what);
 
-/* Broker codes that another try of the same request may cure. */
+/* Whether another try of the same request may cure it, and who is to blame: base/err's table. */
 bool kafka_code_retriable(rd_kafka_resp_err_t code);
+rl_blame kafka_code_blame(rd_kafka_resp_err_t code);
 
 /* "NOT_ENOUGH_REPLICAS", "_TIMED_OUT"; never NULL. */
 const char *kafka_code_name(rd_kafka_resp_err_t code);

@@ -35,7 +35,7 @@ static rl_err *usable(my_conn *conn)
         return NULL;
     rl_err *err = err_new(RL_MYSQL, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);
-    err->retriable = err->fatal = true;
+    err->fatal = true;
     return err;
 }
 
@@ -61,7 +61,7 @@ static rl_err *late(void)
 {
     rl_err *err = err_new(RL_MYSQL, 2013, "TIMEOUT",
                           "no answer in time; whether the statement was carried out is unknown");
-    err->retriable = err->fatal = true;
+    err->fatal = true;
     return err;
 }
 

@@ -139,7 +139,7 @@ static rl_err *dial_gave_up(my_conn *conn)
                       ? err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s in time", opts->socket)
                       : err_new(RL_MYSQL, 2013, "TIMEOUT", "no login at %s:%d in time", opts->host,
                                 opts->port);
-    err->retriable = true;
+    err->happened = ERR_NOT_DONE;
     return err;
 }
 
@@ -164,7 +164,8 @@ rl_err *my_dial(my_conn *conn, MYSQL **mysql)
         return dial_gave_up(conn);
     if (!err && !d->ok) {
         err = my_code_err((int)mysql_errno(d->mysql), mysql_error(d->mysql));
-        err->fatal = false; /* there was no connection yet */
+        err->fatal = false; /* there was no connection yet, so nothing was asked for either */
+        err->happened = ERR_NOT_DONE;
     }
     if (!err) {
         *mysql = d->mysql;

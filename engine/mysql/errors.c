@@ -155,30 +155,12 @@ bool my_code_is_lost(int code)
     }
 }
 
-static bool may_succeed_later(int code)
-{
-    switch (code) {
-    case 1040: /* too many connections */
-    case 1203:
-    case 1205:
-    case 1213:
-    case 1614:
-    case 2002: /* nobody listens, yet */
-    case 2003:
-    case 3572:
-        return true;
-    default:
-        return my_code_is_lost(code);
-    }
-}
-
 rl_err *my_code_err(int code, const char *text)
 {
     char made_up[24];
     const char *name = my_code_name(code);
     snprintf(made_up, sizeof made_up, "%s_%d", code >= 2000 && code < 3000 ? "CR" : "ER", code);
     rl_err *err = err_new(RL_MYSQL, code, name ? name : made_up, "%s", text);
-    err->retriable = may_succeed_later(code);
     err->abortable = code == 1213 || code == 1614;
     err->fatal = my_code_is_lost(code);
     return err;

@@ -30,7 +30,7 @@ rl_err *redisc_usable(redisc_conn *conn)
         return NULL;
     rl_err *err = err_new(RL_REDIS, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);
-    err->retriable = err->fatal = true;
+    err->fatal = true;
     return err;
 }
 

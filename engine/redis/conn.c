@@ -69,16 +69,6 @@ unsigned long redisc_pushes_dropped(const redisc_conn *conn)
 
 /* ---- errors ---- */
 
-static bool may_succeed_later(const char *name)
-{
-    static const char *const names[] = {"BUSY",       "CLUSTERDOWN", "LOADING", "MASTERDOWN",
-                                        "NOREPLICAS", "TRYAGAIN",    NULL};
-    for (const char *const *n = names; *n; n++)
-        if (strcmp(*n, name) == 0)
-            return true;
-    return false;
-}
-
 rl_err *redisc_reply_err(const redisReply *reply)
 {
     rl_assert(reply->type == REDIS_REPLY_ERROR);
@@ -91,7 +81,5 @@ rl_err *redisc_reply_err(const redisReply *reply)
     bool word = n > 0 && (text[n] == ' ' || text[n] == '\0');
     snprintf(name, sizeof name, "%.*s", word ? (int)n : 3, word ? text : "ERR");
     const char *rest = word && text[n] ? text + n + 1 : text;
-    rl_err *err = err_new(RL_REDIS, 0, name, "%s", rest);
-    err->retriable = may_succeed_later(name);
-    return err;
+    return err_new(RL_REDIS, 0, name, "%s", rest);
 }

@@ -115,5 +115,9 @@ rl_err *redisc_connect(redisc_conn *conn)
     if (!err)
         err = select_db(conn);
     conn->opts.timeout = command_timeout;
-    return err ? redisc_break(conn, err) : NULL;
+    if (!err)
+        return NULL;
+    err = redisc_break(conn, err);
+    err->happened = ERR_NOT_DONE; /* what is to be asked comes after it */
+    return err;
 }

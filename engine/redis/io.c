@@ -10,7 +10,7 @@
 static rl_err *conn_lost(redisc_conn *conn, const char *name, const char *what)
 {
     rl_err *err = err_new(RL_REDIS, 0, name, "%s", what);
-    err->retriable = err->fatal = true;
+    err->fatal = true;
     return redisc_break(conn, err);
 }
 
@@ -168,7 +168,5 @@ rl_err *redisc_push(redisc_conn *conn, double seconds, redisReply **message)
     *message = reply;
     if (reply)
         return NULL;
-    err = err_new(RL_REDIS, 0, "TIMEOUT", "no push message came");
-    err->retriable = true;
-    return err;
+    return err_new(RL_REDIS, 0, "TIMEOUT", "no push message came");
 }

@@ -20,6 +20,8 @@ static rl_err *dial_err(const redisc_conn *conn, int errnum)
                                     : err_new(RL_REDIS, errnum, name, "cannot connect to %s:%d: %s",
                                               conn->opts.host, conn->opts.port, strerror(errnum));
     err->retriable = true;
+    err->happened = ERR_NOT_DONE;
+    err->blame = ERR_OF_SERVER;
     return err;
 }
 

@@ -129,6 +129,7 @@ static rl_err *refused(const http_call *call, const http_answer *answer)
     rl_err *err = err_new(RL_REGISTRY, number,
                           answer->status >= 500 ? "UNAVAILABLE" : name_of(number), "%s", text.data);
     err->retriable = answer->status >= 500;
+    err->happened = answer->status >= 500 ? ERR_UNKNOWN : ERR_NOT_DONE;
     buf_free(&text);
     cJSON_Delete(document);
     return err;

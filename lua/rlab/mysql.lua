@@ -117,17 +117,23 @@ local function worth_another(failure)
   return err.is(failure) and again[failure.name] == true
 end
 
+-- What was not committed was not done, whatever became of one statement of it.
+local function uncommitted(failure)
+  if err.is(failure) and failure.domain == "mysql" then failure.happened = "no" end
+  return failure
+end
+
 -- A commit whose answer is missing may have happened or not; the error says so in its field `unknown`.
 local function commit(db)
   local done, failure = db:exec "COMMIT"
-  if not done and failure.fatal or not done and failure.name == "CANCELLED" then failure.unknown = true end
+  if not done and failure.happened == "unknown" then failure.unknown = true end
   return done, failure
 end
 
 -- One attempt -> true, results | false, failure, raised
 local function attempt(db, f, options)
   local done, failure = begin(db, options)
-  if not done then return false, failure end
+  if not done then return false, uncommitted(failure) end
   local results = table.pack(pcall(f, db))
   local raised = not results[1]
   local refused = not raised and results[2] == nil and results[3] ~= nil
@@ -138,7 +144,7 @@ local function attempt(db, f, options)
     return false, failure
   end
   db:exec "ROLLBACK"
-  return false, results[raised and 2 or 3], raised, results
+  return false, uncommitted(results[raised and 2 or 3]), raised, results
 end
 
 local function give_up(failure, raised, results)

@@ -171,8 +171,8 @@ end]],
     file = "lua/rlab/mysql.lua",
     before = [[
   db:exec "ROLLBACK"
-  return false, results[raised and 2 or 3], raised, results]],
-    after = "  return false, results[raised and 2 or 3], raised, results",
+  return false, uncommitted(results[raised and 2 or 3]), raised, results]],
+    after = "  return false, uncommitted(results[raised and 2 or 3]), raised, results",
     spec = "spec/live/store/mysql_tx_spec.lua", it = "rolls back on nil, err and on errors" },
   { id = "command-ends-in-the-middle", mechanism = "what follows a reply is finished on SIGTERM",
     file = "lua/service/command/entries.lua",

@@ -281,10 +281,20 @@ static rl_err *send_error(kafka_producer *producer, rd_kafka_resp_err_t code, bo
     return err;
 }
 
+/* The client knows more of a record than its code says. */
+static rl_happened happened_of(rd_kafka_msg_status_t status)
+{
+    return status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? ERR_NOT_DONE
+           : status == RD_KAFKA_MSG_STATUS_PERSISTED   ? ERR_DONE
+                                                       : ERR_UNKNOWN;
+}
+
 void kafka_send_error_push(lua_State *L, kafka_producer *producer, const char *topic,
                            const kafka_report *report)
 {
-    errs_push_table(L, send_error(producer, report->code, report->reported, topic));
+    rl_err *err = send_error(producer, report->code, report->reported, topic);
+    err->happened = happened_of(report->status);
+    errs_push_table(L, err);
     set_place(L, topic, report->partition, report->status);
 }
 

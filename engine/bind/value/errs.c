@@ -26,11 +26,31 @@ static int err_tostring(lua_State *L)
     return 1;
 }
 
+/* In the order of rl_blame. */
+static const char *const blames[] = {"call", "record", "place", "server"};
+
+static void set_word(lua_State *L, const char *key, const char *word)
+{
+    bool given = lua_getfield(L, 1, key) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (!given)
+        field_set_text(L, key, word);
+}
+
 /* error values made in Lua: rlab.err { name = ..., message = ... } */
 static int err_make(lua_State *L)
 {
+    rl_domain domain;
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
+    lua_getfield(L, 1, "domain");
+    lua_getfield(L, 1, "name");
+    if (!err_domain_find(luaL_optstring(L, 2, "rlab"), &domain))
+        domain = RL_LAB;
+    err_meaning meaning = err_meaning_of(domain, luaL_optstring(L, 3, ""));
+    lua_settop(L, 1);
+    set_word(L, "happened", err_happened_name(meaning.happened));
+    set_word(L, "blame", blames[meaning.blame]);
     luaL_setmetatable(L, ERR_META);
     return 1;
 }
@@ -98,7 +118,7 @@ int errs_is_null(lua_State *L, int idx)
 void errs_push_table(lua_State *L, rl_err *err)
 {
     int top = lua_gettop(L);
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 9);
     field_set_text(L, "domain", err_domain_name(err->domain));
     field_set_int(L, "code", err->code);
     field_set_text(L, "name", err->name);
@@ -106,6 +126,8 @@ void errs_push_table(lua_State *L, rl_err *err)
     field_set_bool(L, "retriable", err->retriable);
     field_set_bool(L, "abortable", err->abortable);
     field_set_bool(L, "fatal", err->fatal);
+    field_set_text(L, "happened", err_happened_name(err->happened));
+    field_set_text(L, "blame", blames[err->blame]);
     luaL_setmetatable(L, ERR_META);
     err_free(err);
     rl_assert(lua_gettop(L) == top + 1);

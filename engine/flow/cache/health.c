@@ -41,15 +41,11 @@ void cache_redis_bad(flow_cache *cache, const rl_err *why)
         bad(cache, &cache->redis_breaker, "redis", NULL);
 }
 
+/* By its name, as a server that cannot be reached is to blame, too. */
 bool cache_is_refusal_name(const char *name)
 {
-    static const char *const names[] = {"OOM",         "READONLY", "MISCONF", "NOREPLICAS",
-                                        "LOADING",     "BUSY",     "NOAUTH",  "NOPERM",
-                                        "CLUSTERDOWN", "TRYAGAIN", "MOVED",   "MASTERDOWN"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
+    err_meaning meaning = err_meaning_of(RL_REDIS, name);
+    return meaning.blame == ERR_OF_SERVER && meaning.happened == ERR_NOT_DONE;
 }
 
 bool cache_is_refusal(const redisReply *reply)

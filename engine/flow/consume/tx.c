@@ -329,14 +329,9 @@ static bool is_conflict(const rl_err *err)
 /* What no other record would survive either: the server or the schema, not this batch. */
 static bool mysql_is_out(const rl_err *err)
 {
-    static const int codes[] = {1021, 1040, 1044, 1045, 1049, 1053, 1054, 1114, 1129, 1130, 1142,
-                                1146, 1203, 1290, 1317, 1836, 2002, 2003, 2006, 2013, 3168};
     if (err->domain != RL_MYSQL)
         return err_is(err, RL_LAB, "CANCELLED");
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        if (codes[i] == err->code)
-            return true;
-    return err->fatal || err_is(err, RL_MYSQL, "TIMEOUT") || err_is(err, RL_MYSQL, "BROKEN");
+    return err->fatal || err->blame == ERR_OF_SERVER || err->blame == ERR_OF_PLACE;
 }
 
 static void roll_back(consume_worker *w)

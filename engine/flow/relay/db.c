@@ -49,7 +49,7 @@ void relay_mysql_failed(flow_relay *relay, my_conn *conn, rl_err *err, relay_bac
     }
     if (!my_conn_broken(conn) && my_conn_in_transaction(conn))
         err_free(my_exec(conn, "ROLLBACK"));
-    bool passing = err->retriable && !err->fatal; /* a deadlock, a lock wait */
+    bool passing = err->retriable && !err->fatal && err->blame == ERR_OF_CALL; /* a deadlock, ... */
     if (!passing)
         flow_down(&relay->flow, "mysql", err);
     err_free(err);

@@ -19,15 +19,7 @@ static const double room_pause = 0.001, retry_pause = 0.1;
 /* Refusals of the record itself; a broker gives them to the whole batch that it is in. */
 static bool is_poison(int code)
 {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-        return true;
-    default:
-        return false;
-    }
+    return kafka_code_blame((rd_kafka_resp_err_t)code) == ERR_OF_RECORD;
 }
 
 static rl_err *refusal(flow_relay *relay, int64_t id, int code)

@@ -119,7 +119,6 @@ rl_err *admin_item_err(rd_kafka_resp_err_t code, const char *what, const char *n
         return wire_code(code, "%s %s", what, name);
     rl_err *plain = wire_code(code, "%s", ""),
            *err = err_new(RL_KAFKA, code, plain->name, "%s %s: %s", what, name, text);
-    err->retriable = plain->retriable;
     err_free(plain);
     return err;
 }

@@ -67,7 +67,5 @@ rl_err *wire_code(int code, const char *fmt, ...)
     va_end(ap);
     const char *name, *text;
     code_words(code, &name, &text);
-    rl_err *err = err_new(RL_KAFKA, code, name, "%s: %s", what, text);
-    err->retriable = kafka_code_retriable((rd_kafka_resp_err_t)code);
-    return err;
+    return err_new(RL_KAFKA, code, name, "%s: %s", what, text);
 }

@@ -16,10 +16,8 @@
 
 rl_err *wire_link_broken(const wire_link *link, const char *why)
 {
-    rl_err *err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s",
-                          link->name, why);
-    err->retriable = true;
-    return err;
+    return err_new(RL_KAFKA, RD_KAFKA_RESP_ERR__TRANSPORT, "_TRANSPORT", "broker %s: %s",
+                   link->name, why);
 }
 
 /* ---- waiting ---- */

@@ -78,7 +78,5 @@ rl_err *cluster_check(redisc_cluster *cluster)
     free(list);
     if (err || missing == CLUSTER_SLOTS)
         return err;
-    err = err_new(RL_REDIS, 0, "NO_NODE", "no node serves slot %d", missing);
-    err->retriable = true;
-    return err;
+    return err_new(RL_REDIS, 0, "NO_NODE", "no node serves slot %d", missing);
 }

@@ -11,10 +11,8 @@ static rl_err *pool_err(const redisc_cluster *cluster, const cluster_node *node)
 {
     if (cluster->cancelled)
         return err_lab("CANCELLED", "the call was cancelled");
-    rl_err *err = err_new(RL_REDIS, 0, "POOL_TIMEOUT", "all %d connections to %s:%d are in use",
-                          cluster->opts.pool, node->host, node->port);
-    err->retriable = true;
-    return err;
+    return err_new(RL_REDIS, 0, "POOL_TIMEOUT", "all %d connections to %s:%d are in use",
+                   cluster->opts.pool, node->host, node->port);
 }
 
 static cluster_link *new_link(const redisc_cluster *cluster, cluster_node *node)
@@ -146,9 +144,6 @@ rl_err *cluster_node_rests(redisc_cluster *cluster, cluster_node *node)
     pthread_mutex_unlock(&cluster->lock);
     if (!rests)
         return NULL;
-    rl_err *err =
-        err_new(RL_REDIS, 0, "NODE_RESTS", "%s:%d failed %d times in a row and is left alone",
-                node->host, node->port, failures);
-    err->retriable = true;
-    return err;
+    return err_new(RL_REDIS, 0, "NODE_RESTS", "%s:%d failed %d times in a row and is left alone",
+                   node->host, node->port, failures);
 }

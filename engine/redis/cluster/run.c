@@ -100,7 +100,6 @@ static void hold_back(run *r, const cluster_command *cmd)
 static void nobody_serves(run *r, cluster_command *cmd, cluster_news *news)
 {
     rl_err *err = err_new(RL_REDIS, 0, "NO_NODE", "no node serves slot %d", cmd->slot);
-    err->retriable = true;
     cluster_unanswered(r->cluster, cmd, err, false, r->deadline, news);
     err_free(err);
 }

@@ -1,4 +1,5 @@
 -- Operations in the run's history: each is invoked before its request leaves, and over when its answer came.
+local err = require "rlab.err"
 local must = require "rlab.must"
 
 local M = {}
@@ -21,8 +22,11 @@ function M.invoke(lab, actor, f, value)
     Operation)
 end
 
--- op(actor, f, value, action) -> action's results; invoke and outcome go to the history. An error named
---   *TIMED_OUT is unknown, not failed.
+-- How an operation ends whose error says that its work was done, was not, or that nobody knows.
+local ENDS = { yes = "ok", no = "fail", unknown = "info" }
+
+-- op(actor, f, value, action) -> action's results; invoke and outcome go to the history: what the error says
+--   of the work (err.happened) is how it ended
 function M.op(lab, actor, f, value, action)
   local operation = lab:invoke(actor, f, value)
   local results = table.pack(action())
@@ -30,9 +34,7 @@ function M.op(lab, actor, f, value, action)
   if results[1] ~= nil then
     operation:over "ok"
   else
-    local unknown = failure and (failure.status == "POSSIBLY_PERSISTED"
-      or tostring(failure.name):find "TIMED_OUT")
-    operation:over(unknown and "info" or "fail", tostring(failure))
+    operation:over(err.is(failure) and ENDS[failure.happened] or "fail", tostring(failure))
   end
   return table.unpack(results, 1, results.n)
 end

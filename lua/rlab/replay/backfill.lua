@@ -258,7 +258,8 @@ end
 
 local function lasting(failure)
   return failure.name == "CONFLICT" or failure.name == "USAGE"
-    or (failure.domain == "mysql" and not failure.retriable and not failure.fatal)
+    or (failure.domain == "mysql" and not failure.retriable and not failure.fatal
+      and failure.blame ~= "server")
 end
 
 local function run_shard(self, s)

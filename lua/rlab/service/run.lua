@@ -65,11 +65,15 @@ local function answer_requests(ctx)
   while ctx.busy > 0 do ctx.quiet:wait() end
 end
 
+-- run_drains(ctx) -> whether all of them did what they are there for
 local function run_drains(ctx)
+  local all = true
   for _, drain in ipairs(ctx.drains) do
     local ok, failure = pcall(drain)
     if not ok then ctx.log.error("draining failed", { error = tostring(failure) }) end
+    all = all and ok
   end
+  return all
 end
 
 local function release(ctx, started)
@@ -91,9 +95,9 @@ local function drain(ctx, started)
   ctx.log.info("draining", { requests = ctx.busy })
   local complete = task.timeout(ctx.config.drain_timeout, function()
     answer_requests(ctx)
-    run_drains(ctx)
+    local all = run_drains(ctx)
     release(ctx, started)
-    return true
+    return all
   end)
   ctx.stopped = true
   end_tasks(ctx, started)

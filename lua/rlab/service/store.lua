@@ -111,7 +111,7 @@ end
 --   connection or lock for us
 function M.away(failure)
   if not err.is(failure) then return false end
-  return failure.retriable or failure.fatal or failure.name == "TIMEOUT" or failure.name == "CANCELLED"
+  return failure.retriable or failure.fatal or failure.blame == "server" or failure.name == "CANCELLED"
     or failure.name == "CLOSED"
 end
 

@@ -190,6 +190,25 @@ describe("a service", function()
     assert.same({ code = 0 }, p:wait "60s")
   end)
 
+  it("says that it is not complete when something could not be drained, or not in time", function()
+    local dir = assert(fs.tmpdir "spec")
+    for drain, complete in pairs { ['error "stuck"'] = "false", ['require "rlab.task".sleep "10m"'] = "false",
+      ["return nil"] = "true" } do
+      assert(fs.write(dir .. "/x.lua", ([[return require "rlab.service" { name = "x", start = function(ctx)
+        ctx:on_drain(function() %s end)
+        ctx:hold()
+      end }]]):format(drain)))
+      local p <close> = assert(process.spawn { stdout = "capture", stderr = "capture",
+        cmd = { fs.self_exe(), "service", dir .. "/x.lua", "--port", "0", "--drain-timeout", "100ms" } })
+      assert(p:lines()())
+      p:kill "TERM"
+      assert.same({ code = 0 }, p:wait "60s")
+      local said = json.decode((p:output():match "[^\n]*drained[^\n]*"))
+      assert.equal(complete, tostring(said.complete), drain)
+    end
+    fs.remove(dir)
+  end)
+
   it("arms failpoints over HTTP where that is allowed", function()
     local p <close>, url = started { "--failpoints" }
     local wrong = assert(http.put(url .. "/failpoints/hello.before_reply", "kil"))

@@ -21,14 +21,60 @@ static void an_error_is_copied_whole(void **state)
     (void)state;
     rl_err *err = err_new(RL_MYSQL, 1213, "DEADLOCK", "try %d again", 7);
     err->retriable = err->abortable = err->fatal = true;
+    err->happened = ERR_DONE;
+    err->blame = ERR_OF_PLACE;
     rl_err *copy = err_copy(err);
     err_free(err);
     assert_true(err_is(copy, RL_MYSQL, "DEADLOCK"));
     assert_int_equal(copy->code, 1213);
     assert_string_equal(copy->msg, "try 7 again");
     assert_true(copy->retriable && copy->abortable && copy->fatal);
+    assert_true(copy->happened == ERR_DONE && copy->blame == ERR_OF_PLACE);
     err_free(copy);
     assert_null(err_copy(NULL));
+}
+
+static void what_an_error_means_is_in_one_table(void **state)
+{
+    (void)state;
+    static const struct {
+        rl_domain domain;
+        const char *name;
+        err_meaning is;
+    } cases[] = {
+        {RL_KAFKA, "_MSG_TIMED_OUT", {ERR_UNKNOWN, ERR_OF_SERVER, false}},
+        {RL_KAFKA, "NOT_ENOUGH_REPLICAS", {ERR_NOT_DONE, ERR_OF_SERVER, true}},
+        {RL_KAFKA, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", {ERR_UNKNOWN, ERR_OF_SERVER, true}},
+        {RL_KAFKA, "MSG_SIZE_TOO_LARGE", {ERR_NOT_DONE, ERR_OF_RECORD, false}},
+        {RL_KAFKA, "_UNKNOWN_TOPIC", {ERR_NOT_DONE, ERR_OF_PLACE, false}},
+        {RL_KAFKA, "DUPLICATE_SEQUENCE_NUMBER", {ERR_DONE, ERR_OF_CALL, false}},
+        {RL_KAFKA, "NEVER_HEARD_OF", {ERR_UNKNOWN, ERR_OF_CALL, false}},
+        {RL_MYSQL, "TIMEOUT", {ERR_UNKNOWN, ERR_OF_SERVER, true}},
+        {RL_MYSQL, "CR_SERVER_LOST", {ERR_UNKNOWN, ERR_OF_SERVER, true}},
+        {RL_MYSQL, "CR_NEVER_HEARD_OF", {ERR_UNKNOWN, ERR_OF_CALL, false}},
+        {RL_MYSQL, "ER_LOCK_DEADLOCK", {ERR_NOT_DONE, ERR_OF_CALL, true}},
+        {RL_MYSQL, "ER_DUP_ENTRY", {ERR_NOT_DONE, ERR_OF_CALL, false}},
+        {RL_MYSQL, "ER_READ_ONLY_MODE", {ERR_NOT_DONE, ERR_OF_SERVER, false}},
+        {RL_REDIS, "TIMEOUT", {ERR_UNKNOWN, ERR_OF_SERVER, true}},
+        {RL_REDIS, "OOM", {ERR_NOT_DONE, ERR_OF_SERVER, false}},
+        {RL_REDIS, "READONLY", {ERR_NOT_DONE, ERR_OF_SERVER, false}},
+        {RL_REDIS, "MISCONF", {ERR_NOT_DONE, ERR_OF_SERVER, false}},
+        {RL_REDIS, "WRONGTYPE", {ERR_NOT_DONE, ERR_OF_CALL, false}},
+        {RL_REDIS, "O", {ERR_NOT_DONE, ERR_OF_CALL, false}},
+        {RL_REDIS, "", {ERR_NOT_DONE, ERR_OF_CALL, false}},
+        {RL_HTTP, "TIMEOUT", {ERR_UNKNOWN, ERR_OF_SERVER, false}},
+        {RL_HTTP, "CONNECTION_LOST", {ERR_UNKNOWN, ERR_OF_SERVER, false}},
+        {RL_HTTP, "CONNECT", {ERR_NOT_DONE, ERR_OF_SERVER, true}},
+        {RL_LAB, "CANCELLED", {ERR_UNKNOWN, ERR_OF_CALL, false}},
+        {RL_LAB, "USAGE", {ERR_NOT_DONE, ERR_OF_CALL, false}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rl_err *err = err_new(cases[i].domain, 0, cases[i].name, "why");
+        assert_int_equal(err->happened, cases[i].is.happened);
+        assert_int_equal(err->blame, cases[i].is.blame);
+        assert_int_equal(err->retriable, cases[i].is.retriable);
+        err_free(err);
+    }
 }
 
 static void deadlines(void **state)
@@ -112,6 +158,7 @@ static void a_document_keeps_what_cjson_would_lose(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(an_error_is_copied_whole),
+                                       cmocka_unit_test(what_an_error_means_is_in_one_table),
                                        cmocka_unit_test(deadlines),
                                        cmocka_unit_test(deadlines_for_poll),
                                        cmocka_unit_test(a_wait_ends_at_its_deadline),
