@@ -1,8 +1,8 @@
 /* Errors as Lua sees them.
  *
- * Offers: the error table {domain, code, name, message, retriable, abortable, fatal,
- * happened, blame} with a readable tostring, made from an rl_err; the "nil, err" return of every call into the world;
- * the `null` value. Uses: base/err. Thread: the Lua thread. */
+ * Offers: the error table {domain, code, name, message, retriable, abortable, fatal, happened,
+ * blame} with a readable tostring, made from an rl_err; the "nil, err" return of every call into
+ * the world; the `null` value. Uses: base/err. Thread: the Lua thread. */
 #ifndef RL_BIND_VALUE_ERRS_H
 #define RL_BIND_VALUE_ERRS_H
 

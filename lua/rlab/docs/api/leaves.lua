@@ -121,13 +121,14 @@ local log = {
 
 local err = {
   module = "err", kind = "module", doc = "Errors as values: { domain, code, name, message, retriable, \z
-    abortable, fatal, happened, blame }. happened is \"no\", \"yes\" or \"unknown\": whether what was asked for \z
-    was done. blame is \"call\" (what was asked for), \"record\" (this one will never be taken), \"place\" (no \z
-    such topic or table, no permission) or \"server\" (a breaker counts it). One table has both, by client and \z
-    name: engine/base/err.c.",
+    abortable, fatal, happened, blame }. happened is \"no\", \"yes\" or \"unknown\": whether what was \z
+    asked for was done. blame is \"call\" (what was asked for), \"record\" (this one will never be \z
+    taken), \"place\" (no such topic or table, no permission) or \"server\" (a breaker counts it). \z
+    One table has both, by client and name: engine/base/err.c.",
   functions = {
     { "new", "err.new{domain =, name =, code =, message =, ...} -> err",
-      "An error value; tostring reads \"kafka TIMED_OUT (7): no answer\". happened and blame are filled in.",
+      "An error value; tostring reads \"kafka TIMED_OUT (7): no answer\". happened and blame are \z
+        filled in.",
       params = { "domain: string", "name: string", "code: integer", "message: string",
         "...: any, further fields" } },
     { "is", "err.is(value) -> boolean", "Whether it is one.", params = { "value: any" } },
