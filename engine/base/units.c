@@ -1,10 +1,14 @@
 #include "base/units.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define DIGITS "0123456789"
+#define LETTERS "dhimnsu"
 
 typedef struct unit {
     const char *name;
@@ -20,26 +24,82 @@ static const unit size_units[] = {
 static const unit rate_units[] = {
     {"", 1}, {"/s", 1}, {"/m", 1.0 / 60}, {"/h", 1.0 / 3600}, {NULL, 0}};
 
+/* The end of a decimal number without a sign, "1", "0.5", "1e3"; `text` when there is none. strtod
+ * alone would take hexadecimal digits, a sign and words such as inf. */
+static const char *decimal_end(const char *text, bool *whole)
+{
+    const char *at = text + strspn(text, DIGITS);
+    *whole = *at != '.' && *at != 'e' && *at != 'E';
+    if (at == text)
+        return text;
+    if (*at == '.') {
+        size_t n = strspn(at + 1, DIGITS);
+        if (n == 0)
+            return text;
+        at += n + 1;
+    }
+    if (*at != 'e' && *at != 'E')
+        return at;
+    const char *exponent = at + 1 + (at[1] == '+' || at[1] == '-');
+    size_t n = strspn(exponent, DIGITS);
+    return n ? exponent + n : text;
+}
+
+/* The number at the beginning of the text; moves behind it. */
+static bool take_number(const char **text, double *n)
+{
+    bool whole;
+    char *end;
+    const char *stop = decimal_end(*text, &whole);
+    if (stop == *text)
+        return false;
+    *n = strtod(*text, &end);
+    *text = stop;
+    return end == stop && isfinite(*n);
+}
+
+static const unit *find_unit(const unit *table, const char *name, size_t len)
+{
+    for (const unit *u = table; u->name; u++)
+        if (strlen(u->name) == len && memcmp(u->name, name, len) == 0)
+            return u;
+    return NULL;
+}
+
 static bool parse(const char *text, const unit *table, double *out)
 {
-    char *end;
-    double n = strtod(text, &end);
-    if (end == text || !isfinite(n) || n < 0)
+    double n;
+    if (!take_number(&text, &n))
         return false;
-    while (*end == ' ')
-        end++;
-    for (const unit *u = table; u->name; u++) {
-        if (strcmp(u->name, end) == 0) {
-            *out = n * u->factor;
-            return true;
-        }
+    text += strspn(text, " ");
+    const unit *u = find_unit(table, text, strlen(text));
+    *out = u ? n * u->factor : 0;
+    return u && isfinite(*out);
+}
+
+/* "1m30s": parts from the largest unit down. */
+static bool parse_parts(const char *text, double *out)
+{
+    double least = INFINITY;
+    *out = 0;
+    while (*text) {
+        double n;
+        if (!take_number(&text, &n))
+            return false;
+        size_t len = strspn(text, LETTERS);
+        const unit *u = len ? find_unit(duration_units, text, len) : NULL;
+        if (!u || u->factor >= least)
+            return false;
+        least = u->factor;
+        *out += n * u->factor;
+        text += len;
     }
-    return false;
+    return least < INFINITY;
 }
 
 bool units_duration(const char *text, double *seconds)
 {
-    return parse(text, duration_units, seconds) && *seconds < 1e9;
+    return (parse(text, duration_units, seconds) || parse_parts(text, seconds)) && *seconds < 1e9;
 }
 
 int units_ms(double seconds)
@@ -47,10 +107,26 @@ int units_ms(double seconds)
     return seconds * 1e3 < INT_MAX ? (int)(seconds * 1e3) : INT_MAX;
 }
 
+/* An integer and its unit, to the last byte: a double has 53 bits only. */
+static bool exact_size(const char *text, int64_t *bytes)
+{
+    size_t digits = strspn(text, DIGITS);
+    const char *name = text + digits + strspn(text + digits, " ");
+    const unit *u = find_unit(size_units, name, strlen(name));
+    errno = 0;
+    long long n = strtoll(text, NULL, 10);
+    return u && errno == 0 && !__builtin_mul_overflow(n, (int64_t)u->factor, bytes);
+}
+
 bool units_size(const char *text, int64_t *bytes)
 {
+    bool whole;
     double n;
-    if (!parse(text, size_units, &n) || n > 9e18)
+    if (decimal_end(text, &whole) == text)
+        return false;
+    if (whole)
+        return exact_size(text, bytes);
+    if (!parse(text, size_units, &n) || n >= 0x1p63)
         return false;
     *bytes = (int64_t)n;
     return true;
@@ -61,16 +137,45 @@ bool units_rate(const char *text, double *per_second)
     return parse(text, rate_units, per_second);
 }
 
+bool units_number(const char *text, double *n)
+{
+    bool minus = *text == '-';
+    text += minus;
+    bool good = take_number(&text, n) && !*text;
+    *n = minus ? -*n : *n;
+    return good;
+}
+
+bool units_whole(const char *text, int64_t *n)
+{
+    const char *digits = text + (*text == '-');
+    size_t len = strspn(digits, DIGITS);
+    if (len == 0 || digits[len])
+        return false;
+    errno = 0;
+    *n = strtoll(text, NULL, 10);
+    return errno == 0;
+}
+
+/* In unsigned numbers: the range may be as wide as all 64 bits. (width * k) / n, without the product. */
+int64_t units_share(int64_t low, int64_t high, int64_t k, int64_t n)
+{
+    uint64_t last = (uint64_t)high - (uint64_t)low, parts = (uint64_t)n;
+    uint64_t count = last / parts * (uint64_t)k + (last % parts + 1) * (uint64_t)k / parts;
+    return (int64_t)((uint64_t)low + count - 1);
+}
+
 void units_print_duration(double s, char *out, size_t size)
 {
-    if (s < 1)
+    double whole = floor(s + 0.05); /* what is printed as 60.0 s is a minute */
+    if (round(s * 1e3) < 1000)
         snprintf(out, size, "%.0f ms", s * 1e3);
-    else if (s < 60)
+    else if (whole < 60)
         snprintf(out, size, "%.1f s", s);
-    else if (s < 3600)
-        snprintf(out, size, "%dm%02ds", (int)s / 60, (int)s % 60);
+    else if (whole < 3600)
+        snprintf(out, size, "%dm%02ds", (int)whole / 60, (int)whole % 60);
     else
-        snprintf(out, size, "%.0fh%02dm", floor(s / 3600), (int)(fmod(s, 3600) / 60));
+        snprintf(out, size, "%.0fh%02dm", floor(whole / 3600), (int)(fmod(whole, 3600) / 60));
 }
 
 /* Optimal string alignment distance, on words short enough for a fixed table. */

@@ -16,6 +16,7 @@ local flow = require "rlab.service.flow"
 local http = require "rlab.http"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
+local units = require "rlab.units"
 
 local options = {
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
@@ -139,7 +140,7 @@ end
 
 -- the C path takes what is well formed for as long as the service lives
 local function leftover(req)
-  if not math.tointeger(tonumber(req.params.id)) then
+  if not units.whole(req.params.id) then
     return http.problem(400, ("'%s' is no account id: a whole number of 64 bits"):format(req.params.id))
   end
   return http.problem(503, "the service is stopping", { headers = { ["retry-after"] = "1" } })

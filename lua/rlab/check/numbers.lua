@@ -1,5 +1,6 @@
 -- Checks over numbers and over the state of two stores: sums, limits, and a cache that is not its source's.
 local core = require "rlab.check.core"
+local units = require "rlab.units"
 
 local add, unmeasured = core.add, core.unmeasured
 local M = {}
@@ -50,11 +51,8 @@ end
 
 -- How far a is from b. Integers wrap at 64 bits; there the float is near enough, and surely not 0.
 local function difference(a, b)
-  if math.type(a) == "integer" and math.type(b) == "integer" then
-    local d = a - b
-    if (a ~ b) & (a ~ d) >= 0 then return d end
-  end
-  return a + 0.0 - b
+  local exact = math.type(a) == "integer" and math.type(b) == "integer" and units.subtract(a, b)
+  return exact or a + 0.0 - b
 end
 
 -- The name of a sum that is no number | nil

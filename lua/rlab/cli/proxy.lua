@@ -15,7 +15,7 @@ function proxy.args(parser)
 end
 
 local function whole(name, text, most)
-  local n = math.tointeger(tonumber(text))
+  local n = require("rlab.units").whole(text)
   if not n or n < 0 or n > most then
     usage("--%s takes a whole number from 0 to %d, not '%s'", name, most, text)
   end

@@ -63,7 +63,7 @@ local function names_of(args)
 end
 
 local function whole(text, name, least)
-  local n = math.tointeger(tonumber(text))
+  local n = units.whole(text)
   if not n or n < least then usage("--%s takes a whole number from %d, not '%s'", name, least, text) end
   return n
 end
@@ -255,12 +255,12 @@ end
 local function target_of(args)
   local move = require "rlab.replay.offsets"
   if args.shift then
-    local by = math.tointeger(tonumber(args.shift))
+    local by = units.whole(args.shift)
     if not by then usage("--shift takes a whole number, not '%s'", args.shift) end
     return move.target { shift = by }
   end
   if not args.to then usage "say where: --to earliest, latest, an offset, -5m or a time; or --shift N" end
-  local target = move.target(math.tointeger(tonumber(args.to)) or args.to)
+  local target = move.target(units.whole(args.to) or args.to)
   return target or usage("--to takes earliest, latest, an offset, -5m or 2026-11-23T15:00:00Z, not '%s'",
     args.to)
 end

@@ -25,7 +25,7 @@ end
 
 local function seed_of(args)
   if args.seed == "random" then return require("rlab.clock").ns() % 1000000 end
-  local seed = math.tointeger(tonumber(args.seed or DEFAULT_SEED))
+  local seed = require("rlab.units").whole(args.seed or DEFAULT_SEED)
   if not seed or seed < 0 then
     usage("--seed takes a whole number from 0 or 'random', not '%s'", args.seed)
   end
@@ -33,7 +33,7 @@ local function seed_of(args)
 end
 
 local function whole_number(args, name, default)
-  local n = math.tointeger(tonumber(args[name] or default))
+  local n = require("rlab.units").whole(args[name] or default)
   if not n or n < 1 then usage("--%s takes a whole number from 1, not '%s'", name, args[name]) end
   return n
 end
@@ -51,7 +51,7 @@ local booleans = { ["true"] = true, yes = true, ["1"] = true, ["false"] = false,
 local function typed(declared, text, name)
   local kind = type(declared.default)
   if kind == "number" then
-    return tonumber(text) or usage("option %s takes a number, not '%s'", name, text)
+    return require("rlab.units").number(text) or usage("option %s takes a number, not '%s'", name, text)
   end
   if kind == "boolean" then
     local value = booleans[text:lower()]

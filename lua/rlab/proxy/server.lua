@@ -168,7 +168,7 @@ route("DELETE", "/proxies/{}/toxics/{}",
 -- ---- rules ----
 
 local function number(word)
-  return math.tointeger(tonumber(word)) or -1
+  return require("rlab.units").whole(word) or -1
 end
 
 route("GET", "/rules", function(proxy) return answer(200, proxy.core:rules()) end)

@@ -10,6 +10,7 @@ local null = require "rlab.null"
 local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
+local units = require "rlab.units"
 
 local M = {}
 
@@ -17,6 +18,7 @@ local Backfill = {}
 Backfill.__index = Backfill
 
 local PAUSE, THROTTLE, FRESH_NS = 0.2, 0.05, 100000000
+local MOST_SHARDS, MOST_ROWS = 1024, 1000000
 
 -- named("UPDATE t SET a = :a WHERE id = :id") -> "UPDATE t SET a = ? WHERE id = ?", { "a", "id" }; what
 --   stands in quotes is left as it is
@@ -37,17 +39,23 @@ function M.named(sql)
   return table.concat(out), names
 end
 
+local function mistake(fmt, ...)
+  return nil, err.new { domain = "rlab", code = 0, name = "USAGE", message = "backfill: " .. fmt:format(...) }
+end
+
 local function values_of(names, from)
   local list = { n = #names }
   for i, name in ipairs(names) do
     local value = from[name]
-    if value == nil then
-      error(err.new { domain = "rlab", code = 0, name = "USAGE",
-        message = ("backfill: the rows read have no '%s'"):format(name) }, 0)
-    end
+    if value == nil then error(select(2, mistake("the rows read have no '%s'", name)), 0) end
     list[i] = value
   end
   return list
+end
+
+local function count_of(name, value, most)
+  if math.type(value) == "integer" and value >= 1 and value <= most then return value end
+  error(select(2, mistake("%s is a whole number from 1 to %d, not %s", name, most, value)), 0)
 end
 
 -- new{mysql =, job =, table =, key =, read =, write =, ...} -> backfill
@@ -65,7 +73,8 @@ function M.new(o)
   local write, write_names = M.named(o.write or "")
   return setmetatable({
     o = o, read = read, read_names = read_names, write = write, write_names = write_names,
-    shards = o.shards or 4, chunk = o.chunk or 500,
+    shards = count_of("shards", o.shards or 4, MOST_SHARDS),
+    chunk = count_of("chunk", o.chunk or 500, MOST_ROWS),
     notice = o.notice or function() end, rows = 0, written = 0, chunks = 0, throttled = 0, failures = 0,
   }, Backfill)
 end
@@ -79,11 +88,17 @@ local function quote(name) return "`" .. name:gsub("`", "``") .. "`" end
 
 -- ---- shards and checkpoints ----
 
--- Equal widths of the key's range; each shard begins behind `position` and ends at `upper`.
-local function ranges(low, high, n)
-  local list, from, width = {}, low - 1, high - low + 1
+-- ranges(low, high, n) -> shards of equal widths of the key's range | nil, err; each begins behind
+--   `position` and ends at `upper`
+function M.ranges(low, high, n)
+  if math.type(low) ~= "integer" or math.type(high) ~= "integer" then
+    return mistake("keys from %s to %s: only signed integers of 64 bits can be walked", low, high)
+  end
+  local from = units.subtract(low, 1)
+  if not from then return mistake("no position is behind the key %d", low) end
+  local list = {}
   for shard = 0, n - 1 do
-    local upper = shard == n - 1 and high or low - 1 + width * (shard + 1) // n
+    local upper = units.share(low, high, shard + 1, n)
     list[#list + 1] = { shard = shard, position = from, upper = upper, chunks = 0 }
     from = upper
   end
@@ -105,7 +120,7 @@ local function divide(self, db)
     quote(self.o.table)))
   if not bounds then return nil, failure end
   if bounds.low == null then return {} end
-  return ranges(bounds.low, bounds.high, self.shards)
+  return M.ranges(bounds.low, bounds.high, self.shards)
 end
 
 local function store_all(db, job, list)

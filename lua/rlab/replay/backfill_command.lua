@@ -119,7 +119,7 @@ function backfill.run(args)
   if args.status then return status(args, at, job) end
   if args.restart then must(core.forget(at, job.job)) end
   job.mysql, job.lag = at, lag_of(args)
-  job.max_lag = math.tointeger(tonumber(args.max_lag or 50))
+  job.max_lag = require("rlab.units").whole(args.max_lag or 50)
     or usage("--max-lag takes a whole number, not '%s'", args.max_lag)
   local work = core.new(job)
   must(work:run())

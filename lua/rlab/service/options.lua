@@ -21,8 +21,7 @@ local function try(f)
 end
 
 local function as_int(value)
-  if type(value) == "string" and not value:find "^%s*-?%d+%s*$" then return nil end
-  return math.tointeger(tonumber(value))
+  return units.whole(type(value) == "string" and value:match "^%s*(.-)%s*$" or value)
 end
 
 local words = { ["true"] = true, yes = true, on = true, ["1"] = true, ["false"] = false, no = false,
@@ -96,7 +95,7 @@ end
 
 local types = {
   int = { read = as_int, expected = "a whole number" },
-  number = { read = function(v) return tonumber(v) end, expected = "a number" },
+  number = { read = units.number, expected = "a number" },
   size = { read = try(units.size), expected = 'a size such as "64KiB"' },
   duration = { read = try(units.duration), expected = 'a duration such as "200ms"' },
   rate = { read = try(units.rate), expected = 'a rate such as "2000/s"' },

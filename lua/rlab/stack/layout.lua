@@ -67,7 +67,7 @@ end
 function M.port_base()
   local text = env "RLAB_PORT_BASE"
   if not text then return nil end
-  local base = math.tointeger(tonumber(text))
+  local base = require("rlab.units").whole(text)
   if base and base >= 1024 and base <= M.HIGHEST_BASE then return base end
   return nil, ("RLAB_PORT_BASE=%s is no port from 1024 to %d"):format(text, M.HIGHEST_BASE)
 end

@@ -2,19 +2,22 @@
 local answers = require "service.command.answers"
 local http = require "rlab.http"
 local must = require "rlab.must"
+local units = require "rlab.units"
 
 local M = {}
 
 local ID_ATTEMPTS = 20
 
+-- -> the next id, nil behind the last there is
 local function new_id(db)
-  return must(db:row "SELECT COALESCE(MAX(id), 0) + 1 AS id FROM account").id
+  return units.add(must(db:row "SELECT COALESCE(MAX(id), 0) AS id FROM account").id, 1)
 end
 
 -- Whoever asks for the next id races with others who do.
 local function insert(db, id)
   for _ = 1, id and 1 or ID_ATTEMPTS do
     local wanted = id or new_id(db)
+    if not wanted then return false, "an account has the highest id there is: name a lower one" end
     local done, failure = db:exec("INSERT INTO account (id) VALUES (?)", wanted)
     if done then return wanted end
     if failure.name ~= "ER_DUP_ENTRY" then return nil, failure end
@@ -32,7 +35,7 @@ local function create(ctx, req)
   local made, failure = answers.within(ctx,
     function() return ctx.pool:with(function(db) return insert(db, id) end) end)
   if made == nil then error(failure, 0) end
-  if not made then answers.refuse(409, "account %s exists", tostring(id or "of the next id")) end
+  if not made then answers.refuse(409, "%s", failure or ("account %s exists"):format(id or "of the next id")) end
   return http.json({ id = made, balance = 0, version = 0 }, 201, { location = "/accounts/" .. made })
 end
 

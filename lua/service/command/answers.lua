@@ -6,6 +6,7 @@ local store = require "rlab.service.store"
 local task = require "rlab.task"
 local options = require "rlab.options"
 local tables = require "rlab.tables"
+local units = require "rlab.units"
 
 local M = {}
 
@@ -76,7 +77,7 @@ end
 
 -- account(text) -> the id in a path
 function M.account(text)
-  local id = text:find "^%d+$" and math.tointeger(tonumber(text))
+  local id = units.whole(text)
   if not id or id < 1 then
     M.refuse(404, "there is no account '%s': an id is a whole number, 1 or more", text)
   end

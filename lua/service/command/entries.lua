@@ -14,6 +14,7 @@ local publish = require "service.command.publish"
 local redis = require "rlab.redis"
 local store = require "rlab.service.store"
 local task = require "rlab.task"
+local units = require "rlab.units"
 local usage = require "rlab.usage" "service command: "
 local uuid = require "rlab.uuid"
 
@@ -37,6 +38,7 @@ local function request_id(req, body)
   if #id > REQUEST_ID_MAX or id:find "%c" then
     answers.refuse(400, "a request id has at most %d bytes and no control characters", REQUEST_ID_MAX)
   end
+  if not utf8.len(id) then answers.refuse(400, "a request id is UTF-8") end
   return id
 end
 
@@ -54,11 +56,6 @@ local function read_command(req)
 end
 
 -- ---- the transaction ----
-
-local function overflows(balance, amount)
-  if amount > 0 then return balance > math.maxinteger - amount end
-  return balance < math.mininteger - amount
-end
 
 local function point(name, command)
   local _, failure = fail.point(name,
@@ -106,7 +103,7 @@ local function body_of(state, db, command)
     return nil, err.new { domain = "rlab", code = 404, name = "UNKNOWN_ACCOUNT",
       message = "there is no account " .. command.account_id }
   end
-  if overflows(rows[1].balance, command.amount) then
+  if not units.add(rows[1].balance, command.amount) then
     return nil, err.new { domain = "rlab", code = 422, name = "OVERFLOW",
       message = "the balance would not fit into 64 bits" }
   end

@@ -73,6 +73,10 @@ describe("the command service", function()
     end)
     for id = 1, 8 do assert.is_true(ids[id]) end
     assert.equal(409, (service:call("POST", "/accounts", { id = 3 })))
+    assert.equal(201, (service:call("POST", "/accounts", { id = math.maxinteger })))
+    local status, problem = service:call("POST", "/accounts")
+    assert.equal(409, status)
+    assert.matches("highest id", problem.detail)
   end)
 
   it("gives the same request id the same answer, also to twenty at once, and refuses it for another \z
@@ -119,6 +123,10 @@ describe("the command service", function()
       refused(400, "POST", path, body)
     end
     refused(400, "POST", path, { amount = 1, request_id = "a" }, { ["idempotency-key"] = "b" })
+    for _, id in ipairs { '"\\udc80"', '"\\ud83d"', '"\255"' } do
+      refused(400, "POST", path, '{"amount":1,"request_id":' .. id .. "}")
+    end
+    refused(400, "POST", path, { amount = 1 }, { ["idempotency-key"] = "\255" })
     refused(404, "POST", "/accounts/2/entries", { amount = 1, request_id = "a" })
     refused(404, "GET", "/accounts/2")
     refused(404, "GET", "/accounts/x")

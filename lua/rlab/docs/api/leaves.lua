@@ -53,13 +53,25 @@ local rng = {
 }
 
 local units = {
-  module = "units", kind = "module", doc = "Durations, sizes and rates as people write them.",
+  module = "units", kind = "module", doc = "Numbers from outside: durations, sizes and rates as people write them, \z
+    sums that do not wrap.",
   functions = {
     { "duration", "units.duration(value) -> seconds", '"200ms", "5s", "1m30s", or a number of seconds.',
       params = { "value: string | number" } },
     { "size", "units.size(value) -> bytes", '"64KiB", "1MB", or a number.',
       params = { "value: string | integer" } },
     { "rate", "units.rate(value) -> per second", '"2000/s".', params = { "value: string" } },
+    { "whole", "units.whole(value) -> integer | nil", "Decimal digits only: no 0x10, no 1e3, no blank.",
+      params = { "value: string | number" } },
+    { "number", "units.number(value) -> number | nil", "Decimal and finite.",
+      params = { "value: string | number" } },
+    { "add", "units.add(a, b) -> integer | nil", "nil where it does not fit into 64 bits.",
+      params = { "a: integer", "b: integer" } },
+    { "subtract", "units.subtract(a, b) -> integer | nil", "nil where it does not fit into 64 bits.",
+      params = { "a: integer", "b: integer" } },
+    { "share", "units.share(low, high, k, n) -> integer",
+      "Where the first k of n equal parts of low..high end.",
+      params = { "low: integer", "high: integer", "k: integer, 1..n", "n: integer" } },
     { "print_duration", "units.print_duration(seconds) -> string", '"1m00s", "238 ms".',
       params = { "seconds: number" } },
     { "nearest", "units.nearest(word, words) -> word | nil", '"did you mean".',
