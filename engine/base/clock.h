@@ -1,7 +1,7 @@
 /* Time.
  *
  * Offers: a monotonic clock in ns for durations and histories, the wall clock for people and
- * records, and its ISO 8601 text in UTC.
+ * records, its ISO 8601 text in UTC, and the reading of such texts.
  * Uses: nothing. Thread: any. */
 #ifndef RL_BASE_CLOCK_H
 #define RL_BASE_CLOCK_H
@@ -18,5 +18,10 @@ int64_t clock_unix_ms(void);
 
 /* "2026-11-23T15:04:05.678Z" */
 void clock_iso(int64_t unix_ms, char out[CLOCK_ISO_SIZE]);
+
+/* "2026-11-23T15:04", with seconds, a fraction (cut to ms) and an offset ("Z", "+02:00", "+0200",
+ * "+02") as far as they are there; a blank does for the T. Without an offset it is local time, the
+ * earlier one when clocks were put back over it. Returns NULL, or why it is no time. */
+const char *clock_parse(const char *text, int64_t *unix_ms);
 
 #endif

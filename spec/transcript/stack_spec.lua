@@ -68,7 +68,7 @@ partition  low  LSO  HW  LEO  leader  epoch  ISR    replicas  note
 
   it("tail tells a tombstone from an empty value and from no key", function()
     check(('tail("%s", 3)'):format(topic), [[
-partition  offset          time  key   value
+partition  offset                      time  key   value
         0       2  <time>  k3    v3
         1       0  <time>  한글  tombstone
         1       1  <time>  null  ""]])

@@ -192,6 +192,9 @@ describe("a value", function()
       { partition = 0, offset = 2, timestamp = 0, key = "k", value = "" } }
     assert.matches("1%s+%S+%s+null%s+tombstone", text)
     assert.matches('2%s+%S+%s+k%s+""', text)
+    assert.matches("1970-01-01T00:00:00.000Z", text, 1, true)
+    assert.equal("", show.time(-1))
+    assert.equal("2026-07-02T16:00:00.123Z", show.time(1783008000123))
   end)
 
   it("is bounded however large or deep or cyclic", function()

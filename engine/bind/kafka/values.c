@@ -95,7 +95,12 @@ static void read_field(lua_State *L, kafka_record *record, const char *field)
     } else if (strcmp(field, "partition") == 0) {
         record->partition = (int32_t)integer_at(L, field, 0, INT32_MAX);
     } else if (strcmp(field, "timestamp") == 0) {
-        record->timestamp = integer_at(L, field, 0, INT64_MAX);
+        record->timestamp = integer_at(L, field, INT64_MIN, INT64_MAX);
+        if (record->timestamp <= 0) /* to librdkafka 0 is now, and a broker takes none below */
+            luaL_error(L,
+                       "record.timestamp: ms since 1970 from 1 on, not %I: the client sends the "
+                       "present time in place of 0",
+                       (LUAI_UACINT)record->timestamp);
     } else if (strcmp(field, "headers") == 0) {
         headers_check(L, lua_gettop(L));
     } else {

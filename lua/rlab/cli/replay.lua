@@ -260,9 +260,8 @@ local function target_of(args)
     return move.target { shift = by }
   end
   if not args.to then usage "say where: --to earliest, latest, an offset, -5m or a time; or --shift N" end
-  local target = move.target(units.whole(args.to) or args.to)
-  return target or usage("--to takes earliest, latest, an offset, -5m or 2026-11-23T15:00:00Z, not '%s'",
-    args.to)
+  local target, why = move.target(units.whole(args.to) or args.to)
+  return target or usage("--to takes earliest, latest, an offset, -5m or 2026-11-23T15:00:00Z; %s", why)
 end
 
 local function print_plan(rows)

@@ -1,5 +1,6 @@
 -- How a value looks: lists of records as grids, tables pretty and bounded, and bytes, NULL, the empty
 -- string and a tombstone told apart.
+local clock = require "rlab.clock"
 local err = require "rlab.err"
 local null = require "rlab.null"
 local tables = require "rlab.tables"
@@ -208,10 +209,9 @@ function M.records(list, opts)
   return text
 end
 
---- milliseconds since 1970 as local time of day
+--- milliseconds since 1970 as a time that seek takes; "" for a record without one (-1)
 function M.time(ms)
-  if math.type(ms) ~= "integer" or ms < 0 then return "" end
-  return os.date("%H:%M:%S", ms // 1000) .. (".%03d"):format(ms % 1000)
+  return math.type(ms) == "integer" and ms >= 0 and clock.iso(ms) or ""
 end
 
 local function is_record(value)

@@ -13,31 +13,33 @@ local function failed(name, fmt, ...)
   return nil, err.new { domain = "kafka", code = 0, name = name, message = fmt:format(...) }
 end
 
--- moment("-5m" or "2026-11-23T15:00:00Z") -> ms since 1970 | nil
+-- moment("-5m" or "2026-11-23T15:00:00Z") -> ms since 1970 | nil, why not
 function M.moment(text)
   local back = text:match "^%-(.+)$"
-  if back then
-    local ok, seconds = pcall(units.duration, back)
-    return ok and seconds and math.floor(clock.unix_ms() - seconds * 1000) or nil
-  end
-  local y, mo, d, h, mi, s = text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):?(%d*)"
-  if not y then return nil end
-  local at = os.time { year = y, month = mo, day = d, hour = h, min = mi, sec = tonumber(s) or 0 }
-  if text:match "Z$" then at = at + os.difftime(at, os.time(os.date("!*t", at))) end
-  return math.floor(at * 1000)
+  if not back then return clock.parse(text) end
+  local ok, seconds = pcall(units.duration, back)
+  if not ok then return nil, ("'%s' is no duration"):format(back) end
+  return math.floor(clock.unix_ms() - seconds * 1000)
 end
 
--- target(where) -> t | nil: t.of(partition, committed) is an offset, "earliest", "latest" or a time
+-- An offset beyond 64 bits lies behind the log's end, or before its beginning.
+local function moved(committed, shift)
+  return units.add(committed, shift) or (shift > 0 and math.maxinteger or 0)
+end
+
+-- target(where) -> t | nil, why: t.of(partition, committed) is an offset, "earliest", "latest" or a time
 --   (t.time), or nil for a partition that stays. where is what M.WHERE says, or { shift = -100 }.
 function M.target(where)
   if math.type(where) == "integer" then return { of = function() return where end } end
   if type(where) == "table" and where.shift then
-    return { clamp = true, of = function(_, committed) return committed and committed + where.shift end }
+    return { clamp = true, of = function(_, committed) return committed and moved(committed, where.shift) end }
   end
   if type(where) == "table" then return { of = function(partition) return where[partition] end } end
   if where == "earliest" or where == "latest" then return { of = function() return where end } end
-  local at = type(where) == "string" and M.moment(where)
-  return at and { time = true, of = function() return at end } or nil
+  if type(where) ~= "string" then return nil end
+  local at, why = M.moment(where)
+  if not at then return nil, ("'%s': %s"):format(where, why) end
+  return { time = true, of = function() return at end }
 end
 
 local function partitions_of(admin, topic)

@@ -3,7 +3,7 @@
 local M = {}
 
 local PLACES = { ["<ms>"] = "[%%d%%.]+", ["<pid>"] = "%%d+", ["<n>"] = "%%d+",
-  ["<time>"] = "%%d%%d:%%d%%d:%%d%%d%%.?%%d*", ["<any>"] = ".-" }
+  ["<time>"] = "%%d%%d%%d%%d%%-%%d%%d%%-%%d%%dT%%d%%d:%%d%%d:%%d%%d%%.%%d%%d%%dZ", ["<any>"] = ".-" }
 
 local function pattern_of(line)
   local escaped = line:gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0")

@@ -36,3 +36,32 @@ describe("a replay that cannot be told", function()
     assert.equal("GROUP_HAS_MEMBERS", busy.name)
   end)
 end)
+
+describe("where a group is moved to", function()
+  local function at(where) return assert(offsets.target(where)).of(0, 5) end
+
+  it("is an instant, whatever its offset from UTC", function()
+    for _, text in ipairs { "2026-07-02T16:00:00Z", "2026-07-02T16:00:00+00:00",
+      "2026-07-02T18:00:00+02:00" } do
+      assert.equal(1783008000000, at(text))
+    end
+    local back = require("rlab.clock").unix_ms() - at "-1m30s"
+    assert.is_true(back >= 90000 and back < 100000)
+  end)
+
+  it("is told why it is none", function()
+    for text, why in pairs { ["2026-02-30T00:00:00Z"] = "no such day", ["2026-07-02T25:00Z"] = "such a time",
+      soon = "ISO 8601", ["-5x"] = "no duration", ["2026-07-02T16:00:00+2"] = "offset" } do
+      local target, message = offsets.target(text)
+      assert.is_nil(target)
+      assert.matches(why, message)
+    end
+    assert.is_nil(offsets.target(1.5))
+  end)
+
+  it("does not wrap where it is moved by very much", function()
+    assert.equal(math.maxinteger, offsets.target({ shift = math.maxinteger }).of(0, 5))
+    assert.equal(0, offsets.target({ shift = math.mininteger }).of(0, -1))
+    assert.equal(3, offsets.target({ shift = -2 }).of(0, 5))
+  end)
+end)

@@ -60,7 +60,7 @@ return {
           params = {
             "topic: string, where to", "key: string | null, decides the partition",
             "value: string | null, null is a tombstone",
-            "partition: integer, a fixed partition", "timestamp: integer, ms since 1970",
+            "partition: integer, a fixed partition", "timestamp: integer, ms since 1970, 1 and above",
             'headers: table, an ordered list of { name, value }; binary-safe',
           },
           returns = '{ topic, partition, offset, timestamp, status = "PERSISTED" }',

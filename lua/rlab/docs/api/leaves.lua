@@ -21,6 +21,9 @@ local clock = {
     { "unix_ns", "clock.unix_ns() -> integer", "Wall clock, ns since 1970." },
     { "iso", "clock.iso([unix_ms]) -> string", '"2026-11-23T13:15:02.123Z".',
       params = { "unix_ms: integer, default now" } },
+    { "parse", "clock.parse(text) -> unix_ms | nil, why",
+      "ISO 8601: a date, T or a blank, hours and minutes, then seconds, a fraction and an offset (Z, +02:00) \z
+        or local time. What does not exist, such as 2026-02-29, is refused.", params = { "text: string" } },
   },
 }
 
@@ -53,8 +56,8 @@ local rng = {
 }
 
 local units = {
-  module = "units", kind = "module", doc = "Numbers from outside: durations, sizes and rates as people write them, \z
-    sums that do not wrap.",
+  module = "units", kind = "module",
+  doc = "Numbers from outside: durations, sizes and rates as people write them, sums that do not wrap.",
   functions = {
     { "duration", "units.duration(value) -> seconds", '"200ms", "5s", "1m30s", or a number of seconds.',
       params = { "value: string | number" } },

@@ -22,8 +22,8 @@ local function record_of(topic, what)
 end
 
 local function seek(admin, group, topic, where)
-  local target = offsets.target(where)
-  if not target then error("seek: where is " .. offsets.WHERE, 3) end
+  local target, why = offsets.target(where)
+  if not target then error(("seek: where is %s%s"):format(offsets.WHERE, why and "; " .. why or ""), 3) end
   local free, failure = offsets.guard(admin, group)
   if not free then return nil, failure end
   local rows, done
