@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$root/deps/source.sh"
 
-packages="libuv libmicrohttpd libcjson libcurl avro-c mysqlclient libedit libssl zlib libzstd"
+packages="libuv libmicrohttpd libcjson libcurl avro-c mysqlclient libedit libssl zlib libzstd libutf8proc"
 
 missing=
 for p in lua5.4 $packages; do

@@ -33,6 +33,7 @@ cJSON|the distribution's|MIT|shared
 libcurl|the distribution's|curl|shared
 MariaDB Connector/C|the distribution's|LGPL-2.1-or-later|shared
 libedit|the distribution's|BSD-3-Clause|shared
+utf8proc|the distribution's|MIT|shared
 OpenSSL|the distribution's|Apache-2.0|shared
 zlib|the distribution's|Zlib|shared
 Zstandard|the distribution's|BSD-3-Clause|shared

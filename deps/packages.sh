@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 build="gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libuv1-dev libmicrohttpd-dev libcjson-dev libavro-dev libcurl4-openssl-dev
-  default-libmysqlclient-dev libmariadb3 libedit-dev libssl-dev zlib1g-dev libzstd-dev lua-argparse zstd ca-certificates"
+  default-libmysqlclient-dev libmariadb3 libedit-dev libutf8proc-dev libssl-dev zlib1g-dev libzstd-dev lua-argparse zstd ca-certificates"
 test="lua-busted lua-check libcmocka-dev clang-format"
 serve="redis-server"
 

@@ -11,6 +11,7 @@
 #include <wchar.h>
 
 #include "base/buf.h"
+#include "term/text.h"
 
 enum { HISTORY_DEFAULT = 2000, REST_OF_CHAR_MS = 100 };
 #define LITERAL '\1' /* brackets what the prompt contains without width */
@@ -142,7 +143,7 @@ static void set_prompt(rl_edit *edit, const char *prompt)
         p += n;
     }
     buf_str(&edit->prompt, "");
-    edit->prompt_width = edit_text_width(plain.data ? plain.data : "");
+    edit->prompt_width = text_width(plain.data, plain.len);
     buf_free(&plain);
 }
 

@@ -43,7 +43,6 @@ static inline rl_edit *edit_of(EditLine *el)
 
 /* edit_screen.c */
 int edit_columns(const rl_edit *edit);
-int edit_text_width(const char *text);
 void edit_take_line_away(rl_edit *edit);
 void edit_write_text(rl_edit *edit, const char *text, size_t len);
 void edit_show_above(rl_edit *edit, const char *text, size_t len);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "term/edit_internal.h"
+#include "term/text.h"
 
 enum { LIST_MAX = 120 };
 
@@ -54,6 +55,11 @@ static size_t common_prefix(char **list)
     return n;
 }
 
+static int columns_of(const char *text)
+{
+    return text_width(text, strlen(text));
+}
+
 /* The candidates in columns, from the last separator of their common part on ("kafka.producer"
  * is listed as "producer"). */
 static unsigned char list_candidates(rl_edit *edit, char **list, size_t common)
@@ -63,7 +69,7 @@ static unsigned char list_candidates(rl_edit *edit, char **list, size_t common)
     while (skip && !strchr(".:'\"( ", list[0][skip - 1]))
         skip--;
     for (char **p = list; *p; p++, count++)
-        widest = edit_text_width(*p + skip) > widest ? edit_text_width(*p + skip) : widest;
+        widest = columns_of(*p + skip) > widest ? columns_of(*p + skip) : widest;
     int shown = count < LIST_MAX ? count : LIST_MAX;
     int per_row = edit_columns(edit) / (widest + 2) > 0 ? edit_columns(edit) / (widest + 2) : 1;
     int rows = (shown + per_row - 1) / per_row;
@@ -71,7 +77,7 @@ static unsigned char list_candidates(rl_edit *edit, char **list, size_t common)
     for (int r = 0; r < rows; r++) {
         for (int i = r; i < shown; i += rows)
             buf_printf(&text, "%s%*s", list[i] + skip,
-                       i + rows < shown ? widest + 2 - edit_text_width(list[i] + skip) : 0, "");
+                       i + rows < shown ? widest + 2 - columns_of(list[i] + skip) : 0, "");
         buf_add(&text, "\n", 1);
     }
     if (shown < count)

@@ -4,16 +4,6 @@
 
 #include "term/edit_internal.h"
 
-int edit_text_width(const char *text)
-{
-    mbstate_t state = {0};
-    wchar_t c;
-    int width = 0;
-    for (size_t n; (n = mbrtowc(&c, text, MB_CUR_MAX, &state)) && n < (size_t)-2; text += n)
-        width += wcwidth(c) > 0 ? wcwidth(c) : 0;
-    return width;
-}
-
 int edit_columns(const rl_edit *edit)
 {
     struct winsize ws;

@@ -3,6 +3,7 @@
 -- Colour only adds to words: without it (NO_COLOR, a pipe, TERM=dumb) the same text is written.
 local host = require "rlab.core_host"
 local edit = require "rlab.edit"
+local characters = require "rlab.text"
 
 local M = {}
 
@@ -92,61 +93,20 @@ function M.width(fd)
   return columns and columns >= 20 and columns or 80
 end
 
--- ranges of code points that take two columns, sorted
-local WIDE = {
-  0x1100, 0x115F, 0x231A, 0x231B, 0x2329, 0x232A, 0x23E9, 0x23EC, 0x2E80, 0x303E, 0x3041, 0x33FF, 0x3400,
-  0x4DBF,
-  0x4E00, 0x9FFF, 0xA000, 0xA4CF, 0xA960, 0xA97F, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6F, 0xFF00,
-  0xFF60,
-  0xFFE0, 0xFFE6, 0x1F300, 0x1F64F, 0x1F680, 0x1F6FF, 0x1F900, 0x1F9FF, 0x20000, 0x3FFFD,
-}
-local ZERO = {
-  0x0300, 0x036F, 0x0483, 0x0489, 0x0591, 0x05BD, 0x1160, 0x11FF, 0x1AB0, 0x1AFF, 0x1DC0, 0x1DFF, 0x200B,
-  0x200F,
-  0x20D0, 0x20FF, 0xFE00, 0xFE0F, 0xFE20, 0xFE2F, 0xD7B0, 0xD7FF, 0xE0100, 0xE01EF,
-}
-
-local function within(ranges, code)
-  for i = 1, #ranges, 2 do
-    if code < ranges[i] then return false end
-    if code <= ranges[i + 1] then return true end
-  end
-  return false
-end
-
-local function code_width(code)
-  if code < 0x300 then return (code < 32 or code >= 0x7F and code < 0xA0) and 0 or 1 end
-  if within(ZERO, code) then return 0 end
-  return within(WIDE, code) and 2 or 1
-end
-
--- splits into escape sequences (width 0) and characters: iterates over piece, width
-local function pieces(text)
+-- iterates over piece, width: characters as a reader sees them, and escape sequences (width 0)
+local function pieces(s)
   local at = 1
   return function()
-    if at > #text then return nil end
-    local escape = text:match("^\27%[[%d;?]*%a", at)
-    if escape then
-      at = at + #escape
-      return escape, 0
-    end
-    local char = text:match("^[\0-\x7F]", at) or text:match("^[\xC2-\xF4][\x80-\xBF]+", at)
-    if char and utf8.len(char) then
-      at = at + #char
-      return char, code_width(utf8.codepoint(char))
-    end
-    at = at + 1
-    return text:sub(at - 1, at - 1), 1
+    local last, columns = characters.step(s, at)
+    if not last then return nil end
+    local piece = s:sub(at, last)
+    at = last + 1
+    return piece, columns
   end
 end
 
 --- columns that the text takes: Korean counts double, colours nothing
-function M.display_width(text)
-  if not text:find "[^ -~]" then return #text end
-  local total = 0
-  for _, width in pieces(text) do total = total + width end
-  return total
-end
+M.display_width = characters.width
 
 --- at most `width` columns of the text, with an ellipsis where something is missing
 function M.fit(text, width)
@@ -204,7 +164,7 @@ local function cell_text(value, column)
   if column.format then return tostring(column.format(value)) end
   if value == nil then return "" end
   if math.type(value) == "float" then return ("%.10g"):format(value) end
-  return (tostring(value):gsub("[%c]", " "))
+  return characters.visible((tostring(value):gsub("[\n\r\t]", " ")))
 end
 
 local function columns_of(columns)

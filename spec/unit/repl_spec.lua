@@ -187,6 +187,21 @@ describe("a value", function()
     assert.equal("0.1", show.value(0.1))
   end)
 
+  it("lets nothing through that steers a terminal", function()
+    local hostile = { "\u{9b}31mred", "\u{202e}gpj.exe", "\27]0;title\a", "\27[2J", "\u{2066}x", "a\255" }
+    for _, text in ipairs(hostile) do
+      local ways = { show.value(text), show.cell(text), show.value { [text] = text },
+        show.value { { v = text } }, show.records { { partition = 0, offset = 1, key = text, value = text } },
+        show.value(require("rlab.err").new { domain = "rlab", code = 0, name = "X", message = text }) }
+      for i, shown in ipairs(ways) do
+        assert.is_nil(shown:find(text, 1, true), i .. ": " .. shown)
+        assert.is_nil(shown:find "[\0-\9\11-\31\127]", i .. ": " .. shown)
+      end
+    end
+    assert.equal([["\u{202e}gpj.exe"]], show.value "\u{202e}gpj.exe")
+    assert.equal("name\n\\x1b[2J", term.grid({ "name" }, { { "\27[2J" } }))
+  end)
+
   it("shows a tombstone as such", function()
     local text = show.records { { partition = 0, offset = 1, timestamp = 0, key = null, value = null },
       { partition = 0, offset = 2, timestamp = 0, key = "k", value = "" } }
@@ -258,6 +273,12 @@ describe("the terminal's helpers", function()
     assert.equal(7, term.display_width "한글abc")
     assert.equal(3, term.display_width "\27[1mabc\27[0m")
     assert.equal(1, term.display_width "e\204\129")
+    local widths = { ["กุ"] = 1, ["بً"] = 1, ["בְ"] = 1, ["\u{2764}\u{fe0f}"] = 2,
+      ["\u{1f44d}\u{1f3fd}"] = 2, ["\u{1fae8}"] = 2 }
+    for text, width in pairs(widths) do
+      assert.equal(width, term.display_width(text), text)
+    end
+    assert.equal("กุ |", term.pad("กุ", 2) .. "|")
     assert.equal("한 |", term.pad("한", 3) .. "|")
     assert.equal("   한", term.pad("한", 5, "right"))
     assert.equal(4, term.display_width(term.fit("한글한글", 4)) + (term.utf8() and 1 or 0))

@@ -72,7 +72,7 @@ local function print_help(commands)
 end
 
 local function complain(text)
-  io.stderr:write("rlab: ", text, "\n")
+  io.stderr:write("rlab: ", require("rlab.text").visible(text, true), "\n")
 end
 
 local function parse(command, words)

@@ -1,6 +1,7 @@
 -- rlab replay: dead-letter topics and group offsets by hand.
 local exit = require "rlab.exit"
 local must = require "rlab.must"
+local term = require "rlab.term"
 local units = require "rlab.units"
 local usage = require "rlab.usage" "replay: "
 
@@ -23,7 +24,7 @@ local function put_json(value)
 end
 
 local function put_grid(columns, rows)
-  print(require("rlab.term").grid(columns, rows, { indent = 2 }))
+  print(term.grid(columns, rows, { indent = 2 }))
 end
 
 -- ---- what several verbs take ----
@@ -122,24 +123,13 @@ function show.args(parser)
   parser:flag("--json", "print JSON")
 end
 
-local function print_record(row)
-  print(("  %d/%d  key %s  %s"):format(row.partition, row.offset, row.key or "null",
-    require("rlab.clock").iso(row.timestamp)))
-  local width = 0
-  for _, pair in ipairs(row.headers or {}) do width = math.max(width, #pair[1]) end
-  for _, pair in ipairs(row.headers or {}) do
-    print(("    %s  %s"):format(pair[1] .. (" "):rep(width - #pair[1]), tostring(pair[2])))
-  end
-  print("  " .. (row.value or "null"))
-end
-
 function show.run(args)
   local rows, _, topic = rows_of(args, 100, require("rlab.replay.reader").filter { ids = { args.record } })
   if #rows == 0 then
     usage("%s holds no record %s; rlab replay list %s shows what is there", topic, args.record, args.topic)
   end
   if args.json then return put_json(require("rlab.json").array(rows)) end
-  for _, row in ipairs(rows) do print_record(row) end
+  for _, row in ipairs(rows) do print(require("rlab.replay.reader").described(row)) end
   return exit.ok
 end
 

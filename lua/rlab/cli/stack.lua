@@ -239,8 +239,8 @@ local function form_of(args, several)
     local json = require "rlab.json"
     return function(name, line) return json.encode { server = name, line = line } end
   end
-  local pad = require("rlab.term").pad
-  return function(name, line) return several and pad(name, 11) .. line or line end
+  local pad, visible = require("rlab.term").pad, require("rlab.text").visible
+  return function(name, line) return (several and pad(name, 11) or "") .. visible(line, true) end
 end
 
 local function print_lines(name, text, form, limit)

@@ -37,7 +37,7 @@ end
 -- ---- script ----
 
 local function complain(text)
-  io.stderr:write("rlab: ", text, "\n")
+  io.stderr:write("rlab: ", require("rlab.text").visible(text, true), "\n")
 end
 
 -- when every line is an expression of its own (offsets "a", groups()), each is shown

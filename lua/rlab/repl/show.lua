@@ -1,5 +1,6 @@
 -- How a value looks: lists of records as grids, tables pretty and bounded, and bytes, NULL, the empty
 -- string and a tombstone told apart.
+local characters = require "rlab.text"
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local null = require "rlab.null"
@@ -50,7 +51,7 @@ local function quoted(s, limit)
     s = cut(s, limit)
     tail = term.colour("dim", (" +more of %d bytes"):format(#s))
   end
-  return '"' .. s:gsub('[\n\r\t"\\]', escapes) .. '"' .. tail
+  return '"' .. characters.visible((s:gsub('[\n\r\t"\\]', escapes))) .. '"' .. tail
 end
 
 local function number(n)
@@ -72,11 +73,11 @@ local function cell(value)
   if kind == "string" then
     if value == "" then return '""' end
     if not is_text(value) then return hex(value) end
-    return (cut(value, 400):gsub('[\n\r\t]', escapes))
+    return characters.visible(cut(value, 400))
   end
   if kind == "number" then return number(value) end
   if kind == "table" and not getmetatable(value) then return M.line(value, 60) end
-  return (tostring(value):gsub("%c", " "))
+  return characters.visible((tostring(value):gsub("[\n\r\t]", " ")))
 end
 M.cell = cell
 
@@ -227,7 +228,7 @@ end
 
 --- the text that the prompt shows for a value
 function M.value(value)
-  if err.is(value) then return term.colour("wrong", tostring(value)) end
+  if err.is(value) then return term.colour("wrong", characters.visible(tostring(value), true)) end
   if name_of(value):find "batch" then return M.records(rows_of_batch(value)) end
   if is_record(value) and type(value) == "userdata" then return M.records { value } end
   if type(value) == "table" then

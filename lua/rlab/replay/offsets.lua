@@ -27,12 +27,13 @@ local function moved(committed, shift)
   return units.add(committed, shift) or (shift > 0 and math.maxinteger or 0)
 end
 
--- target(where) -> t | nil, why: t.of(partition, committed) is an offset, "earliest", "latest" or a time
+-- target(where) -> t | nil, why; t.of(partition, committed) is an offset, "earliest", "latest" or a time
 --   (t.time), or nil for a partition that stays. where is what M.WHERE says, or { shift = -100 }.
 function M.target(where)
   if math.type(where) == "integer" then return { of = function() return where end } end
   if type(where) == "table" and where.shift then
-    return { clamp = true, of = function(_, committed) return committed and moved(committed, where.shift) end }
+    local function of(_, committed) return committed and moved(committed, where.shift) end
+    return { clamp = true, of = of }
   end
   if type(where) == "table" then return { of = function(partition) return where[partition] end } end
   if where == "earliest" or where == "latest" then return { of = function() return where end } end

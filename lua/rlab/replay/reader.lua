@@ -1,8 +1,11 @@
 -- Reading a dead-letter topic from end to end, as it is at the beginning, without joining a group.
+local characters = require "rlab.text"
+local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
 local kafka = require "rlab.kafka"
 local null = require "rlab.null"
 local places = require "rlab.replay.places"
+local term = require "rlab.term"
 
 local M = {}
 
@@ -119,6 +122,22 @@ function M.list(what)
   end)
   if not ok then return nil, failure end
   return rows, total
+end
+
+-- described(row) -> text: a record with all its headers for a terminal, which nothing in it can steer
+function M.described(row)
+  local lines, names, width = {}, {}, 0
+  lines[1] = ("  %d/%d  key %s  %s"):format(row.partition, row.offset, characters.visible(row.key or "null"),
+    row.timestamp and clock.iso(row.timestamp) or "no time")
+  for i, pair in ipairs(row.headers or {}) do
+    names[i] = characters.visible(pair[1])
+    width = math.max(width, term.display_width(names[i]))
+  end
+  for i, pair in ipairs(row.headers or {}) do
+    lines[#lines + 1] = ("    %s  %s"):format(term.pad(names[i], width), characters.visible(tostring(pair[2])))
+  end
+  lines[#lines + 1] = "  " .. characters.visible(row.value or "null", true)
+  return table.concat(lines, "\n")
 end
 
 return M

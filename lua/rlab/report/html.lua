@@ -1,20 +1,17 @@
 -- Small helpers that every part of the report shares: escaping, filling templates, writing numbers.
 -- Escaping is the default: only a value that a template asks for as {!name} goes in as it is.
+local characters = require "rlab.text"
+
 local html = {}
 
 local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 
--- Control characters cannot stand in HTML at all; they are shown, since a key may hold any byte.
-local function visible(c)
-  return ("\\x%02x"):format(c:byte())
-end
-
+-- Control characters cannot stand in HTML at all, and marks of direction turn what is beside them; they are
+-- shown, since a key may hold any byte.
 local function text_of(v)
   if v == nil then return "" end
   if math.type(v) == "float" then return html.number(v) end
-  local s = tostring(v)
-  if not utf8.len(s) then s = s:gsub("[\128-\255]", visible) end
-  return (s:gsub("[%z\1-\8\11-\31\127]", visible))
+  return characters.visible(tostring(v), true)
 end
 
 function html.escape(v)
@@ -94,11 +91,12 @@ end
 
 -- The width of text in pixels, good enough to place labels: there is no font to ask when the file is written.
 function html.text_width(s, size, mono)
-  local n, wide = utf8.len(s) or #s, 0
-  for _, c in utf8.codes(utf8.len(s) and s or "") do
-    if c >= 0x1100 and c < 0xFF61 and (c < 0x2000 or c > 0x2E7F) then wide = wide + 1 end
+  local total, last, columns = 0, characters.step(s, 1)
+  while last do
+    total = total + (columns == 2 and 1 or columns * (mono and 0.61 or 0.54))
+    last, columns = characters.step(s, last + 1)
   end
-  return ((n - wide) * (mono and 0.61 or 0.54) + wide) * size
+  return total * size
 end
 
 -- wrap(s, width, size): lines of text no wider than width pixels, as far as its words allow.

@@ -35,7 +35,9 @@ local function create(ctx, req)
   local made, failure = answers.within(ctx,
     function() return ctx.pool:with(function(db) return insert(db, id) end) end)
   if made == nil then error(failure, 0) end
-  if not made then answers.refuse(409, "%s", failure or ("account %s exists"):format(id or "of the next id")) end
+  if not made then
+    answers.refuse(409, "%s", failure or ("account %s exists"):format(id or "of the next id"))
+  end
   return http.json({ id = made, balance = 0, version = 0 }, 201, { location = "/accounts/" .. made })
 end
 

@@ -380,6 +380,7 @@ describe("numbers in tables", function()
 
   it("survive bytes that are not text", function()
     assert.are.equal("\\xff\\x00&lt;", html.escape "\xff\0<")
+    assert.are.equal("\\u{202e}한\\u{9b}\\xff", html.escape "\u{202e}한\u{9b}\xff")
   end)
 end)
 

@@ -1,6 +1,7 @@
 -- What nobody can tell of a topic or a group must not pass for 0, or for a group without members: a replay
 -- would repeat everything, a move be undone.
 local err = require "rlab.err"
+local null = require "rlab.null"
 local offsets = require "rlab.replay.offsets"
 local places = require "rlab.replay.places"
 
@@ -34,6 +35,25 @@ describe("a replay that cannot be told", function()
     local _, busy = offsets.guard(
       { group = says { members = { { client_id = "c", host = "/127.0.0.1" } } } }, "g")
     assert.equal("GROUP_HAS_MEMBERS", busy.name)
+  end)
+end)
+
+describe("a dead letter that is shown", function()
+  it("steers no terminal", function()
+    local text = require("rlab.replay.reader").described { partition = 0, offset = 7, key = "\27[2J",
+      timestamp = 1783008000000, headers = { { "error-message", "\27]0;title\a\255" }, { "키", null } },
+      value = "{\n\t\"a\": \"\u{202e}\u{9b}\"\27[2J" }
+    assert.equal([[
+  0/7  key \x1b[2J  2026-07-02T16:00:00.000Z
+    error-message  \x1b]0;title\x07\xff
+    키             null
+  {
+	"a": "\u{202e}\u{9b}"\x1b[2J]], text)
+  end)
+
+  it("may have no key, no value and no time", function()
+    assert.equal("  0/7  key null  no time\n  null",
+      require("rlab.replay.reader").described { partition = 0, offset = 7 })
   end)
 end)
 

@@ -22,8 +22,8 @@ local clock = {
     { "iso", "clock.iso([unix_ms]) -> string", '"2026-11-23T13:15:02.123Z".',
       params = { "unix_ms: integer, default now" } },
     { "parse", "clock.parse(text) -> unix_ms | nil, why",
-      "ISO 8601: a date, T or a blank, hours and minutes, then seconds, a fraction and an offset (Z, +02:00) \z
-        or local time. What does not exist, such as 2026-02-29, is refused.", params = { "text: string" } },
+      "ISO 8601: a date, T or a blank, hours and minutes, then seconds, a fraction and an offset (Z, \z
+        +02:00) or local time. What does not exist, such as 2026-02-29, is refused.", params = { "text: string" } },
   },
 }
 
