@@ -134,7 +134,8 @@ function M.described(row)
     width = math.max(width, term.display_width(names[i]))
   end
   for i, pair in ipairs(row.headers or {}) do
-    lines[#lines + 1] = ("    %s  %s"):format(term.pad(names[i], width), characters.visible(tostring(pair[2])))
+    lines[#lines + 1] = ("    %s  %s"):format(term.pad(names[i], width),
+      characters.visible(tostring(pair[2])))
   end
   lines[#lines + 1] = "  " .. characters.visible(row.value or "null", true)
   return table.concat(lines, "\n")

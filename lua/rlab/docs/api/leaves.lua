@@ -23,7 +23,8 @@ local clock = {
       params = { "unix_ms: integer, default now" } },
     { "parse", "clock.parse(text) -> unix_ms | nil, why",
       "ISO 8601: a date, T or a blank, hours and minutes, then seconds, a fraction and an offset (Z, \z
-        +02:00) or local time. What does not exist, such as 2026-02-29, is refused.", params = { "text: string" } },
+        +02:00) or local time. What does not exist, such as 2026-02-29, is refused.",
+      params = { "text: string" } },
   },
 }
 
