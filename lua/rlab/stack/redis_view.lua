@@ -34,6 +34,11 @@ function View:by(field, value)
   end
 end
 
+-- What a failover leaves for a moment: who asks may ask again, a run has no evidence.
+local function changing(message)
+  error(err.new { domain = "rlab", code = 0, name = "NOT_READY", message = message }, 0)
+end
+
 -- ranges() -> CLUSTER SLOTS as a primary tells it: {first, last, {host, port, id}, replicas ...}. A replica
 --   hears of a moved slot later.
 function View:ranges()
@@ -43,8 +48,8 @@ function View:ranges()
     answers, failure = node.conn:pipeline { { "ROLE" }, { "CLUSTER", "SLOTS" } }
     if answers and answers[1][1] == "master" then return answers[2] end
   end
-  error(failure or err.new { domain = "rlab", code = 0, name = "NOT_READY",
-    message = "no node is a primary" }, 0)
+  if failure then error(failure, 0) end
+  changing "no node is a primary"
 end
 
 -- owner(slot) -> its primary, list of its replicas
@@ -73,19 +78,20 @@ end
 function View:primaries()
   local list, seen = {}, {}
   for _, range in ipairs(self:ranges()) do
-    local node = self:by("port", range[3][2])
+    local node = self:by("port", range[3][2]) or changing("no node listens on port " .. range[3][2])
     if not seen[node] then list[#list + 1], seen[node] = node, true end
   end
   return list
 end
 
--- key_on(node, form) -> form:format(n) for the first n whose slot the node has
+-- key_on(node, form) -> form:format(n) for the first n whose slot the node has; NOT_READY when it has none
 function View:key_on(node, form)
   local home = self:homes()
   for n = 1, 100000 do
     local key = form:format(n)
     if home(key) == node then return key end
   end
+  changing(node.address .. " has no slot: another node is the primary now")
 end
 
 -- calls(node, "get") -> how often it has carried out the command since it started

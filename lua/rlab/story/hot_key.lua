@@ -236,7 +236,7 @@ end
 local function nodes_of(view, before)
   local rows, now, places = {}, calls_of(view), places_of(view)
   for i, node in ipairs(view.nodes) do
-    local place = places[node.port]
+    local place = places[node.port] or { role = "none", shard = 0 } -- the others have taken it out
     rows[i] = { node = i, address = node.address, role = place.role, shard = place.shard,
       calls = now[i] - before[i] }
   end

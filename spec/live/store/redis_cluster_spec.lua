@@ -32,9 +32,11 @@ describe("a client of a Redis Cluster", function()
     local c <close> = client()
     local count = 0
     for _, key in ipairs(spread "spec:k:%d") do assert(c:call("SET", key, 1)) end
-    local function replicas_told() -- a replica is listed when it is known to have got something
-      for _, range in ipairs(view:ranges()) do
-        if not range[4] then return false end
+    local function replicas_told() -- each node lists a replica when it has heard that it got something
+      for _, node in ipairs(view.nodes) do
+        for _, range in ipairs(assert(node.conn:call("CLUSTER", "SLOTS"))) do
+          if not range[4] then return false end
+        end
       end
       return true
     end
@@ -46,6 +48,14 @@ describe("a client of a Redis Cluster", function()
       assert.are.equal(replicas[1].address, range.replicas)
     end
     assert.are.equal(16384, count)
+  end)
+
+  it("has no key for a node that has no slot, and says that it is not the time", function()
+    local _, replicas = view:owner(0)
+    local ok, failure = pcall(view.key_on, view, replicas[1], "spec:none:%d")
+    assert.is_false(ok)
+    assert.are.equal("NOT_READY", failure.name)
+    assert.matches("has no slot", failure.message)
   end)
 
   it("sends a pipeline to all nodes, each key's commands in their order", function()
