@@ -34,8 +34,8 @@ describe("an operation", function()
 
   it("that was refused is fail", function()
     for _, one in ipairs { { "mysql", "ER_DUP_ENTRY" }, { "mysql", "ER_LOCK_DEADLOCK" },
-      { "mysql", "BROKEN" }, { "redis", "OOM" }, { "redis", "READONLY" }, { "redis", "WRONGTYPE" }, { "http", "CONNECT" },
-      { "kafka", "MSG_SIZE_TOO_LARGE" }, { "kafka", "NOT_ENOUGH_REPLICAS" } } do
+      { "mysql", "BROKEN" }, { "redis", "OOM" }, { "redis", "READONLY" }, { "redis", "WRONGTYPE" },
+      { "http", "CONNECT" }, { "kafka", "MSG_SIZE_TOO_LARGE" }, { "kafka", "NOT_ENOUGH_REPLICAS" } } do
       assert.equal("fail", failed(one[1], one[2]), table.concat(one, " "))
     end
     assert.equal("fail", (ended(nil, "no error of a client")))
