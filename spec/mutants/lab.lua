@@ -172,4 +172,9 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     before = "while lab.sampling do",
     after = "while lab.label do",
     spec = "spec/unit/lab/sampler_spec.lua", it = "ends with the sample under way" },
+  { id = "report-times-among-counts", mechanism = "seconds share no axis with counts",
+    file = "lua/rlab/report/series.lua",
+    before = [[return unit and "time, " .. unit]],
+    after = [[return unit and unit == "h" and "time"]],
+    spec = "spec/unit/run/report_spec.lua", it = "gives times a scale of their own" },
 }

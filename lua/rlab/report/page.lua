@@ -159,10 +159,11 @@ function page.tables(result)
   if #(result.tables or {}) == 0 then return "" end
   return '<section id="tables"><h2>What was seen</h2>' .. html.each(result.tables, function(t, i)
     local body = html.each(t.rows, function(row) return "<tr>" .. cells(row, #t.head, "td") .. "</tr>" end)
-    return html.fill('<details class="data"{!open}><summary>{title}, {n}</summary>{!note}<div \z
+    return html.fill('<details class="data"{!open}><summary>{arm}{title}, {n}</summary>{!note}<div \z
       class="scroll"><table><thead><tr>{!head}</tr></thead>'
       .. "<tbody>{!body}</tbody></table></div></details>",
-      { open = i <= 2 and " open" or "", title = t.title, n = html.plural(#t.rows, "row"),
+      { open = i <= 2 and " open" or "", arm = t.arm and t.arm .. ": ", title = t.title,
+      n = html.plural(#t.rows, "row"),
       note = t.note and html.fill('<p class="hint">{note}</p>', t) or "",
       head = cells(t.head, #t.head, "th scope=col"), body = body })
   end) .. "</section>"

@@ -19,27 +19,34 @@ local KINDS = {
   reads = { order = 13, label = "database reads", family = "count" },
 }
 local OTHER = { order = 20, family = "count" }
+local FAMILIES = { offset = 1, count = 2 } -- then times
+
+-- What is measured in seconds or milliseconds says so in its prefix, and shares no axis with anything else.
+local function time_of(prefix)
+  local unit = prefix:match "^seconds$" or prefix:match ", (m?s)$"
+  return unit and "time, " .. unit
+end
 
 -- parse("p0.hw") -> {prefix="p0", kind="hw"}, parse("lag.watermark") -> {prefix="", kind="lag", label="lag
---   (watermark)"}
+--   (watermark)"}; family: what it may share an axis with
 function series.parse(key)
   local prefix, last = key:match("^(.*)%.([^.]+)$")
   last = last or key
   local known = KINDS[last]
-  if known then return { key = key, prefix = prefix or "", kind = last, label = known.label } end
+  if known then
+    return { key = key, prefix = prefix or "", kind = last, label = known.label, family = known.family }
+  end
   local first, rest = key:match("^([^.]+)%.(.+)$")
   if first and KINDS[first] then
-    return { key = key, prefix = "", kind = first, label = KINDS[first].label .. " (" .. rest .. ")" }
+    return { key = key, prefix = "", kind = first, label = KINDS[first].label .. " (" .. rest .. ")",
+      family = KINDS[first].family }
   end
-  return { key = key, prefix = prefix or "", kind = "other", label = last }
+  return { key = key, prefix = prefix or "", kind = "other", label = last,
+    family = time_of(prefix or "") or OTHER.family }
 end
 
 local function info(kind)
   return KINDS[kind] or OTHER
-end
-
-function series.family(kind)
-  return info(kind).family
 end
 
 -- The points {t, value} where a series changes, plus its last; false is "nobody knows" (a sample without it).
@@ -86,7 +93,8 @@ local function panels_of(rows, limit)
   for key in pairs(keys) do list[#list + 1] = series.parse(key) end
   table.sort(list, function(a, b)
     local x, y = info(a.kind), info(b.kind)
-    if x.family ~= y.family then return x.family > y.family end
+    local first, second = FAMILIES[a.family] or 3, FAMILIES[b.family] or 3
+    if first ~= second then return first < second end
     if a.prefix ~= b.prefix then return a.prefix < b.prefix end
     if x.order ~= y.order then return x.order < y.order end
     return a.key < b.key
@@ -97,11 +105,10 @@ local function panels_of(rows, limit)
     s.until_t = last_at and rows[last_at].t or 0
     s.last = points[#points] and points[#points][2]
     if not (s.kind == "low" and always_zero(points)) then
-      local family = series.family(s.kind)
-      local name = s.prefix .. "\0" .. family
+      local name = s.prefix .. "\0" .. s.family
       local panel = by_name[name]
       if not panel then
-        panel = { prefix = s.prefix, family = family, series = {} }
+        panel = { prefix = s.prefix, family = s.family, series = {} }
         by_name[name] = panel
         panels[#panels + 1] = panel
       end

@@ -143,6 +143,7 @@ local NAMED = { lag = "lag", backlog = "backlog", unseen = "unseen", duplicates 
 
 local function panel_name(panel, lane)
   local what = panel.family == "offset" and "offsets" or "counts"
+  if panel.family:find "^time" then return panel.prefix end
   if panel.family ~= "offset" then
     local kind = panel.series[1].kind
     for _, s in ipairs(panel.series) do kind = s.kind == kind and kind or nil end
@@ -331,7 +332,8 @@ local function panel_html(panel, last)
   local height = panel.family == "offset" and 84 or 52
   return html.fill('<div class="panel {family}"><span class="y hi">{hi}</span><span class="y \z
     lo">{lo}</span>{!svg}{!ends}</div>', {
-    family = panel.family, hi = html.number(panel.hi), lo = html.number(panel.lo),
+    family = panel.family == "offset" and "offset" or "count",
+    hi = html.number(panel.hi), lo = html.number(panel.lo),
     svg = svg_of(panel, last), ends = end_labels(panel, last, height) })
 end
 

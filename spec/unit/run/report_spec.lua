@@ -283,7 +283,16 @@ describe("the timeline's data", function()
     assert.are.equal("LSO", series.parse("p0.lso").label)
     assert.are.equal("p0", series.parse("p0.lso").prefix)
     assert.are.equal("lag (HW - committed)", series.parse("lag.HW - committed").label)
-    assert.are.equal("count", series.family(series.parse("queue.depth").kind))
+    assert.are.equal("count", series.parse("queue.depth").family)
+  end)
+
+  it("gives times a scale of their own, seconds and milliseconds apart", function()
+    local rows = { { t = 1, arm = "a", members = 500, ["seconds.still"] = 2, ["slowest, ms.hot"] = 90 },
+      { t = 2, arm = "a", members = 500, ["seconds.still"] = 7, ["slowest, ms.hot"] = 60 } }
+    local groups = series.groups({ arms = { { name = "a" } } }, rows)
+    local high = {}
+    for i, panel in ipairs(groups[1].lanes[1].panels) do high[i] = { panel.prefix, panel.hi } end
+    assert.are.same({ { "", 500 }, { "seconds", 7 }, { "slowest, ms", 90 } }, high)
   end)
 
   it("keeps the changes of a series, and where nobody knew", function()
