@@ -23,15 +23,25 @@ local function stand_still(group, arm)
   end
 end
 
+-- The slow event that the group has not passed, else the first.
+local function stuck_at(seen)
+  for _, slow in ipairs(seen.slow) do
+    if slow.offset >= (seen.committed["0"] or 0) then return slow end
+  end
+  return seen.slow[1]
+end
+
 local function says(arm, seen)
-  if goes_round(arm) then
-    return ("%d rebalances, the slow event came %d times and is still to be done"):format(seen.rebalances,
-      bag.from(seen.deliveries):count(seen.slow[1].id))
-  elseif arm.class == "wrong" then
+  if goes_round(arm) and not seen.drained_s then
+    local slow = stuck_at(seen)
+    return ("%d rebalances, the slow event %s came %d times and is still to be done"):format(seen.rebalances,
+      slow.id:match "%d+", bag.from(seen.deliveries):count(slow.id))
+  elseif freezes(arm) and arm.class == "wrong" then
     return ("%d rebalances for %d pauses of %.1f s, %d records again"):format(seen.rebalances, FREEZES,
       FREEZE_S, seen.again)
   end
-  return ("%d rebalances, all done after %.1f s"):format(seen.rebalances, seen.drained_s)
+  return ("%d rebalances, %d records again, all done after %.1f s"):format(seen.rebalances, seen.again,
+    seen.drained_s)
 end
 
 local function run(lab, arm)
@@ -45,7 +55,7 @@ local function run(lab, arm)
   local seen = group:look()
   lab:issued("events", #seen.records, EVENTS)
   seen.says = says(arm, seen)
-  if arm.class == "wrong" then lab:anomaly(seen.says) end
+  if arm.class == "wrong" then lab:anomaly(seen.says, { at = seen.upset_at }) end
   return seen
 end
 
@@ -154,8 +164,9 @@ return experiment {
     local eager, paused, cooperative, new = arms["slow-handler-eager"], arms["paused-and-polled"],
       arms["cooperative-patient"], arms["paused-kip-848"]
     if not (eager and paused and cooperative and new) then return nil end
-    return ("One slow handler cost an eager group %d rebalances in %.0f s and %.1f s of zero progress with \z
-      healthy heartbeats; paused and polled it is done after %.1f s (KIP-848 %.1f s), with 0."):format(
-      eager.rebalances, eager.window_s, eager.healthy_s, paused.drained_s, new.drained_s)
+    return ("One slow handler cost an eager group %d rebalances in %.0f s, %.1f s of them without progress \z
+      (%.1f s healthy by heartbeat); paused and polled all is done after %.1f s (KIP-848 %.1f s), with \z
+      0."):format(eager.rebalances, eager.window_s, eager.still_s, eager.healthy_s, paused.drained_s,
+      new.drained_s)
   end,
 }

@@ -156,11 +156,23 @@ local function settings_of(lab, arm_settings)
   return all
 end
 
--- open(lab, settings) -> group of three members that hold two partitions each
+local function await_settled(group)
+  group.lab:await("three members with two partitions each", function()
+    local now = group.lab.run.admin:group(group.id)
+    if not (now and now.state == "Stable" and group:divided()) then return false end
+    group.protocol = now.type == "Consumer" and "consumer" or now.protocol
+    return true
+  end)
+end
+
+-- open(lab, settings) -> group of three members that hold two partitions each, as have the groups of the arms
+--   beside this one
 function M.open(lab, settings)
   local db, schema = lab:database(SEEN, EFFECT)
   local group = setmetatable({ lab = lab, db = db, id = lab:group(), members = {}, told = {}, errors = {},
-    failed = {}, samples = {}, sent = {}, topic = lab:topic("events", { partitions = PARTITIONS }) }, Group)
+    failed = {}, sent = {}, read = {}, deliveries = {}, times = {}, again = 0, left = 0,
+    still = { all = 0, healthy = 0, longest = 0 },
+    topic = lab:topic("events", { partitions = PARTITIONS }) }, Group)
   local consumer = settings_of(lab, settings)
   lab.run.ledger:add("group", group.id)
   lab:note_client("consumer", consumer)
@@ -169,14 +181,11 @@ function M.open(lab, settings)
     group.members[i] = lab:start("member", { consumer = consumer, mysql = mysql, topic = group.topic,
       name = "member-" .. i, dedup = settings.dedup ~= false, aside = settings.aside },
       { failpoints = { ["consumer.handle"] = ("sleep(%s) if slow=1"):format(SLOW_FOR) } })
-    group.told[i] = {}
+    group.told[i], group.read[i] = {}, 0
   end
-  lab:await("three members with two partitions each", function()
-    local now = lab.run.admin:group(group.id)
-    if not (now and now.state == "Stable" and group:divided()) then return false end
-    group.protocol = now.type == "Consumer" and "consumer" or now.protocol
-    return true
-  end)
+  await_settled(group)
+  lab:together() -- those beside it start meanwhile: who is short of a processor may be thrown out
+  await_settled(group)
   group.settled_ms = clock.unix_ms()
   group:watch()
   return group
@@ -216,24 +225,6 @@ function Group:divided()
   return #tables.sorted_keys(all) == PARTITIONS
 end
 
--- Ten times a second: the coordinator's word, and how far the slow partition is.
-function Group:watch()
-  local lab = self.lab
-  lab:gauge(function(row)
-    local now = lab.run:watcher():group(self.id)
-    local offsets = lab.run:watcher():group_offsets(self.id)
-    if not (now and offsets) then return end
-    local stable, committed = now.state == "Stable" and #now.members == MEMBERS, 0
-    for _, one in ipairs(offsets) do
-      if one.topic == self.topic and one.partition == 0 then committed = math.max(0, one.offset) end
-    end
-    row["members"], row["stable"], row["p0.committed"] = #now.members, stable and 1 or 0, committed
-    self.samples[#self.samples + 1] = { at = lab:now(), stable = stable, committed = committed }
-  end)
-end
-
--- ---- work ----
-
 local function handled(member)
   local list = {}
   for _, line in ipairs(member:log()) do
@@ -241,6 +232,64 @@ local function handled(member)
   end
   return list
 end
+
+-- What was given to the members since the last look, by their hit logs.
+local function read_logs(group)
+  for i, member in ipairs(group.members) do
+    local list = handled(member)
+    for k = group.read[i] + 1, #list do
+      local id = list[k].ctx.id
+      table.insert(group.deliveries, id)
+      group.times[id] = (group.times[id] or 0) + 1
+      group.again = group.again + (group.times[id] > 1 and 1 or 0)
+    end
+    group.read[i] = #list
+  end
+end
+
+-- How many of the records sent are the slow partition's, which is the first in turn.
+local function sent_to_slow(group)
+  return (#group.sent + PARTITIONS - 1) // PARTITIONS
+end
+
+-- The slow partition stands still although there is work: for how long by now, and how much of that the
+-- coordinator saw three healthy members; `group.still` has the sums.
+local function note_still(group, before, now)
+  local still = before and group.began and before.at >= group.began and now.committed == before.committed
+    and now.committed < sent_to_slow(group)
+  local passed = still and now.at - before.at or 0
+  local healthy = still and before.stable and now.stable and passed or 0
+  now.still, now.healthy = still and before.still + passed or 0, still and before.healthy + healthy or 0
+  local sum = group.still
+  sum.all, sum.healthy = sum.all + passed, sum.healthy + healthy
+  sum.longest = math.max(sum.longest, now.still)
+end
+
+-- Ten times a second: the coordinator's word, how far the slow partition is, and what came again.
+function Group:watch()
+  local lab, before = self.lab, nil
+  lab:gauge(function(row)
+    read_logs(self)
+    row["delivered again"] = self.again
+    local now = lab.run:watcher():group(self.id)
+    local offsets = lab.run:watcher():group_offsets(self.id)
+    if not (now and offsets) then return end
+    local sample, done = { at = lab:now(), committed = 0, stable = now.state == "Stable"
+      and #now.members == MEMBERS }, 0
+    for _, one in ipairs(offsets) do
+      local offset = one.topic == self.topic and math.max(0, one.offset) or 0
+      done = done + offset
+      if one.partition == 0 then sample.committed = math.max(sample.committed, offset) end
+    end
+    self.left = #self.sent - done
+    note_still(self, before, sample)
+    before = sample
+    row["members"], row["p0.committed"] = #now.members, sample.committed
+    row["seconds.no progress"], row["seconds.of it healthy"] = sample.still, sample.healthy
+  end)
+end
+
+-- ---- work ----
 
 -- group:publish(n, slow): so many events, over all partitions in turn; those at the places of `slow` take
 --   long
@@ -252,6 +301,7 @@ function Group:publish(n, slow)
     messages[i] = { topic = self.topic, partition = (place - 1) % PARTITIONS, value = id }
     self.sent[place] = id
   end
+  self.left = self.left + n
   self.producer = self.producer or self.lab:producer { message_timeout_ms = 30000 }
   self.began = self.began or self.lab:now()
   self.lab:send_all(self.producer, messages, ("%d events"):format(n))
@@ -283,23 +333,29 @@ function Group:drain()
   self.drained = self.lab:now() - self.began
 end
 
+local function most_often(group)
+  local most = 0
+  for id, times in pairs(group.times) do
+    if id:find "^slow" then most = math.max(most, times) end
+  end
+  return most
+end
+
+local function all_begun(group)
+  return #tables.sorted_keys(group.lab:committed { topic = group.topic, group = group.id }) == PARTITIONS
+end
+
 -- group:go_round(seconds, times): the window in which the arms are compared: so long from the first event
 --   on, and until a slow event was delivered so often and each partition has an offset; on a slow machine
---   that is longer
+--   that is longer. It ends when all is done.
 function Group:go_round(seconds, times)
-  task.sleep(math.max(0, self.began + seconds - self.lab:now()))
-  self.lab:within("20s", function()
-    local slow, most = bag.new {}, 0
-    for _, member in ipairs(self.members) do
-      for _, line in ipairs(handled(member)) do
-        if line.ctx.slow == 1 then slow:add(line.ctx.id) end
-      end
-    end
-    for _, id in ipairs(slow:ids()) do most = math.max(most, slow:count(id)) end
-    local committed = self.lab:committed { topic = self.topic, group = self.id }
-    return most >= times and #tables.sorted_keys(committed) == PARTITIONS
+  self.lab:within(("%ds"):format(seconds + 20), function()
+    if self.left == 0 then return true end
+    local over = self.lab:now() - self.began >= seconds
+    return over and most_often(self) >= times and all_begun(self)
   end)
   self.window = self.lab:now() - self.began
+  self.drained = self.left == 0 and self.window or nil
 end
 
 -- ---- what was seen ----
@@ -313,6 +369,18 @@ local function changes(group, told)
     if event.type == "assign" then given = given + later else taken = taken + later end
   end
   return math.max(given, taken)
+end
+
+-- When the group was first divided anew since all were settled, in seconds of the arm | nil. till: now (ms)
+local function upset_at(group, till)
+  local first
+  for _, told in ipairs(group.told) do
+    for _, event in ipairs(told) do
+      local later = event.at > group.settled_ms and event.partitions[1]
+      first = later and math.min(first or till, event.at) or first
+    end
+  end
+  return first and group.lab:now() - (till - first) / 1000
 end
 
 -- Seconds, since all were settled and until `till` (ms), in which a member had no partition.
@@ -330,30 +398,17 @@ local function idle(group, told, till)
   return (sum + (since and math.max(0, till - since) or 0)) / 1000
 end
 
--- Seconds in which the coordinator saw three healthy members and the slow partition stood still, with records
--- to do.
-local function healthy_without_progress(group, last)
-  local sum = 0
-  for i = 2, #group.samples do
-    local a, b = group.samples[i - 1], group.samples[i]
-    local healthy, still = a.stable and b.stable, a.committed == b.committed and b.committed < last
-    if a.at >= group.began and healthy and still then
-      sum = sum + b.at - a.at
-    end
-  end
-  return sum
-end
-
 local function prove_delays(group)
-  local seen = {}
+  local seen, first = {}, math.huge
   for _, member in ipairs(group.members) do
-    if #member:hits "consumer.handle" > 0 then
-      seen[#seen + 1] = group.lab.proof.hits(member, "consumer.handle")
+    local hit = member:hits("consumer.handle")[1]
+    if hit then
+      seen[#seen + 1], first = group.lab.proof.hits(member, "consumer.handle"), math.min(first, hit.mono)
     end
   end
-  if #seen > 0 then
-    group.lab:fault(("a handler that takes %s"):format(SLOW_FOR)):fired(table.unpack(seen))
-  end
+  if #seen == 0 then return end
+  local fault = group.lab:fault(("a handler that takes %s"):format(SLOW_FOR)):fired(table.unpack(seen))
+  fault.row.at = (first - group.lab.started_ns) / 1e9
 end
 
 local function exceeded(group)
@@ -380,37 +435,44 @@ local function ids_of(group)
   return ids
 end
 
--- group:look() -> {records, deliveries, effects (ids), committed, rebalances, idle_s, healthy_s, exceeded,
---   again, drained_s, window_s, protocol, slow, behind (ids behind the first slow one)}; with
---   proofs, numbers and the lag by partition
+-- What the arms are compared by.
+local function numbers(lab, seen)
+  lab:number("protocol", seen.protocol)
+  lab:number("rebalances", seen.rebalances)
+  lab:number("zero progress", seen.still_s, "s")
+  lab:number("of it healthy by heartbeat", seen.healthy_s, "s")
+  lab:number("longest stretch", seen.longest_s, "s")
+  lab:number("delivered again", seen.again)
+  lab:number("applied again", #seen.effects - #bag.from(seen.effects):distinct())
+  lab:number("members without a partition", seen.idle_s, "s")
+  lab:number("drained after", seen.drained_s, "s")
+end
+
+-- group:look() -> {records, deliveries, effects (ids), committed, rebalances, upset_at, idle_s, still_s,
+--   healthy_s, longest_s, exceeded, again, drained_s, window_s, protocol, slow, behind (ids behind the first
+--   slow one)}; with proofs, numbers and the lag by partition
 function Group:look()
   local lab, till = self.lab, clock.unix_ms()
   listen(self)
-  local seen = { records = lab:read(self.topic).records, deliveries = {}, effects = ids_of(self),
+  local seen = { records = lab:read(self.topic).records, effects = ids_of(self),
     rebalances = 0, committed = lab:committed { topic = self.topic, group = self.id },
     exceeded = exceeded(self), idle_s = 0, drained_s = self.drained, window_s = self.window,
-    protocol = self.protocol, slow = {}, behind = {} }
-  for i, member in ipairs(self.members) do
-    for _, line in ipairs(handled(member)) do table.insert(seen.deliveries, line.ctx.id) end
-    seen.rebalances = math.max(seen.rebalances, changes(self, self.told[i]))
-    seen.idle_s = seen.idle_s + idle(self, self.told[i], till)
+    protocol = self.protocol, slow = {}, behind = {}, upset_at = upset_at(self, till),
+    still_s = self.still.all, healthy_s = self.still.healthy, longest_s = self.still.longest }
+  read_logs(self)
+  seen.again, seen.deliveries = self.again, table.move(self.deliveries, 1, #self.deliveries, 1, {})
+  for _, told in ipairs(self.told) do
+    seen.rebalances = math.max(seen.rebalances, changes(self, told))
+    seen.idle_s = seen.idle_s + idle(self, told, till)
   end
-  local last = 0
   for _, record in ipairs(seen.records) do
     if record.partition == 0 then
-      last = math.max(last, record.offset + 1)
       if seen.slow[1] then table.insert(seen.behind, record.id) end
       if record.id:find "^slow" then table.insert(seen.slow, record) end
     end
   end
-  seen.healthy_s = healthy_without_progress(self, last)
-  seen.again = #seen.deliveries - #bag.from(seen.deliveries):distinct()
   prove_delays(self)
-  lab:number("rebalances", seen.rebalances)
-  lab:number("without a partition", seen.idle_s, "member-seconds")
-  lab:number("healthy by heartbeat, zero progress", seen.healthy_s, "s")
-  lab:number("redelivered", seen.again, "records")
-  lab:number("drained after", seen.drained_s, "s")
+  numbers(lab, seen)
   lag_table(self, seen.records, seen.committed)
   return seen
 end
