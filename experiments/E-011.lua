@@ -2,8 +2,9 @@
 -- moment. Who else suffers, and what spreads the load?
 local hot_key = require "rlab.story.hot_key"
 local hot_partition = require "rlab.story.hot_partition"
+local valkey = require "rlab.story.valkey"
 
-local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
+local READS, RATE, COLD = 2600, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
 local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s
 local FEW = 0.2 -- reads of Redis for one that was asked for
 
@@ -22,6 +23,7 @@ end
 
 local function numbers(lab, seen)
   lab:number("busiest node", 100 * seen.most / seen.calls, "%")
+  lab:number("by its slots", seen.slots and 100 * seen.slots.most, "%")
   lab:number("GETs for one read", seen.calls / seen.asked)
   lab:number("failed with the frozen node", 100 * (blast(seen) or 0 / 0), "%")
   lab:number("failed elsewhere", seen.elsewhere.failed)
@@ -51,6 +53,19 @@ function stories.kafka(lab)
   return seen
 end
 
+-- A server that counts by slot, too; nobody stands still.
+function stories.slots(lab)
+  valkey.open(lab)
+  local seen = hot_key.shares(lab, { reads = BEFORE + COLD, rate = RATE, cold = COLD, before = BEFORE })
+  local slots = seen.slots or {}
+  lab:number("busiest node", 100 * seen.most / seen.calls, "%")
+  lab:number("by its slots", slots.most and 100 * slots.most, "%")
+  seen.says = ("busiest node: %s of the GETs, %s of the bytes by slot; the busiest slot is %s"):format(
+    percent(seen.most / seen.calls), percent(slots.most), slots.busiest == slots.hot and "the hot key's"
+    or "another one's")
+  return seen
+end
+
 local checks = {}
 
 -- What must have been seen before anything is judged.
@@ -65,6 +80,20 @@ local function check_floors(lab, seen, arm)
   end
 end
 
+-- Two counters of the server, by command and by slot, say the same.
+local function check_slots(lab, seen)
+  local slots, share = seen.slots or {}, seen.most / seen.calls
+  lab.check.bound { name = "slots-agree", value = slots.most and math.abs(share - slots.most), at_most = 0.05,
+    what = "the busiest node's share of the GETs and of its slots' bytes differ by", control = seen.calls }
+    :expect "holds"
+  lab.check.agree { { "hot-slot", slots.busiest, slots.hot, "is the busiest slot" } }
+end
+
+local function check_one_node(lab, share)
+  lab.check.bound { name = "one-node", value = share, at_least = 0.85,
+    what = "the busiest node's share of the GETs is" }:expect "holds"
+end
+
 local function check_share(lab, seen, arm)
   if arm.settings.kept then
     lab.check.amplification { operations = seen.calls, logical = seen.asked, at_most = FEW,
@@ -75,8 +104,8 @@ local function check_share(lab, seen, arm)
   lab.check.bound { name = "busiest-node", value = share, at_most = 0.5, what = "its share of the GETs is" }
     :expect { wrong = "violated", right = "holds" }
   if arm.class == "right" then return end
-  lab.check.bound { name = "one-node", value = share, at_least = 0.85,
-    what = "the busiest node's share of the GETs is" }:expect "holds"
+  check_one_node(lab, share)
+  if seen.slots then check_slots(lab, seen) end
 end
 
 local function check_blast(lab, seen, arm)
@@ -114,6 +143,13 @@ function checks.redis(lab, seen, arm)
   age.limit_s = nil -- a slow machine makes no answer older: its age ends where it was asked for
 end
 
+function checks.slots(lab, seen)
+  lab.check.enough { name = "enough-calls", seen = seen.calls, at_least = BEFORE * 0.8,
+    unit = "GETs by INFO" }
+  check_one_node(lab, seen.most / seen.calls)
+  check_slots(lab, seen)
+end
+
 function checks.kafka(lab, seen)
   lab.check.enough { name = "records", seen = seen.records, at_least = READS, unit = "records" }
   lab.check.bound { name = "one-partition", value = seen.most / seen.records, at_least = 0.85,
@@ -141,6 +177,8 @@ return experiment {
     right "local-copy" { says = "a value is answered from the process for 100 ms", kept = true },
     right "replica-reads" { says = "READONLY: the master and its replica in turns", replicas = true,
       survives = true },
+    observe "by-slot" { says = "the first one on three Valkey nodes, which count by slot, too",
+      story = "slots" },
     observe "kafka-key" { says = "the same keys in a topic of three partitions", story = "kafka" },
   },
 

@@ -11,7 +11,7 @@ View.__index = View
 
 -- open{"127.0.0.1:16371", ...} -> view (closable); view.nodes: {address, port, id, conn}
 function M.open(addresses)
-  local view = setmetatable({ nodes = {} }, View)
+  local view = setmetatable({ nodes = {}, counting = {} }, View)
   for i, address in ipairs(addresses) do
     local host, port = address:match "^(.*):(%d+)$"
     local conn = must(redis.connect { host = host, port = math.tointeger(tonumber(port)), timeout = "5s" })
@@ -21,7 +21,10 @@ function M.open(addresses)
   return view
 end
 
+local SLOT_STATS, BYTES = "cluster-slot-stats-enabled", "network-bytes-in"
+
 function View:close()
+  for _, node in ipairs(self.counting) do node.conn:call("CONFIG", "SET", SLOT_STATS, "no") end
   for _, node in ipairs(self.nodes) do node.conn:close() end
 end
 
@@ -52,25 +55,26 @@ function View:ranges()
   changing "no node is a primary"
 end
 
+local function range_of(ranges, slot)
+  for _, range in ipairs(ranges) do
+    if slot >= range[1] and slot <= range[2] then return range end
+  end
+end
+
 -- owner(slot) -> its primary, list of its replicas
 function View:owner(slot)
-  for _, range in ipairs(self:ranges()) do
-    if slot >= range[1] and slot <= range[2] then
-      local replicas = {}
-      for i = 4, #range do replicas[#replicas + 1] = self:by("port", range[i][2]) end
-      return self:by("port", range[3][2]), replicas
-    end
-  end
+  local range, replicas = range_of(self:ranges(), slot), {}
+  if not range then return nil end
+  for i = 4, #range do replicas[#replicas + 1] = self:by("port", range[i][2]) end
+  return self:by("port", range[3][2]), replicas
 end
 
 -- homes() -> function(key) -> its slot's primary now, without asking for each
 function View:homes()
   local ranges = self:ranges()
   return function(key)
-    local slot = redis.slot(key)
-    for _, range in ipairs(ranges) do
-      if slot >= range[1] and slot <= range[2] then return self:by("port", range[3][2]) end
-    end
+    local range = range_of(ranges, redis.slot(key))
+    return range and self:by("port", range[3][2])
   end
 end
 
@@ -98,6 +102,40 @@ end
 function View.calls(_, node, command)
   local text = must(node.conn:call("INFO", "commandstats"))
   return math.tointeger(tonumber(text:match("cmdstat_" .. command .. ":calls=(%d+)"))) or 0
+end
+
+-- counts_slots() -> whether the nodes can count by slot (CLUSTER SLOT-STATS: Valkey 8.0, Redis 8.2); those
+--   that did not do so by themselves do until the view is closed
+function View:counts_slots()
+  for _, node in ipairs(self.nodes) do
+    local now = must(node.conn:call("CONFIG", "GET", SLOT_STATS))[SLOT_STATS]
+    if not now then return false end
+    if now ~= "yes" then
+      must(node.conn:call("CONFIG", "SET", SLOT_STATS, "yes"))
+      table.insert(self.counting, node)
+    end
+  end
+  return true
+end
+
+-- slot_bytes(keys) -> {[slot of a key] = bytes of the commands that came in for it since its primary counts}
+function View:slot_bytes(keys)
+  local home, questions, bytes = self:homes(), {}, {}
+  for _, node in ipairs(self.nodes) do questions[node] = {} end
+  for _, key in ipairs(keys) do
+    local slot = redis.slot(key)
+    if not bytes[slot] then
+      table.insert(questions[home(key)], { "CLUSTER", "SLOT-STATS", "SLOTSRANGE", slot, slot })
+    end
+    bytes[slot] = 0
+  end
+  for _, node in ipairs(self.nodes) do
+    for _, answer in ipairs(must(node.conn:pipeline(questions[node]))) do
+      local stats = must(not err.is(answer) and answer[1], answer)
+      bytes[stats[1]] = stats[2][BYTES]
+    end
+  end
+  return bytes
 end
 
 -- ---- moving a slot ----

@@ -3,6 +3,8 @@
 local clock = require "rlab.clock"
 local must = require "rlab.must"
 local null = require "rlab.null"
+local redis = require "rlab.redis"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = { PATIENCE = 0.1 } -- seconds that a caller waits for a worker, and a worker for Redis
@@ -47,7 +49,7 @@ function M.plan(lab, keys, reads)
   return list
 end
 
--- Version 0 of every key, at each replica, too.
+-- Version 0 of every key, at each replica, too; nodes of the arm's own have none.
 local function fill(lab, keys)
   for shard, node in ipairs(lab:cluster():primaries()) do
     local commands = {}
@@ -55,7 +57,10 @@ local function fill(lab, keys)
       if of == shard then commands[#commands + 1] = { "SET", key, 0 } end
     end
     for _, reply in ipairs(must(node.conn:pipeline(commands))) do must(reply == "OK" or nil, reply) end
-    lab:accepted("replicas that have the keys of " .. node.address, must(node.conn:call("WAIT", 1, 2000)), 1)
+    if not lab.own_nodes then
+      local replicas = must(node.conn:call("WAIT", 1, 2000))
+      lab:accepted("replicas that have the keys of " .. node.address, replicas, 1)
+    end
   end
 end
 
@@ -200,6 +205,21 @@ local function calls_of(view)
   return calls
 end
 
+-- What came in for the keys since `before`, as the nodes count it by slot: {shards = share of each, most = of
+-- the busiest of them, busiest = slot, hot = slot of the hot key}; nil where they do not count.
+local function slots_of(load, view, before)
+  if not before then return nil end
+  local now, seen, sum, most = view:slot_bytes(load.keys), { shards = { 0, 0, 0 } }, 0, -1
+  for slot, bytes in pairs(now) do
+    local came, shard = bytes - before[slot], load.shard_of[slot]
+    sum, seen.shards[shard] = sum + came, seen.shards[shard] + came
+    if came > most then most, seen.busiest = came, slot end
+  end
+  for shard, came in ipairs(seen.shards) do seen.shards[shard] = came / math.max(1, sum) end
+  seen.most, seen.hot = math.max(table.unpack(seen.shards)), load.hot
+  return seen
+end
+
 -- The series of the report. A node that stands still is not waited for.
 local function watch(load, view, before)
   local latest = {}
@@ -289,16 +309,26 @@ end
 
 local function p99(list) return list[1] and ("%.1f"):format(list[math.ceil(#list * 0.99)]) or "none" end
 
+local function percent(part) return ("%.0f %%"):format(100 * part) end
+
+-- The share of its slots in what came in for the keys' slots.
+local function by_slot(seen, node)
+  if not seen.slots then return "not told" end
+  return node.role == "master" and percent(seen.slots.shards[node.shard]) or ""
+end
+
 local function show(load, seen, to)
   local lab, rows = load.lab, {}
   for i, node in ipairs(seen.nodes) do
     local of = took(load, to, function(request) return request.shard == node.shard end)
     rows[i] = { ("%d (%s)"):format(node.node, node.address), ("%s of shard %d"):format(node.role, node.shard),
-      node.calls, ("%.0f %%"):format(100 * node.calls / math.max(1, seen.calls)), p99(of) }
+      node.calls, percent(node.calls / math.max(1, seen.calls)), by_slot(seen, node), p99(of) }
   end
-  lab:table { title = "GETs by node, until the freeze", rows = rows,
-    head = { "node", "role", "GETs", "share", "p99 of its shard's keys (ms)" },
-    note = "calls of cmdstat_get; all nodes share this machine, so shares speak and times do not" }
+  lab:table { title = "GETs by node, before anything is frozen", rows = rows,
+    head = { "node", "role", "GETs", "share", "share by slot", "p99 of its shard's keys (ms)" },
+    note = "GETs: calls of cmdstat_get. By slot: bytes that came in, of CLUSTER SLOT-STATS"
+      .. (seen.slots and "" or ", which this server does not have (Valkey 8.0, Redis 8.2)")
+      .. ". All nodes share this machine, so shares speak and times do not" }
   lab:percentiles("hot", took(load, to, function(request) return request.hot end), { 50, 99 }, "ms")
   lab:percentiles("cold", took(load, to, function(request) return not request.hot end), { 50, 99 }, "ms")
 end
@@ -318,29 +348,60 @@ local function look(load, seen, from, to)
   seen.staleness = staleness(load)
 end
 
--- run(lab, settings, {reads =, rate =, cold =, before =, freeze =}) -> seen: the schedule, with the first
---   master standing still once `before` reads were answered. settings: copies, pool = "shared", kept,
---   replicas
-function M.run(lab, settings, opts)
-  local keys, view = M.place(lab, settings.copies or 1, opts.cold), lab:cluster()
-  local load = { lab = lab, plan = M.plan(lab, keys, opts.reads), queues = {}, written = {},
-    kept = settings.kept and {} or nil, flights = {}, slowest = {}, answered = 0, failed = 0 }
+-- The keys are there, and those who will read them.
+local function open(lab, settings, opts)
+  local keys = M.place(lab, settings.copies or 1, opts.cold)
+  local load = { lab = lab, plan = M.plan(lab, keys, opts.reads), queues = {}, written = {}, flights = {},
+    kept = settings.kept and {} or nil, slowest = {}, answered = 0, failed = 0, shard_of = {},
+    keys = tables.sorted_keys(keys.shard), hot = redis.slot(keys.hot[1]) }
+  for key, shard in pairs(keys.shard) do load.shard_of[redis.slot(key)] = shard end
   fill(lab, keys)
   start_pools(load, settings)
-  local seen, before = {}, calls_of(view)
+  return load, keys
+end
+
+-- The schedule up to so many answers -> seen {nodes, most, calls, slots, asked}
+local function first_reads(load, opts, writes)
+  local lab, view = load.lab, load.lab:cluster()
+  local slots = view:counts_slots() and view:slot_bytes(load.keys) or nil
+  local before = calls_of(view)
   watch(load, view, before)
-  start_writer(load, keys)
+  if writes then start_writer(load, writes) end
   start_readers(load, opts.rate)
   lab:owed("answered", ("%d reads are answered"):format(opts.before),
     function() return load.answered >= opts.before, opts.before - load.answered end)
   local cut = clock.ns()
-  seen.nodes, seen.asked = nodes_of(view, before), count(load, function(r) return r.due and r.due <= cut end)
+  local seen = { nodes = nodes_of(view, before), slots = slots_of(load, view, slots),
+    asked = count(load, function(r) return r.due and r.due <= cut end) }
   seen.most, seen.calls = busiest_of(seen.nodes)
-  local from, to = freeze(load, opts.freeze)
-  lab:await("the end of the schedule", function() return load.answered + load.failed == #load.plan end)
+  return seen
+end
+
+local function finish(load)
+  load.lab:await("the end of the schedule", function() return load.answered + load.failed == #load.plan end)
   load.over = true
+end
+
+-- run(lab, settings, {reads =, rate =, cold =, before =, freeze =}) -> seen: the schedule, with the first
+--   master standing still once `before` reads were answered. settings: copies, pool = "shared", kept,
+--   replicas
+function M.run(lab, settings, opts)
+  local load, keys = open(lab, settings, opts)
+  local seen = first_reads(load, opts, keys)
+  local from, to = freeze(load, opts.freeze)
+  finish(load)
   look(load, seen, from, to)
   show(load, seen, from)
+  return seen
+end
+
+-- shares(lab, {reads =, rate =, cold =, before =}) -> seen {nodes, most, calls, slots, asked}: the schedule
+--   alone
+function M.shares(lab, opts)
+  local load = open(lab, {}, opts)
+  local seen = first_reads(load, opts)
+  finish(load)
+  show(load, seen, clock.ns())
   return seen
 end
 

@@ -133,6 +133,25 @@ for i in range(1, 201):
     assert.are.equal(0, c:stats().moved)
   end)
 
+  it("counts what comes in by slot, or says that these nodes cannot", function()
+    local keys, node = spread("spec:s:%d"), view.nodes[1]
+    local info = assert(node.conn:call("INFO", "server"))
+    local valkey, version = info:match "valkey_version:(%d+)", info:match "redis_version:([%d.]+)"
+    if not valkey and require("rlab.stack.tools").older(version, "8.2") then
+      assert.is_false(view:counts_slots())
+      return
+    end
+    local own = require("rlab.stack.redis_view").open(s.redis_cluster.nodes)
+    assert.is_true(own:counts_slots())
+    local before, slot = own:slot_bytes(keys), redis.slot(keys[1])
+    assert(view:owner(slot).conn:call("GET", keys[1]))
+    local now = own:slot_bytes(keys)
+    for at, bytes in pairs(now) do assert.are.equal(at == slot, bytes > before[at]) end
+    own:close()
+    assert.are.same({ ["cluster-slot-stats-enabled"] = "no" },
+      node.conn:call("CONFIG", "GET", "cluster-slot-stats-enabled"))
+  end)
+
   -- Each of these has keys of its own, and knows what each answer must be.
   local function load_of(c, tag, seen)
     local a, b, n = ("spec:{%s}a"):format(tag), ("spec:{%s}b"):format(tag), 0
