@@ -4,7 +4,7 @@
  * column) and the writing of strings and numbers into a buffer. Integers stay 64-bit integers; an
  * integer that does not fit is handed out as its digits. Bytes that are no UTF-8 are written as the
  * lone surrogates \udc80-\udcff and come back as the same bytes, so that any record key survives a
- * report.
+ * report. What is UTF-8, and what a hex digit is worth, others ask here too.
  * Uses: base/buf. Thread: plain memory, one owner. */
 #ifndef RL_BASE_JSON_H
 #define RL_BASE_JSON_H
@@ -54,5 +54,9 @@ void json_put_cstr(rl_buf *out, const char *text);
 void json_put_int(rl_buf *out, int64_t v);
 void json_put_float(rl_buf *out,
                     double v); /* shortest that reads back the same; null when not finite */
+
+/* Overlong forms, surrogates and what lies beyond U+10FFFF are not. */
+bool json_is_utf8(const char *text, size_t len);
+int json_hex_digit(char c); /* -1: it is none */
 
 #endif

@@ -8,13 +8,12 @@
 /* ---- life ---- */
 
 http_request *http_request_new(http_server *server, struct MHD_Connection *connection,
-                               const char *method, const char *path)
+                               const char *method)
 {
     http_request *req = mem_zero(sizeof *req);
     req->server = server;
     req->connection = connection;
     req->method = mem_strdup(method);
-    req->path = mem_strdup(path);
     atomic_init(&req->refs, 1);
     atomic_fetch_add(&server->under_way, 1);
     return req;
@@ -29,6 +28,7 @@ void http_request_unref(http_request *req)
     buf_free(&req->body);
     free(req->method);
     free(req->path);
+    free(req->raw_path);
     free(req);
 }
 
@@ -70,6 +70,11 @@ const char *http_method(const http_request *req)
 const char *http_path(const http_request *req)
 {
     return req->path;
+}
+
+const char *http_raw_path(const http_request *req)
+{
+    return req->raw_path;
 }
 
 const char *http_header(const http_request *req, const char *name)

@@ -22,106 +22,40 @@ enum {
     IDLE_SECONDS = 60,
     STEP_US = 2000,
     LAST_SECONDS = 3,
+    HEAD_SECONDS = 10,
+    BODY_SECONDS = 60,
     DRAINED_BODY_MAX = 64 << 20,
     HEAD_MAX = 16 << 10,
     PORT_MAX = 65535,
 };
 
-/* ---- answers ---- */
-
-static struct MHD_Response *response_of(const http_reply_opts *reply)
-{
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        reply->len, reply->len ? (void *)reply->body : "", MHD_RESPMEM_MUST_COPY);
-    for (size_t i = 0; response && i < reply->fields_count; i++)
-        MHD_add_response_header(response, reply->fields[i].name, reply->fields[i].value);
-    return response;
-}
-
-/* Leaves the answer and wakes the connection, unless http_stop was faster: then the server may
- * be gone and is not touched. */
-static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_Response *response)
-{
-    if (atomic_exchange(&req->claimed, true))
-        return false;
-    rl_assert(!req->response);
-    req->response = response;
-    req->status = reply->status;
-    req->after = reply->after;
-    req->arg = reply->arg;
-    if (atomic_exchange(&req->state, ANSWERED) == SUSPENDED)
-        MHD_resume_connection(req->connection);
-    return true;
-}
-
-void http_reply(http_request *req, const http_reply_opts *reply)
-{
-    struct MHD_Response *response = response_of(reply);
-    if (!answer(req, reply, response)) { /* the server has stopped and said so */
-        MHD_destroy_response(response);
-        if (reply->after)
-            reply->after(reply->arg, false);
-    }
-    http_request_unref(req);
-}
-
-void http_reply_text(http_request *req, int status, const char *type, const char *text)
-{
-    http_field field = {MHD_HTTP_HEADER_CONTENT_TYPE, type};
-    http_reply(req, &(http_reply_opts){.status = status,
-                                       .fields = &field,
-                                       .fields_count = 1,
-                                       .body = text,
-                                       .len = strlen(text)});
-}
-
-static enum MHD_Result send_problem(struct MHD_Connection *connection, int status,
-                                    const char *detail)
-{
-    char text[256];
-    int len = snprintf(text, sizeof text, "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}",
-                       http_reason(status), status, detail);
-    http_field field = {MHD_HTTP_HEADER_CONTENT_TYPE, "application/problem+json"};
-    struct MHD_Response *response = response_of(
-        &(http_reply_opts){.fields = &field, .fields_count = 1, .body = text, .len = (size_t)len});
-    enum MHD_Result done = MHD_queue_response(connection, (unsigned)status, response);
-    MHD_destroy_response(response);
-    return done;
-}
-
-static enum MHD_Result send_answer(http_request *req)
-{
-    if (atomic_load(&req->server->draining))
-        MHD_add_response_header(req->response, MHD_HTTP_HEADER_CONNECTION, "close");
-    return MHD_queue_response(req->connection, (unsigned)req->status, req->response);
-}
-
 /* ---- libmicrohttpd's side ---- */
 
-static enum MHD_Result too_large(http_request *req)
+/* In the middle of a body libmicrohttpd takes no answer, and it has nothing else to send. */
+static void say_too_large(const http_request *req)
 {
-    char detail[96];
-    snprintf(detail, sizeof detail, "a body has at most %zu bytes here",
-             req->server->opts.max_body);
-    return send_problem(req->connection, MHD_HTTP_CONTENT_TOO_LARGE, detail);
+    char text[256];
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 413 %s\r\nConnection: close\r\n"
+                       "Content-Type: application/problem+json\r\n\r\n"
+                       "{\"title\":\"%s\",\"status\":413,"
+                       "\"detail\":\"a body has at most %zu bytes here\"}",
+                       http_reason(413), http_reason(413), req->server->opts.max_body);
+    (void)!send(req->link->fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* A length that is announced and too large is refused before the body is sent. */
-static enum MHD_Result begin(http_request *req)
-{
-    const char *length = http_header(req, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    req->too_large = length && strtoull(length, NULL, 10) > req->server->opts.max_body;
-    return req->too_large ? too_large(req) : MHD_YES;
-}
-
+/* Some of what follows is still read: a client that is cut off at once may not see the answer. */
 static enum MHD_Result take_body(http_request *req, const char *data, size_t *len)
 {
+    const http_server_opts *opts = &req->server->opts;
     req->received += *len;
-    req->too_large = req->too_large || req->received > req->server->opts.max_body;
-    if (!req->too_large)
+    if (req->received <= opts->max_body)
         buf_add(&req->body, data, *len);
+    else if (!req->too_large)
+        say_too_large(req);
+    req->too_large = req->received > opts->max_body;
     *len = 0;
-    return req->received > (size_t)DRAINED_BODY_MAX + req->server->opts.max_body ? MHD_NO : MHD_YES;
+    return req->received > (size_t)DRAINED_BODY_MAX + opts->max_body ? MHD_NO : MHD_YES;
 }
 
 static bool front_takes(http_server *server, http_request *req)
@@ -144,17 +78,17 @@ void http_set_front(http_server *server, http_front *front, void *arg)
 
 static enum MHD_Result handle(http_request *req)
 {
-    if (req->too_large)
-        return too_large(req);
     http_server *server = req->server;
+    if (!http_link_complete(req->link) || req->too_large)
+        return MHD_NO; /* it was told why */
     if (atomic_load(&server->stopped))
-        return send_problem(req->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-                            "the server is stopping");
+        return http_send_problem(req->connection, MHD_HTTP_SERVICE_UNAVAILABLE, false,
+                                 "the server is stopping");
     atomic_fetch_add(&req->refs, 1);
     if (!front_takes(server, req))
         server->opts.handler(req, server->opts.arg);
     if (atomic_load(&req->state) == ANSWERED)
-        return send_answer(req);
+        return http_send_answer(req);
     http_request_suspend(req);
     MHD_suspend_connection(req->connection);
     int handling = HANDLING;
@@ -163,30 +97,76 @@ static enum MHD_Result handle(http_request *req)
     return MHD_YES;
 }
 
+static http_link *link_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info->socket_context;
+}
+
+/* Called with the target as it was sent; the url that follows later is decoded as a whole. */
+static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    http_link *link = link_of(connection);
+    (void)cls;
+    free(link->target);
+    link->target = mem_strdup(uri);
+    return NULL;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    http_server *server = cls;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        http_link_close(*context);
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *context = http_link_open(server->slow, info->connect_fd);
+}
+
+static enum MHD_Result begin(http_request *req)
+{
+    enum MHD_Result result = http_admit(req);
+    if (!req->refused && req->has_body)
+        http_link_await_body(req->link);
+    else if (!req->refused)
+        http_link_complete(req->link);
+    return result;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *len, void **state)
 {
-    (void)version;
+    (void)url;
     http_request *req = *state;
     if (!req) {
-        *state = req = http_request_new(cls, connection, method, url);
+        *state = req = http_request_new(cls, connection, method);
+        req->version = version;
+        req->link = link_of(connection);
         return begin(req);
+    }
+    if (req->refused) {
+        *len = 0;
+        return MHD_YES;
     }
     if (*len)
         return take_body(req, data, len);
     if (atomic_load(&req->state) == ANSWERED)
-        return send_answer(req);
+        return http_send_answer(req);
     return handle(req);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)connection;
     http_server *server = cls;
     http_request *req = *state;
     *state = NULL;
+    http_link_await_next(link_of(connection));
     if (!req)
         return;
     http_request_forget(req);
@@ -251,16 +231,46 @@ static struct MHD_Daemon *start(http_server *server, int fd)
 {
     const http_server_opts *opts = &server->opts;
     unsigned threads = opts->threads > 1 ? (unsigned)opts->threads : 0;
-    unsigned idle = opts->idle_seconds > 0 ? (unsigned)(opts->idle_seconds + 0.999) : IDLE_SECONDS;
+    unsigned idle = (unsigned)(opts->idle_seconds + 0.999);
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_CONNECTION_LIMIT,
-        opts->max_connections ? opts->max_connections : (unsigned)MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX, /* is zeroed for each request */
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target,
+        server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_CONNECTION_LIMIT, opts->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEAD_MAX, /* is zeroed for each request */
         MHD_OPTION_CONNECTION_TIMEOUT, idle, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, MHD_OPTION_END);
+}
+
+/* Its own copy of the options, with what was left out. */
+static http_server *server_new(const http_server_opts *opts)
+{
+    http_server *server = mem_zero(sizeof *server);
+    http_server_opts *own = &server->opts;
+    *own = *opts;
+    own->host = mem_strdup(opts->host ? opts->host : "127.0.0.1");
+    own->hosts = opts->hosts ? mem_strdup(opts->hosts) : NULL;
+    own->max_connections = opts->max_connections ? opts->max_connections : MAX_CONNECTIONS;
+    own->idle_seconds = opts->idle_seconds > 0 ? opts->idle_seconds : IDLE_SECONDS;
+    own->head_seconds = opts->head_seconds > 0 ? opts->head_seconds : HEAD_SECONDS;
+    own->body_seconds = opts->body_seconds > 0 ? opts->body_seconds : BODY_SECONDS;
+    pthread_mutex_init(&server->lock, NULL);
+    server->slow = http_slow_open(&(http_slow_opts){.head = own->head_seconds,
+                                                    .body = own->body_seconds,
+                                                    .idle = own->idle_seconds,
+                                                    .connections = own->max_connections});
+    return server;
+}
+
+static void server_free(http_server *server)
+{
+    if (server->slow)
+        http_slow_close(server->slow);
+    pthread_mutex_destroy(&server->lock);
+    free((char *)server->opts.host);
+    free((char *)server->opts.hosts);
+    free(server);
 }
 
 rl_err *http_serve(const http_server_opts *opts, http_server **out)
@@ -272,19 +282,15 @@ rl_err *http_serve(const http_server_opts *opts, http_server **out)
     rl_err *err = open_socket(opts, &fd);
     if (err)
         return err;
-    http_server *server = mem_zero(sizeof *server);
-    server->opts = *opts;
-    server->opts.host = NULL;
+    http_server *server = server_new(opts);
     server->port = port_of(fd);
-    pthread_mutex_init(&server->lock, NULL);
-    server->daemon = start(server, fd);
+    server->daemon = server->slow ? start(server, fd) : NULL;
     if (server->daemon) {
         *out = server;
         return NULL;
     }
     close(fd);
-    pthread_mutex_destroy(&server->lock);
-    free(server);
+    server_free(server);
     return err_new(RL_HTTP, 0, "SERVER", "the HTTP server did not start");
 }
 
@@ -339,6 +345,5 @@ void http_stop(http_server *server, double at_most)
     atomic_store(&server->stopped, true);
     wait_for_answers(server, LAST_SECONDS);
     MHD_stop_daemon(server->daemon);
-    pthread_mutex_destroy(&server->lock);
-    free(server);
+    server_free(server);
 }

@@ -3,9 +3,10 @@
  * Offers: http_serve, a server on libmicrohttpd with a few threads of its own (epoll). `handler` is
  * called on one of them once the whole request has come; it may answer at once or keep the request,
  * which suspends its connection at no cost, and any thread answers later by http_reply. Connections
- * are kept alive whatever the status. A body beyond max_body is answered 413 without calling the
- * handler. http_stop takes no new connections, waits for the requests under way and answers what is
- * still left 503.
+ * are kept alive whatever the status. The handler is not asked for what is malformed (400), not for
+ * this server (guard.h) or larger than max_body (413), and a client may not take its time for a
+ * request (slow.h). http_stop takes no new connections, waits for the requests under way and answers
+ * what is still left 503.
  * Errors: domain RL_SYS, from binding the port. Uses: libmicrohttpd, base.
  * Thread: http_serve and http_stop one at a time; a request belongs to the handler until
  * http_reply, which may be called from any thread. */
@@ -32,6 +33,10 @@ typedef struct http_server_opts {
     unsigned max_connections; /* 0: 1000 */
     size_t max_body;          /* bytes */
     double idle_seconds;      /* an idle connection is closed after that; 0: 60 */
+    double head_seconds;      /* that the head of a request may take; 0: 10 */
+    double body_seconds;      /* that its body may take; 0: 60 */
+    const char *hosts;        /* more names that it is asked by, "a,b"; may be NULL */
+    bool json_only;           /* bodies are JSON, but for PUT */
     void (*handler)(http_request *req, void *arg);
     void *arg;
 } http_server_opts;
@@ -47,9 +52,11 @@ void http_stop(http_server *server, double at_most); /* blocks; frees the server
 typedef bool http_front(http_request *req, void *arg);
 void http_set_front(http_server *server, http_front *front, void *arg);
 
-/* What was asked; valid until http_reply. Names and values are decoded. */
+/* What was asked; valid until http_reply. Names and values are decoded, UTF-8 and without NUL; the
+ * raw path is as it was sent: who takes it apart decodes the parts (target.h). */
 const char *http_method(const http_request *req);
 const char *http_path(const http_request *req);
+const char *http_raw_path(const http_request *req);
 const char *http_header(const http_request *req, const char *name); /* any case; or NULL */
 const char *http_query(const http_request *req, const char *name);  /* "" for ?name; or NULL */
 const char *http_body(const http_request *req, size_t *len);        /* never NULL */

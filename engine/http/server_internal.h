@@ -1,4 +1,4 @@
-/* The inside of the HTTP server, shared by server.c and request.c only.
+/* The inside of the HTTP server, of its files only.
  *
  * Offers: the structs, and a request's life: it is counted while it is under way, held by its
  * connection and by who answers it, and listed while it is suspended.
@@ -12,10 +12,12 @@
 
 #include "base/buf.h"
 #include "http/server.h"
+#include "http/slow.h"
 
 struct http_server {
     struct MHD_Daemon *daemon;
-    http_server_opts opts;
+    http_server_opts opts; /* its texts are own copies */
+    http_slow *slow;
     int port;
     atomic_int under_way;
     atomic_bool draining,
@@ -34,10 +36,13 @@ typedef enum request_state { HANDLING, SUSPENDED, ANSWERED } request_state;
 struct http_request {
     http_server *server;
     struct MHD_Connection *connection;
-    char *method, *path;
+    http_link *link;
+    char *method, *path, *raw_path; /* the paths are set once it is admitted */
     rl_buf body;
     size_t received;
-    bool too_large;
+    const char *version; /* "HTTP/1.1" */
+    bool has_body, too_large;
+    bool refused;           /* it was answered by its head alone */
     atomic_bool claimed;    /* somebody answers or has answered */
     atomic_int state, refs; /* one of the connection, one of who answers */
     bool listed;            /* among the suspended */
@@ -49,10 +54,18 @@ struct http_request {
 };
 
 http_request *http_request_new(http_server *server, struct MHD_Connection *connection,
-                               const char *method, const char *path);
+                               const char *method);
 void http_request_unref(http_request *req);
 /* Lists a request that will be answered later, for http_stop; and takes it off again. */
 void http_request_suspend(http_request *req);
 void http_request_forget(http_request *req);
+
+/* answer.c; last: the connection is closed after it */
+enum MHD_Result http_send_problem(struct MHD_Connection *connection, int status, bool last,
+                                  const char *detail);
+enum MHD_Result http_send_answer(http_request *req);
+
+/* admit.c: looks at a request's head; sets its paths, or refuses it */
+enum MHD_Result http_admit(http_request *req);
 
 #endif

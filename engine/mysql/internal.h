@@ -112,7 +112,6 @@ void my_put_bits(my_result *result, my_value *cell, const char *bytes, size_t le
 void my_put_time(my_result *result, my_value *cell, const MYSQL_FIELD *field,
                  const MYSQL_TIME *time);
 double my_float_value(float f); /* the double that reads like the float: 0.1f -> 0.1 */
-bool my_is_utf8(const char *text, size_t len);
 
 /* Rows of a prepared statement (fetch.c). */
 typedef struct my_binds my_binds;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/json.h"
 #include "mysql/internal.h"
 
 static my_stmt *stmt_find(my_conn *conn, const char *sql, size_t len)
@@ -117,7 +118,7 @@ static void bind_one(MYSQL_BIND *bind, const my_value *cell, unsigned long *leng
         bind->buffer = (void *)&cell->d;
         break;
     case MY_BYTES: /* as text where it is text, since JSON takes no binary strings; else as bytes */
-        bind->buffer_type = my_is_utf8(cell->s, cell->len) ? MYSQL_TYPE_STRING : MYSQL_TYPE_BLOB;
+        bind->buffer_type = json_is_utf8(cell->s, cell->len) ? MYSQL_TYPE_STRING : MYSQL_TYPE_BLOB;
         bind->buffer = (void *)cell->s;
         *length = (unsigned long)cell->len;
         bind->buffer_length = *length;

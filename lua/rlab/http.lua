@@ -13,6 +13,14 @@ local M = {}
 
 local request_keys = { "method", "url", "headers", "body", "json", "timeout", "connect_timeout", "max_body" }
 
+-- The names of headers know no case: a default is not put beside what was given in another one.
+local function with_default(headers, name, value)
+  for given in pairs(headers or {}) do
+    if tostring(given):lower() == name then return headers end
+  end
+  return tables.merged(headers, { [name] = value })
+end
+
 local function header_lines(headers)
   local lines = {}
   for name, value in pairs(headers or {}) do
@@ -32,8 +40,8 @@ local function prepare(options)
     error("http.request: url is a text such as \"http://127.0.0.1:18080/accounts/1\"", 3)
   end
   if options.json ~= nil and options.body ~= nil then error("http.request: body or json, not both", 3) end
-  local headers = tables.merged(options.headers)
-  if options.json ~= nil then headers["content-type"] = headers["content-type"] or "application/json" end
+  local headers = options.headers
+  if options.json ~= nil then headers = with_default(headers, "content-type", "application/json") end
   return {
     method = (options.method or "GET"):upper(), url = options.url, headers = header_lines(headers),
     body = options.json ~= nil and json.encode(options.json) or options.body,
@@ -75,13 +83,13 @@ function M.problem(status, detail, more)
     if key == "headers" then headers = value else body[key] = value end
   end
   return { status = status, body = json.encode(body),
-    headers = tables.merged({ ["content-type"] = "application/problem+json" }, headers) }
+    headers = with_default(headers, "content-type", "application/problem+json") }
 end
 
 -- json(value[, status[, headers]]) -> an answer
 function M.json(value, status, headers)
   return { status = status or 200, body = json.encode(value),
-    headers = tables.merged({ ["content-type"] = "application/json" }, headers) }
+    headers = with_default(headers, "content-type", "application/json") }
 end
 
 -- ---- servers ----
@@ -122,8 +130,9 @@ local function reply(request, answer)
 end
 
 local function dispatcher(handler)
-  return function(request, method, path, query, headers, body)
-    local req = { method = method, path = path, query = query, headers = headers, body = body }
+  return function(request, method, path, query, headers, body, raw_path)
+    local req = { method = method, path = path, raw_path = raw_path, query = query, headers = headers,
+      body = body }
     local ok, answer, failure = xpcall(handler, traced, req)
     answer = ok and as_answer(req, answer, failure) or failed(req, answer)
     local sent, why = pcall(reply, request, answer)
@@ -131,13 +140,15 @@ local function dispatcher(handler)
   end
 end
 
-local serve_keys = { "host", "port", "threads", "max_body", "max_connections", "idle", "handler" }
+local serve_keys = { "host", "hosts", "port", "threads", "max_body", "max_connections", "idle", "head",
+  "body", "json_only", "handler" }
 
--- serve{host="127.0.0.1", port=0, threads=1, max_body="1MiB", max_connections=1000, idle="60s", handler=f}
---   -> server | nil, err.
--- Each request is a task that runs f(req{method, path, query, headers, body}), which returns {status=,
--- headers=, body=, after=} or a text; `after(sent)` is called in a task when the answer has been written to
--- the socket.
+-- serve{host="127.0.0.1", hosts={}, port=0, threads=1, max_body="1MiB", max_connections=1000, idle="60s",
+--   head="10s", body="60s", json_only=false, handler=f} -> server | nil, err.
+-- Each request is a task that runs f(req{method, path, raw_path, query, headers, body}), which returns
+-- {status=, headers=, body=, after=} or a text; `after(sent)` is called in a task when the answer has been
+-- written to the socket. Who takes a path apart takes raw_path, and decodes the parts (rlab.routes).
+-- It is asked as localhost, by `host` or one of `hosts`; other pages of a browser may not ask it.
 function M.serve(options)
   options = strict.check("http.serve", options, serve_keys)
   if type(options.handler) ~= "function" then error("http.serve: handler is a function(req)", 2) end

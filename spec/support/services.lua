@@ -7,6 +7,7 @@ local migrate = require "rlab.stack.migrate"
 local must = require "rlab.must"
 local mysql = require "rlab.mysql"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -61,6 +62,9 @@ end
 
 -- service:call(method, path, body or nil, headers) -> status, decoded body, answer | nil, err
 function Service:call(method, path, body, headers)
+  if type(body) == "string" then
+    headers = tables.merged({ ["content-type"] = "application/json" }, headers)
+  end
   local answer, failure = http.request { method = method, url = self.url .. path, headers = headers,
     timeout = "60s",
     body = type(body) == "string" and body or nil, json = type(body) == "table" and body or nil }

@@ -1,8 +1,8 @@
 /* rlab.core_http: a server whose requests are answered by tasks.
  *
  * The server's threads put a request into one queue and wake the loop; there each becomes a task
- * that runs dispatch(request, method, path, query, headers, body), the function that was given
- * to serve(). request:reply(status, headers, body[, after]) answers; `after` is called in a task
+ * that runs dispatch(request, method, path, query, headers, body, raw path), the function that was
+ * given to serve(). request:reply(status, headers, body[, after]) answers; `after` is called in a task
  * of its own when the answer has been written to the socket. A request that was dropped without
  * an answer gets 500. */
 #include <lauxlib.h>
@@ -21,6 +21,7 @@
 #include "bind/value/opts.h"
 #include "bind/task/scheduler.h"
 #include "http/server.h"
+#include "http/target.h"
 
 enum { THREADS_MAX = 256 };
 
@@ -101,14 +102,21 @@ static void put_pair(void *arg, const char *name, const char *value)
     field_set_text(L, name, value);
 }
 
+/* One that comes several times is one, joined by ", ". */
 static void put_header(void *arg, const char *name, const char *value)
 {
+    lua_State *L = arg;
     char lower[128];
     size_t i = 0;
     for (; name[i] && i < sizeof lower - 1; i++)
         lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
     lower[i] = '\0';
-    put_pair(arg, lower, value);
+    if (lua_getfield(L, -1, lower) == LUA_TSTRING)
+        lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), value);
+    else
+        lua_pushstring(L, value);
+    lua_setfield(L, -3, lower);
+    lua_pop(L, 1);
 }
 
 static void push_request(lua_State *L, http_request *req)
@@ -125,6 +133,7 @@ static void push_request(lua_State *L, http_request *req)
     size_t len;
     const char *body = http_body(req, &len);
     lua_pushlstring(L, body, len);
+    lua_pushstring(L, http_raw_path(req));
 }
 
 static void start_request(lua_State *L, const news *n)
@@ -136,7 +145,7 @@ static void start_request(lua_State *L, const news *n)
         return;
     }
     push_request(L, n->req);
-    task_start(L, 6);
+    task_start(L, 7);
     lua_pop(L, 2);
 }
 
@@ -270,8 +279,26 @@ static void drop_dispatch(lua_State *L, lua_Integer id)
     lua_pop(L, 1);
 }
 
-/* serve({host, port, threads, max_body, max_connections, idle}, dispatch) -> handle, port, id |
- * nil, err; the keys have been looked at */
+/* "a,b" of the list under the key, or NULL; it is left on the stack */
+static const char *names_opt(lua_State *L, int idx, const char *key)
+{
+    luaL_Buffer b;
+    if (lua_getfield(L, idx, key) == LUA_TNIL)
+        return NULL;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    int list = lua_gettop(L);
+    luaL_buffinit(L, &b);
+    for (lua_Integer i = 1; i <= luaL_len(L, list); i++) {
+        lua_rawgeti(L, list, i);
+        luaL_addvalue(&b);
+        luaL_addchar(&b, ',');
+    }
+    luaL_pushresult(&b);
+    return lua_tostring(L, -1);
+}
+
+/* serve({host, hosts, port, threads, max_body, max_connections, idle, head, body, json_only},
+ * dispatch) -> handle, port, id | nil, err; the keys have been looked at */
 int http_l_serve(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -283,6 +310,10 @@ int http_l_serve(lua_State *L)
                                  (unsigned)opts_int_in(L, 1, "max_connections", 1000, 0, INT_MAX),
                              .max_body = (size_t)opts_size(L, 1, "max_body", 1 << 20),
                              .idle_seconds = opts_duration(L, 1, "idle", 60),
+                             .head_seconds = opts_duration(L, 1, "head", 10),
+                             .body_seconds = opts_duration(L, 1, "body", 60),
+                             .json_only = opts_bool(L, 1, "json_only", false),
+                             .hosts = names_opt(L, 1, "hosts"),
                              .handler = on_request};
     rl_handle *h = handle_new(L, &server_type, 0);
     http_server *server;
@@ -353,6 +384,17 @@ static int http_server_l_under_way(lua_State *L)
 int http_l_reason(lua_State *L)
 {
     lua_pushstring(L, http_reason((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* decode(text) -> text with %XX decoded | nil: it is malformed */
+int http_l_decode(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    char *decoded = http_decode(text, len);
+    lua_pushstring(L, decoded);
+    free(decoded);
     return 1;
 }
 

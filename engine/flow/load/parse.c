@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/json.h"
 
 void load_parse_begin(load_parse *p, bool head_only)
 {
@@ -133,21 +134,12 @@ static load_parse_state find_head(load_parse *p, const rl_buf *in)
     return PARSE_BROKEN;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* "1a" or "1a;extension": digits and nothing before them, not even a sign or 0x. */
 static bool read_size(const char *line, size_t len, size_t *size)
 {
     size_t i = 0;
     *size = 0;
-    for (int digit; i < len && (digit = hex_digit(line[i])) >= 0; i++) {
+    for (int digit; i < len && (digit = json_hex_digit(line[i])) >= 0; i++) {
         *size = *size * 16 + (size_t)digit;
         if (*size > PARSE_BODY_MAX)
             return false;

@@ -3,6 +3,7 @@
 local err = require "rlab.err"
 local http = require "rlab.http"
 local log = require "rlab.log"
+local routes = require "rlab.routes"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 
@@ -34,47 +35,17 @@ end
 
 -- ---- routes ----
 
--- "/accounts/{id}" -> pattern, names
-local function compile(path)
-  local names = {}
-  local pattern = path:gsub("[%-%.%+%*%?%^%$%(%)%%]", "%%%0"):gsub("{([%w_]+)}", function(name)
-    names[#names + 1] = name
-    return "([^/]+)"
-  end)
-  return "^" .. pattern .. "$", names
-end
-
 -- ctx:route("GET", "/accounts/{id}", handler): handler(req) with req.params.id returns an answer as
 -- http.serve wants it
 function Context:route(method, path, handler)
   if type(handler) ~= "function" then error("ctx:route: a handler(req) expected", 2) end
-  local pattern, names = compile(path)
-  self.routes[#self.routes + 1] = { method = method:upper(), path = path, pattern = pattern, names = names,
+  self.routes[#self.routes + 1] = { method = method:upper(), path = path, parts = routes.parts(path),
     handler = handler }
 end
 
-local function match(route, path)
-  local found = table.pack(path:match(route.pattern))
-  if found[1] == nil then return nil end
-  local params = {}
-  for i, name in ipairs(route.names) do params[name] = found[i] end
-  return params
-end
-
 -- The route of a request and its parameters | nil, the methods that the path has
-function Context:find_route(method, path)
-  local allowed, seen = {}, {}
-  for _, route in ipairs(self.routes) do
-    local params = match(route, path)
-    if params and (route.method == method or (route.method == "GET" and method == "HEAD")) then
-      return route, params
-    end
-    if params and not seen[route.method] then
-      seen[route.method] = true
-      allowed[#allowed + 1] = route.method
-    end
-  end
-  return nil, allowed
+function Context:find_route(method, raw_path)
+  return routes.find(self.routes, method, routes.split(raw_path))
 end
 
 -- ---- health, metrics, drain ----
@@ -182,7 +153,7 @@ end
 
 -- ctx:handle(req) -> answer; what is not found, not allowed or comes while draining is refused here
 function Context:handle(req)
-  local route, params = self:find_route(req.method, req.path)
+  local route, params = self:find_route(req.method, req.raw_path)
   if not route then return refuse(req, params) end
   req.params, req.route = params, route.path
   if self.draining and not route.admin then

@@ -131,6 +131,9 @@ local function default_redis() return ("redis://127.0.0.1:%d/0"):format(local_st
 local function common(description)
   return {
     { name = "host", type = "string", default = "127.0.0.1", help = "where it listens" },
+    { name = "hosts", type = "list", default = "",
+      help = "names that it is asked by, besides localhost and host, as a,b; a request for another Host is \z
+        refused" },
     { name = "port", type = "int", default = description.port or 0, min = 0, max = 65535,
       help = "its port; 0: any that is free" },
     { name = "name", type = "string", default = description.name .. "-1",

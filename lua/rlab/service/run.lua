@@ -25,7 +25,7 @@ end
 local function listen(ctx)
   local config = ctx.config
   local server, failure = http.serve { host = config.host, port = config.port, threads = config.threads,
-    max_connections = config.max_connections,
+    max_connections = config.max_connections, hosts = config.hosts, json_only = true,
     handler = function(req) return ctx:handle(req) end }
   if not server then taken(config, failure) end
   return server

@@ -79,7 +79,7 @@ end
 function M.account(text)
   local id = units.whole(text)
   if not id or id < 1 then
-    M.refuse(404, "there is no account '%s': an id is a whole number, 1 or more", text)
+    M.refuse(400, "'%s' is no account id: a whole number of 64 bits, 1 or more", text)
   end
   return id
 end

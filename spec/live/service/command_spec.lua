@@ -129,11 +129,20 @@ describe("the command service", function()
     refused(400, "POST", path, { amount = 1 }, { ["idempotency-key"] = "\255" })
     refused(404, "POST", "/accounts/2/entries", { amount = 1, request_id = "a" })
     refused(404, "GET", "/accounts/2")
-    refused(404, "GET", "/accounts/x")
+    for _, id in ipairs { "x", "+1", "0x1", "1e0", "%201", "0", "-1", "9223372036854775808" } do
+      refused(400, "GET", "/accounts/" .. id)
+    end
     refused(404, "GET", "/nowhere")
     for _, body in ipairs { '{"id":0}', '{"id":"2"}', '{"id":1.5}', "[]" } do
       refused(400, "POST", "/accounts", body)
     end
+    for _, id in ipairs { '"\xff"', '"\\ud83d"' } do
+      refused(400, "POST", path, ('{"amount":1,"request_id":%s}'):format(id))
+    end
+    refused(400, "POST", path, { amount = 1 }, { ["idempotency-key"] = "\xff" })
+    assert.equal(201, (service:call("POST", "/accounts", { id = math.maxinteger })))
+    refused(409, "POST", "/accounts")
+    refused(415, "POST", path, { amount = 1, request_id = "a" }, { ["Content-Type"] = "text/plain" })
     assert.equal("POST", refused(405, "GET", path).headers.allow)
     refused(405, "DELETE", "/accounts/1")
     refused(413, "POST", path, (" "):rep(1 << 20) .. "{}")

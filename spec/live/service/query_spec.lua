@@ -84,7 +84,8 @@ describe("query", function()
     local q = bed:query {}
     local a = q:read(999)
     assert.same({ 404, "there is no account 999", "db" }, { a.status, a.detail, a.source })
-    for _, id in ipairs { "x", "1x", "99999999999999999999", "1.5" } do
+    for _, id in ipairs { "x", "1x", "99999999999999999999", "1.5", "+4", "1e1", "0x4", "%204",
+      "9223372036854775808" } do
       assert.equal(400, q:read(id).status, id)
     end
     assert.equal(404, q:read(-5).status)

@@ -66,8 +66,9 @@ describe("http", function()
   it("keeps connections alive, also after an error", function()
     local server <close> = serve(function(req) return http.problem(req.path == "/no" and 404 or 503, "spec")
       end)
-    local said = raw(server.port, "GET /no HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET / HTTP/1.1\\r\\nHost: \z
-      x\\r\\nConnection: close\\r\\n\\r\\n")
+    local said = raw(server.port, "GET /no HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n\z
+      GET / HTTP/1.1\\r\\nHost: \z
+      localhost\\r\\nConnection: close\\r\\n\\r\\n")
     assert.matches("404 Not Found.*503 Service Unavailable", said)
     assert.is_nil(said:match "^(.-)503":lower():find("connection: close", 1, true))
   end)
@@ -96,7 +97,7 @@ describe("http", function()
     local answer = assert(http.post(server.url, ("x"):rep(1025)))
     assert.equal(413, answer.status)
     assert.equal("application/problem+json", answer.headers["content-type"])
-    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: x\\r\\nConnection: \z
+    local chunked = raw(server.port, "POST / HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: \z
       close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n800\\r\\n" .. ("x"):rep(2048) .. "\\r\\n0\\r\\n\\r\\n")
     assert.matches("^HTTP/1.1 413", chunked)
   end)
@@ -168,10 +169,119 @@ describe("http", function()
     assert.error_matches(function() http.request { url = "http://x", body = "a", json = 1 } end, "not both")
   end)
 
+  local function said(server, lines, body)
+    local head = table.concat(lines, "\\r\\n"):gsub("%%", "%%%%")
+    return raw(server.port, head .. "\\r\\nConnection: close\\r\\n\\r\\n" .. (body or ""))
+  end
+
+  it("hands out a path as it was sent, for who takes it apart, and refuses what is none", function()
+    local server <close> = serve(function(req) return req.raw_path .. " " .. req.path end)
+    local name = "Host: localhost"
+    assert.matches("/a%2Fb%20c /a/b c", said(server, { "GET /a%2Fb%20c?x=%2F HTTP/1.1", name }), 1, true)
+    assert.matches("\r\n/x /x", said(server, { "GET http://localhost:1/x?y HTTP/1.1", name }), 1, true)
+    assert.matches("\r\n/ /", said(server, { "GET http://localhost HTTP/1.1", name }), 1, true)
+    for _, target in ipairs { "/a%00b", "/a%", "/a%4", "/a%zz", "/%ff", "/%ed%a0%80", "/?x=%00", "/?%x", "*",
+      "a", "ftp://localhost/", "http:///x", "http://localhost:x/" } do
+      local answer = said(server, { ("GET %s HTTP/1.1"):format(target), name })
+      assert.matches("^HTTP/1.1 40[03] .*application/problem%+json.*\"status\":40[03]", answer, 1)
+    end
+  end)
+
+  it("refuses a head that could be read in two ways", function()
+    local server <close> = serve(echo)
+    local post, name = "POST / HTTP/1.1", "Host: localhost"
+    for _, lines in ipairs { { post }, { post, name, name }, { post, name, "Name : x" },
+      { "P@ST / HTTP/1.1", name },
+      { post, name, "Content-Length: 1", "Content-Length: 2" },
+      { post, name, "Content-Length: 1", "Content-Length: 1" },
+      { post, name, "Content-Length: 1", "Transfer-Encoding: chunked" },
+      { post, name, "Transfer-Encoding: chunked", "Transfer-Encoding: chunked" },
+      { post, name, "Transfer-Encoding: gzip" } } do
+      local answer = said(server, lines, "xGET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+      assert.matches("^HTTP/1.1 400 .*application/problem%+json", answer, 1)
+      assert.is_nil(answer:find("HTTP/1.1", 2, true), table.concat(lines, "\n"))
+    end
+    assert.matches("^HTTP/1.1 200", said(server, { "GET / HTTP/1.0" }))
+  end)
+
+  it("is asked by its own names and pages only", function()
+    local server <close> = serve(echo, { hosts = { "one.test", "two.test" } })
+    local function status(headers) return assert(http.get(server.url, { headers = headers })).status end
+    for _, name in ipairs { "localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:80", "[::1]:80", "two.test",
+      "One.Test:18080", "localhost." } do
+      assert.equal(200, status { host = name }, name)
+    end
+    for _, name in ipairs { "evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", "localhost:x",
+      "localhost@evil", "[::1", "two.tes" } do
+      assert.equal(403, status { host = name }, name)
+    end
+    assert.equal(200, status { host = "localhost:5", origin = "http://localhost:5" })
+    for _, origin in ipairs { "http://localhost:6", "http://evil.example", "null", "localhost:5" } do
+      assert.equal(403, status { host = "localhost:5", origin = origin }, origin)
+    end
+    local open <close> = serve(echo, { host = "0.0.0.0" })
+    local url = "http://127.0.0.1:" .. open.port
+    assert.equal(200, assert(http.get(url, { headers = { host = "10.0.0.1:80" } })).status)
+    assert.equal(403, assert(http.get(url, { headers = { host = "evil.example" } })).status)
+  end)
+
+  it("takes JSON only, where that is said, from what a page could send unasked", function()
+    local server <close> = serve(echo, { json_only = true })
+    local function status(method, kind, body)
+      return assert(http.request { method = method, url = server.url, body = body or "{}",
+        headers = { ["content-type"] = kind } }).status
+    end
+    for _, kind in ipairs { "application/json", "Application/JSON; charset=utf-8",
+      "application/merge-patch+json" } do
+      assert.equal(200, status("POST", kind), kind)
+    end
+    for _, kind in ipairs { "text/plain", "application/x-www-form-urlencoded", "application/jsonx",
+      "text/json" } do
+      assert.equal(415, status("POST", kind), kind)
+    end
+    assert.equal(415, status "POST")
+    assert.equal(415, status("PATCH", "text/plain"))
+    assert.equal(200, status("PUT", "text/plain"))
+    assert.equal(200, assert(http.post(server.url, "")).status)
+  end)
+
+  it("gives a client so long for a head and a body, however they trickle", function()
+    local server <close> = serve(echo, { head = "300ms", body = "300ms" })
+    local function trickled(first)
+      local p <close> = assert(process.spawn { cmd = { "bash", "-c", 'exec 3<>/dev/tcp/127.0.0.1/$0; \z
+        printf "$1" >&3; (while printf x >&3; do sleep 0.05; done) 2>/dev/null & timeout 60 cat <&3; kill $!',
+        tostring(server.port), first } })
+      p:wait "60s"
+      return (p:output())
+    end
+    assert.equal("", trickled "GET / HTTP/1.1\\r\\nX: ")
+    local head = "POST / HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 999999\\r\\n\\r\\n"
+    assert.matches("^HTTP/1.1 408 .*took too long\"}$", trickled(head))
+    assert.equal(200, assert(http.get(server.url)).status)
+  end)
+
+  it("lets in who asks while others hold nearly all places without asking", function()
+    local server <close> = serve(echo, { max_connections = 32 })
+    local p <close> = assert(process.spawn { cmd = { "bash", "-c", "for i in $(seq 40); do \z
+      exec {fd}<>/dev/tcp/127.0.0.1/$0; printf 'GET' >&$fd; done; echo held; sleep 60",
+      tostring(server.port) } })
+    assert(task.wait_until(function() return (p:output()):find "held" end, { at_most = "60s" }))
+    assert.equal(200, assert(http.get(server.url, { timeout = "5s" })).status)
+    p:kill()
+  end)
+
+  it("sends one header of a name, the caller's, in whatever case", function()
+    local server <close> = serve(function(req) return req.headers["content-type"] end)
+    assert.equal("application/x+json", assert(http.post(server.url, { n = 1 },
+      { headers = { ["Content-Type"] = "application/x+json" } })).body)
+    local answer = http.json({}, 200, { ["Content-Type"] = "application/x+json" })
+    assert.same({ ["Content-Type"] = "application/x+json" }, answer.headers)
+  end)
+
   it("takes malformed requests without harm", function()
     local server <close> = serve(echo)
     for _, text in ipairs { "GET\\r\\n\\r\\n", "GET / HTTP/9.9\\r\\n\\r\\n",
-      "POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: -5\\r\\n\\r\\n" } do
+      "POST / HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: -5\\r\\n\\r\\n" } do
       raw(server.port, text)
     end
     assert.equal(200, assert(http.get(server.url)).status)

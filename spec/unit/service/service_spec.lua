@@ -130,7 +130,7 @@ describe("a service", function()
     assert.equal("hello bob\n", assert(http.get(url .. "/hello/bob")).body)
     assert.equal(404, assert(http.get(url .. "/nothing")).status)
     local refused = assert(http.post(url .. "/hello/bob", ""))
-    assert.same({ 405, "GET" }, { refused.status, refused.headers.allow })
+    assert.same({ 405, "GET, HEAD" }, { refused.status, refused.headers.allow })
     local health = json.decode(assert(http.get(url .. "/actuator/health")).body)
     assert.same({ "UP", "UP" }, { health.status, health.components.mood.status })
     local text = assert(http.get(url .. "/actuator/prometheus")).body

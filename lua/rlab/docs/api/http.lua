@@ -34,13 +34,19 @@ local http = {
       "PUT; a table is sent as JSON.",
       params = { URL, "body: string | table", "options: table" }, errors = ERRORS },
     { "serve", "http.serve{handler =, ...} -> server | nil, err",
-      "Listens. Each request is a task that runs handler(req) with req.method, path, query, headers, \z
-        body; it may wait and returns { status, headers, body, after } or a text. after(sent) is called \z
-        when the answer has been written to the socket.",
+      "Listens. Each request is a task that runs handler(req) with req.method, path, raw_path, query, \z
+        headers, body; it may wait and returns { status, headers, body, after } or a text. after(sent) is \z
+        called when the answer has been written to the socket. Who takes a path apart splits raw_path and \z
+        decodes the parts. What is malformed is answered 400; another Host than localhost, host and hosts, \z
+        or the Origin of another page, 403.",
       params = { "handler: function, (req) -> answer", 'host: string = "127.0.0.1"',
+        "hosts: table, names that it is asked by besides localhost and host",
         "port: integer = 0, any that is free", "threads: integer = 1, of the server",
         'max_body: size = "1MiB"', "max_connections: integer = 1000",
-        'idle: duration = "60s", after which an idle connection is closed' },
+        'idle: duration = "60s", after which an idle connection is closed',
+        'head: duration = "10s", that the head of a request may take',
+        'body: duration = "60s", that its body may take',
+        "json_only: boolean = false, bodies are JSON (415), but for PUT" },
       errors = "EADDRINUSE, EACCES, UNKNOWN_HOST", example = 'local server <close> = must(http.serve { \z
         handler = function(req) return "hello " .. req.path end })' },
     { "json", "http.json(value [, status [, headers]]) -> answer", "An answer in JSON.",

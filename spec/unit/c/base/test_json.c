@@ -100,9 +100,35 @@ static void numbers_come_back(void **state)
     }
 }
 
+static void utf8_is_told_from_bytes(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\xff",         "\xc0\x80",         "\xc3", "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\xe2\x82"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(json_is_utf8(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(json_is_utf8(bad[i], strlen(bad[i])));
+    assert_true(json_is_utf8("a\0b", 3));
+}
+
+static void hex_digits(void **state)
+{
+    (void)state;
+    assert_int_equal(json_hex_digit('0'), 0);
+    assert_int_equal(json_hex_digit('a'), 10);
+    assert_int_equal(json_hex_digit('F'), 15);
+    assert_int_equal(json_hex_digit('g'), -1);
+    assert_int_equal(json_hex_digit('-'), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(noise), cmocka_unit_test(strings_come_back),
-                                       cmocka_unit_test(numbers_come_back)};
+                                       cmocka_unit_test(numbers_come_back),
+                                       cmocka_unit_test(utf8_is_told_from_bytes),
+                                       cmocka_unit_test(hex_digits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,20 +89,6 @@ static void what_errors_mean_goes_by_names_of_mysql(void **state)
     assert_true(each_meaning(RL_MYSQL, mysql_knows) > 35);
 }
 
-static void utf8_is_told_from_bytes(void **state)
-{
-    (void)state;
-    static const char *const good[] = {
-        "", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\xff",         "\xc0\x80",         "\xc3", "\xe0\x9f\xbf",
-                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "a\xe2\x82"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        assert_true(my_is_utf8(good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(my_is_utf8(bad[i], strlen(bad[i])));
-    assert_true(my_is_utf8("a\0b", 3));
-}
-
 static void floats_read_as_they_were_written(void **state)
 {
     (void)state;
@@ -269,7 +255,6 @@ int main(void)
         cmocka_unit_test(errors_have_names_and_kinds),
         cmocka_unit_test(every_name_can_be_found),
         cmocka_unit_test(what_errors_mean_goes_by_names_of_mysql),
-        cmocka_unit_test(utf8_is_told_from_bytes),
         cmocka_unit_test(floats_read_as_they_were_written),
         cmocka_unit_test(integers_beyond_63_bits_are_digits),
         cmocka_unit_test(times_are_written_like_the_server),
