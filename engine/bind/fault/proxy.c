@@ -1,4 +1,4 @@
-/* rlab.core_proxy: open{seed=} -> the fault proxy on this process's loop. What it knows is
+/* rlab.core_proxy: open{seed=, anywhere=} -> the fault proxy on this process's loop. What it knows is
  * handed out as JSON text; calls return true or a value, or nil, err. */
 #include <lauxlib.h>
 #include <limits.h>
@@ -39,11 +39,15 @@ static rl_proxy *proxy_check(lua_State *L)
 
 static int proxy_l_open(lua_State *L)
 {
-    static const char *const keys[] = {"seed", NULL};
+    static const char *const keys[] = {"seed", "anywhere", NULL};
     opts_check(L, 1, "proxy.open", keys);
     lua_Integer seed = opts_int(L, 1, "seed", 7);
+    bool anywhere = opts_bool(L, 1, "anywhere", false);
     rl_handle *h = handle_new(L, &proxy_handle, 0);
-    handle_set(h, proxy_new(task_loop(L), (uint64_t)seed));
+    rl_proxy *proxy = proxy_new(task_loop(L), (uint64_t)seed);
+    if (anywhere)
+        proxy_listen_anywhere(proxy);
+    handle_set(h, proxy);
     return 1;
 }
 
@@ -112,6 +116,19 @@ static int proxy_l_change_gate(lua_State *L)
                                         opts_str(L, 3, "upstream", NULL)));
 }
 
+/* differs(name, listen | nil, upstream | nil) -> boolean */
+static int proxy_l_differs(lua_State *L)
+{
+    bool differs = false;
+    rl_err *err =
+        proxy_gate_differs(proxy_check(L), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
+                           luaL_optstring(L, 4, NULL), &differs);
+    if (err)
+        return errs_fail(L, err);
+    lua_pushboolean(L, differs);
+    return 1;
+}
+
 static int proxy_l_enable(lua_State *L)
 {
     return errs_ok(L,
@@ -137,8 +154,7 @@ static int proxy_l_gates(lua_State *L)
 
 static int proxy_l_reset(lua_State *L)
 {
-    proxy_reset(proxy_check(L));
-    return errs_ok(L, NULL);
+    return errs_ok(L, proxy_reset(proxy_check(L)));
 }
 
 /* ---- toxics ---- */
@@ -350,6 +366,7 @@ int luaopen_rlab_core_proxy(lua_State *L)
     static const luaL_Reg functions[] = {{"open", proxy_l_open}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"gate", proxy_l_gate},
                                        {"change_gate", proxy_l_change_gate},
+                                       {"differs", proxy_l_differs},
                                        {"enable", proxy_l_enable},
                                        {"remove_gate", proxy_l_remove_gate},
                                        {"gates", proxy_l_gates},

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "fault/proxy/internal.h"
 
-enum { BACKLOG = 511 };
+enum { BACKLOG = 511, ADDRESS_SIZE = 64 };
 
 /* "host:port", "[::1]:80", ":80" */
 static rl_err *split_address(const char *text, char host[256], char port[8])
@@ -44,6 +44,24 @@ static rl_err *resolve(const char *text, struct sockaddr_storage *at)
     return NULL;
 }
 
+static bool is_loopback(const struct sockaddr_storage *at)
+{
+    if (at->ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)at)->sin6_addr);
+    return ntohl(((const struct sockaddr_in *)at)->sin_addr.s_addr) >> 24 == 127;
+}
+
+static rl_err *resolve_listen(const rl_proxy *proxy, const char *text, struct sockaddr_storage *at)
+{
+    rl_err *err = resolve(text, at);
+    if (err || proxy->anywhere || is_loopback(at))
+        return err;
+    return err_lab("ADDRESS",
+                   "'%s' is open to other machines: listen on 127.0.0.1, or start the proxy with "
+                   "--anywhere",
+                   text);
+}
+
 static void on_client(uv_stream_t *listener, int status)
 {
     if (status == 0)
@@ -63,22 +81,32 @@ static void close_listener(rl_proxy *proxy, uv_tcp_t *listener)
     uv_close((uv_handle_t *)listener, on_listener_closed);
 }
 
-static int bound_port(uv_tcp_t *listener, char text[300])
+static int port_of(const struct sockaddr_storage *at)
+{
+    return ntohs(((const struct sockaddr_in *)at)->sin_port);
+}
+
+static void address_text(const struct sockaddr_storage *at, char text[ADDRESS_SIZE])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    uv_ip_name((const struct sockaddr *)at, host, sizeof host);
+    snprintf(text, ADDRESS_SIZE, at->ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host,
+             port_of(at));
+}
+
+static int bound_port(uv_tcp_t *listener, char text[ADDRESS_SIZE])
 {
     struct sockaddr_storage at;
     int len = sizeof at;
-    char host[INET6_ADDRSTRLEN] = "";
     uv_tcp_getsockname(listener, (struct sockaddr *)&at, &len);
-    uv_ip_name((struct sockaddr *)&at, host, sizeof host);
-    int port = ntohs(((struct sockaddr_in *)&at)->sin_port);
-    snprintf(text, 300, at.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
-    return port;
+    address_text(&at, text);
+    return port_of(&at);
 }
 
 static rl_err *open_listener(proxy_gate *gate)
 {
     struct sockaddr_storage at;
-    rl_err *err = resolve(gate->listen, &at);
+    rl_err *err = resolve_listen(gate->proxy, gate->listen, &at);
     if (err)
         return err;
     uv_tcp_t *listener = mem_alloc(sizeof *listener);
@@ -88,12 +116,12 @@ static rl_err *open_listener(proxy_gate *gate)
     int wrong = uv_tcp_bind(listener, (struct sockaddr *)&at, 0);
     if (!wrong)
         wrong = uv_listen((uv_stream_t *)listener, BACKLOG, on_client);
+    char text[ADDRESS_SIZE];
     if (wrong) {
         close_listener(gate->proxy, listener);
-        return err_lab("LISTEN", "%s: cannot listen at %s: %s", gate->name, gate->listen,
-                       uv_strerror(wrong));
+        address_text(&at, text);
+        return err_lab("LISTEN", "listen tcp %s: bind: %s", text, uv_strerror(wrong));
     }
-    char text[300];
     gate->listener = listener;
     gate->bound = bound_port(listener, text);
     free(gate->listen);
@@ -119,9 +147,25 @@ static void gate_free(proxy_gate *gate)
     free(gate);
 }
 
+/* Clients put a name into a path as it is, and could never ask for it again. */
+rl_err *name_refused(const char *what, const char *name)
+{
+    if (*name && !strchr(name, '/') && json_is_utf8(name, strlen(name)))
+        return NULL;
+    return err_lab("NAME", "the name of a %s is UTF-8 and has no '/'", what);
+}
+
+void proxy_listen_anywhere(rl_proxy *proxy)
+{
+    proxy->anywhere = true;
+}
+
 rl_err *proxy_gate_add(rl_proxy *proxy, const proxy_gate_spec *spec)
 {
     rl_assert(spec->name && spec->listen && spec->upstream && spec->owner);
+    rl_err *refused = name_refused("proxy", spec->name);
+    if (refused)
+        return refused;
     if (gate_find(proxy, spec->name))
         return err_lab("EXISTS", "there is a proxy '%s' already", spec->name);
     proxy_gate *gate = mem_zero(sizeof *gate), **end = &proxy->gates;
@@ -154,24 +198,64 @@ static bool change_text(char **text, const char *to)
     return true;
 }
 
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET6)
+        return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                                  &((const struct sockaddr_in6 *)b)->sin6_addr);
+    return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+           ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
+/* Names are resolved before they are compared: localhost:80 is 127.0.0.1:80. */
+static rl_err *listen_differs(const proxy_gate *gate, const char *listen, bool *differs)
+{
+    struct sockaddr_storage wanted, now;
+    *differs = false;
+    if (!listen)
+        return NULL;
+    rl_err *err = resolve_listen(gate->proxy, listen, &wanted);
+    if (err)
+        return err;
+    err = resolve(gate->listen, &now);
+    *differs =
+        err || !same_host(&wanted, &now) || (port_of(&wanted) && port_of(&wanted) != port_of(&now));
+    err_free(err);
+    return NULL;
+}
+
+rl_err *proxy_gate_differs(const rl_proxy *proxy, const char *name, const char *listen,
+                           const char *upstream, bool *differs)
+{
+    char host[256], port[8];
+    const proxy_gate *gate = gate_find(proxy, name);
+    if (!gate)
+        return gate_unknown(name);
+    rl_err *err = upstream ? split_address(upstream, host, port) : NULL;
+    if (!err)
+        err = listen_differs(gate, listen, differs);
+    *differs = *differs || (upstream && strcmp(gate->upstream, upstream) != 0);
+    return err;
+}
+
 rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
                           const char *upstream)
 {
-    proxy_gate *gate = gate_find(proxy, name);
-    if (!gate)
-        return gate_unknown(name);
-    char host[256], port[8];
-    rl_err *err = split_address(upstream ? upstream : gate->upstream, host, port);
-    if (err)
+    bool differs = false;
+    rl_err *err = proxy_gate_differs(proxy, name, listen, upstream, &differs);
+    if (err || !differs)
         return err;
-    memcpy(gate->host, host, sizeof host);
-    memcpy(gate->port, port, sizeof port);
-    bool moved = change_text(&gate->upstream, upstream);
-    bool changed = change_text(&gate->listen, listen) || moved;
-    if (!changed)
-        return NULL;
+    proxy_gate *gate = gate_find(proxy, name);
     gate_off(gate);
-    return gate->enabled ? open_listener(gate) : NULL;
+    change_text(&gate->listen, listen);
+    if (change_text(&gate->upstream, upstream))
+        err = split_address(gate->upstream, gate->host, gate->port);
+    if (!err && gate->enabled)
+        err = open_listener(gate);
+    gate->enabled = gate->enabled && !err;
+    return err;
 }
 
 rl_err *proxy_gate_enable(rl_proxy *proxy, const char *name, bool enabled)
@@ -229,17 +313,18 @@ static cJSON *gate_document(const proxy_gate *gate)
     document_add_text(document, "name", gate->name);
     document_add_text(document, "listen", gate->listen);
     document_add_text(document, "upstream", gate->upstream);
-    document_add_text(document, "proto", proto_name(gate->proto));
-    document_add_text(document, "owner", gate->owner);
     cJSON_AddBoolToObject(document, "enabled", gate->enabled);
-    document_add_int(document, "port", gate->bound);
-    document_add_int(document, "open", open);
-    document_add_int(document, "accepted", (int64_t)gate->accepted);
-    document_add_int(document, "refused", (int64_t)gate->refused);
-    document_add_int(document, "opaque", (int64_t)opaque_of(gate));
-    document_add_int(document, "bytes_up", (int64_t)bytes_of(gate, PROTO_UP));
-    document_add_int(document, "bytes_down", (int64_t)bytes_of(gate, PROTO_DOWN));
     cJSON_AddItemToObject(document, "toxics", toxic_list_document(gate));
+    cJSON *ours = cJSON_AddObjectToObject(document, "rlab");
+    document_add_text(ours, "proto", proto_name(gate->proto));
+    document_add_text(ours, "owner", gate->owner);
+    document_add_int(ours, "port", gate->bound);
+    document_add_int(ours, "open", open);
+    document_add_int(ours, "accepted", (int64_t)gate->accepted);
+    document_add_int(ours, "refused", (int64_t)gate->refused);
+    document_add_int(ours, "opaque", (int64_t)opaque_of(gate));
+    document_add_int(ours, "bytes_up", (int64_t)bytes_of(gate, PROTO_UP));
+    document_add_int(ours, "bytes_down", (int64_t)bytes_of(gate, PROTO_DOWN));
     return document;
 }
 

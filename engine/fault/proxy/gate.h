@@ -19,12 +19,20 @@ typedef struct proxy_gate_spec {
     bool enabled;
 } proxy_gate_spec;
 
-/* EXISTS, LISTEN (the port is taken), ADDRESS */
+/* Gates may listen beyond the loopback: anybody who reaches this machine reaches the upstream. */
+void proxy_listen_anywhere(rl_proxy *proxy);
+
+/* EXISTS, LISTEN (the port is taken), ADDRESS, NAME */
 rl_err *proxy_gate_add(rl_proxy *proxy, const proxy_gate_spec *spec);
-/* Changes what is not NULL; a new address closes the connections. NO_PROXY */
+/* Whether a gate is another one than it would be with these; NULL is what it has, port 0 of listen
+ * any port. NO_PROXY, ADDRESS */
+rl_err *proxy_gate_differs(const rl_proxy *proxy, const char *name, const char *listen,
+                           const char *upstream, bool *differs);
+/* Changes what is not NULL; a new address closes the connections. NO_PROXY; ADDRESS: nothing was
+ * changed; LISTEN: it was, and the gate is off. */
 rl_err *proxy_gate_change(rl_proxy *proxy, const char *name, const char *listen,
                           const char *upstream);
-/* Off: the listener and all connections are closed ("down"). */
+/* Off: the listener and all connections are closed ("down"). LISTEN: it stays off. */
 rl_err *proxy_gate_enable(rl_proxy *proxy, const char *name, bool enabled);
 rl_err *proxy_gate_remove(rl_proxy *proxy, const char *name);
 /* One gate, or with name NULL all, as JSON: an object by name. */

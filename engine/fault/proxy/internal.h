@@ -43,7 +43,8 @@ typedef struct proxy_stream proxy_stream;
     TOXIC(TIMEOUT, "timeout", "timeout", NULL, NULL)                   \
     TOXIC(RESET_PEER, "reset_peer", "timeout", NULL, NULL)             \
     TOXIC(SLICER, "slicer", "average_size", "size_variation", "delay") \
-    TOXIC(LIMIT_DATA, "limit_data", "bytes", NULL, NULL)
+    TOXIC(LIMIT_DATA, "limit_data", "bytes", NULL, NULL)               \
+    TOXIC(NOOP, "noop", NULL, NULL, NULL)
 
 typedef enum proxy_toxic_kind {
 #define TOXIC(id, ...) PROXY_##id,
@@ -205,6 +206,7 @@ struct rl_proxy {
     uint64_t rows_next, rows_dropped;
     int handles; /* open uv handles, of gates and connections */
     bool closing;
+    bool anywhere;                 /* gates may listen beyond the loopback */
     void (*over)(rl_proxy *proxy); /* the last handle is closed */
     void (*done)(void *);
     void *done_arg;
@@ -219,6 +221,10 @@ void proxy_handle_closed(rl_proxy *proxy);
 proxy_gate *gate_find(const rl_proxy *proxy, const char *name);
 rl_err *gate_unknown(const char *name);
 bool owned_by(const char *owner, const char *name);
+
+/* ---- gate.c ---- */
+
+rl_err *name_refused(const char *what, const char *name); /* NULL: it may be had */
 
 /* ---- action.c, match.c ---- */
 

@@ -49,12 +49,18 @@ void proxy_free(rl_proxy *proxy, void (*done)(void *), void *arg)
     proxy_handle_closed(proxy);
 }
 
-void proxy_reset(rl_proxy *proxy)
+rl_err *proxy_reset(rl_proxy *proxy)
 {
+    rl_err *first = NULL;
     for (proxy_gate *gate = proxy->gates; gate; gate = gate->next) {
         toxic_free_all(gate);
-        err_free(proxy_gate_enable(proxy, gate->name, true));
+        rl_err *err = proxy_gate_enable(proxy, gate->name, true);
+        if (first)
+            err_free(err);
+        else
+            first = err;
     }
+    return first;
 }
 
 static int remove_rules(rl_proxy *proxy, const char *owner)

@@ -17,8 +17,8 @@ rl_proxy *proxy_new(uv_loop_t *loop, uint64_t seed);
  * called then. */
 void proxy_free(rl_proxy *proxy, void (*done)(void *arg), void *arg);
 
-/* All gates on and without toxics. */
-void proxy_reset(rl_proxy *proxy);
+/* All gates on and without toxics. LISTEN: some stay off, this is what one of them met. */
+rl_err *proxy_reset(rl_proxy *proxy);
 /* All rules of an owner and of "<owner>-...", their gates and their watches; returns how many. */
 int proxy_owner_remove(rl_proxy *proxy, const char *owner);
 

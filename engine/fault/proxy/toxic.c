@@ -180,7 +180,7 @@ static proxy_stage *stage_of(const proxy_stream *st, const proxy_toxic *toxic)
 static void add_stage(proxy_stream *st, const proxy_toxic *toxic)
 {
     rl_rng rng;
-    if (!struck(st, toxic, &rng))
+    if (toxic->kind == PROXY_NOOP || !struck(st, toxic, &rng))
         return;
     proxy_stage *stage = mem_zero(sizeof *stage), **end = &st->stages;
     stage->toxic = toxic;

@@ -22,7 +22,7 @@ typedef struct proxy_toxic_spec {
     const int64_t *values;
 } proxy_toxic_spec;
 
-/* EXISTS, TYPE, ATTRIBUTE */
+/* TOXIC_EXISTS, TYPE, ATTRIBUTE, NAME */
 rl_err *proxy_toxic_add(rl_proxy *proxy, const char *gate_name, const proxy_toxic_spec *spec);
 /* Changes toxicity (unless negative) and the attributes that are named. */
 rl_err *proxy_toxic_change(rl_proxy *proxy, const char *gate_name, const char *name,

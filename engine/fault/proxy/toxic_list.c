@@ -89,11 +89,14 @@ rl_err *proxy_toxic_add(rl_proxy *proxy, const char *gate_name, const proxy_toxi
     proxy_gate *gate = gate_find(proxy, gate_name);
     if (!gate)
         return gate_unknown(gate_name);
-    if (toxic_find(gate, spec->name))
-        return err_lab("EXISTS", "%s has a toxic '%s' already", gate_name, spec->name);
     int kind = kind_of(spec->type);
     if (kind < 0)
         return no_kind(spec->type);
+    rl_err *refused = name_refused("toxic", spec->name);
+    if (refused)
+        return refused;
+    if (toxic_find(gate, spec->name))
+        return err_lab("TOXIC_EXISTS", "%s has a toxic '%s' already", gate_name, spec->name);
     proxy_toxic *toxic = mem_zero(sizeof *toxic), **end = &gate->toxics;
     toxic->name = mem_strdup(spec->name);
     toxic->kind = (proxy_toxic_kind)kind;

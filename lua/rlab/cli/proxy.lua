@@ -10,6 +10,9 @@ function proxy.args(parser)
   parser:argument("proxies", "NAME=LISTEN-UPSTREAM[,PROTO], such as \z
     db=127.0.0.1:13316-127.0.0.1:13306,mysql; PROTO is tcp, kafka, mysql or redis"):args "*"
   parser:option("--host", "where the API listens", "127.0.0.1")
+  parser:option("--hosts", "names that the API is asked by, besides localhost and --host: a,b", "")
+  parser:flag("--anywhere",
+    "proxies may listen beyond this machine; whoever reaches it reaches what is behind them")
   parser:option("--port", "of the API; 0 is any (8474 is Toxiproxy's)", "8474")
   parser:option("--seed", "of toxicity, jitter and chances", "7")
 end
@@ -20,6 +23,12 @@ local function whole(name, text, most)
     usage("--%s takes a whole number from 0 to %d, not '%s'", name, most, text)
   end
   return n
+end
+
+local function names(text)
+  local list = {}
+  for name in text:gmatch "[^,%s]+" do list[#list + 1] = name end
+  return list
 end
 
 local function described(text)
@@ -40,6 +49,7 @@ function proxy.run(args)
   local list = {}
   for i, text in ipairs(args.proxies) do list[i] = described(text) end
   local served <close>, failure = require("rlab.proxy").serve { host = args.host,
+    hosts = names(args.hosts), anywhere = args.anywhere or false,
     port = whole("port", args.port, 65535),
     seed = whole("seed", args.seed, math.maxinteger), proxies = list }
   if not served then error(failure, 0) end

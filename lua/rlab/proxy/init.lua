@@ -3,6 +3,7 @@
 local err = require "rlab.err"
 local http = require "rlab.http"
 local json = require "rlab.json"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -21,7 +22,8 @@ local function call(proxy, method, path, body)
   if not answer then return nil, failure end
   local value = answer.body ~= "" and json.decode(answer.body) or true
   if answer.status < 400 then return value end
-  local message = type(value) == "table" and value.error or ("status %d"):format(answer.status)
+  local said = type(value) == "table" and value or {}
+  local message = said.rlab and said.rlab.why or said.error or ("status %d"):format(answer.status)
   return nil, err.new { domain = "rlab", code = answer.status,
     name = answer.status == 404 and "NOT_FOUND" or "PROXY",
     message = "the proxy: " .. tostring(message) }
@@ -36,20 +38,40 @@ function M.connect(url)
   return proxy
 end
 
+-- What the API has in its object `rlab` is a field as all others here.
+local function row_of(proxy, failure)
+  if not proxy then return nil, failure end
+  local ours = proxy.rlab
+  proxy.rlab = nil
+  return tables.merged(proxy, ours)
+end
+
 -- proxies() -> {name = {name, listen, port, upstream, proto, enabled, toxics, accepted, open, bytes_up,
 --   bytes_down, ...}} | nil, err
-function Proxy:proxies() return call(self, "GET", "/proxies") end
+function Proxy:proxies()
+  local all, failure = call(self, "GET", "/proxies")
+  for name, proxy in pairs(all or {}) do all[name] = row_of(proxy) end
+  return all, failure
+end
 
 -- proxy(name) -> the same of one
-function Proxy:proxy(name) return call(self, "GET", "/proxies/" .. escape(name)) end
+function Proxy:proxy(name) return row_of(call(self, "GET", "/proxies/" .. escape(name))) end
 
 -- create{name=, upstream=, listen="127.0.0.1:0", proto="tcp", owner=} -> proxy row with its port | nil, err
-function Proxy:create(spec) return call(self, "POST", "/proxies", spec) end
+function Proxy:create(spec)
+  local body = tables.merged(spec, { rlab = { proto = spec.proto, owner = spec.owner } })
+  body.proto, body.owner = nil, nil
+  return row_of(call(self, "POST", "/proxies", body))
+end
 
-function Proxy:enable(name) return call(self, "PATCH", "/proxies/" .. escape(name), { enabled = true }) end
+local function switch(self, name, enabled)
+  return row_of(call(self, "PATCH", "/proxies/" .. escape(name), { enabled = enabled }))
+end
+
+function Proxy:enable(name) return switch(self, name, true) end
 
 -- disable(name): "down": the listener and all connections are closed
-function Proxy:disable(name) return call(self, "PATCH", "/proxies/" .. escape(name), { enabled = false }) end
+function Proxy:disable(name) return switch(self, name, false) end
 
 function Proxy:remove(name) return call(self, "DELETE", "/proxies/" .. escape(name)) end
 

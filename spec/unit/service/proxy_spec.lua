@@ -38,11 +38,20 @@ describe("the proxy", function()
     assert.is_true(row.bytes_up > #text and row.bytes_down > #text)
   end)
 
+  local function ask(method, path, body, headers)
+    return must(http.request { method = method, url = served.url .. path, body = body,
+      headers = headers or { ["user-agent"] = "toxiproxy-cli/v2 (linux/amd64)",
+        ["content-type"] = body and "application/json" } })
+  end
+
+  -- asked(method, path, body) -> status, the error's text or the value
+  local function asked(method, path, body)
+    local answer = ask(method, path, body)
+    local value = json.decode(answer.body)
+    return answer.status, type(value) == "table" and value.error or value
+  end
+
   it("answers what the Go client asks, in its forms", function()
-    local function ask(method, path, body)
-      return must(http.request { method = method, url = served.url .. path, body = body,
-        headers = { ["user-agent"] = "toxiproxy-cli/v2 (linux/amd64)" } })
-    end
     -- client.CreateProxy
     local made = ask("POST", "/proxies", (
       '{"name":"r","listen":"127.0.0.1:0","upstream":"127.0.0.1:%d","enabled":true,"toxics":null}'):format(
@@ -80,10 +89,140 @@ describe("the proxy", function()
     assert.equal(204, ask("DELETE", "/proxies/r").status)
     local gone = ask("DELETE", "/proxies/r")
     assert.equal(404, gone.status)
-    assert.same({ error = "there is no proxy 'r'", title = "there is no proxy 'r'", status = 404 },
+    assert.same({ error = "proxy not found", status = 404, rlab = { why = "there is no proxy 'r'" } },
       json.decode(gone.body))
     assert.equal("2.12.0", json.decode(ask("GET", "/version").body).version)
     assert.equal(405, ask("PUT", "/proxies").status)
+  end)
+
+  it("has Toxiproxy's texts of errors, and one place for what is ours", function()
+    local web = must(client:proxy "web")
+    local row = json.decode(ask("GET", "/proxies/web").body)
+    assert.equal(backend.port, tonumber(row.upstream:match "%d+$"))
+    row.rlab = nil
+    assert.same({ name = "web", listen = web.listen, upstream = web.upstream, enabled = true, toxics = {} },
+      row)
+    for _, case in ipairs {
+      { 400, "missing required field: name", "POST", "/proxies", "{}" },
+      { 400, "missing required field: upstream", "POST", "/proxies", '{"name":"x"}' },
+      { 409, "proxy already exists", "POST", "/proxies", '{"name":"web","upstream":"127.0.0.1:1"}' },
+      { 400, "bad request body: EOF", "POST", "/proxies", "" },
+      { 400, "missing required field: name at proxy 1", "POST", "/populate", "[{}]" },
+      { 400, "missing required field: upstream at proxy 2", "POST", "/populate",
+        '[{"name":"x","upstream":"127.0.0.1:1"},{"name":"y"}]' },
+      { 400, "bad request body: json: cannot unmarshal object into Go struct field  of type array", "POST",
+        "/populate", "{}" },
+      { 400, "bad request body: json: cannot unmarshal number into Go struct field Proxy of type object",
+        "POST", "/populate", "[5]" },
+      { 404, "proxy not found", "POST", "/proxies/none/toxics", "{}" },
+      { 404, "proxy not found", "PATCH", "/proxies/none", "{" },
+      { 404, "toxic not found", "PATCH", "/proxies/web/toxics/none", "{" },
+      { 404, "toxic not found", "DELETE", "/proxies/web/toxics/none" },
+      { 400, "invalid toxic type", "POST", "/proxies/web/toxics", '{"type":"latnecy"}' },
+      { 400, "stream was invalid, can be either upstream or downstream", "POST", "/proxies/web/toxics",
+        '{"type":"latency","stream":"walrustream"}' },
+    } do
+      local status, text = asked(case[3], case[4], case[5])
+      assert.same({ case[1], case[2] }, { status, text })
+    end
+    assert.is_nil(must(client:proxies()).x)
+    local none = ask("GET", "/proxies/")
+    assert.same({ 404, "404 page not found\n" }, { none.status, none.body })
+    local refused = ask("PUT", "/proxies/web")
+    assert.same({ 405, "GET, HEAD, POST, PATCH, DELETE" }, { refused.status, refused.headers.allow })
+    local version = ask("GET", "/version")
+    assert.equal('{"version": "2.12.0"}\n', version.body)
+    assert.is_truthy(version.headers["x-toxiproxy-request-id"])
+  end)
+
+  it("refuses a field of another type, and names it", function()
+    for field, body in pairs {
+      ["attributes.latency of type int64"] = '{"type":"latency","attributes":{"latency":"100"}}',
+      ["number 1.5 into"] = '{"type":"latency","attributes":{"latency":1.5}}',
+      ["latency is at most"] = '{"type":"latency","attributes":{"latency":1e30}}',
+      ["toxicity of type float"] = '{"type":"latency","toxicity":true}',
+      ["toxicity is a number from 0 to 1"] = '{"type":"latency","toxicity":-1}',
+      ["stream of type string"] = '{"type":"latency","stream":5}',
+    } do
+      local status, text = asked("POST", "/proxies/web/toxics", body)
+      assert.equal(400, status)
+      assert.matches(field, text, 1, true)
+    end
+    local status, text = asked("PATCH", "/proxies/web", '{"enabled":"no"}')
+    assert.same({ 400, true }, { status, text:find("Proxy.enabled of type bool", 1, true) ~= nil })
+    assert.same({}, json.decode(ask("GET", "/proxies/web/toxics").body))
+  end)
+
+  it("takes keys in any case, noop, and toxics that come with a proxy", function()
+    local upstream = "127.0.0.1:" .. backend.port
+    assert.equal(201, (asked("POST", "/proxies", ('{"Name":"n","LISTEN":"127.0.0.1:0","Upstream":"%s",\z
+      "toxics":[{"type":"latency","Attributes":{"Latency":1.0}},{"type":"noop","name":"nothing"}]}'):format(
+      upstream))))
+    local toxics = must(client:proxy "n").toxics
+    assert.same({ { "latency_downstream", { latency = 1, jitter = 0 } }, { "nothing", {} } },
+      { { toxics[1].name, toxics[1].attributes }, { toxics[2].name, toxics[2].attributes } })
+    assert.equal(400, (asked("POST", "/proxies", ('{"name":"m","upstream":"%s","toxics":[{"type":"noop"},\z
+      {"type":"none"}]}'):format(upstream))))
+    assert.is_nil(must(client:proxies()).m)
+    local port = must(client:proxy "n").port
+    assert.equal("x", must(http.post(("http://127.0.0.1:%d/"):format(port), "x")).body)
+  end)
+
+  it("refuses names that a path could not carry", function()
+    assert.equal(400, (asked("POST", "/proxies", '{"name":"a/b","upstream":"127.0.0.1:1"}')))
+    assert.equal(400, (asked("POST", "/proxies/web/toxics", '{"name":"a/b","type":"noop"}')))
+    must(client:create { name = "a b%", upstream = "127.0.0.1:1" })
+    must(client:remove "a b%")
+  end)
+
+  it("leaves what is populated again as it is", function()
+    local port = must(client:proxy "web").port
+    must(client:toxic("web", { type = "latency" }))
+    for _, listen in ipairs { "localhost:" .. port, "127.0.0.1:0", "localhost:0" } do
+      local status = asked("POST", "/populate",
+        ('[{"name":"web","listen":"%s","upstream":"127.0.0.1:%d"}]'):format(listen, backend.port))
+      assert.equal(201, status)
+      local web = must(client:proxy "web")
+      assert.same({ port, 1 }, { web.port, #web.toxics })
+    end
+    local status, failure = asked("POST", "/populate", ('[{"name":"one","upstream":"127.0.0.1:1"},\z
+      {"name":"web","listen":"nowhere","upstream":"127.0.0.1:1"},{"name":"two","upstream":"127.0.0.1:1"}]'))
+    assert.equal(400, status)
+    assert.matches("nowhere", failure, 1, true)
+    local all = must(client:proxies())
+    assert.same({ port, true, false }, { all.web.port, all.one ~= nil, all.two ~= nil })
+  end)
+
+  it("keeps a listener until there is a better one, and says so when it is off", function()
+    local web = must(client:proxy "web")
+    local taken <close> = must(http.serve { handler = function() return "" end })
+    assert.equal(400, (asked("PATCH", "/proxies/web", '{"listen":"nowhere"}')))
+    assert.equal(400, (asked("PATCH", "/proxies/web", '{"upstream":"nowhere"}')))
+    assert.equal("x", must(fetch()).body)
+    local status, failure = asked("PATCH", "/proxies/web", ('{"listen":"127.0.0.1:%d"}'):format(taken.port))
+    assert.equal(500, status)
+    assert.matches("address already in use", failure, 1, true)
+    assert.is_false(must(client:proxy "web").enabled)
+    assert.equal(500, (asked("PATCH", "/proxies/web", '{"enabled":true}')))
+    assert.equal(500, (asked("POST", "/reset", "")))
+    assert.equal(200, (asked("PATCH", "/proxies/web", ('{"listen":"%s","enabled":true}'):format(web.listen))))
+    assert.equal("x", must(fetch()).body)
+  end)
+
+  it("is no browser's business, and listens on this machine unless it is told otherwise", function()
+    local browser = ask("GET", "/proxies", nil, { ["user-agent"] = "Mozilla/5.0 (X11)" })
+    assert.same({ 403, "User agent not allowed\n" }, { browser.status, browser.body })
+    local body = '{"name":"x","upstream":"127.0.0.1:1"}'
+    assert.equal(415, ask("POST", "/proxies", body, { ["content-type"] = "text/plain" }).status)
+    assert.equal(403, ask("POST", "/proxies", body, { ["content-type"] = "application/json",
+      origin = "http://evil.example" }).status)
+    assert.equal(403, ask("GET", "/version", nil, { host = "evil.example" }).status)
+    for _, listen in ipairs { "0.0.0.0:0", ":0", "[::]:0" } do
+      local _, failure = client:create { name = "x", upstream = "127.0.0.1:1", listen = listen }
+      assert.matches("--anywhere", failure.message, 1, true)
+    end
+    local open <close> = must(proxy.serve { anywhere = true })
+    must(must(proxy.connect(open.url)):create { name = "x", upstream = "127.0.0.1:1", listen = "0.0.0.0:0" })
   end)
 
   it("latency holds an answer back, and lets go when it is removed", function()

@@ -12,6 +12,8 @@ return {
     { "serve", "proxy.serve{...} -> server | nil, err",
       "A proxy in this process, with its HTTP API. Close it by <close>.",
       params = { 'host: string = "127.0.0.1"', "port: integer = 0, of the API; 0 is any", "seed: integer = 7",
+        "hosts: table, names that the API is asked by besides localhost and host",
+        "anywhere: boolean = false, proxies may listen beyond this machine",
         "proxies: table, { name, listen, upstream, proto }, ..." }, errors = "EXISTS, LISTEN, ADDRESS",
       example = 'local p <close> = must(proxy.serve { proxies = { { name = "db", upstream = \z
         "127.0.0.1:13306", proto = "mysql" } } })' },
@@ -38,7 +40,7 @@ return {
           params = { NAME } },
         { "remove", "client:remove(name) -> true", "Takes it away.", params = { NAME } },
         { "toxic", "client:toxic(name, {type =, ...}) -> table",
-          "Adds a toxic: latency, bandwidth, slow_close, timeout, reset_peer, slicer or limit_data.",
+          "Adds a toxic: latency, bandwidth, slow_close, timeout, reset_peer, slicer, limit_data or noop.",
           params = { NAME, "type: string", 'stream: string = "downstream", or "upstream"',
             "toxicity: number = 1, share of connections", "attributes: table",
             "name: string = type_stream" }, example = 'must(p:toxic("mysql", { type = "latency", \z
