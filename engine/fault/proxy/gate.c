@@ -147,14 +147,6 @@ static void gate_free(proxy_gate *gate)
     free(gate);
 }
 
-/* Clients put a name into a path as it is, and could never ask for it again. */
-rl_err *name_refused(const char *what, const char *name)
-{
-    if (*name && !strchr(name, '/') && json_is_utf8(name, strlen(name)))
-        return NULL;
-    return err_lab("NAME", "the name of a %s is UTF-8 and has no '/'", what);
-}
-
 void proxy_listen_anywhere(rl_proxy *proxy)
 {
     proxy->anywhere = true;

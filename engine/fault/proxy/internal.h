@@ -221,9 +221,6 @@ void proxy_handle_closed(rl_proxy *proxy);
 proxy_gate *gate_find(const rl_proxy *proxy, const char *name);
 rl_err *gate_unknown(const char *name);
 bool owned_by(const char *owner, const char *name);
-
-/* ---- gate.c ---- */
-
 rl_err *name_refused(const char *what, const char *name); /* NULL: it may be had */
 
 /* ---- action.c, match.c ---- */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/json.h"
 #include "fault/proxy/internal.h"
 
 void proxy_handle_opened(rl_proxy *proxy)
@@ -38,4 +39,12 @@ bool owned_by(const char *owner, const char *name)
 {
     size_t n = strlen(name);
     return n && strncmp(owner, name, n) == 0 && (owner[n] == 0 || owner[n] == '-');
+}
+
+/* Clients put a name into a path as it is, and could never ask for it again. */
+rl_err *name_refused(const char *what, const char *name)
+{
+    if (*name && !strchr(name, '/') && json_is_utf8(name, strlen(name)))
+        return NULL;
+    return err_lab("NAME", "the name of a %s is UTF-8 and has no '/'", what);
 }
