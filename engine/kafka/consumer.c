@@ -55,10 +55,31 @@ rl_err *kafka_consumer_unsubscribe(kafka_consumer *consumer)
     return kafka_err(consumer->rk, rd_kafka_unsubscribe(consumer->rk), "unsubscribe");
 }
 
+/* librdkafka looks up a topic that was assigned once a second, and once when it connects; for a
+ * handle of the topic it asks at once. It knows the topic as long as somebody has a handle. */
+static rd_kafka_topic_t **topics_hold(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_t **handles = mem_alloc((size_t)list->cnt * sizeof *handles);
+    for (int i = 0; i < list->cnt; i++)
+        handles[i] = rd_kafka_topic_new(rk, list->elems[i].topic, NULL);
+    return handles;
+}
+
+static void topics_let_go(rd_kafka_topic_t **handles, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (handles[i])
+            rd_kafka_topic_destroy(handles[i]);
+    free(handles);
+}
+
 rl_err *kafka_consumer_assign(kafka_consumer *consumer,
                               const rd_kafka_topic_partition_list_t *partitions)
 {
+    int n = partitions ? partitions->cnt : 0;
+    rd_kafka_topic_t **handles = n > 0 ? topics_hold(consumer->rk, partitions) : NULL;
     rl_err *err = kafka_err(consumer->rk, rd_kafka_assign(consumer->rk, partitions), "assign");
+    topics_let_go(handles, n);
     if (err)
         return err;
     consumer_held_drop(consumer, NULL);
