@@ -17,7 +17,7 @@ function M.schema(lab)
   local name = (lab:name "ledger"):gsub("[^%w]", "_")
   lab.run.ledger:add("database", name)
   local db = lab:own(connect(lab))
-  must(migrate.clone(db, lab.run:template(), name))
+  must(migrate.copy(db, lab.run:recipe(), name))
   lab.schema_name, lab.schema_db = name, db
   return name
 end

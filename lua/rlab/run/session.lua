@@ -146,10 +146,18 @@ function Session:proxy()
   return self.proxied
 end
 
--- session:template() -> the name of the migrated schema that arms copy
-function Session:template()
-  self.migrated = self.migrated or must(require("rlab.stack.migrate").template(self.stack))
-  return self.migrated
+local function look_up_recipe(stack)
+  local migrate = require "rlab.stack.migrate"
+  local template = must(migrate.template(stack))
+  local db <close> = must(require("rlab.mysql").connect(stack:mysql_opts()))
+  return must(migrate.recipe(db, template))
+end
+
+-- session:recipe() -> the statements that make a migrated schema, of which each arm has one; looked up once
+--   for all arms
+function Session:recipe()
+  self.looking_up = self.looking_up or task.spawn(look_up_recipe, self.stack)
+  return must(self.looking_up:join())
 end
 
 -- ---- the end ----

@@ -167,32 +167,47 @@ local function tables_of(db, schema)
     ORDER BY table_name]], schema)
 end
 
-local function copy_table(db, template, name)
+-- The statements that make one table, with what is in it.
+local function recipe_of(db, template, name)
   local row, failure = db:row(("SHOW CREATE TABLE %s.`%s`"):format(template, name))
   if not row then return nil, failure end
-  local ok
-  ok, failure = db:exec(row["Create Table"])
-  if not ok then return nil, failure end
   local first = db:value(("SELECT 1 FROM %s.`%s` LIMIT 1"):format(template, name))
-  if not first then return true end
-  return db:exec(("INSERT INTO `%s` SELECT * FROM %s.`%s`"):format(name, template, name))
+  return { row["Create Table"],
+    first and ("INSERT INTO `%s` SELECT * FROM %s.`%s`"):format(name, template, name) }
 end
 
--- clone(db, template, schema) -> true | nil, err: a schema of its own with the template's tables and what
---   the migrations put into them. `db` stands in it afterwards.
-function M.clone(db, template, schema)
-  for _, statement in ipairs { "CREATE DATABASE " .. schema, "USE " .. schema,
-    "SET SESSION foreign_key_checks = 0" } do
+-- recipe(db, template) -> the statements that make the template's tables, with what the migrations put into
+--   them | nil, err
+function M.recipe(db, template)
+  local rows, failure = tables_of(db, template)
+  if not rows then return nil, failure end
+  local list = {}
+  for _, row in ipairs(rows) do
+    local statements, broken = recipe_of(db, template, row.name)
+    if not statements then return nil, broken end
+    tables.append(list, statements)
+  end
+  return list
+end
+
+-- copy(db, recipe, schema) -> true | nil, err: a schema of its own with the tables of the recipe. `db` stands
+--   in it afterwards.
+function M.copy(db, recipe, schema)
+  local list = { "CREATE DATABASE " .. schema, "USE " .. schema, "SET SESSION foreign_key_checks = 0" }
+  tables.append(list, recipe)
+  list[#list + 1] = "SET SESSION foreign_key_checks = 1"
+  for _, statement in ipairs(list) do
     local ok, failure = db:exec(statement)
     if not ok then return nil, failure end
   end
-  local rows, failure = tables_of(db, template)
-  if not rows then return nil, failure end
-  for _, row in ipairs(rows) do
-    local ok, broken = copy_table(db, template, row.name)
-    if not ok then return nil, broken end
-  end
-  return db:exec "SET SESSION foreign_key_checks = 1"
+  return true
+end
+
+-- clone(db, template, schema) -> true | nil, err: both of these
+function M.clone(db, template, schema)
+  local recipe, failure = M.recipe(db, template)
+  if not recipe then return nil, failure end
+  return M.copy(db, recipe, schema)
 end
 
 return M
