@@ -115,7 +115,7 @@ return experiment {
     all five.",
   lesson = "Write the event's id with its effect, in one transaction. Anything before that transaction \z
     turns a duplicate into a loss.",
-  needs = { "kafka", "mysql", "redis", "proxy" },
+  needs = { "kafka", "mysql", "redis", "proxy" }, seconds = 9,
   side_by_side = true,
 
   arms = {

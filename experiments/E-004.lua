@@ -104,7 +104,7 @@ return experiment {
     can.",
   lesson = "Store an offset after the effect is committed, of the lowest record that is not finished; or \z
     keep it in the effect's transaction.",
-  needs = { "kafka", "mysql", "proxy" },
+  needs = { "kafka", "mysql", "proxy" }, seconds = 4,
   side_by_side = true,
 
   arms = {

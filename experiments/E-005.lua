@@ -149,7 +149,7 @@ return experiment {
     a count and a target group.",
   lesson = "One topic per delay, the original event id as dedup key, a replayer with own group, cap and \z
     guard.",
-  needs = { "kafka", "mysql", "redis" },
+  needs = { "kafka", "mysql", "redis" }, seconds = 15,
   side_by_side = true,
 
   arms = {

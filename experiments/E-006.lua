@@ -113,7 +113,7 @@ return experiment {
   claim = "They skip it, get stuck on it, park it, or apply it wrongly; the broker refuses none of it, and \z
     what is applied wrongly stays so.",
   lesson = "Consumer first, or expand and contract; a field that is missing is an error, never a 0.",
-  needs = { "kafka", "mysql" },
+  needs = { "kafka", "mysql" }, seconds = 12,
   side_by_side = true,
 
   arms = {

@@ -158,8 +158,8 @@ return experiment {
     writes.",
   lesson = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused \z
     writes.",
-  needs = { "kafka" },
-  disrupts = true, -- freezes or kills brokers: has the stack alone
+  needs = { "kafka" }, seconds = 15,
+  disrupts = true, -- kills a broker, whose start takes the machine
   limit = "120s",
 
   arms = {

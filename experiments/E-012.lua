@@ -161,7 +161,7 @@ return experiment {
     up\" with end of partition.",
   lesson = "Markers and aborted records use offsets. Count ids; a monitor that wants lag 0 must store the \z
     end of partition.",
-  needs = { "kafka", "mysql" },
+  needs = { "kafka", "mysql" }, seconds = 6,
 
   arms = {
     wrong "offsets-as-count" { says = "an auditor that takes high watermark - low watermark for the \z

@@ -165,7 +165,7 @@ return experiment {
     nothing of MySQL, and it may run twice.",
   lesson = "Write the cache after the commit, from the event, as an absolute value with its version: set \z
     if newer.",
-  needs = { "kafka", "mysql", "redis" },
+  needs = { "kafka", "mysql", "redis" }, seconds = 11,
 
   arms = {
     wrong "reserve-first" { says = "a script takes the money in Redis, then the database transaction runs",

@@ -169,7 +169,7 @@ return experiment {
     older version unless it is transitive, and never another meaning.",
   lesson = "Choose the mode by your upgrade order, make it transitive where logs are read again, and \z
     version a topic with one event id and one dedup scope.",
-  needs = { "kafka", "mysql", "registry" },
+  needs = { "kafka", "mysql", "registry" }, seconds = 16,
   side_by_side = true,
 
   arms = arms,

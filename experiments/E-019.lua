@@ -85,7 +85,7 @@ return experiment {
   claim = "Roll back and do the whole transaction again: 1213 has rolled back everything, 1205 one \z
     statement only. Locks in one order leave no deadlock to answer.",
   lesson = "1213 rolled back everything, 1205 only one statement: in both cases ROLLBACK, and repeat it all.",
-  needs = { "kafka", "mysql" },
+  needs = { "kafka", "mysql" }, seconds = 14,
   side_by_side = true,
 
   arms = {

@@ -148,7 +148,7 @@ return experiment {
     transaction. After a new producer's init_transactions, or with EndTxn v5, it is refused.",
   lesson = "After a connection was lost while a transaction was ended, go on with a new producer of the \z
     same transactional.id.",
-  needs = { "kafka", "proxy" },
+  needs = { "kafka", "proxy" }, seconds = 4,
   side_by_side = true,
 
   arms = {

@@ -165,8 +165,9 @@ function run.run(args)
   if args.step and args.json then
     usage "--step and --json do not go together: the one asks, the other is read by a program"
   end
-  local opts, jobs, exps = opts_of(args), jobs_of(args), load_all(args)
-  local runs = require("rlab.run.set").rounds(exps, opts)
+  local opts, jobs, exps, set = opts_of(args), jobs_of(args), load_all(args), require "rlab.run.set"
+  if jobs > 1 and not (args.shuffle or args.until_fail) then exps = set.longest_first(exps) end
+  local runs = set.rounds(exps, opts)
   local show = require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet,
     seed = args.shuffle and opts.seed }
   local results, peak = require("rlab.run.memory").during(function()
@@ -177,7 +178,7 @@ function run.run(args)
   if args.junit then
     require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
   end
-  return require("rlab.run.set").worst(results)
+  return set.worst(results)
 end
 
 return run

@@ -19,8 +19,8 @@ local keys = {
   roles = "table", options = "table", owes = "table",
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
-  references = "table", disrupts = "boolean",
-  side_by_side = "boolean or number or string",
+  references = "table", disrupts = "boolean or table", seconds = "number",
+  side_by_side = "boolean or number or string or table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
@@ -78,10 +78,20 @@ local function check_needs(def, where)
   end
 end
 
+-- What is disrupted is the run's own.
+local function check_disrupts(def, where)
+  for _, part in ipairs(type(def.disrupts) == "table" and def.disrupts or {}) do
+    if not tables.contains(def.needs, part) then
+      script_error("%s: it disrupts '%s' and does not need it%s", where, tostring(part),
+        options.hint(part, def.needs))
+    end
+  end
+end
+
 -- Brokers that can be parted are restarted for it: nobody else may work on the stack meanwhile.
 local function check_partition(def, where)
   for _, need in ipairs(def.needs) do
-    if need == "partition" and not def.disrupts then
+    if need == "partition" and def.disrupts ~= true then
       script_error(
         '%s: "partition" restarts the brokers: say disrupts = true, so that the run has the stack alone',
         where)
@@ -89,8 +99,17 @@ local function check_partition(def, where)
   end
 end
 
--- A setting by which arms run side by side is each arm's.
+-- A setting by which arms run side by side is each arm's; a group names arms.
 local function check_side_by_side(def, where)
+  local names = tables.names_of(def.arms)
+  for _, group in ipairs(type(def.side_by_side) == "table" and def.side_by_side or {}) do
+    for _, name in ipairs(group) do
+      if not tables.contains(names, name) then
+        script_error("%s: side_by_side: there is no arm '%s'%s", where, tostring(name),
+          options.hint(name, names))
+      end
+    end
+  end
   for _, arm in ipairs(type(def.side_by_side) == "string" and def.arms or {}) do
     if arm.settings[def.side_by_side] == nil then
       script_error("%s: arms run beside those of the same '%s', and '%s' has none", where, def.side_by_side,
@@ -126,6 +145,7 @@ local function make(def, source)
   def.needs = def.needs or { "kafka" }
   check_needs(def, place(source, "needs"))
   check_partition(def, place(source, "needs"))
+  check_disrupts(def, place(source, "disrupts"))
   check_side_by_side(def, place(source, "side_by_side"))
   return setmetatable(def, Experiment)
 end

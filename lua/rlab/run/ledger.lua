@@ -2,6 +2,7 @@
 -- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
 
 local M = {}
@@ -14,16 +15,18 @@ local function folder()
 end
 
 local function save(ledger)
-  fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items })
+  fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items,
+    needs = ledger.needs, disrupts = ledger.disrupts })
 end
 
--- open(namespace) -> Ledger of this process
-function M.open(namespace)
+-- open(namespace, exp) -> Ledger of this process, which others read: what the experiment needs and disrupts
+function M.open(namespace, exp)
   fs.mkdir(folder())
   local pid = process.self()
   local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid,
     start = process.start_time(pid),
-    namespace = namespace, items = json.array {}, known = {} }, Ledger)
+    namespace = namespace, items = json.array {}, known = {},
+    needs = exp.needs, disrupts = exp.disrupts }, Ledger)
   save(ledger)
   return ledger
 end
@@ -139,11 +142,11 @@ local function each(f)
   end
 end
 
--- others() -> number of runs of other living processes on this stack
-function M.others()
+-- others(exp) -> number of runs of other living processes on this stack that it may not run beside
+function M.others(exp)
   local n, own = 0, process.self()
   each(function(_, found, alive)
-    if alive and found.pid ~= own then n = n + 1 end
+    if alive and found.pid ~= own and not neighbours.agree(exp, found) then n = n + 1 end
   end)
   return n
 end

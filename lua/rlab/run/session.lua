@@ -54,20 +54,18 @@ end
 
 local function wants_partition(exp) return tables.contains(exp.needs, "partition") end
 
--- Runs share a stack, but one that freezes or kills servers has it alone: it holds the faults' lock and
--- waits for the others to end; the others hold that lock only while they sign in.
+-- Runs share a stack, each with those that it agrees with (rlab.run.neighbours), and for the others it waits.
+-- They hold the faults' lock while they sign in; one that may hurt any server holds it until it ends.
 local function sign_in(self)
   local exp, ledger = self.experiment, require "rlab.run.ledger"
   local function say(holder) self.view:say("waiting for " .. holder) end
   local lock = must(self.stack:exclusive("rlab " .. exp.id, { say = say }))
-  if exp.disrupts then
-    self.turn = lock
-    if ledger.others() > 0 then say(("%d other runs"):format(ledger.others())) end
-    must(task.wait_until(function() return ledger.others() == 0 end,
-      { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
-  end
-  self.ledger = ledger.open(self.namespace)
-  if not exp.disrupts then lock:close() end
+  if exp.disrupts == true then self.turn = lock end
+  if ledger.others(exp) > 0 then say(("%d other runs"):format(ledger.others(exp))) end
+  must(task.wait_until(function() return ledger.others(exp) == 0 end,
+    { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
+  self.ledger = ledger.open(self.namespace, exp)
+  if not self.turn then lock:close() end
   if wants_partition(exp) then must(self.stack:partitionable(true)) end
   ledger.sweep(self.stack, self.admin)
 end

@@ -1,11 +1,12 @@
 -- A set of runs: several experiments, several times; one after the other in this process, or side by side as
--- processes of their own. A run that freezes or kills servers has the stack alone (rlab.run.session), so
--- those come last when others run side by side.
+-- processes of their own, where they agree (rlab.run.neighbours). Those that freeze or kill what the others
+-- need come last, one by one.
 local defer = require "rlab.defer"
 local exit = require "rlab.exit"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
 local rng = require "rlab.rng"
 local task = require "rlab.task"
@@ -16,6 +17,19 @@ local CLEANS_UP_IN = "30s"
 local RESULT_MAX = "256MiB"
 
 -- ---- which, and in which order ----
+
+-- longest_first(exps) -> the same, so that a set that runs them side by side does not wait in the end for a
+--   long one that began late. One that does not say its seconds may be long.
+function M.longest_first(exps)
+  local list, place = table.move(exps, 1, #exps, 1, {}), {}
+  for i, exp in ipairs(exps) do place[exp] = i end
+  table.sort(list, function(a, b)
+    local x, y = a.seconds or math.huge, b.seconds or math.huge
+    if x ~= y then return x > y end
+    return place[a] < place[b]
+  end)
+  return list
+end
 
 -- rounds(exps, {times=, seed=, shuffle=, until_fail=}) -> iterator of { experiment =, seed = }: each `times`
 -- times, with seeds counting up. Shuffled or until one fails they come round by round, all in each; until one
@@ -94,22 +108,53 @@ function M.in_turn(runs, execute, until_fail)
   return results
 end
 
+-- Those that agree with everybody who disrupts nothing, and those that do not.
+local function sorted_out(runs)
+  local all, peaceful, beside, alone = {}, {}, {}, {}
+  for run in runs do
+    all[#all + 1] = run
+    if not run.experiment.disrupts then peaceful[#peaceful + 1] = run.experiment end
+  end
+  for _, run in ipairs(all) do
+    table.insert(neighbours.agrees_with_all(run.experiment, peaceful) and beside or alone, run)
+  end
+  return beside, alone
+end
+
+-- The first of the queue that agrees with all of those | nil, taken out of it.
+local function take_fitting(queue, running)
+  for i, run in ipairs(queue) do
+    if neighbours.agrees_with_all(run.experiment, running) then return table.remove(queue, i) end
+  end
+end
+
 -- side_by_side(runs, jobs, execute, until_fail) -> results, in the order in which they ended: at most `jobs`
---   at a time, and those that have the stack alone last, one by one
+--   at a time, and last, one by one, those that hurt others, each with one that it does not hurt, if any
 function M.side_by_side(runs, jobs, execute, until_fail)
-  local beside, alone, results, failed = {}, {}, {}, false
+  local beside, alone = sorted_out(runs)
+  local results, running, failed = {}, {}, false
+  local function one(run)
+    running[run] = run.experiment
+    local result = execute(run)
+    running[run] = nil
+    results[#results + 1] = result
+    failed = failed or until_fail and result.exit ~= exit.ok
+  end
   local function work(queue)
     while #queue > 0 and not failed do
-      local result = execute(table.remove(queue, 1))
-      results[#results + 1] = result
-      failed = until_fail and result.exit ~= exit.ok
+      local run = take_fitting(queue, running)
+      if run then one(run) else task.sleep "50ms" end
     end
   end
-  for run in runs do table.insert(run.experiment.disrupts and alone or beside, run) end
-  task.group(function(group)
-    for _ = 1, jobs do group:spawn(work, beside) end
-  end)
-  work(alone)
+  local groups = { beside }
+  for _, run in ipairs(alone) do
+    groups[#groups + 1] = { run, take_fitting(beside, { run.experiment }) }
+  end
+  for _, queue in ipairs(groups) do
+    task.group(function(group)
+      for _ = 1, jobs do group:spawn(work, queue) end
+    end)
+  end
   return results
 end
 

@@ -68,6 +68,17 @@ describe("an experiment file", function()
       refusal(body:format "owes = { sent = 3 },"), 1, true)
   end)
 
+  it("says which of its needs it disrupts, and which arms run side by side", function()
+    local ok, exp = load_text(body:format
+      "needs = { 'kafka', 'mysql' }, disrupts = { 'kafka' }, side_by_side = { { 'a', 'b' } },")
+    assert.is_true(ok)
+    assert.are.same({ "kafka" }, exp.disrupts)
+    assert.matches("it disrupts 'redis' and does not need it", refusal(body:format "disrupts = { 'redis' },"))
+    assert.matches("restarts the brokers",
+      refusal(body:format "needs = { 'kafka', 'partition' }, disrupts = { 'kafka' },"))
+    assert.matches("side_by_side: there is no arm 'bb'", refusal(body:format "side_by_side = { { 'bb' } },"))
+  end)
+
   it("is found by id in either case, with a suggestion", function()
     assert.are.equal("experiments/E-012.lua", experiment.find "e-012")
     local ok, failure = pcall(experiment.find, "E-112")

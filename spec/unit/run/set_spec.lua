@@ -1,6 +1,7 @@
 -- A set of runs: order, seeds, what is beside what, the worst verdict. With real runs:
 -- spec/live/lab/experiments_spec.lua.
 local memory = require "rlab.run.memory"
+local neighbours = require "rlab.run.neighbours"
 local set = require "rlab.run.set"
 local task = require "rlab.task"
 
@@ -85,6 +86,51 @@ describe("a set of runs", function()
     assert.are.equal(2, most)
     assert.are.equal("A B C ALONE ALONE", table.concat(order, " "))
     assert.are.equal(5, #results)
+  end)
+
+  -- -> "A+B": what ran beside what, in the order of their starts
+  local function neighbours_of(exps, jobs)
+    local now, seen = {}, {}
+    set.side_by_side(set.rounds(exps, { seed = 7 }), jobs, function(run)
+      local id = run.experiment.id
+      for other in pairs(now) do seen[#seen + 1] = other .. "+" .. id end
+      now[id] = true
+      task.sleep(run.experiment.takes or "4ms")
+      now[id] = nil
+      return result(id, 0)
+    end)
+    return table.concat(seen, " ")
+  end
+
+  it("runs nobody beside one that hurts what he needs", function()
+    local hurts = { id = "H", needs = { "kafka" }, disrupts = { "kafka" } }
+    local kafka = { id = "K", needs = { "kafka", "mysql" } }
+    local cluster = { id = "C", needs = { "kafka", "redis-cluster" }, disrupts = { "redis-cluster" } }
+    local other = { id = "D", needs = { "redis-cluster" }, disrupts = { "redis-cluster" } }
+    assert.are.equal("", neighbours_of({ hurts, kafka }, 2))
+    assert.are.equal("", neighbours_of({ cluster, other }, 2))
+    assert.are.equal("K+C", neighbours_of({ kafka, cluster }, 2))
+    assert.are.equal("", neighbours_of({ { id = "A", disrupts = true }, kafka }, 2))
+    for _, one in ipairs { hurts, { disrupts = true } } do -- whoever of the two asks
+      assert.is_false(neighbours.agree(one, kafka) or neighbours.agree(kafka, one))
+      assert.is_false(neighbours.agree(one, {}) or neighbours.agree({}, one)) -- nobody knows what it needs
+    end
+    assert.is_true(neighbours.agree({}, kafka) and neighbours.agree(other, kafka))
+  end)
+
+  it("keeps for one that hurts others somebody whom it does not hurt", function()
+    local hurts = { id = "H", needs = { "kafka" }, disrupts = { "kafka" } }
+    local redis, kafka = { id = "R", needs = { "redis" } }, { id = "K", needs = { "kafka" } }
+    assert.are.equal("H+R", neighbours_of({ redis, kafka, hurts }, 2))
+  end)
+
+  it("begins with the longest, and with what does not say how long it is", function()
+    local exps = { { id = "a", seconds = 1 }, { id = "b", seconds = 9 }, { id = "c" },
+      { id = "d", seconds = 9 } }
+    local order = {}
+    for i, exp in ipairs(set.longest_first(exps)) do order[i] = exp.id end
+    assert.are.equal("c b d a", table.concat(order, " "))
+    assert.are.equal("a", exps[1].id)
   end)
 
   it("keeps the exit code and the complaint of a run that printed no result", function()

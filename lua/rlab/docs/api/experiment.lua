@@ -12,9 +12,13 @@ local experiment = {
         "lesson: string, what to remember",
         'needs: table = {"kafka"}, servers: "kafka", "mysql", "redis", \z
           "redis-cluster", "registry", "proxy", "partition"',
-        "disrupts: boolean = false, freezes or kills servers: the run has the stack alone",
-        "side_by_side: boolean | integer | string = false, the arms share nothing but the servers and run \z
-          at the same time: true all of them, 4 four at a time, the name of a setting those that agree in it",
+        "disrupts: boolean | table = false, freezes or kills servers: true has the stack alone, a list of \z
+          needs, such as {\"redis-cluster\"}, has nobody beside it who needs them",
+        "seconds: number, about how long it takes by itself: sets that run side by side begin with the \z
+          longest",
+        "side_by_side: boolean | integer | string | table = false, the arms share nothing but the servers \z
+          and run at the same time: true all of them, 4 four at a time, the name of a setting those that \z
+          agree in it, lists of arms those of a list",
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as \z
