@@ -20,7 +20,7 @@ local function services(lab, arm)
   local s, at = arm.settings, {}
   local wanted = {
     command = { {} },
-    relay = { { batch = BATCH, in_flight = 1, figures = "100ms", lease = "3s" },
+    relay = { { batch = BATCH, in_flight = 1, figures = "100ms", lease = "2s" },
       { ["relay.after_ack"] = ("kill if batch=%d"):format(KILLED_BATCH) } },
     consumer = { { cache = s.cache, invalidate_seen = s.invalidate_seen, batch = 1 },
       { ["consumer.after_db_commit"] = ("#%d kill"):format(KILLED_EFFECT) } },
@@ -153,7 +153,7 @@ return experiment {
     of the invalidation out and entries stay stale.",
   lesson = "Dedup makes duplicates harmless. Invalidate also for an event that was applied before, or a \z
     crash in between is not made good.",
-  needs = { "kafka", "mysql", "redis" },
+  needs = { "kafka", "mysql", "redis" }, seconds = 15,
   side_by_side = true,
 
   arms = {

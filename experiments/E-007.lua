@@ -158,8 +158,8 @@ return experiment {
   claim = "One open transaction hides everything behind it in its partition; a stable transactional.id or \z
     a short timeout ends it.",
   lesson = "One open transaction hides everything behind it in its partition, other producers' records too.",
-  needs = { "kafka" },
-  disrupts = true, -- freezes or kills brokers: has the stack alone
+  needs = { "kafka" }, disrupts = { "kafka" }, seconds = 9,
+  side_by_side = { { "random-id", "read-uncommitted", "stable-id" } }, -- a timeout of 1 s needs quiet
 
   arms = {
     wrong "random-id" { says = "a new transactional.id at every start: nobody ends the old transaction",

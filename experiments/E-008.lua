@@ -6,7 +6,7 @@ local ALL, TTL, JITTER, SOFT, SLOT = PROCESSES * READERS, 1.0, 0.3, 5.0, 0.1 -- 
 local VISITS = { keys = KEYS, rate = 1000, seconds = 2.5 }
 local XFETCH = { keys = KEYS, rate = 2500, seconds = 2.2 }
 
-local stories = {}
+local stories, checks = {}, {}
 
 -- 64 readers of one key that has run out, or is past its soft deadline.
 stories["one key"] = function(lab, arm, crowd)
@@ -95,11 +95,9 @@ stories["leader"] = function(lab, arm, crowd)
   return seen
 end
 
-local checks = {}
 local function of_hot(a)
   return (a.version == 1 and a.balance == HOT * 100) or (a.version == 2 and a.balance == HOT * 100 + 1)
 end
-
 local function as_filled(a) return a.version == 1 and a.balance % 100 == 0 end
 checks["one key"] = function(lab, seen, arm)
   local s = arm.settings
@@ -151,7 +149,9 @@ return experiment {
     process, a lease in Redis one.",
   lesson = "Without protection it is request rate x load time; singleflight gives one per process, a \z
     lease gives one.",
-  needs = { "mysql", "redis", "proxy" },
+  needs = { "mysql", "redis", "proxy" }, seconds = 13,
+  side_by_side = { { "plain", "leader-fails-all" }, { "nothing-for-nothing", "leader-retried" },
+    { "singleflight", "lease", "soft-ttl" } }, -- no two with 64 loads; the others watch the clock
 
   -- so many readers load, join a load of their process, and wait for a lease of another one
   arms = {

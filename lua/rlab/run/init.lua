@@ -33,8 +33,15 @@ local function conclude(session, result, story)
   session.view:arm_ends(result:add_arm(story))
 end
 
--- Which arms run at the same time: all of them, so many at a time, or those that agree in a setting; else
--- each by itself.
+-- The number of the group that names the arm | nil.
+local function group_of(groups, arm)
+  for n, names in ipairs(groups) do
+    if tables.contains(names, arm.name) then return -n end
+  end
+end
+
+-- Which arms run at the same time: all of them, so many at a time, those that agree in a setting, or those of
+-- a group; else each by itself.
 local function batches_of(arms, beside)
   local list, by_value = {}, {}
   for i, arm in ipairs(arms) do
@@ -42,6 +49,7 @@ local function batches_of(arms, beside)
     if beside == true then value = 1 end
     if math.type(beside) then value = (i - 1) // math.max(1, beside) end
     if type(beside) == "string" then value = arm.settings[beside] end
+    if type(beside) == "table" then value = group_of(beside, arm) or i end
     if not by_value[value] then
       by_value[value] = {}
       list[#list + 1] = by_value[value]
@@ -54,10 +62,11 @@ end
 -- Arms that run side by side share nothing but the servers; they are judged in their order.
 local function run_arms(session, result, arms, shared)
   for _, batch in ipairs(batches_of(arms, not session.step and session.experiment.side_by_side)) do
-    local company, ended = company_of.new(#batch), {}
+    local given, ended = { shared = shared, company = company_of.new(#batch),
+      closed = session:gate "before the arm" }, {}
     task.group(function(group)
       for i, arm in ipairs(batch) do
-        group:spawn(function() ended[i] = stories.arm(session, arm, shared, company) end)
+        group:spawn(function() ended[i] = stories.arm(session, arm, given) end)
       end
     end)
     for _, story in ipairs(ended) do conclude(session, result, story) end

@@ -1,4 +1,4 @@
--- One story: an arm (or the setup that all arms share) from its gate to its last check. What happened is
+-- One story: an arm (or the setup that all arms share) from its beginning to its last check. What happened is
 -- handed on as a table; a run writes it down (rlab.run.result).
 local defer = require "rlab.defer"
 local err = require "rlab.err"
@@ -72,8 +72,8 @@ local function call(session, lab, f, ...)
   return seen
 end
 
-local function live(session, lab, when, f, ...)
-  local story = { lab = lab, failure = session:gate(when) }
+local function live(session, lab, closed, f, ...)
+  local story = { lab = lab, failure = closed }
   if not story.failure then
     lab:begin()
     story.seen, story.failure = call(session, lab, f, lab, ...)
@@ -86,17 +86,17 @@ end
 function M.setup(session)
   local lab = lab_of.new(session, nil)
   session.view:setup_starts()
-  return live(session, lab, "before the setup", session.experiment.setup)
+  return live(session, lab, session:gate "before the setup", session.experiment.setup)
 end
 
--- arm(session, arm, shared, company) -> story {arm, seen, failure, took, happened}; `shared` is what the
---   setup saw, `company` the arms that run beside it
-function M.arm(session, arm, shared, company)
-  local lab = lab_of.new(session, arm, shared)
-  lab.company = company
-  local _ <close> = defer(function() company:leave(lab) end)
+-- arm(session, arm, {shared =, company =, closed =}) -> story {arm, seen, failure, took, happened}: what the
+--   setup saw, the arms that run beside it, and why none of these can begin, if the stack is not whole
+function M.arm(session, arm, given)
+  local lab = lab_of.new(session, arm, given.shared)
+  lab.company = given.company
+  local _ <close> = defer(function() given.company:leave(lab) end)
   session.view:arm_starts(arm)
-  local story = live(session, lab, "before the arm", session.experiment.run, arm)
+  local story = live(session, lab, given.closed, session.experiment.run, arm)
   story.arm = arm
   return story
 end

@@ -47,13 +47,15 @@ function M.count_selects(lab, account, delay)
   return rule
 end
 
--- crowd:start(n, {settings =, must_fire =, failpoints =}) -> services
+-- crowd:start(n, {settings =, must_fire =, failpoints =}) -> services, started side by side
 function Crowd:start(n, opts)
   opts = opts or {}
-  for _ = 1, n do
-    table.insert(self.services, self.lab:service("query", settings(self, opts.settings),
-      { via_proxy = true, must_fire = opts.must_fire, failpoints = opts.failpoints }))
-  end
+  local places = {}
+  for i = 1, n do places[i] = #self.services + i end
+  self.lab:each(places, function(i)
+    self.services[i] = self.lab:service("query", settings(self, opts.settings),
+      { via_proxy = true, must_fire = opts.must_fire, failpoints = opts.failpoints })
+  end)
   return self.services
 end
 
