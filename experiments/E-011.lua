@@ -46,8 +46,8 @@ function stories.kafka(lab)
   local plan = hot_key.plan(lab, hot_key.place(lab, 1, COLD), READS)
   local seen = hot_partition.run(lab, plan, RATE)
   lab:number("busiest partition", 100 * seen.most / seen.records, "%")
-  lab:number("its lag", seen.lag, "records")
-  lab:number("lag of the others", seen.others, "records")
+  lab:number("its lag", seen.lag)
+  lab:number("lag of the others", seen.others)
   seen.says = ("one partition has %s of the records; it lags by %d, the others by %d"):format(
     percent(seen.most / seen.records), seen.lag, seen.others)
   return seen
