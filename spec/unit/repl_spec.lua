@@ -24,6 +24,27 @@ local function candidates(s, line)
   return table.concat(list, " "), start
 end
 
+describe("a line to Redis", function()
+  local quoting = require "rlab.repl.quoting"
+
+  it("is split as redis-cli does", function()
+    local rows = {
+      [ [[SET q "a\nb"]] ] = { "SET", "q", "a\nb" }, [ [["\xff\x0"]] ] = { "\255x0" },
+      [ [['it\'s' 'a\nb']] ] = { "it's", "a\\nb" }, [ [["\t\r\b\a\"\\\q"]] ] = { "\t\r\b\a\"\\q" },
+      [ [[ GET  a"b c" '' ]] ] = { "GET", "ab c", "" }, [ [[a\n]] ] = { "a\\n" }, [""] = {}, [" \n"] = {},
+    }
+    for text, words in pairs(rows) do assert.same(words, quoting.words(text), text) end
+  end)
+
+  it("is refused where a quote is not closed at the word's end", function()
+    for _, text in ipairs { [["a"b]], [['a'b]], [["a]], [['a\']], [[GET "a""b"]], [["a\]], '"a\\"' } do
+      local words, why = quoting.words(text)
+      assert.is_nil(words, text)
+      assert.matches("quote", why)
+    end
+  end)
+end)
+
 describe("the registry's words", function()
   local words = require "rlab.repl.words.registry"
   local asked = 0

@@ -224,7 +224,8 @@ end
 function M.load(path)
   local text = source_of(path)
   if not text then script_error("%s: there is no such file", path) end
-  local chunk, failure = load(text, "@" .. path, "t", M.environment { path = path, text = text })
+  local env = M.environment { path = path, text = text }
+  local chunk, failure = load(script.source(text), "@" .. path, "t", env)
   if not chunk then script_error("%s", failure) end
   local ok, found = xpcall(chunk, script.traced)
   if not ok then error(script.error(found, path), 0) end

@@ -33,6 +33,12 @@ local function with_place(message, frames)
   return ("%s: %s"):format(frames[1].place, text:find "^attempt to " and message or text)
 end
 
+--- source(text) -> the text as Lua's own loader reads a file: without a byte order mark, and without a first
+--- line that begins with # (#!/usr/bin/env rlab); lines keep their numbers
+function M.source(text)
+  return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", ""))
+end
+
 --- message(failure, path): one line, and below it where it was called from when that is another line of the
 --- file
 function M.message(failure, path)

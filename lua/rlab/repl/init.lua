@@ -137,7 +137,7 @@ end
 function M.script(text)
   local session = new_session()
   local _ <close> = defer(function() close_all(session) end)
-  text = text:gsub("^#[^\n]*", "")
+  text = require("rlab.experiment.script").source(text)
   local whole = load("return " .. text, "=stdin", "t", session.env)
   local chunks = whole and { whole } or expressions(session, text)
   if not chunks then

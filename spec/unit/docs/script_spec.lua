@@ -19,6 +19,15 @@ describe("what went wrong in a scenario file", function()
     assert.are.equal("FILE:2: attempt to perform arithmetic on a nil value", failure_of "\nlocal x = nil + 1")
   end)
 
+  it("may begin with a byte order mark and a #! line, as lua's files may", function()
+    local mark = "\xEF\xBB\xBF"
+    for _, head in ipairs { mark, "#!/usr/bin/env rlab", mark .. "#!/usr/bin/env rlab", "# x" } do
+      assert.are.equal("FILE:2: no", failure_of(head .. "\nerror 'no'"))
+    end
+    assert.are.equal("", script.source "#!rlab")
+    assert.are.equal("return 1 # 2", script.source "return 1 # 2")
+  end)
+
   it("names the lines that led there when they are others", function()
     assert.are.equal("FILE:2: deep\n  from FILE:4, in main chunk",
       failure_of "local function f()\n  error 'deep'\nend\nf()")

@@ -1,35 +1,13 @@
 -- MySQL, Redis and the stack in one line.
+local quoting = require "rlab.repl.quoting"
 local show = require "rlab.repl.show"
 
 local READS = { select = true, show = true, describe = true, desc = true, explain = true, with = true,
   table = true, values = true }
 
--- "SET k 'two words'" -> { "SET", "k", "two words" }
 local function split(text)
-  local words, word, quote, at = {}, nil, nil, 1
-  while at <= #text do
-    local c = text:sub(at, at)
-    if quote then
-      if c == "\\" and quote == '"' then
-        at = at + 1
-        word = word .. text:sub(at, at)
-      elseif c == quote then
-        quote = nil
-      else
-        word = word .. c
-      end
-    elseif c == '"' or c == "'" then
-      quote, word = c, word or ""
-    elseif c:match "%s" then
-      if word then words[#words + 1] = word end
-      word = nil
-    else
-      word = (word or "") .. c
-    end
-    at = at + 1
-  end
-  if quote then error("redis: the quote " .. quote .. " is not closed", 3) end
-  if word then words[#words + 1] = word end
+  local words, why = quoting.words(text)
+  if not words then error("redis: " .. why, 3) end
   if #words == 0 then error('redis takes a command: redis "GET key"', 3) end
   return words
 end
