@@ -72,6 +72,8 @@ static void after_value(json_reader *r)
 
 /* ---- strings ---- */
 
+static const char NO_ESCAPE[] = "no such escape";
+
 static int hex4(const json_reader *r, size_t at)
 {
     int v = 0;
@@ -109,12 +111,13 @@ static void put_utf8(rl_buf *out, unsigned c)
     buf_u8(out, (uint8_t)(0x80 | (c & 0x3f)));
 }
 
-/* The four digits after \u, and those of the second half of a pair. */
-static bool read_unicode(json_reader *r)
+/* The four digits after \u, and those of the second half of a pair. Returns what is wrong, or
+ * NULL: half of a pair is no character, but \udc80-\udcff are bytes of ours. */
+static const char *read_unicode(json_reader *r)
 {
     int hi = hex4(r, r->pos);
     if (hi < 0)
-        return false;
+        return NO_ESCAPE;
     r->pos += 4;
     bool pair = hi >= 0xd800 && hi < 0xdc00 && r->len - r->pos >= 6 &&
                 memcmp(r->text + r->pos, "\\u", 2) == 0;
@@ -124,13 +127,15 @@ static bool read_unicode(json_reader *r)
         put_utf8(&r->str, 0x10000 + ((unsigned)(hi - 0xd800) << 10) + (unsigned)(lo - 0xdc00));
     } else if (hi >= 0xdc80 && hi <= 0xdcff) {
         buf_u8(&r->str, (uint8_t)(hi & 0xff));
+    } else if (hi >= 0xd800 && hi < 0xe000) {
+        return "half of a surrogate pair is no character";
     } else {
         put_utf8(&r->str, (unsigned)hi);
     }
-    return true;
+    return NULL;
 }
 
-static bool read_escape(json_reader *r)
+static const char *read_escape(json_reader *r)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     int c = peek(r);
@@ -138,9 +143,9 @@ static bool read_escape(json_reader *r)
     r->pos++;
     if (known) {
         buf_u8(&r->str, (uint8_t)to[known - from]);
-        return true;
+        return NULL;
     }
-    return c == 'u' && read_unicode(r);
+    return c == 'u' ? read_unicode(r) : NO_ESCAPE;
 }
 
 /* The position is at the opening quote. */
@@ -164,8 +169,9 @@ static json_token read_string(json_reader *r, json_token token)
         if (c == '"')
             return token;
         size_t escape = r->pos - 1;
-        if (!read_escape(r))
-            return fail(r, escape, "no such escape");
+        const char *wrong = read_escape(r);
+        if (wrong)
+            return fail(r, escape, "%s", wrong);
     }
 }
 
@@ -186,7 +192,7 @@ static json_token convert(json_reader *r, size_t start, bool integer)
     errno = 0;
     if (!integer) {
         r->d = strtod(r->str.data, NULL);
-        return JSON_FLOAT;
+        return isfinite(r->d) ? JSON_FLOAT : fail(r, start, "a number beyond what a double holds");
     }
     r->i = strtoll(r->str.data, NULL, 10);
     return errno == ERANGE ? JSON_BIG : JSON_INT;

@@ -52,8 +52,9 @@ void json_close(json_reader *r);
 void json_put_string(rl_buf *out, const char *text, size_t len); /* with its quotes */
 void json_put_cstr(rl_buf *out, const char *text);
 void json_put_int(rl_buf *out, int64_t v);
-void json_put_float(rl_buf *out,
-                    double v); /* shortest that reads back the same; null when not finite */
+/* The shortest that reads back the same. JSON has no word for what is not finite: null, for callers
+ * that mean "not measured"; others refuse it before. */
+void json_put_float(rl_buf *out, double v);
 
 /* Overlong forms, surrogates and what lies beyond U+10FFFF are not. */
 bool json_is_utf8(const char *text, size_t len);

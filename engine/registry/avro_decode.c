@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,7 +213,15 @@ static bool put_enum(decoding *d, avro_value_t *value, const cJSON *node, const 
     return true;
 }
 
-static void put_scalar(decoding *d, avro_value_t *value)
+static bool put_float(decoding *d, double v, const char *field)
+{
+    if (!isfinite(v))
+        return fail(d, field, "is no finite number, which JSON cannot say");
+    json_put_float(d->out, v);
+    return true;
+}
+
+static bool put_scalar(decoding *d, avro_value_t *value, const char *field)
 {
     int32_t i;
     int64_t l;
@@ -223,26 +232,24 @@ static void put_scalar(decoding *d, avro_value_t *value)
     case AVRO_INT32:
         avro_value_get_int(value, &i);
         json_put_int(d->out, i);
-        return;
+        return true;
     case AVRO_INT64:
         avro_value_get_long(value, &l);
         json_put_int(d->out, l);
-        return;
+        return true;
     case AVRO_FLOAT:
         avro_value_get_float(value, &f);
-        json_put_float(d->out, (double)f);
-        return;
+        return put_float(d, (double)f, field);
     case AVRO_DOUBLE:
         avro_value_get_double(value, &x);
-        json_put_float(d->out, x);
-        return;
+        return put_float(d, x, field);
     case AVRO_BOOLEAN:
         avro_value_get_boolean(value, &b);
         buf_str(d->out, b ? "true" : "false");
-        return;
+        return true;
     default:
         buf_str(d->out, "null");
-        return;
+        return true;
     }
 }
 
@@ -283,8 +290,7 @@ static bool put_value(decoding *d, avro_value_t *value, const cJSON *node, const
         put_text(d, value);
         return true;
     default:
-        put_scalar(d, value);
-        return true;
+        return put_scalar(d, value, field);
     }
 }
 

@@ -79,7 +79,7 @@ static int history_l_open(lua_State *L)
 /* The argument as JSON; what cannot be written down is raised. */
 static void put_value(lua_State *L, int idx, rl_buf *out)
 {
-    rl_err *err = lua_json_put(L, idx, out, -1);
+    rl_err *err = lua_json_put(L, idx, out, 0);
     if (!err)
         return;
     buf_free(out);

@@ -289,7 +289,7 @@ static int registry_l_encode(lua_State *L)
     int32_t id = check_id(L, 2);
     luaL_checktype(L, 3, LUA_TTABLE);
     rl_buf json = {0};
-    rl_err *err = lua_json_put(L, 3, &json, -1);
+    rl_err *err = lua_json_put(L, 3, &json, 0);
     if (err) {
         buf_free(&json);
         return errs_raise(L, err);

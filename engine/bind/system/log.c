@@ -37,7 +37,7 @@ static rl_err *put_field(lua_State *L, rl_buf *out, const char *key)
         buf_str(out, lua_tostring(L, -1));
         return NULL;
     }
-    return lua_json_put(L, -1, out, -1);
+    return lua_json_put(L, -1, out, LUA_JSON_GAPS);
 }
 
 /* The fields in the order of their names. */

@@ -1,5 +1,6 @@
 /* rlab.json: encode, decode, array, is_array, null. */
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ int luaopen_rlab_json(lua_State *L);
 typedef struct encoder {
     lua_State *L;
     rl_buf *out;
-    bool pretty;
+    unsigned how;
     int depth;
     rl_err *err;
     const char *
@@ -27,7 +28,7 @@ static void put(encoder *e);
 
 static void newline(encoder *e)
 {
-    if (!e->pretty)
+    if (!(e->how & LUA_JSON_PRETTY))
         return;
     buf_u8(e->out, '\n');
     for (int i = 0; i < e->depth; i++)
@@ -147,7 +148,7 @@ static void put_object(encoder *e, int idx, size_t n)
             buf_str(e->out, ",");
         newline(e);
         json_put_string(e->out, text, k->len);
-        buf_str(e->out, e->pretty ? ": " : ":");
+        buf_str(e->out, e->how & LUA_JSON_PRETTY ? ": " : ":");
         e->path[e->depth] = text;
         if (k->is_number)
             lua_rawgeti(L, idx, k->number);
@@ -178,6 +179,14 @@ static void put_table(encoder *e)
         put_object(e, idx, n);
 }
 
+static void put_float(encoder *e, double v)
+{
+    if (isfinite(v) || e->how & LUA_JSON_GAPS)
+        json_put_float(e->out, v);
+    else
+        json_refuse(e, "a number that is not finite");
+}
+
 /* Appends the value on top of the stack. */
 static void put(encoder *e)
 {
@@ -195,7 +204,7 @@ static void put(encoder *e)
         if (lua_isinteger(L, -1))
             json_put_int(e->out, lua_tointeger(L, -1));
         else
-            json_put_float(e->out, lua_tonumber(L, -1));
+            put_float(e, lua_tonumber(L, -1));
         return;
     case LUA_TSTRING:
         text = lua_tolstring(L, -1, &len);
@@ -212,9 +221,9 @@ static void put(encoder *e)
     }
 }
 
-rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, int indent)
+rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, unsigned how)
 {
-    encoder e = {.L = L, .out = out, .pretty = indent >= 0, .depth = 0};
+    encoder e = {.L = L, .out = out, .how = how, .depth = 0};
     luaL_checkstack(L, 16, NULL);
     lua_pushvalue(L, idx);
     put(&e);
@@ -222,15 +231,16 @@ rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, int indent)
     return e.err;
 }
 
-/* encode(value[, {pretty = bool}]) -> text */
+/* encode(value[, {pretty = bool, gaps = bool}]) -> text */
 static int json_l_encode(lua_State *L)
 {
-    static const char *const keys[] = {"pretty", NULL};
+    static const char *const keys[] = {"pretty", "gaps", NULL};
     luaL_checkany(L, 1);
     opts_check(L, 2, "json.encode", keys);
-    bool pretty = opts_bool(L, 2, "pretty", false);
+    unsigned how = (opts_bool(L, 2, "pretty", false) ? LUA_JSON_PRETTY : 0) |
+                   (opts_bool(L, 2, "gaps", false) ? LUA_JSON_GAPS : 0);
     rl_buf out = {0};
-    rl_err *err = lua_json_put(L, 1, &out, pretty ? 0 : -1);
+    rl_err *err = lua_json_put(L, 1, &out, how);
     if (err) {
         buf_free(&out);
         lua_pushstring(L, err->msg);

@@ -14,9 +14,14 @@
 
 #define JSON_ARRAY_META "rlab.json.array"
 
-/* Appends the value at idx; indent < 0: on one line. An error (USAGE) for what JSON cannot say,
- * naming where in the value it is. */
-rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, int indent);
+enum {
+    LUA_JSON_PRETTY = 1, /* on several lines */
+    LUA_JSON_GAPS = 2,   /* what was not measured (a NaN, an infinity) is null, not an error */
+};
+
+/* Appends the value at idx. An error (USAGE) for what JSON cannot say, naming where in the value it
+ * is. */
+rl_err *lua_json_put(lua_State *L, int idx, rl_buf *out, unsigned how);
 
 /* Pushes the value of the text, or nothing and an error named JSON. */
 rl_err *lua_json_push(lua_State *L, const char *text, size_t len);

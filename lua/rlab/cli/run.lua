@@ -152,7 +152,7 @@ end
 
 local function print_json(results)
   local json = require "rlab.json"
-  print(json.encode(#results == 1 and results[1] or json.array(results), { pretty = true }))
+  print(json.encode(#results == 1 and results[1] or json.array(results), { pretty = true, gaps = true }))
 end
 
 local function load_all(args)

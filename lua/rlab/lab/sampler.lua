@@ -84,7 +84,7 @@ end
 local function sample(lab)
   local row = { t = lab:now(), arm = lab.label }
   for _, gauge in ipairs(lab.gauges) do gauge(row) end
-  lab.run.samples:write(json.encode(row), "\n")
+  lab.run.samples:write(json.encode(row, { gaps = true }), "\n")
   lab.run.view:sample(lab, row)
 end
 

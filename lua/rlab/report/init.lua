@@ -93,7 +93,8 @@ function report.render(result, samples, history)
   local timeline = require "rlab.report.timeline"
   local moment = require "rlab.report.moment"
   local checks = require "rlab.report.checks"
-  local body = { page.head(result), timeline.render(result, samples or {}, json.encode),
+  local function drawn(value) return json.encode(value, { gaps = true }) end
+  local body = { page.head(result), timeline.render(result, samples or {}, drawn),
     moment.render(result.moment),
     checks.render(result), page.tables(result), page.measured(result), page.why(result), page.proof(result),
     page.settings(result),

@@ -185,8 +185,8 @@ end
 -- result:write(formed): result.json, evidence.json and the report, which also reads the session's samples
 function Result:write(formed)
   local dir, evidence = self.session.dir, readable(self.evidence)
-  must(fs.write(dir .. "/result.json", json.encode(formed, { pretty = true }) .. "\n"))
-  must(fs.write(dir .. "/evidence.json", json.encode(evidence) .. "\n"))
+  must(fs.write(dir .. "/result.json", json.encode(formed, { pretty = true, gaps = true }) .. "\n"))
+  must(fs.write(dir .. "/evidence.json", json.encode(evidence, { gaps = true }) .. "\n"))
   link_latest(dir)
   self.session.samples:flush()
   must(self.session.history:flush())

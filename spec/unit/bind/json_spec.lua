@@ -19,7 +19,9 @@ describe("json", function()
     assert.are.equal("0.1", json.encode(0.1))
     assert.are.equal(1 / 3, json.decode(json.encode(1 / 3)))
     assert.are.equal("1e+300", json.encode(1e300))
-    assert.are.equal("[null,null]", json.encode { 0 / 0, 1 / 0 })
+    assert.are.equal("[null,null]", json.encode({ 0 / 0, -1 / 0 }, { gaps = true }))
+    assert.are.equal("1.7976931348623157e+308", round "1.7976931348623157e308")
+    assert.are.equal("0.0", round "1e-400")
   end)
 
   it("tells null, empty arrays and empty objects apart", function()
@@ -64,6 +66,12 @@ describe("json", function()
     assert.are.equal("line 1, column 2: this string has no end", message '["a')
     assert.are.equal("line 1, column 5: no such escape", message '"abc\\x"')
     assert.matches("control character", message '"a\nb"')
+    assert.are.equal("line 1, column 2: a number beyond what a double holds", message "[1e400]")
+    assert.matches("beyond", message "-1.5e999")
+    for _, text in ipairs { '"\\ud83d"', '"\\ud83dx"', '"\\ud83d\\u0041"', '"\\ude00"', '"\\udc00\\ud83d"',
+      '"\\ud83d\\ud83d"', '{"\\udfff":1}' } do
+      assert.matches("half of a surrogate pair", message(text))
+    end
     assert.matches("the end of the text is expected", message "1 2")
     assert.matches("nested deeper than 256", message(("["):rep(1000000)))
     local wrong = { "tru", "nul", "-", "1.", "1e", "+1", "'a'", "{1:2}", '{"a"}', "[1", '{"a":1', "NaN",
@@ -74,6 +82,9 @@ describe("json", function()
   it("refuses what JSON cannot say, naming the place", function()
     assert.error_matches(function() json.encode { a = { b = { 1, print } } } end, "a function at a%.b%[2%]")
     assert.error_matches(function() json.encode { [true] = 1 } end, "a key is a boolean")
+    for _, number in ipairs { 0 / 0, 1 / 0, -1 / 0 } do
+      assert.error_matches(function() json.encode { a = { 1, number } } end, "not finite at a%[2%]")
+    end
     local loop = {}
     loop.x = loop
     assert.error_matches(function() json.encode(loop) end, "inside itself")

@@ -3,8 +3,9 @@ local json = {
   module = "json", kind = "module", doc = "JSON with 64 bit integers; null is the null of every module.",
   fields = { "null: null, as everywhere" },
   functions = {
-    { "encode", "json.encode(value [, {pretty =}]) -> text", "Raises for what JSON cannot say.",
-      params = { "value: any", "pretty: boolean = false, on several lines" } },
+    { "encode", "json.encode(value [, {pretty =, gaps =}]) -> text", "Raises for what JSON cannot say.",
+      params = { "value: any", "pretty: boolean = false, on several lines",
+        "gaps: boolean = false, what was not measured (a NaN, an infinity) is null" } },
     { "decode", "json.decode(text) -> value | nil, err", "The error names line and column.",
       params = { "text: string" } },
     { "array", "json.array(t) -> t", "Marks a table: written as [...] also when empty.",

@@ -139,6 +139,8 @@ static void hostile_bytes(void **state)
     refuses(nulls, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10, "too many items");
     refuses(list, deep, sizeof deep, "nested more than 64 deep");
     refuses(either, "\x04", 1, "no such branch");
+    refuses(RECORD(FIELD("d", "\"double\"")), "\0\0\0\0\0\0\xf8\x7f", 8, "'d' is no finite number");
+    refuses(RECORD(FIELD("f", "\"float\"")), "\0\0\x80\x7f", 4, "'f' is no finite number");
 }
 
 static void hostile_schemas(void **state)
