@@ -157,6 +157,35 @@ bool units_whole(const char *text, int64_t *n)
     return errno == 0;
 }
 
+int units_port(const char *digits, size_t len)
+{
+    int port = 0;
+    if (len == 0 || len > 5)
+        return -1;
+    for (size_t i = 0; i < len; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return -1;
+        port = port * 10 + (digits[i] - '0');
+    }
+    return port <= 65535 ? port : -1;
+}
+
+int64_t units_minus(int64_t a, int64_t b)
+{
+    int64_t difference;
+    if (__builtin_sub_overflow(a, b, &difference))
+        return a < b ? INT64_MIN : INT64_MAX;
+    return difference;
+}
+
+int64_t units_times(int64_t n, int64_t by)
+{
+    int64_t product;
+    if (__builtin_mul_overflow(n, by, &product))
+        return (n < 0) == (by < 0) ? INT64_MAX : INT64_MIN;
+    return product;
+}
+
 /* In unsigned numbers: the range may be as wide as all 64 bits. (width * k) / n, without the product. */
 int64_t units_share(int64_t low, int64_t high, int64_t k, int64_t n)
 {

@@ -19,6 +19,13 @@ bool units_rate(const char *text, double *per_second);  /* N, N/s, N/m, N/h */
 bool units_number(const char *text, double *n);         /* -1.5, 1e3; finite */
 bool units_whole(const char *text, int64_t *n);         /* -17, all 64 bits */
 
+/* The port of the digits, 0 to 65535, or -1. */
+int units_port(const char *digits, size_t len);
+
+/* a - b and n * by; what lies beyond 64 bits is the nearest that fits. */
+int64_t units_minus(int64_t a, int64_t b);
+int64_t units_times(int64_t n, int64_t by);
+
 /* The upper end of the first k of n equal parts of low..high, 1 <= k <= n <= INT32_MAX. */
 int64_t units_share(int64_t low, int64_t high, int64_t k, int64_t n);
 

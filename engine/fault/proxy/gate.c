@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/document.h"
 #include "base/json.h"
+#include "base/units.h"
 #include "fault/proxy/internal.h"
 
 enum { BACKLOG = 511, ADDRESS_SIZE = 64 };
@@ -17,15 +18,14 @@ static rl_err *split_address(const char *text, char host[256], char port[8])
 {
     const char *colon = strrchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : 0;
-    char *end = NULL;
-    long number = colon ? strtol(colon + 1, &end, 10) : -1;
-    if (!colon || n > 255 || !*(colon + 1) || *end || number < 0 || number > 65535)
+    int number = colon ? units_port(colon + 1, strlen(colon + 1)) : -1;
+    if (number < 0 || n > 255)
         return err_lab("ADDRESS", "'%s' is no address; write host:port, such as 127.0.0.1:19092",
                        text);
     bool bracket = n > 2 && text[0] == '[' && text[n - 1] == ']';
     memcpy(host, text + bracket, n - 2 * (size_t)bracket);
     host[n - 2 * (size_t)bracket] = 0;
-    snprintf(port, 8, "%ld", number);
+    snprintf(port, 8, "%hu", (unsigned short)number);
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "flow/cache/internal.h"
 
 rl_err *cache_refusal(const char *name, const char *why)
@@ -31,7 +32,7 @@ void cache_answer(flow_cache *cache, cache_lookup *lookup, flow_cache_source sou
                   const cache_entry *entry)
 {
     flow_cache_result result = {.source = source, .entry = *entry};
-    int64_t age = clock_unix_ms() - entry->stored;
+    int64_t age = units_minus(clock_unix_ms(), entry->stored);
     result.age_ms = age > 0 && source != CACHE_FROM_DB ? age : 0;
     answer(cache, lookup, &result);
 }

@@ -1,5 +1,6 @@
 /* What Redis said decides: an answer at once, or a load. */
 #include "base/clock.h"
+#include "base/units.h"
 #include "flow/cache/internal.h"
 
 static void keep_local(flow_cache *cache, int64_t account, const cache_entry *entry)
@@ -22,7 +23,7 @@ static void load(flow_cache *cache, cache_lookup *lookup, bool forced)
         return;
     }
     flight->forced = forced;
-    flight->ahead_ms = forced ? seen.expires - clock_unix_ms() : 0;
+    flight->ahead_ms = forced ? units_minus(seen.expires, clock_unix_ms()) : 0;
     flight->cacheless = cacheless;
     flight->seen = seen;
     cache_workers_submit(cache, flight);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "fault/point/registry.h"
 #include "flow/cache/internal.h"
 
@@ -454,7 +455,7 @@ void cache_load(cache_worker *worker, cache_flight *flight)
     }
     if (flight->forced && !err && fetch.source == CACHE_FROM_DB) {
         cache_count_up(cache, CACHE_N_EARLY, 1);
-        flow_hdr_record(&cache->ahead, flight->ahead_ms * 1000000, 1);
+        flow_hdr_record(&cache->ahead, units_times(flight->ahead_ms, 1000000), 1);
     }
     if (fetch.skipped) /* who came just now reads what the other process writes, or loads it */
         fetch.entry = flight->seen, fetch.source = CACHE_FROM_STALE;

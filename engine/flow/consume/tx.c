@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "flow/consume/internal.h"
 #include "mysql/errors.h"
 
@@ -386,21 +387,28 @@ static rl_err *after_failure(tx *t, step_kind kind, rl_err *err, turns *n)
     return NULL;
 }
 
+/* Who produces dates the records, by any number. */
+static void record_delay(const tx *t, int64_t made, int n)
+{
+    int64_t ms = units_minus(clock_unix_ms(), made);
+    flow_hdr_record(&t->w->hist[CONSUME_H_DELAY], units_times(ms, 1000000), n);
+}
+
 /* Neighbours share their millisecond as a rule: recorded once for all of them. */
 static void record_delays(const tx *t)
 {
-    int64_t wall = clock_unix_ms(), made = 0;
+    int64_t made = 0;
     int same = 0;
     for (int i = 0; i < t->n; i++, same++) {
         int64_t at = rd_kafka_message_timestamp(t->list[i]->msg, NULL);
         if (same && at != made) {
-            flow_hdr_record(&t->w->hist[CONSUME_H_DELAY], (wall - made) * 1000000, same);
+            record_delay(t, made, same);
             same = 0;
         }
         made = at;
     }
     if (same)
-        flow_hdr_record(&t->w->hist[CONSUME_H_DELAY], (wall - made) * 1000000, same);
+        record_delay(t, made, same);
 }
 
 static void mark_applied(tx *t, int64_t began)

@@ -1,8 +1,8 @@
 /* Where requests go: this machine, and nothing else. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "flow/load/internal.h"
 
 bool flow_load_is_local(const char *host, size_t len)
@@ -39,12 +39,12 @@ rl_err *load_target_url(flow_load *load, const char *url)
     const char *host = url + 7, *bracket = *host == '[' ? strchr(host, ']') : NULL;
     size_t len = bracket ? (size_t)(bracket + 1 - host) : strcspn(host, ":/");
     const char *port = host + len;
-    char *end = (char *)port;
-    long number = *port == ':' ? strtol(port + 1, &end, 10) : 80;
-    bool digits = *port != ':' || isdigit((unsigned char)port[1]);
-    if (len == 0 || !digits || number < 1 || number > 65535 || (*end && strcmp(end, "/") != 0))
+    size_t digits = *port == ':' ? strcspn(port + 1, "/") : 0;
+    int number = *port == ':' ? units_port(port + 1, digits) : 80;
+    const char *end = *port == ':' ? port + 1 + digits : port;
+    if (len == 0 || number < 1 || (*end && strcmp(end, "/") != 0))
         return wrong_url(url);
-    load->port = (int)number;
+    load->port = number;
     if (!flow_load_is_local(host, len))
         return not_local(host, len);
     load->host = bracket ? mem_dup(host + 1, len - 2) : mem_dup(host, len);

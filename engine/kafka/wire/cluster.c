@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 
 #define NS_PER_MS 1000000LL
 #define SLOW_BUDGET_MS 40
@@ -44,13 +45,12 @@ static rl_err *add_bootstrap(wire_cluster *cluster, const char *from, const char
     const char *colon = to;
     while (colon > from && *colon != ':')
         colon--;
-    char *end;
-    long port = colon > from ? strtol(colon + 1, &end, 10) : 0;
-    if (colon == from || end != to || port < 1 || port > 65535)
+    int port = colon > from ? units_port(colon + 1, (size_t)(to - colon) - 1) : 0;
+    if (colon == from || port < 1)
         return err_lab("USAGE", "'%.*s' is no broker address; write host:port", (int)(to - from),
                        from);
     bool v6 = *from == '[' && colon[-1] == ']';
-    peer_add(cluster, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, (int)port);
+    peer_add(cluster, -1, from + v6, (size_t)(colon - from) - 2 * (size_t)v6, port);
     return NULL;
 }
 

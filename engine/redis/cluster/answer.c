@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "redis/cluster/internal.h"
 
 enum { WAIT_MS = 5, WAIT_MAX_MS = 200 };
@@ -50,9 +51,10 @@ static cluster_node *told_node(redisc_cluster *cluster, const cluster_command *c
     if (!port || *slot != cmd->slot)
         return NULL;
     address++;
-    if (address == port)
+    int number = units_port(port + 1, strlen(port + 1));
+    if (address == port || number < 1)
         return NULL;
-    return cluster_node_of(cluster, address, (size_t)(port - address), atoi(port + 1));
+    return cluster_node_of(cluster, address, (size_t)(port - address), number);
 }
 
 /* True when the command goes on to another node. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/units.h"
 
@@ -137,12 +138,36 @@ static void nearest(void **state)
     assert_null(units_nearest("", words));
 }
 
+static void nothing_wraps(void **state)
+{
+    (void)state;
+    assert_true(units_minus(INT64_MIN, 1) == INT64_MIN && units_minus(0, INT64_MIN) == INT64_MAX);
+    assert_true(units_minus(5, 7) == -2);
+    assert_true(units_times(1783008000000000000, 1000000) == INT64_MAX);
+    assert_true(units_times(-1783008000000000000, 1000000) == INT64_MIN);
+    assert_true(units_times(INT64_MIN, -1) == INT64_MAX && units_times(-3, 7) == -21);
+}
+
+static void ports(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",    "65536", "-1", "+80",   " 80",
+                                      "80 ", "0x50",  "8o", "000080"};
+    assert_int_equal(units_port("0", 1), 0);
+    assert_int_equal(units_port("65535", 5), 65535);
+    assert_int_equal(units_port("9092,host", 4), 9092);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(units_port(bad[i], strlen(bad[i])), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(durations),
                                        cmocka_unit_test(sizes_and_rates),
                                        cmocka_unit_test(whole_and_other_numbers),
                                        cmocka_unit_test(shares),
+                                       cmocka_unit_test(nothing_wraps),
+                                       cmocka_unit_test(ports),
                                        cmocka_unit_test(printed),
                                        cmocka_unit_test(nearest)};
     return cmocka_run_group_tests(tests, NULL, NULL);
