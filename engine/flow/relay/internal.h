@@ -76,8 +76,10 @@ struct flow_relay {
     flow_counters *reader_count, *marker_count, *keeper_count;
     flow_hdr hdrs[RELAY_HDRS];
     atomic_bool reader_ended, marker_ended;
-    bool limit_known; /* the reader's, see limit.c */
-    bool ready;       /* transactional, the reader's: init_transactions is done */
+    bool limit_known, limit_given; /* the reader's, see limit.c: asked for; set by the user */
+    char limit_topic[250];         /* whose limit was asked for last, and is known until then */
+    int64_t limit_until;
+    bool ready; /* transactional, the reader's: init_transactions is done */
 
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t change;
@@ -148,7 +150,10 @@ void relay_batch_free(relay_batch *batch);
 
 /* ---- sending (send.c), the reader's ---- */
 
-bool relay_limit_known(flow_relay *relay);  /* false: not yet; the thread has slept */
+bool relay_limit_known(flow_relay *relay); /* false: not yet; the thread has slept */
+/* After the client has refused a row: whether it is to be sent again, since its topic takes more than the
+ * client knew (which is made anew), or nobody could tell. */
+bool relay_limit_grows(flow_relay *relay, const char *topic);
 bool relay_sender_ready(flow_relay *relay); /* false: not yet; the thread has slept */
 void relay_send(flow_relay *relay, relay_batch *batch);
 rl_err *relay_producer_open(flow_relay *relay); /* in the place of the one that is there */

@@ -174,7 +174,9 @@ static void send_row(flow_relay *relay, relay_row *row)
     if (!code)
         return;
     rd_kafka_headers_destroy(headers);
-    if (is_poison(code)) /* the client itself: it is this row for sure */
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && relay_limit_grows(relay, record.topic))
+        row_failed(relay, row, RELAY_NOT_SENT);
+    else if (is_poison(code)) /* the client itself: it is this row for sure */
         relay_row_done(relay, row, ROW_POISON, code);
     else
         row_failed(relay, row, code);

@@ -291,6 +291,29 @@ describe("the relay", function()
       assert.are.equal(1, o:count "parked_reason LIKE 'MSG_SIZE_TOO_LARGE: %'")
     end)
 
+    it("sends what its topic takes, by the topic's own limit", function()
+      o:add(3)
+      for _, bytes in ipairs { 1000000, 1000100, 1048000 } do o:add(1, { payload = ("x"):rep(bytes) }) end
+      o:add(1, { payload = ("x"):rep(1048600) })
+      o:add(3)
+      local records = parks "update"
+      assert.are.equal(9, #records)
+      assert.are.equal(1, o:count "parked_reason LIKE 'MSG_SIZE_TOO_LARGE: %'")
+    end)
+
+    it("asks again for the limit before it parks: a topic that takes more by now", function()
+      must(o.admin:alter_configs { topic = o.topic, set = { ["max.message.bytes"] = "1000" } })
+      local flow <close> = o:relay()
+      o:add(2)
+      o:drained "update"
+      must(o.admin:alter_configs { topic = o.topic, set = { ["max.message.bytes"] = "3000000" } })
+      o:add(1, { payload = ("x"):rep(2000000) })
+      o:drained "update"
+      assert.are.equal(3, #o:records())
+      assert.are.equal(0, o:count "parked_reason IS NOT NULL")
+      must(flow:stop "10s")
+    end)
+
     local function small_topic()
       must(o.admin:delete_topics { o.topic })
       o.topic = o.topic .. "-small"
