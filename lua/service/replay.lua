@@ -13,7 +13,10 @@ local usage = require "rlab.usage" "service replay: "
 local LIST_LIMIT = 100
 local COUNTERS = { { "replayed", "Copies acknowledged." }, { "parked", "Records at their limit of replays." },
   { "skipped", "Records on the skip list." }, { "passed", "Records that were not asked for." },
+  { "unsendable", "Records that their topic will never take, or that are there in part only." },
   { "failures", "Copies that failed and were sent again." } }
+
+local warnings = { down = true, unsendable = true }
 
 local function text_or_nil(text) return text ~= "" and text or nil end
 
@@ -34,7 +37,7 @@ local function options_of(ctx)
     filter = reader.filter { ids = c.ids, key = text_or_nil(c.key), class = text_or_nil(c.class),
       headers = c.headers },
     producer = c.producer, consumer = c.consumer,
-    notice = function(what, fields) ctx.log[what == "down" and "warn" or "info"](what, fields) end,
+    notice = function(what, fields) ctx.log[warnings[what] and "warn" or "info"](what, fields) end,
   }
 end
 

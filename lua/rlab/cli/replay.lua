@@ -212,15 +212,27 @@ local function on_interrupt(work, body)
   error(failure, 0)
 end
 
+-- What keeps it waiting, and what it leaves behind, on standard error as it happens.
+local function tell(what, fields)
+  if what == "down" then
+    io.stderr:write(("  waiting: %s\n"):format(fields.error))
+  elseif what == "unsendable" then
+    io.stderr:write(("  %d/%d %s cannot be sent: %s\n"):format(fields.partition, fields.offset, fields.id,
+      fields.reason))
+  end
+end
+
 function run.run(args)
   local o = options_of(args)
   if args.dry_run then return dry(args, o) end
+  o.notice = tell
   local work = require("rlab.replay").new(o)
   on_interrupt(work, function() must(work:run()) end)
   local counts = work:counts()
   if args.json then return put_json(counts) end
-  print(("  %d sent, %d parked at their limit, %d skipped%s"):format(counts.replayed, counts.parked,
+  print(("  %d sent, %d parked at their limit, %d skipped%s%s"):format(counts.replayed, counts.parked,
     counts.skipped,
+    counts.unsendable > 0 and (", %d that cannot be sent"):format(counts.unsendable) or "",
     o.filter and (", %d of others left alone"):format(counts.passed) or ""))
   return exit.ok
 end

@@ -272,7 +272,8 @@ local function recover(self, db, s)
 end
 
 local function lasting(failure)
-  return failure.name == "CONFLICT" or failure.name == "USAGE"
+  return failure.name == "CONFLICT" or failure.name == "USAGE" or failure.blame == "record"
+    or failure.blame == "place" and not failure.retriable
     or (failure.domain == "mysql" and not failure.retriable and not failure.fatal
       and failure.blame ~= "server")
 end

@@ -21,6 +21,7 @@ local Replay = {}
 Replay.__index = Replay
 
 local PAUSE, SLICE = 0.2, 0.02
+local PARTIAL = "the copy here is only the beginning of a value of %s bytes; the original is %s/%s/%s"
 
 -- new{brokers =, dlq =, group =, ...} -> replay
 --   topic: where a record goes whose original topic is not known; to: where all go; target: "original" (the
@@ -32,7 +33,7 @@ local PAUSE, SLICE = 0.2, 0.02
 --   notice: f(what, fields) is told what happens
 function M.new(opts)
   return setmetatable({
-    o = opts, replayed = 0, parked = 0, skipped = 0, passed = 0, failures = 0, copies = {}, state = "new",
+    o = opts, replayed = 0, parked = 0, skipped = 0, passed = 0, failures = 0, unsendable = 0, state = "new",
     due_ns = 0, stopping = false,
     notice = opts.notice or function() end,
   }, Replay)
@@ -94,21 +95,87 @@ local function up(self)
   self.ill = nil
 end
 
--- Sends until each copy is acknowledged; false when it was told to stop before. What failed may be in the
--- log nevertheless: it is sent again.
-local function deliver(self, copies)
-  while #copies > 0 do
-    local sent = self.producer:submit(copies)
-    sent:wait()
-    local left = {}
-    for _, failure in ipairs(sent:failed()) do
+-- ---- what can never be sent ----
+
+-- Told, and left where it is: what is behind it is to be replayed, too.
+local function leave(self, item, why)
+  item.copy = nil
+  self.unsendable = self.unsendable + 1
+  self.notice("unsendable", { id = item.id, partition = item.partition, offset = item.offset,
+    count = item.count - 1, reason = why })
+end
+
+-- A topic that is gone is not told from one that is slow to be found: its brokers are asked.
+local function is_gone(self, topic)
+  local admin <close> = kafka.admin { brokers = self.o.brokers }
+  if not admin then return false end
+  local _, failure = admin:topic(topic)
+  return failure ~= nil and failure.blame == "place"
+end
+
+-- never(self, item, failure) -> why no other try would do | nil
+local function never(self, item, failure)
+  if failure.blame == "record" or failure.blame == "place" and not failure.retriable then
+    return tostring(failure)
+  end
+  if failure.happened == "no" and is_gone(self, item.copy.topic) then
+    return ("there is no topic %s"):format(item.copy.topic)
+  end
+end
+
+-- ---- sending until it is acknowledged ----
+
+local function open_producer(self)
+  -- How large a copy may be is for its topic to say, not for the client.
+  local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true,
+    partitioner = "murmur2_random", linger_ms = 0, message_timeout_ms = 5000, message_max_bytes = 100000000 }
+  local failure
+  self.producer, failure = kafka.producer(tables.merged(settings, self.o.producer))
+  return self.producer, failure
+end
+
+-- One that is dead (fenced, out of sequence) would refuse all that follows.
+local function renew_producer(self)
+  self.producer:close { at_most = "0s" }
+  local ok, failure = open_producer(self)
+  if not ok then error(failure, 0) end
+end
+
+local function copies_of(items)
+  local copies = {}
+  for i, item in ipairs(items) do copies[i] = item.copy end
+  return copies
+end
+
+-- Those that failed for now; what can never be sent is left.
+local function failed_of(self, items, sent)
+  local left, dead = {}, false
+  for _, failure in ipairs(sent:failed()) do
+    local item = items[failure.index]
+    local why = never(self, item, failure)
+    dead = dead or failure.fatal
+    if why then
+      leave(self, item, why)
+    else
       down(self, failure)
       self.failures = self.failures + 1
-      left[#left + 1] = copies[failure.index]
+      left[#left + 1] = item
     end
+  end
+  return left, dead
+end
+
+-- Sends until each copy is acknowledged, or can never be; false when it was told to stop before. What failed
+-- may be in the log nevertheless: it is sent again.
+local function deliver(self, items)
+  while #items > 0 do
+    local sent = self.producer:submit(copies_of(items))
+    sent:wait()
+    local left, dead = failed_of(self, items, sent)
+    if dead then renew_producer(self) end
     if #left == 0 then up(self) end
-    copies = left
-    if #copies > 0 then
+    items = left
+    if #items > 0 then
       if self.stopping then return false end
       nap(self, PAUSE)
     end
@@ -150,9 +217,11 @@ local function after_ack(item)
 end
 
 local function finish(self, chunk)
-  local copies, injected = {}, nil
-  for _, item in ipairs(chunk) do copies[#copies + 1] = item.copy end
-  if not deliver(self, copies) then return end
+  local items, injected = {}, nil
+  for _, item in ipairs(chunk) do
+    if item.copy then items[#items + 1] = item end
+  end
+  if not deliver(self, items) then return end
   for _, item in ipairs(chunk) do
     if item.copy then
       self.replayed = self.replayed + 1
@@ -171,7 +240,10 @@ local function item_of(self, record)
   local item = { id = reader.identity(record), key = record.key, topic = record.topic,
     partition = record.partition, offset = record.offset,
     count = story.replay_count + 1 }
-  if what == "replay" then
+  if what == "replay" and story.cut then
+    leave(self, item, PARTIAL:format(story.cut, tostring(story.original_topic),
+      tostring(story.original_partition), tostring(story.original_offset)))
+  elseif what == "replay" then
     item.copy = copy_of(self, record, story)
   else
     self[what] = self[what] + 1
@@ -196,12 +268,8 @@ local function open_consumer(self)
 end
 
 local function connect(self)
-  local settings = { brokers = self.o.brokers, acks = "all", enable_idempotence = true,
-    partitioner = "murmur2_random", linger_ms = 0,
-    message_timeout_ms = 5000 }
-  local producer, failure = kafka.producer(tables.merged(settings, self.o.producer))
-  if not producer then return nil, failure end
-  self.producer = producer
+  local ok, failure = open_producer(self)
+  if not ok then return nil, failure end
   return open_consumer(self)
 end
 
@@ -316,10 +384,10 @@ function Replay:stop() self.stopping = true end
 function Replay:pause() self.paused = true end
 function Replay:resume() self.paused = false end
 
--- replay:counts() -> {replayed, parked, skipped, passed, failures, state}
+-- replay:counts() -> {replayed, parked, skipped, passed, unsendable, failures, state}
 function Replay:counts()
   return { replayed = self.replayed, parked = self.parked, skipped = self.skipped, passed = self.passed,
-    failures = self.failures,
+    unsendable = self.unsendable, failures = self.failures,
     state = self.paused and self.state == "running" and "paused" or self.state }
 end
 

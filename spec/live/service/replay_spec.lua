@@ -104,6 +104,31 @@ describe("replay", function()
     assert.equal(0, run().replayed)
   end)
 
+  it("tells what can never be sent, and replays what is behind it", function()
+    local target, gone = dlq.dlq_topic(topic), topic .. "-gone"
+    local function parked(id, to, value, more)
+      local headers = { { "event-id", id }, { "original-topic", to }, { "original-group", "billing" } }
+      for _, pair in ipairs(more or {}) do headers[#headers + 1] = pair end
+      return { topic = target, partition = 0, key = "k", value = value, headers = headers }
+    end
+    must(admin:alter_configs { topic = topic, set = { ["max.message.bytes"] = "1000050" } })
+    local large <close> = must(kafka.producer { brokers = brokers, message_max_bytes = 2000000 })
+    local list = { parked("large", topic, ("x"):rep(1000100)), parked("gone", gone, "v"),
+      parked("cut", topic, "v", { { "cut", "2000000" }, { "original-partition", "3" },
+        { "original-offset", "41" } }), parked("good", topic, "v") }
+    assert.equal(#list, #large:send_batch(list, "20s"):acked())
+    local told = {}
+    local counts = run { notice = function(what, fields)
+      if what == "unsendable" then told[fields.id] = fields.reason end
+    end }
+    assert.same({ 1, 3, "done" }, { counts.replayed, counts.unsendable, counts.state })
+    assert.matches("MSG_SIZE_TOO_LARGE", told.large)
+    assert.matches(gone, told.gone, 1, true)
+    assert.matches("2000000 bytes; the original is " .. topic .. "/3/41", told.cut, 1, true)
+    assert.same({ "good" }, (sent()))
+    assert.equal(0, lag())
+  end)
+
   it("takes ids, keys, classes and headers, and skips; the backlog of the group stays for what was not \z
     asked for", function()
     park(6)
