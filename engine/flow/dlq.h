@@ -19,7 +19,9 @@
 #define DLQ_DUE_AT "due-at"
 #define DLQ_REPLAY_COUNT "replay-count"
 #define DLQ_TARGET_GROUP "target-group"
+#define DLQ_CUT "cut"
 
 enum { DLQ_MESSAGE_MAX = 256 }; /* bytes of error-message */
+enum { DLQ_CUT_BYTES = 4096 };  /* what a copy that was cut keeps of the value */
 
 #endif

@@ -5,13 +5,13 @@ local M = {}
 -- In the order in which they are written; engine/flow/dlq.h has the same for C.
 M.headers = { "original-topic", "original-partition", "original-offset", "original-timestamp",
   "original-group", "error-class",
-  "error-message", "attempt", "first-failure", "due-at", "replay-count", "target-group" }
+  "error-message", "attempt", "first-failure", "due-at", "replay-count", "target-group", "cut" }
 
 -- The largest number that each may hold; engine/flow/consume/event.h has the same for C.
 local ATTEMPTS_MAX, TIME_MAX = 1000000, 4102444800000 -- the second is 2100-01-01 in ms
 local numbers = { ["original-partition"] = 0x7fffffff, ["original-offset"] = math.maxinteger,
   ["original-timestamp"] = TIME_MAX, attempt = ATTEMPTS_MAX, ["first-failure"] = TIME_MAX,
-  ["due-at"] = TIME_MAX, ["replay-count"] = ATTEMPTS_MAX }
+  ["due-at"] = TIME_MAX, ["replay-count"] = ATTEMPTS_MAX, cut = 0x7fffffff }
 local counts = { attempt = true, ["replay-count"] = true }
 local replaced = { attempt = true, ["due-at"] = true, ["replay-count"] = true, ["target-group"] = true }
 

@@ -178,6 +178,8 @@ static rd_kafka_conf_t *producer_conf(lua_State *L, const flow_consume_opts *opt
     default_to(L, "enable.idempotence", "true");
     default_to(L, "partitioner", "murmur2_random");
     default_to(L, "linger.ms", "0");
+    /* one record at a time: how large it may be is for its topic to say, not for the client */
+    default_to(L, "message.max.bytes", "100000000");
     rd_kafka_conf_t *conf =
         kafka_conf_read(L, lua_gettop(L), "flow_consume.open: producer", KAFKA_PRODUCER, NULL);
     lua_pop(L, 1);

@@ -13,10 +13,25 @@ static bool is_among(const char *name, const char *const *list)
 }
 
 /* Written anew with each failure; the rest of the record's headers is kept as it is. */
-static const char *const replaced[] = {DLQ_ERROR_CLASS, DLQ_ERROR_MESSAGE, DLQ_ATTEMPT, DLQ_DUE_AT,
-                                       NULL};
+static const char *const replaced[] = {DLQ_ERROR_CLASS, DLQ_ERROR_MESSAGE, DLQ_ATTEMPT,
+                                       DLQ_DUE_AT,      DLQ_CUT,           NULL};
 
-static rd_kafka_headers_t *kept_headers(const rd_kafka_message_t *msg)
+/* What a copy without the record's own headers has still: where it came from, and what it is. */
+static const char *const story[] = {
+    "event-id",          DLQ_ORIGINAL_TOPIC,     DLQ_ORIGINAL_PARTITION,
+    DLQ_ORIGINAL_OFFSET, DLQ_ORIGINAL_TIMESTAMP, DLQ_ORIGINAL_GROUP,
+    DLQ_FIRST_FAILURE,   DLQ_REPLAY_COUNT,       NULL};
+
+enum { STORY_BYTES_MAX = 256 };
+
+static bool is_kept(const char *name, size_t len, consume_whole whole)
+{
+    if (whole == COPY_STORY && (!is_among(name, story) || len > STORY_BYTES_MAX))
+        return false;
+    return !is_among(name, replaced);
+}
+
+static rd_kafka_headers_t *kept_headers(const rd_kafka_message_t *msg, consume_whole whole)
 {
     rd_kafka_headers_t *out = rd_kafka_headers_new(16), *in;
     const char *name;
@@ -25,7 +40,7 @@ static rd_kafka_headers_t *kept_headers(const rd_kafka_message_t *msg)
     if (rd_kafka_message_headers(msg, &in))
         return out;
     for (size_t i = 0; !rd_kafka_header_get_all(in, i, &name, &value, &len); i++)
-        if (!is_among(name, replaced))
+        if (is_kept(name, len, whole))
             rd_kafka_header_add(out, name, -1, value, value ? (ssize_t)len : 0);
     return out;
 }
@@ -73,7 +88,7 @@ rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume
 {
     rl_assert(failure->attempt > 0 && failure->due_ms >= 0 && failure->error_class &&
               failure->message);
-    rd_kafka_headers_t *headers = kept_headers(msg);
+    rd_kafka_headers_t *headers = kept_headers(msg, failure->whole);
     put_text_once(headers, DLQ_ORIGINAL_TOPIC, rd_kafka_topic_name(msg->rkt));
     put_number(headers, DLQ_ORIGINAL_PARTITION, msg->partition, true);
     put_number(headers, DLQ_ORIGINAL_OFFSET, msg->offset, true);
@@ -86,5 +101,7 @@ rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume
                true);
     if (failure->due_ms)
         put_number(headers, DLQ_DUE_AT, failure->due_ms, false);
+    if (failure->whole != COPY_WHOLE)
+        put_number(headers, DLQ_CUT, (int64_t)msg->len, false);
     return headers;
 }

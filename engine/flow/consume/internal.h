@@ -200,11 +200,20 @@ void consume_cache_invalidate(consume_worker *w, const consume_permit *permit, c
 void consume_route(consume_worker *w, consume_item *item);
 
 /* headers.c */
+/* How much of a record its copy has. What is too large for the topic that it goes to is cut: the
+ * copy says so, and where the original is. */
+typedef enum consume_whole {
+    COPY_WHOLE,
+    COPY_HEAD,  /* the beginning of the value */
+    COPY_STORY, /* key, event id and our own headers */
+} consume_whole;
+
 typedef struct consume_failure {
     const char *group, *error_class, *message;
     int attempt;
     int64_t now_ms, due_ms; /* due 0: for the DLQ */
     int64_t first_ms;       /* 0: now */
+    consume_whole whole;
 } consume_failure;
 rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure);
 
