@@ -33,7 +33,7 @@ function M.filter(what)
       return false
     end
     if what.key and record.key ~= what.key then return false end
-    if what.class and record:header "error-class" ~= what.class then return false end
+    if what.class and record:header "rlab-error-class" ~= what.class then return false end
     for name, value in pairs(headers) do
       if record:header(name) ~= value then return false end
     end

@@ -160,8 +160,8 @@ describe("the consumer reads Avro", function()
     reader:close()
     for i, one in ipairs(bad) do
       local headers = causes[("00000001-0000-7000-8000-%012x"):format(1000 + i)]
-      assert.equal("undecodable", headers["error-class"])
-      assert.matches(one[2], headers["error-message"], 1, true)
+      assert.equal("undecodable", headers["rlab-error-class"])
+      assert.matches(one[2], headers["rlab-error-message"], 1, true)
     end
   end)
 end)

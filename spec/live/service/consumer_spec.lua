@@ -213,21 +213,40 @@ describe("the consumer and records that fail", function()
     for _, record in ipairs(read(l, l.topic .. ".dlq", 2)) do parked[record.map["event-id"]] = record end
     local story = parked[always.id].map
     assert.same({ l.topic, "0", tostring(always.offset), l.group, "handler", "always", "3", nil },
-      { story["original-topic"], story["original-partition"],
-      story["original-offset"], story["original-group"], story["error-class"], story["error-message"],
-      story.attempt, story["due-at"] })
-    assert.is_true(tonumber(story["first-failure"]) >= tonumber(story["original-timestamp"]))
-    assert.equal("undecodable", parked["00000002-0000-7000-8000-000000000001"].map["error-class"])
+      { story["rlab-original-topic"], story["rlab-original-partition"],
+      story["rlab-original-offset"], story["rlab-original-group"], story["rlab-error-class"],
+      story["rlab-error-message"],
+      story["rlab-attempt"], story["rlab-due-at"] })
+    assert.is_true(tonumber(story["rlab-first-failure"]) >= tonumber(story["rlab-original-timestamp"]))
+    assert.equal("undecodable", parked["00000002-0000-7000-8000-000000000001"].map["rlab-error-class"])
     assert.equal("no json", parked["00000002-0000-7000-8000-000000000001"].value)
     local at = {} -- when an attempt failed, in ms
     for _, hit in ipairs(service:hits()) do at[hit.ctx.id .. " " .. hit.ctx.attempt] = hit.time // 1000000 end
     assert.equal(7, #service:hits())
     for _, record in ipairs(read(l, l.topic .. ".retry.5s", 4)) do
-      local id, due = record.map["event-id"], tonumber(record.map["due-at"])
+      local id, due = record.map["event-id"], tonumber(record.map["rlab-due-at"])
       assert.is_true(due - at[id .. " 1"] >= 100)
       if id == twice.id or id == always.id then assert.is_true(at[id .. " 2"] >= due) end
     end
     assert.is_true(service:metric "rlab_consumer_lateness_seconds_count" >= 6)
+    assert.equal(0, service:stop().code)
+  end)
+
+  it("are tried again whatever headers their producer has of its own", function()
+    local event = l:event(1, 1, 10)
+    local record = l:record(event)
+    for _, pair in ipairs { { "attempt", "7" }, { "due-at", "4102444800000" }, { "target-group", "others" },
+      { "replay-count", "99" } } do
+      table.insert(record.headers, pair)
+    end
+    must(l.producer:send(record))
+    local service <close> = l:service("consumer",
+      quick { batch = 1, retry = retry_of(l), retry_scale = 0.02 }, { ["consumer.handle"] = "1*error(once)" })
+    ledger.until_("it is applied", function() return l:count "effect_log" == 1 end)
+    local retried = read(l, l.topic .. ".retry.5s", 1)[1].map
+    assert.same({ "1", "7", "others" },
+      { retried["rlab-attempt"], retried.attempt, retried["target-group"] })
+    assert.equal(0, must(l.admin:offsets(l.topic .. ".dlq", 0)).hw)
     assert.equal(0, service:stop().code)
   end)
 
@@ -275,8 +294,8 @@ describe("the consumer and records that fail", function()
     local service <close> = l:service("consumer", quick { batch = 500 })
     ledger.until_("201 are applied", function() return l:count "effect_log" == 201 end)
     local parked = read(l, l.topic .. ".dlq", 1)[1].map
-    assert.equal("database", parked["error-class"])
-    assert.matches("[oO]ut of range", parked["error-message"])
+    assert.equal("database", parked["rlab-error-class"])
+    assert.matches("[oO]ut of range", parked["rlab-error-message"])
     assert.is_true(service:metric "rlab_consumer_split_total" >= 1)
     assert.equal(0, service:stop().code)
   end)
@@ -285,7 +304,7 @@ describe("the consumer and records that fail", function()
     local mine, theirs, copy = l:event(1, 1, 10), l:event(2, 1, 20), l:event(3, 1, 30)
     for event, group in pairs { [mine] = l.group, [theirs] = "somebody", [copy] = false } do
       local record = l:record(event)
-      if group then table.insert(record.headers, { "target-group", group }) end
+      if group then table.insert(record.headers, { "rlab-target-group", group }) end
       must(l.producer:send(record))
     end
     local service <close> = l:service("consumer", quick {})
@@ -322,7 +341,7 @@ describe("the consumer and records that fail", function()
     local expected = 0
     for _ in pairs(words) do expected = expected + 1 end
     for _, record in ipairs(read(l, l.topic .. ".dlq", expected)) do
-      assert.equal(words[record.map["event-id"] ], record.map["error-message"])
+      assert.equal(words[record.map["event-id"] ], record.map["rlab-error-message"])
     end
     assert.equal(0, service:stop().code)
     os.remove(path)
@@ -340,7 +359,7 @@ describe("the consumer and records that fail", function()
     local service <close> = l:service("consumer", quick { handler = path, batch = 40 })
     ledger.until_("the group is at the end", function() return l:committed() == 40 end)
     assert.equal(37, l:count "effect_log")
-    assert.matches("^one of %d+$", read(l, l.topic .. ".dlq", 3)[1].map["error-message"])
+    assert.matches("^one of %d+$", read(l, l.topic .. ".dlq", 3)[1].map["rlab-error-message"])
     assert.equal(0, service:stop().code)
     os.remove(path)
   end)

@@ -26,9 +26,10 @@ end
 local function park(n)
   local list = {}
   for i = 1, n do
-    local headers = { { "event-id", "e" .. i }, { "original-topic", topic }, { "original-group", "billing" },
-      { "error-class", i % 2 == 0 and "handler" or "undecodable" }, { "attempt", "3" } }
-    if i == n then headers[#headers + 1] = { "replay-count", "3" } end
+    local headers = { { "event-id", "e" .. i }, { "rlab-original-topic", topic },
+      { "rlab-original-group", "billing" }, { "rlab-attempt", "3" },
+      { "rlab-error-class", i % 2 == 0 and "handler" or "undecodable" } }
+    if i == n then headers[#headers + 1] = { "rlab-replay-count", "3" } end
     list[i] = { topic = dlq.dlq_topic(topic), partition = (i - 1) % 2, key = "k" .. (1 + i % 2),
       value = "v" .. i, headers = headers }
   end
@@ -96,9 +97,9 @@ describe("replay", function()
     assert.same({ 5, 1, "done" }, { counts.replayed, counts.parked, counts.state })
     local ids, by_id = sent()
     assert.same({ "e1", "e2", "e3", "e4", "e5" }, ids)
-    assert.same({ { "event-id", "e2" }, { "original-topic", topic }, { "original-group", "billing" },
-      { "error-class", "handler" },
-      { "replay-count", "1" }, { "target-group", "billing" } }, by_id.e2.headers)
+    assert.same({ { "event-id", "e2" }, { "rlab-original-topic", topic },
+      { "rlab-original-group", "billing" }, { "rlab-error-class", "handler" },
+      { "rlab-replay-count", "1" }, { "rlab-target-group", "billing" } }, by_id.e2.headers)
     assert.same({ "k1", "v2" }, { by_id.e2.key, by_id.e2.value })
     assert.equal(0, lag())
     assert.equal(0, run().replayed)
@@ -107,15 +108,16 @@ describe("replay", function()
   it("tells what can never be sent, and replays what is behind it", function()
     local target, gone = dlq.dlq_topic(topic), topic .. "-gone"
     local function parked(id, to, value, more)
-      local headers = { { "event-id", id }, { "original-topic", to }, { "original-group", "billing" } }
+      local headers = { { "event-id", id }, { "rlab-original-topic", to },
+        { "rlab-original-group", "billing" } }
       for _, pair in ipairs(more or {}) do headers[#headers + 1] = pair end
       return { topic = target, partition = 0, key = "k", value = value, headers = headers }
     end
     must(admin:alter_configs { topic = topic, set = { ["max.message.bytes"] = "1000050" } })
     local large <close> = must(kafka.producer { brokers = brokers, message_max_bytes = 2000000 })
     local list = { parked("large", topic, ("x"):rep(1000100)), parked("gone", gone, "v"),
-      parked("cut", topic, "v", { { "cut", "2000000" }, { "original-partition", "3" },
-        { "original-offset", "41" } }), parked("good", topic, "v") }
+      parked("cut", topic, "v", { { "rlab-cut", "2000000" }, { "rlab-original-partition", "3" },
+        { "rlab-original-offset", "41" } }), parked("good", topic, "v") }
     assert.equal(#list, #large:send_batch(list, "20s"):acked())
     local told = {}
     local counts = run { notice = function(what, fields)
@@ -148,7 +150,7 @@ describe("replay", function()
     assert.same({ 3, "out of budget" }, { counts.replayed, counts.state })
     local _, by_id = sent()
     for _, pair in ipairs(by_id.e1.headers) do
-      assert.is_true(pair[1] ~= "target-group" and pair[1] ~= "replay-count")
+      assert.is_true(pair[1] ~= "rlab-target-group" and pair[1] ~= "rlab-replay-count")
     end
   end)
 
@@ -165,19 +167,21 @@ describe("replay", function()
   end)
 
   it("sends again what the brokers refused", function()
-    local limit, downs = { ["max.message.bytes"] = "10" }, 0
+    local downs = 0
+    local impatient <close> = must(kafka.producer { brokers = brokers, acks = "all", linger_ms = 0,
+      message_timeout_ms = 500 })
     park(4)
-    must(admin:alter_configs { topic = topic, set = limit })
+    must(admin:alter_configs { topic = topic, set = { ["min.insync.replicas"] = "4" } })
     for partition = 0, 1 do
       must(task.wait_until(function()
-        return not producer:send { topic = topic, partition = partition, value = "probe",
+        return not impatient:send { topic = topic, partition = partition, value = "probe",
           headers = { { "event-id", "probe" } } }
       end, { at_most = "60s", what = "a broker that takes nothing" }))
     end
-    local counts = run { notice = function(what)
+    local counts = run { producer = { message_timeout_ms = 1000 }, notice = function(what)
       if what ~= "down" then return end
       downs = downs + 1
-      must(admin:alter_configs { topic = topic, delete = { "max.message.bytes" } })
+      must(admin:alter_configs { topic = topic, delete = { "min.insync.replicas" } })
     end }
     assert.same({ 3, 1, "done" }, { counts.replayed, counts.parked, counts.state })
     assert.is_true(downs >= 1 and counts.failures >= 1)
@@ -189,7 +193,8 @@ describe("replay", function()
     local n, late = 12, false
     local function add(partition, id)
       must(producer:send { topic = dlq.dlq_topic(topic), partition = partition, value = ("x"):rep(2000),
-        headers = { { "event-id", id }, { "original-topic", topic }, { "original-group", "billing" } } })
+        headers = { { "event-id", id }, { "rlab-original-topic", topic },
+          { "rlab-original-group", "billing" } } })
     end
     for i = 1, n do add(1, "e" .. i) end
     -- a small fetch at a time, so that what comes in stands before the last of those

@@ -221,6 +221,9 @@ static void headers_say_what_was_before(void **state)
     with_message("", tried, check_story, &(consume_story){.attempt = 2, .due_ms = 1700000000000});
     const char *const mine[] = {DLQ_TARGET_GROUP, "mine", NULL};
     with_message("", mine, check_story, &(consume_story){.other_group = false});
+    const char *const foreign[] = {"attempt",      "7",    "due-at", "1700000000000", "cut", "12",
+                                   "target-group", "them", NULL};
+    with_message("", foreign, check_story, &(consume_story){.attempt = 0});
     const char *const theirs[] = {DLQ_TARGET_GROUP, "mine2", NULL};
     with_message("", theirs, check_story, &(consume_story){.other_group = true});
 }
@@ -324,6 +327,41 @@ static void check_last_failure(const rd_kafka_message_t *msg, const void *arg)
     int count;
     assert_int_equal(strlen(text_of(h, DLQ_ERROR_MESSAGE, &count)), DLQ_MESSAGE_MAX - 1);
     rd_kafka_headers_destroy(h);
+}
+
+static consume_failure failure_of(consume_whole whole)
+{
+    return (consume_failure){.group = "mine",
+                             .error_class = "undecodable",
+                             .message = "why",
+                             .attempt = 1,
+                             .now_ms = 1700000001000,
+                             .whole = whole};
+}
+
+static void check_cut(const rd_kafka_message_t *msg, const void *arg)
+{
+    (void)arg;
+    for (int whole = COPY_WHOLE; whole <= COPY_STORY; whole++) {
+        consume_failure f = failure_of((consume_whole)whole);
+        rd_kafka_headers_t *h = consume_headers(msg, &f);
+        assert_header(h, "event-id", id_text);
+        assert_header(h, DLQ_ORIGINAL_TOPIC, "events");
+        assert_header(h, DLQ_ORIGINAL_PARTITION, "2");
+        assert_header(h, DLQ_REPLAY_COUNT, "2");
+        assert_header(h, DLQ_CUT, whole == COPY_WHOLE ? NULL : "10");
+        assert_header(h, "attempt", whole == COPY_STORY ? NULL : "7");
+        assert_header(h, DLQ_ATTEMPT, "1");
+        rd_kafka_headers_destroy(h);
+    }
+}
+
+static void a_copy_that_is_cut_says_so(void **state)
+{
+    (void)state;
+    const char *const all[] = {"event-id",       id_text, "attempt",   "7", DLQ_CUT, "99",
+                               DLQ_REPLAY_COUNT, "2",     DLQ_ATTEMPT, "4", NULL};
+    with_message("0123456789", all, check_cut, NULL);
 }
 
 static void a_failure_tells_its_story_once(void **state)
@@ -433,6 +471,7 @@ int main(void)
         cmocka_unit_test(headers_say_what_was_before),
         cmocka_unit_test(a_story_is_within_its_bounds),
         cmocka_unit_test(a_failure_tells_its_story_once),
+        cmocka_unit_test(a_copy_that_is_cut_says_so),
         cmocka_unit_test(sums_are_per_account_and_in_order),
         cmocka_unit_test(a_sum_beyond_64_bits_is_refused),
         cmocka_unit_test(the_lowest_unfinished_and_the_highest),
