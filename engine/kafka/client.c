@@ -223,6 +223,16 @@ rl_blame kafka_code_blame(rd_kafka_resp_err_t code)
     return err_meaning_of(RL_KAFKA, kafka_code_name(code)).blame;
 }
 
+bool kafka_topic_can_be(const char *name)
+{
+    enum { TOPIC_MAX = 249 };
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t len = strlen(name);
+    return len > 0 && len <= TOPIC_MAX && strspn(name, letters) == len && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
 const char *kafka_code_name(rd_kafka_resp_err_t code)
 {
     const char *name = rd_kafka_err2name(code);

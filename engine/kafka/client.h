@@ -69,6 +69,9 @@ rl_err *kafka_err_take(rd_kafka_t *rk, rd_kafka_error_t *error, const char *what
 bool kafka_code_retriable(rd_kafka_resp_err_t code);
 rl_blame kafka_code_blame(rd_kafka_resp_err_t code);
 
+/* Whether a topic of that name can exist. */
+bool kafka_topic_can_be(const char *name);
+
 /* "NOT_ENOUGH_REPLICAS", "_TIMED_OUT"; never NULL. */
 const char *kafka_code_name(rd_kafka_resp_err_t code);
 

@@ -14,6 +14,7 @@
 #include "bind/value/opts.h"
 #include "bind/value/store_opts.h"
 #include "flow/consume/flow.h"
+#include "kafka/client.h"
 
 enum { OPTS = 1, HANDLE = 2 };
 static const double close_at_most = 10;
@@ -81,6 +82,13 @@ static const char *read_name(lua_State *L, const char *key, const char *def, siz
     return name;
 }
 
+static const char *read_topic(lua_State *L, const char *key, const char *topic)
+{
+    if (topic && !kafka_topic_can_be(topic))
+        luaL_error(L, "flow_consume.open: %s: there can be no topic '%s'", key, topic);
+    return topic;
+}
+
 /* ---- retry topics ---- */
 
 /* "5s:orders.retry.5s,1m:orders.retry.1m"; the pieces are kept in the stack's table KEEP. */
@@ -106,6 +114,7 @@ static void read_retry(lua_State *L, flow_consume_opts *opts)
                        text);
         luaL_argcheck(L, opts->ndelays < CONSUME_DELAYS_MAX, OPTS, "retry: at most 8 delays");
         lua_pushlstring(L, colon + 1, topic); /* stays on the stack until the consumer is open */
+        read_topic(L, "retry", lua_tostring(L, -1));
         opts->delays[opts->ndelays++] = (flow_consume_delay){seconds * scale, lua_tostring(L, -1)};
         p += len + (p[len] == ',');
     }
@@ -320,9 +329,9 @@ static int flow_consume_l_open(lua_State *L)
     lua_settop(L, OPTS);
     opts_check(L, OPTS, "flow_consume.open", keys);
     rl_handle *h = handle_new(L, &consume_handle, 0);
-    flow_consume_opts opts = {.topic = read_name(L, "topic", NULL, 249),
+    flow_consume_opts opts = {.topic = read_topic(L, "topic", read_name(L, "topic", NULL, 249)),
                               .member = read_name(L, "member", "consumer-1", 64),
-                              .dlq = opts_str(L, OPTS, "dlq", NULL)};
+                              .dlq = read_topic(L, "dlq", opts_str(L, OPTS, "dlq", NULL))};
     opts.consumer_name = read_name(L, "consumer_name", opts_str(L, OPTS, "group", NULL), 64);
     read_words(L, &opts);
     read_cache(L, &opts);

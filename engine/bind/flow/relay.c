@@ -10,6 +10,7 @@
 #include "bind/value/opts.h"
 #include "bind/value/store_opts.h"
 #include "flow/relay/flow.h"
+#include "kafka/client.h"
 
 int luaopen_rlab_flow_relay(lua_State *L);
 
@@ -31,6 +32,14 @@ static const char *need_str(lua_State *L, const char *key)
     if (!text)
         luaL_error(L, "flow_relay.open: %s is missing", key);
     return text;
+}
+
+static const char *need_topic(lua_State *L)
+{
+    const char *topic = need_str(L, "topic");
+    if (!kafka_topic_can_be(topic))
+        luaL_error(L, "flow_relay.open: topic: there can be no topic '%s'", topic);
+    return topic;
 }
 
 static my_opts read_mysql(lua_State *L)
@@ -59,7 +68,7 @@ static flow_relay_opts read_opts(lua_State *L)
     static const char *const marks[] = {"update", "delete", "cursor", NULL};
     static const char *const gaps[] = {"safe", "ignore", "wait", NULL};
     return (flow_relay_opts){.name = opts_str(L, 1, "name", "relay"),
-                             .topic = need_str(L, "topic"),
+                             .topic = need_topic(L),
                              .mysql = read_mysql(L),
                              .mark = (flow_relay_mark)relay_read_word(L, "mark", marks),
                              .gaps = (flow_relay_gaps)relay_read_word(L, "gaps", gaps),

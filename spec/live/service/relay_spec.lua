@@ -302,16 +302,24 @@ describe("the relay", function()
     end)
 
     it("asks again for the limit before it parks: a topic that takes more by now", function()
+      local large <close> = must(kafka.producer { brokers = o.brokers, message_max_bytes = 3000000 })
+      local function takes(bytes)
+        return large:send { topic = o.topic, partition = 0, value = ("x"):rep(bytes),
+          headers = { { "event-id", "probe" } } } ~= nil
+      end
       must(o.admin:alter_configs { topic = o.topic, set = { ["max.message.bytes"] = "1000" } })
-      local flow <close> = o:relay()
+      must(task.wait_until(function() return not takes(1500) end, { at_most = "60s", what = "the limit" }))
+      local flow <close> = open { mark = "update" }
       o:add(2)
       o:drained "update"
       must(o.admin:alter_configs { topic = o.topic, set = { ["max.message.bytes"] = "3000000" } })
+      must(task.wait_until(function() return takes(2000000) end, { at_most = "60s", what = "the new limit" }))
       o:add(1, { payload = ("x"):rep(2000000) })
       o:drained "update"
-      assert.are.equal(3, #o:records())
+      local seen = tally(o:records())
+      for n = 1, 3 do assert.are.equal(1, seen[o.event_id(n)]) end
       assert.are.equal(0, o:count "parked_reason IS NOT NULL")
-      must(flow:stop "10s")
+      must(flow:stop())
     end)
 
     local function small_topic()

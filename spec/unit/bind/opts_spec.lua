@@ -66,6 +66,24 @@ describe("options", function()
     assert.error_matches(function() redis.cluster { nodes = { true } } end, "a list of", 1, true)
   end)
 
+  it("of a flow name no topic that cannot be", function()
+    for _, name in ipairs { "", ".", "..", "a b", "a/b", "a:b", ("x"):rep(250), "a\n" } do
+      local why = "there can be no topic '" .. name .. "'"
+      local at = { brokers = "127.0.0.1:1", mysql = { host = "127.0.0.1" } }
+      local function refused(module, fields)
+        for key, value in pairs(at) do fields[key] = value end
+        local ok, said = pcall(require(module).open, fields)
+        assert.is_false(ok)
+        return tostring(said)
+      end
+      assert.matches("topic: " .. why, refused("rlab.flow_relay", { topic = name }), 1, true)
+      assert.matches("dlq: " .. why, refused("rlab.flow_consume", { topic = "t", group = "g", dlq = name }), 1,
+        true)
+      refused("rlab.flow_consume", { topic = "t", group = "g", retry = "5s:" .. name })
+      refused("rlab.flow_consume", { topic = name, group = "g" })
+    end
+  end)
+
   it("leave nothing behind when a later one is refused", function() -- the sanitizer looks
     assert.error_matches(function()
       flow_consume.open { brokers = "127.0.0.1:1", topic = "t", group = "g", mysql = { host = "127.0.0.1" },
