@@ -177,4 +177,9 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     before = [[return unit and "time, " .. unit]],
     after = [[return unit and unit == "h" and "time"]],
     spec = "spec/unit/run/report_spec.lua", it = "gives times a scale of their own" },
+  { id = "operation-unknown-is-fail", mechanism = "what nobody knows is no failure",
+    file = "lua/rlab/lab/operations.lua",
+    before = [[no = "fail", unknown = "info" }]],
+    after = [[no = "fail", unknown = "fail" }]],
+    spec = "spec/unit/lab/operations_spec.lua", it = "of which nobody knows is info" },
 }

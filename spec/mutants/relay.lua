@@ -350,4 +350,9 @@ if (t != JSON_ARRAY || !header_pair(r, add, arg))
     before = "(RELAY_SHARDS + members - 1) / members",
     after = "(RELAY_SHARDS + members + 1) / members",
     unit = "test_relay", it = "each_has_its_share" },
+  { id = "relay-limit-guessed", mechanism = "a topic's own limit is asked for",
+    file = "engine/flow/relay/limit.c",
+    before = "bool too_low = now < limit && !relay->limit_given;",
+    after = "bool too_low = now < 0 && !relay->limit_given;",
+    spec = "spec/live/service/relay_spec.lua", it = "sends what its topic takes" },
 }
