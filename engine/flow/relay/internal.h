@@ -24,7 +24,7 @@ typedef enum relay_state {
     ROW_POISON  /* to be parked; err says why */
 } relay_state;
 
-enum { RELAY_BAD_HEADERS = -20001, RELAY_NOT_SENT = -20002 };
+enum { RELAY_BAD_HEADERS = -20001, RELAY_NOT_SENT = -20002, RELAY_BAD_TOPIC = -20003 };
 
 typedef struct relay_batch relay_batch;
 

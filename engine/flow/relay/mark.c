@@ -131,6 +131,8 @@ static const char *reason_of(int code, char *text, size_t size)
 {
     if (code == RELAY_BAD_HEADERS)
         snprintf(text, size, "headers: a list of [name, value] pairs is expected");
+    else if (code == RELAY_BAD_TOPIC)
+        snprintf(text, size, "topic: there can be none of that name");
     else
         snprintf(text, size, "%s: %s", kafka_code_name(code), rd_kafka_err2str(code));
     return text;

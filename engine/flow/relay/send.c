@@ -60,9 +60,17 @@ static void report_refusal(flow_relay *relay, int code)
     err_free(err);
 }
 
+/* The topic that it names itself is not there, and that is its own mistake: no other row waits for it. */
+static bool is_misplaced(const relay_row *row, int code)
+{
+    return my_cell(row->batch->result, row->at, COL_TOPIC).kind == MY_BYTES &&
+           kafka_code_blame((rd_kafka_resp_err_t)code) == ERR_OF_PLACE &&
+           !kafka_code_retriable((rd_kafka_resp_err_t)code);
+}
+
 static void row_failed(flow_relay *relay, relay_row *row, int code)
 {
-    if (is_poison(code) && row->batch->alone) {
+    if (is_misplaced(row, code) || (is_poison(code) && row->batch->alone)) {
         relay_row_done(relay, row, ROW_POISON, code);
         return;
     }
@@ -163,7 +171,13 @@ static void send_row(flow_relay *relay, relay_row *row)
         relay_row_done(relay, row, ROW_POISON, RELAY_BAD_HEADERS);
         return;
     }
-    kafka_record record = {.topic = topic_of(relay, row, own),
+    const char *topic = topic_of(relay, row, own);
+    if (!kafka_topic_can_be(topic)) {
+        rd_kafka_headers_destroy(headers);
+        relay_row_done(relay, row, ROW_POISON, RELAY_BAD_TOPIC);
+        return;
+    }
+    kafka_record record = {.topic = topic,
                            .partition = RD_KAFKA_PARTITION_UA,
                            .key = key.s,
                            .key_len = key.len,

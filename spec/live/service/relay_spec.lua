@@ -301,6 +301,19 @@ describe("the relay", function()
       assert.are.equal(1, o:count "parked_reason LIKE 'MSG_SIZE_TOO_LARGE: %'")
     end)
 
+    it("parks one that names a topic which is not there, or cannot be", function()
+      o:add(8)
+      for n, topic in pairs { [4] = o.topic .. "-gone", [5] = "no such/topic" } do
+        must(o.db:exec("UPDATE outbox_event SET topic = ? WHERE event_id = UUID_TO_BIN(?)", topic,
+          o.event_id(n)))
+      end
+      local records, parked = parks("update", { topic_metadata_propagation_max_ms = 1000 })
+      assert.are.equal(6, #records)
+      assert.are.equal(2, #parked)
+      assert.are.equal(1, o:count "parked_reason LIKE '_UNKNOWN_TOPIC: %'")
+      assert.are.equal(1, o:count "parked_reason LIKE 'topic: %'")
+    end)
+
     it("asks again for the limit before it parks: a topic that takes more by now", function()
       local large <close> = must(kafka.producer { brokers = o.brokers, message_max_bytes = 3000000 })
       local function takes(bytes)
