@@ -12,7 +12,7 @@ enum { DEDUP_KEY_MAX = CACHE_KEY_MAX + sizeof "dedup:" + UUID_LEN };
 
 static bool redis_is_out(const rl_err *err)
 {
-    return err->domain != RL_REDIS || err->fatal || err->retriable || err->blame == ERR_OF_SERVER;
+    return err->domain != RL_REDIS || err->fatal || err->retriable;
 }
 
 /* Tries until Redis answers: false when it must not be tried again or (limit > 0) the time is
