@@ -388,7 +388,8 @@ local experiment = {
         { "span", "lab:span(kind, label) -> span", "A labelled band on the time axis until span.over().",
           params = { 'kind: string, "transaction", "window" or "outage"', "label: string" } },
         { "op", "lab:op(actor, f, value, action) -> results of action",
-          "Writes invoke and outcome of an operation to history.jsonl; a time-out is info (unknown).",
+          "Writes invoke and outcome of an operation to history.jsonl: what the error says of the work \z
+            (err.happened) is how it ended, so that what nobody knows is info.",
           params = { "actor: string", "f: string, the operation", "value: any, plain",
             "action: function, returns a value or nil, err" } },
         { "anomaly", "lab:anomaly(text [, arm])", "The instant at which it went wrong: the marker on the \z
