@@ -77,8 +77,8 @@ describe("options", function()
         return tostring(said)
       end
       assert.matches("topic: " .. why, refused("rlab.flow_relay", { topic = name }), 1, true)
-      assert.matches("dlq: " .. why, refused("rlab.flow_consume", { topic = "t", group = "g", dlq = name }), 1,
-        true)
+      assert.matches("dlq: " .. why, refused("rlab.flow_consume", { topic = "t", group = "g", dlq = name }),
+        1, true)
       refused("rlab.flow_consume", { topic = "t", group = "g", retry = "5s:" .. name })
       refused("rlab.flow_consume", { topic = name, group = "g" })
     end
