@@ -168,6 +168,7 @@ return experiment {
     pool of its own, and judge by the share of each node, not by the sum.",
   needs = { "kafka", "redis-cluster" },
   disrupts = true,
+  side_by_side = { { "by-slot", "kafka-key" } }, -- nobody stands still there
 
   arms = {
     wrong "pool-per-node" { says = "one key takes nine of ten reads; each node has a pool of workers" },
