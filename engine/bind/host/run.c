@@ -1,5 +1,6 @@
 #include "bind/host/run.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -337,9 +338,19 @@ static void set_pool_size(void)
     setenv("UV_THREADPOOL_SIZE", text, 0);
 }
 
+/* What is opened next would become the standard input, output or error that was closed: libuv gives
+ * up there, and a socket would get what we say. */
+static void open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(EXIT_BUG);
+}
+
 int host_run(int argc, char **argv)
 {
     host h = {0};
+    open_standard();
     keep_openssl_to_the_end();
     set_pool_size();
     signal(SIGPIPE, SIG_IGN);

@@ -16,6 +16,17 @@ local function orphan(script)
   return pid
 end
 
+describe("rlab", function()
+  it("runs with its standard input, output or error closed", function()
+    local rlab = require("rlab.fs").self_exe()
+    for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
+      local p <close> = sh(("('%s' list %s) >/dev/null 2>&1; echo $?"):format(rlab, closed))
+      p:wait()
+      assert.equal("0\n", (p:output()), closed)
+    end
+  end)
+end)
+
 describe("process", function()
   it("reports exit codes and signals", function()
     local p <close> = sh "exit 7"
