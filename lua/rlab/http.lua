@@ -6,6 +6,7 @@ local json = require "rlab.json"
 local log = require "rlab.log"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
+local urls = require "rlab.urls"
 
 local M = {}
 
@@ -158,7 +159,7 @@ function M.serve(options)
   if not raw then return nil, port end
   local host = options.host or "127.0.0.1"
   return setmetatable({ raw = raw, id = id, host = host, port = port,
-    url = ("http://%s:%d"):format(host:find ":" and "[" .. host .. "]" or host, port) },
+    url = "http://" .. urls.address(host, port) },
     Server)
 end
 

@@ -191,7 +191,9 @@ static void http_render(flow_load *load, http_conn *conn)
     buf_reset(&conn->out);
     buf_printf(&conn->out, "%s ", form->method);
     load_render(load, r, form->path, &conn->out);
-    buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s:%d\r\n", load->host, load->port);
+    bool six = strchr(load->host, ':') != NULL;
+    buf_printf(&conn->out, " HTTP/1.1\r\nHost: %s%s%s:%d\r\n", six ? "[" : "", load->host,
+               six ? "]" : "", load->port);
     for (size_t i = 0; i < form->nheaders; i++) {
         typed = typed || strcasecmp(form->names[i], "content-type") == 0;
         buf_printf(&conn->out, "%s: ", form->names[i]);

@@ -19,7 +19,10 @@ static void add_node(redisc_cluster *cluster, const char *text, size_t len)
     size_t host = len;
     while (host > 0 && text[host - 1] != ':')
         host--;
-    if (host > 1)
+    bool six = host > 2 && text[0] == '[' && text[host - 2] == ']';
+    if (six)
+        cluster_node_of(cluster, text + 1, host - 3, atoi(text + host));
+    else if (host > 1)
         cluster_node_of(cluster, text, host - 1, atoi(text + host));
     else if (len > 0)
         cluster_node_of(cluster, text, len, 6379);

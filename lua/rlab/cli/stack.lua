@@ -1,6 +1,7 @@
 -- rlab up | down | status | logs | env | doctor: the servers of this machine's stack.
 local defer = require "rlab.defer"
 local exit = require "rlab.exit"
+local urls = require "rlab.urls"
 
 local function json_flag(parser)
   parser:flag("--json", "print JSON")
@@ -322,7 +323,7 @@ local function exports(ctx)
     { "KAFKA_BROKERS", ctx:brokers() },
     { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", mysql.user },
     { "MYSQL_PWD", mysql.password },
-    { "MYSQL_URL", ("mysql://%s:%s@127.0.0.1:%d/rlab"):format(mysql.user, mysql.password, p.mysql) },
+    { "MYSQL_URL", urls.write("mysql", mysql, urls.address("127.0.0.1", p.mysql), "rlab") },
     { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis },
     { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
     { "REDIS_CLUSTER_NODES",

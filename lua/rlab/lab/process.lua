@@ -4,6 +4,7 @@
 local children = require "rlab.lab.children"
 local must = require "rlab.must"
 local strict = require "rlab.options"
+local urls = require "rlab.urls"
 
 local M = {}
 
@@ -26,15 +27,17 @@ end
 
 local function add_mysql(lab, env, wire)
   local at = lab.stack.mysql
-  local host, port = (wire.mysql or at.host .. ":" .. at.port):match "^(.*):(%d+)$"
-  env.RLAB_MYSQL = ("mysql://%s:%s@%s:%s/%s"):format(at.user, at.password, host, port, lab:schema())
-  env.RLAB_MYSQL_HOST, env.RLAB_MYSQL_PORT, env.RLAB_MYSQL_USER, env.RLAB_MYSQL_PASSWORD = host, port,
-    at.user, at.password
+  local address = wire.mysql or urls.address(at.host, at.port)
+  local host, port = urls.split(address)
+  env.RLAB_MYSQL = urls.write("mysql", at, address, lab:schema())
+  env.RLAB_MYSQL_HOST, env.RLAB_MYSQL_PORT = host, tostring(port)
+  env.RLAB_MYSQL_USER, env.RLAB_MYSQL_PASSWORD = at.user, at.password
   env.RLAB_MYSQL_DATABASE = lab:schema()
 end
 
 local function add_redis(lab, env, wire)
-  env.RLAB_REDIS = ("redis://%s/0"):format(wire.redis or lab.stack.redis.host .. ":" .. lab.stack.redis.port)
+  local at = lab.stack.redis
+  env.RLAB_REDIS = urls.write("redis", {}, wire.redis or urls.address(at.host, at.port), "0")
   env.RLAB_PREFIX = lab:prefix()
   lab.run.ledger:add("keys", lab:prefix())
 end

@@ -8,6 +8,7 @@ local must = require "rlab.must"
 local process = require "rlab.process"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
+local urls = require "rlab.urls"
 
 local M = {}
 
@@ -16,7 +17,9 @@ local Service = children.class()
 local function has_cache(lab) return lab.stack.redis or lab.stack.redis_cluster end
 
 -- What a service is told of the arm, as far as it has such an option and its settings do not say otherwise.
+-- Of the consumer's cache an arm says what it is to be: by default none, for most stories have none.
 local own_settings = {
+  cache = function() return "none" end,
   topic = function(lab) return lab:event_topic() end,
   group = function(lab, name) return name == "replay" and lab:name "replay" or lab:group() end,
   prefix = function(lab) return has_cache(lab) and lab:prefix() or nil end,
@@ -70,7 +73,7 @@ end
 local function redis_url(lab, wire, given)
   local at = lab.stack.redis
   if given == "cluster" or not at then return cluster_url(lab) end
-  return ("redis://%s/0"):format(wire.redis or at.host .. ":" .. at.port)
+  return urls.write("redis", {}, wire.redis or urls.address(at.host, at.port), "0")
 end
 
 local function addresses(lab, via_proxy, settings)
@@ -78,8 +81,7 @@ local function addresses(lab, via_proxy, settings)
   local env, at = {}, lab.stack.mysql
   if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
   if at then
-    env.RLAB_MYSQL = ("mysql://%s:%s@%s/%s"):format(at.user, at.password,
-      wire.mysql or at.host .. ":" .. at.port, lab:schema())
+    env.RLAB_MYSQL = urls.write("mysql", at, wire.mysql or urls.address(at.host, at.port), lab:schema())
   end
   if has_cache(lab) or settings.redis == "cluster" then
     env.RLAB_REDIS = redis_url(lab, wire, settings.redis)

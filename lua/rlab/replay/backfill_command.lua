@@ -9,7 +9,7 @@ local usage = require "rlab.usage" "replay: backfill: "
 local function mysql_of(args)
   local url = args.mysql or os.getenv "RLAB_MYSQL"
   if url then
-    return require("rlab.service.options").mysql_url(url) or usage(
+    return require("rlab.urls").mysql(url) or usage(
       "--mysql takes mysql://user:password@host:port/schema, not '%s'", url)
   end
   local stack = require("rlab.stack").current()

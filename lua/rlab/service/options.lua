@@ -6,6 +6,7 @@ local json = require "rlab.json"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
 local units = require "rlab.units"
+local urls = require "rlab.urls"
 local usage = require "rlab.usage" ()
 
 local M = {}
@@ -60,39 +61,6 @@ local function as_list(value)
   return list
 end
 
-local function as_mysql(value)
-  local user, password, host, port,
-    schema = tostring(value):match "^mysql://([^:@/]*):?([^@/]*)@([^:/@]+):?(%d*)/?([^/?]*)$"
-  if not host then return nil end
-  return { host = host, port = tonumber(port) or 3306, user = user, password = password,
-    database = schema ~= "" and schema or nil }
-end
-
-local function one_redis(address)
-  local host, port, db = address:match "^([^:/]+):?(%d*)/?(%d*)$"
-  return host and { host = host, port = tonumber(port) or 6379, db = tonumber(db) or 0 }
-end
-
--- Those of a Redis Cluster that are asked first.
-local function some_nodes(address)
-  for node in (address .. ","):gmatch "(.-)," do
-    if not node:find "^[^:/]+:%d+$" then return nil end
-  end
-  return { nodes = address }
-end
-
-local function as_redis(value)
-  local kind, rest = tostring(value):match "^(redis[%a-]*)://(.*)$"
-  local read = ({ redis = one_redis, ["redis-cluster"] = some_nodes })[kind]
-  if not read then return nil end
-  local login, address = rest:match "^(.*)@([^@]*)$"
-  local at = read(address or rest)
-  if not at then return nil end
-  local user, password = (login or ""):match "^([^:]*):?(.*)$"
-  at.user, at.password = user ~= "" and user or nil, password ~= "" and password or nil
-  return at
-end
-
 local types = {
   int = { read = as_int, expected = "a whole number" },
   number = { read = units.number, expected = "a number" },
@@ -105,12 +73,9 @@ local types = {
   json = { read = as_json, expected = "JSON" },
   pairs = { read = as_pairs, expected = '"key=value,key=value"' },
   list = { read = as_list, expected = '"one,two"' },
-  mysql = { read = as_mysql, expected = '"mysql://user:password@host:port/schema"' },
-  redis = { read = as_redis, expected = '"redis://host:port/db" or "redis-cluster://host:port,..."' },
+  mysql = { read = urls.mysql, expected = '"mysql://user:password@host:port/schema"' },
+  redis = { read = urls.redis, expected = '"redis://host:port/db" or "redis-cluster://host:port,..."' },
 }
-
--- mysql_url("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
-M.mysql_url = as_mysql
 
 -- ---- the options that every service has ----
 
@@ -141,7 +106,7 @@ local function common(description)
     { name = "brokers", type = "string", default = default_brokers, shown = "the local stack's",
       help = "Kafka's brokers" },
     { name = "mysql", type = "mysql", default = default_mysql, shown = "the local stack's",
-      help = "mysql://user:password@host:port/schema" },
+      help = "mysql://user:password@host:port/schema; what has a meaning in a URL is written as %XX" },
     { name = "redis", type = "redis", default = default_redis, shown = "the local stack's",
       help = "redis://[user:password@]host:port/db; of the nodes of a Redis Cluster, some of \z
         them: redis-cluster://[user:password@]host:port,host:port" },

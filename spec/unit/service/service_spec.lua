@@ -88,6 +88,16 @@ describe("service options", function()
     assert.same({ host = "db", port = 3307, user = "u", password = "p%w", database = "s1" }, config.mysql)
     assert.same({ host = "cache", port = 6380, db = 2, password = "pw" }, config.redis)
     assert.equal(3306, resolve({ "--mysql", "mysql://u@db" }).mysql.port)
+    config = resolve { "--mysql", "mysql://o%40d%3a:p%2F%25ss@[::1]:3307/%ED%95%9C", "--redis",
+      "redis://odd:p%40ss%2F1@[fe80::1]/3" }
+    assert.same({ host = "::1", port = 3307, user = "o@d:", password = "p/%ss", database = "한" },
+      config.mysql)
+    assert.same({ host = "fe80::1", port = 6379, db = 3, user = "odd", password = "p@ss/1" }, config.redis)
+    assert.same({ nodes = "[::1]:1,b:2" }, resolve({ "--redis", "redis-cluster://[::1]:1,b:2" }).redis)
+    for _, wrong in ipairs { "mysql://db", "mysql://u@", "mysql://u@db:x", "mysql://u@db:70000",
+      "mysql://u@db:0", "mysql://u@::1", "mysql://u@[::1", "mysql://u:%00@db", "mysql://u@db/s?x" } do
+      assert.matches("mysql://user:password", failure_of { "--mysql", wrong }, 1, true)
+    end
     assert.same({ nodes = "a:1,b:2" }, resolve({ "--redis", "redis-cluster://a:1,b:2" }).redis)
     assert.same({ nodes = "a:1", user = "u", password = "p,@" },
       resolve({ "--redis", "redis-cluster://u:p,@@a:1" }).redis)

@@ -1,0 +1,86 @@
+-- rlab.urls: connection URLs, read and written in one place: mysql://user:password@host:port/schema,
+-- redis://user:password@host:port/db, redis-cluster://user:password@host:port,host:port. What has a meaning
+-- in a URL is written as %XX in a user, a password or a schema; an IPv6 address stands in brackets.
+local M = {}
+
+local function encode(text)
+  return (tostring(text):gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+-- A % without two hex digits stands for itself; nil: a NUL.
+local function decode(text)
+  local decoded = text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  return not decoded:find "\0" and decoded or nil
+end
+
+-- address("::1", 3306) -> "[::1]:3306"
+function M.address(host, port)
+  return (host:find(":", 1, true) and "[%s]:%s" or "%s:%s"):format(host, port)
+end
+
+-- split("[::1]:3306"[, otherwise]) -> "::1", 3306 | nil; without a port the other one
+function M.split(text, otherwise)
+  local host, rest = text:match "^%[([%x:.]+)%](.*)$"
+  if not host then host, rest = text:match "^([^:/%[%]@]+)(.*)$" end
+  if not host then return nil end
+  local port = rest == "" and otherwise or tonumber(rest:match "^:(%d+)$" or "")
+  if not port or port < 1 or port > 65535 then return nil end
+  return host, port
+end
+
+-- "user:password@rest" -> user | nil, password | nil, rest; nil when it is malformed
+local function login(text)
+  local before, rest = text:match "^(.*)@([^@]*)$"
+  if not before then return { rest = text } end
+  local user, password = before:match "^([^:]*):?(.*)$"
+  user, password = decode(user), decode(password)
+  return user and password and { user = user, password = password, rest = rest } or nil
+end
+
+local function given(text) return text ~= "" and text or nil end
+
+-- mysql("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
+function M.mysql(text)
+  local found = login(tostring(text):match "^mysql://(.*)$" or "")
+  local at, schema = (found and found.rest or ""):match "^([^/?]+)/?([^/?]*)$"
+  local host, port = M.split(at or "", 3306)
+  schema = schema and decode(schema)
+  if not host or not schema or not found.user then return nil end
+  return { host = host, port = port, user = found.user, password = found.password, database = given(schema) }
+end
+
+local function one_redis(text)
+  local at, db = text:match "^([^/]+)/?(%d*)$"
+  local host, port = M.split(at or "", 6379)
+  return host and { host = host, port = port, db = tonumber(db) or 0 }
+end
+
+-- Those of a Redis Cluster that are asked first.
+local function some_nodes(text)
+  for node in (text .. ","):gmatch "(.-)," do
+    if not M.split(node) then return nil end
+  end
+  return { nodes = text }
+end
+
+-- redis("redis://user:password@host:port/db") -> what redis.connect takes | nil
+function M.redis(text)
+  local kind, rest = tostring(text):match "^(redis[%a-]*)://(.*)$"
+  local read = ({ redis = one_redis, ["redis-cluster"] = some_nodes })[kind]
+  local found = read and login(rest)
+  local at = found and read(found.rest)
+  if not at then return nil end
+  at.user, at.password = given(found.user or ""), given(found.password or "")
+  return at
+end
+
+-- write("mysql", {user=, password=}, "host:port", "schema") -> URL
+function M.write(scheme, who, address, path)
+  local before = ""
+  if who.user or who.password then
+    before = ("%s:%s@"):format(encode(who.user or ""), encode(who.password or ""))
+  end
+  return ("%s://%s%s/%s"):format(scheme, before, address, encode(path))
+end
+
+return M
