@@ -1,5 +1,6 @@
 -- The endpoints that every service has: /actuator/health, /actuator/prometheus and, where allowed,
 -- /failpoints.
+local err = require "rlab.err"
 local fail = require "rlab.fail"
 local http = require "rlab.http"
 local json = require "rlab.json"
@@ -117,7 +118,8 @@ local function put_point(req)
   local expr = req.body:match "^%s*(.-)%s*$"
   local text, failure = fail.explain(expr)
   if not text then return http.problem(400, failure.message) end
-  fail.arm(req.params.name, expr)
+  local armed, refused = pcall(fail.arm, req.params.name, expr)
+  if not armed then return http.problem(400, err.is(refused) and refused.message or tostring(refused)) end
   local point = find_point(req.params.name)
   point.text = text
   return http.json(point)

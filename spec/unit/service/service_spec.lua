@@ -224,6 +224,10 @@ describe("a service", function()
     local wrong = assert(http.put(url .. "/failpoints/hello.before_reply", "kil"))
     assert.equal(400, wrong.status)
     assert.matches("did you mean", wrong.body)
+    for _, name in ipairs { "a%20b", "%ED%95%9C", ("a"):rep(5000) } do
+      local refused = assert(http.put(url .. "/failpoints/" .. name, "off"))
+      assert.same({ 400, "application/problem+json" }, { refused.status, refused.headers["content-type"] })
+    end
     local armed = json.decode(assert(http.put(url .. "/failpoints/hello.before_reply",
       "#2 return(armed)")).body)
     assert.equal("#2 return(armed)", armed.expr)
