@@ -239,7 +239,9 @@ describe("replay", function()
     local url = ("http://127.0.0.1:%d"):format(ready.port)
     local function get(path) return json.decode(must(http.get(url .. path)).body) end
     assert.equal(6, get("/dlq").total)
-    assert.equal("v4", get("/dlq/e4").records[1].value)
+    local one = get("/dlq/e4").records[1]
+    assert.equal("v4", one.value)
+    assert.equal("v4", get(("/dlq/%d%%2F%d"):format(one.partition, one.offset)).records[1].value)
     assert.equal(404, must(http.get(url .. "/dlq/nobody")).status)
     must(task.wait_until(function() return get("/replay").replayed == 1 end,
       { at_most = "60s", every = "50ms" }))

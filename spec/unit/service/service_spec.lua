@@ -138,14 +138,16 @@ describe("a service", function()
     local p <close>, url, ready = started { "--name", "h-7" }
     assert.same({ "ready", "hello", "h-7", p.pid }, { ready.say, ready.service, ready.name, ready.pid })
     assert.equal("hello bob\n", assert(http.get(url .. "/hello/bob")).body)
+    assert.equal("hello a/b%\n", assert(http.get(url .. "/hello/a%2Fb%25")).body)
+    assert.equal(404, assert(http.get(url .. "/hello/a/b")).status)
     assert.equal(404, assert(http.get(url .. "/nothing")).status)
     local refused = assert(http.post(url .. "/hello/bob", ""))
     assert.same({ 405, "GET, HEAD" }, { refused.status, refused.headers.allow })
     local health = json.decode(assert(http.get(url .. "/actuator/health")).body)
     assert.same({ "UP", "UP" }, { health.status, health.components.mood.status })
     local text = assert(http.get(url .. "/actuator/prometheus")).body
-    assert.matches("hello_greeted_total 1\n", text, 1, true)
-    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 1\n',
+    assert.matches("hello_greeted_total 2\n", text, 1, true)
+    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 2\n',
       text, 1, true)
     assert.equal(404, assert(http.get(url .. "/failpoints")).status)
     p:kill "TERM"
