@@ -250,7 +250,8 @@ describe("http", function()
     local server <close> = serve(echo, { head = "300ms", body = "300ms" })
     local function trickled(first)
       local p <close> = assert(process.spawn { cmd = { "bash", "-c", 'trap "" PIPE; \z
-        exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; (while printf x >&3; do sleep 0.05; done) 2>/dev/null & timeout 60 cat <&3; kill $!',
+        exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; \z
+        (while printf x >&3; do sleep 0.05; done) 2>/dev/null & timeout 60 cat <&3; kill $!',
         tostring(server.port), first } })
       p:wait "60s"
       return (p:output())
