@@ -1,6 +1,26 @@
 -- What the lab offers to every story, where it needs no server.
 local picture = require "rlab.lab.picture"
 local reads = require "rlab.lab.reads"
+local sampler = require "rlab.lab.sampler"
+
+describe("lab:gauge", function()
+  it("asks at every nth sample and at the last, and holds in between", function()
+    local lab = { gauges = {}, start_sampler = function(self) self.sampler = "on" end }
+    local asked = 0
+    sampler.gauge(lab, function(row)
+      asked = asked + 1
+      if asked ~= 2 then row.lag = asked end
+    end, 2)
+    local seen = {}
+    for i = 1, 6 do
+      if i == 6 then lab.sampler = nil end
+      local row = {}
+      lab.gauges[1](row)
+      seen[i] = row.lag or "none"
+    end
+    assert.are.same({ 1, 1, "none", "none", 3, 4 }, seen)
+  end)
+end)
 
 describe("lab:picture", function()
   local records = {}

@@ -363,9 +363,10 @@ local experiment = {
           "Samples a metric of a service as a series of the report.",
           params = { "service: service", "metric: string, as Prometheus writes it",
             'series: string, such as "reads"' } },
-        { "gauge", "lab:gauge(f)",
-          "Adds series of your own to each sample: f(row) sets fields such as row[\"lag.mine\"].",
-          params = { "f: function" } },
+        { "gauge", "lab:gauge(f [, nth])",
+          "Adds series of your own to each sample: f(row) sets fields such as row[\"lag.mine\"]. Asked for \z
+            every nth sample only, they hold until the next time.",
+          params = { "f: function", "nth: integer = 1" } },
         { "together", "lab:together([act]) -> result",
           "Waits for the arms that run beside this one (side_by_side); one of them calls act() for all. \z
             Without act the time, clock.ns().", params = { "act: function" } },
