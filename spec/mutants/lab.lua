@@ -174,7 +174,7 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     spec = "spec/unit/lab/sampler_spec.lua", it = "ends with the sample under way" },
   { id = "report-times-among-counts", mechanism = "seconds share no axis with counts",
     file = "lua/rlab/report/series.lua",
-    before = [[return unit and "time, " .. unit]],
+    before = [[return unit and "unit, " .. unit]],
     after = [[return unit and unit == "h" and "time"]],
     spec = "spec/unit/run/report_spec.lua", it = "gives times a scale of their own" },
   { id = "operation-unknown-is-fail", mechanism = "what nobody knows is no failure",

@@ -19,12 +19,13 @@ local KINDS = {
   reads = { order = 13, label = "database reads", family = "count" },
 }
 local OTHER = { order = 20, family = "count" }
-local FAMILIES = { offset = 1, count = 2 } -- then times
+local FAMILIES = { offset = 1, count = 2 } -- then what has a unit
 
--- What is measured in seconds or milliseconds says so in its prefix, and shares no axis with anything else.
-local function time_of(prefix)
-  local unit = prefix:match "^seconds$" or prefix:match ", (m?s)$"
-  return unit and "time, " .. unit
+-- What is measured in seconds, milliseconds or MiB says so in its prefix, and shares no axis with anything
+-- else.
+local function unit_of(prefix)
+  local unit = prefix:match "^seconds$" or prefix:match ", (m?s)$" or prefix:match ", (MiB)$"
+  return unit and "unit, " .. unit
 end
 
 -- parse("p0.hw") -> {prefix="p0", kind="hw"}, parse("lag.watermark") -> {prefix="", kind="lag", label="lag
@@ -42,7 +43,7 @@ function series.parse(key)
       family = KINDS[first].family }
   end
   return { key = key, prefix = prefix or "", kind = "other", label = last,
-    family = time_of(prefix or "") or OTHER.family }
+    family = unit_of(prefix or "") or OTHER.family }
 end
 
 local function info(kind)

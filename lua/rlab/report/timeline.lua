@@ -137,13 +137,13 @@ local function end_labels(panel, last, height)
   end)
 end
 
--- Panels of one kind are called by it.
-local NAMED = { lag = "lag", backlog = "backlog", unseen = "unseen", duplicates = "duplicates",
-  stale = "stale", reads = "database reads" }
+-- Panels of one kind are called by it, and by what it counts.
+local NAMED = { lag = "lag, records", backlog = "backlog, rows", unseen = "unseen, records",
+  duplicates = "applied twice, events", stale = "stale, accounts", reads = "database reads" }
 
 local function panel_name(panel, lane)
   local what = panel.family == "offset" and "offsets" or "counts"
-  if panel.family:find "^time" then return panel.prefix end
+  if panel.family:find "^unit" then return panel.prefix end
   if panel.family ~= "offset" then
     local kind = panel.series[1].kind
     for _, s in ipairs(panel.series) do kind = s.kind == kind and kind or nil end

@@ -278,6 +278,17 @@ describe("the files of a run", function()
   end)
 end)
 
+describe("the timeline's panels", function()
+  it("are called by what they count, with its unit", function()
+    local samples = { { t = 0.1, arm = "a", lag = 3, ["commit to view, ms.longest"] = 12.5,
+      ["table, MiB.size"] = 2.25 } }
+    local text = report.render({ arms = { { name = "a", class = "right" } } }, samples, {})
+    for _, name in ipairs { "lag, records", "commit to view, ms", "table, MiB" } do
+      assert.is_truthy(text:find("<em>" .. name .. "</em>", 1, true), name)
+    end
+  end)
+end)
+
 describe("the timeline's data", function()
   it("knows a series by the last or the first part of its name", function()
     assert.are.equal("LSO", series.parse("p0.lso").label)
