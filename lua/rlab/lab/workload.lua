@@ -196,20 +196,20 @@ local function message_of(topic, event, opts)
 end
 
 local function write_ledger(lab, list, state)
-  local db, rows = lab:db(), {}
+  local db, rows, accounts = lab:db(), {}, {}
   for i, e in ipairs(list) do
     rows[i] = ("(UUID_TO_BIN('%s'), '%s', %d, %d, %d, %d)"):format(e.event, e.id, e.account, e.amount,
       e.balance, e.version)
+  end
+  for id, account in pairs(state) do
+    accounts[#accounts + 1] = ("(%d, %d, %d)"):format(id, account.balance, account.version)
   end
   must(db:tx(function()
     must(db:exec(
       "INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) VALUES "
       .. table.concat(rows, ", ")))
-    for id, account in pairs(state) do
-      must(db:exec("INSERT INTO account (id, balance, version) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE \z
-        balance = VALUES(balance), version = VALUES(version)",
-        id, account.balance, account.version))
-    end
+    must(db:exec("INSERT INTO account (id, balance, version) VALUES " .. table.concat(accounts, ", ")
+      .. " ON DUPLICATE KEY UPDATE balance = VALUES(balance), version = VALUES(version)"))
   end))
 end
 
