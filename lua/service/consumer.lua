@@ -28,10 +28,11 @@ local options = {
     help = "how an event that comes again is known: only the first is right" },
   { name = "dedup_ttl", type = "duration", default = "1h", min = "1s",
     help = "how long dedup = redis remembers" },
-  { name = "cache", type = "enum", default = "none",
+  { name = "cache", type = "enum", default = "versioned",
     values = { "none", "del-before", "del-after", "lease", "versioned", "update", "delta", "tonumber",
       "two-step" },
-    help = "what is done to the account's entry; lease, versioned and update are right" },
+    help = "what is done to the account's entry in Redis; lease, versioned and update are right, none is \z
+      where nobody caches (else it stays stale for the query service's ttl)" },
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
   { name = "cache_wait", type = "duration", default = "30s", min = "0s",
     help = "how long a batch waits for a Redis that is away before its records fail" },

@@ -43,6 +43,7 @@ end
 -- spawn(name, {option = value}, {env = value}) -> Service that has said it is ready
 function M.spawn(name, options, env)
   local cmd = { fs.self_exe(), "service", name, "--port", "0", "--die-with-parent", tostring(process.self()) }
+  if name == "consumer" then options = tables.merged({ cache = "none" }, options) end
   for key, value in pairs(options or {}) do cmd[#cmd + 1] = ("--%s=%s"):format(key:gsub("_", "-"), value) end
   local child = must(process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" })
   local line = child:lines()()

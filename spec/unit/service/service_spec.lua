@@ -73,6 +73,20 @@ describe("service options", function()
     assert.is_false(resolve({}, { RLAB_FAILPOINTS = "a=kill" }).failpoints)
   end)
 
+  it("of the shipped services are right practices unless wrong ones are asked for", function()
+    local shipped = require "rlab.service"
+    for name, wanted in pairs {
+      consumer = { cache = "versioned", dedup = "processed-event", commit = "after-work",
+        transactional = true, on_deadlock = "retry", on_lock_wait = "retry", invalidate_seen = true },
+      query = { fill = "versioned", single = "lease", redis_timeout = 0.05, db_timeout = 0.2 },
+      command = { mode = "outbox", reserve = "none", fallback = "none" },
+    } do
+      local config = options.resolve(shipped.load(name), name == "consumer" and { "--topic", "t" } or {},
+        function() end)
+      for key, value in pairs(wanted) do assert.equal(value, config[key], name .. "." .. key) end
+    end
+  end)
+
   it("know the words for yes and no, and no others", function()
     for word, want in pairs { ["true"] = true, yes = true, on = true, ["1"] = true, YES = true,
       ["false"] = false, no = false, off = false, ["0"] = false, Off = false } do
