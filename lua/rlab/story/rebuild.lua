@@ -24,7 +24,13 @@ local LOAD = {
     FROM account, (SELECT 1 AS v UNION ALL SELECT 2) AS versions]],
   [[INSERT INTO account_view (account_id, balance, version, entries) SELECT id, balance, version, version
     FROM account]],
-  [[INSERT INTO processed_event (consumer, event_id) SELECT '%s', event_id FROM ledger_entry]],
+}
+
+local COPY = {
+  [[INSERT INTO account SELECT * FROM {from}.account]],
+  [[INSERT INTO ledger_entry SELECT * FROM {from}.ledger_entry]],
+  [[INSERT INTO account_view SELECT * FROM {from}.account_view]],
+  [[INSERT INTO processed_event (consumer, event_id) SELECT '{group}', event_id FROM {from}.ledger_entry]],
 }
 
 -- What an event says of its account is in its ledger row: the balance after it, at its version.
@@ -45,14 +51,28 @@ local RELEASE = {
     END]],
 }
 
--- prepare(lab, accounts): so many accounts with two entries of yesterday each, in the ledger and the view,
---   known to the consumer; then the release
-function M.prepare(lab, accounts)
-  local db = lab:db()
-  for id = 1, accounts do lab:opened(id, 2 + id % 97 + id % 89, OLD) end
-  for i, sql in ipairs(LOAD) do must(db:exec((sql:gsub("%%[ds]", i == 2 and accounts or lab:group())))) end
+-- load(lab, accounts) -> {schema, accounts}: so many accounts with two entries of yesterday each, in the
+--   ledger and the view, loaded once for all arms
+function M.load(lab, accounts)
+  for _, sql in ipairs(LOAD) do must(lab:db():exec((sql:gsub("%%d", accounts)))) end
+  lab:fact("%d accounts and %d ledger rows", accounts, OLD * accounts)
+  return { schema = lab:schema(), accounts = accounts }
+end
+
+local function copy(lab)
+  local db, from = lab:db(), lab.shared
+  for id = 1, from.accounts do lab:opened(id, 2 + id % 97 + id % 89, OLD) end
+  local names = { from = from.schema, group = lab:group() }
+  for _, sql in ipairs(COPY) do must(db:exec((sql:gsub("{(%a+)}", names)))) end
   for _, sql in ipairs(RELEASE) do must(db:exec(sql)) end
-  lab:issued("ledger rows", must(db:value "SELECT COUNT(*) FROM ledger_entry"), OLD * accounts)
+  lab:issued("ledger rows", must(db:value "SELECT COUNT(*) FROM ledger_entry"), OLD * from.accounts)
+end
+
+-- prepare(lab, {f, ...}): a copy of what was loaded, known to the arm's consumer, then the release; each f()
+--   is called meanwhile
+function M.prepare(lab, beside)
+  lab:schema()
+  lab:each({ function() copy(lab) end, table.unpack(beside) }, function(act) act() end)
 end
 
 -- ---- the job and what reads it ----
@@ -136,8 +156,8 @@ function M.effects(lab)
   return live, sent
 end
 
--- passed(lab, records) -> committed offsets by partition, when the live consumer is past all of them
-function M.passed(lab, records)
+-- Committed offsets by partition, when the live consumer is past all of the records.
+local function passed(lab, records)
   local due = {}
   for _, record in ipairs(records) do
     local p = tostring(record.partition)
@@ -150,8 +170,8 @@ function M.passed(lab, records)
   end, "10s")
 end
 
--- expired(lab, topic, records) -> low watermarks by partition, when the brokers have deleted so many
-function M.expired(lab, topic, records)
+-- Low watermarks by partition, when the brokers have deleted so many records.
+local function expired(lab, topic, records)
   local fault, low = lab:fault "retention takes records that nobody has read", {}
   lab:await("the log start behind all records", function()
     local gone = 0
@@ -166,6 +186,25 @@ function M.expired(lab, topic, records)
   fault:fired(proof.of("read", { what = "records below the log start", from = "the brokers", got = gone,
     want = records })):over()
   return low
+end
+
+-- reader(lab, topic) -> {topic, group}: a consumer of a group of its own
+function M.reader(lab, topic)
+  local own = { topic = topic, group = lab:name "rebuild" }
+  lab:service("consumer", { topic = own.topic, group = own.group, workers = 3 })
+  return own
+end
+
+-- read_all(lab, settings, records, topic, reader) -> the positions up to which what the job has sent has been
+--   read or was deleted unread: by the live consumer, or by that reader, which comes when the brokers have
+--   deleted records with old timestamps
+function M.read_all(lab, s, records, topic, own)
+  if s.to == "main" then return passed(lab, records) end
+  if s.to ~= "own" then return nil end
+  local low = s.old_timestamps and expired(lab, topic, #records)
+  own = own or M.reader(lab, topic)
+  lab:drain { topic = own.topic, group = own.group, outbox = false }
+  return low or lab:committed(own)
 end
 
 return M

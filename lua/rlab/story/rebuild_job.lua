@@ -98,6 +98,15 @@ function M.finished(lab, job)
   return done
 end
 
+-- read(jobs) -> rows that they have read, in all their chunks
+function M.read(jobs)
+  local n = 0
+  for _, job in ipairs(jobs) do
+    for _, chunk in ipairs(job:said "chunk") do n = n + chunk.rows end
+  end
+  return n
+end
+
 -- delivered(jobs) -> what was acknowledged to them: rows {id, partition, offset}
 function M.delivered(jobs)
   local list = {}

@@ -1,19 +1,48 @@
 -- Live events beside a story: deposits to some accounts in turns, written to the ledger and sent to the arm's
 -- topic, and how long they take from there to the view.
 local must = require "rlab.must"
+local mysql = require "rlab.mysql"
+local null = require "rlab.null"
 local task = require "rlab.task"
 
 local M = {}
 
--- watch_lag(lab, list): the live lag as a series of the report, and its values in the list; twice a
---   second, for many arms beside each other would ask the brokers more than they do otherwise
-function M.watch_lag(lab, list)
-  local turn = 0
+local SELDOM = 5 -- samples from one look to the next
+
+-- mark(lab) -> the time as MySQL has it
+function M.mark(lab)
+  return must(lab:db():value "SELECT CAST(NOW(6) AS CHAR)")
+end
+
+-- The longest wait of those that came into the view since the last look or are still to come; the first one
+-- that is still to come, and the last row.
+local LOOK = [[SELECT CAST(MAX(TIMESTAMPDIFF(MICROSECOND, l.created_at, COALESCE(e.at, NOW(6)))) / 1000e0 AS
+  DOUBLE) AS ms, MIN(IF(e.at IS NULL, l.id, NULL)) AS waiting, MAX(l.id) AS last, CAST(NOW(6) AS CHAR) AS now
+  FROM ledger_entry l LEFT JOIN effect_log e USING (event_id) WHERE l.id > ? AND (e.at IS NULL OR e.at > ?)]]
+
+local function some(value)
+  if value ~= null then return value end
+end
+
+local function delays(lab)
+  local db = lab:own(must(mysql.connect(lab.stack:mysql_opts { database = lab:schema() })))
+  local past, since = must(db:value "SELECT COALESCE(MAX(id), 0) FROM ledger_entry"), M.mark(lab)
+  return function()
+    local row = db:row(LOOK, past, since)
+    if not row then return nil end
+    past, since = some(row.waiting) and row.waiting - 1 or some(row.last) or past, row.now
+    return some(row.ms)
+  end
+end
+
+-- watch(lab, [lags]): the live lag, which is added to that list too, and the wait from commit to view as
+--   series of the report, looked at twice a second
+function M.watch(lab, lags)
+  local delay = delays(lab)
   lab:gauge(function(row)
-    turn = turn + 1
-    row.lag = turn % 5 == 1 and lab:lag { admin = lab.run:watcher() } or nil
-    list[#list + 1] = row.lag
-  end)
+    row.lag, row["commit to view, ms.longest"] = lab:lag { admin = lab.run:watcher() }, delay()
+    if lags then lags[#lags + 1] = row.lag end
+  end, SELDOM)
 end
 
 local Traffic = {}
@@ -81,19 +110,13 @@ function Traffic:applied(n)
   end, "10s")
 end
 
--- traffic:stop() -> ids of all that was deposited: goes on until each account has been changed once more, so
---   that no older write hides behind what overtook it
+-- traffic:stop() -> ids of all that was deposited: each account is changed once more at its end, so that no
+--   older write hides behind what overtook it
 function Traffic:stop()
-  local last = self.turn + 2 * self.accounts
-  self.lab:await("each live account to be changed again", function() return self.turn >= last end)
+  self:deposits("last", self.accounts)
   self.over = true
   self.task:join()
   return self.ids
-end
-
--- mark(lab) -> the time as MySQL has it
-function M.mark(lab)
-  return must(lab:db():value "SELECT CAST(NOW(6) AS CHAR)")
 end
 
 -- delay(lab, from, to, percent) -> ms from commit to view of live events between two marks: that percentile
