@@ -20,4 +20,9 @@ return {
     before = "DELETE FROM processed_event WHERE processed_at < NOW(6) - INTERVAL ? DAY \\z",
     after = "DELETE FROM processed_event WHERE processed_at < NOW(6) - INTERVAL ? HOUR \\z",
     run = "E-014", arms = { "chunks" }, exit = 1, check = "duplicate-effect" },
+  { id = "retention-wait-is-excused", mechanism = "an insert that waits is not excused by the machine",
+    file = "lua/rlab/story/retention.lua",
+    before = "probe.excess = math.max(probe.excess, one.ms - longest_since(probe.beside, probe.since))",
+    after = "probe.excess = math.max(probe.excess, one.ms - longest_since(probe, probe.since))",
+    run = "E-014", arms = { "drop-behind-reader" }, exit = 2, check = "longest-insert" },
 }

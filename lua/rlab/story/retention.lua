@@ -13,13 +13,50 @@ local M = {}
 local TODAY = 20454 -- 2026-01-01, the day of the lab's live events, in days since 1970
 local DAY_MS, DAYS = 86400000, 20
 local LOCK_WAIT, INTERRUPTED = 1205, 1317
+local SELDOM = 5 -- samples from one look at the table to the next
 
--- ---- the table ----
+-- ---- the rows of the last days, loaded once ----
 
 local function id_of(age, n)
   local ms = (TODAY - age) * DAY_MS + n
   return ("%08x-%04x-7000-8000-%012x"):format(ms >> 16, ms & 0xffff, n)
 end
+
+local FILL = [[INSERT INTO old_event (event_id, processed_at)
+  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d),
+  ages (age) AS (SELECT 1 UNION ALL SELECT age + 1 FROM ages WHERE age < %d)
+  SELECT UUID_TO_BIN(CONCAT(INSERT(LPAD(HEX((%d - age) * 86400000 + i), 12, '0'), 9, 0, '-'),
+  '-7000-8001-', LPAD(HEX(age * 65536 + i), 12, '0'))), NOW(6) - INTERVAL age * 24 - 12 HOUR
+  FROM ages, n ORDER BY age DESC, i]]
+
+-- One statement for all of the events: format says what stands for each.
+local function insert(db, into, list, format)
+  local values = {}
+  for i, e in ipairs(list) do values[i] = (format:gsub("{(%a+)}", e)) end
+  must(db:exec(("INSERT INTO %s VALUES %s"):format(into, table.concat(values, ", "))))
+end
+
+-- load(lab, {rows =, ages =, each =}) -> {schema, rows, old}: so many rows of the last 20 days, loaded once
+--   for all arms, and with them those of old events {id, event, account, age}, so many of each of those ages
+function M.load(lab, opts)
+  local db, schema = lab:database "CREATE TABLE old_event (event_id BINARY(16) NOT NULL PRIMARY KEY, \z
+    processed_at TIMESTAMP(6) NOT NULL)"
+  must(db:exec "SET SESSION cte_max_recursion_depth = 100000")
+  must(db:exec(FILL:format(opts.rows // DAYS, DAYS, TODAY)))
+  local list = {}
+  for _, age in ipairs(opts.ages) do
+    for i = 1, opts.each do
+      local n = age * 100 + i
+      list[#list + 1] = { id = ("age%02d-%02d"):format(age, i), event = id_of(age, n), account = n,
+        age = age }
+    end
+  end
+  insert(db, "old_event", list, "(UUID_TO_BIN('{event}'), NOW(6) - INTERVAL {age} * 24 - 12 HOUR)")
+  lab:fact("%d rows of the last %d days", opts.rows, DAYS)
+  return { schema = schema, rows = opts.rows + #list, old = list }
+end
+
+-- ---- the table ----
 
 -- The day of a row, once the table has one: by the event's id, or by the day of the story on which it is
 -- written.
@@ -37,65 +74,66 @@ local function partitions()
   return table.concat(list, ", ")
 end
 
-local function divide(lab, by)
-  local db = lab:db()
+local function divide(db)
   must(db:exec "CREATE TABLE today (day INT NOT NULL)")
   must(db:exec("INSERT INTO today VALUES (?)", TODAY))
   must(db:exec("ALTER TABLE processed_event ADD COLUMN day INT NOT NULL DEFAULT 0, DROP PRIMARY KEY, \z
     ADD PRIMARY KEY (consumer, event_id, day) PARTITION BY RANGE (day) (" .. partitions() .. ")"))
-  must(db:exec("CREATE TRIGGER day_of BEFORE INSERT ON processed_event FOR EACH ROW SET NEW.day = "
-    .. DAYS_OF[by]))
 end
 
-local FILL = [[INSERT INTO processed_event (consumer, event_id, processed_at)
-  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d),
-  ages (age) AS (SELECT 1 UNION ALL SELECT age + 1 FROM ages WHERE age < %d)
-  SELECT '%s', UUID_TO_BIN(CONCAT(INSERT(LPAD(HEX((%d - age) * 86400000 + i), 12, '0'), 9, 0, '-'),
-  '-7000-8001-', LPAD(HEX(age * 65536 + i), 12, '0'))), NOW(6) - INTERVAL age * 24 - 12 HOUR
-  FROM ages, n]]
+-- Of a row that was written on its own day.
+local OWN_DAY = ("%d - TIMESTAMPDIFF(DAY, processed_at - INTERVAL 12 HOUR, NOW(6))"):format(TODAY)
 
-local function fill(lab, rows)
-  must(lab:db():exec "SET SESSION cte_max_recursion_depth = 100000")
-  must(lab:db():exec(FILL:format(rows // DAYS, DAYS, lab:group(), TODAY)))
-end
-
--- Events that were applied so many days ago, and wait in a DLQ.
-local function apply_old(lab, ages, each)
-  local db, list = lab:db(), {}
-  for _, age in ipairs(ages) do
-    for i = 1, each do
-      local n = age * 100 + i
-      list[#list + 1] = { id = ("age%02d-%02d"):format(age, i), event = id_of(age, n), account = n,
-        age = age }
-    end
+local function fill(lab, by)
+  local columns = "event_id, processed_at"
+  local into, from = columns, columns
+  if by then
+    local day = by == "today" and OWN_DAY or DAYS_OF[by]:gsub("NEW%.", "")
+    into, from = columns .. ", day", columns .. ", " .. day
   end
-  for _, e in ipairs(list) do
-    must(db:exec("INSERT INTO ledger_entry (event_id, request_id, account_id, amount, balance, version) \z
-      VALUES (UUID_TO_BIN(?), ?, ?, 100, 100, 1)", e.event, e.id, e.account))
-    must(db:exec("INSERT INTO processed_event (consumer, event_id, processed_at) VALUES (?, UUID_TO_BIN(?), \z
-      NOW(6) - INTERVAL ? HOUR)", lab:group(), e.event, e.age * 24 - 12))
-    must(db:exec("INSERT INTO account_view (account_id, balance, version, entries) VALUES (?, 100, 1, 1)",
-      e.account))
-    must(db:exec("INSERT INTO effect_log (event_id, account_id, version, member) VALUES (UUID_TO_BIN(?), ?, \z
-      1, 'before')", e.event, e.account))
-  end
-  return list
+  must(lab:db():exec(("INSERT INTO processed_event (consumer, %s) SELECT '%s', %s FROM %s.old_event"):format(
+    into, lab:group(), from, lab.shared.schema)))
 end
 
--- prepare(lab, {rows =, ages =, each =, day = "event" | "today" | nil, index = true}) -> the old events {id,
---   event, account, age}, so many of each of those ages, applied once
-function M.prepare(lab, opts)
+-- What else is there of the old events, which were applied once.
+local function apply_old(db, list)
+  insert(db, "ledger_entry (event_id, request_id, account_id, amount, balance, version)", list,
+    "(UUID_TO_BIN('{event}'), '{id}', {account}, 100, 100, 1)")
+  insert(db, "account_view (account_id, balance, version, entries)", list, "({account}, 100, 1, 1)")
+  insert(db, "effect_log (event_id, account_id, version, member)", list,
+    "(UUID_TO_BIN('{event}'), {account}, 1, 'before')")
+end
+
+local function copy(lab, opts)
   local db = lab:db()
-  if opts.day then divide(lab, opts.day) end
-  fill(lab, opts.rows)
+  if opts.day then divide(db) end
+  fill(lab, opts.day)
   if opts.index then must(db:exec "ALTER TABLE processed_event ADD KEY by_age (processed_at)") end
-  local list = apply_old(lab, opts.ages, opts.each)
-  if opts.day == "today" then -- each was written on its own day
-    must(db:exec("UPDATE processed_event SET day = ? - TIMESTAMPDIFF(DAY, processed_at - INTERVAL 12 HOUR, \z
-      NOW(6))", TODAY))
+  apply_old(db, lab.shared.old)
+  if opts.day then
+    must(db:exec("CREATE TRIGGER day_of BEFORE INSERT ON processed_event FOR EACH ROW SET NEW.day = "
+      .. DAYS_OF[opts.day]))
   end
-  lab:issued("old rows", M.left(lab), opts.rows + #list)
-  return list
+end
+
+-- prepare(lab, {day = "event" | "today" | nil, index = true}, beside): the arm's copy of what was loaded,
+--   applied once; beside() is called meanwhile
+function M.prepare(lab, opts, beside)
+  lab:schema()
+  lab:each({ function() copy(lab, opts) end, beside }, function(act) act() end)
+  lab:issued("old rows", M.left(lab), lab.shared.rows)
+end
+
+-- kept(lab, keep) -> {old, too_old, expected}: the ids of the old events and of those whose rows a clean-up
+--   that keeps so many days takes; the old rows that it leaves
+function M.kept(lab, keep)
+  local shared = lab.shared
+  local seen = { old = {}, too_old = {}, expected = (shared.rows - #shared.old) // DAYS * keep }
+  for i, event in ipairs(shared.old) do
+    seen.old[i] = event.id
+    if event.age > keep then table.insert(seen.too_old, event.id) else seen.expected = seen.expected + 1 end
+  end
+  return seen
 end
 
 -- left(lab) -> old rows that are still there
@@ -137,34 +175,80 @@ local function connect(lab)
   return lab:own(must(mysql.connect(lab.stack:mysql_opts { database = lab:schema() })))
 end
 
+local Probe = {}
+Probe.__index = Probe
+
+-- probe:waits() -> ms that the insert under way has taken so far
+function Probe:waits()
+  return self.since and (clock.ns() - self.since) / 1e6 or 0
+end
+
+-- probe:stop(): no further insert, beside it neither
+function Probe:stop()
+  self.over, self.beside.over = true, true
+end
+
+-- The longest of its inserts that were under way since then.
+local function longest_since(probe, since)
+  local most = probe:waits()
+  for i = #probe.past, 1, -1 do
+    local one = probe.past[i]
+    if one.ended < since then break end
+    most = math.max(most, one.ms)
+  end
+  return most
+end
+
+local function note(probe, refused)
+  local one = { ms = probe:waits(), ended = clock.ns() }
+  table.insert(probe.past, one)
+  probe.longest, probe.recent = math.max(probe.longest, one.ms), math.max(probe.recent, one.ms)
+  probe.inserts, probe.refused = probe.inserts + 1, probe.refused + (refused and 1 or 0)
+  if probe.beside then
+    probe.excess = math.max(probe.excess, one.ms - longest_since(probe.beside, probe.since))
+  end
+  probe.since = nil
+end
+
 -- One row every 50 ms, and how long it took.
-local function insert_on_and_on(lab, probe, state, sql)
+local function insert_on_and_on(lab, sql, state)
+  local probe = setmetatable(state, Probe)
   local db, uuid = connect(lab), require "rlab.uuid"
   must(db:exec "SET SESSION innodb_lock_wait_timeout = 1")
   lab:background("the probe", function()
     while not probe.over do
-      state.since = clock.ns()
+      probe.since = clock.ns()
       local ok, failure = db:exec(sql, uuid.v7())
       if not ok and failure.code ~= LOCK_WAIT then error(failure, 0) end
-      state.longest, state.since = math.max(state.longest, (clock.ns() - state.since) / 1e6), nil
-      state.inserts, state.refused = state.inserts + 1, state.refused + (ok and 0 or 1)
+      note(probe, not ok)
       task.sleep "50ms"
     end
   end)
+  return probe
 end
 
--- probe(lab) -> probe {longest = ms, inserts = n, refused = n, beside() -> ms, waits() -> ms of the insert
---   under way}: writes rows of another consumer, and waits for a lock at most a second; beside: the longest
---   insert into a table that nobody cleans up, which is what the machine costs
+local function new_probe(beside)
+  return { beside = beside, past = {}, longest = 0, recent = 0, excess = 0, inserts = 0, refused = 0 }
+end
+
+-- probe(lab) -> probe {longest = ms, inserts = n, refused = n, beside = another, excess = ms}: writes rows of
+--   another consumer, and waits for a lock at most a second; beside it one writes into a table that nobody
+--   cleans up, which is what the machine costs; excess: how much longer than beside it at the same time an
+--   insert took at most
 function M.probe(lab)
-  local probe, control = { longest = 0, inserts = 0, refused = 0 }, { longest = 0, inserts = 0, refused = 0 }
-  function probe.waits() return probe.since and (clock.ns() - probe.since) / 1e6 or 0 end
-  function probe.beside() return control.longest end
   must(lab:db():exec "CREATE TABLE beside (event_id BINARY(16) PRIMARY KEY)")
-  insert_on_and_on(lab, probe, probe, "INSERT INTO processed_event (consumer, event_id) VALUES ('probe', \z
-    UUID_TO_BIN(?))")
-  insert_on_and_on(lab, probe, control, "INSERT INTO beside VALUES (UUID_TO_BIN(?))")
-  return probe
+  local beside = insert_on_and_on(lab, "INSERT INTO beside VALUES (UUID_TO_BIN(?))", new_probe())
+  return insert_on_and_on(lab, "INSERT INTO processed_event (consumer, event_id) VALUES ('probe', \z
+    UUID_TO_BIN(?))", new_probe(beside))
+end
+
+-- watch(lab, probe): the table's size and the probe's longest insert since the last look, as series of the
+--   report
+function M.watch(lab, probe)
+  lab:gauge(function(row)
+    row["table, MiB.size"], row["insert, ms.longest"] = M.size(lab), math.max(probe.recent, probe:waits())
+    probe.recent = 0
+  end, SELDOM)
 end
 
 -- reader(lab) -> reader: a transaction that has read the table and stays open; reader.close() ends it
@@ -207,7 +291,7 @@ local function chunks(lab, o, may)
   repeat
     if not may() then return end
     local done = must(db:exec("DELETE FROM processed_event WHERE processed_at < NOW(6) - INTERVAL ? DAY \z
-      ORDER BY processed_at LIMIT 500", o.keep))
+      ORDER BY processed_at LIMIT 1000", o.keep))
   until done.affected == 0
 end
 
@@ -250,7 +334,7 @@ ways["drop-waiting"] = function(lab, o, at)
   local work = task.spawn(function() must(db:exec(drop(o))) end)
   lab:await("an insert to wait behind the DROP for 900 ms more than beside it", function()
     waiting = math.max(waiting, reader.waiting())
-    return at.probe.waits() >= 900 + at.probe.beside()
+    return at.probe:waits() >= 900 + at.probe.beside.longest
   end)
   reader.close(waiting, "threads that wait for the table's metadata lock", 2)
   work:join()
