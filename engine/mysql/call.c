@@ -1,4 +1,5 @@
 /* Around every call to the server: its deadline, and what its failure means. */
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
@@ -14,10 +15,30 @@ void my_break(my_conn *conn, const char *why)
 }
 
 /* A cancel may come when its call has just ended: the socket is shut down all the same. */
-const char *my_conn_broken(my_conn *conn)
+static const char *broken_by_us(my_conn *conn)
 {
     if (!conn->broken && my_watch_cancelled(&conn->watch))
         my_break(conn, "a call was cancelled");
+    return conn->broken;
+}
+
+/* Between calls a server says nothing but that it goes: its last error, then the end. With TLS what
+ * can be read may be a session ticket, and only the end counts. */
+static bool hung_up(const my_conn *conn)
+{
+    char byte;
+    if (conn->fd < 0 || conn->cursor)
+        return false;
+    ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0)
+        return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+    return n == 0 || conn->opts.tls == MY_TLS_OFF;
+}
+
+const char *my_conn_broken(my_conn *conn)
+{
+    if (!broken_by_us(conn) && hung_up(conn))
+        my_break(conn, "the server has closed it");
     return conn->broken;
 }
 
@@ -31,7 +52,7 @@ double my_call_limit(const my_conn *conn)
 
 static rl_err *usable(my_conn *conn)
 {
-    if (!my_conn_broken(conn))
+    if (!broken_by_us(conn))
         return NULL;
     rl_err *err = err_new(RL_MYSQL, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);

@@ -7,7 +7,8 @@
  * domain RL_MYSQL with the server's or client's code and name (ER_LOCK_DEADLOCK, CR_SERVER_LOST,
  * ...), TIMEOUT and BROKEN; CANCELLED is RL_LAB. `retriable`: the same work may succeed later;
  * `abortable`: the server has rolled the whole transaction back (1213); `fatal`: this connection is
- * dead.
+ * dead, and without `retriable` the statement itself was its end (1153). The connection's collation
+ * is the server's own for utf8mb4, as in the mysql client: utf8mb4_0900_ai_ci since MySQL 8.
  * Uses: libmysqlclient's API, Oracle's or MariaDB's. Thread: one at a time; my_conn_cancel from
  * any. */
 #ifndef RL_MYSQL_CONN_H
@@ -44,7 +45,9 @@ void my_conn_free(my_conn *conn);
 
 unsigned long my_conn_id(const my_conn *conn);    /* any thread */
 const char *my_conn_version(const my_conn *conn); /* of the server; "" before the first connect */
-const char *my_conn_broken(my_conn *conn);        /* why, or NULL */
+/* Why it can no longer be used, or NULL. Between calls the socket is looked at: a server that has
+ * hung up meanwhile is known before the next statement fails. */
+const char *my_conn_broken(my_conn *conn);
 bool my_conn_in_transaction(const my_conn *conn); /* as the server's last answer said */
 const my_opts *my_conn_opts(const my_conn *conn);
 rl_err *my_conn_ping(my_conn *conn);

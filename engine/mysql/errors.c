@@ -33,6 +33,9 @@ static const code_name names[] = {
     {1062, "ER_DUP_ENTRY"},
     {1064, "ER_PARSE_ERROR"},
     {1065, "ER_EMPTY_QUERY"},
+    {1077, "ER_NORMAL_SHUTDOWN"},
+    {1079, "ER_SHUTDOWN_COMPLETE"},
+    {1080, "ER_FORCING_CLOSE"},
     {1091, "ER_CANT_DROP_FIELD_OR_KEY"},
     {1094, "ER_NO_SUCH_THREAD"},
     {1099, "ER_TABLE_NOT_LOCKED_FOR_WRITE"},
@@ -44,13 +47,17 @@ static const code_name names[] = {
     {1142, "ER_TABLEACCESS_DENIED_ERROR"},
     {1146, "ER_NO_SUCH_TABLE"},
     {1149, "ER_SYNTAX_ERROR"},
+    {1152, "ER_ABORTING_CONNECTION"},
     {1153, "ER_NET_PACKET_TOO_LARGE"},
+    {1156, "ER_NET_PACKETS_OUT_OF_ORDER"},
+    {1157, "ER_NET_UNCOMPRESS_ERROR"},
     {1158, "ER_NET_READ_ERROR"},
     {1159, "ER_NET_READ_INTERRUPTED"},
     {1160, "ER_NET_ERROR_ON_WRITE"},
     {1161, "ER_NET_WRITE_INTERRUPTED"},
     {1180, "ER_ERROR_DURING_COMMIT"},
     {1181, "ER_ERROR_DURING_ROLLBACK"},
+    {1184, "ER_NEW_ABORTING_CONNECTION"},
     {1203, "ER_TOO_MANY_USER_CONNECTIONS"},
     {1205, "ER_LOCK_WAIT_TIMEOUT"},
     {1213, "ER_LOCK_DEADLOCK"},
@@ -135,10 +142,18 @@ bool my_code_is_lost(int code)
 {
     switch (code) {
     case 1053: /* the server is shutting down */
+    case 1077:
+    case 1079:
+    case 1080: /* and closes what is left */
+    case 1152:
+    case 1153: /* the rest of the packet is not read: the server hangs up */
+    case 1156:
+    case 1157:
     case 1158:
     case 1159:
     case 1160:
     case 1161:
+    case 1184:
     case 2006:
     case 2013:
     case 2014: /* whatever comes next would be misread */

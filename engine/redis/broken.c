@@ -14,7 +14,7 @@ void redisc_cancel(redisc_conn *conn)
 }
 
 /* A cancel may come when its call has just ended: the socket is shut down all the same. */
-const char *redisc_broken(redisc_conn *conn)
+static const char *broken_by_us(redisc_conn *conn)
 {
     pthread_mutex_lock(&conn->lock);
     bool cancelled = conn->cancelled;
@@ -24,9 +24,18 @@ const char *redisc_broken(redisc_conn *conn)
     return conn->broken;
 }
 
+const char *redisc_broken(redisc_conn *conn)
+{
+    if (!broken_by_us(conn) && redisc_hung_up(conn)) {
+        conn->broken = mem_strdup("the server has closed it");
+        redisc_hang_up(conn);
+    }
+    return conn->broken;
+}
+
 rl_err *redisc_usable(redisc_conn *conn)
 {
-    if (!redisc_broken(conn))
+    if (!broken_by_us(conn))
         return NULL;
     rl_err *err = err_new(RL_REDIS, 0, "BROKEN",
                           "the connection is broken (%s); reconnect() mends it", conn->broken);

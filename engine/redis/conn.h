@@ -39,7 +39,8 @@ void redisc_free(redisc_conn *conn);
 int redisc_resp(const redisc_conn *conn);
 /* Why RESP2 is spoken though 3 was asked for, or NULL. */
 const char *redisc_fallback(const redisc_conn *conn);
-const char *redisc_broken(redisc_conn *conn); /* why, or NULL */
+/* Why it can no longer be used, or NULL; between calls the socket is looked at. */
+const char *redisc_broken(redisc_conn *conn);
 void redisc_set_timeout(redisc_conn *conn, double seconds);
 
 /* One command. *reply is the caller's (freeReplyObject) and never an error: those come back as

@@ -53,7 +53,8 @@ void redisc_hang_up(redisc_conn *conn)
 bool redisc_hung_up(const redisc_conn *conn)
 {
     char byte;
-    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 /* 0 or errno. A cancel shuts the socket down, which ends the poll. */

@@ -327,12 +327,14 @@ static bool is_conflict(const rl_err *err)
            (err->code == DEADLOCK || err->code == LOCK_WAIT || err->code == NOWAIT);
 }
 
-/* What no other record would survive either: the server or the schema, not this batch. */
+/* What no other record would survive either: the server or the schema, not this batch. A connection
+ * that the batch itself ended (1153) is none of them. */
 static bool mysql_is_out(const rl_err *err)
 {
     if (err->domain != RL_MYSQL)
         return err_is(err, RL_LAB, "CANCELLED");
-    return err->fatal || err->blame == ERR_OF_SERVER || err->blame == ERR_OF_PLACE;
+    return (err->fatal && err->retriable) || err->blame == ERR_OF_SERVER ||
+           err->blame == ERR_OF_PLACE;
 }
 
 static void roll_back(consume_worker *w)

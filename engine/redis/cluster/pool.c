@@ -53,7 +53,7 @@ static rl_err *take(redisc_cluster *cluster, cluster_node *node, rl_deadline dea
 
 static rl_err *make_whole(const redisc_cluster *cluster, redisc_conn *conn)
 {
-    if (!redisc_broken(conn) && !redisc_hung_up(conn))
+    if (!redisc_broken(conn))
         return NULL;
     rl_err *err = redisc_connect(conn);
     if (err || !cluster->opts.replicas)

@@ -222,6 +222,19 @@ static void falls_back_to_resp2_and_says_so(void **state)
     server_stop(&s);
 }
 
+static void a_server_that_hung_up_is_known_before_the_next_call(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 5);
+    server_stop(&s);
+    assert_string_equal(redisc_broken(conn), "the server has closed it");
+    redisReply *r;
+    expect_err(redisc_callf(conn, &r, "PING"), "BROKEN");
+    redisc_free(conn);
+}
+
 static void wrong_password_is_no_fallback(void **state)
 {
     (void)state;
@@ -419,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_survive_cutting),
         cmocka_unit_test(falls_back_to_resp2_and_says_so),
+        cmocka_unit_test(a_server_that_hung_up_is_known_before_the_next_call),
         cmocka_unit_test(wrong_password_is_no_fallback),
         cmocka_unit_test(late_replies_are_never_taken),
         cmocka_unit_test(strays_break_the_connection),
