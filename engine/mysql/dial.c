@@ -63,6 +63,10 @@ static void set_timeouts(MYSQL *mysql, const my_opts *opts)
         mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &write_s);
 }
 
+/* The library asks for the oldest collation of utf8mb4 (general_ci, in which all emoji are equal and
+ * sharp s is not ss); the server has one of its own. */
+static const char own_collation[] = "SET NAMES utf8mb4";
+
 static MYSQL *dial_prepare(const my_opts *opts)
 {
     unsigned no = 0, protocol = opts->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
@@ -72,6 +76,7 @@ static MYSQL *dial_prepare(const my_opts *opts)
     set_timeouts(mysql, opts);
     set_tls(mysql, opts);
     mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    mysql_options(mysql, MYSQL_INIT_COMMAND, own_collation);
     mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no);
     mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
     mysql_options4(mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "rlab");
