@@ -141,7 +141,8 @@ static bool put(my_binds *binds, int col, my_result *result, my_value *cell)
         my_put_uint(result, cell, (uint64_t)s->i);
         return true;
     case MY_FORM_FLOAT:
-        *cell = (my_value){.kind = MY_DOUBLE, .d = my_float_value(s->f)};
+        *cell =
+            (my_value){.kind = MY_DOUBLE, .d = my_float_value(s->f, binds->fields[col].decimals)};
         return true;
     case MY_FORM_DOUBLE:
         *cell = (my_value){.kind = MY_DOUBLE, .d = s->d};

@@ -111,7 +111,8 @@ void my_put_uint(my_result *result, my_value *cell, uint64_t value);
 void my_put_bits(my_result *result, my_value *cell, const char *bytes, size_t len);
 void my_put_time(my_result *result, my_value *cell, const MYSQL_FIELD *field,
                  const MYSQL_TIME *time);
-double my_float_value(float f); /* the double that reads like the float: 0.1f -> 0.1 */
+/* A FLOAT as the server writes it in text: six digits, or as many decimals as the column has. */
+double my_float_value(float f, unsigned decimals);
 
 /* Rows of a prepared statement (fetch.c). */
 typedef struct my_binds my_binds;

@@ -3,9 +3,10 @@
  * Offers: my_query (all rows in memory), my_cursor (rows in chunks while the server still sends;
  * one a connection) and the values both speak. With parameters a statement goes as a server-side
  * prepared statement, kept in a small per-connection cache; without, as text. Both give the same
- * values: integers up to 64 bits (BIT and YEAR too), FLOAT and DOUBLE as double, everything else as
- * bytes: DECIMAL exact, dates and times as MySQL writes them ("2026-01-02 03:04:05.678"), an
- * unsigned integer beyond 2^63-1 in decimal digits, JSON as text, BLOBs as they are.
+ * values: integers up to 64 bits (BIT and YEAR too), FLOAT and DOUBLE as double (of a FLOAT the six
+ * digits that the server writes in text), everything else as bytes: DECIMAL exact, dates and times as
+ * MySQL writes them ("2026-01-02 03:04:05.678"), an unsigned integer beyond 2^63-1 in decimal
+ * digits, JSON as text, BLOBs as they are.
  * Uses: mysql/conn. Thread: the connection's. */
 #ifndef RL_MYSQL_QUERY_H
 #define RL_MYSQL_QUERY_H
@@ -40,6 +41,7 @@ typedef struct my_cmd {
 typedef struct my_result {
     int ncols; /* 0: the statement gave no rows */
     char **columns;
+    bool twins;      /* a name is there more than once: only positions tell such columns apart */
     my_value *cells; /* nrows * ncols */
     size_t nrows, cap;
     rl_buf bytes;

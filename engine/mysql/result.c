@@ -1,10 +1,13 @@
 #include <errno.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "mysql/internal.h"
+
+enum { NOT_FIXED = 31 }; /* decimals of a column without a number of them */
 
 my_form my_form_of(const MYSQL_FIELD *field)
 {
@@ -33,6 +36,22 @@ my_form my_form_of(const MYSQL_FIELD *field)
     }
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has_twins(char *const *columns, int ncols)
+{
+    bool found = false;
+    char **sorted = (char **)mem_dup(columns, ((size_t)ncols + 1) * sizeof *sorted);
+    qsort(sorted, (size_t)ncols, sizeof *sorted, by_name);
+    for (int i = 1; i < ncols && !found; i++)
+        found = strcmp(sorted[i - 1], sorted[i]) == 0;
+    free(sorted);
+    return found;
+}
+
 my_result *my_result_new(const MYSQL_FIELD *fields, int ncols)
 {
     my_result *result = mem_zero(sizeof *result);
@@ -40,6 +59,7 @@ my_result *my_result_new(const MYSQL_FIELD *fields, int ncols)
     result->columns = mem_zero(((size_t)ncols + 1) * sizeof *result->columns);
     for (int i = 0; i < ncols; i++)
         result->columns[i] = mem_strdup(fields[i].name);
+    result->twins = has_twins(result->columns, ncols);
     return result;
 }
 
@@ -155,13 +175,11 @@ void my_put_time(my_result *result, my_value *cell, const MYSQL_FIELD *field, co
     my_put_bytes(result, cell, text, (size_t)n);
 }
 
-double my_float_value(float f)
+double my_float_value(float f, unsigned decimals)
 {
-    char text[40];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)f);
-        if (!(strtof(text, NULL) < f) && !(strtof(text, NULL) > f))
-            break;
-    }
+    char text[80]; /* FLT_MAX has 39 digits before its point */
+    bool fixed = decimals < NOT_FIXED;
+    snprintf(text, sizeof text, fixed ? "%.*f" : "%.*g", fixed ? (int)decimals : FLT_DIG,
+             (double)f);
     return strtod(text, NULL);
 }

@@ -43,8 +43,10 @@ end
 -- db:value(sql, ...) -> the first column of the first row | nil when there is none | nil, err
 function Db:value(sql, ...)
   local rows, failure = self:query(sql, ...)
-  if not rows then return nil, failure end
-  return rows[1] and rows[1][rows.columns[1]]
+  local first = rows and rows[1]
+  if not first then return nil, failure end
+  if first[1] ~= nil then return first[1] end -- a name is there twice: its last column has it
+  return first[rows.columns[1]]
 end
 
 -- ---- prepared statements ----

@@ -103,6 +103,10 @@ void mysql_push_row(lua_State *L, const my_result *result, size_t row, int colum
         my_value v = my_cell(result, row, i);
         lua_rawgeti(L, columns, i + 1);
         mysql_push_value(L, &v);
+        if (result->twins) {
+            lua_pushvalue(L, -1);
+            lua_rawseti(L, top + 1, i + 1);
+        }
         lua_rawset(L, -3);
     }
     rl_assert(lua_gettop(L) == top + 1);

@@ -1,8 +1,9 @@
 /* Lua values as MySQL parameters, MySQL rows as Lua tables.
  *
  * Offers: the conversions of rlab.mysql. Parameters: integers, floats, booleans, strings
- * (binary-safe), null; nil and tables are usage errors. Rows: tables keyed by column name (of
- * columns with equal names the last wins); NULL is the null value.
+ * (binary-safe), null; nil and tables are usage errors. Rows: tables keyed by column name; where a name
+ * is there more than once its last column wins, and all values are there by position too. NULL is
+ * the null value.
  * Uses: mysql/query. Thread: the Lua thread. */
 #ifndef RL_BIND_MYSQL_VALUES_H
 #define RL_BIND_MYSQL_VALUES_H

@@ -179,6 +179,66 @@ describe("mysql", function()
     assert.has_error(function() gone:query "SELECT 1" end)
   end)
 
+  it("reads the same FLOAT in text and in a prepared statement", function()
+    ok(db:exec "CREATE TABLE fl (id INT PRIMARY KEY, f FLOAT, g FLOAT(9,2))")
+    local random = require("rlab.rng").new(7)
+    local list = { 16777217, 3.4028235e38, 1.17549435e-38, 0.1, -0.1, 1234567.5, 0, 2.5 }
+    for _ = 1, 200 do list[#list + 1] = (random:float() - 0.5) * 10.0 ^ random:int(-20, 20) end
+    for i, f in ipairs(list) do
+      ok(db:exec("INSERT INTO fl VALUES (?, ?, ?)", i, f, math.fmod(f, 1000000)))
+    end
+    local text, binary = ok(db:query "SELECT * FROM fl ORDER BY id"),
+      ok(db:query("SELECT * FROM fl WHERE id > ? ORDER BY id", 0))
+    assert.are.equal(#list, #text)
+    for i = 1, #list do
+      assert.are.equal(text[i].f, binary[i].f)
+      assert.are.equal(text[i].g, binary[i].g)
+    end
+    assert.are.equal(16777200, text[1].f)
+    assert.are.equal(16777216, ok(db:value "SELECT f + 0e0 FROM fl WHERE id = 1"))
+  end)
+
+  it("compares texts as the server does on its own", function()
+    for _, connection in ipairs { db, server.connect { found_rows = true } } do
+      assert.are.equal("utf8mb4_0900_ai_ci", connection:value "SELECT @@collation_connection")
+      assert.are.equal(0, connection:value "SELECT '🎩' = '💥'")
+      assert.are.equal(1, connection:value "SELECT 'ß' = 'ss'")
+      assert.are.equal(0, connection:value("SELECT ? = ?", "🎩", "💥"))
+      ok(connection:reconnect())
+      assert.are.equal(1, connection:value("SELECT ? = ?", "ß", "ss"))
+    end
+  end)
+
+  it("gives columns of one name by their positions", function()
+    local text = "SELECT x.id, y.id, 3 AS n FROM (SELECT 1 AS id) x JOIN (SELECT 2 AS id) y"
+    for _, call in ipairs { { text }, { text .. " WHERE x.id = ?", 1 } } do
+      local rows = ok(db:query(table.unpack(call)))
+      assert.are.same({ "id", "id", "n" }, rows.columns)
+      assert.are.same({ 1, 2, 3, id = 2, n = 3 }, rows[1])
+      assert.are.equal(1, ok(db:value(table.unpack(call))))
+      for row in db:rows(table.unpack(call)) do assert.are.same({ 1, 2, 3, id = 2, n = 3 }, row) end
+    end
+    assert.are.same({ id = 1, n = 3 }, ok(db:row "SELECT 1 AS id, 3 AS n"))
+  end)
+
+  it("knows a connection that the server has closed, and a pool mends it", function()
+    local pool <close> = mysql.pool(server.options { size = 1 })
+    local whole = ok(db:value "SELECT @@max_allowed_packet")
+    local function break_it(tx)
+      local none, failure = tx:query("SELECT LENGTH(?)", ("x"):rep(whole + 1))
+      assert.is_nil(none)
+      assert.is_true(failure.fatal and not failure.retriable, tostring(failure))
+      assert.is_string(tx:broken())
+      return true
+    end
+    ok(pool:with(break_it))
+    assert.are.equal(1, ok(pool:query "SELECT 1 AS n")[1].n)
+    local id = ok(pool:with(function(one) return one:id() end))
+    ok(db:kill(id, { connection = true }))
+    ok(task.wait_until(function() return pool.idle[1]:broken() end, { at_most = "60s" }))
+    assert.are.equal(2, ok(pool:query "SELECT 2 AS n")[1].n)
+  end)
+
   it("says why nobody can log in", function()
     local _, failure = mysql.connect { host = "127.0.0.1", port = 1 }
     assert.are.equal("CR_CONNECTION_ERROR", failure.name:gsub("CR_CONN_HOST_ERROR", "CR_CONNECTION_ERROR"))

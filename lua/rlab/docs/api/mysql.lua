@@ -1,14 +1,17 @@
 -- rlab.mysql for help(), completion and docs/api.md.
-local rows_doc = "rows: a list of tables keyed by column name, with rows.columns, rows.affected, \z
-  rows.insert_id, rows.warnings and, after a CALL, rows.more"
+local rows_doc = "rows: a list of tables keyed by column name (where names repeat, by position too: \z
+  row[1], row[2]), with rows.columns, rows.affected, rows.insert_id, rows.warnings and, after a CALL, \z
+  rows.more"
 local parameters = "...: any, values for the ? marks: numbers, strings (binary-safe), booleans, null"
 return {
   module = "mysql", kind = "module",
   doc = "MySQL. With parameters a statement is prepared on the server, without it goes as text; both give \z
     the same values: integers stay integers (an unsigned one beyond 2^63-1 is a string of digits), BIT \z
-    and YEAR are integers, FLOAT and DOUBLE floats, NULL is null, all else strings: DECIMAL exact, dates \z
-    and times as MySQL writes them, JSON as text, BLOBs as they are. After a timeout, a cancel or a lost \z
-    connection a handle is broken until reconnect(); nothing reconnects by itself.",
+    and YEAR are integers, FLOAT and DOUBLE floats (a FLOAT with the six digits that MySQL writes of it; \z
+    f + 0e0 has them all), NULL is null, all else strings: DECIMAL exact, dates and times as MySQL writes \z
+    them, JSON as text, BLOBs as they are. Texts are compared by the server's own collation for utf8mb4 \z
+    (utf8mb4_0900_ai_ci), as in the mysql client. After a timeout, a cancel or a lost connection a handle \z
+    is broken until reconnect(); nothing but a pool reconnects by itself.",
   functions = {
     { "connect", "mysql.connect{host =, port =, user =, password =, database =, ...} -> db | nil, err",
       "Logs in.",
@@ -74,7 +77,9 @@ return {
         { "ping", "db:ping() -> true | nil, err", "Asks whether the server answers." },
         { "version", "db:version() -> string", "The server's version." },
         { "in_transaction", "db:in_transaction() -> boolean", "As the server's last answer said." },
-        { "broken", "db:broken() -> why | nil", "Why this connection can no longer be used." },
+        { "broken", "db:broken() -> why | nil",
+          "Why this connection can no longer be used, also where the server has closed it since the last \z
+            call." },
         { "reconnect", "db:reconnect() -> db | nil, err",
           "A new login with the same options; mends a broken connection." },
         { "is_open", "db:is_open() -> boolean", "False after close(); does not wait." },

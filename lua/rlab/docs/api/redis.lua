@@ -62,7 +62,9 @@ return {
           "For the commands from now on, such as a long BLPOP.",
           params = { "duration: duration, 0 waits for ever" } },
         { "resp", "r:resp() -> 3 | 2, why", "What is spoken, and why it is RESP2 though 3 was asked for." },
-        { "broken", "r:broken() -> why | nil", "Why this connection can no longer be used." },
+        { "broken", "r:broken() -> why | nil",
+          "Why this connection can no longer be used, also where the server has closed it since the last \z
+            call." },
         { "reconnect", "r:reconnect() -> r | nil, err",
           "A new connection with the same options; mends a broken one." },
         { "close", "r:close()", "Ends it, and what runs on it." },

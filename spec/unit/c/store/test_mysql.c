@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +32,9 @@ static void errors_have_names_and_kinds(void **state)
         {2048, "CR_2048", false, false, false},
         {1005, "ER_CANT_CREATE_TABLE", false, false, false},
         {4031, "ER_CLIENT_INTERACTION_TIMEOUT", true, false, true},
+        {1153, "ER_NET_PACKET_TOO_LARGE", false, false, true}, /* the server hangs up */
+        {2020, "CR_NET_PACKET_TOO_LARGE", false, false, true},
+        {1184, "ER_NEW_ABORTING_CONNECTION", true, false, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rl_err *err = my_code_err(cases[i].code, "text");
@@ -89,14 +93,41 @@ static void what_errors_mean_goes_by_names_of_mysql(void **state)
     assert_true(each_meaning(RL_MYSQL, mysql_knows) > 35);
 }
 
-static void floats_read_as_they_were_written(void **state)
+/* What the server sends of the same column in text. */
+static void floats_are_those_of_the_text_protocol(void **state)
 {
     (void)state;
-    assert_memory_equal(&(double){my_float_value(0.1f)}, &(double){0.1}, sizeof(double));
-    assert_memory_equal(&(double){my_float_value(16777216.0f)}, &(double){16777216.0},
-                        sizeof(double));
-    assert_memory_equal(&(double){my_float_value(3.4028235e38f)}, &(double){3.4028235e38},
-                        sizeof(double));
+    static const struct {
+        float f;
+        unsigned decimals;
+        const char *text;
+    } cases[] = {
+        {0.1f, 31, "0.1"},
+        {16777216.0f, 31, "16777200"},
+        {3.4028235e38f, 31, "3.40282e38"},
+        {1234567.0f, 31, "1234570"},
+        {-0.00123456f, 31, "-0.00123456"},
+        {2.5f, 0, "2"},
+        {1234567.5f, 2, "1234567.50"},
+        {0.1f, 3, "0.100"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_memory_equal(&(double){my_float_value(cases[i].f, cases[i].decimals)},
+                            &(double){strtod(cases[i].text, NULL)}, sizeof(double));
+}
+
+static void columns_of_one_name_are_noticed(void **state)
+{
+    (void)state;
+    MYSQL_FIELD apart[] = {{.name = "id"}, {.name = "ID"}, {.name = "i"}, {.name = ""}};
+    MYSQL_FIELD twins[] = {{.name = "id"}, {.name = "v"}, {.name = "id"}};
+    my_result *one = my_result_new(apart, 4), *other = my_result_new(twins, 3);
+    my_result *none = my_result_new(apart, 0);
+    assert_false(one->twins || none->twins);
+    assert_true(other->twins);
+    my_result_free(one);
+    my_result_free(other);
+    my_result_free(none);
 }
 
 static my_result *one_cell(my_value **cell)
@@ -249,18 +280,73 @@ static void a_cancel_holds_for_a_socket_that_comes_later(void **state)
     pair_close(&p);
 }
 
+/* A connection that stands, as far as anybody can see. */
+static my_conn *conn_on(const pair *p, my_tls tls)
+{
+    my_conn *conn = my_conn_new(&(my_opts){.tls = tls});
+    free(conn->broken);
+    conn->broken = NULL;
+    conn->fd = p->ours;
+    assert_null(my_conn_broken(conn));
+    return conn;
+}
+
+static void conn_off(my_conn *conn)
+{
+    conn->fd = -1;
+    my_conn_free(conn);
+}
+
+static void a_server_that_hung_up_is_known_before_the_next_call(void **state)
+{
+    (void)state;
+    pair p;
+    pair_open(&p);
+    my_conn *conn = conn_on(&p, MY_TLS_OFF);
+    shutdown(p.theirs, SHUT_RDWR);
+    assert_string_equal(my_conn_broken(conn), "the server has closed it");
+    rl_err *err = my_conn_ping(conn);
+    assert_true(err_is(err, RL_MYSQL, "BROKEN") && err->fatal && err->retriable);
+    assert_string_equal(
+        err->msg, "the connection is broken (the server has closed it); reconnect() mends it");
+    err_free(err);
+    conn_off(conn);
+    pair_close(&p);
+}
+
+static void a_server_that_speaks_unasked_is_going(void **state)
+{
+    (void)state;
+    pair p;
+    pair_open(&p);
+    my_conn *plain = conn_on(&p, MY_TLS_OFF), *safe = conn_on(&p, MY_TLS_ON);
+    assert_int_equal(send(p.theirs, "x", 1, 0), 1);
+    assert_null(my_conn_broken(safe)); /* a session ticket */
+    my_cursor cursor = {.conn = plain};
+    plain->cursor = &cursor; /* rows that nobody has read yet */
+    assert_null(my_conn_broken(plain));
+    plain->cursor = NULL;
+    assert_non_null(my_conn_broken(plain));
+    conn_off(plain);
+    conn_off(safe);
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_kinds),
         cmocka_unit_test(every_name_can_be_found),
         cmocka_unit_test(what_errors_mean_goes_by_names_of_mysql),
-        cmocka_unit_test(floats_read_as_they_were_written),
+        cmocka_unit_test(floats_are_those_of_the_text_protocol),
+        cmocka_unit_test(columns_of_one_name_are_noticed),
         cmocka_unit_test(integers_beyond_63_bits_are_digits),
         cmocka_unit_test(times_are_written_like_the_server),
         cmocka_unit_test(a_deadline_ends_a_blocked_read),
         cmocka_unit_test(a_disarmed_deadline_does_nothing),
         cmocka_unit_test(a_cancel_holds_for_a_socket_that_comes_later),
+        cmocka_unit_test(a_server_that_hung_up_is_known_before_the_next_call),
+        cmocka_unit_test(a_server_that_speaks_unasked_is_going),
     };
     return cmocka_run_group_tests_name("mysql", tests, NULL, NULL);
 }
