@@ -108,10 +108,21 @@ local function names_of(rows)
   return names
 end
 
+-- The columns of what MySQL sent: by name, or by position where a name is there more than once.
+local function columns_sent(names)
+  local seen, twins, columns = {}, false, {}
+  for i, name in ipairs(names) do
+    twins, seen[name] = twins or seen[name] ~= nil, true
+    columns[i] = { name = name, key = name }
+  end
+  for i in ipairs(twins and columns or {}) do columns[i].key = i end
+  return columns
+end
+
 --- rows (records) as a grid; `columns` as for term.grid, or nil for all fields
 function M.grid(rows, columns, opts)
   opts = opts or {}
-  columns = columns or rows.columns or names_of(rows)
+  columns = columns or rows.columns and columns_sent(rows.columns) or names_of(rows)
   local described = {}
   for i, c in ipairs(columns) do
     if type(c) ~= "table" then c = { name = tostring(c), key = c } end
@@ -120,6 +131,18 @@ function M.grid(rows, columns, opts)
   if #rows == 0 then return dim "(no rows)" end
   return term.grid(described, rows,
     { max_rows = opts.max_rows or MAX_ROWS, width = opts.width, indent = opts.indent })
+end
+
+-- One grid for each set of rows that a statement brought.
+local function sets_text(rows)
+  local texts = { M.grid(rows) }
+  for _, set in ipairs(rows.more or {}) do texts[#texts + 1] = M.grid(set) end
+  return table.concat(texts, "\n\n")
+end
+
+--- what MySQL sent, of one result set or several: tostring draws it, its rows stay readable for scripts
+function M.answer(rows)
+  return setmetatable(rows, { __tostring = sets_text, __name = "listing" })
 end
 
 local function key_text(k)
@@ -234,7 +257,8 @@ function M.value(value)
   if type(value) == "table" then
     local meta = getmetatable(value)
     if meta and meta.__tostring then return tostring(value) end
-    if value.columns or is_records(value) then return M.grid(value) end
+    if value.columns then return sets_text(value) end
+    if is_records(value) then return M.grid(value) end
   end
   return pretty(value, 0, {})
 end

@@ -65,7 +65,9 @@ return {
       "Open transactions, how long they are open, and which partitions' LSO they hold back.",
       params = { "all: boolean = false, ended ones too" }, example = "txns()" },
     { "sql", "sql(statement, ...) -> rows | { affected, insert_id } | nil, err",
-      "Runs one statement on MySQL; ? in the text takes the further arguments.",
+      "Runs one statement on MySQL; ? in the text takes the further arguments. What comes back is what the \z
+        server sends: rows of a CALL, a CHECK TABLE or behind a comment too (further sets in rows.more), \z
+        else counts. A connection that died meanwhile is made anew first; nothing is sent twice.",
       params = { "statement: string, the SQL text", "...: any, values for the ?s" },
       errors = "mysql errors by name; NULL comes back as null",
       example = 'sql "select * from app.account limit 5"\nsql("select ? + 1", 41)' },
