@@ -437,9 +437,7 @@ static int64_t lag_of(const flow_consume *consume, const consume_part *part, int
         rd_kafka_get_watermark_offsets(kafka_consumer_rk(consume->consumer), part->topic,
                                        part->partition, &low, &high))
         return -1;
-    if (high < 0)
-        return -1;
-    return position < 0 ? high - low : high > position ? high - position : 0;
+    return consume_offsets_left(position, low, high);
 }
 
 static void describe_part(const flow_consume *consume, const consume_part *part,

@@ -217,7 +217,9 @@ typedef struct consume_failure {
 } consume_failure;
 rd_kafka_headers_t *consume_headers(const rd_kafka_message_t *msg, const consume_failure *failure);
 
-/* offset.c */
+/* offset.c. left: what is between a position (negative: none yet) and the end, -1 where that is not
+ * known; records below `low` were removed. */
+int64_t consume_offsets_left(int64_t position, int64_t low, int64_t high);
 void consume_offset_before(consume_worker *w, consume_part *part, const consume_item *last);
 void consume_offset_after(consume_worker *w, consume_part *part, const rd_kafka_message_t *last,
                           int64_t next);

@@ -7,6 +7,15 @@
 
 enum { COMMIT_MS = 5000, SEEK_MS = 5000, COMMIT_TRIES = 5 };
 
+/* The client does not ask for the log's begin by itself, nor for its end before the first fetch. */
+int64_t consume_offsets_left(int64_t position, int64_t low, int64_t high)
+{
+    int64_t from = position > low ? position : low;
+    if (from < 0 || high < 0)
+        return -1;
+    return high > from ? high - from : 0;
+}
+
 static rd_kafka_topic_partition_list_t *offset_list(const consume_part *part,
                                                     const rd_kafka_message_t *last, int64_t next)
 {

@@ -461,6 +461,21 @@ static void the_lowest_unfinished_and_the_highest(void **state)
     consume_track_free(&t);
 }
 
+static void what_is_left_is_no_difference_of_offsets(void **state)
+{
+    (void)state;
+    enum { UNKNOWN = RD_KAFKA_OFFSET_INVALID };
+    assert_int_equal(consume_offsets_left(4, 0, 10), 6);
+    assert_int_equal(consume_offsets_left(4, UNKNOWN, 10), 6);
+    assert_int_equal(consume_offsets_left(10, 0, 10), 0);
+    assert_int_equal(consume_offsets_left(100, 0, 10), 0);
+    assert_int_equal(consume_offsets_left(2, 10, 10), 0); /* removed meanwhile */
+    assert_int_equal(consume_offsets_left(2, 7, 10), 3);
+    assert_int_equal(consume_offsets_left(-1, 7, 10), 3);
+    assert_int_equal(consume_offsets_left(-1, UNKNOWN, 10), -1);
+    assert_int_equal(consume_offsets_left(4, 0, UNKNOWN), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +490,7 @@ int main(void)
         cmocka_unit_test(sums_are_per_account_and_in_order),
         cmocka_unit_test(a_sum_beyond_64_bits_is_refused),
         cmocka_unit_test(the_lowest_unfinished_and_the_highest),
+        cmocka_unit_test(what_is_left_is_no_difference_of_offsets),
     };
     return cmocka_run_group_tests_name("consume", tests, open_producer, close_producer);
 }
