@@ -1,6 +1,8 @@
 -- The work that the services are given: accounts, commands over HTTP with their outcomes in the history,
 -- and events written to the topic directly.
 -- The seed pins ids, accounts, amounts and the order per client.
+local clock = require "rlab.clock"
+local left_of = require("rlab.kafka.left").of
 local must = require "rlab.must"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
@@ -308,40 +310,52 @@ function M.committed(lab, opts)
   return list
 end
 
--- The partitions of a topic as list_offsets wants them, and the offset at which each begins: neither
--- changes while an arm runs.
+local FRESH_NS = 1000000000 -- where a log begins is asked for again after that: records may be removed
+
+-- The partitions of a topic as list_offsets wants them, which do not change while an arm runs.
 local function partitions_of(lab, admin, topic)
   lab.known_partitions = lab.known_partitions or {}
-  if lab.known_partitions[topic] then return lab.known_partitions[topic] end
-  local found, first, last = admin:topic(topic), {}, {}
-  for i, p in ipairs(found and found.partitions or {}) do
-    first[i], last[i] = { topic = topic, partition = p.partition, at = "earliest" },
-      { topic = topic, partition = p.partition, at = "latest" }
+  local known = lab.known_partitions[topic]
+  if known then return known end
+  local found = admin:topic(topic)
+  if not found then return nil end
+  known = { first = {}, last = {} }
+  for i, p in ipairs(found.partitions) do
+    known.first[i] = { topic = topic, partition = p.partition, at = "earliest" }
+    known.last[i] = { topic = topic, partition = p.partition, at = "latest" }
   end
-  local rows, low = found and admin:list_offsets(first), {}
+  lab.known_partitions[topic] = known
+  return known
+end
+
+-- The offset at which each partition begins | nil
+local function begins_of(admin, known)
+  if known.low and clock.ns() - known.low_ns < FRESH_NS then return known.low end
+  local asked, low, rows = clock.ns(), {}, admin:list_offsets(known.first)
   if not rows then return nil end
   for i, row in ipairs(rows) do
     if not row.offset then return nil end
     low[i] = row.offset
   end
-  lab.known_partitions[topic] = { last = last, low = low }
-  return lab.known_partitions[topic]
+  known.low, known.low_ns = low, asked
+  return low
 end
 
 -- lag{topic =, group =, offsets =, admin =} -> records up to the last stable offset that the group has not
 --   finished, by the brokers' positions; nil when one is not known at the moment
 function M.lag(lab, opts)
   opts = opts or {}
-  local admin, topic, left = opts.admin or lab.run.admin, opts.topic or lab:event_topic(), 0
+  local admin, topic, sum = opts.admin or lab.run.admin, opts.topic or lab:event_topic(), 0
   local parts = partitions_of(lab, admin, topic)
-  local ends = parts and admin:list_offsets(parts.last, { isolation = "read_committed" })
+  local low = parts and begins_of(admin, parts)
+  local ends = low and admin:list_offsets(parts.last, { isolation = "read_committed" })
   local at = ends and committed_offsets(lab, admin, topic, opts)
   if not at then return nil end
   for i, row in ipairs(ends) do
     if not row.offset then return nil end
-    left = left + math.max(0, row.offset - math.max(parts.low[i], at[row.partition] or 0))
+    sum = sum + left_of({ low = low[i], hw = row.offset }, at[row.partition]).lag
   end
-  return left
+  return sum
 end
 
 -- That count() comes to 0 is owed; who gives up says how many were left.

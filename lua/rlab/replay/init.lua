@@ -8,6 +8,7 @@ local dlq = require "rlab.dlq"
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local kafka = require "rlab.kafka"
+local left_of = require("rlab.kafka.left").of
 local null = require "rlab.null"
 local places = require "rlab.replay.places"
 local reader = require "rlab.replay.reader"
@@ -398,11 +399,11 @@ function M.lag(admin, topic, group)
   local done
   done, failure = places.committed(admin, group, topic)
   if not done then return nil, failure end
-  local left = 0
+  local sum = 0
   for _, b in ipairs(bounds) do
-    left = left + math.max(0, b.high - math.max(b.low, done[b.partition] or 0))
+    sum = sum + left_of({ low = b.low, hw = b.high }, done[b.partition]).lag
   end
-  return left
+  return sum
 end
 
 return M

@@ -1,4 +1,5 @@
 -- lab:lag: how many records a group has not finished, over all partitions, or that nobody knows.
+local task = require "rlab.task"
 local workload = require "rlab.lab.workload"
 
 -- at: what each partition holds, {low, end, committed}; false for what the brokers do not say just now.
@@ -38,6 +39,14 @@ describe("lab:lag", function()
   it("begins where the log does, and is never less than nothing", function()
     assert.equal(3, lab_of({ { 7, 10, false } }):lag())
     assert.equal(4, lab_of({ { 0, 5, 9 }, { 2, 6, 1 } }):lag())
+  end)
+
+  it("sees that records were removed meanwhile", function()
+    local at = { { 0, 10, 4 } }
+    local lab = lab_of(at)
+    assert.equal(6, lab:lag())
+    at[1][1] = 10
+    assert(task.wait_until(function() return lab:lag() == 0 end, { at_most = "20s", every = "20ms" }))
   end)
 
   it("is not known while one partition is not", function()
