@@ -16,7 +16,7 @@ local function session(handles)
     table.remove(handles[name], 1)
   end
   require("rlab.repl.words").install(s)
-  return s.words
+  return s.words, s.clients
 end
 
 local function mysql_of(rows, more)
@@ -89,5 +89,63 @@ describe("redis", function()
     assert.equal("CONNECTION_LOST", select(2, words.redis "INCR n").name)
     assert.equal(1, sent)
     assert.equal(7, words.redis "INCR n")
+  end)
+end)
+
+describe("lag", function()
+  setup(function() term.colour_mode "never" end)
+  teardown(function() term.colour_mode "auto" end)
+
+  -- at[partition] = {low, lso, hw}; committed[partition]
+  local function words_of(at, committed, consumer)
+    local rows, partitions = {}, {}
+    for p in pairs(at) do partitions[#partitions + 1] = { partition = p } end
+    for p, offset in pairs(committed) do rows[#rows + 1] = { topic = "t", partition = p, offset = offset } end
+    local admin = { group_offsets = function() return rows end,
+      group = function() return { members = {} } end,
+      topic = function() return { partitions = partitions } end,
+      offsets = function(_, _, p) return { low = at[p][1], lso = at[p][2], hw = at[p][3] } end }
+    local words, clients = session { admin = { admin } }
+    function clients.consumer() return assert(consumer, "nothing is to be read") end
+    return words
+  end
+
+  local function shown(...)
+    local list = {}
+    for i, row in ipairs(words_of(...).lag "g") do
+      list[i] = ("%d: lag %s readable %s%s"):format(row.partition, row.lag, row.readable,
+        row.note and " (" .. row.note .. ")" or "")
+    end
+    return list
+  end
+
+  -- One poll gives these records and the ends.
+  local function consumer_of(offsets, ends)
+    return setmetatable({ assign = function() return true end, poll = function()
+      local batch, i = {}, 0
+      for _, offset in ipairs(offsets) do
+        batch[#batch + 1] = { topic = "t", partition = 0, offset = offset }
+      end
+      batch[#batch + 1] = { topic = "t", partition = 0, offset = ends, eof = true }
+      return { each = function() return function()
+        i = i + 1
+        return batch[i]
+      end end }
+    end }, { __close = function() end })
+  end
+
+  it("is 0 beyond the end and where all was removed, and counts what nobody committed", function()
+    assert.same({ "0: lag 0 readable 0 (committed beyond the end, 10)",
+      "1: lag 0 readable 0 (2 to 9 were removed unread)" },
+      shown({ [0] = { 0, 10, 10 }, [1] = { 10, 10, 10 } }, { [0] = 100, [1] = 2 }))
+    assert.same({ "0: lag 0 readable 0", "1: lag 20000 readable 20000 \z
+      (nothing committed; readable: at most, by offsets)" },
+      shown({ [0] = { 0, 10, 10 }, [1] = { 0, 20000, 20000 } }, { [0] = 10 }))
+  end)
+
+  it("counts the records among the offsets", function()
+    assert.same({ "0: lag 12 readable 2" },
+      shown({ [0] = { 0, 9, 12 } }, { [0] = 0 }, consumer_of({ 3, 7 }, 9)))
+    assert.same({ "0: lag 1 readable 0" }, shown({ [0] = { 0, 9, 9 } }, { [0] = 8 }, consumer_of({}, 9)))
   end)
 end)

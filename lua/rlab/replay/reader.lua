@@ -5,6 +5,7 @@ local dlq = require "rlab.dlq"
 local kafka = require "rlab.kafka"
 local null = require "rlab.null"
 local places = require "rlab.replay.places"
+local span = require "rlab.kafka.span"
 local term = require "rlab.term"
 
 local M = {}
@@ -65,40 +66,19 @@ local function plain(record)
     story = dlq.read(record.headers) }
 end
 
-local function drain(consumer, left, visit)
-  while next(left) do
-    local batch, failure = consumer:poll(500, "200ms")
-    if not batch then return nil, failure end
-    for record in batch:each() do
-      local high = left[record.partition]
-      if record.err and not record.eof then return nil, record.err end
-      if high and not record.eof and record.offset < high then visit(record) end
-      if high and record.offset + (record.eof and 0 or 1) >= high then left[record.partition] = nil end
-    end
-  end
-  return true
-end
-
 -- each(brokers, bounds, visit[, from]) -> true | nil, err: visit(record) for all between low (or
 --   from[partition]) and high
 function M.each(brokers, bounds, visit, from)
-  local starts, left = {}, {}
-  for _, b in ipairs(bounds) do
-    local start = math.max(b.low, from and from[b.partition] or 0)
-    if start < b.high then
-      starts[#starts + 1] = { topic = b.topic, partition = b.partition, offset = start }
-      left[b.partition] = b.high
-    end
+  local spans = {}
+  for i, b in ipairs(bounds) do
+    spans[i] = { topic = b.topic, partition = b.partition,
+      from = math.max(b.low, from and from[b.partition] or 0), to = b.high }
   end
-  if #starts == 0 then return true end
   local consumer <close>, failure = kafka.consumer { brokers = brokers, group = "rlab-replay-reader",
     enable_auto_commit = false,
     enable_partition_eof = true, auto_offset_reset = "earliest" }
   if not consumer then return nil, failure end
-  local ok
-  ok, failure = consumer:assign(starts)
-  if not ok then return nil, failure end
-  return drain(consumer, left, visit)
+  return span.read(consumer, spans, visit)
 end
 
 -- list{admin =, brokers =, topic =, group =, filter =, limit =} -> rows {id, partition, offset, key, value,

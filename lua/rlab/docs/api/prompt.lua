@@ -12,7 +12,8 @@ return {
       example = 'offsets "orders"\nfor _, p in ipairs(offsets "orders") do print(p.partition, p.hw - \z
         p.lso) end' },
     { "tail", 'tail("topic" [, n | { n =, follow =, isolation =, partition = }]) -> records | nil, err',
-      "The last records of a topic over all partitions, in order of time. A value with a schema's id that \z
+      "The last records of a topic over all partitions, in order of time, however many aborted ones or \z
+        markers lie between them. A value with a schema's id that \z
         the running registry knows is shown decoded; .raw and .schema keep the bytes and the id.",
       params = { "topic: string, the topic", "n: integer = 10, how many",
         "follow: boolean = false, goes on with new records until Ctrl-C",
@@ -33,8 +34,10 @@ return {
       "The consumer groups with state, protocol and number of live members.",
       example = "groups()" },
     { "lag", 'lag "group" -> grid | nil, err',
-      "Committed offsets of a group beside LSO and HW: lag counts to the HW, readable to the LSO, which \z
-        read_committed can reach.",
+      "Where a group stands, in every partition of the topics that it has committed or its members hold. \z
+        lag: offsets up to the HW. readable: records that a read_committed reader still gets, counted, for \z
+        markers and aborted ones take offsets too (beyond 10,000 offsets it is those, and the note says \z
+        so). The note names what was removed unread, committed beyond the end, or never committed.",
       params = { "group: string, the group" }, example = 'lag "billing"\nwatch(1, \'lag "billing"\')' },
     { "seek", "seek(group, topic, where) -> grid | nil, err",
       "Moves a group's committed offsets. Refused while members are alive, since their next commit would \z

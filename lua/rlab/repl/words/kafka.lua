@@ -1,11 +1,13 @@
 -- Looking at Kafka: topics, offsets, tail, groups, lag, txns.
 local function unix_ms() return require("rlab.clock").unix_ms() end
 local err = require "rlab.err"
+local left = require "rlab.kafka.left"
 local must = require "rlab.must"
 local null = require "rlab.null"
 local out = require "rlab.repl.out"
 local registry = require "rlab.repl.words.registry"
 local show = require "rlab.repl.show"
+local span = require "rlab.kafka.span"
 local options = require "rlab.options"
 local units = require "rlab.units"
 
@@ -45,6 +47,16 @@ local OFFSETS = { "partition", "low", { name = "LSO", key = "lso" }, { name = "H
   { name = "LEO", key = "leo" }, "leader",
   "epoch", { name = "ISR", key = "isr" }, "replicas", "note" }
 
+local function topic_row(name, found, why)
+  if not found then return { topic = name, note = why.name } end
+  local row = { topic = name, partitions = #found.partitions, replicas = 0, ["in sync"] = true }
+  for _, p in ipairs(found.partitions) do
+    row.replicas = math.max(row.replicas, #p.replicas)
+    if #p.isr < #p.replicas then row["in sync"] = false end
+  end
+  return row
+end
+
 local function topic_rows(admin, pattern)
   local names, failure = admin:topics()
   if not names then return nil, failure end
@@ -52,37 +64,9 @@ local function topic_rows(admin, pattern)
   table.sort(names)
   for _, name in ipairs(names) do
     local wanted = pattern and name:find(pattern) or not pattern and not name:find "^__"
-    local found = wanted and admin:topic(name)
-    if found then
-      local row = { topic = name, partitions = #found.partitions, replicas = 0, ["in sync"] = true }
-      for _, p in ipairs(found.partitions) do
-        row.replicas = math.max(row.replicas, #p.replicas)
-        if #p.isr < #p.replicas then row["in sync"] = false end
-      end
-      rows[#rows + 1] = row
-    end
+    if wanted then rows[#rows + 1] = topic_row(name, admin:topic(name)) end
   end
   return rows
-end
-
--- reads until every partition said that its end is reached
-local function read_to_end(consumer, partitions)
-  local open, list = #partitions, {}
-  local deadline = require("rlab.clock").ns() + 10 * 1000000000
-  while open > 0 and require("rlab.clock").ns() < deadline do
-    local batch = must(consumer:poll(500, "100ms"))
-    for i = 1, #batch do
-      local r = batch[i]
-      if r.eof then
-        open = open - 1
-      elseif not r.err then
-        list[#list + 1] = { topic = r.topic, partition = r.partition, offset = r.offset,
-          timestamp = r.timestamp,
-          key = r.key, value = r.value, headers = r.headers }
-      end
-    end
-  end
-  return list
 end
 
 local function by_time(a, b)
@@ -121,40 +105,67 @@ local TAIL_KEYS = { "n", "follow", "isolation", "partition" }
 
 local function tail_options(opts)
   if type(opts) == "number" then opts = { n = opts } end
-  return (options.check("tail", opts, TAIL_KEYS, 4))
+  opts = options.check("tail", opts, TAIL_KEYS, 4)
+  if opts.n ~= nil and not number(math.tointeger(opts.n)) then
+    error("tail: n is a number of records, 0 or more", 4)
+  end
+  return opts
 end
 
-local function end_of(at, isolation)
-  return isolation == "read_uncommitted" and at.hw or at.lso or at.hw
+local PATIENCE = "10s"
+
+-- Where each partition is read: {topic, partition, low, stop}, up to what that isolation can reach now.
+local function reach_of(admin, topic, isolation, only)
+  local rows, failure = positions(admin, topic)
+  if not rows then return nil, failure end
+  local list = {}
+  for _, row in ipairs(rows) do
+    local stop = isolation == "read_uncommitted" and row.hw or row.lso or row.hw
+    if stop and (not only or only == row.partition) then
+      list[#list + 1] = { topic = topic, partition = row.partition, low = row.low or 0, stop = stop }
+    end
+  end
+  if #list > 0 then return list end
+  return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER",
+    message = ("no partition of %s can be read now"):format(topic) }
+end
+
+-- The last n records over all partitions, in order of time; what was not read in time is said.
+local function last_records(consumer, reach, n)
+  local list = {}
+  local _, late = span.last(consumer, reach, n, function(r)
+    list[#list + 1] = { topic = r.topic, partition = r.partition, offset = r.offset, timestamp = r.timestamp,
+      key = r.key, value = r.value, headers = r.headers }
+  end, PATIENCE)
+  if late and late.name ~= "TIMEOUT" then return nil, late end
+  if late then out.line("there may be more: " .. late.message) end
+  table.sort(list, by_time)
+  return #list > n and table.move(list, #list - n + 1, #list, 1, {}) or list
+end
+
+local function follow_from(clients, consumer, reach)
+  local ends = {}
+  for i, place in ipairs(reach) do
+    ends[i] = { topic = place.topic, partition = place.partition, offset = place.stop }
+  end
+  must(consumer:assign(ends))
+  follow(clients, consumer)
 end
 
 local function tail(clients, topic, opts)
-  local n, isolation = opts.n or 10, opts.isolation or "read_committed"
+  local n, isolation = math.tointeger(opts.n or 10), opts.isolation or "read_committed"
   local admin, failure = clients:open "admin"
   if not admin then return nil, failure end
-  local rows
-  rows, failure = positions(admin, topic)
-  if not rows then return nil, failure end
-  local assigned = {}
-  for _, row in ipairs(rows) do
-    if row.hw and (not opts.partition or opts.partition == row.partition) then
-      assigned[#assigned + 1] = { topic = topic, partition = row.partition,
-        offset = math.max(row.low or 0, end_of(row, isolation) - n) }
-    end
-  end
-  if #assigned == 0 then
-    return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER",
-      message = ("no partition of %s can be read now"):format(topic) }
-  end
+  local reach, list
+  reach, failure = reach_of(admin, topic, isolation, opts.partition)
+  if not reach then return nil, failure end
   local consumer <close> = must(clients:consumer { group = "rlab-tail", isolation_level = isolation })
-  must(consumer:assign(assigned))
-  local list = read_to_end(consumer, assigned)
-  table.sort(list, by_time)
-  if #list > n then list = table.move(list, #list - n + 1, #list, 1, {}) end
+  list, failure = last_records(consumer, reach, n)
+  if not list then return nil, failure end
   for _, r in ipairs(list) do registry.decode(clients, r) end
   if not opts.follow then return listing_of_records(list) end
   for _, r in ipairs(list) do out.line(record_line(r)) end
-  follow(clients, consumer)
+  follow_from(clients, consumer, reach)
 end
 
 -- The record at an offset, aborted ones too; what holds no record is a marker, or was removed.
@@ -180,35 +191,61 @@ local function record_at(clients, topic, partition, offset)
     message = "the broker did not answer within 5 s" }
 end
 
-local function lag_rows(admin, group)
-  local committed, failure = admin:group_offsets(group)
-  if not committed then return nil, failure end
-  local rows = {}
-  for _, c in ipairs(committed) do
-    local at, why = admin:offsets(c.topic, c.partition)
-    at = at or {}
-    local offset = number(c.offset)
-    local from = offset or number(at.low)
-    rows[#rows + 1] = {
-      topic = c.topic, partition = c.partition, committed = offset, lso = number(at.lso),
-      hw = number(at.hw), note = why and why.name,
-      lag = from and at.hw and at.hw - from or nil, readable = from and at.lso
-        and math.max(0, at.lso - from) or nil,
-    }
+local COUNTED = 10000 -- offsets that are read to count the records among them
+
+local function lag_row(admin, place)
+  local at, why = admin:offsets(place.topic, place.partition)
+  local row = left.of(at or {}, place.committed)
+  row.topic, row.partition, row.committed = place.topic, place.partition, place.committed
+  row.lso, row.hw, row.note = at and at.lso, at and at.hw, why and why.name or place.note or row.note
+  return row
+end
+
+local function note(row, text)
+  row.note = row.note and row.note .. "; " .. text or text
+end
+
+-- Offsets become records: those of markers and of aborted and removed records are none.
+local function count_readable(clients, rows)
+  local spans, offsets = {}, 0
+  for _, row in ipairs(rows) do
+    if row.readable and row.readable > 0 then
+      offsets = offsets + row.readable
+      spans[#spans + 1] = { topic = row.topic, partition = row.partition, from = row.from, to = row.lso,
+        row = row, records = 0 }
+    end
   end
-  table.sort(rows, function(a, b)
-    if a.topic ~= b.topic then return a.topic < b.topic end
-    return a.partition < b.partition
-  end)
+  if #spans == 0 then return end
+  local consumer <close> = offsets <= COUNTED
+    and must(clients:consumer { group = "rlab-lag", isolation_level = "read_committed" }) or nil
+  local whole = consumer
+    and span.read(consumer, spans, function(_, s) s.records = s.records + 1 end, PATIENCE)
+  for _, s in ipairs(spans) do
+    if whole then s.row.readable = s.records else note(s.row, "readable: at most, by offsets") end
+  end
+end
+
+local function lag_rows(admin, clients, group)
+  local places, failure = left.places(admin, group)
+  if not places then return nil, failure end
+  local rows = {}
+  for i, place in ipairs(places) do rows[i] = lag_row(admin, place) end
+  count_readable(clients, rows)
   return rows
 end
 
 local LAG = { "topic", "partition", "committed", { name = "LSO", key = "lso" }, { name = "HW", key = "hw" },
   "lag", "readable", "note" }
 
+-- A list that some broker did not help to make has gaps.
+local function say_gaps(list)
+  for _, one in ipairs(list.failed or {}) do out.line("not the whole list: " .. tostring(one.err or one)) end
+end
+
 local function group_rows(admin)
   local groups, failure = admin:groups()
   if not groups then return nil, failure end
+  say_gaps(groups)
   local rows = {}
   for i, g in ipairs(groups) do
     local id = type(g) == "table" and (g.id or g.group) or g
@@ -238,6 +275,7 @@ end
 local function txn_rows(admin, all)
   local list, failure = admin:transactions()
   if not list then return nil, failure end
+  say_gaps(list)
   local rows, now = {}, unix_ms()
   for _, t in ipairs(list) do
     local open = t.state == "Ongoing" or tostring(t.state):find "^Prepare"
@@ -270,7 +308,7 @@ return function(session, words)
   end
 
   function words.topics(pattern)
-    return listed({ "topic", "partitions", "replicas", "in sync" }, topic_rows, pattern)
+    return listed({ "topic", "partitions", "replicas", "in sync", "note" }, topic_rows, pattern)
   end
 
   function words.offsets(topic)
@@ -282,7 +320,7 @@ return function(session, words)
   end
 
   function words.lag(group)
-    return listed(LAG, lag_rows, need_text("lag", group))
+    return listed(LAG, lag_rows, clients, need_text("lag", group))
   end
 
   function words.txns(all)
