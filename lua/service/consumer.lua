@@ -199,7 +199,9 @@ end
 local function partition_metrics(list, partitions)
   for _, p in ipairs(partitions) do
     local labels = { topic = p.topic, partition = tostring(p.partition) }
-    if p.lag then flow.gauge(list, "rlab_consumer_lag", "Offsets that are still to be done", p.lag, labels) end
+    if p.lag then
+      flow.gauge(list, "rlab_consumer_lag", "Offsets that are still to be done", p.lag, labels)
+    end
     flow.gauge(list, "rlab_consumer_position", "Offset that is done next", p.position or 0, labels)
     flow.gauge(list, "rlab_consumer_due_in_seconds", "How long its next record waits to be due", p.waits,
       labels)

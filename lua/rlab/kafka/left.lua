@@ -29,8 +29,8 @@ local function add_partitions(admin, topic, add)
   return why
 end
 
--- places(admin, group) -> list of {topic, partition, committed, note} | nil, err: the partitions of every topic
---   of which the group has committed, or its members hold, one
+-- places(admin, group) -> list of {topic, partition, committed, note} | nil, err: the partitions of every
+--   topic of which the group has committed, or its members hold, one
 function M.places(admin, group)
   local committed, failure = admin:group_offsets(group)
   if not committed then return nil, failure end

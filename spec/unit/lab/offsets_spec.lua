@@ -1,5 +1,5 @@
--- Offsets are places and no counts: what a group has before it, and the last records of a partition that holds
--- markers, aborted and removed ones.
+-- Offsets are places and no counts: what a group has before it, and the last records of a partition that
+-- holds markers, aborted and removed ones.
 local err = require "rlab.err"
 local left = require "rlab.kafka.left"
 local span = require "rlab.kafka.span"
@@ -138,7 +138,8 @@ describe("the partitions of a group", function()
   local function places(...)
     local words = {}
     for i, p in ipairs(assert(left.places(admin_of(...), "g"))) do
-      words[i] = ("%s-%d=%s%s"):format(p.topic, p.partition, p.committed or "", p.note and " " .. p.note or "")
+      words[i] = ("%s-%d=%s%s"):format(p.topic, p.partition, p.committed or "",
+        p.note and " " .. p.note or "")
     end
     return table.concat(words, ", ")
   end
