@@ -176,6 +176,12 @@ local modules = { "bag", "clock", "fail", "fs", "hdr", "http", "json", "kafka", 
   "null", "process", "redis", "rng",
   "task", "units", "uuid" }
 
+local function known_words(...)
+  local words = {}
+  for _, set in ipairs { _G, ... } do tables.append(words, tables.sorted_keys(set)) end
+  return words
+end
+
 -- The names a scenario sees besides Lua's own. Modules are loaded when they are first used; globals cannot
 -- be set.
 function M.environment(source)
@@ -187,7 +193,9 @@ function M.environment(source)
     __index = function(_, name)
       if own[name] then return own[name] end
       if lazy[name] then return require("rlab." .. name) end
-      return _G[name]
+      local value = _G[name]
+      if value ~= nil then return value end
+      error(("'%s' is not known%s"):format(tostring(name), options.hint(name, known_words(own, lazy))), 2)
     end,
     __newindex = function(_, name)
       error(("'%s' would be a global; write 'local %s = ...'"):format(name, name), 2)
@@ -220,6 +228,15 @@ local function add_prose(exp)
   end
 end
 
+-- All of them at once: who mends one does not want to run for the next.
+local function tell_slips(exp, source)
+  local lines = {}
+  for i, slip in ipairs(require("rlab.experiment.slips").find(exp, source)) do
+    lines[i] = ("%s:%d: %s"):format(source.path, slip.line, slip.text)
+  end
+  if #lines > 0 then script_error("%s", table.concat(lines, "\n")) end
+end
+
 -- load(path) -> Experiment; raises a SCRIPT error that names file and line.
 function M.load(path)
   local text = source_of(path)
@@ -233,6 +250,7 @@ function M.load(path)
     script_error("%s: the file must return experiment { ... }", path)
   end
   found.path = path
+  tell_slips(found, { path = path, text = text })
   add_prose(found)
   return found
 end

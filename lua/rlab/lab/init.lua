@@ -281,4 +281,5 @@ mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.ce
   "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
   "rlab.lab.readers", "rlab.lab.operations", "rlab.lab.cluster" })
 
-return { new = new }
+-- methods: what a scenario may call, by name
+return { new = new, methods = Lab }

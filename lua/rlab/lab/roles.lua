@@ -4,7 +4,10 @@
 local children = require "rlab.lab.children"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local options = require "rlab.options"
+local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -14,7 +17,16 @@ local Role = children.class()
 --   armed before the process runs.
 function M.start(lab, name, args, opts)
   local exp = lab.run.experiment
-  if not (exp.roles and exp.roles[name]) then error(("%s has no role '%s'"):format(exp.id, name), 2) end
+  if not (exp.roles and exp.roles[name]) then
+    error(("%s has no role '%s'; %s"):format(exp.id, name,
+      options.advice(name, tables.sorted_keys(exp.roles or {}))), 2)
+  end
+  for _, list in ipairs { opts and opts.failpoints or {}, opts and opts.must_fire or {} } do
+    for point, expr in pairs(list) do
+      local wrong = points.malformed(point, expr)
+      if wrong then error("lab:start: " .. wrong, 2) end
+    end
+  end
   return children.spawn(lab, Role, lab.run:child_name(name), {
     cmd = { fs.self_exe(), "role", exp.path, name, tostring(process.self()) },
     env = {

@@ -5,6 +5,7 @@ local children = require "rlab.lab.children"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
@@ -59,6 +60,26 @@ local function arms_settings(lab, name, given, tag)
   return settings
 end
 
+-- The service, and settings that it has: else it is the scenario that is wrong, which is said with its line.
+local function check_service(name, settings, opts)
+  local found, description = pcall(require("rlab.service").load, name)
+  if not found then error("lab:service: " .. tostring(description.message or description), 3) end
+  local known = require("rlab.service.options").all(description)
+  for key in pairs(settings) do
+    if not known[key] then
+      error(("lab:service: %s has no option '%s'%s"):format(name, tostring(key),
+        strict.hint(key, tables.names_of(known))), 3)
+    end
+  end
+  local own = not name:find "%.lua$" and description.name or nil
+  for _, list in ipairs { opts.failpoints or {}, opts.must_fire or {} } do
+    for point, expr in pairs(list) do
+      local wrong = own and points.wrong(point, expr, own) or points.malformed(point, expr)
+      if wrong then error("lab:service: " .. wrong, 3) end
+    end
+  end
+end
+
 local STORES = { "brokers", "mysql", "redis" }
 
 local function cluster_url(lab)
@@ -109,6 +130,7 @@ end
 --   stores that it dials through the proxy: "brokers", "mysql", "redis".
 function M.service(lab, name, settings, opts)
   opts = strict.check("lab:service", opts, OPTION_KEYS)
+  check_service(name, settings or {}, opts)
   if lab.stack.redis then lab.run.ledger:add("keys", lab:prefix()) end
   local tag = lab.run:child_name(name:match "([%w_-]+)%.lua$" or name)
   local service = spawn(lab, name, arms_settings(lab, name, settings or {}, tag), opts, tag, tag)
@@ -197,6 +219,8 @@ end
 
 -- service:failpoint(name, expr, {must_fire = true}): arms it in the running process; "off" disarms it
 function Service:failpoint(name, expr, opts)
+  local wrong = expr ~= "off" and points.malformed(name, expr)
+  if wrong then error("service:failpoint: " .. wrong, 2) end
   if expr == "off" then return demand(self, "DELETE", "/failpoints/" .. name) end
   self:note_arming(name, expr, opts and opts.must_fire)
   return demand(self, "PUT", "/failpoints/" .. name, expr)

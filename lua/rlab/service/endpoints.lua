@@ -5,6 +5,7 @@ local fail = require "rlab.fail"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local metrics = require "rlab.metrics"
+local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -104,8 +105,16 @@ local function find_point(name)
   end
 end
 
-local function get_points()
-  return http.json { armed = json.array(fail.list()), points = json.array(fail.points()) }
+-- The service's own name where its code is ours: a service of somebody else's has points that we do not know.
+local function known_service(ctx)
+  return tables.contains(points.services(), ctx.service) and ctx.service or nil
+end
+
+local function get_points(ctx)
+  return function()
+    return http.json { armed = json.array(fail.list()),
+      points = json.array(points.list(known_service(ctx))) }
+  end
 end
 
 local function get_point(req)
@@ -114,15 +123,22 @@ local function get_point(req)
   return http.json(point)
 end
 
-local function put_point(req)
-  local expr = req.body:match "^%s*(.-)%s*$"
-  local text, failure = fail.explain(expr)
-  if not text then return http.problem(400, failure.message) end
-  local armed, refused = pcall(fail.arm, req.params.name, expr)
-  if not armed then return http.problem(400, err.is(refused) and refused.message or tostring(refused)) end
-  local point = find_point(req.params.name)
-  point.text = text
-  return http.json(point)
+local function put_point(ctx)
+  return function(req)
+    local name, service = req.params.name, known_service(ctx)
+    local unknown = service and points.unknown(name, service)
+    if unknown then return http.problem(404, unknown) end
+    local expr = req.body:match "^%s*(.-)%s*$"
+    local text, failure = fail.explain(expr)
+    if not text then return http.problem(400, failure.message) end
+    local armed, refused = pcall(fail.arm, name, expr)
+    if not armed then
+      return http.problem(400, err.is(refused) and refused.message or tostring(refused))
+    end
+    local point = find_point(name)
+    point.text = text
+    return http.json(point)
+  end
 end
 
 local function delete_point(req)
@@ -149,10 +165,10 @@ function M.install(ctx)
   admin(ctx, "GET", "/actuator/health/readiness", health(ctx, "ready"))
   admin(ctx, "GET", "/actuator/prometheus", prometheus(ctx))
   if not ctx.config.failpoints then return end
-  admin(ctx, "GET", "/failpoints", get_points)
+  admin(ctx, "GET", "/failpoints", get_points(ctx))
   admin(ctx, "DELETE", "/failpoints", delete_points)
   admin(ctx, "GET", "/failpoints/{name}", get_point)
-  admin(ctx, "PUT", "/failpoints/{name}", put_point)
+  admin(ctx, "PUT", "/failpoints/{name}", put_point(ctx))
   admin(ctx, "DELETE", "/failpoints/{name}", delete_point)
   admin(ctx, "POST", "/failpoints/{name}/resume", resume_point)
 end

@@ -1,0 +1,202 @@
+-- Slips of the pen that a scenario's text shows before anything starts: words of the lab, checks, arms,
+-- roles, services, their options and failpoints that there are not. Only what is written out is looked at;
+-- what is put together while the story runs is checked there.
+local host = require "rlab.core_host"
+local options = require "rlab.options"
+local points = require "rlab.failpoint.points"
+local tables = require "rlab.tables"
+local tokens_of = require("rlab.experiment.tokens").list
+
+local M = {}
+
+local CLASSES = { "wrong", "right", "observe", "setup" }
+
+-- Whether the words from there on are these; false stands for any.
+local function reads(tokens, at, ...)
+  for i, want in ipairs { ... } do
+    local token = tokens[at + i - 1]
+    if not token or want and token.text ~= want then return false end
+  end
+  return true
+end
+
+local function is(tokens, at, kind)
+  return tokens[at] and tokens[at].kind == kind
+end
+
+-- A text that stands alone: one that is joined to something else says nothing yet.
+local function is_text(tokens, at)
+  return is(tokens, at, "string") and tokens[at + 1] and tokens[at + 1].text:find "^[,;})%]]$" ~= nil
+end
+
+local opens = { ["{"] = true, ["("] = true, ["["] = true }
+local closes = { ["}"] = true, [")"] = true, ["]"] = true }
+
+-- entries(tokens, at) -> f() -> the key's token and the place of its value, for the table that opens there;
+--   keys that are computed are left out
+local function entries(tokens, at)
+  local i, depth = at, 0
+  return function()
+    while tokens[i] do
+      local here, text = i, tokens[i].kind == "symbol" and tokens[i].text
+      i = i + 1
+      local starts = depth == 1 and (tokens[here - 1].text == "{" or tokens[here - 1].text == ",")
+      if opens[text] then depth = depth + 1 end
+      if closes[text] then depth = depth - 1 end
+      if depth == 0 then return nil end
+      if starts and is(tokens, here, "name") and reads(tokens, here + 1, "=") then
+        return tokens[here], here + 2
+      end
+      if starts and text == "[" and is(tokens, here + 1, "string") and reads(tokens, here + 2, "]", "=") then
+        return tokens[here + 1], here + 4
+      end
+    end
+  end
+end
+
+-- ---- what there is ----
+
+local function add_literals(text, list)
+  local tokens = tokens_of(text)
+  for at in ipairs(tokens) do
+    if reads(tokens, at, "fail", ".", "point", "(") and is(tokens, at + 4, "string") then
+      list[#list + 1] = tokens[at + 4].text
+    end
+  end
+end
+
+local function text_of(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local _ <close> = file
+  return file:read "a"
+end
+
+-- The failpoints that the scenario's own code reaches, that of the files it names and loads too.
+local function own_points(tokens, text)
+  local list = {}
+  add_literals(text, list)
+  for _, token in ipairs(tokens) do
+    local word = token.kind == "string" and token.text or ""
+    local found = word:find "%.lua$" and text_of(word)
+      or word:find "^rlab%.[%w_.]+$" and host.embedded("lua/" .. word:gsub("%.", "/") .. ".lua")
+    if found then add_literals(found, list) end
+  end
+  return list
+end
+
+-- ---- the rules: f(see, at) looks at the words from there on ----
+
+local rules = {}
+
+function rules.words_of_the_lab(see, at)
+  if see.other_lab or not reads(see.tokens, at, "lab", ":") then return end
+  local word = see.tokens[at + 2]
+  local known = require("rlab.lab").methods
+  if word and not known[word.text] then
+    see.say(word, "the lab has no '%s'%s", word.text, options.hint(word.text, tables.sorted_keys(known)))
+  end
+end
+
+function rules.checks(see, at)
+  if see.other_lab or not reads(see.tokens, at, "lab", ".", "check", ".") then return end
+  local word, contracts = see.tokens[at + 4], require "rlab.check.contracts"
+  if not word or word.text == "agree" then return end
+  local contract = contracts[word.text]
+  if not contract then
+    local names = tables.append(tables.sorted_keys(contracts), { "agree" })
+    return see.say(word, "there is no check '%s'%s", word.text, options.hint(word.text, names))
+  end
+  local table_at = reads(see.tokens, at + 5, "(") and at + 6 or at + 5
+  if not reads(see.tokens, table_at, "{") then return end
+  for key in entries(see.tokens, table_at) do
+    if not tables.contains(contract.names, key.text) then
+      see.say(key, "check.%s: unknown argument '%s'; %s", word.text, key.text,
+        options.advice(key.text, contract.names))
+    end
+  end
+end
+
+function rules.expectations(see, at)
+  local table_at = reads(see.tokens, at, ":", "expect", "{") and at + 2
+    or reads(see.tokens, at, ":", "expect", "(", "{") and at + 3
+  if not table_at then return end
+  local known = tables.append(tables.append({}, CLASSES), tables.names_of(see.def.arms))
+  for key in entries(see.tokens, table_at) do
+    if not tables.contains(known, key.text) then
+      see.say(key, "an expectation is for wrong, right, observe or an arm; there is no arm '%s'%s", key.text,
+        options.hint(key.text, known))
+    end
+  end
+end
+
+local function armed(see, point, expr)
+  local wrong = points.wrong(point.text, expr.text, nil, see.points)
+  if wrong then see.say(expr, "%s", wrong) end
+end
+
+function rules.failpoints(see, at)
+  local named = reads(see.tokens, at, "must_fire", "=", "{") or reads(see.tokens, at, "failpoints", "=", "{")
+  for key, value in entries(see.tokens, named and at + 2 or #see.tokens + 1) do
+    if is_text(see.tokens, value) then armed(see, key, see.tokens[value]) end
+  end
+  if not reads(see.tokens, at, ":", "failpoint", "(") or not is_text(see.tokens, at + 3) then return end
+  if reads(see.tokens, at + 4, ",") and is_text(see.tokens, at + 5) then
+    local expr = see.tokens[at + 5]
+    if expr.text ~= "off" then armed(see, see.tokens[at + 3], expr) end
+  end
+end
+
+function rules.roles(see, at)
+  if see.other_lab or not reads(see.tokens, at, "lab", ":", "start", "(") then return end
+  local name = see.tokens[at + 4]
+  if not is_text(see.tokens, at + 4) or (see.def.roles or {})[name.text] then return end
+  see.say(name, "%s has no role '%s'; %s", see.def.id, name.text,
+    options.advice(name.text, tables.sorted_keys(see.def.roles or {})))
+end
+
+local function service_options(see, name, table_at)
+  local known = require("rlab.service.options").all(require("rlab.service").load(name.text))
+  for key in entries(see.tokens, table_at) do
+    if not known[key.text] then
+      see.say(key, "service %s: no option '%s'%s", name.text, key.text,
+        options.hint(key.text, tables.names_of(known)))
+    end
+  end
+end
+
+function rules.services(see, at)
+  if see.other_lab or not reads(see.tokens, at, "lab", ":", "service", "(") then return end
+  local name = see.tokens[at + 4]
+  if not is_text(see.tokens, at + 4) or name.text:find "%.lua$" then return end
+  local names = require("rlab.service").names()
+  if not tables.contains(names, name.text) then
+    return see.say(name, "no service '%s'; %s", name.text, options.advice(name.text, names))
+  end
+  if reads(see.tokens, at + 5, ",", "{") then service_options(see, name, at + 6) end
+end
+
+-- A `lab` of the file's own is not the one that the story is given.
+local function has_other_lab(tokens)
+  for at in ipairs(tokens) do
+    if reads(tokens, at, "local", "lab") then return true end
+  end
+  return false
+end
+
+-- find(def, source) -> list of {line =, text =} in the order of the lines; source: {path =, text =}
+function M.find(def, source)
+  local found, tokens = {}, tokens_of(source.text)
+  local see = { def = def, tokens = tokens, other_lab = has_other_lab(tokens),
+    points = own_points(tokens, source.text) }
+  function see.say(token, fmt, ...)
+    found[#found + 1] = { line = token.line, text = fmt:format(...) }
+  end
+  for at in ipairs(tokens) do
+    for _, name in ipairs(tables.sorted_keys(rules)) do rules[name](see, at) end
+  end
+  table.sort(found, function(a, b) return a.line < b.line end)
+  return found
+end
+
+return M

@@ -1,0 +1,101 @@
+-- Slips of the pen are told when a scenario is loaded, all at once, each with its line and what was meant.
+local err = require "rlab.err"
+local experiment = require "rlab.experiment"
+local tokens = require "rlab.experiment.tokens"
+
+local HEAD = [[
+return experiment {
+  id = "E-900", title = "t", claim = "c", arms = { wrong "early" {}, right "late" {} },
+  roles = { worker = function(ctx) fail.point("worker.before_work", {}) ctx.say "done" end },
+]]
+
+local function with_file(text, f)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+  local ok, result = pcall(f, path)
+  os.remove(path)
+  return ok, result, path
+end
+
+-- what is said of this story and these checks: "line: text", the run being on line 4 and the checks on line 5
+local function said(run, checks)
+  local ok, failure, path = with_file(("%s  run = function(lab, arm) %s return {} end,\n\z
+    checks = function(lab, seen) %s end,\n}\n"):format(HEAD, run or "", checks or ""), experiment.load)
+  if ok then return "nothing" end
+  assert.is_true(err.is(failure))
+  assert.equal("SCRIPT", failure.name)
+  return (failure.message:gsub(path:gsub("%p", "%%%0") .. ":", ""))
+end
+
+describe("a slip of the pen", function()
+  it("in a word of the lab", function()
+    assert.equal("4: the lab has no 'topics', did you mean 'topic'?", said 'local t = lab:topics "orders"')
+    assert.equal("nothing", said 'local t = lab:topic "orders" --[[ lab:topics() ]]')
+    assert.equal("nothing", said 'local s = "lab:topics(1)"')
+  end)
+
+  it("in a check, its argument and its expectation", function()
+    assert.equal("5: there is no check 'lots', did you mean 'lost'?",
+      said(nil, 'lab.check.lots { of = {}, in_ = {} }:expect "holds"'))
+    assert.equal("5: check.lost: unknown argument 'inn_'; did you mean 'in_'?",
+      said(nil, 'lab.check.lost { of = f { inn = 1 }, inn_ = {} }:expect "holds"'))
+    assert.equal("5: an expectation is for wrong, right, observe or an arm; there is no arm 'rigth', \z
+      did you mean 'right'?", said(nil, 'lab.check.lost { of = {}, in_ = {} }:expect { rigth = "holds" }'))
+    assert.equal("nothing", said(nil,
+      'lab.check.lost { of = {}, in_ = {} }:expect { wrong = { "a" }, ["late"] = "holds" }'))
+  end)
+
+  it("in a failpoint's expression or name", function()
+    assert.matches("^4: failpoint worker%.before_work: no action 'kil', did you mean 'kill'%?",
+      said 'lab:start("worker", {}, { must_fire = { ["worker.before_work"] = "#10 kil" } })')
+    assert.equal("4: rlab has no failpoint 'relay.after_akc'; did you mean 'relay.after_ack'?",
+      said 'lab:service("relay", {}, { failpoints = { ["relay.after_akc"] = "kill" } })')
+    assert.equal("4: rlab has no failpoint 'worker.before_wrok'; did you mean 'worker.before_work'?",
+      said 'one:failpoint("worker.before_wrok", "kill", { must_fire = true })')
+    assert.equal("nothing", said [[lab:start("worker", {}, { must_fire = {
+      ["worker.before_work"] = "#10 kill", ["relay.after_ack"] = "kill if x=" .. arm.x } })
+      one:failpoint("consumer.in_tx", "off")]])
+  end)
+
+  it("in a role, a service and its options", function()
+    assert.equal("4: E-900 has no role 'wroker'; did you mean 'worker'?", said 'lab:start("wroker", {})')
+    assert.equal("4: no service 'relai'; did you mean 'relay'?", said 'lab:service("relai", {})')
+    assert.equal("4: service relay: no option 'bacth', did you mean 'batch'?",
+      said 'lab:service("relay", { bacth = 3, topic = "t" })')
+    assert.equal("nothing", said 'lab:service("relay", { batch = 3, topic = f { bacth = 1 } })')
+  end)
+
+  it("is told with all the others", function()
+    assert.equal("4: the lab has no 'topics', did you mean 'topic'?\n\z
+      5: there is no check 'lots', did you mean 'lost'?",
+      said("lab:topics()", "lab.check.lots {}"))
+  end)
+
+  it("is nobody's where the file has a lab of its own", function()
+    assert.equal("nothing", said "local lab = { topics = f } lab:topics()")
+  end)
+
+  it("in an arm's class is told with the word that was meant", function()
+    local _, failure = with_file('return experiment { id = "E-1", arms = { rigth "a" {} } }', experiment.load)
+    assert.matches(":1: 'rigth' is not known, did you mean 'right'%?", failure.message)
+  end)
+end)
+
+describe("the words of a text", function()
+  it("have their lines and values; comments are left out", function()
+    local seen = {}
+    for _, token in ipairs(tokens.list 'a = "x\\n" -- no\n--[[ no\nno ]] b[ [==[y]]\n]==] ] = 1.5') do
+      seen[#seen + 1] = ("%d %s %s"):format(token.line, token.kind, token.text)
+    end
+    assert.same({ "1 name a", "1 symbol =", "1 string x\n", "3 name b", "3 symbol [", "3 string y]]\n",
+      "4 symbol ]", "4 symbol =", "4 number 1.5" }, seen)
+  end)
+
+  it("come to an end in a text that is cut off", function()
+    for _, text in ipairs { '"', "'\\", "--[[", "[==[ x", "--", "[", "x = [=" } do
+      assert.is_table(tokens.list(text))
+    end
+  end)
+end)
