@@ -265,11 +265,11 @@ end
 function Lab:database(...)
   local mysql = require "rlab.mysql"
   local name = (self:name "db"):gsub("[^%w]", "_")
+  self.run.ledger:add("database", name)
   local db = self:own(must(mysql.connect(self.stack:mysql_opts())))
   must(db:exec("CREATE DATABASE " .. name))
   must(db:exec("USE " .. name))
   for _, statement in ipairs { ... } do must(db:exec(statement)) end
-  self.run.ledger:add("database", name)
   return db, name
 end
 

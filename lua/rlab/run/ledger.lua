@@ -2,8 +2,10 @@
 -- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -14,14 +16,15 @@ local function folder()
   return (os.getenv "RLAB_HOME" or ".rlab") .. "/open-runs"
 end
 
+-- What cannot be written down is not made: a full disk ends the run before it leaves something behind.
 local function save(ledger)
-  fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items,
-    needs = ledger.needs, disrupts = ledger.disrupts })
+  must(fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items,
+    needs = ledger.needs, disrupts = ledger.disrupts }))
 end
 
 -- open(namespace, exp) -> Ledger of this process, which others read: what the experiment needs and disrupts
 function M.open(namespace, exp)
-  fs.mkdir(folder())
+  must(fs.mkdir(folder()))
   local pid = process.self()
   local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid,
     start = process.start_time(pid),
@@ -34,9 +37,9 @@ end
 function Ledger:add(kind, name)
   local key = kind .. " " .. name
   if self.known[key] then return end
-  self.known[key] = true
   self.items[#self.items + 1] = { kind = kind, name = name }
   save(self)
+  self.known[key] = true
 end
 
 local function names_of(items, kind)
@@ -48,25 +51,24 @@ local function names_of(items, kind)
 end
 
 local function drop_databases(stack, names)
-  if #names == 0 then return end
-  local db <close> = require("rlab.mysql").connect(stack:mysql_opts())
-  for _, name in ipairs(names) do db:exec("DROP DATABASE IF EXISTS " .. name) end
+  local db <close> = must(require("rlab.mysql").connect(stack:mysql_opts()))
+  for _, name in ipairs(names) do must(db:exec("DROP DATABASE IF EXISTS " .. name)) end
 end
 
 -- f(keys) with some keys of that pattern at a time
 local function scan(redis, pattern, f)
   local cursor = "0"
   repeat
-    local reply = redis:call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-    if reply and #reply[2] > 0 then f(reply[2]) end
-    cursor = reply and reply[1] or "0"
+    local reply = must(redis:call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+    if #reply[2] > 0 then f(reply[2]) end
+    cursor = reply[1]
   until cursor == "0"
 end
 
 -- f(redis, keys) with some keys below the prefixes at a time
 local function each_keys(stack, prefixes, f)
   if #prefixes == 0 then return end
-  local redis <close> = require("rlab.redis").connect(stack:redis_opts { timeout = "5s" })
+  local redis <close> = must(require("rlab.redis").connect(stack:redis_opts { timeout = "5s" }))
   for _, prefix in ipairs(prefixes) do
     scan(redis, prefix .. "*", function(keys) f(redis, keys) end)
   end
@@ -74,19 +76,18 @@ end
 
 -- Keys of the cluster carry the run's name, behind a hash tag's brace or not; each primary has some.
 local function remove_cluster_keys(stack, names)
-  if #names == 0 then return end
-  local view <close> = require("rlab.stack.redis_view").open(stack.redis_cluster.nodes)
+  local view <close> = must(require("rlab.stack.redis_view").open(stack.redis_cluster.nodes))
   for _, node in ipairs(view:primaries()) do
     for _, name in ipairs(names) do
       scan(node.conn, "*" .. name .. "*", function(keys)
-        for _, key in ipairs(keys) do node.conn:call("UNLINK", key) end
+        for _, key in ipairs(keys) do must(node.conn:call("UNLINK", key)) end
       end)
     end
   end
 end
 
 local function remove_keys(stack, prefixes)
-  each_keys(stack, prefixes, function(redis, keys) redis:call("UNLINK", table.unpack(keys)) end)
+  each_keys(stack, prefixes, function(redis, keys) must(redis:call("UNLINK", keys)) end)
 end
 
 -- ledger:persist(stack): what the run has in Redis stays there, however soon it was to expire
@@ -100,35 +101,89 @@ end
 -- Its rules, watches and proxies; a proxy that is gone has forgotten them.
 local function sweep_proxy(stack, namespace)
   local proxy = require("rlab.proxy").connect("http://127.0.0.1:" .. stack.ports.proxy)
-  if proxy then proxy:sweep(namespace) end
+  if proxy then must(proxy:sweep(namespace)) end
 end
 
 -- A role names its groups itself, in a process of its own: they are known by the run's namespace.
 local function groups_of(admin, items, namespace)
-  local names, known = names_of(items, "group"), {}
-  for _, name in ipairs(names) do known[name] = true end
-  for _, group in ipairs(admin:groups() or {}) do
+  local names = names_of(items, "group")
+  for _, group in ipairs(must(admin:groups())) do
     local id = type(group) == "table" and group.id or group
-    if id:sub(1, #namespace + 1) == namespace .. "-" and not known[id] then names[#names + 1] = id end
+    if id:sub(1, #namespace + 1) == namespace .. "-" and not tables.contains(names, id) then
+      names[#names + 1] = id
+    end
   end
   return names
 end
 
--- remove(stack, admin, items, namespace): topics, groups, schemas and keys of a run; what is gone already
--- is fine
-local function remove(stack, admin, items, namespace)
-  local topics, groups = names_of(items, "topic"), admin and groups_of(admin, items, namespace) or {}
-  if admin and #topics > 0 then admin:delete_topics(topics) end
-  if admin and #groups > 0 then admin:delete_groups(groups) end
-  if stack.redis then pcall(remove_keys, stack, names_of(items, "keys")) end
-  if stack.redis_cluster then pcall(remove_cluster_keys, stack, names_of(items, "cluster-keys")) end
-  if #names_of(items, "proxy") > 0 then sweep_proxy(stack, namespace) end
-  if stack.mysql then pcall(drop_databases, stack, names_of(items, "database")) end
+-- Those of the names that are still in the list.
+local function among(names, list)
+  local there, left = {}, {}
+  for _, one in ipairs(list) do there[type(one) == "table" and one.id or one] = true end
+  for _, name in ipairs(names) do
+    if there[name] then left[#left + 1] = name end
+  end
+  return left
 end
 
+-- Some broker did not say what it has: nobody knows then what is gone.
+local function whole(list)
+  if list.failed and list.failed[1] then error(list.failed[1], 0) end
+  return list
+end
+
+-- By kind, in this order: f(a) removes the names of that kind and returns those that are still there; it
+-- raises where nobody can tell. a: {stack, admin, items, namespace, names}
+local removers = {
+  { kind = "topic", needs = "admin", remove = function(a)
+    a.admin:delete_topics(a.names)
+    return among(a.names, must(a.admin:topics { internal = true }))
+  end },
+  { kind = "group", needs = "admin", always = true, remove = function(a)
+    local names = groups_of(a.admin, a.items, a.namespace)
+    if #names == 0 then return names end
+    a.admin:delete_groups(names)
+    return among(names, whole(must(a.admin:groups())))
+  end },
+  { kind = "keys", needs = "redis", remove = function(a) remove_keys(a.stack, a.names) end },
+  { kind = "cluster-keys", needs = "redis_cluster",
+    remove = function(a) remove_cluster_keys(a.stack, a.names) end },
+  { kind = "proxy", remove = function(a) sweep_proxy(a.stack, a.namespace) end },
+  { kind = "database", needs = "mysql", remove = function(a) drop_databases(a.stack, a.names) end },
+}
+
+local function removed(remover, a)
+  local there = not remover.needs or (remover.needs == "admin" and a.admin or a.stack[remover.needs])
+  if not there then return a.names end
+  local ok, left = pcall(remover.remove, a)
+  return ok and (left or {}) or a.names
+end
+
+-- remove(stack, admin, items, namespace) -> the items of a run whose removal nobody has confirmed: a server
+--   that this run does not have, or that does not answer; what is gone already is fine
+local function remove(stack, admin, items, namespace)
+  local left = json.array {}
+  for _, remover in ipairs(removers) do
+    local a = { stack = stack, admin = admin, items = items, namespace = namespace,
+      names = names_of(items, remover.kind) }
+    if #a.names > 0 or (remover.always and admin) then
+      for _, name in ipairs(removed(remover, a)) do left[#left + 1] = { kind = remover.kind, name = name } end
+    end
+  end
+  return left
+end
+
+-- ledger:close(stack, admin, keep) -> items that are still there, perhaps: they stay in the ledger, for the
+--   next run to remove
 function Ledger:close(stack, admin, keep)
-  if not keep then remove(stack, admin, self.items, self.namespace) end
-  fs.remove(self.path)
+  local left = keep and {} or remove(stack, admin, self.items, self.namespace)
+  if #left == 0 then
+    fs.remove(self.path)
+  else
+    self.items = left
+    save(self)
+  end
+  return left
 end
 
 -- Each ledger in the folder with its owner's fate: f(path, ledger, alive).
@@ -151,17 +206,20 @@ function M.others(exp)
   return n
 end
 
--- sweep(stack, admin) -> number of dead runs whose leftovers were removed
+-- sweep(stack, admin) -> number of dead runs whose leftovers were all removed; what is left of the others
+--   is tried again by the next run that has the servers for it
 function M.sweep(stack, admin)
   local swept = 0
   each(function(path, found, alive)
     if alive then return end
-    local items = found.items or {}
-    remove(stack, admin, items, path:match "([^/]+)%.json$")
-    -- a run that has MySQL removes the rest
-    if not stack.mysql and #names_of(items, "database") > 0 then return end
-    fs.remove(path)
-    swept = swept + 1
+    local left = remove(stack, admin, found.items or {}, path:match "([^/]+)%.json$")
+    if #left == 0 then
+      fs.remove(path)
+      swept = swept + 1
+    else
+      found.items = left
+      must(fs.write(path, json.encode(found)))
+    end
   end)
   return swept
 end

@@ -163,7 +163,11 @@ end
 local function let_go(self)
   if wants_partition(self.experiment) and self.turn then self.stack:partitionable(false) end
   self.stack:heal { at_most = "100s" }
-  if self.ledger then self.ledger:close(self.stack, self.admin, self.keep) end
+  local left = self.ledger and self.ledger:close(self.stack, self.admin, self.keep) or {}
+  if #left > 0 then
+    self.view:say(("%d things of this run are still there, such as %s %s; the next run removes them"):format(
+      #left, left[1].kind, left[1].name))
+  end
 end
 
 -- session:close(finished), on every way out: the stack is healed, the run's topics, groups and schemas are

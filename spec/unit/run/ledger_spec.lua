@@ -1,0 +1,122 @@
+-- The ledger: what a run made stays written down until somebody has seen that it is gone.
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local ledger = require "rlab.run.ledger"
+
+-- An admin of a cluster with these topics and groups; those in `stuck` cannot be deleted.
+local function admin_of(topics, groups, stuck)
+  local function without(list, names)
+    local left = {}
+    for _, name in ipairs(list) do
+      local gone = false
+      for _, one in ipairs(names) do gone = gone or one == name and not (stuck or {})[name] end
+      if not gone then left[#left + 1] = name end
+    end
+    return left
+  end
+  return {
+    topics = function() return topics end,
+    groups = function()
+      local list = {}
+      for i, id in ipairs(groups) do list[i] = { id = id } end
+      return list
+    end,
+    delete_topics = function(_, names) topics = without(topics, names) return {} end,
+    delete_groups = function(_, names) groups = without(groups, names) return {} end,
+  }
+end
+
+describe("the ledger", function()
+  local dir
+
+  before_each(function()
+    dir = assert(fs.tmpdir "rlab-ledger")
+  end)
+  after_each(function() fs.remove(dir) end)
+
+  local function path_of(name) return dir .. "/open-runs/" .. name .. ".json" end
+
+  -- f() with RLAB_HOME in the spec's own folder
+  local function at_home(f)
+    local real = os.getenv
+    os.getenv = function(name) return name == "RLAB_HOME" and dir or real(name) end -- luacheck: ignore 122
+    local ok, failure = pcall(f)
+    os.getenv = real -- luacheck: ignore 122
+    assert(ok, failure)
+  end
+
+  local function items_of(name)
+    local text = fs.read(path_of(name))
+    local words = {}
+    for i, item in ipairs(text and json.decode(text).items or {}) do
+      words[i] = item.kind .. " " .. item.name
+    end
+    return text and table.concat(words, ", ") or nil
+  end
+
+  -- A run that was killed and left these.
+  local function dead(name, ...)
+    local items = {}
+    for i, word in ipairs { ... } do
+      items[i] = { kind = word:match "^%S+", name = word:match "%S+$" }
+    end
+    assert(fs.mkdir(dir .. "/open-runs"))
+    assert(fs.write(path_of(name), json.encode { pid = 1, start = 1, items = json.array(items) }))
+  end
+
+  it("is gone when all is, and before anything is made it says so", function()
+    at_home(function()
+      local one = ledger.open "n1"
+      one:add("topic", "n1-a")
+      one:add("topic", "n1-a")
+      assert.equal("topic n1-a", items_of "n1")
+      assert.same({}, one:close({}, admin_of({ "n1-a", "other" }, { "n1-g" })))
+      assert.is_nil(items_of "n1")
+    end)
+  end)
+
+  it("keeps what could not be removed", function()
+    at_home(function()
+      local one = ledger.open "n2"
+      for _, word in ipairs { "a", "b" } do one:add("topic", "n2-" .. word) end
+      local left = one:close({}, admin_of({ "n2-a", "n2-b" }, { "n2-g", "x" }, { ["n2-b"] = true,
+        ["n2-g"] = true }))
+      assert.equal(2, #left)
+      assert.equal("topic n2-b, group n2-g", items_of "n2")
+    end)
+  end)
+
+  it("is not forgotten by a run that has fewer servers", function()
+    at_home(function()
+      dead("n3", "topic n3-a", "keys n3:", "database n3_db", "cluster-keys n3")
+      assert.equal(0, ledger.sweep({}, nil))
+      assert.equal("topic n3-a, keys n3:, cluster-keys n3, database n3_db", items_of "n3")
+      local admin = admin_of({ "n3-a", "n3-b" }, {})
+      assert.equal(0, ledger.sweep({}, admin))
+      assert.equal("keys n3:, cluster-keys n3, database n3_db", items_of "n3")
+      assert.same({ "n3-b" }, admin.topics())
+    end)
+  end)
+
+  it("keeps all where nobody says what is still there", function()
+    at_home(function()
+      dead("n4", "topic n4-a")
+      local function late() return nil, "late" end
+      local silent = { delete_topics = late, topics = late, groups = late }
+      assert.equal(0, ledger.sweep({}, silent))
+      assert.equal("topic n4-a", items_of "n4")
+      dead("n4", "topic n4-a")
+      assert.equal(1, ledger.sweep({}, admin_of({ "n4-a" }, {})))
+      assert.is_nil(items_of "n4")
+    end)
+  end)
+
+  it("that cannot be written down lets nothing be made", function()
+    at_home(function()
+      local one = ledger.open "n5"
+      assert(fs.remove(dir .. "/open-runs"))
+      assert.is_false(pcall(one.add, one, "topic", "n5-a"))
+      assert.is_false(pcall(one.add, one, "topic", "n5-a"))
+    end)
+  end)
+end)
