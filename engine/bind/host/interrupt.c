@@ -4,10 +4,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "bind/value/errs.h"
 #include "bind/host/interrupt.h"
-#include "loop/proc.h"
-#include "term/tty.h"
+#include "bind/host/stuck.h"
+#include "bind/value/errs.h"
 
 enum { PATIENCE = 3 };
 #define HANDLER_KEY "rlab.on_interrupt"
@@ -17,8 +16,8 @@ int luaopen_rlab_interrupt(lua_State *L);
 static struct {
     bool installed;
     pthread_t lua_thread;
-    struct sigaction loop_action; /* libuv's own, which is called on */
-    lua_State *volatile target;   /* the coroutine that may be broken */
+    struct sigaction before;
+    lua_State *volatile target; /* the coroutine that may be broken */
     volatile sig_atomic_t unheard;
 } state;
 
@@ -27,14 +26,6 @@ static void break_hook(lua_State *L, lua_Debug *ar)
     (void)ar;
     lua_sethook(L, NULL, 0, 0);
     errs_raise(L, err_lab("INTERRUPTED", "stopped by Ctrl-C"));
-}
-
-static void give_up(int signum)
-{
-    tty_restore();
-    proc_kill_all();
-    signal(signum, SIG_DFL);
-    raise(signum);
 }
 
 /* lua_sethook is the one call that Lua allows in a signal handler; a suspended target is woken
@@ -49,8 +40,8 @@ static void on_sigint(int signum)
     if (target && lua_status(target) == LUA_OK)
         lua_sethook(target, break_hook, LUA_MASKCOUNT, 1);
     if (++state.unheard > PATIENCE)
-        give_up(signum);
-    state.loop_action.sa_handler(signum);
+        stuck_give_up(signum);
+    stuck_pass_on(signum);
 }
 
 static void install(void)
@@ -60,14 +51,14 @@ static void install(void)
     state.lua_thread = pthread_self();
     struct sigaction act = {.sa_handler = on_sigint, .sa_flags = SA_RESTART};
     sigfillset(&act.sa_mask);
-    sigaction(SIGINT, &act, &state.loop_action);
+    sigaction(SIGINT, &act, &state.before);
     state.installed = true;
 }
 
 static void uninstall(void)
 {
     if (state.installed)
-        sigaction(SIGINT, &state.loop_action, NULL);
+        sigaction(SIGINT, &state.before, NULL);
     state.installed = false;
     state.target = NULL;
 }
@@ -113,10 +104,27 @@ static int interrupt_l_breakable(lua_State *L)
     return 0;
 }
 
+/* limit(seconds), until unlimit(): code that runs beyond it without ever waiting is broken */
+static int interrupt_l_limit(lua_State *L)
+{
+    stuck_limit(luaL_checknumber(L, 1));
+    return 0;
+}
+
+static int interrupt_l_unlimit(lua_State *L)
+{
+    (void)L;
+    stuck_unlimit();
+    return 0;
+}
+
 int luaopen_rlab_interrupt(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"set", interrupt_l_set}, {"breakable", interrupt_l_breakable}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"set", interrupt_l_set},
+                                         {"breakable", interrupt_l_breakable},
+                                         {"limit", interrupt_l_limit},
+                                         {"unlimit", interrupt_l_unlimit},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

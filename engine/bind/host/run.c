@@ -17,11 +17,11 @@
 #include "bind/value/errs.h"
 #include "bind/task/handle.h"
 #include "bind/host/interrupt.h"
+#include "bind/host/stuck.h"
 #include "bind/task/module.h"
 #include "bind/task/scheduler.h"
 #include "fault/point/registry.h"
 #include "loop/proc.h"
-#include "term/tty.h"
 
 enum { EXIT_USAGE = 64, EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
 
@@ -210,21 +210,16 @@ static void on_warn(void *ud, const char *text, int more)
 static void on_signal(uv_signal_t *handle, int signum)
 {
     host *h = handle->data;
+    stuck_heard();
     if (signum == SIGINT && interrupt_taken(h->L))
         return;
     if (signum == SIGHUP && h->signals > 0)
         return; /* a closed terminal says so more than once */
     if (++h->signals > 1) {
-        proc_kill_all();
-        tty_restore();
-        signal(signum, SIG_DFL);
-        raise(signum);
+        stuck_give_up(signum);
         return;
     }
-    errs_push_table(h->L, err_lab(signum == SIGINT ? "INTERRUPTED" : "TERMINATED", "stopped by %s",
-                                  signum == SIGINT    ? "Ctrl-C"
-                                  : signum == SIGTERM ? "SIGTERM"
-                                                      : "the end of its terminal"));
+    errs_push_table(h->L, stuck_stopped(signum));
     task_cancel(h->L, h->main_task);
 }
 
@@ -234,6 +229,7 @@ static void watch_signal(host *h, uv_signal_t *handle, int signum)
     handle->data = h;
     uv_signal_start(handle, on_signal, signum);
     uv_unref((uv_handle_t *)handle);
+    stuck_watch(signum);
 }
 
 /* A closed terminal ends rlab as SIGTERM does, with the servers mended; under nohup it goes on. */

@@ -106,13 +106,28 @@ static int body(lua_State *L)
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_ended), 0);
 }
 
+/* For signal handlers of this thread. */
+static struct {
+    lua_State *volatile co;
+    volatile unsigned long resumes;
+} now;
+
+lua_State *task_running_now(unsigned long *resumes)
+{
+    *resumes = now.resumes;
+    return now.co;
+}
+
 static void resume(rl_task *task)
 {
     int nargs = task->started ? 0 : task->nargs + 1, nresults = 0;
     task->started = true;
     rl_assert(!task->s->running && !task->done);
     task->s->running = task;
+    now.resumes++;
+    now.co = task->co;
     int rc = lua_resume(task->co, task->s->main, nargs, &nresults);
+    now.co = NULL;
     task->s->running = NULL;
     if (rc == LUA_YIELD) {
         lua_pop(task->co, nresults);

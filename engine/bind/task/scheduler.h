@@ -43,6 +43,8 @@ int task_result(
 void task_cancel(lua_State *L, rl_task *task); /* takes the reason (any value) from the top of L */
 void task_cancel_others(lua_State *L, rl_task *except); /* takes the reason likewise */
 int task_live(lua_State *L);
+/* The task that runs now, or NULL, and how often one was resumed so far; a signal handler may ask. */
+lua_State *task_running_now(unsigned long *resumes);
 uv_loop_t *task_loop(lua_State *L);
 lua_State *task_main_state(lua_State *L);
 

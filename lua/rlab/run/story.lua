@@ -2,12 +2,14 @@
 -- handed on as a table; a run writes it down (rlab.run.result).
 local defer = require "rlab.defer"
 local err = require "rlab.err"
+local interrupt = require "rlab.interrupt"
 local json = require "rlab.json"
 local judge = require "rlab.run.judge"
 local lab_of = require "rlab.lab"
 local owed = require "rlab.lab.owed"
 local script = require "rlab.experiment.script"
 local task = require "rlab.task"
+local units = require "rlab.units"
 
 local M = {}
 
@@ -33,6 +35,8 @@ local function within_limit(session, f, ...)
   local args = table.pack(...)
   return xpcall(function()
     local limit = session.step and STEP_LIMIT or session.experiment.limit or "3m"
+    interrupt.limit(units.duration(limit))
+    local _ <close> = defer(interrupt.unlimit)
     local result, late = task.timeout(limit, f, table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
