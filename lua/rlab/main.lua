@@ -9,7 +9,20 @@ local function version(verbose)
   return exit.ok
 end
 
+-- A file of the current directory is nobody's module unless RLAB_LUA_PATH says where modules lie.
+local function keep_out_of_here()
+  if os.getenv "RLAB_LUA_PATH" then return end
+  for _, key in ipairs { "path", "cpath" } do
+    local kept = {}
+    for template in package[key]:gmatch "[^;]+" do
+      if not template:find "^%./" then kept[#kept + 1] = template end
+    end
+    package[key] = table.concat(kept, ";")
+  end
+end
+
 return function(args)
+  keep_out_of_here()
   io.stdout:setvbuf "line" -- a pipe's reader follows the story as it goes
   if args[1] == "--version" or args[1] == "-V" then
     return version(args[2] == "--verbose" or args[2] == "-v")

@@ -33,7 +33,7 @@ local head = [[
 usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
 
   rlab E-012                 run an experiment
-  rlab experiments/mine.lua  run one of your own
+  rlab scenarios/mine.lua  run one of your own
   rlab                       the interactive lab, on the running stack
 ]]
 

@@ -46,15 +46,23 @@ local function overview(args)
   return exit.ok
 end
 
+-- One that is broken is one line that says so, and hides no other.
+local function row_of(path)
+  local ok, exp = pcall(require("rlab.experiment").peek, path)
+  if not ok then
+    return { id = path:match "([^/]+)%.lua$", path = path,
+      title = "broken: " .. tostring(exp.message or exp):match "^[^\n]*" }
+  end
+  local arms = arms_of(exp)
+  return { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "),
+    wrong = arms.wrong, right = arms.right, observed = arms.observe, path = path }
+end
+
 function list.run(args)
   if args.markdown or args.readme then return overview(args) end
   local experiment, rows = require "rlab.experiment", {}
-  for _, path in ipairs(experiment.names()) do
-    local exp = experiment.load(path)
-    local arms = arms_of(exp)
-    rows[#rows + 1] = { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "),
-      wrong = arms.wrong, right = arms.right,
-      observed = arms.observe, path = path }
+  for _, paths in ipairs { experiment.names(), experiment.scenarios() } do
+    for _, path in ipairs(paths) do rows[#rows + 1] = row_of(path) end
   end
   if args.json then return print_json(require("rlab.json").array(rows)) end
   print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" },
@@ -76,7 +84,7 @@ end
 
 function explain.run(args)
   local experiment, page = require "rlab.experiment", require "rlab.experiment.explain"
-  local exp = experiment.load(experiment.find(args.experiment))
+  local exp = experiment.peek(experiment.find(args.experiment))
   if args.json then
     return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim,
       lesson = exp.lesson, needs = exp.needs,

@@ -7,6 +7,7 @@ local busted = { name = "busted", help = "run busted specs inside rlab", hidden 
 -- handles are closed.
 function busted.run(words)
   local code
+  package.path = "./?.lua;./?/init.lua;" .. package.path -- specs lie here
   local real_exit = os.exit
   _G.arg = table.move(words, 1, #words, 1, { [0] = "rlab busted" })
   local stop = {}

@@ -84,7 +84,7 @@ return experiment {
 
 function new.args(parser)
   parser:argument("id", "its id, such as E-101")
-  parser:option("--file", "where to write it (default experiments/ID.lua)")
+  parser:option("--file", "where to write it (default scenarios/ID.lua; RLAB_SCENARIOS names another folder)")
   parser:flag("--json", "print JSON")
 end
 
@@ -92,7 +92,11 @@ function new.run(args)
   local fs = require "rlab.fs"
   local id = args.id:upper()
   if not id:match "^E%-%d%d%d+$" then usage("an id looks like E-101, not '%s'", args.id) end
-  local path = args.file or ("experiments/" .. id .. ".lua")
+  local experiment = require "rlab.experiment"
+  if require("rlab.tables").contains(experiment.names(), "experiments/" .. id .. ".lua") then
+    usage("%s is one of rlab's own; choose another id", id)
+  end
+  local path = args.file or ("%s/%s.lua"):format(experiment.folder(), id)
   if fs.exists(path) then usage("%s is there already; choose another id or --file", path) end
   local folder = path:match "^(.*)/[^/]+$"
   if folder then require("rlab.must")(fs.mkdir(folder)) end

@@ -1,5 +1,6 @@
 -- The experiment DSL: what a scenario file may say, checked when it is loaded, with the file's own names in
 -- every complaint.
+local confine = require "rlab.experiment.confine"
 local err = require "rlab.err"
 local host = require "rlab.core_host"
 local prose = require "rlab.experiment.prose"
@@ -187,11 +188,13 @@ end
 function M.environment(source)
   local own = { experiment = function(def) return make(def, source) end, wrong = M.wrong, right = M.right,
     observe = M.observe }
-  local lazy = {}
+  local lazy, env = {}, {}
   for _, name in ipairs(modules) do lazy[name] = true end
-  return setmetatable({}, {
+  local lua = confine.words(env)
+  return setmetatable(env, {
     __index = function(_, name)
       if own[name] then return own[name] end
+      if lua[name] then return lua[name] end
       if lazy[name] then return require("rlab." .. name) end
       local value = _G[name]
       if value ~= nil then return value end
@@ -203,14 +206,14 @@ function M.environment(source)
   })
 end
 
+-- What is part of rlab is that, whatever lies in the current directory.
 local function source_of(path)
+  local embedded = host.embedded(path)
+  if embedded then return embedded end
   local file = io.open(path, "rb")
-  if file then
-    local text = file:read "a"
-    file:close()
-    return text
-  end
-  return host.embedded(path)
+  if not file then return nil end
+  local _ <close> = file
+  return file:read "a"
 end
 
 -- The prose is the file's own, or that of the experiment's page (rlab.experiment.prose).
@@ -237,11 +240,7 @@ local function tell_slips(exp, source)
   if #lines > 0 then script_error("%s", table.concat(lines, "\n")) end
 end
 
--- load(path) -> Experiment; raises a SCRIPT error that names file and line.
-function M.load(path)
-  local text = source_of(path)
-  if not text then script_error("%s: there is no such file", path) end
-  local env = M.environment { path = path, text = text }
+local function run_chunk(path, text, env)
   local chunk, failure = load(script.source(text), "@" .. path, "t", env)
   if not chunk then script_error("%s", failure) end
   local ok, found = xpcall(chunk, script.traced)
@@ -250,36 +249,78 @@ function M.load(path)
     script_error("%s: the file must return experiment { ... }", path)
   end
   found.path = path
-  tell_slips(found, { path = path, text = text })
+  return found
+end
+
+local function text_of(path)
+  return source_of(path) or script_error("%s: there is no such file", path)
+end
+
+-- load(path [, known]) -> Experiment; raises a SCRIPT error that names file and line. known: its text was
+--   looked at by the run that this process belongs to.
+function M.load(path, known)
+  local text = text_of(path)
+  local found = run_chunk(path, text, M.environment { path = path, text = text })
+  if not known then tell_slips(found, { path = path, text = text }) end
   add_prose(found)
   return found
 end
 
--- find(word) -> path: "E-012" or "e-012" or a path. Experiments of the current directory win over the
---   embedded ones.
+-- peek(path) -> Experiment to be told of, not run: a file that is no part of rlab is read in an environment
+--   in which it can do nothing
+function M.peek(path)
+  if host.embedded(path) then return M.load(path) end
+  local text = text_of(path)
+  local source = { path = path, text = text }
+  local found = confine.at_most(run_chunk, path, text, confine.bare {
+    experiment = function(def) return make(def, source) end,
+    wrong = M.wrong, right = M.right, observe = M.observe })
+  add_prose(found)
+  return found
+end
+
+-- ---- where they are ----
+
+-- folder() -> where the user's own scenarios lie: RLAB_SCENARIOS, or ./scenarios
+function M.folder()
+  local given = os.getenv "RLAB_SCENARIOS"
+  return given and given ~= "" and given or "scenarios"
+end
+
+-- names() -> sorted paths of the experiments that are part of rlab
+function M.names()
+  local list = {}
+  for _, name in ipairs(host.embedded_names "experiments/") do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+-- scenarios() -> sorted paths of the user's own
+function M.scenarios()
+  local list = {}
+  for _, entry in ipairs(require("rlab.fs").list(M.folder()) or {}) do
+    local name = type(entry) == "table" and entry.name or entry
+    if name:match "%.lua$" then list[#list + 1] = M.folder() .. "/" .. name end
+  end
+  table.sort(list)
+  return list
+end
+
+-- find(word) -> path: "E-012" or "e-012" or a path. What is part of rlab wins over the user's own.
 function M.find(word)
   if word:match "%.lua$" then return word end
-  local id = word:upper()
-  local path = "experiments/" .. id .. ".lua"
-  if source_of(path) then return path end
-  local known = {}
-  for _, name in ipairs(M.names()) do known[#known + 1] = name:match "([^/]+)%.lua$" end
+  local id, known = word:upper(), {}
+  for _, list in ipairs { M.names(), M.scenarios() } do
+    for _, path in ipairs(list) do
+      local name = path:match "([^/]+)%.lua$":upper()
+      if name == id then return path end
+      known[#known + 1] = name
+    end
+  end
   local near = units.nearest(id, known)
   error(err.new { domain = "rlab", code = 0, name = "USAGE",
     message = ("there is no experiment %s; %s"):format(word,
       near and "did you mean " .. near .. "?" or "rlab list shows them") }, 0)
-end
-
--- names() -> sorted paths of all experiments known here
-function M.names()
-  local found = {}
-  for _, name in ipairs(host.embedded_names "experiments/") do found[name] = true end
-  local fs = require "rlab.fs"
-  for _, entry in ipairs(fs.list "experiments" or {}) do
-    local name = type(entry) == "table" and entry.name or entry
-    if name:match "%.lua$" then found["experiments/" .. name] = true end
-  end
-  return tables.sorted_keys(found)
 end
 
 return M

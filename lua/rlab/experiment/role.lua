@@ -28,7 +28,7 @@ end
 function M.main(words)
   local path, name, parent = words[1], words[2], tonumber(words[3])
   if not host.die_with_parent(parent or 0) then return exit.interrupted end
-  local exp = require("rlab.experiment").load(path)
+  local exp = require("rlab.experiment").load(path, true)
   local role = exp.roles and exp.roles[name]
   if not role then
     error(err.new { domain = "rlab", code = 0, name = "USAGE",

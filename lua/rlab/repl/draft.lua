@@ -70,12 +70,13 @@ end
 --- save(id, lines) -> sentence | nil, err; an existing file is not overwritten
 function M.save(id, lines)
   local fs = require "rlab.fs"
-  local path = "experiments/" .. id .. ".lua"
+  local folder = require("rlab.experiment").folder()
+  local path = ("%s/%s.lua"):format(folder, id)
   if fs.exists(path) then
     return nil, err.new { domain = "rlab", code = 0, name = "EXISTS",
       message = path .. " exists already; choose another id" }
   end
-  local made, failure = fs.mkdir "experiments"
+  local made, failure = fs.mkdir(folder)
   if not made then return nil, failure end
   local written
   written, failure = fs.write(path, M.text(id, lines))

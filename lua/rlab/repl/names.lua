@@ -10,7 +10,7 @@ local MAX_KEYS, PATIENCE = 2000, "3s"
 
 local function point_names()
   local names = {}
-  for i, point in ipairs(require("rlab.fail").points()) do names[i] = point.name end
+  for i, point in ipairs(require("rlab.failpoint.points").list()) do names[i] = point.name end
   return names
 end
 

@@ -134,7 +134,7 @@ return {
       returns = "a task: t:join(), t:cancel()",
       example = 'spawn(function() while true do print(#must(tail "orders")) task.sleep(5) end end)' },
     { "save", 'save "E-100"',
-      "Writes the lines that succeeded so far as a scenario draft to experiments/E-100.lua.",
+      "Writes the lines that succeeded so far as a scenario draft to scenarios/E-100.lua.",
       params = { "id: string, E- and a number" }, errors = "rlab EXISTS when the file is there already",
       example = 'save "E-100"' },
     { "help", "help([what])",
