@@ -11,7 +11,7 @@ end
 
 -- A file of the current directory is nobody's module unless RLAB_LUA_PATH says where modules lie.
 local function keep_out_of_here()
-  if os.getenv "RLAB_LUA_PATH" then return end
+  if (os.getenv "RLAB_LUA_PATH" or "") ~= "" then return end
   for _, key in ipairs { "path", "cpath" } do
     local kept = {}
     for template in package[key]:gmatch "[^;]+" do

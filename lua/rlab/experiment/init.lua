@@ -269,7 +269,7 @@ end
 -- peek(path) -> Experiment to be told of, not run: a file that is no part of rlab is read in an environment
 --   in which it can do nothing
 function M.peek(path)
-  if host.embedded(path) then return M.load(path) end
+  if host.embedded(path) then return M.load(path, true) end
   local text = text_of(path)
   local source = { path = path, text = text }
   local found = confine.at_most(run_chunk, path, text, confine.bare {

@@ -176,6 +176,8 @@ function rules.services(see, at)
   if reads(see.tokens, at + 5, ",", "{") then service_options(see, name, at + 6) end
 end
 
+local RULES = tables.sorted_keys(rules)
+
 -- A `lab` of the file's own is not the one that the story is given.
 local function has_other_lab(tokens)
   for at in ipairs(tokens) do
@@ -193,7 +195,7 @@ function M.find(def, source)
     found[#found + 1] = { line = token.line, text = fmt:format(...) }
   end
   for at in ipairs(tokens) do
-    for _, name in ipairs(tables.sorted_keys(rules)) do rules[name](see, at) end
+    for _, name in ipairs(RULES) do rules[name](see, at) end
   end
   table.sort(found, function(a, b) return a.line < b.line end)
   return found

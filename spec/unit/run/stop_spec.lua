@@ -57,6 +57,25 @@ describe("a scenario", function()
   end
 end)
 
+describe("the current directory", function()
+  it("has no modules of rlab's", function()
+    local dir = assert(fs.tmpdir "rlab-here")
+    assert(fs.mkdir(dir .. "/rlab"))
+    for _, name in ipairs { "flow", "fs" } do
+      assert(fs.write(("%s/rlab/%s.lua"):format(dir, name), 'print "from here" return {}'))
+    end
+    assert(fs.write(dir .. "/ask", 'print(pcall(require, "rlab.flow"))\nprint(fs.tmpdir ~= nil)\n'))
+    local child <close> = assert(process.spawn { cmd = { "sh", "-c", '"$0" <ask', fs.self_exe() }, cwd = dir,
+      stdout = "capture", stderr = "stdout" })
+    assert.equal(0, assert(child:wait "60s").code)
+    local text <const> = child:output()
+    assert.matches("^false\tmodule 'rlab.flow' not found", text)
+    assert.matches("\ntrue\n$", text)
+    assert.is_nil(text:find("from here", 1, true))
+    fs.remove(dir)
+  end)
+end)
+
 describe("the list of scenarios", function()
   it("runs none of them, and a broken one is one line", function()
     local dir = assert(fs.tmpdir "rlab-scenarios")
