@@ -163,6 +163,11 @@ local interrupt = {
     { "breakable", "interrupt.breakable(on)",
       "Until breakable(false), Ctrl-C stops even a loop of the calling task that never waits.",
       params = { "on: boolean" } },
+    { "limit", "interrupt.limit(seconds)",
+      "Until unlimit(), code that runs on beyond that without ever waiting is broken by an error TIMEOUT. \z
+        Limits nest and run side by side: the last one counts.",
+      params = { "seconds: number" } },
+    { "unlimit", "interrupt.unlimit()", "Ends a limit." },
   },
 }
 
