@@ -66,7 +66,7 @@ describe("the ledger", function()
 
   it("is gone when all is, and before anything is made it says so", function()
     at_home(function()
-      local one = ledger.open "n1"
+      local one = ledger.open("n1", {})
       one:add("topic", "n1-a")
       one:add("topic", "n1-a")
       assert.equal("topic n1-a", items_of "n1")
@@ -77,7 +77,7 @@ describe("the ledger", function()
 
   it("keeps what could not be removed", function()
     at_home(function()
-      local one = ledger.open "n2"
+      local one = ledger.open("n2", {})
       for _, word in ipairs { "a", "b" } do one:add("topic", "n2-" .. word) end
       local left = one:close({}, admin_of({ "n2-a", "n2-b" }, { "n2-g", "x" }, { ["n2-b"] = true,
         ["n2-g"] = true }))
@@ -113,7 +113,7 @@ describe("the ledger", function()
 
   it("that cannot be written down lets nothing be made", function()
     at_home(function()
-      local one = ledger.open "n5"
+      local one = ledger.open("n5", {})
       assert(fs.remove(dir .. "/open-runs"))
       assert.is_false(pcall(one.add, one, "topic", "n5-a"))
       assert.is_false(pcall(one.add, one, "topic", "n5-a"))
