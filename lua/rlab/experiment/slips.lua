@@ -59,9 +59,9 @@ end
 local function add_literals(text, list)
   local tokens = tokens_of(text)
   for at in ipairs(tokens) do
-    if reads(tokens, at, "fail", ".", "point", "(") and is(tokens, at + 4, "string") then
-      list[#list + 1] = tokens[at + 4].text
-    end
+    local name_at = reads(tokens, at, "fail", ".", "point", "(") and at + 4
+      or reads(tokens, at, "fail", ".", "point") and at + 3
+    if name_at and is(tokens, name_at, "string") then list[#list + 1] = tokens[name_at].text end
   end
 end
 

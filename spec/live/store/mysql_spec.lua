@@ -199,7 +199,8 @@ describe("mysql", function()
   end)
 
   it("compares texts as the server does on its own", function()
-    for _, connection in ipairs { db, server.connect { found_rows = true } } do
+    local other <close> = server.connect { found_rows = true }
+    for _, connection in ipairs { db, other } do
       assert.are.equal("utf8mb4_0900_ai_ci", connection:value "SELECT @@collation_connection")
       assert.are.equal(0, connection:value "SELECT '🎩' = '💥'")
       assert.are.equal(1, connection:value "SELECT 'ß' = 'ss'")

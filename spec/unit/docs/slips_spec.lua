@@ -54,6 +54,7 @@ describe("a slip of the pen", function()
       said 'lab:service("relay", {}, { failpoints = { ["relay.after_akc"] = "kill" } })')
     assert.equal("4: rlab has no failpoint 'worker.before_wrok'; did you mean 'worker.before_work'?",
       said 'one:failpoint("worker.before_wrok", "kill", { must_fire = true })')
+    assert.equal("nothing", said 'f = fail.point "mine.own" one:failpoint("mine.own", "kill")')
     assert.equal("nothing", said [[lab:start("worker", {}, { must_fire = {
       ["worker.before_work"] = "#10 kill", ["relay.after_ack"] = "kill if x=" .. arm.x } })
       one:failpoint("consumer.in_tx", "off")]])
