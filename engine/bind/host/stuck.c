@@ -24,9 +24,7 @@ static struct {
 
 static const char *what_stopped(int signum)
 {
-    return signum == SIGINT    ? "Ctrl-C"
-           : signum == SIGTERM ? "SIGTERM"
-                               : "the end of its terminal";
+    return signum == SIGINT ? "Ctrl-C" : signum == SIGTERM ? "SIGTERM" : "the end of its terminal";
 }
 
 rl_err *stuck_stopped(int signum)
