@@ -31,7 +31,7 @@ local function delays(lab)
     local row = db:row(LOOK, past, since)
     if not row then return nil end
     past, since = some(row.waiting) and row.waiting - 1 or some(row.last) or past, row.now
-    return some(row.ms)
+    return some(row.ms) or 0 -- nobody waits
   end
 end
 
