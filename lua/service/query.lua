@@ -50,6 +50,9 @@ local options = {
     help = "loads at once, those that wait for a lease as well" },
   { name = "breaker", type = "int", default = 5, min = 0, max = 1000000,
     help = "failures in a row after which Redis or MySQL is left alone; 0: never" },
+  { name = "breaker_counts", type = "enum", values = { "failures", "connects" }, default = "failures",
+    help = "of one Redis: connects counts connections that are refused only (wrong), so a server that \z
+      stands still is asked on and on" },
   { name = "breaker_pause", type = "duration", default = "300ms",
     help = "for how long; then one reader tries" },
   { name = "ramp", type = "duration", default = "0s",
@@ -71,8 +74,8 @@ local options = {
 
 local passed = { "prefix", "ttl", "jitter", "soft_ttl", "negative_ttl", "beta", "single", "lease",
   "retries", "fill", "redis_timeout", "db_timeout", "db_reads_max",
-  "db_wait", "workers", "breaker", "breaker_pause", "ramp", "stale", "l1", "l1_size", "redis_readers",
-  "seed" }
+  "db_wait", "workers", "breaker", "breaker_counts", "breaker_pause", "ramp", "stale", "l1", "l1_size",
+  "redis_readers", "seed" }
 
 local function flow_options(config)
   local o = tables.picked(config, passed)

@@ -122,6 +122,7 @@ static void read_opts(lua_State *L, flow_cache_opts *opts)
                                        "db_reads_max",
                                        "breaker",
                                        "retries",
+                                       "breaker_counts",
                                        "breaker_pause",
                                        "ramp",
                                        NULL};
@@ -130,6 +131,7 @@ static void read_opts(lua_State *L, flow_cache_opts *opts)
     opts->single = (flow_cache_single)cache_read_word(L, "single", flow_cache_single_names);
     opts->fill = (flow_cache_fill)cache_read_word(L, "fill", flow_cache_fill_names);
     opts->prefix = read_prefix(L);
+    opts->breaks = (flow_cache_breaks)cache_read_word(L, "breaker_counts", flow_cache_breaks_names);
     read_lifetimes(L, opts);
     read_limits(L, opts);
     need_table(L, "redis");

@@ -11,6 +11,7 @@
 
 const char *const flow_cache_single_names[] = {"none", "process", "lease", NULL};
 const char *const flow_cache_fill_names[] = {"plain", "lease", "versioned", NULL};
+const char *const flow_cache_breaks_names[] = {"failures", "connects", NULL};
 const char *const flow_cache_source_names[] = {"cache", "stale", "db", "negative", "l1", "error"};
 
 const char *const flow_cache_count_names[CACHE_N_COUNT] = {

@@ -33,8 +33,11 @@ typedef enum flow_cache_fill {
     CACHE_FILL_VERSIONED
 } flow_cache_fill;
 
+/* What Redis' breaker counts. CONNECTS is wrong: a server that stands still takes connections. */
+typedef enum flow_cache_breaks { CACHE_BREAKS_FAILURES, CACHE_BREAKS_CONNECTS } flow_cache_breaks;
+
 extern const char *const flow_cache_single_names[],
-    *const flow_cache_fill_names[]; /* NULL-terminated */
+    *const flow_cache_fill_names[], *const flow_cache_breaks_names[]; /* NULL-terminated */
 
 typedef struct flow_cache_opts {
     keyspace_opts
@@ -53,6 +56,7 @@ typedef struct flow_cache_opts {
     int db_reads_max;     /* at once */
     double db_wait;       /* how long a load waits for its turn; 0: for ever */
     int breaker_failures; /* 0: no breaker */
+    flow_cache_breaks breaks;
     double breaker_pause;
     double ramp;      /* after a breaker closed db_reads_max is reached in that time; 0: at once */
     int retries;      /* of a load that failed while others wait with it */

@@ -28,6 +28,12 @@ void cache_redis_good(flow_cache *cache)
     good(cache, &cache->redis_breaker, "redis");
 }
 
+/* Only an error of dialling has a number of the system's. */
+static bool breaks(const flow_cache *cache, const rl_err *why)
+{
+    return cache->opts.breaks == CACHE_BREAKS_FAILURES || why->code != 0;
+}
+
 /* Each node of a cluster has a breaker of its own, the client's, and one that is left alone was not asked. */
 void cache_redis_bad(flow_cache *cache, const rl_err *why)
 {
@@ -37,7 +43,7 @@ void cache_redis_bad(flow_cache *cache, const rl_err *why)
     }
     if (cache->cluster && cluster_known(cache->cluster))
         good(cache, &cache->redis_breaker, "redis");
-    else
+    else if (breaks(cache, why))
         bad(cache, &cache->redis_breaker, "redis", NULL);
 }
 

@@ -65,6 +65,19 @@ describe("query, when Redis", function()
     bed.server:cont()
   end)
 
+  it("is frozen: a breaker that counts connects only stays closed, and opens when nobody listens", function()
+    local q = bed:query { stale = 0, redis_timeout = "50ms", breaker = 2, breaker_pause = "10m",
+      breaker_counts = "connects" }
+    q:read(7)
+    bed.server:stop()
+    for _ = 1, 6 do assert.is_true(q:read(7).ms >= 50) end
+    assert.equal(0, q:metric("breaker_state", '{need="redis"}'))
+    bed.server:kill "KILL"
+    bed.server:wait "60s"
+    for _ = 1, 3 do assert.equal(200, q:read(7).status) end
+    assert.equal(2, q:metric("breaker_state", '{need="redis"}'))
+  end)
+
   it("came back: reads of the database grow to their cap step by step", function()
     local q = bed:query { stale = 0, redis_timeout = "500ms", breaker = 1, breaker_pause = "50ms",
       db_reads_max = 20, ramp = "30m", single = "none" }

@@ -27,6 +27,7 @@ return {
         "db_wait: duration = 100ms, how long a load waits for its turn; 0 is for ever",
         "workers: integer = 32, loads at once",
         "breaker: integer = 5, failures in a row after which a server is left alone; 0 is never",
+        'breaker_counts: string = "failures", or "connects", of one Redis: refused connections only',
         "breaker_pause: duration = 300ms, for how long",
         "ramp: duration = 0, in which db_reads_max is reached after a breaker has closed: a tenth, half, all",
         "stale: duration = 0, when a server fails, what was seen no longer ago is served; 0 is off",
