@@ -26,8 +26,12 @@ return service {
     { name = "fallback", type = "enum", values = { "none", "redis" }, default = "none",
       help = "redis: what MySQL does not take is kept in a list there and answered 200, wrong on purpose \z
         (E-023)" },
+    { name = "cache", type = "enum", values = { "none", "versioned", "queued" }, default = "none",
+      help = "whether an entry is written to the account's one in Redis: unless a newer one is there; or \z
+        whatever is there and, where Redis does not take it, when it answers again, wrong on purpose \z
+        (E-023)" },
     { name = "prefix", type = "string", default = "",
-      help = "of the keys in Redis, for reserve and fallback" },
+      help = "of the keys in Redis, for reserve, fallback and cache" },
   },
   start = function(ctx)
     ctx.pool = store.pool(ctx, {

@@ -2,6 +2,7 @@
 -- decides, and 1062 reads what is stored.
 local answers = require "service.command.answers"
 local cache = require "rlab.cache"
+local cached = require "service.command.cached"
 local clock = require "rlab.clock"
 local defer = require "rlab.defer"
 local err = require "rlab.err"
@@ -193,6 +194,7 @@ local function run(state, command)
   if event.replayed then return answer, event end
   failure = point("cmd.after_commit", command)
   if failure then error(failure, 0) end
+  if state.cached then state.cached:put(event) end
   if state.mode == "direct-queued" or state.mode == "direct-unwatched" then state.publisher:queue(event) end
   return answer, event
 end
@@ -244,6 +246,7 @@ local function metrics(state)
       help = "Entries answered with success, by whether they were new.",
       labels = { outcome = outcome }, value = state.counts[outcome] }
   end
+  if state.cached then list[#list + 1] = state.cached:metric() end
   list[#list + 1] = { name = "rlab_command_transaction_seconds", type = "histogram",
     help = "From waiting for a connection to the end of the commit.",
     hdr = state.took, scale = 1e-9 }
@@ -253,10 +256,12 @@ local function metrics(state)
 end
 
 -- -> how an option gets the one Redis that it needs
-local function connect_redis(ctx, option)
-  if ctx.redis.nodes then usage("%s = redis needs one Redis, not a Redis Cluster", option) end
+local function connect_redis(ctx, option, timeout)
+  if ctx.redis.nodes then
+    usage("%s = %s needs one Redis, not a Redis Cluster", option, ctx.config[option])
+  end
   return function()
-    local at = { timeout = "1s", connect_timeout = "1s" }
+    local at = { timeout = timeout, connect_timeout = timeout }
     for key, value in pairs(ctx.redis) do at[key] = value end
     local r, failure = redis.connect(at)
     if not r then error(failure, 0) end
@@ -274,9 +279,10 @@ function M.install(ctx)
     while state.running > 0 do state.freed:wait() end
   end)
   if mode ~= "outbox" then state.publisher = publish.new(ctx) end
-  if ctx.config.reserve == "redis" then state.redis = connect_redis(ctx, "reserve") end
+  if ctx.config.reserve == "redis" then state.redis = connect_redis(ctx, "reserve", "1s") end
+  if ctx.config.cache ~= "none" then state.cached = cached.new(ctx, connect_redis(ctx, "cache", "50ms")) end
   if ctx.config.fallback == "redis" then
-    state.fallback = fallback.new(ctx, connect_redis(ctx, "fallback"),
+    state.fallback = fallback.new(ctx, connect_redis(ctx, "fallback", "1s"),
       function(command) return answers.within(ctx, transact, state, command) end)
   end
   ctx:metrics(function() return metrics(state) end)

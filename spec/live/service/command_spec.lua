@@ -253,6 +253,20 @@ describe("the command service", function()
     must(r:call("DEL", cache.key(prefix, 1)))
   end)
 
+  it("with cache = versioned leaves a newer entry as it is, with queued it writes over it", function()
+    local prefix = lab.schema .. ":"
+    local r <close> = must(redis.connect { host = lab.stack.redis.host, port = lab.stack.redis.port })
+    for how, version in pairs { versioned = 5, queued = 1 } do
+      local account = version + 1
+      must(cache.fill(r, prefix, account, { balance = 7, version = 5 }, {}))
+      local service <close> = lab:start("command", { cache = how, prefix = prefix })
+      service:call("POST", "/accounts", { id = account })
+      assert.equal(201, (entry(service, account, how, 30)))
+      assert.equal(version, must(cache.read(r, prefix, account)).version)
+      must(r:call("DEL", cache.key(prefix, account)))
+    end
+  end)
+
   it("finishes what is under way on SIGTERM and exits 0", function()
     local service <close> = lab:start("command", {}, { RLAB_FAILPOINTS = "cmd.before_commit=sleep(2s)" })
     service:call("POST", "/accounts", { id = 1 })
