@@ -1,13 +1,18 @@
 -- E-023: Redis, MySQL and Kafka are frozen, dead or out of reach for a second and a half each, one after the
 -- other, under a schedule of 150 reads and 30 writes a second. What still works?
-local outages = require "rlab.story.outages"
-local outcomes = require "rlab.story.outcomes"
+local checks = require "rlab.story.degradation.checks"
+local crowd = require "rlab.story.degradation.crowd"
+local outages = require "rlab.story.degradation.outages"
+local outcomes = require "rlab.story.degradation.outcomes"
+local replayed = require "rlab.story.degradation.replayed"
 local tables = require "rlab.tables"
 
-local AT_ONCE, REDIS_TIMEOUT, SOFT, REFUSED_IN, READ_IN = 8, 50, 500, 250, 150 -- but the first in ms
+-- Reads of MySQL at once, failures in a row, and milliseconds.
+local LIMITS = { at_once = 8, threshold = 5, redis = 50, soft = 500, refused = 250, read = 150 }
 
-local CAREFUL = { redis_timeout = REDIS_TIMEOUT .. "ms", breaker = 5, breaker_pause = "300ms", stale = "5s",
-  db_reads_max = AT_ONCE, db_wait = "50ms", db_timeout = "200ms", single = "process", jitter = 0 }
+local CAREFUL = { redis_timeout = LIMITS.redis .. "ms", breaker = LIMITS.threshold, breaker_pause = "300ms",
+  stale = "5s", db_reads_max = LIMITS.at_once, db_wait = "50ms", db_timeout = "200ms", single = "process",
+  jitter = 0 }
 local CARELESS = { redis_timeout = "0s", breaker = 0, stale = "0s", jitter = 0, db_reads_max = 512,
   workers = 128, db_wait = "0s", single = "none" }
 
@@ -19,136 +24,61 @@ local function writes(when, at_least, at_most)
   return { of = "writes", when = when, at_least = at_least, at_most = at_most, rate = outages.WRITES }
 end
 
+local function careful(more) return tables.merged(CAREFUL, more) end
+
 local WITHOUT_REDIS = { reads("redis_frozen", 95), reads("redis_killed", 95) }
 
 local function gone(seen) return #(bag.from(seen.acked) - bag.from(seen.ledger)) end
 
-local function says(seen, s)
-  if s.lies then return ("%d of %d writes answered with success are gone"):format(gone(seen), #seen.acked) end
-  local words = {}
-  for i, judged in ipairs(s.judged) do
-    words[i] = ("%s: %.0f %% of the %s answered"):format(outcomes.WORDS[judged.when],
-      outcomes.share(seen[judged.of][judged.when]), judged.of)
-  end
-  local db = seen.selects
-  if db then
-    words[#words + 1] = ("MySQL: %.0f reads/s, %.0f without Redis, %d when it is back"):format(db.quiet,
-      db.killed, db.peak)
-  end
-  return table.concat(words, "; ")
+local telling = {}
+
+telling["answered-from-redis"] = function(seen)
+  return ("%d of %d writes answered with success are gone"):format(gone(seen), #seen.acked)
 end
+
+telling["connects-only"] = function(seen)
+  local p50 = seen.p50.breaker
+  local beside = p50 and (", %.0f ms with a breaker that counts timeouts"):format(p50) or ""
+  return ("Redis frozen: half of the reads wait for %.0f ms%s"):format(seen.reads.redis_frozen.p50, beside)
+end
+
+telling["offline-queue"] = function(seen) return replayed.says(seen.replayed) end
+
+telling["no-shedding"] = function(seen) return crowd.says(seen.crowd, outcomes.share(seen.reads.quiet)) end
 
 local function run(lab, arm)
   local s = arm.settings
   local at = outages.start(lab, s)
   outages.storm(at)
   local seen = outages.ended(at)
+  if s.without == "Redis" then seen.p50 = outages.beside(at, seen.reads.redis_frozen.p50) end
   outages.settled(at, seen)
   outcomes.show(lab, seen)
   outcomes.numbers(lab, seen, s.judged)
-  seen.says = says(seen, s)
-  if arm.class == "wrong" then
-    lab:anomaly(seen.says, { at = outages.failed(at, s.lies and "redis_killed" or s.judged[1].when) })
-  end
+  if seen.crowd then crowd.numbers(lab, seen.crowd) end
+  seen.says = (telling[arm.name] or outcomes.says)(seen, s)
+  if arm.class == "wrong" then lab:anomaly(seen.says, { at = outages.failed(at, s.fails) }) end
   return seen
 end
 
--- Without Redis MySQL is asked no more than before.
-local function check_amplification(lab, seen, arm)
-  local asked = { name = "reads-of-mysql", value = seen.selects.killed / seen.selects.quiet, at_most = 2,
-    unit = "times as many", what = "reads of MySQL without Redis:" }
-  lab.check.bound(asked):expect { wrong = "violated", right = "holds" }
-  if arm.class == "right" then return end
-  asked.name, asked.at_most, asked.at_least = "falls-through", nil, 5
-  lab.check.bound(asked):expect "holds"
-end
+local own = {
+  breaker = checks.asked_again, ramp = checks.ramp, outbox = checks.outbox,
+  ["connects-only"] = checks.connects_only, ["separate-pools"] = checks.frozen_mysql,
+  ["answered-from-redis"] = checks.answered_200,
+  ["no-shedding"] = function(lab, seen) crowd.check(lab, seen.crowd, outcomes.share(seen.reads.quiet)) end,
+}
 
--- Answers without Redis are marked as what they are, and in time; a burst does not get through to MySQL.
-local function check_breaker(lab, seen)
-  for _, judged in ipairs(WITHOUT_REDIS) do
-    local f, when = seen.reads[judged.when], outcomes.WORDS[judged.when]
-    lab.check.equals { name = "marked-stale, " .. when, got = f.cached, want = 0,
-      what = "answers that say they are from Redis",
-      control = { what = "reads answered", seen = f.answered } }:expect "holds"
-    lab.check.bound { name = "in-time, " .. when, value = f.p99, at_most = READ_IN, unit = "ms",
-      what = "p99 of the reads", control = { what = "reads answered", seen = f.answered } }:expect "holds"
-  end
-  lab.check.bound { name = "left-alone", value = seen.reads.redis_frozen.p50, at_most = REDIS_TIMEOUT / 2,
-    unit = "ms", what = "half of the reads do not wait for a frozen Redis: p50", why = "half of its timeout" }
-    :expect "holds"
-  local answers = seen.burst.answered + seen.burst.refused
-  lab.check.equals { name = "refused-not-hung", got = answers, want = outages.BURST,
-    what = "reads of the burst answered or refused" }:expect "holds"
-  lab.check.bound { name = "reads-at-once", value = seen.selects.at_once, at_most = AT_ONCE,
-    unit = "reads of MySQL at once", control = { what = "answers to the burst", seen = answers } }
-    :expect "holds"
-end
-
-local function check_asked_again(lab, seen)
-  local f = seen.reads.back
-  lab.check.bound { name = "asked-again", value = 100 * f.cached / f.answered, at_least = 80, unit = "%",
-    what = "reads answered from Redis once it is back:",
-    control = { what = "reads answered", seen = f.answered } }:expect "holds"
-end
-
-local function check_ramp(lab, seen)
-  local db = seen.selects
-  lab.check.enough { name = "cache-came-back-empty", seen = db.recovery, at_least = outages.HOT,
-    unit = "reads of MySQL", what = "after Redis is back" }
-  lab.check.bound { name = "ramp", value = db.peak / db.quiet, at_most = 2, unit = "times as many",
-    what = "reads of MySQL in the worst second after Redis is back:" }:expect "holds"
-end
-
-local function check_frozen_mysql(lab, seen)
-  local f, w = seen.reads.mysql_frozen, seen.writes.mysql_frozen
-  lab.check.bound { name = "marked-stale", value = f.oldest_cached, at_most = 2 * SOFT, unit = "ms",
-    what = "the oldest answer that is not marked is", why = "twice the soft TTL",
-    control = { what = "reads answered", seen = f.answered } }:expect "holds"
-  local all = lab.check.bound { name = "none-hangs", value = 100 * (f.answered + f.refused) / f.scheduled,
-    at_least = 100, unit = "%", what = "reads answered or refused:" }:expect "holds"
-  all.limit_s, all.over_s = REFUSED_IN / 1000, outcomes.PATIENCE - REFUSED_IN / 1000
-  lab.check.bound { name = "refused", value = 100 * w.refused / w.scheduled, at_least = 90, unit = "%",
-    what = "writes refused:", control = { what = "writes of the schedule", seen = w.scheduled } }
-    :expect "holds"
-  lab.check.bound { name = "refused-in-time", value = w.refusal_p99, at_most = REFUSED_IN, unit = "ms",
-    what = "p99 of the refusals" }:expect "holds"
-end
-
-local function check_outbox(lab, seen)
-  local f = seen.writes.kafka_away
-  lab.check.equals { name = "none-refused", got = f.refused, want = 0, what = "writes answered 503",
-    control = { what = "writes answered", seen = f.answered } }:expect "holds"
-  lab.check.enough { name = "backlog", seen = seen.backlog, at_least = outages.WRITES, unit = "rows",
-    what = "unsent when Kafka comes back" }
-end
-
-local function check_stores(lab, seen, s)
-  lab.check.orphan_row { of = seen.ledger, in_ = seen.topic }:expect "holds"
-  lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view,
-    unit = "cents" }:expect "holds"
-  if not s.query then return end
-  lab.check.stale_cache { cache = seen.cache, views = seen.views, at_least = outages.HOT }:expect "holds"
-end
-
-local function checks(lab, seen, arm)
+local function judge(lab, seen, arm)
   local s = arm.settings
   for _, judged in ipairs(s.judged) do outcomes.check_share(lab, seen, judged) end
-  if s.counted then check_amplification(lab, seen, arm) end
-  if s.lies then
-    lab.check.enough { name = "answered-200", seen = seen.writes.mysql_frozen.answered, at_least = 10,
-      unit = "writes", what = "while MySQL is frozen" }
+  if s.counted and not s.crowd then checks.amplification(lab, seen, arm) end
+  if arm.class == "right" or s.lies then checks.lost(lab, seen) end
+  if s.writer then checks.replayed(lab, seen, arm) end
+  if arm.class == "right" then
+    checks.stores(lab, seen, s)
+    if s.counted then checks.breaker(lab, seen, LIMITS) end
   end
-  if arm.class == "right" or s.lies then
-    lab.check.lost { of = seen.acked, in_ = seen.ledger, at_least = outages.WRITES }
-      :expect { wrong = "violated", right = "holds" }
-  end
-  if arm.class == "wrong" then return end
-  check_stores(lab, seen, s)
-  if s.counted then check_breaker(lab, seen) end
-  if arm.name == "breaker" then check_asked_again(lab, seen) end
-  if arm.name == "ramp" then check_ramp(lab, seen) end
-  if arm.name == "separate-pools" then check_frozen_mysql(lab, seen) end
-  if arm.name == "outbox" then check_outbox(lab, seen) end
+  if own[arm.name] then own[arm.name](lab, seen, LIMITS) end
 end
 
 return experiment {
@@ -165,30 +95,42 @@ return experiment {
 
   arms = {
     wrong "no-timeout" { says = "waits for Redis without end; what Redis cannot answer goes to MySQL",
-      without = "Redis", query = CARELESS, counted = true, judged = { reads("redis_frozen", 95, 20) } },
+      without = "Redis", query = CARELESS, counted = true, fails = "redis_frozen",
+      judged = { reads("redis_frozen", 95, 20) } },
+    wrong "connects-only" { says = "50 ms for Redis, and a breaker that counts refused connections only",
+      without = "Redis", query = careful { breaker_counts = "connects" }, trips = true,
+      fails = "redis_frozen", judged = {} },
+    wrong "offline-queue" { says = "a writer's client keeps what Redis does not take, and sends it once \z
+      Redis is back", without = "Redis", query = CAREFUL, command = {}, pipeline = true, writer = "queued",
+      fails = "redis_killed", judged = {} },
     right "breaker" { says = "50 ms for Redis, a breaker, the last that was seen marked stale, 8 reads of \z
-      MySQL at once", without = "Redis", query = CAREFUL, command = {}, pipeline = true, counted = true,
-      judged = WITHOUT_REDIS },
+      MySQL at once; a second writer gives up what Redis does not take", without = "Redis", query = CAREFUL,
+      command = {}, pipeline = true, counted = true, writer = "versioned", judged = WITHOUT_REDIS },
     right "ramp" { says = "as breaker; after the outage a tenth, half, then all of the reads of MySQL",
-      without = "Redis", query = tables.merged(CAREFUL, { ramp = outages.RAMP .. "s" }), command = {},
-      pipeline = true, counted = true, judged = WITHOUT_REDIS },
+      without = "Redis", query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
+      counted = true, judged = WITHOUT_REDIS },
+    observe "no-shedding" { says = "300 reads a second, each miss a load, two of them at once: with how \z
+      much less load does it recover?", without = "Redis", query = crowd.QUERY, counted = true, crowd = true,
+      judged = {} },
     wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = "Kafka",
-      command = { mode = "direct-before-commit" }, judged = { writes("kafka_away", 95, 10) } },
+      command = { mode = "direct-before-commit" }, fails = "kafka_away",
+      judged = { writes("kafka_away", 95, 10) } },
     right "outbox" { says = "the event is a row of the command's transaction", without = "Kafka",
       command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
     wrong "one-pool" { says = "reads and writes share the connections to MySQL, without a deadline",
       without = "MySQL", command = { deadline = "60s", pool_wait = "60s" }, one_service = true,
-      judged = { reads("mysql_frozen", 80, 20) } },
+      fails = "mysql_frozen", judged = { reads("mysql_frozen", 80, 20) } },
     wrong "answered-from-redis" { says = "what MySQL does not take is kept in Redis and answered 200",
-      without = "MySQL", command = { fallback = "redis", deadline = "200ms" }, lies = true, judged = {} },
+      without = "MySQL", command = { fallback = "redis", deadline = "200ms" }, lies = true,
+      fails = "redis_killed", judged = {} },
     right "separate-pools" { says = "reads by another service, marked when they are old; writes refused \z
-      after 200 ms", without = "MySQL", query = tables.merged(CAREFUL, { soft_ttl = SOFT .. "ms" }),
+      after 200 ms", without = "MySQL", query = careful { soft_ttl = LIMITS.soft .. "ms" },
       command = { deadline = "200ms" }, pipeline = true, judged = { reads("mysql_frozen", 80) } },
   },
 
   run = run,
 
-  checks = checks,
+  checks = judge,
 
   verdict = function(arms)
     local hung, kept, lied = arms["no-timeout"], arms.breaker, arms["answered-from-redis"]

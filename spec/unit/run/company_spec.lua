@@ -1,6 +1,6 @@
 -- Arms that run side by side meet: what is done once for all of them.
 local company_of = require "rlab.run.company"
-local outcomes = require "rlab.story.outcomes"
+local outcomes = require "rlab.story.degradation.outcomes"
 local task = require "rlab.task"
 
 -- A lab of that company, as far as meetings need one.

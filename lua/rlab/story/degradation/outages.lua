@@ -2,11 +2,13 @@
 -- arm with services of its own, and what became of every request meanwhile.
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
+local crowd = require "rlab.story.degradation.crowd"
 local json = require "rlab.json"
 local must = require "rlab.must"
-local outcomes = require "rlab.story.outcomes"
+local outcomes = require "rlab.story.degradation.outcomes"
 local proof = require "rlab.proof"
 local redis_client = require "rlab.redis"
+local replayed = require "rlab.story.degradation.replayed"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 
@@ -16,7 +18,7 @@ local M = {}
 local HOT, COLD, BURST, WRITTEN = 50, 51, { 1901, 1940 }, { 1801, 1850 }
 local READS, WRITES = 150, 30 -- a second
 local LONGEST = 60 -- seconds of the schedule
-local QUIET, OUTAGE, GAP, SETTLE = 1.5, 1.5, 1.0, 0.5
+local WARM, QUIET, OUTAGE, GAP, SETTLE = 0.5, 1.5, 1.5, outcomes.AFTER, 0.5
 local DB_READ = "25ms" -- what a read of MySQL takes where reads of it are counted
 M.HOT, M.READS, M.WRITES, M.RAMP = HOT, READS, WRITES, 7.2
 M.BURST = BURST[2] - BURST[1] + 1
@@ -62,9 +64,10 @@ local function watch_reads(at)
   at.log = at.lab:wire_log { proto = "mysql", contains = "FROM account_view" }
 end
 
--- start(lab, {query =, command =, pipeline =, one_service =, counted =}) -> at: the services that the
---   settings name, with those settings. pipeline: relay and consumer, too; one_service: the command service
---   serves the reads, too; counted: reads of MySQL are slow and counted on the wire
+-- start(lab, {query =, command =, pipeline =, one_service =, counted =, writer =, crowd =}) -> at: the
+--   services that the settings name, with those settings. pipeline: relay and consumer, too; one_service: the
+--   command service serves the reads, too; counted: reads of MySQL are slow and counted on the wire; writer:
+--   a second writer of the cache, see replayed.lua; crowd: more reads, see crowd.lua
 function M.start(lab, s)
   local at = { lab = lab, settings = s, windows = {} }
   lab:accounts(BURST[2])
@@ -80,6 +83,7 @@ function M.start(lab, s)
     at.query = lab:service("query", s.query, { via_proxy = s.counted and { "mysql" } })
   end
   if s.counted then watch_reads(at) end
+  if s.writer then at.writer = replayed.start(lab, s.writer) end
   return at
 end
 
@@ -94,14 +98,17 @@ end
 -- What everybody reads is in the cache, and all arms are ready.
 local function begin(at)
   local lab, readers = at.lab, at.query or at.settings.one_service and at.command
-  local list = reads(lab)
-  at.reads = load(at, readers, "reads", READS, list)
+  if at.settings.crowd then
+    at.reads = crowd.begin(at, function(...) return load(at, readers, ...) end)
+  else
+    at.reads = load(at, readers, "reads", READS, reads(lab))
+  end
   at.writes = load(at, at.command, "writes", WRITES, writes())
   for name, handle in pairs { reads = at.reads, writes = at.writes } do series(at, name, handle) end
   local first = at.reads or at.writes
   lab:await("the first answers", function() return first:stats().ok >= WRITES end)
   lab:together()
-  task.sleep(GAP)
+  task.sleep(WARM)
 end
 
 -- ---- one outage, the same for all arms ----
@@ -183,6 +190,14 @@ local function kill_redis(lab)
   return killed
 end
 
+-- What the read path has said of Redis so far: round trips that failed, and how often its breaker opened.
+local function note_breaker(at, when)
+  if not at.settings.trips then return end
+  at.breaker = at.breaker or {}
+  at.breaker[when] = { failed = at.query:metric "rlab_query_redis_errors_total",
+    opens = at.query:total("rlab_query_breaker_opens_total", 'need="redis"') }
+end
+
 -- Until `seconds` have passed Redis is gone; then it is started again, empty.
 local function redis_gone(at, killed, seconds)
   local lab, hot = at.lab, cache.key(at.lab:prefix(), 1)
@@ -191,6 +206,7 @@ local function redis_gone(at, killed, seconds)
       before = killed.gone[hot] and 1 or 0, after = 0 })):over()
   end
   outage(at, "redis_killed", { name = "SIGKILL redis", seconds = seconds,
+    meanwhile = at.writer and function() replayed.before(at) end,
     proof = function() return lab.proof.gone(killed.server, killed.pid, 9, true) end,
     over = function() must(killed.server:start()) end })
   at.back = lab:together(function()
@@ -212,28 +228,21 @@ end
 
 local storms = {}
 
--- All that names the arm is swallowed on the way to the brokers and back.
-function storms.Kafka(at)
-  local lab = at.lab
-  local rule = lab:rule { name = "no broker can be reached", action = "black-hole" }
-  at.windows.kafka_away = { from = clock.ns() }
-  task.sleep(OUTAGE)
-  if at.relay then at.backlog = lab:unsent() end
-  at.windows.kafka_away.to = clock.ns()
-  rule:remove()
-  task.sleep(GAP)
-end
-
 -- Redis stands still; then it is killed and comes back empty.
 function storms.Redis(at)
+  note_breaker(at, "quiet")
   local what = frozen(at.lab, must(at.lab.stack:server "redis"))
   what.meanwhile = burst(at)
   outage(at, "redis_frozen", what)
+  note_breaker(at, "redis_frozen")
   task.sleep(GAP)
   redis_gone(at, at.lab:together(function() return kill_redis(at.lab) end), OUTAGE)
+  note_breaker(at, "redis_killed")
   local ends = at.back + math.floor((M.RAMP * 2 / 3 + GAP) * 1e9)
   at.windows.recovery = { from = at.windows.redis_killed.to, to = ends }
   at.windows.back = { from = at.back + math.floor(GAP * 1e9), to = ends }
+  if at.writer then replayed.after(at) end
+  if at.settings.crowd then at.reads:shed() end
   sleep_until(ends)
 end
 
@@ -247,6 +256,18 @@ function storms.MySQL(at)
     return killed
   end
   redis_gone(at, outage(at, "mysql_frozen", what), SETTLE)
+  task.sleep(GAP)
+end
+
+-- All that names the arm is swallowed on the way to the brokers and back.
+function storms.Kafka(at)
+  local lab = at.lab
+  local rule = lab:rule { name = "no broker can be reached", action = "black-hole" }
+  at.windows.kafka_away = { from = clock.ns() }
+  task.sleep(OUTAGE)
+  if at.relay then at.backlog = lab:unsent() end
+  at.windows.kafka_away.to = clock.ns()
+  rule:remove()
   task.sleep(GAP)
 end
 
@@ -272,10 +293,19 @@ function M.ended(at)
     for word, window in pairs(at.windows) do seen[name][word] = outcomes.of(rows, window) end
     if name == "writes" then seen.acked = outcomes.acked(rows) end
   end
+  if at.settings.crowd then seen.crowd = at.reads:seen() end
   if at.burst then seen.burst = outcomes.burst(at.burst:finish "5s".rows) end
   if at.log then seen.selects = outcomes.selects(at.lab, at.log, at.windows) end
-  seen.backlog = at.backlog
+  seen.backlog, seen.breaker = at.backlog, at.breaker
   return seen
+end
+
+-- beside(at, value) -> {arm = value} of all arms that run beside this one; all of them ask
+function M.beside(at, value)
+  local all = at.lab:together(function() return {} end)
+  all[at.lab.arm.name] = value
+  at.lab:together()
+  return all
 end
 
 -- failed(at, when) -> when that outage began, in seconds of the arm
@@ -295,6 +325,7 @@ function M.settled(at, seen)
   seen.ledger, seen.sums, seen.views = json.array(tables.ids_of(stores.ledger)), stores.sums, stores.views
   if not at.settings.pipeline then return end
   seen.topic, seen.cache = tables.ids_of(lab:records(lab:event_topic())), lab:cache()
+  if at.writer then seen.replayed = replayed.seen(at, seen.cache, stores.views) end
   local read = {}
   for _, row in ipairs(seen.cache) do read[row.key] = true end
   seen.views = {}

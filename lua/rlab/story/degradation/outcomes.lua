@@ -6,7 +6,7 @@ local M = {}
 -- is answered when it is over.
 M.PATIENCE = 0.5
 local SECOND = 1.0 -- peaks are counted in windows of that length
-local AFTER = 1.0 -- how long after an outage somebody looks for requests that still fail
+M.AFTER = 0.8 -- how long after an outage somebody looks for requests that still fail, before the next one
 
 local function percentile(list, p)
   table.sort(list)
@@ -40,7 +40,7 @@ local function recovery(rows, window)
   local last = 0
   for _, row in ipairs(rows) do
     local after = row.intended - window.to
-    if after >= 0 and after < AFTER * 1e9 and not taken(row) then last = math.max(last, after) end
+    if after >= 0 and after < M.AFTER * 1e9 and not taken(row) then last = math.max(last, after) end
   end
   return last / 1e6
 end
@@ -148,6 +148,20 @@ local ORDER = { "quiet", "redis_frozen", "redis_killed", "back", "mysql_frozen",
 
 -- share(figures) -> per cent of the schedule that was answered
 function M.share(figures) return 100 * figures.answered / figures.scheduled end
+
+-- says(seen, {judged =}) -> the shares that are judged, in words
+function M.says(seen, s)
+  local words, db = {}, seen.selects
+  for i, judged in ipairs(s.judged) do
+    words[i] = ("%s: %.0f %% of the %s answered"):format(M.WORDS[judged.when],
+      M.share(seen[judged.of][judged.when]), judged.of)
+  end
+  if db then
+    words[#words + 1] = ("MySQL: %.0f reads/s, %.0f without Redis, %d when it is back"):format(db.quiet,
+      db.killed, db.peak)
+  end
+  return table.concat(words, "; ")
+end
 
 local function whole(value) return value and ("%.0f"):format(value) or "" end
 
