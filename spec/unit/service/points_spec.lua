@@ -34,7 +34,8 @@ describe("the failpoints", function()
 
   it("are found by service", function()
     assert.same({ "backfill", "command", "consumer", "query", "relay", "replay" }, points.services())
-    assert.same({ "cmd.after_commit", "cmd.after_reply", "cmd.before_commit", "rlab.selftest" },
+    assert.same({ "cmd.after_commit", "cmd.after_reply", "cmd.before_commit", "cmd.before_replay",
+      "rlab.selftest" },
       tables.names_of(points.list "command"))
   end)
 
