@@ -170,6 +170,7 @@ describe("a description of a server", function()
       "advertised.listeners=DIRECT://127.0.0.1:20093,INTER://127.0.0.1:20103,PROX://127.0.0.1:20123\n",
       text, 1, true)
     assert.matches("controller.quorum.voters=9@127.0.0.1:20099\n", text, 1, true)
+    assert.matches("\nlog.dirs=data\n", text, 1, true)
     assert.are.same({ 20093, 20103, 20113 }, kafka_broker.ports(ctx, ctx:server "kafka-2"))
   end)
 

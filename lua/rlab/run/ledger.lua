@@ -2,6 +2,7 @@
 -- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
@@ -13,7 +14,7 @@ local Ledger = {}
 Ledger.__index = Ledger
 
 local function folder()
-  return (os.getenv "RLAB_HOME" or ".rlab") .. "/open-runs"
+  return layout.home() .. "/open-runs"
 end
 
 -- What cannot be written down is not made: a full disk ends the run before it leaves something behind.

@@ -4,6 +4,7 @@ local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
 
 local M = { BROKERS = { 1, 2, 3 }, CONTROLLER = 9 }
@@ -90,7 +91,8 @@ local function controller_lines(ctx)
   return { "process.roles=controller", "listeners=" .. listen("CONTROLLER", ctx.ports.controller) }
 end
 
--- properties(ctx, server) -> the text of server.properties
+-- properties(ctx, server) -> the text of server.properties. The path is relative to the server's folder,
+--   where its process runs: in such a file a comma divides, a backslash escapes, and all is Latin-1.
 function M.properties(ctx, server)
   local lines = server.id == M.CONTROLLER and controller_lines(ctx) or broker_lines(ctx, server.id)
   for _, line in ipairs {
@@ -98,7 +100,7 @@ function M.properties(ctx, server)
     ("controller.quorum.voters=%d@127.0.0.1:%d"):format(M.CONTROLLER, ctx.ports.controller),
     "controller.listener.names=CONTROLLER",
     "listener.security.protocol.map=INTER:PLAINTEXT,DIRECT:PLAINTEXT,PROX:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "log.dirs=" .. server.dir .. "/data",
+    "log.dirs=data",
   } do lines[#lines + 1] = line end
   table.move(SETTINGS, 1, #SETTINGS, #lines + 1, lines)
   return table.concat(lines, "\n") .. "\n"
@@ -148,7 +150,8 @@ local function checkpoint(ctx)
   fs.write(tmp .. "/server.properties", M.properties(ctx, server))
   local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
     ctx.kafka.classpath,
-    "kafka.tools.StorageTool", "format", "-t", M.uuid(), "-c", tmp .. "/server.properties" }, "60s")
+    "kafka.tools.StorageTool", "format", "-t", M.uuid(), "-c", "server.properties" }, "60s", tools.JAVA_ENV,
+    tmp)
   if not out then return nil, status end
   text = status.code == 0 and fs.read(tmp .. "/data/" .. CHECKPOINT)
   if not text then return java_failed("Kafka's StorageTool failed", out) end
@@ -279,10 +282,10 @@ function M.command(ctx, server)
     cmd[#cmd + 1] = "-Xshare:auto"
   end
   for _, word in ipairs {
-    "-Dlog4j2.configurationFile=" .. server.dir .. "/log4j2.properties", "-Djava.awt.headless=true",
-    "-cp", ctx.kafka.classpath, "kafka.Kafka", server.dir .. "/server.properties",
+    "-Dlog4j2.configurationFile=log4j2.properties", "-Djava.awt.headless=true",
+    "-cp", ctx.kafka.classpath, "kafka.Kafka", "server.properties",
   } do cmd[#cmd + 1] = word end
-  return { cmd = cmd, cwd = server.dir }
+  return { cmd = cmd, cwd = server.dir, env = tables.merged(tools.JAVA_ENV) }
 end
 
 -- The innermost reason of a node that gave up: "java.net.BindException: Address already in use",

@@ -115,7 +115,7 @@ function M.flyway(what, at, schema, list)
   if not folder then return nil, failure end
   local _ <close> = defer(function() fs.remove(folder) end)
   local output, status = tools.output(command(java, flyway, what, at, schema, folder), AT_MOST,
-    { RLAB_PASSWORD = at.password })
+    tables.merged(tools.JAVA_ENV, { RLAB_PASSWORD = at.password }))
   if not output then return nil, status end
   return parse(output, folder)
 end

@@ -28,9 +28,12 @@ local function missing(message)
   return nil, err.new { domain = "rlab", code = 0, name = "MISSING", message = message }
 end
 
--- output(cmd, at_most) -> stdout and stderr together, exit status | nil, err
-function M.output(cmd, at_most, env)
-  local p <close> = process.spawn { cmd = cmd, env = env, stdout = "capture", stderr = "capture" }
+-- How a JVM reads the names of files: elsewhere than in a UTF-8 locale it finds no home with an ö or a 한.
+M.JAVA_ENV = { LC_ALL = "C.UTF-8" }
+
+-- output(cmd, at_most[, env[, cwd]]) -> stdout and stderr together, exit status | nil, err
+function M.output(cmd, at_most, env, cwd)
+  local p <close> = process.spawn { cmd = cmd, env = env, cwd = cwd, stdout = "capture", stderr = "capture" }
   if not p then return missing(cmd[1] .. " cannot be run") end
   local status, failure = p:wait(at_most or "20s")
   if not status then return nil, failure end

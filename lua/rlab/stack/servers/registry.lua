@@ -3,6 +3,7 @@
 local fs = require "rlab.fs"
 local lock = require "rlab.stack.lock"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 local tools = require "rlab.stack.tools"
 
@@ -100,7 +101,7 @@ return {
   command = function(ctx, server)
     local archive = archive_of(ctx)
     local use = fs.exists(archive) and "-XX:SharedArchiveFile=" .. archive or nil
-    return { cwd = server.dir, cmd = command(ctx, server.port, use) }
+    return { cwd = server.dir, cmd = command(ctx, server.port, use), env = tables.merged(tools.JAVA_ENV) }
   end,
 
   ready = function(_, server, listening) return listening[server.port] and serves(server.port) end,
