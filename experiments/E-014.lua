@@ -1,11 +1,11 @@
--- E-014: the dedup table has 50,000 rows of the last 20 days, and somebody cleans it up under live traffic.
+-- E-014: the dedup table has 20,000 rows of the last 20 days, and somebody cleans it up under live traffic.
 -- Afterwards 20 old events come again, out of a DLQ.
 local retention = require "rlab.story.retention"
 local traffic = require "rlab.story.traffic"
 
-local ROWS, AGES, EACH = 50000, { 3, 10 }, 10
+local ROWS, AGES, EACH = 20000, { 3, 10 }, 10
 local LONG, SHORT = 15, 7 -- days that rows are kept; a record is replayed after 10 at most
-local LIVE, BEFORE, AFTER = 20, 200, 100
+local LIVE, BEFORE, AFTER = 20, 40, 60
 local LIMIT, STANDSTILL = 300, 900
 
 local function services(lab, s)
@@ -25,7 +25,7 @@ local function story(lab, s, seen)
   local consumer, at = services(lab, s), { probe = retention.probe(lab) }
   traffic.watch(lab)
   retention.watch(lab, at.probe)
-  at.traffic = traffic.start(lab, { accounts = LIVE, apart = 10, each = LIVE, every = "100ms" })
+  at.traffic = traffic.start(lab, { accounts = LIVE, apart = 10, each = LIVE // 2, every = "100ms" })
   at.traffic:applied(1)
   local quiet = traffic.mark(lab)
   at.traffic:applied(BEFORE)
