@@ -261,8 +261,8 @@ static rl_err *make_legs(const fields *f, bool zero)
         return err_lab("UNDECODABLE", "%s",
                        f->transfer ? "a transfer needs from, to and amount"
                                    : "account_id or amount is missing");
-    if (event->version < 0 || event->version > CONSUME_VERSION_MAX)
-        return err_lab("UNDECODABLE", "the version is out of range");
+    if (event->version < 0)
+        return err_lab("UNDECODABLE", "the version is negative");
     event->nlegs = f->transfer ? 2 : 1;
     event->legs[0] = (consume_leg){f->transfer ? f->from : f->account, f->amount};
     if (!f->transfer)

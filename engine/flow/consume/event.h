@@ -16,8 +16,7 @@
 
 enum { CONSUME_LEGS = 2, CONSUME_ATTEMPTS_MAX = 1000000 };
 
-#define CONSUME_DUE_MAX_MS INT64_C(4102444800000)     /* 2100-01-01 */
-#define CONSUME_VERSION_MAX INT64_C(9007199254740991) /* exact for every reader of JSON */
+#define CONSUME_DUE_MAX_MS INT64_C(4102444800000) /* 2100-01-01 */
 
 typedef struct consume_leg {
     int64_t account, amount;
@@ -28,7 +27,7 @@ typedef struct consume_event {
     char id_text[UUID_LEN + 1]; /* "" when there is none */
     consume_leg legs[CONSUME_LEGS];
     int nlegs;                /* 2 of a transfer */
-    int64_t balance, version; /* version: 0 to CONSUME_VERSION_MAX */
+    int64_t balance, version; /* version: 0 or more */
 } consume_event;
 
 /* What the headers hold, always within these bounds: an attempt that is negative or no number is 0,
