@@ -164,7 +164,7 @@ n  nothing  blank  bytes             price
     local _ <close>, port = started "--failpoints"
     check(("failpoints(%d)"):format(port), [[
 point                       expression  hits  fired  where
-consumer.after_cache                                 <any>
+backfill.after_chunk                                 <any>
 ...
 rlab.selftest                                        <any>]])
     check(('failpoint("127.0.0.1:%d", "sum.before", "pause")'):format(port), [[

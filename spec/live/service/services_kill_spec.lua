@@ -10,6 +10,7 @@ local runs = fs.tmpdir() .. "/rlab-kill-runs-" .. process.self()
 local function run(name)
   local child <close> = assert(
     process.spawn { cmd = { fs.self_exe(), "spec/fixtures/experiments/" .. name .. ".lua", "--runs", runs },
+    env = { RLAB_LUA_PATH = "." }, -- their pipeline is a module of this checkout
     stdout = "capture", stderr = "stdout", max_output = "1MiB" })
   local status = assert(child:wait "1500s")
   local output = child:output()
