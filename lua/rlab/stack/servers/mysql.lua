@@ -15,7 +15,7 @@ local SETTINGS = {
   "--bind-address=127.0.0.1", "--socket=mysql.sock", "--pid-file=mysql.pid", "--mysqlx=OFF",
   "--secure-file-priv=NULL",
   "--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=128M",
-  "--max-connections=200",
+  "--max-connections=400",
   "--table-open-cache=400", "--table-definition-cache=400", "--innodb-redo-log-capacity=64M",
   "--innodb-lock-wait-timeout=1", "--innodb-print-all-deadlocks=ON", -- as the experiments expect
 }
