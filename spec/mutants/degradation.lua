@@ -19,7 +19,7 @@ return {
     file = "lua/service/command/cached.lua",
     before = 'local queued = ctx.config.cache == "queued"',
     after = 'local queued = ctx.config.cache ~= "none"',
-    run = "E-023", arms = { "breaker" }, exit = 1, check = "old-write-replayed" },
+    run = "E-023", arms = { "given-up" }, exit = 1, check = "old-write-replayed" },
   { id = "degradation-breaker-never-half-open", mechanism = "one reader tries after the pause",
     file = "engine/flow/cache/policy.c",
     before = "if (!allow && now_ns - breaker->opened_at >= breaker->pause_ns) {",

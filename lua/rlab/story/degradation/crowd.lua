@@ -7,6 +7,7 @@ local task = require "rlab.task"
 local M = {}
 
 local KEYS, READS, PARTS = 60, 300, 4 -- accounts; a second; loads that make up all of it
+M.READS = READS
 local STAY, STEP, SHOWN = 2.0, 1.1, 0.5 -- seconds; of each the last part is judged
 local AGAIN = 95 -- per cent that are answered where all is well
 
