@@ -110,6 +110,8 @@ end
 function M.check(lab, crowd, before)
   lab.check.enough { name = "crowd, all is well", seen = before, at_least = AGAIN, unit = "%",
     what = "reads answered before the outage" }
+  lab.check.enough { name = "crowd, loads", seen = #crowd.steps, at_least = PARTS, unit = "loads",
+    what = "tried once Redis is back" }
   for _, one in ipairs(crowd.steps) do
     lab.check.enough { name = ("crowd, %d %%"):format(one.load), seen = one.asked, unit = "reads",
       at_least = READS * one.load // 500, what = "the schedule" }
