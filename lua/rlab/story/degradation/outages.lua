@@ -267,7 +267,6 @@ storms["Redis, once more"] = function(at) redis_storm(at, 1) end
 storms["Redis, for a crowd"] = function(at)
   redis_gone(at, kill_redis(at.lab), OUTAGE)
   at.reads:shed()
-  at.windows.recovery = { from = at.windows.redis_killed.to, to = clock.ns() }
 end
 
 -- MySQL stands still; before it goes on Redis is killed.

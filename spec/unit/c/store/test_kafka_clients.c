@@ -131,41 +131,6 @@ static void test_errors(void **state)
     fails(kafka_err(NULL, (rd_kafka_resp_err_t)30000, "odd"), "ERR_30000?");
 }
 
-/* Each name that the table of meanings has of a domain is one of its client. How many there are. */
-static int each_meaning(rl_domain domain, bool (*known)(const char *name))
-{
-    rl_domain of;
-    const char *names;
-    int n = 0;
-    for (size_t i = 0; err_meaning_row(i, &of, &names); i++)
-        for (; of == domain && *names; names += strspn(names, " "), n++) {
-            char name[64] = "";
-            size_t len = strcspn(names, " ");
-            memcpy(name, names, len);
-            names += len;
-            if (!known(name))
-                fail_msg("%s is no name of this client", name);
-        }
-    return n;
-}
-
-static bool kafka_knows(const char *name)
-{
-    const struct rd_kafka_err_desc *all;
-    size_t n;
-    rd_kafka_get_err_descs(&all, &n);
-    for (size_t i = 0; i < n; i++)
-        if (all[i].name && strcmp(all[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static void test_meanings(void **state)
-{
-    (void)state;
-    assert_true(each_meaning(RL_KAFKA, kafka_knows) > 70);
-}
-
 static void test_slices(void **state)
 {
     (void)state;
@@ -453,7 +418,6 @@ int main(void)
         cmocka_unit_test(test_properties),
         cmocka_unit_test(test_configuration),
         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_flush_drains_by_itself),
         cmocka_unit_test(test_unread_records_come_first_and_in_order),

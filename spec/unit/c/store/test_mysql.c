@@ -57,42 +57,6 @@ static void every_name_can_be_found(void **state)
     assert_null(my_code_name(-1));
 }
 
-/* Each name that the table of meanings has of a domain is one of its client. How many there are. */
-static int each_meaning(rl_domain domain, bool (*known)(const char *name))
-{
-    rl_domain of;
-    const char *names;
-    int n = 0;
-    for (size_t i = 0; err_meaning_row(i, &of, &names); i++)
-        for (; of == domain && *names; names += strspn(names, " "), n++) {
-            char name[64] = "";
-            size_t len = strcspn(names, " ");
-            memcpy(name, names, len);
-            names += len;
-            if (!known(name))
-                fail_msg("%s is no name of this client", name);
-        }
-    return n;
-}
-
-static bool mysql_knows(const char *name)
-{
-    static const char *const own[] = {"TIMEOUT", "BROKEN", "ER_5013", "ER_5014"};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strcmp(own[i], name) == 0)
-            return true;
-    for (int code = 1000; code < 6000; code++)
-        if (my_code_name(code) && strcmp(my_code_name(code), name) == 0)
-            return true;
-    return false;
-}
-
-static void what_errors_mean_goes_by_names_of_mysql(void **state)
-{
-    (void)state;
-    assert_true(each_meaning(RL_MYSQL, mysql_knows) > 35);
-}
-
 /* What the server sends of the same column in text. */
 static void floats_are_those_of_the_text_protocol(void **state)
 {
@@ -337,7 +301,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_kinds),
         cmocka_unit_test(every_name_can_be_found),
-        cmocka_unit_test(what_errors_mean_goes_by_names_of_mysql),
         cmocka_unit_test(floats_are_those_of_the_text_protocol),
         cmocka_unit_test(columns_of_one_name_are_noticed),
         cmocka_unit_test(integers_beyond_63_bits_are_digits),
