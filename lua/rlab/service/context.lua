@@ -95,6 +95,7 @@ end
 
 -- ctx:hold(): the service is ready; returns when it is to end, after the drain functions were called
 function Context:hold()
+  self.held = true
   self.ready:set(true)
   while not self.stopped do self.stopping:wait() end
 end

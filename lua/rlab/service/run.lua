@@ -47,12 +47,12 @@ end
 -- Returns when the service is to end: by a signal, which is raised in the main task, or because it gave up.
 local function serve(ctx)
   local ok, failure = pcall(function()
-    ctx.ready:wait()
+    while not (ctx.held or ctx.started) do ctx.ready:wait() end
     if ctx.failure then return end
     ctx:say("ready", tables.merged({ port = ctx.port, pid = process.self(), service = ctx.service,
       name = ctx.name, at_ms = clock.unix_ms() }, ctx.about))
     ctx.log.info("ready", { port = ctx.port, took_ms = (clock.ns() - ctx.began) // 1000000 })
-    if not ctx.failure then ctx.failed:wait() end
+    while not ctx.failure do ctx.failed:wait() end
   end)
   if not ok and not (err.is(failure) and (failure.name == "TERMINATED" or failure.name == "INTERRUPTED")) then
     error(failure, 0)
