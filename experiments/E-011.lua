@@ -4,7 +4,7 @@ local hot_key = require "rlab.story.hot_key"
 local hot_partition = require "rlab.story.hot_partition"
 local valkey = require "rlab.story.valkey"
 
-local READS, RATE, COLD = 2600, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
+local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
 local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s
 local FEW = 0.2 -- reads of Redis for one that was asked for
 
