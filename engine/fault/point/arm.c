@@ -107,7 +107,9 @@ rl_err *fail_init(void)
     if (err || !list)
         return err;
     err = fail_arm_list(list);
-    rl_err *named = err ? err_lab("FAILPOINT", "RLAB_FAILPOINTS: %s", err->msg) : NULL;
+    /* one line: the place is told by its column, not by a picture below */
+    int line = err ? (int)strcspn(err->msg, "\n") : 0;
+    rl_err *named = err ? err_lab("FAILPOINT", "RLAB_FAILPOINTS: %.*s", line, err->msg) : NULL;
     err_free(err);
     return named;
 }

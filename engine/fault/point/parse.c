@@ -170,6 +170,8 @@ static void take_limits(cursor *c, fail_term *t)
                 complain(c, start, "hits are counted from #1");
             return;
         }
+        if (*start == '-' && isdigit((unsigned char)start[1]))
+            complain(c, start, "the N of N* is a whole number from 1 up");
         if (!isdigit((unsigned char)*start) && *start != '.')
             return;
         double n = strtod(start, &end);

@@ -223,6 +223,7 @@ local function tell(what, fields)
 end
 
 function run.run(args)
+  require("rlab.failpoint.points").check_armed "replay"
   local o = options_of(args)
   if args.dry_run then return dry(args, o) end
   o.notice = tell

@@ -3,6 +3,7 @@
 local fail = require "rlab.fail"
 local options = require "rlab.options"
 local tables = require "rlab.tables"
+local usage = require "rlab.usage" "RLAB_FAILPOINTS: "
 
 local M = {}
 
@@ -50,6 +51,12 @@ function M.services()
   return tables.sorted_keys(names)
 end
 
+-- closed(service, config) -> its name where we know all that it reaches, else nil: a service of somebody
+--   else's, or a handler of the consumer's, has points of its own
+function M.closed(service, config)
+  return tables.contains(M.services(), service) and not config.handler and service or nil
+end
+
 -- unknown(name [, service [, own]]) -> nil, or why nobody would ever reach it; own: further names
 function M.unknown(name, service, own)
   local names = tables.append(tables.names_of(M.list(service)), own or {})
@@ -66,6 +73,15 @@ end
 -- wrong(name, expr [, service [, own]]) -> nil, or what is wrong with arming it so
 function M.wrong(name, expr, service, own)
   return M.unknown(name, service, own) or M.malformed(name, expr)
+end
+
+-- check_armed(service): what RLAB_FAILPOINTS has armed and nobody would ever reach is a usage error: the
+--   fault would not fire, and none would notice
+function M.check_armed(service)
+  for _, point in ipairs(fail.list()) do
+    local why = M.unknown(point.name, service)
+    if why then usage("%s", why) end
+  end
 end
 
 return M

@@ -71,7 +71,7 @@ local function check_service(name, settings, opts)
         strict.hint(key, tables.names_of(known))), 3)
     end
   end
-  local own = not name:find "%.lua$" and description.name or nil
+  local own = points.closed(name, settings)
   for _, list in ipairs { opts.failpoints or {}, opts.must_fire or {} } do
     for point, expr in pairs(list) do
       local wrong = own and points.wrong(point, expr, own) or points.malformed(point, expr)

@@ -115,6 +115,7 @@ end
 
 function backfill.run(args)
   local core = require "rlab.replay.backfill"
+  require("rlab.failpoint.points").check_armed "backfill"
   local at, job = mysql_of(args), job_of(args.file)
   if args.status then return status(args, at, job) end
   if args.restart then must(core.forget(at, job.job)) end

@@ -105,10 +105,7 @@ local function find_point(name)
   end
 end
 
--- The service's own name where its code is ours: a service of somebody else's has points that we do not know.
-local function known_service(ctx)
-  return tables.contains(points.services(), ctx.service) and ctx.service or nil
-end
+local function known_service(ctx) return points.closed(ctx.service, ctx.config) end
 
 local function get_points(ctx)
   return function()

@@ -6,6 +6,7 @@ local exit = require "rlab.exit"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
 local log = require "rlab.log"
+local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
@@ -122,6 +123,8 @@ end
 function M.main(description, words)
   local began = clock.ns()
   local config = require("rlab.service.options").resolve(description, words)
+  local known = points.closed(description.name, config)
+  if known then points.check_armed(known) end
   if config.die_with_parent and not host.die_with_parent(config.die_with_parent) then
     return exit.interrupted
   end
