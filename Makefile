@@ -145,7 +145,13 @@ $(BUILD)/bench/%: bench/%.c bench/peer.h $(OBJ) $(BUILD)/obj/embed.o
 
 install: all ## install into PREFIX (default /usr/local); DESTDIR is respected
 	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab LICENSE THIRD-PARTY.md README.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab LICENSE THIRD-PARTY.md README.md README.ko.md $(wildcard docs/*.md docs/*.json)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab/experiments $(wildcard docs/experiments/*.md)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	./rlab man >$(DESTDIR)$(PREFIX)/share/man/man1/rlab.1
+	./rlab completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rlab
+	./rlab completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_rlab
 
 compile_commands.json: $(BUILD)/flags $(BUILD)/link.list ## for editors
 	@{ echo '['; for f in $(SRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$comma" \

@@ -8,7 +8,7 @@ local M = {}
 
 -- Each module in this folder returns one command or a list of them: {name=, help=, hidden=,
 -- args=function(argparse_command) end, run=function(args) -> exit code}. A command with `raw = true` gets
--- the remaining words unparsed.
+-- the remaining words unparsed; its children() are {name=, help=, args=} of the commands behind it.
 local function load_commands()
   local commands = {}
   for _, file in ipairs(host.embedded_names "lua/rlab/cli/") do
@@ -33,20 +33,18 @@ local head = [[
 usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
 
   rlab E-012                 run an experiment
-  rlab scenarios/mine.lua  run one of your own
+  rlab scenarios/mine.lua    run one of your own
   rlab                       the interactive lab, on the running stack
 ]]
 
-local tail = [[
-
-rlab COMMAND --help says more.
-
-exit codes
-  0  as predicted                      64  usage
-  1  a right arm was violated          65  script error
-  2  a wrong arm did not fail          69  a server cannot be reached
-  3  inconclusive                      70  a bug in rlab
-  4  threshold missed                 130  interrupted]]
+-- The exit codes in two columns.
+local function print_codes()
+  local half = #exit.meanings // 2
+  for i = 1, half do
+    local left, right = exit.meanings[i], exit.meanings[i + half]
+    print(("%3d  %-30s %3d  %s"):format(left[1], left[2], right[1], right[2]))
+  end
+end
 
 -- What people reach for comes first; what is not named here comes last.
 local order = { "run", "list", "explain", "new", "check", "diff", "repl", "up", "down", "status", "logs",
@@ -63,11 +61,19 @@ local function in_order(commands)
   return list
 end
 
+-- commands() -> those that people are told of, in that order
+function M.commands()
+  local list = {}
+  for i, item in ipairs(in_order(load_commands())) do list[i] = item[2] end
+  return list
+end
+
 local function print_help(commands)
   print(head)
   print("commands")
   for _, item in ipairs(in_order(commands)) do print(("  %-12s %s"):format(item[2].name, item[2].help)) end
-  print(tail)
+  print "\nrlab COMMAND --help says more.\n\nexit codes"
+  print_codes()
   return exit.ok
 end
 

@@ -345,6 +345,8 @@ end
 local replay = { name = "replay",
   help = "dead-letter topics: list, show, send back; move a group's offsets", raw = true }
 
+function replay.children() return verbs end
+
 function replay.run(words)
   if not words[1] or words[1] == "--help" or words[1] == "-h" then return help() end
   local verb = find(words[1])

@@ -4,6 +4,16 @@ local exit = require "rlab.exit"
 local service = { name = "service", help = "run a service: command, relay, consumer, query, replay",
   raw = true }
 
+function service.children()
+  local list, options = {}, require "rlab.service.options"
+  for i, name in ipairs(require("rlab.service").names()) do
+    local description = require("rlab.service").load(name)
+    list[i] = { name = name, help = description.help,
+      args = function(parser) options.declare(description, parser) end }
+  end
+  return list
+end
+
 local function wants_help(words)
   for _, word in ipairs(words) do
     if word == "--help" or word == "-h" then return true end

@@ -312,6 +312,9 @@ local function meaning(option)
   return option.help .. ": " .. table.concat(option.values, ", ")
 end
 
+local FILE_HELP = 'a JSON file {"option": value, ...}'
+local SET_HELP = "option=value, as a flag of that name"
+
 -- rows(description) -> {{flag=, env=, type=, default=, help=, common=}, ...}
 function M.rows(description)
   local rows, list = {}, M.all(description)
@@ -321,6 +324,22 @@ function M.rows(description)
       common = list.common[option.name] == true }
   end
   return rows
+end
+
+-- declare(description, parser): its options as a parser of argparse has them, for the man page and completion
+function M.declare(description, parser)
+  for _, option in ipairs(M.all(description)) do
+    local default = shown_default(option)
+    local text = option.help .. (default ~= "" and (" (%s)"):format(default) or "")
+    if option.type == "bool" then
+      parser:flag(flag_of(option.name), text)
+    else
+      local declared = parser:option(flag_of(option.name), text)
+      if option.values then declared:choices(option.values) end
+    end
+  end
+  parser:option("--config", FILE_HELP)
+  parser:option("--set", SET_HELP)
 end
 
 local WIDTH, INDENT = 100, 37
@@ -350,8 +369,8 @@ function M.help(description)
   for _, row in ipairs(M.rows(description)) do
     put(row.flag, row.type, row.help .. (row.default ~= "" and (" (%s)"):format(row.default) or ""))
   end
-  put("--config", "string", 'a JSON file {"option": value, ...}')
-  put("--set", "string", "option=value, as a flag of that name")
+  put("--config", "string", FILE_HELP)
+  put("--set", "string", SET_HELP)
   out[#out + 1] = "\nEach option is also read from the environment as RLAB_<OPTION>; flags go before the \z
     environment, that before the file."
   return table.concat(out, "\n")
