@@ -97,7 +97,7 @@ static rl_err *adopt_socket(redisc_conn *conn)
     if (!conn->ctx || conn->ctx->err)
         return err_lab("ENOMEM", "cannot make a Redis context");
     conn->ctx->flags &= ~REDIS_BLOCK;
-    conn->ctx->reader->maxelements = REDISC_ELEMENTS_MAX;
+    redisc_bound_replies(conn);
     return NULL;
 }
 

@@ -8,8 +8,21 @@
 #include "base/deadline.h"
 #include "redis/conn.h"
 
-/* ELEMENTS: of one array, set or map; a server that announces more is not waited for. */
-enum { REDISC_PUSH_MAX = 65536, REDISC_ELEMENTS_MAX = 1 << 24 };
+/* What a server may send. PUSH_MAX, PUSH_BYTES: push messages that nobody has asked for yet; the oldest are
+ * forgotten. ELEMENTS, BYTES, DEPTH: of one reply, with all that is nested in it (BYTES is the most that
+ * Redis lets a string have); one that goes beyond breaks the connection. */
+enum {
+    REDISC_PUSH_MAX = 65536,
+    REDISC_PUSH_BYTES = 64 << 20,
+    REDISC_ELEMENTS_MAX = 1 << 24,
+    REDISC_BYTES_MAX = 512 << 20,
+    REDISC_DEPTH_MAX = 32
+};
+
+typedef struct redisc_push_slot {
+    redisReply *message;
+    size_t bytes;
+} redisc_push_slot;
 
 struct redisc_conn {
     redisc_opts opts;     /* its strings are owned */
@@ -19,8 +32,12 @@ struct redisc_conn {
     redisContext *ctx;
     int resp;
     char *fallback, *broken;
-    redisReply **pushes; /* a ring */
-    size_t push_head, push_count, push_cap;
+    redisReplyObjectFunctions objects; /* hiredis', but for arrays, which are counted */
+    void *(*make_array)(const redisReadTask *, size_t);
+    size_t elements, bytes;   /* of the reply that is being read */
+    const char *beyond;       /* the bound that it broke, or NULL */
+    redisc_push_slot *pushes; /* a ring */
+    size_t push_head, push_count, push_cap, push_bytes;
     unsigned long pushes_dropped;
 };
 
@@ -43,6 +60,10 @@ rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **rep
 rl_err *redisc_try_receive(redisc_conn *conn, rl_deadline deadline, redisReply **reply);
 /* Sends as much as goes without waiting; the rest goes when a reply is waited for. */
 rl_err *redisc_send_some(redisc_conn *conn);
+void redisc_bound_replies(redisc_conn *conn); /* of a new context (bound.c) */
+bool redisc_within_bytes(redisc_conn *conn, size_t come);
+void redisc_reply_ended(redisc_conn *conn);
+size_t redisc_weight(const redisReply *reply); /* the memory that it takes, about */
 void redisc_drop_pushes(redisc_conn *conn);
 void redisc_keep_push(redisc_conn *conn, redisReply *message);
 

@@ -16,6 +16,8 @@ static rl_err *conn_lost(redisc_conn *conn, const char *name, const char *what)
 
 static rl_err *io_failed(redisc_conn *conn)
 {
+    if (conn->beyond)
+        return conn_lost(conn, "PROTOCOL", conn->beyond);
     switch (conn->ctx->err) {
     case REDIS_ERR_EOF:
         return conn_lost(conn, "CONNECTION_LOST", "the server closed the connection");
@@ -41,6 +43,8 @@ static rl_err *parsed(redisc_conn *conn, redisReply **reply)
         r = NULL;
         if (redisGetReplyFromReader(conn->ctx, &r) != REDIS_OK)
             return io_failed(conn);
+        if (r)
+            redisc_reply_ended(conn);
     } while (r && ((redisReply *)r)->type == REDIS_REPLY_ATTR);
     *reply = r;
     return NULL;
@@ -51,7 +55,11 @@ static rl_err *move_bytes(redisc_conn *conn, short ready)
     int done;
     if ((ready & POLLOUT) && unsent(conn) && redisBufferWrite(conn->ctx, &done) != REDIS_OK)
         return io_failed(conn);
-    if ((ready & (POLLIN | POLLHUP | POLLERR)) && redisBufferRead(conn->ctx) != REDIS_OK)
+    if (!(ready & (POLLIN | POLLHUP | POLLERR)))
+        return NULL;
+    size_t before = conn->ctx->reader->len;
+    if (redisBufferRead(conn->ctx) != REDIS_OK ||
+        !redisc_within_bytes(conn, conn->ctx->reader->len - before))
         return io_failed(conn);
     return NULL;
 }
@@ -106,7 +114,7 @@ rl_err *redisc_receive(redisc_conn *conn, rl_deadline deadline, redisReply **rep
 static void pushes_grow(redisc_conn *conn)
 {
     size_t cap = conn->push_cap ? conn->push_cap * 2 : 16;
-    redisReply **ring = mem_alloc(cap * sizeof *ring);
+    redisc_push_slot *ring = mem_alloc(cap * sizeof *ring);
     for (size_t i = 0; i < conn->push_count; i++)
         ring[i] = conn->pushes[(conn->push_head + i) % conn->push_cap];
     free(conn->pushes);
@@ -117,29 +125,33 @@ static void pushes_grow(redisc_conn *conn)
 
 static redisReply *pushes_oldest(redisc_conn *conn)
 {
-    redisReply *m = conn->pushes[conn->push_head];
+    redisc_push_slot oldest = conn->pushes[conn->push_head];
     conn->push_head = (conn->push_head + 1) % conn->push_cap;
     conn->push_count--;
-    return m;
+    conn->push_bytes -= oldest.bytes;
+    return oldest.message;
 }
 
 void redisc_keep_push(redisc_conn *conn, redisReply *message)
 {
     rl_assert(message->type == REDIS_REPLY_PUSH);
     rl_assert(conn->push_count <= REDISC_PUSH_MAX);
-    if (conn->push_count == REDISC_PUSH_MAX) {
+    redisc_push_slot slot = {message, redisc_weight(message)};
+    while (conn->push_count && (conn->push_count == REDISC_PUSH_MAX ||
+                                conn->push_bytes + slot.bytes > REDISC_PUSH_BYTES)) {
         freeReplyObject(pushes_oldest(conn));
         conn->pushes_dropped++;
     }
     if (conn->push_count == conn->push_cap)
         pushes_grow(conn);
-    conn->pushes[(conn->push_head + conn->push_count++) % conn->push_cap] = message;
+    conn->pushes[(conn->push_head + conn->push_count++) % conn->push_cap] = slot;
+    conn->push_bytes += slot.bytes;
 }
 
 void redisc_drop_pushes(redisc_conn *conn)
 {
-    for (; conn->push_count; conn->push_count--, conn->push_head++)
-        freeReplyObject(conn->pushes[conn->push_head % conn->push_cap]);
+    while (conn->push_count)
+        freeReplyObject(pushes_oldest(conn));
     conn->push_head = 0;
 }
 

@@ -206,6 +206,7 @@ static rl_err *no_strays(redisc_conn *conn)
 {
     void *reply = NULL;
     while (redisGetReplyFromReader(conn->ctx, &reply) == REDIS_OK && reply) {
+        redisc_reply_ended(conn);
         if (!redisIsPushReply(reply)) {
             freeReplyObject(reply);
             return redisc_break(conn,

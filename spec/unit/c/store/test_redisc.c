@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "redis/conn.h"
+#include "redis/internal.h"
 #include "redis/pipe.h"
 #include "redis/script.h"
 
@@ -312,12 +313,18 @@ static void a_cancel_between_calls_breaks_too(void **state)
     server_stop(&s);
 }
 
+#define FOUR "*1\r\n*1\r\n*1\r\n*1\r\n"
+
 /* A reply that says it has two thousand million parts is refused when it says so. */
 static void counts_are_bounded(void **state)
 {
     (void)state;
-    static const char *const replies[] = {"*2147483647\r\n", "%2147483647\r\n", "~16777217\r\n",
-                                          "*1\r\n*4294967295\r\n"};
+    static const char *const replies[] = {"*2147483647\r\n",
+                                          "%2147483647\r\n",
+                                          "~16777217\r\n",
+                                          "*1\r\n*4294967295\r\n",
+                                          "*2\r\n*16777216\r\n", /* as a whole */
+                                          FOUR FOUR FOUR FOUR FOUR FOUR FOUR FOUR "*1\r\n"};
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
         const step steps[] = {HELLO_OK, {"k1", replies[i]}, {"k2", ""}, {NULL, NULL}};
         server s = {0};
@@ -327,6 +334,48 @@ static void counts_are_bounded(void **state)
         redisc_free(conn);
         server_stop(&s);
     }
+}
+
+/* As if almost all that a reply may have had come already. */
+static void bytes_are_bounded(void **state)
+{
+    (void)state;
+    static const step steps[] = {HELLO_OK,
+                                 {"k1", "+OK\r\n"},
+                                 {"k2", "$1000\r\nof which this comes"},
+                                 {"q", ""},
+                                 {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 2);
+    conn->bytes = REDISC_BYTES_MAX - 10;
+    freeReplyObject(get(conn, "k1"));
+    assert_int_equal(conn->bytes, 0);
+    conn->bytes = REDISC_BYTES_MAX - 10;
+    redisReply *r;
+    rl_err *err = redisc_callf(conn, &r, "GET k2");
+    assert_string_equal(err->msg, "a reply of more than 512 MiB");
+    expect_err(err, "PROTOCOL");
+    redisc_free(conn);
+    server_stop(&s);
+}
+
+/* As if what is kept already were almost all that there is room for. */
+static void kept_pushes_are_bounded(void **state)
+{
+    (void)state;
+    static const step steps[] = {
+        HELLO_OK, {"k1", ">1\r\n+a\r\n>1\r\n+b\r\n>1\r\n+c\r\n+OK\r\n"}, {NULL, NULL}};
+    server s = {0};
+    redisc_conn *conn = connected(&s, steps, 2);
+    conn->push_bytes = REDISC_PUSH_BYTES;
+    freeReplyObject(get(conn, "k1"));
+    assert_int_equal(redisc_pushes_dropped(conn), 2);
+    redisReply *r;
+    assert_null(redisc_push(conn, 0, &r));
+    assert_string_equal(r->element[0]->str, "c");
+    freeReplyObject(r);
+    redisc_free(conn);
+    server_stop(&s);
 }
 
 static void flooded(const char *text, bool by_pipe)
@@ -439,6 +488,8 @@ int main(void)
         cmocka_unit_test(cancel_ends_a_call),
         cmocka_unit_test(a_cancel_between_calls_breaks_too),
         cmocka_unit_test(counts_are_bounded),
+        cmocka_unit_test(bytes_are_bounded),
+        cmocka_unit_test(kept_pushes_are_bounded),
         cmocka_unit_test(a_flood_does_not_defeat_the_timeout),
         cmocka_unit_test(pipelines_keep_errors_in_place),
         cmocka_unit_test(scripts_fall_back_to_eval),
