@@ -1,8 +1,8 @@
 /* A growing byte buffer.
  *
  * Offers: append of bytes, formatted text, big-endian integers (Kafka's wire order). Memory that
- * cannot be had ends the program through abort(): a lab that is out of memory has nothing sensible
- * left to say.
+ * cannot be had ends the program, with a line and MEM_EXIT: a lab that is out of memory has nothing
+ * sensible left to do.
  * Uses: nothing. Thread: plain memory, one owner. */
 #ifndef RL_BASE_BUF_H
 #define RL_BASE_BUF_H
@@ -25,6 +25,11 @@ void buf_be32(rl_buf *buf, uint32_t v);
 void buf_be64(rl_buf *buf, uint64_t v);
 void buf_reset(rl_buf *buf); /* keeps the memory */
 void buf_free(rl_buf *buf);
+
+enum { MEM_EXIT = 71 };
+
+/* Says that memory is out and ends the program; safe in a signal handler. */
+void mem_out(void) __attribute__((noreturn));
 
 /* malloc, calloc and strdup that never return NULL. */
 void *mem_alloc(size_t n);

@@ -132,7 +132,7 @@ static flow_counters *counters_new(rl_flow *flow, int n, bool shared)
     size_t bytes = sizeof(flow_counters) + (size_t)n * sizeof(int64_t);
     flow_counters *count = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!count)
-        abort();
+        mem_out();
     memset((void *)count, 0, bytes);
     count->n = n;
     count->shared = shared;
@@ -175,7 +175,7 @@ void flow_hdr_open(flow_hdr *hdr)
 {
     pthread_mutex_init(&hdr->lock, NULL);
     if (hdr_init(1, hdr_highest, 3, &hdr->h) != 0)
-        abort();
+        mem_out();
 }
 
 void flow_hdr_close(flow_hdr *hdr)

@@ -47,7 +47,7 @@ static void properties_load(void)
     size_t size;
     FILE *out = open_memstream(&known.text, &size);
     if (!out)
-        abort();
+        mem_out();
     rd_kafka_conf_properties_show(out);
     fclose(out);
     char *rest = known.text;

@@ -13,10 +13,12 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "base/buf.h"
 #include "base/embed.h"
 #include "bind/value/errs.h"
 #include "bind/task/handle.h"
 #include "bind/host/interrupt.h"
+#include "bind/host/refused.h"
 #include "bind/host/stuck.h"
 #include "bind/task/module.h"
 #include "bind/task/scheduler.h"
@@ -356,11 +358,12 @@ int host_run(int argc, char **argv)
         err_free(err);
         return EXIT_USAGE;
     }
+    refused_memory_watch();
     if (uv_loop_init(&h.loop) != 0)
         return EXIT_BUG;
     h.L = luaL_newstate();
     if (!h.L)
-        return EXIT_BUG;
+        mem_out();
     open_state(&h);
     watch_signal(&h, &h.sigint, SIGINT);
     watch_signal(&h, &h.sigterm, SIGTERM);
@@ -370,11 +373,14 @@ int host_run(int argc, char **argv)
     lua_pushlightuserdata(h.L, &argc);
     lua_pushlightuserdata(h.L, argv);
     int code = EXIT_BUG;
-    if (lua_pcall(h.L, 3, 1, 0) == LUA_OK)
+    int status = lua_pcall(h.L, 3, 1, 0);
+    if (status == LUA_ERRMEM)
+        mem_out();
+    if (status == LUA_OK)
         code = (int)lua_tointeger(h.L, -1);
     else
         fprintf(stderr, "rlab: a bug in rlab: %s\n", luaL_tolstring(h.L, -1, NULL));
-    fflush(stdout);
+    code = refused_output(code);
     if (!task_live(h.L)) {
         lua_close(h.L);
         reaper_drain(5);

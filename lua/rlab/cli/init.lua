@@ -98,10 +98,19 @@ local function parse(command, words)
   return nil, exit.usage
 end
 
--- What a failed command means for the caller: servers that cannot be reached, a wrong script, or a bug of
--- ours.
+-- A file that could not be written, as engine/base/files.c and flushes say it.
+local function is_unwritten(failure)
+  local message = failure.message
+  return failure.domain == "system"
+    and (message:find "^cannot write " or message:find "^cannot create the folder ") ~= nil
+end
+
+-- What a failed command means for the caller: servers that cannot be reached, a wrong script, a full disk,
+-- or a bug of ours.
 local function code_of(failure)
+  if failure == "not enough memory" then return exit.memory end
   if err.is(failure) then
+    if is_unwritten(failure) then return exit.output end
     if failure.exit then return failure.exit end
     if failure.name == "USAGE" then return exit.usage end
     if failure.name == "SCRIPT" then return exit.script end
@@ -120,6 +129,8 @@ local function run(command, args)
   local code = code_of(result)
   if code == exit.interrupted then
     complain "interrupted"
+  elseif code == exit.memory then
+    complain "out of memory"
   elseif code == exit.bug then
     complain("a bug in rlab: " .. tostring(result))
   else

@@ -1,6 +1,7 @@
 -- The session of a run: its folder and name, the stack it runs on, its turn there, the ledger of what it
 -- makes, and the connections that all its arms share. A lab reads it as lab.run and changes nothing in it.
 local clock = require "rlab.clock"
+local err = require "rlab.err"
 local fs = require "rlab.fs"
 local must = require "rlab.must"
 local rng = require "rlab.rng"
@@ -23,6 +24,25 @@ local function make_folder(base, id)
   return dir
 end
 
+-- samples.jsonl, which remembers that the disk did not take a line
+local Samples = {}
+Samples.__index = Samples
+
+function Samples:write(...)
+  local _, lost = self.file:write(...)
+  self.lost = self.lost or lost
+end
+
+function Samples:flush()
+  local _, lost = self.file:flush()
+  lost = self.lost or lost
+  if not lost then return end
+  error(err.new { domain = "system", code = 0, name = "LOST",
+    message = "cannot write samples.jsonl: " .. lost }, 0)
+end
+
+function Samples:close() self.file:close() end
+
 local function namespace(exp)
   local process = require "rlab.process"
   local seed = clock.ns() ~ (process.self() << 20)
@@ -36,7 +56,7 @@ function M.new(exp, opts)
     experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep,
     step = opts.step, dir = dir, namespace = namespace(exp), started_ns = clock.ns(), started = clock.iso(),
     rng = rng.new(opts.seed), children = 0,
-    samples = assert(io.open(dir .. "/samples.jsonl", "w")),
+    samples = setmetatable({ file = assert(io.open(dir .. "/samples.jsonl", "w")) }, Samples),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
   }, Session)
 end

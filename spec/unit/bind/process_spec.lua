@@ -27,6 +27,80 @@ describe("rlab", function()
   end)
 end)
 
+-- what rlab says on stderr, and its exit status, after `before` in a shell
+local function said(before, words)
+  local rlab = require("rlab.fs").self_exe()
+  local p <close> = sh(("ulimit -c 0; %s '%s' %s; echo $?"):format(before, rlab, words))
+  p:wait "60s"
+  local out, err = p:output()
+  return err, tonumber(out:match "(%d+)\n$")
+end
+
+describe("rlab, when its output is refused", function()
+  local function refused(words, reason)
+    local line, code = said("", words)
+    assert.equal("rlab: standard output did not take all that was said: " .. reason .. "\n", line, words)
+    assert.equal(74, code, words)
+  end
+
+  it("says so by every command that prints, with 74", function()
+    for _, words in ipairs { "--version", "--help", "list", "list --help", "list --json", "explain E-001",
+      "api --markdown" } do
+      refused(words .. " >/dev/full", "is the disk full?")
+    end
+  end)
+
+  it("says that nobody reads a pipe any more", function()
+    local fs = require "rlab.fs"
+    local folder = fs.tmpdir()
+    local line, code = said(("mkfifo '%s/p'; exec 3<>'%s/p' 4>'%s/p' 3<&-;"):format(folder, folder, folder),
+      "list >&4")
+    fs.remove(folder)
+    assert.equal("rlab: standard output did not take all that was said: nobody reads it any more\n", line)
+    assert.equal(74, code)
+  end)
+
+  it("keeps the code of what failed by itself", function()
+    local line, code = said("", "check /nowhere >/dev/full")
+    assert.matches("^rlab: [^\n]*/nowhere[^\n]*\n$", line)
+    assert.not_equal(74, code)
+  end)
+end)
+
+describe("rlab, when a file is refused", function()
+  it("names it, with 74", function()
+    local line, code = said("cd /proc;", "new E-901")
+    assert.matches("^rlab: cannot [^\n]+\n$", line)
+    assert.equal(74, code)
+  end)
+end)
+
+local function address_space_is_taken()
+  local exe = require("rlab.fs").self_exe()
+  return exe:find "build%-asan" or exe:find "build%-tsan"
+end
+
+describe("rlab, when its memory is limited", function()
+  if address_space_is_taken() then return end -- sanitizers reserve more than any limit
+  local fs = require "rlab.fs"
+
+  it("says that it is out, in one line, with 71", function()
+    local folder = fs.tmpdir()
+    local p <close> = sh(("truncate -s 4G '%s/result.json'"):format(folder))
+    assert.are.same({ code = 0 }, p:wait())
+    local line, code = said("ulimit -v 400000;", ("check '%s'"):format(folder))
+    fs.remove(folder)
+    assert.equal("rlab: out of memory\n", line)
+    assert.equal(71, code)
+  end)
+
+  it("says so where a library gives up", function()
+    local line, code = said("ulimit -v 150000;", "doctor >/dev/null") -- no room for libuv's threads
+    assert.equal("rlab: out of memory\n", line)
+    assert.equal(71, code)
+  end)
+end)
+
 describe("process", function()
   it("reports exit codes and signals", function()
     local p <close> = sh "exit 7"
