@@ -20,7 +20,7 @@ local keys = {
   roles = "table", options = "table", owes = "table",
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
-  references = "table", disrupts = "boolean or table", seconds = "number",
+  references = "table", telling = "table", disrupts = "boolean or table", seconds = "number",
   side_by_side = "boolean or number or string or table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
@@ -136,6 +136,20 @@ local function check_owes(def, where)
   end
 end
 
+-- What the report shows first: sources of numbers, and what a reader calls them.
+local function check_telling(def, where)
+  for i, quantity in ipairs(def.telling or {}) do
+    if type(quantity) ~= "table" or type(quantity[1]) ~= "string" or type(quantity[2]) ~= "string" then
+      script_error('%s: telling, %d: write { "a series, check or number", "what it is called" }', where, i)
+    end
+    local shown = quantity[4]
+    if shown ~= nil and not tables.contains({ "most", "for", "then" }, shown) then
+      script_error('%s: telling, %d: its fourth word is "most", "for" or "then", not %s', where, i,
+        tostring(shown))
+    end
+  end
+end
+
 -- experiment { ... } -> Experiment; `source` is {path=, text=}
 local function make(def, source)
   if type(def) ~= "table" then script_error("%s: experiment takes a table", source.path) end
@@ -148,6 +162,7 @@ local function make(def, source)
   check_partition(def, place(source, "needs"))
   check_disrupts(def, place(source, "disrupts"))
   check_side_by_side(def, place(source, "side_by_side"))
+  check_telling(def, place(source, "telling"))
   return setmetatable(def, Experiment)
 end
 

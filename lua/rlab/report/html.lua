@@ -123,6 +123,13 @@ function html.tail(s, n)
   return "…" .. s:sub(utf8.offset(s, len - n + 2))
 end
 
+-- head("a long text", 6): its beginning, where the rest says more of the same.
+function html.head(s, n)
+  s = text_of(s)
+  if utf8.len(s) <= n then return s end
+  return s:sub(1, utf8.offset(s, n) - 1) .. "…"
+end
+
 html.CLASSES = { wrong = "wrong", right = "right", observe = "observed" }
 
 -- An unknown word never becomes part of a class attribute.

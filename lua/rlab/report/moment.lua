@@ -13,8 +13,10 @@ local MOST, NEAR = 26, 6 -- more than so many cells left: only those near a mark
 local WORDS = {
   committed = "committed record", aborted = "aborted record", control = "transaction marker",
   open = "record of an open transaction", lost = "lost record", doubled = "doubled record", plain = "record",
+  parked = "parked record", late = "late record",
 }
-local KIND_ORDER = { "plain", "committed", "aborted", "control", "open", "lost", "doubled" }
+local KIND_ORDER = { "plain", "committed", "aborted", "control", "open", "lost", "doubled",
+  "parked", "late" }
 local MARKS = { { "low", "low" }, { "committed", "committed" }, { "lso", "LSO" }, { "hw", "HW" },
   { "leo", "LEO" } }
 

@@ -1,6 +1,9 @@
--- The timeline: every arm a lane, all lanes on one time axis. Lines are SVG stretched to the width of the
--- page (strokes keep their width); text is HTML placed in per cent, so it is sharp at any width and on paper.
+-- The timeline: every arm a lane, all lanes on one time axis. Where the experiment says which quantities tell
+-- its arms apart, those come first (rlab.report.difference) and all that was sampled is folded below.
+local axis = require "rlab.report.axis"
+local difference = require "rlab.report.difference"
 local html = require "rlab.report.html"
+local instants = require "rlab.report.instants"
 local series = require "rlab.report.series"
 
 local timeline = {}
@@ -8,48 +11,7 @@ local timeline = {}
 local MANY = 6 -- more spans of one kind than this become a bar code with one label
 local LABEL_SIZE = 11.5
 local LAYOUTS = { { name = "w", width = 760, extra = 118 }, { name = "n", width = 330, extra = 0 } }
-local TABLE_ROWS = 60
 local END_TOP = 9
-
-local function percent(x)
-  return (("%.3f"):format(100 * x):gsub("0+$", ""):gsub("%.$", "")) .. "%"
-end
-
--- Every second segment starts from the rounded values of the one before, so nothing adds up.
-local function n1(x)
-  return (("%.1f"):format(x):gsub("%.0$", ""))
-end
-
-local function y_of(panel, v)
-  return 96 - 92 * (v - panel.lo) / (panel.hi - panel.lo)
-end
-
--- A step line: a value holds until the next sample says otherwise; where nobody knows it, the line is broken.
-local function step_path(panel, s, last)
-  local out, pen = {}, false
-  for i, p in ipairs(s.points) do
-    local x = 1000 * p[1] / last
-    if not p[2] then
-      if pen then out[#out + 1] = "H" .. n1(x) end
-      pen = false
-    else
-      local y = n1(y_of(panel, p[2]))
-      out[#out + 1] = pen and ("H%sV%s"):format(n1(x), y) or ("M%s %s"):format(n1(x), y)
-      pen = true
-    end
-    if i == #s.points and pen then out[#out + 1] = "H" .. n1(math.max(1000 * s.until_t / last, x + 1)) end
-  end
-  return table.concat(out)
-end
-
-local function value_at(s, t)
-  local v = false
-  for _, p in ipairs(s.points) do
-    if p[1] > t then break end
-    v = p[2]
-  end
-  return v
-end
 
 -- The area between two watermarks, as rectangles over the instants at which either changes.
 local function gap_path(panel, low, high, last)
@@ -66,10 +28,11 @@ local function gap_path(panel, low, high, last)
   table.sort(times)
   times[#times + 1] = stop
   for i = 1, #times - 1 do
-    local a, b = value_at(low, times[i]), value_at(high, times[i])
+    local a, b = axis.value_at(low, times[i]), axis.value_at(high, times[i])
     if a and b and b > a and times[i] < stop then
-      out[#out + 1] = ("M%s %sH%sV%sH%sz"):format(n1(1000 * times[i] / last), n1(y_of(panel, b)),
-        n1(1000 * times[i + 1] / last), n1(y_of(panel, a)), n1(1000 * times[i] / last))
+      out[#out + 1] = ("M%s %sH%sV%sH%sz"):format(axis.n1(1000 * times[i] / last),
+        axis.n1(axis.y_of(panel, b)),
+        axis.n1(1000 * times[i + 1] / last), axis.n1(axis.y_of(panel, a)), axis.n1(1000 * times[i] / last))
     end
   end
   return table.concat(out)
@@ -97,7 +60,8 @@ local function svg_of(panel, last)
   end
   drawn[#drawn + 1] = find_kind(panel, "leo")
   for _, s in ipairs(drawn) do
-    out[#out + 1] = ('<path class="s s-%s v%d" d="%s"/>'):format(s.kind, s.variant, step_path(panel, s, last))
+    out[#out + 1] = ('<path class="s s-%s v%d" d="%s"/>'):format(s.kind, s.variant,
+      axis.step_path(panel, s, last))
   end
   return '<svg viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
     .. table.concat(out) .. "</svg>"
@@ -108,7 +72,7 @@ local function end_labels(panel, last, height)
   local groups = {}
   for _, s in ipairs(panel.series) do
     if s.last then
-      local x, y = s.until_t / last, y_of(panel, s.last) / 100 * height
+      local x, y = s.until_t / last, axis.y_of(panel, s.last) / 100 * height
       local home
       for _, g in ipairs(groups) do
         local room = LAYOUTS[1].extra - 24 - g.width - html.text_width(s.short, LABEL_SIZE)
@@ -133,7 +97,8 @@ local function end_labels(panel, last, height)
   end
   return html.each(groups, function(g)
     return ('<span class="end" style="left:%s;top:%s">%s <b>%s</b></span>'):format(
-      percent(g.x), percent(g.y / height), table.concat(g.names, " "), html.escape(html.number(g.value)))
+      axis.percent(g.x), axis.percent(g.y / height), table.concat(g.names, " "),
+      html.escape(html.number(g.value)))
   end)
 end
 
@@ -185,11 +150,6 @@ end
 
 -- ---- bands and their labels ----
 
-local function duration_text(item)
-  if not item["until"] then return html.seconds(item.at) end
-  return html.seconds(item.at) .. " to " .. html.seconds(item["until"])
-end
-
 -- Greedy rows, once for a wide and once for a narrow page; style sheets pick the one that fits.
 local function place_labels(labels, last)
   local rows = {}
@@ -210,12 +170,6 @@ local function place_labels(labels, last)
     rows[layout.name] = #ends
   end
   return rows
-end
-
-local function band(class, at, till, last, title)
-  local width = till and math.max(till - at, 0) / last or 0
-  return ('<div class="band %s%s" style="left:%s;width:%s" title="%s"></div>'):format(
-    class, till and "" or " instant", percent(at / last), percent(width), html.escape(title))
 end
 
 local OUTCOMES = { committed = "committed", aborted = "aborted", open = "open" }
@@ -244,8 +198,8 @@ local function bar_code(kind, list, last)
     local outcome = outcome_of(span)
     if outcome == "aborted" then aborted = aborted + 1 end
     return ('<i class="bar %s" style="left:%s;width:%s" title="%s"></i>'):format(outcome,
-      percent(span.at / last),
-      percent(math.max((span["until"] or span.at) - span.at, 0) / last), html.escape(span.text))
+      axis.percent(span.at / last),
+      axis.percent(math.max((span["until"] or span.at) - span.at, 0) / last), html.escape(span.text))
   end)
   local text = html.plural(#list, kind) .. (aborted > 0 and (", %d aborted"):format(aborted) or "")
   return ('<div class="bars">%s</div>'):format(bars), text
@@ -261,7 +215,7 @@ local function overlays(lane, last)
   end
   for _, f in ipairs(lane.faults) do
     local class = f.fired == false and "fault missing" or "fault"
-    bands[#bands + 1] = band(class, f.at, f["until"], last, f.text .. ", " .. duration_text(f))
+    bands[#bands + 1] = axis.band(class, f.at, f["until"], last, f.text .. ", " .. axis.duration_text(f))
     if f.arm == name then label(f.at, f.text .. (f.fired == false and " (did not fire)" or ""), class) end
   end
   local groups, order = grouped_spans(lane.spans)
@@ -275,8 +229,8 @@ local function overlays(lane, last)
       for _, span in ipairs(list) do
         local class = kind == "transaction" and "txn " .. outcome_of(span) or kind == "outage" and "fault"
           or "window"
-        bands[#bands + 1] = band("span " .. class, span.at, span["until"], last,
-          span.text .. ", " .. duration_text(span))
+        bands[#bands + 1] = axis.band("span " .. class, span.at, span["until"], last,
+          span.text .. ", " .. axis.duration_text(span))
         if span.arm == name then
           label(span.at, (kind == "transaction" and "transaction: " or "") .. span.text, "span " .. class)
         end
@@ -285,13 +239,13 @@ local function overlays(lane, last)
   end
   for _, e in ipairs(lane.events) do
     if e.kind ~= "anomaly" then
-      bands[#bands + 1] = band("event", e.at, nil, last, e.text .. ", " .. html.seconds(e.at))
+      bands[#bands + 1] = axis.band("event", e.at, nil, last, e.text .. ", " .. html.seconds(e.at))
       label(e.at, e.text, "event")
     end
   end
   if lane.anomaly then
     local a = lane.anomaly
-    bands[#bands + 1] = band("anomaly", a.at, nil, last,
+    bands[#bands + 1] = axis.band("anomaly", a.at, nil, last,
       "first anomaly, " .. html.seconds(a.at) .. ": " .. a.text)
     label(a.at, "first anomaly: " .. a.text, "anomaly", "first anomaly")
   end
@@ -303,7 +257,7 @@ local function labels_html(labels, last)
     local rest = l.text:sub(#l.brief + 1)
     return html.fill('<span class="lab {class}" style="--x:{x};--tw:{tw}px;--tn:{tn}px;--w:{w};--n:{n}" \z
       title="{text}">{brief}{!rest}</span>', {
-      class = l.class, x = percent(l.at / last), tw = math.ceil(l.w_width), tn = math.ceil(l.n_width),
+      class = l.class, x = axis.percent(l.at / last), tw = math.ceil(l.w_width), tn = math.ceil(l.n_width),
       w = l.w, n = l.n,
       text = l.text, brief = l.brief, rest = rest ~= ""
         and '<span class="rest">' .. html.escape(rest) .. "</span>" or "" })
@@ -341,7 +295,7 @@ local function lane_html(lane, index, last, ticks)
   local bands, codes, labels = overlays(lane, last)
   local rows = place_labels(labels, last)
   local grid = html.each(ticks,
-    function(t) return ('<i class="grid" style="left:%s"></i>'):format(percent(t / last)) end)
+    function(t) return ('<i class="grid" style="left:%s"></i>'):format(axis.percent(t / last)) end)
   return html.fill(
     '<div class="lane {class}">{!side}<div class="plot"><div class="area" style="--rw:{w};--rn:{n}">'
     .. '{!grid}{!life}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" \z
@@ -350,107 +304,8 @@ local function lane_html(lane, index, last, ticks)
     n = rows.n,
     grid = grid, bands = bands, labels = labels_html(labels, last), codes = codes,
     life = lane.arm and lane.shared and ""
-      or ('<i class="ran" style="width:%s"></i>'):format(percent((lane.duration or lane.last) / last)),
+      or ('<i class="ran" style="width:%s"></i>'):format(axis.percent((lane.duration or lane.last) / last)),
     panels = html.each(lane.panels, function(panel) return panel_html(panel, last) end) })
-end
-
-local function axis_html(last, ticks, step, whose)
-  local marks = html.each(ticks, function(t)
-    return ('<span style="left:%s">%s</span>'):format(percent(t / last),
-      (step >= 1 and "%d" or step >= 0.1 and "%.1f" or "%.2f"):format(step >= 1 and math.floor(t + 0.5) or t))
-  end)
-  return '<div class="lane axis"><div class="side"></div><div class="plot"><div class="area">' .. marks
-    .. '<output class="now" hidden></output></div></div></div>'
-    .. '<p class="unit">seconds since the start of the ' .. whose .. "</p>"
-end
-
--- ---- the tables behind the chart ----
-
-local function lane_name(lane)
-  return lane.arm and lane.arm.name or "setup, shared by all arms"
-end
-
-local function happenings(lane)
-  local list = {}
-  local function add(kind, item, text)
-    list[#list + 1] = { kind = kind, at = item.at or 0, till = item["until"], text = text }
-  end
-  for _, f in ipairs(lane.faults) do add("fault", f, f.text) end
-  for _, s in ipairs(lane.spans) do add(s.kind, s, s.text) end
-  for _, e in ipairs(lane.events) do add(e.kind == "anomaly" and "first anomaly" or "event", e, e.text) end
-  table.sort(list, function(a, b) return a.at < b.at end)
-  return html.each(list, function(h)
-    return html.fill("<tr><td>{kind}</td><td>{text}</td><td class=n>{at}</td><td class=n>{till}</td></tr>", {
-      kind = h.kind, text = h.text, at = html.seconds(h.at), till = h.till and html.seconds(h.till) or "" })
-  end)
-end
-
-local function all_series(lane)
-  local list = {}
-  for _, panel in ipairs(lane.panels) do
-    for _, s in ipairs(panel.series) do list[#list + 1] = s end
-  end
-  return list
-end
-
--- The instants at which something changes, evenly thinned when there are very many.
-local function instants(list)
-  local times, seen = {}, {}
-  for _, s in ipairs(list) do
-    for _, p in ipairs(s.points) do
-      if not seen[p[1]] then
-        seen[p[1]] = true
-        times[#times + 1] = p[1]
-      end
-    end
-  end
-  table.sort(times)
-  if #times <= TABLE_ROWS then return times, 1 end
-  local out, step = {}, math.ceil(#times / TABLE_ROWS)
-  for i = 1, #times, step do out[#out + 1] = times[i] end
-  return out, step
-end
-
-local function table_of(lane)
-  local list = all_series(lane)
-  local times, step = instants(list)
-  local head = html.each(list, function(s) return html.fill("<th scope=col class=n>{key}</th>", s) end)
-  local body = html.each(times, function(t)
-    return "<tr><td class=n>" .. html.escape(html.seconds(t)) .. "</td>" .. html.each(list, function(s)
-      local v = value_at(s, t)
-      return "<td class=n>" .. (v and html.escape(html.number(v)) or "–") .. "</td>"
-    end) .. "</tr>"
-  end)
-  local events = happenings(lane)
-  local thinned = step > 1 and html.fill(
-    "<p class=hint>Every {n}th instant; all of them are in samples.jsonl.</p>", { n = step }) or ""
-  return html.fill("<h4>{name}</h4>", { name = lane_name(lane) })
-    .. (#list > 0 and '<div class="scroll"><table><thead><tr><th scope=col class=n>time</th>' .. head
-      .. "</tr></thead><tbody>" .. body .. "</tbody></table></div>" .. thinned or "")
-    .. (events ~= "" and '<div class="scroll"><table><thead><tr><th scope=col>kind</th><th \z
-      scope=col>what</th>'
-      .. "<th scope=col class=n>from</th><th scope=col class=n>until</th></tr></thead><tbody>" .. events
-        .. "</tbody></table></div>" or "")
-end
-
--- ---- the data that the pointer and the arrow keys read ----
-
-local function data_of(lanes, last)
-  local out = { last = last, lanes = {} }
-  for i, lane in ipairs(lanes) do
-    local list = {}
-    for _, s in ipairs(all_series(lane)) do
-      local flat = {}
-      for _, p in ipairs(s.points) do
-        flat[#flat + 1] = p[1]
-        flat[#flat + 1] = p[2]
-      end
-      list[s.index] = { name = s.prefix ~= "" and s.prefix .. " " .. s.label or s.label, points = flat,
-        stop = s.until_t }
-    end
-    out.lanes[i] = { name = lane_name(lane), anomaly = lane.anomaly and lane.anomaly.at, series = list }
-  end
-  return out
 end
 
 local INTRO = [[
@@ -460,32 +315,20 @@ local INTRO = [[
 <kbd>A</kbd> jumps to the next first anomaly.</span></p>
 ]]
 
-local GROUP = [[
-<div class="tl" tabindex="0" role="slider" aria-label="Time cursor: {what}"
- aria-valuemin="0" aria-valuemax="{last}" aria-valuenow="0" aria-valuetext="no instant chosen">
-{!lanes}{!axis}<script type="application/json">{!data}</script></div>
-]]
-
-local function group_html(group, encode)
-  local lanes, last = group.lanes, group.last
-  local ticks, step = series.ticks(last, 8)
-  for _, lane in ipairs(lanes) do number_series(lane) end
-  local setup_only = #lanes == 1 and not lanes[1].arm
-  return html.fill(GROUP, { last = ("%.3f"):format(last),
-    what = setup_only and "the shared setup" or "all arms",
-    lanes = html.each(lanes, function(lane, i) return lane_html(lane, i - 1, last, ticks) end),
-    axis = axis_html(last, ticks, step, lanes[1].arm and "arm" or "setup"),
-    data = html.json_block(encode(data_of(lanes, last))) })
-end
-
 -- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
 function timeline.render(result, samples, encode)
   local groups = series.groups(result, samples)
-  if #groups == 0 then return "" end
-  local drawn = html.each(groups, function(group) return group_html(group, encode) end)
-  local tables = html.each(groups, function(group) return html.each(group.lanes, table_of) end)
-  return INTRO .. drawn .. '<details class="data"><summary>The timeline as tables</summary>' .. tables
-    .. "</details></section>\n"
+  local told = difference.render(result, groups, encode)
+  if #groups == 0 and told == "" then return "" end
+  local drawn = html.each(groups, function(group)
+    for _, lane in ipairs(group.lanes) do number_series(lane) end
+    return axis.group(group, encode, lane_html)
+  end)
+  local tables = html.each(groups, function(group) return html.each(group.lanes, instants.of) end)
+  tables = '<details class="data"><summary>The timeline as tables</summary>' .. tables .. "</details>"
+  if told == "" then return INTRO .. drawn .. tables .. "</section>\n" end
+  return told .. '<details class="data rest"><summary>All that was sampled, and when what happened</summary>'
+    .. drawn .. "</details>" .. tables .. "</section>\n"
 end
 
 return timeline

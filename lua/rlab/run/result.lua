@@ -137,6 +137,16 @@ local function stack_part(stack)
     brokers = stack.kafka and #stack.kafka.nodes or nil }
 end
 
+-- { source, name, unit, shown } as it is written: a place that is left out in the middle is an empty word.
+local function told(telling)
+  if not telling then return nil end
+  local list = {}
+  for i, q in ipairs(telling) do
+    list[i] = { q[1], q[2], q[3] or (q[4] and "" or nil), q[4] }
+  end
+  return json.array(list)
+end
+
 -- result:form() -> the table of result.json (docs/result-schema.md)
 function Result:form()
   local exp, duration = self.session.experiment, self.session:seconds()
@@ -148,7 +158,7 @@ function Result:form()
     arms = self.arms, checks = json.array(plain_checks(self.checks)), faults = json.array(self.faults),
     spans = json.array(self.spans), events = json.array(self.events), numbers = json.array(self.numbers),
     moment = self.moment, why = exp.why, tables = #self.tables > 0 and json.array(self.tables) or nil,
-    production = exp.production, references = exp.references,
+    production = exp.production, references = exp.references, telling = told(exp.telling),
   }
 end
 

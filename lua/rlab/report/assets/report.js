@@ -14,7 +14,7 @@
     return value.toLocaleString("en", { maximumFractionDigits: 2 });
   }
 
-  function timeline(root, data) {
+  function timeline(root, data, first) {
     var areas = root.querySelectorAll(".lane:not(.axis) .area");
     var now = root.querySelector(".now");
     var cells = root.querySelectorAll("[data-s]");
@@ -77,6 +77,13 @@
     root.addEventListener("pointerleave", function (event) {
       if (event.pointerType === "mouse" && document.activeElement !== root) clear();
     });
+    // The timeline that comes first has the key wherever the focus is, unless one writes or another has it.
+    if (first) document.addEventListener("keydown", function (event) {
+      if (event.ctrlKey || event.metaKey || event.altKey || !/^a$/i.test(event.key)) return;
+      if (event.target.closest("input, textarea, select, .tl")) return;
+      nextAnomaly();
+      root.setAttribute("aria-valuetext", spoken(at));
+    });
     root.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       var step = event.shiftKey ? data.last / 10 : Math.max(data.last / 100, 0.01);
@@ -107,8 +114,8 @@
     target.scrollIntoView({ block: "center" });
   }
 
-  Array.prototype.forEach.call(document.querySelectorAll(".tl"), function (root) {
-    timeline(root, JSON.parse(root.querySelector("script").textContent));
+  Array.prototype.forEach.call(document.querySelectorAll(".tl"), function (root, i) {
+    timeline(root, JSON.parse(root.querySelector("script").textContent), i === 0);
   });
   window.addEventListener("hashchange", openTarget);
   openTarget();

@@ -1,0 +1,240 @@
+-- The timeline's first sight: of each arm only the quantities in which wrong and right differ, on one scale
+-- for all arms, the first one tall. Faults are numbered bands, listed below; from the first anomaly on a
+-- wrong arm has a strip in its colour.
+local axis = require "rlab.report.axis"
+local html = require "rlab.report.html"
+local telling = require "rlab.report.telling"
+
+local difference = {}
+
+local LAYOUTS = { { name = "wide", width = 640 }, { name = "slim", width = 300 } }
+local CHIP = 18
+local DEEP = 2 -- chips stack no deeper
+local MOST = 96 -- characters of a fault in the list; the whole of it stands under the proofs
+
+-- The number of each fault: the same fault has the same one in every arm.
+local function numbered(lanes)
+  local list, known = {}, {}
+  for _, lane in ipairs(lanes) do
+    local faults = { table.unpack(lane.faults) }
+    table.sort(faults, function(a, b) return a.at < b.at end)
+    for _, f in ipairs(faults) do
+      if not known[f.text] then
+        list[#list + 1] = { text = f.text, proof = f.proof, fired = f.fired, n = #list + 1 }
+        known[f.text] = list[#list]
+      end
+    end
+  end
+  return list, known
+end
+
+-- Chips that would lie over one another are one, "2 3"; those close to it go one row lower.
+local function place(faults, known, last, layout)
+  local chips, ends = {}, {}
+  table.sort(faults, function(a, b) return a.at < b.at end)
+  for _, f in ipairs(faults) do
+    local x, n, row = f.at / last * layout.width, tostring(known[f.text].n), 1
+    while row <= DEEP and ends[row] and ends[row] > x do row = row + 1 end
+    local before = chips[#chips]
+    if row <= DEEP then
+      chips[#chips + 1] = { at = f.at, row = row, text = n, title = f.text }
+      ends[row] = x + CHIP
+    elseif not (" " .. before.text .. " "):find(" " .. n .. " ", 1, true) then
+      before.text, before.title = before.text .. " " .. n, before.title .. "; " .. f.text
+      ends[before.row] = ends[before.row] + 8
+    end
+  end
+  return chips
+end
+
+local function chips_of(lane, known, last)
+  return html.each(LAYOUTS, function(layout)
+    return html.each(place({ table.unpack(lane.faults) }, known, last, layout), function(chip)
+      return html.fill('<span class="chip {layout}" style="left:{x};top:{top}px" \z
+        title="{title}">{text}</span>', {
+        layout = layout.name, x = axis.percent(chip.at / last), top = tostring(2 + 17 * (chip.row - 1)),
+        title = chip.title, text = chip.text })
+    end)
+  end)
+end
+
+local function bands_of(lane, last)
+  local faults = html.each(lane.faults, function(f)
+    return axis.band(f.fired == false and "fault missing" or "fault", f.at, f["until"], last,
+      f.text .. ", " .. axis.duration_text(f))
+  end)
+  return faults .. html.each(lane.events, function(e)
+    if e.kind == "anomaly" then return "" end
+    return axis.band("event", e.at, nil, last, e.text .. ", " .. html.seconds(e.at))
+  end)
+end
+
+-- Where an arm was judged only at its end, the mark stands where the column of what was found begins.
+local function anomaly_at(lane, last)
+  if not lane.anomaly or lane.arm.class ~= "wrong" then return nil end
+  return math.max(math.min(lane.anomaly.at, (lane.duration or lane.last) - telling.LEAST * last), 0)
+end
+
+-- The strip: grey while the arm ran, in the colour of wrong from the first anomaly on, hatched after the end
+-- when the damage is still there.
+local function strip(lane, last)
+  local stop = lane.duration or lane.last
+  local out = ('<i class="ran" style="width:%s"></i>'):format(axis.percent(stop / last))
+  local at = anomaly_at(lane, last)
+  if not at then return out end
+  out = out .. ('<i class="broken" style="left:%s;width:%s"></i>'):format(axis.percent(at / last),
+    axis.percent((stop - at) / last))
+  local first = lane.panels[1]
+  if first and not first.mended and first.series[1].last ~= 0 and stop < last then
+    out = out .. ('<i class="broken stays" style="left:%s;width:%s"></i>'):format(axis.percent(stop / last),
+      axis.percent(1 - stop / last))
+  end
+  return out
+end
+
+local function diamond(lane, last, target)
+  local a, at = lane.anomaly, anomaly_at(lane, last)
+  if not at then return "" end
+  return html.fill('<a class="dia" href="#{target}" style="left:{x}" title="first anomaly, {at}: {text}" \z
+    aria-label="first anomaly of {arm}, {at}: {text}"></a>', {
+    target = target, x = axis.percent(at / last), at = html.seconds(a.at), text = a.text,
+    arm = lane.arm.name })
+end
+
+local function svg_of(panel, last)
+  local s, out = panel.series[1], {}
+  local line = axis.step_path(panel, s, last)
+  if panel.found then
+    out[1] = ('<path class="unknown" d="M0 96H%s"/>'):format(axis.n1(1000 * s.points[2][1] / last))
+  end
+  for piece in line:gmatch "M[^M]+" do
+    local x = piece:match "^M([%d.]+)"
+    local stop = piece:match ".*H([%d.]+)"
+    if stop then out[#out + 1] = ('<path class="fill" d="%sV96H%sz"/>'):format(piece, x) end
+  end
+  out[#out + 1] = ('<path class="s s-telling" d="%s"/>'):format(line)
+  return '<svg viewBox="0 4 1000 92" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+    .. table.concat(out) .. "</svg>"
+end
+
+local function unit_of(unit)
+  return unit and unit ~= "" and unit .. " · " or ""
+end
+
+-- What an arm was found to do besides has no course over time: a bar for each, the same ones in every arm.
+local function bars_of(lane, ranks)
+  if #ranks == 0 then return "" end
+  local mine = {}
+  for _, panel in ipairs(lane.panels) do mine[panel.rank] = panel end
+  return ('<ul class="found" style="--n:%d">'):format(#ranks) .. html.each(ranks, function(rank)
+    local panel = mine[rank]
+    if not panel then return '<li class="z"></li>' end
+    local value = panel.series[1].last
+    return html.fill('<li class="{z}"><i style="width:{width}"></i><b>{value}</b> {unit}{name}</li>', {
+      z = value == 0 and "z" or "", width = axis.percent(value / panel.hi), value = html.number(value),
+      unit = unit_of(panel.unit), name = panel.name })
+  end) .. "</ul>"
+end
+
+-- The quantities after the first that no arm has a series of.
+local function bar_ranks(lanes)
+  local found, sampled = {}, {}
+  for _, lane in ipairs(lanes) do
+    for _, panel in ipairs(lane.panels) do
+      if panel.found and panel.rank > 1 then found[panel.rank] = true else sampled[panel.rank] = true end
+    end
+  end
+  local ranks = {}
+  for rank in pairs(found) do
+    if not sampled[rank] then ranks[#ranks + 1] = rank end
+  end
+  table.sort(ranks)
+  return ranks
+end
+
+local function panel_html(panel, index, last)
+  local s = panel.series[1]
+  return html.fill('<div class="tell {rank}"><p class="big {z}"><b{!live}>{value}</b> \z
+    <span>{unit}{name}</span></p><div class="cv">{!scale}{!svg}</div></div>', {
+    rank = panel.rank == 1 and "first" or "also", z = panel.shown == 0 and "z" or "",
+    live = panel.live and (' data-s="%d.%d"'):format(index, s.index) or "",
+    value = panel.shown and html.number(panel.shown) or "–", unit = unit_of(panel.shown_unit),
+    name = panel.name, svg = svg_of(panel, last),
+    scale = panel.rank == 1 and html.fill('<span class="y hi">{hi}</span><span class="y lo">0</span>',
+      { hi = html.number(panel.hi) }) or "" })
+end
+
+local function side_of(lane)
+  return html.fill('<div class="side"><p class="cls {class}">{word}</p><h3>{name}</h3><p \z
+    class="said">{sentence}</p></div>', { class = html.class_of(lane.arm),
+    word = html.CLASSES[html.class_of(lane.arm)], name = lane.arm.name, sentence = lane.arm.sentence })
+end
+
+local function drawer(lanes, known, target)
+  local ranks, as_bar = bar_ranks(lanes), {}
+  for _, rank in ipairs(ranks) do as_bar[rank] = true end
+  return function(lane, index, last, ticks)
+    return html.fill('<div class="lane {class}">{!side}<div class="plot"><div class="area">{!grid}{!bands}\z
+      {!chips}{!strip}{!panels}{!dia}<i class="cur" hidden></i></div></div></div>', {
+      class = html.class_of(lane.arm), side = side_of(lane),
+      grid = html.each(ticks, function(t)
+        return ('<i class="grid" style="left:%s"></i>'):format(axis.percent(t / last))
+      end),
+      bands = bands_of(lane, last), chips = chips_of(lane, known, last), strip = strip(lane, last),
+      dia = diamond(lane, last, target),
+      panels = html.each(lane.panels, function(panel)
+        return as_bar[panel.rank] and "" or panel_html(panel, index, last)
+      end) .. (#lane.panels > 0 and bars_of(lane, ranks) or '<p class="unasked">not asked of this arm</p>') })
+  end
+end
+
+local KEY = {
+  { "line", "sampled", '<path class="fill" d="M0 3H26V14H0z"/><path class="s s-telling" d="M0 3H26"/>' },
+  { "found", "not known before the arm was judged", '<path class="unknown" d="M0 8H26"/>' },
+  { "fault", "fault", '<path class="mark" d="M4 1V14M22 1V14"/>' },
+  { "anomaly", "first anomaly", '<path class="gem" d="M13 1l6 6l-6 6l-6-6z"/>' },
+  { "broken", "wrong from here on", '<path class="torn" d="M0 7H26"/>' },
+}
+
+local function key_of(group, faults)
+  local there = { line = false, found = false, fault = #faults > 0 }
+  for _, lane in ipairs(group.lanes) do
+    for _, panel in ipairs(lane.panels) do there[panel.found and "found" or "line"] = true end
+    if lane.anomaly and lane.arm.class == "wrong" then there.anomaly, there.broken = true, true end
+  end
+  return '<ul class="key">' .. html.each(KEY, function(k)
+    if not there[k[1]] then return "" end
+    return ('<li><svg viewBox="0 0 26 14" aria-hidden="true">%s</svg>%s</li>'):format(k[3], k[2])
+  end) .. "</ul>"
+end
+
+local function faults_of(list)
+  if #list == 0 then return "" end
+  return '<ol class="faults">' .. html.each(list, function(f)
+    local text = html.head(f.text, MOST)
+    return html.fill('<li><span class="chip">{n}</span> <span title="{all}">{text}{off}</span></li>', {
+      n = tostring(f.n), text = text, all = text ~= f.text and f.text or "",
+      off = f.fired == false and " (did not fire)" or "" })
+  end) .. "</ol>"
+end
+
+local INTRO = [[
+<section id="timeline"><h2>Timeline: {name}</h2>
+<p class="lead">{also}One scale for all arms, each from its own start.
+<span class="screen">Point at it, or use the arrow keys, to read values;
+<kbd>A</kbd> jumps to the next first anomaly.</span></p>
+]]
+
+-- render(result, groups, encode) -> HTML that opens the section, or "" when nothing tells the arms apart
+function difference.render(result, groups, encode)
+  local group = telling.group(result, groups)
+  if not group then return "" end
+  local faults, known = numbered(group.lanes)
+  local also = table.concat(group.names, "; ", 2)
+  local draw = drawer(group.lanes, known, result.moment and "moment" or "checks")
+  return html.fill(INTRO, { name = group.names[1], also = also ~= "" and "Below it: " .. also .. ". " or "" })
+    .. '<div class="telling">' .. axis.group(group, encode, draw)
+    .. key_of(group, faults) .. faults_of(faults) .. "</div>"
+end
+
+return difference

@@ -1,0 +1,138 @@
+-- What the report shows first: the quantities in which wrong and right arms differ.
+local json = require "rlab.json"
+local report = require "rlab.report"
+local series = require "rlab.report.series"
+local telling = require "rlab.report.telling"
+
+local function result_of(list)
+  return {
+    telling = list,
+    arms = { { name = "bad", class = "wrong", outcome = "fails as predicted", sentence = "3 stale",
+      duration = 4, numbers = { { name = "waited", value = 90, unit = "ms" } } },
+      { name = "good", class = "right", outcome = "holds", duration = 5 } },
+    checks = { { arm = "bad", name = "lost", outcome = "violated", counterexamples = { {}, {} }, more = 1 },
+      { arm = "bad", name = "money", outcome = "violated", value = -40, unit = "cents" },
+      { arm = "good", name = "lost", outcome = "holds" },
+      { arm = "good", name = "money", outcome = "inconclusive" } },
+    faults = { { name = "kill", arm = "bad", at = 1.5, fired = true } },
+  }
+end
+
+local SAMPLES = { { t = 1, arm = "bad", stale = 0, reads = 0 }, { t = 2, arm = "bad", stale = 2, reads = 5 },
+  { t = 3, arm = "bad", stale = 3, reads = 5 }, { t = 1, arm = "good", stale = 1 },
+  { t = 2, arm = "good", stale = 0 } }
+
+local function group_of(list, samples)
+  local result = result_of(list)
+  return telling.group(result, series.groups(result, samples or SAMPLES))
+end
+
+describe("the telling quantity", function()
+  it("is a series where there is one, on one scale, and marks where it leaves zero for good", function()
+    local bad, good = table.unpack(group_of({ { "stale", "stale entries" } }).lanes)
+    assert.are.same({ { 1, 0 }, { 2, 2 }, { 3, 3 } }, bad.panels[1].series[1].points)
+    for _, panel in ipairs { bad.panels[1], good.panels[1] } do
+      assert.are.same({ 0, 3 }, { panel.lo, panel.hi })
+    end
+    assert.are.same({ at = 2, text = "3 stale" }, bad.anomaly)
+    assert.is_nil(good.anomaly)
+  end)
+
+  it("is else what a check found, or a number, from where the arm was judged", function()
+    local list = { { "lost", "lost" }, { "money", "off" }, { "waited", "waited" } }
+    local bad, good = table.unpack(group_of(list).lanes)
+    local lost, money, waited = table.unpack(bad.panels)
+    assert.are.same({ 3, true, 40, "cents", 90, "ms" }, { lost.shown, lost.found, money.shown, money.unit,
+      waited.shown, waited.unit })
+    assert.are.same({ 0, false }, lost.series[1].points[1])
+    assert.is_true(lost.series[1].points[2][1] < 4)
+    assert.are.same({ 0, 1 }, { good.panels[1].shown, #good.panels })
+  end)
+
+  it("may be a sum, a difference or a rate", function()
+    local function first(source, samples)
+      local panel = group_of({ { source, "x" } }, samples).lanes[1].panels[1]
+      return panel.series[1].points, panel.shown
+    end
+    assert.are.equal(43, select(2, first "lost + money"))
+    assert.are.same({ { 1, 0 }, { 2, 3 }, { 3, 2 } }, (first "reads - stale"))
+    assert.are.same({ { 1, 0 }, { 2, 1 }, { 3, 0 } }, (first("reads per 100 ms",
+      { { t = 1, arm = "bad", reads = 4 }, { t = 2, arm = "bad", reads = 14 },
+        { t = 3, arm = "bad", reads = 2 } })))
+  end)
+
+  it("is shown by its last value, its largest, or the time above zero", function()
+    local samples = { { t = 1, arm = "bad", lag = 0 }, { t = 2, arm = "bad", lag = 9 },
+      { t = 4, arm = "bad", lag = 0 } }
+    local function shown(word)
+      local panel = group_of({ { "lag", "lag", "records", word } }, samples).lanes[1].panels[1]
+      return { panel.shown, panel.shown_unit }
+    end
+    assert.are.same({ 0, "records" }, shown(nil))
+    assert.are.same({ 9, "records" }, shown "most")
+    assert.are.same({ 2, "s" }, shown "for")
+  end)
+
+  it("is none when nothing is known of it, or the experiment names none", function()
+    assert.is_nil(group_of { { "nonsense", "x" } })
+    assert.is_nil(group_of(nil))
+    assert.is_nil(group_of { "not a quantity", { 7, "x" } })
+  end)
+end)
+
+describe("the timeline of what tells the arms apart", function()
+  local function text_of(list)
+    return report.render(result_of(list), SAMPLES, {})
+  end
+
+  it("comes first, with the value, a mark in every wrong arm, and its faults by number", function()
+    local text = text_of { { "stale", "stale entries" }, { "money", "money off" } }
+    assert.truthy(text:find("<h2>Timeline: stale entries</h2>", 1, true))
+    assert.truthy(text:find('<b data-s="0.1">3</b>', 1, true))
+    assert.truthy(text:find("<b>40</b> cents · money off", 1, true))
+    assert.are.equal(1, select(2, text:gsub('class="dia"', "")))
+    assert.truthy(text:find('<span class="chip">1</span> <span title="">kill</span>', 1, true))
+    assert.is_true(text:find('class="telling"', 1, true) < text:find("All that was sampled", 1, true))
+  end)
+
+  it("does not stack the faults of an instant deeper than two", function()
+    local result = result_of { { "stale", "stale entries" } }
+    for i = 1, 9 do result.faults[i] = { name = "kill " .. i, arm = "bad", at = 1.5, fired = true } end
+    local text = report.render(result, SAMPLES, {})
+    assert.is_nil(text:find('class="chip wide" style="left:[%d.]+%%;top:36px"'))
+    assert.truthy(text:find(">2 3 4 5 6 7 8 9</span>", 1, true))
+  end)
+
+  it("is left as it was without one", function()
+    local text = text_of(nil)
+    assert.truthy(text:find("<h2>Timeline</h2>", 1, true))
+    assert.is_nil(text:find("All that was sampled", 1, true))
+  end)
+end)
+
+describe("an experiment's telling", function()
+  local experiment = require "rlab.experiment"
+
+  local function loaded(telling_text)
+    local source = { path = "x.lua", text = "telling =" }
+    return pcall(experiment.environment(source).experiment, { id = "E-900", title = "t", claim = "c",
+      arms = { experiment.right "a" {} }, run = print, checks = print, telling = telling_text })
+  end
+
+  it("is pairs of words", function()
+    assert.is_true((loaded { { "lag", "lag", nil, "most" } }))
+    assert.matches("telling, 1: write", tostring(select(2, loaded { "lag" })))
+    assert.matches("its fourth word", tostring(select(2, loaded { { "lag", "lag", nil, "least" } })))
+  end)
+
+  it("names what exists, in each that is shipped", function()
+    local fs = require "rlab.fs"
+    for _, name in ipairs(fs.list "experiments") do
+      if name:find "%.lua$" then
+        local exp = assert(experiment.load("experiments/" .. name))
+        assert.is_true(#(exp.telling or {}) > 0, name)
+        assert.truthy(json.encode(exp.telling, { gaps = true }))
+      end
+    end
+  end)
+end)
