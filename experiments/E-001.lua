@@ -155,7 +155,7 @@ return experiment {
     crash in between is not made good.",
   needs = { "kafka", "mysql", "redis" }, seconds = 15,
   side_by_side = true,
-
+  telling = { { "stale", "stale cache entries" } },
   arms = {
     wrong "no-invalidation" { says = "the cache is left to a TTL of 10 min", cache = "none", fill = "lease" },
     wrong "skip-what-was-seen" { says = "an event that had been applied before is skipped, its \z

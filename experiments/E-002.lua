@@ -155,9 +155,8 @@ return experiment {
   question = "What can go wrong if the service commits to MySQL and sends to Kafka by itself?",
   claim = "Two writes without one commit give missing events in one order and ghost events in the other.",
   lesson = "Write the event into an outbox in the transaction of the change, and let a relay send it.",
-  needs = { "kafka", "mysql", "proxy" }, seconds = 7,
-  side_by_side = true,
-
+  needs = { "kafka", "mysql", "proxy" }, seconds = 7, side_by_side = true,
+  telling = { { "lost + phantom", "events lost or made up" }, { "conservation", "money off" } },
   arms = {
     wrong "send-after-reply" { says = "commits, answers, then sends", mode = "direct-after-commit" },
     wrong "queue-and-reply" { says = "commits, queues the event (linger 1 s), answers",

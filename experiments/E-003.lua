@@ -117,7 +117,7 @@ return experiment {
     turns a duplicate into a loss.",
   needs = { "kafka", "mysql", "redis", "proxy" }, seconds = 9,
   side_by_side = true,
-
+  telling = { { "duplicate-effect + lost-effect", "effects too many or too few" } },
   arms = {
     wrong "relay-crash" { says = "the relay dies between acknowledgement and mark; no dedup",
       source = "relay-crash", dedup = "none", idempotence = true },

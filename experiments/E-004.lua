@@ -106,7 +106,7 @@ return experiment {
     keep it in the effect's transaction.",
   needs = { "kafka", "mysql", "proxy" }, seconds = 4,
   side_by_side = true,
-
+  telling = { { "lost-effect", "events lost" } },
   arms = {
     wrong "commit-first" { says = "commits the offset, then does the work", commit = "before-work" },
     wrong "auto-store" { says = "librdkafka's defaults: an offset is stored when the record is handed over",

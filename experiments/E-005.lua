@@ -106,7 +106,7 @@ local function run(lab, arm)
       note = "The undecodable record came back with each replay until its count reached the limit; the \z
         others came once.",
       kind = function(row)
-        return row.id == UNDECODABLE.id and "lost" or "plain", ("replayed %d times"):format(row.replays)
+        return row.id == UNDECODABLE.id and "parked" or "plain", ("replayed %d times"):format(row.replays)
       end }
   end
   return seen
@@ -151,7 +151,9 @@ return experiment {
     guard.",
   needs = { "kafka", "mysql", "redis" }, seconds = 15,
   side_by_side = true,
-
+  telling = { { "blocked", "healthy records waited", "ms" },
+    { "behind-a-long-one", "a short retry was late", "ms" }, { "duplicate-effect", "events applied again" },
+    { "audit", "applied again by another group" }, { "amplification", "copies of the undecodable record" } },
   arms = {
     wrong "sleep-in-handler" { says = "waits for the next attempt in the handler", retry_wait = "sleep" },
     wrong "one-retry-topic" { says = "one retry topic for both delays", one_topic = true },

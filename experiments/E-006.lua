@@ -115,7 +115,9 @@ return experiment {
   lesson = "Consumer first, or expand and contract; a field that is missing is an error, never a 0.",
   needs = { "kafka", "mysql" }, seconds = 12,
   side_by_side = true,
-
+  telling = { { "conservation", "money off at the switch", "cents", "then" },
+    { "unseen", "events not applied at the switch" },
+    { "money-after-reset", "money off after all was read again" } },
   arms = {
     wrong "skip" { says = "passes over what it cannot decode", undecodable = "pass-over", reset = true },
     wrong "block" { says = "tries it on and on", dlq = "-" },

@@ -160,7 +160,7 @@ return experiment {
   lesson = "One open transaction hides everything behind it in its partition, other producers' records too.",
   needs = { "kafka" }, disrupts = { "kafka" }, seconds = 9,
   side_by_side = { { "random-id", "read-uncommitted", "stable-id" } }, -- a timeout of 1 s needs quiet
-
+  telling = { { "p0.hw - p0.lso", "offsets hidden", nil, "for" }, { "aborted-read", "aborted ones read" } },
   arms = {
     wrong "random-id" { says = "a new transactional.id at every start: nobody ends the old transaction",
       restart = "a new random id", transaction_timeout_ms = 60000 },

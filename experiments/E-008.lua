@@ -142,8 +142,7 @@ checks["leader"] = function(lab, seen, arm)
 end
 
 return experiment {
-  id = "E-008",
-  title = "Cache stampede",
+  id = "E-008", title = "Cache stampede",
   question = "How many database reads does one expiring hot key cost, and what brings it to one?",
   claim = "Without protection as many as there are readers while it loads; singleflight makes it one a \z
     process, a lease in Redis one.",
@@ -152,7 +151,8 @@ return experiment {
   needs = { "mysql", "redis", "proxy" }, seconds = 13,
   side_by_side = { { "plain", "leader-fails-all" }, { "nothing-for-nothing", "leader-retried" },
     { "singleflight", "lease", "soft-ttl" } }, -- no two with 64 loads; the others watch the clock
-
+  telling = { { "reads per 100 ms", "SELECTs in 100 ms", nil, "most" },
+    { "poisoned", "failed with their leader" }, { "peak SELECTs in 100 ms", "at worst, once warm" } },
   -- so many readers load, join a load of their process, and wait for a lease of another one
   arms = {
     wrong "plain" { says = "cache-aside: each reader who misses loads", story = "one key", single = "none",

@@ -161,7 +161,7 @@ return experiment {
   needs = { "kafka" }, seconds = 15,
   disrupts = true, -- kills a broker, whose start takes the machine
   limit = "120s",
-
+  telling = { { "lost", "acknowledged records lost" }, { "unseen-B", "acknowledged records not seen" } },
   arms = {
     wrong "acks-0" { says = "acks=0, min ISR 1", acks = 0, min_isr = 1, replication_factor = 2 },
     wrong "acks-1" { says = "acks=1, min ISR 1", acks = 1, min_isr = 1, replication_factor = 2 },

@@ -146,7 +146,7 @@ return experiment {
     again after TRYAGAIN, and never take an error for a miss.",
   needs = { "kafka", "mysql", "redis-cluster" }, seconds = 20,
   disrupts = { "redis-cluster" }, -- moves slots
-
+  telling = { { "stale-cache", "stale cache entries" }, { "database-reads", "asked of the database" } },
   arms = {
     wrong "one-del" { says = "one DEL for keys of two slots, its error ignored", del = "one-del" },
     wrong "script-of-two-slots" { says = "EVAL with KEYS in two slots", del = "script" },

@@ -166,10 +166,10 @@ return experiment {
     each node saves the cold keys.",
   lesson = "Split a hot key over the masters, or answer it from the process for 100 ms; give each node a \z
     pool of its own, and judge by the share of each node, not by the sum.",
-  needs = { "kafka", "redis-cluster" },
-  disrupts = true,
+  needs = { "kafka", "redis-cluster" }, disrupts = true,
   side_by_side = { { "by-slot", "kafka-key" } }, -- nobody stands still there
-
+  telling = { { "busiest node + busiest partition", "share of the busiest", "%" },
+    { "failed with the frozen node", "of all reads failed", "%" }, { "failed elsewhere", "elsewhere" } },
   arms = {
     wrong "pool-per-node" { says = "one key takes nine of ten reads; each node has a pool of workers" },
     wrong "shared-pool" { says = "the same with one pool for all nodes", pool = "shared" },

@@ -166,7 +166,7 @@ return experiment {
   lesson = "Write the cache after the commit, from the event, as an absolute value with its version: set \z
     if newer.",
   needs = { "kafka", "mysql", "redis" }, seconds = 11,
-
+  telling = { { "cache-is-view + second-write + stale-cache", "keys left wrong" } },
   arms = {
     wrong "reserve-first" { says = "a script takes the money in Redis, then the database transaction runs",
       reserve = "redis", cache = "none" },

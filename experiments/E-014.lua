@@ -95,7 +95,9 @@ return experiment {
     is older.",
   needs = { "kafka", "mysql" },
   side_by_side = 4,
-
+  telling = { { "insert, ms.longest", "slowest insert", "ms", "most" },
+    { "commit to view, ms.longest", "slowest commit to view", "ms", "most" },
+    { "table, MiB.size", "table", "MiB" }, { "duplicate-effect", "old events applied twice" } },
   arms = {
     wrong "one-delete" { says = "one DELETE of all old rows, no index on their time", way = "one-delete",
       keep = LONG },

@@ -171,7 +171,7 @@ return experiment {
     version a topic with one event id and one dedup scope.",
   needs = { "kafka", "mysql", "registry" }, seconds = 16,
   side_by_side = true,
-
+  telling = { { "conservation", "money off" }, { "dead-letters", "records parked" } },
   arms = arms,
   setup = setup,
   run = run,

@@ -111,7 +111,8 @@ return experiment {
     the longest handler and the longest pause.",
   needs = { "kafka", "mysql" },
   side_by_side = 4,
-
+  telling = { { "delivered again", "records delivered again" },
+    { "seconds.no progress", "without progress at most", "s", "most" } },
   arms = {
     wrong "slow-handler-eager" { says = "classic, range: the handler runs in the poll loop",
       partition_assignment_strategy = "range", session_timeout_ms = 1000, heartbeat_interval_ms = 300,

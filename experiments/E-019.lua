@@ -87,7 +87,8 @@ return experiment {
   lesson = "1213 rolled back everything, 1205 only one statement: in both cases ROLLBACK, and repeat it all.",
   needs = { "kafka", "mysql" }, seconds = 14,
   side_by_side = true,
-
+  telling = { { "leg-lost", "legs of transfers lost" }, { "conservation", "money off" },
+    { "others-go-on", "deposits that went on meanwhile" } },
   arms = {
     wrong "parks-at-once" { says = "any SQL error: ROLLBACK, and to the DLQ", lock_order = "event",
       on_deadlock = "dlq", on_lock_wait = "dlq" },

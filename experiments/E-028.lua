@@ -150,7 +150,7 @@ return experiment {
     same transactional.id.",
   needs = { "kafka", "proxy" }, seconds = 4,
   side_by_side = true,
-
+  telling = { { "all-or-nothing-commit + all-or-nothing-abort", "records of torn transactions" } },
   arms = {
     wrong "reuse-commit-late" { says = "the same producer goes on; T1's commit arrives late, T2 is aborted",
       producer = "reuse", held = { "commit" }, answer = 0 },
