@@ -18,15 +18,15 @@ step() { # TEXT COMMAND...
 patches() { awk '/^```diff$/ { on = 1; next } /^```$/ { on = 0 } on' docs/extending.md; }
 apply() { patches | (cd "$copy" && GIT_CEILING_DIRECTORIES=$(dirname "$copy") git apply -p1 -); }
 build() { "${MAKE:-make}" -C "$copy" -s -j"$(nproc)" all; }
-document() { (cd "$copy" && ./rlab api --markdown >docs/api.md); }
-tests() { (cd "$copy" && ./rlab busted spec/unit/recipe_*_spec.lua spec/unit/docs/api_spec.lua); }
+document() { (cd "$copy" && ./rlab api --write); }
+tests() { (cd "$copy" && ./rlab busted spec/unit/recipe_*_spec.lua spec/unit/docs/api_spec.lua spec/unit/docs/services_spec.lua); }
 explained() { (cd "$copy" && ./rlab explain experiments/E-900.lua | grep -q 'never-sent'); }
 
 git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$copy"
 cp -a build rlab "$copy/" # what is built already is not built again
 step "the patches apply" apply
 step "the tree builds with them" build
-step "docs/api.md is written anew" document
+step "docs/api.md and docs/services.md are written anew" document
 step "their tests pass" tests
 step "the experiment can be explained" explained
 echo "1..$count"

@@ -8,7 +8,9 @@ function command.args(parser)
   parser:mutex(
     parser:flag("--markdown", "the whole API as a Markdown page (docs/api.md)"),
     parser:flag("--lua", "definitions for editors (LuaLS)"),
-    parser:flag("--json", "the table itself")
+    parser:flag("--json", "the table itself"),
+    parser:option("--openapi", "the HTTP of this service, as OpenAPI 3.1 (docs/openapi)"),
+    parser:flag("--write", "write docs/api.md, docs/services.md and docs/openapi of this checkout anew")
   )
 end
 
@@ -17,6 +19,10 @@ function command.run(args)
     io.write(require("rlab.docs.write").markdown())
   elseif args.lua then
     io.write(require("rlab.docs.write").lua())
+  elseif args.openapi then
+    io.write(require("rlab.docs.openapi").text(args.openapi))
+  elseif args.write then
+    require("rlab.docs.write").write()
   elseif args.json then
     print(require("rlab.json").encode(require("rlab.docs.api").nouns(), { pretty = true }))
   else

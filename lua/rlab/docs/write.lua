@@ -69,39 +69,6 @@ local function noun_text(out, noun)
   end
 end
 
--- ---- the services' options ----
-
-local function option_rows(out, rows)
-  put(out, "\n| option | environment | type | default | meaning |")
-  put(out, "|---|---|---|---|---|")
-  for _, row in ipairs(rows) do
-    put(out, "| `%s` | %s | %s | %s | %s |", row.flag, row.env ~= "" and "`" .. row.env .. "`" or "",
-      row.type,
-      row.default ~= "" and "`" .. cell(row.default) .. "`" or "", cell(row.help))
-  end
-end
-
-local function those(rows, common)
-  local list = {}
-  for _, row in ipairs(rows) do
-    if row.common == common then list[#list + 1] = row end
-  end
-  return list
-end
-
--- Each service's own options, and once those that all have.
-local function services_text(out)
-  local service, options = require "rlab.service", require "rlab.service.options"
-  put(out, "\n## Services\n\n`rlab service NAME [--config FILE.json] [--option value ...]`; `rlab service \z
-    NAME --help` prints the same. [services.md](services.md) tells the rest.")
-  for _, name in ipairs(service.names()) do
-    put(out, "\n### rlab service %s\n\n%s", name, service.load(name).help)
-    option_rows(out, those(options.rows(service.load(name)), false))
-  end
-  put(out, "\n### Options of every service")
-  option_rows(out, those(options.rows { name = "NAME" }, true))
-end
-
 local HEAD = [[
 # The Lua API
 
@@ -131,10 +98,21 @@ function M.markdown()
   for _, noun in ipairs(ordered()) do
     put(out, "- [%s](#%s): %s", heading(noun), anchor(heading(noun)), noun.doc)
   end
-  put(out, "- [Services](#services): their options.")
+  put(out, "- The services, their options, routes and metrics: [services.md](services.md).")
   for _, noun in ipairs(ordered()) do noun_text(out, noun) end
-  services_text(out)
   return table.concat(out, "\n") .. "\n"
+end
+
+-- write(): docs/api.md, the made parts of docs/services.md and docs/openapi/*.json, in this checkout
+function M.write()
+  local fs, must = require "rlab.fs", require "rlab.must"
+  must(fs.write("docs/api.md", M.markdown()))
+  local pages = require "rlab.docs.service_pages"
+  must(fs.write("docs/services.md", pages.replaced(must(fs.read "docs/services.md"))))
+  must(fs.mkdir "docs/openapi")
+  for _, name in ipairs(require("rlab.service").names()) do
+    must(fs.write(("docs/openapi/%s.json"):format(name), require("rlab.docs.openapi").text(name)))
+  end
 end
 
 -- ---- LuaLS ----

@@ -252,7 +252,7 @@ describe("the API table", function()
     local page = file:read "a"
     file:close()
     assert.is_true(page == require("rlab.docs.write").markdown(),
-      "docs/api.md is old; run: ./rlab api --markdown >docs/api.md")
+      "docs/api.md is old; run: ./rlab api --write")
   end)
 
   it("makes a page with every name, and definitions that compile", function()

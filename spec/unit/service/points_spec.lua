@@ -1,10 +1,9 @@
 -- The failpoints by service: what is listed is what the code reaches.
+local away = dofile "spec/support/away.lua"
 local fs = require "rlab.fs"
 local http = require "rlab.http"
-local json = require "rlab.json"
 local options = require "rlab.service.options"
 local points = require "rlab.failpoint.points"
-local process = require "rlab.process"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
 
@@ -55,38 +54,26 @@ describe("the failpoints", function()
     assert.matches("^failpoint relay.after_ack: no action 'kil'", points.wrong("relay.after_ack", "kil"))
   end)
 
-  local AWAY = { "--port", "0", "--mysql", "mysql://a:b@127.0.0.1:1/c", "--redis", "redis://127.0.0.1:1/0",
-    "--brokers", "127.0.0.1:1", "--failpoints", "--drain-timeout", "1s" }
-
-  -- `rlab WORDS` with servers that are not there and RLAB_FAILPOINTS
-  local function started(words, armed)
-    local cmd = { fs.self_exe() }
-    for _, list in ipairs { words, words[1] == "service" and AWAY or {} } do tables.append(cmd, list) end
-    return assert(process.spawn { cmd = cmd, env = { RLAB_FAILPOINTS = armed }, stdout = "capture",
-      stderr = "stdout" })
-  end
-
-  local function refused(words, armed)
-    local p <close> = started(words, armed)
+  local function refused(p)
+    local _ <close> = p
     local status = assert(p:wait "60s")
     return { status.code, (p:output()) }
   end
 
-  local SERVICES = { command = {}, relay = {}, consumer = {}, query = {}, replay = { "--topic", "t" } }
-
   it("of no service are refused at its start, in one line, with 64", function()
-    assert.same(service.names(), tables.sorted_keys(SERVICES))
-    for name, words in pairs(SERVICES) do
-      local said = refused(tables.append({ "service", name }, words), name .. ".after_akc=#2 kill")
+    assert.same(service.names(), tables.sorted_keys(away.words))
+    for _, name in ipairs(service.names()) do
+      local said = refused(away.service(name, {}, name .. ".after_akc=#2 kill"))
       assert.equal(64, said[1], name)
       local line = "^rlab: RLAB_FAILPOINTS: NAME has no failpoint 'NAME.after_akc'; [^\n]+\n$"
       assert.matches(line:gsub("NAME", name), said[2])
     end
     assert.same({ 64, "rlab: RLAB_FAILPOINTS: relay has no failpoint 'relay.after_akc'; did you mean \z
-      'relay.after_ack'?\n" }, refused({ "service", "relay" }, "rlab.selftest=off;relay.after_akc=off"))
+      'relay.after_ack'?\n" }, refused(away.service("relay", {}, "rlab.selftest=off;relay.after_akc=off")))
     assert.matches("backfill has no failpoint 'x.y'",
-      refused({ "replay", "backfill", "none.json" }, "x.y=off")[2], 1, true)
-    assert.matches("replay has no failpoint 'x.y'", refused({ "replay", "run", "t" }, "x.y=off")[2], 1, true)
+      refused(away.run({ "replay", "backfill", "none.json" }, "x.y=off"))[2], 1, true)
+    assert.matches("replay has no failpoint 'x.y'", refused(away.run({ "replay", "run", "t" }, "x.y=off"))[2],
+      1, true)
   end)
 
   it("with a wrong action or count are refused in one line, with 64", function()
@@ -96,21 +83,14 @@ describe("the failpoints", function()
       ["#0 kill"] = "hits are counted from #1 (column 1)",
       ["#99999999999999999999 kill"] = "the K of #K is a whole number (column 2)" } do
       assert.same({ 64, ("rlab: RLAB_FAILPOINTS: failpoint relay.after_ack: %s\n"):format(why) },
-        refused({ "service", "relay" }, "relay.after_ack=" .. expr))
+        refused(away.service("relay", {}, "relay.after_ack=" .. expr)))
     end
   end)
 
   it("are refused over HTTP, too, by every service", function()
-    for name, words in pairs(SERVICES) do
-      local p <close> = started(tables.append({ "service", name }, words), "rlab.selftest=off")
-      local url
-      for line in p:lines() do
-        local said = json.decode(line)
-        if said and said.say == "ready" then
-          url = ("http://127.0.0.1:%d/failpoints/"):format(said.port)
-          break
-        end
-      end
+    for _, name in ipairs(service.names()) do
+      local p <close> = away.service(name)
+      local url = away.ready(p) .. "/failpoints/"
       local own = points.list(name)[1].name
       assert.equal(200, assert(http.put(url .. own, "off")).status, name)
       local answer = assert(http.put(url .. own .. "x", "off"))
