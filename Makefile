@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz soak-verdicts lint format licences
+quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz schemathesis soak-verdicts lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -127,6 +127,8 @@ oracle: ## the unit and MySQL tests on Oracle's client library (fetched from Deb
 	@deps/test.sh oracle
 fuzz: ## the parsers under libFuzzer (needs clang), SECONDS=60 each
 	@deps/fuzz.sh $(or $(SECONDS),60)
+schemathesis: ## ask running services what docs/openapi says of them: SERVICES="command=http://127.0.0.1:18080 ..." EXAMPLES=100 SEED=7
+	@deps/schemathesis.sh
 soak-verdicts: ## experiments on a disturbed machine: no verdict may be wrong (COUNT, SEED, EXPERIMENTS, KINDS)
 	@spec/soak/verdicts.sh
 lint: ## luacheck, clang-format and the rules of the house

@@ -72,6 +72,7 @@ Eclipse Compiler for Java|EPL-2.0
 confluent-kafka (Python), for docs/bring-your-own|Apache-2.0
 PyMySQL, for docs/bring-your-own|MIT
 redis-py, a reader of its own for a spec|MIT
+Schemathesis, for make schemathesis|MIT
 END
   cat <<END
 
