@@ -143,8 +143,8 @@ local function check_telling(def, where)
       script_error('%s: telling, %d: write { "a series, check or number", "what it is called" }', where, i)
     end
     local shown = quantity[4]
-    if shown ~= nil and not tables.contains({ "most", "for", "then" }, shown) then
-      script_error('%s: telling, %d: its fourth word is "most", "for" or "then", not %s', where, i,
+    if shown ~= nil and not tables.contains({ "most", "none", "for", "then" }, shown) then
+      script_error('%s: telling, %d: its fourth word is "most", "none", "for" or "then", not %s', where, i,
         tostring(shown))
     end
   end

@@ -10,11 +10,19 @@ local function word_of(check)
   return WORDS[check.outcome] or "inconclusive"
 end
 
--- The number of a check: what it measured, else how many counterexamples it has.
+-- What a check counts when it measures nothing: its counterexamples. A bound that measured nothing has itself
+-- as the only one, which is no count.
+local function count_of(check)
+  local list = check.counterexamples or {}
+  if #list == 1 and list[1].id == check.name then return nil end
+  return #list + (check.more or 0)
+end
+
+-- The number of a check with its unit; nothing where none was found.
 local function number_of(check)
   if type(check.value) == "number" then return html.quantity(check.value, check.unit) end
-  if word_of(check) == "inconclusive" then return "" end
-  return html.number(#(check.counterexamples or {}) + (check.more or 0))
+  local count = word_of(check) == "violated" and count_of(check)
+  return count and count > 0 and html.plural(count, "id") or ""
 end
 
 -- An inconclusive check has neither met nor missed what was expected of it.
@@ -37,35 +45,79 @@ local function anchor(i)
   return "check-" .. i
 end
 
-local function cell(check, i, arm)
-  if not check then
-    return '<td class="none" data-arm="' .. html.escape(arm.name)
-      .. '"><span aria-label="not checked">·</span></td>'
-  end
-  local unexpected = surprising(check)
-  return html.fill('<td class="{word} {surprise}" data-arm="{arm}"><a href="#{anchor}"><b>{word}</b> \z
-    <span class="num">{number}</span>{!note}</a></td>', {
-    word = word_of(check), surprise = unexpected and "unexpected" or "expected", arm = arm.name,
-    anchor = anchor(i),
-    number = number_of(check), note = unexpected and '<small>not as predicted</small>' or "" })
+-- A violation that a right or an observed arm expects is no alarm.
+local function as_expected(check, arm)
+  return word_of(check) == "violated" and not surprising(check) and arm.class ~= "wrong"
 end
 
-local function grid(list, arms)
-  local at = {}
-  for i, c in ipairs(list) do at[tostring(c.arm) .. "\0" .. tostring(c.name)] = i end
-  local head = html.each(arms, function(arm)
-    return html.fill('<th scope="col"><span class="cls {class}">{word}</span>{name}</th>', {
-      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name })
-  end)
-  local body = html.each(names_of(list), function(name)
+-- What a check is told by: its word and number, or "10 ids" and "as expected"; and the class of both.
+local function told(check, arm)
+  local word, number = word_of(check), number_of(check)
+  if not as_expected(check, arm) then return word, number, word end
+  return number ~= "" and number or word, "as expected", "calm"
+end
+
+local function cell(check, i, arm)
+  if not check then return '<td class="none"><span aria-label="not asked">·</span></td>' end
+  local unexpected = surprising(check)
+  local said, number, class = told(check, arm)
+  return html.fill('<td class="{class} {surprise}"><a href="#{anchor}"><b>{said}</b> \z
+    <span class="num">{number}</span>{!note}</a></td>', {
+    class = class, surprise = unexpected and "unexpected" or "expected", anchor = anchor(i), said = said,
+    number = number,
+    note = unexpected and '<small>not as predicted</small>' or "" })
+end
+
+local function body_of(names, list, at, arms)
+  return html.each(names, function(name)
     return html.fill('<tr><th scope="row">{name}</th>', { name = name }) .. html.each(arms, function(arm)
       local i = at[arm.name .. "\0" .. tostring(name)]
       return cell(i and list[i], i, arm)
     end) .. "</tr>"
   end)
-  return '<div class="scroll wide-only"><table class="grid"><thead><tr><td></td>' .. head
-    .. "</tr></thead><tbody>"
-    .. body .. "</tbody></table></div>"
+end
+
+local ABREAST = 6
+
+-- More arms than fit beside each other stand in tables below each other, of about the same width.
+local function abreast(arms)
+  local tables = math.max(math.ceil(#arms / ABREAST), 1)
+  local size, out = math.ceil(#arms / tables), {}
+  for i = 1, #arms, size do out[#out + 1] = { table.unpack(arms, i, math.min(i + size - 1, #arms)) } end
+  return out, size
+end
+
+-- The checks that hold wherever they were asked, and the others.
+local function parted(list)
+  local loud, rest, calm = {}, {}, {}
+  for _, c in ipairs(list) do
+    if word_of(c) ~= "holds" or surprising(c) then loud[c.name] = true end
+  end
+  for _, name in ipairs(names_of(list)) do table.insert(loud[name] and rest or calm, name) end
+  return rest, calm
+end
+
+local function table_of(names, list, at, arms, size)
+  local head = html.each(arms, function(arm)
+    return html.fill('<th scope="col"><span class="cls {class}">{word}</span>{name}</th>', {
+      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name })
+  end)
+  return ('<table class="grid" style="--n:%d;--of:%d"><thead><tr><td></td>'):format(#arms, size) .. head
+    .. "</tr></thead><tbody>" .. body_of(names, list, at, arms) .. "</tbody></table>"
+end
+
+local function grid(list, arms)
+  local at, rest, calm = {}, parted(list)
+  for i, c in ipairs(list) do at[tostring(c.arm) .. "\0" .. tostring(c.name)] = i end
+  local groups, size = abreast(arms)
+  local function tables_of(names)
+    if #names == 0 then return "" end
+    return html.each(groups, function(group) return table_of(names, list, at, group, size) end)
+  end
+  local more = #calm > 0 and html.fill('<details class="data"><summary>{n} wherever asked: \z
+    {names}</summary>{!tables}</details>', { n = #calm == 1 and "1 more check holds"
+      or #calm .. " more checks hold", names = table.concat(calm, " · "), tables = tables_of(calm) }) or ""
+  return '<div class="wide-only">' .. tables_of(rest) .. more .. "</div>"
 end
 
 local COLUMNS = { "id", "key", "partition", "offset", "note" }
@@ -102,32 +154,40 @@ local function examples(check)
     .. table.concat(cells) .. "</tbody></table></div>" .. more
 end
 
-local function one(check, i)
+local function one(check, i, arm)
   local inner = examples(check)
+  local said, number, class = told(check, arm)
   local head = html.fill(
-    '<span class="verdict {word} {surprise}">{word} <span class="num">{number}</span></span> '
+    '<span class="verdict {class} {surprise}">{said} <span class="num">{number}</span></span> '
     .. '<span class="what"><b>{name}</b> {sentence}</span> <span class="expect">expected: \z
       {expect}{!note}</span>{!reason}', {
-    word = word_of(check), surprise = surprising(check) and "unexpected" or "expected",
-    number = number_of(check), name = check.name, sentence = check.sentence, expect = check.expect,
+    class = class, said = said, number = number, surprise = surprising(check) and "unexpected" or "expected",
+    name = check.name, sentence = check.sentence, expect = check.expect,
     note = surprising(check) and ', <b class="off">not as predicted</b>' or "",
     reason = check.reason and html.fill('<span class="reason">{reason}</span>', check) or "" })
   if inner == "" then return ('<div class="check flat" id="%s">%s</div>'):format(anchor(i), head) end
   return ('<details class="check" id="%s"><summary>%s</summary>%s</details>'):format(anchor(i), head, inner)
 end
 
+-- Each check once more for those who cannot have the grid (a phone, paper), and what its cells unfold to: an
+-- arm's own ones first, then, folded, those that hold.
 local function by_arm(list, arms)
-  return html.each(arms, function(arm)
-    local mine = {}
+  return '<div class="each-check">' .. html.each(arms, function(arm)
+    local mine, quiet = {}, {}
     for i, c in ipairs(list) do
-      if c.arm == arm.name then mine[#mine + 1] = one(c, i) end
+      if c.arm == arm.name then
+        table.insert((word_of(c) == "holds" and not surprising(c)) and quiet or mine, one(c, i, arm))
+      end
     end
-    if #mine == 0 then return "" end
+    if #mine + #quiet == 0 then return "" end
     return html.fill(
-      '<div class="arm-checks"><h3><span class="cls {class}">{word}</span> {name}</h3>{!list}</div>', {
+      '<div class="arm-checks"><h3><span class="cls {class}">{word}</span> {name}</h3>{!list}{!quiet}\z
+      </div>', {
       class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name,
-      list = table.concat(mine) })
-  end)
+      list = table.concat(mine), quiet = #quiet > 0 and html.fill('<details class="data \z
+        quiet"><summary>{n} hold</summary>{!list}</details>', { n = html.plural(#quiet, "check"),
+        list = table.concat(quiet) }) or "" })
+  end) .. "</div>"
 end
 
 -- A check that names no arm, or one that is not listed, still has to be seen.

@@ -123,9 +123,10 @@ end
 
 -- What an arm was found to do besides has no course over time: a bar for each, the same ones in every arm.
 local function bars_of(lane, ranks)
-  if #ranks == 0 then return "" end
-  local mine = {}
+  local mine, any = {}, false
   for _, panel in ipairs(lane.panels) do mine[panel.rank] = panel end
+  for _, rank in ipairs(ranks) do any = any or mine[rank] end
+  if not any then return "" end
   return ('<ul class="found" style="--n:%d">'):format(#ranks) .. html.each(ranks, function(rank)
     local panel = mine[rank]
     if not panel then return '<li class="z"></li>' end
@@ -158,7 +159,7 @@ local function panel_html(panel, index, last)
     <span>{unit}{name}</span></p><div class="cv">{!scale}{!svg}</div></div>', {
     rank = panel.rank == 1 and "first" or "also", z = panel.shown == 0 and "z" or "",
     live = panel.live and (' data-s="%d.%d"'):format(index, s.index) or "",
-    value = panel.shown and html.number(panel.shown) or "–", unit = unit_of(panel.shown_unit),
+    value = panel.shown and html.number(panel.shown) or "", unit = unit_of(panel.shown_unit),
     name = panel.name, svg = svg_of(panel, last),
     scale = panel.rank == 1 and html.fill('<span class="y hi">{hi}</span><span class="y lo">0</span>',
       { hi = html.number(panel.hi) }) or "" })

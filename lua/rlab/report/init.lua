@@ -3,6 +3,7 @@
 -- files.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local compare = require "rlab.report.compare"
 local html = require "rlab.report.html"
 local page = require "rlab.report.page"
 
@@ -96,7 +97,8 @@ function report.render(result, samples, history)
   local function drawn(value) return json.encode(value, { gaps = true }) end
   local body = { page.head(result), timeline.render(result, samples or {}, drawn),
     moment.render(result.moment),
-    checks.render(result), page.tables(result), page.measured(result), page.why(result), page.proof(result),
+    checks.render(result), compare.tables(result), compare.measured(result), page.why(result),
+    page.proof(result),
     page.settings(result),
     page.reproduce(result, history or {}) }
   local run = result.run or {}

@@ -53,7 +53,7 @@ function M.of(lane)
   local events = happenings(lane)
   local thinned = step > 1 and html.fill(
     "<p class=hint>Every {n}th instant; all of them are in samples.jsonl.</p>", { n = step }) or ""
-  return html.fill("<h4>{name}</h4>", { name = axis.lane_name(lane) })
+  return html.fill("<h3>{name}</h3>", { name = axis.lane_name(lane) })
     .. (#list > 0 and '<div class="scroll"><table><thead><tr><th scope=col class=n>time</th>' .. head
       .. "</tr></thead><tbody>" .. body .. "</tbody></table></div>" .. thinned or "")
     .. (events ~= "" and '<div class="scroll"><table><thead><tr><th scope=col>kind</th><th \z

@@ -409,7 +409,7 @@ local function table_of(partition, links)
       offset = tostring(c.offset), kind = WORDS[kind_of(c)] .. (c.label and ": " .. tostring(c.label) or ""),
       id = c.id, key = c.key, rows = texts[c.offset] })
   end)
-  return html.fill("<h4>{name}</h4>", { name = summary_of(partition) })
+  return html.fill("<h3>{name}</h3>", { name = summary_of(partition) })
     .. '<div class="scroll"><table><thead><tr><th scope=col class=n>offset</th><th scope=col>what</th><th \z
       scope=col>id</th>'
     .. "<th scope=col>key</th><th scope=col>rows of other stores</th></tr></thead><tbody>" .. body

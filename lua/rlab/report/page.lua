@@ -30,8 +30,8 @@ end
 
 local function tiles(arms)
   local list = html.each(arms, function(arm)
-    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h3>{name}</h3>{!title}<p \z
-      class="said">{sentence}</p>'
+    return html.fill('<li class="tile {class}"><p class="cls {class}">{word}</p><h2 class="name">{name}</h2>\z
+      {!title}<p class="said">{sentence}</p>'
       .. '<p class="out {out}">{outcome}</p>{!reason}</li>', {
       class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name,
       sentence = arm.sentence,
@@ -112,61 +112,6 @@ function page.head(result)
     tiles = tiles(result.arms or {}), facts = facts_of(result), numbers = numbers(result.numbers),
     setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>',
       { facts = table.concat(setup, " · ") }) or "" })
-end
-
--- ---- numbers by arm ----
-
-function page.measured(result)
-  local names, seen, any = {}, {}, false
-  for _, arm in ipairs(result.arms or {}) do
-    for _, n in ipairs(arm.numbers or {}) do
-      any = true
-      if not seen[n.name] then
-        seen[n.name] = true
-        names[#names + 1] = n.name
-      end
-    end
-  end
-  if not any then return "" end
-  local head = html.each(names,
-    function(name) return "<th scope=col class=n>" .. html.escape(name) .. "</th>" end)
-  local body = html.each(result.arms, function(arm)
-    local values = {}
-    for _, n in ipairs(arm.numbers or {}) do values[n.name] = html.quantity(n.value, n.unit) end
-    return html.fill('<tr><th scope=row><span class="cls {class}">{word}</span>{name}</th>', {
-      class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name })
-      .. html.each(names, function(name)
-        return values[name] and "<td class=n>" .. html.escape(values[name]) .. "</td>"
-          or '<td class="n none">·</td>'
-      end) .. "</tr>"
-  end)
-  return '<section id="numbers"><h2>Measured</h2><div class="scroll"><table \z
-    class="measured"><thead><tr><td></td>'
-    .. head .. "</tr></thead><tbody>" .. body .. "</tbody></table></div></section>"
-end
-
--- ---- tables of an experiment's own ----
-
-local function cells(row, head, tag)
-  local out = {}
-  for i = 1, math.max(#row, head) do
-    out[i] = ("<%s>%s</%s>"):format(tag, html.escape(row[i] == nil and "" or row[i]), tag:match "^%a+")
-  end
-  return table.concat(out)
-end
-
-function page.tables(result)
-  if #(result.tables or {}) == 0 then return "" end
-  return '<section id="tables"><h2>What was seen</h2>' .. html.each(result.tables, function(t, i)
-    local body = html.each(t.rows, function(row) return "<tr>" .. cells(row, #t.head, "td") .. "</tr>" end)
-    return html.fill('<details class="data"{!open}><summary>{arm}{title}, {n}</summary>{!note}<div \z
-      class="scroll"><table><thead><tr>{!head}</tr></thead>'
-      .. "<tbody>{!body}</tbody></table></div></details>",
-      { open = i <= 2 and " open" or "", arm = t.arm and t.arm .. ": ", title = t.title,
-      n = html.plural(#t.rows, "row"),
-      note = t.note and html.fill('<p class="hint">{note}</p>', t) or "",
-      head = cells(t.head, #t.head, "th scope=col"), body = body })
-  end) .. "</section>"
 end
 
 -- ---- why ----
@@ -270,7 +215,7 @@ end
 local function clients_of(arms)
   local parts = html.each(arms, function(arm)
     return html.each(arm.clients, function(client)
-      return html.fill("<h4>{arm}: {kind}</h4><pre>{text}</pre>",
+      return html.fill("<h3>{arm}: {kind}</h3><pre>{text}</pre>",
         { arm = arm.name, kind = client.kind, text = pairs_text(client.settings) })
     end)
   end)

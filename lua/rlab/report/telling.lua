@@ -3,8 +3,8 @@
 -- The first word is a series of the samples, or else a check or a number of the arm, or several of them with
 -- " + " or " - " between; then what a reader calls it, and its unit. A series is known at every sample
 -- ("reads per 100 ms" is how fast it grows); the rest only where the arm was judged, from its first anomaly
--- on. A fourth word says which value stands beside it: the last one, "most", the time above zero ("for"), or
--- the one of an instant that was mended afterwards ("then").
+-- on. A fourth word says which value stands beside it: the last one, "most", "none", the time above zero
+-- ("for"), or the one of an instant that was mended afterwards ("then").
 local telling = {}
 
 -- terms("a + b - c") -> { { "a", 1 }, { "b", 1 }, { "c", -1 } }
@@ -115,6 +115,7 @@ local function leaves_zero(s)
 end
 
 local SHOWN = {
+  none = function() return nil, nil end,
   most = function(s, unit)
     local most = 0
     for _, p in ipairs(s.points) do most = math.max(most, p[2] or 0) end

@@ -22,8 +22,8 @@ local experiment = {
         'telling: table, what the report shows first: the few quantities in which wrong and right differ, \z
           { { "lost + phantom", "events lost or made up" }, { "lag", "lag", "records", "most" } }: a series \z
           of the samples, else a check or a number of the arms (" + ", " - ", " per 100 ms"), what it is \z
-          called, its unit, and which value stands beside it: the last one, "most", "for" (the time above \z
-          zero) or "then" (of an instant, mended later)',
+          called, its unit, and which value stands beside it: the last one, "most", "none", "for" (the time \z
+          above zero) or "then" (of an instant, mended later)',
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as \z

@@ -110,7 +110,7 @@
     var id = decodeURIComponent(location.hash.slice(1));
     var target = id && document.getElementById(id);
     if (!target) return;
-    if (target.tagName === "DETAILS") target.open = true;
+    for (var at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     target.scrollIntoView({ block: "center" });
   }
 
@@ -119,6 +119,32 @@
   });
   window.addEventListener("hashchange", openTarget);
   openTarget();
+
+  // A cell of the checks unfolds in place, below its row; without this the link jumps to the check itself.
+  function unfold(event) {
+    var link = event.target.closest("table.grid td a");
+    if (!link) return;
+    var row = link.closest("tr"), below = row.nextElementSibling;
+    var was = link.getAttribute("aria-expanded") === "true";
+    if (below && below.className === "det") below.remove();
+    Array.prototype.forEach.call(row.querySelectorAll("a[aria-expanded]"), function (a) {
+      a.setAttribute("aria-expanded", "false");
+    });
+    event.preventDefault();
+    if (was) return;
+    var source = document.getElementById(link.hash.slice(1));
+    var copy = source.cloneNode(true), cell = document.createElement("td");
+    copy.removeAttribute("id");
+    if (copy.tagName === "DETAILS") copy.open = true;
+    cell.colSpan = row.children.length;
+    cell.appendChild(copy);
+    below = document.createElement("tr");
+    below.className = "det";
+    below.appendChild(cell);
+    row.after(below);
+    link.setAttribute("aria-expanded", "true");
+  }
+  document.addEventListener("click", unfold);
 
   // A table that is wider than the page scrolls, so the keyboard must be able to reach it.
   function reachable() {

@@ -1,0 +1,109 @@
+-- The parts of the report that compare arms: the grid of checks, the figures, the tables.
+local checks = require "rlab.report.checks"
+local compare = require "rlab.report.compare"
+
+local function count(text, what) return select(2, text:gsub(what, "")) end
+
+describe("the grid of checks", function()
+  local function arms(n)
+    local list = {}
+    for i = 1, n do list[i] = { name = "arm-" .. i, class = i % 2 == 1 and "wrong" or "right" } end
+    return list
+  end
+
+  local function text_of(list, n) return checks.render { arms = arms(n or 2), checks = list } end
+
+  local function violated(arm, name, examples, more)
+    local check = { arm = arm, name = name, outcome = "violated", counterexamples = examples }
+    for key, value in pairs(more or {}) do check[key] = value end
+    return check
+  end
+
+  it("says an expected violation of a right arm without alarm, and counts with a unit", function()
+    local text = text_of { violated("arm-1", "copies", { { id = "a" } }),
+      violated("arm-2", "copies", { { id = "a" }, { id = "b" } }, { more = 8, as_expected = true }) }
+    assert.truthy(text:find('<b>violated</b> <span class="num">1 id</span>', 1, true))
+    assert.truthy(text:find('<td class="calm expected"><a href="#check-2"><b>10 ids</b> \z
+      <span class="num">as expected</span>', 1, true))
+  end)
+
+  it("says a surprise as one, in every class", function()
+    local text = text_of { violated("arm-2", "copies", { { id = "a" } }, { as_expected = false }) }
+    assert.truthy(text:find('<td class="violated unexpected">', 1, true))
+  end)
+
+  it("shows no count of what was measured and not counted", function()
+    local itself = { { id = "peak" } }
+    local text = text_of { violated("arm-1", "peak", itself),
+      violated("arm-2", "peak", itself, { value = 43, unit = "ms", as_expected = false }) }
+    assert.truthy(text:find('<b>violated</b> <span class="num"></span>', 1, true))
+    assert.truthy(text:find('<span class="num">43 ms</span>', 1, true))
+  end)
+
+  it("folds the checks that hold wherever they were asked", function()
+    local text = text_of { violated("arm-1", "lost", { { id = "a" } }),
+      { arm = "arm-2", name = "lost", outcome = "holds" },
+      { arm = "arm-1", name = "drained", outcome = "holds" } }
+    assert.truthy(text:find("1 more check holds wherever asked: drained", 1, true))
+  end)
+
+  it("puts at most six arms beside each other, in tables of about one width", function()
+    local list = {}
+    for i = 1, 13 do list[i] = { arm = "arm-" .. i, name = "lost", outcome = "violated" } end
+    local text = text_of(list, 13)
+    assert.are.equal(3, count(text, '<table class="grid"'))
+    assert.truthy(text:find("--n:3;--of:5", 1, true))
+    for i = 1, 13 do assert.are.equal(1, count(text, ('id="check%%-%d"'):format(i))) end
+  end)
+end)
+
+describe("the figures of the arms", function()
+  local function measured(rows)
+    local result = { arms = {} }
+    for i, row in ipairs(rows) do
+      result.arms[i] = { name = "arm-" .. i, class = "right", numbers = row }
+    end
+    return compare.measured(result)
+  end
+
+  it("have a bar on one scale from zero where two arms have one", function()
+    local text = measured { { { name = "p99", value = 50, unit = "ms" }, { name = "only", value = 3 } },
+      { { name = "p99", value = 200, unit = "ms" } }, { { name = "p99", value = "not measured" } } }
+    assert.truthy(text:find('50 ms<i class="share" style="width:25.0%">', 1, true))
+    assert.truthy(text:find('200 ms<i class="share" style="width:100.0%">', 1, true))
+    assert.truthy(text:find("<td class=n>not measured</td>", 1, true))
+    assert.truthy(text:find("<td class=n>3</td>", 1, true))
+  end)
+
+  it("stand in several tables when there are many, each with the arms that have some", function()
+    local many, few = {}, { { name = "n1", value = 1 } }
+    for i = 1, 9 do many[i] = { name = "n" .. i, value = i } end
+    local text = measured { many, few }
+    assert.are.equal(2, count(text, "<table"))
+    assert.are.equal(1, count(text, "arm%-2"))
+  end)
+end)
+
+describe("the tables of an experiment", function()
+  local function table_of(arm, rows)
+    return { arm = arm, title = "By node", head = { "node", "share", "note" }, rows = rows }
+  end
+
+  it("are one where they are the same of several arms", function()
+    local text = compare.tables { arms = { { name = "a", class = "wrong" }, { name = "b", class = "right" } },
+      tables = { table_of("a", { { "1", "92 %", "x" }, { "2", "8 %", "y" } }),
+        table_of("b", { { "1", "46 %", "" } }),
+        { title = "Other", head = { "x" }, rows = { { "y" } } } } }
+    assert.are.equal(2, count(text, "<table"))
+    assert.truthy(text:find("By node, 3 rows", 1, true))
+    assert.truthy(text:find('rowspan="2"><span class="cls wrong">', 1, true))
+    assert.truthy(text:find('46 %<i class="share" style="width:50.0%">', 1, true))
+  end)
+
+  it("have no bars in columns that are not figures all the way", function()
+    local rows = { { "1 (a)", "3", "1" }, { "2 (b)", "n4", "2" } }
+    local text = compare.tables { tables = { table_of(nil, rows) } }
+    assert.is_nil(text:find('3<i class="share"', 1, true))
+    assert.truthy(text:find('2<i class="share"', 1, true))
+  end)
+end)
