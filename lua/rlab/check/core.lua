@@ -112,7 +112,7 @@ local function expect_words(want)
   if want == "holds" or want == "violated" then return want end
   if type(want) == "number" then return want == 0 and "holds" or ("violated by exactly %s"):format(want) end
   if type(want) == "table" then
-    return #want == 0 and "holds" or ("violated by exactly %d ids"):format(#want)
+    return #want == 0 and "holds" or ("violated by exactly %s"):format(M.plural(#want, "id"))
   end
   error("an expectation is \"holds\", \"violated\", a list of ids or a number", 3)
 end
