@@ -51,6 +51,9 @@ void clock_iso(int64_t unix_ms, char out[CLOCK_ISO_SIZE])
 
 /* ---- reading ---- */
 
+/* 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z: what is read can be written in four digits. */
+static const int64_t FIRST_SECOND = -62167219200, LAST_SECOND = 253402300799;
+
 /* Exactly n digits; moves behind them. */
 static bool take_digits(const char **text, int n, int *out)
 {
@@ -177,6 +180,8 @@ const char *clock_parse(const char *text, int64_t *unix_ms)
         seconds = (int64_t)timegm(&tm) - offset;
     else if (!local_time(&tm, &seconds))
         return "clocks were put forward over it here: there was no such time";
+    if (seconds < FIRST_SECOND || seconds > LAST_SECOND)
+        return "in UTC it lies outside the years 0000 to 9999";
     *unix_ms = seconds * 1000 + ms;
     return NULL;
 }

@@ -21,7 +21,8 @@ void clock_iso(int64_t unix_ms, char out[CLOCK_ISO_SIZE]);
 
 /* "2026-11-23T15:04", with seconds, a fraction (cut to ms) and an offset ("Z", "+02:00", "+0200",
  * "+02") as far as they are there; a blank does for the T. Without an offset it is local time, the
- * earlier one when clocks were put back over it. Returns NULL, or why it is no time. */
+ * earlier one when clocks were put back over it. In UTC it lies within the years 0000 to 9999.
+ * Returns NULL, or why it is no time. */
 const char *clock_parse(const char *text, int64_t *unix_ms);
 
 #endif

@@ -107,6 +107,8 @@ static void what_does_not_exist(void **state)
                                       "2026-07-02T16",
                                       "2026-07-02X16:00Z",
                                       " 2026-07-02T16:00Z",
+                                      "9999-12-31T23:59:59-00:01", /* in UTC the year 10000 */
+                                      "0000-01-01T00:00:00+00:01",
                                       "2026-03-29T02:30:00"};
     int64_t ms;
     in_zone(BERLIN);
