@@ -27,17 +27,26 @@ cluster_node *cluster_node_of(redisc_cluster *cluster, const char *host, size_t 
     return node;
 }
 
+static bool is_host(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING && strlen(r->str) == r->len;
+}
+
+static bool is_port(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_INTEGER && r->integer > 0 && r->integer <= UINT16_MAX;
+}
+
 /* {host, port, id, ...}; a host that the node does not know is the one that was dialled. */
 static cluster_node *read_node(redisc_cluster *cluster, const redisReply *r,
                                const cluster_node *asked)
 {
-    if (r->type != REDIS_REPLY_ARRAY || r->elements < 2 ||
-        r->element[1]->type != REDIS_REPLY_INTEGER)
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 2 || !is_port(r->element[1]))
         return NULL;
     const redisReply *host = r->element[0];
     int port = (int)r->element[1]->integer;
-    bool told = host->type == REDIS_REPLY_STRING && host->len > 0 && strcmp(host->str, "?") != 0;
-    if (!told && host->type != REDIS_REPLY_NIL && host->type != REDIS_REPLY_STRING)
+    bool told = is_host(host) && host->len > 0 && strcmp(host->str, "?") != 0;
+    if (!told && host->type != REDIS_REPLY_NIL && !is_host(host))
         return NULL;
     return told ? cluster_node_of(cluster, host->str, host->len, port)
                 : cluster_node_of(cluster, asked->host, strlen(asked->host), port);

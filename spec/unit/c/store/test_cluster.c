@@ -8,6 +8,7 @@
 
 #include "redis/cluster/client.h"
 #include "redis/cluster/command.h"
+#include "redis/cluster/internal.h"
 
 static int slot_of(const char *key)
 {
@@ -117,6 +118,46 @@ static void test_nobody(void **state)
     cluster_free(cluster);
 }
 
+static bool takes_map(redisc_cluster *cluster, const char *resp, size_t len)
+{
+    redisReader *reader = redisReaderCreate();
+    void *reply = NULL;
+    redisReaderFeed(reader, resp, len);
+    assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
+    assert_non_null(reply);
+    bool taken = cluster_map_read(cluster, reply, cluster_node_of(cluster, "10.0.0.9", 8, 6379));
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+    return taken;
+}
+
+#define SLOTS_AT(host, port) "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n" host "\r\n:" port "\r\n"
+
+static void test_nodes_that_are_none(void **state)
+{
+    (void)state;
+    redisc_cluster *cluster = nobody();
+    static const struct {
+        const char *resp;
+        size_t len;
+        bool taken;
+    } maps[] = {
+#define MAP(host, port, taken) {SLOTS_AT(host, port), sizeof SLOTS_AT(host, port) - 1, taken}
+        MAP("$9\r\n127.0.0.1", "65535", true),
+        MAP("$1\r\n?", "1", true),
+        MAP("$-1", "6379", true),
+        MAP("$9\r\n127.0.0.1", "0", false),
+        MAP("$9\r\n127.0.0.1", "-1", false),
+        MAP("$9\r\n127.0.0.1", "65536", false),
+        MAP("$9\r\n127.0.0.1", "4294967297", false),
+        MAP("$3\r\na\0b", "6379", false),
+        MAP(":7", "6379", false),
+    };
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        assert_int_equal(takes_map(cluster, maps[i].resp, maps[i].len), maps[i].taken);
+    cluster_free(cluster);
+}
+
 static void test_cancelled(void **state)
 {
     (void)state;
@@ -135,7 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc),       cmocka_unit_test(test_slots),
         cmocka_unit_test(test_hash_tags), cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_nobody),    cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_nobody),    cmocka_unit_test(test_nodes_that_are_none),
+        cmocka_unit_test(test_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
