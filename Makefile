@@ -39,10 +39,11 @@ EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f
               -o -path 'lua/rlab/report/assets/*' \) 2>/dev/null)) \
          deps/pins.sh $(wildcard /usr/share/lua/5.4/argparse.lua)
 TEST_SRC := $(sort $(wildcard spec/unit/c/*/test_*.c))
-TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC)))
+FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
+TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests $(quiet-goals) bench install FORCE
+.PHONY: all tests fuzzers $(quiet-goals) bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 $(BUILD)/deps.mk: deps/libs.sh deps/source.sh deps/lib.sh deps/pins.sh $(DEP_FILES)
@@ -82,12 +83,23 @@ $(BUILD)/test/%.o: %.c $(BUILD)/flags
 	@echo "  cc      $<"
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -MMD -MP -c -o $@ $<
 .PRECIOUS: $(BUILD)/test/%.o
+# A fuzz target as a unit test: its seeds, tried without libFuzzer.
+$(BUILD)/test/fuzz_%: $(BUILD)/test/fuzz_%.o $(BUILD)/test/replay.o $(OBJ) $(BUILD)/obj/embed.o
+	@$(CC) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/test/replay.o $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LIBS) $(TEST_LIBS)
+$(BUILD)/test/fuzz_%.o: spec/fuzz/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  cc      $<"
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -MMD -MP -c -o $@ $<
+$(BUILD)/test/replay.o: spec/fuzz/replay/replay.c spec/fuzz/fuzz.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/fuzz -c -o $@ $<
 $(BUILD)/fixture/%: spec/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -o $@ $< $(ALL_LIBS)
 $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS) $(TEST_LIBS)
+fuzzers: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)
@@ -125,7 +137,7 @@ apicheck: ## the Lua unit tests on a Lua that checks how its C API is used
 	@deps/test.sh apicheck
 oracle: ## the unit and MySQL tests on Oracle's client library (fetched from Debian sid)
 	@deps/test.sh oracle
-fuzz: ## the parsers under libFuzzer (needs clang), SECONDS=60 each
+fuzz: ## all parsers of foreign bytes under libFuzzer (needs clang), SECONDS=60 each
 	@deps/fuzz.sh $(or $(SECONDS),60)
 schemathesis: ## ask running services what docs/openapi says of them: SERVICES="command=http://127.0.0.1:18080 ..." EXAMPLES=100 SEED=7
 	@deps/schemathesis.sh

@@ -8,9 +8,10 @@ seconds=$1
 clang=$(command -v clang || command -v clang-14 || true)
 [ -n "$clang" ] || { echo "fuzz: clang is missing; install it: apt-get install clang libclang-rt-14-dev"; exit 69; }
 unset MAKEFLAGS MFLAGS MAKELEVEL
-${MAKE:-make} --no-print-directory -j"$(nproc)" BUILD=build-fuzz CC="$clang" build-fuzz/fuzz/{avro,proto,texts}
+${MAKE:-make} --no-print-directory -j"$(nproc)" BUILD=build-fuzz CC="$clang" fuzzers
 broken=0
-for name in avro proto texts; do
+for target in spec/fuzz/*.c; do
+  name=$(basename "$target" .c)
   mkdir -p "build-fuzz/corpus/$name"
   export FUZZ_SEEDS=build-fuzz/corpus/$name
   echo "  fuzz    $name, $seconds s"

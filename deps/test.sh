@@ -97,9 +97,9 @@ unit() { # BUILD PROGRAM [lua-only]
   local t
   build "$1" || return 0
   if [ "${3:-}" != lua-only ]; then
-    for t in spec/unit/c/*/test_*.c; do
+    for t in spec/unit/c/*/test_*.c spec/fuzz/*.c; do
       [ -e "$t" ] || continue
-      t=${t##*/}
+      case $t in spec/fuzz/*) t=fuzz_${t##*/} ;; *) t=${t##*/} ;; esac
       CMOCKA_MESSAGE_OUTPUT=TAP tap "${t%.c}" 120 "$1/test/${t%.c}"
     done
   fi

@@ -1,7 +1,9 @@
 /* What the targets share.
  *
  * Offers: fuzz_longest, how long inputs become (the target computes it from the limits of what it
- * feeds, so that an input can pass them; -max_len= by hand wins); fuzz_seed, a first input.
+ * feeds, so that an input can pass them; -max_len= by hand wins); fuzz_seed and fuzz_seed_text, a
+ * first input, which the unit tests try as well (spec/fuzz/replay/replay.c); fuzz_text, an input
+ * as text of its own that ends with a zero byte.
  * Uses: base/buf. Thread: LLVMFuzzerInitialize's. */
 #ifndef RL_SPEC_FUZZ_H
 #define RL_SPEC_FUZZ_H
@@ -41,6 +43,24 @@ static inline void fuzz_seed(const char *name, const rl_buf *bytes)
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(bytes->data, 1, bytes->len, f) != bytes->len || fclose(f) != 0)
         abort();
+}
+
+/* The first byte says what the text is. */
+static inline void fuzz_seed_text(const char *name, int kind, const char *text, size_t len)
+{
+    rl_buf out = {0};
+    buf_u8(&out, (uint8_t)kind);
+    buf_add(&out, text, len);
+    fuzz_seed(name, &out);
+    buf_free(&out);
+}
+
+static inline char *fuzz_text(const uint8_t *data, size_t len)
+{
+    char *text = malloc(len + 1);
+    memcpy(text, data, len);
+    text[len] = 0;
+    return text;
 }
 
 #endif

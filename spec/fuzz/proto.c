@@ -152,6 +152,23 @@ static void seed_lines(int more)
     buf_free(&down);
 }
 
+/* A client that logs in, asks, prepares, and announces a packet of 16 MiB that does not come whole:
+ * a proxy that waited for the rest kept its connection for ever. */
+static void seed_unfinished(void)
+{
+    static const char login[] = "P\0\0\1\1\xa2\10\0\0\0\0\1!",
+                      words[] = "lab\0\24AAAAAAAAAAAAAAAAAAAAcaching_sha2_password\0"
+                                "\10\0\0\0\3select1\5\0\0\0\26a=?b\xff\xff\xff\0";
+    rl_buf up = {0}, down = {0};
+    buf_add(&up, login, sizeof login - 1);
+    buf_add(&up, (const char[23]){0}, 23);
+    buf_add(&up, words, sizeof words - 1);
+    for (int i = 0; i < 100; i++)
+        buf_add(&up, "z", 1);
+    seed(PROTO_MYSQL - PROTO_KAFKA, 0, &up, &down, "mysql-unfinished");
+    buf_free(&up);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     fuzz_longest(argc, argv, LONGEST);
@@ -161,5 +178,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     seed_lines(0);
     seed_lines(1);
+    seed_unfinished();
     return 0;
 }

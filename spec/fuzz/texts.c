@@ -10,7 +10,7 @@
 
 /* A reply's head, then the size line of a chunk. Its body's limit of many megabytes is out of reach. */
 enum { LONGEST = PARSE_HEAD_MAX + PARSE_LINE_MAX + 4096 };
-static_assert(LONGEST > FAIL_TEXT_MAX && LONGEST > 2 * JSON_DEPTH_MAX,
+static_assert((int)LONGEST > (int)FAIL_TEXT_MAX && (int)LONGEST > 2 * (int)JSON_DEPTH_MAX,
               "the other texts are shorter");
 
 typedef enum text_kind { JSON_TEXT, EXPR_TEXT, REPLY_TEXT, TEXT_KINDS } text_kind;

@@ -284,10 +284,9 @@ static fields fields_of(consume_event *out, const rd_kafka_headers_t *headers, c
     return f;
 }
 
-rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *reading,
-                       consume_value value, consume_event *out, consume_story *story)
+rl_err *consume_decode_apart(const rd_kafka_headers_t *headers, const consume_reading *reading,
+                             consume_value value, consume_event *out, consume_story *story)
 {
-    const rd_kafka_headers_t *headers = event_headers(msg);
     fields f = fields_of(out, headers, reading->amount);
     rl_err *err = NULL;
     read_story(headers, reading->group, story);
@@ -301,4 +300,10 @@ rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *rea
         uuid_text(out->id, out->id_text);
     rl_assert(err || (out->id_text[0] && out->nlegs >= 1 && out->nlegs <= CONSUME_LEGS));
     return err;
+}
+
+rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *reading,
+                       consume_value value, consume_event *out, consume_story *story)
+{
+    return consume_decode_apart(event_headers(msg), reading, value, out, story);
 }

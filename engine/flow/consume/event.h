@@ -55,6 +55,10 @@ typedef struct consume_value {
 rl_err *consume_decode(const rd_kafka_message_t *msg, const consume_reading *reading,
                        consume_value value, consume_event *out, consume_story *story);
 
+/* The same for headers apart from their record; NULL: it has none. */
+rl_err *consume_decode_apart(const rd_kafka_headers_t *headers, const consume_reading *reading,
+                             consume_value value, consume_event *out, consume_story *story);
+
 void consume_story_read(const rd_kafka_message_t *msg, const char *group, consume_story *out);
 
 /* The id of a record by its place: CRC of the topic, partition, offset. */
