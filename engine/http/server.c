@@ -110,7 +110,8 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
     http_link *link = link_of(connection);
     (void)cls;
     free(link->target);
-    link->target = mem_strdup(uri);
+    link->target = mem_strdup(uri ? uri : "");
+    link->sent_target = uri;
     return NULL;
 }
 
@@ -146,6 +147,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (!req) {
         *state = req = http_request_new(cls, connection, method);
         req->version = version;
+        req->sent_method = method;
         req->link = link_of(connection);
         return begin(req);
     }

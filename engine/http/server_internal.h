@@ -40,7 +40,8 @@ struct http_request {
     char *method, *path, *raw_path; /* the paths are set once it is admitted */
     rl_buf body;
     size_t received;
-    const char *version; /* "HTTP/1.1" */
+    const char *version;     /* "HTTP/1.1" */
+    const void *sent_method; /* where the head begins; only its place counts */
     bool has_body, too_large;
     bool refused;           /* it was answered by its head alone */
     atomic_bool claimed;    /* somebody answers or has answered */

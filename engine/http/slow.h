@@ -17,10 +17,11 @@ typedef struct http_slow http_slow;
 typedef struct http_link {
     http_slow *slow;
     int fd;
-    _Atomic int64_t due; /* ns; when it is cut. 0: it is not waited for; -1: it has been cut */
-    atomic_bool body;    /* it is its body that is awaited */
-    atomic_bool fresh;   /* it has not asked anything yet */
-    char *target;        /* what it asks for, as it was sent */
+    _Atomic int64_t due;     /* ns; when it is cut. 0: it is not waited for; -1: it has been cut */
+    atomic_bool body;        /* it is its body that is awaited */
+    atomic_bool fresh;       /* it has not asked anything yet */
+    char *target;            /* what it asks for, as it was sent */
+    const void *sent_target; /* where that stands in the head; only its place counts */
     struct http_link *prev, *next;
 } http_link;
 

@@ -4,6 +4,7 @@ local http = require "rlab.http"
 local json = require "rlab.json"
 local log = require "rlab.log"
 local process = require "rlab.process"
+local raw = require "spec.support.raw_http"
 local task = require "rlab.task"
 
 local function echo(req)
@@ -15,16 +16,6 @@ local function serve(handler, more)
   local options = { handler = handler }
   for key, value in pairs(more or {}) do options[key] = value end
   return assert(http.serve(options))
-end
-
--- What a raw socket says, by bash, as no client of ours would. It writes line by line, and a server that has
--- refused the first ones hears no more: what it said can be read all the same.
-local function raw(port, text)
-  local p <close> = assert(process.spawn {
-    cmd = { "bash", "-c", 'trap "" PIPE; exec 3<>/dev/tcp/127.0.0.1/$0; printf "$1" >&3; timeout 60 cat <&3',
-      tostring(port), text } })
-  p:wait "60s"
-  return (p:output())
 end
 
 describe("http", function()
