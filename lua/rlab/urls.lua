@@ -3,6 +3,8 @@
 -- in a URL is written as %XX in a user, a password or a schema; an IPv6 address stands in brackets.
 local M = {}
 
+local DB_MAX = 2147483647
+
 local function encode(text)
   return (tostring(text):gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
@@ -52,7 +54,8 @@ end
 local function one_redis(text)
   local at, db = text:match "^([^/]+)/?(%d*)$"
   local host, port = M.split(at or "", 6379)
-  return host and { host = host, port = port, db = tonumber(db) or 0 }
+  local number = math.tointeger(tonumber(db == "" and "0" or db))
+  return host and number and number <= DB_MAX and { host = host, port = port, db = number } or nil
 end
 
 -- Those of a Redis Cluster that are asked first.

@@ -6,6 +6,7 @@ local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
+local state = require "rlab.stack.state"
 local tables = require "rlab.tables"
 
 local M = {}
@@ -187,12 +188,22 @@ function Ledger:close(stack, admin, keep)
   return left
 end
 
+local function well_formed(found)
+  if type(found) ~= "table" or not state.names_process(found) then return false end
+  if type(found.items or {}) ~= "table" then return false end
+  for _, item in ipairs(found.items or {}) do
+    local named = type(item) == "table" and type(item.kind) == "string" and type(item.name) == "string"
+    if not named then return false end
+  end
+  return true
+end
+
 -- Each ledger in the folder with its owner's fate: f(path, ledger, alive).
 local function each(f)
   for _, entry in ipairs(fs.list(folder()) or {}) do
     local path = folder() .. "/" .. (type(entry) == "table" and entry.name or entry)
     local ok, found = pcall(json.decode, fs.read(path) or "")
-    if ok and type(found) == "table" and found.pid then
+    if ok and well_formed(found) then
       f(path, found, process.alive(found.pid, found.start))
     end
   end

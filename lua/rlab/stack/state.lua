@@ -31,11 +31,37 @@ function M.new(base)
   return { version = VERSION, boot = M.boot_id(), base = base, servers = {}, versions = {} }
 end
 
+local PID_MAX = 2147483647
+
+local function whole(value, low, high)
+  return math.type(value) == "integer" and value >= low and value <= high
+end
+
+-- names_process(entry): its pid and start, which stood in a file, can be those of a process
+function M.names_process(entry)
+  return whole(entry.pid, 1, PID_MAX) and (entry.start == nil or whole(entry.start, 0, math.maxinteger))
+end
+
+local function none_or(kind, value) return value == nil or type(value) == kind end
+
+-- A file that somebody has changed is no memory of anything.
+local function well_formed(state)
+  if type(state) ~= "table" or state.version ~= VERSION then return false end
+  if type(state.servers) ~= "table" or not none_or("table", state.versions) then return false end
+  for name, entry in pairs(state.servers) do
+    if type(name) ~= "string" or type(entry) ~= "table" or not none_or("string", entry.phase)
+      or entry.pid ~= nil and not M.names_process(entry) then
+      return false
+    end
+  end
+  return true
+end
+
 -- load(home) -> state | nil when there is none that can be read
 function M.load(home)
   local text = fs.read(file(home))
   local state = text and json.decode(text)
-  if type(state) ~= "table" or state.version ~= VERSION or type(state.servers) ~= "table" then return nil end
+  if not well_formed(state) then return nil end
   if state.base == json.null then state.base = nil end
   state.versions = state.versions or {}
   return state
