@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz schemathesis soak-verdicts lint format licences
+quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -100,6 +100,9 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS) $(TEST_LIBS)
 fuzzers: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+$(BUILD)/hostile/%: spec/hostile/%.c spec/support/proxy_samples.h $(OBJ) $(BUILD)/obj/embed.o
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)
@@ -141,12 +144,14 @@ fuzz: ## all parsers of foreign bytes under libFuzzer (needs clang), SECONDS=60 
 	@deps/fuzz.sh $(or $(SECONDS),60)
 schemathesis: ## ask running services what docs/openapi says of them: SERVICES="command=http://127.0.0.1:18080 ..." EXAMPLES=100 SEED=7
 	@deps/schemathesis.sh
+hostile: ## services and proxy under ASan and UBSan, given 4,000 mutated captures (COUNT, SEED; SERVERS=no: without a stack)
+	@spec/hostile/hostile.sh
 soak-verdicts: ## experiments on a disturbed machine: no verdict may be wrong (COUNT, SEED, EXPERIMENTS, KINDS)
 	@spec/soak/verdicts.sh
 lint: ## luacheck, clang-format and the rules of the house
 	@deps/test.sh lint
 format: ## format the C sources in place
-	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz bench | grep '\.[ch]$$')
+	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$$')
 licences: ## write THIRD-PARTY.md anew
 	@deps/licences.sh
 

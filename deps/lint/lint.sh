@@ -17,7 +17,7 @@ rule() {
 }
 
 tracked() { git ls-files -- "$@" 2>/dev/null || find "$@" -type f; }
-c_files() { tracked engine spec/unit/c spec/fuzz bench | grep '\.[ch]$'; }
+c_files() { tracked engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$'; }
 lua_files() { tracked lua experiments spec deps bench | grep '\.lua$'; }
 
 format() { c_files | xargs -r clang-format --dry-run -Werror 2>&1 | sed -n 's/: error: .*//p' | sort -t: -u -k1,1; }
