@@ -171,7 +171,7 @@ return experiment {
       acks = "all", min_isr = 2, replication_factor = 2 },
     right "all-min-isr-2-rf-3" { says = "acks=all, min ISR 2, three replicas, retries: the standard",
       acks = "all", min_isr = 2, replication_factor = 3 },
-    observe "all-min-isr-1" { says = "acks=all, min ISR 1: acknowledged by one replica (its loss: E-029)",
+    observe "all-min-isr-1" { says = "acks=all, min ISR 1: acknowledged by one replica alone",
       acks = "all", min_isr = 1, replication_factor = 2 },
     observe "all-rf-1" { says = "acks=all, min ISR 2 on one replica: the effective minimum is 1",
       acks = "all", min_isr = 2, replication_factor = 1 },

@@ -1,5 +1,6 @@
 -- rlab api: the Lua API as a page or as definitions for editors.
 local exit = require "rlab.exit"
+local usage = require "rlab.usage" ()
 
 local command = { name = "api", help = "the Lua API: a name, a Markdown page, or definitions for editors" }
 
@@ -8,10 +9,25 @@ function command.args(parser)
   parser:mutex(
     parser:flag("--markdown", "the whole API as a Markdown page (docs/api.md)"),
     parser:flag("--lua", "definitions for editors (LuaLS)"),
-    parser:flag("--json", "the table itself"),
+    parser:flag("--json", "the table itself, or the part that the name means"),
     parser:option("--openapi", "the HTTP of this service, as OpenAPI 3.1 (docs/openapi)"),
     parser:flag("--write", "write docs/api.md, docs/services.md and docs/openapi of this checkout anew")
   )
+end
+
+-- The whole table, or what one name of it means.
+local function as_json(name)
+  local api = require "rlab.docs.api"
+  local found, near = api.nouns(), nil
+  if name then
+    found, near = api.find(name)
+    found = found and (found.kind == "module" and found.noun or found.entry)
+  end
+  if not found then
+    usage("api: nothing is called '%s'%s", name, near and ("; did you mean '%s'?"):format(near) or "")
+  end
+  print(require("rlab.json").encode(found, { pretty = true }))
+  return exit.ok
 end
 
 function command.run(args)
@@ -24,7 +40,7 @@ function command.run(args)
   elseif args.write then
     require("rlab.docs.write").write()
   elseif args.json then
-    print(require("rlab.json").encode(require("rlab.docs.api").nouns(), { pretty = true }))
+    return as_json(args.name)
   else
     local text, found = require("rlab.repl.help").text({ words = {} }, args.name)
     print(text)

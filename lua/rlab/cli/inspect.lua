@@ -54,9 +54,11 @@ local function row_of(path)
       title = "broken: " .. tostring(exp.message or exp):match "^[^\n]*" }
   end
   local arms = arms_of(exp)
-  return { id = exp.id, title = exp.title, needs = table.concat(exp.needs, " "),
-    wrong = arms.wrong, right = arms.right, observed = arms.observe, path = path }
+  return { id = exp.id, title = exp.title, needs = require("rlab.json").array(exp.needs),
+    wrong = arms.wrong, right = arms.right, observe = arms.observe, path = path }
 end
+
+local function spaced(needs) return needs and table.concat(needs, " ") or "" end
 
 function list.run(args)
   if args.markdown or args.readme then return overview(args) end
@@ -66,8 +68,8 @@ function list.run(args)
   end
   if args.json then return print_json(require("rlab.json").array(rows)) end
   print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" },
-    { name = "needs", key = "needs" },
-    "wrong", "right", "observed" }, rows))
+    { name = "needs", key = "needs", format = spaced },
+    "wrong", "right", "observe" }, rows))
   return exit.ok
 end
 

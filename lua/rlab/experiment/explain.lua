@@ -73,7 +73,7 @@ function M.markdown(exp)
   say("```\nrlab %s\n```\n", exp.id)
   say "## Arms\n\n| class | arm | practice | settings |\n|---|---|---|---|"
   for _, arm in ipairs(arms_of(exp)) do
-    say("| %s | `%s` | %s | %s |", arm.class == "observe" and "observed" or arm.class, arm.name, arm.says,
+    say("| %s | `%s` | %s | %s |", arm.class, arm.name, arm.says,
       settings_words(arm.settings))
   end
   if exp.why then

@@ -151,8 +151,12 @@ function rules.roles(see, at)
   if see.other_lab or not reads(see.tokens, at, "lab", ":", "start", "(") then return end
   local name = see.tokens[at + 4]
   if not is_text(see.tokens, at + 4) or (see.def.roles or {})[name.text] then return end
-  see.say(name, "%s has no role '%s'; %s", see.def.id, name.text,
-    options.advice(name.text, tables.sorted_keys(see.def.roles or {})))
+  local roles = tables.sorted_keys(see.def.roles or {})
+  local advice = options.advice(name.text, roles, not roles[1] and "it declares none" or nil)
+  if tables.contains(require("rlab.service").names(), name.text) then
+    advice = ('a service is started by lab:service "%s"'):format(name.text)
+  end
+  see.say(name, "%s has no role '%s'; %s", see.def.id, name.text, advice)
 end
 
 local function service_options(see, name, table_at)

@@ -230,6 +230,12 @@ local function write_outbox(lab, list, opts)
     .. table.concat(rows, ", "), table.unpack(values)))
 end
 
+-- A second publish of an arm is of other commands than its first: their request ids go on.
+local function next_plan(lab, opts)
+  lab.published = (lab.published or 0) + 1
+  return lab:plan(opts.events, opts.accounts or 10, "evt" .. (lab.published > 1 and lab.published or ""))
+end
+
 local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "list", "outbox", "topics",
   "value", "headers" }
 
@@ -240,7 +246,7 @@ local PUBLISH_KEYS = { "topic", "events", "accounts", "partition", "producer", "
 --   and the pairs of headers(event) beside the usual ones of a record.
 function M.publish(lab, opts)
   opts = strict.check("lab:publish", opts, PUBLISH_KEYS)
-  local list = opts.list or lab:plan(opts.events, opts.accounts or 10, "evt")
+  local list = opts.list or next_plan(lab, opts)
   write_ledger(lab, list, events_of(lab, list))
   if opts.outbox then
     write_outbox(lab, list, opts)

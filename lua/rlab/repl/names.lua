@@ -41,7 +41,8 @@ local function ask_mysql(self)
   local db = self.clients:open "mysql"
   if not db then return end
   local rows, failure = db:query [[select table_schema as s, table_name as t from information_schema.tables
-    where table_schema not in ('mysql', 'sys', 'information_schema', 'performance_schema') limit 2000]]
+    where table_schema not in ('mysql', 'sys', 'information_schema', 'performance_schema')
+    and table_schema not like 'rlab\_template\_%' limit 2000]]
   if not rows then
     self.clients:forget "mysql"
     return failure

@@ -62,6 +62,8 @@ describe("a slip of the pen", function()
 
   it("in a role, a service and its options", function()
     assert.equal("4: E-900 has no role 'wroker'; did you mean 'worker'?", said 'lab:start("wroker", {})')
+    assert.equal("4: E-900 has no role 'relay'; a service is started by lab:service \"relay\"",
+      said 'lab:start("relay", {})')
     assert.equal("4: no service 'relai'; did you mean 'relay'?", said 'lab:service("relai", {})')
     assert.equal("4: service relay: no option 'bacth', did you mean 'batch'?",
       said 'lab:service("relay", { bacth = 3, topic = "t" })')

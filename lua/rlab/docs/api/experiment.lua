@@ -175,7 +175,8 @@ local experiment = {
           params = { "topic: string, default the arm's events", "group: string, default the arm's",
             'offsets: string = "kafka", or "mysql"' } },
         { "records", "lab:records(topic, opts) -> list", "The events of a topic by the independent \z
-          reader: rows {id, event, key, version, amount, partition, offset}.",
+          reader: rows {id, event, key, version, amount, partition, offset}. id is the request's; event is \z
+          what lab:rows \"ledger_entry.event_id\" gives.",
           params = { "topic: string", "opts: table, as of lab:read" } },
         { "peak_status", "lab:peak_status(variable, f) -> number",
           "The highest value of a status variable of MySQL while f() runs.",
@@ -257,7 +258,8 @@ local experiment = {
           "lab:publish{events =, accounts =, topic =, partition =, outbox =, producer =, list =, topics =, \z
             value =, headers =} -> list",
           "Writes ledger rows and their events to the topic, or to the outbox; rows {id, event, account, \z
-            amount, version}.",
+            amount, version}: id is the request's, event the event's, as of lab:records. Called again, it \z
+            writes other events.",
           params = { "events: integer", "accounts: integer = 10", "topic: string",
             "partition: integer, default by key",
             "outbox: boolean, rows that wait for a relay instead of records", "producer: producer",

@@ -2,6 +2,14 @@
 return {
   module = "experiment", kind = "dsl",
   types = {
+    { name = "ctx", doc = "What a role is given: plain values and functions, called with a dot. \z
+      fail.point(name, {...}) is a failpoint of the role. It dies with the rlab that started it.",
+      fields = { "args: table, as lab:start was given them", "brokers: string, of Kafka",
+        "mysql: table, the stack's host, port, user, password and database",
+        "redis: table, its host and port", "seed: integer", "arm: string, its name",
+        "say: function, ctx.say(word, fields): a message to role:expect and role:said",
+        "producer: function, ctx.producer{...}: a kafka.producer in the standard right profile",
+        "consumer: function, ctx.consumer{...}: a kafka.consumer in the standard right profile" } },
     { name = "role", doc = "A role's process, from lab:start. Killed and reaped when the arm ends.",
       methods = {
         { "expect", "role:expect(word, at_most) -> message",

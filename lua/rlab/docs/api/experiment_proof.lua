@@ -2,7 +2,9 @@
 return {
   module = "experiment", kind = "dsl",
   types = {
-    { name = "fault", doc = "A fault of the arm, from lab:fault and from what does one.",
+    { name = "fault", doc = "A fault of the arm, from lab:fault and from what does one. What ends it is a \z
+      function of the handle, called with a dot: fault.thaw() after a freeze, fault.restart() after a kill, \z
+      fault.heal() after lab:part; its own methods are called with a colon.",
       methods = {
         { "started", "fault:started() -> fault", "It begins now: a line of the story." },
         { "fired", "fault:fired(proof, ...) -> fault",

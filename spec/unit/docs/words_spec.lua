@@ -1,0 +1,31 @@
+-- What the commands that read say to a program: JSON that needs no second parser.
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local process = require "rlab.process"
+
+local function rlab(...)
+  local p <close> = assert(process.spawn { cmd = { fs.self_exe(), ... }, stdout = "capture",
+    stderr = "capture" })
+  local status = assert(p:wait "60s")
+  local out, wrong = p:output()
+  return out, status.code, wrong
+end
+
+describe("rlab list --json", function()
+  it("tells what an experiment needs as a list, and its arms by class", function()
+    local row = json.decode((rlab("list", "--json")))[1]
+    assert.same({ "kafka", "mysql", "redis" }, { table.unpack(row.needs) })
+    assert.same({ "integer", "integer", "integer" },
+      { math.type(row.wrong), math.type(row.right), math.type(row.observe) })
+  end)
+end)
+
+describe("rlab api NAME --json", function()
+  it("tells of that name alone", function()
+    assert.equal("kafka", json.decode((rlab("api", "kafka", "--json"))).module)
+    assert.equal("send", json.decode((rlab("api", "kafka.producer:send", "--json")))["1"])
+    assert.is_true(#json.decode((rlab("api", "--json"))) > 20)
+    local _, code, wrong = rlab("api", "kafca", "--json")
+    assert.same({ 64, "rlab: api: nothing is called 'kafca'; did you mean 'kafka'?\n" }, { code, wrong })
+  end)
+end)
