@@ -60,7 +60,7 @@ function M.examples(ids, details, total)
   for i = 1, math.min(#ids, SHOWN) do
     local row = map[ids[i]] or {}
     list[i] = { id = ids[i], key = row.key ~= json.null and row.key or nil, partition = row.partition,
-      offset = row.offset, note = row.note,
+      offset = row.offset, note = row.note, stores = row.stores,
       show = show_command(row) }
   end
   return list, math.max(0, (total or #ids) - SHOWN)

@@ -49,6 +49,15 @@ local function sums_note(a)
   return a.view and ("%s, view %s"):format(text, a.view) or text
 end
 
+-- The sums as each store holds them, for the report's picture.
+local function sums_held(a)
+  local held = {}
+  for _, key in ipairs { "ledger", "account", "view" } do
+    if a[key] then held[#held + 1] = { store = key, text = ("%s %s"):format(a[key], a.unit or "") } end
+  end
+  return held
+end
+
 -- How far a is from b. Integers wrap at 64 bits; there the float is near enough, and surely not 0.
 local function difference(a, b)
   local exact = math.type(a) == "integer" and math.type(b) == "integer" and units.subtract(a, b)
@@ -77,7 +86,7 @@ local function conserved(lab, name, a, account_off, view_off)
       tostring(a.ledger))
       or view_off ~= 0 and off_sentence("the view", "is", view_off, a.unit)
       or off_sentence("the accounts", "are", account_off, a.unit),
-    counterexamples = holds and {} or { { id = "sum", note = sums_note(a) } },
+    counterexamples = holds and {} or { { id = "sum", note = sums_note(a), stores = sums_held(a) } },
   })
 end
 
@@ -191,6 +200,12 @@ local function wrong_value(cached, view)
   end
 end
 
+local function value_words(row)
+  if not row then return "no such account" end
+  return ("account %s: version %s"):format(row.key, row.version)
+    .. (row.balance ~= nil and (", balance %s"):format(row.balance) or "")
+end
+
 -- stale_cache{cache = rows {key, version, balance}, views = rows {key, version, balance}, at_least = values
 -- that must be cached}: when all is quiet each cached value is its source's: not behind it, not ahead of it,
 -- of an account that there is, with the balance of its version
@@ -204,7 +219,9 @@ function M.stale_cache(lab, a)
     local note = wrong_value(row, source[tostring(row.key)])
     if note then
       ids[#ids + 1] = tostring(row.key)
-      rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = note, stored_as = row.stored_as }
+      rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = note, stored_as = row.stored_as,
+        stores = { { store = "view row", text = value_words(source[tostring(row.key)]) },
+          { store = "cache entry", text = value_words(row) } } }
     end
   end
   return core.empty_set(lab, name, ids, ("all %s fresh"):format(core.plural(#cached, "cached account")),

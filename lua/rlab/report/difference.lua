@@ -2,6 +2,7 @@
 -- for all arms, the first one tall. Faults are numbered bands, listed below; from the first anomaly on a
 -- wrong arm has a strip in its colour.
 local axis = require "rlab.report.axis"
+local held = require "rlab.report.held"
 local html = require "rlab.report.html"
 local telling = require "rlab.report.telling"
 
@@ -232,7 +233,8 @@ function difference.render(result, groups, encode)
   if not group then return "" end
   local faults, known = numbered(group.lanes)
   local also = table.concat(group.names, "; ", 2)
-  local draw = drawer(group.lanes, known, result.moment and "moment" or "checks")
+  local target = (result.moment or held.any(result)) and "moment" or "checks"
+  local draw = drawer(group.lanes, known, target)
   return html.fill(INTRO, { name = group.names[1], also = also ~= "" and "Below it: " .. also .. ". " or "" })
     .. '<div class="telling">' .. axis.group(group, encode, draw)
     .. key_of(group, faults) .. faults_of(faults) .. "</div>"

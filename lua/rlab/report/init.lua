@@ -4,6 +4,7 @@
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local compare = require "rlab.report.compare"
+local held = require "rlab.report.held"
 local html = require "rlab.report.html"
 local page = require "rlab.report.page"
 
@@ -96,7 +97,7 @@ function report.render(result, samples, history)
   local checks = require "rlab.report.checks"
   local function drawn(value) return json.encode(value, { gaps = true }) end
   local body = { page.head(result), timeline.render(result, samples or {}, drawn),
-    moment.render(result.moment),
+    moment.render(result.moment), held.render(result),
     checks.render(result), compare.tables(result), compare.measured(result), page.why(result),
     page.proof(result),
     page.settings(result),

@@ -7,6 +7,7 @@ local moment = {}
 local WIDTHS = { { "wide", 1120 }, { "mid", 680 }, { "slim", 340 } }
 local CELL, MARKER, FOLD, HEIGHT = 56, 24, 66, 34
 local FLAG, ROOM = 17, 8
+local LARGEST = 1.6
 local RUN = 8 -- a run this long is folded to its ends
 local MOST, NEAR = 26, 6 -- more than so many cells left: only those near a mark or a link stay
 
@@ -355,9 +356,17 @@ local function summary_of(partition)
     fold_words { counts = counts }, table.concat(marks, ", "))
 end
 
-local function draw(partition, links, name, width)
+-- A short log is drawn larger: a few cells in the corner of a page are not looked at.
+local function scale_for(cells, width)
+  local content = 0
+  for _, cell in ipairs(cells) do content = content + width_of(cell) end
+  return math.max(1, math.min(LARGEST, width / (1.25 * math.max(content, 1))))
+end
+
+local function draw(partition, links, name, outer)
   local pins = pinned_offsets(partition, links)
   local cells = fold_far(partition.cells, fold(partition.cells, pins), pins)
+  local width = math.floor(outer / scale_for(cells, outer))
   local rows = rows_of(cells, width)
   flags_of(rows, partition.marks or {})
   local stretches, out, y = stretches_of(partition.marks or {}), {}, 2
@@ -371,7 +380,7 @@ local function draw(partition, links, name, width)
   end
   return ('<svg class="cells %s" role="img" aria-label="%s" viewBox="-1 0 %d %d" \z
     style="max-width:%dpx">%s</svg>'):format(
-    name, html.escape(summary_of(partition)), width + 2, math.ceil(y), width + 2, table.concat(out))
+    name, html.escape(summary_of(partition)), width + 2, math.ceil(y), outer + 2, table.concat(out))
 end
 
 local HATCH = '<svg class="defs" aria-hidden="true" focusable="false" width="0" height="0"><defs><pattern \z

@@ -107,3 +107,58 @@ describe("the tables of an experiment", function()
     assert.truthy(text:find('2<i class="share"', 1, true))
   end)
 end)
+
+describe("what the stores held", function()
+  local held = require "rlab.report.held"
+
+  local function result_with(stores, moment)
+    return { moment = moment, arms = { { name = "a", class = "wrong" }, { name = "b", class = "right" } },
+      checks = { { arm = "a", name = "stale-cache", outcome = "violated", sentence = "1 account stale",
+        counterexamples = { { id = "7", stores = stores } } },
+        { arm = "b", name = "stale-cache", outcome = "holds" } } }
+  end
+
+  it("is boxes, cut where they differ and joined where they agree", function()
+    local text = held.render(result_with { { store = "ledger", text = "5" },
+      { store = "account", text = "5" }, { store = "view", text = "<7>" } })
+    assert.truthy(text:find('<section id="moment">', 1, true))
+    assert.are.equal(1, count(text, 'aria%-label="agrees with"'))
+    assert.are.equal(1, count(text, 'class="tiebar cut"'))
+    assert.truthy(text:find('<li class="off">view<code>&lt;7&gt;</code></li>', 1, true))
+  end)
+
+  it("stands below the records where there are some, and is left out where nothing is known", function()
+    local two = { { store = "a", text = "1" }, { store = "b", text = "2" } }
+    assert.truthy(held.render(result_with(two, {})):find('<section id="held">', 1, true))
+    assert.are.equal("", held.render(result_with(nil)))
+    assert.is_false(held.any(result_with { two[1] }))
+  end)
+
+  it("is told by the checks of the cache and of the sums", function()
+    local lab = { label = "arm", arm = { class = "right", name = "arm" }, class = "right", checks = {} }
+    local check = require("rlab.check").bind(lab)
+    local stale = check.stale_cache { cache = { { key = 7, version = 30 } },
+      views = { { key = 7, version = 31 } } }
+    assert.are.same({ { store = "view row", text = "account 7: version 31" },
+      { store = "cache entry", text = "account 7: version 30" } }, stale.counterexamples[1].stores)
+    local sums = check.conservation { ledger = 3, view = 2, unit = "cents" }
+    assert.are.same({ { store = "ledger", text = "3 cents" }, { store = "view", text = "2 cents" } },
+      sums.counterexamples[1].stores)
+  end)
+end)
+
+describe("a short log", function()
+  it("is drawn larger, a long one as it is", function()
+    local moment = require "rlab.report.moment"
+    local function width_of(n)
+      local cells = {}
+      for i = 1, n do cells[i] = { offset = i, kind = i % 3 == 0 and "parked" or "plain", id = "x" .. i } end
+      local text = moment.render { title = "t", partitions = { { topic = "x", partition = 0, cells = cells,
+        marks = {} } } }
+      return text:match 'class="cells wide".-viewBox="%-1 0 (%d+)', text
+    end
+    assert.are.equal("702", (width_of(4)))
+    assert.are.equal("1122", (width_of(18)))
+    assert.truthy(select(2, width_of(4)):find("parked record", 1, true))
+  end)
+end)
