@@ -56,8 +56,9 @@ local function row(id, list)
   return html.fill([[
 <tr><th scope="row"><a href="{!href}">{id}</a></th><td>{title}</td>
 <td><b class="call {tone}">{word}</b> {sentence}</td>
-<td class="n">{seed}</td><td class="n">{took}</td><td class="when">{started}</td>
-<td class="past">{!past}</td></tr>
+<td class="n" data-label="seed">{seed}</td><td class="n" data-label="took">{took}</td>
+<td class="when" data-label="started">{started}</td>
+<td class="past" data-label="runs">{!past}</td></tr>
 ]], { href = html.escape(latest.href), id = id, title = result.title, tone = tone, word = word,
       sentence = result.sentence, seed = run.seed and tostring(run.seed), took = html.seconds(run.duration),
       started = page.when(run.started), past = past(list) })

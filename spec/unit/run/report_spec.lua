@@ -275,6 +275,7 @@ describe("the files of a run", function()
     assert.truthy(text:find('<th scope="row"><a href="E-007/20261124-100000/report.html">E-007</a>', 1, true))
     assert.are.equal(1, count(text, "20261123-100000/report.html"))
     assert.is_nil(text:find("E-000", 1, true))
+    assert.truthy(text:find('data-label="seed">7</td>', 1, true)) -- a phone has no heads of columns
   end)
 end)
 
