@@ -12,7 +12,16 @@ dependency() {
   printf '</dependency>\n'
 }
 
-jars_ready() { [ -d "$cache/$1/libs" ] && [ "$(readlink "$cache/$2")" = "$1" ] && cmp -s "$root/deps/$2.lock" "$cache/$1/lock"; }
+# Each time: a file may have changed since it was fetched.
+jars_whole() { # ENTRY NAME
+  (cd "$cache/$1/libs" && [ "$(ls -- *.jar | wc -l)" -eq "$(wc -l <"$root/deps/$2.lock")" ] &&
+    sha256sum --status -c "$root/deps/$2.lock") 2>/dev/null
+}
+
+jars_ready() { # ENTRY NAME
+  [ -d "$cache/$1/libs" ] && [ "$(readlink "$cache/$2")" = "$1" ] && cmp -s "$root/deps/$2.lock" "$cache/$1/lock" &&
+    jars_whole "$@"
+}
 
 print_licences() { # NAME
   run "asking Maven for the licences" mvn -q -B -f "$work/$1/pom.xml" "$licences" \

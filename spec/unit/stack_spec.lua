@@ -297,3 +297,60 @@ describe("stack.open", function()
     assert.matches("rlab up kafka redis", failure.message)
   end)
 end)
+
+describe("jars", function()
+  local verified = require "rlab.stack.verified"
+  local A = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a.jar\n" -- of "abc"
+  local B = "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34  b.jar\n" -- of "def"
+
+  before_each(function()
+    assert(fs.mkdir(home .. "/libs"))
+    assert(fs.write(home .. "/libs/a.jar", "abc"))
+    assert(fs.write(home .. "/libs/b.jar", "def"))
+  end)
+
+  local function refused(name)
+    local ok, failure = verified.jars(home, "kafka", A .. B)
+    assert.is_nil(ok)
+    assert.equal(("%s in %s is not what deps/kafka.lock says; run make deps"):format(name, home),
+      failure.message)
+  end
+
+  it("are those of the lock, which is looked at once", function()
+    assert.is_true(verified.jars(home, "kafka", A .. B))
+    local made = assert(fs.stat(home .. "/verified"))
+    assert.is_true(verified.jars(home, "kafka", A .. B))
+    assert.are.same(made, fs.stat(home .. "/verified"))
+  end)
+
+  it("are refused with a byte flipped, also after they were whole", function()
+    assert.is_true(verified.jars(home, "kafka", A .. B))
+    assert(fs.write(home .. "/libs/b.jar", "dee"))
+    refused "b.jar"
+    refused "b.jar"
+  end)
+
+  it("are refused when one is missing, or one too many", function()
+    assert(fs.write(home .. "/libs/c.jar", "ghi"))
+    refused "c.jar"
+    fs.remove(home .. "/libs/c.jar")
+    fs.remove(home .. "/libs/a.jar")
+    refused "a.jar"
+  end)
+
+  it("are fetched anew by make deps when one has changed in the cache", function()
+    assert(fs.mkdir(home .. "/deps"))
+    assert(fs.mkdir(home .. "/kafka-1"))
+    assert(fs.rename(home .. "/libs", home .. "/kafka-1/libs"))
+    for _, path in ipairs { "/deps/kafka.lock", "/kafka-1/lock" } do
+      assert(fs.write(home .. path, A .. B))
+    end
+    assert(fs.symlink("kafka-1", home .. "/kafka"))
+    local ask = (". deps/lib.sh; . deps/maven.sh; root='%s' cache='%s'; \z
+      if jars_ready kafka-1 kafka; then echo ready; else echo fetch; fi"):format(home, home)
+    local function answer() return (tools.output({ "bash", "-c", ask }, "20s")) end
+    assert.equal("ready\n", answer())
+    assert(fs.write(home .. "/kafka-1/libs/a.jar", "abd"))
+    assert.equal("fetch\n", answer())
+  end)
+end)

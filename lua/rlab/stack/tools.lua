@@ -101,6 +101,12 @@ function M.java(candidates)
   return missing(("no java found; Kafka needs Java %s or newer: %s"):format(M.JAVA_MIN, JAVA_MEND))
 end
 
+-- The jars in `root` are those that this rlab was built to run: true | nil, err
+local function verified(root, name)
+  local lock = require("rlab.core_host").embedded(("deps/%s.lock"):format(name))
+  return require("rlab.stack.verified").jars(root, name, lock or "")
+end
+
 -- kafka() -> {root, version, classpath} | nil, err
 function M.kafka()
   local root = fs.realpath(layout.cache() .. "/kafka")
@@ -110,6 +116,8 @@ function M.kafka()
     version = version or name:match "^kafka_[%d.]+%-([%d.]+)%.jar$"
   end
   if not version then return missing "Kafka's jars are missing; run make deps" end
+  local ok, changed = verified(root, "kafka")
+  if not ok then return nil, changed end
   table.sort(jars) -- the class archive is bound to this very list
   return { root = root, version = version, classpath = table.concat(jars, ":") }
 end
@@ -127,8 +135,12 @@ end
 -- flyway() -> {root} | nil, err
 function M.flyway()
   local root = fs.realpath(layout.cache() .. "/flyway")
-  if root and fs.exists(root .. "/classes/Migrate.class") then return { root = root } end
-  return missing "Flyway's jars are missing; run make deps"
+  if not root or not fs.exists(root .. "/classes/Migrate.class") then
+    return missing "Flyway's jars are missing; run make deps"
+  end
+  local ok, changed = verified(root, "flyway")
+  if not ok then return nil, changed end
+  return { root = root }
 end
 
 -- javac(java) -> a compiler's words up to the sources' names | nil, err
