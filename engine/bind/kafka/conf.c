@@ -74,6 +74,16 @@ static const char *push_text(lua_State *L, const reading *r, const char *name, c
     return lua_pushstring(L, text);
 }
 
+/* librdkafka would see what stands before it only. */
+static const char *without_nul(lua_State *L, const reading *r, const char *name, int idx)
+{
+    size_t len;
+    const char *text = lua_tolstring(L, idx, &len);
+    if (strlen(text) != len)
+        luaL_error(L, "%s: %s: there is a NUL in it", r->call, name);
+    return text;
+}
+
 /* { "a:1", "b:2" } -> "a:1,b:2" */
 static const char *conf_push_list(lua_State *L, const reading *r, const char *name, int idx)
 {
@@ -88,7 +98,7 @@ static const char *conf_push_list(lua_State *L, const reading *r, const char *na
         luaL_addvalue(&b);
     }
     luaL_pushresult(&b);
-    return lua_tostring(L, -1);
+    return without_nul(L, r, name, -1);
 }
 
 static const char *push_number(lua_State *L, int idx)
@@ -108,7 +118,7 @@ static const char *conf_push_value(lua_State *L, const reading *r, const char *n
     case LUA_TNUMBER:
         return push_number(L, idx);
     case LUA_TSTRING:
-        return push_text(L, r, name, lua_tostring(L, idx));
+        return push_text(L, r, name, without_nul(L, r, name, idx));
     case LUA_TTABLE:
         return conf_push_list(L, r, name, idx);
     default:

@@ -50,7 +50,10 @@ const char *opts_str(lua_State *L, int idx, const char *key, const char *def)
     int type = get(L, idx, key);
     if (type != LUA_TNIL && type != LUA_TSTRING && type != LUA_TNUMBER)
         wrong(L, key, "string");
-    const char *s = type == LUA_TNIL ? def : lua_tostring(L, -1);
+    size_t len = 0;
+    const char *s = type == LUA_TNIL ? def : lua_tolstring(L, -1, &len);
+    if (type != LUA_TNIL && strlen(s) != len)
+        luaL_error(L, "option '%s': there is a NUL in it", key);
     lua_pop(L, 1);
     return s;
 }

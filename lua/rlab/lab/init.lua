@@ -11,6 +11,7 @@ local must = require "rlab.must"
 local owed = require "rlab.lab.owed"
 local script = require "rlab.experiment.script"
 local sentence = require "rlab.experiment.sentence"
+local sql_name = require "rlab.sql_name"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 local units = require "rlab.units"
@@ -267,8 +268,8 @@ function Lab:database(...)
   local name = (self:name "db"):gsub("[^%w]", "_")
   self.run.ledger:add("database", name)
   local db = self:own(must(mysql.connect(self.stack:mysql_opts())))
-  must(db:exec("CREATE DATABASE " .. name))
-  must(db:exec("USE " .. name))
+  must(db:exec("CREATE DATABASE " .. sql_name(name)))
+  must(db:exec("USE " .. sql_name(name)))
   for _, statement in ipairs { ... } do must(db:exec(statement)) end
   return db, name
 end

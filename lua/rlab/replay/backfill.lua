@@ -8,6 +8,7 @@ local fail = require "rlab.fail"
 local mysql = require "rlab.mysql"
 local null = require "rlab.null"
 local script = require "rlab.experiment.script"
+local sql_name = require "rlab.sql_name"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 local units = require "rlab.units"
@@ -84,8 +85,6 @@ local function connect(self)
   return mysql.connect(tables.merged({ found_rows = true }, self.o.mysql))
 end
 
-local function quote(name) return "`" .. name:gsub("`", "``") .. "`" end
-
 -- ---- shards and checkpoints ----
 
 -- ranges(low, high, n) -> shards of equal widths of the key's range | nil, err; each begins behind
@@ -116,8 +115,8 @@ end
 
 local function divide(self, db)
   local bounds, failure = db:row(
-    ("SELECT MIN(%s) AS low, MAX(%s) AS high FROM %s"):format(quote(self.o.key), quote(self.o.key),
-    quote(self.o.table)))
+    ("SELECT MIN(%s) AS low, MAX(%s) AS high FROM %s"):format(sql_name(self.o.key), sql_name(self.o.key),
+    sql_name(self.o.table)))
   if not bounds then return nil, failure end
   if bounds.low == null then return {} end
   return M.ranges(bounds.low, bounds.high, self.shards)
@@ -153,9 +152,9 @@ end
 
 -- The key of the chunk's last row, or the shard's end when fewer are left.
 local function end_of_chunk(self, db, s)
-  local key = quote(self.o.key)
+  local key = sql_name(self.o.key)
   local sql = ("SELECT %s FROM %s WHERE %s > ? AND %s <= ? ORDER BY %s LIMIT 1 OFFSET ?"):format(key,
-    quote(self.o.table), key, key, key)
+    sql_name(self.o.table), key, key, key)
   local upto, failure = db:value(sql, s.position, s.upper, self.chunk - 1)
   if failure then return nil, failure end
   return upto or s.upper

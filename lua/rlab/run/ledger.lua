@@ -6,6 +6,7 @@ local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
+local sql_name = require "rlab.sql_name"
 local state = require "rlab.stack.state"
 local tables = require "rlab.tables"
 
@@ -54,7 +55,7 @@ end
 
 local function drop_databases(stack, names)
   local db <close> = must(require("rlab.mysql").connect(stack:mysql_opts()))
-  for _, name in ipairs(names) do must(db:exec("DROP DATABASE IF EXISTS " .. name)) end
+  for _, name in ipairs(names) do must(db:exec("DROP DATABASE IF EXISTS " .. sql_name(name))) end
 end
 
 -- f(keys) with some keys of that pattern at a time

@@ -5,6 +5,7 @@ local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
+local sql_name = require "rlab.sql_name"
 local tools = require "rlab.stack.tools"
 local tables = require "rlab.tables"
 
@@ -131,17 +132,17 @@ local function complete(db, template, list)
   local table_there = db:value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND \z
     table_name = 'flyway_schema_history'", template)
   if table_there ~= 1 then return false end
-  return db:value("SELECT COUNT(*) FROM " .. template
+  return db:value("SELECT COUNT(*) FROM " .. sql_name(template)
     .. ".flyway_schema_history WHERE success = 1 AND version IS NOT NULL") == #list
 end
 
 local function make(at, db, template, list)
-  local ok, failure = db:exec("DROP DATABASE IF EXISTS " .. template)
+  local ok, failure = db:exec("DROP DATABASE IF EXISTS " .. sql_name(template))
   if not ok then return nil, failure end
   local done
   done, failure = M.flyway("migrate", at, template, list)
   if done then return template, done.count end
-  db:exec("DROP DATABASE IF EXISTS " .. template)
+  db:exec("DROP DATABASE IF EXISTS " .. sql_name(template))
   return nil, failure
 end
 
@@ -169,11 +170,12 @@ end
 
 -- The statements that make one table, with what is in it.
 local function recipe_of(db, template, name)
-  local row, failure = db:row(("SHOW CREATE TABLE %s.`%s`"):format(template, name))
+  local row, failure = db:row(("SHOW CREATE TABLE %s.%s"):format(sql_name(template), sql_name(name)))
   if not row then return nil, failure end
-  local first = db:value(("SELECT 1 FROM %s.`%s` LIMIT 1"):format(template, name))
+  local first = db:value(("SELECT 1 FROM %s.%s LIMIT 1"):format(sql_name(template), sql_name(name)))
   return { row["Create Table"],
-    first and ("INSERT INTO `%s` SELECT * FROM %s.`%s`"):format(name, template, name) }
+    first and ("INSERT INTO %s SELECT * FROM %s.%s"):format(sql_name(name), sql_name(template),
+      sql_name(name)) }
 end
 
 -- recipe(db, template) -> the statements that make the template's tables, with what the migrations put into
@@ -193,7 +195,8 @@ end
 -- copy(db, recipe, schema) -> true | nil, err: a schema of its own with the tables of the recipe. `db` stands
 --   in it afterwards.
 function M.copy(db, recipe, schema)
-  local list = { "CREATE DATABASE " .. schema, "USE " .. schema, "SET SESSION foreign_key_checks = 0" }
+  local list = { "CREATE DATABASE " .. sql_name(schema), "USE " .. sql_name(schema),
+    "SET SESSION foreign_key_checks = 0" }
   tables.append(list, recipe)
   list[#list + 1] = "SET SESSION foreign_key_checks = 1"
   for _, statement in ipairs(list) do
