@@ -354,3 +354,36 @@ describe("jars", function()
     assert.equal("fetch\n", answer())
   end)
 end)
+
+describe("the password of MySQL", function()
+  local function files_of(place)
+    assert(fs.mkdir(place .. "/mysql/data"))
+    assert(fs.write(place .. "/mysql/data/mysql.ibd", ""))
+    assert(mysql.files({ home = place }, { name = "mysql", dir = place .. "/mysql" }))
+    return mysql.password(place)
+  end
+
+  it("is the home's own, kept, and for its owner's eyes", function()
+    local here, there = files_of(home .. "/a"), files_of(home .. "/b")
+    assert.matches("^[%w_-]+$", here)
+    assert.equal(22, #here)
+    assert.not_equal(here, there)
+    assert.equal(here, files_of(home .. "/a"))
+    for _, name in ipairs { "password", "init.sql" } do
+      assert.equal(384, assert(fs.stat(home .. "/a/mysql/" .. name)).mode, name)
+    end
+    local sql = assert(fs.read(home .. "/a/mysql/init.sql"))
+    assert.is_truthy(sql:find("ALTER USER 'rlab'@'%' IDENTIFIED BY '" .. here .. "';", 1, true))
+    assert.is_nil(sql:find("$", 1, true))
+  end)
+
+  it("is the one of old where a server was started before there was one", function()
+    assert.equal("rlab", mysql.password(home))
+  end)
+
+  it("is in no command line", function()
+    files_of(home)
+    local cmd = mysql.command({ home = home, mysqld = "mysqld" }, { dir = home .. "/mysql", port = 1 }).cmd
+    assert.is_nil(table.concat(cmd, " "):find(mysql.password(home), 1, true))
+  end)
+end)

@@ -318,12 +318,12 @@ env.args = json_flag
 
 local function exports(ctx)
   local mysql = require "rlab.stack.servers.mysql"
-  local p = ctx.ports
+  local p, who = ctx.ports, { user = mysql.user, password = mysql.password(ctx.home) }
   return {
     { "KAFKA_BROKERS", ctx:brokers() },
-    { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", mysql.user },
-    { "MYSQL_PWD", mysql.password },
-    { "MYSQL_URL", urls.write("mysql", mysql, urls.address("127.0.0.1", p.mysql), "rlab") },
+    { "MYSQL_HOST", "127.0.0.1" }, { "MYSQL_TCP_PORT", p.mysql }, { "MYSQL_USER", who.user },
+    { "MYSQL_PWD", who.password },
+    { "MYSQL_URL", urls.write("mysql", who, urls.address("127.0.0.1", p.mysql), "rlab") },
     { "REDIS_HOST", "127.0.0.1" }, { "REDIS_PORT", p.redis },
     { "REDIS_URL", ("redis://127.0.0.1:%d/0"):format(p.redis) },
     { "REDIS_CLUSTER_NODES",

@@ -90,7 +90,12 @@ local function default_brokers()
     ports["kafka-3"])
 end
 
-local function default_mysql() return ("mysql://rlab:rlab@127.0.0.1:%d/rlab"):format(local_stack().mysql) end
+local function default_mysql()
+  local mysql = require "rlab.stack.servers.mysql"
+  local who = { user = mysql.user, password = mysql.password(require("rlab.stack.layout").home()) }
+  return urls.write("mysql", who, urls.address("127.0.0.1", local_stack().mysql), mysql.database)
+end
+
 local function default_redis() return ("redis://127.0.0.1:%d/0"):format(local_stack().redis) end
 
 local function common(description)

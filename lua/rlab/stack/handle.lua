@@ -360,8 +360,8 @@ function M.new(ctx, parts, reused, what)
     since = oldest(ctx), versions = ctx.state.versions }, Stack)
   if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
   if has(s, "mysql") then
-    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = mysql.password,
-      database = mysql.database }
+    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user,
+      password = mysql.password(ctx.home), database = mysql.database }
   end
   if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
   if has(s, "redis-cluster") then s.redis_cluster = { nodes = cluster.addresses(ctx) } end

@@ -208,7 +208,7 @@ describe("the stack of cheap servers", function()
     ok("up", "mysql")
     local function connect()
       return assert(require("rlab.mysql").connect { host = "127.0.0.1", port = base + 6, user = "rlab",
-        password = "rlab", database = "rlab" })
+        password = require("rlab.stack.servers.mysql").password(home), database = "rlab" })
     end
     local db <close> = connect()
     assert(db:exec "CREATE TABLE t (id BIGINT PRIMARY KEY)")

@@ -37,7 +37,7 @@ return {
         "seed: integer = 0, of jitter and XFetch",
       },
       example = 'local flow <close> = must(flow_cache.open { redis = { port = 16379 }, mysql = { port = \z
-        13306, user = "rlab", password = "rlab",\n' ..
+        13306, user = "rlab", password = os.getenv "MYSQL_PWD",\n' ..
         '  database = "rlab" }, single = "lease", fill = "versioned" })' },
   },
   types = {

@@ -42,8 +42,8 @@ return {
         "seed: integer, of the jitter" },
       example = 'local flow <close> = must(flow_consume.open { brokers = "127.0.0.1:19092", topic = \z
         "orders", group = "billing",\n' ..
-        '  mysql = { host = "127.0.0.1", port = 13306, user = "rlab", password = "rlab", database = \z
-          "rlab" }, dlq = "orders.dlq" })\n' ..
+        '  mysql = { host = "127.0.0.1", port = 13306, user = "rlab", password = os.getenv "MYSQL_PWD", \z
+          database = "rlab" }, dlq = "orders.dlq" })\n' ..
         'print(flow:stats().applied)' },
     { "counters", "flow_consume.counters() -> list", "What stats() counts.",
       returns = "{ { name =, help = }, ... }" },

@@ -28,8 +28,8 @@ return {
       },
       example = 'local relay <close> = must(flow_relay.open { topic = "events", brokers = \z
         "127.0.0.1:19092",\n' ..
-        '  mysql = { port = 13306, user = "rlab", password = "rlab", database = "ledger" }, mark = \z
-          "delete" })\n' ..
+        '  mysql = { port = 13306, user = "rlab", password = os.getenv "MYSQL_PWD", database = "ledger" }, \z
+          mark = "delete" })\n' ..
         'for _, event in ipairs(relay:events("1s")) do print(event.what, event.err or event.reason or "") \z
           end' },
   },

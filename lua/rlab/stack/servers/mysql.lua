@@ -7,7 +7,8 @@ local layout = require "rlab.stack.layout"
 
 local M = {}
 
-local USER, PASSWORD, DATABASE = "rlab", "rlab", "rlab"
+local USER, DATABASE = "rlab", "rlab"
+local OWNER_ONLY <const> = 384 -- 0600
 
 -- --no-defaults must come first. Paths are relative to the data directory, so that a deep home does not
 -- make the socket's name too long.
@@ -20,11 +21,13 @@ local SETTINGS = {
   "--innodb-lock-wait-timeout=1", "--innodb-print-all-deadlocks=ON", -- as the experiments expect
 }
 
+-- Run at each start. The password is made of letters, digits, - and _.
 local INIT = ([[
-CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '%s';
+CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '$password';
+ALTER USER '%s'@'%%' IDENTIFIED BY '$password';
 GRANT ALL PRIVILEGES ON *.* TO '%s'@'%%' WITH GRANT OPTION;
 CREATE DATABASE IF NOT EXISTS %s;
-]]):format(USER, PASSWORD, USER, DATABASE)
+]]):format(USER, USER, USER, DATABASE)
 
 -- mysqld refuses root unless told. Another uid could not read a home or a cache below /root.
 local function as_user(cmd)
@@ -82,6 +85,20 @@ function M.ports(_, server)
   return { server.port }
 end
 
+local function password_file(home) return home .. "/mysql/password" end
+
+-- password(home) -> that of this home's MySQL, which nobody else on the machine can read; a server that was
+--   started before there was one still has that of old
+function M.password(home)
+  local text = fs.read(password_file(home))
+  return text and text:match "^[%w_-]+" or "rlab"
+end
+
+local function make_password(home)
+  if fs.exists(password_file(home)) then return true end
+  return fs.write(password_file(home), require("rlab.stack.kafka").uuid() .. "\n", { mode = OWNER_ONLY })
+end
+
 -- What a kill -9 leaves behind keeps mysqld from starting.
 local function clean_leftovers(data)
   for _, name in ipairs { "mysql.sock", "mysql.sock.lock", "mysql.pid" } do
@@ -103,7 +120,10 @@ function M.files(ctx, server)
     if not ok then return nil, broken end
   end
   clean_leftovers(data)
-  return fs.write(server.dir .. "/init.sql", INIT)
+  local made, failure = make_password(ctx.home)
+  if not made then return nil, failure end
+  return fs.write(server.dir .. "/init.sql", (INIT:gsub("$password", M.password(ctx.home))),
+    { mode = OWNER_ONLY })
 end
 
 function M.command(ctx, server)
@@ -114,7 +134,7 @@ end
 
 function M.connect(ctx)
   return require("rlab.mysql").connect { host = "127.0.0.1", port = ctx.ports.mysql, user = USER,
-    password = PASSWORD,
+    password = M.password(ctx.home),
     connect_timeout = "2s", read_timeout = "5s" }
 end
 
@@ -146,6 +166,6 @@ M.part = "mysql"
 M.names = { "mysql" }
 M.disk = 512 << 20
 M.stop = { signal = "TERM", rank = 1, at_most = "15s" }
-M.user, M.password, M.database = USER, PASSWORD, DATABASE
+M.user, M.database = USER, DATABASE
 
 return M
