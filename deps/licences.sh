@@ -73,6 +73,7 @@ confluent-kafka (Python), for docs/bring-your-own|Apache-2.0
 PyMySQL, for docs/bring-your-own|MIT
 redis-py, a reader of its own for a spec|MIT
 Schemathesis, for make schemathesis|MIT
+async-timeout (Python), which redis-py needs on an older Python|Apache-2.0
 END
   cat <<END
 

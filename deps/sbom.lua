@@ -126,10 +126,11 @@ maven("org.apache.maven.plugins", "maven-dependency-plugin", pins.MAVEN_DEPENDEN
 maven("org.codehaus.mojo", "license-maven-plugin", pins.MAVEN_LICENSE_VERSION,
   { part = "build", scope = "excluded" })
 
-for _, key in ipairs { "PYTHON_KAFKA", "PYTHON_MYSQL", "PYTHON_REDIS" } do
+for _, key in ipairs { "PYTHON_KAFKA", "PYTHON_MYSQL", "PYTHON_REDIS", "PYTHON_TIMEOUT" } do
   local name, version = pins[key]:match "^(.-)==(.+)$"
   add { part = "test", name = name, version = version, scope = "excluded", sha = pins[key .. "_SHA256"],
-    purl = ("pkg:pypi/%s@%s"):format(name:lower(), version) }
+    purl = ("pkg:pypi/%s@%s"):format(name:lower(), version),
+    properties = { { "wheel", pins[key .. "_WHEEL"] } } }
 end
 
 -- of sid, fetched by version, which is known once it is there
@@ -145,6 +146,22 @@ add { part = "sid", name = "valkey", type = "application", version = pins.VALKEY
 add { part = "sid", name = "mysql-server-core", type = "application", version = fetched "mysql",
   purl = "pkg:deb/debian/mysql-server-core", licence = licences["MySQL Community Server"],
   properties = { { "at-least", pins.MYSQL_MIN } } }
+
+-- ---- what a spec asks Go for, and the images of docker-compose.yml ----
+
+for name, version in read("spec/fixtures/toxiproxy_client/go.mod"):gmatch "require (%S+) (v%S+)" do
+  add { part = "test", name = name, version = version, scope = "excluded",
+    purl = ("pkg:golang/%s@%s"):format(name, version) }
+end
+
+local images = {}
+for name, version in read("docker-compose.yml"):gmatch "image: ([^%s:]+):(%S+)" do
+  if not images[name] then
+    add { part = "compose", name = name, version = version, type = "container", scope = "optional",
+      purl = ("pkg:docker/%s@%s"):format(name, version) }
+  end
+  images[name] = true
+end
 
 -- ---- Debian's packages, as installed here ----
 

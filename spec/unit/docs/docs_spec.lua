@@ -24,3 +24,40 @@ describe("docs/experiments", function()
     end)
   end
 end)
+
+-- A statement about what guards what is worth as much as the code and the spec that it names.
+describe("what the docs say of guards", function()
+  local fs = require "rlab.fs"
+  local tools = require "rlab.stack.tools"
+
+  local KINDS = { c = true, h = true, lua = true, sh = true, lock = true, md = true }
+
+  local function exists(path, text)
+    if fs.exists(path) then return true end
+    for folder in text:gmatch "`([%w_/.-]+/)[%w_.-]*`" do -- `engine/http/slow.c`, `server.c`
+      if fs.exists(folder .. path) then return true end
+    end
+    return false
+  end
+
+  for _, page in ipairs { "docs/security.md", "docs/supply-chain.md" } do
+    it("names files that are there: " .. page, function()
+      local text, count = assert(fs.read(page)), 0
+      for path in text:gmatch "`([%w_./-]+%.[a-z]+)`" do
+        if not path:find "^[~.]" and KINDS[path:match "%.([a-z]+)$"] then
+          count = count + 1
+          assert.is_true(exists(path, text), path)
+        end
+      end
+      assert.is_true(count > 15)
+    end)
+
+    it("quotes specs that are there: " .. page, function()
+      local text = assert(fs.read(page)):gsub("%s+", " "):gsub("```.-```", "")
+      for phrase in text:gmatch ', "([%a][^"|`]+ [^"|`]+)"' do
+        local _, status = tools.output({ "grep", "-rqF", phrase, "spec/unit" }, "20s")
+        assert.are.same({ code = 0 }, status, phrase)
+      end
+    end)
+  end
+end)

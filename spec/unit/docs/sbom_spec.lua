@@ -16,7 +16,8 @@ local SHAPE = {
       type = "object", additionalProperties = false,
       required = { "type", "name", "bom-ref", "purl", "scope" },
       properties = {
-        type = { enum = { "library", "application" } }, name = { type = "string", pattern = "^[^ ]+$" },
+        type = { enum = { "library", "application", "container" } },
+        name = { type = "string", pattern = "^[^ ]+$" },
         group = { type = "string" }, version = { type = "string" },
         ["bom-ref"] = { type = "string" },
         purl = { type = "string", pattern = "^pkg:[a-z]+/[^ ]+$" },
@@ -86,6 +87,21 @@ describe("the bill of materials", function()
       ["default-jre-headless"] = "required", ["lua-busted"] = "excluded", ["lua-argparse"] = "required" } do
       assert.equal(scope, names[name], name)
     end
+  end)
+
+  it("has a checksum of every package of Python, by which pip is told to check it", function()
+    local text_of = tools.output({ "bash", "deps/python.sh", "--requirements" }, "60s")
+    local pinned = text_of:find "%-%-hash=" ~= nil -- elsewhere there is a wheel of no known checksum
+    local count = 0
+    for _, c in ipairs(bill.components) do
+      if c.purl:find "^pkg:pypi/" then
+        count = count + 1
+        local sha = assert(c.hashes, c.name)[1].content
+        local line = ("%s==%s --hash=sha256:%s"):format(c.name, c.version, sha)
+        if pinned then assert.is_truthy(text_of:find(line, 1, true), line) end
+      end
+    end
+    assert.equal(4, count)
   end)
 
   it("is the same each time, and no registry's address is in it", function()
