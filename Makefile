@@ -153,9 +153,9 @@ lint: ## luacheck, clang-format and the rules of the house
 format: ## format the C sources in place
 	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$$')
 licences: ## write THIRD-PARTY.md anew
-	@deps/licences.sh
+	@deps/bill/licences.sh
 sbom: ## write build/sbom.cdx.json, a CycloneDX bill of materials, from what deps/ pins and dpkg says
-	@mkdir -p build && lua5.4 deps/sbom.lua build/sbom.cdx.json && echo "  wrote   build/sbom.cdx.json"
+	@mkdir -p build && lua5.4 deps/bill/sbom.lua build/sbom.cdx.json && echo "  wrote   build/sbom.cdx.json"
 
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 bench: all $(BENCH) ## our figures beside the peers'

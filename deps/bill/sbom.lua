@@ -1,7 +1,7 @@
--- sbom.lua OUT: writes a bill of materials of rlab, CycloneDX 1.5 in JSON, from what this folder pins
+-- sbom.lua OUT: writes a bill of materials of rlab, CycloneDX 1.5 in JSON, from what deps/ pins
 -- (pins.sh, *.lock, packages.sh), THIRD-PARTY.md and the machine's package database. No network, and the same
 -- bytes each time.
-local out = assert(arg[1], "usage: lua5.4 deps/sbom.lua OUT")
+local out = assert(arg[1], "usage: lua5.4 deps/bill/sbom.lua OUT")
 
 local function read(path)
   local f <close> = assert(io.open(path, "rb"))
@@ -126,7 +126,8 @@ maven("org.apache.maven.plugins", "maven-dependency-plugin", pins.MAVEN_DEPENDEN
 maven("org.codehaus.mojo", "license-maven-plugin", pins.MAVEN_LICENSE_VERSION,
   { part = "build", scope = "excluded" })
 
-for _, key in ipairs { "PYTHON_KAFKA", "PYTHON_MYSQL", "PYTHON_REDIS", "PYTHON_TIMEOUT" } do
+for _, key in ipairs { "PYTHON_KAFKA", "PYTHON_MYSQL", "PYTHON_REDIS", "PYTHON_TIMEOUT",
+  "PYTHON_SCHEMATHESIS" } do
   local name, version = pins[key]:match "^(.-)==(.+)$"
   add { part = "test", name = name, version = version, scope = "excluded", sha = pins[key .. "_SHA256"],
     purl = ("pkg:pypi/%s@%s"):format(name:lower(), version),

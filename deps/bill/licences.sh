@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes THIRD-PARTY.md: everything that rlab links, embeds or runs, with its licence.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 
 rows() { sed 's/|/ | /g; s/^/| /; s/$/ |/'; }
 
