@@ -94,6 +94,15 @@ describe("http", function()
     assert.matches("^HTTP/1.1 413", chunked)
   end)
 
+  it("takes no answer that is larger than was said", function()
+    local server <close> = serve(function() return ("x"):rep(1025) end)
+    local url = server.url .. "/"
+    assert.equal(1025, #assert(http.get(url, { max_body = 1025 })).body)
+    local answer, failure = http.get(url, { max_body = "1KiB" })
+    assert.is_nil(answer)
+    assert.equal("TOO_LARGE", failure.name)
+  end)
+
   it("calls after when the answer has been written", function()
     local told = task.event()
     local seen
