@@ -202,7 +202,8 @@ end
 
 local function value_words(row)
   if not row then return "no such account" end
-  return ("account %s: version %s"):format(row.key, row.version)
+  local who = tostring(row.key):find "^%d+$" and "account " .. row.key or tostring(row.key)
+  return ("%s: version %s"):format(who, row.version)
     .. (row.balance ~= nil and (", balance %s"):format(row.balance) or "")
 end
 

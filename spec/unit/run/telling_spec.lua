@@ -125,6 +125,17 @@ describe("an experiment's telling", function()
     assert.matches("its fourth word", tostring(select(2, loaded { { "lag", "lag", nil, "least" } })))
   end)
 
+  it("is written into the result, a unit that is left out as an empty word", function()
+    local session = { experiment = { id = "E-900", title = "t", path = "x.lua", telling = {
+      { "lag", "lag", nil, "most" }, { "lost + phantom", "lost" } } }, dir = "runs/E-900/1", seed = 7,
+      started = "2026-11-29T00:00:00Z", options = {}, stack = { kind = "local", versions = {} },
+      seconds = function() return 1 end }
+    local form = require("rlab.run.result").new(session):form()
+    assert.are.equal('[["lag","lag","","most"],["lost + phantom","lost"]]', json.encode(form.telling))
+    session.experiment.telling = nil
+    assert.is_nil(require("rlab.run.result").new(session):form().telling)
+  end)
+
   it("names what exists, in each that is shipped", function()
     local fs = require "rlab.fs"
     for _, name in ipairs(fs.list "experiments") do

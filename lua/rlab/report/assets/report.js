@@ -80,7 +80,7 @@
     // The timeline that comes first has the key wherever the focus is, unless one writes or another has it.
     if (first) document.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey || !/^a$/i.test(event.key)) return;
-      if (event.target.closest("input, textarea, select, .tl")) return;
+      if (event.target.closest && event.target.closest("input, textarea, select, .tl")) return;
       nextAnomaly();
       root.setAttribute("aria-valuetext", spoken(at));
     });
