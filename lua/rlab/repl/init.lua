@@ -1,4 +1,5 @@
 -- The interactive lab: a prompt on a terminal, a script on a pipe.
+local clock = require "rlab.clock"
 local defer = require "rlab.defer"
 local edit = require "rlab.edit"
 local err = require "rlab.err"
@@ -232,9 +233,21 @@ local function show_failure(session, failure, source)
   if failure.err and failure.err.name == "INTERRUPTED" then session.clients:close() end
 end
 
+-- "3 rows, 12.4 ms" below what a line has shown, where timing() asks for it.
+local function say_timing(began, results)
+  local value = results[1]
+  local rows = type(value) == "table" and (value.columns or type(value[1]) == "table")
+  local count = rows and ("%d row%s, "):format(#value, #value == 1 and "" or "s") or ""
+  out.line(term.colour("dim", ("%s%.1f ms"):format(count, (clock.ns() - began) / 1e6)))
+end
+
 local function evaluate(session, text, chunk)
+  local began = clock.ns()
   local ok, results = session:run(chunk)
   if not ok then return show_failure(session, results, text) end
+  local _ <close> = defer(function()
+    if session.timing then say_timing(began, results) end
+  end)
   if results.n > 0 then
     if results[1] == nil and err.is(results[2]) then
       return say_wrong(tostring(results[2]))

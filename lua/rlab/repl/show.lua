@@ -119,10 +119,18 @@ local function columns_sent(names)
   return columns
 end
 
+--- columns(rows) -> {{name =, key =}, ...}: as MySQL sent them, or all fields that the rows have
+function M.columns(rows)
+  if rows.columns then return columns_sent(rows.columns) end
+  local columns = {}
+  for i, name in ipairs(names_of(rows)) do columns[i] = { name = tostring(name), key = name } end
+  return columns
+end
+
 --- rows (records) as a grid; `columns` as for term.grid, or nil for all fields
 function M.grid(rows, columns, opts)
   opts = opts or {}
-  columns = columns or rows.columns and columns_sent(rows.columns) or names_of(rows)
+  columns = columns or M.columns(rows)
   local described = {}
   for i, c in ipairs(columns) do
     if type(c) ~= "table" then c = { name = tostring(c), key = c } end

@@ -1,8 +1,11 @@
 -- Words about the session itself: help, traceback, watch, spawn, save, quit.
 local defer = require "rlab.defer"
 local err = require "rlab.err"
+local forms = require "rlab.repl.forms"
+local options = require "rlab.options"
 local out = require "rlab.repl.out"
 local show = require "rlab.repl.show"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 local term = require "rlab.term"
 local units = require "rlab.units"
@@ -92,6 +95,24 @@ return function(session, words)
 
   function words.save(id)
     return save(session, id)
+  end
+
+  function words.as(form, rows, failure)
+    if rows == nil and err.is(failure) then return nil, failure end
+    if not tables.contains(forms.names(), form) then
+      error(("as: no form '%s'; %s"):format(tostring(form), options.advice(tostring(form), forms.names())), 2)
+    end
+    local is_list = type(rows) == "table" and (rows.columns or next(rows) == nil or type(rows[1]) == "table")
+    if not is_list then
+      error('as takes rows: as("csv", sql "select ...")', 2)
+    end
+    local text = forms.written(form, rows)
+    return setmetatable({ text = text }, { __tostring = function() return text end })
+  end
+
+  function words.timing(on)
+    if on == nil then on = not session.timing end
+    session.timing = on and true or false
   end
 
   function words.quit(code)
