@@ -227,17 +227,44 @@ local INTRO = [[
 <kbd>A</kbd> jumps to the next first anomaly.</span></p>
 ]]
 
--- render(result, groups, encode) -> HTML that opens the section, or "" when nothing tells the arms apart
+-- The same for those who do not see the drawing: each arm, its values, and when it was wrong first.
+local function table_of(group)
+  local ranks, heads = {}, {}
+  for _, lane in ipairs(group.lanes) do
+    for _, panel in ipairs(lane.panels) do heads[panel.rank] = panel.name end
+  end
+  for rank in pairs(heads) do ranks[#ranks + 1] = rank end
+  table.sort(ranks)
+  local body = html.each(group.lanes, function(lane)
+    local mine = {}
+    for _, panel in ipairs(lane.panels) do
+      mine[panel.rank] = panel.shown and html.quantity(panel.shown, panel.shown_unit) or nil
+    end
+    local at = anomaly_at(lane, group.last) and html.seconds(lane.anomaly.at) or "none"
+    return html.fill("<tr><th scope=row>{name}</th>{!values}<td class=n>{at}</td></tr>", {
+      name = lane.arm.name, at = at, values = html.each(ranks, function(rank)
+        return "<td class=n>" .. html.escape(mine[rank] or "–") .. "</td>"
+      end) })
+  end)
+  return "<h3>what tells the arms apart</h3><div class=\"scroll\"><table><thead><tr><th scope=col>arm</th>"
+    .. html.each(ranks, function(rank)
+      return html.fill("<th scope=col class=n>{name}</th>", { name = heads[rank] })
+    end)
+    .. "<th scope=col class=n>first anomaly</th></tr></thead><tbody>" .. body .. "</tbody></table></div>"
+end
+
+-- render(result, groups, encode) -> HTML that opens the section, and the table of what it draws; "" and ""
+--   when nothing tells the arms apart
 function difference.render(result, groups, encode)
   local group = telling.group(result, groups)
-  if not group then return "" end
+  if not group then return "", "" end
   local faults, known = numbered(group.lanes)
   local also = table.concat(group.names, "; ", 2)
   local target = (result.moment or held.any(result)) and "moment" or "checks"
   local draw = drawer(group.lanes, known, target)
   return html.fill(INTRO, { name = group.names[1], also = also ~= "" and "Below it: " .. also .. ". " or "" })
     .. '<div class="telling">' .. axis.group(group, encode, draw)
-    .. key_of(group, faults) .. faults_of(faults) .. "</div>"
+    .. key_of(group, faults) .. faults_of(faults) .. "</div>", table_of(group)
 end
 
 return difference

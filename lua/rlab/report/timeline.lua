@@ -318,14 +318,15 @@ local INTRO = [[
 -- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
 function timeline.render(result, samples, encode)
   local groups = series.groups(result, samples)
-  local told = difference.render(result, groups, encode)
+  local told, told_table = difference.render(result, groups, encode)
   if #groups == 0 and told == "" then return "" end
   local drawn = html.each(groups, function(group)
     for _, lane in ipairs(group.lanes) do number_series(lane) end
     return axis.group(group, encode, lane_html)
   end)
   local tables = html.each(groups, function(group) return html.each(group.lanes, instants.of) end)
-  tables = '<details class="data"><summary>The timeline as tables</summary>' .. tables .. "</details>"
+  tables = '<details class="data"><summary>The timeline as tables</summary>' .. told_table
+    .. tables .. "</details>"
   if told == "" then return INTRO .. drawn .. tables .. "</section>\n" end
   return told .. '<details class="data rest"><summary>All that was sampled, and when what happened</summary>'
     .. drawn .. "</details>" .. tables .. "</section>\n"

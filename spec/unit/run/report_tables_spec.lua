@@ -123,7 +123,7 @@ describe("what the stores held", function()
       { store = "account", text = "5" }, { store = "view", text = "<7>" } })
     assert.truthy(text:find('<section id="moment">', 1, true))
     assert.are.equal(1, count(text, 'aria%-label="agrees with"'))
-    assert.are.equal(1, count(text, 'class="tiebar cut"'))
+    assert.are.equal(1, count(text, 'class="tiebar cut" aria%-label="differs from"'))
     assert.truthy(text:find('<li class="off">view<code>&lt;7&gt;</code></li>', 1, true))
   end)
 

@@ -95,6 +95,13 @@ describe("the timeline of what tells the arms apart", function()
     assert.is_true(text:find('class="telling"', 1, true) < text:find("All that was sampled", 1, true))
   end)
 
+  it("has a table for those who do not see it", function()
+    local text = text_of { { "stale", "stale entries" }, { "waited", "waited" } }
+    assert.truthy(text:find("<tr><th scope=row>bad</th><td class=n>3</td><td class=n>90 ms</td>\z
+      <td class=n>2.00 s</td></tr><tr><th scope=row>good</th><td class=n>0</td><td class=n>–</td>\z
+      <td class=n>none</td></tr>", 1, true))
+  end)
+
   it("does not stack the faults of an instant deeper than two", function()
     local result = result_of { { "stale", "stale entries" } }
     for i = 1, 9 do result.faults[i] = { name = "kill " .. i, arm = "bad", at = 1.5, fired = true } end
