@@ -20,7 +20,7 @@ end
 function axis.y_of(panel, v)
   local share = (v - panel.lo) / (panel.hi - panel.lo)
   if panel.least and v > 0 then share = math.max(share, panel.least) end
-  return 96 - 92 * share
+  return 96 - 92 * math.min(share, 1)
 end
 
 -- A step line: a value holds until the next sample says otherwise; where nobody knows it, the line is broken.

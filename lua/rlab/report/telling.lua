@@ -145,7 +145,8 @@ local function panel_of(result, lane, quantity, last)
   local shown, its = s.last, unit
   if SHOWN[quantity[4]] then shown, its = SHOWN[quantity[4]](s, unit) end
   return { series = { s }, name = quantity[2], unit = unit, lo = 0, hi = 0, least = 0.07, found = s.found,
-    shown = shown, shown_unit = its, live = not SHOWN[quantity[4]], mended = quantity[4] == "then" }
+    shown = shown, shown_unit = its, live = not SHOWN[quantity[4]],
+    rate = quantity[4] == "none", mended = quantity[4] == "then" }
 end
 
 local function sound(list)
@@ -172,19 +173,34 @@ local function mark(lane, quiet, last)
 end
 
 -- Quantities of one unit, and the same one in all arms, stand on one scale from zero.
+-- Of a rate (no value stands beside it) one burst would squash the rest: its scale ends a little above what
+-- 97 of 100 values reach.
+local function rate_scale(sorted)
+  local usual = sorted[math.max(math.ceil(0.97 * #sorted), 1)] or 0
+  local top = math.ceil(1.15 * usual)
+  return usual > 0 and top < sorted[#sorted] and top or nil
+end
+
 local function share_scales(lanes)
-  local most = {}
+  local values = {}
   local function each(f)
     for _, lane in ipairs(lanes) do
       for _, panel in ipairs(lane.panels) do f(panel, panel.unit or panel.rank) end
     end
   end
   each(function(panel, family)
+    values[family] = values[family] or {}
     for _, p in ipairs(panel.series[1].points) do
-      if p[2] then most[family] = math.max(most[family] or 0, p[2]) end
+      if p[2] then table.insert(values[family], p[2]) end
     end
   end)
-  each(function(panel, family) panel.hi = most[family] and most[family] > 0 and most[family] or 1 end)
+  for _, list in pairs(values) do table.sort(list) end
+  each(function(panel, family)
+    local list = values[family]
+    local most, cut = list[#list] or 0, panel.rate and rate_scale(list)
+    panel.hi = cut or most > 0 and most or 1
+    if cut then panel.name = ("%s, drawn to %d"):format(panel.name, cut) end
+  end)
 end
 
 -- No right arm ends above zero: then a wrong one is broken since it left zero for good.

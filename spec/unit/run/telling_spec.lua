@@ -73,6 +73,16 @@ describe("the telling quantity", function()
     assert.are.same({ 2, "s" }, shown "for")
   end)
 
+  it("without a value is a rate, whose scale no single burst squashes", function()
+    local samples = {}
+    for i = 1, 60 do samples[i] = { t = i, arm = "bad", answers = i == 30 and 900 or 10 + i % 11 } end
+    local function panel(word)
+      return group_of({ { "answers", "answers", nil, word } }, samples).lanes[1].panels[1]
+    end
+    assert.are.same({ 23, "answers, drawn to 23" }, { panel("none").hi, panel("none").name })
+    assert.are.same({ 900, "answers" }, { panel("most").hi, panel("most").name })
+  end)
+
   it("is none when nothing is known of it, or the experiment names none", function()
     assert.is_nil(group_of { { "nonsense", "x" } })
     assert.is_nil(group_of(nil))
