@@ -357,11 +357,20 @@ end)
 
 describe("the password of MySQL", function()
   local function files_of(place)
-    assert(fs.mkdir(place .. "/mysql/data"))
-    assert(fs.write(place .. "/mysql/data/mysql.ibd", ""))
-    assert(mysql.files({ home = place }, { name = "mysql", dir = place .. "/mysql" }))
+    assert(mysql.files({ home = place, versions = { mysql = "9" } },
+      { name = "mysql", dir = place .. "/mysql" }))
     return mysql.password(place)
   end
+
+  local real = os.getenv
+
+  before_each(function()
+    assert(fs.mkdir(home .. "/rlab/mysql-data-9"))
+    assert(fs.write(home .. "/rlab/mysql-data-9/mysql.ibd", ""))
+    local function env(name) return name == "XDG_CACHE_HOME" and home or real(name) end
+    os.getenv = env -- luacheck: ignore 122
+  end)
+  after_each(function() os.getenv = real end) -- luacheck: ignore 122
 
   it("is the home's own, kept, and for its owner's eyes", function()
     local here, there = files_of(home .. "/a"), files_of(home .. "/b")
@@ -377,8 +386,11 @@ describe("the password of MySQL", function()
     assert.is_nil(sql:find("$", 1, true))
   end)
 
-  it("is the one of old where a server was started before there was one", function()
-    assert.equal("rlab", mysql.password(home))
+  it("is the one of old where the data are older", function()
+    assert(fs.mkdir(home .. "/mysql/data"))
+    assert(fs.write(home .. "/mysql/data/mysql.ibd", ""))
+    assert.equal("rlab", files_of(home))
+    assert.is_truthy(fs.read(home .. "/mysql/init.sql"):find("IDENTIFIED BY 'rlab'", 1, true))
   end)
 
   it("is in no command line", function()

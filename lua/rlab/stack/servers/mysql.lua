@@ -87,8 +87,8 @@ end
 
 local function password_file(home) return home .. "/mysql/password" end
 
--- password(home) -> that of this home's MySQL, which nobody else on the machine can read; a server that was
---   started before there was one still has that of old
+-- password(home) -> that of this home's MySQL, which nobody else on the machine can read. It comes with the
+--   data directory and stays: data that are older than it keep theirs of old, which runs under way know.
 function M.password(home)
   local text = fs.read(password_file(home))
   return text and text:match "^[%w_-]+" or "rlab"
@@ -115,13 +115,13 @@ function M.files(ctx, server)
     -- an identity is not copied
     local ok, broken = fs.copy(template_of(ctx), making, { except = { "auto.cnf", "binlog.*" } })
     if not ok then return nil, broken end
+    ok, broken = make_password(ctx.home)
+    if not ok then return nil, broken end
     fs.remove(data)
     ok, broken = fs.rename(making, data)
     if not ok then return nil, broken end
   end
   clean_leftovers(data)
-  local made, failure = make_password(ctx.home)
-  if not made then return nil, failure end
   return fs.write(server.dir .. "/init.sql", (INIT:gsub("$password", M.password(ctx.home))),
     { mode = OWNER_ONLY })
 end
