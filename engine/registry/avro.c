@@ -6,7 +6,7 @@
 
 #include "registry/avro_internal.h"
 
-enum { SCHEMA_MAX = 1 << 20 };
+enum { SCHEMA_MAX = 1 << 20, RECORD_MAX = 16 << 20, PART_BYTES = 64, DEPTH_MAX = 64 };
 
 rl_err *avro_wrong(const char *name, const char *fmt, ...)
 {
@@ -78,6 +78,47 @@ const char *avro_type_of(const avro_form *form, const cJSON **node)
     return text_of(defined, "type");
 }
 
+/* ---- what a record takes before anything is read ---- */
+
+static size_t weigh_fixed(const cJSON *node)
+{
+    const cJSON *size = cJSON_GetObjectItemCaseSensitive(node, "size");
+    bool fits = cJSON_IsNumber(size) && size->valuedouble >= 0 && size->valuedouble <= RECORD_MAX;
+    return PART_BYTES + (fits ? (size_t)size->valuedouble : RECORD_MAX);
+}
+
+/* Records within records and fixed bytes lie in one piece of memory, which libavro allocates by the
+ * schema alone: more than RECORD_MAX is as good as any more, also for one that has itself for a field. */
+static size_t weigh(const avro_form *form, const cJSON *node, int depth)
+{
+    const char *type = avro_type_of(form, &node);
+    const cJSON *field;
+    size_t bytes = PART_BYTES;
+    if (type && strcmp(type, "fixed") == 0)
+        return weigh_fixed(node);
+    if (!type || strcmp(type, "record") != 0)
+        return bytes;
+    if (depth == DEPTH_MAX)
+        return RECORD_MAX + 1;
+    cJSON_ArrayForEach(field, cJSON_GetObjectItemCaseSensitive(node, "fields"))
+    {
+        bytes += weigh(form, cJSON_GetObjectItemCaseSensitive(field, "type"), depth + 1);
+        if (bytes > RECORD_MAX)
+            break;
+    }
+    return bytes;
+}
+
+static bool too_heavy(const avro_form *form)
+{
+    if (weigh(form, form->json, 0) > RECORD_MAX)
+        return true;
+    for (int i = 0; i < form->named_count; i++) /* those in arrays, maps and unions */
+        if (weigh(form, form->named[i], 0) > RECORD_MAX)
+            return true;
+    return false;
+}
+
 /* ---- a form ---- */
 
 rl_err *avro_form_new(const char *schema, size_t len, avro_form **out)
@@ -91,6 +132,8 @@ rl_err *avro_form_new(const char *schema, size_t len, avro_form **out)
         err = avro_wrong("SCHEMA", "no Avro schema: %s", avro_strerror());
     if (!err && !collect_named(form, form->json))
         err = avro_wrong("SCHEMA", "the schema has more than %d names", AVRO_NAMES_MAX);
+    if (!err && too_heavy(form))
+        err = avro_wrong("SCHEMA", "a record of the schema takes more than %d bytes", RECORD_MAX);
     if (!err && !(form->class = avro_generic_class_from_schema(form->schema)))
         err = avro_wrong("SCHEMA", "no Avro schema: %s", avro_strerror());
     if (err)

@@ -1,10 +1,11 @@
 /* Records with a schema's id in front under libFuzzer: the wire format, and Avro by schemas that
- * have each type. The first byte says which schema, and whether it is read by another. */
+ * have each type. The first byte says which schema, and whether it is read by another; 255, that the
+ * rest is a schema itself, as a registry hands it out. */
 #include "fuzz.h"
 #include "registry/avro.h"
 #include "registry/schemas.h"
 
-enum { LONGEST = 1 << 16 };
+enum { LONGEST = 1 << 16, SCHEMA_TEXT = 255 };
 
 static const char *const texts[] = {
     "{\"type\":\"record\",\"name\":\"E\",\"fields\":[{\"name\":\"id\",\"type\":\"string\"},"
@@ -38,10 +39,31 @@ static void decode(const avro_form *writer, const avro_form *reader, const void 
     buf_free(&again);
 }
 
+static void read_schema(const uint8_t *data, size_t len)
+{
+    char *text = fuzz_text(data, len);
+    avro_form *form = NULL;
+    rl_err *err = avro_form_new(text, len, &form);
+    if (!err) {
+        rl_buf bytes = {0}, json = {0};
+        err_free(avro_form_encode(form, "{}", 2, &bytes));
+        err_free(avro_form_decode(form, NULL, "\0\2\2\4ab\0", 7, &json));
+        buf_free(&bytes);
+        buf_free(&json);
+    }
+    err_free(err);
+    avro_form_free(form);
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len == 0)
         return 0;
+    if (data[0] == SCHEMA_TEXT) {
+        read_schema(data + 1, len - 1);
+        return 0;
+    }
     int32_t id = 0;
     rl_err *err = registry_wire_id(data + 1, len - 1, &id);
     if (!err) {
@@ -79,9 +101,24 @@ static void seed_json(uint8_t which, const char *name, const char *json)
     buf_free(&record);
 }
 
+static void seed_schemas(void)
+{
+    static const char *const odd[] = {"\"string\"", "[\"null\",\"long\"]",
+                                      "{\"type\":{\"type\":\"int\"}}",
+                                      "{\"type\":\"fixed\",\"name\":\"F\",\"size\":-1}",
+                                      "{\"type\":\"enum\",\"name\":\"a.b.E\",\"symbols\":[]}"};
+    char name[32];
+    for (size_t i = 0; i < FORMS + sizeof odd / sizeof *odd; i++) {
+        const char *text = i < FORMS ? texts[i] : odd[i - FORMS];
+        snprintf(name, sizeof name, "schema-%zu", i);
+        fuzz_seed_text(name, SCHEMA_TEXT, text, strlen(text));
+    }
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     fuzz_longest(argc, argv, LONGEST);
+    seed_schemas();
     for (int i = 0; i < FORMS; i++)
         if (avro_form_new(texts[i], strlen(texts[i]), &forms[i]))
             abort();

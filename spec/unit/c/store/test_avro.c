@@ -143,6 +143,57 @@ static void hostile_bytes(void **state)
     refuses(RECORD(FIELD("f", "\"float\"")), "\0\0\x80\x7f", 4, "'f' is no finite number");
 }
 
+/* Records of two of the one before: 2^n of the first. */
+static void put_doubled(rl_buf *out, int n)
+{
+    if (n == 0) {
+        buf_str(out, "{\"type\":\"fixed\",\"name\":\"R0\",\"size\":16}");
+        return;
+    }
+    buf_printf(out,
+               "{\"type\":\"record\",\"name\":\"R%d\",\"fields\":[{\"name\":\"a\",\"type\":", n);
+    put_doubled(out, n - 1);
+    buf_printf(out, "},{\"name\":\"b\",\"type\":\"R%d\"}]}", n - 1);
+}
+
+static rl_err *doubled(int n)
+{
+    rl_buf schema = {0};
+    avro_form *f = NULL;
+    put_doubled(&schema, n);
+    rl_err *err = avro_form_new(schema.data, schema.len, &f);
+    avro_form_free(f);
+    buf_free(&schema);
+    return err;
+}
+
+static void schemas_of_endless_records(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "{\"type\":\"fixed\",\"name\":\"F\",\"size\":-1}",
+        "{\"type\":\"fixed\",\"name\":\"F\",\"size\":4294967296}",
+        "[\"null\",{\"type\":\"fixed\",\"name\":\"F\",\"size\":-1}]",
+        RECORD(FIELD(
+            "x",
+            "{\"type\":\"array\",\"items\":{\"type\":\"fixed\",\"name\":\"F\",\"size\":1e9}}")),
+        "{\"type\":\"record\",\"name\":\"L\",\"fields\":[{\"name\":\"next\",\"type\":\"L\"}]}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        avro_form *f = NULL;
+        rl_err *err = avro_form_new(bad[i], strlen(bad[i]), &f);
+        if (!err)
+            fail_msg("took %s", bad[i]);
+        assert_string_equal(err->name, "SCHEMA");
+        err_free(err);
+    }
+    assert_null(doubled(4));
+    rl_err *err = doubled(30);
+    assert_non_null(err);
+    assert_string_equal(err->name, "SCHEMA");
+    err_free(err);
+}
+
 static void hostile_schemas(void **state)
 {
     (void)state;
@@ -172,6 +223,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_written),
         cmocka_unit_test(hostile_bytes),
         cmocka_unit_test(hostile_schemas),
+        cmocka_unit_test(schemas_of_endless_records),
     };
     return cmocka_run_group_tests_name("avro", tests, NULL, NULL);
 }
