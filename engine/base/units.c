@@ -104,6 +104,8 @@ bool units_duration(const char *text, double *seconds)
 
 int units_ms(double seconds)
 {
+    if (!(seconds > 0))
+        return 0;
     return seconds * 1e3 < INT_MAX ? (int)(seconds * 1e3) : INT_MAX;
 }
 

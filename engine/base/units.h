@@ -29,7 +29,7 @@ int64_t units_times(int64_t n, int64_t by);
 /* The upper end of the first k of n equal parts of low..high, 1 <= k <= n <= INT32_MAX. */
 int64_t units_share(int64_t low, int64_t high, int64_t k, int64_t n);
 
-/* Whole milliseconds as C libraries take them: INT_MAX at most. */
+/* Whole milliseconds as C libraries take them: 0 to INT_MAX. */
 int units_ms(double seconds);
 
 /* "850 ms", "1.2 s", "4m12s"; always NUL-terminated. */

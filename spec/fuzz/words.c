@@ -39,7 +39,7 @@ static void read_units(const char *text, size_t len)
     if (units_number(text, &d)) {
         assert(isfinite(d));
         units_print_duration(d, shown, sizeof shown);
-        units_ms(d);
+        assert(units_ms(d) >= 0);
     }
     if (units_whole(text, &n)) {
         units_minus(n, INT64_MIN);

@@ -126,6 +126,8 @@ static void printed(void **state)
     }
     assert_int_equal(units_ms(1.5), 1500);
     assert_int_equal(units_ms(1e12), INT_MAX);
+    assert_int_equal(units_ms(-1e19), 0);
+    assert_int_equal(units_ms(NAN), 0);
 }
 
 static void nearest(void **state)
