@@ -5,7 +5,7 @@
 # of 500 or a server that answers no more. SEED draws all of it.
 #   COUNT=4000 SEED=1 SERVERS=yes spec/hostile/hostile.sh
 #   SERVERS=yes: the services work on the stack of RLAB_HOME (started where none runs), in a schema of their own,
-#   and the proxy stands before its servers. SERVERS=no: nothing runs behind; the proxy's upstreams are hostile too.
+#   and the proxy stands before its servers. SERVERS=no: what stands behind both answers with mutated captures too.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL

@@ -38,11 +38,7 @@ local function started_service(name, options)
   return start(name, cmd, "/actuator/health")
 end
 
--- Where nothing listens, and no stack of somebody else is.
-local nowhere = { brokers = "127.0.0.1:1", mysql = "mysql://nobody:x@127.0.0.1:1/none",
-  redis = "redis://127.0.0.1:1/0" }
-
--- stores() -> where the services' stores are, the upstreams by kind; closed at the end
+-- stores(own) -> where the services' stores are, the upstreams by kind; closed at the end
 local function stores(own)
   if on_stack then
     local ledger = require("spec.support.services").new "hostile"
@@ -60,7 +56,9 @@ local function stores(own)
     own[#own + 1] = child
     upstreams[kind] = "127.0.0.1:" .. child:lines()()
   end
-  return nowhere, upstreams
+  -- no broker: librdkafka 2.15.1 ends the process when a list of API versions is null
+  return { brokers = "127.0.0.1:1", mysql = ("mysql://nobody:x@%s/none"):format(upstreams.mysql),
+    redis = ("redis://%s/0"):format(upstreams.redis) }, upstreams
 end
 
 local function proxy_before(upstreams)
@@ -98,6 +96,16 @@ end
 
 local function descriptors(one)
   return #(fs.list(("/proc/%d/fd"):format(one.child.pid)) or {})
+end
+
+-- The most within two seconds: a client that tries again has one more now and then.
+local function descriptors_at_most(all)
+  local most = {}
+  for _ = 1, 20 do
+    for i, one in ipairs(all) do most[i] = math.max(most[i] or 0, descriptors(one)) end
+    task.sleep "100ms"
+  end
+  return most
 end
 
 -- What a storm made over HTTP is taken away again.
@@ -143,14 +151,14 @@ end
 local function main(own)
   local began = clock.ns()
   local all = start_all(own)
-  local ports, before, sums = {}, {}, {}
+  local ports, sums = {}, {}
   for i, one in ipairs(all) do ports[i] = one.port end
   blow("http", 64, ports)
   for _, kind in ipairs(wires) do blow(kind, 16, { all[1].front[kind] }) end
   task.sleep "1s"
   tidy(all[1])
-  for i, one in ipairs(all) do before[i] = descriptors(one) end
-  sums.http = blow("http", count // 2, ports)
+  local before = descriptors_at_most(all)
+  sums.http = blow("http", count - 3 * (count // 6), ports)
   for _, kind in ipairs(wires) do sums[kind] = blow(kind, count // 6, { all[1].front[kind] }) end
   tidy(all[1])
   for i, one in ipairs(all) do look_after(one, before[i]) end
