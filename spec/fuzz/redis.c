@@ -1,10 +1,11 @@
-/* What Redis answers, under libFuzzer: RESP through hiredis' reader, then what we make of it: the
- * slots of a cluster, redirections, cache entries. The first byte says which. */
+/* What Redis answers, under libFuzzer: RESP through hiredis' reader within our bounds, then what we
+ * make of it: the slots of a cluster, redirections, cache entries. The first byte says which. */
 #include <assert.h>
 
 #include "flow/cache/scripts.h"
 #include "fuzz.h"
 #include "redis/cluster/internal.h"
+#include "redis/internal.h"
 
 enum { SLOTS_REPLY, ANY_ANSWER, ENTRY_REPLY, KINDS, ELEMENTS_MAX = 4096, LONGEST = 1 << 13 };
 
@@ -71,13 +72,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len == 0)
         return 0;
-    redisReader *reader = redisReaderCreate();
+    redisContext ctx = {.reader = redisReaderCreate()};
+    redisc_conn conn = {.ctx = &ctx};
     void *reply = NULL;
-    reader->maxelements = ELEMENTS_MAX; /* of what is bounded there are not so many needed */
-    redisReaderFeed(reader, (const char *)data + 1, len - 1);
-    while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply)
+    redisc_bound_replies(&conn);
+    ctx.reader->maxelements = ELEMENTS_MAX; /* of what is bounded there are not so many needed */
+    redisReaderFeed(ctx.reader, (const char *)data + 1, len - 1);
+    while (redisReaderGetReply(ctx.reader, &reply) == REDIS_OK && reply) {
+        assert(conn.elements <= REDISC_ELEMENTS_MAX && redisc_weight(reply) >= sizeof(redisReply));
+        redisc_reply_ended(&conn);
         look_at(data[0] % KINDS, reply);
-    redisReaderFree(reader);
+    }
+    redisReaderFree(ctx.reader);
     return 0;
 }
 
@@ -86,6 +92,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 static void seed(const char *name, int kind, const char *resp)
 {
     fuzz_seed_text(name, kind, resp, strlen(resp));
+}
+
+static void seed_deep(const char *name, int depth)
+{
+    rl_buf resp = {0};
+    for (int i = 0; i < depth; i++)
+        buf_str(&resp, "*1\r\n");
+    buf_str(&resp, ":1\r\n");
+    fuzz_seed_text(name, ANY_ANSWER, resp.data, resp.len);
+    buf_free(&resp);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -107,6 +123,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
          "-MOVED 12182 ::1:6381\r\n-ASK 12182 :0\r\n-MOVED 12182 a:99999\r\n");
     seed("ask", ANY_ANSWER, "-ASK 12182 10.0.0.1:6381\r\n-TRYAGAIN x\r\n-CLUSTERDOWN\r\n-\r\n");
     seed("values", ANY_ANSWER, ">2\r\n$1\r\na\r\n#t\r\n,1.5\r\n(12\r\n_\r\n%1\r\n+a\r\n:1\r\n");
+    seed_deep("deepest", REDISC_DEPTH_MAX);
+    seed_deep("too-deep", REDISC_DEPTH_MAX + 1);
     seed("entry-map", ENTRY_REPLY,
          "%3\r\n$7\r\nbalance\r\n$3\r\n-17\r\n$7\r\nversion\r\n$20\r\n00000000000000000007\r\n"
          "$6\r\nstored\r\n$13\r\n1700000000000\r\n");
