@@ -37,6 +37,8 @@ return experiment {
   question = "Can a record be lost although Kafka stored it and the consumer read it?",
   claim = "Commit-first loses the record in work when the consumer dies; commit-last repeats it.",
   needs = { "kafka" },
+  -- What the report shows first: a check, a number or a sampled series, and what a reader calls it.
+  telling = { { "lost-effect", "records lost" } },
 
   arms = {
     wrong "commit-first" { commit = "before-work" },
