@@ -290,6 +290,18 @@ describe("stack.open", function()
     assert.are.equal(20079, s.redis.port)
   end)
 
+  it("is as old as the oldest server of its own parts", function()
+    local ctx = assert(context.new { home = home, base = 20000 })
+    local pid, start = process.self()
+    for name, since in pairs { redis = 500, mysql = 100, ["kafka-1"] = 300, ["kafka-2"] = 200 } do
+      ctx.state.servers[name] = { pid = pid, start = start, phase = "ready", since = since }
+    end
+    for since, parts in pairs { [500] = { "redis" }, [200] = { "kafka", "redis" },
+      [100] = { "redis", "mysql" } } do
+      assert.are.equal(since, handle.new(ctx, parts, true).since)
+    end
+  end)
+
   it("says how to start what does not run", function()
     local s, failure = stack.open { needs = { "redis", "kafka" }, home = home }
     assert.is_nil(s)

@@ -67,6 +67,7 @@ function View:stack_ready(run)
   local stack = run.stack
   local age = stack.reused and stack.since
     and ("reused, up " .. seconds(math.max(0, clock.unix_ms() / 1000 - stack.since))) or "started"
+  if stack.parts and #stack.parts == 0 then age = "none is needed" end
   emit(self, label "stack" .. term.pad(stack_words(stack), width() - LABEL - #age - 1) .. " " .. age)
   emit(self, label "run" .. ("%s/%s  seed %d"):format(run.experiment.id, run.dir:match "([^/]+)$", run.seed))
   emit(self, "")

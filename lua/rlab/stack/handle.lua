@@ -325,10 +325,14 @@ function Stack.__tostring(stack)
   return ("stack %s (%s)"):format(stack.home, table.concat(stack.parts, ", "))
 end
 
-local function oldest(ctx)
+-- When the oldest of these parts' servers began: others may run longer, and are not meant.
+local function oldest(ctx, parts)
   local since
-  for _, entry in pairs(ctx.state.servers) do
-    if entry.since and (not since or entry.since < since) then since = entry.since end
+  for _, part in ipairs(parts) do
+    for _, name in ipairs(servers.names(part)) do
+      local entry = ctx.state.servers[name]
+      if entry and entry.since and (not since or entry.since < since) then since = entry.since end
+    end
   end
   return since or clock.unix_ms() // 1000
 end
@@ -357,7 +361,7 @@ end
 function M.new(ctx, parts, reused, what)
   local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home,
     held = {}, ports = ctx.ports,
-    since = oldest(ctx), versions = ctx.state.versions }, Stack)
+    since = oldest(ctx, parts), versions = ctx.state.versions }, Stack)
   if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
   if has(s, "mysql") then
     s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user,
