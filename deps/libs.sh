@@ -16,6 +16,15 @@ done
 suffix= sanitize= rdkafka_threads=
 if [ "${2:-}" = tsan ]; then suffix=-tsan sanitize=-fsanitize=thread rdkafka_threads=--disable-c11threads; fi
 
+# On a terminal the seconds count while a library is built: librdkafka takes a minute or two.
+tick() {
+  local seconds=0
+  while sleep 1 && kill -0 $$ 2>/dev/null; do
+    seconds=$((seconds + 1))
+    printf '%5d s\b\b\b\b\b\b\b' "$seconds"
+  done
+}
+
 build_librdkafka() {
   local src=$1 out=$2
   # its configure insists on a C++ compiler that the C library never uses
@@ -84,7 +93,10 @@ supply() {
   have "$name" "$version" "$sha" >/dev/null && return
   source_"$name"
   begin build "$name$suffix $got_version"
+  if [ -t 1 ]; then tick 9>&- & ticker=$!; fi
   run "the build of $name $got_version" "build_$name" "$got_dir" "$work/$name.out"
+  if [ -n "${ticker:-}" ]; then { kill "$ticker"; wait "$ticker"; } 2>/dev/null || true; fi
+  ticker=
   mv -T "$work/$name.out" "$cache/$name$suffix-$got_version-${got_sha:0:8}"
   [ "$got_from" != debian ] || ln -sfnT "$name$suffix-$got_version-${got_sha:0:8}" "$cache/$name$suffix-debian"
   ended
