@@ -100,6 +100,7 @@ describe("completion", function()
   it("offers words, modules, the user's names and keywords", function()
     assert.equal("offsets", (candidates(s, "offs")))
     assert.equal("kafka", (candidates(s, "x = kaf")))
+    assert.equal('vertical"', (candidates(s, 'as("ver')))
     s.env.my_handle = 1
     assert.equal("my_handle mysql", (candidates(s, "print(my")))
     assert.equal("repeat", (candidates(s, "repe")))

@@ -169,6 +169,22 @@ local function service_options(see, name, table_at)
   end
 end
 
+-- What is armed in a service by its start: a point of another one is never reached there.
+local function service_points(see, name, call_at)
+  local depth, i = 0, call_at
+  repeat
+    local text = see.tokens[i].kind == "symbol" and see.tokens[i].text
+    if opens[text] then depth = depth + 1 end
+    if closes[text] then depth = depth - 1 end
+    local named = reads(see.tokens, i, "must_fire", "=", "{") or reads(see.tokens, i, "failpoints", "=", "{")
+    for key in entries(see.tokens, named and i + 2 or #see.tokens + 1) do
+      local wrong = points.unknown(key.text, name.text)
+      if wrong and not points.unknown(key.text, nil, see.points) then see.say(key, "%s", wrong) end
+    end
+    i = i + 1
+  until depth == 0 or not see.tokens[i]
+end
+
 function rules.services(see, at)
   if see.other_lab or not reads(see.tokens, at, "lab", ":", "service", "(") then return end
   local name = see.tokens[at + 4]
@@ -177,7 +193,12 @@ function rules.services(see, at)
   if not tables.contains(names, name.text) then
     return see.say(name, "no service '%s'; %s", name.text, options.advice(name.text, names))
   end
-  if reads(see.tokens, at + 5, ",", "{") then service_options(see, name, at + 6) end
+  local handler = false
+  if reads(see.tokens, at + 5, ",", "{") then
+    service_options(see, name, at + 6)
+    for key in entries(see.tokens, at + 6) do handler = handler or key.text == "handler" end
+  end
+  if not handler then service_points(see, name, at + 3) end
 end
 
 local RULES = tables.sorted_keys(rules)

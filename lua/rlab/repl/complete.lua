@@ -36,7 +36,7 @@ local BY_WORD = {
   seek = { "groups", "topics" }, redis = { "keys" }, call = { "commands", "keys" },
   sql = { "tables" }, query = { "tables" }, exec = { "tables" },
   failpoints = { "services" }, failpoint = { "services", "points" },
-  help = { "api" }, require = { "modules" },
+  help = { "api" }, require = { "modules" }, as = { "forms" },
 }
 local BY_FIELD = { topic = "topics", group = "groups" }
 local WHOLE = { topics = true, groups = true, services = true, points = true } -- names that fill their quotes
@@ -93,6 +93,9 @@ local function inside_quote(session, text, start, quote)
   local content, kind = text:sub(start), kind_for(text:sub(1, start - 2))
   if kind == "api" then
     return closed(starting_with(content, require("rlab.docs.api").names()), quote), start
+  end
+  if kind == "forms" then
+    return closed(starting_with(content, require("rlab.repl.forms").names()), quote), start
   end
   if kind == "modules" then
     return closed(starting_with(content, require("rlab.docs.api").module_names()), quote), start

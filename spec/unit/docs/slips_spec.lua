@@ -60,6 +60,17 @@ describe("a slip of the pen", function()
       one:failpoint("consumer.in_tx", "off")]])
   end)
 
+  it("in a point that the service never reaches", function()
+    assert.matches("^4: relay has no failpoint 'consumer.in_tx'; ",
+      said 'lab:service("relay", { batch = 3 }, { must_fire = { ["consumer.in_tx"] = "#1 kill" } })')
+    assert.matches("^4: relay has no failpoint 'mine.own'; ", said 'f = fail.point "mine.own" \z
+      lab:service("relay", {}, { failpoints = { ["mine.own"] = "kill" } })')
+    assert.equal("nothing", said 'f = fail.point "mine.own" lab:service("consumer", { handler = f }, \z
+      { failpoints = { ["mine.own"] = "kill" } })')
+    assert.equal("nothing", said 'lab:service("relay", {}, { failpoints = { ["relay.after_ack"] = "off" }}) \z
+      lab:service("consumer", {}, { must_fire = { ["consumer.in_tx"] = "kill" } })')
+  end)
+
   it("in a role, a service and its options", function()
     assert.equal("4: E-900 has no role 'wroker'; did you mean 'worker'?", said 'lab:start("wroker", {})')
     assert.equal("4: E-900 has no role 'relay'; a service is started by lab:service \"relay\"",
