@@ -168,6 +168,7 @@ install: all ## install into PREFIX (default /usr/local); DESTDIR is respected
 	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab LICENSE THIRD-PARTY.md README.md README.ko.md $(wildcard docs/*.md docs/*.json)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab/experiments $(wildcard docs/experiments/*.md)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab/openapi $(wildcard docs/openapi/*.json)
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	./rlab man >$(DESTDIR)$(PREFIX)/share/man/man1/rlab.1
