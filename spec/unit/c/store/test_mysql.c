@@ -26,6 +26,9 @@ static void errors_have_names_and_kinds(void **state)
         {1062, "ER_DUP_ENTRY", false, false, false},
         {2006, "CR_SERVER_GONE_ERROR", true, false, true},
         {2013, "CR_SERVER_LOST", true, false, true},
+        {2005, "CR_UNKNOWN_HOST", true, false, false},
+        {2012, "CR_SERVER_HANDSHAKE_ERR", true, false, false},
+        {2026, "CR_SSL_CONNECTION_ERROR", false, false, false},
         {1317, "ER_QUERY_INTERRUPTED", false, false, false},
         {1040, "ER_CON_COUNT_ERROR", true, false, false},
         {5432, "ER_5432", false, false, false},
@@ -42,6 +45,20 @@ static void errors_have_names_and_kinds(void **state)
         assert_int_equal(err->retriable, cases[i].retriable);
         assert_int_equal(err->abortable, cases[i].abortable);
         assert_int_equal(err->fatal, cases[i].fatal);
+        err_free(err);
+    }
+}
+
+/* What fails before there is a connection has done nothing, and is nobody's fault who asks. */
+static void no_connection_is_the_servers(void **state)
+{
+    (void)state;
+    static const int codes[] = {1040, 1042, 1043, 2001, 2002, 2003,
+                                2005, 2007, 2012, 2026, 2059, 2061};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        rl_err *err = my_code_err(codes[i], "text");
+        assert_int_equal(err->happened, ERR_NOT_DONE);
+        assert_int_equal(err->blame, ERR_OF_SERVER);
         err_free(err);
     }
 }
@@ -300,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_kinds),
+        cmocka_unit_test(no_connection_is_the_servers),
         cmocka_unit_test(every_name_can_be_found),
         cmocka_unit_test(floats_are_those_of_the_text_protocol),
         cmocka_unit_test(columns_of_one_name_are_noticed),
