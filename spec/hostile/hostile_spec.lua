@@ -88,9 +88,11 @@ end
 local function blow(kind, n, ports)
   local cmd = { storm, kind, seed, tostring(n) }
   for _, port in ipairs(ports) do cmd[#cmd + 1] = tostring(port) end
-  local child <close> = must(process.spawn { cmd = cmd, stdout = "capture" })
+  local child <close> = must(process.spawn { cmd = cmd, stdout = "capture", stderr = "capture" })
   local figures = child:lines()()
   child:wait "30m"
+  local _, complaints = child:output()
+  io.stdout:write((complaints:gsub("[^\n]+", "# %0")))
   return must(json.decode(figures or "null"))
 end
 

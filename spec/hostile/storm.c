@@ -15,7 +15,15 @@
 #include "base/clock.h"
 #include "proxy_samples.h"
 
-enum { WIDTH = 32, PORTS_MAX = 16, WAIT_MS = 50, WAIT_MORE_MS = 250, QUIET_MS = 40, TURNS_MAX = 5 };
+enum {
+    WIDTH = 32,
+    PORTS_MAX = 16,
+    WAIT_MS = 50,
+    WAIT_MORE_MS = 250,
+    QUIET_MS = 40,
+    TURNS_MAX = 5,
+    HEAD = 400
+};
 
 typedef enum kind { HTTP, KAFKA, MYSQL, REDIS, KINDS } kind;
 static const char *const kinds[KINDS] = {"http", "kafka", "mysql", "redis"};
@@ -24,8 +32,8 @@ typedef struct slot {
     int fd; /* -1: free */
     rl_buf out;
     size_t sent;
-    int64_t until; /* ms */
-    char head[13];
+    int64_t until;       /* ms */
+    char head[HEAD + 1]; /* of what was answered */
     size_t got;
 } slot;
 
@@ -119,6 +127,14 @@ static void begin(slot *s, int fd, kind what, bool down)
     s->until = clock_ms() + WAIT_MS + (int64_t)draw(WAIT_MORE_MS);
 }
 
+static void show(const char *what, const char *text, size_t len)
+{
+    fprintf(stderr, "%s: ", what);
+    for (size_t i = 0; i < len && i < HEAD; i++)
+        fprintf(stderr, text[i] >= ' ' && text[i] <= '~' ? "%c" : "\\x%02x", text[i] & 0xff);
+    fprintf(stderr, "\n");
+}
+
 /* Some leave with a reset. */
 static void end(slot *s)
 {
@@ -130,6 +146,10 @@ static void end(slot *s)
     int status = s->got >= 12 && memcmp(s->head, "HTTP/1.1 ", 9) == 0 ? atoi(s->head + 9) : 0;
     sum.answered += s->got > 0;
     sum.internal += status == 500;
+    if (status == 500) {
+        show("500 to", s->out.data, s->out.len);
+        show("it said", s->head, strlen(s->head));
+    }
     if (status >= 100 && status < 600)
         sum.status[status / 100]++;
 }
