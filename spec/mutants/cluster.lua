@@ -1,5 +1,10 @@
 -- The client of a Redis Cluster: slots, redirections, tries, the order of a key's commands.
 return {
+  { id = "cluster-any-port", mechanism = "a map of slots names nodes that can be",
+    file = "engine/redis/cluster/map.c",
+    before = "r->integer > 0 && r->integer <= UINT16_MAX;",
+    after = "r->integer > 0;",
+    unit = "test_cluster", it = "nodes_that_are_none" },
   { id = "cluster-empty-tag-counts", mechanism = "an empty hash tag is none",
     file = "engine/redis/cluster/slot.c",
     before = "if (close && close > open + 1) {",

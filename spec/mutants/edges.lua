@@ -1,5 +1,15 @@
 -- Numbers at their edges, times, and text that is no text.
 return {
+  { id = "clock-beyond-its-years", mechanism = "what is read as a time can be written as one",
+    file = "engine/base/clock.c",
+    before = "if (seconds < FIRST_SECOND || seconds > LAST_SECOND)",
+    after = "if (seconds < FIRST_SECOND)",
+    unit = "test_clock", it = "what_does_not_exist" },
+  { id = "mysql-handshake-is-ours", mechanism = "who makes no connection is to blame",
+    file = "engine/base/err.c",
+    before = "CR_CONN_HOST_ERROR CR_UNKNOWN_HOST CR_SERVER_HANDSHAKE_ERR ER_HANDSHAKE_ERROR",
+    after = "CR_CONN_HOST_ERROR CR_UNKNOWN_HOST ER_HANDSHAKE_ERROR",
+    unit = "test_mysql", it = "no_connection_is_the_servers" },
   { id = "units-share-wraps", mechanism = "shards of a range are reckoned without its product",
     file = "engine/base/units.c",
     before = "uint64_t count = last / parts * (uint64_t)k + (last % parts + 1) * (uint64_t)k / parts;",
