@@ -24,6 +24,9 @@ local function writes(when, at_least, at_most)
   return { of = "writes", when = when, at_least = at_least, at_most = at_most, rate = outages.WRITES }
 end
 
+-- Arms of a name have their outages at the same time.
+local AGAIN = "Redis again, or Kafka"
+
 local function careful(more) return tables.merged(CAREFUL, more) end
 
 local WITHOUT_REDIS = { reads("redis_frozen", 95), reads("redis_killed", 95) }
@@ -100,13 +103,13 @@ return experiment {
       without = "Redis", query = CARELESS, counted = true, fails = "redis_frozen",
       judged = { reads("redis_frozen", 95, 20) } },
     wrong "connects-only" { says = "50 ms for Redis, and a breaker that counts refused connections only",
-      without = "Redis, once more", query = careful { breaker_counts = "connects" }, trips = true,
+      without = AGAIN, query = careful { breaker_counts = "connects" }, trips = true,
       fails = "redis_frozen", judged = {} },
     wrong "offline-queue" { says = "a writer's client keeps what Redis does not take, and sends it once \z
-      Redis is back", without = "Redis, once more", query = CAREFUL, command = {}, pipeline = true,
+      Redis is back", without = AGAIN, query = CAREFUL, command = {}, pipeline = true,
       writer = "queued", fails = "redis_killed", judged = {} },
     right "given-up" { says = "the same writer gives up what Redis does not take",
-      without = "Redis, once more", query = CAREFUL, command = {}, pipeline = true, writer = "versioned",
+      without = AGAIN, query = CAREFUL, command = {}, pipeline = true, writer = "versioned",
       judged = {} },
     right "breaker" { says = "50 ms for Redis, a breaker, the last that was seen marked stale, 8 reads of \z
       MySQL at once", without = "Redis", query = CAREFUL, command = {}, pipeline = true, counted = true,
@@ -115,12 +118,12 @@ return experiment {
       without = "Redis", query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
       counted = true, judged = WITHOUT_REDIS },
     observe "no-shedding" { says = "300 reads a second, each miss a load, two of them at once: with how \z
-      much less load does it recover?", without = "Redis, for a crowd", query = crowd.QUERY, counted = true,
+      much less load does it recover?", without = AGAIN, query = crowd.QUERY, counted = true,
       crowd = true, judged = {} },
-    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = "Kafka",
+    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = AGAIN,
       command = { mode = "direct-before-commit" }, fails = "kafka_away",
       judged = { writes("kafka_away", 95, 10) } },
-    right "outbox" { says = "the event is a row of the command's transaction", without = "Kafka",
+    right "outbox" { says = "the event is a row of the command's transaction", without = AGAIN,
       command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
     wrong "one-pool" { says = "reads and writes share the connections to MySQL, without a deadline",
       without = "MySQL", command = { deadline = "60s", pool_wait = "60s" }, one_service = true,

@@ -188,6 +188,11 @@ function Lab:together(act)
   return outcome.result
 end
 
+-- leave(): the arms beside this one do not wait for it any more; it comes to no meeting after that.
+function Lab:leave()
+  if self.company then self.company:leave(self) end
+end
+
 -- event(text): a line of the arm's story, on the screen and on the report's time axis.
 function Lab:event(fmt, ...)
   local text = sentence.of(fmt, ...)

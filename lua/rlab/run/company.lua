@@ -6,7 +6,7 @@ Company.__index = Company
 
 -- new(n) -> company of so many arms, all of which are here from the start
 function M.new(n)
-  return setmetatable({ here = n, waiting = {}, outcomes = {} }, Company)
+  return setmetatable({ here = n, waiting = {}, outcomes = {}, left = {} }, Company)
 end
 
 local function count(set)
@@ -33,9 +33,10 @@ function Company:outcome(lab, number)
   return self.outcomes[number]
 end
 
--- company:leave(lab): nobody waits for it any more
+-- company:leave(lab): nobody waits for it any more; once more changes nothing
 function Company:leave(lab)
-  self.here, self.waiting[lab] = self.here - 1, nil
+  if self.left[lab] then return end
+  self.here, self.waiting[lab], self.left[lab] = self.here - 1, nil, true
 end
 
 return M

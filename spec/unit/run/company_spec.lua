@@ -56,6 +56,17 @@ describe("arms that meet", function()
     assert.are.equal("alone", together(d, function() return "alone" end))
   end)
 
+  it("do not wait for one that has left, whose end changes nothing then", function()
+    local company = company_of.new(3)
+    local a, b, c = lab_in(company), lab_in(company), lab_in(company)
+    c:leave()
+    company:leave(c)
+    local first = task.spawn(function() return together(a, function() return "done" end) end)
+    task.sleep "5ms"
+    assert.is_false(first:done())
+    assert.are.equal("done", together(b, function() return "done" end))
+  end)
+
   it("share the failure of the act, and the time where there is none", function()
     local _, a, b = two()
     local function fails() error("refused", 0) end

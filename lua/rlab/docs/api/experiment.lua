@@ -377,6 +377,8 @@ local experiment = {
         { "together", "lab:together([act]) -> result",
           "Waits for the arms that run beside this one (side_by_side); one of them calls act() for all. \z
             Without act the time, clock.ns().", params = { "act: function" } },
+        { "leave", "lab:leave()",
+          "The arms beside this one do not wait for it any more: what is to come is not its affair." },
         { "each", "lab:each(list, f)",
           "Calls f(item) for all items side by side and waits for all of them.",
           params = { "list: table", "f: function" } },
