@@ -62,6 +62,9 @@ local function fill(lab, keys)
       lab:accepted("replicas that have the keys of " .. node.address, replicas, 1)
     end
   end
+  if lab.own_nodes then return end
+  local view = lab:cluster()
+  lab:await("every node to name a replica of each slot", function() return view:lists_replicas() end, "20s")
 end
 
 -- ---- readers ----

@@ -23,11 +23,11 @@ describe("the proxy", function()
     backend:close "100ms"
   end)
 
-  local function fetch(body)
+  local function fetch(body, connection)
     local at = must(client:proxy "web")
     return http.request { method = "POST", url = ("http://127.0.0.1:%d/"):format(at.port),
       body = body or "x", timeout = "60s",
-      headers = { connection = "close" } }
+      headers = { connection = connection or "close" } }
   end
 
   it("forwards, and counts what it forwards", function()
@@ -238,6 +238,16 @@ describe("the proxy", function()
     assert.is_true(took > 0.2, "took " .. took)
   end)
 
+  it("what a toxic holds goes on when it is removed", function()
+    must(client:toxic("web", { name = "thin", type = "bandwidth", attributes = { rate = 1 } }))
+    local text = ("x"):rep(150000)
+    local asked = task.spawn(function() return fetch(text) end)
+    assert.is_true(task.wait_until(function() return must(client:proxy "web").bytes_down > 0 end,
+      { at_most = "20s", every = "10ms" }))
+    must(client:remove_toxic("web", "thin"))
+    assert.equal(text, must(asked:join()).body)
+  end)
+
   it("timeout swallows, reset_peer and limit_data break", function()
     must(client:toxic("web", { name = "t", type = "timeout", attributes = { timeout = 100 } }))
     local took, answer, failure = seconds(fetch)
@@ -256,6 +266,17 @@ describe("the proxy", function()
     assert.is_true(not cut or cut.body ~= "x")
     must(client:remove_toxic("web", "l"))
     assert.equal("x", must(fetch()).body)
+  end)
+
+  it("reset_peer resets, limit_data closes: neither waits for the other side to end", function()
+    must(client:toxic("web", { name = "r", type = "reset_peer", stream = "upstream",
+      attributes = { timeout = 100 } }))
+    assert.matches("reset by peer", tostring(select(2, fetch "x")))
+    must(client:remove_toxic("web", "r"))
+    must(client:toxic("web", { name = "l", type = "limit_data", attributes = { bytes = 20 } }))
+    local answer, failure = fetch("x", "keep-alive")
+    assert.is_true(answer ~= nil or failure.name == "CONNECTION_LOST", tostring(failure))
+    assert.not_matches("reset by peer", tostring(failure))
   end)
 
   it("a sliced stream is the same stream", function()

@@ -9,12 +9,14 @@
 #include <math.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "evidence/history.h"
 #include "flow/load/flow.h"
 #include "flow/load/plan.h"
 #include "flow/load/text.h"
@@ -245,6 +247,16 @@ static int64_t percentile(flow_load *l, flow_load_hdr which, double p)
     return v;
 }
 
+static int64_t recorded(flow_load *l, flow_load_hdr which)
+{
+    struct hdr_histogram *h;
+    hdr_init(1, 3600000000000, 3, &h);
+    flow_hdr_add_to(flow_load_hdr_of(l, which), h);
+    int64_t n = h->total_count;
+    hdr_close(h);
+    return n;
+}
+
 static void every_request_is_answered_once(void **state)
 {
     server *s = *state;
@@ -292,6 +304,22 @@ static void a_stall_shows_in_all_that_it_held_up(void **state)
     flow_load_close(l);
 }
 
+/* All others are due while the first is being answered. */
+static void a_slow_server_does_not_slow_the_schedule(void **state)
+{
+    server *s = *state;
+    atomic_store(&s->stall_at, 1);
+    atomic_store(&s->stall_ms, 300);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
+    o.in_flight = 200;
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
+    assert_int_equal(st.ok, 200);
+    assert_true(st.most_in_flight >= 100);
+    flow_load_close(l);
+}
+
 static void what_waits_too_long_is_dropped(void **state)
 {
     server *s = *state;
@@ -307,6 +335,8 @@ static void what_waits_too_long_is_dropped(void **state)
     assert_true(st.failed > 0); /* a GET that timed out did nothing */
     assert_int_equal(st.unknown, 0);
     assert_int_equal(st.ok + st.failed + st.dropped, 200);
+    assert_int_equal(recorded(l, LOAD_LATENCY), 200);
+    assert_int_equal(recorded(l, LOAD_SERVICE), 200 - st.dropped);
     flow_load_close(l);
 }
 
@@ -326,6 +356,41 @@ static void a_silent_server_leaves_the_outcome_of_a_post_unknown(void **state)
     assert_string_equal(row.error, "no reply in time");
     flow_load_row_free(&row);
     flow_load_close(l);
+}
+
+static int lines_with(const char *path, const char *text)
+{
+    char line[512];
+    int n = 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        n += strstr(line, text) != NULL;
+    fclose(file);
+    return n;
+}
+
+static void a_history_knows_what_is_unknown(void **state)
+{
+    server *s = *state;
+    char path[] = "/tmp/rlab-load-XXXXXX";
+    close(mkstemp(path));
+    unlink(path);
+    flow_load_shape shapes[] = {{.path = "/missing", .body = "{}"},
+                                {.path = "/", .method = "PUT", .body = ""},
+                                {.path = "/"}};
+    flow_load_opts o = opts_of(s, shapes);
+    o.nshapes = 3;
+    o.count = 30;
+    assert_null(history_open(path, 0, &o.history));
+    flow_load_close(run_to_end(&o));
+    assert_null(history_close(o.history));
+    history_drop(o.history);
+    assert_int_equal(lines_with(path, "\"type\":\"invoke\""), 30);
+    assert_int_equal(lines_with(path, "\"type\":\"fail\""), 10);
+    assert_int_equal(lines_with(path, "\"type\":\"info\""), 10);
+    assert_int_equal(lines_with(path, "\"type\":\"ok\""), 10);
+    unlink(path);
 }
 
 static void statuses_decide(void **state)
@@ -452,9 +517,11 @@ int main(void)
         cmocka_unit_test(only_this_machine),
         cmocka_unit_test_setup_teardown(every_request_is_answered_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stall_shows_in_all_that_it_held_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slow_server_does_not_slow_the_schedule, setup, teardown),
         cmocka_unit_test_setup_teardown(what_waits_too_long_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_silent_server_leaves_the_outcome_of_a_post_unknown, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_history_knows_what_is_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(statuses_decide, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_are_connected_before_they_are_released, setup,
                                         teardown),

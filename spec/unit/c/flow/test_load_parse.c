@@ -84,6 +84,34 @@ static void replies_are_read(void **state)
     }
 }
 
+static bool reusable_after(const char *text)
+{
+    rl_buf in = {0};
+    load_parse p = {0};
+    load_parse_begin(&p, false);
+    buf_add(&in, text, strlen(text));
+    assert_int_equal(load_parse_feed(&p, &in, false), PARSE_DONE);
+    buf_free(&in);
+    buf_free(&p.body);
+    return p.reusable;
+}
+
+/* The next request of that connection would be answered by what is left of this one. */
+static void who_says_more_is_not_asked_again(void **state)
+{
+    (void)state;
+    static const char whole[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    static const char more[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200";
+    static const char chunks[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    static const char closing[] =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    assert_true(reusable_after(whole));
+    assert_true(reusable_after(chunks));
+    assert_false(reusable_after(more));
+    assert_false(reusable_after(closing));
+}
+
 static void add_times(rl_buf *in, const char *text, int times)
 {
     for (int i = 0; i < times; i++)
@@ -154,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_are_read),
+        cmocka_unit_test(who_says_more_is_not_asked_again),
         cmocka_unit_test(many_small_chunks_need_no_stack),
         cmocka_unit_test(replies_have_their_limits),
     };
