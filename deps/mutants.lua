@@ -3,9 +3,11 @@
 --
 -- Words: --one ID (or the beginning of ids), --group FILE (of spec/mutants), --only live | still | waiting,
 -- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
--- --needs-stack (its status says whether a judge needs servers), --tap. --worker I --taken DIR: one of many
--- beside each other, with a copy and a stack of its own: what it took is a folder in DIR, its score a file;
--- --sum --taken DIR: the score of all of them together.
+-- --needs-stack (its status says whether a judge needs servers), --tap.
+-- --worker I --workers N --taken DIR: one of many beside each other, with a copy and a stack of its own: what
+-- it took is a folder in DIR, its score a file. Whose answer was that the machine is too busy is asked
+-- again when the others have ended: a file done.I says that the I-th has, over.I that what it kept for then is
+-- over, too. --sum --taken DIR: the score of all of them together.
 --
 -- A file of spec/mutants returns a list of
 --   { id = "relay-marks-refused", mechanism = "what is marked was acknowledged", file = "engine/...",
@@ -199,6 +201,13 @@ local function run_spec(m)
   return { code = code, names = red, said = ("status %d, %s"):format(code, red[1] or text:sub(-120)) }
 end
 
+local function any(list, f)
+  for _, one in ipairs(list) do
+    if f(one) then return true end
+  end
+  return false
+end
+
 local function ask_once(m)
   local began = uptime()
   local heard = (m.run and run_experiment or run_spec)(m)
@@ -208,21 +217,18 @@ end
 
 local busy = { "for a processor", "too busy", "stood still" }
 
--- Where the machine was too busy for an answer there was none: once more.
-local function ask(m)
-  local heard = ask_once(m)
-  local function says(words) return heard.reasons and heard.reasons:find(words, 1, true) end
-  for _, words in ipairs(heard.code == 3 and busy or {}) do
-    if says(words) then return ask_once(m) end
-  end
-  return heard
+-- Where the machine was too busy for an answer there was none.
+local function too_busy(heard)
+  return heard.code == 3 and any(busy, function(words) return heard.reasons:find(words, 1, true) end)
 end
 
-local function any(list, f)
-  for _, one in ipairs(list) do
-    if f(one) then return true end
-  end
-  return false
+local beside = false -- others are at work on the same processors
+
+-- Once more, at once or when nobody is beside it.
+local function ask(m)
+  local heard = ask_once(m)
+  heard.busy = too_busy(heard)
+  return heard.busy and not beside and ask_once(m) or heard
 end
 
 local function is_caught(m, heard)
@@ -252,6 +258,7 @@ local function whole_time(m)
     local ok, why = build(m)
     if not ok then error("the copy does not compile: " .. why, 0) end
     local heard = ask(m)
+    if heard.busy then return { busy = true, said = heard.said } end
     if heard.code == 3 then heard = ask(m) end
     whole[key] = { seconds = heard.seconds, green = heard.code == 0, said = heard.said }
   end
@@ -260,7 +267,10 @@ end
 
 -- What the whole one takes is asked again where it looks too long: a machine is busy by the minute.
 local function is_late(m, seconds)
-  local function over() return seconds > FACTOR * whole_time(m).seconds + SLACK end
+  local function over()
+    local calm = whole_time(m)
+    return not calm.busy and seconds > FACTOR * calm.seconds + SLACK
+  end
   if not over() then return false end
   whole[key_of(m)] = nil
   return over()
@@ -268,6 +278,7 @@ end
 
 local function try(m, compared)
   local calm = compared and whole_time(m)
+  if calm and calm.busy then return { word = "busy", said = calm.said } end
   if calm and not calm.green then return { word = "BROKEN", said = "red without it: " .. calm.said } end
   local undo, why = apply(m)
   if not undo then return { word = "BROKEN", said = why } end
@@ -279,7 +290,8 @@ local function try(m, compared)
   local heard = ask(m)
   undo()
   if not is_caught(m, heard) then
-    return { word = "MISSED", said = ("due %s; %s"):format(due(m), heard.said) }
+    local word = beside and heard.busy and "busy" or "MISSED"
+    return { word = word, said = ("due %s; %s"):format(due(m), heard.said) }
   end
   if not (calm and m.run and is_late(m, heard.seconds)) then return { word = "caught", said = due(m) } end
   return { word = "late", late = true,
@@ -347,18 +359,46 @@ local function say_score(words, score, n)
   return caught == all and unasked == 0
 end
 
+-- Tries them and adds to the score -> those for which the machine was too busy.
+local function go_through(group, words, score, n)
+  local later = {}
+  for _, one in ipairs(group) do
+    local m, began = one.mutant, uptime()
+    local outcome = m.waits and { word = "waits", said = "for " .. m.waits } or try(m, not words.draw)
+    if outcome.word == "busy" then later[#later + 1] = one end
+    score[outcome.word] = (score[outcome.word] or 0) + 1
+    show(words, m, one.i, n, outcome, uptime() - began)
+  end
+  return later
+end
+
+local function exists(path)
+  local file = io.open(path)
+  return file ~= nil and file:close()
+end
+
+-- Until all have done what they could beside one another, and those before this one what they kept.
+local function wait_for_the_others(words)
+  write(("%s/done.%d"):format(words.taken, words.worker), "")
+  for i = 1, words.workers do
+    local file = ("%s/%s.%d"):format(words.taken, i < words.worker and "over" or "done", i)
+    while not exists(file) do shell "sleep 1" end
+  end
+end
+
 local function go(list, words)
-  local score = score_of()
+  local score, later = score_of(), {}
+  beside = (words.workers or 1) > 1
   if words.tap then print("1.." .. #list) end
   for n, group in ipairs(by_judge(list)) do
-    for _, one in ipairs(is_mine(words, n) and group or {}) do
-      local m, began = one.mutant, uptime()
-      local outcome = m.waits and { word = "waits", said = "for " .. m.waits } or try(m, not words.draw)
-      score[outcome.word] = score[outcome.word] + 1
-      show(words, m, one.i, #list, outcome, uptime() - began)
-    end
+    local kept_back = go_through(is_mine(words, n) and group or {}, words, score, #list)
+    table.move(kept_back, 1, #kept_back, #later + 1, later)
     if words.taken then keep_score(words, score) end
   end
+  if beside then wait_for_the_others(words) end
+  beside = false
+  go_through(later, words, score, #list)
+  if words.taken then keep_score(words, score) end
   return words.taken ~= nil or say_score(words, score, #list)
 end
 
@@ -375,7 +415,7 @@ end
 -- ---- the command line ----
 
 local flags = { list = true, tap = true, sum = true, ["needs-stack"] = true }
-local numbers = { draw = true, seed = true, worker = true }
+local numbers = { draw = true, seed = true, worker = true, workers = true }
 
 local function words_of(args)
   local words, i = {}, 1

@@ -183,7 +183,8 @@ mutants_beside() { # JOBS WORDS...
       mkdir "$scratch"
       trap stop_live EXIT
       trap 'exit 130' INT TERM HUP
-      stack_for "$@" && lua5.4 deps/mutants.lua --worker "$i" --taken "$taken" "$@"
+      stack_for "$@" && lua5.4 deps/mutants.lua --worker "$i" --workers "$jobs" --taken "$taken" "$@"
+      touch "$taken/done.$i" "$taken/over.$i" # also of one that was cut off: the others wait for it
     ) &
   done
   set +m

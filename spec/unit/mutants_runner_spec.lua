@@ -58,6 +58,38 @@ local function interrupted(dir, judge, compiler, words)
     code = fs.read(dir .. "/code.txt") }
 end
 
+-- Has no answer while the other worker is at it.
+local BUSY = [[#!/bin/sh
+if [ ! -e "$PROJECT/taken/done.2" ]; then
+  echo '{"arms":[{"reason":"but mysql waited 1.5 s for a processor"}],"checks":[]}'
+  exit 3
+fi
+if grep -q good code.txt; then echo '{"arms":[],"checks":[]}'; exit 0; fi
+echo '{"arms":[],"checks":[{"name":"c","as_expected":false,"outcome":"violated"}]}'
+exit 1
+]]
+
+describe("mutants, for which the machine was too busy", function()
+  local dir
+  before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
+  after_each(function() assert(fs.remove(dir)) end)
+
+  it("are asked again when nobody is beside them any more", function()
+    make_project(dir, BUSY, "#!/bin/sh\n")
+    assert(fs.mkdir(dir .. "/taken"))
+    local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+      cmd = { "lua5.4", RUNNER, "--worker", "1", "--workers", "2", "--taken", "taken" } })
+    assert(task.wait_until(function() return fs.exists(dir .. "/taken/done.1") end,
+      { at_most = "30s", every = "10ms" }))
+    assert(fs.write(dir .. "/taken/done.2", ""))
+    assert.are.same({ code = 0 }, runner:wait "30s")
+    local said = runner:output()
+    assert.matches("busy +one.*caught +one", said)
+    assert.are.equal("1 0 0 0 0", fs.read(dir .. "/taken/score.1"))
+    assert.is_false(fs.exists(dir .. "/taken/over.1")) -- whoever started it says so
+  end)
+end)
+
 describe("mutants, interrupted", function()
   local dir
   before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
