@@ -5,8 +5,8 @@
 -- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
 -- --needs-stack (its status says whether a judge needs servers), --tap.
 -- --worker I --workers N --taken DIR: one of many beside each other, with a copy and a stack of its own: what
--- it took is a folder in DIR, its score a file. Whose answer was that the machine is too busy is asked
--- again when the others have ended: a file done.I says that the I-th has, over.I that what it kept for then is
+-- it took is a folder in DIR, its score a file. Whose answer was that the machine is too busy is asked again
+-- when the others have ended: a file done.I says that the I-th has, over.I that what it kept for then is
 -- over, too. --sum --taken DIR: the score of all of them together.
 --
 -- A file of spec/mutants returns a list of

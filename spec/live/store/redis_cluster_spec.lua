@@ -32,15 +32,7 @@ describe("a client of a Redis Cluster", function()
     local c <close> = client()
     local count = 0
     for _, key in ipairs(spread "spec:k:%d") do assert(c:call("SET", key, 1)) end
-    local function replicas_told() -- each node lists a replica when it has heard that it got something
-      for _, node in ipairs(view.nodes) do
-        for _, range in ipairs(assert(node.conn:call("CLUSTER", "SLOTS"))) do
-          if not range[4] then return false end
-        end
-      end
-      return true
-    end
-    assert(task.wait_until(replicas_told, { at_most = "10s" }))
+    assert(task.wait_until(function() return view:lists_replicas() end, { at_most = "10s" }))
     for _, range in ipairs(assert(c:slots())) do
       count = count + range.last - range.first + 1
       assert.are.equal(view:owner(range.first).address, range.primary)
