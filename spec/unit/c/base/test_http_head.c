@@ -116,6 +116,8 @@ static void bodies_are_json(void **state)
                                          "text/plain",
                                          "text/plain; application/json",
                                          "application/jsonp",
+                                         "application/x-www-form-urlencoded",
+                                         "application/octet-stream",
                                          "application/+jso"};
     for (size_t i = 0; i < sizeof json / sizeof *json; i++) {
         head.content_type = json[i];
