@@ -93,4 +93,49 @@ return {
     before = [["OOM READONLY MISCONF NOAUTH NOPERM MOVED"]],
     after = [["READONLY MISCONF NOAUTH NOPERM MOVED"]],
     unit = "test_base", it = "what_an_error_means_is_in_one_table" },
+
+  -- ---- clients ----
+
+  { id = "kafka-position-behind-the-end", mechanism = "the end of a partition is a position, not a record",
+    file = "engine/kafka/consumer.c",
+    before = "int64_t next = msg->offset + (msg->err ? 0 : 1);",
+    after = "int64_t next = msg->offset + 1;",
+    spec = "spec/unit/bind/kafka_consumer_spec.lua", it = "stores and commits positions, also of EOF" },
+  { id = "kafka-end-is-certain", mechanism = "who lost a connection while a transaction ended does not know",
+    file = "engine/kafka/txn.c",
+    before = "    if (kafka_producer_lost(producer) != lost)",
+    after = "    if (kafka_producer_lost(producer) < lost)",
+    spec = "spec/live/lab/proxy_spec.lua", it = "kafka.transactional replaces a producer" },
+  { id = "kafka-lost-connections-uncounted", mechanism = "a connection that goes is counted",
+    file = "engine/kafka/losses.c",
+    before = "    atomic_fetch_add(&losses->lost, 1);", after = "    atomic_fetch_add(&losses->lost, 0);",
+    spec = "spec/live/lab/proxy_spec.lua", it = "kafka.transactional replaces a producer" },
+  { id = "kafka-failed-record-in-a-batch", mechanism = "one failed record fails its list",
+    file = "engine/bind/kafka/deliveries.c",
+    before = "slot->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;",
+    after = "slot->set->failed += report->code == RD_KAFKA_RESP_ERR__IN_PROGRESS;",
+    spec = "spec/live/store/kafka_spec.lua", it = "says that a topic does not exist" },
+  { id = "kafka-error-reply-with-code-0", mechanism = "an error reply of the proxy is an error",
+    file = "engine/fault/proto/kafka_fail.c",
+    before = [[
+    frame_put_i32(w, index);
+    frame_put_i16(w, (int16_t)failure.code);]],
+    after = [[
+    frame_put_i32(w, index);
+    frame_put_i16(w, (int16_t)(failure.code * 0));]],
+    spec = "spec/live/lab/proxy_spec.lua", it = "error answers in the broker's place" },
+  { id = "mysql-null-is-missing", mechanism = "NULL is a value of its own",
+    file = "engine/bind/mysql/values.c",
+    before = [[
+    case MY_NULL:
+        errs_push_null(L);]],
+    after = [[
+    case MY_NULL:
+        lua_pushnil(L);]],
+    spec = "spec/live/store/mysql_spec.lua", it = "keeps every type" },
+  { id = "redis-error-is-text", mechanism = "an error reply is an error, also within a pipeline",
+    file = "engine/bind/redis/values.c",
+    before = "        errs_push_table(L, redisc_reply_err(reply));",
+    after = "        lua_pushlstring(L, reply->str ? reply->str : \"\", reply->len);",
+    spec = "spec/live/store/redis_spec.lua", it = "runs a pipeline in order, errors" },
 }
