@@ -36,7 +36,7 @@ return {
   { id = "load-arrivals-in-step", mechanism = "Poisson arrivals have gaps of their own",
     file = "engine/flow/load/plan.c",
     before = "        p->offset += gap(p);", after = "        p->offset += 1 / p->rate;",
-    unit = "test_load", it = "poisson_arrivals_are_seeded_and_have_their_mean" },
+    unit = "test_load_parts", it = "poisson_arrivals_are_seeded_and_have_their_mean" },
   { id = "load-readers-drip-in", mechanism = "readers are connected before they are released",
     file = "engine/flow/load/http.c",
     before = [[
@@ -96,7 +96,7 @@ return {
   { id = "load-of-any-machine", mechanism = "a load is for this machine only",
     file = "engine/flow/load/target.c",
     before = "memcmp(host, \"127.\", 4) == 0 &&", after = "",
-    unit = "test_load", it = "only_this_machine" },
+    unit = "test_load_parts", it = "only_this_machine" },
 
   -- ---- toxics ----
 

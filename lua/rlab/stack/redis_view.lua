@@ -55,9 +55,9 @@ function View:ranges()
   changing "no node is a primary"
 end
 
--- lists_replicas() -> whether each node names a replica of every slot. A node leaves one out as long as it has
---   not heard how far that one is, which may be a second after the first write (isReplicaAvailable in Redis'
---   cluster.c): whoever asks for the map until then reads from primaries only.
+-- lists_replicas() -> whether each node names a replica of every slot. A node leaves one out as long as it
+--   has not heard how far that one is, which may be a second after the first write (isReplicaAvailable in
+--   Redis' cluster.c): whoever asks for the map until then reads from primaries only.
 function View:lists_replicas()
   for _, node in ipairs(self.nodes) do
     for _, range in ipairs(must(node.conn:call("CLUSTER", "SLOTS"))) do

@@ -241,11 +241,11 @@ describe("the proxy", function()
   it("what a toxic holds goes on when it is removed", function()
     must(client:toxic("web", { name = "thin", type = "bandwidth", attributes = { rate = 1 } }))
     local text = ("x"):rep(150000)
-    local asked = task.spawn(function() return fetch(text) end)
+    local fetching = task.spawn(function() return fetch(text) end)
     assert.is_true(task.wait_until(function() return must(client:proxy "web").bytes_down > 0 end,
       { at_most = "20s", every = "10ms" }))
     must(client:remove_toxic("web", "thin"))
-    assert.equal(text, must(asked:join()).body)
+    assert.equal(text, must(fetching:join()).body)
   end)
 
   it("timeout swallows, reset_peer and limit_data break", function()
