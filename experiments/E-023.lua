@@ -25,7 +25,7 @@ local function writes(when, at_least, at_most)
 end
 
 -- Arms of a name have their outages at the same time.
-local AGAIN = "Redis again, or Kafka"
+local AGAIN, CROWD = "Redis, once more", "Redis, for a crowd; or Kafka"
 
 local function careful(more) return tables.merged(CAREFUL, more) end
 
@@ -118,12 +118,12 @@ return experiment {
       without = "Redis", query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
       counted = true, judged = WITHOUT_REDIS },
     observe "no-shedding" { says = "300 reads a second, each miss a load, two of them at once: with how \z
-      much less load does it recover?", without = AGAIN, query = crowd.QUERY, counted = true,
+      much less load does it recover?", without = CROWD, query = crowd.QUERY, counted = true,
       crowd = true, judged = {} },
-    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = AGAIN,
+    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = CROWD,
       command = { mode = "direct-before-commit" }, fails = "kafka_away",
       judged = { writes("kafka_away", 95, 10) } },
-    right "outbox" { says = "the event is a row of the command's transaction", without = AGAIN,
+    right "outbox" { says = "the event is a row of the command's transaction", without = CROWD,
       command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
     wrong "one-pool" { says = "reads and writes share the connections to MySQL, without a deadline",
       without = "MySQL", command = { deadline = "60s", pool_wait = "60s" }, one_service = true,

@@ -231,7 +231,7 @@ end
 
 -- Forty readers at once of accounts that nobody has read.
 local function burst(at)
-  if not at.log or at.settings.crowd then return nil end
+  if not at.log then return nil end
   local list = {}
   for id = BURST[1], BURST[2] do list[#list + 1] = { path = "/accounts/" .. id } end
   return function()
@@ -242,8 +242,7 @@ end
 
 local storms = {}
 
--- Redis stands still; then it is killed and comes back empty. after: seconds that are watched from then on;
--- a crowd watches until it is small enough
+-- Redis stands still; then it is killed and comes back empty. after: seconds that are watched from then on
 local function redis_storm(at, after)
   note_breaker(at, "quiet")
   local what = frozen(at.lab, must(at.lab.stack:server "redis"))
@@ -253,7 +252,6 @@ local function redis_storm(at, after)
   task.sleep(GAP)
   redis_gone(at, at.lab:together(function() return kill_redis(at.lab) end), OUTAGE)
   note_breaker(at, "redis_killed")
-  if at.settings.crowd then return at.reads:shed() end
   local ends = at.back + math.floor((after + GAP) * 1e9)
   at.windows.recovery = { from = at.windows.redis_killed.to, to = ends }
   at.windows.back = { from = at.back + math.floor(GAP * 1e9), to = ends }
@@ -262,6 +260,9 @@ local function redis_storm(at, after)
 end
 
 function storms.Redis(at) redis_storm(at, M.RAMP * 2 / 3) end
+
+-- The same for arms that are not asked how they recover: two cores do not carry all of them at once.
+storms["Redis, once more"] = function(at) redis_storm(at, 1) end
 
 
 -- MySQL stands still; before it goes on Redis is killed.
@@ -290,10 +291,14 @@ local function kafka_storm(at)
   task.sleep(GAP)
 end
 
--- For arms that are not asked how fast they recover, and those that do not need Redis: two cores do not carry
--- all of them at once.
-storms["Redis again, or Kafka"] = function(at)
-  if at.query then redis_storm(at, 1) else kafka_storm(at) end
+-- Redis is killed and comes back empty, for a crowd that is asked nothing else.
+local function crowd_storm(at)
+  redis_gone(at, kill_redis(at.lab), OUTAGE)
+  at.reads:shed()
+end
+
+storms["Redis, for a crowd; or Kafka"] = function(at)
+  if at.query then crowd_storm(at) else kafka_storm(at) end
 end
 
 -- storm(at): all is well; then the outages that the arm's settings name
