@@ -244,7 +244,6 @@ static void a_history_knows_what_is_unknown(void **state)
     assert_null(history_open(path, 0, &o.history));
     flow_load_close(run_to_end(&o));
     assert_null(history_close(o.history));
-    history_drop(o.history);
     assert_int_equal(lines_with(path, "\"type\":\"invoke\""), 30);
     assert_int_equal(lines_with(path, "\"type\":\"fail\""), 10);
     assert_int_equal(lines_with(path, "\"type\":\"info\""), 10);
