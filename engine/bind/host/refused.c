@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "term/tty.h"
 
 /* PROBE: more than a thread's stack, which is what libraries ask for at once. */
 enum { EXIT_OUTPUT = 74, PROBE = 16 << 20 };
@@ -15,9 +16,11 @@ enum { EXIT_OUTPUT = 74, PROBE = 16 << 20 };
  * aborts is left as it is: then there is memory. */
 static void on_abort(int signum)
 {
-    (void)signum;
+    tty_restore();
     if (mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
         mem_out();
+    signal(signum, SIG_DFL);
+    raise(signum); /* it may have come from outside, and would be lost */
 }
 
 void refused_memory_watch(void)

@@ -2,7 +2,7 @@
  *
  * Offers: refused_memory_watch, after which a library that gives up for want of memory ends rlab as
  * mem_out does; refused_output, the code of a program that could not say all that it said.
- * Uses: base/buf. Thread: the main thread. */
+ * Uses: base/buf, term/tty. Thread: the main thread. */
 #ifndef RL_BIND_HOST_REFUSED_H
 #define RL_BIND_HOST_REFUSED_H
 
