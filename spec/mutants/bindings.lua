@@ -114,7 +114,7 @@ return {
     file = "engine/bind/kafka/deliveries.c",
     before = "slot->set->failed += report->code != RD_KAFKA_RESP_ERR_NO_ERROR;",
     after = "slot->set->failed += report->code == RD_KAFKA_RESP_ERR__IN_PROGRESS;",
-    spec = "spec/live/store/kafka_spec.lua", it = "says that a topic does not exist" },
+    spec = "spec/unit/bind/kafka_spec.lua", it = "submits in order and tells each fate" },
   { id = "kafka-error-reply-with-code-0", mechanism = "an error reply of the proxy is an error",
     file = "engine/fault/proto/kafka_fail.c",
     before = [[
@@ -123,7 +123,7 @@ return {
     after = [[
     frame_put_i32(w, index);
     frame_put_i16(w, (int16_t)(failure.code * 0));]],
-    spec = "spec/live/lab/proxy_spec.lua", it = "error answers in the broker's place" },
+    unit = "test_proxy_proto", it = "test_an_error_reply_waits_for_its_turn" },
   { id = "mysql-null-is-missing", mechanism = "NULL is a value of its own",
     file = "engine/bind/mysql/values.c",
     before = [[

@@ -92,7 +92,7 @@ return {
     file = "engine/flow/load/kafka.c",
     before = "bool gone = rd_kafka_message_status(msg) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED;",
     after = "bool gone = msg->err != 0;",
-    spec = "spec/live/service/load_spec.lua", it = "says what it does not know when it is closed" },
+    spec = "spec/live/service/load_spec.lua", it = "does not know of what was sent and not answered" },
   { id = "load-of-any-machine", mechanism = "a load is for this machine only",
     file = "engine/flow/load/target.c",
     before = "memcmp(host, \"127.\", 4) == 0 &&", after = "",

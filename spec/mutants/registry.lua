@@ -49,7 +49,7 @@ return {
             while (schemas->asking)
                 pthread_cond_wait(&schemas->change, &schemas->lock);
             ask(schemas, id);]],
-    unit = "test_schemas", it = "one_asks_for_all" },
+    unit = "test_schemas", it = "one_asks_for_all", slow = true },
   { id = "registry-takes-any-first-byte", mechanism = "a record with an id begins with a zero",
     file = "engine/registry/schemas.c",
     before = "    if (b[0] != 0)",

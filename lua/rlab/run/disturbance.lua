@@ -64,6 +64,19 @@ local function explanation(rows, check)
   return enough and worst or nil
 end
 
+-- Of each row what lies within the window; what one lost is taken to be spread evenly over its row.
+local function within(rows, window)
+  local inside = {}
+  for _, row in ipairs(rows or {}) do
+    local from, to = math.max(row.from, window.from), math.min(row["until"], window.to)
+    local length = row["until"] - row.from
+    local lost = row.seconds * (length > 0 and (to - from) / length or 1)
+    inside[#inside + 1] = from <= to and { what = row.what, kind = row.kind, from = from, ["until"] = to,
+      seconds = lost, longest = row.longest and math.min(row.longest, lost) } or nil
+  end
+  return inside
+end
+
 -- The rows of an arm and of the setup that it shares.
 local function rows_of(seen, shared)
   local rows = {}
@@ -75,11 +88,14 @@ end
 
 -- judge(checks, seen, shared): a check that is not as expected, in an arm with a disturbance that can explain
 --   it, becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time,
---   over_s: how far beyond it; seen, shared: what the arm and its setup saw, with their `disturbances`.
+--   over_s: how far beyond it; window {from, to}, in seconds of the arm: all that the check depends on
+--   happened then, and nothing else explains it. seen, shared: what the arm and its setup saw, with their
+--   `disturbances`.
 function M.judge(checks, seen, shared)
   for _, check in ipairs(checks) do
-    local row = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
-      and explanation(rows_of(seen, shared), check)
+    local open = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
+    local row = open and explanation(check.window and within(seen.disturbances, check.window)
+      or rows_of(seen, shared), check)
     if row then
       check.reason = ("%s: %s; but %s"):format(check.name, check.sentence, M.says(row))
       check.outcome, check.sentence = "inconclusive", check.sentence .. "; but " .. M.says(row)

@@ -5,6 +5,8 @@ local history = require "rlab.history"
 local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
+local proxy = require "rlab.proxy"
+local task = require "rlab.task"
 
 local brokers = os.getenv "RLAB_TEST_BROKERS"
 
@@ -64,7 +66,7 @@ describe("flow.load on Kafka", function()
       auto_offset_reset = "earliest" })
     must(consumer:subscribe { topic })
     local seen = 0
-    must(require("rlab.task").wait_until(function()
+    must(task.wait_until(function()
       for record in must(consumer:poll(500, "200ms")):each() do
         assert.is_true(ids[record:header "event-id"])
         seen = seen + 1
@@ -80,13 +82,33 @@ describe("flow.load on Kafka", function()
     local load = must(flow_load.open {
       kafka = { brokers = brokers, linger_ms = 60000, message_timeout_ms = 300000 },
       request = record_of(topic), rate = "2000/s", duration = "60s", history = log })
-    must(require("rlab.task").wait_until(function() return load:stats().started > 100 end,
+    must(task.wait_until(function() return load:stats().started > 100 end,
       { at_most = "60s" }))
     load:close()
     log:close()
     local kinds = {}
     for _, op in ipairs(lines_of(path)) do kinds[op.type] = (kinds[op.type] or 0) + 1 end
     assert.equal(kinds.invoke, (kinds.ok or 0) + (kinds.fail or 0) + (kinds.info or 0))
+    os.remove(path)
+  end)
+
+  it("does not know of what was sent and not answered when it is closed", function()
+    local stack <close> = must(require("rlab.stack").open { needs = { "kafka", "proxy" }, start = true })
+    local client = must(proxy.connect(stack.proxy.url))
+    local rule = must(client:add_rule { owner = topic, topic = topic, api = "Produce",
+      action = "black-hole" }).id
+    local path = os.tmpname()
+    local log = must(history.open(path))
+    local load = must(flow_load.open { kafka = { brokers = stack.proxy.brokers, linger_ms = 0,
+      message_timeout_ms = 300000, socket_timeout_ms = 60000 }, request = record_of(topic), rate = "100/s",
+      duration = "60s", history = log })
+    must(task.wait_until(function() return must(client:rule(rule)).fired > 0 end, { at_most = "60s" }))
+    load:close()
+    log:close()
+    client:sweep(topic)
+    local unknown = 0
+    for _, op in ipairs(lines_of(path)) do unknown = unknown + (op.type == "info" and 1 or 0) end
+    assert.is_true(unknown > 0)
     os.remove(path)
   end)
 

@@ -72,6 +72,16 @@ describe("a check that is not as expected", function()
     assert.are.equal("violated", (judged({ limit_s = 0.3, over_s = 1.1 }, table.unpack(rows))))
   end)
 
+  it("that depends on a window is explained by what was lost in it, and by nothing else", function()
+    local window = { from = 4.1, to = 5.1 } -- a row here begins at 3.1
+    assert.are.equal("violated", (judged({ window = window }, row("stopped", 1))))
+    assert.are.equal("inconclusive", (judged({ window = window }, row("stopped", 5))))
+    local late = { window = window, limit_s = 1, over_s = 1 }
+    assert.are.equal("violated", (judged(late, waited(2, 5)))) -- 0.4 s of them in the window
+    assert.are.equal("inconclusive", (judged(late, waited(3, 5))))
+    assert.are.equal("violated", (judged({ window = { from = 9, to = 10 } }, row("gone", 0))))
+  end)
+
   it("is the only one that changes", function()
     assert.are.equal("violated", (judged({ as_expected = true, expects = "violated" }, row("gone", 1))))
     assert.are.equal("holds", (judged({ outcome = "holds", as_expected = true }, row("gone", 1))))

@@ -17,12 +17,20 @@ function M.amplification(lab, seen, arm)
   lab.check.bound(asked):expect "holds"
 end
 
+-- Half of the reads are late only where half of the outage was lost.
+local function of_half(check, window)
+  local seconds = window.to - window.from
+  check.window, check.limit_s, check.over_s = window, seconds, seconds
+  return check
+end
+
 local function left_alone(lab, seen, limits, when)
   local f = seen.reads[when]
-  return lab.check.bound { name = when == "redis_frozen" and "left-alone" or "left-alone, Redis killed",
-    value = f.p50, at_most = limits.redis / 2, unit = "ms", why = "half of its timeout",
+  local check = lab.check.bound { value = f.p50, at_most = limits.redis / 2, unit = "ms",
+    name = when == "redis_frozen" and "left-alone" or "left-alone, Redis killed", why = "half of its timeout",
     what = ("half of the reads do not wait for a %s Redis: p50"):format(when == "redis_frozen" and "frozen"
       or "dead"), control = { what = "reads answered", seen = f.answered } }
+  return of_half(check, seen.windows[when])
 end
 
 -- Answers without Redis are marked as what they are, and in time; a burst does not get through to MySQL.
@@ -83,12 +91,15 @@ end
 
 function M.frozen_mysql(lab, seen, limits)
   local f, w = seen.reads.mysql_frozen, seen.writes.mysql_frozen
-  lab.check.bound { name = "marked-stale", value = f.oldest_cached, at_most = 2 * limits.soft, unit = "ms",
-    what = "the oldest answer that is not marked is", why = "twice the soft TTL",
+  local window = seen.windows.mysql_frozen
+  local old = lab.check.bound { name = "marked-stale", value = f.oldest_cached, at_most = 2 * limits.soft,
+    unit = "ms", what = "the oldest answer that is not marked is", why = "twice the soft TTL",
     control = { what = "reads answered", seen = f.answered } }:expect "holds"
+  old.window = window
   local all = lab.check.bound { name = "none-hangs", value = 100 * (f.answered + f.refused) / f.scheduled,
     at_least = 100, unit = "%", what = "reads answered or refused:" }:expect "holds"
   all.limit_s, all.over_s = limits.refused / 1000, outcomes.PATIENCE - limits.refused / 1000
+  all.window = window
   lab.check.bound { name = "refused", value = 100 * w.refused / w.scheduled, at_least = 90, unit = "%",
     what = "writes refused:", control = { what = "writes of the schedule", seen = w.scheduled } }
     :expect "holds"

@@ -313,10 +313,16 @@ end
 
 -- ---- what was seen ----
 
--- ended(at) -> seen {reads, writes = figures by window, acked = ids of the writes that were answered with
---   success, burst, selects}: the schedule ends and nothing is under way any more
+-- In seconds of the arm, until who came last in it has been answered or has gone.
+local function in_seconds(lab, window)
+  return { from = (window.from - lab.started_ns) / 1e9,
+    to = (window.to - lab.started_ns) / 1e9 + outcomes.PATIENCE }
+end
+
+-- ended(at) -> seen {windows, reads, writes = figures by window, acked = ids of the writes that were answered
+--   with success, burst, selects}: the schedule ends and nothing is under way any more
 function M.ended(at)
-  local seen = {}
+  local seen = { windows = {} }
   for name, handle in pairs { reads = at.reads, writes = at.writes } do
     local rows = handle:stop()
     seen[name] = {}
@@ -327,6 +333,7 @@ function M.ended(at)
   if at.burst then seen.burst = outcomes.burst(at.burst:finish "5s".rows) end
   if at.log and not at.settings.crowd then seen.selects = outcomes.selects(at.lab, at.log, at.windows) end
   seen.backlog, seen.breaker = at.backlog, at.breaker
+  for word, window in pairs(at.windows) do seen.windows[word] = in_seconds(at.lab, window) end
   return seen
 end
 
