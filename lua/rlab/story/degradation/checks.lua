@@ -92,8 +92,8 @@ end
 function M.frozen_mysql(lab, seen, limits)
   local f, w = seen.reads.mysql_frozen, seen.writes.mysql_frozen
   local window = seen.windows.mysql_frozen
-  lab.check.enough { name = "frozen-for", seen = window and window.to - window.from, at_least = 1.5, unit = "s",
-    what = "MySQL stood still for" }
+  lab.check.enough { name = "frozen-for", seen = window and window.to - window.from, at_least = 1.5,
+    unit = "s", what = "MySQL stood still for" }
   local old = lab.check.bound { name = "marked-stale", value = f.oldest_cached, at_most = 2 * limits.soft,
     unit = "ms", what = "the oldest answer that is not marked is", why = "twice the soft TTL",
     control = { what = "reads answered", seen = f.answered } }:expect "holds"
