@@ -306,4 +306,27 @@ return {
     before = "if neighbours.agrees_with_all(run.experiment, running) then",
     after = "if neighbours.agrees_with_all(run.experiment, {}) then",
     spec = "spec/unit/run/set_spec.lua", it = "runs nobody beside one that hurts" },
+
+  -- ---- windows and meetings ----
+
+  { id = "disturbance-of-any-time", mechanism = "a check is explained by what was lost in its window",
+    file = "lua/rlab/run/disturbance.lua",
+    before = [[explanation(check.window and within(seen.disturbances, check.window)
+      or rows_of(seen, shared), check)]],
+    after = "explanation(rows_of(seen, shared), check)",
+    spec = "spec/unit/run/disturbance_spec.lua", it = "that depends on a window" },
+  { id = "disturbance-lost-whole", mechanism = "of a long wait counts what lies in the window",
+    file = "lua/rlab/run/disturbance.lua",
+    before = "local lost = row.seconds * (length > 0 and (to - from) / length or 1)",
+    after = "local lost = row.seconds * (length > 0 and 1 or 1)",
+    spec = "spec/unit/run/disturbance_spec.lua", it = "that depends on a window" },
+  { id = "company-waits-for-who-left", mechanism = "an arm that left the meetings is not waited for",
+    file = "lua/rlab/lab/init.lua",
+    before = "if self.company then self.company:leave(self) end",
+    after = "if not self.company then self.company:leave(self) end",
+    spec = "spec/unit/run/company_spec.lua", it = "do not wait for one that has left" },
+  { id = "company-left-twice", mechanism = "who left and ends later is one arm less, not two",
+    file = "lua/rlab/run/company.lua",
+    before = "if self.left[lab] then return end", after = "",
+    spec = "spec/unit/run/company_spec.lua", it = "do not wait for one that has left" },
 }
