@@ -100,16 +100,6 @@ return {
 
   -- ---- toxics ----
 
-  { id = "toxic-latency-is-none", mechanism = "latency holds back",
-    file = "engine/fault/proxy/toxic.c",
-    before = "chunk->eof || ms <= 0 ? chunk->at : chunk->at + ms * MS);",
-    after = "chunk->eof || ms <= 0 ? chunk->at : chunk->at + ms);",
-    spec = "spec/unit/service/proxy_spec.lua", it = "latency holds an answer back" },
-  { id = "toxic-bandwidth-of-bits", mechanism = "bandwidth is in kilobytes a second",
-    file = "engine/fault/proxy/toxic.c",
-    before = "int64_t rate = stage->toxic->value[0] * 1000;",
-    after = "int64_t rate = stage->toxic->value[0] * 8000;",
-    spec = "spec/unit/service/proxy_spec.lua", it = "bandwidth lets so many" },
   { id = "toxic-timeout-lets-through", mechanism = "timeout swallows",
     file = "engine/fault/proxy/toxic.c",
     before = [[
@@ -130,11 +120,6 @@ return {
     file = "engine/fault/proxy/toxic.c",
     before = "        conn_reset(st->conn);", after = "        conn_cut(st->conn);",
     spec = "spec/unit/service/proxy_spec.lua", it = "reset_peer resets, limit_data closes" },
-  { id = "toxic-strikes-everybody", mechanism = "toxicity is a share",
-    file = "engine/fault/proxy/toxic.c",
-    before = "return rng_double(rng) < toxic->toxicity;",
-    after = "return toxic->toxicity > 0;",
-    spec = "spec/unit/service/proxy_spec.lua", it = "toxicity strikes the same" },
   { id = "toxic-goes-with-what-it-held", mechanism = "a toxic that goes lets its chunks go",
     file = "engine/fault/proxy/toxic.c",
     before = "    stage->due = 0;\n    stage_tick(st);",
