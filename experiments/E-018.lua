@@ -63,18 +63,24 @@ local function session_of(arm)
   return (arm.settings.session_timeout_ms or 2000) / 1000
 end
 
--- A member that had no processor loses its session, or is silent, by that: the checks' limits on time.
+-- A member that had no processor for most of its session (or interval) loses it by that, if it was since all
+-- were settled, or just before.
+local function of_a_member(check, seen, seconds)
+  check.limit_s, check.over_s = seconds, seconds
+  check.window = { from = seen.watched.from - seconds, to = seen.watched.to }
+end
+
 local function check_rebalances(lab, seen, arm)
   local wrong, control = arm.class == "wrong", #seen.deliveries
   local stays = lab.check.bound { name = "rebalances", value = seen.rebalances, at_most = 0,
     what = "rebalances once all were settled", control = control }
   stays:expect { wrong = "violated", right = "holds" }
-  stays.limit_s = session_of(arm)
+  of_a_member(stays, seen, session_of(arm))
   if wrong then
     local storm = lab.check.bound { name = "storm", value = seen.rebalances, at_least = STORM,
       what = "rebalances once all were settled" }
     storm:expect "holds"
-    storm.limit_s = session_of(arm)
+    of_a_member(storm, seen, session_of(arm))
   end
   if goes_round(arm) then
     lab.check.bound { name = "poll-interval-exceeded", value = seen.exceeded, at_least = LEAST_EXCEEDED,
@@ -83,7 +89,7 @@ local function check_rebalances(lab, seen, arm)
     local silent = lab.check.equals { name = "poll-interval-exceeded", got = seen.exceeded, want = 0,
       control = control, what = "times a member left for its silence" }
     silent:expect "holds"
-    silent.limit_s = arm.settings.max_poll_interval_ms / 1000
+    of_a_member(silent, seen, arm.settings.max_poll_interval_ms / 1000)
   end
 end
 
@@ -93,7 +99,7 @@ local function check_progress(lab, seen, arm)
   local once = lab.check.bound { name = "deliveries", value = count:count(slow.id), at_most = 1,
     what = "deliveries of the first slow event", control = #seen.deliveries }
   once:expect { wrong = "violated", right = "holds" }
-  once.limit_s = session_of(arm)
+  of_a_member(once, seen, session_of(arm))
   if arm.class == "right" then return end
   lab.check.equals { name = "stays", got = seen.committed["0"], want = slow.offset, control = #seen.records,
     what = "is the committed offset of the slow partition" }:expect "holds"

@@ -186,7 +186,7 @@ function M.open(lab, settings)
   await_settled(group)
   lab:together() -- those beside it start meanwhile: who is short of a processor may be thrown out
   await_settled(group)
-  group.settled_ms = clock.unix_ms()
+  group.settled_ms, group.settled = clock.unix_ms(), lab:now()
   group:watch()
   return group
 end
@@ -449,13 +449,14 @@ local function numbers(lab, seen)
 end
 
 -- group:look() -> {records, deliveries, effects (ids), committed, rebalances, upset_at, idle_s, still_s,
---   healthy_s, longest_s, exceeded, again, drained_s, window_s, protocol, slow, behind (ids behind the first
---   slow one)}; with proofs, numbers and the lag by partition
+--   healthy_s, longest_s, exceeded, again, drained_s, window_s, watched = {from, to} in seconds of the arm,
+--   protocol, slow, behind (ids behind the first slow one)}; with proofs, numbers and the lag by partition
 function Group:look()
   local lab, till = self.lab, clock.unix_ms()
   listen(self)
   local seen = { records = lab:read(self.topic).records, effects = ids_of(self),
     rebalances = 0, committed = lab:committed { topic = self.topic, group = self.id },
+    watched = { from = self.settled, to = lab:now() },
     exceeded = exceeded(self), idle_s = 0, drained_s = self.drained, window_s = self.window,
     protocol = self.protocol, slow = {}, behind = {}, upset_at = upset_at(self, till),
     still_s = self.still.all, healthy_s = self.still.healthy, longest_s = self.still.longest }
