@@ -96,39 +96,39 @@ end
 
 local function check_share(lab, seen, arm)
   if arm.settings.kept then
-    lab.check.amplification { operations = seen.calls, logical = seen.asked, at_most = FEW,
+    return lab.check.amplification { operations = seen.calls, logical = seen.asked, at_most = FEW,
       what = "GETs for one read" }:expect "holds"
-    return
   end
   local share = hot_key.busiest_of(seen.nodes) / seen.calls
-  lab.check.bound { name = "busiest-node", value = share, at_most = 0.5, what = "its share of the GETs is" }
-    :expect { wrong = "violated", right = "holds" }
-  if arm.class == "right" then return end
-  check_one_node(lab, share)
-  if seen.slots then check_slots(lab, seen) end
+  local busiest = lab.check.bound { name = "busiest-node", value = share, at_most = 0.5,
+    what = "its share of the GETs is" }:expect { wrong = "violated", right = "holds" }
+  -- A replica that is late once is passed over for a while.
+  if arm.settings.replicas then busiest:explained_by(hot_key.PATIENCE, seen.windows.first) end
+  if arm.class == "wrong" then check_one_node(lab, share) end
+  if arm.class == "wrong" and seen.slots then check_slots(lab, seen) end
 end
 
 local function check_blast(lab, seen, arm)
   local wrong, failed = arm.class == "wrong", blast(seen)
+  local what = "of all reads failed with the frozen node:"
   if wrong or arm.settings.survives then
-    lab.check.bound { name = "blast", value = failed, at_most = 0.5, control = seen.there.asked,
-      what = "of all reads failed with the frozen node:" }:expect { wrong = "violated", right = "holds" }
+    lab.check.bound { name = "blast", value = failed, at_most = 0.5, control = seen.there.asked, what = what }
+      :expect { wrong = "violated", right = "holds" }:explained_by(FREEZE / 2, seen.windows.frozen)
   end
   if not wrong then return end
-  lab.check.bound { name = "nearly-all", value = failed, at_least = 0.85,
-    what = "of all reads failed with the frozen node:" }:expect "holds"
+  lab.check.bound { name = "nearly-all", value = failed, at_least = 0.85, what = what }:expect "holds"
 end
 
 -- That none fails is a matter of time, too; that most of them do is one of pools.
 local function check_elsewhere(lab, seen)
   local row = seen.elsewhere
   local want = { ["shared-pool"] = "violated", wrong = "holds", right = "holds" }
-  local none = lab.check.equals { name = "none-elsewhere", got = row.failed, want = 0, control = row.asked,
+  lab.check.equals { name = "none-elsewhere", got = row.failed, want = 0, control = row.asked,
     what = "reads of other nodes' keys failed" }
-  none:expect(want)
-  none.limit_s = hot_key.PATIENCE
+    :expect(want):explained_by(hot_key.PATIENCE, seen.windows.frozen)
   lab.check.bound { name = "most-elsewhere", value = row.failed / row.asked, at_most = 0.5,
     control = row.asked, what = "of the reads of other nodes' keys failed:" }:expect(want)
+    :explained_by(FREEZE / 2, seen.windows.frozen)
 end
 
 function checks.redis(lab, seen, arm)

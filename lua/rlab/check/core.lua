@@ -161,4 +161,11 @@ function Check:expect(want)
   return self
 end
 
+-- explained_by(lost, window) -> the check. Where it is not as expected, only so many seconds that were lost
+-- within the window {from, to} (seconds of the arm) explain it (rlab.run.disturbance).
+function Check:explained_by(lost, window)
+  self.limit_s, self.over_s, self.window = lost, lost, window
+  return self
+end
+
 return M

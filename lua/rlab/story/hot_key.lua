@@ -181,7 +181,8 @@ local function epoch_of(node)
   return tonumber(must(node.conn:call("CLUSTER", "INFO")):match(EPOCH .. ":(%d+)"))
 end
 
--- freeze(load, seconds) -> from, to: when it stood still, in ns; too short for the others to miss it
+-- freeze(load, seconds) -> from, to: when it stood still, in ns; window: the same in seconds of the arm; too
+-- short for the others to miss it
 local function freeze(load, seconds)
   local lab, view = load.lab, load.lab:cluster()
   local primaries = view:primaries()
@@ -190,14 +191,15 @@ local function freeze(load, seconds)
   load.resting = true
   lab:await("the writer to rest", function() return not load.writing end)
   local fault = lab:freeze(name)
-  local from = clock.ns()
+  local from, window = clock.ns(), { from = lab:now() }
   task.sleep(seconds)
   local still, to = lab.proof.state(server, "T"), clock.ns()
+  window.to = lab:now()
   fault.thaw()
   fault:fired(fault.row.proofs[1], still, lab.proof.redis("the epoch, as before", { want = epoch,
     node = primaries[FROZEN + 1].address, command = { "CLUSTER", "INFO" }, field = EPOCH }))
   load.resting = false
-  return from, to
+  return from, to, window
 end
 
 -- ---- what was seen ----
@@ -370,12 +372,14 @@ local function first_reads(load, opts, writes)
   local before = calls_of(view)
   watch(load, view, before)
   if writes then start_writer(load, writes) end
+  local first = { from = lab:now() }
   start_readers(load, opts.rate)
   lab:owed("answered", ("%d reads are answered"):format(opts.before),
     function() return load.answered >= opts.before, opts.before - load.answered end)
   local cut = clock.ns()
+  first.to = lab:now()
   local seen = { nodes = nodes_of(view, before), slots = slots_of(load, view, slots),
-    asked = count(load, function(r) return r.due and r.due <= cut end) }
+    windows = { first = first }, asked = count(load, function(r) return r.due and r.due <= cut end) }
   seen.most, seen.calls = busiest_of(seen.nodes)
   return seen
 end
@@ -391,7 +395,8 @@ end
 function M.run(lab, settings, opts)
   local load, keys = open(lab, settings, opts)
   local seen = first_reads(load, opts, keys)
-  local from, to = freeze(load, opts.freeze)
+  local from, to, frozen = freeze(load, opts.freeze)
+  seen.windows.frozen = frozen
   finish(load)
   look(load, seen, from, to)
   show(load, seen, from)

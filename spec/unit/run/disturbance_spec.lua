@@ -1,6 +1,7 @@
 -- The rule by which a disturbance takes a check its word, and the heartbeat that sees disturbances.
 local children = require "rlab.lab.children"
 local clock = require "rlab.clock"
+local core = require "rlab.check.core"
 local disturbance = require "rlab.run.disturbance"
 local heartbeat = require "rlab.run.heartbeat"
 local process = require "rlab.process"
@@ -80,6 +81,18 @@ describe("a check that is not as expected", function()
     assert.are.equal("violated", (judged(late, waited(2, 5)))) -- 0.4 s of them in the window
     assert.are.equal("inconclusive", (judged(late, waited(3, 5))))
     assert.are.equal("violated", (judged({ window = { from = 9, to = 10 } }, row("gone", 0))))
+  end)
+
+  it("is explained by so much that was lost in a window, as its script says", function()
+    local function explained(seconds)
+      local lab = { checks = {}, label = "an arm" }
+      local check = core.add(lab, "share", { outcome = "violated", sentence = "0.64" }):expect "holds"
+      assert.are.equal(check, check:explained_by(0.5, { from = 3.1, to = 5.1 }))
+      disturbance.judge(lab.checks, { disturbances = { waited(seconds, 2) } })
+      return check.outcome
+    end
+    assert.are.equal("violated", explained(0.2))
+    assert.are.equal("inconclusive", explained(0.3))
   end)
 
   it("is the only one that changes", function()

@@ -19,9 +19,7 @@ end
 
 -- Half of the reads are late only where half of the outage was lost.
 local function of_half(check, window)
-  local seconds = window.to - window.from
-  check.window, check.limit_s, check.over_s = window, seconds, seconds
-  return check
+  return check:explained_by(window.to - window.from, window)
 end
 
 local function left_alone(lab, seen, limits, when)
