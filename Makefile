@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
+quiet-goals := help clean deps deploy registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -154,6 +154,8 @@ format: ## format the C sources in place
 	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$$')
 licences: ## write THIRD-PARTY.md anew
 	@deps/bill/licences.sh
+deploy: ## write anew what deploy/ has of lua/rlab/stack/settings.lua
+	@lua5.4 deploy/write.lua
 sbom: ## write build/sbom.cdx.json, a CycloneDX bill of materials, from what deps/ pins and dpkg says
 	@mkdir -p build && lua5.4 deps/bill/sbom.lua build/sbom.cdx.json && echo "  wrote   build/sbom.cdx.json"
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs the distribution's packages that are missing, with apt. With nothing missing it touches no network.
+# packages.sh [LIST...]: installs the distribution's packages that are missing, with apt: those of the lists build, test and
+# serve, or of some of them. With nothing missing it touches no network.
 . "$(dirname "$0")/lib.sh"
 
 build="gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libuv1-dev libmicrohttpd-dev libcjson-dev libavro-dev libcurl4-openssl-dev
   default-libmysqlclient-dev libmariadb3 libedit-dev libutf8proc-dev libssl-dev zlib1g-dev libzstd-dev lua-argparse zstd ca-certificates"
-test="lua-busted lua-check libcmocka-dev clang-format"
+test="lua-busted lua-check libcmocka-dev clang-format docker-compose"
 serve="redis-server"
 
 java_major() { java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1; }
@@ -15,7 +16,8 @@ has mvn || serve="$serve maven"
 has dpkg-query || { note skip "no dpkg here: taking the packages of deps/packages.sh as given"; exit 0; }
 
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | sort -u)
-missing=$(tr -s ' \n' '\n' <<<"$build $test $serve" | sort -u | comm -23 - <(echo "$installed") | sed '/^$/d' | tr '\n' ' ')
+wanted=$(for list in "${@:-build test serve}"; do for name in $list; do echo "${!name}"; done; done)
+missing=$(tr -s ' \n' '\n' <<<"$wanted" | sort -u | comm -23 - <(echo "$installed") | sed '/^$/d' | tr '\n' ' ')
 [ -n "$missing" ] || exit 0
 
 sudo=

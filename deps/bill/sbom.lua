@@ -148,7 +148,7 @@ add { part = "sid", name = "mysql-server-core", type = "application", version = 
   purl = "pkg:deb/debian/mysql-server-core", licence = licences["MySQL Community Server"],
   properties = { { "at-least", pins.MYSQL_MIN } } }
 
--- ---- what a spec asks Go for, and the images of docker-compose.yml ----
+-- ---- what a spec asks Go for, and the images of docker-compose.yml and the Dockerfiles ----
 
 for name, version in read("spec/fixtures/toxiproxy_client/go.mod"):gmatch "require (%S+) (v%S+)" do
   add { part = "test", name = name, version = version, scope = "excluded",
@@ -156,13 +156,20 @@ for name, version in read("spec/fixtures/toxiproxy_client/go.mod"):gmatch "requi
 end
 
 local images = {}
-for name, version in read("docker-compose.yml"):gmatch "image: ([^%s:]+):(%S+)" do
-  if not images[name] then
-    add { part = "compose", name = name, version = version, type = "container", scope = "optional",
-      purl = ("pkg:docker/%s@%s"):format(name, version) }
+local function containers(path, pattern)
+  for name, version in read(path):gmatch(pattern) do
+    if not images[name] and not name:find "^rlab/" then
+      add { part = "compose", name = name, version = version, type = "container", scope = "optional",
+        purl = ("pkg:docker/%s@%s"):format(name, version) }
+    end
+    images[name] = true
   end
-  images[name] = true
 end
+containers("docker-compose.yml", "image: ([^%s:]+):(%S+)")
+containers("Dockerfile", "FROM ([^%s:]+):(%S+)")
+containers("deploy/kafka/Dockerfile", "FROM ([^%s:]+):(%S+)")
+maven("io.prometheus.jmx", "jmx_prometheus_javaagent", pins.JMX_AGENT_VERSION,
+  { part = "compose", scope = "optional", sha = pins.JMX_AGENT_SHA256 })
 
 -- ---- Debian's packages, as installed here ----
 

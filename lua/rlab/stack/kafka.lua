@@ -4,10 +4,11 @@ local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local settings = require "rlab.stack.settings"
 local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
 
-local M = { BROKERS = { 1, 2, 3 }, CONTROLLER = 9 }
+local M = { BROKERS = settings.kafka.brokers, CONTROLLER = settings.kafka.controller }
 
 -- One core's worth of JVM, and as little processor time as a start can take, for four of them start at
 -- once: the serial collector with a young generation that is filled once or twice until the node is up, the
@@ -17,35 +18,9 @@ local JVM = { "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:C1MaxInlineSiz
   "-Xms96m", "-Xmn48m", "-Xmx256m", "-Xss512k", "-XX:-UsePerfData", "-XX:+UnlockDiagnosticVMOptions",
   "-XX:ArchiveRelocationMode=0" }
 
-local SETTINGS = {
-  -- three copies, one may be missing
-  "num.partitions=1", "default.replication.factor=3", "min.insync.replicas=2",
-  "offsets.topic.replication.factor=3", "offsets.topic.num.partitions=4",
-  "transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2",
-  "transaction.state.log.num.partitions=4",
-  "share.coordinator.state.topic.replication.factor=3", "share.coordinator.state.topic.min.isr=2",
-  "share.coordinator.state.topic.num.partitions=1",
-  "auto.create.topics.enable=false", -- a typo must not make a topic
-  "auto.leader.rebalance.enable=false", -- leaders move only when a script moves them
-  -- short timers, so that a fault shows within seconds
-  "replica.lag.time.max.ms=2000", "replica.fetch.wait.max.ms=200", "replica.fetch.backoff.ms=100",
-  "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
-  "controller.quorum.election.timeout.ms=500", "controller.quorum.election.backoff.max.ms=100",
-  "controller.quorum.fetch.timeout.ms=1000", "controller.quorum.retry.backoff.ms=20",
-  "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=500",
-  "group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=2000",
-  "group.consumer.min.heartbeat.interval.ms=200", "group.consumer.heartbeat.interval.ms=300",
-  "group.consumer.assignment.interval.ms=0",
-  "group.share.min.record.lock.duration.ms=1000", "group.share.record.lock.duration.ms=1000",
-  "transaction.abort.timed.out.transaction.cleanup.interval.ms=200",
-  "log.retention.check.interval.ms=1000", "log.initial.task.delay.ms=500",
-  -- small: three brokers share one machine with everything else
-  "num.network.threads=2", "num.io.threads=2", "background.threads=2", "num.replica.fetchers=1",
-  "num.recovery.threads.per.data.dir=1", "log.cleaner.threads=1", "log.cleaner.dedupe.buffer.size=2097152",
-  "log.cleaner.io.buffer.size=65536", "log.index.size.max.bytes=1048576",
-  -- a tenth of the start: a thousand MBeans that nobody reads; those of the brokers' own registry stay
-  "metric.reporters=",
-}
+-- Of this stack alone: a tenth of the start is a thousand MBeans that nobody reads; those of the brokers' own
+-- registry stay.
+local NO_REPORTERS = "metric.reporters="
 
 local LOG4J = [[
 status = error
@@ -102,7 +77,8 @@ function M.properties(ctx, server)
     "listener.security.protocol.map=INTER:PLAINTEXT,DIRECT:PLAINTEXT,PROX:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs=data",
   } do lines[#lines + 1] = line end
-  table.move(SETTINGS, 1, #SETTINGS, #lines + 1, lines)
+  table.move(settings.kafka.properties, 1, #settings.kafka.properties, #lines + 1, lines)
+  lines[#lines + 1] = NO_REPORTERS
   return table.concat(lines, "\n") .. "\n"
 end
 

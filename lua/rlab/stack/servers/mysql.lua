@@ -4,6 +4,7 @@ local lock = require "rlab.stack.lock"
 local tools = require "rlab.stack.tools"
 local err = require "rlab.err"
 local layout = require "rlab.stack.layout"
+local settings = require "rlab.stack.settings"
 
 local M = {}
 
@@ -14,11 +15,7 @@ local OWNER_ONLY <const> = 384 -- 0600
 -- make the socket's name too long.
 local SETTINGS = {
   "--bind-address=127.0.0.1", "--socket=mysql.sock", "--pid-file=mysql.pid", "--mysqlx=OFF",
-  "--secure-file-priv=NULL",
-  "--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=128M",
-  "--max-connections=400",
-  "--table-open-cache=400", "--table-definition-cache=400", "--innodb-redo-log-capacity=64M",
-  "--innodb-lock-wait-timeout=1", "--innodb-print-all-deadlocks=ON", -- as the experiments expect
+  "--secure-file-priv=NULL", table.unpack(settings.mysql),
 }
 
 -- Run at each start. The password is made of letters, digits, - and _.

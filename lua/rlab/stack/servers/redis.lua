@@ -1,5 +1,6 @@
 -- One Redis, durable enough that its data survive `down` and `up`.
 local fs = require "rlab.fs"
+local settings = require "rlab.stack.settings"
 local tools = require "rlab.stack.tools"
 
 return {
@@ -20,12 +21,11 @@ return {
   files = function(ctx, server) return fs.mkdir(server.dir .. "/data") end,
 
   command = function(ctx, server)
-    return {
-      cwd = server.dir .. "/data",
-      cmd = { ctx.redis_server, "--port", server.port, "--bind", "127.0.0.1", "--dir", ".", "--save", "",
-        "--appendonly", "yes", "--logfile", "", "--daemonize", "no",
-        "--set-proc-title", "no" }, -- a title overwrites the environment, by which strays are known
-    }
+    local cmd = { ctx.redis_server, "--port", server.port, "--bind", "127.0.0.1", "--dir", ".",
+      "--logfile", "", "--daemonize", "no",
+      "--set-proc-title", "no" } -- a title overwrites the environment, by which strays are known
+    table.move(settings.redis, 1, #settings.redis, #cmd + 1, cmd)
+    return { cwd = server.dir .. "/data", cmd = cmd }
   end,
 
   ready = function(ctx, server)

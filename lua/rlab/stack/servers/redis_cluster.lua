@@ -1,14 +1,13 @@
 -- The six nodes of the Redis Cluster. A slot without a primary stops only itself, not the cluster.
 local cluster = require "rlab.stack.redis_cluster"
 local redis = require "rlab.stack.servers.redis"
+local settings = require "rlab.stack.settings"
 local tools = require "rlab.stack.tools"
 
 local function command(ctx, server)
   local options = redis.command(ctx, server)
-  for _, word in ipairs { "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-    "--cluster-port", cluster.bus(ctx, server.name), "--cluster-announce-ip", "127.0.0.1",
-    "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
-    "--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0" } do
+  for _, word in ipairs { "--cluster-port", cluster.bus(ctx, server.name),
+    table.unpack(settings.redis_cluster) } do
     table.insert(options.cmd, word)
   end
   return options

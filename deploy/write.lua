@@ -1,0 +1,10 @@
+-- lua5.4 deploy/write.lua, as `make deploy` runs it: writes what deploy/ has of the settings and tables.
+package.path = "lua/?.lua;" .. package.path
+
+local function write(path, text)
+  local f <close> = assert(io.open(path, "wb"))
+  assert(f:write(text))
+  print("  wrote   " .. path)
+end
+
+write("deploy/kafka/settings.env", dofile "deploy/env.lua"(require("rlab.stack.settings").kafka.properties))
