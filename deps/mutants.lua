@@ -186,7 +186,7 @@ end
 
 -- The one test of a spec, as a pattern in the shell's quotes.
 local function filter_of(m)
-  if not m.it then return "" end
+  if (m.it or "") == "" then return "" end
   return ("--filter='%s'"):format(m.it:gsub("%W", "%%%0"):gsub("'", "'\\''"))
 end
 
