@@ -36,7 +36,7 @@ SRC := $(sort $(shell find engine -name '*.c' 2>/dev/null))
 OBJ := $(SRC:engine/%.c=$(BUILD)/obj/%.o)
 EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f -name '[!.]*' \
            \( -name '*.lua' -o -path 'docs/experiments/*.md' -o -path 'migrations/*.sql' \
-              -o -path 'lua/rlab/report/assets/*' \) 2>/dev/null)) \
+              -o -path 'lua/rlab/*/assets/*' \) 2>/dev/null)) \
          deps/pins.sh deps/kafka.lock deps/flyway.lock $(wildcard /usr/share/lua/5.4/argparse.lua)
 TEST_SRC := $(sort $(wildcard spec/unit/c/*/test_*.c))
 FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))

@@ -23,7 +23,7 @@ local function read_run(runs, id, name)
 end
 
 -- The names of runs are times, so their order is the order of time; "latest" is a link to one of them.
-local function runs_of(runs, id)
+local function runs_of(runs, id, most)
   local names = {}
   for _, name in ipairs(fs.list(runs .. "/" .. id) or {}) do
     if name ~= "latest" then names[#names + 1] = name end
@@ -31,10 +31,21 @@ local function runs_of(runs, id)
   table.sort(names)
   local list = {}
   for i = #names, 1, -1 do
-    if #list == SHOWN then break end
+    if #list == most then break end
     list[#list + 1] = read_run(runs, id, names[i])
   end
   return list
+end
+
+-- experiments(runs, most) -> { {id =, runs = { {name, href, result} }} } with the latest runs of each, newest
+--   first
+function index.experiments(runs, most)
+  local found = {}
+  for _, id in ipairs(fs.list(runs) or {}) do
+    local list = runs_of(runs, id, most)
+    if list[1] then found[#found + 1] = { id = id, runs = list } end
+  end
+  return found
 end
 
 local function past(list)
@@ -73,12 +84,9 @@ local HEAD = [[
 
 function index.render(runs)
   local rows, count = {}, 0
-  for _, id in ipairs(fs.list(runs) or {}) do
-    local list = runs_of(runs, id)
-    if list[1] then
-      rows[#rows + 1] = row(id, list)
-      count = count + 1
-    end
+  for _, one in ipairs(index.experiments(runs, SHOWN)) do
+    rows[#rows + 1] = row(one.id, one.runs)
+    count = count + 1
   end
   local body = count > 0 and HEAD .. table.concat(rows) .. "</tbody></table></div>"
     or '<p class="lead">Nothing here yet. Run one: <code>rlab E-012</code></p>'

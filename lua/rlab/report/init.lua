@@ -87,7 +87,7 @@ local SHELL = [[
 -- shell{title=, body=, foot=, js=}: the frame that report.html and index.html share.
 function report.shell(parts)
   return html.fill(SHELL, { title = parts.title, body = parts.body, foot = parts.foot, js = parts.js,
-    css = report.asset "report.css" })
+    css = report.asset "palette.css" .. report.asset "report.css" })
 end
 
 function report.render(result, samples, history)

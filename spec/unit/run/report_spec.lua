@@ -431,7 +431,7 @@ describe("JUnit XML", function()
 end)
 
 describe("the colours", function()
-  local css = report.asset "report.css"
+  local css = report.asset "palette.css"
 
   local function luminance(hex)
     local l = 0

@@ -1,0 +1,50 @@
+-- rlab ui: the live console.
+local err = require "rlab.err"
+local exit = require "rlab.exit"
+local usage = require "rlab.usage" ()
+
+local ui = { name = "ui", help = "the live console: what is running now, topics, groups, runs, in a browser" }
+
+function ui.args(parser)
+  parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
+  parser:option("--replay", "a stored run's folder, shown at the pace at which it happened")
+  parser:option("--speed", "of the replay: 2 is twice as fast", "1")
+  parser:option("--runs", "folder of the runs (default runs)", "runs")
+end
+
+local function port_of(text)
+  local n = require("rlab.units").whole(text)
+  if not n or n > 65535 then usage("--port takes a whole number from 0 to 65535, not '%s'", text) end
+  return n
+end
+
+local function speed_of(text)
+  local n = require("rlab.units").number(text)
+  if not n or n < 0.1 or n > 100 then usage("--speed takes a number from 0.1 to 100, not '%s'", text) end
+  return n
+end
+
+local function recorded(dir)
+  if not dir then return nil end
+  local data, why = require("rlab.report").load((dir:gsub("/+$", "")))
+  if not data then usage("%s cannot be replayed: %s", dir, tostring(why)) end
+  return require("rlab.ui.record").events(data, (data.result.run or {}).name)
+end
+
+local function until_stopped()
+  local ok, ended = pcall(function() require("rlab.task").event():wait() end)
+  if not ok and not (err.is(ended) and (ended.name == "TERMINATED" or ended.name == "INTERRUPTED")) then
+    error(ended, 0)
+  end
+end
+
+function ui.run(args)
+  local console <close>, failure = require("rlab.ui").serve { port = port_of(args.port),
+    speed = speed_of(args.speed), recorded = recorded(args.replay), runs = args.runs }
+  if not console then error(failure, 0) end
+  print(("rlab ui  %s   Ctrl-C ends it"):format(console.url))
+  until_stopped()
+  return exit.ok
+end
+
+return ui

@@ -1,0 +1,137 @@
+-- The live console: one page for a browser on this machine. Its files are embedded, what it shows comes from
+-- the files of a run (rlab.ui.record, rlab.ui.live) and from the stack's own readers (rlab.ui.kafka).
+-- engine/http's guard looks at Host and Origin; what changes something is a POST with the token that only the
+-- page knows. No answer is for pages of other origins.
+local feed = require "rlab.ui.feed"
+local fs = require "rlab.fs"
+local host = require "rlab.core_host"
+local http = require "rlab.http"
+local report = require "rlab.report"
+local routes = require "rlab.routes"
+
+local M = {}
+
+local Console = {}
+Console.__index = Console
+
+local PATIENCE = "15s" -- that a reader of the events is kept waiting
+
+local KEEP_OUT = {
+  ["content-security-policy"] = "default-src 'none'; script-src 'self'; style-src 'self'; \z
+    connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  ["x-content-type-options"] = "nosniff", ["referrer-policy"] = "no-referrer",
+  ["cross-origin-opener-policy"] = "same-origin", ["cross-origin-resource-policy"] = "same-origin",
+  ["cache-control"] = "no-store",
+}
+
+-- A report is a page with a script of its own: it may run it, as nobody's page.
+local REPORT = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; \z
+  script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+
+local TYPES = { html = "text/html; charset=utf-8", css = "text/css; charset=utf-8",
+  js = "text/javascript; charset=utf-8" }
+
+-- ---- the page ----
+
+local list = {}
+
+local function route(method, path, handler)
+  list[#list + 1] = { method = method, parts = routes.parts(path), handler = handler }
+end
+
+local function asset(console, name)
+  local text = name:find "^[%w_]+%.%w+$" and host.embedded("lua/rlab/ui/assets/" .. name)
+  local kind = TYPES[name:match "%.(%w+)$" or ""]
+  if name == "palette.css" then text = report.asset(name) end
+  if not (text and kind) then return http.problem(404, "there is no such page") end
+  if name == "index.html" then text = text:gsub("{token}", console.token) end
+  return { status = 200, headers = { ["content-type"] = kind }, body = text }
+end
+
+route("GET", "/", function(console) return asset(console, "index.html") end)
+route("GET", "/favicon.ico", function() return { status = 204, body = "" } end)
+route("GET", "/assets/{name}", function(console, req) return asset(console, req.params.name) end)
+
+-- ---- the events ----
+
+route("GET", "/events", function(console, req)
+  local cursor = req.headers["last-event-id"] or req.query.after
+  return { status = 200, headers = { ["content-type"] = "text/event-stream" },
+    body = feed.sse(console.feed:since(cursor, PATIENCE)) }
+end)
+
+-- ---- runs ----
+
+local function is_name(text) return text:find "^[%w_%-][%w_%.%-]*$" ~= nil end
+
+route("GET", "/runs/{id}/{run}/report.html", function(console, req)
+  local id, run = req.params.id, req.params.run
+  local text = is_name(id) and is_name(run)
+    and fs.read(("%s/%s/%s/report.html"):format(console.runs, id, run))
+  if not text then return http.problem(404, "this run has no report") end
+  return { status = 200, headers = { ["content-type"] = TYPES.html, ["content-security-policy"] = REPORT },
+    body = text }
+end)
+
+route("GET", "/api/runs", function(console) return http.json(require("rlab.ui.runs").list(console.runs)) end)
+
+route("POST", "/api/replay", function(console)
+  if not console.recorded then
+    return http.problem(409, "nothing is replayed: rlab ui --replay runs/E-009/latest")
+  end
+  console.feed:play(console.recorded, console.speed)
+  return http.json { replaying = true }
+end)
+
+-- ---- the server ----
+
+local function dispatch(console, req)
+  local found, params = routes.find(list, req.method, routes.split(req.raw_path))
+  if not found then
+    if #params > 0 then return http.problem(405, "this path takes " .. table.concat(params, ", ")) end
+    return http.problem(404, "there is no such page")
+  end
+  if found.method ~= "GET" and req.headers["x-rlab-token"] ~= console.token then
+    return http.problem(403, "what changes something carries the token of the console's page")
+  end
+  req.params = params
+  return found.handler(console, req)
+end
+
+local function guarded(console)
+  return function(req)
+    local answer = dispatch(console, req)
+    if type(answer) ~= "table" then return answer end
+    answer.headers = answer.headers or {}
+    for name, value in pairs(KEEP_OUT) do answer.headers[name] = answer.headers[name] or value end
+    return answer
+  end
+end
+
+local function token()
+  local f <close> = assert(io.open("/dev/urandom", "rb"))
+  return (f:read(24):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- serve{port=, hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} | nil, err
+function M.serve(opts)
+  local console = setmetatable({ token = token(), runs = opts.runs or "runs", feed = feed.new(),
+    recorded = opts.recorded, speed = opts.speed or 1 }, Console)
+  local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
+    handler = guarded(console) }
+  if not server then return nil, failure end
+  console.server, console.url, console.port = server, server.url, server.port
+  if console.recorded then console.feed:play(console.recorded, console.speed) end
+  return console
+end
+
+function Console:close()
+  if not self.server then return end
+  self.feed:close()
+  self.server:close "500ms"
+  self.server = nil
+end
+
+Console.__close = Console.close
+
+return M
