@@ -157,30 +157,35 @@ local function share_scales(lanes)
   end)
 end
 
--- In a shared script (a fault that all arms live through) the samples carry the arm as a prefix: "acks-1.hw".
+-- split_row(row, known) -> what belongs to no arm | nil, {arm = its row}: in a shared script (a fault that
+--   all arms live through) a sample carries the arm as a prefix: "acks-1.hw". known: set of the arms' names.
+function series.split_row(row, known)
+  local rest, mine, any = { t = row.t }, {}, false
+  for key, v in pairs(row) do
+    local prefix, tail = key:match("^(.-)%.(.+)$")
+    local arm = prefix and known[prefix] and prefix
+    if not arm and key ~= "t" then
+      local stem, kind = key:match("^(.*)%.([^.]+)$")
+      if stem and known[stem] then arm, tail = stem, kind end
+    end
+    if arm then
+      mine[arm] = mine[arm] or { t = row.t }
+      mine[arm][tail] = v
+    elseif key ~= "t" then
+      rest[key], any = v, true
+    end
+  end
+  return any and rest or nil, mine
+end
+
 local function split_shared(rows, arms)
   local known, left, of_arm = {}, {}, {}
   for _, arm in ipairs(arms) do known[arm.name] = true end
   for _, row in ipairs(rows) do
-    local rest, any = { t = row.t }, false
-    local mine = {}
-    for key, v in pairs(row) do
-      local prefix, tail = key:match("^(.-)%.(.+)$")
-      local arm = prefix and known[prefix] and prefix
-      if not arm and key ~= "t" then
-        local stem, kind = key:match("^(.*)%.([^.]+)$")
-        if stem and known[stem] then arm, tail = stem, kind end
-      end
-      if arm then
-        mine[arm] = mine[arm] or { t = row.t }
-        mine[arm][tail] = v
-      elseif key ~= "t" then
-        rest[key], any = v, true
-      end
-    end
+    local rest, mine = series.split_row(row, known)
     for arm in pairs(mine) do of_arm[arm] = of_arm[arm] or {} end
     for arm, list in pairs(of_arm) do list[#list + 1] = mine[arm] or { t = row.t } end
-    if any then left[#left + 1] = rest end
+    left[#left + 1] = rest
   end
   return left, of_arm
 end

@@ -94,6 +94,34 @@ local function sum_of(result, lane, list)
   return sum, unit
 end
 
+-- The sum of those terms that were ever sampled of `key` | nil: not one was, or not all of them are now.
+local function sum_now(row, list, known)
+  local sum, any = 0, false
+  for _, term in ipairs(list) do
+    local v = row[term[1]]
+    known[term[1]] = known[term[1]] or type(v) == "number"
+    if known[term[1]] then
+      if type(v) ~= "number" then return nil end
+      sum, any = sum + term[2] * v, true
+    end
+  end
+  return any and math.max(sum, 0) or nil
+end
+
+-- source("a + b - c") -> {at(row, key), found(result, arm)}: the same quantity for who follows a run while it
+--   goes on: its value at one sample after the other (key: whose samples they are), and what was found of it
+function telling.source(text)
+  local list, known, before = terms(text), {}, {}
+  local source = {}
+  function source.at(row, key)
+    local two = with_rate({ before[key] or row, row }, list[1][1])
+    before[key], known[key] = row, known[key] or {}
+    return sum_now(two[2], list, known[key])
+  end
+  function source.found(result, arm) return (sum_of(result, { arm = arm }, list)) end
+  return source
+end
+
 telling.LEAST = 0.035 -- of the axis: what is known at the end only is still seen
 
 -- What was found at the end stands there from the first anomaly on.

@@ -30,7 +30,7 @@ local function conclude(session, result, story)
   session:keep_cache()
   local malformed = session:malformed()
   if malformed then story.failure = malformed elseif story.seen then stories.judge(session, story) end
-  session.view:arm_ends(result:add_arm(story))
+  session.view:arm_ends(result:add_arm(story), result:checks_of(story))
 end
 
 -- The number of the group that names the arm | nil.

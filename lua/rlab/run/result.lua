@@ -51,6 +51,12 @@ local function add_happened(self, happened)
   self.moment = happened.moment or self.moment
 end
 
+local function plain_checks(checks)
+  local plain, list = require("rlab.check").plain, {}
+  for i, check in ipairs(checks) do list[i] = plain(check) end
+  return list
+end
+
 -- result:add_setup(story)
 function Result:add_setup(story)
   local happened = story.happened
@@ -75,6 +81,11 @@ function Result:add_arm(story)
   }
   self.arms[#self.arms + 1] = row
   return row
+end
+
+-- result:checks_of(story) -> what its checks found, as they are written down
+function Result.checks_of(_, story)
+  return plain_checks(story.happened.checks)
 end
 
 -- result:add_void(arm, reason) -> the row of an arm that was not run
@@ -114,12 +125,6 @@ local function sentence(self, word)
     all[#all + 1] = ("%s %s: %s"):format(who, bad.outcome, bad.reason)
   end
   return all[1] and table.concat(all, "; ") or word
-end
-
-local function plain_checks(checks)
-  local plain, list = require("rlab.check").plain, {}
-  for i, check in ipairs(checks) do list[i] = plain(check) end
-  return list
 end
 
 local function run_part(self, duration)
@@ -199,6 +204,7 @@ function Result:write(formed)
   must(fs.write(dir .. "/evidence.json", json.encode(evidence, { gaps = true }) .. "\n"))
   link_latest(dir)
   self.session.samples:flush()
+  self.session.told:flush()
   must(self.session.history:flush())
   must(require("rlab.report").write(dir))
   must(require("rlab.report.index").write(dir:match "^(.*)/[^/]+/[^/]+$"))

@@ -24,24 +24,30 @@ local function make_folder(base, id)
   return dir
 end
 
--- samples.jsonl, which remembers that the disk did not take a line
-local Samples = {}
-Samples.__index = Samples
+-- A file of lines that others follow while it grows, and that remembers that the disk did not take one.
+local Lines = {}
+Lines.__index = Lines
 
-function Samples:write(...)
+local function lines(dir, name)
+  local file = assert(io.open(dir .. "/" .. name, "w"))
+  file:setvbuf "line"
+  return setmetatable({ file = file, name = name }, Lines)
+end
+
+function Lines:write(...)
   local _, lost = self.file:write(...)
   self.lost = self.lost or lost
 end
 
-function Samples:flush()
+function Lines:flush()
   local _, lost = self.file:flush()
   lost = self.lost or lost
   if not lost then return end
   error(err.new { domain = "system", code = 0, name = "LOST",
-    message = "cannot write samples.jsonl: " .. lost }, 0)
+    message = ("cannot write %s: %s"):format(self.name, lost) }, 0)
 end
 
-function Samples:close() self.file:close() end
+function Lines:close() self.file:close() end
 
 local function namespace(exp)
   local process = require "rlab.process"
@@ -52,11 +58,13 @@ end
 -- new(exp, {seed=, options=, view=, keep=, step=, runs=}) -> session with its folder; nothing is connected
 function M.new(exp, opts)
   local dir = make_folder(opts.runs or "runs", exp.id)
+  local told = lines(dir, "stream.jsonl")
   return setmetatable({
-    experiment = exp, seed = opts.seed, options = opts.options or {}, view = opts.view, keep = opts.keep,
+    experiment = exp, seed = opts.seed, options = opts.options or {}, keep = opts.keep, told = told,
+    view = require("rlab.run.stream").new(opts.view, told),
     step = opts.step, dir = dir, namespace = namespace(exp), started_ns = clock.ns(), started = clock.iso(),
     rng = rng.new(opts.seed), children = 0,
-    samples = setmetatable({ file = assert(io.open(dir .. "/samples.jsonl", "w")) }, Samples),
+    samples = lines(dir, "samples.jsonl"),
     history = must(require("rlab.history").open(dir .. "/history.jsonl")),
   }, Session)
 end
@@ -195,6 +203,7 @@ end
 function Session:close(finished)
   if self.heartbeat then self.heartbeat:stop() end
   self.samples:close()
+  self.told:close()
   self.history:close()
   if self.stack and not finished then
     self.view:say "stopped early: mending the servers and removing what the run made"

@@ -89,7 +89,7 @@ end
 -- setup(session) -> story {seen, failure, took, happened}
 function M.setup(session)
   local lab = lab_of.new(session, nil)
-  session.view:setup_starts()
+  session.view:setup_starts(lab)
   return live(session, lab, session:gate "before the setup", session.experiment.setup)
 end
 
@@ -99,7 +99,7 @@ function M.arm(session, arm, given)
   local lab = lab_of.new(session, arm, given.shared)
   lab.company = given.company
   local _ <close> = defer(function() given.company:leave(lab) end)
-  session.view:arm_starts(arm)
+  session.view:arm_starts(arm, lab)
   local story = live(session, lab, given.closed, session.experiment.run, arm)
   story.arm = arm
   return story

@@ -60,6 +60,7 @@ function M.sse(events, cursor, first)
 end
 
 function Feed:close()
+  if self.player then self.player:cancel() end
   self.closed = true
   wake(self)
 end

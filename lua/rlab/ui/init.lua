@@ -6,8 +6,10 @@ local feed = require "rlab.ui.feed"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
+local live = require "rlab.ui.live"
 local report = require "rlab.report"
 local routes = require "rlab.routes"
+local task = require "rlab.task"
 
 local M = {}
 
@@ -121,12 +123,17 @@ function M.serve(opts)
     handler = guarded(console) }
   if not server then return nil, failure end
   console.server, console.url, console.port = server, server.url, server.port
-  if console.recorded then console.feed:play(console.recorded, console.speed) end
+  if console.recorded then
+    console.feed:play(console.recorded, console.speed)
+  else
+    console.watcher = task.spawn(live.watch, console.feed, console.runs)
+  end
   return console
 end
 
 function Console:close()
   if not self.server then return end
+  if self.watcher then self.watcher:cancel() end
   self.feed:close()
   self.server:close "500ms"
   self.server = nil
