@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy registry demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
+quiet-goals := help clean deps deploy registry observe demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -118,11 +118,14 @@ deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, 
 registry: ## fetch the Schema Registry, which `rlab up registry` runs
 	@deps/registry.sh
 
+observe: ## fetch Prometheus and its exporters, which tests of rules and `rlab up observe` run
+	@deps/prometheus.sh || echo "  note    no Prometheus, so the rules are not tried"
+
 demo: deps ## run E-012 on real servers and show the verdict
 	@$(MAKE) --no-print-directory all
 	@./rlab E-012
 
-test: deps registry ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
+test: deps registry observe ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
 	@deps/test.sh unit asan apicheck lint live drawn
 test-fast: ## the tests that need no servers
 	@deps/test.sh unit asan apicheck lint

@@ -1,4 +1,4 @@
-# A private apt: Debian's sid read through the machine's own mirror, without touching the machine. Sourced, never run.
+# A private apt: Debian's sid, or another release, read through the machine's own mirror, without touching the machine. Sourced, never run.
 # apt checks the archive's signature; private_apt leaves APT_CONFIG set, with everything it writes under $work/apt.
 
 # The mirror of the first enabled source that serves this release's main; both formats that apt knows.
@@ -24,14 +24,14 @@ debian_mirror() {
     $1 !~ /^cdrom:/ && $1 ~ /debian\/?$/ && ($2 == release || $2 == "stable" || $2 == "sid") && / main( |$)/ && !found++ { print $1 }'
 }
 
-private_apt() { # TYPE (deb or deb-src)
-  local dir=$work/apt-$1 mirror
+private_apt() { # TYPE (deb or deb-src) [RELEASE]
+  local dir=$work/apt-$1 release=${2:-sid} mirror
   has apt-get || die "apt-get is missing: only Debian and its kin can fetch this part"
   mirror=$(debian_mirror)
-  [ -n "$mirror" ] || die "no Debian mirror found in /etc/apt/sources.list*; cannot fetch from sid"
+  [ -n "$mirror" ] || die "no Debian mirror found in /etc/apt/sources.list*; cannot fetch from $release"
   mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
   : >"$dir/status"
-  echo "$1 [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$dir/sources.list"
+  echo "$1 [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" >"$dir/sources.list"
   cat >"$dir/apt.conf" <<END
 Dir::State "$dir/state";
 Dir::State::status "$dir/status";
@@ -45,7 +45,7 @@ Acquire::Languages "none";
 Debug::NoLocking "true";
 END
   export APT_CONFIG=$dir/apt.conf
-  begin apt "the list of Debian sid, read privately"
-  run "reading the list of Debian sid" apt-get -q update
+  begin apt "the list of Debian $release, read privately"
+  run "reading the list of Debian $release" apt-get -q update
   ended
 }

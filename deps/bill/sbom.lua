@@ -1,38 +1,12 @@
 -- sbom.lua OUT: writes a bill of materials of rlab, CycloneDX 1.5 in JSON, from what deps/ pins
 -- (pins.sh, *.lock, packages.sh), THIRD-PARTY.md and the machine's package database. No network, and the same
 -- bytes each time.
+local json = dofile "deps/json.lua"
 local out = assert(arg[1], "usage: lua5.4 deps/bill/sbom.lua OUT")
 
 local function read(path)
   local f <close> = assert(io.open(path, "rb"))
   return f:read "a"
-end
-
--- ---- JSON, with sorted keys ----
-
-local function text_of(s)
-  return '"' .. s:gsub('[%c"\\]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
-end
-
-local encode
-
-local function list_of(list, indent)
-  local parts = {}
-  for i, value in ipairs(list) do parts[i] = encode(value, indent) end
-  return "[\n" .. indent .. table.concat(parts, ",\n" .. indent) .. "\n" .. indent:sub(3) .. "]"
-end
-
-local function object_of(object, indent)
-  local keys, parts = {}, {}
-  for key in pairs(object) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for i, key in ipairs(keys) do parts[i] = text_of(key) .. ": " .. encode(object[key], indent) end
-  return "{\n" .. indent .. table.concat(parts, ",\n" .. indent) .. "\n" .. indent:sub(3) .. "}"
-end
-
-function encode(value, indent)
-  if type(value) ~= "table" then return type(value) == "string" and text_of(value) or tostring(value) end
-  return (#value > 0 and list_of or object_of)(value, indent .. "  ")
 end
 
 -- ---- what is pinned ----
@@ -203,7 +177,7 @@ local refs = {}
 for i, c in ipairs(components) do refs[i] = c["bom-ref"] end
 
 local f <close> = assert(io.open(out, "wb"))
-assert(f:write(encode({
+assert(f:write(json.encode {
   bomFormat = "CycloneDX", specVersion = "1.5", version = 1,
   metadata = {
     component = { type = "application", name = "rlab", version = version, ["bom-ref"] = root, purl = root,
@@ -213,5 +187,5 @@ assert(f:write(encode({
       { name = "rlab:debezium", value = pins.DEBEZIUM_VERSION } } },
   components = components,
   dependencies = { { ref = root, dependsOn = refs } },
-}, "")))
+}))
 assert(f:write "\n")

@@ -9,7 +9,7 @@ local service = require "rlab.service"
 local settings = require "rlab.stack.settings"
 local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
-local yaml = require "spec.support.yaml"
+local yaml = require "spec.unit.deploy.support.yaml"
 
 local env_text = dofile "deploy/env.lua"
 local compose = assert(yaml.decode(assert(fs.read "docker-compose.yml")))
@@ -183,7 +183,7 @@ describe("docker-compose.yml", function()
   it("is taken by docker-compose", function()
     local program = tools.which "docker-compose"
     if not program then return pending "no docker-compose on this machine" end
-    local said, status = tools.output({ program, "--profile", "cluster", "config", "-q" }, "60s")
+    local said, status = tools.output({ program, "--profile", "cluster", "config", "-q" }, "3m")
     assert.are.same({ code = 0 }, status, said)
   end)
 end)

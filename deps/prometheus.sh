@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Prometheus, promtool and the exporters of MySQL and Redis: this release's own packages, unpacked privately, since installed
+# ones would start servers. The archive's signature is the check. $cache/prometheus/bin has the programs.
+. "$(dirname "$0")/lib.sh"
+
+packages="prometheus prometheus-mysqld-exporter prometheus-redis-exporter"
+programs="prometheus promtool prometheus-mysqld-exporter prometheus-redis-exporter"
+
+ready() {
+  local program
+  for program in $programs; do [ -x "$cache/prometheus/bin/$program" ] || return 1; done
+}
+
+fetch() {
+  (cd "$work/debs" && apt-get -q download $packages)
+}
+
+unpack() {
+  local deb
+  for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/root"; done
+  mkdir -p "$work/prometheus/bin"
+  for program in $programs; do mv "$work/root/usr/bin/$program" "$work/prometheus/bin/"; done
+  "$work/prometheus/bin/promtool" --version | sed -n 's/^promtool, version \([0-9.]*\).*/\1/p' >"$work/prometheus/version"
+  [ -s "$work/prometheus/version" ]
+}
+
+if ready; then exit 0; fi
+take_lock
+if ready; then exit 0; fi
+. "$root/deps/apt.sh"
+private_apt deb "$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")"
+mkdir "$work/debs"
+begin fetch "Prometheus and its exporters, 25 MB, Debian's packages"
+run "fetching $packages" fetch
+run "unpacking $packages" unpack
+version=$(cat "$work/prometheus/version")
+rm -rf "${cache:?}/prometheus-$version"
+mv -T "$work/prometheus" "$cache/prometheus-$version"
+ln -sfnT "prometheus-$version" "$cache/prometheus"
+ended
