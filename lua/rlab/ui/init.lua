@@ -2,8 +2,8 @@
 -- the files of a run (rlab.ui.record, rlab.ui.live) and from the stack's own readers (rlab.ui.kafka).
 -- engine/http's guard looks at Host and Origin; what changes something is a POST with the token that only the
 -- page knows. No answer is for pages of other origins.
+local err = require "rlab.err"
 local feed = require "rlab.ui.feed"
-local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
 local live = require "rlab.ui.live"
@@ -26,10 +26,6 @@ local KEEP_OUT = {
   ["cache-control"] = "no-store",
 }
 
--- A report is a page with a script of its own: it may run it, as nobody's page.
-local REPORT = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; \z
-  script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-
 local TYPES = { html = "text/html; charset=utf-8", css = "text/css; charset=utf-8",
   js = "text/javascript; charset=utf-8" }
 
@@ -40,6 +36,8 @@ local list = {}
 local function route(method, path, handler)
   list[#list + 1] = { method = method, parts = routes.parts(path), handler = handler }
 end
+
+require "rlab.ui.api"(route)
 
 local function asset(console, name)
   local text = name:find "^[%w_]+%.%w+$" and host.embedded("lua/rlab/ui/assets/" .. name)
@@ -62,29 +60,6 @@ route("GET", "/events", function(console, req)
     body = feed.sse(console.feed:since(cursor, PATIENCE)) }
 end)
 
--- ---- runs ----
-
-local function is_name(text) return text:find "^[%w_%-][%w_%.%-]*$" ~= nil end
-
-route("GET", "/runs/{id}/{run}/report.html", function(console, req)
-  local id, run = req.params.id, req.params.run
-  local text = is_name(id) and is_name(run)
-    and fs.read(("%s/%s/%s/report.html"):format(console.runs, id, run))
-  if not text then return http.problem(404, "this run has no report") end
-  return { status = 200, headers = { ["content-type"] = TYPES.html, ["content-security-policy"] = REPORT },
-    body = text }
-end)
-
-route("GET", "/api/runs", function(console) return http.json(require("rlab.ui.runs").list(console.runs)) end)
-
-route("POST", "/api/replay", function(console)
-  if not console.recorded then
-    return http.problem(409, "nothing is replayed: rlab ui --replay runs/E-009/latest")
-  end
-  console.feed:play(console.recorded, console.speed)
-  return http.json { replaying = true }
-end)
-
 -- ---- the server ----
 
 local function dispatch(console, req)
@@ -100,10 +75,20 @@ local function dispatch(console, req)
   return found.handler(console, req)
 end
 
+local STATUS = { USAGE = 400, NO_STACK = 503, GROUP_HAS_MEMBERS = 409, UNKNOWN_TOPIC_OR_PART = 404,
+  OFFSET_OUT_OF_RANGE = 400 }
+
+-- What the world refuses is told with its reason; a bug of ours is the server's to tell.
+local function answered(console, req)
+  local ok, answer = pcall(dispatch, console, req)
+  if ok then return answer end
+  if not err.is(answer) or answer.name == "CANCELLED" then error(answer, 0) end
+  return http.problem(STATUS[answer.name] or 502, answer.message, { name = answer.name })
+end
+
 local function guarded(console)
   return function(req)
-    local answer = dispatch(console, req)
-    if type(answer) ~= "table" then return answer end
+    local answer = answered(console, req)
     answer.headers = answer.headers or {}
     for name, value in pairs(KEEP_OUT) do answer.headers[name] = answer.headers[name] or value end
     return answer
@@ -118,17 +103,25 @@ end
 -- serve{port=, hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} | nil, err
 function M.serve(opts)
   local console = setmetatable({ token = token(), runs = opts.runs or "runs", feed = feed.new(),
-    recorded = opts.recorded, speed = opts.speed or 1 }, Console)
+    kafka = require("rlab.ui.kafka").new(), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
   local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end
   console.server, console.url, console.port = server, server.url, server.port
-  if console.recorded then
-    console.feed:play(console.recorded, console.speed)
-  else
-    console.watcher = task.spawn(live.watch, console.feed, console.runs)
-  end
+  if console.recorded then console:replay() else console:follow() end
   return console
+end
+
+-- console:replay(): from the first event of what is recorded; what runs is not followed meanwhile
+function Console:replay()
+  if self.watcher then self.watcher:cancel() end
+  self.watcher = nil
+  self.feed:play(self.recorded, self.speed)
+end
+
+-- console:follow(): whatever runs now
+function Console:follow()
+  self.watcher = task.spawn(live.watch, self.feed, self.runs)
 end
 
 function Console:close()
@@ -136,6 +129,7 @@ function Console:close()
   if self.watcher then self.watcher:cancel() end
   self.feed:close()
   self.server:close "500ms"
+  self.kafka:close()
   self.server = nil
 end
 

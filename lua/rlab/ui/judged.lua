@@ -1,4 +1,6 @@
 -- What a check found, as the console is told it.
+local json = require "rlab.json"
+
 local M = {}
 
 local function found(check)
@@ -17,7 +19,7 @@ function M.checks(list, arm)
         expect = check.expect, as_expected = check.as_expected, sentence = check.sentence }
     end
   end
-  return out
+  return json.array(out)
 end
 
 return M

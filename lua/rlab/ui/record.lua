@@ -2,6 +2,7 @@
 -- with `at`, the second of the run at which it is told. What belongs to which arm, and in which quantities
 -- arms differ, is read as the report reads it (rlab.report.series, rlab.report.telling).
 local html = require "rlab.report.html"
+local json = require "rlab.json"
 local judged = require "rlab.ui.judged"
 local series = require "rlab.report.series"
 local shape = require "rlab.report.shape"
@@ -89,7 +90,7 @@ local function shown_of(lane)
     local text = panel.shown and html.quantity(panel.shown, panel.shown_unit) or ""
     list[#list + 1] = { q = panel.rank, text = text }
   end
-  return list
+  return json.array(list)
 end
 
 -- What only the end tells of an arm: its first anomaly, when no event of the story was one.
@@ -127,8 +128,8 @@ local function head(result, group, name)
     arms[i] = { name = lane.arm.name, class = html.class_of(lane.arm), title = lane.arm.title }
   end
   return { kind = "run", id = result.id, title = result.title, question = result.question, seed = run.seed,
-    name = run.name, started = run.started, stack = versions_of(result.stack or {}), arms = arms,
-    quantities = quantities_of(group), last = group.last, duration = run.duration, report = name,
+    name = run.name, started = run.started, stack = versions_of(result.stack or {}), arms = json.array(arms),
+    quantities = json.array(quantities_of(group)), last = group.last, duration = run.duration, report = name,
     replayed = true }
 end
 

@@ -110,4 +110,52 @@ describe("rlab ui", function()
     end
     fs.remove(dir)
   end)
+
+  it("says what is missing, and the next command, where no servers run", function()
+    local console <close> = assert(ui.serve { port = 0 })
+    console.kafka.clients.stack = function() return nil end
+    for _, path in ipairs { "/api/topics", "/api/groups", "/api/topics/orders", "/api/topics/orders/0",
+      "/api/groups/g/plan?topic=orders&where=earliest" } do
+      local answer = page(console, path)
+      assert.equal(503, answer.status, path)
+      assert.truthy(json.decode(answer.body).detail:find("rlab up", 1, true))
+    end
+  end)
+
+  it("takes no change that is malformed", function()
+    local console <close> = assert(ui.serve { port = 0 })
+    local function post(path, body)
+      return assert(http.post(console.url .. path, body, { headers = {
+        ["content-type"] = "application/json", ["x-rlab-token"] = token_of(console) } })).status
+    end
+    for _, body in ipairs { "", "7", "[", '"text"' } do
+      assert.equal(400, post("/api/topics/orders", body))
+    end
+    assert.equal(400, post("/api/topics/orders", '{"value":{"a":1}}'))
+    assert.equal(400, post("/api/groups/g", '{"topic":"orders"}'))
+    assert.equal(400, page(console, "/api/topics/orders/0?from=-7e3").status)
+    assert.equal(404, post("/api/replay", '{"run":"../etc/passwd"}'))
+    assert.equal(404, post("/api/replay", '{"run":"E-001/.."}'))
+    assert.equal(409, post("/api/replay", "{}"))
+  end)
+end)
+
+describe("a cell of the console", function()
+  local cell = require "rlab.ui.cell"
+
+  it("is text that steers nothing, bytes, or null", function()
+    assert.same({ kind = "text", text = "<b>&\n", size = 5, exact = true }, cell.of "<b>&\n")
+    assert.same({ kind = "text", text = "a\\u{202e}b", size = 5 }, cell.of "a\u{202e}b")
+    assert.same({ kind = "bytes", text = "00 ff ", size = 2 }, cell.of "\0\255")
+    assert.same({ kind = "null", text = "", size = 0 }, cell.of(nil))
+    assert.same({ kind = "null", text = "", size = 0 }, cell.of(require "rlab.null"))
+    assert.same({ kind = "text", text = "", size = 0, exact = true }, cell.of "")
+  end)
+
+  it("of a record of a MiB is its beginning, and never half a character", function()
+    local long = cell.of(("한"):rep(400000))
+    assert.same({ 1200000, true }, { long.size, long.cut })
+    assert.is_true(#long.text <= 4096 and utf8.len(long.text) ~= nil)
+    assert.is_true(#cell.of(("\0"):rep(1 << 20)).text <= 4096)
+  end)
 end)

@@ -12,8 +12,11 @@ export async function ask(path) {
 }
 
 export async function post(path, what) {
-  const answer = await fetch(path, { method: "POST", body: JSON.stringify(what),
-    headers: { "content-type": "application/json", "x-rlab-token": token } });
+  const answer = await fetch(path, {
+    method: "POST",
+    body: JSON.stringify(what),
+    headers: { "content-type": "application/json", "x-rlab-token": token },
+  });
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.detail || answer.statusText);
   return body;
@@ -27,14 +30,22 @@ export function log(lua, said) {
 
 // Text as it stands in a line of Lua.
 export function quoted(text) {
-  return '"' + String(text).replace(/[\\"]/g, "\\$&").replace(/[\x00-\x1f\x7f]/g, (c) =>
-    "\\" + String(c.charCodeAt(0)).padStart(3, "0")) + '"';
+  return (
+    '"' +
+    String(text)
+      .replace(/[\\"]/g, "\\$&")
+      .replace(/[\x00-\x1f\x7f]/g, (c) => "\\" + String(c.charCodeAt(0)).padStart(3, "0")) +
+    '"'
+  );
 }
 
 export function lua(line) {
   const copy = h("button", { type: "button", class: "copy" }, "copy");
   copy.addEventListener("click", () => {
-    navigator.clipboard?.writeText(line).then(() => say(copy, "copied"), () => say(copy, "not copied"));
+    navigator.clipboard?.writeText(line).then(
+      () => say(copy, "copied"),
+      () => say(copy, "not copied"),
+    );
   });
   return h("div", { class: "lua" }, h("pre", {}, line), copy);
 }
@@ -64,11 +75,31 @@ export function action(one) {
 async function confirmed(box, one, perform) {
   $(".ask", box)?.remove();
   let text;
-  try { text = await one.ask(); } catch (failure) { say($(".said", box), failure.message); return; }
+  try {
+    text = await one.ask();
+  } catch (failure) {
+    say($(".said", box), failure.message);
+    return;
+  }
   const question = h("div", { class: "ask" }, h("p", {}, text));
-  const end = () => { question.remove(); $("button", box).focus(); };
+  const end = () => {
+    question.remove();
+    $("button", box).focus();
+  };
   question.append(
-    h("button", { type: "button", class: "button grave", onclick: () => { end(); perform(); } }, one.label),
-    h("button", { type: "button", class: "button", onclick: end }, "Keep"));
+    h(
+      "button",
+      {
+        type: "button",
+        class: "button grave",
+        onclick: () => {
+          end();
+          perform();
+        },
+      },
+      one.label,
+    ),
+    h("button", { type: "button", class: "button", onclick: end }, "Keep"),
+  );
   $("p", box).after(question);
 }

@@ -2,20 +2,36 @@
 import { $, $$, ago, fill, h, say } from "./dom.js";
 import { connect } from "./stream.js";
 import * as running from "./running.js";
+import * as topics from "./topics.js";
+import * as groups from "./groups.js";
+import * as runs from "./runs.js";
 
-const PLACES = { running };
+const PLACES = { running, topics, groups, runs };
 const names = Object.keys(PLACES);
-const main = $("main"), aside = $("aside"), dialog = $("dialog");
-let place = "running", held = false;
+const main = $("main"),
+  aside = $("aside"),
+  dialog = $("dialog");
+let place = "running",
+  held = false;
 
+const narrow = () => matchMedia("(max-width: 720px)").matches;
 const current = () => PLACES[place];
 
 function navigation() {
   const wanted = JSON.stringify(names.map((n) => [n, n === place, PLACES[n].count?.(model)]));
   if (navigation.drawn === wanted) return;
   navigation.drawn = wanted;
-  fill($("nav"), names.map((n) => h("a", { href: "#" + n, "aria-current": n === place ? "page" : null }, n,
-    h("span", {}, PLACES[n].count?.(model) || ""))));
+  fill(
+    $("nav"),
+    names.map((n) =>
+      h(
+        "a",
+        { href: "#" + n, "aria-current": n === place ? "page" : null },
+        n,
+        h("span", {}, PLACES[n].count?.(model) || ""),
+      ),
+    ),
+  );
 }
 
 function draw() {
@@ -27,7 +43,11 @@ function draw() {
 function go() {
   const [name, ...rest] = location.hash.slice(1).split("/").map(decodeURIComponent);
   const next = PLACES[name] ? name : "running";
-  if (next !== place) { fill(main); fill(aside); }
+  if (next !== place) {
+    current().close?.();
+    fill(main);
+    fill(aside);
+  }
   place = next;
   document.title = "rlab: " + place;
   document.body.classList.remove("detail");
@@ -49,13 +69,22 @@ function step(by) {
   next.scrollIntoView({ block: "nearest" });
 }
 
-const model = connect((_, changed) => {
-  say($("#stack"), model.run?.stack || "");
-  if (!held && changed) draw();
-}, (state, since) => {
-  say($("#live"), held ? "held; the stream goes on" : state === "live" ? "live"
-    : `stalled since ${ago(since)}; numbers are from then`);
-});
+const model = connect(
+  (_, changed) => {
+    say($("#stack"), model.run?.stack || "");
+    if (!held && changed) draw();
+  },
+  (state, since) => {
+    say(
+      $("#live"),
+      held
+        ? "held; the stream goes on"
+        : state === "live"
+          ? "live"
+          : `stalled since ${ago(since)}; numbers are from then`,
+    );
+  },
+);
 
 document.addEventListener("click", (event) => {
   const target = event.target.closest("button, [data-key]");
@@ -65,7 +94,7 @@ document.addEventListener("click", (event) => {
   else if (target.classList.contains("back")) document.body.classList.remove("detail");
   else if (target.dataset.key !== undefined) {
     choose(target.dataset.key);
-    if (matchMedia("(max-width: 720px)").matches) document.body.classList.add("detail");
+    if (narrow() && current().detail?.(target.dataset.key)) document.body.classList.add("detail");
   }
 });
 

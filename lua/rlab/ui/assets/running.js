@@ -24,8 +24,11 @@ function wordOf(check, arm) {
 }
 
 function pips(arm) {
-  return h("span", { class: "pips", "aria-hidden": "true" },
-    (arm.checks || []).map((c) => h("i", { class: toneOf(c, arm) })));
+  return h(
+    "span",
+    { class: "pips", "aria-hidden": "true" },
+    (arm.checks || []).map((c) => h("i", { class: toneOf(c, arm) })),
+  );
 }
 
 function judgement(arm) {
@@ -49,11 +52,25 @@ function figures(model, arm) {
 }
 
 function row(arm, i) {
-  return h("div", { class: `arm ${arm.class}`, "data-key": arm.name, tabindex: 0, role: "button",
-    "aria-label": `${WORDS[arm.class]} ${arm.name}` },
-    h("div", { class: "label" }, h("span", { class: `cls ${arm.class}` }, WORDS[arm.class]),
-      h("b", {}, arm.name)),
-    h("div", { class: "plot", "data-i": i }), h("div", { class: "value" }), h("div", { class: "judged" }));
+  return h(
+    "div",
+    {
+      class: `arm ${arm.class}`,
+      "data-key": arm.name,
+      tabindex: 0,
+      role: "button",
+      "aria-label": `${WORDS[arm.class]} ${arm.name}`,
+    },
+    h(
+      "div",
+      { class: "label" },
+      h("span", { class: `cls ${arm.class}` }, WORDS[arm.class]),
+      h("b", {}, arm.name),
+    ),
+    h("div", { class: "plot", "data-i": i }),
+    h("div", { class: "value" }),
+    h("div", { class: "judged" }),
+  );
 }
 
 function headline(model) {
@@ -62,7 +79,8 @@ function headline(model) {
   if (busy.length === 0) return model.run.question || model.run.title;
   const bad = busy.filter((a) => a.class === "wrong" && a.anomaly);
   if (bad.length > 0) return bad.map((a) => `${a.name}: ${a.anomaly.text}`).join("; ");
-  return busy.length === 1 ? `${busy[0].name} is running; nothing is wrong so far.`
+  return busy.length === 1
+    ? `${busy[0].name} is running; nothing is wrong so far.`
     : `${plural(busy.length, "arm")} are running; nothing is wrong so far.`;
 }
 
@@ -71,26 +89,40 @@ const named = (quantity) => quantity.name + (quantity.unit ? ", " + quantity.uni
 function layOut(model, main) {
   const quantity = model.run.quantities[0];
   const arms = [...model.arms.values()];
-  fill(main, h("h1", {}), h("p", { class: "sub", id: "run-facts" }),
+  fill(
+    main,
+    h("h1", {}),
+    h("p", { class: "sub", id: "run-facts" }),
     h("p", { class: "sub", id: "run-verdict" }),
-    h("div", { class: "arms" }, arms.map(row)), h("div", { class: "arm axis" }, h("div", { class: "label" }),
-      h("div", { class: "plot", id: "axis" })),
-    h("p", { class: "sub" }, quantity && `Line and number: ${named(quantity)}; one scale for all arms. `,
-      "Hatched or a bar: a fault. Diamond: the first anomaly."));
+    h("div", { class: "arms" }, arms.map(row)),
+    h("div", { class: "arm axis" }, h("div", { class: "label" }), h("div", { class: "plot", id: "axis" })),
+    h(
+      "p",
+      { class: "sub" },
+      quantity && `Line and number: ${named(quantity)}; one scale for all arms. `,
+      "Hatched or a bar: a fault. Diamond: the first anomaly.",
+    ),
+  );
   shown = `${model.run.name} ${model.run.started}`;
 }
 
 function empty(main) {
   shown = null;
-  fill(main, h("h1", {}, "Nothing is running."),
+  fill(
+    main,
+    h("h1", {}, "Nothing is running."),
     h("p", { class: "sub" }, "Start an experiment in another terminal; it is shown here as it goes:"),
     h("pre", { class: "command" }, "rlab E-012"),
     h("p", { class: "sub" }, "Or look at a stored run again, at the pace at which it happened:"),
-    h("pre", { class: "command" }, "rlab ui --replay runs/E-012/latest"));
+    h("pre", { class: "command" }, "rlab ui --replay runs/E-012/latest"),
+  );
 }
 
 export function draw(model, main) {
-  if (!model.run) { if (shown !== null || !$("h1", main)) empty(main); return; }
+  if (!model.run) {
+    if (shown !== null || !$("h1", main)) empty(main);
+    return;
+  }
   if (shown !== `${model.run.name} ${model.run.started}` || !$(".arms", main)) layOut(model, main);
   say($("h1", main), headline(model));
   const state = model.verdict ? "took" : "in flight";
@@ -116,9 +148,15 @@ export function draw(model, main) {
 
 function happenings(model) {
   const list = [];
-  const add = (one, arm) => list.push({ at: (arm && !arm.shared ? arm.from : 0) + one.t, t: one.t,
-    arm: arm && !arm.shared ? arm.name : one.arm, text: one.name || one.text, proof: one.proof,
-    anomaly: one.anomaly });
+  const add = (one, arm) =>
+    list.push({
+      at: (arm && !arm.shared ? arm.from : 0) + one.t,
+      t: one.t,
+      arm: arm && !arm.shared ? arm.name : one.arm,
+      text: one.name || one.text,
+      proof: one.proof,
+      anomaly: one.anomaly,
+    });
   for (const f of model.faults) add(f);
   for (const e of model.events || []) add(e);
   for (const arm of model.arms.values()) {
@@ -131,47 +169,121 @@ function happenings(model) {
 function happened(model) {
   const list = happenings(model);
   if (list.length === 0) return h("p", { class: "sub" }, "Nothing yet.");
-  return h("ul", { class: "log" }, list.slice(0, 40).map((one) => h("li", {},
-    h("span", {}, one.t.toFixed(2)), h("div", {}, h("b", { class: one.anomaly ? "wrong" : "" }, one.text),
-      one.arm && h("small", {}, one.arm), one.proof && h("small", {}, one.proof)))),
-  list.length > 40 && h("li", {}, h("span"), h("small", {}, `+${list.length - 40} more in the report`)));
+  return h(
+    "ul",
+    { class: "log" },
+    list
+      .slice(0, 40)
+      .map((one) =>
+        h(
+          "li",
+          {},
+          h("span", {}, one.t.toFixed(2)),
+          h(
+            "div",
+            {},
+            h("b", { class: one.anomaly ? "wrong" : "" }, one.text),
+            one.arm && h("small", {}, one.arm),
+            one.proof && h("small", {}, one.proof),
+          ),
+        ),
+      ),
+    list.length > 40 && h("li", {}, h("span"), h("small", {}, `+${list.length - 40} more in the report`)),
+  );
 }
 
 function checks(arm) {
   if (!arm.checks) return h("p", { class: "sub" }, "The arm is judged at its end.");
-  return h("table", {}, h("tbody", {}, arm.checks.map((c) => h("tr", {},
-    h("th", { scope: "row" }, c.name, h("small", {}, c.sentence)),
-    h("td", { class: toneOf(c, arm) }, wordOf(c, arm))))));
+  return h(
+    "table",
+    {},
+    h(
+      "tbody",
+      {},
+      arm.checks.map((c) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, c.name, h("small", {}, c.sentence)),
+          h("td", { class: toneOf(c, arm) }, wordOf(c, arm)),
+        ),
+      ),
+    ),
+  );
 }
 
 function armFacts(arm) {
-  return [h("h2", {}, arm.name, h("span", { class: `cls ${arm.class}` }, WORDS[arm.class])),
-    arm.title && h("p", { class: "sub" }, arm.title), arm.sentence && h("p", {}, arm.sentence),
+  return [
+    h("h2", {}, arm.name, h("span", { class: `cls ${arm.class}` }, WORDS[arm.class])),
+    arm.title && h("p", { class: "sub" }, arm.title),
+    arm.sentence && h("p", {}, arm.sentence),
     arm.reason && arm.reason !== arm.sentence && h("p", { class: "unsure" }, arm.reason),
-    h("h2", {}, "Checks"), checks(arm)];
+    h("h2", {}, "Checks"),
+    checks(arm),
+  ];
 }
 
 function actions(model) {
   if (!model.verdict) return null;
-  return [h("h2", {}, "Actions"),
-    h("p", { class: "act" }, h("a", { class: "button", href: `/runs/${model.run.report}/report.html`,
-      target: "_blank", rel: "noopener" }, "Open the report")),
-    model.run.replayed && action({ label: "Replay it again", what: "From its first event, at the same pace.",
-      lua: `rlab ui --replay runs/${model.run.report}`,
-      run: async () => { await post("/api/replay", {}); return "replaying"; } })];
+  return [
+    h("h2", {}, "Actions"),
+    h(
+      "p",
+      { class: "act" },
+      h(
+        "a",
+        {
+          class: "button",
+          href: `/runs/${model.run.report}/report.html`,
+          target: "_blank",
+          rel: "noopener",
+        },
+        "Open the report",
+      ),
+    ),
+    model.run.replayed &&
+      action({
+        label: "Replay it again",
+        what: "From its first event, at the same pace.",
+        lua: `rlab ui --replay runs/${model.run.report}`,
+        run: async () => {
+          await post("/api/replay", {});
+          return "replaying";
+        },
+      }),
+  ];
 }
 
 let drawn = null;
 export function facts(model, aside) {
-  if (!model.run) { fill(aside); drawn = null; return; }
+  if (!model.run) {
+    fill(aside);
+    drawn = null;
+    return;
+  }
   const arm = chosen && model.arms.get(chosen);
-  const key = JSON.stringify([chosen, model.run.name, happenings(model).length, arm?.checks, model.verdict]);
+  const key = JSON.stringify([
+    chosen,
+    model.run.name,
+    happenings(model).length,
+    arm?.checks,
+    model.verdict,
+  ]);
   if (key === drawn && aside.childElementCount > 0) return;
   drawn = key;
-  fill(aside, h("button", { type: "button", class: "button back" }, "Back"), arm ? armFacts(arm) : null,
-    h("h2", {}, "Faults and events", h("span", {}, "s of the arm, newest first")), happened(model),
-    actions(model));
+  fill(
+    aside,
+    h("button", { type: "button", class: "button back" }, "Back"),
+    arm ? armFacts(arm) : null,
+    h("h2", {}, "Faults and events", h("span", {}, "s of the arm, newest first")),
+    happened(model),
+    actions(model),
+  );
 }
 
-export function choose(key) { chosen = key === chosen ? null : key; drawn = null; }
+export function choose(key) {
+  chosen = key === chosen ? null : key;
+  drawn = null;
+}
+export const detail = () => chosen !== null;
 export const count = (model) => (!model.run ? "" : model.verdict ? "ended" : "in flight");

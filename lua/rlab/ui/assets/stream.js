@@ -2,8 +2,19 @@
 // whenever an answer ends, so nothing is missed and nothing comes twice.
 
 function newArm(one) {
-  return { ...one, points: [], events: [], faults: [], checks: null, from: null, shared: false, ended: null,
-    outcome: null, anomaly: null, shown: [] };
+  return {
+    ...one,
+    points: [],
+    events: [],
+    faults: [],
+    checks: null,
+    from: null,
+    shared: false,
+    ended: null,
+    outcome: null,
+    anomaly: null,
+    shown: [],
+  };
 }
 
 export function newModel() {
@@ -20,20 +31,37 @@ const takes = {
     Object.assign(model, newModel(), { run: e });
     for (const one of e.arms) model.arms.set(one.name, newArm(one));
   },
-  begins(model, e, arm) { arm.from = e.at; arm.shared = Boolean(e.shared); },
-  point(model, e, arm) { (arm.points[e.q - 1] ||= []).push([e.t, e.v ?? null]); },
+  begins(model, e, arm) {
+    arm.from = e.at;
+    arm.shared = Boolean(e.shared);
+  },
+  point(model, e, arm) {
+    (arm.points[e.q - 1] ||= []).push([e.t, e.v ?? null]);
+  },
   event(model, e, arm) {
     if (e.anomaly && arm && !arm.anomaly) arm.anomaly = { t: e.t, text: e.text };
     (arm ? arm.events : (model.events ||= [])).push(e);
   },
-  fault(model, e, arm) { (arm ? arm.faults : model.faults).push({ ...e }); },
-  over(model, e, arm) { over(arm ? arm.faults : model.faults, e); },
+  fault(model, e, arm) {
+    (arm ? arm.faults : model.faults).push({ ...e });
+  },
+  over(model, e, arm) {
+    over(arm ? arm.faults : model.faults, e);
+  },
   ends(model, e, arm) {
     if (e.anomaly && (!arm.anomaly || e.anomaly.t < arm.anomaly.t)) arm.anomaly = e.anomaly;
-    Object.assign(arm, { ended: e.t, outcome: e.outcome, sentence: e.sentence, reason: e.reason,
-      checks: e.checks, shown: e.shown || [] });
+    Object.assign(arm, {
+      ended: e.t,
+      outcome: e.outcome,
+      sentence: e.sentence,
+      reason: e.reason,
+      checks: e.checks,
+      shown: e.shown || [],
+    });
   },
-  verdict(model, e) { model.verdict = e; },
+  verdict(model, e) {
+    model.verdict = e;
+  },
   tick() {},
 };
 
@@ -76,6 +104,8 @@ export function connect(changed, state) {
     take(model, data.events);
     changed(model, data.events.length > 0);
   };
-  setInterval(() => { if (Date.now() - heard > 20000) state("lost", heard); }, 1000);
+  setInterval(() => {
+    if (Date.now() - heard > 20000) state("lost", heard);
+  }, 1000);
   return model;
 }

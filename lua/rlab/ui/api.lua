@@ -1,0 +1,124 @@
+-- What the console's page asks for besides the events: runs, topics, groups; and what it changes.
+local err = require "rlab.err"
+local fs = require "rlab.fs"
+local http = require "rlab.http"
+local json = require "rlab.json"
+local report = require "rlab.report"
+local units = require "rlab.units"
+
+-- A report is a page with a script of its own: it may run it, as nobody's page.
+local REPORT = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; \z
+  script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+
+local function refuse(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
+end
+
+local function body_of(req)
+  local ok, body = pcall(json.decode, req.body)
+  if not ok or type(body) ~= "table" then refuse "the body is a JSON object" end
+  return body
+end
+
+local function text_of(body, name)
+  local value = body[name]
+  if value ~= nil and value ~= json.null and type(value) ~= "string" then refuse("%s is a text", name) end
+  return type(value) == "string" and value or nil
+end
+
+local function whole_of(text, name)
+  if text == nil or text == "" then return nil end
+  return units.whole(text) or refuse("%s is a whole number, not '%s'", name, text)
+end
+
+-- ---- runs ----
+
+local function is_name(text) return text:find "^[%w_%-][%w_%.%-]*$" ~= nil end
+
+local function folder_of(console, id, run)
+  if not (is_name(id) and is_name(run)) then return nil end
+  local dir = ("%s/%s/%s"):format(console.runs, id, run)
+  return fs.exists(dir .. "/result.json") and dir or nil
+end
+
+local function report_of(console, req)
+  local id, run = req.params.id, req.params.run
+  local text = is_name(id) and is_name(run)
+    and fs.read(("%s/%s/%s/report.html"):format(console.runs, id, run))
+  if not text then return http.problem(404, "this run has no report") end
+  return { status = 200, body = text,
+    headers = { ["content-type"] = "text/html; charset=utf-8", ["content-security-policy"] = REPORT } }
+end
+
+local function runs(console) return http.json { runs = require("rlab.ui.runs").list(console.runs) } end
+
+-- The run that is named in the body, or the one that is replayed already.
+local function replay(console, req)
+  local name = text_of(body_of(req), "run")
+  if name then
+    local id, run = name:match "^([^/]+)/([^/]+)$"
+    local dir = id and folder_of(console, id, run)
+    if not dir then return http.problem(404, "there is no such run") end
+    local data, why = report.load(dir)
+    if not data then return http.problem(409, "it cannot be replayed: " .. tostring(why)) end
+    console.recorded = require("rlab.ui.record").events(data, name)
+  end
+  if not console.recorded then
+    return http.problem(409, "nothing is replayed: rlab ui --replay runs/E-009/latest")
+  end
+  console:replay()
+  return http.json { replaying = true }
+end
+
+-- ---- topics and groups ----
+
+local function topics(console) return http.json { topics = json.array(console.kafka:topics()) } end
+
+local function topic(console, req) return http.json(console.kafka:topic(req.params.name)) end
+
+local function groups(console) return http.json { groups = json.array(console.kafka:groups()) } end
+
+local function group(console, req) return http.json(console.kafka:group(req.params.id)) end
+
+local function records(console, req)
+  local from, n = whole_of(req.query.from, "from"), whole_of(req.query.n, "n")
+  local partition = whole_of(req.params.partition, "partition") or 0
+  return http.json(console.kafka:records(req.params.name, partition, from, n))
+end
+
+local function produce(console, req)
+  local body = body_of(req)
+  local record = { key = text_of(body, "key"), value = text_of(body, "value"),
+    partition = math.tointeger(body.partition) }
+  return http.json(console.kafka:produce(req.params.name, record))
+end
+
+-- "100" is an offset; the rest is as seek takes it.
+local function where_of(text)
+  if not text or text == "" then refuse "where is missing" end
+  return units.whole(text) or text
+end
+
+local function plan(console, req)
+  return http.json(console.kafka:plan(req.params.id, req.query.topic or "", where_of(req.query.where)))
+end
+
+local function seek(console, req)
+  local body = body_of(req)
+  local where = where_of(text_of(body, "where"))
+  return http.json(console.kafka:seek(req.params.id, text_of(body, "topic") or "", where))
+end
+
+return function(route)
+  route("GET", "/runs/{id}/{run}/report.html", report_of)
+  route("GET", "/api/runs", runs)
+  route("POST", "/api/replay", replay)
+  route("GET", "/api/topics", topics)
+  route("GET", "/api/topics/{name}", topic)
+  route("GET", "/api/topics/{name}/{partition}", records)
+  route("POST", "/api/topics/{name}", produce)
+  route("GET", "/api/groups", groups)
+  route("GET", "/api/groups/{id}", group)
+  route("GET", "/api/groups/{id}/plan", plan)
+  route("POST", "/api/groups/{id}", seek)
+end

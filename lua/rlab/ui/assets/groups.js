@@ -1,0 +1,279 @@
+// Groups: members, what each holds, and the lag in its three meanings; moving offsets with a dry run.
+import { fill, h, number, plural, say } from "./dom.js";
+import { action, ask, lua, post, quoted } from "./act.js";
+import { failed, n, newPlace, row, waiting } from "./place.js";
+
+const place = newPlace();
+const SHOWN = 200;
+let group = null,
+  wanted = "",
+  drawnFacts = null;
+
+const path = () => `/api/groups/${encodeURIComponent(group)}`;
+
+export function open(rest, redraw) {
+  group = rest[0] || null;
+  place.watch(group ? path() : "/api/groups", redraw);
+}
+export function close() {
+  place.close();
+  drawnFacts = null;
+}
+export function choose(key) {
+  if (!group) location.hash = `groups/${encodeURIComponent(key)}`;
+}
+
+function list(groups) {
+  const found = h("tbody", {}),
+    more = h("p", { class: "sub" });
+  const input = h("input", {
+    type: "search",
+    value: wanted,
+    placeholder: "part of a name",
+    "aria-label": "Groups",
+  });
+  const show = () => {
+    const some = groups.filter((g) => g.group.includes(wanted));
+    fill(
+      found,
+      some
+        .slice(0, SHOWN)
+        .map((g) =>
+          row(
+            g.group,
+            null,
+            h("td", { class: "mono" }, g.group),
+            h("td", { class: "muted" }, g.state),
+            n(g.members === undefined ? "" : number(g.members)),
+            n(String(g.coordinator ?? ""), { class: "hide" }),
+          ),
+        ),
+    );
+    say(more, some.length > SHOWN ? `+${number(some.length - SHOWN)} more; narrow it down above` : "");
+  };
+  input.addEventListener("input", () => {
+    wanted = input.value;
+    show();
+  });
+  show();
+  return [
+    h("h1", {}, `${plural(groups.length, "group")}.`),
+    groups.length > 8 && h("div", { class: "chips" }, input),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", {}, "group"),
+            h("th", {}, "state"),
+            h("th", { class: "n" }, "members"),
+            h("th", { class: "n hide" }, "coordinator"),
+          ),
+        ),
+        found,
+      ),
+    ),
+    more,
+    lua("groups()"),
+  ];
+}
+
+const noGroups = () => [
+  h("h1", {}, "There are no groups."),
+  h(
+    "p",
+    { class: "sub" },
+    "A group is there once a consumer of it has joined or committed. Watch one at work:",
+  ),
+  h("pre", { class: "command" }, "rlab E-004 --keep"),
+];
+
+function members(list_) {
+  if (list_.length === 0) return h("p", { class: "sub" }, "No member is alive: its offsets can be moved.");
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, h("th", {}, "member"), h("th", {}, "host"), h("th", {}, "holds"))),
+      h(
+        "tbody",
+        {},
+        list_.map((m) =>
+          h(
+            "tr",
+            {},
+            h("td", { class: "mono" }, m.client || m.id),
+            h("td", { class: "muted" }, m.host),
+            h("td", { class: "mono" }, m.partitions.join(" ") || "nothing"),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function lags(rows) {
+  if (rows.length === 0) return h("p", { class: "sub" }, "It has committed nothing and holds nothing.");
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, "topic"),
+          h("th", { class: "n" }, "partition"),
+          h("th", { class: "n" }, "committed"),
+          h("th", { class: "n hw" }, "to HW"),
+          h("th", { class: "n lso" }, "to LSO"),
+          h("th", { class: "n" }, "readable"),
+          h("th", { class: "hide" }, ""),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((r) =>
+          h(
+            "tr",
+            {},
+            h("td", { class: "mono" }, r.topic),
+            n(String(r.partition)),
+            n(number(r.committed)),
+            n(number(r.lag)),
+            n(number(r.stable)),
+            n(h("b", {}, number(r.readable))),
+            h("td", { class: "hide muted" }, r.note),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function headline(data) {
+  const sum = data.lag.reduce((total, r) => total + (r.readable || 0), 0);
+  const where = data.members.length === 0 ? "no member is alive" : plural(data.members.length, "member");
+  const left = sum === 0 ? "nothing is left to read" : `${plural(sum, "record")} to read`;
+  return `${data.id}: ${left}, ${where}.`;
+}
+
+export function draw(model, main) {
+  if (place.failure && !place.data) {
+    place.once(main, place.failure, () => [
+      group && h("p", { class: "sub" }, h("a", { href: "#groups" }, "groups"), " / "),
+      failed(place.failure),
+    ]);
+    return;
+  }
+  if (!place.data) {
+    place.once(main, "waiting", waiting);
+    return;
+  }
+  place.once(main, place.data, () => {
+    if (!group) return place.data.groups.length > 0 ? list(place.data.groups) : noGroups();
+    return [
+      h("p", { class: "sub" }, h("a", { href: "#groups" }, "groups"), " / "),
+      h("h1", {}, headline(place.data)),
+      h("p", { class: "sub" }, place.data.state),
+      h(
+        "h2",
+        {},
+        "Lag",
+        h(
+          "span",
+          {},
+          "to HW and to LSO count offsets, markers too; readable counts what read_committed will get",
+        ),
+      ),
+      lags(place.data.lag),
+      lua(`lag ${quoted(group)}`),
+      h("h2", {}, "Members"),
+      members(place.data.members),
+    ];
+  });
+}
+
+// ---- moving offsets ----
+
+function planned(plan) {
+  const lines = plan.rows.map(
+    (r) =>
+      `${r.topic} ${r.partition}: ${r.before ?? "nothing"} to ${r.offset}` +
+      (r.before === undefined
+        ? ""
+        : r.offset < r.before
+          ? `, ${plural(r.before - r.offset, "offset")} read again`
+          : `, ${plural(r.offset - r.before, "offset")} passed over`),
+  );
+  if (plan.refused) throw new Error(`It would move ${lines.join("; ")}. Refused now: ${plan.refused}`);
+  return `Move ${lines.join("; ")}?`;
+}
+
+function mover(topics) {
+  const topic = h(
+    "select",
+    { "aria-label": "Topic" },
+    topics.map((t) => h("option", { value: t }, t)),
+  );
+  const where = h("input", { value: "earliest", "aria-label": "Where", list: null, size: 18 });
+  const box = h("div", {});
+  const show = () => {
+    const at = /^\d+$/.test(where.value) ? where.value : quoted(where.value);
+    fill(
+      box,
+      action({
+        label: "Move the offsets",
+        what:
+          'To "earliest", "latest", an offset, "-5m" or a time. ' +
+          "First it says what would be; nobody of the group may be alive.",
+        lua: `seek(${quoted(group)}, ${quoted(topic.value)}, ${at})`,
+        ask: async () =>
+          planned(
+            await ask(
+              `${path()}/plan?topic=${encodeURIComponent(topic.value)}` +
+                `&where=${encodeURIComponent(where.value)}`,
+            ),
+          ),
+        run: async () => {
+          const done = await post(path(), { topic: topic.value, where: where.value });
+          place.again();
+          return `moved: ${done.rows.map((r) => `${r.partition} at ${r.offset}`).join(", ")}`;
+        },
+      }),
+    );
+  };
+  topic.addEventListener("change", show);
+  where.addEventListener("input", show);
+  show();
+  return [h("h2", {}, "Set offsets"), h("div", { class: "chips" }, topic, where), box];
+}
+
+export function facts(model, aside) {
+  const topics = group && place.data?.lag ? [...new Set(place.data.lag.map((r) => r.topic))] : [];
+  const key = JSON.stringify([group, topics]);
+  if (key === drawnFacts && aside.childElementCount > 0) return;
+  drawnFacts = key;
+  fill(
+    aside,
+    topics.length > 0
+      ? mover(topics)
+      : h("p", { class: "sub" }, group ? "Nothing to move: it has committed nothing." : "Choose a group."),
+  );
+}
+
+export const count = () => (place.data?.groups ? number(place.data.groups.length) : "");

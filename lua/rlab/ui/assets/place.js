@@ -1,0 +1,74 @@
+// What the places share that ask the stack: a state that is asked for anew now and then, drawn only when it
+// differs, and empty states that say the next command.
+import { h, fill } from "./dom.js";
+import { ask } from "./act.js";
+
+export function newPlace() {
+  const place = { data: null, failure: null, drawn: null, path: null, timer: null, redraw: () => {} };
+
+  async function load() {
+    const path = place.path;
+    if (!path || document.hidden) return;
+    try {
+      const data = await ask(path);
+      if (path !== place.path) return;
+      place.data = data;
+      place.failure = null;
+    } catch (failure) {
+      if (path !== place.path) return;
+      place.failure = failure.message;
+    }
+    place.redraw();
+  }
+
+  // watch(path): asks for it now and then as long as the place is open
+  place.watch = (path, redraw, every = 2000) => {
+    place.redraw = redraw;
+    if (path !== place.path) {
+      place.data = null;
+      place.failure = null;
+      place.drawn = null;
+    }
+    place.path = path;
+    clearInterval(place.timer);
+    place.timer = setInterval(load, every);
+    load();
+  };
+  place.again = load;
+  place.close = () => {
+    clearInterval(place.timer);
+    place.path = null;
+    place.drawn = null;
+  };
+
+  // once(element, key, children): draws only where something differs from what stands there
+  place.once = (element, key, children) => {
+    const text = JSON.stringify(key);
+    if (place.drawn === text && element.childElementCount > 0) return false;
+    place.drawn = text;
+    fill(element, children());
+    return true;
+  };
+  return place;
+}
+
+export function failed(text) {
+  const noStack = /rlab up/.test(text);
+  return [
+    h("h1", {}, noStack ? "No servers are running here." : "The servers did not answer."),
+    h("p", { class: "sub" }, text),
+    noStack && [
+      h("p", { class: "sub" }, "Start them; this page sees them as soon as they are up:"),
+      h("pre", { class: "command" }, "rlab up"),
+    ],
+  ];
+}
+
+export const waiting = () => h("p", { class: "sub" }, "asking …");
+
+export function row(key, chosen, ...cells) {
+  return h("tr", { "data-key": key, tabindex: 0, class: key === chosen ? "on" : null }, cells);
+}
+
+export const n = (text, properties = {}) =>
+  h("td", { ...properties, class: `n ${properties.class || ""}` }, text);

@@ -1,0 +1,484 @@
+// Topics: each partition as one bar with low, LSO, HW; its records, and what became of each of them.
+import { $, ago, fill, h, number, plural, s, say } from "./dom.js";
+import { action, ask, lua, post, quoted } from "./act.js";
+import { failed, n, newPlace, row, waiting } from "./place.js";
+
+const place = newPlace();
+const page = {
+  topic: null,
+  partition: null,
+  from: null,
+  records: null,
+  failure: null,
+  filter: "all",
+  offset: null,
+};
+const SHOWN = 200,
+  WINDOW = 50;
+let wanted = "",
+  drawnFacts = null,
+  redraw = () => {};
+
+// ---- what is looked at: #topics, #topics/orders, #topics/orders/0/112 ----
+
+export function open(rest, draw) {
+  redraw = draw;
+  const [topic, partition, offset] = rest;
+  const moved = topic !== page.topic || partition !== page.partition;
+  if (moved) Object.assign(page, { records: null, failure: null, from: null, offset: null, filter: "all" });
+  page.topic = topic || null;
+  page.partition = partition ?? null;
+  if (offset !== undefined) page.offset = Number(offset);
+  if (moved && offset !== undefined) page.from = Math.max(0, page.offset - 10);
+  place.watch(topic ? `/api/topics/${encodeURIComponent(topic)}` : "/api/topics", redraw);
+  if (moved && partition !== undefined) load();
+}
+
+export function close() {
+  place.close();
+  drawnFacts = null;
+  page.topic = page.partition = undefined;
+}
+
+async function load() {
+  const from = page.from === null ? "" : `from=${page.from}&`;
+  try {
+    page.records = await ask(
+      `/api/topics/${encodeURIComponent(page.topic)}/${page.partition}?${from}n=${WINDOW}`,
+    );
+    page.failure = null;
+  } catch (failure) {
+    page.failure = failure.message;
+  }
+  redraw();
+}
+
+export function choose(key) {
+  if (!page.topic) location.hash = `topics/${encodeURIComponent(key)}`;
+  else if (key.startsWith("p")) location.hash = `topics/${encodeURIComponent(page.topic)}/${key.slice(1)}`;
+  else {
+    page.offset = Number(key.slice(1));
+    history.replaceState(
+      null,
+      "",
+      `#topics/${encodeURIComponent(page.topic)}/${page.partition}/${page.offset}`,
+    );
+  }
+}
+
+// ---- the list ----
+
+function list(topics) {
+  const few = topics.filter((t) => t.topic.includes(wanted));
+  const found = h("tbody", {});
+  const input = h("input", {
+    type: "search",
+    value: wanted,
+    placeholder: "part of a name",
+    "aria-label": "Topics",
+  });
+  const show = () => {
+    const some = topics.filter((t) => t.topic.includes(wanted));
+    fill(
+      found,
+      some
+        .slice(0, SHOWN)
+        .map((t) =>
+          row(
+            t.topic,
+            null,
+            h("td", { class: "mono" }, t.topic),
+            n(t.partitions === undefined ? "" : number(t.partitions)),
+            n(t.replicas === undefined ? "" : number(t.replicas)),
+            h(
+              "td",
+              { class: t["in sync"] === false ? "unsure" : "muted" },
+              t.note || (t["in sync"] === false ? "not all in sync" : t["in sync"] ? "in sync" : ""),
+            ),
+          ),
+        ),
+    );
+    say(more, some.length > SHOWN ? `+${number(some.length - SHOWN)} more; narrow it down above` : "");
+  };
+  const more = h("p", { class: "sub" });
+  input.addEventListener("input", () => {
+    wanted = input.value;
+    show();
+  });
+  show();
+  return [
+    h("h1", {}, `${plural(topics.length, "topic")}.`),
+    topics.length > 8 && h("div", { class: "chips" }, input),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", {}, "topic"),
+            h("th", { class: "n" }, "partitions"),
+            h("th", { class: "n" }, "replicas"),
+            h("th", {}, ""),
+          ),
+        ),
+        found,
+      ),
+    ),
+    more,
+    few.length === 0 && h("p", { class: "sub" }, "No name has that in it."),
+    lua("topics()"),
+  ];
+}
+
+function noTopics() {
+  return [
+    h("h1", {}, "There are no topics."),
+    h("p", { class: "sub" }, "Make one at the prompt (rlab):"),
+    h("pre", { class: "command" }, 'create "orders"'),
+    h("p", { class: "sub" }, "An experiment's topics are gone when it has ended, unless it keeps them:"),
+    h("pre", { class: "command" }, "rlab E-012 --keep"),
+  ];
+}
+
+// ---- a topic ----
+
+function bar(p, top) {
+  const W = 100,
+    x = (v) => (top > 0 ? (W * v) / top : 0);
+  if (p.hw === undefined) return h("span", { class: "unsure" }, p.note || "no leader");
+  const lso = p.lso ?? p.hw;
+  return s(
+    "svg",
+    {
+      class: "marks",
+      viewBox: `0 0 ${W} 14`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": `low ${p.low}, LSO ${lso}, HW ${p.hw}`,
+    },
+    s("rect", { class: "gone", x: 0, y: 4, width: x(p.low || 0), height: 6 }),
+    s("rect", {
+      class: "kept",
+      x: x(p.low || 0),
+      y: 4,
+      width: Math.max(x(lso) - x(p.low || 0), 0),
+      height: 6,
+    }),
+    s("rect", { class: "hidden", x: x(lso), y: 4, width: Math.max(x(p.hw) - x(lso), 0), height: 6 }),
+    s("line", { class: "m-lso", x1: x(lso), x2: x(lso), y1: 0, y2: 14 }),
+    s("line", { class: "m-hw", x1: x(p.hw), x2: x(p.hw), y1: 0, y2: 14 }),
+  );
+}
+
+function openOnes(partitions) {
+  const open = partitions.flatMap((p) => (p.open || []).map((t) => ({ ...t, partition: p.partition })));
+  if (open.length === 0) return null;
+  return h(
+    "p",
+    { class: "unsure" },
+    open.map((t, i) => [
+      i > 0 && "; ",
+      `transaction ${t.id || `of producer ${t.producer_id}`} is open `,
+      `on partition ${t.partition} since offset ${t.from}`,
+      t.holds_lso && " and holds the LSO back",
+    ]),
+    ".",
+  );
+}
+
+function partitionTable(partitions) {
+  const top = Math.max(...partitions.map((p) => p.hw || 0), 0);
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, "partition"),
+          h("th", { class: "wide" }, ""),
+          h("th", { class: "n" }, "low"),
+          h("th", { class: "n lso" }, "LSO"),
+          h("th", { class: "n hw" }, "HW"),
+          h("th", { class: "n hide" }, "LEO"),
+          h("th", { class: "n hide" }, "leader"),
+          h("th", { class: "hide" }, "ISR"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        partitions.map((p) =>
+          row(
+            "p" + p.partition,
+            page.partition !== null ? "p" + page.partition : null,
+            h("td", {}, String(p.partition)),
+            h("td", { class: "wide" }, bar(p, top)),
+            n(number(p.low)),
+            n(number(p.lso)),
+            n(number(p.hw)),
+            n(number(p.leo), { class: "hide" }),
+            n(String(p.leader ?? "none"), { class: "hide" }),
+            h("td", { class: "hide" }, p.isr),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+const FATES = ["all", "committed", "aborted", "open", "control"];
+const FATE = { committed: "committed", aborted: "aborted", open: "open", control: "marker or removed" };
+
+function cellText(cell) {
+  if (!cell) return "";
+  if (cell.kind === "null") return h("span", { class: "muted" }, "null");
+  return (
+    (cell.kind === "bytes" ? "0x " : "") +
+    cell.text.slice(0, 160) +
+    (cell.cut || cell.text.length > 160 ? " …" : "")
+  );
+}
+
+function recordRow(r) {
+  return h(
+    "tr",
+    { "data-key": "r" + r.offset, tabindex: 0, class: `${r.fate} ${page.offset === r.offset ? "on" : ""}` },
+    n(number(r.offset)),
+    h("td", {}, h("span", { class: `fate ${r.fate}` }, FATE[r.fate])),
+    h("td", { class: "mono key" }, cellText(r.key)),
+    h("td", { class: "mono val" }, cellText(r.value)),
+    n(r.timestamp > 0 ? ago(r.timestamp) : "", { class: "hide" }),
+  );
+}
+
+function move(from) {
+  page.from = from;
+  page.offset = null;
+  load();
+}
+
+function browser() {
+  if (page.failure) return h("p", { class: "unsure" }, page.failure);
+  const got = page.records;
+  if (!got) return waiting();
+  const counts = Object.fromEntries(FATES.map((f) => [f, got.records.filter((r) => r.fate === f).length]));
+  counts.all = got.records.length;
+  const jump = h("input", {
+    type: "number",
+    min: 0,
+    "aria-label": "Offset",
+    placeholder: "offset",
+    class: "jump",
+  });
+  jump.addEventListener("change", () => {
+    if (jump.value !== "") move(Math.max(0, Math.trunc(Number(jump.value))));
+  });
+  const button = (label, go, off) =>
+    h("button", { type: "button", class: "button", disabled: off, onclick: go }, label);
+  return [
+    h(
+      "h2",
+      {},
+      `Records of partition ${got.partition}`,
+      h(
+        "span",
+        {},
+        `offsets ${number(got.from)} to ${number(Math.max(got.to - 1, got.from))} of ` +
+          `${number(got.low)} to ${number(got.hw)}`,
+      ),
+    ),
+    h(
+      "div",
+      { class: "chips" },
+      FATES.filter((f) => f === "all" || counts[f] > 0).map((f) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button",
+            "aria-pressed": String(page.filter === f),
+            onclick: () => {
+              page.filter = f;
+              redraw();
+            },
+          },
+          `${FATE[f] || f} ${counts[f]}`,
+        ),
+      ),
+      button("Older", () => move(Math.max(got.low || 0, got.from - WINDOW)), got.from <= (got.low || 0)),
+      button("Newer", () => move(got.to), got.to >= got.hw),
+      button("Latest", () => move(null)),
+      jump,
+    ),
+    got.records.length === 0
+      ? [
+          h("p", { class: "sub" }, "The partition is empty. Write a record at the prompt:"),
+          lua(`produce(${quoted(page.topic)}, { key = "k", value = "v" })`),
+        ]
+      : h(
+          "div",
+          { class: "scroll" },
+          h(
+            "table",
+            { class: "records" },
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                h("th", { class: "n" }, "offset"),
+                h("th", {}, "became"),
+                h("th", {}, "key"),
+                h("th", {}, "value"),
+                h("th", { class: "n hide" }, "age"),
+              ),
+            ),
+            h(
+              "tbody",
+              {},
+              got.records.filter((r) => page.filter === "all" || r.fate === page.filter).map(recordRow),
+            ),
+          ),
+        ),
+  ];
+}
+
+export function draw(model, main) {
+  if (place.failure && !place.data) {
+    place.once(main, place.failure, () => failed(place.failure));
+    return;
+  }
+  if (!place.data) {
+    place.once(main, "waiting", waiting);
+    return;
+  }
+  if (!page.topic) {
+    place.once(main, place.data, () =>
+      place.data.topics.length > 0 ? list(place.data.topics) : noTopics(),
+    );
+    return;
+  }
+  place.once(main, [place.data, page], () => [
+    h("p", { class: "sub" }, h("a", { href: "#topics" }, "topics"), " / "),
+    h("h1", {}, page.topic),
+    openOnes(place.data.partitions),
+    partitionTable(place.data.partitions),
+    page.partition !== null
+      ? browser()
+      : h("p", { class: "sub" }, "Choose a partition to see its records."),
+    lua(`offsets ${quoted(page.topic)}`),
+  ]);
+}
+
+// ---- a record, and what one can do ----
+
+function cellFacts(title, cell) {
+  return [
+    h(
+      "h2",
+      {},
+      title,
+      h(
+        "span",
+        {},
+        cell.kind === "null"
+          ? ""
+          : `${plural(cell.size, "byte")}${
+              cell.kind === "bytes" ? ", not text" : ""
+            }${cell.cut ? ", its beginning" : ""}`,
+      ),
+    ),
+    h("pre", {}, cell.kind === "null" ? "null" : cell.text),
+  ];
+}
+
+const SAYS = {
+  committed: "A reader of read_committed gets it.",
+  aborted: "Its transaction was aborted: read_committed passes over it, read_uncommitted delivers it.",
+  open: "Behind the last stable offset: its transaction, or one before it, is open; read_committed waits there.",
+  control: "The offset holds no record: a transaction's commit or abort marker, or what was removed since.",
+};
+
+function recordFacts(r) {
+  const line = `record(${quoted(page.topic)}, ${page.partition}, ${r.offset})`;
+  if (r.fate === "control")
+    return [h("h2", {}, `Offset ${number(r.offset)}`), h("p", { class: "sub" }, SAYS.control), lua(line)];
+  const open = place.data?.partitions?.find((p) => String(p.partition) === page.partition)?.open || [];
+  const its = r.fate === "open" && open.length === 1 && open[0];
+  return [
+    h("h2", {}, `Offset ${number(r.offset)}`, h("span", { class: `fate ${r.fate}` }, FATE[r.fate])),
+    h("p", { class: "sub" }, SAYS[r.fate]),
+    its && h("p", {}, "Open: ", h("code", {}, its.id || its.producer_id)),
+    cellFacts("Key", r.key),
+    cellFacts("Value", r.value),
+    r.headers.length > 0 && [
+      h("h2", {}, "Headers"),
+      h(
+        "dl",
+        {},
+        r.headers.map((x) => [
+          h("dt", { class: "mono" }, x.name),
+          h("dd", { class: "mono" }, x.value.text),
+        ]),
+      ),
+    ],
+    h("h2", {}, "Actions"),
+    lua(line),
+    action({
+      label: "Send it again",
+      what: "A new record at the end of the topic, with the same key and value.",
+      lua: `produce(${quoted(page.topic)}, { key = ${quoted(r.key.text)}, value = ${quoted(r.value.text)} })`,
+      ask: async () => {
+        if (!(r.key.exact || r.key.kind === "null") || !r.value.exact) {
+          throw new Error("This record is no short text; send it at the prompt, from a file.");
+        }
+        const size = plural(r.value.size, "byte");
+        return `Write one more record of ${size} to ${page.topic}? Consumers get it as a new one.`;
+      },
+      run: async () => {
+        const at = await post(`/api/topics/${encodeURIComponent(page.topic)}`, {
+          key: r.key.kind === "null" ? undefined : r.key.text,
+          value: r.value.text,
+        });
+        load();
+        return `written to partition ${at.partition} at offset ${at.offset}`;
+      },
+    }),
+  ];
+}
+
+export function facts(model, aside) {
+  const r = page.records?.records.find((x) => x.offset === page.offset);
+  const key = JSON.stringify([page.topic, page.partition, r || null]);
+  if (key === drawnFacts && aside.childElementCount > 0) return;
+  drawnFacts = key;
+  fill(
+    aside,
+    h("button", { type: "button", class: "button back" }, "Back"),
+    r
+      ? recordFacts(r)
+      : h(
+          "p",
+          { class: "sub" },
+          page.partition !== null && page.topic
+            ? "Choose a record."
+            : "Green: kept. Violet: hidden behind the LSO, until a transaction ends.",
+        ),
+  );
+}
+
+export const detail = (key) => key.startsWith("r") && page.partition !== null;
+export const count = () => (place.data?.topics ? number(place.data.topics.length) : "");
