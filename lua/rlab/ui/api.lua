@@ -50,12 +50,35 @@ local function report_of(console, req)
     headers = { ["content-type"] = "text/html; charset=utf-8", ["content-security-policy"] = REPORT } }
 end
 
-local function runs(console) return http.json { runs = require("rlab.ui.runs").list(console.runs) } end
+local function runs(console)
+  local starter = console.starter
+  return http.json { runs = require("rlab.ui.runs").list(console.runs), experiments = starter:experiments(),
+    started = starter:state() }
+end
+
+local function start(console, req)
+  local body = body_of(req)
+  local seed = body.seed == nil and 7 or math.tointeger(body.seed)
+  if not seed or seed < 0 then refuse "seed is a whole number from 0" end
+  local started = console.starter:start(text_of(body, "id"), seed)
+  console:follow()
+  return http.json(started, 202)
+end
+
+local function follow(console)
+  console:follow()
+  return http.json { following = true }
+end
+
+local function stop(console)
+  console.starter:stop()
+  return http.json { stopped = true }
+end
 
 -- The run that is named in the body, or the one that is replayed already.
 local function replay(console, req)
-  local name = text_of(body_of(req), "run")
-  if name then
+  local name, recorded = text_of(body_of(req), "run"), console.recorded
+  if name and not (recorded and recorded[1].name == name) then
     local id, run = name:match "^([^/]+)/([^/]+)$"
     local dir = id and folder_of(console, id, run)
     if not dir then return http.problem(404, "there is no such run") end
@@ -112,6 +135,9 @@ end
 return function(route)
   route("GET", "/runs/{id}/{run}/report.html", report_of)
   route("GET", "/api/runs", runs)
+  route("POST", "/api/runs", start)
+  route("POST", "/api/stop", stop)
+  route("POST", "/api/follow", follow)
   route("POST", "/api/replay", replay)
   route("GET", "/api/topics", topics)
   route("GET", "/api/topics/{name}", topic)

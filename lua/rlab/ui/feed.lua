@@ -65,10 +65,17 @@ function Feed:close()
   wake(self)
 end
 
+-- feed:stop(): nothing more of what is played, and nothing of what was told
+function Feed:stop()
+  if self.player then self.player:cancel() end
+  self.player = nil
+  self:reset()
+end
+
 -- feed:play(events, speed): tells them at the pace at which they happened, in a task of its own
 function Feed:play(events, speed)
-  if self.player then self.player:cancel() end
-  self:reset()
+  self:stop()
+  self:add { { kind = "mode", replay = true, at = 0 } }
   self.player = task.spawn(function()
     local began, i = clock.ns(), 1
     while i <= #events do

@@ -6,9 +6,11 @@ local err = require "rlab.err"
 local feed = require "rlab.ui.feed"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
+local kafka = require "rlab.ui.kafka"
 local live = require "rlab.ui.live"
 local report = require "rlab.report"
 local routes = require "rlab.routes"
+local starter = require "rlab.ui.starter"
 local task = require "rlab.task"
 
 local M = {}
@@ -75,8 +77,8 @@ local function dispatch(console, req)
   return found.handler(console, req)
 end
 
-local STATUS = { USAGE = 400, NO_STACK = 503, GROUP_HAS_MEMBERS = 409, UNKNOWN_TOPIC_OR_PART = 404,
-  OFFSET_OUT_OF_RANGE = 400 }
+local STATUS = { USAGE = 400, OFFSET_OUT_OF_RANGE = 400, UNKNOWN_TOPIC_OR_PART = 404,
+  GROUP_HAS_MEMBERS = 409, BUSY = 409, NO_STACK = 503 }
 
 -- What the world refuses is told with its reason; a bug of ours is the server's to tell.
 local function answered(console, req)
@@ -102,8 +104,9 @@ end
 
 -- serve{port=, hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} | nil, err
 function M.serve(opts)
-  local console = setmetatable({ token = token(), runs = opts.runs or "runs", feed = feed.new(),
-    kafka = require("rlab.ui.kafka").new(), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
+  local runs = opts.runs or "runs"
+  local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = kafka.new(),
+    starter = starter.new(runs), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
   local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end
@@ -121,6 +124,8 @@ end
 
 -- console:follow(): whatever runs now
 function Console:follow()
+  if self.watcher then return end
+  self.feed:stop()
   self.watcher = task.spawn(live.watch, self.feed, self.runs)
 end
 
@@ -129,6 +134,7 @@ function Console:close()
   if self.watcher then self.watcher:cancel() end
   self.feed:close()
   self.server:close "500ms"
+  self.starter:stop()
   self.kafka:close()
   self.server = nil
 end

@@ -129,8 +129,7 @@ local function head(result, group, name)
   end
   return { kind = "run", id = result.id, title = result.title, question = result.question, seed = run.seed,
     name = run.name, started = run.started, stack = versions_of(result.stack or {}), arms = json.array(arms),
-    quantities = json.array(quantities_of(group)), last = group.last, duration = run.duration, report = name,
-    replayed = true }
+    quantities = json.array(quantities_of(group)), last = group.last, duration = run.duration, report = name }
 end
 
 local function only_arms(group)

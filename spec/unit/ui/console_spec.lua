@@ -85,7 +85,7 @@ describe("rlab ui", function()
     local first = page(console, "/events")
     assert.equal("text/event-stream", first.headers["content-type"])
     local cursor, data = first.body:match "^retry: %d+\nid: (%d+:%d+)\ndata: ([^\n]+)\n\n$"
-    assert.equal("run", json.decode(data).events[1].kind)
+    assert.equal("mode", json.decode(data).events[1].kind)
     local seen
     repeat
       local body = page(console, "/events", { ["Last-Event-ID"] = cursor }).body
@@ -122,6 +122,20 @@ describe("rlab ui", function()
     end
   end)
 
+  it("starts one experiment at a time, as a process of its own, and says why it came to nothing", function()
+    local dir = assert(fs.tmpdir())
+    local console <close> = assert(ui.serve { port = 0, runs = dir })
+    local known = json.decode(page(console, "/api/runs").body).experiments
+    assert.is_true(#known >= 11 and known[1].id == "E-001" and #known[1].title > 0)
+    local p = { kill = function() end, wait = function() end }
+    console.starter.process, console.starter.last = p, { id = "E-001", seed = 7 }
+    local answer = assert(http.post(console.url .. "/api/runs", { id = "E-012" },
+      { headers = { ["x-rlab-token"] = token_of(console) } }))
+    assert.same({ 409, "E-001 goes on; end it first" }, { answer.status, json.decode(answer.body).detail })
+    console.starter.process = nil
+    fs.remove(dir)
+  end)
+
   it("takes no change that is malformed", function()
     local console <close> = assert(ui.serve { port = 0 })
     local function post(path, body)
@@ -137,6 +151,10 @@ describe("rlab ui", function()
     assert.equal(404, post("/api/replay", '{"run":"../etc/passwd"}'))
     assert.equal(404, post("/api/replay", '{"run":"E-001/.."}'))
     assert.equal(409, post("/api/replay", "{}"))
+    for _, body in ipairs { '{"id":"../x"}', '{"id":7}', "{}", '{"id":"E-012","seed":-1}',
+      '{"id":"E-99999"}' } do
+      assert.equal(400, post("/api/runs", body), body)
+    end
   end)
 end)
 

@@ -241,14 +241,23 @@ function actions(model) {
         "Open the report",
       ),
     ),
-    model.run.replayed &&
+    action({
+      label: "Replay it",
+      what: "From its first event, at the pace at which it happened.",
+      lua: `rlab ui --replay runs/${model.run.report}`,
+      run: async () => {
+        await post("/api/replay", { run: model.run.name });
+        return "replaying";
+      },
+    }),
+    model.replay &&
       action({
-        label: "Replay it again",
-        what: "From its first event, at the same pace.",
-        lua: `rlab ui --replay runs/${model.run.report}`,
+        label: "Follow what runs now",
+        what: "Leaves the replay.",
+        lua: "rlab ui",
         run: async () => {
-          await post("/api/replay", {});
-          return "replaying";
+          await post("/api/follow", {});
+          return "following";
         },
       }),
   ];

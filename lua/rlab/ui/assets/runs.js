@@ -1,6 +1,6 @@
 // The runs that are kept: what came out last, the runs before, their reports, and replay.
-import { $, fill, h, plural, seconds } from "./dom.js";
-import { action, lua, post } from "./act.js";
+import { fill, h, plural, seconds } from "./dom.js";
+import { action, post } from "./act.js";
 import { newPlace, row } from "./place.js";
 
 const place = newPlace();
@@ -80,6 +80,30 @@ function table(runs) {
   );
 }
 
+// Those that were run, and those that were not yet.
+function rows() {
+  const { runs, experiments } = place.data;
+  const kept = new Set(runs.map((r) => r.id));
+  const others = experiments
+    .filter((e) => !kept.has(e.id))
+    .map((e) => ({ ...e, past: [], word: "not run yet" }));
+  return [...runs, ...others].sort((a, b) => a.id.localeCompare(b.id));
+}
+
+function startedLine() {
+  const one = place.data.started;
+  if (!one) return null;
+  if (!one.over)
+    return h(
+      "p",
+      { class: "sub" },
+      `${one.id} is running, seed ${one.seed}: see `,
+      h("a", { href: "#running" }, "running"),
+      ".",
+    );
+  return one.said && h("p", { class: "unsure" }, `${one.id} came to no verdict: ${one.said}`);
+}
+
 export function draw(model, main) {
   const runs = place.data?.runs;
   if (!runs) {
@@ -87,20 +111,63 @@ export function draw(model, main) {
     return;
   }
   const all = runs.reduce((sum, r) => sum + r.past.length, 0);
-  place.once(main, [runs, chosen], () =>
+  place.once(main, [place.data, chosen], () => [
     runs.length > 0
-      ? [h("h1", {}, `${plural(runs.length, "experiment")} with ${plural(all, "run")} kept.`), table(runs)]
+      ? h("h1", {}, `${plural(runs.length, "experiment")} with ${plural(all, "run")} kept.`)
       : [
           h("h1", {}, "No run is kept here yet."),
-          h("p", { class: "sub" }, "Run one; its report stays in runs/:"),
+          h("p", { class: "sub" }, "Choose one to start it, or run it in a terminal:"),
           h("pre", { class: "command" }, "rlab E-012"),
         ],
-  );
+    startedLine(),
+    table(rows()),
+  ]);
+}
+
+const about = (id) => place.data.experiments.find((e) => e.id === id) || {};
+
+// What it will touch, before it is begun.
+function asked(run) {
+  const { needs, disrupts, seconds: took } = about(run.id);
+  const hurt = disrupts ? `It kills, freezes or cuts off ${disrupts}; other runs wait. ` : "";
+  const long = took ? ` It takes about ${took} s.` : "";
+  const made = "It makes topics, groups and schemas of its own and removes them.";
+  return `Start ${run.id}? It needs ${needs || "no servers"}. ${hurt}${made}${long}`;
+}
+
+function starting(run, going) {
+  if (going) {
+    return action({
+      label: `End ${going.id}`,
+      what: "It is interrupted, mends the servers and removes what it made; it comes to no verdict.",
+      lua: "Ctrl-C",
+      ask: async () => `End ${going.id} now?`,
+      run: async () => {
+        await post("/api/stop", {});
+        place.again();
+        return "ended";
+      },
+    });
+  }
+  const seed = run.seed ?? 7;
+  return action({
+    label: run.name ? "Run it again" : "Run it",
+    what: "A process of its own; this page follows it.",
+    lua: `rlab ${run.id} --seed ${seed}`,
+    ask: async () => asked(run),
+    run: async () => {
+      await post("/api/runs", { id: run.id, seed });
+      place.again();
+      location.hash = "running";
+      return `started with seed ${seed}`;
+    },
+  });
 }
 
 export function facts(model, aside) {
-  const run = place.data?.runs.find((r) => r.id === chosen);
-  const key = JSON.stringify(run || null);
+  const run = place.data && rows().find((r) => r.id === chosen);
+  const going = place.data?.started && !place.data.started.over ? place.data.started : null;
+  const key = JSON.stringify([run || null, going]);
   if (key === drawnFacts && aside.childElementCount > 0) return;
   drawnFacts = key;
   if (!run) {
@@ -112,18 +179,19 @@ export function facts(model, aside) {
     h("button", { type: "button", class: "button back" }, "Back"),
     h("h2", {}, run.id),
     h("p", {}, run.title),
-    h(
-      "dl",
-      {},
-      h("dt", {}, "seed"),
-      h("dd", {}, String(run.seed ?? "")),
-      h("dt", {}, "took"),
-      h("dd", {}, seconds(run.duration)),
-      h("dt", {}, "kept in"),
-      h("dd", { class: "mono" }, `runs/${run.name}`),
-      h("dt", {}, "as predicted"),
-      h("dd", {}, `${run.past.filter((r) => r.tone === "right").length} of the last ${run.past.length}`),
-    ),
+    run.name &&
+      h(
+        "dl",
+        {},
+        h("dt", {}, "seed"),
+        h("dd", {}, String(run.seed ?? "")),
+        h("dt", {}, "took"),
+        h("dd", {}, seconds(run.duration)),
+        h("dt", {}, "kept in"),
+        h("dd", { class: "mono" }, `runs/${run.name}`),
+        h("dt", {}, "as predicted"),
+        h("dd", {}, `${run.past.filter((r) => r.tone === "right").length} of the last ${run.past.length}`),
+      ),
     h("h2", {}, "Actions"),
     run.report &&
       h(
@@ -135,22 +203,18 @@ export function facts(model, aside) {
           "Open the report",
         ),
       ),
-    action({
-      label: "Replay it here",
-      what: "As it happened, at its own pace. What runs now is not followed then.",
-      lua: `rlab ui --replay runs/${run.name}`,
-      run: async () => {
-        await post("/api/replay", { run: run.name });
-        location.hash = "running";
-        return "replaying";
-      },
-    }),
-    h(
-      "div",
-      { class: "act" },
-      h("p", {}, "Run it again, with the same seed:"),
-      lua(`rlab ${run.id} --seed ${run.seed}`),
-    ),
+    run.name &&
+      action({
+        label: "Replay it here",
+        what: "As it happened, at its own pace. What runs now is not followed then.",
+        lua: `rlab ui --replay runs/${run.name}`,
+        run: async () => {
+          await post("/api/replay", { run: run.name });
+          location.hash = "running";
+          return "replaying";
+        },
+      }),
+    starting(run, going),
   );
 }
 

@@ -18,7 +18,7 @@ function newArm(one) {
 }
 
 export function newModel() {
-  return { run: null, arms: new Map(), faults: [], verdict: null, now: 0 };
+  return { run: null, arms: new Map(), faults: [], verdict: null, now: 0, replay: false };
 }
 
 function over(list, event) {
@@ -28,8 +28,11 @@ function over(list, event) {
 
 const takes = {
   run(model, e) {
-    Object.assign(model, newModel(), { run: e });
+    Object.assign(model, newModel(), { run: e, replay: model.replay });
     for (const one of e.arms) model.arms.set(one.name, newArm(one));
+  },
+  mode(model, e) {
+    model.replay = Boolean(e.replay);
   },
   begins(model, e, arm) {
     arm.from = e.at;

@@ -408,7 +408,7 @@ function cellFacts(title, cell) {
 const SAYS = {
   committed: "A reader of read_committed gets it.",
   aborted: "Its transaction was aborted: read_committed passes over it, read_uncommitted delivers it.",
-  open: "Behind the last stable offset: its transaction, or one before it, is open; read_committed waits there.",
+  open: "Behind the last stable offset: its transaction, or one before it, is open; a reader waits there.",
   control: "The offset holds no record: a transaction's commit or abort marker, or what was removed since.",
 };
 
