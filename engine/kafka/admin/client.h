@@ -13,6 +13,7 @@
 #define RL_KAFKA_ADMIN_CLIENT_H
 
 #include "kafka/client.h"
+#include "kafka/survey/survey.h"
 #include "kafka/wire/api.h"
 
 typedef struct kafka_admin kafka_admin;
@@ -118,5 +119,7 @@ rl_err *kafka_admin_transaction(kafka_admin *admin, kafka_call *call, const char
                                 wire_txn_info *info);
 rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *topic,
                               int partition, wire_producers *producers);
+/* All topics, and all groups when they are wanted, as far as they are told in time. */
+rl_err *kafka_admin_survey(kafka_admin *admin, kafka_call *call, bool groups, survey *out);
 
 #endif

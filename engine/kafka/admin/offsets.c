@@ -77,6 +77,13 @@ rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *
     return wire_producers_get(admin->cluster, &wire, topic, partition, producers);
 }
 
+rl_err *kafka_admin_survey(kafka_admin *admin, kafka_call *call, bool groups, survey *out)
+{
+    admin_run run = admin_begin(admin, call);
+    wire_call wire = admin_wire(&run);
+    return survey_take(admin->cluster, &wire, groups, out);
+}
+
 bool admin_settling(admin_run *run, rl_err **err)
 {
     bool silent = err_is(*err, RL_LAB, "TIMEOUT");

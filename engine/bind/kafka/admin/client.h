@@ -70,5 +70,6 @@ void admin_topics_bind(lua_State *L);
 void admin_configs_bind(lua_State *L);
 void admin_groups_bind(lua_State *L);
 void admin_offsets_bind(lua_State *L);
+void admin_survey_bind(lua_State *L);
 
 #endif
