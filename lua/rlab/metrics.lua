@@ -4,13 +4,16 @@
 -- A summary or histogram has hdr = (a histogram of rlab.hdr, or its summary() table for a summary) instead
 -- of a value; `scale` turns its integers into the unit of the metric (1e-9: ns into seconds), `bounds` are
 -- a histogram's upper bounds in that unit. Metrics of one name share one HELP and TYPE.
+-- For very many values of one name `series` stands instead of `value`: a flat list {labels, value, labels,
+-- value, ...} where labels are such as M.labels gives; those of `labels` stand before them.
 local tables = require "rlab.tables"
 
 local M = { content_type = "text/plain; version=0.0.4; charset=utf-8" }
 
 local types = { counter = true, gauge = true, summary = true, histogram = true, untyped = true }
 local known = { name = true, type = true, help = true, labels = true, value = true, hdr = true,
-  scale = true, bounds = true }
+  scale = true, bounds = true, series = true }
+local reserved = { histogram = "le", summary = "quantile" }
 local quantiles = { { "0.5", "p50" }, { "0.9", "p90" }, { "0.99", "p99" }, { "0.999", "p999" } }
 local default_bounds = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 
@@ -44,7 +47,11 @@ local function check(metric)
       error(("metrics: %s: '%s' is no name of a label"):format(name, tostring(label)), 4)
     end
   end
-  if metric.hdr == nil and type(metric.value) ~= "number" then
+  local own = reserved[metric.type]
+  if own and metric.labels and metric.labels[own] ~= nil then
+    error(("metrics: %s: the label '%s' is the %s's own"):format(name, own, metric.type), 4)
+  end
+  if metric.hdr == nil and metric.series == nil and type(metric.value) ~= "number" then
     error(("metrics: %s: value is a number"):format(name), 4)
   end
 end
@@ -57,6 +64,9 @@ local function labels_text(labels, extra, extra_value)
   if extra then parts[#parts + 1] = ('%s="%s"'):format(extra, extra_value) end
   return #parts > 0 and "{" .. table.concat(parts, ",") .. "}" or ""
 end
+
+-- labels{topic = "orders", partition = 0} -> 'partition="0",topic="orders"', for `series`
+function M.labels(labels) return labels_text(labels):sub(2, -2) end
 
 local function put(out, name, labels, value)
   out[#out + 1] = ("%s%s %s"):format(name, labels, number(value))
@@ -93,7 +103,18 @@ local function put_histogram(out, metric)
   put_ends(out, metric, summary, scale)
 end
 
+local function put_series(out, metric)
+  local head, series, at = metric.name .. "{", metric.series, #out
+  if metric.labels then head = head .. M.labels(metric.labels) .. "," end
+  for i = 1, #series, 2 do
+    local value = series[i + 1]
+    at = at + 1
+    out[at] = head .. series[i] .. "} " .. (math.type(value) == "integer" and value or number(value))
+  end
+end
+
 local function put_metric(out, metric)
+  if metric.series then return put_series(out, metric) end
   if metric.type == "histogram" and type(metric.hdr) == "userdata" then return put_histogram(out, metric) end
   if metric.hdr ~= nil then return put_summary(out, metric) end
   put(out, metric.name, labels_text(metric.labels), metric.value)

@@ -27,8 +27,8 @@ local function too_late(at_most)
 end
 
 -- read(consumer, spans, visit [, at_most]) -> true | nil, err: visit(record, span) for what lies in each span
---   {topic, partition, from, to}, without the last offset. The consumer says where a partition ends
---   (enable.partition.eof), belongs to no group, and is assigned here.
+--   {topic, partition, from, to}, without the last offset; one that was read to its end has done = true. The
+--   consumer says where a partition ends (enable.partition.eof), belongs to no group, and is assigned here.
 function M.read(consumer, spans, visit, at_most)
   local starts, left = starts_of(spans)
   if #starts == 0 then return true end
@@ -44,7 +44,9 @@ function M.read(consumer, spans, visit, at_most)
       if record.err and not record.eof then return nil, record.err end
       local span = left[key(record)]
       if span and not record.eof and record.offset < span.to then visit(record, span) end
-      if span and record.offset + (record.eof and 0 or 1) >= span.to then left[key(record)] = nil end
+      if span and record.offset + (record.eof and 0 or 1) >= span.to then
+        span.done, left[key(record)] = true, nil
+      end
     end
   end
   return true

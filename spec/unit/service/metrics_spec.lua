@@ -54,10 +54,20 @@ describe("metrics", function()
     assert.matches('quantile="0.5"} NaN', metrics.render { { name = "e", hdr = hdr.new() } }, 1, true)
   end)
 
+  it("writes a series of very many from labels that were made before", function()
+    local labels = metrics.labels { topic = 'a"b', partition = 1 }
+    assert.equal("# HELP x X.\n# TYPE x gauge\nx{k=\"v\",partition=\"1\",topic=\"a\\\"b\"} 5\n"
+      .. "x{k=\"v\",partition=\"1\",topic=\"a\\\"b\"} 0.5\n",
+      metrics.render { { name = "x", type = "gauge", help = "X.", labels = { k = "v" },
+        series = { labels, 5, labels, 0.5 } } })
+  end)
+
   it("refuses names, types, labels and keys that are wrong", function()
     for _, wrong in ipairs { { name = "1a", value = 1 }, { name = "a", type = "count", value = 1 },
       { name = "a", value = 1, labels = { ["x-y"] = "1" } },
-      { name = "a", value = 1, lables = {} }, { name = "a" }, { name = "a", value = "1" } } do
+      { name = "a", value = 1, lables = {} }, { name = "a" }, { name = "a", value = "1" },
+      { name = "a", type = "histogram", hdr = hdr.new(), labels = { le = "1" } },
+      { name = "a", type = "summary", hdr = hdr.new(), labels = { quantile = "1" } } } do
       assert.has_error(function() metrics.render { wrong } end)
     end
   end)
