@@ -10,7 +10,7 @@ local AWAY = { "--port", "0", "--mysql", "mysql://a:b@127.0.0.1:1/c", "--redis",
   "--brokers", "127.0.0.1:1", "--failpoints", "--drain-timeout", "1s" }
 
 -- What each needs besides.
-M.words = { command = {}, relay = {}, consumer = {}, query = {}, replay = { "--topic", "t" } }
+M.words = { command = {}, relay = {}, consumer = {}, query = {}, exporter = {}, replay = { "--topic", "t" } }
 
 -- run(words[, armed]) -> process of `rlab WORDS`, with RLAB_FAILPOINTS
 function M.run(words, armed)

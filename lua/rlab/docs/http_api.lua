@@ -100,6 +100,7 @@ M.services = {
   },
   relay = {},
   consumer = {},
+  exporter = {},
   query = {
     { "GET", "/accounts/{id}", "Reads an account from the read model, cache-aside.",
       { 200, "the account, with `X-Cache` and `Age`", "AccountView" }, { 400, "no number of 64 bits" },

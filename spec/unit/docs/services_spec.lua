@@ -9,6 +9,7 @@ local openapi = require "rlab.docs.openapi"
 local options = require "rlab.service.options"
 local pages = require "rlab.docs.service_pages"
 local points = require "rlab.failpoint.points"
+local promlint = dofile "spec/support/formats/promlint.lua"
 local schema = dofile "spec/support/json_schema.lua"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
@@ -149,11 +150,13 @@ end)
 
 -- ---- metrics ----
 
+local KINDS = { "counter", "gauge", "histogram", "summary", "untyped" }
+
 -- name -> {type, meaning} of the page's rows
 local function documented()
   local rows = {}
   for name, kind, unit, meaning in page:gmatch "\n| `([%w_]+)` | (%l+) | ([^|]*) | [^|]* | ([^|\n]*) |" do
-    if kind == "counter" or kind == "gauge" or kind == "histogram" or kind == "summary" then
+    if tables.contains(KINDS, kind) then
       assert(unit:find "%S", name .. " has no unit")
       assert.is_nil(rows[name], name)
       rows[name] = { kind, meaning }
@@ -161,6 +164,9 @@ local function documented()
   end
   return rows
 end
+
+local OTHERS_NAMES = { '"(http_server_[%l_]+)"', '"(kafka_[%l]+_[%l_]+)"', '"(kafka_brokers)"',
+  '"(cache_gets_total)"', '"(db_client_[%l_]+)"' }
 
 local function told(text)
   local rows = {}
@@ -174,12 +180,14 @@ describe("the metrics", function()
   local rows, seen = documented(), {}
 
   for _, words in ipairs { { "command" }, { "command", "--mode", "direct-queued", "--cache", "queued" },
-    { "relay" }, { "consumer" }, { "query" }, { "replay" } } do
+    { "relay" }, { "consumer" }, { "query" }, { "replay" }, { "exporter" } } do
     it("of " .. table.concat(words, " ") .. " are in docs/services.md, with type and meaning", function()
       local p <close> = away.service(words[1], table.move(words, 2, #words, 1, {}))
       local url = away.ready(p)
       assert(http.get(url .. "/failpoints"))
-      for name, row in pairs(told(assert(http.get(url .. "/actuator/prometheus")).body)) do
+      local body = assert(http.get(url .. "/actuator/prometheus")).body
+      assert.same({}, promlint.problems(body))
+      for name, row in pairs(told(body)) do
         assert.same(row, rows[name], name)
         seen[name] = true
       end
@@ -195,7 +203,12 @@ describe("the metrics", function()
             seen[name] = true
           end
         end
-        for name in text:gmatch 'name = "(http_[%l_]+)"' do seen[name] = true end
+        for _, pattern in ipairs(OTHERS_NAMES) do
+          for name in text:gmatch(pattern) do
+            assert(rows[name], name .. " is not in docs/services.md")
+            seen[name] = true
+          end
+        end
       end
     end
     seen.rlab_replay_lag = true
