@@ -204,11 +204,13 @@ function M.pool(options)
   end
   return setmetatable({
     options = rest, size = own.size, wait = units.duration(own.wait), idle = {}, count = 0,
-    freed = task.event(), closed = false,
+    waiting = 0, timeouts = 0, freed = task.event(), closed = false,
   }, Pool)
 end
 
 local function wait_for_room(pool)
+  pool.waiting = pool.waiting + 1
+  local _ <close> = defer(function() pool.waiting = pool.waiting - 1 end)
   while not pool.closed and #pool.idle == 0 and pool.count >= pool.size do pool.freed:wait() end
   return true
 end
@@ -247,6 +249,7 @@ local function take(pool)
   if #pool.idle == 0 and pool.count >= pool.size then
     local room, failure = task.timeout(pool.wait, wait_for_room, pool)
     if not room then
+      pool.timeouts = pool.timeouts + 1
       failure.message = ("all %d connections of the pool were busy for %s"):format(pool.size,
         units.print_duration(pool.wait))
       return nil, failure

@@ -4,6 +4,7 @@
 local dlq = require "rlab.dlq"
 local flow = require "rlab.service.flow"
 local flow_consume = require "rlab.flow_consume"
+local meters = require "rlab.service.meters"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -208,11 +209,12 @@ local function partition_metrics(list, partitions)
   end
 end
 
-local function metrics(consume)
+local function metrics(ctx, consume)
   local stats, times, list = consume:stats(), consume:times(), {}
   flow.counters(list, "rlab_consumer", flow_consume.counters(), stats)
   flow.gauge(list, "rlab_consumer_partitions", "Partitions that are ours", #stats.partitions)
   partition_metrics(list, stats.partitions)
+  meters.records_lag(list, ctx, stats.partitions)
   flow.seconds(list, "rlab_consumer_transaction_seconds", "A transaction, from its start to its commit",
     times.transaction)
   flow.seconds(list, "rlab_consumer_delay_seconds", "From a record's timestamp to its commit in MySQL",
@@ -232,7 +234,7 @@ return service {
     local handler = ctx.config.handler and load_handler(ctx.config.handler)
     local consume <close> = flow.open("consumer", "flow_consume", flow_options(ctx.config))
     ctx:health("consume", function() return consume:health() end)
-    ctx:metrics(function() return metrics(consume) end)
+    ctx:metrics(function() return metrics(ctx, consume) end)
     flow.drain(ctx, consume)
     ctx:spawn(follow, ctx, consume, handler)
     ctx.about = { reads = tables.picked(ctx.config, { "payload", "amount", "missing", "undecodable",

@@ -14,6 +14,7 @@
 local defer = require "rlab.defer"
 local flow = require "rlab.service.flow"
 local http = require "rlab.http"
+local meters = require "rlab.service.meters"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
 local units = require "rlab.units"
@@ -107,6 +108,7 @@ local counters = {
   { name = "bad_entries", help = "Entries in Redis that could not be understood" },
 }
 
+local STATUS = { negative = 404, error = "5xx" } -- 503 or 504
 local sources = { "cache", "stale", "db", "negative", "l1", "error" }
 local states = { closed = 0, ["half-open"] = 1, open = 2 }
 
@@ -120,7 +122,19 @@ local function breaker(list, name, stats)
     value = stats[breakers[name] .. "_opens"] }
 end
 
-local function metrics(cache)
+-- The answers that C gave, for those who know Micrometer's names; `source` says more than a status.
+local function known_names(list, ctx, stats)
+  local function answers(source) return stats.latency[source]:count() end
+  for _, source in ipairs(sources) do
+    meters.requests(list, stats.latency[source], meters.request_labels(ctx, { method = "GET", source = source,
+      uri = "/accounts/{id}", status = STATUS[source] or 200 }))
+  end
+  local hits = answers "cache" + answers "stale" + answers "negative" + answers "l1"
+  meters.cache_gets(list, ctx, "accounts", hits, answers "db")
+  meters.connections(list, ctx, { used = stats.db_busy, max = ctx.config.db_reads_max })
+end
+
+local function metrics(ctx, cache)
   local stats, list = cache:stats(), {}
   for _, source in ipairs(sources) do
     flow.seconds(list, "rlab_query_seconds", "Answers by source, from the request to the answer",
@@ -138,6 +152,7 @@ local function metrics(cache)
     stats.ahead, { type = "summary" })
   flow.seconds(list, "rlab_query_turn_wait_seconds", "How long a load waited for its turn at MySQL",
     stats.turn_wait, { type = "summary" })
+  known_names(list, ctx, stats)
   return list
 end
 
@@ -158,7 +173,7 @@ return service {
   start = function(ctx)
     local cache <close> = flow.open("query", "flow_cache", flow_options(ctx.config))
     ctx:health("cache", function() return cache:health() end)
-    ctx:metrics(function() return metrics(cache) end)
+    ctx:metrics(function() return metrics(ctx, cache) end)
     ctx:route("GET", "/accounts/{id}", leftover)
     ctx:spawn(flow.follow, ctx, cache, { warnings = warnings })
     ctx:front(cache:front())

@@ -72,6 +72,7 @@ local counters = {
   { name = "parked", help = "Rows that can never be sent" },
   { name = "fenced", help = "Rows whose mark was refused, as the lease had gone to another relay" },
   { name = "resets", help = "Fresh starts after a failure" },
+  { name = "aborts", help = "Kafka's transactions that were aborted" },
   { name = "gap_waits", help = "Polls that ended at a hole in the ids" },
   { name = "cleaned", help = "Published rows deleted" },
   { name = "reconnects", help = "Connections made to MySQL" },

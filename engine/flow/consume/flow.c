@@ -117,10 +117,11 @@ static void report_rebalances(flow_consume *consume, flow_counters *count)
                                    {"generation", NULL, rebalance->generation}};
             flow_emit(&consume->flow, words[rebalance->type], NULL, fields, 3);
         }
-        if (rebalance->type != KAFKA_COMMIT_ERROR)
-            flow_add(count,
-                     rebalance->type == KAFKA_ASSIGN ? CONSUME_N_assigned : CONSUME_N_revoked,
-                     rebalance->partitions->cnt);
+        if (rebalance->type == KAFKA_COMMIT_ERROR)
+            continue;
+        flow_add(count, rebalance->type == KAFKA_ASSIGN ? CONSUME_N_assigned : CONSUME_N_revoked,
+                 rebalance->partitions->cnt);
+        flow_add(count, CONSUME_N_rebalances, 1);
     }
     kafka_rebalance_free(list);
 }

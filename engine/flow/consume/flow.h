@@ -126,6 +126,7 @@ bool flow_consume_close(flow_consume *consume, double seconds);
     X(invalidations_failed, "invalidations that failed")                               \
     X(store_refused, "offsets that could not be stored, as the partition is not ours") \
     X(commits, "synchronous commits")                                                  \
+    X(rebalances, "changes of our share of the group's partitions")                    \
     X(assigned, "partitions assigned")                                                 \
     X(revoked, "partitions taken away")
 

@@ -66,6 +66,7 @@ typedef struct flow_relay_opts {
     COUNTER(parked)           \
     COUNTER(fenced)           \
     COUNTER(resets)           \
+    COUNTER(aborts)           \
     COUNTER(gap_waits)        \
     COUNTER(cleaned)          \
     COUNTER(reconnects)       \

@@ -218,6 +218,8 @@ static void txn_failed(flow_relay *relay, relay_batch *batch, rl_err *err)
         rl_err *second = kafka_txn_abort(relay->producer, ABORT_MS, &relay->flow.aborted);
         if (second)
             err->fatal = true; /* it is unknown how it stands: a new producer ends it */
+        else
+            flow_add(relay->reader_count, RELAY_N_aborts, 1);
         err_free(second);
     }
     kafka_producer_purge(relay->producer);

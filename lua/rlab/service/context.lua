@@ -108,12 +108,13 @@ end
 
 -- ---- the handler of the server ----
 
-local function count(ctx, route, status, began)
+local function count(ctx, route, status, exception, began)
   local clock, hdr = require "rlab.clock", require "rlab.hdr"
-  local key = ("%s %s %d"):format(route.method, route.path, status)
+  local key = ("%s %s %d %s"):format(route.method, route.path, status, exception or "none")
   local row = ctx.requests[key]
   if not row then
-    row = { labels = { method = route.method, route = route.path, status = tostring(status) },
+    local request = { method = route.method, uri = route.path, status = status, exception = exception }
+    row = { labels = require("rlab.service.meters").request_labels(ctx, request),
       hdr = hdr.new { highest = 60000000000, digits = 2 } }
     ctx.requests[key] = row
   end
@@ -127,12 +128,14 @@ end
 
 local function failed(ctx, req, failure)
   if err.is(failure) and failure.name == "CANCELLED" then
-    return http.problem(503, "the service is stopping")
+    return http.problem(503, "the service is stopping"), failure.name
   end
   ctx.log.error("a handler failed", { method = req.method, path = req.path, error = tostring(failure) })
-  return http.problem(500, "the handler failed; the log of the service says why")
+  return http.problem(500, "the handler failed; the log of the service says why"),
+    err.is(failure) and failure.name or "error"
 end
 
+-- -> answer, the name of what the handler raised
 local function call(ctx, route, req)
   ctx.busy = ctx.busy + 1
   local ok, answer, failure = xpcall(route.handler, traced, req)
@@ -163,8 +166,8 @@ function Context:handle(req)
   end
   if route.admin then return route.handler(req) end
   local began = require("rlab.clock").ns()
-  local answer = call(self, route, req)
-  count(self, route, answer.status or 200, began)
+  local answer, exception = call(self, route, req)
+  count(self, route, answer.status or 200, exception, began)
   return answer
 end
 

@@ -4,6 +4,7 @@ local err = require "rlab.err"
 local fail = require "rlab.fail"
 local http = require "rlab.http"
 local json = require "rlab.json"
+local meters = require "rlab.service.meters"
 local metrics = require "rlab.metrics"
 local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
@@ -79,10 +80,9 @@ local function own_metrics(ctx)
   }
   for _, key in ipairs(tables.sorted_keys(ctx.requests)) do
     local row = ctx.requests[key]
-    list[#list + 1] = { name = "http_server_requests_seconds", type = "histogram",
-      help = "Requests by route and status, from the call of the handler to its end.",
-      labels = row.labels, hdr = row.hdr, scale = 1e-9 }
+    meters.requests(list, row.hdr, row.labels)
   end
+  meters.failpoints(list)
   return list
 end
 

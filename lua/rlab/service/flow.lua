@@ -49,7 +49,7 @@ end
 function M.counters(list, prefix, counters, stats)
   for _, counter in ipairs(counters) do
     list[#list + 1] = { name = ("%s_%s_total"):format(prefix, counter.name), type = "counter",
-      help = counter.help .. ".", value = stats[counter.name] }
+      help = counter.help:gsub("^%l", string.upper) .. ".", value = stats[counter.name] }
   end
 end
 

@@ -12,6 +12,7 @@ local hdr = require "rlab.hdr"
 local http = require "rlab.http"
 local json = require "rlab.json"
 local publish = require "service.command.publish"
+local meters = require "rlab.service.meters"
 local redis = require "rlab.redis"
 local store = require "rlab.service.store"
 local task = require "rlab.task"
@@ -252,6 +253,9 @@ local function metrics(state)
     hdr = state.took, scale = 1e-9 }
   list[#list + 1] = { name = "rlab_command_pool_connections", type = "gauge",
     help = "Connections to MySQL that are open.", value = state.ctx.pool.count }
+  local pool = state.ctx.pool
+  meters.connections(list, state.ctx, { idle = #pool.idle, used = pool.count - #pool.idle, max = pool.size,
+    pending = pool.waiting, timeouts = pool.timeouts })
   return list
 end
 

@@ -161,8 +161,8 @@ describe("a service", function()
     assert.same({ "UP", "UP" }, { health.status, health.components.mood.status })
     local text = assert(http.get(url .. "/actuator/prometheus")).body
     assert.matches("hello_greeted_total 2\n", text, 1, true)
-    assert.matches('http_server_requests_seconds_count{method="GET",route="/hello/{who}",status="200"} 2\n',
-      text, 1, true)
+    assert.matches('http_server_requests_seconds_count{application="hello",exception="none",method="GET",'
+      .. 'outcome="SUCCESS",status="200",uri="/hello/{who}"} 2\n', text, 1, true)
     assert.equal(404, assert(http.get(url .. "/failpoints")).status)
     p:kill "TERM"
     assert.same({ code = 0 }, p:wait "60s")

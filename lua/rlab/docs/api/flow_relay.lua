@@ -39,7 +39,8 @@ return {
       methods = {
         { "stats", "relay:stats() -> table", "Counters and gauges.",
           returns = "{ polls, read, late, batches, sent, acked, marked, retries, parked, fenced, resets, \z
-            gap_waits, cleaned, reconnects; in_flight, leases, backlog (exact while backlog_exact is 1, \z
+            aborts, gap_waits, cleaned, reconnects; in_flight, leases, backlog (exact while \z
+            backlog_exact is 1, \z
             else an upper bound), oldest_unsent_us, position; events_dropped }" },
         { "times", "relay:times() -> table", "Histograms in ns; they are copied, which takes a moment.",
           returns = "{ read, ack, mark }" },
