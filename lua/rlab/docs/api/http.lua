@@ -81,6 +81,12 @@ local metrics = {
       params = { "metric: table" },
       example = 'print(metrics.render { { name = "seen_total", type = "counter", help = "Records.", value \z
         = 7, labels = { topic = "t" } } })' },
+    { "labels", "metrics.labels(labels) -> text",
+      "Labels as they stand between the braces, for a metric with very many values: { name, type, help, \z
+        labels, series } with series = { labels, value, labels, value, ... }.",
+      params = { "labels: table, text by name" },
+      example = 'local t = metrics.labels { topic = "t" }\nprint(metrics.render { { name = "seen", series = \z
+        { t, 7 } } })' },
   },
 }
 
