@@ -6,6 +6,7 @@
 -- a histogram's upper bounds in that unit. Metrics of one name share one HELP and TYPE.
 -- For very many values of one name `series` stands instead of `value`: a flat list {labels, value, labels,
 -- value, ...} where labels are such as M.labels gives; those of `labels` stand before them.
+local core = require "rlab.core_metrics"
 local tables = require "rlab.tables"
 
 local M = { content_type = "text/plain; version=0.0.4; charset=utf-8" }
@@ -17,14 +18,7 @@ local reserved = { histogram = "le", summary = "quantile" }
 local quantiles = { { "0.5", "p50" }, { "0.9", "p90" }, { "0.99", "p99" }, { "0.999", "p999" } }
 local default_bounds = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 
-local function number(value)
-  if value ~= value then return "NaN" end
-  if value == math.huge then return "+Inf" end
-  if value == -math.huge then return "-Inf" end
-  if math.type(value) == "integer" then return ("%d"):format(value) end
-  local short = ("%.15g"):format(value)
-  return tonumber(short) == value and short or ("%.17g"):format(value)
-end
+local number = core.number
 
 local escapes = { ["\\"] = "\\\\", ["\n"] = "\\n", ['"'] = '\\"' }
 
@@ -104,13 +98,9 @@ local function put_histogram(out, metric)
 end
 
 local function put_series(out, metric)
-  local head, series, at = metric.name .. "{", metric.series, #out
+  local head = metric.name .. "{"
   if metric.labels then head = head .. M.labels(metric.labels) .. "," end
-  for i = 1, #series, 2 do
-    local value = series[i + 1]
-    at = at + 1
-    out[at] = head .. series[i] .. "} " .. (math.type(value) == "integer" and value or number(value))
-  end
+  if #metric.series > 0 then out[#out + 1] = core.series(head, metric.series) end
 end
 
 local function put_metric(out, metric)

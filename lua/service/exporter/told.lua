@@ -41,8 +41,8 @@ local families = {
 }
 
 local function put(series, labels, value)
-  local n = #series
-  series[n + 1], series[n + 2] = labels, value
+  local n = series.n
+  series[n + 1], series[n + 2], series.n = labels, value, n + 2
 end
 
 -- ---- topics ----
@@ -80,7 +80,8 @@ end
 -- record at the committed offset is there.
 local function seconds_of(seen, at, row, counted)
   if counted == 0 and at.lso == at.hw then return 0 end
-  return row.from and seen.watermarks:age(seen.now, seen.topic, seen.partition, row.from)
+  local age = row.from and seen.watermarks:age(seen.now, seen.topic, seen.partition, row.from)
+  return age and math.floor(age * 1000 + 0.5) / 1000
 end
 
 local function put_place(all, labels, at, committed, seen)
@@ -152,12 +153,12 @@ end
 --   watermarks and counted, as watermarks.lua and readable.lua give them.
 function M.metrics(survey, places, seen)
   local all, list = {}, {}
-  for _, family in ipairs(families) do all[family[1]] = {} end
+  for _, family in ipairs(families) do all[family[1]] = { n = 0 } end
   put_brokers(list, survey)
   put_groups(all, survey, places, put_topics(all, survey, seen.now), seen)
   for _, family in ipairs(families) do
     local series = all[family[1]]
-    if #series > 0 then
+    if series.n > 0 then
       list[#list + 1] = { name = family[2], type = family[3], help = family[4], labels = family[5],
         series = series }
     end

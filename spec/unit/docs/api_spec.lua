@@ -3,8 +3,8 @@ local api = require "rlab.docs.api"
 local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
-local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_mysql", "core_proxy",
-  "exit", "experiment", "explain", "kafka_helpers",
+local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_metrics", "core_mysql",
+  "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
   "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
   "replay", "script", "version", "usage", "options", "tables", "defer", "text", "routes", "urls", "sql_name",
   "ui" }
