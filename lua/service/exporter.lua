@@ -3,6 +3,7 @@
 -- the transaction is open that holds one back. A scrape is a survey of the whole cluster in a few round
 -- trips; between scrapes only the ends of partitions are looked at.
 local clock = require "rlab.clock"
+local fail = require "rlab.fail"
 local flow = require "rlab.service.flow"
 local kafka = require "rlab.kafka"
 local readable = require "service.exporter.readable"
@@ -43,7 +44,9 @@ local function why_of(survey, failure)
 end
 
 function Exporter:survey(how)
-  local survey, failure = self.admin:survey(how)
+  local survey
+  local _, failure = fail.point("exporter.before_survey", {})
+  if not failure then survey, failure = self.admin:survey(how) end
   self.why = why_of(survey, failure)
   if survey then self.watermarks:note(clock.unix_ms() / 1000, survey) end
   return survey

@@ -28,7 +28,7 @@ describe("the failpoints", function()
   it("that are listed for Lua code are those that it reaches", function()
     local found = reached("lua/service", reached("lua/rlab/replay", {}))
     local listed = {}
-    for _, name in ipairs { "command", "replay", "backfill" } do
+    for _, name in ipairs { "command", "exporter", "replay", "backfill" } do
       for _, point in ipairs(points.list(name)) do
         if point.service == name then listed[point.name] = true end
       end
@@ -37,7 +37,7 @@ describe("the failpoints", function()
   end)
 
   it("are found by service", function()
-    assert.same({ "backfill", "command", "consumer", "query", "relay", "replay" }, points.services())
+    assert.same({ "backfill", "command", "consumer", "exporter", "query", "relay", "replay" }, points.services())
     assert.same({ "cmd.after_commit", "cmd.after_reply", "cmd.before_commit", "cmd.before_replay",
       "rlab.selftest" },
       tables.names_of(points.list "command"))
