@@ -95,7 +95,7 @@ end
 
 return service {
   name = "exporter", help = "tells Prometheus of the cluster's topics and groups, under the names of \z
-    kafka_exporter and beyond them", port = 9308,
+    kafka_exporter and beyond them", port = 18085,
   options = options,
   uses = { consumer = true },
   start = function(ctx)
