@@ -37,7 +37,8 @@ describe("the failpoints", function()
   end)
 
   it("are found by service", function()
-    assert.same({ "backfill", "command", "consumer", "exporter", "query", "relay", "replay" }, points.services())
+    assert.same({ "backfill", "command", "consumer", "exporter", "query", "relay", "replay" },
+      points.services())
     assert.same({ "cmd.after_commit", "cmd.after_reply", "cmd.before_commit", "cmd.before_replay",
       "rlab.selftest" },
       tables.names_of(points.list "command"))

@@ -98,7 +98,7 @@ static void write_listed(frame_writer *w)
     }
 }
 
-/* Two producers with an open transaction, the second has the earlier one. */
+/* Two producers with an open transaction, of which the first named has the earlier one. */
 static void write_holders(frame_writer *w)
 {
     frame_put_i32(w, 0);
@@ -115,7 +115,7 @@ static void write_holders(frame_writer *w)
         frame_put_i32(w, 3);
         frame_put_i64(w, 1700000000000);
         frame_put_i32(w, 2);
-        frame_put_i64(w, i ? 70 - i : -1);
+        frame_put_i64(w, i ? 66 + i : -1);
         frame_put_tags(w);
     }
     frame_put_tags(w);
@@ -132,7 +132,7 @@ static void write_starts(frame_writer *w)
     frame_put_str(w, "Ongoing");
     frame_put_i32(w, 60000);
     frame_put_i64(w, 1700000000123);
-    frame_put_i64(w, 1002);
+    frame_put_i64(w, 1001);
     frame_put_i16(w, 1);
     frame_put_array(w, 1);
     frame_put_str(w, "orders");
@@ -238,15 +238,15 @@ static void test_who_holds(void **state)
     (void)state;
     survey s = new_survey();
     survey_place *held = (survey_place *)place_of(&s, 1);
-    held->lso = 68;
+    held->lso = 67;
     held->hw = 75;
     assert_null(answer(&s, survey_ask_producers, write_holders, true));
     assert_int_equal(s.led_count, 1);
-    assert_int_equal(held->holder, 1002);
+    assert_int_equal(held->holder, 1001);
     assert_int_equal(place_of(&s, 0)->holder, -1);
     s.txns = mem_zero(2 * sizeof *s.txns);
-    s.txns[0] = (survey_txn){.producer_id = 1002, .start_ms = -1, .id = mem_strdup("tx")};
-    s.txns[1] = (survey_txn){.producer_id = 1001, .start_ms = 5, .id = mem_strdup("younger")};
+    s.txns[0] = (survey_txn){.producer_id = 1001, .start_ms = -1, .id = mem_strdup("tx")};
+    s.txns[1] = (survey_txn){.producer_id = 1002, .start_ms = 5, .id = mem_strdup("younger")};
     s.txn_count = 2;
     assert_null(answer(&s, survey_ask_starts, write_starts, true));
     survey_join_txns(&s);
