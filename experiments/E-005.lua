@@ -167,6 +167,7 @@ return experiment {
 
   run = run,
 
+  moment = require "rlab.story.moment.retries",
   checks = function(lab, seen, arm)
     local hits = {}
     for i, hit in ipairs(seen.hits) do hits[i] = ("%s attempt %d"):format(hit.id, hit.attempt) end

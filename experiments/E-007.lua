@@ -183,6 +183,7 @@ return experiment {
     return seen
   end,
 
+  moment = require "rlab.story.moment.transaction",
   checks = function(lab, seen, arm)
     if arm.class ~= "observe" then return check_story(lab, seen, arm) end
     lab.check.agree { { "leo-minus-hw", seen.leo - seen.hw, seen.acked, "offsets between HW and LEO" },

@@ -181,6 +181,7 @@ return experiment {
 
   run = run,
 
+  moment = require "rlab.story.moment.acks",
   checks = function(lab, seen, arm)
     checks[arm.name](lab, seen)
     acks.check_accounted(lab, seen, arm)

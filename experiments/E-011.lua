@@ -186,6 +186,7 @@ return experiment {
   run = function(lab, arm) return stories[arm.settings.story or "redis"](lab, arm) end,
 
   checks = function(lab, seen, arm) checks[arm.settings.story or "redis"](lab, seen, arm) end,
+  moment = require "rlab.story.moment.hot_key",
 
   verdict = function(arms)
     local one, shared, split, kept = arms["pool-per-node"], arms["shared-pool"], arms["split-key"],

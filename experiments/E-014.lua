@@ -122,6 +122,7 @@ return experiment {
   setup = function(lab) return retention.load(lab, { rows = ROWS, ages = AGES, each = EACH }) end,
   run = run,
 
+  moment = require "rlab.story.moment.retention",
   checks = function(lab, seen, arm)
     local s, inserts = arm.settings, { what = "inserts of the probe", seen = seen.inserts }
     local applied = { what = "records of the topic", seen = #seen.records }

@@ -176,6 +176,7 @@ return experiment {
   setup = setup,
   run = run,
 
+  moment = require "rlab.story.moment.schemas",
   checks = function(lab, seen, arm)
     if arm.settings.grid then
       lab.check.same { name = "grid", got = evolution.seen(seen.cells), want = evolution.wanted(),

@@ -147,6 +147,7 @@ return experiment {
 
   run = run,
 
+  moment = require "rlab.story.moment.members",
   checks = function(lab, seen, arm)
     local twice = bag.from(seen.effects):duplicates()
     lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects }

@@ -167,6 +167,7 @@ return experiment {
   setup = function(lab) return rebuild.load(lab, ACCOUNTS) end,
   run = run,
 
+  moment = require "rlab.story.moment.rebuild",
   checks = function(lab, seen, arm)
     local s, all = arm.settings, { what = "accounts compared with the ledger", seen = seen.compared }
     lab.check.lost { of = seen.ok, in_ = seen.live, at_least = BEFORE }:expect "holds"

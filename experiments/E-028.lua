@@ -183,6 +183,7 @@ return experiment {
     return { rounds = all, says = table.concat(parts, "; ") }
   end,
 
+  moment = require "rlab.story.moment.late_end",
   checks = function(lab, result, arm)
     local held = {}
     for i, seen in ipairs(result.rounds) do held[i] = check_round(lab, seen, arm) end

@@ -90,7 +90,8 @@ function M.unmeasured(lab, name, what)
 end
 
 -- A check over a set of ids that must be empty. `some` is a format with the number of them. Options:
--- details, word = "record", aside = number of ids that were left out because nobody knows how they ended.
+-- details, word = "record", aside = number of ids that were left out because nobody knows how they ended,
+-- stores = what each of them holds of one that is as it must be.
 function M.empty_set(lab, name, set, none, some, opts)
   opts = opts or {}
   local total = type(set) == "userdata" and #set:distinct() or #set
@@ -102,7 +103,7 @@ function M.empty_set(lab, name, set, none, some, opts)
     sentence = ("%s (%d of unknown outcome left out)"):format(sentence, opts.aside)
   end
   return M.add(lab, name, { outcome = total == 0 and "holds" or "violated", ids = ids,
-    set = type(set) == "userdata" and set or nil,
+    set = type(set) == "userdata" and set or nil, stores = opts.stores,
     counterexamples = shown, more = more, sentence = sentence })
 end
 

@@ -81,6 +81,7 @@ function M.plain(check)
     as_expected = check.as_expected,
     sentence = check.sentence, reason = check.reason, value = check.value, unit = check.unit,
     counterexamples = json.array(check.counterexamples), more = check.more, debt = check.debt,
+    stores = check.stores,
   }
 end
 

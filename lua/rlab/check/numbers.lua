@@ -86,6 +86,7 @@ local function conserved(lab, name, a, account_off, view_off)
       tostring(a.ledger))
       or view_off ~= 0 and off_sentence("the view", "is", view_off, a.unit)
       or off_sentence("the accounts", "are", account_off, a.unit),
+    stores = holds and sums_held(a) or nil,
     counterexamples = holds and {} or { { id = "sum", note = sums_note(a), stores = sums_held(a) } },
   })
 end
@@ -207,6 +208,21 @@ local function value_words(row)
     .. (row.balance ~= nil and (", balance %s"):format(row.balance) or "")
 end
 
+-- What both stores hold of one account.
+local function both(cached, view)
+  return { { store = "view row", text = value_words(view) },
+    { store = "cache entry", text = value_words(cached) } }
+end
+
+-- The account that was changed most: it is there that a fresh entry says something.
+local function most_changed(cached, source)
+  local found
+  for _, row in ipairs(cached) do
+    if not found or row.version > found.version then found = row end
+  end
+  return both(found, source[tostring(found.key)])
+end
+
 -- stale_cache{cache = rows {key, version, balance}, views = rows {key, version, balance}, at_least = values
 -- that must be cached}: when all is quiet each cached value is its source's: not behind it, not ahead of it,
 -- of an account that there is, with the balance of its version
@@ -221,12 +237,12 @@ function M.stale_cache(lab, a)
     if note then
       ids[#ids + 1] = tostring(row.key)
       rows[#rows + 1] = { id = tostring(row.key), key = row.key, note = note, stored_as = row.stored_as,
-        stores = { { store = "view row", text = value_words(source[tostring(row.key)]) },
-          { store = "cache entry", text = value_words(row) } } }
+        stores = both(row, source[tostring(row.key)]) }
     end
   end
   return core.empty_set(lab, name, ids, ("all %s fresh"):format(core.plural(#cached, "cached account")),
-    "%s stale in the cache", { details = rows, word = "account" })
+    "%s stale in the cache", { details = rows, word = "account",
+      stores = #ids == 0 and #cached > 0 and most_changed(cached, source) or nil })
 end
 
 return M

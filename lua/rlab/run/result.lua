@@ -2,6 +2,7 @@
 -- run's folder written, so that it can be judged again.
 local about = require "rlab.docs.about"
 local fs = require "rlab.fs"
+local held = require "rlab.run.held"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local script = require "rlab.experiment.script"
@@ -162,7 +163,8 @@ function Result:form()
     run = run_part(self, duration), stack = stack_part(self.session.stack), setup = self.setup,
     arms = self.arms, checks = json.array(plain_checks(self.checks)), faults = json.array(self.faults),
     spans = json.array(self.spans), events = json.array(self.events), numbers = json.array(self.numbers),
-    moment = self.moment, why = exp.why, tables = #self.tables > 0 and json.array(self.tables) or nil,
+    moment = self.moment, held = held.of(exp, self.evidence), why = exp.why,
+    tables = #self.tables > 0 and json.array(self.tables) or nil,
     production = exp.production, references = exp.references, telling = told(exp.telling),
   }
 end
