@@ -43,6 +43,21 @@ function axis.step_path(panel, s, last)
   return table.concat(out)
 end
 
+-- Where nobody knows a value that was known before: a line at that height, for a reader to look along.
+function axis.gap_path(panel, s, last)
+  local out, known = {}, nil
+  for i, p in ipairs(s.points) do
+    if p[2] then
+      known = p[2]
+    elseif known then
+      local stop = s.points[i + 1] and s.points[i + 1][1] or s.until_t
+      out[#out + 1] = ("M%s %sH%s"):format(axis.n1(1000 * p[1] / last), axis.n1(axis.y_of(panel, known)),
+        axis.n1(1000 * stop / last))
+    end
+  end
+  return table.concat(out)
+end
+
 function axis.value_at(s, t)
   local v = false
   for _, p in ipairs(s.points) do

@@ -1,6 +1,7 @@
 -- Checks by arm: a grid with a word and a number in each cell, and under it every check with its sentence,
 -- what was expected and the counterexamples that a reader can look up by hand.
 local html = require "rlab.report.html"
+local tables = require "rlab.tables"
 
 local checks = {}
 
@@ -45,9 +46,22 @@ local function anchor(i)
   return "check-" .. i
 end
 
--- A violation that a right or an observed arm expects is no alarm.
+-- A violation that a right or an observed arm expects is no alarm; nor is it in the wrong arms then.
 local function as_expected(check, arm)
-  return word_of(check) == "violated" and not surprising(check) and arm.class ~= "wrong"
+  return word_of(check) == "violated" and not surprising(check) and (arm.class ~= "wrong" or check.everywhere)
+end
+
+-- A copy of the list whose checks know whether a right arm is violated by theirs as expected.
+local function with_everywhere(list, arms)
+  local class, everywhere, out = {}, {}, {}
+  for _, arm in ipairs(arms) do class[arm.name] = arm.class end
+  for _, c in ipairs(list) do
+    if class[c.arm] == "right" and word_of(c) == "violated" and not surprising(c) then
+      everywhere[c.name] = true
+    end
+  end
+  for i, c in ipairs(list) do out[i] = tables.merged(c, { everywhere = everywhere[c.name] }) end
+  return out
 end
 
 -- What a check is told by: its word and number, or "10 ids" and "as expected"; and the class of both.
@@ -81,8 +95,8 @@ local ABREAST = 6
 
 -- More arms than fit beside each other stand in tables below each other, of about the same width.
 local function abreast(arms)
-  local tables = math.max(math.ceil(#arms / ABREAST), 1)
-  local size, out = math.ceil(#arms / tables), {}
+  local groups = math.max(math.ceil(#arms / ABREAST), 1)
+  local size, out = math.ceil(#arms / groups), {}
   for i = 1, #arms, size do out[#out + 1] = { table.unpack(arms, i, math.min(i + size - 1, #arms)) } end
   return out, size
 end
@@ -140,16 +154,19 @@ local function examples(check)
       if used[column] then
         local v = x[column] ~= nil and html.escape(type(x[column]) == "number" and tostring(x[column])
           or x[column]) or ""
-        row[#row + 1] = column == "note" and "<td>" .. v .. "</td>" or "<td><code>" .. v .. "</code></td>"
+        row[#row + 1] = ('<td data-label="%s">'):format(column) .. (column == "note" and v
+          or "<code>" .. v .. "</code>") .. "</td>"
       end
     end
-    if used.show then row[#row + 1] = "<td><code class=cmd>" .. html.escape(x.show) .. "</code></td>" end
+    if used.show then
+      row[#row + 1] = html.fill('<td data-label="see it"><code class=cmd>{show}</code></td>', x)
+    end
     cells[i] = "<tr>" .. table.concat(row) .. "</tr>"
   end
   if used.show then head[#head + 1] = "<th scope=col>see it in the live stores (--keep)</th>" end
   local more = (check.more or 0) > 0
     and html.fill("<p class=hint>and {n} more, in result.json</p>", { n = html.number(check.more) }) or ""
-  return '<div class="scroll"><table class="examples"><thead><tr>' .. table.concat(head)
+  return '<div class="scroll"><table class="examples cards"><thead><tr>' .. table.concat(head)
     .. "</tr></thead><tbody>"
     .. table.concat(cells) .. "</tbody></table></div>" .. more
 end
@@ -207,6 +224,7 @@ function checks.render(result)
   local list = result.checks or {}
   if #list == 0 then return "" end
   local arms = with_strays(list, result.arms or {})
+  list = with_everywhere(list, arms)
   local used = {}
   for _, arm in ipairs(arms) do
     for _, c in ipairs(list) do

@@ -54,7 +54,8 @@ local function row_of(arm, names, most)
   return "<tr>" .. arm_cell(arm) .. html.each(names, function(name)
     local n = mine[name]
     if not n then return '<td class="n none">·</td>' end
-    return "<td class=n>" .. html.escape(html.quantity(n.value, n.unit))
+    return html.fill("<td class=n data-label=\"{name}\">{value}", { name = name,
+      value = html.quantity(n.value, n.unit) })
       .. bar(type(n.value) == "number" and n.value, most[name]) .. "</td>"
   end) .. "</tr>"
 end
@@ -71,7 +72,7 @@ function compare.measured(result)
   for from = 1, #names, size do
     local part, known = { table.unpack(names, from, math.min(from + size - 1, #names)) }, {}
     for _, name in ipairs(part) do known[name] = true end
-    out[#out + 1] = '<div class="scroll"><table class="measured"><thead><tr><td></td>'
+    out[#out + 1] = '<div class="scroll"><table class="measured cards"><thead><tr><td></td>'
       .. html.each(part, function(name) return "<th scope=col class=n>" .. html.escape(name) .. "</th>" end)
       .. "</tr></thead><tbody>" .. html.each(result.arms, function(arm)
         for _, n in ipairs(arm.numbers or {}) do
@@ -141,7 +142,8 @@ local function cells(row, t, most)
   for i = 1, math.max(#row, #t.head) do
     local text = html.escape(row[i] == nil and "" or row[i])
     local drawn = most[i] and bar(figure(row[i]), most[i]) or ""
-    out[i] = ("<td%s>%s%s</td>"):format(most[i] and " class=n" or "", text, drawn)
+    out[i] = ('<td%s data-label="%s">%s%s</td>'):format(most[i] and " class=n" or "",
+      html.escape(t.head[i] or ""), text, drawn)
   end
   return table.concat(out)
 end
@@ -169,7 +171,7 @@ function compare.tables(result)
     for _, part in ipairs(t.arms or { t }) do count = count + #part.rows end
     local one = t.arms and #t.arms == 1 and t.arms[1].name
     return html.fill('<details class="data"{!open}><summary>{arm}{title}, {n}</summary>{!note}\z
-      <div class="scroll"><table class="seen"><thead><tr>{!head}</tr></thead>\z
+      <div class="scroll"><table class="seen cards"><thead><tr>{!head}</tr></thead>\z
       <tbody>{!body}</tbody></table></div></details>', {
       open = (i == 1 or i <= OPEN and count <= LONG) and " open" or "",
       arm = one and one .. ": " or "", title = t.title,

@@ -102,11 +102,21 @@ local function diamond(lane, last, target)
     arm = lane.arm.name })
 end
 
+-- Whether nobody knew for a while what was known before.
+local function has_gap(panel)
+  for i, p in ipairs(panel.series[1].points) do
+    if not p[2] and i > 1 then return not panel.found end
+  end
+  return false
+end
+
 local function svg_of(panel, last)
   local s, out = panel.series[1], {}
   local line = axis.step_path(panel, s, last)
   if panel.found then
     out[1] = ('<path class="unknown" d="M0 96H%s"/>'):format(axis.n1(1000 * s.points[2][1] / last))
+  elseif has_gap(panel) then
+    out[1] = ('<path class="unknown" d="%s"/>'):format(axis.gap_path(panel, s, last))
   end
   for piece in line:gmatch "M[^M]+" do
     local x = piece:match "^M([%d.]+)"
@@ -193,6 +203,7 @@ end
 local KEY = {
   { "line", "sampled", '<path class="fill" d="M0 3H26V14H0z"/><path class="s s-telling" d="M0 3H26"/>' },
   { "found", "not known before the arm was judged", '<path class="unknown" d="M0 8H26"/>' },
+  { "gap", "nobody could measure it", '<path class="unknown" d="M0 8H26"/>' },
   { "fault", "fault", '<path class="mark" d="M4 1V14M22 1V14"/>' },
   { "anomaly", "first anomaly", '<path class="gem" d="M13 1l6 6l-6 6l-6-6z"/>' },
   { "broken", "wrong from here on", '<path class="torn" d="M0 7H26"/>' },
@@ -201,7 +212,10 @@ local KEY = {
 local function key_of(group, faults)
   local there = { line = false, found = false, fault = #faults > 0 }
   for _, lane in ipairs(group.lanes) do
-    for _, panel in ipairs(lane.panels) do there[panel.found and "found" or "line"] = true end
+    for _, panel in ipairs(lane.panels) do
+      there[panel.found and "found" or "line"] = true
+      there.gap = there.gap or has_gap(panel)
+    end
     if lane.anomaly and lane.arm.class == "wrong" then there.anomaly, there.broken = true, true end
   end
   return '<ul class="key">' .. html.each(KEY, function(k)

@@ -70,6 +70,7 @@ end
 function html.quantity(v, unit)
   if unit == "s" and type(v) == "number" and v ~= 0 and math.abs(v) < 0.1 then v, unit = v * 1000, "ms" end
   local s = html.number(v)
+  if v == 1 and unit then unit = unit:gsub("^(%a%a%a+)s$", "%1") end -- "1 event"
   return unit and unit ~= "" and s .. " " .. unit or s
 end
 

@@ -157,9 +157,10 @@ function page.proof(result)
   local faults = result.faults or {}
   if #faults == 0 then return "" end
   local body = html.each(faults, function(f)
-    return html.fill('<tr class="{row}"><th scope=row>{name}</th><td>{arm}</td><td class=n>{at}</td><td \z
-      class=n>{till}</td><td>{proof}</td>'
-      .. '<td class="{class}">{fired}</td></tr>', {
+    return html.fill('<tr class="{row}"><th scope=row>{name}</th><td data-label=arm>{arm}</td>\z
+      <td class=n data-label=from>{at}</td><td class=n data-label=until>{till}</td>\z
+      <td data-label=proof>{proof}</td>\z
+      <td class="{class}" data-label="">{fired}</td></tr>', {
       row = f.fired == false and "missing" or "", name = f.name, arm = f.arm or "all arms",
       at = html.seconds(f.at),
       till = f["until"] and html.seconds(f["until"]) or "",
@@ -173,8 +174,8 @@ function page.proof(result)
     return (i > 1 and ", " or "") .. "<code>" .. html.escape(type(p) == "table" and (p.name or "") or p)
       .. "</code>"
   end) .. "</p>" or ""
-  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table><thead><tr><th \z
-    scope=col>fault</th><th scope=col>arm</th>'
+  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table class="cards"><thead>\z
+    <tr><th scope=col>fault</th><th scope=col>arm</th>'
     .. "<th scope=col class=n>from</th><th scope=col class=n>until</th><th scope=col>proof</th><th \z
       scope=col>fired</th></tr></thead><tbody>"
     .. body .. "</tbody></table></div>" .. listed .. "</section>"
@@ -224,6 +225,8 @@ local function clients_of(arms)
     class="clients">' .. parts .. "</div></details>"
 end
 
+local MANY = 9 -- arms; beside each other they need short lines
+
 -- Settings as a difference: rows where any arm departs from the first right one; the rest in one fold.
 function page.settings(result)
   local arms = result.arms or {}
@@ -252,7 +255,7 @@ function page.settings(result)
       rows[#rows + 1] = html.fill("<tr><th scope=row><code>{key}</code></th>", { key = key })
         .. html.each(order, function(i)
         local v, departs = flat[i][key], flat[i][key] ~= expected
-        return html.fill('<td class="{class}"><code>{v}</code></td>', {
+        return html.fill('<td class="{class}" data-label="{arm}"><code>{v}</code></td>', { arm = arms[i].name,
           class = i == base and "base" or departs and "differs" or "same", v = v or "not set" })
       end) .. "</tr>"
     else
@@ -263,8 +266,10 @@ function page.settings(result)
     return html.fill('<th scope=col><span class="cls {class}">{word}</span>{name}</th>', {
       class = html.class_of(arms[i]), word = html.CLASSES[html.class_of(arms[i])], name = arms[i].name })
   end)
-  local diff = #rows > 0 and '<div class="scroll"><table class="settings"><thead><tr><td></td>' .. head
-    .. "</tr></thead><tbody>" .. table.concat(rows) .. "</tbody></table></div>" or ""
+  local many = #arms > MANY and " many" or ""
+  local diff = #rows > 0 and '<div class="scroll"><table class="settings cards' .. many
+    .. '"><thead><tr><td></td>' .. head .. "</tr></thead><tbody>" .. table.concat(rows)
+    .. "</tbody></table></div>" or ""
   local fold = #same > 0 and html.fill('<details class="data"><summary>{n} the same in every \z
     arm</summary><ul class="same">{!list}</ul></details>', {
     n = html.plural(#same, "setting"), list = table.concat(same) }) or ""

@@ -12,6 +12,7 @@ local MANY = 6 -- more spans of one kind than this become a bar code with one la
 local LABEL_SIZE = 11.5
 local LAYOUTS = { { name = "w", width = 760, extra = 118 }, { name = "n", width = 330, extra = 0 } }
 local END_TOP = 9
+local DEEP = 2 -- labels stack no deeper: more of them are numbered, and listed below the lane
 
 -- The area between two watermarks, as rectangles over the instants at which either changes.
 local function gap_path(panel, low, high, last)
@@ -172,6 +173,49 @@ local function place_labels(labels, last)
   return rows
 end
 
+local function chip_of(label, n)
+  return { at = label.at, first = n, last = n, class = label.class, text = tostring(n) }
+end
+
+local function join(chip, label, n)
+  chip.last, chip.text = n, ("%d–%d"):format(chip.first, n)
+  if label.class == "anomaly" or not chip.class:find "anomaly" and label.class:find "fault" then
+    chip.class = label.class
+  end
+end
+
+-- Numbers in place of labels, in the order of time; what would stand deeper shares the number before it,
+-- "3–5".
+local function numbers_for(labels, last)
+  local chips, ends = {}, {}
+  for n, label in ipairs(labels) do
+    local x, row = label.at / last * LAYOUTS[2].width, 1
+    while row <= DEEP and ends[row] and ends[row] > x do row = row + 1 end
+    local chip = chips[#chips]
+    if row <= DEEP then
+      chip = chip_of(label, n)
+      chip.w, chip.n, chip.x = row - 1, row - 1, x
+      chips[#chips + 1] = chip
+    else
+      join(chip, label, n)
+    end
+    chip.w_width = html.text_width(chip.text, LABEL_SIZE * 1.08) + 10
+    chip.n_width, ends[chip.w + 1] = chip.w_width, chip.x + chip.w_width + 6
+  end
+  for _, chip in ipairs(chips) do
+    chip.brief, chip.title = chip.text, labels[chip.first].text
+    if chip.last > chip.first then chip.title = chip.title .. "; ..." end
+  end
+  return chips
+end
+
+local function listed(labels)
+  return '<ol class="marks">' .. html.each(labels, function(label, n)
+    return html.fill('<li><b>{n}</b> {at} {text}</li>', { n = tostring(n), at = html.seconds(label.at),
+      text = label.text })
+  end) .. "</ol>"
+end
+
 local OUTCOMES = { committed = "committed", aborted = "aborted", open = "open" }
 
 local function outcome_of(span)
@@ -256,10 +300,10 @@ local function labels_html(labels, last)
   return html.each(labels, function(l)
     local rest = l.text:sub(#l.brief + 1)
     return html.fill('<span class="lab {class}" style="--x:{x};--tw:{tw}px;--tn:{tn}px;--w:{w};--n:{n}" \z
-      title="{text}">{brief}{!rest}</span>', {
+      title="{title}">{brief}{!rest}</span>', {
       class = l.class, x = axis.percent(l.at / last), tw = math.ceil(l.w_width), tn = math.ceil(l.n_width),
       w = l.w, n = l.n,
-      text = l.text, brief = l.brief, rest = rest ~= ""
+      title = l.title or l.text, brief = l.brief, rest = rest ~= ""
         and '<span class="rest">' .. html.escape(rest) .. "</span>" or "" })
   end)
 end
@@ -293,16 +337,19 @@ end
 
 local function lane_html(lane, index, last, ticks)
   local bands, codes, labels = overlays(lane, last)
-  local rows = place_labels(labels, last)
+  local rows, list = place_labels(labels, last), ""
+  if math.max(rows.w, rows.n) > DEEP then
+    list, labels, rows = listed(labels), numbers_for(labels, last), { w = DEEP, n = DEEP }
+  end
   local grid = html.each(ticks,
     function(t) return ('<i class="grid" style="left:%s"></i>'):format(axis.percent(t / last)) end)
   return html.fill(
     '<div class="lane {class}">{!side}<div class="plot"><div class="area" style="--rw:{w};--rn:{n}">'
     .. '{!grid}{!life}{!bands}<div class="labels">{!labels}</div>{!codes}{!panels}<i class="cur" \z
-      hidden></i></div></div></div>', {
+      hidden></i></div>{!list}</div></div>', {
     class = lane.arm and html.class_of(lane.arm) or "observe", side = side_of(lane, index), w = rows.w,
     n = rows.n,
-    grid = grid, bands = bands, labels = labels_html(labels, last), codes = codes,
+    grid = grid, bands = bands, labels = labels_html(labels, last), codes = codes, list = list,
     life = lane.arm and lane.shared and ""
       or ('<i class="ran" style="width:%s"></i>'):format(axis.percent((lane.duration or lane.last) / last)),
     panels = html.each(lane.panels, function(panel) return panel_html(panel, last) end) })

@@ -36,14 +36,17 @@ function M.new(lab, opts)
     settings = tables.picked(opts.settings, PROTECTION) }, Crowd)
 end
 
--- count_selects(lab, account | nil, delay | nil) -> rule: SELECTs of the read model, counted on the wire, as
---   the server's own counter would count the observer too; a series of the report. With a delay each is slow.
---   There must be one, or nobody knows whether the proxy sees them.
-function M.count_selects(lab, account, delay)
+-- count_selects(lab, account | nil, delay | nil, begun | nil) -> rule: SELECTs of the read model, counted on
+--   the wire, as the server's own counter would count the observer too; a series of the report, from when
+--   begun() is true. With a delay each is slow. There must be one, or nobody knows whether the proxy sees
+--   them.
+function M.count_selects(lab, account, delay, begun)
   local which = account and (" WHERE account_id = " .. account) or ""
   local rule = lab:rule { name = account and "SELECTs of account " .. account or "SELECTs", proto = "mysql",
     action = delay and "delay" or "count", delay = delay, contains = "FROM account_view" .. which }
-  lab:gauge(function(row) row.reads = rule:state().matched end)
+  lab:gauge(function(row)
+    if not begun or begun() then row.reads = rule:state().matched end
+  end)
   return rule
 end
 

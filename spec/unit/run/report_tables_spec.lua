@@ -20,11 +20,19 @@ describe("the grid of checks", function()
   end
 
   it("says an expected violation of a right arm without alarm, and counts with a unit", function()
-    local text = text_of { violated("arm-1", "copies", { { id = "a" } }),
+    local text = text_of { violated("arm-1", "lost", { { id = "a" } }),
       violated("arm-2", "copies", { { id = "a" }, { id = "b" } }, { more = 8, as_expected = true }) }
     assert.truthy(text:find('<b>violated</b> <span class="num">1 id</span>', 1, true))
     assert.truthy(text:find('<td class="calm expected"><a href="#check-2"><b>10 ids</b> \z
       <span class="num">as expected</span>', 1, true))
+  end)
+
+  it("says without alarm in a wrong arm, too, what right arms expect of the same check", function()
+    local text = text_of { violated("arm-1", "copies", { { id = "a" } }, { as_expected = true }),
+      violated("arm-1", "lost", { { id = "a" } }, { as_expected = true }),
+      violated("arm-2", "copies", { { id = "a" } }, { as_expected = true }) }
+    assert.are.equal(2, count(text, '<td class="calm expected">'))
+    assert.are.equal(1, count(text, '<td class="violated expected">'))
   end)
 
   it("says a surprise as one, in every class", function()
@@ -71,8 +79,8 @@ describe("the figures of the arms", function()
       { { name = "p99", value = 200, unit = "ms" } }, { { name = "p99", value = "not measured" } } }
     assert.truthy(text:find('50 ms<i class="share" style="width:25.0%">', 1, true))
     assert.truthy(text:find('200 ms<i class="share" style="width:100.0%">', 1, true))
-    assert.truthy(text:find("<td class=n>not measured</td>", 1, true))
-    assert.truthy(text:find("<td class=n>3</td>", 1, true))
+    assert.truthy(text:find('<td class=n data-label="p99">not measured</td>', 1, true))
+    assert.truthy(text:find('<td class=n data-label="only">3</td>', 1, true))
   end)
 
   it("stand in several tables when there are many, each with the arms that have some", function()
@@ -160,5 +168,15 @@ describe("a short log", function()
     assert.are.equal("702", (width_of(4)))
     assert.are.equal("1122", (width_of(18)))
     assert.truthy(select(2, width_of(4)):find("parked record", 1, true))
+  end)
+end)
+
+describe("a unit of one", function()
+  local html = require "rlab.report.html"
+  it("is singular where it is a word", function()
+    assert.are.equal("1 event", html.quantity(1, "events"))
+    assert.are.equal("2 events", html.quantity(2, "events"))
+    assert.are.same({ "1 ms", "1 s", "1 MiB" }, { html.quantity(1, "ms"), html.quantity(1, "s"),
+      html.quantity(1, "MiB") })
   end)
 end)

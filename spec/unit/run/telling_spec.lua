@@ -164,3 +164,31 @@ describe("an experiment's telling", function()
     end
   end)
 end)
+
+describe("a lane of the timeline", function()
+  local function lane_of(events, samples)
+    return report.render({ id = "E-900", arms = { { name = "a", class = "wrong", duration = 9 } },
+      events = events, telling = samples and { { "lag", "lag", "records" } } or nil },
+      samples or { { t = 1, arm = "a", lag = 0 }, { t = 9, arm = "a", lag = 1 } }, {})
+  end
+
+  it("numbers its labels where they would stack more than two deep, and lists them", function()
+    local events = {}
+    for i = 1, 5 do
+      events[i] = { at = 4 + i / 100, arm = "a", text = "the relay is killed after its ack, time " .. i }
+    end
+    local text = lane_of(events)
+    assert.is_truthy(text:find("--rw:2;--rn:2", 1, true))
+    assert.is_truthy(text:find(">2–5</span>", 1, true))
+    assert.is_truthy(text:find("<li><b>5</b> 4.05 s the relay is killed after its ack, time 5</li>", 1, true))
+    text = lane_of { events[1], events[2] }
+    assert.is_nil(text:find('class="marks"', 1, true))
+  end)
+
+  it("is dotted where nobody knew for a while what was known before", function()
+    local text = lane_of({}, { { t = 1, arm = "a", lag = 4 }, { t = 3, arm = "a" },
+      { t = 9, arm = "a", lag = 4 } })
+    assert.is_truthy(text:find('<path class="unknown" d="M333.3 4H1000"/>', 1, true))
+    assert.is_truthy(text:find("nobody could measure it", 1, true))
+  end)
+end)

@@ -37,8 +37,8 @@ local experiment = {
         "verdict: function, verdict(seen_by_arm, shared) -> the verdict sentence; without it, or when it \z
           says nil, the arms' sentences",
         'moment: function, moment(seen, arm, shared) -> { says =, { store, text [, "off"] }, ... } | nil: \z
-          what the stores held of one thing, from the cause to the effect, for the report; "off" is not as it \z
-          must be; of stored values only',
+          what the stores held of one thing, from the cause to the effect, for the report; "off" is not as \z
+          it must be; of stored values only',
         'limit: duration = "3m", of each story',
         "why: table, { text =, sequence = { { from =, to =, text =, class = } } }; by default it stands in \z
           the experiment's page, as do the next two: docs/experiments/E-001.md, or mine.md beside mine.lua",

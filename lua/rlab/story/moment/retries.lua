@@ -28,7 +28,8 @@ end
 
 did["replay-to-everyone"] = function(seen)
   local id = seen.fixed[1]
-  return { says = id .. " is sent back from the DLQ", { "events.dlq", id }, { "topic", id .. " for all groups" },
+  return { says = id .. " is sent back from the DLQ", { "events.dlq", id },
+    { "topic", id .. " for all groups" },
     { "audit's effects", rows(count_of(seen.audit, id)), count_of(seen.audit, id) > 1 } }
 end
 
