@@ -142,8 +142,7 @@ local function cells(row, t, most)
   for i = 1, math.max(#row, #t.head) do
     local text = html.escape(row[i] == nil and "" or row[i])
     local drawn = most[i] and bar(figure(row[i]), most[i]) or ""
-    out[i] = ('<td%s data-label="%s">%s%s</td>'):format(most[i] and " class=n" or "",
-      html.escape(t.head[i] or ""), text, drawn)
+    out[i] = ("<td%s>%s%s</td>"):format(most[i] and " class=n" or "", text, drawn)
   end
   return table.concat(out)
 end
@@ -171,7 +170,7 @@ function compare.tables(result)
     for _, part in ipairs(t.arms or { t }) do count = count + #part.rows end
     local one = t.arms and #t.arms == 1 and t.arms[1].name
     return html.fill('<details class="data"{!open}><summary>{arm}{title}, {n}</summary>{!note}\z
-      <div class="scroll"><table class="seen cards"><thead><tr>{!head}</tr></thead>\z
+      <div class="scroll"><table class="seen"><thead><tr>{!head}</tr></thead>\z
       <tbody>{!body}</tbody></table></div></details>', {
       open = (i == 1 or i <= OPEN and count <= LONG) and " open" or "",
       arm = one and one .. ": " or "", title = t.title,

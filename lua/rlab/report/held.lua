@@ -125,8 +125,8 @@ function held.render(result)
   end)
   local head = result.moment and { id = "held", name = "What the stores held" }
     or { id = "moment", name = "The moment" }
-  return html.fill('<section id="{id}"><h2>{name}</h2><p class="lead">One of what each arm did, as each \z
-    store has it.</p>', head) .. '<div class="holdings">' .. figures .. "</div></section>\n"
+  return html.fill('<section id="{id}"><h2>{name}</h2><p class="lead">One example of each arm, from \z
+    the cause to the effect.</p>', head) .. '<div class="holdings">' .. figures .. "</div></section>\n"
 end
 
 return held
