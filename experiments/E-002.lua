@@ -84,7 +84,7 @@ local function show_ghost(lab, records)
   lab:picture { title = "A ghost in the log", records = records, partition = ghost.partition,
     around = ghost.offset, width = 5,
     note = FIRST .. " was acknowledged by the brokers; then its transaction in MySQL was rolled back.",
-    kind = function(record) return record.id == FIRST and "aborted" or "plain" end,
+    kind = function(record) return record.id == FIRST and "ghost" or "plain" end,
     link = { offset = ghost.offset, store = "ledger_entry", text = "no row for " .. FIRST } }
 end
 

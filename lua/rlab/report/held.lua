@@ -33,17 +33,18 @@ end
 
 -- What is to be seen in a wrong arm is to be seen in a right one beside it, by the same check.
 local function by_checks(result)
-  local list, names, beside = {}, {}, 0
+  local list, names, beside = {}, {}, BESIDE
   for _, arm in ipairs(result.arms or {}) do
     local stores, check = first_of(result, arm)
     if stores and #list < MOST and (arm.class == "wrong" or check.as_expected == false) then
       list[#list + 1], names[check.name] = picture(arm, stores, check.sentence), true
     end
   end
+  beside = math.min(beside, #list)
   for _, arm in ipairs(result.arms or {}) do
     local stores, check = as_it_must_be(result, arm, names)
-    if stores and arm.class == "right" and beside < BESIDE then
-      list[#list + 1], beside = picture(arm, stores, check.sentence), beside + 1
+    if stores and arm.class == "right" and beside > 0 then
+      list[#list + 1], beside = picture(arm, stores, check.sentence), beside - 1
     end
   end
   return list
@@ -98,9 +99,10 @@ local function agrees(stores, i)
   return tostring(stores[i].text) == tostring(stores[1].text)
 end
 
+-- Where it goes wrong: at the first store that says something else.
 local function is_cut(stores, i)
   if stores[i].agrees == nil then return tostring(stores[i].text) ~= tostring(stores[i - 1].text) end
-  return agrees(stores, i) ~= agrees(stores, i - 1)
+  return not agrees(stores, i) and agrees(stores, i - 1)
 end
 
 local function boxes(stores)

@@ -15,9 +15,10 @@ local WORDS = {
   committed = "committed record", aborted = "aborted record", control = "transaction marker",
   open = "record of an open transaction", lost = "lost record", doubled = "doubled record", plain = "record",
   parked = "parked record", late = "late record",
+  ghost = "record of work that was rolled back",
 }
 local KIND_ORDER = { "plain", "committed", "aborted", "control", "open", "lost", "doubled",
-  "parked", "late" }
+  "parked", "late", "ghost" }
 local MARKS = { { "low", "low" }, { "committed", "committed" }, { "lso", "LSO" }, { "hw", "HW" },
   { "leo", "LEO" } }
 

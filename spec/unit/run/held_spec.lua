@@ -149,6 +149,16 @@ describe("the moments of the experiments", function()
   end)
 end)
 
+describe("a record of work that was rolled back", function()
+  it("is no aborted record", function()
+    local text = require("rlab.report.moment").render { title = "t", partitions = { { topic = "events",
+      partition = 0, cells = { { offset = 0, kind = "ghost", id = "e1" } } } } }
+    assert.is_truthy(text:find('class="c-ghost"', 1, true))
+    assert.is_truthy(text:find("record of work that was rolled back", 1, true))
+    assert.is_nil(text:find("aborted", 1, true))
+  end)
+end)
+
 describe("the report", function()
   it("has the stores in its moment", function()
     local text = report.render({ id = "E-900", arms = { { name = "a", class = "wrong" } },
