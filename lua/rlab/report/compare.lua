@@ -141,7 +141,7 @@ local function cells(row, t, most)
   local out = {}
   for i = 1, math.max(#row, #t.head) do
     local text = html.escape(row[i] == nil and "" or row[i])
-    local drawn = most[i] and bar(figure(row[i]), most[i]) or ""
+    local drawn = most[i] and t.head[i] ~= "s" and bar(figure(row[i]), most[i]) or "" -- a time is no size
     out[i] = ("<td%s>%s%s</td>"):format(most[i] and " class=n" or "", text, drawn)
   end
   return table.concat(out)

@@ -11,11 +11,13 @@ return function(seen, arm)
   if arm.class == "observe" then return nil end
   local all = seen.there.asked + seen.elsewhere.asked
   if arm.settings.kept then
-    return { says = "nine of ten reads ask for one key; it is kept for 100 ms",
-      { "process", ("%d reads"):format(seen.asked) }, { "all nodes", ("%d GETs"):format(seen.calls) },
+    return { says = "the same, and each process keeps a value for 100 ms",
+      { "reads", ("%d, nine of ten of one key"):format(seen.asked) },
+      { "all nodes", ("%d GETs"):format(seen.calls) },
       { "other keys, one node frozen", reads(seen.elsewhere) } }
   end
-  return { says = ("nine of ten of %d reads ask for one key"):format(seen.asked),
+  return { says = "the node with the hot key stands still for a moment",
+    { "reads", ("%d, nine of ten of one key"):format(seen.asked) },
     { "busiest node", percent(seen.most, seen.calls) .. " of the GETs", 2 * seen.most > seen.calls },
     { "it stands still", percent(seen.there.failed, all) .. " of all reads fail",
       2 * seen.there.failed > all },
