@@ -180,6 +180,7 @@ return experiment {
 
   run = run,
 
+  moment = require "rlab.story.moment.drift",
   checks = function(lab, seen, arm)
     checks[arm.name](lab, seen)
     lab.check.duplicate_effect { of = seen.effects, at_least = COMMANDS - REFUSED.count - 1 }:expect "holds"

@@ -107,6 +107,7 @@ return experiment {
   setup = transfers.check_server,
   run = run,
 
+  moment = require "rlab.story.moment.transfers",
   checks = function(lab, seen, arm)
     local s, victims = arm.settings, bag.from(seen.deadlocked)
     local lost, off = expected(seen, s)
