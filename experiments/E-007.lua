@@ -152,8 +152,7 @@ local function check_story(lab, seen, arm)
 end
 
 return experiment {
-  id = "E-007",
-  title = "An open transaction holds back the last stable offset",
+  id = "E-007", title = "An open transaction holds back the last stable offset",
   question = "Why does a read_committed consumer see nothing although records arrive and are acknowledged?",
   claim = "One open transaction hides everything behind it in its partition; a stable transactional.id or \z
     a short timeout ends it.",

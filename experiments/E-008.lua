@@ -149,7 +149,7 @@ return experiment {
     process, a lease in Redis one.",
   lesson = "Without protection it is request rate x load time; singleflight gives one per process, a \z
     lease gives one.",
-  needs = { "mysql", "redis", "proxy" }, seconds = 13,
+  needs = { "mysql", "redis", "proxy" }, seconds = 13, moment = require "rlab.story.moment.stampede",
   side_by_side = { { "plain", "leader-fails-all" }, { "nothing-for-nothing", "leader-retried" },
     { "singleflight", "lease", "soft-ttl" } }, -- no two with 64 loads; the others watch the clock
   telling = { { "reads per 100 ms", "SELECTs in 100 ms", nil, "most" }, { "poisoned", "failed with it" } },
@@ -189,7 +189,6 @@ return experiment {
   end,
 
   checks = function(lab, seen, arm) checks[arm.settings.story](lab, seen, arm) end,
-  moment = require "rlab.story.moment.stampede",
 
   verdict = function(arms)
     local plain, flight, lease, soft = arms.plain, arms.singleflight, arms.lease, arms["soft-ttl"]

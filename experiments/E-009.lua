@@ -151,8 +151,7 @@ checks["all-min-isr-2-rf-3"] = function(lab, seen)
 end
 
 return experiment {
-  id = "E-009",
-  title = "acks x min.insync.replicas x in-sync replicas",
+  id = "E-009", title = "acks x min.insync.replicas x in-sync replicas",
   question = "Which settings can lose a record the producer saw acknowledged?",
   claim = "Only acks=all with min.insync.replicas >= 2 lost no acknowledged record; the price is refused \z
     writes.",

@@ -159,8 +159,7 @@ function checks.kafka(lab, seen)
 end
 
 return experiment {
-  id = "E-011",
-  title = "Hot key, hot shard",
+  id = "E-011", title = "Hot key, hot shard",
   question = "What does one very popular key do to the other keys, and which fix spreads it?",
   claim = "A cluster does not share one key's load; copies of the key or of its value do, and a pool for \z
     each node saves the cold keys.",

@@ -158,8 +158,7 @@ checks["set-if-newer"] = function(lab, seen)
 end
 
 return experiment {
-  id = "E-013",
-  title = "Redis Lua as if it were a transaction",
+  id = "E-013", title = "Redis Lua as if it were a transaction",
   question = "My Redis update is an atomic script; why do cache and database differ?",
   claim = "A script is not interleaved with others, and that is all: it is not rolled back, it knows \z
     nothing of MySQL, and it may run twice.",

@@ -138,8 +138,7 @@ local function check_job(lab, seen, arm)
 end
 
 return experiment {
-  id = "E-022",
-  title = "Backfill under control",
+  id = "E-022", title = "Backfill under control",
   question = "How do I replay or rebuild a large read model while live traffic goes on?",
   claim = "Chunks with a checkpoint, a version guard and an eye on the live lag fill every row once.",
   lesson = "Chunks with a checkpoint, versions so that live writes win, a throttle on live lag; and compare \z

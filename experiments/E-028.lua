@@ -141,8 +141,7 @@ local function check_round(lab, seen, arm)
 end
 
 return experiment {
-  id = "E-028",
-  title = "A late EndTxn tears the next transaction",
+  id = "E-028", title = "A late EndTxn tears the next transaction",
   question = "Can a record be lost that was acknowledged and committed, with no error anywhere?",
   claim = "An EndTxn that was repeated after a lost connection and arrives late ends the producer's next \z
     transaction. After a new producer's init_transactions, or with EndTxn v5, it is refused.",
