@@ -1,6 +1,6 @@
--- grafana(board) -> Grafana's JSON of one dashboard of deploy/boards.lua, as a table for deps/json.lua. Ids
+-- grafana(board) -> the JSON of one dashboard of deploy/boards.lua, a table for deps/bill/json.lua. Ids
 -- are those of the place in the list, so that the same table gives the same bytes.
-local json = dofile "deps/json.lua"
+local json = dofile "deps/bill/json.lua"
 
 local SOURCE = { type = "prometheus", uid = "rlab-prometheus" }
 local WIDTH, HEIGHT = 12, 8

@@ -9,7 +9,7 @@ end
 
 write("deploy/kafka/settings.env", dofile "deploy/env.lua"(require("rlab.stack.settings").kafka.properties))
 
-local grafana, json = dofile "deploy/grafana.lua", dofile "deps/json.lua"
+local grafana, json = dofile "deploy/grafana.lua", dofile "deps/bill/json.lua"
 for _, board in ipairs(dofile "deploy/boards.lua") do
   write(("deploy/grafana/dashboards/%s.json"):format(board.uid), json.encode(grafana(board)) .. "\n")
 end

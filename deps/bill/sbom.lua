@@ -1,7 +1,7 @@
 -- sbom.lua OUT: writes a bill of materials of rlab, CycloneDX 1.5 in JSON, from what deps/ pins
 -- (pins.sh, *.lock, packages.sh), THIRD-PARTY.md and the machine's package database. No network, and the same
 -- bytes each time.
-local json = dofile "deps/json.lua"
+local json = dofile "deps/bill/json.lua"
 local out = assert(arg[1], "usage: lua5.4 deps/bill/sbom.lua OUT")
 
 local function read(path)

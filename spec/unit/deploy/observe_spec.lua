@@ -3,7 +3,7 @@
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local layout = require "rlab.stack.layout"
-local plain_json = dofile "deps/json.lua"
+local plain_json = dofile "deps/bill/json.lua"
 local service = require "rlab.service"
 local tools = require "rlab.stack.tools"
 local yaml = require "spec.unit.deploy.support.yaml"
