@@ -127,7 +127,7 @@ describe("docker-compose.yml", function()
       assert.equal("0.0.0.0", config.host)
       found[name] = true
     end
-    for _, name in ipairs { "command", "relay", "consumer", "query", "replay" } do
+    for _, name in ipairs { "command", "relay", "consumer", "query", "replay", "exporter" } do
       assert.is_true(found[name], name)
     end
   end)

@@ -58,12 +58,6 @@ end
 local OTHERS = { "^mysql_", "^redis_", "^kafka_server_", "^kafka_controller_", "^kafka_network_", "^up$",
   "^ALERTS$" }
 
--- Of kafka_exporter, and beyond it.
-local EXPORTER = { "kafka_brokers", "kafka_consumergroup_lag", "kafka_topic_partition_leader",
-  "kafka_topic_partition_in_sync_replica", "kafka_topic_partition_under_replicated_partition",
-  "rlab_kafka_consumergroup_lag", "rlab_kafka_consumergroup_lag_seconds",
-  "rlab_kafka_topic_partition_open_transaction_age_seconds", "rlab_exporter_complete" }
-
 local function known_metrics()
   local known = {}
   for name, kind in fs.read("docs/services.md"):gmatch "\n| `([%l_]+)` | (%l+) |" do
@@ -72,7 +66,6 @@ local function known_metrics()
       for _, suffix in ipairs { "_bucket", "_count", "_sum" } do known[name .. suffix] = true end
     end
   end
-  for _, name in ipairs(EXPORTER) do known[name] = true end
   for _, rule in ipairs(each_rule "record") do known[rule.record] = true end
   return known
 end
