@@ -78,6 +78,7 @@ describe("the exporter", function()
     assert.same({ 4, 0 }, { known, seconds })
     assert.is_nil(read "rlab_kafka_topic_partition_open_transaction_age_seconds")
     assert.same({}, promlint.problems(body))
+    assert.equal("", promlint.promtool(body) or "")
 
     local began = clock.unix_ms()
     must(producer:begin())

@@ -1,5 +1,9 @@
 -- The rules of `promtool check metrics` (prometheus/client_golang, testutil/promlint), and those of the text
 -- format 0.0.4 that a scrape depends on. What a metric of the type untyped is called is its own affair.
+local fs = require "rlab.fs"
+local layout = require "rlab.stack.layout"
+local tools = require "rlab.stack.tools"
+
 local M = {}
 
 local NOT_BASE = { "nanoseconds?", "microseconds?", "milliseconds?", "minutes?", "hours?", "days?", "weeks?",
@@ -132,6 +136,18 @@ function M.parse(text)
   end
   if text ~= "" and text:sub(-1) ~= "\n" then problems[#problems + 1] = "the last line does not end" end
   return order, problems
+end
+
+-- promtool(text) -> what `promtool check metrics` says of it, "" when all is well; nil where none is here
+--   (make observe fetches it)
+function M.promtool(text)
+  local tool = layout.cache() .. "/prometheus/bin/promtool"
+  if not fs.exists(tool) then return nil end
+  local path = os.tmpname()
+  assert(fs.write(path, text))
+  local said, status = tools.output({ "sh", "-c", '"$0" check metrics <"$1" 2>&1', tool, path }, "60s")
+  os.remove(path)
+  return status and status.code == 0 and said or ("%s (%s)"):format(said, status and status.code)
 end
 
 -- problems(text) -> list of "name: what is wrong", empty when all is well

@@ -187,6 +187,7 @@ describe("the metrics", function()
       assert(http.get(url .. "/failpoints"))
       local body = assert(http.get(url .. "/actuator/prometheus")).body
       assert.same({}, promlint.problems(body))
+      assert.equal("", promlint.promtool(body) or "")
       for name, row in pairs(told(body)) do
         assert.same(row, rows[name], name)
         seen[name] = true

@@ -3,6 +3,7 @@
 local http = require "rlab.http"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local promlint = dofile "spec/support/formats/promlint.lua"
 local proxy = require "rlab.proxy"
 local seconds = require "spec.support.timed"
 local task = require "rlab.task"
@@ -36,6 +37,14 @@ describe("the proxy", function()
     local row = must(client:proxy "web")
     assert.equal(1, row.accepted)
     assert.is_true(row.bytes_up > #text and row.bytes_down > #text)
+  end)
+
+  it("has metrics that promtool check metrics lets pass", function()
+    must(client:add_rule { proxy = "web", api = "Produce", action = "delay" })
+    local body = must(http.get(served.url .. "/metrics")).body
+    assert.matches('\nrlab_proxy_connections{proxy="web"} 0\n', body, 1, true)
+    assert.same({}, promlint.problems(body))
+    assert.equal("", promlint.promtool(body) or "")
   end)
 
   local function ask(method, path, body, headers)
