@@ -22,7 +22,7 @@ local function services(lab, s)
 end
 
 local function story(lab, s, seen)
-  local consumer, at = services(lab, s), { probe = retention.probe(lab) }
+  local consumer, began, at = services(lab, s), lab:now(), { probe = retention.probe(lab) }
   traffic.watch(lab)
   retention.watch(lab, at.probe)
   at.traffic = traffic.start(lab, { accounts = LIVE, apart = 10, each = LIVE // 2, every = "100ms" })
@@ -35,6 +35,7 @@ local function story(lab, s, seen)
   at.traffic:applied(AFTER)
   local to = traffic.mark(lab)
   at.probe:stop()
+  seen.probed = { from = began, to = lab:now() }
   seen.left, seen.mib_after = retention.left(lab), retention.size(lab)
   seen.undo = retention.history_length(lab)
   seen.longest, seen.beside, seen.excess = at.probe.longest, at.probe.beside.longest, at.probe.excess
@@ -130,6 +131,7 @@ return experiment {
       lab.check.bound { name = "longest-insert", value = seen.excess, at_most = LIMIT, unit = "ms",
         what = "an insert waited longer than beside it by", control = inserts }
         :expect { ["drop-behind-reader"] = "violated", wrong = "holds", right = "holds", observe = "holds" }
+        :explained_by(seen.probed)
     end
     lab.check.equals { name = "no-lock-errors", got = seen.refused + seen.conflicts, want = 0,
       what = "statements ended by 1205 or 1213", control = inserts }

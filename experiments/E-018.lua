@@ -66,7 +66,7 @@ end
 -- A member that had no processor for most of its session (or interval) loses it by that, if it was since all
 -- were settled, or just before.
 local function of_a_member(check, seen, seconds)
-  check:explained_by(seconds, { from = seen.watched.from - seconds, to = seen.watched.to })
+  check:explained_by({ from = seen.watched.from - seconds, to = seen.watched.to }, seconds)
 end
 
 local function check_rebalances(lab, seen, arm)

@@ -311,8 +311,8 @@ return {
 
   { id = "check-explained-by-anything", mechanism = "a script says how much must be lost to explain a check",
     file = "lua/rlab/check/core.lua",
-    before = "self.limit_s, self.over_s, self.window = lost, lost, window",
-    after = "self.limit_s, self.window = lost, window",
+    before = "self.limit_s, self.over_s, self.window = lost or self.limit_s, lost or self.over_s, window",
+    after = "self.limit_s, self.window = lost or self.limit_s, window",
     spec = "spec/unit/run/disturbance_spec.lua", it = "is explained by so much that was lost" },
   { id = "disturbance-of-any-time", mechanism = "a check is explained by what was lost in its window",
     file = "lua/rlab/run/disturbance.lua",

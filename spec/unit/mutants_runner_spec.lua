@@ -90,6 +90,28 @@ describe("mutants, for which the machine was too busy", function()
   end)
 end)
 
+-- A spec of which three tests are red ends with 3, as an experiment without a verdict does.
+local THREE_RED = [[#!/bin/sh
+if grep -q good code.txt; then echo 'ok 1 - it is good'; exit 0; fi
+echo 'not ok 1 - it is good'
+exit 3
+]]
+
+describe("mutants, judged by a spec", function()
+  local dir
+  before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
+  after_each(function() assert(fs.remove(dir)) end)
+
+  it("are caught by a test that is red, however many are", function()
+    make_project(dir, THREE_RED, "#!/bin/sh\n")
+    assert(fs.write(dir .. "/spec/mutants/all.lua", [[return { { id = "one", mechanism = "m",
+      file = "code.txt", before = "good", after = "bad", spec = "spec/unit/a_spec.lua", it = "is good" } }]]))
+    local runner <close> = assert(process.spawn { cwd = dir, stderr = "stdout", cmd = { "lua5.4", RUNNER } })
+    assert.are.same({ code = 0 }, runner:wait "30s")
+    assert.matches("1 of 1 caught by the right word", runner:output(), 1, true)
+  end)
+end)
+
 describe("mutants, interrupted", function()
   local dir
   before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)

@@ -162,10 +162,16 @@ function Check:expect(want)
   return self
 end
 
--- explained_by(lost, window) -> the check. Where it is not as expected, only so many seconds that were lost
--- within the window {from, to} (seconds of the arm) explain it (rlab.run.disturbance).
-function Check:explained_by(lost, window)
-  self.limit_s, self.over_s, self.window = lost, lost, window
+-- explained_by(window, lost) -> the check. Where it is not as expected, only what was lost within the window
+-- {from, to} (seconds of the arm) explains it, by about so many seconds where it is no time itself
+-- (rlab.run.disturbance). Without a window nothing is known of what was lost in it.
+function Check:explained_by(window, lost)
+  self.limit_s, self.over_s, self.window = lost or self.limit_s, lost or self.over_s, window
+  if not (tonumber(window and window.from) and tonumber(window.to)) then
+    self.outcome, self.as_expected, self.window = "inconclusive", false, nil
+    self.sentence = "when it was measured is not known"
+    self.reason = ("%s: %s"):format(self.name, self.sentence)
+  end
   return self
 end
 

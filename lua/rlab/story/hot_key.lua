@@ -372,14 +372,14 @@ local function first_reads(load, opts, writes)
   local before = calls_of(view)
   watch(load, view, before)
   if writes then start_writer(load, writes) end
-  local first = { from = lab:now() }
+  local from = lab:now()
   start_readers(load, opts.rate)
   lab:owed("answered", ("%d reads are answered"):format(opts.before),
     function() return load.answered >= opts.before, opts.before - load.answered end)
-  local cut = clock.ns()
-  first.to = lab:now()
+  local cut, to = clock.ns(), lab:now()
   local seen = { nodes = nodes_of(view, before), slots = slots_of(load, view, slots),
-    windows = { first = first }, asked = count(load, function(r) return r.due and r.due <= cut end) }
+    missed = load.failed > 0 and { from = from, to = to, reads = load.failed } or nil,
+    asked = count(load, function(r) return r.due and r.due <= cut end) }
   seen.most, seen.calls = busiest_of(seen.nodes)
   return seen
 end
@@ -396,7 +396,7 @@ function M.run(lab, settings, opts)
   local load, keys = open(lab, settings, opts)
   local seen = first_reads(load, opts, keys)
   local from, to, frozen = freeze(load, opts.freeze)
-  seen.windows.frozen = frozen
+  seen.frozen = frozen
   finish(load)
   look(load, seen, from, to)
   show(load, seen, from)

@@ -87,12 +87,22 @@ describe("a check that is not as expected", function()
     local function explained(seconds)
       local lab = { checks = {}, label = "an arm" }
       local check = core.add(lab, "share", { outcome = "violated", sentence = "0.64" }):expect "holds"
-      assert.are.equal(check, check:explained_by(0.5, { from = 3.1, to = 5.1 }))
+      assert.are.equal(check, check:explained_by({ from = 3.1, to = 5.1 }, 0.5))
       disturbance.judge(lab.checks, { disturbances = { waited(seconds, 2) } })
       return check.outcome
     end
     assert.are.equal("violated", explained(0.2))
     assert.are.equal("inconclusive", explained(0.3))
+  end)
+
+  it("says nothing without the window in which its script wants to see what was lost", function()
+    for _, window in ipairs { false, {}, { from = 1 } } do
+      local lab = { checks = {}, label = "an arm" }
+      local check = core.add(lab, "share", { outcome = "holds", sentence = "0.4" }):expect "holds"
+      check:explained_by(window or nil, 0.5)
+      assert.are.equal("inconclusive", check.outcome)
+      assert.is_false(check.as_expected)
+    end
   end)
 
   it("is the only one that changes", function()

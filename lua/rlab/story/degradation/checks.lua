@@ -19,7 +19,7 @@ end
 
 -- Half of the reads are late only where half of the outage was lost.
 local function of_half(check, window)
-  return check:explained_by(window.to - window.from, window)
+  return check:explained_by(window, window.to - window.from)
 end
 
 local function left_alone(lab, seen, limits, when)
@@ -95,11 +95,11 @@ function M.frozen_mysql(lab, seen, limits)
   local old = lab.check.bound { name = "marked-stale", value = f.oldest_cached, at_most = 2 * limits.soft,
     unit = "ms", what = "the oldest answer that is not marked is", why = "twice the soft TTL",
     control = { what = "reads answered", seen = f.answered } }:expect "holds"
-  old.window = window
+  old:explained_by(window)
   local all = lab.check.bound { name = "none-hangs", value = 100 * (f.answered + f.refused) / f.scheduled,
     at_least = 100, unit = "%", what = "reads answered or refused:" }:expect "holds"
   all.limit_s, all.over_s = limits.refused / 1000, outcomes.PATIENCE - limits.refused / 1000
-  all.window = window
+  all:explained_by(window)
   lab.check.bound { name = "refused", value = 100 * w.refused / w.scheduled, at_least = 90, unit = "%",
     what = "writes refused:", control = { what = "writes of the schedule", seen = w.scheduled } }
     :expect "holds"
