@@ -132,6 +132,27 @@ local function seek(console, req)
   return http.json(console.kafka:seek(req.params.id, text_of(body, "topic") or "", where))
 end
 
+-- ---- faults ----
+
+local function faults(console) return http.json(console.faults:proxy()) end
+
+local function unrule(console, req)
+  local id = math.tointeger(body_of(req).unrule)
+  if not id then refuse "unrule is the number of a rule" end
+  return http.json(console.faults:unrule(id))
+end
+
+local function points(console, req)
+  return http.json(console.faults:points(whole_of(req.params.port, "port")))
+end
+
+local function arm(console, req)
+  local body = body_of(req)
+  local name, expr = text_of(body, "name"), text_of(body, "expr")
+  if not (name and expr) then refuse "name and expr are texts" end
+  return http.json(console.faults:arm(whole_of(req.params.port, "port"), name, expr))
+end
+
 return function(route)
   route("GET", "/runs/{id}/{run}/report.html", report_of)
   route("GET", "/api/runs", runs)
@@ -147,4 +168,8 @@ return function(route)
   route("GET", "/api/groups/{id}", group)
   route("GET", "/api/groups/{id}/plan", plan)
   route("POST", "/api/groups/{id}", seek)
+  route("GET", "/api/faults", faults)
+  route("POST", "/api/faults", unrule)
+  route("GET", "/api/failpoints/{port}", points)
+  route("POST", "/api/failpoints/{port}", arm)
 end

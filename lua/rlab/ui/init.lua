@@ -3,6 +3,7 @@
 -- engine/http's guard looks at Host and Origin; what changes something is a POST with the token that only the
 -- page knows. No answer is for pages of other origins.
 local err = require "rlab.err"
+local faults = require "rlab.ui.faults"
 local feed = require "rlab.ui.feed"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
@@ -105,8 +106,10 @@ end
 -- serve{port=, hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} | nil, err
 function M.serve(opts)
   local runs = opts.runs or "runs"
-  local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = kafka.new(),
-    starter = starter.new(runs), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
+  local stack = kafka.new()
+  local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = stack,
+    faults = faults.new(stack.clients), starter = starter.new(runs), recorded = opts.recorded,
+    speed = opts.speed or 1 }, Console)
   local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end

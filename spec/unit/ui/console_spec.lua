@@ -115,6 +115,7 @@ describe("rlab ui", function()
     local console <close> = assert(ui.serve { port = 0 })
     console.kafka.clients.stack = function() return nil end
     for _, path in ipairs { "/api/topics", "/api/groups", "/api/topics/orders", "/api/topics/orders/0",
+      "/api/faults",
       "/api/groups/g/plan?topic=orders&where=earliest" } do
       local answer = page(console, path)
       assert.equal(503, answer.status, path)
@@ -136,6 +137,24 @@ describe("rlab ui", function()
     fs.remove(dir)
   end)
 
+  it("shows and arms the failpoints of a service on a port of this machine, and asks nobody else", function()
+    local armed, point = {}, { name = "a.b", help = "where it is" }
+    local service <close> = assert(http.serve { handler = function(req)
+      if req.method == "PUT" then armed = { { name = "a.b", expr = req.body, hits = 3, fired = 1 } } end
+      return http.json { points = { point }, armed = json.array(armed) }
+    end })
+    local console <close> = assert(ui.serve { port = 0 })
+    local path = "/api/failpoints/" .. service.port
+    assert.same({ point }, json.decode(page(console, path).body).points)
+    local answer = assert(http.post(console.url .. path, { name = "a.b", expr = "#3 kill" },
+      { headers = { ["x-rlab-token"] = token_of(console) } }))
+    assert.same({ name = "a.b", expr = "#3 kill", hits = 3, fired = 1, help = "where it is" },
+      json.decode(answer.body).points[1])
+    for _, port in ipairs { "0", "65536", "command", "127.0.0.1:80", "http:%2F%2Fevil.example" } do
+      assert.equal(400, page(console, "/api/failpoints/" .. port).status, port)
+    end
+  end)
+
   it("takes no change that is malformed", function()
     local console <close> = assert(ui.serve { port = 0 })
     local function post(path, body)
@@ -147,6 +166,8 @@ describe("rlab ui", function()
     end
     assert.equal(400, post("/api/topics/orders", '{"value":{"a":1}}'))
     assert.equal(400, post("/api/groups/g", '{"topic":"orders"}'))
+    assert.equal(400, post("/api/faults", '{"unrule":"seven"}'))
+    assert.equal(400, post("/api/failpoints/80", '{"name":"../x","expr":"off"}'))
     assert.equal(400, page(console, "/api/topics/orders/0?from=-7e3").status)
     assert.equal(404, post("/api/replay", '{"run":"../etc/passwd"}'))
     assert.equal(404, post("/api/replay", '{"run":"E-001/.."}'))

@@ -43,12 +43,15 @@ function figures(model, arm) {
   if (now === null) return [];
   const end = arm.ended === null ? null : arm.shown.find((x) => x.q === 1);
   const value = valueAt(arm.points[0], now);
-  const first = end && end.text !== "" ? end.text : number(value);
-  const second = model.run.quantities[1] && valueAt(arm.points[1], now);
+  const first = end ? end.text : number(value);
+  const other = model.run.quantities[1];
+  const second = other && valueAt(arm.points[1], now);
   const zero = value === 0 || value === null;
-  const list = [h("b", { class: zero ? "zero" : "" }, first)];
-  if (second) list.push(h("small", {}, `${number(second)} ${model.run.quantities[1].name}`));
-  return list;
+  const unit = other?.unit ? ` ${other.unit}` : "";
+  return [
+    first !== "" && h("b", { class: zero ? "zero" : "" }, first),
+    second && h("small", {}, `${number(second)}${unit} ${other.name}`),
+  ];
 }
 
 function row(arm, i) {

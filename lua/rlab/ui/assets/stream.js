@@ -94,21 +94,40 @@ export function valueAt(points, t) {
   return value;
 }
 
+const MISSES = 10; // answers that do not come, until the server is taken to be gone
+const PAUSE = 2000;
+
 // connect(changed, state): changed(model) after each answer; state("live" | "lost", since)
 export function connect(changed, state) {
   const model = newModel();
-  const source = new EventSource("/events");
-  let heard = Date.now();
-  source.onmessage = (message) => {
+  let heard = Date.now(),
+    misses = 0,
+    cursor = "";
+
+  function hear(message) {
     const data = JSON.parse(message.data);
+    cursor = message.lastEventId;
     heard = Date.now();
+    misses = 0;
     state("live", heard);
     if (data.first && data.events.length > 0) Object.assign(model, newModel());
     take(model, data.events);
     changed(model, data.events.length > 0);
-  };
-  setInterval(() => {
-    if (Date.now() - heard > 20000) state("lost", heard);
-  }, 1000);
+  }
+
+  // It asks again by itself, soon; a server that is gone is asked now and then.
+  function listen() {
+    const source = new EventSource(`/events?after=${encodeURIComponent(cursor)}`);
+    source.onmessage = hear;
+    source.onerror = () => {
+      misses += 1;
+      if (misses < MISSES) return;
+      source.close();
+      state("lost", heard);
+      setTimeout(listen, PAUSE);
+    };
+  }
+
+  listen();
   return model;
 }
