@@ -132,10 +132,15 @@ local function head(result, group, name)
     quantities = json.array(quantities_of(group)), last = group.last, duration = run.duration, report = name }
 end
 
-local function only_arms(group)
-  local lanes = {}
+-- Every arm has a lane, one of which nothing was drawn too.
+local function only_arms(group, result)
+  local lanes, by_name = {}, {}
   for _, lane in ipairs(group.lanes) do
-    if lane.arm then lanes[#lanes + 1] = lane end
+    if lane.arm then by_name[lane.arm.name] = lane end
+  end
+  for i, arm in ipairs(result.arms) do
+    lanes[i] = by_name[arm.name] or { arm = arm, panels = {}, faults = {}, events = {},
+      duration = arm.duration, last = arm.duration or 0 }
   end
   group.lanes = lanes
   return group
@@ -145,7 +150,7 @@ end
 function M.events(data, name)
   local result = shape.sound(data.result)
   local groups = series.groups(result, data.samples)
-  local group = only_arms(telling.group(result, groups) or first_series(groups))
+  local group = only_arms(telling.group(result, groups) or first_series(groups), result)
   local list, add = adder()
   add(0, head(result, group, name))
   add_faults(add, M.shared_faults(result), nil, 0)

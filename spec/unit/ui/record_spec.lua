@@ -49,6 +49,14 @@ describe("a stored run as a stream of events", function()
   end
 end)
 
+it("an arm of which nothing was sampled has its begin, its end and its reason", function()
+  local list = record.events({ samples = { { t = 0.1, ["p0.hw"] = 3 } }, result = { id = "E-1", title = "t",
+    verdict = "inconclusive", sentence = "no", setup = { duration = 1 }, arms = { { name = "a",
+      class = "wrong", started = 0, duration = 0, outcome = "inconclusive", reason = "late" } } } }, "E-1/x")
+  assert.same({ "a", "a", "late" }, { list[1].arms[1].name, of_kind(list, "begins")[1].arm,
+    of_kind(list, "ends")[1].reason })
+end)
+
 describe("a feed", function()
   local function numbers(from, to)
     local list = {}

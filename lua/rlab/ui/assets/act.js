@@ -99,7 +99,7 @@ async function confirmed(box, one, perform) {
       },
       one.label,
     ),
-    h("button", { type: "button", class: "button", onclick: end }, "Keep"),
+    h("button", { type: "button", class: "button", onclick: end }, "Leave it"),
   );
   $("p", box).after(question);
 }

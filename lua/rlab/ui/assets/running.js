@@ -8,6 +8,9 @@ const WORDS = { wrong: "wrong", right: "right", observe: "observed" };
 let shown = null; // the run that the page is laid out for
 let chosen = null;
 
+// What the page is laid out for: a run, by its arms too.
+const layout = (run) => [run.name, run.started, ...run.arms.map((a) => a.name)].join(" ");
+
 export const title = "running";
 
 function toneOf(check, arm) {
@@ -106,7 +109,7 @@ function layOut(model, main) {
       "Hatched or a bar: a fault. Diamond: the first anomaly.",
     ),
   );
-  shown = `${model.run.name} ${model.run.started}`;
+  shown = layout(model.run);
 }
 
 function empty(main) {
@@ -126,7 +129,7 @@ export function draw(model, main) {
     if (shown !== null || !$("h1", main)) empty(main);
     return;
   }
-  if (shown !== `${model.run.name} ${model.run.started}` || !$(".arms", main)) layOut(model, main);
+  if (shown !== layout(model.run) || !$(".arms", main)) layOut(model, main);
   say($("h1", main), headline(model));
   const state = model.verdict ? "took" : "in flight";
   const { id, title: about, seed } = model.run;

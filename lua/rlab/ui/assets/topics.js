@@ -17,6 +17,7 @@ const SHOWN = 200,
   WINDOW = 50;
 let wanted = "",
   drawnFacts = null,
+  loading = false,
   redraw = () => {};
 
 // ---- what is looked at: #topics, #topics/orders, #topics/orders/0/112 ----
@@ -41,6 +42,7 @@ export function close() {
 }
 
 async function load() {
+  loading = true;
   const from = page.from === null ? "" : `from=${page.from}&`;
   try {
     page.records = await ask(
@@ -50,6 +52,7 @@ async function load() {
   } catch (failure) {
     page.failure = failure.message;
   }
+  loading = false;
   redraw();
 }
 
@@ -356,7 +359,15 @@ function browser() {
   ];
 }
 
+// The end of a partition is followed as long as one looks at it.
+function followEnd() {
+  const now = place.data?.partitions?.find((p) => String(p.partition) === page.partition);
+  if (!now || !page.records || page.from !== null || page.failure || loading) return;
+  if (now.hw !== page.records.hw || now.lso !== page.records.lso) load();
+}
+
 export function draw(model, main) {
+  followEnd();
   if (place.failure && !place.data) {
     place.once(main, place.failure, () => failed(place.failure));
     return;
