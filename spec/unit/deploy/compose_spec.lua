@@ -214,16 +214,15 @@ describe("the Dockerfiles", function()
     if not (fs.read "/etc/os-release" or ""):find "VERSION_CODENAME=bookworm" then
       return pending "the names of the packages are those of Debian 12"
     end
-    local last = fs.read("Dockerfile"):match "\nFROM [^\n]+\nRUN (.*)"
-    local needed = assert(tools.output({ "readelf", "-d", fs.self_exe() }, "20s"))
-    local count = 0
+    local needed = assert(tools.output({ "readelf", "-d", fs.self_exe() }, "3m"))
+    if needed:find "libmysqlclient" then return pending "this is not the client that the image has" end
+    local words, count = { "dpkg", "-L", "libc6" }, 0
+    local last = fs.read("Dockerfile"):match "\nFROM [^\n]+\nRUN [^\n]+%-recommends (.-) &&"
+    for name in last:gmatch "[%w.+-]+" do words[#words + 1] = name end
+    local files = assert(tools.output(words, "3m"))
     for library in needed:gmatch "NEEDED[^%[]*%[([^%]]+)%]" do
       if not library:find "^ld%-" and not library:find "san%.so" then
-        local owners, there = tools.output({ "dpkg", "-S", "*/" .. library }, "20s"), false
-        for owner in owners:gmatch "([^:\n]+):[^\n]*" do
-          there = there or owner == "libc6" or last:find(" " .. owner .. " ", 1, true) ~= nil
-        end
-        assert.is_true(there, ("%s of %s"):format(library, owners))
+        assert.is_truthy(files:find("/" .. library .. "\n", 1, true), library)
         count = count + 1
       end
     end
