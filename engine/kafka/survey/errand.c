@@ -83,6 +83,7 @@ static void round_of(trip *trips, int count, const errands *all, wire_cluster *c
     }
     for (int i = 0; i < count; i++) {
         trip *t = &trips[i];
+        t->budget = wire_cluster_budget(cluster, call, t->broker); /* not what others took of it */
         if (t->due && t->next < t->end)
             trip_ended(t, &all->list[t->next], cluster, trip_receive(t, &all->list[t->next]));
     }

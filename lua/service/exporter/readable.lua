@@ -63,6 +63,7 @@ function Readable:read(survey, places, at_most)
     complete = consumer and span.read(consumer, spans, function(record, s)
       s.offsets[#s.offsets + 1] = record.offset
     end, at_most) or false
+    if consumer then consumer:assign {} end -- else it would fetch on and on until the next scrape
   end
   return function(at, row)
     if row.readable == 0 then return 0 end
