@@ -3,13 +3,13 @@ local err = require "rlab.err"
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
-local ui = { name = "ui", help = "the live console: what is running now, topics, groups, runs, in a browser" }
+local ui = { name = "ui", help = "the live console in a browser: what runs now, topics, groups, faults, runs" }
 
 function ui.args(parser)
   parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
   parser:option("--replay", "a stored run's folder, shown at the pace at which it happened")
   parser:option("--speed", "of the replay: 2 is twice as fast", "1")
-  parser:option("--runs", "folder of the runs (default runs)", "runs")
+  parser:option("--runs", "folder of the runs", "runs")
 end
 
 local function port_of(text)
@@ -41,7 +41,12 @@ end
 function ui.run(args)
   local console <close>, failure = require("rlab.ui").serve { port = port_of(args.port),
     speed = speed_of(args.speed), recorded = recorded(args.replay), runs = args.runs }
-  if not console then error(failure, 0) end
+  if not console then
+    if failure.name == "EADDRINUSE" then
+      failure.message = failure.message .. "; end what listens there, or give --port 0 for any that is free"
+    end
+    error(failure, 0)
+  end
   print(("rlab ui  %s   Ctrl-C ends it"):format(console.url))
   until_stopped()
   return exit.ok
