@@ -3,7 +3,7 @@ local err = require "rlab.err"
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
-local ui = { name = "ui", help = "the live console in a browser: what runs now, topics, groups, faults, runs" }
+local ui = { name = "ui", help = "what runs now, topics, groups, faults and runs, in a browser" }
 
 function ui.args(parser)
   parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
