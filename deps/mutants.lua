@@ -7,7 +7,8 @@
 -- --worker I --workers N --taken DIR: one of many beside each other, with a copy and a stack of its own: what
 -- it took is a folder in DIR, its score a file. Whose answer was that the machine is too busy is asked again
 -- when the others have ended: a file done.I says that the I-th has, over.I that what it kept for then is
--- over, too. --sum --taken DIR: the score of all of them together.
+-- over, too. --sum --taken DIR: the score of all of them together. --kept FILE: the answers, a line each;
+-- those that are there already (of a run that was cut off) are not asked for again.
 --
 -- A file of spec/mutants returns a list of
 --   { id = "relay-marks-refused", mechanism = "what is marked was acknowledged", file = "engine/...",
@@ -50,6 +51,11 @@ end
 local function write(path, text)
   local file <close> = assert(io.open(path, "wb"))
   assert(file:write(text))
+end
+
+local function exists(path)
+  local file = io.open(path)
+  return file ~= nil and file:close()
 end
 
 local function uptime() return tonumber(read("/proc/uptime"):match "^%S+") end
@@ -357,7 +363,26 @@ local function say_score(words, score, n)
   print((words.tap and "# " or "\n") .. line:format(caught, all, score.late, score.BROKEN, score.waits))
   local unasked = n - all - score.waits
   if unasked > 0 then print(("%d were not asked: a worker ended before them"):format(unasked)) end
-  return caught == all and unasked == 0
+  return caught == all and unasked == 0, unasked
+end
+
+-- What a run that was cut off has heard: the outcome by id.
+local function read_kept(path)
+  local heard = {}
+  for id, word, said in (path and exists(path) and read(path) or ""):gmatch "([^\t\n]+)\t(%a+)\t([^\n]*)\n" do
+    heard[id] = { word = word, said = said }
+  end
+  return heard
+end
+
+local function answer_of(m, words)
+  if words.heard[m.id] then return words.heard[m.id] end
+  local outcome = try(m, not words.draw)
+  if words.kept and outcome.word ~= "busy" then
+    local file <close> = assert(io.open(words.kept, "ab"))
+    assert(file:write(("%s\t%s\t%s\n"):format(m.id, outcome.word, (outcome.said:gsub("%s+", " ")))))
+  end
+  return outcome
 end
 
 -- Tries them and adds to the score -> those for which the machine was too busy.
@@ -365,17 +390,12 @@ local function go_through(group, words, score, n)
   local later = {}
   for _, one in ipairs(group) do
     local m, began = one.mutant, uptime()
-    local outcome = m.waits and { word = "waits", said = "for " .. m.waits } or try(m, not words.draw)
+    local outcome = m.waits and { word = "waits", said = "for " .. m.waits } or answer_of(m, words)
     if outcome.word == "busy" then later[#later + 1] = one end
     score[outcome.word] = (score[outcome.word] or 0) + 1
     show(words, m, one.i, n, outcome, uptime() - began)
   end
   return later
-end
-
-local function exists(path)
-  local file = io.open(path)
-  return file ~= nil and file:close()
 end
 
 -- Until all have done what they could beside one another, and those before this one what they kept.
@@ -410,7 +430,9 @@ local function sum(list, words)
     for n in read(path):gmatch "%d+" do numbers[#numbers + 1] = n end
     for word, n in pairs(score_of(numbers)) do total[word] = total[word] + n end
   end
-  return say_score(words, total, #list)
+  local all, unasked = say_score(words, total, #list)
+  if unasked == 0 and words.kept then os.remove(words.kept) end
+  return all
 end
 
 -- ---- the command line ----
@@ -454,6 +476,7 @@ local function main(args)
     ROOT = ("build-mutants-%d"):format(words.worker)
     TREE = ROOT .. "/tree"
   end
+  words.heard = read_kept(words.kept)
   make_copy()
   local ok, result = pcall(go, list, words)
   shell("rm -rf %s", ROOT)

@@ -172,10 +172,13 @@ mutants() { # WORDS...
 
 stack_for() { ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_live; }
 
+# Of a run that is cut off the answers are kept until one of the same tree has come to its end.
 mutants_beside() { # JOBS WORDS...
-  local i jobs=$1 taken=$scratch/taken
+  local i jobs=$1 taken=$scratch/taken kept
   shift
   mkdir "$taken"
+  kept=build/mutants.$( (git rev-parse HEAD; git diff HEAD; echo "$*") | cksum | cut -d ' ' -f 1)
+  [ ! -s "$kept" ] || echo "  mutants   goes on: $(wc -l <"$kept") answers are kept in $kept"
   set -m
   for i in $(seq "$jobs"); do
     (
@@ -183,13 +186,13 @@ mutants_beside() { # JOBS WORDS...
       mkdir "$scratch"
       trap stop_live EXIT
       trap 'exit 130' INT TERM HUP
-      stack_for "$@" && lua5.4 deps/mutants.lua --worker "$i" --workers "$jobs" --taken "$taken" "$@"
+      stack_for "$@" && lua5.4 deps/mutants.lua --worker "$i" --workers "$jobs" --taken "$taken" --kept "$kept" "$@"
       touch "$taken/done.$i" "$taken/over.$i" # also of one that was cut off: the others wait for it
     ) &
   done
   set +m
   wait
-  lua5.4 deps/mutants.lua --sum --taken "$taken" "$@"
+  lua5.4 deps/mutants.lua --sum --taken "$taken" --kept "$kept" "$@"
 }
 
 # Down, then a look whether a process that carries this RLAB_HOME is left.

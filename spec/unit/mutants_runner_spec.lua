@@ -112,6 +112,34 @@ describe("mutants, judged by a spec", function()
   end)
 end)
 
+describe("mutants of a run that was cut off", function()
+  local dir
+  before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
+  after_each(function() assert(fs.remove(dir)) end)
+
+  local function run_on(kept, judge)
+    make_project(dir, judge, "#!/bin/sh\n")
+    assert(fs.write(dir .. "/kept", kept))
+    local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+      cmd = { "lua5.4", RUNNER, "--kept", "kept" } })
+    local status = runner:wait "30s"
+    return status.code, runner:output(), fs.read(dir .. "/kept")
+  end
+
+  it("are not asked again, whatever was heard", function()
+    local code, said = run_on("one\tMISSED\tdue exit 1, c\n", "#!/bin/sh\nexit 70\n")
+    assert.are.equal(1, code)
+    assert.matches("MISSED +one.*mutants: 0 of 1", said)
+  end)
+
+  it("are asked where there is no answer yet, which is kept", function()
+    local broken = "#!/bin/sh\nexit 70\n"
+    local _, said, kept = run_on("", broken)
+    assert.matches("BROKEN +one", said)
+    assert.matches("one\tBROKEN\tred without it: [^\n]+\n$", kept)
+  end)
+end)
+
 describe("mutants, interrupted", function()
   local dir
   before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
