@@ -85,14 +85,14 @@ local function digits_of(step)
   return digits
 end
 
-function axis.below(last, ticks, step, whose)
+function axis.below(last, ticks, step, since)
   local form = ("%%.%df"):format(digits_of(step))
   local marks = html.each(ticks, function(t)
     return ('<span style="left:%s">%s</span>'):format(axis.percent(t / last), form:format(t))
   end)
   return '<div class="lane axis"><div class="side"></div><div class="plot"><div class="area">' .. marks
     .. '<output class="now" hidden></output></div></div></div>'
-    .. '<p class="unit">seconds since the start of the ' .. whose .. "</p>"
+    .. '<p class="unit">seconds since ' .. since .. "</p>"
 end
 
 function axis.lane_name(lane)
@@ -133,7 +133,12 @@ local GROUP = [[
 {!lanes}{!axis}<script type="application/json">{!data}</script></div>
 ]]
 
--- group({lanes =, last =}, encode, draw) -> HTML; draw(lane, index, last, ticks) is one lane of it
+local function since(group)
+  if not group.lanes[1].arm then return "the start of the setup" end
+  return group.cut and ("%.1f s after the start of the arm"):format(group.cut) or "the start of the arm"
+end
+
+-- group({lanes =, last =, cut =}, encode, draw) -> HTML; draw(lane, index, last, ticks) is one lane of it
 function axis.group(group, encode, draw)
   local lanes, last = group.lanes, group.last
   local ticks, step = series.ticks(last, 8)
@@ -141,7 +146,7 @@ function axis.group(group, encode, draw)
   return html.fill(GROUP, { last = ("%.3f"):format(last),
     what = setup_only and "the shared setup" or "all arms",
     lanes = html.each(lanes, function(lane, i) return draw(lane, i - 1, last, ticks) end),
-    axis = axis.below(last, ticks, step, lanes[1].arm and "arm" or "setup"),
+    axis = axis.below(last, ticks, step, since(group)),
     data = html.json_block(encode(axis.data_of(lanes, last))) })
 end
 

@@ -4,6 +4,7 @@
 local axis = require "rlab.report.axis"
 local held = require "rlab.report.held"
 local html = require "rlab.report.html"
+local onset = require "rlab.report.onset"
 local telling = require "rlab.report.telling"
 
 local difference = {}
@@ -236,7 +237,7 @@ end
 
 local INTRO = [[
 <section id="timeline"><h2>Timeline: {name}</h2>
-<p class="lead">{also}One scale for all arms, each from its own start.
+<p class="lead">{also}One scale for all arms, each from its own start.{cut}
 <span class="screen">Point at it, or use the arrow keys, to read values;
 <kbd>A</kbd> jumps to the next first anomaly.</span></p>
 ]]
@@ -276,7 +277,9 @@ function difference.render(result, groups, encode)
   local also = table.concat(group.names, "; ", 2)
   local target = (result.moment or held.any(result)) and "moment" or "checks"
   local draw = drawer(group.lanes, known, target)
-  return html.fill(INTRO, { name = group.names[1], also = also ~= "" and "Below it: " .. also .. ". " or "" })
+  group.cut = result.cut
+  return html.fill(INTRO, { name = group.names[1], cut = onset.said(result),
+    also = also ~= "" and "Below it: " .. also .. ". " or "" })
     .. '<div class="telling">' .. axis.group(group, encode, draw)
     .. key_of(group, faults) .. faults_of(faults) .. "</div>", table_of(group)
 end

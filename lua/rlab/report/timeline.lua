@@ -4,6 +4,7 @@ local axis = require "rlab.report.axis"
 local difference = require "rlab.report.difference"
 local html = require "rlab.report.html"
 local instants = require "rlab.report.instants"
+local onset = require "rlab.report.onset"
 local series = require "rlab.report.series"
 
 local timeline = {}
@@ -357,24 +358,28 @@ end
 
 local INTRO = [[
 <section id="timeline"><h2>Timeline</h2>
-<p class="lead">Every arm on one axis, each from its own start.
+<p class="lead">Every arm on one axis, each from its own start.{cut}
 <span class="screen">Point at it, or use the arrow keys, to read values;
 <kbd>A</kbd> jumps to the next first anomaly.</span></p>
 ]]
 
 -- timeline.render(result, samples, encode) -> HTML of the section, or "" when there is nothing to draw.
 function timeline.render(result, samples, encode)
+  result, samples = onset.cut(result, samples)
   local groups = series.groups(result, samples)
   local told, told_table = difference.render(result, groups, encode)
   if #groups == 0 and told == "" then return "" end
   local drawn = html.each(groups, function(group)
     for _, lane in ipairs(group.lanes) do number_series(lane) end
+    group.cut = result.cut
     return axis.group(group, encode, lane_html)
   end)
   local tables = html.each(groups, function(group) return html.each(group.lanes, instants.of) end)
   tables = '<details class="data"><summary>The timeline as tables</summary>' .. told_table
     .. tables .. "</details>"
-  if told == "" then return INTRO .. drawn .. tables .. "</section>\n" end
+  if told == "" then
+    return html.fill(INTRO, { cut = onset.said(result) }) .. drawn .. tables .. "</section>\n"
+  end
   return told .. '<details class="data rest"><summary>All that was sampled, and when what happened</summary>'
     .. drawn .. "</details>" .. tables .. "</section>\n"
 end

@@ -192,3 +192,34 @@ describe("a lane of the timeline", function()
     assert.is_truthy(text:find("nobody could measure it", 1, true))
   end)
 end)
+
+describe("the time in which arms start up", function()
+  local onset = require "rlab.report.onset"
+  local function cut(first, arm)
+    return onset.cut({ arms = { { name = "a", duration = 20 }, { name = "b", duration = 30 } },
+      faults = { { name = "kill", arm = "a", at = 12, ["until"] = 13 }, { name = "of the setup", at = 4 } },
+      spans = {}, events = arm and { { arm = arm, at = 0.5, text = "begins" } } or {} },
+      { { t = first, arm = "a", lag = 1 }, { t = 25, arm = "b", lag = 2 }, { t = 1, lag = 3 } })
+  end
+
+  it("is cut out where it is a good part of the axis, and said", function()
+    local result, samples = cut(6.25)
+    assert.are.equal(6.2, result.cut)
+    assert.are.same({ 5.8, 6.8, 4 }, { result.faults[1].at, result.faults[1]["until"], result.faults[2].at })
+    assert.are.same({ 13.8, 23.8 }, { result.arms[1].duration, result.arms[2].duration })
+    assert.are.same({ 18.8, 1 }, { samples[2].t, samples[3].t })
+    assert.matches("first 6.2 s, of starting up, are cut out", onset.said(result))
+  end)
+
+  it("stays where something happens in it, or where it is short", function()
+    for _, result in ipairs { (cut(6.25, "b")), (cut(0.9)), (cut(2.5)) } do
+      assert.are.same({ nil, 20, "" }, { result.cut, result.arms[1].duration, onset.said(result) })
+    end
+  end)
+
+  it("is named under the axis", function()
+    local text = report.render({ id = "E-900", arms = { { name = "a", class = "wrong", duration = 9 } } },
+      { { t = 4, arm = "a", lag = 0 }, { t = 9, arm = "a", lag = 1 } }, {})
+    assert.is_truthy(text:find("seconds since 4.0 s after the start of the arm", 1, true))
+  end)
+end)
