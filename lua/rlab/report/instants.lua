@@ -5,7 +5,7 @@ local html = require "rlab.report.html"
 
 local M = {}
 
-local TABLE_ROWS = 60
+local TABLE_ROWS = 40
 
 local function happenings(lane)
   local list = {}
