@@ -50,9 +50,12 @@ local function by_checks(result)
   return list
 end
 
+-- Of an arm without a verdict nobody can say what its stores should hold.
 local function as_told(result)
   local list, arms = {}, {}
-  for _, arm in ipairs(result.arms or {}) do arms[arm.name] = arm end
+  for _, arm in ipairs(result.arms or {}) do
+    if arm.outcome ~= "inconclusive" then arms[arm.name] = arm end
+  end
   for _, row in ipairs(type(result.held) == "table" and result.held or {}) do
     if type(row) == "table" and type(row.stores) == "table" and arms[row.arm] then
       list[#list + 1] = picture(arms[row.arm], row.stores, row.says)

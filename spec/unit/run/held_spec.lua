@@ -79,6 +79,15 @@ describe("the stores of an experiment's moment", function()
       'tiebar"', "agrees with"))
   end)
 
+  it("are not drawn of an arm without a verdict", function()
+    local stores = { { store = "log", text = "1", agrees = false } }
+    local result = { arms = { { name = "a", class = "wrong", outcome = "inconclusive" } },
+      held = { { arm = "a", says = "s", stores = stores } } }
+    assert.is_false(held.any(result))
+    result.arms[1].outcome = "fails as predicted"
+    assert.is_true(held.any(result))
+  end)
+
   it("are those of the checks where the experiment tells none: a right one by the same check", function()
     local function stores(a, b) return { { store = "ledger", text = a }, { store = "view", text = b } } end
     local result = { arms = { { name = "bad", class = "wrong" }, { name = "good", class = "right" } },
