@@ -177,7 +177,8 @@ local function panel_of(result, lane, quantity, last)
     rate = quantity[4] == "none", mended = quantity[4] == "then" }
 end
 
-local function sound(list)
+-- sound(list) -> those that can be drawn, whatever else stands in a result
+function telling.sound(list)
   local out = {}
   for _, q in ipairs(type(list) == "table" and list or {}) do
     if type(q) == "table" and type(q[1]) == "string" and type(q[2]) == "string" then out[#out + 1] = q end
@@ -243,7 +244,7 @@ end
 -- group(result, groups) -> {lanes =, last =, names =} of the arms with the panels that tell them apart; nil
 --   when the experiment names none or nothing is known of them
 function telling.group(result, groups)
-  local list = sound(result.telling)
+  local list = telling.sound(result.telling)
   local arms = groups[#groups]
   if #list == 0 or not arms then return nil end
   local lanes, names, any = {}, {}, {}

@@ -143,8 +143,9 @@ local function stack_part(stack)
     brokers = stack.kafka and #stack.kafka.nodes or nil }
 end
 
--- { source, name, unit, shown } as it is written: a place that is left out in the middle is an empty word.
-local function told(telling)
+-- told(telling) -> { { source, name, unit, shown }, ... } as it is written: a place that is left out in the
+--   middle is an empty word
+function M.told(telling)
   if not telling then return nil end
   local list = {}
   for i, q in ipairs(telling) do
@@ -165,7 +166,7 @@ function Result:form()
     spans = json.array(self.spans), events = json.array(self.events), numbers = json.array(self.numbers),
     moment = self.moment, held = held.of(exp, self.evidence), why = exp.why,
     tables = #self.tables > 0 and json.array(self.tables) or nil,
-    production = exp.production, references = exp.references, telling = told(exp.telling),
+    production = exp.production, references = exp.references, telling = M.told(exp.telling),
   }
 end
 

@@ -69,7 +69,7 @@ function Stream:header(exp, run)
   local pid = process.self()
   tell(self, { kind = "run", id = exp.id, title = exp.title, question = exp.question, seed = run.seed,
     name = exp.id .. "/" .. run.dir:match "([^/]+)$", started = run.started, arms = arms_of(exp),
-    telling = exp.telling and json.array(exp.telling) or nil, pid = pid, start = process.start_time(pid) })
+    telling = require("rlab.run.result").told(exp.telling), pid = pid, start = process.start_time(pid) })
   self.run = run
   self.view:header(exp, run)
 end

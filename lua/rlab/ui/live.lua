@@ -78,7 +78,7 @@ Follower.__index = Follower
 
 local function head_of(self, row)
   local list, arms, known = {}, {}, {}
-  for i, q in ipairs(row.telling or {}) do
+  for i, q in ipairs(telling.sound(row.telling)) do
     list[i] = { name = q[2], unit = q[3] ~= "" and q[3] or nil }
     self.sources[i] = telling.source(q[1])
   end

@@ -6,7 +6,7 @@ local stream = require "rlab.run.stream"
 local task = require "rlab.task"
 
 local EXPERIMENT = { id = "E-900", title = "a story", question = "does it?",
-  telling = { { "lost - found", "records lost" }, { "late", "late", "ms" } },
+  telling = { { "lost - found", "records lost", nil, "most" }, { "late", "late", "ms" } },
   arms = { { name = "first", class = "wrong", says = "commits first" }, { name = "last", class = "right" } } }
 
 local function ignore() end
@@ -57,6 +57,7 @@ describe("a run that goes on", function()
     local head = follower:next()[1]
     assert.same({ "run", "E-900", 2, "records lost" },
       { head.kind, head.id, #head.arms, head.quantities[1].name })
+    assert.same({ { name = "records lost" }, { name = "late", unit = "ms" } }, head.quantities)
     run.at = 1
     run.told:arm_starts(EXPERIMENT.arms[1], one)
     one.events[1] = { at = 0.2, arm = "first", text = "published" }
