@@ -1,5 +1,5 @@
-/* The answers that a survey is made of: what brokers write, every prefix of it, and answers about what
- * was not asked for. */
+/* The answers that a survey is made of: what brokers write, every prefix of it, the same with bytes turned,
+ * and answers about what was not asked for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -145,7 +145,42 @@ static void write_starts(frame_writer *w)
 typedef void (*step)(survey *s, errands *all);
 typedef void (*write_answer)(frame_writer *w);
 
-/* The answer to the first errand of the step; then every prefix of it, of which none may pass. */
+static rl_err *take_on_another(const errand *e, const char *data, size_t len, bool flexible)
+{
+    survey other = new_survey();
+    errand on_other = *e;
+    on_other.survey = &other;
+    on_other.from = on_other.count = 0;
+    char *exact = malloc(len ? len : 1); /* so that a read beyond is seen by the sanitizer */
+    memcpy(exact, data, len);
+    frame_reader r = frame_read(exact, len, flexible);
+    rl_err *err = e->take(&r, &on_other);
+    free(exact);
+    survey_free(&other);
+    return err;
+}
+
+/* No prefix passes; with bytes turned whatever comes comes, and what it costs is for the sanitizers. */
+static void spoil(const errand *e, const rl_buf *buf, bool flexible)
+{
+    uint32_t seed = 20240607;
+    for (size_t n = 0; n < buf->len; n++) {
+        rl_err *err = take_on_another(e, buf->data, n, flexible);
+        assert_true(err_is(err, RL_LAB, "MALFORMED"));
+        err_free(err);
+    }
+    for (int round = 0; round < 2000; round++) {
+        char *turned = mem_dup(buf->data, buf->len);
+        for (int turns = 1 + round % 4; turns > 0; turns--) {
+            seed = seed * 1664525 + 1013904223;
+            turned[(seed >> 8) % buf->len] = (char)(seed >> 24);
+        }
+        err_free(take_on_another(e, turned, buf->len, flexible));
+        free(turned);
+    }
+}
+
+/* The answer to the first errand of the step, after it was spoilt. */
 static rl_err *answer(survey *s, step ask, write_answer write, bool flexible)
 {
     errands all = {0};
@@ -155,20 +190,7 @@ static rl_err *answer(survey *s, step ask, write_answer write, bool flexible)
     assert_true(all.count > 0);
     const errand e = all.list[0];
     write(&w);
-    for (size_t n = 0; n < buf.len; n++) {
-        survey other = new_survey();
-        errand on_other = e;
-        on_other.survey = &other;
-        on_other.from = on_other.count = 0;
-        char *exact = malloc(n ? n : 1);
-        memcpy(exact, buf.data, n);
-        frame_reader r = frame_read(exact, n, flexible);
-        rl_err *err = e.take(&r, &on_other);
-        assert_true(err_is(err, RL_LAB, "MALFORMED"));
-        err_free(err);
-        free(exact);
-        survey_free(&other);
-    }
+    spoil(&e, &buf, flexible);
     frame_reader r = frame_read(buf.data, buf.len, flexible);
     rl_err *err = e.take(&r, &e);
     free(all.list);
