@@ -1,10 +1,67 @@
 /* How a request is answered: by the handler, from any thread, or by the server itself. */
+#include <dlfcn.h>
 #include <microhttpd.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "http/server_internal.h"
+
+/* ---- what libmicrohttpd answers ----
+ * What it refuses before it asks us it answers with a page in HTML, a 500 among them, and offers no way
+ * to change that. It queues its page by the name that programs call too, and the linker finds that name
+ * here first: the problem goes out in the page's place. Of a libmicrohttpd that is linked in otherwise
+ * the pages are seen again (http_malformed_spec.lua). */
+
+typedef enum MHD_Result queue_response(struct MHD_Connection *, unsigned, struct MHD_Response *);
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static queue_response *library_queue;
+
+static void find_library_queue(void)
+{
+    *(void **)&library_queue = dlsym(RTLD_NEXT, "MHD_queue_response");
+    rl_assert(library_queue);
+}
+
+static enum MHD_Result queue(struct MHD_Connection *connection, unsigned status,
+                             struct MHD_Response *response)
+{
+    pthread_once(&once, find_library_queue);
+    return library_queue(connection, status, response);
+}
+
+static const char *why_refused(unsigned status)
+{
+    switch (status) {
+    case MHD_HTTP_CONTENT_TOO_LARGE:
+        return "the length of the body is beyond 64 bits";
+    case MHD_HTTP_URI_TOO_LONG:
+    case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return "a head has at most 16 KiB here, and so have trailers";
+    case MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED:
+        return "HTTP/1.0 and HTTP/1.1 are spoken here";
+    default:
+        return "the request line, a line of the head, the length or a chunk is malformed";
+    }
+}
+
+/* MHD_NO makes it close the connection, and keeps it from answering twice, as it does for a wrong
+ * Content-Length. None of its reasons is a fault of the server's: its 500 and 505 are 400. */
+enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status,
+                                   struct MHD_Response *response)
+{
+    http_link *link = http_link_of(connection);
+    if (!link) /* a server of somebody else's */
+        return queue(connection, status, response);
+    int said = status >= MHD_HTTP_INTERNAL_SERVER_ERROR ? MHD_HTTP_BAD_REQUEST : (int)status;
+    if (http_link_complete(link))
+        http_link_tell(link, said, why_refused(status));
+    return MHD_NO;
+}
+
+/* ---- what we answer ---- */
 
 static struct MHD_Response *response_of(const http_reply_opts *reply)
 {
@@ -62,7 +119,7 @@ enum MHD_Result http_send_problem(struct MHD_Connection *connection, int status,
                                  {MHD_HTTP_HEADER_CONNECTION, "close"}};
     struct MHD_Response *response = response_of(&(http_reply_opts){
         .fields = fields, .fields_count = last ? 2 : 1, .body = text, .len = (size_t)len});
-    enum MHD_Result done = MHD_queue_response(connection, (unsigned)status, response);
+    enum MHD_Result done = queue(connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return done;
 }
@@ -71,5 +128,5 @@ enum MHD_Result http_send_answer(http_request *req)
 {
     if (atomic_load(&req->server->draining))
         MHD_add_response_header(req->response, MHD_HTTP_HEADER_CONNECTION, "close");
-    return MHD_queue_response(req->connection, (unsigned)req->status, req->response);
+    return queue(req->connection, (unsigned)req->status, req->response);
 }

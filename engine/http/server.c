@@ -34,14 +34,10 @@ enum {
 /* In the middle of a body libmicrohttpd takes no answer, and it has nothing else to send. */
 static void say_too_large(const http_request *req)
 {
-    char text[256];
-    int len = snprintf(text, sizeof text,
-                       "HTTP/1.1 413 %s\r\nConnection: close\r\n"
-                       "Content-Type: application/problem+json\r\n\r\n"
-                       "{\"title\":\"%s\",\"status\":413,"
-                       "\"detail\":\"a body has at most %zu bytes here\"}",
-                       http_reason(413), http_reason(413), req->server->opts.max_body);
-    (void)!send(req->link->fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    char detail[96];
+    snprintf(detail, sizeof detail, "a body has at most %zu bytes here",
+             req->server->opts.max_body);
+    http_link_tell(req->link, MHD_HTTP_CONTENT_TOO_LARGE, detail);
 }
 
 /* Some of what follows is still read: a client that is cut off at once may not see the answer. */
@@ -97,17 +93,10 @@ static enum MHD_Result handle(http_request *req)
     return MHD_YES;
 }
 
-static http_link *link_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info->socket_context;
-}
-
 /* Called with the target as it was sent; the url that follows later is decoded as a whole. */
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    http_link *link = link_of(connection);
+    http_link *link = http_link_of(connection);
     (void)cls;
     free(link->target);
     link->target = mem_strdup(uri ? uri : "");
@@ -148,7 +137,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         *state = req = http_request_new(cls, connection, method);
         req->version = version;
         req->sent_method = method;
-        req->link = link_of(connection);
+        req->link = http_link_of(connection);
         return begin(req);
     }
     if (req->refused) {
@@ -168,7 +157,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     http_server *server = cls;
     http_request *req = *state;
     *state = NULL;
-    http_link_await_next(link_of(connection));
+    http_link_await_next(http_link_of(connection));
     if (!req)
         return;
     http_request_forget(req);

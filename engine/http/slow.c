@@ -1,6 +1,8 @@
 #include "http/slow.h"
 
+#include <microhttpd.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -23,18 +25,27 @@ struct http_slow {
     unsigned count;
 };
 
+void http_link_tell(http_link *link, int status, const char *detail)
+{
+    char text[512];
+    const char *title = MHD_get_reason_phrase_for((unsigned)status);
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 %d %s\r\nConnection: close\r\n"
+                       "Content-Type: application/problem+json\r\n\r\n"
+                       "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}",
+                       status, title, title, status, detail);
+    if (!atomic_exchange(&link->told, true))
+        (void)!send(link->fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Whoever exchanges `due` first decides: the connection's thread, which has the whole request, or
  * this. The connection itself is closed by its thread, which reads the end. */
 static void cut(http_link *link, int64_t due)
 {
-    static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                               "Content-Type: application/problem+json\r\n\r\n"
-                               "{\"title\":\"Request Timeout\",\"status\":408,\"detail\":"
-                               "\"the body of the request took too long\"}";
     if (!atomic_compare_exchange_strong(&link->due, &due, GONE))
         return;
     if (atomic_load(&link->body))
-        (void)!send(link->fd, late, sizeof late - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        http_link_tell(link, MHD_HTTP_REQUEST_TIMEOUT, "the body of the request took too long");
     shutdown(link->fd, SHUT_RDWR);
 }
 
@@ -116,6 +127,13 @@ http_link *http_link_open(http_slow *slow, int fd)
     slow->count++;
     pthread_mutex_unlock(&slow->lock);
     return link;
+}
+
+http_link *http_link_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
 }
 
 void http_link_close(http_link *link)
