@@ -81,7 +81,7 @@ $(BUILD)/test/%: $(BUILD)/test/%.o $(OBJ) $(BUILD)/obj/embed.o
 $(BUILD)/test/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  cc      $<"
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support/c -MMD -MP -c -o $@ $<
 .PRECIOUS: $(BUILD)/test/%.o
 # A fuzz target as a unit test: its seeds, tried without libFuzzer.
 $(BUILD)/test/fuzz_%: $(BUILD)/test/fuzz_%.o $(BUILD)/test/replay.o $(OBJ) $(BUILD)/obj/embed.o
@@ -89,20 +89,20 @@ $(BUILD)/test/fuzz_%: $(BUILD)/test/fuzz_%.o $(BUILD)/test/replay.o $(OBJ) $(BUI
 $(BUILD)/test/fuzz_%.o: spec/fuzz/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  cc      $<"
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -MMD -MP -c -o $@ $<
-$(BUILD)/test/replay.o: spec/fuzz/replay/replay.c spec/fuzz/fuzz.h $(BUILD)/flags
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support/c -MMD -MP -c -o $@ $<
+$(BUILD)/test/replay.o: spec/fuzz/replay/replay.c spec/fuzz/fuzz.h spec/support/c/turned.h $(BUILD)/flags
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/fuzz -c -o $@ $<
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/fuzz -Ispec/support/c -c -o $@ $<
 $(BUILD)/fixture/%: spec/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -o $@ $< $(ALL_LIBS)
 $(BUILD)/fuzz/%: spec/fuzz/%.c $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS) $(TEST_LIBS)
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support/c -fsanitize=fuzzer -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS) $(TEST_LIBS)
 fuzzers: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
-$(BUILD)/hostile/%: spec/hostile/%.c spec/support/proxy_samples.h $(OBJ) $(BUILD)/obj/embed.o
+$(BUILD)/hostile/%: spec/hostile/%.c spec/support/c/proxy_samples.h spec/support/c/turned.h $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) $(WERROR) -Ispec/support/c -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 -include $(OBJ:.o=.d) $(TESTS:=.d)
 
 tests: $(TESTS)

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "proxy_samples.h"
+#include "turned.h"
 
 enum {
     WIDTH = 32,
@@ -42,12 +43,11 @@ static struct {
     long long sent, received;
 } sum;
 
-static uint64_t dice;
+static rl_rng dice;
 
 static size_t draw(size_t below)
 {
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return below ? (size_t)(dice >> 33) % below : 0;
+    return below ? (size_t)rng_below(&dice, below) : 0;
 }
 
 /* ---- what is sent ---- */
@@ -86,35 +86,13 @@ static void capture(kind what, bool down, rl_buf *out)
     buf_free(&other);
 }
 
-static void turn(rl_buf *bytes)
-{
-    size_t at = draw(bytes->len), n = 1 + draw(16);
-    n = n < bytes->len - at ? n : bytes->len - at;
-    switch (draw(5)) {
-    case 0:
-        memmove(bytes->data + at, bytes->data + at + n, bytes->len - at - n);
-        bytes->len -= n;
-        break;
-    case 1:
-        buf_reserve(bytes, n);
-        memmove(bytes->data + at + n, bytes->data + at, bytes->len - at);
-        bytes->len += n;
-        break;
-    case 2:
-        bytes->len = at + 1;
-        break;
-    default:
-        bytes->data[at] = (char)(draw(2) ? draw(256) : (size_t)(bytes->data[at] ^ (1 << draw(8))));
-    }
-}
-
 /* One in three is as it was. */
 static void mutated(kind what, bool down, rl_buf *out)
 {
     buf_reset(out);
     capture(what, down, out);
     for (size_t n = draw(3) ? 1 + draw(TURNS_MAX) : 0; n > 0 && out->len; n--)
-        turn(out);
+        turn_bytes(&dice, out);
 }
 
 /* ---- a connection ---- */
@@ -296,6 +274,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "storm KIND SEED COUNT PORT... | storm serve KIND SEED\n");
         return 64;
     }
-    dice = strtoull(argv[serves ? 3 : 2], NULL, 10);
+    rng_init(&dice, strtoull(argv[serves ? 3 : 2], NULL, 10));
     return serves ? serve(what, slots) : ask(what, atoi(argv[3]), ports, nports, slots);
 }

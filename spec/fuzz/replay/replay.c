@@ -5,16 +5,11 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "turned.h"
 
 enum { CUTS = 64, TURNS = 200, BUDGET = 1 << 20, TURNS_LEAST = 4, SEEDS_MAX = 256 };
 
-static uint32_t dice = 20240607;
-
-static size_t draw(size_t below)
-{
-    dice = dice * 1664525 + 1013904223;
-    return below ? (dice >> 8) % below : 0;
-}
+static rl_rng dice;
 
 /* In memory of its own, so that a byte behind it is noticed. */
 static void feed(const rl_buf *bytes, size_t len)
@@ -33,28 +28,6 @@ static void feed_cuts(const rl_buf *seed)
         feed(seed, len);
 }
 
-static void turn(rl_buf *bytes)
-{
-    size_t at = draw(bytes->len), n = 1 + draw(8);
-    n = n < bytes->len - at ? n : bytes->len - at;
-    switch (draw(4)) {
-    case 0:
-        memmove(bytes->data + at, bytes->data + at + n, bytes->len - at - n);
-        bytes->len -= n;
-        break;
-    case 1:
-        buf_reserve(bytes, n);
-        memmove(bytes->data + at + n, bytes->data + at, bytes->len - at);
-        bytes->len += n;
-        break;
-    case 2:
-        bytes->data[at] = (char)(draw(2) ? 0xff : 0);
-        break;
-    default:
-        bytes->data[at] = (char)(bytes->data[at] ^ (1 << draw(8)));
-    }
-}
-
 static void feed_turned(const rl_buf *seed)
 {
     size_t rounds = BUDGET / (seed->len + 1);
@@ -62,8 +35,8 @@ static void feed_turned(const rl_buf *seed)
     for (size_t i = 0; i < rounds; i++) {
         rl_buf bytes = {0};
         buf_add(&bytes, seed->data, seed->len);
-        for (size_t n = 1 + draw(4); n > 0 && bytes.len; n--)
-            turn(&bytes);
+        for (uint64_t n = 1 + rng_below(&dice, 4); n > 0 && bytes.len; n--)
+            turn_bytes(&dice, &bytes);
         feed(&bytes, bytes.len);
         buf_free(&bytes);
     }
@@ -108,6 +81,7 @@ int main(int argc, char **argv)
     if (!mkdtemp(folder) || setenv("FUZZ_SEEDS", folder, 1))
         abort();
     char **first = argv;
+    rng_init(&dice, 20240607);
     LLVMFuzzerInitialize(&argc, &argv);
     if (argv != first)
         free(argv);

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "fault/proto/session.h"
 #include "proxy_samples.h"
+#include "turned.h"
 
 /* A host that wants everything, keeps what is emitted, and decides by dice or always the same. */
 typedef struct host {
@@ -352,22 +353,8 @@ enum { ROUNDS = 20000 };
 
 static void mutate(rl_rng *rng, rl_buf *bytes)
 {
-    for (uint64_t n = rng_below(rng, 6); n > 0 && bytes->len; n--) {
-        size_t at = (size_t)rng_below(rng, bytes->len);
-        switch (rng_below(rng, 4)) {
-        case 0:
-            bytes->data[at] = (char)rng_u64(rng);
-            break;
-        case 1:
-            bytes->data[at] = (char)(0x7f + rng_below(rng, 3));
-            break;
-        case 2:
-            bytes->data[at] ^= (char)(1 << rng_below(rng, 8));
-            break;
-        default:
-            bytes->len = at;
-        }
-    }
+    for (uint64_t n = rng_below(rng, 6); n > 0 && bytes->len; n--)
+        turn_bytes(rng, bytes);
 }
 
 static void feed_any(proto_session *s, rl_rng *rng, proto_dir dir, const rl_buf *bytes)
