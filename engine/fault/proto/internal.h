@@ -23,6 +23,7 @@ typedef struct proto_ops {
     void (*fail)(const proto_msg *msg, proto_failure failure, rl_buf *out);
     void (*close)(proto_session *s);  /* may be NULL */
     int (*command)(const char *name); /* the number of what a rule names, -1: there is none */
+    bool (*unseen)(const char *name); /* what ends the parsing; NULL: nothing does */
     bool (*can_fail)(int api);        /* NULL: always */
     void (*describe)(const proto_msg *msg, rl_buf *out); /* what only it knows; may be NULL */
     size_t head[2];                                      /* see proto_head */

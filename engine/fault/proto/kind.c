@@ -33,9 +33,17 @@ proto_session *proto_open(proto_kind kind, const proto_host *host)
     return proto_open_with(ops[kind], host);
 }
 
-int proto_api(proto_kind kind, const char *name)
+rl_err *proto_find(proto_kind kind, const char *name, int *api)
 {
-    return ops[kind] ? ops[kind]->command(name) : -1;
+    *api = *name && ops[kind] ? ops[kind]->command(name) : -1;
+    if (*name && ops[kind] && ops[kind]->unseen && ops[kind]->unseen(name))
+        return err_lab("API",
+                       "%s is never seen: no answer belongs to it, and from there on the "
+                       "connection passes unparsed",
+                       name);
+    if (*name && *api < 0)
+        return err_lab("API", "%s has no request called '%s'", proto_name(kind), name);
+    return NULL;
 }
 
 bool proto_can_fail(proto_kind kind, int api)
@@ -60,7 +68,7 @@ static void put_params(const proto_msg *msg, rl_buf *out)
     for (const char *first = p; p < end; p += strlen(p) + 1) {
         if (p != first)
             buf_u8(out, ',');
-        json_put_cstr(out, p);
+        json_put_string(out, p, strnlen(p, TEXT_MAX));
     }
     buf_u8(out, ']');
 }

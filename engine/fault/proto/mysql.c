@@ -1,5 +1,5 @@
-/* MySQL on the wire: packets of at most 16 MiB; one with sequence number 0 from the client is a
- * command. Statements that were prepared are known by their number, so that an execute is seen
+/* MySQL on the wire: packets of at most 16 MiB, of which a full one is continued by the next; what
+ * begins with sequence number 0 from the client is a command. Statements that were prepared are known by their number, so that an execute is seen
  * with its text and parameters. TLS and compression make the session opaque. */
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +84,7 @@ typedef struct mysql_state {
     statement *preparing, *statements;
     int count;
     rl_buf params;
+    rl_buf joined; /* the last command of several packets, without their heads */
 } mysql_state;
 
 static mysql_state *mysql_state_of(proto_session *s)
@@ -110,6 +111,7 @@ static void mysql_close(proto_session *s)
     }
     statement_free(mysql->preparing);
     buf_free(&mysql->params);
+    buf_free(&mysql->joined);
     free(mysql);
 }
 
@@ -117,6 +119,29 @@ static size_t packet_size(const char *p)
 {
     const unsigned char *u = (const unsigned char *)p;
     return HEAD + ((size_t)u[0] | (size_t)u[1] << 8 | (size_t)u[2] << 16);
+}
+
+/* The length of the message that begins at p as far as `len` bytes tell it: more than `len` while some
+ * of it is missing. Beyond PROTO_MESSAGE_MAX its packets are taken one by one. */
+static size_t message_size(const char *p, size_t len)
+{
+    for (size_t at = 0, size;; at += size) {
+        if (len < at + HEAD)
+            return at + HEAD;
+        size = packet_size(p + at);
+        if (size < HEAD + PACKET_MAX || at + size > PROTO_MESSAGE_MAX)
+            return at + size;
+    }
+}
+
+static frame_reader command_of(mysql_state *mysql, const char *data, size_t len)
+{
+    if (packet_size(data) == len)
+        return frame_read(data + HEAD, len - HEAD, false);
+    buf_reset(&mysql->joined);
+    for (size_t at = 0; at < len; at += packet_size(data + at))
+        buf_add(&mysql->joined, data + at + HEAD, packet_size(data + at) - HEAD);
+    return frame_read(mysql->joined.data, mysql->joined.len, false);
 }
 
 static statement *statement_find(const mysql_state *mysql, uint32_t id)
@@ -166,7 +191,7 @@ static bool mysql_read(proto_session *s, const char *data, size_t len, proto_msg
     rl_assert(len > HEAD);
     mysql_state *mysql = mysql_state_of(s);
     *msg = (proto_msg){.kind = PROTO_MYSQL, .dir = PROTO_UP, .data = data, .len = len};
-    frame_reader r = frame_read(data + HEAD, len - HEAD, false);
+    frame_reader r = command_of(mysql, data, len);
     msg->api = (int)mysql_le(&r, 1);
     if (msg->api >= COMMANDS || r.bad)
         return false;
@@ -242,7 +267,7 @@ static void meet_client(proto_session *s, const char *data, size_t len)
 
 static bool is_command(const char *p, size_t size)
 {
-    return p[3] == 0 && size > HEAD && size < HEAD + PACKET_MAX;
+    return p[3] == 0 && size > HEAD && size <= PROTO_MESSAGE_MAX;
 }
 
 static bool mysql_on_command(proto_session *s, const char *data, size_t size)
@@ -263,7 +288,8 @@ static bool mysql_on_command(proto_session *s, const char *data, size_t size)
     return true;
 }
 
-static bool mysql_on_packet(proto_session *s, const char *data, size_t size)
+/* A whole message, or a packet of one that is too large to be looked at. */
+static bool mysql_on_message(proto_session *s, const char *data, size_t size)
 {
     mysql_state *mysql = mysql_state_of(s);
     if (is_command(data, size) && mysql->client_known)
@@ -279,23 +305,22 @@ static size_t mysql_up(proto_session *s, const char *data, size_t len)
     rl_buf *in = &s->side[PROTO_UP].in;
     size_t pos = 0;
     while (pos < len && !s->opaque) {
-        size_t want = in->len < HEAD ? HEAD : packet_size(in->data);
-        bool kept = in->len > 0;
-        if (!kept && len - pos >= HEAD && len - pos >= packet_size(data + pos)) {
-            size_t size = packet_size(data + pos);
-            pos += size;
-            if (!mysql_on_packet(s, data + pos - size, size))
+        const char *at = in->len ? in->data : data + pos;
+        size_t have = in->len ? in->len : len - pos, want = message_size(at, have);
+        if (!in->len && want <= have) {
+            pos += want;
+            if (!mysql_on_message(s, at, want))
                 return pos;
             continue;
         }
-        size_t n = want - in->len < len - pos ? want - in->len : len - pos;
+        size_t n = in->len && want - in->len < len - pos ? want - in->len : len - pos;
         buf_add(in, data + pos, n);
         pos += n;
-        if (in->len < HEAD || in->len < packet_size(in->data))
+        if (in->len < message_size(in->data, in->len))
             continue;
         rl_buf whole = *in;
         *in = (rl_buf){0};
-        bool go_on = mysql_on_packet(s, whole.data, whole.len);
+        bool go_on = mysql_on_message(s, whole.data, whole.len);
         buf_free(&whole);
         if (!go_on)
             return pos;
@@ -375,17 +400,19 @@ static size_t mysql_feed(proto_session *s, proto_dir dir, const char *data, size
     return dir == PROTO_UP ? mysql_up(s, data, len) : mysql_down(s, data, len);
 }
 
-/* An ERR packet: it answers the command, whose number was 0. */
+/* An ERR packet: its number follows that of the last packet of the command. */
 static void mysql_fail(const proto_msg *msg, proto_failure failure, rl_buf *out)
 {
-    (void)msg;
+    uint8_t last = 0;
+    for (size_t at = 0; at < msg->len; at += packet_size(msg->data + at))
+        last = (uint8_t)msg->data[at + 3];
     int code = failure.code ? failure.code : 1105;
     size_t n = 1 + 2 + 6 + strlen(failure.text);
     rl_assert(n < PACKET_MAX);
     buf_u8(out, (uint8_t)n);
     buf_u8(out, (uint8_t)(n >> 8));
     buf_u8(out, (uint8_t)(n >> 16));
-    buf_u8(out, 1);
+    buf_u8(out, (uint8_t)(last + 1));
     buf_u8(out, 0xff);
     buf_u8(out, (uint8_t)code);
     buf_u8(out, (uint8_t)(code >> 8));

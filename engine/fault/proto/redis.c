@@ -132,13 +132,20 @@ static bool redis_word_is(frame_slice slice, const char *word)
 }
 
 /* After these the server speaks without being asked, or not at all. */
-static bool ends_the_order(const args *a)
+static bool redis_ends_the_order(frame_slice name)
 {
     static const char *const words[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR",
                                         "SYNC",      "PSYNC",      "RESET"};
-    for (size_t i = 0; a->count && i < sizeof words / sizeof *words; i++)
-        if (redis_word_is(a->first[0], words[i]))
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (redis_word_is(name, words[i]))
             return true;
+    return false;
+}
+
+static bool ends_the_order(const args *a)
+{
+    if (a->count && redis_ends_the_order(a->first[0]))
+        return true;
     return a->count > 1 && redis_word_is(a->first[0], "CLIENT") &&
            redis_word_is(a->first[1], "REPLY");
 }
@@ -366,9 +373,15 @@ static int redis_command(const char *name)
     return *name ? 0 : -1;
 }
 
+static bool redis_unseen(const char *name)
+{
+    return redis_ends_the_order((frame_slice){name, strlen(name)});
+}
+
 const proto_ops proto_redis = {
     .feed = redis_feed,
     .fail = redis_fail,
     .close = redis_close,
     .command = redis_command,
+    .unseen = redis_unseen,
 };

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "kafka/wire/frame.h"
 
 typedef enum proto_kind { PROTO_TCP, PROTO_KAFKA, PROTO_MYSQL, PROTO_REDIS } proto_kind;
@@ -109,9 +110,9 @@ bool proto_opaque(const proto_session *s);
 size_t proto_waiting(const proto_session *s); /* requests without a response so far */
 void proto_close(proto_session *s);
 
-/* The Kafka API, MySQL command or Redis command that a rule names: its number, -1 when there is
- * none (Redis: 0 for every word). */
-int proto_api(proto_kind kind, const char *name);
+/* The Kafka API, MySQL command or Redis command that a rule names: its number (Redis: 0 for every
+ * word), -1 for "". An error when there is none, or none that a rule could see. */
+rl_err *proto_find(proto_kind kind, const char *name, int *api);
 /* Whether error replies can be made for it. */
 bool proto_can_fail(proto_kind kind, int api);
 

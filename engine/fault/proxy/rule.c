@@ -180,9 +180,9 @@ void rule_free(proxy_rule *rule)
 
 static rl_err *check_rule(const proxy_rule_spec *spec, int *api)
 {
-    *api = *spec->api ? proto_api(spec->proto, spec->api) : -1;
-    if (*spec->api && *api < 0)
-        return err_lab("API", "%s has no request called '%s'", proto_name(spec->proto), spec->api);
+    rl_err *err = proto_find(spec->proto, spec->api, api);
+    if (err)
+        return err;
     if (spec->proto == PROTO_TCP)
         return err_lab("ACTION", "rules need a protocol: kafka, mysql or redis");
     if (spec->action == PROXY_ERROR && (*api < 0 || !proto_can_fail(spec->proto, *api)) &&

@@ -91,11 +91,12 @@ void traffic_event(proxy_conn *conn, const char *what, const proxy_rule *rule)
 
 rl_err *proxy_watch_add(rl_proxy *proxy, const proxy_watch_spec *spec, int64_t *id)
 {
-    int api = *spec->api ? proto_api(spec->proto, spec->api) : -1;
+    int api;
     if (spec->proto == PROTO_TCP)
         return err_lab("API", "a wire log needs a protocol: kafka, mysql or redis");
-    if (*spec->api && api < 0)
-        return err_lab("API", "%s has no request called '%s'", proto_name(spec->proto), spec->api);
+    rl_err *err = proto_find(spec->proto, spec->api, &api);
+    if (err)
+        return err;
     proxy_watch *watch = mem_zero(sizeof *watch);
     watch->owner = mem_strdup(spec->owner);
     watch->gate = mem_strdup(spec->gate);

@@ -196,6 +196,65 @@ static void test_mysql_knows_statement_and_parameters(void **state)
     buf_free(&down);
 }
 
+/* 16 MiB and more come in several packets, the last of which is not full and may be empty. */
+static void mysql_sees_what_comes_in_packets(size_t rest, size_t piece)
+{
+    enum { FULL = 0xffffff };
+    char *text = mem_alloc(FULL);
+    host h = {.verdict = PROTO_PASS};
+    rl_buf up = {0}, down = {0}, large = {0};
+    proto_session *s = open_session(PROTO_MYSQL, &h);
+    mysql_sample(&up, &down);
+    proto_feed(s, PROTO_DOWN, down.data, 4 + (size_t)(unsigned char)down.data[0]);
+    proto_feed(s, PROTO_UP, up.data, 4 + (size_t)(unsigned char)up.data[0]);
+    size_t before = h.out[PROTO_UP].len;
+    memset(text, 'x', FULL);
+    memcpy(text, "\3\0\1SELECT", 9);
+    put_packet(&large, 0, text, FULL);
+    put_packet(&large, 1, text + 9, rest);
+    free(text);
+    feed_cut(s, PROTO_UP, &large, piece);
+    assert_int_equal(h.requests, 1);
+    assert_non_null(strstr(h.last, "\"api\":\"COM_QUERY\",\"text\":\"SELECTxx"));
+    assert_int_equal(h.out[PROTO_UP].len, before + large.len);
+    assert_memory_equal(h.out[PROTO_UP].data + before, large.data, large.len);
+    h.verdict = PROTO_ERROR;
+    buf_reset(&h.out[PROTO_DOWN]);
+    feed_cut(s, PROTO_UP, &large, piece);
+    assert_int_equal(h.requests, 2);
+    assert_int_equal(h.out[PROTO_DOWN].data[3], 2); /* behind the command's 0 and 1 */
+    proto_close(s);
+    host_free(&h);
+    buf_free(&up);
+    buf_free(&down);
+    buf_free(&large);
+}
+
+static void test_mysql_sees_commands_of_several_packets(void **state)
+{
+    (void)state;
+    mysql_sees_what_comes_in_packets(1000, 1 << 20);
+    mysql_sees_what_comes_in_packets(0, 0xffffff + 2);
+    mysql_sees_what_comes_in_packets(3, SIZE_MAX / 2);
+}
+
+static void test_words_that_end_the_order_have_no_rule(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"SUBSCRIBE", "psubscribe", "SSUBSCRIBE", "Monitor",
+                                        "SYNC",      "PSYNC",      "RESET"};
+    int api;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        rl_err *err = proto_find(PROTO_REDIS, words[i], &api);
+        assert_non_null(strstr(err->msg, "is never seen"));
+        err_free(err);
+    }
+    assert_null(proto_find(PROTO_REDIS, "PUBLISH", &api));
+    assert_int_equal(api, 0);
+    assert_null(proto_find(PROTO_REDIS, "", &api));
+    assert_int_equal(api, -1);
+}
+
 /* ---- verdicts ---- */
 
 static void test_an_error_reply_waits_for_its_turn(void **state)
@@ -400,6 +459,8 @@ int main(void)
         cmocka_unit_test(test_any_cut_passes_unchanged),
         cmocka_unit_test(test_kafka_says_what_it_saw),
         cmocka_unit_test(test_mysql_knows_statement_and_parameters),
+        cmocka_unit_test(test_mysql_sees_commands_of_several_packets),
+        cmocka_unit_test(test_words_that_end_the_order_have_no_rule),
         cmocka_unit_test(test_an_error_reply_waits_for_its_turn),
         cmocka_unit_test(test_an_error_reply_waits_for_the_end_of_a_response),
         cmocka_unit_test(test_twice_is_answered_once),
