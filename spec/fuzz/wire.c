@@ -11,7 +11,7 @@
 #include "kafka/wire/scram.h"
 #include "wire_bodies.h"
 
-enum { ANSWER = BODIES, REQUEST, SCRAM, KINDS, LONGEST = 1 << 14 };
+enum { ANSWER = BODIES, REQUEST, SCRAM, VERSIONS, KINDS, LONGEST = 1 << 14 };
 #define NONCE "rOprNGfwEbeRWgbNEkqO"
 #define FIRST "r=" NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
 
@@ -65,6 +65,14 @@ static void log_in(const char *text, size_t len)
     buf_free(&out);
 }
 
+static void read_versions(const char *bytes, size_t len)
+{
+    wire_range speaks[WIRE_APIS];
+    frame_reader r = frame_read(bytes, len, false);
+    wire_read_versions(&r, speaks);
+    err_free(frame_end(&r, "ApiVersions response"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len == 0)
@@ -81,6 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         read_answer(text, len - 1);
     } else if (kind == REQUEST) {
         read_request(text, len - 1);
+    } else if (kind == VERSIONS) {
+        read_versions(text, len - 1);
     } else {
         log_in(text, len - 1);
     }
@@ -118,6 +128,15 @@ static void seed_headers(void)
     buf_free(&frame);
 }
 
+/* A list that is null ends librdkafka (docs/findings/null-api-versions.md). */
+static void seed_versions(void)
+{
+    static const char none[] = "\0\0\xff\xff\xff\xff",
+                      two[] = "\0\0\0\0\0\2\0\3\0\0\0\x0c\x7f\xff\0\0\0\1";
+    fuzz_seed_text("versions-null", VERSIONS, none, sizeof none - 1);
+    fuzz_seed_text("versions", VERSIONS, two, sizeof two - 1);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static const char login[] = FIRST "\nv=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
@@ -125,6 +144,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     fuzz_longest(argc, argv, LONGEST);
     seed_bodies();
     seed_headers();
+    seed_versions();
     fuzz_seed_text("login", SCRAM, login, sizeof login - 1);
     fuzz_seed_text("login-refused", SCRAM, complaint, sizeof complaint - 1);
     return 0;

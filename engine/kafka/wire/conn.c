@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "kafka/wire/link.h"
 
-#define API_SLOTS 128
-
 typedef struct sent {
     int api, version;
     int32_t correlation;
@@ -24,9 +22,7 @@ struct wire_conn {
     int first, count, abandoned;
     int64_t heard;
     enum { FRESH, AT_LOGIN, READY } state; /* ready: its versions are known and it let us in */
-    struct {
-        int16_t min, max;
-    } speaks[API_SLOTS];
+    wire_range speaks[WIRE_APIS];
 };
 
 /* ---- connecting ---- */
@@ -36,7 +32,7 @@ rl_err *wire_open(const wire_call *call, const wire_security *security, const ch
 {
     wire_conn *conn = mem_zero(sizeof *conn);
     conn->security = security;
-    for (int i = 0; i < API_SLOTS; i++)
+    for (int i = 0; i < WIRE_APIS; i++)
         conn->speaks[i].min = conn->speaks[i].max = -1;
     rl_err *err = wire_link_open(&conn->link, call, security, host, port);
     if (err) {
@@ -51,6 +47,18 @@ rl_err *wire_open(const wire_call *call, const wire_security *security, const ch
 
 static rl_err *receive_one(wire_conn *conn, const wire_call *call, frame_reader *r);
 
+int wire_read_versions(frame_reader *r, wire_range speaks[WIRE_APIS])
+{
+    int code = frame_i16(r);
+    for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
+        int api = frame_i16(r);
+        int16_t min = frame_i16(r), max = frame_i16(r);
+        if (!r->bad && api >= 0 && api < WIRE_APIS)
+            speaks[api] = (wire_range){min, max};
+    }
+    return code;
+}
+
 rl_err *wire_learn(wire_conn *conn, const wire_call *call)
 {
     if (conn->state != FRESH)
@@ -61,15 +69,7 @@ rl_err *wire_learn(wire_conn *conn, const wire_call *call)
         err = receive_one(conn, call, &r);
     if (err)
         return err;
-    int code = frame_i16(&r);
-    for (int32_t n = frame_array(&r); n > 0 && !r.bad; n--) {
-        int api = frame_i16(&r);
-        int16_t min = frame_i16(&r), max = frame_i16(&r);
-        if (r.bad || api < 0 || api >= API_SLOTS)
-            continue;
-        conn->speaks[api].min = min;
-        conn->speaks[api].max = max;
-    }
+    int code = wire_read_versions(&r, conn->speaks);
     err = frame_end(&r, "ApiVersions response");
     if (!err)
         err = wire_code(code, "ApiVersions of broker %s", wire_name(conn));
@@ -111,7 +111,7 @@ const char *wire_name(const wire_conn *conn)
 
 rl_err *wire_speaks(const wire_conn *conn, int api, int version)
 {
-    rl_assert(api >= 0 && api < API_SLOTS);
+    rl_assert(api >= 0 && api < WIRE_APIS);
     int min = conn->speaks[api].min, max = conn->speaks[api].max;
     if (min >= 0 && version >= min && version <= max)
         return NULL;

@@ -17,8 +17,18 @@
 #define WIRE_MAX_RESPONSE ((size_t)64 << 20)
 #define WIRE_MAX_AHEAD 64
 #define WIRE_CLIENT_ID "rlab-wire"
+#define WIRE_APIS 128
 
 typedef struct wire_conn wire_conn;
+
+/* The versions of an API that a broker speaks; -1: it does not know it. */
+typedef struct wire_range {
+    int16_t min, max;
+} wire_range;
+
+/* The body of an ApiVersions response, version 0: ranges by API, and the broker's error code. A list
+ * that is null is empty. */
+int wire_read_versions(frame_reader *r, wire_range speaks[WIRE_APIS]);
 
 /* Connects. Before the first request wire_learn asks what the broker speaks; it does nothing once
  * that is known, and may be repeated when it was late. */

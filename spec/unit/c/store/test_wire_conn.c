@@ -21,12 +21,13 @@
 
 typedef enum manner {
     ANSWERS,
-    SILENT,       /* keeps requests until it answers again */
-    HALF,         /* sends a part of the answer, then closes */
-    GARBAGE,      /* no Kafka at all */
-    OTHER_ANSWER, /* to a question that was not asked */
-    CLOSES,       /* after this answer */
-    KNOWS_NOTHING /* offers no API */
+    SILENT,        /* keeps requests until it answers again */
+    HALF,          /* sends a part of the answer, then closes */
+    GARBAGE,       /* no Kafka at all */
+    OTHER_ANSWER,  /* to a question that was not asked */
+    CLOSES,        /* after this answer */
+    KNOWS_NOTHING, /* offers no API */
+    KNOWS_NULL     /* its list is not even empty */
 } manner;
 
 typedef struct broker {
@@ -48,11 +49,12 @@ static bool read_all(broker *b, int fd, char *to, size_t n)
     return !b->over;
 }
 
-static void put_versions(frame_writer *w, bool none)
+static void put_versions(frame_writer *w, manner m)
 {
+    int count = m == KNOWS_NULL ? -1 : m == KNOWS_NOTHING ? 0 : 67;
     frame_put_i16(w, 0);
-    frame_put_array(w, none ? 0 : 67);
-    for (int api = 0; !none && api < 67; api++) {
+    frame_put_i32(w, count);
+    for (int api = 0; api < count; api++) {
         frame_put_i16(w, (int16_t)api);
         frame_put_i16(w, 0);
         frame_put_i16(w, 12);
@@ -76,7 +78,7 @@ static bool answer(broker *b, int fd, const frame_request *q)
     frame_writer w = frame_begin_response(&out, q->api, q->version,
                                           q->correlation + (!versions && m == OTHER_ANSWER));
     if (versions)
-        put_versions(&w, m == KNOWS_NOTHING);
+        put_versions(&w, m);
     else
         put_no_transactions(&w);
     frame_finish(&w);
@@ -318,7 +320,8 @@ static void test_wrong_bytes_are_errors(void **state)
     } cases[] = {{GARBAGE, RL_LAB, "MALFORMED"},
                  {OTHER_ANSWER, RL_LAB, "MALFORMED"},
                  {HALF, RL_KAFKA, "_TRANSPORT"},
-                 {KNOWS_NOTHING, RL_KAFKA, "UNSUPPORTED_VERSION"}};
+                 {KNOWS_NOTHING, RL_KAFKA, "UNSUPPORTED_VERSION"},
+                 {KNOWS_NULL, RL_KAFKA, "UNSUPPORTED_VERSION"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         broker b;
         start(&b, cases[i].manner);
