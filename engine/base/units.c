@@ -198,8 +198,15 @@ int64_t units_share(int64_t low, int64_t high, int64_t k, int64_t n)
 
 void units_print_duration(double s, char *out, size_t size)
 {
+    if (s < 0 && size > 1) {
+        *out = '-';
+        units_print_duration(-s, out + 1, size - 1);
+        return;
+    }
     double whole = floor(s + 0.05); /* what is printed as 60.0 s is a minute */
-    if (round(s * 1e3) < 1000)
+    if (!isfinite(s))
+        snprintf(out, size, "%s s", isnan(s) ? "nan" : "inf");
+    else if (round(s * 1e3) < 1000)
         snprintf(out, size, "%.0f ms", s * 1e3);
     else if (whole < 60)
         snprintf(out, size, "%.1f s", s);

@@ -132,6 +132,15 @@ static object_key *sorted_keys(encoder *e, int idx, size_t n)
         }
     }
     qsort(keys, n, sizeof *keys, by_text);
+    for (size_t i = 1; i < n; i++) {
+        if (by_text(&keys[i - 1], &keys[i]) != 0)
+            continue;
+        const char *digits = keys[i].digits; /* of one of the two */
+        json_refuse(e, lua_pushfstring(L, "the number and the text %s are the same key",
+                                       *digits ? digits : keys[i - 1].digits));
+        lua_pop(L, 1);
+        return NULL;
+    }
     return keys;
 }
 

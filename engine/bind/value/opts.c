@@ -88,13 +88,20 @@ bool opts_bool(lua_State *L, int idx, const char *key, bool def)
     return b;
 }
 
+/* A text that holds a NUL is none that means something. */
+static const char *text_at(lua_State *L, int idx)
+{
+    const char *text = lua_tostring(L, idx);
+    return strlen(text) == lua_rawlen(L, idx) ? text : "";
+}
+
 static double top_duration(lua_State *L, double def, const char *what)
 {
     double s = def;
     if (lua_type(L, -1) == LUA_TNUMBER)
         s = lua_tonumber(L, -1);
     else if (!lua_isnil(L, -1) &&
-             (lua_type(L, -1) != LUA_TSTRING || !units_duration(lua_tostring(L, -1), &s)))
+             (lua_type(L, -1) != LUA_TSTRING || !units_duration(text_at(L, -1), &s)))
         luaL_error(
             L, "%s: '%s' is no duration; write \"200ms\", \"5s\", \"1m\" or seconds as a number",
             what, luaL_tolstring(L, -1, NULL));
@@ -120,7 +127,7 @@ bool arg_size(lua_State *L, int idx, int64_t *bytes)
         return *bytes >= 0;
     }
     if (lua_type(L, idx) == LUA_TSTRING)
-        return units_size(lua_tostring(L, idx), bytes);
+        return units_size(text_at(L, idx), bytes);
     double n = lua_type(L, idx) == LUA_TNUMBER ? lua_tonumber(L, idx) : -1;
     if (!(n >= 0 && n < 0x1p63))
         return false;

@@ -82,6 +82,8 @@ describe("json", function()
   it("refuses what JSON cannot say, naming the place", function()
     assert.error_matches(function() json.encode { a = { b = { 1, print } } } end, "a function at a%.b%[2%]")
     assert.error_matches(function() json.encode { [true] = 1 } end, "a key is a boolean")
+    assert.error_matches(function() json.encode { a = { [1] = "int", ["1"] = "text", x = 1 } } end,
+      "the number and the text 1 are the same key at a")
     for _, number in ipairs { 0 / 0, 1 / 0, -1 / 0 } do
       assert.error_matches(function() json.encode { a = { 1, number } } end, "not finite at a%[2%]")
     end

@@ -20,6 +20,7 @@ describe("options", function()
     for _, size in ipairs { -1, nan, math.huge, "-1" } do
       assert.error_matches(function() units.size(size) end, "is no size")
     end
+    assert.error_matches(function() units.size "64\0KiB" end, "is no size")
     assert.equal(65536, units.size "64KiB")
     assert.equal(7, units.size(7))
     assert.equal(7, units.size(7.5))
@@ -27,6 +28,7 @@ describe("options", function()
 
   it("take a duration that ends", function()
     assert.error_matches(function() task.sleep(math.huge) end, "a duration ends at thirty years")
+    assert.error_matches(function() units.duration "1s\0" end, "is no duration")
     assert.error_matches(function() task.sleep(nan) end, "cannot be negative")
     assert.error_matches(function() http.get("http://127.0.0.1:1", { timeout = 1e300 }) end, "thirty years")
   end)

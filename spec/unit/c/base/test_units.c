@@ -117,9 +117,11 @@ static void printed(void **state)
     static const struct {
         double seconds;
         const char *want;
-    } rows[] = {{0.85, "850 ms"},           {1.2, "1.2 s"},    {252, "4m12s"},    {3720, "1h02m"},
-                {36e12, "10000000000h00m"}, {59.96, "1m00s"},  {59.94, "59.9 s"}, {0.9996, "1.0 s"},
-                {0.9994, "999 ms"},         {3599.97, "1h00m"}};
+    } rows[] = {
+        {0.85, "850 ms"},           {1.2, "1.2 s"},      {252, "4m12s"},    {3720, "1h02m"},
+        {36e12, "10000000000h00m"}, {59.96, "1m00s"},    {59.94, "59.9 s"}, {0.9996, "1.0 s"},
+        {0.9994, "999 ms"},         {3599.97, "1h00m"},  {-5, "-5.0 s"},    {-3720, "-1h02m"},
+        {-INFINITY, "-inf s"},      {INFINITY, "inf s"}, {NAN, "nan s"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         units_print_duration(rows[i].seconds, text, sizeof text);
         assert_string_equal(text, rows[i].want);
