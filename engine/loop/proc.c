@@ -32,6 +32,7 @@ struct rl_proc {
     stream out[2]; /* stdout, stderr */
     uv_pipe_t in;
     bool in_open, detached, abandoned, exited, process_open;
+    char *name; /* the program, as it was called */
     int pid, code, signum, uv_open;
     size_t max_output;
     void (*changed)(rl_proc *, void *);
@@ -68,6 +69,7 @@ static void free_when_done(rl_proc *p)
     link_out(p);
     buf_free(&p->out[0].buf);
     buf_free(&p->out[1].buf);
+    free(p->name);
     free(p);
 }
 
@@ -303,6 +305,7 @@ rl_err *proc_spawn(uv_loop_t *loop, const proc_opts *opts, rl_proc **out)
     stdio w = {0};
     rl_proc *p = mem_zero(sizeof *p);
     p->out[0].p = p->out[1].p = p;
+    p->name = mem_strdup(opts->argv[0]);
     p->detached = opts->detached;
     p->max_output = opts->max_output;
     p->changed = opts->changed;
@@ -364,7 +367,8 @@ proc_output proc_output_of(const rl_proc *p, int fd)
 rl_err *proc_signal(rl_proc *p, int signum)
 {
     if (p->exited)
-        return err_sys(ESRCH, "pid %d has exited", p->pid);
+        return err_sys(ESRCH, "%s (pid %d) has ended by %s %d", p->name, p->pid,
+                       p->signum ? "signal" : "exit code", p->signum ? p->signum : p->code);
     return kill(p->pid, signum) == 0 ? NULL : err_sys(errno, "signal to pid %d", p->pid);
 }
 

@@ -132,12 +132,25 @@ function Child:alive()
   return self.process:wait(0) == nil
 end
 
+local function how(status)
+  return status.signal or "exit " .. tostring(status.code)
+end
+
+-- A signal to a program that has ended already is no fault: the arm cannot be judged, and says why.
+local function signalled(child, method, signal)
+  local ok, failure = child.process[method](child.process)
+  if ok then return end
+  if failure.name ~= "ESRCH" then error(failure, 0) end
+  child.lab:give_up("%s had ended by %s before SIG%s came; its log: %s.log%s", child.name,
+    how(must(child.process:wait "30s")), signal, child.name, last_words(child))
+end
+
 -- child:kill() -> fault: SIGKILL from outside, proved by the exit status
 function Child:kill()
   local fault = self.lab:fault("SIGKILL " .. self.name):started()
   self.ended_by_lab = self:alive()
   M.means(self, "gone")
-  must(self.process:kill "KILL")
+  signalled(self, "kill", "KILL")
   must(self.process:wait "30s")
   return fault:fired(self.lab.proof.exit(self, { signal = "KILL" })):over()
 end
@@ -146,11 +159,11 @@ end
 function Child:freeze()
   local fault = self.lab:fault("SIGSTOP " .. self.name):started()
   M.means(self, "stopped")
-  must(self.process:stop())
+  signalled(self, "stop", "STOP")
   self.lab:await(self.name .. " stopped", function() return process.state(self.pid) == "T" end, "30s")
   fault:fired(self.lab.proof.state(self, "T"))
   function fault.thaw()
-    must(self.process:cont())
+    signalled(self, "cont", "CONT")
     M.means(self, nil)
     return fault:over()
   end
@@ -181,7 +194,7 @@ function Child:wait_exit(want)
   end
   if (want.signal and status.signal ~= want.signal) or (want.code and status.code ~= want.code) then
     self.lab:give_up("%s ended by %s, expected %s; its log: %s.log%s", self.name,
-      status.signal or ("exit " .. tostring(status.code)),
+      how(status),
       want.signal or ("exit " .. want.code), self.name, last_words(self))
   end
   return status

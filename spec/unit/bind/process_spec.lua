@@ -245,6 +245,7 @@ describe("process", function()
     assert.are.equal("ESRCH", err.name)
     _, err = p:kill()
     assert.are.equal("ESRCH", err.name)
+    assert.matches("sh %(pid " .. p.pid .. "%) has ended by signal 9", err.message)
   end)
 
   it("kills the child and its group when the handle is closed", function()
