@@ -11,6 +11,7 @@ local redis = require "rlab.stack.servers.redis"
 local servers = require "rlab.stack.servers"
 local stack = require "rlab.stack"
 local state = require "rlab.stack.state"
+local task = require "rlab.task"
 local supervisor = require "rlab.stack.local"
 local tools = require "rlab.stack.tools"
 local users = require "rlab.stack.users"
@@ -254,6 +255,52 @@ describe("what is missing", function()
     assert.are.equal("DISK_FULL", failure.name)
     assert.matches("only 3 MiB free in .*, 64 MiB needed", failure.message)
     assert.are.same({}, state.marked(home))
+  end)
+end)
+
+describe("a server that found a port taken for a moment", function()
+  local spawn, started, ctx = supervisor.spawn, nil, nil
+
+  before_each(function()
+    started = {}
+    supervisor.spawn = function(_, name) started[#started + 1] = name end
+    ctx = assert(context.new { home = assert(fs.tmpdir "rlab-again"),
+      base = assert(process.free_ports(200))[1] })
+    assert(fs.mkdir(ctx.home .. "/logs"))
+  end)
+
+  after_each(function()
+    supervisor.spawn = spawn
+    fs.remove(ctx.home)
+  end)
+
+  local function ended_with(line)
+    assert(fs.write(ctx:server "redis".log, line .. "\n"))
+  end
+
+  it("is started again, by one of those who see it, and so often", function()
+    ended_with "12:M 23 Nov 2026 16:00:00.001 # bind: Address already in use"
+    local second
+    task.group(function(group)
+      group:spawn(function() assert.is_true(supervisor.again(ctx, "redis")) end)
+      group:spawn(function() second = supervisor.again(ctx, "redis") end)
+    end)
+    assert.is_true(second)
+    assert.are.same({ "redis" }, started)
+    ctx.bind_tries.redis.count = 5
+    assert.is_false(supervisor.again(ctx, "redis"))
+    local ok, failure = pcall(supervisor.wait_ready, ctx, "redis")
+    assert.is_false(ok)
+    assert.are.equal("PORT_TAKEN", failure.name)
+    assert.matches("redis found one of its ports taken, 6 times, by a connection that is gone now %(%d+",
+      failure.message)
+    assert.matches("set RLAB_PORT_BASE, or try again", failure.message, 1, true)
+  end)
+
+  it("is none of those that end for another reason", function()
+    ended_with "12:M 23 Nov 2026 16:00:00.001 # FATAL: Invalid AOF manifest file format"
+    assert.is_false(supervisor.again(ctx, "redis"))
+    assert.are.same({}, started)
   end)
 end)
 

@@ -1,6 +1,7 @@
 /* MySQL on the wire: packets of at most 16 MiB, of which a full one is continued by the next; what
- * begins with sequence number 0 from the client is a command. Statements that were prepared are known by their number, so that an execute is seen
- * with its text and parameters. TLS and compression make the session opaque. */
+ * begins with sequence number 0 from the client is a command. Statements that were prepared are
+ * known by their number, so that an execute is seen with its text and parameters. TLS and
+ * compression make the session opaque. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

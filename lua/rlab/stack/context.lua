@@ -24,7 +24,7 @@ function M.new(opts)
   if base == nil then base, wrong = layout.port_base() end
   if wrong then return nil, err.new { domain = "rlab", code = 0, name = "USAGE", message = wrong } end
   local ctx = setmetatable({ home = opts.home or layout.home(), wanted_base = base,
-    say = opts.say or silent, versions = {} }, Context)
+    say = opts.say or silent, versions = {}, bind_tries = {} }, Context)
   ctx:reload()
   return ctx
 end

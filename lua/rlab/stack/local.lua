@@ -16,6 +16,7 @@ local words = require "rlab.stack.words"
 local M = {}
 
 local READY_AT_MOST = "90s"
+local BIND_TRIES, BIND_PAUSE = 5, "1s"
 local TAIL = 65536
 
 local function fail(name, message)
@@ -128,9 +129,34 @@ function M.why(ctx, name)
   return servers.of(name).cause(text) or last_line(text)
 end
 
+local function found_port_taken(ctx, name)
+  return M.why(ctx, name):find("Address already in use", 1, true) ~= nil
+end
+
+-- again(ctx, name) -> whether a server that has just ended is started anew: one that found a port taken, as an
+--   outgoing connection takes any for a moment
+function M.again(ctx, name)
+  local tries = ctx.bind_tries[name] or { count = 0 }
+  ctx.bind_tries[name] = tries
+  if tries.busy then return true end
+  if tries.count >= BIND_TRIES or not found_port_taken(ctx, name) then return false end
+  tries.count, tries.busy = tries.count + 1, true
+  ctx:tell("wait", "for a port of " .. name .. ", which is taken")
+  task.sleep(BIND_PAUSE)
+  M.spawn(ctx, name)
+  tries.busy = false
+  return true
+end
+
 local function complain_of_death(ctx, name)
   local port, pid, program = taken_port(ctx, name)
   if port then complain_of_port(port, pid, program) end
+  if found_port_taken(ctx, name) then
+    fail("PORT_TAKEN", ("%s found one of its ports taken, %d times, by a connection that is gone now (%s); \z
+      rlab doctor says whether the ports lie where the kernel takes those of connections: set RLAB_PORT_BASE, \z
+      or try again"):format(name, ctx.bind_tries[name].count + 1,
+      table.concat(servers.of(name).ports(ctx, ctx:server(name)), ", ")))
+  end
   fail("SERVER_DIED", ("%s ended at its start: %s (%s)"):format(name, M.why(ctx, name),
     layout.short(ctx:server(name).log)))
 end
@@ -139,7 +165,10 @@ end
 function M.wait_ready(ctx, name)
   local server, description = ctx:server(name), servers.of(name)
   local ok, failure = task.wait_until(function()
-    if not ctx:alive(name) then complain_of_death(ctx, name) end
+    if not ctx:alive(name) then
+      if not M.again(ctx, name) then complain_of_death(ctx, name) end
+      return false
+    end
     return description.ready(ctx, server, ctx:listening())
   end, { at_most = READY_AT_MOST, every = "30ms", what = name .. " serving" })
   if not ok then
@@ -227,7 +256,7 @@ function M.watched(ctx, part, f)
     while not dead do
       task.sleep(0.05)
       for _, name in ipairs(names) do
-        if not ctx:alive(name) then dead = name end
+        if not ctx:alive(name) and not M.again(ctx, name) then dead = name end
       end
     end
     work:cancel()
