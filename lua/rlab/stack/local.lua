@@ -133,8 +133,8 @@ local function found_port_taken(ctx, name)
   return M.why(ctx, name):find("Address already in use", 1, true) ~= nil
 end
 
--- again(ctx, name) -> whether a server that has just ended is started anew: one that found a port taken, as an
---   outgoing connection takes any for a moment
+-- again(ctx, name) -> whether a server that has just ended is started anew: one that found a port taken, as
+--   an outgoing connection takes any for a moment
 function M.again(ctx, name)
   local tries = ctx.bind_tries[name] or { count = 0 }
   ctx.bind_tries[name] = tries
@@ -153,8 +153,8 @@ local function complain_of_death(ctx, name)
   if port then complain_of_port(port, pid, program) end
   if found_port_taken(ctx, name) then
     fail("PORT_TAKEN", ("%s found one of its ports taken, %d times, by a connection that is gone now (%s); \z
-      rlab doctor says whether the ports lie where the kernel takes those of connections: set RLAB_PORT_BASE, \z
-      or try again"):format(name, ctx.bind_tries[name].count + 1,
+      rlab doctor says whether the ports lie where the kernel takes those of connections: set \z
+      RLAB_PORT_BASE, or try again"):format(name, ctx.bind_tries[name].count + 1,
       table.concat(servers.of(name).ports(ctx, ctx:server(name)), ", ")))
   end
   fail("SERVER_DIED", ("%s ended at its start: %s (%s)"):format(name, M.why(ctx, name),
