@@ -44,7 +44,9 @@ bool owned_by(const char *owner, const char *name)
 /* Clients put a name into a path as it is, and could never ask for it again. */
 rl_err *name_refused(const char *what, const char *name)
 {
-    if (*name && !strchr(name, '/') && json_is_utf8(name, strlen(name)))
+    bool is_dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; /* clients resolve them */
+    if (*name && !is_dots && !strchr(name, '/') && json_is_utf8(name, strlen(name)))
         return NULL;
-    return err_lab("NAME", "the name of a %s is UTF-8 and has no '/'", what);
+    return err_lab("NAME", "the name of a %s is UTF-8, has no '/' and is neither '.' nor '..'",
+                   what);
 }

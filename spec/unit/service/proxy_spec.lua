@@ -162,6 +162,23 @@ describe("the proxy", function()
     assert.same({}, json.decode(ask("GET", "/proxies/web/toxics").body))
   end)
 
+  it("takes no name that a client could not ask for, and any other", function()
+    local body = '{"name":%s,"upstream":"127.0.0.1:1","listen":"127.0.0.1:0"}'
+    for _, name in ipairs { '"a/b"', '"/"', '"."', '".."', '"\\ud83d"', '"\xff"', '"a\\u0000b"' } do
+      assert.equal(400, ask("POST", "/proxies", body:format(name)).status, name)
+      assert.equal(400, ask("POST", "/populate", "[" .. body:format(name) .. "]").status, name)
+      assert.equal(400, ask("POST", "/proxies/web/toxics",
+        ('{"name":%s,"type":"noop"}'):format(name)).status, name)
+    end
+    assert.same({}, json.decode(ask("GET", "/proxies/web/toxics").body))
+    for name, path in pairs { ["a?b"] = "a%3Fb", ["a b"] = "a%20b", ["%2F"] = "%252F",
+      ["..."] = "...", ["한"] = "%ED%95%9C", ["#"] = "%23" } do
+      assert.equal(201, ask("POST", "/proxies", body:format('"' .. name .. '"')).status, name)
+      assert.equal(name, json.decode(ask("GET", "/proxies/" .. path).body).name)
+      assert.equal(204, ask("DELETE", "/proxies/" .. path).status, name)
+    end
+  end)
+
   it("takes keys in any case, noop, and toxics that come with a proxy", function()
     local upstream = "127.0.0.1:" .. backend.port
     assert.equal(201, (asked("POST", "/proxies", ('{"Name":"n","LISTEN":"127.0.0.1:0","Upstream":"%s",\z
