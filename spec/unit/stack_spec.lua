@@ -304,6 +304,23 @@ describe("a server that found a port taken for a moment", function()
   end)
 end)
 
+describe("the home", function()
+  it("is .rlab where RLAB_HOME is empty, as where it is not there", function()
+    local real = os.getenv
+    local found = {}
+    for _, value in ipairs { "", false } do
+      os.getenv = function(name) -- luacheck: ignore 122
+        if name == "RLAB_HOME" then return value or nil end
+        return real(name)
+      end
+      found[#found + 1] = layout.home()
+    end
+    os.getenv = real -- luacheck: ignore 122
+    assert.matches("/%.rlab$", found[1])
+    assert.are.equal(found[2], found[1])
+  end)
+end)
+
 describe("words", function()
   it("say ages and sizes", function()
     assert.are.same({ "4s", "4m12s", "2h05m", "3d4h" },
