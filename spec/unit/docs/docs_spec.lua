@@ -40,6 +40,12 @@ describe("what the docs say of guards", function()
     return false
   end
 
+  it("say how long a foreign program's transaction waits for a lock, as the stack has it", function()
+    local told = assert(fs.read "docs/bring-your-own.md"):match "waits (%d+) seconds? for a row lock"
+    local settings = table.concat(require("rlab.stack.settings").mysql, " ")
+    assert.are.equal(settings:match "%-%-innodb%-lock%-wait%-timeout=(%d+)", told)
+  end)
+
   for _, page in ipairs { "docs/security.md", "docs/supply-chain.md" } do
     it("names files that are there: " .. page, function()
       local text, count = assert(fs.read(page)), 0
