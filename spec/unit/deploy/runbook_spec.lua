@@ -2,37 +2,14 @@
 -- command, address, word of the prompt or metric that does not exist.
 local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
+local runbook = require "spec.unit.deploy.support.runbook"
 local yaml = require "spec.unit.deploy.support.yaml"
 
 local rules = assert(yaml.decode(assert(fs.read "deploy/prometheus/rules.yml")))
 local LABELS = { en = { "Symptom", "Confirm", "Cause", "Mend", "Prevention" },
   ko = { "증상", "확인", "원인", "해결", "예방" } }
-local PATHS = { en = "docs/runbook.md", ko = "docs/runbook.ko.md" }
 
--- as the pages that show Markdown do: lower case, blanks become dashes, other signs go
-local function slug(heading)
-  return (heading:lower():gsub("[^%w\x80-\xff%- ]", ""):gsub(" ", "-"))
-end
-
--- read(language) -> {title=, slug=, labels=, commands=}, ...
-local function read(language)
-  local list, current = {}, nil
-  for line in (assert(fs.read(PATHS[language]))):gmatch "([^\n]*)\n" do
-    local title = line:match "^### (.+)$"
-    if title then
-      current = { title = title, slug = slug(title), labels = {}, commands = {} }
-      list[#list + 1] = current
-    elseif line:find "^## " then
-      current = nil
-    elseif current then
-      current.labels[#current.labels + 1] = line:match "^%*%*(.-)%.%*%*"
-      current.commands[#current.commands + 1] = line:match "^    (.+)$"
-    end
-  end
-  return list
-end
-
-local english, korean = read "en", read "ko"
+local PATHS, english, korean = runbook.PATHS, runbook.read "en", runbook.read "ko"
 
 local function each_command(f)
   for _, section in ipairs(english) do
