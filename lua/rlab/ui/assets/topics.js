@@ -61,6 +61,7 @@ export function choose(key) {
   else if (key.startsWith("p")) location.hash = `topics/${encodeURIComponent(page.topic)}/${key.slice(1)}`;
   else {
     page.offset = Number(key.slice(1));
+    page.from ??= page.records.from; // the end is not followed away from what one looks at
     history.replaceState(
       null,
       "",
