@@ -118,7 +118,7 @@ deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, 
 registry: ## fetch the Schema Registry, which `rlab up registry` runs
 	@deps/registry.sh
 
-observe: ## fetch Prometheus and its exporters, which tests of rules and `rlab up observe` run
+observe: ## fetch Prometheus and its exporters: tests try the rules with its promtool
 	@deps/prometheus.sh || echo "  note    no Prometheus, so the rules are not tried"
 
 demo: deps ## run E-012 on real servers and show the verdict
