@@ -64,7 +64,7 @@ function choose(key) {
 function step(by) {
   const rows = $$("[data-key]", main);
   if (rows.length === 0) return;
-  const at = rows.findIndex((r) => r.classList.contains("on"));
+  const at = rows.findLastIndex((r) => r.classList.contains("on"));
   const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
   if (!next.classList.contains("on")) choose(next.dataset.key);
   next.scrollIntoView({ block: "nearest" });
