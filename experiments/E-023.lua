@@ -40,7 +40,9 @@ telling["answered-from-redis"] = function(seen)
 end
 
 telling["connects-only"] = function(seen)
-  return ("Redis frozen: half of the reads wait for %.0f ms"):format(seen.reads.redis_frozen.p50)
+  local p50 = seen.reads.redis_frozen.p50
+  return p50 and ("Redis frozen: half of the reads wait for %.0f ms"):format(p50)
+    or "Redis frozen: no read was answered"
 end
 
 telling["offline-queue"] = function(seen) return replayed.says(seen.replayed) end
