@@ -5,6 +5,8 @@ local dlq = require "rlab.dlq"
 local flow = require "rlab.service.flow"
 local flow_consume = require "rlab.flow_consume"
 local meters = require "rlab.service.meters"
+local fs = require "rlab.fs"
+local script = require "rlab.experiment.script"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -147,9 +149,8 @@ end
 
 -- load(path) -> function(records) -> verdicts by index | nil, what is wrong with them
 local function load_handler(path)
-  local chunk, failure = loadfile(path)
-  if not chunk then usage("handler: %s", failure) end
-  local handler = chunk()
+  if not fs.exists(path) then usage("--handler: %s: there is no such file", path) end
+  local handler = script.run(path)
   if type(handler) == "table" and type(handler.batch) == "function" then
     return function(records)
       local ok, verdicts = pcall(handler.batch, records)
@@ -164,7 +165,7 @@ local function load_handler(path)
     end
   end
   if type(handler) ~= "function" then
-    usage("%s returns no function(record) and no { batch = function(records) }", path)
+    script.fail("%s: the file must return function(record) or { batch = function(records) }", path)
   end
   return function(records)
     local verdicts = {}
@@ -226,8 +227,8 @@ end
 
 return service {
   name = "consumer",
-  help = "Applies the events of a topic to the read model, each once: a batch is one transaction with its \z
-    dedup rows, then the cache, then the offset.",
+  help = "applies the events of a topic to the read model, each once: a batch is one transaction with its \z
+    dedup rows, then the cache, then the offset",
   options = options,
   uses = { producer = true, consumer = true },
   start = function(ctx)

@@ -26,9 +26,7 @@ local keys = {
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
 
-local function script_error(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
-end
+local script_error = script.fail
 
 -- "file:line" of the field in the source, so that a complaint can be clicked
 local function place(source, key)

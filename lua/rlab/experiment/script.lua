@@ -58,6 +58,22 @@ function M.error(failure, path)
   return err.new { domain = "rlab", code = 0, name = "SCRIPT", message = M.message(failure, path) }
 end
 
+--- fail(fmt, ...): raises what the command line answers with exit code 65
+function M.fail(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
+end
+
+--- run(path) -> what the file returns; what is wrong in it is raised as the script's
+function M.run(path)
+  local chunk, wrong = loadfile(path)
+  if not chunk then M.fail("%s", wrong) end
+  local ok, found = xpcall(chunk, M.traced)
+  if ok then return found end
+  if err.is(found) then error(found, 0) end
+  local text = M.message(found, path)
+  M.fail("%s", text:find "^[^\n]-:%d+: " and text or path .. ": " .. text)
+end
+
 --- traced(failure): for xpcall, when more than the message is wanted later
 function M.traced(failure)
   if err.is(failure) then return failure end

@@ -7,6 +7,7 @@
 -- to end: then its <close> variables close.
 local host = require "rlab.core_host"
 local options = require "rlab.options"
+local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
 local usage = require "rlab.usage" ()
 
@@ -38,11 +39,16 @@ function M.names()
   return names
 end
 
+-- A mistake in a file of the user's is the script's, its options' too.
 local function from_file(path)
-  local chunk, message = loadfile(path)
-  if not chunk then usage("%s", message) end
-  local description = chunk()
-  if type(description) ~= "table" or not description.start then usage("%s returns no service{...}", path) end
+  if not require("rlab.fs").exists(path) then usage("%s: there is no such file", path) end
+  local description = script.run(path)
+  if type(description) ~= "table" or not description.start then
+    script.fail("%s: the file must return service { ... }", path)
+  end
+  local ok, wrong = pcall(require("rlab.service.options").all, description)
+  if not ok then script.fail("%s: %s", path, wrong) end
+  description.file = path
   return description
 end
 

@@ -8,6 +8,7 @@ local http = require "rlab.http"
 local log = require "rlab.log"
 local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
+local script = require "rlab.experiment.script"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -105,6 +106,11 @@ local function drain(ctx, started)
   return complete
 end
 
+-- What a file of the user's did wrong is not a bug of rlab.
+local function blamed(failure, description)
+  return description.file and script.error(failure, description.file) or failure
+end
+
 local function live(ctx, description)
   endpoints.install(ctx)
   local server <close> = listen(ctx)
@@ -113,7 +119,7 @@ local function live(ctx, description)
   serve(ctx)
   local complete = drain(ctx, started)
   server:close "1s"
-  if ctx.failure then error(ctx.failure, 0) end
+  if ctx.failure then error(blamed(ctx.failure, description), 0) end
   ctx.log.info("drained", { complete = complete or false })
   ctx:say("drained", { complete = complete or false })
   return exit.ok

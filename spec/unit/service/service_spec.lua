@@ -224,7 +224,7 @@ describe("a service", function()
         ctx:on_drain(function() %s end)
         ctx:hold()
       end }]]):format(drain)))
-      local p <close> = assert(process.spawn { stdout = "capture", stderr = "capture",
+      local p <close> = assert(process.spawn { stdout = "capture", stderr = "stdout",
         cmd = { fs.self_exe(), "service", dir .. "/x.lua", "--port", "0", "--drain-timeout", "100ms" } })
       assert(p:lines()())
       p:kill "TERM"
@@ -291,7 +291,7 @@ describe("a service", function()
     assert.equal(69, code)
     assert.matches("rlab: it is gone\n", said, 1, true)
     code, said = ended "local t = nil; t.x = 1"
-    assert.equal(70, code)
+    assert.equal(65, code)
     assert.matches("x.lua:1: attempt to index a nil value", said, 1, true)
     fs.remove(dir)
   end)
@@ -304,5 +304,58 @@ describe("a service", function()
     outer:kill "KILL"
     outer:wait "60s"
     assert(process.wait_gone(ready.pid, nil, "60s"))
+  end)
+end)
+
+describe("a service file with a mistake", function()
+  -- What `rlab service FILE ...` says and ends with; in the text FILE stands for the path.
+  local function said(text, words)
+    local path = assert(fs.tmpdir "spec") .. "/mine.lua"
+    assert(fs.write(path, text))
+    local cmd = table.move(words or { "--port", "0" }, 1, #(words or { 1, 2 }), 4,
+      { fs.self_exe(), "service", path })
+    local p <close> = assert(process.spawn { cmd = cmd, stdout = "capture", stderr = "stdout" })
+    local status, out = assert(p:wait "60s"), p:output()
+    return { status.code, (out:gsub("[^\n]+\"event\"[^\n]*\n", ""):gsub("[^%s]*/mine%.lua", "FILE")) }
+  end
+
+  local HEAD = 'local service = require "rlab.service"\nreturn service '
+
+  it("ends with 65 and the line that is wrong", function()
+    assert.same({ 65, "rlab: FILE:2: unexpected symbol near <eof>\n" }, said "return service {\n")
+    assert.same({ 65, "rlab: FILE:2: unexpected symbol near <eof>\n" }, said("return service {\n",
+      { "--help" }))
+    assert.same({ 65, "rlab: FILE: the file must return service { ... }\n" }, said "return 3")
+    assert.same({ 65, "rlab: FILE:2: attempt to index a nil value (local 'y')\n" },
+      said "local y = nil\ny.x = 1")
+    assert.same({ 65, "rlab: FILE: service: unknown key 'strat', did you mean 'start'?\n" },
+      said(HEAD .. '{ name = "x", strat = 1 }'))
+    assert.same({ 65, "rlab: FILE: service x: option 'A': a name is lower case, digits and _\n" },
+      said(HEAD .. '{ name = "x", start = function() end, options = { { name = "A" } } }'))
+  end)
+
+  it("ends with 65 where its start raises", function()
+    local found = said(HEAD .. '{ name = "x", start = function()\n  error "boom"\nend }')
+    assert.same({ 65, "rlab: FILE:3: boom\n" }, { found[1], found[2]:match "[^\n]*\n$" })
+  end)
+
+  it("is told from one that is not there, which ends with 64", function()
+    local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "service", "no/such.lua" },
+      stdout = "capture", stderr = "stdout" })
+    assert.equal(64, assert(p:wait "60s").code)
+    assert.equal("rlab: no/such.lua: there is no such file\n", (p:output()))
+  end)
+
+  it("is told of a handler in the same way", function()
+    local path = assert(fs.tmpdir "spec") .. "/mine.lua"
+    for text, wrong in pairs { ["return function(record"] = ":1: .+ expected near <eof>",
+      ["return 3"] = ": the file must return function%(record%) or { batch = function%(records%) }" } do
+      assert(fs.write(path, text))
+      local p <close> = assert(process.spawn { stdout = "capture", stderr = "stdout",
+        cmd = { fs.self_exe(), "service", "consumer", "--port", "0", "--handler", path } })
+      assert.equal(65, assert(p:wait "60s").code)
+      local line = p:output():match "rlab: [^\n]*"
+      assert.matches("^rlab: FILE" .. wrong .. "$", (line:gsub("[^%s]*/mine%.lua", "FILE")))
+    end
   end)
 end)
