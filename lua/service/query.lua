@@ -166,8 +166,8 @@ end
 
 return service {
   name = "query",
-  help = "Serves the read model: GET /accounts/{id} from Redis, else MySQL, with every protection as an \z
-    option.",
+  help = "serves the read model: GET /accounts/{id} from Redis, else MySQL, with every protection as an \z
+    option",
   port = 18081,
   options = options,
   start = function(ctx)

@@ -102,8 +102,8 @@ end
 
 return service {
   name = "relay",
-  help = "Publishes the outbox: each row at least once, in the order of its key, marked when it was \z
-    acknowledged; several share the shards by leases.",
+  help = "publishes the outbox: each row at least once, in the order of its key, marked when it was \z
+    acknowledged; several share the shards by leases",
   options = options,
   uses = { producer = true },
   start = function(ctx)

@@ -64,6 +64,16 @@ describe("docs/services.md", function()
     end
   end)
 
+  it("says what each metric is in a sentence, and what each service does in a phrase", function()
+    local count = 0
+    for name, help in page:gmatch "\n| `([%w_]+)` | %l+ |[^|\n]*|[^|\n]*| ([^|\n]+) |" do
+      count = count + 1
+      assert.matches("^[%u%d].*%.$", help, name)
+    end
+    assert.is_true(count > 80, count)
+    for _, name in ipairs(services) do assert.matches("^%l.*[^.]$", service.load(name).help, name) end
+  end)
+
   it("says what a service guarantees, and what not", function()
     for _, name in ipairs(services) do
       local part = page:match("\n## " .. name .. "\n(.-)\n## ")
