@@ -220,6 +220,24 @@ end
 
 local PIPE_WIDTH = 160
 
+local function room_of(opts)
+  return (opts.width or M.is_tty() and M.width() or PIPE_WIDTH) - (opts.indent or 0)
+end
+
+local LONG = 40 -- columns that a cut cell keeps, at least: an id is never cut
+
+--- grid_fits(columns, rows[, opts]) -> whether grid can draw them with no more than its longest column cut
+function M.grid_fits(columns, rows, opts)
+  opts = opts or {}
+  columns = columns_of(columns)
+  fill(columns, rows, opts.max_rows or 1000)
+  local total, longest = -2, 0
+  for _, c in ipairs(columns) do
+    total, longest = total + c.width + 2, math.max(longest, c.width)
+  end
+  return total - longest + math.min(longest, LONG) <= room_of(opts)
+end
+
 --- A grid as text. columns: names, or {name=, key=, align=, format=, max=, class=}; rows: lists or records.
 --- opts: indent (columns, default 0), max_rows (default 1000), width (default that of the terminal, 160 on
 --- a pipe),
@@ -229,7 +247,7 @@ function M.grid(columns, rows, opts)
   columns = columns_of(columns)
   local indent = (" "):rep(opts.indent or 0)
   local cells = fill(columns, rows, opts.max_rows or 1000)
-  shrink(columns, (opts.width or M.is_tty() and M.width() or PIPE_WIDTH) - #indent)
+  shrink(columns, room_of(opts))
   local header = {}
   for i, c in ipairs(columns) do header[i] = c.name end
   local lines = { (grid_line(columns, header, indent, function(text) return M.colour("dim", text) end)) }

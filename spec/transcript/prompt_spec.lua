@@ -63,7 +63,7 @@ rlab> for i = 1, 2 do
 rlab> local function deep() local t = nil; return t.x end return deep()
 attempt to index a nil value (local 't')<any>
 rlab> err.nw {}
-attempt to call a nil value (field 'nw')
+attempt to call a nil value (field 'nw'), did you mean 'new'?
 rlab> 1 +* 2
 unexpected symbol near '*']])
   end)

@@ -1,31 +1,13 @@
 -- What Tab offers: names of the API and of the session outside quotes, live names of the stores inside.
 -- Called while the prompt waits, so nothing here may wait or call a function of the user's.
 local edit = require "rlab.edit"
+local open_quote = require("rlab.repl.line").open_quote
 
 local M = {}
 
 local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in",
   "local", "nil", "not",
   "or", "repeat", "return", "then", "true", "until", "while" }
-
--- the quote that is open at the end of the text, and where its content starts; "--" inside a comment
-local function open_quote(text)
-  local quote, start, at = nil, nil, 1
-  while at <= #text do
-    local c = text:sub(at, at)
-    if c == "\\" and quote then
-      at = at + 1
-    elseif quote then
-      if c == quote then quote = nil end
-    elseif c == '"' or c == "'" then
-      quote, start = c, at + 1
-    elseif c == "-" and text:sub(at, at + 1) == "--" then
-      return "--", at
-    end
-    at = at + 1
-  end
-  if quote then return quote, start end
-end
 
 -- which names fit by the word in front of the quote, and by the argument's number
 local BY_WORD = {
@@ -41,10 +23,9 @@ local BY_WORD = {
 local BY_FIELD = { topic = "topics", group = "groups" }
 local WHOLE = { topics = true, groups = true, services = true, points = true } -- names that fill their quotes
 
-local REDIS = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS", "LLEN",
-  "LPUSH", "LRANGE", "MGET",
-  "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE", "XADD", "XLEN", "XRANGE", "ZADD",
-  "ZRANGE" }
+M.redis_commands = { "DEL", "EXISTS", "EXPIRE", "GET", "HGET", "HGETALL", "HSET", "INCR", "INFO", "KEYS",
+  "LLEN", "LPUSH", "LRANGE", "MGET", "PING", "PTTL", "SADD", "SCAN", "SET", "SMEMBERS", "TTL", "TYPE",
+  "XADD", "XLEN", "XRANGE", "ZADD", "ZRANGE" }
 local SQL = { "select", "from", "where", "order by", "group by", "limit", "insert into", "update",
   "delete from", "show tables",
   "show databases", "describe", "explain", "count(*)" }
@@ -105,7 +86,7 @@ local function inside_quote(session, text, start, quote)
   local from = #text - #word + 1
   if kind == "keys" and from == start or kind == "commands" then
     if content == "" then return {}, from end
-    return starting_with(word:upper(), REDIS), from
+    return starting_with(word:upper(), M.redis_commands), from
   end
   if kind == "tables" then return starting_with(word, tables_and_columns(names), SQL), from end
   if kind then return starting_with(word, names[kind]), from end
@@ -141,7 +122,8 @@ local function resolve(session, path)
   return value
 end
 
-local function members(session, path, separator, prefix)
+--- members(session, path, separator, prefix) -> "path.name" of each, without calling anything
+function M.members(session, path, separator, prefix)
   local found = {}
   local value = resolve(session, path)
   if value ~= nil then fields(value, found) end
@@ -151,8 +133,9 @@ local function members(session, path, separator, prefix)
   return names
 end
 
-local function globals(session)
-  local found = {}
+--- globals(session) -> what a name alone can be: words, the user's own, modules, Lua's
+function M.globals(session)
+  local found = session.modules()
   for key in next, session.env do found[#found + 1] = key end
   for key in next, session.words do found[#found + 1] = key end
   for key in next, _G do
@@ -172,10 +155,10 @@ function M.candidates(session, line, cursor)
     return list, from
   end
   local path, separator, prefix = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"
-  if path then return members(session, path, separator, prefix), cursor - #path - #prefix end
+  if path then return M.members(session, path, separator, prefix), cursor - #path - #prefix end
   prefix = text:match "[%a_][%w_]*$" or ""
   if prefix == "" then return {}, cursor + 1 end
-  return starting_with(prefix, globals(session), session.modules(), KEYWORDS), cursor - #prefix + 1
+  return starting_with(prefix, M.globals(session), KEYWORDS), cursor - #prefix + 1
 end
 
 function M.install(session)

@@ -2,7 +2,6 @@
 local json = require "rlab.json"
 local null = require "rlab.null"
 local show = require "rlab.repl.show"
-local term = require "rlab.term"
 
 local M = {}
 
@@ -46,19 +45,7 @@ local function as_json(rows, columns)
   return json.encode(list, { pretty = true })
 end
 
-local function vertical(rows, columns)
-  local lines, width = {}, 0
-  for _, column in ipairs(columns) do width = math.max(width, term.display_width(column.name)) end
-  for i, row in ipairs(rows) do
-    lines[#lines + 1] = term.colour("dim", ("row %d"):format(i))
-    for _, column in ipairs(columns) do
-      lines[#lines + 1] = ("  %s  %s"):format(term.pad(column.name, width), show.cell(row[column.key]))
-    end
-  end
-  return #lines > 0 and table.concat(lines, "\n") or term.colour("dim", "(no rows)")
-end
-
-local forms = { csv = csv, json = as_json, vertical = vertical }
+local forms = { csv = csv, json = as_json, vertical = show.blocks }
 
 -- The columns with names of their own: of two "id" the second is id_2.
 local function named(columns)

@@ -34,10 +34,13 @@ local function overview(lines)
   put(lines)
   put(lines, term.colour("bold", "Modules") .. term.colour("dim",
     "   help \"kafka\", help(kafka.producer), Tab after a dot"))
+  local modules, width = {}, 0
   for _, noun in ipairs(api.nouns()) do
-    if noun.kind == "module" then
-      put(lines, term.fit(("  %s  %s"):format(term.pad(noun.module, 9), noun.doc), term.width() - 1))
-    end
+    if noun.kind == "module" then modules[#modules + 1] = noun end
+  end
+  for _, noun in ipairs(modules) do width = math.max(width, #noun.module) end
+  for _, noun in ipairs(modules) do
+    put(lines, term.fit(("  %s  %s"):format(term.pad(noun.module, width), noun.doc), term.width() - 1))
   end
   put(lines)
   paragraph(lines, [[A line is shown as if it began with return; an unfinished one goes on after "..".
@@ -149,9 +152,14 @@ function M.text(session, what)
   return table.concat(lines, "\n"), found
 end
 
+--- show(session, what): in pages behind the line that runs at the prompt, else at once
 function M.show(session, what)
   local text = M.text(session, what)
-  out.line(text .. "\n")
+  if session.pages and session.current then
+    session.pages[#session.pages + 1] = text
+  else
+    out.line(text .. "\n")
+  end
 end
 
 return M

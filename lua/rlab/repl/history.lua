@@ -1,6 +1,7 @@
 -- The lines of earlier sessions: one file that only its owner can read, without lines that look like they
 -- hold a secret.
 local edit = require "rlab.edit"
+local without_comment = require("rlab.repl.line").without_comment
 
 local M = {}
 local KEEP, TRIM_AT = 2000, 4000
@@ -45,15 +46,13 @@ function M.load()
   edit.history_load(file)
 end
 
--- several lines become one, as long as that means the same
+-- Several lines become one without their comments, as long as that means the same.
 local function one_line(text)
   if not text:find "\n" then return { text } end
-  if text:find "%-%-" or text:find "%[=*%[" then
-    local lines = {}
-    for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
-    return lines
-  end
-  return { (text:gsub("%s*\n%s*", " ")) }
+  local lines, long = {}, text:find "%[=*%["
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = long and line or without_comment(line) end
+  if long then return lines end
+  return { (table.concat(lines, "\n"):gsub("%s*\n%s*", " "):gsub("^%s+", ""):gsub("%s+$", "")) }
 end
 
 --- remembers what was typed; returns nil, err when the file cannot be written

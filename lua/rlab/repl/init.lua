@@ -5,13 +5,18 @@ local edit = require "rlab.edit"
 local err = require "rlab.err"
 local exit = require "rlab.exit"
 local interrupt = require "rlab.interrupt"
+local meant = require "rlab.repl.meant"
 local out = require "rlab.repl.out"
+local pager = require "rlab.repl.pager"
 local session_of = require "rlab.repl.session"
 local show = require "rlab.repl.show"
 local task = require "rlab.task"
 local term = require "rlab.term"
+local without_comment = require("rlab.repl.line").without_comment
 
 local M = {}
+
+local PAGED_ROWS = 1000 -- of one result at the prompt, which shows them a screen at a time
 
 local BARE = { help = "help()", quit = "quit()", exit = "quit()" }
 
@@ -59,7 +64,7 @@ end
 local function show_script_results(results)
   if results.n == 0 then return exit.ok end
   if results[1] == nil and err.is(results[2]) then
-    complain(tostring(results[2]))
+    complain(tostring(results[2]) .. meant.of_error(results[2]))
     return exit.script
   end
   print(show.results(results))
@@ -76,18 +81,25 @@ local function has_traceback(failure)
   return failure.message ~= nil and failure.message:find "^[^:\n]+:%d+: " ~= nil and frames(failure.trace) > 2
 end
 
-local function script_failure(failure)
-  if has_traceback(failure) then return require("rlab.experiment.script").message(failure.trace, "stdin") end
-  return session_of.failure_text(failure)
+-- What went wrong in the source, with what was meant at the end of its first line.
+local function told(session, text, failure, source)
+  local hint = failure.message and meant.of_failure(session, text, source) or ""
+  return (text:gsub("^[^\n]*", function(first) return first .. hint end, 1))
 end
 
-local function run_script(session, chunks)
+local function script_failure(session, failure, source)
+  local text = has_traceback(failure)
+    and require("rlab.experiment.script").message(failure.trace, "stdin") or session_of.failure_text(failure)
+  return told(session, text, failure, source)
+end
+
+local function run_script(session, chunks, source)
   for _, chunk in ipairs(chunks) do
     local ok, results = session:run(chunk)
     if not ok then
       local failure = results
       if failure.err and failure.err.name == "INTERRUPTED" then return exit.interrupted end
-      complain(script_failure(failure))
+      complain(script_failure(session, failure, source))
       return exit.script
     end
     local code = show_script_results(results)
@@ -102,7 +114,6 @@ local SHOW = "show_what_this_word_returns"
 local function calls_word(session, line)
   local word = line:match "^([%a_][%w_]*)"
   return word and session.words[word] ~= nil and load("return " .. line) ~= nil
-    and not line:find("--", 1, true)
 end
 
 local function goes_on(line)
@@ -114,9 +125,10 @@ end
 local function with_words_shown(session, text)
   local lines, seen = {}, {}
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
-  for i, line in ipairs(lines) do
+  for i, whole in ipairs(lines) do
+    local line = without_comment(whole)
     local alone = calls_word(session, line) and not goes_on(lines[i + 1]) and load(table.concat(seen, "\n"))
-    seen[i] = alone and ("%s(%s)"):format(SHOW, line) or line
+    seen[i] = alone and ("%s(%s)"):format(SHOW, line) or whole
   end
   return table.concat(seen, "\n")
 end
@@ -149,7 +161,7 @@ function M.script(text)
     end
     chunks = { chunk }
   end
-  return run_script(session, chunks)
+  return run_script(session, chunks, text)
 end
 
 --- the words of the prompt for a scenario draft; closed with the arm
@@ -183,25 +195,42 @@ local function start_stack(session)
   out.line(term.colour("wrong", ok and tostring(results[2]) or session_of.failure_text(results)))
 end
 
+-- The two parts on one line where the terminal has room, else the second below the first.
+local function in_room(first, gap, second)
+  local wide = term.display_width(first .. gap .. second) < term.width()
+  return first .. (wide and gap or "\n") .. second
+end
+
+-- Words in as many lines as they need, the second and all after it below the first.
+local function indented(head, text)
+  local lines = term.wrap(text, term.width() - 1 - #head)
+  return head .. table.concat(lines, "\n" .. (" "):rep(#head))
+end
+
+local QUESTION = "Start kafka, mysql and redis now? [Y/n] "
+
 local function offer_stack(session)
   local running = require("rlab.stack").current()
   if running then return running end
-  local answer = edit.readline "No stack is running. Start kafka, mysql and redis now? [Y/n] "
+  local first, second = in_room("No stack is running.", " ", QUESTION):match "^(.*)\n(.*)$"
+  if first then out.line(first) end
+  local answer = edit.readline(second or "No stack is running. " .. QUESTION)
   if not answer or not (answer == "" or answer:lower():match "^y") then return nil end
   return start_stack(session)
 end
 
 local function banner(session)
-  out.line(("%s  %s\n"):format(term.colour("bold", "rlab " .. require "rlab.version"),
+  out.line(in_room(term.colour("bold", "rlab " .. require "rlab.version"), "  ",
     term.colour("dim", "help() shows what there is, Tab completes, Ctrl-D leaves")))
   local running = offer_stack(session)
-  out.line(running and "  stack  " .. stack_words(running) .. "\n"
-    or "  stack  none; stack.up() starts one\n")
+  out.line(indented("  stack  ", running and stack_words(running) or "none; stack.up() starts one"))
 end
 
 -- read(session) -> text, chunk, message | nil at the end | false when the line was given up
 local function read(session)
-  local text, failure = edit.readline(term.colour("bold", "rlab>") .. " ")
+  local text, failure = session.typed, nil
+  if not text then text, failure = edit.readline(term.colour("bold", "rlab>") .. " ") end
+  session.typed = nil
   while true do
     if failure then
       if failure.name == "INTERRUPTED" then return false end
@@ -227,35 +256,47 @@ local function say_wrong(text, hint)
 end
 
 local function show_failure(session, failure, source)
-  local text = without_place(session_of.failure_text(failure), source)
+  local text = told(session, without_place(session_of.failure_text(failure), source), failure, source)
   local hint = has_traceback(failure) and term.colour("dim", "   traceback() shows where") or ""
+  for _, page in ipairs(session.pages) do out.line(page) end
+  session.pages = {}
   say_wrong((text:gsub("\n.*", "")), hint)
   if failure.err and failure.err.name == "INTERRUPTED" then session.clients:close() end
 end
 
 -- "3 rows, 12.4 ms" below what a line has shown, where timing() asks for it.
-local function say_timing(began, results)
+local function say_timing(took, results)
   local value = results[1]
   local rows = type(value) == "table" and (value.columns or type(value[1]) == "table")
   local count = rows and ("%d row%s, "):format(#value, #value == 1 and "" or "s") or ""
-  out.line(term.colour("dim", ("%s%.1f ms"):format(count, (clock.ns() - began) / 1e6)))
+  out.line(term.colour("dim", ("%s%.1f ms"):format(count, took / 1e6)))
+end
+
+-- What the line gave, and what it said meanwhile that is shown in pages.
+local function show_results(session, results, text)
+  local pages = session.pages
+  session.pages = {}
+  if results.n > 0 then
+    local shown, drawn = pcall(show.results, results)
+    if results.n == 1 and results[1] == nil then drawn = drawn .. meant.of_nil(session, text) end
+    pages[#pages + 1] = shown and drawn or term.colour("wrong", "this value cannot be shown: " .. drawn)
+  end
+  if #pages > 0 then session.typed = pager.show(table.concat(pages, "\n")) end
 end
 
 local function evaluate(session, text, chunk)
   local began = clock.ns()
   local ok, results = session:run(chunk)
+  local took = clock.ns() - began
   if not ok then return show_failure(session, results, text) end
   local _ <close> = defer(function()
-    if session.timing then say_timing(began, results) end
+    if session.timing then say_timing(took, results) end
   end)
-  if results.n > 0 then
-    if results[1] == nil and err.is(results[2]) then
-      return say_wrong(tostring(results[2]))
-    end
-    if results[1] ~= nil then session.env._ = results[1] end
-    local shown, drawn = pcall(show.results, results)
-    out.line(shown and drawn or term.colour("wrong", "this value cannot be shown: " .. tostring(drawn)))
+  if results[1] == nil and err.is(results[2]) then
+    return say_wrong(tostring(results[2]) .. meant.of_error(results[2]))
   end
+  if results[1] ~= nil then session.env._ = results[1] end
+  show_results(session, results, text)
   session:remember(text)
 end
 
@@ -273,7 +314,7 @@ local function loop(session, history)
         evaluate(session, text, chunk)
         session.names:refresh()
       else
-        out.line(term.colour("wrong", without_place(message, text)))
+        say_wrong(without_place(message, text) .. meant.of_syntax(session, text))
       end
     end
   end
@@ -291,6 +332,7 @@ function M.interactive()
     close_all(session)
   end)
   interrupt.set(function() session:interrupt() end)
+  session.pages, show.most_rows = {}, PAGED_ROWS
   session.names = require("rlab.repl.names").new(session)
   require("rlab.repl.complete").install(session)
   banner(session)

@@ -9,7 +9,9 @@ local term = require "rlab.term"
 
 local M = {}
 
-local MAX_ROWS, MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_HEX = 50, 20, 4, 2000, 16
+local LOOKED_AT, MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_HEX = 50, 20, 4, 2000, 16
+
+M.most_rows = 50 -- that are shown of a result
 
 -- well-known fields come first, in this order; the rest follows by name
 local ORDER = {}
@@ -88,7 +90,7 @@ end
 
 local function is_records(t)
   if #t == 0 then return false end
-  for i = 1, math.min(#t, MAX_ROWS) do
+  for i = 1, math.min(#t, LOOKED_AT) do
     if not has_fields(t[i]) then return false end
   end
   return true
@@ -96,7 +98,7 @@ end
 
 local function names_of(rows)
   local seen, names = {}, {}
-  for i = 1, math.min(#rows, MAX_ROWS) do
+  for i = 1, math.min(#rows, LOOKED_AT) do
     for name in pairs(rows[i]) do
       if not seen[name] then
         seen[name] = true
@@ -127,18 +129,43 @@ function M.columns(rows)
   return columns
 end
 
---- rows (records) as a grid; `columns` as for term.grid, or nil for all fields
-function M.grid(rows, columns, opts)
-  opts = opts or {}
-  columns = columns or M.columns(rows)
+--- blocks(rows, columns[, most]) -> each row as a block, a line a column
+function M.blocks(rows, columns, most)
+  local lines, width = {}, 0
+  if #rows == 0 then return dim "(no rows)" end
+  for _, column in ipairs(columns) do width = math.max(width, term.display_width(column.name)) end
+  for i = 1, math.min(#rows, most or #rows) do
+    lines[#lines + 1] = dim(("row %d"):format(i))
+    for _, column in ipairs(columns) do
+      lines[#lines + 1] = ("  %s  %s"):format(term.pad(column.name, width),
+        (column.format or cell)(rows[i][column.key]))
+    end
+  end
+  if most and #rows > most then lines[#lines + 1] = dim(("+%d more"):format(#rows - most)) end
+  return table.concat(lines, "\n")
+end
+
+-- Columns as term.grid has them, from names or descriptions.
+local function described_of(columns)
   local described = {}
   for i, c in ipairs(columns) do
     if type(c) ~= "table" then c = { name = tostring(c), key = c } end
-    described[i] = tables.merged({ format = cell, max = 60 }, c)
+    described[i] = tables.merged({ format = cell, max = 60, key = c.name }, c)
   end
+  return described
+end
+
+--- rows (records) as a grid; `columns` as for term.grid, or nil for all fields. On a terminal that is too
+--- narrow for more than one column of it, a block a row.
+function M.grid(rows, columns, opts)
+  opts = opts or {}
   if #rows == 0 then return dim "(no rows)" end
-  return term.grid(described, rows,
-    { max_rows = opts.max_rows or MAX_ROWS, width = opts.width, indent = opts.indent })
+  local described = described_of(columns or M.columns(rows))
+  local how = { max_rows = opts.max_rows or M.most_rows, width = opts.width, indent = opts.indent }
+  if not opts.always and term.is_tty() and not term.grid_fits(described, rows, how) then
+    return M.blocks(rows, described, how.max_rows)
+  end
+  return term.grid(described, rows, how)
 end
 
 -- One grid for each set of rows that a statement brought.
@@ -214,7 +241,7 @@ end
 
 local function rows_of_batch(batch)
   local rows = {}
-  for i = 1, math.min(#batch, MAX_ROWS + 1) do rows[i] = batch[i] end
+  for i = 1, math.min(#batch, M.most_rows + 1) do rows[i] = batch[i] end
   return rows
 end
 
@@ -223,7 +250,7 @@ function M.records(list, opts)
   local total = #list
   if total == 0 then return dim "(no records)" end
   local rows = {}
-  for i = 1, math.min(total, opts and opts.max_rows or MAX_ROWS) do
+  for i = 1, math.min(total, opts and opts.max_rows or M.most_rows) do
     local r = list[i]
     local key, value = r.key, r.value
     rows[i] = {
@@ -236,7 +263,7 @@ function M.records(list, opts)
   local columns = { "partition", "offset", { name = "time", key = "timestamp", format = M.time },
     { name = "key", key = "key" },
     { name = "value", key = "value", format = tostring } }
-  local text = M.grid(rows, columns, { max_rows = #rows, indent = opts and opts.indent })
+  local text = M.grid(rows, columns, { max_rows = #rows, indent = opts and opts.indent, always = true })
   if total > #rows then text = text .. "\n" .. dim(("+%d more"):format(total - #rows)) end
   return text
 end

@@ -139,7 +139,7 @@ return {
       example = 'save "E-100"' },
     { "as", "as(form, rows) -> text | nil, err",
       "Rows in another form than a grid, whole: \"csv\" (RFC 4180), \"json\", or \"vertical\", a block a \z
-        row for wide ones. tostring() of the result is the text.",
+        row, as what is too wide for the terminal is shown anyway. tostring() of the result is the text.",
       params = { 'form: string, "csv", "json" or "vertical"',
         "rows: table, such as sql, lag or groups give" },
       example = 'as("vertical", sql "select * from ledger_entry limit 1")\nas("csv", lag "billing")' },
@@ -147,7 +147,8 @@ return {
       "Below what each line shows: how many rows, and how long it took. Without a word it is switched.",
       params = { "on: boolean" } },
     { "help", "help([what])",
-      "Says what there is: everything, a name in quotes, or a value such as a function or a handle.",
+      "Says what there is: everything, a name in quotes, or a value such as a function or a handle; in \z
+        pages where it is longer than the screen.",
       params = { 'what: any, "kafka", "tail", kafka.producer, a handle' },
       example = 'help()\nhelp "producer:send"\nhelp(kafka)' },
     { "traceback", "traceback()", "Shows where the last failed line failed." },
