@@ -93,6 +93,7 @@ local function exits()
   local out = { "| exit code | when |", "|---|---|" }
   local said = { [exit.ok] = "it was told to end and has drained",
     [exit.usage] = "an option, a file or a failpoint that is wrong: one line says what was meant",
+    [exit.script] = "a mistake in a file of yours, a service or a --handler: its line",
     [exit.unreachable] = "its port is taken, or what it needs from the start cannot be had",
     [exit.bug] = "a bug in rlab, with a traceback",
     [exit.interrupted] = "the process of --die-with-parent had gone before it started",
