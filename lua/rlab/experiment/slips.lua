@@ -98,6 +98,36 @@ function rules.words_of_the_lab(see, at)
   end
 end
 
+local OUTCOMES = { "holds", "violated" }
+
+-- The place behind the table that opens there.
+local function behind(tokens, at)
+  local depth = 0
+  for i = at, #tokens do
+    local text = tokens[i].kind == "symbol" and tokens[i].text
+    if opens[text] then depth = depth + 1 end
+    if closes[text] then depth = depth - 1 end
+    if depth == 0 then return i + 1 end
+  end
+  return #tokens + 1
+end
+
+-- What a check is expected to say, of all arms or of some.
+local function expected(see, at)
+  local function outcome(place)
+    local word = see.tokens[place]
+    if is(see.tokens, place, "string") and not tables.contains(OUTCOMES, word.text) then
+      see.say(word, "a check is expected as holds or violated; there is no outcome '%s'%s", word.text,
+        options.hint(word.text, OUTCOMES))
+    end
+  end
+  if reads(see.tokens, at, ")") then at = at + 1 end
+  if not reads(see.tokens, at, ":", "expect") then return end
+  local first = reads(see.tokens, at + 2, "(") and at + 3 or at + 2
+  if not reads(see.tokens, first, "{") then return outcome(first) end
+  for _, value in entries(see.tokens, first) do outcome(value) end
+end
+
 function rules.checks(see, at)
   if see.other_lab or not reads(see.tokens, at, "lab", ".", "check", ".") then return end
   local word, contracts = see.tokens[at + 4], require "rlab.check.contracts"
@@ -109,6 +139,7 @@ function rules.checks(see, at)
   end
   local table_at = reads(see.tokens, at + 5, "(") and at + 6 or at + 5
   if not reads(see.tokens, table_at, "{") then return end
+  expected(see, behind(see.tokens, table_at))
   for key in entries(see.tokens, table_at) do
     if not tables.contains(contract.names, key.text) then
       see.say(key, "check.%s: unknown argument '%s'; %s", word.text, key.text,
@@ -159,10 +190,16 @@ function rules.roles(see, at)
   see.say(name, "%s has no role '%s'; %s", see.def.id, name.text, advice)
 end
 
+-- What lab:service takes besides the service's options.
+local BESIDE = { "failpoints", "must_fire", "via_proxy" }
+
 local function service_options(see, name, table_at)
   local known = require("rlab.service.options").all(require("rlab.service").load(name.text))
   for key in entries(see.tokens, table_at) do
-    if not known[key.text] then
+    if tables.contains(BESIDE, key.text) then
+      see.say(key, 'service %s: \'%s\' stands in the table behind the options: lab:service("%s", { ... }, \z
+        { %s = ... })', name.text, key.text, name.text, key.text)
+    elseif not known[key.text] then
       see.say(key, "service %s: no option '%s'%s", name.text, key.text,
         options.hint(key.text, tables.names_of(known)))
     end
@@ -201,6 +238,51 @@ function rules.services(see, at)
   if not handler then service_points(see, name, at + 3) end
 end
 
+local KEYWORDS = {}
+for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then
+  true until while]]):gmatch "%l+" do KEYWORDS[word] = true end
+
+-- The names from there on that stand side by side, up to what is no name, comma or attribute.
+local function add_names(tokens, at, set)
+  while is(tokens, at, "name") and not KEYWORDS[tokens[at].text] or reads(tokens, at, ",")
+    or reads(tokens, at, "<") or reads(tokens, at, ">") do
+    if tokens[at].kind == "name" then set[tokens[at].text] = true end
+    at = at + 1
+  end
+end
+
+-- The names that the file makes itself: locals, parameters, loop variables and labels.
+local function made_names(tokens)
+  local set = { self = true, _ENV = true }
+  for at, token in ipairs(tokens) do
+    local word = token.kind == "name" and token.text
+    if word == "local" then add_names(tokens, reads(tokens, at + 1, "function") and at + 2 or at + 1, set) end
+    if word == "for" or word == "goto" then add_names(tokens, at + 1, set) end
+    if word == "function" then
+      local open = at + 1
+      while tokens[open] and tokens[open].text ~= "(" do open = open + 1 end
+      add_names(tokens, open + 1, set)
+    end
+  end
+  return set
+end
+
+-- A name that is read and stands for itself: no field, no key, no label.
+local function is_read(tokens, at)
+  if not is(tokens, at, "name") or KEYWORDS[tokens[at].text] then return false end
+  local before = tokens[at - 1] and tokens[at - 1].text
+  if before == "." or before == ":" then return false end
+  return not reads(tokens, at + 1, "=") or reads(tokens, at + 1, "=", "=")
+end
+
+function rules.names(see, at)
+  if see.env_of_its_own or not is_read(see.tokens, at) then return end
+  local word = see.tokens[at]
+  if see.made[word.text] then return end
+  local ok, wrong = pcall(function() return see.words[word.text] end)
+  if not ok then see.say(word, "%s", (wrong:gsub("^.-: ", ""))) end
+end
+
 local RULES = tables.sorted_keys(rules)
 
 -- A `lab` of the file's own is not the one that the story is given.
@@ -215,7 +297,11 @@ end
 function M.find(def, source)
   local found, tokens = {}, tokens_of(source.text)
   local see = { def = def, tokens = tokens, other_lab = has_other_lab(tokens),
-    points = own_points(tokens, source.text) }
+    points = own_points(tokens, source.text), made = made_names(tokens),
+    words = require("rlab.experiment").environment(source) }
+  for _, token in ipairs(tokens) do
+    see.env_of_its_own = see.env_of_its_own or token.kind == "name" and token.text == "_ENV"
+  end
   function see.say(token, fmt, ...)
     found[#found + 1] = { line = token.line, text = fmt:format(...) }
   end

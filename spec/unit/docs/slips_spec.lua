@@ -4,7 +4,7 @@ local experiment = require "rlab.experiment"
 local tokens = require "rlab.experiment.tokens"
 
 local HEAD = [[
-return experiment {
+local f, one return experiment {
   id = "E-900", title = "t", claim = "c", arms = { wrong "early" {}, right "late" {} },
   roles = { worker = function(ctx) fail.point("worker.before_work", {}) ctx.say "done" end },
 ]]
@@ -47,6 +47,26 @@ describe("a slip of the pen", function()
       'lab.check.lost { of = {}, in_ = {} }:expect { wrong = { "a" }, ["late"] = "holds" }'))
   end)
 
+  it("in an outcome", function()
+    local one = "5: a check is expected as holds or violated; there is no outcome '%s'%s"
+    local near = one:format("hlds", ", did you mean 'holds'?")
+    assert.equal(near, said(nil, 'lab.check.lost { of = {}, in_ = {} }:expect "hlds"'))
+    assert.equal(near, said(nil, 'lab.check.lost({ of = f { 1 }, in_ = {} }):expect { wrong = "violated", \z
+      right = "hlds" }'))
+    assert.equal("nothing", said(nil, 'lab.check.lost { of = {}, in_ = {} }:expect("violated") \z
+      local p = lab:process { cmd = {} } p:expect "ready"'))
+  end)
+
+  it("in a name that stands for nothing", function()
+    assert.equal("4: 'publissh' is not known", said "publissh(lab)")
+    assert.equal("4: 'kafak' is not known, did you mean 'kafka'?", said "local p = kafak.producer {}")
+    assert.equal("5: 'mzst' is not known, did you mean 'must'?", said(nil, "if mzst == 1 then end"))
+    assert.equal("nothing", said [[local function own(a, ...) for i, v in pairs(a) do goto over ::over:: end
+      local x <const>, y <close> = own, nil return x.what == y:name { key = v, i } .. select("#", ...) end
+      local t = { own = own, other = function(this) return this, lab.whatever end }]])
+    assert.equal("nothing", said "local _ENV = setmetatable({}, {}) offsets 'x'")
+  end)
+
   it("in a failpoint's expression or name", function()
     assert.matches("^4: failpoint worker%.before_work: no action 'kil', did you mean 'kill'%?",
       said 'lab:start("worker", {}, { must_fire = { ["worker.before_work"] = "#10 kil" } })')
@@ -69,6 +89,12 @@ describe("a slip of the pen", function()
       { failpoints = { ["mine.own"] = "kill" } })')
     assert.equal("nothing", said 'lab:service("relay", {}, { failpoints = { ["relay.after_ack"] = "off" }}) \z
       lab:service("consumer", {}, { must_fire = { ["consumer.in_tx"] = "kill" } })')
+  end)
+
+  it("in the place of what lab:service takes besides options", function()
+    assert.equal("4: service relay: 'must_fire' stands in the table behind the options: \z
+      lab:service(\"relay\", { ... }, { must_fire = ... })",
+      said 'lab:service("relay", { must_fire = { ["relay.after_ack"] = "kill" } })')
   end)
 
   it("in a role, a service and its options", function()
