@@ -69,7 +69,7 @@ function list.run(args)
   if args.json then return print_json(require("rlab.json").array(rows)) end
   print(term.grid({ { name = "id", key = "id" }, { name = "title", key = "title" },
     { name = "needs", key = "needs", format = spaced },
-    "wrong", "right", "observe" }, rows))
+    "wrong", "right", { name = "observed", key = "observe" } }, rows))
   return exit.ok
 end
 

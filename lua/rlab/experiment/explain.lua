@@ -1,5 +1,6 @@
 -- An experiment's page: what it asks, does, checks and teaches, from its own file and its prose. As text for
 -- a terminal, as Markdown for docs/experiments; rlab.experiment.prose reads the latter.
+local classes = require("rlab.run.words").classes
 local term = require "rlab.term"
 
 local M = {}
@@ -37,8 +38,8 @@ function M.text(exp)
   paragraph("claim", exp.claim)
   say("\n" .. term.colour("bold", "arms"))
   for _, arm in ipairs(arms_of(exp)) do
-    say("  " .. term.colour(arm.class == "observe" and "observed" or arm.class, term.pad(arm.class, 8))
-      .. term.pad(arm.name, 24) .. arm.says)
+    local word = classes[arm.class]
+    say("  " .. term.colour(word, term.pad(word, 10)) .. term.pad(arm.name, 24) .. arm.says)
   end
   paragraph("why it happens", exp.why and exp.why.text)
   if exp.production then
@@ -73,7 +74,7 @@ function M.markdown(exp)
   say("```\nrlab %s\n```\n", exp.id)
   say "## Arms\n\n| class | arm | practice | settings |\n|---|---|---|---|"
   for _, arm in ipairs(arms_of(exp)) do
-    say("| %s | `%s` | %s | %s |", arm.class, arm.name, arm.says,
+    say("| %s | `%s` | %s | %s |", classes[arm.class], arm.name, arm.says,
       settings_words(arm.settings))
   end
   if exp.why then

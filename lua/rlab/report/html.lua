@@ -131,7 +131,7 @@ function html.head(s, n)
   return s:sub(1, utf8.offset(s, n) - 1) .. "…"
 end
 
-html.CLASSES = { wrong = "wrong", right = "right", observe = "observed" }
+html.CLASSES = require("rlab.run.words").classes
 
 -- An unknown word never becomes part of a class attribute.
 function html.class_of(arm)

@@ -27,10 +27,13 @@ local function emit(self, line)
   if not self.quiet then self.live:above(line) end
 end
 
-local class_colours = { observe = "observed", setup = "dim" }
-
 local function label(word, class)
-  return "  " .. term.colour(class_colours[class] or class or "dim", term.pad(word, LABEL - 2))
+  local colour = class == "setup" and "dim" or verdict_words.classes[class] or class or "dim"
+  return "  " .. term.colour(colour, term.pad(word, LABEL - 2))
+end
+
+local function class_label(class)
+  return label(verdict_words.classes[class] or class, class)
 end
 
 local function seconds(s)
@@ -92,7 +95,7 @@ end
 
 local function draw(self)
   if self.quiet or not self.tty or not self.current then return end
-  local lines = { label(self.current.class, self.current.class) .. self.current.title .. "  "
+  local lines = { class_label(self.current.class) .. self.current.title .. "  "
     .. seconds((clock.ns() - self.since) / 1e9) }
   for i = math.max(1, #self.story - STORY_LINES + 1), #self.story do
     lines[#lines + 1] = (" "):rep(LABEL) .. self.story[i]
@@ -181,7 +184,7 @@ function View:arm_ends(row)
   local lines = row.sentence ~= "" and term.wrap(row.sentence, room) or { "" }
   for i, line in ipairs(lines) do
     if i == 1 then
-      emit(self, label(row.class, row.class) .. term.pad(row.name, self.names) .. "  " ..
+      emit(self, class_label(row.class) .. term.pad(row.name, self.names) .. "  " ..
         term.pad(line, room) .. " " .. term.colour(outcome_class[row.outcome], row.outcome))
     else
       emit(self, (" "):rep(LABEL + self.names + 2) .. line)

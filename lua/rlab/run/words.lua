@@ -1,4 +1,4 @@
--- What verdicts are called on a terminal.
+-- What verdicts and classes of arms are called where people read them.
 local M = {}
 
 local WORDS = {
@@ -14,5 +14,8 @@ function M.of(verdict)
   local word = WORDS[verdict] or WORDS["not-run"]
   return word[1], word[2], word.short or word[1]
 end
+
+-- The classes of a scenario file, by the word for the reader.
+M.classes = { wrong = "wrong", right = "right", observe = "observed" }
 
 return M
