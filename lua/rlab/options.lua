@@ -18,6 +18,16 @@ function M.hint(word, known, before)
   return near and ("%sdid you mean '%s'?"):format(before or ", ", near) or ""
 end
 
+-- unparsed(parser, wrong, command) -> what argparse found wrong, with the option that was meant, or where the
+--   options are listed
+function M.unparsed(parser, wrong, command)
+  wrong = wrong:gsub("%s*\nDid you mean .*$", "")
+  local word, flags = wrong:match "^unknown option '(%-%-[^']*)'", {}
+  for _, option in ipairs(parser._options) do tables.append(flags, option._aliases) end
+  local near = word and M.hint(word, flags) or ""
+  return wrong .. (near ~= "" and near or (" (%s --help shows the options)"):format(command))
+end
+
 -- check(call, options, known[, level = 3]) -> options, {} for nil. Another key than the known ones is raised
 --   where the function that checks was called.
 function M.check(call, options, known, level)

@@ -16,6 +16,10 @@ describe("rlab with a mistake on its command line", function()
     check("rlab E-112", "rlab: there is no experiment E-112; did you mean E-012?", 64)
     check("rlab E-012 --arm idz", "rlab: E-012 has no arm 'idz'; did you mean 'ids'?", 64)
     check("rlab E-007 --arm xyzzy", "rlab: E-007 has no arm 'xyzzy'; it has <any>", 64)
+    check("rlab E-012 --arms ids", "rlab: run: unknown option '--arms', did you mean '--arm'?", 64)
+    check("rlab replay run t --dryrun",
+      "rlab: replay: run: unknown option '--dryrun', did you mean '--dry-run'?", 64)
+    check("rlab up kafak", "rlab: no server 'kafak'; did you mean 'kafka'?", 64)
     check("rlab logs xyzzy", "rlab: no server 'xyzzy'; there are kafka, redis-cluster, controller, kafka-1, \z
       kafka-2, kafka-3, mysql, redis, redis-cluster-1, redis-cluster-2, redis-cluster-3, redis-cluster-4, \z
       redis-cluster-5, redis-cluster-6, registry, proxy", 64)

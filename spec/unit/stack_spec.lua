@@ -335,7 +335,7 @@ describe("stack.open", function()
       "unknown option 'need', did you mean 'needs'")
     local ok, failure = pcall(stack.open, { needs = { "kafkaa" }, home = home })
     assert.is_false(ok)
-    assert.matches("no server 'kafkaa', did you mean 'kafka'", tostring(failure))
+    assert.matches("no server 'kafkaa'; did you mean 'kafka'", tostring(failure))
   end)
 
   it("follows what other rlabs do to the servers", function()

@@ -93,8 +93,7 @@ local function parse(command, words)
   end
   local ok, parsed = parser:pparse(words)
   if ok then return parsed end
-  complain(("%s: %s (rlab %s --help shows the options)"):format(command.name,
-    parsed:gsub("%s*\nDid you mean .*$", ""), command.name))
+  complain(("%s: %s"):format(command.name, options.unparsed(parser, parsed, "rlab " .. command.name)))
   return nil, exit.usage
 end
 

@@ -358,8 +358,7 @@ function replay.run(words)
   end
   local ok, parsed = parser:pparse(joined(words))
   if not ok then
-    usage("%s: %s (rlab replay %s --help shows the options)", verb.name,
-      parsed:gsub("%s*\nDid you mean .*$", ""), verb.name)
+    usage("%s: %s", verb.name, require("rlab.options").unparsed(parser, parsed, "rlab replay " .. verb.name))
   end
   return verb.run(parsed)
 end

@@ -63,14 +63,25 @@ local function cell(text)
   return (text:gsub("|", "\\|"))
 end
 
+local function folder_of(path)
+  return path:match "^(.*)/[^/]*$" or "."
+end
+
+-- Where the file lies as seen from its page, beside it or in docs/experiments.
+local function link_to_source(exp)
+  if folder_of(exp.path) == folder_of(exp.page) then return exp.path:match "[^/]*$" end
+  return "../../" .. exp.path
+end
+
 -- markdown(exp) -> the page of docs/experiments
 function M.markdown(exp)
   local out = { ("# %s: %s\n"):format(exp.id, exp.title) }
   local function say(fmt, ...) out[#out + 1] = fmt:format(...) end
-  say("**Question.** %s\n", exp.question or exp.claim)
+  if exp.question then say("**Question.** %s\n", exp.question) end
   say("**Claim.** %s\n", exp.claim)
   if exp.lesson and exp.lesson ~= exp.claim then say("**Lesson.** %s\n", exp.lesson) end
-  say("Needs %s. Source: [`%s`](../../%s).\n", table.concat(exp.needs, ", "), exp.path, exp.path)
+  say("Needs %s. Source: [`%s`](%s).\n", table.concat(exp.needs, ", "), exp.path,
+    link_to_source(exp))
   say("```\nrlab %s\n```\n", exp.id)
   say "## Arms\n\n| class | arm | practice | settings |\n|---|---|---|---|"
   for _, arm in ipairs(arms_of(exp)) do

@@ -18,8 +18,7 @@ local function parts_of(words)
       wanted.kafka, wanted.proxy = true, true
     elseif not servers.is_part(word) then
       error(err.new { domain = "rlab", code = 0, name = "USAGE",
-        message = ("no server '%s'%s; there are %s"):format(
-        word, options.hint(word, servers.parts), table.concat(servers.parts, ", ")) }, 0)
+        message = ("no server '%s'; %s"):format(word, options.advice(word, servers.parts)) }, 0)
     end
     wanted[word] = true
   end

@@ -39,3 +39,16 @@ describe("an arm that is measured", function()
     assert.matches("\n| observed | `", (rlab("explain", "E-009", "--markdown")))
   end)
 end)
+
+describe("the page of a scenario", function()
+  it("asks nothing that the file does not, and leads to the file beside it", function()
+    local folder = assert(fs.tmpdir "spec")
+    local path = folder .. "/E-900.lua"
+    assert(fs.write(path, 'return experiment { id = "E-900", title = "t", claim = "c", \z
+      arms = { wrong "a" {} }, run = function() end, checks = function() end }'))
+    local page = rlab("explain", path, "--markdown")
+    assert.is_nil(page:find("Question", 1, true))
+    assert.matches(("Source: [`%s`](E-900.lua)"):format(path), page, 1, true)
+    fs.remove(folder)
+  end)
+end)
