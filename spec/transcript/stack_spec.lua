@@ -5,6 +5,7 @@ local clock = require "rlab.clock"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local redis = require "rlab.redis"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local home = os.getenv "RLAB_HOME" or ".rlab"
@@ -248,6 +249,26 @@ redis<any>redis  127.0.0.1:<n>  127.0.0.1:<n>  up<any>]])
     end
     error(("'%s' was not completed to '%s'; the screen shows:\n%s"):format(typed, whole, s:text()))
   end
+
+  it("has the tables that there are for completion, less those that runs are copied from", function()
+    local names = require("rlab.repl.names").new()
+    local _ <close> = require "rlab.defer"(function() names:close() end)
+    local db <close> = must(require("rlab.mysql").connect(stack:mysql_opts()))
+    local mine, template = topic:gsub("%W", "_"), "rlab_template_of_the_words"
+    for _, schema in ipairs { mine, template } do
+      must(db:exec(("create schema if not exists %s"):format(schema)))
+      must(db:exec(("create table if not exists %s.t (n int)"):format(schema)))
+    end
+    names:refresh()
+    names.working:join()
+    for _, schema in ipairs { mine, template } do must(db:exec(("drop schema %s"):format(schema))) end
+    local templates = 0
+    for _, name in ipairs(names.tables) do
+      if name:find "^rlab_template_" then templates = templates + 1 end
+    end
+    assert.equal(0, templates)
+    assert.is_true(tables.contains(names.tables, mine .. ".t"))
+  end)
 
   it("completes live topics, groups and keys at the prompt", function()
     local s = pty.start { home = absolute(), env = env(), columns = 120 }
