@@ -307,6 +307,13 @@ describe("the terminal's helpers", function()
     assert.same({ "one two", "three" }, term.wrap("one two three", 8))
   end)
 
+  it("says which grids fit with their longest column cut, and that to 40", function()
+    local rows = { { id = ("a"):rep(36), text = ("b"):rep(500) } }
+    assert.is_true(term.grid_fits({ "id", "text" }, rows, { width = 78 }))
+    assert.is_false(term.grid_fits({ "id", "text" }, rows, { width = 77 }))
+    assert.is_false(term.grid_fits({ "id" }, rows, { width = 35 }))
+  end)
+
   it("draw grids that fit, numbers to the right", function()
     local grid = term.grid({ "name", "n" }, { { name = "a", n = 1 }, { name = "bbb", n = 200 } })
     assert.equal("name    n\na       1\nbbb   200", grid)
