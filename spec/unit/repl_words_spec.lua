@@ -92,6 +92,25 @@ describe("redis", function()
   end)
 end)
 
+describe("offsets", function()
+  it("says what is not known, and that a transaction is open", function()
+    local at = { [0] = { low = 0, lso = 2, hw = 2, leo = 2 }, { low = 0, lso = 1, hw = 2, leo = 2 },
+      { low = 0, lso = 0, hw = 0, leo = -1 }, { leader = 1 } }
+    local partitions = {}
+    for p = 0, 4 do partitions[p + 1] = { partition = p, isr = {}, replicas = {} } end
+    local rows = session { admin = { {
+      topic = function() return { partitions = partitions } end,
+      offsets = function(_, _, p)
+        if at[p] then return at[p] end
+        return nil, err.new { domain = "kafka", code = 7, name = "TIMED_OUT", message = "no answer" }
+      end } } }.offsets "t"
+    local notes = {}
+    for i, row in ipairs(rows) do notes[i] = row.note or "" end
+    assert.same({ "", "open transaction", "LEO is not known now", "low is not known now", "TIMED_OUT" },
+      notes)
+  end)
+end)
+
 describe("lag", function()
   setup(function() term.colour_mode "never" end)
   teardown(function() term.colour_mode "auto" end)

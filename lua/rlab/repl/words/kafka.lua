@@ -26,6 +26,15 @@ local function need_text(word, value)
   return value
 end
 
+-- What there is to be said of a partition's ends: why they are not known, or that a transaction is open.
+local function note_of(at, why)
+  if why then return why.name end
+  for _, name in ipairs { "low", "lso", "hw", "leo" } do
+    if not number(at[name]) then return (name == "low" and name or name:upper()) .. " is not known now" end
+  end
+  return at.lso < at.hw and "open transaction" or nil
+end
+
 -- positions(admin, topic) -> rows by partition; a partition that cannot be asked says why
 local function positions(admin, topic)
   local described, failure = admin:topic(topic)
@@ -38,7 +47,7 @@ local function positions(admin, topic)
       leo = number(at.leo),
       leader = number(at.leader) or number(p.leader), epoch = number(at.epoch), isr = ids(p.isr),
       replicas = ids(p.replicas),
-      note = why and why.name or (at.lso and at.hw and at.lso < at.hw and "open transaction") or nil }
+      note = note_of(at, why) }
   end
   return rows
 end
