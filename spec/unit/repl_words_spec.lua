@@ -111,6 +111,21 @@ describe("offsets", function()
   end)
 end)
 
+describe("create", function()
+  it("shows the topic when the ends of its partitions are known", function()
+    local asked = 0
+    local rows = session { admin = { {
+      create_topic = function() return true end,
+      topic = function() return { partitions = { { partition = 0, isr = {}, replicas = {} } } } end,
+      offsets = function()
+        asked = asked + 1
+        return asked > 2 and { low = 0, lso = 0, hw = 0, leo = 0 } or { lso = 0, hw = 0 }
+      end } } }.create "t"
+    assert.equal(3, asked)
+    assert.same({ 0, 0, 0, 0 }, { rows[1].low, rows[1].lso, rows[1].hw, rows[1].leo })
+  end)
+end)
+
 describe("lag", function()
   setup(function() term.colour_mode "never" end)
   teardown(function() term.colour_mode "auto" end)

@@ -3,7 +3,9 @@ local offsets = require "rlab.replay.offsets"
 local show = require "rlab.repl.show"
 local options = require "rlab.options"
 local tables = require "rlab.tables"
+local task = require "rlab.task"
 
+local KNOWN_WITHIN = "10s"
 local RECORD = { "key", "value", "headers", "partition", "timestamp" }
 
 local function record_of(topic, what)
@@ -32,6 +34,13 @@ local function seek(admin, group, topic, where)
   done, failure = offsets.apply(admin, group, rows)
   if not done then return nil, failure end
   return show.listing(rows, { "topic", "partition", "before", { name = "now", key = "offset" } })
+end
+
+local function notes_in(rows)
+  for _, row in ipairs(rows) do
+    if row.note then return true end
+  end
+  return false
 end
 
 return function(session, words)
@@ -66,7 +75,12 @@ return function(session, words)
     local done
     done, failure = admin:create_topic(what)
     if not done then return nil, failure end
-    return words.offsets(topic)
+    local rows
+    task.wait_until(function() -- its brokers know of it a moment later
+      rows, failure = words.offsets(topic)
+      return not rows or not notes_in(rows)
+    end, { at_most = KNOWN_WITHIN })
+    return rows, failure
   end
 
   function words.admin()
