@@ -29,6 +29,10 @@ describe("the console on Kafka", function()
     return table.concat(words, " ")
   end
 
+  local function sees(words)
+    assert.truthy(task.wait_until(function() return fates() == words end, { at_most = "30s" }), fates())
+  end
+
   it("tells committed, aborted and open records apart, and names what holds the LSO back", function()
     local p <close> = must(kafka.producer { brokers = brokers, transactional_id = name .. "-tx",
       transaction_timeout_ms = "60s" })
@@ -40,10 +44,10 @@ describe("the console on Kafka", function()
       must(p[finish](p))
     end
     local written = "committed control aborted control"
-    assert.truthy(task.wait_until(function() return fates() == written end, { at_most = "30s" }), fates())
+    sees(written)
     must(p:begin())
     must(p:send { topic = name, partition = 0, value = "open" })
-    assert.equal(written .. " open", fates())
+    sees(written .. " open")
 
     local row = console:topic(name).partitions[1]
     assert.same({ 0, 4, 5 }, { row.low, row.lso, row.hw })
@@ -52,8 +56,7 @@ describe("the console on Kafka", function()
     assert.same({ "<b>1</b>", 8, "bytes", "00 ff " }, { first.value.text, first.value.size,
       first.headers[1].value.kind, first.headers[1].value.text })
     must(p:abort())
-    assert.truthy(task.wait_until(function() return fates() == written .. " aborted control" end,
-      { at_most = "30s" }), fates())
+    sees(written .. " aborted control")
   end)
 
   it("has the three lags of a group, and moves it after a plan that changes nothing", function()
