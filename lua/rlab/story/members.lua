@@ -454,8 +454,9 @@ end
 function Group:look()
   local lab, till = self.lab, clock.unix_ms()
   listen(self)
+  local committed = lab:committed { topic = self.topic, group = self.id } -- before the effects: they go on
   local seen = { records = lab:read(self.topic).records, effects = ids_of(self),
-    rebalances = 0, committed = lab:committed { topic = self.topic, group = self.id },
+    rebalances = 0, committed = committed,
     watched = { from = self.settled, to = lab:now() },
     exceeded = exceeded(self), idle_s = 0, drained_s = self.drained, window_s = self.window,
     protocol = self.protocol, slow = {}, behind = {}, upset_at = upset_at(self, till),

@@ -115,10 +115,11 @@ end
 
 -- story:look() -> {effects, parked: ids, sums, lag, committed, failed}: as it is now
 function Story:look()
+  local committed = self.lab:committed { topic = self.topic } -- what is passed later was applied later, too
   local stores = self.lab:stores()
   return { effects = tables.ids_of(stores.effects), parked = tables.ids_of(self.lab:records(self.dlq)),
     sums = stores.sums, lag = self.lab:lag { topic = self.topic },
-    committed = self.lab:committed { topic = self.topic },
+    committed = committed,
     failed = self.consumer:metric "rlab_consumer_failed_total" }
 end
 
