@@ -269,7 +269,8 @@ end
 function Chain:look()
   local committed = self.lab:committed { topic = self.main } -- what is passed later was applied later, too
   local seen = { committed = committed, hits = self:hits(), records = self:rows(self.main),
-    parked_rows = self:rows(self.dlq), retries = self:rows(self.short), topics = { self.short, self.one_topic and self.short or self.long } }
+    parked_rows = self:rows(self.dlq), retries = self:rows(self.short),
+    topics = { self.short, self.one_topic and self.short or self.long } }
   if not self.one_topic then tables.append(seen.retries, self:rows(self.long)) end
   seen.effects, seen.audit = self:effects()
   seen.timed = timed(seen.retries, seen.hits, seen.effects)
