@@ -128,9 +128,9 @@ describe("what the stores held", function()
 
   it("is boxes, cut where they differ and joined where they agree", function()
     local text = held.render(result_with { { store = "ledger", text = "5" },
-      { store = "account", text = "5" }, { store = "view", text = "<7>" } })
+      { store = "account", text = "5" }, { store = "topic", text = "5" }, { store = "view", text = "<7>" } })
     assert.truthy(text:find('<section id="moment">', 1, true))
-    assert.are.equal(1, count(text, 'aria%-label="agrees with"'))
+    assert.are.equal(2, count(text, 'aria%-label="agrees with"'))
     assert.are.equal(1, count(text, 'class="tiebar cut" aria%-label="differs from"'))
     assert.truthy(text:find('<li class="off">view<code>&lt;7&gt;</code></li>', 1, true))
   end)
