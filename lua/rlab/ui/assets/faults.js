@@ -1,7 +1,7 @@
 // Faults that are armed: the proxy's rules, and the failpoints of a service by its port.
 import { fill, h, number, plural } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, newPlace, row, waiting } from "./place.js";
+import { failed, n, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const page = { rule: null, port: "", points: null, point: null, failure: null };
@@ -32,10 +32,6 @@ async function load() {
   redraw();
 }
 
-const head = (...names) => h("thead", {}, h("tr", {}, names));
-const th = (name, properties) => h("th", properties, name);
-const right = { class: "n" };
-
 function ruleTable(rules) {
   if (rules.length === 0) {
     return [
@@ -43,15 +39,7 @@ function ruleTable(rules) {
       lua('rule { api = "Produce", nth = 3, action = "cut-after" }'),
     ];
   }
-  const names = head(
-    th("id", right),
-    th("does"),
-    th("of"),
-    th("matches"),
-    th("matched", right),
-    th("fired", right),
-    th("holds now", right),
-  );
+  const names = [["id", "n"], "does", "of", "matches", ["matched", "n"], ["fired", "n"], ["holds now", "n"]];
   const body = rules.map((r) =>
     row(
       `rule ${r.id}`,
@@ -65,18 +53,11 @@ function ruleTable(rules) {
       n(number(r.held || 0)),
     ),
   );
-  return h("div", { class: "scroll" }, h("table", {}, names, h("tbody", {}, body)));
+  return table(names, body);
 }
 
 function proxyTable(proxies) {
-  const names = head(
-    th("proxy"),
-    th("listens"),
-    th("upstream", { class: "hide" }),
-    th(""),
-    th("open", right),
-    th("toxics"),
-  );
+  const names = ["proxy", "listens", ["upstream", "hide"], "", ["open", "n"], "toxics"];
   const body = proxies.map((p) =>
     h(
       "tr",
@@ -89,7 +70,7 @@ function proxyTable(proxies) {
       h("td", { class: "mono" }, p.toxic_names),
     ),
   );
-  return h("div", { class: "scroll" }, h("table", {}, names, h("tbody", {}, body)));
+  return table(names, body);
 }
 
 function proxyPart() {
@@ -106,7 +87,7 @@ function pointTable() {
   if (page.failure) return h("p", { class: "unsure" }, page.failure);
   if (!page.points)
     return h("p", { class: "sub" }, "A service says its port when it is ready; it needs --failpoints.");
-  const names = head(th("point"), th("does"), th("reached", right), th("fired", right));
+  const names = ["point", "does", ["reached", "n"], ["fired", "n"]];
   const body = page.points.map((p) =>
     row(
       `point ${p.name}`,
@@ -117,7 +98,7 @@ function pointTable() {
       n(number(p.fired ?? 0)),
     ),
   );
-  return h("div", { class: "scroll" }, h("table", {}, names, h("tbody", {}, body)));
+  return table(names, body);
 }
 
 function portForm() {

@@ -1,12 +1,11 @@
 // Groups: members, what each holds, and the lag in its three meanings; moving offsets with a dry run.
-import { fill, h, number, plural, say } from "./dom.js";
+import { fill, h, number, plural } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, newPlace, row, waiting } from "./place.js";
+import { failed, n, narrowed, newPlace, table, waiting } from "./place.js";
 
 const place = newPlace();
-const SHOWN = 200;
+const kept = { wanted: "" };
 let group = null,
-  wanted = "",
   drawnFacts = null;
 
 const path = () => `/api/groups/${encodeURIComponent(group)}`;
@@ -23,67 +22,18 @@ export function choose(key) {
   if (!group) location.hash = `groups/${encodeURIComponent(key)}`;
 }
 
-function list(groups) {
-  const found = h("tbody", {}),
-    more = h("p", { class: "sub" });
-  const input = h("input", {
-    type: "search",
-    value: wanted,
-    placeholder: "part of a name",
-    "aria-label": "Groups",
+const list = (groups) =>
+  narrowed(groups, kept, {
+    word: "group",
+    name: "group",
+    columns: ["state", ["members", "n"], ["coordinator", "n hide"]],
+    cells: (g) => [
+      h("td", { class: "muted" }, g.state),
+      n(g.members === undefined ? "" : number(g.members)),
+      n(String(g.coordinator ?? ""), { class: "hide" }),
+    ],
+    code: "groups()",
   });
-  const show = () => {
-    const some = groups.filter((g) => g.group.includes(wanted));
-    fill(
-      found,
-      some
-        .slice(0, SHOWN)
-        .map((g) =>
-          row(
-            g.group,
-            null,
-            h("td", { class: "mono" }, g.group),
-            h("td", { class: "muted" }, g.state),
-            n(g.members === undefined ? "" : number(g.members)),
-            n(String(g.coordinator ?? ""), { class: "hide" }),
-          ),
-        ),
-    );
-    say(more, some.length > SHOWN ? `+${number(some.length - SHOWN)} more; narrow it down above` : "");
-  };
-  input.addEventListener("input", () => {
-    wanted = input.value;
-    show();
-  });
-  show();
-  return [
-    h("h1", {}, `${plural(groups.length, "group")}.`),
-    groups.length > 8 && h("div", { class: "chips" }, input),
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            h("th", {}, "group"),
-            h("th", {}, "state"),
-            h("th", { class: "n" }, "members"),
-            h("th", { class: "n hide" }, "coordinator"),
-          ),
-        ),
-        found,
-      ),
-    ),
-    more,
-    lua("groups()"),
-  ];
-}
 
 const noGroups = () => [
   h("h1", {}, "There are no groups."),
@@ -97,25 +47,15 @@ const noGroups = () => [
 
 function members(list_) {
   if (list_.length === 0) return h("p", { class: "sub" }, "No member is alive: its offsets can be moved.");
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, h("th", {}, "member"), h("th", {}, "host"), h("th", {}, "holds"))),
+  return table(
+    ["member", "host", "holds"],
+    list_.map((m) =>
       h(
-        "tbody",
+        "tr",
         {},
-        list_.map((m) =>
-          h(
-            "tr",
-            {},
-            h("td", { class: "mono" }, m.client || m.id),
-            h("td", { class: "muted" }, m.host),
-            h("td", { class: "mono" }, m.partitions.join(" ") || "nothing"),
-          ),
-        ),
+        h("td", { class: "mono" }, m.client || m.id),
+        h("td", { class: "muted" }, m.host),
+        h("td", { class: "mono" }, m.partitions.join(" ") || "nothing"),
       ),
     ),
   );
@@ -123,43 +63,27 @@ function members(list_) {
 
 function lags(rows) {
   if (rows.length === 0) return h("p", { class: "sub" }, "It has committed nothing and holds nothing.");
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      {},
+  return table(
+    [
+      "topic",
+      ["partition", "n"],
+      ["committed", "n"],
+      ["to HW", "n hw"],
+      ["to LSO", "n lso"],
+      ["readable", "n"],
+      ["", "hide"],
+    ],
+    rows.map((r) =>
       h(
-        "thead",
+        "tr",
         {},
-        h(
-          "tr",
-          {},
-          h("th", {}, "topic"),
-          h("th", { class: "n" }, "partition"),
-          h("th", { class: "n" }, "committed"),
-          h("th", { class: "n hw" }, "to HW"),
-          h("th", { class: "n lso" }, "to LSO"),
-          h("th", { class: "n" }, "readable"),
-          h("th", { class: "hide" }, ""),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        rows.map((r) =>
-          h(
-            "tr",
-            {},
-            h("td", { class: "mono" }, r.topic),
-            n(String(r.partition)),
-            n(number(r.committed)),
-            n(number(r.lag)),
-            n(number(r.stable)),
-            n(h("b", {}, number(r.readable))),
-            h("td", { class: "hide muted" }, r.note),
-          ),
-        ),
+        h("td", { class: "mono" }, r.topic),
+        n(String(r.partition)),
+        n(number(r.committed)),
+        n(number(r.lag)),
+        n(number(r.stable)),
+        n(h("b", {}, number(r.readable))),
+        h("td", { class: "hide muted" }, r.note),
       ),
     ),
   );

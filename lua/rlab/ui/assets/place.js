@@ -1,7 +1,7 @@
 // What the places share that ask the stack: a state that is asked for anew now and then, drawn only when it
 // differs, and empty states that say the next command.
-import { h, fill } from "./dom.js";
-import { ask } from "./act.js";
+import { fill, h, number, plural, say } from "./dom.js";
+import { ask, lua } from "./act.js";
 
 export function newPlace() {
   const place = { data: null, failure: null, drawn: null, path: null, timer: null, redraw: () => {} };
@@ -72,3 +72,48 @@ export function row(key, chosen, ...cells) {
 
 export const n = (text, properties = {}) =>
   h("td", { ...properties, class: `n ${properties.class || ""}` }, text);
+
+// table(["topic", ["lag", "n"]], rows, properties): a column is its name, or that and its class; rows are
+// elements, or a tbody that somebody else fills
+export function table(columns, rows, properties = {}) {
+  const names = columns.map((one) =>
+    Array.isArray(one) ? h("th", { class: one[1] }, one[0]) : h("th", {}, one),
+  );
+  const body = rows instanceof Node ? rows : h("tbody", {}, rows);
+  return h("div", { class: "scroll" }, h("table", properties, h("thead", {}, h("tr", {}, names)), body));
+}
+
+const SHOWN = 200;
+
+// narrowed(all, kept, {word, name, columns, cells, code}): the list of those whose name has kept.wanted in it,
+// which a field above a longer list asks for; cells(one) are those behind the name; code: the same at the
+// prompt
+export function narrowed(all, kept, { word, name, columns, cells, code }) {
+  const found = h("tbody", {}),
+    more = h("p", { class: "sub" });
+  const show = () => {
+    const some = all.filter((one) => one[name].includes(kept.wanted));
+    fill(
+      found,
+      some
+        .slice(0, SHOWN)
+        .map((one) => row(one[name], null, h("td", { class: "mono" }, one[name]), cells(one))),
+    );
+    const hidden = some.length - SHOWN;
+    const none = some.length === 0 ? "No name has that in it." : "";
+    say(more, hidden > 0 ? `+${number(hidden)} more; narrow it down above` : none);
+  };
+  const type = (event) => {
+    kept.wanted = event.target.value;
+    show();
+  };
+  const field = { type: "search", value: kept.wanted, placeholder: "part of a name", oninput: type };
+  show();
+  return [
+    h("h1", {}, `${plural(all.length, word)}.`),
+    all.length > 8 && h("div", { class: "chips" }, h("input", { ...field, "aria-label": `${word}s` })),
+    table([word, ...columns], found),
+    more,
+    lua(code),
+  ];
+}

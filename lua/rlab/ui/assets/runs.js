@@ -1,7 +1,7 @@
 // The runs that are kept: what came out last, the runs before, their reports, and replay.
 import { fill, h, plural, seconds } from "./dom.js";
 import { action, post } from "./act.js";
-import { newPlace, row } from "./place.js";
+import { newPlace, row, table } from "./place.js";
 
 const place = newPlace();
 let chosen = null,
@@ -35,50 +35,27 @@ const when = (run) =>
     .replace("T", " ")
     .slice(0, 16);
 
-function table(runs) {
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      {},
-      h(
-        "thead",
-        {},
+const runTable = (runs) =>
+  table(
+    ["id", "what came out", "last runs", ["started, UTC", "hide"], ["took", "n hide"]],
+    runs.map((r) =>
+      row(
+        r.id,
+        chosen,
+        h("td", { class: "mono" }, r.id),
         h(
-          "tr",
+          "td",
           {},
-          h("th", {}, "id"),
-          h("th", {}, "what came out"),
-          h("th", {}, "last runs"),
-          h("th", { class: "hide" }, "started, UTC"),
-          h("th", { class: "n hide" }, "took"),
+          h("b", { class: r.tone }, r.word),
+          h("small", {}, r.title),
+          h("div", {}, r.sentence),
         ),
-      ),
-      h(
-        "tbody",
-        {},
-        runs.map((r) =>
-          row(
-            r.id,
-            chosen,
-            h("td", { class: "mono" }, r.id),
-            h(
-              "td",
-              {},
-              h("b", { class: r.tone }, r.word),
-              h("small", {}, r.title),
-              h("div", {}, r.sentence),
-            ),
-            h("td", {}, past(r.past)),
-            h("td", { class: "hide when" }, when(r)),
-            h("td", { class: "n hide" }, seconds(r.duration)),
-          ),
-        ),
+        h("td", {}, past(r.past)),
+        h("td", { class: "hide when" }, when(r)),
+        h("td", { class: "n hide" }, seconds(r.duration)),
       ),
     ),
   );
-}
 
 // Those that were run, and those that were not yet.
 function rows() {
@@ -120,7 +97,7 @@ export function draw(model, main) {
           h("pre", { class: "command" }, "rlab E-012"),
         ],
     startedLine(),
-    table(rows()),
+    runTable(rows()),
   ]);
 }
 

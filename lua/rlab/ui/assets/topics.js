@@ -1,7 +1,7 @@
 // Topics: each partition as one bar with low, LSO, HW; its records, and what became of each of them.
-import { $, ago, fill, h, number, plural, s, say } from "./dom.js";
+import { $, ago, fill, h, number, plural, s } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, newPlace, row, waiting } from "./place.js";
+import { failed, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const page = {
@@ -13,10 +13,9 @@ const page = {
   filter: "all",
   offset: null,
 };
-const SHOWN = 200,
-  WINDOW = 50;
-let wanted = "",
-  drawnFacts = null,
+const WINDOW = 50,
+  kept = { wanted: "" };
+let drawnFacts = null,
   loading = false,
   redraw = () => {};
 
@@ -72,73 +71,20 @@ export function choose(key) {
 
 // ---- the list ----
 
-function list(topics) {
-  const few = topics.filter((t) => t.topic.includes(wanted));
-  const found = h("tbody", {});
-  const input = h("input", {
-    type: "search",
-    value: wanted,
-    placeholder: "part of a name",
-    "aria-label": "Topics",
+const inSync = (t) => (t["in sync"] ? "in sync" : t["in sync"] === false ? "not all in sync" : "");
+
+const list = (topics) =>
+  narrowed(topics, kept, {
+    word: "topic",
+    name: "topic",
+    columns: [["partitions", "n"], ["replicas", "n"], ""],
+    cells: (t) => [
+      n(t.partitions === undefined ? "" : number(t.partitions)),
+      n(t.replicas === undefined ? "" : number(t.replicas)),
+      h("td", { class: t["in sync"] === false ? "unsure" : "muted" }, t.note || inSync(t)),
+    ],
+    code: "topics()",
   });
-  const show = () => {
-    const some = topics.filter((t) => t.topic.includes(wanted));
-    fill(
-      found,
-      some
-        .slice(0, SHOWN)
-        .map((t) =>
-          row(
-            t.topic,
-            null,
-            h("td", { class: "mono" }, t.topic),
-            n(t.partitions === undefined ? "" : number(t.partitions)),
-            n(t.replicas === undefined ? "" : number(t.replicas)),
-            h(
-              "td",
-              { class: t["in sync"] === false ? "unsure" : "muted" },
-              t.note || (t["in sync"] === false ? "not all in sync" : t["in sync"] ? "in sync" : ""),
-            ),
-          ),
-        ),
-    );
-    say(more, some.length > SHOWN ? `+${number(some.length - SHOWN)} more; narrow it down above` : "");
-  };
-  const more = h("p", { class: "sub" });
-  input.addEventListener("input", () => {
-    wanted = input.value;
-    show();
-  });
-  show();
-  return [
-    h("h1", {}, `${plural(topics.length, "topic")}.`),
-    topics.length > 8 && h("div", { class: "chips" }, input),
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            h("th", {}, "topic"),
-            h("th", { class: "n" }, "partitions"),
-            h("th", { class: "n" }, "replicas"),
-            h("th", {}, ""),
-          ),
-        ),
-        found,
-      ),
-    ),
-    more,
-    few.length === 0 && h("p", { class: "sub" }, "No name has that in it."),
-    lua("topics()"),
-  ];
-}
 
 function noTopics() {
   return [
@@ -198,45 +144,30 @@ function openOnes(partitions) {
 
 function partitionTable(partitions) {
   const top = Math.max(...partitions.map((p) => p.hw || 0), 0);
-  return h(
-    "div",
-    { class: "scroll" },
-    h(
-      "table",
-      {},
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", {}, "partition"),
-          h("th", { class: "wide" }, ""),
-          h("th", { class: "n" }, "low"),
-          h("th", { class: "n lso" }, "LSO"),
-          h("th", { class: "n hw" }, "HW"),
-          h("th", { class: "n hide" }, "LEO"),
-          h("th", { class: "n hide" }, "leader"),
-          h("th", { class: "hide" }, "ISR"),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        partitions.map((p) =>
-          row(
-            "p" + p.partition,
-            page.partition !== null ? "p" + page.partition : null,
-            h("td", {}, String(p.partition)),
-            h("td", { class: "wide" }, bar(p, top)),
-            n(number(p.low)),
-            n(number(p.lso)),
-            n(number(p.hw)),
-            n(number(p.leo), { class: "hide" }),
-            n(String(p.leader ?? "none"), { class: "hide" }),
-            h("td", { class: "hide" }, p.isr),
-          ),
-        ),
+  const chosen = page.partition !== null ? "p" + page.partition : null;
+  return table(
+    [
+      "partition",
+      ["", "wide"],
+      ["low", "n"],
+      ["LSO", "n lso"],
+      ["HW", "n hw"],
+      ["LEO", "n hide"],
+      ["leader", "n hide"],
+      ["ISR", "hide"],
+    ],
+    partitions.map((p) =>
+      row(
+        "p" + p.partition,
+        chosen,
+        h("td", {}, String(p.partition)),
+        h("td", { class: "wide" }, bar(p, top)),
+        n(number(p.low)),
+        n(number(p.lso)),
+        n(number(p.hw)),
+        n(number(p.leo), { class: "hide" }),
+        n(String(p.leader ?? "none"), { class: "hide" }),
+        h("td", { class: "hide" }, p.isr),
       ),
     ),
   );
@@ -331,31 +262,10 @@ function browser() {
           h("p", { class: "sub" }, "The partition is empty. Write a record at the prompt:"),
           lua(`produce(${quoted(page.topic)}, { key = "k", value = "v" })`),
         ]
-      : h(
-          "div",
-          { class: "scroll" },
-          h(
-            "table",
-            { class: "records" },
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                h("th", { class: "n" }, "offset"),
-                h("th", {}, "became"),
-                h("th", {}, "key"),
-                h("th", {}, "value"),
-                h("th", { class: "n hide" }, "age"),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              got.records.filter((r) => page.filter === "all" || r.fate === page.filter).map(recordRow),
-            ),
-          ),
+      : table(
+          [["offset", "n"], "became", "key", "value", ["age", "n hide"]],
+          got.records.filter((r) => page.filter === "all" || r.fate === page.filter).map(recordRow),
+          { class: "records" },
         ),
   ];
 }
