@@ -27,4 +27,14 @@ return {
     before = "  if queue.paused then\n",
     after = "  if queue.paused and queue[1] then\n",
     run = "E-018", arms = { "paused-and-polled" }, exit = 1, check = "drained" },
+  { id = "group-effects-before-offsets", mechanism = "what is passed is read before what was applied",
+    file = "lua/rlab/story/members.lua",
+    edits = {
+      { [[HANDLER = "2500ms", "5ms"]], [[HANDLER = "2500ms", "300ms"]] }, -- there is work left when all is read
+      { [[local committed = lab:committed { topic = self.topic, group = self.id } -- before]],
+        [[local early = ids_of(self)
+  require("rlab.task").sleep(1)
+  local committed = lab:committed { topic = self.topic, group = self.id } -- before]] },
+      { "effects = ids_of(self),", "effects = early," } },
+    run = "E-018", arms = { "slow-handler-no-dedup" }, exit = 2, check = "lost-effect", slow = true },
 }
