@@ -30,7 +30,7 @@ return {
   { id = "group-effects-before-offsets", mechanism = "what is passed is read before what was applied",
     file = "lua/rlab/story/members.lua",
     edits = {
-      { [[HANDLER = "2500ms", "5ms"]], [[HANDLER = "2500ms", "300ms"]] }, -- there is work left when all is read
+      { [[HANDLER = "2500ms", "5ms"]], [[HANDLER = "2500ms", "300ms"]] }, -- work is left when all is read
       { [[local committed = lab:committed { topic = self.topic, group = self.id } -- before]],
         [[local early = ids_of(self)
   require("rlab.task").sleep(1)
