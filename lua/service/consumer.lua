@@ -5,7 +5,6 @@ local dlq = require "rlab.dlq"
 local flow = require "rlab.service.flow"
 local flow_consume = require "rlab.flow_consume"
 local meters = require "rlab.service.meters"
-local fs = require "rlab.fs"
 local script = require "rlab.experiment.script"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
@@ -149,8 +148,7 @@ end
 
 -- load(path) -> function(records) -> verdicts by index | nil, what is wrong with them
 local function load_handler(path)
-  if not fs.exists(path) then usage("--handler: %s: there is no such file", path) end
-  local handler = script.run(path)
+  local handler = script.run(path, "service consumer: --handler: ")
   if type(handler) == "table" and type(handler.batch) == "function" then
     return function(records)
       local ok, verdicts = pcall(handler.batch, records)

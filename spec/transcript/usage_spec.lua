@@ -35,6 +35,22 @@ describe("rlab with a mistake on its command line", function()
     check("RLAB_PORT_BASE=abc rlab status", "rlab: RLAB_PORT_BASE=abc is no port from 1024 to 65336", 64)
   end)
 
+  it("ends with 64 where a file that it names cannot be read, whoever would read it", function()
+    check("rlab no/such.lua", "rlab: no/such.lua: there is no such file", 64)
+    check("rlab explain no/such.lua", "rlab: no/such.lua: there is no such file", 64)
+    check("rlab service no/such.lua", "rlab: no/such.lua: there is no such file", 64)
+    check("d=$(mktemp -d) && mkdir $d/x.lua && cd $d && rlab ./x.lua", "rlab: ./x.lua: Is a directory", 64)
+    check("d=$(mktemp -d) && mkdir $d/x.lua && cd $d && rlab service ./x.lua",
+      "rlab: ./x.lua: Is a directory", 64)
+  end)
+
+  it("ends with 65 where what stands in the file is wrong", function()
+    for _, how in ipairs { "", "explain ", "service " } do
+      check(("d=$(mktemp -d) && echo return >$d/x.lua && echo 3 } >>$d/x.lua && cd $d && rlab %s./x.lua")
+        :format(how), "rlab: ./x.lua:2: <eof> expected near '}'", 65)
+    end
+  end)
+
   it("says that nothing was written yet", function()
     check("rlab logs", "rlab: there are no logs yet; rlab up starts the servers", 0)
   end)

@@ -265,9 +265,7 @@ local function run_chunk(path, text, env)
   return found
 end
 
-local function text_of(path)
-  return source_of(path) or script_error("%s: there is no such file", path)
-end
+local function text_of(path) return host.embedded(path) or script.bytes(path) end
 
 -- load(path [, known]) -> Experiment; raises a SCRIPT error that names file and line. known: its text was
 --   looked at by the run that this process belongs to.

@@ -1,5 +1,6 @@
 -- What went wrong in a scenario file, said with the file's own lines: the frames of rlab itself are left out.
 local err = require "rlab.err"
+local usage = require "rlab.usage"
 
 local M = {}
 
@@ -63,9 +64,22 @@ function M.fail(fmt, ...)
   error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
 end
 
---- run(path) -> what the file returns; what is wrong in it is raised as the script's
-function M.run(path)
-  local chunk, wrong = loadfile(path)
+--- bytes(path [, front]) -> what stands in the file; one that cannot be read is a mistake of the command line
+--- that names it (exit code 64), whatever stands in it is the file's (65)
+function M.bytes(path, front)
+  local file, why = io.open(path, "rb")
+  local _ <close> = file
+  local text
+  if file then text, why = file:read "a" end
+  if text then return text end
+  why = why:gsub("^" .. path:gsub("%W", "%%%0") .. ": ", "")
+  usage(front)("%s: %s", path,
+    why == "No such file or directory" and "there is no such file" or why)
+end
+
+--- run(path [, front]) -> what the file returns; what is wrong in it is raised as the script's
+function M.run(path, front)
+  local chunk, wrong = load(M.source(M.bytes(path, front)), "@" .. path)
   if not chunk then M.fail("%s", wrong) end
   local ok, found = xpcall(chunk, M.traced)
   if ok then return found end

@@ -41,7 +41,6 @@ end
 
 -- A mistake in a file of the user's is the script's, its options' too.
 local function from_file(path)
-  if not require("rlab.fs").exists(path) then usage("%s: there is no such file", path) end
   local description = script.run(path)
   if type(description) ~= "table" or not description.start then
     script.fail("%s: the file must return service { ... }", path)
