@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy registry observe demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
+quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -46,8 +46,9 @@ vpath test_%.c $(sort $(dir $(TEST_SRC)))
 .PHONY: all tests fuzzers $(quiet-goals) bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
+# `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
 $(BUILD)/deps.mk: deps/libs.sh deps/source.sh deps/lib.sh deps/pins.sh $(DEP_FILES)
-	@deps/libs.sh $@ $(VARIANT)
+	@$(if $(filter deps,$(MAKECMDGOALS)),deps/packages.sh && )deps/libs.sh $@ $(VARIANT)
 $(DEP_FILES):
 
 $(RLAB): $(OBJ) $(BUILD)/obj/embed.o $(BUILD)/link.list
@@ -169,11 +170,14 @@ $(BUILD)/bench/%: bench/%.c bench/peer.h $(OBJ) $(BUILD)/obj/embed.o
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -o $@ $< $(filter-out $(BUILD)/obj/main.o,$(OBJ)) $(BUILD)/obj/embed.o $(ALL_LDFLAGS) $(ALL_LIBS)
 
-install: all ## install into PREFIX (default /usr/local); DESTDIR is respected
+# The pages lie as they do in the tree, so that their links lead somewhere.
+PAGES := README.md README.ko.md LICENSE THIRD-PARTY.md $(sort $(shell find docs experiments deploy -type f -name '[!.]*'))
+install-pages:
+	install -d $(DESTDIR)$(PREFIX)/share/doc/rlab
+	@cp --parents $(PAGES) $(DESTDIR)$(PREFIX)/share/doc/rlab && chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/rlab
+
+install: all install-pages ## install into PREFIX (default /usr/local); DESTDIR is respected
 	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab LICENSE THIRD-PARTY.md README.md README.ko.md $(wildcard docs/*.md docs/*.json)
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab/experiments $(wildcard docs/experiments/*.md)
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/rlab/openapi $(wildcard docs/openapi/*.json)
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	./rlab man >$(DESTDIR)$(PREFIX)/share/man/man1/rlab.1

@@ -1,0 +1,45 @@
+-- What the Makefile does where no program is compiled: the order of `make deps all` on a machine that has
+-- nothing yet, and where `make install` puts the pages.
+local fs = require "rlab.fs"
+local tools = require "rlab.stack.tools"
+
+local function sh(script, ...)
+  local said, status = tools.output({ "sh", "-ec", script, "sh", ... }, "60s")
+  assert.are.same({ code = 0 }, status, said)
+  return said
+end
+
+describe("make", function()
+  local folder
+  before_each(function() folder = assert(fs.tmpdir "rlab-make") end)
+  after_each(function() sh('rm -r "$1"', folder) end)
+
+  -- Every script of deps/ only says that it ran; that of the flags fails without the packages.
+  it("deps and another goal in one call installs the packages first", function()
+    sh([[mkdir "$1/deps" && cp Makefile "$1" && cd "$1/deps" && touch source.sh lib.sh pins.sh
+      for name in libs packages kafka flyway mysql valkey; do
+        printf '#!/bin/sh\necho %s >>ran\n' $name >$name.sh; chmod +x $name.sh
+      done
+      echo 'grep -q packages ran && mkdir -p build && touch "$1"' >>libs.sh]], folder)
+    sh([[cd "$1" && unset MAKEFLAGS MAKELEVEL
+      make -s deps build/flags >said 2>&1 || { cat said; exit 1; }]], folder)
+    assert.matches("^packages\nlibs\npackages\nkafka\nflyway\nmysql\nvalkey\n$",
+      assert(fs.read(folder .. "/ran")))
+  end)
+
+  it("install puts the pages so that no link of theirs is dead", function()
+    sh([[unset MAKEFLAGS MAKELEVEL; make -s install-pages PREFIX=/usr DESTDIR="$1"]], folder)
+    local root = folder .. "/usr/share/doc/rlab/"
+    local dead, seen = {}, 0
+    for page in sh([[cd "$1" && find . -name '*.md']], root):gmatch "%./([^\n]+)" do
+      local text = assert(fs.read(root .. page)):gsub("\n```.-\n```", "")
+      for link in text:gmatch "%]%(([^)%s#]+)" do
+        seen = seen + 1
+        local there = link:find "^%a+:" or fs.exists(root .. (page:match "^.*/" or "") .. link)
+        if not there then dead[#dead + 1] = page .. " -> " .. link end
+      end
+    end
+    assert.are.same({}, dead)
+    assert.is_true(seen > 100, ("only %d links were seen"):format(seen))
+  end)
+end)
