@@ -5,7 +5,10 @@
 local clock = require "rlab.clock"
 local fail = require "rlab.fail"
 local flow = require "rlab.service.flow"
+local http = require "rlab.http"
 local kafka = require "rlab.kafka"
+local metrics = require "rlab.metrics"
+local passed_on = require "service.exporter.passed_on"
 local readable = require "service.exporter.readable"
 local service = require "rlab.service"
 local tables = require "rlab.tables"
@@ -21,6 +24,8 @@ local options = {
   { name = "count", type = "int", default = 1000, min = 0, max = 1000000,
     help = "offsets of a partition that are read, at most, to count the records among them for the lag \z
       readable, which is absent for a group that is further back; 0: none" },
+  { name = "services", type = "string", default = "",
+    help = "the folder where services that run note their ports; what they tell is passed on" },
 }
 
 local Exporter = {}
@@ -86,6 +91,15 @@ local function in_turn(f)
   end
 end
 
+-- Prometheus reads a label `instance` of ours as that of the service (honor_labels).
+local function passed_on_by(folder)
+  return function()
+    if folder == "" then return http.problem(404, "nothing is passed on without --services FOLDER") end
+    return { status = 200, headers = { ["content-type"] = metrics.content_type },
+      body = passed_on.text(folder) }
+  end
+end
+
 local function sample(exporter)
   while true do
     exporter:survey { groups = false, at_most = exporter.config.limit }
@@ -102,6 +116,7 @@ return service {
     local exporter = new(ctx)
     ctx:health("kafka", function() return exporter.why == nil, exporter.why end)
     ctx:metrics(in_turn(function() return exporter:metrics() end))
+    ctx:route("GET", "/actuator/services", passed_on_by(ctx.config.services))
     ctx:spawn(sample, exporter)
     ctx:hold()
     exporter.readable:close()

@@ -100,7 +100,10 @@ M.services = {
   },
   relay = {},
   consumer = {},
-  exporter = {},
+  exporter = {
+    { "GET", "/actuator/services", "What the services of this stack tell, each with its `instance`.",
+      { 200, "the metrics", "text" }, { 404, "there is no `--services`" } },
+  },
   query = {
     { "GET", "/accounts/{id}", "Reads an account from the read model, cache-aside.",
       { 200, "the account, with `X-Cache` and `Age`", "AccountView" }, { 400, "no number of 64 bits" },

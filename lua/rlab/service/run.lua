@@ -3,9 +3,12 @@ local clock = require "rlab.clock"
 local endpoints = require "rlab.service.endpoints"
 local err = require "rlab.err"
 local exit = require "rlab.exit"
+local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local http = require "rlab.http"
+local layout = require "rlab.stack.layout"
 local log = require "rlab.log"
+local notes = require "rlab.stack.notes"
 local points = require "rlab.failpoint.points"
 local process = require "rlab.process"
 local script = require "rlab.experiment.script"
@@ -46,6 +49,14 @@ local function start(ctx, description)
   end)
 end
 
+-- Prometheus asks an exporter that looks there which services of this stack run. Where nobody looks, there
+-- is no such folder.
+local function note_port(ctx)
+  local folder = layout.services()
+  if not fs.exists(folder) then return end
+  ctx.note = notes.put(folder, { service = ctx.service, name = ctx.name, port = ctx.port })
+end
+
 -- Returns when the service is to end: by a signal, which is raised in the main task, or because it gave up.
 local function serve(ctx)
   local ok, failure = pcall(function()
@@ -53,6 +64,7 @@ local function serve(ctx)
     if ctx.failure then return end
     ctx:say("ready", tables.merged({ port = ctx.port, pid = process.self(), service = ctx.service,
       name = ctx.name, at_ms = clock.unix_ms() }, ctx.about))
+    note_port(ctx)
     ctx.log.info("ready", { port = ctx.port, took_ms = (clock.ns() - ctx.began) // 1000000 })
     while not ctx.failure do ctx.failed:wait() end
   end)
@@ -117,6 +129,7 @@ local function live(ctx, description)
   ctx.port, ctx.server = server.port, server
   local started = start(ctx, description)
   serve(ctx)
+  if ctx.note then notes.drop(ctx.note) end
   local complete = drain(ctx, started)
   server:close "1s"
   if ctx.failure then error(blamed(ctx.failure, description), 0) end

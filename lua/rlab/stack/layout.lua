@@ -68,6 +68,11 @@ function M.home()
   return fs.realpath(path) or path
 end
 
+-- services([home]) -> where services that run note their ports
+function M.services(home)
+  return (home or M.home()) .. "/services"
+end
+
 -- cache() -> what is shared by all checkouts of this user: downloads, templates, the class archive
 function M.cache()
   local base = env "XDG_CACHE_HOME" or (env "HOME" or "/tmp") .. "/.cache"

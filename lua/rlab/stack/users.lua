@@ -1,7 +1,5 @@
--- Who works on a stack just now: one small file per process, which counts for as long as that process lives.
-local fs = require "rlab.fs"
-local json = require "rlab.json"
-local process = require "rlab.process"
+-- Who works on a stack just now.
+local notes = require "rlab.stack.notes"
 
 local M = {}
 
@@ -11,32 +9,14 @@ end
 
 -- enter(home, what) -> token for leave
 function M.enter(home, what)
-  local pid, start = process.self()
-  fs.mkdir(folder(home))
-  local path = ("%s/%d.json"):format(folder(home), pid)
-  fs.write(path, json.encode { pid = pid, start = start, what = what } .. "\n")
-  return path
+  return notes.put(folder(home), { what = what })
 end
 
-function M.leave(token)
-  fs.remove(token)
-end
+M.leave = notes.drop
 
--- list(home) -> {{pid=, what=}} of the others; what is stale is removed
+-- list(home) -> {{pid=, what=}} of the others
 function M.list(home)
-  local me, found = process.self(), {}
-  for _, name in ipairs(fs.list(folder(home)) or {}) do
-    local path = folder(home) .. "/" .. name
-    local text = fs.read(path)
-    local note = text and json.decode(text)
-    local live = type(note) == "table" and note.pid and process.alive(note.pid, note.start)
-    if live and note.pid ~= me then
-      found[#found + 1] = note
-    elseif not live then
-      fs.remove(path)
-    end
-  end
-  return found
+  return notes.list(folder(home))
 end
 
 return M
