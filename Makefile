@@ -37,7 +37,7 @@ OBJ := $(SRC:engine/%.c=$(BUILD)/obj/%.o)
 EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f -name '[!.]*' \
            \( -name '*.lua' -o -path 'docs/experiments/*.md' -o -path 'migrations/*.sql' \
               -o -path 'lua/rlab/*/assets/*' \) 2>/dev/null)) \
-         deps/pins.sh deps/kafka.lock deps/flyway.lock $(wildcard /usr/share/lua/5.4/argparse.lua)
+         deploy/kafka/jmx.yml deploy/prometheus/rules.yml deps/pins.sh deps/kafka.lock deps/flyway.lock $(wildcard /usr/share/lua/5.4/argparse.lua)
 TEST_SRC := $(sort $(wildcard spec/unit/c/*/test_*.c))
 FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)

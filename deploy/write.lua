@@ -9,6 +9,8 @@ end
 
 write("deploy/kafka/settings.env", dofile "deploy/env.lua"(require("rlab.stack.settings").kafka.properties))
 
+write("deploy/prometheus/prometheus.yml", require("rlab.stack.scrape").containers())
+
 local grafana, json = dofile "deploy/grafana.lua", dofile "deps/bill/json.lua"
 for _, board in ipairs(dofile "deploy/boards.lua") do
   write(("deploy/grafana/dashboards/%s.json"):format(board.uid), json.encode(grafana(board)) .. "\n")

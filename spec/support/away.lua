@@ -12,16 +12,16 @@ local AWAY = { "--port", "0", "--mysql", "mysql://a:b@127.0.0.1:1/c", "--redis",
 -- What each needs besides.
 M.words = { command = {}, relay = {}, consumer = {}, query = {}, exporter = {}, replay = { "--topic", "t" } }
 
--- run(words[, armed]) -> process of `rlab WORDS`, with RLAB_FAILPOINTS
-function M.run(words, armed)
+-- run(words[, armed[, env]]) -> process of `rlab WORDS`, with RLAB_FAILPOINTS
+function M.run(words, armed, env)
   return assert(process.spawn { cmd = tables.append({ fs.self_exe() }, words), stdout = "capture",
-    stderr = "stdout", env = { RLAB_FAILPOINTS = armed or "" } })
+    stderr = "stdout", env = tables.merged({ RLAB_FAILPOINTS = armed or "" }, env) })
 end
 
--- service(name[, words[, armed]]) -> process of a service
-function M.service(name, words, armed)
+-- service(name[, words[, armed[, env]]]) -> process of a service
+function M.service(name, words, armed, env)
   local all = tables.append({ "service", name }, M.words[name])
-  return M.run(tables.append(tables.append(all, words or {}), AWAY), armed)
+  return M.run(tables.append(tables.append(all, words or {}), AWAY), armed, env)
 end
 
 -- ready(process) -> its URL

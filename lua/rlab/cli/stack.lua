@@ -1,6 +1,7 @@
 -- rlab up | down | status | logs | env | doctor: the servers of this machine's stack.
 local defer = require "rlab.defer"
 local exit = require "rlab.exit"
+local tables = require "rlab.tables"
 local urls = require "rlab.urls"
 
 local function json_flag(parser)
@@ -30,9 +31,8 @@ local function part_words(parser, help)
 end
 
 -- without words: `up` means the usual servers, `down` all that may run
-local function parts_of(args, otherwise)
-  local given = args.server
-  return require("rlab.stack").parts_of(#given > 0 and given or require("rlab.stack.servers")[otherwise])
+local function words_of(args, otherwise)
+  return #args.server > 0 and args.server or require("rlab.stack.servers")[otherwise]
 end
 
 -- "kafka 4.4.0, 3 brokers · mysql 9.7.4"
@@ -57,7 +57,9 @@ end
 local up = { name = "up", help = "start the servers, or only those named: kafka mysql redis proxy" }
 
 function up.args(parser)
-  part_words(parser, "kafka, mysql, redis, proxy (these when none is named), redis-cluster, registry")
+  part_words(parser, "kafka, mysql, redis, proxy (these when none is named), redis-cluster, registry, \z
+    observe")
+  parser:flag("--observe", "and Prometheus with its exporters, which watch them (make observe fetches them)")
   json_flag(parser)
 end
 
@@ -65,7 +67,7 @@ local function describe(stack, took)
   return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home,
     versions = stack.versions,
     kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, redis_cluster = stack.redis_cluster,
-    proxy = stack.proxy }
+    proxy = stack.proxy, observe = stack.observe }
 end
 
 -- On a terminal one line below the others says who is being waited for; on a pipe there is none.
@@ -94,7 +96,9 @@ end
 
 function up.run(args)
   local clock, words = require "rlab.clock", require "rlab.stack.words"
-  local began, parts = clock.ns(), parts_of(args, "usual")
+  local began, wanted = clock.ns(), tables.append({}, words_of(args, "usual"))
+  if args.observe then wanted[#wanted + 1] = "observe" end
+  local parts = require("rlab.stack").parts_of(wanted, true)
   if args.json then
     local stack = must(require("rlab.stack").open { needs = parts, start = true })
     return put_json(describe(stack, (clock.ns() - began) / 1e9))
@@ -113,7 +117,7 @@ end
 local down = { name = "down", help = "stop the servers; their data stay (--wipe removes them)" }
 
 function down.args(parser)
-  part_words(parser, "kafka, mysql, redis, redis-cluster, registry, proxy (all when none is named)")
+  part_words(parser, "kafka, mysql, redis, redis-cluster, registry, proxy, observe (all when none is named)")
   parser:flag("--wipe", "remove the data and logs too")
   parser:flag("--force", "also while another rlab works on the stack")
   json_flag(parser)
@@ -133,7 +137,8 @@ function down.run(args)
   local began = clock.ns()
   local ctx = context(not args.json and print or nil)
   if not args.force then refuse_while_used(ctx.home) end
-  local stopped, forced = require("rlab.stack.local").down(ctx, parts_of(args, "parts"), { wipe = args.wipe })
+  local stopped, forced = require("rlab.stack.local").down(ctx,
+    require("rlab.stack").parts_of(words_of(args, "parts")), { wipe = args.wipe })
   must(stopped, forced)
   require("rlab.stack.kafka_train").sweep()
   if args.json then
@@ -175,6 +180,11 @@ local function awake(rows)
   return shown, still
 end
 
+-- where to look at what Prometheus has seen | nil
+local function looks(ctx)
+  return ctx:alive "prometheus" and require("rlab.stack.observe").url(ctx) or nil
+end
+
 function status.run(args)
   local ctx = context()
   local rows = must(require("rlab.stack").status(ctx))
@@ -183,7 +193,7 @@ function status.run(args)
   if args.json then
     for _, row in ipairs(rows) do row.up, row.memory = nil, nil end
     return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions,
-      servers = array(rows),
+      look = looks(ctx), servers = array(rows),
       users = array(require("rlab.stack.users").list(ctx.home)) }
   end
   local term, words = require "rlab.term", require "rlab.stack.words"
@@ -195,6 +205,8 @@ function status.run(args)
   local shown, still = awake(rows)
   print(term.grid(columns, shown, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
+  local look = looks(ctx)
+  if look then print(words.line("look", ("%s  targets, alerts and queries: Prometheus"):format(look))) end
   if #still > 0 then
     print(words.line("down", table.concat(still, ", ") .. ", which start where they are needed"))
   end

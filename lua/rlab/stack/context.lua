@@ -71,6 +71,12 @@ function Context:word(name)
   return state.word(self.state, name)
 end
 
+-- observed() -> whether Prometheus watches this stack, or is about to (ctx.watch): then brokers are started
+--   with the agent that it asks
+function Context:observed()
+  return self.watch or self.state.servers.prometheus ~= nil
+end
+
 -- listening() -> set of ports: several waits at once share one look, which costs a busy machine more than
 --   it seems
 function Context:listening()

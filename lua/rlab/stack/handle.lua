@@ -7,6 +7,7 @@ local kafka = require "rlab.stack.kafka"
 local layout = require "rlab.stack.layout"
 local lock = require "rlab.stack.lock"
 local mysql = require "rlab.stack.servers.mysql"
+local observe = require "rlab.stack.observe"
 local process = require "rlab.process"
 local servers = require "rlab.stack.servers"
 local supervisor = require "rlab.stack.local"
@@ -371,6 +372,7 @@ function M.new(ctx, parts, reused, what)
   if has(s, "redis-cluster") then s.redis_cluster = { nodes = cluster.addresses(ctx) } end
   if has(s, "registry") then s.registry = { url = servers.of("registry").url(ctx.ports.registry) } end
   if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end
+  if has(s, "observe") then s.observe = { url = observe.url(ctx) } end
   if what then s.user = users.enter(ctx.home, what) end
   return s
 end

@@ -9,11 +9,16 @@ local M = {}
 
 local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home" }
 
--- Parts in their usual order, each once; raises for a word that is none.
-local function parts_of(words)
+-- What has to be there with a part: Prometheus asks these, and is ready when they answer.
+local WATCHED = { observe = { "kafka", "mysql", "redis" } }
+
+-- parts_of(words[, start]) -> parts in their usual order, each once, with what has to be there to start them;
+--   raises for a word that is none
+local function parts_of(words, start)
   local servers = require "rlab.stack.servers"
   local wanted = {}
   for _, word in ipairs(words) do
+    for _, other in ipairs(start and WATCHED[word] or {}) do wanted[other] = true end
     if word == "partition" then -- no server, a state of the brokers; the run asks for it
       wanted.kafka, wanted.proxy = true, true
     elseif not servers.is_part(word) then
@@ -37,7 +42,7 @@ kinds["local"] = function(opts)
   local supervisor = require "rlab.stack.local"
   local ctx, failure = require("rlab.stack.context").new { home = opts.home, say = opts.say }
   if not ctx then return nil, failure end
-  local parts = parts_of(opts.needs or servers.usual)
+  local parts = parts_of(opts.needs or servers.usual, opts.start)
   local reused = true
   if opts.start then
     local ok

@@ -1,9 +1,11 @@
 -- What Kafka's nodes share: their command, their settings, formatted directories and the class archive.
 local clock = require "rlab.clock"
 local defer = require "rlab.defer"
+local embedded = require("rlab.core_host").embedded
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local observe = require "rlab.stack.observe"
 local settings = require "rlab.stack.settings"
 local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
@@ -18,8 +20,8 @@ local JVM = { "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:C1MaxInlineSiz
   "-Xms96m", "-Xmn48m", "-Xmx256m", "-Xss512k", "-XX:-UsePerfData", "-XX:+UnlockDiagnosticVMOptions",
   "-XX:ArchiveRelocationMode=0" }
 
--- Of this stack alone: a tenth of the start is a thousand MBeans that nobody reads; those of the brokers' own
--- registry stay.
+-- Of a stack that nobody observes: a tenth of the start is a thousand MBeans that nobody reads; those of the
+-- brokers' own registry stay.
 local NO_REPORTERS = "metric.reporters="
 
 local LOG4J = [[
@@ -33,6 +35,8 @@ rootLogger.appenderRef.out.ref = out
 logger.config.name = org.apache.kafka.common.config.AbstractConfig
 logger.config.level = warn
 ]]
+
+local JMX_RULES = "jmx.yml"
 
 local function listen(name, port)
   return ("%s://127.0.0.1:%d"):format(name, port)
@@ -78,7 +82,7 @@ function M.properties(ctx, server)
     "log.dirs=data",
   } do lines[#lines + 1] = line end
   table.move(settings.kafka.properties, 1, #settings.kafka.properties, #lines + 1, lines)
-  lines[#lines + 1] = NO_REPORTERS
+  if not ctx:observed() then lines[#lines + 1] = NO_REPORTERS end
   return table.concat(lines, "\n") .. "\n"
 end
 
@@ -163,6 +167,9 @@ function M.files(ctx, server)
   ok, failure = fs.write(server.dir .. "/server.properties", M.properties(ctx, server))
   if not ok then return nil, failure end
   ok, failure = fs.write(server.dir .. "/log4j2.properties", LOG4J)
+  if ok then
+    ok, failure = fs.write(server.dir .. "/" .. JMX_RULES, embedded "deploy/kafka/jmx.yml")
+  end
   if not ok then return nil, failure end
   return M.format(ctx, server)
 end
@@ -239,6 +246,10 @@ end
 -- ---- the process ----
 
 function M.needs(ctx)
+  if ctx:observed() then
+    local found, missing = observe.needs(ctx)
+    if not found then return nil, missing end
+  end
   if ctx.kafka then return true end
   local java, no_java = tools.java()
   if not java then return nil, no_java end
@@ -246,6 +257,13 @@ function M.needs(ctx)
   if not kafka then return nil, no_kafka end
   ctx.java, ctx.kafka, ctx.versions.kafka = java, kafka, kafka.version
   return true
+end
+
+local function agent_port(ctx, server) return ctx.ports[server.name .. "-jmx"] end
+
+-- unobserved(ctx, name, listening) -> whether a broker runs without the agent that Prometheus is to ask
+function M.unobserved(ctx, name, listening)
+  return ctx:observed() and ctx:alive(name) and not listening[agent_port(ctx, ctx:server(name))]
 end
 
 function M.command(ctx, server)
@@ -256,6 +274,10 @@ function M.command(ctx, server)
   elseif archive then
     cmd[#cmd + 1] = "-XX:SharedArchiveFile=" .. archive
     cmd[#cmd + 1] = "-Xshare:auto"
+  end
+  if ctx:observed() and agent_port(ctx, server) then
+    cmd[#cmd + 1] = ("-javaagent:%s=127.0.0.1:%d:%s"):format(ctx.observe.agent, agent_port(ctx, server),
+      JMX_RULES)
   end
   for _, word in ipairs {
     "-Dlog4j2.configurationFile=log4j2.properties", "-Djava.awt.headless=true",

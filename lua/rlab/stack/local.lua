@@ -11,6 +11,8 @@ local process = require "rlab.process"
 local servers = require "rlab.stack.servers"
 local state = require "rlab.stack.state"
 local task = require "rlab.task"
+local tables = require "rlab.tables"
+local users = require "rlab.stack.users"
 local words = require "rlab.stack.words"
 
 local M = {}
@@ -184,7 +186,11 @@ local function not_serving(ctx, parts)
   local listening, list = layout.listening(), {}
   for _, part in ipairs(parts) do
     for _, name in ipairs(servers.names(part)) do
-      if ctx:word(name) ~= "up" or not listening[ctx.ports[name]] then list[#list + 1] = name end
+      local outdated = servers.of(name).outdated
+      if ctx:word(name) ~= "up" or not listening[ctx.ports[name]]
+        or outdated and outdated(ctx, name, listening) then
+        list[#list + 1] = name
+      end
     end
   end
   return list
@@ -276,6 +282,24 @@ local function stop_again(ctx, names)
   ctx:save()
 end
 
+-- Ends those that run without what the stack is to have now, unless somebody works on them.
+local function end_outdated(ctx, names)
+  local listening, list = layout.listening(), {}
+  for _, name in ipairs(names) do
+    local outdated = servers.of(name).outdated
+    if outdated and outdated(ctx, name, listening) then list[#list + 1] = name end
+  end
+  if #list == 0 then return end
+  local user = users.list(ctx.home)[1]
+  if user then
+    fail("BUSY", ("%s would be started anew, and pid %d (%s) works on this stack; wait for it"):format(
+      table.concat(list, ", "), user.pid, user.what))
+  end
+  ctx:tell("restart", table.concat(list, ", "))
+  M.stop(ctx, list)
+  ctx:save()
+end
+
 -- raise(ctx, parts) -> names of the servers that were started (none: everything served already). Needs the
 --   lock.
 function M.raise(ctx, parts)
@@ -283,6 +307,7 @@ function M.raise(ctx, parts)
   local broken = not_serving(ctx, parts)
   if #broken == 0 then return {} end
   thaw(ctx, broken)
+  end_outdated(ctx, broken)
   forget_dead(ctx)
   end_strays(ctx)
   local missing, affected = {}, {}
@@ -341,6 +366,7 @@ end
 
 -- up(ctx, parts, what) -> true, reused | nil, err
 function M.up(ctx, parts, what)
+  ctx.watch = tables.contains(parts, "observe")
   if #not_serving(ctx, parts) == 0 then return true, true end -- nothing to change: no lock is needed
   return guarded(function()
     local _ <close> = must(M.lock(ctx, what or "rlab up"))

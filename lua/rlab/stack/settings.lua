@@ -125,4 +125,25 @@ M.redis_cluster = {
   "--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0",
 }
 
+-- ---- what Prometheus asks ----
+
+M.mysqld_exporter = { "--no-collect.slave_status" } -- MySQL 9 has no such statement any more
+
+local ACTUATOR = "/actuator/prometheus"
+
+-- Jobs as rules.yml and the dashboards know them, each target by its name in the port map and by where it is
+-- among the containers. On the local stack services come and go at ports of their own: the exporter passes
+-- on (`passed_on`) what they tell, and is asked every second, for an arm may live for no more than three.
+M.scrape = {
+  { job = "rlab", path = ACTUATOR, every = 1, passed_on = { "exporter", "/actuator/services" },
+    { "command", "command:18080" }, { "query", "query:18081" }, { "relay", "relay:18082" },
+    { "replay", "replay:18083" }, { "consumer", "consumer:18084" } },
+  { job = "exporter", path = ACTUATOR, every = 1, { "exporter", "exporter:18085" } },
+  { job = "kafka", { "kafka-1-jmx", "kafka-1:9404" }, { "kafka-2-jmx", "kafka-2:9404" },
+    { "kafka-3-jmx", "kafka-3:9404" } },
+  { job = "mysql", { "mysqld-exporter", "mysqld-exporter:9104" } },
+  { job = "redis", { "redis-exporter", "redis-exporter:9121" } },
+  { job = "prometheus", { "prometheus", "localhost:9090" } },
+}
+
 return M

@@ -99,6 +99,10 @@ describe("docker-compose.yml", function()
     end
   end)
 
+  it("gives MySQL's exporter the settings of the local one", function()
+    assert.are.same(settings.mysqld_exporter, compose.services["mysqld-exporter"].command)
+  end)
+
   it("has MySQL and Redis of the series that run here", function()
     for pin, find in pairs { IMAGE_MYSQL = tools.mysql, IMAGE_REDIS = tools.redis } do
       local tag, here = tools.pin(pin), find()

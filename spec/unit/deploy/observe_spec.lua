@@ -4,6 +4,7 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local layout = require "rlab.stack.layout"
 local plain_json = dofile "deps/bill/json.lua"
+local scrape = require "rlab.stack.scrape"
 local service = require "rlab.service"
 local tools = require "rlab.stack.tools"
 local yaml = require "spec.unit.deploy.support.yaml"
@@ -135,6 +136,10 @@ describe("deploy/grafana", function()
 end)
 
 describe("deploy/prometheus", function()
+  it("asks what lua/rlab/stack/settings.lua says", function()
+    assert.equal(scrape.containers(), fs.read "deploy/prometheus/prometheus.yml", "run: make deploy")
+  end)
+
   it("asks every service and exporter of docker-compose.yml, at the port that it has", function()
     local asked = {}
     for _, job in ipairs(config.scrape_configs) do

@@ -21,9 +21,10 @@ local stack = {
       params = { "...: string, parts; all without it" } },
     { "status", "stack.status() -> rows | nil, err",
       "Every server: state, pid, port, up, memory, and the same as numbers (since, up_seconds, rss)." },
-    { "parts_of", "stack.parts_of(words) -> list",
-      "Parts in their usual order, each once; raises for a word that is none.",
-      params = { "words: table" } },
+    { "parts_of", "stack.parts_of(words[, start]) -> list",
+      "Parts in their usual order, each once; raises for a word that is none. start: with what \z
+        has to be there to start them.",
+      params = { "words: table", "start: boolean | nil" } },
   },
   types = {
     { name = "stack", meta = "stack", doc = "A running stack.",
@@ -31,6 +32,7 @@ local stack = {
         "mysql: table | nil, { host =, port =, user =, password = }",
         "redis: table | nil, { host =, port = }",
         "redis_cluster: table | nil, { nodes = } of host:port",
+        "observe: table | nil, { url = } of Prometheus",
         "versions: table, by server", "since: integer, seconds since 1970",
         "reused: boolean, it ran already", "parts: table",
           "home: string", "kind: string", "ports: table, by server" },

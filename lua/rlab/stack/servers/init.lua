@@ -7,6 +7,8 @@
 --   command(ctx, server) -> the table for process.spawn (cmd, cwd, env)
 --   ready(ctx, server, listening)  true when it serves by itself
 --   stop                {signal, rank, at_most}: lower ranks are stopped first
+--   outdated(ctx, name, listening)  one that runs lacks what the stack is to have now: it is started anew;
+--                       optional
 --   cause(text)         the reason in a log, in one line | nil
 --   disk                bytes that must be free before it starts
 -- A part may add what holds for its servers together: full(ctx) waits until they are whole, short(ctx) says
@@ -15,11 +17,12 @@ local M = {}
 
 local descriptions = {}
 for i, name in ipairs { "kafka_controller", "kafka_broker", "mysql", "redis", "redis_cluster",
-  "registry", "proxy" } do
+  "registry", "proxy", "exporter", "mysqld_exporter", "redis_exporter", "prometheus" } do
   descriptions[i] = require("rlab.stack.servers." .. name)
 end
 
-M.parts = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy" } -- as people read them
+-- as people read them
+M.parts = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "observe" }
 -- what `rlab up` means; the others start where they are needed
 M.usual = { "kafka", "mysql", "redis", "proxy" }
 

@@ -14,9 +14,12 @@ return {
   files = kafka.files,
   command = kafka.command,
   cause = kafka.cause,
+  outdated = kafka.unobserved,
 
   ports = function(ctx, server)
-    return { server.port, ctx.ports[server.name .. "-inter"], ctx.ports[server.name .. "-prox"] }
+    local p, name = ctx.ports, server.name
+    return { server.port, p[name .. "-inter"], p[name .. "-prox"],
+      ctx:observed() and p[name .. "-jmx"] or nil }
   end,
 
   ready = function(ctx, server, listening)
