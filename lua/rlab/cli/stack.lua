@@ -163,7 +163,8 @@ local function state_class(word)
   return word == "down" and "dim" or "wrong"
 end
 
--- awake(rows) -> the rows of the usual parts and of those that do not lie still, the other parts
+-- awake(rows) -> the rows of the usual parts and of those that do not lie still, the other parts that start
+--   by themselves
 local function awake(rows)
   local servers = require "rlab.stack.servers"
   local wanted, shown, still = {}, {}, {}
@@ -175,7 +176,7 @@ local function awake(rows)
     if wanted[servers.of(row.server).part] then shown[#shown + 1] = row end
   end
   for _, part in ipairs(servers.parts) do
-    if not wanted[part] then still[#still + 1] = part end
+    if not wanted[part] and part ~= "observe" then still[#still + 1] = part end
   end
   return shown, still
 end
@@ -205,8 +206,11 @@ function status.run(args)
   local shown, still = awake(rows)
   print(term.grid(columns, shown, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
-  local look = looks(ctx)
-  if look then print(words.line("look", ("%s  targets, alerts and queries: Prometheus"):format(look))) end
+  if ctx:any_alive() then
+    local look = looks(ctx)
+    print(words.line("look", look and look .. "  Prometheus: targets, alerts, queries"
+      or "rlab up --observe adds Prometheus, which watches them"))
+  end
   if #still > 0 then
     print(words.line("down", table.concat(still, ", ") .. ", which start where they are needed"))
   end
@@ -222,8 +226,8 @@ end
 local logs = { name = "logs", help = "print a server's log, or the last lines of all" }
 
 function logs.args(parser)
-  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis ...; kafka or redis-cluster for \z
-    all of its nodes"):args "*"
+  parser:argument("server", "kafka-1 to kafka-3, controller, mysql, redis ...; kafka, redis-cluster or \z
+    observe for all of its servers"):args "*"
   parser:flag("-f --follow", "go on as lines come")
   parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
   parser:flag("--json", "print each line as JSON: server, line")
@@ -239,7 +243,7 @@ local function servers_of(given)
       end
     end
     if not found then
-      local names = { "kafka", "redis-cluster", table.unpack(servers.names()) }
+      local names = { "kafka", "redis-cluster", "observe", table.unpack(servers.names()) }
       error(require("rlab.err").new { domain = "rlab", code = 0, name = "USAGE",
         message = ("no server '%s'; %s"):format(word, require("rlab.options").advice(word, names)) }, 0)
     end
