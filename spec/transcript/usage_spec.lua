@@ -22,8 +22,8 @@ describe("rlab with a mistake on its command line", function()
     check("rlab up kafak", "rlab: no server 'kafak'; did you mean 'kafka'?", 64)
     check("rlab logs xyzzy", "rlab: no server 'xyzzy'; there are kafka, redis-cluster, observe, controller, \z
       kafka-1, kafka-2, kafka-3, mysql, redis, redis-cluster-1, redis-cluster-2, redis-cluster-3, \z
-      redis-cluster-4, redis-cluster-5, redis-cluster-6, registry, proxy, exporter, mysqld-exporter, redis-exporter, \z
-      prometheus", 64)
+      redis-cluster-4, redis-cluster-5, redis-cluster-6, registry, proxy, exporter, mysqld-exporter, \z
+      redis-exporter, prometheus", 64)
     check("rlab logs kafk", "rlab: no server 'kafk'; did you mean 'kafka'?", 64)
     check("rlab run nope", "rlab: there is no experiment nope; rlab list shows them", 64)
     check("rlab failpoint 'kil'", "rlab: no action 'kil', did you mean 'kill'? (column 1)\n  kil\n  ^", 64)
