@@ -10,9 +10,13 @@
 
 static struct {
     int fd;
-    bool guarded;
+    bool guarded, screen;
     struct termios settings;
 } guard;
+
+/* The alternate screen without a cursor, and back. */
+static const char take_screen[] = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J";
+static const char give_screen_back[] = "\x1b[?25h\x1b[?1049l";
 
 static struct {
     int read_fd, real;
@@ -27,8 +31,22 @@ static void drain_errors(void)
             return;
 }
 
+static void say(const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(guard.fd, text, len);
+        if (n <= 0)
+            return;
+        text += n;
+        len -= (size_t)n;
+    }
+}
+
 void tty_restore(void)
 {
+    if (guard.screen)
+        say(give_screen_back, sizeof give_screen_back - 1);
+    guard.screen = false;
     if (guard.guarded)
         tcsetattr(guard.fd, TCSANOW, &guard.settings);
     if (!errors.on)
@@ -68,6 +86,21 @@ void tty_guard(int fd)
     atexit(tty_restore);
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         catch_default(fatal[i]);
+}
+
+void tty_take_screen(int fd)
+{
+    tty_guard(fd);
+    if (!guard.guarded || guard.screen)
+        return;
+    struct termios keys = guard.settings;
+    keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    keys.c_cc[VMIN] = 1;
+    keys.c_cc[VTIME] = 0;
+    keys.c_cc[VSUSP] = _POSIX_VDISABLE;
+    tcsetattr(guard.fd, TCSADRAIN, &keys);
+    guard.screen = true;
+    say(take_screen, sizeof take_screen - 1);
 }
 
 rl_err *tty_capture_errors(int *read_fd)

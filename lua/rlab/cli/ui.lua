@@ -1,15 +1,19 @@
--- rlab ui: the live console.
+-- rlab ui, rlab top: what runs now, in a browser and in the terminal.
 local err = require "rlab.err"
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
 local ui = { name = "ui", help = "what runs now, topics, groups, faults and runs, in a browser" }
 
-function ui.args(parser)
-  parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
+local function args(parser)
   parser:option("--replay", "a stored run's folder, shown at the pace at which it happened")
   parser:option("--speed", "of the replay: 2 is twice as fast", "1")
   parser:option("--runs", "folder of the runs", "runs")
+end
+
+function ui.args(parser)
+  parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
+  args(parser)
 end
 
 local function port_of(text)
@@ -24,7 +28,7 @@ local function speed_of(text)
   return n
 end
 
-local function recorded(dir)
+local function recorded_in(dir)
   if not dir then return nil end
   local data, why = require("rlab.report").load((dir:gsub("/+$", "")))
   if not data then usage("%s cannot be replayed: %s", dir, tostring(why)) end
@@ -38,9 +42,9 @@ local function until_stopped()
   end
 end
 
-function ui.run(args)
-  local console <close>, failure = require("rlab.ui").serve { port = port_of(args.port),
-    speed = speed_of(args.speed), recorded = recorded(args.replay), runs = args.runs }
+function ui.run(given)
+  local console <close>, failure = require("rlab.ui").serve { port = port_of(given.port),
+    speed = speed_of(given.speed), recorded = recorded_in(given.replay), runs = given.runs }
   if not console then
     if failure.name == "EADDRINUSE" then
       failure.message = failure.message .. "; end what listens there, or give --port 0 for any that is free"
@@ -52,4 +56,12 @@ function ui.run(args)
   return exit.ok
 end
 
-return ui
+local top = { name = "top", help = "what runs now, in this terminal; q ends it", args = args }
+
+function top.run(given)
+  local speed, recorded = speed_of(given.speed), recorded_in(given.replay)
+  require("rlab.ui.top").show { runs = given.runs, recorded = recorded, speed = speed }
+  return exit.ok
+end
+
+return { ui, top }

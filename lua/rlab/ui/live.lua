@@ -1,6 +1,7 @@
 -- The run that goes on now, followed by the files that it writes as it goes: stream.jsonl and samples.jsonl.
 -- Once its result is there the record of the run takes the place of what was told until then.
 local fs = require "rlab.fs"
+local gauges = require "rlab.ui.gauges"
 local html = require "rlab.report.html"
 local judged = require "rlab.ui.judged"
 local json = require "rlab.json"
@@ -138,6 +139,11 @@ local function point(self, arm, row, add)
       add { kind = "point", arm = arm, q = i, t = row.t, v = value, at = (self.from[arm] or 0) + row.t }
     end
   end
+  self.gauges[arm] = self.gauges[arm] or {}
+  local values = gauges.changed(row, self.gauges[arm])
+  if values then
+    add { kind = "gauges", arm = arm, t = row.t, values = values, at = (self.from[arm] or 0) + row.t }
+  end
 end
 
 function Follower:sample(row, add)
@@ -160,7 +166,7 @@ end
 function M.follow(dir)
   return setmetatable({ dir = dir, told = lines_of(dir .. "/stream.jsonl"),
     samples = lines_of(dir .. "/samples.jsonl"), from = {}, shared = {}, seen = {}, sources = {}, arms = {},
-    pending = {} }, Follower)
+    pending = {}, gauges = {} }, Follower)
 end
 
 function Follower:next()

@@ -1,6 +1,7 @@
 -- A stored run as the list of events that the console is told: what began, was sampled, broken, judged, each
 -- with `at`, the second of the run at which it is told. What belongs to which arm, and in which quantities
 -- arms differ, is read as the report reads it (rlab.report.series, rlab.report.telling).
+local gauges = require "rlab.ui.gauges"
 local html = require "rlab.report.html"
 local json = require "rlab.json"
 local judged = require "rlab.ui.judged"
@@ -66,6 +67,14 @@ local function add_points(add, lane, from, stop)
   end
 end
 
+local function add_gauges(add, lane, from)
+  local seen = {}
+  for _, row in ipairs(lane.rows or {}) do
+    local values = gauges.changed(row, seen)
+    if values then add(from + row.t, { kind = "gauges", arm = lane.arm.name, t = row.t, values = values }) end
+  end
+end
+
 local function add_faults(add, faults, arm, from)
   for _, f in ipairs(faults) do
     local t = type(f.at) == "number" and f.at or 0
@@ -109,6 +118,7 @@ local function add_lane(add, result, lane)
   local name = arm.name
   add(from, { kind = "begins", arm = name, shared = lane.shared or nil })
   add_points(add, lane, from, stop)
+  add_gauges(add, lane, from)
   if not lane.shared then add_faults(add, lane.faults, name, from) end
   add_events(add, lane.events, name, from)
   add_end(add, result, lane, stop)

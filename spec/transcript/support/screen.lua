@@ -67,6 +67,15 @@ local commands = {
   H = function(self) self.row, self.column = top(self), 1 end,
 }
 
+-- The screen that a program has for itself, and the one before.
+local function alternate(self, on)
+  if on == (self.kept ~= nil) then return end
+  local now = { self.lines, self.row, self.column }
+  local other = on and { { {} }, 1, 1 } or self.kept
+  self.kept = on and now or nil
+  self.lines, self.row, self.column = other[1], other[2], other[3]
+end
+
 local function control(self, c)
   if c == "\r" then
     self.column = 1
@@ -87,6 +96,7 @@ local function step(self, text, at)
     local args, letter, after = text:match("^%[([%d;?]*)([%a@])()", at + 1)
     if letter then
       local n = tonumber(args:match "^%d+")
+      if args == "?1049" then alternate(self, letter == "h") end
       if commands[letter] then commands[letter](self, n or 1, n or 0) end
       return after
     end

@@ -7,7 +7,7 @@ local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "c
   "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
   "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
   "replay", "script", "version", "usage", "options", "tables", "defer", "text", "routes", "urls", "sql_name",
-  "ui" }
+  "screen", "ui" }
 
 -- methods that other methods are made of
 local PRIVATE = {
