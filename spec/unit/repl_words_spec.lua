@@ -1,5 +1,6 @@
 -- The prompt's words on stores that only seem to be there: what is asked, how often, and what is shown.
 local err = require "rlab.err"
+local out = require "rlab.repl.out"
 local session_of = require "rlab.repl.session"
 local term = require "rlab.term"
 
@@ -92,22 +93,63 @@ describe("redis", function()
   end)
 end)
 
+-- An admin of topic t whose partitions end where `at` says; one that it does not know is silent.
+local function admin_of(at, n)
+  local partitions = {}
+  for p = 0, n - 1 do partitions[p + 1] = { partition = p, isr = {}, replicas = {} } end
+  return { topic = function() return { partitions = partitions } end,
+    offsets = function(_, _, p)
+      if at[p] then return at[p] end
+      return nil, err.new { domain = "kafka", code = 7, name = "TIMED_OUT", message = "no answer" }
+    end }
+end
+
+local LEADERLESS = { isr = {}, why = err.new { domain = "kafka", code = 5, name = "LEADER_NOT_AVAILABLE",
+  message = "t [1]: Broker: Leader not available" } }
+
 describe("offsets", function()
   it("says what is not known, and that a transaction is open", function()
-    local at = { [0] = { low = 0, lso = 2, hw = 2, leo = 2 }, { low = 0, lso = 1, hw = 2, leo = 2 },
-      { low = 0, lso = 0, hw = 0, leo = -1 }, { leader = 1 } }
-    local partitions = {}
-    for p = 0, 4 do partitions[p + 1] = { partition = p, isr = {}, replicas = {} } end
-    local rows = session { admin = { {
-      topic = function() return { partitions = partitions } end,
-      offsets = function(_, _, p)
-        if at[p] then return at[p] end
-        return nil, err.new { domain = "kafka", code = 7, name = "TIMED_OUT", message = "no answer" }
-      end } } }.offsets "t"
+    local at = { [0] = { low = 0, lso = 2, hw = 2, leo = 2 }, { low = 0, lso = 1, hw = 2, leo = 2 }, LEADERLESS }
+    local rows = session { admin = { admin_of(at, 4) } }.offsets "t"
     local notes = {}
     for i, row in ipairs(rows) do notes[i] = row.note or "" end
-    assert.same({ "", "open transaction", "LEO is not known now", "low is not known now", "TIMED_OUT" },
-      notes)
+    assert.same({ "", "open transaction", "LEADER_NOT_AVAILABLE", "TIMED_OUT" }, notes)
+  end)
+end)
+
+describe("what a dead broker leaves unsaid", function()
+  local lines, line
+  before_each(function()
+    lines, line = {}, out.line
+    out.line = function(text) lines[#lines + 1] = text end
+  end)
+  after_each(function() out.line = line end)
+
+  it("is told by tail beside what it has read", function()
+    local words, clients = session { admin = { admin_of({ [0] = { low = 0, lso = 0, hw = 0, leo = 0 },
+      LEADERLESS }, 3) } }
+    function clients.consumer()
+      return setmetatable({ assign = function() return true end }, { __close = function() end })
+    end
+    assert.equal(0, #words.tail "t")
+    assert.same({ "not read: 1: kafka LEADER_NOT_AVAILABLE (5): t [1]: Broker: Leader not available, "
+      .. "2: kafka TIMED_OUT (7): no answer" }, lines)
+    assert.matches("NO_LEADER.*no partition of t can be read now; 2: kafka TIMED_OUT",
+      tostring(select(2, words.tail("t", { partition = 2 }))))
+    assert.matches("t has no partition 9", tostring(select(2, words.tail("t", { partition = 9 }))))
+  end)
+
+  it("is told by txns where an open transaction could hold back a partition", function()
+    local admin = admin_of({ [0] = { low = 0, lso = 2, hw = 3, leo = 3 }, LEADERLESS }, 2)
+    local function place(p) return { topic = "t", partition = p } end
+    function admin.transactions() return { { id = "a", state = "Ongoing" }, { id = "b", state = "Ongoing" } } end
+    function admin.transaction(_, id)
+      if id == "a" then return { partitions = { place(0), place(1), place(2) } } end
+      return nil, LEADERLESS.why
+    end
+    local rows = session { admin = { admin } }.txns()
+    assert.same({ "t-0: LSO 2 < HW 3, t-1: LEADER_NOT_AVAILABLE, t-2: TIMED_OUT", "LEADER_NOT_AVAILABLE" },
+      { rows[1]["holds back"], rows[2]["holds back"] })
   end)
 end)
 
@@ -119,7 +161,7 @@ describe("create", function()
       topic = function() return { partitions = { { partition = 0, isr = {}, replicas = {} } } } end,
       offsets = function()
         asked = asked + 1
-        return asked > 2 and { low = 0, lso = 0, hw = 0, leo = 0 } or { lso = 0, hw = 0 }
+        return asked > 2 and { low = 0, lso = 0, hw = 0, leo = 0 } or LEADERLESS
       end } } }.create "t"
     assert.equal(3, asked)
     assert.same({ 0, 0, 0, 0 }, { rows[1].low, rows[1].lso, rows[1].hw, rows[1].leo })

@@ -95,6 +95,8 @@ typedef struct wire_positions {
 rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const char *topic,
                            int partition, wire_positions *positions);
 void wire_positions_free(wire_positions *positions);
+/* What kept the leader from telling low, LSO, HW or its log end, the caller's; NULL: it told all. */
+rl_err *wire_positions_gap(const wire_positions *positions, const char *topic, int partition);
 
 enum { WIRE_EARLIEST = -2, WIRE_LATEST = -1 };
 enum { WIRE_CONSUMER = -1, WIRE_DEBUGGER = -2 };

@@ -203,6 +203,20 @@ rl_err *wire_positions_get(wire_cluster *cluster, const wire_call *call, const c
     return err;
 }
 
+rl_err *wire_positions_gap(const wire_positions *positions, const char *topic, int partition)
+{
+    const wire_replica *leader = NULL;
+    for (int i = 0; i < positions->replica_count; i++)
+        if (positions->replicas[i].broker == positions->leader)
+            leader = &positions->replicas[i];
+    if (leader && leader->leo != WIRE_UNKNOWN && positions->low != WIRE_UNKNOWN &&
+        positions->lso != WIRE_UNKNOWN && positions->hw != WIRE_UNKNOWN)
+        return NULL;
+    return leader && leader->err
+               ? err_copy(leader->err)
+               : wire_code(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, "%s [%d]", topic, partition);
+}
+
 void wire_positions_free(wire_positions *positions)
 {
     for (int i = 0; positions->replicas && i < positions->replica_count; i++)

@@ -1,6 +1,5 @@
 -- Where a topic ends and where a group stands. What nobody could tell is an error here, never 0: a replay
 -- that begins at 0 repeats everything.
-local err = require "rlab.err"
 local task = require "rlab.task"
 
 local M = {}
@@ -16,8 +15,7 @@ function M.ends(admin, topic, partition)
   end, { at_most = PATIENCE })
   if not at then return nil, failure end
   if at.low and at.lso and at.hw then return at end
-  return nil, err.new { domain = "kafka", code = 0, name = "UNKNOWN", retriable = true,
-    message = ("%s [%d]: its ends are not known at the moment"):format(topic, partition) }
+  return nil, at.why
 end
 
 -- committed(admin, group, topic) -> offsets by partition | nil, err

@@ -114,10 +114,7 @@ end
 function Kafka:records(topic, partition, from, n)
   local admin = must(self.clients:open "admin")
   local at = must(admin:offsets(topic, partition))
-  if not at.hw then
-    error(err.new { domain = "kafka", code = 0, name = "NO_LEADER",
-      message = ("%s/%d has no leader now"):format(topic, partition) }, 0)
-  end
+  if not at.hw then error(at.why, 0) end
   local first, stop = stretch(at, from, math.max(1, math.min(n or 50, MOST)))
   local lso, list, committed = math.min(at.lso or at.hw, at.hw), {}, {}
   local function place(to) return { topic = topic, partition = partition, from = first, to = to } end

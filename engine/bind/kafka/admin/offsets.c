@@ -92,6 +92,7 @@ static int push_positions(lua_State *L, rl_await *a)
 {
     offsets_job *job = (offsets_job *)a;
     wire_positions *positions = &job->positions;
+    rl_err *gap = wire_positions_gap(positions, job->topic, job->partition);
     lua_createtable(L, 0, 12);
     field_set_text(L, "topic", job->topic);
     field_set_int(L, "partition", job->partition);
@@ -103,6 +104,10 @@ static int push_positions(lua_State *L, rl_await *a)
     set_position(L, "hw", positions->hw);
     set_position(L, "leo", leader_leo(positions));
     admin_set_ids(L, "isr", &positions->isr);
+    if (gap) {
+        errs_push_table(L, gap);
+        lua_setfield(L, -2, "why");
+    }
     set_replicas(L, positions);
     return 1;
 }

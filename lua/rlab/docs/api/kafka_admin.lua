@@ -76,11 +76,14 @@ return {
           "Deletes groups without members.",
           params = { "ids: table, list", AT_MOST } },
         { "offsets", "a:offsets(topic, partition [, {at_most =}]) -> positions | nil, err",
-          "Low watermark, LSO, HW and log end of one partition side by side, and each replica's log end.",
+          "Low watermark, LSO, HW and log end of one partition side by side, and each replica's log end. What \z
+            the leader did not tell within 300 ms is absent, and `why` says so; `failed` has the error of each \z
+            replica that did not answer.",
           params = { "topic: string", "partition: integer = 0", AT_MOST },
             returns = "{ topic, partition, low, lso, hw, leo, leader, epoch, isr, leo_by = { [broker] = \z
-              offset } }",
-          example = 'local at = must(a:offsets("orders", 0))\nprint(at.leo - at.hw)' },
+              offset }, why = err | nil, failed = { [broker] = err } | nil }",
+          example = 'local at = must(a:offsets("orders", 0))\nif at.why then error(at.why) end\n\z
+            print(at.leo - at.hw)' },
         { "list_offsets", 'a:list_offsets(list [, {isolation =, at_most =}]) -> list | nil, err',
           "One position of many partitions, in the order asked for.",
           params = { 'list: table, of { topic =, partition =, at = }; at is "earliest", "latest", \z

@@ -29,9 +29,6 @@ end
 -- What there is to be said of a partition's ends: why they are not known, or that a transaction is open.
 local function note_of(at, why)
   if why then return why.name end
-  for _, name in ipairs { "low", "lso", "hw", "leo" } do
-    if not number(at[name]) then return (name == "low" and name or name:upper()) .. " is not known now" end
-  end
   return at.lso < at.hw and "open transaction" or nil
 end
 
@@ -43,11 +40,12 @@ local function positions(admin, topic)
   for i, p in ipairs(described.partitions) do
     local at, why = admin:offsets(topic, p.partition)
     at = at or {}
+    why = why or at.why
     rows[i] = { partition = p.partition, low = number(at.low), lso = number(at.lso), hw = number(at.hw),
       leo = number(at.leo),
       leader = number(at.leader) or number(p.leader), epoch = number(at.epoch), isr = ids(p.isr),
       replicas = ids(p.replicas),
-      note = note_of(at, why) }
+      note = note_of(at, why), why = why }
   end
   return rows
 end
@@ -123,20 +121,36 @@ end
 
 local PATIENCE = "10s"
 
--- Where each partition is read: {topic, partition, low, stop}, up to what that isolation can reach now.
+-- "0: why, 1: why" of partitions that did not tell where they end
+local function silent_words(rows)
+  local words = {}
+  for i, row in ipairs(rows) do words[i] = ("%d: %s"):format(row.partition, tostring(row.why)) end
+  return table.concat(words, ", ")
+end
+
+-- Where each partition is read: {topic, partition, low, stop}, up to what that isolation can reach now; what
+-- cannot be read is said.
 local function reach_of(admin, topic, isolation, only)
   local rows, failure = positions(admin, topic)
   if not rows then return nil, failure end
-  local list = {}
+  local list, silent = {}, {}
   for _, row in ipairs(rows) do
     local stop = isolation == "read_uncommitted" and row.hw or row.lso or row.hw
-    if stop and (not only or only == row.partition) then
+    local asked = not only or only == row.partition
+    if stop and asked then
       list[#list + 1] = { topic = topic, partition = row.partition, low = row.low or 0, stop = stop }
+    elseif asked then
+      silent[#silent + 1] = row
     end
   end
-  if #list > 0 then return list end
-  return nil, err.new { domain = "kafka", code = 0, name = "NO_LEADER",
-    message = ("no partition of %s can be read now"):format(topic) }
+  if #list > 0 and #silent == 0 then return list end
+  if #list == 0 then
+    return nil, err.new { domain = "kafka", code = 0, name = #silent > 0 and "NO_LEADER" or "NO_SUCH_PARTITION",
+      message = #silent > 0 and ("no partition of %s can be read now; %s"):format(topic, silent_words(silent))
+        or ("%s has no partition %s"):format(topic, tostring(only)) }
+  end
+  out.line(("not read: %s"):format(silent_words(silent)))
+  return list
 end
 
 -- The last n records over all partitions, in order of time; what was not read in time is said.
@@ -207,6 +221,7 @@ local function lag_row(admin, place)
   local row = left.of(at or {}, place.committed)
   row.topic, row.partition, row.committed = place.topic, place.partition, place.committed
   row.lso, row.hw, row.note = at and at.lso, at and at.hw, why and why.name or place.note or row.note
+  row.note = row.note or at and at.why and at.why.name
   return row
 end
 
@@ -258,7 +273,8 @@ local function group_rows(admin)
   local rows = {}
   for i, g in ipairs(groups) do
     local id = type(g) == "table" and (g.id or g.group) or g
-    local described = admin:group(id) or {}
+    local described, why = admin:group(id)
+    described = described or { state = why.name }
     rows[i] = { group = id, state = described.state or g.state,
       protocol = described.type or g.type or described.protocol,
       members = described.members and #described.members,
@@ -273,8 +289,11 @@ end
 local function held_back(admin, partitions)
   local words = {}
   for _, p in ipairs(partitions or {}) do
-    local at = admin:offsets(p.topic, p.partition)
-    if at and at.lso and at.hw and at.lso < at.hw then
+    local at, why = admin:offsets(p.topic, p.partition)
+    why = why or at.why
+    if why then
+      words[#words + 1] = ("%s-%d: %s"):format(p.topic, p.partition, why.name)
+    elseif at.lso < at.hw then
       words[#words + 1] = ("%s-%d: LSO %d < HW %d"):format(p.topic, p.partition, at.lso, at.hw)
     end
   end
@@ -289,13 +308,14 @@ local function txn_rows(admin, all)
   for _, t in ipairs(list) do
     local open = t.state == "Ongoing" or tostring(t.state):find "^Prepare"
     if open or all then
-      local d = admin:transaction(t.id) or {}
+      local d, why = admin:transaction(t.id)
+      d = d or {}
       local start = number(d.start) or number(d.start_ms) or number(d.started)
       rows[#rows + 1] = { id = t.id, state = t.state, ["producer id"] = t.producer_id,
         epoch = d.epoch or d.producer_epoch,
         open = open and start and units.print_duration((now - start) / 1000) or nil,
         timeout = d.timeout_ms and units.print_duration(d.timeout_ms / 1000) or nil,
-        ["holds back"] = open and held_back(admin, d.partitions) or nil }
+        ["holds back"] = why and why.name or open and held_back(admin, d.partitions) or nil }
     end
   end
   return rows

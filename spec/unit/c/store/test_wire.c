@@ -141,6 +141,31 @@ static void test_counts_are_bounded(void **state)
     buf_free(&buf);
 }
 
+/* Whoever reads positions is told why one is absent: a leader that failed, or none. */
+static void test_positions_say_what_is_absent(void **state)
+{
+    (void)state;
+    wire_replica replicas[2] = {{.broker = 1, .leo = 7}, {.broker = 3, .leo = WIRE_UNKNOWN}};
+    wire_positions p = {
+        .leader = 1, .low = 0, .lso = 5, .hw = 6, .replicas = replicas, .replica_count = 2};
+    replicas[1].err = wire_code(RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, "orders [0]");
+    assert_null(wire_positions_gap(&p, "orders", 0));
+    p.leader = 3;
+    rl_err *err = wire_positions_gap(&p, "orders", 0);
+    assert_true(err_is(err, RL_KAFKA, "REQUEST_TIMED_OUT"));
+    err_free(err);
+    p.leader = -1;
+    err = wire_positions_gap(&p, "orders", 0);
+    assert_true(err_is(err, RL_KAFKA, "LEADER_NOT_AVAILABLE"));
+    err_free(err);
+    p.leader = 1;
+    p.hw = WIRE_UNKNOWN;
+    err = wire_positions_gap(&p, "orders", 0);
+    assert_true(err_is(err, RL_KAFKA, "LEADER_NOT_AVAILABLE"));
+    err_free(err);
+    err_free(replicas[1].err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_turned_bytes),
         cmocka_unit_test(test_codes_of_other_places),
         cmocka_unit_test(test_a_loading_coordinator),
+        cmocka_unit_test(test_positions_say_what_is_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
