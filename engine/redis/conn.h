@@ -24,8 +24,8 @@ typedef struct redisc_conn redisc_conn;
 typedef struct redisc_opts {
     const char *host; /* NULL: 127.0.0.1 */
     int port;
-    const char *socket; /* a Unix socket's path, instead of host and port */
-    const char *user, *password, *client_name;
+    const char *socket;                        /* a Unix socket's path, instead of host and port */
+    const char *user, *password, *client_name; /* a user without a password: nopass of the ACL */
     int db;
     int resp;                        /* 3 or 2 */
     double connect_timeout, timeout; /* seconds; 0: for ever */

@@ -23,10 +23,10 @@ static rl_err *hello(redisc_conn *conn)
     const redisc_opts *opts = &conn->opts;
     const char *argv[8] = {"HELLO", "3"};
     int argc = 2;
-    if (opts->password) {
+    if (opts->user || opts->password) {
         argv[argc++] = "AUTH";
         argv[argc++] = opts->user ? opts->user : "default";
-        argv[argc++] = opts->password;
+        argv[argc++] = opts->password ? opts->password : "";
     }
     if (opts->client_name) {
         argv[argc++] = "SETNAME";
@@ -40,10 +40,11 @@ static rl_err *greet_resp2(redisc_conn *conn)
     const redisc_opts *opts = &conn->opts;
     rl_err *err = NULL;
     conn->resp = 2;
-    if (opts->password)
-        err = opts->user
-                  ? call_and_forget(conn, 3, (const char *[]){"AUTH", opts->user, opts->password})
-                  : call_and_forget(conn, 2, (const char *[]){"AUTH", opts->password});
+    const char *password = opts->password ? opts->password : "";
+    if (opts->user)
+        err = call_and_forget(conn, 3, (const char *[]){"AUTH", opts->user, password});
+    else if (opts->password)
+        err = call_and_forget(conn, 2, (const char *[]){"AUTH", password});
     if (!err && opts->client_name)
         err = call_and_forget(conn, 3, (const char *[]){"CLIENT", "SETNAME", opts->client_name});
     return err;

@@ -93,7 +93,7 @@ function Bed:query(settings, options)
   local child = must(process.spawn { stdout = "capture", stderr = config .. ".log",
     cmd = { fs.self_exe(), "service", "query", "--config", config, "--port", "0", "--failpoints",
       "--die-with-parent", tostring(process.self()) },
-    env = { RLAB_REDIS = "redis://" .. self.redis_at .. "/0",
+    env = { RLAB_REDIS = ("redis://%s%s/0"):format(self.redis_login or "", self.redis_at),
       RLAB_MYSQL = ("mysql://%s:%s@%s:%d/%s"):format(self.mysql.user, self.mysql.password, self.mysql.host,
         self.mysql.port, self.schema) } })
   local line = assert(child:lines()(), "the query service did not start; see " .. config .. ".log")

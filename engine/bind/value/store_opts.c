@@ -45,8 +45,6 @@ redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
                         .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)};
     if (opts.resp != 2 && opts.resp != 3)
         luaL_error(L, "%s: resp is 2 or 3", call);
-    if (opts.user && !opts.password)
-        luaL_error(L, "%s: a user needs a password", call);
     return opts;
 }
 
@@ -107,7 +105,5 @@ keyspace_opts keyspace_opts_read(lua_State *L, int idx, const char *call)
                                    .resp = 3,
                                    .timeout = opts_duration(L, idx, "timeout", 10),
                                    .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)}};
-    if (opts.conn.user && !opts.conn.password)
-        luaL_error(L, "%s: a user needs a password", call);
     return opts;
 }

@@ -62,7 +62,6 @@ describe("options", function()
     refused({ nodes = "a:1", port = 2 }, "nodes means a Redis Cluster, which has no port")
     refused({ nodes = "a:1", db = 0 }, "nodes means a Redis Cluster, which has no db")
     refused({ nodes = "a:1", replicas = true }, "unknown option 'replicas'")
-    refused({ nodes = "a:1", user = "u" }, "a user needs a password")
     for _, none in ipairs { "", " , ", {} } do refused({ nodes = none }, 'nodes = "host:port,host:port"') end
     assert.error_matches(function() redis.cluster { nodes = {} } end, "redis.cluster: nodes = ", 1, true)
     assert.error_matches(function() redis.cluster { nodes = { true } } end, "a list of", 1, true)

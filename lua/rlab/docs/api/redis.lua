@@ -11,7 +11,7 @@ return {
       params = {
         'host: string = "127.0.0.1"', "port: integer = 6379",
         "socket: string, a Unix socket's path instead of host and port",
-          "user: string", "password: string",
+          "user: string, of the server's ACL; one without a password gives none", "password: string",
         "db: integer = 0", "client_name: string", "resp: integer = 3, or 2",
         'timeout: duration = "10s", of a command; 0 waits for ever',
         'connect_timeout: duration = "5s"',
@@ -28,7 +28,7 @@ return {
         "tries: integer = 24, more tries after TRYAGAIN, CLUSTERDOWN or a refused connection",
         "replicas: boolean = false, reads go to any node of their slot, which may be behind; one that did \z
           not answer is passed over for a second",
-        "user: string", "password: string", "client_name: string",
+        "user: string, as of redis.connect", "password: string", "client_name: string",
         'timeout: duration = "10s", of an answer; no try begins later',
         'connect_timeout: duration = "5s"',
       },
