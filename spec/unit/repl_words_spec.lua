@@ -109,7 +109,8 @@ local LEADERLESS = { isr = {}, why = err.new { domain = "kafka", code = 5, name 
 
 describe("offsets", function()
   it("says what is not known, and that a transaction is open", function()
-    local at = { [0] = { low = 0, lso = 2, hw = 2, leo = 2 }, { low = 0, lso = 1, hw = 2, leo = 2 }, LEADERLESS }
+    local at = { [0] = { low = 0, lso = 2, hw = 2, leo = 2 }, { low = 0, lso = 1, hw = 2, leo = 2 },
+      LEADERLESS }
     local rows = session { admin = { admin_of(at, 4) } }.offsets "t"
     local notes = {}
     for i, row in ipairs(rows) do notes[i] = row.note or "" end
@@ -142,7 +143,9 @@ describe("what a dead broker leaves unsaid", function()
   it("is told by txns where an open transaction could hold back a partition", function()
     local admin = admin_of({ [0] = { low = 0, lso = 2, hw = 3, leo = 3 }, LEADERLESS }, 2)
     local function place(p) return { topic = "t", partition = p } end
-    function admin.transactions() return { { id = "a", state = "Ongoing" }, { id = "b", state = "Ongoing" } } end
+    function admin.transactions()
+      return { { id = "a", state = "Ongoing" }, { id = "b", state = "Ongoing" } }
+    end
     function admin.transaction(_, id)
       if id == "a" then return { partitions = { place(0), place(1), place(2) } } end
       return nil, LEADERLESS.why

@@ -9,6 +9,7 @@ local process = require "rlab.process"
 local sql_name = require "rlab.sql_name"
 local state = require "rlab.stack.state"
 local tables = require "rlab.tables"
+local task = require "rlab.task"
 
 local M = {}
 
@@ -135,6 +136,21 @@ local function whole(list)
   return list
 end
 
+local SESSION = "8s" -- more than that of any member in our stories
+
+-- Whether a group has members still: one that was killed is in it until its session ends.
+local function occupied(result, failure)
+  for _, one in ipairs((result or failure).failed or {}) do
+    if one.err.name == "NON_EMPTY_GROUP" then return true end
+  end
+  return false
+end
+
+local function remove_groups(admin, names)
+  task.wait_until(function() return not occupied(admin:delete_groups(names)) end,
+    { at_most = SESSION, every = "100ms" })
+end
+
 -- By kind, in this order: f(a) removes the names of that kind and returns those that are still there; it
 -- raises where nobody can tell. a: {stack, admin, items, namespace, names}
 local removers = {
@@ -145,7 +161,7 @@ local removers = {
   { kind = "group", needs = "admin", always = true, remove = function(a)
     local names = groups_of(a.admin, a.items, a.namespace)
     if #names == 0 then return names end
-    a.admin:delete_groups(names)
+    remove_groups(a.admin, names)
     return among(names, whole(must(a.admin:groups())))
   end },
   { kind = "keys", needs = "redis", remove = function(a) remove_keys(a.stack, a.names) end },
@@ -187,6 +203,13 @@ function Ledger:close(stack, admin, keep)
     save(self)
   end
   return left
+end
+
+-- told(items) -> what is said of those that are still there
+function M.told(items)
+  local first = items[1].kind .. " " .. items[1].name
+  if #items == 1 then return ("%s of this run is still there; the next run removes it"):format(first) end
+  return ("%d things of this run are still there, such as %s; the next run removes them"):format(#items, first)
 end
 
 local function well_formed(found)

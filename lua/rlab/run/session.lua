@@ -193,8 +193,7 @@ local function let_go(self)
   self.stack:heal { at_most = "100s" }
   local left = self.ledger and self.ledger:close(self.stack, self.admin, self.keep) or {}
   if #left > 0 then
-    self.view:say(("%d things of this run are still there, such as %s %s; the next run removes them"):format(
-      #left, left[1].kind, left[1].name))
+    self.view:say(require("rlab.run.ledger").told(left))
   end
 end
 

@@ -86,6 +86,38 @@ describe("the ledger", function()
     end)
   end)
 
+  it("waits for the session of a member that was killed, and for nothing else", function()
+    at_home(function()
+      local admin, asked = admin_of({}, { "n6-g", "n6-h" }, { ["n6-g"] = true }), 0
+      local gone = admin_of({}, { "n6-g" })
+      function admin.delete_groups(_, names)
+        asked = asked + 1
+        if asked == 3 then admin.groups = gone.groups return gone:delete_groups(names) end
+        local why = { name = "NON_EMPTY_GROUP" }
+        if asked == 1 then return { failed = { { name = "n6-g", err = why } } } end
+        why.failed = { { name = "n6-g", err = why } }
+        return nil, why
+      end
+      assert.same({}, ledger.open("n6", {}):close({}, admin))
+      assert.equal(3, asked)
+      local refuses = admin_of({}, { "n7-g" }, { ["n7-g"] = true })
+      function refuses.delete_groups()
+        asked = asked + 1
+        return nil, { name = "GROUP_AUTHORIZATION_FAILED",
+          failed = { { name = "n7-g", err = { name = "GROUP_AUTHORIZATION_FAILED" } } } }
+      end
+      assert.same({ { kind = "group", name = "n7-g" } }, ledger.open("n7", {}):close({}, refuses))
+      assert.equal(4, asked)
+    end)
+  end)
+
+  it("says what is still there, one or several", function()
+    local one, two = { kind = "group", name = "a" }, { kind = "topic", name = "b" }
+    assert.equal("group a of this run is still there; the next run removes it", ledger.told { one })
+    assert.equal("2 things of this run are still there, such as topic b; the next run removes them",
+      ledger.told { two, one })
+  end)
+
   it("is not forgotten by a run that has fewer servers", function()
     at_home(function()
       dead("n3", "topic n3-a", "keys n3:", "database n3_db", "cluster-keys n3")

@@ -76,9 +76,9 @@ return {
           "Deletes groups without members.",
           params = { "ids: table, list", AT_MOST } },
         { "offsets", "a:offsets(topic, partition [, {at_most =}]) -> positions | nil, err",
-          "Low watermark, LSO, HW and log end of one partition side by side, and each replica's log end. What \z
-            the leader did not tell within 300 ms is absent, and `why` says so; `failed` has the error of each \z
-            replica that did not answer.",
+          "Low watermark, LSO, HW and log end of one partition side by side, and each replica's log end. \z
+            What the leader did not tell within 300 ms is absent, and `why` says so; `failed` has the \z
+            error of each replica that did not answer.",
           params = { "topic: string", "partition: integer = 0", AT_MOST },
             returns = "{ topic, partition, low, lso, hw, leo, leader, epoch, isr, leo_by = { [broker] = \z
               offset }, why = err | nil, failed = { [broker] = err } | nil }",

@@ -145,9 +145,12 @@ local function reach_of(admin, topic, isolation, only)
   end
   if #list > 0 and #silent == 0 then return list end
   if #list == 0 then
-    return nil, err.new { domain = "kafka", code = 0, name = #silent > 0 and "NO_LEADER" or "NO_SUCH_PARTITION",
-      message = #silent > 0 and ("no partition of %s can be read now; %s"):format(topic, silent_words(silent))
-        or ("%s has no partition %s"):format(topic, tostring(only)) }
+    local name, message = "NO_SUCH_PARTITION", ("%s has no partition %s"):format(topic, tostring(only))
+    if #silent > 0 then
+      name = "NO_LEADER"
+      message = ("no partition of %s can be read now; %s"):format(topic, silent_words(silent))
+    end
+    return nil, err.new { domain = "kafka", code = 0, name = name, message = message }
   end
   out.line(("not read: %s"):format(silent_words(silent)))
   return list
