@@ -209,7 +209,8 @@ end
 function M.told(items)
   local first = items[1].kind .. " " .. items[1].name
   if #items == 1 then return ("%s of this run is still there; the next run removes it"):format(first) end
-  return ("%d things of this run are still there, such as %s; the next run removes them"):format(#items, first)
+  return ("%d things of this run are still there, such as %s; the next run removes them")
+    :format(#items, first)
 end
 
 local function well_formed(found)
