@@ -186,6 +186,7 @@ static void prepare(CURL *easy, transfer *t, struct curl_slist *headers, char *w
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     only_http(easy);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, call->socket);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);

@@ -19,6 +19,8 @@ typedef struct http_client http_client;
 
 typedef struct http_call {
     const char *method, *url;
+    const char
+        *socket; /* path of a unix socket that is dialled instead of the URL's host; may be NULL */
     const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
     const char *body;
     size_t len;

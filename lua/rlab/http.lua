@@ -12,7 +12,8 @@ local M = {}
 
 -- ---- requests ----
 
-local request_keys = { "method", "url", "headers", "body", "json", "timeout", "connect_timeout", "max_body" }
+local request_keys = { "method", "url", "socket", "headers", "body", "json", "timeout", "connect_timeout",
+  "max_body" }
 
 -- The names of headers know no case: a default is not put beside what was given in another one.
 local function with_default(headers, name, value)
@@ -44,14 +45,15 @@ local function prepare(options)
   local headers = options.headers
   if options.json ~= nil then headers = with_default(headers, "content-type", "application/json") end
   return {
-    method = (options.method or "GET"):upper(), url = options.url, headers = header_lines(headers),
+    method = (options.method or "GET"):upper(), url = options.url, socket = options.socket,
+    headers = header_lines(headers),
     body = options.json ~= nil and json.encode(options.json) or options.body,
     timeout = options.timeout, connect_timeout = options.connect_timeout, max_body = options.max_body,
   }
 end
 
--- request{method=, url=, headers=, body= | json=, timeout="10s", connect_timeout="5s", max_body="64MiB"} ->
---   {status=, headers=, body=} | nil, err
+-- request{method=, url=, headers=, body= | json=, timeout="10s", connect_timeout="5s", max_body="64MiB",
+--   socket = path of a unix socket, dialled instead of the host} -> {status=, headers=, body=} | nil, err
 function M.request(options)
   return core.request(prepare(options))
 end

@@ -28,7 +28,7 @@ typedef struct request_job {
     http_client *client;
     bool spent; /* a cancel that came too late would end the client's next call */
     http_call call;
-    char *method, *url, *body, **headers;
+    char *method, *url, *socket, *body, **headers;
     http_answer answer;
 } request_job;
 
@@ -83,6 +83,7 @@ static void request_drop(rl_await *a)
     free(job->headers);
     free(job->method);
     free(job->url);
+    free(job->socket);
     free(job->body);
     http_answer_free(&job->answer);
 }
@@ -144,6 +145,7 @@ int http_l_request(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     task_require(L);
     const char *method = opts_str(L, 1, "method", "GET"), *url = opts_str(L, 1, "url", "");
+    const char *socket = opts_str(L, 1, "socket", NULL);
     double timeout = opts_duration(L, 1, "timeout", 10),
            connect = opts_duration(L, 1, "connect_timeout", 5);
     int64_t max_body = opts_size(L, 1, "max_body", 64 << 20);
@@ -153,10 +155,12 @@ int http_l_request(lua_State *L)
     job->client = take_client(job->idle);
     job->method = mem_strdup(method);
     job->url = mem_strdup(url);
+    job->socket = socket ? mem_strdup(socket) : NULL;
     job->headers = copy_headers(L, 1);
     copy_body(L, 1, job);
     job->call = (http_call){.method = job->method,
                             .url = job->url,
+                            .socket = job->socket,
                             .headers = (const char *const *)job->headers,
                             .body = job->body,
                             .len = job->call.len,

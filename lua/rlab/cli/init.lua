@@ -35,6 +35,7 @@ usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
   rlab E-012                 run an experiment
   rlab scenarios/mine.lua    run one of your own
   rlab                       the interactive lab, on the running stack
+  rlab --stack compose ...   any of these on the containers of docker-compose.yml
 ]]
 
 -- The exit codes in two columns.
@@ -146,7 +147,30 @@ local function looks_like_experiment(word)
   return word:match "^[Ee]%-%d+$" or word:match "%.lua$"
 end
 
+-- What works on servers that rlab did not start.
+local ANY_STACK = { run = true, repl = true, status = true, help = true, ["--help"] = true, ["-h"] = true }
+
+-- "--stack compose E-012" -> the words behind it | nil, exit code
+local function take_stack(args)
+  if args[1] ~= "--stack" then return args end
+  local ok, failure = pcall(require("rlab.stack").use, args[2] or "")
+  local word = args[3] or "repl"
+  if not ok then
+    complain(failure.message)
+    return nil, exit.usage
+  end
+  if args[2] == "compose" and not ANY_STACK[word] and not looks_like_experiment(word) then
+    complain(("%s is for the local stack; --stack compose goes with experiments, status and the prompt, and \z
+      docker compose starts and stops its servers"):format(word))
+    return nil, exit.usage
+  end
+  return rest(args, 3)
+end
+
 function M.main(args)
+  local refused
+  args, refused = take_stack(args)
+  if not args then return refused end
   local commands = load_commands()
   local word = args[1]
   if not word then

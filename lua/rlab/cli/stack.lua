@@ -191,6 +191,11 @@ function status.run(args)
   local rows = must(require("rlab.stack").status(ctx))
   local columns = rows.columns
   rows.columns = nil
+  if require("rlab.stack").use() == "compose" then
+    if args.json then return put_json { kind = "compose", servers = array(rows) } end
+    print(require("rlab.term").grid(columns, rows, { indent = 2 }))
+    return exit.ok
+  end
   if args.json then
     for _, row in ipairs(rows) do row.up, row.memory = nil, nil end
     return put_json { home = ctx.home, port_base = ctx.base, versions = ctx.state.versions,

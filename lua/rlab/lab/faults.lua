@@ -2,7 +2,6 @@
 -- green. The evidence is a value that the lab made of what it saw (rlab.proof), never a text.
 local defer = require "rlab.defer"
 local must = require "rlab.must"
-local process = require "rlab.process"
 local proof = require "rlab.proof"
 
 local M = {}
@@ -72,8 +71,8 @@ function M.freeze(lab, name)
   local server = must(lab.stack:server(name))
   local fault = lab:fault("SIGSTOP " .. name):started()
   must(server:freeze())
-  lab:await(name .. " stopped", function() return process.state(server.pid) == "T" end, "30s")
-  fault:fired(lab.proof.state(server, "T"))
+  lab:await(name .. " stopped", function() return server:process_state() == server.stopped end, "30s")
+  fault:fired(lab.proof.state(server, server.stopped))
   function fault.thaw()
     must(server:thaw())
     return fault:over()

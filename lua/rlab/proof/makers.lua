@@ -54,10 +54,13 @@ function M.exit(_, child, want)
     want = { signal = want.signal, code = want.code } })
 end
 
--- state(server | child, "T"): the state of its process in /proc
+-- state(server | child, "T"): the state of its process in /proc; of a container what its engine says of one
+--   that is frozen
 function M.state(_, who, want)
   if type(want) ~= "string" then error('lab.proof.state: say the state, such as "T"', 2) end
-  return of("state", { process = who.name, pid = who.pid, state = process.state(who.pid), want = want })
+  if want == "T" and who.stopped then want = who.stopped end
+  local state = who.process_state and who:process_state() or process.state(who.pid)
+  return of("state", { process = who.name, pid = who.pid, state = state, want = want })
 end
 
 -- gone(server, pid, signal, before): the server's process, which was there before, is there no more

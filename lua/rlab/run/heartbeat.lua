@@ -130,7 +130,7 @@ function M.start(session)
   self.targets[self.own] = true
   for _, server in ipairs(session.stack:servers()) do
     local target = target_of(server.name, server)
-    target.server, self.targets[target] = true, true
+    if server.visible ~= false then target.server, self.targets[target] = true, true end
   end
   self.task = task.spawn(function()
     while true do

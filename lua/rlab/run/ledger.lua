@@ -104,6 +104,7 @@ end
 
 -- Its rules, watches and proxies; a proxy that is gone has forgotten them.
 local function sweep_proxy(stack, namespace)
+  if stack.kind ~= "local" then return end
   local proxy = require("rlab.proxy").connect("http://127.0.0.1:" .. stack.ports.proxy)
   if proxy then must(proxy:sweep(namespace)) end
 end

@@ -22,7 +22,7 @@ local M = {}
 
 -- ---- one server ----
 
-local Server = {}
+local Server = { stopped = "T" } -- what process_state says of one that is frozen
 
 function Server.__index(server, key)
   if Server[key] then return Server[key] end
@@ -47,6 +47,12 @@ end
 -- our acts from others' (rlab.run.heartbeat).
 local function means(server, what)
   server.meant, server.meant_ms = what, clock.unix_ms()
+end
+M.means = means
+
+-- As the kernel says it, in one letter.
+function Server:process_state()
+  return process.state(self.pid)
 end
 
 local function gone(server)
@@ -135,15 +141,17 @@ function Stack:redis_opts(more)
   return tables.merged(self.redis, more)
 end
 
+-- known(name): raises where no server is called that
+function M.known(name)
+  if tables.contains(servers.names(), name) then return end
+  error(("no server named '%s'%s"):format(name, options.hint(name, servers.names())), 3)
+end
+
 -- The running servers of the stack; the state is read again when somebody else may have changed it.
 function Stack:server(name)
-  for _, known in ipairs(servers.names()) do
-    if known == name then
-      self.held[name] = self.held[name] or setmetatable({ name = name, ctx = self.ctx }, Server)
-      return self.held[name]
-    end
-  end
-  error(("no server named '%s'%s"):format(name, options.hint(name, servers.names())), 2)
+  M.known(name)
+  self.held[name] = self.held[name] or setmetatable({ name = name, ctx = self.ctx }, Server)
+  return self.held[name]
 end
 
 function Stack:servers()
@@ -358,23 +366,36 @@ local function proxy_addresses(ctx)
     mysql = "127.0.0.1:" .. p["mysql-proxy"], redis = "127.0.0.1:" .. p["redis-proxy"] }
 end
 
+-- address(stack, MySQL's password): where each part of it is reached
+function M.address(s, password)
+  local ctx = s.ctx
+  if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
+  if has(s, "mysql") then
+    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user, password = password,
+      database = mysql.database }
+  end
+  if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
+  if has(s, "redis-cluster") then s.redis_cluster = { nodes = cluster.addresses(ctx) } end
+  if has(s, "registry") then s.registry = { url = servers.of("registry").url(ctx.ports.registry) } end
+end
+
+-- enter(stack, what | nil): until close() it is known who works on it
+function M.enter(s, what)
+  if what then s.user = users.enter(s.home, what) end
+end
+
 -- new(ctx, parts, reused, what) -> stack
 function M.new(ctx, parts, reused, what)
   local s = setmetatable({ kind = "local", ctx = ctx, parts = parts, reused = reused, home = ctx.home,
     held = {}, ports = ctx.ports,
     since = oldest(ctx, parts), versions = ctx.state.versions }, Stack)
-  if has(s, "kafka") then s.kafka = { brokers = ctx:brokers(), nodes = kafka_nodes(ctx) } end
-  if has(s, "mysql") then
-    s.mysql = { host = "127.0.0.1", port = ctx.ports.mysql, user = mysql.user,
-      password = mysql.password(ctx.home), database = mysql.database }
-  end
-  if has(s, "redis") then s.redis = { host = "127.0.0.1", port = ctx.ports.redis } end
-  if has(s, "redis-cluster") then s.redis_cluster = { nodes = cluster.addresses(ctx) } end
-  if has(s, "registry") then s.registry = { url = servers.of("registry").url(ctx.ports.registry) } end
+  M.address(s, mysql.password(ctx.home))
   if has(s, "proxy") then s.proxy = proxy_addresses(ctx) end
   if has(s, "observe") then s.observe = { url = observe.url(ctx) } end
-  if what then s.user = users.enter(ctx.home, what) end
+  M.enter(s, what)
   return s
 end
+
+M.methods = Stack -- which other kinds of stack share
 
 return M

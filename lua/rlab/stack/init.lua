@@ -58,16 +58,34 @@ kinds["local"] = function(opts)
   return require("rlab.stack.handle").new(ctx, parts, reused, opts.what)
 end
 
+function kinds.compose(opts)
+  return require("rlab.stack.compose").open { needs = opts.needs, what = opts.what }
+end
+
+local meant = "local" -- where nobody says it
+
+-- use([kind]) -> what kind of stack is meant from here on
+function M.use(kind)
+  if kind == nil then return meant end
+  if not kinds[kind] then
+    error(err.new { domain = "rlab", code = 0, name = "USAGE",
+      message = ("--stack takes local or compose, not '%s'"):format(tostring(kind)) }, 0)
+  end
+  meant = kind
+  return meant
+end
+
 function M.open(opts)
   opts = opts or {}
   options.check("stack.open", opts, OPEN_KEYS)
-  local open = kinds[opts.kind or "local"]
+  local open = kinds[opts.kind or meant]
   if not open then error("stack.open: no kind of stack named '" .. tostring(opts.kind) .. "'", 2) end
   return open(opts)
 end
 
 -- current() -> a stack of the parts that serve now | nil
 function M.current()
+  if meant ~= "local" then return (M.open {}) end
   local servers = require "rlab.stack.servers"
   local supervisor = require "rlab.stack.local"
   local ctx = require("rlab.stack.context").new()
@@ -103,6 +121,7 @@ local STATUS_COLUMNS = { "server", "state", "pid", "port", "up", "memory" }
 -- status([ctx]) -> rows {server, state, pid, port, since, up_seconds, rss; up and memory as people read
 --   them}, rows.columns; | nil, err
 function M.status(ctx)
+  if meant == "compose" then return require("rlab.stack.compose").status() end
   local process, clock, words = require "rlab.process", require "rlab.clock", require "rlab.stack.words"
   local failure
   if not ctx then

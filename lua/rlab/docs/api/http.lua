@@ -1,5 +1,6 @@
 -- rlab.http, rlab.metrics and rlab.service for help(), completion and docs/api.md.
 local OPTIONS = {
+  "socket: string, path of a unix socket that is dialled instead of the URL's host",
   "headers: table, texts by name", "body: string", "json: any, a body instead, as JSON",
   'timeout: duration = "10s", of the whole call',
   'connect_timeout: duration = "5s"', 'max_body: size = "64MiB", of the answer',
