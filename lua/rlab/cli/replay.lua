@@ -147,7 +147,10 @@ function run.args(parser)
   parser:option("--to", "another topic than the original one")
   parser:option("--target-group", "the group that processes the copies (default the one that failed; \z
     'none': every group gets them again)")
+  parser:option("--budget", "copies at most")
+  parser:flag("--stop-on-refailure", "end when a copy failed again; those under way are sent nevertheless")
   parser:flag("--dry-run", "only say what would be sent")
+  parser:option("--database", "with --dry-run: what dedup by processed_event in this one would do")
   parser:flag("--json", "print JSON")
 end
 
@@ -170,38 +173,46 @@ local function options_of(args)
     group = group_of(args, filter), filter = filter,
     target = args.target_group or "original", guard = true,
     max = whole(args.max_replays or 3, "max-replays", 0), rate = rate,
-    batch = whole(args.batch or 1, "batch", 1), skip = reader.set_of(args.skip), follow = false }
+    batch = whole(args.batch or 1, "batch", 1), skip = reader.set_of(args.skip), follow = false,
+    budget = args.budget and whole(args.budget, "budget", 1), stop_on_refailure = args.stop_on_refailure }
+end
+
+local function database_of(args)
+  if not args.database then return nil end
+  local stack = require("rlab.stack").current()
+  if not (stack and stack.mysql) then usage "--database needs the running stack's MySQL: rlab up" end
+  return must(require("rlab.mysql").connect(stack:mysql_opts { database = args.database }))
+end
+
+local function sent_lines(o, rows)
+  local lines = {}
+  for _, row in ipairs(rows) do
+    if row.fate == "replay" then
+      lines[#lines + 1] = { id = row.id, key = row.key or "", to = row.to, group = row.group or "every group",
+        replay = row.replays + 1, dedup = row.dedup }
+    end
+  end
+  return table.move(lines, 1, math.min(#lines, o.budget or #lines), 1, {})
 end
 
 local function dry(args, o)
   local admin <close> = admin_of(args)
-  local rows, failure = require("rlab.replay.reader").list { admin = admin, brokers = o.brokers,
-    topic = o.dlq, group = o.group, filter = o.filter }
-  must(rows, failure)
-  local lines, parked, skipped = {}, 0, 0
-  for _, row in ipairs(rows) do
-    if row.waiting then
-      local skip, full = o.skip and o.skip[row.id], row.story.replay_count >= o.max
-      skipped, parked = skipped + (skip and 1 or 0), parked + (not skip and full and 1 or 0)
-      if not skip and not full then
-        lines[#lines + 1] = { id = row.id, key = row.key or "",
-          to = o.to or row.story.original_topic or o.topic,
-          group = o.target == "original" and (row.story.original_group or "every group")
-            or o.target == "none" and "every group" or o.target,
-          replay = row.story.replay_count + 1 }
-      end
-    end
-  end
+  local db <close> = database_of(args)
+  local preview = require "rlab.replay.preview"
+  local rows = must(preview.rows(admin, o, db))
+  local lines, counts = sent_lines(o, rows), preview.counts(rows)
   if args.json then
-    return put_json { would_send = require("rlab.json").array(lines), parked = parked, skipped = skipped }
+    return put_json { would_send = require("rlab.json").array(lines), parked = counts.parked,
+      skipped = counts.skipped, partial = counts.partial }
   end
   if #lines > 0 then
     put_grid({ { name = "event id", key = "id" }, { name = "key", key = "key" },
       { name = "to", key = "to" }, { name = "for group", key = "group" },
-      { name = "replay", key = "replay" } }, lines)
+      { name = "replay", key = "replay" }, db and { name = "dedup", key = "dedup" } or nil }, lines)
   end
-  print(("  dry run: %d would be sent, %d parked, %d skipped; nothing was changed"):format(#lines, parked,
-    skipped))
+  print(("  dry run: %d would be sent, %d parked, %d skipped%s; nothing was changed"):format(#lines,
+    counts.parked, counts.skipped,
+    counts.partial > 0 and (", %d that cannot be sent"):format(counts.partial) or ""))
   return exit.ok
 end
 
@@ -219,6 +230,8 @@ local function tell(what, fields)
   elseif what == "unsendable" then
     io.stderr:write(("  %d/%d %s cannot be sent: %s\n"):format(fields.partition, fields.offset, fields.id,
       fields.reason))
+  elseif what == "failed again" then
+    io.stderr:write(("  %s failed again (%s): no more is sent\n"):format(fields.id, fields.class or "?"))
   end
 end
 

@@ -7,11 +7,13 @@ local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
 local err = require "rlab.err"
 local fail = require "rlab.fail"
+local fate = require "rlab.replay.fate"
 local kafka = require "rlab.kafka"
 local left_of = require("rlab.kafka.left").of
 local null = require "rlab.null"
 local places = require "rlab.replay.places"
 local reader = require "rlab.replay.reader"
+local refailed = require "rlab.replay.refailed"
 local script = require "rlab.experiment.script"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -30,7 +32,8 @@ local PARTIAL = "the copy here is only the beginning of a value of %s bytes; the
 --   gets the copy: wrong), or a group; guard: false counts no replays (wrong); max: replays of a record;
 --     budget: copies in all; rate: a second;
 --   batch: copies under way at once; filter: f(record); skip: set of ids; follow: go on when the end is
---     reached; producer, consumer: properties;
+--     reached; stop_on_refailure: end when a copy failed again (not with follow);
+--   producer, consumer: properties;
 --   notice: f(what, fields) is told what happens
 function M.new(opts)
   return setmetatable({
@@ -46,27 +49,18 @@ local function budget_spent(self)
   return self.o.budget and self.replayed >= self.o.budget
 end
 
--- "replay", or why not: "passed" (not asked for), "skipped", "parked"
-local function verdict(self, record, story)
+-- "replay", or why not: "passed" (not asked for), or as rlab.replay.fate says
+local function verdict(self, record, id, story)
   if self.o.filter and not self.o.filter(record) then return "passed" end
-  if self.o.skip and self.o.skip[reader.identity(record)] then return "skipped" end
-  if self.o.guard ~= false and story.replay_count >= self.o.max then return "parked" end
-  return "replay"
-end
-
-local function target_of(self, story)
-  if self.o.target == "none" then return nil end
-  if self.o.target == "original" then return story.original_group end
-  return self.o.target
+  return fate.of(self.o, id, story)
 end
 
 local function copy_of(self, record, story)
   return {
-    topic = self.o.to or story.original_topic or self.o.topic,
-    key = record.key, value = record.value,
+    topic = fate.topic(self.o, story), key = record.key, value = record.value,
     headers = dlq.for_replay(record.headers,
       { count = self.o.guard ~= false and story.replay_count + 1 or nil,
-      target_group = target_of(self, story) }),
+      target_group = fate.group(self.o, story) }),
   }
 end
 
@@ -236,16 +230,17 @@ local function finish(self, chunk)
 end
 
 local function item_of(self, record)
-  local story = dlq.read(record.headers)
-  local what = verdict(self, record, story)
-  local item = { id = reader.identity(record), key = record.key, topic = record.topic,
+  local story, id = dlq.read(record.headers), reader.identity(record)
+  local what = verdict(self, record, id, story)
+  local item = { id = id, key = record.key, topic = record.topic,
     partition = record.partition, offset = record.offset,
     count = story.replay_count + 1 }
-  if what == "replay" and story.cut then
+  if what == "partial" then
     leave(self, item, PARTIAL:format(story.cut, tostring(story.original_topic),
       tostring(story.original_partition), tostring(story.original_offset)))
   elseif what == "replay" then
     item.copy = copy_of(self, record, story)
+    if self.sent then self.sent[id] = self.o.guard ~= false and item.count or 0 end
   else
     self[what] = self[what] + 1
     if what ~= "passed" then
@@ -290,7 +285,7 @@ local function begin(self)
   done, failure = places.committed(admin, self.o.group, self.o.dlq)
   if not done then return nil, failure end
   local starts = {}
-  self.left = {}
+  self.left, self.bounds = {}, bounds
   for i, b in ipairs(bounds) do
     local from = math.max(b.low, done[b.partition] or 0)
     starts[i] = { topic = b.topic, partition = b.partition, offset = from }
@@ -363,6 +358,32 @@ local function loop(self)
   self.state = self.stopping and "stopped" or "done"
 end
 
+-- ---- copies that fail again ----
+
+local SETTLES_IN = "2s"
+
+-- Whoever cannot see whether copies fail again does not go on sending them.
+local function watch(self)
+  local ok, failure = pcall(refailed.watch, self.o.brokers, self.bounds, self.sent, function(failed)
+    self.again = failed
+    self.notice("failed again", failed)
+    self:stop()
+  end)
+  if ok or failure.name == "CANCELLED" then return end
+  self.blind = failure
+  self:stop()
+end
+
+local function guarded(self)
+  if not self.o.stop_on_refailure then return loop(self) end
+  self.sent = {}
+  local watcher = task.spawn(watch, self)
+  loop(self)
+  task.wait_until(function() return self.stopping end, { at_most = SETTLES_IN })
+  watcher:cancel()
+  if self.blind then error(self.blind, 0) end
+end
+
 -- replay:run() -> true | nil, err: until the end, the budget or stop(). What was under way then is
 --   acknowledged and committed, or left to the next.
 function Replay:run()
@@ -370,7 +391,7 @@ function Replay:run()
   if ok then ok, failure = begin(self) end
   if ok then
     self.state = "running"
-    ok, failure = xpcall(loop, script.traced, self)
+    ok, failure = xpcall(guarded, script.traced, self)
   end
   for _, client in ipairs { "consumer", "producer" } do
     if self[client] then self[client]:close() end
@@ -385,10 +406,11 @@ function Replay:stop() self.stopping = true end
 function Replay:pause() self.paused = true end
 function Replay:resume() self.paused = false end
 
--- replay:counts() -> {replayed, parked, skipped, passed, unsendable, failures, state}
+-- replay:counts() -> {replayed, parked, skipped, passed, unsendable, failures, state, again = the copy that
+--   failed again and ended it}
 function Replay:counts()
   return { replayed = self.replayed, parked = self.parked, skipped = self.skipped, passed = self.passed,
-    unsendable = self.unsendable, failures = self.failures,
+    unsendable = self.unsendable, failures = self.failures, again = self.again,
     state = self.paused and self.state == "running" and "paused" or self.state }
 end
 

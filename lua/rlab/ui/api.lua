@@ -1,4 +1,5 @@
 -- What the console's page asks for besides the events: runs, topics, groups; and what it changes.
+local asked = require "rlab.ui.asked"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local http = require "rlab.http"
@@ -6,30 +7,11 @@ local json = require "rlab.json"
 local report = require "rlab.report"
 local units = require "rlab.units"
 
+local body_of, refuse, text_of, whole_of = asked.body, asked.refuse, asked.text, asked.whole
+
 -- A report is a page with a script of its own: it may run it, as nobody's page.
 local REPORT = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; \z
   script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-
-local function refuse(fmt, ...)
-  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
-end
-
-local function body_of(req)
-  local ok, body = pcall(json.decode, req.body)
-  if not ok or type(body) ~= "table" then refuse "the body is a JSON object" end
-  return body
-end
-
-local function text_of(body, name)
-  local value = body[name]
-  if value ~= nil and value ~= json.null and type(value) ~= "string" then refuse("%s is a text", name) end
-  return type(value) == "string" and value or nil
-end
-
-local function whole_of(text, name)
-  if text == nil or text == "" then return nil end
-  return units.whole(text) or refuse("%s is a whole number, not '%s'", name, text)
-end
 
 -- ---- runs ----
 
@@ -153,7 +135,47 @@ local function arm(console, req)
   return http.json(console.faults:arm(whole_of(req.params.port, "port"), name, expr))
 end
 
+-- ---- the pipeline ----
+
+-- What one part of the stack answers, or why it does not.
+local function part(f, self)
+  local ok, value = pcall(f, self)
+  if ok then return value end
+  if not err.is(value) or value.name == "CANCELLED" then error(value, 0) end
+  return { failure = value.message }, value
+end
+
+local function pipeline(console)
+  local p = console.pipeline
+  local dead, failure = part(p.dead, p)
+  local outbox, no_mysql = part(p.outbox, p)
+  local cached, no_redis = part(p.cached, p)
+  if failure and no_mysql and no_redis then error(failure, 0) end
+  return http.json { outbox = outbox, dead = dead, cached = cached, redrive = console.redrive:state(),
+    schema = not no_mysql and p.clients:stack().mysql.database or nil }
+end
+
+local function preview(console, req)
+  return http.json(console.pipeline:preview(req.params.topic, req.query.schema or ""))
+end
+
+local function redrive(console, req)
+  local body = body_of(req)
+  local of = text_of(body, "topic") or refuse "topic is missing"
+  return http.json(console.redrive:start(of, { rate = text_of(body, "rate"), cap = body.cap,
+    stop = body.stop == true }), 202)
+end
+
+local function stop_redrive(console)
+  console.redrive:stop()
+  return http.json { stopped = true }
+end
+
 return function(route)
+  route("GET", "/api/pipeline", pipeline)
+  route("GET", "/api/pipeline/{topic}", preview)
+  route("POST", "/api/redrive", redrive)
+  route("POST", "/api/redrive/stop", stop_redrive)
   route("GET", "/runs/{id}/{run}/report.html", report_of)
   route("GET", "/api/runs", runs)
   route("POST", "/api/runs", start)

@@ -9,6 +9,8 @@ local host = require "rlab.core_host"
 local http = require "rlab.http"
 local kafka = require "rlab.ui.kafka"
 local live = require "rlab.ui.live"
+local pipeline = require "rlab.ui.pipeline"
+local redrive = require "rlab.ui.redrive"
 local report = require "rlab.report"
 local routes = require "rlab.routes"
 local starter = require "rlab.ui.starter"
@@ -59,6 +61,7 @@ route("GET", "/assets/{name}", function(console, req) return asset(console, req.
 
 route("GET", "/events", function(console, req)
   local cursor = req.headers["last-event-id"] or req.query.after
+  if cursor == "" then cursor = nil end -- a page that was just opened hears at once that it is connected
   return { status = 200, headers = { ["content-type"] = "text/event-stream" },
     body = feed.sse(console.feed:since(cursor, PATIENCE)) }
 end)
@@ -107,9 +110,10 @@ end
 function M.serve(opts)
   local runs = opts.runs or "runs"
   local stack = kafka.new()
+  local flow = pipeline.new(stack.clients)
   local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = stack,
-    faults = faults.new(stack.clients), starter = starter.new(runs), recorded = opts.recorded,
-    speed = opts.speed or 1 }, Console)
+    faults = faults.new(stack.clients), pipeline = flow, redrive = redrive.new(flow),
+    starter = starter.new(runs), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
   local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end
@@ -138,6 +142,7 @@ function Console:close()
   self.feed:close()
   self.server:close "500ms"
   self.starter:stop()
+  self.redrive:stop()
   self.kafka:close()
   self.server = nil
 end

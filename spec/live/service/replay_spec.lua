@@ -107,6 +107,21 @@ describe("replay", function()
     assert.equal(0, run().replayed)
   end)
 
+  it("ends at the first copy that failed again, where that is asked", function()
+    park(12)
+    local failing = task.spawn(function()
+      local id
+      task.wait_until(function() id = sent()[1] return id end, { at_most = "60s" })
+      must(producer:send { topic = dlq.dlq_topic(topic), key = "k", value = "v",
+        headers = { { "event-id", id }, { "rlab-replay-count", "1" } } })
+      return id
+    end)
+    local counts = run { rate = 2, stop_on_refailure = true }
+    assert.equal(failing:join(), counts.again.id)
+    assert.equal("stopped", counts.state)
+    assert.is_true(counts.replayed < 11 and lag() > 0)
+  end)
+
   it("tells what can never be sent, and replays what is behind it", function()
     local target, gone = dlq.dlq_topic(topic), topic .. "-gone"
     local function parked(id, to, value, more)

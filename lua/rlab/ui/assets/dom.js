@@ -38,7 +38,7 @@ export function number(value) {
 
 export function seconds(value) {
   if (typeof value !== "number") return "";
-  return value >= 10 ? value.toFixed(1) + " s" : value.toFixed(2) + " s";
+  return value.toFixed(value >= 10 ? 1 : 2) + "\u00a0s";
 }
 
 export function ago(ms) {

@@ -76,11 +76,14 @@ export const n = (text, properties = {}) =>
 // table(["topic", ["lag", "n"]], rows, properties): a column is its name, or that and its class; rows are
 // elements, or a tbody that somebody else fills
 export function table(columns, rows, properties = {}) {
-  const names = columns.map((one) =>
-    Array.isArray(one) ? h("th", { class: one[1] }, one[0]) : h("th", {}, one),
-  );
+  const names = columns.map((one) => {
+    const [name, kind] = Array.isArray(one) ? one : [one];
+    return h(name ? "th" : "td", { class: kind }, name);
+  });
   const body = rows instanceof Node ? rows : h("tbody", {}, rows);
-  return h("div", { class: "scroll" }, h("table", properties, h("thead", {}, h("tr", {}, names)), body));
+  const whole = h("table", properties, h("thead", {}, h("tr", {}, names)), body);
+  const reached = body.querySelector("[tabindex]"); // else the keyboard could not scroll it
+  return h("div", { class: "scroll", tabindex: reached ? null : 0 }, whole);
 }
 
 const SHOWN = 200;

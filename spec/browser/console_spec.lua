@@ -1,0 +1,105 @@
+-- The console in Chromium, with real clicks, on real servers: what the stores hold then.
+local browser = require "spec.browser.browser"
+local dlq = require "rlab.dlq"
+local must = require "rlab.must"
+local reader = require "rlab.replay.reader"
+local replay = require "rlab.replay"
+local seeds = require "spec.browser.seed"
+local stack = require "rlab.stack"
+local task = require "rlab.task"
+local ui = require "rlab.ui"
+
+local SHOTS = os.getenv "RLAB_SHOTS" -- a folder: pictures of each place are laid there
+
+describe("the console in a browser", function()
+  local held, seed, console, b
+
+  setup(function()
+    held = must(stack.open { needs = { "kafka", "mysql", "redis" }, start = true })
+    seed = seeds.new(held)
+    console = assert(ui.serve { port = 0 })
+    b = browser.open(console.url)
+  end)
+
+  teardown(function()
+    assert.same({}, b:wrong())
+    b:close()
+    console:close()
+    seed:close()
+    held:close()
+  end)
+
+  local function records(topic)
+    local list = {}
+    must(reader.each(held.kafka.brokers, must(reader.bounds(seed.admin, topic)), function(r)
+      list[#list + 1] = { id = r:header "event-id", key = r.key, value = r.value, headers = r.headers }
+    end))
+    return list
+  end
+
+  -- Nothing that axe finds, and nothing wider than the window, narrow and wide, light and dark.
+  local function fine(name)
+    for _, width in ipairs { 390, 1280, 1920 } do
+      for _, scheme in ipairs { "light", "dark" } do
+        b:size(width, 900)
+        b:scheme(scheme)
+        assert.same({}, b:axe(), ("%s at %d, %s"):format(name, width, scheme))
+        assert.is_true(b:wide() <= 0, ("%s at %d is wider by %d"):format(name, width, b:wide()))
+        if SHOTS then b:shot(("%s/%s-%d-%s.png"):format(SHOTS, name, width, scheme)) end
+      end
+    end
+    b:size(1280, 900)
+    b:scheme "light"
+  end
+
+  it("shows what waits between the stores", function()
+    seed:unsent(3)
+    seed:account(7, 25, 24)
+    seed:account(8, 19, 19)
+    b:go "pipeline"
+    b:see("main tr", seed.schema .. "3")
+    b:see("main tr", seed.prefix .. "account:{7}2425")
+    b:click("tr:has-text('account:{7}')")
+    b:see("aside h2", "stale")
+    fine "pipeline"
+  end)
+
+  it("re-drives dead letters after a preview that says what dedup does to each", function()
+    local ids = seed:park(4)
+    seed:park(1, 3)
+    seed:applied(ids[2])
+    b:go("pipeline/" .. seed.topic .. "/" .. seed.schema)
+    b:see("main tr", ids[1] .. "handler0sentapplies")
+    b:see("main tr", ids[2] .. "handler0sentdrops: applied at")
+    b:see("main tr", "left, at its limit")
+    fine "dead-letters"
+    b:fill("aside input[type=number]", "3")
+    b:fill("aside input >> nth=0", "50/s")
+    b:click("aside .act > button")
+    b:see(".ask", "Send 3 records back to " .. seed.topic .. " at 50/s? The dedup drops 1 of the first 3.")
+    assert.same({}, records(seed.topic))
+    b:click(".ask .grave")
+    b:see(".doing", "Its cap is reached: 3 records sent")
+    local sent = records(seed.topic)
+    assert.same({ ids[1], ids[2], ids[3] }, { sent[1].id, sent[2].id, sent[3].id })
+    assert.equal(2, must(replay.lag(seed.admin, dlq.dlq_topic(seed.topic), dlq.replay_group(seed.topic))))
+  end)
+
+  it("stops a re-drive at the first copy that fails again", function()
+    local before = #records(seed.topic)
+    seed:park(20)
+    local failing = task.spawn(function()
+      task.wait_until(function() return #records(seed.topic) > before end, { at_most = "60s" })
+      local copy = records(seed.topic)[before + 1]
+      copy.topic, copy.id = dlq.dlq_topic(seed.topic), nil
+      must(seed.producer:send(copy))
+    end)
+    b:fill("aside input[type=number]", "")
+    b:fill("aside input >> nth=0", "2/s")
+    b:click("aside .act > button")
+    b:click(".ask .grave")
+    b:see(".doing", "failed again")
+    failing:join()
+    assert.is_true(#records(seed.topic) < before + 21)
+  end)
+end)
