@@ -6,6 +6,9 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "kafka/consumer_internal.h"
+#include "kafka/leaf.h"
+
+_Thread_local int kafka_leaves;
 
 enum { LEAVE_MS = 3000, DESTROY_MS = 2000, FIRST_QUERY_MS = 500, LEAVE_SLICE_MS = 20 };
 
@@ -197,6 +200,7 @@ static rl_err *list_err(kafka_consumer *consumer, rd_kafka_resp_err_t code,
 
 rl_err *kafka_consumer_store(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *offsets)
 {
+    rl_assert(kafka_may_call());
     rd_kafka_resp_err_t code = rd_kafka_offsets_store(consumer->rk, offsets);
     if (code == RD_KAFKA_RESP_ERR__INVALID_ARG)
         return kafka_err(consumer->rk, code, "store needs enable_auto_offset_store = false");
@@ -292,16 +296,19 @@ rl_err *kafka_consumer_seek(kafka_consumer *consumer, rd_kafka_topic_partition_l
 
 rl_err *kafka_consumer_pause(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
 {
+    rl_assert(kafka_may_call());
     return list_err(consumer, rd_kafka_pause_partitions(consumer->rk, list), list, "pause");
 }
 
 rl_err *kafka_consumer_resume(kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
 {
+    rl_assert(kafka_may_call());
     return list_err(consumer, rd_kafka_resume_partitions(consumer->rk, list), list, "resume");
 }
 
 rl_err *kafka_consumer_assignment(kafka_consumer *consumer, rd_kafka_topic_partition_list_t **out)
 {
+    rl_assert(kafka_may_call());
     return kafka_err(consumer->rk, rd_kafka_assignment(consumer->rk, out), "assignment");
 }
 

@@ -6,7 +6,8 @@
  * A part belongs to one worker; in the pool modes of `commit` to all, and its records pass through
  * the shared queue. A part that was taken away is freed by the last one who holds it. Locks: a
  * worker's lock is taken by librdkafka's callbacks, under librdkafka's own locks, so librdkafka is
- * never called with it held; a part's lock and that of the shared queue are not, and may be. */
+ * never called with it held (kafka/leaf.h holds that); a part's lock and that of the shared queue are
+ * not, and may be. */
 #ifndef RL_FLOW_CONSUME_INTERNAL_H
 #define RL_FLOW_CONSUME_INTERNAL_H
 

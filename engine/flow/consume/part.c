@@ -6,6 +6,7 @@
 #include "base/cond.h"
 #include "base/units.h"
 #include "flow/consume/internal.h"
+#include "kafka/leaf.h"
 
 enum { IDLE_MS = 100 };
 
@@ -29,10 +30,10 @@ static void on_records(rd_kafka_t *rk, void *arg)
 {
     consume_part *part = arg;
     (void)rk;
-    pthread_mutex_lock(&part->worker->lock);
+    kafka_leaf_lock(&part->worker->lock);
     part->ready = true;
     pthread_cond_broadcast(&part->worker->change);
-    pthread_mutex_unlock(&part->worker->lock);
+    kafka_leaf_unlock(&part->worker->lock);
 }
 
 static bool is_retry(const flow_consume *consume, const char *topic)
@@ -62,6 +63,7 @@ static consume_part *part_new(flow_consume *consume, const char *topic, int32_t 
 void consume_part_free(consume_part *part)
 {
     rl_assert(atomic_load(&part->lost) && part->gone && !part->busy && part->outstanding == 0);
+    rl_assert(kafka_may_call());
     clear_held(part);
     if (part->queue)
         rd_kafka_queue_destroy(part->queue);
@@ -75,9 +77,9 @@ void consume_part_free(consume_part *part)
 
 static int load_of(consume_worker *w)
 {
-    pthread_mutex_lock(&w->lock);
+    kafka_leaf_lock(&w->lock);
     int n = w->nparts;
-    pthread_mutex_unlock(&w->lock);
+    kafka_leaf_unlock(&w->lock);
     return n;
 }
 
@@ -104,12 +106,12 @@ static void give_to_worker(consume_part *part)
     part->queue = rd_kafka_queue_get_partition(kafka_consumer_rk(part->consume->consumer),
                                                part->topic, part->partition);
     rd_kafka_queue_forward(part->queue, NULL);
-    pthread_mutex_lock(&w->lock);
+    kafka_leaf_lock(&w->lock);
     part->next = w->parts;
     w->parts = part;
     w->nparts++;
     part->ready = true;
-    pthread_mutex_unlock(&w->lock);
+    kafka_leaf_unlock(&w->lock);
     rd_kafka_queue_cb_event_enable(part->queue, on_records, part);
 }
 
@@ -145,6 +147,7 @@ static consume_part *unlist_part(flow_consume *consume, const char *topic, int32
  * of the same partition. */
 static void part_lose(consume_part *part)
 {
+    rl_assert(kafka_may_call());
     if (part->queue)
         rd_kafka_queue_cb_event_enable(part->queue, NULL, NULL);
     pthread_mutex_lock(&part->lock);
@@ -156,13 +159,13 @@ static void part_lose(consume_part *part)
 static void part_hand_over(consume_part *part, rl_deadline until)
 {
     consume_worker *w = part->worker;
-    pthread_mutex_lock(&w->lock);
+    kafka_leaf_lock(&w->lock);
     bool in_time = true;
     while (part->busy && in_time)
         in_time = cond_wait_until(&w->change, &w->lock, until);
     part->gone = true;
     pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
+    kafka_leaf_unlock(&w->lock);
 }
 
 static void free_unless_used(flow_consume *consume, consume_part *part)
@@ -242,9 +245,9 @@ void consume_parts_clear(flow_consume *consume)
     pthread_mutex_unlock(&consume->lock);
     for (int i = 0; i < consume->opts.workers; i++) {
         consume_worker *w = &consume->workers[i];
-        pthread_mutex_lock(&w->lock);
+        kafka_leaf_lock(&w->lock);
         consume_part *gone = take_gone(w);
-        pthread_mutex_unlock(&w->lock);
+        kafka_leaf_unlock(&w->lock);
         rl_assert(!w->parts && w->nparts == 0);
         free_parts(gone);
     }
@@ -296,7 +299,7 @@ static void look_again(consume_worker *w)
 
 consume_part *consume_part_take(consume_worker *w)
 {
-    pthread_mutex_lock(&w->lock);
+    kafka_leaf_lock(&w->lock);
     consume_part *gone = take_gone(w);
     consume_part *part = pick_part(w, clock_ns());
     if (!part && consume_may_repeat(&w->permit)) {
@@ -309,32 +312,33 @@ consume_part *consume_part_take(consume_worker *w)
         part->busy = true;
         w->served = part;
     }
-    pthread_mutex_unlock(&w->lock);
+    kafka_leaf_unlock(&w->lock);
     free_parts(gone);
     return part;
 }
 
 void consume_part_give_back(consume_worker *w, consume_part *part)
 {
-    pthread_mutex_lock(&w->lock);
+    kafka_leaf_lock(&w->lock);
     rl_assert(part->busy && part->worker == w);
     part->busy = false;
     if (part->gone || atomic_load(&part->lost))
         pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
+    kafka_leaf_unlock(&w->lock);
 }
 
 /* ---- records ---- */
 
 static void set_ready(consume_part *part, bool ready)
 {
-    pthread_mutex_lock(&part->worker->lock);
+    kafka_leaf_lock(&part->worker->lock);
     part->ready = ready;
-    pthread_mutex_unlock(&part->worker->lock);
+    kafka_leaf_unlock(&part->worker->lock);
 }
 
 static int part_fetch(consume_part *part, rd_kafka_message_t **msgs, int room)
 {
+    rl_assert(kafka_may_call());
     pthread_mutex_lock(&part->lock);
     ssize_t n = atomic_load(&part->lost)
                     ? 0

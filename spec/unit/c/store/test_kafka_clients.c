@@ -10,11 +10,14 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "kafka/admin/run.h"
 #include "kafka/consumer.h"
+#include "kafka/leaf.h"
 #include "kafka/txn.h"
 
 #include <librdkafka/rdkafka_mock.h>
@@ -412,6 +415,52 @@ static int close_cluster(void **state)
     return 0;
 }
 
+/* ---- locks that librdkafka's callbacks take ---- */
+
+static void *may_call(void *arg)
+{
+    *(bool *)arg = kafka_may_call();
+    return NULL;
+}
+
+#ifdef RL_ASSERTS
+/* In a process of its own, which is to die. */
+static int end_of_a_call_under(pthread_mutex_t *lock, kafka_consumer *consumer)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+        fclose(stderr);
+        kafka_leaf_lock(lock);
+        kafka_consumer_pause(consumer, list);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+#endif
+
+static void test_no_call_under_a_leaf(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t other;
+    bool others = false;
+    kafka_leaf_lock(&lock);
+    assert_false(kafka_may_call());
+    assert_int_equal(pthread_create(&other, NULL, may_call, &others), 0);
+    pthread_join(other, NULL);
+    assert_true(others);
+    kafka_leaf_unlock(&lock);
+    assert_true(kafka_may_call());
+#ifdef RL_ASSERTS
+    kafka_consumer *c = reader("positions");
+    assert_int_equal(end_of_a_call_under(&lock, c), SIGABRT);
+    kafka_consumer_close(c);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_flush_drains_by_itself),
         cmocka_unit_test(test_unread_records_come_first_and_in_order),
         cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_no_call_under_a_leaf),
         cmocka_unit_test(test_calls_can_be_stopped),
         cmocka_unit_test(test_a_cancelled_consumer_stays_so),
         cmocka_unit_test(test_closing_ends_without_brokers),
