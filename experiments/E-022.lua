@@ -145,8 +145,9 @@ return experiment {
     everything at the end: a job that says done has not said what it did.",
   needs = { "kafka", "mysql" }, side_by_side = true, roles = { job = job_of.role },
   telling = { { "not-built + as-the-ledger", "rows empty or wrong" },
-    { "commit to view, ms.longest", "slowest live event", "ms", "most" },
-    { "lag", "lag", "records", "most" }, { "rows written or sent", "rows written" } },
+    { "commit to view, ms.longest", "slowest live event", "ms", "most", "live-p99" },
+    { "lag", "lag", "records", "most" },
+    { "rows written or sent", "rows written", nil, nil, "amplification" } },
   arms = {
     wrong "all-at-once" { says = "every account at once into the topic of live events", to = "main",
       shards = 1, chunk = ACCOUNTS, watch = false, alone = true },

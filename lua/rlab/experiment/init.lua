@@ -145,6 +145,9 @@ local function check_telling(def, where)
       script_error('%s: telling, %d: its fourth word is "most", "none", "for" or "then", not %s', where, i,
         tostring(shown))
     end
+    if quantity[5] ~= nil and type(quantity[5]) ~= "string" then
+      script_error("%s: telling, %d: its fifth word is the name of a check", where, i)
+    end
   end
 end
 

@@ -4,7 +4,8 @@
 -- " + " or " - " between; then what a reader calls it, and its unit. A series is known at every sample
 -- ("reads per 100 ms" is how fast it grows); the rest only where the arm was judged, from its first anomaly
 -- on. A fourth word says which value stands beside it: the last one, "most", "none", the time above zero
--- ("for"), or the one of an instant that was mended afterwards ("then").
+-- ("for"), or the one of an instant that was mended afterwards ("then"). A fifth word names the check that
+-- judges a series.
 local telling = {}
 
 -- terms("a + b - c") -> { { "a", 1 }, { "b", 1 }, { "c", -1 } }
@@ -159,6 +160,22 @@ local SHOWN = {
   end,
 }
 
+-- Whether one of these checks was violated in the arm | nil: none of them was asked
+local function violated(result, arm, list)
+  local asked
+  for _, check in ipairs(result.checks or {}) do
+    for _, term in ipairs(list) do
+      if check.arm == arm.name and check.name == term[1] then
+        if check.outcome == "violated" then return true end
+        asked = false
+      end
+    end
+  end
+  return asked
+end
+
+local function given(word) return type(word) == "string" and word ~= "" end
+
 local function panel_of(result, lane, quantity, last)
   local list = terms(quantity[1])
   local s, unit = series_of(lane, list), nil
@@ -174,7 +191,8 @@ local function panel_of(result, lane, quantity, last)
   if SHOWN[quantity[4]] then shown, its = SHOWN[quantity[4]](s, unit) end
   return { series = { s }, name = quantity[2], unit = unit, lo = 0, hi = 0, least = 0.07, found = s.found,
     shown = shown, shown_unit = its, live = not SHOWN[quantity[4]],
-    rate = quantity[4] == "none", mended = quantity[4] == "then" }
+    rate = quantity[4] == "none", mended = quantity[4] == "then",
+    violated = violated(result, lane.arm, given(quantity[5]) and { { quantity[5] } } or list) }
 end
 
 -- sound(list) -> those that can be drawn, whatever else stands in a result
@@ -184,6 +202,18 @@ function telling.sound(list)
     if type(q) == "table" and type(q[1]) == "string" and type(q[2]) == "string" then out[#out + 1] = q end
   end
   return out
+end
+
+-- An arm that fails in another quantity than the first shows that one large.
+local function stand_out(lane)
+  local first = lane.panels[1]
+  if lane.arm.class ~= "wrong" or not first or first.rank ~= 1 or first.violated then return end
+  for _, panel in ipairs(lane.panels) do
+    if panel.violated and panel.shown then
+      first.large = panel
+      return
+    end
+  end
 end
 
 -- Every wrong arm has a first anomaly: what it was seen to do, or else that it was judged.
@@ -266,6 +296,7 @@ function telling.group(result, groups)
   local quiet = right_end_at_zero(lanes)
   for _, lane in ipairs(lanes) do mark(lane, quiet, arms.last) end
   share_scales(lanes)
+  for _, lane in ipairs(lanes) do stand_out(lane) end
   for rank, quantity in ipairs(list) do
     local unit = any[rank]
     if unit then names[#names + 1] = unit ~= "" and quantity[2] .. ", " .. unit or quantity[2] end

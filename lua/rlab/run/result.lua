@@ -143,13 +143,14 @@ local function stack_part(stack)
     brokers = stack.kafka and #stack.kafka.nodes or nil }
 end
 
--- told(telling) -> { { source, name, unit, shown }, ... } as it is written: a place that is left out in the
+-- told(telling) -> { { source, name, unit, shown, check }, ... } as it is written: a place that is left out in the
 --   middle is an empty word
 function M.told(telling)
   if not telling then return nil end
   local list = {}
   for i, q in ipairs(telling) do
-    list[i] = { q[1], q[2], q[3] or (q[4] and "" or nil), q[4] }
+    list[i] = {}
+    for n = 5, 1, -1 do list[i][n] = q[n] or list[i][n + 1] and "" or nil end
   end
   return json.array(list)
 end

@@ -49,6 +49,30 @@ describe("the telling quantity", function()
     assert.are.same({ 0, 1 }, { good.panels[1].shown, #good.panels })
   end)
 
+  it("stands large where a wrong arm fails in it, and quiet where it is as expected", function()
+    local result = result_of { { "lost", "lost" }, { "money", "off" } }
+    result.checks = { { arm = "bad", name = "lost", outcome = "holds", value = 4 },
+      { arm = "bad", name = "money", outcome = "violated", value = -40, unit = "cents" },
+      { arm = "good", name = "lost", outcome = "holds" },
+      { arm = "good", name = "money", outcome = "holds", value = 3, unit = "cents" } }
+    local html = require("rlab.report.timeline").render(result, {}, json.encode)
+    assert.matches('<p class="big "><b>40</b> <span>cents · off</span>', html, 1, true)
+    assert.matches('<p class="big z"><b data-s="1.1">0</b> <span>lost</span>', html, 1, true)
+    assert.matches('<li class=""><i style="width:100%"></i><b>40</b> cents · off</li>', html, 1, true)
+    assert.matches("<th scope=row>bad</th><td class=n>4</td><td class=n>40 cents</td>", html, 1, true)
+    assert.matches('<li class="calm"><i style="width:7.5%"></i><b>3</b> cents · off</li>', html, 1, true)
+  end)
+
+  it("is judged by the check that it names, where it is a series", function()
+    local result = result_of { { "lost", "lost" }, { "stale", "stale", "", "most", "too-stale" } }
+    result.checks[#result.checks + 1] = { arm = "bad", name = "too-stale", outcome = "violated", value = 3 }
+    result.checks[1].outcome = "holds"
+    local bad, good = table.unpack(telling.group(result, series.groups(result, SAMPLES)).lanes)
+    assert.equal(bad.panels[2], bad.panels[1].large)
+    assert.same({ true, nil }, { bad.panels[2].violated, good.panels[2].violated })
+    assert.is_nil(good.panels[1].large)
+  end)
+
   it("may be a sum, a difference or a rate", function()
     local function first(source, samples)
       local panel = group_of({ { source, "x" } }, samples).lanes[1].panels[1]
@@ -140,6 +164,8 @@ describe("an experiment's telling", function()
     assert.is_true((loaded { { "lag", "lag", nil, "most" } }))
     assert.matches("telling, 1: write", tostring(select(2, loaded { "lag" })))
     assert.matches("its fourth word", tostring(select(2, loaded { { "lag", "lag", nil, "least" } })))
+    assert.is_true((loaded { { "lag", "lag", nil, nil, "live-lag" } }))
+    assert.matches("its fifth word", tostring(select(2, loaded { { "lag", "lag", nil, nil, 5 } })))
   end)
 
   it("is written into the result, a unit that is left out as an empty word", function()

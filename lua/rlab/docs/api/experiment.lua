@@ -23,7 +23,7 @@ local experiment = {
           { { "lost + phantom", "events lost or made up" }, { "lag", "lag", "records", "most" } }: a series \z
           of the samples, else a check or a number of the arms (" + ", " - ", " per 100 ms"), what it is \z
           called, its unit, and which value stands beside it: the last one, "most", "none", "for" (the time \z
-          above zero) or "then" (of an instant, mended later)',
+          above zero) or "then" (of an instant, mended later); last the check that judges a series',
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
         "options: table, { name = { default =, help = } }, changed by --set name=value, read as \z
