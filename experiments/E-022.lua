@@ -146,8 +146,7 @@ return experiment {
   needs = { "kafka", "mysql" }, side_by_side = true, roles = { job = job_of.role },
   telling = { { "not-built + as-the-ledger", "rows empty or wrong" },
     { "commit to view, ms.longest", "slowest live event", "ms", "most", "live-p99" },
-    { "lag", "lag", "records", "most" },
-    { "rows written or sent", "rows written", nil, nil, "amplification" } },
+    { "lag", "lag", "records", "most" }, { "rows written or sent", "written", "rows", "", "amplification" } },
   arms = {
     wrong "all-at-once" { says = "every account at once into the topic of live events", to = "main",
       shards = 1, chunk = ACCOUNTS, watch = false, alone = true },

@@ -141,7 +141,7 @@ local function check_telling(def, where)
       script_error('%s: telling, %d: write { "a series, check or number", "what it is called" }', where, i)
     end
     local shown = quantity[4]
-    if shown ~= nil and not tables.contains({ "most", "none", "for", "then" }, shown) then
+    if (shown or "") ~= "" and not tables.contains({ "most", "none", "for", "then" }, shown) then
       script_error('%s: telling, %d: its fourth word is "most", "none", "for" or "then", not %s', where, i,
         tostring(shown))
     end

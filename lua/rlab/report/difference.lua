@@ -143,8 +143,10 @@ local function bars_of(lane, ranks)
     local panel = mine[rank]
     if not panel then return '<li class="z"></li>' end
     local value = panel.series[1].last
+    local calm = value ~= 0 and panel.violated == false
     return html.fill('<li class="{z}{calm}"><i style="width:{width}"></i><b>{value}</b> {unit}{name}</li>', {
-      z = value == 0 and "z" or "", calm = value ~= 0 and panel.violated == false and "calm" or "", width = axis.percent(value / panel.hi), value = html.number(value),
+      z = value == 0 and not panel.violated and "z" or "", calm = calm and "calm" or "",
+      width = axis.percent(value / panel.hi), value = html.number(value),
       unit = unit_of(panel.unit), name = panel.name })
   end) .. "</ul>"
 end
@@ -167,11 +169,13 @@ end
 
 local function panel_html(panel, index, last)
   local s, large = panel.series[1], panel.large or panel
+  local value = large.shown and not panel.stands_out and html.number(large.shown) or ""
   return html.fill('<div class="tell {rank}"><p class="big {z}"><b{!live}>{value}</b> \z
     <span>{unit}{name}</span></p><div class="cv">{!scale}{!svg}</div></div>', {
-    rank = panel.rank == 1 and "first" or panel.violated and "also fails" or "also", z = large.shown == 0 and "z" or "",
+    rank = panel.rank == 1 and "first" or panel.violated and "also fails" or "also",
+    z = large.shown == 0 and not large.violated and "z" or "",
     live = large == panel and panel.live and (' data-s="%d.%d"'):format(index, s.index) or "",
-    value = large.shown and html.number(large.shown) or "", unit = unit_of(large.shown_unit),
+    value = value, unit = value ~= "" and unit_of(large.shown_unit) or "",
     name = large.name, svg = svg_of(panel, last),
     scale = panel.rank == 1 and html.fill('<span class="y hi">{hi}</span><span class="y lo">0</span>',
       { hi = html.number(panel.hi) }) or "" })

@@ -210,7 +210,7 @@ local function stand_out(lane)
   if lane.arm.class ~= "wrong" or not first or first.rank ~= 1 or first.violated then return end
   for _, panel in ipairs(lane.panels) do
     if panel.violated and panel.shown then
-      first.large = panel
+      first.large, panel.stands_out = panel, true
       return
     end
   end

@@ -143,8 +143,8 @@ local function stack_part(stack)
     brokers = stack.kafka and #stack.kafka.nodes or nil }
 end
 
--- told(telling) -> { { source, name, unit, shown, check }, ... } as it is written: a place that is left out in the
---   middle is an empty word
+-- told(telling) -> { { source, name, unit, shown, check }, ... } as it is written: a place that is left out
+--   in the middle is an empty word
 function M.told(telling)
   if not telling then return nil end
   local list = {}
