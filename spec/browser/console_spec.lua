@@ -1,5 +1,6 @@
 -- The console in Chromium, with real clicks, on real servers: what the stores hold then.
 local browser = require "spec.browser.browser"
+local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
 local must = require "rlab.must"
 local reader = require "rlab.replay.reader"
@@ -101,5 +102,51 @@ describe("the console in a browser", function()
     b:see(".doing", "failed again")
     failing:join()
     assert.is_true(#records(seed.topic) < before + 21)
+  end)
+
+  it("goes to an offset and to a time, and shows JSON with its numbers as they are", function()
+    local began = clock.unix_ms()
+    must(seed.producer:send { topic = seed.topic, key = "old", value = "old", timestamp = began - 3600000 })
+    local at = must(seed.producer:send { topic = seed.topic, key = "<b>", timestamp = began,
+      value = '{"id":12345678901234567890,"list":[1.0,{}],"text":"a,b"}' })
+    b:go("topics/" .. seed.topic .. "/0")
+    b:see(".records", "<b>")
+    b:fill(".jump", "-10m")
+    b:press "Enter"
+    b:see("main", "UTC on.")
+    b:click(("tr[data-key=r%d]"):format(at.offset))
+    b:see("aside pre", '"id": 12345678901234567890,')
+    assert.matches('"list": %[\n +1.0,\n +{}\n +%]', b:text "aside h2:has-text('Value') + pre")
+    b:see(".lua", "admin():list_offsets")
+    fine "record"
+    b:fill(".jump", "yesterday")
+    b:press "Enter"
+    b:see("main", "is no offset, and no time")
+  end)
+
+  it("writes a record with key, value and headers, and sends one again that was changed", function()
+    b:go("topics/" .. seed.topic)
+    b:see("aside h2", "Write a record")
+    b:fill("aside input >> nth=0", "k-new")
+    b:fill("aside textarea >> nth=0", "first")
+    b:fill("aside textarea >> nth=1", "a=1\nb=2=3")
+    b:see("aside .lua", 'headers = { { "a", "1" }, { "b", "2=3" } }')
+    b:click "aside .act > button"
+    b:click ".ask .grave"
+    b:see("aside .said", "written to partition 0")
+    local list = records(seed.topic)
+    local first = list[#list]
+    assert.same({ "k-new", "first", { { "a", "1" }, { "b", "2=3" } } },
+      { first.key, first.value, first.headers })
+
+    b:go("topics/" .. seed.topic .. "/0/" .. #list - 1)
+    b:see("aside h2", "Edit and send again")
+    b:fill("aside textarea >> nth=0", "second")
+    b:click "aside .act > button"
+    b:click ".ask .grave"
+    b:see("aside .said", "written to partition 0")
+    list = records(seed.topic)
+    assert.same({ "k-new", "second", { { "a", "1" }, { "b", "2=3" } } },
+      { list[#list].key, list[#list].value, list[#list].headers })
   end)
 end)

@@ -91,10 +91,17 @@ local function records(console, req)
   return http.json(console.kafka:records(req.params.name, partition, from, n))
 end
 
+local function offset_at(console, req)
+  local partition = whole_of(req.params.partition, "partition") or 0
+  return http.json(console.kafka:offset_at(req.params.name, partition, req.query.time or ""))
+end
+
 local function produce(console, req)
   local body = body_of(req)
-  local record = { key = text_of(body, "key"), value = text_of(body, "value"),
-    partition = math.tointeger(body.partition) }
+  local partition = body.partition ~= json.null and body.partition or nil
+  if partition and not math.tointeger(partition) then refuse "partition is a whole number" end
+  local record = { key = text_of(body, "key"), value = text_of(body, "value") or json.null,
+    headers = asked.headers(body), partition = math.tointeger(partition) }
   return http.json(console.kafka:produce(req.params.name, record))
 end
 
@@ -185,6 +192,7 @@ return function(route)
   route("GET", "/api/topics", topics)
   route("GET", "/api/topics/{name}", topic)
   route("GET", "/api/topics/{name}/{partition}", records)
+  route("GET", "/api/topics/{name}/{partition}/at", offset_at)
   route("POST", "/api/topics/{name}", produce)
   route("GET", "/api/groups", groups)
   route("GET", "/api/groups/{id}", group)

@@ -24,6 +24,22 @@ function M.text(body, name)
   return type(value) == "string" and value or nil
 end
 
+local function is_header(pair)
+  return type(pair) == "table" and #pair == 2 and type(pair[1]) == "string" and pair[1] ~= ""
+    and type(pair[2]) == "string"
+end
+
+-- headers(body) -> list of {name, value} | nil when there are none
+function M.headers(body)
+  local list = body.headers
+  if list == nil or list == json.null then return nil end
+  if type(list) ~= "table" then M.refuse "headers are a list of [name, value]" end
+  for _, pair in ipairs(list) do
+    if not is_header(pair) then M.refuse "a header is [name, value], two texts" end
+  end
+  return #list > 0 and list or nil
+end
+
 -- whole(text, name) -> integer | nil when it is not there
 function M.whole(text, name)
   if text == nil or text == "" then return nil end

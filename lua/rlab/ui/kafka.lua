@@ -1,11 +1,12 @@
 -- What the console shows of Kafka, and what it does there: the words of the prompt (rlab.repl.words), whose
 -- lines stand beside what they do, and the records of a stretch of a partition with what became of them.
 local cell = require "rlab.ui.cell"
-local err = require "rlab.err"
+local decoder = require "rlab.ui.decoder"
 local json = require "rlab.json"
 local left = require "rlab.kafka.left"
 local moves = require "rlab.replay.offsets"
 local must = require "rlab.must"
+local refuse = require("rlab.ui.asked").refuse
 local span = require "rlab.kafka.span"
 local task = require "rlab.task"
 
@@ -91,9 +92,9 @@ local function headers_of(record)
   return json.array(list)
 end
 
-local function shown(record)
+local function shown(record, decoded)
   return { offset = record.offset, timestamp = record.timestamp, key = cell.of(record.key),
-    value = cell.of(record.value), headers = headers_of(record) }
+    value = cell.of(record.value), decoded = decoded(record.value), headers = headers_of(record) }
 end
 
 -- What became of the record at an offset: read_committed delivers it, passes over it, or is not there yet.
@@ -117,9 +118,12 @@ function Kafka:records(topic, partition, from, n)
   if not at.hw then error(at.why, 0) end
   local first, stop = stretch(at, from, math.max(1, math.min(n or 50, MOST)))
   local lso, list, committed = math.min(at.lso or at.hw, at.hw), {}, {}
+  local decoded = decoder.new(self.clients)
   local function place(to) return { topic = topic, partition = partition, from = first, to = to } end
   task.group(function(group)
-    group:spawn(read, self, "read_uncommitted", place(stop), function(r) list[#list + 1] = shown(r) end)
+    group:spawn(read, self, "read_uncommitted", place(stop), function(r)
+      list[#list + 1] = shown(r, decoded)
+    end)
     group:spawn(read, self, "read_committed", place(math.min(stop, lso)), function(r)
       committed[r.offset] = true
     end)
@@ -137,7 +141,22 @@ function Kafka:records(topic, partition, from, n)
     low = at.low, lso = at.lso, hw = at.hw, leo = at.leo }
 end
 
--- kafka:produce(topic, {key, value, partition}) -> {partition, offset}
+-- kafka:offset_at(topic, partition, where) -> {offset, ms, after}: the first record that is not older than
+--   "-5m" or "2026-11-23T15:00:00Z"; after = true: none is, and it is the end
+function Kafka:offset_at(topic, partition, where)
+  local ms, why = moves.moment(where)
+  if not ms then
+    refuse("'%s' is no offset, and no time such as -5m or 2026-11-23T15:00:00Z: %s", where, why)
+  end
+  local admin = must(self.clients:open "admin")
+  local found = must(admin:list_offsets { { topic = topic, partition = partition, at = ms } })[1]
+  if found.err then error(found.err, 0) end
+  if found.offset and found.offset >= 0 then return { offset = found.offset, ms = ms } end
+  return { offset = must(admin:offsets(topic, partition)).hw, ms = ms, after = true }
+end
+
+-- kafka:produce(topic, {key, value, headers, partition}) -> {partition, offset}; a value of null is a
+--   tombstone
 function Kafka:produce(topic, record)
   local report = must(self.words.produce(topic, record))
   return { partition = report.partition, offset = report.offset }
@@ -167,8 +186,7 @@ end
 local function target_of(where)
   local target, why = moves.target(where)
   if target then return target end
-  error(err.new { domain = "rlab", code = 0, name = "USAGE",
-    message = ("where is %s%s"):format(moves.WHERE, why and "; " .. why or "") }, 0)
+  refuse("where is %s%s", moves.WHERE, why and "; " .. why or "")
 end
 
 -- kafka:plan(group, topic, where) -> rows {topic, partition, before, offset}; nothing is changed

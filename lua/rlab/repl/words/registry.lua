@@ -32,14 +32,15 @@ local function one_schema(registry, what, version)
   end })
 end
 
-local function looks_encoded(value)
+-- looks_encoded(value) -> the schema's id | nil
+function M.looks_encoded(value)
   return type(value) == "string" and require("rlab.schema").id(value) or nil
 end
 
 -- decode(clients, record): a value with a schema's id, which the stack's registry knows, becomes its JSON;
 --   what it was stands in .raw, the id in .schema
 function M.decode(clients, record)
-  local id = looks_encoded(record.value)
+  local id = M.looks_encoded(record.value)
   local stack = id and clients:stack()
   local registry = stack and stack.registry and clients:open "registry"
   local value = registry and registry:decode(record.value)

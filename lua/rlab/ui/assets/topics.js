@@ -1,6 +1,7 @@
 // Topics: each partition as one bar with low, LSO, HW; its records, and what became of each of them.
-import { $, ago, fill, h, number, plural, s } from "./dom.js";
-import { action, ask, lua, post, quoted } from "./act.js";
+import { $, ago, fill, h, number, s } from "./dom.js";
+import { ask, lua, quoted } from "./act.js";
+import { FATE, recordFacts, recordForm } from "./record.js";
 import { failed, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
@@ -12,7 +13,11 @@ const page = {
   failure: null,
   filter: "all",
   offset: null,
+  sought: "",
+  note: null,
+  line: null,
 };
+const UNSOUGHT = { sought: "", note: null, line: null };
 const WINDOW = 50,
   kept = { wanted: "" };
 let drawnFacts = null,
@@ -25,7 +30,7 @@ export function open(rest, draw) {
   redraw = draw;
   const [topic, partition, offset] = rest;
   const moved = topic !== page.topic || partition !== page.partition;
-  if (moved) Object.assign(page, { records: null, failure: null, from: null, offset: null, filter: "all" });
+  if (moved) Object.assign(page, { records: null, failure: null, from: null, offset: null, filter: "all", ...UNSOUGHT });
   page.topic = topic || null;
   page.partition = partition ?? null;
   if (offset !== undefined) page.offset = Number(offset);
@@ -174,7 +179,6 @@ function partitionTable(partitions) {
 }
 
 const FATES = ["all", "committed", "aborted", "open", "control"];
-const FATE = { committed: "committed", aborted: "aborted", open: "open", control: "marker or removed" };
 
 function cellText(cell) {
   if (!cell) return "";
@@ -193,7 +197,7 @@ function recordRow(r) {
     n(number(r.offset)),
     h("td", {}, h("span", { class: `fate ${r.fate}` }, FATE[r.fate])),
     h("td", { class: "mono key" }, cellText(r.key)),
-    h("td", { class: "mono val" }, cellText(r.value)),
+    h("td", { class: "mono val" }, cellText(r.decoded || r.value)),
     n(r.timestamp > 0 ? ago(r.timestamp) : "", { class: "hide" }),
   );
 }
@@ -204,6 +208,25 @@ function move(from) {
   load();
 }
 
+// To an offset, or to the first record that is not older than a time.
+async function seek(where) {
+  page.sought = where;
+  page.note = null;
+  if (where === "") return move(null);
+  if (/^\d+$/.test(where)) return move(Number(where));
+  try {
+    const time = encodeURIComponent(where);
+    const at = await ask(`/api/topics/${encodeURIComponent(page.topic)}/${page.partition}/at?time=${time}`);
+    const since = new Date(at.ms).toISOString().slice(0, 19).replace("T", " ");
+    page.note = at.after ? `No record is of ${since} UTC or later.` : `From ${since} UTC on.`;
+    page.line = `admin():list_offsets { { topic = ${quoted(page.topic)}, partition = ${page.partition}, at = ${at.ms} } }`;
+    move(at.after ? null : at.offset);
+  } catch (failure) {
+    page.note = failure.message;
+    redraw();
+  }
+}
+
 function browser() {
   if (page.failure) return h("p", { class: "unsure" }, page.failure);
   const got = page.records;
@@ -211,14 +234,11 @@ function browser() {
   const counts = Object.fromEntries(FATES.map((f) => [f, got.records.filter((r) => r.fate === f).length]));
   counts.all = got.records.length;
   const jump = h("input", {
-    type: "number",
-    min: 0,
-    "aria-label": "Offset",
-    placeholder: "offset",
+    "aria-label": "Offset or time",
+    placeholder: "offset, -5m or a time",
     class: "jump",
-  });
-  jump.addEventListener("change", () => {
-    if (jump.value !== "") move(Math.max(0, Math.trunc(Number(jump.value))));
+    value: page.sought,
+    onchange: (event) => seek(event.target.value.trim()),
   });
   const button = (label, go, off) =>
     h("button", { type: "button", class: "button", disabled: off, onclick: go }, label);
@@ -257,6 +277,7 @@ function browser() {
       button("Latest", () => move(null)),
       jump,
     ),
+    page.note && [h("p", { class: "sub", role: "status" }, page.note), page.line && lua(page.line)],
     got.records.length === 0
       ? [
           h("p", { class: "sub" }, "The partition is empty. Write a record at the prompt:"),
@@ -305,82 +326,7 @@ export function draw(model, main) {
   ]);
 }
 
-// ---- a record, and what one can do ----
-
-function cellFacts(title, cell) {
-  return [
-    h(
-      "h2",
-      {},
-      title,
-      h(
-        "span",
-        {},
-        cell.kind === "null"
-          ? ""
-          : `${plural(cell.size, "byte")}${
-              cell.kind === "bytes" ? ", not text" : ""
-            }${cell.cut ? ", its beginning" : ""}`,
-      ),
-    ),
-    h("pre", {}, cell.kind === "null" ? "null" : cell.text),
-  ];
-}
-
-const SAYS = {
-  committed: "A reader of read_committed gets it.",
-  aborted: "Its transaction was aborted: read_committed passes over it, read_uncommitted delivers it.",
-  open: "Behind the last stable offset: its transaction, or one before it, is open; a reader waits there.",
-  control: "The offset holds no record: a transaction's commit or abort marker, or what was removed since.",
-};
-
-function recordFacts(r) {
-  const line = `record(${quoted(page.topic)}, ${page.partition}, ${r.offset})`;
-  if (r.fate === "control")
-    return [h("h2", {}, `Offset ${number(r.offset)}`), h("p", { class: "sub" }, SAYS.control), lua(line)];
-  const open = place.data?.partitions?.find((p) => String(p.partition) === page.partition)?.open || [];
-  const its = r.fate === "open" && open.length === 1 && open[0];
-  return [
-    h("h2", {}, `Offset ${number(r.offset)}`, h("span", { class: `fate ${r.fate}` }, FATE[r.fate])),
-    h("p", { class: "sub" }, SAYS[r.fate]),
-    its && h("p", {}, "Open: ", h("code", {}, its.id || its.producer_id)),
-    cellFacts("Key", r.key),
-    cellFacts("Value", r.value),
-    r.headers.length > 0 && [
-      h("h2", {}, "Headers"),
-      h(
-        "dl",
-        {},
-        r.headers.map((x) => [
-          h("dt", { class: "mono" }, x.name),
-          h("dd", { class: "mono" }, x.value.text),
-        ]),
-      ),
-    ],
-    h("h2", {}, "Actions"),
-    lua(line),
-    action({
-      label: "Send it again",
-      what: "A new record at the end of the topic, with the same key and value.",
-      lua: `produce(${quoted(page.topic)}, { key = ${quoted(r.key.text)}, value = ${quoted(r.value.text)} })`,
-      ask: async () => {
-        if (!(r.key.exact || r.key.kind === "null") || !r.value.exact) {
-          throw new Error("This record is no short text; send it at the prompt, from a file.");
-        }
-        const size = plural(r.value.size, "byte");
-        return `Write one more record of ${size} to ${page.topic}? Consumers get it as a new one.`;
-      },
-      run: async () => {
-        const at = await post(`/api/topics/${encodeURIComponent(page.topic)}`, {
-          key: r.key.kind === "null" ? undefined : r.key.text,
-          value: r.value.text,
-        });
-        load();
-        return `written to partition ${at.partition} at offset ${at.offset}`;
-      },
-    }),
-  ];
-}
+const openOn = () => place.data?.partitions?.find((p) => String(p.partition) === page.partition)?.open || [];
 
 export function facts(model, aside) {
   const r = page.records?.records.find((x) => x.offset === page.offset);
@@ -391,14 +337,13 @@ export function facts(model, aside) {
     aside,
     h("button", { type: "button", class: "button back" }, "Back"),
     r
-      ? recordFacts(r)
-      : h(
-          "p",
-          { class: "sub" },
-          page.partition !== null && page.topic
-            ? "Choose a record."
-            : "Green: kept. Violet: hidden behind the LSO, until a transaction ends.",
-        ),
+      ? recordFacts(page.topic, page.partition, r, openOn(), load)
+      : page.topic
+        ? [
+            h("h2", {}, "Write a record"),
+            recordForm(page.topic, { partition: page.partition ?? "" }, "Write it", load),
+          ]
+        : h("p", { class: "sub" }, "Green: kept. Violet: hidden behind the LSO, until a transaction ends."),
   );
 }
 
