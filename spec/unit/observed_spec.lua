@@ -65,6 +65,7 @@ describe("a broker", function()
     assert.matches("-javaagent:/agent.jar=127.0.0.1:20153:jmx.yml ", command(ctx), 1, true)
     assert.is_nil(kafka.properties(ctx, ctx:server "kafka-2"):find("metric.reporters", 1, true))
     assert.are.same({ 20093, 20103, 20113, 20153 }, kafka_broker.ports(ctx, ctx:server "kafka-2"))
+    assert.are.same({ 20099, 20159 }, servers.of("controller").ports(ctx, ctx:server "controller"))
   end)
 
   it("keeps the agent when it is started again beside a Prometheus that runs", function()

@@ -261,7 +261,7 @@ end
 
 local function agent_port(ctx, server) return ctx.ports[server.name .. "-jmx"] end
 
--- unobserved(ctx, name, listening) -> whether a broker runs without the agent that Prometheus is to ask
+-- unobserved(ctx, name, listening) -> whether a node runs without the agent that Prometheus is to ask
 function M.unobserved(ctx, name, listening)
   return ctx:observed() and ctx:alive(name) and not listening[agent_port(ctx, ctx:server(name))]
 end
@@ -275,7 +275,7 @@ function M.command(ctx, server)
     cmd[#cmd + 1] = "-XX:SharedArchiveFile=" .. archive
     cmd[#cmd + 1] = "-Xshare:auto"
   end
-  if ctx:observed() and agent_port(ctx, server) then
+  if ctx:observed() then
     cmd[#cmd + 1] = ("-javaagent:%s=127.0.0.1:%d:%s"):format(ctx.observe.agent, agent_port(ctx, server),
       JMX_RULES)
   end

@@ -44,6 +44,7 @@ M.ports = {
   { "kafka-1-jmx", 152, 19152 },
   { "kafka-2-jmx", 153, 19153 },
   { "kafka-3-jmx", 154, 19154 },
+  { "controller-jmx", 159, 19159 },
   { "redis-cluster-1", 171, 16371 },
   { "redis-cluster-2", 172, 16372 },
   { "redis-cluster-3", 173, 16373 },
@@ -127,7 +128,10 @@ M.redis_cluster = {
 
 -- ---- what Prometheus asks ----
 
-M.mysqld_exporter = { "--no-collect.slave_status" } -- MySQL 9 has no such statement any more
+M.mysqld_exporter = {
+  "--no-collect.slave_status", -- MySQL 9 has no such statement any more
+  "--collect.info_schema.processlist", -- what threads do, which the public dashboard shows
+}
 
 local ACTUATOR = "/actuator/prometheus"
 
@@ -140,7 +144,7 @@ M.scrape = {
     { "replay", "replay:18083" }, { "consumer", "consumer:18084" } },
   { job = "exporter", path = ACTUATOR, every = 1, { "exporter", "exporter:18085" } },
   { job = "kafka", { "kafka-1-jmx", "kafka-1:9404" }, { "kafka-2-jmx", "kafka-2:9404" },
-    { "kafka-3-jmx", "kafka-3:9404" } },
+    { "kafka-3-jmx", "kafka-3:9404" }, { "controller-jmx", "controller:9404" } },
   { job = "mysql", { "mysqld-exporter", "mysqld-exporter:9104" } },
   { job = "redis", { "redis-exporter", "redis-exporter:9121" } },
   { job = "prometheus", { "prometheus", "localhost:9090" } },

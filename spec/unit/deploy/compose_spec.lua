@@ -44,7 +44,8 @@ describe("docker-compose.yml", function()
 
   it("publishes the ports of the local stack, on loopback alone", function()
     local seen = {}
-    local published = { ["kafka-ui"] = { "kafbat" }, ["redis-cluster"] = {} }
+    local published = { ["kafka-ui"] = { "kafbat" }, ["redis-cluster"] = {},
+      controller = { "controller-jmx" } }
     for i = 1, 3 do published["kafka-" .. i] = { "kafka-" .. i, ("kafka-%d-jmx"):format(i) } end
     for i = 1, 6 do published["redis-cluster"][i] = "redis-cluster-" .. i end
     for name, one in pairs(compose.services) do

@@ -13,6 +13,9 @@ return {
   files = kafka.files,
   command = kafka.command,
   cause = kafka.cause,
-  ports = function(_, server) return { server.port } end,
+  outdated = kafka.unobserved,
+  ports = function(ctx, server)
+    return { server.port, ctx:observed() and ctx.ports["controller-jmx"] or nil }
+  end,
   ready = function(_, server, listening) return listening[server.port] or false end,
 }
