@@ -153,6 +153,10 @@ local kafka = {
       "{{consumergroup}} {{definition}}" } },
   { "Open transactions", "s", { "rlab_kafka_topic_partition_open_transaction_age_seconds > 0",
     "{{topic}}/{{partition}}" } },
+  { "Classic groups by state", "short",
+    { "sum by (state) (kafka_server_groupcoordinator_classic_groups)", "{{state}}" },
+    { "sum(increase(kafka_server_groupcoordinator_group_completed_rebalance_total[1m]))",
+      "rebalances in a minute", right = "short" } },
   { "Requests, p99", "ms",
     { 'kafka_network_requestmetrics_totaltimems{quantile="0.99", request=~"Produce|Fetch"}',
       "{{instance}} {{request}}" } },
@@ -174,9 +178,11 @@ local run = {
 }
 
 local faults = {
-  { "a failpoint fired", "red", "increase(rlab_failpoint_fired_total[15s]) > 0",
+  { "a failpoint fired", "red", -- a series begins with the first time: no increase() knows of it
+    "increase(rlab_failpoint_fired_total[15s]) > 0 or \z
+      (rlab_failpoint_fired_total > 0 unless rlab_failpoint_fired_total offset 15s)",
     "{{instance}} {{failpoint}}" },
-  { "a process began", "orange", "changes(process_start_time_seconds[15s]) > 0", "{{instance}}" },
+  { "a process began", "orange", "time() - process_start_time_seconds < 15", "{{instance}}" },
   { "does not answer", "red", "up == 0", "{{job}} {{instance}}" },
   { "a broker is gone", "red", "kafka_brokers < 3", "{{instance}}" },
   { "a breaker is open", "purple", "rlab_query_breaker_state == 2", "{{instance}} {{need}}" },

@@ -40,7 +40,7 @@ local function queries()
   return list
 end
 
-local WORDS = { ["and"] = true, ["or"] = true, unless = true, bool = true }
+local WORDS = { ["and"] = true, ["or"] = true, unless = true, bool = true, offset = true }
 
 -- The names of metrics in a query: what is left of it without texts, matchers, windows and lists of labels.
 local function metrics_of(query)
