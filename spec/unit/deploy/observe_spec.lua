@@ -40,11 +40,12 @@ local function queries()
   return list
 end
 
-local WORDS = { ["and"] = true, ["or"] = true, unless = true, bool = true, offset = true }
+local WORDS = { ["and"] = true, ["or"] = true, unless = true, bool = true }
 
 -- The names of metrics in a query: what is left of it without texts, matchers, windows and lists of labels.
 local function metrics_of(query)
   local rest = query:gsub('"[^"]*"', ""):gsub("%b{}", ""):gsub("%b[]", "")
+    :gsub("%f[%w]offset %w+", "")
   for _, word in ipairs { "by", "on", "ignoring", "group_left", "group_right" } do
     rest = rest:gsub("%f[%w_]" .. word .. " *%b()", " ")
   end
