@@ -44,12 +44,13 @@ local function redis_cluster(list, redis)
   end
 end
 
-local function valkey(list)
-  local found, failure = tools.valkey()
+-- What only some ask for.
+local function extra(list, topic, find)
+  local found, failure = find()
   if found then
-    list[#list + 1] = finding("ok", "valkey", found.version .. "  " .. layout.short(found.path))
+    list[#list + 1] = finding("ok", topic, found.version .. "  " .. layout.short(found.path))
   else
-    list[#list + 1] = finding("warn", "valkey", split(failure.message))
+    list[#list + 1] = finding("warn", topic, split(failure.message))
   end
 end
 
@@ -61,7 +62,8 @@ local function programs(list)
   local redis = tool(list, "redis", tools.redis,
     function(r) return ("%s  %s"):format(r.version, layout.short(r.path)) end)
   redis_cluster(list, redis)
-  valkey(list)
+  extra(list, "valkey", tools.valkey)
+  extra(list, "observe", tools.observe)
   if java and kafka then
     local archive = require("rlab.stack.kafka").archive { java = java, kafka = kafka }
     list[#list + 1] = archive and finding("ok", "archive", layout.short(archive))

@@ -132,14 +132,14 @@ function M.registry()
   return missing "the Schema Registry's jars are missing; run make registry"
 end
 
--- observe() -> {programs, agent, version} | nil, err: Prometheus with its exporters, and the agent that tells
---   of a broker
+-- observe() -> {path, programs, agent, version} | nil, err: Prometheus with its exporters, and the agent that
+--   tells of a broker
 function M.observe()
   local root = fs.realpath(layout.cache() .. "/prometheus")
   local version = root and fs.read(root .. "/version")
   local agent = root and root .. "/jmx_agent.jar"
   if version and fs.exists(agent) then
-    return { programs = root .. "/bin", agent = agent, version = version:match "%S+" }
+    return { path = root, programs = root .. "/bin", agent = agent, version = version:match "%S+" }
   end
   return missing "Prometheus and its exporters are missing; run make observe"
 end
