@@ -2,6 +2,7 @@
 local browser = require "spec.browser.browser"
 local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
+local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local reader = require "rlab.replay.reader"
 local replay = require "rlab.replay"
@@ -148,5 +149,29 @@ describe("the console in a browser", function()
     list = records(seed.topic)
     assert.same({ "k-new", "second", { { "a", "1" }, { "b", "2=3" } } },
       { list[#list].key, list[#list].value, list[#list].headers })
+  end)
+
+  it("aborts an open transaction, which is fenced, and says how old what is left to read is", function()
+    local id, group = seed.topic .. "-tx", seed.topic .. "-group"
+    local p <close> = must(kafka.producer { brokers = held.kafka.brokers, transactional_id = id })
+    must(p:init_transactions "60s")
+    must(p:begin())
+    must(p:send { topic = seed.topic, partition = 0, value = "open" })
+    b:go "groups"
+    b:click(("tr[data-key='txn %s']"):format(id))
+    b:see("aside", "It holds back " .. seed.topic .. "-0")
+    fine "transactions"
+    b:click "aside .act > button"
+    b:see(".ask", "Abort the transaction of " .. id)
+    b:click ".ask .grave"
+    b:see("#log-said", "Ongoing before")
+    task.wait_until(function() return must(seed.admin:transaction(id)).state == "CompleteAbort" end,
+      { at_most = "20s" })
+    assert.is_nil((p:commit "10s"))
+    must(seed.admin:alter_group_offsets(group, { { topic = seed.topic, partition = 0, offset = 0 } }))
+    b:go("groups/" .. group)
+    b:see("main h1", "to read, the oldest")
+    fine "group"
+    must(seed.admin:delete_groups { group })
   end)
 end)

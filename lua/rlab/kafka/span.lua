@@ -27,7 +27,8 @@ local function too_late(at_most)
 end
 
 -- read(consumer, spans, visit [, at_most]) -> true | nil, err: visit(record, span) for what lies in each span
---   {topic, partition, from, to}, without the last offset; one that was read to its end has done = true. The
+--   {topic, partition, from, to}, without the last offset; one that was read to its end, or of which visit
+--   has said "enough", has done = true. The
 --   consumer says where a partition ends (enable.partition.eof), belongs to no group, and is assigned here.
 function M.read(consumer, spans, visit, at_most)
   local starts, left = starts_of(spans)
@@ -43,8 +44,9 @@ function M.read(consumer, spans, visit, at_most)
     for record in batch:each() do
       if record.err and not record.eof then return nil, record.err end
       local span = left[key(record)]
-      if span and not record.eof and record.offset < span.to then visit(record, span) end
-      if span and record.offset + (record.eof and 0 or 1) >= span.to then
+      local wanted = span and not record.eof and record.offset < span.to
+      local said = wanted and visit(record, span)
+      if span and (said == "enough" or record.offset + (record.eof and 0 or 1) >= span.to) then
         span.done, left[key(record)] = true, nil
       end
     end

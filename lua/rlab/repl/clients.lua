@@ -85,6 +85,13 @@ function M:consumer(settings)
   return require("rlab.kafka").consumer(tables.merged(all, settings))
 end
 
+--- a producer of its own for one word; the caller closes it
+function M:producer(settings)
+  local at, failure = address(self, "kafka")
+  if not at then return nil, failure end
+  return require("rlab.kafka").producer(tables.merged({ brokers = at.brokers }, settings))
+end
+
 --- forget(name): the server is gone or was restarted; the next use connects again
 function M:forget(name)
   local handle = self.handles[name]

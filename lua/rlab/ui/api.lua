@@ -81,7 +81,22 @@ local function topics(console) return http.json { topics = json.array(console.ka
 
 local function topic(console, req) return http.json(console.kafka:topic(req.params.name)) end
 
-local function groups(console) return http.json { groups = json.array(console.kafka:groups()) } end
+-- What one part of the stack answers, or why it does not.
+local function part(f, self)
+  local ok, value = pcall(f, self)
+  if ok then return value end
+  if not err.is(value) or value.name == "CANCELLED" then error(value, 0) end
+  return { failure = value.message }, value
+end
+
+local function groups(console)
+  local k = console.kafka
+  return http.json { groups = json.array(k:groups()), open = part(k.open_transactions, k) }
+end
+
+local function fence(console, req)
+  return http.json(console.kafka:fence(text_of(body_of(req), "id") or refuse "id is missing"))
+end
 
 local function group(console, req) return http.json(console.kafka:group(req.params.id)) end
 
@@ -144,14 +159,6 @@ end
 
 -- ---- the pipeline ----
 
--- What one part of the stack answers, or why it does not.
-local function part(f, self)
-  local ok, value = pcall(f, self)
-  if ok then return value end
-  if not err.is(value) or value.name == "CANCELLED" then error(value, 0) end
-  return { failure = value.message }, value
-end
-
 local function pipeline(console)
   local p = console.pipeline
   local dead, failure = part(p.dead, p)
@@ -195,6 +202,7 @@ return function(route)
   route("GET", "/api/topics/{name}/{partition}/at", offset_at)
   route("POST", "/api/topics/{name}", produce)
   route("GET", "/api/groups", groups)
+  route("POST", "/api/fence", fence)
   route("GET", "/api/groups/{id}", group)
   route("GET", "/api/groups/{id}/plan", plan)
   route("POST", "/api/groups/{id}", seek)

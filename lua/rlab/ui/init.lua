@@ -82,7 +82,7 @@ local function dispatch(console, req)
 end
 
 local STATUS = { USAGE = 400, OFFSET_OUT_OF_RANGE = 400, UNKNOWN_TOPIC_OR_PART = 404,
-  GROUP_HAS_MEMBERS = 409, BUSY = 409, NO_STACK = 503 }
+  GROUP_HAS_MEMBERS = 409, INVALID_TXN_STATE = 409, BUSY = 409, NO_STACK = 503 }
 
 -- What the world refuses is told with its reason; a bug of ours is the server's to tell.
 local function answered(console, req)

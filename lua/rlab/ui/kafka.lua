@@ -1,6 +1,7 @@
 -- What the console shows of Kafka, and what it does there: the words of the prompt (rlab.repl.words), whose
 -- lines stand beside what they do, and the records of a stretch of a partition with what became of them.
 local cell = require "rlab.ui.cell"
+local clock = require "rlab.clock"
 local decoder = require "rlab.ui.decoder"
 local json = require "rlab.json"
 local left = require "rlab.kafka.left"
@@ -171,7 +172,43 @@ local function member_of(m)
   return { id = m.id, client = m.client_id, host = host, partitions = json.array(held) }
 end
 
--- kafka:group(id) -> {state, members, lag = rows with the three lags}
+local OLDEST = "2s"
+
+-- Of each place that has something left to read, how old the first such record is: a lag in seconds. What
+-- could not be read in time has none.
+local function note_ages(self, rows)
+  local spans = {}
+  for _, row in ipairs(rows) do
+    if (row.readable or 0) > 0 and #spans < DESCRIBED then
+      spans[#spans + 1] = { topic = row.topic, partition = row.partition, from = row.from, to = row.lso,
+        row = row }
+    end
+  end
+  if #spans == 0 then return end
+  local consumer <close> = must(self.clients:consumer { group = "rlab-ui", isolation_level = "read_committed",
+    ["max.partition.fetch.bytes"] = 65536 })
+  local now = clock.unix_ms()
+  span.read(consumer, spans, function(record, s)
+    s.row.seconds = math.max(0, now - (record.timestamp or now)) / 1000
+    return "enough"
+  end, OLDEST)
+end
+
+-- kafka:open_transactions() -> rows {id, state, epoch, open = how long, timeout, holds = what it holds back}
+function Kafka:open_transactions()
+  local rows = plain(must(self.words.txns()))
+  for _, row in ipairs(rows) do
+    row.holds, row["holds back"] = row["holds back"], nil
+  end
+  return rows
+end
+
+-- kafka:fence(id) -> what became of it: its open transaction is aborted, and its producer can write no more
+function Kafka:fence(id)
+  return plain(must(self.words.fence(id)))[1]
+end
+
+-- kafka:group(id) -> {state, members, lag = rows with the three lags, and in seconds}
 function Kafka:group(id)
   local admin = must(self.clients:open "admin")
   local described = must(admin:group(id))
@@ -180,6 +217,7 @@ function Kafka:group(id)
   for _, row in ipairs(rows) do
     row.stable = left.of({ low = row.from, lso = row.lso, hw = row.hw }, row.from).readable
   end
+  note_ages(self, rows)
   return { id = id, state = described.state, members = json.array(members), lag = rows }
 end
 

@@ -67,6 +67,11 @@ return {
     { "txns", "txns([all]) -> grid | nil, err",
       "Open transactions, how long they are open, and which partitions' LSO they hold back.",
       params = { "all: boolean = false, ended ones too" }, example = "txns()" },
+    { "fence", 'fence "id" -> grid | nil, err',
+      "Aborts the open transaction of a transactional id: another producer of that id begins, so that the \z
+        one that holds it is fenced and can write no more.",
+      params = { "id: string, the transactional id" },
+      errors = "kafka INVALID_TXN_STATE where none is open", example = 'fence "orders-tx-7"' },
     { "sql", "sql(statement, ...) -> rows | { affected, insert_id } | nil, err",
       "Runs one statement on MySQL; ? in the text takes the further arguments. What comes back is what the \z
         server sends: rows of a CALL, a CHECK TABLE or behind a comment too (further sets in rows.more), \z

@@ -1,11 +1,12 @@
 -- Changing Kafka from the prompt: create, produce, and seek with a guard against members that are alive.
+local err = require "rlab.err"
 local offsets = require "rlab.replay.offsets"
 local show = require "rlab.repl.show"
 local options = require "rlab.options"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 
-local KNOWN_WITHIN = "10s"
+local KNOWN_WITHIN, FENCED_WITHIN = "10s", "20s"
 local RECORD = { "key", "value", "headers", "partition", "timestamp" }
 
 local function record_of(topic, what)
@@ -34,6 +35,27 @@ local function seek(admin, group, topic, where)
   done, failure = offsets.apply(admin, group, rows)
   if not done then return nil, failure end
   return show.listing(rows, { "topic", "partition", "before", { name = "now", key = "offset" } })
+end
+
+-- The coordinator aborts what is open under an id when another producer of that id begins, and refuses what
+-- the first one sends from then on.
+local function fence(clients, admin, id)
+  local before, failure = admin:transaction(id)
+  if not before then return nil, failure end
+  if before.state ~= "Ongoing" then
+    return nil, err.new { domain = "kafka", code = 0, name = "INVALID_TXN_STATE",
+      message = ("'%s' has no open transaction: its state is %s"):format(id, before.state) }
+  end
+  local ok, after
+  local producer <close>, why = clients:producer { transactional_id = id,
+    transaction_timeout_ms = before.timeout_ms }
+  if not producer then return nil, why end
+  ok, failure = producer:init_transactions(FENCED_WITHIN)
+  if not ok then return nil, failure end
+  after, failure = admin:transaction(id)
+  if not after then return nil, failure end
+  return show.listing({ { id = id, before = before.state, now = after.state, epoch = after.epoch } },
+    { "id", "before", "now", "epoch" })
 end
 
 local function notes_in(rows)
@@ -81,6 +103,15 @@ return function(session, words)
       return not rows or not notes_in(rows)
     end, { at_most = KNOWN_WITHIN })
     return rows, failure
+  end
+
+  function words.fence(id)
+    if type(id) ~= "string" or id == "" then
+      error('fence takes a transactional id: fence "orders-tx-7"; txns() shows them', 2)
+    end
+    local admin, failure = clients:open "admin"
+    if not admin then return nil, failure end
+    return fence(clients, admin, id)
   end
 
   function words.admin()

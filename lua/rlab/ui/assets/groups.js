@@ -1,11 +1,12 @@
 // Groups: members, what each holds, and the lag in its three meanings; moving offsets with a dry run.
-import { fill, h, number, plural } from "./dom.js";
+import { fill, h, number, plural, seconds } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, narrowed, newPlace, table, waiting } from "./place.js";
+import { failed, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const kept = { wanted: "" };
 let group = null,
+  txn = null,
   drawnFacts = null;
 
 const path = () => `/api/groups/${encodeURIComponent(group)}`;
@@ -19,7 +20,8 @@ export function close() {
   drawnFacts = null;
 }
 export function choose(key) {
-  if (!group) location.hash = `groups/${encodeURIComponent(key)}`;
+  if (key.startsWith("txn ")) txn = key.slice(4);
+  else if (!group) location.hash = `groups/${encodeURIComponent(key)}`;
 }
 
 const list = (groups) =>
@@ -34,6 +36,53 @@ const list = (groups) =>
     ],
     code: "groups()",
   });
+
+// ---- open transactions ----
+
+function openOnes() {
+  const open = place.data.open;
+  const title = h("h2", {}, "Open transactions", h("span", {}, "choose one to abort it"));
+  if (open.failure) return [title, h("p", { class: "unsure" }, open.failure)];
+  if (open.length === 0) return null;
+  const cells = (t) => [
+    h("td", { class: "mono" }, t.id),
+    h("td", { class: "muted hide" }, t.state),
+    n(t.open ?? ""),
+    n(t.timeout ?? "", { class: "hide" }),
+    h("td", { class: t.holds ? "unsure" : "muted" }, t.holds || "nothing"),
+  ];
+  return [
+    title,
+    table(
+      ["transactional id", ["state", "hide"], ["open for", "n"], ["timeout", "n hide"], "holds back"],
+      open.map((t) => row(`txn ${t.id}`, `txn ${txn}`, cells(t))),
+    ),
+    lua("txns()"),
+  ];
+}
+
+function txnFacts(t) {
+  const end = `After ${t.timeout || "its timeout"} it would be aborted by itself.`;
+  return [
+    h("button", { type: "button", class: "button back" }, "Back"),
+    h("h2", {}, t.id),
+    h("p", {}, `${t.state}, open for ${t.open ?? "an unknown time"}. ${end}`),
+    t.holds && h("p", { class: "unsure" }, `It holds back ${t.holds}.`),
+    action({
+      label: "Abort it",
+      what: "Its producer is fenced: whoever holds it can write no more under this id.",
+      lua: `fence ${quoted(t.id)}`,
+      ask: async () =>
+        `Abort the transaction of ${t.id}, open for ${t.open ?? "an unknown time"}? What it wrote is passed ` +
+        "over by read_committed, and its producer ends with an error at its next step.",
+      run: async () => {
+        const done = await post("/api/fence", { id: t.id });
+        place.again();
+        return `${done.before} before, ${done.now} now`;
+      },
+    }),
+  ];
+}
 
 const noGroups = () => [
   h("h1", {}, "There are no groups."),
@@ -67,10 +116,11 @@ function lags(rows) {
     [
       "topic",
       ["partition", "n"],
-      ["committed", "n"],
+      ["committed", "n hide"],
       ["to HW", "n hw"],
-      ["to LSO", "n lso"],
+      ["to LSO", "n lso hide"],
       ["readable", "n"],
+      ["behind", "n"],
       ["", "hide"],
     ],
     rows.map((r) =>
@@ -79,10 +129,11 @@ function lags(rows) {
         {},
         h("td", { class: "mono" }, r.topic),
         n(String(r.partition)),
-        n(number(r.committed)),
+        n(number(r.committed), { class: "hide" }),
         n(number(r.lag)),
-        n(number(r.stable)),
+        n(number(r.stable), { class: "hide" }),
         n(h("b", {}, number(r.readable))),
+        n(seconds(r.seconds)),
         h("td", { class: "hide muted" }, r.note),
       ),
     ),
@@ -92,7 +143,9 @@ function lags(rows) {
 function headline(data) {
   const sum = data.lag.reduce((total, r) => total + (r.readable || 0), 0);
   const where = data.members.length === 0 ? "no member is alive" : plural(data.members.length, "member");
-  const left = sum === 0 ? "nothing is left to read" : `${plural(sum, "record")} to read`;
+  const behind = Math.max(...data.lag.map((r) => r.seconds ?? -1));
+  const since = behind >= 0 ? `, the oldest ${seconds(behind)} old` : "";
+  const left = sum === 0 ? "nothing is left to read" : `${plural(sum, "record")} to read${since}`;
   return `${data.id}: ${left}, ${where}.`;
 }
 
@@ -108,8 +161,8 @@ export function draw(model, main) {
     place.once(main, "waiting", waiting);
     return;
   }
-  place.once(main, place.data, () => {
-    if (!group) return place.data.groups.length > 0 ? list(place.data.groups) : noGroups();
+  place.once(main, [place.data, txn], () => {
+    if (!group) return [place.data.groups.length > 0 ? list(place.data.groups) : noGroups(), openOnes()];
     return [
       h("p", { class: "sub" }, h("a", { href: "#groups" }, "groups"), " / "),
       h("h1", {}, headline(place.data)),
@@ -121,7 +174,8 @@ export function draw(model, main) {
         h(
           "span",
           {},
-          "to HW and to LSO count offsets, markers too; readable counts what read_committed will get",
+          "to HW and to LSO count offsets, markers too; readable counts what read_committed will get; behind: " +
+            "how old the first of them is",
         ),
       ),
       lags(place.data.lag),
@@ -187,7 +241,19 @@ function mover(topics) {
   return [h("h2", {}, "Set offsets"), h("div", { class: "chips" }, topic, where), box];
 }
 
+// What is open grows older: only another one, or another state, is drawn anew.
+function once(aside, t) {
+  const key = JSON.stringify([t.id, t.state, t.holds]);
+  if (key !== drawnFacts || aside.childElementCount === 0) fill(aside, txnFacts(t));
+  return key;
+}
+
 export function facts(model, aside) {
+  const one = !group && place.data?.open?.find?.((t) => t.id === txn);
+  if (one) {
+    drawnFacts = once(aside, one);
+    return;
+  }
   const topics = group && place.data?.lag ? [...new Set(place.data.lag.map((r) => r.topic))] : [];
   const key = JSON.stringify([group, topics]);
   if (key === drawnFacts && aside.childElementCount > 0) return;
@@ -200,4 +266,5 @@ export function facts(model, aside) {
   );
 }
 
+export const detail = (key) => key.startsWith("txn ");
 export const count = () => (place.data?.groups ? number(place.data.groups.length) : "");
