@@ -6,6 +6,7 @@ local moment = {}
 
 local WIDTHS = { { "wide", 1120 }, { "mid", 680 }, { "slim", 340 } }
 local CELL, MARKER, FOLD, HEIGHT = 56, 24, 66, 34
+local LETTER, SHORT = 6.35, 8 -- of an id, in the type of the cells; as many fit into each
 local FLAG, ROOM = 17, 8
 local LARGEST = 1.6
 local RUN = 8 -- a run this long is folded to its ends
@@ -109,14 +110,24 @@ end
 
 -- ---- layout ----
 
-local function width_of(cell)
-  return cell.fold and FOLD or kind_of(cell) == "control" and MARKER or CELL
+local function width_of(cell, record)
+  return cell.fold and FOLD or kind_of(cell) == "control" and MARKER or record
 end
 
-local function rows_of(cells, width)
+-- The width of a record's cell: that of the longest id where all of them fit beside each other.
+local function record_width(cells, outer)
+  local longest, content = 0, 0
+  for _, cell in ipairs(cells) do longest = math.max(longest, utf8.len(tostring(cell.id or "")) or 0) end
+  if longest <= SHORT then return CELL end
+  local record = math.ceil(longest * LETTER) + 12
+  for _, cell in ipairs(cells) do content = content + width_of(cell, record) end
+  return content <= outer and record or CELL
+end
+
+local function rows_of(cells, width, record)
   local rows, row, x = {}, { cells = {} }, 0
   for _, cell in ipairs(cells) do
-    local w = width_of(cell)
+    local w = width_of(cell, record)
     if x + w > width and #row.cells > 0 then
       rows[#rows + 1] = row
       row, x = { cells = {} }, 0
@@ -252,7 +263,7 @@ local function draw_cell(p, y, partition)
   if kind == "doubled" then out[#out + 1] = rect:format("c-doubled", p.x + 5.5, y - 3.5, p.w - 6, HEIGHT) end
   out[#out + 1] = rect:format("c-" .. kind, p.x + 2, y, p.w - 4, HEIGHT)
   local inside = kind == "control" and (cell.label and tostring(cell.label):sub(1, 1) or "m")
-    or cell.id and html.tail(cell.id, 8) or cell.label
+    or cell.id and html.tail(cell.id, math.max(SHORT, (p.w - 6) // LETTER)) or cell.label
   if inside then out[#out + 1] = text("id i-" .. kind, mid, y + HEIGHT / 2 + 4, inside, "middle") end
   if kind == "lost" then
     out[#out + 1] = ('<path class="cross" d="M%.1f %.1fl%d %d"/>'):format(p.x + 4, y + HEIGHT - 3, p.w - 8,
@@ -358,17 +369,18 @@ local function summary_of(partition)
 end
 
 -- A short log is drawn larger: a few cells in the corner of a page are not looked at.
-local function scale_for(cells, width)
+local function scale_for(cells, width, record)
   local content = 0
-  for _, cell in ipairs(cells) do content = content + width_of(cell) end
+  for _, cell in ipairs(cells) do content = content + width_of(cell, record) end
   return math.max(1, math.min(LARGEST, width / (1.25 * math.max(content, 1))))
 end
 
 local function draw(partition, links, name, outer)
   local pins = pinned_offsets(partition, links)
   local cells = fold_far(partition.cells, fold(partition.cells, pins), pins)
-  local width = math.floor(outer / scale_for(cells, outer))
-  local rows = rows_of(cells, width)
+  local record = record_width(cells, outer)
+  local width = math.floor(outer / scale_for(cells, outer, record))
+  local rows = rows_of(cells, width, record)
   flags_of(rows, partition.marks or {})
   local stretches, out, y = stretches_of(partition.marks or {}), {}, 2
   for _, row in ipairs(rows) do

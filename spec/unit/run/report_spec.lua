@@ -368,6 +368,17 @@ describe("the moment", function()
     assert.is_nil(svg:find(">tx-020<", 1, true))
   end)
 
+  it("names a record whole where there is room for all, else by its end", function()
+    local cells = {}
+    for i = 0, 5 do cells[i + 1] = { offset = i, kind = "parked", id = "evt-undecodable-" .. i } end
+    local text = moment.render { title = "t", partitions = { { topic = "x", partition = 0, cells = cells } } }
+    local function drawn(name) return text:match('<svg class="cells ' .. name .. '".-</svg>') end
+    local wide, slim = drawn "wide", drawn "slim"
+    assert.matches(">evt%-undecodable%-3</text>", wide)
+    assert.matches(">…dable%-3</text>", slim)
+    assert.is_nil(slim:find ">evt%-undecodable%-3</text>")
+  end)
+
   it("draws any log, even one without rhythm", function()
     local kinds, cells = { "committed", "aborted", "control", "open", "lost", "doubled", "plain",
       "nonsense" }, {}
