@@ -15,18 +15,37 @@ function command.args(parser)
   )
 end
 
+local PLACES = { "name", "call", "doc" } -- of a function or a method: { "send", "p:send{...} -> ...", "Sends." }
+
+local function named(entry)
+  local out = {}
+  for key, part in pairs(entry) do out[PLACES[key] or key] = part end
+  return out
+end
+
+-- The table with those places named, for readers that are not Lua.
+local function told(part)
+  if type(part) ~= "table" then return part end
+  local out = setmetatable({}, getmetatable(part))
+  for key, value in pairs(part) do out[key] = told(value) end
+  for _, key in ipairs { "functions", "methods" } do
+    for i, entry in ipairs(out[key] or {}) do out[key][i] = named(entry) end
+  end
+  return out
+end
+
 -- The whole table, or what one name of it means.
 local function as_json(name)
   local api = require "rlab.docs.api"
   local found, near = api.nouns(), nil
   if name then
     found, near = api.find(name)
-    found = found and (found.kind == "module" and found.noun or found.entry)
+    found = found and (found.kind == "module" and found.noun or named(found.entry))
   end
   if not found then
     usage("api: nothing is called '%s'%s", name, near and ("; did you mean '%s'?"):format(near) or "")
   end
-  print(require("rlab.json").encode(found, { pretty = true }))
+  print(require("rlab.json").encode(told(found), { pretty = true }))
   return exit.ok
 end
 
