@@ -43,7 +43,7 @@ FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests fuzzers $(quiet-goals) bench install FORCE
+.PHONY: all tests fuzzers $(quiet-goals) soak bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 # `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
@@ -150,6 +150,8 @@ schemathesis: ## ask running services what docs/openapi says of them: SERVICES="
 	@deps/schemathesis.sh
 hostile: ## services and proxy under ASan and UBSan, given 4,000 mutated captures (COUNT, SEED; SERVERS=no: without a stack)
 	@spec/hostile/hostile.sh
+soak: all ## the pipeline while its services are killed and frozen: MINUTES=8, SEED=7
+	@./rlab run spec/soak/pipeline.lua --set minutes=$(or $(MINUTES),8) --seed $(or $(SEED),7)
 soak-verdicts: ## experiments on a disturbed machine: no verdict may be wrong (COUNT, SEED, EXPERIMENTS, KINDS)
 	@spec/soak/verdicts.sh
 lint: ## luacheck, clang-format and the rules of the house

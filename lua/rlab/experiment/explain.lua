@@ -48,7 +48,8 @@ function M.text(exp)
       for i, line in ipairs(term.wrap(point, 90)) do say((i == 1 and "  - " or "    ") .. line) end
     end
   end
-  say(("\nrun it: rlab %s      needs %s      source %s"):format(exp.id, table.concat(exp.needs, ", "),
+  local word = require("rlab.experiment").word(exp.path)
+  say(("\nrun it: rlab %s      needs %s      source %s"):format(word, table.concat(exp.needs, ", "),
     exp.path))
   return table.concat(out, "\n")
 end

@@ -320,6 +320,13 @@ function M.scenarios()
   return list
 end
 
+-- word(path) -> what finds it: its name where it is listed, else the path
+function M.word(path)
+  local name = path:match "([^/]+)%.lua$" or path
+  local found, listed = pcall(M.find, name)
+  return found and listed == path and name or path
+end
+
 -- find(word) -> path: "E-012" or "e-012" or a path. What is part of rlab wins over the user's own.
 function M.find(word)
   if word:match "%.lua$" then return word end
