@@ -132,7 +132,7 @@ local function check_replay(lab, seen, arm)
     "copies of " .. tostring(seen.repeated) .. " in the topic" } }
   lab.check.duplicate_effect { name = "audit", of = seen.audit, at_least = EVENTS }:expect(again)
   lab.check.amplification { operations = seen.copies, logical = 1, at_most = MAX_REPLAYS + 1,
-    what = "copies of the undecodable record" }
+    what = "copies of the undecodable record", unit = "copies" }
     :expect { ["no-replay-count"] = "violated", wrong = "holds", right = "holds" }
   if arm.settings.guard == false then return end
   lab.check.same { name = "parked", got = seen.parked, want = { UNDECODABLE.id }, what = "parked id" }

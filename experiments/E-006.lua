@@ -155,7 +155,8 @@ return experiment {
       dlq = at.parked, at_least = EVENTS }:expect { skip = seen.new, wrong = "holds", right = "holds" }
     lab.check.unseen { of = seen.ids, seen = at.effects, log = seen.records, at_least = EVENTS }
       :expect { lenient = "holds", wrong = seen.new, right = "holds" }
-    lab.check.equals { name = "lag", got = at.lag, want = 0, what = "records behind", control = #at.effects }
+    lab.check.equals { name = "lag", got = at.lag, want = 0, what = "records behind", unit = "records",
+      control = #at.effects }
       :expect { block = "violated", wrong = "holds", right = "holds" }
     lab.check.phantom { name = "dead-letters", of = at.parked, in_ = {}, control = #seen.records }
       :expect { ["dead-letter"] = seen.new, wrong = "holds", right = "holds" }

@@ -103,7 +103,7 @@ local function as_filled(a) return a.version == 1 and a.balance % 100 == 0 end
 checks["one key"] = function(lab, seen, arm)
   local s = arm.settings
   lab.check.amplification { operations = seen.selects, logical = 1,
-    at_most = s.per_process and PROCESSES or 1, what = "SELECTs for one expiry" }
+    at_most = s.per_process and PROCESSES or 1, what = "SELECTs for one expiry", unit = "SELECTs" }
     :expect { wrong = ALL, right = "holds" }
   lab.check.agree { { "selects", seen.selects, s.loading, "SELECTs on the wire" },
     { "entered", ("%d + %d"):format(table.unpack(seen.entered)), ("%d + %d"):format(READERS, READERS),
@@ -117,7 +117,7 @@ end
 
 checks["missing"] = function(lab, seen)
   lab.check.amplification { operations = seen.selects, logical = 1, at_most = PROCESSES,
-    what = "SELECTs of a row that is not there" }:expect { wrong = 5 * ALL, right = "holds" }
+    what = "SELECTs of a missing row", unit = "SELECTs" }:expect { wrong = 5 * ALL, right = "holds" }
   local bad, all = stampede.other(seen.answers, 404), #seen.answers
   lab.check.agree { { "answered", all, 5 * ALL, "answers" }, { "answers", bad, 0, "not 404", control = all } }
 end

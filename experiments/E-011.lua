@@ -97,11 +97,11 @@ end
 local function check_share(lab, seen, arm)
   if arm.settings.kept then
     return lab.check.amplification { operations = seen.calls, logical = seen.asked, at_most = FEW,
-      what = "GETs for one read" }:expect "holds"
+      what = "GETs for one read", unit = "GETs" }:expect "holds"
   end
   local share = hot_key.busiest_of(seen.nodes) / seen.calls
   local busiest = lab.check.bound { name = "busiest-node", value = share, at_most = 0.5,
-    what = "its share of the GETs is" }:expect { wrong = "violated", right = "holds" }
+    what = "its share of the GETs is", unit = "of 1" }:expect { wrong = "violated", right = "holds" }
   -- Who did not answer once is passed over for a while.
   if arm.settings.replicas and seen.missed then busiest:explained_by(seen.missed, hot_key.PATIENCE) end
   if arm.class == "wrong" then check_one_node(lab, share) end
@@ -110,13 +110,13 @@ end
 
 local function check_blast(lab, seen, arm)
   local wrong, failed = arm.class == "wrong", blast(seen)
-  local what = "of all reads failed with the frozen node:"
+  local say, at = "of all reads failed with the frozen node:", seen.there.asked
   if wrong or arm.settings.survives then
-    lab.check.bound { name = "blast", value = failed, at_most = 0.5, control = seen.there.asked, what = what }
+    lab.check.bound { name = "blast", value = failed, at_most = 0.5, control = at, what = say, unit = "of 1" }
       :expect { wrong = "violated", right = "holds" }:explained_by(seen.frozen, FREEZE / 2)
   end
   if not wrong then return end
-  lab.check.bound { name = "nearly-all", value = failed, at_least = 0.85, what = what }:expect "holds"
+  lab.check.bound { name = "nearly-all", value = failed, at_least = 0.85, what = say }:expect "holds"
 end
 
 -- That none fails is a matter of time, too; that most of them do is one of pools.
@@ -124,10 +124,10 @@ local function check_elsewhere(lab, seen)
   local row = seen.elsewhere
   local want = { ["shared-pool"] = "violated", wrong = "holds", right = "holds" }
   lab.check.equals { name = "none-elsewhere", got = row.failed, want = 0, control = row.asked,
-    what = "reads of other nodes' keys failed" }
+    what = "reads of other nodes' keys failed", unit = "reads" }
     :expect(want):explained_by(seen.frozen, hot_key.PATIENCE)
   lab.check.bound { name = "most-elsewhere", value = row.failed / row.asked, at_most = 0.5,
-    control = row.asked, what = "of the reads of other nodes' keys failed:" }:expect(want)
+    control = row.asked, unit = "of 1", what = "of the reads of other nodes' keys failed:" }:expect(want)
     :explained_by(seen.frozen, FREEZE / 2)
 end
 

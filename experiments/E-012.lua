@@ -102,7 +102,7 @@ end
 local checks = {}
 
 local function equals(lab, name, got, want, what)
-  return lab.check.equals { name = name, got = got, want = want, what = what }
+  return lab.check.equals { name = name, got = got, want = want, what = what, unit = what:match "^%a+" }
 end
 
 checks["offsets-as-count"] = function(lab, seen, shared)
@@ -125,7 +125,7 @@ checks["read-uncommitted"] = function(lab, seen, shared)
   local log = shared.ru.records
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids, details = log }:expect(shared.aborted)
   lab.check.phantom { of = seen.ids, in_ = shared.committed, control = #log }:expect(shared.aborted)
-  lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "violated"
+  lab.check.conservation { ledger = shared.ledger, view = seen.view, unit = "cents" }:expect "violated"
 end
 
 local function check_applied(lab, seen, shared)
@@ -133,7 +133,7 @@ local function check_applied(lab, seen, shared)
   lab.check.aborted_read { aborted = shared.aborted, of = seen.ids }:expect "holds"
   lab.check.same { name = "same-ids", got = seen.ids, want = shared.committed,
     what = "committed ids" }:expect "holds"
-  lab.check.conservation { ledger = shared.ledger, view = seen.view }:expect "holds"
+  lab.check.conservation { ledger = shared.ledger, view = seen.view, unit = "cents" }:expect "holds"
 end
 
 function checks.ids(lab, seen, shared)

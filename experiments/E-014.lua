@@ -134,7 +134,7 @@ return experiment {
         :explained_by(seen.probed)
     end
     lab.check.equals { name = "no-lock-errors", got = seen.refused + seen.conflicts, want = 0,
-      what = "statements ended by 1205 or 1213", control = inserts }
+      what = "statements ended by 1205 or 1213", unit = "statements", control = inserts }
       :expect { ["one-delete"] = "violated", wrong = "holds", right = "holds", observe = "holds" }
     if s.way == "one-delete" then
       lab.check.bound { name = "standstill", value = seen.still, at_most = STANDSTILL, unit = "ms",
@@ -148,7 +148,8 @@ return experiment {
     lab.check.lost { of = seen.ok, in_ = seen.effects, at_least = BEFORE }:expect "holds"
     lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects,
       dlq = seen.dead }:expect "holds"
-    lab.check.equals { name = "rows-left", got = seen.left, want = seen.expected, what = "old rows" }
+    lab.check.equals { name = "rows-left", got = seen.left, want = seen.expected, what = "old rows",
+      unit = "rows" }
       :expect { ["when-idle"] = "violated", wrong = "holds", right = "holds", observe = "holds" }
   end,
 

@@ -72,12 +72,12 @@ end
 local function check_rebalances(lab, seen, arm)
   local wrong, control = arm.class == "wrong", #seen.deliveries
   local stays = lab.check.bound { name = "rebalances", value = seen.rebalances, at_most = 0,
-    what = "rebalances once all were settled", control = control }
+    what = "once all were settled", unit = "rebalances", control = control }
   stays:expect { wrong = "violated", right = "holds" }
   of_a_member(stays, seen, session_of(arm))
   if wrong then
     local storm = lab.check.bound { name = "storm", value = seen.rebalances, at_least = STORM,
-      what = "rebalances once all were settled" }
+      what = "once all were settled", unit = "rebalances" }
     storm:expect "holds"
     of_a_member(storm, seen, session_of(arm))
   end
@@ -96,14 +96,14 @@ local function check_progress(lab, seen, arm)
   if freezes(arm) or arm.class == "observe" then return end
   local slow, count = seen.slow[1], bag.from(seen.deliveries)
   local once = lab.check.bound { name = "deliveries", value = count:count(slow.id), at_most = 1,
-    what = "deliveries of the first slow event", control = #seen.deliveries }
+    what = "of the first slow event", unit = "deliveries", control = #seen.deliveries }
   once:expect { wrong = "violated", right = "holds" }
   of_a_member(once, seen, session_of(arm))
   if arm.class == "right" then return end
   lab.check.equals { name = "stays", got = seen.committed["0"], want = slow.offset, control = #seen.records,
     what = "is the committed offset of the slow partition" }:expect "holds"
   lab.check.bound { name = "comes-again", value = count:count(slow.id), at_least = STORM,
-    what = "deliveries of the first slow event" }:expect "holds"
+    what = "of the first slow event", unit = "deliveries" }:expect "holds"
 end
 
 return experiment {

@@ -70,7 +70,7 @@ local function check_answers(lab, seen, arm)
   lab.check.enough { name = "deadlocked", seen = #seen.deadlocked, at_least = PAIRS,
     what = "transfers ended by 1213" }
   lab.check.bound { name = "others-go-on", value = seen.went_on, at_least = WAITS, control = #seen.legs,
-    what = "deposits committed while the lock that their account's transfer waits for was held" }
+    what = "committed while the lock that their account's transfer waits for was held", unit = "deposits" }
     :expect { ["repeats-holding-its-lock"] = "violated", wrong = "holds", right = "holds" }
   if arm.class == "right" then
     lab.check.bound { name = "retries", value = seen.repeats, at_least = PAIRS,

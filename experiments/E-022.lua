@@ -126,14 +126,14 @@ local function check_job(lab, seen, arm)
     lab.check.reorder { of = seen.raced, what = "apply" }
       :expect { ["no-guard"] = "violated", wrong = "holds", right = "holds" }
   end
-  lab.check.bound { name = "rebuilt", value = seen.written, what = "rows written or sent",
+  lab.check.bound { name = "rebuilt", value = seen.written, what = "written or sent", unit = "rows",
     at_least = ACCOUNTS - (FAILED[2] - FAILED[1]) - 2 * LIVE, control = seen.compared }
     :expect { ["older-version"] = "violated", wrong = "holds", right = "holds" }
   if arm.settings.read == "oldest" then return end
   lab.check.equals { name = "waits-for-live", got = seen.while_behind, want = 0,
     what = "rows while live traffic lagged", control = seen.written }:expect "holds"
   lab.check.amplification { operations = seen.written, logical = ACCOUNTS, at_most = AGAIN,
-    what = "rows written for one" }
+    what = "rows written for one", unit = "rows for one" }
     :expect { ["no-checkpoint"] = "violated", wrong = "holds", right = "holds" }
 end
 

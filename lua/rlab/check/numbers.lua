@@ -20,7 +20,7 @@ function M.equals(lab, a)
   if nothing then return nothing end
   local same, got = a.got == a.want, tostring(a.got) .. (a.what and " " .. a.what or "")
   return add(lab, a.name, {
-    value = type(a.got) == "number" and a.got or nil,
+    value = type(a.got) == "number" and a.got or nil, unit = a.unit,
     outcome = same and "holds" or "violated",
     sentence = same and got .. ", as it must be" or ("%s, it must be %s"):format(got, tostring(a.want)),
     counterexamples = same and {}
@@ -162,7 +162,8 @@ function M.amplification(lab, a)
   factor = math.tointeger(factor) or factor
   local inside = factor <= limit
   return add(lab, name, {
-    outcome = inside and "holds" or "violated", value = factor, bound = ("at most %s"):format(limit),
+    outcome = inside and "holds" or "violated", value = factor, unit = a.unit,
+    bound = ("at most %s"):format(limit),
     sentence = ("%s %s, limit %s"):format(number_words(factor),
       a.what or "operations of the origin for one", limit),
     counterexamples = inside and {}

@@ -15,7 +15,8 @@ function command.args(parser)
   )
 end
 
-local PLACES = { "name", "call", "doc" } -- of a function or a method: { "send", "p:send{...} -> ...", "Sends." }
+-- Of a function or a method: { "send", "p:send{...} -> ...", "Sends." }
+local PLACES = { "name", "call", "doc" }
 
 local function named(entry)
   local out = {}

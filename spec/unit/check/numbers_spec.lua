@@ -69,6 +69,14 @@ describe("amplification", function()
     assert.are.equal("inconclusive", checks().amplification({ operations = 3, logical = 0 }).outcome)
   end)
 
+  it("has the unit of its number, as equals has", function()
+    local reads = checks().amplification { operations = 4, logical = 2, what = "reads for one",
+      unit = "reads" }
+    assert.are.same({ 2, "reads" }, { reads.value, reads.unit })
+    local rows = checks().equals { name = "left", got = 3, want = 2, what = "old rows", unit = "rows" }
+    assert.are.same({ 3, "rows", "3 old rows, it must be 2" }, { rows.value, rows.unit, rows.sentence })
+  end)
+
   it("names whole numbers as such", function()
     assert.are.equal("2 reads for one, limit 1",
       checks().amplification({ operations = 4, logical = 2, what = "reads for one" }).sentence)
