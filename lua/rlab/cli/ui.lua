@@ -3,7 +3,8 @@ local err = require "rlab.err"
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
-local ui = { name = "ui", help = "what runs now, topics, groups, pipeline, faults and runs, in a browser" }
+local ui = { name = "ui",
+  help = "what runs now, topics, groups, pipeline, services, faults and runs, in a browser" }
 
 local function args(parser)
   parser:option("--replay", "a stored run's folder, shown at the pace at which it happened")

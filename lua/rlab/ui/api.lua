@@ -136,7 +136,9 @@ local function seek(console, req)
   return http.json(console.kafka:seek(req.params.id, text_of(body, "topic") or "", where))
 end
 
--- ---- faults ----
+-- ---- services and faults ----
+
+local function services() return http.json { services = require("rlab.ui.services").list() } end
 
 local function faults(console) return http.json(console.faults:proxy()) end
 
@@ -206,6 +208,7 @@ return function(route)
   route("GET", "/api/groups/{id}", group)
   route("GET", "/api/groups/{id}/plan", plan)
   route("POST", "/api/groups/{id}", seek)
+  route("GET", "/api/services", services)
   route("GET", "/api/faults", faults)
   route("POST", "/api/faults", unrule)
   route("GET", "/api/failpoints/{port}", points)

@@ -8,8 +8,12 @@ const page = { rule: null, port: "", points: null, point: null, failure: null };
 let drawnFacts = null,
   redraw = () => {};
 
-export function open(_, draw) {
+export function open([port], draw) {
   redraw = draw;
+  if (port && port !== page.port) {
+    Object.assign(page, { port, points: null, point: null, failure: null });
+    load();
+  }
   place.watch("/api/faults", draw);
 }
 export function close() {

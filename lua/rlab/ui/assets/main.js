@@ -5,10 +5,11 @@ import * as running from "./running.js";
 import * as topics from "./topics.js";
 import * as groups from "./groups.js";
 import * as pipeline from "./pipeline.js";
+import * as services from "./services.js";
 import * as faults from "./faults.js";
 import * as runs from "./runs.js";
 
-const PLACES = { running, topics, groups, pipeline, faults, runs };
+const PLACES = { running, topics, groups, pipeline, services, faults, runs };
 const names = Object.keys(PLACES);
 const main = $("main"),
   aside = $("aside"),
