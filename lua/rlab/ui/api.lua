@@ -38,6 +38,20 @@ local function runs(console)
     started = starter:state() }
 end
 
+local function result_of(console, id, run)
+  local dir = folder_of(console, id, run)
+  local text = dir and fs.read(dir .. "/result.json")
+  return text and json.decode(text)
+end
+
+-- How one run differs from another of the same experiment.
+local function difference(console, req)
+  local p = req.params
+  local a, b = result_of(console, p.id, p.run), result_of(console, p.id, p.other)
+  if not (a and b) then return http.problem(404, "there is no such run") end
+  return http.json { rows = json.array(require("rlab.report.facts").differing(a, b)) }
+end
+
 local function start(console, req)
   local body = body_of(req)
   local seed = body.seed == nil and 7 or math.tointeger(body.seed)
@@ -195,6 +209,7 @@ return function(route)
   route("GET", "/runs/{id}/{run}/report.html", report_of)
   route("GET", "/api/runs", runs)
   route("POST", "/api/runs", start)
+  route("GET", "/api/runs/{id}/{run}/{other}", difference)
   route("POST", "/api/stop", stop)
   route("POST", "/api/follow", follow)
   route("POST", "/api/replay", replay)

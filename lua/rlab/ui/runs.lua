@@ -9,11 +9,15 @@ local M = {}
 
 local SHOWN = 10
 
-local function past_of(list)
+local function past_of(runs, id, list)
   local past = {}
   for i = #list, 1, -1 do
-    local word, tone = words.of(list[i].result.verdict)
-    past[#past + 1] = { name = list[i].name, word = word, tone = tone }
+    local result = list[i].result
+    local word, tone = words.of(result.verdict)
+    local run = type(result.run) == "table" and result.run or {}
+    past[#past + 1] = { name = list[i].name, word = word, tone = tone, seed = run.seed,
+      duration = run.duration, started = run.started,
+      report = fs.exists(("%s/%s/%s/report.html"):format(runs, id, list[i].name)) }
   end
   return json.array(past)
 end
@@ -24,7 +28,7 @@ local function row(runs, id, list)
   local run = type(latest.run) == "table" and latest.run or {}
   local name = id .. "/" .. list[1].name
   return { id = id, name = name, title = latest.title, word = word, tone = tone, sentence = latest.sentence,
-    seed = run.seed, duration = run.duration, started = run.started, past = past_of(list),
+    seed = run.seed, duration = run.duration, started = run.started, past = past_of(runs, id, list),
     report = fs.exists(("%s/%s/report.html"):format(runs, name)) }
 end
 

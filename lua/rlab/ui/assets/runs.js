@@ -1,10 +1,13 @@
 // The runs that are kept: what came out last, the runs before, their reports, and replay.
 import { fill, h, plural, seconds } from "./dom.js";
-import { action, post } from "./act.js";
+import { action, ask, lua, post } from "./act.js";
 import { newPlace, row, table } from "./place.js";
 
 const place = newPlace();
 let chosen = null,
+  other = null, // a run that the latest one of the chosen experiment is compared with
+  compared = null,
+  redraw = () => {},
   drawnFacts = null;
 
 function past(list) {
@@ -19,8 +22,13 @@ function past(list) {
   );
 }
 
-export function open(_, redraw) {
-  place.watch("/api/runs", redraw, 5000);
+// #runs, #runs/E-012, #runs/E-012/20261123-131502
+export function open([id, run], draw) {
+  redraw = draw;
+  if (id) chosen = id;
+  other = run || null;
+  compared = null;
+  place.watch("/api/runs", draw, 5000);
 }
 export function close() {
   place.close();
@@ -28,6 +36,7 @@ export function close() {
 }
 export function choose(key) {
   chosen = key;
+  history.replaceState(null, "", `#runs/${key}`);
 }
 
 const when = (run) =>
@@ -81,10 +90,48 @@ function startedLine() {
   return one.said && h("p", { class: "unsure" }, `${one.id} came to no verdict: ${one.said}`);
 }
 
+// ---- two runs of one experiment ----
+
+async function compare(latest) {
+  const names = [other, latest].map(encodeURIComponent);
+  const asked = `/api/runs/${encodeURIComponent(chosen)}/${names.join("/")}`;
+  if (compared?.asked === asked) return;
+  compared = { asked, latest };
+  try {
+    compared.rows = (await ask(asked)).rows;
+  } catch (failure) {
+    compared.failure = failure.message;
+  }
+  redraw();
+}
+
+function comparison() {
+  const { rows, failure, latest } = compared;
+  const same = rows?.length === 0;
+  const body = (rows || []).map((r) =>
+    h("tr", {}, h("td", {}, r.what), h("td", {}, r.a), h("td", {}, r.b)),
+  );
+  return [
+    h("p", { class: "sub" }, h("a", { href: "#runs" }, "runs"), ` / ${chosen}`),
+    h("h1", {}, same ? "The two runs say the same." : `${chosen}: where two runs differ.`),
+    failure && h("p", { class: "unsure" }, failure),
+    rows && !same && table(["what", other, latest], body),
+    lua(`rlab diff runs/${chosen}/${other} runs/${chosen}/${latest}`),
+  ];
+}
+
+const nameOf = (run) => run.name.split("/")[1];
+
 export function draw(model, main) {
   const runs = place.data?.runs;
   if (!runs) {
     place.once(main, place.failure, () => h("p", { class: "sub" }, place.failure || "asking …"));
+    return;
+  }
+  const one = other && runs.find((r) => r.id === chosen);
+  if (one) {
+    compare(compared?.latest ?? nameOf(one));
+    place.once(main, compared, comparison);
     return;
   }
   const all = runs.reduce((sum, r) => sum + r.past.length, 0);
@@ -99,6 +146,31 @@ export function draw(model, main) {
     startedLine(),
     runTable(rows()),
   ]);
+}
+
+// Each run that is kept, the newest first, with its report and the way to a comparison with the latest.
+function record(run) {
+  const latest = nameOf(run);
+  const link = (href, text, outside) =>
+    h("a", outside ? { href, target: "_blank", rel: "noopener" } : { href }, text);
+  const lines = [...run.past].reverse().map((r) =>
+    h(
+      "tr",
+      {},
+      h(
+        "td",
+        {},
+        r.report ? link(`/runs/${run.id}/${r.name}/report.html`, r.name, true) : r.name,
+        h("small", {}, h("span", { class: r.tone }, r.word), `, seed ${r.seed ?? "?"}`),
+      ),
+      h("td", {}, r.name === latest ? "" : link(`#runs/${run.id}/${r.name}`, "compare")),
+    ),
+  );
+  const right = run.past.filter((r) => r.tone === "right").length;
+  return [
+    h("h2", {}, "Track record", h("span", {}, `${right} of ${run.past.length} as predicted`)),
+    table(["run", ""], lines),
+  ];
 }
 
 const about = (id) => place.data.experiments.find((e) => e.id === id) || {};
@@ -166,9 +238,8 @@ export function facts(model, aside) {
         h("dd", {}, seconds(run.duration)),
         h("dt", {}, "kept in"),
         h("dd", { class: "mono" }, `runs/${run.name}`),
-        h("dt", {}, "as predicted"),
-        h("dd", {}, `${run.past.filter((r) => r.tone === "right").length} of the last ${run.past.length}`),
       ),
+    run.name && record(run),
     h("h2", {}, "Actions"),
     run.report &&
       h(
