@@ -19,10 +19,11 @@ errand *errands_add(errands *all, const errand *e)
     return &all->list[all->count++];
 }
 
-void survey_note(survey *s, int broker, rl_err *err)
+void survey_note(survey *s, int broker, bool silent, rl_err *err)
 {
     s->failures = mem_grow(s->failures, (size_t)(s->failure_count + 1) * sizeof *s->failures);
-    s->failures[s->failure_count++] = (survey_failure){.broker = broker, .err = err};
+    s->failures[s->failure_count++] =
+        (survey_failure){.broker = broker, .silent = silent, .err = err};
 }
 
 static rl_err *trip_send(trip *t, const errand *e, wire_cluster *cluster)
@@ -49,7 +50,7 @@ static rl_err *trip_receive(trip *t, const errand *e)
     err = e->take(&r, e);
     if (!err || err->domain != RL_KAFKA)
         return err;
-    survey_note(e->survey, t->broker, err);
+    survey_note(e->survey, t->broker, false, err);
     return NULL;
 }
 
@@ -64,7 +65,7 @@ static void trip_ended(trip *t, const errand *e, wire_cluster *cluster, rl_err *
     }
     t->next = err ? t->end : t->next + 1;
     if (err)
-        survey_note(e->survey, t->broker, err);
+        survey_note(e->survey, t->broker, true, err);
 }
 
 static void round_of(trip *trips, int count, const errands *all, wire_cluster *cluster,

@@ -55,6 +55,6 @@ void survey_sort_groups(survey *s); /* by coordinator, protocol, id; each is the
 void survey_each_stretch(survey *s, errands *all, void (*set)(errand *e, bool classic));
 /* Among the groups of the errand. */
 survey_group *survey_find_group(const errand *e, frame_slice id);
-void survey_note(survey *s, int broker, rl_err *err); /* takes the error */
+void survey_note(survey *s, int broker, bool silent, rl_err *err); /* takes the error */
 
 #endif

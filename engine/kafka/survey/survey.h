@@ -41,6 +41,7 @@ typedef struct survey_group {
 
 typedef struct survey_failure {
     int broker;
+    bool silent; /* it did not answer, and was asked no more of that kind; else it refused */
     rl_err *err;
 } survey_failure;
 

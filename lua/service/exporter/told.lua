@@ -2,6 +2,7 @@
 -- is called rlab_kafka_...
 local left = require "rlab.kafka.left"
 local metrics = require "rlab.metrics"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -140,6 +141,25 @@ function M.places(survey)
   return places
 end
 
+local UP = "1 while the broker answers, 0 when it left a question of this scrape open or has left the \z
+  cluster."
+
+-- up(known | nil, survey | nil) -> the gauge of each broker. known: the ids of all that were ever seen, for
+--   one that has left the metadata is not up; changed by those of the survey.
+function M.up(known, survey)
+  local up, list = {}, {}
+  known = known or {}
+  for _, broker in ipairs(survey and survey.brokers or {}) do known[broker.id], up[broker.id] = true, true end
+  for _, failure in ipairs(survey and survey.failed or {}) do
+    if failure.silent then up[failure.broker] = nil end
+  end
+  for i, id in ipairs(tables.sorted_keys(known)) do
+    list[i] = { name = "rlab_kafka_broker_up", type = "gauge", value = up[id] and 1 or 0, help = UP,
+      labels = { id = id } }
+  end
+  return list
+end
+
 local function put_brokers(list, survey)
   list[#list + 1] = { name = "kafka_brokers", type = "gauge", help = "Brokers of the cluster.",
     value = #survey.brokers }
@@ -150,9 +170,9 @@ local function put_brokers(list, survey)
 end
 
 -- metrics(survey, places, seen) -> list, as rlab.metrics takes it. seen: now (Unix time, in seconds),
---   watermarks and counted, as watermarks.lua and readable.lua give them.
+--   watermarks and counted, as watermarks.lua and readable.lua give them, and known, of M.up.
 function M.metrics(survey, places, seen)
-  local all, list = {}, {}
+  local all, list = {}, M.up(seen.known, survey)
   for _, family in ipairs(families) do all[family[1]] = { n = 0 } end
   put_brokers(list, survey)
   put_groups(all, survey, places, put_topics(all, survey, seen.now), seen)

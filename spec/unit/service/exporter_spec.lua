@@ -58,6 +58,21 @@ describe("the exporter's text", function()
     has(text, [[kafka_consumergroup_lag{consumergroup="bil\"ling",partition="1",topic="orders"} 7]])
   end)
 
+  it("tells which broker did not answer, which refused, and which has left", function()
+    local known, s = {}, survey()
+    local function up() return metrics.render(told.up(known, s)) end
+    s.failed = { { broker = 2, silent = true, err = {} }, { broker = 1, silent = false, err = {} } }
+    has(up(), 'rlab_kafka_broker_up{id="1"} 1')
+    has(up(), 'rlab_kafka_broker_up{id="2"} 0')
+    s.failed = {}
+    has(up(), 'rlab_kafka_broker_up{id="2"} 1')
+    table.remove(s.brokers, 1)
+    has(up(), 'rlab_kafka_broker_up{id="1"} 0')
+    s = nil
+    has(up(), 'rlab_kafka_broker_up{id="2"} 0')
+    has(text_of(survey()), 'rlab_kafka_broker_up{id="2"} 1')
+  end)
+
   it("tells the last stable offset and how long a transaction is open", function()
     local text = text_of(survey())
     has(text, 'rlab_kafka_topic_partition_last_stable_offset{partition="1",topic="orders"} 40')

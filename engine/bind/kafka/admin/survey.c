@@ -119,8 +119,9 @@ static void set_failures(lua_State *L, survey *s)
 {
     lua_createtable(L, s->failure_count, 0);
     for (int i = 0; i < s->failure_count; i++) {
-        lua_createtable(L, 0, 2);
+        lua_createtable(L, 0, 3);
         field_set_int(L, "broker", s->failures[i].broker);
+        field_set_bool(L, "silent", s->failures[i].silent);
         errs_push_table(L, s->failures[i].err);
         s->failures[i].err = NULL;
         lua_setfield(L, -2, "err");

@@ -104,11 +104,11 @@ return {
             transaction, holds_lso } }" },
         { "survey", "a:survey([{groups =, at_most =}]) -> survey | nil, err",
           "The whole cluster in a few round trips, whatever the number of partitions and groups. What a \z
-            broker did not tell in time is absent, and `failed` says so.",
+            broker did not tell in time is absent, and `failed` says so: `silent` where it did not answer.",
           params = { "groups: boolean = true, else topics only, and no transactions", AT_MOST },
           returns = "{ brokers, topics = { { name, internal, partitions = { { partition, leader, replicas, \z
             isr, low, lso, hw, holder, open_since_ms } } } }, groups = { { id, type, coordinator, members, \z
-            committed = { orders = { [0] = 17 } } } }, failed = { { broker, err } } }",
+            committed = { orders = { [0] = 17 } } } }, failed = { { broker, silent, err } } }",
           example = "for _, group in ipairs(must(a:survey()).groups) do print(group.id, group.members) end" },
         { "close", "a:close()", "Also by <close>." },
       } },

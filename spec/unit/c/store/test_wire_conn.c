@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "kafka/survey/errand.h"
 #include "kafka/wire/api.h"
 
 typedef enum manner {
@@ -376,6 +377,88 @@ static void test_nobody_listens(void **state)
     wire_cluster_free(c);
 }
 
+/* ---- many brokers at once ---- */
+
+static void write_all_transactions(frame_writer *w, const void *unused)
+{
+    (void)unused;
+    frame_put_array(w, 0); /* states */
+    frame_put_array(w, 0); /* producers */
+    frame_put_tags(w);
+}
+
+static int answers;
+
+static rl_err *take_any(frame_reader *r, const errand *e)
+{
+    (void)r;
+    (void)e;
+    answers++;
+    return NULL;
+}
+
+static rl_err *refuse(frame_reader *r, const errand *e)
+{
+    (void)r;
+    (void)e;
+    answers++;
+    return wire_code(RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, "it loads");
+}
+
+static void ask_both(wire_cluster *c, survey *s, rl_err *(*take)(frame_reader *, const errand *))
+{
+    errands all = {0};
+    wire_call call = within(60000);
+    for (int i = 0; i < 6; i++)
+        errands_add(&all, &(errand){.broker = 1 + i / 3,
+                                    .api = FRAME_LIST_TRANSACTIONS,
+                                    .version = 0,
+                                    .write = write_all_transactions,
+                                    .take = take,
+                                    .survey = s});
+    assert_null(errands_run(&all, c, &call));
+}
+
+static void forget_failures(survey *s)
+{
+    for (int i = 0; i < s->failure_count; i++)
+        err_free(s->failures[i].err);
+    free(s->failures);
+    *s = (survey){0};
+}
+
+/* Of a list of errands the silent one is asked one, within its patience; the others do all theirs. */
+static void test_a_silent_broker_costs_its_own_answers(void **state)
+{
+    (void)state;
+    broker a, b;
+    survey s = {0};
+    start(&a, ANSWERS);
+    start(&b, ANSWERS);
+    wire_cluster *c;
+    assert_null(wire_cluster_new("127.0.0.1:1", 400, NULL, &c));
+    wire_cluster_learn(c, 1, "127.0.0.1", a.port);
+    wire_cluster_learn(c, 2, "127.0.0.1", b.port);
+    ask_both(c, &s, take_any);
+    assert_true(answers == 6 && s.failure_count == 0);
+    ask_both(c, &s, refuse);
+    assert_int_equal(answers, 12);
+    assert_int_equal(s.failure_count, 6);
+    assert_false(s.failures[0].silent || s.failures[5].silent);
+    forget_failures(&s);
+    b.manner = SILENT;
+    ask_both(c, &s, take_any);
+    assert_int_equal(answers, 15);
+    assert_int_equal(s.failure_count, 1);
+    assert_int_equal(s.failures[0].broker, 2);
+    assert_true(s.failures[0].silent && err_is(s.failures[0].err, RL_LAB, "TIMEOUT"));
+    assert_int_equal(b.asked, 7);
+    forget_failures(&s);
+    wire_cluster_free(c);
+    stop(&a);
+    stop(&b);
+}
+
 static void test_addresses(void **state)
 {
     (void)state;
@@ -408,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_a_connection_that_died_unseen_is_replaced),
         cmocka_unit_test(test_another_broker_is_asked),
         cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_a_silent_broker_costs_its_own_answers),
         cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
