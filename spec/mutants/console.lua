@@ -75,4 +75,10 @@ return {
     before = "if row.version == row.row_version then return",
     after = "if row.version and row.age then return",
     spec = "spec/unit/ui/pipeline_spec.lua", it = "is judged by version, never by age" },
+  { id = "console-run-counted-again", mechanism = "a run is counted once, and kept when it is removed",
+    file = "lua/rlab/ui/metrics.lua",
+    before = "        self.seen[dir] = true\n",
+    after = "",
+    spec = "spec/unit/ui/metrics_spec.lua",
+    it = "never fall when a run is removed, and rise by those that come" },
 }

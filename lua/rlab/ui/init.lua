@@ -9,6 +9,7 @@ local host = require "rlab.core_host"
 local http = require "rlab.http"
 local kafka = require "rlab.ui.kafka"
 local live = require "rlab.ui.live"
+local metrics = require "rlab.ui.metrics"
 local pipeline = require "rlab.ui.pipeline"
 local redrive = require "rlab.ui.redrive"
 local report = require "rlab.report"
@@ -66,6 +67,10 @@ route("GET", "/events", function(console, req)
     body = feed.sse(console.feed:since(cursor, PATIENCE)) }
 end)
 
+-- ---- for Prometheus ----
+
+route("GET", "/metrics", function(console) return console.metrics:answer() end)
+
 -- ---- the server ----
 
 local function dispatch(console, req)
@@ -113,7 +118,8 @@ function M.serve(opts)
   local flow = pipeline.new(stack.clients)
   local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = stack,
     faults = faults.new(stack.clients), pipeline = flow, redrive = redrive.new(flow),
-    starter = starter.new(runs), recorded = opts.recorded, speed = opts.speed or 1 }, Console)
+    metrics = metrics.new(runs, function() return stack.clients:stack() end), starter = starter.new(runs),
+    recorded = opts.recorded, speed = opts.speed or 1 }, Console)
   local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end
@@ -143,6 +149,7 @@ function Console:close()
   self.server:close "500ms"
   self.starter:stop()
   self.redrive:stop()
+  self.metrics:close()
   self.kafka:close()
   self.server = nil
 end
