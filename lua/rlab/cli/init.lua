@@ -35,7 +35,7 @@ usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
   rlab E-012                 run an experiment
   rlab scenarios/mine.lua    run one of your own
   rlab                       the interactive lab, on the running stack
-  rlab --stack compose ...   any of these on the containers of docker-compose.yml
+  rlab --stack compose ...   the same on the containers of docker-compose.yml
 ]]
 
 -- The exit codes in two columns.

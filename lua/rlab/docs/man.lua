@@ -16,6 +16,8 @@ local environment = {
   { "RLAB_LUA_PATH", "a checkout whose Lua files go before those that are embedded" },
   { "RLAB_ASCII", "1: no sign beyond ASCII on the terminal" },
   { "NO_COLOR", "no colours" },
+  { "DOCKER_HOST", "with --stack compose: the engine's socket, unix:///PATH (unix:///var/run/docker.sock)" },
+  { "COMPOSE_PROJECT_NAME", "with --stack compose: whose containers, where two projects share names" },
   { "RLAB_OPTION", "an option of rlab service by its name in capitals, such as RLAB_BROKERS" },
 }
 
@@ -58,7 +60,7 @@ local head = [[
 rlab \- a scriptable reliability lab for Kafka, MySQL and Redis
 .SH SYNOPSIS
 .B rlab
-[\fIE\-0xx\fR | \fIFILE.lua\fR | \fICOMMAND\fR] [\fIoptions\fR]
+[\fB\-\-stack\fR \fIKIND\fR] [\fIE\-0xx\fR | \fIFILE.lua\fR | \fICOMMAND\fR] [\fIoptions\fR]
 .SH DESCRIPTION
 Runs failure experiments on real brokers, a real database and a real cache, shows the wrong practice
 failing and the right practice holding, and proves both from what the stores contain afterwards.
@@ -88,6 +90,9 @@ function M.page(commands)
   for _, child in ipairs(require("rlab.docs.command_line").tree(commands)._commands) do
     command_text(out, child)
   end
+  section(out, "OPTIONS")
+  item(out, "--stack local|compose", "before the command: on which servers; compose: the containers of \z
+    docker-compose.yml, which run already (with experiments, status and the prompt)")
   section(out, "EXIT STATUS")
   for _, row in ipairs(exit.meanings) do item(out, tostring(row[1]), row[2]) end
   section(out, "ENVIRONMENT")

@@ -67,6 +67,11 @@ describe("rlab.1", function()
     assert.is_true(options > 200, "options: " .. options)
   end)
 
+  it("has what stands before a command", function()
+    assert.matches("\n--stack local|compose\n", page, 1, true)
+    assert.matches("\nDOCKER_HOST\n", page, 1, true)
+  end)
+
   it("has the exit codes", function()
     local codes = 0
     for name, code in pairs(exit) do
@@ -99,6 +104,8 @@ describe("completion", function()
 
   it("of bash knows commands, services, options, their words and the experiments", function()
     assert.equal("service", completed "ser")
+    assert.equal("compose", completed("--stack", "com"))
+    assert.equal("status", completed("--stack", "compose", "stat"))
     assert.equal("relay replay", completed("service", "re"))
     assert.equal("--mark", completed("service", "relay", "--ma"))
     assert.equal("update delete cursor", completed("service", "relay", "--mark", ""))
