@@ -25,7 +25,7 @@ local function writes(when, at_least, at_most)
 end
 
 -- Arms of a name have their outages at the same time.
-local AGAIN, CROWD = "Redis, once more", "Redis, for a crowd; or Kafka"
+local REDIS, CROWD, MYSQL = "Redis", "Redis, for a crowd; or Kafka", "MySQL"
 
 local function careful(more) return tables.merged(CAREFUL, more) end
 
@@ -102,22 +102,22 @@ return experiment {
     { "old-write-replayed", "old entries written back" } },
   arms = {
     wrong "no-timeout" { says = "waits for Redis without end; what Redis cannot answer goes to MySQL",
-      without = "Redis", query = CARELESS, counted = true, fails = "redis_frozen",
+      without = REDIS, query = CARELESS, counted = true, fails = "redis_frozen",
       judged = { reads("redis_frozen", 95, 20) } },
     wrong "connects-only" { says = "50 ms for Redis, and a breaker that counts refused connections only",
-      without = AGAIN, query = careful { breaker_counts = "connects" }, trips = true,
+      without = REDIS, query = careful { breaker_counts = "connects" }, trips = true,
       fails = "redis_frozen", judged = {} },
     wrong "offline-queue" { says = "a writer's client keeps what Redis does not take, and sends it once \z
-      Redis is back", without = AGAIN, query = CAREFUL, command = {}, pipeline = true,
-      writer = "queued", fails = "redis_killed", judged = {} },
+      Redis is back", without = REDIS, query = CAREFUL, command = {}, pipeline = true,
+      writer = "queued", share = 1 / 3, fails = "redis_killed", judged = {} },
     right "given-up" { says = "the same writer gives up what Redis does not take",
-      without = AGAIN, query = CAREFUL, command = {}, pipeline = true, writer = "versioned",
-      judged = {} },
+      without = REDIS, query = CAREFUL, command = {}, pipeline = true, writer = "versioned",
+      share = 1 / 3, judged = {} },
     right "breaker" { says = "50 ms for Redis, a breaker, the last that was seen marked stale, 8 reads of \z
-      MySQL at once", without = "Redis", query = CAREFUL, command = {}, pipeline = true, counted = true,
+      MySQL at once", without = REDIS, query = CAREFUL, command = {}, pipeline = true, counted = true,
       judged = WITHOUT_REDIS },
     right "ramp" { says = "as breaker; after the outage a tenth, half, then all of the reads of MySQL",
-      without = "Redis", query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
+      without = REDIS, query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
       counted = true, judged = WITHOUT_REDIS },
     observe "no-shedding" { says = "300 reads a second, each miss a load, two of them at once: with how \z
       much less load does it recover?", without = CROWD, query = crowd.QUERY, counted = true,
@@ -128,13 +128,13 @@ return experiment {
     right "outbox" { says = "the event is a row of the command's transaction", without = CROWD,
       command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
     wrong "one-pool" { says = "reads and writes share the connections to MySQL, without a deadline",
-      without = "MySQL", command = { deadline = "60s", pool_wait = "60s" }, one_service = true,
+      without = MYSQL, command = { deadline = "60s", pool_wait = "60s" }, one_service = true,
       fails = "mysql_frozen", judged = { reads("mysql_frozen", 80, 20) } },
     wrong "answered-from-redis" { says = "what MySQL does not take is kept in Redis and answered 200",
-      without = "MySQL", command = { fallback = "redis", deadline = "200ms" }, lies = true,
+      without = MYSQL, command = { fallback = "redis", deadline = "200ms" }, lies = true,
       fails = "redis_killed", judged = {} },
     right "separate-pools" { says = "reads by another service, marked when they are old; writes refused \z
-      after 200 ms", without = "MySQL", query = careful { soft_ttl = LIMITS.soft .. "ms" },
+      after 200 ms", without = MYSQL, query = careful { soft_ttl = LIMITS.soft .. "ms" },
       command = { deadline = "200ms" }, pipeline = true, judged = { reads("mysql_frozen", 80) } },
   },
 

@@ -1,5 +1,5 @@
--- Four outages of servers that arms live through side by side: the same schedule of reads and writes, each
--- arm with services of its own, and what became of every request meanwhile.
+-- Outages of servers that arms live through side by side, in three groups: the same schedule of reads and
+-- writes, each arm with services of its own, and what became of every request meanwhile.
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
 local crowd = require "rlab.story.degradation.crowd"
@@ -19,7 +19,8 @@ local HOT, COLD, BURST, WRITTEN = 50, 51, { 1901, 1940 }, { 1801, 1850 }
 local READS, WRITES = 150, 30 -- a second
 local LONGEST = 60 -- seconds of the schedule
 local WARM, QUIET, OUTAGE, GAP, SETTLE = 1.0, 1.5, 1.5, outcomes.AFTER, 0.5
-local WELL = 0.97 -- of the schedule
+local WELL, LOOK = 0.95, 0.1 -- of what came due, less what came due since the last look; seconds
+local BURST_AFTER = 0.4 -- seconds of the outage: breakers have opened
 local DB_READ = "25ms" -- what a read of MySQL takes where reads of it are counted
 M.HOT, M.READS, M.WRITES, M.RAMP = HOT, READS, WRITES, 7.2
 M.BURST = BURST[2] - BURST[1] + 1
@@ -65,15 +66,16 @@ local function watch_reads(at)
   at.log = at.lab:wire_log { proto = "mysql", contains = "FROM account_view" }
 end
 
--- start(lab, {query =, command =, pipeline =, one_service =, counted =, writer =, crowd =}) -> at: the
---   services that the settings name, with those settings. pipeline: relay and consumer, too; one_service: the
---   command service serves the reads, too; counted: reads of MySQL are slow and counted on the wire; writer:
---   a second writer of the cache, see replayed.lua; crowd: more reads, see crowd.lua
+-- start(lab, {query =, command =, pipeline =, one_service =, counted =, writer =, crowd =, share = 1}) -> at:
+--   the services that the settings name, with those settings. pipeline: relay and consumer, too; one_service:
+--   the command service serves the reads, too; counted: reads of MySQL are slow and counted on the wire;
+--   writer: a second writer of the cache, see replayed.lua; crowd: more reads, see crowd.lua; share: so much
+--   of the schedule
 function M.start(lab, s)
   local at = { lab = lab, settings = s, windows = {} }
   lab:accounts(BURST[2])
   lab:views(BURST[2])
-  lab:event_topic {}
+  if s.command then lab:event_topic { partitions = 1 } end
   if s.command then at.command = lab:service("command", s.command, { via_proxy = { "brokers" } }) end
   if s.pipeline then
     at.relay = lab:service("relay", { poll = "50ms" }, { via_proxy = { "brokers" } })
@@ -97,17 +99,33 @@ local function series(at, name, handle)
   end)
 end
 
+-- A second, of what the whole schedule has.
+local function due(at, rate) return rate * (at.settings.share or 1) end
+
+-- What was answered so far, with the time.
+local function answered(loads)
+  local now = { at = clock.ns() }
+  for i, one in ipairs(loads) do now[i] = one.handle:stats().ok end
+  return now
+end
+
 -- A second in which nearly all of the schedule is answered: services have started, caches are warm.
 local function all_is_well(at)
-  local due = { { at.reads, at.settings.crowd and crowd.READS or READS }, { at.writes, WRITES } }
+  local loads, looks = {}, {}
+  local reads_due = at.settings.crowd and crowd.READS or due(at, READS)
+  if at.reads then loads[1] = { handle = at.reads, rate = reads_due } end
+  if at.writes then loads[#loads + 1] = { handle = at.writes, rate = due(at, WRITES) } end
   at.lab:await("a second in which all is well", function()
-    local before, well = {}, true
-    for i, one in pairs(due) do before[i] = one[1] and one[1]:stats().ok end
-    task.sleep(WARM)
-    for i, one in pairs(due) do
-      well = well and (not one[1] or one[1]:stats().ok - before[i] >= WELL * one[2] * WARM)
+    task.sleep(LOOK)
+    local now, first = answered(loads), looks[1]
+    looks[#looks + 1] = now
+    local seconds = first and (now.at - first.at) / 1e9 or 0
+    if seconds < WARM then return false end
+    table.remove(looks, 1)
+    for i, one in ipairs(loads) do
+      if now[i] - first[i] < WELL * one.rate * (seconds - LOOK) then return false end
     end
-    return well
+    return true
   end)
 end
 
@@ -117,9 +135,9 @@ local function begin(at)
   if at.settings.crowd then
     at.reads = crowd.begin(at, function(...) return load(at, readers, ...) end)
   else
-    at.reads = load(at, readers, "reads", READS, reads(lab))
+    at.reads = load(at, readers, "reads", due(at, READS), reads(lab))
   end
-  at.writes = load(at, at.command, "writes", WRITES, writes())
+  at.writes = load(at, at.command, "writes", due(at, WRITES), writes())
   for name, handle in pairs { reads = at.reads, writes = at.writes } do series(at, name, handle) end
   all_is_well(at)
   lab:together()
@@ -141,7 +159,7 @@ local function outage(at, word, what)
   end)
   fault:started()
   local first = what.proof()
-  if what.meanwhile then what.meanwhile() end
+  if what.meanwhile then what.meanwhile(window) end
   sleep_until(window.from + math.floor((what.seconds or OUTAGE) * 1e9))
   local last = what.proof()
   local ended = lab:together(function()
@@ -229,12 +247,13 @@ local function redis_gone(at, killed, seconds)
   end)
 end
 
--- Forty readers at once of accounts that nobody has read.
+-- Forty readers at once of accounts that nobody has read, when those who know of the outage have acted on it.
 local function burst(at)
   if not at.log then return nil end
   local list = {}
   for id = BURST[1], BURST[2] do list[#list + 1] = { path = "/accounts/" .. id } end
-  return function()
+  return function(window)
+    sleep_until(window.from + math.floor(BURST_AFTER * 1e9))
     at.burst = at.lab:load { to = at.query, name = "burst", requests = list, rate = "4000/s", count = M.BURST,
       timeout = "1s", in_flight = 512, rows = M.BURST }
   end
@@ -242,8 +261,8 @@ end
 
 local storms = {}
 
--- Redis stands still; then it is killed and comes back empty. after: seconds that are watched from then on
-local function redis_storm(at, after)
+-- Redis stands still; then it is killed and comes back empty.
+function storms.Redis(at)
   note_breaker(at, "quiet")
   local what = frozen(at.lab, must(at.lab.stack:server "redis"))
   what.meanwhile = burst(at)
@@ -252,30 +271,11 @@ local function redis_storm(at, after)
   task.sleep(GAP)
   redis_gone(at, at.lab:together(function() return kill_redis(at.lab) end), OUTAGE)
   note_breaker(at, "redis_killed")
-  local ends = at.back + math.floor((after + GAP) * 1e9)
+  local ends = at.back + math.floor((M.RAMP * 2 / 3 + GAP) * 1e9)
   at.windows.recovery = { from = at.windows.redis_killed.to, to = ends }
   at.windows.back = { from = at.back + math.floor(GAP * 1e9), to = ends }
   if at.writer then replayed.after(at) end
   sleep_until(ends)
-end
-
-function storms.Redis(at) redis_storm(at, M.RAMP * 2 / 3) end
-
--- The same for arms that are not asked how they recover: two cores do not carry all of them at once.
-storms["Redis, once more"] = function(at) redis_storm(at, 1) end
-
-
--- MySQL stands still; before it goes on Redis is killed.
-function storms.MySQL(at)
-  local what = frozen(at.lab, must(at.lab.stack:server "mysql"))
-  local thaw = what.over
-  what.over = function()
-    local killed = kill_redis(at.lab)
-    thaw()
-    return killed
-  end
-  redis_gone(at, outage(at, "mysql_frozen", what), SETTLE)
-  task.sleep(GAP)
 end
 
 -- All that names the arm is swallowed on the way to the brokers and back, which nobody beside it notices.
@@ -299,6 +299,19 @@ end
 
 storms["Redis, for a crowd; or Kafka"] = function(at)
   if at.query then crowd_storm(at) else kafka_storm(at) end
+end
+
+-- MySQL stands still; before it goes on Redis is killed.
+function storms.MySQL(at)
+  local what = frozen(at.lab, must(at.lab.stack:server "mysql"))
+  local thaw = what.over
+  what.over = function()
+    local killed = kill_redis(at.lab)
+    thaw()
+    return killed
+  end
+  redis_gone(at, outage(at, "mysql_frozen", what), SETTLE)
+  task.sleep(GAP)
 end
 
 -- storm(at): all is well; then the outages that the arm's settings name
