@@ -203,7 +203,7 @@ struct rl_proxy {
     uint64_t conns;
     traffic_row *rows; /* a ring */
     size_t rows_first, rows_count, rows_bytes;
-    uint64_t rows_next, rows_dropped;
+    uint64_t rows_next;
     int handles; /* open uv handles, of gates and connections */
     bool closing;
     bool anywhere;                 /* gates may listen beyond the loopback */

@@ -30,10 +30,8 @@ static void add_row(rl_proxy *proxy, const proxy_conn *conn, const char *owner, 
     if (!proxy->rows)
         proxy->rows = mem_zero(ROWS_MAX * sizeof *proxy->rows);
     while (proxy->rows_count == ROWS_MAX ||
-           (proxy->rows_count && proxy->rows_bytes + text->len > BYTES_MAX)) {
+           (proxy->rows_count && proxy->rows_bytes + text->len > BYTES_MAX))
         drop_first(proxy);
-        proxy->rows_dropped++;
-    }
     traffic_row *row = &proxy->rows[(proxy->rows_first + proxy->rows_count++) % ROWS_MAX];
     row->number = proxy->rows_next++;
     row->text = text->data;
@@ -176,11 +174,20 @@ void watches_on_response(proxy_conn *conn, const proto_msg *msg, const proto_pen
     }
 }
 
+/* Rows above `since` that had no room any more. What went before it is nobody's loss: a stack that
+ * is up for long has no room for all of what former runs noted. */
+static uint64_t lost_since(const rl_proxy *proxy, uint64_t since)
+{
+    uint64_t oldest = proxy->rows_count ? proxy->rows[proxy->rows_first].number : proxy->rows_next;
+    return oldest - 1 > since ? oldest - 1 - since : 0;
+}
+
 void proxy_traffic_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
                         rl_buf *out)
 {
     buf_printf(out, "{\"next\":%llu,\"dropped\":%llu,\"rows\":[",
-               (unsigned long long)proxy->rows_next - 1, (unsigned long long)proxy->rows_dropped);
+               (unsigned long long)proxy->rows_next - 1,
+               (unsigned long long)lost_since(proxy, since));
     bool first = true;
     for (size_t i = 0; i < proxy->rows_count; i++) {
         const traffic_row *row = &proxy->rows[(proxy->rows_first + i) % ROWS_MAX];

@@ -19,7 +19,8 @@ typedef struct proxy_watch_spec {
 rl_err *proxy_watch_add(rl_proxy *proxy, const proxy_watch_spec *spec, int64_t *id);
 rl_err *proxy_watch_remove(rl_proxy *proxy, int64_t id);
 /* {"next":N,"dropped":D,"rows":[...]}: rows with a number above `since`, of the owner named ("":
- * all), of the gate named ("": all). */
+ * all), of the gate named ("": all); dropped: so many above `since`, of whichever owner, are gone,
+ * as the log is bounded. */
 void proxy_traffic_json(const rl_proxy *proxy, uint64_t since, const char *owner, const char *gate,
                         rl_buf *out);
 

@@ -213,10 +213,8 @@ local Log = {}
 -- log:rows([{api =, direction =}]) -> rows so far {time (s of the arm), client_id, api, version,
 --   correlation, direction, ...}; also what rules did
 function Log.rows(log, filter)
-  local rows, last, dropped = must(log.proxy:wire { owner = owner(log.lab), since = log.since })
-  if dropped > log.dropped then
-    log.lab:give_up("the wire log lost %d rows: it is bounded", dropped - log.dropped)
-  end
+  local rows, last, lost = must(log.proxy:wire { owner = owner(log.lab), since = log.since })
+  if lost > 0 then log.lab:give_up("the wire log lost %d rows: it is bounded", lost) end
   log.last = last
   local list = {}
   for _, row in ipairs(rows) do
@@ -283,9 +281,9 @@ end
 function M.wire_log(lab, spec)
   local own = tables.merged(strict.check("lab:wire_log", spec, LOG_KEYS))
   lab:wire()
-  local _, since, dropped = must(client(lab):wire { owner = owner(lab), since = math.maxinteger })
+  local _, since = must(client(lab):wire { owner = owner(lab), since = math.maxinteger })
   must(client(lab):watch(scoped(lab, own)))
-  return setmetatable({ lab = lab, proxy = client(lab), since = since, dropped = dropped }, { __index = Log })
+  return setmetatable({ lab = lab, proxy = client(lab), since = since }, { __index = Log })
 end
 
 return M

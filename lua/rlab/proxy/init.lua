@@ -111,8 +111,8 @@ end
 
 function Proxy:unwatch(id) return call(self, "DELETE", ("/watches/%d"):format(id)) end
 
--- wire{since=, owner=, proxy=} -> rows, number of the last row (the next `since`), rows lost because the
---   log is bounded | nil, err
+-- wire{since=, owner=, proxy=} -> rows, number of the last row (the next `since`), rows since then that are
+--   lost because the log is bounded | nil, err
 function Proxy:wire(opts)
   opts = opts or {}
   local query = { ("since=%d"):format(opts.since or 0) }
