@@ -25,7 +25,7 @@ local function writes(when, at_least, at_most)
 end
 
 -- Arms of a name have their outages at the same time.
-local REDIS, CROWD, MYSQL = "Redis", "Redis, for a crowd; or Kafka", "MySQL"
+local REDIS, OTHERS = "Redis", "Kafka or MySQL"
 
 local function careful(more) return tables.merged(CAREFUL, more) end
 
@@ -120,21 +120,21 @@ return experiment {
       without = REDIS, query = careful { ramp = outages.RAMP .. "s" }, command = {}, pipeline = true,
       counted = true, judged = WITHOUT_REDIS },
     observe "no-shedding" { says = "300 reads a second, each miss a load, two of them at once: with how \z
-      much less load does it recover?", without = CROWD, query = crowd.QUERY, counted = true,
+      much less load does it recover?", without = REDIS, query = crowd.QUERY, counted = true,
       crowd = true, judged = {} },
-    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = CROWD,
-      command = { mode = "direct-before-commit" }, fails = "kafka_away",
+    wrong "direct-produce" { says = "the command sends to Kafka before it answers", without = OTHERS,
+      kafka = true, command = { mode = "direct-before-commit" }, fails = "kafka_away",
       judged = { writes("kafka_away", 95, 10) } },
-    right "outbox" { says = "the event is a row of the command's transaction", without = CROWD,
-      command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
+    right "outbox" { says = "the event is a row of the command's transaction", without = OTHERS,
+      kafka = true, command = {}, pipeline = true, judged = { writes("kafka_away", 95) } },
     wrong "one-pool" { says = "reads and writes share the connections to MySQL, without a deadline",
-      without = MYSQL, command = { deadline = "60s", pool_wait = "60s" }, one_service = true,
+      without = OTHERS, command = { deadline = "60s", pool_wait = "60s" }, one_service = true,
       fails = "mysql_frozen", judged = { reads("mysql_frozen", 80, 20) } },
     wrong "answered-from-redis" { says = "what MySQL does not take is kept in Redis and answered 200",
-      without = MYSQL, command = { fallback = "redis", deadline = "200ms" }, lies = true,
+      without = OTHERS, command = { fallback = "redis", deadline = "200ms" }, lies = true,
       fails = "redis_killed", judged = {} },
     right "separate-pools" { says = "reads by another service, marked when they are old; writes refused \z
-      after 200 ms", without = MYSQL, query = careful { soft_ttl = LIMITS.soft .. "ms" },
+      after 200 ms", without = OTHERS, query = careful { soft_ttl = LIMITS.soft .. "ms" },
       command = { deadline = "200ms" }, pipeline = true, judged = { reads("mysql_frozen", 80) } },
   },
 

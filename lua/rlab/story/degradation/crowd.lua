@@ -8,7 +8,7 @@ local M = {}
 
 local KEYS, READS, PARTS = 60, 300, 4 -- accounts; a second; loads that make up all of it
 M.READS = READS
-local STAY, STEP, SHOWN = 2.0, 1.1, 0.5 -- seconds; of each the last part is judged
+local STAY, STEP, SHOWN = 1.8, 1.0, 0.5 -- seconds; of each the last part is judged
 local AGAIN = 95 -- per cent that are answered where all is well
 
 -- Two reads of MySQL at once, each 25 ms: 80 a second. Warm it is asked for 40.

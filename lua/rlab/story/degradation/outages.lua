@@ -1,4 +1,4 @@
--- Outages of servers that arms live through side by side, in three groups: the same schedule of reads and
+-- Outages of servers that arms live through side by side, in two groups: the same schedule of reads and
 -- writes, each arm with services of its own, and what became of every request meanwhile.
 local cache = require "rlab.cache"
 local clock = require "rlab.clock"
@@ -22,7 +22,7 @@ local WARM, QUIET, OUTAGE, GAP, SETTLE = 1.0, 1.5, 1.5, outcomes.AFTER, 0.5
 local WELL, LOOK = 0.95, 0.1 -- of what came due, less what came due since the last look; seconds
 local BURST_AFTER = 0.4 -- seconds of the outage: breakers have opened
 local DB_READ = "25ms" -- what a read of MySQL takes where reads of it are counted
-M.HOT, M.READS, M.WRITES, M.RAMP = HOT, READS, WRITES, 7.2
+M.HOT, M.READS, M.WRITES, M.RAMP = HOT, READS, WRITES, 6.6
 M.BURST = BURST[2] - BURST[1] + 1
 
 -- ---- the schedule ----
@@ -249,7 +249,7 @@ end
 
 -- Forty readers at once of accounts that nobody has read, when those who know of the outage have acted on it.
 local function burst(at)
-  if not at.log then return nil end
+  if not at.log or at.settings.crowd then return nil end
   local list = {}
   for id = BURST[1], BURST[2] do list[#list + 1] = { path = "/accounts/" .. id } end
   return function(window)
@@ -275,13 +275,13 @@ function storms.Redis(at)
   at.windows.recovery = { from = at.windows.redis_killed.to, to = ends }
   at.windows.back = { from = at.back + math.floor(GAP * 1e9), to = ends }
   if at.writer then replayed.after(at) end
+  if at.settings.crowd then at.reads:shed() end
   sleep_until(ends)
 end
 
 -- All that names the arm is swallowed on the way to the brokers and back, which nobody beside it notices.
 local function kafka_storm(at)
   local lab = at.lab
-  lab:leave()
   local rule = lab:rule { name = "no broker can be reached", action = "black-hole" }
   at.windows.kafka_away = { from = clock.ns() }
   task.sleep(OUTAGE)
@@ -291,18 +291,8 @@ local function kafka_storm(at)
   task.sleep(GAP)
 end
 
--- Redis is killed and comes back empty, for a crowd that is asked nothing else.
-local function crowd_storm(at)
-  redis_gone(at, kill_redis(at.lab), OUTAGE)
-  at.reads:shed()
-end
-
-storms["Redis, for a crowd; or Kafka"] = function(at)
-  if at.query then crowd_storm(at) else kafka_storm(at) end
-end
-
--- MySQL stands still; before it goes on Redis is killed.
-function storms.MySQL(at)
+-- MySQL stands still, once the arms without Kafka have ended; before it goes on Redis is killed.
+local function mysql_storm(at)
   local what = frozen(at.lab, must(at.lab.stack:server "mysql"))
   local thaw = what.over
   what.over = function()
@@ -312,6 +302,10 @@ function storms.MySQL(at)
   end
   redis_gone(at, outage(at, "mysql_frozen", what), SETTLE)
   task.sleep(GAP)
+end
+
+storms["Kafka or MySQL"] = function(at)
+  if at.settings.kafka then kafka_storm(at) else mysql_storm(at) end
 end
 
 -- storm(at): all is well; then the outages that the arm's settings name
@@ -353,16 +347,14 @@ end
 -- failed(at, when) -> when that outage began, in seconds of the arm
 function M.failed(at, when) return (at.windows[when].from - at.lab.started_ns) / 1e9 end
 
--- settled(at, seen): quiescent, and what everybody reads is read once more; then what the stores hold is
---   added to what was seen
-function M.settled(at, seen)
+local function settle(at, seen)
   local lab = at.lab
   if at.settings.pipeline then lab:drain { at_most = "8s" } end
   if at.settings.lies then
     local list = cache.pending_key(lab:prefix())
     lab:within("2s", function() return lab:redis():call("LLEN", list) == 0 end)
   end
-  for id = 1, at.query and HOT or 0 do at.query:get("/accounts/" .. id) end
+  for id = 1, at.query and at.settings.pipeline and HOT or 0 do at.query:get("/accounts/" .. id) end
   local stores = lab:stores()
   seen.ledger, seen.sums, seen.views = json.array(tables.ids_of(stores.ledger)), stores.sums, stores.views
   if not at.settings.pipeline then return end
@@ -374,6 +366,13 @@ function M.settled(at, seen)
   for _, row in ipairs(stores.views) do
     if read[row.key] then table.insert(seen.views, row) end
   end
+end
+
+-- settled(at, seen): quiescent, and what everybody reads is read once more; then what the stores hold is
+--   added to what was seen, and who waits for the arm need wait no longer
+function M.settled(at, seen)
+  settle(at, seen)
+  at.lab:leave()
 end
 
 return M
