@@ -3,6 +3,7 @@
 local core = require "rlab.core_mysql"
 local defer = require "rlab.defer"
 local err = require "rlab.err"
+local null = require "rlab.null"
 local strict = require "rlab.options"
 local task = require "rlab.task"
 local units = require "rlab.units"
@@ -15,6 +16,8 @@ local Db = core.methods -- of every connection: query, exec, kill, id, ping, rec
 M.connect = core.connect
 
 -- ---- rows ----
+
+local function present(value) if value ~= null then return value end end
 
 local function iterate(cursor, failure)
   if not cursor then error(failure, 0) end
@@ -47,6 +50,19 @@ function Db:value(sql, ...)
   if not first then return nil, failure end
   if first[1] ~= nil then return first[1] end -- a name is there twice: its last column has it
   return first[rows.columns[1]]
+end
+
+-- db:sessions() -> list of {thread, schema | nil, state | nil} of all connections to the server | nil, err.
+--   information_schema.processlist is not asked: it refuses to answer (ER_3854) while any session runs a
+--   statement whose text holds bytes that are no UTF-8, such as a binary key written out.
+function Db:sessions()
+  local rows, failure = self:query "SHOW PROCESSLIST"
+  if not rows then return nil, failure end
+  local list = {}
+  for i, row in ipairs(rows) do
+    list[i] = { thread = row.Id, schema = present(row.db), state = present(row.State) }
+  end
+  return list
 end
 
 -- ---- prepared statements ----

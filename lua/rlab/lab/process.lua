@@ -125,17 +125,20 @@ end
 
 -- ---- holding it where it stands ----
 
+local function is_in(db, thread, schema)
+  for _, session in ipairs(must(db:sessions())) do
+    if session.thread == thread then return session.schema == schema end
+  end
+  return false
+end
+
 -- The thread of a transaction of the schema that waits for a lock | nil. information_schema.innodb_trx would
 -- say so too, but it is a copy that is not made anew while somebody reads it more often than ten times a
 -- second.
 local function waits(db, schema)
   for block in must(db:row "SHOW ENGINE INNODB STATUS").Status:gmatch "%-%-%-TRANSACTION (.-)\n%f[%-]" do
-    local thread = block:find "\nLOCK WAIT" and block:match "MySQL thread id (%d+)"
-    if thread and must(db:value(
-      "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ? AND db = ?", tonumber(thread),
-      schema)) > 0 then
-      return tonumber(thread)
-    end
+    local thread = tonumber(block:find "\nLOCK WAIT" and block:match "MySQL thread id (%d+)")
+    if thread and is_in(db, thread, schema) then return thread end
   end
   return nil
 end

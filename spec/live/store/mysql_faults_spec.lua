@@ -30,6 +30,26 @@ describe("mysql under faults", function()
       assert.are.equal(1, ok(db:value "SELECT 1"))
     end)
 
+    it("the list of sessions is there whatever bytes another's statement holds", function()
+      local other <close> = server.connect { database = "mysql" }
+      local id = ok(other:value "SELECT CONNECTION_ID()")
+      local asks = task.spawn(function()
+        return other:query "SELECT SLEEP(30) /* \xc4\x01\x02- */"
+      end)
+      local function found()
+        for _, session in ipairs(ok(db:sessions())) do
+          if session.thread == id and session.state == "User sleep" then return session end
+        end
+      end
+      local session
+      repeat task.sleep(0.01); session = found() until session or asks:done()
+      assert.are.equal("mysql", session.schema)
+      local _, failure = db:query "SELECT COUNT(id) FROM information_schema.processlist"
+      assert.are.equal(3854, failure and failure.code)
+      ok(db:exec("KILL QUERY " .. id))
+      asks:join()
+    end)
+
     it("a cancelled prepared statement and stream end at once too", function()
       for _, call in ipairs {
         function() return db:query("SELECT SLEEP(?)", 30) end,

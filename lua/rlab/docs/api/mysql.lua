@@ -51,6 +51,9 @@ return {
           params = { "sql: string", parameters } },
         { "value", "db:value(sql, ...) -> value | nil | nil, err", "The first column of the first row.",
           params = { "sql: string", parameters } },
+        { "sessions", "db:sessions() -> list | nil, err",
+          "All connections to the server, each {thread, schema, state}; the last two are nil where there is \z
+            none. Asks SHOW PROCESSLIST, which answers whatever bytes others' statements hold." },
         { "rows", "db:rows(sql, ...) -> iterator",
           "Streams rows without holding them in memory. Raises errors. Leaving the loop early is cheap; \z
             the connection serves nothing else meanwhile.",
