@@ -16,7 +16,7 @@ local Told = {}
 Told.__index = Told
 
 local BOUNDS = { 1, 2.5, 5, 10, 20, 30, 60, 120, 300 } -- seconds of a run
-local SCRAPE = { limit = "5s", sample = "1s", count = 1000 } -- as the service's defaults
+local SCRAPE = { limit = 5, sample = 1, count = 1000 } -- seconds and offsets, the defaults of the service
 
 local COUNTERS = {
   { "runs", "rlab_runs_total", "Runs that came to an end, by experiment and verdict" },
