@@ -24,7 +24,11 @@ describe("the console in a browser", function()
   end)
 
   teardown(function()
-    assert.same({}, b:wrong())
+    local wrong = {} -- besides the answer to the time that is none
+    for _, text in ipairs(b:wrong()) do
+      if not text:find "status of 400" then wrong[#wrong + 1] = text end
+    end
+    assert.same({}, wrong)
     b:close()
     console:close()
     seed:close()

@@ -13,7 +13,9 @@ local function args(parser)
 end
 
 function ui.args(parser)
-  parser:option("--port", "on 127.0.0.1; 0 is any that is free", "18090")
+  parser:option("--port", "0 is any that is free", "18090")
+  parser:option("--bind", "another address to listen on; wider than loopback it asks for a key", "127.0.0.1")
+  parser:option("--host", "a name that it is asked by, with --bind (may be repeated)"):count "*"
   args(parser)
 end
 
@@ -21,6 +23,15 @@ local function port_of(text)
   local n = require("rlab.units").whole(text)
   if not n or n > 65535 then usage("--port takes a whole number from 0 to 65535, not '%s'", text) end
   return n
+end
+
+-- Every address of the machine is no name that a browser could ask by.
+local function hosts_of(given)
+  local wide = given.bind == "0.0.0.0" or given.bind == "::"
+  if wide and #given.host == 0 then
+    usage("--bind %s wants the name or address that browsers ask by: --host NAME", given.bind)
+  end
+  return #given.host > 0 and given.host or nil
 end
 
 local function speed_of(text)
@@ -45,6 +56,7 @@ end
 
 function ui.run(given)
   local console <close>, failure = require("rlab.ui").serve { port = port_of(given.port),
+    bind = given.bind, hosts = hosts_of(given),
     speed = speed_of(given.speed), recorded = recorded_in(given.replay), runs = given.runs }
   if not console then
     if failure.name == "EADDRINUSE" then

@@ -2,6 +2,7 @@
 -- the files of a run (rlab.ui.record, rlab.ui.live) and from the stack's own readers (rlab.ui.kafka).
 -- engine/http's guard looks at Host and Origin; what changes something is a POST with the token that only the
 -- page knows. No answer is for pages of other origins.
+local door = require "rlab.ui.door"
 local err = require "rlab.err"
 local faults = require "rlab.ui.faults"
 local feed = require "rlab.ui.feed"
@@ -16,6 +17,7 @@ local report = require "rlab.report"
 local routes = require "rlab.routes"
 local starter = require "rlab.ui.starter"
 local task = require "rlab.task"
+local urls = require "rlab.urls"
 
 local M = {}
 
@@ -91,6 +93,8 @@ local STATUS = { USAGE = 400, OFFSET_OUT_OF_RANGE = 400, UNKNOWN_TOPIC_OR_PART =
 
 -- What the world refuses is told with its reason; a bug of ours is the server's to tell.
 local function answered(console, req)
+  local kept_out = console.door and console.door:answer(req)
+  if kept_out then return kept_out end
   local ok, answer = pcall(dispatch, console, req)
   if ok then return answer end
   if not err.is(answer) or answer.name == "CANCELLED" then error(answer, 0) end
@@ -106,24 +110,27 @@ local function guarded(console)
   end
 end
 
-local function token()
-  local f <close> = assert(io.open("/dev/urandom", "rb"))
-  return (f:read(24):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
-
--- serve{port=, hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} | nil, err
+-- serve{port=, bind="127.0.0.1", hosts=, runs="runs", recorded=events, speed=1} -> console{url=, port=} |
+--   nil, err. Wider than loopback it has a door, and the url its key.
 function M.serve(opts)
   local runs = opts.runs or "runs"
   local stack = kafka.new()
   local flow = pipeline.new(stack.clients)
-  local console = setmetatable({ token = token(), runs = runs, feed = feed.new(), kafka = stack,
+  local console = setmetatable({ token = door.secret(24), runs = runs, feed = feed.new(), kafka = stack,
     faults = faults.new(stack.clients), pipeline = flow, redrive = redrive.new(flow),
     metrics = metrics.new(runs, function() return stack.clients:stack() end), starter = starter.new(runs),
     recorded = opts.recorded, speed = opts.speed or 1 }, Console)
-  local server, failure = http.serve { port = opts.port, hosts = opts.hosts, json_only = true,
+  local bind = opts.bind or "127.0.0.1"
+  if not door.is_loopback(bind) then console.door = door.new() end
+  local server, failure = http.serve { host = bind, port = opts.port, hosts = opts.hosts, json_only = true,
     handler = guarded(console) }
   if not server then return nil, failure end
   console.server, console.url, console.port = server, server.url, server.port
+  if console.door then
+    local name = opts.hosts and opts.hosts[1]
+    console.url = (name and "http://" .. urls.address(name, server.port) or server.url)
+      .. "/?key=" .. console.door.key
+  end
   if console.recorded then console:replay() else console:follow() end
   return console
 end
