@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
+quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-verdicts lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -132,6 +132,8 @@ test-fast: ## the tests that need no servers
 	@deps/test.sh unit asan apicheck lint
 test-live: ## the tests on a stack of their own
 	@deps/test.sh live
+test-console: ## the console in Chromium on a stack of its own (fetches what is missing); SHOTS=folder keeps pictures
+	@RLAB_SHOTS=$(SHOTS) spec/browser/browser.sh deps/test.sh console
 mutants: ## break each mechanism, one at a time: is it named by the right word? ONE=id, MUTANTS="--group relay", JOBS=2
 	@MUTANTS="$(ONE) $(MUTANTS)" deps/test.sh mutants
 asan: ## the unit tests under AddressSanitizer and UBSan

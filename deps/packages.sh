@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # packages.sh [LIST...]: installs the distribution's packages that are missing, with apt: those of the lists build, test and
-# serve, or of some of them. With nothing missing it touches no network.
+# serve, or of some of them, or of browser. With nothing missing it touches no network.
 . "$(dirname "$0")/lib.sh"
 
 build="gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libuv1-dev libmicrohttpd-dev libcjson-dev libavro-dev libcurl4-openssl-dev
   default-libmysqlclient-dev libmariadb3 libedit-dev libutf8proc-dev libssl-dev zlib1g-dev libzstd-dev lua-argparse zstd ca-certificates"
 test="lua-busted lua-check libcmocka-dev clang-format docker-compose"
 serve="redis-server"
+browser="chromium"
 
 java_major() { java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1; }
 major=$(has java && java_major || true)
 [ "${major:-0}" -ge 17 ] || serve="$serve default-jre-headless"
 has mvn || serve="$serve maven"
+
+has npm || browser="$browser nodejs npm"
 
 has dpkg-query || { note skip "no dpkg here: taking the packages of deps/packages.sh as given"; exit 0; }
 

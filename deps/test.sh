@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live drawn mutants), each test speaking TAP, and
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console drawn mutants), each test speaking TAP, and
 # sums them up.
 # Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
@@ -233,6 +233,7 @@ for tier in "$@"; do
     tap "docs/extending.md" 300 deps/lint/recipes.sh
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
+  console) if build build; then live spec/browser; fi ;;
   drawn) mutants --tap --draw 5 ;;
   mutants) mutants ${MUTANTS:-} ;;
   *) broken "no such tier: $tier" ;;
