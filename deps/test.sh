@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console drawn mutants), each test speaking TAP, and
-# sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console observe drawn mutants), each test speaking
+# TAP, and sums them up.
 # Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -129,6 +129,7 @@ left_behind() {
 }
 
 program=./rlab
+up=up
 start_live() { # a stack of our own, by $program
   local began
   free_block || { broken "no free block of ports"; return 1; }
@@ -136,7 +137,7 @@ start_live() { # a stack of our own, by $program
   export RLAB_HOME RLAB_PORT_BASE
   mkdir -p "$RLAB_HOME"
   began=$EPOCHREALTIME
-  if ! { timeout 300 $program up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; }; then
+  if ! { timeout 300 $program $up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; }; then
     sed 's/^/    | /' "$scratch/up"
     broken "rlab up"
     return 1
@@ -234,6 +235,11 @@ for tier in "$@"; do
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
   console) if build build; then live spec/browser; fi ;;
+  observe)
+    up="up --observe"
+    if build build; then live spec/observe; fi
+    up=up
+    ;;
   drawn) mutants --tap --draw 5 ;;
   mutants) mutants ${MUTANTS:-} ;;
   *) broken "no such tier: $tier" ;;
