@@ -7,7 +7,7 @@ local term = require "rlab.term"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
 
-local PARTS = { "kafka", "relay", "consume", "query", "proxy", "bag", "start", "task" }
+local PARTS = { "kafka", "relay", "consume", "query", "proxy", "exporter", "bag", "start", "task" }
 local MORE = { "flat" } -- only when it is named: minutes, and nothing to compare with
 
 local function usage(fmt, ...)
@@ -89,7 +89,8 @@ return function(args)
   ctx.ids, ctx.starts = count_of(args, "ids"), count_of(args, "starts")
   ctx.rows, ctx.few, ctx.mysql = count_of(args, "rows"), count_of(args, "few"), address_of(args.mysql)
   ctx.seconds, ctx.warm, ctx.java = count_of(args, "seconds"), count_of(args, "warm"), args.java
-  ctx.many = count_of(args, "many")
+  ctx.many, ctx.groups, ctx.partitions = count_of(args, "many"), count_of(args, "groups"),
+    count_of(args, "partitions")
   ctx.brokers, ctx.peers, ctx.rlab = args.brokers, args.peers, require("rlab.fs").self_exe()
   print(("rlab %s, %d cores, load %.1f"):format(require "rlab.version", cores(), load_average()))
   local stack <close> = require("bench.stack").new(ctx)

@@ -15,7 +15,7 @@ local bench = { name = "bench", help = "measure rlab, see docs/performance.md", 
 
 function bench.args(parser)
   parser:argument("part",
-    "kafka relay consume query proxy bag start task (all of these when none is named) flat"):args "*"
+    "kafka relay consume query proxy exporter bag start task (all of these when none is named) flat"):args "*"
   parser:option("--records", "records in a round of kafka"):default "300000"
   parser:option("--rounds", "rounds of kafka"):default "15"
   parser:option("--rows", "rows of the outbox, or events, in a round of relay and consume"):default "200000"
@@ -24,6 +24,8 @@ function bench.args(parser)
   parser:option("--warm", "events that a Java peer handles before its clock starts"):default "200000"
   parser:option("--many", "rows of the larger outbox of flat"):default "5000000"
   parser:option("--seconds", "of one measurement of query"):default "3"
+  parser:option("--groups", "groups of exporter"):default "1000"
+  parser:option("--partitions", "that each of them has committed"):default "100"
   parser:option("--ids", "ids in each bag"):default "10000000"
   parser:option("--starts", "starts of each command"):default "21"
   parser:option("--brokers", "use these instead of a stack of our own")

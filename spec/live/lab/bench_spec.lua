@@ -15,7 +15,7 @@ local function bench(...)
   return run { fs.self_exe(), "bench", "--brokers", brokers, "--mysql",
     assert(os.getenv "RLAB_TEST_MYSQL", "RLAB_TEST_MYSQL is not set"),
     "--records", "2000", "--rounds", "2", "--starts", "3", "--ids", "1000", "--rows", "3000", "--few", "1",
-    "--seconds", "1", ... }
+    "--seconds", "1", "--groups", "6", "--partitions", "5", ... }
 end
 
 describe("make bench", function()
@@ -41,6 +41,9 @@ describe("make bench", function()
         %S+ to %S+%s+≥ 0%.85%s+%d+%.%d%d", output)
     end
     assert.are.equal(code == 4, output:find("threshold missed", 1, true) ~= nil, output)
+    assert.matches("6 groups that have committed 5 partitions each", output)
+    assert.matches("the exporter's questions%s+%d+%.%d%d s%s+%d+%.%d%s+≥ 1%.0", output)
+    assert.matches("its whole scrape, %d+ MiB of text%s+%d+%.%d%d s%s+< 1 s, not judged", output)
     assert.matches("lost%s+10%s+%d+%.%d%d s", output)
     assert.matches("peak memory%s+%d+ MiB", output)
     assert.matches("rlab %-%-version%s+%d+%.%d ms", output)

@@ -104,6 +104,43 @@ describe("the exporter", function()
     assert.is_nil(read "rlab_kafka_topic_partition_open_transaction_age_seconds")
   end)
 
+  it("tells of a broker that is frozen, waits for it a little, and keeps what the others tell", function()
+    local stack <close> = must(require("rlab.stack").open { needs = { "kafka" } })
+    local topic = name .. "-three"
+    must(admin:create_topic { name = topic, assignment = { { 1 }, { 2 }, { 3 } } })
+    must(admin:alter_group_offsets(name, { { topic = topic, partition = 0, offset = 0 } }))
+    local function told(body, metric, labels)
+      return tonumber(body:match("\n" .. metric .. "{" .. labels .. "} (%S+)"))
+    end
+    local function ends(body)
+      local list = {}
+      for p = 0, 2 do
+        local labels = ('partition="%d",topic="%s"'):format(p, (topic:gsub("%-", "%%-")))
+        list[p + 1] = told(body, "kafka_topic_partition_current_offset", labels) ~= nil
+      end
+      return list
+    end
+    local whole = text()
+    assert.same({ true, true, true }, ends(whole))
+    local frozen = stack:server "kafka-3"
+    must(frozen:freeze())
+    local ok, failure = pcall(function()
+      local body = text()
+      assert.same({ 1, 1, 0 }, { told(body, "rlab_kafka_broker_up", 'id="1"'),
+        told(body, "rlab_kafka_broker_up", 'id="2"'), told(body, "rlab_kafka_broker_up", 'id="3"') })
+      assert.same({ true, true, false }, ends(body))
+      assert.matches("\nrlab_exporter_complete 0\n", body, 1, true)
+      local took = tonumber(body:match "\nrlab_exporter_scrape_seconds (%S+)")
+      assert.is_true(took < 60 / 4, took) -- of the limit that it was given
+    end)
+    must(frozen:thaw())
+    must(stack:heal())
+    if not ok then error(failure, 0) end
+    must(task.wait_until(function() return told(text(), "rlab_kafka_broker_up", 'id="3"') == 1 end,
+      { at_most = "60s", what = "a broker that is up again" }))
+    must(admin:delete_topics { topic })
+  end)
+
   it("knows each group and topic that the admin knows", function()
     local body = text()
     assert.matches("\nrlab_exporter_complete 1\n", body, 1, true)
@@ -116,5 +153,14 @@ describe("the exporter", function()
     for _, topic in ipairs(must(admin:topics { internal = true })) do
       assert.is_truthy(body:find(('\nkafka_topic_partitions{topic="%s"} '):format(topic), 1, true), topic)
     end
+  end)
+
+  it("is part of what rlab ui tells at /metrics", function()
+    local console <close> = must(require("rlab.ui").serve { port = 0, runs = "no-runs" })
+    local body = must(http.get(console.url .. "/metrics", { timeout = "60s" })).body
+    assert.matches("\nrlab_run_under_way 0\n", body, 1, true)
+    assert.matches("\nkafka_brokers 3\n", body, 1, true)
+    assert.is_truthy(body:find(('\nkafka_topic_partitions{topic="%s"} 1\n'):format(name), 1, true))
+    assert.equal("", promlint.promtool(body) or "")
   end)
 end)
