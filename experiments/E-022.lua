@@ -143,7 +143,7 @@ return experiment {
   claim = "Chunks with a checkpoint, a version guard and an eye on the live lag fill every row once.",
   lesson = "Chunks with a checkpoint, versions so that live writes win, a throttle on live lag; and compare \z
     everything at the end: a job that says done has not said what it did.",
-  needs = { "kafka", "mysql" }, side_by_side = true, roles = { job = job_of.role },
+  needs = { "kafka", "mysql" }, side_by_side = true, roles = { job = job_of.role }, undisturbed = true,
   telling = { { "not-built + as-the-ledger", "rows empty or wrong" },
     { "commit to view, ms.longest", "slowest live event", "ms", "most", "live-p99" },
     { "lag", "lag", "records", "most" }, { "rows written or sent", "written", "rows", "", "amplification" } },

@@ -21,7 +21,7 @@ local keys = {
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
   references = "table", telling = "table", disrupts = "boolean or table", seconds = "number",
-  side_by_side = "boolean or number or string or table",
+  undisturbed = "boolean", side_by_side = "boolean or number or string or table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }

@@ -1,5 +1,6 @@
 -- Which experiments may run at the same time on one stack: one that freezes or kills a part of it has nobody
--- beside it who needs that part. Of each only `needs` and `disrupts` are read, which the ledger keeps, too.
+-- beside it who needs that part, and one that measures times has nobody at all. Of each only `needs`,
+-- `disrupts` and `undisturbed` are read, which the ledger keeps, too.
 local tables = require "rlab.tables"
 
 local M = {}
@@ -15,6 +16,7 @@ end
 
 -- agree(one, other) -> whether they may run at the same time
 function M.agree(one, other)
+  if one.undisturbed or other.undisturbed then return false end
   return not hurts(one, other) and not hurts(other, one)
 end
 

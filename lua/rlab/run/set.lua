@@ -1,6 +1,6 @@
 -- A set of runs: several experiments, several times; one after the other in this process, or side by side as
 -- processes of their own, where they agree (rlab.run.neighbours). Those that freeze or kill what the others
--- need come last, one by one.
+-- need come last, one by one, as do those that nobody may disturb.
 local defer = require "rlab.defer"
 local exit = require "rlab.exit"
 local fs = require "rlab.fs"
@@ -109,12 +109,13 @@ function M.in_turn(runs, execute, until_fail)
   return results
 end
 
--- Those that agree with everybody who disrupts nothing, and those that do not.
+-- Those that agree with everybody who disrupts nothing and bears company, and those that do not.
 local function sorted_out(runs)
   local all, peaceful, beside, alone = {}, {}, {}, {}
   for run in runs do
     all[#all + 1] = run
-    if not run.experiment.disrupts then peaceful[#peaceful + 1] = run.experiment end
+    local exp = run.experiment
+    if not exp.disrupts and not exp.undisturbed then peaceful[#peaceful + 1] = exp end
   end
   for _, run in ipairs(all) do
     table.insert(neighbours.agrees_with_all(run.experiment, peaceful) and beside or alone, run)

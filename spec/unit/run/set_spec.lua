@@ -118,6 +118,13 @@ describe("a set of runs", function()
     assert.is_true(neighbours.agree({}, kafka) and neighbours.agree(other, kafka))
   end)
 
+  it("runs nobody beside one that nobody may disturb, and the others beside one another", function()
+    local alone = { id = "U", needs = { "kafka" }, undisturbed = true }
+    local calm = { id = "K", needs = { "kafka" } }
+    assert.are.equal("K+R", neighbours_of({ alone, calm, { id = "R", needs = { "redis" } } }, 2))
+    assert.is_false(neighbours.agree(alone, calm) or neighbours.agree(calm, alone))
+  end)
+
   it("keeps for one that hurts others somebody whom it does not hurt", function()
     local hurts = { id = "H", needs = { "kafka" }, disrupts = { "kafka" } }
     local redis, kafka = { id = "R", needs = { "redis" } }, { id = "K", needs = { "kafka" } }

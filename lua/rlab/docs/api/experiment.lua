@@ -14,6 +14,8 @@ local experiment = {
           "redis-cluster", "registry", "proxy", "partition"',
         "disrupts: boolean | table = false, freezes or kills servers: true has the stack alone, a list of \z
           needs, such as {\"redis-cluster\"}, has nobody beside it who needs them",
+        "undisturbed: boolean = false, measures times that a neighbour's load would spoil: nothing runs \z
+          beside it on this stack",
         "seconds: number, about how long it takes by itself: sets that run side by side begin with the \z
           longest",
         "side_by_side: boolean | integer | string | table = false, the arms share nothing but the servers \z
