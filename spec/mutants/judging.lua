@@ -339,4 +339,28 @@ return {
     file = "lua/rlab/run/company.lua",
     before = "if self.left[lab] then return end", after = "",
     spec = "spec/unit/run/company_spec.lua", it = "do not wait for one that has left" },
+
+  -- ---- the hunt ----
+
+  { id = "hunt-breaks-by-any-check", mechanism = "a find is a violated promise, no other check",
+    file = "lua/rlab/hunt/trial.lua",
+    before = "if tables.contains(breaks, check.name) and not check.debt then",
+    after = "if breaks and not check.debt then",
+    spec = "spec/unit/run/hunt_spec.lua", it = "is broken by a violated promise" },
+  { id = "hunt-covers-what-nobody-judged", mechanism = "a trial that says nothing covers nothing",
+    file = "lua/rlab/hunt/coverage.lua",
+    before = "if not judged then return end", after = "",
+    spec = "spec/unit/run/hunt_spec.lua", it = "are the places that were reached" },
+  { id = "hunt-pairs-too-early", mechanism = "every act at every place comes once before two together",
+    file = "lua/rlab/hunt/draw.lua",
+    before = "if n > #cells and n % 2 == 0 then", after = "if n % 2 == 0 then",
+    spec = "spec/unit/run/hunt_spec.lua", it = "is every act at every place" },
+  { id = "hunt-keeps-a-needless-fault", mechanism = "a fault that is not needed is left out",
+    file = "lua/rlab/hunt/shrink.lua",
+    before = "if breaks(rest) then schedule = rest", after = "if not rest then schedule = rest",
+    spec = "spec/unit/run/hunt_spec.lua", it = "loses what it does not need" },
+  { id = "hunt-loses-the-hit", mechanism = "a hit that is too early is not the find",
+    file = "lua/rlab/hunt/shrink.lua",
+    before = "if breaks(changed) then return changed end", after = "if changed then return changed end",
+    spec = "spec/unit/run/hunt_spec.lua", it = "keeps the hit that it needs" },
 }

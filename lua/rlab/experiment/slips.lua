@@ -72,6 +72,13 @@ local function text_of(path)
   return file:read "a"
 end
 
+-- points(text) -> the failpoints that this text names where it reaches them: fail.point("name", ...)
+function M.points(text)
+  local list = {}
+  add_literals(text, list)
+  return list
+end
+
 -- The failpoints that the scenario's own code reaches, that of the files it names and loads too.
 local function own_points(tokens, text)
   local list = {}

@@ -1,0 +1,101 @@
+-- What is tried, and in which order: cells (a place that was reached x an act), drawn by the seed; every cell
+-- once before any is tried with another number, the likely kinds of act in turn, then also two at a time.
+local schedule = require "rlab.hunt.schedule"
+
+local M = {}
+
+local SLEEPS = { "sleep(300ms)", "sleep(1s)", "sleep(2s)" }
+local DELAYS = { "200ms", "600ms", "1500ms" }
+
+-- By kind of act, which take turns: a kill finds most.
+local TURNS = { "kill", "wire", "sleep", "kill", "error" }
+
+-- What is done to requests of these, where the arm sends them. Reads are left alone, a client asks again.
+local ON_THE_WIRE = {
+  kafka = { acts = { "cut-after", "late", "cut-before", "delay" },
+    "Produce", "OffsetCommit", "TxnOffsetCommit", "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn" },
+  mysql = { acts = { "cut-after", "cut-before", "delay" }, "COMMIT", "INSERT", "UPDATE" },
+  redis = { acts = { "cut-after", "cut-before", "delay" }, "SET", "DEL", "UNLINK", "EVALSHA", "EVAL",
+    "FCALL" },
+}
+
+-- watched() -> {{wire =, api = or statement =}, ...}: the requests that a census counts
+function M.watched()
+  local list = {}
+  for _, wire in ipairs { "kafka", "mysql", "redis" } do
+    for _, word in ipairs(ON_THE_WIRE[wire]) do
+      list[#list + 1] = { wire = wire, [wire == "mysql" and "statement" or "api"] = word }
+    end
+  end
+  return list
+end
+
+local function point_cells(point, list)
+  for _, act in ipairs { "kill", "sleep", "error" } do
+    list[act][#list[act] + 1] = { service = point.service, point = point.point, act = act,
+      times = point.hits }
+  end
+end
+
+local function wire_cells(request, list)
+  for _, act in ipairs(ON_THE_WIRE[request.wire].acts) do
+    list.wire[#list.wire + 1] = { wire = request.wire, api = request.api, statement = request.statement,
+      act = act, times = request.matched }
+  end
+end
+
+-- cells(census, rng) -> list of {service, point | wire, api, act, times}, in the order in which they are
+--   tried first. census: {points = {{service, point, hits}}, requests = {{wire, api, matched}}}
+function M.cells(census, rng)
+  local by_act, list = { kill = {}, wire = {}, sleep = {}, error = {} }, {}
+  for _, point in ipairs(census.points) do point_cells(point, by_act) end
+  for _, request in ipairs(census.requests) do wire_cells(request, by_act) end
+  for act, cells in pairs(by_act) do by_act[act] = rng:split(act):shuffle(cells) end
+  local left = true
+  while left do
+    left = false
+    for _, act in ipairs(TURNS) do
+      local cell = table.remove(by_act[act], 1)
+      list[#list + 1], left = cell, left or cell ~= nil
+    end
+  end
+  return list
+end
+
+local ACTS = {
+  kill = function() return "kill" end,
+  sleep = function(rng) return SLEEPS[rng:int(1, #SLEEPS)] end,
+  error = function() return "error(1205)" end,
+}
+
+local function term_of(cell, rng)
+  local number = rng:int(1, math.max(1, cell.times))
+  if not cell.wire then
+    return { service = cell.service, point = cell.point, hit = number, act = ACTS[cell.act](rng) }
+  end
+  local delayed = cell.act == "late" or cell.act == "delay"
+  return { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
+    delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil }
+end
+
+local function same_place(a, b)
+  return schedule.place(a) == schedule.place(b)
+end
+
+-- new(census, rng) -> f() -> the next schedule | nil where nothing was reached
+function M.new(census, rng)
+  local cells, n = M.cells(census, rng), 0
+  return function()
+    if #cells == 0 then return nil end
+    n = n + 1
+    local cell = cells[(n - 1) % #cells + 1]
+    local one = { term_of(cell, rng) }
+    if n > #cells and n % 2 == 0 then
+      local other = cells[rng:int(1, #cells)]
+      if not same_place(cell, other) then one[2] = term_of(other, rng) end
+    end
+    return one
+  end
+end
+
+return M

@@ -1,0 +1,182 @@
+-- An arm's story without its own faults, and with those of a schedule: what the lab does for a story while a
+-- hunt runs it. A lab's methods are replaced in this one lab; the story does not know.
+local draw = require "rlab.hunt.draw"
+local fs = require "rlab.fs"
+local hit_log = require "rlab.failpoint.log"
+local points = require "rlab.failpoint.points"
+local schedule = require "rlab.hunt.schedule"
+local slips = require "rlab.experiment.slips"
+local stand_in = require "rlab.hunt.stand_in"
+local tables = require "rlab.tables"
+
+local M = {}
+
+-- A story waits as long as this for what a fault of its own would have shown on the wire, and goes on.
+local SHOWN = "1s"
+
+-- ---- services ----
+
+-- The first of a kind is called by it, the second "consumer 2".
+local function named(plan, kind)
+  plan.started[kind] = (plan.started[kind] or 0) + 1
+  return plan.started[kind] == 1 and kind or ("%s %d"):format(kind, plan.started[kind])
+end
+
+-- {point = "off"}: armed so, a point only counts. Of a service of one's own it is what its text names.
+local function points_of(name, settings)
+  local known = {}
+  for _, point in ipairs(points.list(points.closed(name, settings) or name)) do known[point.name] = "off" end
+  for _, file in ipairs { name, settings.handler } do
+    for _, point in ipairs(slips.points(fs.read(file) or "")) do known[point] = "off" end
+  end
+  return known
+end
+
+local function kind_of(name) return name:match "([%w_-]+)%.lua$" or name end
+
+local function options_for(lab, plan, who, opts, own_points)
+  return { at_most = opts.at_most, via_proxy = lab.stack.proxy and true or opts.via_proxy,
+    failpoints = plan.census and own_points or nil, must_fire = schedule.of_service(plan.faults, who) }
+end
+
+local function start_service(lab, plan, plain, name, settings, opts)
+  opts = opts or {}
+  local who = named(plan, kind_of(name))
+  local child = plain.service(lab, name, settings, options_for(lab, plan, who, opts,
+    points_of(name, settings or {})))
+  plan.who[child.name] = who
+  return stand_in.of(lab, child, tables.merged(opts.failpoints, opts.must_fire))
+end
+
+local function start_process(lab, plan, plain, opts)
+  opts = tables.merged(opts, { via_proxy = lab.stack.proxy and true or opts.via_proxy })
+  local child = plain.process(lab, opts)
+  plan.who[child.name] = named(plan, (child.name:gsub("%-%d+$", "")))
+  return stand_in.of(lab, child, {})
+end
+
+-- ---- the wire ----
+
+local function rule(lab, plain, term, more)
+  return plain.rule(lab, tables.merged({ proto = term.wire, api = term.api, statement = term.statement },
+    more))
+end
+
+local function served(lab, wire)
+  return lab.stack.proxy and (wire == "kafka" and lab.stack.kafka or lab.stack[wire])
+end
+
+local function add_rules(lab, plan, plain)
+  for _, term in ipairs(plan.faults) do
+    if term.wire then
+      rule(lab, plain, term, { name = schedule.says(term), action = term.act, nth = term.nth,
+        delay = term.delay })
+    end
+  end
+end
+
+local function add_counters(lab, plan, plain)
+  plan.counters = {}
+  for _, request in ipairs(plan.census and draw.watched() or {}) do
+    if served(lab, request.wire) then
+      local counter = rule(lab, plain, request, { name = "count " .. schedule.place(request),
+        action = "count", may_fire = true })
+      plan.counters[#plan.counters + 1] = { rule = counter, request = request }
+    end
+  end
+end
+
+-- A row that a story waits for and only its own fault would bring.
+local LEFT_OUT = { error = 0, version = 0, partitions = {} }
+
+local function quiet_log(lab, plain, spec)
+  local log = plain.wire_log(lab, spec)
+  function log.await(_, _, pred)
+    return lab:within(SHOWN, function()
+      for _, row in ipairs(log:rows()) do
+        local value = pred(row)
+        if value then return value end
+      end
+    end) or LEFT_OUT
+  end
+  return log
+end
+
+-- ---- the lab ----
+
+local function ignored() end
+
+-- Gates of the planned work say nothing of a run without the plan; the checks have minima of their own.
+local function leave_out_plans(lab, plain)
+  for _, word in ipairs { "rule", "freeze", "kill", "terminate", "part", "lock_rows", "reset_offsets" } do
+    if plain[word] then lab[word] = stand_in.no_fault end
+  end
+  lab.issued, lab.accepted = ignored, ignored
+  function lab.comes_again(_, service) service:revive() return 0 end
+  function lab.outlast(_, _, start) start() return stand_in.no_fault() end
+  function lab.wire_log(_, spec) return quiet_log(lab, plain, spec) end
+  function lab.commands(_, opts) return plain.commands(lab, tables.merged(opts, { restart = true })) end
+end
+
+-- Only the hunt's own faults must leave a proof.
+local function declare(lab, plan, plain)
+  local declared = {}
+  for _, term in ipairs(plan.faults) do
+    if term.wire then declared[schedule.says(term)] = true end
+    for point, expr in pairs(term.service and schedule.of_service(plan.faults, term.service) or {}) do
+      declared[("%s: %s"):format(point, expr)] = true
+    end
+  end
+  function lab.fault(_, name)
+    return (declared[name] and plain.fault or plain.possible_fault)(lab, name)
+  end
+end
+
+-- begin(lab, plan): from now on. plan: {faults = schedule, census = true where everything is counted}
+function M.begin(lab, plan)
+  local plain = require("rlab.lab").methods
+  plan.started, plan.who = {}, {}
+  declare(lab, plan, plain)
+  leave_out_plans(lab, plain)
+  function lab.service(_, name, settings, opts)
+    return (start_service(lab, plan, plain, name, settings, opts))
+  end
+  function lab.process(_, opts) return (start_process(lab, plan, plain, opts)) end
+  add_rules(lab, plan, plain)
+  add_counters(lab, plan, plain)
+end
+
+-- ---- what was reached ----
+
+local function counted_points(lab, plan)
+  local hits, list = {}, {}
+  for _, child in ipairs(lab.children) do
+    local who = plan.who[child.name:gsub("%.%d+$", "")]
+    for _, line in ipairs(who and hit_log.read(child.hits_path) or {}) do
+      if line.hit then
+        local key = who .. " " .. line.name
+        hits[key] = hits[key] or { service = who, point = line.name, hits = 0 }
+        hits[key].hits = hits[key].hits + 1
+      end
+    end
+  end
+  for _, key in ipairs(tables.sorted_keys(hits)) do list[#list + 1] = hits[key] end
+  return list
+end
+
+local function counted_requests(plan)
+  local list = {}
+  for _, one in ipairs(plan.counters) do
+    local matched = one.rule:state().matched
+    if matched > 0 then list[#list + 1] = tables.merged(one.request, { matched = matched }) end
+  end
+  return list
+end
+
+-- finish(lab, plan): the story is over; plan.census gets {points, requests}
+function M.finish(lab, plan)
+  if not plan.census then return end
+  plan.census.points, plan.census.requests = counted_points(lab, plan), counted_requests(plan)
+end
+
+return M

@@ -1,0 +1,97 @@
+-- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit}: the hit-th
+-- time that this service comes there; on the wire {wire = "kafka" | "mysql" | "redis", api = or statement =,
+-- act, nth, delay}: the nth such request.
+local err = require "rlab.err"
+local fail = require "rlab.fail"
+local options = require "rlab.options"
+
+local M = {}
+
+-- expr(term) -> what arms the failpoint: "#3 kill"
+function M.expr(term)
+  return ("#%d %s"):format(term.hit, term.act)
+end
+
+-- place(term) -> what is hit, in words that are the same for every number and delay
+function M.place(term)
+  if not term.wire then return ("%s %s"):format(term.service, term.point) end
+  return ("%s %s"):format(term.wire, term.api or term.statement)
+end
+
+-- action(term) -> its kind of act: "sleep" of "sleep(1s)"
+function M.action(term)
+  return term.act:match "^[%w-]+"
+end
+
+-- says(term) -> "consumer: consumer.in_tx #3 kill", "kafka: EndTxn no. 1 late 500ms"
+function M.says(term)
+  if not term.wire then return ("%s: %s %s"):format(term.service, term.point, M.expr(term)) end
+  return ("%s: %s no. %d %s%s"):format(term.wire, term.api or term.statement, term.nth, term.act,
+    term.delay and " " .. term.delay or "")
+end
+
+-- words(schedule) -> all of them in one line
+function M.words(schedule)
+  local list = {}
+  for i, term in ipairs(schedule) do list[i] = M.says(term) end
+  return list[1] and table.concat(list, " + ") or "no fault at all"
+end
+
+-- of_service(schedule, name) -> {point = expr} of what that service is armed with
+function M.of_service(schedule, name)
+  local list = {}
+  for _, term in ipairs(schedule) do
+    if term.service == name and term.point then
+      list[term.point] = (list[term.point] and list[term.point] .. " -> " or "") .. M.expr(term)
+    end
+  end
+  return list
+end
+
+-- ---- as it stands in a file ----
+
+local ORDER = { "service", "point", "hit", "wire", "api", "statement", "nth", "act", "delay" }
+
+-- text(term) -> it as a table of Lua, in one line
+function M.text(term)
+  local parts = {}
+  for _, key in ipairs(ORDER) do
+    local value = term[key]
+    if value ~= nil then
+      parts[#parts + 1] = ("%s = %s"):format(key, type(value) == "string" and ("%q"):format(value) or value)
+    end
+  end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
+local function wrong(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "SCRIPT", message = fmt:format(...) }, 0)
+end
+
+local function whole(term, key, i)
+  local n = math.tointeger(term[key])
+  if not n or n < 1 then wrong("faults, %d: %s is a whole number from 1, not %s", i, key, tostring(n)) end
+end
+
+local function check_point(term, i)
+  if not term.service then wrong("faults, %d: which service comes to %s?", i, tostring(term.point)) end
+  whole(term, "hit", i)
+  local _, failure = fail.explain(M.expr(term))
+  if failure then wrong("faults, %d: %s", i, failure.message) end
+end
+
+-- check(schedule) -> schedule; raises what is wrong in one that somebody wrote
+function M.check(schedule)
+  for i, term in ipairs(schedule) do
+    for key in pairs(term) do
+      options.check("faults, " .. i, { [key] = true }, ORDER)
+    end
+    if type(term.act) ~= "string" then wrong("faults, %d: it says no act", i) end
+    if term.wire then whole(term, "nth", i) elseif term.point then check_point(term, i) else
+      wrong("faults, %d: it is at a point of a service, or on the wire", i)
+    end
+  end
+  return schedule
+end
+
+return M

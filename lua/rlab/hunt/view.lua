@@ -1,0 +1,136 @@
+-- What a hunt shows: a block of lines for each arm; on a terminal below them, redrawn in place, the last
+-- trial and how much of the budget is left.
+local exit = require "rlab.exit"
+local schedule = require "rlab.hunt.schedule"
+local term = require "rlab.term"
+local units = require "rlab.units"
+local words = require "rlab.run.words"
+
+local M = {}
+
+local View = {}
+View.__index = View
+
+local INDENT, LABEL, WIDTH = 10, 12, 98
+
+-- new{quiet =} -> view
+function M.new(opts)
+  return setmetatable({ live = term.live(1), quiet = opts.quiet }, View)
+end
+
+local function emit(view, line)
+  if not view.quiet then view.live:above(line) end
+end
+
+local function row(view, label, text, seconds, class)
+  local tail = seconds and units.print_duration(seconds) or ""
+  local room = WIDTH - INDENT - LABEL - 9
+  for i, line in ipairs(term.wrap(text, room)) do
+    local head = i == 1 and term.pad(label, LABEL) or (" "):rep(LABEL)
+    local padded = i == 1 and tail ~= "" and term.pad(line, room) .. term.pad(tail, 9, "right") or line
+    emit(view, (" "):rep(INDENT) .. term.colour("dim", head)
+      .. (class and term.colour(class, padded) or padded))
+  end
+end
+
+-- head(exp, {seed =, budget =, arms = n})
+function View:head(exp, opts)
+  emit(self, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
+  emit(self, ("       hunt: %d arm%s, budget %s, seed %d"):format(opts.arms, opts.arms == 1 and "" or "s",
+    units.print_duration(opts.budget), opts.seed))
+end
+
+function View:begins(hunt)
+  local class = words.classes[hunt.arm.class]
+  emit(self, "")
+  emit(self, "  " .. term.colour(class, term.pad(class, INDENT - 2)) .. term.colour("bold", hunt.arm.name)
+    .. (hunt.arm.says and "  " .. hunt.arm.says or ""))
+end
+
+function View:as_is(hunt, result)
+  row(self, "as it is", ("%s; the hunt is for %s"):format(result.arms[1].outcome,
+    #hunt.promises > 0 and table.concat(hunt.promises, ", ") or "nothing"), result.run.duration)
+end
+
+function View:plain(hunt, read)
+  local says = #read.broken > 0 and "breaks without any fault: " .. read.says or "holds without its faults"
+  row(self, "no faults", ("%s; reached: %d failpoints, %d kinds of request"):format(says,
+    #hunt.census.points, #hunt.census.requests), read.seconds)
+end
+
+-- The line that is redrawn.
+local function progress(view, hunt, what)
+  local left = math.max(0, hunt.budget - (require("rlab.clock").ns() - hunt.began_ns) / 1e9)
+  view.live:update { ("%strial %d, %s left: %s"):format((" "):rep(INDENT), #hunt.trials,
+    units.print_duration(left), what) }
+end
+
+function View:tried(hunt, faults, read)
+  local says = read.judged and (#read.broken > 0 and "broken" or "holds") or "not judged"
+  progress(self, hunt, schedule.words(faults) .. "  " .. says)
+end
+
+function View:suspects(hunt, faults, read)
+  row(self, ("trial %d"):format(#hunt.trials), schedule.words(faults), read.seconds)
+  row(self, "", read.says, nil, "wrong")
+end
+
+function View:again(_, suspect, again)
+  row(self, "again", again and "violated again"
+    or "not violated again: no find; the first run is in " .. tostring(suspect.read.dir))
+end
+
+function View:shrinks(hunt, faults, broken)
+  progress(self, hunt, ("shorter: %s  %s"):format(schedule.words(faults), broken and "broken" or "holds"))
+end
+
+-- Why trials could not be judged, the most frequent reason.
+local function unjudged(hunt)
+  local count, most = {}, nil
+  for _, one in ipairs(hunt.trials) do
+    if not one.judged then
+      local why = tostring(one.says):gsub("%d+%.?%d*", "N")
+      count[why] = (count[why] or 0) + 1
+      if not most or count[why] > count[most] then most = why end
+    end
+  end
+  return most and ("not judged: %d times %s"):format(count[most], most)
+end
+
+function View:ends(hunt)
+  self.live:clear()
+  if hunt.failure then return row(self, "not hunted", hunt.failure, hunt.seconds, "inconclusive") end
+  if hunt.found then
+    row(self, "shortest", schedule.words(hunt.found.faults), nil, "wrong")
+  else
+    row(self, "nothing", "no schedule broke it", hunt.seconds, "right")
+  end
+  row(self, "covered", hunt.coverage:says())
+  if not hunt.found and not self.quiet then emit(self, hunt.coverage:grid(INDENT + LABEL)) end
+  local why = unjudged(hunt)
+  if why and not hunt.found then row(self, "", why) end
+end
+
+-- written(hunt, path): where the scenario is that was found
+function View:written(_, path)
+  emit(self, (" "):rep(INDENT) .. term.colour("dim", term.pad("run it", LABEL)) .. "rlab hunt --replay "
+    .. path)
+end
+
+local VERDICTS = { [exit.ok] = { "AS EXPECTED", "right" },
+  [exit.right_violated] = { "A RIGHT ARM WAS BROKEN", "wrong" },
+  [exit.wrong_held] = { "A WRONG ARM HELD", "inconclusive" },
+  [exit.inconclusive] = { "INCONCLUSIVE", "inconclusive" } }
+
+-- sum_up(hunts, code): the last line
+function View:sum_up(hunts, code, dir)
+  local found, seconds = 0, 0
+  for _, hunt in ipairs(hunts) do
+    found, seconds = found + (hunt.found and 1 or 0), seconds + hunt.seconds
+  end
+  local verdict = VERDICTS[code]
+  self.live:above(("\n  %s  %d of %d arms broken, %s    %s"):format(term.colour(verdict[2], verdict[1]),
+    found, #hunts, units.print_duration(seconds), dir))
+end
+
+return M

@@ -1,0 +1,157 @@
+-- The hunt without servers: what is drawn, how a find is shrunk, what was covered, how it is written down.
+-- With real runs: spec/live/lab/hunt_spec.lua.
+local coverage_of = require "rlab.hunt.coverage"
+local draw = require "rlab.hunt.draw"
+local rng = require "rlab.rng"
+local scenario = require "rlab.hunt.scenario"
+local schedule = require "rlab.hunt.schedule"
+local shrink = require "rlab.hunt.shrink"
+local trial = require "rlab.hunt.trial"
+
+local CENSUS = { points = { { service = "consumer", point = "consumer.in_tx", hits = 100 },
+  { service = "consumer", point = "consumer.handle", hits = 90 } },
+  requests = { { wire = "kafka", api = "Produce", matched = 7 },
+  { wire = "mysql", statement = "COMMIT", matched = 3 } } }
+
+local function kill(hit)
+  return { service = "consumer", point = "consumer.in_tx", hit = hit, act = "kill" }
+end
+
+describe("what a hunt draws", function()
+  local function words(seed, n)
+    local next_one, list = draw.new(CENSUS, rng.new(seed)), {}
+    for i = 1, n do list[i] = schedule.words(next_one()) end
+    return list
+  end
+
+  it("is the seed's", function()
+    assert.are.same(words(7, 40), words(7, 40))
+    assert.are_not.same(words(7, 40), words(8, 40))
+  end)
+
+  it("is every act at every place that was reached, once each, before two come together", function()
+    local cells, next_one = #draw.cells(CENSUS, rng.new(1)), draw.new(CENSUS, rng.new(1))
+    assert.are.equal(2 * 3 + 4 + 3, cells)
+    local met, together = {}, 0
+    for _ = 1, cells do
+      local one = next_one()
+      assert.are.equal(1, #one)
+      local cell = schedule.place(one[1]) .. " " .. schedule.action(one[1])
+      assert.is_nil(met[cell], cell)
+      met[cell] = true
+    end
+    for _ = 1, 3 * cells do together = together + (#next_one() == 2 and 1 or 0) end
+    assert.is_true(together > cells)
+  end)
+
+  it("asks for no hit that did not come, and only for faults that can be armed", function()
+    local next_one = draw.new(CENSUS, rng.new(3))
+    local reached = { ["consumer.in_tx"] = 100, ["consumer.handle"] = 90, Produce = 7, COMMIT = 3 }
+    for _ = 1, 200 do
+      local one = schedule.check(next_one())
+      for _, term in ipairs(one) do
+        assert.is_true((term.hit or term.nth) <= reached[term.point or term.api or term.statement])
+      end
+    end
+  end)
+
+  it("is nothing where nothing was reached", function()
+    assert.is_nil(draw.new({ points = {}, requests = {} }, rng.new(1))())
+  end)
+end)
+
+describe("a schedule that was found", function()
+  local late = { wire = "kafka", api = "EndTxn", act = "late", nth = 1, delay = "1500ms" }
+
+  it("loses what it does not need, then its numbers become small", function()
+    local found, asked = shrink.shrink({ late, kill(40) }, function(faults)
+      for _, term in ipairs(faults) do
+        if term.act == "kill" then return true end
+      end
+      return false
+    end, 20)
+    assert.are.same({ kill(1) }, found)
+    assert.are.equal(2, asked)
+  end)
+
+  it("keeps the hit that it needs", function()
+    local function breaks(faults) return faults[1].hit >= 20 end
+    assert.are.same({ kill(20) }, (shrink.shrink({ kill(40) }, breaks, 20)))
+    assert.are.same({ kill(39) }, (shrink.shrink({ kill(39) }, breaks, 20)))
+  end)
+
+  it("waits no longer than it needs", function()
+    local function breaks(faults) return require("rlab.units").duration(faults[1].delay) >= 0.3 end
+    assert.are.equal("375ms", (shrink.shrink({ late }, breaks, 20))[1].delay)
+    local sleep = { service = "query", point = "query.before_fill", hit = 1, act = "sleep(2s)" }
+    assert.are.equal("sleep(500ms)", (shrink.shrink({ sleep }, function(faults)
+      return require("rlab.units").duration(faults[1].act:match "%((.+)%)") >= 0.5
+    end, 20))[1].act)
+  end)
+
+  it("is not asked for more often than it may", function()
+    local found, asked = shrink.shrink({ late, kill(40) }, function() return false end, 3)
+    assert.are.same({ late, kill(40) }, found)
+    assert.are.equal(3, asked)
+  end)
+
+  it("is written as a scenario that arms the same", function()
+    local text = scenario.text({ of = "E-004", arm = "commit-first", breaks = { "lost-effect" },
+      faults = { kill(3), late } }, "rlab hunt E-004", "lost-effect:\n1 event", "runs/hunt/x.lua")
+    local words = { require = require, experiment = function(def) return def end }
+    local exp = assert(load(text, "=x", "t", words))()
+    assert.are.equal("commit-first", exp.arms[1].name)
+    assert.are.equal("consumer: consumer.in_tx #3 kill + kafka: EndTxn no. 1 late 1500ms", exp.arms[1].says)
+    assert.is_truthy(text:find("rlab hunt --replay runs/hunt/x.lua", 1, true))
+  end)
+
+  it("is refused where it is mistyped, with what was meant", function()
+    assert.error_matches(function() schedule.check { { service = "consumer", point = "consumer.in_tx",
+      act = "kil", hit = 1 } } end, "faults, 1: .*kil")
+    assert.error_matches(function() schedule.check { { act = "kill" } } end, "at a point of a service, or on")
+    assert.error_matches(function() schedule.check { { service = "a", point = "b", act = "kill" } } end,
+      "hit is a whole number from 1")
+    assert.error_matches(function() schedule.check { { servic = "a" } } end, "did you mean 'service'")
+  end)
+
+  it("arms one point with several terms", function()
+    assert.are.same({ ["consumer.in_tx"] = "#3 kill -> #9 kill" },
+      schedule.of_service({ kill(3), late, kill(9) }, "consumer"))
+  end)
+end)
+
+describe("what was covered", function()
+  it("are the places that were reached, by act; a trial that nobody can judge covers nothing", function()
+    local covered = coverage_of.new(CENSUS)
+    covered:note({ kill(3) }, true)
+    covered:note({ kill(9), { wire = "kafka", api = "Produce", act = "late", nth = 1 } }, true)
+    covered:note({ { service = "consumer", point = "consumer.handle", hit = 1, act = "kill" } }, false)
+    assert.are.equal("3 trials, 2 judged: 2 of 4 places, 2 pairs of place and act", covered:says())
+    local grid = covered:grid(0)
+    assert.is_truthy(grid:find("consumer consumer.in_tx +100 +2 +%-"), grid)
+    assert.is_truthy(grid:find("kafka Produce +7 +%- +1"), grid)
+    assert.is_truthy(grid:find("consumer consumer.handle +90 +%- +%-"), grid)
+  end)
+end)
+
+describe("what a trial says", function()
+  local function read(checks, arm)
+    return trial.read({ dir = "d", run = { duration = 1 }, checks = checks, arms = { arm or {} } },
+      { "lost-effect", "gap" })
+  end
+
+  it("is broken by a violated promise, and by nothing else", function()
+    assert.are.same({ "lost-effect" }, read({ { name = "lost-effect", outcome = "violated", sentence = "x" },
+      { name = "other", outcome = "violated", sentence = "y" }, { name = "gap", outcome = "holds" } }).broken)
+  end)
+
+  it("is no word where its promises are inconclusive, or a debt ended the story", function()
+    local open = read({ { name = "gap", outcome = "inconclusive" } }, { reason = "nothing happened" })
+    assert.is_false(open.judged)
+    assert.are.equal("nothing happened", open.reason)
+    local late = read { { name = "drained", outcome = "violated", debt = true, sentence = "did not happen" } }
+    assert.is_false(late.judged)
+    assert.are.same({}, late.broken)
+    assert.are.equal("drained did not happen", late.reason)
+  end)
+end)
