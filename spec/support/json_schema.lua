@@ -1,6 +1,6 @@
 -- A validator for the part of JSON Schema that docs/*.schema.json use: type, required, properties,
--- additionalProperties, minProperties, items, enum, const, minimum, pattern (one that means the same in Lua),
--- anyOf, $ref into $defs. Values are those of json.decode, which knows [] from {}.
+-- additionalProperties, minProperties, items, enum, const, not, minimum, minLength, maxLength, pattern (one
+-- that means the same in Lua), anyOf, $ref into $defs. Values are those of json.decode, which knows [] from {}.
 local json = require "rlab.json"
 
 local schema = {}
@@ -50,9 +50,22 @@ local function check_any(root, s, v, path, out)
   out[#out + 1] = path .. ": fits none of the allowed forms"
 end
 
+local function check_not(root, s, v, path, out)
+  local found = {}
+  check(root, s["not"], v, path, found)
+  if #found == 0 then out[#out + 1] = path .. ": is what it must not be" end
+end
+
+local function check_length(s, v, path, out)
+  local characters = utf8.len(v) or #v
+  if characters < (s.minLength or 0) then out[#out + 1] = path .. ": is too short" end
+  if characters > (s.maxLength or math.huge) then out[#out + 1] = path .. ": is too long" end
+end
+
 function check(root, s, v, path, out)
   if s["$ref"] then s = root["$defs"][s["$ref"]:match("([^/]+)$")] end
   if s.anyOf then check_any(root, s, v, path, out) end
+  if s["not"] then check_not(root, s, v, path, out) end
   if s.const ~= nil and v ~= s.const then
     out[#out + 1] = ("%s: must be %s"):format(path, tostring(s.const))
   end
@@ -64,6 +77,7 @@ function check(root, s, v, path, out)
     return
   end
   if s.minimum and v < s.minimum then out[#out + 1] = ("%s: is below %s"):format(path, s.minimum) end
+  if s.type == "string" then check_length(s, v, path, out) end
   if s.pattern and not v:find(s.pattern) then
     out[#out + 1] = ("%s: '%s' does not fit %s"):format(path, v, s.pattern)
   end

@@ -17,7 +17,16 @@ local function map(values) return { type = "object", values = values } end
 -- object{{name, shape[, "?"]}, ...}: in that order; "?" may be absent
 local function object(fields) return { type = "object", fields = fields } end
 
+-- only{...}: the same, and no other field is taken
+local function only(fields)
+  local shape = object(fields)
+  shape.closed = true
+  return shape
+end
+
 local account_id = { type = "integer", format = "int64", minimum = 1 }
+local request_id = { type = "string", minLength = 1, maxLength = 128, pattern = "^[^\0-\x1f\x7f]*$",
+  description = "At most 128 bytes as UTF-8, no control characters." }
 local amount = { type = "integer", format = "int64", above_zero_or_below = true }
 
 M.shapes = {
@@ -29,10 +38,9 @@ M.shapes = {
     { "text", text, "?" } },
   Failpoints = object { { "armed", list(of "Failpoint") },
     { "points", list(object { { "name", text }, { "service", text }, { "help", text } }) } },
-  NewAccount = object { { "id", account_id, "?" } },
+  NewAccount = only { { "id", account_id, "?" } },
   Account = object { { "id", int }, { "balance", int }, { "version", count } },
-  NewEntry = object { { "amount", amount }, { "request_id", { type = "string", minLength = 1,
-    maxLength = 128 }, "?" } },
+  NewEntry = only { { "amount", amount }, { "request_id", request_id, "?" } },
   Entry = object { { "event_id", text }, { "request_id", text }, { "account_id", int }, { "amount", int },
     { "balance", int }, { "version", count } },
   Pending = object { { "request_id", text }, { "account_id", int }, { "amount", int }, { "pending", bool } },
@@ -47,7 +55,8 @@ M.shapes = {
     { "state", text } },
 }
 
--- ---- routes: {method, path, what it does, {status, what it means[, shape]} ..., body =, optional =} ----
+-- ---- routes: {method, path, what it does, {status, what it means[, shape]} ..., body =, optional =, path =,
+-- header =}; path: the shapes of what stands in {}, a text where none is given ----
 
 local NO_BODY = "done, no body"
 
@@ -87,7 +96,7 @@ M.services = {
       body = "NewAccount", optional = true },
     { "GET", "/accounts/{id}", "Reads an account from the ledger's side.",
       { 200, "the account", "Account" }, { 400, "no account id" }, { 404, "there is none" },
-      { 503, "MySQL does not serve now; `Retry-After`" } },
+      { 503, "MySQL does not serve now; `Retry-After`" }, path = { id = account_id } },
     { "POST", "/accounts/{id}/entries",
       "Writes an entry, once for a request id: `request_id`, or the header `Idempotency-Key`.",
       { 200, "kept in Redis only (`--fallback redis`, wrong)", "Pending" },
@@ -96,7 +105,7 @@ M.services = {
       { 422, "the balance would overflow, or the id was used for another command" },
       { 500, "the failpoint `cmd.before_commit` or `cmd.after_commit` raised an error" },
       { 503, "MySQL does not serve now, or nobody knows whether it was done: repeat it; `Retry-After`" },
-      body = "NewEntry", header = "Idempotency-Key" },
+      body = "NewEntry", path = { id = account_id }, header = { "Idempotency-Key", request_id } },
   },
   relay = {},
   consumer = {},
@@ -109,7 +118,7 @@ M.services = {
       { 200, "the account, with `X-Cache` and `Age`", "AccountView" }, { 400, "no number of 64 bits" },
       { 404, "there is none" },
       { 503, "refused by the cap, the breaker or the end, or MySQL is away; `Retry-After`" },
-      { 504, "MySQL did not answer in time" } },
+      { 504, "MySQL did not answer in time" }, path = { id = int } },
   },
   replay = {
     { "GET", "/dlq", "The first 100 records of the dead-letter topic.", { 200, "they", "DeadLetters" },

@@ -7,7 +7,8 @@ local M = {}
 
 local PROBLEM = "application/problem+json"
 local NOTE = "\n\nThe paths below /failpoints are there with --failpoints only."
-local KEPT = { "type", "format", "minimum", "minLength", "maxLength" }
+local KEPT = { "type", "format", "minimum", "minLength", "maxLength", "pattern", "description" }
+local TEXT = { type = "string", minLength = 1 }
 
 local function reference(name) return { ["$ref"] = "#/components/schemas/" .. name } end
 
@@ -27,6 +28,7 @@ local function schema(shape)
     if field[3] ~= "?" then required[#required + 1] = field[1] end
   end
   out.required = required
+  if shape.closed then out.additionalProperties = false end
   return out
 end
 
@@ -51,13 +53,12 @@ end
 local function parameters(route)
   local out = json.array {}
   for name in route[2]:gmatch "{([%w_]+)}" do
-    local number = name == "id" and route[2]:find "^/accounts/"
     out[#out + 1] = { name = name, ["in"] = "path", required = true,
-      schema = number and { type = "integer", format = "int64" } or { type = "string", minLength = 1 } }
+      schema = schema(route.path and route.path[name] or TEXT) }
   end
   if route.header then
-    out[#out + 1] = { name = route.header, ["in"] = "header", required = false,
-      schema = { type = "string", minLength = 1, maxLength = 128 } }
+    out[#out + 1] = { name = route.header[1], ["in"] = "header", required = false,
+      schema = schema(route.header[2]) }
   end
   return out
 end

@@ -38,7 +38,8 @@ end
 local function shapes()
   local out = { "| shape | JSON; a field with ? may be absent |", "|---|---|" }
   for _, name in ipairs(tables.sorted_keys(http_api.shapes)) do
-    put(out, "| %s | `%s` |", name, cell(described(http_api.shapes[name])))
+    local shape = http_api.shapes[name]
+    put(out, "| %s | `%s`%s |", name, cell(described(shape)), shape.closed and ", no other field" or "")
   end
   return out
 end

@@ -158,6 +158,38 @@ describe("a running service", function()
   end
 end)
 
+-- Bodies that the service takes and some that it does not: its schema must know each for what it is.
+local BODIES = {
+  NewAccount = { path = "/accounts", '{}', '{"id": 1}', '{"id": 9223372036854775807}', '{"id": 0}',
+    '{"id": -1}', '{"id": "1"}', '{"id": 1.5}', '{"id": null}', '{"id": 1, "balance": 7}', '{"ID": 1}',
+    "[]", "[1]", "5", "null" },
+  NewEntry = { path = "/accounts/1/entries", '{"amount": 1, "request_id": "a"}',
+    '{"amount": -5, "request_id": "한글"}', '{"amount": 0, "request_id": "a"}', '{"request_id": "a"}',
+    '{"amount": 1, "request_id": ""}', '{"amount": 1, "request_id": "a\\nb"}',
+    '{"amount": 1, "request_id": "a\\u007f"}', '{"amount": 1, "request_id": 5}',
+    '{"amount": "1", "request_id": "a"}', '{"amount": 1, "request_id": "a", "currency": "EUR"}',
+    ('{"amount": 1, "request_id": "%s"}'):format(("x"):rep(128)),
+    ('{"amount": 1, "request_id": "%s"}'):format(("x"):rep(129)) },
+}
+
+describe("a request's body", function()
+  it("is taken exactly where its schema takes it", function()
+    local p <close> = away.service("command", { "--deadline", "100ms" })
+    local url, shapes = away.ready(p), json.decode(openapi.text "command").components.schemas
+    for name, bodies in pairs(BODIES) do
+      local outcomes, shape = {}, { ["$ref"] = name, ["$defs"] = shapes }
+      for _, body in ipairs(bodies) do
+        local fits = #schema.problems(shape, json.decode(body)) == 0
+        local answer = assert(http.post(url .. bodies.path, body,
+          { headers = { ["content-type"] = "application/json" } }))
+        assert.equal(fits, answer.status ~= 400, ("%s: %d"):format(body, answer.status))
+        outcomes[fits] = true
+      end
+      assert.same({ [true] = true, [false] = true }, outcomes)
+    end
+  end)
+end)
+
 -- ---- metrics ----
 
 local KINDS = { "counter", "gauge", "histogram", "summary", "untyped" }
