@@ -1,6 +1,7 @@
 -- A validator for the part of JSON Schema that docs/*.schema.json use: type, required, properties,
 -- additionalProperties, minProperties, items, enum, const, not, minimum, minLength, maxLength, pattern (one
--- that means the same in Lua), anyOf, $ref into $defs. Values are those of json.decode, which knows [] from {}.
+-- that means the same in Lua), anyOf, $ref into $defs. Values are those of json.decode, which knows [] from
+-- {}.
 local json = require "rlab.json"
 
 local schema = {}

@@ -85,12 +85,18 @@ local function digits_of(step)
   return digits
 end
 
-function axis.below(last, ticks, step, since)
+local CURSOR = 'tabindex="0" role="slider" aria-label="Time cursor: {what}" aria-valuemin="0" \z
+  aria-valuemax="{last}" aria-valuenow="0" aria-valuetext="no instant chosen"'
+
+-- The seconds below all lanes. They are the cursor for who has no pointer: a slider holds nothing else that
+-- takes the focus, as the lanes do.
+local function below(last, ticks, step, since, what)
   local form = ("%%.%df"):format(digits_of(step))
   local marks = html.each(ticks, function(t)
     return ('<span style="left:%s">%s</span>'):format(axis.percent(t / last), form:format(t))
   end)
-  return '<div class="lane axis"><div class="side"></div><div class="plot"><div class="area">' .. marks
+  return '<div class="lane axis"><div class="side"></div><div class="plot"><div class="area" '
+    .. html.fill(CURSOR, { what = what, last = ("%.3f"):format(last) }) .. ">" .. marks
     .. '<output class="now" hidden></output></div></div></div>'
     .. '<p class="unit">seconds since ' .. since .. "</p>"
 end
@@ -128,8 +134,7 @@ function axis.data_of(lanes, last)
 end
 
 local GROUP = [[
-<div class="tl" tabindex="0" role="slider" aria-label="Time cursor: {what}"
- aria-valuemin="0" aria-valuemax="{last}" aria-valuenow="0" aria-valuetext="no instant chosen">
+<div class="tl">
 {!lanes}{!axis}<script type="application/json">{!data}</script></div>
 ]]
 
@@ -143,10 +148,9 @@ function axis.group(group, encode, draw)
   local lanes, last = group.lanes, group.last
   local ticks, step = series.ticks(last, 8)
   local setup_only = #lanes == 1 and not lanes[1].arm
-  return html.fill(GROUP, { last = ("%.3f"):format(last),
-    what = setup_only and "the shared setup" or "all arms",
+  return html.fill(GROUP, {
     lanes = html.each(lanes, function(lane, i) return draw(lane, i - 1, last, ticks) end),
-    axis = axis.below(last, ticks, step, since(group)),
+    axis = below(last, ticks, step, since(group), setup_only and "the shared setup" or "all arms"),
     data = html.json_block(encode(axis.data_of(lanes, last))) })
 end
 

@@ -13,7 +13,7 @@ end
 
 local function bar(value, most)
   if not value or value == 0 or not most or most <= 0 then return "" end
-  return ('<i class="share" style="width:%.1f%%"></i>'):format(100 * math.min(math.abs(value) / most, 1))
+  return ('<i class="share" style="--w:%.1f%%"></i>'):format(100 * math.min(math.abs(value) / most, 1))
 end
 
 -- ---- numbers by arm ----
@@ -137,11 +137,14 @@ local function columns_of(t)
   return most
 end
 
+-- What names a thing or an instant is no size, though it be a number.
+local NAMES = { s = true, partition = true, offset = true, node = true, account = true, version = true }
+
 local function cells(row, t, most)
   local out = {}
   for i = 1, math.max(#row, #t.head) do
     local text = html.escape(row[i] == nil and "" or row[i])
-    local drawn = most[i] and t.head[i] ~= "s" and bar(figure(row[i]), most[i]) or "" -- a time is no size
+    local drawn = most[i] and not NAMES[t.head[i]] and bar(figure(row[i]), most[i]) or ""
     out[i] = ("<td%s>%s%s</td>"):format(most[i] and " class=n" or "", text, drawn)
   end
   return table.concat(out)

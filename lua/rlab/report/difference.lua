@@ -14,6 +14,9 @@ local CHIP = 18
 local DEEP = 2 -- chips stack no deeper
 local MOST = 96 -- characters of a fault in the list; the whole of it stands under the proofs
 
+-- The same process has another number in each arm.
+local function without_number(text) return (text:gsub("^(SIG%u+ %a[%w_.]*)%-[%d.]+$", "%1")) end
+
 -- The number of each fault: the same fault has the same one in every arm.
 local function numbered(lanes)
   local list, known = {}, {}
@@ -21,10 +24,9 @@ local function numbered(lanes)
     local faults = { table.unpack(lane.faults) }
     table.sort(faults, function(a, b) return a.at < b.at end)
     for _, f in ipairs(faults) do
-      if not known[f.text] then
-        list[#list + 1] = { text = f.text, proof = f.proof, fired = f.fired, n = #list + 1 }
-        known[f.text] = list[#list]
-      end
+      local text = without_number(f.text)
+      known[text] = known[text] or { text = text, proof = f.proof, fired = f.fired, n = #list + 1 }
+      list[known[text].n] = known[text]
     end
   end
   return list, known
@@ -35,7 +37,7 @@ local function place(faults, known, last, layout)
   local chips, ends = {}, {}
   table.sort(faults, function(a, b) return a.at < b.at end)
   for _, f in ipairs(faults) do
-    local x, n, row = f.at / last * layout.width, tostring(known[f.text].n), 1
+    local x, n, row = f.at / last * layout.width, tostring(known[without_number(f.text)].n), 1
     while row <= DEEP and ends[row] and ends[row] > x do row = row + 1 end
     local before = chips[#chips]
     if row <= DEEP then
@@ -52,7 +54,7 @@ end
 local function chips_of(lane, known, last)
   return html.each(LAYOUTS, function(layout)
     return html.each(place({ table.unpack(lane.faults) }, known, last, layout), function(chip)
-      return html.fill('<span class="chip {layout}" style="left:{x};top:{top}px" \z
+      return html.fill('<span class="chip {layout}" style="--x:{x};top:{top}px" \z
         title="{title}">{text}</span>', {
         layout = layout.name, x = axis.percent(chip.at / last), top = tostring(2 + 17 * (chip.row - 1)),
         title = chip.title, text = chip.text })
@@ -129,8 +131,10 @@ local function svg_of(panel, last)
     .. table.concat(out) .. "</svg>"
 end
 
-local function unit_of(unit)
-  return unit and unit ~= "" and unit .. " · " or ""
+-- The unit before the name, where the name does not begin with it: "ms · slowest insert".
+local function unit_of(unit, name)
+  local said = (" " .. name .. " "):find(" " .. (unit or "") .. " ", 1, true) == 1
+  return unit and unit ~= "" and not said and unit .. " · " or ""
 end
 
 -- What an arm was found to do besides has no course over time: a bar for each, the same ones in every arm.
@@ -147,7 +151,7 @@ local function bars_of(lane, ranks)
     return html.fill('<li class="{z}{calm}"><i style="width:{width}"></i><b>{value}</b> {unit}{name}</li>', {
       z = value == 0 and not panel.violated and "z" or "", calm = calm and "calm" or "",
       width = axis.percent(value / panel.hi), value = html.number(value),
-      unit = unit_of(panel.unit), name = panel.name })
+      unit = unit_of(panel.unit, panel.name), name = panel.name })
   end) .. "</ul>"
 end
 
@@ -175,7 +179,7 @@ local function panel_html(panel, index, last)
     rank = panel.rank == 1 and "first" or panel.violated and "also fails" or "also",
     z = large.shown == 0 and not large.violated and "z" or "",
     live = large == panel and panel.live and (' data-s="%d.%d"'):format(index, s.index) or "",
-    value = value, unit = value ~= "" and unit_of(large.shown_unit) or "",
+    value = value, unit = value ~= "" and unit_of(large.shown_unit, large.name) or "",
     name = large.name, svg = svg_of(panel, last),
     scale = panel.rank == 1 and html.fill('<span class="y hi">{hi}</span><span class="y lo">0</span>',
       { hi = html.number(panel.hi) }) or "" })

@@ -69,6 +69,7 @@ end
 -- quantity(3.2, "s") "3.2 s", quantity(0.0234, "s") "23.4 ms"
 function html.quantity(v, unit)
   if unit == "s" and type(v) == "number" and v ~= 0 and math.abs(v) < 0.1 then v, unit = v * 1000, "ms" end
+  if unit == "of 1" and type(v) == "number" then v, unit = v * 100, "%" end
   local s = html.number(v)
   if v == 1 and unit then unit = unit:gsub("^(%a%a%a+)s$", "%1") end -- "1 event"
   return unit and unit ~= "" and s .. " " .. unit or s

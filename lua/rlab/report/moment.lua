@@ -9,6 +9,7 @@ local CELL, MARKER, FOLD, HEIGHT = 56, 24, 66, 34
 local LETTER, SHORT = 6.35, 8 -- of an id, in the type of the cells; as many fit into each
 local FLAG, ROOM = 17, 8
 local LARGEST = 1.6
+local BOLD = 1.2 -- how much wider the words of flags are in a wide font
 local RUN = 8 -- a run this long is folded to its ends
 local MOST, NEAR = 26, 6 -- more than so many cells left: only those near a mark or a link stay
 
@@ -185,7 +186,7 @@ end
 local function stack_flags(row, width)
   local ends = {}
   for _, f in ipairs(row.flags or {}) do
-    local w = html.text_width(flag_text(f), 12) + 10
+    local w = BOLD * html.text_width(flag_text(f), 12) + 10
     f.right = f.x + w > width
     local from, to = f.right and f.x - w or f.x, f.right and f.x or f.x + w
     local level = 1

@@ -5,6 +5,7 @@ local html = require "rlab.report.html"
 local sequence = {}
 
 local SIZE, LINE = 13, 17
+local BOLD = 1.08 -- how much wider the names of actors are
 local CLASSES = { wrong = "wrong", right = "right", observe = "observe" }
 
 local function actors_of(steps)
@@ -73,25 +74,43 @@ local function draw_step(step, n, xs, index, y, width, slim)
   return table.concat(out) .. "</g>", y + #notes * LINE + 20
 end
 
+local function widest(list)
+  local most = 0
+  for _, line in ipairs(list) do most = math.max(most, BOLD * html.text_width(line, SIZE)) end
+  return most
+end
+
+-- The names of the actors, wrapped, each with the row on which it ends: where two that stand beside each
+-- other would touch, every second one stands a step lower.
+local function heads_of(actors, column)
+  local heads, tallest, touch = {}, 1, false
+  for i, actor in ipairs(actors) do
+    heads[i] = html.wrap(actor, column - 8, SIZE)
+    tallest = math.max(tallest, #heads[i])
+    touch = touch or i > 1 and (widest(heads[i - 1]) + widest(heads[i])) / 2 + 14 > column
+  end
+  for i, head in ipairs(heads) do head.row = touch and i % 2 == 0 and 2 * tallest or tallest end
+  return heads, touch and 2 * tallest or tallest
+end
+
+local function draw_heads(heads, xs, bottom)
+  return html.each(heads, function(head, i)
+    return lines("actor", xs[i], 13 + (head.row - #head) * LINE, head, "middle")
+      .. ('<path class="life" d="M%.1f %.1fV%.1f"/>'):format(xs[i], head.row * LINE + 8, bottom)
+  end)
+end
+
 local function draw(steps, name, width)
   local slim = name == "slim"
   local actors, index = actors_of(steps)
   local column, xs = width / #actors, {}
   for i = 1, #actors do xs[i] = (i - 0.5) * column end
-  local heads, tallest = {}, 1
-  for i, actor in ipairs(actors) do
-    heads[i] = html.wrap(actor, column - 8, SIZE)
-    tallest = math.max(tallest, #heads[i])
-  end
-  local top = tallest * LINE + 8
-  local y, body = top + 16, {}
+  local heads, rows = heads_of(actors, column)
+  local y, body = rows * LINE + 24, {}
   for n, step in ipairs(steps) do
     body[n], y = draw_step(step, n, xs, index, y, width, slim)
   end
-  local frame = html.each(actors, function(_, i)
-    return lines("actor", xs[i], 13 + (tallest - #heads[i]) * LINE, heads[i], "middle")
-      .. ('<path class="life" d="M%.1f %.1fV%.1f"/>'):format(xs[i], top, y)
-  end)
+  local frame = draw_heads(heads, xs, y)
   return ('<svg class="seq %s" role="img" aria-label="Sequence diagram; the steps follow as a list" \z
     viewBox="0 0 %d %d" '
     .. 'style="max-width:%dpx">%s%s</svg>'):format(

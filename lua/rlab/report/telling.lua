@@ -299,7 +299,8 @@ function telling.group(result, groups)
   for _, lane in ipairs(lanes) do stand_out(lane) end
   for rank, quantity in ipairs(list) do
     local unit = any[rank]
-    if unit then names[#names + 1] = unit ~= "" and quantity[2] .. ", " .. unit or quantity[2] end
+    local said = unit == "" or unit and (quantity[2] .. " "):find(unit .. " ", 1, true) == 1
+    if unit then names[#names + 1] = said and quantity[2] or quantity[2] .. ", " .. unit end
   end
   return { lanes = lanes, last = arms.last, names = names }
 end

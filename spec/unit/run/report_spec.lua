@@ -405,9 +405,10 @@ describe("numbers in tables", function()
   end)
 
   it("of less than a tenth of a second are milliseconds", function()
-    assert.are.same({ "0 s", "0.1 s", "23.4 ms", "0.00611 ms", "0.02 bytes", "n/a s" }, {
+    assert.are.same({ "0 s", "0.1 s", "23.4 ms", "0.00611 ms", "0.02 bytes", "n/a s",
+      "0.67 %" }, {
       html.quantity(0, "s"), html.quantity(0.1, "s"), html.quantity(0.0234, "s"), html.quantity(6.11e-6, "s"),
-      html.quantity(0.02, "bytes"), html.quantity("n/a", "s") })
+      html.quantity(0.02, "bytes"), html.quantity("n/a", "s"), html.quantity(0.0067, "of 1") })
   end)
 
   it("survive bytes that are not text", function()

@@ -77,8 +77,8 @@ describe("the figures of the arms", function()
   it("have a bar on one scale from zero where two arms have one", function()
     local text = measured { { { name = "p99", value = 50, unit = "ms" }, { name = "only", value = 3 } },
       { { name = "p99", value = 200, unit = "ms" } }, { { name = "p99", value = "not measured" } } }
-    assert.truthy(text:find('50 ms<i class="share" style="width:25.0%">', 1, true))
-    assert.truthy(text:find('200 ms<i class="share" style="width:100.0%">', 1, true))
+    assert.truthy(text:find('50 ms<i class="share" style="--w:25.0%">', 1, true))
+    assert.truthy(text:find('200 ms<i class="share" style="--w:100.0%">', 1, true))
     assert.truthy(text:find('<td class=n data-label="p99">not measured</td>', 1, true))
     assert.truthy(text:find('<td class=n data-label="only">3</td>', 1, true))
   end)
@@ -105,7 +105,7 @@ describe("the tables of an experiment", function()
     assert.are.equal(2, count(text, "<table"))
     assert.truthy(text:find("By node, 3 rows", 1, true))
     assert.truthy(text:find('rowspan="2"><span class="cls wrong">', 1, true))
-    assert.truthy(text:find('46 %<i class="share" style="width:50.0%">', 1, true))
+    assert.truthy(text:find('46 %<i class="share" style="--w:50.0%">', 1, true))
   end)
 
   it("have no bars in columns that are not figures all the way", function()
@@ -113,6 +113,39 @@ describe("the tables of an experiment", function()
     local text = compare.tables { tables = { table_of(nil, rows) } }
     assert.is_nil(text:find('3<i class="share"', 1, true))
     assert.truthy(text:find('2<i class="share"', 1, true))
+  end)
+
+  it("have none where a number names a thing", function()
+    local text = compare.tables { tables = { { arm = "a", title = "Where the group is",
+      head = { "partition", "lag" }, rows = { { 0, 7 }, { 1, 9 } } } } }
+    assert.is_nil(text:find('1<i class="share"', 1, true))
+    assert.truthy(text:find('9<i class="share"', 1, true))
+  end)
+end)
+
+describe("names in drawings", function()
+  it("of neighbours in a sequence stand on steps where they would touch", function()
+    local function rows_of(names)
+      local steps, rows = {}, {}
+      for i = 2, #names do steps[i - 1] = { from = names[i - 1], to = names[i], text = "x" } end
+      local slim = require("rlab.report.sequence").render(steps):match '<svg class="seq slim".-</svg>'
+      for y in slim:gmatch '<text class="actor" x="[%d.]+" y="([%d.]+)"' do rows[#rows + 1] = tonumber(y) end
+      return rows
+    end
+    assert.same({ 13, 13, 13 }, rows_of { "relay", "broker", "MySQL" })
+    assert.same({ 13, 30, 13, 30 }, rows_of { "producer", "broker", "coordinator", "consumer" })
+  end)
+
+  it("of watermarks stand before their pole where they would be cut behind it", function()
+    local function anchor_of(n)
+      local cells = {}
+      for i = 1, n do cells[i] = { offset = i, kind = i % 2 == 0 and "open" or "aborted", id = "e" } end
+      local text = require("rlab.report.moment").render { title = "t", partitions = { { topic = "t",
+        partition = 0, cells = cells, marks = { lso = n + 1, hw = n + 1, leo = n + 1 } } } }
+      return text:match '<text class="flag" x="[%d.]+" y="[%d.]+"( ?[^>]*)>'
+    end
+    assert.equal("", anchor_of(14))
+    assert.equal(' text-anchor="end"', anchor_of(20)) -- 142 pixels are left, "LSO = HW = LEO 21" may take 137
   end)
 end)
 

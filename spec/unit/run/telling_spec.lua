@@ -140,8 +140,33 @@ describe("the timeline of what tells the arms apart", function()
     local result = result_of { { "stale", "stale entries" } }
     for i = 1, 9 do result.faults[i] = { name = "kill " .. i, arm = "bad", at = 1.5, fired = true } end
     local text = report.render(result, SAMPLES, {})
-    assert.is_nil(text:find('class="chip wide" style="left:[%d.]+%%;top:36px"'))
+    assert.is_nil(text:find('class="chip wide" style="%-%-x:[%d.]+%%;top:36px"'))
     assert.truthy(text:find(">2 3 4 5 6 7 8 9</span>", 1, true))
+  end)
+
+  it("gives the same fault one number, whichever process of an arm it hit", function()
+    local result = result_of { { "stale", "stale entries" } }
+    result.faults = { { name = "SIGKILL consumer-1", arm = "bad", at = 1, fired = true },
+      { name = "SIGKILL consumer-12.2", arm = "good", at = 1, fired = true } }
+    local text = report.render(result, SAMPLES, {})
+    assert.equal(1, select(2, text:gsub('<span title="">SIGKILL consumer</span>', "")))
+    assert.is_nil(text:find('<span class="chip">2</span>', 1, true))
+  end)
+
+  it("names its unit once", function()
+    local text = text_of { { "money", "cents off" }, { "waited", "waited" }, { "lost", "ms of doubt", "ms" } }
+    assert.matches("<h2>Timeline: cents off</h2>", text, 1, true)
+    assert.matches("Below it: waited, ms; ms of doubt. ", text, 1, true)
+    assert.matches("<b>3</b> ms of doubt</li>", text, 1, true)
+  end)
+
+  it("has a cursor that holds nothing else that takes the focus", function()
+    local text = text_of { { "stale", "stale entries" } }
+    local inside = text:match 'role="slider"[^>]*>(.-)</div>'
+    assert.matches('class="now"', inside, 1, true)
+    assert.is_nil(inside:find "<a[ >]")
+    assert.matches('class="dia"', text, 1, true)
+    assert.is_nil(text:match('role="slider".*(class="dia")'))
   end)
 
   it("is left as it was without one", function()

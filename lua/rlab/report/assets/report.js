@@ -16,7 +16,7 @@
 
   function timeline(root, data, first) {
     var areas = root.querySelectorAll(".lane:not(.axis) .area");
-    var now = root.querySelector(".now");
+    var now = root.querySelector(".now"), slider = root.querySelector("[role=slider]");
     var cells = root.querySelectorAll("[data-s]");
     var rest = Array.prototype.map.call(cells, function (c) { return c.textContent; });
     var at = null;
@@ -50,7 +50,7 @@
       now.style.left = left;
       now.textContent = at.toFixed(2);
       each(cells, function (c) { c.textContent = write(valueAt(seriesOf(c), at)); });
-      root.setAttribute("aria-valuenow", at.toFixed(2));
+      slider.setAttribute("aria-valuenow", at.toFixed(2));
     }
 
     function clear() {
@@ -58,7 +58,7 @@
       each(areas, function (area) { area.querySelector(".cur").hidden = true; });
       now.hidden = true;
       each(cells, function (c, i) { c.textContent = rest[i]; });
-      root.setAttribute("aria-valuetext", "no instant chosen");
+      slider.setAttribute("aria-valuetext", "no instant chosen");
     }
 
     function nextAnomaly() {
@@ -74,15 +74,20 @@
       var t = (event.clientX - box.left) / box.width * data.last;
       if (t >= -0.02 * data.last && t <= 1.02 * data.last) show(t); else if (event.pointerType === "mouse") clear();
     });
+    root.addEventListener("pointerdown", function (event) {
+      if (event.target.closest("a")) return;
+      slider.focus({ preventScroll: true });
+      event.preventDefault();
+    });
     root.addEventListener("pointerleave", function (event) {
-      if (event.pointerType === "mouse" && document.activeElement !== root) clear();
+      if (event.pointerType === "mouse" && document.activeElement !== slider) clear();
     });
     // The timeline that comes first has the key wherever the focus is, unless one writes or another has it.
     if (first) document.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey || !/^a$/i.test(event.key)) return;
       if (event.target.closest && event.target.closest("input, textarea, select, .tl")) return;
       nextAnomaly();
-      root.setAttribute("aria-valuetext", spoken(at));
+      slider.setAttribute("aria-valuetext", spoken(at));
     });
     root.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -99,10 +104,10 @@
         case "Escape": clear(); return;
         default: return;
       }
-      root.setAttribute("aria-valuetext", spoken(at));
+      slider.setAttribute("aria-valuetext", spoken(at));
       event.preventDefault();
     });
-    root.addEventListener("blur", clear);
+    slider.addEventListener("blur", clear);
     window.addEventListener("beforeprint", clear);
   }
 
