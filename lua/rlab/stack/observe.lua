@@ -1,4 +1,6 @@
 -- What the servers of `rlab up --observe` share: where their programs are, and how they say why they end.
+local fs = require "rlab.fs"
+local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
 
 local M = { PART = "observe" }
@@ -22,6 +24,19 @@ function M.cause(text)
     end
   end
   return found and found:gsub("address already in use", "Address already in use")
+end
+
+-- exporter("redis-exporter", {command =}) -> the description of a program that tells Prometheus of one
+--   server, keeps nothing, and serves as soon as it listens
+function M.exporter(name, own)
+  return tables.merged({
+    part = M.PART, names = { name },
+    disk = 1 << 20, stop = { signal = "TERM", rank = 1, at_most = "5s" },
+    needs = M.needs, cause = M.cause,
+    ports = function(_, server) return { server.port } end,
+    files = function(_, server) return fs.mkdir(server.dir) end,
+    ready = function(_, server, listening) return listening[server.port] or false end,
+  }, own)
 end
 
 return M

@@ -4,13 +4,7 @@ local http = require "rlab.http"
 local layout = require "rlab.stack.layout"
 local observe = require "rlab.stack.observe"
 
-return {
-  part = observe.PART,
-  names = { "exporter" },
-  disk = 1 << 20,
-  stop = { signal = "TERM", rank = 1, at_most = "5s" },
-  needs = observe.needs,
-  ports = function(_, server) return { server.port } end,
+return observe.exporter("exporter", {
   files = function(ctx, server)
     local ok, failure = fs.mkdir(server.dir)
     if not ok then return nil, failure end
@@ -31,4 +25,4 @@ return {
   cause = function(text)
     return text:match "rlab: ([^\n]+)" or text:match '"level":"error"[^\n]-"error":"([^"]+)"'
   end,
-}
+})

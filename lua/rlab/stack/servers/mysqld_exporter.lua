@@ -1,19 +1,9 @@
 -- What MySQL tells Prometheus, by mysqld_exporter.
-local fs = require "rlab.fs"
 local mysql = require "rlab.stack.servers.mysql"
 local observe = require "rlab.stack.observe"
 local settings = require "rlab.stack.settings"
 
-return {
-  part = observe.PART,
-  names = { "mysqld-exporter" },
-  disk = 1 << 20,
-  stop = { signal = "TERM", rank = 1, at_most = "5s" },
-  needs = observe.needs,
-  cause = observe.cause,
-  ports = function(_, server) return { server.port } end,
-  files = function(_, server) return fs.mkdir(server.dir) end,
-
+return observe.exporter("mysqld-exporter", {
   -- by the environment, which nobody else can read, as a command line is read by everybody
   command = function(ctx, server)
     return { cwd = server.dir,
@@ -22,6 +12,4 @@ return {
       env = { DATA_SOURCE_NAME = ("%s:%s@(127.0.0.1:%d)/"):format(mysql.user, mysql.password(ctx.home),
         ctx.ports.mysql) } }
   end,
-
-  ready = function(_, server, listening) return listening[server.port] or false end,
-}
+})
