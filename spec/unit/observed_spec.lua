@@ -49,6 +49,16 @@ describe("the part observe", function()
     assert.are.equal("true", here.rlab.honor_labels)
     assert.is_nil(there.rlab.honor_labels)
   end)
+
+  it("asks more often until all have answered, and no service less often than ever", function()
+    local ctx = assert(context.new { home = home, base = 20000 })
+    local function every(hurried)
+      local text = scrape.on_loopback(ctx.ports, hurried)
+      return yaml.decode(text).global.scrape_interval, targets_of(text).rlab.scrape_interval
+    end
+    assert.are.same({ "3s", "1s" }, { every(false) })
+    assert.are.same({ "1s", "1s" }, { every(true) })
+  end)
 end)
 
 describe("a broker", function()
@@ -129,6 +139,21 @@ describe("what services tell", function()
     assert(command:kill "TERM")
     assert(command:wait "20s")
     assert(query:wait "20s")
+    assert.are.equal("", passed_on(url))
+    assert(exporter)
+  end)
+
+  it("is joined by what a console tells of its runs, for as long as it lives", function()
+    local exporter <close>, url = service("exporter", { "--services", home .. "/services" })
+    local console <close> = assert(process.spawn { stdout = "capture", stderr = "stdout",
+      cmd = { fs.self_exe(), "ui", "--port", "0", "--runs", home .. "/runs" },
+      env = { RLAB_HOME = home } })
+    local text = assert(task.timeout("60s", function() return all_answer(url, 1) end))
+    assert.matches('\nup{instance="console:%d+"} 1\n', text)
+    assert.matches('\nrlab_run_under_way{instance="console:%d+"} 0\n', text)
+    assert.is_nil(text:find("kafka", 1, true)) -- which the exporter tells itself
+    console:kill "KILL"
+    assert(console:wait "20s")
     assert.are.equal("", passed_on(url))
     assert(exporter)
   end)

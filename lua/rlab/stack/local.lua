@@ -355,7 +355,11 @@ function M.start_all(ctx, missing, affected)
   local _ <close> = defer(function()
     if not done then stop_again(ctx, missing) end
   end)
-  for _, name in ipairs(missing) do M.spawn(ctx, name) end
+  for _, early in ipairs { true, false } do
+    for _, name in ipairs(missing) do
+      if (servers.of(name).early or false) == early then M.spawn(ctx, name) end
+    end
+  end
   task.group(function(group)
     for _, part in ipairs(servers.parts) do
       if affected[part] then group:spawn(wait_part, ctx, part, began) end

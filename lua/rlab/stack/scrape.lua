@@ -46,9 +46,10 @@ function M.containers()
   return CONTAINERS .. head(5, 4) .. table.concat(jobs, "\n")
 end
 
--- on_loopback(ports) -> text, for the servers of the port map
-function M.on_loopback(ports)
-  local jobs = {}
+-- on_loopback(ports[, hurried]) -> text, for the servers of the port map. hurried: each is asked every
+--   second, until all have answered once.
+function M.on_loopback(ports, hurried)
+  local jobs, seconds = {}, hurried and 1 or 3
   for i, row in ipairs(settings.scrape) do
     local targets, passed_on = {}, row.passed_on
     for k, target in ipairs(passed_on and { passed_on } or row) do
@@ -56,7 +57,7 @@ function M.on_loopback(ports)
     end
     jobs[i] = job(row, passed_on and passed_on[2] or row.path, targets, passed_on, row.every)
   end
-  return head(3, 3) .. table.concat(jobs, "\n")
+  return head(seconds, seconds) .. table.concat(jobs, "\n")
 end
 
 return M

@@ -6,6 +6,7 @@
 --   files(ctx, server)  writes what it reads, makes its data where missing; true | nil, err
 --   command(ctx, server) -> the table for process.spawn (cmd, cwd, env)
 --   ready(ctx, server, listening)  true when it serves by itself
+--   early               it is spawned before the others, whom it does not need; optional
 --   stop                {signal, rank, at_most}: lower ranks are stopped first
 --   outdated(ctx, name, listening)  one that runs lacks what the stack is to have now: it is started anew;
 --                       optional
