@@ -47,6 +47,20 @@ local function recorded_in(dir)
   return require("rlab.ui.record").events(data, (data.result.run or {}).name)
 end
 
+-- Where a stack is, its exporter passes on to Prometheus what this console tells of runs; what it tells of
+-- the cluster the exporter tells itself. One that asks for a key answers nobody who has none.
+local function note(console)
+  local fs, layout, notes = require "rlab.fs", require "rlab.stack.layout", require "rlab.stack.notes"
+  local task = require "rlab.task"
+  return task.spawn(function()
+    while not fs.exists(layout.home()) do task.sleep "1s" end
+    local token = notes.put(layout.services(), { name = "console", port = console.port,
+      metrics = console.url .. "/metrics?collect%5B%5D=runs" })
+    local _ <close> = require "rlab.defer"(function() notes.drop(token) end)
+    task.event():wait()
+  end)
+end
+
 local function until_stopped()
   local ok, ended = pcall(function() require("rlab.task").event():wait() end)
   if not ok and not (err.is(ended) and (ended.name == "TERMINATED" or ended.name == "INTERRUPTED")) then
@@ -65,7 +79,12 @@ function ui.run(given)
     error(failure, 0)
   end
   print(("rlab ui  %s   Ctrl-C ends it"):format(console.url))
+  local noted = not console.door and note(console)
   until_stopped()
+  if noted then
+    noted:cancel()
+    noted:join()
+  end
   return exit.ok
 end
 

@@ -71,7 +71,8 @@ end)
 
 -- ---- for Prometheus ----
 
-route("GET", "/metrics", function(console) return console.metrics:answer() end)
+-- ?collect[]=runs, as exporters know it: of these alone
+route("GET", "/metrics", function(console, req) return console.metrics:answer(req.query["collect[]"]) end)
 
 -- ---- the server ----
 

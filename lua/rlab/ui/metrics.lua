@@ -4,6 +4,7 @@ local failpoint_log = require "rlab.failpoint.log"
 local flow = require "rlab.service.flow"
 local fs = require "rlab.fs"
 local hdr = require "rlab.hdr"
+local http = require "rlab.http"
 local json = require "rlab.json"
 local live = require "rlab.ui.live"
 local metrics = require "rlab.metrics"
@@ -117,19 +118,29 @@ local function exporter_of(self)
   return self.exporter
 end
 
--- told:text() -> Prometheus text
-function Told:text()
+local PARTS = { runs = runs_of,
+  kafka = function(self, list)
+    local exporter = exporter_of(self)
+    if exporter then tables.append(list, exporter:metrics()) end
+  end }
+
+-- told:text([part]) -> Prometheus text: all, or only what it tells of the "runs", or of "kafka"
+function Told:text(part)
   local list = {}
-  runs_of(self, list)
-  local exporter = exporter_of(self)
-  return metrics.render(exporter and tables.append(list, exporter:metrics()) or list)
+  for _, name in ipairs { "runs", "kafka" } do
+    if part == nil or part == name then PARTS[name](self, list) end
+  end
+  return metrics.render(list)
 end
 
--- told:answer() -> of GET /metrics; one at a time
-function Told:answer()
+-- told:answer(part | nil) -> of GET /metrics; one at a time
+function Told:answer(part)
+  if part and not PARTS[part] then
+    return http.problem(400, ("collect[] is runs or kafka, not '%s'"):format(part))
+  end
   while self.busy do self.freed:wait() end
   self.busy, self.freed = true, task.event()
-  local ok, text = pcall(self.text, self)
+  local ok, text = pcall(self.text, self, part)
   self.busy = false
   self.freed:set(true)
   if not ok then error(text, 0) end

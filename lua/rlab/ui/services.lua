@@ -22,7 +22,9 @@ local function places()
   local folder, listening = layout.services(), layout.listening()
   if fs.exists(folder:match "^(.*)/") then fs.mkdir(folder) end -- somebody looks
   for _, note in ipairs(notes.list(folder)) do
-    add { port = note.port, name = note.name, service = note.service, noted = true }
+    if note.service then -- a console is none
+      add { port = note.port, name = note.name, service = note.service, noted = true }
+    end
   end
   for _, name in ipairs(service.names()) do
     local ok, description = pcall(service.load, name)

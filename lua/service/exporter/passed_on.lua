@@ -17,7 +17,7 @@ up{%s} %d
 
 -- ask(note) -> what it tells | nil
 local function ask(note)
-  local url = ("http://127.0.0.1:%d/actuator/prometheus"):format(note.port)
+  local url = note.metrics or ("http://127.0.0.1:%d/actuator/prometheus"):format(note.port)
   local answer = http.get(url, { timeout = AT_MOST })
   return answer and answer.status == 200 and answer.body or nil
 end
@@ -60,8 +60,8 @@ local function put(families, text, labels)
   end
 end
 
--- text(folder) -> the metrics of all services that have a note there, with the `instance` and the `up` of
---   each
+-- text(folder) -> the metrics of all services and consoles that have a note there, with the `instance` and
+--   the `up` of each
 function M.text(folder)
   local families, answers, list = setmetatable({ by_name = {} }, Families), {}, {}
   for _, note in ipairs(notes.list(folder)) do
