@@ -141,15 +141,33 @@ function M.places(survey)
   return places
 end
 
-local UP = "1 while the broker answers, 0 when it left a question of this scrape open or has left the \z
-  cluster."
+local UP = "1 while the broker answers, 0 when it left a question of this scrape open or is not in the \z
+  cluster; absent 15 minutes after the last partition counted on it."
+local FORGOTTEN_AFTER = 900 -- seconds without a replica and without the broker
 
--- up(known | nil, survey | nil) -> the gauge of each broker. known: the ids of all that were ever seen, for
---   one that has left the metadata is not up; changed by those of the survey.
-function M.up(known, survey)
+-- One that is not there is missed for as long as a partition counts on it; one that was taken out of the
+-- cluster for good has no replica left.
+local function note_brokers(known, survey, now)
+  local named = {}
+  for _, topic in ipairs(survey.topics) do
+    for _, p in ipairs(topic.partitions) do
+      for _, id in ipairs(p.replicas) do named[id] = true end
+    end
+  end
+  for _, broker in ipairs(survey.brokers) do named[broker.id] = true end
+  for id in pairs(named) do known[id] = now end
+  for id, at in pairs(known) do
+    if now - at > FORGOTTEN_AFTER then known[id] = nil end
+  end
+end
+
+-- up(known | nil, survey | nil, now) -> the gauge of each broker. known: when each was last in the metadata,
+--   as a broker or as one of a partition's replicas; changed by the survey.
+function M.up(known, survey, now)
   local up, list = {}, {}
   known = known or {}
-  for _, broker in ipairs(survey and survey.brokers or {}) do known[broker.id], up[broker.id] = true, true end
+  if survey then note_brokers(known, survey, now) end
+  for _, broker in ipairs(survey and survey.brokers or {}) do up[broker.id] = true end
   for _, failure in ipairs(survey and survey.failed or {}) do
     if failure.silent then up[failure.broker] = nil end
   end
@@ -172,7 +190,7 @@ end
 -- metrics(survey, places, seen) -> list, as rlab.metrics takes it. seen: now (Unix time, in seconds),
 --   watermarks and counted, as watermarks.lua and readable.lua give them, and known, of M.up.
 function M.metrics(survey, places, seen)
-  local all, list = {}, M.up(seen.known, survey)
+  local all, list = {}, M.up(seen.known, survey, seen.now)
   for _, family in ipairs(families) do all[family[1]] = { n = 0 } end
   put_brokers(list, survey)
   put_groups(all, survey, places, put_topics(all, survey, seen.now), seen)

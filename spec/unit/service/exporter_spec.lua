@@ -60,7 +60,7 @@ describe("the exporter's text", function()
 
   it("tells which broker did not answer, which refused, and which has left", function()
     local known, s = {}, survey()
-    local function up() return metrics.render(told.up(known, s)) end
+    local function up() return metrics.render(told.up(known, s, 1000)) end
     s.failed = { { broker = 2, silent = true, err = {} }, { broker = 1, silent = false, err = {} } }
     has(up(), 'rlab_kafka_broker_up{id="1"} 1')
     has(up(), 'rlab_kafka_broker_up{id="2"} 0')
@@ -71,6 +71,20 @@ describe("the exporter's text", function()
     s = nil
     has(up(), 'rlab_kafka_broker_up{id="2"} 0')
     has(text_of(survey()), 'rlab_kafka_broker_up{id="2"} 1')
+  end)
+
+  it("misses a broker that a partition counts on, and forgets one that was taken out for good", function()
+    local known, s = {}, survey()
+    local function up(now) return metrics.render(told.up(known, s, now)) end
+    table.remove(s.brokers, 2)
+    s.topics[1].partitions[1].replicas = { 1, 3 } -- 3 was never seen
+    has(up(1000), 'rlab_kafka_broker_up{id="3"} 0')
+    has(up(9000), 'rlab_kafka_broker_up{id="3"} 0')
+    for _, p in ipairs(s.topics[1].partitions) do p.replicas = { 1 } end
+    has(up(9800), 'rlab_kafka_broker_up{id="2"} 0')
+    hasnt(up(9901), 'rlab_kafka_broker_up{id="2"}')
+    hasnt(up(9902), 'rlab_kafka_broker_up{id="3"}')
+    has(up(9902), 'rlab_kafka_broker_up{id="1"} 1')
   end)
 
   it("tells the last stable offset and how long a transaction is open", function()
