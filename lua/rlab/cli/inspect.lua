@@ -26,23 +26,26 @@ function list.args(parser)
   json_flag(parser)
   parser:option("--runs", "folder of the results that --markdown and --readme tell of (default runs)")
   parser:flag("--markdown", "a table of what broke and what held in the latest run of each")
-  parser:flag("--readme", "write that table into README.md")
+  parser:flag("--readme", "write all that README.md and README.ko.md have of runs")
 end
 
 local function overview(args)
   local experiment, page = require "rlab.experiment", require "rlab.report.overview"
   local loaded = {}
   for i, path in ipairs(experiment.names()) do loaded[i] = experiment.load(path) end
-  local made = page.markdown(args.runs or "runs", loaded)
+  local runs = args.runs or "runs"
   if args.markdown then
-    print(made)
+    print(page.markdown(runs, loaded))
     return exit.ok
   end
+  term.colour_mode "never"
   local fs, must = require "rlab.fs", require "rlab.must"
-  local text, why = page.replace(must(fs.read "README.md"), made)
-  if not text then usage("README.md: %s", why) end
-  must(fs.write("README.md", text))
-  print "wrote README.md"
+  for _, name in ipairs(page.READMES) do
+    local text, why = page.written(must(fs.read(name)), runs, loaded)
+    if not text then usage("%s: %s", name, why) end
+    must(fs.write(name, text))
+    print("wrote " .. name)
+  end
   return exit.ok
 end
 

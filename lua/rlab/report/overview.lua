@@ -1,13 +1,19 @@
 -- overview.markdown(runs, experiments): the table of the README: what breaks and what holds, in the words of
 -- the latest run of each. One that is not as predicted is told by its verdict, one that is not there as such.
+-- overview.written(text, runs, experiments): a README with all that is made from runs made anew: that table,
+-- and what the terminal showed of one.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local verdict_words = require "rlab.run.words"
 
 local M = {}
 
-local BEGIN, END = "<!-- experiments: made by rlab list --readme -->", "<!-- end of experiments -->"
+-- What stands between two such marks is made: "experiments", or the id of one.
+local BEGIN = "<!%-%- ([%w-]+): made by rlab list %-%-readme %-%->\n"
+local END = "<!-- end of %s -->"
 local BROKEN_MOST = 2
+
+M.READMES = { "README.md", "README.ko.md" }
 
 local function cell(text) return (text:gsub("%s+", " "):gsub("|", "\\|")) end
 
@@ -45,12 +51,44 @@ function M.markdown(runs, experiments)
   return table.concat(lines, "\n")
 end
 
--- replace(text, table) -> text with the table between the two marks | nil, why
-function M.replace(text, made)
-  local from, head = text:find(BEGIN, 1, true)
-  local tail = head and text:find(END, head, true)
-  if not tail then return nil, ("there is no place for it: %s ... %s"):format(BEGIN, END) end
-  return text:sub(1, head) .. "\n" .. made .. "\n" .. text:sub(tail), from
+local function screen(runs, experiments, id)
+  for _, exp in ipairs(experiments) do
+    local result = exp.id == id and latest(runs, id)
+    if result then
+      return ("```\n$ ./rlab %s\n%s\n```"):format(id, require("rlab.report.screen").text(exp, result))
+    end
+  end
+  return nil, ("there is no run of %s in %s; run it first: rlab %s"):format(id, runs, id)
+end
+
+local function made(runs, experiments, name)
+  if name == "experiments" then return M.markdown(runs, experiments) end
+  return screen(runs, experiments, name)
+end
+
+-- written(text, runs, experiments) -> text | nil, why
+function M.written(text, runs, experiments)
+  local parts, at = {}, 1
+  while true do
+    local _, head, name = text:find(BEGIN, at)
+    if not head then break end
+    local tail = text:find(END:format(name), head, true)
+    if not tail then return nil, ("'%s' has no end"):format(name) end
+    local block, why = made(runs, experiments, name)
+    if not block then return nil, why end
+    parts[#parts + 1] = text:sub(at, head) .. block .. "\n"
+    at = tail
+  end
+  if #parts == 0 then return nil, "there is no place in it for what runs say" end
+  return table.concat(parts) .. text:sub(at)
+end
+
+-- unmade(text) -> what of it is written by hand
+function M.unmade(text)
+  local from, head, name = text:find(BEGIN)
+  if not from then return text end
+  local _, tail = text:find(END:format(name), head, true)
+  return text:sub(1, from - 1) .. M.unmade(text:sub((tail or #text) + 1))
 end
 
 return M

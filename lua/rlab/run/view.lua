@@ -13,14 +13,15 @@ View.__index = View
 local WIDTH, LABEL, STORY_LINES = 100, 10, 8
 local sep = term.utf8() and " · " or " | "
 
-local function width()
-  return term.is_tty(1) and math.min(WIDTH, math.max(80, term.width())) or WIDTH
+local function width(self)
+  return self.tty and math.min(WIDTH, math.max(80, term.width())) or WIDTH
 end
 
--- new{quiet=, silent=}: quiet shows the verdict only, silent nothing (for --json)
+-- new{quiet=, silent=, live=}: quiet shows the verdict only, silent nothing (for --json); live: where it
+--   goes, as a live block of term has it, else the terminal
 function M.new(opts)
-  return setmetatable({ live = term.live(1), quiet = opts.quiet or opts.silent, silent = opts.silent,
-    tty = term.is_tty(1) }, View)
+  return setmetatable({ live = opts.live or term.live(1), quiet = opts.quiet or opts.silent,
+    silent = opts.silent, tty = not opts.live and term.is_tty(1) }, View)
 end
 
 local function emit(self, line)
@@ -45,7 +46,7 @@ function View:header(exp, run)
   self.names = 12
   for _, arm in ipairs(exp.arms) do self.names = math.max(self.names, term.display_width(arm.name)) end
   emit(self, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
-  for _, line in ipairs(term.wrap(exp.question or exp.claim, width() - 7)) do
+  for _, line in ipairs(term.wrap(exp.question or exp.claim, width(self) - 7)) do
     emit(self, "       " .. line)
   end
   emit(self, "")
@@ -68,10 +69,11 @@ end
 
 function View:stack_ready(run)
   local stack = run.stack
+  local now = run.at or clock.unix_ms() / 1000
   local age = stack.reused and stack.since
-    and ("reused, up " .. seconds(math.max(0, clock.unix_ms() / 1000 - stack.since))) or "started"
+    and ("reused, up " .. seconds(math.max(0, now - stack.since))) or "started"
   if stack.parts and #stack.parts == 0 then age = "none is needed" end
-  emit(self, label "stack" .. term.pad(stack_words(stack), width() - LABEL - #age - 1) .. " " .. age)
+  emit(self, label "stack" .. term.pad(stack_words(stack), width(self) - LABEL - #age - 1) .. " " .. age)
   emit(self, label "run" .. ("%s/%s  seed %d"):format(run.experiment.id, run.dir:match "([^/]+)$", run.seed))
   emit(self, "")
 end
@@ -122,7 +124,7 @@ local function story(self, at, text, class, arm, of)
   if self.tty then return draw(self) end
   local head = (" "):rep(LABEL) .. term.pad(arm or self.current and self.current.title or "", self.names)
     .. "  "
-  for i, part in ipairs(term.wrap(text, width() - #head - 10)) do
+  for i, part in ipairs(term.wrap(text, width(self) - #head - 10)) do
     emit(self, i == 1 and head .. term.pad("+" .. seconds(at), 8) .. "  " .. part
       or (" "):rep(#head + 10) .. part)
   end
@@ -165,7 +167,7 @@ function View:setup_ends(setup, failure)
   table.insert(setup.facts, 1, first)
   local head = bar and ("%s %s %d/%d"):format(term.pad(first, 34), term.bar(1, 20), bar.done, bar.total)
     or first
-  emit(self, label "setup" .. term.pad(head, width() - LABEL - #took - 1) .. " " .. took)
+  emit(self, label "setup" .. term.pad(head, width(self) - LABEL - #took - 1) .. " " .. took)
   for i = 2, #setup.facts do emit(self, (" "):rep(LABEL) .. setup.facts[i]) end
   if failure then emit(self, (" "):rep(LABEL) .. term.colour("inconclusive", failure)) end
   emit(self, "")
@@ -180,7 +182,7 @@ local outcome_class = {
 function View:arm_ends(row)
   self.current = nil
   self.live:clear()
-  local room = width() - LABEL - self.names - 2 - 19
+  local room = width(self) - LABEL - self.names - 2 - 19
   local lines = row.sentence ~= "" and term.wrap(row.sentence, room) or { "" }
   for i, line in ipairs(lines) do
     if i == 1 then
@@ -191,7 +193,7 @@ function View:arm_ends(row)
     end
   end
   if row.reason and row.reason ~= row.sentence then
-    for _, line in ipairs(term.wrap(row.reason, width() - LABEL - self.names - 2)) do
+    for _, line in ipairs(term.wrap(row.reason, width(self) - LABEL - self.names - 2)) do
       emit(self, (" "):rep(LABEL + self.names + 2) .. term.colour("inconclusive", line))
     end
   end
@@ -220,11 +222,11 @@ function View:finish(result)
   emit(self, "")
   local proof = proofs(result)
   if proof ~= "" then
-    for i, line in ipairs(term.wrap(proof, width() - LABEL)) do
+    for i, line in ipairs(term.wrap(proof, width(self) - LABEL)) do
       emit(self, (i == 1 and label "proof" or (" "):rep(LABEL)) .. line)
     end
   end
-  for i, line in ipairs(term.wrap(result.sentence, width() - LABEL)) do
+  for i, line in ipairs(term.wrap(result.sentence, width(self) - LABEL)) do
     emit(self, (i == 1 and label "verdict" or (" "):rep(LABEL)) .. line)
   end
   local counts = ("%s, %s, %s"):format(count(#result.arms, "arm"), count(#result.checks, "check"),
