@@ -5,7 +5,7 @@ import { newPlace, row, table } from "./place.js";
 
 const place = newPlace();
 let chosen = null,
-  other = null, // a run that the latest one of the chosen experiment is compared with
+  pair = [], // two runs of the chosen experiment that are compared; the latest one where no second is named
   compared = null,
   redraw = () => {},
   drawnFacts = null;
@@ -22,11 +22,11 @@ function past(list) {
   );
 }
 
-// #runs, #runs/E-012, #runs/E-012/20261123-131502
-export function open([id, run], draw) {
+// #runs, #runs/E-012, #runs/E-012/20261123-131502, #runs/E-012/20261123-131502/20261123-140000
+export function open([id, ...runs], draw) {
   redraw = draw;
   if (id) chosen = id;
-  other = run || null;
+  pair = runs;
   compared = null;
   place.watch("/api/runs", draw, 5000);
 }
@@ -92,11 +92,10 @@ function startedLine() {
 
 // ---- two runs of one experiment ----
 
-async function compare(latest) {
-  const names = [other, latest].map(encodeURIComponent);
-  const asked = `/api/runs/${encodeURIComponent(chosen)}/${names.join("/")}`;
+async function compare(a, b) {
+  const asked = "/api/runs/" + [chosen, a, b].map(encodeURIComponent).join("/");
   if (compared?.asked === asked) return;
-  compared = { asked, latest };
+  compared = { asked, a, b };
   try {
     compared.rows = (await ask(asked)).rows;
   } catch (failure) {
@@ -105,8 +104,24 @@ async function compare(latest) {
   redraw();
 }
 
-function comparison() {
-  const { rows, failure, latest } = compared;
+// One of the kept runs in the place of the first or the second; one that was given by its address stays.
+function choice(run, at) {
+  const { a, b } = compared;
+  const given = [a, b][at];
+  const kept = [...run.past].reverse().filter((r) => r.name !== [b, a][at]);
+  if (!kept.some((r) => r.name === given)) kept.push({ name: given, word: "not among the last" });
+  const options = kept.map((r) =>
+    h("option", { value: r.name, selected: r.name === given }, `${r.name}: ${r.word}`),
+  );
+  const go = (event) => {
+    const names = at === 0 ? [event.target.value, b] : [a, event.target.value];
+    location.hash = ["runs", chosen, ...names].join("/");
+  };
+  return h("select", { "aria-label": ["first run", "second run"][at], onchange: go }, options);
+}
+
+function comparison(run) {
+  const { rows, failure, a, b } = compared;
   const same = rows?.length === 0;
   const body = (rows || []).map((r) =>
     h("tr", {}, h("td", {}, r.what), h("td", {}, r.a), h("td", {}, r.b)),
@@ -114,9 +129,10 @@ function comparison() {
   return [
     h("p", { class: "sub" }, h("a", { href: "#runs" }, "runs"), ` / ${chosen}`),
     h("h1", {}, same ? "The two runs say the same." : `${chosen}: where two runs differ.`),
+    h("div", { class: "chips" }, choice(run, 0), choice(run, 1)),
     failure && h("p", { class: "unsure" }, failure),
-    rows && !same && table(["what", other, latest], body),
-    lua(`rlab diff runs/${chosen}/${other} runs/${chosen}/${latest}`),
+    rows && !same && table(["what", a, b], body),
+    lua(`rlab diff runs/${chosen}/${a} runs/${chosen}/${b}`),
   ];
 }
 
@@ -128,10 +144,10 @@ export function draw(model, main) {
     place.once(main, place.failure, () => h("p", { class: "sub" }, place.failure || "asking …"));
     return;
   }
-  const one = other && runs.find((r) => r.id === chosen);
+  const one = pair[0] && runs.find((r) => r.id === chosen);
   if (one) {
-    compare(compared?.latest ?? nameOf(one));
-    place.once(main, compared, comparison);
+    compare(pair[0], pair[1] || compared?.b || nameOf(one));
+    place.once(main, [compared, one.past], () => comparison(one));
     return;
   }
   const all = runs.reduce((sum, r) => sum + r.past.length, 0);
@@ -148,7 +164,8 @@ export function draw(model, main) {
   ]);
 }
 
-// Each run that is kept, the newest first, with its report and the way to a comparison with the latest.
+// Each run that is kept, the newest first, with its report and the way to a comparison: with the latest at
+// first.
 function record(run) {
   const latest = nameOf(run);
   const link = (href, text, outside) =>
