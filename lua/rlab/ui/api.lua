@@ -91,7 +91,13 @@ end
 
 -- ---- topics and groups ----
 
-local function topics(console) return http.json { topics = json.array(console.kafka:topics()) } end
+-- ?with=orders: of the names that have that in them
+local function with(req)
+  local wanted = req.query.with
+  return wanted ~= "" and wanted or nil
+end
+
+local function topics(console, req) return http.json(console.kafka:topics(with(req))) end
 
 local function topic(console, req) return http.json(console.kafka:topic(req.params.name)) end
 
@@ -103,9 +109,11 @@ local function part(f, self)
   return { failure = value.message }, value
 end
 
-local function groups(console)
+local function groups(console, req)
   local k = console.kafka
-  return http.json { groups = json.array(k:groups()), open = part(k.open_transactions, k) }
+  local answer = k:groups(with(req))
+  answer.open = part(k.open_transactions, k)
+  return http.json(answer)
 end
 
 local function fence(console, req)

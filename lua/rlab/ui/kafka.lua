@@ -36,22 +36,36 @@ local function plain(rows)
   return json.array(list)
 end
 
--- Of very many only the names are listed: each takes a question of its own.
-function Kafka:topics()
-  local names = must(must(self.clients:open "admin"):topics())
-  if #names <= DESCRIBED then return plain(must(self.words.topics())) end
-  table.sort(names)
-  for i, name in ipairs(names) do names[i] = { topic = name } end
-  return names
+-- some(list, key, wanted, described) -> {rows, all = how many there are, found = in how many names `wanted`
+--   is}. Each takes a question of its own: of very many only the first are listed, by their names.
+local function some(list, key, wanted, described)
+  local found = {}
+  for _, one in ipairs(list) do
+    if not wanted or one[key]:find(wanted, 1, true) then found[#found + 1] = one end
+  end
+  local answer = { all = #list, found = #found }
+  if #found <= DESCRIBED then
+    answer.rows = plain(must(described(wanted and wanted:gsub("%W", "%%%0") or nil)))
+  else
+    table.sort(found, function(a, b) return a[key] < b[key] end)
+    answer.rows = json.array(table.move(found, 1, MOST, 1, {}))
+  end
+  return answer
 end
 
-function Kafka:groups()
-  local list = must(must(self.clients:open "admin"):groups())
-  if #list <= DESCRIBED then return plain(must(self.words.groups())) end
-  local rows = {}
-  for i, g in ipairs(list) do rows[i] = { group = g.id, state = g.state } end
-  table.sort(rows, function(a, b) return a.group < b.group end)
-  return rows
+-- kafka:topics([wanted]), groups([wanted]) -> {rows, all, found}
+function Kafka:topics(wanted)
+  local list = must(must(self.clients:open "admin"):topics())
+  for i, name in ipairs(list) do list[i] = { topic = name } end
+  return some(list, "topic", wanted, self.words.topics)
+end
+
+function Kafka:groups(wanted)
+  local list = {}
+  for i, g in ipairs(must(must(self.clients:open "admin"):groups())) do
+    list[i] = { group = g.id, state = g.state }
+  end
+  return some(list, "group", wanted, self.words.groups)
 end
 
 -- ---- a topic ----

@@ -48,14 +48,17 @@ describe("an open transaction in the console", function()
 
   it("is listed beside the groups, or why it cannot be", function()
     local k = console.kafka
-    function k.groups() return { { group = "g" } } end
+    function k.groups(_, wanted)
+      return { rows = { { group = "g" } }, all = 7, found = 1, wanted = wanted }
+    end
     k.words.txns = function() return { { id = "tx", ["holds back"] = "t-0: LSO 1 < HW 2" } } end
-    local function told() return json.decode(assert(http.get(console.url .. "/api/groups")).body) end
+    local function told() return json.decode(assert(http.get(console.url .. "/api/groups?with=g")).body) end
     assert.same({ { id = "tx", holds = "t-0: LSO 1 < HW 2" } }, told().open)
     k.words.txns = function()
       return nil, err.new { domain = "kafka", code = 7, name = "TIMED_OUT", message = "no answer" }
     end
-    assert.same({ { { group = "g" } }, "no answer" }, { told().groups, told().open.failure })
+    assert.same({ { { group = "g" } }, 7, "g", "no answer" },
+      { told().rows, told().all, told().wanted, told().open.failure })
   end)
 end)
 

@@ -20,6 +20,31 @@ describe("the topics of the console", function()
     return json.decode(answer.body), answer.status
   end
 
+  it("are listed by name where they are many, and as they are where a part of the name leaves few", function()
+    local names, described = {}, nil
+    for i = 1, 2000 do names[i] = ("t-%04d"):format((i * 7) % 2000) end
+    local admin = { topics = function() return { table.unpack(names) } end }
+    console.kafka.clients.open = function() return admin end
+    console.kafka.words.topics = function(pattern)
+      described = pattern or "all"
+      return { { topic = "t-0041", partitions = 3 } }
+    end
+    local said = get "/api/topics"
+    assert.same({ 2000, 2000, 200, "t-0000", "t-0199" },
+      { said.all, said.found, #said.rows, said.rows[1].topic, said.rows[200].topic })
+    said = get "/api/topics?with=1"
+    assert.same({ 2000, 200, 271 + 1000 }, { said.all, #said.rows, said.found })
+    assert.is_nil(described)
+    said = get "/api/topics?with=t-004"
+    assert.same({ 2000, 10, { { topic = "t-0041", partitions = 3 } } }, { said.all, said.found, said.rows })
+    assert.equal("t%-004", described)
+    said = get "/api/topics?with=nowhere"
+    assert.same({ 2000, 0 }, { said.all, said.found })
+    names = { "one" }
+    get "/api/topics?with="
+    assert.equal("all", described)
+  end)
+
   it("find the offset of a time, and the end where nothing is so late", function()
     local asked, offset
     local admin = { list_offsets = function(_, list) asked = list[1] return { { offset = offset } } end,

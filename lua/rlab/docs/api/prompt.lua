@@ -30,9 +30,10 @@ return {
       "The topics with their partitions and whether all replicas are in sync.",
       params = { "pattern: string, a Lua pattern for the names; without it internal topics are left out" },
       example = 'topics()\ntopics "^e012"' },
-    { "groups", "groups() -> grid | nil, err",
+    { "groups", "groups([pattern]) -> grid | nil, err",
       "The consumer groups with state, protocol and number of live members.",
-      example = "groups()" },
+      params = { "pattern: string, a Lua pattern for the names" },
+      example = 'groups()\ngroups "^billing"' },
     { "lag", 'lag "group" -> grid | nil, err',
       "Where a group stands, in every partition of the topics that it has committed or its members hold. \z
         lag: offsets up to the HW. readable: records that a read_committed reader still gets, counted, for \z

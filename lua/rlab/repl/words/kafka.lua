@@ -269,20 +269,23 @@ local function say_gaps(list)
   for _, one in ipairs(list.failed or {}) do out.line("not the whole list: " .. tostring(one.err or one)) end
 end
 
-local function group_rows(admin)
+local function group_row(admin, of)
+  local described, why = admin:group(of.id)
+  described = described or { state = why.name }
+  local coordinator = described.coordinator
+  return { group = of.id, state = described.state or of.state,
+    protocol = described.type or of.type or described.protocol,
+    members = described.members and #described.members,
+    coordinator = type(coordinator) == "table" and coordinator.id or coordinator }
+end
+
+local function group_rows(admin, pattern)
   local groups, failure = admin:groups()
   if not groups then return nil, failure end
   say_gaps(groups)
   local rows = {}
-  for i, g in ipairs(groups) do
-    local id = type(g) == "table" and (g.id or g.group) or g
-    local described, why = admin:group(id)
-    described = described or { state = why.name }
-    rows[i] = { group = id, state = described.state or g.state,
-      protocol = described.type or g.type or described.protocol,
-      members = described.members and #described.members,
-        coordinator = type(described.coordinator) == "table" and described.coordinator.id
-        or described.coordinator }
+  for _, g in ipairs(groups) do
+    if not pattern or g.id:find(pattern) then rows[#rows + 1] = group_row(admin, g) end
   end
   table.sort(rows, function(a, b) return a.group < b.group end)
   return rows
@@ -347,8 +350,8 @@ return function(session, words)
     return listed(OFFSETS, positions, need_text("offsets", topic))
   end
 
-  function words.groups()
-    return listed({ "group", "state", "protocol", "members", "coordinator" }, group_rows)
+  function words.groups(pattern)
+    return listed({ "group", "state", "protocol", "members", "coordinator" }, group_rows, pattern)
   end
 
   function words.lag(group)

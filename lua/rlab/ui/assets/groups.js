@@ -1,7 +1,7 @@
 // Groups: members, what each holds, and the lag in its three meanings; moving offsets with a dry run.
 import { fill, h, number, plural, seconds } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, narrowed, newPlace, row, table, waiting } from "./place.js";
+import { failed, listPath, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const kept = { wanted: "" };
@@ -13,7 +13,7 @@ const path = () => `/api/groups/${encodeURIComponent(group)}`;
 
 export function open(rest, redraw) {
   group = rest[0] || null;
-  place.watch(group ? path() : "/api/groups", redraw);
+  place.watch(group ? path() : listPath("group", kept), redraw);
 }
 export function close() {
   place.close();
@@ -24,17 +24,15 @@ export function choose(key) {
   else if (!group) location.hash = `groups/${encodeURIComponent(key)}`;
 }
 
-const list = (groups) =>
-  narrowed(groups, kept, {
+const list = () =>
+  narrowed(place, kept, {
     word: "group",
-    name: "group",
     columns: ["state", ["members", "n"], ["coordinator", "n hide"]],
     cells: (g) => [
       h("td", { class: "muted" }, g.state),
       n(g.members === undefined ? "" : number(g.members)),
       n(String(g.coordinator ?? ""), { class: "hide" }),
     ],
-    code: "groups()",
   });
 
 // ---- open transactions ----
@@ -162,7 +160,7 @@ export function draw(model, main) {
     return;
   }
   place.once(main, [place.data, txn], () => {
-    if (!group) return [place.data.groups.length > 0 ? list(place.data.groups) : noGroups(), openOnes()];
+    if (!group) return [place.data.all > 0 ? list() : noGroups(), openOnes()];
     return [
       h("p", { class: "sub" }, h("a", { href: "#groups" }, "groups"), " / "),
       h("h1", {}, headline(place.data)),
@@ -267,4 +265,4 @@ export function facts(model, aside) {
 }
 
 export const detail = (key) => key.startsWith("txn ");
-export const count = () => (place.data?.groups ? number(place.data.groups.length) : "");
+export const count = () => (place.data?.rows ? number(place.data.all) : "");

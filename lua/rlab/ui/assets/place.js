@@ -1,7 +1,7 @@
 // What the places share that ask the stack: a state that is asked for anew now and then, drawn only when it
 // differs, and empty states that say the next command.
-import { fill, h, number, plural, say } from "./dom.js";
-import { ask, lua } from "./act.js";
+import { fill, h, number, plural } from "./dom.js";
+import { ask, lua, quoted } from "./act.js";
 
 export function newPlace() {
   const place = { data: null, failure: null, drawn: null, path: null, timer: null, redraw: () => {} };
@@ -35,6 +35,11 @@ export function newPlace() {
     load();
   };
   place.again = load;
+  // ask(path): that from now on, while what stands there stays until the answer comes
+  place.ask = (path) => {
+    place.path = path;
+    load();
+  };
   place.close = () => {
     clearInterval(place.timer);
     place.path = null;
@@ -86,37 +91,36 @@ export function table(columns, rows, properties = {}) {
   return h("div", { class: "scroll", tabindex: reached ? null : 0 }, whole);
 }
 
-const SHOWN = 200;
+// listPath("topic", kept): where the list is asked for of which kept.wanted is a part of the names
+export const listPath = (word, kept) =>
+  `/api/${word}s` + (kept.wanted ? `?with=${encodeURIComponent(kept.wanted)}` : "");
 
-// narrowed(all, kept, {word, name, columns, cells, code}): the list of those whose name has kept.wanted in it,
-// which a field above a longer list asks for; cells(one) are those behind the name; code: the same at the
-// prompt
-export function narrowed(all, kept, { word, name, columns, cells, code }) {
-  const found = h("tbody", {}),
-    more = h("p", { class: "sub" });
-  const show = () => {
-    const some = all.filter((one) => one[name].includes(kept.wanted));
-    fill(
-      found,
-      some
-        .slice(0, SHOWN)
-        .map((one) => row(one[name], null, h("td", { class: "mono" }, one[name]), cells(one))),
-    );
-    const hidden = some.length - SHOWN;
-    const none = some.length === 0 ? "No name has that in it." : "";
-    say(more, hidden > 0 ? `+${number(hidden)} more; narrow it down above` : none);
-  };
+// narrowed(place, kept, {word, columns, cells}): the list of listPath, of which a field above a longer one
+// asks for a part; cells(one) are those behind the name
+export function narrowed(place, kept, { word, columns, cells }) {
+  const { all, found, rows } = place.data;
   const type = (event) => {
     kept.wanted = event.target.value;
-    show();
+    place.ask(listPath(word, kept));
   };
-  const field = { type: "search", value: kept.wanted, placeholder: "part of a name", oninput: type };
-  show();
+  const old = document.activeElement;
+  const field = h("input", { type: "search", placeholder: "part of a name", "aria-label": `${word}s`,
+    value: kept.wanted, oninput: type });
+  if (old?.getAttribute("aria-label") === `${word}s`)
+    queueMicrotask(() => {
+      field.focus();
+      field.setSelectionRange(old.selectionStart, old.selectionEnd);
+    });
+  const hidden = found - rows.length;
+  const none = found === 0 ? "No name has that in it." : "";
   return [
-    h("h1", {}, `${plural(all.length, word)}.`),
-    all.length > 8 && h("div", { class: "chips" }, h("input", { ...field, "aria-label": `${word}s` })),
-    table([word, ...columns], found),
-    more,
-    lua(code),
+    h("h1", {}, `${plural(all, word)}.`),
+    all > 8 && h("div", { class: "chips" }, field),
+    table(
+      [word, ...columns],
+      rows.map((one) => row(one[word], null, h("td", { class: "mono" }, one[word]), cells(one))),
+    ),
+    h("p", { class: "sub" }, hidden > 0 ? `+${number(hidden)} more; narrow it down above` : none),
+    lua(kept.wanted ? `${word}s ${quoted(kept.wanted.replace(/\W/g, "%$&"))}` : `${word}s()`),
   ];
 }

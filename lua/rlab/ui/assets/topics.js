@@ -2,7 +2,7 @@
 import { $, ago, fill, h, number, s } from "./dom.js";
 import { ask, lua, quoted } from "./act.js";
 import { FATE, recordFacts, recordForm } from "./record.js";
-import { failed, n, narrowed, newPlace, row, table, waiting } from "./place.js";
+import { failed, listPath, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const page = {
@@ -35,7 +35,7 @@ export function open(rest, draw) {
   page.partition = partition ?? null;
   if (offset !== undefined) page.offset = Number(offset);
   if (moved && offset !== undefined) page.from = Math.max(0, page.offset - 10);
-  place.watch(topic ? `/api/topics/${encodeURIComponent(topic)}` : "/api/topics", redraw);
+  place.watch(topic ? `/api/topics/${encodeURIComponent(topic)}` : listPath("topic", kept), redraw);
   if (moved && partition !== undefined) load();
 }
 
@@ -78,17 +78,15 @@ export function choose(key) {
 
 const inSync = (t) => (t["in sync"] ? "in sync" : t["in sync"] === false ? "not all in sync" : "");
 
-const list = (topics) =>
-  narrowed(topics, kept, {
+const list = () =>
+  narrowed(place, kept, {
     word: "topic",
-    name: "topic",
     columns: [["partitions", "n"], ["replicas", "n"], ""],
     cells: (t) => [
       n(t.partitions === undefined ? "" : number(t.partitions)),
       n(t.replicas === undefined ? "" : number(t.replicas)),
       h("td", { class: t["in sync"] === false ? "unsure" : "muted" }, t.note || inSync(t)),
     ],
-    code: "topics()",
   });
 
 function noTopics() {
@@ -310,7 +308,7 @@ export function draw(model, main) {
   }
   if (!page.topic) {
     place.once(main, place.data, () =>
-      place.data.topics.length > 0 ? list(place.data.topics) : noTopics(),
+      place.data.all > 0 ? list() : noTopics(),
     );
     return;
   }
@@ -348,4 +346,4 @@ export function facts(model, aside) {
 }
 
 export const detail = (key) => key.startsWith("r") && page.partition !== null;
-export const count = () => (place.data?.topics ? number(place.data.topics.length) : "");
+export const count = () => (place.data?.rows ? number(place.data.all) : "");
