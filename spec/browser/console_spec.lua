@@ -2,6 +2,8 @@
 local browser = require "spec.browser.browser"
 local clock = require "rlab.clock"
 local dlq = require "rlab.dlq"
+local fs = require "rlab.fs"
+local json = require "rlab.json"
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
 local reader = require "rlab.replay.reader"
@@ -13,13 +15,26 @@ local ui = require "rlab.ui"
 
 local SHOTS = os.getenv "RLAB_SHOTS" or "" -- a folder: pictures of each place are laid there
 
+-- A folder with three runs of E-012, of the seeds 7, 8, 9.
+local function kept_runs()
+  local dir = assert(fs.tmpdir())
+  for i = 1, 3 do
+    assert(fs.mkdir(("%s/E-012/run-%d"):format(dir, i)))
+    assert(fs.write(("%s/E-012/run-%d/result.json"):format(dir, i), json.encode { id = "E-012", title = "t",
+      verdict = "pass", run = { seed = 6 + i, duration = 2 }, arms = {}, checks = {},
+      stack = { versions = {} } }))
+  end
+  return dir
+end
+
 describe("the console in a browser", function()
-  local held, seed, console, b
+  local held, seed, console, b, runs
 
   setup(function()
     held = must(stack.open { needs = { "kafka", "mysql", "redis" }, start = true })
     seed = seeds.new(held)
-    console = assert(ui.serve { port = 0 })
+    runs = kept_runs()
+    console = assert(ui.serve { port = 0, runs = runs })
     b = browser.open(console.url)
   end)
 
@@ -31,6 +46,7 @@ describe("the console in a browser", function()
     assert.same({}, wrong)
     b:close()
     console:close()
+    fs.remove(runs)
     seed:close()
     held:close()
   end)
@@ -177,5 +193,54 @@ describe("the console in a browser", function()
     b:see("main h1", "to read, the oldest")
     fine "group"
     must(seed.admin:delete_groups { group })
+  end)
+
+  it("compares any two of the runs that are kept", function()
+    b:go "runs/E-012/run-1"
+    b:see("main tbody tr", "seed79")
+    b:select("main select >> nth=1", "run-2")
+    b:see("main tbody tr", "seed78")
+    b:see("main .lua", "rlab diff runs/E-012/run-1 runs/E-012/run-2")
+    b:select("main select >> nth=0", "run-3")
+    b:see("main tbody tr", "seed98")
+    fine "compare"
+  end)
+
+  it("narrows a list down by a part of the name, and the field keeps the keyboard", function()
+    local names = {}
+    for i = 1, 12 do names[i] = ("%s-n%02d"):format(seed.topic, i) end
+    for _, name in ipairs(names) do
+      must(seed.admin:create_topic { name = name, partitions = 1, wait = true })
+    end
+    b:go "topics"
+    b:see("main tbody", names[12])
+    b:click "main input[type=search]"
+    b:type(seed.topic:sub(-12) .. "-n1")
+    b:see("main tbody tr:nth-child(3):last-child", names[12])
+    b:type "9"
+    b:see("main", "No name has that in it.")
+    b:press "Backspace"
+    b:see("main tbody tr", names[10])
+    must(seed.admin:delete_topics(names))
+  end)
+
+  it("is reached by keys alone, and every place of it is fit to be read", function()
+    b:go "running"
+    b:press "?"
+    b:see("dialog[open]", "go to a place")
+    b:press "Escape"
+    b:press "4"
+    b:see("main h1", "outbox")
+    b:see("main tr[data-key^='dlq ']", seed.topic)
+    b:press "j"
+    b:see("main h1", "outbox") -- a line that leads elsewhere waits for Enter
+    b:press "Enter"
+    b:see("main .sub", "dead letters")
+    for i, name in ipairs { "running", "topics", "groups", "pipeline", "services", "faults", "runs" } do
+      b:press(tostring(i))
+      b:see("nav a[aria-current]", name)
+      b:see("main h1", ".")
+      fine(name)
+    end
   end)
 end)

@@ -2,7 +2,8 @@
 // and answering each by a line: {"ok": value} or {"error": text}. Used by spec/browser/browser.lua.
 //   ["go", hash] ["size", width, height] ["scheme", "dark"] ["click", selector] ["fill", selector, text]
 //   ["press", key] ["see", selector, text] ["gone", selector] ["text", selector] ["shot", file] ["axe"]
-//   ["wide"]: how many pixels the page is wider than its window
+//   ["wide"]: how many pixels the page is wider than its window   ["type", text]: key by key   ["select", selector, value]
+//   ["slow"]: the longest time, in ms, for which the page did nothing else, since it was last asked
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 
@@ -23,6 +24,12 @@ page.setDefaultTimeout(PATIENCE);
 const wrong = [];
 page.on("pageerror", (failure) => wrong.push(String(failure)));
 page.on("console", (said) => said.type() === "error" && wrong.push(said.text()));
+await page.addInitScript(() => {
+  globalThis.longest = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) globalThis.longest = Math.max(globalThis.longest, one.duration);
+  }).observe({ entryTypes: ["longtask"] });
+});
 await page.goto(process.argv[2]);
 
 // axe is put in through the debugger's door, which no policy of the page closes.
@@ -39,13 +46,21 @@ const steps = {
   scheme: (colorScheme) => page.emulateMedia({ colorScheme }),
   click: (selector) => page.locator(selector).first().click(),
   fill: (selector, text) => page.locator(selector).first().fill(text),
+  select: (selector, value) => page.locator(selector).first().selectOption(value),
   press: (key) => page.keyboard.press(key),
+  type: (text) => page.keyboard.type(text, { delay: 20 }),
   see: (selector, text) => page.locator(selector).filter({ hasText: text }).first().waitFor(),
   gone: (selector) => page.locator(selector).first().waitFor({ state: "detached" }),
   text: (selector) => page.locator(selector).first().innerText(),
   shot: (path) => page.screenshot({ path }),
   axe: violations,
   wide: () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+  slow: () =>
+    page.evaluate(() => {
+      const found = globalThis.longest;
+      globalThis.longest = 0;
+      return found;
+    }),
   wrong: () => wrong,
 };
 

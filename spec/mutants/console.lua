@@ -86,4 +86,9 @@ return {
     after = "",
     spec = "spec/unit/ui/metrics_spec.lua",
     it = "never fall when a run is removed, and rise by those that come" },
+  { id = "console-lists-all-of-many", mechanism = "of very many names only the first are in an answer",
+    file = "lua/rlab/ui/kafka.lua",
+    before = "table.move(found, 1, MOST, 1, {})",
+    after = "found",
+    spec = "spec/unit/ui/topics_spec.lua", it = "are listed by name where they are many" },
 }

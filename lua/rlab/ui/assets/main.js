@@ -63,12 +63,17 @@ function choose(key) {
   draw();
 }
 
+// To the next line. One that has something to show shows it; one that leads elsewhere waits for Enter.
 function step(by) {
   const rows = $$("[data-key]", main);
   if (rows.length === 0) return;
-  const at = rows.findLastIndex((r) => r.classList.contains("on"));
+  const focused = rows.indexOf(document.activeElement);
+  const at = focused >= 0 ? focused : rows.findLastIndex((r) => r.classList.contains("on"));
   const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
-  if (!next.classList.contains("on")) choose(next.dataset.key);
+  const key = next.dataset.key;
+  next.focus();
+  const shows = place === "running" || current().detail?.(key);
+  if (shows && !next.classList.contains("on")) choose(key);
   next.scrollIntoView({ block: "nearest" });
 }
 

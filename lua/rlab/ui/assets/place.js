@@ -1,6 +1,6 @@
 // What the places share that ask the stack: a state that is asked for anew now and then, drawn only when it
 // differs, and empty states that say the next command.
-import { fill, h, number, plural } from "./dom.js";
+import { $$, fill, h, number, plural } from "./dom.js";
 import { ask, lua, quoted } from "./act.js";
 
 export function newPlace() {
@@ -46,12 +46,15 @@ export function newPlace() {
     place.drawn = null;
   };
 
-  // once(element, key, children): draws only where something differs from what stands there
+  // once(element, key, children): draws only where something differs from what stands there; the line that has
+  // the keyboard keeps it
   place.once = (element, key, children) => {
     const text = JSON.stringify(key);
     if (place.drawn === text && element.childElementCount > 0) return false;
     place.drawn = text;
+    const held = element.contains(document.activeElement) && document.activeElement.dataset.key;
     fill(element, children());
+    if (held) $$("[data-key]", element).find((r) => r.dataset.key === held)?.focus({ preventScroll: true });
     return true;
   };
   return place;
