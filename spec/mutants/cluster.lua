@@ -157,4 +157,13 @@ if ttl > 0 then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'version', version, unpack(ARGV, 4))
 if ttl == 0 then]],
     spec = "spec/live/service/cache_cluster_spec.lua", it = "while a slot moves: versioned" },
+  { id = "cluster-overtakes-several-keys", mechanism = "a command of several keys is not overtaken",
+    file = "engine/redis/cluster/run.c",
+    before = "state->closed = state->closed || !cmd->single ||", after = "state->closed = !cmd->single ||",
+    unit = "test_cluster_nodes", it = "test_several_keys_in_order" },
+  { id = "cluster-replicas-take-writes", mechanism = "what writes is the primary's",
+    file = "engine/redis/cluster/map.c",
+    before = "if (cluster->opts.replicas && cmd->reads && !cmd->primary_only)",
+    after = "if (cluster->opts.replicas && !cmd->primary_only)",
+    unit = "test_cluster_nodes", it = "test_replicas_take_no_writes" },
 }

@@ -202,4 +202,8 @@ return {
     before = 'self.project and PROJECT .. "=" .. self.project or nil }',
     after = "nil }",
     spec = "spec/unit/deploy/engine_spec.lua", it = "says what is missing and how to start it" },
+  { id = "failpoint-off-fires", mechanism = "a term that is off does nothing, and says so",
+    file = "engine/fault/point/registry.c",
+    before = "if (term >= 0 && p->expr.terms[term].action != FAIL_OFF) {", after = "if (term >= 0) {",
+    spec = "spec/unit/bind/fail_spec.lua", it = "counts hits and firings while armed" },
 }

@@ -125,4 +125,13 @@ return {
     before = "    stage->due = 0;\n    stage_tick(st);",
     after = "    stage->due = 0;",
     spec = "spec/unit/service/proxy_spec.lua", it = "what a toxic holds goes on" },
+  { id = "load-refused-is-accepted", mechanism = "only success was accepted",
+    file = "lua/rlab/lab/load.lua",
+    before = "row.status >= 200 and row.status < 300 then",
+    after = "row.status >= 200 and row.status < 500 then",
+    spec = "spec/unit/lab/load_spec.lua", it = "counts what was answered with success" },
+  { id = "load-row-lost-unsaid", mechanism = "a row that had no room proves nothing",
+    file = "lua/rlab/lab/load.lua",
+    before = "if stats.rows_lost > 0 then", after = "if stats.rows_lost > 1 then",
+    spec = "spec/unit/lab/load_spec.lua", it = "proves nothing where a row had no room" },
 }

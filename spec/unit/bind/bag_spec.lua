@@ -86,6 +86,8 @@ describe("bag", function()
     local numbers = bag.new { columns = { "partition", "offset" } }
     numbers:add("x", 0, 10):add("y", 1, 5):add("z", 0, 9):add("w", 1, 6):add("v", 0, 8)
     assert.are.equal(2, #numbers:inversions { by = "partition", of = "offset" })
+    numbers:add("n9", null, 9):add("n8", null, 8)
+    assert.are.equal(2, #numbers:inversions { by = "partition", of = "offset" })
     assert.are.equal("z", numbers:inversions({ by = "partition", of = "offset", limit = 1 })[1].id)
   end)
 

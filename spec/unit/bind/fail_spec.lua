@@ -91,6 +91,10 @@ describe("failpoint", function()
     local found
     for _, info in ipairs(fail.list()) do found = found or info.name == "spec.point" and info end
     assert.are.same({ name = "spec.point", hits = 5, fired = 1 }, found)
+    fail.arm("spec.point", "2*off -> 1*return")
+    for _ = 1, 5 do fail.point "spec.point" end
+    assert.are.same({ 5, 1 }, { fail.hits "spec.point" })
+    fail.disarm "spec.point"
   end)
 
   it("sleeps without stopping other tasks", function()

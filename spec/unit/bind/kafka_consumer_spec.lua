@@ -102,6 +102,10 @@ describe("rlab.kafka", function()
           if r.eof then eof = r elseif r.offset == 3 then assert(c:commit(r)) assert.equal(4, committed()) end
         end
       until eof
+      local ok, e = c:store { { topic = "ten", partition = 0, offset = 5 },
+        { topic = "ten", partition = 9, offset = 1 } }
+      assert.is_nil(ok)
+      assert.matches("store of ten%[9%]", e.message)
       assert(c:store { topic = "ten", partition = 0, offset = 6 })
       assert(c:commit())
       assert.equal(6, committed())

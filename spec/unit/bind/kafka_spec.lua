@@ -156,6 +156,8 @@ describe("rlab.kafka", function()
       assert.is_nil(ok)
       assert.equal("_MSG_TIMED_OUT", e.name)
       assert.equal("NOT_PERSISTED", e.status)
+      local n = p:stats()
+      assert.same({ 1, 0, 1 }, { n.sent, n.acked, n.failed })
       ok, e = p:post { topic = "t", value = ("x"):rep(2000000) }
       assert.is_nil(ok)
       assert.equal("MSG_SIZE_TOO_LARGE", e.name)
@@ -248,6 +250,12 @@ describe("rlab.kafka", function()
       assert.is_nil(sent)
       assert.same({ "_UNKNOWN_PARTITION", 1 }, { e.name, e.index })
       assert.equal(3, p:stats().acked)
+      sent, e = p:post_batch { topic = "refused", partition = 0, keys = { "k", ("k"):rep(200), "k" },
+        values = { "f", ("g"):rep(1900), "h" } }
+      assert.is_nil(sent)
+      assert.same({ "MSG_SIZE_TOO_LARGE", 2 }, { e.name, e.index })
+      assert(p:flush "60s")
+      assert.equal(4, p:stats().acked)
     end)
 
     it("purges, and a cancelled send does not hurt", function()

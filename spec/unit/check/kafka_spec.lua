@@ -241,6 +241,31 @@ describe("Jepsen's Kafka classes", function()
     return check.bind(lab).kafka(a)
   end
 
+  it("take a record that is sent again for what was best acknowledged, from its first place on", function()
+    for _, again in ipairs { "info", "fail" } do
+      assert.are.same({ "lost-write" }, found({ send("w", "t/0", 1, "a"), send("w2", "t/0", nil, "a", again),
+        poll("r", "t/0", { { 2, "b" } }) }))
+    end
+    assert.are.same({ "duplicate", "lost-write" }, found({ send("w", "t/0", 1, "a"),
+      send("w2", "t/0", 9, "a"), poll("r", "t/0", { { 5, "b" } }) }))
+  end)
+
+  it("excuse duplicates by retries where there are some", function()
+    local twice = { send("w", "t/0", 1, "a"), poll("r", "t/0", { { 1, "a" }, { 2, "a" } }) }
+    for retries, outcome in pairs { [0] = "violated", [1] = "holds" } do
+      assert.are.equal(outcome, judged({ history = twice, class = "duplicate",
+        settings = { idempotence = false, retries = retries } }).outcome)
+    end
+  end)
+
+  it("are not taken for found where they are normal, whatever ids are expected", function()
+    local seen = judged { history = { send("w", "t/0", 1, "a"), poll("r", "t/0", { { 2, "b" } }) },
+      class = "lost-write", settings = { acks = 0 } }
+    assert.are.same({ "a" }, seen.ids)
+    assert.is_false(seen:expect({ "a" }).as_expected)
+    assert.is_true(seen:expect("holds").as_expected)
+  end)
+
   it("know what retention and compaction remove", function()
     local ops = { send("w", "t/0", 0, "old"), send("w", "t/0", 5, "gone"), send("w", "t/0", 9, "new"),
       poll("r", "t/0", { { 9, "new" } }) }

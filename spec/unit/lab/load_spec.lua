@@ -60,6 +60,42 @@ describe("commands", function()
   end)
 end)
 
+describe("a load", function()
+  local flow_load, load = require "rlab.flow_load", require "rlab.lab.load"
+  local open = flow_load.open
+  after_each(function() flow_load.open = open end)
+
+  -- What the lab is told of one whose requests were answered so; `lost` rows had no room.
+  local function finished(share, statuses, lost)
+    local rows, told = {}, nil
+    for i, status in ipairs(statuses) do rows[i] = { status = status or nil } end
+    function flow_load.open()
+      local function take()
+        local some = rows
+        rows = {}
+        return some
+      end
+      return { wait = function() return true end, take = take,
+        stats = function() return { rows_lost = lost or 0 } end }
+    end
+    local lab = { seed = 1, run = {}, own = function(_, one) return one end }
+    function lab.accepted(_, name, n, least) told = { name, n, least } end
+    function lab.give_up(_, fmt, ...) error(fmt:format(...), 0) end
+    load.load(lab, { accepted = share }):finish()
+    return told
+  end
+
+  it("counts what was answered with success, of all that it asked", function()
+    assert.are.same({ "load", 3, 6 }, finished(0.9, { 200, 299, 204, 300, 404, false }))
+    assert.are.same({ "load", 1, 1 }, finished(0.1, { 200, 503 }))
+    assert.is_nil(finished(nil, { 503 }))
+  end)
+
+  it("proves nothing where a row had no room", function()
+    assert.error_matches(function() finished(0.9, { 200 }, 1) end, "no room for 1 rows")
+  end)
+end)
+
 describe("the outcome of a command", function()
   -- of the one command that is sent there
   local function outcome(url, more)

@@ -81,6 +81,10 @@ describe("a check that is not as expected", function()
     assert.are.equal("violated", (judged(late, waited(2, 5)))) -- 0.4 s of them in the window
     assert.are.equal("inconclusive", (judged(late, waited(3, 5))))
     assert.are.equal("violated", (judged({ window = { from = 9, to = 10 } }, row("gone", 0))))
+    assert.are.equal("inconclusive", (judged({ window = { from = 3, to = 4 } }, row("gone", 0))))
+    local stall = row("stall", 2.2)
+    stall.longest = 1.1
+    assert.are.equal("violated", (judged({ debt = true, window = { from = 3.1, to = 3.6 } }, stall)))
   end)
 
   it("is explained by so much that was lost in a window, as its script says", function()

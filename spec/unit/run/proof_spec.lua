@@ -44,6 +44,11 @@ local CASES = {
   { "hits", "not armed", kill { armed = false }, nil, "it was not armed" },
   { "hits", "the kill that killed nobody", kill { ended = { code = 0 } }, nil,
     "the process ended by exit 0, not by signal KILL" },
+  { "hits", "the last that killed nobody", kill { expr = "2*print->kill", armed = "2*print->kill",
+    hits = { { hit = 1, term = 1, action = "print", pid = 7 },
+      { hit = 2, term = 1, action = "print", pid = 7 },
+      { hit = 3, term = 2, action = "kill", pid = 7 } }, ended = { code = 0 } }, nil,
+    "the process ended by exit 0, not by signal KILL" },
   { "hits", "still alive", kill { ended = false }, nil, "the process ended by nothing, not by signal KILL" },
   { "hits", "ended by the lab", kill { ended_by_lab = true }, nil, "the lab ended the process itself" },
   { "hits", "stood still until it was let go", pause "let go", "hit 1, pid 7" },
@@ -223,6 +228,12 @@ describe("a stored proof", function()
     changed = stored()
     changed[1], changed[2] = changed[2], changed[1]
     assert.are.equal(2, #proof.lacking(told, changed, "a"))
+  end)
+
+  it("proves nothing of a fault that the run itself had no proof of", function()
+    local unproved = { { name = "f", arm = "a", fired = false }, told[2] }
+    assert.are.equal(1, #proof.lacking(unproved, stored(), "a"))
+    assert.are.same({}, proof.lacking(unproved, stored(), "b"))
   end)
 end)
 

@@ -4,6 +4,7 @@ local err = require "rlab.err"
 local null = require "rlab.null"
 local offsets = require "rlab.replay.offsets"
 local places = require "rlab.replay.places"
+local reader = require "rlab.replay.reader"
 
 local silent = err.new { domain = "rlab", code = 0, name = "TIMEOUT", message = "no answer in time" }
 
@@ -81,5 +82,43 @@ describe("where a group is moved to", function()
     assert.equal(math.maxinteger, offsets.target({ shift = math.maxinteger }).of(0, 5))
     assert.equal(0, offsets.target({ shift = math.mininteger }).of(0, -1))
     assert.equal(3, offsets.target({ shift = -2 }).of(0, 5))
+  end)
+
+  local function admin_of(committed)
+    return { topic = says { partitions = { { partition = 0 } } },
+      group_offsets = says { { topic = "t", partition = 0, offset = committed } },
+      offsets = says { partition = 0, low = 2, lso = 7, hw = 9 } }
+  end
+
+  it("stays within the log", function()
+    for shift, offset in pairs { [-100] = 2, [-1] = 4, [100] = 9 } do
+      assert.equal(offset, offsets.plan(admin_of(5), "g", "t", offsets.target { shift = shift })[1].offset)
+    end
+  end)
+
+  it("behind the last record is the end", function()
+    local admin = admin_of()
+    for found, offset in pairs { [-1] = 9, [4] = 4 } do
+      admin.list_offsets = says { { offset = found } }
+      assert.equal(offset, offsets.plan(admin, "g", "t", offsets.target "-5m")[1].offset)
+    end
+  end)
+end)
+
+describe("a filter", function()
+  local function record_of(key, class, trace)
+    local headers = { ["event-id"] = "e1", ["rlab-error-class"] = class, trace = trace }
+    return { key = key, partition = 2, offset = 7, header = function(_, name) return headers[name] end }
+  end
+
+  it("wants all that it names", function()
+    local wanted = reader.filter { ids = { "e1" }, key = "k", class = "handler", headers = { trace = "t" } }
+    assert.is_true(wanted(record_of("k", "handler", "t")))
+    assert.is_false(wanted(record_of("other", "handler", "t")))
+    assert.is_false(wanted(record_of("k", "database", "t")))
+    assert.is_false(wanted(record_of("k", "handler", nil)))
+    assert.is_false(reader.filter { ids = { "e2" } }(record_of "k"))
+    assert.is_true(reader.filter { ids = { "2/7" } }(record_of "k"))
+    assert.is_nil(reader.filter {})
   end)
 end)

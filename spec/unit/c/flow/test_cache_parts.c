@@ -33,7 +33,9 @@ static void breaker_opens_after_failures_in_a_row(void **state)
     assert_true(cache_breaker_allow(&b, 0));
     assert_true(cache_breaker_bad(&b, 10 * MS));
     assert_int_equal(cache_breaker_state_of(&b), BREAKER_OPEN);
+    assert_false(cache_breaker_bad(&b, 200 * MS)); /* who had asked before it opened */
     assert_false(cache_breaker_allow(&b, 309 * MS));
+    assert_true(cache_breaker_allow(&b, 310 * MS));
     assert_int_equal(b.opens, 1);
     cache_breaker_close(&b);
 }
@@ -102,7 +104,8 @@ static void lifetimes_spread_and_repeat(void **state)
     assert_int_equal(cache_ttl(10000, 0, 7, 1, 1), 10000);
     assert_int_not_equal(cache_ttl(10000, 0.3, 7, 1, 1), cache_ttl(10000, 0.3, 7, 1, 2));
     assert_int_not_equal(cache_ttl(10000, 0.3, 7, 1, 1), cache_ttl(10000, 0.3, 8, 1, 1));
-    assert_true(cache_ttl(1, 1, 7, 1, 1) >= 1);
+    for (int64_t id = 0; id < 100; id++)
+        assert_true(cache_ttl(1, 1, 7, id, 1) >= 1);
 }
 
 static void pools_grow_after_a_recovery(void **state)
@@ -140,6 +143,7 @@ static void flights_are_joined(void **state)
     assert_null(cache_flight_end(&all, f));
     assert_ptr_equal(cache_flight_end(&all, g), &other);
     assert_ptr_equal(cache_flight_end(&all, cache_flight_alone(7, &other)), &other);
+    assert_int_equal(all.count, 0);
     cache_flights_close(&all);
 }
 
@@ -204,7 +208,8 @@ static void local_copies(void **state)
     assert_true(cache_local_get(local, 7, 1500, 500, &out));
     assert_int_equal(out.balance, 5);
     assert_false(cache_local_get(local, 7, 1501, 500, &out));
-    assert_false(cache_local_get(local, 8, 1000, 500, &out));
+    for (int64_t id = 8; id < 2000; id++) /* some share its place */
+        assert_false(cache_local_get(local, id, 1000, 500, &out));
     cache_local_put(local, 7, &(cache_entry){.state = CACHE_VALUE, .version = 2}, 2000); /* older */
     assert_false(cache_local_get(local, 7, 2000, 500, &out));
     cache_local_put(local, 7, &(cache_entry){.state = CACHE_VALUE, .version = 4}, 2000);

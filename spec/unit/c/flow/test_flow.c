@@ -126,6 +126,19 @@ static void a_pause_ends_by_abort_only(void **state)
     probe_end(p);
 }
 
+static void a_stop_ends_sleeps_and_no_pauses(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    assert_false(flow_sleep(&p->flow, 0));
+    flow_stop(&p->flow);
+    assert_true(flow_sleep(&p->flow, 60));
+    assert_false(flow_pause(&p->flow, 0));
+    flow_abort(&p->flow);
+    assert_true(flow_pause(&p->flow, 60));
+    probe_end(p);
+}
+
 static void close_interrupts_what_hangs(void **state)
 {
     probe *p = probe_new();
@@ -138,6 +151,39 @@ static void close_interrupts_what_hangs(void **state)
     assert_true(flow_close(&p->flow, 5));
     assert_true(atomic_load(&p->interrupts) > 0);
     free(p);
+}
+
+/* It begins another call that hangs just after the first interrupt. */
+static void hangs_twice(rl_flow *flow)
+{
+    probe *p = (probe *)flow;
+    if (atomic_fetch_add(&p->interrupts, 1) > 0)
+        atomic_store(&p->hang, false);
+}
+
+static void close_interrupts_again(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    p->flow.interrupt = hangs_twice;
+    atomic_store(&p->hang, true);
+    assert_null(flow_start(&p->flow, "hanger", hanger, p));
+    assert_true(flow_close(&p->flow, 5));
+    assert_int_equal(atomic_load(&p->interrupts), 2);
+    free(p);
+}
+
+static void an_end_is_news(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    flow_on_news(&p->flow, on_wake, p);
+    assert_null(flow_start(&p->flow, "sleeper", sleeper, p));
+    flow_stop(&p->flow);
+    assert_true(flow_join(&p->flow, 5));
+    assert_int_equal(atomic_load(&p->wakes), 1);
+    assert_true(flow_has_news(&p->flow));
+    probe_end(p);
 }
 
 static void close_says_when_a_thread_cannot_be_ended(void **state)
@@ -215,6 +261,36 @@ static void events_are_bounded(void **state)
     probe_end(p);
 }
 
+static void events_come_after_the_last_was_taken(void **state)
+{
+    probe *p = probe_new();
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        flow_emit(&p->flow, "seen", NULL, &(flow_field){.key = "n", .number = i}, 1);
+        flow_event *e = flow_take_event(&p->flow);
+        assert_non_null(e);
+        assert_int_equal(e->fields[0].number, i);
+        flow_event_free(e);
+        assert_null(flow_take_event(&p->flow));
+    }
+    probe_end(p);
+}
+
+static void health_tells_the_last_reason(void **state)
+{
+    probe *p = probe_new();
+    rl_err *first = err_lab("TIMEOUT", "no answer"), *second = err_lab("REFUSED", "access denied");
+    (void)state;
+    flow_down(&p->flow, "mysql", first);
+    flow_down(&p->flow, "mysql", second);
+    char *ill = flow_ill(&p->flow);
+    assert_string_equal(ill, "mysql: access denied");
+    free(ill);
+    err_free(first);
+    err_free(second);
+    probe_end(p);
+}
+
 static void health_tells_changes_once(void **state)
 {
     probe *p = probe_new();
@@ -252,6 +328,7 @@ static void histograms_add_up(void **state)
     flow_hdr_record(&hdr, -5, 1);
     flow_hdr_add_to(&hdr, sum);
     assert_int_equal(sum->total_count, 5);
+    assert_true(hdr_max(sum) >= 3600000000000 && hdr_min(sum) == 0);
     hdr_close(sum);
     flow_hdr_close(&hdr);
 }
@@ -279,12 +356,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stop_wakes_sleepers),
         cmocka_unit_test(a_pause_ends_by_abort_only),
+        cmocka_unit_test(a_stop_ends_sleeps_and_no_pauses),
         cmocka_unit_test(close_interrupts_what_hangs),
+        cmocka_unit_test(close_interrupts_again),
+        cmocka_unit_test(an_end_is_news),
         cmocka_unit_test(close_says_when_a_thread_cannot_be_ended),
         cmocka_unit_test(counters_are_merged),
         cmocka_unit_test(counters_of_one_thread_know_it),
         cmocka_unit_test(shared_counters_take_all_threads),
         cmocka_unit_test(events_are_bounded),
+        cmocka_unit_test(events_come_after_the_last_was_taken),
+        cmocka_unit_test(health_tells_the_last_reason),
         cmocka_unit_test(health_tells_changes_once),
         cmocka_unit_test(histograms_add_up),
         cmocka_unit_test(a_failure_keeps_its_kinds),

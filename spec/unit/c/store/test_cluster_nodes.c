@@ -239,6 +239,28 @@ static void test_single_flight(void **state)
     stop(&p);
 }
 
+/* A command of several keys goes alone, and what comes behind it waits for it, also
+ * while it has to be asked again. */
+static void test_several_keys_in_order(void **state)
+{
+    (void)state;
+    pair p;
+    start(&p,
+          (line[]){{"CLUSTER", ALL_WITH_A, 0},
+                   {"SET k v", "+OK\r\n", 0},
+                   {"DEL k {k}a", "-TRYAGAIN\r\n", 1},
+                   {"DEL k {k}a", ":1\r\n", 0},
+                   {"GET k", "+b\r\n", 0},
+                   {NULL}},
+          (line[]){{NULL}}, 5, 3);
+    add(&p, "SET k v");
+    add(&p, "DEL k {k}a");
+    add(&p, "GET k");
+    cluster_run(p.cluster, &p.batch);
+    assert_non_null(strstr(p.both.a.heard.data, "SET k v;DEL k {k}a;DEL k {k}a;GET k;"));
+    stop(&p);
+}
+
 /* A primary that hangs up costs one read; it is passed over for a while and then asked again. */
 static void test_replicas(void **state)
 {
@@ -258,6 +280,34 @@ static void test_replicas(void **state)
         lost += strcmp(answer_to(&p, "GET k"), "b") != 0;
     }
     assert_int_equal(lost, 2);
+    stop(&p);
+}
+
+/* What writes is the primary's, and so is a read that has to be asked again: A's, by the map. */
+static void test_replicas_take_no_writes(void **state)
+{
+    (void)state;
+    pair p;
+    start_with(
+        &p,
+        (line[]){{"CLUSTER", BOTH, 0},
+                 {"READONLY", "+OK\r\n", 0},
+                 {"SET k v", "+OK\r\n", 0},
+                 {"GET k", "+a\r\n", 0},
+                 {NULL}},
+        (line[]){{"CLUSTER", BOTH, 0},
+                 {"READONLY", "+OK\r\n", 0},
+                 {"SET k v", "-READONLY You can't write against a read only replica.\r\n", 0},
+                 {"GET k", "-MASTERDOWN Link with MASTER is down\r\n", 0},
+                 {NULL}},
+        (cluster_opts){.replicas = true, .tries = 3, .redirects = 3});
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(answer_to(&p, "SET k v"), "OK");
+    assert_null(strstr(p.both.b.heard.data ? p.both.b.heard.data : "", "SET"));
+    assert_int_equal(cluster_stats_of(p.cluster).retries, 0);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(answer_to(&p, "GET k"), "a");
+    assert_true(cluster_stats_of(p.cluster).retries > 0);
     stop(&p);
 }
 
@@ -283,11 +333,18 @@ static void test_no_replica_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moved),    cmocka_unit_test(test_moved_in_a_circle),
-        cmocka_unit_test(test_asked),    cmocka_unit_test(test_tryagain),
-        cmocka_unit_test(test_lost),     cmocka_unit_test(test_overtaken),
-        cmocka_unit_test(test_lies),     cmocka_unit_test(test_single_flight),
-        cmocka_unit_test(test_replicas), cmocka_unit_test(test_no_replica_left),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_moved_in_a_circle),
+        cmocka_unit_test(test_asked),
+        cmocka_unit_test(test_tryagain),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_single_flight),
+        cmocka_unit_test(test_several_keys_in_order),
+        cmocka_unit_test(test_replicas),
+        cmocka_unit_test(test_replicas_take_no_writes),
+        cmocka_unit_test(test_no_replica_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

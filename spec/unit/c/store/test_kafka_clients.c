@@ -225,6 +225,18 @@ static void test_unread_records_come_first_and_in_order(void **state)
     succeeds(kafka_consumer_seek(c, list, PATIENCE_MS));
     last = 11;
     assert_int_equal(poll_all(c, 3, 8, &last), 8);
+    list->elems[0].offset = 0;
+    succeeds(kafka_consumer_seek(c, list, PATIENCE_MS));
+    do
+        succeeds(kafka_consumer_poll(c, 5, PATIENCE_MS, NULL, &batch));
+    while (batch.n == 0);
+    generation = kafka_consumer_generation(c);
+    kafka_consumer_unread(c, &batch);
+    list->elems[0].offset = 17; /* another assignment: what was held is of the one before */
+    succeeds(kafka_consumer_assign(c, list));
+    assert_true(kafka_consumer_generation(c) > generation);
+    last = 16;
+    assert_int_equal(poll_all(c, 3, 3, &last), 3);
     rd_kafka_topic_partition_list_destroy(list);
     kafka_consumer_close(c);
 }
