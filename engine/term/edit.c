@@ -74,16 +74,20 @@ static size_t utf8_length(unsigned char first)
     return first >= 0xF0 && first < 0xF5 ? 4 : 0;
 }
 
-static wchar_t decode(const unsigned char *p, size_t n)
+/* The character of n bytes, or U+FFFD for the first bytes of one that breaks off: how many it took. */
+static size_t decode(const unsigned char *p, size_t n, wchar_t *out)
 {
     static const unsigned char mask[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     wchar_t c = p[0] & mask[n];
     for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80)
-            return 0xFFFD;
+        if ((p[i] & 0xC0) != 0x80) {
+            *out = 0xFFFD;
+            return i;
+        }
         c = c << 6 | (p[i] & 0x3F);
     }
-    return c;
+    *out = c;
+    return n;
 }
 
 static bool take_char(rl_edit *edit, wchar_t *c)
@@ -95,8 +99,8 @@ static bool take_char(rl_edit *edit, wchar_t *c)
     while (need > have && wait_input(edit, REST_OF_CHAR_MS) > 1 && fill(edit) > 0)
         have = edit->ahead_len - edit->ahead_at;
     bool whole = need && need <= have;
-    *c = whole ? decode(edit->ahead + edit->ahead_at, need) : 0xFFFD;
-    edit->ahead_at += whole ? need : 1;
+    *c = 0xFFFD;
+    edit->ahead_at += whole ? decode(edit->ahead + edit->ahead_at, need, c) : 1;
     return true;
 }
 

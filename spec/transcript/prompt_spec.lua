@@ -180,6 +180,35 @@ rlab> 'still here'
 "still here"]])
   end)
 
+  it("stops a task that never waits on Ctrl-C, before the prompt and at it", function()
+    s = start()
+    s:line "spawn(function() while true do end end)"
+    s:wait_running "spawn(function() while true do end end)"
+    s:send "\3"
+    s:wait "rlab>"
+    s:line "busy = false spawn(function() task.sleep(0.05) print 'now' busy = true while true do end end)"
+    s:wait_text "now\n"
+    s:send "\3"
+    s:wait_text "rlab> ^C\n"
+    s:line "busy"
+    leave(s, [[
+rlab> spawn(function() while true do end end)
+^Ctask (done)
+rlab> busy = false spawn(function() task.sleep(0.05) print 'now' busy = true whi
+le true do end end)
+now
+rlab> ^C
+rlab> busy
+true]])
+  end)
+
+  it("reads on behind half a character", function()
+    s = start()
+    s:wait "rlab>"
+    s:send "'\xc3'\r"
+    leave(s, "rlab> '\u{fffd}'\n\"\u{fffd}\"")
+  end)
+
   it("keeps a history that only its owner can read, without secrets", function()
     local folder = pty.folder()
     local env = { XDG_STATE_HOME = folder }

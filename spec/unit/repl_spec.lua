@@ -24,6 +24,26 @@ local function candidates(s, line)
   return table.concat(list, " "), start
 end
 
+describe("the help", function()
+  local help = require "rlab.repl.help"
+
+  it("has a sentence of each word, and all of one that is asked for", function()
+    local all, one = help.text(session()), help.text(session(), "lag")
+    assert.matches("\n  lag +Where a group stands[^.]+%.\n", all)
+    assert.is_nil(all:find("readable: ", 1, true))
+    assert.matches("readable: ", one, 1, true)
+    for line in (all .. "\n" .. one .. "\n"):gmatch "([^\n]*)\n" do assert(term.display_width(line) <= 80, line) end
+  end)
+end)
+
+describe("what a stack is asked for", function()
+  it("is servers by their names", function()
+    local ok, failure = pcall(require("rlab.stack").parts_of, { { needs = { "kafka" } } })
+    assert.is_false(ok)
+    assert.matches("named by a word, not by a table; there are kafka, mysql", tostring(failure), 1, true)
+  end)
+end)
+
 describe("a line to Redis", function()
   local quoting = require "rlab.repl.quoting"
 
@@ -205,6 +225,8 @@ describe("a value", function()
     assert.equal('"null"', show.value "null")
     assert.equal('"한글\\n"', show.value "한글\n")
     assert.equal("0x00ff (2 bytes)", show.value "\0\255")
+    assert.equal("0x0001 (2 bytes)", show.value "\0\1")
+    assert.equal([["a red \x1b[31mword"]], show.value "a red \27[31mword")
     assert.equal("9007199254740993", show.value(9007199254740993))
     assert.equal("0.1", show.value(0.1))
   end)

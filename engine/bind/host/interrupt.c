@@ -41,6 +41,7 @@ static void on_sigint(int signum)
         lua_sethook(target, break_hook, LUA_MASKCOUNT, 1);
     if (++state.unheard > PATIENCE)
         stuck_give_up(signum);
+    stuck_look(signum); /* another task than the target may be the one that never waits */
     stuck_pass_on(signum);
 }
 

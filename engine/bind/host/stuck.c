@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,7 +17,7 @@ enum { LOOK = 1, MOST = 32 };
 static struct {
     pthread_t lua_thread;
     void (*loop_handler[MOST])(int); /* libuv's own */
-    volatile sig_atomic_t unheard;   /* a signal that the loop has not taken yet, or 0 */
+    atomic_int unheard;              /* a signal that the loop has not taken yet, or 0 */
     volatile unsigned long seen;     /* how often a task had been resumed at the last look */
     int limits;
     int64_t deadline; /* of the last limit, on the monotonic clock */
@@ -108,6 +109,12 @@ void stuck_watch(int signum)
     handle(SIGALRM, on_alarm, NULL);
     handle(signum, on_stop, &old);
     state.loop_handler[signum] = old.sa_handler;
+}
+
+void stuck_look(int signum)
+{
+    state.unheard = signum;
+    alarm(LOOK);
 }
 
 void stuck_heard(void)

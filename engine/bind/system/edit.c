@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "bind/host/stuck.h"
 #include "bind/value/errs.h"
 #include "bind/task/await.h"
 #include "bind/task/scheduler.h"
@@ -164,6 +165,8 @@ static void read_run(rl_await *a)
 {
     read_line *r = (read_line *)a;
     r->end = edit_gets(ed.edit, r->prompt, &r->line);
+    if (r->end == EDIT_INTERRUPTED) /* no signal, as the terminal is raw */
+        stuck_look(SIGINT);
 }
 
 static void read_cancel(rl_await *a)
@@ -179,8 +182,10 @@ static void read_cancel(rl_await *a)
 static int read_push(lua_State *L, rl_await *a)
 {
     read_line *r = (read_line *)a;
-    if (r->end == EDIT_INTERRUPTED)
+    if (r->end == EDIT_INTERRUPTED) {
+        stuck_heard();
         return errs_fail(L, err_lab("INTERRUPTED", "the line was given up"));
+    }
     if (r->end == EDIT_STOPPED)
         return errs_fail(L, err_lab("CANCELLED", "the prompt was cancelled"));
     lua_pushstring(L, r->line); /* nil at the end of the input */

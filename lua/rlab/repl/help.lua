@@ -15,22 +15,35 @@ local function paragraph(lines, text, indent)
   end
 end
 
-local function short(lines, entries, indent)
+local LEAST = 16 -- columns in which words are still read
+
+-- What is said of something in a column beside it; below it where the terminal is too narrow for two.
+local function beside(lines, left, text, indent)
+  local margin, width = (" "):rep(indent), term.display_width(left)
+  local room = math.min(term.width(), 110) - indent - width - 3
+  if room < LEAST then
+    put(lines, margin .. left:gsub("%s+$", ""))
+    return paragraph(lines, text, indent + 2)
+  end
+  local said = term.wrap(text, room)
+  put(lines, (margin .. left .. "  " .. (said[1] or "")):gsub("%s+$", ""))
+  for i = 2, #said do put(lines, margin .. (" "):rep(width + 2) .. said[i]) end
+end
+
+local function short(lines, entries, indent, text_of)
   local width = 0
   for _, e in ipairs(entries) do width = math.max(width, #e[1]) end
   for _, e in ipairs(entries) do
-    local room = math.min(term.width(), 110) - indent - width - 3
-    for i, line in ipairs(term.wrap(e[3], room)) do
-      local left = i == 1 and term.colour("bold", term.pad(e[1], width)) or (" "):rep(width)
-      put(lines, (" "):rep(indent) .. left .. "  " .. line)
-    end
+    beside(lines, term.colour("bold", term.pad(e[1], width)), text_of and text_of(e[3]) or e[3], indent)
   end
 end
 
+local function first_sentence(text) return text:match "^(.-%.)%s" or text end
+
 local function overview(lines)
-  put(lines, term.colour("bold", "At this prompt"))
+  put(lines, term.colour("bold", "At this prompt") .. term.colour("dim", "   help \"tail\" says more"))
   local words = api.noun "prompt"
-  short(lines, words.functions, 2)
+  short(lines, words.functions, 2, first_sentence)
   put(lines)
   put(lines, term.colour("bold", "Modules") .. term.colour("dim",
     "   help \"kafka\", help(kafka.producer), Tab after a dot"))
@@ -82,14 +95,16 @@ local function params(lines, list)
   put(lines)
   for _, p in ipairs(parsed) do
     local kind = p.type .. (p.default and " = " .. p.default or "")
-    put(lines, ("  %s  %s  %s"):format(term.colour("bold", term.pad(p.name, width)),
-      term.colour("dim", term.pad(kind, 18)), p.doc))
+    beside(lines, ("%s  %s"):format(term.colour("bold", term.pad(p.name, width)),
+      term.colour("dim", term.pad(kind, 18))), p.doc, 2)
   end
 end
 
 local function entry_help(lines, item)
   local e = item.entry
-  put(lines, term.colour("bold", e[2]))
+  for i, line in ipairs(term.wrap(e[2], term.width() - 5)) do
+    put(lines, (i > 1 and "    " or "") .. term.colour("bold", line))
+  end
   paragraph(lines, e[3], 2)
   params(lines, e.params)
   if e.returns then put(lines) paragraph(lines, "returns " .. e.returns, 2) end

@@ -28,8 +28,9 @@ local function field_before(a, b)
   return tostring(a) < tostring(b)
 end
 
+-- UTF-8 with at most a control character in eight bytes, which is shown as an escape.
 local function is_text(s)
-  return utf8.len(s) and not s:find "[\0-\8\11\12\14-\31\127]"
+  return utf8.len(s) and 8 * select(2, s:gsub("[\0-\8\11\12\14-\31\127]", "")) <= #s
 end
 
 local function hex(s)
