@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -43,7 +44,8 @@ void clock_iso(int64_t unix_ms, char out[CLOCK_ISO_SIZE])
     struct tm tm = {0};
     gmtime_r(&t, &tm);
     long year = tm.tm_year + 1900L;
-    snprintf(out, CLOCK_ISO_SIZE, "%s%04ld", year > 9999 ? "+" : "", year);
+    const char *sign = year > 9999 ? "+" : year < 0 ? "-" : "";
+    snprintf(out, CLOCK_ISO_SIZE, "%s%04ld", sign, labs(year));
     size_t n = strlen(out);
     n += strftime(out + n, CLOCK_ISO_SIZE - n, "-%m-%dT%H:%M:%S", &tm);
     snprintf(out + n, CLOCK_ISO_SIZE - n, ".%03dZ", (int)ms);

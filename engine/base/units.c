@@ -128,8 +128,8 @@ bool units_size(const char *text, int64_t *bytes)
         return false;
     if (whole)
         return exact_size(text, bytes);
-    if (!parse(text, size_units, &n) || n >= 0x1p63)
-        return false;
+    if (!parse(text, size_units, &n) || n >= 0x1p63 || (n > 0 && n < 1))
+        return false; /* a part of a byte would be 0, which often means no limit */
     *bytes = (int64_t)n;
     return true;
 }

@@ -129,7 +129,7 @@ bool arg_size(lua_State *L, int idx, int64_t *bytes)
     if (lua_type(L, idx) == LUA_TSTRING)
         return units_size(text_at(L, idx), bytes);
     double n = lua_type(L, idx) == LUA_TNUMBER ? lua_tonumber(L, idx) : -1;
-    if (!(n >= 0 && n < 0x1p63))
+    if (!(n == 0 || (n >= 1 && n < 0x1p63)))
         return false;
     *bytes = (int64_t)n;
     return true;

@@ -69,6 +69,18 @@ static void what_is_written_is_read_back(void **state)
     }
 }
 
+static void years_of_more_or_less_than_four_digits(void **state)
+{
+    (void)state;
+    char text[CLOCK_ISO_SIZE];
+    clock_iso(253402300800000, text);
+    assert_string_equal(text, "+10000-01-01T00:00:00.000Z");
+    clock_iso(-62167219200001, text);
+    assert_string_equal(text, "-0001-12-31T23:59:59.999Z");
+    clock_iso(INT64_MIN, text);
+    assert_string_equal(text, "-292275055-05-16T16:47:04.192Z");
+}
+
 static void local_time_without_an_offset(void **state)
 {
     (void)state;
@@ -121,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_instant), cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(years_of_more_or_less_than_four_digits),
         cmocka_unit_test(local_time_without_an_offset), cmocka_unit_test(what_does_not_exist)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

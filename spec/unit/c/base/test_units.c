@@ -60,6 +60,10 @@ static void sizes_and_rates(void **state)
     assert_false(units_size("-1", &n));
     assert_false(units_size("64kib", &n));
     assert_false(units_size("9e18GiB", &n));
+    assert_false(units_size("0.1B", &n)); /* 0 is often no limit at all */
+    assert_false(units_size("1e-9MB", &n));
+    assert_true(units_size("0.0", &n) && n == 0);
+    assert_true(units_size("0.5KiB", &n) && n == 512);
     assert_true(units_rate("2000/s", &r) && r == 2000);
     assert_true(units_rate("30/m", &r) && fabs(r - 0.5) < 1e-12);
     assert_false(units_rate("5/x", &r));
