@@ -59,10 +59,24 @@ static bool has_gaps(const http_request *req)
 
 /* ---- the lines ---- */
 
+enum { SINGLE_MAX = 5 };
+
 typedef struct lines {
     int hosts, lengths, codings;
+    bool seen[SINGLE_MAX];
     const char *wrong;
 } lines;
+
+/* Headers besides that mean one thing: of two, each reader would take another. */
+static const struct single {
+    const char *name, *twice;
+} singles[SINGLE_MAX] = {
+    {"Content-Type", "Content-Type is there twice"},
+    {"Content-Encoding", "Content-Encoding is there twice"},
+    {"Origin", "Origin is there twice"},
+    {"Authorization", "Authorization is there twice"},
+    {"Idempotency-Key", "Idempotency-Key is there twice"},
+};
 
 static bool is_token(const char *name, size_t len)
 {
@@ -92,6 +106,17 @@ static bool is_length(const char *value)
     return *value && value[strspn(value, "0123456789")] == '\0';
 }
 
+static void count_single(lines *l, const char *name)
+{
+    for (int i = 0; i < SINGLE_MAX; i++) {
+        if (strcasecmp(name, singles[i].name) != 0)
+            continue;
+        if (l->seen[i])
+            l->wrong = singles[i].twice;
+        l->seen[i] = true;
+    }
+}
+
 static enum MHD_Result on_line(void *arg, enum MHD_ValueKind kind, const char *name,
                                size_t name_len, const char *value, size_t value_len)
 {
@@ -111,6 +136,7 @@ static enum MHD_Result on_line(void *arg, enum MHD_ValueKind kind, const char *n
         if (!is_length(value))
             l->wrong = "Content-Length is no number";
     }
+    count_single(l, name);
     return l->wrong ? MHD_NO : MHD_YES;
 }
 
@@ -169,6 +195,7 @@ static const char *ask_guard(const http_request *req, const char *authority, int
                       .host = authority ? authority : http_header(req, MHD_HTTP_HEADER_HOST),
                       .origin = http_header(req, MHD_HTTP_HEADER_ORIGIN),
                       .content_type = http_header(req, MHD_HTTP_HEADER_CONTENT_TYPE),
+                      .content_coding = http_header(req, MHD_HTTP_HEADER_CONTENT_ENCODING),
                       .has_body = req->has_body};
     return http_guard_check(&guard, &head, status);
 }

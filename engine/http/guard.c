@@ -101,6 +101,8 @@ const char *http_guard_check(const http_guard *guard, const http_head *head, int
     if (head->origin && !is_own_origin(head->origin, head->host))
         return "pages of other origins may not ask this server";
     *status = UNSUPPORTED_TYPE;
+    if (head->has_body && head->content_coding && strcasecmp(head->content_coding, "identity") != 0)
+        return "a body is sent as it is: without Content-Encoding";
     if (needs_json(guard, head) && !is_json(head->content_type))
         return "a body is JSON here: send it with Content-Type: application/json";
     return NULL;

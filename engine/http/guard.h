@@ -18,7 +18,7 @@ typedef struct http_guard {
 typedef struct http_head {
     const char *method;
     const char *host; /* of the target or the header; NULL: HTTP/1.0 had none */
-    const char *origin, *content_type;
+    const char *origin, *content_type, *content_coding;
     bool has_body;
 } http_head;
 

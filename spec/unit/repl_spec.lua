@@ -32,7 +32,9 @@ describe("the help", function()
     assert.matches("\n  lag +Where a group stands[^.]+%.\n", all)
     assert.is_nil(all:find("readable: ", 1, true))
     assert.matches("readable: ", one, 1, true)
-    for line in (all .. "\n" .. one .. "\n"):gmatch "([^\n]*)\n" do assert(term.display_width(line) <= 80, line) end
+    for line in (all .. "\n" .. one .. "\n"):gmatch "([^\n]*)\n" do
+      assert(term.display_width(line) <= 80, line)
+    end
   end)
 end)
 

@@ -10,9 +10,10 @@
 
 #include "base/err.h"
 
-void stuck_watch(int signum);   /* after libuv's own handler is there, which is called on */
-void stuck_look(int signum);    /* from a handler or another thread: whether the loop takes it in time */
-void stuck_heard(void);         /* the loop has taken the signal */
+void stuck_watch(int signum); /* after libuv's own handler is there, which is called on */
+void stuck_look(
+    int signum);        /* from a handler or another thread: whether the loop takes it in time */
+void stuck_heard(void); /* the loop has taken the signal */
 void stuck_pass_on(int signum); /* to libuv, from a handler */
 void stuck_give_up(int signum); /* from a handler: ends the program by that signal */
 rl_err *stuck_stopped(int signum);

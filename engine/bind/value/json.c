@@ -263,44 +263,71 @@ static int json_l_encode(lua_State *L)
 
 /* ---- decode ---- */
 
-static bool json_push_value(lua_State *L, json_reader *r, json_token token);
+typedef struct decoder {
+    lua_State *L;
+    json_reader *r;
+    bool unique;   /* no key may be there twice */
+    rl_err *twice; /* it was */
+} decoder;
 
-static bool push_object(lua_State *L, json_reader *r)
+static bool push_value(decoder *d, json_token token);
+
+/* The key lies on top of its table. */
+static bool may_be_set(decoder *d)
 {
+    lua_State *L = d->L;
+    if (!d->unique)
+        return true;
+    lua_pushvalue(L, -1);
+    bool there = lua_rawget(L, -3) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (there)
+        d->twice = err_lab("JSON", "the key '%s' is there twice", lua_tostring(L, -1));
+    return !there;
+}
+
+static bool push_object(decoder *d)
+{
+    lua_State *L = d->L;
+    json_reader *r = d->r;
     lua_newtable(L);
     for (json_token token; (token = json_next(r)) != JSON_OBJECT_END;) {
         if (token == JSON_ERROR)
             return false;
         lua_pushlstring(L, r->str.data, r->str.len);
-        if (!json_push_value(L, r, json_next(r)))
+        if (!may_be_set(d) || !push_value(d, json_next(r)))
             return false;
         lua_rawset(L, -3);
     }
     return true;
 }
 
-static bool push_array(lua_State *L, json_reader *r)
+static bool push_array(decoder *d)
 {
+    lua_State *L = d->L;
+    json_reader *r = d->r;
     lua_newtable(L);
     luaL_setmetatable(L, JSON_ARRAY_META);
     lua_Integer n = 0;
     for (json_token token; (token = json_next(r)) != JSON_ARRAY_END;) {
-        if (!json_push_value(L, r, token))
+        if (!push_value(d, token))
             return false;
         lua_rawseti(L, -2, ++n);
     }
     return true;
 }
 
-static bool json_push_value(lua_State *L, json_reader *r, json_token token)
+static bool push_value(decoder *d, json_token token)
 {
+    lua_State *L = d->L;
+    json_reader *r = d->r;
     if (!lua_checkstack(L, 8))
         return false;
     switch (token) {
     case JSON_OBJECT:
-        return push_object(L, r);
+        return push_object(d);
     case JSON_ARRAY:
-        return push_array(L, r);
+        return push_array(d);
     case JSON_STRING:
     case JSON_BIG:
         lua_pushlstring(L, r->str.data ? r->str.data : "", r->str.len);
@@ -322,27 +349,38 @@ static bool json_push_value(lua_State *L, json_reader *r, json_token token)
     }
 }
 
-rl_err *lua_json_push(lua_State *L, const char *text, size_t len)
+static rl_err *push_text(lua_State *L, const char *text, size_t len, bool unique)
 {
-    json_reader *r = mem_alloc(sizeof *r);
+    decoder d = {.L = L, .r = mem_alloc(sizeof *d.r), .unique = unique};
     int top = lua_gettop(L);
     rl_err *err = NULL;
-    json_open(r, text, len);
-    if (!json_push_value(L, r, json_next(r)) || json_next(r) != JSON_END) {
-        err = err_lab("JSON", "%s", r->error);
+    json_open(d.r, text, len);
+    if (!push_value(&d, json_next(d.r)) || json_next(d.r) != JSON_END) {
+        err = d.twice ? d.twice : err_lab("JSON", "%s", d.r->error);
         lua_settop(L, top);
     }
-    json_close(r);
-    free(r);
+    json_close(d.r);
+    free(d.r);
     return err;
 }
 
-/* decode(text) -> value | nil, err */
+rl_err *lua_json_push(lua_State *L, const char *text, size_t len)
+{
+    return push_text(L, text, len, false);
+}
+
+/* decode(text [, {unique =}]) -> value | nil, err */
 static int json_l_decode(lua_State *L)
 {
+    static const char *const keys[] = {"unique", NULL};
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
-    rl_err *err = lua_json_push(L, text, len);
+    bool unique = !lua_isnoneornil(L, 2);
+    if (unique) {
+        opts_check(L, 2, "json.decode", keys);
+        unique = opts_bool(L, 2, "unique", false);
+    }
+    rl_err *err = push_text(L, text, len, unique);
     return err ? errs_fail(L, err) : 1;
 }
 

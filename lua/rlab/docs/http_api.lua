@@ -85,7 +85,8 @@ M.every = {
 M.refusals = {
   { 400, "malformed" }, { 403, "another Host, or a page of another origin" }, { 404, "no such path" },
   { 405, "a wrong method; `Allow` names the right ones" }, { 408, "the request took too long" },
-  { 413, "a body beyond 1 MiB" }, { 415, "a body that is not JSON" }, { 503, "it is stopping" },
+  { 413, "a body beyond 1 MiB" }, { 415, "a body that is not JSON, or has a Content-Encoding" },
+  { 503, "it is stopping" },
 }
 
 M.services = {

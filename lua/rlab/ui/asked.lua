@@ -12,7 +12,7 @@ end
 
 -- body(req) -> the object that the body is
 function M.body(req)
-  local ok, body = pcall(json.decode, req.body)
+  local ok, body = pcall(json.decode, req.body, { unique = true })
   if not ok or type(body) ~= "table" then M.refuse "the body is a JSON object" end
   return body
 end

@@ -62,7 +62,7 @@ end
 
 -- body(req, {key = true}) -> the object; what is no object of these keys is refused
 function M.body(req, keys)
-  local value, failure = json.decode(req.body)
+  local value, failure = json.decode(req.body, { unique = true })
   if failure then M.refuse(400, "the body is no JSON: %s", failure.message) end
   if type(value) ~= "table" or json.is_array(value) or #value > 0 then
     M.refuse(400, "the body is to be a JSON object")

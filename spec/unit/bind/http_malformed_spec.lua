@@ -55,6 +55,10 @@ local ours = {
   { "CONNECT", head("CONNECT localhost:80 HTTP/1.1\\r\\n" .. name) },
   { "two lengths", head(post .. "Content-Length: 5\\r\\nContent-Length: 6\\r\\n") .. "hello" },
   { "the same length twice", head(post .. "Content-Length: 5\\r\\nContent-Length: 5\\r\\n") .. "hello" },
+  { "two types", head(post .. "Content-Type: application/json\\r\\nContent-Type: text/plain\\r\\n") },
+  { "the same type twice, in other letters", head(post .. "Content-Type: a/b\\r\\ncontent-type: a/b\\r\\n") },
+  { "two origins", head(get .. "Origin: http://localhost\\r\\nOrigin: http://evil.test\\r\\n") },
+  { "two idempotency keys", head(post .. "Idempotency-Key: a\\r\\nidempotency-key: b\\r\\n") },
   { "a length and chunks", head(post .. "Content-Length: 5\\r\\nTransfer-Encoding: chunked\\r\\n") ..
     "0\\r\\n\\r\\n" },
   { "chunks and a length", head(post .. "Transfer-Encoding: chunked\\r\\nContent-Length: 5\\r\\n") ..

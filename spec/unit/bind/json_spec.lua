@@ -93,6 +93,16 @@ describe("json", function()
     assert.error_matches(function() json.encode({}, { prety = true }) end, "did you mean 'pretty'")
   end)
 
+  it("takes the last of two equal keys, or refuses them", function()
+    local text = '{"a": {"b": 1, "b": null}, "c": 2}'
+    assert.equal(json.null, json.decode(text).a.b)
+    local value, failure = json.decode(text, { unique = true })
+    assert.is_nil(value)
+    assert.matches("the key 'b' is there twice", tostring(failure), 1, true)
+    assert.same({ { b = 1 }, { b = 2 } }, json.decode('[{"b": 1}, {"b": 2}]', { unique = true }))
+    assert.has_error(function() json.decode(text, { uniq = true }) end)
+  end)
+
   it("reads nesting down to its limit", function()
     local text = ("["):rep(256) .. ("]"):rep(256)
     assert.are.equal(text, round(text))

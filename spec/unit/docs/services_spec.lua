@@ -173,6 +173,15 @@ local BODIES = {
 }
 
 describe("a request's body", function()
+  it("is refused where a key is there twice, since each reader would take another", function()
+    local p <close> = away.service("command", { "--deadline", "100ms" })
+    local body = '{"amount": 1, "request_id": "a", "amount": 100}'
+    local answer = assert(http.post(away.ready(p) .. "/accounts/1/entries", body,
+      { headers = { ["content-type"] = "application/json" } }))
+    assert.equal(400, answer.status)
+    assert.matches("the key 'amount' is there twice", answer.body, 1, true)
+  end)
+
   it("is taken exactly where its schema takes it", function()
     local p <close> = away.service("command", { "--deadline", "100ms" })
     local url, shapes = away.ready(p), json.decode(openapi.text "command").components.schemas

@@ -123,6 +123,14 @@ static void bodies_are_json(void **state)
         head.content_type = json[i];
         assert_int_equal(asked(&here, &head), 200);
     }
+    head.content_coding = "Identity";
+    assert_int_equal(asked(&here, &head), 200);
+    head.content_coding = "gzip";
+    assert_int_equal(asked(&here, &head), 415);
+    head.has_body = false;
+    assert_int_equal(asked(&here, &head), 200);
+    head.has_body = true;
+    head.content_coding = NULL;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         head.content_type = others[i];
         assert_int_equal(asked(&here, &head), 415);
