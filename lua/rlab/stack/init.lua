@@ -20,8 +20,9 @@ local function parts_of(words, start)
   for _, word in ipairs(words) do
     for _, other in ipairs(start and WATCHED[word] or {}) do wanted[other] = true end
     if type(word) ~= "string" then
-      error(err.new { domain = "rlab", code = 0, name = "USAGE", message = ("a server is named by a word, not \z
-        by a %s; there are %s"):format(type(word), table.concat(servers.parts, ", ")) }, 0)
+      error(err.new { domain = "rlab", code = 0, name = "USAGE",
+        message = ("a server is named by a word, not by a %s; there are %s"):format(type(word),
+          table.concat(servers.parts, ", ")) }, 0)
     end
     if word == "partition" then -- no server, a state of the brokers; the run asks for it
       wanted.kafka, wanted.proxy = true, true
