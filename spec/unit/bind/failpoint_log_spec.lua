@@ -89,6 +89,22 @@ describe("a log that is not what was armed", function()
       why("#2 kill if key=b", { hit(1, nil, nil, a), hit(2, "kill", 1, b) }))
   end)
 
+  it("is another process's, or lacks what its `if` asks for", function()
+    local mine, others = hit(1, "kill", 1), hit(1)
+    others.pid = 8
+    assert.are.equal(1, #expression.replay("kill [pid 7]", { mine }))
+    assert.are.equal("'kill [pid 7]' acted 0 of 1 times in 1 hits", why("kill [pid 7]", { others }))
+    assert.are.equal(1, #expression.replay("kill if k=1", { hit(1), hit(2, "kill", 1, { k = 1 }) }))
+  end)
+
+  it("sleeps for another time", function()
+    local sleeps = hit(1, "sleep", 1)
+    sleeps.seconds = 0.2
+    assert.are.equal(1, #expression.replay("sleep(200ms)", { sleeps }))
+    sleeps.seconds = 0.02
+    assert.are.equal("hit 1 did 'sleep', not 'sleep'", why("sleep(200ms)", { sleeps }))
+  end)
+
   it("does something else", function()
     assert.are.equal("hit 1 did 'print', not 'kill'", why("#1 kill", { hit(1, "print", 1) }))
     local other = hit(1, "error", 1)
@@ -115,6 +131,16 @@ describe("a line", function()
     fields.name, fields.pid = "p", 7
     return fields
   end
+
+  it("is read when it has its end", function()
+    local path = os.tmpname()
+    fs.write(path, '{"hit":1}\n{"hit"')
+    local known = hit_log.read_on(path)
+    assert.are.same({ { hit = 1 } }, known.list)
+    fs.write(path, '{"hit":1}\n{"hit":2}\n')
+    assert.are.same({ { hit = 1 }, { hit = 2 } }, hit_log.read_on(path, known).list)
+    os.remove(path)
+  end)
 
   it("of an arming that is over stays with it", function()
     local armings = hit_log.armings({ line { armed = "pause", arming = 1 },

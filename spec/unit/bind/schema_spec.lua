@@ -82,12 +82,14 @@ describe("schema", function()
     assert.is_nil(value)
     assert.are.same({ "registry", 50003, "UNAVAILABLE", true }, { failure.domain, failure.code, failure.name,
       failure.retriable })
+    assert.are.equal("unknown", failure.happened)
     assert.are.equal(3, times "GET /schemas/ids/9")
     for _, refused in ipairs { { 404, 40403, "SCHEMA_NOT_FOUND" }, { 409, 409, "INCOMPATIBLE" },
       { 422, 42201, "INVALID_SCHEMA" }, { 401, 401, "REFUSED" } } do
       asked, says["*"] = {}, function() return answer(refused[1], refused[2], "no") end
       local _, why = registry:register("s", V1)
-      assert.are.same({ refused[2], refused[3], false }, { why.code, why.name, why.retriable })
+      assert.are.same({ refused[2], refused[3], false, "no" },
+        { why.code, why.name, why.retriable, why.happened })
       assert.are.equal(1, #asked)
     end
   end)
@@ -109,6 +111,8 @@ describe("schema", function()
     local ok, why = pcall(task.timeout, "100ms", function() return registry:subjects() end)
     assert.is_true(not ok or why == nil)
     assert.is_true(clock.ns() - from < 10e9)
+    says["*"] = nil
+    assert.are.equal("SCHEMA_NOT_FOUND", select(2, registry:get(7)).name)
   end)
 
   it("says what an answer lacks, whatever a server sends", function()

@@ -196,6 +196,8 @@ describe("checks across stores", function()
     local c = lab_for().check
     assert.are.equal("inconclusive", c.lost_effect({ of = {}, effects = { "a" } }).outcome)
     assert.are.equal("inconclusive", c.gap({ of = { { id = "a", partition = 0, offset = 1 } } }).outcome)
+    assert.are.equal("inconclusive", c.gap({ of = { { id = "a", partition = 0, offset = 1 },
+      { id = "b", partition = 1, offset = 1 } }, position = { [0] = 2 }, delivered = { "a" } }).outcome)
     assert.are.equal("inconclusive", c.conservation({ ledger = 1 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3 }).outcome)
     assert.are.equal("inconclusive", c.amplification({ operations = 3, logical = 0 }).outcome)

@@ -43,3 +43,16 @@ describe("a server that is ended by", function()
     end)
   end
 end)
+
+describe("a fault", function()
+  it("that need not happen is none that lacks its proof", function()
+    local lab = lab_with {}
+    local possible = faults.possible_fault(lab, "SIGKILL")
+    assert.same({}, faults.unproved(lab))
+    possible:fired(lab.proof.exit({ name = "a", pid = 7, ending = function() return { code = 0 } end },
+      { code = 0 }))
+    assert.is_true(possible.row.fired)
+    faults.fault(lab, "SIGSTOP")
+    assert.same({ "SIGSTOP" }, faults.unproved(lab))
+  end)
+end)

@@ -47,13 +47,14 @@ end)
 
 describe("the stores of an experiment's moment", function()
   local exp = { arms = { { name = "bad", class = "wrong" }, { name = "good", class = "right" },
-    { name = "cut", class = "right" }, { name = "broken", class = "right" } },
+    { name = "cut", class = "right" }, { name = "broken", class = "right" },
+    { name = "in debt", class = "right" } },
     moment = function(seen, arm, shared)
       if arm.name == "cut" then return nil end
       return { says = shared.what, { "producer", "1 sent" }, { "view", seen.rows .. " rows", seen.rows > 1 } }
     end }
   local evidence = { shared = { what = "event 7" }, arms = { bad = { rows = 2 }, good = { rows = 1 },
-    cut = {}, broken = {} } }
+    cut = {}, broken = {}, ["in debt"] = { rows = 1, owed = { { kept = false } } } } }
 
   it("are told by arm, and one of which nothing can be told keeps no run from its end", function()
     local bad, good, broken, more = table.unpack(run_held.of(exp, evidence))

@@ -163,6 +163,25 @@ static void a_stall_shows_in_all_that_it_held_up(void **state)
     flow_load_close(l);
 }
 
+static void what_has_no_room_is_counted(void **state)
+{
+    server *s = *state;
+    atomic_store(&s->stall_at, 1);
+    atomic_store(&s->stall_ms, 100);
+    flow_load_shape shape = {.path = "/"};
+    flow_load_opts o = opts_of(s, &shape);
+    o.rows = 50;
+    o.in_flight = 1;
+    o.late = 60; /* late by 100 ms is not late */
+    flow_load *l = run_to_end(&o);
+    flow_load_stats st = flow_load_stats_of(l);
+    assert_int_equal(st.rows, 50);
+    assert_int_equal(st.rows_lost, 150);
+    assert_int_equal(st.most_in_flight, 1);
+    assert_int_equal(st.late, 0);
+    flow_load_close(l);
+}
+
 /* All others are due while the first is being answered. */
 static void a_slow_server_does_not_slow_the_schedule(void **state)
 {
@@ -368,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_request_is_answered_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stall_shows_in_all_that_it_held_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_no_room_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_server_does_not_slow_the_schedule, setup, teardown),
         cmocka_unit_test_setup_teardown(what_waits_too_long_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_silent_server_leaves_the_outcome_of_a_post_unknown, setup,

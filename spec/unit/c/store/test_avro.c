@@ -85,6 +85,10 @@ static void resolution(void **state)
     reads(RECORD(FIELD("e", "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}")),
           RECORD(FIELD("e", "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"]}")),
           "{\"e\":\"B\"}", "the field 'e' has a symbol that the reader's schema does not know");
+    reads(RECORD(FIELD("e", "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}")),
+          RECORD(FIELD("e", "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"],"
+                            "\"default\":\"A\"}")),
+          "{\"e\":\"B\"}", "{\"e\":\"A\"}");
     reads(RECORD(FIELD("a", "{\"type\":\"array\",\"items\":" INNER(FIELD("x", "\"int\"")) "}")),
           RECORD(FIELD("a", "{\"type\":\"array\",\"items\":" INNER(OR("y", "\"int\"", "3")) "}")),
           "{\"a\":[{\"x\":1},{\"x\":2}]}", "{\"a\":[{\"y\":3},{\"y\":3}]}");

@@ -45,7 +45,8 @@ static void write_groups(frame_writer *w)
 {
     frame_put_i32(w, 0);
     frame_put_i16(w, 0);
-    frame_put_array(w, 5);
+    frame_put_array(w, 6);
+    put_group(w, "schema-registry", "sr", "v0");
     put_group(w, "plain", "", "classic");
     put_group(w, "billing", "consumer", "classic");
     put_group(w, "connect", "connect", "classic");
@@ -80,6 +81,26 @@ static void write_fetched(frame_writer *w)
     put_fetched(w, "plain", 0);
     put_fetched(w, "stranger", 0);
     put_fetched(w, "billing", RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
+    frame_put_tags(w);
+}
+
+static void put_described(frame_writer *w, const char *group, int code)
+{
+    frame_put_i16(w, (int16_t)code);
+    for (const char *const *text = (const char *const[]){group, "Empty", "consumer", "", NULL};
+         *text; text++)
+        frame_put_str(w, *text);
+    frame_put_array(w, 0);
+    frame_put_i32(w, 0);
+    frame_put_tags(w);
+}
+
+static void write_described(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_array(w, 2);
+    put_described(w, "billing", RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
+    put_described(w, "plain", 0);
     frame_put_tags(w);
 }
 
@@ -219,6 +240,24 @@ static void test_groups(void **state)
     survey_free(&s);
 }
 
+/* That a group without an answer has no members nobody has said. */
+static void test_members_of_one_that_moves(void **state)
+{
+    (void)state;
+    survey s = new_survey();
+    assert_null(answer(&s, survey_ask_groups, write_groups, true));
+    free(s.groups[2].id); /* of the consumer protocol */
+    s.groups[2] = s.groups[--s.group_count];
+    survey_sort_groups(&s);
+    rl_err *err = answer(&s, survey_ask_members, write_described, true);
+    assert_true(err_is(err, RL_KAFKA, "NOT_COORDINATOR"));
+    err_free(err);
+    assert_string_equal(s.groups[0].id, "billing");
+    assert_int_equal(s.groups[0].members, -1);
+    assert_int_equal(s.groups[1].members, 0);
+    survey_free(&s);
+}
+
 /* What a group that moves, or one that nobody asked for, is said to have does not get in. */
 static void test_committed(void **state)
 {
@@ -250,6 +289,11 @@ static void test_offsets(void **state)
     assert_int_equal(place_of(&s, 0)->low, 70);
     assert_true(place_of(&s, 0)->hw == WIRE_UNKNOWN && place_of(&s, 1)->low == WIRE_UNKNOWN);
     assert_null(place_of(&s, 2));
+    errands all = {0};
+    survey_ask_offsets(&s, &all);
+    for (int i = 0; i < all.count; i++) /* the LSO alone is read_committed's end */
+        assert_true(all.list[i].committed == (all.list[i].field == offsetof(survey_place, lso)));
+    free(all.list);
     assert_null(survey_find(&s, (frame_slice){"order", 5}, 0));
     assert_null(survey_find(&s, (frame_slice){"orders2", 7}, 0));
     survey_free(&s);
@@ -280,9 +324,8 @@ int main(void)
 {
     (void)write_body; /* of use to others who include the bodies */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_committed),
-        cmocka_unit_test(test_offsets),
+        cmocka_unit_test(test_groups),    cmocka_unit_test(test_members_of_one_that_moves),
+        cmocka_unit_test(test_committed), cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_who_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
