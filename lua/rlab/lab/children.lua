@@ -217,12 +217,12 @@ function Child:ending()
   return status and { signal = status.signal, code = not status.signal and status.code or nil }
 end
 
--- child:await_hit(point, at_most) -> hit: returns when the child has logged a firing of that failpoint (it
---   is written before it acts), and stands still where it is to
-function Child:await_hit(point, at_most)
+-- child:await_hit(point, at_most, [nth = 1]) -> hit: returns when the child has logged so many firings of
+--   that failpoint (each is written before it acts), and stands still at the last where it is to
+function Child:await_hit(point, at_most, nth)
   return self.lab:await(self.name .. " at " .. point, function()
     local lines = self:log()
-    local hit = hit_log.acted(lines, point)[1]
+    local hit = hit_log.acted(lines, point)[nth or 1]
     return hit and hit_log.has_stopped(lines, hit) and hit
   end, at_most)
 end
