@@ -22,6 +22,9 @@ local options = {
   { name = "poll_max", type = "duration", default = "50ms", help = "longest wait between polls" },
   { name = "lease", type = "duration", default = "10s", min = "100ms",
     help = "of a shard: so long after its end its rows wait for another relay" },
+  { name = "leader", type = "enum", default = "lease", values = { "lease", "lock" },
+    help = "who publishes where several run: those with leases; lock is wrong on purpose (E-027): who got \z
+      MySQL's GET_LOCK once, which the server frees when that session ends" },
   { name = "fence", type = "bool", default = true, help = "look at the lease's token in the transaction \z
     of a mark; off lets a stale relay mark" },
   { name = "transactional_id", type = "string", default = "",
@@ -39,7 +42,7 @@ local options = {
 
 local passed = { "name", "topic", "brokers", "mark", "gaps", "gap_wait", "batch", "in_flight", "poll",
   "poll_max", "lease", "fence", "cleanup_age",
-  "cleanup_chunk", "figures" }
+  "cleanup_chunk", "figures", "leader" }
 
 local function flow_options(config)
   local o = tables.picked(config, passed)

@@ -67,6 +67,7 @@ static flow_relay_opts read_opts(lua_State *L)
 {
     static const char *const marks[] = {"update", "delete", "cursor", NULL};
     static const char *const gaps[] = {"safe", "ignore", "wait", NULL};
+    static const char *const leaders[] = {"lease", "lock", NULL};
     return (flow_relay_opts){.name = opts_str(L, 1, "name", "relay"),
                              .topic = need_topic(L),
                              .mysql = read_mysql(L),
@@ -77,6 +78,7 @@ static flow_relay_opts read_opts(lua_State *L)
                              .in_flight = (int)opts_int_in(L, 1, "in_flight", 8, INT_MIN, INT_MAX),
                              .poll = opts_duration(L, 1, "poll", 0.002),
                              .poll_max = opts_duration(L, 1, "poll_max", 0.05),
+                             .leader = (flow_relay_leader)relay_read_word(L, "leader", leaders),
                              .lease = opts_duration(L, 1, "lease", 10),
                              .fence = opts_bool(L, 1, "fence", true),
                              .cleanup_age = read_age(L),
@@ -133,9 +135,9 @@ static void push_properties(lua_State *L)
 static int flow_relay_l_open(lua_State *L)
 {
     static const char *const keys[] = {
-        "name",  "topic",       "brokers",       "mysql",     "producer", "mark",
-        "gaps",  "gap_wait",    "batch",         "in_flight", "poll",     "poll_max",
-        "lease", "cleanup_age", "cleanup_chunk", "figures",   "fence",    NULL};
+        "name",          "topic",   "brokers",   "mysql",  "producer", "mark",  "gaps",
+        "gap_wait",      "batch",   "in_flight", "poll",   "poll_max", "lease", "cleanup_age",
+        "cleanup_chunk", "figures", "fence",     "leader", NULL};
     lua_settop(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);
     opts_check(L, 1, "flow_relay.open", keys);

@@ -35,6 +35,8 @@ static rl_err *check_opts(const flow_relay_opts *opts)
         return err_lab("USAGE", "in_flight: 1 to %d batches", RELAY_IN_FLIGHT_MAX);
     if (opts->lease < 0.1)
         return err_lab("USAGE", "lease: 100ms at least");
+    if (opts->leader == RELAY_BY_LOCK && opts->mark == RELAY_CURSOR)
+        return err_lab("USAGE", "leader: a cursor's position is kept with the leases");
     if (opts->cleanup_chunk < 1)
         return err_lab("USAGE", "cleanup_chunk: 1 row at least");
     return NULL;

@@ -38,6 +38,12 @@ typedef enum flow_relay_gaps {
     RELAY_GAPS_WAIT    /* wrong: passes after gap_wait */
 } flow_relay_gaps;
 
+/* Who publishes where several run. */
+typedef enum flow_relay_leader {
+    RELAY_BY_LEASE, /* the shards are shared out by leases, whose token fences a stale one */
+    RELAY_BY_LOCK   /* wrong: who got GET_LOCK once, all of it, and never asks again */
+} flow_relay_leader;
+
 typedef struct flow_relay_opts {
     const char *name; /* of the instance: letters, digits, _ . - ; 40 at most */
     const char *topic;
@@ -47,11 +53,12 @@ typedef struct flow_relay_opts {
     double gap_wait;
     int batch, in_flight;  /* rows of a batch, batches between claim and mark */
     double poll, poll_max; /* seconds between polls that find nothing: from, up to */
-    double lease;          /* seconds */
-    bool fence;            /* false is wrong: marks whatever became of the lease */
-    double cleanup_age;    /* published rows older than that are deleted; < 0: never */
-    int cleanup_chunk;     /* rows at once */
-    double figures;        /* seconds between two looks at backlog and age */
+    flow_relay_leader leader;
+    double lease;       /* seconds */
+    bool fence;         /* false is wrong: marks whatever became of the lease */
+    double cleanup_age; /* published rows older than that are deleted; < 0: never */
+    int cleanup_chunk;  /* rows at once */
+    double figures;     /* seconds between two looks at backlog and age */
 } flow_relay_opts;
 
 #define RELAY_COUNTERS        \

@@ -33,6 +33,17 @@ static rl_err *keeper_rows(keeper *k, my_result **result)
     return relay_rows(k->conn, &k->sql, result);
 }
 
+static rl_err *one_number(keeper *k, int64_t *out)
+{
+    my_result *result;
+    rl_err *err = keeper_rows(k, &result);
+    if (err)
+        return err;
+    *out = result->nrows ? relay_int(result, 0, 0) : 0;
+    my_result_free(result);
+    return NULL;
+}
+
 static int64_t lease_us(const keeper *k)
 {
     return (int64_t)(k->relay->opts.lease * 1e6);
@@ -253,6 +264,28 @@ static rl_err *keeper_beat(keeper *k)
     return err;
 }
 
+/* Wrong on purpose: the server frees the lock with the session that got it, and nobody is told. */
+static rl_err *keeper_lead(keeper *k)
+{
+    flow_relay *relay = k->relay;
+    int64_t got = 0;
+    if (relay->lease_until_ns)
+        return NULL;
+    buf_reset(&k->sql);
+    buf_str(&k->sql, "SELECT GET_LOCK(SHA2(CONCAT(DATABASE(), '.relay'), 224), 0)");
+    rl_err *err = one_number(k, &got);
+    if (err || got != 1)
+        return err;
+    pthread_mutex_lock(&relay->lock);
+    for (int s = 0; s < RELAY_SHARDS; s++)
+        take_shard(relay, &relay->shards[s], 0, 0);
+    relay->lease_until_ns = INT64_MAX;
+    relay_signal(relay);
+    pthread_mutex_unlock(&relay->lock);
+    flow_set(k->count, RELAY_N_leases, RELAY_SHARDS);
+    return NULL;
+}
+
 /* ---- figures ---- */
 
 static const char *unsent_range(const keeper *k)
@@ -275,17 +308,6 @@ static rl_err *oldest_unsent(keeper *k, int64_t *id, int64_t *age_us)
         return err;
     *id = result->nrows ? relay_int(result, 0, 0) : 0;
     *age_us = result->nrows ? relay_int(result, 0, 1) : 0;
-    my_result_free(result);
-    return NULL;
-}
-
-static rl_err *one_number(keeper *k, int64_t *out)
-{
-    my_result *result;
-    rl_err *err = keeper_rows(k, &result);
-    if (err)
-        return err;
-    *out = result->nrows ? relay_int(result, 0, 0) : 0;
     my_result_free(result);
     return NULL;
 }
@@ -396,7 +418,7 @@ static rl_err *keeper_due(keeper *k)
     rl_err *err = NULL;
     int64_t now = clock_ns();
     if (now >= k->beat_ns) {
-        err = keeper_beat(k);
+        err = k->relay->opts.leader == RELAY_BY_LOCK ? keeper_lead(k) : keeper_beat(k);
         k->beat_ns = deadline_in(err ? 0 : beat_every(k));
     }
     if (!err && now >= k->figures_ns) {
@@ -433,7 +455,8 @@ static bool keeping(flow_relay *relay)
 /* The shards are free at once, and not only when the lease has run out. */
 static void sign_off(keeper *k)
 {
-    if (flow_aborted(&k->relay->flow) || my_conn_broken(k->conn))
+    if (flow_aborted(&k->relay->flow) || my_conn_broken(k->conn) ||
+        k->relay->opts.leader == RELAY_BY_LOCK)
         return;
     rl_err *err = keeper_beat(k);
     buf_reset(&k->sql);

@@ -39,7 +39,7 @@ static rl_err *read_fence(marker *m, fence *f)
 {
     my_result *result;
     rl_buf sql = {0};
-    f->on = m->relay->opts.fence;
+    f->on = m->relay->opts.fence && m->relay->opts.leader == RELAY_BY_LEASE;
     if (!f->on)
         return NULL;
     for (int s = 0; s < RELAY_SHARDS; s++)

@@ -472,6 +472,9 @@ describe("the relay", function()
     assert.has_error(function()
       flow_relay.open { topic = "t", mysql = {}, brokers = "x:1", mark = "updates" } end,
       "flow_relay.open: mark: 'updates' is none of update, delete, cursor; did you mean 'update'?")
+    local _, why = pcall(flow_relay.open, { topic = "t", mysql = { port = 1 }, brokers = "x:1",
+      mark = "cursor", leader = "lock" })
+    assert.are.equal("leader: a cursor's position is kept with the leases", why.message)
   end)
 
   it("answers health and metrics as a service", function()

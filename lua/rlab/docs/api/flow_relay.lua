@@ -21,6 +21,7 @@ return {
         "poll: duration = 2ms, after a poll that found nothing, growing to poll_max",
         "poll_max: duration = 50ms",
         "lease: duration = 10s, of a shard",
+        'leader: string = "lease"; "lock" is wrong: who got GET_LOCK once publishes, whatever became of it',
         "fence: boolean = true; false is wrong: marks are made without a look at the lease",
         "cleanup_age: duration, published rows older than that are deleted; never without it",
         "cleanup_chunk: integer = 1000, rows at once",
