@@ -23,7 +23,7 @@ end
 -- split("[::1]:3306"[, otherwise]) -> "::1", 3306 | nil; without a port the other one
 function M.split(text, otherwise)
   local host, rest = text:match "^%[([%x:.]+)%](.*)$"
-  if not host then host, rest = text:match "^([^:/%[%]@]+)(.*)$" end
+  if not host then host, rest = text:match "^([^:/%[%]@%s%c]+)(.*)$" end
   if not host then return nil end
   local port = rest == "" and otherwise or tonumber(rest:match "^:(%d+)$" or "")
   if not port or port < 1 or port > 65535 then return nil end
@@ -44,7 +44,7 @@ local function given(text) return text ~= "" and text or nil end
 -- mysql("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
 function M.mysql(text)
   local found = login(tostring(text):match "^mysql://(.*)$" or "")
-  local at, schema = (found and found.rest or ""):match "^([^/?]+)/?([^/?]*)$"
+  local at, schema = (found and found.rest or ""):match "^([^/?#]+)/?([^/?#%s%c]*)$"
   local host, port = M.split(at or "", 3306)
   schema = schema and decode(schema)
   if not host or not schema or not found.user then return nil end
@@ -75,6 +75,11 @@ function M.redis(text)
   if not at then return nil end
   at.user, at.password = given(found.user or ""), given(found.password or "")
   return at
+end
+
+-- masked("mysql://a:secret@h") -> "mysql://a:***@h": for what is said of a URL, be it malformed
+function M.masked(text)
+  return (tostring(text):gsub("^(.-://[^:/@]*):.*@", "%1:***@"))
 end
 
 -- write("mysql", {user=, password=}, "host:port", "schema") -> URL

@@ -61,6 +61,9 @@ local function as_list(value)
   return list
 end
 
+-- What is said of pairs, among which may be a password.
+local function without_values(text) return (text:gsub("=[^,]*", "=***")) end
+
 local types = {
   int = { read = as_int, expected = "a whole number" },
   number = { read = units.number, expected = "a number" },
@@ -71,10 +74,12 @@ local types = {
   bool = { read = as_bool, expected = "true or false" },
   enum = { read = function(v) return type(v) ~= "table" and tostring(v) or nil end, expected = "a word" },
   json = { read = as_json, expected = "JSON" },
-  pairs = { read = as_pairs, expected = '"key=value,key=value"' },
+  pairs = { read = as_pairs, expected = '"key=value,key=value"', said = without_values },
   list = { read = as_list, expected = '"one,two"' },
-  mysql = { read = urls.mysql, expected = '"mysql://user:password@host:port/schema"' },
-  redis = { read = urls.redis, expected = '"redis://host:port/db" or "redis-cluster://host:port,..."' },
+  mysql = { read = urls.mysql, expected = '"mysql://user:password@host:port/schema"',
+    said = urls.masked },
+  redis = { read = urls.redis, expected = '"redis://host:port/db" or "redis-cluster://host:port,..."',
+    said = urls.masked },
 }
 
 -- ---- the options that every service has ----
@@ -192,8 +197,8 @@ local function convert(option, text, where)
   local kind = types[option.type]
   local value = kind.read(text)
   if value == nil then
-    usage("%s: %s expected, got '%s'", where, kind.expected,
-      type(text) == "table" and json.encode(text) or tostring(text))
+    local given = type(text) == "table" and json.encode(text) or tostring(text)
+    usage("%s: %s expected, got '%s'", where, kind.expected, kind.said and kind.said(given) or given)
   end
   if option.type == "enum" then
     if tables.contains(option.values, value) then return value end

@@ -14,6 +14,25 @@ describe("a connection URL", function()
     assert.equal("redis://h:1/0", urls.write("redis", {}, "h:1", "0"))
   end)
 
+  it("has no blank, and nothing behind the schema", function()
+    for _, rest in ipairs { "h /s", " h/s", "h/s ", "h\t/s", "h/s#x", "h/s?x=1", "h/s/t", "h/s\n",
+      "h\0/s" } do
+      assert.is_nil(urls.mysql("mysql://u:p@" .. rest), rest)
+    end
+    assert.equal("a b#c", urls.mysql("mysql://u:p@h/a%20b%23c").database)
+    for _, rest in ipairs { "h /0", "h/0 ", " h" } do assert.is_nil(urls.redis("redis://" .. rest), rest) end
+    assert.is_nil(urls.redis "redis-cluster://h:1, h:2")
+  end)
+
+  it("is told without its password, malformed or not", function()
+    for text, told in pairs { ["mysql://a:s3cret@h:0/d"] = "mysql://a:***@h:0/d", x = "x",
+      ["redis://:p@h"] = "redis://:***@h", ["mysql://a:p@ss@wo:rd@h"] = "mysql://a:***@h",
+      ["mysql://a@h:1/d"] = "mysql://a@h:1/d", [" mysql://a:p@h"] = " mysql://a:***@h",
+      ["jdbc:mysql://a:p@h"] = "jdbc:mysql://a:***@h" } do
+      assert.equal(told, urls.masked(text))
+    end
+  end)
+
   it("has IPv6 addresses in brackets", function()
     assert.equal("[::1]:5", urls.address("::1", 5))
     assert.equal("h:5", urls.address("h", 5))

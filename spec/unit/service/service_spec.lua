@@ -132,6 +132,14 @@ describe("service options", function()
     assert.equal("service hello: --times needs a value", failure_of { "--times" })
     assert.matches("no option 'timse'; did you mean 'times'?", failure_of { "--set", "timse=1" }, 1, true)
     assert.matches("mysql://user:password@host:port/schema", failure_of { "--mysql", "localhost" }, 1, true)
+    for name, value in pairs { mysql = "mysql://u:s3cret@h:0/d", redis = "redis://u:s3cret@h:x/0" } do
+      assert.matches("got '" .. name .. "://u:***@h", failure_of { "--" .. name, value }, 1, true)
+    end
+    local consumer = require("rlab.service").load "consumer"
+    local ok, failure = pcall(options.resolve, consumer, { "--consumer", "sasl.password=s3cret,x" },
+      function() end)
+    assert.is_false(ok)
+    assert.matches("got 'sasl.password=***,x'", tostring(failure), 1, true)
     assert.matches("no such file", failure_of({ "--config", "/none.json" }):lower())
     assert.equal("service hello: unknown option 'stray'; rlab service hello --help lists them",
       failure_of { "stray" })
