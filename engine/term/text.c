@@ -97,8 +97,16 @@ static bool turns(int bidi_class)
     }
 }
 
+/* U+FDD0 to U+FDEF and the last two of each plane are no characters, in XML not even by a reference. */
+static bool no_character(utf8proc_int32_t code)
+{
+    return (code & 0xfffe) == 0xfffe || (code >= 0xfdd0 && code <= 0xfdef);
+}
+
 static bool shown(utf8proc_int32_t code)
 {
+    if (no_character(code))
+        return false;
     switch (utf8proc_category(code)) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_ZL:

@@ -77,7 +77,7 @@ end
 
 function html.seconds(t)
   if type(t) ~= "number" then return "" end
-  if t >= 120 then return ("%d min %02d s"):format(t // 60, math.floor(t % 60)) end
+  if t >= 120 then return ("%.0f min %02.0f s"):format(t // 60, t % 60 // 1) end
   return (t >= 10 and "%.1f s" or "%.2f s"):format(t)
 end
 

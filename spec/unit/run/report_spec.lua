@@ -404,6 +404,11 @@ describe("numbers in tables", function()
       html.number(0.004), html.number(1234567.8), html.number "n/a" })
   end)
 
+  it("of any size have words", function()
+    assert.are.same({ "2 min 05 s", "16666667 min 19 s" }, { html.seconds(125.9), html.seconds(1000000039) })
+    assert.matches("^%d+ min %d+ s$", html.seconds(1e308))
+  end)
+
   it("of less than a tenth of a second are milliseconds", function()
     assert.are.same({ "0 s", "0.1 s", "23.4 ms", "0.00611 ms", "0.02 bytes", "n/a s",
       "0.67 %" }, {
@@ -414,6 +419,7 @@ describe("numbers in tables", function()
   it("survive bytes that are not text", function()
     assert.are.equal("\\xff\\x00&lt;", html.escape "\xff\0<")
     assert.are.equal("\\u{202e}한\\u{9b}\\xff", html.escape "\u{202e}한\u{9b}\xff")
+    assert.are.equal("\\u{ffff}", html.escape "\u{ffff}") -- which no XML may hold
   end)
 end)
 

@@ -79,6 +79,7 @@ static void visible(void **state)
                  "31m",
                  "\\u{9b}31m"},
                 {"\u202egpj.exe\u202c", "\\u{202e}gpj.exe\\u{202c}"},
+                {"\xef\xbf\xbe \xef\xb7\x90 \xf0\x9f\xbf\xbf", "\\u{fffe} \\u{fdd0} \\u{1ffff}"},
                 {"\u2066x\u2069\u200f\u061c", "\\u{2066}x\\u{2069}\\u{200f}\\u{61c}"},
                 {"\u2028\u2029\ufeff\u200b", "\\u{2028}\\u{2029}\\u{feff}\\u{200b}"},
                 {"\xff\xc0\xaf\xed\xa0\xbd", "\\xff\\xc0\\xaf\\xed\\xa0\\xbd"},
