@@ -11,8 +11,18 @@
 /* What may come next. */
 enum { WANT_VALUE, WANT_VALUE_OR_END, WANT_KEY, WANT_KEY_OR_END, WANT_COMMA_OR_END, WANT_EOF };
 
+/* The mark that some editors put before a text: it is none of it (RFC 8259, 8.1). */
+static size_t mark_length(const char *text, size_t len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    return len >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+}
+
 void json_open(json_reader *r, const char *text, size_t len)
 {
+    size_t mark = mark_length(text, len);
+    text += mark;
+    len -= mark;
     memset(r, 0, sizeof *r);
     r->text = text;
     r->len = len;

@@ -93,6 +93,13 @@ describe("json", function()
     assert.error_matches(function() json.encode({}, { prety = true }) end, "did you mean 'pretty'")
   end)
 
+  it("has no byte order mark before it, and one in it is a character", function()
+    assert.same({ 1 }, json.decode "\u{feff}[1]")
+    assert.equal("\u{feff}", json.decode '"\u{feff}"')
+    assert.matches("line 1, column 1: ", tostring(select(2, json.decode "\u{feff}\u{feff}[1]")), 1, true)
+    assert.matches("line 1, column 1: ", tostring(select(2, json.decode "\u{feff}")), 1, true)
+  end)
+
   it("takes the last of two equal keys, or refuses them", function()
     local text = '{"a": {"b": 1, "b": null}, "c": 2}'
     assert.equal(json.null, json.decode(text).a.b)
