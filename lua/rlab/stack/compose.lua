@@ -226,8 +226,15 @@ local function looked_at(stack)
   return stack
 end
 
+-- Those of docker-compose.yml, or from RLAB_PORT_BASE on where somebody has moved them.
+local function ports()
+  local base, wrong = layout.port_base()
+  if wrong then error(err.new { domain = "rlab", code = 0, name = "USAGE", message = wrong }, 0) end
+  return layout.ports(base)
+end
+
 local function context()
-  local ctx = { home = layout.home(), ports = layout.ports() }
+  local ctx = { home = layout.home(), ports = ports() }
   function ctx.brokers()
     local list = {}
     for i, id in ipairs(settings.kafka.brokers) do list[i] = "127.0.0.1:" .. ctx.ports["kafka-" .. id] end
@@ -256,12 +263,11 @@ end
 
 -- status() -> rows as rlab.stack.status
 function M.status()
-  local asked, list = must(engine.open()), {}
-  local ports = layout.ports()
+  local asked, list, port = must(engine.open()), {}, ports()
   for _, part in ipairs(PARTS) do
     for _, name in ipairs(servers.names(part)) do
       local server = setmetatable({ name = name, engine = asked }, Server)
-      list[#list + 1] = { server = name, state = server:state(), pid = server.pid, port = ports[name] }
+      list[#list + 1] = { server = name, state = server:state(), pid = server.pid, port = port[name] }
     end
   end
   list.columns = { "server", "state", "pid", "port" }

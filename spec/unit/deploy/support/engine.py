@@ -1,23 +1,69 @@
-"""A small stand-in of a container engine's API on a unix socket: engine.py SOCKET SERVICE...
+"""A small stand-in of a container engine's API on a unix socket: engine.py SOCKET SERVICE[=PID]...
 
-Each container is a process of its own (sleep), so that what is killed or paused really is. It knows
-what lua/rlab/stack/engine.lua asks, with the status codes that the API's reference says.
+Each container is a process of its own (sleep), so that what is killed or paused really is; or a process that
+runs already, by its pid, which is started again with its own command line, environment and folder, and outlives
+the stand-in. It knows what lua/rlab/stack/engine.lua asks, with the status codes that the API's reference says.
 """
-import json, os, re, signal, socketserver, subprocess, sys, threading
+import json, os, re, signal, socketserver, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
 containers = {}
 
 
+def proc(pid, name):
+    with open("/proc/%d/%s" % (pid, name), "rb") as f:
+        return f.read()
+
+
+class Adopted:
+    """A process that somebody else has started, as subprocess.Popen has its own."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.began = self.look()[19]
+
+    def look(self):
+        return proc(self.pid, "stat").rpartition(b")")[2].split()
+
+    def poll(self):
+        try:
+            now = self.look()
+        except OSError:
+            return -1
+        return -1 if now[0] in (b"Z", b"X") or now[19] != self.began else None
+
+    def wait(self):
+        while self.poll() is None:
+            time.sleep(0.01)
+        return -1
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def again(pid):
+    """How to start the process again: the arguments of subprocess.Popen."""
+    pairs = (p.partition(b"=") for p in proc(pid, "environ").split(b"\0") if p)
+    log = open("/proc/%d/fd/1" % pid, "ab")
+    return {"args": proc(pid, "cmdline").split(b"\0")[:-1], "env": {k: v for k, _, v in pairs},
+            "cwd": os.readlink("/proc/%d/cwd" % pid), "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log,
+            "start_new_session": True}
+
+
 class Container:
-    def __init__(self, service):
+    def __init__(self, service, pid=None):
         self.service, self.id = service, ("%02x" % (len(containers) + 1)) * 32
-        self.paused, self.process = False, None
-        self.start()
+        self.paused, self.adopted = False, pid is not None
+        self.command = again(pid) if pid else {"args": ["sleep", "600"]}
+        if pid:
+            self.process = Adopted(pid)
+        else:
+            self.start()
 
     def start(self):
-        self.process = subprocess.Popen(["sleep", "600"])
+        self.process = subprocess.Popen(**self.command)
 
     def status(self):
         if self.process.poll() is not None:
@@ -123,13 +169,14 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 def ended(*_):
     for one in containers.values():
-        if one.status() != "exited":
+        if one.status() != "exited" and not one.adopted:
             one.process.kill()
     os._exit(0)
 
 
 signal.signal(signal.SIGTERM, ended)
-for service in sys.argv[2:]:
-    container = Container(service)
+for word in sys.argv[2:]:
+    service, _, pid = word.partition("=")
+    container = Container(service, int(pid) if pid else None)
     containers[container.id] = container
 Server(sys.argv[1], Handler).serve_forever()
