@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console observe drawn mutants), each test speaking
-# TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants), each
+# test speaking TAP, and sums them up.
 # Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -235,6 +235,7 @@ for tier in "$@"; do
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
   console) if build build; then live spec/browser; fi ;;
+  many) if build build; then live spec/soak; fi ;;
   observe)
     up="up --observe"
     if build build; then live spec/observe; fi

@@ -31,7 +31,7 @@ describe("the console in a browser", function()
   local held, seed, console, b, runs
 
   setup(function()
-    held = must(stack.open { needs = { "kafka", "mysql", "redis" }, start = true })
+    held = must(stack.open { needs = { "kafka", "mysql", "redis", "proxy" }, start = true })
     seed = seeds.new(held)
     runs = kept_runs()
     console = assert(ui.serve { port = 0, runs = runs })
