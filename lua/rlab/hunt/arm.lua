@@ -3,6 +3,7 @@
 local clock = require "rlab.clock"
 local coverage_of = require "rlab.hunt.coverage"
 local draw = require "rlab.hunt.draw"
+local fs = require "rlab.fs"
 local json = require "rlab.json"
 local rng = require "rlab.rng"
 local shrink = require "rlab.hunt.shrink"
@@ -49,6 +50,7 @@ local function look_as_is(hunt)
   if result.exit ~= 0 then return "it is not as predicted with its own faults: " .. result.sentence end
   hunt.promises = promises_of(hunt.arm.class, result, plan.kinds)
   hunt.view:as_is(hunt, result)
+  if not hunt.keep then fs.remove(result.dir) end
   if #hunt.promises == 0 then return "no check of it compares what stores hold" end
 end
 
@@ -144,6 +146,7 @@ function Hunt:record()
   return { experiment = self.base.id, arm = self.arm.name, class = self.arm.class, seed = self.seed,
     budget = self.budget, seconds = self.seconds, why_not = self.failure,
     promises = json.array(self.promises or {}), trials = json.array(self.trials),
+    not_reached = self.coverage and json.array(self.coverage.not_reached) or nil,
     covered = self.coverage and json.array(self.coverage:rows_of()) or nil,
     found = found and { faults = json.array(found.faults), breaks = json.array(found.read.broken),
       says = found.read.says, dir = found.read.dir } or nil }

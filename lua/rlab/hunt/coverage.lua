@@ -10,7 +10,8 @@ Coverage.__index = Coverage
 
 -- new(census) -> coverage of an arm
 function M.new(census)
-  local self = setmetatable({ rows = {}, by_place = {}, acts = {}, trials = 0, judged = 0 }, Coverage)
+  local self = setmetatable({ not_reached = census.not_reached or {}, rows = {}, by_place = {}, acts = {},
+    trials = 0, judged = 0 }, Coverage)
   for _, list in ipairs { census.points, census.requests } do
     for _, one in ipairs(list) do
       local row = { place = schedule.place(one), times = one.hits or one.matched, tried = {} }

@@ -1,6 +1,7 @@
 -- What is tried, and in which order: cells (a place that was reached x an act), drawn by the seed; every cell
 -- once before any is tried with another number, the likely kinds of act in turn, then also two at a time.
 local schedule = require "rlab.hunt.schedule"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -37,7 +38,11 @@ local function point_cells(point, list)
   end
 end
 
-local function wire_cells(request, list)
+local function wire_cells(request, processes, list)
+  for _, name in ipairs(processes) do
+    list.kill[#list.kill + 1] = tables.merged(request, { act = "kill", times = request.matched,
+      service = name })
+  end
   for _, act in ipairs(ON_THE_WIRE[request.wire].acts) do
     list.wire[#list.wire + 1] = { wire = request.wire, api = request.api, statement = request.statement,
       act = act, times = request.matched }
@@ -45,11 +50,12 @@ local function wire_cells(request, list)
 end
 
 -- cells(census, rng) -> list of {service, point | wire, api, act, times}, in the order in which they are
---   tried first. census: {points = {{service, point, hits}}, requests = {{wire, api, matched}}}
+--   tried first. census: {points = {{service, point, hits}}, requests = {{wire, api, matched}}, processes =
+--   names of those that have no failpoints}
 function M.cells(census, rng)
   local by_act, list = { kill = {}, wire = {}, sleep = {}, error = {} }, {}
   for _, point in ipairs(census.points) do point_cells(point, by_act) end
-  for _, request in ipairs(census.requests) do wire_cells(request, by_act) end
+  for _, request in ipairs(census.requests) do wire_cells(request, census.processes or {}, by_act) end
   for act, cells in pairs(by_act) do by_act[act] = rng:split(act):shuffle(cells) end
   local left = true
   while left do
@@ -75,7 +81,7 @@ local function term_of(cell, rng)
   end
   local delayed = cell.act == "late" or cell.act == "delay"
   return { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
-    delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil }
+    service = cell.service, delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil }
 end
 
 local function same_place(a, b)

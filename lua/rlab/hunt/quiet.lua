@@ -25,7 +25,9 @@ end
 -- {point = "off"}: armed so, a point only counts. Of a service of one's own it is what its text names.
 local function points_of(name, settings)
   local known = {}
-  for _, point in ipairs(points.list(points.closed(name, settings) or name)) do known[point.name] = "off" end
+  for _, point in ipairs(points.list(points.closed(name, settings) or name)) do
+    if not point.name:find "^rlab%." then known[point.name] = "off" end
+  end
   for _, file in ipairs { name, settings.handler } do
     for _, point in ipairs(slips.points(fs.read(file) or "")) do known[point] = "off" end
   end
@@ -42,17 +44,32 @@ end
 local function start_service(lab, plan, plain, name, settings, opts)
   opts = opts or {}
   local who = named(plan, kind_of(name))
-  local child = plain.service(lab, name, settings, options_for(lab, plan, who, opts,
-    points_of(name, settings or {})))
+  plan.armed[who] = points_of(name, settings or {})
+  local child = plain.service(lab, name, settings, options_for(lab, plan, who, opts, plan.armed[who]))
   plan.who[child.name] = who
   return stand_in.of(lab, child, tables.merged(opts.failpoints, opts.must_fire))
+end
+
+-- Killed while the request is on its way, which the wire keeps until the process is gone.
+local function strike(lab, plan, who, state)
+  for _, one in ipairs(plan.strikes) do
+    if one.term.service == who then
+      lab:background("the kill of " .. who, function()
+        if lab:within("3m", function() return one.rule:state().fired > 0 end) then stand_in.strike(state) end
+        one.rule:remove()
+      end)
+    end
+  end
 end
 
 local function start_process(lab, plan, plain, opts)
   opts = tables.merged(opts, { via_proxy = lab.stack.proxy and true or opts.via_proxy })
   local child = plain.process(lab, opts)
-  plan.who[child.name] = named(plan, (child.name:gsub("%-%d+$", "")))
-  return stand_in.of(lab, child, {})
+  local who = named(plan, (child.name:gsub("%-%d+$", "")))
+  plan.who[child.name], plan.processes[#plan.processes + 1] = who, who
+  local handle, state = stand_in.of(lab, child, {})
+  strike(lab, plan, who, state)
+  return handle
 end
 
 -- ---- the wire ----
@@ -69,8 +86,9 @@ end
 local function add_rules(lab, plan, plain)
   for _, term in ipairs(plan.faults) do
     if term.wire then
-      rule(lab, plain, term, { name = schedule.says(term), action = term.act, nth = term.nth,
-        delay = term.delay })
+      local made = rule(lab, plain, term, { name = schedule.says(term), nth = term.nth, delay = term.delay,
+        action = term.act == "kill" and "black-hole" or term.act })
+      if term.act == "kill" then plan.strikes[#plan.strikes + 1] = { rule = made, term = term } end
     end
   end
 end
@@ -135,7 +153,7 @@ end
 -- begin(lab, plan): from now on. plan: {faults = schedule, census = true where everything is counted}
 function M.begin(lab, plan)
   local plain = require("rlab.lab").methods
-  plan.started, plan.who = {}, {}
+  plan.started, plan.who, plan.armed, plan.processes, plan.strikes = {}, {}, {}, {}, {}
   declare(lab, plan, plain)
   leave_out_plans(lab, plain)
   function lab.service(_, name, settings, opts)
@@ -161,6 +179,19 @@ local function counted_points(lab, plan)
     end
   end
   for _, key in ipairs(tables.sorted_keys(hits)) do list[#list + 1] = hits[key] end
+  return list, hits
+end
+
+-- Points of services that ran, to which none of them came.
+local function not_reached(plan, hits)
+  local list = {}
+  for who, armed in pairs(plan.armed) do
+    for point in pairs(armed) do
+      local key = who .. " " .. point
+      if not hits[key] then list[#list + 1] = key end
+    end
+  end
+  table.sort(list)
   return list
 end
 
@@ -173,10 +204,14 @@ local function counted_requests(plan)
   return list
 end
 
--- finish(lab, plan): the story is over; plan.census gets {points, requests}
+-- finish(lab, plan): the story is over; plan.census gets {points, not_reached, requests, processes}
 function M.finish(lab, plan)
-  if not plan.census then return end
-  plan.census.points, plan.census.requests = counted_points(lab, plan), counted_requests(plan)
+  local census = plan.census
+  if not census then return end
+  local hits
+  census.points, hits = counted_points(lab, plan)
+  census.not_reached, census.requests = not_reached(plan, hits), counted_requests(plan)
+  census.processes = plan.processes
 end
 
 return M

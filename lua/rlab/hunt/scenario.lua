@@ -86,14 +86,21 @@ local function arm_of(base, plan)
     says = plan.as_is and arm.says or schedule.words(plan.faults) }
 end
 
+-- What the experiment needs, and the proxy, where there is a store, for faults on the wire.
+local function needs_of(base, plan)
+  if plan.as_is or #base.needs == 0 or tables.contains(base.needs, "proxy") then return base.needs end
+  return tables.append({ "proxy" }, base.needs)
+end
+
 -- definition(base, plan) -> what experiment{} takes. plan: {arm =, faults =, breaks = names of checks};
 --   census = {} is filled with what was reached; search: nobody knows how it ends; as_is: with its own
 --   faults, kinds = {} is filled with the checks of what stores hold
 function M.definition(base, plan)
   local judge = plan.as_is and judge_as_is or judge_promises
   return { id = base.id .. "-hunt", title = base.title, question = base.question,
-    claim = ("%s, %s: %s"):format(base.id, plan.arm, schedule.words(plan.faults)), needs = base.needs,
-    disrupts = base.disrupts, limit = base.limit, options = base.options, roles = base.roles,
+    claim = ("%s, %s: %s"):format(base.id, plan.arm, schedule.words(plan.faults)),
+    needs = needs_of(base, plan), disrupts = base.disrupts, limit = base.limit, options = base.options,
+    roles = base.roles,
     owes = plan.as_is and base.owes or nil, setup = base.setup, arms = { arm_of(base, plan) },
     run = function(lab, arm) return run(base, plan, lab, arm) end,
     checks = function(lab, seen, arm) judge(base, plan, lab, seen, arm) end }

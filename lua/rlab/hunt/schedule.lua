@@ -1,6 +1,6 @@
 -- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit}: the hit-th
 -- time that this service comes there; on the wire {wire = "kafka" | "mysql" | "redis", api = or statement =,
--- act, nth, delay}: the nth such request.
+-- act, nth, delay}: the nth such request; with act = "kill" that process is killed while it is on its way.
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local options = require "rlab.options"
@@ -26,8 +26,9 @@ end
 -- says(term) -> "consumer: consumer.in_tx #3 kill", "kafka: EndTxn no. 1 late 500ms"
 function M.says(term)
   if not term.wire then return ("%s: %s %s"):format(term.service, term.point, M.expr(term)) end
+  local more = term.delay or term.service
   return ("%s: %s no. %d %s%s"):format(term.wire, term.api or term.statement, term.nth, term.act,
-    term.delay and " " .. term.delay or "")
+    more and " " .. more or "")
 end
 
 -- words(schedule) -> all of them in one line

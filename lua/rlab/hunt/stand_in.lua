@@ -119,7 +119,16 @@ function Stand.restart(state, settings)
   return state.handle
 end
 
--- of(lab, child, planned) -> the handle. planned: {point = expr} that the story would have armed it with
+-- strike(state): kills it as it stands, which the supervisor takes for a fault of the hunt
+function M.strike(state)
+  local child = settle(state)
+  child.struck = true
+  child.process:kill "KILL"
+  child.process:wait "30s"
+end
+
+-- of(lab, child, planned) -> the handle, its state. planned: {point = expr} that the story would have armed
+--   it with
 function M.of(lab, child, planned)
   local state = { lab = lab, child = child, planned = {} }
   for point in pairs(planned) do Stand.failpoint(state, point, "") end

@@ -1,6 +1,7 @@
 -- What a hunt shows: a block of lines for each arm; on a terminal below them, redrawn in place, the last
 -- trial and how much of the budget is left.
 local exit = require "rlab.exit"
+local plural = require("rlab.check.core").plural
 local schedule = require "rlab.hunt.schedule"
 local term = require "rlab.term"
 local units = require "rlab.units"
@@ -54,8 +55,8 @@ end
 
 function View:plain(hunt, read)
   local says = #read.broken > 0 and "breaks without any fault: " .. read.says or "holds without its faults"
-  row(self, "no faults", ("%s; reached: %d failpoints, %d kinds of request"):format(says,
-    #hunt.census.points, #hunt.census.requests), read.seconds)
+  row(self, "no faults", ("%s; reached: %s, %s"):format(says, plural(#hunt.census.points, "failpoint"),
+    plural(#hunt.census.requests, "kind") .. " of request"), read.seconds)
 end
 
 -- The line that is redrawn.
@@ -107,6 +108,8 @@ function View:ends(hunt)
   end
   row(self, "covered", hunt.coverage:says())
   if not hunt.found and not self.quiet then emit(self, hunt.coverage:grid(INDENT + LABEL)) end
+  local beyond = hunt.coverage.not_reached
+  if not hunt.found and #beyond > 0 then row(self, "", "not reached: " .. table.concat(beyond, ", ")) end
   local why = unjudged(hunt)
   if why and not hunt.found then row(self, "", why) end
 end

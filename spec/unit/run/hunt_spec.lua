@@ -55,6 +55,17 @@ describe("what a hunt draws", function()
     end
   end)
 
+  it("kills a program that has no failpoints while its request is on its way", function()
+    local census = { points = {}, requests = CENSUS.requests, processes = { "consumer" } }
+    local next_one, killed = draw.new(census, rng.new(2)), {}
+    for _ = 1, #draw.cells(census, rng.new(2)) do
+      local term = next_one()[1]
+      if term.act == "kill" then killed[#killed + 1] = schedule.place(term) .. " " .. term.service end
+    end
+    table.sort(killed)
+    assert.are.same({ "kafka Produce consumer", "mysql COMMIT consumer" }, killed)
+  end)
+
   it("is nothing where nothing was reached", function()
     assert.is_nil(draw.new({ points = {}, requests = {} }, rng.new(1))())
   end)

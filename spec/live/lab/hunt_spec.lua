@@ -1,0 +1,41 @@
+-- A hunt as a user runs it, against a scenario and a service that are no part of rlab and need no server.
+local fs = require "rlab.fs"
+local json = require "rlab.json"
+local process = require "rlab.process"
+
+local runs = fs.tmpdir() .. "/rlab-hunt-" .. process.self()
+local SCENARIO = "spec/fixtures/experiments/two-files.lua"
+
+local function rlab(...)
+  local child <close> = assert(process.spawn { cmd = { fs.self_exe(), ... }, stdout = "capture",
+    stderr = "stdout" })
+  local status = assert(child:wait "120s")
+  return status.code, child:output()
+end
+
+describe("rlab hunt", function()
+  teardown(function() fs.remove(runs) end)
+
+  it("finds the kill between two files, shrinks it, and writes a scenario that does it again", function()
+    local code, output = rlab("hunt", SCENARIO, "--arm", "two-files", "--budget", "60s", "--runs", runs)
+    assert.are.equal(0, code, output)
+    local record = json.decode(assert(fs.read(runs .. "/E-941-two-files.json")))
+    local fault = record.found.faults[1]
+    assert.are.equal(1, #record.found.faults, output)
+    assert.are.same({ "pay.between", 1 }, { fault.point, fault.hit })
+    assert.are.same({ "lost" }, record.found.breaks)
+    local again, said = rlab("hunt", "--replay", runs .. "/E-941-two-files.lua", "--runs", runs)
+    assert.are.equal(0, again, said)
+    assert.is_truthy(said:find("pay.between: #1", 1, true), said)
+  end)
+
+  it("finds nothing where a start makes good what a kill left, and says what it tried", function()
+    local code, output = rlab("hunt", SCENARIO, "--arm", "recovers", "--budget", "2s", "--runs", runs)
+    assert.are.equal(0, code, output)
+    local record = json.decode(assert(fs.read(runs .. "/E-941-recovers.json")))
+    assert.is_nil(record.found)
+    local kinds = record.covered[1].tried
+    assert.is_true(#record.trials >= 2 and next(kinds) ~= nil, output)
+    assert.is_truthy(output:find("pay pay.between +%d+"), output)
+  end)
+end)
