@@ -74,11 +74,18 @@ local ACTS = {
   error = function() return "error(1205)" end,
 }
 
+-- Who is slow once meets a change of the same thing by chance; who is slow several times meets it sooner.
+local SEVERAL = 8
+
+local function point_term(cell, rng)
+  local times = cell.act == "sleep" and rng:chance(0.5) and math.min(SEVERAL, cell.times) or 1
+  return { service = cell.service, point = cell.point, hit = rng:int(1, math.max(1, cell.times - times + 1)),
+    times = times > 1 and times or nil, act = times > 1 and SLEEPS[1] or ACTS[cell.act](rng) }
+end
+
 local function term_of(cell, rng)
+  if not cell.wire then return point_term(cell, rng) end
   local number = rng:int(1, math.max(1, cell.times))
-  if not cell.wire then
-    return { service = cell.service, point = cell.point, hit = number, act = ACTS[cell.act](rng) }
-  end
   local delayed = cell.act == "late" or cell.act == "delay"
   return { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
     service = cell.service, delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil }

@@ -1,15 +1,16 @@
--- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit}: the hit-th
--- time that this service comes there; on the wire {wire = "kafka" | "mysql" | "redis", api = or statement =,
--- act, nth, delay}: the nth such request; with act = "kill" that process is killed while it is on its way.
+-- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit, times}: from
+-- the hit-th time on that this service comes there, so often (once); on the wire {wire = "kafka" | "mysql" |
+-- "redis", api = or statement =, act, nth, delay}: the nth such request; with act = "kill" that process is
+-- killed while it is on its way.
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local options = require "rlab.options"
 
 local M = {}
 
--- expr(term) -> what arms the failpoint: "#3 kill"
+-- expr(term) -> what arms the failpoint: "#3 kill", "8*#3 sleep(300ms)"
 function M.expr(term)
-  return ("#%d %s"):format(term.hit, term.act)
+  return ("%s#%d %s"):format(term.times and term.times .. "*" or "", term.hit, term.act)
 end
 
 -- place(term) -> what is hit, in words that are the same for every number and delay
@@ -51,7 +52,7 @@ end
 
 -- ---- as it stands in a file ----
 
-local ORDER = { "service", "point", "hit", "wire", "api", "statement", "nth", "act", "delay" }
+local ORDER = { "service", "point", "hit", "times", "wire", "api", "statement", "nth", "act", "delay" }
 
 -- text(term) -> it as a table of Lua, in one line
 function M.text(term)
@@ -77,6 +78,7 @@ end
 local function check_point(term, i)
   if not term.service then wrong("faults, %d: which service comes to %s?", i, tostring(term.point)) end
   whole(term, "hit", i)
+  if term.times then whole(term, "times", i) end
   local _, failure = fail.explain(M.expr(term))
   if failure then wrong("faults, %d: %s", i, failure.message) end
 end

@@ -50,6 +50,16 @@ local function drop(schedule, breaks)
   return schedule
 end
 
+local function fewer(schedule, i, breaks)
+  if not schedule[i].times then return schedule end
+  for n = 0, schedule[i].times - 1 do
+    local once = with(schedule, i, { hit = schedule[i].hit + n })
+    once[i].times = nil
+    if breaks(once) then return once end
+  end
+  return schedule
+end
+
 local function lower(schedule, i, breaks)
   local key = schedule[i].wire and "nth" or "hit"
   for _, n in ipairs(smaller_numbers(schedule[i][key])) do
@@ -79,7 +89,7 @@ function M.shrink(schedule, breaks, at_most)
     return breaks(changed)
   end
   schedule = drop(schedule, ask)
-  for i = 1, #schedule do schedule = shorten(lower(schedule, i, ask), i, ask) end
+  for i = 1, #schedule do schedule = shorten(lower(fewer(schedule, i, ask), i, ask), i, ask) end
   return schedule, asked
 end
 
