@@ -88,12 +88,17 @@ local function one_trial(hunt, faults)
   if #read.broken > 0 then note_find(hunt, faults, read) end
 end
 
+-- Without a trial "nothing" means nothing.
+local function goes_on(hunt)
+  return not hunt.suspect and (since(hunt) < hunt.budget or #hunt.trials == 0)
+end
+
 -- Until one breaks it or the time is over; those that are under way are waited for.
 local function search(hunt, next_one)
   task.group(function(group)
     for _ = 1, hunt.jobs do
       group:spawn(function()
-        while not hunt.suspect and since(hunt) < hunt.budget do
+        while goes_on(hunt) do
           local faults = next_one()
           if not faults then return end
           one_trial(hunt, faults)
@@ -130,13 +135,18 @@ local function make_short(hunt)
   if last and breaks(faults) then found.faults, found.read = faults, last end
 end
 
+-- -> why its trials say nothing | nil
 local function look_for(hunt)
   local next_one = draw.new(hunt.census, rng.new(hunt.seed):split(hunt.arm.name))
-  while since(hunt) < hunt.budget and not hunt.found do
+  while not hunt.found do
     hunt.suspect = nil
     search(hunt, next_one)
-    if not hunt.suspect then return end
-    if confirmed(hunt) then make_short(hunt) else hunt.lucky = (hunt.lucky or 0) + 1 end
+    if not hunt.suspect then break end
+    if confirmed(hunt) then make_short(hunt) end
+  end
+  if not hunt.found and hunt.coverage.judged == 0 then
+    return ("none of its %d trials could be judged, the last: %s"):format(#hunt.trials,
+      tostring((hunt.trials[#hunt.trials] or {}).says or "nothing was reached"))
   end
 end
 
@@ -158,7 +168,7 @@ function M.hunt(opts)
   local hunt = setmetatable(tables.merged(opts, { trials = {}, began_ns = clock.ns() }), Hunt)
   hunt.view:begins(hunt)
   hunt.failure = look_as_is(hunt) or look_plain(hunt)
-  if not hunt.failure and not hunt.found then look_for(hunt) end
+  if not hunt.failure and not hunt.found then hunt.failure = look_for(hunt) end
   hunt.seconds = since(hunt)
   hunt.view:ends(hunt)
   return hunt
