@@ -398,4 +398,13 @@ return {
     file = "lua/rlab/proof/init.lua",
     before = "if not (ok and fault.fired) then", after = "if not ok then",
     spec = "spec/unit/run/proof_spec.lua", it = "proves nothing of a fault that the run itself" },
+  { id = "set-nothing-printed-is-passed", mechanism = "a run that printed no result has not passed",
+    file = "lua/rlab/run/set.lua",
+    before = "ended.code ~= exit.ok and ended.code or exit.bug", after = "ended.code or exit.bug",
+    spec = "spec/unit/run/set_spec.lua", it = "keeps the exit code and the complaint" },
+  { id = "set-run-without-exit-code", mechanism = "a run that printed no result has none",
+    file = "lua/rlab/run/set.lua",
+    before = [[and type(result) == "table" and result.exit then]],
+    after = [[and type(result) == "table" then]],
+    spec = "spec/unit/run/set_spec.lua", it = "keeps the exit code and the complaint" },
 }

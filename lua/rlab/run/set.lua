@@ -65,7 +65,7 @@ end
 function M.read_result(run, text, ended, complaint)
   local ok, result = pcall(json.decode, text)
   if ok and type(result) == "table" and result.exit then return result end
-  local code = ended.code or exit.bug
+  local code = ended.code ~= exit.ok and ended.code or exit.bug -- who has no result has not passed
   return { id = run.experiment.id, exit = code, verdict = "not-run", run = { seed = run.seed, duration = 0 },
     arms = {}, checks = {}, faults = {},
     sentence = complaint:match "^[^\n]+" or ended.signal and "ended by SIG" .. ended.signal

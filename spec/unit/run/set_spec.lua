@@ -148,6 +148,8 @@ describe("a set of runs", function()
     assert.are.equal("ended by SIGKILL", set.read_result(run, "{", { signal = "KILL" }, "").sentence)
     assert.are.equal(70, set.read_result(run, "{", { signal = "KILL" }, "").exit)
     assert.are.equal(1, set.read_result(run, '{"exit":1,"id":"A"}', { code = 1 }, "").exit)
+    assert.are.same({ 70, "not-run" }, { set.read_result(run, "{}", { code = 0 }, "").exit,
+      set.read_result(run, "[]", { code = 0 }, "").verdict })
   end)
 end)
 

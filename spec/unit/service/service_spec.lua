@@ -315,6 +315,15 @@ describe("a service", function()
   end)
 end)
 
+describe("a service that gives up", function()
+  it("ends by what failed first", function()
+    local ctx = require("rlab.service.context").new({ name = "x" }, { name = "x" })
+    ctx:give_up "the first"
+    ctx:give_up "what followed"
+    assert.are.equal("the first", ctx.failure)
+  end)
+end)
+
 describe("a service file with a mistake", function()
   -- What `rlab service FILE ...` says and ends with; in the text FILE stands for the path.
   local function said(text, words)

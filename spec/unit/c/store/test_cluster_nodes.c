@@ -113,6 +113,40 @@ static void test_asked(void **state)
     stop(&p);
 }
 
+/* What has to be tried again begins anew, by the map. */
+static void test_asked_in_vain(void **state)
+{
+    (void)state;
+    pair p;
+    start(&p,
+          (line[]){{"CLUSTER", ALL_WITH_A, 0},
+                   {"GET k", "-ASK " SLOT_OF_K " 127.0.0.1:@B\r\n", 1},
+                   {"GET k", "+a\r\n", 0},
+                   {NULL}},
+          (line[]){{"GET k", "-TRYAGAIN later\r\n", 0}, {NULL}}, 5, 3);
+    assert_string_equal(answer_to(&p, "GET k"), "a");
+    assert_string_equal(p.both.b.heard.data, "ASKING;GET k;");
+    assert_null(strstr(p.both.a.heard.data, "ASKING"));
+    stop(&p);
+}
+
+static void test_what_passes_by_itself(void **state)
+{
+    (void)state;
+    pair p;
+    start(&p,
+          (line[]){{"CLUSTER", ALL_WITH_A, 0},
+                   {"SET k", "-CLUSTERDOWN not now\r\n", 1},
+                   {"SET k", "-LOADING not yet\r\n", 1},
+                   {"SET k", "-READONLY a replica by now\r\n", 1},
+                   {"SET k", "+OK\r\n", 0},
+                   {NULL}},
+          (line[]){{NULL}}, 5, 3);
+    assert_string_equal(answer_to(&p, "SET k v"), "OK");
+    assert_int_equal(cluster_stats_of(p.cluster).refreshes, 1 + 3);
+    stop(&p);
+}
+
 static void test_tryagain(void **state)
 {
     (void)state;
@@ -150,6 +184,26 @@ static void test_overtaken(void **state)
     stop(&p);
 }
 
+/* Another key of the slot is another key. */
+static void test_not_overtaken(void **state)
+{
+    (void)state;
+    pair p;
+    start(&p,
+          (line[]){{"CLUSTER", ALL_WITH_A, 0},
+                   {"SET k", "-CLUSTERDOWN not now\r\n", 1},
+                   {"SET k", "+OK\r\n", 0},
+                   {"GET {k}a", "+old\r\n", 0},
+                   {NULL}},
+          (line[]){{NULL}}, 5, 3);
+    add(&p, "SET k new");
+    add(&p, "GET {k}a");
+    cluster_run(p.cluster, &p.batch);
+    assert_non_null(p.batch.list[0].reply);
+    assert_string_equal(p.batch.list[1].reply->str, "old");
+    stop(&p);
+}
+
 static void test_lost(void **state)
 {
     (void)state;
@@ -162,8 +216,9 @@ static void test_lost(void **state)
                    {NULL}},
           (line[]){{NULL}}, 5, 3);
     assert_string_equal(answer_to(&p, "SET k v"),
-                        "CONNECTION_LOST");           /* it may have been carried out */
-    assert_string_equal(answer_to(&p, "GET k"), "a"); /* a read may be asked again */
+                        "CONNECTION_LOST");                     /* it may have been carried out */
+    assert_int_equal(cluster_stats_of(p.cluster).refreshes, 2); /* and others may serve by now */
+    assert_string_equal(answer_to(&p, "GET k"), "a");           /* a read may be asked again */
     stop(&p);
 }
 
@@ -342,6 +397,9 @@ int main(void)
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_single_flight),
         cmocka_unit_test(test_several_keys_in_order),
+        cmocka_unit_test(test_asked_in_vain),
+        cmocka_unit_test(test_what_passes_by_itself),
+        cmocka_unit_test(test_not_overtaken),
         cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_replicas_take_no_writes),
         cmocka_unit_test(test_no_replica_left),
