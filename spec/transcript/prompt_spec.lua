@@ -235,6 +235,8 @@ true]])
 
   it("leaves by quit with a code", function()
     s = start()
+    s:line "quit 'soon'"
+    s:wait_text "quit takes an exit code from 0 to 255"
     s:line "quit(3)"
     local code = s:finish()
     assert.equal(3, code)

@@ -126,6 +126,9 @@ describe("completion", function()
     s.env.my_handle = 1
     assert.equal("my_handle mysql", (candidates(s, "print(my")))
     assert.equal("repeat", (candidates(s, "repe")))
+    assert.equal("repeat", (candidates(s, "'x'..repe")))
+    assert.equal("", (candidates(s, "('x'):re")))
+    assert.equal("", (candidates(s, "f().re")))
   end)
 
   it("offers members and methods without calling anything", function()

@@ -157,7 +157,8 @@ function M.candidates(session, line, cursor)
   local path, separator, prefix = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"
   if path then return M.members(session, path, separator, prefix), cursor - #path - #prefix end
   prefix = text:match "[%a_][%w_]*$" or ""
-  if prefix == "" then return {}, cursor + 1 end
+  local before = text:sub(-#prefix - 2, -#prefix - 1)
+  if prefix == "" or before:find "[^.][.:]$" then return {}, cursor + 1 end
   return starting_with(prefix, M.globals(session), KEYWORDS), cursor - #prefix + 1
 end
 

@@ -214,7 +214,8 @@ local function offer_stack(session)
   if running then return running end
   local first, second = in_room("No stack is running.", " ", QUESTION):match "^(.*)\n(.*)$"
   if first then out.line(first) end
-  local answer = edit.readline(second or "No stack is running. " .. QUESTION)
+  local answer, failure = edit.readline(second or "No stack is running. " .. QUESTION)
+  if not answer and not failure then out.line "\n" end
   if not answer or not (answer == "" or answer:lower():match "^y") then return nil end
   return start_stack(session)
 end

@@ -116,6 +116,9 @@ return function(session, words)
   end
 
   function words.quit(code)
+    if code ~= nil and not (math.type(code) == "integer" and code >= 0 and code <= 255) then
+      error("quit takes an exit code from 0 to 255", 2)
+    end
     session.ended, session.code = true, code
   end
 end
