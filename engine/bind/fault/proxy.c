@@ -282,9 +282,9 @@ static int proxy_l_rule(lua_State *L)
                             .delay = opts_duration(L, 2, "delay", 0),
                             .code = (int)opts_int_in(L, 2, "code", -1, -1, INT_MAX),
                             .error = opts_str(L, 2, "error", "")};
-    lua_Integer nth = opts_int(L, 2, "nth", 0);
+    lua_Integer nth = opts_int_in(L, 2, "nth", LUA_MININTEGER, 1, LUA_MAXINTEGER);
     spec.nth = nth > 0 ? nth : 1;
-    spec.times = opts_int(L, 2, "times", nth > 0 ? 1 : 0);
+    spec.times = opts_int_in(L, 2, "times", nth > 0 ? 1 : 0, 0, LUA_MAXINTEGER);
     const char *action = required(L, 2, "action");
     if (!proxy_action_parse(action, &spec.action))
         return luaL_error(L, "no action '%s'; there are %s", action, proxy_actions());

@@ -2,6 +2,7 @@
 -- it does not know left aside. Errors have its words where it has some, and the field's name.
 local err = require "rlab.err"
 local json = require "rlab.json"
+local units = require "rlab.units"
 
 local M = {}
 
@@ -22,6 +23,9 @@ local function kind_of(value)
   if value == json.null then return "null" end
   if type(value) == "table" then return json.is_array(value) and "array" or "object" end
   if math.type(value) == "float" then return ("number %s"):format(value) end
+  if type(value) == "string" and value:find "^%-?%d+$" and not units.whole(value) then
+    return "number " .. value -- which has more than 64 bits, and so comes as its digits
+  end
   return type(value)
 end
 

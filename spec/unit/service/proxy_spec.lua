@@ -144,10 +144,20 @@ describe("the proxy", function()
     assert.is_truthy(version.headers["x-toxiproxy-request-id"])
   end)
 
+  it("refuses a rule for a request that never comes", function()
+    for field, body in pairs { nth = '{"action":"count","nth":0}',
+      times = '{"action":"count","times":-1}' } do
+      local status, text = asked("POST", "/rules", body)
+      assert.equal(400, status, body)
+      assert.matches("option '" .. field .. "'", text, 1, true)
+    end
+  end)
+
   it("refuses a field of another type, and names it", function()
     for field, body in pairs {
       ["attributes.latency of type int64"] = '{"type":"latency","attributes":{"latency":"100"}}',
       ["number 1.5 into"] = '{"type":"latency","attributes":{"latency":1.5}}',
+      ["number 9223372036854775808 into"] = '{"type":"latency","attributes":{"latency":9223372036854775808}}',
       ["latency is at most"] = '{"type":"latency","attributes":{"latency":1e30}}',
       ["toxicity of type float"] = '{"type":"latency","toxicity":true}',
       ["toxicity is a number from 0 to 1"] = '{"type":"latency","toxicity":-1}',
