@@ -407,4 +407,9 @@ return {
     before = [[and type(result) == "table" and result.exit then]],
     after = [[and type(result) == "table" then]],
     spec = "spec/unit/run/set_spec.lua", it = "keeps the exit code and the complaint" },
+  { id = "evidence-last-proof-only", mechanism = "every proof of a fault is stored",
+    file = "lua/rlab/run/result.lua",
+    before = "proofs[i] = { kind = one.kind, facts = one.facts } end",
+    after = "proofs[1] = { kind = one.kind, facts = one.facts } end",
+    spec = "spec/unit/run/arm_spec.lua", it = "is every proof of a fault" },
 }

@@ -166,4 +166,8 @@ return {
     before = [[if failure.blame == "record" or failure]],
     after = [[if failure]],
     spec = "spec/live/service/replay_spec.lua", it = "tells what can never be sent" },
+  { id = "dlq-first-of-two-headers", mechanism = "of two headers of a name the last counts",
+    file = "lua/rlab/dlq.lua",
+    before = "      story[key] = (numbers", after = "      story[key] = story[key] or (numbers",
+    spec = "spec/unit/service/dlq_spec.lua", it = "reads a record's story" },
 }

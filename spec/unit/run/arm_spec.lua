@@ -69,3 +69,17 @@ describe("an arm", function()
     assert.are.same({ nil, "nobody answers", n = 2 }, table.pack(seen, failure))
   end)
 end)
+
+describe("what a run keeps", function()
+  it("is every proof of a fault, to be judged again", function()
+    local proof = require "rlab.proof"
+    local both = { proof.of("exit", { pid = 7, want = { code = 0 }, ended = { code = 0 } }),
+      proof.of("state", { pid = 8, state = "T", want = "T" }) }
+    local result = require("rlab.run.result").new { seed = 1 }
+    result:add_setup { took = 1, seen = {}, happened = { spans = {}, events = {}, tables = {}, numbers = {},
+      facts = {}, faults = { { name = "two", fired = true, proofs = both } } } }
+    local kept = result.evidence.faults[1].proofs
+    assert.are.same({ "exit", "state" }, { kept[1].kind, kept[2].kind })
+    assert.are.same({}, proof.lacking(result.faults, result.evidence.faults, "one"))
+  end)
+end)

@@ -20,6 +20,8 @@ describe("dlq", function()
     local story = dlq.read { { "event-id", "e1" }, { "rlab-original-topic", "orders" },
       { "rlab-original-offset", "41" }, { "rlab-attempt", "x" } }
     assert.same({ original_topic = "orders", original_offset = 41, replay_count = 0 }, story)
+    local twice = dlq.read { { "rlab-attempt", "1" }, { "rlab-attempt", "2" } } -- the last counts, as in C
+    assert.same({ attempt = 2, replay_count = 0 }, twice)
   end)
 
   it("takes no number beyond its bound", function()
