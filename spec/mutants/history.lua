@@ -161,4 +161,8 @@ return {
     file = "lua/rlab/check/history.lua",
     before = "if s.idempotence == false and s.retries ~= 0 then", after = "if s.idempotence == false then",
     spec = "spec/unit/check/kafka_spec.lua", it = "excuse duplicates by retries where there are some" },
+  { id = "history-error-as-it-is", mechanism = "an error is written as JSON",
+    file = "engine/evidence/history.c",
+    before = "json_put_cstr(out, error);", after = [[buf_printf(out, "\"%s\"", error);]],
+    spec = "spec/unit/check/history_spec.lua", it = "writes operations in Jepsen's form" },
 }
