@@ -63,8 +63,8 @@ local function empty(brokers)
   local groups, topics = {}, { BIG, GARBAGE }
   for i = 1, GROUPS do groups[i] = group_of(i) end
   for i = 1, TOPICS do topics[#topics + 1] = topic_of(i) end
-  admin:delete_groups(groups)
-  admin:delete_topics(topics)
+  must(admin:delete_groups(groups))
+  must(admin:delete_topics(topics, { wait = true }))
 end
 
 describe("the console at a cluster of many", function()
