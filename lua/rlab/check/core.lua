@@ -30,6 +30,9 @@ function M.ordered(rows)
   return b
 end
 
+-- unit_for(1, "records") -> "record"; a unit such as ms or "of 1" stays
+function M.unit_for(n, unit) return n == 1 and (unit:gsub("^(%a%a%a+)s$", "%1")) or unit end
+
 function M.plural(n, word)
   return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
 end

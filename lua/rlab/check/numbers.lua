@@ -35,7 +35,7 @@ end
 -- enough{name =, seen =, at_least =, unit =, what =}: the floor of an arm, such as operations that were
 -- accepted; with less nothing else is proved. It holds or is inconclusive, and expects to hold.
 function M.enough(lab, a)
-  local text = ("%s%s, at least %s"):format(number_words(a.seen), a.unit and " " .. a.unit or "",
+  local text = ("%s%s, at least %s"):format(number_words(a.seen), a.unit and " " .. core.unit_for(a.seen, a.unit) or "",
     number_words(a.at_least))
   local sentence = a.what and a.what .. ": " .. text or text
   local check = a.seen >= a.at_least and add(lab, a.name, { outcome = "holds", sentence = sentence,
@@ -144,7 +144,7 @@ function M.bound(lab, a)
     limit_s = TIMES[a.unit] and (a.at_most or a.at_least) * TIMES[a.unit] or nil,
     over_s = TIMES[a.unit] and over * TIMES[a.unit] or nil,
     sentence = ("%s%s%s, limit %s%s"):format(a.what and a.what .. " " or "", value,
-      a.unit and " " .. a.unit or "", limit, a.why and " (" .. a.why .. ")" or ""),
+      a.unit and " " .. core.unit_for(a.value, a.unit) or "", limit, a.why and " (" .. a.why .. ")" or ""),
     counterexamples = inside and {} or { { id = a.name, note = value } },
   })
 end

@@ -1,6 +1,7 @@
 -- Small helpers that every part of the report shares: escaping, filling templates, writing numbers.
 -- Escaping is the default: only a value that a template asks for as {!name} goes in as it is.
 local characters = require "rlab.text"
+local unit_for = require("rlab.check.core").unit_for
 
 local html = {}
 
@@ -71,7 +72,7 @@ function html.quantity(v, unit)
   if unit == "s" and type(v) == "number" and v ~= 0 and math.abs(v) < 0.1 then v, unit = v * 1000, "ms" end
   if unit == "of 1" and type(v) == "number" then v, unit = v * 100, "%" end
   local s = html.number(v)
-  if v == 1 and unit then unit = unit:gsub("^(%a%a%a+)s$", "%1") end -- "1 event"
+  unit = unit and unit_for(v, unit)
   return unit and unit ~= "" and s .. " " .. unit or s
 end
 
