@@ -257,7 +257,7 @@ local function tell_slips(exp, source)
 end
 
 local function run_chunk(path, text, env)
-  local chunk, failure = load(script.source(text), "@" .. path, "t", env)
+  local chunk, failure = script.load(text, path, env)
   if not chunk then script_error("%s", failure) end
   local ok, found = xpcall(chunk, script.traced)
   if not ok then error(script.error(found, path), 0) end

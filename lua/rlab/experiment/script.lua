@@ -40,6 +40,23 @@ function M.source(text)
   return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", ""))
 end
 
+local FORMS = { { "^\xFF\xFE", "UTF-16: save it as UTF-8" }, { "^\xFE\xFF", "UTF-16: save it as UTF-8" },
+  { "^\27", "compiled Lua, and its source is read here" } }
+
+--- unread(text) -> why a text is no source at all, such as "UTF-16: save it as UTF-8" | nil
+function M.unread(text)
+  for _, form in ipairs(FORMS) do
+    if text:find(form[1]) then return form[2] end
+  end
+end
+
+--- load(text, path[, env]) -> chunk | nil, what is wrong with the file
+function M.load(text, path, env)
+  local why = M.unread(text)
+  if why then return nil, ("%s: it is %s"):format(path, why) end
+  return load(M.source(text), "@" .. path, "t", env or _G)
+end
+
 --- message(failure, path): one line, and below it where it was called from when that is another line of the
 --- file
 function M.message(failure, path)
@@ -79,7 +96,7 @@ end
 
 --- run(path [, front]) -> what the file returns; what is wrong in it is raised as the script's
 function M.run(path, front)
-  local chunk, wrong = load(M.source(M.bytes(path, front)), "@" .. path)
+  local chunk, wrong = M.load(M.bytes(path, front), path)
   if not chunk then M.fail("%s", wrong) end
   local ok, found = xpcall(chunk, M.traced)
   if ok then return found end

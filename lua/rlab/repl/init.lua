@@ -150,7 +150,13 @@ end
 function M.script(text)
   local session = new_session()
   local _ <close> = defer(function() close_all(session) end)
-  text = require("rlab.experiment.script").source(text)
+  local scripts = require "rlab.experiment.script"
+  local why = scripts.unread(text)
+  if why then
+    complain("stdin: it is " .. why)
+    return exit.script
+  end
+  text = scripts.source(text)
   local whole = load("return " .. text, "=stdin", "t", session.env)
   local chunks = whole and { whole } or expressions(session, text)
   if not chunks then

@@ -28,6 +28,21 @@ describe("what went wrong in a scenario file", function()
     assert.are.equal("return 1 # 2", script.source "return 1 # 2")
   end)
 
+  it("is that it is no source, and what to do", function()
+    assert.equal("FILE: it is UTF-16: save it as UTF-8", failure_of "\xFF\xFEr\0e\0")
+    assert.equal("FILE: it is UTF-16: save it as UTF-8", failure_of "\xFE\xFF\0r\0e")
+    local compiled = string.dump(function() return {} end)
+    assert.equal("FILE: it is compiled Lua, and its source is read here", failure_of(compiled))
+    local path = os.tmpname()
+    local file <close> = assert(io.open(path, "w"))
+    file:write(compiled)
+    file:flush()
+    local ok, failure = pcall(script.run, path) -- of a service, a handler
+    os.remove(path)
+    assert.is_false(ok)
+    assert.matches("it is compiled Lua", tostring(failure), 1, true)
+  end)
+
   it("names the lines that led there when they are others", function()
     assert.are.equal("FILE:2: deep\n  from FILE:4, in main chunk",
       failure_of "local function f()\n  error 'deep'\nend\nf()")
