@@ -35,8 +35,8 @@ end
 -- enough{name =, seen =, at_least =, unit =, what =}: the floor of an arm, such as operations that were
 -- accepted; with less nothing else is proved. It holds or is inconclusive, and expects to hold.
 function M.enough(lab, a)
-  local text = ("%s%s, at least %s"):format(number_words(a.seen), a.unit and " " .. core.unit_for(a.seen, a.unit) or "",
-    number_words(a.at_least))
+  local text = ("%s%s, at least %s"):format(number_words(a.seen),
+    a.unit and " " .. core.unit_for(a.seen, a.unit) or "", number_words(a.at_least))
   local sentence = a.what and a.what .. ": " .. text or text
   local check = a.seen >= a.at_least and add(lab, a.name, { outcome = "holds", sentence = sentence,
     value = a.seen, unit = a.unit }) or core.inconclusive(lab, a.name, "%s", sentence)
