@@ -12,6 +12,7 @@ local task = require "rlab.task"
 local ui = require "rlab.ui"
 
 local TOPICS, GROUPS, HANDS = 2000, 10000, 4
+local LOT = 500 -- groups that are taken away with one call
 local RECORDS, MEGABYTE = 50, 1000000
 local MOST = 512 * 1024 -- bytes of an answer
 
@@ -60,10 +61,13 @@ end
 
 local function empty(brokers)
   local admin <close> = must(kafka.admin { brokers = brokers, at_most = "120s" })
-  local groups, topics = {}, { BIG, GARBAGE }
-  for i = 1, GROUPS do groups[i] = group_of(i) end
+  local topics = { BIG, GARBAGE }
   for i = 1, TOPICS do topics[#topics + 1] = topic_of(i) end
-  must(admin:delete_groups(groups))
+  each(brokers, GROUPS // LOT, function(one, lot)
+    local groups = {}
+    for i = 1, LOT do groups[i] = group_of((lot - 1) * LOT + i) end
+    must(one:delete_groups(groups))
+  end)
   must(admin:delete_topics(topics, { wait = true }))
 end
 
