@@ -100,7 +100,7 @@ return experiment {
   telling = { { "insert, ms.longest", "slowest insert", "ms", "most" },
     { "commit to view, ms.longest", "slowest commit to view", "ms", "most" },
     { "table, MiB.size", "table", "MiB" }, { "duplicate-effect", "old events applied twice" },
-    { "rows-left", "old rows left behind", "rows" } },
+    { "rows-left", "rows left that should be gone", "rows" } },
   arms = {
     wrong "one-delete" { says = "one DELETE of all old rows, no index on their time", way = "one-delete",
       keep = LONG },
