@@ -3,7 +3,7 @@
 local retention = require "rlab.story.retention"
 local traffic = require "rlab.story.traffic"
 
-local ROWS, AGES, EACH = 20000, { 3, 10 }, 10
+local AGES, EACH = { 3, 10 }, 10
 local LONG, SHORT = 15, 7 -- days that rows are kept; a record is replayed after 10 at most
 local LIVE, BEFORE, AFTER = 20, 40, 60
 local LIMIT, STANDSTILL = 300, 900
@@ -121,7 +121,10 @@ return experiment {
       way = "exchange", keep = SHORT, day = "event", refuses = true },
   },
 
-  setup = function(lab) return retention.load(lab, { rows = ROWS, ages = AGES, each = EACH }) end,
+  options = { a_day = { default = 1000, from = 100, to = 10000, help = "old rows of each of the 20 days" } },
+  setup = function(lab)
+    return retention.load(lab, { a_day = lab.options.a_day, ages = AGES, each = EACH })
+  end,
   run = run,
 
   moment = require "rlab.story.moment.retention",

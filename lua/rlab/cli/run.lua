@@ -48,11 +48,21 @@ end
 
 local booleans = { ["true"] = true, yes = true, ["1"] = true, ["false"] = false, no = false, ["0"] = false }
 
+-- A whole number where `from` is one.
+local function number(declared, text, name)
+  local from, to = declared.from or -math.huge, declared.to or math.huge
+  local n = require("rlab.units").number(text)
+  local whole = math.type(declared.from) == "integer"
+  if n and n >= from and n <= to and (not whole or math.tointeger(n)) then
+    return whole and math.tointeger(n) or n
+  end
+  usage("option %s takes a %snumber%s%s, not '%s'", name, whole and "whole " or "",
+    declared.from and " from " .. declared.from or "", declared.to and " up to " .. declared.to or "", text)
+end
+
 local function typed(declared, text, name)
   local kind = type(declared.default)
-  if kind == "number" then
-    return require("rlab.units").number(text) or usage("option %s takes a number, not '%s'", name, text)
-  end
+  if kind == "number" then return number(declared, text, name) end
   if kind == "boolean" then
     local value = booleans[text:lower()]
     if value == nil then usage("option %s takes true or false, not '%s'", name, text) end

@@ -36,13 +36,13 @@ local function insert(db, into, list, format)
   must(db:exec(("INSERT INTO %s VALUES %s"):format(into, table.concat(values, ", "))))
 end
 
--- load(lab, {rows =, ages =, each =}) -> {schema, rows, old}: so many rows of the last 20 days, loaded once
---   for all arms, and with them those of old events {id, event, account, age}, so many of each of those ages
+-- load(lab, {a_day =, ages =, each =}) -> {schema, rows, old}: so many rows of each of the last 20 days,
+--   loaded once for all arms, and with them those of old events {id, event, account, age}, `each` of each age
 function M.load(lab, opts)
   local db, schema = lab:database "CREATE TABLE old_event (event_id BINARY(16) NOT NULL PRIMARY KEY, \z
     processed_at TIMESTAMP(6) NOT NULL)"
   must(db:exec "SET SESSION cte_max_recursion_depth = 100000")
-  must(db:exec(FILL:format(opts.rows // DAYS, DAYS, TODAY)))
+  must(db:exec(FILL:format(opts.a_day, DAYS, TODAY)))
   local list = {}
   for _, age in ipairs(opts.ages) do
     for i = 1, opts.each do
@@ -52,8 +52,8 @@ function M.load(lab, opts)
     end
   end
   insert(db, "old_event", list, "(UUID_TO_BIN('{event}'), NOW(6) - INTERVAL {age} * 24 - 12 HOUR)")
-  lab:fact("%d rows of the last %d days", opts.rows, DAYS)
-  return { schema = schema, rows = opts.rows + #list, old = list }
+  lab:fact("%d rows of the last %d days", opts.a_day * DAYS, DAYS)
+  return { schema = schema, rows = opts.a_day * DAYS + #list, old = list }
 end
 
 -- ---- the table ----
