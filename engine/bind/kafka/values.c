@@ -27,9 +27,12 @@ static lua_Integer integer_at(lua_State *L, const char *field, lua_Integer low, 
 {
     int ok;
     lua_Integer n = lua_tointegerx(L, -1, &ok);
-    if (!ok || lua_type(L, -1) != LUA_TNUMBER || n < low || n > high)
-        luaL_error(L, "record.%s: an integer from %I expected, got %s", field, (LUAI_UACINT)low,
-                   luaL_tolstring(L, -1, NULL));
+    if (ok && lua_type(L, -1) == LUA_TNUMBER && n >= low && n <= high)
+        return n;
+    const char *got = luaL_tolstring(L, -1, NULL);
+    if (low == LUA_MININTEGER)
+        luaL_error(L, "record.%s: an integer expected, got %s", field, got);
+    luaL_error(L, "record.%s: an integer from %I expected, got %s", field, (LUAI_UACINT)low, got);
     return n;
 }
 

@@ -189,10 +189,16 @@ static int fs_l_realpath(lua_State *L)
     return push_realpath(L, luaL_checkstring(L, 1));
 }
 
-/* self_exe() -> path of the running rlab | nil, err */
+/* self_exe() -> path of the running rlab; by its process where the file was replaced meanwhile */
 static int fs_l_self_exe(lua_State *L)
 {
-    return push_realpath(L, "/proc/self/exe");
+    char *real = realpath("/proc/self/exe", NULL);
+    if (real)
+        lua_pushstring(L, real);
+    else
+        lua_pushfstring(L, "/proc/%d/exe", (int)getpid());
+    free(real);
+    return 1;
 }
 
 /* ---- trees ---- */

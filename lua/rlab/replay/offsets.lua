@@ -3,6 +3,7 @@
 local clock = require "rlab.clock"
 local err = require "rlab.err"
 local places = require "rlab.replay.places"
+local tables = require "rlab.tables"
 local units = require "rlab.units"
 
 local M = {}
@@ -35,7 +36,9 @@ function M.target(where)
     local function of(_, committed) return committed and moved(committed, where.shift) end
     return { clamp = true, of = of }
   end
-  if type(where) == "table" then return { of = function(partition) return where[partition] end } end
+  if type(where) == "table" then
+    return { named = tables.sorted_keys(where), of = function(partition) return where[partition] end }
+  end
   if where == "earliest" or where == "latest" then return { of = function() return where end } end
   if type(where) ~= "string" then return nil end
   local at, why = M.moment(where)
@@ -90,6 +93,11 @@ function M.plan(admin, group, topic, target, only)
   local before
   before, failure = places.committed(admin, group, topic)
   if not before then return nil, failure end
+  for _, partition in ipairs(only and { only } or target.named or {}) do
+    if not tables.contains(partitions, partition) then
+      return failed("NO_SUCH_PARTITION", "%s has no partition %s", topic, tostring(partition))
+    end
+  end
   local rows = {}
   for _, partition in ipairs(partitions) do
     if only == nil or only == partition then

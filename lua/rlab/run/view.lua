@@ -33,8 +33,11 @@ local function label(word, class)
   return "  " .. term.colour(colour, term.pad(word, LABEL - 2))
 end
 
+-- -> the class before a name, and the gap behind it: a long word takes a column of the gap
 local function class_label(class)
-  return label(verdict_words.classes[class] or class, class)
+  local word = verdict_words.classes[class] or class
+  local long = #word > LABEL - 3
+  return label(word, class) .. (long and " " or ""), long and " " or "  "
 end
 
 local function seconds(s)
@@ -97,7 +100,7 @@ end
 
 local function draw(self)
   if self.quiet or not self.tty or not self.current then return end
-  local lines = { class_label(self.current.class) .. self.current.title .. "  "
+  local lines = { (class_label(self.current.class)) .. self.current.title .. "  "
     .. seconds((clock.ns() - self.since) / 1e9) }
   for i = math.max(1, #self.story - STORY_LINES + 1), #self.story do
     lines[#lines + 1] = (" "):rep(LABEL) .. self.story[i]
@@ -184,9 +187,10 @@ function View:arm_ends(row)
   self.live:clear()
   local room = width(self) - LABEL - self.names - 2 - 19
   local lines = row.sentence ~= "" and term.wrap(row.sentence, room) or { "" }
+  local class, gap = class_label(row.class)
   for i, line in ipairs(lines) do
     if i == 1 then
-      emit(self, class_label(row.class) .. term.pad(row.name, self.names) .. "  " ..
+      emit(self, class .. term.pad(row.name, self.names) .. gap ..
         term.pad(line, room) .. " " .. term.colour(outcome_class[row.outcome], row.outcome))
     else
       emit(self, (" "):rep(LABEL + self.names + 2) .. line)

@@ -17,6 +17,18 @@ local function orphan(script)
 end
 
 describe("rlab", function()
+  it("starts itself although its file was replaced while it ran", function()
+    local fs = require "rlab.fs"
+    local copy = os.tmpname()
+    local script = ([[os.remove "%s"
+      local p <close> = assert(process.spawn { cmd = { fs.self_exe(), "--version" }, stdout = "capture" })
+      p:wait() print((p:output()))]]):format(copy)
+    local p <close> = sh(("cp '%s' %s && chmod 700 %s && %s <<'END'\n%s\nEND"):format(fs.self_exe(), copy,
+      copy, copy, script))
+    assert.equal(0, p:wait("60s").code)
+    assert.matches("rlab %d", (p:output()))
+  end)
+
   it("runs with its standard input, output or error closed", function()
     local rlab = require("rlab.fs").self_exe()
     for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do

@@ -37,6 +37,20 @@ describe("a replay that cannot be told", function()
   end)
 end)
 
+describe("a move of offsets", function()
+  it("names a partition that there is not", function()
+    local admin = { topic = says { partitions = { { partition = 0 }, { partition = 1 } } },
+      group_offsets = says {}, offsets = says { hw = 9, lso = 9, low = 0 } }
+    for only, where in pairs { [5] = "latest", [false] = { [0] = 3, [5] = 1 } } do
+      local rows, failure = offsets.plan(admin, "g", "t", offsets.target(where), only or nil)
+      assert.is_nil(rows)
+      assert.equal("kafka NO_SUCH_PARTITION: t has no partition 5", tostring(failure))
+    end
+    local rows = assert(offsets.plan(admin, "g", "t", offsets.target { [1] = 3 }))
+    assert.same({ 1, 3, 1 }, { rows[1].partition, rows[1].offset, #rows })
+  end)
+end)
+
 describe("a dead letter that is shown", function()
   it("steers no terminal", function()
     local text = require("rlab.replay.reader").described { partition = 0, offset = 7, key = "\27[2J",
