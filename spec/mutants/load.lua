@@ -147,4 +147,8 @@ return {
     file = "lua/rlab/lab/reads.lua",
     before = "[answer.version + 1]", after = "[answer.version + 2]",
     spec = "spec/unit/lab/reads_spec.lua", it = "is that of the version behind it" },
+  { id = "load-command-of-nothing", mechanism = "a command that is lost can be missed",
+    file = "lua/rlab/lab/workload.lua",
+    before = "local amount = rng:int(1, 500)", after = "local amount = rng:int(0, 500)",
+    spec = "spec/unit/lab/load_spec.lua", it = "each change something" },
 }

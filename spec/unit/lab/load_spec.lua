@@ -60,6 +60,17 @@ describe("commands", function()
   end)
 end)
 
+describe("planned commands", function()
+  it("each change something", function()
+    local lab, signs = { rng = require("rlab.rng").new(1) }, {}
+    for _, command in ipairs(workload.plan(lab, 5000, 3)) do
+      assert.are_not.equal(0, command.amount)
+      signs[command.amount > 0] = true
+    end
+    assert.are.same({ [true] = true, [false] = true }, signs)
+  end)
+end)
+
 describe("a load", function()
   local flow_load, load = require "rlab.flow_load", require "rlab.lab.load"
   local open = flow_load.open

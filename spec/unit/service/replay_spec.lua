@@ -136,3 +136,28 @@ describe("a filter", function()
     assert.is_nil(reader.filter {})
   end)
 end)
+
+describe("a record that is replayed", function()
+  local fate, refailed = require "rlab.replay.fate", require "rlab.replay.refailed"
+
+  it("is sent as often as it may, whole, and to the group that failed", function()
+    for count, what in pairs { [0] = "replay", [2] = "replay", [3] = "parked", [4] = "parked" } do
+      assert.equal(what, fate.of({ max = 3 }, "e1", { replay_count = count }))
+    end
+    assert.equal("partial", fate.of({ max = 3 }, "e1", { replay_count = 0, cut = 9 }))
+    assert.equal("skipped", fate.of({ max = 3, skip = { e1 = true } }, "e1", { replay_count = 0, cut = 9 }))
+    local story = { original_group = "billing", original_topic = "orders" }
+    assert.same({ "billing", nil, "mine", n = 3 }, table.pack(fate.group({ target = "original" }, story),
+      fate.group({ target = "none" }, story), fate.group({ target = "mine" }, story)))
+  end)
+
+  it("has failed again when the copy that was sent did", function()
+    local function failed(count)
+      return refailed.of({ e1 = 2 }, { partition = 0, offset = 5, header = function() return "e1" end,
+        headers = { { "rlab-replay-count", tostring(count) } } })
+    end
+    assert.is_nil(failed(1)) -- an older one
+    assert.equal("e1", failed(2).id)
+    assert.equal("e1", failed(3).id)
+  end)
+end)
