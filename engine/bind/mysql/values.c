@@ -1,6 +1,7 @@
 #include "bind/mysql/values.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,9 @@ static int mysql_refuse(lua_State *L, int idx, int n, const char *where)
     if (lua_isnil(L, idx))
         return luaL_error(L, "%s: parameter %d is nil; write null (require \"rlab.null\") for NULL",
                           where, n);
+    if (lua_type(L, idx) == LUA_TNUMBER)
+        return luaL_error(L, "%s: parameter %d is %s, and MySQL has no such number", where, n,
+                          luaL_tolstring(L, idx, NULL));
     return luaL_error(L,
                       "%s: parameter %d is a %s; MySQL takes numbers, strings, booleans and null",
                       where, n, luaL_typename(L, idx));
@@ -21,8 +25,9 @@ static int mysql_refuse(lua_State *L, int idx, int n, const char *where)
 static bool fits(lua_State *L, int idx)
 {
     int type = lua_type(L, idx);
-    return type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TBOOLEAN ||
-           errs_is_null(L, idx);
+    if (type == LUA_TNUMBER)
+        return isfinite(lua_tonumber(L, idx));
+    return type == LUA_TSTRING || type == LUA_TBOOLEAN || errs_is_null(L, idx);
 }
 
 static my_value param(lua_State *L, int idx)

@@ -170,6 +170,10 @@ describe("mysql", function()
       "mysql.connect: unknown option 'prot', did you mean 'port'?")
     assert.has_error(function() db:query("SELECT ?", nil) end,
       'mysql:query: parameter 1 is nil; write null (require "rlab.null") for NULL')
+    assert.error_matches(function() db:exec("INSERT INTO u VALUES (?)", 1 / 0) end,
+      "mysql:exec: parameter 1 is inf, and MySQL has no such number", 1, true)
+    assert.error_matches(function() db:query("SELECT ?, ?", 1, 0 / 0) end,
+      "mysql:query: parameter 2 is %-?nan, and MySQL has no such number")
     assert.has_error(function() db:exec("SELECT ?", {}) end,
       "mysql:exec: parameter 1 is a table; MySQL takes numbers, strings, booleans and null")
     assert.has_error(function() db:kill(1, { connexion = true }) end)

@@ -40,10 +40,11 @@ static wire_ids read_replicas(lua_State *L, int partition)
     for (int i = 0; i < n; i++) {
         int ok;
         lua_geti(L, -2, i + 1);
-        ids.id[i] = (int)lua_tointegerx(L, -1, &ok);
-        if (!ok)
+        lua_Integer id = lua_tointegerx(L, -1, &ok);
+        if (!ok || id < 0 || id > INT32_MAX)
             luaL_error(L, "assignment: brokers of partition %d: an id expected, got %s", partition,
-                       luaL_typename(L, -1));
+                       luaL_tolstring(L, -1, NULL));
+        ids.id[i] = (int)id;
         lua_pop(L, 1);
     }
     return ids;
@@ -73,7 +74,7 @@ static int count_option(lua_State *L, const char *key, const char *call)
 {
     lua_Integer n = opts_int(L, 2, key, -1);
     if (n != -1 && (n < 1 || n > 100000))
-        luaL_error(L, "%s: %s=%d is out of range", call, key, (int)n);
+        luaL_error(L, "%s: %s: from 1 to 100000, not %I", call, key, (LUAI_UACINT)n);
     return (int)n;
 }
 
@@ -218,6 +219,8 @@ static int push_low(lua_State *L, rl_await *a)
 static int64_t read_before(lua_State *L)
 {
     int type = lua_getfield(L, 2, "before"), ok;
+    if (type == LUA_TNIL)
+        return RD_KAFKA_OFFSET_END;
     if (type == LUA_TSTRING && strcmp(lua_tostring(L, -1), "end") == 0)
         return RD_KAFKA_OFFSET_END;
     lua_Integer n = lua_tointegerx(L, -1, &ok);
