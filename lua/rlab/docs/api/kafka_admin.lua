@@ -25,8 +25,8 @@ return {
           params = { "names: table, list", WAIT, AT_MOST } },
         { "delete_records", "a:delete_records{topic =, partition =, before =, at_most =} -> low | nil, err",
           "Moves the low watermark up.",
-          params = { "topic: string", "partition: integer = 0",
-            "before: integer, the new first offset; the high watermark without it",
+          params = { "topic: string", "partition: integer",
+            "before: integer, the new first offset; without it, or as \"end\", the high watermark",
             AT_MOST } },
         { "topics", "a:topics([{internal =, at_most =}]) -> names | nil, err", "Names of all topics.",
           params = { "internal: boolean = false, Kafka's own too", AT_MOST } },
@@ -79,7 +79,7 @@ return {
           "Low watermark, LSO, HW and log end of one partition side by side, and each replica's log end. \z
             What the leader did not tell within 300 ms is absent, and `why` says so; `failed` has the \z
             error of each replica that did not answer.",
-          params = { "topic: string", "partition: integer = 0", AT_MOST },
+          params = { "topic: string", "partition: integer", AT_MOST },
             returns = "{ topic, partition, low, lso, hw, leo, leader, epoch, isr, leo_by = { [broker] = \z
               offset }, why = err | nil, failed = { [broker] = err } | nil }",
           example = 'local at = must(a:offsets("orders", 0))\nif at.why then error(at.why) end\n\z
@@ -99,7 +99,7 @@ return {
             topic, partition } } }" },
         { "producers", "a:producers(topic, partition [, {at_most =}]) -> list | nil, err",
           "Producers the partition knows, and which open transaction holds the LSO back.",
-          params = { "topic: string", "partition: integer = 0", AT_MOST },
+          params = { "topic: string", "partition: integer", AT_MOST },
           returns = "{ { producer_id, epoch, last_sequence, last_timestamp, coordinator_epoch, txn_start, \z
             transaction, holds_lso } }" },
         { "survey", "a:survey([{groups =, at_most =}]) -> survey | nil, err",
