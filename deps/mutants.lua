@@ -1,7 +1,7 @@
 -- mutants.lua [WORDS]: breaks one mechanism at a time and demands that the judge named in the catalogue says
 -- so, by the right word. Run by deps/test.sh (`make mutants`), from the project's root, after a build.
 --
--- Words: --one ID (or the beginning of ids), --group FILE (of spec/mutants), --only live | still | waiting,
+-- Words: --one ID,ID (or the beginnings of ids), --group FILE (of spec/mutants), --only live | still | waiting,
 -- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
 -- --needs-stack (its status says whether a judge needs servers), --tap.
 -- --worker I --workers N --taken DIR: one of many beside each other, with a copy and a stack of its own: what
@@ -109,10 +109,17 @@ local kinds = {
   waiting = function(m) return m.waits ~= nil end,
 }
 
+local function is_named(m, ids)
+  for id in ids:gmatch "[^,]+" do
+    if m.id:find(id, 1, true) == 1 then return true end
+  end
+  return false
+end
+
 local function chosen(words)
   local some = {}
   for _, m in ipairs(catalogue()) do
-    local fits = not words.one or m.id:find(words.one, 1, true) == 1
+    local fits = not words.one or is_named(m, words.one)
     fits = fits and (not words.group or m.group == words.group)
     if fits and (not words.only or kinds[words.only](m)) then some[#some + 1] = m end
   end

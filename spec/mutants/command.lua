@@ -209,4 +209,8 @@ end]],
     before = "    if done then return true, results end",
     after = "    if done or failure then return true, results end",
     spec = "spec/live/store/mysql_tx_spec.lua", it = "says that a commit's outcome is unknown" },
+  { id = "command-same-id-another-account", mechanism = "a request id is one command's",
+    file = "lua/service/command/entries.lua",
+    before = "if event.account_id ~= command.account_id or event.amount", after = "if event.amount",
+    spec = "spec/live/service/command_spec.lua", it = "refuses it for another" },
 }

@@ -50,6 +50,20 @@ describe("cache", function()
     assert.are.equal(cache.version(4), r:call("HGET", cache.key(PREFIX, 7), "version"))
   end)
 
+  it("leaves nothing of what was there before", function()
+    for _, mode in ipairs { "plain", "lease" } do
+      for _, before in ipairs { { "SET", cache.key(PREFIX, 7), "no entry" },
+        { "HSET", cache.key(PREFIX, 7), "state", "tombstone", "version", cache.version(1) } } do
+        ok(r:call("DEL", cache.key(PREFIX, 7)))
+        ok(r:call(table.unpack(before)))
+        ok(r:call("SET", cache.lease_key(PREFIX, 7), "mine"))
+        assert.are.equal("written", fill(6, { mode = mode, token = "mine" }))
+        local entry = cache.read(r, PREFIX, 7)
+        assert.are.same({ "value", 60, 6 }, { entry.state, entry.balance, entry.version })
+      end
+    end
+  end)
+
   it("fills by lease only while the token holds", function()
     local lease = cache.lease_key(PREFIX, 7)
     ok(r:call("SET", lease, "mine", "NX", "PX", 2000))
@@ -75,12 +89,18 @@ describe("cache", function()
     assert.are.equal("written", fill(5, { mode = "versioned" }))
     assert.are.equal("written", fill(5, { mode = "versioned" }))
     assert.are.equal("refused", fill(4, { mode = "versioned" }))
+    local _, failure = r:script(cache.source "versioned"):call({ cache.key(PREFIX, 7) },
+      { "fill", "0005", "1000", "balance", "1" })
+    assert.are.equal("BADVERSION", failure.name)
     assert.are.equal("written", ok(apply("versioned", 6)))
     assert.are.equal("tombstone", cache.read(r, PREFIX, 7).state)
     assert.is_true(r:call("PTTL", cache.key(PREFIX, 7)) <= 5000)
     assert.are.equal("refused", fill(5, { mode = "versioned" }))
     assert.are.equal("written", fill(6, { mode = "versioned" }))
     assert.are.equal("refused", ok(apply("versioned", 6)))
+    assert.are.equal("value", cache.read(r, PREFIX, 7).state)
+    assert.are.equal("written", ok(apply("versioned", 7)))
+    assert.are.equal("written", ok(apply("update", 8)))
     assert.are.equal("value", cache.read(r, PREFIX, 7).state)
   end)
 

@@ -100,6 +100,8 @@ describe("the command service", function()
     assert.same({ 1, 1, 5 }, { count "ledger_entry", count "outbox_event",
       lab:value "SELECT balance FROM account WHERE id = 1" })
     assert.equal(422, (entry(service, 1, "once", 6)))
+    service:call("POST", "/accounts", { id = 2 })
+    assert.equal(422, (entry(service, 2, "once", 5)))
     assert.equal(19, service:metric 'rlab_command_entries_total{outcome="replayed"}')
   end)
 

@@ -361,6 +361,39 @@ describe("query", function()
     assert.is_true(batches < lookups / 2, batches .. " batches")
   end)
 
+  it("answers each of many readers with its own account", function()
+    local own <close> = query_bed.open { own_redis = true }
+    local q, right = own:query { redis_timeout = "60s" }, 0
+    for id = 1, 20 do
+      own:account(id, id * 100, id)
+      q:read(id)
+    end
+    q:arm("query.enter", "off")
+    own.server:stop()
+    task.group(function(g)
+      for id = 1, 20 do
+        g:spawn(function()
+          local a = q:read(id)
+          if a.source == "cache" and a.balance == id * 100 and a.version == id then right = right + 1 end
+        end)
+      end
+      eventually(function() return q:hits "query.enter" == 20 end)
+      own.server:cont()
+    end)
+    assert.equal(20, right)
+  end)
+
+  -- One that is not woken looks by itself after a quarter of a second.
+  it("wakes its reader of Redis", function()
+    local q, best = bed:query {}, math.huge
+    for _ = 1, 10 do
+      local began = clock.ns()
+      q:read(7)
+      best = math.min(best, (clock.ns() - began) / 1e9)
+    end
+    assert.is_true(best < 0.25 / 2, best)
+  end)
+
   it("answers what is under way when it ends", function()
     local q = bed:query { db_wait = 0, db_timeout = 0 }
     q:arm("query.db_load", "pause")

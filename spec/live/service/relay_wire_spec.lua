@@ -68,4 +68,28 @@ describe("the relay, on the wire,", function()
     assert_each_once(10, send_all { batch = 5, producer = { transactional_id = id } })
     assert.are.equal(1, must(wire:rule(refused)).fired)
   end)
+
+  -- Held is the look behind the last row, once the one below found nothing.
+  it("lets no row overtake one that comes between its two looks", function()
+    local db <close> = must(proxy.serve { proxies = {
+      { name = "db", upstream = ("127.0.0.1:%d"):format(o.mysql.port), proto = "mysql" } } })
+    local gate, late <close> = must(proxy.connect(db.url)), o:connect()
+    local options = o:options { poll = "1ms" }
+    options.mysql.host, options.mysql.port = "127.0.0.1", must(gate:proxies()).db.port
+    local flow <close> = must(flow_relay.open(options))
+    o:add(1, { key = "k" })
+    o:drained()
+    must(late:exec "BEGIN")
+    o:add(1, { db = late, key = "k" })
+    o:add(1, { key = "other" })
+    o:drained()
+    local held = must(gate:add_rule { proto = "mysql", statement = "SELECT id, shard", action = "hold" }).id
+    outbox.await("the look", function() return must(gate:rule(held)).held == 1 end)
+    must(late:exec "COMMIT")
+    o:add(1, { key = "k" })
+    must(gate:remove_rule(held))
+    o:drained()
+    must(flow:stop())
+    assert_each_once(4, o:records())
+  end)
 end)
