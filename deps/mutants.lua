@@ -1,7 +1,7 @@
 -- mutants.lua [WORDS]: breaks one mechanism at a time and demands that the judge named in the catalogue says
 -- so, by the right word. Run by deps/test.sh (`make mutants`), from the project's root, after a build.
 --
--- Words: --one ID,ID (or the beginnings of ids), --group FILE (of spec/mutants), --only live | still | waiting,
+-- Words: --one ID,ID (or how they begin), --group FILE (of spec/mutants), --only live | still | waiting,
 -- --draw N [--seed S] (so many of them; the seed is the commit's unless given), --list (runs nothing),
 -- --needs-stack (its status says whether a judge needs servers), --tap.
 -- --worker I --workers N --taken DIR: one of many beside each other, with a copy and a stack of its own: what
