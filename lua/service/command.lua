@@ -26,10 +26,12 @@ return service {
     { name = "fallback", type = "enum", values = { "none", "redis" }, default = "none",
       help = "redis: what MySQL does not take is kept in a list there and answered 200, wrong on purpose \z
         (E-023)" },
-    { name = "cache", type = "enum", values = { "none", "versioned", "queued" }, default = "none",
+    { name = "cache", type = "enum", values = { "none", "versioned", "plain", "queued" }, default = "none",
       help = "whether an entry is written to the account's one in Redis: unless a newer one is there; or \z
-        whatever is there and, where Redis does not take it, when it answers again, wrong on purpose \z
-        (E-023)" },
+        whatever is there, wrong on purpose (E-031), and, queued, where Redis does not take it, when it \z
+        answers again (E-023)" },
+    { name = "versions", type = "enum", values = { "counter", "clock" }, default = "counter",
+      help = "of an account: one more with each entry, or the wall clock's ms, wrong on purpose (E-031)" },
     { name = "prefix", type = "string", default = "",
       help = "of the keys in Redis, for reserve, fallback and cache" },
   },

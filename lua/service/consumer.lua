@@ -31,11 +31,13 @@ local options = {
   { name = "dedup_ttl", type = "duration", default = "1h", min = "1s",
     help = "how long dedup = redis remembers" },
   { name = "cache", type = "enum", default = "versioned",
-    values = { "none", "del-before", "del-after", "lease", "versioned", "update", "delta", "tonumber",
-      "two-step" },
+    values = { "none", "del-before", "del-after", "del-twice", "lease", "versioned", "update", "delta",
+      "tonumber", "two-step" },
     help = "what is done to the account's entry in Redis; lease, versioned and update are right, none is \z
       where nobody caches (else it stays stale for the query service's ttl)" },
   { name = "prefix", type = "string", default = "", help = "of the keys in Redis" },
+  { name = "cache_again", type = "duration", default = "500ms", min = "0s",
+    help = "how long after the commit cache = del-twice deletes the entry once more" },
   { name = "cache_wait", type = "duration", default = "30s", min = "0s",
     help = "how long a batch waits for a Redis that is away before its records fail" },
   { name = "invalidate_seen", type = "bool", default = true,
@@ -88,7 +90,7 @@ local options = {
 }
 
 local passed = { "topic", "group", "consumer_name", "workers", "batch", "fetch", "commit", "dedup",
-  "dedup_ttl", "cache", "prefix", "cache_wait",
+  "dedup_ttl", "cache", "prefix", "cache_again", "cache_wait",
   "invalidate_seen", "transactional", "drop_lost", "retry", "retry_scale", "retry_wait", "on_deadlock",
   "on_lock_wait", "tries", "backoff_min",
   "backoff_max", "lock_order", "lock_wait", "revoke_wait", "seed", "brokers", "consumer", "producer",

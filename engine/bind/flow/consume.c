@@ -54,16 +54,17 @@ static int consume_read_word(lua_State *L, const char *key, const char *def,
     return opts_word(L, OPTS, key, def, "flow_consume.open", words);
 }
 
-/* "del-before" and "del-after" are our words for DEL; the others are the cache's own. */
+/* "del-before", "del-after" and "del-twice" are our words for DEL; the others are the cache's own. */
 static void read_cache(lua_State *L, flow_consume_opts *opts)
 {
     const char *word = opts_str(L, OPTS, "cache", "none");
-    opts->cache_before = strcmp(word, "del-before") == 0;
+    opts->cache_again = strcmp(word, "del-twice") == 0;
+    opts->cache_before = opts->cache_again || strcmp(word, "del-before") == 0;
     bool del = opts->cache_before || strcmp(word, "del-after") == 0;
     if (!cache_mode_parse(del ? "del" : word, &opts->cache))
         luaL_error(L,
-                   "flow_consume.open: cache: '%s' is none of none, del-before, del-after, lease, "
-                   "versioned, update, delta, tonumber, two-step",
+                   "flow_consume.open: cache: '%s' is none of none, del-before, del-after, "
+                   "del-twice, lease, versioned, update, delta, tonumber, two-step",
                    word);
     opts->cache_prefix = opts_str(L, OPTS, "prefix", "");
     luaL_argcheck(L, cache_prefix_fits(opts->cache_prefix), OPTS, "prefix is too long");
@@ -197,49 +198,28 @@ static rd_kafka_conf_t *producer_conf(lua_State *L, const flow_consume_opts *opt
 
 /* ---- open ---- */
 
-static const char *const keys[] = {"brokers",
-                                   "topic",
-                                   "group",
-                                   "consumer_name",
-                                   "member",
-                                   "mysql",
-                                   "redis",
-                                   "consumer",
-                                   "producer",
-                                   "retry",
-                                   "retry_scale",
-                                   "retry_wait",
-                                   "dlq",
-                                   "workers",
-                                   "batch",
-                                   "fetch",
-                                   "commit",
-                                   "dedup",
-                                   "dedup_ttl",
-                                   "cache",
-                                   "prefix",
-                                   "cache_wait",
-                                   "invalidate_seen",
-                                   "transactional",
-                                   "drop_lost",
-                                   "lock_order",
-                                   "on_deadlock",
-                                   "on_lock_wait",
-                                   "tries",
-                                   "backoff_min",
-                                   "backoff_max",
-                                   "lock_wait",
-                                   "revoke_wait",
-                                   "handler",
-                                   "payload",
-                                   "amount",
-                                   "missing",
-                                   "undecodable",
-                                   "reader_schema",
-                                   "registry",
-                                   "registry_timeout",
-                                   "seed",
-                                   NULL};
+static const char *const keys[] = {"brokers",       "topic",
+                                   "group",         "consumer_name",
+                                   "member",        "mysql",
+                                   "redis",         "consumer",
+                                   "producer",      "retry",
+                                   "retry_scale",   "retry_wait",
+                                   "dlq",           "workers",
+                                   "batch",         "fetch",
+                                   "commit",        "dedup",
+                                   "dedup_ttl",     "cache",
+                                   "prefix",        "cache_again",
+                                   "cache_wait",    "invalidate_seen",
+                                   "transactional", "drop_lost",
+                                   "lock_order",    "on_deadlock",
+                                   "on_lock_wait",  "tries",
+                                   "backoff_min",   "backoff_max",
+                                   "lock_wait",     "revoke_wait",
+                                   "handler",       "payload",
+                                   "amount",        "missing",
+                                   "undecodable",   "reader_schema",
+                                   "registry",      "registry_timeout",
+                                   "seed",          NULL};
 
 static int read_count(lua_State *L, const char *key, lua_Integer def, lua_Integer most)
 {
@@ -297,6 +277,7 @@ static void read_numbers(lua_State *L, flow_consume_opts *opts)
     opts->backoff_max = opts_duration(L, OPTS, "backoff_max", 0.16);
     opts->lock_wait = opts_duration(L, OPTS, "lock_wait", 5);
     opts->revoke_wait = opts_duration(L, OPTS, "revoke_wait", 2);
+    opts->cache_again_after = opts_duration(L, OPTS, "cache_again", 0.5);
     opts->cache_wait = opts_duration(L, OPTS, "cache_wait", 30);
     opts->dedup_ttl = opts_duration(L, OPTS, "dedup_ttl", 3600);
     opts->seed = (uint64_t)opts_int(L, OPTS, "seed", (lua_Integer)clock_unix_ns());

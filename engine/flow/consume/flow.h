@@ -72,6 +72,8 @@ typedef struct flow_consume_opts {
     flow_consume_dedup dedup;
     cache_mode cache;
     bool cache_before; /* before the transaction: wrong */
+    bool cache_again;  /* and so many seconds after it once more */
+    double cache_again_after;
     const char *cache_prefix;
     double cache_wait; /* how long a batch waits for a Redis that is away before its records fail */
     double dedup_ttl;  /* of a dedup key in Redis */

@@ -156,15 +156,17 @@ static bool apply_list(consume_worker *w, consume_part *part, consume_item **lis
 static void write_ready(consume_worker *w, consume_part *part, consume_item *items, int n,
                         consume_item **list)
 {
-    bool before = w->consume->opts.cache_before;
-    if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
+    const flow_consume_opts *opts = &w->consume->opts;
+    if (opts->dedup == CONSUME_DEDUP_REDIS)
         consume_dedup_redis(w, &part->permit, items, n);
-    if (before)
+    if (opts->cache_before)
         consume_cache_invalidate(w, &part->permit, items, n, true);
     if (!apply_list(w, part, list, in_state(items, n, ITEM_READY, list)))
         drop_ready(w, &part->permit, items, n);
     hit_all(items, n, FAIL_POINT_CONSUMER_AFTER_DB_COMMIT);
-    if (!before)
+    if (opts->cache_again)
+        flow_pause(&w->consume->flow, opts->cache_again_after);
+    if (!opts->cache_before || opts->cache_again)
         consume_cache_invalidate(w, &part->permit, items, n, false);
 }
 

@@ -15,6 +15,8 @@ local in_lua = {
   { name = "cmd.after_reply", help = "the answer is in the socket" },
   { name = "cmd.before_commit", help = "the command's rows are written; its transaction is committed next" },
   { name = "cmd.before_replay", help = "a write that Redis did not take is written next (cache = queued)" },
+  { name = "cmd.clock",
+    help = "the clock gives a version (versions = clock); return(ms) says how far it is ahead" },
   { name = "exporter.before_survey", help = "the cluster is asked next; an error here is the cluster's" },
   { name = "replay.after_ack", help = "a copy was acknowledged; its original is not committed" },
 }

@@ -1,5 +1,6 @@
 -- command: what an entry has made of its account is written to the cache, too, once it is committed.
 -- versioned: unless a newer one is there, and once; what Redis does not take is left out.
+-- plain, wrong on purpose (E-031): whatever is there.
 -- queued, wrong on purpose (E-023): whatever is there, and what Redis does not take is kept in its order and
 -- written when it answers again, as a client with an offline queue does.
 local cache = require "rlab.cache"
@@ -15,7 +16,7 @@ Cached.__index = Cached
 function M.new(ctx, connect)
   local queued = ctx.config.cache == "queued"
   local self = setmetatable({ prefix = ctx.config.prefix, connect = connect, queued = queued, kept = {},
-    mode = queued and "plain" or "versioned" }, Cached)
+    mode = ctx.config.cache == "versioned" and "versioned" or "plain" }, Cached)
   if queued then ctx:spawn(function() self:work_off() end) end
   return self
 end

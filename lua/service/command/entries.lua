@@ -59,18 +59,29 @@ end
 
 -- ---- the transaction ----
 
+-- -> value of a `return`, err
+local function at_point(name, command)
+  return fail.point(name, { id = command.event_id, request = command.request_id,
+    key = tostring(command.account_id), amount = command.amount })
+end
+
 local function point(name, command)
-  local _, failure = fail.point(name,
-    { id = command.event_id, request = command.request_id, key = tostring(command.account_id),
-    amount = command.amount })
+  local _, failure = at_point(name, command)
   return failure
 end
 
-local function event_of(command, row)
+-- A wall clock may go back, or stand behind another host's.
+local function version_of(state, command, row)
+  if state.ctx.config.versions == "counter" then return row.version + 1 end
+  local ahead = at_point("cmd.clock", command)
+  return clock.unix_ms() + (math.tointeger(ahead) or 0)
+end
+
+local function event_of(state, command, row)
   local event = {
     event_id = command.event_id, request_id = command.request_id, account_id = command.account_id,
     amount = command.amount,
-    balance = row.balance + command.amount, version = row.version + 1,
+    balance = row.balance + command.amount, version = version_of(state, command, row),
   }
   event.payload = json.encode { event_id = event.event_id, account_id = event.account_id,
     amount = event.amount, balance = event.balance,
@@ -109,7 +120,7 @@ local function body_of(state, db, command)
     return nil, err.new { domain = "rlab", code = 422, name = "OVERFLOW",
       message = "the balance would not fit into 64 bits" }
   end
-  local event = event_of(command, rows[1])
+  local event = event_of(state, command, rows[1])
   local _, why = write(db, event, state.mode == "outbox")
   if not why and state.mode == "direct-before-commit" then _, why = state.publisher:send(event) end
   why = why or point("cmd.before_commit", command)

@@ -255,11 +255,11 @@ describe("the command service", function()
     must(r:call("DEL", cache.key(prefix, 1)))
   end)
 
-  it("with cache = versioned leaves a newer entry as it is, with queued it writes over it", function()
+  it("with cache = versioned leaves a newer entry as it is, else it writes over it", function()
     local prefix = lab.schema .. ":"
     local r <close> = must(redis.connect { host = lab.stack.redis.host, port = lab.stack.redis.port })
-    for how, version in pairs { versioned = 5, queued = 1 } do
-      local account = version + 1
+    for i, how in ipairs { "versioned", "plain", "queued" } do
+      local account, version = 10 + i, how == "versioned" and 5 or 1
       must(cache.fill(r, prefix, account, { balance = 7, version = 5 }, {}))
       local service <close> = lab:start("command", { cache = how, prefix = prefix })
       service:call("POST", "/accounts", { id = account })
@@ -267,6 +267,16 @@ describe("the command service", function()
       assert.equal(version, must(cache.read(r, prefix, account)).version)
       must(r:call("DEL", cache.key(prefix, account)))
     end
+  end)
+
+  it("with versions = clock counts by a clock, which may go back", function()
+    local service <close> = lab:start("command", { versions = "clock" },
+      { RLAB_FAILPOINTS = "cmd.clock=1*return(60000)" })
+    service:call("POST", "/accounts", { id = 1 })
+    local _, first = entry(service, 1, "ahead", 1)
+    local _, second = entry(service, 1, "back", 1)
+    assert.is_true(first.version > second.version and second.version > 1700000000000)
+    assert.equal(second.version, lab:value "SELECT version FROM account WHERE id = 1")
   end)
 
   it("finishes what is under way on SIGTERM and exits 0", function()

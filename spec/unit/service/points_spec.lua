@@ -40,7 +40,7 @@ describe("the failpoints", function()
     assert.same({ "backfill", "command", "consumer", "exporter", "query", "relay", "replay" },
       points.services())
     assert.same({ "cmd.after_commit", "cmd.after_reply", "cmd.before_commit", "cmd.before_replay",
-      "rlab.selftest" },
+      "cmd.clock", "rlab.selftest" },
       tables.names_of(points.list "command"))
   end)
 

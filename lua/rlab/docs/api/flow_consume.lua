@@ -22,8 +22,8 @@ return {
         'commit: string = "after-work", "sync-after-work", "mysql", "pool-min", "before-work", "auto", \z
           "pool-max"',
         'dedup: string = "processed-event", "none", "redis", "position"', "dedup_ttl: duration = 1h",
-        'cache: string = "none", "del-before", "del-after", "lease", "versioned", "update", "delta", \z
-          "tonumber", "two-step"',
+        'cache: string = "none", "del-before", "del-after", "del-twice", "lease", "versioned", "update", \z
+          "delta", "tonumber", "two-step"', "cache_again: duration = 500ms, after the commit, of del-twice",
         "prefix: string, of keys in Redis", "cache_wait: duration = 30s, for a Redis that is away",
         "invalidate_seen: boolean = true",
         "transactional: boolean = true", "drop_lost: boolean = true, work of a partition that was taken away",
