@@ -2,7 +2,7 @@
 -- follow, a slot that moves.
 local entries = require "rlab.story.two_entries"
 local slot_move = require "rlab.story.slot_move"
-local valkey = require "rlab.story.valkey"
+local valkey = require "rlab.story.own.valkey"
 
 local ACCOUNTS, ROUNDS = 60, 3 -- each with two entries; how often all are read afterwards
 local HALF = ACCOUNTS // 2     -- X: both entries on one node, in two slots; Y: on two nodes

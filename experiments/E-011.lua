@@ -2,7 +2,7 @@
 -- moment. Who else suffers, and what spreads the load?
 local hot_key = require "rlab.story.hot_key"
 local hot_partition = require "rlab.story.hot_partition"
-local valkey = require "rlab.story.valkey"
+local valkey = require "rlab.story.own.valkey"
 
 local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
 local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s

@@ -6,8 +6,8 @@ local tables = require "rlab.tables"
 
 local M = {}
 
--- The arm's own nodes, where a story has started some (rlab.story.valkey), or the stack's: there keys that
--- carry the run's name go when it ends.
+-- The arm's own nodes, where a story has started some (rlab.story.own.valkey), or the stack's: there keys
+-- that carry the run's name go when it ends.
 local function nodes_of(lab)
   if lab.own_nodes then return lab.own_nodes end
   lab.run.ledger:add("cluster-keys", lab.run.namespace)

@@ -97,12 +97,14 @@ local function redis_url(lab, wire, given)
   return urls.write("redis", {}, wire.redis or urls.address(at.host, at.port), "0")
 end
 
-local function addresses(lab, via_proxy, settings)
+local function addresses(lab, opts, settings)
+  local via_proxy = opts.via_proxy
   local wire = via_proxy and tables.picked(lab:wire(), via_proxy == true and STORES or via_proxy) or {}
   local env, at = {}, lab.stack.mysql
   if lab.stack.kafka then env.RLAB_BROKERS = wire.brokers or lab.stack.kafka.brokers end
   if at then
-    env.RLAB_MYSQL = urls.write("mysql", at, wire.mysql or urls.address(at.host, at.port), lab:schema())
+    env.RLAB_MYSQL = urls.write("mysql", at, opts.mysql or wire.mysql or urls.address(at.host, at.port),
+      lab:schema())
   end
   if has_cache(lab) or settings.redis == "cluster" then
     env.RLAB_REDIS = redis_url(lab, wire, settings.redis)
@@ -110,7 +112,7 @@ local function addresses(lab, via_proxy, settings)
   return env
 end
 
-local OPTION_KEYS = { "at_most", "failpoints", "must_fire", "via_proxy" }
+local OPTION_KEYS = { "at_most", "failpoints", "must_fire", "mysql", "via_proxy" }
 
 local function spawn(lab, name, settings, opts, tag, instance)
   local config = lab.run.dir .. "/" .. tag .. ".config.json"
@@ -119,7 +121,7 @@ local function spawn(lab, name, settings, opts, tag, instance)
     cmd = { fs.self_exe(), "service", name, "--config", config, "--port", "0", "--name", instance,
       "--failpoints",
       "--die-with-parent", tostring(process.self()) },
-    env = addresses(lab, opts.via_proxy, settings),
+    env = addresses(lab, opts, settings),
   }, opts)
   service.kind, service.settings, service.opts, service.instance = name, settings, opts, instance
   return service
@@ -127,7 +129,8 @@ end
 
 -- service(name, {settings}, {must_fire = {point = expr}, failpoints = {point = expr}, via_proxy = true}) ->
 --   Service that says it is ready. Failpoints are armed before it starts. via_proxy may be a list of the
---   stores that it dials through the proxy: "brokers", "mysql", "redis".
+--   stores that it dials through the proxy: "brokers", "mysql", "redis". mysql = "host:port": of another
+--   MySQL than the stack's, such as a replica.
 function M.service(lab, name, settings, opts)
   opts = strict.check("lab:service", opts, OPTION_KEYS)
   check_service(name, settings or {}, opts)

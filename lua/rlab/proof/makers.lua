@@ -98,12 +98,12 @@ local function read(name, what, from, got, want, control)
   return of("read", { what = what, from = from, got = got, want = want, control = control and control.facts })
 end
 
--- rows(what, {want =, sql =, args = {...}, control =}): a number that a SELECT in the arm's schema gives,
---   over the observer's connection. want: a number or { at_least = n }. Nothing (0) needs a control: a proof
---   that saw something.
+-- rows(what, {want =, sql =, args = {...}, control =, replica =}): a number that a SELECT in the arm's schema
+--   gives, over the observer's connection, or over one to a replica. want: a number or { at_least = n }.
+--   Nothing (0) needs a control: a proof that saw something.
 function M.rows(lab, what, opts)
-  local got = must(lab:db():value(opts.sql, table.unpack(opts.args or {})))
-  return read("rows", what, "MySQL", got, opts.want, opts.control)
+  local got = must((opts.replica or lab:db()):value(opts.sql, table.unpack(opts.args or {})))
+  return read("rows", what, opts.replica and "the replica" or "MySQL", got, opts.want, opts.control)
 end
 
 -- records(what, {want =, topic =, headers = {name = value}, control =}): how many records of a topic carry

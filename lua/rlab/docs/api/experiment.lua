@@ -87,7 +87,8 @@ local experiment = {
             "must_fire: table, { point = expression }; unless just those hits acted the arm is inconclusive",
             "failpoints: table, the same without that duty" } },
         { "service",
-          "lab:service(name, settings, {must_fire =, failpoints =, via_proxy =, at_most =}) -> service",
+          "lab:service(name, settings, {must_fire =, failpoints =, via_proxy =, mysql =, at_most =}) \z
+            -> service",
           "Runs a service (rlab service NAME) in a process of its own with the arm's topic, group, schema \z
             and key prefix; returns when it is ready.",
           params = { 'name: string, "command", "relay", "consumer", "query" or "replay"',
@@ -97,6 +98,7 @@ local experiment = {
             "failpoints: table, the same without that duty",
             'via_proxy: boolean | table, it dials the stores through the proxy, or those of a list of \z
               "brokers", "mysql", "redis"',
+            "mysql: string, host:port of another MySQL than the stack's, such as a replica",
             'at_most: duration = "30s", to be ready' } },
         { "process", "lab:process{name =, cmd =, env =, cwd =, http =, via_proxy =, at_most =} -> process",
           "Runs a program of your own, in any language; what it is to work on comes by RLAB_* variables: \z

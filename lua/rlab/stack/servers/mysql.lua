@@ -20,11 +20,11 @@ local SETTINGS = {
 
 -- Run at each start. The password is made of letters, digits, - and _.
 local INIT = ([[
-CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '$password';
-ALTER USER '%s'@'%%' IDENTIFIED BY '$password';
-GRANT ALL PRIVILEGES ON *.* TO '%s'@'%%' WITH GRANT OPTION;
+CREATE USER IF NOT EXISTS '$user'@'%%' IDENTIFIED BY '$password';
+ALTER USER '$user'@'%%' IDENTIFIED BY '$password';
+GRANT ALL PRIVILEGES ON *.* TO '$user'@'%%' WITH GRANT OPTION;
 CREATE DATABASE IF NOT EXISTS %s;
-]]):format(USER, USER, USER, DATABASE)
+]]):format(DATABASE)
 
 -- mysqld refuses root unless told. Another uid could not read a home or a cache below /root.
 local function as_user(cmd)
@@ -103,14 +103,23 @@ local function clean_leftovers(data)
   end
 end
 
+-- An identity is not copied.
+local function copy_template(ctx, data)
+  return fs.copy(template_of(ctx), data, { except = { "auto.cnf", "binlog.*" } })
+end
+
+local function write_init(dir, user, password)
+  return fs.write(dir .. "/init.sql", (INIT:gsub("%$(%l+)", { user = user, password = password })),
+    { mode = OWNER_ONLY })
+end
+
 function M.files(ctx, server)
   local data = server.dir .. "/data"
   fs.mkdir(server.dir)
   if not fs.exists(data .. "/mysql.ibd") then
     local making = data .. ".new"
     fs.remove(making)
-    -- an identity is not copied
-    local ok, broken = fs.copy(template_of(ctx), making, { except = { "auto.cnf", "binlog.*" } })
+    local ok, broken = copy_template(ctx, making)
     if not ok then return nil, broken end
     ok, broken = make_password(ctx.home)
     if not ok then return nil, broken end
@@ -119,14 +128,30 @@ function M.files(ctx, server)
     if not ok then return nil, broken end
   end
   clean_leftovers(data)
-  return fs.write(server.dir .. "/init.sql", (INIT:gsub("$password", M.password(ctx.home))),
-    { mode = OWNER_ONLY })
+  return write_init(server.dir, USER, M.password(ctx.home))
 end
 
 function M.command(ctx, server)
   local cmd = { ctx.mysqld, "--no-defaults", "--datadir=" .. server.dir .. "/data", "--port=" .. server.port,
     "--init-file=" .. server.dir .. "/init.sql", table.unpack(SETTINGS) }
   return { cmd = as_user(cmd), cwd = server.dir .. "/data" }
+end
+
+-- beside{home =, dir =, port =, user =, password =} -> {cmd =, cwd =} | nil, err: another MySQL of this
+--   machine with empty data in dir, to which whoever starts it may add options
+function M.beside(opts)
+  local ctx, failure = require("rlab.stack.context").new { home = opts.home }
+  if not ctx then return nil, failure end
+  for _, step in ipairs { M.needs, M.prepare } do
+    local ok, broken = step(ctx)
+    if not ok then return nil, broken end
+  end
+  fs.mkdir(opts.dir)
+  local ok, broken = copy_template(ctx, opts.dir .. "/data")
+  if not ok then return nil, broken end
+  ok, broken = write_init(opts.dir, opts.user, opts.password)
+  if not ok then return nil, broken end
+  return M.command(ctx, opts)
 end
 
 function M.connect(ctx)
