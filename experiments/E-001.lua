@@ -1,5 +1,5 @@
 -- E-001: the standard pattern: outbox, relay, dedup, invalidation; killed at its three worst moments.
-local stale_fill = require "rlab.story.stale_fill"
+local stale_fill = require "rlab.story.race.stale_fill"
 
 local ACCOUNTS, COMMANDS, CLIENTS = 20, 400, 4
 local LAST, RACED = 7, 13 -- accounts whose last commands wait until all else is quiet

@@ -1,7 +1,7 @@
 -- E-031: a value that was true when it was read gets to the cache after the account has changed: four races
 -- and a clock, the same in every arm, each on an account of its own.
 local replicas = require "rlab.story.own.replica"
-local stale_fill = require "rlab.story.stale_fill"
+local stale_fill = require "rlab.story.race.stale_fill"
 
 local ACCOUNTS = 6
 local RACED, EARLY, LATE, CLOCK, LAGGED = 1, 2, 3, 4, 5 -- account 6 changes and nobody races

@@ -32,13 +32,6 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
     before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
     after = "if there and op ~= 'fill' and there >= version then return 0 end",
     run = "E-031", arms = { "version" }, exit = 1, check = "stale-cache" },
-  { id = "cache-race-tombstone-refuses-nothing", mechanism = "a tombstone refuses fills from a replica",
-    file = "lua/redis/versioned.lua",
-    before = "local there = redis.call('HGET', KEYS[1], 'version')",
-    after = [[
-local there = redis.call('HGET', KEYS[1], 'version')
-if redis.call('HGET', KEYS[1], 'state') == 'tombstone' then there = false end]],
-    run = "E-031", arms = { "version-over-replica" }, exit = 1, check = "stale-cache" },
   { id = "cache-race-put-whatever-is-there", mechanism = "a writer puts its value only if newer",
     file = "lua/service/command/cached.lua",
     before = [[mode = ctx.config.cache == "versioned" and "versioned" or "plain"]],
@@ -210,6 +203,24 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     before = "    bool in = turns->busy < cache_turns_allowed(cache);",
     after = "    bool in = turns->busy >= 0;",
     spec = "spec/live/service/query_spec.lua", it = "keeps within its cap" },
+
+  -- ---- a gate before the database ----
+
+  { id = "cache-coupon-taken-unlooked", mechanism = "the statement that takes a coupon looks, too",
+    file = "lua/rlab/story/race/coupons.lua",
+    before = "SET remaining = remaining - 1 WHERE remaining > 0",
+    after = "SET remaining = remaining - 1",
+    run = "E-024", arms = { "one-transaction" }, exit = 1, check = "issued" },
+  { id = "cache-coupon-without-key", mechanism = "a key sees to one coupon for each user",
+    file = "lua/rlab/story/race/coupons.lua",
+    before = [[unique and ", UNIQUE KEY (user)" or ""]],
+    after = [[unique and ", KEY (user)" or ""]],
+    run = "E-024", arms = { "one-transaction" }, exit = 1, check = "one-per-user" },
+  { id = "cache-coupon-gate-open", mechanism = "a gate in Redis refuses what is sold out",
+    file = "lua/rlab/story/race/coupons.lua",
+    before = "if left <= 0 then return 0 end\n",
+    after = "",
+    run = "E-024", arms = { "gate" }, exit = 1, check = "asked" },
 
   -- ---- what else a reader relies on ----
 

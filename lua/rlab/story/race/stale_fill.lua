@@ -8,17 +8,13 @@ local units = require "rlab.units"
 
 local M = {}
 
-local function await_pause(lab, service, point, before)
-  lab:await(service.name .. " at " .. point, function() return #service:hits(point) > before end)
-end
-
 -- held(lab, service, point, where, start, meanwhile): start() runs beside the story and stands still at the
 --   point; meanwhile() happens, then it goes on. where: the account, as the point's context says it.
 local function held(lab, service, point, where, start, meanwhile)
   local before = #service:hits(point)
   service:failpoint(point, "1*pause if " .. where, { must_fire = true })
   local who = lab:background(("who is to stand still at %s"):format(point), start)
-  await_pause(lab, service, point, before)
+  service:await_hit(point, "30s", before + 1)
   meanwhile()
   service:failpoint(point, "off")
   who:join()
