@@ -37,8 +37,8 @@ end
 local function kind_of(name) return name:match "([%w_-]+)%.lua$" or name end
 
 local function options_for(lab, plan, who, opts, own_points)
-  return { at_most = opts.at_most, via_proxy = lab.stack.proxy and true or opts.via_proxy,
-    failpoints = plan.census and own_points or nil, must_fire = schedule.of_service(plan.faults, who) }
+  return tables.merged(opts, { via_proxy = lab.stack.proxy and true or opts.via_proxy,
+    failpoints = plan.census and own_points or {}, must_fire = schedule.of_service(plan.faults, who) })
 end
 
 local function start_service(lab, plan, plain, name, settings, opts)
