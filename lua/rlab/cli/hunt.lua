@@ -9,6 +9,7 @@ local hunt = { name = "hunt",
 function hunt.args(parser)
   parser:argument("experiment", "an experiment's id, or a file of your own"):args "?"
   parser:option("--arm", "only this arm (may be repeated)"):count "*"
+  parser:option("--check", "only what violates this check (may be repeated)"):count "*"
   parser:option("--budget", "time for all arms together; who is done early leaves the rest to the others",
     "3m")
   parser:option("--seed", "seed of the workload and of the order in which faults are tried", "7")
@@ -104,6 +105,7 @@ local function hunt_all(args, exp, path)
   local clock, arms, hunts = require "rlab.clock", chosen(exp, args.arm), {}
   local opts = { base = exp, seed = whole(args, "seed", 0),
     jobs = exp.disrupts and 1 or whole(args, "jobs", 1), runs = args.runs, keep = args.keep,
+    only = args.check,
     view = require("rlab.hunt.view").new { quiet = args.quiet } }
   local budget, began = budget_of(args), clock.ns()
   opts.view:head(exp, { arms = #arms, budget = budget, seed = opts.seed })

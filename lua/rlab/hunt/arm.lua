@@ -31,11 +31,12 @@ end
 
 -- What the arm is not to violate: of a right arm what its own run expects to hold, of a wrong one what its
 -- own run shows violated, too, for without its faults that holds.
-local function promises_of(class, result, kinds)
+local function promises_of(class, result, kinds, only)
   local list = {}
   for _, check in ipairs(result.checks) do
     local held = check.expect == "holds" and check.outcome == "holds"
-    if kinds[check.name] and (held or class == "wrong" and check.outcome == "violated") then
+    local meant = kinds[check.name] and (#only == 0 or tables.contains(only, check.name))
+    if meant and (held or class == "wrong" and check.outcome == "violated") then
       list[#list + 1] = check.name
     end
   end
@@ -48,10 +49,10 @@ local function look_as_is(hunt)
   local result, failure = trial.run(hunt.base, plan, hunt)
   if not result then return failure end
   if result.exit ~= 0 then return "it is not as predicted with its own faults: " .. result.sentence end
-  hunt.promises = promises_of(hunt.arm.class, result, plan.kinds)
+  hunt.promises = promises_of(hunt.arm.class, result, plan.kinds, hunt.only or {})
   hunt.view:as_is(hunt, result)
   if not hunt.keep then fs.remove(result.dir) end
-  if #hunt.promises == 0 then return "no check of it compares what stores hold" end
+  if #hunt.promises == 0 then return "no such check of it compares what stores hold" end
 end
 
 -- A right arm's promise that does not hold without any fault is a check that needs the planned fault.
@@ -162,8 +163,9 @@ function Hunt:record()
       says = found.read.says, dir = found.read.dir } or nil }
 end
 
--- hunt{base = experiment, arm =, budget = seconds, seed =, jobs =, runs = folder, view =} -> hunt: .found
---   {faults, read} | nil, .failure (why it could not be hunted), .promises, .census, .coverage, .trials
+-- hunt{base = experiment, arm =, budget = seconds, seed =, jobs =, runs = folder, view =, only = checks} ->
+--   hunt: .found {faults, read} | nil, .failure (why it could not be hunted), .promises, .census, .coverage,
+--   .trials
 function M.hunt(opts)
   local hunt = setmetatable(tables.merged(opts, { trials = {}, began_ns = clock.ns() }), Hunt)
   hunt.view:begins(hunt)
