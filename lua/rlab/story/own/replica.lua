@@ -33,7 +33,7 @@ end
 
 local function start(lab, source, port)
   local tag = lab.run:child_name "replica"
-  local dir = ("%s/%s"):format(lab.run.dir, tag)
+  local dir = ("%s/%s"):format(must(fs.realpath(lab.run.dir)), tag) -- it stands in its data
   local command, failure = server.beside { home = lab.stack.home, dir = dir, port = port,
     user = source.user, password = source.password }
   lab:own(defer(function() fs.remove(dir) end))
