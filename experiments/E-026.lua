@@ -1,5 +1,6 @@
 -- E-026: thirty commands. The eleventh has its outbox id and stands still before its COMMIT while those
 -- behind it commit, and the relay polls in between. Which rows does it send, and which never?
+local claims = require "rlab.story.relay.claims"
 local gap = require "rlab.story.relay.commit_gap"
 local tables = require "rlab.tables"
 
@@ -83,12 +84,13 @@ local function says(lab, seen)
 end
 
 -- The observed arm has no relay: SQL of its own, while the eleventh is open.
-local function claims(lab, at, list)
+local function ask(lab, at, list)
   gap.roll_back(lab, at.command, list[1])
   local seen = { ok = gap.send(lab, at.command, part(list, 1, HELD - 1)) }
   local open = gap.hold(lab, at.command, list[HELD])
-  seen.claims = gap.claims(lab)
+  seen.claims = claims.ask(lab)
   tables.append(seen.ok, open.commit())
+  lab:issued("commands", #seen.ok, HELD)
   seen.says = ("a mark by condition waits for the open row (%d); SKIP LOCKED finds the other %d"):format(
     seen.claims.committed, seen.claims.skip_locked)
   return seen
@@ -99,7 +101,7 @@ local function run(lab, arm)
   lab:accounts(ACCOUNTS)
   local list = plan(lab)
   local at = gap.services(lab, arm.settings, NEXT - 2 - SENT)
-  if not at.relay then return claims(lab, at, list) end
+  if not at.relay then return ask(lab, at, list) end
   lab:watch_pipeline { "lag", "applied" }
   local seen = look(lab, story(lab, at, list), list[HELD])
   seen.says = says(lab, seen)
@@ -116,17 +118,6 @@ local function sent_while_open(arm)
     if i ~= HELD then ids[#ids + 1] = ("cmd-%04d"):format(i) end
   end
   return ids
-end
-
-local function check_claims(lab, seen)
-  local got, n = seen.claims, HELD - 1
-  lab.check.agree { { "accepted", #seen.ok, HELD, "commands accepted" },
-    { "by-condition", got.committed, 1205, "is what UPDATE .. WHERE published_at IS NULL got" },
-    { "without-index", got.committed_unindexed, 0, "(no error) without an index", control = #seen.ok },
-    { "repeatable-read", got.repeatable, 1205, "at REPEATABLE READ" },
-    { "repeatable-read-without-index", got.repeatable_unindexed, 1205, "without an index" },
-    { "skip-locked", got.skip_locked, n, "rows claimed with SKIP LOCKED" },
-    { "by-key", got.by_key, n, "rows marked by their ids" } }
 end
 
 return experiment {
@@ -155,7 +146,7 @@ return experiment {
 
   moment = require "rlab.story.moment.commit_gap",
   checks = function(lab, seen, arm)
-    if arm.class == "observe" then return check_claims(lab, seen) end
+    if arm.class == "observe" then return claims.check(lab, seen.claims, HELD - 1) end
     local lost = { wrong = { seen.held }, right = "holds" }
     lab.check.lost { of = seen.ok, in_ = seen.records, at_least = COMMANDS }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records, at_least = COMMANDS }:expect(lost)

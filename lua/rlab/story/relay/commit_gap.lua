@@ -109,37 +109,4 @@ function M.ids(lab, request, held)
   return rows[#rows].id - rows[1].id + 1 - #rows, behind
 end
 
--- ---- claims by SQL, as a relay without a cursor makes them ----
-
-local function attempt(db, sql)
-  must(db:exec "START TRANSACTION")
-  local done, failure = db:query(sql)
-  must(db:exec "ROLLBACK")
-  return done, failure
-end
-
-local LEVELS = { { "repeatable", "REPEATABLE READ" }, { "committed", "READ COMMITTED" } }
-local HINTS = { { "", "FORCE INDEX (unsent)" }, { "_unindexed", "IGNORE INDEX (unsent)" } }
-
--- claims(lab) -> {committed =, committed_unindexed =, repeatable =, repeatable_unindexed = codes of an UPDATE
---   by published_at IS NULL, 0 where it went through, skip_locked, by_key = rows, read committed}: what each
---   says, with 1 s for a lock, while a transaction with a row of the outbox is open
-function M.claims(lab)
-  local db = lab:own(must(require("rlab.mysql").connect(lab.stack:mysql_opts { database = lab:schema() })))
-  local seen, mark = {}, "UPDATE outbox_event %s SET published_at = NOW(6) WHERE "
-  must(db:exec "SET SESSION innodb_lock_wait_timeout = 1")
-  for _, level in ipairs(LEVELS) do
-    must(db:exec("SET SESSION TRANSACTION ISOLATION LEVEL " .. level[2]))
-    for _, hint in ipairs(HINTS) do
-      local _, failure = attempt(db, mark:format(hint[2]) .. "published_at IS NULL")
-      seen[level[1] .. hint[1]] = failure and failure.code or 0
-    end
-  end
-  local ids = tables.ids_of(must(attempt(db,
-    "SELECT id FROM outbox_event WHERE published_at IS NULL FOR UPDATE SKIP LOCKED")))
-  seen.skip_locked = #ids
-  seen.by_key = must(attempt(db, mark:format "" .. ("id IN (%s)"):format(table.concat(ids, ",")))).affected
-  return seen
-end
-
 return M
