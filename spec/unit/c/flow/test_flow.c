@@ -169,7 +169,8 @@ static void close_interrupts_again(void **state)
     atomic_store(&p->hang, true);
     assert_null(flow_start(&p->flow, "hanger", hanger, p));
     assert_true(flow_close(&p->flow, 5));
-    assert_true(atomic_load(&p->interrupts) >= 2); /* or 3, before a late thread sees that it is free */
+    assert_true(atomic_load(&p->interrupts) >=
+                2); /* or 3, before a late thread sees that it is free */
     free(p);
 }
 
