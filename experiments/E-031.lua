@@ -105,7 +105,7 @@ return experiment {
     late it comes: the cache must refuse the fill, by a lease or by a version.",
   lesson = "Let the cache refuse an old fill: by a lease that the invalidation takes away; where loads come \z
     from a replica by a version only, one that the database counts, with a tombstone.",
-  needs = { "kafka", "mysql", "redis" }, seconds = 12,
+  needs = { "kafka", "mysql", "redis" }, seconds = 8,
   side_by_side = { { "plain-fill", "delete-twice", "delete-before", "late-put" },
     { "clock-as-version", "lease", "version", "version-put" },
     { "lease-over-replica", "version-over-replica" } },

@@ -32,6 +32,13 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
     before = "if there and (there > version or (there == version and op ~= 'fill')) then return 0 end",
     after = "if there and op ~= 'fill' and there >= version then return 0 end",
     run = "E-031", arms = { "version" }, exit = 1, check = "stale-cache" },
+  { id = "cache-race-tombstone-refuses-nothing", mechanism = "a tombstone refuses fills from a replica",
+    file = "lua/redis/versioned.lua",
+    before = "local there = redis.call('HGET', KEYS[1], 'version')",
+    after = [[
+local there = redis.call('HGET', KEYS[1], 'version')
+if redis.call('HGET', KEYS[1], 'state') == 'tombstone' then there = false end]],
+    run = "E-031", arms = { "version-over-replica" }, exit = 1, check = "stale-cache" },
   { id = "cache-race-put-whatever-is-there", mechanism = "a writer puts its value only if newer",
     file = "lua/service/command/cached.lua",
     before = [[mode = ctx.config.cache == "versioned" and "versioned" or "plain"]],
