@@ -30,7 +30,7 @@ end
 local Stand = {}
 
 local function died(child)
-  return not child:alive() and not child.meant
+  return not child.meant and not child:alive()
 end
 
 -- Waits until one that was killed is up again.
@@ -50,10 +50,12 @@ local function was_killed(child, status)
   return false
 end
 
+-- A later life is closed before its supervisor is: the arm is over then.
 local function look_after(state)
-  while true do
+  while not state.child.closed do
     local child = state.child
     local status = child.process:wait(LOOK)
+    if child.closed then return end
     if status and died(child) then
       if not was_killed(child, status) then
         state.lab:give_up("%s ended by itself (%s); its log: %s.log", child.name,

@@ -6,6 +6,7 @@ local rng = require "rlab.rng"
 local scenario = require "rlab.hunt.scenario"
 local schedule = require "rlab.hunt.schedule"
 local shrink = require "rlab.hunt.shrink"
+local stand_in = require "rlab.hunt.stand_in"
 local trial = require "rlab.hunt.trial"
 
 local CENSUS = { points = { { service = "consumer", point = "consumer.in_tx", hits = 100 },
@@ -155,6 +156,25 @@ describe("what was covered", function()
     assert.is_truthy(grid:find("consumer consumer.in_tx +100 +2 +%-"), grid)
     assert.is_truthy(grid:find("kafka Produce +7 +%- +1"), grid)
     assert.is_truthy(grid:find("consumer consumer.handle +90 +%- +%-"), grid)
+  end)
+end)
+
+describe("the supervisor of a hunted service", function()
+  local function watch(child)
+    local work
+    stand_in.of({ background = function(_, _, f) work = f end }, child, {})
+    work()
+  end
+
+  it("ends with the arm, whose later lives are closed before it", function()
+    local function closed() error "this process is closed" end
+    watch { name = "relay", closed = true, process = { wait = closed } }
+    local child = { name = "relay", alive = closed }
+    child.process = { wait = function()
+      child.closed = true
+      return { signal = "KILL" }
+    end }
+    watch(child)
   end)
 end)
 
