@@ -160,6 +160,7 @@ function M.begin(lab, plan)
     return (start_service(lab, plan, plain, name, settings, opts))
   end
   function lab.process(_, opts) return (start_process(lab, plan, plain, opts)) end
+  if lab.stack.proxy then lab:wire() end -- once, before services that start side by side ask for it
   add_rules(lab, plan, plain)
   add_counters(lab, plan, plain)
 end
