@@ -27,11 +27,14 @@ end
 local function run(lab, arm)
   local s = arm.settings
   coupons.open(lab, COUPONS, arm.class == "right")
+  coupons.watch(lab)
   local desk = lab:start("desk", { take = arm.name, book = s.book, coupons = COUPONS, workers = WORKERS,
     claims = plan(), schema = lab:schema(), key = lab:prefix() .. "coupons" },
     { must_fire = { ["desk.before_take"] = ("barrier(last,%d) if last=yes"):format(WORKERS),
       ["desk.before_insert"] = ("%d*error(the INSERT fails) if broken=yes"):format(BROKEN.count) } })
+  local day = lab:invoke("desk", "serve", { claims = CLAIMS, workers = WORKERS })
   local closed = desk:expect("closed", "30s")
+  day:over("ok", nil, { served = closed.served })
   desk:wait_exit { code = 0 }
   lab:issued("claims", closed.served, CLAIMS)
   local seen = { transactions = closed.transactions, serials = {}, users = {} }

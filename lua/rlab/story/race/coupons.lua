@@ -24,6 +24,12 @@ function M.open(lab, coupons, unique)
   must(lab:redis():call("SET", lab:prefix() .. "coupons", coupons))
 end
 
+-- watch(lab): how many have been given out so far, for the report
+function M.watch(lab)
+  local db = lab:db()
+  lab:gauge(function(row) row["coupons.issued"] = db:value "SELECT COUNT(*) FROM coupon_issued" end)
+end
+
 -- look(lab) -> what was given out, rows {claim, user, serial}; what MySQL and Redis have left
 function M.look(lab)
   local list = {}
