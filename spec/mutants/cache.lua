@@ -228,6 +228,16 @@ if (cache->opts.single != CACHE_SINGLE_LEASE)
     before = "if left <= 0 then return 0 end\n",
     after = "",
     run = "E-024", arms = { "gate" }, exit = 1, check = "asked" },
+  { id = "cache-coupon-gate-keeps-it", mechanism = "what is not written is given back to the gate",
+    file = "lua/rlab/story/race/coupons.lua",
+    before = '  if not left or left == 0 then worker:call("INCR", worker.key) end\n',
+    after = "",
+    run = "E-024", arms = { "gate" }, exit = 1, check = "leaked" },
+  { id = "cache-coupon-without-its-row", mechanism = "a coupon and its row are one transaction",
+    file = "lua/rlab/story/race/coupons.lua",
+    before = "return done and left, why",
+    after = "return left",
+    run = "E-024", arms = { "one-transaction" }, exit = 1, check = "leaked" },
 
   -- ---- what else a reader relies on ----
 

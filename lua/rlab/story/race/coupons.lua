@@ -124,7 +124,7 @@ local function open_worker(ctx)
 end
 
 -- One after the other, until one coupon is left by the book that the practice goes by, or as many claims as
--- there are workers: a practice that loses coupons never comes to the last one, and is to be judged all the same.
+-- there are workers: a practice that loses coupons never comes to its last one, and is to be judged, too.
 local function one_by_one(workers, claims, args)
   local left = args.book == "redis"
     and function(worker) return tonumber(worker:call("GET", worker.key)) end
