@@ -4,39 +4,33 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local process = require "rlab.process"
 local stack = require "rlab.stack"
-local task = require "rlab.task"
+local stand_in = require "spec.unit.deploy.support.stand_in"
 
 describe("an experiment on the stack of docker-compose.yml", function()
-  local folder, socket, standin, held
+  local standin, held
 
   setup(function()
-    folder = assert(fs.tmpdir())
-    socket = folder .. "/engine.sock"
     held = assert(stack.open { needs = { "kafka" }, start = true })
-    local cmd = { "python3", "spec/unit/deploy/support/engine.py", socket }
-    for _, server in ipairs(held:servers()) do cmd[#cmd + 1] = ("%s=%d"):format(server.name, server.pid) end
-    standin = assert(process.spawn { cmd = cmd, stderr = "inherit" })
-    assert(task.wait_until(function() return fs.exists(socket) end, { at_most = "10s" }))
+    local containers = {}
+    for i, server in ipairs(held:servers()) do containers[i] = ("%s=%d"):format(server.name, server.pid) end
+    standin = stand_in.start(containers)
   end)
 
   -- What the stand-in has started is not in the books of the local stack, which starts it anew.
   teardown(function()
-    standin:kill "TERM"
-    standin:wait "10s"
     standin:close()
     held:close()
     assert(stack.open { needs = { "kafka" }, start = true }):close()
-    fs.remove(folder)
   end)
 
   it("kills and freezes brokers through the engine, and comes out as predicted", function()
     local before = held:server("kafka-1").pid
     local child <close> = assert(process.spawn { stdout = "capture", stderr = "stdout",
-      cmd = { fs.self_exe(), "--stack", "compose", "E-009", "--runs", folder },
-      env = { DOCKER_HOST = "unix://" .. socket } })
+      cmd = { fs.self_exe(), "--stack", "compose", "E-009", "--runs", standin.folder },
+      env = { DOCKER_HOST = "unix://" .. standin.socket } })
     local status = assert(child:wait "3m")
     assert.are.equal(0, status.code, child:output())
-    local result = assert(json.decode(assert(fs.read(folder .. "/E-009/latest/result.json"))))
+    local result = assert(json.decode(assert(fs.read(standin.folder .. "/E-009/latest/result.json"))))
     assert.are.same({ "compose", "pass" }, { result.stack.kind, result.verdict })
     assert.is_false(process.alive(before)) -- the leader that was killed is another process now
     local proofs = {}

@@ -2,28 +2,19 @@
 -- runs where this is tested. Its containers are processes, so that what is said of them can be looked up.
 local compose = require "rlab.stack.compose"
 local engine = require "rlab.stack.engine"
-local fs = require "rlab.fs"
 local process = require "rlab.process"
 local pty = dofile "spec/transcript/support/pty.lua"
-local task = require "rlab.task"
+local stand_in = require "spec.unit.deploy.support.stand_in"
 
 local SERVICES = { "controller", "kafka-1", "kafka-2", "kafka-3", "redis" }
 
 describe("the stack of docker-compose.yml", function()
-  local folder, socket, standin
+  local socket, standin
   setup(function()
-    folder = assert(fs.tmpdir())
-    socket = folder .. "/engine.sock"
-    standin = assert(process.spawn { cmd = { "python3", "spec/unit/deploy/support/engine.py", socket,
-      table.unpack(SERVICES) }, stderr = "inherit" })
-    assert(task.wait_until(function() return fs.exists(socket) end, { at_most = "10s" }))
+    standin = stand_in.start(SERVICES)
+    socket = standin.socket
   end)
-  teardown(function()
-    standin:kill "TERM"
-    standin:wait "10s"
-    standin:close()
-    fs.remove(folder)
-  end)
+  teardown(function() standin:close() end)
 
   local function asked(more)
     return assert(engine.open { address = "unix://" .. socket, project = more and more.project })
