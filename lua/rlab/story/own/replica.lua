@@ -55,12 +55,13 @@ end
 local function follow(lab, db, source)
   local schema, from = lab:schema(), must(lab:db():row "SHOW BINARY LOG STATUS")
   local ddl = must(lab:db():row("SHOW CREATE TABLE " .. TABLE))["Create Table"]
+  local function text(value) return must(db:value("SELECT QUOTE(?)", value)) end -- it takes no parameters
   for _, sql in ipairs {
     "CREATE DATABASE " .. sql_name(schema), "USE " .. sql_name(schema), ddl,
-    ("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', \z
-      SOURCE_PASSWORD = '%s', SOURCE_LOG_FILE = '%s', SOURCE_LOG_POS = %d, GET_SOURCE_PUBLIC_KEY = 1, \z
-      SOURCE_CONNECT_RETRY = 1"):format(source.host, source.port, source.user, source.password, from.File,
-      from.Position),
+    ("CHANGE REPLICATION SOURCE TO SOURCE_HOST = %s, SOURCE_PORT = %d, SOURCE_USER = %s, \z
+      SOURCE_PASSWORD = %s, SOURCE_LOG_FILE = %s, SOURCE_LOG_POS = %d, GET_SOURCE_PUBLIC_KEY = 1, \z
+      SOURCE_CONNECT_RETRY = 1"):format(text(source.host), source.port, text(source.user),
+      text(source.password), text(from.File), from.Position),
     ("CHANGE REPLICATION FILTER REPLICATE_DO_TABLE = (%s.%s)"):format(sql_name(schema), sql_name(TABLE)),
     "START REPLICA" } do
     must(db:exec(sql))
