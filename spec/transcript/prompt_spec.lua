@@ -205,7 +205,9 @@ true]])
   it("reads on behind half a character", function()
     s = start()
     s:wait "rlab>"
-    s:send "'\xc3'\r"
+    s:send "'\xc3'"
+    s:wait "rlab> '\u{fffd}'"
+    s:send "\r"
     leave(s, "rlab> '\u{fffd}'\n\"\u{fffd}\"")
   end)
 
