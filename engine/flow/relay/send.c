@@ -334,6 +334,7 @@ static bool holds_something(flow_relay *relay)
     pthread_mutex_lock(&relay->lock);
     for (int s = 0; s < RELAY_SHARDS; s++)
         any = any || relay->shards[s].hold == HOLD_MINE;
+    any = any && clock_ns() < relay->lease_until_ns;
     pthread_mutex_unlock(&relay->lock);
     return any;
 }
