@@ -1,4 +1,6 @@
 /* The relay's connections to MySQL: kept alive, their state shown in health. */
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,27 @@ static rl_err *set_session(my_conn *conn)
     return err ? err : my_exec(conn, "SET SESSION innodb_lock_wait_timeout = 2");
 }
 
+static bool locks_leases(const flow_relay *relay, const my_conn *conn)
+{
+    return relay->opts.leader == RELAY_BY_LEASE && conn != relay->reader_conn;
+}
+
+double relay_silence(const flow_relay *relay)
+{
+    return ceil(relay->opts.lease) + 1; /* the server counts in seconds */
+}
+
+/* A relay that is frozen in a transaction would keep relay_lease locked for as long as it stands
+ * still, and nobody could take over: the server ends the session, and frees its locks. */
+static rl_err *limit_silence(const flow_relay *relay, my_conn *conn)
+{
+    char sql[64];
+    if (!locks_leases(relay, conn))
+        return NULL;
+    snprintf(sql, sizeof sql, "SET SESSION wait_timeout = %.0f", relay_silence(relay));
+    return my_exec(conn, sql);
+}
+
 bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count, relay_backoff *backoff)
 {
     if (flow_aborted(&relay->flow))
@@ -31,6 +54,8 @@ bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count, rel
     rl_err *err = my_conn_connect(conn);
     if (!err)
         err = set_session(conn);
+    if (!err)
+        err = limit_silence(relay, conn);
     if (err) {
         relay_mysql_failed(relay, conn, err, backoff);
         return false;

@@ -118,6 +118,9 @@ typedef struct relay_backoff {
  * ends. */
 bool relay_connected(flow_relay *relay, my_conn *conn, flow_counters *count,
                      relay_backoff *backoff);
+/* Seconds of silence after which MySQL ends a session that may hold locks on relay_lease: a little
+ * more than a lease. */
+double relay_silence(const flow_relay *relay);
 /* What to do with an error of MySQL: shows it in health, rolls back, sleeps. Frees err. */
 void relay_mysql_failed(flow_relay *relay, my_conn *conn, rl_err *err, relay_backoff *backoff);
 rl_err *relay_rows(my_conn *conn, const rl_buf *sql, my_result **result);

@@ -27,6 +27,7 @@ typedef struct marker {
     int64_t acked, acked_ns; /* the last count seen, and when it grew */
     int64_t probed_ns;
     int64_t position, position_ns; /* cursor: what is written */
+    int64_t spoke_ns;              /* to MySQL */
 } marker;
 
 /* The leases as the database has them now, held fast until the commit. */
@@ -261,6 +262,7 @@ static bool mark_until_done(marker *m, relay_batch **done, int n, const relay_ma
         if (!relay_connected(m->relay, m->conn, m->count, &m->backoff))
             continue;
         rl_err *err = in_transaction(m, done, n, to, t);
+        m->spoke_ns = clock_ns();
         if (!err) {
             flow_up(&m->relay->flow, "mysql");
             m->backoff.seconds = 0;
@@ -312,6 +314,16 @@ static void follow_cursor(marker *m)
     if (to.position > m->position && mark_until_done(m, NULL, 0, &to, &t))
         remember_position(m, to.position);
     m->position_ns = clock_ns();
+}
+
+/* The server ends sessions that are silent for long, and this one may have nothing to mark. */
+static void keep_session(marker *m)
+{
+    if (my_conn_broken(m->conn) ||
+        clock_ns() - m->spoke_ns < (int64_t)(relay_silence(m->relay) / 4 * 1e9))
+        return;
+    m->spoke_ns = clock_ns();
+    err_free(my_exec(m->conn, "DO 0")); /* broken: the next mark connects anew */
 }
 
 /* ---- is Kafka there? ---- */
@@ -406,6 +418,7 @@ void relay_marker(void *arg)
         marker_drain(&m);
         if (!mark_done(&m))
             follow_cursor(&m);
+        keep_session(&m);
         if (!relay->transactional)
             relay_end_reset(relay);
     }

@@ -1,5 +1,6 @@
 -- Several relays on one outbox: they share its shards under leases, and one that is stale is fenced.
 local flow_relay = require "rlab.flow_relay"
+local lock_waits = require "spec.support.lock_waits"
 local must = require "rlab.must"
 local outbox = require "spec.support.outbox"
 
@@ -47,6 +48,19 @@ describe("the relay", function()
       assert.are.equal(64, o.db:value "SELECT COUNT(*) FROM relay_lease WHERE expires_at > NOW(3)")
     end)
 
+    it("keeps its sessions while it has nothing to mark", function()
+      local flow <close> = open { lease = "500ms" }
+      o:add(1)
+      o:drained()
+      local connected = flow:stats().reconnects
+      local over = o.db:value "SELECT CAST(NOW(3) + INTERVAL 3 SECOND AS CHAR)"
+      await("silence for longer than the server suffers it",
+        function() return o.db:value("SELECT NOW(3) > ?", over) == 1 end)
+      o:add(1)
+      o:drained()
+      assert.are.equal(connected, flow:stats().reconnects)
+    end)
+
     -- A stops for longer than its lease, between acknowledgement and mark, and B takes over.
     -- meanwhile(): before A goes on to its mark
     local function stale(settings, meanwhile)
@@ -74,6 +88,25 @@ describe("the relay", function()
       a:close()
       b:close()
     end
+
+    it("leaves its shards to others when it is frozen in the transactions that lock them", function()
+      local a = o:service({ lease = "500ms" }, { ["relay.after_ack"] = "1*pause" })
+      o:add(10)
+      await("the pause", function() return #a:hits() == 1 end)
+      local other <close> = o:connect()
+      must(other:exec "START TRANSACTION")
+      must(other:query "SELECT shard FROM relay_lease FOR UPDATE")
+      a:resume "relay.after_ack"
+      lock_waits.await(o.db, o.schema, 2) -- its keeper and its marker
+      must(a.process:stop())
+      must(other:exec "COMMIT")
+      local b = o:service { lease = "500ms" }
+      await("B's marks", function() return b:metric "marked_total" == 10 end)
+      must(a.process:cont())
+      await("the fence", function() return a:metric "fenced_total" == 10 end)
+      a:close()
+      b:close()
+    end)
 
     it("refuses the mark of a stale one", function() assert_refused(stale {}) end)
 
