@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/uuid.h"
 #include "flow/relay/internal.h"
 #include "flow/relay/points.h"
