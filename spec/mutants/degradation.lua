@@ -18,7 +18,8 @@ return {
   { id = "degradation-old-writes-replayed", mechanism = "what Redis does not take is given up",
     file = "lua/service/command/cached.lua",
     before = 'local queued = ctx.config.cache == "queued"',
-    after = 'local queued = ctx.config.cache ~= "none"',
+    after = 'if ctx.config.cache == "versioned" then ctx.config.cache = "queued" end\n'
+      .. '  local queued = ctx.config.cache == "queued"',
     run = "E-023", arms = { "given-up" }, exit = 1, check = "old-write-replayed" },
   { id = "degradation-breaker-never-half-open", mechanism = "one reader tries after the pause",
     file = "engine/flow/cache/policy.c",

@@ -18,8 +18,10 @@ local M = {}
 local HOT, COLD, BURST, WRITTEN = 50, 51, { 1901, 1940 }, { 1801, 1850 }
 local READS, WRITES = 150, 30 -- a second
 local LONGEST = 60 -- seconds of the schedule
-local WARM, QUIET, OUTAGE, GAP, SETTLE = 1.0, 1.5, 1.5, outcomes.AFTER, 0.5
+local WARM, OUTAGE, GAP, SETTLE = 0.8, 1.5, outcomes.AFTER, 0.5
+local QUIET = { counted = 1.5, other = 1.2 } -- a rate of ten reads a second needs more to be counted in
 local WELL, LOOK = 0.95, 0.1 -- of what came due, less what came due since the last look; seconds
+local AT_FULL = 0.4 -- seconds in which a ramp allows all again: each of the hot accounts is asked for once
 local BURST_AFTER = 0.4 -- seconds of the outage: breakers have opened
 local DB_READ = "25ms" -- what a read of MySQL takes where reads of it are counted
 M.HOT, M.READS, M.WRITES, M.RAMP = HOT, READS, WRITES, 6.6
@@ -85,7 +87,6 @@ function M.start(lab, s)
   if s.query then
     at.query = lab:service("query", s.query, { via_proxy = s.counted and { "mysql" } })
   end
-  if s.counted then watch_reads(at) end
   if s.writer then at.writer = replayed.start(lab, s.writer) end
   return at
 end
@@ -109,13 +110,13 @@ local function answered(loads)
   return now
 end
 
--- A second in which nearly all of the schedule is answered: services have started, caches are warm.
+-- For a while nearly all of the schedule is answered: services have started, caches are warm.
 local function all_is_well(at)
   local loads, looks = {}, {}
   local reads_due = at.settings.crowd and crowd.READS or due(at, READS)
   if at.reads then loads[1] = { handle = at.reads, rate = reads_due } end
   if at.writes then loads[#loads + 1] = { handle = at.writes, rate = due(at, WRITES) } end
-  at.lab:await("a second in which all is well", function()
+  at.lab:await("all to be well for a while", function()
     task.sleep(LOOK)
     local now, first = answered(loads), looks[1]
     looks[#looks + 1] = now
@@ -132,6 +133,8 @@ end
 -- What everybody reads is in the cache, and all arms are ready.
 local function begin(at)
   local lab, readers = at.lab, at.query or at.settings.one_service and at.command
+  if at.settings.crowd then crowd.warm(at) end
+  if at.settings.counted then watch_reads(at) end
   if at.settings.crowd then
     at.reads = crowd.begin(at, function(...) return load(at, readers, ...) end)
   else
@@ -271,9 +274,9 @@ function storms.Redis(at)
   task.sleep(GAP)
   redis_gone(at, at.lab:together(function() return kill_redis(at.lab) end), OUTAGE)
   note_breaker(at, "redis_killed")
-  local ends = at.back + math.floor((M.RAMP * 2 / 3 + GAP) * 1e9)
+  local ends = at.back + math.floor((M.RAMP * 2 / 3 + AT_FULL) * 1e9)
   at.windows.recovery = { from = at.windows.redis_killed.to, to = ends }
-  at.windows.back = { from = at.back + math.floor(GAP * 1e9), to = ends }
+  at.windows.back = { from = at.back + math.floor(2 * GAP * 1e9), to = ends }
   if at.writer then replayed.after(at) end
   if at.settings.crowd then at.reads:shed() end
   sleep_until(ends)
@@ -301,7 +304,7 @@ local function mysql_storm(at)
     return killed
   end
   redis_gone(at, outage(at, "mysql_frozen", what), SETTLE)
-  task.sleep(GAP)
+  task.sleep(SETTLE)
 end
 
 storms["Kafka or MySQL"] = function(at)
@@ -313,7 +316,7 @@ function M.storm(at)
   at.lab:together(function() compact(at.lab) end)
   begin(at)
   at.windows.quiet = { from = at.lab:together() }
-  task.sleep(QUIET)
+  task.sleep(at.settings.without == "Redis" and QUIET.counted or QUIET.other)
   at.windows.quiet.to = clock.ns()
   storms[at.settings.without](at)
 end
