@@ -132,7 +132,7 @@ local function run(lab, arm)
   local stores = lab:stores()
   local seen = { ok = done.ok, unknown = done.unknown, ledger = stores.ledger, effects = stores.effects,
     views = stores.views, sums = stores.sums, records = lab:records(lab:event_topic()),
-    committed = lab:committed(), cache = lab:cache(),
+    committed = lab:committed(), cache = lab:cache(), outbox = stores.outbox,
     batch = at.first_relay:batch("relay.after_ack", stores.request) }
   local ages, ratio = lab:staleness(answers)
   seen.hit_ratio, seen.reads = ratio, #ages
@@ -153,8 +153,7 @@ return experiment {
     of the invalidation out and entries stay stale.",
   lesson = "Dedup makes duplicates harmless. Invalidate also for an event that was applied before, or a \z
     crash in between is not made good.",
-  needs = { "kafka", "mysql", "redis" }, seconds = 15,
-  side_by_side = true,
+  needs = { "kafka", "mysql", "redis" }, seconds = 15, side_by_side = true,
   telling = { { "stale", "stale cache entries" } },
   arms = {
     wrong "no-invalidation" { says = "the cache is left to a TTL of 10 min", cache = "none", fill = "lease" },
@@ -175,6 +174,7 @@ return experiment {
     lab.check.lost { of = seen.ok, in_ = seen.records, at_least = COMMANDS }:expect "holds"
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records, at_least = COMMANDS }:expect "holds"
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect "holds"
+    lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
     lab.check.duplicate_publish { of = seen.records }:expect(seen.batch)
     lab.check.duplicate_effect { of = seen.effects, at_least = COMMANDS }:expect "holds"
     lab.check.lost_effect { of = seen.records, committed = seen.committed,

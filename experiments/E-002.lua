@@ -102,7 +102,7 @@ local function run(lab, arm)
   lab:drain {}
   local stores, records = lab:stores(), lab:records(lab:event_topic())
   local seen = { ok = done.ok, unknown = done.unknown, list = done.list, ledger = stores.ledger,
-    records = records, sums = stores.sums }
+    records = records, sums = stores.sums, outbox = stores.outbox }
   if log then
     local wire, ghost = bag.from(log:ids()), lab:record_of(records, FIRST)
     seen.never, seen.ghost_sent = never_sent(stores, wire, done.ok), ghost and wire:count(ghost.event) or 0
@@ -147,6 +147,7 @@ own_checks["outbox"] = function(lab, seen)
   lab.check.agree { { "killed after commit", both(FIRST), 2, "row and event" },
     { "killed before commit", both(SECOND), 0, "row or event", control = control },
     { "killed half-way", both(HALF_WAY), 0, "row or event", control = control } }
+  lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
 end
 
 return experiment {

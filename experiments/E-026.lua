@@ -65,6 +65,7 @@ end
 local function look(lab, seen, held)
   local stores = lab:stores()
   seen.ledger, seen.effects, seen.sums = stores.ledger, stores.effects, stores.sums
+  seen.outbox = stores.outbox
   seen.records, seen.committed = lab:records(lab:event_topic()), lab:committed()
   seen.missing_ids, seen.ids_behind = gap.ids(lab, stores.request, held.id)
   seen.held, seen.amount = held.id, held.amount
@@ -151,6 +152,7 @@ return experiment {
     lab.check.lost { of = seen.ok, in_ = seen.records, at_least = COMMANDS }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records, at_least = COMMANDS }:expect(lost)
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect "holds"
+    lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
     lab.check.duplicate_publish { of = seen.records, at_least = COMMANDS - 1 }:expect "holds"
     lab.check.reorder { of = seen.records, what = "publish" }:expect "holds"
     lab.check.lost_effect { of = seen.records, committed = seen.committed, effects = seen.effects }

@@ -35,6 +35,7 @@ local function story(lab, arm)
   seen.zombie, seen.marks_then = lab:records(lab:event_topic()), zombie.marks(lab)
   publish(lab, list, 3, "goes-on-afterwards", "what comes when both run is published")
   seen.all, seen.records = tables.ids_of(list), lab:records(lab:event_topic())
+  seen.outbox = lab:stores().outbox
   return seen
 end
 
@@ -130,6 +131,7 @@ return experiment {
       want = (arm.settings.fence == false or arm.settings.leader) and claimed or {},
       what = "rows marked by a relay that has no right to them" }:expect "holds"
     lab.check.lost { of = seen.all, in_ = seen.records, at_least = ACCOUNTS * ROUNDS }:expect "holds"
+    lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
     check_fate(lab, seen, arm)
   end,
 

@@ -28,6 +28,10 @@ function M.lost(lab, a)
   local set, aside = without(bag_of(a.of) - bag_of(a.of), a.unknown)
   return empty_set(lab, a.name or "phantom"]],
     spec = "spec/unit/check/stores_spec.lua", it = "name phantom" },
+  { id = "check-stranger-by-event-alone", mechanism = "stranger: a record is in the topic that its row names",
+    file = "lua/rlab/check/sets.lua",
+    before = "if not (known and known[record.topic]) then", after = "if not known then",
+    spec = "spec/unit/check/stores_spec.lua", it = "name stranger" },
   { id = "check-unseen-all-of-it", mechanism = "unseen: what is in the log by now",
     file = "lua/rlab/check/sets.lua",
     before = "if a.log then set = set & bag_of(a.log) end",

@@ -11,6 +11,8 @@ return {
     takes = { of = "ids", seen = "ids", log = "ids?", unknown = "ids?", details = "details?" } },
   phantom = declare { named = "phantom", speaks = { "of", "in_" },
     takes = { of = "ids", in_ = "ids", unknown = "ids?", details = "details?" } },
+  stranger = declare { named = "stranger", speaks = { "of", "outbox" },
+    takes = { of = "rows:id,topic", outbox = "rows:event,topic" } },
   aborted_read = declare { named = "aborted-read", speaks = { "of", "aborted" },
     takes = { aborted = "ids", of = "ids", unknown = "ids?", details = "details?" } },
   all_or_nothing = declare { named = "all-or-nothing", speaks = { "of", "transactions" },

@@ -1,5 +1,6 @@
 -- Checks over sets of ids: what is missing, what is too much, what came twice.
 local core = require "rlab.check.core"
+local tables = require "rlab.tables"
 
 local bag_of, empty_set = core.bag_of, core.empty_set
 local M = {}
@@ -43,6 +44,29 @@ function M.phantom(lab, a)
     { details = a.details or a.of, aside = aside })
 end
 
+local function note_of(topics)
+  return topics and "its outbox row names " .. table.concat(tables.sorted_keys(topics), ", ")
+    or "no outbox row"
+end
+
+-- stranger{of = records with event and topic, outbox = rows with event and topic}: each record is where a row
+-- of the outbox sent it; else nobody of the run wrote it there
+function M.stranger(lab, a)
+  local topics, strangers = {}, {}
+  for _, row in ipairs(a.outbox) do
+    topics[row.event] = topics[row.event] or {}
+    topics[row.event][row.topic] = true
+  end
+  for _, record in ipairs(a.of) do
+    local known = topics[record.event or ""]
+    if not (known and known[record.topic]) then
+      strangers[#strangers + 1] = tables.merged(record, { note = note_of(known) })
+    end
+  end
+  return empty_set(lab, a.name or "stranger", bag_of(strangers),
+    "each record is where an outbox row sent it", "%s that no outbox row sent there", { details = strangers })
+end
+
 -- aborted_read{aborted = ids of aborted transactions, of = ids delivered or applied, unknown = ids whose
 -- transaction may have committed}
 function M.aborted_read(lab, a)
@@ -67,7 +91,7 @@ function M.all_or_nothing(lab, a)
   local name, delivered, torn, rows = a.name or "all-or-nothing", bag_of(a.of), {}, {}
   for i, transaction in ipairs(a.transactions) do
     if #transaction == 0 then return core.inconclusive(lab, name, "transaction %d has no records", i) end
-    require("rlab.tables").append(rows, torn_rows(transaction, delivered))
+    tables.append(rows, torn_rows(transaction, delivered))
   end
   for i, row in ipairs(rows) do torn[i] = row.id end
   return empty_set(lab, name, torn, "each transaction is delivered as a whole or not at all",

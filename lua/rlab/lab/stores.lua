@@ -92,7 +92,7 @@ local reads = {
   ledger = [[SELECT request_id AS id, BIN_TO_UUID(event_id) AS event, account_id AS `key`, amount, version
     FROM ledger_entry ORDER BY id]],
   outbox = [[SELECT BIN_TO_UUID(event_id) AS event, CAST(message_key AS CHAR) AS `key`,
-    published_at IS NOT NULL AS sent, parked_reason AS parked FROM outbox_event ORDER BY id]],
+    published_at IS NOT NULL AS sent, parked_reason AS parked, topic FROM outbox_event ORDER BY id]],
   processed = [[SELECT BIN_TO_UUID(event_id) AS event, consumer FROM processed_event]],
   effects = [[SELECT BIN_TO_UUID(event_id) AS event, account_id AS `key`, version, member
     FROM effect_log ORDER BY seq]],
@@ -117,9 +117,16 @@ local function name_rows(stores)
   stores.request = request
 end
 
+-- A row of the outbox that names no topic goes to the relay's.
+local function name_topics(lab, outbox)
+  for _, row in ipairs(outbox) do
+    if type(row.topic) ~= "string" then row.topic = lab.topic_of_events end
+  end
+end
+
 -- stores() -> what the arm's schema holds, in one consistent snapshot: ledger, outbox, processed, effects
---   (rows with id, the request's, and event), accounts, views (rows with key, balance, version), sums
---   {ledger, account, view}, request (request id by event id)
+--   (rows with id, the request's, and event; of the outbox also topic), accounts, views (rows with key,
+--   balance, version), sums {ledger, account, view}, request (request id by event id)
 function M.stores(lab)
   local db = lab:db()
   return must(db:tx(function()
@@ -131,8 +138,15 @@ function M.stores(lab)
     end
     for name, sql in pairs(sums) do stores.sums[name] = must(db:value(sql)) end
     name_rows(stores)
+    name_topics(lab, stores.outbox)
     return stores
   end, { snapshot = true, read_only = true }))
+end
+
+-- A record of somebody who gave it neither an id nor a value is called by where it is.
+local function name_of(record, value)
+  local id = record.request or value.request_id or record.id
+  return type(id) == "string" and id or ("%s/%d@%d"):format(record.topic, record.partition, record.offset)
 end
 
 -- records(topic, opts) -> the events of a topic by the independent reader, in log order: rows with id (the
@@ -142,10 +156,9 @@ function M.records(lab, topic, opts)
   for i, record in ipairs(lab:read(topic, opts).records) do
     local ok, value = pcall(json.decode, record.value)
     value = ok and type(value) == "table" and value or {}
-    list[i] = { id = record.request or value.request_id or record.id, event = record.id, key = record.key,
-      version = value.version, amount = value.amount,
-      topic = record.topic, partition = record.partition, offset = record.offset,
-      timestamp = record.timestamp }
+    list[i] = { id = name_of(record, value), event = record.id, key = record.key,
+      version = value.version, amount = value.amount, topic = record.topic, partition = record.partition,
+      offset = record.offset, timestamp = record.timestamp }
   end
   return list
 end

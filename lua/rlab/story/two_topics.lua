@@ -65,11 +65,11 @@ function M.run(lab, arm, opts)
   drain()
   fault:fired(lab.proof.records("records in the second topic", { topic = topics[2], headers = {},
     want = opts.events - opts.before })):over()
-  local stores, second = lab:stores(), lab:read(topics[2]).records
+  local stores, second = lab:stores(), lab:records(topics[2])
   local seen = { ids = schemas.ids(list, 1, opts.events), effects = tables.ids_of(stores.effects),
     both = schemas.ids(list, opts.before + 1, opts.events), sums = stores.sums,
-    both_money = schemas.sum(list, opts.before + 1, opts.events), second = {} }
-  for i, record in ipairs(second) do seen.second[i] = record.request end
+    both_money = schemas.sum(list, opts.before + 1, opts.events), second = tables.ids_of(second),
+    outbox = outbox and stores.outbox, log = tables.append(lab:records(topics[1]), second) }
   seen.says = ("%d written twice, %d effects of %d events"):format(#seen.both, #seen.effects, #seen.ids)
   lab:number("dual-written records", #seen.second)
   lab:number("dual writing took", times(second), "s")
@@ -83,6 +83,9 @@ function M.check(lab, seen)
   lab.check.same { name = "dual-written", got = seen.second, want = seen.both,
     what = "ids in the second topic" }:expect "holds"
   lab.check.lost { name = "unapplied", of = seen.ids, in_ = seen.effects }:expect "holds"
+  if seen.outbox then
+    lab.check.stranger { of = seen.log, outbox = seen.outbox }:expect "holds"
+  end
   lab.check.duplicate_effect { of = seen.effects }:expect { wrong = seen.both, right = "holds" }
   lab.check.conservation { ledger = seen.sums.ledger, view = seen.sums.view, unit = "cents" }
     :expect { wrong = seen.both_money, right = 0 }

@@ -18,6 +18,7 @@ local good = {
   orphan_row = { of = { "a" }, in_ = { "a" } },
   unseen = { of = { "a" }, seen = { "a" } },
   phantom = { of = { "a" }, in_ = { "a" } },
+  stranger = { of = { { id = "a", event = "e", topic = "t" } }, outbox = { { event = "e", topic = "t" } } },
   aborted_read = { aborted = { "x" }, of = { "a" } },
   all_or_nothing = { transactions = { { ROW } }, of = { "a" } },
   duplicate = { of = { "a" } },

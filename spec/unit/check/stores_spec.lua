@@ -36,6 +36,10 @@ local function good()
     row.offset = run.committed[row.partition] or 0
     run.committed[row.partition] = row.offset + 1
   end
+  run.outbox = {}
+  for i, row in ipairs(run.topic) do
+    row.event, row.topic, run.outbox[i] = row.id, "events", { event = row.id, topic = "events" }
+  end
   for account = 1, 4 do
     run.cache[account], run.views[account] = { key = account, version = 10, state = "value" },
       { key = tostring(account), version = 10 }
@@ -50,6 +54,7 @@ local function judge(run)
   c.lost { of = run.acked, in_ = run.topic, unknown = run.unknown }
   c.orphan_row { of = run.ledger, in_ = run.topic }
   c.phantom { of = run.topic, in_ = run.ledger }
+  c.stranger { of = run.topic, outbox = run.outbox }
   c.unseen { of = run.acked, seen = run.delivered, log = run.topic }
   c.aborted_read { aborted = run.aborted, of = run.delivered }
   c.duplicate_publish { of = run.topic }
@@ -117,8 +122,11 @@ describe("checks across stores", function()
       table.insert(run.ledger, { id = "never-1", key = 1, version = 11, amount = 0 })
     end,
     phantom = function(run)
-      table.insert(run.topic, { id = "ghost", key = 9, version = 1, partition = 1, offset = 20 })
+      table.insert(run.topic, { id = "ghost", event = "ghost", topic = "events", key = 9, version = 1,
+        partition = 1, offset = 20 })
+      table.insert(run.outbox, { event = "ghost", topic = "events" })
     end,
+    stranger = function(run) run.topic[7].topic = "payments" end,
     unseen = function(run) table.remove(run.delivered, 40) run.position["0"] = 19 end,
     ["aborted-read"] = function(run) table.insert(run.delivered, "x1") end,
     ["duplicate-publish"] = function(run)
@@ -131,7 +139,8 @@ describe("checks across stores", function()
     ["reorder-publish"] = function(run) run.topic[3], run.topic[7] = run.topic[7], run.topic[3] end,
     ["reorder-apply"] = function(run) run.effects[3], run.effects[7] = run.effects[7], run.effects[3] end,
     gap = function(run)
-      table.insert(run.topic, { id = "e41", key = 1, version = 11, partition = 1, offset = 20 })
+      table.insert(run.topic, { id = "e41", event = "e07", topic = "events", key = 1, version = 11,
+        partition = 1, offset = 20 })
       table.insert(run.ledger, { id = "e41", key = 1, version = 11, amount = 0 })
       run.position["1"] = 21
     end,
@@ -140,7 +149,8 @@ describe("checks across stores", function()
     conservation = function(run) run.view_sum = run.view_sum - 7 end,
     bound = function(run)
       for i = 1, 2 do
-        table.insert(run.topic, { id = "y" .. i, key = 1, version = 10 + i, partition = 1, offset = 19 + i })
+        table.insert(run.topic, { id = "y" .. i, event = "e07", topic = "events", key = 1, version = 10 + i,
+          partition = 1, offset = 19 + i })
         table.insert(run.ledger, { id = "y" .. i, key = 1, version = 10 + i, amount = 0 })
       end
     end,
@@ -176,8 +186,18 @@ describe("checks across stores", function()
     table.remove(run.topic, 4)
     assert.are.same({ "orphan-row" }, (judge(run)))
     run = good()
-    table.insert(run.topic, { id = "never-1", key = 9, version = 1, partition = 1, offset = 20 })
+    table.insert(run.topic, { id = "never-1", event = "e07", topic = "events", key = 9, version = 1,
+      partition = 1, offset = 20 })
     assert.are.same({ "phantom" }, (judge(run)))
+  end)
+
+  it("say of a stranger where its row goes, or that it has none, also of one without an event", function()
+    local one = lab_for().check.stranger { outbox = { { event = "a", topic = "t" }, { event = "b",
+      topic = "t" } }, of = { { id = "a", event = "a", topic = "t" }, { id = "b", event = "b", topic = "u" },
+      { id = "t/0@7", topic = "t" } } }
+    assert.are.equal("2 records that no outbox row sent there", one.sentence)
+    assert.are.same({ "its outbox row names t", "no outbox row" }, { one.counterexamples[1].note,
+      one.counterexamples[2].note })
   end)
 
   it("leave out what nobody knows and say how many", function()
