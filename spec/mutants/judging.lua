@@ -340,6 +340,22 @@ return {
     before = "if self.left[lab] then return end", after = "",
     spec = "spec/unit/run/company_spec.lua", it = "do not wait for one that has left" },
 
+  -- ---- the track record ----
+
+  { id = "record-forgets-the-kept", mechanism = "the first line brings the runs that are kept",
+    file = "lua/rlab/run/track_record.lua",
+    before = "fs.exists(file(runs)) and { line_of(result) } or of_folders(runs)",
+    after = "{ line_of(result) }",
+    spec = "spec/unit/run/track_record_spec.lua", it = "brings with its first line" },
+  { id = "record-run-by-its-last-arm", mechanism = "a run counts by its worst arm",
+    file = "lua/rlab/run/track_record.lua",
+    before = "word = worst(word, add_arm(one, arm))", after = "word = add_arm(one, arm)",
+    spec = "spec/unit/run/track_record_spec.lua", it = "counts each arm by its outcome" },
+  { id = "record-counts-a-run-twice", mechanism = "a run counts once",
+    file = "lua/rlab/run/track_record.lua",
+    before = 'type(one.arms) == "table" and not seen[one.run] then', after = 'type(one.arms) == "table" then',
+    spec = "spec/unit/run/track_record_spec.lua", it = "takes no run twice" },
+
   -- ---- the hunt ----
 
   { id = "hunt-breaks-by-any-check", mechanism = "a find is a violated promise, no other check",
@@ -355,6 +371,10 @@ return {
     file = "lua/rlab/hunt/draw.lua",
     before = "if n > #cells and n % 2 == 0 then", after = "if n % 2 == 0 then",
     spec = "spec/unit/run/hunt_spec.lua", it = "is every act at every place" },
+  { id = "hunt-tries-the-likely-late", mechanism = "who is slow between a read and a write comes first",
+    file = "lua/rlab/hunt/draw.lua",
+    before = "table.insert(is_likely(cell) and list or others, cell)", after = "table.insert(others, cell)",
+    spec = "spec/unit/run/hunt_spec.lua", it = "is soon who is slow" },
   { id = "hunt-keeps-a-needless-fault", mechanism = "a fault that is not needed is left out",
     file = "lua/rlab/hunt/shrink.lua",
     before = "if breaks(rest) then schedule = rest", after = "if not rest then schedule = rest",

@@ -44,7 +44,7 @@ end
 function M.run(base, plan, opts)
   local view = require("rlab.run.view").new { silent = true }
   local ok, result = pcall(require("rlab.run").execute, made(base, plan), { seed = opts.seed, view = view,
-    runs = opts.runs, options = opts.options or defaults(base.options) })
+    runs = opts.runs, options = opts.options or defaults(base.options), unrecorded = true })
   if ok then return result end
   if not err.is(result) then error(result, 0) end
   if ENDS[result.name] then error(result, 0) end

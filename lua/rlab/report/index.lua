@@ -1,10 +1,11 @@
 -- index.write(runs): runs/index.html, the list of experiments with their latest verdict and the runs before
--- it.
+-- it, and the track record of each arm.
 local fs = require "rlab.fs"
 local html = require "rlab.report.html"
-local json = require "rlab.json"
+local kept = require "rlab.run.kept"
 local page = require "rlab.report.page"
 local report = require "rlab.report"
+local track_record = require "rlab.run.track_record"
 
 local index = {}
 
@@ -14,47 +15,17 @@ local function url_part(s)
   return (s:gsub("[^%w%-_.~]", function(c) return ("%%%02X"):format(c:byte()) end))
 end
 
-local function read_run(runs, id, name)
-  local text = fs.read(("%s/%s/%s/result.json"):format(runs, id, name))
-  if not text then return nil end
-  local ok, result = pcall(json.decode, text)
-  if not ok or type(result) ~= "table" then return nil end
-  return { name = name, href = url_part(id) .. "/" .. url_part(name) .. "/report.html", result = result }
+local function href(id, name)
+  return html.escape(url_part(id) .. "/" .. url_part(name) .. "/report.html")
 end
 
--- The names of runs are times, so their order is the order of time; "latest" is a link to one of them.
-local function runs_of(runs, id, most)
-  local names = {}
-  for _, name in ipairs(fs.list(runs .. "/" .. id) or {}) do
-    if name ~= "latest" then names[#names + 1] = name end
-  end
-  table.sort(names)
-  local list = {}
-  for i = #names, 1, -1 do
-    if #list == most then break end
-    list[#list + 1] = read_run(runs, id, names[i])
-  end
-  return list
-end
-
--- experiments(runs, most) -> { {id =, runs = { {name, href, result} }} } with the latest runs of each, newest
---   first
-function index.experiments(runs, most)
-  local found = {}
-  for _, id in ipairs(fs.list(runs) or {}) do
-    local list = runs_of(runs, id, most)
-    if list[1] then found[#found + 1] = { id = id, runs = list } end
-  end
-  return found
-end
-
-local function past(list)
+local function past(id, list)
   local marks = {}
   for i = #list, 1, -1 do
     local word, tone = page.verdict(list[i].result)
     marks[#marks + 1] = html.fill(
       '<a class="{tone}" href="{!href}" title="{name}: {word}" aria-label="{name}: {word}"></a>', {
-      tone = tone, href = html.escape(list[i].href), name = list[i].name, word = word })
+      tone = tone, href = href(id, list[i].name), name = list[i].name, word = word })
   end
   return table.concat(marks)
 end
@@ -70,9 +41,9 @@ local function row(id, list)
 <td class="n" data-label="seed">{seed}</td><td class="n" data-label="took">{took}</td>
 <td class="when" data-label="started">{started}</td>
 <td class="past" data-label="runs">{!past}</td></tr>
-]], { href = html.escape(latest.href), id = id, title = result.title, tone = tone, word = word,
+]], { href = href(id, latest.name), id = id, title = result.title, tone = tone, word = word,
       sentence = result.sentence, seed = run.seed and tostring(run.seed), took = html.seconds(run.duration),
-      started = page.when(run.started), past = past(list) })
+      started = page.when(run.started), past = past(id, list) })
 end
 
 local HEAD = [[
@@ -82,13 +53,47 @@ local HEAD = [[
 <th scope="col">runs, in order</th></tr></thead><tbody>
 ]]
 
+local RECORD_HEAD = [[
+<div class="scroll"><table class="runs"><thead><tr><th scope="col">id</th><th scope="col">arm</th>
+<th scope="col" class="n">runs</th><th scope="col" class="n">as predicted</th>
+<th scope="col" class="n">inconclusive</th><th scope="col" class="n">not</th>
+<th scope="col">why not as predicted</th></tr></thead><tbody>
+]]
+
+local function reasons(list)
+  return html.each(list, function(reason)
+    return html.fill("<div>{times}: {says}</div>", { times = reason.times .. " x", says = reason.says })
+  end)
+end
+
+local function arm_row(id, arm)
+  return html.fill([[
+<tr><th scope="row">{id}</th><td><span class="cls {class}">{word}</span> {name}</td>
+<td class="n" data-label="runs">{runs}</td><td class="n" data-label="as predicted">{predicted}</td>
+<td class="n" data-label="inconclusive">{inconclusive}</td><td class="n" data-label="not">{otherwise}</td>
+<td>{!why}</td></tr>
+]], { id = id, class = html.class_of(arm), word = html.CLASSES[html.class_of(arm)], name = arm.name,
+      runs = arm.runs, predicted = arm.predicted, inconclusive = arm.inconclusive,
+      otherwise = arm.otherwise, why = reasons(arm.reasons) })
+end
+
+local function record(runs)
+  local total = track_record.read(runs)
+  if total.runs == 0 then return "" end
+  return html.fill('<section id="record"><h2>Track record</h2><p class="lead">{says}. A run counts by its \z
+    worst arm, also when its folder is gone.</p>', { says = track_record.sums_up(total) })
+    .. RECORD_HEAD .. html.each(total.experiments, function(one)
+      return html.each(one.arms, function(arm) return arm_row(one.id, arm) end)
+    end) .. "</tbody></table></div></section>"
+end
+
 function index.render(runs)
   local rows, count = {}, 0
-  for _, one in ipairs(index.experiments(runs, SHOWN)) do
+  for _, one in ipairs(kept.experiments(runs, SHOWN)) do
     rows[#rows + 1] = row(one.id, one.runs)
     count = count + 1
   end
-  local body = count > 0 and HEAD .. table.concat(rows) .. "</tbody></table></div>"
+  local body = count > 0 and HEAD .. table.concat(rows) .. "</tbody></table></div>" .. record(runs)
     or '<p class="lead">Nothing here yet. Run one: <code>rlab E-012</code></p>'
   return report.shell { title = "rlab: runs", js = "",
     body = '<header><p class="top"><b>rlab</b> runs</p><h1>'

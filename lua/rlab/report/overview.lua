@@ -1,14 +1,18 @@
 -- overview.markdown(runs, experiments): the table of the README: what breaks and what holds, in the words of
 -- the latest run of each. One that is not as predicted is told by its verdict, one that is not there as such.
--- overview.written(text, runs, experiments): a README with all that is made from runs made anew: that table,
--- and what the terminal showed of one.
+-- overview.record(runs, experiments): the track record, by experiment, with the reasons of what was not as
+-- predicted.
+-- overview.written(text, runs, experiments): a README with all that is made from runs made anew: those
+-- tables, and what the terminal showed of one.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local tables = require "rlab.tables"
+local track_record = require "rlab.run.track_record"
 local verdict_words = require "rlab.run.words"
 
 local M = {}
 
--- What stands between two such marks is made: "experiments", or the id of one.
+-- What stands between two such marks is made: "experiments", "record", or the id of one.
 local BEGIN = "<!%-%- ([%w-]+): made by rlab list %-%-readme %-%->\n"
 local END = "<!-- end of %s -->"
 local BROKEN_MOST = 2
@@ -51,6 +55,33 @@ function M.markdown(runs, experiments)
   return table.concat(lines, "\n")
 end
 
+-- In one cell: which arms, how often, why.
+local function reasons_of(total, id)
+  local list = {}
+  for _, reason in ipairs(track_record.reasons(total)) do
+    if reason.id == id then
+      list[#list + 1] = ("%d x *%s* %s"):format(reason.times, reason.arm, cell(reason.says))
+    end
+  end
+  local more = #list - BROKEN_MOST
+  if more > 0 then list = table.move(list, 1, BROKEN_MOST, 1, {}) end
+  return table.concat(list, "<br>") .. (more > 0 and ("<br>+%d more"):format(more) or "")
+end
+
+-- record(runs, experiments) -> lines: a run counts by its worst arm; those of scenarios are left out
+function M.record(runs, experiments)
+  local total = track_record.read(runs, tables.ids_of(experiments))
+  if total.runs == 0 then return ("Nothing is recorded in `%s` yet: `rlab run all`."):format(runs) end
+  local lines = { track_record.sums_up(total) .. ".", "",
+    "| id | arms | runs | as predicted | inconclusive | not | why, by arm |",
+    "|---|---|---|---|---|---|---|" }
+  for _, one in ipairs(total.experiments) do
+    lines[#lines + 1] = ("| %s | %d | %d | %d | %d | %d | %s |"):format(one.id, #one.arms, one.runs,
+      one.predicted, one.inconclusive, one.otherwise, reasons_of(total, one.id))
+  end
+  return table.concat(lines, "\n")
+end
+
 local function screen(runs, experiments, id)
   for _, exp in ipairs(experiments) do
     local result = exp.id == id and latest(runs, id)
@@ -63,6 +94,7 @@ end
 
 local function made(runs, experiments, name)
   if name == "experiments" then return M.markdown(runs, experiments) end
+  if name == "record" then return M.record(runs, experiments) end
   return screen(runs, experiments, name)
 end
 

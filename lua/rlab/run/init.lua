@@ -82,7 +82,8 @@ local function run_setup(session, result)
   return story.failure, story.seen
 end
 
--- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, words=}) -> result table
+-- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, words=, unrecorded=}) -> result table;
+--   unrecorded: it is no run of the track record
 function M.execute(exp, opts)
   local arms = chosen_arms(exp, opts.arms)
   local session, finished = session_of.new(exp, opts), false

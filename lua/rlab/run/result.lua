@@ -211,7 +211,9 @@ function Result:write(formed)
   self.session.told:flush()
   must(self.session.history:flush())
   must(require("rlab.report").write(dir))
-  must(require("rlab.report.index").write(dir:match "^(.*)/[^/]+/[^/]+$"))
+  local runs = dir:match "^(.*)/[^/]+/[^/]+$"
+  if not self.session.unrecorded then require("rlab.run.track_record").add(runs, formed) end
+  must(require("rlab.report.index").write(runs))
 end
 
 return M

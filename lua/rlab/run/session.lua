@@ -55,12 +55,14 @@ local function namespace(exp)
   return ("%s-%s"):format(exp.id:lower():gsub("[^%w]", ""), rng.new(seed):id():sub(1, 6):lower())
 end
 
--- new(exp, {seed=, options=, view=, keep=, step=, runs=}) -> session with its folder; nothing is connected
+-- new(exp, {seed=, options=, view=, keep=, step=, runs=, unrecorded=}) -> session with its folder; nothing is
+--   connected
 function M.new(exp, opts)
   local dir = make_folder(opts.runs or "runs", exp.id)
   local told = lines(dir, "stream.jsonl")
   return setmetatable({
     experiment = exp, seed = opts.seed, options = opts.options or {}, keep = opts.keep, told = told,
+    unrecorded = opts.unrecorded,
     view = require("rlab.run.stream").new(opts.view, told),
     step = opts.step, dir = dir, namespace = namespace(exp), started_ns = clock.ns(), started = clock.iso(),
     rng = rng.new(opts.seed), children = 0,

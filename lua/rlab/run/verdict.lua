@@ -34,6 +34,12 @@ local words = {
   observe = { good = "measured", bad = "inconclusive" },
 }
 
+local as_predicted = {}
+for _, word in pairs(words) do as_predicted[word.good] = true end
+
+-- as_predicted(outcome) -> whether that outcome of an arm is what its class predicts
+function M.as_predicted(outcome) return as_predicted[outcome] == true end
+
 -- arm(class, checks, failure) -> outcome, reason
 function M.arm(class, checks, failure)
   if failure then return "inconclusive", failure end

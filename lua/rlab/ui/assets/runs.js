@@ -164,9 +164,26 @@ export function draw(model, main) {
   ]);
 }
 
+// How often each arm was as predicted in all runs, and why not.
+function record(run) {
+  if (!run.record) return null;
+  const lines = run.record.arms.map((arm) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, arm.name, ...arm.reasons.map((r) => h("small", {}, `${r.times} x ${r.says}`))),
+      h("td", { class: arm.right ? "" : "unsure" }, arm.says),
+    ),
+  );
+  return [
+    h("h2", {}, "Track record", h("span", {}, run.record.says)),
+    table(["arm", "runs"], lines),
+  ];
+}
+
 // Each run that is kept, the newest first, with its report and the way to a comparison: with the latest at
 // first.
-function record(run) {
+function keptRuns(run) {
   const latest = nameOf(run);
   const link = (href, text, outside) =>
     h("a", outside ? { href, target: "_blank", rel: "noopener" } : { href }, text);
@@ -183,9 +200,8 @@ function record(run) {
       h("td", {}, r.name === latest ? "" : link(`#runs/${run.id}/${r.name}`, "compare")),
     ),
   );
-  const right = run.past.filter((r) => r.tone === "right").length;
   return [
-    h("h2", {}, "Track record", h("span", {}, `${right} of ${run.past.length} as predicted`)),
+    h("h2", {}, "Runs kept", h("span", {}, plural(run.past.length, "run"))),
     table(["run", ""], lines),
   ];
 }
@@ -257,6 +273,7 @@ export function facts(model, aside) {
         h("dd", { class: "mono" }, `runs/${run.name}`),
       ),
     run.name && record(run),
+    run.name && keptRuns(run),
     h("h2", {}, "Actions"),
     run.report &&
       h(
