@@ -373,7 +373,7 @@ return {
     spec = "spec/unit/run/hunt_spec.lua", it = "is every act at every place" },
   { id = "hunt-tries-the-likely-late", mechanism = "who is slow between a read and a write comes first",
     file = "lua/rlab/hunt/draw.lua",
-    before = "table.insert(is_likely(cell) and list or others, cell)", after = "table.insert(others, cell)",
+    before = "table.insert(ranks[rank(cell)], cell)", after = "table.insert(ranks[3], cell)",
     spec = "spec/unit/run/hunt_spec.lua", it = "is soon who is slow" },
   { id = "hunt-keeps-a-needless-fault", mechanism = "a fault that is not needed is left out",
     file = "lua/rlab/hunt/shrink.lua",

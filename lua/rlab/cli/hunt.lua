@@ -10,12 +10,15 @@ function hunt.args(parser)
   parser:argument("experiment", "an experiment's id, or a file of your own"):args "?"
   parser:option("--arm", "only this arm (may be repeated)"):count "*"
   parser:option("--check", "only what violates this check (may be repeated)"):count "*"
+  parser:option("--promises", "hunt for what an earlier hunt was for, by its record "
+    .. "(runs/hunt/E-004-NAME.json), without a run of the arm as it is: it may be broken since")
   parser:option("--budget", "time for all arms together; who is done early leaves the rest to the others",
     "3m")
   parser:option("--seed", "seed of the workload and of the order in which faults are tried", "7")
   parser:option("--jobs", "trials at the same time", "2")
   parser:option("--runs", "folder for what is found", "runs/hunt")
   parser:option("--replay", "run a schedule that was found, instead of a hunt")
+  parser:flag("--no-shrink", "leave what was found as long as it is")
   parser:flag("--keep", "keep the folder of every trial, not of those alone that broke an arm or say nothing")
   parser:flag("-q --quiet", "only the last line")
 end
@@ -101,11 +104,26 @@ local function code_of(hunts)
   return exit.ok
 end
 
+-- The promises of one arm, by the record that `rlab hunt` wrote when nothing was broken.
+local function promises_of(args, exp)
+  if not args.promises then return nil end
+  local text = require("rlab.fs").read(args.promises)
+  local ok, found = pcall(require("rlab.json").decode, text or "")
+  if not ok or type(found) ~= "table" or type(found.promises) ~= "table" or #found.promises == 0 then
+    usage("--promises takes the record of a hunt, such as runs/hunt/%s-NAME.json, not '%s'", exp.id,
+      args.promises)
+  end
+  if #args.arm ~= 1 or args.arm[1] ~= found.arm then
+    usage("those are the promises of %s: say --arm %s", tostring(found.arm), tostring(found.arm))
+  end
+  return found.promises
+end
+
 local function hunt_all(args, exp, path)
   local clock, arms, hunts = require "rlab.clock", chosen(exp, args.arm), {}
   local opts = { base = exp, seed = whole(args, "seed", 0),
     jobs = exp.disrupts and 1 or whole(args, "jobs", 1), runs = args.runs, keep = args.keep,
-    only = args.check,
+    only = args.check, promises = promises_of(args, exp), shrink = not args.no_shrink,
     view = require("rlab.hunt.view").new { quiet = args.quiet } }
   local budget, began = budget_of(args), clock.ns()
   opts.view:head(exp, { arms = #arms, budget = budget, seed = opts.seed })

@@ -16,7 +16,7 @@ local M = {}
 local Hunt = {}
 Hunt.__index = Hunt
 
-local SHRINK_AT_MOST = 12 -- trials
+local SHRINK_AT_MOST = 16 -- trials
 
 local function since(hunt) return (clock.ns() - hunt.began_ns) / 1e9 end
 
@@ -68,10 +68,11 @@ local function look_plain(hunt)
   local plan = { arm = hunt.arm.name, faults = {}, breaks = hunt.promises, census = {} }
   local read = trial.try(hunt.base, plan, hunt)
   if not read.judged then return "without its own faults it cannot be judged: " .. tostring(read.reason) end
-  if hunt.arm.class == "right" then hunt.promises = without(hunt.promises, read.broken) end
+  local own = hunt.arm.class == "right" and not hunt.given
+  if own then hunt.promises = without(hunt.promises, read.broken) end
   hunt.census, hunt.coverage = plan.census, coverage_of.new(plan.census)
   hunt.view:plain(hunt, read)
-  if hunt.arm.class ~= "right" and #read.broken > 0 then hunt.found = { faults = {}, read = read } end
+  if not own and #read.broken > 0 then hunt.found = { faults = {}, read = read } end
 end
 
 -- ---- the search ----
@@ -143,7 +144,7 @@ local function look_for(hunt)
     hunt.suspect = nil
     search(hunt, next_one)
     if not hunt.suspect then break end
-    if confirmed(hunt) then make_short(hunt) end
+    if confirmed(hunt) and hunt.shrink then make_short(hunt) end
   end
   if not hunt.found and hunt.coverage.judged == 0 then
     return ("none of its %d trials could be judged, the last: %s"):format(#hunt.trials,
@@ -163,13 +164,15 @@ function Hunt:record()
       says = found.read.says, dir = found.read.dir } or nil }
 end
 
--- hunt{base = experiment, arm =, budget = seconds, seed =, jobs =, runs = folder, view =, only = checks} ->
+-- hunt{base = experiment, arm =, budget = seconds, seed =, jobs =, runs = folder, view =, only = checks,
+--   shrink = boolean, promises = those of another hunt of this arm | nil} ->
 --   hunt: .found {faults, read} | nil, .failure (why it could not be hunted), .promises, .census, .coverage,
 --   .trials
 function M.hunt(opts)
   local hunt = setmetatable(tables.merged(opts, { trials = {}, began_ns = clock.ns() }), Hunt)
+  hunt.given = hunt.promises ~= nil
   hunt.view:begins(hunt)
-  hunt.failure = look_as_is(hunt) or look_plain(hunt)
+  hunt.failure = not hunt.given and look_as_is(hunt) or look_plain(hunt)
   if not hunt.failure and not hunt.found then hunt.failure = look_for(hunt) end
   hunt.seconds = since(hunt)
   hunt.view:ends(hunt)

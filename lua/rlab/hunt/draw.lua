@@ -1,5 +1,6 @@
 -- What is tried, and in which order: cells (a place that was reached x an act), drawn by the seed; every cell
--- once before any is tried with another number, the likely kinds of act in turn, then also two at a time.
+-- once before any is tried with another number, the likely kinds of act in turn and of each kind the likely
+-- places first, then also two at a time.
 local schedule = require "rlab.hunt.schedule"
 local tables = require "rlab.tables"
 
@@ -8,8 +9,17 @@ local M = {}
 local SLEEPS = { "sleep(300ms)", "sleep(1s)", "sleep(2s)" }
 local DELAYS = { "200ms", "600ms", "1500ms" }
 
--- By kind of act, which take turns: a kill finds most.
-local TURNS = { "kill", "wire", "sleep", "kill", "error" }
+-- By kind of act, which take turns: a kill finds most, then who is slow.
+local TURNS = { "kill", "sleep", "wire", "kill", "sleep", "error" }
+
+-- By the words that a point's name begins with. Who is slow does harm where it holds what it is about to
+-- write; who is killed or fails, where one thing has happened and what belongs to it has not.
+local LIKELY = { sleep = { "before_", "between" }, kill = { "after_", "in_", "between" },
+  error = { "after_", "in_", "before_", "between" } }
+
+-- These serve many at once: where one is slow the others go on and overtake it. In the others' queues nothing
+-- is overtaken.
+local AT_ONCE = { query = true, command = true }
 
 -- What is done to requests of these, where the arm sends them. Reads are left alone, a client asks again.
 local ON_THE_WIRE = {
@@ -49,6 +59,25 @@ local function wire_cells(request, processes, list)
   end
 end
 
+local function is_likely(cell)
+  local last = (cell.point or ""):match "[^.]*$"
+  for _, word in ipairs(LIKELY[cell.act] or {}) do
+    if last:sub(1, #word) == word then return true end
+  end
+  return false
+end
+
+local function rank(cell)
+  if not is_likely(cell) then return 3 end
+  return cell.act == "sleep" and AT_ONCE[cell.service:match "^%S+"] and 1 or 2
+end
+
+local function likely_first(cells)
+  local ranks = { {}, {}, {} }
+  for _, cell in ipairs(cells) do table.insert(ranks[rank(cell)], cell) end
+  return tables.append(tables.append(ranks[1], ranks[2]), ranks[3])
+end
+
 -- cells(census, rng) -> list of {service, point | wire, api, act, times}, in the order in which they are
 --   tried first. census: {points = {{service, point, hits}}, requests = {{wire, api, matched}}, processes =
 --   names of those that have no failpoints}
@@ -56,7 +85,7 @@ function M.cells(census, rng)
   local by_act, list = { kill = {}, wire = {}, sleep = {}, error = {} }, {}
   for _, point in ipairs(census.points) do point_cells(point, by_act) end
   for _, request in ipairs(census.requests) do wire_cells(request, census.processes or {}, by_act) end
-  for act, cells in pairs(by_act) do by_act[act] = rng:split(act):shuffle(cells) end
+  for act, cells in pairs(by_act) do by_act[act] = likely_first(rng:split(act):shuffle(cells)) end
   local left = true
   while left do
     left = false
@@ -74,17 +103,25 @@ local ACTS = {
   error = function() return "error(1205)" end,
 }
 
--- Who is slow once meets a change of the same thing by chance; who is slow several times meets it sooner.
-local SEVERAL = 8
+-- Who is slow once meets a change of the same thing by chance; who is slow many times meets it sooner. All of
+-- it together takes about as long wherever it is.
+local SEVERAL, SHARE = 8, 5 -- times at least; a fifth of them all
+local TOGETHER, SHORTEST = 4800, 50 -- ms
 
-local function point_term(cell, rng)
-  local times = cell.act == "sleep" and rng:chance(0.5) and math.min(SEVERAL, cell.times) or 1
-  return { service = cell.service, point = cell.point, hit = rng:int(1, math.max(1, cell.times - times + 1)),
-    times = times > 1 and times or nil, act = times > 1 and SLEEPS[1] or ACTS[cell.act](rng) }
+local function slow_often(cell)
+  local times = math.min(cell.times, math.max(SEVERAL, cell.times // SHARE))
+  return times, ("sleep(%dms)"):format(math.max(SHORTEST, TOGETHER // math.max(times, SEVERAL)))
 end
 
-local function term_of(cell, rng)
-  if not cell.wire then return point_term(cell, rng) end
+local function point_term(cell, rng, first)
+  local times, act = 1, nil
+  if cell.act == "sleep" and (first or rng:chance(0.5)) then times, act = slow_often(cell) end
+  return { service = cell.service, point = cell.point, hit = rng:int(1, math.max(1, cell.times - times + 1)),
+    times = times > 1 and times or nil, act = act or ACTS[cell.act](rng) }
+end
+
+local function term_of(cell, rng, first)
+  if not cell.wire then return point_term(cell, rng, first) end
   local number = rng:int(1, math.max(1, cell.times))
   local delayed = cell.act == "late" or cell.act == "delay"
   return { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
@@ -102,7 +139,7 @@ function M.new(census, rng)
     if #cells == 0 then return nil end
     n = n + 1
     local cell = cells[(n - 1) % #cells + 1]
-    local one = { term_of(cell, rng) }
+    local one = { term_of(cell, rng, n <= #cells) }
     if n > #cells and n % 2 == 0 then
       local other = cells[rng:int(1, #cells)]
       if not same_place(cell, other) then one[2] = term_of(other, rng) end

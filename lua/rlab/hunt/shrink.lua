@@ -50,12 +50,19 @@ local function drop(schedule, breaks)
   return schedule
 end
 
+local function part(schedule, i, hit, times)
+  local changed = with(schedule, i, { hit = hit })
+  changed[i].times = times > 1 and times or nil
+  return changed
+end
+
+-- The half in which it happens, again and again.
 local function fewer(schedule, i, breaks)
-  if not schedule[i].times then return schedule end
-  for n = 0, schedule[i].times - 1 do
-    local once = with(schedule, i, { hit = schedule[i].hit + n })
-    once[i].times = nil
-    if breaks(once) then return once end
+  local hit, times = schedule[i].hit, schedule[i].times
+  if not times then return schedule end
+  local half = times // 2
+  for _, changed in ipairs { part(schedule, i, hit, half), part(schedule, i, hit + half, times - half) } do
+    if breaks(changed) then return fewer(changed, i, breaks) end
   end
   return schedule
 end

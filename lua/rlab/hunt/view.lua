@@ -54,6 +54,7 @@ function View:as_is(hunt, result)
 end
 
 function View:plain(hunt, read)
+  if hunt.given then row(self, "promises", table.concat(hunt.promises, ", ")) end
   local says = #read.broken > 0 and "breaks without any fault: " .. read.says or "holds without its faults"
   row(self, "no faults", ("%s; reached: %s, %s"):format(says, plural(#hunt.census.points, "failpoint"),
     plural(#hunt.census.requests, "kind") .. " of request"), read.seconds)

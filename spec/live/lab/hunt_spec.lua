@@ -38,4 +38,16 @@ describe("rlab hunt", function()
     assert.is_true(next(kinds) ~= nil, output)
     assert.is_truthy(output:find("pay pay.between +%d+"), output)
   end)
+
+  it("takes the promises of an earlier hunt, and wants no run of the arm as it is", function()
+    local promises = runs .. "/E-941-recovers.json"
+    local code, output = rlab("hunt", SCENARIO, "--arm", "recovers", "--budget", "1s", "--runs", runs,
+      "--promises", promises)
+    assert.are.equal(0, code, output)
+    assert.is_truthy(output:find("promises +lost"), output)
+    assert.is_nil(output:find("as it is", 1, true), output)
+    code, output = rlab("hunt", SCENARIO, "--arm", "two-files", "--promises", promises)
+    assert.are.equal(64, code)
+    assert.is_truthy(output:find("those are the promises of recovers: say --arm recovers", 1, true), output)
+  end)
 end)

@@ -57,6 +57,33 @@ describe("what a hunt draws", function()
     end
   end)
 
+  it("is soon who is slow between a read and a write, and every time that comes near", function()
+    local points = { { service = "query", point = "query.before_fill", hits = 14 } }
+    for i = 1, 13 do points[i + 1] = { service = "relay", point = "relay.before_" .. i, hits = 14 } end
+    for seed = 1, 20 do
+      local next_one, at = draw.new({ points = points, requests = CENSUS.requests }, rng.new(seed)), nil
+      for n = 1, 5 do
+        local one = next_one()[1]
+        if one.point == "query.before_fill" and schedule.action(one) == "sleep" then at = { n, one.times } end
+      end
+      assert.are.same({ 2, 8 }, at)
+    end
+  end)
+
+  it("is slow for about as long wherever it is", function()
+    local points = {}
+    for i, hits in ipairs { 1, 3, 14, 400 } do
+      points[i] = { service = "s" .. i, point = "s.before_write", hits = hits }
+    end
+    local next_one, slept = draw.new({ points = points, requests = {} }, rng.new(7)), {}
+    for _ = 1, #draw.cells({ points = points, requests = {} }, rng.new(7)) do
+      local one = next_one()[1]
+      if schedule.action(one) == "sleep" then slept[one.service] = (one.times or 1) .. " " .. one.act end
+    end
+    assert.are.same({ s1 = "1 sleep(600ms)", s2 = "3 sleep(600ms)", s3 = "8 sleep(600ms)",
+      s4 = "80 sleep(60ms)" }, slept)
+  end)
+
   it("kills a program that has no failpoints while its request is on its way", function()
     local census = { points = {}, requests = CENSUS.requests, processes = { "consumer" } }
     local next_one, killed = draw.new(census, rng.new(2)), {}
@@ -103,6 +130,18 @@ describe("a schedule that was found", function()
     local found = shrink.shrink({ sleeps }, breaks, 20)
     assert.are.equal("query: query.before_fill #5 sleep(200ms)", schedule.words(found))
     assert.are.equal("query: query.before_fill 8*#3 sleep(200ms)", schedule.words { sleeps })
+  end)
+
+  it("finds the one of many times in few trials", function()
+    local sleeps = { service = "query", point = "query.before_fill", hit = 9, times = 80,
+      act = "sleep(200ms)" }
+    local function breaks(faults)
+      local one = faults[1]
+      return one.hit <= 61 and 61 < one.hit + (one.times or 1)
+    end
+    local found, asked = shrink.shrink({ sleeps }, breaks, 20)
+    assert.are.equal("query: query.before_fill #61 sleep(200ms)", schedule.words(found))
+    assert.is_true(asked <= 16, asked)
   end)
 
   it("waits no longer than it needs", function()
