@@ -21,79 +21,26 @@
 --     waits = "E-026" }       an experiment that will see it once it stands: listed, not run, not counted
 -- A mutant whose text is not found exactly once, that does not compile, or whose judge is red by itself
 -- fails the run: the catalogue is part of the code.
+package.path = arg[0]:match "^(.*)/" .. "/?.lua;" .. package.path
+local catalogue = require "mutants.catalogue"
 local json = require "dkjson"
+local system = require "mutants.system"
+local tree = require "mutants.tree"
 
-local ROOT = "build-mutants"
-local TREE = ROOT .. "/tree"
+local capture, exists, read, shell, uptime, write = system.capture, system.exists, system.read, system.shell,
+  system.uptime, system.write
+local is_live, judge_of = catalogue.is_live, catalogue.judge_of
 local PATIENCE = "20s" -- of a spec on servers
 local SECONDS = 150 -- a judge that takes longer is stopped, and has not caught anything
 local SLACK, FACTOR = 3, 1.5 -- a broken arm ends within that many times what the whole one takes
 
-local function shell(fmt, ...)
-  local ok, how, code = os.execute(fmt:format(...))
-  if how == "signal" and code == 2 then error("interrupted!", 0) end
-  return ok == true
-end
-
-local function capture(fmt, ...)
-  local pipe <close> = assert(io.popen(fmt:format(...), "r"))
-  local text = pipe:read "a"
-  local _, how, code = pipe:close()
-  if how == "signal" and code == 2 or code == 130 then error("interrupted!", 0) end
-  return text, code or 0
-end
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(text))
-end
-
-local function exists(path)
-  local file = io.open(path)
-  return file ~= nil and file:close()
-end
-
-local function uptime() return tonumber(read("/proc/uptime"):match "^%S+") end
-
--- ---- the catalogue ----
-
-local function judge_of(m) return m.run or m.unit or m.spec end
-local function is_live(m) return m.run ~= nil or m.spec ~= nil and m.spec:find "^spec/live/" ~= nil end
-
-local function catalogue()
-  local list, seen = {}, {}
-  for path in capture("ls spec/mutants/*.lua"):gmatch "%S+" do
-    for _, m in ipairs(dofile(path)) do
-      if seen[m.id] then error(("two mutants are called '%s'"):format(m.id), 0) end
-      if not judge_of(m) then error(("mutant '%s' names no judge"):format(m.id), 0) end
-      m.group, m.edits = path:match "([^/]+)%.lua$", m.edits or { { m.before, m.after } }
-      seen[m.id], list[#list + 1] = true, m
-    end
-  end
-  return list
-end
-
--- An order that the seed decides, the same everywhere.
-local function shuffled(list, seed)
-  local state, all = seed, table.move(list, 1, #list, 1, {})
-  for i = #all, 2, -1 do
-    state = state * 6364136223846793005 + 1442695040888963407
-    local j = (state >> 33) % i + 1
-    all[i], all[j] = all[j], all[i]
-  end
-  return all
-end
+-- ---- which of the catalogue ----
 
 -- At most three of them need servers, none is slow, and none waits as a spec on servers does
 -- before it is red: a draw takes a bounded time.
 local function drawn(list, n, seed)
   local some, live = {}, 0
-  for _, m in ipairs(shuffled(list, seed)) do
+  for _, m in ipairs(catalogue.shuffled(list, seed)) do
     local quick = not (m.waits or m.slow) and not (m.spec and is_live(m))
     if #some < n and quick and not (is_live(m) and live == 3) then
       some[#some + 1] = m
@@ -118,7 +65,7 @@ end
 
 local function chosen(words)
   local some = {}
-  for _, m in ipairs(catalogue()) do
+  for _, m in ipairs(catalogue.all()) do
     local fits = not words.one or is_named(m, words.one)
     fits = fits and (not words.group or m.group == words.group)
     if fits and (not words.only or kinds[words.only](m)) then some[#some + 1] = m end
@@ -126,44 +73,6 @@ local function chosen(words)
   if words.draw then some = drawn(some, words.draw, words.seed) end
   if not some[1] then error("no mutant is called that", 0) end
   return some
-end
-
--- ---- the copy ----
-
--- What git tracks, with the objects that are built: a mutant costs one file and a link.
-local function make_copy()
-  shell("rm -rf %s", ROOT)
-  local copied = shell("mkdir -p %s && git ls-files -z | tar --null -T - -cf - | tar -xf - -C %s", TREE, TREE)
-    and shell("cp -a build rlab %s/", TREE)
-  if not copied then error("the tree could not be copied", 0) end
-end
-
-local function build(m)
-  local what = m.unit and "build/test/" .. m.unit or "rlab"
-  local text, code = capture("make -C %s -s -j2 WERROR= %s 2>&1", TREE, what)
-  if code == 0 then return true end
-  return nil, text:sub(-600)
-end
-
-local function replaced(text, before, after)
-  local from, to = text:find(before, 1, true)
-  if not from then return nil, "its text is not there any more: " .. before end
-  if text:find(before, to + 1, true) then return nil, "its text is there more than once: " .. before end
-  return text:sub(1, from - 1) .. after .. text:sub(to + 1)
-end
-
--- -> undo | nil, why
-local function apply(m)
-  local path = TREE .. "/" .. m.file
-  local whole = read(path)
-  local text = whole
-  for _, edit in ipairs(m.edits) do
-    local changed, why = replaced(text, edit[1], edit[2])
-    if not changed then return nil, why end
-    text = changed
-  end
-  write(path, text)
-  return function() write(path, whole) end
 end
 
 -- ---- the judges: (m) -> what was said, code, {checks that are not as expected}, reasons ----
@@ -186,10 +95,10 @@ local function run_experiment(m)
   local arms = {}
   for _, arm in ipairs(m.arms or {}) do arms[#arms + 1] = "--arm " .. arm end
   local command = "cd %s && timeout --foreground -k 10 %d ./rlab run %s %s --json 2>../stderr"
-  local text, code = capture(command, TREE, SECONDS, m.run, table.concat(arms, " "))
+  local text, code = capture(command, tree.path(), SECONDS, m.run, table.concat(arms, " "))
   local ok, result = pcall(json.decode, text)
   if not ok or type(result) ~= "table" then
-    local last = read(ROOT .. "/stderr"):sub(-300)
+    local last = read(tree.root() .. "/stderr"):sub(-300)
     return { code = code, names = {}, reasons = "", said = ("exit %d: %s"):format(code, last) }
   end
   local names, reasons = names_of(result.checks), reasons_of(result.arms)
@@ -207,7 +116,7 @@ local function run_spec(m)
   local command = m.unit and "build/test/" .. m.unit
     or ("./rlab busted -o TAP %s %s"):format(filter_of(m), m.spec)
   local text, code = capture("cd %s && RLAB_TEST_PATIENCE=%s CMOCKA_MESSAGE_OUTPUT=TAP \z
-    timeout --foreground -k 10 %d %s 2>&1", TREE, PATIENCE, SECONDS, command)
+    timeout --foreground -k 10 %d %s 2>&1", tree.path(), PATIENCE, SECONDS, command)
   local red = {}
   for line in text:gmatch "not ok [^\n]*" do red[#red + 1] = line end
   if text:find "\n?1%.%.0\n" then code = 70 end -- no test of that name
@@ -269,7 +178,7 @@ local function key_of(m) return table.concat({ judge_of(m), m.it or "", table.un
 local function whole_time(m)
   local key = key_of(m)
   if not whole[key] then
-    local ok, why = build(m)
+    local ok, why = tree.build(m)
     if not ok then error("the copy does not compile: " .. why, 0) end
     local heard = ask(m)
     if heard.busy then return { busy = true, said = heard.said } end
@@ -294,9 +203,9 @@ local function try(m, compared)
   local calm = compared and whole_time(m)
   if calm and calm.busy then return { word = "busy", said = calm.said } end
   if calm and not calm.green then return { word = "BROKEN", said = "red without it: " .. calm.said } end
-  local undo, why = apply(m)
+  local undo, why = tree.apply(m)
   if not undo then return { word = "BROKEN", said = why } end
-  local ok, failure = build(m)
+  local ok, failure = tree.build(m)
   if not ok then
     undo()
     return { word = "BROKEN", said = "does not compile: " .. failure }
@@ -479,14 +388,11 @@ local function main(args)
     return true
   end
   if words.sum then return sum(list, words) end
-  if words.worker then
-    ROOT = ("build-mutants-%d"):format(words.worker)
-    TREE = ROOT .. "/tree"
-  end
+  tree.choose(words.worker)
   words.heard = read_kept(words.kept)
-  make_copy()
+  tree.copy()
   local ok, result = pcall(go, list, words)
-  shell("rm -rf %s", ROOT)
+  tree.remove()
   if not ok then error(result, 0) end
   return result
 end

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants), each
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants hunt-mutants), each
 # test speaking TAP, and sums them up.
 # Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
@@ -173,6 +173,14 @@ mutants() { # WORDS...
 
 stack_for() { ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_live; }
 
+# The same mechanisms broken, and nobody told: what a hunt finds of it. COUNT SEED BUDGET
+hunt_mutants() {
+  build build || return 0
+  start_live && lua5.4 deps/mutants/hunt.lua --count "${COUNT:-10}" --seed "${SEED:-1}" --budget "${BUDGET:-60s}" \
+    && passed=$((passed + 1)) || failed=$((failed + 1))
+  stop_live
+}
+
 # Of a run that is cut off the answers are kept until one of the same tree has come to its end.
 mutants_beside() { # JOBS WORDS...
   local i jobs=$1 taken=$scratch/taken kept
@@ -243,6 +251,7 @@ for tier in "$@"; do
     ;;
   drawn) mutants --tap --draw 5 ;;
   mutants) mutants ${MUTANTS:-} ;;
+  hunt-mutants) hunt_mutants ;;
   *) broken "no such tier: $tier" ;;
   esac
 done
