@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console test-observe mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console soak-verdicts lint format licences sbom
+quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console test-observe mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -154,12 +154,12 @@ schemathesis: ## ask running services what docs/openapi says of them: SERVICES="
 	@deps/schemathesis.sh
 hostile: ## services and proxy under ASan and UBSan, given 4,000 mutated captures (COUNT, SEED; SERVERS=no: without a stack)
 	@spec/hostile/hostile.sh
-soak: all ## the pipeline while its services are killed and frozen: MINUTES=8, SEED=7
-	@./rlab run spec/soak/pipeline.lua --set minutes=$(or $(MINUTES),8) --seed $(or $(SEED),7)
+soak: all ## experiments on a disturbed machine, services under kills and freezes, hunts, in turn: HOURS=2 or MINUTES=8 (SEED, PARTS, ...)
+	@spec/soak/soak.sh
+hunt-mutants: ## hunts of right arms while a mechanism is broken, COUNT=10 of the mutants drawn by SEED=1, BUDGET=60s each
+	@deps/test.sh hunt-mutants
 soak-console: ## the console in Chromium at 2,000 topics, 10,000 groups and records of a megabyte; prints what it took
 	@spec/browser/browser.sh deps/test.sh many
-soak-verdicts: ## experiments on a disturbed machine: no verdict may be wrong (COUNT, SEED, EXPERIMENTS, KINDS)
-	@spec/soak/verdicts.sh
 lint: ## luacheck, clang-format and the rules of the house
 	@deps/test.sh lint
 format: ## format the C sources in place

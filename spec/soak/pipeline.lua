@@ -1,5 +1,6 @@
 -- The whole pipeline under load while its services are killed and frozen, one after the other, for as long as
--- is asked: make soak MINUTES=8. Not among the experiments: it shows nothing, it is to find what they do not.
+-- is asked; make soak runs it in its turn. Not among the experiments: it shows nothing, it is to find what
+-- they do not.
 local ACCOUNTS, CHUNK, CLIENTS = 20, 200, 4
 local VICTIMS = { "relay", "consumer", "other", "command" }
 
@@ -77,7 +78,7 @@ return experiment {
     lab:drain {}
     read_all(lab, at.query)
     local stores = lab:stores()
-    for _, name in ipairs { "ledger", "effects", "views", "sums" } do seen[name] = stores[name] end
+    for _, name in ipairs { "ledger", "outbox", "effects", "views", "sums" } do seen[name] = stores[name] end
     seen.records, seen.committed, seen.cache = lab:records(lab:event_topic()), lab:committed(), lab:cache()
     seen.says = ("%d acknowledged, %d kills, %d freezes, %d records, %d effects"):format(#seen.ok, seen.kills,
       seen.freezes, #seen.records, #seen.effects)
@@ -88,6 +89,7 @@ return experiment {
     lab.check.lost { of = seen.ok, in_ = seen.records, at_least = CHUNK }:expect "holds"
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records, at_least = CHUNK }:expect "holds"
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect "holds"
+    lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
     lab.check.duplicate_effect { of = seen.effects, at_least = CHUNK }:expect "holds"
     lab.check.lost_effect { of = seen.records, committed = seen.committed,
       effects = seen.effects }:expect "holds"
