@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants hunt-mutants), each
 # test speaking TAP, and sums them up.
-# Closes with what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
+# Closes with what was skipped and what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 tmp=${TMPDIR:-/tmp}
 scratch=$(mktemp -d "$tmp/rlab-test.XXXXXX")
 export TMPDIR=$scratch/tmp
@@ -37,6 +37,7 @@ tap() {
     tail -n 25 "$log" | sed 's/^/    | /'
   fi
   passed=$((passed + ok)) failed=$((failed + bad))
+  skipped=$((skipped + $(grep -c '^ok [0-9]* - # SKIP' "$log")))
   [ "$bad" -eq 0 ] || { grep '^not ok' "$log" || echo "not ok - $label"; } | sed "s/^not ok [0-9]* *- /$tier: /" >>"$scratch/failed"
   printf '  %-9s %-44s %5d passed  %d failed  %s\n' "$tier" "$label" "$ok" "$bad" "$(seconds "$began")"
 }
@@ -257,5 +258,6 @@ for tier in "$@"; do
 done
 echo
 [ ! -s "$scratch/failed" ] || { echo "what failed:"; sed 's/^ */  /' "$scratch/failed"; echo; }
+[ "$skipped" -eq 0 ] || printf '%d skipped, each with its reason above\n\n' "$skipped"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -67,4 +67,27 @@ function M.problems(dir, junit)
   return list
 end
 
+local LONG = 1.0 -- seconds that were lost to one of the run, as for the verdict
+
+local function lost_time(evidence, arm)
+  for _, row in ipairs(evidence.arms[arm] and evidence.arms[arm].disturbances or {}) do
+    if row.seconds >= LONG then return true end
+  end
+  return false
+end
+
+-- too_busy(dir) -> why the run is inconclusive, if in each arm that is somebody was kept from a processor or
+--   stopped for a second or more; else nil
+function M.too_busy(dir)
+  local result = assert(json.decode(assert(fs.read(dir .. "/result.json"))))
+  local evidence, unsure = assert(json.decode(assert(fs.read(dir .. "/evidence.json")))), 0
+  for _, arm in ipairs(result.arms) do
+    if arm.outcome == "inconclusive" then
+      if not lost_time(evidence, arm.name) then return nil end
+      unsure = unsure + 1
+    end
+  end
+  return unsure > 0 and result.sentence or nil
+end
+
 return M
