@@ -276,6 +276,13 @@ function M.event_topic(lab, opts)
   return lab.topic_of_events
 end
 
+-- more_partitions(count): the topic of events grows to so many in all; members hear of it when they ask
+function M.more_partitions(lab, count)
+  local topic = lab:event_topic()
+  must(lab.run.admin:create_partitions { topic = topic, count = count })
+  if lab.known_partitions then lab.known_partitions[topic] = nil end
+end
+
 -- group() -> the group of the arm's consumers
 function M.group(lab)
   return lab:name "consumer"
@@ -318,7 +325,7 @@ end
 
 local FRESH_NS = 1000000000 -- where a log begins is asked for again after that: records may be removed
 
--- The partitions of a topic as list_offsets wants them, which do not change while an arm runs.
+-- The partitions of a topic as list_offsets wants them, which change by lab:more_partitions alone.
 local function partitions_of(lab, admin, topic)
   lab.known_partitions = lab.known_partitions or {}
   local known = lab.known_partitions[topic]

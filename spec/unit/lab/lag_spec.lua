@@ -49,6 +49,19 @@ describe("lab:lag", function()
     assert(task.wait_until(function() return lab:lag() == 0 end, { at_most = "20s", every = "20ms" }))
   end)
 
+  it("counts the partitions that the arm adds, too", function()
+    local at = { { 0, 10, 10 } }
+    local lab = lab_of(at)
+    assert.equal(0, lab:lag())
+    function lab.run.admin:create_partitions(o) -- luacheck: ignore 212
+      assert.are.same({ topic = "t", count = 2 }, o)
+      at[2] = { 0, 7, false }
+      return true
+    end
+    workload.more_partitions(lab, 2)
+    assert.equal(7, lab:lag())
+  end)
+
   it("is not known while one partition is not", function()
     assert.is_nil(lab_of({ { 0, 10, 10 }, { 0, false, 5 } }):lag())
     assert.is_nil(lab_of({ { false, 10, 10 }, { 0, 5, 5 } }):lag())

@@ -214,6 +214,8 @@ local experiment = {
         { "event_topic", "lab:event_topic(opts) -> name", "The arm's topic of events, 3 partitions unless \z
           options (of lab:topic) say otherwise at the first call.",
           params = { "opts: table, optional" } },
+        { "more_partitions", "lab:more_partitions(count)", "The topic of events grows to so many in all; \z
+          members hear of it when they ask.", params = { "count: integer" } },
         { "group", "lab:group() -> string", "The group of the arm's consumers." },
         { "accounts", "lab:accounts(n) -> n", "Creates the accounts 1..n, empty.",
           params = { "n: integer" } },
