@@ -1,7 +1,7 @@
 -- E-009: one crash of a leader, seven settings of acks and min.insync.replicas. Which acknowledged records
 -- are gone?
 -- All live through one fault script: the follower F is frozen, the leader L is sent records and killed.
-local acks = require "rlab.story.acks"
+local acks = require "rlab.story.log.acks"
 
 local N, L, F, X = 20, 1, 2, 3
 -- below replica.lag.time.max.ms and the broker session, else F leaves the ISR and nothing is lost

@@ -304,6 +304,29 @@ if (w->consume->opts.dedup == CONSUME_DEDUP_REDIS)
     after = "if (part->head == part->nheld && eof < 0)",
     spec = "spec/live/service/consumer_log_spec.lua", it = "comes to the end behind",
     slow = true },
+  { id = "consumer-place-gone-unsaid", mechanism = "a partition that has no position is told of",
+    file = "engine/flow/consume/part.c",
+    before = [[
+        atomic_store(&part->eof, msg->offset);
+    else
+]],
+    after = [[
+        atomic_store(&part->eof, msg->offset);
+    else if (msg->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+]],
+    run = "E-030", arms = { "error" }, exit = 1, check = "stands-still" },
+  { id = "consumer-begins-where-the-brokers-say", mechanism = "commit = mysql: the table says where to begin",
+    file = "engine/flow/consume/offset.c",
+    before = "    err = kafka_consumer_seek(w->consume->consumer, list, SEEK_MS);",
+    after = "    err = next < 0 ? kafka_consumer_seek(w->consume->consumer, list, SEEK_MS) : NULL;",
+    run = "E-030", arms = { "offset-in-mysql" }, exit = 1, check = "lost-effect" },
+  { id = "consumer-policy-of-its-own", mechanism = "auto.offset.reset is the user's",
+    file = "engine/bind/flow/consume.c",
+    before = [[    default_to(L, "auto.offset.reset", "earliest");]],
+    after = [[
+    lua_pushliteral(L, "earliest");
+    lua_setfield(L, -2, "auto.offset.reset");]],
+    run = "E-030", arms = { "latest" }, exit = 2, check = "lost-effect" },
   { id = "consumer-refused-copy-is-sent", mechanism = "a copy that was refused is not parked",
     file = "engine/flow/consume/route.c",
     before = [[

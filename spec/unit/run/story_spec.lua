@@ -1,5 +1,5 @@
 -- What single stories need beside the lab, where it needs no server.
-local acks = require "rlab.story.acks"
+local acks = require "rlab.story.log.acks"
 local batch = require "rlab.story.batch"
 local retries = require "rlab.story.retries"
 local disturbance = require "rlab.run.disturbance"

@@ -27,11 +27,13 @@ local function row_of(arm, replicas)
     std = s.replication_factor == 3 }
 end
 
--- new(lab, {replicas =, count =}) -> matrix of all arms of the experiment: replicas by replication factor, of
--- two the leader L first, then the follower F; so many records of a phase
+-- new(lab, {replicas =, count =}) -> matrix of the experiment's arms that set acks: replicas by replication
+--   factor, of two the leader L first, then the follower F; so many records of a phase
 function M.new(lab, opts)
   local rows = {}
-  for i, arm in ipairs(lab.run.experiment.arms) do rows[i] = row_of(arm, opts.replicas) end
+  for _, arm in ipairs(lab.run.experiment.arms) do
+    rows[#rows + 1] = arm.settings.acks and row_of(arm, opts.replicas) or nil
+  end
   local pair = opts.replicas[2]
   return setmetatable({ lab = lab, rows = rows, leader = pair[1], follower = pair[2], count = opts.count,
     flying = {} }, Matrix)
