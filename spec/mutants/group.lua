@@ -11,13 +11,13 @@ return {
     after = "elseif not record.eof and ctx.args.aside == 1 then",
     run = "E-018", arms = { "paused-kip-848" }, exit = 1, check = "poll-interval-exceeded" },
   { id = "group-impatient", mechanism = "the interval is longer than the longest handler",
-    file = "lua/rlab/story/members.lua",
+    file = "lua/rlab/story/group/client.lua",
     before = "    given[name] = arm_settings[name]",
     after = [[
     given[name] = name == "max_poll_interval_ms" and 1500 or arm_settings[name] ]],
     run = "E-018", arms = { "cooperative-patient" }, exit = 1, check = "drained" },
   { id = "group-short-session", mechanism = "the session is longer than the longest pause",
-    file = "lua/rlab/story/members.lua",
+    file = "lua/rlab/story/group/client.lua",
     before = "    given[name] = arm_settings[name]",
     after = [[
     given[name] = name == "session_timeout_ms" and 1000 or arm_settings[name] ]],
@@ -32,9 +32,9 @@ return {
     edits = {
       { [[HANDLER = "2500ms", "5ms"]], [[HANDLER = "2500ms", "300ms"]] }, -- work is left when all is read
       { [[local committed = lab:committed { topic = self.topic, group = self.id } -- before]],
-        [[local early = ids_of(self)
+        [[local early = once.effects(self.db)
   require("rlab.task").sleep(1)
   local committed = lab:committed { topic = self.topic, group = self.id } -- before]] },
-      { "effects = ids_of(self),", "effects = early," } },
+      { "effects = once.effects(self.db),", "effects = early," } },
     run = "E-018", arms = { "slow-handler-no-dedup" }, exit = 2, check = "lost-effect", slow = true },
 }

@@ -3,9 +3,11 @@
 -- How often the group was divided anew, who had nothing meanwhile, and what came again is counted from what
 -- the members were told, from their hit logs and from the brokers.
 local bag = require "rlab.bag"
+local client = require "rlab.story.group.client"
 local clock = require "rlab.clock"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local once = require "rlab.story.group.once"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 
@@ -14,10 +16,7 @@ local M = {}
 local PARTITIONS, MEMBERS = 6, 3
 local SLOW_FOR, HANDLER = "2500ms", "5ms"
 local AHEAD = 20 -- records of a partition that wait for its worker before it is paused
-local SEEN = "CREATE TABLE seen (id VARCHAR(40) NOT NULL PRIMARY KEY)"
-local EFFECT = [[CREATE TABLE effect (seq BIGINT AUTO_INCREMENT PRIMARY KEY, id VARCHAR(40) NOT NULL,
-  member VARCHAR(64) NOT NULL)]]
-local DUPLICATE, EXCEEDED = 1062, -147
+local EXCEEDED = -147
 
 -- ---- a member ----
 
@@ -33,14 +32,7 @@ local function handle(member, db, record)
   require("rlab.fail").point("consumer.handle", { id = record.value, partition = record.partition,
     offset = record.offset, slow = record.value:find "^slow" and 1 or 0 })
   task.sleep(HANDLER)
-  must(db:exec "START TRANSACTION")
-  local fresh, failure = true, nil
-  if member.args.dedup then fresh, failure = db:exec("INSERT INTO seen (id) VALUES (?)", record.value) end
-  if not fresh and failure.code ~= DUPLICATE then error(failure, 0) end
-  if fresh then
-    must(db:exec("INSERT INTO effect (id, member) VALUES (?, ?)", record.value, member.args.name))
-  end
-  must(db:exec "COMMIT")
+  once.apply(db, record.value, member.args.name, member.args.dedup)
 end
 
 local function store(member, record)
@@ -82,15 +74,9 @@ local function take_aside(member, record)
   end
 end
 
-local function partitions_of(event)
-  local list = {}
-  for i, place in ipairs(event.partitions or {}) do list[i] = place.partition end
-  return list
-end
-
 -- A partition that comes back is still paused, for all that the client knows.
 local function take_over(member, event)
-  for _, partition in ipairs(partitions_of(event)) do
+  for _, partition in ipairs(client.partitions_of(event)) do
     member.queues[partition] = nil
     if event.type == "assign" then
       member.consumer:resume { { topic = member.args.topic, partition = partition } }
@@ -101,7 +87,7 @@ end
 -- What it was told since the last poll.
 local function tell(member)
   for _, event in ipairs(member.consumer:events()) do
-    local list = partitions_of(event)
+    local list = client.partitions_of(event)
     if event.type ~= "commit_error" then take_over(member, event) end
     member.ctx.say(event.type == "commit_error" and event.type or "rebalance",
       { type = event.type, at = event.at, partitions = json.array(list) })
@@ -140,22 +126,6 @@ end
 local Group = {}
 Group.__index = Group
 
--- With KIP-848 the broker knows these.
-local BROKERS_OWN = { "session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy" }
-
-local function settings_of(lab, arm_settings)
-  local given = { ["enable.partition.eof"] = false, group = lab:group() }
-  for _, name in ipairs { "session_timeout_ms", "heartbeat_interval_ms", "max_poll_interval_ms",
-    "partition_assignment_strategy", "group_protocol" } do
-    given[name] = arm_settings[name]
-  end
-  local all = lab:settings("consumer", given)
-  if given.group_protocol == "consumer" then
-    for _, name in ipairs(BROKERS_OWN) do all[name] = nil end
-  end
-  return all
-end
-
 local function await_settled(group)
   group.lab:await("three members with two partitions each", function()
     local now = group.lab.run.admin:group(group.id)
@@ -168,14 +138,12 @@ end
 -- open(lab, settings) -> group of three members that hold two partitions each, as have the groups of the arms
 --   beside this one
 function M.open(lab, settings)
-  local db, schema = lab:database(SEEN, EFFECT)
+  local db, schema = lab:database(once.SEEN, once.EFFECT)
   local group = setmetatable({ lab = lab, db = db, id = lab:group(), members = {}, told = {}, errors = {},
     failed = {}, sent = {}, read = {}, deliveries = {}, times = {}, again = 0, left = 0,
     still = { all = 0, healthy = 0, longest = 0 },
     topic = lab:topic("events", { partitions = PARTITIONS }) }, Group)
-  local consumer = settings_of(lab, settings)
-  lab.run.ledger:add("group", group.id)
-  lab:note_client("consumer", consumer)
+  local consumer = client.settings(lab, settings)
   local mysql = lab.stack:mysql_opts { database = schema }
   for i = 1, MEMBERS do
     group.members[i] = lab:start("member", { consumer = consumer, mysql = mysql, topic = group.topic,
@@ -201,22 +169,12 @@ local function listen(group)
   if group.failed[1] then group.lab:give_up("a member failed: %s", group.failed[1].message) end
 end
 
-local function held_by(told)
-  local held = {}
-  for _, event in ipairs(told) do
-    for _, partition in ipairs(event.partitions) do
-      held[partition] = event.type == "assign" or nil
-    end
-  end
-  return held
-end
-
 -- group:divided() -> whether each member holds two partitions, and all are held
 function Group:divided()
   listen(self)
   local all = {}
   for _, told in ipairs(self.told) do
-    local held, n = held_by(told), 0
+    local held, n = client.held_by(told), 0
     for partition in pairs(held) do
       all[partition], n = true, n + 1
     end
@@ -360,17 +318,6 @@ end
 
 -- ---- what was seen ----
 
--- How often it was given partitions, or they were taken away, since all were settled: whichever is more. That
--- nothing changes is told, too, by the cooperative protocols.
-local function changes(group, told)
-  local given, taken = 0, 0
-  for _, event in ipairs(told) do
-    local later = event.at > group.settled_ms and event.partitions[1] and 1 or 0
-    if event.type == "assign" then given = given + later else taken = taken + later end
-  end
-  return math.max(given, taken)
-end
-
 -- When the group was first divided anew since all were settled, in seconds of the arm | nil. till: now (ms)
 local function upset_at(group, till)
   local first
@@ -381,21 +328,6 @@ local function upset_at(group, till)
     end
   end
   return first and group.lab:now() - (till - first) / 1000
-end
-
--- Seconds, since all were settled and until `till` (ms), in which a member had no partition.
-local function idle(group, told, till)
-  local held, since, sum = {}, nil, 0
-  for _, event in ipairs(told) do
-    for _, partition in ipairs(event.partitions) do held[partition] = event.type == "assign" or nil end
-    local at = math.max(event.at, group.settled_ms)
-    if next(held) and since then
-      sum, since = sum + at - since, nil
-    elseif not next(held) then
-      since = since or at
-    end
-  end
-  return (sum + (since and math.max(0, till - since) or 0)) / 1000
 end
 
 local function prove_delays(group)
@@ -429,12 +361,6 @@ local function lag_table(group, records, committed)
   group.lab:table { title = "Where the group is", head = { "partition", "committed", "lag" }, rows = rows }
 end
 
-local function ids_of(group)
-  local ids = {}
-  for i, row in ipairs(must(group.db:query "SELECT id FROM effect ORDER BY seq")) do ids[i] = row.id end
-  return ids
-end
-
 -- What the arms are compared by.
 local function numbers(lab, seen)
   lab:number("protocol", seen.protocol)
@@ -455,7 +381,7 @@ function Group:look()
   local lab, till = self.lab, clock.unix_ms()
   listen(self)
   local committed = lab:committed { topic = self.topic, group = self.id } -- before the effects: they go on
-  local seen = { records = lab:read(self.topic).records, effects = ids_of(self),
+  local seen = { records = lab:read(self.topic).records, effects = once.effects(self.db),
     rebalances = 0, committed = committed,
     watched = { from = self.settled, to = lab:now() },
     exceeded = exceeded(self), idle_s = 0, drained_s = self.drained, window_s = self.window,
@@ -464,8 +390,8 @@ function Group:look()
   read_logs(self)
   seen.again, seen.deliveries = self.again, table.move(self.deliveries, 1, #self.deliveries, 1, {})
   for _, told in ipairs(self.told) do
-    seen.rebalances = math.max(seen.rebalances, changes(self, told))
-    seen.idle_s = seen.idle_s + idle(self, told, till)
+    seen.rebalances = math.max(seen.rebalances, client.changes(told, self.settled_ms))
+    seen.idle_s = seen.idle_s + client.idle(told, self.settled_ms, till)
   end
   for _, record in ipairs(seen.records) do
     if record.partition == 0 then
