@@ -37,4 +37,32 @@ return {
   local committed = lab:committed { topic = self.topic, group = self.id } -- before]] },
       { "effects = once.effects(self.db),", "effects = early," } },
     run = "E-018", arms = { "slow-handler-no-dedup" }, exit = 2, check = "lost-effect", slow = true },
+  { id = "straddle-keeps-what-is-lost", mechanism = "records of a lost partition are dropped",
+    file = "lua/rlab/story/group/straddle.lua",
+    before = "return since ~= nil and entry.generation >= since",
+    after = "return since == nil or entry.generation >= since",
+    run = "E-033", arms = { "by-generation" }, exit = 1, check = "delivered-again" },
+  { id = "straddle-disobeys", mechanism = "a store that is refused ends the partition's records",
+    file = "lua/rlab/story/group/straddle.lua",
+    before = "  if not ok then member.refused",
+    after = "  if ok == 0 then member.refused",
+    run = "E-033", arms = { "obeys-the-store" }, exit = 1, check = "delivered-again" },
+  { id = "straddle-commits-the-batch", mechanism = "only what was stored is committed",
+    file = "lua/rlab/story/group/straddle.lua",
+    before = "local function commit_stored(member) return member.consumer:commit() end",
+    after = [[
+local function commit_stored(member, batch)
+  local list = {}
+  for _, entry in ipairs(batch) do list[#list + 1] = position(entry) end
+  return member.consumer:commit { list[#list - 1], list[#list] }
+end]],
+    run = "E-033", arms = { "by-generation" }, exit = 1, check = "went-back" },
+  { id = "straddle-stores-early", mechanism = "an offset is stored behind its record, not when it is read",
+    file = "lua/rlab/story/group/straddle.lua",
+    before = "enable_auto_offset_store = s.commit == \"default\"", after = "enable_auto_offset_store = true",
+    run = "E-033", arms = { "by-generation" }, exit = 1, check = "lost-effect" },
+  { id = "straddle-no-dedup", mechanism = "a record that two had in their hands is applied once",
+    file = "lua/rlab/story/group/once.lua",
+    before = "  if dedup then fresh", after = "  if dedup == 1 then fresh",
+    run = "E-033", arms = { "obeys-the-store" }, exit = 1, check = "duplicate-effect" },
 }

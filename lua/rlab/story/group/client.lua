@@ -1,4 +1,8 @@
--- A member's client: its settings under both protocols, and what its rebalances say.
+-- A member's client: its settings under both protocols, what its rebalances say, and its end.
+local children = require "rlab.lab.children"
+local exit = require "rlab.exit"
+local must = require "rlab.must"
+
 local M = {}
 
 -- With KIP-848 the broker knows these.
@@ -63,6 +67,16 @@ function M.idle(told, from, till)
     end
   end
   return (sum + (since and math.max(0, till - since) or 0)) / 1000
+end
+
+-- stop(lab, role, name) -> fault: SIGTERM, which lets it close its consumer, and so leave the group unless
+--   its membership is static; proved by how it ended
+function M.stop(lab, role, name)
+  local fault = lab:fault("SIGTERM " .. name):started()
+  children.means(role, "gone")
+  must(role.process:kill "TERM")
+  role:wait_exit { code = exit.interrupted }
+  return fault:fired(lab.proof.exit(role, { code = exit.interrupted }))
 end
 
 return M
