@@ -19,6 +19,11 @@ function html.escape(v)
   return (text_of(v):gsub("[&<>\"']", ENTITIES))
 end
 
+-- A text for people, in which `GET` is code.
+function html.prose(v)
+  return (html.escape(v):gsub("`([^`\n]+)`", "<code>%1</code>"))
+end
+
 -- fill("<b>{name}</b>{!rest}", {...}): {name} is escaped, {!name} is markup already.
 function html.fill(template, values)
   return (template:gsub("{(!?)([%a_][%w_]*)}", function(raw, name)

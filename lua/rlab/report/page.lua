@@ -102,13 +102,14 @@ function page.head(result)
 <header><p class="top"><b>{id}</b> <span>{title}</span></p>
 <p class="call {tone}">{word}</p>
 <h1{!long}>{!sentence}</h1>
-<p class="question">{question}</p>
+<p class="question">{!question}</p>
 {!tiles}
 <ul class="facts">{!facts}</ul>
 {!setup}{!numbers}</header>
 ]], { id = result.id, title = result.title, tone = tone, word = word,
     sentence = html.escape_unbroken(result.sentence or word),
-    long = #(result.sentence or "") > 90 and ' class="long"' or "", question = result.question,
+    long = #(result.sentence or "") > 90 and ' class="long"' or "",
+    question = html.prose(result.question or ""),
     tiles = tiles(result.arms or {}), facts = facts_of(result), numbers = numbers(result.numbers),
     setup = #setup > 0 and html.fill('<p class="setup"><span>setup</span> {facts}</p>',
       { facts = table.concat(setup, " · ") }) or "" })
@@ -119,7 +120,7 @@ end
 local function paragraphs(text)
   local out = {}
   for part in (tostring(text or "") .. "\n\n"):gmatch("(.-)\n%s*\n") do
-    if part:find("%S") then out[#out + 1] = "<p>" .. html.escape(part) .. "</p>" end
+    if part:find("%S") then out[#out + 1] = "<p>" .. html.prose(part) .. "</p>" end
   end
   return table.concat(out)
 end
@@ -138,12 +139,12 @@ function page.why(result)
   local advice, sources = result.production or why.production or {}, result.references or why.references or {}
   local production = #advice > 0 and '<h3>In production</h3><ul class="advice">'
     .. html.each(advice, function(s)
-    return "<li>" .. html.escape(s) .. "</li>"
+    return "<li>" .. html.prose(s) .. "</li>"
   end) .. "</ul>" or ""
   local references = #sources > 0 and '<h3>References</h3><ul class="refs">' .. html.each(sources, function(r)
       return "<li>" .. html.escape(r.text) .. " " .. where_of(r) .. "</li>"
     end) .. "</ul>" or ""
-  local lesson = result.lesson and '<h3>The lesson</h3><p class="lesson">' .. html.escape(result.lesson)
+  local lesson = result.lesson and '<h3>The lesson</h3><p class="lesson">' .. html.prose(result.lesson)
     .. "</p>" or ""
   return '<section id="why"><h2>Why it happened</h2><div class="columns"><div class="prose">'
     .. paragraphs(why.text) .. lesson

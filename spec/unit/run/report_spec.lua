@@ -396,6 +396,12 @@ describe("the moment", function()
   end)
 end)
 
+describe("a text for people", function()
+  it("shows what stands between backticks as code, and nothing of it as markup", function()
+    assert.are.equal("ask <code>GET &lt;key&gt;</code>, a ` is one", html.prose "ask `GET <key>`, a ` is one")
+  end)
+end)
+
 describe("numbers in tables", function()
   it("are short and grouped", function()
     assert.are.same({ "0", "999", "1,260", "−1,260", "3.6", "1.06", "12.5", "0.004", "1,234,568", "n/a" }, {
