@@ -5,8 +5,9 @@ local html = require "rlab.report.html"
 local sequence = {}
 
 local SIZE, LINE = 13, 17
-local BOLD = 1.08 -- how much wider the names of actors are
+local BOLD = 1.12 -- how much wider the names of actors are, and what is done wrong or right
 local CLASSES = { wrong = "wrong", right = "right", observe = "observe" }
+local WEIGHTS = { wrong = BOLD, right = BOLD }
 
 local function actors_of(steps)
   local list, index = {}, {}
@@ -49,13 +50,14 @@ local function draw_step(step, n, xs, index, y, width, slim)
   local x1, x2 = xs[index[step.from]], xs[index[step.to]]
   local own = x1 == x2
   local left, room, anchor = text_box(x1, own and x1 + 170 or x2, width, slim)
-  local words = html.wrap(("%d. %s"):format(n, step.text or ""), room, SIZE)
+  local weight = WEIGHTS[step.class] or 1
+  local words = html.wrap(("%d. %s"):format(n, step.text or ""), room / weight, SIZE)
   local notes = step.note and html.wrap(step.note, math.max(room, 200), SIZE - 1) or {}
   local out = { ('<g class="%s">'):format(class_of(step)) }
   local height = #words * LINE
   if own and not slim then
     local w = 0
-    for _, l in ipairs(words) do w = math.max(w, html.text_width(l, SIZE)) end
+    for _, l in ipairs(words) do w = math.max(w, weight * html.text_width(l, SIZE)) end
     w = w + 20
     out[#out + 1] = ('<rect class="own" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"/>'):format(
       math.max(0, math.min(x1 - w / 2, width - w)), y, w, height + 10)

@@ -136,6 +136,16 @@ describe("names in drawings", function()
     assert.same({ 13, 30, 13, 30 }, rows_of { "producer", "broker", "coordinator", "consumer" })
   end)
 
+  it("of a step that is wrong or right are bold, and have room for it", function()
+    local text = ("0 "):rep(18) .. "COMMIT"
+    local function lines_of(class)
+      local steps = { { from = "a", to = "b", text = text, class = class } }
+      local slim = require("rlab.report.sequence").render(steps):match '<svg class="seq slim".-</svg>'
+      return select(2, slim:gsub('<text class="what"', ""))
+    end
+    assert.are.same({ 1, 2, 2 }, { lines_of(nil), lines_of "wrong", lines_of "right" })
+  end)
+
   it("of watermarks stand before their pole where they would be cut behind it", function()
     local function anchor_of(n)
       local cells = {}
