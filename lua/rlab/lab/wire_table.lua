@@ -2,7 +2,7 @@
 local M = {}
 
 local SHOWN = { InitProducerId = true, AddPartitionsToTxn = true, Produce = true, EndTxn = true }
-local HEAD = { "s", "connection", "", "request", "about", "answer" }
+local HEAD = { "s", "connection", "direction", "request", "about", "answer" }
 local CONCURRENT_TRANSACTIONS = 51
 
 local function partition_words(row)

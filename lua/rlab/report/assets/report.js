@@ -151,13 +151,17 @@
   }
   document.addEventListener("click", unfold);
 
-  // A table that is wider than the page scrolls, so the keyboard must be able to reach it.
+  // A table that is wider than the page scrolls, so the keyboard must be able to reach it, by a name of its own.
   function reachable() {
+    var names = {};
     Array.prototype.forEach.call(document.querySelectorAll(".scroll"), function (box) {
       if (box.scrollWidth > box.clientWidth + 1) {
         box.tabIndex = 0;
         box.setAttribute("role", "region");
-        box.setAttribute("aria-label", "table, scrolls sideways");
+        var part = box.closest("details, section"), title = part && part.querySelector("summary, h2");
+        var name = (title ? title.textContent.trim() + ": " : "") + "table, scrolls sideways";
+        names[name] = (names[name] || 0) + 1;
+        box.setAttribute("aria-label", names[name] > 1 ? name + " (" + names[name] + ")" : name);
       } else {
         box.removeAttribute("tabindex");
         box.removeAttribute("role");
