@@ -47,15 +47,12 @@ return {
     before = "  if not ok then member.refused",
     after = "  if ok == 0 then member.refused",
     run = "E-033", arms = { "obeys-the-store" }, exit = 1, check = "delivered-again" },
-  { id = "straddle-commits-the-batch", mechanism = "only what was stored is committed",
+  { id = "straddle-commits-the-last", mechanism = "only what was stored is committed",
     file = "lua/rlab/story/group/straddle.lua",
-    before = "local function commit_stored(member) return member.consumer:commit() end",
+    before = "each = { record = store, behind = commit_stored },",
     after = [[
-local function commit_stored(member, batch)
-  local list = {}
-  for _, entry in ipairs(batch) do list[#list + 1] = position(entry) end
-  return member.consumer:commit { list[#list - 1], list[#list] }
-end]],
+each = { record = store,
+    behind = function(member, batch) return member.consumer:commit(position(batch[#batch])) end },]],
     run = "E-033", arms = { "by-generation" }, exit = 1, check = "went-back" },
   { id = "straddle-stores-early", mechanism = "an offset is stored behind its record, not when it is read",
     file = "lua/rlab/story/group/straddle.lua",
