@@ -2,23 +2,12 @@
 -- changed. In each race somebody stands still at a failpoint until the others are done, so that no race is
 -- left to chance.
 local cache = require "rlab.cache"
+local held = require "rlab.story.race.held"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local units = require "rlab.units"
 
 local M = {}
-
--- held(lab, service, point, where, start, meanwhile): start() runs beside the story and stands still at the
---   point; meanwhile() happens, then it goes on. where: the account, as the point's context says it.
-local function held(lab, service, point, where, start, meanwhile)
-  local before = #service:hits(point)
-  service:failpoint(point, "1*pause if " .. where, { must_fire = true })
-  local who = lab:background(("who is to stand still at %s"):format(point), start)
-  service:await_hit(point, "30s", before + 1)
-  meanwhile()
-  service:failpoint(point, "off")
-  who:join()
-end
 
 local function drop(lab, account)
   must(lab:redis():call("DEL", cache.key(lab:prefix(), account)))
