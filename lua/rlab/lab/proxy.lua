@@ -138,6 +138,36 @@ function M.rule(lab, spec)
   return lab:own(setmetatable(rule, { __index = Rule, __close = function(r) r:remove() end }))
 end
 
+-- ---- answers that a client does not hear ----
+
+local Front = {}
+
+-- front:deaf(n, send) -> proof: send(i), n times, each without its answer: the request passes, and the proxy
+--   cuts the connection at the first byte of what comes back. send(i) -> whether something was heard.
+function Front.deaf(front, n, send)
+  local proxy, passed, unheard = front.proxy, {}, 0
+  must(proxy:toxic(front.name, { name = "deaf", type = "limit_data", attributes = { bytes = 0 } }))
+  for i = 1, n do
+    local before = must(proxy:proxy(front.name))
+    unheard = unheard + (send(i) and 0 or 1)
+    local now = must(proxy:proxy(front.name))
+    passed[i] = { up = now.bytes_up - before.bytes_up, down = now.bytes_down - before.bytes_down }
+  end
+  must(proxy:remove_toxic(front.name, "deaf"))
+  return proof.of("unheard", { want = n, unheard = unheard, passed = passed })
+end
+
+-- front(service) -> front {url =}: the service by a port of the arm's own at the proxy. f:deaf()
+function M.front(lab, service)
+  local proxy, name = client(lab), lab:name(service.name)
+  lab.run.ledger:add("proxy", lab.run.namespace)
+  local made = must(proxy:create { name = name, upstream = "127.0.0.1:" .. service.port,
+    owner = owner(lab) })
+  return lab:own(setmetatable({ lab = lab, proxy = proxy, name = name,
+    url = ("http://127.0.0.1:%d"):format(made.port) },
+    { __index = Front, __close = function() proxy:remove(name) end }))
+end
+
 -- ---- partitions between brokers ----
 
 -- { ["1>2"] = true, ...}: which broker fetches from which, for a follower of a partition does so all the

@@ -135,6 +135,18 @@ function M.parted(facts)
   return ("%d of %d directions in which a follower asks swallowed, %d bytes so far"):format(fired, due, bytes)
 end
 
+-- {want, unheard, passed = {{up, down}}}: requests whose client heard nothing, and of each the bytes that the
+-- proxy let through
+function M.unheard(facts)
+  local through = 0
+  for _, one in ipairs(facts.passed) do through = through + (one.up > 0 and one.down == 0 and 1 or 0) end
+  if not number(facts.want) or facts.want == 0 or through ~= facts.want or facts.unheard ~= facts.want then
+    return nil, ("of %s requests %d passed with nothing coming back, and %s were not heard of"):format(
+      tostring(facts.want), through, tostring(facts.unheard))
+  end
+  return ("%d requests passed the proxy, no byte of their answers did"):format(through)
+end
+
 -- ---- what an independent reader was told ----
 
 local function as_wanted(got, want)

@@ -27,6 +27,7 @@ local function pause(held, action)
 end
 
 local thrice = { fired = 3, matched = 3, at_least = 3, bytes = 0 }
+local lost = { up = 90, down = 0 }
 local fifth = { fired = 1, matched = 5, nth = 5, at_least = 1, bytes = 120,
   last = { client_id = "rlab", correlation = 6 } }
 local seen = { what = "rows", from = "MySQL", got = 4, want = 4 }
@@ -88,6 +89,16 @@ local CASES = {
   { "parted", "one way", { directions = { { must = true, fired = 2, bytes = 3 },
     { must = true, fired = 0, bytes = 0 } } }, nil, "1 of 2 directions were swallowed" },
   { "parted", "empty", { directions = {} }, nil, "nobody asks anybody" },
+  { "unheard", "right", { want = 2, unheard = 2, passed = { lost, lost } },
+    "2 requests passed the proxy, no byte of their answers did" },
+  { "unheard", "one was heard of", { want = 2, unheard = 1, passed = { lost, lost } }, nil,
+    "of 2 requests 2 passed with nothing coming back, and 1 were not heard of" },
+  { "unheard", "one was answered", { want = 2, unheard = 2, passed = { lost, { up = 9, down = 1 } } }, nil,
+    "of 2 requests 1 passed with nothing coming back, and 2 were not heard of" },
+  { "unheard", "one never came", { want = 2, unheard = 2, passed = { { up = 0, down = 0 }, lost } }, nil,
+    "of 2 requests 1 passed with nothing coming back, and 2 were not heard of" },
+  { "unheard", "nothing wanted", { want = 0, unheard = 0, passed = {} }, nil,
+    "of 0 requests 0 passed with nothing coming back, and 0 were not heard of" },
   { "read", "right", seen, "rows: 4, says MySQL" },
   { "read", "off by one", { what = "rows", from = "MySQL", got = 3, want = 4 }, nil,
     "rows: 3, not 4, says MySQL" },

@@ -151,6 +151,9 @@ local experiment = {
           "Parts a broker from its peers on the replication listener (needs = {\"partition\"}, disrupts = \z
             true); all live on. fault.heal() joins them again.",
           params = { 'server: string, "kafka-2"' } },
+        { "front", "lab:front(service) -> front",
+          "The service by a port of the arm's own at the proxy: front.url (needs = {\"proxy\"}).",
+          params = { "service: service" } },
         { "wire_log", "lab:wire_log{api =, ...} -> log",
           "From now on requests and responses that match are noted by the proxy.",
           params = { 'proto: string = "kafka"', "api: string", "client_id: string", "topic: string",
@@ -445,6 +448,12 @@ local experiment = {
           params = { "at_least: integer = 1, how often it must have acted" } },
         { "release", "rule:release() -> integer", "Lets held and late requests go to the server; how many." },
         { "remove", "rule:remove()", "It acts no more; held requests go on, late ones are dropped." },
+      } },
+    { name = "front", doc = "A service by the proxy, from lab:front. Its port is gone when the arm ends.",
+      methods = {
+        { "deaf", "front:deaf(n, send) -> proof",
+          "Calls send(1) to send(n): their requests pass the proxy, and no byte of the answers does.",
+          params = { "n: integer", "send: function, (i) -> whether it heard anything" } },
       } },
     { name = "wire_log", doc = "What the proxy noted for the arm, from lab:wire_log.",
       methods = {
