@@ -32,6 +32,14 @@ return service {
         answers again (E-023)" },
     { name = "versions", type = "enum", values = { "counter", "clock" }, default = "counter",
       help = "of an account: one more with each entry, or the wall clock's ms, wrong on purpose (E-031)" },
+    { name = "repeats", type = "enum", values = { "answered", "looked-up", "refused", "unread" },
+      default = "answered",
+      help = "what becomes of a request id that was used: answered by what is stored, says the unique key; \z
+        wrong on purpose (E-025): looked up before the transaction, refused with 409, answered whatever \z
+        the body says" },
+    { name = "request_scope", type = "enum", values = { "all", "account" }, default = "all",
+      help = "whose request ids are unique: of all callers, or of an account, which wants the unique key \z
+        (account_id, request_id)" },
     { name = "prefix", type = "string", default = "",
       help = "of the keys in Redis, for reserve, fallback and cache" },
   },

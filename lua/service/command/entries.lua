@@ -128,18 +128,33 @@ local function body_of(state, db, command)
   return event
 end
 
-local function stored(db, command)
-  local rows, failure = db:query([[SELECT BIN_TO_UUID(event_id) AS event_id, account_id, amount, balance,
-    version FROM ledger_entry WHERE request_id = ?]], command.request_id)
+local stored_entry = [[SELECT BIN_TO_UUID(event_id) AS event_id, account_id, amount, balance, version
+  FROM ledger_entry WHERE request_id = ?]]
+
+local function stored(state, db, command)
+  local sql, args = stored_entry, { command.request_id }
+  if state.ctx.config.request_scope == "account" then
+    sql, args[2] = sql .. " AND account_id = ?", command.account_id
+  end
+  local rows, failure = db:query(sql, table.unpack(args))
   if not rows then return nil, failure end
   local row = rows[1]
   if row then row.request_id, row.replayed = command.request_id, true end
   return row
 end
 
+local function used(command)
+  return err.new { domain = "rlab", code = 409, name = "USED",
+    message = ("the request id '%s' was used"):format(command.request_id) }
+end
+
 -- -> event, new or as it is stored | nil, err
 local function transact(committing, state, command)
   return state.ctx.pool:with(function(db)
+    if state.ctx.config.repeats == "looked-up" then
+      local found, why = stored(state, db, command)
+      if found or why then return found, why end
+    end
     local event, failure = db:tx(function()
       committing.begun = false
       local event, why = body_of(state, db, command)
@@ -147,25 +162,31 @@ local function transact(committing, state, command)
       return event, why
     end, { retries = state.ctx.config.retries })
     if event or failure.name ~= "ER_DUP_ENTRY" then return event, failure end
-    local found, why = stored(db, command)
+    if state.ctx.config.repeats == "refused" then return nil, used(command) end
+    local found, why = stored(state, db, command)
     return found, why or (not found and failure or nil)
   end)
 end
 
 -- ---- the answer ----
 
-local function answer_of(event, command)
+local function demand_same(event, command)
   if event.account_id ~= command.account_id or event.amount ~= command.amount then
     answers.refuse(422, "the request id '%s' was used for another command", command.request_id)
   end
+end
+
+local function answer_of(event)
   local body = { event_id = event.event_id, request_id = event.request_id, account_id = event.account_id,
     amount = event.amount,
     balance = event.balance, version = event.version }
   return http.json(body, 201, event.replayed and { ["idempotent-replayed"] = "true" } or nil)
 end
 
+local mistakes = { UNKNOWN_ACCOUNT = true, OVERFLOW = true, USED = true }
+
 local function refuse_mistake(failure)
-  if err.is(failure) and (failure.name == "UNKNOWN_ACCOUNT" or failure.name == "OVERFLOW") then
+  if err.is(failure) and mistakes[failure.name] then
     answers.refuse(failure.code, failure.message)
   end
   error(failure, 0)
@@ -201,7 +222,8 @@ local function run(state, command)
   end
   if not event then refuse_mistake(failure) end
   state.took:record(clock.ns() - began)
-  local answer, outcome = answer_of(event, command), event.replayed and "replayed" or "new"
+  if state.ctx.config.repeats ~= "unread" then demand_same(event, command) end
+  local answer, outcome = answer_of(event), event.replayed and "replayed" or "new"
   state.counts[outcome] = state.counts[outcome] + 1
   if event.replayed then return answer, event end
   failure = point("cmd.after_commit", command)
