@@ -119,6 +119,10 @@ rl_err *kafka_admin_transaction(kafka_admin *admin, kafka_call *call, const char
                                 wire_txn_info *info);
 rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *topic,
                               int partition, wire_producers *producers);
+/* Aborts the transactions that are open in the partition and with no coordinator, and says which
+ * they were. Where a broker does not tell, nobody knows which, and none is. */
+rl_err *kafka_admin_abort_hanging(kafka_admin *admin, kafka_call *call, const char *topic,
+                                  int partition, wire_producers *hanging);
 /* All topics, and all groups when they are wanted, as far as they are told in time. */
 rl_err *kafka_admin_survey(kafka_admin *admin, kafka_call *call, bool groups, survey *out);
 

@@ -154,3 +154,74 @@ rl_err *kafka_admin_transactions(kafka_admin *admin, kafka_call *call, const cha
     }
     return err;
 }
+
+/* ---- transactions that nobody will end ---- */
+
+static bool is_open_in(const wire_producers *list, const wire_producer *p)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->producers[i].producer_id == p->producer_id &&
+            list->producers[i].txn_start == p->txn_start)
+            return p->txn_start >= 0;
+    return false;
+}
+
+static bool has_coordinator(const wire_txns *txns, int64_t producer_id)
+{
+    for (int i = 0; i < txns->count; i++)
+        if (txns->txns[i].producer_id == producer_id)
+            return true;
+    return false;
+}
+
+static rl_err *open_with_coordinators(kafka_admin *admin, kafka_call *call, wire_txns *txns)
+{
+    static const char *const states[] = {"Ongoing", "PrepareCommit", "PrepareAbort"};
+    kafka_items silent;
+    rl_err *err = kafka_admin_transactions(admin, call, states, 3, txns, &silent);
+    if (err)
+        return err;
+    if (silent.count > 0)
+        err =
+            err_lab("UNKNOWN", "%d brokers do not tell which transactions are open", silent.count);
+    kafka_items_free(&silent);
+    return err;
+}
+
+/* Open before the coordinators were asked and still open after it: one that has just begun, or was
+ * just ended, is not taken for one that hangs. */
+static rl_err *find_hanging(kafka_admin *admin, kafka_call *call, const char *topic, int partition,
+                            wire_producers *hanging)
+{
+    wire_producers before;
+    wire_txns txns = {0};
+    rl_err *err = kafka_admin_producers(admin, call, topic, partition, &before);
+    if (!err)
+        err = open_with_coordinators(admin, call, &txns);
+    if (!err)
+        err = kafka_admin_producers(admin, call, topic, partition, hanging);
+    int n = 0;
+    for (int i = 0; i < hanging->count; i++)
+        if (is_open_in(&before, &hanging->producers[i]) &&
+            !has_coordinator(&txns, hanging->producers[i].producer_id))
+            hanging->producers[n++] = hanging->producers[i];
+    hanging->count = n;
+    wire_producers_free(&before);
+    wire_txns_free(&txns);
+    return err;
+}
+
+rl_err *kafka_admin_abort_hanging(kafka_admin *admin, kafka_call *call, const char *topic,
+                                  int partition, wire_producers *hanging)
+{
+    *hanging = (wire_producers){0};
+    rl_err *err = find_hanging(admin, call, topic, partition, hanging);
+    for (int i = 0; i < hanging->count && !err; i++) {
+        admin_run run = admin_begin(admin, call);
+        wire_call wire = admin_wire(&run);
+        err = wire_txn_abort(admin->cluster, &wire, topic, partition, &hanging->producers[i]);
+    }
+    if (err)
+        wire_producers_free(hanging);
+    return err;
+}

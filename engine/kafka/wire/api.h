@@ -168,6 +168,12 @@ rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
                              wire_producers *producers);
 void wire_producers_free(wire_producers *producers);
 
+/* An abort marker for the producer's open transaction in this partition alone, from its leader:
+ * for one that its coordinator does not know to be open, as no coordinator is asked. */
+rl_err *wire_txn_abort(wire_cluster *cluster, const wire_call *call, const char *topic,
+                       int partition, const wire_producer *producer);
+rl_err *wire_txn_abort_parse(frame_reader *r, const char *topic, int partition);
+
 /* ---- coordinators ---- */
 
 typedef enum wire_coordinator_kind {

@@ -7,6 +7,7 @@
 #define LIST_VERSION 0
 #define DESCRIBE_VERSION 0
 #define PRODUCERS_VERSION 0
+#define MARKERS_VERSION 1 /* of a transaction of version 1: the epoch may stay */
 
 enum { LEAST_TXN = 11, LEAST_TOPIC = 3, LEAST_PRODUCER = 37 }; /* bytes of one in a response */
 
@@ -208,30 +209,79 @@ rl_err *wire_producers_parse(frame_reader *r, const char *topic, int partition,
     return err;
 }
 
-rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic,
-                           int partition, wire_producers *producers)
+static rl_err *ask_leader(wire_cluster *cluster, const wire_call *call, const char *topic,
+                          int partition, const wire_question *q, frame_reader *r)
 {
-    place at = {.topic = topic, .partition = partition};
-    wire_question q = {FRAME_DESCRIBE_PRODUCERS, PRODUCERS_VERSION, write_producers, &at};
-    frame_reader r;
     wire_metadata m;
     const wire_partition *p = NULL;
-    *producers = (wire_producers){0};
     rl_err *err = wire_metadata_get(cluster, call, WIRE_ANY, &topic, 1, &m);
     if (!err)
         err = wire_metadata_partition(&m, topic, partition, &p);
     if (!err && p->leader < 0)
         err = wire_code(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, "%s [%d]", topic, partition);
     if (!err)
-        err = wire_ask(cluster, call, p->leader, &q, &r);
-    if (!err)
-        err = wire_producers_parse(&r, topic, partition, producers);
+        err = wire_ask(cluster, call, p->leader, q, r);
     wire_metadata_free(&m);
     return err;
+}
+
+rl_err *wire_producers_get(wire_cluster *cluster, const wire_call *call, const char *topic,
+                           int partition, wire_producers *producers)
+{
+    place at = {.topic = topic, .partition = partition};
+    wire_question q = {FRAME_DESCRIBE_PRODUCERS, PRODUCERS_VERSION, write_producers, &at};
+    frame_reader r;
+    *producers = (wire_producers){0};
+    rl_err *err = ask_leader(cluster, call, topic, partition, &q, &r);
+    return err ? err : wire_producers_parse(&r, topic, partition, producers);
 }
 
 void wire_producers_free(wire_producers *producers)
 {
     free(producers->producers);
     *producers = (wire_producers){0};
+}
+
+/* ---- WriteTxnMarkers ---- */
+
+typedef struct abort_ask {
+    place at;
+    const wire_producer *producer;
+} abort_ask;
+
+static void write_abort(frame_writer *w, const void *arg)
+{
+    const abort_ask *ask = arg;
+    const wire_producer *p = ask->producer;
+    frame_put_array(w, 1);
+    frame_put_i64(w, p->producer_id);
+    frame_put_i16(w, (int16_t)p->epoch);
+    frame_put_i8(w, 0); /* aborted */
+    wire_write_place(w, ask->at.topic, ask->at.partition);
+    frame_put_tags(w);
+    frame_put_i32(w, p->coordinator_epoch < 0 ? 0 : p->coordinator_epoch);
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+rl_err *wire_txn_abort_parse(frame_reader *r, const char *topic, int partition)
+{
+    wire_read_one(r);
+    frame_i64(r); /* producer id */
+    wire_read_place(r, topic, partition);
+    int code = frame_i16(r);
+    for (int level = 0; level < 4; level++)
+        frame_tags(r);
+    rl_err *err = frame_end(r, "WriteTxnMarkers response");
+    return err ? err : wire_code(code, "a marker for %s [%d]", topic, partition);
+}
+
+rl_err *wire_txn_abort(wire_cluster *cluster, const wire_call *call, const char *topic,
+                       int partition, const wire_producer *producer)
+{
+    abort_ask ask = {{.topic = topic, .partition = partition}, producer};
+    wire_question q = {FRAME_WRITE_TXN_MARKERS, MARKERS_VERSION, write_abort, &ask};
+    frame_reader r;
+    rl_err *err = ask_leader(cluster, call, topic, partition, &q, &r);
+    return err ? err : wire_txn_abort_parse(&r, topic, partition);
 }

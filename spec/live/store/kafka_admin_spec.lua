@@ -217,6 +217,8 @@ describe("kafka.admin", function()
       if each.id == id then listed = each end
     end
     assert.are.equal(info.coordinator, listed.coordinator)
+    assert.are.same({}, ok(admin:abort_hanging(name, 0))) -- its coordinator has it open
+    assert.are.equal(1, ok(admin:offsets(name, 0)).lso)
 
     ok(p:abort "10s")
     until_true("the LSO at the end", function()

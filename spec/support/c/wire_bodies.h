@@ -217,6 +217,24 @@ static rl_err *parse_producers(frame_reader *r, bool look)
     return err;
 }
 
+static void write_aborted(frame_writer *w)
+{
+    frame_put_array(w, 1);
+    frame_put_i64(w, 1001);
+    wire_write_place(w, "orders", 1);
+    frame_put_i16(w, 0);
+    for (int level = 0; level < 4; level++)
+        frame_put_tags(w);
+}
+
+static rl_err *parse_aborted(frame_reader *r, bool look)
+{
+    rl_err *err = wire_txn_abort_parse(r, "orders", 1);
+    if (look)
+        assert_null(err);
+    return err;
+}
+
 static void write_coordinator(frame_writer *w)
 {
     frame_put_i32(w, 0);
@@ -283,6 +301,7 @@ static const struct {
     {true, write_txns, parse_txns},
     {true, write_txn, parse_txn},
     {true, write_producers, parse_producers},
+    {true, write_aborted, parse_aborted},
     {true, write_coordinator, parse_coordinator},
     {true, write_consumer_group, parse_consumer_group},
     {true, write_classic_group, parse_classic_group},

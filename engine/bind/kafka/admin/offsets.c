@@ -421,6 +421,19 @@ static int admin_offsets_l_producers(lua_State *L)
     return admin_await(L, &place_job(L, "producers", run_producers, push_producers)->job);
 }
 
+static void run_abort_hanging(rl_await *a)
+{
+    offsets_job *job = (offsets_job *)a;
+    a->err = kafka_admin_abort_hanging(job->job.admin, &job->job.call, job->topic, job->partition,
+                                       &job->producers);
+}
+
+static int admin_offsets_l_abort_hanging(lua_State *L)
+{
+    offsets_job *job = place_job(L, "abort_hanging", run_abort_hanging, push_producers);
+    return admin_await(L, &job->job);
+}
+
 void admin_offsets_bind(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"offsets", admin_offsets_l_offsets},
@@ -428,6 +441,7 @@ void admin_offsets_bind(lua_State *L)
                                        {"transactions", admin_offsets_l_transactions},
                                        {"transaction", admin_offsets_l_transaction},
                                        {"producers", admin_offsets_l_producers},
+                                       {"abort_hanging", admin_offsets_l_abort_hanging},
                                        {NULL, NULL}};
     luaL_setfuncs(L, methods, 0);
 }

@@ -102,6 +102,13 @@ return {
           params = { "topic: string", "partition: integer", AT_MOST },
           returns = "{ { producer_id, epoch, last_sequence, last_timestamp, coordinator_epoch, txn_start, \z
             transaction, holds_lso } }" },
+        { "abort_hanging", "a:abort_hanging(topic, partition [, {at_most =}]) -> list | nil, err",
+          "Aborts the transactions that are open in the partition and with no coordinator, such as those \z
+            whose end an unclean election lost; they hold the LSO back for good. Where one is open with its \z
+            coordinator, nothing is done to it.",
+          params = { "topic: string", "partition: integer", AT_MOST },
+          returns = "{ { producer_id, epoch, txn_start, ... } }, those that were aborted",
+          errors = "UNKNOWN where a broker does not tell which transactions are open" },
         { "survey", "a:survey([{groups =, at_most =}]) -> survey | nil, err",
           "The whole cluster in a few round trips, whatever the number of partitions and groups. What a \z
             broker did not tell in time is absent, and `failed` says so: `silent` where it did not answer.",
