@@ -110,7 +110,7 @@ local function run(lab, arm)
   local seen = (s.place == "grown" and grown or away)(lab, arm)
   seen.records = all_of(seen.records, lab:records(topic))
   local stores = lab:stores()
-  seen.effects, seen.sums = stores.effects, stores.sums
+  seen.effects, seen.sums, seen.outbox = stores.effects, stores.sums, stores.outbox
   seen.committed = lab:committed { offsets = s.commit == "mysql" and "mysql" or nil }
   seen.says = says(seen, arm)
   lab:number("never applied", #(bag.from(seen.records) - bag.from(seen.effects)), "events")
@@ -172,6 +172,9 @@ return experiment {
       control = #seen.effects }:expect(lost and -position.sum(lost) or twice and position.sum(twice) or 0)
     lab.check.equals { name = "told", got = seen.told > 0, want = arm.name == "error",
       what = "is whether the consumer said that it had no position", control = #seen.effects }:expect "holds"
+    if arm.settings.place ~= "grown" then
+      lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
+    end
     if arm.name == "error" then
       lab.check.agree { { "lag", seen.lag, DONE + WAITING - DELETED, "is the lag while it stands still" },
         { "stood", seen.stood, DONE, "is its committed offset meanwhile" } }
