@@ -82,6 +82,18 @@ for _, p in ipairs { must(lab.run.admin:topic(topic)).partitions[1] } do
     after = [[
 row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempotence = false }]],
     run = "E-009", exit = 1, check = "lost", slow = true },
+  { id = "lab-elects-what-was-to-wait", mechanism = "E-029 sees an unclean election",
+    file = "experiments/E-029.lua",
+    before = "  unclean.elect(lab, taken.topic, F)",
+    after = [[
+  unclean.elect(lab, taken.topic, F)
+  unclean.elect(lab, waits.topic, F)]],
+    run = "E-029", arms = { "waits" }, exit = 1, check = "lost", slow = true },
+  { id = "lab-reader-is-never-told", mechanism = "E-029 sees who is told of a log that was cut",
+    file = "lua/rlab/story/log/unclean.lua",
+    before = "auto_offset_reset = reset,",
+    after = [[auto_offset_reset = "latest",]],
+    run = "E-029", arms = { "reader-error" }, exit = 1, check = "told", slow = true },
   { id = "lab-writer-of-another-id", mechanism = "a writer that is restarted has its own id again",
     file = "lua/rlab/story/writer.lua",
     before = [[lab:start("writer", { transactional_id = id, timeout_ms]],
