@@ -28,9 +28,10 @@ local function recorded(check, kinds)
   end })
 end
 
+-- An expectation may name any arm of the experiment, of which the hunt runs one.
 local function judge_with(base, lab, seen, arm, kinds)
   local plain = lab.check
-  lab.check = recorded(plain, kinds)
+  lab.check, lab.arm_names = recorded(plain, kinds), tables.names_of(base.arms)
   local ok, failure = xpcall(base.checks, script.traced, lab, seen, arm)
   lab.check = plain
   return ok, failure

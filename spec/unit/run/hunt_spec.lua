@@ -159,6 +159,19 @@ describe("a schedule that was found", function()
     assert.are.equal(3, asked)
   end)
 
+  it("is judged by checks that name other arms, too", function()
+    local base = { id = "E-900", needs = {}, arms = { { name = "one", class = "right" }, { name = "other",
+      class = "wrong" } }, arm = function(self) return self.arms[1] end, checks = function(lab)
+      lab.check.lost { of = { "a" }, in_ = { "a" } }:expect { other = "violated", right = "holds" }
+    end }
+    local lab = { label = "one", arm = base.arms[1], arm_names = { "one" }, checks = {} }
+    lab.check = require("rlab.check").bind(lab)
+    local plan = { arm = "one", faults = {}, as_is = true, kinds = {} }
+    scenario.definition(base, plan).checks(lab, {}, base.arms[1])
+    assert.are.same({ lost = true }, plan.kinds)
+    assert.is_true(lab.checks[1].as_expected)
+  end)
+
   it("is written as a scenario that arms the same", function()
     local text = scenario.text({ of = "E-004", arm = "commit-first", breaks = { "lost-effect" },
       faults = { kill(3), late } }, "rlab hunt E-004", "lost-effect:\n1 event", "runs/hunt/x.lua")
