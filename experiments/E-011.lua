@@ -4,8 +4,7 @@ local hot_key = require "rlab.story.hot_key"
 local hot_partition = require "rlab.story.hot_partition"
 local valkey = require "rlab.story.own.valkey"
 
-local READS, RATE, COLD = 3000, 1000, 300 -- reads of the schedule, a second; keys with the rest of them
-local BEFORE, FREEZE = 1000, 0.8 -- answers, then so many seconds: the cluster misses a node after 2 s
+local RATE, COLD, FREEZE = 1000, 300, 0.8 -- reads a second; keys with a tenth of them; seconds, after a third
 local FEW = 0.2 -- reads of Redis for one that was asked for
 
 -- Of all reads that came while the master stood still: how many of its own keys' failed.
@@ -31,11 +30,14 @@ local function numbers(lab, seen)
   lab:number("oldest answer", seen.staleness.oldest, "ms")
 end
 
+local function schedule(lab)
+  return { reads = lab.options.reads, rate = RATE, cold = COLD, freeze = FREEZE }
+end
+
 local stories = {}
 
 function stories.redis(lab, arm)
-  local seen = hot_key.run(lab, arm.settings, { reads = READS, rate = RATE, cold = COLD, before = BEFORE,
-    freeze = FREEZE })
+  local seen = hot_key.run(lab, arm.settings, schedule(lab))
   numbers(lab, seen)
   seen.says = says(seen)
   if arm.class == "wrong" then lab:anomaly(seen.says) end
@@ -43,11 +45,8 @@ function stories.redis(lab, arm)
 end
 
 function stories.kafka(lab)
-  local plan = hot_key.plan(lab, hot_key.place(lab, 1, COLD), READS)
+  local plan = hot_key.plan(lab, hot_key.place(lab, 1, COLD), lab.options.reads)
   local seen = hot_partition.run(lab, plan, RATE)
-  lab:number("busiest partition", 100 * seen.most / seen.records, "%")
-  lab:number("its lag", seen.lag)
-  lab:number("lag of the others", seen.others)
   seen.says = ("one partition has %s of the records; it lags by %d, the others by %d"):format(
     percent(seen.most / seen.records), seen.lag, seen.others)
   return seen
@@ -56,7 +55,7 @@ end
 -- A server that counts by slot, too; nobody stands still.
 function stories.slots(lab)
   valkey.open(lab)
-  local seen = hot_key.shares(lab, { reads = BEFORE + COLD, rate = RATE, cold = COLD, before = BEFORE })
+  local seen = hot_key.shares(lab, schedule(lab))
   local slots = seen.slots or {}
   lab:number("busiest node", 100 * seen.most / seen.calls, "%")
   lab:number("by its slots", slots.most and 100 * slots.most, "%")
@@ -70,7 +69,7 @@ local checks = {}
 
 -- What must have been seen before anything is judged.
 local function check_floors(lab, seen, arm)
-  local floors = { { "calls", seen.calls, BEFORE * (arm.settings.kept and 0.05 or 0.8), "GETs by INFO" },
+  local floors = { { "calls", seen.calls, seen.before * (arm.settings.kept and 0.05 or 0.8), "GETs by INFO" },
     { "there", seen.there.asked, RATE * FREEZE / 10, "reads of the frozen node's keys" },
     { "elsewhere", seen.elsewhere.asked, 15, "reads of other nodes' keys" },
     { "timeouts", seen.timeouts, 5, "timeouts at the frozen node" },
@@ -144,14 +143,14 @@ function checks.redis(lab, seen, arm)
 end
 
 function checks.slots(lab, seen)
-  lab.check.enough { name = "enough-calls", seen = seen.calls, at_least = BEFORE * 0.8,
+  lab.check.enough { name = "enough-calls", seen = seen.calls, at_least = seen.before * 0.8,
     unit = "GETs by INFO" }
   check_one_node(lab, seen.most / seen.calls)
   check_slots(lab, seen)
 end
 
 function checks.kafka(lab, seen)
-  lab.check.enough { name = "records", seen = seen.records, at_least = READS, unit = "records" }
+  lab.check.enough { name = "records", seen = seen.records, at_least = seen.due, unit = "records" }
   lab.check.bound { name = "one-partition", value = seen.most / seen.records, at_least = 0.85,
     what = "the busiest partition's share of the records is" }:expect "holds"
   lab.check.bound { name = "its-lag", value = seen.lag / math.max(1, seen.lag + seen.others), at_least = 0.85,
@@ -182,6 +181,7 @@ return experiment {
     observe "kafka-key" { says = "the same keys in a topic of three partitions", story = "kafka" },
   },
 
+  options = { reads = { default = 3000, from = 3000, to = 6000, help = "reads of each schedule" } },
   run = function(lab, arm) return stories[arm.settings.story or "redis"](lab, arm) end,
 
   checks = function(lab, seen, arm) checks[arm.settings.story or "redis"](lab, seen, arm) end,

@@ -1,4 +1,4 @@
--- E-014: the dedup table has 20,000 rows of the last 20 days, and somebody cleans it up under live traffic.
+-- E-014: the dedup table has the rows of the last 20 days, and somebody cleans it up under live traffic.
 -- Afterwards 20 old events come again, out of a DLQ.
 local retention = require "rlab.story.retention"
 local traffic = require "rlab.story.traffic"
@@ -25,7 +25,8 @@ local function story(lab, s, seen)
   local consumer, began, at = services(lab, s), lab:now(), { probe = retention.probe(lab) }
   traffic.watch(lab)
   retention.watch(lab, at.probe)
-  at.traffic = traffic.start(lab, { accounts = LIVE, apart = 10, each = LIVE // 2, every = "100ms" })
+  at.traffic = traffic.start(lab, { accounts = LIVE, apart = 10, each = lab.options.live // 10,
+    every = "100ms" })
   at.traffic:applied(1)
   local quiet = traffic.mark(lab)
   at.traffic:applied(BEFORE)
@@ -121,7 +122,8 @@ return experiment {
       way = "exchange", keep = SHORT, day = "event", refuses = true },
   },
 
-  options = { a_day = { default = 1000, from = 100, to = 10000, help = "old rows of each of the 20 days" } },
+  options = { a_day = { default = 1000, from = 100, to = 10000, help = "old rows of each of the 20 days" },
+    live = { default = 100, from = 10, to = 200, help = "live events a second" } },
   setup = function(lab)
     return retention.load(lab, { a_day = lab.options.a_day, ages = AGES, each = EACH })
   end,

@@ -1,13 +1,12 @@
--- E-022: a new column of the read model is filled for 2,500 old rows while live events go on: what does it
+-- E-022: a new column of the read model is filled for all old rows while live events go on: what does it
 -- cost them, and what is right at the end?
 local job_of = require "rlab.story.rebuild_job"
 local rebuild = require "rlab.story.rebuild"
 local tables = require "rlab.tables"
 local traffic = require "rlab.story.traffic"
 
-local ACCOUNTS, SHARDS, CHUNK, CHUNKS = 2500, 4, 500, 8
-local LIVE, BEFORE = 200, 100 -- accounts of live traffic, 12, 24, ... 2400; events before the backfill
-local RACED, FAILED = 37, { 501, 625 } -- in the first chunk of the first shard; its second chunk
+local MOST, SHARDS, CHUNK = 5000, 4, 500 -- accounts
+local LIVE, BEFORE, RACED = 200, 100, 37 -- accounts of live traffic; events before the backfill; an account
 local MAX_LAG, BURST, SLOWER, AGAIN = 50, 56, 5, 1.4
 
 local function job_settings(lab, s)
@@ -25,7 +24,7 @@ local function troubled(lab, at, seen, job)
   local first
   first, seen.while_behind = rebuild.behind(lab, { consumer = at.consumer, to = job.to,
     deposits = function() at.traffic:deposits("burst", BURST) end, start = function()
-      local raced = { account = RACED, version = 2, chunks = CHUNKS - 2 }
+      local raced = { account = RACED, version = 2, chunks = (SHARDS - 1) * seen.chunks }
       return lab:start("job", tables.merged(job, { raced = raced }), { must_fire = {
         ["backfill.before_write"] = "#1 pause if shard=0",
         ["backfill.after_chunk"] = "kill if shard=0 and chunk=1" } })
@@ -92,10 +91,10 @@ local function prepared(lab, s)
 end
 
 local function run(lab, arm)
-  local seen, lags, s = {}, {}, arm.settings
-  local at = prepared(lab, s)
+  local seen, lags, s = rebuild.plan(lab.options.accounts, SHARDS, CHUNK), {}, arm.settings
+  local at, apart = prepared(lab, s), seen.accounts // LIVE
   traffic.watch(lab, lags)
-  at.traffic = traffic.start(lab, { accounts = LIVE, apart = ACCOUNTS // LIVE, each = 20, every = "200ms" })
+  at.traffic = traffic.start(lab, { accounts = LIVE, apart = apart, each = 20, every = "200ms" })
   at.traffic:applied(1)
   local began = traffic.mark(lab)
   at.traffic:applied(BEFORE)
@@ -108,7 +107,7 @@ local function run(lab, arm)
   seen.live, seen.repairs = rebuild.effects(lab)
   seen.raced = not (s.alone or s.to) and rebuild.history(lab, RACED) or nil
   seen = tables.merged(seen, rebuild.compare(lab))
-  lab:issued("accounts compared", seen.compared, ACCOUNTS)
+  lab:issued("accounts compared", seen.compared, seen.accounts)
   numbers(lab, seen, lags)
   return seen
 end
@@ -117,7 +116,7 @@ end
 local function not_built(seen, arm)
   local all = { ["original-ids"] = true, ["old-timestamps"] = true, ["older-version"] = true }
   if all[arm.name] then return seen.untouched end
-  return arm.name == "failed-is-done" and rebuild.between(seen.untouched, FAILED) or "holds"
+  return arm.name == "failed-is-done" and rebuild.between(seen.untouched, seen.second) or "holds"
 end
 
 local function check_job(lab, seen, arm)
@@ -127,12 +126,12 @@ local function check_job(lab, seen, arm)
       :expect { ["no-guard"] = "violated", wrong = "holds", right = "holds" }
   end
   lab.check.bound { name = "rebuilt", value = seen.written, what = "written or sent", unit = "rows",
-    at_least = ACCOUNTS - (FAILED[2] - FAILED[1]) - 2 * LIVE, control = seen.compared }
+    at_least = seen.accounts - (seen.second[2] - seen.second[1]) - 2 * LIVE, control = seen.compared }
     :expect { ["older-version"] = "violated", wrong = "holds", right = "holds" }
   if arm.settings.read == "oldest" then return end
   lab.check.equals { name = "waits-for-live", got = seen.while_behind, want = 0,
     what = "rows while live traffic lagged", control = seen.written }:expect "holds"
-  lab.check.amplification { operations = seen.written, logical = ACCOUNTS, at_most = AGAIN,
+  lab.check.amplification { operations = seen.written, logical = seen.accounts, at_most = AGAIN,
     what = "rows written for one", unit = "rows for one" }
     :expect { ["no-checkpoint"] = "violated", wrong = "holds", right = "holds" }
 end
@@ -149,7 +148,7 @@ return experiment {
     { "lag", "lag", "records", "most" }, { "rows written or sent", "written", "rows", "", "amplification" } },
   arms = {
     wrong "all-at-once" { says = "every account at once into the topic of live events", to = "main",
-      shards = 1, chunk = ACCOUNTS, watch = false, alone = true },
+      shards = 1, chunk = MOST, watch = false, alone = true },
     wrong "no-guard" { says = "writes what it has read, whatever the row's version is by now",
       write = "blind" },
     wrong "original-ids" { says = "sends the old events again, with their ids", to = "main", read = "events",
@@ -163,7 +162,8 @@ return experiment {
     right "own-topic" { says = "the same, sent to a topic and a group of its own", to = "own" },
   },
 
-  setup = function(lab) return rebuild.load(lab, ACCOUNTS) end,
+  options = { accounts = { default = 2500, from = 2500, to = MOST, help = "old rows of the read model" } },
+  setup = function(lab) return rebuild.load(lab, lab.options.accounts) end,
   run = run,
 
   moment = require "rlab.story.moment.rebuild",
@@ -178,7 +178,7 @@ return experiment {
       :expect { ["no-guard"] = { tostring(RACED) }, wrong = "holds", right = "holds" }
     if s.to then
       local ids = tables.ids_of(seen.sent)
-      lab.check.enough { name = "sent", seen = #ids, at_least = ACCOUNTS, what = "records of the job" }
+      lab.check.enough { name = "sent", seen = #ids, at_least = seen.accounts, what = "records of the job" }
       lab.check.gap { of = seen.sent, position = seen.position, delivered = seen.repairs,
         control = { what = "live events applied", seen = #seen.live } }:expect {
         ["original-ids"] = ids, ["old-timestamps"] = ids, wrong = "holds", right = "holds" }

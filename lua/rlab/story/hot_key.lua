@@ -365,19 +365,19 @@ local function open(lab, settings, opts)
   return load, keys
 end
 
--- The schedule up to so many answers -> seen {nodes, most, calls, slots, asked}
+-- The schedule up to answers for a third of it -> seen {before, nodes, most, calls, slots, asked}
 local function first_reads(load, opts, writes)
-  local lab, view = load.lab, load.lab:cluster()
+  local lab, view, due = load.lab, load.lab:cluster(), opts.reads // 3
   local slots = view:counts_slots() and view:slot_bytes(load.keys) or nil
   local before = calls_of(view)
   watch(load, view, before)
   if writes then start_writer(load, writes) end
   local from = lab:now()
   start_readers(load, opts.rate)
-  lab:owed("answered", ("%d reads are answered"):format(opts.before),
-    function() return load.answered >= opts.before, opts.before - load.answered end)
+  lab:owed("answered", ("%d reads are answered"):format(due),
+    function() return load.answered >= due, due - load.answered end)
   local cut, to = clock.ns(), lab:now()
-  local seen = { nodes = nodes_of(view, before), slots = slots_of(load, view, slots),
+  local seen = { nodes = nodes_of(view, before), before = due, slots = slots_of(load, view, slots),
     missed = load.failed > 0 and { from = from, to = to, reads = load.failed } or nil,
     asked = count(load, function(r) return r.due and r.due <= cut end) }
   seen.most, seen.calls = busiest_of(seen.nodes)
@@ -389,8 +389,8 @@ local function finish(load)
   load.over = true
 end
 
--- run(lab, settings, {reads =, rate =, cold =, before =, freeze =}) -> seen: the schedule, with the first
---   master standing still once `before` reads were answered. settings: copies, pool = "shared", kept,
+-- run(lab, settings, {reads =, rate =, cold =, freeze =}) -> seen: the schedule, with the first master
+--   standing still once a third of the reads were answered (before). settings: copies, pool = "shared", kept,
 --   replicas
 function M.run(lab, settings, opts)
   local load, keys = open(lab, settings, opts)
@@ -403,7 +403,7 @@ function M.run(lab, settings, opts)
   return seen
 end
 
--- shares(lab, {reads =, rate =, cold =, before =}) -> seen {nodes, most, calls, slots, asked}: the schedule
+-- shares(lab, {reads =, rate =, cold =}) -> seen {before, nodes, most, calls, slots, asked}: the schedule
 --   alone
 function M.shares(lab, opts)
   local load = open(lab, {}, opts)

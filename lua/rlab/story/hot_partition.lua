@@ -54,11 +54,11 @@ local function look(lab, topic, done, seen)
   seen.others = all - seen.lag
 end
 
--- run(lab, plan, rate) -> {records, most = of the busiest partition, lag = of it, others = lag}, once the
---   last record was sent
+-- run(lab, plan, rate) -> {due, records, most = of the busiest partition, lag = of it, others = lag}, once
+--   the last record was sent
 function M.run(lab, plan, rate)
   local topic, producer = lab:topic("hot", { partitions = PARTITIONS }), lab:producer {}
-  local done, seen = {}, { records = 0, most = 0, lag = 0 }
+  local done, seen = {}, { due = #plan, records = 0, most = 0, lag = 0 }
   start_readers(lab, topic, done)
   for partition = 0, PARTITIONS - 1 do lab:watch(topic, partition, "p" .. partition) end
   lab:gauge(function(row)
@@ -71,6 +71,9 @@ function M.run(lab, plan, rate)
   end
   operation:over "ok"
   look(lab, topic, done, seen)
+  lab:number("busiest partition", 100 * seen.most / seen.records, "%")
+  lab:number("its lag", seen.lag)
+  lab:number("lag of the others", seen.others)
   return seen
 end
 

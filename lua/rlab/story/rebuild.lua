@@ -51,6 +51,14 @@ local RELEASE = {
     END]],
 }
 
+-- plan(accounts, shards, chunk) -> {accounts, chunks = of each shard, second = the first and the last account
+--   of the second chunk of the first shard}
+function M.plan(accounts, shards, chunk)
+  local shard = accounts // shards
+  return { accounts = accounts, chunks = (shard + chunk - 1) // chunk,
+    second = { chunk + 1, math.min(2 * chunk, shard) } }
+end
+
 -- load(lab, accounts) -> {schema, accounts}: so many accounts with two entries of yesterday each, in the
 --   ledger and the view, loaded once for all arms
 function M.load(lab, accounts)

@@ -137,3 +137,11 @@ describe("the matrix of acks", function()
     assert.are.same({ "B02" }, acks.refused_but_there(seen))
   end)
 end)
+
+describe("a rebuild's plan", function()
+  it("has the chunks of each shard, and the accounts of the second one, at either scale", function()
+    local plan = require("rlab.story.rebuild").plan
+    assert.are.same({ accounts = 2500, chunks = 2, second = { 501, 625 } }, plan(2500, 4, 500))
+    assert.are.same({ accounts = 5000, chunks = 3, second = { 501, 1000 } }, plan(5000, 4, 500))
+  end)
+end)
