@@ -182,7 +182,7 @@ return experiment {
       lab.check.same { name = "grid", got = evolution.seen(seen.cells), want = evolution.wanted(),
         what = "cells" }:expect "holds"
     elseif arm.settings.topics then
-      two_topics.check(lab, seen)
+      two_topics.check(lab, seen, arm)
     else
       check_evolved(lab, seen, arm)
     end

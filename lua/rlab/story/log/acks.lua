@@ -12,6 +12,9 @@ local task = require "rlab.task"
 
 local M = {}
 
+-- Longer than what stands around it in an answer.
+local PLUG = ("plug "):rep(100)
+
 local Matrix = {}
 Matrix.__index = Matrix
 
@@ -158,6 +161,16 @@ local function port_between_brokers(lab, id)
   end
 end
 
+-- An answer is written in pieces: what is before the records, the records, what is behind them.
+local function whole_answer(lab, pid, port)
+  local last
+  return lab:await("the plug's answer in F's socket", function()
+    local before = last
+    last = process.recv_queue(pid, port)
+    return last > #PLUG and last == before and last
+  end, "500ms")
+end
+
 -- matrix:freeze_follower() -> frozen. Freezing a follower leaks one batch: its open fetch is answered into
 --   its socket buffer. The plug record takes that place, seen in the Recv-Q. frozen.untouched() proves that
 --   nothing came behind it; frozen.thaw(at_most) goes on, inconclusive after more than so many seconds.
@@ -167,11 +180,8 @@ function Matrix:freeze_follower()
   local port = port_between_brokers(lab, self.leader)
   local frozen, from = lab:freeze("kafka-" .. self.follower), lab:now()
   local plugged = lab:fault "plug in the frozen follower's open fetch"
-  must(plug.producer:send { topic = plug.topic, partition = 0, value = "plug" })
-  local queued = lab:await("the plug's answer in F's socket", function()
-    local bytes = process.recv_queue(pid, port)
-    return bytes > 0 and bytes
-  end, "500ms")
+  must(plug.producer:send { topic = plug.topic, partition = 0, value = PLUG })
+  local queued = whole_answer(lab, pid, port)
   local held = {}
   function held.untouched()
     local now = process.recv_queue(pid, port)
