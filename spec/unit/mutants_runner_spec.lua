@@ -88,6 +88,16 @@ describe("mutants, for which the machine was too busy", function()
     assert.are.equal("1 0 0 0 0", fs.read(dir .. "/taken/score.1"))
     assert.is_false(fs.exists(dir .. "/taken/over.1")) -- whoever started it says so
   end)
+
+  it("are skipped by the tests, with what was said", function()
+    make_project(dir, BUSY, "#!/bin/sh\n")
+    local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+      cmd = { "lua5.4", RUNNER, "--tap" } })
+    assert.are.same({ code = 0 }, runner:wait "30s")
+    local said = runner:output()
+    assert.matches("ok 1 %- # SKIP one: .*exit 3, but mysql waited 1%.5 s for a processor", said)
+    assert.not_matches("not ok", said)
+  end)
 end)
 
 -- A spec of which three tests are red ends with 3, as an experiment without a verdict does.
