@@ -17,12 +17,16 @@ local function read(query, account)
   return json.decode(must(query:get("/accounts/" .. account)).body).version
 end
 
--- refuser(lab, query, account, began) -> f: what is to refuse the reader's value is a tombstone that is there
---   now, or a lease taken after `began`; f() gives up where it may have run out since
+local TOMBSTONE = 5 -- seconds that it is to live, whatever wrote it
+
+-- refuser(lab, query, account, began) -> f: what is to refuse the reader's value is an entry or a tombstone
+--   written after `began`, or a lease taken then; f() gives up where it may have run out since, and not
+--   where it went before its time
 local function refuser(lab, query, account, began)
   local fill, ends = query.settings.fill, math.huge
   if fill == "versioned" then
-    ends = lab:now() + must(lab:redis():call("PTTL", cache.key(lab:prefix(), account))) / 1000
+    local left = must(lab:redis():call("PTTL", cache.key(lab:prefix(), account))) / 1000
+    ends = math.max(lab:now() + left, began + TOMBSTONE)
   elseif fill == "lease" then
     ends = began + units.duration(query.settings.lease)
   end
