@@ -276,11 +276,23 @@ function M.event_topic(lab, opts)
   return lab.topic_of_events
 end
 
+-- What is remembered for lab:lag.
+local function forget_partitions(lab, topic)
+  if lab.known_partitions then lab.known_partitions[topic] = nil end
+end
+
 -- more_partitions(count): the topic of events grows to so many in all; members hear of it when they ask
 function M.more_partitions(lab, count)
   local topic = lab:event_topic()
   must(lab.run.admin:create_partitions { topic = topic, count = count })
-  if lab.known_partitions then lab.known_partitions[topic] = nil end
+  forget_partitions(lab, topic)
+end
+
+-- delete_records(partition, before): the log of events begins there, as when retention has passed
+function M.delete_records(lab, partition, before)
+  local topic = lab:event_topic()
+  must(lab.run.admin:delete_records { topic = topic, partition = partition, before = before })
+  forget_partitions(lab, topic)
 end
 
 -- group() -> the group of the arm's consumers

@@ -62,6 +62,19 @@ describe("lab:lag", function()
     assert.equal(7, lab:lag())
   end)
 
+  it("begins at once where the arm lets the log begin", function()
+    local at = { { 0, 10, 4 } }
+    local lab = lab_of(at)
+    assert.equal(6, lab:lag())
+    function lab.run.admin:delete_records(o) -- luacheck: ignore 212
+      assert.are.same({ topic = "t", partition = 0, before = 8 }, o)
+      at[1][1] = 8
+      return 8
+    end
+    workload.delete_records(lab, 0, 8)
+    assert.equal(2, lab:lag())
+  end)
+
   it("is not known while one partition is not", function()
     assert.is_nil(lab_of({ { 0, 10, 10 }, { 0, false, 5 } }):lag())
     assert.is_nil(lab_of({ { false, 10, 10 }, { 0, 5, 5 } }):lag())

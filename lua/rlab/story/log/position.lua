@@ -50,7 +50,7 @@ end
 -- deleted(lab, before): DeleteRecords, as retention.ms does it
 function M.deleted(lab, before)
   local fault, topic = lab:fault(("the log begins at offset %d"):format(before)), lab:event_topic()
-  must(lab.run.admin:delete_records { topic = topic, partition = 0, before = before })
+  lab:delete_records(0, before)
   fault:fired(told_by("the broker", "offset at which the log begins", lab:watermarks(topic, 0).low, before))
     :over()
 end
