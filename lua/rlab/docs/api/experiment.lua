@@ -220,7 +220,8 @@ local experiment = {
         { "more_partitions", "lab:more_partitions(count)", "The topic of events grows to so many in all; \z
           members hear of it when they ask.", params = { "count: integer" } },
         { "delete_records", "lab:delete_records(partition, before)", "The log of events begins at that \z
-          offset from now on, as when retention has passed.", params = { "partition: integer", "before: integer" } },
+          offset from now on, as when retention has passed.",
+          params = { "partition: integer", "before: integer" } },
         { "group", "lab:group() -> string", "The group of the arm's consumers." },
         { "accounts", "lab:accounts(n) -> n", "Creates the accounts 1..n, empty.",
           params = { "n: integer" } },
