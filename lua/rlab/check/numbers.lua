@@ -40,6 +40,7 @@ function M.enough(lab, a)
   local sentence = a.what and a.what .. ": " .. text or text
   local check = a.seen >= a.at_least and add(lab, a.name, { outcome = "holds", sentence = sentence,
     value = a.seen, unit = a.unit }) or core.inconclusive(lab, a.name, "%s", sentence)
+  check.floor = true
   return check:expect "holds"
 end
 

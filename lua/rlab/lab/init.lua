@@ -104,8 +104,8 @@ function Lab:close()
   return task.shielded(close_all, self)
 end
 
-local function inconclusive(reason)
-  return err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = reason }
+local function inconclusive(reason, waited)
+  return err.new { domain = "rlab", code = 0, name = "INCONCLUSIVE", message = reason, waited = waited }
 end
 
 -- give_up(reason): the arm cannot be judged. Raises.
@@ -114,10 +114,12 @@ function Lab.give_up(_, fmt, ...)
 end
 
 -- await(what, pred, at_most) -> pred's value, which the environment owes: a server, a fault, the lab's own
---   tools. The arm is inconclusive when it does not come true. What the system under test owes is lab:owed's.
+--   tools. The arm is inconclusive when it does not come true, and the error says from when to when, in the
+--   arm's seconds, it waited. What the system under test owes is lab:owed's.
 function Lab:await(what, pred, at_most)
+  local from = self:now()
   local value, failure = task.wait_until(pred, { what = what, at_most = at_most or "30s", every = "10ms" })
-  if not value then error(inconclusive(failure.message), 0) end
+  if not value then error(inconclusive(failure.message, { from = from, to = self:now() }), 0) end
   return value
 end
 

@@ -86,14 +86,22 @@ local function rows_of(seen, shared)
   return rows
 end
 
--- judge(checks, seen, shared): a check that is not as expected, in an arm with a disturbance that can explain
---   it, becomes inconclusive and says so; one that is as expected stays. check.limit_s: its limit on time,
+-- of_wait(rows, window) -> "; but ...", where a disturbance explains why what the environment owed did not come
+--   about within the window {from, to}, in seconds of the arm; else ""
+function M.of_wait(rows, window)
+  local row = window and explanation(within(rows, window), {})
+  return row and "; but " .. M.says(row) or ""
+end
+
+-- judge(checks, seen, shared): a check that is not as expected, or a floor that was not reached, in an arm with
+--   a disturbance that can explain it, becomes inconclusive and says so; one that is as expected stays.
+--   check.limit_s: its limit on time,
 --   over_s: how far beyond it; window {from, to}, in seconds of the arm: all that the check depends on
 --   happened then, and nothing else explains it. seen, shared: what the arm and its setup saw, with their
 --   `disturbances`.
 function M.judge(checks, seen, shared)
   for _, check in ipairs(checks) do
-    local open = check.expects and not check.as_expected and check.outcome ~= "inconclusive"
+    local open = check.expects and not check.as_expected and (check.floor or check.outcome ~= "inconclusive")
     local row = open and explanation(check.window and within(seen.disturbances, check.window)
       or rows_of(seen, shared), check)
     if row then

@@ -1,6 +1,7 @@
 -- One story: an arm (or the setup that all arms share) from its beginning to its last check. What happened is
 -- handed on as a table; a run writes it down (rlab.run.result).
 local defer = require "rlab.defer"
+local disturbance = require "rlab.run.disturbance"
 local err = require "rlab.err"
 local interrupt = require "rlab.interrupt"
 local json = require "rlab.json"
@@ -62,7 +63,8 @@ local function call(session, lab, f, ...)
   local unclosed, debt = closing_of(lab:close())
   local cut = debt or (not ok and owed.is_broken(seen))
   if not ok and not owed.is_broken(seen) then
-    return nil, reason_of(session, seen) .. (unclosed and "; " .. unclosed or "")
+    return nil, reason_of(session, seen) .. disturbance.of_wait(disturbances, seen.waited)
+      .. (unclosed and "; " .. unclosed or "")
   end
   if unclosed then return nil, unclosed end
   if owed.unforeseen(lab.debts, session.experiment.owes, lab.arm) then

@@ -68,6 +68,20 @@ describe("an arm", function()
     local seen, failure = seen_by(function() error(failed("INCONCLUSIVE", "nobody answers"), 0) end)
     assert.are.same({ nil, "nobody answers", n = 2 }, table.pack(seen, failure))
   end)
+
+  it("says why it waited in vain where something else kept it from what it waited for", function()
+    local lab = require("rlab.lab").new({ rng = require("rlab.rng").new(1) }, { name = "one" })
+    lab:begin()
+    local _, waited = pcall(lab.await, lab, "an answer", nothing, "30ms")
+    assert.are.equal(0, waited.waited.from // 1)
+    assert.is_true(waited.waited.to - waited.waited.from >= 0.03)
+    waited.waited = { from = 0, to = 2 } -- GONE is in the middle of it
+    local _, failure = seen_by(function() error(waited, 0) end)
+    assert.matches("an answer did not happen within .*; but consumer%-1 was ended by somebody else", failure)
+    waited.waited = { from = 2, to = 4 }
+    _, failure = seen_by(function() error(waited, 0) end)
+    assert.not_matches("; but", failure)
+  end)
 end)
 
 describe("what a run keeps", function()

@@ -2,6 +2,7 @@
 local children = require "rlab.lab.children"
 local clock = require "rlab.clock"
 local core = require "rlab.check.core"
+local numbers = require "rlab.check.numbers"
 local disturbance = require "rlab.run.disturbance"
 local heartbeat = require "rlab.run.heartbeat"
 local process = require "rlab.process"
@@ -87,6 +88,19 @@ describe("a check that is not as expected", function()
     assert.are.equal("violated", (judged({ debt = true, window = { from = 3.1, to = 3.6 } }, stall)))
   end)
 
+  it("is a floor that was not reached, and says who could not work for it", function()
+    local function reason(...)
+      local lab = { checks = {}, label = "an arm" }
+      numbers.enough(lab, { name = "accepted", seen = 80, at_least = 95 })
+      disturbance.judge(lab.checks, { disturbances = { ... } })
+      assert.are.equal("inconclusive", lab.checks[1].outcome)
+      return lab.checks[1].reason
+    end
+    assert.are.equal("accepted: 80, at least 95", reason(waited(2, 5)))
+    assert.are.equal("accepted: 80, at least 95; but consumer-1 waited 3.00 s for a processor from t=3.10 s",
+      reason(waited(3, 5)))
+  end)
+
   it("is explained by so much that was lost in a window, as its script says", function()
     local function explained(seconds)
       local lab = { checks = {}, label = "an arm" }
@@ -112,6 +126,17 @@ describe("a check that is not as expected", function()
   it("is the only one that changes", function()
     assert.are.equal("violated", (judged({ as_expected = true, expects = "violated" }, row("gone", 1))))
     assert.are.equal("holds", (judged({ outcome = "holds", as_expected = true }, row("gone", 1))))
+  end)
+end)
+
+describe("a wait for the environment that was in vain", function()
+  it("says who could not work for most of it, and nothing of what was before or short", function()
+    local window = { from = 4, to = 7 } -- a row here begins at 3.1
+    assert.are.equal("; but consumer-1 waited 1.90 s for a processor from t=4.00 s",
+      disturbance.of_wait({ { what = "consumer-1", kind = "starved", from = 4, ["until"] = 7,
+        seconds = 1.9 } }, window))
+    assert.are.equal("", disturbance.of_wait({ waited(2.4, 5), row("stopped", 1.5) }, window))
+    assert.are.equal("", disturbance.of_wait({ row("stopped", 5) }, nil))
   end)
 end)
 
