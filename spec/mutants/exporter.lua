@@ -1,5 +1,15 @@
 -- What the exporter tells of a cluster.
 return {
+  { id = "note-half-written-is-stale", mechanism = "a note that is being written is nobody's to remove",
+    file = "lua/rlab/stack/notes.lua",
+    before = "local live = told or writer and process.alive(writer)",
+    after = "local live = told",
+    spec = "spec/unit/stack_spec.lua", it = "that are just being written down stay" },
+  { id = "ledger-of-no-name", mechanism = "a ledger counts once its file has its name",
+    file = "lua/rlab/run/ledger.lua",
+    before = 'name:find "%.json$" and fs.read(path)',
+    after = "fs.read(path)",
+    spec = "spec/unit/run/ledger_spec.lua", it = "counts once its file has its name" },
   { id = "survey-any-holder", mechanism = "the earliest open transaction holds the last stable offset",
     file = "engine/kafka/survey/places.c",
     before = "if (start >= 0 && (oldest < 0 || start < oldest)) {",

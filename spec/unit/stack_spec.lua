@@ -147,6 +147,16 @@ describe("users", function()
     users.leave(mine)
     assert.is_false(fs.exists(mine))
   end)
+
+  it("that are just being written down stay, and what a dead one left half written goes", function()
+    local p <close> = assert(process.spawn { cmd = { "sleep", "60" } })
+    assert(fs.mkdir(home .. "/users"))
+    local living = ("%s/users/%d.json.tmp.%d.a1B2c3"):format(home, p.pid, p.pid)
+    local left = home .. "/users/1.json.tmp.999999999.a1B2c3"
+    for _, path in ipairs { living, left } do assert(fs.append(path, '{"pid":')) end
+    assert.are.same({}, users.list(home))
+    assert.are.same({ true, false }, { fs.exists(living), fs.exists(left) })
+  end)
 end)
 
 describe("a description of a server", function()

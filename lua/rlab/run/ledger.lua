@@ -226,9 +226,9 @@ end
 
 -- Each ledger in the folder with its owner's fate: f(path, ledger, alive).
 local function each(f)
-  for _, entry in ipairs(fs.list(folder()) or {}) do
-    local path = folder() .. "/" .. (type(entry) == "table" and entry.name or entry)
-    local ok, found = pcall(json.decode, fs.read(path) or "")
+  for _, name in ipairs(fs.list(folder()) or {}) do
+    local path = folder() .. "/" .. name
+    local ok, found = pcall(json.decode, name:find "%.json$" and fs.read(path) or "")
     if ok and well_formed(found) then
       f(path, found, process.alive(found.pid, found.start))
     end

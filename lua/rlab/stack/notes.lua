@@ -19,15 +19,19 @@ function M.drop(token)
   fs.remove(token)
 end
 
+-- Of a file that is being written (fs.write gives it its name once it is whole), who writes it.
+local function writer_of(name) return tonumber(name:match "%.tmp%.(%d+)%.") end
+
 -- list(folder) -> the notes of the other processes that live; what is stale is removed
 function M.list(folder)
   local me, found = process.self(), {}
   for _, name in ipairs(fs.list(folder) or {}) do
-    local path = folder .. "/" .. name
-    local text = fs.read(path)
+    local path, writer = folder .. "/" .. name, writer_of(name)
+    local text = not writer and fs.read(path)
     local note = text and json.decode(text)
-    local live = type(note) == "table" and note.pid and process.alive(note.pid, note.start)
-    if live and note.pid ~= me then
+    local told = type(note) == "table" and note.pid and process.alive(note.pid, note.start)
+    local live = told or writer and process.alive(writer)
+    if told and note.pid ~= me then
       found[#found + 1] = note
     elseif not live then
       fs.remove(path)

@@ -64,6 +64,15 @@ describe("the ledger", function()
     assert(fs.write(path_of(name), json.encode { pid = 1, start = 1, items = json.array(items) }))
   end
 
+  it("counts once its file has its name", function()
+    at_home(function()
+      dead "n1"
+      assert(fs.write(path_of "n2" .. ".tmp.1.a1B2c3", json.encode { pid = 1, start = 1, items = json.array {} }))
+      assert.equal(1, ledger.sweep({}, admin_of({}, {})))
+      assert.is_true(fs.exists(path_of "n2" .. ".tmp.1.a1B2c3"))
+    end)
+  end)
+
   it("is gone when all is, and before anything is made it says so", function()
     at_home(function()
       local one = ledger.open("n1", {})
