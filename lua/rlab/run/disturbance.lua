@@ -86,15 +86,15 @@ local function rows_of(seen, shared)
   return rows
 end
 
--- of_wait(rows, window) -> "; but ...", where a disturbance explains why what the environment owed did not come
---   about within the window {from, to}, in seconds of the arm; else ""
+-- of_wait(rows, window) -> "; but ...", where a disturbance explains why what the environment owed did not
+--   come about within the window {from, to}, in seconds of the arm; else ""
 function M.of_wait(rows, window)
   local row = window and explanation(within(rows, window), {})
   return row and "; but " .. M.says(row) or ""
 end
 
--- judge(checks, seen, shared): a check that is not as expected, or a floor that was not reached, in an arm with
---   a disturbance that can explain it, becomes inconclusive and says so; one that is as expected stays.
+-- judge(checks, seen, shared): a check that is not as expected, or a floor that was not reached, in an arm
+--   with a disturbance that can explain it, becomes inconclusive and says so; one that is as expected stays.
 --   check.limit_s: its limit on time,
 --   over_s: how far beyond it; window {from, to}, in seconds of the arm: all that the check depends on
 --   happened then, and nothing else explains it. seen, shared: what the arm and its setup saw, with their

@@ -67,9 +67,10 @@ describe("the ledger", function()
   it("counts once its file has its name", function()
     at_home(function()
       dead "n1"
-      assert(fs.write(path_of "n2" .. ".tmp.1.a1B2c3", json.encode { pid = 1, start = 1, items = json.array {} }))
+      local unnamed = path_of "n2" .. ".tmp.1.a1B2c3"
+      assert(fs.write(unnamed, json.encode { pid = 1, start = 1, items = json.array {} }))
       assert.equal(1, ledger.sweep({}, admin_of({}, {})))
-      assert.is_true(fs.exists(path_of "n2" .. ".tmp.1.a1B2c3"))
+      assert.is_true(fs.exists(unnamed))
     end)
   end)
 
