@@ -173,7 +173,7 @@ end
 local function unmeasured(contract, a)
   for _, key in ipairs(contract.measures) do
     if a[key] == nil or a[key] ~= a[key] then
-      return (a.what or ("'%s'"):format(key)) .. " was not measured"
+      return (a.what and a.what:gsub("^is ", "") or ("'%s'"):format(key)) .. " was not measured"
     end
   end
 end

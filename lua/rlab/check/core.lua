@@ -30,8 +30,24 @@ function M.ordered(rows)
   return b
 end
 
--- unit_for(1, "records") -> "record"; a unit such as ms or "of 1" stays
-function M.unit_for(n, unit) return n == 1 and (unit:gsub("^(%a%a%a+)s$", "%1")) or unit end
+-- Words that end in s and stand for one; verbs, too.
+local ONE = { address = true, always = true, bus = true, class = true, does = true, less = true, loss = true,
+  process = true, status = true, this = true }
+
+local function singular(word)
+  if ONE[word] or word:find "[iu]s$" then return nil end
+  return word:match "^(.+%a)ies$" and word:gsub("ies$", "y") or word:gsub("s$", "")
+end
+
+-- unit_for(1, "records sent again") -> "record sent again": the first word for many; ms or "of 1" stays
+function M.unit_for(n, unit)
+  if n ~= 1 then return unit end
+  for from, word, past in unit:gmatch "%f[%a]()(%a%a%a+s)()%f[%A]" do
+    local one = singular(word)
+    if one then return unit:sub(1, from - 1) .. one .. unit:sub(past) end
+  end
+  return unit
+end
 
 function M.plural(n, word)
   return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
