@@ -7,6 +7,7 @@ local compare = require "rlab.report.compare"
 local held = require "rlab.report.held"
 local html = require "rlab.report.html"
 local page = require "rlab.report.page"
+local proofs = require "rlab.report.proofs"
 
 local report = {}
 
@@ -99,7 +100,7 @@ function report.render(result, samples, history)
   local body = { page.head(result), timeline.render(result, samples or {}, drawn),
     moment.render(result.moment), held.render(result),
     checks.render(result), compare.tables(result), compare.measured(result), page.why(result),
-    page.proof(result),
+    proofs.render(result),
     page.settings(result),
     page.reproduce(result, history or {}) }
   local run = result.run or {}

@@ -1,5 +1,5 @@
--- The parts of the page that are words and tables: the verdict on top, then numbers, why, proof, settings,
--- how to reproduce.
+-- The parts of the page that are words and tables: the verdict on top, then numbers, why, settings, how to
+-- reproduce.
 local html = require "rlab.report.html"
 local sequence = require "rlab.report.sequence"
 local tables = require "rlab.tables"
@@ -150,36 +150,6 @@ function page.why(result)
     .. paragraphs(why.text) .. lesson
     .. "</div><div>" .. production .. "</div></div>" .. sequence.render(why.sequence) .. references
       .. "</section>"
-end
-
--- ---- proof ----
-
-function page.proof(result)
-  local faults = result.faults or {}
-  if #faults == 0 then return "" end
-  local body = html.each(faults, function(f)
-    return html.fill('<tr class="{row}"><th scope=row>{name}</th><td data-label=arm>{arm}</td>\z
-      <td class=n data-label=from>{at}</td><td class=n data-label=until>{till}</td>\z
-      <td data-label=proof>{proof}</td>\z
-      <td class="{class}" data-label="">{fired}</td></tr>', {
-      row = f.fired == false and "missing" or "", name = f.name, arm = f.arm or "all arms",
-      at = html.seconds(f.at),
-      till = f["until"] and html.seconds(f["until"]) or "",
-      proof = f.proof and f.proof ~= "" and f.proof or "no evidence",
-      class = f.fired == false and "unsure" or "right",
-      fired = f.fired == false and "did not fire" or "fired" })
-  end)
-  local points = result.failpoints or result.why and result.why.failpoints or {}
-  local listed = #points > 0 and '<p class="hint">Failpoints in this story: '
-    .. html.each(points, function(p, i)
-    return (i > 1 and ", " or "") .. "<code>" .. html.escape(type(p) == "table" and (p.name or "") or p)
-      .. "</code>"
-  end) .. "</p>" or ""
-  return '<section id="proof"><h2>Proof of each fault</h2><div class="scroll"><table class="cards"><thead>\z
-    <tr><th scope=col>fault</th><th scope=col>arm</th>'
-    .. "<th scope=col class=n>from</th><th scope=col class=n>until</th><th scope=col>proof</th><th \z
-      scope=col>fired</th></tr></thead><tbody>"
-    .. body .. "</tbody></table></div>" .. listed .. "</section>"
 end
 
 -- ---- settings ----

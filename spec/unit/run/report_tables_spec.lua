@@ -222,4 +222,47 @@ describe("a unit of one", function()
     assert.are.same({ "1 ms", "1 s", "1 MiB" }, { html.quantity(1, "ms"), html.quantity(1, "s"),
       html.quantity(1, "MiB") })
   end)
+
+  it("is singular in the first word that stands for many", function()
+    local unit_for = require("rlab.check.core").unit_for
+    for many, one in pairs { ["old fills refused"] = "old fill refused", deliveries = "delivery",
+      ["SELECTs in 100 ms"] = "SELECT in 100 ms", ["copies of the record"] = "copy of the record",
+      ["a status of legs"] = "a status of leg", ["a class"] = "a class", ["of 1"] = "of 1" } do
+      assert.are.same({ one, many }, { unit_for(1, many), unit_for(2, many) })
+    end
+  end)
+end)
+
+describe("the proofs of faults", function()
+  local proofs = require "rlab.report.proofs"
+
+  local function faults(n, same)
+    local list = {}
+    for i = 1, n do
+      list[i] = { name = same or "fault " .. i, arm = "arm " .. i, at = i, fired = i ~= 9, proof = "seen" }
+    end
+    return list
+  end
+  local function rows(text) return count(text, "<tr class=") end
+
+  it("are all shown where they are few, or all different", function()
+    for _, list in ipairs { faults(12, "kill"), faults(30) } do
+      local text = proofs.render { faults = list }
+      assert.are.same({ #list, 0 }, { rows(text), count(text, "<details") })
+    end
+    assert.are.equal("", proofs.render {})
+  end)
+
+  it("are each shown once where they are many, and what did not fire; the rest is folded", function()
+    local text = proofs.render { faults = faults(30, "kill") }
+    local shown, folded = text:match "^(.-)<details(.*)$"
+    assert.are.same({ 2, 28 }, { rows(shown), rows(folded) })
+    assert.truthy(shown:find("did not fire", 1, true))
+    assert.truthy(folded:find("28 faults of the same", 1, true))
+  end)
+
+  it("say once what they say several times", function()
+    local text = proofs.render { faults = { { name = "f", at = 1, proof = "lock, 5; lock, 6; lock, 5" } } }
+    assert.truthy(text:find(">lock, 5 (2 times); lock, 6<", 1, true))
+  end)
 end)
