@@ -6,6 +6,7 @@ local held = require "rlab.report.held"
 local html = require "rlab.report.html"
 local onset = require "rlab.report.onset"
 local telling = require "rlab.report.telling"
+local unit_for = require("rlab.check.core").unit_for
 
 local difference = {}
 
@@ -132,27 +133,38 @@ local function svg_of(panel, last)
 end
 
 -- The unit before the name, where the name does not begin with it: "ms · slowest insert".
-local function unit_of(unit, name)
+local function unit_of(unit, name, value)
   local said = (" " .. name .. " "):find(" " .. (unit or "") .. " ", 1, true) == 1
-  return unit and unit ~= "" and not said and unit .. " · " or ""
+  return unit and unit ~= "" and not said and unit_for(value, unit) .. " · " or ""
 end
 
+-- "1 record delivered again", "2 records delivered again"
+local function name_of(panel, value) return unit_for(value, panel.name) end
+
 -- What an arm was found to do besides has no course over time: a bar for each, the same ones in every arm.
-local function bars_of(lane, ranks)
+local function bars_of(lane, ranks, names)
   local mine, any = {}, false
   for _, panel in ipairs(lane.panels) do mine[panel.rank] = panel end
   for _, rank in ipairs(ranks) do any = any or mine[rank] end
   if not any then return "" end
   return ('<ul class="found" style="--n:%d">'):format(#ranks) .. html.each(ranks, function(rank)
     local panel = mine[rank]
-    if not panel then return '<li class="z"></li>' end
+    if not panel then return html.fill('<li class="none"><b>–</b> {name}</li>', { name = names[rank] }) end
     local value = panel.series[1].last
     local calm = value ~= 0 and panel.violated == false
     return html.fill('<li class="{z}{calm}"><i style="width:{width}"></i><b>{value}</b> {unit}{name}</li>', {
       z = value == 0 and not panel.violated and "z" or "", calm = calm and "calm" or "",
       width = axis.percent(value / panel.hi), value = html.number(value),
-      unit = unit_of(panel.unit, panel.name), name = panel.name })
+      unit = unit_of(panel.unit, panel.name, value), name = name_of(panel, value) })
   end) .. "</ul>"
+end
+
+local function names_of(lanes)
+  local names = {}
+  for _, lane in ipairs(lanes) do
+    for _, panel in ipairs(lane.panels) do names[panel.rank] = panel.name end
+  end
+  return names
 end
 
 -- The quantities after the first that no arm has a series of.
@@ -174,13 +186,16 @@ end
 local function panel_html(panel, index, last)
   local s, large = panel.series[1], panel.large or panel
   local value = large.shown and not panel.stands_out and html.number(large.shown) or ""
+  local live = large == panel and panel.live
   return html.fill('<div class="tell {rank}"><p class="big {z}"><b{!live}>{value}</b> \z
-    <span>{unit}{name}</span></p><div class="cv">{!scale}{!svg}</div></div>', {
+    <span{!many}>{unit}{name}</span></p><div class="cv">{!scale}{!svg}</div></div>', {
     rank = panel.rank == 1 and "first" or panel.violated and "also fails" or "also",
     z = large.shown == 0 and not large.violated and "z" or "",
-    live = large == panel and panel.live and (' data-s="%d.%d"'):format(index, s.index) or "",
-    value = value, unit = value ~= "" and unit_of(large.shown_unit, large.name) or "",
-    name = large.name, svg = svg_of(panel, last),
+    live = live and (' data-s="%d.%d"'):format(index, s.index) or "",
+    many = live and large.shown == 1 and html.fill(' data-many="{unit}{name}"', {
+      unit = unit_of(large.shown_unit, large.name, 0), name = large.name }) or "",
+    value = value, unit = value ~= "" and unit_of(large.shown_unit, large.name, large.shown) or "",
+    name = name_of(large, large.shown), svg = svg_of(panel, last),
     scale = panel.rank == 1 and html.fill('<span class="y hi">{hi}</span><span class="y lo">0</span>',
       { hi = html.number(panel.hi) }) or "" })
 end
@@ -191,9 +206,19 @@ local function side_of(lane)
     word = html.CLASSES[html.class_of(lane.arm)], name = lane.arm.name, sentence = lane.arm.sentence })
 end
 
+local UNASKED = '<p class="unasked">not asked of this arm</p>'
+
+-- The quantities of one arm, the first one on top: where it was not asked, its place says so.
+local function panels_of(lane, index, last, bars)
+  local first = lane.panels[1] and lane.panels[1].rank == 1
+  return (first and "" or UNASKED) .. html.each(lane.panels, function(panel)
+    return bars.drawn[panel.rank] and "" or panel_html(panel, index, last)
+  end) .. bars_of(lane, bars.ranks, bars.names)
+end
+
 local function drawer(lanes, known, target)
-  local ranks, as_bar = bar_ranks(lanes), {}
-  for _, rank in ipairs(ranks) do as_bar[rank] = true end
+  local bars = { ranks = bar_ranks(lanes), drawn = {}, names = names_of(lanes) }
+  for _, rank in ipairs(bars.ranks) do bars.drawn[rank] = true end
   return function(lane, index, last, ticks)
     return html.fill('<div class="lane {class}">{!side}<div class="plot"><div class="area">{!grid}{!bands}\z
       {!chips}{!strip}{!panels}{!dia}<i class="cur" hidden></i></div></div></div>', {
@@ -203,9 +228,7 @@ local function drawer(lanes, known, target)
       end),
       bands = bands_of(lane, last), chips = chips_of(lane, known, last), strip = strip(lane, last),
       dia = diamond(lane, last, target),
-      panels = html.each(lane.panels, function(panel)
-        return as_bar[panel.rank] and "" or panel_html(panel, index, last)
-      end) .. (#lane.panels > 0 and bars_of(lane, ranks) or '<p class="unasked">not asked of this arm</p>') })
+      panels = panels_of(lane, index, last, bars) })
   end
 end
 
@@ -213,14 +236,26 @@ local KEY = {
   { "line", "sampled", '<path class="fill" d="M0 3H26V14H0z"/><path class="s s-telling" d="M0 3H26"/>' },
   { "found", "not known before the arm was judged", '<path class="unknown" d="M0 8H26"/>' },
   { "gap", "nobody could measure it", '<path class="unknown" d="M0 8H26"/>' },
+  { "none", "not asked of this arm", '<path class="dash" d="M9 7H17"/>' },
   { "fault", "fault", '<path class="mark" d="M4 1V14M22 1V14"/>' },
   { "anomaly", "first anomaly", '<path class="gem" d="M13 1l6 6l-6 6l-6-6z"/>' },
   { "broken", "wrong from here on", '<path class="torn" d="M0 7H26"/>' },
 }
 
+-- Whether some of these quantities, and not all, are unknown of an arm.
+local function lacks(lane, ranks)
+  local asked = 0
+  for _, rank in ipairs(ranks) do
+    for _, panel in ipairs(lane.panels) do asked = asked + (panel.rank == rank and 1 or 0) end
+  end
+  return asked > 0 and asked < #ranks
+end
+
 local function key_of(group, faults)
   local there = { line = false, found = false, fault = #faults > 0 }
+  local bars = bar_ranks(group.lanes)
   for _, lane in ipairs(group.lanes) do
+    there.none = there.none or lacks(lane, bars)
     for _, panel in ipairs(lane.panels) do
       there[panel.found and "found" or "line"] = true
       there.gap = there.gap or has_gap(panel)
@@ -252,10 +287,7 @@ local INTRO = [[
 
 -- The same for those who do not see the drawing: each arm, its values, and when it was wrong first.
 local function table_of(group)
-  local ranks, heads = {}, {}
-  for _, lane in ipairs(group.lanes) do
-    for _, panel in ipairs(lane.panels) do heads[panel.rank] = panel.name end
-  end
+  local ranks, heads = {}, names_of(group.lanes)
   for rank in pairs(heads) do ranks[#ranks + 1] = rank end
   table.sort(ranks)
   local body = html.each(group.lanes, function(lane)

@@ -68,7 +68,7 @@ end
 
 local function arm_row(id, arm)
   return html.fill([[
-<tr><th scope="row">{id}</th><td><span class="cls {class}">{word}</span> {name}</td>
+<tr><th scope="row">{id}</th><td class="who"><span class="cls {class}">{word}</span> {name}</td>
 <td class="n" data-label="runs">{runs}</td><td class="n" data-label="as predicted">{predicted}</td>
 <td class="n" data-label="inconclusive">{inconclusive}</td><td class="n" data-label="not">{otherwise}</td>
 <td>{!why}</td></tr>

@@ -204,10 +204,15 @@ function telling.sound(list)
   return out
 end
 
+-- Whether that is what a wrong arm does wrong: its check says so, or no check was asked and there is some.
+local function tells(panel)
+  return panel.violated or panel.violated == nil and panel.found and panel.shown ~= 0
+end
+
 -- An arm that fails in another quantity than the first shows that one large.
 local function stand_out(lane)
   local first = lane.panels[1]
-  if lane.arm.class ~= "wrong" or not first or first.rank ~= 1 or first.violated then return end
+  if lane.arm.class ~= "wrong" or not first or first.rank ~= 1 or tells(first) then return end
   for _, panel in ipairs(lane.panels) do
     if panel.violated and panel.shown then
       first.large, panel.stands_out = panel, true
@@ -240,11 +245,14 @@ local function rate_scale(sorted)
   return usual > 0 and top < sorted[#sorted] and top or nil
 end
 
-local function share_scales(lanes)
+local function share_scales(lanes, units)
   local values = {}
   local function each(f)
     for _, lane in ipairs(lanes) do
-      for _, panel in ipairs(lane.panels) do f(panel, panel.unit or panel.rank) end
+      for _, panel in ipairs(lane.panels) do
+        local unit = units[panel.rank]
+        f(panel, unit ~= "" and unit or panel.rank)
+      end
     end
   end
   each(function(panel, family)
@@ -284,7 +292,7 @@ function telling.group(result, groups)
       for rank, quantity in ipairs(list) do
         local panel = panel_of(result, lane, quantity, arms.last)
         if panel then
-          panel.rank, any[rank] = rank, panel.unit or any[rank] or ""
+          panel.rank, any[rank] = rank, any[rank] ~= "" and any[rank] or panel.unit or ""
           copy.panels[#copy.panels + 1] = panel
           panel.series[1].index = #copy.panels
         end
@@ -295,7 +303,7 @@ function telling.group(result, groups)
   if not next(any) then return nil end
   local quiet = right_end_at_zero(lanes)
   for _, lane in ipairs(lanes) do mark(lane, quiet, arms.last) end
-  share_scales(lanes)
+  share_scales(lanes, any)
   for _, lane in ipairs(lanes) do stand_out(lane) end
   for rank, quantity in ipairs(list) do
     local unit = any[rank]

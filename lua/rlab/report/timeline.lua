@@ -10,7 +10,7 @@ local series = require "rlab.report.series"
 local timeline = {}
 
 local MANY = 6 -- more spans of one kind than this become a bar code with one label
-local LABEL_SIZE = 11.5
+local LABEL_SIZE, BOLD = 11.5, 1.3 -- a bold label needs so much more room
 local LAYOUTS = { { name = "w", width = 760, extra = 118 }, { name = "n", width = 330, extra = 0 } }
 local END_TOP = 9
 local DEEP = 2 -- labels stack no deeper: more of them are numbered, and listed below the lane
@@ -160,7 +160,7 @@ local function place_labels(labels, last)
     local ends = {}
     for _, label in ipairs(labels) do
       local text = layout.name == "n" and label.brief or label.text
-      local w = math.min(html.text_width(text, label.strong and LABEL_SIZE * 1.08 or LABEL_SIZE) + 10,
+      local w = math.min(html.text_width(text, label.strong and LABEL_SIZE * BOLD or LABEL_SIZE) + 10,
         layout.width)
       local x = math.max(0, math.min(label.at / last * layout.width, layout.width + layout.extra - w))
       local row = 1
@@ -200,7 +200,7 @@ local function numbers_for(labels, last)
     else
       join(chip, label, n)
     end
-    chip.w_width = html.text_width(chip.text, LABEL_SIZE * 1.08) + 10
+    chip.w_width = html.text_width(chip.text, LABEL_SIZE * BOLD) + 10
     chip.n_width, ends[chip.w + 1] = chip.w_width, chip.x + chip.w_width + 6
   end
   for _, chip in ipairs(chips) do

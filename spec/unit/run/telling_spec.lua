@@ -73,6 +73,33 @@ describe("the telling quantity", function()
     assert.is_nil(good.panels[1].large)
   end)
 
+  it("stands large, too, where it is a number that no check judges", function()
+    local result = result_of { { "waited", "waited" }, { "money", "off" } }
+    local bad = telling.group(result, series.groups(result, SAMPLES)).lanes[1]
+    assert.is_true(bad.panels[2].violated)
+    assert.is_nil(bad.panels[1].large)
+  end)
+
+  it("has one scale where its unit is known of some arms only", function()
+    local result = result_of { { "lost + money", "too many" } }
+    result.checks = { { arm = "bad", name = "lost", outcome = "violated", counterexamples = { {}, {} } },
+      { arm = "good", name = "money", outcome = "holds", value = 7, unit = "offsets" } }
+    local bad, good = table.unpack(telling.group(result, series.groups(result, SAMPLES)).lanes)
+    assert.are.same({ 7, 7 }, { bad.panels[1].hi, good.panels[1].hi })
+  end)
+
+  it("says where an arm was not asked, for the first and for those below it", function()
+    local result = result_of { { "stale", "stale" }, { "lost", "records lost" }, { "money", "off" } }
+    result.checks = { { arm = "bad", name = "lost", outcome = "violated", value = 1 },
+      { arm = "good", name = "money", outcome = "holds", value = 3 } }
+    local samples = { SAMPLES[4], SAMPLES[5] }
+    local html = require("rlab.report.timeline").render(result, samples, json.encode)
+    local bad = html:match '<h3>bad</h3>.-</ul>'
+    assert.matches('<p class="unasked">not asked of this arm</p>', bad, 1, true)
+    assert.matches('<b>1</b> record lost</li><li class="none"><b>–</b> off</li>', bad, 1, true)
+    assert.matches("</svg>not asked of this arm</li>", html, 1, true)
+  end)
+
   it("may be a sum, a difference or a rate", function()
     local function first(source, samples)
       local panel = group_of({ { source, "x" } }, samples).lanes[1].panels[1]

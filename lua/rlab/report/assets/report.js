@@ -19,6 +19,8 @@
     var now = root.querySelector(".now"), slider = root.querySelector("[role=slider]");
     var cells = root.querySelectorAll("[data-s]");
     var rest = Array.prototype.map.call(cells, function (c) { return c.textContent; });
+    var words = root.querySelectorAll("[data-many]"); // beside a value of 1
+    var one = Array.prototype.map.call(words, function (w) { return w.textContent; });
     var at = null;
 
     function each(list, f) { Array.prototype.forEach.call(list, f); }
@@ -50,6 +52,9 @@
       now.style.left = left;
       now.textContent = at.toFixed(2);
       each(cells, function (c) { c.textContent = write(valueAt(seriesOf(c), at)); });
+      each(words, function (w, i) {
+        w.textContent = w.parentNode.querySelector("b").textContent === "1" ? one[i] : w.dataset.many;
+      });
       slider.setAttribute("aria-valuenow", at.toFixed(2));
     }
 
@@ -58,6 +63,7 @@
       each(areas, function (area) { area.querySelector(".cur").hidden = true; });
       now.hidden = true;
       each(cells, function (c, i) { c.textContent = rest[i]; });
+      each(words, function (w, i) { w.textContent = one[i]; });
       slider.setAttribute("aria-valuetext", "no instant chosen");
     }
 
