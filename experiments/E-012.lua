@@ -162,7 +162,7 @@ return experiment {
   lesson = "Markers and aborted records use offsets. Count ids; a monitor that wants lag 0 must store the \z
     end of partition.",
   needs = { "kafka", "mysql" }, seconds = 6,
-  telling = { { "gap + lag + aborted-read", "records believed too many" } },
+  telling = { { "gap + lag + aborted-read", "records believed too many", "records" } },
   arms = {
     wrong "offsets-as-count" { says = "an auditor that takes high watermark - low watermark for the \z
       number of records", count = "offsets" },

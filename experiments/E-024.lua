@@ -43,6 +43,7 @@ local function run(lab, arm)
     seen.serials[i], seen.users[i] = id("coupon", row.serial), row.user
   end
   lab:number("issued", #seen.issued, "coupons")
+  lab:number("too many", math.max(#seen.issued - COUPONS, 0), "coupons")
   if seen.transactions > 0 then lab:number("transactions", seen.transactions) end
   seen.says = says(seen)
   if arm.class == "wrong" then lab:anomaly(seen.says) end
@@ -65,7 +66,7 @@ return experiment {
     unique key. Redis may refuse early, MySQL decides.",
   needs = { "mysql", "redis" }, seconds = 4,
   side_by_side = true, roles = { desk = coupons.role },
-  telling = { { "issued", "coupons issued" }, { "leaked", "coupons gone for good" } },
+  telling = { { "too many + leaked", "coupons too many or gone for good" } },
   arms = {
     wrong "get-then-decr" { says = "GET; if more than 0, DECR; then the row", book = "redis", sold = 115 },
     wrong "script-then-insert" { says = "a script takes one in Redis, then the row is written",

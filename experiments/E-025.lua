@@ -80,7 +80,8 @@ return experiment {
     in the command's transaction, with what it needs to give the same answer and to tell another body.",
   needs = { "mysql", "proxy" }, seconds = 4,
   side_by_side = true,
-  telling = { { "double-rows", "commands written twice" }, { "money", "money off" } },
+  telling = { { "double-rows + refused", "commands written twice or answered wrongly" },
+    { "money", "money off" } },
   arms = {
     wrong "id-of-each-attempt" { says = "the client makes a new id for each attempt", ids = "of-attempt",
       repeats = "answered", scope = "account" },

@@ -101,7 +101,8 @@ return experiment {
   needs = { "kafka", "mysql", "proxy" }, seconds = 4,
   side_by_side = true,
   telling = { { "duplicate-publish", "events twice in the topic" },
-    { "left-old", "accounts whose last record is old" }, { "foreign-marks", "rows marked by a stranger" } },
+    { "accounts whose last record is old", "accounts whose last record is old" },
+    { "rows marked by a stranger", "rows marked by a stranger" } },
   arms = {
     wrong "mark-by-id" { says = "a lease of 1 s, and marks by id alone", stopped = "after-claim",
       fence = false },

@@ -86,8 +86,8 @@ local function setup(lab)
   lab:each(matrix.rows, function(row) matrix:await_isr(row, row.replicas, "L is back", "80s") end)
   seen.back = lab:now() - from
   keep(lab, matrix, readers, seen)
-  lab:fact("ISR {%d} %.1f s after F froze; L killed; F elected unclean after %.1f s; L back after %.1f s", L,
-    seen.shrunk, seen.elected, seen.back)
+  lab:fact("leader L alone in the ISR %.1f s after follower F froze; L killed; F elected unclean after \z
+    %.1f s; L back after %.1f s", seen.shrunk, seen.elected, seen.back)
   return seen
 end
 
@@ -109,17 +109,23 @@ local function says(seen)
 end
 
 local function run(lab, arm)
-  local shared, reset = lab.shared, arm.settings.reset
-  if arm.settings.aborted ~= nil then return hanging.of_arm(shared.transaction, arm.settings.aborted) end
+  local shared, reset, aborted = lab.shared, arm.settings.reset, arm.settings.aborted
+  if aborted ~= nil then
+    local seen = hanging.of_arm(shared.transaction, aborted)
+    lab:number("without a word", #seen.hidden, "records")
+    return seen
+  end
   local seen = reset and shared.readers[reset] or shared.arms[arm.name]
   if reset then
     lab:number("effects without a record", #foreign(seen))
     lab:number("told", seen.told, "times")
+    lab:number("without a word", seen.told > 0 and 0 or #foreign(seen), "records")
     seen.says = says_of_reader(seen)
     return seen
   end
   acks.numbers(lab, seen)
   lab:number("lost", #lost(seen), "records")
+  lab:number("without a word", #lost(seen), "records")
   if arm.name == "waits" then lab:number("without a leader", shared.back, "s") end
   seen.says = says(seen)
   return seen
@@ -144,20 +150,20 @@ return experiment {
   needs = { "kafka", "mysql" }, seconds = 18,
   disrupts = true, -- two of three brokers are out for some seconds
   limit = "180s",
-  telling = { { "lost", "acknowledged records lost" }, { "effects-of-nothing", "effects of lost records" },
-    { "unseen", "records not read" } },
+  telling = { { "without a word", "records gone or hidden, and nobody was told" },
+    { "effects-of-nothing", "effects of lost records" }, { "unseen", "records not read" } },
   arms = {
     wrong "elects-unclean" { says = "min ISR 1; the replica that was behind is elected", acks = "all",
       min_isr = 1, replication_factor = 2 },
     wrong "reader-latest" { says = "a reader of it, auto.offset.reset=latest", reset = "latest" },
-    wrong "reader-earliest" { says = "another, earliest", reset = "earliest" },
+    wrong "reader-earliest" { says = "a reader of it, auto.offset.reset=earliest", reset = "earliest" },
     wrong "transaction-hangs" { says = "a commit whose marker is lost hides what is written behind it",
       aborted = false },
     right "waits" { says = "min ISR 1; nobody is elected until the leader is back", acks = "all",
       min_isr = 1, replication_factor = 2 },
     right "min-isr-2" { says = "nothing is acknowledged by one replica alone; the other is elected cleanly",
       acks = "all", min_isr = 2, replication_factor = 2 },
-    right "reader-error" { says = "a third, error", reset = "error" },
+    right "reader-error" { says = "a reader of it, auto.offset.reset=error", reset = "error" },
     right "transaction-aborted" { says = "the same, found and aborted", aborted = true },
   },
 

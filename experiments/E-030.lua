@@ -136,7 +136,7 @@ return experiment {
   needs = { "kafka", "mysql" }, seconds = 16,
   side_by_side = { { "latest", "earliest-no-dedup", "earliest-deleted", "latest-new-partition" },
     { "earliest-dedup", "offset-in-mysql", "error", "earliest-new-partition" } },
-  telling = { { "lost-effect", "events never applied" }, { "duplicate-effect", "applied more than once" } },
+  telling = { { "lost-effect + duplicate-effect", "events never applied, or more than once" } },
   arms = {
     wrong "latest" { says = "the default; the brokers have forgotten the offset", reset = "latest",
       place = "forgotten" },

@@ -91,7 +91,7 @@ return experiment {
     their transaction, store an offset behind its record, and obey a store that is refused.",
   needs = { "kafka", "mysql" }, seconds = 14,
   side_by_side = 3,
-  telling = { { "went back by", "offsets that a commit went back by" },
+  telling = { { "went back by + lost", "offsets committed wrongly" },
     { "delivered again", "records delivered again" }, { "lost", "records lost" } },
   arms = {
     wrong "finishes-all" { says = "finishes the batch and commits all of it", commit = "batch" },

@@ -67,10 +67,12 @@ function Hanging:look()
   return seen
 end
 
--- of_arm(seen, aborted) -> what an arm saw: before the transaction was aborted, or after
+-- of_arm(seen, aborted) -> what an arm saw: before the transaction was aborted, or after; hidden: what is
+--   behind it and not read
 function M.of_arm(seen, aborted)
   local read = aborted and seen.after or seen.before
   return { ids = seen.ids, behind = seen.behind, read = read, control = seen.after,
+    hidden = bag.from(seen.behind) - bag.from(read),
     says = ("%d of %d committed records are read, %d of %d behind them"):format(
       #(bag.from(seen.ids) & bag.from(read)), #seen.ids, #(bag.from(seen.behind) & bag.from(read)),
       #seen.behind) }
