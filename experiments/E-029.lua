@@ -112,7 +112,7 @@ local function run(lab, arm)
   local shared, reset, aborted = lab.shared, arm.settings.reset, arm.settings.aborted
   if aborted ~= nil then
     local seen = hanging.of_arm(shared.transaction, aborted)
-    lab:number("without a word", #seen.hidden, "records")
+    lab:number("without a word", seen.hidden, "records")
     return seen
   end
   local seen = reset and shared.readers[reset] or shared.arms[arm.name]

@@ -10,8 +10,18 @@ local M = {}
 local Hanging = {}
 Hanging.__index = Hanging
 
+-- Brokers that died and came back leave every coordinator with the one that stayed, for some minutes.
+local function spread_coordinators(admin)
+  local state, list = admin:topic "__transaction_state", {}
+  for i, p in ipairs(state and state.partitions or {}) do
+    list[i] = { topic = "__transaction_state", partition = p.partition }
+  end
+  if #list > 0 then admin:elect_leaders { type = "preferred", partitions = list } end
+end
+
 -- A transactional producer whose coordinator is another broker than that one, which is to stand still.
 local function producer_of_another(lab, broker)
+  spread_coordinators(lab.run.admin)
   for i = 1, 12 do
     local id = lab:name("writer-" .. i)
     local producer = lab:producer { transactional_id = id, linger_ms = 0 }
@@ -67,12 +77,12 @@ function Hanging:look()
   return seen
 end
 
--- of_arm(seen, aborted) -> what an arm saw: before the transaction was aborted, or after; hidden: what is
---   behind it and not read
+-- of_arm(seen, aborted) -> what an arm saw: before the transaction was aborted, or after; hidden: how many
+--   lie behind it and are not read
 function M.of_arm(seen, aborted)
   local read = aborted and seen.after or seen.before
   return { ids = seen.ids, behind = seen.behind, read = read, control = seen.after,
-    hidden = bag.from(seen.behind) - bag.from(read),
+    hidden = #(bag.from(seen.behind) - bag.from(read)),
     says = ("%d of %d committed records are read, %d of %d behind them"):format(
       #(bag.from(seen.ids) & bag.from(read)), #seen.ids, #(bag.from(seen.behind) & bag.from(read)),
       #seen.behind) }
