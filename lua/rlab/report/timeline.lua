@@ -13,6 +13,7 @@ local MANY = 6 -- more spans of one kind than this become a bar code with one la
 local LABEL_SIZE, BOLD = 11.5, 1.3 -- a bold label needs so much more room
 local LAYOUTS = { { name = "w", width = 760, extra = 118 }, { name = "n", width = 330, extra = 0 } }
 local END_TOP = 9
+local END_MOST = 16 -- characters of a name beside a chart; the legend has all of it
 local DEEP = 2 -- labels stack no deeper: more of them are numbered, and listed below the lane
 
 -- The area between two watermarks, as rectangles over the instants at which either changes.
@@ -75,17 +76,18 @@ local function end_labels(panel, last, height)
   for _, s in ipairs(panel.series) do
     if s.last then
       local x, y = s.until_t / last, axis.y_of(panel, s.last) / 100 * height
+      local short = html.head(s.short, END_MOST)
       local home
       for _, g in ipairs(groups) do
-        local room = LAYOUTS[1].extra - 24 - g.width - html.text_width(s.short, LABEL_SIZE)
+        local room = LAYOUTS[1].extra - 24 - g.width - html.text_width(short, LABEL_SIZE)
         if g.value == s.last and math.abs(g.x - x) < 0.01 and room > 0 then home = g end
       end
       if not home then
         home = { x = x, y = y, value = s.last, names = {}, width = 0 }
         groups[#groups + 1] = home
       end
-      home.names[#home.names + 1] = ('<i class="t-%s">%s</i>'):format(s.kind, html.escape(s.short))
-      home.width = home.width + html.text_width(s.short, LABEL_SIZE) + 5
+      home.names[#home.names + 1] = ('<i class="t-%s">%s</i>'):format(s.kind, html.escape(short))
+      home.width = home.width + html.text_width(short, LABEL_SIZE) + 5
     end
   end
   table.sort(groups, function(a, b) return a.y < b.y end)

@@ -141,6 +141,14 @@ describe("the telling quantity", function()
   end)
 end)
 
+describe("a name beside a chart", function()
+  it("is no longer than the room there", function()
+    local samples = { { t = 1, arm = "bad", ["writes answered in 100 ms"] = 2 } }
+    local text = report.render(result_of {}, samples, {})
+    assert.matches('<i class="t%-[^"]+">writes answered…</i> <b>2</b></span>', text)
+  end)
+end)
+
 describe("the timeline of what tells the arms apart", function()
   local function text_of(list)
     return report.render(result_of(list), SAMPLES, {})
