@@ -3,9 +3,10 @@
  *
  * Offers: blocking calls, each with an own deadline and cancellable from another thread, over one
  * librdkafka handle (its Admin API) and one wire_cluster (what librdkafka cannot ask, or not
- * safely: epochs, log ends, transactions, the quorum, groups). The observer must outlive a frozen
- * broker: a try that gets no answer within a short time is repeated, where any broker will do at
- * one that is known to be alive, until the call's time is up; then the error is TIMEOUT.
+ * safely: epochs, log ends, transactions, the quorum, feature levels, groups). The observer must
+ * outlive a frozen broker: a try that gets no answer within a short time is repeated, where any
+ * broker will do at one that is known to be alive, until the call's time is up; then the error is
+ * TIMEOUT.
  * Uses: kafka/client, kafka/wire_api. Thread: one call at a time; kafka_admin_cancel and
  * kafka_admin_stop from any thread. Calls that return an event hand over ownership
  * (rd_kafka_event_destroy); it is a result of the kind that its name says, without an error. */
@@ -111,6 +112,11 @@ rl_err *kafka_admin_positions(kafka_admin *admin, kafka_call *call, const char *
 rl_err *kafka_admin_metadata(kafka_admin *admin, kafka_call *call, const char *const *topics,
                              int count, wire_metadata *metadata);
 rl_err *kafka_admin_quorum(kafka_admin *admin, kafka_call *call, wire_quorum *quorum);
+/* broker: its id, or WIRE_ANY. */
+rl_err *kafka_admin_features(kafka_admin *admin, kafka_call *call, int broker,
+                             wire_features *features);
+/* True at once where it has this level already. */
+rl_err *kafka_admin_set_feature(kafka_admin *admin, kafka_call *call, const char *name, int level);
 /* Over all brokers; items say which of them did not answer (partition is the broker's id). An
  * error only when none did. */
 rl_err *kafka_admin_transactions(kafka_admin *admin, kafka_call *call, const char *const *states,

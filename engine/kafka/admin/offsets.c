@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "kafka/admin/run.h"
 
@@ -67,6 +68,43 @@ rl_err *kafka_admin_quorum(kafka_admin *admin, kafka_call *call, wire_quorum *qu
     admin_run run = admin_begin(admin, call);
     wire_call wire = admin_wire(&run);
     return wire_quorum_get(admin->cluster, &wire, quorum);
+}
+
+rl_err *kafka_admin_features(kafka_admin *admin, kafka_call *call, int broker,
+                             wire_features *features)
+{
+    admin_run run = admin_begin(admin, call);
+    wire_call wire = admin_wire(&run);
+    wire_metadata m = {0};
+    *features = (wire_features){0};
+    rl_err *err = NULL;
+    if (broker != WIRE_ANY && !wire_cluster_knows(admin->cluster, broker))
+        err = wire_metadata_get(admin->cluster, &wire, WIRE_ANY, (const char *const[]){""}, 0, &m);
+    wire_metadata_free(&m);
+    return err ? err : wire_features_get(admin->cluster, &wire, broker, features);
+}
+
+static int level_of(const wire_features *features, const char *name)
+{
+    for (int i = 0; i < features->count; i++)
+        if (strcmp(features->features[i].name, name) == 0)
+            return features->features[i].level;
+    return 0;
+}
+
+rl_err *kafka_admin_set_feature(kafka_admin *admin, kafka_call *call, const char *name, int level)
+{
+    wire_features now;
+    rl_err *err = kafka_admin_features(admin, call, WIRE_ANY, &now);
+    if (err)
+        return err;
+    int from = level_of(&now, name);
+    wire_features_free(&now);
+    if (from == level)
+        return NULL;
+    admin_run run = admin_begin(admin, call);
+    wire_call wire = admin_wire(&run);
+    return wire_feature_set(admin->cluster, &wire, name, level, level < from);
 }
 
 rl_err *kafka_admin_producers(kafka_admin *admin, kafka_call *call, const char *topic,

@@ -1,11 +1,11 @@
 /* What we ask over the wire, request by request.
  *
- * Offers: metadata (leaders, epochs, replicas, ISR), the quorum of controllers, positions of a
- * partition (low watermark, LSO, HW and the log end offset of every replica), what is known of
- * transactions: all of them, one of them, and the producers that are active in a partition; and
- * groups with their offsets, also changed and deleted. Results are plain structs; the *_free
- * functions accept zeroed ones. The *_parse functions read a response's body and are apart so that
- * they can be tried on hostile bytes.
+ * Offers: metadata (leaders, epochs, replicas, ISR), the quorum of controllers, the cluster's
+ * feature levels (read and changed), positions of a partition (low watermark, LSO, HW and the log
+ * end offset of every replica), what is known of transactions: all of them, one of them, and the
+ * producers that are active in a partition; and groups with their offsets, also changed and
+ * deleted. Results are plain structs; the *_free functions accept zeroed ones. The *_parse
+ * functions read a response's body and are apart so that they can be tried on hostile bytes.
  * Uses: kafka/wire/cluster. Thread: that of the cluster. */
 #ifndef RL_KAFKA_WIRE_API_H
 #define RL_KAFKA_WIRE_API_H
@@ -72,6 +72,27 @@ typedef struct wire_quorum {
 rl_err *wire_quorum_get(wire_cluster *cluster, const wire_call *call, wire_quorum *quorum);
 rl_err *wire_quorum_parse(frame_reader *r, wire_quorum *quorum);
 void wire_quorum_free(wire_quorum *quorum);
+
+typedef struct wire_feature {
+    char *name;
+    int level;
+} wire_feature;
+
+typedef struct wire_features {
+    wire_feature *features;
+    int count;
+} wire_features;
+
+/* The feature levels that the cluster has settled on, as this broker (or WIRE_ANY) knows them now;
+ * one that is off is not among them. */
+rl_err *wire_features_get(wire_cluster *cluster, const wire_call *call, int broker,
+                          wire_features *features);
+rl_err *wire_features_parse(frame_reader *r, wire_features *features);
+void wire_features_free(wire_features *features);
+/* down: to a lower level, where nothing is lost by it. The brokers hear of it a little later. */
+rl_err *wire_feature_set(wire_cluster *cluster, const wire_call *call, const char *name, int level,
+                         bool down);
+rl_err *wire_feature_set_parse(frame_reader *r, const char *name);
 
 /* ---- positions ---- */
 

@@ -53,6 +53,7 @@ int wire_read_versions(frame_reader *r, wire_range speaks[WIRE_APIS])
     for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
         int api = frame_i16(r);
         int16_t min = frame_i16(r), max = frame_i16(r);
+        frame_tags(r);
         if (!r->bad && api >= 0 && api < WIRE_APIS)
             speaks[api] = (wire_range){min, max};
     }

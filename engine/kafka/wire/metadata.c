@@ -8,9 +8,20 @@
 #define QUORUM_API 55
 #define QUORUM_VERSION 0
 #define QUORUM_TOPIC "__cluster_metadata"
+#define FEATURES_VERSION 3 /* of ApiVersions */
+#define FEATURES_TAG 2     /* the field that holds the levels settled on */
+#define UPDATE_API 57
+#define UPDATE_VERSION 1
+#define UPDATE_MS 10000
 
 /* bytes of one in a response */
-enum { LEAST_NODE = 11, LEAST_TOPIC = 26, LEAST_PARTITION = 18, LEAST_VOTER = 13 };
+enum {
+    LEAST_NODE = 11,
+    LEAST_TOPIC = 26,
+    LEAST_PARTITION = 18,
+    LEAST_VOTER = 13,
+    LEAST_FEATURE = 6
+};
 
 typedef struct topic_list {
     const char *const *topics;
@@ -240,4 +251,133 @@ void wire_quorum_free(wire_quorum *quorum)
 {
     free(quorum->voters);
     *quorum = (wire_quorum){0};
+}
+
+/* ---- feature levels ---- */
+
+static void write_software(frame_writer *w, const void *unused)
+{
+    (void)unused;
+    frame_put_str(w, WIRE_CLIENT_ID);
+    frame_put_str(w, "1");
+    frame_put_tags(w);
+}
+
+static void read_features(frame_reader *r, wire_features *features)
+{
+    features->features =
+        wire_read_array(r, sizeof *features->features, LEAST_FEATURE, &features->count);
+    for (int i = 0; i < features->count && !r->bad; i++) {
+        wire_feature *feature = &features->features[i];
+        feature->name = frame_dup(frame_str(r));
+        feature->level = frame_i16(r);
+        frame_i16(r); /* the lowest level that a broker may speak */
+        frame_tags(r);
+        if (!feature->name)
+            r->bad = true;
+    }
+}
+
+/* They come as a tagged field, once. */
+static void read_feature_tags(frame_reader *r, wire_features *features)
+{
+    uint32_t count = frame_uvarint(r);
+    for (uint32_t i = 0; i < count && !r->bad; i++) {
+        uint32_t tag = frame_uvarint(r);
+        frame_slice field = frame_raw(r, frame_uvarint(r));
+        if (r->bad || tag != FEATURES_TAG)
+            continue;
+        frame_reader in = frame_read(field.data, field.len, true);
+        if (!features->features)
+            read_features(&in, features);
+        if (in.bad || in.pos != in.len)
+            r->bad = true;
+    }
+}
+
+rl_err *wire_features_parse(frame_reader *r, wire_features *features)
+{
+    wire_range speaks[WIRE_APIS];
+    *features = (wire_features){0};
+    int code = wire_read_versions(r, speaks);
+    frame_i32(r); /* throttle time */
+    read_feature_tags(r, features);
+    rl_err *err = frame_end(r, "ApiVersions response");
+    if (!err)
+        err = wire_code(code, "the cluster's features");
+    if (err)
+        wire_features_free(features);
+    return err;
+}
+
+rl_err *wire_features_get(wire_cluster *cluster, const wire_call *call, int broker,
+                          wire_features *features)
+{
+    wire_question q = {FRAME_API_VERSIONS, FEATURES_VERSION, write_software, NULL};
+    frame_reader r;
+    *features = (wire_features){0};
+    rl_err *err = wire_ask(cluster, call, broker, &q, &r);
+    return err ? err : wire_features_parse(&r, features);
+}
+
+void wire_features_free(wire_features *features)
+{
+    for (int i = 0; i < features->count; i++)
+        free(features->features[i].name);
+    free(features->features);
+    *features = (wire_features){0};
+}
+
+typedef struct feature_change {
+    const char *name;
+    int level;
+    bool down;
+} feature_change;
+
+static void write_change(frame_writer *w, const void *arg)
+{
+    enum { UPGRADE = 1, SAFE_DOWNGRADE };
+    const feature_change *change = arg;
+    frame_put_i32(w, UPDATE_MS);
+    frame_put_array(w, 1);
+    frame_put_str(w, change->name);
+    frame_put_i16(w, (int16_t)change->level);
+    frame_put_i8(w, change->down ? SAFE_DOWNGRADE : UPGRADE);
+    frame_put_tags(w);
+    frame_put_i8(w, 0); /* not only to see whether it could */
+    frame_put_tags(w);
+}
+
+static rl_err *change_err(int code, const char *name, frame_slice why)
+{
+    return wire_code(code, "feature %s: %.*s", name, (int)why.len, why.data ? why.data : "");
+}
+
+/* An error of all of them, else that of the only one. */
+rl_err *wire_feature_set_parse(frame_reader *r, const char *name)
+{
+    frame_i32(r); /* throttle time */
+    int code = frame_i16(r), own = 0;
+    frame_slice why = frame_str(r), own_why = {0};
+    for (int32_t n = frame_array(r); n > 0 && !r->bad; n--) {
+        frame_str(r);
+        own = frame_i16(r);
+        own_why = frame_str(r);
+        frame_tags(r);
+    }
+    frame_tags(r);
+    rl_err *err = frame_end(r, "UpdateFeatures response");
+    if (!err)
+        err = change_err(code, name, why);
+    return err ? err : change_err(own, name, own_why);
+}
+
+rl_err *wire_feature_set(wire_cluster *cluster, const wire_call *call, const char *name, int level,
+                         bool down)
+{
+    feature_change change = {.name = name, .level = level, .down = down};
+    wire_question q = {UPDATE_API, UPDATE_VERSION, write_change, &change};
+    frame_reader r;
+    rl_err *err = wire_ask(cluster, call, WIRE_ANY, &q, &r);
+    return err ? err : wire_feature_set_parse(&r, name);
 }

@@ -1,3 +1,4 @@
+local defer = require "rlab.defer"
 local kafka = require "rlab.kafka"
 local task = require "rlab.task"
 local clock = require "rlab.clock"
@@ -57,6 +58,20 @@ describe("kafka.admin", function()
     assert.are.equal("number", type(c.brokers[1].port))
     assert.are.equal(c.controller, c.quorum.leader)
     assert.is_true(c.quorum.hw > 0)
+  end)
+
+  it("lowers a feature of the cluster, raises it again, and is refused a level that is not there", function()
+    local level = ok(admin:features())["transaction.version"]
+    assert.is_true(level >= 1)
+    failed("INVALID_UPDATE_VERSION", admin:set_feature("transaction.version", 99))
+    local other = level == 2 and 1 or 2
+    local _ <close> = defer(function() ok(admin:set_feature("transaction.version", level)) end)
+    ok(admin:set_feature("transaction.version", other))
+    for _, broker in ipairs(ok(admin:cluster()).brokers) do
+      until_true("the level at broker " .. broker.id, function()
+        return ok(admin:features { broker = broker.id })["transaction.version"] == other
+      end)
+    end
   end)
 
   describe("topics", function()

@@ -98,6 +98,69 @@ static rl_err *parse_quorum(frame_reader *r, bool look)
     return err;
 }
 
+static void write_features(frame_writer *w)
+{
+    rl_buf levels = {0};
+    frame_writer in = {.buf = &levels, .flexible = true};
+    frame_put_array(&in, 1);
+    frame_put_str(&in, "transaction.version");
+    frame_put_i16(&in, 2);
+    frame_put_i16(&in, 1);
+    frame_put_tags(&in);
+    frame_put_i16(w, 0);
+    frame_put_array(w, 1);
+    frame_put_i16(w, 26);
+    frame_put_i16(w, 0);
+    frame_put_i16(w, 5);
+    frame_put_tags(w);
+    frame_put_i32(w, 0);
+    frame_put_uvarint(w, 2); /* fields: the epoch of the levels, and they */
+    frame_put_uvarint(w, 1);
+    frame_put_uvarint(w, 8);
+    frame_put_i64(w, 17);
+    frame_put_uvarint(w, 2);
+    frame_put_uvarint(w, (uint32_t)levels.len);
+    buf_add(w->buf, levels.data, levels.len);
+    buf_free(&levels);
+}
+
+static rl_err *parse_features(frame_reader *r, bool look)
+{
+    wire_features f;
+    rl_err *err = wire_features_parse(r, &f);
+    if (look) {
+        assert_null(err);
+        assert_int_equal(f.count, 1);
+        assert_string_equal(f.features[0].name, "transaction.version");
+        assert_int_equal(f.features[0].level, 2);
+    }
+    wire_features_free(&f);
+    return err;
+}
+
+static void write_changed(frame_writer *w)
+{
+    frame_put_i32(w, 0);
+    frame_put_i16(w, 0);
+    frame_put_str(w, NULL);
+    frame_put_array(w, 1);
+    frame_put_str(w, "transaction.version");
+    frame_put_i16(w, 95);
+    frame_put_str(w, "no such level");
+    frame_put_tags(w);
+    frame_put_tags(w);
+}
+
+static rl_err *parse_changed(frame_reader *r, bool look)
+{
+    rl_err *err = wire_feature_set_parse(r, "transaction.version");
+    if (!look)
+        return err;
+    assert_true(err_is(err, RL_KAFKA, "INVALID_UPDATE_VERSION"));
+    err_free(err);
+    return NULL;
+}
+
 static const wire_offset_query asked = {.topic = "orders", .partition = 1};
 
 static void write_offset(frame_writer *w)
@@ -297,6 +360,8 @@ static const struct {
     {true, write_offsets, parse_offsets},
     {true, write_metadata, parse_metadata},
     {true, write_quorum, parse_quorum},
+    {true, write_features, parse_features},
+    {true, write_changed, parse_changed},
     {false, write_offset, parse_offset},
     {true, write_txns, parse_txns},
     {true, write_txn, parse_txn},

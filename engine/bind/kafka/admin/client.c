@@ -232,6 +232,7 @@ void kafka_admin_open(lua_State *L)
     lua_getfield(L, -1, "__index");
     admin_topics_bind(L);
     admin_configs_bind(L);
+    admin_features_bind(L);
     admin_groups_bind(L);
     admin_offsets_bind(L);
     admin_survey_bind(L);

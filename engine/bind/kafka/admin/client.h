@@ -68,6 +68,7 @@ void admin_push_place(lua_State *L, const kafka_item *item);
 /* Each sets its methods in the table on top. */
 void admin_topics_bind(lua_State *L);
 void admin_configs_bind(lua_State *L);
+void admin_features_bind(lua_State *L);
 void admin_groups_bind(lua_State *L);
 void admin_offsets_bind(lua_State *L);
 void admin_survey_bind(lua_State *L);
