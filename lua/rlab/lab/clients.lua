@@ -131,4 +131,23 @@ function M.isr_is(lab, topic, want)
   return true
 end
 
+-- feature(name, level): the cluster's level of a feature such as transaction.version, known to every broker;
+--   the run's end puts it back. For runs that have the stack alone.
+function M.feature(lab, name, level)
+  if lab.run.experiment.disrupts ~= true then
+    error("lab:feature changes the whole cluster: write disrupts = true", 2)
+  end
+  local admin = lab.run.admin
+  local was = must(admin:features())[name] or 0
+  if was ~= level then
+    lab.run.ledger:add("feature", ("%s=%d"):format(name, was))
+    must(admin:set_feature(name, level))
+  end
+  for _, broker in ipairs(must(admin:cluster()).brokers) do
+    lab:await(("%s %d at broker %d"):format(name, level, broker.id), function()
+      return (must(admin:features { broker = broker.id })[name] or 0) == level
+    end)
+  end
+end
+
 return M

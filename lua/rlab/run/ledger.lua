@@ -152,6 +152,19 @@ local function remove_groups(admin, names)
     { at_most = SESSION, every = "100ms" })
 end
 
+-- Levels of the cluster, each as it was before it was changed: the first of a feature counts.
+local function restore_features(admin, names)
+  local left, done = {}, {}
+  for _, name in ipairs(names) do
+    local feature, level = name:match "^(.+)=(%d+)$"
+    if feature and not done[feature] then
+      done[feature] = true
+      if not admin:set_feature(feature, math.tointeger(level)) then left[#left + 1] = name end
+    end
+  end
+  return left
+end
+
 -- By kind, in this order: f(a) removes the names of that kind and returns those that are still there; it
 -- raises where nobody can tell. a: {stack, admin, items, namespace, names}
 local removers = {
@@ -165,6 +178,7 @@ local removers = {
     remove_groups(a.admin, names)
     return among(names, whole(must(a.admin:groups())))
   end },
+  { kind = "feature", needs = "admin", remove = function(a) return restore_features(a.admin, a.names) end },
   { kind = "keys", needs = "redis", remove = function(a) remove_keys(a.stack, a.names) end },
   { kind = "cluster-keys", needs = "redis_cluster",
     remove = function(a) remove_cluster_keys(a.stack, a.names) end },
@@ -196,6 +210,7 @@ end
 -- ledger:close(stack, admin, keep) -> items that are still there, perhaps: they stay in the ledger, for the
 --   next run to remove
 function Ledger:close(stack, admin, keep)
+  if keep then restore_features(admin, names_of(self.items, "feature")) end
   local left = keep and {} or remove(stack, admin, self.items, self.namespace)
   if #left == 0 then
     fs.remove(self.path)

@@ -121,6 +121,30 @@ describe("the ledger", function()
     end)
   end)
 
+  it("puts a level of the cluster back as it was first, also when the rest is kept", function()
+    at_home(function()
+      local admin, set, refuses = admin_of({ "n8-a" }, {}), {}, false
+      function admin.set_feature(_, name, level)
+        if refuses then return nil, { name = "FEATURE_UPDATE_FAILED" } end
+        set[#set + 1] = ("%s %d"):format(name, level)
+        return true
+      end
+      dead("n8", "feature transaction.version=1", "feature transaction.version=2", "feature other=3")
+      assert.equal(1, ledger.sweep({}, admin))
+      assert.same({ "transaction.version 1", "other 3" }, set)
+      local kept = ledger.open("n8", {})
+      kept:add("feature", "transaction.version=2")
+      kept:add("topic", "n8-a")
+      assert.same({}, kept:close({}, admin, true))
+      assert.equal("transaction.version 2", set[3])
+      assert.same({ "n8-a" }, admin.topics())
+      refuses = true
+      dead("n8", "feature transaction.version=2")
+      assert.equal(0, ledger.sweep({}, admin))
+      assert.equal("feature transaction.version=2", items_of "n8")
+    end)
+  end)
+
   it("says what is still there, one or several", function()
     local one, two = { kind = "group", name = "a" }, { kind = "topic", name = "b" }
     assert.equal("group a of this run is still there; the next run removes it", ledger.told { one })
