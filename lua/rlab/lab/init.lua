@@ -284,9 +284,9 @@ end
 Lab.duration = units.duration
 Lab.owed = owed.owed
 mix(Lab, { "rlab.lab.clients", "rlab.lab.faults", "rlab.lab.roles", "rlab.lab.census",
-  "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.java",
-  "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture", "rlab.lab.reads",
-  "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
+  "rlab.lab.sampler", "rlab.lab.services", "rlab.lab.stores", "rlab.lab.proxy", "rlab.lab.foreign.java",
+  "rlab.lab.foreign.go", "rlab.lab.workload", "rlab.lab.process", "rlab.lab.load", "rlab.lab.picture",
+  "rlab.lab.reads", "rlab.lab.repeats", "rlab.lab.transactions", "rlab.lab.log", "rlab.lab.wire_table",
   "rlab.lab.readers", "rlab.lab.operations", "rlab.lab.cluster" })
 
 -- methods: what a scenario may call, by name

@@ -2,6 +2,7 @@
 -- producers that go on in different ways after one.
 local must = require "rlab.must"
 local proof = require "rlab.proof"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -107,48 +108,70 @@ end
 
 -- ---- producers that go on after the end of a transaction, each in its way ----
 
-local function settings(lab, id)
+local LONG = 60000 -- ms that a transaction may be open, unless a story says otherwise
+
+-- librdkafka wants its socket.timeout.ms below the transaction's, and message.timeout.ms no longer than that.
+local function settings(lab, id, opts)
+  local timeout = opts.timeout or LONG
   return { brokers = lab:wire().brokers, ["client.id"] = lab:wire().client_id, ["transactional.id"] = id,
-    ["linger.ms"] = 0, ["transaction.timeout.ms"] = 60000, ["socket.timeout.ms"] = 3000,
-    ["message.timeout.ms"] = 20000 }
+    ["linger.ms"] = 0, ["transaction.timeout.ms"] = timeout,
+    ["socket.timeout.ms"] = math.min(3000, timeout), ["message.timeout.ms"] = math.min(20000, timeout) }
+end
+
+-- The same of another library, with what else it wants.
+local function foreign(lab, id, opts, more)
+  return tables.merged({ ["bootstrap.servers"] = lab:wire().brokers, ["client.id"] = lab:wire().client_id,
+    ["transactional.id"] = id, ["transaction.timeout.ms"] = opts.timeout or LONG }, more)
+end
+
+local function reused(p)
+  must(p:init_transactions "20s")
+  return { next = function() return p end, version = p.version }
 end
 
 local kinds = {}
 
-function kinds.reuse(lab, id)
-  local p = lab:producer(settings(lab, id))
-  must(p:init_transactions "20s")
-  return { next = function() return p end }
+function kinds.reuse(lab, id, opts)
+  return reused(lab:producer(settings(lab, id, opts)))
 end
 
-function kinds.fresh(lab, id)
+function kinds.fresh(lab, id, opts)
   local p
   return { next = function()
     if p then p:close { abort = false } end
-    p = lab:producer(settings(lab, id))
+    p = lab:producer(settings(lab, id, opts))
     must(p:init_transactions "20s")
     return p
   end }
 end
 
-kinds["kafka.transactional"] = function(lab, id)
-  local t = lab:own(must(require("rlab.kafka").transactional(lab:settings("producer", settings(lab, id)))))
+kinds["kafka.transactional"] = function(lab, id, opts)
+  local all = lab:settings("producer", settings(lab, id, opts))
+  local t = lab:own(must(require("rlab.kafka").transactional(all)))
   return { next = function() return must(t:producer()) end, replaced = function() return t.replaced end }
 end
 
-function kinds.java(lab, id)
-  local p = lab:java_producer { ["bootstrap.servers"] = lab:wire().brokers,
-    ["client.id"] = lab:wire().client_id, ["transactional.id"] = id, ["linger.ms"] = 0,
-    ["transaction.timeout.ms"] = 60000, ["request.timeout.ms"] = 3000, ["delivery.timeout.ms"] = 20000 }
-  must(p:init_transactions())
-  return { next = function() return p end, version = p.version }
+function kinds.java(lab, id, opts)
+  return reused(lab:java_producer(foreign(lab, id, opts, { ["linger.ms"] = 0,
+    ["request.timeout.ms"] = opts.request or 3000, ["delivery.timeout.ms"] = 20000,
+    ["max.block.ms"] = opts.block or LONG })))
 end
 
--- transactional(kind, id) -> { next() -> the producer for the next transaction, replaced(), version }: kind
---   is "reuse" (the same one goes on), "fresh" (a new one each time), "kafka.transactional" (replaced when a
---   connection was lost) or "java"
-function M.transactional(lab, kind, id)
-  return kinds[kind](lab, id)
+local GO = { "franz-go", "franz-go-old", "sarama" }
+
+for _, name in ipairs(GO) do
+  kinds[name] = function(lab, id, opts)
+    return reused(lab:go_producer(name, foreign(lab, id, opts, { ["end.timeout.ms"] = opts.patience })))
+  end
+end
+
+-- transactional(kind, id[, {timeout =, patience =, request =, block =}]) -> { next() -> the producer for the
+--   next transaction, replaced(), version }: kind is "reuse" (the same one goes on), "fresh" (a new one each
+--   time), "kafka.transactional" (replaced when a connection was lost); of other libraries "java",
+--   "franz-go", "franz-go-old", "sarama". In ms: how long a transaction may be open; sarama waits for an
+--   answer; Java waits for an answer, and for a call to be over.
+function M.transactional(lab, kind, id, opts)
+  return kinds[kind](lab, id, opts or {})
 end
 
 return M

@@ -155,6 +155,13 @@ function M.flyway()
   return { root = root }
 end
 
+-- client(name) -> path of a client program, built by clients/build.sh | nil, err
+function M.client(name)
+  local path = ("%s/clients/%s"):format(layout.cache(), name)
+  if fs.exists(path) then return path end
+  return missing(("the client %s is not built: run make clients, which needs Go"):format(name))
+end
+
 -- javac(java) -> a compiler's words up to the sources' names | nil, err
 function M.javac(java)
   local javac = M.which("javac", java.path:gsub("/java$", ""))

@@ -38,15 +38,22 @@ describe("a lab's parts", function()
     end
   end)
 
+  local function assignments(path, found)
+    local number = 0
+    for line in io.lines(path) do
+      number = number + 1
+      local target = line:match "run%.[%w_%.%[%]]+%s*=[^=]"
+        or line:match "run%.[%w_%.%[%]]+,[%w_%., ]*=[^=]"
+      if target then found[#found + 1] = ("%s:%d: %s"):format(path, number, line) end
+    end
+  end
+
   it("do not assign to the session", function()
     local found = {}
-    for _, entry in ipairs(assert(fs.list "lua/rlab/lab")) do
-      local name, number = entry.name or entry, 0
-      for line in io.lines("lua/rlab/lab/" .. name) do
-        number = number + 1
-        local target = line:match "run%.[%w_%.%[%]]+%s*=[^=]"
-          or line:match "run%.[%w_%.%[%]]+,[%w_%., ]*=[^=]"
-        if target then found[#found + 1] = ("%s:%d: %s"):format(name, number, line) end
+    for _, folder in ipairs { "lua/rlab/lab/", "lua/rlab/lab/foreign/" } do
+      for _, entry in ipairs(assert(fs.list(folder))) do
+        local path = folder .. (entry.name or entry)
+        if path:find "%.lua$" then assignments(path, found) end
       end
     end
     assert.same({}, found)

@@ -162,6 +162,10 @@ local experiment = {
           "A transactional producer of Kafka's Java client in a process of its own: init_transactions, \z
             begin, send{topic =, partition =, value =}, commit, abort.",
           params = { 'settings: table, ["transactional.id"] and further properties of that client' } },
+        { "go_producer", "lab:go_producer(program, settings) -> producer",
+          "The same of a client library in Go, built by `make clients`; inconclusive where it is not.",
+          params = { 'program: string, "franz-go", "franz-go-old" or "sarama"',
+            'settings: table, ["transactional.id"] and others that Java has, too' } },
         { "java_version", "lab:java_version() -> string",
           "The version of kafka-clients; its process is started if it does not run yet." },
         { "schema", "lab:schema() -> name", "The arm's own copy of the migrated schema, made when it is \z
@@ -374,6 +378,9 @@ local experiment = {
         { "isr_is", "lab:isr_is(topic, ids) -> boolean",
           "True when the in-sync replicas of partition 0 are exactly these.",
           params = { "topic: string", "ids: table, list of broker ids" } },
+        { "feature", "lab:feature(name, level)",
+          "The cluster's level of a feature such as transaction.version, until the run ends; for runs that \z
+            have the stack alone (disrupts = true).", params = { "name: string", "level: integer" } },
         { "watch", "lab:watch(topic, partition, label)",
           "Samples the watermarks of a partition ten times a second for the report.",
           params = { "topic: string | function", "partition: integer", 'label: string = "p<partition>"' } },

@@ -11,9 +11,16 @@ return {
         "Runs the plan to partition 0 and reads the log: { committed, aborted, records, markers, \z
           topic, low, lso, hw, leo, rc, ru }. The aborts are proved by the coordinator and by the log.",
         params = { "topic: string", "plan: list", "on_commit: function, (records)" } },
-      { "transactional", "lab:transactional(kind, id) -> { next, replaced, version }",
+      { "transactional",
+        "lab:transactional(kind, id [, {timeout =, patience =, request =, block =}]) -> \z
+          { next, replaced, version }",
         "A transactional producer that goes on in its way: next() is the producer for the next transaction.",
-        params = { 'kind: string, "reuse", "fresh", "kafka.transactional" or "java"', "id: string" } },
+        params = { 'kind: string, "reuse", "fresh", "kafka.transactional"; of other libraries "java", \z
+            "franz-go", "franz-go-old", "sarama"', "id: string",
+          "timeout: integer = 60000, ms that a transaction may be open",
+          "patience: integer, ms that sarama waits for an answer",
+          "request: integer = 3000, ms that Java waits for an answer",
+          "block: integer = 60000, ms that Java waits for a call to be over" } },
       { "read_to_end", "lab:read_to_end(consumer, on, at_end) -> offset",
         "Reads to the end of the partition.",
         params = { "consumer: consumer", "on: function, (record)", "at_end: function, optional, (event)" } },

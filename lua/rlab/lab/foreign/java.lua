@@ -2,24 +2,19 @@
 -- from the broker's jars, driven line by line.
 -- Its few lines of Java are compiled once for this machine, by javac or by Eclipse's compiler (a jar that
 -- `make deps` fetches).
+local clients = require "rlab.lab.foreign.client"
 local defer = require "rlab.defer"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
-local json = require "rlab.json"
 local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
-local process = require "rlab.process"
-local task = require "rlab.task"
 local tools = require "rlab.stack.tools"
 
 local M = {}
 
 local CLASS = "RlabTransactions"
-local ANSWER_AT_MOST = "30s"
 
--- Lines in: NAME open KEY=VALUE ... | NAME init | NAME begin | NAME send TOPIC PARTITION VALUE | NAME
--- commit | NAME abort | NAME close. Each is answered by a line of JSON with the name; producers do not wait
--- for one another.
+-- Speaks the lines of rlab.lab.foreign.client; how long an end may take is its max.block.ms.
 local SOURCE = [[
 import java.io.*;
 import java.time.Duration;
@@ -138,80 +133,12 @@ local function command(java, kafka, folder)
   return table.move({ "-cp", kafka.classpath .. ":" .. folder, CLASS }, 1, 3, #cmd + 1, cmd)
 end
 
-local Client = {}
-Client.__index = Client
-
-local function read_answers(client)
-  for line in client.process:lines() do
-    local ok, answer = pcall(json.decode, line)
-    if ok and type(answer) == "table" and answer.to then client.answers[answer.to] = answer end
-    client.arrived:set(true)
-  end
-  client.ended = true
-  client.arrived:set(true)
-end
-
-function Client:answer(name, what)
-  task.timeout(ANSWER_AT_MOST, function()
-    while not self.answers[name] and not self.ended do self.arrived:wait() end
-    return true
-  end)
-  local answer = self.answers[name]
-  self.answers[name] = nil
-  if not answer then
-    self.lab:give_up("the Java client did not answer to %s within %s; its log: %s.log", what,
-      ANSWER_AT_MOST, self.tag)
-  end
-  return answer
-end
-
-function Client:close()
-  self.process:kill "KILL"
-  self.process:wait "5s"
-  self.reader:join()
-  self.process:close()
-end
-
 local function start(lab)
   local java, kafka = must(tools.java()), must(tools.kafka())
   local folder, failure = class_folder(java, kafka)
   if not folder then lab:give_up("%s", failure.message) end
-  local tag = lab.run:child_name "java"
-  local child = must(process.spawn { cmd = command(java, kafka, folder), stdin = "pipe", stdout = "capture",
-    stderr = ("%s/%s.log"):format(lab.run.dir, tag) })
-  local client = setmetatable({ lab = lab, tag = tag, process = child, answers = {},
-    arrived = task.event() }, Client)
-  client.reader = task.spawn(read_answers, client)
-  lab:own(client)
-  client.version = client:answer("", "its start").version
-  return client
+  return clients.start(lab, { tag = "java", says = "the Java client", cmd = command(java, kafka, folder) })
 end
-
--- ---- a producer ----
-
-local Producer = {}
-Producer.__index = Producer
-
-local function ask(p, words)
-  must(p.client.process:write(("%s %s\n"):format(p.name, words)))
-  local answer = p.client:answer(p.name, words)
-  if answer.ok then return answer end
-  return nil, err.new { domain = "java", code = 0, name = answer.error:match "(%w+Exception)" or "ERROR",
-    message = answer.error }
-end
-
-function Producer:init_transactions() return ask(self, "init") end
-
-function Producer:begin() return ask(self, "begin") end
-
--- send{topic=, partition=, value=} -> {partition, offset} | nil, err
-function Producer:send(record)
-  return ask(self, ("send %s %d %s"):format(record.topic, record.partition, record.value))
-end
-
-function Producer:commit() return ask(self, "commit") end
-
-function Producer:abort() return ask(self, "abort") end
 
 -- java_version() -> the version of kafka-clients; starts the process, if it does not run yet
 function M.java_version(lab)
@@ -223,15 +150,8 @@ end
 --   Java client; .version of kafka-clients.
 -- Inconclusive, with what is missing, where it cannot run.
 function M.java_producer(lab, settings)
-  local words = {}
-  for key, value in pairs(settings) do words[#words + 1] = ("%s=%s"):format(key, value) end
-  table.sort(words)
   M.java_version(lab)
-  lab:note_client("java producer", settings)
-  local p = setmetatable({ client = lab.java_client, name = settings["transactional.id"],
-    version = lab.java_client.version }, Producer)
-  must(ask(p, "open " .. table.concat(words, " ")))
-  return p
+  return clients.producer(lab.java_client, settings)
 end
 
 return M
