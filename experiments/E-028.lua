@@ -1,98 +1,17 @@
 -- E-028: one EndTxn arrives late. It ends a transaction that it does not belong to.
-local PARTITIONS, LATE_AT_MOST = 2, "5s"
+local end_txn = require "rlab.story.race.end_txn"
+
+local PARTITIONS, ENDS, ENDED = end_txn.PARTITIONS, end_txn.ENDS, end_txn.ENDED
 
 -- The same two transactions in every arm and round: T1 is ended first and its end is late; T2 is written
 -- around the late one's arrival, and ended the other way. A value is its id.
-local ENDS = { commit = "abort", abort = "commit" }
-local ENDED = { commit = "committed", abort = "aborted" }
-
--- ---- one round ----
-
-local function send(lab, p, topic, partition, id)
-  local report = lab:op("producer", "send", { id = id, partition = partition }, function()
-    return p:send { topic = topic, partition = partition, value = id }
-  end)
-  return report and { id = id, partition = partition, offset = report.offset }
-end
-
-local function finish(lab, p, kind, name)
-  local ok, failure = lab:op("producer", kind, name, function() return p[kind](p, "20s") end)
-  return ok and true or false, failure
-end
-
--- The first end is held back on its connection and the client's side is cut: it repeats it on a new one and
--- hears OK.
-local function first_transaction(lab, p, round, topic)
-  must(p:begin())
-  local acked = { send(lab, p, topic, 0, round.prefix .. "T1-a"),
-    send(lab, p, topic, 1, round.prefix .. "T1-b") }
-  if #acked ~= 2 then lab:give_up("%d of 2 records of T1 were acknowledged", #acked) end
-  local rule = lab:rule { api = "EndTxn", action = "late", nth = 1, contains = round.transactional_id,
-    name = ("EndTxn of T1 (%s) held back"):format(round.held) }
-  local span = lab:span("transaction", round.prefix .. "T1")
-  local from = clock.ns()
-  local ok, failure = finish(lab, p, round.held, "T1")
-  if not ok then lab:give_up("%s of T1: %s", round.held, tostring(failure)) end
-  span.over(ENDED[round.held])
-  rule:await()
-  lab:number(("%s of T1, with its first request lost"):format(round.held), (clock.ns() - from) / 1e6, "ms")
-  return acked, rule
-end
-
-local function second_transaction(lab, p, round, topic, rule, log)
-  local kind = ENDS[round.held]
-  must(p:begin())
-  local span = lab:span("transaction", round.prefix .. "T2")
-  local acked = { send(lab, p, topic, 0, round.prefix .. "T2-a") }
-  if #acked ~= 1 then lab:give_up "T2-a was not acknowledged" end
-  if rule:release() ~= 1 then lab:give_up "the late EndTxn could not be delivered: its connection is gone" end
-  local answer = log:await("the coordinator's answer to the late EndTxn",
-    function(row) return row.direction == "late response" and row end, LATE_AT_MOST)
-  lab:event("the %s of T1 arrives late, while T2 is open: answered %d", round.held, answer.error)
-  acked[#acked + 1] = send(lab, p, topic, 1, round.prefix .. "T2-b")
-  local ok, failure = finish(lab, p, kind, "T2")
-  span.over(ok and ENDED[kind] or "open")
-  return { acked = acked, ended = ok, error = failure and tostring(failure), late = answer.error,
-    version = answer.version }
-end
-
 local function run_round(lab, arm, held)
-  local round = { held = held, transactional_id = lab:name("tx-" .. held),
-    prefix = #arm.settings.held > 1 and held .. "/" or "" }
-  local topic = lab:topic("orders-" .. held, { partitions = PARTITIONS })
-  for partition = 0, PARTITIONS - 1 do lab:watch(topic, partition, ("%s.p%d"):format(held, partition)) end
-  local log = lab:wire_log { contains = round.transactional_id }
-  local maker = lab:transactional(arm.settings.producer, round.transactional_id)
-  local first, rule = first_transaction(lab, maker.next(), round, topic)
-  local second = second_transaction(lab, maker.next(), round, topic, rule, log)
-  lab:settled(topic, 0)
-  lab:settled(topic, 1)
-  local rc, ru = lab:read_both(topic)
-  return { held = held, topic = topic, first = first, second = second, rc = rc.records, ru = ru.records,
-    ends = rc.ends, java = maker.version, replaced = maker.replaced and maker.replaced(),
-    wire = log:rows(), transactional_id = round.transactional_id }
-end
-
--- ---- what was promised, against what a read_committed reader gets ----
-
--- The ids of the transactions that the client was told are committed, and of those it was told are aborted;
--- and where the reader got something else.
-local function promised(seen)
-  local delivered, first, second = bag.from(seen.rc), bag.from(seen.first):ids(), {}
-  if seen.second.ended then second = bag.from(seen.second.acked):ids() end
-  local list = { committed = first, aborted = second, torn = {}, gone = {} }
-  if seen.held == "abort" then list.committed, list.aborted = second, first end
-  for _, id in ipairs(list.aborted) do
-    if delivered:count(id) > 0 then list.torn[#list.torn + 1] = id end
-  end
-  for _, id in ipairs(list.committed) do
-    if delivered:count(id) == 0 then list.gone[#list.gone + 1] = id end
-  end
-  return list
+  return end_txn.late(lab, { kind = arm.settings.producer, held = held,
+    prefix = #arm.settings.held > 1 and held .. "/" or "" })
 end
 
 local function sentence(lab, seen)
-  local promise = promised(seen)
+  local promise = end_txn.promised(seen)
   local torn, gone = promise.torn[1], promise.gone[1]
   if torn then lab:anomaly(torn .. " was aborted, and is delivered") end
   if gone then lab:anomaly(gone .. " was acknowledged and committed, and is gone") end
@@ -102,7 +21,7 @@ local function sentence(lab, seen)
 end
 
 local function picture(lab, seen)
-  local delivered, wanted, partitions = bag.from(seen.rc), bag.from(promised(seen).committed), {}
+  local delivered, wanted, partitions = bag.from(seen.rc), bag.from(end_txn.promised(seen).committed), {}
   for partition = 0, PARTITIONS - 1 do
     partitions[partition + 1] = { topic = seen.topic, partition = partition,
       cells = lab:log_cells { records = seen.ru, partition = partition, to = seen.ends[tostring(partition)],
@@ -120,7 +39,7 @@ end
 -- ---- checks ----
 
 local function check_round(lab, seen, arm)
-  local promise, held = promised(seen), arm.class == "wrong" and seen.held
+  local promise, held = end_txn.promised(seen), arm.class == "wrong" and seen.held
   local function named(word) return ("%s-%s"):format(word, seen.held) end
   lab.check.all_or_nothing { name = named "all-or-nothing", of = seen.rc,
     transactions = { seen.first, seen.second.acked } }:expect { wrong = "violated", right = "holds" }
