@@ -12,5 +12,6 @@ files["spec"] = { std = "+busted" }
 files["experiments"] = { read_globals = dsl }
 files["spec/fixtures/experiments"] = { read_globals = dsl }
 files["spec/soak"] = { read_globals = dsl }
+files["clients"] = { read_globals = dsl }
 files["lua/rlab/cli/internal.lua"] = { globals = { "arg" } }
 files["lua/redis"] = { std = "lua51", read_globals = { "redis", "KEYS", "ARGV" } }

@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console test-observe mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
+quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -43,7 +43,7 @@ FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests fuzzers $(quiet-goals) soak bench install FORCE
+.PHONY: all tests fuzzers $(quiet-goals) soak matrix bench install FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 # `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
@@ -158,6 +158,11 @@ soak: all ## experiments on a disturbed machine, services under kills and freeze
 	@spec/soak/soak.sh
 hunt-mutants: ## hunts of right arms while a mechanism is broken, COUNT=10 of the mutants drawn by SEED=1, BUDGET=60s each
 	@deps/test.sh hunt-mutants
+clients: ## build the client programs of clients/ (needs Go)
+	@clients/build.sh
+matrix: all ## E-028 for librdkafka, sarama, franz-go and Java, at transaction.version 2 and 1
+	@clients/build.sh || true
+	@./rlab run clients/endtxn.lua
 soak-console: ## the console in Chromium at 2,000 topics, 10,000 groups and records of a megabyte; prints what it took
 	@spec/browser/browser.sh deps/test.sh many
 lint: ## luacheck, clang-format and the rules of the house

@@ -122,11 +122,17 @@ add { part = "sid", name = "mysql-server-core", type = "application", version = 
   purl = "pkg:deb/debian/mysql-server-core", licence = licences["MySQL Community Server"],
   properties = { { "at-least", pins.MYSQL_MIN } } }
 
--- ---- what a spec asks Go for, and the images of docker-compose.yml and the Dockerfiles ----
+-- ---- what a spec and clients/ ask Go for, and the images of docker-compose.yml and the Dockerfiles ----
 
-for name, version in read("spec/fixtures/toxiproxy_client/go.mod"):gmatch "require (%S+) (v%S+)" do
-  add { part = "test", name = name, version = version, scope = "excluded",
-    purl = ("pkg:golang/%s@%s"):format(name, version) }
+-- The modules that it asks for itself: the others are in its .sum.
+for _, path in ipairs { "spec/fixtures/toxiproxy_client/go.mod", "clients/go.mod", "clients/old.mod" } do
+  for line in read(path):gsub("require ", ""):gmatch "[^\n]+" do
+    local name, version = line:match "^%s*(%S+%.%S+) (v%S+)$"
+    if name then
+      add { part = "test", name = name, version = version, scope = "excluded",
+        purl = ("pkg:golang/%s@%s"):format(name, version) }
+    end
+  end
 end
 
 local images = {}

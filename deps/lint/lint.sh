@@ -18,18 +18,18 @@ rule() {
 
 tracked() { git ls-files -- "$@" 2>/dev/null || find "$@" -type f; }
 c_files() { tracked engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$'; }
-lua_files() { tracked lua experiments spec deps bench | grep '\.lua$'; }
+lua_files() { tracked lua experiments clients spec deps bench | grep '\.lua$'; }
 
 format() { c_files | xargs -r clang-format --dry-run -Werror 2>&1 | sed -n 's/: error: .*//p' | sort -t: -u -k1,1; }
 luacheck_quiet() { lua_files | xargs -r luacheck -q --codes --no-color | grep '^ .*:[0-9]' || true; }
-shell_syntax() { tracked deps .ci bench spec | grep -E '\.sh$|^\.ci/run$' | xargs -r -n 1 bash -n; }
+shell_syntax() { tracked deps .ci bench clients spec | grep -E '\.sh$|^\.ci/run$' | xargs -r -n 1 bash -n; }
 lua_stays_in_bind() {
   c_files | grep '^engine/' | grep -v '^engine/bind/' | xargs -r grep -nE '#include *[<"](lua|lauxlib|lualib|lua\.h)[^"]*[>"]'
   true
 }
 wide() { "$@" | LC_ALL=C.UTF-8 xargs -r grep -nE '^.{111,}' | cut -c 1-100; } # in characters, not bytes
 full_folders() { # docs/experiments has a page for each experiment
-  tracked engine lua spec deps bench docs | grep -v '^docs/experiments/' | awk '{ sub("/[^/]*$", ""); n[$0]++ } END { for (f in n) if (n[f] > 25) print f ": " n[f] " files" }'
+  tracked engine lua spec deps bench clients docs | grep -v '^docs/experiments/' | awk '{ sub("/[^/]*$", ""); n[$0]++ } END { for (f in n) if (n[f] > 25) print f ": " n[f] " files" }'
 }
 circles() {
   "${MAKE:-make}" --no-print-directory -s -j"$(nproc)" BUILD=build all >/dev/null && lua5.4 deps/lint/circles.lua deps/lint/circles.allow
@@ -40,7 +40,7 @@ picture() {
     echo "docs/images/engine.svg is old; run: lua5.4 deps/lint/graph.lua docs/images/engine.svg"
   rm -f "$drawn"
 }
-short_stories() { tracked experiments | grep '\.lua$' | xargs -r wc -l | awk '$2 != "total" && $1 > 199 { print $2 ": " $1 " lines" }'; }
+short_stories() { tracked experiments clients | grep '\.lua$' | xargs -r wc -l | awk '$2 != "total" && $1 > 199 { print $2 ": " $1 " lines" }'; }
 short_files() { { c_files; lua_files; } | xargs -r wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines" }'; }
 machine_paths() {
   { c_files; lua_files; tracked Makefile deps .ci | grep -v '\.lock$'; } | sort -u |
