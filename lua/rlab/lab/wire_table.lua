@@ -31,6 +31,9 @@ local function answer(row)
   return table.concat(list, ", ")
 end
 
+local DONE = { late = "held back; the client's side is cut", hold = "held back", drop = "lost",
+  ["cut-after"] = "its answer is lost; the connection is cut" }
+
 local function exchange(row) return row.conn .. "/" .. row.correlation end
 
 -- A new transaction has to wait until the last one's markers are written: those tries say nothing.
@@ -53,7 +56,7 @@ local function cells_of(row)
       row.api and ("%s v%d"):format(row.api, row.version) or "", about(row), answer(row) }
   end
   if row.direction == "rule" then
-    return { where[1], where[2], "proxy", row.api, "held back; the client's side is cut", "" }
+    return { where[1], where[2], "proxy", row.api, DONE[row.action] or row.action, "" }
   end
 end
 
@@ -62,7 +65,7 @@ function M.wire_table(lab, title, rows, id)
   local list = {}
   for _, row in ipairs(without_waits(rows)) do list[#list + 1] = cells_of(row) end
   lab:table { title = title, head = HEAD, rows = list,
-    note = ("What the proxy saw of transactional.id %s; tries that were answered 51, \z
+    note = ("What the proxy saw of transactional.id %s; AddPartitionsToTxn that were answered 51, \z
       CONCURRENT_TRANSACTIONS, are left out."):format(id) }
 end
 
