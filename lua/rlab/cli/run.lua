@@ -60,8 +60,19 @@ local function number(declared, text, name)
     declared.from and " from " .. declared.from or "", declared.to and " up to " .. declared.to or "", text)
 end
 
+-- Some of the words in `of`, by commas.
+local function listed(declared, text, name)
+  for word in (text .. ","):gmatch "([^,]*)," do
+    if not require("rlab.tables").contains(declared.of, word) then
+      usage("option %s takes some of %s by commas, not '%s'", name, table.concat(declared.of, ", "), word)
+    end
+  end
+  return text
+end
+
 local function typed(declared, text, name)
   local kind = type(declared.default)
+  if declared.of then return listed(declared, text, name) end
   if kind == "number" then return number(declared, text, name) end
   if kind == "boolean" then
     local value = booleans[text:lower()]

@@ -28,8 +28,9 @@ local experiment = {
           above zero) or "then" (of an instant, mended later); last the check that judges a series',
         "arms: table, list of wrong, right and observe entries",
         "roles: table, functions by name that run in processes of their own: f(ctx)",
-        "options: table, { name = { default =, help =, from =, to = } }, changed by --set name=value, read \z
-          as lab.options.name; a number is whole where `from` is",
+        "options: table, { name = { default =, help =, from =, to =, of = } }, changed by --set \z
+          name=value, read as lab.options.name; a number is whole where `from` is; of the list `of` some \z
+          words, by commas",
         "setup: function, setup(lab) runs once; its result is lab.shared",
         "run: function, run(lab, arm) -> seen; plain values, they are stored",
         "checks: function, checks(lab, seen, arm) makes lab.check calls with :expect; works on stored \z
