@@ -231,7 +231,7 @@ row.std and { message_timeout_ms = 10000, linger_ms = 0, acks = 1, enable_idempo
     spec = "spec/unit/run/report_spec.lua", it = "gives times a scale of their own" },
   { id = "report-scale-of-each-arm", mechanism = "what tells the arms apart has one scale for all",
     file = "lua/rlab/report/telling.lua",
-    before = "f(panel, panel.unit or panel.rank)",
+    before = [[f(panel, unit ~= "" and unit or panel.rank)]],
     after = "f(panel, lane)",
     spec = "spec/unit/run/telling_spec.lua", it = "is a series where there is one, on one scale" },
   { id = "report-expected-is-alarm", mechanism = "a violation that a right arm expects is no alarm",
