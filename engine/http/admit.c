@@ -177,6 +177,7 @@ static const char *read_target(http_request *req, char **authority)
         return "the target is neither a path nor an http URL";
     req->raw_path = mem_dup(target.path.text, target.path.len);
     req->path = http_decode(target.path.text, target.path.len);
+    req->query = mem_dup(target.query.text, target.query.len);
     char *query = http_decode(target.query.text, target.query.len);
     if (target.authority.len)
         *authority = mem_dup(target.authority.text, target.authority.len);

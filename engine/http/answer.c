@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "http/server_internal.h"
@@ -47,6 +48,23 @@ static const char *why_refused(unsigned status)
     }
 }
 
+static bool lacks_room(unsigned status)
+{
+    return status == MHD_HTTP_URI_TOO_LONG || status == MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+}
+
+/* Where the room for a head ends, libmicrohttpd 0.9.75 goes on with the line at hand, and must not have
+ * lost its pool by then, which MHD_NO makes it free. So it has an answer to send as it expects, for
+ * which there may be no room either; the one that arrives is ours. */
+static enum MHD_Result answer_no_room(struct MHD_Connection *connection, http_link *link,
+                                      int status)
+{
+    if (http_link_complete(link))
+        http_link_tell(link, status, why_refused((unsigned)status));
+    shutdown(link->fd, SHUT_WR);
+    return http_send_problem(connection, status, true, why_refused((unsigned)status));
+}
+
 /* MHD_NO makes it close the connection, and keeps it from answering twice, as it does for a wrong
  * Content-Length. None of its reasons is a fault of the server's: its 500 and 505 are 400. */
 enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status,
@@ -55,6 +73,8 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
     http_link *link = http_link_of(connection);
     if (!link) /* a server of somebody else's */
         return queue(connection, status, response);
+    if (lacks_room(status))
+        return answer_no_room(connection, link, (int)status);
     int said = status >= MHD_HTTP_INTERNAL_SERVER_ERROR ? MHD_HTTP_BAD_REQUEST : (int)status;
     if (http_link_complete(link))
         http_link_tell(link, said, why_refused(status));

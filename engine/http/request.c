@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "http/server_internal.h"
+#include "http/target.h"
 
 /* ---- life ---- */
 
@@ -29,6 +30,7 @@ void http_request_unref(http_request *req)
     free(req->method);
     free(req->path);
     free(req->raw_path);
+    free(req->query);
     free(req);
 }
 
@@ -82,28 +84,6 @@ const char *http_header(const http_request *req, const char *name)
     return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
-typedef struct lookup {
-    const char *name, *value;
-} lookup;
-
-static enum MHD_Result match_query(void *arg, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
-{
-    lookup *l = arg;
-    (void)kind;
-    if (strcmp(name, l->name) != 0)
-        return MHD_YES;
-    l->value = value ? value : "";
-    return MHD_NO;
-}
-
-const char *http_query(const http_request *req, const char *name)
-{
-    lookup l = {.name = name};
-    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, match_query, &l);
-    return l.value;
-}
-
 const char *http_body(const http_request *req, size_t *len)
 {
     *len = req->body.len;
@@ -130,10 +110,39 @@ void http_each_header(const http_request *req, http_visit *visit, void *arg)
     MHD_get_connection_values(req->connection, MHD_HEADER_KIND, visit_value, &v);
 }
 
+static char *decode_plus(const char *text, size_t len)
+{
+    char *blank = mem_dup(text, len);
+    for (size_t i = 0; i < len; i++)
+        if (blank[i] == '+')
+            blank[i] = ' ';
+    char *decoded = http_decode(blank, len);
+    free(blank);
+    return decoded;
+}
+
+/* "a=1", "a" or "a="; the query was decoded as a whole before, so its parts can be. */
+static void visit_pair(const char *text, size_t len, http_visit *visit, void *arg)
+{
+    const char *sign = memchr(text, '=', len);
+    size_t name_len = sign ? (size_t)(sign - text) : len;
+    size_t value_at = name_len + (sign != NULL);
+    char *name = decode_plus(text, name_len);
+    char *value = decode_plus(text + value_at, len - value_at);
+    rl_assert(name && value);
+    visit(arg, name, value);
+    free(name);
+    free(value);
+}
+
 void http_each_query(const http_request *req, http_visit *visit, void *arg)
 {
-    visitor v = {visit, arg};
-    MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, visit_value, &v);
+    for (const char *at = req->query; *at;) {
+        size_t len = strcspn(at, "&");
+        if (len)
+            visit_pair(at, len, visit, arg);
+        at += len + (at[len] == '&');
+    }
 }
 
 const char *http_reason(int status)

@@ -58,7 +58,6 @@ const char *http_method(const http_request *req);
 const char *http_path(const http_request *req);
 const char *http_raw_path(const http_request *req);
 const char *http_header(const http_request *req, const char *name); /* any case; or NULL */
-const char *http_query(const http_request *req, const char *name);  /* "" for ?name; or NULL */
 const char *http_body(const http_request *req, size_t *len);        /* never NULL */
 
 typedef void http_visit(void *arg, const char *name, const char *value);

@@ -37,7 +37,7 @@ struct http_request {
     http_server *server;
     struct MHD_Connection *connection;
     http_link *link;
-    char *method, *path, *raw_path; /* the paths are set once it is admitted */
+    char *method, *path, *raw_path, *query; /* all but the method are set once it is admitted */
     rl_buf body;
     size_t received;
     const char *version;     /* "HTTP/1.1" */

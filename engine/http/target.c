@@ -7,10 +7,11 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-static bool is_printable(const char *text)
+/* A fragment is the client's own, and is never sent. */
+static bool has_no_stranger(const char *text)
 {
     for (; *text; text++)
-        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f || *text == '#')
             return false;
     return true;
 }
@@ -32,7 +33,7 @@ bool http_target_split(const char *text, http_target *target)
         text = authority + target->authority.len;
     }
     bool rootless = authority && *text != '/'; /* "http://host" is for "/" */
-    if ((*text != '/' && !rootless) || !is_printable(text))
+    if ((*text != '/' && !rootless) || !has_no_stranger(text))
         return false;
     size_t len = strcspn(text, "?");
     target->path = rootless ? (http_part){"/", 1} : (http_part){text, len};

@@ -28,7 +28,7 @@ static void targets_are_split(void **state)
                 {"HTTPS://h?q", "h", "/", "q"},
                 {"http://h", "h", "/", ""}};
     static const char *const bad[] = {"",         "*",  "a/b",   "http://", "http:///x",
-                                      "ftp://h/", "/ ", "/\x7f", "/\n"};
+                                      "ftp://h/", "/ ", "/\x7f", "/\n",     "/a#b"};
     http_target target;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_true(http_target_split(good[i].text, &target));
