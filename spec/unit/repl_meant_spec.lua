@@ -62,6 +62,27 @@ describe("what was meant", function()
       said "local n = 1\\ngrups()\\n")
   end)
 
+  it("is shown without what a terminal obeys", function()
+    for _, word in ipairs { "api", "failpoint" } do
+      local seen, code = pty.run(("rlab %s $(printf '\\033[2J')"):format(word))
+      assert.equal(64, code)
+      assert.is_nil(seen:find("\27[2J", 1, true), word)
+      assert.matches("\\x1b[2J", seen, 1, true)
+    end
+  end)
+
+  it("calls no bug of rlab what a script does to itself", function()
+    local function said(text)
+      return table.pack(pty.run(("cat <<'X' | rlab\n%s\nX"):format(text)))
+    end
+    assert.same({ "this value cannot be shown: stdin:1: no", 0, n = 2 },
+      said "setmetatable({}, { __tostring = function() error 'no' end })")
+    assert.same({ "rlab: error: a value that cannot be shown", 65, n = 2 },
+      said "error(setmetatable({}, { __tostring = function() error 'no' end }))")
+    assert.same({ "rlab: it waits for an event, a channel or a task, and nothing is left that could end that",
+      65, n = 2 }, said "task.event():wait()")
+  end)
+
   it("lets a word show what it returns although a comment stands behind it", function()
     local seen = pty.run "printf 'local n = 1\\nas(\"csv\", {{ a = n }}) -- one row\\nprint(n)\\n' | rlab"
     assert.equal("a\n1\n1", seen)

@@ -25,7 +25,14 @@
 #include "fault/point/registry.h"
 #include "loop/proc.h"
 
-enum { EXIT_USAGE = 64, EXIT_BUG = 70, EXIT_INTERRUPTED = 130, POOL_THREADS = 64, END_MS = 5000 };
+enum {
+    EXIT_USAGE = 64,
+    EXIT_SCRIPT = 65,
+    EXIT_BUG = 70,
+    EXIT_INTERRUPTED = 130,
+    POOL_THREADS = 64,
+    END_MS = 5000,
+};
 
 typedef struct host {
     uv_loop_t loop;
@@ -312,8 +319,14 @@ static int run_main(lua_State *L)
     h->main_task = task_start(L, 1);
     while (!task_done(h->main_task) && uv_run(&h->loop, UV_RUN_ONCE))
         ;
-    if (!task_done(h->main_task))
-        return luaL_error(L, "the main task waits for nothing that could happen");
+    if (!task_done(h->main_task)) {
+        fputs(
+            "rlab: it waits for an event, a channel or a task, and nothing is left that could end "
+            "that\n",
+            stderr);
+        lua_pushinteger(L, EXIT_SCRIPT);
+        return 1;
+    }
     int first = lua_gettop(L);
     task_result(L, h->main_task);
     int code = exit_code(L, h, first);

@@ -253,6 +253,23 @@ static int open_task(lua_State *L)
     return 1;
 }
 
+/* Outside a coroutine of one's own it would leave the task behind, which nothing wakes. */
+static int own_yield(lua_State *L)
+{
+    if (task_running(L))
+        return luaL_error(L, "coroutine.yield is for coroutines of one's own; a task waits by "
+                             "task.sleep, an event or a channel");
+    return lua_yield(L, lua_gettop(L));
+}
+
+static void guard_yield(lua_State *L)
+{
+    lua_getglobal(L, "coroutine");
+    lua_pushcfunction(L, own_yield);
+    lua_setfield(L, -2, "yield");
+    lua_pop(L, 1);
+}
+
 void task_module_open(lua_State *L)
 {
     static const luaL_Reg task_methods[] = {
@@ -260,6 +277,7 @@ void task_module_open(lua_State *L)
     static const luaL_Reg event_methods[] = {
         {"wait", task_l_event_wait}, {"set", task_l_event_set}, {NULL, NULL}};
     static const luaL_Reg task_meta[] = {{"__gc", task_gc}, {NULL, NULL}};
+    guard_yield(L);
     meta_open(L, TASK_META, task_meta, task_methods);
     meta_open(L, EVENT_META, NULL, event_methods);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

@@ -124,7 +124,8 @@ end
 local function by_name(lines, name)
   local item, near = api.find(name)
   if not item then
-    put(lines, ("nothing is called '%s'%s"):format(name, near and ("; did you mean '" .. near .. "'?") or ""))
+    put(lines, ("nothing is called '%s'%s"):format(require("rlab.text").visible(name),
+      near and ("; did you mean '" .. near .. "'?") or ""))
     return false
   end
   item_help(lines, item)

@@ -284,9 +284,8 @@ local function show_results(session, results, text)
   local pages = session.pages
   session.pages = {}
   if results.n > 0 then
-    local shown, drawn = pcall(show.results, results)
-    if results.n == 1 and results[1] == nil then drawn = drawn .. meant.of_nil(session, text) end
-    pages[#pages + 1] = shown and drawn or term.colour("wrong", "this value cannot be shown: " .. drawn)
+    local hint = results.n == 1 and results[1] == nil and meant.of_nil(session, text) or ""
+    pages[#pages + 1] = show.results(results) .. hint
   end
   if #pages > 0 then session.typed = pager.show(table.concat(pages, "\n")) end
 end

@@ -146,7 +146,8 @@ function M.failure_text(failure)
     return failure.err.name == "INTERRUPTED" and failure.err.message or tostring(failure.err)
   end
   if failure.message then return failure.message end
-  return "error: " .. tostring(failure.value)
+  local shown, text = pcall(tostring, failure.value)
+  return "error: " .. (shown and text or "a value that cannot be shown")
 end
 
 return M

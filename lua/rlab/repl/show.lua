@@ -321,10 +321,16 @@ function M.listing(rows, columns, opts)
 end
 
 --- all results of a line
+-- Drawing asks the value's own metamethods, and these may fail.
+local function drawn(value)
+  local ok, text = pcall(M.value, value)
+  return ok and text or term.colour("wrong", "this value cannot be shown: " .. tostring(text))
+end
+
 function M.results(results)
   local texts, n = {}, results.n
   while n > 1 and results[n] == nil do n = n - 1 end -- "value, no error" is a value
-  for i = 1, n do texts[i] = M.value(results[i]) end
+  for i = 1, n do texts[i] = drawn(results[i]) end
   local joined = table.concat(texts, "  ")
   return joined:find "\n" and table.concat(texts, "\n") or joined
 end

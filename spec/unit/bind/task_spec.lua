@@ -38,6 +38,13 @@ describe("task", function()
     assert.matches("this coroutine is no task", text)
   end)
 
+  it("refuses a yield that would leave the task behind, and lets a plain coroutine yield", function()
+    local ok, text = pcall(coroutine.yield, 1)
+    assert.is_false(ok)
+    assert.matches("a task waits by task.sleep, an event or a channel", text, 1, true)
+    assert.same({ true, 7 }, { coroutine.resume(coroutine.create(function() coroutine.yield(7) end)) })
+  end)
+
   it("yields through pcall and for iterators", function()
     local ok, value = pcall(function() task.sleep(0) return 7 end)
     assert.is_true(ok)
