@@ -23,11 +23,26 @@ end
 -- split("[::1]:3306"[, otherwise]) -> "::1", 3306 | nil; without a port the other one
 function M.split(text, otherwise)
   local host, rest = text:match "^%[([%x:.]+)%](.*)$"
-  if not host then host, rest = text:match "^([^:/%[%]@%s%c]+)(.*)$" end
+  if not host then host, rest = text:match "^([%w%-._\128-\255]+)(.*)$" end
   if not host then return nil end
   local port = rest == "" and otherwise or tonumber(rest:match "^:(%d+)$" or "")
   if not port or port < 1 or port > 65535 then return nil end
   return host, port
+end
+
+local protocols = { PLAINTEXT = true, SSL = true, SASL_PLAINTEXT = true, SASL_SSL = true }
+
+-- brokers("a:9092,[::1]:9092") -> the same | nil: as librdkafka reads bootstrap.servers, which says of an
+-- address that cannot be only that nobody is there
+function M.brokers(text)
+  local some = false
+  for part in tostring(text):gmatch "[^,]+" do
+    local address = part:match "^%s*(.-)%s*$"
+    local protocol, behind = address:match "^([%u_]+)://(.*)$"
+    if protocol and not protocols[protocol] or not M.split(behind or address, 9092) then return nil end
+    some = true
+  end
+  return some and text or nil
 end
 
 -- "user:password@rest" -> user | nil, password | nil, rest; nil when it is malformed

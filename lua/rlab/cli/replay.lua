@@ -5,10 +5,14 @@ local term = require "rlab.term"
 local units = require "rlab.units"
 local usage = require "rlab.usage" "replay: "
 
+local function checked(brokers, where)
+  return require("rlab.urls").brokers(brokers) or usage("%s is host:port,host:port, not '%s'", where, brokers)
+end
+
 local function brokers_of(args)
-  if args.brokers then return args.brokers end
+  if args.brokers then return checked(args.brokers, "--brokers") end
   local env = os.getenv "RLAB_BROKERS"
-  if env and env ~= "" then return env end
+  if env and env ~= "" then return checked(env, "RLAB_BROKERS") end
   local stack = require("rlab.stack").current()
   if stack and stack.kafka then return stack.kafka.brokers end
   usage "no brokers: start the stack by rlab up, or say --brokers host:port,..."

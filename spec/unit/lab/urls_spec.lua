@@ -24,6 +24,26 @@ describe("a connection URL", function()
     assert.is_nil(urls.redis "redis-cluster://h:1, h:2")
   end)
 
+  it("has a host that can be one", function()
+    assert.is_nil(urls.redis "redis://h?db=3") -- which would be database 0 of a host h?db=3
+    for _, host in ipairs { "h?x", "h#x", "h;x", "h'x", "(h)", "h,i" } do
+      assert.is_nil(urls.mysql(("mysql://u:p@%s/s"):format(host)), host)
+    end
+    for _, host in ipairs { "127.0.0.1", "a_b-c.D", "한글" } do
+      assert.equal(host, urls.mysql(("mysql://u:p@%s/s"):format(host)).host)
+    end
+  end)
+
+  it("of Kafka's is a list of addresses, before anybody waits for a broker there", function()
+    for _, text in ipairs { "a:1", "A", "[::1]:9092", " a:1 , b:2", "a:1,,b:2", "SASL_SSL://a:1" } do
+      assert.equal(text, urls.brokers(text))
+    end
+    for _, text in ipairs { "", ",", "::1:9092", "[::1", "a:0", "a:99999", "a:", "http://a:1", "a:1;b:2",
+      "a:1/x", "a b:1", "a:x" } do
+      assert.is_nil(urls.brokers(text), text)
+    end
+  end)
+
   it("is told without its password, malformed or not", function()
     for text, told in pairs { ["mysql://a:s3cret@h:0/d"] = "mysql://a:***@h:0/d", x = "x",
       ["redis://:p@h"] = "redis://:***@h", ["mysql://a:p@ss@wo:rd@h"] = "mysql://a:***@h",
