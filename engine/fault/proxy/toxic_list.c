@@ -107,8 +107,9 @@ rl_err *proxy_toxic_add(rl_proxy *proxy, const char *gate_name, const proxy_toxi
         toxic_free(toxic);
         return err;
     }
-    while (*end)
+    while (*end && (toxic->dir != PROTO_UP || (*end)->dir == PROTO_UP)) /* upstream's come first */
         end = &(*end)->next;
+    toxic->next = *end;
     *end = toxic;
     each_stream(gate, toxic->dir, NULL);
     return NULL;

@@ -26,15 +26,20 @@ local function kind_of(value)
   if type(value) == "string" and value:find "^%-?%d+$" and not units.whole(value) then
     return "number " .. value -- which has more than 64 bits, and so comes as its digits
   end
-  return type(value)
+  return type(value) == "boolean" and "bool" or type(value)
 end
 
 local go_types = { string = "string", boolean = "bool", object = "object", integer = "int64",
-  number = "float" }
+  number = "float32" }
 
 local function mistyped(value, where, expected)
   return bad("json: cannot unmarshal %s into Go struct field %s of type %s", kind_of(value), where,
     go_types[expected] or expected)
+end
+
+-- What stands where a whole value of the type is to be.
+local function misplaced(value, go_type)
+  return bad("json: cannot unmarshal %s into Go value of type %s", kind_of(value), go_type)
 end
 
 -- A whole number may come as 100.0: Lua and JavaScript make no difference. Its limits are the core's.
@@ -44,10 +49,14 @@ local function fits(value, expected)
   return type(value) == expected
 end
 
--- The fields {name = type} of an object, by keys in any case -> table | nil, err
-local function fields(value, wanted, where)
+-- The fields {name = type} of an object, by keys in any case; null has none -> table | nil, err
+local function fields(value, wanted, where, go_type)
   local found = {}
-  if not fits(value, "object") then return mistyped(value, where, "object") end
+  if value == json.null then return found end
+  if not fits(value, "object") then
+    if go_type then return misplaced(value, go_type) end
+    return mistyped(value, where, "object")
+  end
   for key, given in pairs(value) do
     local name = tostring(key):lower()
     local expected = wanted[name]
@@ -64,8 +73,9 @@ end
 local function decoded(text)
   if text == "" then return bad "EOF" end
   local value, failure = json.decode(text)
-  if failure then return bad("%s", failure.message) end
-  return value
+  if not failure then return value end
+  if failure.message:find("the text ends", 1, true) then return bad "unexpected EOF" end
+  return bad("%s", failure.message)
 end
 
 -- object(text) -> table, for what only we have: keys as they are, nulls gone | nil, err
@@ -84,20 +94,25 @@ end
 local toxic_fields = { name = "string", type = "string", stream = "string", toxicity = "number",
   attributes = "object" }
 
-local function attributes_of(given)
-  local wanted = {}
-  for key in pairs(given) do wanted[tostring(key):lower()] = "integer" end
-  return fields(given, wanted, ".attributes")
+-- "LatencyToxic" of "latency", as Toxiproxy's source calls it; "Toxic" of none
+local function go_name(kind)
+  return ((kind or ""):gsub("^%l", string.upper):gsub("_(%l)", string.upper)) .. "Toxic"
 end
 
-local function toxic_of(value)
-  local given, failure = fields(value, toxic_fields, "ToxicWrapper")
+local function attributes_of(given, kind)
+  local wanted = {}
+  for key in pairs(given) do wanted[tostring(key):lower()] = "integer" end
+  return fields(given, wanted, go_name(kind) .. ".attributes")
+end
+
+local function toxic_of(value, kind)
+  local given, failure = fields(value, toxic_fields, "ToxicWrapper", "toxics.ToxicWrapper")
   if not given then return nil, failure end
   if given.toxicity and not (given.toxicity >= 0 and given.toxicity <= 1) then
     return bad "toxicity is a number from 0 to 1"
   end
   if given.attributes then
-    given.attributes, failure = attributes_of(given.attributes)
+    given.attributes, failure = attributes_of(given.attributes, kind or given.type)
     if failure then return nil, failure end
   end
   return given
@@ -110,7 +125,7 @@ local function whole_toxic(value)
   if given.stream ~= "upstream" and given.stream ~= "downstream" then
     return nil, M.wrong(("stream is upstream or downstream, not '%s'"):format(given.stream), "STREAM")
   end
-  given.type = given.type or ""
+  if not given.type or given.type == "" then return nil, M.wrong("a toxic has a type", "TYPE") end
   if not given.name or given.name == "" then given.name = ("%s_%s"):format(given.type, given.stream) end
   return given
 end
@@ -122,12 +137,12 @@ function M.toxic(text)
   return whole_toxic(value)
 end
 
--- toxic_change(text) -> {toxicity, attributes} | nil, err
-function M.toxic_change(text)
+-- toxic_change(text, kind) -> {toxicity, attributes} of a toxic of that type | nil, err
+function M.toxic_change(text, kind)
   local value, failure = decoded(text)
   if failure then return nil, failure end
   local given
-  given, failure = toxic_of(value)
+  given, failure = toxic_of(value, kind)
   return given and { toxicity = given.toxicity, attributes = given.attributes }, failure
 end
 
@@ -149,8 +164,12 @@ local function toxics_of(value)
   return toxics
 end
 
-local function proxy_of(value)
-  local given, failure = fields(value, proxy_fields, "Proxy")
+-- As Toxiproxy's source calls one in a list to be populated.
+local POPULATED = 'struct { toxiproxy.Proxy; Enabled *bool "json:\\"enabled\\"" }'
+
+local function proxy_of(value, listed)
+  local given, failure = fields(value, proxy_fields, listed and ".Proxy" or "Proxy",
+    listed and POPULATED or "toxiproxy.Proxy")
   if not given then return nil, failure end
   local ours
   ours, failure = fields(given.rlab or {}, { proto = "string", owner = "string" }, "Proxy.rlab")
@@ -163,7 +182,7 @@ end
 
 -- One to be made; `place` says which of several it is.
 local function whole_proxy(value, place)
-  local given, failure = proxy_of(value)
+  local given, failure = proxy_of(value, place)
   if not given then return nil, failure end
   if not given.name or given.name == "" then return missing("name", place) end
   if not given.upstream then return missing("upstream", place) end
@@ -183,7 +202,8 @@ end
 function M.proxies(text)
   local value, failure = decoded(text)
   if failure then return nil, failure end
-  if type(value) ~= "table" or not json.is_array(value) then return mistyped(value, "", "array") end
+  if value == json.null then return {} end
+  if type(value) ~= "table" or not json.is_array(value) then return misplaced(value, "[]" .. POPULATED) end
   local list = {}
   for i, one in ipairs(value) do
     list[i], failure = whole_proxy(one, (" at proxy %d"):format(i))

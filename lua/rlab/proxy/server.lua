@@ -171,7 +171,7 @@ local function change_toxic(proxy, req)
   local ok, failure = proxy.core:toxics(name, toxic)
   if not ok then return answer(200, nil, failure) end
   local given
-  given, failure = request.toxic_change(req.body)
+  given, failure = request.toxic_change(req.body, json.decode(ok).type)
   ok = given
   if given then ok, failure = tried(proxy.core.change_toxic, proxy.core, name, toxic, given) end
   return answer(200, ok and proxy.core:toxics(name, toxic) or nil, failure)
@@ -271,6 +271,8 @@ end
 
 local function handle(proxy, req)
   if (req.headers["user-agent"] or ""):find "^Mozilla/" then return plain(403, "User agent not allowed\n") end
+  local clean = req.raw_path:gsub("//+", "/") -- of a client whose address ends with a slash
+  if clean ~= req.raw_path then return plain(301, "", { location = clean }) end
   local found, params = routes.find(list, req.method, routes.split(req.raw_path))
   if found then
     req.params = params

@@ -119,10 +119,27 @@ describe("the proxy", function()
       { 400, "missing required field: name at proxy 1", "POST", "/populate", "[{}]" },
       { 400, "missing required field: upstream at proxy 2", "POST", "/populate",
         '[{"name":"x","upstream":"127.0.0.1:1"},{"name":"y"}]' },
-      { 400, "bad request body: json: cannot unmarshal object into Go struct field  of type array", "POST",
-        "/populate", "{}" },
-      { 400, "bad request body: json: cannot unmarshal number into Go struct field Proxy of type object",
-        "POST", "/populate", "[5]" },
+      { 400, "missing required field: name at proxy 1", "POST", "/populate", "[null]" },
+      { 400, "bad request body: json: cannot unmarshal object into Go value of type []struct { \z
+        toxiproxy.Proxy; Enabled *bool \"json:\\\"enabled\\\"\" }", "POST", "/populate", "{}" },
+      { 400, "bad request body: json: cannot unmarshal number into Go value of type struct { \z
+        toxiproxy.Proxy; Enabled *bool \"json:\\\"enabled\\\"\" }", "POST", "/populate", "[5]" },
+      { 400, "bad request body: json: cannot unmarshal number into Go struct field .Proxy.name of type \z
+        string", "POST", "/populate", '[{"name":5}]' },
+      { 400, "bad request body: json: cannot unmarshal array into Go value of type toxiproxy.Proxy", "POST",
+        "/proxies", "[]" },
+      { 400, "missing required field: name", "POST", "/proxies", "null" },
+      { 400, "bad request body: unexpected EOF", "POST", "/proxies", "{" },
+      { 400, "invalid toxic type", "POST", "/proxies/web/toxics", "null" },
+      { 400, "invalid toxic type", "POST", "/proxies/web/toxics", '{"name":"x"}' },
+      { 400, "bad request body: json: cannot unmarshal array into Go value of type toxics.ToxicWrapper",
+        "POST", "/proxies/web/toxics", "[]" },
+      { 400, "bad request body: json: cannot unmarshal bool into Go struct field \z
+        LimitDataToxic.attributes.bytes of type int64", "POST", "/proxies/web/toxics",
+        '{"type":"limit_data","attributes":{"bytes":true}}' },
+      { 400, "bad request body: json: cannot unmarshal string into Go struct field \z
+        ToxicWrapper.toxicity of type float32", "POST", "/proxies/web/toxics",
+        '{"type":"latency","toxicity":"1"}' },
       { 404, "proxy not found", "POST", "/proxies/none/toxics", "{}" },
       { 404, "proxy not found", "PATCH", "/proxies/none", "{" },
       { 404, "toxic not found", "PATCH", "/proxies/web/toxics/none", "{" },
@@ -139,6 +156,8 @@ describe("the proxy", function()
     assert.same({ 404, "404 page not found\n" }, { none.status, none.body })
     local refused = ask("PUT", "/proxies/web")
     assert.same({ 405, "GET, HEAD, POST, PATCH, DELETE" }, { refused.status, refused.headers.allow })
+    local twice = ask("GET", "//version") -- of a client whose address ends with a slash
+    assert.same({ 301, "/version" }, { twice.status, twice.headers.location })
     local version = ask("GET", "/version")
     assert.equal('{"version": "2.12.0"}\n', version.body)
     assert.is_truthy(version.headers["x-toxiproxy-request-id"])
@@ -197,6 +216,8 @@ describe("the proxy", function()
     local toxics = must(client:proxy "n").toxics
     assert.same({ { "latency_downstream", { latency = 1, jitter = 0 } }, { "nothing", {} } },
       { { toxics[1].name, toxics[1].attributes }, { toxics[2].name, toxics[2].attributes } })
+    assert.equal(200, (asked("POST", "/proxies/n/toxics", '{"type":"noop","stream":"UPSTREAM"}')))
+    assert.equal("noop_upstream", must(client:proxy "n").toxics[1].name) -- before those downstream
     assert.equal(400, (asked("POST", "/proxies", ('{"name":"m","upstream":"%s","toxics":[{"type":"noop"},\z
       {"type":"none"}]}'):format(upstream))))
     assert.is_nil(must(client:proxies()).m)
