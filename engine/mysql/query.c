@@ -74,7 +74,7 @@ rl_err *my_fetch(my_cursor *cursor, size_t max_rows, size_t max_bytes, my_result
     err = my_cursor_read_rows(cursor, result, max_rows, max_bytes);
     my_end(cursor->conn);
     copy_counts(result, cursor);
-    if (err || result->nrows == 0) {
+    if (err) {
         my_result_free(result);
         result = NULL;
     }

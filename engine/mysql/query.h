@@ -60,9 +60,9 @@ my_value my_cell(const my_result *result, size_t row, int col);
 void my_result_free(my_result *result);
 
 /* Rows in chunks. my_fetch fills a new result with at most max_rows rows and about max_bytes;
- * *result is NULL when there are no more. my_close may come early: what is left is skipped, or
- * the query killed from a second connection when that is much; the connection can then be used
- * again. */
+ * it has no rows when there are no more (but its columns, the first time), and *result is NULL after
+ * that. my_close may come early: what is left is skipped, or the query killed from a second
+ * connection when that is much; the connection can then be used again. */
 rl_err *my_open(my_conn *conn, const my_cmd *cmd, my_cursor **cursor);
 rl_err *my_fetch(my_cursor *cursor, size_t max_rows, size_t max_bytes, my_result **result);
 rl_err *my_close(my_cursor *cursor); /* frees the cursor in any case */

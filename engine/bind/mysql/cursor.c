@@ -34,7 +34,7 @@ static void read_chunk(mysql_job *job, my_cursor *cursor)
 {
     job->await.err = my_fetch(cursor, CHUNK_ROWS, CHUNK_BYTES, &job->result);
     job->serial = my_serial(cursor);
-    if (!job->await.err && job->result)
+    if (!job->await.err && job->result && job->result->nrows > 0)
         return;
     job->serial = 0;
     rl_err *err = my_close(cursor);

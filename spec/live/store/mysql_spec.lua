@@ -322,6 +322,19 @@ describe("mysql", function()
     assert.are.equal(5000, n)
   end)
 
+  it("has its columns without rows, and the connection is free at once", function()
+    for _, words in ipairs { { "SELECT 1 AS a, 'x' AS b FROM dual WHERE 1 = 0" },
+      { "SELECT 1 AS a, 'x' AS b FROM dual WHERE 1 = ?", 0 } } do
+      local cursor <close> = ok(db:cursor(table.unpack(words)))
+      assert.are.same({ "a", "b" }, cursor:columns())
+      assert.are.equal(1, ok(db:value "SELECT 1"))
+      assert.is_nil((cursor:next()))
+    end
+    local none <close> = ok(db:cursor "DO 1")
+    assert.are.same({}, none:columns())
+    assert.is_nil((none:next()))
+  end)
+
   it("gives each row once when several tasks read one cursor", function()
     ok(db:exec "SET SESSION cte_max_recursion_depth = 1000000")
     local last = 4500

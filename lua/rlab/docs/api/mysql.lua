@@ -91,7 +91,7 @@ return {
     { name = "cursor", meta = "mysql.cursor", doc = "Rows as the server sends them.",
       methods = {
         { "next", "cursor:next() -> row | nil | nil, err", "The next row; nil at the end." },
-        { "columns", "cursor:columns() -> names", "The column names." },
+        { "columns", "cursor:columns() -> names", "The column names, also where there are no rows." },
         { "close", "cursor:close() -> true | nil, err", "Ends it, also early; frees the connection." },
       } },
     { name = "statement", doc = "A prepared statement.",
