@@ -185,4 +185,27 @@ function M.lost(lab, a)
     before = "if (by->kind == BAG_NULL || by->ints[e] == INT_NULL)",
     after = "if (by->kind == BAG_NULL)",
     spec = "spec/unit/bind/bag_spec.lua", it = "finds inversions by key" },
+
+  -- ---- rlab verify ----
+
+  { id = "verify-of-once", mechanism = "what has a cause by now is no phantom",
+    file = "lua/rlab/verify/judge.lua",
+    before = 'seen.of = of.text:find "^file:" and seen.before or of.read(connections)',
+    after = "seen.of = seen.before",
+    spec = "spec/unit/run/verify_spec.lua", it = "blame nobody for what was written in between" },
+  { id = "verify-lost-of-a-cut-log", mechanism = "a log that has lost its beginning says nothing of a loss",
+    file = "lua/rlab/verify/judge.lua",
+    before = "if #set > 0 and seen.in_.removed then",
+    after = "if false then",
+    spec = "spec/unit/run/verify_spec.lua", it = "do not say that something is lost where the log" },
+  { id = "verify-twice-by-id", mechanism = "an id may be there as often as it is held",
+    file = "lua/rlab/verify/judge.lua",
+    before = "if due > 0 and one.count > due then",
+    after = "if due > 0 then",
+    spec = "spec/unit/run/verify_spec.lua", it = "hold where each is there, as often as it should be" },
+  { id = "verify-few-are-enough", mechanism = "too few ids say nothing",
+    file = "lua/rlab/verify/judge.lua",
+    before = "if n >= at_least then return end",
+    after = "if n >= 0 then return end",
+    spec = "spec/unit/run/verify_spec.lua", it = "say nothing when they are too few" },
 }
