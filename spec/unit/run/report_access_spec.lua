@@ -79,4 +79,13 @@ describe("the rules of access", function()
     local width, height = text:match "%.past a {[^}]-width: (%d+)px; height: (%d+)px"
     assert.are.same({ true, true }, { tonumber(width) >= 24, tonumber(height) >= 24 })
   end)
+
+  -- report.js gives .scroll a name and makes it reachable by Tab where it is wider than the page
+  it("let nothing be wider than a phone but what the keyboard can scroll", function()
+    local css = report.asset "report.css"
+    assert.matches("\nbody {[^}]*overflow%-wrap: break%-word", css)
+    for selector in css:gmatch "([^{};]+){[^{}]*overflow%-x: auto" do
+      assert.are.equal(".scroll", (selector:gsub("%s", "")))
+    end
+  end)
 end)
