@@ -206,6 +206,19 @@ describe("the console in a browser", function()
     fine "compare"
   end)
 
+  it("shows one thing at a time on a phone, and the keyboard goes there and back", function()
+    b:size(390, 844)
+    b:go "runs"
+    b:see("main tr[data-key]", "E-012")
+    b:press "j"
+    b:press "Enter"
+    b:see("aside .back:focus", "Back")
+    assert.same({}, b:axe(), "a run on a phone")
+    b:press "Enter"
+    b:see("main tr[data-key].on:focus", "E-012")
+    b:size(1280, 900)
+  end)
+
   it("narrows a list down by a part of the name, and the field keeps the keyboard", function()
     local names = {}
     for i = 1, 12 do names[i] = ("%s-n%02d"):format(seed.topic, i) end

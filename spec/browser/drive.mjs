@@ -3,6 +3,7 @@
 //   ["go", hash] ["size", width, height] ["scheme", "dark"] ["click", selector] ["fill", selector, text]
 //   ["press", key] ["see", selector, text] ["gone", selector] ["text", selector] ["shot", file] ["axe"]
 //   ["wide"]: how many pixels the page is wider than its window   ["type", text]: key by key   ["select", selector, value]
+//   ["unfold"]: all that is folded
 //   ["slow"]: the longest time, in ms, for which the page did nothing else, since it was last asked
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
@@ -54,6 +55,7 @@ const steps = {
   text: (selector) => page.locator(selector).first().innerText(),
   shot: (path) => page.screenshot({ path }),
   axe: violations,
+  unfold: () => page.evaluate(() => document.querySelectorAll("details").forEach((one) => (one.open = true))),
   wide: () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
   slow: () =>
     page.evaluate(() => {

@@ -38,7 +38,9 @@ export function number(value) {
 
 export function seconds(value) {
   if (typeof value !== "number") return "";
-  return value.toFixed(value >= 10 ? 1 : 2) + "\u00a0s";
+  if (value < 120) return value.toFixed(value >= 10 ? 1 : 2) + "\u00a0s";
+  const [unit, part] = value < 7200 ? ["min", 60] : value < 172800 ? ["h", 3600] : ["days", 86400];
+  return `${(value / part).toFixed(1)}\u00a0${unit}`;
 }
 
 export function ago(ms) {

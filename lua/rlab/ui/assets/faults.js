@@ -61,7 +61,7 @@ function ruleTable(rules) {
 }
 
 function proxyTable(proxies) {
-  const names = ["proxy", "listens", ["upstream", "hide"], "", ["open", "n"], "toxics"];
+  const names = ["proxy", "listens", ["upstream", "hide"], "state", ["open", "n"], "toxics"];
   const body = proxies.map((p) =>
     h(
       "tr",

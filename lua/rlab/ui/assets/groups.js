@@ -1,7 +1,7 @@
 // Groups: members, what each holds, and the lag in its three meanings; moving offsets with a dry run.
 import { fill, h, number, plural, seconds } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, listPath, n, narrowed, newPlace, row, table, waiting } from "./place.js";
+import { asking, failed, listPath, n, narrowed, newPlace, row, table, told } from "./place.js";
 
 const place = newPlace();
 const kept = { wanted: "" };
@@ -139,11 +139,11 @@ function lags(rows) {
 }
 
 function headline(data) {
-  const sum = data.lag.reduce((total, r) => total + (r.readable || 0), 0);
   const where = data.members.length === 0 ? "no member is alive" : plural(data.members.length, "member");
   const behind = Math.max(...data.lag.map((r) => r.seconds ?? -1));
   const since = behind >= 0 ? `, the oldest ${seconds(behind)} old` : "";
-  const left = sum === 0 ? "nothing is left to read" : `${plural(sum, "record")} to read${since}`;
+  const words = (sum) => (sum === 0 ? "nothing is left to read" : `${plural(sum, "record")} to read${since}`);
+  const left = told(data.lag, "readable", words, "what is left to read is");
   return `${data.id}: ${left}, ${where}.`;
 }
 
@@ -156,7 +156,7 @@ export function draw(model, main) {
     return;
   }
   if (!place.data) {
-    place.once(main, "waiting", waiting);
+    place.once(main, "waiting", asking);
     return;
   }
   place.once(main, [place.data, txn], () => {

@@ -63,6 +63,18 @@ function choose(key) {
   draw();
 }
 
+// On a narrow page one thing at a time: what a line shows, and the keyboard goes with it, there and back.
+function detail(on) {
+  if (document.body.classList.contains("detail") === on) return;
+  document.body.classList.toggle("detail", on);
+  $(on ? ".back" : "[data-key].on", on ? aside : main)?.focus();
+}
+
+function enter(key) {
+  choose(key);
+  if (narrow() && current().detail?.(key)) detail(true);
+}
+
 // To the next line. One that has something to show shows it; one that leads elsewhere waits for Enter.
 function step(by) {
   const rows = $$("[data-key]", main);
@@ -99,11 +111,8 @@ document.addEventListener("click", (event) => {
   if (!target) return;
   if (target.id === "keys") dialog.showModal();
   else if (target.id === "shut") dialog.close();
-  else if (target.classList.contains("back")) document.body.classList.remove("detail");
-  else if (target.dataset.key !== undefined) {
-    choose(target.dataset.key);
-    if (narrow() && current().detail?.(target.dataset.key)) document.body.classList.add("detail");
-  }
+  else if (target.classList.contains("back")) detail(false);
+  else if (target.dataset.key !== undefined) enter(target.dataset.key);
 });
 
 document.addEventListener("keydown", (event) => {
@@ -114,8 +123,8 @@ document.addEventListener("keydown", (event) => {
   else if (event.key >= "1" && event.key <= String(names.length)) location.hash = names[event.key - 1];
   else if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
-  else if (event.key === "Escape") document.body.classList.remove("detail");
-  else if (event.key === "Enter" && row) choose(row.dataset.key);
+  else if (event.key === "Escape") detail(false);
+  else if (event.key === "Enter" && row) enter(row.dataset.key);
   else if (event.key === " " && !event.target.closest("button, a")) {
     held = !held;
     say($("#live"), held ? "held; the stream goes on" : "live");

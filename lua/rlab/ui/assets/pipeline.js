@@ -2,7 +2,7 @@
 // do to each, and the cached accounts beside their rows.
 import { ago, fill, h, number, plural, seconds } from "./dom.js";
 import { action, ask, lua, post, quoted } from "./act.js";
-import { failed, n, newPlace, row, table, waiting } from "./place.js";
+import { asking, failed, n, newPlace, row, table, told, waiting } from "./place.js";
 
 const place = newPlace();
 const page = { topic: null, schema: "", preview: null, failure: null, key: null, asked: null };
@@ -49,6 +49,9 @@ const rowsOf = (part) => {
   const data = place.data?.[part];
   return Array.isArray(data) ? data : data?.rows || [];
 };
+
+// A part that could not be read has one row, of which nothing is known.
+const partOf = (part) => (place.data[part].failure ? [{}] : rowsOf(part));
 
 // ---- the outbox ----
 
@@ -165,14 +168,14 @@ function cacheTable() {
 // ---- the page ----
 
 function headline() {
-  const rows = rowsOf("outbox").reduce((sum, r) => sum + (r.waiting || 0), 0);
   const oldest = Math.max(0, ...rowsOf("outbox").map((r) => r.oldest || 0));
-  const dead = rowsOf("dead").reduce((sum, d) => sum + (d.waiting || 0), 0);
   const stale = rowsOf("cached").filter((c) => c.judged === "stale").length;
-  const wait = `${plural(rows, "outbox row")} ${rows === 1 ? "waits" : "wait"}`;
+  const since = oldest > 0 ? `, the oldest for ${seconds(oldest)}` : "";
+  const wait = (sum) => `${plural(sum, "outbox row")} ${sum === 1 ? "waits" : "wait"}${sum > 0 ? since : ""}`;
+  const letters = (sum) => plural(sum, "dead letter");
   return (
-    `${wait}${rows > 0 ? `, the oldest for ${seconds(oldest)}` : ""}; ` +
-    `${plural(dead, "dead letter")}; ${number(stale)} of ${rowsOf("cached").length} cached stale.`
+    `${told(partOf("outbox"), "waiting", wait, "outbox rows are")}; ` +
+    `${told(partOf("dead"), "waiting", letters, "dead letters are")}; ${number(stale)} of ${rowsOf("cached").length} cached stale.`
   );
 }
 
@@ -204,7 +207,7 @@ export function draw(model, main) {
     return;
   }
   if (!place.data) {
-    place.once(main, "waiting", waiting);
+    place.once(main, "waiting", asking);
     return;
   }
   if (page.topic) {
@@ -340,4 +343,4 @@ export function facts(model, aside) {
 
 export const detail = (key) => key.startsWith("key ");
 export const count = () =>
-  place.data ? `${number(rowsOf("outbox").reduce((sum, r) => sum + (r.waiting || 0), 0))} wait` : "";
+  place.data ? told(partOf("outbox"), "waiting", (sum) => `${number(sum)} wait`, "how many wait is") : "";

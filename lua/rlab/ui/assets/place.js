@@ -72,7 +72,17 @@ export function failed(text) {
   ];
 }
 
+// A part of a page that is not there yet, and a page of which nothing is.
 export const waiting = () => h("p", { class: "sub" }, "asking …");
+export const asking = () => h("h1", {}, "Asking …");
+
+// told(rows, "waiting", (sum) => words, name) -> those words where all is known; else at least so many, or that it is not
+export function told(rows, field, words, name) {
+  const known = rows.filter((r) => Number.isFinite(r[field]));
+  const sum = known.reduce((total, r) => total + r[field], 0);
+  if (known.length === rows.length) return words(sum);
+  return sum > 0 ? `at least ${words(sum)}` : `${name} not known`;
+}
 
 export function row(key, chosen, ...cells) {
   return h("tr", { "data-key": key, tabindex: 0, class: key === chosen ? "on" : null }, cells);

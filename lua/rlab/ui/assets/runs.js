@@ -1,7 +1,7 @@
 // The runs that are kept: what came out last, the runs before, their reports, and replay.
 import { fill, h, plural, seconds } from "./dom.js";
 import { action, ask, lua, post } from "./act.js";
-import { newPlace, row, table } from "./place.js";
+import { asking, failed, newPlace, row, table } from "./place.js";
 
 const place = newPlace();
 let chosen = null,
@@ -141,7 +141,7 @@ const nameOf = (run) => run.name.split("/")[1];
 export function draw(model, main) {
   const runs = place.data?.runs;
   if (!runs) {
-    place.once(main, place.failure, () => h("p", { class: "sub" }, place.failure || "asking …"));
+    place.once(main, place.failure, () => (place.failure ? failed(place.failure) : asking()));
     return;
   }
   const one = pair[0] && runs.find((r) => r.id === chosen);

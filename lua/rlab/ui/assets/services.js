@@ -1,7 +1,7 @@
 // Services that run on this machine, with their health and the way to their failpoints.
 import { fill, h, plural } from "./dom.js";
 import { lua } from "./act.js";
-import { n, newPlace, row, table, waiting } from "./place.js";
+import { asking, failed, n, newPlace, row, table } from "./place.js";
 
 const place = newPlace();
 let chosen = null,
@@ -50,9 +50,7 @@ function list(services) {
 export function draw(model, main) {
   const services = place.data?.services;
   if (!services) {
-    place.once(main, place.failure, () =>
-      place.failure ? h("p", { class: "unsure" }, place.failure) : waiting(),
-    );
+    place.once(main, place.failure, () => (place.failure ? failed(place.failure) : asking()));
     return;
   }
   place.once(main, [services, chosen], () => (services.length > 0 ? list(services) : none()));

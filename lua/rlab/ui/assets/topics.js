@@ -2,7 +2,7 @@
 import { $, ago, fill, h, number, s } from "./dom.js";
 import { ask, lua, quoted } from "./act.js";
 import { FATE, recordFacts, recordForm } from "./record.js";
-import { failed, listPath, n, narrowed, newPlace, row, table, waiting } from "./place.js";
+import { asking, failed, listPath, n, narrowed, newPlace, row, table, waiting } from "./place.js";
 
 const place = newPlace();
 const page = {
@@ -303,7 +303,7 @@ export function draw(model, main) {
     return;
   }
   if (!place.data) {
-    place.once(main, "waiting", waiting);
+    place.once(main, "waiting", asking);
     return;
   }
   if (!page.topic) {
