@@ -31,8 +31,8 @@ function M.ordered(rows)
 end
 
 -- Words that end in s and stand for one; verbs, too.
-local ONE = { address = true, always = true, bus = true, class = true, does = true, less = true, loss = true,
-  process = true, status = true, this = true }
+local ONE = { address = true, always = true, as = true, bus = true, class = true, does = true, has = true,
+  its = true, less = true, loss = true, process = true, status = true, this = true, was = true }
 
 local function singular(word)
   if ONE[word] or word:find "[iu]s$" then return nil end
@@ -42,7 +42,7 @@ end
 -- unit_for(1, "records sent again") -> "record sent again": the first word for many; ms or "of 1" stays
 function M.unit_for(n, unit)
   if n ~= 1 then return unit end
-  for from, word, past in unit:gmatch "%f[%a]()(%a%a%a+s)()%f[%A]" do
+  for from, word, past in unit:gmatch "%f[%a]()(%a%a+s)()%f[%A]" do
     local one = singular(word)
     if one then return unit:sub(1, from - 1) .. one .. unit:sub(past) end
   end

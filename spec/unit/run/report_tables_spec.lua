@@ -227,7 +227,8 @@ describe("a unit of one", function()
     local unit_for = require("rlab.check.core").unit_for
     for many, one in pairs { ["old fills refused"] = "old fill refused", deliveries = "delivery",
       ["SELECTs in 100 ms"] = "SELECT in 100 ms", ["copies of the record"] = "copy of the record",
-      ["a status of legs"] = "a status of leg", ["a class"] = "a class", ["of 1"] = "of 1" } do
+      ["a status of legs"] = "a status of leg", ["a class"] = "a class",
+      ["it was ids that partitions keep"] = "it was id that partitions keep", ["of 1"] = "of 1" } do
       assert.are.same({ one, many }, { unit_for(1, many), unit_for(2, many) })
     end
   end)
