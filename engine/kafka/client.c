@@ -130,12 +130,18 @@ void kafka_conf_value(const rd_kafka_conf_t *conf, const char *name, char *out, 
         out[0] = '\0';
 }
 
+void kafka_conf_hush(rd_kafka_conf_t *conf)
+{
+    char level[8];
+    kafka_conf_value(conf, "log_level", level, sizeof level);
+    if (strcmp(level, "0") == 0)
+        rd_kafka_conf_set_log_cb(conf, NULL);
+}
+
 rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **out)
 {
-    char why[512] = "", level[8];
-    kafka_conf_value(conf, "log_level", level, sizeof level);
-    if (strcmp(level, "0") == 0) /* librdkafka prints fatal errors at this level too */
-        rd_kafka_conf_set_log_cb(conf, NULL);
+    char why[512] = "";
+    kafka_conf_hush(conf);
     rd_kafka_type_t type = kind == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
     *out = rd_kafka_new(type, conf, why, sizeof why);
     if (*out)
@@ -148,7 +154,8 @@ rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **ou
 typedef struct teardown {
     pthread_mutex_t lock;
     pthread_cond_t change;
-    rd_kafka_t *rk;
+    void (*end)(void *what, int flags);
+    void *what;
     int flags, refs;
     bool done;
 } teardown;
@@ -168,7 +175,7 @@ static void teardown_leave(teardown *down)
 static void *teardown_main(void *arg)
 {
     teardown *down = arg;
-    rd_kafka_destroy_flags(down->rk, down->flags);
+    down->end(down->what, down->flags);
     pthread_mutex_lock(&down->lock);
     down->done = true;
     pthread_cond_broadcast(&down->change);
@@ -185,23 +192,16 @@ static void teardown_wait(teardown *down, int deadline_ms)
     teardown_leave(down);
 }
 
-static teardown *teardown_new(rd_kafka_t *rk, int flags)
+void kafka_end_within(void (*end)(void *what, int flags), void *what, int flags, int deadline_ms)
 {
+    pthread_t thread;
     teardown *down = mem_zero(sizeof *down);
     cond_init(&down->change);
     pthread_mutex_init(&down->lock, NULL);
-    down->rk = rk;
+    down->end = end;
+    down->what = what;
     down->flags = flags;
     down->refs = 2;
-    return down;
-}
-
-void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
-{
-    if (!rk)
-        return;
-    pthread_t thread;
-    teardown *down = teardown_new(rk, flags);
     if (pthread_create(&thread, NULL, teardown_main, down) == 0) {
         pthread_detach(thread);
         teardown_wait(down, deadline_ms);
@@ -209,6 +209,17 @@ void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
     }
     down->refs = 1;
     teardown_main(down);
+}
+
+static void client_end(void *rk, int flags)
+{
+    rd_kafka_destroy_flags(rk, flags);
+}
+
+void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms)
+{
+    if (rk)
+        kafka_end_within(client_end, rk, flags, deadline_ms);
 }
 
 /* ---- errors ---- */

@@ -48,12 +48,18 @@ rl_err *kafka_conf_put(rd_kafka_conf_t *conf, const char *name, const char *valu
 /* Copies the value of a property, "" when unset. */
 void kafka_conf_value(const rd_kafka_conf_t *conf, const char *name, char *out, size_t size);
 
+/* At log_level 0 librdkafka still prints fatal errors: then it has nobody to print for. */
+void kafka_conf_hush(rd_kafka_conf_t *conf);
+
 /* Takes conf also when it fails. */
 rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **out);
 
 /* Destroys in a thread of its own and waits at most deadline_ms for it (0: not at all), so that
  * no frozen broker can hold the caller. Flags as in rd_kafka_destroy_flags(). NULL is fine. */
 void kafka_client_destroy(rd_kafka_t *rk, int flags, int deadline_ms);
+
+/* The same for whatever `end` ends. */
+void kafka_end_within(void (*end)(void *what, int flags), void *what, int flags, int deadline_ms);
 
 /* ---- errors: NULL for RD_KAFKA_RESP_ERR_NO_ERROR ---- */
 

@@ -142,6 +142,17 @@ static const struct {
 
 enum { FIELDS = sizeof fields / sizeof *fields };
 
+void kafka_record_table_push(lua_State *L, const rd_kafka_message_t *msg)
+{
+    lua_createtable(L, 0, FIELDS + 1);
+    for (int i = 0; i < FIELDS; i++) {
+        if (fields[i].of_data && !is_data(msg))
+            continue;
+        fields[i].push(L, msg);
+        lua_setfield(L, -2, fields[i].name);
+    }
+}
+
 static int push_generation(lua_State *L)
 {
     const record_view *view = lua_touserdata(L, 1);

@@ -17,6 +17,9 @@ void kafka_batch_open(lua_State *L); /* registers the metatables */
 /* Pushes a batch userdata that takes the records. */
 void kafka_batch_push(lua_State *L, kafka_batch *batch);
 
+/* Pushes a table with the fields of a record, for whom no batch owns. */
+void kafka_record_table_push(lua_State *L, const rd_kafka_message_t *msg);
+
 /* NULL when idx is something else; both raise when the batch is closed. */
 const kafka_batch *kafka_batch_test(lua_State *L, int idx);
 const rd_kafka_message_t *kafka_message_test(lua_State *L, int idx);

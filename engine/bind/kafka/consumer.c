@@ -8,6 +8,7 @@
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 #include "bind/kafka/conf.h"
+#include "bind/kafka/places.h"
 #include "bind/kafka/values.h"
 #include "bind/value/opts.h"
 #include "bind/task/await.h"
@@ -133,23 +134,7 @@ static int subscribe(lua_State *L, kafka_consumer *consumer,
 static int consumer_l_subscribe(lua_State *L)
 {
     kafka_consumer *consumer = kafka_consumer_check(L, 1);
-    if (lua_type(L, 2) == LUA_TSTRING) {
-        lua_createtable(L, 1, 0);
-        lua_pushvalue(L, 2);
-        lua_rawseti(L, -2, 1);
-        lua_replace(L, 2);
-    }
-    luaL_checktype(L, 2, LUA_TTABLE);
-    lua_Integer n = luaL_len(L, 2);
-    luaL_argcheck(L, n > 0, 2, "a list of topics expected");
-    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1))
-        luaL_argcheck(L, lua_geti(L, 2, i) == LUA_TSTRING, 2, "a list of topics expected");
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new((int)n);
-    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
-        lua_geti(L, 2, i);
-        rd_kafka_topic_partition_list_add(topics, lua_tostring(L, -1), RD_KAFKA_PARTITION_UA);
-    }
-    return subscribe(L, consumer, topics);
+    return subscribe(L, consumer, kafka_topics_read(L, 2));
 }
 
 static int consumer_l_unsubscribe(lua_State *L)

@@ -39,12 +39,14 @@ int luaopen_rlab_kafka(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"producer", kafka_l_producer},
                                          {"consumer", kafka_l_consumer},
+                                         {"share_consumer", kafka_l_share_consumer},
                                          {"version", kafka_l_version},
                                          {NULL, NULL}};
     kafka_batch_open(L);
     kafka_producer_bind(L);
     kafka_submit_open(L);
     kafka_consumer_bind(L);
+    kafka_share_bind(L);
     open_helpers(L);
     luaL_newlib(L, functions);
     open_transactional(L);

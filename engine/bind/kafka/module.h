@@ -9,8 +9,10 @@
 
 int kafka_l_producer(lua_State *L);
 int kafka_l_consumer(lua_State *L);
+int kafka_l_share_consumer(lua_State *L);
 void kafka_producer_bind(lua_State *L);
 void kafka_submit_open(lua_State *L); /* the metatable of deliveries */
 void kafka_consumer_bind(lua_State *L);
+void kafka_share_bind(lua_State *L);
 
 #endif

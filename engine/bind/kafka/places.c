@@ -135,3 +135,24 @@ rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_li
     add_all(L, idx, kind, list);
     return list;
 }
+
+rd_kafka_topic_partition_list_t *kafka_topics_read(lua_State *L, int idx)
+{
+    if (lua_type(L, idx) == LUA_TSTRING) {
+        lua_createtable(L, 1, 0);
+        lua_pushvalue(L, idx);
+        lua_rawseti(L, -2, 1);
+        lua_replace(L, idx);
+    }
+    luaL_checktype(L, idx, LUA_TTABLE);
+    lua_Integer n = luaL_len(L, idx);
+    luaL_argcheck(L, n > 0, idx, "a list of topics expected");
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1))
+        luaL_argcheck(L, lua_geti(L, idx, i) == LUA_TSTRING, idx, "a list of topics expected");
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new((int)n);
+    for (lua_Integer i = 1; i <= n; i++, lua_pop(L, 1)) {
+        lua_geti(L, idx, i);
+        rd_kafka_topic_partition_list_add(topics, lua_tostring(L, -1), RD_KAFKA_PARTITION_UA);
+    }
+    return topics;
+}

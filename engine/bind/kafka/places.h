@@ -19,4 +19,7 @@ typedef enum kafka_list_kind {
  * destroys the list. */
 rd_kafka_topic_partition_list_t *kafka_list_read(lua_State *L, int idx, kafka_list_kind kind);
 
+/* A name of a topic, or a list of such; likewise. */
+rd_kafka_topic_partition_list_t *kafka_topics_read(lua_State *L, int idx);
+
 #endif

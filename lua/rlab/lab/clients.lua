@@ -61,7 +61,7 @@ function M.send_all(lab, producer, messages, what)
   operation:over "ok"
 end
 
-local topic_keys = { "assignment", "configs", "min_isr", "partitions", "replication_factor" }
+local topic_keys = { "assignment", "configs", "min_isr", "partitions", "prefix", "replication_factor" }
 
 local function in_sync(lab, name)
   local found = lab.run.admin:topic(name)
@@ -83,11 +83,11 @@ local function create_topic(lab, spec)
   lab:await("the replicas of " .. spec.name, function() return in_sync(lab, spec.name) end)
 end
 
--- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=}) -> the topic's full
---   name, when every replica is in sync
+-- topic(word, {partitions=, replication_factor=, min_isr=, assignment=, configs=, prefix=}) -> the topic's
+--   full name, when every replica is in sync; prefix: before the name, where brokers look at how it begins
 function M.topic(lab, word, opts)
   opts = strict.check("lab:topic", opts, topic_keys)
-  local name = lab:name(word)
+  local name = (opts.prefix or "") .. lab:name(word)
   local configs = tables.merged({ ["min.insync.replicas"] = tostring(opts.min_isr or 2) }, opts.configs)
   lab.run.ledger:add("topic", name)
   create_topic(lab, {

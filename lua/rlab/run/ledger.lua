@@ -165,6 +165,19 @@ local function restore_features(admin, names)
   return left
 end
 
+-- A share group's settings outlive it.
+local function unset_groups(admin, names)
+  local left = {}
+  for _, name in ipairs(names) do
+    local found, own = admin:configs { group = name, details = true }, {}
+    for key, one in pairs(found or {}) do own[#own + 1] = one.source == "group" and key or nil end
+    if not found or (#own > 0 and not admin:alter_configs { group = name, delete = own }) then
+      left[#left + 1] = name
+    end
+  end
+  return left
+end
+
 -- By kind, in this order: f(a) removes the names of that kind and returns those that are still there; it
 -- raises where nobody can tell. a: {stack, admin, items, namespace, names}
 local removers = {
@@ -178,6 +191,7 @@ local removers = {
     remove_groups(a.admin, names)
     return among(names, whole(must(a.admin:groups())))
   end },
+  { kind = "group-config", needs = "admin", remove = function(a) return unset_groups(a.admin, a.names) end },
   { kind = "feature", needs = "admin", remove = function(a) return restore_features(a.admin, a.names) end },
   { kind = "keys", needs = "redis", remove = function(a) remove_keys(a.stack, a.names) end },
   { kind = "cluster-keys", needs = "redis_cluster",

@@ -101,6 +101,7 @@ local function features(list)
   local have, lack = {}, {}
   local function put(name, there) table.insert(there and have or lack, name) end
   put("consumer groups of KIP-848", opens("consumer", { group = "doctor", group_protocol = "consumer" }))
+  put("share groups of KIP-932", opens("share_consumer", { group = "doctor" }))
   for _, codec in ipairs { "gzip", "snappy", "lz4", "zstd" } do
     put(codec, opens("producer", { compression_type = codec }))
   end

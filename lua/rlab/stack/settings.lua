@@ -101,6 +101,7 @@ M.kafka.properties = {
   "group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=2000",
   "group.consumer.min.heartbeat.interval.ms=200", "group.consumer.heartbeat.interval.ms=300",
   "group.consumer.assignment.interval.ms=0",
+  "group.share.min.session.timeout.ms=1000", "group.share.min.heartbeat.interval.ms=200",
   "group.share.min.record.lock.duration.ms=1000", "group.share.record.lock.duration.ms=1000",
   "transaction.abort.timed.out.transaction.cleanup.interval.ms=200",
   "log.retention.check.interval.ms=1000", "log.initial.task.delay.ms=500",

@@ -402,7 +402,7 @@ describe("kafka.admin", function()
     wrong("did you mean 'partitions'", admin.create_topic, admin, { name = "x", partition = 3 })
     wrong("'name' must be a string", admin.create_topic, admin, { partitions = 3 })
     wrong("a partition counts from 0", admin.offsets, admin, "x", -1)
-    wrong("either 'topic' or 'broker'", admin.configs, admin, {})
+    wrong("one of 'topic', 'group' and 'broker'", admin.configs, admin, {})
     wrong("nothing to change", admin.alter_configs, admin, { topic = "x" })
     wrong("no partitions are named", admin.alter_group_offsets, admin, "g", {})
     wrong("an assignment of 1 partitions for a topic of 2", admin.create_topic, admin,

@@ -16,17 +16,20 @@ typedef struct config_job {
     bool details;
 } config_job;
 
-/* {topic=} or {broker=}, one of them; the name stays on the stack. */
+/* One of {topic=}, {group=} and {broker=}; the name stays on the stack. */
 static const char *read_resource(lua_State *L, const char *call, rd_kafka_ResourceType_t *type)
 {
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_Integer broker = opts_int(L, 2, "broker", -1);
+    bool group = lua_getfield(L, 2, "group") != LUA_TNIL;
     bool topic = lua_getfield(L, 2, "topic") != LUA_TNIL;
-    if (topic == (broker >= 0))
-        luaL_error(L, "%s: either 'topic' or 'broker' must be given", call);
-    *type = topic ? RD_KAFKA_RESOURCE_TOPIC : RD_KAFKA_RESOURCE_BROKER;
-    if (topic)
-        return luaL_checkstring(L, -1);
+    if (topic + group + (broker >= 0) != 1)
+        luaL_error(L, "%s: one of 'topic', 'group' and 'broker' must be given", call);
+    *type = topic   ? RD_KAFKA_RESOURCE_TOPIC
+            : group ? RD_KAFKA_RESOURCE_GROUP
+                    : RD_KAFKA_RESOURCE_BROKER;
+    if (topic || group)
+        return luaL_checkstring(L, topic ? -1 : -2);
     return lua_pushfstring(L, "%I", (LUAI_UACINT)broker);
 }
 
@@ -41,6 +44,8 @@ static const char *source_name(rd_kafka_ConfigSource_t source)
     switch (source) {
     case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG:
         return "topic";
+    case RD_KAFKA_CONFIG_SOURCE_GROUP_CONFIG:
+        return "group";
     case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG:
         return "broker";
     case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER_CONFIG:
@@ -91,7 +96,7 @@ static int push_configs(lua_State *L, rl_await *a)
 
 static int admin_configs_l_configs(lua_State *L)
 {
-    static const char *const allowed[] = {"topic", "broker", "details", "at_most", NULL};
+    static const char *const allowed[] = {"topic", "group", "broker", "details", "at_most", NULL};
     rd_kafka_ResourceType_t type;
     opts_check(L, 2, "configs", allowed);
     const char *name = read_resource(L, "configs", &type);
@@ -127,7 +132,8 @@ static kafka_pair *read_changes(lua_State *L, int *count)
 
 static int admin_configs_l_alter_configs(lua_State *L)
 {
-    static const char *const allowed[] = {"topic", "broker", "set", "delete", "at_most", NULL};
+    static const char *const allowed[] = {"topic",  "group",   "broker", "set",
+                                          "delete", "at_most", NULL};
     rd_kafka_ResourceType_t type;
     int count;
     opts_check(L, 2, "alter_configs", allowed);

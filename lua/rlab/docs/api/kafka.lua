@@ -34,6 +34,16 @@ return {
       },
       example = 'local c = must(kafka.consumer { group = "billing", auto_offset_reset = "earliest", \z
         enable_partition_eof = true })' },
+    { "share_consumer", "kafka.share_consumer{brokers =, group =, ...} -> share_consumer | nil, err",
+      "Makes a member of a share group (KIP-932): records of one partition go to many members, each is \z
+        acknowledged by itself, none is in order.",
+      params = { "brokers: string | table, as for a producer", "group: string, the group's id",
+        "...: any, a property as for a producer; share.acknowledgement.mode is always explicit" },
+      errors = "NOT_SUPPORTED with a librdkafka below 2.15.0",
+      example = 'local s <close> = must(kafka.share_consumer { group = "mails" })\n' ..
+        'must(s:subscribe "mails")\n' ..
+        'for _, r in ipairs(must(s:poll "1s")) do must(s:acknowledge(r, "accept")) end\n' ..
+        'must(s:commit())' },
     { "transactional", "kafka.transactional{transactional_id =, ...} -> transactional | nil, err",
       "Transactions that survive a late EndTxn: a producer that is replaced, under the same \z
         transactional.id, whenever a broker connection was lost while a transaction was ended, or after a \z
