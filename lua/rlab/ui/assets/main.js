@@ -124,8 +124,10 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
   else if (event.key === "Escape") detail(false);
-  else if (event.key === "Enter" && row) enter(row.dataset.key);
-  else if (event.key === " " && !event.target.closest("button, a")) {
+  else if (event.key === "Enter" && row === event.target) {
+    event.preventDefault(); // it would press the button that has the keyboard then
+    enter(row.dataset.key);
+  } else if (event.key === " " && !event.target.closest("button, a")) {
     held = !held;
     say($("#live"), held ? "held; the stream goes on" : "live");
     if (!held) draw();

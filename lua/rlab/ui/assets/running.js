@@ -65,7 +65,6 @@ function row(arm, i) {
       "data-key": arm.name,
       tabindex: 0,
       role: "button",
-      "aria-label": `${WORDS[arm.class]} ${arm.name}`,
     },
     h(
       "div",
@@ -290,7 +289,7 @@ export function facts(model, aside) {
     aside,
     h("button", { type: "button", class: "button back" }, "Back"),
     arm ? armFacts(arm) : null,
-    h("h2", {}, "Faults and events", h("span", {}, "s of the arm, newest first")),
+    h("h2", {}, "Faults and events", h("span", {}, "seconds of the arm, newest first")),
     happened(model),
     actions(model),
   );
