@@ -39,7 +39,7 @@ local function says(seen)
   local function add(n, fmt) words[#words + 1] = n > 0 and fmt:format(n) or nil end
   add(#seen.unprocessed, "%d healthy ones never processed")
   add(#seen.again, "%d processed twice")
-  add(#seen.bare, "%d in the DLQ without the record")
+  add(#seen.bare, "no copy in the DLQ")
   add(seen.gone, "%d nowhere")
   words[#words + 1] = seen.told == 0 and "no error at any member" or
     ("%d errors at members, %s"):format(seen.told, seen.refusals[1] or "none a refusal")
@@ -92,7 +92,7 @@ local function run(lab, arm)
   seen.away, seen.says = away, says(seen)
   lab:number("archived", #seen.archived, "records")
   lab:number("healthy and never processed", #seen.unprocessed, "records")
-  lab:number("given up wrongly", wrongly(seen, s), "records")
+  lab:number("given up wrongly", wrongly(seen, s))
   lab:number("own headers left in the DLQ", seen.own)
   if arm.class == "wrong" then lab:anomaly(seen.says) end
   return seen
@@ -102,7 +102,7 @@ return experiment {
   id = "E-032", title = "Share groups and the broker's DLQ",
   question = "The broker counts deliveries and has a dead-letter queue. Do I still need retry topics?",
   claim = "The limit counts deliveries of a batch, whoever is to blame: a crash, an outage or a freeze \z
-    archives healthy records, and nobody is told.",
+    archives healthy records, and no member is told that they are given up.",
   lesson = "Acknowledge and commit record by record, pause before you release, keep the limit far above \z
     your own count, and test that the DLQ takes a record with its copy.",
   needs = { "kafka", "mysql" }, seconds = 10,
