@@ -352,6 +352,16 @@ return {
 
   -- ---- the track record ----
 
+  { id = "shard-by-its-own-order", mechanism = "shards are the same on every machine",
+    file = "lua/rlab/run/shard.lua",
+    before = "if x.id ~= y.id then return x.id < y.id end",
+    after = "if x.id ~= y.id then return false end",
+    spec = "spec/unit/run/shard_spec.lua", it = "gives each run to one shard" },
+  { id = "merge-misses-nothing", mechanism = "a planned run without a result is missed",
+    file = "lua/rlab/run/shard.lua",
+    before = "if not ran[name] then",
+    after = "if false then",
+    spec = "spec/unit/run/shard_spec.lua", it = "miss a run that has no result" },
   { id = "record-forgets-the-kept", mechanism = "the first line brings the runs that are kept",
     file = "lua/rlab/run/track_record.lua",
     before = "fs.exists(file(runs)) and { line_of(result) } or of_folders(runs)",

@@ -15,6 +15,8 @@ function run.args(parser)
   parser:option("--runs", "folder for results (default runs)")
   parser:option("--jobs", "so many experiments side by side, where none needs the stack alone "
     .. "(default 1; 2 for all)")
+  parser:option("--shard", "only part I of N of these runs, I/N: the same parts on every machine; "
+    .. "rlab merge joins them")
   parser:flag("--shuffle", "in an order drawn by the seed, anew in each round of --repeat")
   parser:flag("--until-fail", "again and again with seeds counting up, until a run is not as predicted")
   parser:flag("--json", "print result.json instead of the story")
@@ -145,6 +147,31 @@ local function jobs_of(args)
   return jobs
 end
 
+local function shard_of(args)
+  if not args.shard then return nil end
+  local shard = require("rlab.run.shard").of(args.shard)
+  if not shard then usage("--shard takes I/N, such as 1/4, not '%s'", args.shard) end
+  if args.until_fail then usage "--shard does not go with --until-fail: who ends early leaves a hole" end
+  return shard
+end
+
+-- Of all the runs those of the shard, which writes down what it is to do.
+local function part_of(runs, shard, folder)
+  local all = {}
+  for one in runs do all[#all + 1] = one end
+  local mine = require("rlab.run.shard").share(all, shard)
+  require("rlab.run.shard").plan(folder, shard, mine)
+  return mine
+end
+
+local function each(list)
+  local i = 0
+  return function()
+    i = i + 1
+    return list[i]
+  end
+end
+
 local function words_of(args)
   local list = {}
   for _, name in ipairs(args.arm or {}) do table.move({ "--arm", name }, 1, 2, #list + 1, list) end
@@ -187,8 +214,10 @@ function run.run(args)
     usage "--step and --json do not go together: the one asks, the other is read by a program"
   end
   local opts, jobs, exps, set = opts_of(args), jobs_of(args), load_all(args), require "rlab.run.set"
+  local shard = shard_of(args)
   if jobs > 1 and not (args.shuffle or args.until_fail) then exps = set.longest_first(exps) end
   local runs = set.rounds(exps, opts)
+  if shard then runs = each(part_of(runs, shard, args.runs or "runs")) end
   local show = require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet,
     seed = args.shuffle and opts.seed }
   local results, peak = require("rlab.run.memory").during(function()

@@ -105,13 +105,18 @@ end
 
 local function memory_words(bytes) return require("rlab.stack.words").size(bytes) end
 
-local function close(results, peak, folder, took)
+local function close(results, took, folder)
   local _, class, word = words.of(worst_of(results).verdict)
-  return ("  %s%s, %s, at most %s of memory    %s/index.html"):format(
-    term.colour(class, term.pad(word, VERDICT)), as_predicted(results), took, memory_words(peak), folder)
+  return ("  %s%s%s    %s/index.html"):format(term.colour(class, term.pad(word, VERDICT)),
+    as_predicted(results), took, folder)
 end
 
--- show:sum_up(results, peak, folder): peak in bytes; nothing for a run alone
+local function cost(self, peak)
+  return (", %s, at most %s of memory"):format(units.print_duration((clock.ns() - self.began) / 1e9),
+    memory_words(peak))
+end
+
+-- show:sum_up(results, peak, folder): peak in bytes, nil where nothing ran; nothing for a run alone
 function Show:sum_up(results, peak, folder)
   self.live:clear()
   if self.silent or #results < 2 then return end
@@ -121,7 +126,7 @@ function Show:sum_up(results, peak, folder)
     if self.seed then print(("  in an order drawn by seed %d"):format(self.seed)) end
     for _, id in ipairs(tables.sorted_keys(groups)) do print(group_line(groups[id])) end
   end
-  print(close(results, peak, folder, units.print_duration((clock.ns() - self.began) / 1e9)))
+  print(close(results, peak and cost(self, peak) or "", folder))
 end
 
 return M
