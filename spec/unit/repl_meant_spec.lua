@@ -81,6 +81,10 @@ describe("what was meant", function()
       said "error(setmetatable({}, { __tostring = function() error 'no' end }))")
     assert.same({ "rlab: it waits for an event, a channel or a task, and nothing is left that could end that",
       65, n = 2 }, said "task.event():wait()")
+    assert.same({ "false\nafter", 0, n = 2 },
+      said "print((pcall(function() task.event():wait() end)))\nprint 'after'")
+    assert.same({ "nil\nafter", 0, n = 2 },
+      said "local t = task.spawn(function() task.event():wait() end) print((t:join()))\nprint 'after'")
   end)
 
   it("lets a word show what it returns although a comment stands behind it", function()

@@ -32,6 +32,7 @@ enum {
     EXIT_INTERRUPTED = 130,
     POOL_THREADS = 64,
     END_MS = 5000,
+    TOLD_MAX = 1000,
 };
 
 typedef struct host {
@@ -312,18 +313,31 @@ static void close_any(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+#define IN_VAIN "it waits for an event, a channel or a task, and nothing is left that could end that"
+
+/* Whether the main task has ended. Where all tasks wait for what nothing can end, the newest is
+ * told so where it waits, as the others may wait for it; who catches that and waits in vain again
+ * and again is given up. */
+static bool main_ends(lua_State *L, host *h)
+{
+    for (int told = 0; told < TOLD_MAX; told++) {
+        while (!task_done(h->main_task) && uv_run(&h->loop, UV_RUN_ONCE))
+            ;
+        if (task_done(h->main_task))
+            return true;
+        errs_push_table(L, err_lab("SCRIPT", "%s", IN_VAIN));
+        task_cancel_newest(L);
+    }
+    return false;
+}
+
 static int run_main(lua_State *L)
 {
     host *h = lua_touserdata(L, 1);
     push_main(L, *(int *)lua_touserdata(L, 2), lua_touserdata(L, 3));
     h->main_task = task_start(L, 1);
-    while (!task_done(h->main_task) && uv_run(&h->loop, UV_RUN_ONCE))
-        ;
-    if (!task_done(h->main_task)) {
-        fputs(
-            "rlab: it waits for an event, a channel or a task, and nothing is left that could end "
-            "that\n",
-            stderr);
+    if (!main_ends(L, h)) {
+        fputs("rlab: " IN_VAIN "\n", stderr);
         lua_pushinteger(L, EXIT_SCRIPT);
         return 1;
     }

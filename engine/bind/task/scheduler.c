@@ -262,6 +262,15 @@ void task_cancel_others(lua_State *L, rl_task *except)
     lua_pop(L, 1);
 }
 
+void task_cancel_newest(lua_State *L)
+{
+    rl_task *newest = sched_of(L)->live;
+    if (newest)
+        task_cancel(L, newest);
+    else
+        lua_pop(L, 1);
+}
+
 rl_task *task_start(lua_State *L, int nargs)
 {
     sched *s = sched_of(L);

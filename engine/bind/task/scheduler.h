@@ -42,6 +42,7 @@ int task_result(
         *task); /* of a done task: pushes ok and the results (or the error); returns their count */
 void task_cancel(lua_State *L, rl_task *task); /* takes the reason (any value) from the top of L */
 void task_cancel_others(lua_State *L, rl_task *except); /* takes the reason likewise */
+void task_cancel_newest(lua_State *L); /* takes the reason likewise; others may wait for that one */
 int task_live(lua_State *L);
 /* The task that runs now, or NULL, and how often one was resumed so far; a signal handler may ask. */
 lua_State *task_running_now(unsigned long *resumes);

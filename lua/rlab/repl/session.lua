@@ -143,7 +143,8 @@ end
 --- the one line that says what went wrong
 function M.failure_text(failure)
   if failure.err then
-    return failure.err.name == "INTERRUPTED" and failure.err.message or tostring(failure.err)
+    local told = { INTERRUPTED = true, SCRIPT = true }
+    return told[failure.err.name] and failure.err.message or tostring(failure.err)
   end
   if failure.message then return failure.message end
   local shown, text = pcall(tostring, failure.value)

@@ -21,7 +21,7 @@ end
 
 describe("a set of runs that is split", function()
   it("gives each run to one shard, whatever order it stands in", function()
-    local list, seen = runs_of(20, 5, 5, false, 10, 1, 1, 1), {}
+    local list, seen = runs_of(20, 5, 5, 5, 5, 5, 5, false, 10, 1, 1, 1), {}
     local other = {}
     for i = #list, 1, -1 do other[#other + 1] = list[i] end
     for i = 1, 3 do
