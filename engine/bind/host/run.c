@@ -313,7 +313,8 @@ static void close_any(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
-#define IN_VAIN "it waits for an event, a channel or a task, and nothing is left that could end that"
+#define IN_VAIN \
+    "it waits for an event, a channel or a task, and nothing is left that could end that"
 
 /* Whether the main task has ended. Where all tasks wait for what nothing can end, the newest is
  * told so where it waits, as the others may wait for it; who catches that and waits in vain again

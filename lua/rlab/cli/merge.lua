@@ -2,7 +2,8 @@
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" "merge: "
 
-local merge = { name = "merge", help = "join the runs of several shards (rlab run all --shard 1/4) and judge all" }
+local merge = { name = "merge",
+  help = "join the runs of several shards (rlab run all --shard 1/4) and judge all" }
 
 function merge.args(parser)
   parser:argument("dirs", "folders of runs, one or more"):args "+"

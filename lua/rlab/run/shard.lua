@@ -1,6 +1,6 @@
--- Shards: a set of runs split over several machines, each with a stack of its own, and joined again. Which run
--- belongs to which shard follows from the set alone, so that nobody has to tell the others; what a shard was to
--- do it writes down, so that a run that is missing is missed.
+-- Shards: a set of runs split over several machines, each with a stack of its own, and joined again. Which
+-- run belongs to which shard follows from the set alone, so that nobody has to tell the others; what a shard
+-- was to do it writes down, so that a run that is missing is missed.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
@@ -36,8 +36,8 @@ local function longest_first(list)
   return sorted
 end
 
--- share(list, shard) -> the runs {experiment, seed} of the list that are this shard's, as they stood: each goes,
---   longest first, to the shard that has least to do
+-- share(list, shard) -> the runs {experiment, seed} of the list that are this shard's, as they stood: each
+--   goes, longest first, to the shard that has least to do
 function M.share(list, shard)
   local load, mine, kept = {}, {}, {}
   for i = 1, shard.of do load[i] = 0 end
@@ -53,7 +53,9 @@ end
 
 -- ---- what a shard was to do ----
 
-local function note_file(runs, shard) return ("%s/shard-%d-of-%d.json"):format(runs, shard.shard, shard.of) end
+local function note_file(runs, shard)
+  return ("%s/shard-%d-of-%d.json"):format(runs, shard.shard, shard.of)
+end
 
 -- Notes of a set that was split into another number of shards are of another set.
 local function forget_others(runs, shard)

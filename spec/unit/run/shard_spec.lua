@@ -8,7 +8,8 @@ local track_record = require "rlab.run.track_record"
 local function runs_of(...)
   local list = {}
   for i, seconds in ipairs { ... } do
-    list[i] = { seed = 7, experiment = { id = ("E-%03d"):format(i), path = "x.lua", seconds = seconds or nil } }
+    list[i] = { seed = 7,
+      experiment = { id = ("E-%03d"):format(i), path = "x.lua", seconds = seconds or nil } }
   end
   return list
 end
@@ -58,9 +59,10 @@ describe("shards that are joined", function()
   after_each(function() fs.remove(dir) end)
 
   local function keep(folder, id, name, seed, more)
-    local result = { id = id, title = "t", verdict = "pass", sentence = "s", exit = 0, checks = {}, faults = {},
-      arms = { { name = "first", class = "right", outcome = "holds" } },
-      run = { name = id .. "/" .. name, seed = seed, started = "2026-11-30T10:00:0" .. seed .. "Z", duration = 1 } }
+    local result = { id = id, title = "t", verdict = "pass", sentence = "s", exit = 0, checks = {},
+      faults = {}, arms = { { name = "first", class = "right", outcome = "holds" } },
+      run = { name = id .. "/" .. name, seed = seed, started = "2026-11-30T10:00:0" .. seed .. "Z",
+        duration = 1 } }
     for key, value in pairs(more or {}) do result[key] = value end
     local at = ("%s/%s/%s/%s"):format(dir, folder, id, name)
     assert(fs.mkdir(at))
