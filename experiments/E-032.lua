@@ -46,16 +46,6 @@ local function says(seen)
   return table.concat(words, ", ")
 end
 
--- wrongly(seen, s) -> how many are in the DLQ and could be handled, or are there as headers only, or nowhere
-local function wrongly(seen, s)
-  local n = seen.gone
-  for _, row in ipairs(seen.dead) do
-    local rightly = s.fault == "crash" and row.id == POISON and row.value
-    if row.id ~= share.UNDECODABLE and not rightly then n = n + 1 end
-  end
-  return n
-end
-
 -- without(list, of) -> those of `of` that are not in the list
 local function without(list, of)
   local set, left = tables.set_of(list), {}
@@ -63,15 +53,21 @@ local function without(list, of)
   return left
 end
 
+-- The brokers write to the DLQ at least once: what stands there again is a number and no verdict.
 local function look(group, s)
   local seen = group:look()
   local done, refused = tables.ids_of(seen.effects), group:told_all "refused"
   seen.told, seen.refusals = #group:told_all "error" + #refused, tables.names_of(refused)
-  seen.archived, seen.bare, seen.own = {}, {}, 0
+  seen.archived, seen.bare, seen.own, seen.repeated, seen.wrongly = {}, {}, 0, 0, 0
+  local known = {}
   for _, row in ipairs(seen.dead) do
-    if row.id ~= share.UNDECODABLE then table.insert(seen.archived, row.id) end
-    if not row.value then table.insert(seen.bare, row.id) end
-    seen.own = seen.own + (row.own and 1 or 0)
+    local first, ours = not known[row.id], row.id ~= share.UNDECODABLE
+    local rightly = s.fault == "crash" and row.id == POISON and row.value
+    if first and ours then table.insert(seen.archived, row.id) end
+    if first and not row.value then table.insert(seen.bare, row.id) end
+    seen.wrongly = seen.wrongly + (first and ours and not rightly and 1 or 0)
+    seen.repeated = seen.repeated + (ours and not first and 1 or 0)
+    seen.own, known[row.id] = seen.own + (row.own and 1 or 0), true
   end
   seen.unprocessed, seen.again = without(done, healthy(s, 1)), bag.from(seen.effects):duplicates()
   seen.gone = #without(seen.archived, without(done, ids(1, EVENTS)))
@@ -92,7 +88,8 @@ local function run(lab, arm)
   seen.away, seen.says = away, says(seen)
   lab:number("archived", #seen.archived, "records")
   lab:number("healthy and never processed", #seen.unprocessed, "records")
-  lab:number("given up wrongly", wrongly(seen, s))
+  lab:number("given up wrongly", seen.wrongly + seen.gone)
+  lab:number("in the DLQ again", seen.repeated, "records")
   lab:number("own headers left in the DLQ", seen.own)
   if arm.class == "wrong" then lab:anomaly(seen.says) end
   return seen
