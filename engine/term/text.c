@@ -67,16 +67,25 @@ int text_width(const char *text, size_t len)
 
 /* ---- what is not shown as it is ---- */
 
-/* Marks of direction, and characters without a shape; the joiners that scripts and emoji need
- * are none of them. */
+static bool within(utf8proc_int32_t code, utf8proc_int32_t low, utf8proc_int32_t high)
+{
+    return code >= low && code <= high;
+}
+
+/* What scripts and emoji need of what has no shape: joiners, the halves of a syllable that is not
+ * whole, and what chooses a form. */
+static bool shapes_others(utf8proc_int32_t code)
+{
+    return within(code, 0x200c, 0x200d) || within(code, 0xfe00, 0xfe0f) ||
+           within(code, 0xe0100, 0xe01ef) || within(code, 0x115f, 0x1160) ||
+           within(code, 0x180b, 0x180d) || code == 0x180f;
+}
+
+/* Marks of direction, and characters without a shape, among them the tags that spell hidden text. */
 static bool unseen(utf8proc_int32_t code)
 {
-    static const utf8proc_int32_t codes[] = {0x00ad, 0x061c, 0x180e, 0x200b, 0x200e,
-                                             0x200f, 0x2060, 0xfeff, 0};
-    for (const utf8proc_int32_t *c = codes; *c; c++)
-        if (*c == code)
-            return true;
-    return false;
+    bool mark = code == 0x200e || code == 0x200f || within(code, 0xfff9, 0xfffb);
+    return mark || (utf8proc_get_property(code)->ignorable && !shapes_others(code));
 }
 
 static bool turns(int bidi_class)
@@ -129,14 +138,22 @@ static void put_escape(rl_buf *out, unsigned char first, size_t n, utf8proc_int3
         buf_printf(out, "\\u{%x}", (unsigned)code);
 }
 
+/* The tags behind a black flag spell whose it is: the flag of Scotland has six. */
+static bool goes_with(utf8proc_int32_t code, bool in_flag)
+{
+    return in_flag && within(code, 0xe0020, 0xe007f);
+}
+
 void text_visible(rl_buf *out, const char *text, size_t len, bool lines)
 {
     size_t run = 0, at = 0;
+    bool in_flag = false;
     while (at < len) {
         utf8proc_int32_t code = 0;
         unsigned char first = (unsigned char)text[at];
         size_t n = code_at(text + at, len - at, &code);
-        if (n && (shown(code) || (lines && (first == '\n' || first == '\t')))) {
+        in_flag = code == 0x1f3f4 || goes_with(code, in_flag);
+        if (n && (shown(code) || in_flag || (lines && (first == '\n' || first == '\t')))) {
             at += n;
             continue;
         }

@@ -271,13 +271,23 @@ function M.live(fd)
     fd = fd or 1, lines = {} }, Live)
 end
 
+-- Colours stay; what else a terminal would obey is shown: names, sentences and records come from anywhere.
+local function harmless(text)
+  local out, at = {}, 1
+  for from, colour, behind in text:gmatch "()(\27%[[%d;]*m)()" do
+    out[#out + 1] = characters.visible(text:sub(at, from - 1), true) .. colour
+    at = behind
+  end
+  return table.concat(out) .. characters.visible(text:sub(at), true)
+end
+
 local function rewind(self)
   return #self.lines > 0 and ("\r\27[%dA\27[J"):format(#self.lines) or ""
 end
 
 local function draw(self, before, lines)
   local width, out = M.width(self.fd) - 1, { before }
-  for _, line in ipairs(lines) do out[#out + 1] = M.fit(line, width) .. "\n" end
+  for _, line in ipairs(lines) do out[#out + 1] = M.fit(harmless(line), width) .. "\n" end
   self.out:write(table.concat(out))
   self.out:flush()
   self.lines = lines
@@ -293,6 +303,7 @@ end
 
 --- writes lasting text above the block
 function Live:above(text)
+  text = harmless(text)
   if not text:find "\n$" then text = text .. "\n" end
   if not self.tty then
     self.out:write(text)
@@ -310,7 +321,7 @@ function Live:done(lines)
   if self.tty then
     draw(self, rewind(self), lines or self.lines)
   elseif lines then
-    self.out:write(table.concat(lines, "\n"), "\n")
+    self.out:write(harmless(table.concat(lines, "\n")), "\n")
   end
   self.lines = {}
 end

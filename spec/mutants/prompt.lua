@@ -1,5 +1,10 @@
 -- Mutants of the prompt and of what is said of mistakes.
 return {
+  { id = "term-as-it-comes", mechanism = "a name or a sentence of a run is no command to the terminal",
+    file = "lua/rlab/term.lua",
+    before = "text = harmless(text)",
+    after = "text = tostring(text)",
+    spec = "spec/unit/repl_spec.lua", it = "obeys none of it but its colours" },
   { id = "slips-pass-over-names", mechanism = "a name that stands for nothing is told before a run",
     file = "lua/rlab/experiment/slips.lua",
     before = "if see.env_of_its_own or not is_read(see.tokens, at) then return end",

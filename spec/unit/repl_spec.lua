@@ -318,6 +318,13 @@ describe("the terminal's helpers", function()
   setup(function() term.colour_mode "never" end)
   teardown(function() term.colour_mode "auto" end)
 
+  it("writes what it is given so that a terminal obeys none of it but its colours", function()
+    local live, written = term.live(), {}
+    live.tty, live.out = false, { write = function(_, ...) written[#written + 1] = table.concat { ... } end }
+    live:above "\27[1mE-1\27[0m  a\27[2Jb\27]0;x\7\xff\u{202e}\nc"
+    assert.same({ "\27[1mE-1\27[0m  a\\x1b[2Jb\\x1b]0;x\\x07\\xff\\u{202e}\nc\n" }, written)
+  end)
+
   it("count columns as the terminal does", function()
     assert.equal(7, term.display_width "한글abc")
     assert.equal(3, term.display_width "\27[1mabc\27[0m")

@@ -84,6 +84,10 @@ static void visible(void **state)
                 {"\u2028\u2029\ufeff\u200b", "\\u{2028}\\u{2029}\\u{feff}\\u{200b}"},
                 {"\xff\xc0\xaf\xed\xa0\xbd", "\\xff\\xc0\\xaf\\xed\\xa0\\xbd"},
                 {"\xe2\x82", "\\xe2\\x82"},
+                {"a\U000e0068\U000e0069\ufff9\u3164\uffa0\u034f",
+                 "a\\u{e0068}\\u{e0069}\\u{fff9}\\u{3164}\\u{ffa0}\\u{34f}"},
+                {"🏴\U000e0067\U000e0062\U000e007f", "🏴\U000e0067\U000e0062\U000e007f"},
+                {"❤\ufe0f 葛\U000e0100 \u115f\u1161", "❤\ufe0f 葛\U000e0100 \u115f\u1161"},
                 {"👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_visible(rows[i].text, strlen(rows[i].text), false, rows[i].want);
