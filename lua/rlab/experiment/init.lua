@@ -56,6 +56,8 @@ local function check_keys(def, source)
   end
 end
 
+local settable = { string = true, number = true, boolean = true, table = true }
+
 local function check_arms(def, where)
   local seen = {}
   for i, arm in ipairs(def.arms) do
@@ -64,6 +66,12 @@ local function check_arms(def, where)
     end
     if seen[arm.name] then script_error("%s: two arms are called '%s'", where, arm.name) end
     seen[arm.name] = true
+    for name, value in pairs(arm.settings) do
+      if not settable[type(value)] then
+        script_error("%s: arm '%s': '%s' is a %s; a setting is written down with the run: a text, a number, \z
+          true, false or a table of these", where, arm.name, tostring(name), type(value))
+      end
+    end
   end
   if #def.arms == 0 then script_error("%s: an experiment needs at least one arm", where) end
 end
@@ -74,6 +82,12 @@ local function check_needs(def, where)
       script_error("%s: nothing here is called '%s'%s; needs are %s", where, tostring(need),
         options.hint(need, known_needs), table.concat(known_needs, ", "))
     end
+  end
+end
+
+local function check_limit(def, where)
+  if def.limit and not pcall(units.duration, def.limit) then
+    script_error("%s: limit: '%s' is no duration; write \"90s\" or \"3m\"", where, def.limit)
   end
 end
 
@@ -156,6 +170,7 @@ local function make(def, source)
   if type(def) ~= "table" then script_error("%s: experiment takes a table", source.path) end
   check_keys(def, source)
   check_arms(def, place(source, "arms"))
+  check_limit(def, place(source, "limit"))
   def.owes = def.owes or {}
   check_owes(def, place(source, "owes"))
   def.needs = def.needs or { "kafka" }

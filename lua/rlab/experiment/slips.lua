@@ -6,6 +6,7 @@ local options = require "rlab.options"
 local points = require "rlab.failpoint.points"
 local tables = require "rlab.tables"
 local tokens_of = require("rlab.experiment.tokens").list
+local units = require "rlab.units"
 
 local M = {}
 
@@ -177,11 +178,40 @@ function rules.failpoints(see, at)
   local named = reads(see.tokens, at, "must_fire", "=", "{") or reads(see.tokens, at, "failpoints", "=", "{")
   for key, value in entries(see.tokens, named and at + 2 or #see.tokens + 1) do
     if is_text(see.tokens, value) then armed(see, key, see.tokens[value]) end
+    if is(see.tokens, value, "number") then
+      see.say(key, "failpoint %s: an expression is a text, such as '#1 kill'", key.text)
+    end
   end
   if not reads(see.tokens, at, ":", "failpoint", "(") or not is_text(see.tokens, at + 3) then return end
   if reads(see.tokens, at + 4, ",") and is_text(see.tokens, at + 5) then
     local expr = see.tokens[at + 5]
     if expr.text ~= "off" then armed(see, see.tokens[at + 3], expr) end
+  end
+end
+
+local SIGNALS = { "KILL", "TERM", "INT", "HUP", "QUIT", "ABRT", "SEGV", "BUS", "FPE", "ILL", "TRAP", "PIPE",
+  "ALRM", "USR1", "USR2", "none" }
+
+function rules.ends(see, at)
+  if not reads(see.tokens, at, ":", "wait_exit") then return end
+  local known = require("rlab.lab.children").ENDINGS
+  for key, value in entries(see.tokens, reads(see.tokens, at + 2, "(") and at + 3 or at + 2) do
+    local word = is_text(see.tokens, value) and see.tokens[value].text
+    if not tables.contains(known, key.text) then
+      see.say(key, "wait_exit has no '%s'; %s", key.text, options.advice(key.text, known))
+    elseif key.text == "signal" and word and not tables.contains(SIGNALS, word) then
+      see.say(key, "there is no signal '%s'%s", word, options.hint(word, SIGNALS))
+    end
+  end
+end
+
+-- at_most = "30s", timeout = "5s", role:expect("word", "30s")
+function rules.durations(see, at)
+  local place = (reads(see.tokens, at, "at_most", "=") or reads(see.tokens, at, "timeout", "=")) and at + 2
+    or reads(see.tokens, at, ":", "expect", "(", false, ",") and at + 5
+  if place and is_text(see.tokens, place) and not pcall(units.duration, see.tokens[place].text) then
+    see.say(see.tokens[place], [['%s' is no duration; write "200ms", "5s" or "1m30s"]],
+      see.tokens[place].text)
   end
 end
 

@@ -7,6 +7,7 @@ local fs = require "rlab.fs"
 local hit_log = require "rlab.failpoint.log"
 local json = require "rlab.json"
 local must = require "rlab.must"
+local options = require "rlab.options"
 local process = require "rlab.process"
 local proof_makers = require "rlab.proof.makers"
 local task = require "rlab.task"
@@ -186,8 +187,11 @@ local function wait_end(child, at_most)
   end
 end
 
+M.ENDINGS = { "signal", "code", "at_most" }
+
 -- child:wait_exit{signal=|code=, at_most=} -> status; another ending makes the arm inconclusive
 function Child:wait_exit(want)
+  want = options.check("wait_exit", want, M.ENDINGS)
   local status, failure = wait_end(self, want.at_most or "30s")
   if not status then
     self.lab:give_up("%s did not end: %s; its log: %s.log", self.name, tostring(failure), self.name)

@@ -57,6 +57,29 @@ describe("a slip of the pen", function()
       local p = lab:process { cmd = {} } p:expect "ready"'))
   end)
 
+  it("in how a child is to end, and in a duration", function()
+    assert.equal("4: wait_exit has no 'singal'; did you mean 'signal'?",
+      said 'f:wait_exit { singal = "KILL" }')
+    assert.equal("4: there is no signal 'KIL', did you mean 'KILL'?", said 'f:wait_exit({ signal = "KIL" })')
+    local no = [[4: '30 sec' is no duration; write "200ms", "5s" or "1m30s"]]
+    assert.equal(no, said 'f:wait_exit { code = 1, at_most = "30 sec" }')
+    assert.equal(no, said 'f:expect("done", "30 sec")')
+    assert.equal("nothing", said 'f:wait_exit { signal = "none", at_most = "1m30s" } f:expect("done", "30s")')
+  end)
+
+  it("in what an arm is set to, and in the limit of one", function()
+    local function of(old, new)
+      local text = HEAD:gsub(old, new) .. "run = function() end, checks = function() end }\n"
+      local ok, failure = with_file(text, experiment.load)
+      assert.is_false(ok)
+      return failure.message:match ":2: (.*)"
+    end
+    assert.equal("arm 'early': 'f' is a function; a setting is written down with the run: a text, a number, \z
+      true, false or a table of these", of('"early" {}', '"early" { f = print }'))
+    assert.equal([[limit: '5 minutes' is no duration; write "90s" or "3m"]],
+      of('title = "t"', 'title = "t", limit = "5 minutes"'))
+  end)
+
   it("in a name that stands for nothing", function()
     assert.equal("4: 'publissh' is not known", said "publissh(lab)")
     assert.equal("4: 'kafak' is not known, did you mean 'kafka'?", said "local p = kafak.producer {}")
@@ -78,6 +101,8 @@ describe("a slip of the pen", function()
     assert.equal("nothing", said [[lab:start("worker", {}, { must_fire = {
       ["worker.before_work"] = "#10 kill", ["relay.after_ack"] = "kill if x=" .. arm.x } })
       one:failpoint("consumer.in_tx", "off")]])
+    assert.equal("4: failpoint worker.before_work: an expression is a text, such as '#1 kill'",
+      said 'lab:start("worker", {}, { must_fire = { ["worker.before_work"] = 10 } })')
   end)
 
   it("in a point that the service never reaches", function()
