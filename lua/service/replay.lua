@@ -27,8 +27,12 @@ local function options_of(ctx)
   if not c.guard and c.budget == 0 then
     usage "without --guard a record that always fails goes round for ever: say --budget N, copies in all"
   end
+  local from = text_or_nil(c.dlq) or dlq.dlq_topic(c.topic)
+  if from == c.topic or from == c.to then
+    usage("copies from '%s' would go back to '%s': what failed goes to a topic of its own", from, from)
+  end
   return {
-    brokers = ctx.brokers, topic = c.topic, dlq = text_or_nil(c.dlq) or dlq.dlq_topic(c.topic),
+    brokers = ctx.brokers, topic = c.topic, dlq = from,
     to = text_or_nil(c.to),
     group = text_or_nil(c.group) or dlq.replay_group(c.topic), target = c.target, guard = c.guard,
     max = c.max_replays,

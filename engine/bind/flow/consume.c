@@ -121,6 +121,22 @@ static void read_retry(lua_State *L, flow_consume_opts *opts)
     }
 }
 
+static bool is_one_of(const char *topic, const char *one, const char *other)
+{
+    return strcmp(topic, one) == 0 || (other && strcmp(topic, other) == 0);
+}
+
+/* What failed would come back at once, and for ever, where it is written to what it was read from. */
+static void need_ways_apart(lua_State *L, const flow_consume_opts *opts)
+{
+    if (opts->dlq && strcmp(opts->dlq, opts->topic) == 0)
+        luaL_error(L, "flow_consume.open: dlq: '%s' is the topic itself", opts->dlq);
+    for (int i = 0; i < opts->ndelays; i++)
+        if (is_one_of(opts->delays[i].topic, opts->topic, opts->dlq))
+            luaL_error(L, "flow_consume.open: retry: '%s' is the topic itself or its DLQ",
+                       opts->delays[i].topic);
+}
+
 /* ---- the clients ---- */
 
 static void default_to(lua_State *L, const char *key, const char *value)
@@ -317,6 +333,7 @@ static int flow_consume_l_open(lua_State *L)
     read_words(L, &opts);
     read_cache(L, &opts);
     read_retry(L, &opts);
+    need_ways_apart(L, &opts);
     read_payload(L, &opts);
     read_numbers(L, &opts);
     read_stores(L, &opts);

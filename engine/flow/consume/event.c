@@ -78,7 +78,7 @@ static void read_story(const rd_kafka_headers_t *headers, const char *group, con
         out->attempt = attempts(&t);
     if (header_text(headers, DLQ_DUE_AT, &t))
         out->due_ms = due_time(&t);
-    if (header_text(headers, DLQ_TARGET_GROUP, &t))
+    if (header_text(headers, DLQ_TARGET_GROUP, &t) && t.len > 0) /* no group is called nothing */
         out->other_group = t.len != strlen(group) || memcmp(t.at, group, t.len) != 0;
 }
 
@@ -98,7 +98,7 @@ void consume_story_read(const rd_kafka_message_t *msg, const char *group, consum
 typedef struct fields {
     consume_event *event;
     const char *amount_names;
-    bool have_id, have_account, have_amount, have_from, have_to, transfer;
+    bool have_id, have_account, have_amount, have_from, have_to, transfer, wrong_version;
     int64_t account, amount, from, to;
 } fields;
 
@@ -142,6 +142,8 @@ static void take_string(fields *f, const text *key, const text *value)
         f->have_id = uuid_parse(value->at, value->len, f->event->id);
     else if (IS(key, "type"))
         f->transfer = is_key(value, "transfer", 8);
+    else if (IS(key, "version"))
+        f->wrong_version = true;
 }
 
 /* The members of the outermost object; what lies deeper is passed over. */
@@ -165,6 +167,8 @@ static rl_err *event_members(json_reader *r, fields *f)
             take_int(f, &key, r->i);
         } else if (t == JSON_STRING) {
             take_string(f, &key, &(text){r->str.len ? r->str.data : "", r->str.len});
+        } else if (IS(&key, "version") && t != JSON_NULL) {
+            f->wrong_version = true;
         }
     }
     return NULL;
@@ -261,6 +265,8 @@ static rl_err *make_legs(const fields *f, bool zero)
         return err_lab("UNDECODABLE", "%s",
                        f->transfer ? "a transfer needs from, to and amount"
                                    : "account_id or amount is missing");
+    if (f->wrong_version)
+        return err_lab("UNDECODABLE", "the version is no whole number");
     if (event->version < 0)
         return err_lab("UNDECODABLE", "the version is negative");
     event->nlegs = f->transfer ? 2 : 1;

@@ -85,6 +85,16 @@ describe("options", function()
     end
   end)
 
+  it("of a consumer name another topic for what failed than those that it reads", function()
+    for text, fields in pairs { ["dlq: 't' is the topic itself"] = { dlq = "t" },
+      ["retry: 't' is the topic itself or its DLQ"] = { retry = "1s:r,5s:t" },
+      ["retry: 't.dlq' is the topic itself or its DLQ"] = { dlq = "t.dlq", retry = "5s:t.dlq" } } do
+      fields.brokers, fields.mysql = "127.0.0.1:1", { host = "127.0.0.1" }
+      fields.topic, fields.group = "t", "g"
+      assert.error_matches(function() flow_consume.open(fields) end, "flow_consume.open: " .. text)
+    end
+  end)
+
   it("leave nothing behind when a later one is refused", function() -- the sanitizer looks
     assert.error_matches(function()
       flow_consume.open { brokers = "127.0.0.1:1", topic = "t", group = "g", mysql = { host = "127.0.0.1" },

@@ -161,3 +161,14 @@ describe("a record that is replayed", function()
     assert.equal("e1", failed(3).id)
   end)
 end)
+
+describe("a replay service", function()
+  it("sends nothing back to where it reads", function()
+    local away = dofile "spec/support/away.lua"
+    for _, words in ipairs { { "--dlq", "t" }, { "--to", "t.dlq" } } do
+      local p <close> = away.service("replay", words)
+      assert.equal(64, p:wait("60s").code)
+      assert.matches("what failed goes to a topic of its own", (p:output()), 1, true)
+    end
+  end)
+end)
