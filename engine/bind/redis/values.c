@@ -16,6 +16,13 @@ static int redis_refuse(lua_State *L, int idx, const char *where, int n)
                       n, type);
 }
 
+/* Redis has inf, and no nan: it would keep the text. */
+static void refuse_nan(lua_State *L, int idx, const char *where, int n)
+{
+    if (lua_type(L, idx) == LUA_TNUMBER && isnan(lua_tonumber(L, idx)))
+        luaL_error(L, "%s: argument %d is nan, and Redis has no such number", where, n);
+}
+
 static int count_list(lua_State *L, int idx, const char *where, int n)
 {
     int len = (int)luaL_len(L, idx);
@@ -23,6 +30,7 @@ static int count_list(lua_State *L, int idx, const char *where, int n)
         int type = lua_rawgeti(L, idx, i);
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
             redis_refuse(L, -1, where, n);
+        refuse_nan(L, -1, where, n);
         lua_pop(L, 1);
     }
     return len;
@@ -31,6 +39,7 @@ static int count_list(lua_State *L, int idx, const char *where, int n)
 int redis_count_arg(lua_State *L, int idx, const char *where, int n)
 {
     idx = lua_absindex(L, idx);
+    refuse_nan(L, idx, where, n);
     switch (lua_type(L, idx)) {
     case LUA_TSTRING:
     case LUA_TNUMBER:

@@ -102,6 +102,8 @@ describe("redis", function()
     assert.has_error(function() redis.connect { resp = 4 } end)
     assert.has_error(function() r:call("SET", "k", true) end,
       "redis:call: argument 3 is boolean, but Redis knows only strings and numbers")
+    assert.has_error(function() r:call("SET", "k", 0 / 0) end,
+      "redis:call: argument 3 is nan, and Redis has no such number")
     assert.has_error(function() r:call("SET", "k", null) end)
     assert.has_error(function() r:call("SET", "k", nil) end)
     assert.has_error(function() r:pipeline { { "GET", "k" }, "GET" } end)
