@@ -228,3 +228,15 @@ describe("lag", function()
     assert.same({ "0: lag 1 readable 0" }, shown({ [0] = { 0, 9, 9 } }, { [0] = 8 }, consumer_of({}, 9)))
   end)
 end)
+
+describe("a word that is given too little, or what it cannot take", function()
+  it("takes nothing for granted", function()
+    local words = session { producer = {}, admin = {} }
+    assert.error_matches(function() words.produce "t" end, "the record has no value; value = null says so")
+    assert.error_matches(function() words.produce("t", { key = "k" }) end, "the record has no value")
+    for _, given in ipairs { "x", "0", -1, 1.5, true } do
+      assert.error_matches(function() words.record("t", 0, given) end, "offset is a whole number, 0 or")
+      assert.error_matches(function() words.record("t", given, 0) end, "partition is a whole number, 0 or")
+    end
+  end)
+end)

@@ -194,6 +194,15 @@ local function tail(clients, topic, opts)
   follow_from(clients, consumer, reach)
 end
 
+local function need_place(what, given)
+  local place = type(given) == "number" and math.tointeger(given)
+  if given ~= nil and not (place and place >= 0) then
+    error(('record takes a topic, a partition and an offset: %s is a whole number, 0 or more, not %s'):format(
+      what, tostring(given)), 3)
+  end
+  return place or 0
+end
+
 -- The record at an offset, aborted ones too; what holds no record is a marker, or was removed.
 local function record_at(clients, topic, partition, offset)
   local consumer <close>, failure = clients:consumer { group = "rlab-prompt",
@@ -363,8 +372,8 @@ return function(session, words)
   end
 
   function words.record(topic, partition, offset)
-    return record_at(clients, need_text("record", topic), math.tointeger(partition) or 0,
-      math.tointeger(offset) or 0)
+    return record_at(clients, need_text("record", topic), need_place("partition", partition),
+      need_place("offset", offset))
   end
 
   function words.tail(topic, opts)

@@ -73,6 +73,9 @@ return function(session, words)
       error('produce takes a topic and a value: produce("orders", { key = "k", value = "v" })', 2)
     end
     local record = record_of(topic, what)
+    if record.value == nil then
+      error("produce: the record has no value; value = null says so on purpose (a tombstone)", 2)
+    end
     local producer, failure = clients:open "producer"
     if not producer then return nil, failure end
     local report
