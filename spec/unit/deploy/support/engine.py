@@ -16,6 +16,13 @@ def proc(pid, name):
         return f.read()
 
 
+def stands_still(pid):
+    """An engine answers when the freezer has done its work; a signal is delivered when its process is next on."""
+    until = time.monotonic() + 5
+    while proc(pid, "stat").rpartition(b")")[2].split()[0] != b"T" and time.monotonic() < until:
+        time.sleep(0.002)
+
+
 class Adopted:
     """A process that somebody else has started, as subprocess.Popen has its own."""
 
@@ -146,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         if one.status() != "running":
             return self.wrong(409, "Container %s is not running" % one.id)
         one.send("SIGSTOP")
+        stands_still(one.process.pid)
         one.paused = True
         self.answer(204)
 
