@@ -139,8 +139,11 @@ local function copy(into, from, one, run)
   if is_there(into, one.id, run.name, run.result) then return end
   local name = free_name(into, one.id, run.name)
   local dir = ("%s/%s/%s"):format(into, one.id, name)
+  local whole = into .. "/.merging" -- what is cut off is not taken for a run
+  must(fs.remove(whole))
   must(fs.mkdir(("%s/%s"):format(into, one.id)))
-  must(fs.copy(("%s/%s/%s"):format(from, one.id, run.name), dir))
+  must(fs.copy(("%s/%s/%s"):format(from, one.id, run.name), whole))
+  must(fs.rename(whole, dir))
   if name ~= run.name then rename(dir, one.id, name, run.result) end
   track_record.add(into, run.result)
 end

@@ -20,6 +20,12 @@ local function known(set, seen)
   return seen.unknown and set - seen.unknown or set
 end
 
+-- Bags may be large, and the collector sees of each a few bytes only.
+local function forget(seen)
+  for _, found in ipairs { seen.before, seen.in_, seen.of } do found.ids:close() end
+  if seen.unknown then seen.unknown:close() end
+end
+
 -- Ids that are there more often than they should, as they are held by the other one.
 local function too_often(seen)
   local list = {}
@@ -89,6 +95,7 @@ end
 function M.judge(what)
   local seen, checks, word
   task.wait_until(function()
+    if seen then forget(seen) end
     seen = read(what.of, what.in_, what.unknown, what.connections)
     checks = judged(seen, what)
     word = word_of(checks)

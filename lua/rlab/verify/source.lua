@@ -28,7 +28,7 @@ end
 
 local function connected(opener, address, what)
   if not address then
-    usage("no %s is known: start the stack by rlab up, or name it in RLAB_%s or --connections FILE", what,
+    usage("no address of %s is known: start the stack by rlab up, or name it in RLAB_%s or --connections FILE", what,
       what:upper())
   end
   return must(opener(address))
@@ -97,7 +97,7 @@ local function of_topic(topic, pick, connections)
   local consumer <close> = must(kafka.consumer(tables.merged(connections.kafka, { group = "rlab-verify",
     enable_auto_commit = false, enable_partition_eof = true, auto_offset_reset = "error",
     isolation_level = "read_committed" })))
-  must(span.read(consumer, spans, function(record) keep(found, record, pick) end, connections.at_most))
+  must(span.read(consumer, spans, function(record) keep(found, record, pick) end))
   found.about = "offsets " .. table.concat(found.about, ", ")
   return found
 end
@@ -179,9 +179,17 @@ local function address(kind, text)
   return urls[kind](text) or usage("'%s' is no URL of %s", urls.masked(text), kind)
 end
 
+-- A variable that is empty says nothing.
+local function set(variable)
+  local text = os.getenv(variable)
+  return text ~= "" and text or nil
+end
+
 local function kafka_of(given)
-  if not given or given == "" then return nil end
-  return type(given) == "table" and given or { brokers = given }
+  if type(given) == "table" or not given then return given end
+  local brokers = urls.brokers(given)
+  return brokers and { brokers = brokers }
+    or usage("'%s' are no brokers: host:port,host:port", tostring(given))
 end
 
 -- connections(file | nil) -> {mysql, redis, kafka} that connect() and consumer() take: from the file (a JSON
@@ -191,12 +199,12 @@ end
 function M.connections(path)
   local file = path and filed(path) or {}
   local stack = require("rlab.stack").current()
-  local function first(kind, variable) return address(kind, file[kind] or os.getenv(variable)) end
+  local function first(kind, variable) return address(kind, file[kind] or set(variable)) end
   return {
     mysql = first("mysql", "RLAB_MYSQL") or stack and stack.mysql
       and stack:mysql_opts { database = stack.mysql.database },
     redis = first("redis", "RLAB_REDIS") or stack and stack.redis and stack:redis_opts(),
-    kafka = kafka_of(file.kafka or os.getenv "RLAB_BROKERS" or stack and stack.kafka and stack.kafka.brokers),
+    kafka = kafka_of(file.kafka or set "RLAB_BROKERS" or stack and stack.kafka and stack.kafka.brokers),
   }
 end
 
