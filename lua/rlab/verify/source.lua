@@ -28,8 +28,8 @@ end
 
 local function connected(opener, address, what)
   if not address then
-    usage("no address of %s is known: start the stack by rlab up, or name it in RLAB_%s or --connections FILE", what,
-      what:upper())
+    usage("no address of %s is known: start the stack by rlab up, or name it in RLAB_%s or \z
+      --connections FILE", what, what:upper())
   end
   return must(opener(address))
 end
