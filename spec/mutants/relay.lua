@@ -209,6 +209,7 @@ static rl_err *mark_rows]],
         err = poll_next(d, batch);]],
     after = [[
     err = poll_next(d, batch);
+    d->gap.settled = *batch ? 0 : d->gap.settled; /* else a hole settled by this poll is lost */
     if (!err && !*batch)
         err = late_ids(d, late);]],
     run = "E-026", arms = { "status-flag" }, exit = 1, check = "reorder-publish" },
