@@ -23,7 +23,7 @@ local function address()
 end
 
 local function migrate(db)
-  for _, name in ipairs { "V1__core.sql", "V4__outbox_topic.sql" } do
+  for _, name in ipairs { "V1__core.sql", "V4__outbox_topic.sql", "V5__outbox_shard.sql" } do
     local text = must(fs.read("migrations/" .. name)):gsub("%-%-[^\n]*", "")
     for statement in text:gmatch "[^;]+" do
       if statement:find "%S" then must(db:exec(statement)) end

@@ -71,4 +71,19 @@ describe("rlab migrate", function()
     assert.is_nil(refused)
     assert.matches("foreign key", tostring(why))
   end)
+
+  it("refuses an outbox row whose shard no relay sends", function()
+    local copy = own .. "_o"
+    assert(migrate.clone(db, assert(migrate.template(held)), copy))
+    local function write(shard)
+      return db:exec(("INSERT INTO %s.outbox_event (event_id, shard, message_key, payload) VALUES \z
+        (UUID_TO_BIN(UUID()), %d, 'k', '{}')"):format(copy, shard))
+    end
+    local first, last, none, why = write(0), write(63), write(64)
+    db:exec("DROP DATABASE " .. copy)
+    assert.is_truthy(first)
+    assert.is_truthy(last)
+    assert.is_nil(none)
+    assert.matches("outbox_shard", tostring(why))
+  end)
 end)
