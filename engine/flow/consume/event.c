@@ -95,9 +95,28 @@ void consume_story_read(const rd_kafka_message_t *msg, const char *group, consum
 
 /* ---- the value ---- */
 
+/* AMOUNT is the first of its names, the one behind it the second. */
+typedef enum field {
+    NO_FIELD = -1,
+    EVENT,
+    TYPE,
+    ACCOUNT,
+    BALANCE,
+    VERSION,
+    FROM,
+    TO,
+    AMOUNT
+} field;
+
+enum { FIELDS_MAX = 32 };
+
+static const char *const field_names[] = {"event_id", "type", "account_id", "balance",
+                                          "version",  "from", "to",         "the amount"};
+
 typedef struct fields {
     consume_event *event;
     const char *amount_names;
+    uint32_t seen, twice; /* bits of fields */
     bool have_id, have_account, have_amount, have_from, have_to, transfer, wrong_version;
     int64_t account, amount, from, to;
 } fields;
@@ -106,51 +125,68 @@ static bool is_key(const text *key, const char *name, size_t len)
 {
     return key->len == len && memcmp(key->at, name, len) == 0;
 }
-#define IS(key, name) is_key(key, name, sizeof name - 1)
 
-/* Whether the key is one of the names, which commas part. */
-static bool is_one_of(const text *key, const char *names)
+/* The place of the key among names, which commas part; -1: it is none of them. */
+static int place_among(const text *key, const char *names)
 {
-    for (const char *at = names; *at;) {
+    int place = 0;
+    for (const char *at = names; *at; place++) {
         size_t len = strcspn(at, ",");
         if (is_key(key, at, len))
-            return true;
+            return place;
         at += len + (at[len] == ',');
     }
-    return false;
+    return -1;
 }
 
-static void take_int(fields *f, const text *key, int64_t v)
+/* Which readers take the first and which the last of two members of one name differs, so that
+ * such a value means no one thing (RFC 8259, 4). */
+static field field_named(fields *f, const text *key)
 {
-    if (IS(key, "account_id"))
+    int at = EVENT;
+    while (at < AMOUNT && !is_key(key, field_names[at], strlen(field_names[at])))
+        at++;
+    if (at == AMOUNT) {
+        int place = place_among(key, f->amount_names);
+        if (place < 0 || place >= FIELDS_MAX - AMOUNT)
+            return NO_FIELD;
+        at += place;
+    }
+    f->twice |= f->seen & UINT32_C(1) << at;
+    f->seen |= UINT32_C(1) << at;
+    return at < AMOUNT ? (field)at : AMOUNT;
+}
+
+static void take_int(fields *f, field which, int64_t v)
+{
+    if (which == ACCOUNT)
         f->account = v, f->have_account = true;
-    else if (is_one_of(key, f->amount_names))
+    else if (which == AMOUNT)
         f->amount = v, f->have_amount = true;
-    else if (IS(key, "balance"))
+    else if (which == BALANCE)
         f->event->balance = v;
-    else if (IS(key, "version"))
+    else if (which == VERSION)
         f->event->version = v;
-    else if (IS(key, "from"))
+    else if (which == FROM)
         f->from = v, f->have_from = true;
-    else if (IS(key, "to"))
+    else if (which == TO)
         f->to = v, f->have_to = true;
 }
 
-static void take_string(fields *f, const text *key, const text *value)
+static void take_string(fields *f, field which, const text *value)
 {
-    if (IS(key, "event_id") && !f->have_id)
+    if (which == EVENT && !f->have_id)
         f->have_id = uuid_parse(value->at, value->len, f->event->id);
-    else if (IS(key, "type"))
+    else if (which == TYPE)
         f->transfer = is_key(value, "transfer", 8);
-    else if (IS(key, "version"))
+    else if (which == VERSION)
         f->wrong_version = true;
 }
 
 /* The members of the outermost object; what lies deeper is passed over. */
 static rl_err *event_members(json_reader *r, fields *f)
 {
-    char name[32] = "";
-    text key = {name, 0};
+    field which = NO_FIELD;
     json_token t = json_next(r);
     if (t != JSON_OBJECT)
         return err_lab("UNDECODABLE", "the value is no JSON object%s%s", r->error[0] ? ": " : "",
@@ -160,16 +196,15 @@ static rl_err *event_members(json_reader *r, fields *f)
             return err_lab("UNDECODABLE", "the value is no JSON: %s", r->error);
         if (r->depth != 1)
             continue;
-        if (t == JSON_KEY) {
-            key.len = r->str.len < sizeof name ? r->str.len : 0;
-            memcpy(name, r->str.len ? r->str.data : "", key.len);
-        } else if (t == JSON_INT) {
-            take_int(f, &key, r->i);
-        } else if (t == JSON_STRING) {
-            take_string(f, &key, &(text){r->str.len ? r->str.data : "", r->str.len});
-        } else if (IS(&key, "version") && t != JSON_NULL) {
+        text str = {r->str.len ? r->str.data : "", r->str.len};
+        if (t == JSON_KEY)
+            which = field_named(f, &str);
+        else if (t == JSON_INT)
+            take_int(f, which, r->i);
+        else if (t == JSON_STRING)
+            take_string(f, which, &str);
+        else if (which == VERSION && t != JSON_NULL)
             f->wrong_version = true;
-        }
     }
     return NULL;
 }
@@ -222,15 +257,16 @@ static bool scan_member(scan *s, fields *f)
     int64_t v;
     if (!scan_string(s, &key) || !is_next(s, ':'))
         return false;
+    field which = field_named(f, &key);
     if (s->p < s->end && *s->p == '"') {
         if (!scan_string(s, &value))
             return false;
-        take_string(f, &key, &value);
+        take_string(f, which, &value);
         return true;
     }
     if (!scan_int(s, &v))
         return false;
-    take_int(f, &key, v);
+    take_int(f, which, v);
     return true;
 }
 
@@ -255,9 +291,19 @@ static rl_err *read_slowly(consume_value value, fields *f)
     return err;
 }
 
+static const char *first_of(uint32_t bits)
+{
+    int at = EVENT;
+    while (at < AMOUNT && !(bits & UINT32_C(1) << at))
+        at++;
+    return field_names[at];
+}
+
 static rl_err *make_legs(const fields *f, bool zero)
 {
     consume_event *event = f->event;
+    if (f->twice)
+        return err_lab("UNDECODABLE", "%s is there twice", first_of(f->twice));
     if (!f->have_id)
         return err_lab("UNDECODABLE", "neither header nor value has an event id that is a UUID");
     if (!zero &&

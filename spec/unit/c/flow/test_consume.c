@@ -42,8 +42,6 @@ static void with_message(const char *value, const char *const *headers, look_fn 
     look l = {fn, arg, false};
     kafka_record r = {.topic = "events",
                       .partition = 2,
-                      .key = "17",
-                      .key_len = 2,
                       .value = value,
                       .value_len = value ? strlen(value) : 0,
                       .headers = rd_kafka_headers_new(4)};
@@ -148,6 +146,8 @@ static void what_cannot_be_decoded_says_why(void **state)
         {"{\"account_id\":17,\"amount\":1}x", "no JSON"},
         {"{\"type\":\"transfer\",\"from\":1,\"amount\":1}", "transfer"},
         {"{\"account_id\":17,\"amount\":1,\"version\":-1}", "version"},
+        {"{\"account_id\":17,\"amount\":1,\"amount\":500}", "the amount is there twice"},
+        {"{\"account_id\":17,\"amount\":1,\"account\\u005fid\":18}", "account_id is there twice"},
         {"{\"account_id\":17,\"amount\":1,\"version\":\"3\"}", "no whole number"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         decode(wrong[i][0], with_id, (expected){.err = wrong[i][1]});
