@@ -69,6 +69,17 @@ echo '{"arms":[],"checks":[{"name":"c","as_expected":false,"outcome":"violated"}
 exit 1
 ]]
 
+-- The first time a broker is late.
+local UNSURE = [[#!/bin/sh
+if [ -e "$PROJECT/asked" ]; then
+  echo '{"arms":[],"checks":[{"name":"c","as_expected":false,"outcome":"violated"}]}'
+  exit 1
+fi
+touch "$PROJECT/asked"
+echo '{"arms":[{"reason":"a topic did not come about within 30 s"}],"checks":[]}'
+exit 3
+]]
+
 describe("mutants, for which the machine was too busy", function()
   local dir
   before_each(function() dir = assert(fs.tmpdir "rlab-spec") end)
@@ -97,6 +108,14 @@ describe("mutants, for which the machine was too busy", function()
     local said = runner:output()
     assert.matches("ok 1 %- # SKIP one: .*exit 3, but mysql waited 1%.5 s for a processor", said)
     assert.not_matches("not ok", said)
+  end)
+
+  it("are asked once more where there was no verdict, whatever the reason", function()
+    make_project(dir, UNSURE, "#!/bin/sh\n")
+    local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+      cmd = { "lua5.4", RUNNER, "--tap", "--draw", "1" } })
+    assert.are.same({ code = 0 }, runner:wait "30s")
+    assert.matches("ok 1 - one is caught by E-999", runner:output(), 1, true)
   end)
 end)
 

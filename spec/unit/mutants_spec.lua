@@ -3,7 +3,7 @@ local experiment = require "rlab.experiment"
 local fs = require "rlab.fs"
 
 local FIELDS = { "id", "mechanism", "file", "before", "after", "edits", "run", "arms", "exit", "check",
-  "reason", "spec", "unit", "it", "slow", "waits" }
+  "or_check", "reason", "spec", "unit", "it", "slow", "waits" }
 local known = {}
 for _, field in ipairs(FIELDS) do known[field] = true end
 
