@@ -370,7 +370,7 @@ if (t != JSON_ARRAY || !header_pair(r, add, arg))
     file = "engine/flow/relay/send.c",
     before = "    if (topic.kind != MY_BYTES)\n        return relay->opts.topic;",
     after = "    if (topic.kind != MY_BYTES || row->at >= 0)\n        return relay->opts.topic;",
-    run = "E-015", arms = { "one-scope" }, exit = 1, check = "stranger" },
+    run = "E-015", arms = { "one-scope" }, exit = 1, check = "drained", slow = true },
   { id = "relay-waits-for-a-topic-that-is-gone", mechanism = "a row's own wrong topic holds up no other row",
     file = "engine/flow/relay/send.c",
     before = "if (!kafka_topic_can_be(topic)) {",
