@@ -122,16 +122,26 @@ add { part = "sid", name = "mysql-server-core", type = "application", version = 
   purl = "pkg:deb/debian/mysql-server-core", licence = licences["MySQL Community Server"],
   properties = { { "at-least", pins.MYSQL_MIN } } }
 
--- ---- what a spec and clients/ ask Go for, and the images of docker-compose.yml and the Dockerfiles ----
+-- ---- what a spec, clients/ and examples ask Go and npm for, and the images of docker-compose.yml and the Dockerfiles ----
 
 -- The modules that it asks for itself: the others are in its .sum.
-for _, path in ipairs { "spec/fixtures/toxiproxy_client/go.mod", "clients/go.mod", "clients/old.mod" } do
+local modules = {}
+for _, path in ipairs { "spec/fixtures/toxiproxy_client/go.mod", "clients/go.mod", "clients/old.mod",
+  "docs/bring-your-own/go/go.mod" } do
   for line in read(path):gsub("require ", ""):gmatch "[^\n]+" do
     local name, version = line:match "^%s*(%S+%.%S+) (v%S+)$"
-    if name then
-      add { part = "test", name = name, version = version, scope = "excluded",
-        purl = ("pkg:golang/%s@%s"):format(name, version) }
+    local purl = name and ("pkg:golang/%s@%s"):format(name, version)
+    if name and not modules[purl] then
+      add { part = "test", name = name, version = version, scope = "excluded", purl = purl }
     end
+    if purl then modules[purl] = true end
+  end
+end
+
+for name, version in read("docs/bring-your-own/node/package.json"):gmatch '"(%w+)": "(%d+%.%d+%.%d+)"' do
+  if name ~= "version" then
+    add { part = "test", name = name, version = version, scope = "excluded",
+      purl = ("pkg:npm/%s@%s"):format(name, version) }
   end
 end
 
