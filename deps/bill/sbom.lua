@@ -122,7 +122,7 @@ add { part = "sid", name = "mysql-server-core", type = "application", version = 
   purl = "pkg:deb/debian/mysql-server-core", licence = licences["MySQL Community Server"],
   properties = { { "at-least", pins.MYSQL_MIN } } }
 
--- ---- what a spec, clients/ and examples ask Go and npm for, and the images of docker-compose.yml and the Dockerfiles ----
+-- ---- what a spec, clients/ and examples ask Go and npm for, and images ----
 
 -- The modules that it asks for itself: the others are in its .sum.
 local modules = {}

@@ -10,7 +10,8 @@ return experiment {
   needs = { "kafka", "mysql" },
 
   arms = {
-    wrong "as-written" { says = "the handler returns before its work has ended", file = "consumer_as_written" },
+    wrong "as-written" { says = "the handler returns before its work has ended",
+      file = "consumer_as_written" },
     right "mended" { says = "the handler awaits the transaction", file = "consumer" },
   },
 
