@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
+quiet-goals := help clean deps servers libs program deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -108,9 +108,17 @@ $(BUILD)/hostile/%: spec/hostile/%.c spec/support/c/proxy_samples.h spec/support
 
 tests: $(TESTS)
 
+# The servers are fetched while the compiler works: one job more than cores, as a fetch waits most of its time.
+together = RLAB_TOGETHER=1 $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(($$(nproc) + 1)))
+
 deps: ## fetch and build what is missing: packages, C libraries, Kafka, Flyway, MySQL, Valkey
 	@deps/packages.sh
+	@$(together) servers libs
+libs:
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
+program: libs
+	@$(MAKE) --no-print-directory all
+servers:
 	@deps/kafka.sh
 	@deps/flyway.sh
 	@deps/mysql.sh
@@ -122,8 +130,9 @@ registry: ## fetch the Schema Registry, which `rlab up registry` runs
 observe: ## fetch Prometheus and its exporters: tests try the rules with its promtool
 	@deps/prometheus.sh || echo "  note    no Prometheus, so the rules are not tried"
 
-demo: deps ## run E-012 on real servers and show the verdict
-	@$(MAKE) --no-print-directory all
+demo: ## run E-012 on real servers and show the verdict
+	@deps/packages.sh
+	@$(together) servers program
 	@./rlab E-012
 
 test: deps registry observe ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants

@@ -26,15 +26,22 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# begin VERB TEXT ... ended: one line a step, with the seconds it took.
+# begin VERB TEXT ... ended: one line a step, with the seconds it took. Where scripts run side by side
+# (RLAB_TOGETHER) no line stays open: what takes long is said when it begins, too.
 begin() {
-  printf '  %-7s %-62s' "$1" "$2"
-  open_line=1 began=${EPOCHREALTIME/./}
+  step=$2 began=${EPOCHREALTIME/./}
+  if [ -n "${RLAB_TOGETHER:-}" ]; then
+    note "$1" "$2"
+  else
+    open_line=1
+    printf '  %-7s %-62s' "$1" "$2"
+  fi
 }
 
 ended() {
-  local us=$((${EPOCHREALTIME/./} - began))
-  printf '%5d.%d s\n' $((us / 1000000)) $((us / 100000 % 10))
+  local us=$((${EPOCHREALTIME/./} - began)) lead=
+  [ -n "${open_line:-}" ] || lead=$(printf '  %-7s %-62s' "done" "$step")
+  printf '%s%5d.%d s\n' "$lead" $((us / 1000000)) $((us / 100000 % 10))
   open_line=
 }
 
@@ -70,10 +77,11 @@ verify() {
   [ "$got" = "$2" ] || die "checksum of ${1##*/} differs: expected $2, got $got; nothing was kept"
 }
 
-# Only one fetch at a time on a machine; $work is on the cache's file system, so that a rename is atomic.
+# take_lock [NAME]: only one fetch of a kind at a time on a machine; $work is on the cache's file system, so that a rename
+# is atomic.
 take_lock() {
   mkdir -p "$cache" || die "cannot write to $cache; set XDG_CACHE_HOME to a folder of yours"
-  exec 9>"$cache/.lock"
+  exec 9>"$cache/.lock${1:+-$1}"
   flock -n 9 || { note wait "for another make that is fetching"; flock 9; }
   work=$(mktemp -d "$cache/.work.XXXXXX")
 }

@@ -89,11 +89,11 @@ have() {
 # supply NAME VERSION SHA: fetches, verifies and builds; leaves a complete entry in the cache or nothing.
 supply() {
   local name=$1 version=$2 sha=$3
-  [ -n "${work:-}" ] || take_lock
+  [ -n "${work:-}" ] || take_lock libs
   have "$name" "$version" "$sha" >/dev/null && return
   source_"$name"
   begin build "$name$suffix $got_version"
-  if [ -t 1 ]; then tick 9>&- & ticker=$!; fi
+  if [ -t 1 ] && [ -n "${open_line:-}" ]; then tick 9>&- & ticker=$!; fi
   run "the build of $name $got_version" "build_$name" "$got_dir" "$work/$name.out"
   if [ -n "${ticker:-}" ]; then { kill "$ticker"; wait "$ticker"; } 2>/dev/null || true; fi
   ticker=
