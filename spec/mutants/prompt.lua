@@ -35,4 +35,9 @@ return {
     before = "return total - longest + math.min(longest, LONG) <= room_of(opts)",
     after = "return total - longest <= room_of(opts)",
     spec = "spec/unit/repl_spec.lua", it = "says which grids fit" },
+  { id = "path-is-not-its-file", mechanism = "an experiment that is named by a path is the file there",
+    file = "lua/rlab/experiment/init.lua",
+    before = [[  return "./" .. path]],
+    after = [[  return path]],
+    spec = "spec/unit/docs/experiment_spec.lua", it = "is read from the folder when it is named by a path" },
 }

@@ -34,7 +34,7 @@ function failpoint.run(args)
   if args.service then usage("'%s' is not asked for; rlab failpoint list [SERVICE]", args.service) end
   local text, failure = require("rlab.fail").explain(args.expr)
   if not text then
-    io.stderr:write("rlab: ", require("rlab.text").visible(failure.message or tostring(failure), true), "\n")
+    require "rlab.note"(failure.message or tostring(failure))
     return exit.usage
   end
   print(args.json and require("rlab.json").encode { expr = args.expr, text = text } or text)

@@ -142,7 +142,7 @@ function hunt.run(args)
   if args.replay then return replay(args) end
   if not args.experiment then usage "which experiment? rlab hunt E-004, or --replay FILE" end
   local experiment = require "rlab.experiment"
-  local path = experiment.find(args.experiment)
+  local path = experiment.find(args.experiment, require "rlab.note")
   return hunt_all(args, experiment.load(path), experiment.word(path))
 end
 

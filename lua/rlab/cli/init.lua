@@ -1,4 +1,5 @@
 -- The command line: finds the command, prints help, turns errors into one line and a documented exit code.
+local complain = require "rlab.note"
 local exit = require "rlab.exit"
 local host = require "rlab.core_host"
 local err = require "rlab.err"
@@ -75,10 +76,6 @@ local function print_help(commands)
   print "\nrlab COMMAND --help says more.\n\nexit codes"
   print_codes()
   return exit.ok
-end
-
-local function complain(text)
-  io.stderr:write("rlab: ", require("rlab.text").visible(text, true), "\n")
 end
 
 local function parse(command, words)

@@ -89,7 +89,7 @@ end
 
 function explain.run(args)
   local experiment, page = require "rlab.experiment", require "rlab.experiment.explain"
-  local exp = experiment.peek(experiment.find(args.experiment))
+  local exp = experiment.peek(experiment.find(args.experiment, require "rlab.note"))
   if args.json then
     return print_json { id = exp.id, title = exp.title, question = exp.question, claim = exp.claim,
       lesson = exp.lesson, needs = exp.needs,

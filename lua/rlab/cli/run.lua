@@ -44,7 +44,7 @@ local function paths(words)
   local experiment = require "rlab.experiment"
   if #words == 1 and words[1] == "all" then return experiment.names() end
   local list = {}
-  for _, word in ipairs(words) do list[#list + 1] = experiment.find(word) end
+  for _, word in ipairs(words) do list[#list + 1] = experiment.find(word, require "rlab.note") end
   return list
 end
 

@@ -71,7 +71,7 @@ end
 -- Where the file lies as seen from its page, beside it or in docs/experiments.
 local function link_to_source(exp)
   if folder_of(exp.path) == folder_of(exp.page) then return exp.path:match "[^/]*$" end
-  return "../../" .. exp.path
+  return "../../" .. exp.path:gsub("^%./", "")
 end
 
 -- markdown(exp) -> the page of docs/experiments

@@ -342,9 +342,23 @@ function M.word(path)
   return found and listed == path and name or path
 end
 
--- find(word) -> path: "E-012" or "e-012" or a path. What is part of rlab wins over the user's own.
-function M.find(word)
-  if word:match "%.lua$" then return word end
+-- A path that somebody names is what lies there: "./" keeps an edited file apart from the one of its name
+-- that is part of rlab.
+local function named(path, say)
+  local embedded = host.embedded(path)
+  if not embedded or not require("rlab.fs").exists(path) then return path end
+  if script.bytes(path) == embedded then return path end
+  if say then
+    say(("%s of this folder is read; it is not the text of %s in rlab"):format(path,
+      path:match "([^/]+)%.lua$"))
+  end
+  return "./" .. path
+end
+
+-- find(word [, say]) -> path: "E-012" or "e-012", where what is part of rlab wins over the user's own, or
+--   a path; say(line) is told when a file there is read instead of the one in rlab
+function M.find(word, say)
+  if word:match "%.lua$" then return named(word, say) end
   local id, known = word:upper(), {}
   for _, list in ipairs { M.names(), M.scenarios() } do
     for _, path in ipairs(list) do

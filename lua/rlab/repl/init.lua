@@ -1,5 +1,6 @@
 -- The interactive lab: a prompt on a terminal, a script on a pipe.
 local clock = require "rlab.clock"
+local complain = require "rlab.note"
 local defer = require "rlab.defer"
 local edit = require "rlab.edit"
 local err = require "rlab.err"
@@ -41,10 +42,6 @@ local function close_all(session)
 end
 
 -- ---- script ----
-
-local function complain(text)
-  io.stderr:write("rlab: ", require("rlab.text").visible(text, true), "\n")
-end
 
 -- when every line is an expression of its own (offsets "a", groups()), each is shown
 local function expressions(session, text)

@@ -75,7 +75,7 @@ end
 -- child(run, words, runs) -> result; `words` are further words of `rlab run`
 function M.child(run, words, runs)
   local cmd = { must(fs.self_exe()), "--stack", require("rlab.stack").use(), "run",
-    run.experiment.path, "--json", "--seed", tostring(run.seed),
+    require("rlab.experiment").word(run.experiment.path), "--json", "--seed", tostring(run.seed),
     "--runs", runs }
   table.move(words, 1, #words, #cmd + 1, cmd)
   local p <close> = must(process.spawn { cmd = cmd, max_output = RESULT_MAX })

@@ -61,8 +61,8 @@ function Starter:start(id, seed)
   if self.process then refuse("BUSY", "%s goes on; end it first", self.last.id) end
   if not tostring(id):find "^E%-%d+$" then refuse("USAGE", "'%s' is no experiment", tostring(id)) end
   local path = experiment.find(id)
-  local p = must(process.spawn { cmd = { must(fs.self_exe()), "run", path, "--json", "--seed",
-    tostring(seed), "--runs", self.runs }, stdout = "null", max_output = "64KiB" })
+  local p = must(process.spawn { cmd = { must(fs.self_exe()), "run", experiment.word(path), "--json",
+    "--seed", tostring(seed), "--runs", self.runs }, stdout = "null", max_output = "64KiB" })
   self.process, self.last = p, { id = id, seed = seed }
   self.watcher = task.spawn(watch, self, p, self.last)
   return self.last

@@ -1,5 +1,25 @@
 local err = require "rlab.err"
 local experiment = require "rlab.experiment"
+local fs = require "rlab.fs"
+local host = require "rlab.core_host"
+local process = require "rlab.process"
+
+-- edited(path, title) -> a folder where that experiment lies with another title, what is said of it
+local function edited(path, title)
+  local folder = assert(fs.tmpdir "rlab-edited")
+  assert(fs.mkdir(folder .. "/" .. path:match "^(.*)/"))
+  assert(fs.write(folder .. "/" .. path, (assert(host.embedded(path)):gsub('\n  title = "[^"]*"',
+    ('\n  title = "%s"'):format(title), 1))))
+  return folder, "rlab: %s of this folder is read; it is not the text of E-012 in rlab\n"
+end
+
+local function rlab_in(folder, ...)
+  local p <close> = assert(process.spawn { cmd = { assert(fs.self_exe()), ... }, cwd = folder,
+    stdout = "capture", stderr = "capture" })
+  local status = assert(p:wait "60s")
+  local said, complaint = p:output()
+  return said, complaint, status.code
+end
 
 local function load_text(text)
   local path = os.tmpname()
@@ -84,6 +104,29 @@ describe("an experiment file", function()
     local ok, failure = pcall(experiment.find, "E-112")
     assert.is_false(ok)
     assert.matches("did you mean E%-012", failure.message)
+  end)
+
+  it("is read from the folder when it is named by a path, and is rlab's own by its id", function()
+    local mine = "experiments/E-012.lua"
+    local folder, note = edited(mine, "A title of mine")
+    local function titled(word)
+      local said, complaint, code = rlab_in(folder, "explain", word, "--json")
+      assert.equal(0, code, complaint)
+      return require("rlab.json").decode(said).title, complaint
+    end
+    assert.same({ "A title of mine", note:format(mine) }, { titled(mine) })
+    assert.same({ "A title of mine", "" }, { titled("./" .. mine) })
+    assert.same({ experiment.load(mine).title, "" }, { titled "E-012" })
+    assert(fs.write(folder .. "/" .. mine, assert(host.embedded(mine))))
+    assert.same({ experiment.load(mine).title, "" }, { titled(mine) })
+    assert(fs.remove(folder .. "/" .. mine))
+    assert.same({ experiment.load(mine).title, "" }, { titled(mine) })
+    fs.remove(folder)
+  end)
+
+  it("is repeated, in a process of its own, by the word that finds the same file", function()
+    assert.equal("E-012", experiment.word "experiments/E-012.lua")
+    assert.equal("./experiments/E-012.lua", experiment.word "./experiments/E-012.lua")
   end)
 
   it("ships experiments that all load", function()
