@@ -1,6 +1,5 @@
 -- rlab hunt: tries faults that nobody planned against the arms of an experiment, and writes what breaks one
 -- as a scenario.
-local exit = require "rlab.exit"
 local usage = require "rlab.usage" "hunt: "
 
 local hunt = { name = "hunt",
@@ -15,6 +14,7 @@ function hunt.args(parser)
   parser:option("--budget", "time for all arms together; who is done early leaves the rest to the others",
     "3m")
   parser:option("--seed", "seed of the workload and of the order in which faults are tried", "7")
+  parser:option("--shard", "only what falls to part I of N of the faults, I/N; rlab merge joins the parts")
   parser:option("--jobs", "trials at the same time", "2")
   parser:option("--runs", "folder for what is found", "runs/hunt")
   parser:option("--replay", "run a schedule that was found, instead of a hunt")
@@ -62,7 +62,9 @@ local function chosen(exp, names)
 end
 
 local function command(args, name)
-  return ("rlab hunt %s --arm %s --budget %s --seed %s"):format(args.experiment, name, args.budget, args.seed)
+  local part = args.shard and " --shard " .. args.shard or ""
+  return ("rlab hunt %s --arm %s --budget %s --seed %s"):format(args.experiment, name, args.budget,
+    args.seed) .. part
 end
 
 local function write(one, args, ending, text)
@@ -89,21 +91,6 @@ local function write_down(one, args, path)
   if one.found then one.view:written(one, write(one, args, "lua", scenario_text(one, args, path))) end
 end
 
--- Of several the same decides as in a run: a right arm that is broken, one that nobody can judge, a wrong one
--- that held.
-local function code_of(hunts)
-  local seen = {}
-  for _, one in ipairs(hunts) do
-    local code = one.arm.class == "wrong" and exit.wrong_held or exit.ok
-    if one.found then code = one.arm.class == "right" and exit.right_violated or exit.ok end
-    seen[one.failure and exit.inconclusive or code] = true
-  end
-  for _, code in ipairs { exit.right_violated, exit.inconclusive, exit.wrong_held } do
-    if seen[code] then return code end
-  end
-  return exit.ok
-end
-
 -- The promises of one arm, by the record that `rlab hunt` wrote when nothing was broken.
 local function promises_of(args, exp)
   if not args.promises then return nil end
@@ -119,21 +106,27 @@ local function promises_of(args, exp)
   return found.promises
 end
 
+local function shard_of(args)
+  if not args.shard then return nil end
+  return require("rlab.run.shard").of(args.shard)
+    or usage("--shard takes I/N, such as 1/4, not '%s'", args.shard)
+end
+
 local function hunt_all(args, exp, path)
   local clock, arms, hunts = require "rlab.clock", chosen(exp, args.arm), {}
   local opts = { base = exp, seed = whole(args, "seed", 0),
     jobs = exp.disrupts and 1 or whole(args, "jobs", 1), runs = args.runs, keep = args.keep,
-    only = args.check, promises = promises_of(args, exp), shrink = not args.no_shrink,
+    only = args.check, promises = promises_of(args, exp), shrink = not args.no_shrink, shard = shard_of(args),
     view = require("rlab.hunt.view").new { quiet = args.quiet } }
   local budget, began = budget_of(args), clock.ns()
-  opts.view:head(exp, { arms = #arms, budget = budget, seed = opts.seed })
+  opts.view:head(exp, { arms = #arms, budget = budget, seed = opts.seed, shard = args.shard })
   for i, arm in ipairs(arms) do
     local left = budget - (clock.ns() - began) / 1e9
     local own = require("rlab.tables").merged(opts, { arm = arm, budget = left / (#arms - i + 1) })
     hunts[i] = require("rlab.hunt.arm").hunt(own)
     write_down(hunts[i], args, path)
   end
-  local code = code_of(hunts)
+  local code = require("rlab.hunt.verdict").code(hunts)
   opts.view:sum_up(hunts, code, args.runs)
   return code
 end

@@ -1,9 +1,9 @@
--- rlab merge: joins the runs of several shards, and says what the whole set says.
+-- rlab merge: joins the runs and the hunts of several shards, and says what the whole says.
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" "merge: "
 
 local merge = { name = "merge",
-  help = "join the runs of several shards (rlab run all --shard 1/4) and judge all" }
+  help = "join the runs or hunts of several shards (rlab run all --shard 1/4) and judge all" }
 
 function merge.args(parser)
   parser:argument("dirs", "folders of runs, one or more"):args "+"
@@ -26,24 +26,51 @@ local function put_json(results)
 end
 
 -- A set of which something is missing says nothing as a whole, unless what is there is worse.
-local function code_of(results, missing)
-  local worst = require("rlab.run.set").worst(results)
+local function code_of(results, hunts, missing)
+  local of_hunts = { exit = require("rlab.hunt.verdict").code(hunts) }
+  local worst = require("rlab.run.set").worst(require("rlab.tables").append({ of_hunts }, results))
   return #missing > 0 and worst == exit.ok and exit.inconclusive or worst
+end
+
+-- Hunts stand in a folder of their own, or in `hunt` beside the runs. A part that was joined into itself
+-- would be counted again the next time.
+local function join_hunts(args)
+  local fs, shards, hunts = require "rlab.fs", require "rlab.hunt.shards", {}
+  for _, sub in ipairs { "", "/hunt" } do
+    local dirs, into = {}, args.into .. sub
+    for i, dir in ipairs(args.dirs) do
+      dirs[i] = dir .. sub
+      if #shards.records(dirs[i]) > 0 and fs.realpath(dirs[i]) == fs.realpath(into) then
+        usage("--into is one of the folders to join, %s: name another", into)
+      end
+    end
+    require("rlab.tables").append(hunts, shards.join(dirs, into))
+  end
+  return hunts
+end
+
+local function show_hunts(hunts, args)
+  if #hunts == 0 or args.json then return end
+  local view = require("rlab.hunt.view").new { quiet = args.quiet }
+  for _, hunt in ipairs(hunts) do view:joined(hunt) end
+  view:sum_up(hunts, require("rlab.hunt.verdict").code(hunts), args.into)
 end
 
 function merge.run(args)
   known(args.dirs)
-  local shard = require "rlab.run.shard"
-  local results = shard.join(args.dirs, args.into)
-  if #results == 0 then usage("no run is in %s", table.concat(args.dirs, ", ")) end
-  local missing = shard.missing(args.dirs, results)
+  local shard, shards, tables = require "rlab.run.shard", require "rlab.hunt.shards", require "rlab.tables"
+  local hunts = join_hunts(args)
+  local results = shard.join(args.dirs, args.into, shards.trials_of(args.dirs))
+  if #results + #hunts == 0 then usage("no run and no hunt is in %s", table.concat(args.dirs, ", ")) end
+  local missing = tables.append(shard.missing(args.dirs, results), shards.missing(hunts))
   require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet }:sum_up(results, nil, args.into)
+  show_hunts(hunts, args)
   if args.json then put_json(results) end
   if args.junit then
     require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
   end
   for _, line in ipairs(missing) do io.stderr:write("rlab: merge: ", line, "\n") end
-  return code_of(results, missing)
+  return code_of(results, hunts, missing)
 end
 
 return merge

@@ -139,13 +139,14 @@ end
 
 -- -> why its trials say nothing | nil
 local function look_for(hunt)
-  local next_one = draw.new(hunt.census, rng.new(hunt.seed):split(hunt.arm.name))
+  local next_one = draw.new(hunt.census, rng.new(hunt.seed):split(hunt.arm.name), hunt.shard)
   while not hunt.found do
     hunt.suspect = nil
     search(hunt, next_one)
     if not hunt.suspect then break end
     if confirmed(hunt) and hunt.shrink then make_short(hunt) end
   end
+  if hunt.shard and #hunt.trials == 0 then return nil end -- every cell is another shard's
   if not hunt.found and hunt.coverage.judged == 0 then
     return ("none of its %d trials could be judged, the last: %s"):format(#hunt.trials,
       tostring((hunt.trials[#hunt.trials] or {}).says or "nothing was reached"))
@@ -154,22 +155,25 @@ end
 
 -- hunt:record() -> all of it as plain values, for a file
 function Hunt:record()
-  local found = self.found
-  return { experiment = self.base.id, arm = self.arm.name, class = self.arm.class, seed = self.seed,
-    budget = self.budget, seconds = self.seconds, why_not = self.failure,
+  local found, coverage = self.found, self.coverage
+  return { experiment = self.base.id, title = self.base.title, arm = self.arm.name, class = self.arm.class,
+    started = self.started, seed = self.seed, shard = self.shard, budget = self.budget,
+    seconds = self.seconds, why_not = self.failure,
     promises = json.array(self.promises or {}), trials = json.array(self.trials),
-    not_reached = self.coverage and json.array(self.coverage.not_reached) or nil,
-    covered = self.coverage and json.array(self.coverage:rows_of()) or nil,
+    search = coverage and { trials = coverage.trials, judged = coverage.judged } or nil,
+    not_reached = coverage and json.array(coverage.not_reached) or nil,
+    covered = coverage and json.array(coverage:rows_of()) or nil,
     found = found and { faults = json.array(found.faults), breaks = json.array(found.read.broken),
       says = found.read.says, dir = found.read.dir } or nil }
 end
 
 -- hunt{base = experiment, arm =, budget = seconds, seed =, jobs =, runs = folder, view =, only = checks,
---   shrink = boolean, promises = those of another hunt of this arm | nil} ->
+--   shrink = boolean, promises = those of another hunt of this arm | nil, shard = {shard =, of =} | nil} ->
 --   hunt: .found {faults, read} | nil, .failure (why it could not be hunted), .promises, .census, .coverage,
 --   .trials
 function M.hunt(opts)
-  local hunt = setmetatable(tables.merged(opts, { trials = {}, began_ns = clock.ns() }), Hunt)
+  local hunt = setmetatable(tables.merged(opts, { trials = {}, began_ns = clock.ns(),
+    started = clock.iso() }), Hunt)
   hunt.given = hunt.promises ~= nil
   hunt.view:begins(hunt)
   hunt.failure = not hunt.given and look_as_is(hunt) or look_plain(hunt)

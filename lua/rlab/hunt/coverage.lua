@@ -34,6 +34,44 @@ function Coverage:note(faults, judged)
   end
 end
 
+local function add_row(self, row)
+  local sum = self.by_place[row.place]
+  if not sum then
+    sum = { place = row.place, times = 0, tried = {} }
+    self.rows[#self.rows + 1], self.by_place[row.place] = sum, sum
+  end
+  sum.times = math.max(sum.times, row.reached)
+  for act, times in pairs(row.tried) do
+    sum.tried[act], self.acts[act] = (sum.tried[act] or 0) + times, true
+  end
+end
+
+-- What none of them reached: a place that stands among the rows was reached by one.
+local function reached_by_none(self, records)
+  local points, list = {}, {}
+  for place in pairs(self.by_place) do points[place:match "%S+$"] = true end
+  for _, record in ipairs(records) do
+    for _, point in ipairs(record.not_reached or {}) do
+      if not points[point] then
+        points[point], list[#list + 1] = true, point
+      end
+    end
+  end
+  return list
+end
+
+-- merged(records) -> coverage of several hunts of one arm together, by what each wrote down
+function M.merged(records)
+  local self = M.new { points = {}, requests = {} }
+  for _, record in ipairs(records) do
+    for _, row in ipairs(record.covered or {}) do add_row(self, row) end
+    local search = record.search or { trials = 0, judged = 0 }
+    self.trials, self.judged = self.trials + search.trials, self.judged + search.judged
+  end
+  self.not_reached = reached_by_none(self, records)
+  return self
+end
+
 -- coverage:counted() -> cells that were tried, places that were tried, places that were reached
 function Coverage:counted()
   local cells, places = 0, 0

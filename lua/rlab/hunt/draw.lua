@@ -132,11 +132,27 @@ local function same_place(a, b)
   return schedule.place(a) == schedule.place(b)
 end
 
--- new(census, rng) -> f() -> the next schedule | nil where nothing was reached
-function M.new(census, rng)
+-- Whose a cell is follows from the seed and the cell alone: a place that one machine did not reach moves no
+-- other cell.
+local function owner(cell, rng, of)
+  local name = ("%s %s %s"):format(schedule.place(cell), cell.act, cell.service or "")
+  return rng:split("shard of " .. name):int(1, of)
+end
+
+local function owned(cells, rng, shard)
+  local mine = {}
+  for _, cell in ipairs(cells) do
+    mine[cell] = not shard or owner(cell, rng, shard.of) == shard.shard or nil
+  end
+  return mine
+end
+
+-- new(census, rng, [shard = {shard =, of =}]) -> f() -> the next schedule | nil where nothing was reached;
+--   of a shard the next whose first cell is the shard's, out of the same row of schedules
+function M.new(census, rng, shard)
   local cells, n = M.cells(census, rng), 0
-  return function()
-    if #cells == 0 then return nil end
+  local mine = owned(cells, rng, shard)
+  local function one_of_all()
     n = n + 1
     local cell = cells[(n - 1) % #cells + 1]
     local one = { term_of(cell, rng, n <= #cells) }
@@ -144,6 +160,12 @@ function M.new(census, rng)
       local other = cells[rng:int(1, #cells)]
       if not same_place(cell, other) then one[2] = term_of(other, rng) end
     end
+    return one, cell
+  end
+  return function()
+    if not next(mine) then return nil end
+    local one, cell
+    repeat one, cell = one_of_all() until mine[cell]
     return one
   end
 end

@@ -34,11 +34,30 @@ local function row(view, label, text, seconds, class)
   end
 end
 
--- head(exp, {seed =, budget =, arms = n})
+local function head(view, exp, says)
+  emit(view, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
+  emit(view, "       hunt: " .. says)
+end
+
+-- head(exp, {seed =, budget =, arms = n, shard = "I/N" | nil})
 function View:head(exp, opts)
-  emit(self, ("%s  %s"):format(term.colour("bold", exp.id), term.colour("bold", exp.title)))
-  emit(self, ("       hunt: %d arm%s, budget %s, seed %d"):format(opts.arms, opts.arms == 1 and "" or "s",
-    units.print_duration(opts.budget), opts.seed))
+  head(self, exp, ("%s, budget %s, seed %d%s"):format(plural(opts.arms, "arm"),
+    units.print_duration(opts.budget), opts.seed, opts.shard and ", shard " .. opts.shard or ""))
+end
+
+-- joined(hunt): the hunt of one arm, of what several hunts wrote down
+function View:joined(hunt)
+  if self.last ~= hunt.base.id then head(self, hunt.base, "its parts joined") end
+  self.last = hunt.base.id
+  self:begins(hunt)
+  row(self, "parts", ("%s of %s"):format(plural(#hunt.record.parts, "hunt"), plural(#hunt.trials, "trial")),
+    hunt.seconds)
+  self:ends(hunt)
+  for _, one in ipairs(hunt.record.findings) do
+    row(self, "found by", ("%s: %s"):format(one.of, schedule.words(one.faults)))
+    row(self, "", one.says, nil, "wrong")
+    if one.scenario then self:written(hunt, one.scenario) end
+  end
 end
 
 function View:begins(hunt)

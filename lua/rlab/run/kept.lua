@@ -12,8 +12,9 @@ local function read_run(runs, id, name)
   return { name = name, result = result }
 end
 
--- The names of runs are times, so their order is the order of time; "latest" is a link to one of them.
-local function runs_of(runs, id, most)
+-- runs(runs, id, [most]) -> {{name, result}}, newest first: the names of runs are times, so their order is
+--   the order of time; "latest" is a link to one of them
+function M.runs(runs, id, most)
   local names = {}
   for _, name in ipairs(fs.list(runs .. "/" .. id) or {}) do
     if name ~= "latest" then names[#names + 1] = name end
@@ -32,7 +33,7 @@ end
 function M.experiments(runs, most)
   local found = {}
   for _, id in ipairs(fs.list(runs) or {}) do
-    local list = runs_of(runs, id, most)
+    local list = M.runs(runs, id, most)
     if list[1] then found[#found + 1] = { id = id, runs = list } end
   end
   return found

@@ -135,30 +135,37 @@ local function rename(dir, id, name, result)
   must(require("rlab.report").write(dir))
 end
 
-local function copy(into, from, one, run)
-  if is_there(into, one.id, run.name, run.result) then return end
-  local name = free_name(into, one.id, run.name)
-  local dir = ("%s/%s/%s"):format(into, one.id, name)
+-- copy(into, from, id, run) -> the name under which a run's folder stands in `into` then, whether it is new
+function M.copy(into, from, id, run)
+  if is_there(into, id, run.name, run.result) then return run.name, false end
+  local name = free_name(into, id, run.name)
+  local dir = ("%s/%s/%s"):format(into, id, name)
   local whole = into .. "/.merging" -- what is cut off is not taken for a run
   must(fs.remove(whole))
-  must(fs.mkdir(("%s/%s"):format(into, one.id)))
-  must(fs.copy(("%s/%s/%s"):format(from, one.id, run.name), whole))
+  must(fs.mkdir(("%s/%s"):format(into, id)))
+  must(fs.copy(("%s/%s/%s"):format(from, id, run.name), whole))
   must(fs.rename(whole, dir))
-  if name ~= run.name then rename(dir, one.id, name, run.result) end
-  track_record.add(into, run.result)
+  if name ~= run.name then rename(dir, id, name, run.result) end
+  return name, true
 end
 
--- join(dirs, into) -> results of all of them; each run's folder stands in `into` then, with its line in the
---   record there. What is there already stays as it is.
-function M.join(dirs, into)
+local function join_runs(dir, into, one, results)
+  for i = #one.runs, 1, -1 do
+    local run = one.runs[i]
+    local _, is_new = M.copy(into, dir, one.id, run)
+    if is_new then track_record.add(into, run.result) end
+    results[#results + 1] = tables.merged(run.result, { id = run.result.id or one.id })
+  end
+end
+
+-- join(dirs, into, [except = {[id] = true}]) -> results of all of them, but for these ids; each run's folder
+--   stands in `into` then, with its line in the record there. What is there already stays as it is.
+function M.join(dirs, into, except)
   local results = {}
   must(fs.mkdir(into))
   for _, dir in ipairs(dirs) do
     for _, one in ipairs(require("rlab.run.kept").experiments(dir)) do
-      for i = #one.runs, 1, -1 do
-        copy(into, dir, one, one.runs[i])
-        results[#results + 1] = tables.merged(one.runs[i].result, { id = one.runs[i].result.id or one.id })
-      end
+      if not (except and except[one.id]) then join_runs(dir, into, one, results) end
     end
   end
   must(require("rlab.report.index").write(into))
