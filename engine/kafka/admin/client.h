@@ -100,6 +100,24 @@ rl_err *kafka_admin_delete_group_offsets(kafka_admin *admin, kafka_call *call, c
 rl_err *kafka_admin_delete_groups(kafka_admin *admin, kafka_call *call, const char *const *groups,
                                   int count, kafka_items *items);
 
+/* ---- who may do what, where brokers have an authorizer (acls.c) ---- */
+
+typedef struct kafka_acl {
+    const char *principal; /* "User:name" */
+    rd_kafka_ResourceType_t resource;
+    const char *name;
+    bool prefixed; /* all whose names begin so */
+    rd_kafka_AclOperation_t operation;
+} kafka_acl;
+
+/* Grants from any host. One that is there already is no error. */
+rl_err *kafka_admin_create_acls(kafka_admin *admin, kafka_call *call, const kafka_acl *acls,
+                                int count);
+rl_err *kafka_admin_delete_acls(kafka_admin *admin, kafka_call *call, const kafka_acl *acls,
+                                int count, int *deleted);
+rl_err *kafka_admin_set_scram(kafka_admin *admin, kafka_call *call, const char *user,
+                              rd_kafka_ScramMechanism_t mechanism, const char *password);
+
 /* ---- positions, transactions, the cluster (offsets.c) ---- */
 
 /* The list's offsets are specs (RD_KAFKA_OFFSET_SPEC_* or a timestamp in ms) and become the

@@ -28,6 +28,16 @@ local function until_true(what, pred)
   return ok(task.wait_until(pred, { at_most = "60s", every = "20ms", what = what }))
 end
 
+describe("kafka.admin where nobody is refused anything", function()
+  it("says that there is no authorizer to tell", function()
+    local admin <close> = ok(kafka.admin { brokers = brokers })
+    local acl = { principal = "User:spec", name = "spec", operation = "read" }
+    failed("SECURITY_DISABLED", admin:create_acls { acl })
+    failed("SECURITY_DISABLED", admin:delete_acls { acl })
+    assert.is_true(admin:create_acls {})
+  end)
+end)
+
 describe("kafka.admin", function()
   local admin
   local topics = {}

@@ -44,6 +44,21 @@ describe("rlab.kafka", function()
   after_each(function() assert.equal(opened, host.open_handles()) end)
 
   describe("options", function()
+    it("of rights are strict and helpful", function()
+      local admin <close> = assert(kafka.admin { brokers = brokers })
+      local function refused(acl, why)
+        assert.error_matches(function() admin:create_acls { acl } end, why, 1, true)
+      end
+      refused({ principal = "User:a", name = "t" }, "option 'operation' must be a string, got nil")
+      refused({ principal = "User:a", name = "t", operation = "reed" }, "did you mean 'read'?")
+      refused({ principal = "User:a", name = "t", operation = "read", resource = "cluter" }, "'cluster'?")
+      refused({ principal = "User:a", operation = "read" }, "option 'name' must be a string")
+      refused({ name = "t", operation = "read" }, "option 'principal' must be a string")
+      assert.error_matches(function() admin:set_scram { user = "u", password = "" } end,
+        "neither user nor password may be empty")
+      assert.is_true(admin:create_acls {})
+    end)
+
     it("are strict and helpful", function()
       assert.error_matches(function() kafka.producer { brokers = "x", linger_m = 5 } end,
         "unknown option 'linger_m', did you mean 'linger.ms'")

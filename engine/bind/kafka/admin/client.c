@@ -236,6 +236,7 @@ void kafka_admin_open(lua_State *L)
     admin_groups_bind(L);
     admin_offsets_bind(L);
     admin_survey_bind(L);
+    admin_acls_bind(L);
     lua_pop(L, 2);
     lua_pushcfunction(L, admin_l_admin);
     lua_setfield(L, -2, "admin");

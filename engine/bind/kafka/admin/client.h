@@ -72,5 +72,6 @@ void admin_features_bind(lua_State *L);
 void admin_groups_bind(lua_State *L);
 void admin_offsets_bind(lua_State *L);
 void admin_survey_bind(lua_State *L);
+void admin_acls_bind(lua_State *L);
 
 #endif

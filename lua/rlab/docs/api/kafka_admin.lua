@@ -126,6 +126,21 @@ return {
             isr, low, lso, hw, holder, open_since_ms } } } }, groups = { { id, type, coordinator, members, \z
             committed = { orders = { [0] = 17 } } } }, failed = { { broker, silent, err } } }",
           example = "for _, group in ipairs(must(a:survey()).groups) do print(group.id, group.members) end" },
+        { "create_acls", "a:create_acls(list [, {at_most =}]) -> true | nil, err",
+          "Grants rights, from any host, where the brokers have an authorizer; what is there stays.",
+          params = { 'list: table, of { principal = "User:name", resource =, name =, pattern =, \z
+            operation = }; resource is "topic" (the default), "group", "transactional-id" or "cluster", \z
+            which has no name; pattern "literal" (the default) or "prefixed"; operation "read", "write", \z
+            "create", "delete", "alter", "describe", "describe-configs", "alter-configs", "cluster-action", \z
+            "idempotent-write" or "all"', AT_MOST },
+          errors = "SECURITY_DISABLED without an authorizer, CLUSTER_AUTHORIZATION_FAILED" },
+        { "delete_acls", "a:delete_acls(list [, {at_most =}]) -> number | nil, err",
+          "Takes rights back; says how many there were.",
+          params = { "list: table, as of create_acls", AT_MOST } },
+        { "set_scram", "a:set_scram{user =, password =, mechanism =, at_most =} -> true | nil, err",
+          "Makes a user who logs in by SCRAM, or gives it another password.",
+          params = { "user: string", "password: string",
+            'mechanism: string = "SCRAM-SHA-512", or "SCRAM-SHA-256"', AT_MOST } },
         { "close", "a:close()", "Also by <close>." },
       } },
   },
