@@ -23,6 +23,7 @@ redisc_conn *redisc_new(const redisc_opts *opts)
     conn->opts.user = copy(opts->user);
     conn->opts.password = copy(opts->password);
     conn->opts.client_name = copy(opts->client_name);
+    conn->opts.tls = redisc_tls_copy(&opts->tls);
     conn->broken = mem_strdup("not connected yet");
     conn->fd = -1;
     pthread_mutex_init(&conn->lock, NULL);
@@ -41,6 +42,7 @@ void redisc_free(redisc_conn *conn)
     free((char *)conn->opts.user);
     free((char *)conn->opts.password);
     free((char *)conn->opts.client_name);
+    redisc_tls_free(&conn->opts.tls);
     free(conn->fallback);
     free(conn->broken);
     pthread_mutex_destroy(&conn->lock);

@@ -8,8 +8,8 @@
  * late reply is never taken for the answer of another call. Errors: domain RL_REDIS; the name is
  * the server's own word (MOVED, WRONGTYPE, ...), TIMEOUT, CONNECTION_LOST, BROKEN, PROTOCOL or,
  * while connecting, errno's (ECONNREFUSED); CANCELLED is RL_LAB. `retriable`: the same call may
- * succeed later; `fatal`: only after redisc_connect().
- * Uses: hiredis for the protocol, own sockets. Thread: one at a time; redisc_cancel from any. */
+ * succeed later; `fatal`: only after redisc_connect(). A handshake that fails is TLS.
+ * Uses: hiredis for the protocol, own sockets, OpenSSL. Thread: one at a time; redisc_cancel from any. */
 #ifndef RL_REDIS_CONN_H
 #define RL_REDIS_CONN_H
 
@@ -21,15 +21,31 @@
 
 typedef struct redisc_conn redisc_conn;
 
+typedef enum redisc_tls_mode {
+    REDISC_TLS_OFF = 0,
+    REDISC_TLS_ON,    /* encrypted, the server's certificate is not looked at */
+    REDISC_TLS_VERIFY /* it must fit `ca` (NULL: the system's) and the host */
+} redisc_tls_mode;
+
+typedef struct redisc_tls {
+    redisc_tls_mode mode;
+    const char *ca, *cert,
+        *key; /* files in PEM form; cert and key: our own, where it is asked for */
+} redisc_tls;
+
 typedef struct redisc_opts {
     const char *host; /* NULL: 127.0.0.1 */
     int port;
     const char *socket;                        /* a Unix socket's path, instead of host and port */
     const char *user, *password, *client_name; /* a user without a password: nopass of the ACL */
+    redisc_tls tls;
     int db;
     int resp;                        /* 3 or 2 */
     double connect_timeout, timeout; /* seconds; 0: for ever */
 } redisc_opts;
+
+redisc_tls redisc_tls_copy(const redisc_tls *tls); /* to be freed */
+void redisc_tls_free(redisc_tls *tls);
 
 redisc_conn *redisc_new(const redisc_opts *opts); /* copies opts, does not connect */
 rl_err *redisc_connect(redisc_conn *conn);        /* also mends a broken connection */

@@ -98,6 +98,7 @@ static rl_err *adopt_socket(redisc_conn *conn)
     if (!conn->ctx || conn->ctx->err)
         return err_lab("ENOMEM", "cannot make a Redis context");
     conn->ctx->flags &= ~REDIS_BLOCK;
+    redisc_tls_adopt(conn);
     redisc_bound_replies(conn);
     return NULL;
 }
@@ -106,9 +107,12 @@ static rl_err *adopt_socket(redisc_conn *conn)
 rl_err *redisc_connect(redisc_conn *conn)
 {
     double command_timeout = conn->opts.timeout;
+    rl_deadline deadline = deadline_or_never(conn->opts.connect_timeout);
     forget_past(conn);
     conn->opts.timeout = conn->opts.connect_timeout;
-    rl_err *err = redisc_dial(conn, deadline_or_never(conn->opts.connect_timeout));
+    rl_err *err = redisc_dial(conn, deadline);
+    if (!err)
+        err = redisc_tls_start(conn, deadline);
     if (!err)
         err = adopt_socket(conn);
     if (!err)

@@ -3,6 +3,7 @@
 #ifndef RL_REDIS_INTERNAL_H
 #define RL_REDIS_INTERNAL_H
 
+#include <openssl/ssl.h>
 #include <pthread.h>
 
 #include "base/deadline.h"
@@ -30,6 +31,8 @@ struct redisc_conn {
     int fd;
     bool cancelled;
     redisContext *ctx;
+    SSL *ssl;                /* NULL: plain */
+    redisContextFuncs funcs; /* hiredis', but for reading and writing through ssl */
     int resp;
     char *fallback, *broken;
     redisReplyObjectFunctions objects; /* hiredis', but for arrays, which are counted */
@@ -50,8 +53,15 @@ rl_err *redisc_usable(redisc_conn *conn); /* NULL or BROKEN */
 rl_err *redisc_dial(redisc_conn *conn, rl_deadline deadline);
 void redisc_hang_up(redisc_conn *conn);
 
+/* TLS (tls.c), where the options ask for it: the handshake on conn->fd; then the context's bytes go through
+ * it. */
+rl_err *redisc_tls_start(redisc_conn *conn, rl_deadline deadline);
+void redisc_tls_adopt(redisc_conn *conn);
+bool redisc_tls_hung_up(redisc_conn *conn);
+void redisc_tls_end(redisc_conn *conn);
+
 /* Whether the server has closed a connection that nobody is reading. */
-bool redisc_hung_up(const redisc_conn *conn);
+bool redisc_hung_up(redisc_conn *conn);
 
 /* Sends what lies in the context's buffer and waits for one reply or push message of any kind
  * (io.c). Breaks the connection on every failure. */

@@ -43,6 +43,7 @@ void redisc_hang_up(redisc_conn *conn)
     int fd = conn->fd;
     conn->fd = -1;
     pthread_mutex_unlock(&conn->lock);
+    redisc_tls_end(conn);
     if (conn->ctx)
         redisFree(conn->ctx); /* closes the socket, which it owns */
     else if (fd >= 0)
@@ -50,9 +51,11 @@ void redisc_hang_up(redisc_conn *conn)
     conn->ctx = NULL;
 }
 
-bool redisc_hung_up(const redisc_conn *conn)
+bool redisc_hung_up(redisc_conn *conn)
 {
     char byte;
+    if (conn->ssl)
+        return redisc_tls_hung_up(conn);
     ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }

@@ -39,8 +39,9 @@ static const rl_connector connector = {&cluster_type, connect_cluster, NULL};
 static cluster_opts read_opts(lua_State *L, int idx)
 {
     static const char *const allowed[] = {
-        "nodes",    "pool",        "redirects", "tries",           "replicas", "user",
-        "password", "client_name", "timeout",   "connect_timeout", NULL};
+        "nodes", "pool",     "redirects",   "tries",   "replicas",
+        "user",  "password", "client_name", "timeout", "connect_timeout",
+        "tls",   "ca",       "cert",        "key",     NULL};
     opts_check(L, idx, "redis.cluster", allowed);
     return (cluster_opts){
         .nodes = redis_opts_nodes(L, idx, "127.0.0.1:16371", "redis.cluster"),
@@ -51,6 +52,7 @@ static cluster_opts read_opts(lua_State *L, int idx)
         .conn = {.user = opts_str(L, idx, "user", NULL),
                  .password = opts_str(L, idx, "password", NULL),
                  .client_name = opts_str(L, idx, "client_name", NULL),
+                 .tls = redis_opts_tls(L, idx, "redis.cluster"),
                  .resp = 3,
                  .timeout = opts_duration(L, idx, "timeout", 10),
                  .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)},

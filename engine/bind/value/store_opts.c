@@ -27,11 +27,25 @@ my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
                      .write_timeout = opts_duration(L, idx, "write_timeout", 0)};
 }
 
+redisc_tls redis_opts_tls(lua_State *L, int idx, const char *call)
+{
+    static const char *const modes[] = {"off", "on", "verify", NULL};
+    redisc_tls tls = {.mode = (redisc_tls_mode)opts_word(L, idx, "tls", "off", call, modes),
+                      .ca = opts_str(L, idx, "ca", NULL),
+                      .cert = opts_str(L, idx, "cert", NULL),
+                      .key = opts_str(L, idx, "key", NULL)};
+    if (!tls.cert != !tls.key)
+        luaL_error(L, "%s: cert and key are given together", call);
+    return tls;
+}
+
 redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
 {
-    static const char *const allowed[] = {
-        "host", "port",    "socket",          "user",        "password", "db",
-        "resp", "timeout", "connect_timeout", "client_name", NULL};
+    static const char *const allowed[] = {"host",        "port",     "socket",
+                                          "user",        "password", "db",
+                                          "resp",        "timeout",  "connect_timeout",
+                                          "client_name", "tls",      "ca",
+                                          "cert",        "key",      NULL};
     opts_check(L, idx, call, allowed);
     redisc_opts opts = {.host = opts_str(L, idx, "host", NULL),
                         .port = (int)opts_int_in(L, idx, "port", 6379, 0, UINT16_MAX),
@@ -39,6 +53,7 @@ redisc_opts redis_opts_read(lua_State *L, int idx, const char *call)
                         .user = opts_str(L, idx, "user", NULL),
                         .password = opts_str(L, idx, "password", NULL),
                         .client_name = opts_str(L, idx, "client_name", NULL),
+                        .tls = redis_opts_tls(L, idx, call),
                         .db = (int)opts_int_in(L, idx, "db", 0, 0, INT_MAX),
                         .resp = (int)opts_int_in(L, idx, "resp", 3, INT_MIN, INT_MAX),
                         .timeout = opts_duration(L, idx, "timeout", 10),
@@ -95,13 +110,15 @@ keyspace_opts keyspace_opts_read(lua_State *L, int idx, const char *call)
         return (keyspace_opts){.conn = redis_opts_read(L, idx, call)};
     static const char *const allowed[] = {
         "nodes", "user", "password", "client_name", "timeout", "connect_timeout",
-        "host",  "port", "socket",   "db",          "resp",    NULL};
+        "host",  "port", "socket",   "db",          "resp",    "tls",
+        "ca",    "cert", "key",      NULL};
     opts_check(L, idx, call, allowed);
     refuse_one(L, idx, call);
     keyspace_opts opts = {.nodes = redis_opts_nodes(L, idx, NULL, call),
                           .conn = {.user = opts_str(L, idx, "user", NULL),
                                    .password = opts_str(L, idx, "password", NULL),
                                    .client_name = opts_str(L, idx, "client_name", NULL),
+                                   .tls = redis_opts_tls(L, idx, call),
                                    .resp = 3,
                                    .timeout = opts_duration(L, idx, "timeout", 10),
                                    .connect_timeout = opts_duration(L, idx, "connect_timeout", 5)}};

@@ -16,6 +16,7 @@
 /* `call` names the function in messages ("mysql.connect"). */
 my_opts mysql_opts_read(lua_State *L, int idx, const char *call);
 redisc_opts redis_opts_read(lua_State *L, int idx, const char *call);
+redisc_tls redis_opts_tls(lua_State *L, int idx, const char *call);
 keyspace_opts keyspace_opts_read(lua_State *L, int idx, const char *call);
 /* nodes = "host:port,host:port" or a list, as one text, which stays on the stack. */
 const char *redis_opts_nodes(lua_State *L, int idx, const char *def, const char *call);

@@ -47,6 +47,7 @@ redisc_cluster *cluster_new(const cluster_opts *opts)
     cluster->opts.conn.user = copy(opts->conn.user);
     cluster->opts.conn.password = copy(opts->conn.password);
     cluster->opts.conn.client_name = copy(opts->conn.client_name);
+    cluster->opts.conn.tls = redisc_tls_copy(&opts->conn.tls);
     pthread_mutex_init(&cluster->lock, NULL);
     cond_init(&cluster->changed);
     add_nodes(cluster, opts->nodes);
@@ -86,6 +87,7 @@ void cluster_free(redisc_cluster *cluster)
     free((char *)cluster->opts.conn.user);
     free((char *)cluster->opts.conn.password);
     free((char *)cluster->opts.conn.client_name);
+    redisc_tls_free(&cluster->opts.conn.tls);
     pthread_cond_destroy(&cluster->changed);
     pthread_mutex_destroy(&cluster->lock);
     free(cluster);

@@ -47,6 +47,12 @@ describe("options", function()
       "mysql.connect: tls: 'verfy' is none of off, on, verify; did you mean 'verify'?", 1, true)
     assert.error_matches(function() mysql.connect { tls = "yes please" } end,
       "mysql.connect: tls: 'yes please' is none of off, on, verify", 1, true)
+    assert.error_matches(function() redis.connect { tls = "verfy" } end,
+      "redis.connect: tls: 'verfy' is none of off, on, verify; did you mean 'verify'?", 1, true)
+    assert.error_matches(function() redis.connect { tls = "on", cert = "ours.pem" } end,
+      "redis.connect: cert and key are given together", 1, true)
+    assert.error_matches(function() redis.cluster { nodes = "127.0.0.1:1", tls = "yes" } end,
+      "redis.cluster: tls: 'yes' is none of off, on, verify", 1, true)
   end)
 
   it("of a flow's Redis mean one server or the nodes of a cluster", function()

@@ -1,4 +1,8 @@
 -- rlab.redis for help(), completion and docs/api.md.
+local TLS = 'tls: string = "off", "on" encrypts, "verify" also checks the certificate against ca and the host'
+local CA = "ca: string, a file of trusted certificates, default the system's"
+local CERT, KEY = "cert: string, a file with our own certificate", "key: string, the file with its key"
+
 return {
   module = "redis", kind = "module",
   doc = "Redis over RESP3. Integers have 64 bits, doubles are floats, maps become tables, sets and arrays \z
@@ -13,10 +17,11 @@ return {
         "socket: string, a Unix socket's path instead of host and port",
           "user: string, of the server's ACL; one without a password gives none", "password: string",
         "db: integer = 0", "client_name: string", "resp: integer = 3, or 2",
+        TLS, CA, CERT, KEY,
         'timeout: duration = "10s", of a command; 0 waits for ever',
         'connect_timeout: duration = "5s"',
       },
-      errors = "ECONNREFUSED, TIMEOUT, WRONGPASS, UNKNOWN_HOST",
+      errors = "ECONNREFUSED, TIMEOUT, WRONGPASS, UNKNOWN_HOST, TLS",
       example = 'local r <close> = must(redis.connect { port = 16379 })' },
     { "cluster", "redis.cluster{nodes =, ...} -> c | nil, err",
       "A client of a Redis Cluster: knows its slots, keeps a pool of connections for each node, follows \z
@@ -29,6 +34,7 @@ return {
         "replicas: boolean = false, reads go to any node of their slot, which may be behind; one that did \z
           not answer is passed over for a second",
         "user: string, as of redis.connect", "password: string", "client_name: string",
+        TLS, CA, CERT, KEY,
         'timeout: duration = "10s", of an answer; no try begins later',
         'connect_timeout: duration = "5s"',
       },
