@@ -96,8 +96,10 @@ describe("the state", function()
       env = { RLAB_SERVER = home .. "/kafka-2" } })
     local other <close> = assert(process.spawn { cmd = { "sleep", "60" },
       env = { RLAB_SERVER = home .. "-other/kafka-2" } })
+    local inner <close> = assert(process.spawn { cmd = { "sleep", "60" }, -- the secure stack's home is inside
+      env = { RLAB_SERVER = home .. "/secure/kafka-2" } })
     assert.are.same({ ["kafka-2"] = { { pid = p.pid, start = p.start } } }, state.marked(home))
-    assert.is_true(process.alive(other.pid))
+    assert.is_true(process.alive(other.pid) and process.alive(inner.pid))
   end)
 
   it("forgets the servers of another boot, and keeps the ports of those that live", function()

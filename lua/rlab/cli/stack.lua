@@ -22,9 +22,13 @@ local function must(value, failure)
   return value
 end
 
-local function context(say)
-  return must(require("rlab.stack.context").new { say = say })
+-- The plain stack's, or the secure one's.
+local function context(say, secure)
+  local home = secure and require("rlab.stack.secure").home() or nil
+  return must(require("rlab.stack.context").new { say = say, home = home })
 end
+
+local function secure_flag(parser, help) parser:flag("--secure", help) end
 
 local function part_words(parser, help)
   parser:argument("server", help):args "*"
@@ -60,20 +64,24 @@ function up.args(parser)
   part_words(parser, "kafka, mysql, redis, proxy (these when none is named), redis-cluster, registry, \z
     observe")
   parser:flag("--observe", "and Prometheus with its exporters, which watch them (make observe fetches them)")
+  secure_flag(parser, "a second stack instead: kafka, mysql and redis with TLS, passwords and no right \z
+    that was not granted; it prints the FILE for --stack external FILE")
   json_flag(parser)
 end
 
-local function describe(stack, took)
-  return { reused = stack.reused, seconds = took, since = stack.since, home = stack.home,
-    versions = stack.versions,
-    kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis, redis_cluster = stack.redis_cluster,
-    proxy = stack.proxy, observe = stack.observe }
+-- Of a secure stack a file says the rest, as its secrets are not for a terminal.
+local function describe(stack, took, file)
+  local told = { reused = stack.reused, seconds = took, since = stack.since, home = stack.home,
+    versions = stack.versions }
+  if file then return tables.merged(told, { external = file }) end
+  return tables.merged(told, { kafka = stack.kafka, mysql = stack.mysql, redis = stack.redis,
+    redis_cluster = stack.redis_cluster, proxy = stack.proxy, observe = stack.observe })
 end
 
 -- On a terminal one line below the others says who is being waited for; on a pipe there is none.
-local function tick(live, parts, began)
+local function tick(live, parts, began, secure)
   local task, clock, words = require "rlab.task", require "rlab.clock", require "rlab.stack.words"
-  local supervisor, ctx = require "rlab.stack.local", context()
+  local supervisor, ctx = require "rlab.stack.local", context(nil, secure)
   return task.spawn(function()
     while live.tty do
       task.sleep "200ms"
@@ -84,31 +92,51 @@ local function tick(live, parts, began)
   end)
 end
 
-local function open_with_progress(parts, live, began)
-  local ticker = tick(live, parts, began)
+local function open_with_progress(parts, live, began, secure)
+  local ticker = tick(live, parts, began, secure)
   local _ <close> = defer(function()
     ticker:cancel()
     ticker:join()
     live:clear()
   end)
-  return require("rlab.stack").open { needs = parts, start = true, say = function(line) live:above(line) end }
+  return require("rlab.stack").open { needs = parts, start = true, secure = secure,
+    say = function(line) live:above(line) end }
+end
+
+-- The FILE by which `--stack external FILE` reaches it.
+local function external_file(stack, secure)
+  return secure and must(require("rlab.stack.secure.file").write(stack.ctx)) or nil
+end
+
+local function parts_to_start(args)
+  local wanted = tables.append({}, words_of(args, "usual"))
+  if args.observe then wanted[#wanted + 1] = "observe" end
+  if args.secure then
+    local secure = require "rlab.stack.secure"
+    wanted = secure.wanted(#args.server > 0 and wanted or secure.parts)
+    must(secure.ensure(secure.home()))
+  end
+  return require("rlab.stack").parts_of(wanted, true)
 end
 
 function up.run(args)
   local clock, words = require "rlab.clock", require "rlab.stack.words"
-  local began, wanted = clock.ns(), tables.append({}, words_of(args, "usual"))
-  if args.observe then wanted[#wanted + 1] = "observe" end
-  local parts = require("rlab.stack").parts_of(wanted, true)
+  local began, parts = clock.ns(), parts_to_start(args)
   if args.json then
-    local stack = must(require("rlab.stack").open { needs = parts, start = true })
-    return put_json(describe(stack, (clock.ns() - began) / 1e9))
+    local stack = must(require("rlab.stack").open { needs = parts, start = true, secure = args.secure })
+    return put_json(describe(stack, (clock.ns() - began) / 1e9, external_file(stack, args.secure)))
   end
   io.stdout:setvbuf "line"
-  local stack = must(open_with_progress(parts, require("rlab.term").live(), began))
+  local stack = must(open_with_progress(parts, require("rlab.term").live(), began, args.secure))
   note_other_base(stack.ctx, print)
   local right = stack.reused and "up " .. words.age(clock.unix_ms() / 1000 - stack.since)
     or "up after " .. words.seconds(clock.ns() - began)
   print(words.line("stack", summary(stack), right))
+  local file = external_file(stack, args.secure)
+  if file then
+    print(words.line("use", ("rlab --stack external %s run E-001"):format(
+      require("rlab.stack.layout").short(file))))
+  end
   return exit.ok
 end
 
@@ -120,6 +148,7 @@ function down.args(parser)
   part_words(parser, "kafka, mysql, redis, redis-cluster, registry, proxy, observe (all when none is named)")
   parser:flag("--wipe", "remove the data and logs too")
   parser:flag("--force", "also while another rlab works on the stack")
+  secure_flag(parser, "those of the secure stack only; else its servers are stopped too when none is named")
   json_flag(parser)
 end
 
@@ -132,14 +161,32 @@ local function refuse_while_used(home)
       users[1].what) }, 0)
 end
 
+-- Stops the servers that are meant; adds what it did to the lists.
+local function stop(ctx, args, stopped, forced)
+  local parts = require("rlab.stack").parts_of(words_of(args, "parts"))
+  local done, killed = require("rlab.stack.local").down(ctx, parts, { wipe = args.wipe })
+  must(done, killed)
+  tables.append(stopped, done)
+  tables.append(forced, killed)
+  if not args.wipe or not ctx.secure or #args.server > 0 then return end
+  must(require("rlab.stack.secure").forget(ctx.home))
+end
+
+local function contexts(args)
+  local say = not args.json and print or nil
+  local list = { context(say, args.secure) }
+  local secure = not args.secure and #args.server == 0 and context(say, true)
+  if secure and secure.secure then list[2] = secure end
+  return list
+end
+
 function down.run(args)
   local clock, words = require "rlab.clock", require "rlab.stack.words"
-  local began = clock.ns()
-  local ctx = context(not args.json and print or nil)
-  if not args.force then refuse_while_used(ctx.home) end
-  local stopped, forced = require("rlab.stack.local").down(ctx,
-    require("rlab.stack").parts_of(words_of(args, "parts")), { wipe = args.wipe })
-  must(stopped, forced)
+  local began, stopped, forced, all = clock.ns(), {}, {}, contexts(args)
+  for _, ctx in ipairs(all) do
+    if not args.force then refuse_while_used(ctx.home) end
+  end
+  for _, ctx in ipairs(all) do stop(ctx, args, stopped, forced) end
   require("rlab.stack.kafka_train").sweep()
   if args.json then
     return put_json { stopped = array(stopped), killed = array(forced), wiped = args.wipe or false,
@@ -156,7 +203,10 @@ end
 
 local status = { name = "status", help = "what runs, where, since when, and how much memory it takes" }
 
-status.args = json_flag
+function status.args(parser)
+  secure_flag(parser, "of the secure stack")
+  json_flag(parser)
+end
 
 local function state_class(word)
   if word == "up" then return "right" end
@@ -165,10 +215,10 @@ end
 
 -- awake(rows) -> the rows of the usual parts and of those that do not lie still, the other parts that start
 --   by themselves
-local function awake(rows)
+local function awake(rows, usual)
   local servers = require "rlab.stack.servers"
   local wanted, shown, still = {}, {}, {}
-  for _, part in ipairs(servers.usual) do wanted[part] = true end
+  for _, part in ipairs(usual or servers.usual) do wanted[part] = true end
   for _, row in ipairs(rows) do
     if row.state ~= "down" then wanted[servers.of(row.server).part] = true end
   end
@@ -181,13 +231,20 @@ local function awake(rows)
   return shown, still
 end
 
+-- what is said of the secure stack, where it runs beside the one that is shown
+local function beside(ctx)
+  local secure = not ctx.secure and context(nil, true)
+  if not secure or not secure:any_alive() then return nil end
+  return require("rlab.stack.layout").short(secure.home) .. " runs too: rlab status --secure"
+end
+
 -- where to look at what Prometheus has seen | nil
 local function looks(ctx)
   return ctx:alive "prometheus" and require("rlab.stack.observe").url(ctx) or nil
 end
 
 function status.run(args)
-  local ctx = context()
+  local ctx = context(nil, args.secure)
   local rows = must(require("rlab.stack").status(ctx))
   local columns = rows.columns
   rows.columns = nil
@@ -208,18 +265,22 @@ function status.run(args)
     columns[i] = { name = name, align = i > 2 and "right" or "left",
       format = name == "state" and painted or nil }
   end
-  local shown, still = awake(rows)
+  local shown, still = awake(rows, ctx.secure and require("rlab.stack.secure").parts)
   print(term.grid(columns, shown, { indent = 2 }))
   print("\n" .. words.line("home", require("rlab.stack.layout").short(ctx.home)))
-  if ctx:any_alive() then
+  local other = beside(ctx)
+  if other then print(words.line("secure", other)) end
+  if ctx:any_alive() and not ctx.secure then
     local look = looks(ctx)
     print(words.line("look", look and look .. "  Prometheus: targets, alerts, queries"
       or "rlab up --observe adds Prometheus, which watches them"))
   end
-  if #still > 0 then
+  if #still > 0 and not ctx.secure then
     print(words.line("down", table.concat(still, ", ") .. ", which start where they are needed"))
   end
-  if not ctx:any_alive() then print(words.line("note", "nothing runs; start it with: rlab up")) end
+  if not ctx:any_alive() then
+    print(words.line("note", "nothing runs; start it with: rlab up" .. (ctx.secure and " --secure" or "")))
+  end
   for _, user in ipairs(require("rlab.stack.users").list(ctx.home)) do
     print(words.line("in use", ("by pid %d (%s)"):format(user.pid, user.what)))
   end
@@ -235,6 +296,7 @@ function logs.args(parser)
     observe for all of its servers"):args "*"
   parser:flag("-f --follow", "go on as lines come")
   parser:option("-n --lines", "how many of the last lines", "20"):convert(math.tointeger)
+  secure_flag(parser, "of the secure stack")
   parser:flag("--json", "print each line as JSON: server, line")
 end
 
@@ -313,7 +375,7 @@ function Log:grown()
 end
 
 function logs.run(args)
-  local ctx, names, opened = context(), servers_of(args.server), {}
+  local ctx, names, opened = context(nil, args.secure), servers_of(args.server), {}
   local task, form, empty = require "rlab.task", form_of(args, #names > 1), true
   for _, name in ipairs(names) do
     opened[name] = open_log(ctx:server(name).log)

@@ -3,6 +3,7 @@ local clock = require "rlab.clock"
 local err = require "rlab.err"
 local fs = require "rlab.fs"
 local layout = require "rlab.stack.layout"
+local secure = require "rlab.stack.secure"
 local servers = require "rlab.stack.servers"
 local state = require "rlab.stack.state"
 local words = require "rlab.stack.words"
@@ -22,8 +23,11 @@ function M.new(opts)
   opts = opts or {}
   local base, wrong = opts.base, nil
   if base == nil then base, wrong = layout.port_base() end
+  local home = opts.home or layout.home()
+  local secured = secure.of(home)
+  if secured and not wrong and not opts.base then base, wrong = secure.base(base) end
   if wrong then return nil, err.new { domain = "rlab", code = 0, name = "USAGE", message = wrong } end
-  local ctx = setmetatable({ home = opts.home or layout.home(), wanted_base = base,
+  local ctx = setmetatable({ home = home, wanted_base = base, secure = secured,
     say = opts.say or silent, versions = {}, bind_tries = {} }, Context)
   ctx:reload()
   return ctx

@@ -7,7 +7,7 @@ local options = require "rlab.options"
 
 local M = {}
 
-local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home" }
+local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home", "secure" }
 
 -- What has to be there with a part: Prometheus asks these, and is ready when they answer.
 local WATCHED = { observe = { "kafka", "mysql", "redis" } }
@@ -42,10 +42,21 @@ M.parts_of = parts_of
 
 local kinds = {}
 
+-- That of the secure stack is made ready first.
+local function home_of(opts)
+  if not opts.secure then return opts.home end
+  local secure = require "rlab.stack.secure"
+  local home = opts.home or secure.home()
+  local ok, failure = secure.ensure(home)
+  return home, not ok and failure or nil
+end
+
 kinds["local"] = function(opts)
   local servers = require "rlab.stack.servers"
   local supervisor = require "rlab.stack.local"
-  local ctx, failure = require("rlab.stack.context").new { home = opts.home, say = opts.say }
+  local home, unmade = home_of(opts)
+  if unmade then return nil, unmade end
+  local ctx, failure = require("rlab.stack.context").new { home = home, say = opts.say }
   if not ctx then return nil, failure end
   local parts = parts_of(opts.needs or servers.usual, opts.start)
   local reused = true

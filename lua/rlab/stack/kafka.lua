@@ -6,6 +6,7 @@ local err = require "rlab.err"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local observe = require "rlab.stack.observe"
+local secured = require "rlab.stack.secure.kafka"
 local settings = require "rlab.stack.settings"
 local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
@@ -37,19 +38,29 @@ logger.config.level = warn
 ]]
 
 local JMX_RULES = "jmx.yml"
+local PLAIN_PROTOCOLS = "INTER:PLAINTEXT,DIRECT:PLAINTEXT,PROX:PLAINTEXT,CONTROLLER:PLAINTEXT"
+local OWNER_ONLY <const> = 384 -- 0600
 
 local function listen(name, port)
   return ("%s://127.0.0.1:%d"):format(name, port)
 end
 
-local function broker_lines(ctx, id)
-  local p, name = ctx.ports, "kafka-" .. id
+-- The proxy reads what it passes on, so a secure stack has no listener for it.
+local function broker_listeners(ctx, name)
+  local p = ctx.ports
   local direct, inter = listen("DIRECT", p[name]), listen("INTER", p[name .. "-inter"])
   local seen_by_peers = ctx.partitionable and listen("INTER", p[name .. "-inter-proxy"]) or inter
+  if ctx.secure then return { direct, inter }, { direct, inter } end
+  return { direct, inter, listen("PROX", p[name .. "-prox"]) },
+    { direct, seen_by_peers, listen("PROX", p[name .. "-proxy"]) }
+end
+
+local function broker_lines(ctx, id)
+  local listeners, advertised = broker_listeners(ctx, "kafka-" .. id)
   return {
     "process.roles=broker",
-    ("listeners=%s,%s,%s"):format(direct, inter, listen("PROX", p[name .. "-prox"])),
-    ("advertised.listeners=%s,%s,%s"):format(direct, seen_by_peers, listen("PROX", p[name .. "-proxy"])),
+    "listeners=" .. table.concat(listeners, ","),
+    "advertised.listeners=" .. table.concat(advertised, ","),
     "inter.broker.listener.name=INTER",
   }
 end
@@ -78,10 +89,11 @@ function M.properties(ctx, server)
     "node.id=" .. server.id,
     ("controller.quorum.voters=%d@127.0.0.1:%d"):format(M.CONTROLLER, ctx.ports.controller),
     "controller.listener.names=CONTROLLER",
-    "listener.security.protocol.map=INTER:PLAINTEXT,DIRECT:PLAINTEXT,PROX:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map=" .. (ctx.secure and secured.PROTOCOLS or PLAIN_PROTOCOLS),
     "log.dirs=data",
   } do lines[#lines + 1] = line end
   table.move(settings.kafka.properties, 1, #settings.kafka.properties, #lines + 1, lines)
+  if ctx.secure then tables.append(lines, secured.lines(ctx)) end
   if not ctx:observed() then lines[#lines + 1] = NO_REPORTERS end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -127,7 +139,8 @@ local function checkpoint(ctx)
   if not tmp then return nil, failure end
   local _ <close> = defer(function() fs.remove(tmp) end)
   local server = { name = "controller", id = M.CONTROLLER, dir = tmp }
-  fs.write(tmp .. "/server.properties", M.properties(ctx, server))
+  local plain = setmetatable({ secure = false }, { __index = ctx })
+  fs.write(tmp .. "/server.properties", M.properties(plain, server))
   local out, status = tools.output({ ctx.java.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
     ctx.kafka.classpath,
     "kafka.tools.StorageTool", "format", "-t", M.uuid(), "-c", "server.properties" }, "60s", tools.JAVA_ENV,
@@ -164,7 +177,8 @@ end
 function M.files(ctx, server)
   local ok, failure = fs.mkdir(server.dir)
   if not ok then return nil, failure end
-  ok, failure = fs.write(server.dir .. "/server.properties", M.properties(ctx, server))
+  ok, failure = fs.write(server.dir .. "/server.properties", M.properties(ctx, server),
+    ctx.secure and { mode = OWNER_ONLY } or nil) -- passwords are in it
   if not ok then return nil, failure end
   ok, failure = fs.write(server.dir .. "/log4j2.properties", LOG4J)
   if ok then

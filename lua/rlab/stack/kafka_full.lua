@@ -5,6 +5,7 @@ local defer = require "rlab.defer"
 local err = require "rlab.err"
 local process = require "rlab.process"
 local clock = require "rlab.clock"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -14,8 +15,8 @@ local function impatient(ctx, more)
   local options = { brokers = ctx:brokers(), socket_timeout_ms = "2s", reconnect_backoff_ms = "20ms",
     reconnect_backoff_max_ms = "100ms",
     ["log_level"] = 0 }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return options
+  local login = ctx.secure and require("rlab.stack.secure.kafka").login(ctx)
+  return tables.merged(options, login, more)
 end
 M.options = impatient
 
@@ -194,6 +195,7 @@ end
 function M.prove(ctx)
   local want = require("rlab.stack.kafka").BROKERS
   local ok, failure = await_listening(ctx, want)
+  if ok and ctx.secure then ok, failure = require("rlab.stack.secure.kafka").admit(ctx, impatient(ctx)) end
   if not ok then return nil, failure end
   local admin <close>, no_admin = M.admin(ctx)
   if not admin then return nil, no_admin end
@@ -202,7 +204,9 @@ function M.prove(ctx)
   local consumer <close> = other
   ok, failure = M.whole(admin, want, "60s")
   if not ok then return nil, failure end
-  return prove_topic(ctx, admin, producer, consumer, want)
+  ok, failure = prove_topic(ctx, admin, producer, consumer, want)
+  if not ok or not ctx.secure then return ok, failure end
+  return require("rlab.stack.secure.kafka").mark(admin)
 end
 
 return M

@@ -111,6 +111,21 @@ M.kafka.properties = {
   "log.cleaner.io.buffer.size=65536", "log.index.size.max.bytes=1048576",
 }
 
+-- of a secure stack's nodes, beside those: TLS, who logs in how, and nothing that was not granted. Paths are
+-- relative to a node's folder.
+M.kafka.secure = {
+  "sasl.mechanism.inter.broker.protocol=PLAIN", "sasl.mechanism.controller.protocol=PLAIN",
+  "listener.name.inter.sasl.enabled.mechanisms=PLAIN",
+  "listener.name.controller.sasl.enabled.mechanisms=PLAIN",
+  "listener.name.direct.sasl.enabled.mechanisms=SCRAM-SHA-512",
+  "listener.name.direct.scram-sha-512.sasl.jaas.config="
+    .. "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+  "ssl.keystore.type=PEM", "ssl.keystore.location=../tls/server.both",
+  "ssl.truststore.type=PEM", "ssl.truststore.location=../tls/ca.pem",
+  "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+  "allow.everyone.if.no.acl.found=false",
+}
+
 M.mysql = {
   "--skip-name-resolve", "--performance-schema=OFF", "--innodb-buffer-pool-size=128M",
   "--max-connections=400",

@@ -102,7 +102,7 @@ function M.marked(home)
     local environ = f and f:read "a" or ""
     if f then f:close() end
     local at = ("\0" .. environ):find("\0" .. mark, 1, true)
-    local name = at and environ:match("^[%w-]+", at + #mark)
+    local name = at and environ:match("^([%w-]+)\0", at + #mark) -- not those of a home inside of this one
     local start = name and process.start_time(pid)
     if start and process.alive(pid, start) then
       found[name] = found[name] or {}

@@ -18,8 +18,10 @@ return {
 
   ports = function(ctx, server)
     local p, name = ctx.ports, server.name
-    return { server.port, p[name .. "-inter"], p[name .. "-prox"],
-      ctx:observed() and p[name .. "-jmx"] or nil }
+    local list = { server.port, p[name .. "-inter"] }
+    if not ctx.secure then list[3] = p[name .. "-prox"] end
+    if ctx:observed() then list[#list + 1] = p[name .. "-jmx"] end
+    return list
   end,
 
   ready = function(ctx, server, listening)
@@ -29,6 +31,7 @@ return {
   -- of the cluster as a whole
   full = full.prove,
   title = function(ctx)
-    return ("%d brokers, 127.0.0.1:%d-%d"):format(#kafka.BROKERS, ctx.ports["kafka-1"], ctx.ports["kafka-3"])
+    return ("%d brokers, 127.0.0.1:%d-%d%s"):format(#kafka.BROKERS, ctx.ports["kafka-1"],
+      ctx.ports["kafka-3"], ctx.secure and ", SASL_SSL" or "")
   end,
 }

@@ -4,7 +4,9 @@ local lock = require "rlab.stack.lock"
 local tools = require "rlab.stack.tools"
 local err = require "rlab.err"
 local layout = require "rlab.stack.layout"
+local secured = require "rlab.stack.secure.mysql"
 local settings = require "rlab.stack.settings"
+local tables = require "rlab.tables"
 
 local M = {}
 
@@ -108,9 +110,9 @@ local function copy_template(ctx, data)
   return fs.copy(template_of(ctx), data, { except = { "auto.cnf", "binlog.*" } })
 end
 
-local function write_init(dir, user, password)
-  return fs.write(dir .. "/init.sql", (INIT:gsub("%$(%l+)", { user = user, password = password })),
-    { mode = OWNER_ONLY })
+local function write_init(dir, user, password, more)
+  return fs.write(dir .. "/init.sql", INIT:gsub("%$(%l+)", { user = user, password = password })
+    .. (more or ""), { mode = OWNER_ONLY })
 end
 
 function M.files(ctx, server)
@@ -128,12 +130,13 @@ function M.files(ctx, server)
     if not ok then return nil, broken end
   end
   clean_leftovers(data)
-  return write_init(server.dir, USER, M.password(ctx.home))
+  return write_init(server.dir, USER, M.password(ctx.home), ctx.secure and secured.users(ctx.secure))
 end
 
 function M.command(ctx, server)
   local cmd = { ctx.mysqld, "--no-defaults", "--datadir=" .. server.dir .. "/data", "--port=" .. server.port,
     "--init-file=" .. server.dir .. "/init.sql", table.unpack(SETTINGS) }
+  if ctx.secure then tables.append(cmd, secured.options(ctx.secure)) end
   return { cmd = as_user(cmd), cwd = server.dir .. "/data" }
 end
 
@@ -155,9 +158,9 @@ function M.beside(opts)
 end
 
 function M.connect(ctx)
-  return require("rlab.mysql").connect { host = "127.0.0.1", port = ctx.ports.mysql, user = USER,
-    password = M.password(ctx.home),
-    connect_timeout = "2s", read_timeout = "5s" }
+  return require("rlab.mysql").connect(tables.merged({ host = "127.0.0.1", port = ctx.ports.mysql,
+    user = USER, password = M.password(ctx.home), connect_timeout = "2s", read_timeout = "5s" },
+    ctx.secure and ctx.secure:stores()))
 end
 
 -- TCP accepts before a login works: readiness is a login.
@@ -169,7 +172,7 @@ function M.ready(ctx)
 end
 
 function M.title(ctx)
-  return "127.0.0.1:" .. ctx.ports.mysql
+  return "127.0.0.1:" .. ctx.ports.mysql .. (ctx.secure and ", TLS" or "")
 end
 
 -- "2026-11-23T16:00:00.000000Z 0 [ERROR] [MY-010262] [Server] Can't start server: Bind on TCP/IP port:

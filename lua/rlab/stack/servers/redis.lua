@@ -1,6 +1,8 @@
 -- One Redis, durable enough that its data survive `down` and `up`.
 local fs = require "rlab.fs"
+local secured = require "rlab.stack.secure.redis"
 local settings = require "rlab.stack.settings"
+local tables = require "rlab.tables"
 local tools = require "rlab.stack.tools"
 
 return {
@@ -18,25 +20,32 @@ return {
 
   ports = function(ctx, server) return { server.port } end,
 
-  files = function(ctx, server) return fs.mkdir(server.dir .. "/data") end,
+  files = function(ctx, server)
+    local ok, failure = fs.mkdir(server.dir .. "/data")
+    if not ok or not ctx.secure then return ok, failure end
+    return secured.files(ctx.secure, server)
+  end,
 
   command = function(ctx, server)
     local cmd = { ctx.redis_server, "--port", server.port, "--bind", "127.0.0.1", "--dir", ".",
       "--logfile", "", "--daemonize", "no",
       "--set-proc-title", "no" } -- a title overwrites the environment, by which strays are known
-    table.move(settings.redis, 1, #settings.redis, #cmd + 1, cmd)
+    tables.append(cmd, settings.redis)
+    if ctx.secure then tables.append(cmd, secured.options(ctx.secure, server)) end
     return { cwd = server.dir .. "/data", cmd = cmd }
   end,
 
   ready = function(ctx, server)
-    local redis = require("rlab.redis").connect { host = "127.0.0.1", port = server.port, timeout = "1s" }
+    local redis = require("rlab.redis").connect(tables.merged({ host = "127.0.0.1", port = server.port,
+      timeout = "1s" }, ctx.secure and secured.login(ctx.secure)))
     if not redis then return false end
-    local answer = redis:call "PING"
+    local answer, marked = redis:call "PING", true
+    if ctx.secure then marked = secured.mark(redis) end
     redis:close()
-    return answer == "PONG"
+    return answer == "PONG" and marked
   end,
 
-  title = function(ctx) return "127.0.0.1:" .. ctx.ports.redis end,
+  title = function(ctx) return "127.0.0.1:" .. ctx.ports.redis .. (ctx.secure and ", TLS" or "") end,
 
   -- "12:C 23 Nov 2026 16:00:00.000 # Could not create server TCP listening socket 127.0.0.1:16379: bind:
   -- Address already in use" or a block that begins with "*** FATAL AOF MANIFEST FILE ERROR ***" and ends

@@ -1,0 +1,75 @@
+-- Kafka's nodes of a secure stack: brokers and the controller know one another by PLAIN, clients log in by
+-- SCRAM, whose users are made through the brokers' own listener once these serve. All of it in TLS.
+local grants = require "rlab.stack.secure.grants"
+local secure = require "rlab.stack.secure"
+local settings = require "rlab.stack.settings"
+local tables = require "rlab.tables"
+local task = require "rlab.task"
+
+local M = {}
+
+M.PROTOCOLS = "INTER:SASL_SSL,DIRECT:SASL_SSL,CONTROLLER:SASL_SSL"
+
+local BROKER = "broker" -- as whom the nodes know one another
+
+-- lines(ctx) -> what server.properties of each node says beside the settings of every stack. Passwords are
+--   made of letters, digits, - and _.
+function M.lines(ctx)
+  local lines = table.move(settings.kafka.secure, 1, #settings.kafka.secure, 1, {})
+  local plain = ('org.apache.kafka.common.security.plain.PlainLoginModule required username="%s" \z
+    password="%s" user_%s="%s";'):format(BROKER, ctx.secure:password "kafka-broker", BROKER,
+    ctx.secure:password "kafka-broker")
+  for _, listener in ipairs { "inter", "controller" } do
+    lines[#lines + 1] = ("listener.name.%s.plain.sasl.jaas.config=%s"):format(listener, plain)
+  end
+  lines[#lines + 1] = ("super.users=User:%s;User:%s"):format(BROKER, secure.admin)
+  return lines
+end
+
+local function login(ctx, mechanism, user, secret)
+  return { security_protocol = "SASL_SSL", ["ssl.ca.location"] = ctx.secure:tls "ca.pem",
+    ["sasl.mechanisms"] = mechanism, ["sasl.username"] = user,
+    ["sasl.password"] = ctx.secure:password(secret) }
+end
+
+-- login(ctx) -> what a client of the stack's owner adds to its settings
+function M.login(ctx) return login(ctx, "SCRAM-SHA-512", secure.admin, "kafka-admin") end
+
+local function inner_brokers(ctx)
+  local list = {}
+  for i, id in ipairs(settings.kafka.brokers) do
+    list[i] = "127.0.0.1:" .. ctx.ports[("kafka-%d-inter"):format(id)]
+  end
+  return table.concat(list, ",")
+end
+
+local function make_users(ctx, admin)
+  for user, secret in pairs { [secure.admin] = "kafka-admin", [secure.user] = "kafka" } do
+    local ok, failure = admin:set_scram { user = user, password = ctx.secure:password(secret),
+      at_most = "20s" }
+    if not ok then return nil, failure end
+  end
+  return admin:create_acls(grants.acls(secure.user), { at_most = "20s" })
+end
+
+-- admit(ctx, options) -> true | nil, err: those who may log in, and what they may, are known to the brokers.
+--   May begin while these still start.
+function M.admit(ctx, options)
+  local admin <close>, failure = require("rlab.kafka").admin(tables.merged(options,
+    login(ctx, "PLAIN", BROKER, "kafka-broker"), { brokers = inner_brokers(ctx) }))
+  if not admin then return nil, failure end
+  local ok, late = task.wait_until(function() return admin:cluster() ~= nil end,
+    { at_most = "90s", every = "50ms", what = "a broker that lets the others in" })
+  if not ok then return nil, late end
+  return make_users(ctx, admin)
+end
+
+-- mark(admin) -> true | nil, err: the topic that says that rlab may run here
+function M.mark(admin)
+  local made, failure = admin:create_topic { name = grants.MARK, partitions = 1, replication_factor = 3,
+    configs = { ["min.insync.replicas"] = "2" } }
+  if made or failure.name == "TOPIC_ALREADY_EXISTS" then return true end
+  return nil, failure
+end
+
+return M
