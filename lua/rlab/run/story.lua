@@ -8,6 +8,7 @@ local json = require "rlab.json"
 local judge = require "rlab.run.judge"
 local lab_of = require "rlab.lab"
 local owed = require "rlab.lab.owed"
+local rights = require "rlab.stack.secure.rights"
 local script = require "rlab.experiment.script"
 local task = require "rlab.task"
 local units = require "rlab.units"
@@ -23,7 +24,10 @@ local ENDS = { INTERRUPTED = true, TERMINATED = true, CANCELLED = true, SCRIPT =
 local function reason_of(session, failure)
   if not err.is(failure) then error(script.error(failure, session.experiment.path), 0) end
   if ENDS[failure.name] then error(failure, 0) end
-  return failure.name == "INCONCLUSIVE" and failure.message or tostring(failure)
+  local why = failure.name == "INCONCLUSIVE" and failure.message or tostring(failure)
+  local external = session.stack and session.stack.kind == "external"
+  local lacks = external and rights.missing(why)
+  return lacks and why .. "; " .. lacks or why
 end
 
 local function closing_reason(failure)
