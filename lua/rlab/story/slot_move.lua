@@ -71,6 +71,7 @@ function M.by_hand(lab, client)
   await_count(lab, seen, "a read of a half-moved slot", client, "tryagain", 1)
   move:rest()
   await_count(lab, seen, "a read of a slot whose keys are gone", client, "asked", 1)
+  more_reads(lab, seen, "reads of a slot whose keys are gone", client) -- that one has its answer
   fault:fired(arrived(lab, seen))
   move:finish()
   more_reads(lab, seen, "reads after the move", client)
