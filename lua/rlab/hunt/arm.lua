@@ -27,6 +27,19 @@ local function try(hunt, faults)
   return read
 end
 
+-- Both times the same check: what was violated once by luck is no find.
+local function confirmed(hunt)
+  local again = try(hunt, hunt.suspect.faults)
+  local both = {}
+  for _, name in ipairs(again.broken) do
+    if tables.contains(hunt.suspect.read.broken, name) then both[#both + 1] = name end
+  end
+  hunt.view:again(hunt, hunt.suspect, #both > 0)
+  if #both == 0 then return false end
+  again.broken, hunt.found = both, { faults = hunt.suspect.faults, read = again }
+  return true
+end
+
 -- ---- before the search ----
 
 -- What the arm is not to violate: of a right arm what its own run expects to hold, of a wrong one what its
@@ -72,7 +85,9 @@ local function look_plain(hunt)
   if own then hunt.promises = without(hunt.promises, read.broken) end
   hunt.census, hunt.coverage = plan.census, coverage_of.new(plan.census)
   hunt.view:plain(hunt, read)
-  if not own and #read.broken > 0 then hunt.found = { faults = {}, read = read } end
+  if own or #read.broken == 0 then return end
+  hunt.suspect = { faults = {}, read = read }
+  if hunt.arm.class == "wrong" then hunt.found = hunt.suspect else confirmed(hunt) end
 end
 
 -- ---- the search ----
@@ -108,19 +123,6 @@ local function search(hunt, next_one)
       end)
     end
   end)
-end
-
--- Both times the same check: what was violated once by luck is no find.
-local function confirmed(hunt)
-  local again = try(hunt, hunt.suspect.faults)
-  local both = {}
-  for _, name in ipairs(again.broken) do
-    if tables.contains(hunt.suspect.read.broken, name) then both[#both + 1] = name end
-  end
-  hunt.view:again(hunt, hunt.suspect, #both > 0)
-  if #both == 0 then return false end
-  again.broken, hunt.found = both, { faults = hunt.suspect.faults, read = again }
-  return true
 end
 
 -- What was found is seen twice, and so is the shortest of it; else it stays as it was found.

@@ -159,17 +159,32 @@ describe("a schedule that was found", function()
     assert.are.equal(3, asked)
   end)
 
-  it("is judged by checks that name other arms, too", function()
+  -- An arm of two with a check of what its stores hold, judged as the plan says.
+  local function judged(plan, seen)
     local base = { id = "E-900", needs = {}, arms = { { name = "one", class = "right" }, { name = "other",
       class = "wrong" } }, arm = function(self) return self.arms[1] end, checks = function(lab)
-      lab.check.lost { of = { "a" }, in_ = { "a" } }:expect { other = "violated", right = "holds" }
+      lab.check.lost { of = { "a" }, in_ = seen }:expect { other = "violated", right = "holds" }
     end }
     local lab = { label = "one", arm = base.arms[1], arm_names = { "one" }, checks = {} }
     lab.check = require("rlab.check").bind(lab)
-    local plan = { arm = "one", faults = {}, as_is = true, kinds = {} }
+    plan.arm, plan.faults = "one", {}
     scenario.definition(base, plan).checks(lab, {}, base.arms[1])
+    return lab.checks
+  end
+
+  it("is judged by checks that name other arms, too", function()
+    local plan = { as_is = true, kinds = {} }
+    assert.is_true(judged(plan, { "a" })[1].as_expected)
     assert.are.same({ lost = true }, plan.kinds)
-    assert.is_true(lab.checks[1].as_expected)
+  end)
+
+  it("is broken on a machine that is always busy, too", function()
+    local busy = { disturbances = { { what = "rlab", kind = "starved", from = 0, ["until"] = 4, seconds = 3 } } }
+    for search, outcome in pairs { [true] = "violated", [false] = "inconclusive" } do
+      local checks = judged({ search = search, breaks = { "lost" } }, { "b" })
+      require("rlab.run.disturbance").judge(checks, busy)
+      assert.are.equal(outcome, checks[1].outcome)
+    end
   end)
 
   it("is written as a scenario that arms the same", function()
