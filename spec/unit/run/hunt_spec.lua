@@ -179,10 +179,10 @@ describe("a schedule that was found", function()
   end)
 
   it("is broken on a machine that is always busy, too", function()
-    local busy = { disturbances = { { what = "rlab", kind = "starved", from = 0, ["until"] = 4, seconds = 3 } } }
+    local starved = { what = "rlab", kind = "starved", from = 0, ["until"] = 4, seconds = 3 }
     for search, outcome in pairs { [true] = "violated", [false] = "inconclusive" } do
       local checks = judged({ search = search, breaks = { "lost" } }, { "b" })
-      require("rlab.run.disturbance").judge(checks, busy)
+      require("rlab.run.disturbance").judge(checks, { disturbances = { starved } })
       assert.are.equal(outcome, checks[1].outcome)
     end
   end)
