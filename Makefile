@@ -34,10 +34,13 @@ endif
 
 SRC := $(sort $(shell find engine -name '*.c' 2>/dev/null))
 OBJ := $(SRC:engine/%.c=$(BUILD)/obj/%.o)
+TEMPLATES := $(addprefix docs/bring-your-own/,$(addprefix go/,go.mod go.sum run.sh consumer/main.go) \
+                 $(addprefix node/,package.json package-lock.json run.sh consumer.js) \
+                 $(addprefix java/,run.sh AccountConsumer.java) python/consumer.py)
 EMBED := $(sort $(shell find lua experiments docs/experiments migrations -type f -name '[!.]*' \
            \( -name '*.lua' -o -path 'docs/experiments/*.md' -o -path 'migrations/*.sql' \
               -o -path 'lua/rlab/*/assets/*' \) 2>/dev/null)) \
-         deploy/kafka/jmx.yml deploy/prometheus/rules.yml deps/pins.sh deps/kafka.lock deps/flyway.lock $(wildcard /usr/share/lua/5.4/argparse.lua)
+         deploy/kafka/jmx.yml deploy/prometheus/rules.yml deps/pins.sh deps/kafka.lock deps/flyway.lock $(TEMPLATES) $(wildcard /usr/share/lua/5.4/argparse.lua)
 TEST_SRC := $(sort $(wildcard spec/unit/c/*/test_*.c))
 FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)

@@ -1,8 +1,10 @@
--- rlab new E-0xx: writes a commented skeleton that runs as it is.
+-- rlab new E-0xx: writes a commented skeleton that runs as it is. rlab new service --lang go: a consumer of
+-- your own in that language, and the experiment that kills it.
 local exit = require "rlab.exit"
 local usage = require "rlab.usage" ()
 
-local new = { name = "new", help = "write a commented skeleton of an experiment" }
+local new = { name = "new", help =
+  "write a commented skeleton of an experiment, or of a service of your own" }
 
 local skeleton = [=[
 -- %s: say in one line what the reader will see happen.
@@ -85,27 +87,63 @@ return experiment {
 ]=]
 
 function new.args(parser)
-  parser:argument("id", "its id, such as E-101")
-  parser:option("--file", "where to write it (default scenarios/ID.lua; RLAB_SCENARIOS names another folder)")
+  parser:argument("id", "its id, such as E-101; or service, for a consumer of your own and its experiment")
+  parser:option("--lang", "of the service: go, java, node, python")
+  parser:option("--file",
+    "where to write it (default scenarios/ID.lua, or the folder scenarios/service-LANG; RLAB_SCENARIOS \z
+    names another folder)")
   parser:flag("--json", "print JSON")
 end
 
-function new.run(args)
-  local fs = require "rlab.fs"
+-- Nothing that is there already is written over, and nothing is written before that is known.
+local function write(files, what)
+  local fs, must = require "rlab.fs", require "rlab.must"
+  for _, file in ipairs(files) do
+    if fs.exists(file.path) then usage("%s is there already; choose another %s", file.path, what) end
+  end
+  for _, file in ipairs(files) do
+    local folder = file.path:match "^(.*)/[^/]+$"
+    if folder then must(fs.mkdir(folder)) end
+    must(fs.write(file.path, file.text))
+  end
+end
+
+local function report(args, id, path)
+  print(args.json and require("rlab.json").encode { id = id, path = path }
+    or ("wrote %s; run it: rlab %s"):format(path, path))
+  return exit.ok
+end
+
+local function write_service(args)
+  local template = require "rlab.experiment.template"
+  local known = template.languages()
+  if not require("rlab.tables").contains(known, args.lang) then
+    usage("--lang is one of %s", table.concat(known, ", "))
+  end
+  local home = require("rlab.experiment").folder()
+  local folder = args.file and args.file:gsub("/+$", ""):gsub("%.lua$", "")
+    or ("%s/service-%s"):format(home, args.lang)
+  local files = template.files(args.lang, folder)
+  write(files, "--file")
+  return report(args, folder:match "[^/]+$", files[#files].path)
+end
+
+local function write_skeleton(args)
   local id = args.id:upper()
   if not id:match "^E%-%d%d%d+$" then usage("an id looks like E-101, not '%s'", args.id) end
+  if args.lang then usage "--lang is for `rlab new service`; an experiment is Lua" end
   local experiment = require "rlab.experiment"
   if require("rlab.tables").contains(experiment.names(), "experiments/" .. id .. ".lua") then
     usage("%s is one of rlab's own; choose another id", id)
   end
   local path = args.file or ("%s/%s.lua"):format(experiment.folder(), id)
-  if fs.exists(path) then usage("%s is there already; choose another id or --file", path) end
-  local folder = path:match "^(.*)/[^/]+$"
-  if folder then require("rlab.must")(fs.mkdir(folder)) end
-  require("rlab.must")(fs.write(path, skeleton:format(id, path, id)))
-  print(args.json and require("rlab.json").encode { id = id, path = path }
-    or ("wrote %s; run it: rlab %s"):format(path, path))
-  return exit.ok
+  write({ { path = path, text = skeleton:format(id, path, id) } }, "id or --file")
+  return report(args, id, path)
+end
+
+function new.run(args)
+  if args.id == "service" then return write_service(args) end
+  return write_skeleton(args)
 end
 
 return new
