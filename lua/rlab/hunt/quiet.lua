@@ -167,15 +167,17 @@ end
 
 -- ---- what was reached ----
 
+-- Of a service that the story starts again its longest life counts: a hit is asked of one life.
 local function counted_points(lab, plan)
   local hits, list = {}, {}
   for _, child in ipairs(lab.children) do
-    local who = plan.who[child.name:gsub("%.%d+$", "")]
+    local who, life = plan.who[child.name:gsub("%.%d+$", "")], {}
     for _, line in ipairs(who and hit_log.read(child.hits_path) or {}) do
       if line.hit then
         local key = who .. " " .. line.name
+        life[key] = (life[key] or 0) + 1
         hits[key] = hits[key] or { service = who, point = line.name, hits = 0 }
-        hits[key].hits = hits[key].hits + 1
+        hits[key].hits = math.max(hits[key].hits, life[key])
       end
     end
   end

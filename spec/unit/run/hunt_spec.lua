@@ -2,6 +2,8 @@
 -- With real runs: spec/live/lab/hunt_spec.lua.
 local coverage_of = require "rlab.hunt.coverage"
 local draw = require "rlab.hunt.draw"
+local fs = require "rlab.fs"
+local quiet = require "rlab.hunt.quiet"
 local rng = require "rlab.rng"
 local scenario = require "rlab.hunt.scenario"
 local schedule = require "rlab.hunt.schedule"
@@ -223,6 +225,22 @@ describe("what was covered", function()
     assert.is_truthy(grid:find("consumer consumer.in_tx +100 +2 +%-"), grid)
     assert.is_truthy(grid:find("kafka Produce +7 +%- +1"), grid)
     assert.is_truthy(grid:find("consumer consumer.handle +90 +%- +%-"), grid)
+  end)
+end)
+
+describe("what was reached", function()
+  it("are the hits of a service's longest life: a fault is asked of one", function()
+    local dir, lives = assert(fs.tmpdir "rlab-spec"), {}
+    for i, n in ipairs { 5, 3 } do
+      lives[i] = { name = i == 1 and "consumer-1" or "consumer-1.2", hits_path = dir .. "/" .. i }
+      assert(fs.write(lives[i].hits_path, ('{"name":"consumer.in_tx","hit":1}\n'):rep(n)))
+    end
+    local plan = { census = {}, who = { ["consumer-1"] = "consumer" }, counters = {},
+      armed = { consumer = { ["consumer.in_tx"] = "off", ["consumer.handle"] = "off" } } }
+    quiet.finish({ children = lives }, plan)
+    assert(fs.remove(dir))
+    assert.are.same({ { service = "consumer", point = "consumer.in_tx", hits = 5 } }, plan.census.points)
+    assert.are.same({ "consumer consumer.handle" }, plan.census.not_reached)
   end)
 end)
 
