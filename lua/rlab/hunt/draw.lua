@@ -30,6 +30,9 @@ local ON_THE_WIRE = {
     "FCALL" },
 }
 
+-- What a broker may refuse for good: the client tells, and does not try again by itself.
+local REFUSED = { Produce = true }
+
 -- watched() -> {{wire =, api = or statement =}, ...}: the requests that a census counts
 function M.watched()
   local list = {}
@@ -53,10 +56,12 @@ local function wire_cells(request, processes, list)
     list.kill[#list.kill + 1] = tables.merged(request, { act = "kill", times = request.matched,
       service = name })
   end
-  for _, act in ipairs(ON_THE_WIRE[request.wire].acts) do
+  local function add(act)
     list.wire[#list.wire + 1] = { wire = request.wire, api = request.api, statement = request.statement,
       act = act, times = request.matched }
   end
+  for _, act in ipairs(ON_THE_WIRE[request.wire].acts) do add(act) end
+  if REFUSED[request.api] then add "error" end
 end
 
 local function is_likely(cell)

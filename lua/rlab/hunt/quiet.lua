@@ -11,6 +11,8 @@ local tables = require "rlab.tables"
 
 local M = {}
 
+local REFUSAL = 29 -- TOPIC_AUTHORIZATION_FAILED: of a Produce, which the client does not try again by itself
+
 -- A story waits as long as this for what a fault of its own would have shown on the wire, and goes on.
 local SHOWN = "1s"
 
@@ -87,7 +89,8 @@ local function add_rules(lab, plan, plain)
   for _, term in ipairs(plan.faults) do
     if term.wire then
       local made = rule(lab, plain, term, { name = schedule.says(term), nth = term.nth, delay = term.delay,
-        action = term.act == "kill" and "black-hole" or term.act })
+        action = term.act == "kill" and "black-hole" or term.act,
+        code = term.act == "error" and REFUSAL or nil })
       if term.act == "kill" then plan.strikes[#plan.strikes + 1] = { rule = made, term = term } end
     end
   end
