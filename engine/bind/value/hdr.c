@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bind/value/errs.h"
 #include "bind/value/hdr.h"
 #include "bind/value/meta.h"
 #include "bind/value/opts.h"
 #include "bind/value/fields.h"
+#include "evidence/hdr_text.h"
 
 #define HDR_META "rlab.hdr"
 
@@ -30,6 +32,14 @@ static recorder *check_at(lua_State *L, int idx)
     return r;
 }
 
+static recorder *push_empty(lua_State *L)
+{
+    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
+    *r = (recorder){0};
+    luaL_setmetatable(L, HDR_META);
+    return r;
+}
+
 /* new([{lowest = 1, highest = 3600000000000, digits = 3}]) */
 static int hdr_l_new(lua_State *L)
 {
@@ -38,9 +48,7 @@ static int hdr_l_new(lua_State *L)
     lua_Integer lowest = opts_int(L, 1, "lowest", 1),
                 highest = opts_int(L, 1, "highest", default_highest);
     lua_Integer digits = opts_int(L, 1, "digits", 3);
-    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
-    *r = (recorder){0};
-    luaL_setmetatable(L, HDR_META);
+    recorder *r = push_empty(L);
     if (digits < 1 || digits > 5 || lowest < 1 || highest / 2 < lowest ||
         hdr_init(lowest, highest, (int)digits, &r->h) != 0)
         return luaL_error(
@@ -52,9 +60,7 @@ struct hdr_histogram *hdr_push(lua_State *L)
 {
     luaL_requiref(L, HDR_META, luaopen_rlab_hdr, 0);
     lua_pop(L, 1);
-    recorder *r = lua_newuserdatauv(L, sizeof *r, 0);
-    *r = (recorder){0};
-    luaL_setmetatable(L, HDR_META);
+    recorder *r = push_empty(L);
     if (hdr_init(1, default_highest, 3, &r->h) != 0)
         luaL_error(L, "no memory for a histogram");
     return r->h;
@@ -164,6 +170,27 @@ static int hdr_l_merge(lua_State *L)
     return 1;
 }
 
+/* h:encode() -> text */
+static int hdr_l_encode(lua_State *L)
+{
+    const recorder *r = check_at(L, 1);
+    rl_buf text = {0};
+    hdr_text_write(r->h, &text);
+    lua_pushlstring(L, text.data, text.len);
+    buf_free(&text);
+    return 1;
+}
+
+/* decode(text) -> histogram | nil, err */
+static int hdr_l_decode(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    recorder *r = push_empty(L);
+    rl_err *err = hdr_text_read(text, len, &r->h);
+    return err ? errs_fail(L, err) : 1;
+}
+
 static int hdr_l_reset(lua_State *L)
 {
     recorder *r = check_at(L, 1);
@@ -183,13 +210,19 @@ static int hdr_l_close(lua_State *L)
 
 int luaopen_rlab_hdr(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"new", hdr_l_new}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"record", hdr_l_record},         {"record_paced", hdr_l_record_paced},
-        {"percentile", hdr_l_percentile}, {"count", hdr_l_count},
-        {"summary", hdr_l_summary},       {"buckets", hdr_l_buckets},
-        {"merge", hdr_l_merge},           {"reset", hdr_l_reset},
-        {"close", hdr_l_close},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"new", hdr_l_new}, {"decode", hdr_l_decode}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"record", hdr_l_record},
+                                       {"record_paced", hdr_l_record_paced},
+                                       {"percentile", hdr_l_percentile},
+                                       {"count", hdr_l_count},
+                                       {"summary", hdr_l_summary},
+                                       {"buckets", hdr_l_buckets},
+                                       {"merge", hdr_l_merge},
+                                       {"encode", hdr_l_encode},
+                                       {"reset", hdr_l_reset},
+                                       {"close", hdr_l_close},
+                                       {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", hdr_l_close}, {"__close", hdr_l_close}, {"__len", hdr_l_count}, {NULL, NULL}};
     meta_open(L, HDR_META, meta, methods);

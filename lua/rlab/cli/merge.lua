@@ -56,6 +56,13 @@ local function show_hunts(hunts, args)
   view:sum_up(hunts, require("rlab.hunt.verdict").code(hunts), args.into)
 end
 
+local function join_histograms(results, args)
+  local histograms = require "rlab.run.histograms"
+  local list = histograms.joined(results)
+  histograms.write(list, args.into)
+  if #list > 0 and not (args.json or args.quiet) then print("\n" .. histograms.grid(list, 2)) end
+end
+
 function merge.run(args)
   known(args.dirs)
   local shard, shards, tables = require "rlab.run.shard", require "rlab.hunt.shards", require "rlab.tables"
@@ -64,6 +71,7 @@ function merge.run(args)
   if #results + #hunts == 0 then usage("no run and no hunt is in %s", table.concat(args.dirs, ", ")) end
   local missing = tables.append(shard.missing(args.dirs, results), shards.missing(hunts))
   require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet }:sum_up(results, nil, args.into)
+  join_histograms(results, args)
   show_hunts(hunts, args)
   if args.json then put_json(results) end
   if args.junit then

@@ -35,7 +35,7 @@ local function new(session, arm, shared)
     shared = shared, label = arm and arm.name or nil, started_ns = clock.ns(), owned = {}, faults = {},
     spans = {}, events = {}, numbers = {}, facts = {}, gauges = {}, checks = {}, tables = {},
     arm_names = tables.names_of(session.experiment and session.experiment.arms or {}), debts = {},
-    children = {},
+    children = {}, histograms = {},
   }, Lab)
   self.rng = session.rng:split "workload"
   self.check, self.proof = require("rlab.check").bind(self), require("rlab.proof").bind(self)
@@ -48,10 +48,11 @@ function Lab:begin()
 end
 
 -- happened() -> what is written down about the arm: {faults, spans, events, tables, numbers, facts, checks,
---   clients, moment, started_ns}
+--   histograms, clients, moment, started_ns}
 function Lab:happened()
   return { faults = self.faults, spans = self.spans, events = self.events, tables = self.tables,
     numbers = self.numbers, facts = self.facts, checks = self.checks, clients = self.clients,
+    histograms = self.histograms,
     moment = self.last_moment, started_ns = self.started_ns }
 end
 
@@ -235,6 +236,12 @@ function Lab:number(name, value, unit)
   self.numbers[#self.numbers + 1] = { name = name, value = known and value or "not measured",
     unit = known and unit or nil }
   return value
+end
+
+-- histogram(name, h, unit): every count of it stays with the arm's result, so that rlab merge can add runs
+--   up; what comes again by that name is added
+function Lab:histogram(name, h, unit)
+  require("rlab.run.histograms").add(self.histograms, name, h, unit)
 end
 
 -- progress(done, total, what): long work, redrawn in place.

@@ -53,6 +53,12 @@ local function take_all(load)
   return rows
 end
 
+-- How long they took, from when each was to start.
+local function keep_latency(load, stats)
+  if not load.kept then load.lab:histogram(load.name .. " latency", stats.latency, "ns") end
+  load.kept = true
+end
+
 -- load:finish([at_most]) -> stats with rows, oldest first: waits for its end. One that could not begin, or
 --   rows that had no room, prove nothing.
 function Load:finish(at_most)
@@ -62,6 +68,7 @@ function Load:finish(at_most)
   if stats.rows_lost > 0 then
     self.lab:give_up("%s: there was no room for %d rows; say rows = N", self.name, stats.rows_lost)
   end
+  keep_latency(self, stats)
   stats.rows = take_all(self)
   return stats
 end
@@ -69,6 +76,7 @@ end
 -- load:stop() -> rows of requests that have ended: starts nothing more and waits for what is in flight
 function Load:stop()
   must(self.handle:stop())
+  keep_latency(self, self.handle:stats())
   return take_all(self)
 end
 

@@ -78,6 +78,7 @@ function Result:add_arm(story)
     name = arm.name, class = arm.class, title = arm.says,
     started = (happened.started_ns - self.session.started_ns) / 1e9, duration = story.took,
     settings = plain_settings(arm.settings), clients = happened.clients, outcome = outcome, reason = reason,
+    histograms = #happened.histograms > 0 and json.array(happened.histograms) or nil,
     numbers = json.array(happened.numbers), sentence = seen and seen.says or reason or "",
   }
   self.arms[#self.arms + 1] = row

@@ -51,6 +51,45 @@ describe("hdr", function()
     assert.are.equal(0, a:summary().clamped + a:count())
   end)
 
+  -- Written by HdrHistogram for Python.
+  local FOREIGN = "HISTFAAAADN4nJNpmSzMwMAgyAABzFCaEch0M9ixgMH+A0SAhWmzON9hDia2zX8Zue6/YWQBAMQmCZg="
+  local COUNTS = { 2, 1, 7, 1, 3, 5, 2 }
+
+  it("is text that other languages write, too, and comes back with every count", function()
+    local function counts(h)
+      local list = {}
+      for i, bucket in ipairs(h:buckets()) do list[i] = bucket.count end
+      return list
+    end
+    local h = assert(hdr.decode(FOREIGN))
+    assert.are.same(COUNTS, counts(h))
+    assert.are.same({ 2047, 123469823 }, { h:percentile(50), h:percentile(85) })
+    local again = assert(hdr.decode(h:encode()))
+    assert.are.same(h:buckets(), again:buckets())
+    assert.are.same(h:summary(), again:summary())
+    for _, opts in ipairs { {}, { lowest = 1000, highest = 60000000000, digits = 2 },
+      { lowest = 1, highest = math.maxinteger, digits = 1 } } do
+      local wide = hdr.new(opts)
+      assert.are.same({}, assert(hdr.decode(wide:encode())):buckets())
+      for i = 0, 62 do wide:record(1 << i, i * i * i + (i == 40 and 1 << 55 or 0)) end
+      local back = assert(hdr.decode(wide:encode()))
+      assert.are.same(wide:buckets(), back:buckets())
+      assert.are.equal(wide:merge(back):count(), 2 * back:count())
+    end
+  end)
+
+  it("is refused as text where one byte is another", function()
+    for i = 1, #FOREIGN do
+      local text = FOREIGN:sub(1, i - 1) .. (FOREIGN:sub(i, i) == "A" and "B" or "A") .. FOREIGN:sub(i + 1)
+      local h, err = hdr.decode(text)
+      assert.is_true(h ~= nil and #h:buckets() > 0 or err.name == "NOT_A_HISTOGRAM", text)
+      assert.are.equal("NOT_A_HISTOGRAM", select(2, hdr.decode(FOREIGN:sub(1, i - 1))).name)
+    end
+    for _, text in ipairs { "", "hello", "====", FOREIGN .. "AAAA", (" "):rep(8) } do
+      assert.are.equal("NOT_A_HISTOGRAM", select(2, hdr.decode(text)).name)
+    end
+  end)
+
   it("raises on wrong use", function()
     assert.error_matches(function() hdr.new { digits = 9 } end, "digits 1..5")
     assert.error_matches(function() hdr.new { hihgest = 9 } end, "did you mean 'highest'")

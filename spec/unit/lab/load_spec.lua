@@ -78,7 +78,7 @@ describe("a load", function()
 
   -- What the lab is told of one whose requests were answered so; `lost` rows had no room.
   local function finished(share, statuses, lost)
-    local rows, told = {}, nil
+    local rows, told, kept = {}, nil, {}
     for i, status in ipairs(statuses) do rows[i] = { status = status or nil } end
     function flow_load.open()
       local function take()
@@ -87,19 +87,24 @@ describe("a load", function()
         return some
       end
       return { wait = function() return true end, take = take,
-        stats = function() return { rows_lost = lost or 0 } end }
+        stats = function() return { rows_lost = lost or 0, latency = "of all" } end }
     end
     local lab = { seed = 1, run = {}, own = function(_, one) return one end }
     function lab.accepted(_, name, n, least) told = { name, n, least } end
     function lab.give_up(_, fmt, ...) error(fmt:format(...), 0) end
+    function lab.histogram(_, ...) kept[#kept + 1] = table.concat({ ... }, " ") end
     load.load(lab, { accepted = share }):finish()
-    return told
+    return told, kept
   end
 
   it("counts what was answered with success, of all that it asked", function()
     assert.are.same({ "load", 3, 6 }, finished(0.9, { 200, 299, 204, 300, 404, false }))
     assert.are.same({ "load", 1, 1 }, finished(0.1, { 200, 503 }))
     assert.is_nil(finished(nil, { 503 }))
+  end)
+
+  it("leaves its latency with the arm", function()
+    assert.are.same({ "load latency of all ns" }, select(2, finished(nil, { 200 })))
   end)
 
   it("proves nothing where a row had no room", function()

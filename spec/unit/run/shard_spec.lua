@@ -1,5 +1,7 @@
 -- A set of runs that is split over machines, and joined again.
 local fs = require "rlab.fs"
+local hdr = require "rlab.hdr"
+local histograms = require "rlab.run.histograms"
 local json = require "rlab.json"
 local process = require "rlab.process"
 local shard = require "rlab.run.shard"
@@ -106,6 +108,51 @@ describe("shards that are joined", function()
     assert.equal(2, track_record.read(dir .. "/all").runs)
   end)
 
+  -- What each of n runs measured, and what one run of them all would have.
+  local function measured(n)
+    local whole, rows, rng = hdr.new(), {}, require("rlab.rng").new(7)
+    for i = 1, n do
+      local h = hdr.new()
+      for _ = 1, 500 do
+        local ns = rng:int(1, 1 << rng:int(1, 40))
+        h:record(ns)
+        whole:record(ns)
+      end
+      rows[i] = histograms.plain("reader latency", h, "ns")
+    end
+    return whole, rows
+  end
+
+  local function keep_measured(folder, seed, row)
+    keep(folder, "E-001", "20261130-100000", seed,
+      { arms = { { name = "first", class = "right", outcome = "holds", histograms = { row } } } })
+  end
+
+  it("have every value of each run in one histogram, as one run of all would", function()
+    local whole, rows = measured(4)
+    for i, row in ipairs(rows) do keep_measured("s" .. i, i, row) end
+    local joined = histograms.joined((join("s1", "s2", "s3", "s4", "s1")))
+    assert.equal(1, #joined)
+    local sum, want = assert(hdr.decode(joined[1].hdr)), whole:summary()
+    assert.same(whole:buckets(), sum:buckets())
+    for _, q in ipairs { 1, 50, 90, 99, 99.9, 100 } do
+      assert.equal(whole:percentile(q), sum:percentile(q))
+    end
+    assert.same({ "E-001", "first", "reader latency", 4, 2000, want.p50, want.p999, want.max },
+      { joined[1].id, joined[1].arm, joined[1].name, joined[1].runs, joined[1].count, joined[1].p50,
+        joined[1].p999, joined[1].max })
+  end)
+
+  it("add what an arm measures twice by one name, and tell what was clamped", function()
+    local rows, a, b = {}, hdr.new { highest = 1000 }, hdr.new { highest = 1000 }
+    a:record(5000)
+    b:record(7, 2)
+    histograms.add(rows, "x", a, "ns")
+    histograms.add(rows, "x", b, "ns")
+    histograms.add(rows, "y", b, "ns")
+    assert.same({ 2, 3, 1, 2 }, { #rows, rows[1].count, rows[1].clamped, rows[2].count })
+  end)
+
   it("miss a run that has no result, and a shard that is not there", function()
     planned("a", 1, 3, "E-001", "E-002")
     planned("c", 3, 3)
@@ -128,8 +175,11 @@ describe("shards that are joined", function()
         cmd = { fs.self_exe(), "merge", "--into", dir .. "/all", ... } })
       return assert(p:wait "20s").code, p:output()
     end
-    keep("a", "E-001", "20261130-100000", 1)
-    assert.equal(0, (ended(dir .. "/a")))
+    keep_measured("a", 1, (select(2, measured(1)))[1])
+    local fine, shown = ended(dir .. "/a")
+    assert.equal(0, fine)
+    assert.matches("E%-001 +first +reader latency +1 +500", shown)
+    assert.equal(500, json.decode(fs.read(dir .. "/all/histograms.json"))[1].count)
     planned("a", 1, 1, "E-001", "E-002")
     local code, text = ended(dir .. "/a")
     assert.equal(3, code)

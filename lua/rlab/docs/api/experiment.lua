@@ -412,6 +412,8 @@ local experiment = {
         { "number", "lab:number(name, value, unit) -> value",
           "A measured number of the arm; one that nobody measured says so.",
           params = { "name: string", "value: number | string", "unit: string" } },
+        { "histogram", "lab:histogram(name, h, unit)", "Every count stays in the result, for rlab merge.",
+          params = { "name: string", "h: histogram", 'unit: string, "ns" is shown as a duration' } },
         { "percentiles", "lab:percentiles(name, values, list, unit)",
           "Percentiles of values as numbers of the arm: \"name, p50\" and so on.",
           params = { "name: string", "values: table, numbers", "list: table, such as {50, 99}",

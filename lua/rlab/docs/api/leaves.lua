@@ -94,6 +94,8 @@ local hdr = {
       params = { "lowest: integer = 1", "highest: integer = 3600000000000, an hour in ns",
         "digits: integer = 3, significant ones" },
       example = "local h = hdr.new()\nh:record(1200)\nprint(h:percentile(99))" },
+    { "decode", "hdr.decode(text) -> histogram | nil, err",
+      "What h:encode() wrote, or HdrHistogram in another language.", params = { "text: string" } },
   },
   types = {
     { name = "histogram", meta = "rlab.hdr", doc = "Counts of values.",
@@ -112,6 +114,7 @@ local hdr = {
         { "buckets", "h:buckets() -> list",
           "{ value, count } of those that hold something; value is the bucket's highest." },
         { "merge", "h:merge(other) -> h", "Adds another histogram.", params = { "other: histogram" } },
+        { "encode", "h:encode() -> text", "Its counts in HdrHistogram's V2 text: compressed, in base64." },
         { "reset", "h:reset()", "Empties it." },
         { "close", "h:close()", "Gives the memory back early. Also by <close>." },
       } },
