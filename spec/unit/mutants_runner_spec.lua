@@ -117,6 +117,18 @@ describe("mutants, for which the machine was too busy", function()
     assert.are.same({ code = 0 }, runner:wait "30s")
     assert.matches("ok 1 - one is caught by E-999", runner:output(), 1, true)
   end)
+
+  it("are skipped by the tests where there was none twice, and missed where all are tried", function()
+    local no_verdict = UNSURE:gsub("touch", "true")
+    local good = no_verdict:gsub("\n", "\nif grep -q good code.txt; then echo '{}'; exit 0; fi\n", 1)
+    make_project(dir, good, "#!/bin/sh\n")
+    for said, words in pairs { ["ok 1 %- # SKIP one: .*within 30 s"] = { "--tap" }, ["MISSED +one"] = {} } do
+      local runner <close> = assert(process.spawn { cwd = dir, env = { PROJECT = dir }, stderr = "stdout",
+        cmd = { "lua5.4", RUNNER, table.unpack(words) } })
+      assert.is_not_nil(runner:wait "30s")
+      assert.matches(said, (runner:output()))
+    end
+  end)
 end)
 
 -- A spec of which three tests are red ends with 3, as an experiment without a verdict does.
