@@ -92,10 +92,14 @@ local function take(child, word)
   end
 end
 
--- The last word that it wrote on standard error, which is why it ended, as a rule.
+-- The last word that it wrote on standard error, which is why it ended, as a rule; what it left open then is
+-- not.
 local function last_words(child)
   local text = fs.read(child.lab.run.dir .. "/" .. child.name .. ".log") or ""
-  local last = text:match "([^\n]+)\n*$"
+  local last
+  for line in text:gmatch "[^\n]+" do
+    if not line:find "^rlab: warning: .* was dropped without close" then last = line end
+  end
   return last and "; it wrote: " .. last:sub(1, 300) or ""
 end
 
