@@ -66,8 +66,7 @@ end
 --   "chunk", "failed", "delivered", and "done".
 function M.role(ctx)
   local a, state = ctx.args, { chunks = 0 }
-  ctx.at = tables.merged(tables.picked(ctx.mysql, { "host", "port", "user", "password" }),
-    { database = a.schema })
+  ctx.at = tables.merged(ctx.mysql, { database = a.schema })
   local admin = must(require("rlab.kafka").admin { brokers = ctx.brokers, at_most = "2s" })
   local work = backfill.new { mysql = ctx.at, job = "total_in", table = "account", key = "id",
     read = READS[a.read], write = WRITES[a.write], deliver = a.to and delivery(ctx, a) or nil,

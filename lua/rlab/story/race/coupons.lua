@@ -116,8 +116,7 @@ end
 -- ---- the desk: its day ----
 
 local function open_worker(ctx)
-  local at = tables.picked(ctx.mysql, { "host", "port", "user", "password" })
-  at.database = ctx.args.schema
+  local at = tables.merged(ctx.mysql, { database = ctx.args.schema })
   local conn = must(redis.connect(ctx.redis))
   return setmetatable({ db = must(mysql.connect(at)), redis = conn, script = conn:script(TAKE),
     key = ctx.args.key, coupons = ctx.args.coupons, transactions = 0 }, Worker)
