@@ -23,6 +23,8 @@ local TOLD = {
   { "mysql ER_TABLEACCESS_DENIED_ERROR (1142): INSERT command denied to user 'lab'@'127.0.0.1' for table \z
     'outbox'",
     "MySQL's privilege INSERT on `rlab\\_%`.*" },
+  { "consumer-1 ended (exit 65); its log: consumer-1.log; it wrote: rlab: SELECT command denied to user \z
+    'lab'@'127.0.0.1' for table 'outbox'", "MySQL's privilege SELECT on `rlab\\_%`.*" },
   { "mysql ER_SPECIFIC_ACCESS_DENIED_ERROR (1227): Access denied; you need (at least one of) the PROCESS \z
     privilege(s) for this operation", "MySQL's privilege PROCESS on *.*" },
   { "redis NOPERM: this user has no permissions to run the 'evalsha' command", "Redis' ACL +evalsha" },

@@ -25,8 +25,8 @@ M.grants = {
 
 -- Redis' commands, as ACL SETUSER takes them, on the keys of the prefix
 M.commands = { "ping", "select", "client|setname", "scan", "type", "exists", "get", "mget", "set", "mset",
-  "del", "unlink", "pttl", "pexpire", "persist", "hget", "hset", "hdel", "hexists", "hkeys", "hgetall",
-  "hincrby", "eval", "evalsha", "script|load" }
+  "incr", "decr", "rpush", "del", "unlink", "pttl", "pexpire", "persist", "hget", "hset", "hdel", "hexists",
+  "hkeys", "hgetall", "hincrby", "eval", "evalsha", "script|load" }
 
 -- mysql("'lab'@'%'") -> statements
 function M.mysql(who)

@@ -36,9 +36,9 @@ end
 local function of_mysql(text)
   local privileges = text:match "need %(at least one of%) the ([%u_, ]+) privilege"
   if privileges then return ("MySQL's privilege %s on *.*"):format(privileges) end
-  local command = text:match "ER_TABLEACCESS_DENIED_ERROR.-: ([%u ]+) command denied"
+  local command = text:match "([%u][%u ]*) command denied to user"
   if command then return ("MySQL's privilege %s on `%s`.*"):format(command, grants.SCHEMAS) end
-  local schema = text:match "ER_DBACCESS_DENIED_ERROR.- to database '([^']*)'"
+  local schema = text:match "Access denied for user %S+ to database '([^']*)'"
   return schema and ("one of MySQL's privileges on `%s`.*, where %s is"):format(grants.SCHEMAS, schema)
 end
 
