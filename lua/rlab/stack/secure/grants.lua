@@ -7,12 +7,13 @@ M.SCHEMA_MARK = "rlab_may_run_here" -- of MySQL a schema
 M.PREFIX = "rlab-" -- how names begin that rlab makes
 M.SCHEMAS = "rlab\\_%" -- those of MySQL, as GRANT writes a pattern
 
--- Kafka's, one line each: the resource, whether names are meant that begin so, and the operations. READ,
+-- Kafka's, one line each: the resource, what stands before the prefix in its names, and the operations. READ,
 -- WRITE, DELETE and ALTER mean DESCRIBE too, ALTER_CONFIGS means DESCRIBE_CONFIGS.
 M.kafka = {
-  { "topic", true, "create", "delete", "alter", "alter-configs", "read", "write" },
-  { "group", true, "read", "delete" },
-  { "transactional-id", true, "write" },
+  { "topic", "", "create", "delete", "alter", "alter-configs", "read", "write" },
+  { "topic", "dlq.", "create", "delete", "read" }, -- to which a share group's coordinator writes (E-032)
+  { "group", "", "read", "delete", "alter-configs" },
+  { "transactional-id", "", "write" },
   { "cluster", false, "describe" }, -- who the controller is, how far the quorum is
 }
 
@@ -48,7 +49,7 @@ function M.acls(user, prefix)
   for _, row in ipairs(M.kafka) do
     for i = 3, #row do
       list[#list + 1] = { principal = "User:" .. user, resource = row[1], operation = row[i],
-        pattern = row[2] and "prefixed" or nil, name = row[2] and (prefix or M.PREFIX) or nil }
+        pattern = row[2] and "prefixed" or nil, name = row[2] and row[2] .. (prefix or M.PREFIX) or nil }
     end
   end
   return list
