@@ -28,6 +28,8 @@ local TOLD = {
   { "mysql ER_SPECIFIC_ACCESS_DENIED_ERROR (1227): Access denied; you need (at least one of) the PROCESS \z
     privilege(s) for this operation", "MySQL's privilege PROCESS on *.*" },
   { "redis NOPERM: this user has no permissions to run the 'evalsha' command", "Redis' ACL +evalsha" },
+  { "desk-3 did not say 'closed' (it ended); its log: desk-3.log; it wrote: rlab: this user has no \z
+    permissions to run the 'get' command", "Redis' ACL +get" },
   { "redis NOPERM: this user has no permissions to access one of the keys used as arguments",
     "Redis' ACL ~rlab-*" },
 }

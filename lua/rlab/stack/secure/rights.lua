@@ -43,9 +43,9 @@ local function of_mysql(text)
 end
 
 local function of_redis(text)
-  local command = text:match "NOPERM.-run the '([^']+)' command"
+  local command = text:match "no permissions to run the '([^']+)' command"
   if command then return "Redis' ACL +" .. command end
-  if text:find "NOPERM.-keys? used" or text:find "NOPERM.-access.-key" then
+  if text:find("no permissions to access one of the keys", 1, true) then
     return ("Redis' ACL ~%s*"):format(grants.PREFIX)
   end
 end
