@@ -31,7 +31,7 @@ typedef struct my_opts {
     int port;
     const char *socket; /* a Unix socket's path, instead of host and port */
     const char *user, *password, *database;
-    const char *ca;
+    const char *ca, *cert, *key; /* files in PEM form: who is trusted, and who we are */
     my_tls tls;
     bool found_rows; /* affected rows of UPDATE: the matched ones, not only the changed */
     double connect_timeout, read_timeout, write_timeout; /* seconds; 0: for ever */

@@ -46,6 +46,10 @@ static void set_tls(MYSQL *mysql, const my_opts *opts)
 #endif
     if (opts->ca)
         mysql_options(mysql, MYSQL_OPT_SSL_CA, opts->ca);
+    if (opts->cert)
+        mysql_options(mysql, MYSQL_OPT_SSL_CERT, opts->cert);
+    if (opts->key)
+        mysql_options(mysql, MYSQL_OPT_SSL_KEY, opts->key);
 }
 
 /* The library's own timeouts stand behind ours, for the case that a connect was abandoned. */

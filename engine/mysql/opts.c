@@ -17,13 +17,15 @@ my_opts my_opts_copy(const my_opts *opts)
     copied.password = copy(opts->password);
     copied.database = copy(opts->database);
     copied.ca = copy(opts->ca);
+    copied.cert = copy(opts->cert);
+    copied.key = copy(opts->key);
     return copied;
 }
 
 void my_opts_free(my_opts *opts)
 {
-    const char *strings[] = {opts->host,     opts->socket,   opts->user,
-                             opts->password, opts->database, opts->ca};
+    const char *strings[] = {opts->host,     opts->socket, opts->user, opts->password,
+                             opts->database, opts->ca,     opts->cert, opts->key};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free((char *)strings[i]);
 }

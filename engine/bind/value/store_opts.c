@@ -10,8 +10,9 @@ my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
 {
     static const char *const tls[] = {"off", "on", "verify", NULL};
     static const char *const allowed[] = {
-        "host", "port",       "socket",          "user",         "password",      "database", "tls",
-        "ca",   "found_rows", "connect_timeout", "read_timeout", "write_timeout", NULL};
+        "host", "port", "socket", "user",       "password",        "database",     "tls",
+        "ca",   "cert", "key",    "found_rows", "connect_timeout", "read_timeout", "write_timeout",
+        NULL};
     opts_check(L, idx, call, allowed);
     return (my_opts){.host = opts_str(L, idx, "host", NULL),
                      .port = (int)opts_int_in(L, idx, "port", 3306, 0, UINT16_MAX),
@@ -20,6 +21,8 @@ my_opts mysql_opts_read(lua_State *L, int idx, const char *call)
                      .password = opts_str(L, idx, "password", NULL),
                      .database = opts_str(L, idx, "database", NULL),
                      .ca = opts_str(L, idx, "ca", NULL),
+                     .cert = opts_str(L, idx, "cert", NULL),
+                     .key = opts_str(L, idx, "key", NULL),
                      .tls = (my_tls)opts_word(L, idx, "tls", "off", call, tls),
                      .found_rows = opts_bool(L, idx, "found_rows", false),
                      .connect_timeout = opts_duration(L, idx, "connect_timeout", 5),

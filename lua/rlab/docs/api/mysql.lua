@@ -20,8 +20,9 @@ return {
           "socket: string, a Unix socket's path instead of host and port", 'user: string = "root"',
         "password: string", "database: string",
         'tls: string = "off", "on" encrypts, "verify" also checks the certificate against ca',
-        "ca: string, file of certificates", "found_rows: boolean = false, affected counts the matched \z
-          rows of an UPDATE, not only the changed",
+        "ca: string, file of certificates that are trusted",
+        "cert: string, file of our own certificate", "key: string, file of its key",
+        "found_rows: boolean = false, affected counts the matched rows of an UPDATE, not only the changed",
         'connect_timeout: duration = "5s", for connect and login together',
         'read_timeout: duration = "60s", for an answer and each part of a long one; 0 waits for ever',
         "write_timeout: duration = 0, added to it",
