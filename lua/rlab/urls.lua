@@ -1,6 +1,10 @@
 -- rlab.urls: connection URLs, read and written in one place: mysql://user:password@host:port/schema,
--- redis://user:password@host:port/db, redis-cluster://user:password@host:port,host:port. What has a meaning
--- in a URL is written as %XX in a user, a password or a schema; an IPv6 address stands in brackets.
+-- redis://user:password@host:port/db, redis-cluster://user:password@host:port,host:port. Over TLS it is
+-- mysql://...?tls=verify&ca=FILE&cert=FILE&key=FILE, and rediss://...?ca=FILE, which verifies unless tls=on
+-- says otherwise. What has a meaning in a URL is written as %XX in a user, a password, a schema or a path; an
+-- IPv6 address stands in brackets.
+local tables = require "rlab.tables"
+
 local M = {}
 
 local DB_MAX = 2147483647
@@ -56,14 +60,48 @@ end
 
 local function given(text) return text ~= "" and text or nil end
 
+-- ---- TLS ----
+
+local TLS = { "tls", "ca", "cert", "key" }
+local is_tls = { off = true, on = true, verify = true }
+
+-- "a?tls=on&ca=x" -> "a", { tls = "on", ca = "x" } | nil when something else is asked for; a ? of
+-- the password stands before the @
+local function without_tls(text)
+  local before, query = text:match "^(.*@[^?@]*)%?([^@]*)$"
+  if not before and not text:find "@" then before, query = text:match "^([^?]*)%?(.*)$" end
+  if not before then return text, {} end
+  local found = {}
+  for part in query:gmatch "[^&]+" do
+    local key, value = part:match "^(%l+)=([^&=?#%s]+)$"
+    value = key and decode(value)
+    if not value or not tables.contains(TLS, key) then return nil end
+    found[key] = value
+  end
+  if found.tls and not is_tls[found.tls] then return nil end
+  return before, found
+end
+
+local function tls_query(who, otherwise)
+  local list = {}
+  for _, key in ipairs(TLS) do
+    if who[key] and not (key == "tls" and who.tls == otherwise) then
+      list[#list + 1] = key .. "=" .. encode(who[key])
+    end
+  end
+  return #list > 0 and "?" .. table.concat(list, "&") or ""
+end
+
 -- mysql("mysql://user:password@host:port/schema") -> what mysql.connect takes | nil
 function M.mysql(text)
-  local found = login(tostring(text):match "^mysql://(.*)$" or "")
+  local rest, tls = without_tls(tostring(text):match "^mysql://(.*)$" or "")
+  local found = rest and login(rest)
   local at, schema = (found and found.rest or ""):match "^([^/?#]+)/?([^/?#%s%c]*)$"
   local host, port = M.split(at or "", 3306)
   schema = schema and decode(schema)
   if not host or not schema or not found.user then return nil end
-  return { host = host, port = port, user = found.user, password = found.password, database = given(schema) }
+  return tables.merged(tls, { host = host, port = port, user = found.user, password = found.password,
+    database = given(schema) })
 end
 
 local function one_redis(text)
@@ -81,13 +119,17 @@ local function some_nodes(text)
   return { nodes = text }
 end
 
+local readers = { redis = one_redis, rediss = one_redis, ["redis-cluster"] = some_nodes }
+
 -- redis("redis://user:password@host:port/db") -> what redis.connect takes | nil
 function M.redis(text)
-  local kind, rest = tostring(text):match "^(redis[%a-]*)://(.*)$"
-  local read = ({ redis = one_redis, ["redis-cluster"] = some_nodes })[kind]
-  local found = read and login(rest)
+  local kind, behind = tostring(text):match "^(redis[%a-]*)://(.*)$"
+  local read = readers[kind]
+  local rest, tls = without_tls(behind or "")
+  local found = read and rest and login(rest)
   local at = found and read(found.rest)
-  if not at then return nil end
+  if not at or kind ~= "rediss" and next(tls) then return nil end
+  if kind == "rediss" then at = tables.merged({ tls = "verify" }, tls, at) end
   at.user, at.password = given(found.user or ""), given(found.password or "")
   return at
 end
@@ -97,13 +139,16 @@ function M.masked(text)
   return (tostring(text):gsub("^(.-://[^:/@]*):.*@", "%1:***@"))
 end
 
--- write("mysql", {user=, password=}, "host:port", "schema") -> URL
+-- write("mysql", {user=, password=, tls=, ca=, cert=, key=}, "host:port", "schema") -> URL
 function M.write(scheme, who, address, path)
-  local before = ""
+  local before, query = "", ""
+  local tls = who.tls and who.tls ~= "off"
+  if scheme == "redis" and tls then scheme = "rediss" end
+  if tls then query = tls_query(who, scheme == "rediss" and "verify" or nil) end
   if who.user or who.password then
     before = ("%s:%s@"):format(encode(who.user or ""), encode(who.password or ""))
   end
-  return ("%s://%s%s/%s"):format(scheme, before, address, encode(path))
+  return ("%s://%s%s/%s%s"):format(scheme, before, address, encode(path), query)
 end
 
 return M

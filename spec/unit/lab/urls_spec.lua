@@ -14,6 +14,28 @@ describe("a connection URL", function()
     assert.equal("redis://h:1/0", urls.write("redis", {}, "h:1", "0"))
   end)
 
+  it("says how TLS is spoken, and nothing else", function()
+    local tls = { host = "h", port = 1, user = "u", password = "p", tls = "verify", ca = "/c a.pem",
+      cert = "/x&y", key = "/k?" }
+    local sql = urls.write("mysql", tls, "h:1", "s")
+    assert.equal("mysql://u:p@h:1/s?tls=verify&ca=%2Fc%20a.pem&cert=%2Fx%26y&key=%2Fk%3F", sql)
+    tls.database = "s"
+    assert.same(tls, urls.mysql(sql))
+    tls.database, tls.db = nil, 3
+    assert.same(tls, urls.redis(urls.write("redis", tls, "h:1", "3")))
+    assert.equal("rediss://h:1/0", urls.write("redis", { tls = "verify" }, "h:1", "0"))
+    assert.equal("rediss://h:1/0?tls=on", urls.write("redis", { tls = "on" }, "h:1", "0"))
+    assert.equal("redis://h:1/0", urls.write("redis", { tls = "off", ca = "x" }, "h:1", "0"))
+    assert.equal("on", urls.redis "rediss://h:1?tls=on".tls)
+    for _, query in ipairs { "tls=yes", "x=1", "tls", "ca=", "ca=a=b", "ca=a b" } do
+      assert.is_nil(urls.mysql("mysql://h/s?" .. query), query)
+      assert.is_nil(urls.redis("rediss://h/0?" .. query), query)
+    end
+    assert.is_nil(urls.redis "redis://h/0?tls=on")
+    assert.same({ "a?b=c", "on" }, { urls.mysql("mysql://u:a?b=c@h/s").password,
+      urls.mysql("mysql://u:a?b@h/s?tls=on").tls })
+  end)
+
   it("has no blank, and nothing behind the schema", function()
     for _, rest in ipairs { "h /s", " h/s", "h/s ", "h\t/s", "h/s#x", "h/s?x=1", "h/s/t", "h/s\n",
       "h\0/s" } do

@@ -116,7 +116,7 @@ describe("service options", function()
     assert.same({ nodes = "a:1", user = "u", password = "p,@" },
       resolve({ "--redis", "redis-cluster://u:p,@@a:1" }).redis)
     for _, rest in ipairs { "-cluster://", "-cluster://a", "-cluster://a:1,", "-cluster://a:1/0",
-      "-cluster://a:1,,b:2", "-clstr://a:1", "s://a" } do
+      "-cluster://a:1,,b:2", "-clstr://a:1", "s://a?b" } do
       assert.matches("redis://host:port/db", failure_of { "--redis", "redis" .. rest }, 1, true)
     end
   end)
