@@ -37,6 +37,7 @@ usage: rlab [E-0xx | FILE.lua | COMMAND] [options]
   rlab scenarios/mine.lua    run one of your own
   rlab                       the interactive lab, on the running stack
   rlab --stack compose ...   the same on the containers of docker-compose.yml
+  rlab --stack external FILE ...  on servers of your own
 ]]
 
 -- The exit codes in two columns.
@@ -116,11 +117,24 @@ local function code_of(failure)
   return exit.bug
 end
 
+-- A child of a run on somebody's own servers is let in there as the run is.
+local function adopt_connections()
+  local path = os.getenv "RLAB_CONNECTIONS"
+  if not path or path == "" then return end
+  local file = require "rlab.stack.external.file"
+  file.adopt(file.read(path))
+end
+
+local function traced(failure)
+  if err.is(failure) then return failure end
+  return debug.traceback(tostring(failure), 2)
+end
+
 local function run(command, args)
-  local ok, result = xpcall(command.run, function(failure)
-    if err.is(failure) then return failure end
-    return debug.traceback(tostring(failure), 2)
-  end, args)
+  local ok, result = xpcall(function()
+    adopt_connections()
+    return command.run(args)
+  end, traced)
   if ok then return result or exit.ok end
   local code = code_of(result)
   if code == exit.interrupted then
@@ -146,21 +160,35 @@ end
 -- What works on servers that rlab did not start.
 local ANY_STACK = { run = true, repl = true, status = true, help = true, ["--help"] = true, ["-h"] = true }
 
--- "--stack compose E-012" -> the words behind it | nil, exit code
+-- "--stack compose", "--stack external FILE", before the command or behind it -> the other words, the kind
+local function without_stack(args)
+  local words, kind, at = {}, nil, 1
+  while at <= #args do
+    if args[at] == "--stack" then
+      kind = require("rlab.stack").use(args[at + 1] or "", args[at + 2])
+      at = at + (kind == "external" and 3 or 2)
+    else
+      words[#words + 1], at = args[at], at + 1
+    end
+  end
+  return words, kind
+end
+
+-- -> the words without those that say which stack | nil, exit code
 local function take_stack(args)
-  if args[1] ~= "--stack" then return args end
-  local ok, failure = pcall(require("rlab.stack").use, args[2] or "")
-  local word = args[3] or "repl"
+  local ok, words, kind = pcall(without_stack, args)
   if not ok then
-    complain(failure.message)
+    complain(words.message)
     return nil, exit.usage
   end
-  if args[2] == "compose" and not ANY_STACK[word] and not looks_like_experiment(word) then
-    complain(("%s is for the local stack; --stack compose goes with experiments, status and the prompt, and \z
-      docker compose starts and stops its servers"):format(word))
+  local word = words[1] or "repl"
+  local fits = ANY_STACK[word] or looks_like_experiment(word)
+  if (kind == "compose" or kind == "external") and not fits then
+    complain(("%s is for the local stack; --stack %s goes with experiments, status and the prompt, and \z
+      rlab does not start or stop its servers"):format(word, kind))
     return nil, exit.usage
   end
-  return rest(args, 3)
+  return words
 end
 
 function M.main(args)

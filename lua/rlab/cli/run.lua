@@ -203,9 +203,19 @@ local function print_json(results)
   print(json.encode(#results == 1 and results[1] or json.array(results), { pretty = true, gaps = true }))
 end
 
+-- Of all those that can run on the stack that is meant; who is named is run, or refused.
 local function load_all(args)
-  local experiment, loaded = require "rlab.experiment", {}
-  for i, path in ipairs(paths(args.experiments)) do loaded[i] = experiment.load(path) end
+  local experiment, stack, loaded = require "rlab.experiment", require "rlab.stack", {}
+  local all = #args.experiments == 1 and args.experiments[1] == "all"
+  for _, path in ipairs(paths(args.experiments)) do
+    local exp = experiment.load(path)
+    local why = all and stack.unfit(exp)
+    if why then
+      io.stderr:write(("rlab: not run: %s: %s\n"):format(exp.id, why))
+    else
+      loaded[#loaded + 1] = exp
+    end
+  end
   return loaded
 end
 

@@ -14,8 +14,8 @@ end
 function M.tree(commands)
   local root = require "argparse"("rlab", "a reliability lab for Kafka, MySQL and Redis")
   root:flag("-V --version", "print the version; with -v also those of the libraries")
-  root:option("--stack", "before the command: local, or compose for the containers of docker-compose.yml")
-    :choices { "local", "compose" }
+  root:option("--stack", "local, compose for the containers of docker-compose.yml, or external FILE for "
+    .. "servers of your own"):choices { "local", "compose", "external" }
   for _, command in ipairs(commands) do add(root, command) end
   return root
 end

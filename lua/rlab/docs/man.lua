@@ -91,8 +91,9 @@ function M.page(commands)
     command_text(out, child)
   end
   section(out, "OPTIONS")
-  item(out, "--stack local|compose", "before the command: on which servers; compose: the containers of \z
-    docker-compose.yml, which run already (with experiments, status and the prompt)")
+  item(out, "--stack local|compose|external", "on which servers; compose: the containers of \z
+    docker-compose.yml; external FILE: your own, at the addresses in FILE; both run already (with \z
+    experiments, status and the prompt)")
   section(out, "EXIT STATUS")
   for _, row in ipairs(exit.meanings) do item(out, tostring(row[1]), row[2]) end
   section(out, "ENVIRONMENT")

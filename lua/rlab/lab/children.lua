@@ -66,7 +66,8 @@ function M.spawn(lab, class, tag, what, opts)
     for point, expr in pairs(list) do points[point] = expr end
   end
   local hits = lab.run.dir .. "/failpoints-" .. tag .. ".jsonl"
-  local env = { RLAB_FAILPOINTS = failpoint_env(points), RLAB_FAILPOINT_LOG = hits }
+  local env = { RLAB_FAILPOINTS = failpoint_env(points), RLAB_FAILPOINT_LOG = hits,
+    RLAB_CONNECTIONS = lab.stack and lab.stack.path }
   for name, value in pairs(what.env or {}) do env[name] = value end
   local started = must(process.spawn { cmd = what.cmd, env = env, cwd = what.cwd, stdout = "capture",
     stderr = lab.run.dir .. "/" .. tag .. ".log" })

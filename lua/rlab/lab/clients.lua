@@ -88,12 +88,15 @@ end
 function M.topic(lab, word, opts)
   opts = strict.check("lab:topic", opts, topic_keys)
   local name = (opts.prefix or "") .. lab:name(word)
-  local configs = tables.merged({ ["min.insync.replicas"] = tostring(opts.min_isr or 2) }, opts.configs)
+  local at = lab.stack.kafka
+  local min_isr = opts.min_isr or at.min_isr or 2
+  local configs = tables.merged({ ["min.insync.replicas"] = tostring(min_isr) }, opts.configs)
   lab.run.ledger:add("topic", name)
   create_topic(lab, {
     name = name, configs = configs, assignment = opts.assignment,
     partitions = not opts.assignment and (opts.partitions or 1) or nil,
-    replication_factor = not opts.assignment and (opts.replication_factor or 3) or nil,
+    replication_factor = not opts.assignment
+      and (opts.replication_factor or at.replication_factor or 3) or nil,
   })
   return name
 end

@@ -37,7 +37,7 @@ end
 
 local function add_redis(lab, env, wire)
   local at = lab.stack.redis
-  env.RLAB_REDIS = urls.write("redis", {}, wire.redis or urls.address(at.host, at.port), "0")
+  env.RLAB_REDIS = urls.write("redis", at, wire.redis or urls.address(at.host, at.port), at.db or "0")
   env.RLAB_PREFIX = lab:prefix()
   lab.run.ledger:add("keys", lab:prefix())
 end

@@ -94,7 +94,7 @@ end
 local function redis_url(lab, wire, given)
   local at = lab.stack.redis
   if given == "cluster" or not at then return cluster_url(lab) end
-  return urls.write("redis", {}, wire.redis or urls.address(at.host, at.port), "0")
+  return urls.write("redis", at, wire.redis or urls.address(at.host, at.port), at.db or "0")
 end
 
 local function addresses(lab, opts, settings)

@@ -2,7 +2,6 @@
 -- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
-local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
@@ -17,7 +16,7 @@ local Ledger = {}
 Ledger.__index = Ledger
 
 local function folder()
-  return layout.home() .. "/open-runs"
+  return require("rlab.stack").home() .. "/open-runs"
 end
 
 -- What cannot be written down is not made: a full disk ends the run before it leaves something behind.

@@ -35,9 +35,15 @@ function M.descendants(root, of)
   return list
 end
 
+-- Of servers that are somebody's own nothing is known here, and asking them is work.
+local function servers()
+  local stack = require "rlab.stack"
+  return stack.use() ~= "external" and stack.status() or {}
+end
+
 local function in_use()
   local pids, sum = {}, 0
-  for _, row in ipairs(require("rlab.stack").status() or {}) do
+  for _, row in ipairs(servers()) do
     if row.pid then pids[row.pid] = true end
   end
   for _, pid in ipairs(M.descendants(process.self(), parents())) do pids[pid] = true end

@@ -52,7 +52,8 @@ function Lines:close() self.file:close() end
 local function namespace(exp)
   local process = require "rlab.process"
   local seed = clock.ns() ~ (process.self() << 20)
-  return ("%s-%s"):format(exp.id:lower():gsub("[^%w]", ""), rng.new(seed):id():sub(1, 6):lower())
+  local name = ("%s-%s"):format(exp.id:lower():gsub("[^%w]", ""), rng.new(seed):id():sub(1, 6):lower())
+  return require("rlab.stack").namespace(name)
 end
 
 -- new(exp, {seed=, options=, view=, keep=, step=, runs=, unrecorded=}) -> session with its folder; nothing is
@@ -75,8 +76,8 @@ end
 
 local function open_stack(self)
   local exp = self.experiment
-  self.stack = must(require("rlab.stack").open { needs = exp.needs, start = true, what = exp.id,
-    say = function(line) self.view:say(line) end })
+  self.stack = must(require("rlab.stack").open { needs = exp.needs, disrupts = exp.disrupts, start = true,
+    what = exp.id, say = function(line) self.view:say(line) end })
   if self.stack.kafka then
     self.admin = must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers, at_most = "20s" })
   end
@@ -176,6 +177,7 @@ end
 
 local function look_up_recipe(stack)
   local migrate = require "rlab.stack.migrate"
+  if stack.kind == "external" then return migrate.statements() end
   local template = must(migrate.template(stack))
   local db <close> = must(require("rlab.mysql").connect(stack:mysql_opts()))
   return must(migrate.recipe(db, template))

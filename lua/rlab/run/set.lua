@@ -8,6 +8,7 @@ local json = require "rlab.json"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 local rng = require "rlab.rng"
 local task = require "rlab.task"
 
@@ -74,9 +75,9 @@ end
 
 -- child(run, words, runs) -> result; `words` are further words of `rlab run`
 function M.child(run, words, runs)
-  local cmd = { must(fs.self_exe()), "--stack", require("rlab.stack").use(), "run",
-    require("rlab.experiment").word(run.experiment.path), "--json", "--seed", tostring(run.seed),
-    "--runs", runs }
+  local cmd = tables.append({ must(fs.self_exe()) }, require("rlab.stack").words())
+  tables.append(cmd, { "run", require("rlab.experiment").word(run.experiment.path), "--json",
+    "--seed", tostring(run.seed), "--runs", runs })
   table.move(words, 1, #words, #cmd + 1, cmd)
   local p <close> = must(process.spawn { cmd = cmd, max_output = RESULT_MAX })
   local _ <close> = ends_well(p)

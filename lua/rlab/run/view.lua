@@ -62,7 +62,8 @@ end
 local function stack_words(stack)
   local list = {}
   if stack.kafka then
-    list[1] = ("kafka %s, %d brokers"):format(stack.versions.kafka or "?", #stack.kafka.nodes)
+    local version = stack.versions.kafka or stack.kind ~= "external" and "?" or nil
+    list[1] = ("kafka%s, %d brokers"):format(version and " " .. version or "", #stack.kafka.nodes)
   end
   for _, name in ipairs { "mysql", "redis" } do
     if stack[name] and stack.versions[name] then list[#list + 1] = name .. " " .. stack.versions[name] end
@@ -75,6 +76,7 @@ function View:stack_ready(run)
   local now = run.at or clock.unix_ms() / 1000
   local age = stack.reused and stack.since
     and ("reused, up " .. seconds(math.max(0, now - stack.since))) or "started"
+  if stack.kind == "external" then age = "external" end
   if stack.parts and #stack.parts == 0 then age = "none is needed" end
   emit(self, label "stack" .. term.pad(stack_words(stack), width(self) - LABEL - #age - 1) .. " " .. age)
   emit(self, label "run" .. ("%s/%s  seed %d"):format(run.experiment.id, run.dir:match "([^/]+)$", run.seed))

@@ -131,9 +131,11 @@ Stack.__index = Stack
 
 local function has(stack, part) return tables.contains(stack.parts, part) end
 
+local LOGIN = { "host", "port", "user", "password", "tls", "ca", "cert", "key" }
+
 -- mysql_opts([{database =, ...}]) -> what mysql.connect takes to reach the stack's MySQL, and these options
 function Stack:mysql_opts(more)
-  return tables.merged(tables.picked(self.mysql, { "host", "port", "user", "password" }), more)
+  return tables.merged(tables.picked(self.mysql, LOGIN), more)
 end
 
 -- redis_opts([{timeout =, ...}]) -> the same for redis.connect

@@ -7,7 +7,7 @@ local options = require "rlab.options"
 
 local M = {}
 
-local OPEN_KEYS = { "kind", "needs", "start", "say", "what", "home", "secure" }
+local OPEN_KEYS = { "kind", "needs", "disrupts", "start", "say", "what", "home", "secure" }
 
 -- What has to be there with a part: Prometheus asks these, and is ready when they answer.
 local WATCHED = { observe = { "kafka", "mysql", "redis" } }
@@ -78,17 +78,51 @@ function kinds.compose(opts)
   return require("rlab.stack.compose").open { needs = opts.needs, what = opts.what }
 end
 
-local meant = "local" -- where nobody says it
+local meant, file = "local", nil -- where nobody says it
 
--- use([kind]) -> what kind of stack is meant from here on
-function M.use(kind)
+function kinds.external(opts)
+  return require("rlab.stack.external").open { path = file, needs = opts.needs, disrupts = opts.disrupts,
+    what = opts.what }
+end
+
+local function refuse(fmt, ...)
+  error(err.new { domain = "rlab", code = 0, name = "USAGE", message = fmt:format(...) }, 0)
+end
+
+-- use([kind[, path]]) -> what kind of stack is meant from here on; path: of an external one's file
+function M.use(kind, path)
   if kind == nil then return meant end
   if not kinds[kind] then
-    error(err.new { domain = "rlab", code = 0, name = "USAGE",
-      message = ("--stack takes local or compose, not '%s'"):format(tostring(kind)) }, 0)
+    refuse("--stack takes local, compose or external FILE, not '%s'", tostring(kind))
   end
-  meant = kind
+  if kind == "external" then
+    if not path then refuse "--stack external takes the FILE that says where the servers are" end
+    path = require("rlab.stack.external.file").read(path).path
+  end
+  meant, file = kind, path
   return meant
+end
+
+-- words() -> the command line's words that mean the same stack
+function M.words()
+  return { "--stack", meant, file }
+end
+
+-- namespace(name) -> what the names of a run on that stack begin with
+function M.namespace(name)
+  return file and require("rlab.stack.external.file").read(file).prefix .. name or name
+end
+
+-- home() -> the folder of what rlab notes of that stack
+function M.home()
+  if not file then return require("rlab.stack.layout").home() end
+  return require("rlab.stack.external").home(require("rlab.stack.external.file").read(file))
+end
+
+-- unfit(exp) -> why it cannot run on that stack, as far as that can be said beforehand | nil
+function M.unfit(exp)
+  if not file then return nil end
+  return require("rlab.stack.external.guard").unfit(exp, require("rlab.stack.external.file").read(file))
 end
 
 function M.open(opts)
@@ -138,6 +172,7 @@ local STATUS_COLUMNS = { "server", "state", "pid", "port", "up", "memory" }
 --   them}, rows.columns; | nil, err
 function M.status(ctx)
   if meant == "compose" then return require("rlab.stack.compose").status() end
+  if meant == "external" then return require("rlab.stack.external").status(file) end
   local process, clock, words = require "rlab.process", require "rlab.clock", require "rlab.stack.words"
   local failure
   if not ctx then

@@ -121,6 +121,40 @@ function M.flyway(what, at, schema, list)
   return parse(output, folder)
 end
 
+-- ---- without Flyway ----
+
+-- What stands in quotes, and comments, may hold a semicolon.
+local TOKENS = { "^'[^']*'", '^"[^"]*"', "^`[^`]*`", "^%-%-[^\n]*", "^/%*.-%*/" }
+
+local function token_at(text, at)
+  for _, pattern in ipairs(TOKENS) do
+    local token = text:match(pattern, at)
+    if token then return token end
+  end
+  return text:sub(at, at)
+end
+
+-- statements([files]) -> list: those of the migrations, in their order, for servers on which rlab keeps no
+--   template. What needs another delimiter than ; is not understood.
+function M.statements(list)
+  local found, one = {}, {}
+  local function over()
+    local text = table.concat(one):match "^%s*(.-)%s*$"
+    if text ~= "" then found[#found + 1] = text end
+    one = {}
+  end
+  for _, file in ipairs(list or M.files()) do
+    local at = 1
+    while at <= #file.text do
+      local token = token_at(file.text, at)
+      at = at + #token
+      if token == ";" then over() elseif not token:find "^%-%-" then one[#one + 1] = token end
+    end
+    over()
+  end
+  return found
+end
+
 -- ---- the template ----
 
 local function connect(at)

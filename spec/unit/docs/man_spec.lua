@@ -68,7 +68,7 @@ describe("rlab.1", function()
   end)
 
   it("has what stands before a command", function()
-    assert.matches("\n--stack local|compose\n", page, 1, true)
+    assert.matches("\n--stack local|compose|external\n", page, 1, true)
     assert.matches("\nDOCKER_HOST\n", page, 1, true)
   end)
 
