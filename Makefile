@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps servers libs program deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint format licences sbom
+quiet-goals := help clean deps servers libs program deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -181,6 +181,8 @@ soak-console: ## the console in Chromium at 2,000 topics, 10,000 groups and reco
 	@spec/browser/browser.sh deps/test.sh many
 lint: ## luacheck, clang-format and the rules of the house
 	@deps/test.sh lint
+k8s-lint: ## hold deploy/k8s against Kubernetes' schemas (fetches kubernetes-validate)
+	@deps/lint/k8s.sh
 format: ## format the C sources in place
 	@clang-format -i $$(git ls-files engine spec/unit/c spec/fuzz spec/hostile bench | grep '\.[ch]$$')
 licences: ## write THIRD-PARTY.md anew

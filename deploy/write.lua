@@ -11,6 +11,8 @@ write("deploy/kafka/settings.env", dofile "deploy/env.lua"(require("rlab.stack.s
 
 write("deploy/prometheus/prometheus.yml", require("rlab.stack.scrape").containers())
 
+write("deploy/k8s/services.yaml", dofile "deploy/k8s.lua"(require("rlab.stack.settings").ports))
+
 local grafana, json = dofile "deploy/grafana.lua", dofile "deps/bill/json.lua"
 for _, board in ipairs(dofile "deploy/boards.lua") do
   write(("deploy/grafana/dashboards/%s.json"):format(board.uid), json.encode(grafana(board)) .. "\n")

@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
-# python.sh [schemathesis]: a Python environment of its own with the client libraries of docs/bring-your-own/python and of
-# specs that have an independent reader, in the cache of make deps; with "schemathesis" one for make schemathesis.
+# python.sh [schemathesis | kubernetes]: a Python environment of its own with the client libraries of docs/bring-your-own/python and of
+# specs that have an independent reader, in the cache of make deps; with "schemathesis" one for make schemathesis, with
+# "kubernetes" one for make k8s-lint (deps/lint/kubernetes.lock).
 # Prints the path of its python. pip checks each file against deps/pins.sh; of confluent-kafka the wheel of one platform is
 # pinned, elsewhere, and for schemathesis, against the index's checksums only. --requirements prints what pip is told.
 . "$(dirname "$0")/lib.sh"
 
 wanted="$PYTHON_KAFKA $PYTHON_MYSQL $PYTHON_REDIS" home=$cache/python
+lock=$root/deps/lint/kubernetes.lock
 [ "${1:-}" != schemathesis ] || wanted=$PYTHON_SCHEMATHESIS home=$cache/python-schemathesis
+[ "${1:-}" != kubernetes ] || wanted=$(sed 's/ .*//' "$lock" | tr '\n' ' ') home=$cache/python-kubernetes
 
 platform() { python3 -c 'import platform, sys; print("cp%d%d-%s" % (*sys.version_info[:2], platform.machine()))'; }
 
 requirements() { # what redis needs on an older Python is among them, as hashes are asked of all or of none
+  if [ "${home##*/}" = python-kubernetes ] && [ "$(platform)" = "$PYTHON_KAFKA_WHEEL" ]; then
+    cat "$lock"
+    return
+  fi
   if [ "${home##*/}" != python ] || [ "$(platform)" != "$PYTHON_KAFKA_WHEEL" ]; then
     printf '%s\n' $wanted
     return
