@@ -50,8 +50,8 @@ local function print_codes()
 end
 
 -- What people reach for comes first; what is not named here comes last.
-local order = { "run", "list", "explain", "new", "check", "diff", "verify", "record", "hunt", "repl", "up",
-  "down", "status", "logs", "env", "doctor", "migrate", "service" }
+local order = { "run", "list", "explain", "new", "check", "diff", "verify", "canary", "record", "hunt",
+  "repl", "up", "down", "status", "logs", "env", "doctor", "migrate", "service" }
 
 local function in_order(commands)
   local place, list = {}, {}
@@ -158,7 +158,8 @@ local function looks_like_experiment(word)
 end
 
 -- What works on servers that rlab did not start.
-local ANY_STACK = { run = true, repl = true, status = true, help = true, ["--help"] = true, ["-h"] = true }
+local ANY_STACK = { run = true, canary = true, repl = true, status = true, help = true, ["--help"] = true,
+  ["-h"] = true }
 
 -- "--stack compose", "--stack external FILE", before the command or behind it -> the other words, the kind
 local function without_stack(args)

@@ -2,6 +2,7 @@
 -- and events written to the topic directly.
 -- The seed pins ids, accounts, amounts and the order per client.
 local clock = require "rlab.clock"
+local entry = require "rlab.lab.entry"
 local left_of = require("rlab.kafka.left").of
 local must = require "rlab.must"
 local strict = require "rlab.options"
@@ -42,21 +43,6 @@ end
 
 -- ---- commands over HTTP ----
 
--- What an answer, or its absence, says of the command: 2xx done, 4xx refused, anything else unknown. A
--- connection that was refused carried nothing.
-local function verdict_of(answer, failure)
-  if answer and answer.status < 300 then return "ok" end
-  if answer and answer.status < 500 then return "fail", ("HTTP %d"):format(answer.status) end
-  if answer then return "info", ("HTTP %d"):format(answer.status) end
-  return failure.name == "CONNECT" and "fail" or "info", tostring(failure)
-end
-
-local function send(service, command, at_most)
-  local body = require("rlab.json").encode { request_id = command.id, amount = command.amount }
-  return require("rlab.http").post(("%s/accounts/%d/entries"):format(service.url, command.account), body,
-    { timeout = at_most, headers = { ["content-type"] = "application/json" } })
-end
-
 -- The supervisor: a service that was killed is started again before the next command, once for all clients.
 local function standing(opts)
   if opts.reviving then opts.reviving:wait() end
@@ -74,8 +60,7 @@ local function run_client(lab, name, commands, opts, seen)
     local service = standing(opts)
     if opts.before then opts.before(command) end
     local operation = lab:invoke(name, "entry", command)
-    local answer, failure = send(service, command, opts.at_most)
-    local kind, why = verdict_of(answer, failure)
+    local kind, why, answer = entry.send(service.url, command, opts.at_most)
     operation:over(kind, why, command)
     if kind ~= "ok" then command.why = why end
     table.insert(seen[kind], command.id)

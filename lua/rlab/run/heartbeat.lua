@@ -141,6 +141,12 @@ function M.start(session)
   return self
 end
 
+-- still() -> one that never looks: of an onlooker, which runs for months and judges by its own times
+function M.still()
+  local function nothing() end
+  return { watch = nothing, stop = nothing }
+end
+
 -- heartbeat:stop(). One that ended before that has seen nothing since: its failure is raised.
 function Heartbeat:stop()
   local ended = self.task:done()

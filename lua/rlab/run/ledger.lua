@@ -22,7 +22,8 @@ end
 -- What cannot be written down is not made: a full disk ends the run before it leaves something behind.
 local function save(ledger)
   must(fs.write(ledger.path, json.encode { pid = ledger.pid, start = ledger.start, items = ledger.items,
-    needs = ledger.needs, disrupts = ledger.disrupts, undisturbed = ledger.undisturbed }))
+    needs = ledger.needs, disrupts = ledger.disrupts, undisturbed = ledger.undisturbed,
+    onlooker = ledger.onlooker }))
 end
 
 -- open(namespace, exp) -> Ledger of this process, which others read: what the experiment needs and disrupts
@@ -32,7 +33,8 @@ function M.open(namespace, exp)
   local ledger = setmetatable({ path = folder() .. "/" .. namespace .. ".json", pid = pid,
     start = process.start_time(pid),
     namespace = namespace, items = json.array {}, known = {},
-    needs = exp.needs, disrupts = exp.disrupts, undisturbed = exp.undisturbed }, Ledger)
+    needs = exp.needs, disrupts = exp.disrupts, undisturbed = exp.undisturbed,
+    onlooker = exp.onlooker }, Ledger)
   save(ledger)
   return ledger
 end

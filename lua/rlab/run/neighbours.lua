@@ -1,6 +1,7 @@
 -- Which experiments may run at the same time on one stack: one that freezes or kills a part of it has nobody
--- beside it who needs that part, and one that measures times has nobody at all. Of each only `needs`,
--- `disrupts` and `undisturbed` are read, which the ledger keeps, too.
+-- beside it who needs that part, and one that measures times has nobody at all. An onlooker (rlab canary) is
+-- there to see what happens, so nobody waits for it. Of each only `needs`, `disrupts`, `undisturbed` and
+-- `onlooker` are read, which the ledger keeps, too.
 local tables = require "rlab.tables"
 
 local M = {}
@@ -16,6 +17,7 @@ end
 
 -- agree(one, other) -> whether they may run at the same time
 function M.agree(one, other)
+  if one.onlooker or other.onlooker then return true end
   if one.undisturbed or other.undisturbed then return false end
   return not hurts(one, other) and not hurts(other, one)
 end

@@ -86,9 +86,15 @@ end
 local function wants_partition(exp) return tables.contains(exp.needs, "partition") end
 
 -- Runs share a stack, each with those that it agrees with (rlab.run.neighbours), and for the others it waits.
--- They hold the faults' lock while they sign in; one that may hurt any server holds it until it ends.
+-- They hold the faults' lock while they sign in; one that may hurt any server holds it until it ends. An
+-- onlooker waits for nobody, and mends nothing: what happens to the servers is what it is to see.
 local function sign_in(self)
   local exp, ledger = self.experiment, require "rlab.run.ledger"
+  if exp.onlooker then
+    self.ledger = ledger.open(self.namespace, exp)
+    ledger.sweep(self.stack, self.admin)
+    return
+  end
   local function say(holder) self.view:say("waiting for " .. holder) end
   local lock = must(self.stack:exclusive("rlab " .. exp.id, { say = say }))
   if exp.disrupts == true then self.turn = lock end
@@ -106,7 +112,8 @@ function Session:open()
   open_stack(self)
   sign_in(self)
   self.view:stack_ready(self)
-  self.heartbeat = require("rlab.run.heartbeat").start(self)
+  local heartbeat = require "rlab.run.heartbeat"
+  self.heartbeat = self.experiment.onlooker and heartbeat.still() or heartbeat.start(self)
   self.started_ns = clock.ns()
 end
 
@@ -194,7 +201,7 @@ end
 
 local function let_go(self)
   if wants_partition(self.experiment) and self.turn then self.stack:partitionable(false) end
-  self.stack:heal { at_most = "100s" }
+  if not self.experiment.onlooker then self.stack:heal { at_most = "100s" } end
   local left = self.ledger and self.ledger:close(self.stack, self.admin, self.keep) or {}
   if #left > 0 then
     self.view:say(require("rlab.run.ledger").told(left))

@@ -19,6 +19,7 @@ M.ports = {
   { "replay", 83, 18083 },
   { "consumer", 84, 18084 },
   { "exporter", 85, 18085 },
+  { "canary", 86, 18086 },
   { "kafbat", 88, 18088 },               -- Kafka UI, in containers only
   { "kafka-ui", 90, 18090 },
   { "registry", 91, 18091 },

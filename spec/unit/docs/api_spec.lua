@@ -7,7 +7,7 @@ local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "c
   "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
   "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
   "replay", "script", "version", "note", "usage", "options", "tables", "defer", "text", "routes", "urls",
-  "sql_name", "screen", "ui" }
+  "sql_name", "screen", "ui", "canary" }
 
 -- methods that other methods are made of
 local PRIVATE = {
