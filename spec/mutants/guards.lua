@@ -98,4 +98,27 @@ return {
     before = "if facts.effects > 1 then",
     after = "if facts.effects > 2 then",
     spec = "spec/unit/service/canary_spec.lua", it = "is doubled when its effect is there twice" },
+
+  -- ---- what stops a run ----
+
+  { id = "abort-on-the-first-look", mechanism = "a condition with a time must be so all that time",
+    file = "lua/rlab/run/abort.lua",
+    before = "    self.since[condition] = nil\n",
+    after = "",
+    spec = "spec/unit/lab/abort_spec.lua", it = "with a time is met when it was so all that time" },
+  { id = "abort-cuts-nothing", mechanism = "a condition that is met cuts the stories under way",
+    file = "lua/rlab/run/abort.lua",
+    before = "worker:cancel(why)",
+    after = "local _ = worker",
+    spec = "spec/unit/lab/abort_spec.lua", it = "cuts the stories under way" },
+  { id = "abort-goes-on-with-the-set", mechanism = "no other run begins where one was stopped",
+    file = "lua/rlab/run/set.lua",
+    before = "return result.aborted ~= nil or until_fail",
+    after = "return until_fail",
+    spec = "spec/unit/lab/abort_spec.lua", it = "ends the set of runs" },
+  { id = "cap-of-open-loads-only", mechanism = "a closed load is bounded by the rate cap",
+    file = "lua/rlab/run/rate_cap.lua",
+    before = "opts.rate, opts.readers = self.rate, nil",
+    after = "opts.rate = not opts.readers and self.rate or nil",
+    spec = "spec/unit/lab/abort_spec.lua", it = "counts before what a load asks for" },
 }

@@ -38,7 +38,8 @@ local function missing(facts, within)
 end
 
 -- of(facts, age, within) -> verdict, why: "held", "late", "lost", "doubled", "inconclusive"; nil while its
---   time has not passed and nothing is certain. age: seconds since the command, at the beginning of the last look
+--   time has not passed and nothing is certain. age: seconds since the command when the last
+--   look began
 function M.of(facts, age, within)
   if facts.effects > 1 then return "doubled", ("its effect is there %d times"):format(facts.effects) end
   if facts.effects == 1 then return arrived(facts, within) end

@@ -17,6 +17,9 @@ function run.args(parser)
     .. "(default 1; 2 for all)")
   parser:option("--shard", "only part I of N of these runs, I/N: the same parts on every machine; "
     .. "rlab merge joins them")
+  parser:option("--abort-if", "stop when this is met, such as 'under-replicated>0 for 5s', isr<2, "
+    .. "offline>0, canary-p99>500ms or canary-lost>0 (may be repeated)"):count "*"
+  parser:option("--rate-cap", "no story sends more than this, such as 100/s")
   parser:flag("--shuffle", "in an order drawn by the seed, anew in each round of --repeat")
   parser:flag("--until-fail", "again and again with seeds counting up, until a run is not as predicted")
   parser:flag("--json", "print result.json instead of the story")
@@ -116,7 +119,21 @@ local function extra_words(args)
   local list = {}
   for _, name in ipairs(args.arm or {}) do list[#list + 1] = " --arm " .. name end
   for _, setting in ipairs(args.set or {}) do list[#list + 1] = " --set " .. setting end
+  if args.rate_cap then list[#list + 1] = " --rate-cap " .. args.rate_cap end
   return table.concat(list)
+end
+
+local function cap_of(args)
+  if not args.rate_cap then return nil end
+  local ok, rate = pcall(require("rlab.units").rate, args.rate_cap)
+  if ok and rate > 0 then return rate end
+  usage("--rate-cap takes a rate such as 100/s, not '%s'", args.rate_cap)
+end
+
+-- What is wrong with a condition is said before anything runs.
+local function check_conditions(texts)
+  local _, wrong = require("rlab.run.abort").all(texts or {})
+  if wrong then usage("--abort-if: %s", wrong) end
 end
 
 local function execute(exp, args, seed)
@@ -125,6 +142,7 @@ local function execute(exp, args, seed)
     seed = seed, arms = args.arm, keep = args.keep, view = view, step = step_by_key(args.step),
     runs = args.runs,
     options = options_of(exp, args.set), words = extra_words(args),
+    abort_if = args.abort_if, rate_cap = cap_of(args),
   })
   view:finish(result)
   return result
@@ -176,6 +194,8 @@ local function words_of(args)
   local list = {}
   for _, name in ipairs(args.arm or {}) do table.move({ "--arm", name }, 1, 2, #list + 1, list) end
   for _, setting in ipairs(args.set or {}) do table.move({ "--set", setting }, 1, 2, #list + 1, list) end
+  for _, text in ipairs(args.abort_if or {}) do table.move({ "--abort-if", text }, 1, 2, #list + 1, list) end
+  if args.rate_cap then table.move({ "--rate-cap", args.rate_cap }, 1, 2, #list + 1, list) end
   if args.keep then list[#list + 1] = "--keep" end
   return list
 end
@@ -223,6 +243,8 @@ function run.run(args)
   if args.step and args.json then
     usage "--step and --json do not go together: the one asks, the other is read by a program"
   end
+  check_conditions(args.abort_if)
+  cap_of(args)
   local opts, jobs, exps, set = opts_of(args), jobs_of(args), load_all(args), require "rlab.run.set"
   local shard = shard_of(args)
   if jobs > 1 and not (args.shuffle or args.until_fail) then exps = set.longest_first(exps) end

@@ -21,7 +21,7 @@ local keys = {
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
   references = "table", telling = "table", disrupts = "boolean or table", seconds = "number",
-  undisturbed = "boolean", side_by_side = "boolean or number or string or table",
+  undisturbed = "boolean", abort_if = "table", side_by_side = "boolean or number or string or table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
@@ -99,6 +99,11 @@ local function check_disrupts(def, where)
         options.hint(part, def.needs))
     end
   end
+end
+
+local function check_abort_if(def, where)
+  local _, wrong = require("rlab.run.abort").all(def.abort_if or {})
+  if wrong then script_error("%s: abort_if: %s", where, wrong) end
 end
 
 -- Brokers that can be parted are restarted for it: nobody else may work on the stack meanwhile.
@@ -179,6 +184,7 @@ local function make(def, source)
   check_disrupts(def, place(source, "disrupts"))
   check_side_by_side(def, place(source, "side_by_side"))
   check_telling(def, place(source, "telling"))
+  check_abort_if(def, place(source, "abort_if"))
   return setmetatable(def, Experiment)
 end
 

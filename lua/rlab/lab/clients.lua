@@ -1,6 +1,7 @@
 -- Clients and topics of an arm: the standard right profile, overridden by what the arm sets.
 local kafka = require "rlab.kafka"
 local must = require "rlab.must"
+local rate_cap = require "rlab.run.rate_cap"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
 
@@ -56,7 +57,10 @@ end
 --   history's value
 function M.send_all(lab, producer, messages, what)
   local operation = lab:invoke("producer", "send", what)
-  local acked = #must(producer:send_batch(messages)):acked()
+  local acked = 0
+  for part in rate_cap.parts(lab.run.rate_cap, messages) do
+    acked = acked + #must(producer:send_batch(part)):acked()
+  end
   if acked ~= #messages then lab:give_up("%d of %d records acknowledged", acked, #messages) end
   operation:over "ok"
 end

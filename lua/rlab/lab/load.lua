@@ -19,12 +19,14 @@ end
 -- load{to = service, accepted = 0.9, ...} -> Load, under way: options as of flow_load.open; `to` is a service
 --   or process of the arm instead of url. Unless they say otherwise, the seed is the run's, a row is kept of
 --   each request, and the history gets each operation. accepted: the share of the requests that must be
---   answered with success (2xx), else the arm is inconclusive.
+--   answered with success (2xx), else the arm is inconclusive. A run's rate cap counts before `rate`, and in
+--   place of `readers`.
 function M.load(lab, opts)
   local all = tables.merged(opts)
   all.accepted = nil
   if opts.to then all.to, all.url = nil, opts.to.url end
   all.seed, all.rows, all.history = opts.seed or lab.seed, rows_of(opts), opts.history or lab.run.history
+  if lab.run.rate_cap then lab.run.rate_cap:load(all) end
   all.name = (lab.label and lab.label .. "/" or "") .. (opts.name or "load")
   local handle = lab:own(must(flow_load.open(all)))
   return setmetatable({ lab = lab, handle = handle, name = opts.name or "load", share = opts.accepted }, Load)

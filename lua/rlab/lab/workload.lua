@@ -5,6 +5,7 @@ local clock = require "rlab.clock"
 local entry = require "rlab.lab.entry"
 local left_of = require("rlab.kafka.left").of
 local must = require "rlab.must"
+local rate_cap = require "rlab.run.rate_cap"
 local strict = require "rlab.options"
 local tables = require "rlab.tables"
 
@@ -59,6 +60,7 @@ local function run_client(lab, name, commands, opts, seen)
   for _, command in ipairs(commands) do
     local service = standing(opts)
     if opts.before then opts.before(command) end
+    if lab.run.rate_cap then lab.run.rate_cap:take(1) end
     local operation = lab:invoke(name, "entry", command)
     local kind, why, answer = entry.send(service.url, command, opts.at_most)
     operation:over(kind, why, command)
@@ -234,6 +236,7 @@ function M.publish(lab, opts)
   local list = opts.list or next_plan(lab, opts)
   write_ledger(lab, list, events_of(lab, list))
   if opts.outbox then
+    if lab.run.rate_cap then lab.run.rate_cap:take(#list) end
     write_outbox(lab, list, opts)
     return list
   end
@@ -243,9 +246,13 @@ function M.publish(lab, opts)
   end
   local producer = opts.producer or lab.run:publisher()
   local operation = lab:invoke("publisher", "send", list)
-  local sent = must(producer:submit(messages))
-  must(producer:flush "10s")
-  lab:issued("events acknowledged", #sent:acked(), #messages)
+  local acked = 0
+  for part in rate_cap.parts(lab.run.rate_cap, messages) do
+    local sent = must(producer:submit(part))
+    must(producer:flush "10s")
+    acked = acked + #sent:acked()
+  end
+  lab:issued("events acknowledged", acked, #messages)
   operation:over "ok"
   return list
 end

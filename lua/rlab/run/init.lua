@@ -82,7 +82,8 @@ local function run_setup(session, result)
   return story.failure, story.seen
 end
 
--- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, words=, unrecorded=}) -> result table;
+-- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, words=, unrecorded=,
+--   abort_if=, rate_cap=}) -> result table, with `aborted` where an abort condition was met;
 --   unrecorded: it is no run of the track record
 function M.execute(exp, opts)
   local arms = chosen_arms(exp, opts.arms)
@@ -99,7 +100,7 @@ function M.execute(exp, opts)
   end
   local formed = result:form()
   result:write(formed)
-  formed.dir = session.dir
+  formed.dir, formed.aborted = session.dir, session.guard and session.guard.tripped
   finished = true
   return formed
 end

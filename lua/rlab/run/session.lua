@@ -56,14 +56,15 @@ local function namespace(exp)
   return require("rlab.stack").namespace(name)
 end
 
--- new(exp, {seed=, options=, view=, keep=, step=, runs=, unrecorded=}) -> session with its folder; nothing is
---   connected
+-- new(exp, {seed=, options=, view=, keep=, step=, runs=, unrecorded=, abort_if = texts, rate_cap = a
+--   second}) -> session with its folder; nothing is connected
 function M.new(exp, opts)
   local dir = make_folder(opts.runs or "runs", exp.id)
   local told = lines(dir, "stream.jsonl")
   return setmetatable({
     experiment = exp, seed = opts.seed, options = opts.options or {}, keep = opts.keep, told = told,
-    unrecorded = opts.unrecorded,
+    unrecorded = opts.unrecorded, abort_if = opts.abort_if,
+    rate_cap = opts.rate_cap and require("rlab.run.rate_cap").new(opts.rate_cap) or nil,
     view = require("rlab.run.stream").new(opts.view, told),
     step = opts.step, dir = dir, namespace = namespace(exp), started_ns = clock.ns(), started = clock.iso(),
     rng = rng.new(opts.seed), children = 0,
@@ -107,6 +108,15 @@ local function sign_in(self)
   ledger.sweep(self.stack, self.admin)
 end
 
+-- What ends the run early: by the command line, the scenario, and whoever owns the stack.
+local function conditions_of(self)
+  local texts = {}
+  for _, list in ipairs { self.abort_if or {}, self.experiment.abort_if or {}, self.stack.abort_if or {} } do
+    tables.append(texts, list)
+  end
+  return texts
+end
+
 -- session:open(): the servers run and it is this run's turn; its time begins now
 function Session:open()
   open_stack(self)
@@ -114,13 +124,16 @@ function Session:open()
   self.view:stack_ready(self)
   local heartbeat = require "rlab.run.heartbeat"
   self.heartbeat = self.experiment.onlooker and heartbeat.still() or heartbeat.start(self)
+  self.guard = require("rlab.run.abort").watch(self, conditions_of(self))
   self.started_ns = clock.ns()
 end
 
--- session:gate(when) -> why no arm can begin, or nil when the stack is whole
+-- session:gate(when) -> why no arm can begin, or nil when the stack is whole and no abort condition is met
 function Session:gate(when)
+  if self.guard and self.guard.tripped then return self.guard.tripped end
   local mended, failure = self.stack:heal { at_most = "100s" }
   if not mended then return ("the stack is not healthy %s: %s"):format(when, tostring(failure)) end
+  return self.guard and self.guard:look()
 end
 
 -- session:seconds() since its time began
@@ -211,6 +224,7 @@ end
 -- session:close(finished), on every way out: the stack is healed, the run's topics, groups and schemas are
 -- gone (unless --keep), files are whole
 function Session:close(finished)
+  if self.guard then self.guard:close() end
   if self.heartbeat then self.heartbeat:stop() end
   self.samples:close()
   self.told:close()

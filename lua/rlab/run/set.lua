@@ -100,12 +100,17 @@ function M.worst(results)
   return code
 end
 
--- in_turn(runs, execute, until_fail) -> results
+-- Whoever stops a run because of the state of the cluster wants no other one there.
+local function ends_the_set(result, until_fail)
+  return result.aborted ~= nil or until_fail and result.exit ~= exit.ok
+end
+
+-- in_turn(runs, execute, until_fail) -> results; one that an abort condition stopped is the last
 function M.in_turn(runs, execute, until_fail)
   local results = {}
   for run in runs do
     results[#results + 1] = execute(run, #results + 1)
-    if until_fail and results[#results].exit ~= exit.ok then break end
+    if ends_the_set(results[#results], until_fail) then break end
   end
   return results
 end
@@ -141,7 +146,7 @@ function M.side_by_side(runs, jobs, execute, until_fail)
     local result = execute(run)
     running[run] = nil
     results[#results + 1] = result
-    failed = failed or until_fail and result.exit ~= exit.ok
+    failed = failed or ends_the_set(result, until_fail)
   end
   local function work(queue)
     while #queue > 0 and not failed do

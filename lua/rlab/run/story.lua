@@ -36,13 +36,19 @@ local function closing_reason(failure)
     or "closing: " .. tostring(failure)
 end
 
+-- A run with abort conditions can be cut short by one.
+local function guarded(session, f)
+  local guard = session.guard
+  return guard and function(...) return guard:during(f, ...) end or f
+end
+
 local function within_limit(session, f, ...)
   local args = table.pack(...)
   return xpcall(function()
     local limit = session.step and STEP_LIMIT or session.experiment.limit or "3m"
     interrupt.limit(units.duration(limit))
     local _ <close> = defer(interrupt.unlimit)
-    local result, late = task.timeout(limit, f, table.unpack(args, 1, args.n))
+    local result, late = task.timeout(limit, guarded(session, f), table.unpack(args, 1, args.n))
     if result == nil and late then error(late, 0) end
     return result
   end, script.traced)

@@ -5,7 +5,7 @@ local workload = require "rlab.lab.workload"
 
 -- An arm whose MySQL takes every statement and keeps its text.
 local function arm()
-  local lab, statements = { rng = rng.new(7) }, {}
+  local lab, statements = { rng = rng.new(7), run = {} }, {}
   local db = { tx = function(_, f) return f() or true end }
   function db.exec(_, sql)
     statements[#statements + 1] = sql

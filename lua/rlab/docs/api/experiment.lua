@@ -16,6 +16,8 @@ local experiment = {
           needs, such as {\"redis-cluster\"}, has nobody beside it who needs them",
         "undisturbed: boolean = false, measures times that a neighbour's load would spoil: nothing runs \z
           beside it on this stack",
+        'abort_if: table, conditions that stop the run, such as { "under-replicated>0 for 5s" }: \z
+          docs/bring-your-own.md',
         "seconds: number, about how long it takes by itself: sets that run side by side begin with the \z
           longest",
         "side_by_side: boolean | integer | string | table = false, the arms share nothing but the servers \z
