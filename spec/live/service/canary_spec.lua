@@ -37,6 +37,14 @@ describe("rlab canary", function()
     return found
   end
 
+  local function comes_to(one, round, verdict)
+    task.wait_until(function()
+      one.rounds:look(one.rounds:overdue())
+      return round.verdict == verdict
+    end, { at_most = LONG, every = "20ms" })
+    assert.equal(verdict, round.verdict, round.why)
+  end
+
   it("tells a round that holds from one whose relay is frozen, which is late when it thaws", function()
     local told = {}
     local namespace
@@ -48,27 +56,25 @@ describe("rlab canary", function()
       assert.equal("held", one:round().verdict)
       assert.equal(2, #left_of(namespace))
       local frozen = one.pipeline.services.relay:freeze()
-      one.rounds.within = 0.5
+      one.rounds.within = 1.5
       local round = one:round()
-      assert.equal("lost", round.verdict, round.why)
+      comes_to(one, round, "lost") -- at its deadline, or when a slow MySQL shows its row
       assert.matches("waits for the relay", round.why)
       frozen.thaw()
-      task.wait_until(function()
-        one.rounds:look(one.rounds:overdue())
-        return round.verdict ~= "lost"
-      end, { at_most = LONG, every = "20ms" })
+      comes_to(one, round, "late")
       one.rounds.within = LONG
       assert.equal("held", one:round().verdict)
       assert.equal(4, one.tally:code())
     end
-    assert.same({ { 1, nil, "held" }, { 2, nil, "lost" }, { 2, "lost", "late" }, { 3, nil, "held" } }, told)
+    assert.same({ { 2, "lost", "late" }, { 3, nil, "held" } }, { told[#told - 1], told[#told] })
+    task.wait_until(function() return #left_of(namespace) == 0 end, { at_most = LONG })
     assert.same({}, left_of(namespace))
   end)
 
   it("is a command with a line of each round, and ends with 0", function()
     local child <close> = assert(process.spawn { cmd = { fs.self_exe(), "canary", "--rounds", "2", "--every",
       "10ms", "--within", LONG .. "s", "--port", "0", "--json" }, stdout = "capture", stderr = "stdout" })
-    local status = assert(child:wait "60s")
+    local status = assert(child:wait "120s")
     local says = {}
     for line in child:output():gmatch "[^\n]+" do
       local message = json.decode(line)
