@@ -73,6 +73,7 @@ confluent-kafka (Python), for docs/bring-your-own|Apache-2.0
 PyMySQL, for docs/bring-your-own|MIT
 franz-go and Go-MySQL-Driver, for docs/bring-your-own|BSD-3-Clause, MPL-2.0
 kafkajs and mysql2, for docs/bring-your-own|MIT
+watermill, watermill-sql and watermill-kafka, for docs/bring-your-own|MIT
 redis-py, a reader of its own for a spec|MIT
 Schemathesis, for make schemathesis|MIT
 async-timeout (Python), which redis-py needs on an older Python|Apache-2.0

@@ -127,7 +127,7 @@ add { part = "sid", name = "mysql-server-core", type = "application", version = 
 -- The modules that it asks for itself: the others are in its .sum.
 local modules = {}
 for _, path in ipairs { "spec/fixtures/toxiproxy_client/go.mod", "clients/go.mod", "clients/old.mod",
-  "docs/bring-your-own/go/go.mod" } do
+  "docs/bring-your-own/go/go.mod", "docs/bring-your-own/outbox/watermill/go.mod" } do
   for line in read(path):gsub("require ", ""):gmatch "[^\n]+" do
     local name, version = line:match "^%s*(%S+%.%S+) (v%S+)$"
     local purl = name and ("pkg:golang/%s@%s"):format(name, version)

@@ -62,6 +62,30 @@ describe("the examples of other languages", function()
     assert.is_true(count > 2)
   end)
 
+  it("have an arm for each relay of others and each moment, and a program for each relay", function()
+    local exp, met = experiment.load(AT .. "outbox.lua"), {}
+    local script, page = fs.read(AT .. "outbox/run.sh"), fs.read(AT .. "outbox-kit.md")
+    for _, arm in ipairs(exp.arms) do
+      local relay, moment = arm.settings.relay, arm.settings.moment
+      met[moment] = (met[moment] or 0) + 1
+      assert.is_truthy(script:find("\n" .. relay .. "() {", 1, true), relay)
+      assert.is_true(fs.exists(AT .. "outbox/" .. relay), relay)
+      assert.is_truthy(page:find(("`%s`"):format(moment), 1, true), moment)
+    end
+    assert.are.same({ ["sent-not-marked"] = 2, ["refused-swallowed"] = 2, ["commit-gap"] = 2, zombie = 2 },
+      met)
+  end)
+
+  it("name the versions of the relays of others that were seen", function()
+    local page, mod = fs.read(AT .. "outbox-kit.md"), fs.read(AT .. "outbox/watermill/go.mod")
+    for _, name in ipairs { "watermill", "watermill-sql/v4", "watermill-kafka/v3" } do
+      local version = mod:match("ThreeDotsLabs/" .. name:gsub("%p", "%%%0") .. " v(%S+)")
+      assert.is_truthy(page:find(("%s %s"):format(name:gsub("/.*", ""), version), 1, true), name)
+    end
+    local debezium = fs.read("deps/pins.sh"):match "DEBEZIUM_VERSION=(%S+)"
+    assert.is_truthy(page:find("Debezium " .. debezium, 1, true))
+  end)
+
   it("say what is missing where there is no Node, and exit 69", function()
     local bin <close> = setmetatable({ path = assert(fs.tmpdir "rlab-no-node") },
       { __close = function(self) fs.remove(self.path) end })
