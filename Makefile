@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps servers libs program deploy install-pages registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
+quiet-goals := help clean deps servers libs program deploy install-pages install-files packages-lint registry observe demo test test-fast test-live test-console test-observe clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -46,7 +46,7 @@ FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests fuzzers $(quiet-goals) soak matrix examples bench install FORCE
+.PHONY: all tests fuzzers $(quiet-goals) soak matrix examples bench install deb FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 # `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
@@ -62,6 +62,10 @@ $(BUILD)/obj/%.o: engine/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  cc      $<"
 	@$(CC) $(ALL_CFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
+
+# `rlab --version --verbose` tells its flags, but for those that say where this machine keeps its libraries.
+TOLD_FLAGS := $(strip -std=c11 -g -O2 $(FLAGS_$(VARIANT)) $(CFLAGS))
+$(BUILD)/obj/bind/host/libraries.o: ALL_CFLAGS += -DRL_FLAGS='"$(TOLD_FLAGS)"'
 
 $(BUILD)/obj/embed.o: $(BUILD)/embed.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -189,6 +193,11 @@ licences: ## write THIRD-PARTY.md anew
 	@deps/bill/licences.sh
 deploy: ## write anew what deploy/ has of lua/rlab/stack/settings.lua
 	@lua5.4 deploy/write.lua
+packages-lint: ## mandoc, the shells, ruby and lintian on what install and deb put on a machine (fetches the tools)
+	@deps/packages.sh package
+	@deps/test.sh packages
+deb: all ## write build/rlab_VERSION_ARCH.deb
+	@deps/package/deb.sh build
 sbom: ## write build/sbom.cdx.json, a CycloneDX bill of materials, from what deps/ pins and dpkg says
 	@mkdir -p build && lua5.4 deps/bill/sbom.lua build/sbom.cdx.json && echo "  wrote   build/sbom.cdx.json"
 
@@ -201,17 +210,26 @@ $(BUILD)/bench/%: bench/%.c bench/peer.h $(OBJ) $(BUILD)/obj/embed.o
 
 # The pages lie as they do in the tree, so that their links lead somewhere.
 PAGES := README.md README.ko.md LICENSE THIRD-PARTY.md $(sort $(shell find docs experiments deploy -type f -name '[!.]*'))
+SHARE = $(DESTDIR)$(PREFIX)/share
 install-pages:
-	install -d $(DESTDIR)$(PREFIX)/share/doc/rlab
-	@cp --parents $(PAGES) $(DESTDIR)$(PREFIX)/share/doc/rlab && chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/rlab
+	install -d $(SHARE)/doc/rlab
+	@cp --parents $(PAGES) $(SHARE)/doc/rlab && chmod -R u=rwX,go=rX $(SHARE)/doc/rlab
 
-install: all install-pages ## install into PREFIX (default /usr/local); DESTDIR is respected
+# What `rlab experiments --path` and `rlab fetch` find beside the program.
+BESIDE := $(sort $(wildcard experiments/*.lua)) $(addprefix deps/,lib.sh pins.sh packages.sh apt.sh sid.sh maven.sh kafka.sh kafka.lock \
+    flyway.sh flyway.lock flyway/Migrate.java mysql.sh valkey.sh registry.sh prometheus.sh)
+install-files: install-pages
+	install -d $(SHARE)/rlab
+	@cp --parents $(BESIDE) $(SHARE)/rlab && chmod -R u=rwX,go=rX $(SHARE)/rlab
+
+ZSH_COMPLETION ?= zsh/site-functions
+install: all install-files ## install into PREFIX (default /usr/local); DESTDIR is respected
 	install -D -m 755 rlab $(DESTDIR)$(PREFIX)/bin/rlab
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	./rlab man >$(DESTDIR)$(PREFIX)/share/man/man1/rlab.1
-	./rlab completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rlab
-	./rlab completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_rlab
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/$(ZSH_COMPLETION) $(SHARE)/fish/vendor_completions.d
+	./rlab man >$(SHARE)/man/man1/rlab.1
+	./rlab completion bash >$(SHARE)/bash-completion/completions/rlab
+	./rlab completion zsh >$(SHARE)/$(ZSH_COMPLETION)/_rlab
+	./rlab completion fish >$(SHARE)/fish/vendor_completions.d/rlab.fish
 
 compile_commands.json: $(BUILD)/flags $(BUILD)/link.list ## for editors
 	@{ echo '['; for f in $(SRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$comma" \

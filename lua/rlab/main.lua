@@ -4,7 +4,12 @@ local exit = require "rlab.exit"
 local function version(verbose)
   print("rlab " .. require "rlab.version")
   if verbose then
-    for _, line in ipairs(require("rlab.docs.about").lines()) do print("  " .. line) end
+    local about = require "rlab.docs.about"
+    for _, part in ipairs { { "libraries", about.lines() }, { "servers of rlab up", about.servers() },
+      { "built", about.built() } } do
+      print(part[1])
+      for _, line in ipairs(part[2]) do print("  " .. line) end
+    end
   end
   return exit.ok
 end

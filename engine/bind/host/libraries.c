@@ -1,5 +1,5 @@
 /* rlab.libraries: what this program runs with, for `rlab --version --verbose` and the reports: a
- * list of {name, version}. */
+ * list of {name, version}, with the compiler and the flags of this program. */
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <hiredis/hiredis.h>
@@ -8,8 +8,12 @@
 #include <lua.h>
 #include <microhttpd.h>
 #include <mysql.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
+#include <utf8proc.h>
 #include <uv.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "bind/value/fields.h"
 
@@ -22,6 +26,12 @@ static void add(lua_State *L, const char *name, const char *version)
     field_set_text(L, "version", version);
     lua_rawseti(L, -2, luaL_len(L, -2) + 1);
 }
+
+#ifdef __clang__
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 
 int luaopen_rlab_libraries(lua_State *L)
 {
@@ -41,5 +51,11 @@ int luaopen_rlab_libraries(lua_State *L)
     add(L, "microhttpd", MHD_get_version());
     add(L, "curl", curl_version_info(CURLVERSION_NOW)->version);
     add(L, "cjson", cJSON_Version());
+    add(L, "openssl", OpenSSL_version(OPENSSL_FULL_VERSION_STRING));
+    add(L, "zlib", zlibVersion());
+    add(L, "zstd", ZSTD_versionString());
+    add(L, "utf8proc", utf8proc_version());
+    field_set_text(L, "compiler", COMPILER);
+    field_set_text(L, "flags", RL_FLAGS);
     return 1;
 }

@@ -50,8 +50,8 @@ local function print_codes()
 end
 
 -- What people reach for comes first; what is not named here comes last.
-local order = { "run", "list", "explain", "new", "check", "diff", "verify", "canary", "record", "hunt",
-  "repl", "up", "down", "status", "logs", "env", "doctor", "migrate", "service" }
+local order = { "run", "list", "explain", "experiments", "new", "check", "diff", "verify", "canary", "record",
+  "hunt", "repl", "up", "down", "status", "logs", "env", "doctor", "fetch", "migrate", "service" }
 
 local function in_order(commands)
   local place, list = {}, {}

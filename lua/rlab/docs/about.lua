@@ -9,6 +9,29 @@ function M.lines()
   return lines
 end
 
+local function found_words(found, pin)
+  if found then return found.version end
+  return pin and ("not here; %s is what make deps or rlab fetch gets"):format(pin) or "not here"
+end
+
+-- servers() -> lines: the programs that the stack's servers are, as they are on this machine
+function M.servers()
+  local tools, lines = require "rlab.stack.tools", {}
+  for _, row in ipairs { { "java" }, { "kafka", "KAFKA_VERSION" }, { "mysql" }, { "redis" },
+    { "valkey", "VALKEY_VERSION" }, { "registry", "APICURIO_VERSION" }, { "observe" } } do
+    local words = found_words(tools[row[1]](), row[2] and tools.pin(row[2]))
+    lines[#lines + 1] = ("%-11s %s"):format(row[1], words)
+  end
+  return lines
+end
+
+-- built() -> lines: compiler and flags of this program
+function M.built()
+  local libraries = require "rlab.libraries"
+  return { ("%-11s %s"):format("compiler", libraries.compiler),
+    ("%-11s %s"):format("flags", libraries.flags) }
+end
+
 -- librdkafka's version, as results record it
 function M.librdkafka()
   for _, entry in ipairs(require "rlab.libraries") do

@@ -21,9 +21,23 @@ local environment = {
   { "RLAB_OPTION", "an option of rlab service by its name in capitals, such as RLAB_BROKERS" },
 }
 
+local WIDTH = 78
+
+-- Lines that mandoc takes without a word: short, and none that a roff request begins.
+local function filled(text)
+  local lines, line = {}, ""
+  for word in text:gmatch "%S+" do
+    if line ~= "" and #line + 1 + #word > WIDTH then
+      lines[#lines + 1], line = line, ""
+    end
+    line = line == "" and word:gsub("^([.'])", "\\&%1") or line .. " " .. word
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n")
+end
+
 local function escaped(text)
-  text = text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("%s+", " ")
-  return (text:gsub("^([.'])", "\\&%1"))
+  return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("%s+", " "))
 end
 
 local function put(out, fmt, ...)
@@ -35,7 +49,7 @@ local function section(out, title)
 end
 
 local function item(out, label, text)
-  put(out, ".TP\n\\fB%s\\fR\n%s", escaped(label), escaped(text))
+  put(out, ".TP\n\\fB%s\\fR\n%s", escaped(label), filled(escaped(text)))
 end
 
 -- What argparse knows of its elements it offers as a help text only: its own fields are read.
@@ -48,22 +62,25 @@ end
 
 local function command_text(out, parser)
   put(out, '.SS "%s"', escaped(parser:_get_fullname()))
-  put(out, "%s", escaped(parser._description or ""))
+  put(out, "%s", filled(escaped(parser._description or "")))
   elements(out, parser._arguments)
   elements(out, parser._options)
   for _, child in ipairs(parser._commands) do command_text(out, child) end
 end
 
+local DATE = "2026-11-30" -- of this version
 local head = [[
-.TH RLAB 1 "" "rlab %s" "rlab"
+.TH RLAB 1 "%s" "rlab %s" "rlab"
 .SH NAME
 rlab \- a scriptable reliability lab for Kafka, MySQL and Redis
 .SH SYNOPSIS
 .B rlab
-[\fB\-\-stack\fR \fIKIND\fR] [\fIE\-0xx\fR | \fIFILE.lua\fR | \fICOMMAND\fR] [\fIoptions\fR]
+[\fB\-\-stack\fR \fIKIND\fR]
+[\fIE\-0xx\fR | \fIFILE.lua\fR | \fICOMMAND\fR] [\fIoptions\fR]
 .SH DESCRIPTION
-Runs failure experiments on real brokers, a real database and a real cache, shows the wrong practice
-failing and the right practice holding, and proves both from what the stores contain afterwards.
+Runs failure experiments on real brokers, a real database and a real cache,
+shows the wrong practice failing and the right practice holding, and proves
+both from what the stores contain afterwards.
 Without words it is the interactive lab, on a pipe a script.
 Each command takes \fB\-\-help\fR.]]
 
@@ -78,6 +95,10 @@ results: the story, the evidence and the report of each run
 .TP
 .I scenarios
 your own scenarios
+.TP
+.I ../share/rlab
+beside the program's folder: the experiments as files, and the scripts of rlab
+fetch
 .SH "SEE ALSO"
 .BR kcat (1),
 .BR mysql (1),
@@ -85,7 +106,7 @@ your own scenarios
 
 -- page(commands) -> rlab.1
 function M.page(commands)
-  local out = { head:format(escaped(require "rlab.version")) }
+  local out = { head:format(DATE, escaped(require "rlab.version")) }
   section(out, "COMMANDS")
   for _, child in ipairs(require("rlab.docs.command_line").tree(commands)._commands) do
     command_text(out, child)

@@ -2,6 +2,7 @@
 -- them.
 local err = require "rlab.err"
 local fs = require "rlab.fs"
+local get = require("rlab.installed").get
 local layout = require "rlab.stack.layout"
 local process = require "rlab.process"
 
@@ -115,7 +116,7 @@ function M.kafka()
     if name:match "%.jar$" then jars[#jars + 1] = root .. "/libs/" .. name end
     version = version or name:match "^kafka_[%d.]+%-([%d.]+)%.jar$"
   end
-  if not version then return missing "Kafka's jars are missing; run make deps" end
+  if not version then return missing("Kafka's jars are missing; run " .. get "deps") end
   local ok, changed = verified(root, "kafka")
   if not ok then return nil, changed end
   table.sort(jars) -- the class archive is bound to this very list
@@ -129,7 +130,7 @@ function M.registry()
   version = version and version:match "%S+"
   local jar = version and ("%s/apicurio-registry-app-%s-runner.jar"):format(root, version)
   if jar and fs.exists(jar) then return { root = root, jar = jar, version = version } end
-  return missing "the Schema Registry's jars are missing; run make registry"
+  return missing("the Schema Registry's jars are missing; run " .. get "registry")
 end
 
 -- observe() -> {path, programs, agent, version} | nil, err: Prometheus with its exporters, and the agent that
@@ -141,14 +142,14 @@ function M.observe()
   if version and fs.exists(agent) then
     return { path = root, programs = root .. "/bin", agent = agent, version = version:match "%S+" }
   end
-  return missing "Prometheus and its exporters are missing; run make observe"
+  return missing("Prometheus and its exporters are missing; run " .. get "observe")
 end
 
 -- flyway() -> {root} | nil, err
 function M.flyway()
   local root = fs.realpath(layout.cache() .. "/flyway")
   if not root or not fs.exists(root .. "/classes/Migrate.class") then
-    return missing "Flyway's jars are missing; run make deps"
+    return missing("Flyway's jars are missing; run " .. get "deps")
   end
   local ok, changed = verified(root, "flyway")
   if not ok then return nil, changed end
@@ -172,7 +173,7 @@ function M.javac(java)
       return { java.path, "-jar", flyway.root .. "/libs/" .. name, "-17", "-proc:none" }
     end
   end
-  return missing "no Java compiler: run make deps (it fetches Eclipse's), or install a JDK"
+  return missing(("no Java compiler: run %s (it fetches Eclipse's), or install a JDK"):format(get "deps"))
 end
 
 local function own_mysqld()
@@ -192,7 +193,7 @@ function M.mysql()
   local root = fs.realpath(layout.cache() .. "/mysql")
   local version = root and fs.read(root .. "/version")
   if not version or not fs.exists(root .. "/bin/mysqld") then
-    return missing(("no mysqld %s or newer found; run make deps"):format(M.pin "MYSQL_MIN"))
+    return missing(("no mysqld %s or newer found; run %s"):format(M.pin "MYSQL_MIN", get "deps"))
   end
   return { path = root .. "/bin/mysqld", version = version:match "%S+", root = root }
 end
@@ -201,7 +202,9 @@ end
 function M.redis(floor)
   floor = floor or M.REDIS_MIN
   local path = M.which("redis-server", "/usr/sbin:/usr/local/bin")
-  if not path then return missing "no redis-server found; run make deps (or apt install redis-server)" end
+  if not path then
+    return missing(("no redis-server found; run %s (or apt install redis-server)"):format(get "deps"))
+  end
   local version = (M.output({ path, "--version" }, "10s") or ""):match "v=([%d.]+)"
   if not version then return missing(path .. " does not say its version; reinstall redis-server") end
   if M.older(version, floor) then
@@ -224,7 +227,7 @@ function M.valkey()
   local root = fs.realpath(layout.cache() .. "/valkey")
   if not found and root then found = valkey_at(root .. "/bin/valkey-server", root) end
   if found then return found end
-  return missing(("no valkey-server %s or newer found; run make deps"):format(M.pin "VALKEY_MIN"))
+  return missing(("no valkey-server %s or newer found; run %s"):format(M.pin "VALKEY_MIN", get "deps"))
 end
 
 return M

@@ -74,7 +74,8 @@ function M.jars(root, name, lock)
   local wrong = problem(root, lock)
   if not wrong then return true end
   return nil, err.new { domain = "rlab", code = 0, name = "MISSING",
-    message = ("%s in %s is not what deps/%s.lock says; run make deps"):format(wrong, root, name) }
+    message = ("%s in %s is not what deps/%s.lock says; run %s"):format(wrong, root, name,
+      require("rlab.installed").get "deps") }
 end
 
 return M

@@ -42,4 +42,24 @@ describe("make", function()
     assert.are.same({}, dead)
     assert.is_true(seen > 100, ("only %d links were seen"):format(seen))
   end)
+
+  -- In an empty folder, with an empty home; the program alone is linked elsewhere.
+  it("install makes a program that needs no checkout", function()
+    sh([[unset MAKEFLAGS MAKELEVEL; make -s install-files PREFIX=/usr DESTDIR="$1"
+      mkdir -p "$1/usr/bin" "$1/home" "$1/empty" && cp "$2" "$1/usr/bin/rlab"]],
+      folder, assert(fs.self_exe()))
+    local said = sh([[cd "$1/empty" && export HOME="$1/home" PATH="$1/usr/bin:$PATH"
+      unset XDG_CACHE_HOME RLAB_LUA_PATH RLAB_SCENARIOS
+      rlab list | grep '^ *E-001' && rlab explain E-001 | sed -n 1p | grep 'E-001' && rlab new E-901
+      there=$(rlab experiments --path)
+      ls "$there/E-001.lua" && rlab experiments --copy mine/ && cmp mine/E-001.lua "$there/E-001.lua"
+      echo '-- mine' >>mine/E-002.lua; rlab experiments --copy mine 2>&1 || echo "is $?"
+      RLAB_HOME="$1/stack" rlab up kafka 2>&1 || echo "is $?"
+      sh -n "${there%/*}/deps/pins.sh"]], folder)
+    assert.matches("wrote scenarios/E-901.lua", said, 1, true)
+    assert.matches("/usr/share/rlab/experiments/E%-001.lua\nwrote %d+ experiments into mine;", said)
+    assert.matches("mine/E-002.lua is there already and is not rlab's text; ", said, 1, true)
+    assert.matches("name another folder or move it\nis 64\n", said, 1, true)
+    assert.matches("Kafka's jars are missing; run rlab fetch\nis 69", said, 1, true)
+  end)
 end)

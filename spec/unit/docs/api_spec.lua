@@ -6,8 +6,8 @@ local host = require "rlab.core_host"
 local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_metrics", "core_mysql",
   "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
   "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
-  "replay", "script", "version", "note", "usage", "options", "tables", "defer", "text", "routes", "urls",
-  "sql_name", "screen", "ui", "canary" }
+  "replay", "script", "version", "note", "installed", "usage", "options", "tables", "defer", "text", "routes",
+  "urls", "sql_name", "screen", "ui", "canary" }
 
 -- methods that other methods are made of
 local PRIVATE = {

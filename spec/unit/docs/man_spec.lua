@@ -67,6 +67,13 @@ describe("rlab.1", function()
     assert.is_true(options > 200, "options: " .. options)
   end)
 
+  it("has no line that mandoc calls long, and no request but the page's own", function()
+    for line in (rlab "man"):gmatch "[^\n]+" do
+      assert(#line <= 80 or line:find "^\\fB", line) -- an option's words are not broken
+      assert(not line:find "^[.']" or line:find "^%.[TSBI][HSPRBI]? ?", line)
+    end
+  end)
+
   it("has what stands before a command", function()
     assert.matches("\n--stack local|compose|external\n", page, 1, true)
     assert.matches("\nDOCKER_HOST\n", page, 1, true)
