@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # packages.sh [LIST...]: installs the distribution's packages that are missing, with apt: those of the lists build, test and
-# serve, or of some of them, or of browser. With nothing missing it touches no network.
+# serve, or of some of them, or of browser or package. With nothing missing it touches no network.
 . "$(dirname "$0")/lib.sh"
 
 build="gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libuv1-dev libmicrohttpd-dev libcjson-dev libavro-dev libcurl4-openssl-dev
@@ -8,6 +8,7 @@ build="gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libuv1-dev libmicrohttpd-de
 test="lua-busted lua-check libcmocka-dev clang-format docker-compose"
 serve="redis-server"
 browser="chromium"
+package="mandoc zsh fish lintian dpkg-dev"
 
 java_major() { java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1; }
 major=$(has java && java_major || true)

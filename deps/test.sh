@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants hunt-mutants), each
-# test speaking TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe drawn mutants hunt-mutants
+# packages), each test speaking TAP, and sums them up.
 # Closes with what was skipped and what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -241,6 +241,11 @@ for tier in "$@"; do
   lint)
     tap "rules of the house" 300 deps/lint/lint.sh
     tap "docs/extending.md" 300 deps/lint/recipes.sh
+    ;;
+  packages)
+    if build build; then
+      deps/package/deb.sh "$scratch/deb" && tap "packages" 300 deps/package/lint.sh "$scratch"/deb/*.deb || broken "make deb"
+    fi
     ;;
   live) if build build; then live spec/live spec/transcript; fi ;;
   console) if build build; then live spec/browser; fi ;;
