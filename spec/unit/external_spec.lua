@@ -41,6 +41,7 @@ describe("the file of an external stack", function()
       ca = "/etc/ca.pem" }, file.mysql)
     assert.same({ host = "::1", port = 7000, db = 2, tls = "off" }, file.redis)
     assert.equal("rlab-", file.prefix)
+    assert.same({ "isr<2" }, read({ abort_if = { "isr<2" } }).abort_if)
   end)
 
   it("may hold a secret itself when nobody else can read it", function()
@@ -64,6 +65,8 @@ describe("the file of an external stack", function()
       ['{"redis": {"password_env": "RLAB_NONE"}}'] = "the variable RLAB_NONE is not set",
       ['{"prefix": "Mine"}'] = "prefix is lower case",
       ['{"registry": {}}'] = "registry.url is missing",
+      ['{"abort_if": ["irs<2"]}'] = "abort_if: ",
+      ['{"abort_if": {"isr": 2}}'] = "abort_if is a list of conditions",
     } do
       local told = refusal(read, text)
       assert.is_truthy(told:find(said, 1, true), told)

@@ -12,7 +12,7 @@ local M = {}
 
 local PREFIX = "rlab-"
 local STORE_KEYS = { "host", "port", "user", "password", "tls", "ca", "cert", "key", "force" }
-local SECTIONS = { "prefix", "kafka", "mysql", "redis", "registry" }
+local SECTIONS = { "prefix", "kafka", "mysql", "redis", "registry", "abort_if" }
 local TLS = { "off", "on", "verify" }
 -- Settings that are secrets themselves, and those that are paths.
 local SECRETS = { "password", "sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password",
@@ -131,12 +131,28 @@ local function prefix_of(from, given)
   return prefix
 end
 
+-- What ends a run here before it does harm, whoever starts it.
+local function conditions(from, given)
+  if given == nil then return nil end
+  local texts = type(given) == "table" and given or { given }
+  for key, text in pairs(texts) do
+    if math.type(key) ~= "integer" or type(text) ~= "string" then
+      usage("%s: abort_if is a list of conditions, such as [\"isr<2\"]", from.path)
+    end
+  end
+  local _, wrong = require("rlab.run.abort").all(texts)
+  if wrong then usage("%s: abort_if: %s", from.path, wrong) end
+  return texts
+end
+
 -- read(path) -> {path = absolute, prefix, kafka {brokers, settings, force}, mysql, redis {what connect takes,
---   and force}, registry {url}}, each section where the file has it; what is wrong in it raises USAGE
+--   and force}, registry {url}, abort_if = texts}, each section where the file has it; what is wrong in it
+--   raises USAGE
 function M.read(path)
   local from = { path = path, folder = path:match "^(.*)/[^/]*$" or "." }
   local value = decoded(path)
-  local file = { path = fs.realpath(path), prefix = prefix_of(from, value.prefix) }
+  local file = { path = fs.realpath(path), prefix = prefix_of(from, value.prefix),
+    abort_if = conditions(from, value.abort_if) }
   for section, given in pairs(value) do
     if not tables.contains(SECTIONS, section) then
       usage("%s has no section '%s'; %s", path, tostring(section), options.advice(section, SECTIONS))

@@ -155,7 +155,8 @@ function M.open(opts)
   local home = M.home(found)
   must(fs.mkdir(home))
   local stack = setmetatable({ kind = "external", parts = wanted(opts.needs, found), reused = true,
-    held = {}, home = home, ctx = { home = home }, versions = {}, path = found.path }, Stack)
+    held = {}, home = home, ctx = { home = home }, versions = {}, path = found.path,
+    abort_if = found.abort_if }, Stack)
   local ok, failure = pcall(opened, stack, found)
   if not ok then
     stack:close()
