@@ -85,6 +85,18 @@ describe("the file of an external stack", function()
   end)
 end)
 
+describe("which stack is meant", function()
+  it("has a file only where it is an external one, whatever word comes next", function()
+    local stack = require "rlab.stack"
+    finally(function() stack.use "local" end)
+    for _, kind in ipairs { "compose", "local" } do
+      stack.use(kind, "run")
+      assert.same({ "--stack", kind }, stack.words())
+      assert.equal("e-1", stack.namespace "e-1")
+    end
+  end)
+end)
+
 describe("an external stack", function()
   local file = { path = "F", kafka = {}, mysql = {} }
 

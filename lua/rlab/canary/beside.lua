@@ -5,6 +5,7 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local must = require "rlab.must"
 local process = require "rlab.process"
+local tables = require "rlab.tables"
 local task = require "rlab.task"
 
 local M = {}
@@ -64,9 +65,10 @@ end
 -- start(dir) -> beside, whose canary is ready; dir: where what it complains of is written down
 function M.start(dir)
   local self, log = M.new(), dir .. "/canary.log"
-  self.process = must(process.spawn { stdout = "capture", stderr = log, cmd = { must(fs.self_exe()),
-    "--stack", require("rlab.stack").use(), "canary", "--json", "--every", EVERY, "--within",
-    WITHIN_S .. "s", "--port", "0", "--die-with-parent", tostring(process.self()) } })
+  self.process = must(process.spawn { stdout = "capture", stderr = log,
+    cmd = tables.append(tables.append({ must(fs.self_exe()) }, require("rlab.stack").words()), { "canary",
+      "--json", "--every", EVERY, "--within", WITHIN_S .. "s", "--port", "0", "--die-with-parent",
+      tostring(process.self()) }) })
   self.reader = task.spawn(listen, self)
   await_ready(self, log)
   return self

@@ -99,7 +99,7 @@ function M.use(kind, path)
     if not path then refuse "--stack external takes the FILE that says where the servers are" end
     path = require("rlab.stack.external.file").read(path).path
   end
-  meant, file = kind, path
+  meant, file = kind, kind == "external" and path or nil
   return meant
 end
 
