@@ -130,7 +130,9 @@ return experiment {
   lesson = "Commit order is not id order. Keep a flag per row, or stop at a hole until all writers that \z
     were open have ended; no fixed wait is long enough.",
   needs = { "kafka", "mysql" }, seconds = 7,
-  side_by_side = true,
+  -- Who stops at holes waits for each transaction of the server that writes, whosever it is.
+  undisturbed = true,
+  side_by_side = { { "ignores-holes", "waits-200-ms", "status-flag", "claims" } },
   telling = { { "lost", "committed events never sent" }, { "conservation", "money off" } },
   arms = {
     wrong "ignores-holes" { says = "a cursor: id > last", mark = "cursor", gaps = "ignore" },
