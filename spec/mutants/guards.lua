@@ -71,6 +71,34 @@ return {
     after = "if (conn->opts.tls.mode == REDISC_TLS_OFF && !expect(conn->ssl, conn->opts.host))",
     spec = "spec/live/store/redis_tls_spec.lua", it = "is believed only when" },
 
+  -- ---- servers of somebody's own ----
+
+  { id = "external-store-without-mark", mechanism = "nothing is run where its owner has put no mark",
+    file = "lua/rlab/stack/external/guard.lua",
+    before = "if there == 0 and section.force ~= at then",
+    after = "if there == 0 and section.force == at then",
+    spec = "spec/unit/external_spec.lua", it = "where its owner has put no mark" },
+  { id = "external-cluster-of-another-name", mechanism = "a force names the very store",
+    file = "lua/rlab/stack/external/guard.lua",
+    before = "if section.force == cluster.id then",
+    after = "if section.force then",
+    spec = "spec/unit/external_spec.lua", it = "where its owner has put no mark" },
+  { id = "external-process-faults-there", mechanism = "what hurts servers is refused on those of others",
+    file = "lua/rlab/stack/external/guard.lua",
+    before = "if exp.disrupts then",
+    after = "if exp.disrupts == true then",
+    spec = "spec/unit/external_spec.lua", it = "needs a process or the network" },
+  { id = "external-secret-that-others-read", mechanism = "a secret stands only where nobody else reads it",
+    file = "lua/rlab/stack/external/file.lua",
+    before = "found.mode & 0x3f ~= 0",
+    after = "found.mode & 0x03 ~= 0",
+    spec = "spec/unit/external_spec.lua", it = "may hold a secret itself" },
+  { id = "external-next-word-is-its-file", mechanism = "only an external stack has a file",
+    file = "lua/rlab/stack/init.lua",
+    before = 'kind == "external" and path or nil',
+    after = "path",
+    spec = "spec/unit/external_spec.lua", it = "has a file only where" },
+
   -- ---- the canary ----
 
   { id = "canary-late-stays-lost", mechanism = "a verdict is corrected by what is seen later",
