@@ -108,7 +108,7 @@ end
 
 local function shard_of(args)
   if not args.shard then return nil end
-  return require("rlab.run.shard").of(args.shard)
+  return require("rlab.run.set.shard").of(args.shard)
     or usage("--shard takes I/N, such as 1/4, not '%s'", args.shard)
 end
 

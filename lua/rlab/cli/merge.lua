@@ -65,12 +65,13 @@ end
 
 function merge.run(args)
   known(args.dirs)
-  local shard, shards, tables = require "rlab.run.shard", require "rlab.hunt.shards", require "rlab.tables"
+  local shard, tables = require "rlab.run.set.shard", require "rlab.tables"
+  local shards = require "rlab.hunt.shards"
   local hunts = join_hunts(args)
   local results = shard.join(args.dirs, args.into, shards.trials_of(args.dirs))
   if #results + #hunts == 0 then usage("no run and no hunt is in %s", table.concat(args.dirs, ", ")) end
   local missing = tables.append(shard.missing(args.dirs, results), shards.missing(hunts))
-  require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet }:sum_up(results, nil, args.into)
+  require("rlab.run.set.view").new { silent = args.json, quiet = args.quiet }:sum_up(results, nil, args.into)
   join_histograms(results, args)
   show_hunts(hunts, args)
   if args.json then put_json(results) end

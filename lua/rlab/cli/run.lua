@@ -6,7 +6,7 @@ local run = { name = "run", help = "run experiments: rlab run E-007 E-012, run a
 local DEFAULT_SEED = 7
 
 function run.args(parser)
-  parser:argument("experiments", "experiment ids, files, or 'all'"):args "+"
+  parser:argument("experiments", "experiment ids, files, or 'all'"):args "*"
   parser:option("--seed", "seed of ids, amounts and orders (default 7; 'random' picks one)")
   parser:option("--arm", "only this arm (may be repeated)"):count "*"
   parser:option("--repeat", "run so many times with seeds counting up, and report the reproduction rate")
@@ -22,10 +22,14 @@ function run.args(parser)
   parser:option("--rate-cap", "no story sends more than this, such as 100/s")
   parser:flag("--shuffle", "in an order drawn by the seed, anew in each round of --repeat")
   parser:flag("--until-fail", "again and again with seeds counting up, until a run is not as predicted")
+  parser:flag("--resume", "go on with the last set of runs in --runs that was cut off: what has its verdict "
+    .. "keeps it, the rest is run with the same seeds and words, and the whole is judged")
   parser:flag("--json", "print result.json instead of the story")
   parser:flag("-q --quiet", "only the verdict")
   parser:flag("--keep", "keep the run's topics, groups and schemas for a look by hand")
   parser:flag("--step", "stop at each event until Enter")
+  parser:option("--folder", "the folder of this one run"):hidden(true)
+  parser:option("--die-with-parent", "end when this process ends"):hidden(true)
 end
 
 local function seed_of(args)
@@ -136,11 +140,11 @@ local function check_conditions(texts)
   if wrong then usage("--abort-if: %s", wrong) end
 end
 
-local function execute(exp, args, seed)
+local function execute(exp, args, seed, folder)
   local view = require("rlab.run.view").new { quiet = args.quiet, silent = args.json }
   local result = require("rlab.run").execute(exp, {
     seed = seed, arms = args.arm, keep = args.keep, view = view, step = step_by_key(args.step),
-    runs = args.runs,
+    folder = folder,
     options = options_of(exp, args.set), words = extra_words(args),
     abort_if = args.abort_if, rate_cap = cap_of(args),
   })
@@ -167,18 +171,16 @@ end
 
 local function shard_of(args)
   if not args.shard then return nil end
-  local shard = require("rlab.run.shard").of(args.shard)
+  local shard = require("rlab.run.set.shard").of(args.shard)
   if not shard then usage("--shard takes I/N, such as 1/4, not '%s'", args.shard) end
   if args.until_fail then usage "--shard does not go with --until-fail: who ends early leaves a hole" end
   return shard
 end
 
 -- Of all the runs those of the shard, which writes down what it is to do.
-local function part_of(runs, shard, folder)
-  local all = {}
-  for one in runs do all[#all + 1] = one end
-  local mine = require("rlab.run.shard").share(all, shard)
-  require("rlab.run.shard").plan(folder, shard, mine)
+local function part_of(list, shard, folder)
+  local mine = require("rlab.run.set.shard").share(list, shard)
+  require("rlab.run.set.shard").plan(folder, shard, mine)
   return mine
 end
 
@@ -187,6 +189,20 @@ local function each(list)
   return function()
     i = i + 1
     return list[i]
+  end
+end
+
+-- execute(run, folder, n) -> result, by plan. What ended before it began leaves no folder.
+local function planned(plan, run_one)
+  local fs = require "rlab.fs"
+  return function(one, n)
+    local folder = plan:starts(one)
+    local _ <close> = require "rlab.defer" (function()
+      if #(fs.list(folder) or { "gone" }) == 0 then fs.remove(folder) end
+    end)
+    local result = run_one(one, folder, n)
+    plan:ends(one, result)
+    return result
   end
 end
 
@@ -200,22 +216,21 @@ local function words_of(args)
   return list
 end
 
-local function together(runs, jobs, args, show)
-  local set = require "rlab.run.set"
-  local words, folder = words_of(args), args.runs or "runs"
-  return set.side_by_side(runs, jobs, function(one)
+local function together(runs, jobs, args, plan, show)
+  local set, words = require "rlab.run.set", words_of(args)
+  return set.side_by_side(runs, jobs, planned(plan, function(one, folder)
     show:starts(one)
     local result = set.child(one, words, folder)
     show:ends(one, result)
     return result
-  end, args.until_fail)
+  end), args.until_fail)
 end
 
-local function in_turn(runs, args)
-  return require("rlab.run.set").in_turn(runs, function(one, n)
+local function in_turn(runs, args, plan)
+  return require("rlab.run.set").in_turn(runs, planned(plan, function(one, folder, n)
     if n > 1 and not (args.json or args.quiet) then print "" end
-    return execute(one.experiment, args, one.seed)
-  end, args.until_fail)
+    return execute(one.experiment, args, one.seed, folder)
+  end), args.until_fail)
 end
 
 local function print_json(results)
@@ -239,7 +254,82 @@ local function load_all(args)
   return loaded
 end
 
+-- What the set's end needs of the command line, and whoever goes on with it.
+local ASKED = { "arm", "set", "abort_if", "rate_cap", "keep", "shuffle", "junit" }
+
+-- A run alone has nothing to go on with, and a set without an end has no plan.
+local function plan_of(list, args, opts, jobs)
+  local plan, runs = require "rlab.run.set.plan", args.runs or "runs"
+  if not list or #list < 2 and not args.shard then return plan.none(runs, args.folder) end
+  local asked = require("rlab.tables").picked(args, ASKED)
+  local list_of = require("rlab.json").array
+  for _, name in ipairs { "arm", "set", "abort_if" } do asked[name] = list_of(asked[name]) end
+  asked.jobs, asked.seed = tostring(jobs), tostring(opts.seed)
+  return plan.begin(runs, list, asked)
+end
+
+local function collected(runs)
+  local list = {}
+  for one in runs do list[#list + 1] = one end
+  return list
+end
+
+local function show_of(args)
+  return require("rlab.run.set.view").new { silent = args.json, quiet = args.quiet,
+    seed = args.shuffle and args.seed }
+end
+
+-- -> the results of these runs, and the most memory that was seen in use
+local function perform(runs, jobs, args, plan, show)
+  return require("rlab.run.memory").during(function()
+    return jobs > 1 and together(runs, jobs, args, plan, show) or in_turn(runs, args, plan)
+  end)
+end
+
+local function finish(results, peak, show, args)
+  show:sum_up(results, peak, args.runs or "runs")
+  if args.json then print_json(results) end
+  if args.junit then
+    require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
+  end
+  return require("rlab.run.set").worst(results)
+end
+
+local function die_with(text)
+  return require("rlab.core_host").die_with_parent(require("rlab.units").whole(text) or 0)
+end
+
+-- ---- one that was cut off ----
+
+local function refuse_words(args)
+  for _, name in ipairs { "seed", "arm", "repeat", "set", "shard", "abort_if", "rate_cap", "shuffle",
+    "until_fail", "keep", "step" } do
+    if args[name] and (type(args[name]) ~= "table" or #args[name] > 0) then
+      usage("--resume goes on as the set was begun: --%s does not go with it", (name:gsub("_", "-")))
+    end
+  end
+  if #args.experiments > 0 then usage "--resume goes on with the runs of the set: it takes no experiments" end
+end
+
+local function resume(args)
+  refuse_words(args)
+  local plan <close> = require("rlab.run.set.plan").open(args.runs or "runs")
+  local tables, missing = require "rlab.tables", plan:missing()
+  local all = tables.merged({ experiments = {} }, plan.note.asked,
+    tables.picked(args, { "runs", "jobs", "junit", "json", "quiet" }))
+  require "rlab.note" (plan:says())
+  require("rlab.run.set.leftovers").put_back(require "rlab.note")
+  local show, peak = show_of(all), nil
+  if #missing > 0 then peak = select(2, perform(each(missing), jobs_of(all), all, plan, show)) end
+  return finish(plan:results(), peak, show, all)
+end
+
 function run.run(args)
+  if args.die_with_parent and not die_with(args.die_with_parent) then
+    return require("rlab.exit").interrupted
+  end
+  if args.resume then return resume(args) end
+  if #args.experiments == 0 then usage "which experiments? rlab run E-007 E-012, run all, or --resume" end
   if args.step and args.json then
     usage "--step and --json do not go together: the one asks, the other is read by a program"
   end
@@ -249,18 +339,13 @@ function run.run(args)
   local shard = shard_of(args)
   if jobs > 1 and not (args.shuffle or args.until_fail) then exps = set.longest_first(exps) end
   local runs = set.rounds(exps, opts)
-  if shard then runs = each(part_of(runs, shard, args.runs or "runs")) end
-  local show = require("rlab.run.set_view").new { silent = args.json, quiet = args.quiet,
-    seed = args.shuffle and opts.seed }
-  local results, peak = require("rlab.run.memory").during(function()
-    return jobs > 1 and together(runs, jobs, args, show) or in_turn(runs, args)
-  end)
-  show:sum_up(results, peak, args.runs or "runs")
-  if args.json then print_json(results) end
-  if args.junit then
-    require("rlab.must")(require("rlab.fs").write(args.junit, require("rlab.report.junit").text(results)))
-  end
-  return set.worst(results)
+  local list = not args.until_fail and collected(runs) or nil
+  if shard then list = part_of(list, shard, args.runs or "runs") end
+  local plan <close> = plan_of(list, args, opts, jobs)
+  args.seed = opts.seed
+  local show = show_of(args)
+  local results, peak = perform(list and each(list) or runs, jobs, args, plan, show)
+  return finish(results, peak, show, args)
 end
 
 return run

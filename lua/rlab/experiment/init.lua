@@ -289,12 +289,13 @@ local function run_chunk(path, text, env)
   return found
 end
 
-local function text_of(path) return host.embedded(path) or script.bytes(path) end
+-- text(path) -> of the file, which is rlab's own where it is part of it
+function M.text(path) return host.embedded(path) or script.bytes(path) end
 
 -- load(path [, known]) -> Experiment; raises a SCRIPT error that names file and line. known: its text was
 --   looked at by the run that this process belongs to.
 function M.load(path, known)
-  local text = text_of(path)
+  local text = M.text(path)
   local found = run_chunk(path, text, M.environment { path = path, text = text })
   if not known then tell_slips(found, { path = path, text = text }) end
   add_prose(found)
@@ -305,7 +306,7 @@ end
 --   in which it can do nothing
 function M.peek(path)
   if host.embedded(path) then return M.load(path, true) end
-  local text = text_of(path)
+  local text = M.text(path)
   local source = { path = path, text = text }
   local found = confine.at_most(run_chunk, path, text, confine.bare {
     experiment = function(def) return make(def, source) end,

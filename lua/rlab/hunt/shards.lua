@@ -5,7 +5,7 @@ local fs = require "rlab.fs"
 local json = require "rlab.json"
 local kept = require "rlab.run.kept"
 local must = require "rlab.must"
-local shard = require "rlab.run.shard"
+local shard = require "rlab.run.set.shard"
 local tables = require "rlab.tables"
 
 local M = {}

@@ -82,7 +82,7 @@ local function run_setup(session, result)
   return story.failure, story.seen
 end
 
--- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, words=, unrecorded=,
+-- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, folder=, words=, unrecorded=,
 --   abort_if=, rate_cap=}) -> result table, with `aborted` where an abort condition was met;
 --   unrecorded: it is no run of the track record
 function M.execute(exp, opts)

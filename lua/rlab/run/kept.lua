@@ -4,7 +4,8 @@ local json = require "rlab.json"
 
 local M = {}
 
-local function read_run(runs, id, name)
+-- run(runs, id, name) -> {name, result} | nil
+function M.run(runs, id, name)
   local text = fs.read(("%s/%s/%s/result.json"):format(runs, id, name))
   if not text then return nil end
   local ok, result = pcall(json.decode, text)
@@ -23,7 +24,7 @@ function M.runs(runs, id, most)
   local list = {}
   for i = #names, 1, -1 do
     if #list == most then break end
-    list[#list + 1] = read_run(runs, id, names[i])
+    list[#list + 1] = M.run(runs, id, names[i])
   end
   return list
 end

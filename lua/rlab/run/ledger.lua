@@ -274,6 +274,17 @@ function M.others(exp)
   return n
 end
 
+-- left_over() -> the needs of the dead runs that left something | nil
+function M.left_over()
+  local needs, some = {}, false
+  each(function(_, found, alive)
+    if alive then return end
+    some = true
+    for _, need in ipairs(found.needs or {}) do needs[need] = true end
+  end)
+  return some and tables.sorted_keys(needs) or nil
+end
+
 -- sweep(stack, admin) -> number of dead runs whose leftovers were all removed; what is left of the others
 --   is tried again by the next run that has the servers for it
 function M.sweep(stack, admin)

@@ -13,7 +13,8 @@ local M = {}
 local Session = {}
 Session.__index = Session
 
-local function make_folder(base, id)
+-- folder(base, id) -> a new one, named by the time
+function M.folder(base, id)
   local stamp = os.date "!%Y%m%d-%H%M%S"
   local dir, n = ("%s/%s/%s"):format(base, id, stamp), 1
   while fs.exists(dir) do
@@ -56,10 +57,10 @@ local function namespace(exp)
   return require("rlab.stack").namespace(name)
 end
 
--- new(exp, {seed=, options=, view=, keep=, step=, runs=, unrecorded=, abort_if = texts, rate_cap = a
---   second}) -> session with its folder; nothing is connected
+-- new(exp, {seed=, options=, view=, keep=, step=, runs=, folder=, unrecorded=, abort_if = texts, rate_cap = a
+--   second}) -> session with its folder, a new one in `runs` or that `folder`; nothing is connected
 function M.new(exp, opts)
-  local dir = make_folder(opts.runs or "runs", exp.id)
+  local dir = opts.folder or M.folder(opts.runs or "runs", exp.id)
   local told = lines(dir, "stream.jsonl")
   return setmetatable({
     experiment = exp, seed = opts.seed, options = opts.options or {}, keep = opts.keep, told = told,

@@ -3,6 +3,7 @@
 -- which takes less than a tenth of a second.
 local defer = require "rlab.defer"
 local err = require "rlab.err"
+local fingerprint = require "rlab.fingerprint"
 local fs = require "rlab.fs"
 local host = require "rlab.core_host"
 local sql_name = require "rlab.sql_name"
@@ -37,14 +38,10 @@ function M.files()
   return list
 end
 
--- FNV-1a, 64 bits
 local function checksum(list)
-  local hash = 0xcbf29ce484222325
-  for _, file in ipairs(list) do
-    local text = file.name .. "\0" .. file.text .. "\0"
-    for at = 1, #text do hash = (hash ~ text:byte(at)) * 0x100000001b3 end
-  end
-  return ("%016x"):format(hash)
+  local texts = {}
+  for i, file in ipairs(list) do texts[i] = file.name .. "\0" .. file.text .. "\0" end
+  return fingerprint(table.concat(texts))
 end
 
 -- name() -> the template's schema

@@ -4,7 +4,7 @@ local host = require "rlab.core_host"
 
 -- modules that rlab uses itself; scripts have no business with them
 local INTERNAL = { "about", "api", "apidoc", "cli", "core_host", "core_http", "core_metrics", "core_mysql",
-  "core_proxy", "exit", "experiment", "explain", "kafka_helpers",
+  "core_proxy", "exit", "fingerprint", "experiment", "explain", "kafka_helpers",
   "kafka_transactional", "libraries", "main", "proof", "report", "role", "run", "check", "lab", "repl",
   "replay", "script", "version", "note", "installed", "usage", "options", "tables", "defer", "text", "routes",
   "urls", "sql_name", "screen", "ui", "canary" }

@@ -4,7 +4,7 @@ local hdr = require "rlab.hdr"
 local histograms = require "rlab.run.histograms"
 local json = require "rlab.json"
 local process = require "rlab.process"
-local shard = require "rlab.run.shard"
+local shard = require "rlab.run.set.shard"
 local track_record = require "rlab.run.track_record"
 
 local function runs_of(...)

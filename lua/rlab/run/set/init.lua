@@ -73,11 +73,12 @@ function M.read_result(run, text, ended, complaint)
       or ("ended with exit code %d"):format(code) }
 end
 
--- child(run, words, runs) -> result; `words` are further words of `rlab run`
-function M.child(run, words, runs)
+-- child(run, words, folder) -> result; `words` are further words of `rlab run`, `folder` is the run's own. It
+--   ends with this process.
+function M.child(run, words, folder)
   local cmd = tables.append({ must(fs.self_exe()) }, require("rlab.stack").words())
   tables.append(cmd, { "run", require("rlab.experiment").word(run.experiment.path), "--json",
-    "--seed", tostring(run.seed), "--runs", runs })
+    "--seed", tostring(run.seed), "--folder", folder, "--die-with-parent", tostring(process.self()) })
   table.move(words, 1, #words, #cmd + 1, cmd)
   local p <close> = must(process.spawn { cmd = cmd, max_output = RESULT_MAX })
   local _ <close> = ends_well(p)
@@ -90,6 +91,9 @@ end
 
 local rank = { [exit.ok] = 0, [exit.wrong_held] = 1, [exit.right_violated] = 2, [exit.inconclusive] = 3 }
 local NO_VERDICT = 4
+
+-- has_verdict(result) -> boolean: one that could not be run has none
+function M.has_verdict(result) return rank[result.exit] ~= nil end
 
 -- worst(results) -> the exit code of the set: that of its worst verdict; one without a verdict is worse still
 function M.worst(results)
