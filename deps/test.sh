@@ -177,7 +177,7 @@ stack_for() { ! lua5.4 deps/mutants.lua --needs-stack "$@" >/dev/null || start_l
 # The same mechanisms broken, and nobody told: what a hunt finds of it. COUNT SEED BUDGET
 hunt_mutants() {
   build build || return 0
-  start_live && lua5.4 deps/mutants/hunt.lua --count "${COUNT:-10}" --seed "${SEED:-1}" --budget "${BUDGET:-60s}" \
+  start_live && lua5.4 deps/mutants/hunt.lua --count "${COUNT:-10}" --seed "${SEED:-1}" --budget "${BUDGET:-60s}" ${ONE:+--only "$ONE"} \
     && passed=$((passed + 1)) || failed=$((failed + 1))
   stop_live
 }

@@ -1,11 +1,13 @@
--- hunt.lua [--count 10] [--seed 1] [--budget 60s] [--least 7] [--list]: breaks one mechanism at a time, drawn
--- by the seed, and hunts the right arm that rests on it. Run by deps/test.sh (`make hunt-mutants`), from the
--- project's root, on a stack.
+-- hunt.lua [--count 10] [--seed 1] [--budget 60s] [--least 7] [--only ID] [--list]: breaks one mechanism at a
+-- time, drawn by the seed, and hunts the right arm that rests on it. Run by deps/test.sh (make hunt-mutants),
+-- from the project's root, on a stack.
 --
 -- The hunt is told the arm, and what that arm promises when nothing is broken; not what is broken, nor which
 -- check or which fault shows it. Drawn are the mutants that violate a right arm of an experiment; passed over
 -- are those that break the lab itself, and those whose judge is no promise of a hunt: a number, or a check
--- that needs the planned fault. It ends with 1 where fewer than --least of them were found.
+-- that needs the planned fault. A schedule that was found is replayed when nothing is broken: where it breaks
+-- the arm then, too, it is a finding about the arm, and the mutant is missed. It ends with 1 where fewer than
+-- --least of them were found.
 package.path = arg[0]:match "^(.*)/[^/]*/" .. "/?.lua;" .. package.path
 local catalogue = require "mutants.catalogue"
 local json = require "dkjson"
@@ -27,14 +29,15 @@ local function words_of(args)
   return words
 end
 
-local function is_candidate(m)
+local function is_candidate(m, only)
+  if only and m.id ~= only then return false end
   return m.run and m.exit == 1 and m.arms and not (m.waits or m.slow) and not m.file:find "^lua/rlab/lab/"
 end
 
-local function candidates(seed)
+local function candidates(seed, only)
   local list = {}
   for _, m in ipairs(catalogue.all()) do
-    if is_candidate(m) then list[#list + 1] = m end
+    if is_candidate(m, only) then list[#list + 1] = m end
   end
   return catalogue.shuffled(list, seed)
 end
@@ -77,17 +80,43 @@ local function says(faults)
   if #faults == 0 then return "no fault at all" end
   local list = {}
   for i, f in ipairs(faults) do
-    list[i] = ("%s %s %s"):format(f.service or f.wire, f.point or f.api or f.statement, f.act)
+    list[i] = ("%s %s %s%s"):format(f.service or f.wire, f.point or f.api or f.statement, f.act,
+      f.only and " if " .. f.only or "")
   end
+  if #list > 3 then list = { list[1], ("%d more"):format(#list - 2), list[#list] } end
   return table.concat(list, " + ")
 end
 
--- -> "found" | "plain" | "missed", what was said
-local function outcome_of(record)
+local HOLDS, BREAKS = 0, 1 -- exit codes of a replay
+local REPLAYS = 4
+
+-- What was found, when nothing is broken -> "found": it held twice, or once and the others say nothing;
+-- "arm": it breaks the arm then, too; "unsure"
+local function replayed(m)
+  local held = 0
+  assert(tree.build(m))
+  for _ = 1, REPLAYS do
+    local _, code = system.capture("cd %s && timeout --foreground -k 10 %d ./rlab hunt --replay \z
+      ../hunts/%s/%s-%s.lua --seed 1 --runs ../hunts/%s/unbroken >>../said 2>&1", tree.path(), SECONDS, m.id,
+      m.run, m.arms[1], m.id)
+    if code == BREAKS then return "arm" end
+    held = held + (code == HOLDS and 1 or 0)
+    if held == 2 then break end
+  end
+  return held > 0 and "found" or "unsure"
+end
+
+local ADDS = { found = "", plain = "",
+  arm = "; breaks the arm without the mutant, too: a finding about the arm",
+  unsure = "; no replay without the mutant could be judged" }
+
+-- -> "found" | "plain" | "missed" | "arm" | "unsure", what was said. The tree is whole again.
+local function outcome_of(record, m)
   if record.why_not then return "missed", record.why_not end
   if not record.found then return "missed", ("%d trials"):format(#record.trials) end
-  return #record.found.faults > 0 and "found" or "plain", ("%s, by %s"):format(
-    table.concat(record.found.breaks, " "), says(record.found.faults))
+  local word = #record.found.faults > 0 and replayed(m) or "plain"
+  return word, ("trial %d: %s, by %s%s"):format(#record.trials, table.concat(record.found.breaks, " "),
+    says(record.found.faults), ADDS[word])
 end
 
 -- ---- all of them ----
@@ -110,28 +139,28 @@ local function try(m, words, score)
   local told = ("--budget %s --seed %d --promises %s"):format(words.budget, words.seed, file)
   local record = hunt(m, m.id, told)
   undo()
-  local word, text = outcome_of(record)
-  score.tried, score[word] = score.tried + 1, score[word] + 1
+  local word, text = outcome_of(record, m)
+  score.tried, score[word] = score.tried + 1, (score[word] or 0) + 1
   show(word == "plain" and "found" or word, m, record.seconds or 0, text)
 end
 
 local function go(words)
-  local score = { tried = 0, found = 0, plain = 0, missed = 0 }
-  for _, m in ipairs(candidates(words.seed)) do
+  local score = { tried = 0, found = 0, plain = 0 }
+  for _, m in ipairs(candidates(words.seed, words.only)) do
     if score.tried == words.count then break end
     try(m, words, score)
   end
   local found = score.found + score.plain
   local line = "hunts: %d of %d mutants found (seed %d, budget %s): %d by a fault, %d without any; %d missed"
   print("\n" .. line:format(found, score.tried, words.seed, words.budget, score.found, score.plain,
-    score.missed))
+    score.tried - found))
   return score.tried == words.count and found >= (words.least or math.ceil(words.count * 0.7))
 end
 
 local function main(args)
   local words = words_of(args)
   if words.list then
-    for i, m in ipairs(candidates(words.seed)) do print(i, m.id, m.run, m.arms[1], m.check) end
+    for i, m in ipairs(candidates(words.seed, words.only)) do print(i, m.id, m.run, m.arms[1], m.check) end
     return true
   end
   tree.choose "hunts"
