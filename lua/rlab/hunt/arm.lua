@@ -5,6 +5,7 @@ local coverage_of = require "rlab.hunt.coverage"
 local draw = require "rlab.hunt.draw"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local note = require "rlab.note"
 local rng = require "rlab.rng"
 local shrink = require "rlab.hunt.shrink"
 local tables = require "rlab.tables"
@@ -23,7 +24,8 @@ local function since(hunt) return (clock.ns() - hunt.began_ns) / 1e9 end
 local function try(hunt, faults)
   local read = trial.try(hunt.base, { arm = hunt.arm.name, faults = faults, breaks = hunt.promises }, hunt)
   hunt.trials[#hunt.trials + 1] = { faults = json.array(faults), broken = json.array(read.broken),
-    judged = read.judged, says = read.says or read.reason, seconds = read.seconds, dir = read.dir }
+    judged = read.judged, happened = #read.happened, says = read.says or read.reason, seconds = read.seconds,
+    dir = read.dir }
   return read
 end
 
@@ -100,7 +102,7 @@ end
 
 local function one_trial(hunt, faults)
   local read = try(hunt, faults)
-  hunt.coverage:note(faults, read.judged)
+  hunt.coverage:note(read.happened, read.judged)
   hunt.view:tried(hunt, faults, read)
   if #read.broken > 0 then note_find(hunt, faults, read) end
 end
@@ -155,6 +157,20 @@ local function look_for(hunt)
   end
 end
 
+-- A trial's topics and groups are removed beside the next: a member that was killed stays in its group until
+-- its session ends, for which nobody has to wait.
+local function beside_closings(hunt, work)
+  task.group(function(closings)
+    function hunt.close_later(close)
+      closings:spawn(function()
+        local ok, failure = pcall(task.shielded, close)
+        if not ok and failure.name ~= "CANCELLED" then note(tostring(failure)) end
+      end)
+    end
+    work()
+  end)
+end
+
 -- hunt:record() -> all of it as plain values, for a file
 function Hunt:record()
   local found, coverage = self.found, self.coverage
@@ -178,9 +194,11 @@ function M.hunt(opts)
     started = clock.iso() }), Hunt)
   hunt.given = hunt.promises ~= nil
   hunt.view:begins(hunt)
-  hunt.failure = not hunt.given and look_as_is(hunt) or look_plain(hunt)
-  if not hunt.failure and not hunt.found then hunt.failure = look_for(hunt) end
-  hunt.seconds = since(hunt)
+  beside_closings(hunt, function()
+    hunt.failure = not hunt.given and look_as_is(hunt) or look_plain(hunt)
+    if not hunt.failure and not hunt.found then hunt.failure = look_for(hunt) end
+    hunt.seconds = since(hunt)
+  end)
   hunt.view:ends(hunt)
   return hunt
 end

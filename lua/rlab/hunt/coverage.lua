@@ -26,10 +26,12 @@ function Coverage:note(faults, judged)
   self.trials = self.trials + 1
   if not judged then return end
   self.judged = self.judged + 1
+  local noted = {}
   for _, one in ipairs(faults) do
     local row, act = self.by_place[schedule.place(one)], schedule.action(one)
-    if row then
-      row.tried[act], self.acts[act] = (row.tried[act] or 0) + 1, true
+    local cell = schedule.place(one) .. act
+    if row and not noted[cell] then
+      row.tried[act], self.acts[act], noted[cell] = (row.tried[act] or 0) + 1, true, true
     end
   end
 end

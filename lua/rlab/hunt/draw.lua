@@ -1,7 +1,9 @@
 -- What is tried, and in which order: cells (a place that was reached x an act), drawn by the seed; every cell
--- once before any is tried with another number, the likely kinds of act in turn and of each kind the likely
--- places first, then also two at a time.
+-- once before any is tried with another number. Who is slow and who breaks do harm in different ways, so one
+-- of each comes together from the first trial on; the kinds of break take turns, and of each kind the likely
+-- places come first. Then also any two.
 local schedule = require "rlab.hunt.schedule"
+local slow = require "rlab.hunt.slow"
 local tables = require "rlab.tables"
 
 local M = {}
@@ -9,17 +11,14 @@ local M = {}
 local SLEEPS = { "sleep(300ms)", "sleep(1s)", "sleep(2s)" }
 local DELAYS = { "200ms", "600ms", "1500ms" }
 
--- By kind of act, which take turns: a kill finds most, then who is slow.
-local TURNS = { "kill", "sleep", "wire", "kill", "sleep", "error" }
+-- The kinds of break, which take turns: a kill finds most.
+local TURNS = { "kill", "hang", "wire", "kill", "wire", "error" }
 
 -- By the words that a point's name begins with. Who is slow does harm where it holds what it is about to
--- write; who is killed or fails, where one thing has happened and what belongs to it has not.
-local LIKELY = { sleep = { "before_", "between" }, kill = { "after_", "in_", "between" },
-  error = { "after_", "in_", "before_", "between" } }
-
--- These serve many at once: where one is slow the others go on and overtake it. In the others' queues nothing
--- is overtaken.
-local AT_ONCE = { query = true, command = true }
+-- write; who hangs, before its work is done, while others go on as if it were; who is killed or fails, where
+-- one thing has happened and what belongs to it has not. Of who is slow the first word comes first.
+local LIKELY = { sleep = { "before_", "between", "after_" }, hang = { "in_", "before_", "between" },
+  kill = { "after_", "in_", "between" }, error = { "after_", "in_", "before_", "between" } }
 
 -- What is done to requests of these, where the arm sends them. Reads are left alone, a client asks again.
 local ON_THE_WIRE = {
@@ -45,9 +44,13 @@ function M.watched()
 end
 
 local function point_cells(point, list)
-  for _, act in ipairs { "kill", "sleep", "error" } do
-    list[act][#list[act] + 1] = { service = point.service, point = point.point, act = act,
-      times = point.hits }
+  local function add(act, more)
+    table.insert(list[act], tables.merged({ service = point.service, point = point.point, act = act,
+      times = point.hits }, more))
+  end
+  for _, act in ipairs { "kill", "hang", "error" } do add(act) end
+  for i, way in ipairs(slow.ways(point)) do
+    add("sleep", { way = way, likely = i == 1 and way ~= "often", things = point.things })
   end
 end
 
@@ -64,34 +67,34 @@ local function wire_cells(request, processes, list)
   if REFUSED[request.api] then add "error" end
 end
 
-local function is_likely(cell)
+-- Where the words of its act have that with which the point's name begins | nil
+local function likely_at(cell)
   local last = (cell.point or ""):match "[^.]*$"
-  for _, word in ipairs(LIKELY[cell.act] or {}) do
-    if last:sub(1, #word) == word then return true end
+  for i, word in ipairs(LIKELY[cell.act] or {}) do
+    if last:sub(1, #word) == word then return i end
   end
-  return false
 end
 
+local RANKS = 5
+
 local function rank(cell)
-  if not is_likely(cell) then return 3 end
-  return cell.act == "sleep" and AT_ONCE[cell.service:match "^%S+"] and 1 or 2
+  local at = likely_at(cell)
+  if not at then return RANKS end
+  if cell.act ~= "sleep" then return 1 end
+  return cell.likely and at or RANKS - 1
 end
 
 local function likely_first(cells)
-  local ranks = { {}, {}, {} }
+  local ranks, list = {}, {}
+  for i = 1, RANKS do ranks[i] = {} end
   for _, cell in ipairs(cells) do table.insert(ranks[rank(cell)], cell) end
-  return tables.append(tables.append(ranks[1], ranks[2]), ranks[3])
+  for i = 1, RANKS do tables.append(list, ranks[i]) end
+  return list
 end
 
--- cells(census, rng) -> list of {service, point | wire, api, act, times}, in the order in which they are
---   tried first. census: {points = {{service, point, hits}}, requests = {{wire, api, matched}}, processes =
---   names of those that have no failpoints}
-function M.cells(census, rng)
-  local by_act, list = { kill = {}, wire = {}, sleep = {}, error = {} }, {}
-  for _, point in ipairs(census.points) do point_cells(point, by_act) end
-  for _, request in ipairs(census.requests) do wire_cells(request, census.processes or {}, by_act) end
-  for act, cells in pairs(by_act) do by_act[act] = likely_first(rng:split(act):shuffle(cells)) end
-  local left = true
+-- -> those that break something, in their order
+local function in_turns(by_act)
+  local list, left = {}, true
   while left do
     left = false
     for _, act in ipairs(TURNS) do
@@ -102,75 +105,119 @@ function M.cells(census, rng)
   return list
 end
 
-local ACTS = {
-  kill = function() return "kill" end,
-  sleep = function(rng) return SLEEPS[rng:int(1, #SLEEPS)] end,
-  error = function() return "error(1205)" end,
-}
-
--- Who is slow once meets a change of the same thing by chance; who is slow many times meets it sooner. All of
--- it together takes about as long wherever it is.
-local SEVERAL, SHARE = 8, 5 -- times at least; a fifth of them all
-local TOGETHER, SHORTEST = 4800, 50 -- ms
-
-local function slow_often(cell)
-  local times = math.min(cell.times, math.max(SEVERAL, cell.times // SHARE))
-  return times, ("sleep(%dms)"):format(math.max(SHORTEST, TOGETHER // math.max(times, SEVERAL)))
+-- cells(census, rng) -> those that are slow, those that break something, each in the order in which they are
+--   tried first: lists of {service, point | wire, api, act, times}. census: {points = {{service, point, hits,
+--   things}}, requests = {{wire, api, matched}}, processes = names of those that have no failpoints}
+function M.cells(census, rng)
+  local by_act = { kill = {}, hang = {}, wire = {}, sleep = {}, error = {} }
+  for _, point in ipairs(census.points) do point_cells(point, by_act) end
+  for _, request in ipairs(census.requests) do wire_cells(request, census.processes or {}, by_act) end
+  for act, cells in pairs(by_act) do by_act[act] = likely_first(rng:split(act):shuffle(cells)) end
+  return by_act.sleep, in_turns(by_act)
 end
 
-local function point_term(cell, rng, first)
-  local times, act = 1, nil
-  if cell.act == "sleep" and (first or rng:chance(0.5)) then times, act = slow_often(cell) end
-  return { service = cell.service, point = cell.point, hit = rng:int(1, math.max(1, cell.times - times + 1)),
-    times = times > 1 and times or nil, act = act or ACTS[cell.act](rng) }
+local ACTS = { kill = "kill", hang = "hang", error = "error(1205)" }
+
+local function one_hit(cell, rng)
+  return { { service = cell.service, point = cell.point, hit = rng:int(1, math.max(1, cell.times)),
+    act = ACTS[cell.act] or SLEEPS[rng:int(1, #SLEEPS)] } }
 end
 
-local function term_of(cell, rng, first)
-  if not cell.wire then return point_term(cell, rng, first) end
+local function point_terms(cell, rng, first)
+  if cell.act == "sleep" and (first or rng:chance(0.5)) then return slow.terms(cell, rng) end
+  return one_hit(cell, rng)
+end
+
+-- The terms of one fault, of which who is slow for several things has several.
+local function terms_of(cell, rng, first)
+  if not cell.wire then return point_terms(cell, rng, first) end
   local number = rng:int(1, math.max(1, cell.times))
   local delayed = cell.act == "late" or cell.act == "delay"
-  return { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
-    service = cell.service, delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil }
+  return { { wire = cell.wire, api = cell.api, statement = cell.statement, nth = number, act = cell.act,
+    service = cell.service, delay = delayed and DELAYS[rng:int(1, #DELAYS)] or nil } }
 end
 
 local function same_place(a, b)
   return schedule.place(a) == schedule.place(b)
 end
 
--- Whose a cell is follows from the seed and the cell alone: a place that one machine did not reach moves no
--- other cell.
-local function owner(cell, rng, of)
-  local name = ("%s %s %s"):format(schedule.place(cell), cell.act, cell.service or "")
-  return rng:split("shard of " .. name):int(1, of)
+-- Whose a cell is and with which numbers it is tried follow from the seed and the cell alone: a place that
+-- one machine did not reach moves no other cell.
+local function name_of(cell)
+  return ("%s %s %s %s"):format(schedule.place(cell), cell.act, cell.service or "", cell.way or "")
 end
 
-local function owned(cells, rng, shard)
-  local mine = {}
+local function is_mine(cell, rng, shard)
+  return not shard or rng:split("shard of " .. name_of(cell)):int(1, shard.of) == shard.shard
+end
+
+local function mine_of(cells, rng, shard)
+  local list = {}
   for _, cell in ipairs(cells) do
-    mine[cell] = not shard or owner(cell, rng, shard.of) == shard.shard or nil
+    if is_mine(cell, rng, shard) then list[#list + 1] = cell end
   end
-  return mine
+  return list
 end
 
--- new(census, rng, [shard = {shard =, of =}]) -> f() -> the next schedule | nil where nothing was reached;
---   of a shard the next whose first cell is the shard's, out of the same row of schedules
-function M.new(census, rng, shard)
-  local cells, n = M.cells(census, rng), 0
-  local mine = owned(cells, rng, shard)
-  local function one_of_all()
-    n = n + 1
-    local cell = cells[(n - 1) % #cells + 1]
-    local one = { term_of(cell, rng, n <= #cells) }
-    if n > #cells and n % 2 == 0 then
-      local other = cells[rng:int(1, #cells)]
-      if not same_place(cell, other) then one[2] = term_of(other, rng) end
-    end
-    return one, cell
+local function terms_of_all(cells, rng, round)
+  local list = {}
+  for _, cell in ipairs(cells) do
+    local own = rng:split(("round %d of %s"):format(round, name_of(cell)))
+    tables.append(list, terms_of(cell, own, round == 0))
   end
+  return list
+end
+
+local function of_another_service(a, b)
+  return a.service ~= b.service
+end
+
+local function of_another_place(a, b)
+  return not same_place(a, b)
+end
+
+-- The first of them that leaves it alone, which is taken out: a service that is killed counts its hits anew.
+local function partner(cells, one)
+  for _, apart in ipairs { of_another_service, of_another_place } do
+    for i, cell in ipairs(cells) do
+      if apart(cell, one) then return table.remove(cells, i) end
+    end
+  end
+end
+
+-- first(slows, breaks, rng) -> schedules that try each of these cells once: one that is slow and one that
+--   breaks something at another place, as long as there are both
+function M.first(slows, breaks, rng)
+  local list, left = {}, tables.append({}, breaks)
+  for _, cell in ipairs(slows) do
+    list[#list + 1] = terms_of_all({ cell, partner(left, cell) }, rng, 0)
+  end
+  for _, cell in ipairs(left) do list[#list + 1] = terms_of_all({ cell }, rng, 0) end
+  return list
+end
+
+-- One cell, and every other time one more.
+local function later(cells, n, rng)
+  local one, other = cells[(n - 1) % #cells + 1], nil
+  if n % 2 == 0 then other = cells[rng:split("beside " .. n):int(1, #cells)] end
+  return terms_of_all({ one, other and not same_place(one, other) and other or nil }, rng, n), one
+end
+
+-- new(census, rng, [shard = {shard =, of =}]) -> f() -> the next schedule | nil where nothing was reached, or
+--   nothing that is the shard's: first its own cells, then of the row of later schedules those whose first
+--   cell is its own
+function M.new(census, rng, shard)
+  local slows, breaks = M.cells(census, rng)
+  local cells, n, k = tables.append(tables.append({}, breaks), slows), 0, 0
+  local rounds = M.first(mine_of(slows, rng, shard), mine_of(breaks, rng, shard), rng)
   return function()
-    if not next(mine) then return nil end
+    n = n + 1
+    if rounds[n] or #rounds == 0 then return rounds[n] end
     local one, cell
-    repeat one, cell = one_of_all() until mine[cell]
+    repeat
+      k = k + 1
+      one, cell = later(cells, k, rng)
+    until is_mine(cell, rng, shard)
     return one
   end
 end

@@ -8,6 +8,7 @@ local schedule = require "rlab.hunt.schedule"
 local slips = require "rlab.experiment.slips"
 local stand_in = require "rlab.hunt.stand_in"
 local tables = require "rlab.tables"
+local things = require "rlab.hunt.things"
 
 local M = {}
 
@@ -43,13 +44,24 @@ local function options_for(lab, plan, who, opts, own_points)
     failpoints = plan.census and own_points or {}, must_fire = schedule.of_service(plan.faults, who) })
 end
 
+local function let_hang(lab, plan, who, state)
+  for _, term in ipairs(plan.faults) do
+    if term.service == who and term.act == "hang" then
+      lab:background(("the kill of %s, which hangs"):format(who),
+        function() stand_in.hang(state, term.point, schedule.hangs_for(term)) end)
+    end
+  end
+end
+
 local function start_service(lab, plan, plain, name, settings, opts)
   opts = opts or {}
   local who = named(plan, kind_of(name))
   plan.armed[who] = points_of(name, settings or {})
   local child = plain.service(lab, name, settings, options_for(lab, plan, who, opts, plan.armed[who]))
   plan.who[child.name] = who
-  return stand_in.of(lab, child, tables.merged(opts.failpoints, opts.must_fire))
+  local handle, state = stand_in.of(lab, child, tables.merged(opts.failpoints, opts.must_fire))
+  let_hang(lab, plan, who, state)
+  return handle
 end
 
 -- Killed while the request is on its way, which the wire keeps until the process is gone.
@@ -91,6 +103,7 @@ local function add_rules(lab, plan, plain)
       local made = rule(lab, plain, term, { name = schedule.says(term), nth = term.nth, delay = term.delay,
         action = term.act == "kill" and "black-hole" or term.act,
         code = term.act == "error" and REFUSAL or nil })
+      plan.rules[term] = made
       if term.act == "kill" then plan.strikes[#plan.strikes + 1] = { rule = made, term = term } end
     end
   end
@@ -139,15 +152,27 @@ local function leave_out_plans(lab, plain)
   function lab.commands(_, opts) return plain.commands(lab, tables.merged(opts, { restart = true })) end
 end
 
--- Only the hunt's own faults must leave a proof.
-local function declare(lab, plan, plain)
-  local declared = {}
+local function is_many(plan, service, point)
   for _, term in ipairs(plan.faults) do
+    if term.service == service and term.point == point and schedule.is_many(term) then return true end
+  end
+end
+
+-- Only the hunt's own faults must leave a proof, in a search none: there what did not happen is not covered.
+-- Of many hits a run may have fewer; that some came is looked up at its end.
+local function must_prove(plan)
+  local declared = {}
+  for _, term in ipairs(plan.search and {} or plan.faults) do
     if term.wire then declared[schedule.says(term)] = true end
     for point, expr in pairs(term.service and schedule.of_service(plan.faults, term.service) or {}) do
-      declared[("%s: %s"):format(point, expr)] = true
+      declared[("%s: %s"):format(point, expr)] = not is_many(plan, term.service, point) or nil
     end
   end
+  return declared
+end
+
+local function declare(lab, plan, plain)
+  local declared = must_prove(plan)
   function lab.fault(_, name)
     return (declared[name] and plain.fault or plain.possible_fault)(lab, name)
   end
@@ -157,6 +182,7 @@ end
 function M.begin(lab, plan)
   local plain = require("rlab.lab").methods
   plan.started, plan.who, plan.armed, plan.processes, plan.strikes = {}, {}, {}, {}, {}
+  plan.rules = {}
   declare(lab, plan, plain)
   leave_out_plans(lab, plain)
   function lab.service(_, name, settings, opts)
@@ -170,17 +196,30 @@ end
 
 -- ---- what was reached ----
 
+-- Who it is in the hunt's words, in whichever of its lives.
+local function who_of(plan, child) return plan.who[child.name:gsub("%.%d+$", "")] end
+
+-- -> {[point] = its hits}, of one life
+local function hits_by_point(child)
+  local by_point = {}
+  for _, line in ipairs(hit_log.read(child.hits_path)) do
+    if line.hit then
+      by_point[line.name] = by_point[line.name] or {}
+      table.insert(by_point[line.name], line)
+    end
+  end
+  return by_point
+end
+
 -- Of a service that the story starts again its longest life counts: a hit is asked of one life.
 local function counted_points(lab, plan)
   local hits, list = {}, {}
   for _, child in ipairs(lab.children) do
-    local who, life = plan.who[child.name:gsub("%.%d+$", "")], {}
-    for _, line in ipairs(who and hit_log.read(child.hits_path) or {}) do
-      if line.hit then
-        local key = who .. " " .. line.name
-        life[key] = (life[key] or 0) + 1
-        hits[key] = hits[key] or { service = who, point = line.name, hits = 0 }
-        hits[key].hits = math.max(hits[key].hits, life[key])
+    local who = who_of(plan, child)
+    for point, lines in pairs(who and hits_by_point(child) or {}) do
+      local key = who .. " " .. point
+      if not hits[key] or hits[key].hits < #lines then
+        hits[key] = { service = who, point = point, hits = #lines, things = things.of(lines) }
       end
     end
   end
@@ -210,8 +249,34 @@ local function counted_requests(plan)
   return list
 end
 
--- finish(lab, plan): the story is over; plan.census gets {points, not_reached, requests, processes}
+-- ---- what happened ----
+
+local function acted(lab, plan, term)
+  if plan.rules[term] and term.act ~= "kill" then return plan.rules[term]:state().fired > 0 end
+  for _, child in ipairs(lab.children) do
+    local own = who_of(plan, child) == term.service
+    if own and term.wire and child.struck or own and term.point and #child:hits(term.point) > 0 then
+      return true
+    end
+  end
+  return false
+end
+
+local function note_faults(lab, plan)
+  plan.happened = {}
+  for _, term in ipairs(plan.faults) do
+    if acted(lab, plan, term) then
+      table.insert(plan.happened, term)
+    elseif not plan.search and schedule.is_many(term) then
+      lab:give_up("no proof that this fault happened: %s", schedule.says(term))
+    end
+  end
+end
+
+-- finish(lab, plan): the story is over; plan.happened gets the faults that acted, plan.census {points,
+--   not_reached, requests, processes}
 function M.finish(lab, plan)
+  note_faults(lab, plan)
   local census = plan.census
   if not census then return end
   local hits

@@ -1,17 +1,31 @@
--- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit, times}: from
--- the hit-th time on that this service comes there, so often (once); on the wire {wire = "kafka" | "mysql" |
--- "redis", api = or statement =, act, nth, delay}: the nth such request; with act = "kill" that process is
--- killed while it is on its way.
+-- A schedule: the faults of one trial, each a term. On a failpoint {service, point, act, hit, times, only}:
+-- from the hit-th time on that this service comes there, so often (once), and of one thing alone with only =
+-- "account=3"; with act = "hang" it stands still there for `delay`, then its process is killed. On the wire
+-- {wire = "kafka" | "mysql" | "redis", api = or statement =, act, nth, delay}: the nth such request; with act
+-- = "kill" that process is killed while it is on its way.
 local err = require "rlab.err"
 local fail = require "rlab.fail"
 local options = require "rlab.options"
 
 local M = {}
 
--- expr(term) -> what arms the failpoint: "#3 kill", "8*#3 sleep(300ms)"
-function M.expr(term)
-  return ("%s#%d %s"):format(term.times and term.times .. "*" or "", term.hit, term.act)
+local function expression(term, act)
+  return ("%s#%d %s%s"):format(term.times and term.times .. "*" or "", term.hit, act,
+    term.only and " if " .. term.only or "")
 end
+
+-- expr(term) -> what arms the failpoint: "#3 kill", "8*#3 sleep(300ms)", "#2 sleep(1s) if account=3"
+function M.expr(term)
+  return expression(term, term.act == "hang" and "pause" or term.act)
+end
+
+local HANG = "2s"
+
+-- hangs_for(term) -> how long who hangs there does
+function M.hangs_for(term) return term.delay or HANG end
+
+-- is_many(term) -> whether it is of many hits, of which a run may have fewer
+function M.is_many(term) return term.times ~= nil end
 
 -- place(term) -> what is hit, in words that are the same for every number and delay
 function M.place(term)
@@ -26,7 +40,10 @@ end
 
 -- says(term) -> "consumer: consumer.in_tx #3 kill", "kafka: EndTxn no. 1 late 500ms"
 function M.says(term)
-  if not term.wire then return ("%s: %s %s"):format(term.service, term.point, M.expr(term)) end
+  if not term.wire then
+    local act = term.act == "hang" and "hang " .. M.hangs_for(term) or term.act
+    return ("%s: %s %s"):format(term.service, term.point, expression(term, act))
+  end
   local more = term.delay or term.service
   return ("%s: %s no. %d %s%s"):format(term.wire, term.api or term.statement, term.nth, term.act,
     more and " " .. more or "")
@@ -52,7 +69,8 @@ end
 
 -- ---- as it stands in a file ----
 
-local ORDER = { "service", "point", "hit", "times", "wire", "api", "statement", "nth", "act", "delay" }
+local ORDER = { "service", "point", "hit", "times", "only", "wire", "api", "statement", "nth", "act",
+  "delay" }
 
 -- text(term) -> it as a table of Lua, in one line
 function M.text(term)

@@ -41,7 +41,18 @@ local function shorter(term)
   return half and { delay = half } or nil
 end
 
+local function halves(schedule)
+  local n = #schedule // 2
+  return { table.move(schedule, 1, n, 1, {}), table.move(schedule, n + 1, #schedule, 1, {}) }
+end
+
+-- Half of many at a time, as long as one half is enough; then one by one.
 local function drop(schedule, breaks)
+  if #schedule > 2 then
+    for _, half in ipairs(halves(schedule)) do
+      if breaks(half) then return drop(half, breaks) end
+    end
+  end
   local i = 1
   while #schedule > 1 and i <= #schedule do
     local rest = without(schedule, i)

@@ -1,6 +1,7 @@
 -- What a story holds in place of a service or process while a hunt runs it: the story's own faults do nothing
 -- to it, and one that a fault of the hunt killed is started again, as a supervisor does; the story keeps the
 -- same handle over all its lives.
+local hit_log = require "rlab.failpoint.log"
 local task = require "rlab.task"
 
 local M = {}
@@ -124,9 +125,25 @@ end
 -- strike(state): kills it as it stands, which the supervisor takes for a fault of the hunt
 function M.strike(state)
   local child = settle(state)
-  child.struck = true
+  child.struck, child.ended_by_lab = true, true
   child.process:kill "KILL"
   child.process:wait "30s"
+end
+
+local function stands_still(child, point)
+  for _, hit in ipairs(child:hits(point)) do
+    if hit_log.stands(hit) then return true end
+  end
+end
+
+-- hang(state, point, delay): who stands still at that point is killed after as long, as by a probe that had
+--   no answer; returns then
+function M.hang(state, point, delay)
+  local child = task.wait_until(function() return stands_still(state.child, point) and state.child end,
+    { at_most = "10m", every = "20ms" })
+  if not child then return end
+  task.sleep(delay)
+  if state.child == child and not child.closed and child:alive() then M.strike(state) end
 end
 
 -- of(lab, child, planned) -> the handle, its state. planned: {point = expr} that the story would have armed

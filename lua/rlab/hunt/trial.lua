@@ -40,24 +40,33 @@ function M.read(result, breaks)
   return read
 end
 
--- run(base, plan, {seed =, runs =}) -> result of the run | nil, why it could not be run
+-- run(base, plan, {seed =, runs =, close_later =}) -> result of the run | nil, why it could not be run
 function M.run(base, plan, opts)
   local view = require("rlab.run.view").new { silent = true }
   local ok, result = pcall(require("rlab.run").execute, made(base, plan), { seed = opts.seed, view = view,
-    runs = opts.runs, options = opts.options or defaults(base.options), unrecorded = true })
+    runs = opts.runs, options = opts.options or defaults(base.options), unrecorded = true,
+    close_later = opts.close_later })
   if ok then return result end
   if not err.is(result) then error(result, 0) end
   if ENDS[result.name] then error(result, 0) end
   return nil, result.message
 end
 
--- try(base, plan, opts) -> {broken = names, judged =, says =, reason =, dir =, seconds =}; the folder of one
---   that held is not kept
+-- A fault that did not happen is not covered; where none did, nothing was tried.
+local function note_faults(read, plan)
+  read.happened = plan.happened or {}
+  if #plan.faults == 0 or #read.happened > 0 or #read.broken > 0 or not read.judged then return end
+  read.judged, read.reason = false, "none of its faults happened"
+end
+
+-- try(base, plan, opts) -> {broken = names, judged =, happened = faults, says =, reason =, dir =, seconds =};
+--   the folder of one that held is not kept
 function M.try(base, plan, opts)
   plan.search = true
   local result, failure = M.run(base, plan, opts)
-  if not result then return { broken = {}, judged = false, reason = failure } end
+  if not result then return { broken = {}, judged = false, happened = {}, reason = failure } end
   local read = M.read(result, plan.breaks)
+  note_faults(read, plan)
   if read.judged and #read.broken == 0 and not opts.keep then
     fs.remove(read.dir)
     read.dir = nil

@@ -82,13 +82,17 @@ local function run_setup(session, result)
   return story.failure, story.seen
 end
 
+local function at_once(close) close() end
+
 -- execute(exp, {seed=, arms=, keep=, view=, step=, options=, runs=, folder=, words=, unrecorded=,
---   abort_if=, rate_cap=}) -> result table, with `aborted` where an abort condition was met;
---   unrecorded: it is no run of the track record
+--   abort_if=, rate_cap=, close_later=}) -> result table, with `aborted` where an abort condition was met;
+--   unrecorded: it is no run of the track record; close_later(f): is given what removes its topics, groups
+--   and schemas, to be called beside other work
 function M.execute(exp, opts)
   local arms = chosen_arms(exp, opts.arms)
   local session, finished = session_of.new(exp, opts), false
-  local _ <close> = defer(function() session:close(finished) end)
+  local close = opts.close_later or at_once
+  local _ <close> = defer(function() close(function() session:close(finished) end) end)
   session.view:header(exp, session)
   session:open()
   local result = result_of.new(session, opts.words)

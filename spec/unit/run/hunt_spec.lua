@@ -9,6 +9,7 @@ local scenario = require "rlab.hunt.scenario"
 local schedule = require "rlab.hunt.schedule"
 local shrink = require "rlab.hunt.shrink"
 local stand_in = require "rlab.hunt.stand_in"
+local things = require "rlab.hunt.things"
 local trial = require "rlab.hunt.trial"
 
 local CENSUS = { points = { { service = "consumer", point = "consumer.in_tx", hits = 100 },
@@ -32,19 +33,34 @@ describe("what a hunt draws", function()
     assert.are_not.same(words(7, 40), words(8, 40))
   end)
 
-  it("is every act at every place that was reached, once each, before two come together", function()
-    local cells, next_one = #draw.cells(CENSUS, rng.new(1)), draw.new(CENSUS, rng.new(1))
-    assert.are.equal(2 * 3 + 5 + 3, cells)
-    local met, together = {}, 0
-    for _ = 1, cells do
-      local one = next_one()
-      assert.are.equal(1, #one)
-      local cell = schedule.place(one[1]) .. " " .. schedule.action(one[1])
-      assert.is_nil(met[cell], cell)
-      met[cell] = true
+  it("is every act at every place that was reached, once each, before one comes again", function()
+    local slows, breaks = draw.cells(CENSUS, rng.new(1))
+    local cells, next_one = #slows + #breaks, draw.new(CENSUS, rng.new(1))
+    assert.are.equal(2 * 4 + 5 + 3, cells)
+    local met, n, together = {}, 0, 0
+    while n < cells do
+      for _, term in ipairs(next_one()) do
+        local cell = schedule.place(term) .. " " .. schedule.action(term)
+        assert.is_nil(met[cell], cell)
+        met[cell], n = true, n + 1
+      end
     end
     for _ = 1, 3 * cells do together = together + (#next_one() == 2 and 1 or 0) end
     assert.is_true(together > cells // 2)
+  end)
+
+  it("is from the first one that is slow and one that breaks something, at another place", function()
+    for seed = 1, 20 do
+      local next_one, together = draw.new(CENSUS, rng.new(seed)), 0
+      for _ = 1, 2 do
+        local one, slow = next_one(), 0
+        for _, term in ipairs(one) do slow = slow + (schedule.action(term) == "sleep" and 1 or 0) end
+        assert.are.equal(#one == 2 and 1 or slow, slow, schedule.words(one))
+        if #one == 2 then assert.are_not.equal(schedule.place(one[1]), schedule.place(one[2])) end
+        together = together + (#one == 2 and 1 or 0)
+      end
+      assert.are.equal(2, together)
+    end
   end)
 
   it("asks for no hit that did not come, and only for faults that can be armed", function()
@@ -59,16 +75,42 @@ describe("what a hunt draws", function()
     end
   end)
 
-  it("is soon who is slow between a read and a write, and every time that comes near", function()
+  it("is first who is slow between a read and a write, at every hit", function()
     local points = { { service = "query", point = "query.before_fill", hits = 14 } }
     for i = 1, 13 do points[i + 1] = { service = "relay", point = "relay.before_" .. i, hits = 14 } end
     for seed = 1, 20 do
-      local next_one, at = draw.new({ points = points, requests = CENSUS.requests }, rng.new(seed)), nil
-      for n = 1, 5 do
-        local one = next_one()[1]
-        if one.point == "query.before_fill" and schedule.action(one) == "sleep" then at = { n, one.times } end
+      local one = draw.new({ points = points, requests = CENSUS.requests }, rng.new(seed))()[1]
+      assert.are.equal("query: query.before_fill 14*#1 sleep(1371ms)", schedule.says(one))
+    end
+  end)
+
+  it("is slow for the last hit but one of what comes most often, so that its last overtakes it", function()
+    local counts = { ["1"] = 2, ["2"] = 1, ["3"] = 3, ["4"] = 4, ["5"] = 5 }
+    local points = { { service = "command", point = "cmd.after_commit", hits = 6,
+      things = { key = "key", counts = counts } } }
+    local said = {}
+    for _, term in ipairs(draw.new({ points = points, requests = {} }, rng.new(3))()) do
+      said[#said + 1] = schedule.says(term)
+    end
+    table.sort(said)
+    assert.are.same({ "command: cmd.after_commit #2 sleep(1500ms) if key=3",
+      "command: cmd.after_commit #3 sleep(1500ms) if key=4",
+      "command: cmd.after_commit #4 sleep(1500ms) if key=5" }, said)
+  end)
+
+  it("hangs where the work is not done yet, before it hangs elsewhere", function()
+    local points = {}
+    for i, word in ipairs { "handle", "after_commit", "in_tx", "after_cache" } do
+      points[i] = { service = "consumer", point = "consumer." .. word, hits = 9 }
+    end
+    for seed = 1, 20 do
+      local next_one, at = draw.new({ points = points, requests = {} }, rng.new(seed)), {}
+      for _ = 1, 12 do
+        for _, term in ipairs(next_one()) do
+          if term.act == "hang" then at[#at + 1] = term.point end
+        end
       end
-      assert.are.same({ 2, 8 }, at)
+      assert.are.equal("consumer.in_tx", at[1])
     end
   end)
 
@@ -78,9 +120,12 @@ describe("what a hunt draws", function()
       points[i] = { service = "s" .. i, point = "s.before_write", hits = hits }
     end
     local next_one, slept = draw.new({ points = points, requests = {} }, rng.new(7)), {}
-    for _ = 1, #draw.cells({ points = points, requests = {} }, rng.new(7)) do
-      local one = next_one()[1]
-      if schedule.action(one) == "sleep" then slept[one.service] = (one.times or 1) .. " " .. one.act end
+    for _ = 1, 16 do
+      for _, one in ipairs(next_one()) do
+        if schedule.action(one) == "sleep" and not slept[one.service] then
+          slept[one.service] = (one.times or 1) .. " " .. one.act
+        end
+      end
     end
     assert.are.same({ s1 = "1 sleep(600ms)", s2 = "3 sleep(600ms)", s3 = "8 sleep(600ms)",
       s4 = "80 sleep(60ms)" }, slept)
@@ -89,7 +134,8 @@ describe("what a hunt draws", function()
   it("kills a program that has no failpoints while its request is on its way", function()
     local census = { points = {}, requests = CENSUS.requests, processes = { "consumer" } }
     local next_one, killed = draw.new(census, rng.new(2)), {}
-    for _ = 1, #draw.cells(census, rng.new(2)) do
+    local _, breaks = draw.cells(census, rng.new(2))
+    for _ = 1, #breaks do
       local term = next_one()[1]
       if term.act == "kill" then killed[#killed + 1] = schedule.place(term) .. " " .. term.service end
     end
@@ -114,6 +160,19 @@ describe("a schedule that was found", function()
     end, 20)
     assert.are.same({ kill(1) }, found)
     assert.are.equal(2, asked)
+  end)
+
+  it("loses half of many at a time", function()
+    local many = {}
+    for hit = 1, 16 do many[hit] = kill(hit) end
+    local found, asked = shrink.shrink(many, function(faults)
+      for _, term in ipairs(faults) do
+        if term.hit == 11 then return true end
+      end
+      return false
+    end, 20)
+    assert.are.same({ kill(11) }, found)
+    assert.is_true(asked <= 12, asked)
   end)
 
   it("keeps the hit that it needs", function()
@@ -214,10 +273,81 @@ describe("a schedule that was found", function()
   end)
 end)
 
+describe("who hangs", function()
+  local hang = { service = "consumer", point = "consumer.in_tx", hit = 3, act = "hang", delay = "10ms" }
+
+  it("stands still there, and is killed when nobody hears of it for so long", function()
+    assert.are.equal("#3 pause", schedule.expr(hang))
+    assert.are.equal("consumer: consumer.in_tx #3 hang 10ms", schedule.says(hang))
+    local killed
+    local child = { name = "consumer", hits = function() return { { action = "pause" } } end,
+      alive = function() return true end, process = { wait = function() end,
+        kill = function(_, signal) killed = signal end } }
+    stand_in.hang({ child = child }, hang.point, schedule.hangs_for(hang))
+    assert.are.equal("KILL", killed)
+    assert.is_true(child.struck)
+  end)
+end)
+
+describe("the things that hits are about", function()
+  local function hit(account, more)
+    local ctx = { account = account, event = "e" .. tostring(more), amount = more }
+    return { hit = 1, ctx = ctx }
+  end
+
+  it("are named by the field whose values come again", function()
+    local list = { hit(1, 10), hit(2, 20), hit(1, 30), hit(2, 10), hit(1, 20) }
+    assert.are.same({ key = "account", counts = { ["1"] = 3, ["2"] = 2 } }, things.of(list))
+  end)
+
+  it("are none where each comes once, or by chance", function()
+    assert.is_nil(things.of { hit(1, 10), hit(2, 20), hit(3, 10) })
+    assert.is_nil(things.of { hit(1, 10), hit(1, 20), hit(1, 30) })
+  end)
+end)
+
+describe("the faults of a trial", function()
+  local function begun(plan)
+    local lab = { stack = {} }
+    plan.faults = { kill(3), { service = "query", point = "query.before_fill", hit = 1, times = 9,
+      act = "sleep(300ms)" } }
+    quiet.begin(lab, plan)
+    function lab.fault(_, name) return name end
+    return lab, plan
+  end
+
+  local function declared(plan)
+    local lab, names = { stack = {} }, {}
+    plan.faults = begun(plan) and plan.faults
+    quiet.begin(lab, plan)
+    lab.faults, lab.now = names, function() return 0 end
+    lab:fault "consumer.in_tx: #3 kill"
+    lab:fault "query.before_fill: 9*#1 sleep(300ms)"
+    return #names
+  end
+
+  it("need no proof in a search, and of many hits not all in a replay", function()
+    assert.are.equal(0, declared { search = true })
+    assert.are.equal(1, declared {})
+  end)
+
+  it("are those that happened", function()
+    local lab, plan = begun { search = true }
+    plan.who = { ["consumer-1"] = "consumer", ["query-2"] = "query" }
+    local function child(name, hits) return { name = name, hits = function() return hits end } end
+    lab.children = { child("consumer-1", {}), child("query-2", { { action = "sleep" } }) }
+    quiet.finish(lab, plan)
+    assert.are.same({ plan.faults[2] }, plan.happened)
+    plan.search, lab.children = nil, {}
+    function lab.give_up(_, fmt, ...) error(fmt:format(...), 0) end
+    assert.error_matches(function() quiet.finish(lab, plan) end, "no proof .* query.before_fill")
+  end)
+end)
+
 describe("what was covered", function()
   it("are the places that were reached, by act; a trial that nobody can judge covers nothing", function()
     local covered = coverage_of.new(CENSUS)
-    covered:note({ kill(3) }, true)
+    covered:note({ kill(3), kill(4) }, true)
     covered:note({ kill(9), { wire = "kafka", api = "Produce", act = "late", nth = 1 } }, true)
     covered:note({ { service = "consumer", point = "consumer.handle", hit = 1, act = "kill" } }, false)
     assert.are.equal("3 trials, 2 judged: 2 of 4 places, 2 pairs of place and act", covered:says())
@@ -235,7 +365,7 @@ describe("what was reached", function()
       lives[i] = { name = i == 1 and "consumer-1" or "consumer-1.2", hits_path = dir .. "/" .. i }
       assert(fs.write(lives[i].hits_path, ('{"name":"consumer.in_tx","hit":1}\n'):rep(n)))
     end
-    local plan = { census = {}, who = { ["consumer-1"] = "consumer" }, counters = {},
+    local plan = { census = {}, faults = {}, who = { ["consumer-1"] = "consumer" }, counters = {},
       armed = { consumer = { ["consumer.in_tx"] = "off", ["consumer.handle"] = "off" } } }
     quiet.finish({ children = lives }, plan)
     assert(fs.remove(dir))
