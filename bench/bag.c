@@ -11,6 +11,8 @@
 #include "evidence/bag.h"
 
 static const char *const columns[] = {"key", "version"};
+enum { ID_LEN = 36, KEYS = 1000 };
+static char keys[KEYS][16];
 static clock_t started;
 
 static void lap(const char *what, size_t n)
@@ -19,15 +21,26 @@ static void lap(const char *what, size_t n)
     started = clock();
 }
 
+static void put_hex(char *at, int digits, unsigned long v)
+{
+    for (; digits > 0; v >>= 4)
+        at[--digits] = "0123456789abcdef"[v & 15];
+}
+
+static void make_id(char id[ID_LEN], long i)
+{
+    memcpy(id, "00000000-0000-4000-8000-000000000000", ID_LEN);
+    put_hex(id, 8, (unsigned long)(i * 2654435761L) & 0xffffffffL);
+    put_hex(id + 24, 12, (unsigned long)i);
+}
+
 static int add(rl_bag *b, long i)
 {
-    char id[48], key[16];
-    int len =
-        snprintf(id, sizeof id, "%08lx-0000-4000-8000-%012lx", (i * 2654435761L) & 0xffffffffL, i);
-    int key_len = snprintf(key, sizeof key, "account-%ld", i % 1000);
-    bag_value v[2] = {{.kind = BAG_STR, .s = key, .len = (size_t)key_len},
-                      {.kind = BAG_INT, .i = i}};
-    rl_err *err = bag_add(b, id, (size_t)len, v, 2);
+    char id[ID_LEN];
+    const char *key = keys[i % KEYS];
+    make_id(id, i);
+    bag_value v[2] = {{.kind = BAG_STR, .s = key, .len = strlen(key)}, {.kind = BAG_INT, .i = i}};
+    rl_err *err = bag_add(b, id, ID_LEN, v, 2);
     if (!err)
         return 0;
     fprintf(stderr, "bag: %s\n", err->msg);
@@ -58,6 +71,8 @@ int main(int argc, char **argv)
     size_t cap = (size_t)4 << 30, duplicates = 0, inversions = 0;
     rl_bag *acked = bag_new(columns, 2, cap), *log = bag_new(columns, 2, cap);
     int failed = 0;
+    for (int i = 0; i < KEYS; i++)
+        snprintf(keys[i], sizeof keys[i], "account-%d", i);
     started = clock();
     for (long i = 0; i < n && !failed; i++)
         failed = add(acked, i);

@@ -7,9 +7,9 @@ return function(ctx)
     rows[#rows + 1] = { what = what, n = n, took = seconds .. " s" }
     total = total + tonumber(seconds)
   end
-  rows[#rows + 1] = { what = "all", took = ("%.2f s"):format(total), target = "< 15 s, not judged" }
+  rows[#rows + 1] = { what = "all", took = ("%.2f s"):format(total), target = "<= 6 s, not judged" }
   rows[#rows + 1] = { what = "peak memory", took = output:match "(%d+ MiB) at most",
-    target = "< 2 GiB, not judged" }
+    target = "<= 1.2 GiB, not judged" }
   ctx.title("bag", ("%s ids acknowledged and read from the log; processor time"):format(
     ctx.count_text(ctx.ids)))
   ctx.table({ { name = "", key = "what" }, { name = "records", key = "n", align = "right" },

@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "evidence/arena.h"
+#include "evidence/pages.h"
+#include "evidence/repeats.h"
 
 enum { FIRST_ROOM = 16 };
 
@@ -17,14 +19,14 @@ typedef struct column {
     bag_kind kind;  /* BAG_NULL until the first value */
     int64_t *ints;  /* while BAG_NULL nothing is stored */
     uint32_t *strs; /* numbers in the arena, ARENA_NONE for null */
+    size_t size;    /* of either in bytes */
     rl_arena arena;
 } column;
 
 struct rl_bag {
     rl_arena ids;
-    uint32_t *count, *first; /* of each distinct id */
-    uint32_t *id_of;         /* of each entry */
-    uint32_t n, room, id_room;
+    rl_repeats again;
+    uint32_t n, room;
     int columns_count;
     size_t cap;
     column columns[];
@@ -48,14 +50,12 @@ void bag_free(rl_bag *bag)
     for (int i = 0; i < bag->columns_count; i++) {
         column *col = &bag->columns[i];
         free(col->name);
-        free(col->ints);
-        free(col->strs);
+        pages_free(col->ints, col->ints ? col->size : 0);
+        pages_free(col->strs, col->strs ? col->size : 0);
         arena_free(&col->arena);
     }
     arena_free(&bag->ids);
-    free(bag->count);
-    free(bag->first);
-    free(bag->id_of);
+    repeats_free(&bag->again);
     free(bag);
 }
 
@@ -68,11 +68,9 @@ static size_t column_width(const column *col)
 
 size_t bag_memory(const rl_bag *bag)
 {
-    size_t sum = arena_memory(&bag->ids) +
-                 (size_t)bag->id_room * (sizeof *bag->count + sizeof *bag->first) +
-                 (size_t)bag->room * sizeof *bag->id_of;
+    size_t sum = arena_memory(&bag->ids) + repeats_memory(&bag->again);
     for (int i = 0; i < bag->columns_count; i++)
-        sum += arena_memory(&bag->columns[i].arena) + column_width(&bag->columns[i]) * bag->room;
+        sum += arena_memory(&bag->columns[i].arena) + bag->columns[i].size;
     return sum;
 }
 
@@ -86,9 +84,7 @@ static size_t growth(const rl_bag *bag, size_t id_len, const bag_value *values, 
 {
     size_t more = arena_growth(&bag->ids, id_len),
            extra = bag->n == bag->room ? more_room(bag->room) : 0;
-    more += extra * sizeof *bag->id_of;
-    if (bag->ids.n == bag->id_room)
-        more += more_room(bag->id_room) * (sizeof *bag->count + sizeof *bag->first);
+    more += repeats_growth(&bag->again, bag->ids.n, bag->ids.staged_n);
     for (int i = 0; i < bag->columns_count; i++) {
         const column *col = &bag->columns[i];
         bag_kind kind = col->kind ? col->kind : i < n ? values[i].kind : BAG_NULL;
@@ -104,7 +100,7 @@ static size_t growth(const rl_bag *bag, size_t id_len, const bag_value *values, 
 
 static bool arenas_full(const rl_bag *bag)
 {
-    bool full = bag->ids.n >= ARENA_STRINGS_MAX;
+    bool full = bag->ids.n + bag->ids.staged_n >= ARENA_STRINGS_MAX;
     for (int i = 0; i < bag->columns_count; i++)
         full = full || bag->columns[i].arena.n >= ARENA_STRINGS_MAX;
     return full;
@@ -128,25 +124,19 @@ static rl_err *check_cap(const rl_bag *bag, size_t id_len, const bag_value *valu
 
 static void grow_column(column *col, uint32_t room)
 {
+    size_t had = col->size;
+    col->size = column_width(col) * room;
     if (col->kind == BAG_INT)
-        col->ints = mem_grow(col->ints, sizeof *col->ints * (size_t)room);
+        col->ints = pages_grow(col->ints, had, col->size);
     else if (col->kind == BAG_STR)
-        col->strs = mem_grow(col->strs, sizeof *col->strs * (size_t)room);
+        col->strs = pages_grow(col->strs, had, col->size);
 }
 
 static void grow_entries(rl_bag *bag)
 {
     bag->room += more_room(bag->room);
-    bag->id_of = mem_grow(bag->id_of, sizeof *bag->id_of * (size_t)bag->room);
     for (int i = 0; i < bag->columns_count; i++)
         grow_column(&bag->columns[i], bag->room);
-}
-
-static void grow_ids(rl_bag *bag)
-{
-    bag->id_room += more_room(bag->id_room);
-    bag->count = mem_grow(bag->count, sizeof *bag->count * (size_t)bag->id_room);
-    bag->first = mem_grow(bag->first, sizeof *bag->first * (size_t)bag->id_room);
 }
 
 /* The first value of a column decides its kind; what came before is null. */
@@ -164,9 +154,24 @@ static void set_kind(rl_bag *bag, column *col, bag_kind kind)
 
 /* ---- adding ---- */
 
+/* Gives the staged ids their numbers. A reader calls it too: what it changes is not seen. */
+static void settle(const rl_bag *settled)
+{
+    rl_bag *bag = (rl_bag *)settled;
+    uint32_t numbers[ARENA_STEP], first = bag->ids.n, n = arena_settle(&bag->ids, numbers);
+    for (uint32_t i = 0; i < n; i++) {
+        if (numbers[i] == first)
+            first++;
+        else
+            repeats_note(&bag->again, bag->n - n + i, numbers[i]);
+    }
+}
+
 static rl_err *check_kinds(const rl_bag *bag, const bag_value *values, int n)
 {
     static const char *const words[] = {"null", "integers", "strings"};
+    if (n > bag->columns_count)
+        return err_lab("USAGE", "%d values for %d columns", n, bag->columns_count);
     for (int i = 0; i < n; i++) {
         const column *col = &bag->columns[i];
         if (values[i].kind == BAG_INT && values[i].i == INT_NULL)
@@ -176,6 +181,15 @@ static rl_err *check_kinds(const rl_bag *bag, const bag_value *values, int n)
                            words[values[i].kind]);
     }
     return NULL;
+}
+
+rl_err *bag_learn_kinds(rl_bag *bag, const bag_value *values, int n)
+{
+    rl_err *err = check_kinds(bag, values, n);
+    for (int i = 0; i < n && !err; i++)
+        if (!bag->columns[i].kind && values[i].kind)
+            set_kind(bag, &bag->columns[i], values[i].kind);
+    return err;
 }
 
 static void put_value(rl_bag *bag, column *col, uint32_t e, const bag_value *v)
@@ -191,27 +205,20 @@ static void put_value(rl_bag *bag, column *col, uint32_t e, const bag_value *v)
 rl_err *bag_add(rl_bag *bag, const char *id, size_t len, const bag_value *values, int n)
 {
     static const bag_value none = {.kind = BAG_NULL};
-    rl_err *err = n > bag->columns_count
-                      ? err_lab("USAGE", "%d values for %d columns", n, bag->columns_count)
-                      : check_kinds(bag, values, n);
+    rl_err *err = check_kinds(bag, values, n);
     if (!err)
         err = check_cap(bag, len, values, n);
     if (err)
         return err;
     if (bag->n == bag->room)
         grow_entries(bag);
-    if (bag->ids.n == bag->id_room)
-        grow_ids(bag);
-    uint32_t known = bag->ids.n, i = arena_put(&bag->ids, id, len);
-    if (i == known) {
-        bag->count[i] = 0;
-        bag->first[i] = bag->n;
-    }
-    bag->count[i]++;
-    bag->id_of[bag->n] = i;
+    repeats_make_room(&bag->again, bag->ids.n, bag->ids.staged_n);
+    arena_stage(&bag->ids, id, len);
     for (int c = 0; c < bag->columns_count; c++)
         put_value(bag, &bag->columns[c], bag->n, c < n ? &values[c] : &none);
     bag->n++;
+    if (bag->ids.staged_n == ARENA_STEP)
+        settle(bag);
     return NULL;
 }
 
@@ -224,6 +231,7 @@ size_t bag_entries(const rl_bag *bag)
 
 size_t bag_distinct(const rl_bag *bag)
 {
+    settle(bag);
     return bag->ids.n;
 }
 
@@ -248,24 +256,28 @@ int bag_column(const rl_bag *bag, const char *name)
 
 const char *bag_id(const rl_bag *bag, size_t i, size_t *len)
 {
+    settle(bag);
     rl_assert(i < bag->ids.n);
     return arena_get(&bag->ids, (uint32_t)i, len);
 }
 
 size_t bag_id_count(const rl_bag *bag, size_t i)
 {
+    settle(bag);
     rl_assert(i < bag->ids.n);
-    return bag->count[i];
+    return repeats_count(&bag->again, (uint32_t)i);
 }
 
 size_t bag_id_first(const rl_bag *bag, size_t i)
 {
+    settle(bag);
     rl_assert(i < bag->ids.n);
-    return bag->first[i];
+    return repeats_first(&bag->again, (uint32_t)i);
 }
 
 bool bag_find(const rl_bag *bag, const char *id, size_t len, size_t *i)
 {
+    settle(bag);
     uint32_t found = arena_find(&bag->ids, id, len);
     *i = found;
     return found != ARENA_NONE;
@@ -273,8 +285,9 @@ bool bag_find(const rl_bag *bag, const char *id, size_t len, size_t *i)
 
 size_t bag_entry_id(const rl_bag *bag, size_t e)
 {
+    settle(bag);
     rl_assert(e < bag->n);
-    return bag->id_of[e];
+    return repeats_id(&bag->again, (uint32_t)e);
 }
 
 bag_value bag_get(const rl_bag *bag, size_t e, int c)
@@ -294,13 +307,13 @@ bag_value bag_get(const rl_bag *bag, size_t e, int c)
 
 /* ---- combining ---- */
 
-static rl_err *copy_entry(const rl_bag *from, uint32_t e, rl_bag *to)
+static rl_err *copy_entry(const rl_bag *from, const repeats_walk *w, rl_bag *to)
 {
     bag_value values[BAG_COLUMNS_MAX];
     size_t len;
-    const char *id = arena_get(&from->ids, from->id_of[e], &len);
+    const char *id = arena_get(&from->ids, repeats_walk_id(&from->again, w), &len);
     for (int c = 0; c < from->columns_count; c++)
-        values[c] = bag_get(from, e, c);
+        values[c] = bag_get(from, w->entry, c);
     return bag_add(to, id, len, values, from->columns_count);
 }
 
@@ -310,9 +323,9 @@ static rl_err *copy_where(const rl_bag *from, const rl_bag *other, int want, rl_
     rl_err *err = NULL;
     unsigned char *in = mem_alloc(from->ids.n); /* asked once an id, not once an entry */
     arena_which(&other->ids, &from->ids, in);
-    for (uint32_t e = 0; e < from->n && !err; e++)
-        if (in[from->id_of[e]] == want)
-            err = copy_entry(from, e, to);
+    for (repeats_walk w = {0}; w.entry < from->n && !err; repeats_next(&from->again, &w))
+        if (in[repeats_walk_id(&from->again, &w)] == want)
+            err = copy_entry(from, &w, to);
     free(in);
     return err;
 }
@@ -320,9 +333,9 @@ static rl_err *copy_where(const rl_bag *from, const rl_bag *other, int want, rl_
 static rl_err *copy_all(const rl_bag *from, bool first_copies, rl_bag *to)
 {
     rl_err *err = NULL;
-    for (uint32_t e = 0; e < from->n && !err; e++)
-        if (!first_copies || from->first[from->id_of[e]] == e)
-            err = copy_entry(from, e, to);
+    for (repeats_walk w = {0}; w.entry < from->n && !err; repeats_next(&from->again, &w))
+        if (!first_copies || !repeats_at(&from->again, &w))
+            err = copy_entry(from, &w, to);
     return err;
 }
 
@@ -343,6 +356,9 @@ rl_err *bag_combine(bag_op op, const rl_bag *a, const rl_bag *b, rl_bag **result
         names[i] = a->columns[i].name;
     rl_bag *out = bag_new(names, a->columns_count, a->cap);
     rl_err *err = NULL;
+    settle(a);
+    if (b)
+        settle(b);
     if (op == BAG_MINUS || op == BAG_AND)
         err = copy_where(a, b, op == BAG_AND, out);
     else
@@ -360,7 +376,7 @@ rl_err *bag_combine(bag_op op, const rl_bag *a, const rl_bag *b, rl_bag **result
 
 /* ---- measures ---- */
 
-static rl_err *want_ints(const rl_bag *bag, int c)
+rl_err *bag_want_ints(const rl_bag *bag, int c)
 {
     rl_assert(c >= 0 && c < bag->columns_count);
     return bag->columns[c].kind == BAG_STR
@@ -369,14 +385,9 @@ static rl_err *want_ints(const rl_bag *bag, int c)
                : NULL;
 }
 
-static bool is_first(const rl_bag *bag, uint32_t e)
-{
-    return bag->first[bag->id_of[e]] == e;
-}
-
 rl_err *bag_sum(const rl_bag *bag, int c, int64_t *out)
 {
-    rl_err *err = want_ints(bag, c);
+    rl_err *err = bag_want_ints(bag, c);
     const int64_t *ints = bag->columns[c].ints;
     *out = 0;
     for (uint32_t e = 0; e < bag->n && ints && !err; e++) {
@@ -402,15 +413,17 @@ rl_err *bag_inversions(const rl_bag *bag, int by, int of, bool (*visit)(size_t, 
                        void *arg)
 {
     rl_assert(by >= 0 && by < bag->columns_count);
-    rl_err *err = want_ints(bag, of);
+    rl_err *err = bag_want_ints(bag, of);
     const int64_t *values = bag->columns[of].ints;
     if (err || !values)
         return err;
+    settle(bag);
     rl_arena ints = {0};
     uint32_t *highest = NULL, room = 0; /* of each key: the entry with the highest value so far */
     bool more = true;
-    for (uint32_t e = 0; e < bag->n && more; e++) {
-        uint32_t key = is_first(bag, e) && values[e] != INT_NULL
+    for (repeats_walk w = {0}; w.entry < bag->n && more; repeats_next(&bag->again, &w)) {
+        uint32_t e = w.entry;
+        uint32_t key = !repeats_at(&bag->again, &w) && values[e] != INT_NULL
                            ? key_of(&bag->columns[by], e, &ints)
                            : ARENA_NONE;
         if (key == ARENA_NONE)

@@ -25,7 +25,8 @@
 
 #include "base/err.h"
 
-enum { BAG_COLUMNS_MAX = 16 };
+/* Those of a script, and two that an answer adds. */
+enum { BAG_COLUMNS_GIVEN = 16, BAG_COLUMNS_MAX = BAG_COLUMNS_GIVEN + 2 };
 
 typedef struct rl_bag rl_bag;
 
@@ -44,6 +45,10 @@ void bag_free(rl_bag *bag);
 /* Missing values are null. Errors: LIMIT (memory), TYPE (another kind than the column's). The
  * bag is unchanged then. */
 rl_err *bag_add(rl_bag *bag, const char *id, size_t len, const bag_value *values, int n);
+
+/* Checks values as bag_add does, and remembers the kinds of columns that had none. */
+rl_err *bag_learn_kinds(rl_bag *bag, const bag_value *values, int n);
+rl_err *bag_want_ints(const rl_bag *bag, int column); /* TYPE: it holds strings */
 
 size_t bag_entries(const rl_bag *bag);
 size_t bag_distinct(const rl_bag *bag);

@@ -27,9 +27,29 @@ return {
     unit = "test_bag", it = "like_the_model" },
   { id = "bag-inversion-of-later-copies", mechanism = "inversions among first copies only",
     file = "engine/evidence/bag.c",
-    before = "uint32_t key = is_first(bag, e) && values[e] != INT_NULL",
-    after = "uint32_t key = values[e] != INT_NULL",
+    before = "!repeats_at(&bag->again, &w) && values[e] != INT_NULL",
+    after = "values[e] != INT_NULL",
     spec = "spec/unit/bind/bag_spec.lua", it = "finds inversions by key" },
+  { id = "arena-equal-bits-are-enough", mechanism = "only the bytes say that two ids are one",
+    file = "engine/evidence/arena.c",
+    before = "if (n == len && memcmp(known, s, n) == 0)",
+    after = "if (n == len)",
+    unit = "test_bag", it = "like_the_model" },
+  { id = "arena-gaps-stay", mechanism = "ids that came again leave no gap in front of the next",
+    file = "engine/evidence/arena.c",
+    before = "memmove(arena->bytes + arena->len, s, staged->len);",
+    after = "",
+    unit = "test_bag", it = "like_the_model" },
+  { id = "bag-reader-before-the-step", mechanism = "a reader sees what was added last",
+    file = "engine/evidence/bag.c",
+    before = [[
+size_t bag_distinct(const rl_bag *bag)
+{
+    settle(bag);]],
+    after = [[
+size_t bag_distinct(const rl_bag *bag)
+{]],
+    unit = "test_bag", it = "like_the_model" },
   { id = "json-empty-array-is-object", mechanism = "null, [] and {} are told apart",
     file = "engine/bind/value/json.c",
     before = "if (sequence || marked_array(e->L, idx))",

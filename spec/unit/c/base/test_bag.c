@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "evidence/arena.h"
 #include "evidence/bag.h"
 
-enum { MODEL_MAX = 400, CAP = 64 << 20 };
+enum { MODEL_MAX = 400, CAP = 64 << 20, LONG = 900 };
 
 typedef struct model {
     struct {
@@ -31,16 +32,53 @@ static bool has(const model *m, int id, int before)
     return false;
 }
 
+/* Ids of all kinds: the empty one, zero bytes, one that begins like another, long ones, and such as
+ * have one hash: what is XORed with the hash's own constant is 0, and 0 takes no part of what follows. */
+static size_t make_id(char id[LONG + 1], int i)
+{
+    static const uint64_t hash_constant = 0x9e3779b97f4a7c15u;
+    switch (i == 0 ? -1 : i % 4) {
+    case -1:
+        return 0;
+    case 0:
+        memset(id, 0, (size_t)i);
+        return (size_t)i;
+    case 1:
+        memcpy(id, &hash_constant, 8);
+        memset(id + 8, 0, 8);
+        memcpy(id + 8, &i, sizeof i);
+        return 16;
+    case 2:
+        memset(id, 'x', LONG);
+        return (size_t)snprintf(id + LONG - 100, 100, "%d", i) + LONG - 100;
+    default:
+        return (size_t)snprintf(id, LONG, "id-%d", i);
+    }
+}
+
+static void equal_hashes(void **state)
+{
+    (void)state;
+    char a[LONG + 1], b[LONG + 1];
+    size_t len = make_id(a, 1);
+    for (int i = 5; i < MODEL_MAX; i += 4) {
+        assert_int_equal(make_id(b, i), len);
+        assert_true(memcmp(a, b, len) != 0 && arena_hash(a, len) == arena_hash(b, len));
+    }
+}
+
 static rl_bag *bag_of(const model *m)
 {
     rl_bag *b = bag_new(columns, 2, CAP);
     for (int i = 0; i < m->n; i++) {
-        char id[16], key[16];
-        snprintf(id, sizeof id, "id-%d", m->e[i].id);
+        char id[LONG + 1], key[16];
+        size_t len = make_id(id, m->e[i].id);
         snprintf(key, sizeof key, "k%d", m->e[i].key);
         bag_value v[2] = {{.kind = BAG_STR, .s = key, .len = strlen(key)},
                           {.kind = BAG_INT, .i = m->e[i].version}};
-        assert_null(bag_add(b, id, strlen(id), v, 2));
+        assert_null(bag_add(b, id, len, v, 2));
+        if (i % 50 == 17) /* a reader in between */
+            assert_true(bag_distinct(b) <= (size_t)i + 1);
     }
     return b;
 }
@@ -67,13 +105,15 @@ static void same(const model *m, const rl_bag *b)
     assert_int_equal(bag_entries(b), m->n);
     size_t distinct = 0;
     for (int i = 0; i < m->n; i++) {
-        size_t len;
-        char want[16];
+        size_t len, found, copies = 0;
+        char want[LONG + 1];
         const char *id = bag_id(b, bag_entry_id(b, (size_t)i), &len);
-        snprintf(want, sizeof want, "id-%d", m->e[i].id);
-        assert_int_equal(len, strlen(want));
+        assert_int_equal(len, make_id(want, m->e[i].id));
         assert_memory_equal(id, want, len);
         assert_true(bag_get(b, (size_t)i, 1).i == m->e[i].version);
+        for (int k = 0; k < m->n; k++)
+            copies += m->e[k].id == m->e[i].id;
+        assert_true(bag_find(b, want, len, &found) && bag_id_count(b, found) == copies);
         if (!has(m, m->e[i].id, i)) {
             assert_int_equal(bag_id_first(b, distinct), i);
             distinct++;
@@ -224,7 +264,8 @@ static void capped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(like_the_model), cmocka_unit_test(teeth),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(equal_hashes),
+                                       cmocka_unit_test(like_the_model), cmocka_unit_test(teeth),
                                        cmocka_unit_test(capped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
