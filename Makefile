@@ -46,7 +46,7 @@ FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests fuzzers $(quiet-goals) soak matrix examples bench install deb FORCE
+.PHONY: all tests fuzzers $(quiet-goals) soak matrix conformance examples bench install deb FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 # `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
@@ -181,6 +181,10 @@ clients: ## build the client programs of clients/ (needs Go)
 matrix: all ## E-028 for librdkafka, sarama, franz-go and Java, at transaction.version 2 and 1
 	@clients/build.sh || true
 	@./rlab run clients/endtxn.lua
+conformance: all ## one application on librdkafka, Java, franz-go and sarama under ten stories: docs/findings/conformance.md
+	@deps/python.sh >/dev/null || true
+	@clients/build.sh || true
+	@./rlab run clients/conformance.lua
 examples: all ## the Go and Node examples of docs/bring-your-own, each where its tools are
 	@docs/bring-your-own/examples.sh
 soak-console: ## the console in Chromium at 2,000 topics, 10,000 groups and records of a megabyte; prints what it took

@@ -1,4 +1,4 @@
-// A transactional producer of franz-go. go.mod pins the newer version of it, old.mod the older one.
+// Producers and consumers of franz-go. go.mod pins the newer version of it, old.mod the older one.
 package main
 
 import (
@@ -18,15 +18,23 @@ const callWithin = 20 * time.Second
 
 type producer struct{ client *kgo.Client }
 
-func open(s line.Settings) (line.Producer, error) {
-	client, err := kgo.NewClient(
+func common(s line.Settings) []kgo.Opt {
+	return []kgo.Opt{
 		kgo.SeedBrokers(strings.Split(s["bootstrap.servers"], ",")...),
 		kgo.ClientID(s["client.id"]),
-		kgo.TransactionalID(s["transactional.id"]),
-		kgo.TransactionTimeout(s.Millis("transaction.timeout.ms", 60000)),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(0),
-		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, nil)))
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, nil))}
+}
+
+func open(s line.Settings) (line.Producer, error) {
+	options := common(s)
+	if s["transactional.id"] != "" {
+		options = append(options,
+			kgo.TransactionalID(s["transactional.id"]),
+			kgo.TransactionTimeout(s.Millis("transaction.timeout.ms", 60000)),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ProducerLinger(0))
+	}
+	client, err := kgo.NewClient(options...)
 	return producer{client}, err
 }
 
@@ -39,15 +47,23 @@ func (p producer) Init() error {
 
 func (p producer) Begin() error { return p.client.BeginTransaction() }
 
-func (p producer) Send(topic string, partition int32, value string) (int64, error) {
+func (p producer) produce(record *kgo.Record) (int32, int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callWithin)
 	defer cancel()
-	r, err := p.client.ProduceSync(ctx,
-		&kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)}).First()
+	r, err := p.client.ProduceSync(ctx, record).First()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return r.Offset, nil
+	return r.Partition, r.Offset, nil
+}
+
+func (p producer) Send(topic string, partition int32, value string) (int64, error) {
+	_, offset, err := p.produce(&kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)})
+	return offset, err
+}
+
+func (p producer) Put(topic, key, value string) (int32, int64, error) {
+	return p.produce(&kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)})
 }
 
 func (p producer) End(commit bool, within time.Duration) error {
@@ -67,5 +83,5 @@ func code(err error) int {
 }
 
 func main() {
-	line.Serve(line.Library{Module: "github.com/twmb/franz-go", Open: open, Code: code})
+	line.Serve(line.Library{Module: "github.com/twmb/franz-go", Open: open, Consume: consume, Code: code})
 }

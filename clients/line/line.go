@@ -1,4 +1,4 @@
-// Package line drives transactional producers by lines on standard input, as lua/rlab/lab/foreign/client.lua
+// Package line drives producers and consumers by lines on standard input, as lua/rlab/lab/foreign/client.lua
 // writes them; each is answered by one line of JSON.
 package line
 
@@ -14,11 +14,13 @@ import (
 	"time"
 )
 
-// Producer is what a client library has to offer.
+// Producer is what a client library has to offer; without a transactional.id it is one with the library's
+// own settings, and only Put is asked of it.
 type Producer interface {
 	Init() error
 	Begin() error
 	Send(topic string, partition int32, value string) (offset int64, err error)
+	Put(topic, key, value string) (partition int32, offset int64, err error)
 	End(commit bool, within time.Duration) error
 	Close()
 }
@@ -35,12 +37,13 @@ func (s Settings) Millis(key string, without int) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// Library is a client library: the path of its module, how a producer of it is opened, and Kafka's code in
-// one of its errors (0: none).
+// Library is a client library: the path of its module, how a producer and a consumer of it are opened, and
+// Kafka's code in one of its errors (0: none).
 type Library struct {
-	Module string
-	Open   func(Settings) (Producer, error)
-	Code   func(error) int
+	Module  string
+	Open    func(Settings) (Producer, error)
+	Consume func(Settings) (Consumer, error)
+	Code    func(error) int
 }
 
 const endWithin = 20 * time.Second
@@ -101,7 +104,15 @@ func send(p Producer, words []string, answer map[string]any) error {
 	return err
 }
 
-func run(p Producer, words []string, answer map[string]any) error {
+func put(p Producer, words []string, answer map[string]any) (err error) {
+	if len(words) != 5 {
+		return fmt.Errorf("put TOPIC KEY VALUE, not %q", words)
+	}
+	answer["partition"], answer["offset"], err = p.Put(words[2], words[3], words[4])
+	return err
+}
+
+func produce(p Producer, words []string, answer map[string]any) error {
 	switch words[1] {
 	case "init":
 		return p.Init()
@@ -109,6 +120,8 @@ func run(p Producer, words []string, answer map[string]any) error {
 		return p.Begin()
 	case "send":
 		return send(p, words, answer)
+	case "put":
+		return put(p, words, answer)
 	case "commit", "abort":
 		return p.End(words[1] == "commit", within(words))
 	case "close":
@@ -119,23 +132,36 @@ func run(p Producer, words []string, answer map[string]any) error {
 }
 
 type server struct {
-	library   Library
-	producers sync.Map // by name
+	library Library
+	clients sync.Map // by name
+}
+
+func (s *server) open(words []string) error {
+	var client any
+	var err error
+	if words[1] == "consume" {
+		client, err = s.library.Consume(settings(words[2:]))
+	} else {
+		client, err = s.library.Open(settings(words[2:]))
+	}
+	if err == nil {
+		s.clients.Store(words[0], client)
+	}
+	return err
 }
 
 func (s *server) do(words []string, answer map[string]any) error {
-	if words[1] == "open" {
-		p, err := s.library.Open(settings(words[2:]))
-		if err == nil {
-			s.producers.Store(words[0], p)
-		}
-		return err
+	if words[1] == "open" || words[1] == "consume" {
+		return s.open(words)
 	}
-	p, ok := s.producers.Load(words[0])
+	client, ok := s.clients.Load(words[0])
 	if !ok {
 		return fmt.Errorf("%s is not open", words[0])
 	}
-	return run(p.(Producer), words, answer)
+	if c, ok := client.(Consumer); ok {
+		return consume(c, words, answer)
+	}
+	return produce(client.(Producer), words, answer)
 }
 
 func (s *server) answer(words []string) {

@@ -163,6 +163,13 @@ function M.client(name)
   return missing(("the client %s is not built: run make clients, which needs Go"):format(name))
 end
 
+-- python() -> path of the Python that deps/python.sh has made, with confluent-kafka in it | nil, err
+function M.python()
+  local path = layout.cache() .. "/python/bin/python"
+  if fs.exists(path) then return path end
+  return missing "the Python environment is not there: run deps/python.sh"
+end
+
 -- javac(java) -> a compiler's words up to the sources' names | nil, err
 function M.javac(java)
   local javac = M.which("javac", java.path:gsub("/java$", ""))

@@ -4,6 +4,7 @@ local end_txn = require "rlab.story.race.end_txn"
 local fs = require "rlab.fs"
 local go = require "rlab.lab.foreign.go"
 local must = require "rlab.must"
+local writing = require "rlab.story.conformance.writing"
 
 local ANSWERS = [[
 echo '{"to":"","ok":true,"version":"1.2.3"}'
@@ -53,6 +54,16 @@ describe("a client library of others", function()
     assert.equal("the library ended, without an answer to begin; its log: lib.1.log", why.reason)
   end)
 
+  it("has two producers of one transactional.id apart", function()
+    local shell = client.start(lab, { tag = "lib", says = "the library", cmd = { "sh", "-c", ANSWERS } })
+    local first = client.producer(shell, { ["transactional.id"] = "tx" })
+    local second = client.producer(shell, { ["transactional.id"] = "tx" })
+    shell.process:write(first.name .. " send\n")
+    assert.equal("asked: ", select(2, second:commit()).message)
+    assert.equal(7, shell:answer(first.name, "send").offset)
+    assert.is_nil(shell.answers[second.name])
+  end)
+
   it("is not run where it was not built", function()
     local real = os.getenv
     local function elsewhere(name) return name == "XDG_CACHE_HOME" and dir or real(name) end
@@ -61,6 +72,16 @@ describe("a client library of others", function()
     os.getenv = real -- luacheck: ignore 122
     assert.is_false(went)
     assert.equal("not run: the client sarama is not built: run make clients, which needs Go", why.reason)
+  end)
+end)
+
+describe("a key's partition", function()
+  it("is found as Java's partitioner does", function() -- the hashes of Kafka's own test
+    for key, hash in pairs { ["21"] = -973932308, foobar = -790332482, abc = 479470107,
+      ["a-little-bit-long-string"] = -985981536, ["a-little-bit-longer-string"] = -1486304829,
+      ["lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8"] = -58897971 } do
+      assert.equal((hash & 0x7fffffff) % 12, writing.partition_of(key, 12), key)
+    end
   end)
 end)
 

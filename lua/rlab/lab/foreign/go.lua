@@ -1,7 +1,6 @@
--- Client libraries in Go as child processes: programs that `make clients` builds of the modules that
--- clients/go.mod and clients/old.mod pin.
+-- What a story asks of client libraries in Go.
 local clients = require "rlab.lab.foreign.client"
-local tools = require "rlab.stack.tools"
+local programs = require "rlab.lab.foreign.programs"
 
 local M = {}
 
@@ -9,10 +8,7 @@ local M = {}
 local function client(lab, name)
   local kept = lab.go_clients or {}
   lab.go_clients = kept
-  if kept[name] then return kept[name] end
-  local path, failure = tools.client(name)
-  if not path then lab:give_up("not run: %s", failure.message) end
-  kept[name] = clients.start(lab, { tag = name, says = name, cmd = { path } })
+  kept[name] = kept[name] or programs.start(lab, name)
   return kept[name]
 end
 
