@@ -8,7 +8,8 @@ local M = {}
 local function arms_of(exp)
   local list = {}
   for i, arm in ipairs(exp.arms) do
-    list[i] = { class = arm.class, name = arm.name, says = arm.says or "", settings = arm.settings }
+    local says = type(arm.says) == "string" and arm.says or "" -- what a module gives is none (M.peek)
+    list[i] = { class = arm.class, name = arm.name, says = says, settings = arm.settings }
   end
   return list
 end

@@ -2,6 +2,7 @@
 local experiment = require "rlab.experiment"
 local explain = require "rlab.experiment.explain"
 local fs = require "rlab.fs"
+local must = require "rlab.must"
 local prose = require "rlab.experiment.prose"
 
 local PAGE = [[
@@ -123,5 +124,22 @@ describe("an experiment of one's own", function()
 
   it("may have none", function()
     assert.is_nil(scenario("").why)
+  end)
+end)
+
+describe("a scenario that works with a module", function()
+  it("is told of without what only the module knows", function()
+    local dir = must(fs.tmpdir "rlab-spec-page")
+    local path = dir .. "/mine.lua"
+    must(fs.write(path, [[
+local mine = require "mine"
+return experiment { id = "E-901", title = "A title", claim = "A claim.",
+  needs = {}, arms = { right "ours" (mine.of "words") },
+  run = function() end, checks = function() end }
+]]))
+    local exp = experiment.peek(path)
+    fs.remove(dir)
+    assert.truthy(explain.text(exp):find("ours", 1, true))
+    assert.truthy(explain.markdown(exp):find("`ours`", 1, true))
   end)
 end)
