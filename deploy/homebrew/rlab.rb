@@ -10,6 +10,8 @@ class Rlab < Formula
   depends_on "lua-argparse" => :build
   depends_on "node" => :build
   depends_on "pkgconf" => :build
+  depends_on "avro-c"
+  depends_on "cjson"
   depends_on "curl"
   depends_on "libedit"
   depends_on "libmicrohttpd"
@@ -21,6 +23,7 @@ class Rlab < Formula
   depends_on "openssl@3"
   depends_on "redis"
   depends_on "utf8proc"
+  depends_on "zlib"
   depends_on "zstd"
 
   def install

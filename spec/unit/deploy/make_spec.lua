@@ -63,3 +63,18 @@ describe("make", function()
     assert.matches("Kafka's jars are missing; run rlab fetch\nis 69", said, 1, true)
   end)
 end)
+
+-- Homebrew's names of what deps/libs.sh asks pkg-config for.
+local FORMULAE = { libuv = "libuv", libmicrohttpd = "libmicrohttpd", libcjson = "cjson", libcurl = "curl",
+  ["avro-c"] = "avro-c", mysqlclient = "mariadb-connector-c", libedit = "libedit", libssl = "openssl@3",
+  zlib = "zlib", libzstd = "zstd", libutf8proc = "utf8proc" }
+
+describe("the Homebrew formula", function()
+  it("depends on every library that the program is linked with", function()
+    local formula = assert(fs.read "deploy/homebrew/rlab.rb")
+    for name in assert(fs.read "deps/libs.sh"):match '\npackages="([^"]+)"':gmatch "%S+" do
+      local wanted = ('  depends_on "%s"\n'):format(FORMULAE[name] or "what is " .. name .. " there?")
+      assert.truthy(formula:find(wanted, 1, true), wanted)
+    end
+  end)
+end)
