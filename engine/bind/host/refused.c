@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,17 +31,17 @@ void refused_memory_watch(void)
     sigaction(SIGABRT, &act, NULL);
 }
 
-static const char *why(void)
+/* A pipe whose reader has seen enough, as `head` has. */
+static bool nobody_reads(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR) ? "nobody reads it any more"
-                                                        : "is the disk full?";
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
 }
 
 int refused_output(int code)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || nobody_reads())
         return code;
-    fprintf(stderr, "rlab: standard output did not take all that was said: %s\n", why());
+    fprintf(stderr, "rlab: standard output did not take all that was said: is the disk full?\n");
     return code ? code : EXIT_OUTPUT;
 }

@@ -7,6 +7,7 @@
 #define RL_BIND_HOST_REFUSED_H
 
 void refused_memory_watch(void);
-int refused_output(int code); /* code, or 74 in place of 0 when standard output took not all */
+int refused_output(int code); /* code, or 74 in place of 0 when standard output took not all and
+                                  * is no pipe that nobody reads */
 
 #endif
