@@ -46,7 +46,7 @@ FUZZ_TARGETS := $(sort $(basename $(notdir $(wildcard spec/fuzz/*.c))))
 TESTS := $(patsubst %.c,$(BUILD)/test/%,$(notdir $(TEST_SRC))) $(FUZZ_TARGETS:%=$(BUILD)/test/fuzz_%)
 vpath test_%.c $(sort $(dir $(TEST_SRC)))
 
-.PHONY: all tests fuzzers $(quiet-goals) soak matrix conformance examples bench install deb FORCE
+.PHONY: all tests fuzzers $(quiet-goals) soak shards matrix conformance examples bench install deb FORCE
 all: $(RLAB) ## build ./rlab (what is missing is fetched by make deps)
 
 # `make deps all` asks for the flags before its first goal: the packages that tell them come first here too.
@@ -187,6 +187,8 @@ conformance: all ## one application on librdkafka, Java, franz-go and sarama und
 	@./rlab run clients/conformance.lua
 examples: all ## the Go and Node examples of docs/bring-your-own, each where its tools are
 	@docs/bring-your-own/examples.sh
+shards: all ## eight experiments as 4 shards on 4 stacks of their own, merged: each arm as in one piece? AT_ONCE=2, EXPERIMENTS="...", SEED=7
+	@spec/live/shards.sh
 soak-console: ## the console in Chromium at 2,000 topics, 10,000 groups and records of a megabyte; prints what it took
 	@spec/browser/browser.sh deps/test.sh many
 lint: ## luacheck, clang-format and the rules of the house
