@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps servers libs program deploy install-pages install-files packages-lint registry observe demo test test-fast test-live test-console test-observe test-secure clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
+quiet-goals := help clean deps servers usual-servers libs program deploy install-pages install-files packages-lint registry observe demo test test-fast test-live test-console test-observe test-secure clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -125,11 +125,13 @@ libs:
 	@$(MAKE) --no-print-directory -s $(BUILD)/deps.mk
 program: libs
 	@$(MAKE) --no-print-directory all
-servers:
+servers: usual-servers
+	@deps/valkey.sh || echo "  note    no Valkey, so the arm of E-010 that needs it is not run"
+
+usual-servers:
 	@deps/kafka.sh
 	@deps/flyway.sh
 	@deps/mysql.sh
-	@deps/valkey.sh || echo "  note    no Valkey, so the arm of E-010 that needs it is not run"
 
 registry: ## fetch the Schema Registry, which `rlab up registry` runs
 	@deps/registry.sh
@@ -139,7 +141,7 @@ observe: ## fetch Prometheus and its exporters: tests try the rules with its pro
 
 demo: ## run E-012 on real servers and show the verdict
 	@deps/packages.sh
-	@$(together) servers program
+	@$(together) usual-servers program
 	@./rlab E-012
 
 test: deps registry observe ## everything that passes or fails: unit, asan, apicheck, lint, live, five mutants
