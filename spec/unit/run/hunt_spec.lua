@@ -301,7 +301,7 @@ describe("the things that hits are about", function()
   end)
 
   it("are none where each comes once, or by chance", function()
-    assert.is_nil(things.of { hit(1, 10), hit(2, 20), hit(3, 10) })
+    assert.is_nil(things.of { hit(1, 10), hit(2, 20), hit(3, 10), hit(4, 20), hit(5, 30) })
     assert.is_nil(things.of { hit(1, 10), hit(1, 20), hit(1, 30) })
   end)
 end)
