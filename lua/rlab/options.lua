@@ -28,6 +28,17 @@ function M.unparsed(parser, wrong, command)
   return wrong .. (near ~= "" and near or (" (%s --help shows the options)"):format(command))
 end
 
+local PATHS = { "connections", "copy", "file", "folder", "into", "junit", "replay", "runs" }
+
+-- nowhere(parsed) -> "--runs", an option that was given an empty path, which with a / behind it is the root |
+--   nil
+function M.nowhere(parsed)
+  for _, name in ipairs(PATHS) do
+    local value = parsed[name]
+    if value == "" or type(value) == "table" and value[1] == "" then return "--" .. name end
+  end
+end
+
 -- check(call, options, known[, level = 3]) -> options, {} for nil. Another key than the known ones is raised
 --   where the function that checks was called.
 function M.check(call, options, known, level)

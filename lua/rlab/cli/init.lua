@@ -90,6 +90,11 @@ local function parse(command, words)
     end
   end
   local ok, parsed = parser:pparse(words)
+  local nowhere = ok and options.nowhere(parsed)
+  if nowhere then
+    complain(("%s: %s takes a folder or a file, not ''"):format(command.name, nowhere))
+    return nil, exit.usage
+  end
   if ok then return parsed end
   complain(("%s: %s"):format(command.name, options.unparsed(parser, parsed, "rlab " .. command.name)))
   return nil, exit.usage

@@ -129,6 +129,8 @@ local function of_file(path)
   local found = { ids = bag.new {}, nameless = {} }
   local file <close>, why = io.open(path)
   if not file then usage("%s", why) end
+  local _, unread = file:read(0) -- a folder can be opened
+  if unread then usage("%s: %s", path, unread) end
   for line in file:lines() do
     local id = line:gsub("\r$", "")
     if id ~= "" then found.ids:add(id) end

@@ -48,6 +48,17 @@ local function said(before, words)
   return err, tonumber(out:match "(%d+)\n$")
 end
 
+describe("rlab, given an empty path", function()
+  it("says so, and does not take the root for it", function()
+    for option, words in pairs { ["record: --runs"] = "record --runs ''",
+      ["list: --runs"] = "list --runs ''" } do
+      local line, code = said("", words)
+      assert.equal(("rlab: %s takes a folder or a file, not ''\n"):format(option), line)
+      assert.equal(64, code)
+    end
+  end)
+end)
+
 describe("rlab, when its output is refused", function()
   local function refused(words, reason)
     local line, code = said("", words)

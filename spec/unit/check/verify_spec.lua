@@ -160,7 +160,8 @@ describe("rlab verify", function()
     for _, wrong in ipairs { { "--of", a }, { "--of", a, "--in", "x" },
       { "--of", a, "--in", b, "--claim", "los" }, { "--of", a, "--in", b, "--within", "soon" },
       { "--of", a, "--in", b, "--at-least", "-1" },
-      { "--of", a, "--in", "file:" .. dir .. "/none" } } do
+      { "--of", a, "--in", "file:" .. dir .. "/none" }, { "--of", a, "--in", "file:" .. dir },
+      { "--of", a, "--in", b, "--connections", "" } } do
       assert.equal(64, (ended(table.unpack(wrong))), table.concat(wrong, " "))
     end
   end)
