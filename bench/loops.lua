@@ -192,19 +192,18 @@ end
 
 -- ---- consume ----
 
--- What a handler would do at least: look at each event.
-local function look(records)
-  local amount = 0
-  for _, record in ipairs(records) do amount = amount + record.amount end
-  return amount
-end
+-- What a handler would do at least: look at each event. One of records is called as the service calls it.
+local amount = 0
+local function look(record) amount = amount + record.amount end
 
 local handlers = {
-  batch = function(records) look(records) end,
+  batch = function(records)
+    for _, record in ipairs(records) do look(record) end
+  end,
   record = function(records)
     local verdicts = {}
     for i, record in ipairs(records) do
-      local ok, why = pcall(look, { record })
+      local ok, why = pcall(look, record)
       if not ok then verdicts[i] = why end
     end
     return verdicts

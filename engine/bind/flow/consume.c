@@ -36,6 +36,12 @@ flow_consume *flow_consume_check(lua_State *L)
     return handle_check(L, 1, &consume_handle)->impl;
 }
 
+flow_consume *flow_consume_test(lua_State *L, int idx)
+{
+    const rl_handle *h = handle_test(L, idx, &consume_handle);
+    return h ? h->impl : NULL;
+}
+
 /* ---- words ---- */
 
 static const char *const commits[] = {"after-work", "sync-after-work", "before-work", "auto",
@@ -438,6 +444,7 @@ int luaopen_rlab_flow_consume(lua_State *L)
     static const luaL_Reg functions[] = {
         {"open", flow_consume_l_open}, {"counters", flow_consume_l_counters}, {NULL, NULL}};
     flow_type_open(L, &consume_handle, methods);
+    flow_consume_records_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

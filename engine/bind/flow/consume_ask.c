@@ -8,42 +8,174 @@
 #include "bind/value/errs.h"
 #include "bind/value/fields.h"
 
-static void push_record(lua_State *L, const flow_consume_view *v)
+#define RECORD_META "rlab.flow_consume.record"
+
+/* A view; its user value 1 is the flow, which has the record as long as its batch is not answered. */
+typedef struct asked_record {
+    int64_t number;
+    int index;
+} asked_record;
+
+/* ---- fields ---- */
+
+#define PUSHES_INT(field)                                              \
+    static void push_##field(lua_State *L, const flow_consume_view *v) \
+    {                                                                  \
+        lua_pushinteger(L, v->field);                                  \
+    }
+PUSHES_INT(partition)
+PUSHES_INT(offset)
+PUSHES_INT(timestamp)
+PUSHES_INT(attempt)
+PUSHES_INT(account)
+PUSHES_INT(amount)
+PUSHES_INT(balance)
+PUSHES_INT(version)
+
+static void push_bytes_or_nil(lua_State *L, const char *bytes, size_t len)
 {
-    lua_createtable(L, 0, 13);
-    field_set_text(L, "topic", v->topic);
-    field_set_bytes(L, "key", v->key, v->key_len);
-    field_set_bytes(L, "value", v->value, v->value_len);
-    field_set_int(L, "partition", v->partition);
-    field_set_int(L, "offset", v->offset);
-    field_set_int(L, "timestamp", v->timestamp);
-    field_set_int(L, "attempt", v->attempt);
-    field_set_text(L, "id", v->event_id);
-    field_set_int(L, "account", v->account);
-    field_set_int(L, "amount", v->amount);
-    field_set_int(L, "balance", v->balance);
-    field_set_int(L, "version", v->version);
-    kafka_header_list_push(L, v->headers);
-    lua_setfield(L, -2, "headers");
+    if (bytes)
+        lua_pushlstring(L, bytes, len);
+    else
+        lua_pushnil(L);
 }
 
-static void see(void *arg, int i, const flow_consume_view *record)
+static void push_key(lua_State *L, const flow_consume_view *v)
 {
-    lua_State *L = arg;
-    push_record(L, record);
-    lua_rawseti(L, -2, i + 1);
+    push_bytes_or_nil(L, v->key, v->key_len);
+}
+
+static void push_value(lua_State *L, const flow_consume_view *v)
+{
+    push_bytes_or_nil(L, v->value, v->value_len);
+}
+
+static void push_topic(lua_State *L, const flow_consume_view *v)
+{
+    lua_pushstring(L, v->topic);
+}
+
+static void push_id(lua_State *L, const flow_consume_view *v)
+{
+    lua_pushstring(L, v->event_id);
+}
+
+static void push_headers(lua_State *L, const flow_consume_view *v)
+{
+    kafka_header_list_push(L, v->headers);
+}
+
+static const struct {
+    const char *name;
+    void (*push)(lua_State *L, const flow_consume_view *v);
+} fields[] = {{"topic", push_topic},     {"partition", push_partition},
+              {"offset", push_offset},   {"timestamp", push_timestamp},
+              {"key", push_key},         {"value", push_value},
+              {"headers", push_headers}, {"attempt", push_attempt},
+              {"id", push_id},           {"account", push_account},
+              {"amount", push_amount},   {"balance", push_balance},
+              {"version", push_version}};
+
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+typedef struct look {
+    lua_State *L;
+    int field;
+} look;
+
+static void see(void *arg, const flow_consume_view *record)
+{
+    const look *l = arg;
+    fields[l->field].push(l->L, record);
+}
+
+static void push_field(lua_State *L, int idx, int field)
+{
+    const asked_record *record = luaL_checkudata(L, idx, RECORD_META);
+    look l = {.L = L, .field = field};
+    lua_getiuservalue(L, idx, 1);
+    flow_consume *consume = flow_consume_test(L, -1);
+    lua_pop(L, 1);
+    if (!consume || !flow_consume_ask_look(consume, record->number, record->index, see, &l))
+        luaL_error(
+            L, "the batch of this record is answered: keep what you need of it, not the record");
+}
+
+/* Upvalue 1: name -> its number in `fields` */
+static int asked_index(lua_State *L)
+{
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL)
+        return luaL_error(L, "a record has no field '%s'", luaL_tolstring(L, 2, NULL));
+    push_field(L, 1, (int)lua_tointeger(L, -1));
+    return 1;
+}
+
+/* Upvalue 1: the number of the next field */
+static int asked_next(lua_State *L)
+{
+    int i = (int)lua_tointeger(L, lua_upvalueindex(1));
+    while (i < FIELDS) {
+        lua_settop(L, 1);
+        lua_pushstring(L, fields[i].name);
+        push_field(L, 1, i++);
+        lua_pushinteger(L, i);
+        lua_replace(L, lua_upvalueindex(1));
+        if (!lua_isnil(L, -1))
+            return 2;
+    }
+    return 0;
+}
+
+static int asked_pairs(lua_State *L)
+{
+    luaL_checkudata(L, 1, RECORD_META);
+    lua_pushinteger(L, 0);
+    lua_pushcclosure(L, asked_next, 1);
+    lua_pushvalue(L, 1);
+    return 2;
+}
+
+void flow_consume_records_open(lua_State *L)
+{
+    luaL_newmetatable(L, RECORD_META);
+    lua_createtable(L, 0, FIELDS);
+    for (int i = 0; i < FIELDS; i++)
+        field_set_int(L, fields[i].name, i);
+    lua_pushcclosure(L, asked_index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, asked_pairs);
+    lua_setfield(L, -2, "__pairs");
+    lua_pop(L, 1);
+}
+
+/* ---- batches ---- */
+
+static void push_record(lua_State *L, int meta, int64_t number, int index)
+{
+    asked_record *record = lua_newuserdatauv(L, sizeof *record, 1);
+    *record = (asked_record){.number = number, .index = index};
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    lua_pushvalue(L, meta);
+    lua_setmetatable(L, -2);
 }
 
 /* flow:batch() -> number, list of records | nil: after an event "batch" */
 int flow_consume_batch(lua_State *L)
 {
-    flow_consume *consume = flow_consume_check(L);
-    lua_newtable(L);
-    int64_t number = flow_consume_ask_take(consume, see, L);
+    int n;
+    int64_t number = flow_consume_ask_take(flow_consume_check(L), &n);
     if (!number)
         return 0;
+    lua_settop(L, 1);
+    luaL_getmetatable(L, RECORD_META);
     lua_pushinteger(L, number);
-    lua_insert(L, -2);
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        push_record(L, 2, number, i);
+        lua_rawseti(L, -2, i + 1);
+    }
     return 2;
 }
 

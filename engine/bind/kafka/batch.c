@@ -160,10 +160,19 @@ static int push_generation(lua_State *L)
     return 1;
 }
 
+/* As luaL_checkudata, without a look into the registry: upvalue 2 is the metatable. */
+static const record_view *check_view(lua_State *L)
+{
+    if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(2)))
+        luaL_checkudata(L, 1, RECORD_META);
+    lua_settop(L, 2);
+    return lua_touserdata(L, 1);
+}
+
 /* Upvalue 1: name -> its number in `fields`, -1 for the generation, or a method */
 static int record_index(lua_State *L)
 {
-    const record_view *view = luaL_checkudata(L, 1, RECORD_META);
+    const record_view *view = check_view(L);
     const rd_kafka_message_t *msg = view_message(L, view);
     lua_pushvalue(L, 2);
     int type = lua_rawget(L, lua_upvalueindex(1));
@@ -181,8 +190,10 @@ static int record_index(lua_State *L)
     return 1;
 }
 
+/* The metatable lies on top of the stack. */
 static void push_record_index(lua_State *L)
 {
+    int meta = lua_gettop(L);
     lua_createtable(L, 0, FIELDS + 2);
     for (int i = 0; i < FIELDS; i++) {
         field_set_int(L, fields[i].name, i);
@@ -190,7 +201,8 @@ static void push_record_index(lua_State *L)
     field_set_int(L, "generation", -1);
     lua_pushcfunction(L, batch_l_header);
     lua_setfield(L, -2, "header");
-    lua_pushcclosure(L, record_index, 1);
+    lua_pushvalue(L, meta);
+    lua_pushcclosure(L, record_index, 2);
 }
 
 static int record_tostring(lua_State *L)
@@ -207,16 +219,27 @@ static int record_tostring(lua_State *L)
 
 /* ---- batches ---- */
 
+typedef struct batch_box {
+    kafka_batch batch; /* first */
+    size_t bytes;
+} batch_box;
+
+/* Of the batches that are not closed: the collector does not see librdkafka's memory. While it is little,
+ * whoever polls closes each batch, and nothing is to be collected. */
+static size_t held_bytes;
+enum { RECORD_BYTES = 256, HELD_MAX = 4 << 20 };
+
 void kafka_batch_push(lua_State *L, kafka_batch *batch)
 {
-    kafka_batch *box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = *batch;
+    batch_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = (batch_box){.batch = *batch};
     *batch = (kafka_batch){0};
     luaL_setmetatable(L, BATCH_META);
-    size_t bytes = 0;
-    for (int i = 0; i < box->n; i++)
-        bytes += 256 + box->msgs[i]->len;
-    lua_gc(L, LUA_GCSTEP, (int)(bytes / 1024)); /* the collector does not see librdkafka's memory */
+    for (int i = 0; i < box->batch.n; i++)
+        box->bytes += RECORD_BYTES + box->batch.msgs[i]->len;
+    held_bytes += box->bytes;
+    if (held_bytes > HELD_MAX)
+        lua_gc(L, LUA_GCSTEP, (int)(box->bytes / 1024));
 }
 
 static kafka_batch *check_batch(lua_State *L)
@@ -229,14 +252,16 @@ const kafka_batch *kafka_batch_test(lua_State *L, int idx)
     return luaL_testudata(L, idx, BATCH_META);
 }
 
-static void push_record(lua_State *L, int batch_idx, int index)
+/* batch and meta: where the batch and the metatable of records lie on the stack. */
+static void push_record(lua_State *L, int batch, int meta, int index)
 {
     record_view *view = lua_newuserdatauv(L, sizeof *view, 1);
-    view->batch = lua_touserdata(L, batch_idx);
+    view->batch = lua_touserdata(L, batch);
     view->index = index;
-    lua_pushvalue(L, batch_idx);
+    lua_pushvalue(L, batch);
     lua_setiuservalue(L, -2, 1);
-    luaL_setmetatable(L, RECORD_META);
+    lua_pushvalue(L, meta);
+    lua_setmetatable(L, -2);
 }
 
 static int batch_index(lua_State *L)
@@ -246,7 +271,8 @@ static int batch_index(lua_State *L)
     if (isint) {
         if (i < 1 || i > check_batch(L)->n)
             return 0;
-        push_record(L, 1, (int)i - 1);
+        luaL_getmetatable(L, RECORD_META);
+        push_record(L, 1, lua_gettop(L), (int)i - 1);
         return 1;
     }
     lua_pushvalue(L, 2);
@@ -262,15 +288,16 @@ static int batch_l_len(lua_State *L)
     return 1;
 }
 
+/* Upvalues: the batch, the metatable of records, the number of the next one */
 static int each_next(lua_State *L)
 {
-    lua_Integer i = lua_tointeger(L, lua_upvalueindex(2));
+    lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));
     const kafka_batch *batch = lua_touserdata(L, lua_upvalueindex(1));
     if (i >= batch->n)
         return 0;
     lua_pushinteger(L, i + 1);
-    lua_replace(L, lua_upvalueindex(2));
-    push_record(L, lua_upvalueindex(1), (int)i);
+    lua_replace(L, lua_upvalueindex(3));
+    push_record(L, lua_upvalueindex(1), lua_upvalueindex(2), (int)i);
     return 1;
 }
 
@@ -278,8 +305,9 @@ static int batch_l_each(lua_State *L)
 {
     check_batch(L);
     lua_settop(L, 1);
+    luaL_getmetatable(L, RECORD_META);
     lua_pushinteger(L, 0);
-    lua_pushcclosure(L, each_next, 2);
+    lua_pushcclosure(L, each_next, 3);
     return 1;
 }
 
@@ -365,10 +393,12 @@ static int batch_l_positions(lua_State *L)
 
 static int batch_l_close(lua_State *L)
 {
-    kafka_batch *batch = check_batch(L);
-    int generation = batch->generation;
-    kafka_batch_free(batch);
-    batch->generation = generation;
+    batch_box *box = (batch_box *)check_batch(L);
+    int generation = box->batch.generation;
+    kafka_batch_free(&box->batch);
+    box->batch.generation = generation;
+    held_bytes -= box->bytes;
+    box->bytes = 0;
     return 0;
 }
 

@@ -111,21 +111,16 @@ static flow_consume_view view_of(const consume_item *item)
                                .version = event->version};
 }
 
-int64_t flow_consume_ask_take(flow_consume *consume,
-                              void (*see)(void *arg, int i, const flow_consume_view *record),
-                              void *arg)
+int64_t flow_consume_ask_take(flow_consume *consume, int *n)
 {
     pthread_mutex_lock(&consume->lock);
     consume_ask_t *a = consume->asks;
     while (a && a->taken)
         a = a->next;
-    for (int i = 0; a && i < a->n; i++) {
-        flow_consume_view v = view_of(a->list[i]);
-        see(arg, i, &v);
-    }
     if (a)
         a->taken = true;
     int64_t number = a ? a->number : 0;
+    *n = a ? a->n : 0;
     pthread_mutex_unlock(&consume->lock);
     return number;
 }
@@ -137,6 +132,20 @@ static consume_ask_t *find_ask(flow_consume *consume, int64_t number)
     while (a && a->number != number)
         a = a->next;
     return a;
+}
+
+bool flow_consume_ask_look(flow_consume *consume, int64_t number, int i,
+                           void (*see)(void *arg, const flow_consume_view *record), void *arg)
+{
+    pthread_mutex_lock(&consume->lock);
+    const consume_ask_t *a = find_ask(consume, number);
+    bool there = a && !a->done && i >= 0 && i < a->n;
+    if (there) {
+        flow_consume_view v = view_of(a->list[i]);
+        see(arg, &v);
+    }
+    pthread_mutex_unlock(&consume->lock);
+    return there;
 }
 
 void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,

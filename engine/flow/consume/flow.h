@@ -175,11 +175,12 @@ typedef struct flow_consume_view {
 typedef enum flow_consume_verdict { CONSUME_GO, CONSUME_SKIP, CONSUME_REFUSE } flow_consume_verdict;
 
 /* With `asks`, a worker shows each batch and waits; an event "batch" announces it.
- * Takes the oldest that nobody has taken: `see` is called for each record (0..n-1, what it is
- * shown is good during the call), and the batch's number is returned, 0 when there is none. */
-int64_t flow_consume_ask_take(flow_consume *consume,
-                              void (*see)(void *arg, int i, const flow_consume_view *record),
-                              void *arg);
+ * Takes the oldest that nobody has taken: its number, and how many records it has; 0: there is none. */
+int64_t flow_consume_ask_take(flow_consume *consume, int *n);
+/* Shows record i (0..n-1) of a batch that was taken to `see`; what it is shown is good during the
+ * call. false: the batch is gone, for it was answered or its worker has ended. */
+bool flow_consume_ask_look(flow_consume *consume, int64_t number, int i,
+                           void (*see)(void *arg, const flow_consume_view *record), void *arg);
 /* Of one record of a batch that was taken; `why` (of REFUSE) is copied. The first verdict counts. A
  * batch that is gone, and a record that it does not have, are passed over. */
 void flow_consume_ask_verdict(flow_consume *consume, int64_t number, int64_t i,

@@ -347,21 +347,40 @@ describe("the consumer and records that fail", function()
     os.remove(path)
   end)
 
-  it("for a handler of batches are shown together", function()
-    local path = handler [[return { batch = function(records)
-      local refused = {}
-      for i, record in ipairs(records) do
-        if record.id:find "7$" then refused[i] = ("one of %d"):format(#records) end
+  it("for a handler of batches are shown together, and gone once they are answered", function()
+    local said = os.tmpname()
+    local path = handler(([[
+      local function later(record)
+        local task = require "rlab.task"
+        local why = task.wait_until(function()
+          local ok, why = pcall(function() return record.id end)
+          return not ok and why
+        end, { at_most = "20s" })
+        require "rlab.fs".write(%q, tostring(why))
       end
-      return refused
-    end }]]
+      return { batch = function(records)
+        local refused, fields = {}, 0
+        for _ in pairs(records[#records]) do fields = fields + 1 end
+        local _, why = pcall(function() return records[1].acount end)
+        require "rlab.task".spawn(later, records[1])
+        for i, record in ipairs(records) do
+          if record.id:find "7$" then refused[i] = ("one of %%d, %%d fields, %%s"):format(#records, fields, why) end
+        end
+        return refused
+      end }]]):format(said))
+    os.remove(said)
     l:publish(40)
     local service <close> = l:service("consumer", quick { handler = path, batch = 40 })
     ledger.until_("the group is at the end", function() return l:committed() == 40 end)
     assert.equal(37, l:count "effect_log")
-    assert.matches("^one of %d+$", read(l, l.topic .. ".dlq", 3)[1].map["rlab-error-message"])
+    for _, record in ipairs(read(l, l.topic .. ".dlq", 3)) do
+      assert.matches("^one of %d+, 13 fields, .*no field 'acount'$", record.map["rlab-error-message"])
+    end
+    ledger.until_("a record is gone", function() return fs.exists(said) end)
+    assert.matches("batch of this record is answered", must(fs.read(said)))
     assert.equal(0, service:stop().code)
     os.remove(path)
+    os.remove(said)
   end)
 
   it("wait for a handler whose result is none, and health says which partition and why", function()

@@ -89,7 +89,9 @@ return {
       doc = "What a poll returned: #batch, batch[i] is a record; the memory is the client's, fields are \z
         read when asked for.",
       methods = {
-        { "each", "batch:each() -> iterator", "Over the records, without end-of-partition events and errors.",
+        { "each", "batch:each() -> iterator",
+          "Over all of it, ends of partitions (eof = true, with enable_partition_eof) and errors (err) too: \z
+            they have no value. The columns below leave them out.",
           example = "for r in batch:each() do print(r.key, r.value) end" },
         { "generation", "batch:generation() -> integer", "The assignment it was read in." },
         { "values", "batch:values() -> list", "The values of the records." },
