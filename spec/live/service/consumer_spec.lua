@@ -364,7 +364,9 @@ describe("the consumer and records that fail", function()
         local _, why = pcall(function() return records[1].acount end)
         require "rlab.task".spawn(later, records[1])
         for i, record in ipairs(records) do
-          if record.id:find "7$" then refused[i] = ("one of %%d, %%d fields, %%s"):format(#records, fields, why) end
+          if record.id:find "7$" then
+            refused[i] = ("one of %%d, %%d fields, %%s"):format(#records, fields, why)
+          end
         end
         return refused
       end }]]):format(said))

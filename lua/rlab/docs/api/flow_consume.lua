@@ -57,8 +57,8 @@ return {
         { "times", "consume:times() -> table", "Histograms in ns; they are copied, which takes a moment.",
           returns = "{ transaction, delay, lateness }" },
         { "batch", "consume:batch() -> number, records | nil",
-          "With handler = true: the next batch that waits, after an event \"batch\". A field of a record is read \z
-            when it is touched, and until the batch is answered; pairs() gives them all.",
+          "With handler = true: the next batch that waits, after an event \"batch\". A field of a record is \z
+            read when it is touched, until the batch is answered; pairs() gives them all.",
           returns = "a number for answer, and { topic, partition, offset, timestamp, key, value, headers, \z
             attempt, id, account, amount, balance, version } each" },
         { "answer", "consume:answer(number [, verdicts])", "Lets the batch go on.",
