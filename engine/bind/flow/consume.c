@@ -444,7 +444,6 @@ int luaopen_rlab_flow_consume(lua_State *L)
     static const luaL_Reg functions[] = {
         {"open", flow_consume_l_open}, {"counters", flow_consume_l_counters}, {NULL, NULL}};
     flow_type_open(L, &consume_handle, methods);
-    flow_consume_records_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

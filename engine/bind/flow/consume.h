@@ -10,8 +10,7 @@ flow_consume *flow_consume_check(lua_State *L); /* the open flow at index 1 */
 
 flow_consume *flow_consume_test(lua_State *L, int idx); /* NULL when it is closed */
 
-/* consume_ask.c: the metatable of a record, and methods. */
-void flow_consume_records_open(lua_State *L);
+/* Methods (consume_ask.c). */
 int flow_consume_batch(lua_State *L);
 int flow_consume_answer(lua_State *L);
 int flow_consume_again(lua_State *L);

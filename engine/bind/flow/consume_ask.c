@@ -136,9 +136,10 @@ static int asked_pairs(lua_State *L)
     return 2;
 }
 
-void flow_consume_records_open(lua_State *L)
+static void push_meta(lua_State *L)
 {
-    luaL_newmetatable(L, RECORD_META);
+    if (!luaL_newmetatable(L, RECORD_META))
+        return;
     lua_createtable(L, 0, FIELDS);
     for (int i = 0; i < FIELDS; i++)
         field_set_int(L, fields[i].name, i);
@@ -146,7 +147,6 @@ void flow_consume_records_open(lua_State *L)
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, asked_pairs);
     lua_setfield(L, -2, "__pairs");
-    lua_pop(L, 1);
 }
 
 /* ---- batches ---- */
@@ -169,7 +169,7 @@ int flow_consume_batch(lua_State *L)
     if (!number)
         return 0;
     lua_settop(L, 1);
-    luaL_getmetatable(L, RECORD_META);
+    push_meta(L);
     lua_pushinteger(L, number);
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
