@@ -89,16 +89,26 @@ describe("a set of runs that was cut off", function()
     return failure.message
   end
 
+  -- Why the plan is not gone on with; nothing is run.
+  local function plan_refused()
+    local ok, failure = pcall(function()
+      local plan <close> = require("rlab.run.set.plan").open(runs)
+      plan:missing()
+    end)
+    assert.is_false(ok)
+    return failure.message
+  end
+
   it("is gone on with by one at a time, and not when an experiment has changed since", function()
     local file = dir .. "/own.lua"
     assert(fs.copy(FIXTURE, file))
     local p <close> = begin(file)
     wait_until_ran "7 8 9 "
-    assert.matches("process " .. p.pid .. " works on ", refused())
+    assert.matches("process " .. p.pid .. " works on ", plan_refused())
     assert(p:kill "KILL")
     assert(p:wait "60s")
     assert(fs.append(file, "-- changed\n"))
-    assert.matches("own%.lua has changed since the set was begun", refused())
+    assert.matches("own%.lua has changed since the set was begun", plan_refused())
     assert.equal("7 8 9 ", ran())
   end)
 
