@@ -14,7 +14,7 @@ mkdir -p "$dir" || exit 1
 
 # on I COMMAND...: with the I-th stack
 on() { RLAB_HOME=$dir/stack-$1 RLAB_PORT_BASE=$((PORT_BASE + 900 * ($1 - 1))) "${@:2}"; }
-down() { [ ! -d "$dir/stack-$1" ] || on "$1" ./rlab down --all >/dev/null 2>&1; }
+down() { [ ! -d "$dir/stack-$1" ] || on "$1" ./rlab down >/dev/null; }
 all_down() { for i in $(seq "$SHARDS"); do down "$i"; done; }
 trap 'all_down; exit 130' INT TERM
 
