@@ -105,6 +105,34 @@ describe("bag", function()
     assert.are.equal(#b, #(b - bag.new()))
   end)
 
+  it("goes to disk beyond its memory, and answers the same", function()
+    local function filled(memory, from, to)
+      local b = bag.new { columns = { "key", "version" }, memory = memory }
+      for i = from, to do b:add("event-" .. i // 2, "k" .. i % 7, i * 37 % 101) end
+      return b
+    end
+    local order = { by = "key", of = "version" }
+    local a, x, b, y = filled("2GiB", 1, 1000), filled("16KiB", 1, 1000), filled("2GiB", 500, 1700),
+      filled("16KiB", 500, 1700)
+    assert.are.equal("bag (1000 entries, on disk)", tostring(x))
+    assert.are.equal(#a, #x)
+    for _, pair in ipairs { { a - b, x - y }, { a & b, x & y }, { a + b, x + y }, { a | b, x | b },
+      { b - a, b - x }, { a:distinct(), x:distinct() } } do
+      assert.is_true(#pair[1] > 0)
+      assert.are.same(pair[1]:rows(), pair[2]:rows())
+    end
+    assert.are.same(a:ids(), x:ids())
+    assert.are.same(a:rows(5), x:rows(5))
+    assert.are.same(a:duplicates(), x:duplicates())
+    assert.are.same(a:inversions(order), x:inversions(order))
+    assert.are.equal(a:sum "version", x:sum "version")
+    assert.are.equal(2, x:count "event-7")
+    assert.are.same(a:row "event-7", x:row "event-7")
+    assert.is_nil(x:row "none")
+    x:close()
+    assert.error_matches(function() return #x end, "this bag is closed")
+  end)
+
   it("raises on wrong use", function()
     local b = bag.new { columns = { "n" } }
     assert.error_matches(function() b:add({}) end, "an id is a string or an integer, not a table")

@@ -33,12 +33,15 @@ local bag = {
   module = "bag", kind = "module", doc = "Multisets of ids with columns, in C: a - b, a & b, a + b, a | \z
     b, #a.",
   functions = {
-    { "new", "bag.new([{columns =, cap =}]) -> bag", "An empty bag.",
-      params = { 'columns: table, names such as {"key", "version"}', 'cap: size = "2GiB", of memory' },
+    { "new", "bag.new([{columns =, memory =, cap =}]) -> bag", "An empty bag.",
+      params = { 'columns: table, names such as {"key", "version"}',
+        'memory: size = "2GiB" or RLAB_BAG_MEMORY; beyond it the entries go to a file in TMPDIR',
+        "cap: size, beyond which it refuses instead" },
       example = 'local b = bag.new { columns = { "key", "version" } }\nb:add("e-1", "k", 1)' },
-    { "from", "bag.from(list [, {id =, columns =, cap =}]) -> bag", "Of a list of ids, or of tables.",
+    { "from", "bag.from(list [, {id =, columns =, memory =, cap =}]) -> bag",
+      "Of a list of ids, or of tables.",
       params = { "list: table", "id: string, the field that is the id",
-        "columns: table, fields that are columns", "cap: size" } },
+        "columns: table, fields that are columns", "memory: size", "cap: size" } },
   },
   types = {
     { name = "bag", meta = "rlab.bag", doc = "A multiset of ids.",
