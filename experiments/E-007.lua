@@ -157,7 +157,7 @@ return experiment {
   claim = "One open transaction hides everything behind it in its partition; a stable transactional.id or \z
     a short timeout ends it.",
   lesson = "One open transaction hides everything behind it in its partition, other producers' records too.",
-  needs = { "kafka" }, disrupts = { "kafka" }, seconds = 9,
+  needs = { "kafka" }, disrupts = { "kafka" }, faults = { kafka = { "freeze" } }, seconds = 9,
   side_by_side = { { "random-id", "read-uncommitted", "stable-id" } }, -- a timeout of 1 s needs quiet
   telling = { { "p0.hw - p0.lso", "offsets hidden", nil, "for" }, { "aborted-read", "aborted ones read" } },
   arms = {

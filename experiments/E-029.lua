@@ -148,7 +148,7 @@ return experiment {
   lesson = "min.insync.replicas=2: what one replica has alone is never acknowledged, and the other may be \z
     elected. With 1, wait for the broker, or know what you throw away.",
   needs = { "kafka", "mysql" }, seconds = 18,
-  disrupts = true, -- two of three brokers are out for some seconds
+  disrupts = true, faults = { kafka = { "freeze", "kill" } }, -- two of three brokers are out for some seconds
   limit = "180s",
   telling = { { "without a word", "records gone or hidden, and nobody was told" },
     { "effects-of-nothing", "effects of lost records" }, { "unseen", "records not read" } },

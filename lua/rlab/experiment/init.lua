@@ -21,6 +21,7 @@ local keys = {
   setup = "function", run = "function", checks = "function", verdict = "function", moment = "function",
   limit = "string", why = "table", production = "table",
   references = "table", telling = "table", disrupts = "boolean or table", seconds = "number",
+  faults = "table",
   undisturbed = "boolean", abort_if = "table", side_by_side = "boolean or number or string or table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
@@ -97,6 +98,25 @@ local function check_disrupts(def, where)
     if not tables.contains(def.needs, part) then
       script_error("%s: it disrupts '%s' and does not need it%s", where, tostring(part),
         options.hint(part, def.needs))
+    end
+  end
+end
+
+-- The faults are of what it disrupts: on an external stack a driver does each, and nothing else is hurt.
+local function check_faults(def, where)
+  local known = require("rlab.stack.external.drivers").FAULTS
+  for part, list in pairs(def.faults or {}) do
+    local whole = def.disrupts == true and tables.contains(def.needs, part)
+    if not (whole or tables.contains(type(def.disrupts) == "table" and def.disrupts or {}, part)) then
+      script_error("%s: faults of '%s', which it does not disrupt", where, tostring(part))
+    end
+    for _, fault in ipairs(type(list) == "table" and list or { list }) do
+      if not tables.contains(known, fault) then
+        script_error("%s: no fault '%s'; %s", where, tostring(fault), options.advice(fault, known))
+      end
+    end
+    if type(list) ~= "table" then
+      script_error('%s: write faults = { %s = { "%s" } }', where, tostring(part), tostring(list))
     end
   end
 end
@@ -182,6 +202,7 @@ local function make(def, source)
   check_needs(def, place(source, "needs"))
   check_partition(def, place(source, "needs"))
   check_disrupts(def, place(source, "disrupts"))
+  check_faults(def, place(source, "faults"))
   check_side_by_side(def, place(source, "side_by_side"))
   check_telling(def, place(source, "telling"))
   check_abort_if(def, place(source, "abort_if"))

@@ -108,8 +108,8 @@ function M.definition(base, plan)
   local judge = plan.as_is and judge_as_is or judge_promises
   return { id = base.id .. "-hunt", title = base.title, question = base.question,
     claim = ("%s, %s: %s"):format(base.id, plan.arm, schedule.words(plan.faults)),
-    needs = needs_of(base, plan), disrupts = base.disrupts, limit = base.limit, options = base.options,
-    roles = base.roles,
+    needs = needs_of(base, plan), disrupts = base.disrupts, faults = base.faults,
+    limit = base.limit, options = base.options, roles = base.roles,
     owes = plan.as_is and base.owes or nil, setup = base.setup, arms = { arm_of(base, plan) },
     run = function(lab, arm) return run(base, plan, lab, arm) end,
     checks = function(lab, seen, arm) judge(base, plan, lab, seen, arm) end }

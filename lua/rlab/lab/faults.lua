@@ -65,10 +65,27 @@ function M.unproved(lab)
   return names
 end
 
+-- On an external stack, by a driver of the server's owner, whose word is no proof: what rlab asked the server
+-- itself is, at once and again when it is back.
+local function driven(lab, server, verb, undo)
+  local fault = lab:fault(("%s %s by its driver"):format(verb, server.name)):started()
+  local function prove() fault:fired(lab.proof.away(server)) end
+  lab:own(defer(function() must(server:restore()) end))
+  must(server[verb](server))
+  prove()
+  fault[undo] = function()
+    must(server:restore())
+    prove()
+    return fault:over()
+  end
+  return fault
+end
+
 -- freeze(server) -> f: SIGSTOP, proved by the process state; f:thaw() continues it. Thawed at the arm's end
 --   in any case.
 function M.freeze(lab, name)
   local server = must(lab.stack:server(name))
+  if server.driven then return driven(lab, server, "freeze", "thaw") end
   local fault = lab:fault("SIGSTOP " .. name):started()
   must(server:freeze())
   lab:await(name .. " stopped", function() return server:process_state() == server.stopped end, "30s")
@@ -94,6 +111,7 @@ end
 -- Ends the server by `act`; that its process is gone is looked up, whatever the act says of itself.
 local function ended(lab, name, signal, act)
   local server = must(lab.stack:server(name))
+  if server.driven then return driven(lab, server, signal.act, "restart") end
   local fault = lab:fault(signal.name .. " " .. name):started()
   local pid, lived = server.pid, server:alive()
   must(act(server))
@@ -102,8 +120,8 @@ local function ended(lab, name, signal, act)
   return restartable(fault, server)
 end
 
-local KILL = { name = "SIGKILL", number = 9 }
-local TERM = { name = "SIGTERM", number = 15 }
+local KILL = { name = "SIGKILL", number = 9, act = "kill" }
+local TERM = { name = "SIGTERM", number = 15, act = "terminate" }
 
 -- kill(server) -> f: SIGKILL, proved by the process being gone; f:restart() starts it again (does not wait
 --   until it is ready)

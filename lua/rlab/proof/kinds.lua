@@ -91,6 +91,24 @@ function M.gone(facts)
     facts.signal == 9 and "is gone" or "has gone")
 end
 
+local UNSEEN = { refused = "refused connections", silent = "did not answer" }
+
+-- {server, fault, seen: "refused" or "silent", why, asked, seconds, early: seconds until it answered although
+-- nobody had put it back, returned: it has answered since}. Who terminates a server may start it again.
+function M.away(facts)
+  local server, fault = tostring(facts.server), tostring(facts.fault)
+  if not UNSEEN[facts.seen] then return nil, server .. " answered all the time" end
+  if fault == "freeze" and facts.seen ~= "silent" then
+    return nil, ("%s %s: it was gone, not frozen"):format(server, UNSEEN[facts.seen])
+  end
+  if facts.early and fault ~= "terminate" then
+    return nil, ("%s answered by itself %.1f s after the %s, before it was to"):format(server, facts.early,
+      fault)
+  end
+  return ("%s, which had answered, %s for %.1f s%s"):format(server, UNSEEN[facts.seen], facts.seconds,
+    facts.returned and ", and answers again" or "")
+end
+
 -- ---- the wire ----
 
 local function wire_words(facts)

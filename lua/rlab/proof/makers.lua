@@ -69,6 +69,11 @@ function M.gone(_, server, pid, signal, before)
     after = server:alive() })
 end
 
+-- away(server): one of an external stack, which answered rlab before the fault and not during it
+function M.away(_, server)
+  return of("away", server:evidence())
+end
+
 -- ---- the wire ----
 
 -- wire(rule, {at_least = 1}): the rule acted so often since it was armed, on the request that it names

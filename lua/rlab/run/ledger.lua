@@ -2,6 +2,7 @@
 -- leaves nothing the next one trips over.
 local fs = require "rlab.fs"
 local json = require "rlab.json"
+local lock = require "rlab.stack.lock"
 local must = require "rlab.must"
 local neighbours = require "rlab.run.neighbours"
 local process = require "rlab.process"
@@ -45,6 +46,19 @@ function Ledger:add(kind, name)
   self.items[#self.items + 1] = { kind = kind, name = name }
   save(self)
   self.known[key] = true
+end
+
+local function without(items, kind, name)
+  for i = #items, 1, -1 do
+    if items[i].kind == kind and items[i].name == name then table.remove(items, i) end
+  end
+end
+
+-- ledger:drop(kind, name): it is undone
+function Ledger:drop(kind, name)
+  without(self.items, kind, name)
+  self.known[kind .. " " .. name] = nil
+  save(self)
 end
 
 local function names_of(items, kind)
@@ -179,9 +193,19 @@ local function unset_groups(admin, names)
   return left
 end
 
+-- What drivers did to servers of an external stack.
+local function undo_faults(names)
+  local left = {}
+  for _, name in ipairs(names) do
+    if not require("rlab.stack").undo(name) then left[#left + 1] = name end
+  end
+  return left
+end
+
 -- By kind, in this order: f(a) removes the names of that kind and returns those that are still there; it
 -- raises where nobody can tell. a: {stack, admin, items, namespace, names}
 local removers = {
+  { kind = "fault", remove = function(a) return undo_faults(a.names) end },
   { kind = "topic", needs = "admin", remove = function(a)
     a.admin:delete_topics(a.names)
     return among(a.names, must(a.admin:topics { internal = true }))
@@ -283,6 +307,39 @@ function M.left_over()
     for _, need in ipairs(found.needs or {}) do needs[need] = true end
   end)
   return some and tables.sorted_keys(needs) or nil
+end
+
+-- f(path, ledger, name) for each fault of a dead run.
+local function each_fault(f)
+  each(function(path, found, alive)
+    for _, name in ipairs(alive and {} or names_of(found.items or {}, "fault")) do f(path, found, name) end
+  end)
+end
+
+-- put_back(undo): what dead runs did to servers is undone by undo(name) before anybody asks these for
+--   anything; its failure is raised, as no run has whole servers then
+function M.put_back(undo)
+  local some = false
+  each_fault(function() some = true end)
+  if not some then return end
+  local turn = require("rlab.stack").home() .. "/faults.lock"
+  local _ <close> = must(lock.take(turn, "rlab: putting servers back", { at_most = "10m" }))
+  each_fault(function(path, found, name)
+    must(undo(name))
+    without(found.items, "fault", name)
+    must(fs.write(path, json.encode(tables.merged(found, { items = json.array(found.items) }))))
+  end)
+end
+
+-- servers_back(say): the same on an external stack, before it is opened: a server that a dead run's driver
+--   has killed or frozen would not let anybody in
+function M.servers_back(say)
+  local stack = require "rlab.stack"
+  if stack.use() ~= "external" then return end
+  M.put_back(function(text)
+    say("a run that died has left this behind, and it is put back: " .. text)
+    return stack.undo(text)
+  end)
 end
 
 -- sweep(stack, admin) -> number of dead runs whose leftovers were all removed; what is left of the others

@@ -78,8 +78,10 @@ end
 
 local function open_stack(self)
   local exp = self.experiment
-  self.stack = must(require("rlab.stack").open { needs = exp.needs, disrupts = exp.disrupts, start = true,
-    what = exp.id, say = function(line) self.view:say(line) end })
+  local function say(line) self.view:say(line) end
+  if not exp.onlooker then require("rlab.run.ledger").servers_back(say) end
+  self.stack = must(require("rlab.stack").open { needs = exp.needs, disrupts = exp.disrupts,
+    faults = exp.faults, start = true, what = exp.id, say = say })
   if self.stack.kafka then
     self.admin = must(require("rlab.kafka").admin { brokers = self.stack.kafka.brokers, at_most = "20s" })
   end
@@ -104,6 +106,7 @@ local function sign_in(self)
   must(task.wait_until(function() return ledger.others(exp) == 0 end,
     { at_most = "10m", every = "100ms", what = "the end of the other runs" }))
   self.ledger = ledger.open(self.namespace, exp)
+  self.stack.ledger = self.ledger -- where it notes what drivers do, before they do
   if not self.turn then lock:close() end
   if wants_partition(exp) then must(self.stack:partitionable(true)) end
   ledger.sweep(self.stack, self.admin)

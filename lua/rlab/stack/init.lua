@@ -7,7 +7,7 @@ local options = require "rlab.options"
 
 local M = {}
 
-local OPEN_KEYS = { "kind", "needs", "disrupts", "start", "say", "what", "home", "secure" }
+local OPEN_KEYS = { "kind", "needs", "disrupts", "faults", "start", "say", "what", "home", "secure" }
 
 -- What has to be there with a part: Prometheus asks these, and is ready when they answer.
 local WATCHED = { observe = { "kafka", "mysql", "redis" } }
@@ -82,7 +82,7 @@ local meant, file = "local", nil -- where nobody says it
 
 function kinds.external(opts)
   return require("rlab.stack.external").open { path = file, needs = opts.needs, disrupts = opts.disrupts,
-    what = opts.what }
+    faults = opts.faults, what = opts.what }
 end
 
 local function refuse(fmt, ...)
@@ -123,6 +123,11 @@ end
 function M.unfit(exp)
   if not file then return nil end
   return require("rlab.stack.external.guard").unfit(exp, require("rlab.stack.external.file").read(file))
+end
+
+-- undo(text) -> true | nil, err: what a run that died did to a server by a driver, as its ledger has it
+function M.undo(text)
+  return require("rlab.stack.external").undo(file, text)
 end
 
 function M.open(opts)

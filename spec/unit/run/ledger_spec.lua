@@ -121,6 +121,27 @@ describe("the ledger", function()
     end)
   end)
 
+  it("has what dead runs did to servers undone before the next one asks these anything", function()
+    at_home(function()
+      local undone, refuses = {}, true
+      local function undo(name)
+        if refuses then return nil, { name = "NOT_PUT_BACK" } end
+        undone[#undone + 1] = name
+        return true
+      end
+      dead("n9", "fault kill-kafka-2", "topic n9-a")
+      ledger.open("n10", {}):add("fault", "freeze-redis") -- one that lives undoes its own
+      local ok, failure = pcall(ledger.put_back, undo)
+      assert.is_false(ok)
+      assert.equal("NOT_PUT_BACK", failure.name)
+      assert.equal("fault kill-kafka-2, topic n9-a", items_of "n9")
+      refuses = false
+      ledger.put_back(undo)
+      assert.same({ "kill-kafka-2" }, undone)
+      assert.equal("topic n9-a", items_of "n9")
+    end)
+  end)
+
   it("puts a level of the cluster back as it was first, also when the rest is kept", function()
     at_home(function()
       local admin, set, refuses = admin_of({ "n8-a" }, {}), {}, false

@@ -2,12 +2,14 @@
 local stack = {
   module = "stack", kind = "module", doc = "The real servers that experiments run on.",
   functions = {
-    { "open", "stack.open{needs =, disrupts =, start =, say =, what =, home =, kind =} -> stack \z
+    { "open", "stack.open{needs =, disrupts =, faults =, start =, say =, what =, home =, kind =} -> stack \z
       | nil, err",
       "Opens a stack; starts what is missing when asked to.",
       params = { 'needs: table, of "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy"; without \z
         it the first three and the proxy',
-        "disrupts: boolean | table, what will be hurt: an external stack is then refused",
+        "disrupts: boolean | table, what will be hurt: an external stack is then refused, but for",
+        "faults: table, of lab:kill, lab:terminate and lab:freeze those that will be done, by part: on an \z
+          external stack the drivers of its file do them",
         "start: boolean = false, start what does not run",
         "say: function, say(line) for progress",
         "what: string, who uses it, for others to see", "home: string, default RLAB_HOME or .rlab",
@@ -26,7 +28,10 @@ local stack = {
     { "home", "stack.home() -> path", "The folder of what rlab notes of that stack." },
     { "unfit", "stack.unfit(exp) -> why | nil",
       "Why an experiment cannot run on that stack, as far as can be said before it is asked.",
-      params = { "exp: table, with needs and disrupts" } },
+      params = { "exp: table, with needs, disrupts and faults" } },
+    { "undo", "stack.undo(text) -> true | nil, err",
+      "What a run that died did to a server of an external stack is undone by its driver.",
+      params = { "text: string, as the run's ledger has it" } },
     { "current", "stack.current() -> stack | nil", "The parts that serve now." },
     { "up", "stack.up(...) -> stack | nil, err", "As `rlab up` does.",
       params = { "...: string, parts; all without it" },
@@ -75,13 +80,16 @@ local stack = {
         { "close", "s:close()", "Lets go; the servers live on. Also by <close>." },
       } },
     { name = "server", meta = "server", doc = "One server of a stack: a process of a local one, a \z
-      container of docker-compose.yml's, where its engine does what is said here.",
+      container of docker-compose.yml's, where its engine does what is said here. One of an external \z
+      stack has no process here: a run's drivers hurt it (docs/bring-your-own/drivers.md), and its state is \z
+      what it answers.",
       fields = { "name: string", "pid: integer | nil", "start_time: integer | nil" },
       methods = {
         { "state", "server:state() -> string", '"up", "frozen", "starting", "dead" or "down".' },
         { "alive", "server:alive() -> boolean", "Whether its process lives." },
         { "process_state", "server:process_state() -> string | nil",
-          "Of its process as the kernel says it (R, S, T); of a container as its engine does." },
+          "Of its process as the kernel says it (R, S, T); of a container as its engine does; of an \z
+            external stack's \"answers\", \"silent\", \"refused\" or \"unwell\"." },
         { "kill", "server:kill() -> true | nil, err", "SIGKILL; returns when it is gone.",
           errors = "NOT_RUNNING" },
         { "terminate", "server:terminate([at_most]) -> true | nil, err",

@@ -14,6 +14,9 @@ local experiment = {
           "redis-cluster", "registry", "proxy", "partition"',
         "disrupts: boolean | table = false, freezes or kills servers: true has the stack alone, a list of \z
           needs, such as {\"redis-cluster\"}, has nobody beside it who needs them",
+        'faults: table, of lab:kill, lab:terminate and lab:freeze those that it does, by part of what it \z
+          disrupts, { kafka = { "freeze", "kill" } }: on an external stack drivers do them, and without \z
+          this nothing there is hurt',
         "undisturbed: boolean = false, measures times that a neighbour's load would spoil: nothing runs \z
           beside it on this stack",
         'abort_if: table, conditions that stop the run, such as { "under-replicated>0 for 5s" }: \z
@@ -300,10 +303,12 @@ local experiment = {
           params = { "outbox: boolean = true", "consumer: boolean = true", "topic: string", "group: string",
             'offsets: string = "kafka", or "mysql"', "at_most: duration = 4s, as of owed" } },
         { "freeze", "lab:freeze(server) -> fault",
-          "SIGSTOP of a server that rlab started, proved by its process state; fault.thaw() continues it.",
+          "SIGSTOP of a server that rlab started, proved by its process state; fault.thaw() continues it. \z
+            On an external stack a driver does it, proved by the server's silence.",
           params = { 'server: string, "kafka-2"' } },
         { "kill", "lab:kill(server) -> fault",
-          "SIGKILL of a server, proved by its end; fault.restart() starts it again.",
+          "SIGKILL of a server, proved by its end; fault.restart() starts it again. On an external stack a \z
+            driver does it, proved by what the server does not answer.",
           params = { 'server: string, "kafka-1"' } },
         { "terminate", "lab:terminate(server) -> fault",
           "SIGTERM of a server, proved by its end, not by force; fault.restart() starts it again.",

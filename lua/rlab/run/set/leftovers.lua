@@ -13,6 +13,7 @@ end
 function M.put_back(say)
   local needs = ledger.left_over()
   if not needs then return end
+  ledger.servers_back(say)
   local stack <close> = must(require("rlab.stack").open { needs = needs, start = true, what = "run --resume",
     say = say })
   local _ <close> = must(stack:exclusive("rlab run --resume",

@@ -1,6 +1,7 @@
 -- The file that says where somebody's own Kafka, MySQL and Redis are, and how one is let in: JSON, a section
 -- a store, in which a secret is named by the file or the variable that has it
 -- (docs/bring-your-own/external.md).
+local drivers = require "rlab.stack.external.drivers"
 local fs = require "rlab.fs"
 local json = require "rlab.json"
 local options = require "rlab.options"
@@ -12,7 +13,7 @@ local M = {}
 
 local PREFIX = "rlab-"
 local STORE_KEYS = { "host", "port", "user", "password", "tls", "ca", "cert", "key", "force" }
-local SECTIONS = { "prefix", "kafka", "mysql", "redis", "registry", "abort_if" }
+local SECTIONS = { "prefix", "kafka", "mysql", "redis", "registry", "abort_if", "faults" }
 local TLS = { "off", "on", "verify" }
 -- Settings that are secrets themselves, and those that are paths.
 local SECRETS = { "password", "sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password",
@@ -53,6 +54,12 @@ local function literal(from, where)
   end
 end
 
+-- Kept apart, too: what no command may be given, and what no driver's last words may tell.
+local function secret(from, text)
+  if type(text) == "string" and text ~= "" then from.secrets[#from.secrets + 1] = text end
+  return text
+end
+
 -- NAME_file and NAME_env give NAME.
 local function resolved(from, section, given)
   local own = {}
@@ -60,11 +67,15 @@ local function resolved(from, section, given)
     local name, how = key:match "^(.+)_(%l+)$"
     local where = section .. "." .. key
     if how == "file" and tables.contains(SECRETS, name) then
-      own[name] = of_file(from, where, value)
+      own[name] = secret(from, of_file(from, where, value))
     elseif how == "env" and tables.contains(SECRETS, name) then
-      own[name] = of_env(from, where, value)
+      own[name] = secret(from, of_env(from, where, value))
+      from.hidden[value] = false
     else
-      if tables.contains(SECRETS, key) then literal(from, where) end
+      if tables.contains(SECRETS, key) then
+        literal(from, where)
+        secret(from, value)
+      end
       own[key] = tables.contains(PATHS, key) and type(value) == "string" and beside(from, value) or value
     end
   end
@@ -110,6 +121,7 @@ local readers = {
   mysql = function(from, given) return store(from, "mysql", given, 3306) end,
   redis = function(from, given) return store(from, "redis", given, 6379, { "db" }) end,
   registry = registry,
+  faults = drivers.read,
 }
 
 -- ---- the file ----
@@ -145,14 +157,21 @@ local function conditions(from, given)
   return texts
 end
 
--- read(path) -> {path = absolute, prefix, kafka {brokers, settings, force}, mysql, redis {what connect takes,
---   and force}, registry {url}, abort_if = texts}, each section where the file has it; what is wrong in it
---   raises USAGE
+-- Where it lies, and all secrets and the variables that have some.
+local function source_of(path)
+  local real = fs.realpath(path) or path
+  return { path = path, real = real, folder = real:match "^(.*)/[^/]*$" or ".", secrets = {}, hidden = {} }
+end
+
+-- read(path) -> {path = absolute, folder, prefix, kafka {brokers, settings, force}, mysql, redis {what
+--   connect takes, and force}, registry {url}, abort_if = texts, faults (rlab.stack.external.drivers),
+--   secrets = all that it has, hidden = {[variable] = false} of those}, each section where the file has it;
+--   what is wrong in it raises USAGE
 function M.read(path)
-  local from = { path = path, folder = path:match "^(.*)/[^/]*$" or "." }
+  local from = source_of(path)
   local value = decoded(path)
-  local file = { path = fs.realpath(path), prefix = prefix_of(from, value.prefix),
-    abort_if = conditions(from, value.abort_if) }
+  local file = { path = from.real, folder = from.folder, prefix = prefix_of(from, value.prefix),
+    abort_if = conditions(from, value.abort_if), secrets = from.secrets, hidden = from.hidden }
   for section, given in pairs(value) do
     if not tables.contains(SECTIONS, section) then
       usage("%s has no section '%s'; %s", path, tostring(section), options.advice(section, SECTIONS))
@@ -162,6 +181,8 @@ function M.read(path)
       file[section] = readers[section](from, given)
     end
   end
+  file.faults = file.faults or {}
+  drivers.check(from, file.faults, file.secrets)
   return file
 end
 

@@ -1,5 +1,6 @@
 -- Whether rlab may run on servers that are somebody's own: each store carries a mark that its owner has put
 -- there, or the file names the very store. It only reads.
+local drivers = require "rlab.stack.external.drivers"
 local err = require "rlab.err"
 local must = require "rlab.must"
 local urls = require "rlab.urls"
@@ -65,12 +66,20 @@ local function named(parts)
   return type(parts) == "table" and table.concat(parts, " and ") or "the servers"
 end
 
--- unfit(exp, file) -> why it cannot run on that stack | nil; exp: {needs, disrupts}
+-- Which faults it needs is known where the experiment says so, and then drivers can do them.
+local function unowned(exp, file)
+  if not exp.disrupts then return nil end
+  local missing = exp.faults and drivers.missing(file.faults or {}, exp.faults)
+  if exp.faults and not missing then return nil end
+  local why = ("it kills, freezes, fills or reconfigures %s, and of an external stack rlab owns no process")
+    :format(named(exp.disrupts))
+  return missing and ("%s: %s has no driver %s"):format(why, file.path, missing) or why
+end
+
+-- unfit(exp, file) -> why it cannot run on that stack | nil; exp: {needs, disrupts, faults}
 function M.unfit(exp, file)
-  if exp.disrupts then
-    return ("it kills, freezes, fills or reconfigures %s, and of an external stack rlab owns no process")
-      :format(named(exp.disrupts))
-  end
+  local why = unowned(exp, file)
+  if why then return why end
   for _, need in ipairs(exp.needs or {}) do
     if need == "proxy" or need == "partition" then
       return "its faults are in the network: the servers would have to be reached through rlab's proxy, at \z

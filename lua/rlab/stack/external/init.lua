@@ -1,6 +1,7 @@
 -- A stack of somebody's own: servers that rlab neither started nor owns, at the addresses of a file
--- (rlab.stack.external.file). Nothing of them is killed, frozen or configured; what a run makes there begins
--- with the file's prefix.
+-- (rlab.stack.external.file). Nothing of them is configured; they are killed and frozen by drivers that the
+-- file names, or not at all (rlab.stack.external.server). What a run makes there begins with the file's
+-- prefix.
 local err = require "rlab.err"
 local file = require "rlab.stack.external.file"
 local fs = require "rlab.fs"
@@ -8,6 +9,9 @@ local guard = require "rlab.stack.external.guard"
 local handle = require "rlab.stack.handle"
 local layout = require "rlab.stack.layout"
 local must = require "rlab.must"
+local options = require "rlab.options"
+local probe = require "rlab.stack.external.probe"
+local servers = require "rlab.stack.external.server"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
 local urls = require "rlab.urls"
@@ -30,10 +34,23 @@ Stack.__close = handle.methods.close
 Stack.__name = "stack"
 function Stack.__tostring(stack) return ("stack external (%s)"):format(table.concat(stack.parts, ", ")) end
 
-function Stack.servers() return {} end
+-- Those that a story has named so far; a heartbeat watches none.
+function Stack:servers()
+  local list = {}
+  for _, name in ipairs(tables.sorted_keys(self.held)) do list[#list + 1] = self.held[name] end
+  return list
+end
 
-function Stack.server(_, name)
-  return refuse("%s is not rlab's: of an external stack it owns no process", name)
+function Stack:server(name)
+  if not self.held[name] then
+    local known = probe.names(self)
+    if not known[name] then
+      return refuse("no server '%s' on this external stack; %s", name,
+        options.advice(name, tables.sorted_keys(known)))
+    end
+    self.held[name] = servers.of(self, known[name])
+  end
+  return self.held[name]
 end
 
 function Stack.partitionable(_, on)
@@ -69,14 +86,27 @@ local function sick(stack)
   end
 end
 
--- Nothing can be mended here; it is waited for.
+local function restored(stack)
+  local list = {}
+  for _, server in ipairs(stack:servers()) do
+    local hurt = server.fault
+    local ok, failure = server:restore()
+    if not ok then return nil, failure end
+    if hurt then list[#list + 1] = server.name .. " put back" end
+  end
+  return list
+end
+
+-- What drivers did is undone by drivers; nothing else can be mended here, it is waited for.
 function Stack:heal(opts)
+  local mended, lasting = restored(self)
+  if not mended then return nil, lasting end
   local why
   local whole, late = task.wait_until(function()
     why = sick(self)
     return why == nil
   end, { at_most = opts and opts.at_most or "40s", every = "200ms", what = "the external stack" })
-  if whole then return true, {} end
+  if whole then return true, mended end
   late.message = ("the external stack does not answer: %s"):format(why or "but it does now")
   return nil, late
 end
@@ -86,7 +116,8 @@ end
 local function nodes_of(cluster)
   local nodes = {}
   for i, broker in ipairs(cluster.brokers) do
-    nodes[i] = { id = broker.id, name = ("kafka-%d"):format(broker.id), port = broker.port }
+    nodes[i] = { id = broker.id, name = ("kafka-%d"):format(broker.id), host = broker.host,
+      port = broker.port }
   end
   return nodes
 end
@@ -146,17 +177,32 @@ local function opened(stack, found)
   return stack
 end
 
--- open{path =, needs =, disrupts =, what =} -> stack | nil, err
+-- The stack before anything of it is asked.
+local function closed(found, opts)
+  local home = M.home(found)
+  must(fs.mkdir(home))
+  return setmetatable({ kind = "external", parts = wanted(opts.needs, found), reused = true, held = {},
+    home = home, ctx = { home = home }, versions = {}, path = found.path, file = found, faults = opts.faults,
+    abort_if = found.abort_if }, Stack)
+end
+
+-- undo(path, text) -> true | nil, err: what a dead run's ledger says that it did to a server
+function M.undo(path, text)
+  local found = file.read(path)
+  file.adopt(found)
+  local stack = closed(found, {})
+  stack.kafka = found.kafka and { brokers = found.kafka.brokers }
+  stack.mysql, stack.redis = found.mysql and login(found.mysql), found.redis and login(found.redis)
+  return servers.undo(stack, text)
+end
+
+-- open{path =, needs =, disrupts =, faults =, what =} -> stack | nil, err
 function M.open(opts)
   local found = file.read(opts.path)
   local why = opts.needs and guard.unfit(opts, found)
   if why then return refuse("%s cannot run on an external stack: %s", opts.what or "this", why) end
   file.adopt(found)
-  local home = M.home(found)
-  must(fs.mkdir(home))
-  local stack = setmetatable({ kind = "external", parts = wanted(opts.needs, found), reused = true,
-    held = {}, home = home, ctx = { home = home }, versions = {}, path = found.path,
-    abort_if = found.abort_if }, Stack)
+  local stack = closed(found, opts)
   local ok, failure = pcall(opened, stack, found)
   if not ok then
     stack:close()
