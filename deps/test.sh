@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe secure drawn mutants
-# hunt-mutants packages), each test speaking TAP, and sums them up.
+# test.sh TIER...: runs tiers (unit asan tsan tsan-live apicheck oracle lint live console many observe secure drivers
+# drawn mutants hunt-mutants packages), each test speaking TAP, and sums them up.
 # Closes with what was skipped and what failed, then "N passed, N failed"; a tier that could not run counts as one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -260,6 +260,7 @@ for tier in "$@"; do
     if build build; then live spec/secure; fi
     up=up
     ;;
+  drivers) if build build; then live spec/drivers; fi ;;
   drawn) mutants --tap --draw 5 ;;
   mutants) mutants ${MUTANTS:-} ;;
   hunt-mutants) hunt_mutants ;;
