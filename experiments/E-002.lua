@@ -148,6 +148,7 @@ own_checks["outbox"] = function(lab, seen)
     { "killed before commit", both(SECOND), 0, "row or event", control = control },
     { "killed half-way", both(HALF_WAY), 0, "row or event", control = control } }
   lab.check.stranger { of = seen.records, outbox = seen.outbox }:expect "holds"
+  lab.check.duplicate { name = "written-twice", of = seen.outbox }:expect "holds"
 end
 
 return experiment {
@@ -182,7 +183,8 @@ return experiment {
     lab.check.lost { of = seen.ok, in_ = seen.records, unknown = seen.unknown }:expect(lost)
     lab.check.orphan_row { of = seen.ledger, in_ = seen.records }:expect(lost)
     lab.check.phantom { of = seen.records, in_ = seen.ledger }:expect(ghost)
-    lab.check.duplicate_publish { of = seen.records }:expect "holds"
+    -- a relay may send again what it had no time to mark: E-003
+    if arm.class == "wrong" then lab.check.duplicate_publish { of = seen.records }:expect "holds" end
     local off = sum_of(seen.list, ghost ~= "holds" and ghost or {}) - sum_of(seen.list,
       lost ~= "holds" and lost or {})
     lab.check.conservation { ledger = seen.sums.ledger, account = seen.sums.account, view = seen.sums.view,

@@ -71,7 +71,7 @@ end]],
     after = [[
   if event.version % 7 == 0 then db:exec(insert_outbox, event.event_id, key, key, event.payload, "[]") end
   return db:exec(insert_outbox, event.event_id, key, key, event.payload,]],
-    run = "E-002", arms = { "outbox" }, exit = 1, check = "duplicate-publish" },
+    run = "E-002", arms = { "outbox" }, exit = 1, check = "written-twice" },
   { id = "command-ghost-event", mechanism = "no event without its row",
     file = "lua/service/command/entries.lua",
     before = "  return db:exec(insert_outbox, event.event_id, key, key, event.payload,",
