@@ -126,7 +126,6 @@ local UNANSWERED = { outbox = { HALF_WAY, FIRST, SECOND }, ["send-inside-transac
 
 -- What else must hold of one practice.
 local own_checks = { ["ignore-reports"] = function() end }
-
 own_checks["send-after-reply"] = function(lab, seen)
   lab.check.same { name = "never-sent", got = seen.never, want = { FIRST },
     what = "events that no Produce carried" }:expect "holds"
