@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/cond.h"
 #include "base/units.h"
+#include "kafka/token/token.h"
 
 /* ---- the properties that librdkafka knows ---- */
 
@@ -145,7 +146,7 @@ rl_err *kafka_client_new(kafka_kind kind, rd_kafka_conf_t *conf, rd_kafka_t **ou
     rd_kafka_type_t type = kind == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
     *out = rd_kafka_new(type, conf, why, sizeof why);
     if (*out)
-        return NULL;
+        return kafka_token_serve(*out);
     rd_kafka_resp_err_t code = rd_kafka_last_error();
     rd_kafka_conf_destroy(conf);
     return err_new(RL_KAFKA, code, kafka_code_name(code), "the client cannot be made: %s", why);

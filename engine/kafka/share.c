@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "kafka/token/token.h"
 
 enum { CLOSE_MS = 3000, SHARE_SINCE = 0x020f0000 };
 
@@ -35,6 +36,7 @@ ABSENT rd_kafka_error_t *rd_kafka_share_commit_sync(rd_kafka_share_t *, int,
                                                     rd_kafka_topic_partition_list_t **);
 ABSENT rd_kafka_error_t *rd_kafka_share_consumer_close(rd_kafka_share_t *);
 ABSENT rd_kafka_error_t *rd_kafka_share_destroy(rd_kafka_share_t *);
+ABSENT rd_kafka_error_t *rd_kafka_share_sasl_background_callbacks_enable(rd_kafka_share_t *);
 #endif
 
 struct kafka_share {
@@ -54,6 +56,7 @@ rl_err *kafka_share_open(rd_kafka_conf_t *conf, kafka_share **out)
     }
     kafka_conf_hush(conf);
     kafka_conf_value(conf, "group.id", group, sizeof group);
+    bool by_token = kafka_token_command(conf, why, sizeof why);
     rl_err *err = group[0] ? kafka_conf_put(conf, "share.acknowledgement.mode", "explicit")
                            : err_lab("USAGE", "a share consumer needs a group");
     rd_kafka_share_t *rks = err ? NULL : rd_kafka_share_consumer_new(conf, why, sizeof why);
@@ -63,7 +66,10 @@ rl_err *kafka_share_open(rd_kafka_conf_t *conf, kafka_share **out)
     }
     *out = mem_zero(sizeof **out);
     (*out)->rks = rks;
-    return NULL;
+    if (!by_token)
+        return NULL;
+    return kafka_err_take(NULL, rd_kafka_share_sasl_background_callbacks_enable(rks),
+                          "tokens cannot be asked for");
 }
 
 rl_err *kafka_share_subscribe(kafka_share *share, const rd_kafka_topic_partition_list_t *topics)

@@ -8,10 +8,13 @@
 
 #include "base/assert.h"
 #include "base/units.h"
+#include "base/json.h"
 #include "bind/value/errs.h"
+#include "kafka/token/token.h"
 
 #define DEFAULTS_KEY "rlab.kafka.defaults"
 #define CONF_META "rlab.kafka.conf"
+#define TOKEN_COMMAND "sasl.token_command"
 
 typedef struct reading {
     const char *call;
@@ -155,6 +158,29 @@ static const char *property_name(lua_State *L, const reading *r, const char *key
     return property->name;
 }
 
+/* A list of words as JSON, pushed. */
+static const char *push_command(lua_State *L, const reading *r, int idx)
+{
+    rl_buf text = {0};
+    lua_Integer n = lua_istable(L, idx) ? luaL_len(L, idx) : 0;
+    bool words = n > 0;
+    buf_str(&text, "[");
+    for (lua_Integer i = 1; words && i <= n; i++) {
+        words = lua_geti(L, idx, i) == LUA_TSTRING;
+        if (i > 1)
+            buf_str(&text, ",");
+        if (words)
+            json_put_cstr(&text, lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    buf_str(&text, "]");
+    lua_pushlstring(L, text.data, text.len);
+    buf_free(&text);
+    if (!words)
+        luaL_error(L, "%s: " TOKEN_COMMAND ": a list of words expected", r->call);
+    return lua_tostring(L, -1);
+}
+
 /* Key and value on top of the stack. */
 static void read_pair(lua_State *L, reading *r)
 {
@@ -164,8 +190,10 @@ static void read_pair(lua_State *L, reading *r)
     const char *key = lua_tostring(L, value - 1);
     if (is_own(r, key))
         return;
-    const char *name = property_name(L, r, key);
-    rl_err *err = kafka_conf_put(r->conf, name, conf_push_value(L, r, name, value));
+    bool command = strcmp(key, TOKEN_COMMAND) == 0;
+    const char *name = command ? key : property_name(L, r, key);
+    rl_err *err = command ? kafka_token_use(r->conf, push_command(L, r, value))
+                          : kafka_conf_put(r->conf, name, conf_push_value(L, r, name, value));
     if (err)
         errs_raise_usage(L, r->call, err);
     if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0 ||

@@ -2,9 +2,10 @@
  *
  * Offers: strict reading of the options of kafka.producer{}, consumer{} and admin{}. Any librdkafka
  * property by its name (["linger.ms"]) or with underscores (linger_ms); `brokers` (text or list)
- * and `group` are our own words for bootstrap.servers and group.id. *.ms properties take durations
- * ("5s"; a number is milliseconds, as the name says), *.bytes take sizes ("64KiB"), lists become
- * comma-separated text. What librdkafka does not know raises with "did you mean", and so does a
+ * and `group` are our own words for bootstrap.servers and group.id, and ["sasl.token_command"], a list
+ * of words, is a command that gives tokens for OAUTHBEARER (kafka/token/token.h). *.ms properties
+ * take durations ("5s"; a number is milliseconds, as the name says), *.bytes take sizes ("64KiB"),
+ * lists become comma-separated text. What librdkafka does not know raises with "did you mean", and so does a
  * property of the other kind of client. `kafka.defaults` (a table of the module) is read first;
  * without `brokers` anywhere the variable RLAB_BROKERS is taken, and without that the call raises.
  * Uses: kafka/client. Thread: the Lua thread. */

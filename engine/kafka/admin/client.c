@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "kafka/admin/run.h"
+#include "kafka/token/token.h"
 
 #define TRY_FACTOR 2 /* a try may need a connection first */
 #define AGAIN_MS 50
@@ -165,6 +166,10 @@ static rl_err *run_stopped(const admin_run *run)
 
 static rl_err *run_timed_out(const admin_run *run, const char *what)
 {
+    char trouble[600];
+    if (kafka_token_trouble(trouble, sizeof trouble))
+        return err_lab("TIMEOUT", "%s: no answer within %d ms: %s", what, run->call->timeout_ms,
+                       trouble);
     return err_lab("TIMEOUT", "%s: no answer within %d ms", what, run->call->timeout_ms);
 }
 

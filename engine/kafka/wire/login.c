@@ -1,4 +1,5 @@
 #include "kafka/client.h"
+#include "kafka/token/token.h"
 #include "kafka/wire/conn.h"
 #include "kafka/wire/scram.h"
 
@@ -81,6 +82,26 @@ static rl_err *sasl_scram(wire_conn *conn, const wire_call *call, const wire_sec
     return err;
 }
 
+/* Refused, the broker says why and waits for the end of the dialogue. */
+static rl_err *sasl_token(wire_conn *conn, const wire_call *call, const wire_security *security)
+{
+    kafka_token token;
+    rl_buf ours = {0};
+    frame_slice theirs;
+    rl_err *err = kafka_token_get(security->command, &token);
+    if (err)
+        return err;
+    buf_printf(&ours, "n,,\001auth=Bearer %s\001\001", token.text);
+    err = sasl_step(conn, call, &ours, &theirs);
+    if (!err && theirs.len)
+        err = err_new(RL_KAFKA, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+                      "SASL_AUTHENTICATION_FAILED", "broker %s refuses the token: %.*s",
+                      wire_name(conn), (int)theirs.len, theirs.data);
+    kafka_token_free(&token);
+    buf_free(&ours);
+    return err;
+}
+
 static rl_err *sasl_login(wire_conn *conn, const wire_call *call, const wire_security *security)
 {
     rl_err *err = sasl_handshake(conn, call, security->mechanism);
@@ -88,6 +109,8 @@ static rl_err *sasl_login(wire_conn *conn, const wire_call *call, const wire_sec
         return err;
     if (security->mechanism[0] == 'P')
         return sasl_plain(conn, call, security);
+    if (security->command)
+        return sasl_token(conn, call, security);
     return sasl_scram(conn, call, security, security->mechanism[10] == '2' ? "SHA256" : "SHA512");
 }
 

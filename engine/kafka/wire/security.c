@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/buf.h"
+#include "kafka/token/token.h"
 
 #define VALUE_MAX 4096
 
@@ -97,6 +98,11 @@ static void read_sasl(wire_security *security, const rd_kafka_conf_t *conf)
 {
     static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL};
     char value[VALUE_MAX];
+    if (kafka_token_command(conf, value, sizeof value)) {
+        security->mechanism = "OAUTHBEARER";
+        security->command = mem_strdup(value);
+        return;
+    }
     is_set(conf, "sasl.mechanisms", value);
     for (int i = 0; known[i]; i++)
         if (strcasecmp(known[i], value) == 0)
@@ -104,7 +110,7 @@ static void read_sasl(wire_security *security, const rd_kafka_conf_t *conf)
     if (!security->mechanism)
         snprintf(security->refusal, sizeof security->refusal,
                  "sasl.mechanisms=%.60s is not spoken by rlab's own client; it knows "
-                 "PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512",
+                 "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER by sasl.token_command",
                  value);
     is_set(conf, "sasl.username", value);
     security->user = mem_strdup(value);
@@ -137,5 +143,6 @@ void wire_security_free(wire_security *security)
     SSL_CTX_free(security->tls);
     free(security->user);
     free(security->password);
+    free(security->command);
     free(security);
 }

@@ -3,10 +3,10 @@
  * Offers: TLS and SASL settings read from a librdkafka configuration, so that a cluster is
  * described once for both: security.protocol, ssl.ca.location, ssl.certificate.location,
  * ssl.key.location, ssl.key.password, enable.ssl.certificate.verification,
- * ssl.endpoint.identification.algorithm, sasl.mechanisms (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512),
- * sasl.username, sasl.password. What only librdkafka can do (Kerberos, OAUTHBEARER, certificates
- * inside of properties) is refused when a connection is wanted, not before: the rest of an admin
- * client works without one.
+ * ssl.endpoint.identification.algorithm, sasl.mechanisms (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and
+ * OAUTHBEARER with a token command), sasl.username, sasl.password. What only librdkafka can do
+ * (Kerberos, tokens by OIDC, certificates inside of properties) is refused when a connection is
+ * wanted, not before: the rest of an admin client works without one.
  * Uses: kafka/client, OpenSSL. Thread: made once, then read only. */
 #ifndef RL_KAFKA_WIRE_SECURITY_H
 #define RL_KAFKA_WIRE_SECURITY_H
@@ -20,6 +20,7 @@ typedef struct wire_security {
     bool check_host;
     const char *mechanism; /* NULL: no SASL */
     char *user, *password;
+    char *command;     /* of OAUTHBEARER: that of kafka/token/token.h */
     char refusal[200]; /* why we cannot connect; "" when we can */
 } wire_security;
 

@@ -101,8 +101,30 @@ local function store(from, section, given, port, more)
   return own
 end
 
+-- A program with a folder in its name counts from the file's.
+local function token_command(from, own)
+  local command = own["sasl.token_command"]
+  if command == nil then return end
+  local words = type(command) == "table" and #command > 0
+  for key, word in pairs(words and command or {}) do
+    words = words and math.type(key) == "integer" and type(word) == "string"
+  end
+  if not words then
+    usage("%s: kafka.sasl.token_command is a list of words, such as [\"./token.sh\"]", from.path)
+  end
+  local mechanism = own["sasl.mechanisms"] or own["sasl.mechanism"] or "OAUTHBEARER"
+  if tostring(mechanism):upper() ~= "OAUTHBEARER" then
+    usage("%s: kafka.sasl.token_command gives tokens for OAUTHBEARER, and kafka.sasl.mechanisms is %s",
+      from.path, tostring(mechanism))
+  end
+  if command[1]:find("/", 1, true) then
+    own["sasl.token_command"] = tables.merged(command, { beside(from, command[1]) })
+  end
+end
+
 local function kafka(from, given)
   local own = resolved(from, "kafka", given)
+  token_command(from, own)
   if not urls.brokers(own.brokers or "") then
     usage("%s: kafka.brokers are host:port,host:port, not '%s'", from.path, tostring(own.brokers))
   end
