@@ -109,6 +109,7 @@ return experiment {
   side_by_side = { { "plain-fill", "delete-twice", "delete-before", "late-put" },
     { "clock-as-version", "lease", "version", "version-put" },
     { "lease-over-replica", "version-over-replica" } },
+  own_servers = { "lease-over-replica", "version-over-replica" },
   telling = { { "stale-cache", "stale entries" }, { "old fills refused", "old fills refused" } },
   -- the accounts that are stale when all is quiet, and how many fills the cache refuses
   arms = {

@@ -63,6 +63,10 @@ describe("the file of an external stack", function()
       ['{"mysql": {"host": "a b"}}'] = "are no address",
       ['{"redis": {"password_file": "none"}}'] = "redis.password_file: ",
       ['{"redis": {"password_env": "RLAB_NONE"}}'] = "the variable RLAB_NONE is not set",
+      ['{"kafka": {"brokers": "h:1", "sasl.token_command": "./t"}}'] = "is a list of words",
+      ['{"kafka": {"brokers": "h:1", "sasl.token_command": ["t", 1]}}'] = "is a list of words",
+      ['{"kafka": {"brokers": "h:1", "sasl.mechanisms": "PLAIN", "sasl.token_command": ["t"]}}']
+        = "gives tokens for OAUTHBEARER, and kafka.sasl.mechanisms is PLAIN",
       ['{"prefix": "Mine"}'] = "prefix is lower case",
       ['{"registry": {}}'] = "registry.url is missing",
       ['{"abort_if": ["irs<2"]}'] = "abort_if: ",
@@ -72,6 +76,16 @@ describe("the file of an external stack", function()
       assert.is_truthy(told:find(said, 1, true), told)
       assert.is_nil(told:find("s3cret", 1, true))
     end
+  end)
+
+  it("has its token command in its own folder, or in the PATH", function()
+    local function command(...)
+      local file = read { kafka = { brokers = "h:1", ["sasl.token_command"] = { ... } } }
+      return file.kafka.settings["sasl.token_command"]
+    end
+    assert.same({ dir .. "/./token.sh", "600" }, command("./token.sh", "600"))
+    assert.same({ "get-token", "./x" }, command("get-token", "./x"))
+    assert.same({ "/bin/t" }, command "/bin/t")
   end)
 
   it("holds for every Kafka client of the process", function()
@@ -107,6 +121,14 @@ describe("an external stack", function()
     assert.matches("the servers, and of", guard.unfit({ needs = { "kafka" }, disrupts = true }, file))
     assert.matches("faults are in the network", guard.unfit({ needs = { "kafka", "proxy" } }, file))
     assert.matches("it needs redis, of which F says nothing", guard.unfit({ needs = { "redis" } }, file))
+  end)
+
+  it("leaves out arms whose own server would copy what is there, and says so when none is left", function()
+    local exp = { id = "E-1", own_servers = { "b" } }
+    local fit, others = guard.fit(exp, { { name = "a" }, { name = "b" } })
+    assert.same({ { { name = "a" } }, { "b" } }, { fit, others })
+    assert.matches("E%-1: b cannot run on an external stack: a server of rlab's own",
+      refusal(guard.fit, exp, { { name = "b" } }))
   end)
 
   local function admin(topic)

@@ -23,6 +23,7 @@ local keys = {
   references = "table", telling = "table", disrupts = "boolean or table", seconds = "number",
   faults = "table",
   undisturbed = "boolean", abort_if = "table", side_by_side = "boolean or number or string or table",
+  own_servers = "table",
 }
 local required = { "id", "title", "claim", "arms", "run", "checks" }
 local known_needs = { "kafka", "mysql", "redis", "redis-cluster", "registry", "proxy", "partition" }
@@ -137,16 +138,19 @@ local function check_partition(def, where)
   end
 end
 
+local function check_names_arms(def, list, key, where)
+  local names = tables.names_of(def.arms)
+  for _, name in ipairs(list) do
+    if not tables.contains(names, name) then
+      script_error("%s: %s: there is no arm '%s'%s", where, key, tostring(name), options.hint(name, names))
+    end
+  end
+end
+
 -- A setting by which arms run side by side is each arm's; a group names arms.
 local function check_side_by_side(def, where)
-  local names = tables.names_of(def.arms)
   for _, group in ipairs(type(def.side_by_side) == "table" and def.side_by_side or {}) do
-    for _, name in ipairs(group) do
-      if not tables.contains(names, name) then
-        script_error("%s: side_by_side: there is no arm '%s'%s", where, tostring(name),
-          options.hint(name, names))
-      end
-    end
+    check_names_arms(def, group, "side_by_side", where)
   end
   for _, arm in ipairs(type(def.side_by_side) == "string" and def.arms or {}) do
     if arm.settings[def.side_by_side] == nil then
@@ -204,6 +208,7 @@ local function make(def, source)
   check_disrupts(def, place(source, "disrupts"))
   check_faults(def, place(source, "faults"))
   check_side_by_side(def, place(source, "side_by_side"))
+  check_names_arms(def, def.own_servers or {}, "own_servers", place(source, "own_servers"))
   check_telling(def, place(source, "telling"))
   check_abort_if(def, place(source, "abort_if"))
   return setmetatable(def, Experiment)

@@ -3,9 +3,11 @@
 local company_of = require "rlab.run.company"
 local defer = require "rlab.defer"
 local err = require "rlab.err"
+local guard = require "rlab.stack.external.guard"
 local options = require "rlab.options"
 local result_of = require "rlab.run.result"
 local session_of = require "rlab.run.session"
+local stacks = require "rlab.stack"
 local stories = require "rlab.run.story"
 local tables = require "rlab.tables"
 local task = require "rlab.task"
@@ -89,11 +91,14 @@ local function at_once(close) close() end
 --   unrecorded: it is no run of the track record; close_later(f): is given what removes its topics, groups
 --   and schemas, to be called beside other work
 function M.execute(exp, opts)
-  local arms = chosen_arms(exp, opts.arms)
+  local arms, left_out = stacks.fit(exp, chosen_arms(exp, opts.arms))
   local session, finished = session_of.new(exp, opts), false
   local close = opts.close_later or at_once
   local _ <close> = defer(function() close(function() session:close(finished) end) end)
   session.view:header(exp, session)
+  for _, name in ipairs(left_out) do
+    session.view:say(("%s is left out: %s"):format(name, guard.OWN_SERVER))
+  end
   session:open()
   local result = result_of.new(session, opts.words)
   local failure, shared = run_setup(session, result)

@@ -130,6 +130,12 @@ function M.undo(text)
   return require("rlab.stack.external").undo(file, text)
 end
 
+-- fit(exp, arms) -> those of the arms that can run on that stack, the names of the others
+function M.fit(exp, arms)
+  if not file then return arms, {} end
+  return require("rlab.stack.external.guard").fit(exp, arms)
+end
+
 function M.open(opts)
   opts = opts or {}
   options.check("stack.open", opts, OPEN_KEYS)

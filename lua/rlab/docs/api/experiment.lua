@@ -26,6 +26,8 @@ local experiment = {
         "side_by_side: boolean | integer | string | table = false, the arms share nothing but the servers \z
           and run at the same time: true all of them, 4 four at a time, the name of a setting those that \z
           agree in it, lists of arms those of a list",
+        "own_servers: table, arms that start a server of their own, which copies one of the stack's: left \z
+          out on servers of somebody's own",
         'telling: table, what the report shows first: the few quantities in which wrong and right differ, \z
           { { "lost + phantom", "events lost or made up" }, { "lag", "lag", "records", "most" } }: a series \z
           of the samples, else a check or a number of the arms (" + ", " - ", " per 100 ms"), what it is \z

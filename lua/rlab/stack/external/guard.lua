@@ -3,7 +3,9 @@
 local drivers = require "rlab.stack.external.drivers"
 local err = require "rlab.err"
 local must = require "rlab.must"
+local tables = require "rlab.tables"
 local urls = require "rlab.urls"
+local usage = require "rlab.usage" ""
 
 local M = {}
 
@@ -62,6 +64,8 @@ end
 
 -- ---- what an experiment wants of it ----
 
+M.OWN_SERVER = "a server of rlab's own would have to copy what is there, with rights on all of it"
+
 local function named(parts)
   return type(parts) == "table" and table.concat(parts, " and ") or "the servers"
 end
@@ -90,6 +94,20 @@ function M.unfit(exp, file)
     end
   end
   return nil
+end
+
+-- fit(exp, arms) -> those of the arms that can run there, the names of the others; exp: {id, own_servers}.
+--   Whether no arm is left is an error of usage.
+function M.fit(exp, arms)
+  local fit, others = {}, {}
+  for _, arm in ipairs(arms) do
+    local own = tables.contains(exp.own_servers or {}, arm.name)
+    table.insert(own and others or fit, own and arm.name or arm)
+  end
+  if #fit == 0 then
+    usage("%s: %s cannot run on an external stack: %s", exp.id, named(others), M.OWN_SERVER)
+  end
+  return fit, others
 end
 
 return M
