@@ -50,7 +50,10 @@ local function broker_listeners(ctx, name)
   local p = ctx.ports
   local direct, inter = listen("DIRECT", p[name]), listen("INTER", p[name .. "-inter"])
   local seen_by_peers = ctx.partitionable and listen("INTER", p[name .. "-inter-proxy"]) or inter
-  if ctx.secure then return { direct, inter }, { direct, inter } end
+  if ctx.secure then
+    local list = { direct, inter, listen("MTLS", p[name .. "-prox"]) }
+    return list, list
+  end
   return { direct, inter, listen("PROX", p[name .. "-prox"]) },
     { direct, seen_by_peers, listen("PROX", p[name .. "-proxy"]) }
 end
@@ -103,24 +106,26 @@ end
 local CHECKPOINT = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
 local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
--- 16 random bytes as Kafka writes them: base64url without padding. The first is no dash, which its tools
--- would take for an option.
-function M.uuid()
-  local f = assert(io.open("/dev/urandom", "rb"))
-  local bytes = f:read(16)
-  f:close()
+-- base64url(bytes) -> text without padding
+function M.base64url(bytes)
   local out, bits, held = {}, 0, 0
+  local function put(six) out[#out + 1] = ALPHABET:sub(six + 1, six + 1) end
   for i = 1, #bytes do
-    bits, held = bits << 8 | bytes:byte(i), held + 8
+    bits, held = (bits << 8 | bytes:byte(i)) & 0xffff, held + 8
     while held >= 6 do
       held = held - 6
-      local six = bits >> held & 63
-      out[#out + 1] = ALPHABET:sub(six + 1, six + 1)
+      put(bits >> held & 63)
     end
   end
-  local last = (bits << (6 - held)) & 63
-  out[#out + 1] = ALPHABET:sub(last + 1, last + 1)
-  local text = table.concat(out)
+  if held > 0 then put(bits << (6 - held) & 63) end
+  return table.concat(out)
+end
+
+-- 16 random bytes as Kafka writes them. The first is no dash, which its tools would take for an option.
+function M.uuid()
+  local f = assert(io.open("/dev/urandom", "rb"))
+  local text = M.base64url(f:read(16))
+  f:close()
   return text:sub(1, 1) == "-" and M.uuid() or text
 end
 
@@ -293,6 +298,7 @@ function M.command(ctx, server)
     cmd[#cmd + 1] = ("-javaagent:%s=127.0.0.1:%d:%s"):format(ctx.observe.agent, agent_port(ctx, server),
       JMX_RULES)
   end
+  if ctx.secure then tables.append(cmd, secured.java(ctx)) end
   for _, word in ipairs {
     "-Dlog4j2.configurationFile=log4j2.properties", "-Djava.awt.headless=true",
     "-cp", ctx.kafka.classpath, "kafka.Kafka", "server.properties",

@@ -118,9 +118,19 @@ M.kafka.secure = {
   "sasl.mechanism.inter.broker.protocol=PLAIN", "sasl.mechanism.controller.protocol=PLAIN",
   "listener.name.inter.sasl.enabled.mechanisms=PLAIN",
   "listener.name.controller.sasl.enabled.mechanisms=PLAIN",
-  "listener.name.direct.sasl.enabled.mechanisms=SCRAM-SHA-512",
+  "listener.name.direct.sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER",
   "listener.name.direct.scram-sha-512.sasl.jaas.config="
     .. "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+  "listener.name.direct.scram-sha-256.sasl.jaas.config="
+    .. "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+  "listener.name.direct.oauthbearer.sasl.jaas.config="
+    .. "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
+  "listener.name.direct.oauthbearer.sasl.server.callback.handler.class="
+    .. "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
+  "sasl.oauthbearer.expected.audience=rlab", "sasl.oauthbearer.expected.issuer=rlab",
+  "listener.name.direct.oauthbearer.connections.max.reauth.ms=3600000", -- nobody stays longer than his token
+  "listener.name.mtls.ssl.client.auth=required",
+  "listener.name.mtls.ssl.principal.mapping.rules=RULE:^CN=([a-z]+)$/$1/,DEFAULT",
   "ssl.keystore.type=PEM", "ssl.keystore.location=../tls/server.both",
   "ssl.truststore.type=PEM", "ssl.truststore.location=../tls/ca.pem",
   "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -5,6 +5,8 @@ local rights = require "rlab.stack.secure.rights"
 local TOLD = {
   { "kafka TOPIC_AUTHORIZATION_FAILED (29): create topic rlab-e001-a: Authorization failed.",
     "Kafka's ACL CREATE on topics that begin with rlab-" },
+  { "kafka TOPIC_AUTHORIZATION_FAILED (29): alter configs of dlq.rlab-e032-a-events: Topic authorization \z
+    failed.", "Kafka's ACL ALTER_CONFIGS on topics that begin with dlq.rlab-" },
   { "kafka TOPIC_AUTHORIZATION_FAILED (29): delete topic rlab-e001-a: Authorization failed.",
     "Kafka's ACL DELETE on topics that begin with rlab-" },
   { "kafka TOPIC_AUTHORIZATION_FAILED (29): configs of rlab-may-run-here",
@@ -27,6 +29,9 @@ local TOLD = {
     'lab'@'127.0.0.1' for table 'outbox'", "MySQL's privilege SELECT on `rlab\\_%`.*" },
   { "mysql ER_SPECIFIC_ACCESS_DENIED_ERROR (1227): Access denied; you need (at least one of) the PROCESS \z
     privilege(s) for this operation", "MySQL's privilege PROCESS on *.*" },
+  { "mysql ER_1419 (1419): You do not have the SUPER privilege and binary logging is enabled (you *might* \z
+    want to use the less safe log_bin_trust_function_creators variable)",
+    "the server's leave to make triggers, log_bin_trust_function_creators = ON" },
   { "redis NOPERM: this user has no permissions to run the 'evalsha' command", "Redis' ACL +evalsha" },
   { "desk-3 did not say 'closed' (it ended); its log: desk-3.log; it wrote: rlab: this user has no \z
     permissions to run the 'get' command", "Redis' ACL +get" },

@@ -68,7 +68,7 @@ describe("the secure stack", function()
         assert.is_true(only_owner_reads(path), path)
       end
     end
-    assert.equal(6 + 3 + 3, holders) -- secrets, keys, and what the three servers read
+    assert.equal(6 + 5 + 3, holders) -- secrets, keys, and what the three servers read
   end)
 
   it("lets nobody into Kafka without TLS, a password and a right", function()
@@ -77,7 +77,8 @@ describe("the secure stack", function()
     assert.is_nil(text:find("PROX", 1, true))
     for _, line in ipairs { "allow.everyone.if.no.acl.found=false", "super.users=User:broker;User:admin",
       "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-      "listener.name.direct.sasl.enabled.mechanisms=SCRAM-SHA-512" } do
+      "listener.name.direct.sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER",
+      "listener.name.mtls.ssl.client.auth=required" } do
       assert.matches("\n" .. line .. "\n", text, 1, true)
     end
     local plain = must(context.new { home = home .. "-none", base = 20000 })

@@ -11,7 +11,8 @@ M.SCHEMAS = "rlab\\_%" -- those of MySQL, as GRANT writes a pattern
 -- WRITE, DELETE and ALTER mean DESCRIBE too, ALTER_CONFIGS means DESCRIBE_CONFIGS.
 M.kafka = {
   { "topic", "", "create", "delete", "alter", "alter-configs", "read", "write" },
-  { "topic", "dlq.", "create", "delete", "read" }, -- to which a share group's coordinator writes (E-032)
+  -- to which a share group's coordinator writes (E-032)
+  { "topic", "dlq.", "create", "delete", "alter-configs", "read" },
   { "group", "", "read", "delete", "alter-configs" },
   { "transactional-id", "", "write" },
   { "cluster", false, "describe" }, -- who the controller is, how far the quorum is
@@ -20,7 +21,7 @@ M.kafka = {
 -- MySQL's: on which schemas, and the privileges
 M.grants = {
   { "`" .. M.SCHEMAS .. "`.*", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX",
-    "REFERENCES" },
+    "REFERENCES", "TRIGGER" }, -- by triggers E-019, E-033 and E-034 note what happens
   { "*.*", "PROCESS" }, -- which transactions still write: the relay waits for them, the lab looks at them
 }
 

@@ -13,6 +13,7 @@ local M = {}
 
 M.parts = { "kafka", "mysql", "redis" } -- those that it can have
 M.user = "lab" -- whose rights are counted
+M.by_certificate = "lab_mtls" -- the same one in MySQL, where a certificate is needed, too
 M.admin = "admin" -- who may do all; nobody works as such but who starts the stack
 
 local DEFAULT_BASE = 20000 -- its block is the next one
@@ -77,14 +78,22 @@ function M.ensure(home)
   if not ok then return nil, failure end
   local guard <close>, busy = lock.take(home .. "/secrets.lock", "rlab up --secure", { at_most = "30s" })
   if not guard then return nil, busy end
-  if not fs.exists(tls.path(home, "ca.pem")) then ok, failure = tls.make(home) end
+  if not fs.exists(tls.path(home, "jwks.json")) then ok, failure = tls.make(home) end
   if ok and not fs.exists(home .. "/secrets") then ok, failure = make_secrets(home) end
   return ok, failure
 end
 
--- forget(home) -> true | nil, err: its secrets, certificates and the FILE are gone
+-- How one is let in, beside SCRAM-SHA-512: each has a FILE of its own
+M.ways = { "plain", "scram-256", "token", "mtls" }
+
+-- named(way | nil) -> the name of that FILE
+function M.named(way) return way and ("external-%s.json"):format(way) or "external.json" end
+
+-- forget(home) -> true | nil, err: its secrets, certificates and FILEs are gone
 function M.forget(home)
-  for _, name in ipairs { "external.json", "secrets", "tls" } do
+  local names = { M.named(), "token.sh", "secrets", "tls" }
+  for _, way in ipairs(M.ways) do names[#names + 1] = M.named(way) end
+  for _, name in ipairs(names) do
     local ok, failure = fs.remove(home .. "/" .. name)
     if not ok then return nil, failure end
   end

@@ -17,7 +17,7 @@ end
 -- options(Secure, server) -> words of its command line, the later of which count. Paths are relative to its
 --   data.
 function M.options(secured, server)
-  return { "--port", "0", "--tls-port", server.port, "--tls-auth-clients", "no",
+  return { "--port", "0", "--tls-port", server.port, "--tls-auth-clients", "optional",
     "--tls-cert-file", secured:tls "server.pem", "--tls-key-file", secured:tls "server.key",
     "--tls-ca-cert-file", secured:tls "ca.pem", "--aclfile", "../users.acl" }
 end

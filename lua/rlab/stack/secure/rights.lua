@@ -17,6 +17,7 @@ local TRIED = {
   cluster = { { "configs of", "DESCRIBE_CONFIGS" }, { "", "DESCRIBE" } },
 }
 
+local ESCAPED = grants.PREFIX:gsub("%p", "%%%0")
 local THINGS = { topic = "topics", group = "groups", transactional_id = "transactional ids" }
 
 local function of_kafka(text)
@@ -26,14 +27,17 @@ local function of_kafka(text)
   tried = tried:lower()
   for _, row in ipairs(rows) do
     if tried:find(row[1], 1, true) then
-      local things = THINGS[resource:lower()]
+      local things, dlq = THINGS[resource:lower()], tried:find("%f[%w]dlq%." .. ESCAPED) and "dlq." or ""
       return ("Kafka's ACL %s on %s"):format(row[2],
-        things and ("%s that begin with %s"):format(things, grants.PREFIX) or "the cluster")
+        things and ("%s that begin with %s%s"):format(things, dlq, grants.PREFIX) or "the cluster")
     end
   end
 end
 
 local function of_mysql(text)
+  if text:find("log_bin_trust_function_creators", 1, true) then
+    return "the server's leave to make triggers, log_bin_trust_function_creators = ON"
+  end
   local privileges = text:match "need %(at least one of%) the ([%u_, ]+) privilege"
   if privileges then return ("MySQL's privilege %s on *.*"):format(privileges) end
   local command = text:match "([%u][%u ]*) command denied to user"

@@ -18,8 +18,7 @@ return {
 
   ports = function(ctx, server)
     local p, name = ctx.ports, server.name
-    local list = { server.port, p[name .. "-inter"] }
-    if not ctx.secure then list[3] = p[name .. "-prox"] end
+    local list = { server.port, p[name .. "-inter"], p[name .. "-prox"] }
     if ctx:observed() then list[#list + 1] = p[name .. "-jmx"] end
     return list
   end,
