@@ -27,7 +27,7 @@ ALL_LDFLAGS = -Wl,-E -Wl,--exclude-libs,librdkafka.a:libhiredis.a:libhdrhistogra
 ALL_LIBS = $(LUA_LIBS) $(DEP_LIBS)
 
 # These need no flags, or get them from a make of their own.
-quiet-goals := help clean deps servers usual-servers libs program deploy install-pages install-files packages-lint registry observe demo test test-fast test-live test-console test-observe test-secure test-drivers clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
+quiet-goals := help clean deps servers usual-servers libs program deploy install-pages install-files packages-lint registry observe demo test test-fast test-live test-console test-observe test-secure test-secure-all test-drivers clients mutants asan tsan tsan-live apicheck oracle fuzz hostile schemathesis soak-console hunt-mutants lint k8s-lint format licences sbom
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(quiet-goals),$(MAKECMDGOALS)),all),)
 include $(BUILD)/deps.mk
 endif
@@ -152,6 +152,8 @@ test-observe: observe ## the queries of all dashboards, asked of a Prometheus th
 	@deps/test.sh observe
 test-secure: ## what rlab can do with exactly the documented rights, on a stack with TLS, users and ACLs
 	@deps/test.sh secure
+test-secure-all: ## the same with every experiment that an external stack does not refuse: some ten minutes
+	@RLAB_SECURE_ALL=1 deps/test.sh secure
 test-drivers: ## fault drivers of an external stack, tried on a stack of its own that is treated as somebody's
 	@deps/test.sh drivers
 test-live: ## the tests on a stack of their own

@@ -131,6 +131,13 @@ left_behind() {
 
 program=./rlab
 up=up
+# What specs are told of the stack; a secure one says it by its file.
+addresses() {
+  [ "$up" != "up --secure" ] || return 0
+  eval "$($program env 2>>"$scratch/up")" || return 1
+  export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+}
+
 start_live() { # a stack of our own, by $program
   local began
   free_block || { broken "no free block of ports"; return 1; }
@@ -138,13 +145,12 @@ start_live() { # a stack of our own, by $program
   export RLAB_HOME RLAB_PORT_BASE
   mkdir -p "$RLAB_HOME"
   began=$EPOCHREALTIME
-  if ! { timeout 300 $program $up </dev/null >"$scratch/up" 2>&1 && eval "$($program env 2>>"$scratch/up")"; }; then
+  if ! { timeout 300 $program $up </dev/null >"$scratch/up" 2>&1 && addresses; }; then
     sed 's/^/    | /' "$scratch/up"
     broken "rlab up"
     return 1
   fi
-  printf '  %-9s %-44s %s\n' "$tier" "$(tail -n 1 "$scratch/up" | sed 's/^ *stack *//; s/  .*//')" "$(seconds "$began")"
-  export RLAB_TEST_BROKERS=$KAFKA_BROKERS RLAB_TEST_MYSQL="$MYSQL_HOST:$MYSQL_TCP_PORT $MYSQL_USER $MYSQL_PWD" RLAB_TEST_REDIS=$REDIS_HOST:$REDIS_PORT
+  printf '  %-9s %-44s %s\n' "$tier" "$(sed -n 's/^ *stack *//; T; s/  .*//; p' "$scratch/up" | tail -n 1)" "$(seconds "$began")"
 }
 
 live() { # SPECS... on a stack of their own, by $program
