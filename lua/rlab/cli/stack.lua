@@ -248,8 +248,9 @@ function status.run(args)
   local rows = must(require("rlab.stack").status(ctx))
   local columns = rows.columns
   rows.columns = nil
-  if require("rlab.stack").use() == "compose" then
-    if args.json then return put_json { kind = "compose", servers = array(rows) } end
+  local kind = require("rlab.stack").use()
+  if kind ~= "local" then
+    if args.json then return put_json { kind = kind, servers = array(rows) } end
     print(require("rlab.term").grid(columns, rows, { indent = 2 }))
     return exit.ok
   end

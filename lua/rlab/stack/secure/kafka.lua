@@ -84,9 +84,14 @@ end
 
 -- mark(admin) -> true | nil, err: the topic that says that rlab may run here
 function M.mark(admin)
-  local made, failure = admin:create_topic { name = grants.MARK, partitions = 1, replication_factor = 3,
-    configs = { ["min.insync.replicas"] = "2" } }
-  if made or failure.name == "TOPIC_ALREADY_EXISTS" then return true end
+  local failure
+  local ok = task.wait_until(function() -- a call can be lost while brokers still come
+    local made
+    made, failure = admin:create_topic { name = grants.MARK, partitions = 1, replication_factor = 3,
+      configs = { ["min.insync.replicas"] = "2" } }
+    return made or failure.name == "TOPIC_ALREADY_EXISTS"
+  end, { at_most = "30s", every = "50ms", what = "the topic that says that rlab may run here" })
+  if ok then return true end
   return nil, failure
 end
 
