@@ -32,7 +32,6 @@ local stack = {
     { "undo", "stack.undo(text) -> true | nil, err",
       "What a run that died did to a server of an external stack is undone by its driver.",
       params = { "text: string, as the run's ledger has it" } },
-      params = { "exp: table, with needs and disrupts" } },
     { "fit", "stack.fit(exp, arms) -> arms, names", "The arms that can run on that stack, and the names of \z
         the others; raises where none can.",
       params = { "exp: table, with id and own_servers", "arms: table" } },
