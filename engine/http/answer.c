@@ -92,8 +92,8 @@ static struct MHD_Response *response_of(const http_reply_opts *reply)
     return response;
 }
 
-/* Leaves the answer and wakes the connection, unless http_stop was faster: then the server may
- * be gone and is not touched. */
+/* Leaves the answer and wakes the connection, unless http_stop or the client's end was faster: then the
+ * server may be gone and is not touched. */
 static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_Response *response)
 {
     if (atomic_exchange(&req->claimed, true))
@@ -103,15 +103,18 @@ static bool answer(http_request *req, const http_reply_opts *reply, struct MHD_R
     req->status = reply->status;
     req->after = reply->after;
     req->arg = reply->arg;
-    if (atomic_exchange(&req->state, ANSWERED) == SUSPENDED)
+    int before = atomic_exchange(&req->state, ANSWERED);
+    if (before == SUSPENDED)
         MHD_resume_connection(req->connection);
+    if (before == COMPLETED && req->after) /* its client went away meanwhile */
+        req->after(req->arg, false);
     return true;
 }
 
 void http_reply(http_request *req, const http_reply_opts *reply)
 {
     struct MHD_Response *response = response_of(reply);
-    if (!answer(req, reply, response)) { /* the server has stopped and said so */
+    if (!answer(req, reply, response)) { /* the server has said something else, or nobody listens */
         MHD_destroy_response(response);
         if (reply->after)
             reply->after(reply->arg, false);

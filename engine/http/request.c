@@ -26,6 +26,8 @@ void http_request_unref(http_request *req)
     rl_assert(refs >= 1);
     if (refs != 1)
         return;
+    if (req->response)
+        MHD_destroy_response(req->response);
     buf_free(&req->body);
     free(req->method);
     free(req->path);
@@ -60,6 +62,35 @@ void http_request_forget(http_request *req)
         req->next->prev = req->prev;
     req->prev = req->next = NULL;
     pthread_mutex_unlock(&server->lock);
+}
+
+/* ---- kept ---- */
+
+void http_request_count_kept(http_request *req, bool kept)
+{
+    if (kept != req->counted)
+        atomic_fetch_add(&req->server->kept, kept ? 1 : -1);
+    req->counted = kept;
+}
+
+void http_keep(http_request *req)
+{
+    http_request_count_kept(req, true);
+    atomic_store(&req->kept, true);
+}
+
+void http_let_go(http_request *req)
+{
+    atomic_store(&req->kept, false);
+}
+
+unsigned http_thread(void)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned own; /* 0: none yet */
+    if (!own)
+        own = atomic_fetch_add(&threads, 1) + 1;
+    return own;
 }
 
 /* ---- what was asked ---- */

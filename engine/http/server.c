@@ -54,22 +54,85 @@ static enum MHD_Result take_body(http_request *req, const char *data, size_t *le
     return req->received > (size_t)DRAINED_BODY_MAX + opts->max_body ? MHD_NO : MHD_YES;
 }
 
-static bool front_takes(http_server *server, http_request *req)
+/* ---- the front ---- */
+
+static const http_front *enter_front(http_server *server)
 {
     atomic_fetch_add(&server->in_front, 1);
-    http_front *front = atomic_load(&server->front);
-    bool taken = front && front(req, atomic_load(&server->front_arg));
+    return atomic_load(&server->front);
+}
+
+static void leave_front(http_server *server)
+{
     atomic_fetch_sub(&server->in_front, 1);
+}
+
+static bool front_takes(http_server *server, http_request *req)
+{
+    const http_front *front = enter_front(server);
+    bool taken = front && !atomic_load(&server->front_ends) &&
+                 front->take(req, atomic_load(&server->front_arg));
+    leave_front(server);
     return taken;
 }
 
-void http_set_front(http_server *server, http_front *front, void *arg)
+static void front_turn(http_request *req)
 {
-    atomic_store(&server->front, NULL);
-    while (atomic_load(&server->in_front))
+    const http_front *front = enter_front(req->server);
+    if (front && atomic_load(&req->kept))
+        front->turn(req, atomic_load(&req->server->front_arg));
+    leave_front(req->server);
+}
+
+static void rest_while(atomic_int *count)
+{
+    while (atomic_load(count))
         nanosleep(&(struct timespec){.tv_nsec = STEP_US * 1000}, NULL);
+}
+
+void http_set_front(http_server *server, const http_front *front, void *arg)
+{
+    atomic_store(&server->front_ends, true);
+    rest_while(&server->in_front); /* all that it keeps is counted */
+    rest_while(&server->kept);
+    atomic_store(&server->front, NULL);
+    rest_while(&server->in_front);
     atomic_store(&server->front_arg, arg);
     atomic_store(&server->front, front);
+    atomic_store(&server->front_ends, false);
+}
+
+/* ---- a whole request ---- */
+
+/* From here on libmicrohttpd neither looks at the connection nor calls us for it. */
+static void suspend(http_request *req)
+{
+    http_request_suspend(req);
+    MHD_suspend_connection(req->connection);
+    int handling = HANDLING;
+    if (!atomic_compare_exchange_strong(&req->state, &handling, SUSPENDED))
+        MHD_resume_connection(req->connection);
+}
+
+/* Sends the answer that is there, or waits for it. A request that is kept is asked for again as soon as its
+ * thread has looked at its other connections. */
+static enum MHD_Result settle(http_request *req)
+{
+    bool answered = atomic_load(&req->state) == ANSWERED;
+    if (!answered && atomic_load(&req->kept))
+        return MHD_YES;
+    http_request_count_kept(req, false);
+    if (answered)
+        return http_send_answer(req);
+    suspend(req);
+    return MHD_YES;
+}
+
+static enum MHD_Result handle_again(http_request *req)
+{
+    if (atomic_load(&req->state) != ANSWERED)
+        front_turn(req);
+    return settle(req);
 }
 
 static enum MHD_Result handle(http_request *req)
@@ -81,16 +144,10 @@ static enum MHD_Result handle(http_request *req)
         return http_send_problem(req->connection, MHD_HTTP_SERVICE_UNAVAILABLE, false,
                                  "the server is stopping");
     atomic_fetch_add(&req->refs, 1);
+    req->handled = true;
     if (!front_takes(server, req))
         server->opts.handler(req, server->opts.arg);
-    if (atomic_load(&req->state) == ANSWERED)
-        return http_send_answer(req);
-    http_request_suspend(req);
-    MHD_suspend_connection(req->connection);
-    int handling = HANDLING;
-    if (!atomic_compare_exchange_strong(&req->state, &handling, SUSPENDED))
-        MHD_resume_connection(req->connection);
-    return MHD_YES;
+    return settle(req);
 }
 
 /* libmicrohttpd would take a record of its pool for each "a=1" of a query, and 0.9.75 goes on as if
@@ -158,11 +215,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     }
     if (*len)
         return take_body(req, data, len);
-    if (atomic_load(&req->state) == ANSWERED)
-        return http_send_answer(req);
-    return handle(req);
+    return req->handled ? handle_again(req) : handle(req);
 }
 
+/* The client of a request that was kept may be gone before its answer comes. */
 static void on_completed(void *cls, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
@@ -173,10 +229,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     if (!req)
         return;
     http_request_forget(req);
-    if (req->after)
+    http_request_count_kept(req, false);
+    if (atomic_exchange(&req->state, COMPLETED) == ANSWERED && req->after)
         req->after(req->arg, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    if (req->response)
-        MHD_destroy_response(req->response);
     http_request_unref(req);
     atomic_fetch_sub(&server->under_way, 1);
 }

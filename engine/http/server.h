@@ -46,11 +46,23 @@ int http_port(const http_server *server);
 int http_under_way(const http_server *server);       /* requests begun and not answered yet */
 void http_stop(http_server *server, double at_most); /* blocks; frees the server */
 
-/* A front is asked before the handler, on the same threads: true, it has taken the request and
- * answers it, now or later. NULL takes the front away; no call of it is under way any more when
- * this returns. */
-typedef bool http_front(http_request *req, void *arg);
-void http_set_front(http_server *server, http_front *front, void *arg);
+/* A front is asked before the handler, on the same threads. take: true, it has taken the request and
+ * answers it, now or later. A request that it keeps meanwhile (http_keep) stays with its thread and is not
+ * suspended: turn is called for it as soon as the thread has looked at its other connections, and again
+ * until it was answered or let go. So a front can ask another server once for all that came in one turn,
+ * and answer without handing over to another thread. turn may block for a moment, with all of its thread's
+ * connections; take must not. */
+typedef struct http_front {
+    bool (*take)(http_request *req, void *arg);
+    void (*turn)(http_request *req, void *arg); /* NULL: it keeps none */
+} http_front;
+
+/* NULL takes the front away; it keeps nothing and no call of it is under way any more when this returns. */
+void http_set_front(http_server *server, const http_front *front, void *arg);
+
+void http_keep(http_request *req);   /* within its `take`, at most once */
+void http_let_go(http_request *req); /* from any thread that has not answered it */
+unsigned http_thread(void);          /* the caller's number among those that asked; from 1 */
 
 /* What was asked; valid until http_reply. Names and values are decoded, UTF-8 and without NUL; the
  * raw path is as it was sent: who takes it apart decodes the parts (target.h). */

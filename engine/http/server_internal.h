@@ -23,15 +23,16 @@ struct http_server {
     atomic_bool draining,
         stopped; /* answers close their connection; the handler is not asked any more */
     pthread_mutex_t lock;
-    http_front *_Atomic front;
+    const http_front *_Atomic front;
     void *_Atomic front_arg;
-    atomic_int in_front;
+    atomic_int in_front, kept;
+    atomic_bool front_ends;  /* it takes nothing any more */
     http_request *suspended; /* under lock: whom http_stop has to answer at last */
 };
 
-/* HANDLING -> ANSWERED: the handler answered before it returned. HANDLING -> SUSPENDED ->
- * ANSWERED: somebody did later. */
-typedef enum request_state { HANDLING, SUSPENDED, ANSWERED } request_state;
+/* HANDLING -> ANSWERED: the handler answered before it returned, or while the request was kept.
+ * HANDLING -> SUSPENDED -> ANSWERED: somebody did later. COMPLETED: the connection is done with it. */
+typedef enum request_state { HANDLING, SUSPENDED, ANSWERED, COMPLETED } request_state;
 
 struct http_request {
     http_server *server;
@@ -43,7 +44,9 @@ struct http_request {
     const char *version;     /* "HTTP/1.1" */
     const void *sent_method; /* where the head begins; only its place counts */
     bool has_body, too_large;
-    bool refused;           /* it was answered by its head alone */
+    bool refused;          /* it was answered by its head alone */
+    bool handled, counted; /* it was handed on; it is one of server->kept */
+    atomic_bool kept;
     atomic_bool claimed;    /* somebody answers or has answered */
     atomic_int state, refs; /* one of the connection, one of who answers */
     bool listed;            /* among the suspended */
@@ -60,6 +63,8 @@ void http_request_unref(http_request *req);
 /* Lists a request that will be answered later, for http_stop; and takes it off again. */
 void http_request_suspend(http_request *req);
 void http_request_forget(http_request *req);
+
+void http_request_count_kept(http_request *req, bool kept);
 
 /* answer.c; last: the connection is closed after it */
 enum MHD_Result http_send_problem(struct MHD_Connection *connection, int status, bool last,

@@ -230,13 +230,38 @@ rl_err *redisc_pipe_start(redisc_conn *conn, const redisc_pipe *pipe)
     return err;
 }
 
+rl_err *redisc_pipe_some(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                         size_t *got, rl_deadline until)
+{
+    rl_err *err = NULL;
+    while (*got < pipe->count) {
+        redisReply *reply;
+        rl_assert(!pipe->slots[*got].confirmations && !pipe->slots[*got].protocol);
+        err = redisc_try_receive(conn, until, &reply);
+        if (err || !reply)
+            return err;
+        if (reply->type == REDIS_REPLY_PUSH)
+            redisc_keep_push(conn, reply);
+        else
+            replies[(*got)++] = reply;
+    }
+    return NULL;
+}
+
+rl_err *redisc_pipe_rest(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                         size_t *got)
+{
+    rl_err *err = NULL;
+    for (; *got < pipe->count && !err; *got += err ? 0 : 1)
+        err = pipe_answer(conn, &pipe->slots[*got], &replies[*got]);
+    return err;
+}
+
 rl_err *redisc_pipe_finish(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
                            size_t *got)
 {
-    rl_err *err = NULL;
-    for (*got = 0; *got < pipe->count && !err; *got += err ? 0 : 1)
-        err = pipe_answer(conn, &pipe->slots[*got], &replies[*got]);
-    return err;
+    *got = 0;
+    return redisc_pipe_rest(conn, pipe, replies, got);
 }
 
 rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,

@@ -10,6 +10,7 @@
 #define RL_REDIS_PIPE_H
 
 #include "base/buf.h"
+#include "base/deadline.h"
 #include "redis/conn.h"
 
 typedef struct redisc_slot {
@@ -54,5 +55,12 @@ rl_err *redisc_pipe_run(redisc_conn *conn, const redisc_pipe *pipe, redisReply *
 rl_err *redisc_pipe_start(redisc_conn *conn, const redisc_pipe *pipe);
 rl_err *redisc_pipe_finish(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
                            size_t *got);
+
+/* Between the two, as often as is wanted: sends, and takes what comes until the deadline, from *got on (0 at
+ * first). That not all has come is no error; redisc_pipe_rest waits for it. */
+rl_err *redisc_pipe_some(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                         size_t *got, rl_deadline until);
+rl_err *redisc_pipe_rest(redisc_conn *conn, const redisc_pipe *pipe, redisReply **replies,
+                         size_t *got);
 
 #endif

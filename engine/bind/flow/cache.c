@@ -211,7 +211,7 @@ static int flow_cache_l_forget_peak(lua_State *L)
  * here */
 static int flow_cache_l_front(lua_State *L)
 {
-    http_front_push(L, flow_cache_http_front, cache_check(L));
+    http_front_push(L, &flow_cache_http_front, cache_check(L));
     return 1;
 }
 

@@ -11,11 +11,11 @@
 #include "http/server.h"
 
 typedef struct rl_front {
-    http_front *take;
+    const http_front *front;
     void *arg;
 } rl_front;
 
-void http_front_push(lua_State *L, http_front *take, void *arg);
+void http_front_push(lua_State *L, const http_front *front, void *arg);
 const rl_front *http_front_check(lua_State *L, int idx);
 
 #endif

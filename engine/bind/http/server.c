@@ -351,10 +351,10 @@ static int http_server_l_grace(lua_State *L)
 
 #define FRONT_META "http.front"
 
-void http_front_push(lua_State *L, http_front *take, void *arg)
+void http_front_push(lua_State *L, const http_front *front, void *arg)
 {
-    rl_front *front = lua_newuserdatauv(L, sizeof *front, 0);
-    *front = (rl_front){take, arg};
+    rl_front *own = lua_newuserdatauv(L, sizeof *own, 0);
+    *own = (rl_front){front, arg};
     luaL_newmetatable(L, FRONT_META);
     lua_setmetatable(L, -2);
 }
@@ -370,7 +370,7 @@ static int http_server_l_front(lua_State *L)
     bound_server *bound = handle_check(L, 1, &server_type)->impl;
     static const rl_front none;
     const rl_front *front = lua_isnoneornil(L, 2) ? &none : http_front_check(L, 2);
-    http_set_front(bound->server, front->take, front->arg);
+    http_set_front(bound->server, front->front, front->arg);
     return 0;
 }
 

@@ -9,7 +9,8 @@
 
 enum { SLICE_MS = 250, STEPS_MAX = 512 };
 
-static void begin(flow_cache *cache, cache_lookup *lookup)
+/* thread: of the caller, when its lane is wanted; else 0. True: the lookup waits there. */
+static bool begin(flow_cache *cache, cache_lookup *lookup, unsigned thread)
 {
     const flow_cache_opts *opts = &cache->opts;
     cache_entry entry;
@@ -22,9 +23,13 @@ static void begin(flow_cache *cache, cache_lookup *lookup)
         cache_answer(cache, lookup,
                      entry.state == CACHE_NEGATIVE ? CACHE_FROM_NEGATIVE : CACHE_FROM_LOCAL,
                      &entry);
+    } else if (thread && cache_lane_ask(cache, lookup, thread)) {
+        return true;
     } else {
+        lookup->let_go = NULL;
         cache_readers_ask(cache, lookup);
     }
+    return false;
 }
 
 /* ---- steps ---- */
@@ -35,7 +40,7 @@ static void step(flow_cache *cache, cache_lookup *lookup)
     if (err)
         cache_answer_failed(cache, lookup, err, false);
     else
-        begin(cache, lookup);
+        begin(cache, lookup, 0);
     err_free(err);
 }
 
@@ -87,12 +92,12 @@ void cache_steps_wake(flow_cache *cache)
 void cache_steps_close(flow_cache *cache)
 {
     for (cache_waiter *waiter; (waiter = cache_list_take(&cache->steps.queue));)
-        begin(cache, (cache_lookup *)waiter);
+        begin(cache, (cache_lookup *)waiter, 0);
     pthread_cond_destroy(&cache->steps.more);
     pthread_mutex_destroy(&cache->steps.lock);
 }
 
-void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done, void *arg)
+static cache_lookup *enter(flow_cache *cache, int64_t account, flow_cache_done *done, void *arg)
 {
     rl_assert(done);
     cache_lookup *lookup = mem_zero(sizeof *lookup);
@@ -101,8 +106,25 @@ void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done, v
     lookup->done = done;
     lookup->arg = arg;
     atomic_fetch_add_explicit(&cache->open_lookups, 1, memory_order_relaxed);
-    if (atomic_load_explicit(&fail_armed, memory_order_relaxed))
-        enter_by_step(cache, lookup);
-    else
-        begin(cache, lookup);
+    if (!atomic_load_explicit(&fail_armed, memory_order_relaxed))
+        return lookup;
+    enter_by_step(cache, lookup);
+    return NULL;
+}
+
+void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done, void *arg)
+{
+    cache_lookup *lookup = enter(cache, account, done, arg);
+    if (lookup)
+        begin(cache, lookup, 0);
+}
+
+bool flow_cache_get_kept(flow_cache *cache, int64_t account, unsigned thread, flow_cache_done *done,
+                         void (*let_go)(void *arg), void *arg)
+{
+    rl_assert(thread && let_go);
+    cache_lookup *lookup = enter(cache, account, done, arg);
+    if (lookup)
+        lookup->let_go = let_go;
+    return lookup && begin(cache, lookup, thread);
 }

@@ -48,6 +48,7 @@ static void cache_interrupt(rl_flow *flow)
 {
     flow_cache *cache = (flow_cache *)flow;
     cache_readers_interrupt(cache);
+    cache_lanes_interrupt(cache);
     cache_workers_interrupt(cache);
     cache_points_resume();
     wake_all(cache);
@@ -102,6 +103,7 @@ rl_err *flow_cache_open(const flow_cache_opts *opts, flow_cache **out)
     cache->counters = flow_counters_shared(&cache->flow, CACHE_N_COUNT);
     cache_steps_open(cache);
     cache_turns_open(cache);
+    cache_lanes_open(cache);
     rl_err *err = cache_workers_open(cache);
     if (!err)
         err = cache_readers_open(cache);
@@ -136,6 +138,7 @@ bool flow_cache_close(flow_cache *cache, double seconds)
         return false;
     cache->flow.interrupt = NULL; /* nothing is left to interrupt */
     cache_steps_close(cache);     /* each gives what it still has to the next */
+    cache_lanes_close(cache);
     cache_readers_close(cache);
     cache_workers_close(cache);
     cache_turns_close(cache);

@@ -2,7 +2,8 @@
  * else from MySQL's account_view.
  *
  * Offers: flow_cache, a flow whose readers (one thread and one pipelined Redis connection each) look
- * up what many callers ask for at once, and whose workers (a thread, a MySQL and a Redis connection
+ * up what many callers ask for at once (a server's threads do so for their own callers while one Redis
+ * answers at once), and whose workers (a thread, a MySQL and a Redis connection
  * each, started when needed) load what is missing. Redis is one server or a cluster, whose client all
  * of them share; a node that fails costs the accounts of its slots. Every protection is a switch of
  * flow_cache_opts: lifetimes with jitter, soft TTL, XFetch, singleflight in the process and across
@@ -94,6 +95,13 @@ rl_err *flow_cache_open(const flow_cache_opts *opts,
 rl_flow *flow_cache_flow(flow_cache *cache);
 void flow_cache_get(flow_cache *cache, int64_t account, flow_cache_done *done,
                     void *arg); /* exactly one done */
+
+/* The same by a thread with a number of its own (from 1), which comes back: true, the lookup waits for the
+ * thread's flow_cache_turn, which asks Redis for all of them at once, on the thread's own connection, and
+ * calls let_go for each before it has its answer or goes another way. false: it goes that way already. */
+bool flow_cache_get_kept(flow_cache *cache, int64_t account, unsigned thread, flow_cache_done *done,
+                         void (*let_go)(void *arg), void *arg);
+void flow_cache_turn(flow_cache *cache, unsigned thread); /* blocks for a moment at most */
 
 /* Ends what is under way, with an error where it must; false: a thread hangs and the memory
  * stays. */

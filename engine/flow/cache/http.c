@@ -82,12 +82,26 @@ static void reply(const flow_cache_result *result, void *arg)
             .status = 200, .fields = fields, .fields_count = 3, .body = body, .len = (size_t)len});
 }
 
-bool flow_cache_http_front(http_request *req, void *arg)
+static void let_go(void *req)
+{
+    http_let_go(req);
+}
+
+static bool take(http_request *req, void *cache)
 {
     int64_t account;
     bool get = strcmp(http_method(req), "GET") == 0 || strcmp(http_method(req), "HEAD") == 0;
     if (!get || !cache_http_account(http_path(req), &account))
         return false;
-    flow_cache_get(arg, account, reply, req);
+    if (flow_cache_get_kept(cache, account, http_thread(), reply, let_go, req))
+        http_keep(req);
     return true;
 }
+
+static void turn(http_request *req, void *cache)
+{
+    (void)req;
+    flow_cache_turn(cache, http_thread());
+}
+
+const http_front flow_cache_http_front = {.take = take, .turn = turn};

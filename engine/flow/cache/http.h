@@ -12,7 +12,7 @@
 #include "flow/cache/flow.h"
 #include "http/server.h"
 
-bool flow_cache_http_front(http_request *req, void *cache);
+extern const http_front flow_cache_http_front;
 
 /* The account of a path such as "/accounts/17"; false: it is another path, or no number of 64
  * bits. */

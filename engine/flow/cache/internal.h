@@ -4,6 +4,8 @@
  *   flow.c     opens and closes all of it, and its figures
  *   enter.c    a caller comes in: armed failpoints, the copy in the process
  *   reader.c   reads Redis for many callers at once
+ *   lane.c     a server's thread reads Redis for all of its callers of one turn
+ *   queue.c    what readers have to do; a batch of lookups
  *   judge.c    what Redis said: an answer, or a load
  *   worker.c   the queue of loads and the threads that work it off
  *   load.c     one load: the lease, the database, the fill
@@ -29,7 +31,10 @@ typedef struct cache_lookup {
     int64_t account, began_ns;
     cache_entry seen; /* what Redis said, when it shall be loaded all the same */
     bool cacheless;   /* Redis could not be asked */
+    bool lost;        /* with a connection, before a reply came */
     flow_cache_done *done;
+    void (*let_go)(
+        void *arg); /* its caller waits for flow_cache_turn until it is called; or NULL */
     void *arg;
 } cache_lookup;
 
@@ -37,7 +42,7 @@ typedef struct cache_reader {
     flow_cache *cache;
     pthread_mutex_t lock;
     pthread_cond_t more;
-    bool asleep;
+    bool asleep, called; /* called: to look at its lanes */
     cache_list queue;
     redisc_keyspace *redis;
     redisc_pipe pipe;
@@ -45,6 +50,29 @@ typedef struct cache_reader {
     cache_lookup **batch;
     rl_rng rng;
 } cache_reader;
+
+/* OWN: its thread's. TO_MEND: it has no connection, one of the readers makes it one. TO_FINISH: Redis did not
+ * answer at once, and the reader waits for it. */
+typedef enum cache_lane_state {
+    CACHE_LANE_FREE,
+    CACHE_LANE_OWN,
+    CACHE_LANE_TO_MEND,
+    CACHE_LANE_TO_FINISH
+} cache_lane_state;
+
+typedef struct cache_lane {
+    flow_cache *cache;
+    atomic_uint thread; /* http_thread of its owner; 0: none */
+    atomic_int state;   /* who may touch what follows */
+    cache_list queue;   /* always its thread's */
+    redisc_conn *conn;
+    redisc_pipe pipe;
+    redisReply **replies;
+    cache_lookup **batch;
+    int n;
+    size_t got;
+    rl_rng rng;
+} cache_lane;
 
 typedef struct cache_worker {
     flow_cache *cache;
@@ -81,6 +109,7 @@ struct flow_cache {
     flow_cache_opts opts;
     redisc_cluster *cluster; /* NULL: one Redis */
     cache_reader *readers;
+    cache_lane *lanes; /* CACHE_LANES; NULL: none of a cluster, nor through TLS */
     atomic_uint next_reader;
     cache_steps steps;
     cache_workers workers;
@@ -162,12 +191,39 @@ void cache_workers_close(flow_cache *cache);
 /* What Redis said; reply NULL: it could not be asked. */
 void cache_judge(flow_cache *cache, cache_lookup *lookup, const redisReply *reply, rl_rng *rng);
 
+/* ---- queue.c ---- */
+
+void cache_readers_ask(flow_cache *cache, cache_lookup *lookup);
+void cache_reader_call(flow_cache *cache, int reader); /* cache_lanes_serve is wanted */
+/* Waits a while for work. Returns how many lookups were taken. */
+int cache_reader_take(cache_reader *reader);
+int cache_readers_count(const flow_cache *cache); /* none when the cache could not be opened */
+void cache_readers_wake(flow_cache *cache);       /* so that who sleeps sees the end */
+
+void cache_batch_write(redisc_pipe *pipe, const flow_cache *cache, cache_lookup *const *batch,
+                       int n);
+/* What came of a batch: counted, told to the breaker, and each lookup judged; err is freed. */
+void cache_batch_over(flow_cache *cache, cache_lookup *const *batch, redisReply *const *replies,
+                      int n, size_t got, rl_err *err, rl_rng *rng);
+/* Of one that was not asked. */
+void cache_batch_silent(flow_cache *cache, cache_lookup *const *batch, int n, rl_rng *rng);
+
+/* ---- lane.c ---- */
+
+enum { CACHE_LANES = 64, CACHE_BATCH_MAX = 512 };
+
+void cache_lanes_open(flow_cache *cache);
+/* false: its thread has no lane that is ready */
+bool cache_lane_ask(flow_cache *cache, cache_lookup *lookup, unsigned thread);
+/* By a reader, what is its to do. mended: its own connection; NULL: it makes none for others. */
+void cache_lanes_serve(flow_cache *cache, int reader, redisc_keyspace *mended);
+void cache_lanes_interrupt(flow_cache *cache);
+void cache_lanes_close(flow_cache *cache);
+
 /* ---- reader.c ---- */
 
 rl_err *cache_readers_open(flow_cache *cache);
-void cache_readers_ask(flow_cache *cache, cache_lookup *lookup);
 void cache_readers_interrupt(flow_cache *cache);
-void cache_readers_wake(flow_cache *cache); /* so that who sleeps sees the end */
 void cache_readers_close(flow_cache *cache);
 
 /* ---- enter.c ---- */

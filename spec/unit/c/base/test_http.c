@@ -1,4 +1,5 @@
 /* engine/http: our server and our client on one another, from several threads. */
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/clock.h"
@@ -205,6 +208,92 @@ static void stop_waits_for_answers(void **state)
     pthread_join(answerer, NULL);
 }
 
+/* ---- a front that keeps requests ---- */
+
+/* /turn is answered in a turn, /later let go and parked, /hold neither. */
+static bool keep(http_request *req, void *arg)
+{
+    (void)arg;
+    http_keep(req);
+    if (strcmp(http_path(req), "/hold") == 0)
+        park(req);
+    return true;
+}
+
+static void turn(http_request *req, void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+    if (strcmp(http_path(req), "/turn") == 0) {
+        echo(req);
+    } else if (strcmp(http_path(req), "/later") == 0) {
+        http_let_go(req);
+        park(req);
+    } else {
+        rest();
+    }
+}
+
+static const http_front keeper = {.take = keep, .turn = turn};
+
+static void kept_are_answered_or_let_go(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/turn", "/later", "/turn"};
+    atomic_int turns = 0;
+    http_server *server = serve(2);
+    http_client *client = http_client_new();
+    pthread_t answerer;
+    http_set_front(server, &keeper, &turns);
+    pthread_create(&answerer, NULL, answer, NULL);
+    for (int i = 0; i < 3; i++) {
+        http_answer got = {0};
+        assert_null(call(client, http_port(server), paths[i], "x", &got));
+        assert_int_equal(got.status, 200);
+        assert_string_equal(got.body.data, "x");
+        http_answer_free(&got);
+    }
+    assert_int_equal(atomic_load(&turns), 3);
+    http_set_front(server, NULL, NULL);
+    atomic_store(&parked.closed, true);
+    pthread_join(answerer, NULL);
+    http_client_free(client);
+    http_stop(server, 1);
+    assert_int_equal(atomic_load(&parked.sent), 3);
+}
+
+static int ask_by_hand(int port, const char *path)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    dprintf(fd, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    return fd;
+}
+
+/* Its connection is watched meanwhile: the answer comes too late, and the front may go. */
+static void a_kept_client_may_go_away(void **state)
+{
+    (void)state;
+    atomic_int turns = 0;
+    http_server *server = serve(1);
+    http_set_front(server, &keeper, &turns);
+    int fd = ask_by_hand(http_port(server), "/hold");
+    while (!atomic_load(&turns))
+        rest();
+    struct linger reset = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd);
+    while (http_under_way(server))
+        rest();
+    http_set_front(server, NULL, NULL);
+    for (http_request *req; (req = unpark());)
+        echo(req);
+    assert_int_equal(atomic_load(&parked.unsent), 1);
+    http_stop(server, 1);
+}
+
 /* ---- the client ---- */
 
 static void *cancel_soon(void *client)
@@ -279,9 +368,14 @@ static void a_taken_port_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(side_by_side),           cmocka_unit_test(stop_answers_the_rest),
-        cmocka_unit_test(stop_waits_for_answers), cmocka_unit_test(a_cancel_ends_a_call),
-        cmocka_unit_test(answers_are_bounded),    cmocka_unit_test(a_taken_port_is_named),
+        cmocka_unit_test(side_by_side),
+        cmocka_unit_test(stop_answers_the_rest),
+        cmocka_unit_test(stop_waits_for_answers),
+        cmocka_unit_test(a_cancel_ends_a_call),
+        cmocka_unit_test(answers_are_bounded),
+        cmocka_unit_test(a_taken_port_is_named),
+        cmocka_unit_test(kept_are_answered_or_let_go),
+        cmocka_unit_test(a_kept_client_may_go_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
