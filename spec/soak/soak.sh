@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.." || exit 1
 SEED=${SEED:-1} PARTS=${PARTS:-verdicts services hunts}
 KINDS=${KINDS:-none rlab child server kill cpu0 hogs} SERVICE_MINUTES=${SERVICE_MINUTES:-2} BUDGET=${BUDGET:-60s}
 EXPERIMENTS=${EXPERIMENTS:-$(./rlab list --json | sed -n 's/.*"id": "\(.*\)".*/\1/p')}
-HUNTS=${HUNTS:-E-001:lease E-001:versioned E-002:outbox E-003:relay-crash-dedup E-004:store-after-work E-026:status-flag
+HUNTS=${HUNTS:-E-001:lease E-001:versioned E-002:outbox E-003:relay-crash-dedup E-004:store-after-work
     E-031:lease E-031:version}
 LOG=${LOG:-$(mktemp -d "${TMPDIR:-/tmp}/rlab-soak.XXXXXX")}
 RANDOM=$SEED
