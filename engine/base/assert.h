@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static inline void rl_assert_failed(const char *condition, const char *file, int line)
+static inline void rl_assert_failed(const char *condition, const char *file, int at_line)
 {
-    fprintf(stderr, "rlab: %s:%d: assertion failed: %s\n", file, line, condition);
+    fprintf(stderr, "rlab: %s:%d: assertion failed: %s\n", file, at_line, condition);
     abort();
 }
 #define rl_assert(condition) \
