@@ -13,13 +13,14 @@
 
 /* ---- making ---- */
 
-size_t big_memory_bound(void)
+rl_err *big_memory_bound(size_t *out)
 {
     const char *text = getenv("RLAB_BAG_MEMORY");
-    int64_t bytes = 0;
-    if (!text || !*text || !units_size(text, &bytes) || bytes <= 0)
-        bytes = USUAL_MEMORY;
-    return (size_t)bytes;
+    int64_t bytes = USUAL_MEMORY;
+    if (text && *text && (!units_size(text, &bytes) || bytes <= 0))
+        return err_lab("USAGE", "RLAB_BAG_MEMORY is a size, such as 512MiB, not '%s'", text);
+    *out = (size_t)bytes;
+    return NULL;
 }
 
 static int names_of(const rl_bag *bag, const char **names)

@@ -22,7 +22,7 @@ typedef struct any_bag {
     rl_big *big;
 } any_bag;
 
-size_t big_memory_bound(void); /* RLAB_BAG_MEMORY, else 2 GiB */
+rl_err *big_memory_bound(size_t *out); /* RLAB_BAG_MEMORY, else 2 GiB; what is no size is told */
 
 /* All entries of a bag, which is freed when it went well. */
 rl_err *big_from(rl_bag *bag, size_t memory, rl_big **out);

@@ -50,6 +50,10 @@ size_t bag_distinct(const rl_bag *bag)
 size_t bag_distinct(const rl_bag *bag)
 {]],
     unit = "test_bag", it = "like_the_model" },
+  { id = "bag-memory-of-no-size", mechanism = "what is no size is told",
+    file = "engine/evidence/big.c",
+    before = "(!units_size(text, &bytes) || bytes <= 0)", after = "!units_size(text, &bytes) && bytes <= 0",
+    spec = "spec/unit/bind/bag_spec.lua", it = "says what is no size in RLAB_BAG_MEMORY" },
   { id = "bag-part-left-unread", mechanism = "every part of a bag on disk is judged",
     file = "engine/evidence/big.c",
     before = "        err = combine_part(op, a, b, part, result);",

@@ -44,7 +44,9 @@ static bag_box *push_new(lua_State *L, int opts)
     const char *names[BAG_COLUMNS_MAX];
     int n = read_columns(L, opts, names);
     int64_t cap = opts_size(L, opts, "cap", -1);
-    int64_t memory = opts_size(L, opts, "memory", (int64_t)big_memory_bound());
+    size_t usual;
+    bag_box_must(L, big_memory_bound(&usual));
+    int64_t memory = opts_size(L, opts, "memory", (int64_t)usual);
     luaL_argcheck(L, cap != 0 && memory > 0, opts, "cap and memory must be positive");
     bag_box *box = bag_box_push(L);
     box->bound = cap < 0 ? (size_t)memory : 0;

@@ -55,14 +55,15 @@ rl_err *bag_box_combine(bag_op op, const bag_box *a, const bag_box *b, bag_box *
 {
     const any_bag none = {0};
     any_bag other = b ? b->is : none;
-    size_t bound = a->bound ? a->bound : big_memory_bound();
+    size_t bound = a->bound;
     out->bound = a->bound;
     bool big = a->is.big || other.big;
     rl_err *err = big ? NULL : bag_combine(op, a->is.bag, other.bag, &out->is.bag);
     if (!big && !outgrown(out, err))
         return err;
     err_free(err);
-    return big_combine(op, a->is, other, bound, &out->is);
+    err = bound ? NULL : big_memory_bound(&bound);
+    return err ? err : big_combine(op, a->is, other, bound, &out->is);
 }
 
 const rl_bag *bag_box_head(lua_State *L, const bag_box *box, bool first_copies, size_t limit)

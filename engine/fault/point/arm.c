@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "fault/point/registry.h"
 
 static rl_err *parse_named(const char *name, const char *text, fail_expr *expr)
@@ -102,8 +103,11 @@ rl_err *fail_init(void)
     const char *path = getenv("RLAB_FAILPOINT_LOG"), *seed = getenv("RLAB_FAILPOINT_SEED"),
                *list = getenv("RLAB_FAILPOINTS");
     rl_err *err = path && *path ? fail_log_to(path) : NULL;
-    if (seed && *seed)
-        fail_set_seed(strtoull(seed, NULL, 10));
+    int64_t n = 0;
+    if (!err && seed && *seed && !units_whole(seed, &n))
+        err = err_lab("FAILPOINT", "RLAB_FAILPOINT_SEED is a whole number, not '%s'", seed);
+    else if (seed && *seed)
+        fail_set_seed((uint64_t)n);
     if (err || !list)
         return err;
     err = fail_arm_list(list);

@@ -1,5 +1,7 @@
 local bag = require "rlab.bag"
+local fs = require "rlab.fs"
 local null = require "rlab.null"
+local process = require "rlab.process"
 
 local function sorted(b)
   local ids = b:ids()
@@ -103,6 +105,17 @@ describe("bag", function()
     assert.is_true(#b > 10000)
     assert.are.equal(1, b:count "event-1")
     assert.are.equal(#b, #(b - bag.new()))
+  end)
+
+  it("says what is no size in RLAB_BAG_MEMORY", function()
+    for _, text in ipairs { "much", "-1", "0" } do
+      local child <close> = assert(process.spawn { stdout = "capture", stderr = "stdout",
+        cmd = { fs.self_exe(), "verify", "--of", "file:README.md", "--in", "file:README.md" },
+        env = { RLAB_BAG_MEMORY = text } })
+      assert.are.equal(64, assert(child:wait "20s").code)
+      assert.are.equal(("rlab: RLAB_BAG_MEMORY is a size, such as 512MiB, not '%s'\n"):format(text),
+        (child:output()))
+    end
   end)
 
   it("goes to disk beyond its memory, and answers the same", function()
