@@ -139,6 +139,7 @@ describe("a fault of an external stack", function()
       local went_on = task.wait_until(function() return not fs.exists(dir .. "/still") end,
         { at_most = patient, every = "2ms" })
       if not went_on then return "silent", "no answer" end
+      if fs.exists(dir .. "/seen") then assert(fs.write(dir .. "/back", "")) end
       return "answers"
     end
     function one:ready() return self:ask() == "answers" end
@@ -250,6 +251,15 @@ describe("a fault of an external stack", function()
     task.wait_until(function() return lab.server.look.back end, { at_most = "5s", every = "2ms" })
     killed.restart()
     assert.matches("^kill redis by its driver %(redis answered by itself", faults.unproved(lab)[1])
+  end)
+
+  it("begins when its driver is done, whatever that did until then", function()
+    local lab = lab_with { start = { "rm", "-f", "gone" }, kill = { "sh", "-c", [[touch gone
+      until [ -e seen ]; do sleep 0.01; done
+      rm gone; until [ -e back ]; do sleep 0.01; done
+      touch gone]] } }
+    faults.kill(lab, "redis").restart()
+    assert.same({}, faults.unproved(lab))
   end)
 
   it("is none that freezes where the server is gone", function()

@@ -112,6 +112,37 @@ describe("a set of runs that was cut off", function()
     assert.equal("7 8 9 ", ran())
   end)
 
+  it("is gone on with on the same servers and by the same rlab", function()
+    cut_off()
+    for said, field in pairs { ["begun by rlab 0%.0%.0"] = "rlab",
+      ["begun with elsewhere, not with"] = "stack" } do
+      local before
+      change_plan(function(plan)
+        before = plan[field]
+        plan[field] = field == "rlab" and "0.0.0" or { "elsewhere" }
+      end)
+      assert.matches(said, plan_refused())
+      change_plan(function(plan) plan[field] = before end)
+    end
+  end)
+
+  it("has no verdict of a run with another seed, nor of one that was aborted", function()
+    cut_off()
+    local plan_of = require "rlab.run.set.plan"
+    change_plan(function(plan) plan.runs[2].run = plan.runs[1].run end)
+    do
+      local plan <close> = plan_of.open(runs)
+      local missing = plan:missing()
+      assert.equal(3, #missing)
+      local result, third = tables.merged(plan:results()[1]), missing[2]
+      result.run, result.aborted = tables.merged(result.run, { seed = third.seed }), "isr<2"
+      assert(fs.write(plan:starts(third) .. "/result.json", json.encode(result)))
+      plan:ends(third, result)
+    end
+    local plan <close> = plan_of.open(runs)
+    assert.equal(3, #plan:missing())
+  end)
+
   it("counts a verdict once that was formed and not noted, and none whose folder is gone", function()
     cut_off()
     change_plan(function(plan) plan.runs[2].exit = nil end)
